@@ -1,0 +1,194 @@
+//! `chatctl chat`: an interactive chat in the terminal, line by line.
+//!
+//! Here: the arguments, and staying connected. What is shown is in `screen.rs`, one connection in `session.rs`, and what
+//! was typed and not yet acknowledged in `outbox.rs`.
+
+mod outbox;
+mod screen;
+mod session;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use client::Backoff;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use self::outbox::Outbox;
+use self::screen::Screen;
+use self::session::{End, Session};
+use crate::access::{Access, AccessArguments};
+use crate::database;
+use crate::settings::Settings;
+use crate::terminal;
+
+/// A connection that lived so long has proved that the server is well.
+const PROVED: Duration = Duration::from_secs(5);
+/// How long lines may stay unacknowledged after the input ended.
+const FINISH_WITHIN: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Args)]
+pub struct ChatArguments {
+    /// Oneself: username or id.
+    name: String,
+    /// The other: username or id.
+    #[arg(long, value_name = "OTHER")]
+    to: String,
+    /// How many earlier messages to show.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+    history: u32,
+    #[command(flatten)]
+    access: AccessArguments,
+}
+
+impl ChatArguments {
+    pub async fn run(self, settings: &Settings) -> Result<()> {
+        let other = database::resolve(settings, &self.to).await?;
+        let mut access = Access::new(settings, &self.access, &self.name).await?;
+        let mut chat = Chat {
+            outbox: Outbox::default(),
+            screen: Screen::new(&self.name, other, &self.to),
+            input: Input {
+                typed: terminal::typed_lines(),
+                ended_at: None,
+            },
+            other,
+            history: self.history,
+        };
+        chat.run(&mut access).await
+    }
+}
+
+/// Everything that outlives a connection.
+struct Chat {
+    outbox: Outbox,
+    screen: Screen,
+    input: Input,
+    other: i64,
+    history: u32,
+}
+
+/// What is typed, and when that ended.
+struct Input {
+    typed: mpsc::Receiver<String>,
+    ended_at: Option<Instant>,
+}
+
+enum Typed {
+    Line(String),
+    /// `/quit`, or the input ended and everything is acknowledged.
+    Quit,
+    /// The input ended; there are lines to be acknowledged still.
+    Ended,
+}
+
+impl Input {
+    /// The next line; pending for ever once the input ended. May be cancelled.
+    async fn next(&mut self, outbox: &Outbox) -> Typed {
+        if self.ended_at.is_some() {
+            return std::future::pending().await;
+        }
+        match self.typed.recv().await {
+            Some(line) if line.trim() == "/quit" => Typed::Quit,
+            Some(line) => Typed::Line(line),
+            None => {
+                self.ended_at = Some(Instant::now());
+                if outbox.is_empty() {
+                    Typed::Quit
+                } else {
+                    Typed::Ended
+                }
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ended_at.is_some()
+    }
+}
+
+impl Chat {
+    async fn run(&mut self, access: &mut Access) -> Result<()> {
+        let mut backoff = Backoff::default();
+        loop {
+            let problem = match access.login(false).await {
+                Ok(client) => {
+                    let since = Instant::now();
+                    let end = Session::new(client, self).run().await?;
+                    if since.elapsed() >= PROVED {
+                        backoff.reset();
+                    }
+                    match end {
+                        End::Quit => return Ok(()),
+                        End::Lost(problem) => problem,
+                    }
+                }
+                Err(error) if error.is_transient() => error,
+                Err(error) => return Err(error.into()),
+            };
+            if self
+                .input
+                .ended_at
+                .is_some_and(|ended| ended.elapsed() > FINISH_WITHIN)
+            {
+                bail!(
+                    "{} lines were not acknowledged: {problem}",
+                    self.outbox.len()
+                );
+            }
+            let delay = backoff.next_delay();
+            self.screen.status(&format!(
+                "{problem}; connecting again in {} ms",
+                delay.as_millis()
+            ))?;
+            if self.wait(delay).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits, taking lines meanwhile; `true` when the chat is to end.
+    async fn wait(&mut self, delay: Duration) -> Result<bool> {
+        let end = Instant::now() + delay;
+        loop {
+            let typed = tokio::select! {
+                typed = self.input.next(&self.outbox) => typed,
+                () = sleep_until(end) => return Ok(false),
+            };
+            match typed {
+                Typed::Quit => return Ok(true),
+                Typed::Ended => {}
+                Typed::Line(line) => self.take_line(&line)?,
+            }
+        }
+    }
+
+    /// Puts a typed line into the outbox, where it stays until it is acknowledged or refused.
+    fn take_line(&mut self, line: &str) -> Result<()> {
+        let content = match line.strip_prefix('/') {
+            // Two slashes are for messages that begin with one.
+            Some(rest) if rest.starts_with('/') => rest,
+            Some(_) => {
+                return self
+                    .screen
+                    .status("commands: /typing, /quit; //text sends /text");
+            }
+            None => line,
+        };
+        if content.trim().is_empty() {
+            return Ok(());
+        }
+        if !self.outbox.push(content) {
+            return self
+                .screen
+                .status("not taken: too many lines are waiting for the server");
+        }
+        self.screen.typed()
+    }
+}
+
+/// Closes politely, but does not let a dead server hold the terminal.
+async fn close(client: &mut client::Client) {
+    let _ = timeout(Duration::from_secs(1), client.close()).await;
+}

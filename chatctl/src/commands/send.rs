@@ -1,0 +1,81 @@
+//! `chatctl send`: one message, acknowledged or not.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use client::{Backoff, Error};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::access::{Access, AccessArguments};
+use crate::settings::Settings;
+use crate::terminal::print_line;
+use crate::{database, duration};
+
+const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
+
+#[derive(Debug, Args)]
+pub struct SendArguments {
+    /// The sender: username or id.
+    name: String,
+    /// The recipient: username or id.
+    #[arg(long, value_name = "OTHER")]
+    to: String,
+    text: String,
+    /// The same id again sends nothing twice; default: a new one.
+    #[arg(long, value_name = "ID")]
+    client_message_id: Option<String>,
+    /// How long to try for. A lost connection is tried again, a refusal is not.
+    #[arg(long, default_value = "15s", value_parser = duration::parse)]
+    timeout: Duration,
+    #[command(flatten)]
+    access: AccessArguments,
+}
+
+impl SendArguments {
+    pub async fn run(self, settings: &Settings) -> Result<()> {
+        let recipient = database::resolve(settings, &self.to).await?;
+        let mut access = Access::new(settings, &self.access, &self.name).await?;
+        // Under one id for all attempts, so that a message whose acknowledgement got lost is not stored twice.
+        let id = self
+            .client_message_id
+            .unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let command = json!({
+            "type": "send_private_message",
+            "recipientId": recipient.to_string(),
+            "content": self.text,
+            "clientMessageId": id,
+        });
+
+        let deadline = Instant::now() + self.timeout.min(MAX_TIMEOUT);
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(3));
+        let mut last_error = None;
+        loop {
+            match timeout_at(deadline, attempt(&mut access, &command)).await {
+                Ok(Ok(acknowledgement)) => return print_line(&acknowledgement.to_string()),
+                Ok(Err(error @ Error::Rejected(_))) => return Err(error.into()),
+                Ok(Err(error)) if error.is_transient() => last_error = Some(error),
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => break,
+            }
+            let pause_end = Instant::now() + backoff.next_delay();
+            if pause_end >= deadline {
+                break;
+            }
+            sleep_until(pause_end).await;
+        }
+        let waited = self.timeout;
+        Err(match last_error {
+            Some(error) => anyhow!("not acknowledged within {waited:?}: {error}"),
+            None => anyhow!("not acknowledged within {waited:?}"),
+        })
+    }
+}
+
+async fn attempt(access: &mut Access, command: &Value) -> Result<Value, Error> {
+    let mut client = access.login(false).await?;
+    let acknowledgement = client.request_ok(command.clone()).await?;
+    client.close().await;
+    Ok(acknowledgement)
+}

@@ -1,0 +1,167 @@
+//! The few statements on the main backend's tables, and names to ids.
+//!
+//! Checked when they run, not when they are compiled: this binary must build without the services' query data, and the
+//! main backend may have made these tables with other integer types, hence the casts.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use sqlx::{Connection, PgConnection};
+use tokio::time::timeout;
+
+use crate::settings::Settings;
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct User {
+    pub user_id: i64,
+    pub username: String,
+    pub display_name: Option<String>,
+}
+
+pub async fn connect(settings: &Settings) -> Result<PgConnection> {
+    let url = settings.database_url()?;
+    // The URL holds a password, so it is not part of any message.
+    timeout(CONNECT_WITHIN, PgConnection::connect(url))
+        .await
+        .context("Postgres does not answer")?
+        .context("cannot connect to Postgres")
+}
+
+/// A number stands for itself; anything else is looked up as a username.
+pub async fn resolve(settings: &Settings, name_or_id: &str) -> Result<i64> {
+    if let Some(id) = as_id(name_or_id)? {
+        return Ok(id);
+    }
+    let mut connection = connect(settings).await?;
+    get_user_id(&mut connection, name_or_id).await
+}
+
+/// As `resolve`, and the user must exist.
+pub async fn get_user(connection: &mut PgConnection, name_or_id: &str) -> Result<i64> {
+    match as_id(name_or_id)? {
+        None => get_user_id(connection, name_or_id).await,
+        Some(id) => {
+            let found: Option<i64> =
+                sqlx::query_scalar("SELECT user_id::BIGINT FROM users_auth WHERE user_id = $1")
+                    .bind(id)
+                    .fetch_optional(connection)
+                    .await?;
+            found.with_context(|| format!("there is no user with the id {id}"))
+        }
+    }
+}
+
+fn as_id(name_or_id: &str) -> Result<Option<i64>> {
+    if name_or_id.is_empty() || !name_or_id.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(None);
+    }
+    Ok(Some(name_or_id.parse().with_context(|| {
+        format!("{name_or_id} is too large for a user id")
+    })?))
+}
+
+async fn get_user_id(connection: &mut PgConnection, username: &str) -> Result<i64> {
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT user_id::BIGINT FROM users_auth WHERE username = $1")
+            .bind(username)
+            .fetch_optional(connection)
+            .await?;
+    found.with_context(|| {
+        format!("there is no user {username}; `chatctl user add {username}` makes one")
+    })
+}
+
+/// Makes the user unless there is one; a display name that is given replaces the old one.
+pub async fn add_user(
+    connection: &mut PgConnection,
+    username: &str,
+    display_name: Option<&str>,
+) -> Result<i64> {
+    check_username(username)?;
+    let mut transaction = connection.begin().await?;
+    sqlx::query("INSERT INTO users_auth (username) VALUES ($1) ON CONFLICT (username) DO NOTHING")
+        .bind(username)
+        .execute(&mut *transaction)
+        .await?;
+    let user_id = get_user_id(&mut transaction, username).await?;
+    sqlx::query(
+        "INSERT INTO user_profile_info AS profile (user_id, display_name) VALUES ($1, COALESCE($2, $3))
+         ON CONFLICT (user_id) DO UPDATE SET display_name = COALESCE($2, profile.display_name)",
+    )
+    .bind(user_id)
+    .bind(display_name)
+    .bind(username)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(user_id)
+}
+
+/// What can be mentioned in a message, and is no id.
+fn check_username(username: &str) -> Result<()> {
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
+    if username.is_empty() || username.chars().count() > 64 || !username.chars().all(allowed) {
+        bail!("a username has 1 to 64 letters, digits, `_`, `.` and `-`");
+    }
+    if username.bytes().all(|b| b.is_ascii_digit()) {
+        bail!("{username} would be taken for a user id");
+    }
+    Ok(())
+}
+
+pub async fn list_users(connection: &mut PgConnection, limit: i64) -> Result<Vec<User>> {
+    let users = sqlx::query_as(
+        "SELECT auth.user_id::BIGINT AS user_id, auth.username::TEXT AS username, profile.display_name::TEXT AS display_name
+         FROM users_auth AS auth LEFT JOIN user_profile_info AS profile USING (user_id)
+         ORDER BY auth.user_id LIMIT $1",
+    );
+    Ok(users.bind(limit).fetch_all(connection).await?)
+}
+
+/// A relation between two users, and whether it is to be there.
+#[derive(Debug, Clone, Copy)]
+pub enum Relation {
+    Follow,
+    Unfollow,
+    Block,
+    Unblock,
+}
+
+impl Relation {
+    fn statement(self) -> &'static str {
+        match self {
+            Relation::Follow => {
+                "INSERT INTO user_follows (follower_id, followee_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+            }
+            Relation::Unfollow => {
+                "DELETE FROM user_follows WHERE follower_id = $1 AND followee_id = $2"
+            }
+            Relation::Block => {
+                "INSERT INTO blocked_relationships (blocker_id, blocked_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+            }
+            Relation::Unblock => {
+                "DELETE FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = $2"
+            }
+        }
+    }
+}
+
+/// Sets the relation from one user to the other; `false` when it was so already.
+pub async fn relate(
+    connection: &mut PgConnection,
+    relation: Relation,
+    from: i64,
+    to: i64,
+) -> Result<bool> {
+    if from == to {
+        bail!("a user cannot follow or block oneself");
+    }
+    let done = sqlx::query(relation.statement())
+        .bind(from)
+        .bind(to)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}

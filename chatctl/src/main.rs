@@ -1,0 +1,46 @@
+//! `chatctl`: the command line of the chat server. Parsing and the exit code; the work is in `commands/`.
+
+mod access;
+mod commands;
+mod database;
+mod duration;
+mod settings;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands::Command;
+use crate::settings::{Settings, Sources};
+
+/// Users, tokens, messages and migrations of a chat server.
+///
+/// Settings come from flags, from the environment, or from the file that `cargo xtask up` writes (target/stack/env),
+/// in this order.
+#[derive(Debug, Parser)]
+#[command(name = "chatctl", version)]
+struct Arguments {
+    #[command(flatten)]
+    sources: Sources,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match Settings::load(arguments.sources) {
+        Ok(settings) => arguments.command.run(&settings).await,
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the output has enough: `chatctl listen … | head -1`.
+        Err(error) if terminal::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chatctl: {}", terminal::printable(&format!("{error:#}")));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Text on the terminal: what others wrote made harmless, lines flushed at once, lines typed.
+
+use std::io::{self, BufRead, Read, Write};
+
+use anyhow::Result;
+use tokio::sync::mpsc;
+
+/// A message has at most 5,000 characters; a longer line is cut into several.
+const MAX_LINE_BYTES: u64 = 64 * 1024;
+const TYPED_LINES: usize = 64;
+
+/// Control characters and direction overrides become `�`: a message must not move the cursor or pose as another line.
+pub fn printable(text: &str) -> String {
+    let harmless = |c: char| match c {
+        '\n' | '\t' => c,
+        c if c.is_control() => '\u{fffd}',
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(harmless).collect()
+}
+
+/// Writes a line to stdout and flushes it, so that a script sees it at once.
+pub fn print_line(line: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()?;
+    Ok(())
+}
+
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The lines of stdin; the channel ends with them. A thread of its own, because a blocked read of stdin would keep the
+/// runtime from ending.
+pub fn typed_lines() -> mpsc::Receiver<String> {
+    let (lines, typed) = mpsc::channel(TYPED_LINES);
+    std::thread::spawn(move || {
+        let mut stdin = io::stdin().lock();
+        loop {
+            let mut line = Vec::new();
+            match stdin
+                .by_ref()
+                .take(MAX_LINE_BYTES)
+                .read_until(b'\n', &mut line)
+            {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {
+                    let line = String::from_utf8_lossy(&line)
+                        .trim_end_matches(['\r', '\n'])
+                        .to_owned();
+                    if lines.blocking_send(line).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    typed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_cannot_command_the_terminal() {
+        assert_eq!(
+            printable("a\u{1b}[2Jb\rc\u{202e}d\u{9b}"),
+            "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}"
+        );
+        assert_eq!(printable("grüße 👋🏽\n\tx"), "grüße 👋🏽\n\tx");
+    }
+}

@@ -1,0 +1,270 @@
+//! The two tasks behind a client: one reads (and so answers pings), one writes. How a connection ended.
+//!
+//! Nothing here knows a command or waits for an answer; that is `client.rs`.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::tungstenite::protocol::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::Error;
+
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// The client's own pings carry this `requestId`; their answers are not shown to anybody.
+const KEEPALIVE_REQUEST_ID: &str = "client-keepalive";
+const OUTGOING_MESSAGES: usize = 64;
+/// How long the server may take to close TCP after its close frame.
+const LINGER: Duration = Duration::from_secs(1);
+/// As good as never.
+const NEVER: Duration = Duration::from_secs(365 * 86_400);
+/// RFC 6455: a close frame came, but it had no code.
+const NO_CODE: u16 = 1005;
+
+/// How a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseInfo {
+    /// The code of the server's close frame (1005 when it had none); `None` when no close frame came.
+    pub code: Option<u16>,
+    pub reason: String,
+    /// What broke the connection when no close frame came.
+    pub detail: Option<String>,
+}
+
+impl CloseInfo {
+    pub(crate) fn lost(detail: impl Into<String>) -> Self {
+        Self {
+            code: None,
+            reason: String::new(),
+            detail: Some(detail.into()),
+        }
+    }
+}
+
+impl fmt::Display for CloseInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.code, &self.detail) {
+            (Some(code), _) => write!(f, "close code {code} `{}`", self.reason),
+            (None, Some(detail)) => write!(f, "no close frame ({detail})"),
+            (None, None) => write!(f, "no close frame"),
+        }
+    }
+}
+
+/// Sends on a connection; may be cloned and used from several tasks.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    outgoing: mpsc::Sender<Message>,
+    end: Arc<OnceLock<CloseInfo>>,
+}
+
+impl Sender {
+    /// Hands a command to the socket; waits while 64 earlier ones have not been written.
+    pub async fn send(&self, command: &Value) -> Result<(), Error> {
+        self.send_message(Message::text(command.to_string())).await
+    }
+
+    /// Sends any WebSocket message or, as `Message::Frame`, any single frame.
+    pub async fn send_message(&self, message: Message) -> Result<(), Error> {
+        self.outgoing.send(message).await.map_err(|_| self.closed())
+    }
+
+    fn closed(&self) -> Error {
+        let close = self
+            .end
+            .get()
+            .cloned()
+            .unwrap_or_else(|| CloseInfo::lost("writing to the socket failed"));
+        Error::Closed {
+            close,
+            arrived: Vec::new(),
+        }
+    }
+}
+
+/// Bounds and times of one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub queue_events: usize,
+    pub keepalive: Option<Duration>,
+    pub dead_after: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub sender: Sender,
+    pub events: mpsc::Receiver<Value>,
+    pub end: Arc<OnceLock<CloseInfo>>,
+    reader: JoinHandle<()>,
+    writer: JoinHandle<()>,
+}
+
+impl Connection {
+    pub fn start(socket: Socket, limits: &Limits) -> Self {
+        let (sink, stream) = socket.split();
+        let (outgoing, to_write) = mpsc::channel(OUTGOING_MESSAGES);
+        let (arrived, events) = mpsc::channel(limits.queue_events);
+        let end = Arc::new(OnceLock::new());
+        let writer = tokio::spawn(write(sink, to_write, limits.keepalive));
+        let reader = Reader {
+            stream,
+            arrived,
+            end: end.clone(),
+            dead_after: limits.dead_after,
+        };
+        let reader = tokio::spawn(reader.run(writer.abort_handle()));
+        Self {
+            sender: Sender {
+                outgoing,
+                end: end.clone(),
+            },
+            events,
+            end,
+            reader,
+            writer,
+        }
+    }
+
+    /// Drops the socket without a close frame; it is gone when this returns.
+    pub async fn abort(&mut self) {
+        self.reader.abort();
+        self.writer.abort();
+        // Both end with a cancellation or were over already: there is nothing to learn from the results.
+        let _ = (&mut self.reader).await;
+        let _ = (&mut self.writer).await;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.reader.abort();
+        self.writer.abort();
+    }
+}
+
+struct Reader {
+    stream: SplitStream<Socket>,
+    arrived: mpsc::Sender<Value>,
+    end: Arc<OnceLock<CloseInfo>>,
+    dead_after: Option<Duration>,
+}
+
+impl Reader {
+    async fn run(mut self, writer: AbortHandle) {
+        let close = self.read_to_end().await;
+        let clean = close.code.is_some();
+        // The end is known before the queue of events ends, so that whoever sees the one can read the other.
+        let _ = self.end.set(close);
+        drop(self.arrived);
+        if clean {
+            // Reading on writes the answer to the server's close frame.
+            let _ = timeout(LINGER, async {
+                while let Some(Ok(_)) = self.stream.next().await {}
+            })
+            .await;
+        }
+        writer.abort();
+    }
+
+    async fn read_to_end(&mut self) -> CloseInfo {
+        loop {
+            let next = match self.dead_after {
+                Some(limit) => match timeout(limit, self.stream.next()).await {
+                    Ok(next) => next,
+                    Err(_) => return CloseInfo::lost(format!("nothing came for {limit:?}")),
+                },
+                None => self.stream.next().await,
+            };
+            match next {
+                None => return CloseInfo::lost("the server closed TCP"),
+                Some(Err(error)) => return CloseInfo::lost(error.to_string()),
+                Some(Ok(Message::Text(text))) => match parse(text.as_str()) {
+                    Ok(event) if event["requestId"] == KEEPALIVE_REQUEST_ID => {}
+                    // A full queue stops the reading, which is what a slow client looks like to the server.
+                    Ok(event) => {
+                        if self.arrived.send(event).await.is_err() {
+                            return CloseInfo::lost("the client was dropped");
+                        }
+                    }
+                    Err(broken) => return CloseInfo::lost(broken),
+                },
+                Some(Ok(Message::Binary(_))) => {
+                    return CloseInfo::lost("the server sent a binary message");
+                }
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return CloseInfo {
+                        code: Some(frame.code.into()),
+                        reason: frame.reason.to_string(),
+                        detail: None,
+                    };
+                }
+                Some(Ok(Message::Close(None))) => {
+                    return CloseInfo {
+                        code: Some(NO_CODE),
+                        reason: String::new(),
+                        detail: None,
+                    };
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            }
+        }
+    }
+}
+
+/// Every message of the server is a JSON object with a string `type`; anything else is an error of the server.
+fn parse(text: &str) -> Result<Value, String> {
+    let event: Value = serde_json::from_str(text)
+        .map_err(|e| format!("the server sent what is no JSON ({e}): {text:.200}"))?;
+    if event["type"].is_string() {
+        Ok(event)
+    } else {
+        Err(format!(
+            "the server sent no object with a type: {text:.200}"
+        ))
+    }
+}
+
+async fn write(
+    mut sink: SplitSink<Socket, Message>,
+    mut to_write: mpsc::Receiver<Message>,
+    keepalive: Option<Duration>,
+) {
+    // Without a keep-alive the ticks are so rare that they do not matter.
+    let period = keepalive.map_or(NEVER, |period| {
+        period.clamp(Duration::from_millis(1), NEVER)
+    });
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let message = tokio::select! {
+            message = to_write.recv() => match message {
+                Some(message) => message,
+                None => return,
+            },
+            _ = ticks.tick() => {
+                Message::text(json!({"type": "ping", "requestId": KEEPALIVE_REQUEST_ID}).to_string())
+            }
+        };
+        if sink.feed(message).await.is_err() {
+            return;
+        }
+        // Whatever else is waiting goes out in the same write.
+        while let Ok(message) = to_write.try_recv() {
+            if sink.feed(message).await.is_err() {
+                return;
+            }
+        }
+        if sink.flush().await.is_err() {
+            return;
+        }
+    }
+}

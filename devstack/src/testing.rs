@@ -1,0 +1,163 @@
+//! For tests: the stores and programs that `cargo xtask test` provides, or ones of this test program's own.
+//!
+//! A private instance is started on first use, shared by all tests of the program, and ended after it by the scratch
+//! folder's guardian (statics are never dropped).
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, anyhow};
+
+use crate::{Durability, Postgres, Programs, Redis, Scratch, ports, secrets};
+
+pub const DATABASE_URL_VARIABLE: &str = "TEST_DATABASE_URL";
+pub const REDIS_URL_VARIABLE: &str = "TEST_REDIS_URL";
+pub const BIN_DIR_VARIABLE: &str = "CHAT_BIN_DIR";
+
+/// A superuser's URL of the maintenance database; each test makes a database of its own, see [`fresh_database`].
+pub fn postgres_url() -> Result<String> {
+    static OWN: OnceLock<Result<(Scratch, Postgres), String>> = OnceLock::new();
+    if let Some(url) = from_env(DATABASE_URL_VARIABLE) {
+        return Ok(url);
+    }
+    let own = OWN.get_or_init(|| {
+        let start = || {
+            let scratch = Scratch::new("test-postgres")?;
+            let postgres = start_postgres(&scratch)?;
+            Ok((scratch, postgres))
+        };
+        start().map_err(|error: anyhow::Error| format!("{error:#}"))
+    });
+    own.as_ref()
+        .map(|(_, postgres)| postgres.url("postgres"))
+        .map_err(|error| anyhow!(error.clone()))
+}
+
+/// Each test uses keys under a prefix of its own.
+pub fn redis_url() -> Result<String> {
+    static OWN: OnceLock<Result<(Scratch, Redis), String>> = OnceLock::new();
+    if let Some(url) = from_env(REDIS_URL_VARIABLE) {
+        return Ok(url);
+    }
+    let own = OWN.get_or_init(|| {
+        let start = || {
+            let scratch = Scratch::new("test-redis")?;
+            let redis = start_redis(&scratch)?;
+            Ok((scratch, redis))
+        };
+        start().map_err(|error: anyhow::Error| format!("{error:#}"))
+    });
+    own.as_ref()
+        .map(|(_, redis)| redis.url())
+        .map_err(|error| anyhow!(error.clone()))
+}
+
+/// An empty database with a name of its own; returns its URL. It goes with the instance.
+pub fn fresh_database(label: &str) -> Result<String> {
+    let maintenance = postgres_url()?;
+    let programs = find_programs()?;
+    let label: String = label
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(30)
+        .collect();
+    let name = format!(
+        "test_{}_{}",
+        label.to_ascii_lowercase(),
+        secrets::hex(&secrets::random::<6>()?)
+    );
+    crate::postgres::psql(
+        &programs.postgres.psql,
+        &maintenance,
+        &["-c", &format!("create database \"{name}\"")],
+    )?;
+    with_database(&maintenance, &name)
+}
+
+/// Where `gateway`, `worker` and `chatctl` are: given by the test run, or beside this test program.
+pub fn bin_dir() -> Result<PathBuf> {
+    if let Some(dir) = from_env(BIN_DIR_VARIABLE) {
+        return Ok(dir.into());
+    }
+    let exe = std::env::current_exe().context("path of this program")?;
+    let dir = exe.parent().context("folder of this program")?;
+    let dir = if dir.ends_with("deps") {
+        dir.parent().unwrap_or(dir)
+    } else {
+        dir
+    };
+    Ok(dir.to_path_buf())
+}
+
+/// A Postgres only for this test, which may kill it.
+pub fn start_postgres(scratch: &Scratch) -> Result<Postgres> {
+    let programs = find_programs()?;
+    let password = secrets::password()?;
+    let mut postgres = Postgres::open(
+        &programs.postgres,
+        scratch.dir(),
+        ports::free_one()?,
+        &password,
+        Durability::Fast,
+    )?;
+    postgres.start()?;
+    Ok(postgres)
+}
+
+/// A Redis only for this test, which may kill it.
+pub fn start_redis(scratch: &Scratch) -> Result<Redis> {
+    let programs = find_programs()?;
+    let password = secrets::password()?;
+    let mut redis = Redis::open(
+        &programs.redis_server,
+        scratch.dir(),
+        ports::free_one()?,
+        &password,
+        Durability::Fast,
+    )?;
+    redis.start()?;
+    Ok(redis)
+}
+
+fn find_programs() -> Result<Programs> {
+    Programs::find().map_err(|missing| {
+        anyhow!(
+            "missing: {}; `cargo xtask test` installs what it needs",
+            missing.describe()
+        )
+    })
+}
+
+fn from_env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn with_database(url: &str, name: &str) -> Result<String> {
+    let (base, query) = url
+        .split_once('?')
+        .map_or((url, None), |(base, query)| (base, Some(query)));
+    let start = base.find("://").context("not a postgres:// URL")? + 3;
+    let end = base
+        .get(start..)
+        .and_then(|rest| rest.find('/'))
+        .map_or(base.len(), |slash| start + slash);
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    Ok(format!("{}/{name}{query}", base.get(..end).unwrap_or(base)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_database_in_a_url_is_replaced() {
+        assert_eq!(
+            with_database("postgres://a:b@h:1/postgres?x=y", "t").unwrap(),
+            "postgres://a:b@h:1/t?x=y"
+        );
+        assert_eq!(
+            with_database("postgres://a:b@h:1", "t").unwrap(),
+            "postgres://a:b@h:1/t"
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! The gateway's metrics, each declared once, and the plain counters behind the hottest of them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use shared::commands::NAMES;
+
+const CLOSE_CODES: &[&str] =
+    &["1000", "1001", "1002", "1005", "1006", "1007", "1008", "1009", "1011", "1012", "1013"];
+
+const ERROR_CODES: &[&str] = &[
+    "AUTH_REQUIRED",
+    "VALIDATION_ERROR",
+    "INVALID_JSON",
+    "UNKNOWN_TYPE",
+    "RATE_LIMIT_EXCEEDED",
+    "MAX_CONNECTIONS_EXCEEDED",
+    "SERVICE_UNAVAILABLE",
+    "INTERNAL_ERROR",
+    "TOKEN_MISSING",
+    "TOKEN_INVALID",
+    "TOKEN_EXPIRED",
+];
+
+shared::metrics_table! {
+    /// What the gateway counts.
+    pub struct GatewayMetrics {
+        /// Open WebSocket connections.
+        pub connections: Gauge = "gateway_connections";
+        /// Open WebSocket connections that are not yet authenticated.
+        pub pending: Gauge = "gateway_connections_pending";
+        /// WebSocket connections accepted since the start.
+        pub accepted: Counter = "gateway_connections_accepted_total";
+        /// Closed WebSocket connections, by close code; 1005 without a code, 1006 without a close frame.
+        pub closed: Family<Counter> = "gateway_connections_closed_total", "code" in CLOSE_CODES;
+        /// Sessions that ended by a panic.
+        pub session_panics: Counter = "gateway_session_panics_total";
+        /// WebSocket messages received.
+        pub frames_received: Counter = "gateway_frames_received_total";
+        /// WebSocket frames sent.
+        pub frames_sent: Counter = "gateway_frames_sent_total";
+        /// Bytes received on WebSockets.
+        pub bytes_received: Counter = "gateway_received_bytes_total";
+        /// Bytes sent on WebSockets.
+        pub bytes_sent: Counter = "gateway_sent_bytes_total";
+        /// Read system calls on WebSockets.
+        pub reads: Counter = "gateway_socket_reads_total";
+        /// Write system calls on WebSockets.
+        pub writes: Counter = "gateway_socket_writes_total";
+        /// Commands taken in, by type.
+        pub commands: Family<Counter> = "gateway_commands_total", "type" in NAMES;
+        /// Errors made by the gateway itself, by code.
+        pub errors: Family<Counter> = "gateway_errors_total", "code" in ERROR_CODES;
+        /// Time from a command's arrival to its answer, by type.
+        pub answer_seconds: Family<Histogram> = "gateway_answer_seconds", "type" in NAMES;
+        /// Time from a token's arrival to the open session.
+        pub authenticate_seconds: Histogram = "gateway_authenticate_seconds";
+        /// Commands appended in one round trip.
+        pub append_batch_size: Histogram = "gateway_append_batch_size";
+        /// Time of one such round trip.
+        pub append_seconds: Histogram = "gateway_append_seconds";
+        /// Commands waiting to be appended.
+        pub append_queue: Gauge = "gateway_append_queue";
+        /// Commands whose answer did not come in time.
+        pub unanswered: Counter = "gateway_commands_unanswered_total";
+        /// Publications received, by kind.
+        pub publications: Family<Counter> = "gateway_publications_total", "kind" in &["answer", "internal", "event", "membership"];
+        /// Publications that could not be read.
+        pub unreadable: Counter = "gateway_publications_unreadable_total";
+        /// Interruptions of the subscription; after each all sessions catch up.
+        pub interruptions: Counter = "gateway_subscription_interruptions_total";
+        /// Channels subscribed to.
+        pub channels: Gauge = "gateway_channels";
+        /// Ephemeral events dropped because a client reads slowly.
+        pub outbox_dropped: Counter = "gateway_outbox_dropped_total";
+        /// Connections closed because the client reads too slowly.
+        pub slow_consumers: Counter = "gateway_slow_consumers_total";
+        /// Receipts passed on to workers.
+        pub receipts: Counter = "gateway_receipts_total";
+        /// Receipts dropped at a bound; their events are replayed once more.
+        pub receipts_dropped: Counter = "gateway_receipts_dropped_total";
+        /// Entries waiting in all lanes together.
+        pub backlog: Gauge = "gateway_backlog";
+        /// Age of the oldest entry waiting in any lane.
+        pub backlog_age_seconds: Gauge = "gateway_backlog_age_seconds";
+        /// Lanes that take no further commands for the moment.
+        pub lanes_refusing: Gauge = "gateway_lanes_refusing";
+        /// HTTP requests, upgrades included.
+        pub http_requests: Counter = "gateway_http_requests_total";
+        /// Resident memory of the process.
+        pub resident_bytes: Gauge = "gateway_resident_bytes";
+    }
+}
+
+/// Plain atomics for what happens with every frame; brought into the metrics when these are asked for.
+#[derive(Default)]
+pub struct Totals {
+    pub frames_received: AtomicU64,
+    pub frames_sent: AtomicU64,
+    pub bytes_received: AtomicU64,
+    pub bytes_sent: AtomicU64,
+    pub reads: AtomicU64,
+    pub writes: AtomicU64,
+    pub errors: AtomicU64,
+    pub rate_limited: AtomicU64,
+    pub answers: AtomicU64,
+    pub answer_micros: AtomicU64,
+    pub peak_connections: AtomicU64,
+}
+
+impl Totals {
+    pub fn add(counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    pub fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+
+    /// Brings the metrics up to date.
+    pub fn publish(&self, metrics: &GatewayMetrics) {
+        let pairs = [
+            (&metrics.frames_received, &self.frames_received),
+            (&metrics.frames_sent, &self.frames_sent),
+            (&metrics.bytes_received, &self.bytes_received),
+            (&metrics.bytes_sent, &self.bytes_sent),
+            (&metrics.reads, &self.reads),
+            (&metrics.writes, &self.writes),
+        ];
+        for (metric, total) in pairs {
+            metric.absolute(Self::get(total));
+        }
+    }
+
+    /// Mean time to an answer in milliseconds; 0 before the first.
+    pub fn average_answer_ms(&self) -> f64 {
+        let answers = Self::get(&self.answers);
+        if answers == 0 { 0.0 } else { Self::get(&self.answer_micros) as f64 / answers as f64 / 1000.0 }
+    }
+}

@@ -1,0 +1,295 @@
+//! The tokens clients authenticate with: JWTs under HS256. Verification here is of the token alone; whether it was revoked
+//! and whether the user exists is asked elsewhere.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Deserializer, Serialize};
+use zeroize::Zeroizing;
+
+/// Clock difference between the issuer and us that is put up with.
+pub const LEEWAY_SECONDS: i64 = 5;
+/// Longest token looked at.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+const MIN_SECRET_BYTES: usize = 32;
+const MAX_JTI_BYTES: usize = 255;
+/// The end of the year 9999: beyond it a time cannot be written as RFC 3339.
+const MAX_UNIX_SECONDS: i64 = 253_402_300_799;
+
+/// The decoder of the main backend: standard alphabet; it minds neither missing padding nor unused trailing bits.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// What a valid token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// Greater than zero.
+    pub user_id: i64,
+    /// 1 to 255 bytes, no control characters.
+    pub jti: String,
+    /// Expiry in Unix seconds, 0 to the end of the year 9999.
+    pub exp_unix: i64,
+    /// When it was issued, in Unix seconds, if it says so.
+    pub iat_unix: Option<i64>,
+}
+
+/// Why a token was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("no token was given")]
+    Missing,
+    #[error("the token is not valid")]
+    Invalid,
+    #[error("the token has expired")]
+    Expired,
+}
+
+impl TokenError {
+    /// The code on the wire.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "TOKEN_MISSING",
+            Self::Invalid => "TOKEN_INVALID",
+            Self::Expired => "TOKEN_EXPIRED",
+        }
+    }
+}
+
+/// Why a secret cannot be used. Never holds a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    #[error("not base64 in the standard alphabet")]
+    NotBase64,
+    #[error("decodes to {bytes} bytes, at least {MIN_SECRET_BYTES} are needed")]
+    TooShort { bytes: usize },
+}
+
+/// Verifies tokens. Its `Debug` output shows no key.
+#[derive(Clone, Debug)]
+pub struct TokenVerifier {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl TokenVerifier {
+    /// # Errors
+    /// When the secret is not base64 or decodes to less than 32 bytes.
+    pub fn new(secret_base64: &str) -> Result<Self, SecretError> {
+        let secret = decode_secret(secret_base64)?;
+        // The package only checks the algorithm and the signature. All about the claims is done below: it would take the
+        // time from the system clock, round a fractional `exp` and let a malformed `sub` pass.
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.required_spec_claims.clear();
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        Ok(Self {
+            key: DecodingKey::from_secret(&secret),
+            validation,
+        })
+    }
+
+    /// Verifies the signature, then the claims, at `now_unix` (Unix seconds).
+    ///
+    /// # Errors
+    /// [`TokenError::Expired`] only for a token that is valid in every other way.
+    pub fn verify(&self, token: &str, now_unix: i64) -> Result<Claims, TokenError> {
+        if token.is_empty() {
+            return Err(TokenError::Missing);
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::Invalid);
+        }
+        let data = jsonwebtoken::decode::<RawClaims>(token, &self.key, &self.validation)
+            .map_err(|_| TokenError::Invalid)?;
+        check_header(&data.header)?;
+        data.claims.check(now_unix)
+    }
+}
+
+/// Signs tokens, for the built-in accounts and for tools.
+#[derive(Clone)]
+pub struct TokenSigner {
+    key: EncodingKey,
+}
+
+impl TokenSigner {
+    /// # Errors
+    /// As [`TokenVerifier::new`].
+    pub fn new(secret_base64: &str) -> Result<Self, SecretError> {
+        let secret = decode_secret(secret_base64)?;
+        Ok(Self {
+            key: EncodingKey::from_secret(&secret),
+        })
+    }
+
+    /// A token for the user from `now_unix` on for `ttl`.
+    ///
+    /// # Errors
+    /// When the token would not be verifiable: user id not positive, `jti` empty or too long, expiry out of range.
+    pub fn sign(
+        &self,
+        user_id: i64,
+        jti: &str,
+        now_unix: i64,
+        ttl: std::time::Duration,
+    ) -> Result<String, TokenError> {
+        let ttl_seconds = i64::try_from(ttl.as_secs()).map_err(|_| TokenError::Invalid)?;
+        let exp = now_unix
+            .checked_add(ttl_seconds)
+            .ok_or(TokenError::Invalid)?;
+        if user_id <= 0 || !jti_is_valid(jti) || !(0..=MAX_UNIX_SECONDS).contains(&exp) {
+            return Err(TokenError::Invalid);
+        }
+        let claims = SignedClaims {
+            sub: user_id.to_string(),
+            jti,
+            iat: now_unix,
+            exp,
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key)
+            .map_err(|_| TokenError::Invalid)
+    }
+}
+
+#[derive(Serialize)]
+struct SignedClaims<'a> {
+    sub: String,
+    jti: &'a str,
+    iat: i64,
+    exp: i64,
+}
+
+/// The claims known here, in the types they must have. An explicit `null` is a wrong type, and a name given twice is an
+/// error of the decoder. Others (`username`, `roles`) are ignored.
+#[derive(Deserialize)]
+struct RawClaims {
+    #[serde(default, deserialize_with = "present")]
+    sub: Option<UserIdClaim>,
+    #[serde(default, rename = "userId", deserialize_with = "present")]
+    user_id: Option<UserIdClaim>,
+    jti: String,
+    exp: i64,
+    #[serde(default, deserialize_with = "present")]
+    nbf: Option<i64>,
+    #[serde(default, deserialize_with = "present")]
+    iat: Option<i64>,
+    #[serde(default, deserialize_with = "present", rename = "iss")]
+    _iss: Option<String>,
+    /// Whoever it was issued for: the main backend sets none, and this server is one of its audiences.
+    #[serde(default, deserialize_with = "present", rename = "aud")]
+    _aud: Option<Audience>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum UserIdClaim {
+    Integer(i64),
+    Text(String),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    #[expect(dead_code, reason = "only its type is checked")]
+    One(String),
+    #[expect(dead_code, reason = "only its type is checked")]
+    Many(Vec<String>),
+}
+
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl UserIdClaim {
+    /// Only the canonical decimal form counts, so that one user has one id.
+    fn parse(&self) -> Option<i64> {
+        let id = match self {
+            Self::Integer(id) => *id,
+            Self::Text(text) => {
+                let id: i64 = text.parse().ok()?;
+                (id.to_string() == *text).then_some(id)?
+            }
+        };
+        (id > 0).then_some(id)
+    }
+}
+
+impl RawClaims {
+    fn check(self, now_unix: i64) -> Result<Claims, TokenError> {
+        let user_id = match (&self.sub, &self.user_id) {
+            (Some(sub), Some(user_id)) if sub.parse() == user_id.parse() => sub.parse(),
+            (Some(_), Some(_)) | (None, None) => None,
+            (Some(id), None) | (None, Some(id)) => id.parse(),
+        }
+        .ok_or(TokenError::Invalid)?;
+        let times = [Some(self.exp), self.nbf, self.iat];
+        let in_range = times
+            .iter()
+            .flatten()
+            .all(|time| (0..=MAX_UNIX_SECONDS).contains(time));
+        let immature = self
+            .nbf
+            .is_some_and(|nbf| nbf > now_unix.saturating_add(LEEWAY_SECONDS));
+        if !in_range || immature || !jti_is_valid(&self.jti) {
+            return Err(TokenError::Invalid);
+        }
+        if now_unix >= self.exp + LEEWAY_SECONDS {
+            return Err(TokenError::Expired);
+        }
+        Ok(Claims {
+            user_id,
+            jti: self.jti,
+            exp_unix: self.exp,
+            iat_unix: self.iat,
+        })
+    }
+}
+
+/// Refuses what we would have to understand in order to trust the token: critical extensions (RFC 7515, 4.1.11), unencoded
+/// payloads, nested and encrypted tokens. Key hints (`kid`, `jwk`, `jku`, `x5u`) are never followed.
+fn check_header(header: &Header) -> Result<(), TokenError> {
+    let is_jwt = header
+        .typ
+        .as_deref()
+        .is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
+    let needs_more = header.crit.is_some()
+        || header.cty.is_some()
+        || header.enc.is_some()
+        || header.zip.is_some()
+        || header.extras.inner().contains_key("b64");
+    if is_jwt && !needs_more {
+        Ok(())
+    } else {
+        Err(TokenError::Invalid)
+    }
+}
+
+/// It is compared with a text column of Postgres, which takes no NUL.
+fn jti_is_valid(jti: &str) -> bool {
+    !jti.is_empty() && jti.len() <= MAX_JTI_BYTES && !jti.chars().any(char::is_control)
+}
+
+fn decode_secret(secret_base64: &str) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let secret = BASE64
+        .decode(secret_base64.trim())
+        .map_err(|_| SecretError::NotBase64)?;
+    let secret = Zeroizing::new(secret);
+    if secret.len() < MIN_SECRET_BYTES {
+        return Err(SecretError::TooShort {
+            bytes: secret.len(),
+        });
+    }
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests;

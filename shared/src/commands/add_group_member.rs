@@ -1,0 +1,23 @@
+//! `add_group_member`: adds a user to a group.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddGroupMember {
+    pub group: GroupId,
+    pub user: UserId,
+}
+
+impl Contract for AddGroupMember {
+    const NAME: &'static str = "add_group_member";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(AddGroupMember { group: fields.required_group_id("groupId")?, user: fields.required_user_id("userId")? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::conversation(ConversationId::Group(self.group))
+    }
+}

@@ -1,0 +1,23 @@
+//! `add_group_reaction`: one's reaction to a message; another one replaces it, the same one again takes it away.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddGroupReaction {
+    pub message: MessageId,
+    pub reaction: String,
+}
+
+impl Contract for AddGroupReaction {
+    const NAME: &'static str = "add_group_reaction";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(AddGroupReaction { message: fields.required_message_id("messageId")?, reaction: reaction(fields)? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::message(self.message)
+    }
+}

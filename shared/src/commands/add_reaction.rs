@@ -1,0 +1,23 @@
+//! `add_reaction`: one's reaction to a message; another one replaces it, the same one again takes it away.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddReaction {
+    pub message: MessageId,
+    pub reaction: String,
+}
+
+impl Contract for AddReaction {
+    const NAME: &'static str = "add_reaction";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(AddReaction { message: fields.required_message_id("messageId")?, reaction: reaction(fields)? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::message(self.message)
+    }
+}

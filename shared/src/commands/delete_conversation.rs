@@ -1,0 +1,30 @@
+//! `delete_conversation`: removes a direct conversation's messages, or hides them from oneself.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteConversation {
+    pub conversation: ConversationId,
+    pub for_everyone: bool,
+}
+
+impl Contract for DeleteConversation {
+    const NAME: &'static str = "delete_conversation";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        let conversation = match fields.conversation_id("conversationId")? {
+            Some(ConversationId::Group(_)) => {
+                return Err(Invalid::new("conversationId", "`conversationId` must name a direct conversation; groups have `delete_group`"));
+            }
+            Some(conversation) => conversation,
+            None => return Err(Invalid::required("conversationId")),
+        };
+        Ok(DeleteConversation { conversation, for_everyone: fields.boolean("deleteForEveryone")?.unwrap_or(false) })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::conversation(self.conversation)
+    }
+}

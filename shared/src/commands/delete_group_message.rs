@@ -1,0 +1,26 @@
+//! `delete_group_message`: removes a message for everyone, or hides it from oneself.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteGroupMessage {
+    pub message: MessageId,
+    pub for_everyone: bool,
+}
+
+impl Contract for DeleteGroupMessage {
+    const NAME: &'static str = "delete_group_message";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(DeleteGroupMessage {
+            message: fields.required_message_id("messageId")?,
+            for_everyone: fields.boolean("deleteForEveryone")?.unwrap_or(true),
+        })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::message(self.message)
+    }
+}

@@ -1,0 +1,27 @@
+//! `delete_message`: removes a message for everyone, or hides it from oneself.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteMessage {
+    pub message: MessageId,
+    pub for_everyone: bool,
+}
+
+impl Contract for DeleteMessage {
+    const NAME: &'static str = "delete_message";
+    const ALIASES: &'static [&'static str] = &["delete_private_message"];
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(DeleteMessage {
+            message: fields.required_message_id("messageId")?,
+            for_everyone: fields.boolean("deleteForEveryone")?.unwrap_or(true),
+        })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::message(self.message)
+    }
+}

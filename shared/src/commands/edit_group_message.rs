@@ -1,0 +1,26 @@
+//! `edit_group_message`: replaces the content of one's own message.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EditGroupMessage {
+    pub message: MessageId,
+    pub content: String,
+}
+
+impl Contract for EditGroupMessage {
+    const NAME: &'static str = "edit_group_message";
+
+    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(EditGroupMessage {
+            message: fields.required_message_id("messageId")?,
+            content: fields.content(&["content", "newContent"], context.limits.message_characters)?,
+        })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::message(self.message)
+    }
+}

@@ -1,0 +1,27 @@
+//! `edit_message`: replaces the content of one's own message.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EditMessage {
+    pub message: MessageId,
+    pub content: String,
+}
+
+impl Contract for EditMessage {
+    const NAME: &'static str = "edit_message";
+    const ALIASES: &'static [&'static str] = &["edit_private_message", "update_message"];
+
+    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(EditMessage {
+            message: fields.required_message_id("messageId")?,
+            content: fields.content(&["content", "newContent"], context.limits.message_characters)?,
+        })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::message(self.message)
+    }
+}

@@ -1,0 +1,20 @@
+//! `get_communities`: the communities one belongs to.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetCommunities;
+
+impl Contract for GetCommunities {
+    const NAME: &'static str = "get_communities";
+
+    fn decode(_fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(GetCommunities)
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::Query
+    }
+}

@@ -1,0 +1,22 @@
+//! `get_community_members`: a community's members.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetCommunityMembers {
+    pub community: String,
+}
+
+impl Contract for GetCommunityMembers {
+    const NAME: &'static str = "get_community_members";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(GetCommunityMembers { community: community_id(fields)? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::Query
+    }
+}

@@ -1,0 +1,22 @@
+//! `get_community_progress`: one's progress in a community.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetCommunityProgress {
+    pub community: String,
+}
+
+impl Contract for GetCommunityProgress {
+    const NAME: &'static str = "get_community_progress";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(GetCommunityProgress { community: community_id(fields)? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::Query
+    }
+}

@@ -1,0 +1,23 @@
+//! `get_conversations`: one's direct conversations, the most recent first.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetConversations {
+    pub limit: u32,
+    pub offset: u32,
+}
+
+impl Contract for GetConversations {
+    const NAME: &'static str = "get_conversations";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(GetConversations { limit: fields.limit()?, offset: fields.offset()? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::Query
+    }
+}

@@ -1,0 +1,22 @@
+//! `get_group_info`: a group's description.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetGroupInfo {
+    pub group: GroupId,
+}
+
+impl Contract for GetGroupInfo {
+    const NAME: &'static str = "get_group_info";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(GetGroupInfo { group: fields.required_group_id("groupId")? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::Query
+    }
+}

@@ -1,0 +1,23 @@
+//! `get_group_messages`: a page of a group's history.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetGroupMessages {
+    pub group: GroupId,
+    pub page: PageRequest,
+}
+
+impl Contract for GetGroupMessages {
+    const NAME: &'static str = "get_group_messages";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(GetGroupMessages { group: fields.required_group_id("groupId")?, page: PageRequest::decode(fields)? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::Query
+    }
+}

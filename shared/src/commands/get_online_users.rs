@@ -1,0 +1,20 @@
+//! `get_online_users`: everybody who is online anywhere in the fleet.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetOnlineUsers;
+
+impl Contract for GetOnlineUsers {
+    const NAME: &'static str = "get_online_users";
+
+    fn decode(_fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(GetOnlineUsers)
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::Query
+    }
+}

@@ -1,0 +1,22 @@
+//! `get_pinned_messages`: the pinned messages of a conversation or group.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetPinnedMessages {
+    pub conversation: ConversationId,
+}
+
+impl Contract for GetPinnedMessages {
+    const NAME: &'static str = "get_pinned_messages";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(GetPinnedMessages { conversation: conversation_or_group(fields)? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::Query
+    }
+}

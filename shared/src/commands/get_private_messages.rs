@@ -1,0 +1,34 @@
+//! `get_private_messages`: a page of a direct conversation's history.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetPrivateMessages {
+    pub conversation: ConversationId,
+    pub page: PageRequest,
+}
+
+impl Contract for GetPrivateMessages {
+    const NAME: &'static str = "get_private_messages";
+    const ALIASES: &'static [&'static str] = &["get_messages"];
+
+    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+        let conversation = match fields.conversation_id("conversationId")? {
+            Some(ConversationId::Group(_)) => {
+                return Err(Invalid::new("conversationId", "`conversationId` must name a direct conversation; groups have `get_group_messages`"));
+            }
+            Some(conversation) => conversation,
+            None => match fields.user_id("recipientId")? {
+                Some(recipient) => ConversationId::direct(context.caller, recipient),
+                None => return Err(Invalid::new("conversationId", "`conversationId` or `recipientId` is required")),
+            },
+        };
+        Ok(GetPrivateMessages { conversation, page: PageRequest::decode(fields)? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::Query
+    }
+}

@@ -1,0 +1,20 @@
+//! `get_user_groups`: the groups one belongs to.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetUserGroups;
+
+impl Contract for GetUserGroups {
+    const NAME: &'static str = "get_user_groups";
+
+    fn decode(_fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(GetUserGroups)
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::Query
+    }
+}

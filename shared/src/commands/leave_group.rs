@@ -1,0 +1,22 @@
+//! `leave_group`: leaves a group.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaveGroup {
+    pub group: GroupId,
+}
+
+impl Contract for LeaveGroup {
+    const NAME: &'static str = "leave_group";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(LeaveGroup { group: fields.required_group_id("groupId")? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::conversation(ConversationId::Group(self.group))
+    }
+}

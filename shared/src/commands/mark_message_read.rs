@@ -1,0 +1,27 @@
+//! `mark_message_read`: marks a message and all before it as read, direct or group.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkMessageRead {
+    pub message: MessageId,
+    pub conversation: Option<ConversationId>,
+}
+
+impl Contract for MarkMessageRead {
+    const NAME: &'static str = "mark_message_read";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        let conversation = match fields.group_id("groupId")? {
+            Some(group) => Some(ConversationId::Group(group)),
+            None => fields.conversation_id("conversationId")?,
+        };
+        Ok(MarkMessageRead { message: fields.required_message_id("messageId")?, conversation })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::message(self.message)
+    }
+}

@@ -1,0 +1,210 @@
+//! The commands: each file is one command's contract (its fields, its checks, its lane), and the list below is all of
+//! them. What a command does is in the worker's file of the same name. The session commands `authenticate`, `ping`,
+//! `test` and `ack` are the gateway's own and not listed.
+
+pub mod prelude;
+
+use serde::{Deserialize, Serialize};
+
+pub use prelude::{Context, Contract, PageRequest, Position, Route};
+
+use crate::ids::UserId;
+use crate::protocol::{Fields, Invalid};
+
+mod add_group_member;
+mod add_group_reaction;
+mod add_reaction;
+mod create_group;
+mod delete_conversation;
+mod delete_group;
+mod delete_group_message;
+mod delete_message;
+mod demote_member;
+mod edit_group_message;
+mod edit_message;
+mod get_communities;
+mod get_community_members;
+mod get_community_progress;
+mod get_conversations;
+mod get_group_info;
+mod get_group_members;
+mod get_group_messages;
+mod get_online_users;
+mod get_pinned_messages;
+mod get_private_messages;
+mod get_user_groups;
+mod leave_group;
+mod mark_message_read;
+mod pin_message;
+mod promote_member;
+mod remove_group_member;
+mod remove_group_reaction;
+mod remove_reaction;
+mod send_announcement;
+mod send_group_message;
+mod send_private_message;
+mod start_conversation;
+mod sync;
+mod transfer_ownership;
+mod typing;
+mod unpin_message;
+mod update_group_info;
+
+/// Makes the enum of all commands, and what is uniform over them, from the one list.
+macro_rules! commands {
+    ($($module:ident $command:ident,)*) => {
+        $(pub use $module::$command;)*
+
+        /// A command that has passed its contract.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum Command {
+            $($command($command),)*
+        }
+
+        /// Names every type a client may send, aliases left out; for `UNKNOWN_TYPE`.
+        pub const NAMES: &[&str] = &["authenticate", "ping", "test", "ack", $($command::NAME,)*];
+
+        impl Command {
+            /// Reads the command of this name; `None` when there is no such command.
+            pub fn decode(name: &str, fields: Fields<'_>, context: &Context<'_>) -> Option<Result<Self, Invalid>> {
+                $(if name == $command::NAME || $command::ALIASES.contains(&name) {
+                    return Some($command::decode(fields, context).map(Command::$command));
+                })*
+                None
+            }
+
+            /// Whether there is a command of this name.
+            pub fn exists(name: &str) -> bool {
+                $(name == $command::NAME || $command::ALIASES.contains(&name))||*
+            }
+
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Command::$command(_) => $command::NAME,)*
+                }
+            }
+
+            pub fn route(&self, caller: UserId) -> Route {
+                match self {
+                    $(Command::$command(command) => command.route(caller),)*
+                }
+            }
+
+            /// Whether it counts against `MESSAGE_RATE_LIMIT`.
+            pub fn is_message(&self) -> bool {
+                match self {
+                    $(Command::$command(_) => $command::IS_MESSAGE,)*
+                }
+            }
+
+            /// Whether success is answered.
+            pub fn has_answer(&self) -> bool {
+                match self {
+                    $(Command::$command(_) => $command::HAS_ANSWER,)*
+                }
+            }
+        }
+    };
+}
+
+/// THE list: hands `module Command,` of each command to the given macro. The worker makes its dispatch from it, so that
+/// a command without a handler does not compile.
+#[macro_export]
+macro_rules! for_each_command {
+    ($macro:ident) => {
+        $macro! {
+            start_conversation StartConversation,
+            send_private_message SendPrivateMessage,
+            get_private_messages GetPrivateMessages,
+            mark_message_read MarkMessageRead,
+            edit_message EditMessage,
+            edit_group_message EditGroupMessage,
+            delete_message DeleteMessage,
+            delete_group_message DeleteGroupMessage,
+            add_reaction AddReaction,
+            add_group_reaction AddGroupReaction,
+            remove_reaction RemoveReaction,
+            remove_group_reaction RemoveGroupReaction,
+            typing Typing,
+            delete_conversation DeleteConversation,
+            pin_message PinMessage,
+            unpin_message UnpinMessage,
+            get_pinned_messages GetPinnedMessages,
+            get_conversations GetConversations,
+            create_group CreateGroup,
+            send_group_message SendGroupMessage,
+            send_announcement SendAnnouncement,
+            get_group_messages GetGroupMessages,
+            get_user_groups GetUserGroups,
+            get_communities GetCommunities,
+            get_online_users GetOnlineUsers,
+            get_group_members GetGroupMembers,
+            get_group_info GetGroupInfo,
+            leave_group LeaveGroup,
+            add_group_member AddGroupMember,
+            remove_group_member RemoveGroupMember,
+            promote_member PromoteMember,
+            demote_member DemoteMember,
+            transfer_ownership TransferOwnership,
+            update_group_info UpdateGroupInfo,
+            delete_group DeleteGroup,
+            get_community_members GetCommunityMembers,
+            get_community_progress GetCommunityProgress,
+            sync Sync,
+        }
+    };
+}
+
+for_each_command!(commands);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ConversationId;
+    use crate::limits::Limits;
+    use serde_json::{Value, json};
+
+    fn decode(name: &str, fields: Value) -> Result<Command, Invalid> {
+        let Value::Object(fields) = fields else { panic!("an object") };
+        let limits = Limits::default();
+        let context = Context { caller: UserId(1), limits: &limits };
+        Command::decode(name, Fields(&fields), &context).expect("a known command")
+    }
+
+    #[test]
+    fn no_name_serves_two_commands() {
+        let mut seen = std::collections::HashSet::new();
+        for name in NAMES {
+            assert!(seen.insert(*name), "{name}");
+        }
+    }
+
+    #[test]
+    fn aliases_reach_the_same_command() {
+        let fields = json!({"recipientId": "2", "content": "x"});
+        assert_eq!(decode("send_message", fields.clone()), decode("send_private_message", fields));
+    }
+
+    #[test]
+    fn a_message_takes_its_conversations_lane_from_either_side() {
+        let sent = decode("send_private_message", json!({"recipientId": 2, "content": "x"})).unwrap();
+        assert_eq!(sent.route(UserId(1)), Route::conversation(ConversationId::direct(UserId(2), UserId(1))));
+    }
+
+    #[test]
+    fn a_message_to_oneself_or_to_another_conversation_is_refused() {
+        let to_self = decode("send_private_message", json!({"recipientId": 1, "content": "x"}));
+        assert_eq!(to_self.unwrap_err().field, "recipientId");
+        let elsewhere = json!({"recipientId": 2, "content": "x", "conversationId": "conv_1_3"});
+        assert_eq!(decode("send_private_message", elsewhere).unwrap_err().field, "conversationId");
+        let either_order = json!({"recipientId": 2, "content": "x", "conversationId": "conv_2_1"});
+        assert!(decode("send_private_message", either_order).is_ok());
+    }
+
+    #[test]
+    fn commands_survive_the_envelope() {
+        let command = decode("sync", json!({"conversations": {"conv_1_2": 5}})).unwrap();
+        let bytes = postcard::to_stdvec(&command).unwrap();
+        assert_eq!(postcard::from_bytes::<Command>(&bytes).unwrap(), command);
+    }
+}

@@ -1,0 +1,23 @@
+//! `promote_member`: makes a member an admin.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromoteMember {
+    pub group: GroupId,
+    pub user: UserId,
+}
+
+impl Contract for PromoteMember {
+    const NAME: &'static str = "promote_member";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(PromoteMember { group: fields.required_group_id("groupId")?, user: fields.required_user_id("userId")? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::conversation(ConversationId::Group(self.group))
+    }
+}

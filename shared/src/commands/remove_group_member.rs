@@ -1,0 +1,23 @@
+//! `remove_group_member`: removes a user from a group.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveGroupMember {
+    pub group: GroupId,
+    pub user: UserId,
+}
+
+impl Contract for RemoveGroupMember {
+    const NAME: &'static str = "remove_group_member";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(RemoveGroupMember { group: fields.required_group_id("groupId")?, user: fields.required_user_id("userId")? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::conversation(ConversationId::Group(self.group))
+    }
+}

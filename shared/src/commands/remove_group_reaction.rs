@@ -1,0 +1,22 @@
+//! `remove_group_reaction`: takes one's reaction to a message away.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveGroupReaction {
+    pub message: MessageId,
+}
+
+impl Contract for RemoveGroupReaction {
+    const NAME: &'static str = "remove_group_reaction";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(RemoveGroupReaction { message: fields.required_message_id("messageId")? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::message(self.message)
+    }
+}

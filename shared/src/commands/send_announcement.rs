@@ -1,0 +1,27 @@
+//! `send_announcement`: an announcement of an owner or admin to a group.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendAnnouncement {
+    pub group: GroupId,
+    pub content: String,
+}
+
+impl Contract for SendAnnouncement {
+    const NAME: &'static str = "send_announcement";
+    const IS_MESSAGE: bool = true;
+
+    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(SendAnnouncement {
+            group: fields.required_group_id("groupId")?,
+            content: fields.content(&["content"], context.limits.message_characters)?,
+        })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::conversation(ConversationId::Group(self.group))
+    }
+}

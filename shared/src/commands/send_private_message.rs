@@ -1,0 +1,37 @@
+//! `send_private_message`: a direct message.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendPrivateMessage {
+    pub recipient: UserId,
+    pub content: String,
+    pub reply_to: Option<MessageId>,
+    pub client_message_id: Option<String>,
+}
+
+impl Contract for SendPrivateMessage {
+    const NAME: &'static str = "send_private_message";
+    const ALIASES: &'static [&'static str] = &["send_message"];
+    const IS_MESSAGE: bool = true;
+
+    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+        let recipient = context.other_user(fields, "recipientId")?;
+        let conversation = ConversationId::direct(context.caller, recipient);
+        if fields.conversation_id("conversationId")?.is_some_and(|given| given != conversation) {
+            return Err(Invalid::new("conversationId", format!("`conversationId` must be `{conversation}`, or absent")));
+        }
+        Ok(SendPrivateMessage {
+            recipient,
+            content: fields.content(&["content"], context.limits.message_characters)?,
+            reply_to: fields.message_id("replyToMessageId")?,
+            client_message_id: client_message_id(fields)?,
+        })
+    }
+
+    fn route(&self, caller: UserId) -> Route {
+        Route::conversation(ConversationId::direct(caller, self.recipient))
+    }
+}

@@ -1,0 +1,23 @@
+//! `transfer_ownership`: gives the group to another member; the old owner stays as admin.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferOwnership {
+    pub group: GroupId,
+    pub user: UserId,
+}
+
+impl Contract for TransferOwnership {
+    const NAME: &'static str = "transfer_ownership";
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(TransferOwnership { group: fields.required_group_id("groupId")?, user: fields.required_user_id("userId")? })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::conversation(ConversationId::Group(self.group))
+    }
+}

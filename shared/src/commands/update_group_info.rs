@@ -1,0 +1,35 @@
+//! `update_group_info`: changes a group's name, description or size; what is absent stays.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateGroupInfo {
+    pub group: GroupId,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub max_members: Option<u32>,
+}
+
+impl Contract for UpdateGroupInfo {
+    const NAME: &'static str = "update_group_info";
+    const ALIASES: &'static [&'static str] = &["update_group"];
+
+    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+        let update = UpdateGroupInfo {
+            group: fields.required_group_id("groupId")?,
+            name: group_name(fields)?,
+            description: group_description(fields)?,
+            max_members: max_members(fields, context)?,
+        };
+        if update.name.is_none() && update.description.is_none() && update.max_members.is_none() {
+            return Err(Invalid::new("groupName", "one of `groupName`, `groupDescription` and `maxMembers` is required"));
+        }
+        Ok(update)
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::conversation(ConversationId::Group(self.group))
+    }
+}

@@ -1,0 +1,136 @@
+//! Settings that both services read. Those marked so must be the same in all processes of a deployment.
+
+use std::time::Duration;
+
+use super::macros::{Reader, settings};
+use super::parse::{choice, duration, integer, log_filter, secret, text, url};
+use super::secret::Secret;
+use crate::crypto::EncryptionSettings;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    Development,
+    Production,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Text,
+    Auto,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PresenceScope {
+    All,
+    Contacts,
+}
+
+settings! {
+    /// What both services need to know.
+    pub struct CommonSettings {
+        /// In production, secrets that are short or well known are refused.
+        environment: Environment = "ENVIRONMENT", choice(&[
+            ("development", Environment::Development), ("production", Environment::Production),
+        ]), default("development");
+
+        /// Redis: a single server, a cluster or sentinels.
+        redis_url: Secret = "REDIS_URL", url(&[
+            "redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel",
+        ]), default("redis://127.0.0.1:6379");
+        /// Put before every Redis key and channel, so that deployments can share a Redis. The same in all processes.
+        redis_prefix: String = "REDIS_PREFIX", text("up to 32 of `a-z A-Z 0-9 : _ -`", |prefix| {
+            prefix.len() <= 32
+                && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte))
+        }), default("");
+        /// After this time a Redis command has failed.
+        redis_command_timeout: Duration = "REDIS_COMMAND_TIMEOUT", duration("50ms", "60s"), default("2s");
+        /// Redis connections for commands; blocking reads and subscriptions have their own.
+        redis_connections: usize = "REDIS_CONNECTIONS", integer(1, 64), default("4");
+
+        /// Key of the encryption at rest; it has key id 1 and also reads the original server's rows.
+        encryption_key: Option<Secret> = "CHAT_ENCRYPTION_KEY", secret("text; 32 bytes or more in production").strong(), optional;
+        /// Keys for rotation instead of the single one: `id:key` separated by commas, the newest first, ids 1 to 32767. The same in all processes.
+        encryption_keys: Option<Secret> = "CHAT_ENCRYPTION_KEYS", secret("list of `id:key`"), optional;
+        /// Key of the original server's rows, when `CHAT_ENCRYPTION_KEYS` is used.
+        encryption_legacy_key: Option<Secret> = "CHAT_ENCRYPTION_LEGACY_KEY", secret("text"), optional;
+        /// Salt of the key derivation. Content sealed under one salt is not readable under another. The same in all processes.
+        encryption_salt: String = "CHAT_ENCRYPTION_SALT", text("text of up to 1024 bytes", |salt| salt.len() <= 1024), default("elitescore-chat");
+
+        /// What is logged.
+        log_level: String = "LOG_LEVEL", log_filter(), default("info");
+        /// How log lines look; `auto` is `text` on a terminal and `json` elsewhere.
+        log_format: LogFormat = "LOG_FORMAT", choice(&[
+            ("json", LogFormat::Json), ("text", LogFormat::Text), ("auto", LogFormat::Auto),
+        ]), default("auto");
+
+        /// Partitions of the ordered lane. The same in all processes; change it only while none is running and the streams are empty.
+        partitions: u16 = "PARTITIONS", integer(1, 1024), default("64");
+        /// A command that is not applied after this time is not applied any more.
+        command_timeout: Duration = "COMMAND_TIMEOUT", duration("100ms", "5m"), default("10s");
+        /// Commands waiting in a lane beyond which further ones are refused with `SERVICE_UNAVAILABLE`.
+        backlog_limit: u64 = "BACKLOG_LIMIT", integer(1, 10_000_000), default("50000");
+        /// Age of a lane's oldest waiting command beyond which further ones are refused.
+        backlog_max_age: Duration = "BACKLOG_MAX_AGE", duration("100ms", "10m"), default("5s");
+
+        /// Longest message content, in characters.
+        max_message_length: usize = "MAX_MESSAGE_LENGTH", integer(1, 100_000), default("5000");
+        /// Most members a group can have; communities' groups are not bound by it.
+        group_max_members: u32 = "GROUP_MAX_MEMBERS", integer(2, 100_000), default("50");
+        /// Who learns that a user comes or goes: every connected user, or only those who share a conversation, a group or a follow with the user. The same in all processes.
+        presence_scope: PresenceScope = "PRESENCE_SCOPE", choice(&[
+            ("all", PresenceScope::All), ("contacts", PresenceScope::Contacts),
+        ]), default("all");
+
+        /// Time for finishing what is under way at a shutdown.
+        shutdown_timeout: Duration = "SHUTDOWN_TIMEOUT", duration("100ms", "10m"), default("30s");
+    }
+}
+
+impl CommonSettings {
+    /// What the key ring is derived from. Valid: [`Self::check`] was called when the settings were read.
+    ///
+    /// # Errors
+    /// None for settings that were read; the text says what is wrong otherwise.
+    pub fn encryption(&self) -> Result<EncryptionSettings, String> {
+        let salt = &self.encryption_salt;
+        match (&self.encryption_key, &self.encryption_keys) {
+            (Some(key), None) if self.encryption_legacy_key.is_none() => {
+                Ok(EncryptionSettings::single(key.expose(), salt))
+            }
+            (Some(_), None) => {
+                Err("CHAT_ENCRYPTION_LEGACY_KEY goes with CHAT_ENCRYPTION_KEYS only".to_owned())
+            }
+            (None, Some(keys)) => {
+                EncryptionSettings::list(keys.expose(), salt, self.encryption_legacy_key.clone())
+                    .map_err(|error| format!("CHAT_ENCRYPTION_KEYS: {error}"))
+            }
+            (Some(_), Some(_)) => Err(
+                "CHAT_ENCRYPTION_KEY and CHAT_ENCRYPTION_KEYS are both set, one must go".to_owned(),
+            ),
+            (None, None) => {
+                Err("CHAT_ENCRYPTION_KEY or CHAT_ENCRYPTION_KEYS is required".to_owned())
+            }
+        }
+    }
+
+    /// What no single setting can tell.
+    pub(super) fn check(&self, reader: &mut Reader<'_>) {
+        match self.encryption() {
+            Ok(settings) if self.encryption_keys.is_some() => {
+                for (id, key) in &settings.keys {
+                    reader.check_strength(
+                        &format!("CHAT_ENCRYPTION_KEYS: the key with id {id}"),
+                        key.expose(),
+                    );
+                }
+            }
+            Ok(_) => {}
+            Err(problem) => reader.problem(problem),
+        }
+        if reader.production && self.encryption_salt == "salt" {
+            // With the legacy salt the keys would be the same, and a row could be passed off as one without a MAC.
+            reader.problem("CHAT_ENCRYPTION_SALT must not be \"salt\" in production: the original server's rows use it");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Settings of the gateway.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::ConfigError;
+use super::common::CommonSettings;
+use super::macros::{Reader, settings};
+use super::net::{AllowedOrigins, TrustedProxies};
+use super::parse::{
+    Parser, allowed_origins, boolean, byte_size, checked_secret, duration, integer, secret,
+    socket_address, trusted_proxies,
+};
+use super::secret::Secret;
+use crate::auth::TokenVerifier;
+
+settings! {
+    /// What the gateway needs to know.
+    pub struct GatewaySettings {
+        ..common: CommonSettings;
+
+        /// Where it listens, for WebSockets and HTTP.
+        bind_addr: SocketAddr = "BIND_ADDR", socket_address(), default("0.0.0.0:8080");
+        /// Key of the HS256 tokens, as the main backend has it.
+        jwt_secret: Secret = "JWT_SECRET", jwt_secret(), required;
+        /// Bearer token of `POST /community/progression`; without it the endpoint answers 401.
+        community_sync_token: Option<Secret> = "COMMUNITY_SYNC_TOKEN", secret("text; 32 bytes or more in production").strong(), optional;
+        /// Largest body of `POST /community/progression`.
+        community_sync_max_payload_bytes: usize = "COMMUNITY_SYNC_MAX_PAYLOAD", byte_size("1KiB", "16MiB"), default("256KiB");
+        /// Accounts kept by this server (`/api/auth/…`), for running without the main backend.
+        builtin_auth: bool = "BUILTIN_AUTH", boolean(), default("false");
+        /// Origins that browser pages may connect from.
+        allowed_origins: AllowedOrigins = "ALLOWED_ORIGINS", allowed_origins(), default("*");
+        /// Peers whose `X-Forwarded-For` is believed.
+        trusted_proxies: TrustedProxies = "TRUSTED_PROXIES", trusted_proxies(), default("");
+
+        /// Connections of this process.
+        max_connections: usize = "MAX_CONNECTIONS", integer(1, 10_000_000), default("50000");
+        /// Connections of an address, over all gateways.
+        max_connections_per_ip: u32 = "MAX_CONNECTIONS_PER_IP", integer(1, 10_000_000), default("10");
+        /// Connections of a user on this gateway.
+        max_connections_per_user: usize = "MAX_CONNECTIONS_PER_USER", integer(1, 10_000), default("20");
+        /// Connections of this process that are not yet authenticated.
+        max_pending: usize = "MAX_PENDING", integer(1, 10_000_000), default("5000");
+        /// Upgrades and HTTP requests of an address within `IP_RATE_WINDOW`, over all gateways.
+        ip_rate_limit: u32 = "IP_RATE_LIMIT", integer(1, 1_000_000_000), default("3000");
+        /// The sliding window of `IP_RATE_LIMIT`.
+        ip_rate_window: Duration = "IP_RATE_WINDOW", duration("1s", "1d"), default("15m");
+        /// Messages of a user within sliding 60 seconds, over all gateways.
+        message_rate_limit: u32 = "MESSAGE_RATE_LIMIT", integer(1, 1_000_000_000), default("240");
+        /// Largest message from a client, over all its frames and decompressed.
+        max_payload_bytes: usize = "MAX_PAYLOAD_SIZE", byte_size("1KiB", "64MiB"), default("1MiB");
+        /// Bytes waiting for one client beyond which it is closed as too slow.
+        outbox_limit_bytes: usize = "OUTBOX_LIMIT", byte_size("64KiB", "256MiB"), default("2MiB");
+        /// Commands of one connection that are not yet answered.
+        max_in_flight: usize = "MAX_IN_FLIGHT", integer(1, 100_000), default("256");
+
+        /// Time to authenticate after connecting.
+        auth_timeout: Duration = "AUTH_TIMEOUT", duration("1s", "10m"), default("30s");
+        /// A connection without a text message for so long is closed; 0 turns it off.
+        connection_timeout: Duration = "CONNECTION_TIMEOUT", duration("0", "7d"), default("300s");
+        /// A connection without any frame, pongs included, for so long is closed.
+        keep_alive_timeout: Duration = "KEEP_ALIVE_TIMEOUT", duration("1s", "1h"), default("60s");
+        /// How often a connection is pinged.
+        ping_interval: Duration = "PING_INTERVAL", duration("500ms", "1h"), default("30s");
+        /// Time over which connections are closed at a shutdown, so that clients do not all come back at once.
+        drain_window: Duration = "DRAIN_WINDOW", duration("0", "10m"), default("20s");
+        /// A new connection of a user replaces the older one.
+        single_connection_per_user: bool = "SINGLE_CONNECTION_PER_USER", boolean(), default("false");
+        /// How often the positions up to which users received are passed on.
+        cursor_flush_interval: Duration = "CURSOR_FLUSH_INTERVAL", duration("100ms", "5m"), default("5s");
+
+        /// Entries of the profile-picture cache.
+        pfp_cache_max_size: usize = "PFP_CACHE_MAX_SIZE", integer(0, 1_000_000), default("1000");
+        /// How long an entry of the profile-picture cache is used.
+        pfp_cache_duration: Duration = "PFP_CACHE_DURATION_MS", duration("0", "1d"), default("5m");
+    }
+}
+
+impl GatewaySettings {
+    /// Reads the process environment and the files it names. Blocks on those; call it before the runtime starts.
+    ///
+    /// # Errors
+    /// With everything that is missing or wrong.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_source(|name| std::env::var(name).ok())
+    }
+
+    /// As [`Self::from_env`], from any source of variables.
+    ///
+    /// # Errors
+    /// With everything that is missing or wrong.
+    pub fn from_source(source: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(&source);
+        let settings = Self::read(&mut reader);
+        if let Some(settings) = &settings {
+            settings.check(&mut reader);
+        }
+        reader.finish(settings)
+    }
+
+    fn check(&self, reader: &mut Reader<'_>) {
+        if self.ping_interval >= self.keep_alive_timeout {
+            reader.problem("PING_INTERVAL must be less than KEEP_ALIVE_TIMEOUT, or quiet clients would be cut off");
+        }
+        if self.drain_window > self.common.shutdown_timeout {
+            reader.problem("DRAIN_WINDOW must not be more than SHUTDOWN_TIMEOUT");
+        }
+        if self.max_pending > self.max_connections {
+            reader.problem("MAX_PENDING must not be more than MAX_CONNECTIONS");
+        }
+        if self.outbox_limit_bytes < self.max_payload_bytes {
+            reader.problem("OUTBOX_LIMIT must not be less than MAX_PAYLOAD_SIZE");
+        }
+        // A character takes up to 12 bytes in JSON (two \u escapes); 4 KiB are for the rest of the command.
+        if self.max_payload_bytes < self.common.max_message_length * 12 + 4096 {
+            reader.problem(
+                "MAX_PAYLOAD_SIZE is too small for a message of MAX_MESSAGE_LENGTH characters",
+            );
+        }
+    }
+}
+
+fn jwt_secret() -> Parser<Secret> {
+    checked_secret("base64 of at least 32 bytes", |text| {
+        TokenVerifier::new(text)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    })
+    .strong()
+}

@@ -1,0 +1,103 @@
+//! The settings of both services, all from environment variables. Each is declared once, with type, default, range and
+//! meaning, in `common`, `gateway` and `worker`; the declarations also make the reference document.
+//! What a setting does is not known here, and nothing else reads the environment.
+
+mod common;
+mod gateway;
+mod macros;
+mod net;
+mod parse;
+mod secret;
+mod worker;
+
+pub use common::{CommonSettings, Environment, LogFormat, PresenceScope};
+pub use gateway::GatewaySettings;
+pub use net::{AllowedOrigins, IpNet, TrustedProxies};
+pub use secret::Secret;
+pub use worker::{FollowPolicy, WorkerSettings};
+
+/// One setting, as the reference shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingDoc {
+    /// The environment variable.
+    pub name: &'static str,
+    /// What values it takes.
+    pub kind: String,
+    pub default: DefaultDoc,
+    /// Never printed, and may be given through a file named by `{name}_FILE`.
+    pub secret: bool,
+    pub meaning: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultDoc {
+    Required,
+    Unset,
+    Value(&'static str),
+}
+
+/// All that is wrong with the settings of a start, so that one try shows every mistake. Shows no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    pub problems: Vec<String>,
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the configuration is not usable:")?;
+        self.problems
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  - {problem}"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The declared settings in groups: name of the group and its settings.
+pub fn reference() -> Vec<(&'static str, Vec<SettingDoc>)> {
+    vec![
+        ("Common", CommonSettings::docs()),
+        ("Gateway", GatewaySettings::docs()),
+        ("Worker", WorkerSettings::docs()),
+    ]
+}
+
+const REFERENCE_INTRODUCTION: &str = "\
+# Configuration
+
+Generated from the declarations in `shared/src/config`; do not edit.
+
+Every setting is an environment variable. An empty value counts as not set. Durations are whole milliseconds or a number
+with a unit (`250ms`, `30s`, `5m`, `1h`, `7d`); sizes are bytes or a number with a unit (`256KiB`, `1MiB`, `2GiB`). A secret
+may instead be put into a file named by the variable with `_FILE` appended (one trailing newline is cut off). A process with
+an unusable setting does not start, and names all of them.
+";
+
+/// The reference document, `docs/configuration.md`.
+pub fn reference_markdown() -> String {
+    let mut page = REFERENCE_INTRODUCTION.to_owned();
+    for (group, settings) in reference() {
+        page.push_str(&format!(
+            "\n## {group}\n\n| setting | values | default | meaning |\n|---|---|---|---|\n"
+        ));
+        for setting in settings {
+            let default = match setting.default {
+                DefaultDoc::Required => "**required**".to_owned(),
+                DefaultDoc::Unset => "–".to_owned(),
+                DefaultDoc::Value("") => "empty".to_owned(),
+                DefaultDoc::Value(value) => format!("`{value}`"),
+            };
+            let secret = if setting.secret { " (secret)" } else { "" };
+            let kind = setting.kind.replace('|', "\\|");
+            let meaning = setting.meaning.replace('|', "\\|");
+            page.push_str(&format!(
+                "| `{}` | {kind}{secret} | {default} | {meaning} |\n",
+                setting.name
+            ));
+        }
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Settings of the worker.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::ConfigError;
+use super::common::CommonSettings;
+use super::macros::{Reader, settings};
+use super::parse::{choice, duration, integer, socket_address, url};
+use super::secret::Secret;
+
+/// What happens when somebody writes to a user whom they do not follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FollowPolicy {
+    Off,
+    Warn,
+    Enforce,
+}
+
+settings! {
+    /// What the worker needs to know.
+    pub struct WorkerSettings {
+        ..common: CommonSettings;
+
+        /// Where it answers probes and metrics.
+        bind_addr: SocketAddr = "BIND_ADDR", socket_address(), default("0.0.0.0:9090");
+        /// Postgres.
+        database_url: Secret = "DATABASE_URL", url(&["postgres", "postgresql"]), required;
+        /// A read replica for history and lists.
+        database_replica_url: Option<Secret> = "DATABASE_REPLICA_URL", url(&["postgres", "postgresql"]), optional;
+        /// Most connections to Postgres.
+        db_max_connections: u32 = "DB_MAX_CONNECTIONS", integer(2, 1_000), default("10");
+        /// Connections to Postgres that are kept open.
+        db_min_connections: u32 = "DB_MIN_CONNECTIONS", integer(0, 1_000), default("2");
+        /// An idle connection to Postgres is closed after this time.
+        db_idle_timeout: Duration = "DB_IDLE_TIMEOUT", duration("1s", "1d"), default("30s");
+        /// Longest wait for a connection to Postgres.
+        db_connection_timeout: Duration = "DB_CONNECTION_TIMEOUT", duration("50ms", "5m"), default("2s");
+        /// Longest run of one statement.
+        db_statement_timeout: Duration = "DB_STATEMENT_TIMEOUT", duration("100ms", "1h"), default("30s");
+        /// Prepared statements kept per connection; 0 behind a pooler in transaction mode.
+        db_statement_cache: usize = "DB_STATEMENT_CACHE", integer(0, 10_000), default("200");
+
+        /// Batches of the ordered lane under way at a time.
+        worker_pipelines: u32 = "WORKER_PIPELINES", integer(1, 64), default("2");
+        /// Most commands in a batch.
+        batch_max: usize = "BATCH_MAX", integer(1, 10_000), default("256");
+        /// Queries under way at a time.
+        query_concurrency: usize = "QUERY_CONCURRENCY", integer(1, 1_000), default("8");
+        /// A partition whose owner is not heard of for so long is taken over.
+        lease_ttl: Duration = "LEASE_TTL", duration("500ms", "5m"), default("6s");
+        /// How often leases are renewed and spread anew.
+        lease_interval: Duration = "LEASE_INTERVAL", duration("50ms", "1m"), default("500ms");
+        /// Tries after which a failing command goes to the dead-letter stream.
+        dlq_attempts: u32 = "DLQ_ATTEMPTS", integer(1, 1_000), default("5");
+
+        /// How long a sender may edit a message.
+        edit_window: Duration = "EDIT_WINDOW", duration("0", "365d"), default("300s");
+        /// Writing to somebody whom one does not follow: allowed, allowed with a warning, or refused.
+        follow_policy: FollowPolicy = "FOLLOW_POLICY", choice(&[
+            ("off", FollowPolicy::Off), ("warn", FollowPolicy::Warn), ("enforce", FollowPolicy::Enforce),
+        ]), default("warn");
+        /// Time after a user's last connection closed in which the user counts as online.
+        offline_grace_period: Duration = "OFFLINE_GRACE_PERIOD", duration("0", "1d"), default("60s");
+        /// Most missed events replayed to a user.
+        replay_limit: u32 = "REPLAY_LIMIT", integer(1, 100_000), default("1000");
+        /// How long delivered queue rows are kept.
+        event_retention_delivered: Duration = "EVENT_RETENTION_DELIVERED", duration("1m", "3650d"), default("7d");
+        /// How long queue rows that were not delivered are kept.
+        event_retention_undelivered: Duration = "EVENT_RETENTION_UNDELIVERED", duration("1m", "3650d"), default("30d");
+        /// A deleted group is purged after this time.
+        group_purge_after: Duration = "GROUP_PURGE_AFTER", duration("0", "3650d"), default("30d");
+        /// Cached messages per conversation; 0 turns the cache off.
+        cache_messages: u32 = "CACHE_MESSAGES", integer(0, 1_000), default("100");
+        /// How long cached messages live.
+        cache_ttl: Duration = "CACHE_TTL", duration("1s", "7d"), default("1h");
+    }
+}
+
+impl WorkerSettings {
+    /// Reads the process environment and the files it names. Blocks on those; call it before the runtime starts.
+    ///
+    /// # Errors
+    /// With everything that is missing or wrong.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_source(|name| std::env::var(name).ok())
+    }
+
+    /// As [`Self::from_env`], from any source of variables.
+    ///
+    /// # Errors
+    /// With everything that is missing or wrong.
+    pub fn from_source(source: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(&source);
+        let settings = Self::read(&mut reader);
+        if let Some(settings) = &settings {
+            settings.check(&mut reader);
+        }
+        reader.finish(settings)
+    }
+
+    fn check(&self, reader: &mut Reader<'_>) {
+        if self.db_min_connections > self.db_max_connections {
+            reader.problem("DB_MIN_CONNECTIONS must not be more than DB_MAX_CONNECTIONS");
+        }
+        if self.worker_pipelines >= self.db_max_connections {
+            reader.problem("WORKER_PIPELINES must be less than DB_MAX_CONNECTIONS, or queries would find no connection");
+        }
+        if self.lease_ttl < self.lease_interval * 4 {
+            reader.problem("LEASE_TTL must be at least four times LEASE_INTERVAL");
+        }
+        if self.event_retention_undelivered < self.event_retention_delivered {
+            reader.problem(
+                "EVENT_RETENTION_UNDELIVERED must not be less than EVENT_RETENTION_DELIVERED",
+            );
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `error`: the answer to a command that was not carried out.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Event;
+use crate::clock::Timestamp;
+use crate::protocol::ErrorCode;
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorEvent<'a> {
+    /// For people.
+    pub message: &'a str,
+    /// What has to change for the command to succeed.
+    pub details: &'a str,
+    /// For programs.
+    pub code: ErrorCode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<&'a str>,
+    /// Whole seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requires_auth: Option<bool>,
+    /// Also in the server's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_id: Option<&'a str>,
+    /// The `type` of the command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_type: Option<&'a str>,
+    pub timestamp: Timestamp,
+}
+
+impl Event for ErrorEvent<'_> {
+    const TYPE: &'static str = "error";
+}

@@ -1,0 +1,55 @@
+//! Answers and events of groups.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Event;
+use crate::clock::Timestamp;
+use crate::ids::{ConversationId, GroupId, MessageId, UserId};
+
+/// The message is committed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupMessageSent<'a> {
+    pub message_id: MessageId,
+    pub group_id: GroupId,
+    pub conversation_id: ConversationId,
+    pub seq: i64,
+    pub created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_message_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicate: Option<bool>,
+}
+
+impl Event for GroupMessageSent<'_> {
+    const TYPE: &'static str = "group_message_sent";
+}
+
+/// The announcement is committed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AnnouncementSent {
+    pub message_id: MessageId,
+    pub group_id: GroupId,
+    pub seq: i64,
+    pub created_at: Timestamp,
+}
+
+impl Event for AnnouncementSent {
+    const TYPE: &'static str = "announcement_sent";
+}
+
+/// For each user whom a group message mentions.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MentionedInGroup<'a> {
+    pub message_id: MessageId,
+    pub group_id: GroupId,
+    pub mentioned_by: UserId,
+    pub mentioned_by_username: &'a str,
+}
+
+impl Event for MentionedInGroup<'_> {
+    const TYPE: &'static str = "mentioned_in_group";
+}

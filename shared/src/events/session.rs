@@ -1,0 +1,118 @@
+//! The greeting, authentication and signs of life.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Event;
+use crate::clock::Timestamp;
+use crate::ids::UserId;
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Connected<'a> {
+    pub client_id: &'a str,
+    pub requires_auth: bool,
+    pub message: &'a str,
+    pub timestamp: Timestamp,
+}
+
+impl Event for Connected<'_> {
+    const TYPE: &'static str = "connected";
+}
+
+/// Oneself, as the main backend knows one.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Profile {
+    pub id: UserId,
+    pub user_id: UserId,
+    pub username: String,
+    pub email: Option<String>,
+    pub display_name: String,
+    pub profile_image: Option<String>,
+    pub bio: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthSuccess<'a> {
+    pub user: &'a Profile,
+    pub user_id: UserId,
+    pub username: &'a str,
+    pub display_name: &'a str,
+    pub session_id: &'a str,
+    /// How many missed events follow.
+    pub queued_events: u32,
+    /// More was missed than is replayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay_truncated: Option<bool>,
+    /// The session went on under a new token; nothing is replayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewed: Option<bool>,
+    pub server_time: Timestamp,
+    pub timestamp: Timestamp,
+}
+
+impl Event for AuthSuccess<'_> {
+    const TYPE: &'static str = "auth_success";
+}
+
+/// Why a token does not open a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AuthErrorCode {
+    TokenMissing,
+    TokenInvalid,
+    TokenExpired,
+    TokenRevoked,
+    UserNotFound,
+    ServiceUnavailable,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthError<'a> {
+    pub message: &'a str,
+    pub details: &'a str,
+    pub code: AuthErrorCode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+    pub timestamp: Timestamp,
+}
+
+impl Event for AuthError<'_> {
+    const TYPE: &'static str = "auth_error";
+}
+
+/// Another connection of the same user took over.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionConflict<'a> {
+    pub message: &'a str,
+    pub timestamp: Timestamp,
+}
+
+impl Event for SessionConflict<'_> {
+    const TYPE: &'static str = "session_conflict";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Pong {
+    /// Epoch milliseconds.
+    pub timestamp: i64,
+}
+
+impl Event for Pong {
+    const TYPE: &'static str = "pong";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TestResponse<'a> {
+    pub message: &'a str,
+    /// Epoch milliseconds.
+    pub timestamp: i64,
+}
+
+impl Event for TestResponse<'_> {
+    const TYPE: &'static str = "test_response";
+}

@@ -1,0 +1,17 @@
+//! What gateway and worker must agree on: protocol types, envelopes, Redis keys and channels, configuration, tokens,
+//! encryption and telemetry. It knows neither SQL nor HTTP nor WebSockets.
+
+pub mod auth;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod crypto;
+pub mod events;
+pub mod ids;
+pub mod lifecycle;
+pub mod limits;
+pub mod protocol;
+pub mod publication;
+pub mod redis;
+pub mod stream;
+pub mod telemetry;

@@ -1,0 +1,305 @@
+//! The life of a process: its tasks, and its end in two stages. What the tasks do is not known here.
+//!
+//! 1. **Draining**: take nothing new, finish what is under way. Starts with SIGTERM or SIGINT, when a background task fails,
+//!    or by [`Lifecycle::start_draining`].
+//! 2. **Stopped**: everything ends at once. Starts when all work is finished, after the shutdown timeout, or with a second
+//!    signal.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long tasks may take to end once stopped; then they are dropped where they stand.
+pub const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// Handle to the process's tasks and tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Lifecycle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    draining: CancellationToken,
+    stopped: CancellationToken,
+    /// What a drain waits for.
+    work: TaskTracker,
+    /// What serves the work, and so ends after it.
+    background: TaskTracker,
+    /// Named tasks still running, for telling which of them would not end.
+    running: Mutex<Running>,
+    shutdown_timeout: Duration,
+}
+
+#[derive(Default)]
+struct Running {
+    next: u64,
+    names: BTreeMap<u64, &'static str>,
+    /// The first failure: it started the drain and decides the exit code.
+    failure: Option<Failure>,
+}
+
+/// Why a process ended other than as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("task {name} failed: {reason}")]
+    Task { name: &'static str, reason: String },
+    #[error("did not finish in time; still running: {unfinished}")]
+    Unfinished { unfinished: String },
+    #[error("signals cannot be received: {reason}")]
+    Signals { reason: String },
+}
+
+impl Lifecycle {
+    /// `shutdown_timeout`: how long draining may take.
+    pub fn new(shutdown_timeout: Duration) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                draining: CancellationToken::new(),
+                stopped: CancellationToken::new(),
+                work: TaskTracker::new(),
+                background: TaskTracker::new(),
+                running: Mutex::default(),
+                shutdown_timeout,
+            }),
+        }
+    }
+
+    /// Cancelled when nothing new is to be taken.
+    pub fn draining(&self) -> CancellationToken {
+        self.inner.draining.clone()
+    }
+
+    /// Cancelled when everything is to end.
+    pub fn stopped(&self) -> CancellationToken {
+        self.inner.stopped.clone()
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.inner.draining.is_cancelled()
+    }
+
+    /// The same as a first signal.
+    pub fn start_draining(&self) {
+        self.inner.draining.cancel();
+    }
+
+    /// Starts a background task that serves the others (a subscriber, a sampler). It may run until [`Self::stopped`]; a drain
+    /// does not wait for it. When it panics or returns an error, that is logged, the process drains, and fails.
+    pub fn spawn<F, E>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display + Send + 'static,
+    {
+        self.supervise(&self.inner.background, name, task);
+    }
+
+    /// Starts a task that takes in or does work (an accept loop, a consumer). It has to end by itself after
+    /// [`Self::draining`], and the drain waits for it. It fails the process as [`Self::spawn`] does.
+    pub fn spawn_work<F, E>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display + Send + 'static,
+    {
+        self.supervise(&self.inner.work, name, task);
+    }
+
+    /// Starts work whose failure concerns nobody else (a connection, a request). A drain waits for it; a panic in it is
+    /// logged by the panic hook and goes no further. It has to end by itself once [`Self::stopped`] is cancelled.
+    pub fn track<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.inner.work.spawn(task)
+    }
+
+    /// Pieces of work under way, [`Self::spawn_work`] and [`Self::track`] together.
+    pub fn work_in_progress(&self) -> usize {
+        self.inner.work.len()
+    }
+
+    /// Waits for the end of the process: until a signal or a failure, then through both stages. For the end of `main`.
+    /// The exit code is 0 after an orderly end and 1 after a failure.
+    pub async fn run(self) -> ExitCode {
+        let ended = match shutdown_signals() {
+            Ok(signals) => self.run_until(signals).await,
+            Err(error) => {
+                self.start_draining();
+                self.inner.stopped.cancel();
+                Err(Failure::Signals {
+                    reason: error.to_string(),
+                })
+            }
+        };
+        match ended {
+            Ok(()) => {
+                tracing::info!("ended in order");
+                ExitCode::SUCCESS
+            }
+            Err(failure) => {
+                tracing::error!(error = %failure, "ended with a failure");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// [`Self::run`] with signals from elsewhere: each item is one, with its name.
+    ///
+    /// # Errors
+    /// When a task failed, or did not end in time.
+    pub async fn run_until(self, mut signals: mpsc::Receiver<&'static str>) -> Result<(), Failure> {
+        let inner = &self.inner;
+        tokio::select! {
+            () = inner.draining.cancelled() => tracing::info!("draining"),
+            signal = next_signal(&mut signals) => tracing::info!(signal, "draining"),
+        }
+        inner.draining.cancel();
+
+        inner.work.close();
+        let drained = tokio::select! {
+            () = inner.work.wait() => true,
+            () = inner.stopped.cancelled() => false,
+            signal = next_signal(&mut signals) => {
+                tracing::warn!(signal, "stopping at once");
+                false
+            }
+            () = tokio::time::sleep(inner.shutdown_timeout) => {
+                tracing::warn!(timeout_seconds = inner.shutdown_timeout.as_secs_f64(), "draining took too long");
+                false
+            }
+        };
+        let unfinished = if drained {
+            None
+        } else {
+            Some(self.unfinished())
+        };
+        inner.stopped.cancel();
+
+        inner.background.close();
+        let all_ended = async {
+            inner.work.wait().await;
+            inner.background.wait().await;
+        };
+        let ended = tokio::time::timeout(STOP_GRACE, all_ended).await;
+        // Supervised tasks were dropped by now if they had to be; whoever is left is tracked work that ignores the stop.
+        let unfinished = unfinished.or_else(|| ended.is_err().then(|| self.unfinished()));
+        match (inner.running.lock().failure.take(), unfinished) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(unfinished)) => Err(Failure::Unfinished { unfinished }),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn supervise<F, E>(&self, tracker: &TaskTracker, name: &'static str, task: F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display + Send + 'static,
+    {
+        let running = RunningGuard::new(self.clone(), name);
+        let stopped = self.stopped();
+        tracker.spawn(async move {
+            // A task of its own, so that a panic ends in its handle and not here.
+            let mut task = tokio::spawn(task);
+            let ended = tokio::select! {
+                ended = &mut task => Some(ended),
+                () = stopped.cancelled() => tokio::time::timeout(STOP_GRACE / 2, &mut task).await.ok(),
+            };
+            let reason = match ended {
+                Some(Ok(Ok(()))) => None,
+                Some(Ok(Err(error))) => Some(error.to_string()),
+                Some(Err(error)) if error.is_panic() => Some("it panicked".to_owned()),
+                Some(Err(_)) => None,
+                None => {
+                    tracing::warn!(task = name, "did not end when stopped, and was dropped");
+                    task.abort();
+                    None
+                }
+            };
+            if let Some(reason) = reason {
+                running.lifecycle.fail(name, reason);
+            }
+        });
+    }
+
+    fn fail(&self, name: &'static str, reason: String) {
+        tracing::error!(task = name, reason, "a background task failed");
+        let mut running = self.inner.running.lock();
+        running
+            .failure
+            .get_or_insert(Failure::Task { name, reason });
+        drop(running);
+        self.start_draining();
+    }
+
+    fn unfinished(&self) -> String {
+        let names: Vec<&str> = self.inner.running.lock().names.values().copied().collect();
+        format!(
+            "{} pieces of work; named tasks: {}",
+            self.inner.work.len(),
+            names.join(", ")
+        )
+    }
+}
+
+/// Keeps a task's name among the running ones for as long as it lives, however it ends.
+struct RunningGuard {
+    lifecycle: Lifecycle,
+    id: u64,
+}
+
+impl RunningGuard {
+    fn new(lifecycle: Lifecycle, name: &'static str) -> Self {
+        let mut running = lifecycle.inner.running.lock();
+        let id = running.next;
+        running.next += 1;
+        running.names.insert(id, name);
+        drop(running);
+        Self { lifecycle, id }
+    }
+}
+
+impl Drop for RunningGuard {
+    fn drop(&mut self) {
+        self.lifecycle.inner.running.lock().names.remove(&self.id);
+    }
+}
+
+/// The next one; never when there can be no more.
+async fn next_signal(signals: &mut mpsc::Receiver<&'static str>) -> &'static str {
+    match signals.recv().await {
+        Some(signal) => signal,
+        None => std::future::pending().await,
+    }
+}
+
+fn shutdown_signals() -> std::io::Result<mpsc::Receiver<&'static str>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (sender, receiver) = mpsc::channel(2);
+    tokio::spawn(async move {
+        loop {
+            let name = tokio::select! {
+                Some(()) = terminate.recv() => "SIGTERM",
+                Some(()) = interrupt.recv() => "SIGINT",
+                else => return,
+            };
+            if sender.send(name).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! Reading a command's fields: ids as strings or integers, `null` as absent, unknown fields ignored, and refusals that
+//! name the field and the bound. No rule of a single command lives here.
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::ids::{ConversationId, GroupId, MalformedId, MessageId, UserId};
+use crate::limits::{DEFAULT_PAGE, MAX_PAGE};
+
+/// A field that breaks the contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    pub field: &'static str,
+    pub details: String,
+}
+
+impl Invalid {
+    pub fn new(field: &'static str, details: impl Into<String>) -> Self {
+        Invalid { field, details: details.into() }
+    }
+
+    pub fn required(field: &'static str) -> Self {
+        Invalid::new(field, format!("`{field}` is required"))
+    }
+}
+
+/// The fields of one command.
+#[derive(Clone, Copy)]
+pub struct Fields<'a>(pub &'a Map<String, Value>);
+
+impl<'a> Fields<'a> {
+    /// The value of a field; `None` when it is absent or `null`.
+    pub fn get(self, field: &str) -> Option<&'a Value> {
+        self.0.get(field).filter(|value| !value.is_null())
+    }
+
+    pub fn string(self, field: &'static str) -> Result<Option<&'a str>, Invalid> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Invalid::new(field, format!("`{field}` must be a string"))),
+        }
+    }
+
+    /// A string of `min` to `max` characters that a database text column can hold.
+    pub fn bounded(self, field: &'static str, min: usize, max: usize) -> Result<Option<String>, Invalid> {
+        let Some(text) = self.string(field)? else { return Ok(None) };
+        let characters = text.chars().count();
+        if characters < min || characters > max {
+            return Err(Invalid::new(field, format!("`{field}` must have {min} to {max} characters, not {characters}")));
+        }
+        if text.contains('\0') {
+            return Err(Invalid::new(field, format!("`{field}` must not contain the character U+0000")));
+        }
+        Ok(Some(text.to_owned()))
+    }
+
+    pub fn boolean(self, field: &'static str) -> Result<Option<bool>, Invalid> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(*value)),
+            Some(_) => Err(Invalid::new(field, format!("`{field}` must be true or false"))),
+        }
+    }
+
+    /// An integer in the given range.
+    pub fn integer(self, field: &'static str, min: i64, max: i64) -> Result<Option<i64>, Invalid> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(value) => match value.as_i64() {
+                Some(number) if (min..=max).contains(&number) => Ok(Some(number)),
+                _ => Err(Invalid::new(field, format!("`{field}` must be an integer from {min} to {max}"))),
+            },
+        }
+    }
+
+    pub fn user_id(self, field: &'static str) -> Result<Option<UserId>, Invalid> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(value) => parse_user_id(value).map(Some).map_err(|malformed| malformed_field(field, malformed)),
+        }
+    }
+
+    pub fn required_user_id(self, field: &'static str) -> Result<UserId, Invalid> {
+        self.user_id(field)?.ok_or_else(|| Invalid::required(field))
+    }
+
+    pub fn message_id(self, field: &'static str) -> Result<Option<MessageId>, Invalid> {
+        self.parsed(field, MalformedId(MessageId::FORM))
+    }
+
+    pub fn required_message_id(self, field: &'static str) -> Result<MessageId, Invalid> {
+        self.message_id(field)?.ok_or_else(|| Invalid::required(field))
+    }
+
+    pub fn group_id(self, field: &'static str) -> Result<Option<GroupId>, Invalid> {
+        self.parsed(field, MalformedId(GroupId::FORM))
+    }
+
+    pub fn required_group_id(self, field: &'static str) -> Result<GroupId, Invalid> {
+        self.group_id(field)?.ok_or_else(|| Invalid::required(field))
+    }
+
+    pub fn conversation_id(self, field: &'static str) -> Result<Option<ConversationId>, Invalid> {
+        self.parsed(field, MalformedId(ConversationId::FORM))
+    }
+
+    fn parsed<T: std::str::FromStr>(self, field: &'static str, form: MalformedId) -> Result<Option<T>, Invalid> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => text.parse().map(Some).map_err(|_| malformed_field(field, form)),
+            Some(_) => Err(malformed_field(field, form)),
+        }
+    }
+
+    /// Message text: kept exactly as sent, not empty after trimming, at most `max` characters. Where two names serve,
+    /// the first one listed is named in the refusal.
+    pub fn content(self, names: &[&'static str], max: usize) -> Result<String, Invalid> {
+        let field = names[0];
+        let given = names.iter().copied().find(|name| self.get(name).is_some());
+        let text = match given.and_then(|name| self.get(name)) {
+            None => return Err(Invalid::required(field)),
+            Some(Value::String(text)) => text,
+            Some(_) => return Err(Invalid::new(field, format!("`{field}` must be a string"))),
+        };
+        if text.trim().is_empty() {
+            return Err(Invalid::new(field, format!("`{field}` must not be empty")));
+        }
+        let characters = text.chars().count();
+        if characters > max {
+            return Err(Invalid::new(field, format!("`{field}` must have at most {max} characters, not {characters}")));
+        }
+        Ok(text.clone())
+    }
+
+    /// A list of user ids, each once, at most `max` of them.
+    pub fn user_ids(self, names: &[&'static str], max: usize) -> Result<Vec<UserId>, Invalid> {
+        let field = names[0];
+        let Some(value) = names.iter().find_map(|name| self.get(name)) else { return Ok(Vec::new()) };
+        let Value::Array(items) = value else {
+            return Err(Invalid::new(field, format!("`{field}` must be a list of user ids")));
+        };
+        if items.len() > max {
+            return Err(Invalid::new(field, format!("`{field}` must name at most {max} users, not {}", items.len())));
+        }
+        let mut users = Vec::with_capacity(items.len());
+        for item in items {
+            let user = parse_user_id(item).map_err(|malformed| malformed_field(field, malformed))?;
+            if !users.contains(&user) {
+                users.push(user);
+            }
+        }
+        Ok(users)
+    }
+
+    /// `limit`: 50 when absent, 200 when larger.
+    pub fn limit(self) -> Result<u32, Invalid> {
+        let limit = self.integer("limit", 1, i64::MAX)?.unwrap_or(i64::from(DEFAULT_PAGE));
+        Ok(limit.min(i64::from(MAX_PAGE)) as u32)
+    }
+
+    /// `offset`: 0 when absent.
+    pub fn offset(self) -> Result<u32, Invalid> {
+        Ok(self.integer("offset", 0, i64::from(u32::MAX))?.unwrap_or(0) as u32)
+    }
+
+    pub fn event_ids(self, field: &'static str, max: usize) -> Result<Vec<Uuid>, Invalid> {
+        let bad = || Invalid::new(field, format!("`{field}` must be a list of at most {max} event ids"));
+        match self.get(field) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(items)) if items.len() <= max => {
+                items.iter().map(|item| item.as_str().and_then(|text| Uuid::try_parse(text).ok()).ok_or_else(bad)).collect()
+            }
+            Some(_) => Err(bad()),
+        }
+    }
+}
+
+fn malformed_field(field: &'static str, malformed: MalformedId) -> Invalid {
+    Invalid::new(field, format!("`{field}` {malformed}"))
+}
+
+fn parse_user_id(value: &Value) -> Result<UserId, MalformedId> {
+    let malformed = MalformedId(UserId::FORM);
+    match value {
+        Value::String(text) => text.parse(),
+        Value::Number(number) => number.as_i64().filter(|id| *id > 0).map(UserId).ok_or(malformed),
+        _ => Err(malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn with<T>(value: Value, read: impl Fn(Fields<'_>) -> T) -> T {
+        let Value::Object(map) = value else { panic!("an object") };
+        read(Fields(&map))
+    }
+
+    #[test]
+    fn ids_come_as_strings_or_integers_and_null_is_absent() {
+        assert_eq!(with(json!({"u": 5}), |f| f.user_id("u")), Ok(Some(UserId(5))));
+        assert_eq!(with(json!({"u": "5"}), |f| f.user_id("u")), Ok(Some(UserId(5))));
+        assert_eq!(with(json!({"u": null}), |f| f.user_id("u")), Ok(None));
+        for bad in [json!({"u": 0}), json!({"u": -3}), json!({"u": 1.5}), json!({"u": true}), json!({"u": ""})] {
+            assert_eq!(with(bad, |f| f.user_id("u")).unwrap_err().field, "u");
+        }
+    }
+
+    #[test]
+    fn pages_are_cut_at_200_and_refused_below_1() {
+        assert_eq!(with(json!({}), |f| f.limit()), Ok(50));
+        assert_eq!(with(json!({"limit": 200}), |f| f.limit()), Ok(200));
+        assert_eq!(with(json!({"limit": 201}), |f| f.limit()), Ok(200));
+        for bad in [json!({"limit": 0}), json!({"limit": -1}), json!({"limit": 1.5}), json!({"limit": "5"})] {
+            assert!(with(bad, |f| f.limit()).is_err());
+        }
+    }
+
+    #[test]
+    fn content_is_counted_in_code_points_and_kept_as_sent() {
+        let content = |text: &str| with(json!({"content": text}), |f| f.content(&["content"], 3));
+        assert_eq!(content(" é "), Ok(" é ".to_owned()));
+        assert_eq!(content("😀😀😀"), Ok("😀😀😀".to_owned()));
+        assert!(content("abcd").is_err());
+        assert!(content(" \n\t").is_err());
+        let second = with(json!({"newContent": "x"}), |f| f.content(&["content", "newContent"], 3));
+        assert_eq!(second, Ok("x".to_owned()));
+        let missing = with(json!({}), |f| f.content(&["content", "newContent"], 3));
+        assert_eq!(missing.unwrap_err().field, "content");
+    }
+}

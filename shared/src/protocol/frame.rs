@@ -1,0 +1,158 @@
+//! One inbound text message as the contract sees it: a JSON object with a string `type`, perhaps a `requestId`.
+
+use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+
+use super::{ErrorCode, Fields, Rejection};
+use crate::limits::{MAX_JSON_DEPTH, MAX_REQUEST_ID_CHARACTERS};
+
+/// What the answer to a command echoes: a string or an integer, kept as its JSON text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestId(String);
+
+impl RequestId {
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A message that has the general form; whether its `type` exists and its fields fit is still open.
+pub struct Frame {
+    fields: Map<String, Value>,
+    pub request_id: Option<RequestId>,
+}
+
+/// A message without the general form. What could be read of it goes into the answer.
+#[derive(Debug)]
+pub struct Malformed {
+    pub rejection: Rejection,
+    pub request_id: Option<RequestId>,
+    pub request_type: Option<String>,
+}
+
+impl Frame {
+    /// Reads one text message. Of duplicate keys the last counts; a lone surrogate escape is not JSON.
+    pub fn parse(text: &str) -> Result<Frame, Malformed> {
+        let refuse = |code, details: String| Malformed {
+            rejection: Rejection::new(code, details),
+            request_id: None,
+            request_type: None,
+        };
+        if nesting(text.as_bytes()) > MAX_JSON_DEPTH {
+            let details = format!("JSON may be nested at most {MAX_JSON_DEPTH} levels deep");
+            return Err(refuse(ErrorCode::ValidationError, details));
+        }
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| refuse(ErrorCode::InvalidJson, format!("line {}, column {}", error.line(), error.column())))?;
+        let Value::Object(fields) = value else {
+            return Err(refuse(ErrorCode::ValidationError, "a message must be a JSON object".to_owned()));
+        };
+        let kind = Fields(&fields).get("type").and_then(Value::as_str).map(str::to_owned);
+        let request_id = match request_id(Fields(&fields).get("requestId")) {
+            Ok(request_id) => request_id,
+            Err(()) => {
+                let details = format!(
+                    "`requestId` must be a string of at most {MAX_REQUEST_ID_CHARACTERS} characters or an integer"
+                );
+                let rejection = Rejection::invalid("requestId", details);
+                return Err(Malformed { rejection, request_id: None, request_type: kind });
+            }
+        };
+        if kind.is_none() {
+            let rejection = Rejection::invalid("type", "`type` must be a string");
+            return Err(Malformed { rejection, request_id, request_type: None });
+        }
+        Ok(Frame { fields, request_id })
+    }
+
+    /// The `type`.
+    pub fn kind(&self) -> &str {
+        self.fields.get("type").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub fn fields(&self) -> Fields<'_> {
+        Fields(&self.fields)
+    }
+}
+
+fn request_id(value: Option<&Value>) -> Result<Option<RequestId>, ()> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) if text.chars().count() <= MAX_REQUEST_ID_CHARACTERS => {
+            Ok(Some(RequestId(Value::String(text.clone()).to_string())))
+        }
+        Some(Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(Some(RequestId(number.to_string()))),
+        Some(_) => Err(()),
+    }
+}
+
+/// How deep the brackets of a JSON text nest at most; a cheap check before anything is allocated for them.
+fn nesting(text: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
+    for byte in text {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> ErrorCode {
+        match Frame::parse(text) {
+            Err(malformed) => malformed.rejection.code,
+            Ok(_) => panic!("accepted: {text}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_and_what_is_no_command() {
+        for bad in ["", "{", "nope", "{\"type\":\"ping\"} x", "{\"type\":\"\\ud800\"}"] {
+            assert_eq!(code(bad), ErrorCode::InvalidJson, "{bad}");
+        }
+        for bad in ["[]", "1", "null", "{}", "{\"type\":1}", "{\"type\":null}"] {
+            assert_eq!(code(bad), ErrorCode::ValidationError, "{bad}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_unless_it_is_text() {
+        let deep = format!("{{\"type\":\"ping\",\"x\":{}{}}}", "[".repeat(16), "]".repeat(16));
+        assert_eq!(code(&deep), ErrorCode::ValidationError);
+        let text = format!("{{\"type\":\"ping\",\"x\":\"\\\"{}\"}}", "[".repeat(50));
+        assert!(Frame::parse(&text).is_ok());
+    }
+
+    #[test]
+    fn request_ids_are_echoed_as_they_came() {
+        let echo = |id: &str| {
+            let frame = Frame::parse(&format!("{{\"type\":\"ping\",\"requestId\":{id}}}"));
+            frame.map(|f| f.request_id.map(|id| id.as_json().to_owned())).map_err(|m| m.rejection.field)
+        };
+        assert_eq!(echo("7").unwrap().as_deref(), Some("7"));
+        assert_eq!(echo("\"a\\\"b\"").unwrap().as_deref(), Some("\"a\\\"b\""));
+        assert_eq!(echo("null").unwrap(), None);
+        assert!(echo(&format!("\"{}\"", "é".repeat(64))).is_ok());
+        for bad in [format!("\"{}\"", "é".repeat(65)), "1.5".into(), "true".into(), "[]".into()] {
+            assert_eq!(echo(&bad).unwrap_err(), Some("requestId"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `address_request.lua` and `address_connect.lua`: what one client address may do, over the whole fleet.
+
+use std::time::Duration;
+
+use fred::prelude::*;
+use fred::types::scripts::Script;
+
+use crate::ids::GatewayId;
+
+/// How exact the sliding window of requests is: this many slices.
+const SLICES: u64 = 60;
+
+/// The scripts, ready to run on any client.
+#[derive(Clone)]
+pub struct AddressScripts {
+    request: Script,
+    connect: Script,
+}
+
+impl Default for AddressScripts {
+    fn default() -> Self {
+        AddressScripts {
+            request: Script::from_lua(include_str!("scripts/address_request.lua")),
+            connect: Script::from_lua(include_str!("scripts/address_connect.lua")),
+        }
+    }
+}
+
+/// One gateway's wish to hold `connections` connections of an address.
+pub struct Connect<'a> {
+    pub gateway: GatewayId,
+    pub connections: u32,
+    /// Of all live gateways together.
+    pub limit: u32,
+    /// After this time without a renewal the counts are forgotten.
+    pub lifetime: Duration,
+    /// The gateways that are alive; counts of others are left over from the dead.
+    pub live: &'a [String],
+}
+
+impl AddressScripts {
+    /// Counts a request; `Some` with the seconds to wait when it is over `limit` in the sliding `window`.
+    pub async fn request(
+        &self,
+        client: &Client,
+        key: &str,
+        limit: u32,
+        window: Duration,
+    ) -> Result<Option<u32>, Error> {
+        let window_seconds = window.as_secs().max(1);
+        let slice_seconds = (window_seconds / SLICES).max(1);
+        let arguments: Vec<Value> =
+            vec![limit.into(), (window_seconds as i64).into(), (slice_seconds as i64).into()];
+        let retry_after: u32 = run(&self.request, client, key, arguments).await?;
+        Ok((retry_after > 0).then_some(retry_after))
+    }
+
+    /// Says whether the gateway may hold that many.
+    pub async fn connect(&self, client: &Client, key: &str, wish: &Connect<'_>) -> Result<bool, Error> {
+        let gateway = wish.gateway.to_string();
+        let mut arguments: Vec<Value> = vec![
+            gateway.as_str().into(),
+            wish.connections.into(),
+            wish.limit.into(),
+            (wish.lifetime.as_secs() as i64).into(),
+        ];
+        arguments.extend(wish.live.iter().filter(|other| **other != gateway).map(|other| Value::from(other.as_str())));
+        let admitted: u32 = run(&self.connect, client, key, arguments).await?;
+        Ok(admitted == 1)
+    }
+}
+
+async fn run(script: &Script, client: &Client, key: &str, arguments: Vec<Value>) -> Result<u32, Error> {
+    match script.evalsha::<u32, _, _, _>(client, key, arguments.clone()).await {
+        // Known to the server but after its first run or its restart; NOSCRIPT means that nothing was done.
+        Err(error) if error.details().starts_with("NOSCRIPT") => {
+            script.load(client).await?;
+            script.evalsha(client, key, arguments).await
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,119 @@
+//! Every key, stream and channel in Redis: what it holds, who writes and reads it, how long it lives. Nothing else in
+//! the project spells a key.
+
+use crate::ids::{ConversationId, GatewayId, GroupId, UserId};
+
+/// Names under the configured `REDIS_PREFIX`.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    pub fn new(prefix: impl Into<String>) -> Self {
+        Keys { prefix: prefix.into() }
+    }
+
+    /// Stream: the ordered commands of one partition. Appended by gateways, consumed by the partition's owner, entries
+    /// deleted when settled. The hash tag keeps a partition's keys in one cluster slot.
+    pub fn partition(&self, partition: u32) -> String {
+        format!("{}{{p{partition}}}:commands", self.prefix)
+    }
+
+    /// Stream: commands without order (reads, sessions). Appended by gateways, consumed by any worker.
+    pub fn queries(&self) -> String {
+        format!("{}{{q}}:commands", self.prefix)
+    }
+
+    /// Stream: commands that failed for reasons of their own. Appended by workers, read by `chatctl dlq`; capped.
+    pub fn dead_letters(&self) -> String {
+        format!("{}dead_letters", self.prefix)
+    }
+
+    /// String: the messages one user sent in the last minute, per second. Written by gateways; lives for the window.
+    pub fn rate_limit(&self, user: UserId) -> String {
+        format!("{}rate_limit:{user}", self.prefix)
+    }
+
+    /// String: the requests of one address, per slice of the window. Written by gateways; lives for the window.
+    pub fn address_requests(&self, address: impl std::fmt::Display) -> String {
+        format!("{}address_requests:{address}", self.prefix)
+    }
+
+    /// Hash: open connections of one address, per gateway. Each gateway writes its own field and counts only the fields
+    /// of live ones; lives for some minutes unless renewed.
+    pub fn address_connections(&self, address: impl std::fmt::Display) -> String {
+        format!("{}address_connections:{address}", self.prefix)
+    }
+
+    /// Sorted set: live processes of a kind (`gateway` or `worker`) by the time of their last heartbeat.
+    pub fn heartbeats(&self, kind: &str) -> String {
+        format!("{}heartbeats:{kind}", self.prefix)
+    }
+
+    /// String: the newest messages of a conversation as a sealed page with the version it was read at; `CACHE_TTL`.
+    pub fn conversation_cache(&self, conversation: ConversationId) -> String {
+        format!("{}conversation:{conversation}", self.prefix)
+    }
+
+    /// Channel: answers for one gateway's connections.
+    pub fn gateway_channel(&self, gateway: GatewayId) -> String {
+        format!("{}gateway:{gateway}", self.prefix)
+    }
+
+    /// Channel: whatever concerns one user.
+    pub fn user_channel(&self, user: UserId) -> String {
+        format!("{}user:{user}", self.prefix)
+    }
+
+    /// Channel: what concerns all members of a group, published once whatever its size.
+    pub fn group_channel(&self, group: GroupId) -> String {
+        format!("{}{group}", self.prefix)
+    }
+
+    /// Channel: who comes and goes.
+    pub fn presence_channel(&self) -> String {
+        format!("{}presence", self.prefix)
+    }
+
+    /// What a channel's name stands for; `None` for a foreign one.
+    pub fn parse_channel(&self, channel: &str) -> Option<Channel> {
+        let name = channel.strip_prefix(self.prefix.as_str())?;
+        if name == "presence" {
+            return Some(Channel::Presence);
+        }
+        if let Some(user) = name.strip_prefix("user:") {
+            return user.parse().ok().map(Channel::User);
+        }
+        if name.starts_with("gateway:") {
+            return Some(Channel::Gateway);
+        }
+        name.parse().ok().map(Channel::Group)
+    }
+}
+
+/// Where a publication was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    Gateway,
+    User(UserId),
+    Group(GroupId),
+    Presence,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn channels_are_told_apart() {
+        let keys = Keys::new("t:");
+        let group = GroupId(Uuid::from_u128(3));
+        assert_eq!(keys.parse_channel(&keys.user_channel(UserId(4))), Some(Channel::User(UserId(4))));
+        assert_eq!(keys.parse_channel(&keys.group_channel(group)), Some(Channel::Group(group)));
+        assert_eq!(keys.parse_channel(&keys.gateway_channel(GatewayId(Uuid::nil()))), Some(Channel::Gateway));
+        assert_eq!(keys.parse_channel(&keys.presence_channel()), Some(Channel::Presence));
+        assert_eq!(keys.parse_channel("user:4"), None);
+    }
+}

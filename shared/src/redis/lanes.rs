@@ -1,0 +1,102 @@
+//! Reading the lanes: taking over partition streams, blocking reads, settling. Which worker may do so is decided in
+//! Postgres; here the name of the consumer group is the fence.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::prelude::*;
+use fred::types::scripts::Script;
+
+use crate::stream::FIELD;
+
+/// One entry as read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawEntry {
+    /// Place of its stream among those asked for.
+    pub stream: usize,
+    /// Redis's id of the entry.
+    pub id: String,
+    pub entry: Bytes,
+}
+
+/// What XREADGROUP answers: streams with entries with fields; nothing after a timeout.
+type Reply = Option<Vec<(String, Vec<(String, Vec<(String, Bytes)>)>)>>;
+
+/// Readers of partition streams.
+#[derive(Clone)]
+pub struct Lanes {
+    take: Script,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Lanes { take: Script::from_lua(include_str!("scripts/take_partitions.lua")) }
+    }
+}
+
+impl Lanes {
+    /// Makes `group` the only consumer group of the streams, from their beginning.
+    pub async fn take(&self, client: &Client, streams: &[String], group: &str) -> Result<(), Error> {
+        let _: i64 = super::run_script(&self.take, client, streams.to_vec(), vec![group.into()]).await?;
+        Ok(())
+    }
+}
+
+/// Reads what is new for the group, waiting up to `block` for the first entry. Entries are not kept as pending: they
+/// stay in the stream until settled, and a new owner reads them all again.
+pub async fn read(
+    client: &Client,
+    streams: &[String],
+    group: &str,
+    count: u64,
+    block: Duration,
+) -> Result<Vec<RawEntry>, Error> {
+    let ids = vec![">"; streams.len()];
+    let block_ms = (block.as_millis() as u64).max(1);
+    let reply: Reply =
+        client.xreadgroup(group, "owner", Some(count), Some(block_ms), true, streams.to_vec(), ids).await?;
+    Ok(entries(streams, reply))
+}
+
+/// Reads what is new for the group of a lane with many readers; entries are pending for `consumer` until acknowledged.
+pub async fn read_shared(
+    client: &Client,
+    stream: &str,
+    group: &str,
+    consumer: &str,
+    count: u64,
+    block: Duration,
+) -> Result<Vec<RawEntry>, Error> {
+    let block_ms = (block.as_millis() as u64).max(1);
+    let reply: Reply = client.xreadgroup(group, consumer, Some(count), Some(block_ms), false, stream, ">").await?;
+    Ok(entries(&[stream.to_owned()], reply))
+}
+
+/// Takes over entries that another reader left pending for at least `idle`.
+pub async fn claim_abandoned(
+    client: &Client,
+    stream: &str,
+    group: &str,
+    consumer: &str,
+    idle: Duration,
+    count: u64,
+) -> Result<Vec<RawEntry>, Error> {
+    type Claimed = Vec<(String, std::collections::HashMap<String, Bytes>)>;
+    let (_, claimed): (String, Claimed) = client
+        .xautoclaim_values(stream, group, consumer, idle.as_millis() as u64, "0-0", Some(count), false)
+        .await?;
+    let claimed = claimed.into_iter().map(|(id, fields)| (id, fields.into_iter().collect())).collect();
+    Ok(entries(&[stream.to_owned()], Some(vec![(stream.to_owned(), claimed)])))
+}
+
+fn entries(streams: &[String], reply: Reply) -> Vec<RawEntry> {
+    let mut raw = Vec::new();
+    for (name, entries) in reply.unwrap_or_default() {
+        let Some(stream) = streams.iter().position(|stream| *stream == name) else { continue };
+        for (id, fields) in entries {
+            let entry = fields.into_iter().find(|(field, _)| field == FIELD).map(|(_, entry)| entry);
+            raw.push(RawEntry { stream, id, entry: entry.unwrap_or_default() });
+        }
+    }
+    raw
+}

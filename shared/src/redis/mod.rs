@@ -1,0 +1,27 @@
+//! Everything Redis: each key and channel (`keys`), connections (`client`), and each server-side script with a typed
+//! function (`admit`, `lanes`).
+
+pub mod address;
+pub mod admit;
+pub mod client;
+pub mod keys;
+pub mod lanes;
+
+use fred::prelude::*;
+use fred::types::scripts::Script;
+
+/// Runs a script that the server may not know yet. NOSCRIPT means that nothing was done, so that a second run is safe.
+pub(crate) async fn run_script<R: FromValue>(
+    script: &Script,
+    client: &Client,
+    keys: Vec<String>,
+    arguments: Vec<Value>,
+) -> Result<R, Error> {
+    match script.evalsha(client, keys.clone(), arguments.clone()).await {
+        Err(error) if error.details().starts_with("NOSCRIPT") => {
+            script.load(client).await?;
+            script.evalsha(client, keys, arguments).await
+        }
+        other => other,
+    }
+}

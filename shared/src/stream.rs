@@ -1,0 +1,177 @@
+//! A stream entry: what a gateway appends and a worker consumes. A readable envelope and a sealed body; content is never
+//! in the clear in anything that Redis keeps.
+//!
+//! Layout: one version byte, the envelope in postcard, then the sealed body (postcard of [`Body`], sealed under the
+//! command id). A new version of this layout must be read by workers before any gateway writes it.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::commands::Command;
+use crate::crypto::Keyring;
+use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GatewayId, GroupId, UserId};
+use crate::protocol::RequestId;
+
+const VERSION: u8 = 1;
+
+/// The name of the one field of a stream entry.
+pub const FIELD: &str = "c";
+
+/// The readable part of an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// UUIDv7, made once at the gateway; for sends it is the message's id.
+    pub id: Uuid,
+    /// [`Command::name`], or the name of an internal request.
+    pub name: String,
+    /// Whose token the connection carried. Not yet authorised for anything.
+    pub user: UserId,
+    /// Where the answer goes. Connection 0 is the gateway itself.
+    pub reply_to: ConnectionRef,
+    pub request_id: Option<RequestId>,
+    pub ingested_at: Timestamp,
+    /// After this the command is not applied any more.
+    pub deadline: Timestamp,
+    /// W3C trace context, where tracing is on.
+    pub traceparent: Option<String>,
+    /// How often a worker has passed it on to another partition.
+    pub hops: u8,
+}
+
+/// The sealed part of an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Body {
+    /// A client's command.
+    Client(Command),
+    /// A gateway's own request.
+    Internal(Internal),
+}
+
+/// What a gateway asks for on its own account; answered to the gateway by an [`InternalReply`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Internal {
+    /// Is this token's user known, and is the token not revoked?
+    Authenticate { token_id: String },
+    /// The gateway is subscribed to all that concerns the user: register the session and give what was missed.
+    /// A renewal changes only the token: it has no replay.
+    Resume { token_id: String, session: Uuid, wants_acks: bool, renewal: bool },
+    /// The next part of a replay.
+    Replay { cursor: ReplayCursor },
+    /// Events that reached clients. Has no reply.
+    Settle { receipts: Vec<Receipts> },
+}
+
+impl Internal {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Internal::Authenticate { .. } => "authenticate",
+            Internal::Resume { .. } => "resume",
+            Internal::Replay { .. } => "replay",
+            Internal::Settle { .. } => "settle",
+        }
+    }
+}
+
+/// What one user has received.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipts {
+    pub user: UserId,
+    /// All messages up to this number.
+    pub conversations: Vec<(ConversationId, i64)>,
+    pub events: Vec<Uuid>,
+}
+
+/// Where a replay goes on: opaque to the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayCursor(pub Vec<u8>);
+
+/// The answer to an [`Internal`] request, sent to the gateway's channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InternalReply {
+    Authenticated {
+        /// The groups whose events this user gets.
+        groups: Vec<GroupId>,
+    },
+    /// The token does not open a session: the finished `auth_error`, and whether the fault is ours.
+    Refused { auth_error: Vec<u8> },
+    Resumed {
+        /// The finished `auth_success`.
+        auth_success: Vec<u8>,
+        replay: ReplayPage,
+    },
+    Replayed(ReplayPage),
+    /// Not carried out; worth another try after so many seconds.
+    Unavailable { retry_after: u32 },
+}
+
+/// A part of what a user missed, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct ReplayPage {
+    pub events: Vec<ReplayedEvent>,
+    /// Absent at the end.
+    pub next: Option<ReplayCursor>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayedEvent {
+    pub receipt: crate::publication::Receipt,
+    pub json: Vec<u8>,
+}
+
+/// An entry that this build cannot read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error("the entry has the unknown version {0}")]
+    Version(u8),
+    #[error("the entry is cut short or malformed")]
+    Malformed,
+    #[error("the body cannot be opened")]
+    Sealed,
+}
+
+/// Finishes an entry for the stream.
+pub fn encode(envelope: &Envelope, body: &Body, keyring: &Keyring) -> Vec<u8> {
+    let plain = postcard::to_stdvec(body).unwrap_or_default();
+    encode_sealed(envelope, &keyring.seal_blob(envelope.id, &plain))
+}
+
+/// Finishes an entry whose body is sealed already (passing on, replaying a dead letter).
+pub fn encode_sealed(envelope: &Envelope, sealed_body: &[u8]) -> Vec<u8> {
+    // Serialising plain structs into memory cannot fail.
+    let mut entry = postcard::to_extend(envelope, vec![VERSION]).unwrap_or_default();
+    entry.extend_from_slice(sealed_body);
+    entry
+}
+
+/// Reads the envelope; gives it and the sealed body.
+pub fn decode_envelope(entry: &[u8]) -> Result<(Envelope, &[u8]), DecodeError> {
+    match entry.split_first() {
+        Some((&VERSION, rest)) => postcard::take_from_bytes(rest).map_err(|_| DecodeError::Malformed),
+        Some((&version, _)) => Err(DecodeError::Version(version)),
+        None => Err(DecodeError::Malformed),
+    }
+}
+
+/// Opens the body of an entry.
+pub fn decode_body(envelope: &Envelope, sealed_body: &[u8], keyring: &Keyring) -> Result<Body, DecodeError> {
+    let plain = keyring.open_blob(envelope.id, sealed_body).map_err(|_| DecodeError::Sealed)?;
+    postcard::from_bytes(&plain).map_err(|_| DecodeError::Malformed)
+}
+
+impl Envelope {
+    /// An envelope for a gateway's own request.
+    pub fn internal(id: Uuid, request: &Internal, user: UserId, gateway: GatewayId, deadline: Timestamp) -> Self {
+        Envelope {
+            id,
+            name: request.name().to_owned(),
+            user,
+            reply_to: ConnectionRef { gateway, connection: ConnectionId(0) },
+            request_id: None,
+            ingested_at: Timestamp::now(),
+            deadline,
+            traceparent: None,
+            hops: 0,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Log lines: JSON for machines, plain for a terminal, and panics among them.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
+
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use super::TelemetryError;
+use crate::config::{CommonSettings, LogFormat};
+
+/// A panic message can hold what the code was working on; this is as much as is logged of it.
+const MAX_PANIC_MESSAGE_CHARS: usize = 500;
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// A filter as in `info,gateway=debug`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+impl From<&CommonSettings> for LogSettings {
+    fn from(settings: &CommonSettings) -> Self {
+        Self {
+            level: settings.log_level.clone(),
+            format: settings.log_format,
+        }
+    }
+}
+
+/// Sends the process's log to standard output, and panics into the log. Once per process. Blocks on nothing.
+///
+/// # Errors
+/// When the filter is not valid, or there is a log already.
+pub fn init_logging(settings: &LogSettings, service: &'static str) -> Result<(), TelemetryError> {
+    let subscriber = subscriber(settings, std::io::stdout().is_terminal(), std::io::stdout)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|error| TelemetryError {
+        what: "the log",
+        reason: error.to_string(),
+    })?;
+    std::panic::set_hook(Box::new(log_panic));
+    tracing::info!(
+        service,
+        version = env!("CARGO_PKG_VERSION"),
+        process_id = std::process::id(),
+        "starting"
+    );
+    Ok(())
+}
+
+/// The subscriber alone, so that a test can read what it writes.
+pub(super) fn subscriber<W>(
+    settings: &LogSettings,
+    is_terminal: bool,
+    writer: W,
+) -> Result<impl tracing::Subscriber + Send + Sync, TelemetryError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(&settings.level).map_err(|error| TelemetryError {
+        what: "the log filter",
+        reason: error.to_string(),
+    })?;
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_timer(Rfc3339Millis);
+    let as_text = match settings.format {
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+        LogFormat::Auto => is_terminal,
+    };
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = if as_text {
+        layer.with_ansi(is_terminal).boxed()
+    } else {
+        layer
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .boxed()
+    };
+    Ok(tracing_subscriber::registry().with(layer.with_filter(filter)))
+}
+
+/// RFC 3339 in UTC with milliseconds, as on the wire.
+struct Rfc3339Millis;
+
+impl FormatTime for Rfc3339Millis {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        const FORMAT: &[BorrowedFormatItem<'_>] = format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+        );
+        let text = OffsetDateTime::now_utc()
+            .format(FORMAT)
+            .map_err(|_| fmt::Error)?;
+        writer.write_str(&text)
+    }
+}
+
+pub(super) fn log_panic(panic: &PanicHookInfo<'_>) {
+    let message: String = panic
+        .payload_as_str()
+        .unwrap_or("no message")
+        .chars()
+        .take(MAX_PANIC_MESSAGE_CHARS)
+        .collect();
+    let location = panic
+        .location()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let thread = std::thread::current();
+    // Empty unless RUST_BACKTRACE is set.
+    let backtrace = std::backtrace::Backtrace::capture();
+    let backtrace = match backtrace.status() {
+        std::backtrace::BacktraceStatus::Captured => backtrace.to_string(),
+        _ => String::new(),
+    };
+    tracing::error!(
+        panic = message,
+        location,
+        thread = thread.name().unwrap_or_default(),
+        backtrace,
+        "panic"
+    );
+}

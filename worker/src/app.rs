@@ -1,0 +1,26 @@
+//! What every part of the worker shares: stores, keys and settings. No rule and no state of a single command.
+
+use std::sync::Arc;
+
+use fred::prelude::Client;
+use shared::config::WorkerSettings;
+use shared::crypto::Keyring;
+use shared::redis::client::RedisOptions;
+use shared::redis::keys::Keys;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::metrics::{Counts, WorkerMetrics};
+
+pub struct App {
+    /// This process; a new one each start. Also the name of its consumer group.
+    pub worker_id: Uuid,
+    pub settings: WorkerSettings,
+    pub db: PgPool,
+    pub redis: Client,
+    pub redis_options: RedisOptions,
+    pub keys: Keys,
+    pub keyring: Arc<Keyring>,
+    pub metrics: WorkerMetrics,
+    pub counts: Counts,
+}

@@ -1,0 +1,192 @@
+//! What handlers share: finding the message or group that a command names, with the checks that decide whether its caller
+//! may know of it, and sending durable events to all who are concerned. Nothing of a single command lives here.
+
+use shared::commands::Contract;
+use shared::events::{self, Event};
+use shared::ids::{ConversationId, GroupId, MessageId, UserId};
+use shared::protocol::{ErrorCode, Rejection};
+use shared::publication::Receipt;
+use shared::stream::Envelope;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::error::Failure;
+use crate::publish::{Audience, Outcome, participants};
+use crate::store::groups::{self, Membership};
+use crate::store::history::{self, MessageRow};
+use crate::store::leases::Lease;
+use crate::store::{events as event_store, users};
+
+/// What a handler works with.
+pub struct Context<'a> {
+    pub app: &'a App,
+    /// In the ordered lane a transaction that holds the partition; for queries a plain connection.
+    pub db: &'a mut PgConnection,
+    pub envelope: &'a Envelope,
+    /// The partition under whose lease this runs; `None` for queries.
+    pub lease: Option<Lease>,
+}
+
+/// The behaviour of a command.
+pub trait Handle: Contract {
+    /// Applies the command and says what it sends.
+    fn handle(self, context: &mut Context<'_>) -> impl Future<Output = Result<Outcome, Failure>> + Send;
+}
+
+/// A message that the caller may know of.
+pub struct Found {
+    pub row: MessageRow,
+    pub conversation: ConversationId,
+    /// In groups, the caller's part.
+    pub membership: Option<Membership>,
+}
+
+impl Found {
+    pub fn message_id(&self) -> MessageId {
+        MessageId(self.row.message_id)
+    }
+
+    /// The other participant of a direct conversation.
+    pub fn other(&self, user: UserId) -> Option<UserId> {
+        self.conversation.other(user)
+    }
+}
+
+impl Context<'_> {
+    pub fn caller(&self) -> UserId {
+        self.envelope.user
+    }
+
+    /// The message of this id, if the caller takes part in its conversation.
+    ///
+    /// # Errors
+    /// `RESOURCE_NOT_FOUND` when there is none, it is hidden from the caller, or it is none of the caller's business;
+    /// [`Failure::Elsewhere`] when its conversation belongs to another partition.
+    pub async fn message(&mut self, message: MessageId) -> Result<Found, Failure> {
+        let no_such = || Rejection::not_found("messageId", "There is no such message");
+        let row = history::list_by_id(self.db, &[message.0]).await?.pop().ok_or_else(no_such)?;
+        let conversation: ConversationId = row.conversation_id.parse().map_err(|_| no_such())?;
+        let partitions = i64::from(self.app.settings.common.partitions);
+        let partition = i64::from(conversation.route_hint()) % partitions;
+        if self.lease.is_some_and(|lease| i64::from(lease.partition) != partition) {
+            return Err(Failure::Elsewhere(conversation));
+        }
+        let membership = match conversation {
+            ConversationId::Direct(..) => {
+                conversation.other(self.caller()).ok_or_else(no_such)?;
+                None
+            }
+            ConversationId::Group(group) => {
+                let found = groups::find_membership(self.db, &group.to_string(), self.caller().0).await?;
+                Some(found.ok_or_else(no_such)?)
+            }
+        };
+        if history::is_hidden(self.db, &row.conversation_id, row.seq, self.caller().0).await? {
+            return Err(no_such().into());
+        }
+        Ok(Found { row, conversation, membership })
+    }
+
+    /// The same, where only messages of direct conversations are meant.
+    pub async fn direct_message(&mut self, message: MessageId) -> Result<Found, Failure> {
+        let found = self.message(message).await?;
+        match found.conversation {
+            ConversationId::Direct(..) => Ok(found),
+            ConversationId::Group(_) => {
+                let details = "`messageId` names a group's message; groups have commands of their own";
+                Err(Rejection::invalid("messageId", details).into())
+            }
+        }
+    }
+
+    /// The same, where only messages of groups are meant; with the group and the caller's part in it.
+    pub async fn group_message(&mut self, message: MessageId) -> Result<(Found, GroupId, Membership), Failure> {
+        let found = self.message(message).await?;
+        match (found.conversation, found.membership.clone()) {
+            (ConversationId::Group(group), Some(membership)) => Ok((found, group, membership)),
+            _ => {
+                let details = "`messageId` names a direct message; direct conversations have commands of their own";
+                Err(Rejection::invalid("messageId", details).into())
+            }
+        }
+    }
+
+    /// The caller's part in a group.
+    ///
+    /// # Errors
+    /// `RESOURCE_NOT_FOUND` for outsiders, as if the group did not exist.
+    pub async fn membership(&mut self, group: GroupId) -> Result<Membership, Failure> {
+        let found = groups::find_membership(self.db, &group.to_string(), self.caller().0).await?;
+        found.ok_or_else(|| Rejection::not_found("groupId", "There is no such group").into())
+    }
+
+    /// Refuses when one of the two blocks the other.
+    pub async fn refuse_blocked(&mut self, other: UserId, field: &'static str) -> Result<(), Failure> {
+        if users::is_blocked(self.db, self.caller().0, other.0).await? {
+            let rejection = Rejection::new(ErrorCode::UserBlocked, "One of you blocks the other");
+            return Err(Rejection { field: Some(field), ..rejection }.into());
+        }
+        Ok(())
+    }
+
+    /// Stores a durable event for everybody in the conversation but the caller's own command connection, and queues its
+    /// publications. The caller's other connections get it, too, but it is not kept for them: one knows what one did.
+    pub async fn notify_participants<E: Event>(
+        &mut self,
+        outcome: &mut Outcome,
+        conversation: ConversationId,
+        event: &E,
+    ) -> Result<(), Failure> {
+        let recipients = match conversation.other(self.caller()) {
+            Some(other) => vec![other.0],
+            None => groups::list_member_ids(self.db, &conversation.to_string(), self.caller().0).await?,
+        };
+        self.store_event(self.envelope.id, Some(conversation), event, &recipients).await?;
+        for audience in participants(conversation) {
+            outcome.durable(audience, self.envelope.id, event, Some(self.envelope.reply_to));
+        }
+        Ok(())
+    }
+
+    /// Stores a durable event for one user other than through a conversation, and queues its publication.
+    /// `event_id` must be the command's or follow from it ([`derived_event_id`]), lest a redelivery make another.
+    pub async fn notify_user<E: Event>(
+        &mut self,
+        outcome: &mut Outcome,
+        user: UserId,
+        event_id: Uuid,
+        event: &E,
+    ) -> Result<(), Failure> {
+        self.store_event(event_id, None, event, &[user.0]).await?;
+        outcome.durable(Audience::User(user), event_id, event, Some(self.envelope.reply_to));
+        Ok(())
+    }
+
+    /// Puts an event into the queue of these users, sealed.
+    pub async fn store_event<E: Event>(
+        &mut self,
+        event_id: Uuid,
+        conversation: Option<ConversationId>,
+        event: &E,
+        recipients: &[i64],
+    ) -> Result<(), Failure> {
+        let sealed = self.app.keyring.seal_blob(event_id, &events::durable(event, event_id));
+        let conversation = conversation.map(|id| id.to_string());
+        event_store::insert_event(self.db, event_id, conversation.as_deref(), &sealed, recipients).await?;
+        Ok(())
+    }
+
+    /// Queues an event for the caller's other connections only.
+    pub fn tell_own_connections<E: Event>(&self, outcome: &mut Outcome, event: &E) {
+        let audience = Audience::User(self.caller());
+        outcome.event(audience, Receipt::None, events::broadcast(event), Some(self.envelope.reply_to));
+    }
+}
+
+/// A further event's id for a command that causes several: ordered in time like the command's own, and the same each time.
+pub fn derived_event_id(command: Uuid, number: u8) -> Uuid {
+    let mut bytes = *command.as_bytes();
+    bytes[9] ^= number;
+    Uuid::from_bytes(bytes)
+}

@@ -1,0 +1,87 @@
+//! What each command does: a file per command, named as in `shared::commands`, with its [`Handle`]. The dispatch is made
+//! from the one list, so that a command without a handler does not compile.
+
+pub mod context;
+mod get_private_messages;
+mod sending;
+mod unsupported;
+
+use sqlx::Connection;
+
+use shared::clock::Timestamp;
+use shared::commands::Command;
+
+use shared::events;
+use shared::protocol::Rejection;
+use shared::stream::Envelope;
+
+use crate::app::App;
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::leases::{self, Lease};
+use crate::store::applied;
+pub use context::{Context, Found, Handle, derived_event_id};
+
+macro_rules! dispatch {
+    ($($module:ident $command:ident,)*) => {
+        async fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+            match command {
+                $(Command::$command(command) => Box::pin(command.handle(context)).await,)*
+            }
+        }
+    };
+}
+shared::for_each_command!(dispatch);
+
+/// Applies a command of the ordered lane in a transaction of its own, under its partition's fence, once: a command that
+/// was applied before gives its first outcome again.
+pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: Command) -> Result<Outcome, Failure> {
+    let mut db = app.db.acquire().await?;
+    let mut transaction = db.begin().await?;
+    if !leases::is_held(&mut transaction, app.worker_id, lease).await? {
+        return Err(Failure::LeaseLost);
+    }
+    if let Some(sealed) = applied::find_outcome(&mut transaction, envelope.id).await? {
+        return open_outcome(app, envelope, sealed.as_deref());
+    }
+    if Timestamp::now() > envelope.deadline {
+        return Err(expired().into());
+    }
+    let mut context = Context { app, db: &mut transaction, envelope, lease: Some(lease) };
+    let outcome = dispatch(command, &mut context).await?;
+    let sealed = app.keyring.seal_blob(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
+    applied::insert_outcome(&mut transaction, envelope.id, &sealed).await?;
+    transaction.commit().await?;
+    Ok(outcome)
+}
+
+fn open_outcome(app: &App, envelope: &Envelope, sealed: Option<&[u8]>) -> Result<Outcome, Failure> {
+    let Some(sealed) = sealed else { return Ok(Outcome::default()) };
+    let plain = app.keyring.open_blob(envelope.id, sealed).map_err(|error| Failure::Fatal(error.into()))?;
+    postcard::from_bytes(&plain).map_err(|error| Failure::Fatal(error.into()))
+}
+
+/// Carries out a command of the query lane.
+pub async fn query(app: &App, envelope: &Envelope, command: Command) -> Result<Outcome, Failure> {
+    let mut db = app.db.acquire().await?;
+    let mut context = Context { app, db: &mut db, envelope, lease: None };
+    dispatch(command, &mut context).await
+}
+
+/// The answer to a command that is not carried out.
+pub fn rejected(envelope: &Envelope, rejection: &Rejection) -> Outcome {
+    let mut outcome = Outcome::default();
+    outcome.answer(envelope, events::answer(&rejection.event(Some(&envelope.name)), envelope.request_id.as_ref()));
+    outcome
+}
+
+/// For commands that waited for too long.
+pub fn expired() -> Rejection {
+    Rejection::unavailable("The command could not be carried out in time; it was not applied", 2)
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Failure::Fatal(error)
+    }
+}

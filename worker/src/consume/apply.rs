@@ -1,0 +1,323 @@
+//! Applying a batch of the ordered lane, in waves: all sends that can go together in one group commit, and beside them
+//! the other commands, so that commands with the same route hint keep their order. One that fails fails alone.
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use shared::clock::Timestamp;
+use shared::commands::{Command, Route};
+use shared::protocol::Rejection;
+use shared::redis::lanes::RawEntry;
+use shared::stream::{self, Body, Envelope};
+
+use super::dead_letter;
+use super::lease::Assigned;
+use super::settle::Settlement;
+use crate::app::App;
+use crate::commands;
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::sends::{self, Send};
+use crate::store::leases::Lease;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A command is passed on to the partition where it belongs at most so often.
+const MOST_HOPS: u8 = 2;
+
+/// A command of the batch that is not finished.
+struct Item {
+    lease: Lease,
+    stream: String,
+    raw: RawEntry,
+    route_hint: u16,
+    tries: u32,
+    work: Work,
+}
+
+enum Work {
+    Send(Box<Send>),
+    Other(Box<(Envelope, Command)>),
+}
+
+impl Item {
+    fn envelope(&self) -> &Envelope {
+        match &self.work {
+            Work::Send(send) => &send.envelope,
+            Work::Other(other) => &other.0,
+        }
+    }
+}
+
+pub struct Batch<'a> {
+    app: &'a App,
+    items: Vec<Item>,
+    settlement: Settlement,
+    started_at: Instant,
+}
+
+impl<'a> Batch<'a> {
+    /// Reads the entries. One that cannot be read goes to the dead letters.
+    pub fn new(app: &'a App, leases: &[Lease], entries: Vec<RawEntry>) -> Self {
+        let mut batch = Batch {
+            app,
+            items: Vec::with_capacity(entries.len()),
+            settlement: Settlement::default(),
+            started_at: Instant::now(),
+        };
+        for raw in entries {
+            let lease = leases[raw.stream];
+            let stream = app.keys.partition(lease.partition as u32);
+            match decode(app, &raw) {
+                Ok((envelope, command)) => batch.push(lease, stream, raw, envelope, command),
+                Err(error) => {
+                    dead_letter::queue(app, &mut batch.settlement, &raw, &error.to_string());
+                    batch.settlement.done(stream, raw.id);
+                }
+            }
+        }
+        batch
+    }
+
+    fn push(&mut self, lease: Lease, stream: String, raw: RawEntry, envelope: Envelope, command: Command) {
+        let route_hint = match command.route(envelope.user) {
+            Route::Ordered(hint) => hint,
+            Route::Query => 0,
+        };
+        let expired = Timestamp::now() > envelope.deadline;
+        let work = match Send::from_command(envelope, command, expired) {
+            Ok(send) => Work::Send(Box::new(send)),
+            Err(other) => Work::Other(Box::new(other)),
+        };
+        self.items.push(Item { lease, stream, raw, route_hint, tries: 0, work });
+    }
+
+    /// Works until every command is applied, answered, or another worker's.
+    pub async fn run(mut self, assigned: &Assigned) {
+        let size = self.items.len();
+        let mut pause = FIRST_PAUSE;
+        while !self.items.is_empty() {
+            let present = assigned.peek();
+            self.items.retain(|item| {
+                let held = present.holds(item.lease);
+                if !held {
+                    self.app.metrics.commands.with("lease_lost").increment(1);
+                }
+                held
+            });
+            let stored = Instant::now();
+            let progressed = self.wave().await;
+            self.app.metrics.store_seconds.record(stored.elapsed().as_secs_f64());
+            let settlement = std::mem::take(&mut self.settlement);
+            settlement.settle(self.app, || assigned.peek().valid_until > tokio::time::Instant::now()).await;
+            if progressed {
+                pause = FIRST_PAUSE;
+            } else if !self.items.is_empty() {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+        let settlement = std::mem::take(&mut self.settlement);
+        settlement.settle(self.app, || assigned.peek().valid_until > tokio::time::Instant::now()).await;
+        self.app.metrics.batch_size.record(size as f64);
+        self.app.metrics.batch_seconds.record(self.started_at.elapsed().as_secs_f64());
+    }
+
+    /// Applies what can go at once; keeps the rest in order. Whether anything was finished.
+    async fn wave(&mut self) -> bool {
+        let (sends, others, rest) = plan(std::mem::take(&mut self.items));
+        let mut remaining = Vec::new();
+        let mut progressed = false;
+        for (item, result) in self.apply_sends(sends).await {
+            progressed |= self.finish(item, result, &mut remaining);
+        }
+        for item in others {
+            let result = self.apply_other(&item).await;
+            progressed |= self.finish(item, result, &mut remaining);
+        }
+        // What failed was in front of what waits behind it.
+        remaining.extend(rest);
+        self.items = remaining;
+        progressed
+    }
+
+    async fn apply_sends(&self, mut items: Vec<Item>) -> Vec<(Item, Result<Outcome, Failure>)> {
+        if items.is_empty() {
+            return Vec::new();
+        }
+        let results = match self.group_commit(&mut items).await {
+            Ok(results) => results,
+            // One of them is at fault: find out which, each alone.
+            Err(Failure::Fatal(_)) if items.len() > 1 => {
+                let mut results = Vec::with_capacity(items.len());
+                for item in &mut items {
+                    let alone = self.group_commit(std::slice::from_mut(item)).await;
+                    results.push(alone.and_then(|mut one| one.pop().unwrap_or(Err(Failure::LeaseLost))));
+                }
+                results
+            }
+            Err(Failure::Fatal(error)) => vec![Err(Failure::Fatal(error))],
+            Err(failure) => {
+                tracing::warn!(?failure, commands = items.len(), "a batch could not be stored, trying again");
+                items.iter().map(|_| Err(Failure::Retry(anyhow::anyhow!("the batch failed")))).collect()
+            }
+        };
+        items.into_iter().zip(results).collect()
+    }
+
+    /// Stores the items' messages in one transaction.
+    async fn group_commit(&self, items: &mut [Item]) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
+        let now = Timestamp::now();
+        let mut leases: Vec<Lease> = Vec::new();
+        let mut sends = Vec::with_capacity(items.len());
+        for item in &mut *items {
+            if !leases.contains(&item.lease) {
+                leases.push(item.lease);
+            }
+            if let Work::Send(send) = &mut item.work {
+                send.expired = now > send.envelope.deadline;
+                sends.push(&**send);
+            }
+        }
+        let stored = async {
+            let mut db = self.app.db.acquire().await?;
+            sends::apply(self.app, &mut db, &leases, &sends).await
+        };
+        unpanicked(stored).await
+    }
+
+    async fn apply_other(&self, item: &Item) -> Result<Outcome, Failure> {
+        let Work::Other(other) = &item.work else { return Err(Failure::LeaseLost) };
+        let (envelope, command) = &**other;
+        unpanicked(commands::apply_once(self.app, item.lease, envelope, command.clone())).await
+    }
+
+    /// Turns a result into what is to be settled, or keeps the item for another try. Whether it is finished.
+    fn finish(&mut self, mut item: Item, result: Result<Outcome, Failure>, remaining: &mut Vec<Item>) -> bool {
+        let metrics = &self.app.metrics;
+        let age = Timestamp::now().since(item.envelope().ingested_at);
+        let is_error = result.is_err();
+        match result {
+            Ok(outcome) => {
+                metrics.commands.with("applied").increment(1);
+                if matches!(item.work, Work::Send(_)) {
+                    metrics.messages.increment(1);
+                }
+                self.settlement.publications.extend(outcome.publications);
+            }
+            Err(Failure::Reject(rejection)) => {
+                metrics.commands.with("rejected").increment(1);
+                self.reject(&item, &rejection);
+            }
+            Err(Failure::LeaseLost) => {
+                metrics.commands.with("lease_lost").increment(1);
+                return true;
+            }
+            Err(Failure::Elsewhere(conversation)) => return self.pass_on(item, conversation),
+            Err(Failure::Retry(error)) => {
+                metrics.commands.with("retried").increment(1);
+                tracing::warn!(%error, command_id = %item.envelope().id, "a command is tried again");
+                remaining.push(item);
+                return false;
+            }
+            Err(Failure::Fatal(error)) => {
+                item.tries += 1;
+                if item.tries < self.app.settings.dlq_attempts {
+                    metrics.commands.with("retried").increment(1);
+                    remaining.push(item);
+                    return false;
+                }
+                let error_id = shared::telemetry::error_id();
+                let envelope = item.envelope();
+                tracing::error!(
+                    error_id, command_id = %envelope.id, command = envelope.name, user_id = %envelope.user,
+                    gateway_id = %envelope.reply_to.gateway, error = format!("{error:#}"), "a command failed for good"
+                );
+                metrics.commands.with("dead_letter").increment(1);
+                dead_letter::queue(self.app, &mut self.settlement, &item.raw, &format!("{error:#}"));
+                self.reject(&item, &Rejection::internal(error_id));
+            }
+        }
+        metrics.command_seconds.record(age.as_secs_f64());
+        self.app.counts.add_command(age, is_error);
+        self.settlement.done(item.stream, item.raw.id);
+        true
+    }
+
+    fn reject(&mut self, item: &Item, rejection: &Rejection) {
+        self.settlement.publications.extend(commands::rejected(item.envelope(), rejection).publications);
+    }
+
+    /// The message that the command names belongs to another partition: an id that was not made by this server.
+    fn pass_on(&mut self, item: Item, conversation: shared::ids::ConversationId) -> bool {
+        let envelope = item.envelope();
+        if envelope.hops >= MOST_HOPS {
+            self.reject(&item, &Rejection::not_found("messageId", "There is no such message"));
+        } else if let Ok((_, sealed_body)) = stream::decode_envelope(&item.raw.entry) {
+            let partition = u32::from(conversation.route_hint()) % u32::from(self.app.settings.common.partitions);
+            let moved = Envelope { hops: envelope.hops + 1, ..envelope.clone() };
+            let entry = stream::encode_sealed(&moved, sealed_body);
+            self.settlement.passed_on.push((self.app.keys.partition(partition), entry));
+            self.app.metrics.commands.with("passed_on").increment(1);
+        }
+        self.settlement.done(item.stream, item.raw.id);
+        true
+    }
+}
+
+fn decode(app: &App, raw: &RawEntry) -> anyhow::Result<(Envelope, Command)> {
+    let (envelope, sealed_body) = stream::decode_envelope(&raw.entry)?;
+    match stream::decode_body(&envelope, sealed_body, &app.keyring)? {
+        Body::Client(command) => Ok((envelope, command)),
+        Body::Internal(_) => anyhow::bail!("a gateway's request does not belong into the ordered lane"),
+    }
+}
+
+/// Splits a batch into the sends of this wave, the other commands of this wave, and what has to wait: whatever comes after
+/// a command of another kind with the same route hint, and repetitions within the wave.
+fn plan(items: Vec<Item>) -> (Vec<Item>, Vec<Item>, Vec<Item>) {
+    let (mut sends, mut others, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+    let mut sending: HashSet<u16> = HashSet::new();
+    let mut closed: HashSet<u16> = HashSet::new();
+    let mut ids = HashSet::new();
+    let mut repetitions: HashSet<(shared::ids::UserId, String)> = HashSet::new();
+    for item in items {
+        let hint = item.route_hint;
+        if closed.contains(&hint) {
+            rest.push(item);
+            continue;
+        }
+        match &item.work {
+            Work::Send(send) => {
+                let key = send.repetition_key().map(|(user, id)| (user, id.to_owned()));
+                let repeated = key.is_some_and(|key| !repetitions.insert(key)) || !ids.insert(send.envelope.id);
+                if repeated {
+                    closed.insert(hint);
+                    rest.push(item);
+                } else {
+                    sending.insert(hint);
+                    sends.push(item);
+                }
+            }
+            Work::Other(_) => {
+                closed.insert(hint);
+                if sending.contains(&hint) {
+                    rest.push(item);
+                } else {
+                    others.push(item);
+                }
+            }
+        }
+    }
+    (sends, others, rest)
+}
+
+/// Runs a handler; a panic in it becomes a failure of this command alone.
+async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::Fatal(anyhow::anyhow!("the handler panicked; see the log"))),
+    }
+}

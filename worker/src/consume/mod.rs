@@ -1,0 +1,9 @@
+//! Consuming: which partitions are ours (`lease`), reading and applying them in order (`pipeline`, `apply`), and the lane
+//! without order (`queries`). What commands do is not known here.
+
+pub mod apply;
+pub mod dead_letter;
+pub mod lease;
+pub mod pipeline;
+pub mod queries;
+pub mod settle;

@@ -1,0 +1,95 @@
+//! One pipeline: reads all of its partitions in one call, applies what it read, settles it, and reads on. It works on one
+//! read at a time, so that what is waiting meanwhile becomes the next batch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::prelude::Client;
+use shared::lifecycle::Lifecycle;
+use shared::redis::lanes::{self, Lanes, RawEntry};
+use tokio::time::Instant;
+
+use super::apply::Batch;
+use super::lease::{Assigned, Assignment};
+use crate::app::App;
+use crate::store::leases::Lease;
+
+/// Between tries while Redis is away.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// A read must return well before the lease runs out.
+const LEASE_MARGIN: Duration = Duration::from_millis(200);
+
+pub struct Pipeline {
+    app: Arc<App>,
+    assigned: Assigned,
+    /// Only for the blocking read.
+    reader: Client,
+    lanes: Lanes,
+    /// Whose streams' consumer groups are ours alone.
+    taken: Vec<Lease>,
+}
+
+impl Pipeline {
+    pub fn new(app: Arc<App>, assigned: Assigned) -> anyhow::Result<Self> {
+        let reader = app.redis_options.blocking_client(longest_block(&app))?;
+        Ok(Pipeline { app, assigned, reader, lanes: Lanes::default(), taken: Vec::new() })
+    }
+
+    /// Runs until the drain; what was read by then is finished.
+    pub async fn run(mut self, lifecycle: Lifecycle) -> anyhow::Result<()> {
+        let draining = lifecycle.draining();
+        while !draining.is_cancelled() {
+            let assignment = self.assigned.adopt();
+            let block = longest_block(&self.app).min(
+                assignment.valid_until.saturating_duration_since(Instant::now()).saturating_sub(LEASE_MARGIN),
+            );
+            if assignment.leases.is_empty() || block.is_zero() {
+                tokio::select! {
+                    () = self.assigned.changed() => {}
+                    () = draining.cancelled() => {}
+                }
+                continue;
+            }
+            match self.read(&assignment, block).await {
+                Ok(entries) => self.apply(&assignment, entries).await,
+                Err(error) => {
+                    // A reply may have been lost with entries in it: start over from what is not settled.
+                    self.taken.clear();
+                    tracing::warn!(%error, "reading commands failed");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+        self.assigned.leave();
+        Ok(())
+    }
+
+    async fn read(&mut self, assignment: &Assignment, block: Duration) -> Result<Vec<RawEntry>, fred::error::Error> {
+        let group = self.app.worker_id.simple().to_string();
+        let stream = |lease: &Lease| self.app.keys.partition(lease.partition as u32);
+        let fresh: Vec<String> =
+            assignment.leases.iter().filter(|lease| !self.taken.contains(lease)).map(stream).collect();
+        if !fresh.is_empty() {
+            self.lanes.take(&self.app.redis, &fresh, &group).await?;
+        }
+        self.taken.clone_from(&assignment.leases);
+        let streams: Vec<String> = assignment.leases.iter().map(stream).collect();
+        // The count is per stream; together they should be about one batch, but a single busy stream must not starve.
+        let count = (4 * self.app.settings.batch_max / streams.len()).clamp(16, self.app.settings.batch_max);
+        lanes::read(&self.reader, &streams, &group, count as u64, block).await
+    }
+
+    async fn apply(&mut self, assignment: &Assignment, mut entries: Vec<RawEntry>) {
+        while !entries.is_empty() {
+            let rest = entries.split_off(entries.len().min(self.app.settings.batch_max));
+            let batch = Batch::new(&self.app, &assignment.leases, entries);
+            batch.run(&self.assigned).await;
+            entries = rest;
+        }
+    }
+}
+
+/// As long as leases move: a pipeline waiting in a read cannot let go of a partition.
+fn longest_block(app: &App) -> Duration {
+    app.settings.lease_interval
+}

@@ -1,0 +1,240 @@
+//! The query lane: reads and session requests, taken by any worker in no order. A slow query holds up no other, and
+//! requests of the same kind that wait together are answered together.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::prelude::*;
+use futures_util::FutureExt;
+use shared::clock::Timestamp;
+use shared::commands::Command;
+use shared::lifecycle::Lifecycle;
+use shared::protocol::Rejection;
+use shared::redis::lanes::{self, RawEntry};
+use shared::stream::{self, Body, Envelope, InternalReply};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::app::App;
+use crate::commands;
+use crate::error::Failure;
+use crate::publish::{self, Outcome};
+use crate::sessions::{Request, authenticate, resume, settle};
+
+const GROUP: &str = "workers";
+const READ_COUNT: u64 = 256;
+const LONGEST_BLOCK: Duration = Duration::from_millis(500);
+/// Entries that another worker took and did not finish are taken over after this time.
+const ABANDONED_AFTER: Duration = Duration::from_secs(5);
+const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+pub struct Queries {
+    app: Arc<App>,
+    reader: Client,
+    permits: Arc<Semaphore>,
+}
+
+/// Requests that are answered together.
+enum Work {
+    Query(Box<(Envelope, Command)>),
+    Authenticate(Vec<Request>),
+    Resume(Vec<Request>),
+    Replay(Vec<Request>),
+    Settle(Vec<Request>),
+}
+
+impl Queries {
+    pub fn new(app: Arc<App>) -> anyhow::Result<Self> {
+        let reader = app.redis_options.blocking_client(LONGEST_BLOCK)?;
+        let permits = Arc::new(Semaphore::new(app.settings.query_concurrency));
+        Ok(Queries { app, reader, permits })
+    }
+
+    /// Runs until the drain, then waits for what is under way.
+    pub async fn run(self, lifecycle: Lifecycle) -> anyhow::Result<()> {
+        let draining = lifecycle.draining();
+        let stream = self.app.keys.queries();
+        let mut claimed_at = tokio::time::Instant::now();
+        while !draining.is_cancelled() {
+            let read = match self.read(&stream, &mut claimed_at).await {
+                Ok(read) => read,
+                Err(error) => {
+                    self.recover(&stream, &error).await;
+                    continue;
+                }
+            };
+            for (work, ids) in self.sort(read) {
+                // Not more at a time than allowed; what is not read yet others may take.
+                let Ok(permit) = self.permits.clone().acquire_owned().await else { return Ok(()) };
+                lifecycle.track(run(self.app.clone(), stream.clone(), work, ids, permit));
+            }
+        }
+        let _all = self.permits.acquire_many(self.app.settings.query_concurrency as u32).await;
+        Ok(())
+    }
+
+    async fn read(&self, stream: &str, claimed_at: &mut tokio::time::Instant) -> Result<Vec<RawEntry>, Error> {
+        let consumer = self.app.worker_id.simple().to_string();
+        if claimed_at.elapsed() > CLAIM_INTERVAL {
+            *claimed_at = tokio::time::Instant::now();
+            let claimed =
+                lanes::claim_abandoned(&self.app.redis, stream, GROUP, &consumer, ABANDONED_AFTER, READ_COUNT).await?;
+            if !claimed.is_empty() {
+                return Ok(claimed);
+            }
+        }
+        lanes::read_shared(&self.reader, stream, GROUP, &consumer, READ_COUNT, LONGEST_BLOCK).await
+    }
+
+    async fn recover(&self, stream: &str, error: &Error) {
+        if error.details().starts_with("NOGROUP") {
+            // From the beginning: entries from before the group count, too. Another worker may be first.
+            let created: Result<(), Error> = self.app.redis.xgroup_create(stream, GROUP, "0", true).await;
+            if created.is_ok() {
+                return;
+            }
+        } else {
+            tracing::warn!(%error, "reading queries failed");
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+
+    /// Puts requests of the same kind together; gives each work with its entries' ids.
+    fn sort(&self, entries: Vec<RawEntry>) -> Vec<(Work, Vec<String>)> {
+        let mut sorted = Vec::new();
+        let mut together: HashMap<&'static str, (Vec<Request>, Vec<String>)> = HashMap::new();
+        for raw in entries {
+            match decode(&self.app, &raw) {
+                Ok((envelope, Body::Client(command))) => {
+                    sorted.push((Work::Query(Box::new((envelope, command))), vec![raw.id]));
+                }
+                Ok((envelope, Body::Internal(internal))) => {
+                    let (requests, ids) = together.entry(internal.name()).or_default();
+                    requests.push(Request { envelope, internal });
+                    ids.push(raw.id);
+                }
+                Err(error) => {
+                    tracing::error!(entry_id = raw.id, %error, "an entry of the query lane cannot be read; dropped");
+                    sorted.push((Work::Settle(Vec::new()), vec![raw.id]));
+                }
+            }
+        }
+        // What was received counts before what was missed is looked up.
+        for (kind, work) in [
+            ("settle", Work::Settle as fn(Vec<Request>) -> Work),
+            ("authenticate", Work::Authenticate),
+            ("resume", Work::Resume),
+            ("replay", Work::Replay),
+        ] {
+            if let Some((requests, ids)) = together.remove(kind) {
+                sorted.push((work(requests), ids));
+            }
+        }
+        sorted
+    }
+}
+
+fn decode(app: &App, raw: &RawEntry) -> Result<(Envelope, Body), stream::DecodeError> {
+    let (envelope, sealed_body) = stream::decode_envelope(&raw.entry)?;
+    let body = stream::decode_body(&envelope, sealed_body, &app.keyring)?;
+    Ok((envelope, body))
+}
+
+/// Carries one work out, answers, and acknowledges its entries. A failure leaves nothing unanswered.
+async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit: OwnedSemaphorePermit) {
+    let outcomes = match AssertUnwindSafe(carry_out(&app, work)).catch_unwind().await {
+        Ok(outcomes) => outcomes,
+        Err(_) => {
+            tracing::error!("a query panicked; its sender is told when the command's time is over");
+            Vec::new()
+        }
+    };
+    let publications: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.publications).collect();
+    let finish = async {
+        let pipeline = app.redis.pipeline();
+        publish::queue(&pipeline, &app.keys, &publications).await?;
+        let _: () = pipeline.xack(stream.as_str(), GROUP, ids.clone()).await?;
+        let _: () = pipeline.xdel(stream.as_str(), ids).await?;
+        pipeline.all::<Vec<Value>>().await
+    };
+    if let Err(error) = finish.await {
+        // The entries stay pending; after a while some worker does it again.
+        tracing::warn!(%error, "answers of queries could not be sent");
+    }
+    drop(permit);
+}
+
+async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
+    match work {
+        Work::Query(query) => {
+            let (envelope, command) = *query;
+            vec![answer_query(app, &envelope, command).await]
+        }
+        Work::Authenticate(requests) => {
+            let replies = async {
+                let mut db = app.db.acquire().await?;
+                authenticate::authenticate(&mut db, &requests).await
+            };
+            or_unavailable(replies.await, &requests)
+        }
+        Work::Resume(requests) => {
+            let replies = async {
+                let mut db = app.db.acquire().await?;
+                resume::resume(&mut db, &requests).await
+            };
+            or_unavailable(replies.await, &requests)
+        }
+        Work::Replay(requests) => or_unavailable(Ok(Vec::new()), &requests),
+        Work::Settle(requests) => {
+            let settled = async {
+                let mut db = app.db.acquire().await?;
+                settle::settle(&mut db, &requests).await
+            };
+            if let Err(failure) = settled.await {
+                // A lost cursor only causes repeats.
+                tracing::warn!(?failure, "receipts could not be recorded");
+            }
+            Vec::new()
+        }
+    }
+}
+
+async fn answer_query(app: &App, envelope: &Envelope, command: Command) -> Outcome {
+    let result = if Timestamp::now() > envelope.deadline {
+        Err(commands::expired().into())
+    } else {
+        commands::query(app, envelope, command).await
+    };
+    let rejection = match result {
+        Ok(outcome) => {
+            app.metrics.commands.with("applied").increment(1);
+            return outcome;
+        }
+        Err(Failure::Reject(rejection)) => rejection,
+        Err(Failure::Retry(error)) => {
+            tracing::warn!(%error, command = envelope.name, "a query failed for the moment");
+            Rejection::unavailable("The database is not available for the moment", 2)
+        }
+        Err(failure) => {
+            let error_id = shared::telemetry::error_id();
+            tracing::error!(
+                error_id, command_id = %envelope.id, command = envelope.name, user_id = %envelope.user, ?failure,
+                "a query failed"
+            );
+            Rejection::internal(error_id)
+        }
+    };
+    app.metrics.commands.with("rejected").increment(1);
+    commands::rejected(envelope, &rejection)
+}
+
+/// The outcomes, or for each request that it has to be tried again.
+fn or_unavailable(result: Result<Vec<Outcome>, Failure>, requests: &[Request]) -> Vec<Outcome> {
+    result.unwrap_or_else(|failure| {
+        tracing::warn!(?failure, requests = requests.len(), "sessions could not be looked up");
+        let unavailable = InternalReply::Unavailable { retry_after: 2 };
+        requests.iter().map(|request| Outcome::reply(&request.envelope, &unavailable)).collect()
+    })
+}

@@ -1,0 +1,103 @@
+//! Who is mentioned in a text: `@username` of a member (any letter case, the longest run that is a member's name, whole
+//! words only), `@everyone` and `@all`; never the sender, each once, in order of appearance.
+
+use shared::ids::UserId;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mentioned {
+    User { id: UserId, username: String },
+    Everyone,
+}
+
+impl Mentioned {
+    pub fn user(&self) -> Option<UserId> {
+        match self {
+            Mentioned::User { id, .. } => Some(*id),
+            Mentioned::Everyone => None,
+        }
+    }
+}
+
+/// What a username may consist of.
+fn is_name_character(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '.' | '-')
+}
+
+/// Finds the mentions of `members` in `text`.
+pub fn find(text: &str, sender: UserId, members: &[(UserId, String)]) -> Vec<Mentioned> {
+    let mut found: Vec<Mentioned> = Vec::new();
+    let mut before: Option<char> = None;
+    for (at, c) in text.char_indices() {
+        let begins_word = !before.is_some_and(is_name_character) && before != Some('@');
+        before = Some(c);
+        if c != '@' || !begins_word {
+            continue;
+        }
+        let rest = &text[at + 1..];
+        let run = &rest[..rest.find(|c| !is_name_character(c)).unwrap_or(rest.len())];
+        if let Some(mentioned) = named(run, members)
+            && mentioned.user() != Some(sender)
+            && !found.contains(&mentioned)
+        {
+            found.push(mentioned);
+        }
+    }
+    found
+}
+
+/// The longest beginning of `run` that is a member's name or a word for everyone, and ends a word: what follows it may
+/// only be punctuation (`@bob.` mentions bob, `@bob.smith` does not).
+fn named(run: &str, members: &[(UserId, String)]) -> Option<Mentioned> {
+    let mut end = run.len();
+    loop {
+        let name = &run[..end];
+        if name.eq_ignore_ascii_case("everyone") || name.eq_ignore_ascii_case("all") {
+            return Some(Mentioned::Everyone);
+        }
+        let lowercase = name.to_lowercase();
+        if let Some((id, username)) = members.iter().find(|(_, username)| username.to_lowercase() == lowercase) {
+            return Some(Mentioned::User { id: *id, username: username.clone() });
+        }
+        let last = name.chars().next_back()?;
+        if last.is_alphanumeric() || last == '_' {
+            return None;
+        }
+        end -= last.len_utf8();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Vec<String> {
+        let members = [(1, "alice"), (2, "bob"), (3, "bob.smith"), (4, "Zoë")];
+        let members = members.map(|(id, name)| (UserId(id), name.to_owned()));
+        let name = |mentioned| match mentioned {
+            Mentioned::User { username, .. } => username,
+            Mentioned::Everyone => "*".to_owned(),
+        };
+        find(text, UserId(1), &members).into_iter().map(name).collect()
+    }
+
+    #[test]
+    fn whole_words_longest_first_any_case() {
+        assert_eq!(names("hi @Bob, and @bob.smith."), ["bob", "bob.smith"]);
+        assert_eq!(names("@bob."), ["bob"]);
+        assert_eq!(names("@bob.jones @bobby @bob_"), Vec::<String>::new());
+        assert_eq!(names("@ZOË!"), ["Zoë"]);
+    }
+
+    #[test]
+    fn not_inside_words_not_oneself_each_once() {
+        assert_eq!(names("a@bob x.@bob @@bob"), Vec::<String>::new());
+        assert_eq!(names("@alice @bob @BOB"), ["bob"]);
+        assert_eq!(names("(@bob) @nobody @"), ["bob"]);
+    }
+
+    #[test]
+    fn everyone_has_two_names() {
+        assert_eq!(names("@all @everyone @ALL @bob"), ["*", "bob"]);
+        assert_eq!(names("@allison @everyone2"), Vec::<String>::new());
+    }
+}

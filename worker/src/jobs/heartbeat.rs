@@ -1,0 +1,105 @@
+//! This worker's sign of life in Redis, given only while its Postgres answers: gateways count such workers to tell
+//! whether the fleet can serve.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use fred::prelude::*;
+use shared::clock::Timestamp;
+use shared::lifecycle::Lifecycle;
+
+use crate::app::App;
+
+pub const INTERVAL: Duration = Duration::from_secs(1);
+/// A process that gave no sign for so long does not count.
+pub const ALIVE_FOR: Duration = Duration::from_secs(5);
+
+/// What the last look at the stores found.
+#[derive(Default)]
+pub struct Stores {
+    database: Health,
+    redis: Health,
+    pub gateways: AtomicI64,
+    pub workers: AtomicI64,
+}
+
+/// One store.
+#[derive(Default)]
+pub struct Health {
+    answers: AtomicBool,
+    response_micros: AtomicI64,
+}
+
+impl Health {
+    fn record(&self, started: Instant, answers: bool) {
+        self.answers.store(answers, Ordering::Relaxed);
+        self.response_micros.store(started.elapsed().as_micros() as i64, Ordering::Relaxed);
+    }
+
+    pub fn answers(&self) -> bool {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Milliseconds of the last question.
+    pub fn response_ms(&self) -> f64 {
+        self.response_micros.load(Ordering::Relaxed) as f64 / 1000.0
+    }
+}
+
+impl Stores {
+    pub fn database(&self) -> &Health {
+        &self.database
+    }
+
+    pub fn redis(&self) -> &Health {
+        &self.redis
+    }
+
+    /// Asks both stores and tells Redis that this worker lives.
+    async fn look(&self, app: &App) {
+        let asked = Instant::now();
+        let answers = tokio::time::timeout(ALIVE_FOR / 2, sqlx::query("SELECT 1").execute(&app.db)).await;
+        self.database.record(asked, matches!(answers, Ok(Ok(_))));
+        app.metrics.db_connections.set(f64::from(app.db.size()));
+        let asked = Instant::now();
+        let beat = self.beat(app).await;
+        self.redis.record(asked, beat.is_ok());
+    }
+
+    async fn beat(&self, app: &App) -> Result<(), Error> {
+        let now = Timestamp::now().0;
+        let oldest = (now - ALIVE_FOR.as_millis() as i64) as f64;
+        let pipeline = app.redis.pipeline();
+        let (workers, gateways) = (app.keys.heartbeats("worker"), app.keys.heartbeats("gateway"));
+        if self.database.answers() {
+            let member = app.worker_id.simple().to_string();
+            let _: () = pipeline.zadd(&workers, None, None, false, false, (now as f64, member)).await?;
+        }
+        // What is long gone is forgotten.
+        let _: () = pipeline.zremrangebyscore(&workers, f64::NEG_INFINITY, oldest - 60_000.0).await?;
+        let _: () = pipeline.zcount(&workers, oldest, f64::INFINITY).await?;
+        let _: () = pipeline.zcount(&gateways, oldest, f64::INFINITY).await?;
+        let counts: Vec<Value> = pipeline.all().await?;
+        let count = |from_end: usize| counts.iter().rev().nth(from_end).and_then(Value::as_i64).unwrap_or(0);
+        self.gateways.store(count(0), Ordering::Relaxed);
+        self.workers.store(count(1), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Looks after the stores until the process stops; takes the sign of life back at the drain.
+pub async fn run(app: Arc<App>, stores: Arc<Stores>, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let draining = lifecycle.draining();
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !draining.is_cancelled() {
+        tokio::select! {
+            _ = ticks.tick() => stores.look(&app).await,
+            () = draining.cancelled() => {}
+        }
+    }
+    let member = app.worker_id.simple().to_string();
+    let _gone: Result<(), Error> = app.redis.zrem(app.keys.heartbeats("worker"), member).await;
+    Ok(())
+}

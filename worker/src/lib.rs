@@ -1,0 +1,123 @@
+//! The worker: consumes the commands that gateways append, applies the rules, persists in batches, and publishes events
+//! and answers. It never sees a socket of a client.
+//!
+//! The way of a command: `consume` (lease, read, batch) → `sends` or `commands` (rules, `store`) → `publish` → settled.
+
+pub mod app;
+pub mod commands;
+pub mod consume;
+pub mod domain;
+pub mod error;
+pub mod jobs;
+pub mod metrics;
+pub mod publish;
+pub mod routes;
+pub mod sends;
+pub mod sessions;
+pub mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use shared::config::WorkerSettings;
+use shared::crypto::Keyring;
+use shared::lifecycle::Lifecycle;
+use shared::redis::client::RedisOptions;
+use shared::redis::keys::Keys;
+use shared::telemetry::Metrics;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::consume::lease::LeaseManager;
+use crate::consume::pipeline::Pipeline;
+use crate::consume::queries::Queries;
+use crate::jobs::heartbeat::{self, Stores};
+use crate::metrics::{Counts, WorkerMetrics};
+
+/// A transaction whose worker was stopped in the middle must not hold its partition for longer.
+const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Starts everything and returns; what runs belongs to the lifecycle.
+///
+/// # Errors
+/// With what keeps the worker from starting. Stores that are away do not: they are waited for.
+pub async fn run(settings: WorkerSettings, metrics: Metrics, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let app = Arc::new(connect(settings).await?);
+    let stores = Arc::new(Stores::default());
+    routes::serve(app.clone(), stores.clone(), metrics, &lifecycle).await?;
+    lifecycle.spawn("heartbeat", heartbeat::run(app.clone(), stores, lifecycle.clone()));
+    lifecycle.spawn_work("start", start_consuming(app, lifecycle.clone()));
+    Ok(())
+}
+
+/// Waits for the database, then starts to consume.
+async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let draining = lifecycle.draining();
+    let partitions = i32::from(app.settings.common.partitions);
+    loop {
+        let prepared = async {
+            let mut db = app.db.acquire().await?;
+            store::leases::insert_partitions(&mut db, partitions).await
+        };
+        match prepared.await {
+            Ok(()) => break,
+            Err(error) => tracing::warn!(%error, "waiting for the database"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = draining.cancelled() => return Ok(()),
+        }
+    }
+    let (manager, assigned) = LeaseManager::new(app.clone());
+    for assigned in assigned {
+        let pipeline = Pipeline::new(app.clone(), assigned)?;
+        lifecycle.spawn_work("pipeline", pipeline.run(lifecycle.clone()));
+    }
+    lifecycle.spawn_work("leases", manager.run(lifecycle.clone()));
+    lifecycle.spawn_work("queries", Queries::new(app)?.run(lifecycle.clone()));
+    Ok(())
+}
+
+async fn connect(settings: WorkerSettings) -> anyhow::Result<App> {
+    let encryption = settings.common.encryption().map_err(anyhow::Error::msg)?;
+    let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
+    let redis_options = RedisOptions {
+        url: settings.common.redis_url.expose().to_owned(),
+        command_timeout: settings.common.redis_command_timeout,
+    };
+    Ok(App {
+        worker_id: Uuid::now_v7(),
+        db: pool(&settings)?,
+        redis: redis_options.client().context("REDIS_URL")?,
+        redis_options,
+        keys: Keys::new(settings.common.redis_prefix.clone()),
+        keyring: Arc::new(keyring),
+        metrics: WorkerMetrics::new(),
+        counts: Counts::default(),
+        settings,
+    })
+}
+
+fn pool(settings: &WorkerSettings) -> anyhow::Result<PgPool> {
+    let milliseconds = |duration: Duration| duration.as_millis().to_string();
+    let options: PgConnectOptions = settings.database_url.expose().parse().context("DATABASE_URL")?;
+    let options = options
+        .application_name("chat-worker")
+        .statement_cache_capacity(settings.db_statement_cache)
+        .options([
+            ("statement_timeout", milliseconds(settings.db_statement_timeout)),
+            ("idle_in_transaction_session_timeout", milliseconds(IDLE_IN_TRANSACTION_TIMEOUT)),
+        ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(settings.db_max_connections)
+        .min_connections(settings.db_min_connections)
+        .idle_timeout(settings.db_idle_timeout)
+        .acquire_timeout(settings.db_connection_timeout)
+        // A broken connection shows itself in the statement, which is then tried again; asking first would double the
+        // round trips.
+        .test_before_acquire(false)
+        .connect_lazy_with(options))
+}

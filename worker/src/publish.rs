@@ -1,0 +1,100 @@
+//! From outcomes to channels: what a command's application sends, and to whom. Nothing is published before its commit.
+
+use fred::clients::Pipeline;
+use fred::prelude::*;
+use serde::{Deserialize, Serialize};
+use shared::events::{self, Event};
+use shared::ids::{ConnectionRef, ConversationId, GroupId, UserId};
+use shared::publication::{self, EventHeader, Header, Receipt};
+use shared::redis::keys::Keys;
+use shared::stream::{Envelope, InternalReply};
+use uuid::Uuid;
+
+/// Who gets a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Audience {
+    /// One connection's gateway.
+    Gateway(shared::ids::GatewayId),
+    User(UserId),
+    Group(GroupId),
+    /// Every connected user.
+    Everybody,
+}
+
+/// One message for one channel, finished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    pub audience: Audience,
+    pub header: Header,
+    pub payload: Vec<u8>,
+}
+
+/// All that the application of one command sends, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub publications: Vec<Publication>,
+}
+
+impl Outcome {
+    /// The direct answer to the command.
+    pub fn answered<E: Event>(envelope: &Envelope, event: &E) -> Self {
+        let mut outcome = Outcome::default();
+        outcome.answer(envelope, events::answer(event, envelope.request_id.as_ref()));
+        outcome
+    }
+
+    /// A finished direct answer.
+    pub fn answer(&mut self, envelope: &Envelope, payload: Vec<u8>) {
+        let header = Header::Answer { connection: envelope.reply_to.connection, command: envelope.id };
+        self.publications.push(Publication { audience: Audience::Gateway(envelope.reply_to.gateway), header, payload });
+    }
+
+    /// The reply to a gateway's own request.
+    pub fn reply(envelope: &Envelope, reply: &InternalReply) -> Self {
+        let publication = Publication {
+            audience: Audience::Gateway(envelope.reply_to.gateway),
+            header: Header::Internal { command: envelope.id },
+            payload: postcard::to_stdvec(reply).unwrap_or_default(),
+        };
+        Outcome { publications: vec![publication] }
+    }
+
+    /// An event that may be lost.
+    pub fn ephemeral<E: Event>(&mut self, audience: Audience, event: &E, exclude: Option<ConnectionRef>) {
+        self.event(audience, Receipt::None, events::broadcast(event), exclude);
+    }
+
+    /// A durable event; its rows must be in the queue already, see [`crate::store::events`].
+    pub fn durable<E: Event>(&mut self, audience: Audience, event_id: Uuid, event: &E, exclude: Option<ConnectionRef>) {
+        self.event(audience, Receipt::Durable { event: event_id }, events::durable(event, event_id), exclude);
+    }
+
+    /// A finished event.
+    pub fn event(&mut self, audience: Audience, receipt: Receipt, payload: Vec<u8>, exclude: Option<ConnectionRef>) {
+        let header = Header::Event(EventHeader { exclude, ..EventHeader::new(receipt) });
+        self.publications.push(Publication { audience, header, payload });
+    }
+}
+
+/// The audiences that are "all participants" of a conversation.
+pub fn participants(conversation: ConversationId) -> Vec<Audience> {
+    match conversation {
+        ConversationId::Direct(a, b) => vec![Audience::User(a), Audience::User(b)],
+        ConversationId::Group(group) => vec![Audience::Group(group)],
+    }
+}
+
+/// Queues the publications on a pipeline, in order.
+pub async fn queue(pipeline: &Pipeline<Client>, keys: &Keys, publications: &[Publication]) -> Result<(), Error> {
+    for publication in publications {
+        let channel = match publication.audience {
+            Audience::Gateway(gateway) => keys.gateway_channel(gateway),
+            Audience::User(user) => keys.user_channel(user),
+            Audience::Group(group) => keys.group_channel(group),
+            Audience::Everybody => keys.presence_channel(),
+        };
+        let message = publication::encode(&publication.header, &publication.payload);
+        let _: () = pipeline.publish(channel, message).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! What must be known before a batch is stored and its own statement does not find out: the messages replied to, and
+//! whom a group message mentions. Batches of plain messages need neither, and then nothing is asked.
+
+use std::collections::HashMap;
+
+use shared::events::group::MentionedInGroup;
+use shared::events::message::{Mention, ReplyPreview};
+use shared::ids::{ConversationId, GroupId, MessageId, UserId};
+use shared::limits::REPLY_PREVIEW_CHARACTERS;
+use shared::protocol::Rejection;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Send;
+use crate::app::App;
+use crate::domain::mentions::{self, Mentioned};
+use crate::error::Failure;
+use crate::store::{events, groups, history};
+
+#[derive(Default)]
+pub struct Facts {
+    replied_to: HashMap<MessageId, RepliedTo>,
+    /// Of each message that mentions somebody, whom.
+    mentions: HashMap<Uuid, Mentions>,
+}
+
+struct RepliedTo {
+    conversation: ConversationId,
+    preview: ReplyPreview,
+}
+
+/// Whom one message mentions, in order of appearance.
+pub struct Mentions {
+    pub shown: Vec<Mention>,
+    sender_username: String,
+    /// Each user who is to be told.
+    pub users: Vec<UserId>,
+}
+
+impl Mentions {
+    /// As a Postgres array; 0 stands for everyone.
+    pub fn array_literal(&self) -> String {
+        let ids: Vec<String> = self
+            .shown
+            .iter()
+            .map(|mention| match mention {
+                Mention::User { user_id, .. } => user_id.to_string(),
+                Mention::Everyone => "0".to_owned(),
+            })
+            .collect();
+        format!("{{{}}}", ids.join(","))
+    }
+}
+
+/// A `mentioned_in_group` event to store and publish with its message.
+pub struct MentionEvent {
+    /// The message's place in the batch.
+    pub place: usize,
+    /// The message's id, so that a second delivery of the command names the same event.
+    pub event_id: Uuid,
+    pub conversation_id: String,
+    pub users: Vec<UserId>,
+    pub payload: Vec<u8>,
+}
+
+impl MentionEvent {
+    pub async fn insert(&self, app: &App, db: &mut PgConnection) -> sqlx::Result<()> {
+        let sealed = app.keyring.seal_blob(self.event_id, &self.payload);
+        let users: Vec<i64> = self.users.iter().map(|user| user.0).collect();
+        events::insert_event(db, self.event_id, Some(&self.conversation_id), &sealed, &users).await
+    }
+}
+
+impl Facts {
+    pub async fn load(app: &App, db: &mut PgConnection, batch: &[&Send]) -> Result<Facts, Failure> {
+        let mut facts = Facts::default();
+        let replies: Vec<Uuid> = batch.iter().filter_map(|send| send.reply_to).map(|message| message.0).collect();
+        if !replies.is_empty() {
+            for row in history::list_by_id(db, &replies).await? {
+                let Some(message) = crate::domain::message::open(app, &row) else { continue };
+                let preview = ReplyPreview {
+                    message_id: message.message_id,
+                    sender_username: message.sender_username,
+                    content: message.content.chars().take(REPLY_PREVIEW_CHARACTERS).collect(),
+                };
+                facts.replied_to.insert(message.message_id, RepliedTo { conversation: message.conversation_id, preview });
+            }
+        }
+        facts.load_mentions(db, batch).await?;
+        Ok(facts)
+    }
+
+    async fn load_mentions(&mut self, db: &mut PgConnection, batch: &[&Send]) -> Result<(), Failure> {
+        let with_at = |send: &&&Send| send.content.contains('@');
+        let groups: Vec<String> =
+            batch.iter().filter(with_at).filter_map(|send| send.conversation.group()).map(|id| id.to_string()).collect();
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let mut members: HashMap<String, Vec<(UserId, String)>> = HashMap::new();
+        for member in groups::list_member_names(db, &groups).await? {
+            members.entry(member.group_id).or_default().push((UserId(member.user_id), member.username));
+        }
+        for send in batch.iter().filter(with_at) {
+            let Some(members) = members.get(&send.conversation.to_string()) else { continue };
+            let found = mentions::find(&send.content, send.envelope.user, members);
+            if found.is_empty() {
+                continue;
+            }
+            let everyone = found.contains(&Mentioned::Everyone);
+            let others = members.iter().map(|(user, _)| *user).filter(|user| *user != send.envelope.user);
+            let users = if everyone { others.collect() } else { found.iter().filter_map(Mentioned::user).collect() };
+            let shown = found
+                .into_iter()
+                .map(|mentioned| match mentioned {
+                    Mentioned::Everyone => Mention::Everyone,
+                    Mentioned::User { id, username } => Mention::User { user_id: id, username },
+                })
+                .collect();
+            let sender = members.iter().find(|(user, _)| *user == send.envelope.user);
+            let sender_username = sender.map(|(_, username)| username.clone()).unwrap_or_default();
+            self.mentions.insert(send.envelope.id, Mentions { shown, sender_username, users });
+        }
+        Ok(())
+    }
+
+    /// Why this message's reply cannot be.
+    pub fn refusal(&self, send: &Send) -> Option<Rejection> {
+        let reply_to = send.reply_to?;
+        match self.replied_to.get(&reply_to) {
+            Some(found) if found.conversation == send.conversation => None,
+            // Somebody else's conversation must not be found out by replying into it.
+            Some(found) if found.conversation.other(send.envelope.user).is_some() => {
+                let details = "`replyToMessageId` must name a message of the same conversation";
+                Some(Rejection::invalid("replyToMessageId", details))
+            }
+            _ => Some(Rejection::not_found("replyToMessageId", "There is no such message to reply to")),
+        }
+    }
+
+    pub fn preview(&self, send: &Send) -> Option<ReplyPreview> {
+        send.reply_to.and_then(|message| self.replied_to.get(&message)).map(|found| found.preview.clone())
+    }
+
+    pub fn mentions(&self, send: &Send) -> Option<&Mentions> {
+        self.mentions.get(&send.envelope.id)
+    }
+
+    /// The events for those mentioned, of the messages that may be stored.
+    pub fn mention_events(&self, batch: &[&Send], refused: &[Option<Rejection>]) -> Vec<MentionEvent> {
+        let event = |(place, send): (usize, &&Send)| {
+            let mentions = self.mentions(send).filter(|_| refused[place].is_none())?;
+            let group: GroupId = send.conversation.group()?;
+            let event_id = send.envelope.id;
+            let event = MentionedInGroup {
+                message_id: send.message_id(),
+                group_id: group,
+                mentioned_by: send.envelope.user,
+                mentioned_by_username: &mentions.sender_username,
+            };
+            Some(MentionEvent {
+                place,
+                event_id,
+                conversation_id: send.conversation.to_string(),
+                users: mentions.users.clone(),
+                payload: shared::events::durable(&event, event_id),
+            })
+        };
+        batch.iter().enumerate().filter_map(event).collect()
+    }
+}

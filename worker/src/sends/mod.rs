@@ -1,0 +1,126 @@
+//! Sending: the three commands that store a message, taken together into batches.
+//!
+//! command → [`Send`] → (rows) → `store::sends` → verdict → [`crate::publish::Outcome`]
+
+pub mod facts;
+pub mod outcome;
+
+use shared::commands::Command;
+use shared::ids::{ConversationId, GroupId, MessageId, UserId};
+use shared::stream::Envelope;
+use sqlx::PgConnection;
+
+use crate::app::App;
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::leases::Lease;
+use crate::store::sends::{self, SendRows};
+use facts::Facts;
+
+pub const KIND_TEXT: i16 = 1;
+pub const KIND_ANNOUNCEMENT: i16 = 2;
+
+/// One message to store, whichever command brought it.
+pub struct Send {
+    pub envelope: Envelope,
+    pub conversation: ConversationId,
+    pub kind: i16,
+    pub content: String,
+    pub reply_to: Option<MessageId>,
+    pub client_message_id: Option<String>,
+    pub expired: bool,
+}
+
+impl Send {
+    /// Takes the commands that send; gives any other back.
+    pub fn from_command(envelope: Envelope, command: Command, expired: bool) -> Result<Send, (Envelope, Command)> {
+        let to_group = |group: GroupId| ConversationId::Group(group);
+        let (conversation, kind, content, reply_to, client_message_id) = match command {
+            Command::SendPrivateMessage(send) => (
+                ConversationId::direct(envelope.user, send.recipient),
+                KIND_TEXT,
+                send.content,
+                send.reply_to,
+                send.client_message_id,
+            ),
+            Command::SendGroupMessage(send) => {
+                (to_group(send.group), KIND_TEXT, send.content, send.reply_to, send.client_message_id)
+            }
+            Command::SendAnnouncement(send) => (to_group(send.group), KIND_ANNOUNCEMENT, send.content, None, None),
+            other => return Err((envelope, other)),
+        };
+        Ok(Send { envelope, conversation, kind, content, reply_to, client_message_id, expired })
+    }
+
+    pub fn message_id(&self) -> MessageId {
+        MessageId(self.envelope.id)
+    }
+
+    pub fn recipient(&self) -> Option<UserId> {
+        self.conversation.other(self.envelope.user)
+    }
+
+    /// What no two messages of one batch may share.
+    pub fn repetition_key(&self) -> Option<(UserId, &str)> {
+        self.client_message_id.as_deref().map(|id| (self.envelope.user, id))
+    }
+}
+
+/// Checks and stores a batch of messages of the leased partitions. An outcome per message, in their order.
+pub async fn apply(
+    app: &App,
+    db: &mut PgConnection,
+    leases: &[Lease],
+    batch: &[&Send],
+) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
+    let facts = Facts::load(app, db, batch).await?;
+    let mut rows = SendRows::default();
+    let mut refusals = Vec::with_capacity(batch.len());
+    for send in batch {
+        // A reply to what cannot be replied to is not stored, but a redelivered one still has to be recognised.
+        let refusal = facts.refusal(send);
+        push_row(app, &mut rows, send, &facts, refusal.is_some());
+        refusals.push(refusal);
+    }
+    let enforce = app.settings.follow_policy == shared::config::FollowPolicy::Enforce;
+    let mentions = facts.mention_events(batch, &refusals);
+    let verdicts = if mentions.is_empty() {
+        sends::insert_messages(db, app.worker_id, leases, enforce, &rows).await?
+    } else {
+        use sqlx::Connection;
+        let mut transaction = db.begin().await?;
+        let verdicts = sends::insert_messages(&mut transaction, app.worker_id, leases, enforce, &rows).await?;
+        for mention in &mentions {
+            if verdicts[mention.place].kind == sends::VerdictKind::Stored {
+                mention.insert(app, &mut transaction).await?;
+            }
+        }
+        transaction.commit().await?;
+        verdicts
+    };
+    let outcome = |(place, verdict): (usize, sends::Verdict)| {
+        let refusal = refusals.get_mut(place).and_then(Option::take);
+        outcome::of(app, batch[place], verdict, refusal, &facts, &mentions)
+    };
+    Ok(verdicts.into_iter().enumerate().map(outcome).collect())
+}
+
+fn push_row(app: &App, rows: &mut SendRows, send: &Send, facts: &Facts, refused: bool) {
+    let sealed = app.keyring.seal(send.envelope.id, send.content.as_bytes());
+    let partitions = u32::from(app.settings.common.partitions);
+    rows.message_id.push(send.envelope.id);
+    rows.conversation_id.push(send.conversation.to_string());
+    rows.partition.push((u32::from(send.conversation.route_hint()) % partitions) as i32);
+    rows.sender_id.push(send.envelope.user.0);
+    rows.recipient_id.push(send.recipient().map(|user| user.0));
+    rows.kind.push(send.kind);
+    rows.content.push(sealed.ciphertext);
+    rows.iv.push(sealed.iv.to_vec());
+    rows.mac.push(sealed.mac.to_vec());
+    rows.key_id.push(sealed.key_id);
+    rows.reply_to.push(send.reply_to.map(|message| message.0));
+    rows.mentions.push(facts.mentions(send).map(|mentions| mentions.array_literal()));
+    rows.client_message_id.push(send.client_message_id.clone());
+    rows.created_at.push(send.envelope.ingested_at.to_datetime());
+    rows.expired.push(send.expired || refused);
+}

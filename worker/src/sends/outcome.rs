@@ -1,0 +1,156 @@
+//! What a stored, repeated or refused message sends to whom.
+
+use shared::events;
+use shared::events::direct::MessageSent;
+use shared::events::group::{AnnouncementSent, GroupMessageSent};
+use shared::events::message::{GroupAnnouncement, Message, MessageKind, NewGroupMessage, NewMessage};
+use shared::ids::{ConversationId, MessageId};
+use shared::protocol::{ErrorCode, Rejection};
+use shared::publication::Receipt;
+use uuid::Uuid;
+
+use super::facts::{Facts, MentionEvent};
+use super::{KIND_ANNOUNCEMENT, Send};
+use crate::app::App;
+use crate::error::Failure;
+use crate::publish::{Audience, Outcome, participants};
+use crate::store::sends::{Verdict, VerdictKind};
+
+const NOT_FOLLOWING: &str = "NOT_FOLLOWING";
+
+pub fn of(
+    app: &App,
+    send: &Send,
+    verdict: Verdict,
+    refusal: Option<Rejection>,
+    facts: &Facts,
+    mentions: &[MentionEvent],
+) -> Result<Outcome, Failure> {
+    let rejection = match verdict.kind {
+        VerdictKind::Stored | VerdictKind::Applied => return Ok(stored(app, send, &verdict, facts, mentions)),
+        VerdictKind::Duplicate => return Ok(duplicate(send, &verdict)),
+        VerdictKind::LeaseLost => return Err(Failure::LeaseLost),
+        VerdictKind::Expired => refusal.unwrap_or_else(|| crate::commands::expired()),
+        VerdictKind::Removed => Rejection::not_found("messageId", "The message was deleted"),
+        VerdictKind::UnknownSender => Rejection::new(ErrorCode::PermissionDenied, "Your account does not exist any more"),
+        VerdictKind::UnknownRecipient => Rejection::not_found("recipientId", "There is no such user"),
+        VerdictKind::Blocked => {
+            Rejection { field: Some("recipientId"), ..Rejection::new(ErrorCode::UserBlocked, "One of you blocks the other") }
+        }
+        VerdictKind::NotFollowing => Rejection {
+            field: Some("recipientId"),
+            ..Rejection::new(ErrorCode::NotFollowing, "You can write only to users whom you follow")
+        },
+        VerdictKind::NotMember => Rejection::not_found("groupId", "There is no such group"),
+        VerdictKind::NotAllowed => Rejection::new(ErrorCode::PermissionDenied, "Only the owner and admins may announce"),
+    };
+    Err(rejection.into())
+}
+
+/// The answer, then the echo and everybody else's copy. The same again for a redelivered command.
+fn stored(app: &App, send: &Send, verdict: &Verdict, facts: &Facts, mentions: &[MentionEvent]) -> Outcome {
+    let warns = app.settings.follow_policy == shared::config::FollowPolicy::Warn && !verdict.following;
+    let mut outcome = Outcome::default();
+    outcome.answer(&send.envelope, acknowledgement(send, verdict, send.message_id(), send.conversation, warns, false));
+    let message = message(send, verdict, facts);
+    let payload = match (send.conversation, message.kind) {
+        (ConversationId::Direct(..), _) => events::broadcast(&NewMessage(&message)),
+        (_, MessageKind::Text) => events::broadcast(&NewGroupMessage(&message)),
+        (_, MessageKind::Announcement) => events::broadcast(&GroupAnnouncement(&message)),
+    };
+    let receipt = Receipt::Message {
+        conversation: send.conversation,
+        seq: verdict.seq,
+        sender: send.envelope.user,
+        message: send.message_id(),
+    };
+    for audience in participants(send.conversation) {
+        outcome.event(audience, receipt, payload.clone(), None);
+    }
+    for mention in mentions.iter().filter(|mention| mention.event_id == send.envelope.id) {
+        let receipt = Receipt::Durable { event: mention.event_id };
+        for user in &mention.users {
+            outcome.event(Audience::User(*user), receipt, mention.payload.clone(), None);
+        }
+    }
+    outcome
+}
+
+/// The first message's acknowledgement once more, and nothing to anybody else.
+fn duplicate(send: &Send, verdict: &Verdict) -> Outcome {
+    let (id, conversation): (Uuid, Option<ConversationId>) = match &verdict.first {
+        Some((id, conversation)) => (*id, conversation.parse().ok()),
+        None => (send.envelope.id, None),
+    };
+    let mut outcome = Outcome::default();
+    let conversation = conversation.unwrap_or(send.conversation);
+    outcome.answer(&send.envelope, acknowledgement(send, verdict, MessageId(id), conversation, false, true));
+    outcome
+}
+
+fn acknowledgement(
+    send: &Send,
+    verdict: &Verdict,
+    message_id: MessageId,
+    conversation: ConversationId,
+    warns: bool,
+    is_duplicate: bool,
+) -> Vec<u8> {
+    let request_id = send.envelope.request_id.as_ref();
+    let client_message_id = send.client_message_id.as_deref();
+    let duplicate = is_duplicate.then_some(true);
+    match conversation {
+        ConversationId::Direct(..) => {
+            let sent = MessageSent {
+                message_id,
+                conversation_id: conversation,
+                seq: verdict.seq,
+                created_at: verdict.created_at,
+                client_message_id,
+                duplicate,
+                warning: warns.then_some(NOT_FOLLOWING),
+            };
+            events::answer(&sent, request_id)
+        }
+        ConversationId::Group(group_id) if send.kind == KIND_ANNOUNCEMENT => {
+            let sent = AnnouncementSent { message_id, group_id, seq: verdict.seq, created_at: verdict.created_at };
+            events::answer(&sent, request_id)
+        }
+        ConversationId::Group(group_id) => {
+            let sent = GroupMessageSent {
+                message_id,
+                group_id,
+                conversation_id: conversation,
+                seq: verdict.seq,
+                created_at: verdict.created_at,
+                client_message_id,
+                duplicate,
+            };
+            events::answer(&sent, request_id)
+        }
+    }
+}
+
+fn message(send: &Send, verdict: &Verdict, facts: &Facts) -> Message {
+    Message {
+        message_id: send.message_id(),
+        conversation_id: send.conversation,
+        seq: verdict.seq,
+        sender_id: send.envelope.user,
+        sender_username: verdict.sender_username.clone(),
+        content: send.content.clone(),
+        created_at: verdict.created_at,
+        kind: if send.kind == KIND_ANNOUNCEMENT { MessageKind::Announcement } else { MessageKind::Text },
+        recipient_id: send.recipient(),
+        group_id: send.conversation.group(),
+        reply_to_message_id: send.reply_to,
+        reply_to: facts.preview(send),
+        mentions: facts.mentions(send).map(|mentions| mentions.shown.clone()).unwrap_or_default(),
+        reactions: Vec::new(),
+        is_read: send.recipient().map(|_| false),
+        is_edited: false,
+        edited_at: None,
+        is_pinned: false,
+        client_message_id: send.client_message_id.clone(),
+    }
+}

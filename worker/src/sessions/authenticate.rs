@@ -1,0 +1,59 @@
+//! Whether a token opens a session: its signature was checked at the gateway; here the user must exist and the token must
+//! not be revoked. Fails closed.
+
+use std::collections::HashMap;
+
+use shared::clock::Timestamp;
+use shared::events;
+use shared::events::session::{AuthError, AuthErrorCode};
+use shared::stream::{Internal, InternalReply};
+use sqlx::PgConnection;
+
+use super::Request;
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::users::{self, Candidate};
+
+/// An outcome per request, in their order.
+pub async fn authenticate(db: &mut PgConnection, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
+    let candidates = load(db, requests).await?;
+    let reply = |(place, request): (usize, &Request)| {
+        let reply = match check(candidates.get(&place)) {
+            Ok(candidate) => {
+                // Ids in the database were written by us; a malformed one is no group of anybody's.
+                let groups = candidate.groups.iter().filter_map(|group| group.parse().ok()).collect();
+                InternalReply::Authenticated { groups }
+            }
+            Err(refused) => refused,
+        };
+        Outcome::reply(&request.envelope, &reply)
+    };
+    Ok(requests.iter().enumerate().map(reply).collect())
+}
+
+/// What is known of the requests' users, by the request's place.
+pub async fn load(db: &mut PgConnection, requests: &[Request]) -> Result<HashMap<usize, Candidate>, Failure> {
+    let users: Vec<i64> = requests.iter().map(|request| request.envelope.user.0).collect();
+    let token_id = |request: &Request| match &request.internal {
+        Internal::Authenticate { token_id } | Internal::Resume { token_id, .. } => token_id.clone(),
+        _ => String::new(),
+    };
+    let token_ids: Vec<String> = requests.iter().map(token_id).collect();
+    let rows = users::list_candidates(db, &users, &token_ids).await?;
+    Ok(rows.into_iter().map(|(ord, candidate)| (ord as usize, candidate)).collect())
+}
+
+/// The candidate if it may have a session, else the refusal.
+pub fn check(candidate: Option<&Candidate>) -> Result<&Candidate, InternalReply> {
+    let refused = |code, message, details| {
+        let error = AuthError { message, details, code, retry_after: None, timestamp: Timestamp::now() };
+        Err(InternalReply::Refused { auth_error: events::answer(&error, None) })
+    };
+    match candidate {
+        None => refused(AuthErrorCode::UserNotFound, "User not found", "The token's user does not exist"),
+        Some(candidate) if candidate.revoked => {
+            refused(AuthErrorCode::TokenRevoked, "Token revoked", "The token was revoked; log in again")
+        }
+        Some(candidate) => Ok(candidate),
+    }
+}

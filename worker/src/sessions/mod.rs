@@ -1,0 +1,14 @@
+//! Sessions: opening them (`authenticate`, `resume`) and recording what reached them (`settle`), each for many users at
+//! once, so that a thousand reconnecting clients cost a few queries.
+
+pub mod authenticate;
+pub mod resume;
+pub mod settle;
+
+use shared::stream::{Envelope, Internal};
+
+/// One gateway's request, as read.
+pub struct Request {
+    pub envelope: Envelope,
+    pub internal: Internal,
+}

@@ -1,0 +1,35 @@
+//! Recording what reached clients: delivery cursors of conversations, and durable events. Applying it again, or in another
+//! order, changes nothing, so that it needs no lane of its own.
+
+use shared::stream::Internal;
+use sqlx::PgConnection;
+
+use super::Request;
+use crate::error::Failure;
+use crate::store::{events, members};
+
+pub async fn settle(db: &mut PgConnection, requests: &[Request]) -> Result<(), Failure> {
+    let (mut users, mut conversations, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut event_users, mut event_ids) = (Vec::new(), Vec::new());
+    for request in requests {
+        let Internal::Settle { receipts } = &request.internal else { continue };
+        for receipt in receipts {
+            for (conversation, seq) in &receipt.conversations {
+                users.push(receipt.user.0);
+                conversations.push(conversation.to_string());
+                seqs.push(*seq);
+            }
+            for event in &receipt.events {
+                event_users.push(receipt.user.0);
+                event_ids.push(*event);
+            }
+        }
+    }
+    if !users.is_empty() {
+        members::update_delivered(db, &users, &conversations, &seqs).await?;
+    }
+    if !event_users.is_empty() {
+        events::update_delivered(db, &event_users, &event_ids).await?;
+    }
+    Ok(())
+}

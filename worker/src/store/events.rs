@@ -1,0 +1,41 @@
+//! `event_log` and `event_queue`: durable events that are not messages, stored in the transaction that caused them.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// Stores one event for these users. `body` is sealed under the event's id.
+pub async fn insert_event(
+    db: &mut PgConnection,
+    event_id: Uuid,
+    conversation_id: Option<&str>,
+    body: &[u8],
+    recipients: &[i64],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH logged AS (
+             INSERT INTO event_log (event_id, conversation_id, body) VALUES ($1, $2, $3)
+         )
+         INSERT INTO event_queue (user_id, event_id) SELECT DISTINCT unnest($4::bigint[]), $1::uuid",
+        event_id,
+        conversation_id,
+        body,
+        recipients
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Marks events as delivered to users; the arrays go in pairs.
+pub async fn update_delivered(db: &mut PgConnection, users: &[i64], events: &[Uuid]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE event_queue AS q SET delivered_at = now()
+         FROM unnest($1::bigint[], $2::uuid[]) AS d (user_id, event_id)
+         WHERE q.user_id = d.user_id AND q.event_id = d.event_id AND q.delivered_at IS NULL",
+        users,
+        events
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

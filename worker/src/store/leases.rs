@@ -1,0 +1,132 @@
+//! `workers` and `partition_leases`: who is alive, and who may write to which partition.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+use uuid::Uuid;
+
+/// The right to apply the commands of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub partition: i32,
+    /// Rises with each change of owner.
+    pub epoch: i64,
+}
+
+fn interval(duration: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: duration.as_micros().min(i64::MAX as u128) as i64 }
+}
+
+/// Makes the rows of partitions `0..partitions` where they are missing.
+pub async fn insert_partitions(db: &mut PgConnection, partitions: i32) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO partition_leases (partition) SELECT generate_series(0, $1::int - 1) ON CONFLICT DO NOTHING",
+        partitions
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A sign of life of this worker; forgets workers that gave none for ten times `ttl`.
+pub async fn update_heartbeat(db: &mut PgConnection, worker: Uuid, ttl: Duration) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH forgotten AS (
+             DELETE FROM workers WHERE heartbeat_at < now() - $2::interval * 10 AND worker_id <> $1
+         )
+         INSERT INTO workers (worker_id, heartbeat_at) VALUES ($1, now())
+         ON CONFLICT (worker_id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at",
+        worker,
+        interval(ttl)
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Prolongs the leases that this worker still owns; gives them, with this worker's rank among the live workers (from 0)
+/// and their number.
+pub async fn update_owned(db: &mut PgConnection, worker: Uuid, ttl: Duration) -> sqlx::Result<Owned> {
+    let owned = sqlx::query_as!(
+        Lease,
+        "UPDATE partition_leases SET expires_at = now() + $2::interval WHERE owner = $1 RETURNING partition, epoch",
+        worker,
+        interval(ttl)
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let fleet = sqlx::query!(
+        r#"SELECT count(*) AS "live!", count(*) FILTER (WHERE worker_id < $1) AS "rank!"
+           FROM workers WHERE heartbeat_at > now() - $2::interval"#,
+        worker,
+        interval(ttl)
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Owned { leases: owned, live_workers: fleet.live, rank: fleet.rank })
+}
+
+pub struct Owned {
+    pub leases: Vec<Lease>,
+    pub live_workers: i64,
+    pub rank: i64,
+}
+
+/// Takes up to `count` partitions below `partitions` that nobody owns or whose lease ran out. A row that the old owner's
+/// commit still holds is left for the next time, so that one stuck transaction holds up nothing else.
+pub async fn update_unowned(
+    db: &mut PgConnection,
+    worker: Uuid,
+    partitions: i32,
+    count: i64,
+    ttl: Duration,
+) -> sqlx::Result<Vec<Lease>> {
+    sqlx::query_as!(
+        Lease,
+        "UPDATE partition_leases AS l
+         SET owner = $1, epoch = l.epoch + 1, expires_at = now() + $4::interval
+         FROM (SELECT partition FROM partition_leases
+               WHERE partition < $2 AND (owner IS NULL OR expires_at < now())
+               ORDER BY partition LIMIT $3 FOR UPDATE SKIP LOCKED) AS free
+         WHERE l.partition = free.partition
+         RETURNING l.partition, l.epoch",
+        worker,
+        partitions,
+        count,
+        interval(ttl)
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Gives leases back, for others to take at once.
+pub async fn delete_owned(db: &mut PgConnection, worker: Uuid, partitions: &[i32]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE partition_leases SET owner = NULL, expires_at = '-infinity' WHERE owner = $1 AND partition = ANY($2)",
+        worker,
+        partitions
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Takes this worker off the list, so that the others spread its partitions at once.
+pub async fn delete_worker(db: &mut PgConnection, worker: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM workers WHERE worker_id = $1", worker).execute(db).await?;
+    Ok(())
+}
+
+/// Whether the lease still holds, locked against a takeover until the end of the transaction.
+pub async fn is_held(db: &mut PgConnection, worker: Uuid, lease: Lease) -> sqlx::Result<bool> {
+    let row = sqlx::query!(
+        "SELECT partition FROM partition_leases WHERE partition = $1 AND epoch = $2 AND owner = $3 FOR SHARE",
+        lease.partition,
+        lease.epoch,
+        worker
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.is_some())
+}

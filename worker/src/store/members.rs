@@ -1,0 +1,25 @@
+//! `conversation_members`: what each participant has received and read.
+
+use sqlx::PgConnection;
+
+/// Moves delivery cursors forward; the arrays go in threes. A cursor never moves back.
+pub async fn update_delivered(
+    db: &mut PgConnection,
+    users: &[i64],
+    conversations: &[String],
+    seqs: &[i64],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE conversation_members AS m SET delivered_seq = d.seq
+         FROM (SELECT user_id, conversation_id, max(seq) AS seq
+               FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS u (user_id, conversation_id, seq)
+               GROUP BY user_id, conversation_id ORDER BY user_id, conversation_id) AS d
+         WHERE m.user_id = d.user_id AND m.conversation_id = d.conversation_id AND m.delivered_seq < d.seq",
+        users,
+        conversations,
+        seqs
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! The group commit: one statement that checks, numbers and stores a batch of messages, in one round trip and one
+//! transaction whatever the batch's size. Redelivered and repeated sends are recognised here.
+
+use shared::clock::Timestamp;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::leases::Lease;
+
+/// The rows of a batch, column by column, in the order of sending.
+#[derive(Default)]
+pub struct SendRows {
+    pub message_id: Vec<Uuid>,
+    pub conversation_id: Vec<String>,
+    pub partition: Vec<i32>,
+    pub sender_id: Vec<i64>,
+    /// `None` in groups.
+    pub recipient_id: Vec<Option<i64>>,
+    pub kind: Vec<i16>,
+    pub content: Vec<Vec<u8>>,
+    pub iv: Vec<Vec<u8>>,
+    pub mac: Vec<Vec<u8>>,
+    pub key_id: Vec<i16>,
+    pub reply_to: Vec<Option<Uuid>>,
+    /// A Postgres array literal of user ids; 0 stands for everyone.
+    pub mentions: Vec<Option<String>>,
+    pub client_message_id: Vec<Option<String>>,
+    pub created_at: Vec<OffsetDateTime>,
+    /// Past its deadline: recognised when it was stored before, but not stored now.
+    pub expired: Vec<bool>,
+}
+
+/// What the statement found of one row.
+pub struct Verdict {
+    pub kind: VerdictKind,
+    pub sender_username: String,
+    /// The number and time stored, by this statement or before.
+    pub seq: i64,
+    pub created_at: Timestamp,
+    /// Of a repetition: the first message's id and conversation.
+    pub first: Option<(Uuid, String)>,
+    pub following: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerdictKind {
+    Stored,
+    /// This very command was applied before.
+    Applied,
+    /// The sender used this `clientMessageId` before.
+    Duplicate,
+    /// Applied before, and the message deleted since.
+    Removed,
+    LeaseLost,
+    Expired,
+    UnknownSender,
+    UnknownRecipient,
+    Blocked,
+    NotFollowing,
+    NotMember,
+    NotAllowed,
+}
+
+impl VerdictKind {
+    fn parse(text: &str) -> Self {
+        match text {
+            "stored" => Self::Stored,
+            "applied" => Self::Applied,
+            "duplicate" => Self::Duplicate,
+            "removed" => Self::Removed,
+            "expired" => Self::Expired,
+            "unknown_sender" => Self::UnknownSender,
+            "unknown_recipient" => Self::UnknownRecipient,
+            "blocked" => Self::Blocked,
+            "not_following" => Self::NotFollowing,
+            "not_member" => Self::NotMember,
+            "not_allowed" => Self::NotAllowed,
+            // Anything else would be a fault in the statement: fail closed, as if another worker had to do it.
+            _ => Self::LeaseLost,
+        }
+    }
+}
+
+/// Checks and stores the batch. A verdict per row, in the rows' order. No two rows may have the same id, or the same
+/// sender and `clientMessageId`.
+///
+/// # Errors
+/// A unique violation when another partition stored the same `clientMessageId` at the same moment; the next try finds it.
+pub async fn insert_messages(
+    db: &mut PgConnection,
+    worker: Uuid,
+    leases: &[Lease],
+    enforce_following: bool,
+    rows: &SendRows,
+) -> sqlx::Result<Vec<Verdict>> {
+    let partitions: Vec<i32> = leases.iter().map(|lease| lease.partition).collect();
+    let epochs: Vec<i64> = leases.iter().map(|lease| lease.epoch).collect();
+    let verdicts = sqlx::query!(
+        r#"
+        WITH input AS MATERIALIZED (
+            SELECT * FROM unnest(
+                $1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::smallint[], $7::bytea[], $8::bytea[],
+                $9::bytea[], $10::smallint[], $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::boolean[]
+            ) WITH ORDINALITY AS i (
+                message_id, conversation_id, partition, sender_id, recipient_id, kind, content, iv,
+                mac, key_id, reply_to, mentions, client_message_id, created_at, expired, ord
+            )
+        ),
+        -- A takeover of a partition waits for this lock, or was first and makes the row vanish from here.
+        fence AS MATERIALIZED (
+            SELECT l.partition FROM partition_leases l
+            JOIN unnest($16::int[], $17::bigint[]) AS held (partition, epoch)
+                ON l.partition = held.partition AND l.epoch = held.epoch
+            WHERE l.owner = $18
+            FOR SHARE OF l
+        ),
+        facts AS MATERIALIZED (
+            SELECT i.*, sender.username AS sender_username,
+                coalesce(applied.seq, first.seq) AS stored_seq,
+                coalesce(applied.created_at, first.created_at) AS stored_at,
+                first.message_id AS first_message_id, first.conversation_id AS first_conversation_id,
+                i.recipient_id IS NULL OR EXISTS (
+                    SELECT FROM user_follows f WHERE f.follower_id = i.sender_id AND f.followee_id = i.recipient_id
+                ) AS following,
+                CASE
+                    WHEN fence.partition IS NULL THEN 'lease_lost'
+                    WHEN applied.message_id IS NOT NULL THEN 'applied'
+                    WHEN first.message_id IS NOT NULL THEN 'duplicate'
+                    WHEN EXISTS (SELECT FROM applied_commands a WHERE a.command_id = i.message_id) THEN 'removed'
+                    WHEN i.expired THEN 'expired'
+                    WHEN sender.user_id IS NULL THEN 'unknown_sender'
+                    WHEN i.recipient_id IS NULL THEN
+                        CASE
+                            WHEN member.role IS NULL THEN 'not_member'
+                            WHEN i.kind = 2 AND member.role = 'member' THEN 'not_allowed'
+                            ELSE 'stored'
+                        END
+                    WHEN recipient.user_id IS NULL THEN 'unknown_recipient'
+                    WHEN EXISTS (
+                        SELECT FROM blocked_relationships b
+                        WHERE b.blocker_id = i.sender_id AND b.blocked_id = i.recipient_id
+                    ) OR EXISTS (
+                        SELECT FROM blocked_relationships b
+                        WHERE b.blocker_id = i.recipient_id AND b.blocked_id = i.sender_id
+                    ) THEN 'blocked'
+                    WHEN $19 AND NOT EXISTS (
+                        SELECT FROM user_follows f WHERE f.follower_id = i.sender_id AND f.followee_id = i.recipient_id
+                    ) THEN 'not_following'
+                    ELSE 'stored'
+                END AS verdict
+            FROM input i
+            LEFT JOIN fence ON fence.partition = i.partition
+            LEFT JOIN private_messages applied ON applied.message_id = i.message_id
+            LEFT JOIN private_messages first
+                ON first.sender_id = i.sender_id AND first.client_message_id = i.client_message_id
+                AND first.message_id <> i.message_id
+            LEFT JOIN users_auth sender ON sender.user_id = i.sender_id
+            LEFT JOIN users_auth recipient ON recipient.user_id = i.recipient_id
+            LEFT JOIN LATERAL (
+                SELECT m.role FROM group_members m
+                JOIN group_chats g ON g.group_id = m.group_id AND g.deleted_at IS NULL
+                WHERE m.group_id = i.conversation_id AND m.user_id = i.sender_id
+            ) member ON i.recipient_id IS NULL
+        ),
+        accepted AS (
+            SELECT f.*, row_number() OVER (PARTITION BY conversation_id ORDER BY ord) AS place
+            FROM facts f WHERE verdict = 'stored'
+        ),
+        counted AS (
+            SELECT conversation_id, count(*) AS messages, max(created_at) AS newest_at
+            FROM accepted GROUP BY conversation_id
+        ),
+        numbered AS (
+            INSERT INTO conversations AS c (conversation_id, last_seq, message_count, version, last_message_at)
+            SELECT conversation_id, messages, messages, 1, newest_at FROM counted ORDER BY conversation_id
+            ON CONFLICT (conversation_id) DO UPDATE SET
+                last_seq = c.last_seq + excluded.last_seq,
+                message_count = c.message_count + excluded.message_count,
+                version = c.version + 1,
+                last_message_at = greatest(c.last_message_at, excluded.last_message_at)
+            RETURNING c.conversation_id, c.last_seq
+        ),
+        started AS (
+            INSERT INTO conversation_members (user_id, conversation_id)
+            SELECT DISTINCT participant, a.conversation_id
+            FROM accepted a
+            JOIN numbered n ON n.conversation_id = a.conversation_id
+            JOIN counted c ON c.conversation_id = a.conversation_id AND n.last_seq = c.messages
+            CROSS JOIN LATERAL unnest(ARRAY[a.sender_id, a.recipient_id]) AS participant
+            WHERE a.recipient_id IS NOT NULL
+            ON CONFLICT DO NOTHING
+        ),
+        stored AS (
+            INSERT INTO private_messages (
+                message_id, conversation_id, seq, sender_id, recipient_id, kind, content, iv, mac, key_id,
+                reply_to_message_id, mentions, client_message_id, created_at
+            )
+            SELECT a.message_id, a.conversation_id, n.last_seq - c.messages + a.place, a.sender_id, a.recipient_id, a.kind,
+                a.content, a.iv, a.mac, a.key_id, a.reply_to, a.mentions::bigint[], a.client_message_id, a.created_at
+            FROM accepted a
+            JOIN numbered n ON n.conversation_id = a.conversation_id
+            JOIN counted c ON c.conversation_id = a.conversation_id
+            RETURNING message_id, seq
+        )
+        SELECT f.verdict AS "verdict!", coalesce(f.sender_username, '') AS "sender_username!",
+            coalesce(stored.seq, f.stored_seq, 0) AS "seq!",
+            coalesce(f.stored_at, f.created_at) AS "created_at!",
+            f.first_message_id AS "first_message_id?", f.first_conversation_id AS "first_conversation_id?",
+            f.following AS "following!"
+        FROM facts f LEFT JOIN stored ON stored.message_id = f.message_id
+        ORDER BY f.ord
+        "#,
+        &rows.message_id,
+        &rows.conversation_id,
+        &rows.partition,
+        &rows.sender_id,
+        &rows.recipient_id as &[Option<i64>],
+        &rows.kind,
+        &rows.content,
+        &rows.iv,
+        &rows.mac,
+        &rows.key_id,
+        &rows.reply_to as &[Option<Uuid>],
+        &rows.mentions as &[Option<String>],
+        &rows.client_message_id as &[Option<String>],
+        &rows.created_at,
+        &rows.expired,
+        &partitions,
+        &epochs,
+        worker,
+        enforce_following,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(verdicts
+        .into_iter()
+        .map(|row| Verdict {
+            kind: VerdictKind::parse(&row.verdict),
+            sender_username: row.sender_username,
+            seq: row.seq,
+            created_at: row.created_at.into(),
+            first: row.first_message_id.zip(row.first_conversation_id),
+            following: row.following,
+        })
+        .collect())
+}

@@ -1,0 +1,85 @@
+//! The main backend's users, tokens, blocks and follows. This server only reads them.
+
+use sqlx::PgConnection;
+
+/// One user whose token asks for a session.
+pub struct Candidate {
+    pub user_id: i64,
+    pub username: String,
+    pub email: Option<String>,
+    pub display_name: Option<String>,
+    pub bio: Option<String>,
+    pub profile_picture: Option<String>,
+    pub revoked: bool,
+    /// `group_{uuid}` of every group the user belongs to.
+    pub groups: Vec<String>,
+}
+
+/// Everything that decides on sessions and describes their users, for many at once; the arrays go in pairs. Unknown
+/// users are left out.
+pub async fn list_candidates(
+    db: &mut PgConnection,
+    users: &[i64],
+    token_ids: &[String],
+) -> sqlx::Result<Vec<(i64, Candidate)>> {
+    let rows = sqlx::query!(
+        r#"SELECT c.ord AS "ord!", u.user_id, u.username, u.email, p.display_name, p.bio, p.profile_picture,
+                  EXISTS (SELECT FROM jwt_revocation r WHERE r.jti = c.token_id) AS "revoked!",
+                  ARRAY(SELECT m.group_id FROM group_members m
+                        JOIN group_chats g ON g.group_id = m.group_id AND g.deleted_at IS NULL
+                        WHERE m.user_id = u.user_id) AS "groups!"
+           FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS c (user_id, token_id, ord)
+           JOIN users_auth u ON u.user_id = c.user_id
+           LEFT JOIN user_profile_info p ON p.user_id = u.user_id"#,
+        users,
+        token_ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let candidate = Candidate {
+                user_id: row.user_id,
+                username: row.username,
+                email: row.email,
+                display_name: row.display_name,
+                bio: row.bio,
+                profile_picture: row.profile_picture,
+                revoked: row.revoked,
+                groups: row.groups,
+            };
+            (row.ord - 1, candidate)
+        })
+        .collect())
+}
+
+/// A user as others see one.
+pub struct UserName {
+    pub user_id: i64,
+    pub username: String,
+    pub display_name: Option<String>,
+}
+
+pub async fn list_names(db: &mut PgConnection, users: &[i64]) -> sqlx::Result<Vec<UserName>> {
+    sqlx::query_as!(
+        UserName,
+        "SELECT u.user_id, u.username, p.display_name FROM users_auth u
+         LEFT JOIN user_profile_info p ON p.user_id = u.user_id WHERE u.user_id = ANY($1)",
+        users
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Whether either of the two blocks the other.
+pub async fn is_blocked(db: &mut PgConnection, one: i64, other: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = $2)
+               OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $2 AND blocked_id = $1) AS "blocked!""#,
+        one,
+        other
+    )
+    .fetch_one(db)
+    .await
+}

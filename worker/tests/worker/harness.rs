@@ -1,0 +1,340 @@
+//! A worker of its own for each test: a fresh database, a Redis prefix of its own, and a stand-in for a gateway that
+//! appends commands as a gateway does and records everything that is published.
+#![allow(dead_code, reason = "not every test uses all of it")]
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::prelude::*;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use shared::clock::Timestamp;
+use shared::commands::{Command, Context, Route};
+use shared::config::WorkerSettings;
+use shared::crypto::Keyring;
+use shared::ids::{ConnectionId, ConnectionRef, GatewayId, UserId, new_command_id};
+use shared::lifecycle::Lifecycle;
+use shared::limits::Limits;
+use shared::protocol::Frame;
+use shared::publication::{self, Header};
+use shared::redis::client::RedisOptions;
+use shared::redis::keys::{Channel, Keys};
+use shared::stream::{self, Body, Envelope, Internal, InternalReply};
+use shared::telemetry::Metrics;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+/// No wait in a test lasts longer.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// A publication as a gateway would get it.
+#[derive(Clone, Debug)]
+pub struct Published {
+    pub channel: Channel,
+    pub header: Header,
+    pub payload: Bytes,
+}
+
+impl Published {
+    /// The payload as JSON; `null` when there is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.payload).unwrap_or_default()
+    }
+}
+
+/// One deployment: its stores, its workers and one stand-in gateway.
+pub struct Fleet {
+    pub settings: WorkerSettings,
+    pub db: PgPool,
+    pub redis: Client,
+    pub keys: Keys,
+    pub keyring: Arc<Keyring>,
+    pub gateway: GatewayId,
+    workers: Mutex<Vec<Lifecycle>>,
+    published: Arc<Mutex<Vec<Published>>>,
+    news: Arc<tokio::sync::Notify>,
+    _subscriber: fred::clients::SubscriberClient,
+    environment: HashMap<String, String>,
+}
+
+fn metrics() -> Metrics {
+    static METRICS: OnceLock<Metrics> = OnceLock::new();
+    METRICS.get_or_init(|| Metrics::install().unwrap()).clone()
+}
+
+impl Fleet {
+    /// One worker with the default settings.
+    pub async fn start(label: &str) -> Fleet {
+        Self::start_with(label, &[]).await
+    }
+
+    /// One worker with these settings beside the tests' own.
+    pub async fn start_with(label: &str, settings: &[(&str, &str)]) -> Fleet {
+        let fleet = Self::without_worker(label, settings).await;
+        fleet.add_worker().await;
+        fleet
+    }
+
+    pub async fn without_worker(label: &str, settings: &[(&str, &str)]) -> Fleet {
+        let label = label.to_owned();
+        let (database_url, redis_url) = tokio::task::spawn_blocking(move || {
+            (devstack::testing::fresh_database(&label).unwrap(), devstack::testing::redis_url().unwrap())
+        })
+        .await
+        .unwrap();
+        let own = [
+            ("DATABASE_URL", database_url.as_str()),
+            ("REDIS_URL", &redis_url),
+            ("REDIS_PREFIX", &format!("t{}:", Uuid::new_v4().simple().to_string().split_at(12).0)),
+            ("BIND_ADDR", "127.0.0.1:0"),
+            ("CHAT_ENCRYPTION_KEY", "a key for tests only, long enough"),
+            ("PARTITIONS", "8"),
+            ("LEASE_INTERVAL", "50ms"),
+            ("LEASE_TTL", "1s"),
+        ];
+        let environment: HashMap<String, String> =
+            own.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let settings = WorkerSettings::from_source(|name| environment.get(name).cloned()).unwrap();
+        let db = PgPool::connect(&database_url).await.unwrap();
+        MIGRATIONS.run(&db).await.unwrap();
+
+        let options = RedisOptions { url: redis_url, command_timeout: Duration::from_secs(5) };
+        let redis = options.client().unwrap();
+        redis.wait_for_connect().await.unwrap();
+        let keys = Keys::new(settings.common.redis_prefix.clone());
+        let subscriber = options.subscriber().unwrap();
+        subscriber.wait_for_connect().await.unwrap();
+        let published: Arc<Mutex<Vec<Published>>> = Arc::default();
+        let news = Arc::new(tokio::sync::Notify::new());
+        let mut messages = subscriber.message_rx();
+        let (into, tell, names) = (published.clone(), news.clone(), keys.clone());
+        tokio::spawn(async move {
+            while let Ok(message) = messages.recv().await {
+                let Some(channel) = names.parse_channel(&message.channel) else { continue };
+                let Some(bytes) = message.value.as_bytes().map(Bytes::copy_from_slice) else { continue };
+                let (header, offset) = publication::decode(&bytes).unwrap();
+                into.lock().push(Published { channel, header, payload: bytes.slice(offset..) });
+                tell.notify_waiters();
+            }
+        });
+        subscriber.psubscribe(format!("{}*", settings.common.redis_prefix)).await.unwrap();
+        let encryption = settings.common.encryption().unwrap();
+        let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await.unwrap().unwrap();
+        Fleet {
+            settings,
+            db,
+            redis,
+            keys,
+            keyring: Arc::new(keyring),
+            gateway: GatewayId(Uuid::new_v4()),
+            workers: Mutex::default(),
+            published,
+            news,
+            _subscriber: subscriber,
+            environment,
+        }
+    }
+
+    /// Starts another worker; its lifecycle ends it.
+    pub async fn add_worker(&self) -> Lifecycle {
+        let settings = WorkerSettings::from_source(|name| self.environment.get(name).cloned()).unwrap();
+        let lifecycle = Lifecycle::new(Duration::from_secs(10));
+        worker::run(settings, metrics(), lifecycle.clone()).await.unwrap();
+        self.workers.lock().push(lifecycle.clone());
+        lifecycle
+    }
+
+    /// A user of this name; gives the id.
+    pub async fn user(&self, name: &str) -> UserId {
+        let id: i64 = sqlx::query_scalar("INSERT INTO users_auth (username, email) VALUES ($1, $2) RETURNING user_id")
+            .bind(name)
+            .bind(format!("{name}@example.org"))
+            .fetch_one(&self.db)
+            .await
+            .unwrap();
+        UserId(id)
+    }
+
+    pub async fn users<const N: usize>(&self, names: [&str; N]) -> [UserId; N] {
+        let mut users = [UserId(0); N];
+        for (user, name) in users.iter_mut().zip(names) {
+            *user = self.user(name).await;
+        }
+        users
+    }
+
+    pub async fn follow(&self, follower: UserId, followee: UserId) {
+        sqlx::query("INSERT INTO user_follows (follower_id, followee_id) VALUES ($1, $2)")
+            .bind(follower.0)
+            .bind(followee.0)
+            .execute(&self.db)
+            .await
+            .unwrap();
+    }
+
+    pub async fn block(&self, blocker: UserId, blocked: UserId) {
+        sqlx::query("INSERT INTO blocked_relationships (blocker_id, blocked_id) VALUES ($1, $2)")
+            .bind(blocker.0)
+            .bind(blocked.0)
+            .execute(&self.db)
+            .await
+            .unwrap();
+    }
+
+    /// Prepares a command as a gateway does; panics when the contract refuses it.
+    pub fn prepare(&self, user: UserId, message: &Value) -> Prepared {
+        let text = message.to_string();
+        let frame = Frame::parse(&text).unwrap_or_else(|malformed| panic!("{text}: {malformed:?}"));
+        let limits = Limits::default();
+        let context = Context { caller: user, limits: &limits };
+        let command = Command::decode(frame.kind(), frame.fields(), &context)
+            .unwrap_or_else(|| panic!("{text}: no such command"))
+            .unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"));
+        let route = command.route(user);
+        let hint = match route {
+            Route::Ordered(hint) => hint,
+            Route::Query => 0,
+        };
+        let now = Timestamp::now();
+        let envelope = Envelope {
+            id: new_command_id(now, hint),
+            name: command.name().to_owned(),
+            user,
+            reply_to: ConnectionRef { gateway: self.gateway, connection: ConnectionId(1) },
+            request_id: frame.request_id.clone(),
+            ingested_at: now,
+            deadline: now.plus(Duration::from_secs(10)),
+            traceparent: None,
+            hops: 0,
+        };
+        let stream = match route {
+            Route::Ordered(hint) => {
+                self.keys.partition(u32::from(hint) % u32::from(self.settings.common.partitions))
+            }
+            Route::Query => self.keys.queries(),
+        };
+        Prepared { envelope, body: Body::Client(command), stream }
+    }
+
+    /// Appends a prepared command to its stream.
+    pub async fn append(&self, prepared: &Prepared) {
+        let entry = stream::encode(&prepared.envelope, &prepared.body, &self.keyring);
+        let fields = vec![(stream::FIELD, Bytes::from(entry))];
+        let _: String = self.redis.xadd(&prepared.stream, false, None, "*", fields).await.unwrap();
+    }
+
+    /// Sends a command and waits for its direct answer (or error).
+    pub async fn command(&self, user: UserId, message: Value) -> Value {
+        let prepared = self.prepare(user, &message);
+        self.append(&prepared).await;
+        self.answer(prepared.envelope.id).await
+    }
+
+    /// As [`Self::command`]; panics unless the answer has this type.
+    pub async fn expect(&self, user: UserId, message: Value, kind: &str) -> Value {
+        let answer = self.command(user, message.clone()).await;
+        assert_eq!(answer["type"], kind, "{message} was answered {answer}");
+        answer
+    }
+
+    /// As [`Self::command`]; panics unless it is refused with this code. Gives the error.
+    pub async fn refused(&self, user: UserId, message: Value, code: &str) -> Value {
+        let answer = self.expect(user, message.clone(), "error").await;
+        assert_eq!(answer["code"], code, "{message} was answered {answer}");
+        answer
+    }
+
+    /// Waits for the direct answer to a command.
+    pub async fn answer(&self, command: Uuid) -> Value {
+        let is_answer = |published: &Published| matches!(&published.header, Header::Answer { command: id, .. } if *id == command);
+        self.wait_for(&format!("the answer to {command}"), is_answer).await.json()
+    }
+
+    /// Sends a direct message; gives `message_sent`.
+    pub async fn send(&self, from: UserId, to: UserId, content: &str) -> Value {
+        self.expect(from, json!({"type": "send_private_message", "recipientId": to, "content": content}), "message_sent").await
+    }
+
+    /// Asks as a gateway on its own account and waits for the reply.
+    pub async fn internal(&self, user: UserId, request: Internal) -> InternalReply {
+        let now = Timestamp::now();
+        let id = new_command_id(now, 0);
+        let envelope = Envelope::internal(id, &request, user, self.gateway, now.plus(Duration::from_secs(10)));
+        let stream = self.keys.queries();
+        self.append(&Prepared { envelope, body: Body::Internal(request), stream }).await;
+        let is_reply = |published: &Published| published.header == Header::Internal { command: id };
+        let published = self.wait_for("an internal reply", is_reply).await;
+        postcard::from_bytes(&published.payload).unwrap()
+    }
+
+    /// Waits for the first publication (of all since the start) that fits.
+    pub async fn wait_for(&self, what: &str, fits: impl Fn(&Published) -> bool) -> Published {
+        let waited = tokio::time::timeout(DEADLINE, async {
+            loop {
+                let news = self.news.notified();
+                if let Some(found) = self.published.lock().iter().find(|published| fits(published)).cloned() {
+                    return found;
+                }
+                news.await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("waited in vain for {what}; published: {:#?}", self.published()))
+    }
+
+    /// Waits for an event of this type on a channel.
+    pub async fn event(&self, channel: Channel, kind: &str) -> Value {
+        let fits = |published: &Published| published.channel == channel && published.json()["type"] == kind;
+        self.wait_for(&format!("{kind} on {channel:?}"), fits).await.json()
+    }
+
+    /// Everything published so far.
+    pub fn published(&self) -> Vec<Published> {
+        self.published.lock().clone()
+    }
+
+    /// The events of a type published on a channel so far.
+    pub fn events(&self, channel: Channel, kind: &str) -> Vec<Value> {
+        let all = self.published();
+        let on_channel = all.iter().filter(|published| published.channel == channel).map(Published::json);
+        on_channel.filter(|event| event["type"] == kind).collect()
+    }
+
+    /// Waits until a condition on the database holds: a query that gives true.
+    pub async fn until(&self, query: &str) {
+        let waited = tokio::time::timeout(DEADLINE, async {
+            while !sqlx::query_scalar::<_, bool>(query).fetch_one(&self.db).await.unwrap() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("waited in vain for {query}"));
+    }
+
+    /// The users to whom the durable event of this command is queued, in order.
+    pub async fn queued_for(&self, event_id: &str) -> Vec<i64> {
+        sqlx::query_scalar("SELECT user_id FROM event_queue WHERE event_id = $1::text::uuid ORDER BY user_id")
+            .bind(event_id)
+            .fetch_all(&self.db)
+            .await
+            .unwrap()
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for lifecycle in self.workers.lock().iter() {
+            lifecycle.start_draining();
+            lifecycle.stopped().cancel();
+        }
+    }
+}
+
+/// A command ready to be appended, perhaps more than once.
+pub struct Prepared {
+    pub envelope: Envelope,
+    pub body: Body,
+    pub stream: String,
+}

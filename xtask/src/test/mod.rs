@@ -1,0 +1,181 @@
+//! `cargo xtask test`: every check of the project, one after the other; all run, whatever fails before.
+
+mod deny;
+mod output;
+mod report;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use devstack::{Scratch, install, testing};
+
+use self::report::{Outcome, Report};
+use crate::sqlx;
+use crate::workspace::Workspace;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Formatting, lints, dependencies, generated files
+    Lint,
+    /// All tests but the end-to-end ones
+    Unit,
+    /// End-to-end tests with whole fleets
+    E2e,
+}
+
+/// Files in the tree that are generated: the check that they are up to date, as arguments to cargo.
+const GENERATED: &[(&str, &[&str])] = &[];
+
+const END_TO_END: &str = "e2e";
+
+pub fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode> {
+    let wanted = |this: Part| part.is_none_or(|part| part == this);
+    let mut report = Report::default();
+
+    step(&mut report, "programs", || {
+        let programs = install::ensure(&mut |line| println!("{line}"))?;
+        println!(
+            "PostgreSQL {} in {}",
+            programs.postgres.major,
+            programs.postgres.bin_dir.display()
+        );
+        println!("Redis in {}", programs.redis_server.display());
+        Ok(Outcome::passed(1))
+    });
+    if wanted(Part::Lint) {
+        lint(workspace, &mut report);
+    }
+    if wanted(Part::Unit) || wanted(Part::E2e) {
+        tests(
+            workspace,
+            &mut report,
+            wanted(Part::Unit),
+            wanted(Part::E2e),
+        );
+    }
+    println!("{report}");
+    Ok(if report.has_failed() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Runs one step under a heading; an error is its failure.
+fn step(report: &mut Report, name: &str, action: impl FnOnce() -> Result<Outcome>) {
+    println!("\n=== {name} ===");
+    let start = Instant::now();
+    let outcome = action().unwrap_or_else(|error| {
+        println!("error: {error:#}");
+        Outcome::failed(1)
+    });
+    report.add(name, outcome, start.elapsed());
+}
+
+fn lint(workspace: &Workspace, report: &mut Report) {
+    step(report, "cargo fmt", || {
+        one(workspace.run_cargo(&["fmt", "--all", "--check"]))
+    });
+    step(report, "cargo clippy", || {
+        let mut clippy = workspace.cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]);
+        let status = clippy
+            .env("SQLX_OFFLINE", "true")
+            .status()
+            .context("running cargo clippy")?;
+        Ok(Outcome::of(status.success()))
+    });
+    step(report, "cargo deny: bans, licenses, sources", || {
+        deny::check_packages(workspace)
+    });
+    step(report, "cargo deny: advisories", || {
+        deny::check_advisories(workspace)
+    });
+    step(report, "sqlx queries", || one(sqlx::check(workspace)));
+    for (name, args) in GENERATED {
+        step(report, name, || one(workspace.run_cargo(args)));
+    }
+}
+
+fn one(result: Result<()>) -> Result<Outcome> {
+    result.map(|()| Outcome::passed(1))
+}
+
+fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: bool) {
+    // Ended by its guardian in any case, also after Ctrl-C.
+    let mut stores = None;
+    step(report, "private PostgreSQL and Redis", || {
+        let scratch = Scratch::new("xtask-test")?;
+        let postgres = testing::start_postgres(&scratch)?;
+        let redis = testing::start_redis(&scratch)?;
+        stores = Some((scratch, postgres.url("postgres"), redis.url()));
+        Ok(Outcome::passed(1))
+    });
+    let Some((_scratch, database_url, redis_url)) = stores else {
+        return;
+    };
+    let cargo = |args: &[&str]| {
+        let mut command = workspace.cargo(args);
+        command
+            .env("SQLX_OFFLINE", "true")
+            .env(testing::DATABASE_URL_VARIABLE, &database_url)
+            .env(testing::REDIS_URL_VARIABLE, &redis_url)
+            .env(
+                testing::BIN_DIR_VARIABLE,
+                workspace.target_dir.join("debug"),
+            );
+        command
+    };
+    step(report, "build", || {
+        let status = cargo(&["build", "--workspace", "--bins"])
+            .status()
+            .context("running cargo build")?;
+        Ok(Outcome::of(status.success()))
+    });
+    if unit {
+        if install::has_program("cargo-nextest") {
+            step(report, "tests", || {
+                output::run_tests(&mut cargo(&[
+                    "nextest",
+                    "run",
+                    "--workspace",
+                    "--exclude",
+                    END_TO_END,
+                    "--no-fail-fast",
+                    "--no-tests=pass",
+                ]))
+            });
+            step(report, "documentation tests", || {
+                output::run_tests(&mut cargo(&["test", "--workspace", "--doc"]))
+            });
+        } else {
+            step(report, "tests", || {
+                output::run_tests(&mut cargo(&[
+                    "test",
+                    "--workspace",
+                    "--exclude",
+                    END_TO_END,
+                    "--no-fail-fast",
+                ]))
+            });
+        }
+    }
+    if end_to_end {
+        // Plain `cargo test`: tests of one file share a fleet, which one process per test would start for each.
+        step(report, "end-to-end tests", || {
+            output::run_tests(&mut cargo(&[
+                "test",
+                "--package",
+                END_TO_END,
+                "--no-fail-fast",
+            ]))
+        });
+    }
+}

@@ -1,0 +1,158 @@
+//! Running a command while showing and keeping its output, and counting tests in it.
+
+use std::io::{BufRead as _, BufReader, IsTerminal as _, Read, Write};
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context as _, Result};
+
+use super::report::Outcome;
+
+/// Runs a test command and counts what it reports; a failure without any failed test (it did not compile) counts one.
+pub fn run_tests(command: &mut Command) -> Result<Outcome> {
+    if std::io::stdout().is_terminal() {
+        command.env("CARGO_TERM_COLOR", "always");
+    }
+    let (status, output) = run_and_keep(command, true)?;
+    let mut outcome = count(&output);
+    if !status.success() && outcome.failed == 0 {
+        outcome.failed = 1;
+    }
+    Ok(outcome)
+}
+
+/// Both streams, each in its own order; shown as they come when `show`.
+pub fn run_and_keep(command: &mut Command, show: bool) -> Result<(ExitStatus, String)> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("running {}", command.get_program().display()))?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let text = std::thread::scope(|scope| {
+        let errors = scope.spawn(move || tee(err, show.then(std::io::stderr)));
+        let mut text = tee(out, show.then(std::io::stdout));
+        text.push_str(&errors.join().unwrap_or_default());
+        text
+    });
+    Ok((child.wait().context("waiting for a command")?, text))
+}
+
+fn tee(source: Option<impl Read>, mut shown: Option<impl Write>) -> String {
+    let mut text = String::new();
+    let Some(source) = source else { return text };
+    let mut source = BufReader::new(source);
+    let mut line = Vec::new();
+    while source
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|length| length > 0)
+    {
+        if let Some(shown) = &mut shown {
+            let _ = shown.write_all(&line).and_then(|()| shown.flush());
+        }
+        text.push_str(&String::from_utf8_lossy(&line));
+        line.clear();
+    }
+    text
+}
+
+/// Adds up the summaries of cargo test (one per test program) and of nextest (one in all).
+fn count(output: &str) -> Outcome {
+    let mut outcome = Outcome::default();
+    for line in output.lines() {
+        let line = without_colours(line);
+        if let Some(summary) = line.trim().strip_prefix("test result: ") {
+            outcome.passed += number_before(summary, "passed");
+            outcome.failed += number_before(summary, "failed");
+        } else if let Some((_, summary)) = line
+            .trim()
+            .strip_prefix("Summary [")
+            .and_then(|rest| rest.split_once(']'))
+        {
+            let passed = number_before(summary, "passed");
+            outcome.passed += passed;
+            // Failed, timed out, or ended by a signal: whatever was run and did not pass.
+            outcome.failed += number_before(summary, "tests run")
+                .max(number_before(summary, "test run"))
+                - passed;
+        }
+    }
+    outcome
+}
+
+/// The `12` of `… 12 passed …`; 0 when there is none.
+fn number_before(text: &str, word: &str) -> u64 {
+    let Some(at) = text.find(word) else { return 0 };
+    let before = text.get(..at).unwrap_or_default();
+    before
+        .split_ascii_whitespace()
+        .last()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
+}
+
+fn without_colours(line: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = line;
+    while let Some((before, escape)) = rest.split_once('\u{1b}') {
+        plain.push_str(before);
+        rest = escape.split_once('m').map_or("", |(_, after)| after);
+    }
+    plain + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_cargo_test() {
+        let output = "running 3 tests\ntest a ... ok\n\
+            test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s\n\
+            test result: \u{1b}[31mFAILED\u{1b}[0m. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n";
+        assert_eq!(
+            count(output),
+            Outcome {
+                passed: 7,
+                failed: 2,
+                not_checked: None
+            }
+        );
+    }
+
+    #[test]
+    fn counts_nextest() {
+        let output = "     Summary [   0.512s] 12 tests run: 9 passed (1 slow), 2 failed, 1 timed out, 3 skipped\n";
+        assert_eq!(
+            count(output),
+            Outcome {
+                passed: 9,
+                failed: 3,
+                not_checked: None
+            }
+        );
+        let one = "\u{1b}[32;1m     Summary\u{1b}[0m [   0.1s] \u{1b}[1m1\u{1b}[0m test run: 1 \u{1b}[32mpassed\u{1b}[0m, 0 skipped";
+        assert_eq!(
+            count(one),
+            Outcome {
+                passed: 1,
+                failed: 0,
+                not_checked: None
+            }
+        );
+    }
+
+    #[test]
+    fn a_failure_without_tests_counts() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo could not compile; exit 101"]);
+        assert_eq!(run_tests(&mut command).unwrap(), Outcome::failed(1));
+        let (status, text) = run_and_keep(
+            Command::new("sh").args(["-c", "echo out; echo err >&2"]),
+            false,
+        )
+        .unwrap();
+        assert!(status.success());
+        assert_eq!(text, "out\nerr\n");
+    }
+}

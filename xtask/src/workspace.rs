@@ -1,0 +1,75 @@
+//! The checkout: where its root is, where cargo puts things, and how cargo is called.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    pub root: PathBuf,
+    /// Where cargo builds: `CARGO_TARGET_DIR`, else `target` at the root.
+    pub target_dir: PathBuf,
+}
+
+impl Workspace {
+    pub fn find(given: Option<PathBuf>) -> Result<Self> {
+        let here = std::env::current_dir().context("no current folder")?;
+        let root = match (given, std::env::var_os("CARGO_MANIFEST_DIR")) {
+            (Some(root), _) => root,
+            // Set by `cargo run`, and so by `cargo xtask`: the folder of this package.
+            (None, Some(package)) => PathBuf::from(package)
+                .parent()
+                .map(Path::to_path_buf)
+                .context("folder above this package")?,
+            (None, None) => {
+                let found = here
+                    .ancestors()
+                    .find(|dir| dir.join("xtask/Cargo.toml").is_file());
+                found
+                    .context("call this inside of the workspace")?
+                    .to_path_buf()
+            }
+        };
+        let root = root
+            .canonicalize()
+            .with_context(|| format!("folder {}", root.display()))?;
+        let target_dir = match std::env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
+            Some(dir) => here.join(dir),
+            None => root.join("target"),
+        };
+        Ok(Self { root, target_dir })
+    }
+
+    /// State of the development stack. Always here, wherever cargo builds, so that everybody finds it.
+    pub fn stack_dir(&self) -> PathBuf {
+        self.root.join("target/stack")
+    }
+
+    /// A cargo command at the root.
+    pub fn cargo(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command
+            .args(args)
+            .current_dir(&self.root)
+            .env("CARGO_TARGET_DIR", &self.target_dir);
+        command
+    }
+
+    /// Runs cargo with its output where ours goes.
+    pub fn run_cargo(&self, args: &[&str]) -> Result<()> {
+        let status = self.cargo(args).status().context("running cargo")?;
+        if !status.success() {
+            bail!("`cargo {}` failed ({status})", args.join(" "));
+        }
+        Ok(())
+    }
+
+    /// `path` as one would type it in the root.
+    pub fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+}
