@@ -45,7 +45,8 @@ CREATE TABLE private_messages (
     edited_at           TIMESTAMPTZ,
     pinned_at           TIMESTAMPTZ,
     pinned_by           BIGINT,
-    CONSTRAINT private_messages_seq UNIQUE (conversation_id, seq)
+    -- With the sender, so that unread messages are counted without reading them.
+    CONSTRAINT private_messages_seq UNIQUE (conversation_id, seq) INCLUDE (sender_id)
 );
 CREATE UNIQUE INDEX private_messages_client_id ON private_messages (sender_id, client_message_id)
     WHERE client_message_id IS NOT NULL;
@@ -99,9 +100,13 @@ CREATE TABLE event_log (
     event_id        UUID PRIMARY KEY,
     conversation_id TEXT,
     body            BYTEA NOT NULL,
-    created_at      TIMESTAMPTZ NOT NULL DEFAULT now()
+    created_at      TIMESTAMPTZ NOT NULL DEFAULT now(),
+    -- The message it is about: when that is deleted for everyone, what was told about it goes, too.
+    message_id      UUID
 );
 CREATE INDEX event_log_created ON event_log (created_at);
+CREATE INDEX event_log_conversation ON event_log (conversation_id) WHERE conversation_id IS NOT NULL;
+CREATE INDEX event_log_message ON event_log (message_id) WHERE message_id IS NOT NULL;
 
 CREATE TABLE event_queue (
     user_id      BIGINT NOT NULL,

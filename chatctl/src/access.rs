@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use client::{Client, Connect, Error, token};
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::database;
 use crate::settings::Settings;
@@ -16,6 +17,14 @@ const TOKEN_TTL: Duration = Duration::from_secs(12 * 3_600);
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// The server pings every 30 s and answers the keep-alive.
 const DEAD_AFTER: Duration = Duration::from_secs(90);
+
+/// What was asked for is done by then; a server that does not answer the close must not hold the terminal.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Closes politely and soon. Never within a deadline that decides whether the command succeeded.
+pub async fn leave(mut client: Client) {
+    let _ = timeout(LEAVE_WITHIN, client.close()).await;
+}
 
 #[derive(Debug, Clone, Args)]
 pub struct AccessArguments {

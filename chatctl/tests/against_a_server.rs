@@ -170,6 +170,33 @@ async fn send_fails_with_the_servers_reason() {
 }
 
 #[tokio::test]
+async fn success_does_not_depend_on_the_server_answering_the_close() {
+    let server = Server::start().await;
+    let script = async {
+        let mut peer = server.accept().await;
+        peer.answer(
+            "send_private_message",
+            json!({"type": "message_sent", "seq": 4}),
+        )
+        .await;
+        peer
+    };
+    let arguments = ["send", "1", "--to", "2", "hello", "--timeout", "900ms"];
+    let (ended, _silent) = server.run(&arguments, "", script).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("message_sent"));
+
+    let script = async {
+        let mut peer = server.accept().await;
+        peer.send(message(1, "2", "one")).await;
+        peer
+    };
+    let arguments = ["listen", "1", "--count", "1", "--timeout", "900ms"];
+    let (ended, _silent) = server.run(&arguments, "", script).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn listen_goes_on_after_a_lost_connection_and_confirms_what_it_printed() {
     let server = Server::start().await;
     let script = async {

@@ -11,7 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -104,8 +104,8 @@ pub(crate) struct Connection {
     pub sender: Sender,
     pub events: mpsc::Receiver<Value>,
     pub end: Arc<OnceLock<CloseInfo>>,
-    reader: JoinHandle<()>,
-    writer: JoinHandle<()>,
+    /// The reader and the writer; dropping the set ends them.
+    tasks: JoinSet<()>,
 }
 
 impl Connection {
@@ -114,14 +114,15 @@ impl Connection {
         let (outgoing, to_write) = mpsc::channel(OUTGOING_MESSAGES);
         let (arrived, events) = mpsc::channel(limits.queue_events);
         let end = Arc::new(OnceLock::new());
-        let writer = tokio::spawn(write(sink, to_write, limits.keepalive));
+        let mut tasks = JoinSet::new();
+        let writer = tasks.spawn(write(sink, to_write, limits.keepalive));
         let reader = Reader {
             stream,
             arrived,
             end: end.clone(),
             dead_after: limits.dead_after,
         };
-        let reader = tokio::spawn(reader.run(writer.abort_handle()));
+        tasks.spawn(reader.run(writer));
         Self {
             sender: Sender {
                 outgoing,
@@ -129,25 +130,13 @@ impl Connection {
             },
             events,
             end,
-            reader,
-            writer,
+            tasks,
         }
     }
 
-    /// Drops the socket without a close frame; it is gone when this returns.
+    /// Drops the socket without a close frame; it is gone when this returns. May be called again.
     pub async fn abort(&mut self) {
-        self.reader.abort();
-        self.writer.abort();
-        // Both end with a cancellation or were over already: there is nothing to learn from the results.
-        let _ = (&mut self.reader).await;
-        let _ = (&mut self.writer).await;
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.reader.abort();
-        self.writer.abort();
+        self.tasks.shutdown().await;
     }
 }
 

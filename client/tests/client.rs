@@ -226,6 +226,20 @@ async fn an_abort_sends_no_close_frame_and_a_close_does() {
 }
 
 #[tokio::test]
+async fn a_closed_client_may_be_closed_again_and_aborted() {
+    let (url, _server) = serve(|mut peer| async move {
+        peer.admit().await;
+        while let Some(Ok(_)) = peer.socket.next().await {}
+    })
+    .await;
+    let mut client = Client::login(&url, "t").await.unwrap();
+    let close = client.close().await;
+    assert_eq!(close.code, Some(1000));
+    assert_eq!(client.close().await, close);
+    client.abort().await;
+}
+
+#[tokio::test]
 async fn source_address_and_headers_reach_the_server() {
     let (url, server) = serve(|mut peer| async move {
         peer.send(json!({"type": "connected"})).await;

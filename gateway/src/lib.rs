@@ -1,1 +1,92 @@
+//! Ends WebSockets: decodes, checks and limits what clients send and appends it to Redis streams; writes what workers publish to
+//! sockets. It holds no database credentials and applies no rule of the chat itself.
+//!
+//! The way of a command: `http` → `routes` → `ingress` (handshake, session, decode, handler, admit, enqueue) → stream.
+//! The way of an event: pub/sub → `egress` (subscriber, deliver, registry, connection, outbox) → session → socket.
 
+mod clock;
+mod drain;
+pub mod egress;
+mod fleet;
+mod gateway;
+mod http;
+pub mod ingress;
+mod metrics;
+mod routes;
+mod status;
+#[cfg(test)]
+mod testing;
+
+use anyhow::Context;
+use shared::config::GatewaySettings;
+use shared::lifecycle::Lifecycle;
+use shared::telemetry::Metrics;
+use tokio::net::TcpListener;
+
+use crate::egress::{receipts, subscriber, subscriptions};
+use crate::gateway::{Gateway, redis_options};
+use crate::ingress::{backlog, enqueue, limits, sweep};
+
+pub use crate::metrics::GatewayMetrics;
+
+/// Starts a gateway on `listener`; it runs until `lifecycle` ends. Several may run in one process. Does not wait for Redis: the
+/// gateway is not ready until that answers. `recorder` is what `/metrics` shows.
+///
+/// # Errors
+/// When a setting is not usable after all.
+pub async fn run(
+    settings: GatewaySettings,
+    listener: TcpListener,
+    lifecycle: Lifecycle,
+    recorder: Option<Metrics>,
+) -> anyhow::Result<()> {
+    let options = redis_options(&settings);
+    let redis = options.client().context("REDIS_URL")?;
+    let ordered = options.client().context("REDIS_URL")?;
+    let subscriber = options.subscriber().context("REDIS_URL")?;
+    let published = subscriber::Events::of(&subscriber);
+
+    let (life, made) = (lifecycle.clone(), (settings, recorder, redis));
+    let making = tokio::task::spawn_blocking(move || Gateway::new(made.0, life, made.1, made.2));
+    let (gateway, queues) = making.await??;
+
+    lifecycle.spawn("subscriber", subscriber::run(gateway.clone(), published));
+    lifecycle.spawn("subscriptions", infallible(subscriptions::run(gateway.clone(), subscriber, queues.changes)));
+    lifecycle.spawn("enqueue", infallible(enqueue::run(gateway.clone(), ordered, queues.admitted)));
+    lifecycle.spawn("receipts", infallible(receipts::run(gateway.clone(), queues.receipts)));
+    lifecycle.spawn("sweep", sweep::run(gateway.clone()));
+    lifecycle.spawn("fleet", fleet::run(gateway.clone()));
+    lifecycle.spawn("backlog", backlog::run(gateway.clone()));
+    lifecycle.spawn("addresses", limits::run(gateway.clone()));
+
+    // Answers come on the gateway's own channel: nobody is let in before Redis has confirmed it.
+    let channels = vec![gateway.keys.gateway_channel(gateway.id), gateway.keys.presence_channel()];
+    lifecycle.spawn_work("accept", start(gateway.clone(), channels, listener));
+    lifecycle.spawn_work("drain", drain::run(gateway));
+    Ok(())
+}
+
+async fn start(
+    gateway: std::sync::Arc<Gateway>,
+    channels: Vec<String>,
+    listener: TcpListener,
+) -> Result<(), std::convert::Infallible> {
+    let subscribing = tokio::spawn({
+        let gateway = gateway.clone();
+        async move {
+            // Once counted, the channels are subscribed to again with every new connection to Redis, should this fail.
+            while gateway.subscriptions.subscribe(channels.clone()).await.is_err() {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+            gateway.fleet.subscribed();
+        }
+    });
+    let accepted = http::accept(gateway, listener).await;
+    subscribing.abort();
+    accepted
+}
+
+async fn infallible(task: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {
+    task.await;
+    Ok(())
+}

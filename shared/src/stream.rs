@@ -54,12 +54,15 @@ pub enum Internal {
     /// Is this token's user known, and is the token not revoked?
     Authenticate { token_id: String },
     /// The gateway is subscribed to all that concerns the user: register the session and give what was missed.
-    /// A renewal changes only the token: it has no replay.
-    Resume { token_id: String, session: Uuid, wants_acks: bool, renewal: bool },
+    /// The session is registered under the gateway's connection; should that be closed by the time of the reply, the
+    /// gateway takes it back. A renewal changes only the token: it has no replay.
+    Resume { token_id: String, session: Uuid, connection: ConnectionId, wants_acks: bool, renewal: bool },
     /// The next part of a replay.
     Replay { cursor: ReplayCursor },
     /// Events that reached clients. Has no reply.
     Settle { receipts: Vec<Receipts> },
+    /// An HTTP request that needs the database.
+    Http(HttpRequest),
 }
 
 impl Internal {
@@ -69,8 +72,27 @@ impl Internal {
             Internal::Resume { .. } => "resume",
             Internal::Replay { .. } => "replay",
             Internal::Settle { .. } => "settle",
+            Internal::Http(_) => "http",
         }
     }
+}
+
+/// Bodies and queries are as they came, bounded by the gateway; the worker reads and checks them. Where a request carries a
+/// user's token, its signature was checked and the envelope names its user; whether it was revoked is for the worker to see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpRequest {
+    /// `POST /community/progression`; the bearer token was compared.
+    CommunitySync { body: Vec<u8> },
+    /// `GET /api/conversations`
+    Conversations { token_id: String, query: String },
+    /// `POST /api/profile-pictures/batch`
+    ProfilePictures { token_id: String, body: Vec<u8> },
+    /// `POST /api/auth/register`
+    Register { body: Vec<u8> },
+    /// `POST /api/auth/login`
+    Login { body: Vec<u8> },
+    /// `POST /api/auth/logout`
+    Logout { token_id: String, expires_at: Timestamp },
 }
 
 /// What one user has received.
@@ -103,6 +125,15 @@ pub enum InternalReply {
     Replayed(ReplayPage),
     /// Not carried out; worth another try after so many seconds.
     Unavailable { retry_after: u32 },
+    /// The finished answer to an HTTP request.
+    Http { status: u16, json: Vec<u8> },
+    /// A user of the built-in accounts is who one claims to be: the gateway makes the token and answers
+    /// `{"token": …, "user": …}`.
+    SignedIn {
+        user: UserId,
+        /// The finished JSON of `user`.
+        profile: Vec<u8>,
+    },
 }
 
 /// A part of what a user missed, oldest first.

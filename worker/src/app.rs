@@ -7,9 +7,12 @@ use shared::config::WorkerSettings;
 use shared::crypto::Keyring;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
+use shared::redis::presence::Presence;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::http::Accounts;
+use crate::http::profile_pictures::PictureCache;
 use crate::metrics::{Counts, WorkerMetrics};
 
 pub struct App {
@@ -20,7 +23,10 @@ pub struct App {
     pub redis: Client,
     pub redis_options: RedisOptions,
     pub keys: Keys,
+    pub presence: Presence,
     pub keyring: Arc<Keyring>,
     pub metrics: WorkerMetrics,
     pub counts: Counts,
+    pub pictures: PictureCache,
+    pub accounts: Accounts,
 }

@@ -8,8 +8,11 @@ pub mod commands;
 pub mod consume;
 pub mod domain;
 pub mod error;
+pub mod history;
+pub mod http;
 pub mod jobs;
 pub mod metrics;
+pub mod presence;
 pub mod publish;
 pub mod routes;
 pub mod sends;
@@ -25,6 +28,7 @@ use shared::crypto::Keyring;
 use shared::lifecycle::Lifecycle;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
+use shared::redis::presence::Presence;
 use shared::telemetry::Metrics;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -34,6 +38,8 @@ use crate::app::App;
 use crate::consume::lease::LeaseManager;
 use crate::consume::pipeline::Pipeline;
 use crate::consume::queries::Queries;
+use crate::http::Accounts;
+use crate::http::profile_pictures::PictureCache;
 use crate::jobs::heartbeat::{self, Stores};
 use crate::metrics::{Counts, WorkerMetrics};
 
@@ -77,6 +83,10 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
         lifecycle.spawn_work("pipeline", pipeline.run(lifecycle.clone()));
     }
     lifecycle.spawn_work("leases", manager.run(lifecycle.clone()));
+    lifecycle.spawn_work("presence", jobs::presence::run(app.clone(), lifecycle.clone()));
+    lifecycle.spawn("purge", jobs::purge::run(app.clone(), lifecycle.clone()));
+    lifecycle.spawn("retention", jobs::retention::run(app.clone(), lifecycle.clone()));
+    lifecycle.spawn("typing", jobs::typing::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn_work("queries", Queries::new(app)?.run(lifecycle.clone()));
     Ok(())
 }
@@ -88,15 +98,19 @@ async fn connect(settings: WorkerSettings) -> anyhow::Result<App> {
         url: settings.common.redis_url.expose().to_owned(),
         command_timeout: settings.common.redis_command_timeout,
     };
+    let keys = Keys::new(settings.common.redis_prefix.clone());
     Ok(App {
         worker_id: Uuid::now_v7(),
         db: pool(&settings)?,
         redis: redis_options.client().context("REDIS_URL")?,
         redis_options,
-        keys: Keys::new(settings.common.redis_prefix.clone()),
+        presence: Presence::new(keys.clone()),
+        keys,
         keyring: Arc::new(keyring),
         metrics: WorkerMetrics::new(),
         counts: Counts::default(),
+        pictures: PictureCache::new(settings.pfp_cache_max_size, settings.pfp_cache_duration),
+        accounts: Accounts::default(),
         settings,
     })
 }

@@ -8,6 +8,9 @@ use shared::telemetry::MetricDoc;
 /// How commands end.
 pub const OUTCOMES: &[&str] = &["applied", "rejected", "retried", "dead_letter", "lease_lost", "passed_on"];
 
+/// Whether a page was in the cache; `beyond` reaches further back than is cached.
+pub const CACHE_RESULTS: &[&str] = &["hit", "miss", "beyond"];
+
 shared::metrics_table! {
     /// Metrics of the worker.
     pub struct WorkerMetrics {
@@ -31,6 +34,8 @@ shared::metrics_table! {
         pub lease_moves: Counter = "chat_worker_lease_moves_total";
         /// Stored messages that could not be read: wrong key, tampered with, or malformed.
         pub unreadable_rows: Counter = "chat_worker_unreadable_rows_total";
+        /// Pages of history asked for, by whether they were cached.
+        pub history_cache: Family<Counter> = "chat_worker_history_cache_total", "result" in CACHE_RESULTS;
         /// Connections to Postgres, open.
         pub db_connections: Gauge = "chat_worker_db_connections";
     }

@@ -11,7 +11,7 @@ use shared::stream::{Envelope, InternalReply};
 use uuid::Uuid;
 
 /// Who gets a publication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Audience {
     /// One connection's gateway.
     Gateway(shared::ids::GatewayId),
@@ -19,6 +19,8 @@ pub enum Audience {
     Group(GroupId),
     /// Every connected user.
     Everybody,
+    /// Each of these users, on their own channels.
+    Users(Vec<UserId>),
 }
 
 /// One message for one channel, finished.
@@ -76,6 +78,38 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// A durable event for an audience without some of its users, who get it otherwise or must not.
+    pub fn durable_except<E: Event>(
+        &mut self,
+        audience: Audience,
+        event_id: Uuid,
+        event: &E,
+        exclude: Option<ConnectionRef>,
+        exclude_users: Vec<UserId>,
+    ) {
+        let header = EventHeader { receipt: Receipt::Durable { event: event_id }, exclude, exclude_users };
+        let payload = events::durable(event, event_id);
+        self.publications.push(Publication { audience, header: Header::Event(header), payload });
+    }
+
+    /// Makes the gateways of these users follow the group's channel.
+    pub fn joined(&mut self, group: GroupId, users: Vec<UserId>) {
+        self.control(users, Header::Joined { group });
+    }
+
+    /// Makes the gateways of these users leave the group's channel.
+    pub fn left(&mut self, group: GroupId, users: Vec<UserId>) {
+        self.control(users, Header::Left { group });
+    }
+
+    fn control(&mut self, users: Vec<UserId>, header: Header) {
+        if !users.is_empty() {
+            self.publications.push(Publication { audience: Audience::Users(users), header, payload: Vec::new() });
+        }
+    }
+}
+
 /// The audiences that are "all participants" of a conversation.
 pub fn participants(conversation: ConversationId) -> Vec<Audience> {
     match conversation {
@@ -87,13 +121,20 @@ pub fn participants(conversation: ConversationId) -> Vec<Audience> {
 /// Queues the publications on a pipeline, in order.
 pub async fn queue(pipeline: &Pipeline<Client>, keys: &Keys, publications: &[Publication]) -> Result<(), Error> {
     for publication in publications {
-        let channel = match publication.audience {
-            Audience::Gateway(gateway) => keys.gateway_channel(gateway),
-            Audience::User(user) => keys.user_channel(user),
-            Audience::Group(group) => keys.group_channel(group),
-            Audience::Everybody => keys.presence_channel(),
-        };
         let message = publication::encode(&publication.header, &publication.payload);
+        let channel = match &publication.audience {
+            Audience::Gateway(gateway) => keys.gateway_channel(*gateway),
+            Audience::User(user) => keys.user_channel(*user),
+            Audience::Group(group) => keys.group_channel(*group),
+            Audience::Everybody => keys.presence_channel(),
+            Audience::Users(users) => {
+                let message = bytes::Bytes::from(message);
+                for user in users {
+                    let _: () = pipeline.publish(keys.user_channel(*user), message.clone()).await?;
+                }
+                continue;
+            }
+        };
         let _: () = pipeline.publish(channel, message).await?;
     }
     Ok(())

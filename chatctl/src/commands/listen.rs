@@ -8,7 +8,7 @@ use client::{Backoff, Client, Error, event_type};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::access::{Access, AccessArguments};
+use crate::access::{Access, AccessArguments, leave};
 use crate::duration;
 use crate::settings::Settings;
 use crate::terminal::{print_line, printable};
@@ -56,7 +56,12 @@ impl ListenArguments {
         };
         let deadline = Instant::now() + self.timeout.unwrap_or(FOREVER).min(FOREVER);
         match timeout_at(deadline, listener.run(&mut access)).await {
-            Ok(result) => result,
+            Ok(result) => {
+                if let Some(client) = result? {
+                    leave(client).await;
+                }
+                Ok(())
+            }
             Err(_) => match self.count {
                 Some(count) => bail!(
                     "{} of {count} events came within the time",
@@ -69,11 +74,12 @@ impl ListenArguments {
 }
 
 impl Listener {
-    async fn run(&mut self, access: &mut Access) -> Result<()> {
+    /// Returns the connection on which enough had come.
+    async fn run(&mut self, access: &mut Access) -> Result<Option<Client>> {
         let mut backoff = Backoff::default();
         loop {
             if self.is_done() {
-                return Ok(());
+                return Ok(None);
             }
             let url = access.url().to_owned();
             let error = match access.login(self.ack).await {
@@ -85,10 +91,7 @@ impl Listener {
                     );
                     let error = match self.follow(&mut client).await? {
                         Some(error) => error,
-                        None => {
-                            client.close().await;
-                            return Ok(());
-                        }
+                        None => return Ok(Some(client)),
                     };
                     if since.elapsed() >= PROVED {
                         backoff.reset();

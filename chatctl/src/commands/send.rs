@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use client::{Backoff, Error};
+use client::{Backoff, Client, Error};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::access::{Access, AccessArguments};
+use crate::access::{Access, AccessArguments, leave};
 use crate::settings::Settings;
 use crate::terminal::print_line;
 use crate::{database, duration};
@@ -53,7 +53,11 @@ impl SendArguments {
         let mut last_error = None;
         loop {
             match timeout_at(deadline, attempt(&mut access, &command)).await {
-                Ok(Ok(acknowledgement)) => return print_line(&acknowledgement.to_string()),
+                Ok(Ok((client, acknowledgement))) => {
+                    print_line(&acknowledgement.to_string())?;
+                    leave(client).await;
+                    return Ok(());
+                }
                 Ok(Err(error @ Error::Rejected(_))) => return Err(error.into()),
                 Ok(Err(error)) if error.is_transient() => last_error = Some(error),
                 Ok(Err(error)) => return Err(error.into()),
@@ -73,9 +77,8 @@ impl SendArguments {
     }
 }
 
-async fn attempt(access: &mut Access, command: &Value) -> Result<Value, Error> {
+async fn attempt(access: &mut Access, command: &Value) -> Result<(Client, Value), Error> {
     let mut client = access.login(false).await?;
     let acknowledgement = client.request_ok(command.clone()).await?;
-    client.close().await;
-    Ok(acknowledgement)
+    Ok((client, acknowledgement))
 }

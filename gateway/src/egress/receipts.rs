@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::gateway::Gateway;
+use crate::ingress::admit::Admitted;
 
 /// Users in one entry.
 const BATCH_USERS: usize = 256;
@@ -112,8 +113,8 @@ async fn settle(gateway: &Gateway, receipts: Vec<Receipts>) {
     let Some(user) = receipts.first().map(|first| first.user) else { return };
     let request = Internal::Settle { receipts };
     let deadline = Timestamp::now().plus(SETTLE_DEADLINE);
-    let (_, append) = gateway.internal_entry(user, &request, None, deadline);
-    match gateway.admit.run(&gateway.redis, &[append]).await {
+    let admitted = Admitted::internal(gateway, user, &request, None, deadline);
+    match gateway.admit.run(&gateway.redis, std::slice::from_ref(&admitted.append)).await {
         Ok(_) => gateway.metrics.receipts.increment(count as u64),
         Err(error) => {
             tracing::debug!(error = %error, count, "receipts were dropped");

@@ -82,6 +82,9 @@ settings! {
             ("all", PresenceScope::All), ("contacts", PresenceScope::Contacts),
         ]), default("all");
 
+        /// Time after a user's last connection closed in which the user counts as online.
+        offline_grace_period: Duration = "OFFLINE_GRACE_PERIOD", duration("0", "1d"), default("60s");
+
         /// Time for finishing what is under way at a shutdown.
         shutdown_timeout: Duration = "SHUTDOWN_TIMEOUT", duration("100ms", "10m"), default("30s");
     }

@@ -69,11 +69,6 @@ settings! {
         single_connection_per_user: bool = "SINGLE_CONNECTION_PER_USER", boolean(), default("false");
         /// How often the positions up to which users received are passed on.
         cursor_flush_interval: Duration = "CURSOR_FLUSH_INTERVAL", duration("100ms", "5m"), default("5s");
-
-        /// Entries of the profile-picture cache.
-        pfp_cache_max_size: usize = "PFP_CACHE_MAX_SIZE", integer(0, 1_000_000), default("1000");
-        /// How long an entry of the profile-picture cache is used.
-        pfp_cache_duration: Duration = "PFP_CACHE_DURATION_MS", duration("0", "1d"), default("5m");
     }
 }
 

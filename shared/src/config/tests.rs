@@ -76,10 +76,6 @@ fn the_defaults_are_those_of_the_protocol() {
         [30, 300, 60]
     );
     assert_eq!(
-        (g.pfp_cache_max_size, g.pfp_cache_duration),
-        (1000, Duration::from_secs(300))
-    );
-    assert_eq!(
         (
             g.common.max_message_length,
             g.common.group_max_members,
@@ -113,7 +109,7 @@ fn the_defaults_are_those_of_the_protocol() {
         [30, 2, 30]
     );
     assert_eq!(
-        [w.offline_grace_period, w.edit_window, w.cache_ttl].map(|d| d.as_secs()),
+        [w.common.offline_grace_period, w.edit_window, w.cache_ttl].map(|d| d.as_secs()),
         [60, 300, 3600]
     );
     let day = 86_400;
@@ -124,6 +120,10 @@ fn the_defaults_are_those_of_the_protocol() {
     ];
     assert_eq!(days.map(|d| d.as_secs()), [7 * day, 30 * day, 30 * day]);
     assert_eq!(w.follow_policy, FollowPolicy::Warn);
+    assert_eq!(
+        (w.pfp_cache_max_size, w.pfp_cache_duration),
+        (1000, Duration::from_secs(300))
+    );
 }
 
 /// Every setting has a default that its own parser accepts, or none; this finds a declaration that contradicts itself.

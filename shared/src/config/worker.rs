@@ -60,8 +60,6 @@ settings! {
         follow_policy: FollowPolicy = "FOLLOW_POLICY", choice(&[
             ("off", FollowPolicy::Off), ("warn", FollowPolicy::Warn), ("enforce", FollowPolicy::Enforce),
         ]), default("warn");
-        /// Time after a user's last connection closed in which the user counts as online.
-        offline_grace_period: Duration = "OFFLINE_GRACE_PERIOD", duration("0", "1d"), default("60s");
         /// Most missed events replayed to a user.
         replay_limit: u32 = "REPLAY_LIMIT", integer(1, 100_000), default("1000");
         /// How long delivered queue rows are kept.
@@ -74,6 +72,10 @@ settings! {
         cache_messages: u32 = "CACHE_MESSAGES", integer(0, 1_000), default("100");
         /// How long cached messages live.
         cache_ttl: Duration = "CACHE_TTL", duration("1s", "7d"), default("1h");
+        /// Entries of the profile-picture cache.
+        pfp_cache_max_size: usize = "PFP_CACHE_MAX_SIZE", integer(0, 1_000_000), default("1000");
+        /// How long an entry of the profile-picture cache is used.
+        pfp_cache_duration: Duration = "PFP_CACHE_DURATION_MS", duration("0", "1d"), default("5m");
     }
 }
 

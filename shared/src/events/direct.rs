@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Event;
 use super::message::Message;
 use crate::clock::Timestamp;
-use crate::ids::{ConversationId, MessageId};
+use crate::ids::{ConversationId, MessageId, UserId};
 
 /// The message is committed.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -54,4 +54,100 @@ pub struct PrivateMessages {
 
 impl Event for PrivateMessages {
     const TYPE: &'static str = "private_messages";
+}
+
+/// A user as a counterpart.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Participant {
+    pub user_id: UserId,
+    pub username: String,
+    pub display_name: String,
+}
+
+/// The conversation is open; nothing was stored.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversationStarted<'a> {
+    pub conversation_id: ConversationId,
+    pub recipient: &'a Participant,
+    /// The same as `recipient`.
+    pub participant: &'a Participant,
+    /// The last 50, oldest first.
+    pub messages: Vec<Message>,
+    /// `NOT_FOLLOWING`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<&'a str>,
+}
+
+impl Event for ConversationStarted<'_> {
+    const TYPE: &'static str = "conversation_started";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversationDeleted {
+    pub conversation_id: ConversationId,
+    pub delete_for_everyone: bool,
+}
+
+impl Event for ConversationDeleted {
+    const TYPE: &'static str = "conversation_deleted";
+}
+
+/// Somebody began or ended to type.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserTyping<'a> {
+    pub user_id: UserId,
+    pub username: &'a str,
+    pub is_typing: bool,
+    pub conversation_id: ConversationId,
+}
+
+impl Event for UserTyping<'_> {
+    const TYPE: &'static str = "user_typing";
+}
+
+/// One's direct conversations, the most recently active first.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Conversations {
+    pub conversations: Vec<ConversationSummary>,
+    pub pagination: ListPagination,
+    pub timestamp: Timestamp,
+}
+
+impl Event for Conversations {
+    const TYPE: &'static str = "conversations";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversationSummary {
+    pub conversation_id: ConversationId,
+    pub participant: Participant,
+    /// The newest message that the caller can see; `null` when it cannot be read.
+    pub last_message: Option<LastMessage>,
+    /// Messages of the other participant that the caller has not read; counted up to 200.
+    pub unread_count: i64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastMessage {
+    pub id: MessageId,
+    pub content: String,
+    pub sender_id: UserId,
+    pub timestamp: Timestamp,
+}
+
+/// Where a part of a list lies.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListPagination {
+    pub limit: u32,
+    pub offset: u32,
+    /// How many this part has.
+    pub count: usize,
 }

@@ -1,11 +1,16 @@
 //! What the server sends: each file is one family of events and answers, as they look on the wire. An event's name is
 //! in the past tense; its `type` is [`Event::TYPE`].
 
+pub mod change;
+pub mod community;
 pub mod direct;
 pub mod error;
 pub mod group;
+pub mod membership;
 pub mod message;
+pub mod presence;
 pub mod session;
+pub mod sync;
 
 use serde::Serialize;
 use uuid::Uuid;

@@ -51,9 +51,37 @@ impl Keys {
         format!("{}heartbeats:{kind}", self.prefix)
     }
 
+    /// Sorted set: users who are online, from the first session to the end of the grace period. Written by workers and
+    /// gateways through the scripts of `redis::presence`, read by workers. Lives while anybody is online. This and the
+    /// next three share a hash tag because scripts change them together.
+    pub fn online_users(&self) -> String {
+        format!("{}{{presence}}online_users", self.prefix)
+    }
+
+    /// Sorted set: users without a session by the end of their grace period.
+    pub fn grace_periods(&self) -> String {
+        format!("{}{{presence}}grace", self.prefix)
+    }
+
+    /// Followed by a user id, a set: that user's sessions as `{gateway}:{connection}`.
+    pub fn user_sessions_prefix(&self) -> String {
+        format!("{}{{presence}}user_session:", self.prefix)
+    }
+
+    /// Set: one gateway's sessions as `{user}:{connection}`. Emptied by workers when the gateway is dead.
+    pub fn gateway_sessions(&self, gateway: GatewayId) -> String {
+        format!("{}{{presence}}gateway_sessions:{gateway}", self.prefix)
+    }
+
     /// String: the newest messages of a conversation as a sealed page with the version it was read at; `CACHE_TTL`.
     pub fn conversation_cache(&self, conversation: ConversationId) -> String {
         format!("{}conversation:{conversation}", self.prefix)
+    }
+
+    /// Sorted set: who is typing where, by the time at which it ends by itself. Written by the workers that handle
+    /// `typing`, emptied by whichever worker looks first; lives while anybody types.
+    pub fn typing(&self) -> String {
+        format!("{}typing", self.prefix)
     }
 
     /// Channel: answers for one gateway's connections.

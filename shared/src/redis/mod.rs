@@ -1,11 +1,13 @@
 //! Everything Redis: each key and channel (`keys`), connections (`client`), and each server-side script with a typed
-//! function (`admit`, `lanes`).
+//! function (`admit`, `lanes`, `presence`, `typing`).
 
 pub mod address;
 pub mod admit;
 pub mod client;
 pub mod keys;
 pub mod lanes;
+pub mod presence;
+pub mod typing;
 
 use fred::prelude::*;
 use fred::types::scripts::Script;

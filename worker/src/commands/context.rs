@@ -78,7 +78,7 @@ impl Context<'_> {
                 None
             }
             ConversationId::Group(group) => {
-                let found = groups::find_membership(self.db, &group.to_string(), self.caller().0).await?;
+                let found = self.find_membership(group).await?;
                 Some(found.ok_or_else(no_such)?)
             }
         };
@@ -117,8 +117,17 @@ impl Context<'_> {
     /// # Errors
     /// `RESOURCE_NOT_FOUND` for outsiders, as if the group did not exist.
     pub async fn membership(&mut self, group: GroupId) -> Result<Membership, Failure> {
-        let found = groups::find_membership(self.db, &group.to_string(), self.caller().0).await?;
+        let found = self.find_membership(group).await?;
         found.ok_or_else(|| Rejection::not_found("groupId", "There is no such group").into())
+    }
+
+    /// In the ordered lane the membership stays what it is until the end of the transaction.
+    async fn find_membership(&mut self, group: GroupId) -> Result<Option<Membership>, Failure> {
+        let (group, user) = (group.to_string(), self.caller().0);
+        Ok(match self.lease {
+            Some(_) => groups::find_membership_locked(self.db, &group, user).await?,
+            None => groups::find_membership(self.db, &group, user).await?,
+        })
     }
 
     /// Refuses when one of the two blocks the other.

@@ -1,10 +1,45 @@
 //! What each command does: a file per command, named as in `shared::commands`, with its [`Handle`]. The dispatch is made
 //! from the one list, so that a command without a handler does not compile.
 
+mod about_message;
+mod add_group_member;
+mod add_group_reaction;
+mod add_reaction;
 pub mod context;
+mod create_group;
+mod delete_conversation;
+mod delete_group;
+mod delete_group_message;
+mod delete_message;
+mod demote_member;
+mod edit_group_message;
+mod edit_message;
+pub mod get_conversations;
+mod get_communities;
+mod get_community_members;
+pub mod get_community_progress;
+mod get_group_info;
+mod get_group_members;
+mod get_group_messages;
+mod get_online_users;
+mod get_pinned_messages;
 mod get_private_messages;
+mod get_user_groups;
+pub mod group_rules;
+mod leave_group;
+mod mark_message_read;
+mod pin_message;
+mod promote_member;
+mod remove_group_member;
+mod remove_group_reaction;
+mod remove_reaction;
 mod sending;
-mod unsupported;
+mod start_conversation;
+mod sync;
+mod transfer_ownership;
+mod typing;
+mod unpin_message;
+mod update_group_info;
 
 use sqlx::Connection;
 
@@ -55,7 +90,8 @@ pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: C
     Ok(outcome)
 }
 
-fn open_outcome(app: &App, envelope: &Envelope, sealed: Option<&[u8]>) -> Result<Outcome, Failure> {
+/// The outcome that a command left when it was applied before.
+pub fn open_outcome(app: &App, envelope: &Envelope, sealed: Option<&[u8]>) -> Result<Outcome, Failure> {
     let Some(sealed) = sealed else { return Ok(Outcome::default()) };
     let plain = app.keyring.open_blob(envelope.id, sealed).map_err(|error| Failure::Fatal(error.into()))?;
     postcard::from_bytes(&plain).map_err(|error| Failure::Fatal(error.into()))

@@ -13,14 +13,15 @@ use shared::commands::Command;
 use shared::lifecycle::Lifecycle;
 use shared::protocol::Rejection;
 use shared::redis::lanes::{self, RawEntry};
-use shared::stream::{self, Body, Envelope, InternalReply};
+use shared::stream::{self, Body, Envelope, HttpRequest, Internal, InternalReply};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
 use crate::commands;
 use crate::error::Failure;
+use crate::http;
 use crate::publish::{self, Outcome};
-use crate::sessions::{Request, authenticate, resume, settle};
+use crate::sessions::{Request, authenticate, replay, resume, settle};
 
 const GROUP: &str = "workers";
 const READ_COUNT: u64 = 256;
@@ -39,6 +40,7 @@ pub struct Queries {
 /// Requests that are answered together.
 enum Work {
     Query(Box<(Envelope, Command)>),
+    Http(Box<(Envelope, HttpRequest)>),
     Authenticate(Vec<Request>),
     Resume(Vec<Request>),
     Replay(Vec<Request>),
@@ -110,6 +112,9 @@ impl Queries {
                 Ok((envelope, Body::Client(command))) => {
                     sorted.push((Work::Query(Box::new((envelope, command))), vec![raw.id]));
                 }
+                Ok((envelope, Body::Internal(Internal::Http(request)))) => {
+                    sorted.push((Work::Http(Box::new((envelope, request))), vec![raw.id]));
+                }
                 Ok((envelope, Body::Internal(internal))) => {
                     let (requests, ids) = together.entry(internal.name()).or_default();
                     requests.push(Request { envelope, internal });
@@ -172,6 +177,10 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
             let (envelope, command) = *query;
             vec![answer_query(app, &envelope, command).await]
         }
+        Work::Http(request) => {
+            let (envelope, request) = *request;
+            vec![http::answer(app, &envelope, request).await]
+        }
         Work::Authenticate(requests) => {
             let replies = async {
                 let mut db = app.db.acquire().await?;
@@ -182,11 +191,17 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
         Work::Resume(requests) => {
             let replies = async {
                 let mut db = app.db.acquire().await?;
-                resume::resume(&mut db, &requests).await
+                resume::resume(app, &mut db, &requests).await
             };
             or_unavailable(replies.await, &requests)
         }
-        Work::Replay(requests) => or_unavailable(Ok(Vec::new()), &requests),
+        Work::Replay(requests) => {
+            let replies = async {
+                let mut db = app.db.acquire().await?;
+                replay::replay(app, &mut db, &requests).await
+            };
+            or_unavailable(replies.await, &requests)
+        }
         Work::Settle(requests) => {
             let settled = async {
                 let mut db = app.db.acquire().await?;

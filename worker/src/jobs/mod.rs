@@ -1,3 +1,7 @@
 //! Background jobs, one file each.
 
 pub mod heartbeat;
+pub mod presence;
+pub mod purge;
+pub mod retention;
+pub mod typing;

@@ -1,7 +1,7 @@
 //! What must be known before a batch is stored and its own statement does not find out: the messages replied to, and
 //! whom a group message mentions. Batches of plain messages need neither, and then nothing is asked.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use shared::events::group::MentionedInGroup;
 use shared::events::message::{Mention, ReplyPreview};
@@ -27,6 +27,8 @@ pub struct Facts {
 struct RepliedTo {
     conversation: ConversationId,
     preview: ReplyPreview,
+    /// Who may know of the message, of those who reply to it in this batch.
+    known_to: HashSet<UserId>,
 }
 
 /// Whom one message mentions, in order of appearance.
@@ -74,20 +76,36 @@ impl MentionEvent {
 impl Facts {
     pub async fn load(app: &App, db: &mut PgConnection, batch: &[&Send]) -> Result<Facts, Failure> {
         let mut facts = Facts::default();
-        let replies: Vec<Uuid> = batch.iter().filter_map(|send| send.reply_to).map(|message| message.0).collect();
-        if !replies.is_empty() {
-            for row in history::list_by_id(db, &replies).await? {
-                let Some(message) = crate::domain::message::open(app, &row) else { continue };
-                let preview = ReplyPreview {
-                    message_id: message.message_id,
-                    sender_username: message.sender_username,
-                    content: message.content.chars().take(REPLY_PREVIEW_CHARACTERS).collect(),
-                };
-                facts.replied_to.insert(message.message_id, RepliedTo { conversation: message.conversation_id, preview });
-            }
-        }
+        facts.load_replied_to(app, db, batch).await?;
         facts.load_mentions(db, batch).await?;
         Ok(facts)
+    }
+
+    async fn load_replied_to(&mut self, app: &App, db: &mut PgConnection, batch: &[&Send]) -> Result<(), Failure> {
+        let replies = batch.iter().filter_map(|send| Some((send.envelope.user, send.reply_to?)));
+        let (users, messages): (Vec<UserId>, Vec<MessageId>) = replies.unzip();
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = messages.iter().map(|message| message.0).collect();
+        for row in history::list_by_id(db, &ids).await? {
+            let Some(message) = crate::domain::message::open(app, &row) else { continue };
+            let preview = ReplyPreview {
+                message_id: message.message_id,
+                sender_username: message.sender_username,
+                content: message.content.chars().take(REPLY_PREVIEW_CHARACTERS).collect(),
+            };
+            let found = RepliedTo { conversation: message.conversation_id, preview, known_to: HashSet::new() };
+            self.replied_to.insert(message.message_id, found);
+        }
+        let user_ids: Vec<i64> = users.iter().map(|user| user.0).collect();
+        let known = history::list_known(db, &user_ids, &ids).await?;
+        for ((user, message), known) in users.into_iter().zip(messages).zip(known) {
+            if let Some(found) = self.replied_to.get_mut(&message).filter(|_| known) {
+                found.known_to.insert(user);
+            }
+        }
+        Ok(())
     }
 
     async fn load_mentions(&mut self, db: &mut PgConnection, batch: &[&Send]) -> Result<(), Failure> {
@@ -126,15 +144,16 @@ impl Facts {
 
     /// Why this message's reply cannot be.
     pub fn refusal(&self, send: &Send) -> Option<Rejection> {
-        let reply_to = send.reply_to?;
-        match self.replied_to.get(&reply_to) {
+        let found = self.replied_to.get(&send.reply_to?);
+        // Somebody else's conversation must not be found out by replying into it.
+        let known = found.filter(|found| found.known_to.contains(&send.envelope.user));
+        match known {
             Some(found) if found.conversation == send.conversation => None,
-            // Somebody else's conversation must not be found out by replying into it.
-            Some(found) if found.conversation.other(send.envelope.user).is_some() => {
+            Some(_) => {
                 let details = "`replyToMessageId` must name a message of the same conversation";
                 Some(Rejection::invalid("replyToMessageId", details))
             }
-            _ => Some(Rejection::not_found("replyToMessageId", "There is no such message to reply to")),
+            None => Some(Rejection::not_found("replyToMessageId", "There is no such message to reply to")),
         }
     }
 

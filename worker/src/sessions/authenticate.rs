@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use shared::clock::Timestamp;
 use shared::events;
 use shared::events::session::{AuthError, AuthErrorCode};
-use shared::stream::{Internal, InternalReply};
+use shared::stream::{Envelope, Internal, InternalReply};
 use sqlx::PgConnection;
 
 use super::Request;
@@ -18,7 +18,7 @@ use crate::store::users::{self, Candidate};
 pub async fn authenticate(db: &mut PgConnection, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let candidates = load(db, requests).await?;
     let reply = |(place, request): (usize, &Request)| {
-        let reply = match check(candidates.get(&place)) {
+        let reply = match check(candidates.get(&place), &request.envelope) {
             Ok(candidate) => {
                 // Ids in the database were written by us; a malformed one is no group of anybody's.
                 let groups = candidate.groups.iter().filter_map(|group| group.parse().ok()).collect();
@@ -44,10 +44,10 @@ pub async fn load(db: &mut PgConnection, requests: &[Request]) -> Result<HashMap
 }
 
 /// The candidate if it may have a session, else the refusal.
-pub fn check(candidate: Option<&Candidate>) -> Result<&Candidate, InternalReply> {
+pub fn check<'a>(candidate: Option<&'a Candidate>, envelope: &Envelope) -> Result<&'a Candidate, InternalReply> {
     let refused = |code, message, details| {
         let error = AuthError { message, details, code, retry_after: None, timestamp: Timestamp::now() };
-        Err(InternalReply::Refused { auth_error: events::answer(&error, None) })
+        Err(InternalReply::Refused { auth_error: events::answer(&error, envelope.request_id.as_ref()) })
     };
     match candidate {
         None => refused(AuthErrorCode::UserNotFound, "User not found", "The token's user does not exist"),

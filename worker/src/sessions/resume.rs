@@ -1,35 +1,81 @@
-//! Opening a session for a user whose gateway is subscribed to everything: the greeting, and what was missed.
+//! Opening sessions for users whose gateway is subscribed to everything that concerns them: the greeting, the first page
+//! of what they missed, and telling others that they are online.
+
+use std::collections::HashMap;
 
 use shared::clock::Timestamp;
 use shared::events;
 use shared::events::session::{AuthSuccess, Profile};
-use shared::ids::UserId;
+use shared::ids::{GatewayId, UserId};
+use shared::redis::presence::Session;
 use shared::stream::{Internal, InternalReply, ReplayPage};
 use sqlx::PgConnection;
 
+use super::replay::{self, Backlog};
 use super::{Request, authenticate};
+use crate::app::App;
 use crate::error::Failure;
+use crate::presence::{self, Transition};
 use crate::publish::Outcome;
 use crate::store::users::Candidate;
 
-/// An outcome per request, in their order.
-pub async fn resume(db: &mut PgConnection, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
+/// An outcome per request, in their order; then one that tells of those who came online.
+pub async fn resume(app: &App, db: &mut PgConnection, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let candidates = authenticate::load(db, requests).await?;
-    let reply = |(place, request): (usize, &Request)| {
-        let reply = match authenticate::check(candidates.get(&place)) {
-            Ok(candidate) => resumed(candidate, &request.internal),
+    let opened = open_sessions(app, requests, &candidates).await?;
+    let users: Vec<i64> = requests
+        .iter()
+        .filter(|request| matches!(request.internal, Internal::Resume { renewal: false, .. }))
+        .map(|request| request.envelope.user.0)
+        .collect();
+    let limit = app.settings.replay_limit as usize;
+    let backlogs = if users.is_empty() { HashMap::new() } else { replay::choose(db, &users, limit).await? };
+    let mut outcomes = Vec::with_capacity(requests.len() + 1);
+    for (place, request) in requests.iter().enumerate() {
+        let reply = match authenticate::check(candidates.get(&place), &request.envelope) {
+            Ok(candidate) => resumed(app, db, candidate, request, backlogs.get(&candidate.user_id)).await?,
             Err(refused) => refused,
         };
-        Outcome::reply(&request.envelope, &reply)
-    };
-    Ok(requests.iter().enumerate().map(reply).collect())
+        outcomes.push(Outcome::reply(&request.envelope, &reply));
+    }
+    let publications = presence::announce(app, db, &opened, Transition::CameOnline).await?;
+    outcomes.push(Outcome { publications });
+    Ok(outcomes)
 }
 
-fn resumed(candidate: &Candidate, request: &Internal) -> InternalReply {
-    let (session, renewal) = match request {
+/// Registers the sessions; gives the users who were offline before.
+async fn open_sessions(
+    app: &App,
+    requests: &[Request],
+    candidates: &HashMap<usize, Candidate>,
+) -> Result<Vec<UserId>, Failure> {
+    let mut by_gateway: HashMap<GatewayId, Vec<Session>> = HashMap::new();
+    for (place, request) in requests.iter().enumerate() {
+        let Internal::Resume { connection, .. } = request.internal else { continue };
+        if authenticate::check(candidates.get(&place), &request.envelope).is_ok() {
+            let session = Session { user: request.envelope.user, connection };
+            by_gateway.entry(request.envelope.reply_to.gateway).or_default().push(session);
+        }
+    }
+    let mut came = Vec::new();
+    for (gateway, sessions) in by_gateway {
+        came.extend(app.presence.open(&app.redis, gateway, &sessions).await?);
+    }
+    Ok(came)
+}
+
+async fn resumed(
+    app: &App,
+    db: &mut PgConnection,
+    candidate: &Candidate,
+    request: &Request,
+    backlog: Option<&Backlog>,
+) -> Result<InternalReply, Failure> {
+    let (session, renewal) = match &request.internal {
         Internal::Resume { session, renewal, .. } => (session.to_string(), *renewal),
         _ => Default::default(),
     };
+    let backlog = backlog.filter(|_| !renewal);
     let profile = profile(candidate);
     let now = Timestamp::now();
     let success = AuthSuccess {
@@ -38,16 +84,20 @@ fn resumed(candidate: &Candidate, request: &Internal) -> InternalReply {
         username: &profile.username,
         display_name: &profile.display_name,
         session_id: &session,
-        queued_events: 0,
-        replay_truncated: None,
+        queued_events: backlog.map_or(0, Backlog::len) as u32,
+        replay_truncated: backlog.is_some_and(|backlog| backlog.truncated).then_some(true),
         renewed: renewal.then_some(true),
         server_time: now,
         timestamp: now,
     };
-    InternalReply::Resumed { auth_success: events::answer(&success, None), replay: ReplayPage::default() }
+    let replay = match backlog {
+        Some(backlog) if !backlog.is_empty() => replay::next_page(app, db, backlog.clone()).await?,
+        _ => ReplayPage::default(),
+    };
+    Ok(InternalReply::Resumed { auth_success: events::answer(&success, request.envelope.request_id.as_ref()), replay })
 }
 
-fn profile(candidate: &Candidate) -> Profile {
+pub fn profile(candidate: &Candidate) -> Profile {
     let id = UserId(candidate.user_id);
     Profile {
         id,

@@ -1,6 +1,7 @@
 //! `group_chats` and `group_members`.
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 
 pub struct MemberName {
     pub group_id: String,
@@ -59,4 +60,179 @@ pub async fn list_member_ids(db: &mut PgConnection, group: &str, except: i64) ->
     sqlx::query_scalar!("SELECT user_id FROM group_members WHERE group_id = $1 AND user_id <> $2", group, except)
         .fetch_all(db)
         .await
+}
+
+/// As [`find_membership`], and until the end of the transaction nobody else changes the group's membership: a community's
+/// sync, which comes past the group's partition, waits.
+pub async fn find_membership_locked(
+    db: &mut PgConnection,
+    group: &str,
+    user: i64,
+) -> sqlx::Result<Option<Membership>> {
+    sqlx::query_as!(
+        Membership,
+        "SELECT m.role, m.can_add_members, g.community_id FROM group_chats g
+         JOIN group_members m ON m.group_id = g.group_id AND m.user_id = $2
+         WHERE g.group_id = $1 AND g.deleted_at IS NULL
+         FOR SHARE OF g, m",
+        group,
+        user
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A group that is not deleted.
+pub struct GroupRow {
+    pub name: String,
+    pub description: String,
+    pub created_by: i64,
+    pub max_members: i32,
+    pub created_at: OffsetDateTime,
+    pub member_count: i64,
+}
+
+pub async fn find_group(db: &mut PgConnection, group: &str) -> sqlx::Result<Option<GroupRow>> {
+    sqlx::query_as!(
+        GroupRow,
+        r#"SELECT name, description, created_by, max_members, created_at,
+               (SELECT count(*) FROM group_members m WHERE m.group_id = g.group_id) AS "member_count!"
+           FROM group_chats g WHERE group_id = $1 AND deleted_at IS NULL"#,
+        group
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A group in a user's list.
+pub struct UserGroupRow {
+    pub group_id: String,
+    pub name: String,
+    pub description: String,
+    pub created_by: i64,
+    pub max_members: i32,
+    pub role: String,
+    pub joined_at: OffsetDateTime,
+    pub member_count: i64,
+    pub last_seq: i64,
+    pub unread_count: i64,
+}
+
+/// The groups of a user, those last written to first, at most `limit`. Unread messages are counted up to `most_unread`.
+pub async fn list_of_user(
+    db: &mut PgConnection,
+    user: i64,
+    limit: i64,
+    most_unread: i64,
+) -> sqlx::Result<Vec<UserGroupRow>> {
+    sqlx::query_as!(
+        UserGroupRow,
+        r#"SELECT g.group_id, g.name, g.description, g.created_by, g.max_members, m.role, m.joined_at,
+               (SELECT count(*) FROM group_members n WHERE n.group_id = g.group_id) AS "member_count!",
+               coalesce(c.last_seq, 0) AS "last_seq!",
+               (SELECT count(*) FROM (
+                    SELECT FROM private_messages p
+                    WHERE p.conversation_id = g.group_id AND p.seq > greatest(r.read_seq, r.cleared_seq)
+                        AND p.sender_id <> $1
+                        AND NOT EXISTS (SELECT FROM message_deletions d
+                                        WHERE d.user_id = $1 AND d.conversation_id = g.group_id AND d.seq = p.seq)
+                    LIMIT $3) AS unread) AS "unread_count!"
+           FROM group_members m
+           JOIN group_chats g ON g.group_id = m.group_id AND g.deleted_at IS NULL
+           LEFT JOIN conversations c ON c.conversation_id = m.group_id
+           LEFT JOIN conversation_members r ON r.user_id = $1 AND r.conversation_id = m.group_id
+           WHERE m.user_id = $1
+           ORDER BY coalesce(c.last_message_at, m.joined_at) DESC, g.group_id
+           LIMIT $2"#,
+        user,
+        limit,
+        most_unread
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A group to be made.
+pub struct NewGroup<'a> {
+    pub group_id: &'a str,
+    pub name: &'a str,
+    pub description: &'a str,
+    pub created_by: i64,
+    pub max_members: i32,
+    pub community_id: Option<&'a str>,
+}
+
+/// Makes a group and its conversation, without members; leaves one that exists as it is.
+pub async fn insert_group(db: &mut PgConnection, group: &NewGroup<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH conversation AS (
+             INSERT INTO conversations (conversation_id) VALUES ($1) ON CONFLICT DO NOTHING
+         )
+         INSERT INTO group_chats (group_id, name, description, created_by, max_members, community_id)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        group.group_id,
+        group.name,
+        group.description,
+        group.created_by,
+        group.max_members,
+        group.community_id
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What members may change of a group.
+pub struct Info {
+    pub name: String,
+    pub description: String,
+    pub max_members: i32,
+}
+
+/// Changes what is given; gives what holds now.
+pub async fn update_info(
+    db: &mut PgConnection,
+    group: &str,
+    name: Option<&str>,
+    description: Option<&str>,
+    max_members: Option<i32>,
+) -> sqlx::Result<Option<Info>> {
+    sqlx::query_as!(
+        Info,
+        "UPDATE group_chats SET name = coalesce($2, name), description = coalesce($3, description),
+             max_members = coalesce($4, max_members)
+         WHERE group_id = $1 AND deleted_at IS NULL
+         RETURNING name, description, max_members",
+        group,
+        name,
+        description,
+        max_members
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Hides a group from everybody. Purged after a time, or as soon as may be.
+pub async fn update_deleted(db: &mut PgConnection, group: &str, purge_at_once: bool) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE group_chats SET deleted_at = CASE WHEN $2 THEN '-infinity'::timestamptz ELSE now() END WHERE group_id = $1",
+        group,
+        purge_at_once
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Those of these groups that the user is a member of.
+pub async fn list_joined(db: &mut PgConnection, user: i64, groups: &[String]) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "SELECT m.group_id FROM group_members m
+         JOIN group_chats g ON g.group_id = m.group_id AND g.deleted_at IS NULL
+         WHERE m.user_id = $1 AND m.group_id = ANY($2)",
+        user,
+        groups
+    )
+    .fetch_all(db)
+    .await
 }

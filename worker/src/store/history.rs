@@ -28,57 +28,6 @@ pub struct MessageRow {
     pub is_read: Option<bool>,
 }
 
-/// What a user may see of a conversation, and how far it goes.
-pub struct Scope {
-    pub last_seq: i64,
-    pub message_count: i64,
-    pub version: i64,
-    /// Hidden from this user up to here.
-    pub cleared_seq: i64,
-}
-
-/// The conversation as this participant sees it; `None` when nothing was ever said in it.
-pub async fn find_scope(db: &mut PgConnection, conversation_id: &str, user: i64) -> sqlx::Result<Option<Scope>> {
-    sqlx::query_as!(
-        Scope,
-        r#"SELECT c.last_seq, c.message_count, c.version, coalesce(m.cleared_seq, 0) AS "cleared_seq!"
-           FROM conversations c
-           LEFT JOIN conversation_members m ON m.conversation_id = c.conversation_id AND m.user_id = $2
-           WHERE c.conversation_id = $1"#,
-        conversation_id,
-        user
-    )
-    .fetch_optional(db)
-    .await
-}
-
-/// How many messages of the conversation this user can see.
-pub async fn count_visible(db: &mut PgConnection, conversation_id: &str, user: i64, scope: &Scope) -> sqlx::Result<i64> {
-    let hidden = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM message_deletions d JOIN private_messages m ON m.message_id = d.message_id
-           WHERE d.user_id = $2 AND d.conversation_id = $1 AND d.seq > $3"#,
-        conversation_id,
-        user,
-        scope.cleared_seq
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    // Counting is for those who put the conversation away before; it takes time in a long one.
-    let present = match scope.cleared_seq {
-        0 => scope.message_count,
-        cleared => {
-            sqlx::query_scalar!(
-                r#"SELECT count(*) AS "count!" FROM private_messages WHERE conversation_id = $1 AND seq > $2"#,
-                conversation_id,
-                cleared
-            )
-            .fetch_one(db)
-            .await?
-        }
-    };
-    Ok(present - hidden)
-}
-
 /// Which stretch of a conversation to read, both ends exclusive.
 #[derive(Clone, Copy)]
 pub struct Range {
@@ -150,6 +99,13 @@ pub async fn list_messages(
     Ok(rows)
 }
 
+/// The newest messages of a conversation, whoever may see them, oldest first.
+pub async fn list_newest(db: &mut PgConnection, conversation_id: &str, limit: i64) -> sqlx::Result<Vec<MessageRow>> {
+    // Nobody has the id 0, and so nothing is hidden.
+    let range = Range { after: 0, before: i64::MAX, from_newest: true, offset: 0, limit };
+    list_messages(db, conversation_id, 0, range).await
+}
+
 /// Single messages by id, whoever may see them.
 pub async fn list_by_id(db: &mut PgConnection, messages: &[Uuid]) -> sqlx::Result<Vec<MessageRow>> {
     sqlx::query_as!(
@@ -177,14 +133,20 @@ pub struct ReactionRow {
     pub created_at: OffsetDateTime,
 }
 
-/// The reactions to these messages, oldest first.
-pub async fn list_reactions(db: &mut PgConnection, messages: &[Uuid]) -> sqlx::Result<Vec<ReactionRow>> {
+/// The reactions to these messages, oldest first; of each message the first `most`.
+pub async fn list_reactions(db: &mut PgConnection, messages: &[Uuid], most: i64) -> sqlx::Result<Vec<ReactionRow>> {
     sqlx::query_as!(
         ReactionRow,
         "SELECT r.message_id, r.user_id, u.username, r.reaction, r.created_at
-         FROM message_reactions r JOIN users_auth u ON u.user_id = r.user_id
-         WHERE r.message_id = ANY($1) ORDER BY r.created_at, r.user_id",
-        messages
+         FROM unnest($1::uuid[]) AS m (message_id)
+         CROSS JOIN LATERAL (
+             SELECT * FROM message_reactions r WHERE r.message_id = m.message_id
+             ORDER BY r.created_at, r.user_id LIMIT $2
+         ) r
+         JOIN users_auth u ON u.user_id = r.user_id
+         ORDER BY r.created_at, r.user_id",
+        messages,
+        most
     )
     .fetch_all(db)
     .await
@@ -202,5 +164,99 @@ pub async fn is_hidden(db: &mut PgConnection, conversation_id: &str, seq: i64, u
         user
     )
     .fetch_one(db)
+    .await
+}
+
+/// Which of these places in conversations are hidden from the user; the arrays go in pairs.
+pub async fn list_hidden(
+    db: &mut PgConnection,
+    user: i64,
+    conversations: &[String],
+    seqs: &[i64],
+) -> sqlx::Result<Vec<(String, i64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT i.conversation_id AS "conversation_id!", i.seq AS "seq!"
+           FROM unnest($2::text[], $3::bigint[]) AS i (conversation_id, seq)
+           WHERE EXISTS (SELECT FROM message_deletions d
+                         WHERE d.user_id = $1 AND d.conversation_id = i.conversation_id AND d.seq = i.seq)
+              OR EXISTS (SELECT FROM conversation_members m
+                         WHERE m.user_id = $1 AND m.conversation_id = i.conversation_id AND m.cleared_seq >= i.seq)"#,
+        user,
+        conversations,
+        seqs
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.conversation_id, row.seq)).collect())
+}
+
+/// The ids of the `most` messages pinned last that this user can see.
+pub async fn list_pinned(db: &mut PgConnection, conversation_id: &str, user: i64, most: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "SELECT p.message_id FROM private_messages p
+         WHERE p.conversation_id = $1 AND p.pinned_at IS NOT NULL
+             AND NOT EXISTS (SELECT FROM message_deletions d
+                             WHERE d.user_id = $2 AND d.conversation_id = $1 AND d.seq = p.seq)
+             AND NOT EXISTS (SELECT FROM conversation_members m
+                             WHERE m.user_id = $2 AND m.conversation_id = $1 AND m.cleared_seq >= p.seq)
+         ORDER BY p.pinned_at DESC LIMIT $3",
+        conversation_id,
+        user,
+        most
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The ids of the first `most` messages that this user can see after a number, for several conversations; the arrays go in
+/// pairs. In the order of the conversations, oldest first.
+pub async fn list_after(
+    db: &mut PgConnection,
+    user: i64,
+    conversations: &[String],
+    after: &[i64],
+    most: i64,
+) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "SELECT p.message_id
+         FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY AS i (conversation_id, after, ord)
+         CROSS JOIN LATERAL (
+             SELECT p.message_id, p.seq FROM private_messages p
+             WHERE p.conversation_id = i.conversation_id AND p.seq > i.after
+                 AND NOT EXISTS (SELECT FROM message_deletions d
+                                 WHERE d.user_id = $1 AND d.conversation_id = i.conversation_id AND d.seq = p.seq)
+             ORDER BY p.seq LIMIT $4
+         ) p
+         ORDER BY i.ord, p.seq",
+        user,
+        conversations,
+        after,
+        most
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// For pairs of a user and a message: whether the user may know of the message, by its place in the list. A group's
+/// message is known to members, a direct one to its two participants, neither when it is hidden from them.
+pub async fn list_known(db: &mut PgConnection, users: &[i64], messages: &[Uuid]) -> sqlx::Result<Vec<bool>> {
+    sqlx::query_scalar!(
+        r#"SELECT CASE WHEN p.recipient_id IS NOT NULL THEN i.user_id IN (p.sender_id, p.recipient_id)
+                       ELSE EXISTS (
+                           SELECT FROM group_members g
+                           JOIN group_chats c ON c.group_id = g.group_id AND c.deleted_at IS NULL
+                           WHERE g.group_id = p.conversation_id AND g.user_id = i.user_id)
+                   END
+               AND NOT EXISTS (SELECT FROM message_deletions d
+                               WHERE d.user_id = i.user_id AND d.conversation_id = p.conversation_id AND d.seq = p.seq)
+               AND NOT EXISTS (SELECT FROM conversation_members m WHERE m.user_id = i.user_id
+                                   AND m.conversation_id = p.conversation_id AND m.cleared_seq >= p.seq) AS "known!"
+           FROM unnest($1::bigint[], $2::uuid[]) WITH ORDINALITY AS i (user_id, message_id, ord)
+           LEFT JOIN private_messages p ON p.message_id = i.message_id
+           ORDER BY i.ord"#,
+        users,
+        messages
+    )
+    .fetch_all(db)
     .await
 }

@@ -1,11 +1,19 @@
 //! The only place with SQL: a file per subject. Queries are checked at compile time. Verbs: `find_` may find nothing,
 //! `list_` gives many, `insert_`, `update_`, `delete_` change.
 
+pub mod accounts;
 pub mod applied;
+pub mod communities;
+pub mod conversations;
 pub mod events;
+pub mod group_members;
 pub mod groups;
 pub mod history;
 pub mod leases;
 pub mod members;
+pub mod messages;
+pub mod presence;
+pub mod purge;
+pub mod replay;
 pub mod sends;
 pub mod users;

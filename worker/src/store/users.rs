@@ -72,6 +72,31 @@ pub async fn list_names(db: &mut PgConnection, users: &[i64]) -> sqlx::Result<Ve
     .await
 }
 
+/// A user as the counterpart of another.
+pub struct Counterpart {
+    pub username: String,
+    pub display_name: Option<String>,
+    /// Whether either blocks the other.
+    pub blocked: bool,
+    /// Whether the asking user follows this one.
+    pub followed: bool,
+}
+
+pub async fn find_counterpart(db: &mut PgConnection, user: i64, other: i64) -> sqlx::Result<Option<Counterpart>> {
+    sqlx::query_as!(
+        Counterpart,
+        r#"SELECT u.username, p.display_name,
+               EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = $2)
+                   OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $2 AND blocked_id = $1) AS "blocked!",
+               EXISTS (SELECT FROM user_follows WHERE follower_id = $1 AND followee_id = $2) AS "followed!"
+           FROM users_auth u LEFT JOIN user_profile_info p ON p.user_id = u.user_id WHERE u.user_id = $2"#,
+        user,
+        other
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// Whether either of the two blocks the other.
 pub async fn is_blocked(db: &mut PgConnection, one: i64, other: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
@@ -81,5 +106,24 @@ pub async fn is_blocked(db: &mut PgConnection, one: i64, other: i64) -> sqlx::Re
         other
     )
     .fetch_one(db)
+    .await
+}
+
+/// Two users who have to do with each other.
+pub struct UserPair {
+    pub user_id: i64,
+    pub other_id: i64,
+}
+
+/// Everybody whom one of these users blocks or is blocked by.
+pub async fn list_blocked_pairs(db: &mut PgConnection, users: &[i64]) -> sqlx::Result<Vec<UserPair>> {
+    sqlx::query_as!(
+        UserPair,
+        r#"SELECT blocker_id AS "user_id!", blocked_id AS "other_id!" FROM blocked_relationships WHERE blocker_id = ANY($1)
+           UNION
+           SELECT blocked_id, blocker_id FROM blocked_relationships WHERE blocked_id = ANY($1)"#,
+        users
+    )
+    .fetch_all(db)
     .await
 }

@@ -276,7 +276,7 @@ impl Fleet {
         let waited = tokio::time::timeout(DEADLINE, async {
             loop {
                 let news = self.news.notified();
-                if let Some(found) = self.published.lock().iter().find(|published| fits(published)).cloned() {
+                if let Some(found) = self.published().into_iter().find(|published| fits(published)) {
                     return found;
                 }
                 news.await;

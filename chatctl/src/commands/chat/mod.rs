@@ -13,7 +13,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use client::Backoff;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use self::outbox::Outbox;
 use self::screen::Screen;
@@ -186,9 +186,4 @@ impl Chat {
         }
         self.screen.typed()
     }
-}
-
-/// Closes politely, but does not let a dead server hold the terminal.
-async fn close(client: &mut client::Client) {
-    let _ = timeout(Duration::from_secs(1), client.close()).await;
 }

@@ -7,7 +7,8 @@ use client::{Client, Error, conversation_id, event_type};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Chat, FINISH_WITHIN, Typed, close};
+use super::{Chat, FINISH_WITHIN, Typed};
+use crate::access::leave;
 
 /// Answers to what the program does by itself; nobody wants to see these.
 const QUIET_REQUEST_ID: &str = "chatctl-quiet";
@@ -49,7 +50,7 @@ impl<'a> Session<'a> {
             None => self.talk().await?,
         };
         self.chat.outbox.disconnected();
-        close(&mut self.client).await;
+        leave(self.client).await;
         Ok(end)
     }
 

@@ -1,0 +1,199 @@
+//! What dies and comes back while messages flow: nothing acknowledged is lost, doubled or out of order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use client::{Client, event_type};
+use e2e::{Deployment, Options, User, Witness};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A conversation under way: one sends until stopped, repeating what was not acknowledged; one listens, reconnecting.
+struct Talk {
+    stop: Arc<AtomicBool>,
+    witness: Arc<Mutex<Witness>>,
+    conversation: String,
+    recipient: User,
+    sender: JoinHandle<Result<()>>,
+    listener: JoinHandle<()>,
+}
+
+impl Talk {
+    fn start(deployment: &Deployment, from: User, to: User, from_url: String, to_url: String) -> Talk {
+        let witness = Arc::new(Mutex::new(Witness::default()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let conversation = client::conversation_id(from.id, to.id);
+        let _ = deployment;
+        let listener = tokio::spawn(listen(to_url, to.clone(), witness.clone()));
+        let sender = tokio::spawn(send(from_url, from, to.id, witness.clone(), stop.clone()));
+        Talk { stop, witness, conversation, recipient: to, sender, listener }
+    }
+
+    async fn acknowledged(&self) -> usize {
+        self.witness.lock().await.acknowledged_count()
+    }
+
+    /// Waits until so many more messages were acknowledged.
+    async fn progress(&self, more: usize) -> Result<()> {
+        let target = self.acknowledged().await + more;
+        let deadline = Instant::now() + PATIENCE;
+        while self.acknowledged().await < target {
+            if Instant::now() > deadline {
+                bail!("no progress: {} of {target} acknowledged", self.acknowledged().await);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    /// Stops sending, waits until everything arrived, and checks the history.
+    async fn finish(self, deployment: &Deployment) -> Result<usize> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.sender.await??;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let stored = deployment.stored(&self.conversation)?.len();
+            if self.witness.lock().await.seen_count(&self.recipient.name, &self.conversation) >= stored {
+                break;
+            }
+            if Instant::now() > deadline {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.listener.abort();
+        let witness = self.witness.lock().await;
+        witness.check(deployment, true)?;
+        Ok(witness.acknowledged_count())
+    }
+}
+
+async fn send(url: String, from: User, to: i64, witness: Arc<Mutex<Witness>>, stop: Arc<AtomicBool>) -> Result<()> {
+    let mut client: Option<Client> = None;
+    let mut number = 0_u64;
+    let gives_up = Instant::now() + Duration::from_secs(240);
+    while !stop.load(Ordering::Relaxed) {
+        let message = json!({
+            "type": "send_private_message", "recipientId": to, "content": format!("number {number}"),
+            "clientMessageId": format!("n-{number}"),
+        });
+        // The same message until it is acknowledged: that is what `clientMessageId` is for.
+        loop {
+            if Instant::now() > gives_up {
+                bail!("message {number} was never acknowledged");
+            }
+            match attempt(&url, &from, &mut client, message.clone()).await {
+                Ok(answer) if event_type(&answer) == "message_sent" => {
+                    witness.lock().await.acknowledged(&answer);
+                    break;
+                }
+                Ok(_refused) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(_gone) => {
+                    client = None;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+        number += 1;
+    }
+    Ok(())
+}
+
+async fn attempt(url: &str, from: &User, client: &mut Option<Client>, message: Value) -> Result<Value, client::Error> {
+    if client.is_none() {
+        *client = Some(Client::login(url, &from.token).await?);
+    }
+    match client {
+        Some(client) => {
+            client.drain();
+            client.request_within(message, Duration::from_secs(15)).await
+        }
+        None => unreachable!("connected above"),
+    }
+}
+
+async fn listen(url: String, user: User, witness: Arc<Mutex<Witness>>) {
+    loop {
+        if let Ok(mut client) = Client::login(&url, &user.token).await {
+            while let Ok(event) = client.recv().await {
+                witness.lock().await.saw(&user.name, &event);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn talking(label: &str) -> Result<(Deployment, Talk)> {
+    let options = Options::default().with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s");
+    let deployment = Deployment::start(label, options)?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let talk = Talk::start(&deployment, alice, bob, deployment.gateway_url(0), deployment.gateway_url(1));
+    talk.progress(50).await.context("before any fault")?;
+    Ok((deployment, talk))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killing_either_worker_loses_nothing() -> Result<()> {
+    let (mut deployment, talk) = talking("killworkers").await?;
+    for worker in 0..2 {
+        deployment.fleet.workers[worker].kill()?;
+        talk.progress(100).await.with_context(|| format!("after the death of worker {worker}"))?;
+        deployment.fleet.workers[worker].restart()?;
+        talk.progress(100).await.with_context(|| format!("after the return of worker {worker}"))?;
+    }
+    talk.finish(&deployment).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killing_either_gateway_loses_nothing() -> Result<()> {
+    let (mut deployment, talk) = talking("killgateways").await?;
+    for gateway in 0..2 {
+        deployment.fleet.gateways[gateway].kill()?;
+        deployment.fleet.gateways[gateway].restart()?;
+        talk.progress(100).await.with_context(|| format!("after the return of gateway {gateway}"))?;
+    }
+    talk.finish(&deployment).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_comes_back_empty_loses_nothing() -> Result<()> {
+    let (mut deployment, talk) = talking("emptyredis").await?;
+    for _ in 0..2 {
+        deployment.redis.kill()?;
+        deployment.redis.restart_empty()?;
+        talk.progress(100).await.context("after Redis came back empty")?;
+    }
+    talk.finish(&deployment).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_postgres_loses_nothing() -> Result<()> {
+    let (mut deployment, talk) = talking("postgres").await?;
+    deployment.postgres.kill()?;
+    deployment.postgres.restart()?;
+    talk.progress(100).await.context("after Postgres came back")?;
+    talk.finish(&deployment).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_stopped_beyond_its_lease_commits_nothing_when_it_comes_back() -> Result<()> {
+    let (mut deployment, talk) = talking("paused").await?;
+    for worker in 0..2 {
+        deployment.fleet.workers[worker].pause()?;
+        talk.progress(100).await.context("while a worker is stopped")?;
+        deployment.fleet.workers[worker].resume()?;
+        talk.progress(100).await.context("after it went on")?;
+    }
+    talk.finish(&deployment).await?;
+    Ok(())
+}

@@ -1,0 +1,4 @@
+//! End-to-end tests: clients over real sockets, gateways and workers as real processes, real PostgreSQL and Redis.
+
+mod faults;
+mod path;

@@ -1,0 +1,176 @@
+//! One publication to the connections it concerns. The header is read, the JSON never: its frame is prepared once and shared by
+//! all recipients, without an allocation for each.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use shared::clock::Timestamp;
+use shared::events::{broadcast, session::SessionConflict};
+use shared::ids::{ConnectionId, ConnectionRef, GroupId, UserId};
+use shared::protocol::CloseCode;
+use shared::publication::{self, EventHeader, Header};
+use shared::redis::keys::Channel;
+use shared::stream::InternalReply;
+use uuid::Uuid;
+use websocket::PreparedText;
+
+use super::connection::{Close, Connection};
+use super::outbox::Mark;
+use crate::gateway::Gateway;
+
+/// Capacity kept for the connections to wake after a batch.
+const KEPT_CAPACITY: usize = 4096;
+
+/// Delivers batches of publications: sessions are woken after the batch, so that what it holds for one of them goes out in one
+/// write.
+pub struct Deliverer {
+    gateway: Arc<Gateway>,
+    to_wake: Vec<Arc<Connection>>,
+}
+
+impl Deliverer {
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        Deliverer { gateway, to_wake: Vec::new() }
+    }
+
+    pub fn publication(&mut self, channel: &str, bytes: &Bytes) {
+        let Some(channel) = self.gateway.keys.parse_channel(channel) else { return };
+        let Ok((header, payload)) = publication::decode(bytes) else {
+            self.gateway.metrics.unreadable.increment(1);
+            return;
+        };
+        let payload = &bytes[payload..];
+        let count = |kind| self.gateway.metrics.publications.with(kind).increment(1);
+        match (header, channel) {
+            (Header::Answer { connection, command }, Channel::Gateway) => {
+                count("answer");
+                self.answer(connection, command, payload, true);
+            }
+            (Header::AnswerPart { connection, command }, Channel::Gateway) => {
+                count("answer");
+                self.answer(connection, command, payload, false);
+            }
+            (Header::Internal { command }, Channel::Gateway) => {
+                count("internal");
+                self.internal(command, payload);
+            }
+            (Header::Event(header), channel) => {
+                count("event");
+                self.event(header, channel, payload);
+            }
+            (Header::Joined { group }, Channel::User(user)) => {
+                count("membership");
+                self.joined(user, group);
+            }
+            (Header::Left { group }, Channel::User(user)) => {
+                count("membership");
+                let connections = self.gateway.registry.leave(user, group);
+                let channel = self.gateway.keys.group_channel(group);
+                self.gateway.subscriptions.unsubscribe(vec![channel; connections]);
+            }
+            (Header::Replaced { by }, Channel::User(user)) => {
+                count("membership");
+                self.replaced(user, by);
+            }
+            _ => self.gateway.metrics.unreadable.increment(1),
+        }
+    }
+
+    /// Wakes the sessions that got something since the last time.
+    pub fn wake(&mut self) {
+        for connection in self.to_wake.drain(..) {
+            connection.wake();
+        }
+        self.to_wake.shrink_to(KEPT_CAPACITY);
+    }
+
+    fn answer(&mut self, id: ConnectionId, command: Uuid, payload: &[u8], last: bool) {
+        let Some(connection) = self.gateway.registry.get(id) else { return };
+        let frame = PreparedText::new(payload).frame(connection.deflate);
+        let taken = if last {
+            let entry = connection.answer(command, frame);
+            entry.inspect(|entry| self.gateway.answered(entry)).is_some()
+        } else {
+            connection.answer_part(command, frame)
+        };
+        if taken {
+            self.to_wake.push(connection);
+        }
+    }
+
+    fn internal(&self, command: Uuid, payload: &[u8]) {
+        match postcard::from_bytes::<InternalReply>(payload) {
+            Ok(reply) => self.gateway.requests.answer(command, reply),
+            Err(_) => self.gateway.metrics.unreadable.increment(1),
+        }
+    }
+
+    fn event(&mut self, header: EventHeader, channel: Channel, payload: &[u8]) {
+        let prepared = PreparedText::new(payload);
+        let mark = Mark::from(header.receipt);
+        let mut frames: [Option<Bytes>; 2] = [None, None];
+        let excluded = header.exclude.filter(|exclude| exclude.gateway == self.gateway.id);
+        let excluded = excluded.map(|exclude| exclude.connection);
+        let (gateway, to_wake) = (&self.gateway, &mut self.to_wake);
+        let deliver = |connection: &Arc<Connection>| {
+            let is_excluded = excluded == Some(connection.id)
+                || (!header.exclude_users.is_empty()
+                    && connection.user().is_some_and(|user| header.exclude_users.contains(&user)));
+            if is_excluded {
+                return;
+            }
+            let deflate = connection.deflate;
+            let frame = frames[usize::from(deflate)].get_or_insert_with(|| prepared.frame(deflate));
+            let delivered = connection.deliver(frame, &mark);
+            if delivered.wake {
+                to_wake.push(connection.clone());
+            }
+            if delivered.dropped > 0 {
+                gateway.metrics.outbox_dropped.increment(u64::from(delivered.dropped));
+            }
+            if delivered.too_slow {
+                gateway.metrics.slow_consumers.increment(1);
+            }
+        };
+        match channel {
+            Channel::User(user) => gateway.registry.for_user(user, deliver),
+            Channel::Group(group) => gateway.registry.for_group(group, deliver),
+            Channel::Presence => gateway.registry.for_everybody(deliver),
+            Channel::Gateway => gateway.metrics.unreadable.increment(1),
+        }
+    }
+
+    /// The user's connections follow the group from now on, and catch up on what was said before the subscription stood.
+    fn joined(&self, user: UserId, group: GroupId) {
+        let connections = self.gateway.registry.join(user, group);
+        if connections.is_empty() {
+            return;
+        }
+        connections.iter().for_each(|connection| connection.interrupt());
+        let channel = self.gateway.keys.group_channel(group);
+        let subscribed = self.gateway.subscriptions.subscribe(vec![channel; connections.len()]);
+        tokio::spawn(async move {
+            let subscribed = subscribed.await;
+            for connection in connections {
+                match subscribed {
+                    Ok(()) => connection.catch_up(),
+                    // It subscribes anew when it comes back.
+                    Err(_) => connection.close(Close::new(CloseCode::TryLater, "Temporarily unavailable")),
+                }
+            }
+        });
+    }
+
+    fn replaced(&self, user: UserId, by: ConnectionRef) {
+        let conflict = broadcast(&SessionConflict {
+            message: "A newer connection of yours has taken this one's place",
+            timestamp: Timestamp::now(),
+        });
+        self.gateway.registry.for_user(user, |connection| {
+            if by != self.gateway.reference(connection.id) {
+                connection.push_json(&conflict);
+                connection.close(Close::new(CloseCode::Normal, "Replaced by a newer connection"));
+            }
+        });
+    }
+}

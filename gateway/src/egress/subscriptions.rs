@@ -1,0 +1,191 @@
+//! Which channels this process is subscribed to: counted, so that a channel is subscribed to once for all who need it. One task
+//! keeps the counts and talks to Redis; whoever asks waits for Redis' confirmation, many at a time for the same one.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::clients::SubscriberClient;
+use fred::prelude::*;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::gateway::Gateway;
+
+/// Requests taken in one go, and channels in one SUBSCRIBE.
+const BATCH: usize = 512;
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+pub enum Change {
+    Subscribe { channels: Vec<String>, done: oneshot::Sender<()> },
+    Unsubscribe { channels: Vec<String> },
+    /// The connection to Redis is a new one: everything again.
+    Resubscribe { done: oneshot::Sender<()> },
+}
+
+/// Handle for everybody. The queue has no bound of its own: it holds at most one entry to subscribe and one to unsubscribe per
+/// connection and group, and those are bounded.
+#[derive(Clone)]
+pub struct Subscriptions {
+    changes: mpsc::UnboundedSender<Change>,
+}
+
+/// Redis did not confirm.
+#[derive(Debug)]
+pub struct NotSubscribed;
+
+impl Subscriptions {
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Change>) {
+        let (changes, receiver) = mpsc::unbounded_channel();
+        (Subscriptions { changes }, receiver)
+    }
+
+    /// Counts the channels up, now, and gives a future that waits until Redis has confirmed them. Whatever comes of it, each
+    /// call has to be made up for by one [`Self::unsubscribe`].
+    pub fn subscribe(
+        &self,
+        channels: Vec<String>,
+    ) -> impl Future<Output = Result<(), NotSubscribed>> + Send + 'static {
+        let (done, confirmed) = oneshot::channel();
+        // The receiver is gone when the process ends; then nothing will be confirmed.
+        let _ = self.changes.send(Change::Subscribe { channels, done });
+        async { confirmed.await.map_err(|_| NotSubscribed) }
+    }
+
+    /// Counts the channels down.
+    pub fn unsubscribe(&self, channels: Vec<String>) {
+        if !channels.is_empty() {
+            let _ = self.changes.send(Change::Unsubscribe { channels });
+        }
+    }
+
+    /// Subscribes to everything again and waits until it is confirmed, however long that takes.
+    pub async fn resubscribe(&self) {
+        let (done, confirmed) = oneshot::channel();
+        if self.changes.send(Change::Resubscribe { done }).is_ok() {
+            let _ = confirmed.await;
+        }
+    }
+}
+
+/// Keeps the counts until the process stops.
+pub async fn run(
+    gateway: Arc<Gateway>,
+    client: SubscriberClient,
+    mut changes: mpsc::UnboundedReceiver<Change>,
+) {
+    let stopped = gateway.lifecycle.stopped();
+    let mut counts = Counts::default();
+    let mut batch = Vec::new();
+    loop {
+        let taken = tokio::select! {
+            taken = changes.recv_many(&mut batch, BATCH) => taken,
+            () = stopped.cancelled() => return,
+        };
+        if taken == 0 {
+            return;
+        }
+        counts.apply(&client, batch.drain(..)).await;
+        gateway.metrics.channels.set(counts.by_channel.len() as f64);
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    by_channel: HashMap<String, Channel>,
+}
+
+#[derive(Default)]
+struct Channel {
+    /// Below zero for a moment when a connection ends while it is being counted up elsewhere.
+    users: i64,
+    /// Redis has confirmed the subscription.
+    confirmed: bool,
+}
+
+impl Counts {
+    async fn apply(&mut self, client: &SubscriberClient, changes: impl Iterator<Item = Change>) {
+        let (mut new, mut gone) = (Vec::new(), Vec::new());
+        let (mut waiting, mut resubscribed) = (Vec::new(), Vec::new());
+        for change in changes {
+            match change {
+                Change::Subscribe { channels, done } => {
+                    channels.into_iter().for_each(|channel| self.count(channel, 1, &mut new));
+                    waiting.push(done);
+                }
+                Change::Unsubscribe { channels } => {
+                    channels.into_iter().for_each(|channel| self.count(channel, -1, &mut gone));
+                }
+                Change::Resubscribe { done } => resubscribed.push(done),
+            }
+        }
+        if !resubscribed.is_empty() {
+            self.subscribe_all(client).await;
+            tell(resubscribed);
+        }
+        new.retain(|channel| self.by_channel.get(channel).is_some_and(|channel| !channel.confirmed));
+        match subscribe(client, &new).await {
+            Ok(()) => {
+                self.confirm(&new);
+                tell(waiting);
+            }
+            // Whoever waits learns it from the dropped sender.
+            Err(error) => tracing::warn!(error = %error, channels = new.len(), "could not subscribe"),
+        }
+        gone.retain(|channel| !self.by_channel.contains_key(channel));
+        for chunk in gone.chunks(BATCH) {
+            // Should it fail, a channel too many is heard, and its publications have no audience.
+            if let Err(error) = client.unsubscribe(chunk.to_vec()).await {
+                tracing::debug!(error = %error, "could not unsubscribe");
+            }
+        }
+    }
+
+    /// Counts up or down, and lists a channel that may now have to be subscribed to, or not any more.
+    fn count(&mut self, name: String, change: i64, changed: &mut Vec<String>) {
+        let channel = self.by_channel.entry(name.clone()).or_default();
+        channel.users += change;
+        let was_confirmed = channel.confirmed;
+        if channel.users == 0 {
+            self.by_channel.remove(&name);
+        }
+        if (change > 0 && !was_confirmed) || (change < 0 && was_confirmed) {
+            changed.push(name);
+        }
+    }
+
+    fn confirm(&mut self, names: &[String]) {
+        for name in names {
+            if let Some(channel) = self.by_channel.get_mut(name) {
+                channel.confirmed = true;
+            }
+        }
+    }
+
+    async fn subscribe_all(&mut self, client: &SubscriberClient) {
+        let all: Vec<String> = self.by_channel.keys().cloned().collect();
+        while let Err(error) = subscribe(client, &all).await {
+            tracing::warn!(error = %error, channels = all.len(), "could not subscribe again");
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+        self.confirm(&all);
+    }
+}
+
+/// Whoever gave up waiting does not matter.
+fn tell(waiting: Vec<oneshot::Sender<()>>) {
+    for done in waiting {
+        let _ = done.send(());
+    }
+}
+
+/// Subscribes and waits for the confirmation: the reply to a PING comes after it on the same connection.
+async fn subscribe(client: &SubscriberClient, channels: &[String]) -> Result<(), Error> {
+    if channels.is_empty() {
+        return Ok(());
+    }
+    for chunk in channels.chunks(BATCH) {
+        client.subscribe(chunk.to_vec()).await?;
+    }
+    client.ping::<()>(None).await
+}

@@ -1,0 +1,169 @@
+//! The accept loop and what is the same for all HTTP answers: limits, compression, CORS. What the paths answer is in `routes`.
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use shared::config::AllowedOrigins;
+use tokio::net::{TcpListener, TcpStream};
+use tower_service::Service;
+
+use crate::gateway::Gateway;
+use crate::ingress::limits::{Address, Refused};
+use crate::ingress::places::Kind;
+use crate::routes::{self, Routes, error_response, is_upgrade};
+
+/// For a request's head, and between two requests of one connection.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+const MAX_HEADERS: usize = 64;
+/// Out of file descriptors, accepting again at once would fail again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const COMPRESS_FROM_BYTES: usize = 1024;
+/// They must answer whatever else goes on.
+const PROBES: [&str; 4] = ["/live", "/ready", "/health", "/metrics"];
+
+/// Where a request came from; an extension of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Accepts connections until the process drains.
+pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener) -> Result<(), Infallible> {
+    let draining = gateway.lifecycle.draining();
+    let routes = routes::routes(gateway.clone());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = draining.cancelled() => return Ok(()),
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                let Some(place) = gateway.places.take(Kind::Http) else { continue };
+                let serving = serve(gateway.clone(), routes.clone(), socket, peer);
+                tokio::spawn(async move {
+                    serving.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(gateway: Arc<Gateway>, routes: Routes, socket: TcpStream, peer: SocketAddr) {
+    // Fails only for a socket that is gone already.
+    let _ = socket.set_nodelay(true);
+    let stopped = gateway.lifecycle.stopped();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        answer(gateway.clone(), routes.clone(), request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_header_size(MAX_HEADER_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades();
+    tokio::select! {
+        // Broken and slow requests are the client's own affair.
+        _ = connection => {}
+        () = stopped.cancelled() => {}
+    }
+}
+
+async fn answer(
+    gateway: Arc<Gateway>,
+    routes: Routes,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    gateway.metrics.http_requests.increment(1);
+    let headers = request.headers().clone();
+    let origin = cors_origin(&headers, &gateway.settings.allowed_origins);
+    let response = match refuse(&gateway, &request).await {
+        Some(refused) => refused,
+        None if request.method() == Method::OPTIONS => preflight(),
+        None => warp::service(routes).call(request).await?,
+    };
+    let (mut parts, body) = response.into_parts();
+    // Our own answers are in memory already and cannot fail.
+    let mut body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    if let Some(origin) = origin {
+        parts.headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        parts.headers.append(header::VARY, HeaderValue::from_static("origin"));
+    }
+    if body.len() >= COMPRESS_FROM_BYTES && accepts_gzip(&headers) {
+        body = gzip(&body);
+        parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        parts.headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+        parts.headers.remove(header::CONTENT_LENGTH);
+    }
+    Ok(Response::from_parts(parts, Full::new(body)))
+}
+
+/// 429 for an address over its limit. Upgrades are counted later: they are told on the WebSocket.
+async fn refuse(gateway: &Gateway, request: &Request<Incoming>) -> Option<warp::reply::Response> {
+    if PROBES.contains(&request.uri().path()) || is_upgrade(request.headers()) {
+        return None;
+    }
+    let peer = request.extensions().get::<Peer>()?.0.ip();
+    let address = Address::of(peer, request.headers(), &gateway.settings.trusted_proxies);
+    let Err(Refused::TooManyRequests { retry_after }) = gateway.count_request(address).await else { return None };
+    let mut response = error_response(
+        StatusCode::TOO_MANY_REQUESTS,
+        "RATE_LIMIT_EXCEEDED",
+        "Too many requests from your address",
+    );
+    response.headers_mut().insert(header::RETRY_AFTER, retry_after.into());
+    Some(response)
+}
+
+fn preflight() -> warp::reply::Response {
+    let mut response = warp::Reply::into_response("");
+    response.headers_mut().clear();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("authorization, content-type"),
+    );
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}
+
+/// The origin to name in the answer, if it may read it.
+fn cors_origin(headers: &HeaderMap, allowed: &AllowedOrigins) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    origin.to_str().is_ok_and(|origin| allowed.allows(origin)).then(|| origin.clone())
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = quality.trim().strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q == 0.0));
+        matches!(name.trim(), "gzip" | "*") && !refused
+    })
+}
+
+fn gzip(body: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    // Writing to memory cannot fail.
+    let _ = encoder.write_all(body);
+    encoder.finish().unwrap_or_default().into()
+}

@@ -1,0 +1,134 @@
+//! From a text message to a request: what the gateway answers itself, or a command for a worker.
+
+use shared::commands::prelude::positions;
+use shared::commands::{Command, Context, NAMES};
+use shared::ids::{ConversationId, UserId};
+use shared::limits::{Limits, MAX_SYNC_ENTRIES};
+use shared::protocol::{ErrorCode, Fields, Frame, Invalid, Rejection, RequestId};
+use uuid::Uuid;
+
+/// What a client asks for.
+pub enum Request {
+    Authenticate { token: Token, wants_acks: bool },
+    Ping,
+    Test,
+    Ack { conversations: Vec<(ConversationId, i64)>, events: Vec<Uuid> },
+    Command(Command),
+}
+
+/// The token field: only a string can be one.
+pub enum Token {
+    Given(String),
+    Missing,
+    NoString,
+}
+
+pub struct Decoded {
+    pub request: Request,
+    pub request_id: Option<RequestId>,
+}
+
+/// What is answered to a message that is no command, or not now.
+pub struct Refused {
+    pub rejection: Rejection,
+    pub request_id: Option<RequestId>,
+    pub request_type: Option<String>,
+}
+
+/// Reads one message. `caller` is the authenticated user, if there is one.
+pub fn decode(text: &str, caller: Option<UserId>, limits: &Limits) -> Result<Decoded, Refused> {
+    let frame = Frame::parse(text).map_err(|malformed| Refused {
+        rejection: malformed.rejection,
+        request_id: malformed.request_id,
+        request_type: malformed.request_type,
+    })?;
+    match read(&frame, caller, limits) {
+        Ok(request) => Ok(Decoded { request, request_id: frame.request_id }),
+        Err(rejection) => {
+            let request_type = Some(frame.kind().to_owned());
+            Err(Refused { rejection, request_id: frame.request_id, request_type })
+        }
+    }
+}
+
+fn read(frame: &Frame, caller: Option<UserId>, limits: &Limits) -> Result<Request, Rejection> {
+    let fields = frame.fields();
+    match frame.kind() {
+        "authenticate" | "auth" | "connect" => return Ok(authenticate(fields)?),
+        "ping" => return Ok(Request::Ping),
+        "test" => return Ok(Request::Test),
+        _ => {}
+    }
+    let is_ack = frame.kind() == "ack";
+    if !is_ack && !Command::exists(frame.kind()) {
+        let details = format!("supported types: {}", NAMES.join(", "));
+        return Err(Rejection::new(ErrorCode::UnknownType, details));
+    }
+    let Some(caller) = caller else {
+        return Err(Rejection::new(ErrorCode::AuthRequired, "send `authenticate` with a token first"));
+    };
+    if is_ack {
+        return Ok(ack(fields)?);
+    }
+    match Command::decode(frame.kind(), fields, &Context { caller, limits }) {
+        Some(command) => Ok(Request::Command(command?)),
+        None => Err(Rejection::new(ErrorCode::UnknownType, "")),
+    }
+}
+
+fn authenticate(fields: Fields<'_>) -> Result<Request, Invalid> {
+    let token = match fields.get("token") {
+        None => Token::Missing,
+        Some(serde_json::Value::String(token)) => Token::Given(token.clone()),
+        Some(_) => Token::NoString,
+    };
+    Ok(Request::Authenticate { token, wants_acks: fields.boolean("acks")?.unwrap_or(false) })
+}
+
+fn ack(fields: Fields<'_>) -> Result<Request, Invalid> {
+    let conversations = positions(fields, "conversations")?.unwrap_or_default();
+    let events = fields.event_ids("eventIds", MAX_SYNC_ENTRIES)?;
+    Ok(Request::Ack { conversations, events })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str, caller: Option<UserId>) -> Rejection {
+        match decode(text, caller, &Limits::default()) {
+            Err(refused) => refused.rejection,
+            Ok(_) => panic!("accepted: {text}"),
+        }
+    }
+
+    #[test]
+    fn before_authentication_known_and_unknown_types_are_told_apart() {
+        assert_eq!(refused(r#"{"type":"send_message"}"#, None).code, ErrorCode::AuthRequired);
+        assert_eq!(refused(r#"{"type":"ack"}"#, None).code, ErrorCode::AuthRequired);
+        let unknown = refused(r#"{"type":"nonsense"}"#, None);
+        assert_eq!(unknown.code, ErrorCode::UnknownType);
+        assert!(NAMES.iter().all(|name| unknown.details.contains(name)));
+    }
+
+    #[test]
+    fn aliases_of_authenticate() {
+        for name in ["authenticate", "auth", "connect"] {
+            let text = format!(r#"{{"type":"{name}","token":"t","requestId":1}}"#);
+            let decoded = decode(&text, None, &Limits::default()).ok().unwrap();
+            assert!(matches!(decoded.request, Request::Authenticate { token: Token::Given(token), .. } if token == "t"));
+            assert_eq!(decoded.request_id.unwrap().as_json(), "1");
+        }
+    }
+
+    #[test]
+    fn acks_are_read_and_bounded() {
+        let caller = Some(UserId(1));
+        let text = r#"{"type":"ack","conversations":{"conv_1_2":7},"eventIds":["00000000-0000-0000-0000-000000000001"]}"#;
+        let decoded = decode(text, caller, &Limits::default()).ok().unwrap();
+        assert!(matches!(decoded.request, Request::Ack { conversations, events }
+            if conversations == [(ConversationId::direct(UserId(1), UserId(2)), 7)] && events.len() == 1));
+        assert_eq!(refused(r#"{"type":"ack","eventIds":[1]}"#, caller).field, Some("eventIds"));
+        assert_eq!(refused(r#"{"type":"ack","conversations":[]}"#, caller).field, Some("conversations"));
+    }
+}

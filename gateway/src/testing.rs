@@ -1,0 +1,55 @@
+//! What unit tests need: settings, a gateway that is connected to nothing, connections without a socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
+
+use fred::prelude::*;
+use shared::auth::TokenSigner;
+use shared::clock::Timestamp;
+use shared::config::GatewaySettings;
+use shared::ids::ConnectionId;
+use shared::lifecycle::Lifecycle;
+use uuid::Uuid;
+
+use crate::egress::connection::{Connection, Timers};
+use crate::gateway::{Gateway, Queues};
+
+pub const JWT_SECRET: &str = "dW5pdCB0ZXN0cyBvZiB0aGUgZ2F0ZXdheSBhbmQgbm90aGluZyBlbHNl";
+
+pub fn settings(overrides: &[(&str, &str)]) -> GatewaySettings {
+    GatewaySettings::from_source(|name| {
+        let given = overrides.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        given.or_else(|| match name {
+            "JWT_SECRET" => Some(JWT_SECRET.to_owned()),
+            "CHAT_ENCRYPTION_KEY" => Some("unit tests".to_owned()),
+            _ => None,
+        })
+    })
+    .unwrap()
+}
+
+/// A gateway whose queues nobody works on but the test.
+pub fn gateway(overrides: &[(&str, &str)]) -> (Arc<Gateway>, Queues) {
+    let redis = Builder::default_centralized().build().unwrap();
+    let lifecycle = Lifecycle::new(Duration::from_secs(1));
+    let (gateway, queues) = Gateway::new(settings(overrides), lifecycle, None, redis).unwrap();
+    gateway.fleet.set_redis_is_up(true);
+    (gateway, queues)
+}
+
+pub fn token(user: i64, ttl: Duration) -> String {
+    let now_unix = Timestamp::now().0 / 1000;
+    TokenSigner::new(JWT_SECRET).unwrap().sign(user, "jti", now_unix, ttl).unwrap()
+}
+
+pub fn connection(id: u64) -> Arc<Connection> {
+    let timers = Timers {
+        last_frame_ms: AtomicU64::new(0),
+        last_text_ms: AtomicU64::new(0),
+        next_ping_ms: AtomicU64::new(u64::MAX),
+        authenticate_by_ms: AtomicU64::new(u64::MAX),
+        expires_unix: AtomicI64::new(i64::MAX),
+    };
+    Arc::new(Connection::new(ConnectionId(id), Uuid::nil(), false, 1000, timers))
+}

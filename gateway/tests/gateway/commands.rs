@@ -1,0 +1,144 @@
+//! A command's way into the streams, and its answer's way back.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::commands::Command;
+use shared::ids::{ConversationId, UserId};
+use shared::publication::Header;
+
+use crate::harness::{BRIEFLY, Harness, SOON};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_goes_sealed_into_its_conversations_lane_and_the_answer_comes_back() {
+    let mut harness = Harness::start(&[]).await;
+    let mut alice = harness.login(1).await;
+    alice
+        .send(json!({"type": "send_message", "recipientId": 2, "content": "MARKER", "requestId": "r"}))
+        .await
+        .unwrap();
+    let (envelope, command) = harness.worker.command().await;
+    assert!(matches!(&command, Command::SendPrivateMessage(send) if send.content == "MARKER"));
+    assert_eq!((envelope.name.as_str(), envelope.user), ("send_private_message", UserId(1)));
+    let hint = ConversationId::direct(UserId(1), UserId(2)).route_hint();
+    assert_eq!(u16::from_be_bytes(envelope.id.as_bytes()[14..].try_into().unwrap()), hint);
+
+    harness.worker.answer(&envelope, json!({"type": "message_sent", "seq": 1})).await;
+    let answer = alice.expect("message_sent", |_| true, SOON).await.unwrap();
+    assert_eq!(answer["requestId"], "r");
+    // A second answer to the same command is nobody's.
+    harness.worker.answer(&envelope, json!({"type": "message_sent", "seq": 1})).await;
+    alice.expect_none("message_sent", |_| true, BRIEFLY).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_connection_sends_stays_in_order() {
+    let mut harness = Harness::start(&[("MESSAGE_RATE_LIMIT", "100000")]).await;
+    let alice = harness.login(1).await;
+    for number in 0..500 {
+        let command = json!({"type": "send_message", "recipientId": 2, "content": number.to_string()});
+        alice.send(command).await.unwrap();
+        if number % 100 == 99 {
+            // More than may be in flight: the gateway stops reading until these are answered.
+            for expected in number - 99..=number {
+                let (envelope, command) = harness.worker.command().await;
+                let Command::SendPrivateMessage(send) = command else { panic!("{command:?}") };
+                assert_eq!(send.content, expected.to_string());
+                harness.worker.answer(&envelope, json!({"type": "message_sent"})).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_commands_than_may_be_in_flight_wait_in_the_socket() {
+    let mut harness = Harness::start(&[("MAX_IN_FLIGHT", "2"), ("MESSAGE_RATE_LIMIT", "100000")]).await;
+    let mut alice = harness.login(1).await;
+    for number in 0..2 {
+        alice.send(json!({"type": "get_user_groups", "requestId": number})).await.unwrap();
+    }
+    let (first, _) = harness.worker.command().await;
+    harness.worker.command().await;
+    alice.send(json!({"type": "ping"})).await.unwrap();
+    alice.expect_none("pong", |_| true, BRIEFLY).await.unwrap();
+    harness.worker.answer(&first, json!({"type": "user_groups"})).await;
+    alice.expect("pong", |_| true, SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rate_limit_counts_messages_of_all_connections_and_nothing_else() {
+    let mut harness = Harness::start(&[("MESSAGE_RATE_LIMIT", "2")]).await;
+    let (mut phone, laptop) = (harness.login(1).await, harness.login(1).await);
+    let send = json!({"type": "send_message", "recipientId": 2, "content": "x"});
+    for client in [&phone, &laptop] {
+        client.send(send.clone()).await.unwrap();
+        harness.worker.command().await;
+    }
+    let refused = phone.request(send).await.unwrap();
+    assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("RATE_LIMIT_EXCEEDED")));
+    let retry_after = refused["retryAfter"].as_u64().unwrap();
+    assert!((1..=60).contains(&retry_after), "{retry_after}");
+    phone.send(json!({"type": "typing", "recipientId": 2, "isTyping": true})).await.unwrap();
+    assert!(matches!(harness.worker.command().await.1, Command::Typing(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_in_parts_ends_with_its_last() {
+    let mut harness = Harness::start(&[]).await;
+    let mut alice = harness.login(1).await;
+    alice.send(json!({"type": "sync", "conversations": {"conv_1_2": 0}})).await.unwrap();
+    let (envelope, _) = harness.worker.command().await;
+    let channel = harness.worker.keys.gateway_channel(envelope.reply_to.gateway);
+    let part = Header::AnswerPart { connection: envelope.reply_to.connection, command: envelope.id };
+    for _ in 0..2 {
+        harness.worker.publish_to(channel.clone(), &part, &json!({"type": "sync_messages"})).await;
+    }
+    harness.worker.answer(&envelope, json!({"type": "sync_complete"})).await;
+    harness.worker.publish_to(channel, &part, &json!({"type": "sync_messages"})).await;
+    alice.expect("sync_complete", |_| true, SOON).await.unwrap();
+    let parts = alice.drain();
+    assert_eq!(parts.len(), 2, "{parts:?}");
+    alice.expect_none("sync_messages", |_| true, BRIEFLY).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_does_not_come_is_answered_for() {
+    let mut harness = Harness::start(&[("COMMAND_TIMEOUT", "100ms")]).await;
+    let mut alice = harness.login(1).await;
+    alice.send(json!({"type": "typing", "recipientId": 2, "isTyping": true})).await.unwrap();
+    let answer = alice.request(json!({"type": "get_user_groups"})).await.unwrap();
+    assert_eq!(answer["code"], "SERVICE_UNAVAILABLE");
+    assert!(answer["retryAfter"].is_u64());
+    assert_eq!(answer["requestType"], "get_user_groups");
+    let (typing, _) = harness.worker.command().await;
+    assert_eq!(typing.name, "typing");
+    // `typing` is not answered, however late.
+    assert!(alice.drain().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_with_an_old_backlog_refuses_at_once() {
+    let harness = Harness::start(&[("BACKLOG_LIMIT", "1")]).await;
+    let mut alice = harness.login(1).await;
+    // Nobody reads this entry: it stands for a backlog.
+    let lane = harness.worker.keys.queries();
+    harness.worker.rote.lock().silent = true;
+    use fred::prelude::*;
+    let entry = |n: i64| ("other", n);
+    // Far ahead, so that the fake worker, which reads on from its last entry, sees them once and keeps going.
+    for n in 0..3 {
+        let _: String = harness.worker.redis.xadd("unread", false, None, "*", entry(n)).await.unwrap();
+    }
+    let _: () = harness.worker.redis.del(&lane).await.unwrap();
+    let _: () = harness.worker.redis.rename("unread", &lane).await.unwrap();
+    let refused = async {
+        loop {
+            let answer = alice.request(json!({"type": "get_user_groups"})).await.unwrap();
+            if answer["code"] == "SERVICE_UNAVAILABLE" && answer["details"] == "too many commands are waiting" {
+                return answer;
+            }
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(20), refused).await.unwrap();
+    assert!(refused["retryAfter"].as_u64().unwrap() >= 1);
+}

@@ -1,0 +1,251 @@
+//! An event's way to sockets: who gets it, in which order, and what is reported back.
+
+use std::time::Duration;
+
+use fred::prelude::*;
+use serde_json::json;
+use shared::ids::{ConnectionRef, ConversationId, GroupId, UserId};
+use shared::publication::{EventHeader, Header, Receipt};
+use uuid::Uuid;
+
+use crate::fake_worker::{FakeWorker, message, message_event, replayed};
+use crate::harness::{BRIEFLY, Harness, SOON, redis_url};
+use crate::sessions::until_unsubscribed;
+
+async fn seqs(client: &mut client::Client, count: usize) -> Vec<i64> {
+    let mut seqs = Vec::new();
+    while seqs.len() < count {
+        let event = client.expect("new_message", |_| true, SOON).await.unwrap();
+        seqs.push(event["seq"].as_i64().unwrap());
+    }
+    seqs
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_reaches_all_connections_of_its_user_but_the_excluded() {
+    let mut harness = Harness::start(&[]).await;
+    let (mut phone, mut laptop, mut other) = (harness.login(1).await, harness.login(1).await, harness.login(2).await);
+    harness.worker.event(1, message(2, 1, 1), message_event(1)).await;
+    for client in [&mut phone, &mut laptop] {
+        assert_eq!(seqs(client, 1).await, [1]);
+    }
+    phone.send(json!({"type": "get_user_groups"})).await.unwrap();
+    let (envelope, _) = harness.worker.command().await;
+    let exclude = |reply_to: ConnectionRef| {
+        Header::Event(EventHeader { exclude: Some(reply_to), ..EventHeader::new(Receipt::None) })
+    };
+    let channel = harness.worker.keys.user_channel(UserId(1));
+    harness.worker.publish_to(channel, &exclude(envelope.reply_to), &json!({"type": "message_read"})).await;
+    laptop.expect("message_read", |_| true, SOON).await.unwrap();
+    phone.expect_none("message_read", |_| true, BRIEFLY).await.unwrap();
+    assert!(other.drain().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_is_subscribed_to_while_anybody_needs_it() {
+    let harness = Harness::start(&[]).await;
+    let channel = harness.worker.keys.user_channel(UserId(1));
+    let (mut phone, mut laptop) = (harness.login(1).await, harness.login(1).await);
+    assert_eq!(harness.worker.subscribers(&channel).await, 1);
+    phone.close().await;
+    harness.worker.event(1, message(2, 1, 1), message_event(1)).await;
+    assert_eq!(seqs(&mut laptop, 1).await, [1]);
+    laptop.close().await;
+    until_unsubscribed(&harness, &channel).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn presence_reaches_everybody_but_those_left_out() {
+    let harness = Harness::start(&[]).await;
+    let (mut alice, mut bob) = (harness.login(1).await, harness.login(2).await);
+    let header = EventHeader { exclude_users: vec![UserId(2)], ..EventHeader::new(Receipt::None) };
+    let channel = harness.worker.keys.presence_channel();
+    harness.worker.publish_to(channel, &Header::Event(header), &json!({"type": "user_online"})).await;
+    alice.expect("user_online", |_| true, SOON).await.unwrap();
+    bob.expect_none("user_online", |_| true, BRIEFLY).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missed_events_come_first_and_live_ones_neither_twice_nor_too_early() {
+    let mut harness = Harness::start(&[]).await;
+    let event = Uuid::from_u128(77);
+    harness.worker.rote.lock().replay = [
+        vec![replayed(message(2, 1, 1), &message_event(1)), replayed(message(2, 1, 2), &message_event(2))],
+        vec![
+            replayed(message(2, 1, 3), &message_event(3)),
+            replayed(Receipt::Durable { event }, &json!({"type": "message_edited"})),
+        ],
+    ]
+    .into();
+    harness.worker.rote.lock().leave = Some("replay");
+    let mut client = harness.login(1).await;
+    assert_eq!(seqs(&mut client, 2).await, [1, 2]);
+    // Live, while the second page is on its way: 3 and the edit are in that page, too.
+    let (request, _) = harness.worker.internal("replay").await;
+    for seq in [3, 4] {
+        harness.worker.event(1, message(2, 1, seq), message_event(seq)).await;
+    }
+    harness.worker.event(1, Receipt::Durable { event }, json!({"type": "message_edited"})).await;
+    // One's own message from another device is in no replay.
+    harness.worker.event(1, message(1, 2, 2), json!({"type": "new_message", "seq": -2})).await;
+    client.expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
+    let page = shared::stream::ReplayPage { events: harness.worker.rote.lock().replay.pop_front().unwrap(), next: None };
+    harness.worker.reply(&request, &shared::stream::InternalReply::Replayed(page)).await;
+    assert_eq!(seqs(&mut client, 3).await, [3, 4, -2]);
+    client.expect("message_edited", |_| true, SOON).await.unwrap();
+    client.expect_none("message_edited", |_| true, BRIEFLY).await.unwrap();
+    harness.worker.event(1, message(2, 1, 5), message_event(5)).await;
+    assert_eq!(seqs(&mut client, 1).await, [5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn membership_decides_over_a_groups_events_at_once() {
+    let mut harness = Harness::start(&[]).await;
+    let (old, new) = (GroupId(Uuid::new_v4()), GroupId(Uuid::new_v4()));
+    harness.worker.rote.lock().groups = vec![old];
+    let mut client = harness.login(1).await;
+    harness.worker.internal("resume").await;
+    let user = harness.worker.keys.user_channel(UserId(1));
+    let say = async |group: GroupId, n: i64| {
+        let header = Header::Event(EventHeader::new(Receipt::None));
+        let channel = harness.worker.keys.group_channel(group);
+        harness.worker.publish_to(channel, &header, &json!({"type": "new_group_message", "n": n})).await;
+    };
+    say(old, 1).await;
+    client.expect("new_group_message", |event| event["n"] == 1, SOON).await.unwrap();
+
+    harness.worker.publish_to(user.clone(), &Header::Left { group: old }, &json!(null)).await;
+    say(old, 2).await;
+    harness.worker.rote.lock().groups = vec![new];
+    // What was said in the new group before the subscription stood comes by the catch-up.
+    harness.worker.rote.lock().replay = [vec![replayed(message(2, 1, 1), &message_event(1))]].into();
+    harness.worker.publish_to(user, &Header::Joined { group: new }, &json!(null)).await;
+    assert_eq!(seqs(&mut client, 1).await, [1]);
+    say(new, 3).await;
+    client.expect("new_group_message", |event| event["n"] == 3, SOON).await.unwrap();
+    assert!(client.drain().iter().all(|event| event["n"] != 2));
+    until_unsubscribed(&harness, &harness.worker.keys.group_channel(old)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_is_reported_unless_the_client_confirms_itself() {
+    let mut harness = Harness::start(&[("CURSOR_FLUSH_INTERVAL", "500ms")]).await;
+    let conversation = ConversationId::direct(UserId(1), UserId(2));
+    let event = Uuid::new_v4();
+    let mut plain = harness.login(1).await;
+    for seq in 1..=3 {
+        harness.worker.event(1, message(2, 1, seq), message_event(seq)).await;
+    }
+    harness.worker.event(1, Receipt::Durable { event }, json!({"type": "message_edited"})).await;
+    let receipts = harness.worker.receipts().await;
+    assert_eq!(receipts[0].user, UserId(1));
+    assert_eq!(receipts[0].conversations, [(conversation, 3)]);
+    assert_eq!(receipts[0].events, [event]);
+    // On closing at once, without waiting for the interval.
+    harness.worker.event(1, message(2, 1, 4), message_event(4)).await;
+    seqs(&mut plain, 4).await;
+    plain.close().await;
+    assert_eq!(harness.worker.receipts().await[0].conversations, [(conversation, 4)]);
+
+    let mut acking = harness.connect().open().await.unwrap();
+    let fields = json!({"token": crate::harness::token(2), "acks": true});
+    acking.authenticate_with(fields).await.unwrap();
+    for seq in [5, 6] {
+        harness.worker.event(2, message(1, 2, seq), message_event(seq)).await;
+    }
+    seqs(&mut acking, 2).await;
+    acking.send(json!({"type": "ack", "conversations": {"conv_1_2": 5}})).await.unwrap();
+    let receipts = harness.worker.receipts().await;
+    assert_eq!((receipts[0].user, &receipts[0].conversations[..]), (UserId(2), &[(conversation, 5)][..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_interruption_everybody_catches_up_before_live_events_go_on() {
+    let mut harness = Harness::start(&[]).await;
+    let mut client = harness.login(1).await;
+    harness.worker.internal("resume").await;
+    harness.worker.rote.lock().replay = [vec![replayed(message(2, 1, 1), &message_event(1))]].into();
+    harness.worker.rote.lock().leave = Some("resume");
+    cut_subscriptions(&harness.worker.redis, &harness.prefix).await;
+    let (request, _) = harness.worker.internal("resume").await;
+    // Live again, but held back until the replay is written.
+    harness.worker.event(1, message(2, 1, 2), message_event(2)).await;
+    client.expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
+    let page = shared::stream::ReplayPage { events: vec![replayed(message(2, 1, 1), &message_event(1))], next: None };
+    let reply = shared::stream::InternalReply::Resumed { auth_success: b"{}".to_vec(), replay: page };
+    harness.worker.reply(&request, &reply).await;
+    assert_eq!(seqs(&mut client, 2).await, [1, 2]);
+}
+
+/// Kills the connections that are subscribed to channels of this test.
+async fn cut_subscriptions(redis: &Client, prefix: &str) {
+    use fred::types::CustomCommand;
+    let command = |name| CustomCommand::new_static(name, None, false);
+    let list: String = redis.custom(command("CLIENT"), vec!["LIST", "TYPE", "pubsub"]).await.unwrap();
+    // Other tests' subscriptions are cut, too, when they share the Redis: that must not disturb them.
+    assert!(!prefix.is_empty());
+    for line in list.lines() {
+        let id = line.strip_prefix("id=").and_then(|rest| rest.split(' ').next()).unwrap();
+        let _: i64 = redis.custom(command("CLIENT"), vec!["KILL", "ID", id]).await.unwrap_or_default();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_is_closed_and_harms_nobody() {
+    let harness = Harness::start(&[("OUTBOX_LIMIT", "1MiB")]).await;
+    let connect = harness.connect().queue_events(1).recv_buffer_bytes(4096);
+    let mut slow = connect.open().await.unwrap();
+    slow.authenticate(&crate::harness::token(1)).await.unwrap();
+    let mut quick = harness.login(1).await;
+    let filler = "x".repeat(50_000);
+    for seq in 1..=300 {
+        let event = json!({"type": "new_message", "seq": seq, "content": filler});
+        harness.worker.event(1, message(2, 1, seq), event).await;
+        assert_eq!(seqs(&mut quick, 1).await, [seq]);
+    }
+    let closed = async {
+        while slow.close_info().is_none() {
+            slow.drain();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        slow.close_info().unwrap()
+    };
+    let close = tokio::time::timeout(SOON, closed).await.unwrap();
+    assert_eq!(close.code, Some(1013), "{close}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminated_gateway_answers_what_is_in_flight_and_says_goodbye() {
+    let mut harness = Harness::start(&[]).await;
+    let mut client = harness.login(1).await;
+    client.send(json!({"type": "get_user_groups"})).await.unwrap();
+    let (envelope, _) = harness.worker.command().await;
+    harness.worker.event(1, message(2, 1, 1), message_event(1)).await;
+    seqs(&mut client, 1).await;
+    harness.terminate().await;
+    client.expect_none("user_groups", |_| true, BRIEFLY).await.unwrap();
+    assert!(client.close_info().is_none());
+    harness.worker.answer(&envelope, json!({"type": "user_groups"})).await;
+    client.expect("user_groups", |_| true, SOON).await.unwrap();
+    assert_eq!(client.wait_closed(SOON).await.unwrap().code, Some(1012));
+    assert_eq!(harness.worker.receipts().await[0].conversations.len(), 1);
+    harness.ended().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_pass_between_gateways() {
+    let mut one = Harness::start(&[]).await;
+    let idle = FakeWorker::start(redis_url(), "unused:").await;
+    let two = Harness::start_with(idle, &one.prefix, redis_url(), &[]).await;
+    two.until_ready().await;
+    let (mut alice, mut bob) = (one.login(1).await, two.login(2).await);
+    alice.send(json!({"type": "send_message", "recipientId": 2, "content": "x"})).await.unwrap();
+    let (envelope, _) = one.worker.command().await;
+    for user in [1, 2] {
+        one.worker.event(user, message(1, 2, 1), message_event(1)).await;
+    }
+    one.worker.answer(&envelope, json!({"type": "message_sent"})).await;
+    assert_eq!(seqs(&mut bob, 1).await, [1]);
+    assert_eq!(seqs(&mut alice, 1).await, [1]);
+    alice.expect("message_sent", |_| true, SOON).await.unwrap();
+}

@@ -1,0 +1,241 @@
+//! The other side of Redis: reads the streams, answers the gateway's own requests by rote, and leaves clients' commands to the
+//! test.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::prelude::*;
+use parking_lot::Mutex;
+use serde_json::{Value as Json, json};
+use shared::clock::Timestamp;
+use shared::commands::Command;
+use shared::crypto::{EncryptionSettings, Keyring};
+use shared::ids::{ConnectionId, ConversationId, GroupId, MessageId, UserId};
+use shared::publication::{self, EventHeader, Header, Receipt};
+use shared::redis::client::RedisOptions;
+use shared::redis::keys::Keys;
+use shared::stream::{self, Body, Envelope, FIELD, Internal, InternalReply, Receipts, ReplayCursor, ReplayPage, ReplayedEvent};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::harness::{ENCRYPTION_KEY, SOON};
+
+pub struct FakeWorker {
+    pub keys: Keys,
+    pub redis: Client,
+    pub rote: Arc<Mutex<Rote>>,
+    pub keyring: Keyring,
+    commands: mpsc::UnboundedReceiver<(Envelope, Command)>,
+    internals: mpsc::UnboundedReceiver<(Envelope, Internal)>,
+    reader: tokio::task::JoinHandle<()>,
+}
+
+/// What is answered without asking the test.
+#[derive(Default)]
+pub struct Rote {
+    pub groups: Vec<GroupId>,
+    /// The next replays, page by page.
+    pub replay: VecDeque<Vec<ReplayedEvent>>,
+    /// Answers `authenticate` with this refusal.
+    pub refuse: Option<&'static str>,
+    /// Answers nothing at all.
+    pub silent: bool,
+    /// Answers everything but this request, which the test answers itself.
+    pub leave: Option<&'static str>,
+    /// Does not send heartbeats.
+    pub dead: bool,
+}
+
+type Read = Option<HashMap<String, Vec<(String, HashMap<String, Bytes>)>>>;
+
+impl FakeWorker {
+    pub async fn start(redis_url: &str, prefix: &str) -> Self {
+        let options = RedisOptions { url: redis_url.to_owned(), command_timeout: Duration::from_secs(5) };
+        let (redis, blocking) = (options.client().unwrap(), options.blocking_client(Duration::from_secs(1)).unwrap());
+        let keys = Keys::new(prefix);
+        let keyring = Keyring::derive(&EncryptionSettings::single(ENCRYPTION_KEY, "elitescore-chat")).unwrap();
+        let rote = Arc::new(Mutex::new(Rote::default()));
+        let (command_sender, commands) = mpsc::unbounded_channel();
+        let (internal_sender, internals) = mpsc::unbounded_channel();
+        let reading = Reading {
+            keys: keys.clone(),
+            redis: redis.clone(),
+            keyring: keyring.clone(),
+            rote: rote.clone(),
+            commands: command_sender,
+            internals: internal_sender,
+        };
+        let reader = tokio::spawn(reading.run(blocking));
+        FakeWorker { keys, redis, rote, keyring, commands, internals, reader }
+    }
+
+    /// The next command of a client.
+    pub async fn command(&mut self) -> (Envelope, Command) {
+        tokio::time::timeout(SOON, self.commands.recv()).await.expect("a command").unwrap()
+    }
+
+    /// The next request of a gateway of this name.
+    pub async fn internal(&mut self, name: &str) -> (Envelope, Internal) {
+        let next = async {
+            loop {
+                let (envelope, internal) = self.internals.recv().await.unwrap();
+                if internal.name() == name {
+                    return (envelope, internal);
+                }
+            }
+        };
+        tokio::time::timeout(SOON, next).await.unwrap_or_else(|_| panic!("a request {name}"))
+    }
+
+    /// The next receipts.
+    pub async fn receipts(&mut self) -> Vec<Receipts> {
+        match self.internal("settle").await.1 {
+            Internal::Settle { receipts } => receipts,
+            _ => unreachable!(),
+        }
+    }
+
+    /// Answers a command.
+    pub async fn answer(&self, envelope: &Envelope, mut answer: Json) {
+        if let Some(request_id) = &envelope.request_id {
+            answer["requestId"] = serde_json::from_str(request_id.as_json()).unwrap();
+        }
+        let header = Header::Answer { connection: envelope.reply_to.connection, command: envelope.id };
+        self.publish_to(self.keys.gateway_channel(envelope.reply_to.gateway), &header, &answer).await;
+    }
+
+    pub async fn publish_to(&self, channel: String, header: &Header, payload: &Json) {
+        let payload = if payload.is_null() { Vec::new() } else { payload.to_string().into_bytes() };
+        let publication = Bytes::from(publication::encode(header, &payload));
+        let _: i64 = self.redis.publish(channel, publication).await.unwrap();
+    }
+
+    pub async fn event(&self, user: i64, receipt: Receipt, payload: Json) {
+        let header = Header::Event(EventHeader::new(receipt));
+        self.publish_to(self.keys.user_channel(UserId(user)), &header, &payload).await;
+    }
+
+    pub async fn reply(&self, envelope: &Envelope, reply: &InternalReply) {
+        reply_to(&self.redis, &self.keys, envelope, reply).await;
+    }
+
+    pub async fn subscribers(&self, channel: &str) -> i64 {
+        let counts: HashMap<String, i64> = self.redis.pubsub_numsub(channel).await.unwrap();
+        counts.get(channel).copied().unwrap_or(0)
+    }
+}
+
+impl Drop for FakeWorker {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+struct Reading {
+    keys: Keys,
+    redis: Client,
+    keyring: Keyring,
+    rote: Arc<Mutex<Rote>>,
+    commands: mpsc::UnboundedSender<(Envelope, Command)>,
+    internals: mpsc::UnboundedSender<(Envelope, Internal)>,
+}
+
+impl Reading {
+    async fn run(self, blocking: Client) {
+        let streams: Vec<String> = (0..4).map(|p| self.keys.partition(p)).chain([self.keys.queries()]).collect();
+        let mut last: Vec<String> = vec!["0-0".to_owned(); streams.len()];
+        loop {
+            if !self.rote.lock().dead {
+                let beat = (Timestamp::now().0 as f64, "fake");
+                let _: Result<(), _> = self.redis.zadd(self.keys.heartbeats("worker"), None, None, false, false, beat).await;
+            }
+            let read: Result<Read, _> = blocking.xread(Some(100), Some(200), streams.clone(), last.clone()).await;
+            // Redis may be away for a while.
+            let Ok(read) = read else {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            for (stream, entries) in read.unwrap_or_default() {
+                let at = streams.iter().position(|name| *name == stream).unwrap();
+                for (id, fields) in entries {
+                    let _: Result<i64, _> = self.redis.xdel(stream.as_str(), id.as_str()).await;
+                    last[at] = id;
+                    self.entry(&fields[FIELD]).await;
+                }
+            }
+        }
+    }
+
+    async fn entry(&self, entry: &[u8]) {
+        let (envelope, sealed) = stream::decode_envelope(entry).unwrap();
+        match stream::decode_body(&envelope, sealed, &self.keyring).unwrap() {
+            Body::Client(command) => drop(self.commands.send((envelope, command))),
+            Body::Internal(internal) => {
+                if let Some(reply) = self.reply(&envelope, &internal) {
+                    reply_to(&self.redis, &self.keys, &envelope, &reply).await;
+                }
+                drop(self.internals.send((envelope, internal)));
+            }
+        }
+    }
+
+    fn reply(&self, envelope: &Envelope, internal: &Internal) -> Option<InternalReply> {
+        let mut rote = self.rote.lock();
+        if rote.silent || rote.leave == Some(internal.name()) {
+            return None;
+        }
+        let request_id: Json =
+            envelope.request_id.as_ref().map_or(Json::Null, |id| serde_json::from_str(id.as_json()).unwrap());
+        match internal {
+            Internal::Authenticate { .. } => Some(match rote.refuse {
+                Some(code) => InternalReply::Refused {
+                    auth_error: json!({"type": "auth_error", "code": code, "requestId": request_id}).to_string().into(),
+                },
+                None => InternalReply::Authenticated { groups: rote.groups.clone() },
+            }),
+            Internal::Resume { renewal, session, .. } => {
+                let replay = if *renewal { ReplayPage::default() } else { next_page(&mut rote.replay) };
+                let auth_success = json!({
+                    "type": "auth_success", "requestId": request_id, "userId": envelope.user.to_string(),
+                    "sessionId": session, "renewed": renewal, "queuedEvents": 0,
+                });
+                Some(InternalReply::Resumed { auth_success: auth_success.to_string().into(), replay })
+            }
+            Internal::Replay { .. } => Some(InternalReply::Replayed(next_page(&mut rote.replay))),
+            _ => None,
+        }
+    }
+}
+
+fn next_page(pages: &mut VecDeque<Vec<ReplayedEvent>>) -> ReplayPage {
+    let events = pages.pop_front().unwrap_or_default();
+    ReplayPage { events, next: (!pages.is_empty()).then(|| ReplayCursor(vec![1])) }
+}
+
+async fn reply_to(redis: &Client, keys: &Keys, envelope: &Envelope, reply: &InternalReply) {
+    assert_eq!(envelope.reply_to.connection, ConnectionId(0));
+    let header = Header::Internal { command: envelope.id };
+    let publication = Bytes::from(publication::encode(&header, &postcard::to_stdvec(reply).unwrap()));
+    let _: i64 = redis.publish(keys.gateway_channel(envelope.reply_to.gateway), publication).await.unwrap();
+}
+
+/// What a message from one user to another proves.
+pub fn message(from: i64, to: i64, seq: i64) -> Receipt {
+    Receipt::Message {
+        conversation: ConversationId::direct(UserId(from), UserId(to)),
+        seq,
+        sender: UserId(from),
+        message: MessageId(Uuid::from_u128(seq as u128)),
+    }
+}
+
+/// The event of such a message.
+pub fn message_event(seq: i64) -> Json {
+    json!({"type": "new_message", "seq": seq})
+}
+
+pub fn replayed(receipt: Receipt, event: &Json) -> ReplayedEvent {
+    ReplayedEvent { receipt, json: event.to_string().into_bytes() }
+}

@@ -1,0 +1,116 @@
+//! What keeps strangers within bounds.
+
+use std::time::Duration;
+
+use client::{Client, Error};
+use serde_json::Value;
+
+use crate::fake_worker::FakeWorker;
+use crate::harness::{Harness, SOON, redis_url, token};
+
+fn refused(result: Result<Client, Error>) -> Value {
+    match result {
+        Err(Error::Refused { event, close }) => {
+            assert_eq!(close.code, Some(1008), "{close}");
+            event
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_of_an_address_are_counted_over_all_gateways() {
+    let limit = [("MAX_CONNECTIONS_PER_IP", "2"), ("TRUSTED_PROXIES", "127.0.0.1")];
+    let one = Harness::start(&limit).await;
+    let idle = FakeWorker::start(redis_url(), "unused:").await;
+    let two = Harness::start_with(idle, &one.prefix, redis_url(), &limit).await;
+    two.until_ready().await;
+    // Each has to know of the other.
+    let both = async { while one.get("/health").await.1["fleet"]["gateways"] != 2 || two.get("/health").await.1["fleet"]["gateways"] != 2 {} };
+    tokio::time::timeout(SOON, both).await.unwrap();
+    let from = |harness: &Harness, address: &str| harness.connect().forwarded_for(address).open();
+    let mut first = from(&one, "9.9.9.9").await.unwrap();
+    let _second = from(&two, "9.9.9.9").await.unwrap();
+    for harness in [&one, &two] {
+        assert_eq!(refused(from(harness, "9.9.9.9").await)["code"], "MAX_CONNECTIONS_EXCEEDED");
+    }
+    assert!(from(&one, "8.8.8.8").await.is_ok());
+    first.close().await;
+    let again = async { while from(&two, "9.9.9.9").await.is_err() {} };
+    tokio::time::timeout(SOON, again).await.expect("the place is given back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_an_address_are_limited_but_probes_are_not() {
+    let harness = Harness::start(&[("IP_RATE_LIMIT", "3")]).await;
+    for _ in 0..3 {
+        assert_eq!(harness.get("/nothing").await.0, 404);
+    }
+    let (status, head, _) = harness.http("GET", "/nothing", &[]).await;
+    assert_eq!(status, 429);
+    assert!(head.contains("retry-after: "), "{head}");
+    let event = refused(harness.connect().open().await);
+    assert_eq!(event["code"], "RATE_LIMIT_EXCEEDED");
+    let retry_after = event["retryAfter"].as_u64().unwrap();
+    assert!((1..=915).contains(&retry_after), "{retry_after}");
+    assert_eq!(harness.get("/ready").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_of_this_gateway_are_limited() {
+    let harness = Harness::start(&[("MAX_CONNECTIONS", "3"), ("MAX_PENDING", "2"), ("MAX_CONNECTIONS_PER_USER", "1")]).await;
+    let (_a, mut b) = (harness.connect().open().await.unwrap(), harness.connect().open().await.unwrap());
+    assert_eq!(refused(harness.connect().open().await)["code"], "MAX_CONNECTIONS_EXCEEDED");
+    b.authenticate(&token(1)).await.unwrap();
+    // A place among the pending is free again.
+    let mut c = harness.connect().open().await.unwrap();
+    let error = c.authenticate(&token(1)).await.unwrap_err();
+    assert_eq!(error.code(), Some("MAX_CONNECTIONS_EXCEEDED"));
+    assert_eq!(c.wait_closed(SOON).await.unwrap().code, Some(1008));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_frames_close_with_the_proper_code() {
+    let harness = Harness::start(&[("MAX_PAYLOAD_SIZE", "100KiB")]).await;
+    for (bytes, code) in [
+        (&[0x81, 0x01, b'x'][..], 1002),
+        (&[0x81, 0x81, 0, 0, 0, 0, 0xff], 1007),
+        (&[0x81, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0], 1009),
+    ] {
+        use tokio::io::AsyncWriteExt;
+        let mut raw = harness.connect().open_raw().await.unwrap();
+        raw.write_all(bytes).await.unwrap();
+        let closed = async {
+            loop {
+                let frame = client::raw::read_frame(&mut raw).await.unwrap().expect("a close frame");
+                if let Some(code) = frame.close_code() {
+                    return code;
+                }
+            }
+        };
+        assert_eq!(tokio::time::timeout(SOON, closed).await.unwrap(), code);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_a_gateway_lives_is_not_ready_and_refuses_at_once() {
+    let (port, prefix) = (closed_port().await, "gone:");
+    let idle = FakeWorker::start(redis_url(), "unused:").await;
+    let url = format!("redis://127.0.0.1:{port}");
+    let harness = Harness::start_with(idle, prefix, &url, &[("MAX_CONNECTIONS_PER_IP", "1")]).await;
+    assert_eq!(harness.get("/live").await.0, 200);
+    assert_eq!(harness.get("/ready").await.0, 503);
+    let (status, health) = harness.get("/health").await;
+    assert_eq!((status, &health["status"]), (503, &"unhealthy".into()));
+    let started = std::time::Instant::now();
+    let mut client = harness.connect().open().await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    let error = client.authenticate(&token(1)).await.unwrap_err();
+    assert_eq!(error.code(), Some("SERVICE_UNAVAILABLE"));
+    // The bound of this gateway alone holds.
+    assert_eq!(refused(harness.connect().open().await)["code"], "MAX_CONNECTIONS_EXCEEDED");
+}
+
+async fn closed_port() -> u16 {
+    tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}

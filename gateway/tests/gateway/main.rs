@@ -1,0 +1,11 @@
+//! A gateway on a real Redis and real sockets; the test itself plays the worker.
+#![allow(clippy::unwrap_used)]
+
+mod fake_worker;
+mod harness;
+
+mod commands;
+mod delivery;
+mod http;
+mod limits;
+mod sessions;

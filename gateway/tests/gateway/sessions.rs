@@ -1,0 +1,188 @@
+//! Opening, renewing and ending sessions.
+
+use std::time::Duration;
+
+use client::{Client, Error};
+use client::token::TokenBuilder;
+use serde_json::json;
+use shared::ids::UserId;
+use shared::stream::Internal;
+
+use crate::fake_worker::{message, message_event, replayed};
+use crate::harness::{BRIEFLY, Harness, JWT_SECRET, SOON, token};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_greets_and_answers_signs_of_life() {
+    let harness = Harness::start(&[]).await;
+    let mut client = Client::connect(&harness.url).await.unwrap();
+    let greeting = client.greeting().clone();
+    assert!(greeting["clientId"].is_string() && greeting["requiresAuth"] == true && greeting["timestamp"].is_string());
+    let pong = client.request(json!({"type": "ping"})).await.unwrap();
+    assert!(pong["type"] == "pong" && pong["timestamp"].is_i64());
+    let test = client.request(json!({"type": "test"})).await.unwrap();
+    assert!(test["type"] == "test_response" && test["timestamp"].is_i64());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_a_command_gets_its_own_error_before_and_after_authentication() {
+    let harness = Harness::start(&[]).await;
+    let mut stranger = Client::connect(&harness.url).await.unwrap();
+    let mut member = harness.login(1).await;
+    for client in [&mut stranger, &mut member] {
+        for (text, code) in [
+            ("{", "INVALID_JSON"),
+            ("[]", "VALIDATION_ERROR"),
+            (r#"{"type":7}"#, "VALIDATION_ERROR"),
+            (r#"{"type":"ping","requestId":[]}"#, "VALIDATION_ERROR"),
+            (r#"{"type":"nonsense","requestId":5}"#, "UNKNOWN_TYPE"),
+        ] {
+            client.send_text(text).await.unwrap();
+            let error = client.expect("error", |_| true, SOON).await.unwrap();
+            assert_eq!(error["code"], code, "{text}");
+        }
+        client.send_binary([1, 2, 3]).await.unwrap();
+        let error = client.expect("error", |_| true, SOON).await.unwrap();
+        assert_eq!(error["code"], "VALIDATION_ERROR");
+    }
+    let error = stranger.request(json!({"type": "send_message"})).await.unwrap();
+    assert_eq!((&error["code"], &error["requiresAuth"]), (&json!("AUTH_REQUIRED"), &json!(true)));
+    let error = member.request(json!({"type": "send_message", "content": "x"})).await.unwrap();
+    assert_eq!((&error["code"], &error["field"]), (&json!("VALIDATION_ERROR"), &json!("recipientId")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_tokens_get_their_codes_and_the_fifth_closes() {
+    let harness = Harness::start(&[]).await;
+    let mut client = Client::connect(&harness.url).await.unwrap();
+    let expired = TokenBuilder::new(1, Duration::from_secs(60)).expires_in_seconds(-60).sign(JWT_SECRET).unwrap();
+    for (fields, code) in [
+        (json!({}), "TOKEN_MISSING"),
+        (json!({"token": "nonsense"}), "TOKEN_INVALID"),
+        (json!({"token": 5}), "TOKEN_INVALID"),
+        (json!({"token": expired}), "TOKEN_EXPIRED"),
+        (json!({"token": ""}), "TOKEN_MISSING"),
+    ] {
+        match client.authenticate_with(fields).await {
+            Err(Error::Rejected(event)) => {
+                assert_eq!((&event["type"], &event["code"]), (&json!("auth_error"), &json!(code)));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let close = client.wait_closed(SOON).await.unwrap();
+    assert_eq!(close.code, Some(1008));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_leaves_nothing_behind_and_another_may_follow() {
+    let harness = Harness::start(&[]).await;
+    harness.worker.rote.lock().refuse = Some("TOKEN_REVOKED");
+    let mut client = Client::connect(&harness.url).await.unwrap();
+    let refused = client.authenticate(&token(1)).await.unwrap_err();
+    assert_eq!(refused.code(), Some("TOKEN_REVOKED"));
+    let channel = harness.worker.keys.user_channel(UserId(1));
+    until_unsubscribed(&harness, &channel).await;
+    harness.worker.rote.lock().refuse = None;
+    client.authenticate(&token(2)).await.unwrap();
+    assert_eq!(client.user_id(), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_worker_authentication_says_so_and_does_not_count_against_the_client() {
+    let harness = Harness::start(&[]).await;
+    harness.worker.rote.lock().silent = true;
+    let mut client = Client::connect(&harness.url).await.unwrap();
+    let refused = client.authenticate(&token(1)).await.unwrap_err();
+    assert_eq!(refused.code(), Some("SERVICE_UNAVAILABLE"));
+    assert!(refused.retry_after().is_some());
+    harness.worker.rote.lock().silent = false;
+    client.authenticate(&token(1)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_renewed_for_its_user_and_for_nobody_else() {
+    let mut harness = Harness::start(&[]).await;
+    let mut client = harness.login(1).await;
+    harness.worker.internal("resume").await;
+    let renewed = client.authenticate(&token(1)).await.unwrap();
+    assert_eq!(renewed["renewed"], true);
+    let (_, request) = harness.worker.internal("resume").await;
+    assert!(matches!(request, Internal::Resume { renewal: true, .. }));
+    let refused = client.authenticate(&token(2)).await.unwrap_err();
+    assert_eq!(refused.code(), Some("VALIDATION_ERROR"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_authenticate_or_says_nothing_is_closed() {
+    let harness = Harness::start(&[("AUTH_TIMEOUT", "1s"), ("CONNECTION_TIMEOUT", "1500ms")]).await;
+    let mut stranger = Client::connect(&harness.url).await.unwrap();
+    let mut quiet = harness.login(1).await;
+    let close = stranger.wait_closed(SOON).await.unwrap();
+    assert_eq!((close.code, close.reason.as_str()), (Some(1008), "Authentication timeout"));
+    let close = quiet.wait_closed(SOON).await.unwrap();
+    assert_eq!((close.code, close.reason.as_str()), (Some(1000), "Connection timeout"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_token_ends_its_session() {
+    let harness = Harness::start(&[]).await;
+    // Valid for a second more by the leeway.
+    let token = TokenBuilder::new(1, Duration::from_secs(60)).expires_in_seconds(-3).sign(JWT_SECRET).unwrap();
+    let mut client = Client::login(&harness.url, &token).await.unwrap();
+    let close = client.wait_closed(SOON).await.unwrap();
+    assert_eq!(close.code, Some(1008));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_keep_a_quiet_connection_alive_and_a_dead_one_is_closed() {
+    let harness = Harness::start(&[("PING_INTERVAL", "500ms"), ("KEEP_ALIVE_TIMEOUT", "2s")]).await;
+    let mut alive = harness.login(1).await;
+    // A raw connection answers no pings.
+    let mut dead = harness.connect().open_raw().await.unwrap();
+    let mut pings = 0;
+    let code = loop {
+        let frame = client::raw::read_frame(&mut dead).await.unwrap().expect("a close frame first");
+        match frame.opcode() {
+            8 => break frame.close_code(),
+            9 => pings += 1,
+            _ => {}
+        }
+    };
+    assert_eq!(code, Some(1001));
+    assert!(pings >= 2, "{pings}");
+    assert!(alive.request(json!({"type": "ping"})).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_connection_takes_the_place_of_the_older_where_that_is_the_rule() {
+    let harness = Harness::start(&[("SINGLE_CONNECTION_PER_USER", "true")]).await;
+    let mut older = harness.login(1).await;
+    let mut newer = harness.login(1).await;
+    older.expect("session_conflict", |_| true, SOON).await.unwrap();
+    assert_eq!(older.wait_closed(SOON).await.unwrap().code, Some(1000));
+    assert!(newer.request(json!({"type": "ping"})).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_work_while_the_replay_is_being_written() {
+    let mut harness = Harness::start(&[]).await;
+    harness.worker.rote.lock().replay =
+        [vec![replayed(message(2, 1, 1), &message_event(1))], vec![replayed(message(2, 1, 2), &message_event(2))]].into();
+    harness.worker.rote.lock().leave = Some("replay");
+    let mut client = harness.login(1).await;
+    client.expect("new_message", |event| event["seq"] == 1, SOON).await.unwrap();
+    harness.worker.internal("replay").await;
+    assert!(client.request(json!({"type": "ping"})).await.is_ok());
+    client.send(json!({"type": "get_user_groups"})).await.unwrap();
+    harness.worker.command().await;
+    client.expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
+}
+
+pub async fn until_unsubscribed(harness: &Harness, channel: &str) {
+    let gone = async {
+        while harness.worker.subscribers(channel).await != 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, gone).await.unwrap_or_else(|_| panic!("{channel} has subscribers"));
+}

@@ -1,0 +1,182 @@
+//! What happens to messages that are there: read marks, edits, deletions, reactions and pins, in direct conversations and
+//! in groups.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Event;
+use super::message::Message;
+use crate::clock::Timestamp;
+use crate::ids::{ConversationId, GroupId, MessageId, UserId};
+
+/// This message and all before it were read.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageRead {
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<GroupId>,
+    pub read_by: UserId,
+    pub seq: i64,
+}
+
+impl Event for MessageRead {
+    const TYPE: &'static str = "message_read";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageEdited<'a> {
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    pub content: &'a str,
+    /// The same as `content`.
+    pub new_content: &'a str,
+    pub edited_at: Timestamp,
+    pub seq: i64,
+}
+
+impl Event for MessageEdited<'_> {
+    const TYPE: &'static str = "message_edited";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupMessageEdited<'a> {
+    pub message_id: MessageId,
+    pub group_id: GroupId,
+    pub content: &'a str,
+    /// The same as `content`.
+    pub new_content: &'a str,
+    pub edited_at: Timestamp,
+    pub seq: i64,
+}
+
+impl Event for GroupMessageEdited<'_> {
+    const TYPE: &'static str = "group_message_edited";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageDeleted {
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    pub delete_for_everyone: bool,
+}
+
+impl Event for MessageDeleted {
+    const TYPE: &'static str = "message_deleted";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupMessageDeleted {
+    pub message_id: MessageId,
+    pub group_id: GroupId,
+    pub deleted_by: UserId,
+    pub delete_for_everyone: bool,
+}
+
+impl Event for GroupMessageDeleted {
+    const TYPE: &'static str = "group_message_deleted";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReactionAdded<'a> {
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    pub user_id: UserId,
+    pub username: &'a str,
+    pub reaction: &'a str,
+    /// The same as `reaction`.
+    pub emoji: &'a str,
+}
+
+impl Event for ReactionAdded<'_> {
+    const TYPE: &'static str = "reaction_added";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReactionRemoved<'a> {
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    pub user_id: UserId,
+    pub reaction: &'a str,
+}
+
+impl Event for ReactionRemoved<'_> {
+    const TYPE: &'static str = "reaction_removed";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupReactionAdded<'a> {
+    pub message_id: MessageId,
+    pub group_id: GroupId,
+    pub user_id: UserId,
+    pub username: &'a str,
+    pub reaction: &'a str,
+}
+
+impl Event for GroupReactionAdded<'_> {
+    const TYPE: &'static str = "group_reaction_added";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupReactionRemoved<'a> {
+    pub message_id: MessageId,
+    pub group_id: GroupId,
+    pub user_id: UserId,
+    pub username: &'a str,
+    pub reaction: &'a str,
+}
+
+impl Event for GroupReactionRemoved<'_> {
+    const TYPE: &'static str = "group_reaction_removed";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessagePinned {
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<GroupId>,
+    pub pinned_by: UserId,
+}
+
+impl Event for MessagePinned {
+    const TYPE: &'static str = "message_pinned";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageUnpinned {
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<GroupId>,
+    pub unpinned_by: UserId,
+}
+
+impl Event for MessageUnpinned {
+    const TYPE: &'static str = "message_unpinned";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PinnedMessages {
+    pub conversation_id: ConversationId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<GroupId>,
+    /// Oldest first; at most 200, those pinned last.
+    pub messages: Vec<Message>,
+}
+
+impl Event for PinnedMessages {
+    const TYPE: &'static str = "pinned_messages";
+}

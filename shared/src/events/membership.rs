@@ -1,0 +1,256 @@
+//! Groups as such: what they are, who belongs to them, and what becomes of that. Their messages are in `group`.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Event;
+use super::direct::Pagination;
+use super::message::Message;
+use crate::clock::Timestamp;
+use crate::ids::{GroupId, UserId};
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupMember {
+    pub user_id: UserId,
+    pub username: String,
+    /// `owner`, `admin` or `member`
+    pub role: String,
+    pub joined_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupDetails {
+    pub group_id: GroupId,
+    pub group_name: String,
+    pub group_description: String,
+    pub created_by: UserId,
+    pub max_members: i32,
+    pub member_count: i64,
+    /// Of a community's group only the first ones; `memberCount` counts all.
+    pub members: Vec<GroupMember>,
+}
+
+/// A user who was named but not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SkippedMember {
+    pub user_id: UserId,
+    /// `RESOURCE_NOT_FOUND`, `USER_BLOCKED` or `NOT_FOLLOWING`
+    pub reason: &'static str,
+}
+
+/// A new group, for its members; also for a member who is added later.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupCreated<'a> {
+    #[serde(flatten)]
+    pub details: &'a GroupDetails,
+    /// The same once more.
+    pub group: &'a GroupDetails,
+    /// Only for the creator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped_members: Option<&'a [SkippedMember]>,
+}
+
+impl Event for GroupCreated<'_> {
+    const TYPE: &'static str = "group_created";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupMessages {
+    pub group_id: GroupId,
+    /// Oldest first.
+    pub messages: Vec<Message>,
+    pub pagination: Pagination,
+    pub has_more: bool,
+}
+
+impl Event for GroupMessages {
+    const TYPE: &'static str = "group_messages";
+}
+
+/// A group as one of its members sees it in a list.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserGroup {
+    pub group_id: GroupId,
+    pub group_name: String,
+    pub group_description: String,
+    pub created_by: UserId,
+    /// One's own.
+    pub role: String,
+    /// The same.
+    pub my_role: String,
+    pub member_count: i64,
+    pub max_members: i32,
+    pub joined_at: Timestamp,
+    pub last_seq: i64,
+    pub unread_count: i64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct UserGroups {
+    pub groups: Vec<UserGroup>,
+}
+
+impl Event for UserGroups {
+    const TYPE: &'static str = "user_groups";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedMember {
+    pub user_id: UserId,
+    pub username: String,
+    pub display_name: String,
+    pub role: String,
+    pub joined_at: Timestamp,
+    pub online: bool,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupMembers {
+    pub group_id: GroupId,
+    pub members: Vec<ListedMember>,
+}
+
+impl Event for GroupMembers {
+    const TYPE: &'static str = "group_members";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupInfo {
+    pub group_id: GroupId,
+    pub group_name: String,
+    pub group_description: String,
+    pub created_by: UserId,
+    pub max_members: i32,
+    pub member_count: i64,
+    pub created_at: Timestamp,
+}
+
+impl Event for GroupInfo {
+    const TYPE: &'static str = "group_info";
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AddedUser<'a> {
+    pub user_id: UserId,
+    pub username: &'a str,
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberAdded<'a> {
+    pub group_id: GroupId,
+    pub user_id: UserId,
+    pub username: &'a str,
+    pub user: AddedUser<'a>,
+    pub role: &'a str,
+    pub added_by: UserId,
+    /// `NOT_FOLLOWING`, only for who added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<&'a str>,
+}
+
+impl Event for MemberAdded<'_> {
+    const TYPE: &'static str = "member_added";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberRemoved<'a> {
+    pub group_id: GroupId,
+    pub user_id: UserId,
+    pub username: &'a str,
+    pub removed_by: UserId,
+}
+
+impl Event for MemberRemoved<'_> {
+    const TYPE: &'static str = "member_removed";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberLeft<'a> {
+    pub group_id: GroupId,
+    pub user_id: UserId,
+    pub username: &'a str,
+}
+
+impl Event for MemberLeft<'_> {
+    const TYPE: &'static str = "member_left";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberPromoted<'a> {
+    pub group_id: GroupId,
+    pub user_id: UserId,
+    pub new_role: &'a str,
+    pub promoted_by: UserId,
+}
+
+impl Event for MemberPromoted<'_> {
+    const TYPE: &'static str = "member_promoted";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberDemoted<'a> {
+    pub group_id: GroupId,
+    pub user_id: UserId,
+    pub new_role: &'a str,
+    pub demoted_by: UserId,
+}
+
+impl Event for MemberDemoted<'_> {
+    const TYPE: &'static str = "member_demoted";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnershipTransferred {
+    pub group_id: GroupId,
+    pub from_user_id: UserId,
+    pub to_user_id: UserId,
+}
+
+impl Event for OwnershipTransferred {
+    const TYPE: &'static str = "ownership_transferred";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupInfoUpdated {
+    pub group_id: GroupId,
+    pub group_name: String,
+    pub group_description: String,
+    pub max_members: i32,
+    pub updated_by: UserId,
+    /// Given when so many members came or went at once that they are not told of one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member_count: Option<i64>,
+}
+
+impl Event for GroupInfoUpdated {
+    const TYPE: &'static str = "group_info_updated";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupDeleted {
+    pub group_id: GroupId,
+    pub deleted_by: UserId,
+    pub permanent: bool,
+}
+
+impl Event for GroupDeleted {
+    const TYPE: &'static str = "group_deleted";
+}

@@ -1,0 +1,61 @@
+//! Who comes, who goes, who is there.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Event;
+use crate::clock::Timestamp;
+use crate::ids::UserId;
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PresentUser {
+    pub id: UserId,
+    pub user_id: UserId,
+    pub username: String,
+    pub display_name: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserOnline<'a> {
+    pub user: &'a PresentUser,
+    pub timestamp: Timestamp,
+}
+
+impl Event for UserOnline<'_> {
+    const TYPE: &'static str = "user_online";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserOffline<'a> {
+    pub user: &'a PresentUser,
+    pub timestamp: Timestamp,
+}
+
+impl Event for UserOffline<'_> {
+    const TYPE: &'static str = "user_offline";
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OnlineUser {
+    pub user_id: UserId,
+    pub id: UserId,
+    pub username: String,
+    pub display_name: String,
+    pub profile_image: Option<String>,
+    pub last_seen: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OnlineUsers {
+    pub users: Vec<OnlineUser>,
+    pub count: usize,
+}
+
+impl Event for OnlineUsers {
+    const TYPE: &'static str = "online_users";
+}

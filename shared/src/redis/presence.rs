@@ -1,0 +1,118 @@
+//! The registry of sessions and presence, for the whole fleet. Every transition is one script, so that each is seen by
+//! exactly one caller. A user is online while in `online_users`; after the last session ended, until the grace period is
+//! over. All keys share one cluster slot, because a transition touches several of them.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use fred::prelude::*;
+use fred::types::scripts::Script;
+
+use super::keys::Keys;
+use super::run_script;
+use crate::clock::Timestamp;
+use crate::ids::{ConnectionId, GatewayId, UserId};
+
+/// One session: a user's authenticated connection of some gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Session {
+    pub user: UserId,
+    pub connection: ConnectionId,
+}
+
+/// The scripts, ready to run.
+#[derive(Clone)]
+pub struct Presence {
+    keys: Keys,
+    open: Script,
+    close: Script,
+    end: Script,
+}
+
+impl Presence {
+    pub fn new(keys: Keys) -> Self {
+        Presence {
+            keys,
+            open: Script::from_lua(include_str!("scripts/sessions_open.lua")),
+            close: Script::from_lua(include_str!("scripts/sessions_close.lua")),
+            end: Script::from_lua(include_str!("scripts/graces_end.lua")),
+        }
+    }
+
+    /// Registers sessions, any number of times; gives the users who came online by it.
+    pub async fn open(&self, redis: &Client, gateway: GatewayId, sessions: &[Session]) -> Result<Vec<UserId>, Error> {
+        let arguments = vec![self.keys.user_sessions_prefix().into(), gateway.to_string().into()];
+        let came: Vec<i64> = run_script(&self.open, redis, self.keys(gateway), with_sessions(arguments, sessions)).await?;
+        Ok(came.into_iter().map(UserId).collect())
+    }
+
+    /// Takes sessions away, any number of times; starts the grace period of users without a further one.
+    pub async fn close(
+        &self,
+        redis: &Client,
+        gateway: GatewayId,
+        sessions: &[Session],
+        grace: Duration,
+    ) -> Result<(), Error> {
+        let ends_at = Timestamp::now().plus(grace).0;
+        let arguments =
+            vec![self.keys.user_sessions_prefix().into(), gateway.to_string().into(), ends_at.into()];
+        let _: i64 = run_script(&self.close, redis, self.keys(gateway), with_sessions(arguments, sessions)).await?;
+        Ok(())
+    }
+
+    /// Users whose grace period is over, at most `most`; each is given to one caller.
+    pub async fn end_graces(&self, redis: &Client, most: usize) -> Result<Vec<UserId>, Error> {
+        let keys = vec![self.keys.online_users(), self.keys.grace_periods()];
+        let arguments =
+            vec![self.keys.user_sessions_prefix().into(), Timestamp::now().0.into(), (most as i64).into()];
+        let gone: Vec<i64> = run_script(&self.end, redis, keys, arguments).await?;
+        Ok(gone.into_iter().map(UserId).collect())
+    }
+
+    /// The sessions registered for a gateway.
+    pub async fn sessions_of(&self, redis: &Client, gateway: GatewayId) -> Result<Vec<Session>, Error> {
+        let members: Vec<String> = redis.smembers(self.keys.gateway_sessions(gateway)).await?;
+        Ok(members.iter().filter_map(|member| parse_session(member)).collect())
+    }
+
+    /// How many sessions are registered for a gateway.
+    pub async fn count_of(&self, redis: &Client, gateway: GatewayId) -> Result<u64, Error> {
+        redis.scard(self.keys.gateway_sessions(gateway)).await
+    }
+
+    /// At most `most` users who are online, and how many there are.
+    pub async fn online(&self, redis: &Client, most: usize) -> Result<(Vec<UserId>, u64), Error> {
+        let users: Vec<i64> =
+            redis.zrange(self.keys.online_users(), 0, most as i64 - 1, None, false, None, false).await?;
+        let count: u64 = redis.zcard(self.keys.online_users()).await?;
+        Ok((users.into_iter().map(UserId).collect(), count))
+    }
+
+    /// Which of these users are online.
+    pub async fn online_among(&self, redis: &Client, users: &[UserId]) -> Result<HashSet<UserId>, Error> {
+        if users.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let members: Vec<String> = users.iter().map(UserId::to_string).collect();
+        let scores: Vec<Option<f64>> = redis.zmscore(self.keys.online_users(), members).await?;
+        Ok(users.iter().zip(scores).filter(|(_, score)| score.is_some()).map(|(user, _)| *user).collect())
+    }
+
+    fn keys(&self, gateway: GatewayId) -> Vec<String> {
+        vec![self.keys.online_users(), self.keys.grace_periods(), self.keys.gateway_sessions(gateway)]
+    }
+}
+
+fn with_sessions(mut arguments: Vec<Value>, sessions: &[Session]) -> Vec<Value> {
+    for session in sessions {
+        arguments.push(session.user.0.into());
+        arguments.push((session.connection.0 as i64).into());
+    }
+    arguments
+}
+
+fn parse_session(member: &str) -> Option<Session> {
+    let (user, connection) = member.split_once(':')?;
+    Some(Session { user: user.parse().ok()?, connection: ConnectionId(connection.parse().ok()?) })
+}

@@ -1,0 +1,92 @@
+//! What the commands about messages share: telling all participants about a change of a message, reading pages, and the
+//! caller's name. The rules of a single command live in its file.
+
+use shared::commands::PageRequest;
+use shared::events::{self, Event};
+use shared::ids::ConversationId;
+use shared::protocol::{ErrorCode, Rejection};
+
+use super::{Context, Found};
+use crate::error::Failure;
+use crate::history::{self, Page};
+use crate::publish::{Outcome, participants};
+use crate::store::{events as event_store, groups, users};
+
+impl Context<'_> {
+    /// As [`Context::notify_participants`], for an event about a message: when the message is deleted for everyone, so is
+    /// what waits to be told about it.
+    pub async fn notify_about<E: Event>(
+        &mut self,
+        outcome: &mut Outcome,
+        found: &Found,
+        event: &E,
+    ) -> Result<(), Failure> {
+        let conversation = found.conversation;
+        let recipients = match conversation.other(self.caller()) {
+            Some(other) => vec![other.0],
+            None => groups::list_member_ids(self.db, &conversation.to_string(), self.caller().0).await?,
+        };
+        let event_id = self.envelope.id;
+        let sealed = self.app.keyring.seal_blob(event_id, &events::durable(event, event_id));
+        let message = found.row.message_id;
+        event_store::insert_message_event(
+            self.db,
+            event_id,
+            &conversation.to_string(),
+            message,
+            &sealed,
+            &recipients,
+        )
+        .await?;
+        for audience in participants(conversation) {
+            outcome.durable(audience, event_id, event, Some(self.envelope.reply_to));
+        }
+        Ok(())
+    }
+
+    /// A page of a conversation as the caller sees it; whether the caller may is checked before.
+    pub async fn read_page(&mut self, conversation: ConversationId, request: PageRequest) -> Result<Page, Failure> {
+        let caller = self.caller();
+        history::read_page(self.app, self.db, caller, conversation, request).await
+    }
+
+    /// The caller's username.
+    ///
+    /// # Errors
+    /// `PERMISSION_DENIED` when the account does not exist any more.
+    pub async fn caller_name(&mut self) -> Result<String, Failure> {
+        let caller = self.caller();
+        let row = users::list_names(self.db, &[caller.0]).await?.pop();
+        let gone = || Rejection::new(ErrorCode::PermissionDenied, "Your account does not exist any more");
+        Ok(row.ok_or_else(gone)?.username)
+    }
+
+    /// Refuses a conversation that the caller takes no part in, or whose other participant does not exist, or a group that
+    /// the caller is no member of.
+    pub async fn refuse_outsiders(&mut self, conversation: ConversationId) -> Result<(), Failure> {
+        match conversation {
+            ConversationId::Group(group) => self.membership(group).await.map(drop),
+            ConversationId::Direct(..) => {
+                let no_such = || Rejection::not_found("conversationId", "There is no such conversation");
+                let other = conversation.other(self.caller()).ok_or_else(no_such)?;
+                if users::list_names(self.db, &[other.0]).await?.is_empty() {
+                    return Err(no_such().into());
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Refuses a message of another conversation than the one that the command names.
+pub fn refuse_mismatch(found: &Found, named: ConversationId) -> Result<(), Failure> {
+    if found.conversation == named {
+        return Ok(());
+    }
+    let field = match named {
+        ConversationId::Group(_) => "groupId",
+        ConversationId::Direct(..) => "conversationId",
+    };
+    let details = format!("`{field}` must be `{}`, where the message is", found.conversation);
+    Err(Rejection::invalid(field, details).into())
+}

@@ -1,0 +1,75 @@
+//! `add_group_member`: adds a user to a group.
+
+use shared::commands::AddGroupMember;
+use shared::config::FollowPolicy;
+use shared::events::membership::{AddedUser, GroupCreated, MemberAdded};
+use shared::ids::ConversationId;
+use shared::protocol::{ErrorCode, Rejection};
+
+use super::group_rules::{MEMBER, denied};
+use super::{Context, Handle, derived_event_id};
+use crate::error::Failure;
+use crate::publish::{Audience, Outcome};
+use crate::store::{group_members, groups};
+
+impl Handle for AddGroupMember {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let (group, user, caller) = (self.group, self.user, context.caller());
+        let id = group.to_string();
+        let membership = context.managed_membership(group).await?;
+        if !membership.is_owner_or_admin() && !membership.can_add_members {
+            return Err(denied("Only the owner, admins, and members who were given the right may add members"));
+        }
+        let about_user = |code, details: &str| Rejection { field: Some("userId"), ..Rejection::new(code, details) };
+        let prospect = group_members::list_prospects(context.db, caller.0, &[user.0]).await?.pop();
+        let prospect = prospect.ok_or_else(|| Rejection::not_found("userId", "There is no such user"))?;
+        if groups::find_membership(context.db, &id, user.0).await?.is_some() {
+            return Err(Rejection::invalid("userId", "`userId` names a member of this group").into());
+        }
+        if prospect.blocked {
+            return Err(about_user(ErrorCode::UserBlocked, "One of you blocks the other").into());
+        }
+        let policy = context.app.settings.follow_policy;
+        if policy == FollowPolicy::Enforce && !prospect.followed {
+            return Err(about_user(ErrorCode::NotFollowing, "You can add only users whom you follow").into());
+        }
+        let before = groups::find_group(context.db, &id).await?;
+        if let Some(full) = before.filter(|group| group.member_count >= i64::from(group.max_members)) {
+            let details = format!("The group has {} members and may have {}", full.member_count, full.max_members);
+            return Err(Rejection::new(ErrorCode::GroupFull, details).into());
+        }
+        group_members::insert_members(context.db, &id, &[user.0], &[MEMBER.to_owned()]).await?;
+
+        let details = context.group_details(group, i64::from(i32::MAX)).await?;
+        let created = GroupCreated { details: &details, group: &details, skipped_members: None };
+        let added = MemberAdded {
+            group_id: group,
+            user_id: user,
+            username: &prospect.username,
+            user: AddedUser { user_id: user, username: &prospect.username },
+            role: MEMBER,
+            added_by: caller,
+            warning: None,
+        };
+        let warns = policy == FollowPolicy::Warn && !prospect.followed;
+        let answer = MemberAdded { warning: warns.then_some(ErrorCode::NotFollowing.as_str()), ..added.clone() };
+
+        // In the order of their ids a replay shows them: the new member hears of the group first.
+        let mut ids = [context.envelope.id, derived_event_id(context.envelope.id, 1)];
+        ids.sort_unstable();
+        let [created_id, added_id] = ids;
+        let conversation = Some(ConversationId::Group(group));
+        let others = groups::list_member_ids(context.db, &id, caller.0).await?;
+        context.store_event(created_id, conversation, &created, &[user.0]).await?;
+        context.store_event(added_id, conversation, &added, &others).await?;
+
+        let own = Some(context.envelope.reply_to);
+        let mut outcome = Outcome::answered(context.envelope, &answer);
+        outcome.joined(group, vec![user]);
+        outcome.durable(Audience::User(user), created_id, &created, None);
+        // The new member's gateways may not be following the group yet.
+        outcome.durable(Audience::User(user), added_id, &added, None);
+        outcome.durable_except(Audience::Group(group), added_id, &added, own, vec![user]);
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,28 @@
+//! `add_group_reaction`: one's reaction to a message of a group; another one replaces it, the same one again takes it away.
+
+use shared::commands::AddGroupReaction;
+use shared::events::change::{GroupReactionAdded, GroupReactionRemoved};
+
+use super::add_reaction::toggle;
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+
+impl Handle for AddGroupReaction {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let (found, group_id, _) = context.group_message(self.message).await?;
+        let (user_id, username) = (context.caller(), context.caller_name().await?);
+        let (message_id, username, reaction) = (self.message, username.as_str(), self.reaction.as_str());
+        if toggle(context, &found, reaction).await? {
+            let event = GroupReactionAdded { message_id, group_id, user_id, username, reaction };
+            let mut outcome = Outcome::answered(context.envelope, &event);
+            context.notify_about(&mut outcome, &found, &event).await?;
+            Ok(outcome)
+        } else {
+            let event = GroupReactionRemoved { message_id, group_id, user_id, username, reaction };
+            let mut outcome = Outcome::answered(context.envelope, &event);
+            context.notify_about(&mut outcome, &found, &event).await?;
+            Ok(outcome)
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `create_group`: a new group, owned by its creator. The command's id is the group's, so that a second delivery of the
+//! command cannot make a second group.
+
+use shared::commands::CreateGroup;
+use shared::config::FollowPolicy;
+use shared::events::membership::{GroupCreated, SkippedMember};
+use shared::ids::{ConversationId, GroupId, UserId};
+use shared::protocol::{ErrorCode, Rejection};
+
+use super::group_rules::{MEMBER, OWNER, denied};
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::{Audience, Outcome};
+use crate::store::groups::{self, NewGroup};
+use crate::store::group_members;
+
+impl Handle for CreateGroup {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let (group, creator) = (GroupId(context.envelope.id), context.caller());
+        let max_members = self.max_members.min(context.app.settings.common.group_max_members);
+        let named: Vec<UserId> = self.members.iter().copied().filter(|user| *user != creator).collect();
+        if named.len() + 1 > max_members as usize {
+            let details = format!(
+                "`initialMembers` and you are {} members, and the group may have {max_members}",
+                named.len() + 1
+            );
+            let rejection = Rejection::new(ErrorCode::TooManyMembers, details);
+            return Err(Rejection { field: Some("initialMembers"), ..rejection }.into());
+        }
+        let (accepted, skipped) = choose(context, &named).await?;
+
+        let id = group.to_string();
+        let new = NewGroup {
+            group_id: &id,
+            name: &self.name,
+            description: &self.description,
+            created_by: creator.0,
+            max_members: max_members as i32,
+            community_id: None,
+        };
+        groups::insert_group(context.db, &new).await?;
+        let users: Vec<i64> = std::iter::once(creator).chain(accepted.iter().copied()).map(|user| user.0).collect();
+        let roles: Vec<String> =
+            users.iter().map(|user| if *user == creator.0 { OWNER } else { MEMBER }.to_owned()).collect();
+        group_members::insert_members(context.db, &id, &users, &roles).await?;
+        let details = context.group_details(group, users.len() as i64).await?;
+
+        let created = GroupCreated { details: &details, group: &details, skipped_members: None };
+        let others: Vec<i64> = accepted.iter().map(|user| user.0).collect();
+        let event_id = context.envelope.id;
+        context.store_event(event_id, Some(ConversationId::Group(group)), &created, &others).await?;
+
+        let everybody: Vec<UserId> = users.iter().copied().map(UserId).collect();
+        let mut outcome = Outcome::default();
+        // First of all, so that nobody's first message misses anybody.
+        outcome.joined(group, everybody.clone());
+        let answer = GroupCreated { skipped_members: (!skipped.is_empty()).then_some(&skipped), ..created };
+        outcome.answer(context.envelope, shared::events::answer(&answer, context.envelope.request_id.as_ref()));
+        outcome.durable(Audience::Users(everybody), event_id, &created, Some(context.envelope.reply_to));
+        Ok(outcome)
+    }
+}
+
+/// Who of the users named becomes a member, and why the others do not.
+async fn choose(context: &mut Context<'_>, named: &[UserId]) -> Result<(Vec<UserId>, Vec<SkippedMember>), Failure> {
+    let creator = context.caller();
+    let ids: Vec<i64> = named.iter().chain([&creator]).map(|user| user.0).collect();
+    let prospects = group_members::list_prospects(context.db, creator.0, &ids).await?;
+    if !prospects.iter().any(|prospect| prospect.user_id == creator.0) {
+        return Err(denied("Your account does not exist any more"));
+    }
+    let enforce = context.app.settings.follow_policy == FollowPolicy::Enforce;
+    let (mut accepted, mut skipped) = (Vec::new(), Vec::new());
+    for user in named {
+        let reason = match prospects.iter().find(|prospect| prospect.user_id == user.0) {
+            None => ErrorCode::ResourceNotFound,
+            Some(prospect) if prospect.blocked => ErrorCode::UserBlocked,
+            Some(prospect) if enforce && !prospect.followed => ErrorCode::NotFollowing,
+            Some(_) => {
+                accepted.push(*user);
+                continue;
+            }
+        };
+        skipped.push(SkippedMember { user_id: *user, reason: reason.as_str() });
+    }
+    Ok((accepted, skipped))
+}

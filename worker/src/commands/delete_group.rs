@@ -1,0 +1,38 @@
+//! `delete_group`: hides a group from everybody at once. What it holds is purged after a time, or, when the deletion is
+//! permanent, now; of a long history only a first part, and the rest within seconds by `jobs::purge`, so that no
+//! transaction holds the partition for long.
+
+use shared::commands::DeleteGroup;
+use shared::events::membership::GroupDeleted;
+use shared::ids::{ConversationId, UserId};
+
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::{Audience, Outcome};
+use crate::store::{groups, purge};
+
+/// Messages deleted in the command's own transaction.
+const MOST_MESSAGES: i64 = 2_000;
+
+impl Handle for DeleteGroup {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let (group, caller, id) = (self.group, context.caller(), self.group.to_string());
+        context.owned_group(group).await?;
+        let others = groups::list_member_ids(context.db, &id, caller.0).await?;
+        // What waits for members must not show them the group's content any more.
+        purge::delete_waiting_events(context.db, &id).await?;
+        groups::update_deleted(context.db, &id, self.permanent).await?;
+        // Redelivered sends need no memory of the messages: they find no membership, and the group's id does not come back.
+        if self.permanent && purge::delete_messages(context.db, &id, MOST_MESSAGES).await? < MOST_MESSAGES as u64 {
+            purge::delete_group(context.db, &id).await?;
+        }
+
+        let deleted = GroupDeleted { group_id: group, deleted_by: caller, permanent: self.permanent };
+        let event_id = context.envelope.id;
+        context.store_event(event_id, Some(ConversationId::Group(group)), &deleted, &others).await?;
+        let mut outcome = Outcome::answered(context.envelope, &deleted);
+        outcome.durable(Audience::Group(group), event_id, &deleted, Some(context.envelope.reply_to));
+        outcome.left(group, others.into_iter().map(UserId).chain([caller]).collect());
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,36 @@
+//! `delete_group_message`: removes a message of a group for everyone (its sender, the owner, admins), or hides it from
+//! oneself.
+
+use shared::commands::DeleteGroupMessage;
+use shared::events::change::GroupMessageDeleted;
+
+use super::delete_message::{hide, not_allowed};
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::messages;
+
+impl Handle for DeleteGroupMessage {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let (found, group_id, membership) = context.group_message(self.message).await?;
+        let event = GroupMessageDeleted {
+            message_id: self.message,
+            group_id,
+            deleted_by: context.caller(),
+            delete_for_everyone: self.for_everyone,
+        };
+        let mut outcome = Outcome::answered(context.envelope, &event);
+        if self.for_everyone {
+            if found.row.sender_id != context.caller().0 && !membership.is_owner_or_admin() {
+                let details = "Only the sender, the owner and admins may delete a message for everyone";
+                return Err(not_allowed(details).into());
+            }
+            messages::delete_message(context.db, self.message.0).await?;
+            context.notify_participants(&mut outcome, found.conversation, &event).await?;
+        } else {
+            hide(context, &found).await?;
+            context.tell_own_connections(&mut outcome, &event);
+        }
+        Ok(outcome)
+    }
+}

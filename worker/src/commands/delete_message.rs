@@ -1,0 +1,44 @@
+//! `delete_message`: removes one's own direct message for everyone, or hides any from oneself.
+
+use shared::commands::DeleteMessage;
+use shared::events::change::MessageDeleted;
+use shared::protocol::{ErrorCode, Rejection};
+
+use super::{Context, Found, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::messages;
+
+impl Handle for DeleteMessage {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let found = context.direct_message(self.message).await?;
+        let event = MessageDeleted {
+            message_id: self.message,
+            conversation_id: found.conversation,
+            delete_for_everyone: self.for_everyone,
+        };
+        let mut outcome = Outcome::answered(context.envelope, &event);
+        if self.for_everyone {
+            if found.row.sender_id != context.caller().0 {
+                return Err(not_allowed("Only the sender may delete a message for everyone").into());
+            }
+            messages::delete_message(context.db, self.message.0).await?;
+            context.notify_participants(&mut outcome, found.conversation, &event).await?;
+        } else {
+            hide(context, &found).await?;
+            context.tell_own_connections(&mut outcome, &event);
+        }
+        Ok(outcome)
+    }
+}
+
+/// Hides a message from the caller.
+pub async fn hide(context: &mut Context<'_>, found: &Found) -> Result<(), Failure> {
+    let (user, row) = (context.caller().0, &found.row);
+    messages::insert_deletion(context.db, user, &row.conversation_id, row.seq, row.message_id).await?;
+    Ok(())
+}
+
+pub fn not_allowed(details: &str) -> Rejection {
+    Rejection { field: Some("messageId"), ..Rejection::new(ErrorCode::PermissionDenied, details) }
+}

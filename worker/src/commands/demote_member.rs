@@ -1,0 +1,27 @@
+//! `demote_member`: makes an admin an ordinary member again.
+
+use shared::commands::DemoteMember;
+use shared::events::membership::MemberDemoted;
+use shared::ids::ConversationId;
+use shared::protocol::Rejection;
+
+use super::group_rules::MEMBER;
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::group_members;
+
+impl Handle for DemoteMember {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let (group, user) = (self.group, self.user);
+        context.owned_group(group).await?;
+        if context.other_member(group, user).await?.role == MEMBER {
+            return Err(Rejection::invalid("userId", "`userId` names no admin").into());
+        }
+        group_members::update_role(context.db, &group.to_string(), user.0, MEMBER, false).await?;
+        let changed = MemberDemoted { group_id: group, user_id: user, new_role: MEMBER, demoted_by: context.caller() };
+        let mut outcome = Outcome::answered(context.envelope, &changed);
+        context.notify_participants(&mut outcome, ConversationId::Group(group), &changed).await?;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,42 @@
+//! `edit_group_message`: replaces the content of one's own message in a group. Whom it mentions is found anew for those
+//! who read it; nobody is told once more.
+
+use shared::commands::EditGroupMessage;
+use shared::events::change::GroupMessageEdited;
+use shared::ids::UserId;
+
+use super::edit_message::store_edit;
+use super::{Context, Handle};
+use crate::domain::mentions;
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::groups;
+
+/// How the column spells everyone.
+const EVERYONE: i64 = 0;
+
+impl Handle for EditGroupMessage {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let (found, group_id, _) = context.group_message(self.message).await?;
+        let mut mentioned: Vec<i64> = Vec::new();
+        if self.content.contains('@') {
+            let members = groups::list_member_names(context.db, &[group_id.to_string()]).await?;
+            let members: Vec<_> = members.into_iter().map(|row| (UserId(row.user_id), row.username)).collect();
+            let all = mentions::find(&self.content, context.caller(), &members);
+            mentioned = all.iter().map(|one| one.user().map_or(EVERYONE, |user| user.0)).collect();
+        }
+        let mentions = (!mentioned.is_empty()).then_some(&*mentioned);
+        let edited_at = store_edit(context, &found, &self.content, mentions).await?;
+        let event = GroupMessageEdited {
+            message_id: self.message,
+            group_id,
+            content: &self.content,
+            new_content: &self.content,
+            edited_at,
+            seq: found.row.seq,
+        };
+        let mut outcome = Outcome::answered(context.envelope, &event);
+        context.notify_about(&mut outcome, &found, &event).await?;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,69 @@
+//! `edit_message`: replaces the content of one's own direct message. What edits have in common with those in groups is
+//! here, too.
+
+use shared::clock::Timestamp;
+use shared::commands::EditMessage;
+use shared::events::change::MessageEdited;
+use shared::protocol::{ErrorCode, Rejection};
+
+use super::{Context, Found, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::messages::{self, NewContent};
+
+impl Handle for EditMessage {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let found = context.direct_message(self.message).await?;
+        let edited_at = store_edit(context, &found, &self.content, None).await?;
+        let event = MessageEdited {
+            message_id: self.message,
+            conversation_id: found.conversation,
+            content: &self.content,
+            new_content: &self.content,
+            edited_at,
+            seq: found.row.seq,
+        };
+        let mut outcome = Outcome::answered(context.envelope, &event);
+        context.notify_about(&mut outcome, &found, &event).await?;
+        Ok(outcome)
+    }
+}
+
+/// Refuses all but the sender.
+pub fn refuse_others(context: &Context<'_>, found: &Found) -> Result<(), Failure> {
+    if found.row.sender_id == context.caller().0 {
+        return Ok(());
+    }
+    let details = "Only the sender may edit a message";
+    Err(Rejection { field: Some("messageId"), ..Rejection::new(ErrorCode::PermissionDenied, details) }.into())
+}
+
+/// Stores new content if the caller may change it; gives the time of the edit.
+pub async fn store_edit(
+    context: &mut Context<'_>,
+    found: &Found,
+    content: &str,
+    mentions: Option<&[i64]>,
+) -> Result<Timestamp, Failure> {
+    refuse_others(context, found)?;
+    // Both times are gateways', so that a worker that is late does not shorten the time to edit.
+    let window = context.app.settings.edit_window;
+    let age = context.envelope.ingested_at.since(found.row.created_at.into());
+    if age > window {
+        let details = format!("`messageId` is {} s old; a message can be edited for {} s", age.as_secs(), window.as_secs());
+        let rejection = Rejection::new(ErrorCode::EditWindowExpired, details);
+        return Err(Rejection { field: Some("messageId"), ..rejection }.into());
+    }
+    let edited_at = Timestamp::now();
+    let sealed = context.app.keyring.seal(found.row.message_id, content.as_bytes());
+    let new = NewContent {
+        content: &sealed.ciphertext,
+        iv: &sealed.iv,
+        mac: &sealed.mac,
+        key_id: sealed.key_id,
+        mentions,
+        edited_at: edited_at.to_datetime(),
+    };
+    messages::update_content(context.db, found.row.message_id, &new).await?;
+    Ok(edited_at)
+}

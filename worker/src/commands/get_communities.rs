@@ -1,0 +1,30 @@
+//! `get_communities`: the communities one belongs to.
+
+use shared::commands::GetCommunities;
+use shared::events::community::{Community, CommunityList};
+
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::communities::{self, CommunityRow};
+
+/// More would not fit into a message.
+const MOST_COMMUNITIES: i64 = 1_000;
+
+impl Handle for GetCommunities {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let rows = communities::list_of_user(context.db, context.caller().0, MOST_COMMUNITIES).await?;
+        let community = |row: CommunityRow| Community {
+            community_id: row.community_id,
+            name: row.name,
+            description: row.description,
+            avatar_url: row.avatar_url,
+            default_group_id: row.default_group_id.parse().ok(),
+            role: row.role,
+            joined_at: row.joined_at.into(),
+            is_muted: row.is_muted,
+        };
+        let communities = rows.into_iter().map(community).collect();
+        Ok(Outcome::answered(context.envelope, &CommunityList { communities }))
+    }
+}

@@ -1,0 +1,41 @@
+//! `get_community_members`: a community's members.
+
+use shared::commands::GetCommunityMembers;
+use shared::events::community::{CommunityMember, CommunityMembers};
+use shared::ids::UserId;
+
+use super::group_rules::denied;
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::communities::{self, CommunityMemberRow};
+
+/// More would not fit into a message.
+const MOST_MEMBERS: i64 = 5_000;
+
+impl Handle for GetCommunityMembers {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        context.refuse_community_outsider(&self.community).await?;
+        let rows = communities::list_members(context.db, &self.community, MOST_MEMBERS).await?;
+        let member = |row: CommunityMemberRow| CommunityMember {
+            user_id: UserId(row.user_id),
+            username: row.username,
+            role: row.role,
+            joined_at: row.joined_at.into(),
+            last_seen_at: row.last_seen_at.map(Into::into),
+            is_muted: row.is_muted,
+        };
+        let members = CommunityMembers { community_id: &self.community, members: rows.into_iter().map(member).collect() };
+        Ok(Outcome::answered(context.envelope, &members))
+    }
+}
+
+impl Context<'_> {
+    /// Refuses who does not belong to the community, and says no more of it, be there such a community or not.
+    pub async fn refuse_community_outsider(&mut self, community: &str) -> Result<(), Failure> {
+        if communities::is_member(self.db, community, self.caller().0).await? {
+            return Ok(());
+        }
+        Err(denied("You are not a member of this community"))
+    }
+}

@@ -1,0 +1,34 @@
+//! `get_community_progress`: one's own progress in a community.
+
+use shared::commands::GetCommunityProgress;
+use shared::events::community::{CommunityProgress, Progress};
+use shared::ids::UserId;
+
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::communities::{self, ProgressRow};
+
+impl Handle for GetCommunityProgress {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        context.refuse_community_outsider(&self.community).await?;
+        // Who has not begun has nothing yet.
+        let row = communities::find_progress(context.db, &self.community, context.caller().0).await?.unwrap_or_default();
+        let progress = progress(&self.community, context.caller(), row);
+        Ok(Outcome::answered(context.envelope, &CommunityProgress { community_id: &self.community, progress }))
+    }
+}
+
+/// As the protocol shows it.
+pub fn progress(community: &str, user: UserId, row: ProgressRow) -> Progress {
+    Progress {
+        community_id: community.to_owned(),
+        user_id: user,
+        total_xp: row.total_xp,
+        daily_streak: row.daily_streak,
+        weekly_streak: row.weekly_streak,
+        last_challenge_id: row.last_challenge_id,
+        last_challenge_type: row.last_challenge_type,
+        last_completed_at: row.last_completed_at.map(Into::into),
+    }
+}

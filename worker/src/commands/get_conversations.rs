@@ -1,0 +1,71 @@
+//! `get_conversations`: one's direct conversations in which anything can be seen, the most recently active first.
+
+use shared::clock::Timestamp;
+use shared::commands::GetConversations;
+use shared::events::direct::{ConversationSummary, Conversations, LastMessage, ListPagination, Participant};
+use shared::ids::{ConversationId, MessageId, UserId};
+use sqlx::PgConnection;
+
+use super::{Context, Handle};
+use crate::app::App;
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::conversations::{self, ListedConversation};
+
+/// Unread messages are counted only so far: a number that nobody reads must not cost a scan.
+const MOST_UNREAD: i64 = 200;
+
+impl Handle for GetConversations {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let event = list(context.app, context.db, context.caller(), self.limit, self.offset).await?;
+        Ok(Outcome::answered(context.envelope, &event))
+    }
+}
+
+/// A part of a user's list.
+pub async fn list(
+    app: &App,
+    db: &mut PgConnection,
+    user: UserId,
+    limit: u32,
+    offset: u32,
+) -> Result<Conversations, Failure> {
+    let rows = conversations::list_direct(db, user.0, i64::from(limit), i64::from(offset), MOST_UNREAD).await?;
+    let count = rows.len();
+    Ok(Conversations {
+        conversations: rows.into_iter().filter_map(|row| summary(app, row)).collect(),
+        pagination: ListPagination { limit, offset, count },
+        timestamp: Timestamp::now(),
+    })
+}
+
+/// `None` for an id that is none of ours.
+fn summary(app: &App, row: ListedConversation) -> Option<ConversationSummary> {
+    let conversation_id: ConversationId = row.conversation_id.parse().ok()?;
+    let username = row.username.clone().unwrap_or_default();
+    Some(ConversationSummary {
+        conversation_id,
+        participant: Participant {
+            user_id: UserId(row.other_id),
+            display_name: row.display_name.clone().unwrap_or_else(|| username.clone()),
+            username,
+        },
+        unread_count: row.unread_count,
+        last_message: last_message(app, row),
+    })
+}
+
+fn last_message(app: &App, row: ListedConversation) -> Option<LastMessage> {
+    let opened = app.keyring.open(row.message_id, row.key_id, &row.iv, row.mac.as_deref(), &row.content);
+    let content = opened.ok().and_then(|plain| String::from_utf8(plain).ok());
+    if content.is_none() {
+        app.metrics.unreadable_rows.increment(1);
+        tracing::error!(message_id = %row.message_id, key_id = row.key_id, "a stored message cannot be read");
+    }
+    Some(LastMessage {
+        id: MessageId(row.message_id),
+        content: content?,
+        sender_id: UserId(row.sender_id),
+        timestamp: row.created_at.into(),
+    })
+}

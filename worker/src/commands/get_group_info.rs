@@ -1,0 +1,29 @@
+//! `get_group_info`: what a group is.
+
+use shared::commands::GetGroupInfo;
+use shared::events::membership::GroupInfo;
+use shared::ids::UserId;
+use shared::protocol::Rejection;
+
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::groups;
+
+impl Handle for GetGroupInfo {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        context.membership(self.group).await?;
+        let row = groups::find_group(context.db, &self.group.to_string()).await?;
+        let row = row.ok_or_else(|| Rejection::not_found("groupId", "There is no such group"))?;
+        let info = GroupInfo {
+            group_id: self.group,
+            group_name: row.name,
+            group_description: row.description,
+            created_by: UserId(row.created_by),
+            max_members: row.max_members,
+            member_count: row.member_count,
+            created_at: row.created_at.into(),
+        };
+        Ok(Outcome::answered(context.envelope, &info))
+    }
+}

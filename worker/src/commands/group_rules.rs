@@ -1,0 +1,84 @@
+//! What the handlers of membership share: who may change whose part in a group, and what a group looks like to a new
+//! member. What a single command does is in its own file.
+
+use shared::events::membership::{GroupDetails, GroupMember};
+use shared::ids::{GroupId, UserId};
+use shared::protocol::{ErrorCode, Rejection};
+use sqlx::PgConnection;
+
+use super::Context;
+use crate::error::Failure;
+use crate::store::groups::{self, Membership};
+use crate::store::{group_members, users};
+
+pub const OWNER: &str = "owner";
+pub const ADMIN: &str = "admin";
+pub const MEMBER: &str = "member";
+
+pub fn denied(details: &str) -> Failure {
+    Rejection::new(ErrorCode::PermissionDenied, details).into()
+}
+
+fn no_such_group() -> Failure {
+    Rejection::not_found("groupId", "There is no such group").into()
+}
+
+impl Context<'_> {
+    /// The caller's part in a group that decides on its members itself. Fails for outsiders as [`Context::membership`] does,
+    /// and for everybody in a community's group.
+    pub async fn managed_membership(&mut self, group: GroupId) -> Result<Membership, Failure> {
+        let membership = self.membership(group).await?;
+        if membership.community_id.is_some() {
+            return Err(denied("The members and roles of this group come from its community"));
+        }
+        Ok(membership)
+    }
+
+    /// The same, where only the owner may go on.
+    pub async fn owned_group(&mut self, group: GroupId) -> Result<Membership, Failure> {
+        let membership = self.managed_membership(group).await?;
+        if membership.is_owner() { Ok(membership) } else { Err(denied("Only the group's owner may do this")) }
+    }
+
+    /// Another member's part; refuses oneself.
+    pub async fn other_member(&mut self, group: GroupId, user: UserId) -> Result<Membership, Failure> {
+        if user == self.caller() {
+            return Err(Rejection::invalid("userId", "`userId` must not be yourself").into());
+        }
+        let found = groups::find_membership(self.db, &group.to_string(), user.0).await?;
+        found.ok_or_else(|| Rejection::not_found("userId", "There is no such member in this group").into())
+    }
+
+    /// A user's name; empty for one who is gone.
+    pub async fn username(&mut self, user: UserId) -> Result<String, Failure> {
+        let name = users::list_names(self.db, &[user.0]).await?.pop();
+        Ok(name.map(|name| name.username).unwrap_or_default())
+    }
+
+    /// The group with its first `most_members` members.
+    pub async fn group_details(&mut self, group: GroupId, most_members: i64) -> Result<GroupDetails, Failure> {
+        details(self.db, group, most_members).await
+    }
+}
+
+/// The group with its first `most_members` members.
+pub async fn details(db: &mut PgConnection, group: GroupId, most_members: i64) -> Result<GroupDetails, Failure> {
+    let id = group.to_string();
+    let row = groups::find_group(db, &id).await?.ok_or_else(no_such_group)?;
+    let members = group_members::list_members(db, &id, most_members).await?;
+    let member = |row: group_members::MemberRow| GroupMember {
+        user_id: UserId(row.user_id),
+        username: row.username,
+        role: row.role,
+        joined_at: row.joined_at.into(),
+    };
+    Ok(GroupDetails {
+        group_id: group,
+        group_name: row.name,
+        group_description: row.description,
+        created_by: UserId(row.created_by),
+        max_members: row.max_members,
+        member_count: row.member_count,
+        members: members.into_iter().map(member).collect(),
+    })
+}

@@ -1,0 +1,38 @@
+//! `mark_message_read`: marks a message and all before it as read, direct or group. The mark is kept; the event is not
+//! durable. Pages read the marks anew each time, so that no cached one has to be given up for this.
+
+use shared::commands::MarkMessageRead;
+use shared::events::change::MessageRead;
+
+use super::about_message::refuse_mismatch;
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::{Audience, Outcome};
+use crate::store::conversations;
+
+impl Handle for MarkMessageRead {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let found = context.message(self.message).await?;
+        if let Some(named) = self.conversation {
+            refuse_mismatch(&found, named)?;
+        }
+        let reader = context.caller();
+        let moved = conversations::update_read(context.db, reader.0, &found.row.conversation_id, found.row.seq).await?;
+        let event = MessageRead {
+            message_id: found.message_id(),
+            conversation_id: found.conversation,
+            group_id: found.conversation.group(),
+            read_by: reader,
+            seq: found.row.seq,
+        };
+        let mut outcome = Outcome::answered(context.envelope, &event);
+        if moved {
+            // In a group, whoever wrote the message; else the other participant, whoever wrote it.
+            let other = found.other(reader).unwrap_or(shared::ids::UserId(found.row.sender_id));
+            for user in [Some(reader), Some(other).filter(|other| *other != reader)].into_iter().flatten() {
+                outcome.ephemeral(Audience::User(user), &event, Some(context.envelope.reply_to));
+            }
+        }
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,54 @@
+//! `pin_message`: pins a message for all participants; in groups the owner and admins may.
+
+use shared::commands::PinMessage;
+use shared::events::change::MessagePinned;
+use shared::ids::{ConversationId, MessageId, UserId};
+use shared::protocol::{ErrorCode, Rejection};
+
+use super::about_message::refuse_mismatch;
+use super::{Context, Found, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::messages;
+
+impl Handle for PinMessage {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let found = may_pin(context, self.message, self.conversation).await?;
+        if let Some(other) = found.other(context.caller()) {
+            context.refuse_blocked(other, "messageId").await?;
+        }
+        let caller = context.caller();
+        let pinned = messages::update_pinned(context.db, self.message.0, caller.0).await?;
+        let pinned_by = if pinned {
+            caller
+        } else {
+            messages::find_pinned_by(context.db, self.message.0).await?.map_or(caller, UserId)
+        };
+        let event = MessagePinned {
+            message_id: self.message,
+            conversation_id: found.conversation,
+            group_id: found.conversation.group(),
+            pinned_by,
+        };
+        let mut outcome = Outcome::answered(context.envelope, &event);
+        if pinned {
+            context.notify_about(&mut outcome, &found, &event).await?;
+        }
+        Ok(outcome)
+    }
+}
+
+/// The message, if the caller may pin and unpin it and it is where the command says.
+pub async fn may_pin(
+    context: &mut Context<'_>,
+    message: MessageId,
+    conversation: ConversationId,
+) -> Result<Found, Failure> {
+    let found = context.message(message).await?;
+    refuse_mismatch(&found, conversation)?;
+    if found.membership.as_ref().is_some_and(|membership| !membership.is_owner_or_admin()) {
+        let details = "Only the owner and admins may pin and unpin messages";
+        return Err(Rejection::new(ErrorCode::PermissionDenied, details).into());
+    }
+    Ok(found)
+}

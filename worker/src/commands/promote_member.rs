@@ -1,0 +1,27 @@
+//! `promote_member`: makes a member an admin, who may also add members.
+
+use shared::commands::PromoteMember;
+use shared::events::membership::MemberPromoted;
+use shared::ids::ConversationId;
+use shared::protocol::Rejection;
+
+use super::group_rules::ADMIN;
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::group_members;
+
+impl Handle for PromoteMember {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let (group, user) = (self.group, self.user);
+        context.owned_group(group).await?;
+        if context.other_member(group, user).await?.role == ADMIN {
+            return Err(Rejection::invalid("userId", "`userId` names an admin already").into());
+        }
+        group_members::update_role(context.db, &group.to_string(), user.0, ADMIN, true).await?;
+        let changed = MemberPromoted { group_id: group, user_id: user, new_role: ADMIN, promoted_by: context.caller() };
+        let mut outcome = Outcome::answered(context.envelope, &changed);
+        context.notify_participants(&mut outcome, ConversationId::Group(group), &changed).await?;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,42 @@
+//! `remove_group_member`: ends another's membership.
+
+use shared::commands::RemoveGroupMember;
+use shared::events::membership::MemberRemoved;
+use shared::ids::ConversationId;
+
+use super::group_rules::denied;
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::{Audience, Outcome};
+use crate::store::{group_members, groups};
+
+impl Handle for RemoveGroupMember {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let (group, user, caller) = (self.group, self.user, context.caller());
+        let id = group.to_string();
+        let membership = context.managed_membership(group).await?;
+        if !membership.is_owner_or_admin() {
+            return Err(denied("Only the owner and admins may remove members"));
+        }
+        let target = context.other_member(group, user).await?;
+        if target.is_owner_or_admin() && !membership.is_owner() {
+            return Err(denied("Only the owner may remove admins"));
+        }
+        group_members::delete_members(context.db, &id, &[user.0]).await?;
+
+        let username = context.username(user).await?;
+        let removed = MemberRemoved { group_id: group, user_id: user, username: &username, removed_by: caller };
+        let mut recipients = groups::list_member_ids(context.db, &id, caller.0).await?;
+        recipients.push(user.0);
+        let event_id = context.envelope.id;
+        context.store_event(event_id, Some(ConversationId::Group(group)), &removed, &recipients).await?;
+
+        let own = Some(context.envelope.reply_to);
+        let mut outcome = Outcome::answered(context.envelope, &removed);
+        outcome.durable_except(Audience::Group(group), event_id, &removed, own, vec![user]);
+        outcome.durable(Audience::User(user), event_id, &removed, None);
+        // The last that this user hears of the group.
+        outcome.left(group, vec![user]);
+        Ok(outcome)
+    }
+}

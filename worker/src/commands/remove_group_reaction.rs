@@ -1,0 +1,27 @@
+//! `remove_group_reaction`: takes one's reaction to a message of a group away.
+
+use shared::commands::RemoveGroupReaction;
+use shared::events::change::GroupReactionRemoved;
+
+use super::remove_reaction::take_away;
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+
+impl Handle for RemoveGroupReaction {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let (found, group_id, _) = context.group_message(self.message).await?;
+        let reaction = take_away(context, &found).await?;
+        let username = context.caller_name().await?;
+        let event = GroupReactionRemoved {
+            message_id: self.message,
+            group_id,
+            user_id: context.caller(),
+            username: &username,
+            reaction: &reaction,
+        };
+        let mut outcome = Outcome::answered(context.envelope, &event);
+        context.notify_about(&mut outcome, &found, &event).await?;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,37 @@
+//! `remove_reaction`: takes one's reaction to a direct message away.
+
+use shared::commands::RemoveReaction;
+use shared::events::change::ReactionRemoved;
+use shared::protocol::Rejection;
+
+use super::{Context, Found, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::messages;
+
+impl Handle for RemoveReaction {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let found = context.direct_message(self.message).await?;
+        let reaction = take_away(context, &found).await?;
+        let event = ReactionRemoved {
+            message_id: self.message,
+            conversation_id: found.conversation,
+            user_id: context.caller(),
+            reaction: &reaction,
+        };
+        let mut outcome = Outcome::answered(context.envelope, &event);
+        context.notify_about(&mut outcome, &found, &event).await?;
+        Ok(outcome)
+    }
+}
+
+/// Takes the caller's reaction away; gives it.
+///
+/// # Errors
+/// `RESOURCE_NOT_FOUND` when there is none.
+pub async fn take_away(context: &mut Context<'_>, found: &Found) -> Result<String, Failure> {
+    let (user, row) = (context.caller().0, &found.row);
+    let reaction = messages::delete_reaction(context.db, &row.conversation_id, row.message_id, user).await?;
+    let none = || Rejection::not_found("messageId", "You have no reaction to this message");
+    Ok(reaction.ok_or_else(none)?)
+}

@@ -1,0 +1,45 @@
+//! `typing`: that one is typing, or stopped; has no answer and is never stored. Who types is noted in Redis, where it ends by
+//! itself; see [`crate::jobs::typing`].
+
+use std::time::Duration;
+
+use shared::commands::Typing;
+use shared::ids::ConversationId;
+use shared::protocol::Rejection;
+use shared::redis::typing::{self, Typist};
+
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::jobs;
+use crate::publish::Outcome;
+use crate::store::users;
+
+/// Typing ends so long after the last sign of it.
+const LASTS: Duration = Duration::from_secs(3);
+
+impl Handle for Typing {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let user = context.caller();
+        match self.conversation {
+            ConversationId::Group(group) => drop(context.membership(group).await?),
+            ConversationId::Direct(..) => {
+                let no_such = || Rejection::not_found("recipientId", "There is no such user");
+                let other = self.conversation.other(user).ok_or_else(no_such)?;
+                let found = users::find_counterpart(context.db, user.0, other.0).await?.ok_or_else(no_such)?;
+                if found.blocked {
+                    return Ok(Outcome::default());
+                }
+            }
+        }
+        let typist = Typist { user, conversation: self.conversation, username: context.caller_name().await? };
+        let (redis, key) = (&context.app.redis, context.app.keys.typing());
+        if self.is_typing {
+            typing::start(redis, &key, &typist, LASTS).await?;
+        } else {
+            typing::stop(redis, &key, &typist).await?;
+        }
+        let mut outcome = Outcome::default();
+        outcome.publications.push(jobs::typing::publication(&typist, self.is_typing));
+        Ok(outcome)
+    }
+}

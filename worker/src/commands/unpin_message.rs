@@ -1,0 +1,27 @@
+//! `unpin_message`: takes a pin away; who may pin may unpin.
+
+use shared::commands::UnpinMessage;
+use shared::events::change::MessageUnpinned;
+
+use super::pin_message::may_pin;
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::messages;
+
+impl Handle for UnpinMessage {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let found = may_pin(context, self.message, self.conversation).await?;
+        let event = MessageUnpinned {
+            message_id: self.message,
+            conversation_id: found.conversation,
+            group_id: found.conversation.group(),
+            unpinned_by: context.caller(),
+        };
+        let mut outcome = Outcome::answered(context.envelope, &event);
+        if messages::update_unpinned(context.db, self.message.0).await? {
+            context.notify_about(&mut outcome, &found, &event).await?;
+        }
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,48 @@
+//! `update_group_info`: changes a group's name, description or size.
+
+use shared::commands::UpdateGroupInfo;
+use shared::events::membership::GroupInfoUpdated;
+use shared::ids::ConversationId;
+use shared::protocol::Rejection;
+
+use super::group_rules::denied;
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::groups;
+
+impl Handle for UpdateGroupInfo {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let (group, id) = (self.group, self.group.to_string());
+        let membership = context.membership(group).await?;
+        if !membership.is_owner_or_admin() {
+            return Err(denied("Only the owner and admins may change the group"));
+        }
+        let no_such = || Rejection::not_found("groupId", "There is no such group");
+        if let Some(max_members) = self.max_members {
+            if membership.community_id.is_some() {
+                return Err(denied("The size of this group comes from its community"));
+            }
+            let bound = context.app.settings.common.group_max_members;
+            let count = groups::find_group(context.db, &id).await?.ok_or_else(no_such)?.member_count;
+            if i64::from(max_members) < count || max_members > bound {
+                let details = format!("`maxMembers` must be from {count}, the members that the group has, to {bound}");
+                return Err(Rejection::invalid("maxMembers", details).into());
+            }
+        }
+        let max_members = self.max_members.map(|number| number as i32);
+        let (name, description) = (self.name.as_deref(), self.description.as_deref());
+        let info = groups::update_info(context.db, &id, name, description, max_members).await?.ok_or_else(no_such)?;
+        let updated = GroupInfoUpdated {
+            group_id: group,
+            group_name: info.name,
+            group_description: info.description,
+            max_members: info.max_members,
+            updated_by: context.caller(),
+            member_count: None,
+        };
+        let mut outcome = Outcome::answered(context.envelope, &updated);
+        context.notify_participants(&mut outcome, ConversationId::Group(group), &updated).await?;
+        Ok(outcome)
+    }
+}

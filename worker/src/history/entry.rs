@@ -1,0 +1,156 @@
+//! A stored message, opened, with its reactions and the message it quotes: the same for every reader. What differs by
+//! reader (read marks, what is hidden) and what is not ours to keep (names) is put in last.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+use shared::events::message::{Mention, Message, ReplyPreview};
+use shared::ids::UserId;
+use shared::limits::REPLY_PREVIEW_CHARACTERS;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::domain::message;
+use crate::error::Failure;
+use crate::store::conversations::Scope;
+use crate::store::history::{self, MessageRow};
+use crate::store::users;
+
+/// Reactions shown of one message; more are left out, lest one message of a large community fill a page.
+const MOST_REACTIONS: i64 = 500;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    pub message: Message,
+    /// Whose message it quotes, and where that is.
+    quoted: Option<Quoted>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Quoted {
+    sender: UserId,
+    seq: i64,
+}
+
+/// Opens rows, in their order; one that cannot be read is left out. At most two queries, whatever their number.
+pub async fn open(app: &App, db: &mut PgConnection, rows: &[MessageRow]) -> Result<Vec<Entry>, Failure> {
+    let mut messages: Vec<Message> = rows.iter().filter_map(|row| message::open(app, row)).collect();
+    if messages.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = messages.iter().map(|message| message.message_id.0).collect();
+    message::add_reactions(&mut messages, history::list_reactions(db, &ids, MOST_REACTIONS).await?);
+    let mut entries: Vec<Entry> = messages.into_iter().map(|message| Entry { message, quoted: None }).collect();
+    add_quotes(app, db, &mut entries).await?;
+    Ok(entries)
+}
+
+/// Puts in what is replied to, where it is still there.
+async fn add_quotes(app: &App, db: &mut PgConnection, entries: &mut [Entry]) -> Result<(), Failure> {
+    let ids: HashSet<Uuid> =
+        entries.iter().filter_map(|entry| entry.message.reply_to_message_id).map(|id| id.0).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let rows = history::list_by_id(db, &ids.into_iter().collect::<Vec<_>>()).await?;
+    let quoted: HashMap<_, _> =
+        rows.iter().filter_map(|row| message::open(app, row)).map(|message| (message.message_id, message)).collect();
+    for entry in entries {
+        let Some(quoted) = entry.message.reply_to_message_id.and_then(|id| quoted.get(&id)) else { continue };
+        if quoted.conversation_id != entry.message.conversation_id {
+            continue;
+        }
+        entry.quoted = Some(Quoted { sender: quoted.sender_id, seq: quoted.seq });
+        entry.message.reply_to = Some(ReplyPreview {
+            message_id: quoted.message_id,
+            sender_username: quoted.sender_username.clone(),
+            content: quoted.content.chars().take(REPLY_PREVIEW_CHARACTERS).collect(),
+        });
+    }
+    Ok(())
+}
+
+impl Entry {
+    /// Whether the recipient of a direct message has read it, as of this scope of the reader's.
+    pub fn set_read(&mut self, reader: UserId, scope: &Scope) {
+        self.message.is_read = self.message.recipient_id.map(|recipient| {
+            let read_seq = if recipient == reader { scope.read_seq } else { scope.other_read_seq };
+            self.message.seq <= read_seq
+        });
+    }
+
+    /// Everybody whose name it shows.
+    fn users(&self) -> impl Iterator<Item = UserId> + '_ {
+        let mentioned = self.message.mentions.iter().filter_map(|mention| match mention {
+            Mention::User { user_id, .. } => Some(*user_id),
+            Mention::Everyone => None,
+        });
+        let reacted = self.message.reactions.iter().map(|reaction| reaction.user_id);
+        let quoted = self.quoted.map(|quoted| quoted.sender);
+        mentioned.chain(reacted).chain(quoted).chain([self.message.sender_id])
+    }
+
+    /// The message with names as they are now; whoever is gone keeps the name known before.
+    fn named(self, names: &HashMap<UserId, String>) -> Message {
+        let Entry { mut message, quoted } = self;
+        let put = |user: UserId, into: &mut String| {
+            if let Some(name) = names.get(&user) {
+                into.clone_from(name);
+            }
+        };
+        put(message.sender_id, &mut message.sender_username);
+        for mention in &mut message.mentions {
+            if let Mention::User { user_id, username } = mention {
+                put(*user_id, username);
+            }
+        }
+        for reaction in &mut message.reactions {
+            put(reaction.user_id, &mut reaction.username);
+        }
+        if let (Some(quoted), Some(preview)) = (quoted, &mut message.reply_to) {
+            put(quoted.sender, &mut preview.sender_username);
+        }
+        message
+    }
+}
+
+/// Takes away previews of messages that are hidden from this reader.
+pub async fn hide_quotes(db: &mut PgConnection, reader: UserId, entries: &mut [Entry]) -> Result<(), Failure> {
+    let quotes = entries.iter().filter_map(|entry| Some((entry.message.conversation_id.to_string(), entry.quoted?.seq)));
+    let (conversations, seqs): (Vec<String>, Vec<i64>) = quotes.unzip();
+    if seqs.is_empty() {
+        return Ok(());
+    }
+    let hidden: HashSet<_> = history::list_hidden(db, reader.0, &conversations, &seqs).await?.into_iter().collect();
+    for entry in entries {
+        let Some(quoted) = entry.quoted else { continue };
+        if hidden.contains(&(entry.message.conversation_id.to_string(), quoted.seq)) {
+            entry.message.reply_to = None;
+        }
+    }
+    Ok(())
+}
+
+/// Puts in everybody's name, by one query.
+pub async fn name(db: &mut PgConnection, entries: Vec<Entry>) -> Result<Vec<Message>, Failure> {
+    let users: HashSet<i64> = entries.iter().flat_map(Entry::users).map(|user| user.0).collect();
+    if users.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = users::list_names(db, &users.into_iter().collect::<Vec<_>>()).await?;
+    let names: HashMap<UserId, String> = rows.into_iter().map(|row| (UserId(row.user_id), row.username)).collect();
+    Ok(entries.into_iter().map(|entry| entry.named(&names)).collect())
+}
+
+/// Rows as their reader sees them, in their order, of any conversations; at most four queries, whatever their number.
+pub async fn show(
+    app: &App,
+    db: &mut PgConnection,
+    reader: UserId,
+    rows: &[MessageRow],
+) -> Result<Vec<Message>, Failure> {
+    let mut entries = open(app, db, rows).await?;
+    hide_quotes(db, reader, &mut entries).await?;
+    name(db, entries).await
+}

@@ -1,0 +1,124 @@
+//! Reading messages as a participant sees them: pages of a conversation, and single rows made into message objects. Whether
+//! the reader may see the conversation at all is checked by the caller; SQL is in `store`.
+//!
+//! scope → cached window, or rows → entries → what is hidden taken away, names put in → messages
+
+mod entry;
+mod window;
+
+use std::collections::HashSet;
+
+use shared::commands::{PageRequest, Position};
+use shared::events::direct::Pagination;
+use shared::events::message::Message;
+use shared::ids::{ConversationId, UserId};
+use sqlx::PgConnection;
+
+use crate::app::App;
+use crate::error::Failure;
+use crate::store::conversations::{self, Scope};
+use crate::store::history::{self, Range};
+pub use entry::{Entry, show};
+use window::Window;
+
+/// A page as its reader sees it.
+pub struct Page {
+    /// Oldest first.
+    pub messages: Vec<Message>,
+    pub pagination: Pagination,
+}
+
+/// Reads a page of a conversation; whether the user may is checked before.
+pub async fn read_page(
+    app: &App,
+    db: &mut PgConnection,
+    user: UserId,
+    conversation: ConversationId,
+    request: PageRequest,
+) -> Result<Page, Failure> {
+    let id = conversation.to_string();
+    let offset = match request.position {
+        Position::Offset(offset) => Some(offset),
+        Position::Seq { .. } => None,
+    };
+    let mut pagination = Pagination { limit: request.limit, offset, has_more: false, total: 0 };
+    let other = conversation.other(user).map(|other| other.0);
+    let Some(scope) = conversations::find_scope(db, &id, user.0, other).await? else {
+        return Ok(Page { messages: Vec::new(), pagination });
+    };
+    let (before, after) = match request.position {
+        Position::Offset(_) => (None, None),
+        Position::Seq { before, after } => (before, after),
+    };
+    let range = Range {
+        after: after.unwrap_or(0).max(scope.cleared_seq),
+        before: before.unwrap_or(i64::MAX),
+        from_newest: after.is_none(),
+        offset: i64::from(offset.unwrap_or(0)),
+        // One more than asked for tells whether there are more.
+        limit: i64::from(request.limit) + 1,
+    };
+    let mut entries = match from_window(app, db, user, conversation, &scope, &range).await? {
+        Some(entries) => entries,
+        None => {
+            let rows = history::list_messages(db, &id, user.0, range).await?;
+            entry::open(app, db, &rows).await?
+        }
+    };
+    pagination.has_more = entries.len() > request.limit as usize;
+    if pagination.has_more {
+        let surplus = if range.from_newest { 0 } else { entries.len() - 1 };
+        entries.remove(surplus);
+    }
+    pagination.total = scope.visible_count;
+    for entry in &mut entries {
+        entry.set_read(user, &scope);
+    }
+    entry::hide_quotes(db, user, &mut entries).await?;
+    Ok(Page { messages: entry::name(db, entries).await?, pagination })
+}
+
+/// The entries of the range out of the conversation's newest messages, which are kept in Redis; `None` when the range
+/// reaches further back.
+async fn from_window(
+    app: &App,
+    db: &mut PgConnection,
+    user: UserId,
+    conversation: ConversationId,
+    scope: &Scope,
+    range: &Range,
+) -> Result<Option<Vec<Entry>>, Failure> {
+    let most = i64::from(app.settings.cache_messages);
+    if !window::may_hold(most, scope, range) {
+        app.metrics.history_cache.with("beyond").increment(1);
+        return Ok(None);
+    }
+    let window = match Window::find(app, conversation, scope.version).await {
+        Some(window) => {
+            app.metrics.history_cache.with("hit").increment(1);
+            window
+        }
+        None => {
+            app.metrics.history_cache.with("miss").increment(1);
+            let rows = history::list_newest(db, &conversation.to_string(), most).await?;
+            let covers_after = match rows.first() {
+                Some(oldest) if rows.len() as i64 == most => oldest.seq - 1,
+                // That is all there is.
+                _ => 0,
+            };
+            let entries = entry::open(app, db, &rows).await?;
+            let window = Window { version: scope.version, covers_after, entries };
+            window.store(app, conversation).await;
+            window
+        }
+    };
+    let hidden: HashSet<i64> = if scope.hidden_count == 0 {
+        HashSet::new()
+    } else {
+        let seqs: Vec<i64> = window.entries.iter().map(|entry| entry.message.seq).collect();
+        let conversations = vec![conversation.to_string(); seqs.len()];
+        let hidden = history::list_hidden(db, user.0, &conversations, &seqs).await?;
+        hidden.into_iter().map(|(_, seq)| seq).collect()
+    };
+    Ok(window.cut(range, &hidden))
+}

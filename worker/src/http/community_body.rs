@@ -1,0 +1,246 @@
+//! The body of `POST /community/progression`: what it must look like, with every bound. No database.
+
+use serde_json::{Map, Value};
+use shared::ids::{GroupId, UserId};
+use shared::protocol::{Fields, Invalid, Rejection};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+const MAX_ID_CHARACTERS: usize = 128;
+const MAX_NAME_CHARACTERS: usize = 255;
+const MAX_DESCRIPTION_CHARACTERS: usize = 5_000;
+const MAX_URL_CHARACTERS: usize = 2_048;
+const MAX_MEMBERS: usize = 50_000;
+/// Far from where sums would overflow.
+const MAX_XP: i64 = 1_000_000_000_000;
+
+#[derive(Debug)]
+pub struct Body {
+    pub community: Community,
+    /// Each user once, the last mention counts.
+    pub members: Option<Vec<(UserId, &'static str)>>,
+    pub members_complete: bool,
+    pub event: Option<Event>,
+    pub progress: Option<Progress>,
+}
+
+#[derive(Debug)]
+pub struct Community {
+    pub id: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub avatar_url: Option<String>,
+    pub default_group: Option<GroupId>,
+    pub is_active: Option<bool>,
+}
+
+#[derive(Debug)]
+pub struct Event {
+    pub id: String,
+    pub user: UserId,
+    pub challenge_id: Option<String>,
+    pub challenge_type: Option<String>,
+    pub xp_awarded: i64,
+    pub occurred_at: Option<OffsetDateTime>,
+    pub payload: Option<Value>,
+}
+
+/// What is absent stays as it is.
+#[derive(Debug)]
+pub struct Progress {
+    pub user: UserId,
+    pub total_xp: Option<i64>,
+    pub daily_streak: Option<i32>,
+    pub weekly_streak: Option<i32>,
+    pub last_challenge_id: Option<String>,
+    pub last_challenge_type: Option<String>,
+    pub last_completed_at: Option<OffsetDateTime>,
+}
+
+pub fn parse(body: &[u8]) -> Result<Body, Rejection> {
+    let map = super::object(body)?;
+    let fields = Fields(&map);
+    let community = section(fields, "community")?.ok_or_else(|| Invalid::required("community"))?;
+    let community = within("community", read_community(Fields(community)))?;
+    let members = read_members(fields)?;
+    let members_complete = fields.boolean("membersComplete")?.unwrap_or(false);
+    if members_complete && members.is_none() {
+        return Err(Rejection::invalid("members", "`members` is required with `membersComplete`"));
+    }
+    let event = section(fields, "event")?.map(|event| within("event", read_event(Fields(event)))).transpose()?;
+    let event_user = event.as_ref().map(|event| event.user);
+    let progress = section(fields, "progress")?
+        .map(|progress| within("progress", read_progress(Fields(progress), event_user)))
+        .transpose()?;
+    Ok(Body { community, members, members_complete, event, progress })
+}
+
+fn section<'a>(fields: Fields<'a>, name: &'static str) -> Result<Option<&'a Map<String, Value>>, Invalid> {
+    match fields.get(name) {
+        None => Ok(None),
+        Some(Value::Object(map)) => Ok(Some(map)),
+        Some(_) => Err(Invalid::new(name, format!("`{name}` must be an object"))),
+    }
+}
+
+/// Says in which part of the body the fault is.
+fn within<T>(section: &str, read: Result<T, Invalid>) -> Result<T, Invalid> {
+    read.map_err(|invalid| Invalid { details: format!("In `{section}`: {}", invalid.details), ..invalid })
+}
+
+fn read_community(fields: Fields<'_>) -> Result<Community, Invalid> {
+    let name = required(fields.bounded("name", 1, MAX_NAME_CHARACTERS)?, "name")?;
+    if name.trim().is_empty() {
+        return Err(Invalid::new("name", "`name` must not be empty"));
+    }
+    Ok(Community {
+        id: required(id(fields, "communityId")?, "communityId")?,
+        name,
+        description: fields.bounded("description", 0, MAX_DESCRIPTION_CHARACTERS)?,
+        avatar_url: fields.bounded("avatarUrl", 0, MAX_URL_CHARACTERS)?,
+        default_group: fields.group_id("defaultGroupId")?,
+        is_active: fields.boolean("isActive")?,
+    })
+}
+
+fn read_members(fields: Fields<'_>) -> Result<Option<Vec<(UserId, &'static str)>>, Invalid> {
+    let malformed = |place: usize, details: &str| Invalid::new("members", format!("In `members`, entry {place}: {details}"));
+    let items = match fields.get("members") {
+        None => return Ok(None),
+        Some(Value::Array(items)) if items.len() <= MAX_MEMBERS => items,
+        Some(_) => return Err(Invalid::new("members", format!("`members` must be a list of at most {MAX_MEMBERS} members"))),
+    };
+    let mut members = std::collections::BTreeMap::new();
+    for (place, item) in items.iter().enumerate() {
+        let Value::Object(item) = item else { return Err(malformed(place, "it must be an object")) };
+        let item = Fields(item);
+        let user = item.required_user_id("userId").map_err(|invalid| malformed(place, &invalid.details))?;
+        let role = item.string("role").map_err(|invalid| malformed(place, &invalid.details))?.unwrap_or("member");
+        let known = ["owner", "admin", "member"].into_iter().find(|known| known.eq_ignore_ascii_case(role));
+        let role = known.ok_or_else(|| malformed(place, "`role` must be owner, admin or member"))?;
+        members.insert(user, role);
+    }
+    Ok(Some(members.into_iter().collect()))
+}
+
+fn read_event(fields: Fields<'_>) -> Result<Event, Invalid> {
+    let payload = fields.get("payload").cloned();
+    if payload.as_ref().is_some_and(has_nul) {
+        return Err(Invalid::new("payload", "`payload` must not contain the character U+0000"));
+    }
+    Ok(Event {
+        id: required(id(fields, "eventId")?, "eventId")?,
+        user: fields.required_user_id("userId")?,
+        challenge_id: id(fields, "challengeId")?,
+        challenge_type: fields.bounded("challengeType", 0, MAX_ID_CHARACTERS)?,
+        xp_awarded: fields.integer("xpAwarded", 0, MAX_XP)?.unwrap_or(0),
+        occurred_at: time(fields, "occurredAt")?,
+        payload,
+    })
+}
+
+fn read_progress(fields: Fields<'_>, event_user: Option<UserId>) -> Result<Progress, Invalid> {
+    let user = fields.user_id("userId")?.or(event_user).ok_or_else(|| Invalid::required("userId"))?;
+    if event_user.is_some_and(|event_user| event_user != user) {
+        return Err(Invalid::new("userId", "`userId` must be the event's"));
+    }
+    let streak = |name| fields.integer(name, 0, i64::from(i32::MAX)).map(|streak| streak.map(|days| days as i32));
+    Ok(Progress {
+        user,
+        total_xp: fields.integer("totalXp", 0, MAX_XP)?,
+        daily_streak: streak("dailyStreak")?,
+        weekly_streak: streak("weeklyStreak")?,
+        last_challenge_id: id(fields, "lastChallengeId")?,
+        last_challenge_type: fields.bounded("lastChallengeType", 0, MAX_ID_CHARACTERS)?,
+        last_completed_at: time(fields, "lastCompletedAt")?,
+    })
+}
+
+fn required<T>(value: Option<T>, field: &'static str) -> Result<T, Invalid> {
+    value.ok_or_else(|| Invalid::required(field))
+}
+
+/// An id of the main backend: a string or an integer.
+fn id(fields: Fields<'_>, name: &'static str) -> Result<Option<String>, Invalid> {
+    match fields.get(name) {
+        Some(Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(Some(number.to_string())),
+        _ => fields.bounded(name, 1, MAX_ID_CHARACTERS),
+    }
+}
+
+fn time(fields: Fields<'_>, name: &'static str) -> Result<Option<OffsetDateTime>, Invalid> {
+    let Some(text) = fields.string(name)? else { return Ok(None) };
+    match OffsetDateTime::parse(text, &Rfc3339) {
+        // What a database and every client can show.
+        Ok(time) if (1970..=9999).contains(&time.to_offset(time::UtcOffset::UTC).year()) => Ok(Some(time)),
+        _ => Err(Invalid::new(name, format!("`{name}` must be a time as in `2026-03-01T09:15:02.481Z`"))),
+    }
+}
+
+/// Postgres cannot store it.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(map) => map.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parsed(body: Value) -> Result<Body, Rejection> {
+        parse(body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn the_least_and_the_most_that_a_body_may_say() {
+        let least = parsed(json!({"community": {"communityId": 7, "name": "Runners"}})).unwrap();
+        assert_eq!((least.community.id.as_str(), least.members.is_none()), ("7", true));
+        let most = json!({
+            "community": {"communityId": "c", "name": "x", "description": null, "isActive": false, "unknown": 1},
+            "members": [{"userId": 1, "role": "OWNER"}, {"userId": "2"}, {"userId": 2, "role": "admin"}],
+            "membersComplete": true,
+            "event": {"eventId": "e", "userId": 1, "challengeId": 5, "xpAwarded": 10,
+                      "occurredAt": "2026-03-01T10:15:02+01:00", "payload": {"a": [1]}},
+            "progress": {"totalXp": 5, "dailyStreak": 1},
+        });
+        let most = parsed(most).unwrap();
+        assert_eq!(most.members.unwrap(), [(UserId(1), "owner"), (UserId(2), "admin")]);
+        assert_eq!(most.progress.unwrap().user, UserId(1));
+        assert_eq!(most.event.unwrap().challenge_id.as_deref(), Some("5"));
+    }
+
+    #[test]
+    fn what_is_refused_names_its_field() {
+        let community = json!({"communityId": "c", "name": "x"});
+        let event = |event: Value| json!({"community": community, "event": event});
+        let cases = [
+            (json!({}), "community"),
+            (json!({"community": []}), "community"),
+            (json!({"community": {"name": "x"}}), "communityId"),
+            (json!({"community": {"communityId": "c"}}), "name"),
+            (json!({"community": {"communityId": "c", "name": " "}}), "name"),
+            (json!({"community": {"communityId": "c", "name": "x".repeat(256)}}), "name"),
+            (json!({"community": {"communityId": "c", "name": "x", "defaultGroupId": "g"}}), "defaultGroupId"),
+            (json!({"community": community, "members": {}}), "members"),
+            (json!({"community": community, "members": [{"userId": 1, "role": "king"}]}), "members"),
+            (json!({"community": community, "members": [{"userId": "x"}]}), "members"),
+            (json!({"community": community, "membersComplete": true}), "members"),
+            (event(json!({"userId": 1})), "eventId"),
+            (event(json!({"eventId": "e"})), "userId"),
+            (event(json!({"eventId": "e", "userId": 1, "xpAwarded": -1})), "xpAwarded"),
+            (event(json!({"eventId": "e", "userId": 1, "xpAwarded": 1.5})), "xpAwarded"),
+            (event(json!({"eventId": "e", "userId": 1, "occurredAt": "yesterday"})), "occurredAt"),
+            (event(json!({"eventId": "e", "userId": 1, "payload": {"a\u{0}": 1}})), "payload"),
+            (json!({"community": community, "progress": {"totalXp": 1}}), "userId"),
+        ];
+        for (body, field) in cases {
+            assert_eq!(parsed(body.clone()).unwrap_err().field, Some(field), "{body}");
+        }
+        assert_eq!(parse(b"{").unwrap_err().code, shared::protocol::ErrorCode::InvalidJson);
+    }
+}

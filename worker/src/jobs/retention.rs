@@ -1,0 +1,86 @@
+//! Deletes what has been kept long enough: rows of the event queue, events that are nobody's any more, and the memory of
+//! applied commands. One worker at a time, in bounded transactions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::lifecycle::Lifecycle;
+use sqlx::Connection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::store::purge::{self, LogPlace};
+
+const INTERVAL: Duration = Duration::from_secs(600);
+/// No gateway or stream delivers a command again after so long; its deadline is over after seconds.
+const APPLIED_COMMANDS_KEPT: Duration = Duration::from_secs(24 * 3600);
+const COMMANDS_PER_TRANSACTION: i64 = 5_000;
+/// An event can have a row for each of a group's members.
+const EVENTS_PER_TRANSACTION: i64 = 200;
+const PAUSE: Duration = Duration::from_millis(20);
+/// Whoever holds this advisory lock cleans up.
+const LOCK: i64 = 0x6368_6174_5245_5431;
+
+pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let draining = lifecycle.draining();
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !draining.is_cancelled() {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = draining.cancelled() => break,
+        }
+        let cleaned = async {
+            clean_commands(&app, &lifecycle).await?;
+            clean_events(&app, &lifecycle).await
+        };
+        if let Err(error) = cleaned.await {
+            tracing::warn!(%error, "old rows could not be deleted");
+        }
+    }
+    Ok(())
+}
+
+async fn clean_commands(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
+    while !lifecycle.is_draining() {
+        let mut db = app.db.acquire().await?;
+        let mut transaction = db.begin().await?;
+        if !purge::try_lock(&mut transaction, LOCK).await? {
+            return Ok(());
+        }
+        let deleted =
+            purge::delete_applied_commands(&mut transaction, APPLIED_COMMANDS_KEPT, COMMANDS_PER_TRANSACTION).await?;
+        transaction.commit().await?;
+        if deleted < COMMANDS_PER_TRANSACTION as u64 {
+            return Ok(());
+        }
+        drop(db);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Walks the events from the oldest: those whose rows may all stay yet are passed over.
+async fn clean_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
+    let delivered = app.settings.event_retention_delivered;
+    let undelivered = app.settings.event_retention_undelivered;
+    let mut place = LogPlace { created_at: OffsetDateTime::UNIX_EPOCH, event_id: Uuid::nil() };
+    while !lifecycle.is_draining() {
+        let mut db = app.db.acquire().await?;
+        let mut transaction = db.begin().await?;
+        if !purge::try_lock(&mut transaction, LOCK).await? {
+            return Ok(());
+        }
+        // A row is never kept for less than either time, and is never older than its event.
+        let old = purge::list_old_events(&mut transaction, place, delivered.min(undelivered), EVENTS_PER_TRANSACTION).await?;
+        let Some(last) = old.last() else { return Ok(()) };
+        place = *last;
+        let events: Vec<Uuid> = old.iter().map(|place| place.event_id).collect();
+        purge::delete_old_events(&mut transaction, &events, delivered, undelivered).await?;
+        transaction.commit().await?;
+        drop(db);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Ends the typing of those who gave no further sign of it. Any worker does it, and what one takes no other gets; so it
+//! ends though the worker that began it is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::prelude::*;
+use shared::events;
+use shared::events::direct::UserTyping;
+use shared::lifecycle::Lifecycle;
+use shared::publication::{EventHeader, Header, Receipt};
+use shared::redis::typing::{Typist, TypingEnds};
+
+use crate::app::App;
+use crate::publish::{self, Audience, Publication};
+
+const INTERVAL: Duration = Duration::from_millis(200);
+/// Typists taken in one go.
+const CHUNK: usize = 500;
+
+pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let draining = lifecycle.draining();
+    let ends = TypingEnds::default();
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !draining.is_cancelled() {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = draining.cancelled() => break,
+        }
+        // What is lost by an error here may be lost: clients end a typing they hear nothing more of.
+        if let Err(error) = end(&app, &ends).await {
+            tracing::debug!(%error, "typing could not be ended");
+        }
+    }
+    Ok(())
+}
+
+async fn end(app: &App, ends: &TypingEnds) -> Result<(), Error> {
+    loop {
+        let over = ends.take(&app.redis, &app.keys.typing(), CHUNK).await?;
+        if over.is_empty() {
+            return Ok(());
+        }
+        let publications: Vec<Publication> = over.iter().map(|typist| publication(typist, false)).collect();
+        let pipeline = app.redis.pipeline();
+        publish::queue(&pipeline, &app.keys, &publications).await?;
+        pipeline.all::<Vec<Value>>().await?;
+        if over.len() < CHUNK {
+            return Ok(());
+        }
+    }
+}
+
+/// The event for the others of the conversation, never for the one who types.
+pub fn publication(typist: &Typist, is_typing: bool) -> Publication {
+    let event = UserTyping {
+        user_id: typist.user,
+        username: &typist.username,
+        is_typing,
+        conversation_id: typist.conversation,
+    };
+    let audience = match (typist.conversation.other(typist.user), typist.conversation.group()) {
+        (Some(other), _) => Audience::User(other),
+        (None, Some(group)) => Audience::Group(group),
+        // A conversation of others: nobody is told. `Typist`s are made for one's own only.
+        (None, None) => Audience::User(typist.user),
+    };
+    let header = EventHeader { exclude_users: vec![typist.user], ..EventHeader::new(Receipt::None) };
+    Publication { audience, header: Header::Event(header), payload: events::broadcast(&event) }
+}

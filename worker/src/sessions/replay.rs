@@ -1,0 +1,174 @@
+//! What a user missed, in the order to be shown: chosen when the session opens, read page by page as the client takes it.
+//! The choice travels with the request, so that any worker can go on and none keeps state.
+
+use std::collections::{HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use shared::events;
+use shared::events::message::{GroupAnnouncement, Message, MessageKind, NewGroupMessage, NewMessage};
+use shared::publication::Receipt;
+use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage, ReplayedEvent};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Request;
+use crate::app::App;
+use crate::domain::message;
+use crate::error::Failure;
+use crate::publish::Outcome;
+use crate::store::{history, replay};
+
+/// Events in a page, so that a page fits into one publication whatever the messages' length.
+const PAGE_EVENTS: usize = 100;
+
+/// One thing that was missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Missed {
+    Message(Uuid),
+    Event(Uuid),
+}
+
+/// What is still to be replayed to one user, oldest first.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Backlog {
+    missed: VecDeque<Missed>,
+    /// More was missed than is replayed.
+    #[serde(skip)]
+    pub truncated: bool,
+}
+
+impl Backlog {
+    pub fn len(&self) -> usize {
+        self.missed.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.missed.is_empty()
+    }
+}
+
+/// What each of these users missed; the newest `limit` of it.
+pub async fn choose(db: &mut PgConnection, users: &[i64], limit: usize) -> Result<HashMap<i64, Backlog>, Failure> {
+    // One more than can be shown tells whether something is left out.
+    let most = limit as i64 + 1;
+    let mut timed: HashMap<i64, Vec<(i64, Missed)>> = HashMap::new();
+    // A message's place in time is never before that of its predecessors, whatever the gateways' clocks said: the order
+    // within a conversation is that of the numbers.
+    let mut previous: Option<(i64, String, i64)> = None;
+    for row in replay::list_missed_messages(db, users, most).await? {
+        let mut at_ms = (row.created_at.unix_timestamp_nanos() / 1_000_000) as i64;
+        if let Some((user, conversation, before_ms)) = &previous
+            && *user == row.user_id
+            && *conversation == row.conversation_id
+        {
+            at_ms = at_ms.max(*before_ms);
+        }
+        previous = Some((row.user_id, row.conversation_id, at_ms));
+        timed.entry(row.user_id).or_default().push((at_ms, Missed::Message(row.message_id)));
+    }
+    for row in replay::list_missed_events(db, users, most).await? {
+        timed.entry(row.user_id).or_default().push((uuid_time_ms(row.event_id), Missed::Event(row.event_id)));
+    }
+    let backlog = |(user, mut missed): (i64, Vec<(i64, Missed)>)| {
+        // Stable: what has the same time keeps its order.
+        missed.sort_by_key(|(at_ms, _)| *at_ms);
+        let surplus = missed.len().saturating_sub(limit);
+        let kept = missed.split_off(surplus).into_iter().map(|(_, missed)| missed).collect();
+        (user, Backlog { missed: kept, truncated: surplus > 0 })
+    };
+    Ok(timed.into_iter().map(backlog).collect())
+}
+
+/// A UUIDv7's first 48 bits.
+fn uuid_time_ms(id: Uuid) -> i64 {
+    (id.as_u128() >> 80) as i64
+}
+
+/// Reads the next page of a backlog. What was deleted meanwhile or cannot be read is left out.
+pub async fn next_page(app: &App, db: &mut PgConnection, mut backlog: Backlog) -> Result<ReplayPage, Failure> {
+    let rest = backlog.missed.split_off(backlog.missed.len().min(PAGE_EVENTS));
+    let messages: Vec<Uuid> = backlog.missed.iter().filter_map(|missed| missed.message()).collect();
+    let events: Vec<Uuid> = backlog.missed.iter().filter_map(|missed| missed.event()).collect();
+    let mut contents: HashMap<Uuid, ReplayedEvent> = HashMap::new();
+    if !messages.is_empty() {
+        for row in history::list_by_id(db, &messages).await? {
+            if let Some(message) = message::open(app, &row) {
+                contents.insert(row.message_id, replayed_message(&message));
+            }
+        }
+    }
+    if !events.is_empty() {
+        for row in replay::list_event_bodies(db, &events).await? {
+            match app.keyring.open_blob(row.event_id, &row.body) {
+                Ok(json) => {
+                    let receipt = Receipt::Durable { event: row.event_id };
+                    contents.insert(row.event_id, ReplayedEvent { receipt, json });
+                }
+                Err(error) => {
+                    app.metrics.unreadable_rows.increment(1);
+                    tracing::error!(event_id = %row.event_id, %error, "a stored event cannot be read");
+                }
+            }
+        }
+    }
+    let in_order = backlog.missed.iter().filter_map(|missed| contents.remove(&missed.id())).collect();
+    let next = (!rest.is_empty()).then(|| Backlog { missed: rest, truncated: false }.to_cursor());
+    Ok(ReplayPage { events: in_order, next })
+}
+
+fn replayed_message(message: &Message) -> ReplayedEvent {
+    let json = match (message.group_id, message.kind) {
+        (None, _) => events::broadcast(&NewMessage(message)),
+        (Some(_), MessageKind::Text) => events::broadcast(&NewGroupMessage(message)),
+        (Some(_), MessageKind::Announcement) => events::broadcast(&GroupAnnouncement(message)),
+    };
+    let receipt = Receipt::Message {
+        conversation: message.conversation_id,
+        seq: message.seq,
+        sender: message.sender_id,
+        message: message.message_id,
+    };
+    ReplayedEvent { receipt, json }
+}
+
+impl Missed {
+    fn id(self) -> Uuid {
+        match self {
+            Missed::Message(id) | Missed::Event(id) => id,
+        }
+    }
+
+    fn message(self) -> Option<Uuid> {
+        matches!(self, Missed::Message(_)).then(|| self.id())
+    }
+
+    fn event(self) -> Option<Uuid> {
+        matches!(self, Missed::Event(_)).then(|| self.id())
+    }
+}
+
+impl Backlog {
+    fn to_cursor(&self) -> ReplayCursor {
+        // Serialising plain ids into memory cannot fail.
+        ReplayCursor(postcard::to_stdvec(self).unwrap_or_default())
+    }
+
+    fn from_cursor(cursor: &ReplayCursor) -> Option<Self> {
+        postcard::from_bytes(&cursor.0).ok()
+    }
+}
+
+/// Answers requests for further pages.
+pub async fn replay(app: &App, db: &mut PgConnection, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
+    let mut outcomes = Vec::with_capacity(requests.len());
+    for request in requests {
+        let Internal::Replay { cursor } = &request.internal else { continue };
+        let page = match Backlog::from_cursor(cursor) {
+            Some(backlog) => next_page(app, db, backlog).await?,
+            // Made by a worker of another version: end here; what was not received is replayed the next time.
+            None => ReplayPage::default(),
+        };
+        outcomes.push(Outcome::reply(&request.envelope, &InternalReply::Replayed(page)));
+    }
+    Ok(outcomes)
+}

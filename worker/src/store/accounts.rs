@@ -1,0 +1,106 @@
+//! Accounts that this server keeps itself (`BUILTIN_AUTH`), in the tables that otherwise the main backend writes.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+/// Keeps others from taking the same name, in whatever letter case, until the end of the transaction.
+pub async fn lock_name(db: &mut PgConnection, username: &str) -> sqlx::Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('username:' || lower($1::text), 0))", username)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Whether the name, in whatever letter case, or the address is taken.
+pub struct Taken {
+    pub username: bool,
+    pub email: bool,
+}
+
+pub async fn find_taken(db: &mut PgConnection, username: &str, email: Option<&str>) -> sqlx::Result<Taken> {
+    sqlx::query_as!(
+        Taken,
+        r#"SELECT EXISTS (SELECT FROM users_auth WHERE lower(username) = lower($1)) AS "username!",
+               EXISTS (SELECT FROM users_auth WHERE lower(email) = lower($2)) AS "email!""#,
+        username,
+        email
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Makes an account; gives its id.
+pub async fn insert_account(
+    db: &mut PgConnection,
+    username: &str,
+    email: Option<&str>,
+    password_hash: &str,
+    display_name: Option<&str>,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"WITH account AS (
+               INSERT INTO users_auth (username, email, password_hash) VALUES ($1, $2, $3) RETURNING user_id
+           ),
+           profile AS (INSERT INTO user_profile_info (user_id, display_name) SELECT user_id, $4 FROM account)
+           SELECT user_id AS "user_id!" FROM account"#,
+        username,
+        email,
+        password_hash,
+        display_name
+    )
+    .fetch_one(db)
+    .await
+}
+
+pub struct Account {
+    pub user_id: i64,
+    pub password_hash: Option<String>,
+}
+
+pub async fn find_account(db: &mut PgConnection, username: &str) -> sqlx::Result<Option<Account>> {
+    sqlx::query_as!(Account, "SELECT user_id, password_hash FROM users_auth WHERE username = $1", username)
+        .fetch_optional(db)
+        .await
+}
+
+/// Revokes a token; once is enough.
+pub async fn insert_revocation(
+    db: &mut PgConnection,
+    token_id: &str,
+    user: i64,
+    expires_at: OffsetDateTime,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO jwt_revocation (jti, user_id, expires_at) VALUES ($1, $2, $3) ON CONFLICT (jti) DO NOTHING",
+        token_id,
+        user,
+        expires_at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A picture that was asked for.
+pub struct Picture {
+    pub kind: String,
+    pub id: String,
+    pub url: Option<String>,
+}
+
+/// The pictures of users and communities; the arrays go in pairs. Unknown ones are without.
+pub async fn list_pictures(db: &mut PgConnection, kinds: &[String], ids: &[String]) -> sqlx::Result<Vec<Picture>> {
+    sqlx::query_as!(
+        Picture,
+        r#"SELECT i.kind AS "kind!", i.id AS "id!",
+               CASE i.kind
+                   WHEN 'user' THEN (SELECT p.profile_picture FROM user_profile_info p WHERE p.user_id = i.id::bigint)
+                   ELSE (SELECT c.avatar_url FROM communities c WHERE c.community_id = i.id)
+               END AS url
+           FROM unnest($1::text[], $2::text[]) AS i (kind, id)"#,
+        kinds,
+        ids
+    )
+    .fetch_all(db)
+    .await
+}

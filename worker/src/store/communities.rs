@@ -1,0 +1,331 @@
+//! `communities`, `community_members`, `user_community_progress` and `community_challenge_events`: what the main backend
+//! tells of its communities.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+/// A community in a member's list.
+pub struct CommunityRow {
+    pub community_id: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub avatar_url: Option<String>,
+    pub default_group_id: String,
+    pub role: String,
+    pub joined_at: OffsetDateTime,
+    pub is_muted: bool,
+}
+
+/// The active communities of a user, at most `limit`.
+pub async fn list_of_user(db: &mut PgConnection, user: i64, limit: i64) -> sqlx::Result<Vec<CommunityRow>> {
+    sqlx::query_as!(
+        CommunityRow,
+        "SELECT c.community_id, c.name, c.description, c.avatar_url, c.default_group_id, m.role, m.joined_at, m.is_muted
+         FROM community_members m JOIN communities c ON c.community_id = m.community_id AND c.is_active
+         WHERE m.user_id = $1 ORDER BY m.joined_at, c.community_id LIMIT $2",
+        user,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+pub async fn is_member(db: &mut PgConnection, community: &str, user: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM community_members WHERE community_id = $1 AND user_id = $2) AS "member!""#,
+        community,
+        user
+    )
+    .fetch_one(db)
+    .await
+}
+
+pub struct CommunityMemberRow {
+    pub user_id: i64,
+    pub username: String,
+    pub role: String,
+    pub joined_at: OffsetDateTime,
+    pub last_seen_at: Option<OffsetDateTime>,
+    pub is_muted: bool,
+}
+
+/// The members, owners first, then admins, then members, as they joined; at most `limit`.
+pub async fn list_members(
+    db: &mut PgConnection,
+    community: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<CommunityMemberRow>> {
+    sqlx::query_as!(
+        CommunityMemberRow,
+        r#"SELECT m.user_id, u.username, m.role, m.joined_at, s.last_seen_at AS "last_seen_at?", m.is_muted
+           FROM community_members m
+           JOIN users_auth u ON u.user_id = m.user_id
+           LEFT JOIN user_status s ON s.user_id = m.user_id
+           WHERE m.community_id = $1
+           ORDER BY array_position(ARRAY['owner', 'admin', 'member'], m.role), m.joined_at, m.user_id
+           LIMIT $2"#,
+        community,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+pub async fn list_member_ids(db: &mut PgConnection, community: &str) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!("SELECT user_id FROM community_members WHERE community_id = $1", community).fetch_all(db).await
+}
+
+/// One user's progress.
+#[derive(Clone, Debug, Default)]
+pub struct ProgressRow {
+    pub total_xp: i64,
+    pub daily_streak: i32,
+    pub weekly_streak: i32,
+    pub last_challenge_id: Option<String>,
+    pub last_challenge_type: Option<String>,
+    pub last_completed_at: Option<OffsetDateTime>,
+}
+
+pub async fn find_progress(db: &mut PgConnection, community: &str, user: i64) -> sqlx::Result<Option<ProgressRow>> {
+    sqlx::query_as!(
+        ProgressRow,
+        "SELECT total_xp, daily_streak, weekly_streak, last_challenge_id, last_challenge_type, last_completed_at
+         FROM user_community_progress WHERE community_id = $1 AND user_id = $2",
+        community,
+        user
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Sets a user's progress.
+pub async fn update_progress(
+    db: &mut PgConnection,
+    community: &str,
+    user: i64,
+    progress: &ProgressRow,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO user_community_progress AS p (
+             community_id, user_id, total_xp, daily_streak, weekly_streak, last_challenge_id, last_challenge_type,
+             last_completed_at
+         ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (community_id, user_id) DO UPDATE SET
+             total_xp = excluded.total_xp, daily_streak = excluded.daily_streak, weekly_streak = excluded.weekly_streak,
+             last_challenge_id = excluded.last_challenge_id, last_challenge_type = excluded.last_challenge_type,
+             last_completed_at = excluded.last_completed_at",
+        community,
+        user,
+        progress.total_xp,
+        progress.daily_streak,
+        progress.weekly_streak,
+        progress.last_challenge_id,
+        progress.last_challenge_type,
+        progress.last_completed_at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A community as stored.
+pub struct StoredCommunity {
+    pub name: String,
+    pub description: Option<String>,
+    pub default_group_id: String,
+}
+
+/// Waits until no other transaction syncs this community, and keeps others out until the end of this one.
+pub async fn lock(db: &mut PgConnection, community: &str) -> sqlx::Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('community:' || $1::text, 0))", community)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+pub async fn find(db: &mut PgConnection, community: &str) -> sqlx::Result<Option<StoredCommunity>> {
+    sqlx::query_as!(
+        StoredCommunity,
+        "SELECT name, description, default_group_id FROM communities WHERE community_id = $1",
+        community
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// What the main backend says of a community. What it does not say stays as it is.
+pub struct CommunityUpdate<'a> {
+    pub community_id: &'a str,
+    pub name: &'a str,
+    pub description: Option<&'a str>,
+    pub avatar_url: Option<&'a str>,
+    pub default_group_id: &'a str,
+    pub is_active: Option<bool>,
+}
+
+pub async fn update(db: &mut PgConnection, community: &CommunityUpdate<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO communities AS c (community_id, name, description, avatar_url, default_group_id, is_active)
+         VALUES ($1, $2, $3, $4, $5, coalesce($6, TRUE))
+         ON CONFLICT (community_id) DO UPDATE SET
+             name = excluded.name, description = coalesce($3, c.description), avatar_url = coalesce($4, c.avatar_url),
+             is_active = coalesce($6, c.is_active), updated_at = now()",
+        community.community_id,
+        community.name,
+        community.description,
+        community.avatar_url,
+        community.default_group_id,
+        community.is_active
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Adds members and changes roles; the arrays go in pairs, no user twice. Unknown users are passed over.
+pub async fn update_members(
+    db: &mut PgConnection,
+    community: &str,
+    users: &[i64],
+    roles: &[String],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO community_members AS m (community_id, user_id, role)
+         SELECT $1, n.user_id, n.role FROM unnest($2::bigint[], $3::text[]) AS n (user_id, role)
+         JOIN users_auth u ON u.user_id = n.user_id
+         ON CONFLICT (community_id, user_id) DO UPDATE SET role = excluded.role WHERE m.role <> excluded.role",
+        community,
+        users,
+        roles
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Removes everybody but these.
+pub async fn delete_other_members(db: &mut PgConnection, community: &str, users: &[i64]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "DELETE FROM community_members m WHERE community_id = $1
+             AND NOT EXISTS (SELECT FROM unnest($2::bigint[]) AS n (user_id) WHERE n.user_id = m.user_id)",
+        community,
+        users
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A completed challenge to remember.
+pub struct NewEvent<'a> {
+    pub event_id: &'a str,
+    pub community_id: &'a str,
+    pub user_id: i64,
+    pub challenge_id: Option<&'a str>,
+    pub challenge_type: Option<&'a str>,
+    pub xp_awarded: i64,
+    pub occurred_at: OffsetDateTime,
+    pub payload: Option<&'a serde_json::Value>,
+}
+
+/// Remembers an event; false when its id was there already.
+pub async fn insert_event(db: &mut PgConnection, event: &NewEvent<'_>) -> sqlx::Result<bool> {
+    let inserted = sqlx::query!(
+        "INSERT INTO community_challenge_events (
+             event_id, community_id, user_id, challenge_id, challenge_type, xp_awarded, occurred_at, payload
+         ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        event.event_id,
+        event.community_id,
+        event.user_id,
+        event.challenge_id,
+        event.challenge_type,
+        event.xp_awarded,
+        event.occurred_at,
+        event.payload
+    )
+    .execute(db)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// The group that is to be a community's.
+pub struct DefaultGroup {
+    pub community_id: Option<String>,
+    pub deleted: bool,
+}
+
+/// Locks a group against its members' commands until the end of the transaction.
+pub async fn find_group_locked(db: &mut PgConnection, group: &str) -> sqlx::Result<Option<DefaultGroup>> {
+    sqlx::query_as!(
+        DefaultGroup,
+        r#"SELECT community_id, deleted_at IS NOT NULL AS "deleted!" FROM group_chats WHERE group_id = $1 FOR UPDATE"#,
+        group
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Makes a group the community's.
+pub async fn update_group_owner(
+    db: &mut PgConnection,
+    group: &str,
+    community: &str,
+    max_members: i32,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE group_chats SET community_id = $2, max_members = $3 WHERE group_id = $1",
+        group,
+        community,
+        max_members
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A user whose part in the group has to change for it to be in step with the community.
+pub struct Difference {
+    pub user_id: i64,
+    pub username: String,
+    /// In the group; `None` for who is new.
+    pub old_role: Option<String>,
+    /// In the community; `None` for who left.
+    pub new_role: Option<String>,
+}
+
+/// Where a group and its community differ.
+pub async fn list_differences(db: &mut PgConnection, community: &str, group: &str) -> sqlx::Result<Vec<Difference>> {
+    sqlx::query_as!(
+        Difference,
+        r#"SELECT d.user_id AS "user_id!", coalesce(u.username, '') AS "username!",
+               d.old_role AS "old_role?", d.new_role AS "new_role?"
+           FROM (
+               SELECT coalesce(g.user_id, c.user_id) AS user_id, g.role AS old_role, c.role AS new_role
+               FROM (SELECT user_id, role FROM group_members WHERE group_id = $2) g
+               FULL JOIN (SELECT user_id, role FROM community_members WHERE community_id = $1) c
+                   ON c.user_id = g.user_id
+               WHERE g.role IS DISTINCT FROM c.role
+           ) d
+           LEFT JOIN users_auth u ON u.user_id = d.user_id
+           ORDER BY d.user_id"#,
+        community,
+        group
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Changes the roles of members; the arrays go in pairs.
+pub async fn update_roles(db: &mut PgConnection, group: &str, users: &[i64], roles: &[String]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE group_members m SET role = n.role, can_add_members = n.role <> 'member'
+         FROM unnest($2::bigint[], $3::text[]) AS n (user_id, role)
+         WHERE m.group_id = $1 AND m.user_id = n.user_id",
+        group,
+        users,
+        roles
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! `conversations` and what its participants have read and put away: scopes, lists, read marks, deletion of a whole one.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A conversation as one participant sees it.
+pub struct Scope {
+    pub last_seq: i64,
+    /// The messages that are there, hidden or not.
+    pub message_count: i64,
+    /// Counts every change that a page could show.
+    pub version: i64,
+    /// Hidden from this user up to here.
+    pub cleared_seq: i64,
+    /// How many later messages this user deleted for oneself.
+    pub hidden_count: i64,
+    /// How many messages this user can see.
+    pub visible_count: i64,
+    /// How far this user has read, and the other participant of a direct conversation.
+    pub read_seq: i64,
+    pub other_read_seq: i64,
+}
+
+/// The conversation as this participant sees it; `None` when nothing was ever said in it. `other` is the other participant
+/// of a direct conversation.
+pub async fn find_scope(
+    db: &mut PgConnection,
+    conversation_id: &str,
+    user: i64,
+    other: Option<i64>,
+) -> sqlx::Result<Option<Scope>> {
+    // Counting takes time in a long conversation; it is only for those who put it away before.
+    sqlx::query_as!(
+        Scope,
+        r#"SELECT c.last_seq, c.message_count, c.version, mine.cleared_seq AS "cleared_seq!", hidden.count AS "hidden_count!",
+               CASE WHEN mine.cleared_seq = 0 THEN c.message_count
+                    ELSE (SELECT count(*) FROM private_messages p
+                          WHERE p.conversation_id = c.conversation_id AND p.seq > mine.cleared_seq)
+               END - hidden.count AS "visible_count!",
+               mine.read_seq AS "read_seq!", coalesce(o.read_seq, 0) AS "other_read_seq!"
+           FROM conversations c
+           LEFT JOIN conversation_members m ON m.conversation_id = c.conversation_id AND m.user_id = $2
+           LEFT JOIN conversation_members o ON o.conversation_id = c.conversation_id AND o.user_id = $3
+           CROSS JOIN LATERAL (SELECT coalesce(m.cleared_seq, 0) AS cleared_seq, coalesce(m.read_seq, 0) AS read_seq) mine
+           CROSS JOIN LATERAL (
+               SELECT count(*) FROM message_deletions d
+               WHERE d.user_id = $2 AND d.conversation_id = c.conversation_id AND d.seq > mine.cleared_seq
+           ) hidden
+           WHERE c.conversation_id = $1"#,
+        conversation_id,
+        user,
+        other
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// How far a conversation goes for one participant.
+pub struct Extent {
+    pub conversation_id: String,
+    pub last_seq: i64,
+    pub cleared_seq: i64,
+}
+
+/// The extents of those conversations in which anything was ever said.
+pub async fn list_extents(db: &mut PgConnection, user: i64, conversations: &[String]) -> sqlx::Result<Vec<Extent>> {
+    sqlx::query_as!(
+        Extent,
+        r#"SELECT c.conversation_id, c.last_seq, coalesce(m.cleared_seq, 0) AS "cleared_seq!"
+           FROM conversations c
+           LEFT JOIN conversation_members m ON m.conversation_id = c.conversation_id AND m.user_id = $1
+           WHERE c.conversation_id = ANY($2)"#,
+        user,
+        conversations
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A line of a user's list of direct conversations, with its newest visible message, still sealed.
+pub struct ListedConversation {
+    pub conversation_id: String,
+    pub other_id: i64,
+    pub username: Option<String>,
+    pub display_name: Option<String>,
+    pub message_id: Uuid,
+    pub sender_id: i64,
+    pub content: Vec<u8>,
+    pub iv: Vec<u8>,
+    pub mac: Option<Vec<u8>>,
+    pub key_id: i16,
+    pub created_at: OffsetDateTime,
+    pub unread_count: i64,
+}
+
+/// A user's direct conversations in which the user can see anything, the most recently active first. Unread messages are
+/// counted up to `most_unread` each.
+pub async fn list_direct(
+    db: &mut PgConnection,
+    user: i64,
+    limit: i64,
+    offset: i64,
+    most_unread: i64,
+) -> sqlx::Result<Vec<ListedConversation>> {
+    // Sorted before the newest messages are looked up, so that this is done only for those on the page. The count reads
+    // nothing but the index on the numbers, which holds the senders for it.
+    sqlx::query_as!(
+        ListedConversation,
+        r#"WITH page AS MATERIALIZED (
+               SELECT recent.*, newest.*
+               FROM (
+                   SELECT m.conversation_id, m.read_seq, m.cleared_seq, c.last_message_at
+                   FROM conversation_members m JOIN conversations c ON c.conversation_id = m.conversation_id
+                   WHERE m.user_id = $1 AND m.conversation_id LIKE 'conv\_%'
+                       AND c.message_count > 0 AND c.last_seq > m.cleared_seq
+                   ORDER BY c.last_message_at DESC, m.conversation_id
+               ) recent
+               CROSS JOIN LATERAL (
+                   SELECT p.message_id, p.sender_id, p.recipient_id, p.content, p.iv, p.mac, p.key_id, p.created_at
+                   FROM private_messages p
+                   WHERE p.conversation_id = recent.conversation_id AND p.seq > recent.cleared_seq
+                       AND NOT EXISTS (
+                           SELECT FROM message_deletions d
+                           WHERE d.user_id = $1 AND d.conversation_id = recent.conversation_id AND d.seq = p.seq)
+                   ORDER BY p.seq DESC LIMIT 1
+               ) newest
+               ORDER BY recent.last_message_at DESC, recent.conversation_id
+               LIMIT $2 OFFSET $3
+           )
+           SELECT page.conversation_id, other.id AS "other_id!", u.username AS "username?", i.display_name,
+               page.message_id, page.sender_id, page.content, page.iv, page.mac, page.key_id, page.created_at,
+               unread.count AS "unread_count!"
+           FROM page
+           CROSS JOIN LATERAL (
+               SELECT CASE WHEN page.sender_id = $1 THEN page.recipient_id ELSE page.sender_id END AS id
+           ) other
+           LEFT JOIN users_auth u ON u.user_id = other.id
+           LEFT JOIN user_profile_info i ON i.user_id = other.id
+           CROSS JOIN LATERAL (
+               SELECT count(*) FROM (
+                   SELECT FROM private_messages p
+                   WHERE p.conversation_id = page.conversation_id
+                       AND p.seq > greatest(page.read_seq, page.cleared_seq) AND p.sender_id <> $1
+                       AND NOT EXISTS (SELECT FROM message_deletions d
+                                       WHERE d.user_id = $1 AND d.conversation_id = page.conversation_id AND d.seq = p.seq)
+                   LIMIT $4
+               ) counted
+           ) unread
+           ORDER BY page.last_message_at DESC, page.conversation_id"#,
+        user,
+        limit,
+        offset,
+        most_unread
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Moves a read mark forward. Whether it moved: it never goes back.
+pub async fn update_read(db: &mut PgConnection, user: i64, conversation_id: &str, seq: i64) -> sqlx::Result<bool> {
+    let moved = sqlx::query!(
+        "INSERT INTO conversation_members AS m (user_id, conversation_id, read_seq) VALUES ($1, $2, $3)
+         ON CONFLICT (user_id, conversation_id) DO UPDATE SET read_seq = excluded.read_seq
+         WHERE m.read_seq < excluded.read_seq",
+        user,
+        conversation_id,
+        seq
+    )
+    .execute(db)
+    .await?;
+    Ok(moved.rows_affected() > 0)
+}
+
+/// Hides all that is there from one user, and counts it as delivered. `false` when nothing was ever said.
+pub async fn update_cleared(db: &mut PgConnection, user: i64, conversation_id: &str) -> sqlx::Result<bool> {
+    let cleared = sqlx::query!(
+        "INSERT INTO conversation_members AS m (user_id, conversation_id, delivered_seq, cleared_seq)
+         SELECT $1, conversation_id, last_seq, last_seq FROM conversations WHERE conversation_id = $2
+         ON CONFLICT (user_id, conversation_id) DO UPDATE SET
+             cleared_seq = excluded.cleared_seq,
+             delivered_seq = greatest(m.delivered_seq, excluded.delivered_seq)",
+        user,
+        conversation_id
+    )
+    .execute(db)
+    .await?;
+    Ok(cleared.rows_affected() > 0)
+}
+
+/// Removes a direct conversation's messages with everything about them, and what waits to be told about them; the numbers
+/// go on. `false` when nothing was ever said. The ids are remembered for as long as a redelivered send could still be
+/// stored, which its deadline ends long before a day has passed.
+pub async fn delete_messages(db: &mut PgConnection, conversation_id: &str, participants: &[i64]) -> sqlx::Result<bool> {
+    let deleted = sqlx::query!(
+        "WITH gone AS (
+             DELETE FROM private_messages WHERE conversation_id = $1 RETURNING message_id, created_at
+         ),
+         reactions AS (DELETE FROM message_reactions r USING gone WHERE r.message_id = gone.message_id),
+         hidden AS (DELETE FROM message_deletions WHERE conversation_id = $1 AND user_id = ANY($2)),
+         remembered AS (
+             INSERT INTO applied_commands (command_id)
+             SELECT message_id FROM gone WHERE created_at > now() - interval '1 day' ON CONFLICT DO NOTHING
+         ),
+         told AS (DELETE FROM event_log WHERE conversation_id = $1 RETURNING event_id),
+         queued AS (DELETE FROM event_queue q USING told WHERE q.event_id = told.event_id)
+         UPDATE conversations SET message_count = 0, version = version + 1, last_message_at = NULL
+         WHERE conversation_id = $1",
+        conversation_id,
+        participants
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected() > 0)
+}

@@ -1,0 +1,129 @@
+//! `group_members`, and what goes with a membership: the member's cursors in `conversation_members`, and what waits for
+//! the member in `event_queue`.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+/// A member as others see one.
+pub struct MemberRow {
+    pub user_id: i64,
+    pub username: String,
+    pub display_name: Option<String>,
+    pub role: String,
+    pub joined_at: OffsetDateTime,
+}
+
+/// The members of a group, the owner first, then admins, then members, as they joined; at most `limit`.
+pub async fn list_members(db: &mut PgConnection, group: &str, limit: i64) -> sqlx::Result<Vec<MemberRow>> {
+    sqlx::query_as!(
+        MemberRow,
+        r#"SELECT m.user_id, u.username, p.display_name AS "display_name?", m.role, m.joined_at
+           FROM group_members m
+           JOIN users_auth u ON u.user_id = m.user_id
+           LEFT JOIN user_profile_info p ON p.user_id = m.user_id
+           WHERE m.group_id = $1
+           ORDER BY array_position(ARRAY['owner', 'admin', 'member'], m.role), m.joined_at, m.user_id
+           LIMIT $2"#,
+        group,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Makes users members; the arrays go in pairs. What was said before is neither undelivered nor unread to them. Present
+/// members stay as they are.
+pub async fn insert_members(db: &mut PgConnection, group: &str, users: &[i64], roles: &[String]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH joined AS (
+             INSERT INTO group_members (group_id, user_id, role, can_add_members)
+             SELECT $1, user_id, role, role <> 'member' FROM unnest($2::bigint[], $3::text[]) AS n (user_id, role)
+             ON CONFLICT DO NOTHING
+             RETURNING user_id
+         )
+         INSERT INTO conversation_members (user_id, conversation_id, delivered_seq, read_seq)
+         SELECT j.user_id, $1, coalesce(c.last_seq, 0), coalesce(c.last_seq, 0)
+         FROM joined j LEFT JOIN conversations c ON c.conversation_id = $1
+         ON CONFLICT (user_id, conversation_id) DO UPDATE SET
+             delivered_seq = excluded.delivered_seq, read_seq = excluded.read_seq",
+        group,
+        users,
+        roles
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Ends memberships, with everything that waits for these users from this group.
+pub async fn delete_members(db: &mut PgConnection, group: &str, users: &[i64]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH members AS (DELETE FROM group_members WHERE group_id = $1 AND user_id = ANY($2)),
+              cursors AS (DELETE FROM conversation_members WHERE conversation_id = $1 AND user_id = ANY($2))
+         DELETE FROM event_queue q USING event_log l
+         WHERE q.user_id = ANY($2) AND q.delivered_at IS NULL AND l.event_id = q.event_id AND l.conversation_id = $1",
+        group,
+        users
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn update_role(
+    db: &mut PgConnection,
+    group: &str,
+    user: i64,
+    role: &str,
+    can_add_members: bool,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE group_members SET role = $3, can_add_members = $4 WHERE group_id = $1 AND user_id = $2",
+        group,
+        user,
+        role,
+        can_add_members
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Makes `to` the owner and `from` an admin.
+pub async fn update_owner(db: &mut PgConnection, group: &str, from: i64, to: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE group_members SET role = CASE WHEN user_id = $3 THEN 'owner' ELSE 'admin' END, can_add_members = TRUE
+         WHERE group_id = $1 AND user_id IN ($2, $3)",
+        group,
+        from,
+        to
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What is known of users who are to become members, by the one who adds them.
+pub struct Prospect {
+    pub user_id: i64,
+    pub username: String,
+    pub blocked: bool,
+    pub followed: bool,
+}
+
+/// Unknown users are left out.
+pub async fn list_prospects(db: &mut PgConnection, caller: i64, users: &[i64]) -> sqlx::Result<Vec<Prospect>> {
+    sqlx::query_as!(
+        Prospect,
+        r#"SELECT u.user_id, u.username,
+               EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = u.user_id)
+                   OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = u.user_id AND blocked_id = $1)
+                   AS "blocked!",
+               EXISTS (SELECT FROM user_follows WHERE follower_id = $1 AND followee_id = u.user_id) AS "followed!"
+           FROM users_auth u WHERE u.user_id = ANY($2)"#,
+        caller,
+        users
+    )
+    .fetch_all(db)
+    .await
+}

@@ -1,0 +1,164 @@
+//! Changes of single messages: content, reactions, pins, deletion. Each raises the conversation's version in the same
+//! statement, so that no cached page outlives it.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// New content, sealed.
+pub struct NewContent<'a> {
+    pub content: &'a [u8],
+    pub iv: &'a [u8],
+    pub mac: &'a [u8],
+    pub key_id: i16,
+    pub mentions: Option<&'a [i64]>,
+    pub edited_at: OffsetDateTime,
+}
+
+pub async fn update_content(db: &mut PgConnection, message: Uuid, new: &NewContent<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH edited AS (
+             UPDATE private_messages SET content = $2, iv = $3, mac = $4, key_id = $5, mentions = $6, edited_at = $7
+             WHERE message_id = $1 RETURNING conversation_id
+         )
+         UPDATE conversations c SET version = c.version + 1 FROM edited WHERE c.conversation_id = edited.conversation_id",
+        message,
+        new.content,
+        new.iv,
+        new.mac,
+        new.key_id,
+        new.mentions,
+        new.edited_at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Removes a message with everything about it, and what waits to be told about it (a mention's event has the message's own
+/// id). Its id stays behind, lest a redelivered send bring it back.
+pub async fn delete_message(db: &mut PgConnection, message: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH gone AS (DELETE FROM private_messages WHERE message_id = $1 RETURNING conversation_id),
+         reactions AS (DELETE FROM message_reactions WHERE message_id = $1),
+         hidden AS (DELETE FROM message_deletions WHERE message_id = $1),
+         remembered AS (INSERT INTO applied_commands (command_id) SELECT $1 FROM gone ON CONFLICT DO NOTHING),
+         told AS (DELETE FROM event_log WHERE message_id = $1 OR event_id = $1 RETURNING event_id),
+         queued AS (DELETE FROM event_queue q USING told WHERE q.event_id = told.event_id)
+         UPDATE conversations c SET message_count = c.message_count - 1, version = c.version + 1,
+             last_message_at = (SELECT p.created_at FROM private_messages p
+                                WHERE p.conversation_id = c.conversation_id AND p.message_id <> $1
+                                ORDER BY p.seq DESC LIMIT 1)
+         FROM gone WHERE c.conversation_id = gone.conversation_id",
+        message
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Hides a message from one user.
+pub async fn insert_deletion(
+    db: &mut PgConnection,
+    user: i64,
+    conversation_id: &str,
+    seq: i64,
+    message: Uuid,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO message_deletions (user_id, conversation_id, seq, message_id) VALUES ($1, $2, $3, $4)
+         ON CONFLICT DO NOTHING",
+        user,
+        conversation_id,
+        seq,
+        message
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Sets a user's one reaction. `false`, with nothing changed, when it was this one already.
+pub async fn upsert_reaction(
+    db: &mut PgConnection,
+    conversation_id: &str,
+    message: Uuid,
+    user: i64,
+    reaction: &str,
+) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "WITH changed AS (
+             INSERT INTO message_reactions AS r (message_id, user_id, reaction) VALUES ($2, $3, $4)
+             ON CONFLICT (message_id, user_id) DO UPDATE SET reaction = excluded.reaction, created_at = now()
+             WHERE r.reaction <> excluded.reaction
+             RETURNING 1
+         )
+         UPDATE conversations c SET version = c.version + 1 FROM changed WHERE c.conversation_id = $1",
+        conversation_id,
+        message,
+        user,
+        reaction
+    )
+    .execute(db)
+    .await?;
+    Ok(changed.rows_affected() > 0)
+}
+
+/// Takes a user's reaction away; gives it, `None` when there was none.
+pub async fn delete_reaction(
+    db: &mut PgConnection,
+    conversation_id: &str,
+    message: Uuid,
+    user: i64,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "WITH gone AS (DELETE FROM message_reactions WHERE message_id = $2 AND user_id = $3 RETURNING reaction)
+         UPDATE conversations c SET version = c.version + 1 FROM gone WHERE c.conversation_id = $1
+         RETURNING gone.reaction",
+        conversation_id,
+        message,
+        user
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Pins a message. `false`, with nothing changed, when it was pinned already.
+pub async fn update_pinned(db: &mut PgConnection, message: Uuid, user: i64) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "WITH pinned AS (
+             UPDATE private_messages SET pinned_at = now(), pinned_by = $2
+             WHERE message_id = $1 AND pinned_at IS NULL RETURNING conversation_id
+         )
+         UPDATE conversations c SET version = c.version + 1 FROM pinned WHERE c.conversation_id = pinned.conversation_id",
+        message,
+        user
+    )
+    .execute(db)
+    .await?;
+    Ok(changed.rows_affected() > 0)
+}
+
+/// Takes a pin away. `false`, with nothing changed, when there was none.
+pub async fn update_unpinned(db: &mut PgConnection, message: Uuid) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "WITH unpinned AS (
+             UPDATE private_messages SET pinned_at = NULL, pinned_by = NULL
+             WHERE message_id = $1 AND pinned_at IS NOT NULL RETURNING conversation_id
+         )
+         UPDATE conversations c SET version = c.version + 1 FROM unpinned
+         WHERE c.conversation_id = unpinned.conversation_id",
+        message
+    )
+    .execute(db)
+    .await?;
+    Ok(changed.rows_affected() > 0)
+}
+
+/// Who pinned a message.
+pub async fn find_pinned_by(db: &mut PgConnection, message: Uuid) -> sqlx::Result<Option<i64>> {
+    let row = sqlx::query_scalar!("SELECT pinned_by FROM private_messages WHERE message_id = $1", message)
+        .fetch_optional(db)
+        .await?;
+    Ok(row.flatten())
+}

@@ -1,0 +1,63 @@
+//! `user_status`: when users were last seen; and whom a user is in contact with.
+
+use sqlx::PgConnection;
+
+use super::users::UserPair;
+
+pub async fn update_last_seen(db: &mut PgConnection, users: &[i64]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO user_status (user_id, last_seen_at) SELECT DISTINCT u, now() FROM unnest($1::bigint[]) AS u ORDER BY u
+         ON CONFLICT (user_id) DO UPDATE SET last_seen_at = excluded.last_seen_at",
+        users
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Everybody who shares a conversation, a group or a follow with one of these users; each pair once.
+pub async fn list_contacts(db: &mut PgConnection, users: &[i64]) -> sqlx::Result<Vec<UserPair>> {
+    sqlx::query_as!(
+        UserPair,
+        r#"SELECT mine.user_id AS "user_id!", other.user_id AS "other_id!"
+           FROM conversation_members mine
+           JOIN conversation_members other ON other.conversation_id = mine.conversation_id AND other.user_id <> mine.user_id
+           WHERE mine.user_id = ANY($1)
+           UNION
+           SELECT follower_id, followee_id FROM user_follows WHERE follower_id = ANY($1)
+           UNION
+           SELECT followee_id, follower_id FROM user_follows WHERE followee_id = ANY($1)"#,
+        users
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A user of the list of those online.
+pub struct OnlineUser {
+    pub user_id: i64,
+    pub username: String,
+    pub display_name: Option<String>,
+    pub profile_picture: Option<String>,
+    pub last_seen_at: Option<time::OffsetDateTime>,
+}
+
+/// These users as `caller` may see them: without the caller and without anybody blocked in either direction.
+pub async fn list_online_users(db: &mut PgConnection, caller: i64, users: &[i64]) -> sqlx::Result<Vec<OnlineUser>> {
+    sqlx::query_as!(
+        OnlineUser,
+        r#"SELECT u.user_id, u.username, p.display_name AS "display_name?", p.profile_picture AS "profile_picture?",
+                  s.last_seen_at AS "last_seen_at?"
+           FROM users_auth u
+           LEFT JOIN user_profile_info p ON p.user_id = u.user_id
+           LEFT JOIN user_status s ON s.user_id = u.user_id
+           WHERE u.user_id = ANY($2) AND u.user_id <> $1
+               AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = $1 AND b.blocked_id = u.user_id)
+               AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = u.user_id AND b.blocked_id = $1)
+           ORDER BY u.user_id"#,
+        caller,
+        users
+    )
+    .fetch_all(db)
+    .await
+}

@@ -1,0 +1,149 @@
+//! What is deleted for good in the background: deleted groups with everything in them, events and applied commands that
+//! are too old. Every statement is bounded, so that none holds its rows for long.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+fn interval(duration: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: duration.as_micros().min(i64::MAX as u128) as i64 }
+}
+
+/// A group whose time is over, locked until the end of the transaction; others take another one meanwhile.
+pub async fn find_deleted_group(db: &mut PgConnection, after: Duration) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "SELECT group_id FROM group_chats WHERE deleted_at <= now() - $1::interval
+         ORDER BY deleted_at LIMIT 1 FOR UPDATE SKIP LOCKED",
+        interval(after)
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Deletes up to `limit` messages of a conversation with their reactions and what was told about them; gives how many.
+pub async fn delete_messages(db: &mut PgConnection, conversation: &str, limit: i64) -> sqlx::Result<u64> {
+    let deleted = sqlx::query_scalar!(
+        r#"WITH chosen AS MATERIALIZED (
+               SELECT message_id FROM private_messages WHERE conversation_id = $1 ORDER BY seq LIMIT $2
+           ),
+           reactions AS (DELETE FROM message_reactions WHERE message_id IN (SELECT message_id FROM chosen)),
+           hidden AS (DELETE FROM message_deletions WHERE message_id IN (SELECT message_id FROM chosen)),
+           told AS (DELETE FROM event_log WHERE message_id IN (SELECT message_id FROM chosen) RETURNING event_id),
+           waiting AS (DELETE FROM event_queue WHERE event_id IN (SELECT event_id FROM told)),
+           messages AS (
+               DELETE FROM private_messages WHERE message_id IN (SELECT message_id FROM chosen) RETURNING message_id
+           )
+           SELECT count(*) AS "count!" FROM messages"#,
+        conversation,
+        limit
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(deleted.unsigned_abs())
+}
+
+/// Deletes what is left of a group without messages: members, cursors, and the group itself.
+pub async fn delete_group(db: &mut PgConnection, group: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH members AS (DELETE FROM group_members WHERE group_id = $1),
+              cursors AS (DELETE FROM conversation_members WHERE conversation_id = $1),
+              conversation AS (DELETE FROM conversations WHERE conversation_id = $1)
+         DELETE FROM group_chats WHERE group_id = $1",
+        group
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Deletes what waits for the group's members from it.
+pub async fn delete_waiting_events(db: &mut PgConnection, group: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "DELETE FROM event_queue q USING group_members m, event_log l
+         WHERE m.group_id = $1 AND q.user_id = m.user_id AND q.delivered_at IS NULL
+             AND l.event_id = q.event_id AND l.conversation_id = $1",
+        group
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Whether this transaction is the only one that cleans up; others leave it to it.
+pub async fn try_lock(db: &mut PgConnection, key: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, key).fetch_one(db).await
+}
+
+/// Deletes up to `limit` applied commands that are older than `age`; gives how many.
+pub async fn delete_applied_commands(db: &mut PgConnection, age: Duration, limit: i64) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "DELETE FROM applied_commands WHERE command_id IN (
+             SELECT command_id FROM applied_commands WHERE applied_at < now() - $1::interval
+             ORDER BY applied_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        interval(age),
+        limit
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// A place in `event_log`, which is walked from the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPlace {
+    pub created_at: OffsetDateTime,
+    pub event_id: Uuid,
+}
+
+/// The next `limit` events after `after` that are older than `age`.
+pub async fn list_old_events(
+    db: &mut PgConnection,
+    after: LogPlace,
+    age: Duration,
+    limit: i64,
+) -> sqlx::Result<Vec<LogPlace>> {
+    sqlx::query_as!(
+        LogPlace,
+        "SELECT created_at, event_id FROM event_log
+         WHERE created_at >= $1 AND (created_at, event_id) > ($1, $2) AND created_at < now() - $3::interval
+         ORDER BY created_at, event_id LIMIT $4",
+        after.created_at,
+        after.event_id,
+        interval(age),
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Deletes the rows of these events that were kept long enough, and the events that are nobody's any more; gives how many
+/// rows of the queue.
+pub async fn delete_old_events(
+    db: &mut PgConnection,
+    events: &[Uuid],
+    delivered: Duration,
+    undelivered: Duration,
+) -> sqlx::Result<u64> {
+    let rows = sqlx::query!(
+        "DELETE FROM event_queue
+         WHERE event_id = ANY($1)
+             AND (delivered_at < now() - $2::interval OR created_at < now() - $3::interval)",
+        events,
+        interval(delivered),
+        interval(undelivered)
+    )
+    .execute(&mut *db)
+    .await?;
+    // A statement of its own: it has to see what the first one left.
+    sqlx::query!(
+        "DELETE FROM event_log l WHERE event_id = ANY($1)
+             AND NOT EXISTS (SELECT FROM event_queue q WHERE q.event_id = l.event_id)",
+        events
+    )
+    .execute(db)
+    .await?;
+    Ok(rows.rows_affected())
+}

@@ -1,0 +1,303 @@
+//! Direct conversations as wholes: opening, listing, typing in, syncing and deleting them.
+
+use std::time::{Duration, Instant};
+
+use fred::prelude::*;
+use serde_json::{Value, json};
+use shared::ids::UserId;
+use shared::publication::Header;
+use shared::redis::keys::Channel;
+
+use crate::harness::{Fleet, Published};
+
+fn contents(messages: &Value) -> Vec<String> {
+    let content = |message: &Value| message["content"].as_str().unwrap().to_owned();
+    messages.as_array().unwrap().iter().map(content).collect()
+}
+
+fn conversation(a: UserId, b: UserId) -> String {
+    format!("conv_{}_{}", a.min(b), a.max(b))
+}
+
+async fn list(fleet: &Fleet, user: UserId) -> Vec<Value> {
+    let answer = fleet.expect(user, json!({"type": "get_conversations"}), "conversations").await;
+    answer["conversations"].as_array().unwrap().clone()
+}
+
+async fn history(fleet: &Fleet, user: UserId, other: UserId) -> Value {
+    fleet.expect(user, json!({"type": "get_messages", "recipientId": other}), "private_messages").await
+}
+
+#[tokio::test]
+async fn starting_shows_the_counterpart_and_the_last_messages() {
+    let fleet = Fleet::start("start").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    sqlx::query("INSERT INTO user_profile_info (user_id, display_name) VALUES ($1, 'Bob B.')")
+        .bind(bob.0)
+        .execute(&fleet.db)
+        .await
+        .unwrap();
+    for i in 1..=51 {
+        fleet.send(alice, bob, &format!("{i}")).await;
+    }
+    let start = |user: UserId| json!({"type": "start_conversation", "recipientId": user});
+    let started = fleet.expect(alice, start(bob), "conversation_started").await;
+    assert_eq!(started["conversationId"], conversation(alice, bob));
+    let counterpart = json!({"userId": bob, "username": "bob", "displayName": "Bob B."});
+    assert_eq!((&started["recipient"], &started["participant"]), (&counterpart, &counterpart));
+    assert_eq!(contents(&started["messages"]), (2..=51).map(|i| i.to_string()).collect::<Vec<_>>());
+    assert_eq!(started["warning"], "NOT_FOLLOWING");
+
+    fleet.follow(alice, carol).await;
+    let started = fleet.expect(alice, start(carol), "conversation_started").await;
+    assert_eq!((&started["messages"], started.get("warning")), (&json!([]), None));
+    assert_eq!(started["participant"]["displayName"], "carol");
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM conversations").fetch_one(&fleet.db).await.unwrap();
+    assert_eq!(rows, 1, "starting stores nothing");
+
+    assert_eq!(fleet.refused(alice, start(UserId(9999)), "RESOURCE_NOT_FOUND").await["field"], "recipientId");
+    fleet.block(carol, alice).await;
+    for (one, other) in [(alice, carol), (carol, alice)] {
+        assert_eq!(fleet.refused(one, start(other), "USER_BLOCKED").await["field"], "recipientId");
+    }
+}
+
+#[tokio::test]
+async fn starting_with_somebody_not_followed_can_be_refused() {
+    let fleet = Fleet::start_with("startenforce", &[("FOLLOW_POLICY", "enforce")]).await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let start = json!({"type": "start_conversation", "recipientId": bob});
+    fleet.refused(alice, start.clone(), "NOT_FOLLOWING").await;
+    fleet.follow(alice, bob).await;
+    fleet.expect(alice, start, "conversation_started").await;
+}
+
+#[tokio::test]
+async fn the_list_has_the_newest_visible_message_and_what_is_unread() {
+    let fleet = Fleet::start("list").await;
+    let [alice, bob, carol, dave] = fleet.users(["alice", "bob", "carol", "dave"]).await;
+    assert!(list(&fleet, alice).await.is_empty());
+    fleet.send(bob, alice, "b1").await;
+    let second = fleet.send(bob, alice, "b2").await;
+    let own = fleet.send(alice, bob, "a1").await;
+    fleet.send(dave, alice, "d1").await;
+    let last = fleet.send(alice, carol, "c1").await;
+    fleet.send(dave, bob, "none of hers").await;
+
+    let listed = list(&fleet, alice).await;
+    let names: Vec<_> = listed.iter().map(|line| line["participant"]["username"].as_str().unwrap()).collect();
+    assert_eq!(names, ["carol", "dave", "bob"]);
+    assert_eq!(
+        listed[0],
+        json!({
+            "conversationId": conversation(alice, carol),
+            "participant": {"userId": carol, "username": "carol", "displayName": "carol"},
+            "lastMessage": {
+                "id": last["messageId"], "content": "c1", "senderId": alice, "timestamp": last["createdAt"],
+            },
+            "unreadCount": 0,
+        })
+    );
+    assert_eq!((&listed[1]["unreadCount"], &listed[2]["unreadCount"]), (&json!(1), &json!(2)));
+    assert_eq!(listed[2]["lastMessage"]["content"], "a1");
+
+    fleet.expect(alice, json!({"type": "mark_message_read", "messageId": second["messageId"]}), "message_read").await;
+    let hide = json!({"type": "delete_message", "messageId": own["messageId"], "deleteForEveryone": false});
+    fleet.expect(alice, hide, "message_deleted").await;
+    fleet.expect(alice, json!({"type": "delete_message", "messageId": last["messageId"]}), "message_deleted").await;
+    let listed = list(&fleet, alice).await;
+    assert_eq!(listed.len(), 2, "nothing is left to see of carol's");
+    assert_eq!((&listed[1]["unreadCount"], &listed[1]["lastMessage"]["content"]), (&json!(0), &json!("b2")));
+
+    let page = fleet.expect(alice, json!({"type": "get_conversations", "limit": 1, "offset": 1}), "conversations").await;
+    assert_eq!(page["conversations"][0]["participant"]["username"], "bob");
+    assert_eq!(page["pagination"], json!({"limit": 1, "offset": 1, "count": 1}));
+}
+
+#[tokio::test]
+async fn deleted_for_oneself_it_is_hidden_until_the_next_message() {
+    let fleet = Fleet::start("clear").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let first = fleet.send(bob, alice, "old").await;
+    let delete = json!({"type": "delete_conversation", "conversationId": conversation(bob, alice)});
+    let deleted = fleet.expect(alice, delete, "conversation_deleted").await;
+    assert_eq!((&deleted["deleteForEveryone"], deleted.get("eventId")), (&json!(false), None));
+    let own = fleet.event(Channel::User(alice), "conversation_deleted").await;
+    assert_eq!(own["conversationId"], conversation(alice, bob));
+    assert!(fleet.events(Channel::User(bob), "conversation_deleted").is_empty());
+
+    assert!(list(&fleet, alice).await.is_empty());
+    assert_eq!(history(&fleet, alice, bob).await["total"], 0);
+    let read = json!({"type": "mark_message_read", "messageId": first["messageId"]});
+    fleet.refused(alice, read, "RESOURCE_NOT_FOUND").await;
+    assert_eq!(contents(&history(&fleet, bob, alice).await["messages"]), ["old"]);
+
+    let reply = json!({
+        "type": "send_message", "recipientId": alice, "content": "new", "replyToMessageId": first["messageId"],
+    });
+    fleet.expect(bob, reply, "message_sent").await;
+    let page = history(&fleet, alice, bob).await;
+    assert_eq!((contents(&page["messages"]), &page["total"]), (vec!["new".to_owned()], &json!(1)));
+    assert_eq!(page["messages"][0].get("replyTo"), None, "a preview would show what is hidden");
+    assert_eq!(page["messages"][0]["replyToMessageId"], first["messageId"]);
+    assert_eq!(history(&fleet, bob, alice).await["messages"][1]["replyTo"]["content"], "old");
+    let listed = list(&fleet, alice).await;
+    assert_eq!((&listed[0]["unreadCount"], &listed[0]["lastMessage"]["content"]), (&json!(1), &json!("new")));
+}
+
+#[tokio::test]
+async fn deleted_for_everyone_the_messages_are_gone_and_the_numbers_go_on() {
+    let fleet = Fleet::start("deleteall").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let first = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "one"}));
+    fleet.append(&first).await;
+    let sent = fleet.answer(first.envelope.id).await;
+    let second = fleet.send(bob, alice, "two").await;
+    fleet.expect(bob, json!({"type": "add_reaction", "messageId": sent["messageId"], "emoji": "👍"}), "reaction_added").await;
+    let hide = json!({"type": "delete_message", "messageId": second["messageId"], "deleteForEveryone": false});
+    fleet.expect(alice, hide, "message_deleted").await;
+    fleet.send(alice, carol, "stays").await;
+    history(&fleet, alice, bob).await;
+
+    let delete = |a, b| json!({"type": "delete_conversation", "conversationId": conversation(a, b), "deleteForEveryone": true});
+    for (user, named) in [(carol, delete(alice, bob)), (alice, delete(alice, UserId(999))), (bob, delete(bob, carol))] {
+        assert_eq!(fleet.refused(user, named, "RESOURCE_NOT_FOUND").await["field"], "conversationId");
+    }
+    let deleted = fleet.expect(bob, delete(alice, bob), "conversation_deleted").await;
+    assert_eq!(deleted["deleteForEveryone"], true);
+    let told = fleet.event(Channel::User(alice), "conversation_deleted").await;
+    assert_eq!(fleet.queued_for(told["eventId"].as_str().unwrap()).await, [alice.0]);
+    for (user, other) in [(alice, bob), (bob, alice)] {
+        let page = history(&fleet, user, other).await;
+        assert_eq!((&page["messages"], &page["total"]), (&json!([]), &json!(0)));
+    }
+    assert_eq!(list(&fleet, alice).await.len(), 1);
+    let left: (i64, i64, i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM private_messages), (SELECT count(*) FROM message_reactions),
+                (SELECT count(*) FROM message_deletions), (SELECT count(*) FROM event_log)",
+    )
+    .fetch_one(&fleet.db)
+    .await
+    .unwrap();
+    assert_eq!(left, (1, 0, 0, 1), "only what was said to carol, and the deletion's own event");
+
+    // A redelivered send does not come back.
+    fleet.append(&first).await;
+    assert_eq!(fleet.send(alice, bob, "three").await["seq"], 3);
+    assert_eq!(contents(&history(&fleet, bob, alice).await["messages"]), ["three"]);
+}
+
+fn is_typing(event: &Published, channel: Channel, typing: bool) -> bool {
+    let json = event.json();
+    event.channel == channel && json["type"] == "user_typing" && json["isTyping"] == typing
+}
+
+#[tokio::test]
+async fn typing_is_told_to_the_others_and_ends_by_itself() {
+    let fleet = Fleet::start("typing").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let typing = |to: UserId, on: bool| json!({"type": "typing", "recipientId": to, "isTyping": on});
+    let began = Instant::now();
+    fleet.append(&fleet.prepare(alice, &typing(bob, true))).await;
+    let channel = Channel::User(bob);
+    let event = fleet.wait_for("typing", |event| is_typing(event, channel, true)).await;
+    assert_eq!(
+        event.json(),
+        json!({
+            "type": "user_typing", "userId": alice, "username": "alice", "isTyping": true,
+            "conversationId": conversation(alice, bob),
+        })
+    );
+    // Stopping at once leaves nothing to end by itself.
+    fleet.append(&fleet.prepare(alice, &typing(carol, true))).await;
+    fleet.wait_for("typing to carol", |event| is_typing(event, Channel::User(carol), true)).await;
+    fleet.append(&fleet.prepare(alice, &typing(carol, false))).await;
+    fleet.wait_for("stopped", |event| is_typing(event, Channel::User(carol), false)).await;
+
+    fleet.wait_for("the end", |event| is_typing(event, channel, false)).await;
+    assert!(began.elapsed() >= Duration::from_millis(2_900), "it ended after {:?}", began.elapsed());
+    let left: i64 = fleet.redis.zcard(fleet.keys.typing()).await.unwrap();
+    assert_eq!(left, 0);
+    assert_eq!(fleet.published().iter().filter(|event| is_typing(event, Channel::User(carol), false)).count(), 1);
+    assert!(fleet.events(Channel::User(alice), "user_typing").is_empty());
+    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM event_log").fetch_one(&fleet.db).await.unwrap();
+    assert_eq!(stored, 0);
+}
+
+#[tokio::test]
+async fn typing_is_dropped_between_blocked_users_and_refused_to_strangers() {
+    let fleet = Fleet::start("typingblocked").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    fleet.block(bob, alice).await;
+    let typing = |to: Value| json!({"type": "typing", "recipientId": to, "isTyping": true});
+    fleet.append(&fleet.prepare(alice, &typing(json!(bob)))).await;
+    assert_eq!(fleet.refused(alice, typing(json!(999)), "RESOURCE_NOT_FOUND").await["field"], "recipientId");
+    let group = format!("group_{}", uuid::Uuid::new_v4());
+    let to_group = json!({"type": "typing", "groupId": group, "isTyping": true});
+    assert_eq!(fleet.refused(alice, to_group, "RESOURCE_NOT_FOUND").await["field"], "groupId");
+    // All three were handled when the stream is empty.
+    while fleet.redis.xlen::<i64, _>(fleet.keys.queries()).await.unwrap() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(fleet.events(Channel::User(bob), "user_typing").is_empty());
+    assert_eq!(fleet.redis.zcard::<i64, _>(fleet.keys.typing()).await.unwrap(), 0);
+}
+
+async fn sync(fleet: &Fleet, user: UserId, positions: Value) -> Vec<Value> {
+    let prepared = fleet.prepare(user, &json!({"type": "sync", "requestId": "s", "conversations": positions}));
+    fleet.append(&prepared).await;
+    let id = prepared.envelope.id;
+    let of_command = |event: &Published| matches!(event.header, Header::Answer { command, .. } if command == id);
+    let ended = |event: &Published| of_command(event) && ["sync_complete", "error"].iter().any(|kind| event.json()["type"] == *kind);
+    fleet.wait_for("sync_complete", ended).await;
+    fleet.published().iter().filter(|event| of_command(event)).map(Published::json).collect()
+}
+
+#[tokio::test]
+async fn sync_answers_each_conversation_and_then_the_end() {
+    let fleet = Fleet::start("sync").await;
+    let [alice, bob, carol, dave] = fleet.users(["alice", "bob", "carol", "dave"]).await;
+    for i in 1..=3 {
+        fleet.send(bob, alice, &format!("b{i}")).await;
+    }
+    let hidden = fleet.send(bob, alice, "hidden").await;
+    let hide = json!({"type": "delete_message", "messageId": hidden["messageId"], "deleteForEveryone": false});
+    fleet.expect(alice, hide, "message_deleted").await;
+    let last = fleet.prepare(bob, &json!({"type": "send_message", "recipientId": carol, "content": "204"}));
+    for i in 0..204 {
+        let send = json!({"type": "send_message", "recipientId": carol, "content": format!("{i}")});
+        fleet.append(&fleet.prepare(bob, &send)).await;
+    }
+    fleet.append(&last).await;
+    fleet.answer(last.envelope.id).await;
+
+    let with = |other| conversation(alice, other);
+    let series = sync(&fleet, alice, json!({with(bob): 1, with(carol): 0, with(dave): 7})).await;
+    assert_eq!(series.len(), 4);
+    let (end, parts) = series.split_last().unwrap();
+    assert_eq!((&end["type"], &end["requestId"]), (&json!("sync_complete"), &json!("s")));
+    for part in parts {
+        assert_eq!((&part["type"], part.get("requestId"), &part["hasMore"]), (&json!("sync_messages"), None, &json!(false)));
+        let expected = if part["conversationId"] == with(bob) { vec!["b2", "b3"] } else { vec![] };
+        assert_eq!(contents(&part["messages"]), expected);
+    }
+
+    let series = sync(&fleet, carol, json!({conversation(bob, carol): 0})).await;
+    assert_eq!((&series[0]["hasMore"], series[0]["messages"].as_array().unwrap().len()), (&json!(true), 200));
+    let series = sync(&fleet, carol, json!({conversation(bob, carol): 200})).await;
+    assert_eq!((&series[0]["hasMore"], contents(&series[0]["messages"]).len()), (&json!(false), 5));
+}
+
+#[tokio::test]
+async fn sync_of_what_is_not_ones_own_is_one_error() {
+    let fleet = Fleet::start("syncforeign").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    fleet.send(bob, alice, "x").await;
+    fleet.send(bob, carol, "x").await;
+    let group = format!("group_{}", uuid::Uuid::new_v4());
+    for foreign in [conversation(bob, carol), group, conversation(alice, UserId(999))] {
+        let series = sync(&fleet, alice, json!({conversation(alice, bob): 0, foreign: 0})).await;
+        assert_eq!(series.len(), 1, "{series:?}");
+        assert_eq!((&series[0]["code"], &series[0]["field"]), (&json!("RESOURCE_NOT_FOUND"), &json!("conversations")));
+    }
+}

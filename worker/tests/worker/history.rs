@@ -1,0 +1,177 @@
+//! Pages of history: from both sides, their bounds, what they show, and that a cached one is never out of date.
+
+use fred::prelude::*;
+use serde_json::{Value, json};
+use shared::ids::{ConversationId, UserId};
+
+use crate::harness::Fleet;
+
+async fn fill(fleet: &Fleet, from: UserId, to: UserId, count: usize) {
+    let mut last = None;
+    for i in 1..=count {
+        let send = json!({"type": "send_message", "recipientId": to, "content": format!("{i}")});
+        let prepared = fleet.prepare(from, &send);
+        fleet.append(&prepared).await;
+        last = Some(prepared.envelope.id);
+    }
+    fleet.answer(last.unwrap()).await;
+}
+
+async fn page(fleet: &Fleet, user: UserId, other: UserId, mut request: Value) -> Value {
+    request["type"] = json!("get_private_messages");
+    request["recipientId"] = json!(other);
+    fleet.expect(user, request, "private_messages").await
+}
+
+fn seqs(page: &Value) -> Vec<i64> {
+    page["messages"].as_array().unwrap().iter().map(|message| message["seq"].as_i64().unwrap()).collect()
+}
+
+fn run(from: i64, to: i64) -> Vec<i64> {
+    (from..=to).collect()
+}
+
+/// The same pages are right with the cache off, with one smaller than the conversation, and with one that holds it all.
+#[tokio::test]
+async fn pages_are_right_whatever_is_cached() {
+    for cached in ["0", "60", "1000"] {
+        let fleet = Fleet::start_with("pages", &[("CACHE_MESSAGES", cached)]).await;
+        let [alice, bob] = fleet.users(["alice", "bob"]).await;
+        fill(&fleet, alice, bob, 250).await;
+        let cases = [
+            (json!({}), run(201, 250), true, json!(0)),
+            (json!({"limit": 10}), run(241, 250), true, json!(0)),
+            (json!({"limit": 10, "offset": 55}), run(186, 195), true, json!(55)),
+            (json!({"limit": 10, "offset": 245}), run(1, 5), false, json!(245)),
+            (json!({"limit": 10, "offset": 240}), run(1, 10), false, json!(240)),
+            (json!({"limit": 10, "offset": 300}), vec![], false, json!(300)),
+            (json!({"limit": 1000}), run(51, 250), true, json!(0)),
+            (json!({"limit": 10, "beforeSeq": 241}), run(231, 240), true, Value::Null),
+            (json!({"limit": 10, "beforeSeq": 6, "offset": 3}), run(1, 5), false, Value::Null),
+            (json!({"limit": 10, "beforeSeq": 0}), vec![], false, Value::Null),
+            (json!({"limit": 10, "afterSeq": 0}), run(1, 10), true, Value::Null),
+            (json!({"limit": 10, "afterSeq": 230}), run(231, 240), true, Value::Null),
+            (json!({"limit": 10, "afterSeq": 245}), run(246, 250), false, Value::Null),
+            (json!({"limit": 10, "afterSeq": 250}), vec![], false, Value::Null),
+            (json!({"limit": 10, "afterSeq": i64::MAX}), vec![], false, Value::Null),
+            (json!({"limit": 10, "afterSeq": 100, "beforeSeq": 106}), run(101, 105), false, Value::Null),
+            (json!({"limit": 3, "afterSeq": 240, "beforeSeq": 246}), run(241, 243), true, Value::Null),
+        ];
+        // Twice: the second time what can be cached is.
+        for _ in 0..2 {
+            for (request, expected, has_more, offset) in &cases {
+                let answer = page(&fleet, bob, alice, request.clone()).await;
+                let name = format!("{request} with {cached} cached");
+                assert_eq!(seqs(&answer), *expected, "{name}");
+                assert_eq!(answer["hasMore"], *has_more, "{name}");
+                let limit = request["limit"].as_i64().unwrap_or(50).min(200);
+                let pagination = json!({"limit": limit, "offset": offset, "hasMore": has_more, "total": 250});
+                assert_eq!((&answer["pagination"], &answer["total"]), (&pagination, &json!(250)), "{name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_hidden_is_neither_shown_nor_counted() {
+    for cached in ["0", "1000"] {
+        let fleet = Fleet::start_with("hidden", &[("CACHE_MESSAGES", cached)]).await;
+        let [alice, bob] = fleet.users(["alice", "bob"]).await;
+        fill(&fleet, alice, bob, 10).await;
+        let all = page(&fleet, bob, alice, json!({})).await;
+        let id = |seq: usize| all["messages"][seq - 1]["messageId"].clone();
+        for seq in [10, 8] {
+            let hide = json!({"type": "delete_message", "messageId": id(seq), "deleteForEveryone": false});
+            fleet.expect(bob, hide, "message_deleted").await;
+        }
+        fleet.expect(alice, json!({"type": "delete_message", "messageId": id(2)}), "message_deleted").await;
+        let answer = page(&fleet, bob, alice, json!({"limit": 3})).await;
+        assert_eq!((seqs(&answer), &answer["hasMore"], &answer["total"]), (vec![6, 7, 9], &json!(true), &json!(7)));
+        let answer = page(&fleet, bob, alice, json!({"afterSeq": 6})).await;
+        assert_eq!((seqs(&answer), &answer["hasMore"]), (vec![7, 9], &json!(false)));
+        assert_eq!(page(&fleet, alice, bob, json!({})).await["total"], 9);
+
+        let clear = json!({"type": "delete_conversation", "conversationId": format!("conv_{alice}_{bob}")});
+        fleet.expect(bob, clear, "conversation_deleted").await;
+        fleet.send(alice, bob, "new").await;
+        let answer = page(&fleet, bob, alice, json!({"afterSeq": 0})).await;
+        assert_eq!((seqs(&answer), &answer["total"]), (vec![11], &json!(1)));
+        assert_eq!(page(&fleet, alice, bob, json!({})).await["total"], 10);
+    }
+}
+
+#[tokio::test]
+async fn ones_own_empty_conversation_is_an_empty_page_and_anybody_elses_does_not_exist() {
+    let fleet = Fleet::start("empty").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    fleet.send(bob, carol, "x").await;
+    let answer = page(&fleet, alice, bob, json!({})).await;
+    assert_eq!((&answer["messages"], &answer["total"], &answer["hasMore"]), (&json!([]), &json!(0), &json!(false)));
+    for conversation in [format!("conv_{bob}_{carol}"), format!("conv_{alice}_999")] {
+        let get = json!({"type": "get_messages", "conversationId": conversation});
+        assert_eq!(fleet.refused(alice, get, "RESOURCE_NOT_FOUND").await["field"], "conversationId");
+    }
+    fleet.block(bob, carol).await;
+    assert_eq!(page(&fleet, carol, bob, json!({})).await["total"], 1, "history stays readable");
+}
+
+#[tokio::test]
+async fn a_cached_page_is_used_sealed_and_given_up_with_every_change() {
+    let fleet = Fleet::start("cache").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    fill(&fleet, alice, bob, 3).await;
+    let key = fleet.keys.conversation_cache(ConversationId::direct(alice, bob));
+    let first = page(&fleet, bob, alice, json!({})).await;
+    let kept: bytes::Bytes = fleet.redis.get(&key).await.unwrap();
+    assert!(!kept.is_empty());
+    assert!(!String::from_utf8_lossy(&kept).contains("senderUsername"), "it is sealed");
+    let lives: i64 = fleet.redis.ttl(&key).await.unwrap();
+    assert!((3_500..=3_600).contains(&lives), "{lives}");
+
+    // A change behind the version's back is not seen: the page comes from the cache. Names are not kept in it.
+    sqlx::query("UPDATE private_messages SET pinned_at = now() WHERE seq = 1").execute(&fleet.db).await.unwrap();
+    sqlx::query("UPDATE users_auth SET username = 'alicia' WHERE user_id = $1").bind(alice.0).execute(&fleet.db).await.unwrap();
+    let cached = page(&fleet, bob, alice, json!({})).await;
+    assert_eq!((&cached["messages"][0]["isPinned"], &cached["messages"][0]["senderUsername"]), (&json!(false), &json!("alicia")));
+
+    let id = |seq: usize| first["messages"][seq - 1]["messageId"].clone();
+    let (conversation, shown) = (format!("conv_{alice}_{bob}"), |answer: &Value| answer["messages"].clone());
+    let changes: [(UserId, Value, &str, fn(&Value) -> bool); 7] = [
+        (alice, json!({"type": "edit_message", "messageId": id(1), "content": "new"}), "message_edited", |page| page[0]["content"] == "new"),
+        (bob, json!({"type": "add_reaction", "messageId": id(1), "reaction": "x"}), "reaction_added", |page| page[0]["reactions"][0]["username"] == "bob"),
+        (bob, json!({"type": "remove_reaction", "messageId": id(1)}), "reaction_removed", |page| page[0].get("reactions").is_none()),
+        (bob, json!({"type": "pin_message", "messageId": id(2), "conversationId": conversation}), "message_pinned", |page| page[1]["isPinned"] == true),
+        (bob, json!({"type": "unpin_message", "messageId": id(2), "conversationId": conversation}), "message_unpinned", |page| page[1]["isPinned"] == false),
+        (bob, json!({"type": "mark_message_read", "messageId": id(2)}), "message_read", |page| page[1]["isRead"] == true && page[2]["isRead"] == false),
+        (alice, json!({"type": "delete_message", "messageId": id(3)}), "message_deleted", |page| page.as_array().unwrap().len() == 2),
+    ];
+    for (user, command, kind, holds) in changes {
+        fleet.expect(user, command, kind).await;
+        for reader in [(alice, bob), (bob, alice)] {
+            let answer = page(&fleet, reader.0, reader.1, json!({})).await;
+            assert!(holds(&shown(&answer)), "after {kind}: {answer}");
+        }
+    }
+    fleet.send(bob, alice, "another").await;
+    assert_eq!(seqs(&page(&fleet, alice, bob, json!({})).await), [1, 2, 4]);
+
+    // What is not a page of ours is as good as nothing.
+    let _: () = fleet.redis.set(&key, "garbage", None, None, false).await.unwrap();
+    assert_eq!(seqs(&page(&fleet, alice, bob, json!({})).await), [1, 2, 4]);
+    // Nor is another conversation's.
+    let [carol] = fleet.users(["carol"]).await;
+    fleet.send(carol, alice, "c").await;
+    page(&fleet, alice, carol, json!({})).await;
+    let others: bytes::Bytes = fleet.redis.get(fleet.keys.conversation_cache(ConversationId::direct(alice, carol))).await.unwrap();
+    let _: () = fleet.redis.set(&key, others, None, None, false).await.unwrap();
+    assert_eq!(seqs(&page(&fleet, alice, bob, json!({})).await), [1, 2, 4]);
+}
+
+#[tokio::test]
+async fn a_row_that_does_not_open_is_left_out() {
+    let fleet = Fleet::start("unreadable").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    fill(&fleet, alice, bob, 3).await;
+    sqlx::query("UPDATE private_messages SET content = content || content WHERE seq = 2").execute(&fleet.db).await.unwrap();
+    assert_eq!(seqs(&page(&fleet, bob, alice, json!({})).await), [1, 3]);
+}

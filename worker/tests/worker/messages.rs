@@ -1,0 +1,462 @@
+//! What happens to single messages: read marks, edits, deletions, reactions, pins, replies; direct and in groups.
+
+use serde_json::{Value, json};
+use shared::clock::Timestamp;
+use shared::ids::UserId;
+use shared::publication::Header;
+use shared::redis::keys::Channel;
+
+use crate::harness::Fleet;
+
+/// A group with these members, made directly in the database; gives its id.
+async fn group(fleet: &Fleet, members: &[(UserId, &str)]) -> String {
+    let id = format!("group_{}", uuid::Uuid::new_v4());
+    sqlx::query("INSERT INTO group_chats (group_id, name, created_by, max_members) VALUES ($1, 'g', $2, 50)")
+        .bind(&id)
+        .bind(members[0].0.0)
+        .execute(&fleet.db)
+        .await
+        .unwrap();
+    for (user, role) in members {
+        let member = "WITH member AS (INSERT INTO group_members (group_id, user_id, role) VALUES ($1, $2, $3))
+                      INSERT INTO conversation_members (conversation_id, user_id) VALUES ($1, $2)";
+        sqlx::query(member).bind(&id).bind(user.0).bind(role).execute(&fleet.db).await.unwrap();
+    }
+    id
+}
+
+fn group_channel(id: &str) -> Channel {
+    Channel::Group(id.parse().unwrap())
+}
+
+async fn say(fleet: &Fleet, user: UserId, group: &str, content: &str) -> Value {
+    let send = json!({"type": "send_group_message", "groupId": group, "content": content});
+    fleet.expect(user, send, "group_message_sent").await["messageId"].clone()
+}
+
+async fn history(fleet: &Fleet, user: UserId, other: UserId) -> Value {
+    let get = json!({"type": "get_messages", "recipientId": other});
+    fleet.expect(user, get, "private_messages").await["messages"].clone()
+}
+
+async fn version(fleet: &Fleet, conversation: &Value) -> i64 {
+    sqlx::query_scalar("SELECT version FROM conversations WHERE conversation_id = $1")
+        .bind(conversation.as_str().unwrap())
+        .fetch_one(&fleet.db)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_read_mark_covers_all_before_it_and_never_goes_back() {
+    let fleet = Fleet::start("read").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let mut ids = Vec::new();
+    for content in ["1", "2", "3"] {
+        ids.push(fleet.send(alice, bob, content).await["messageId"].clone());
+    }
+    let read = |id: &Value| json!({"type": "mark_message_read", "messageId": id});
+    let marked = fleet.expect(bob, read(&ids[1]), "message_read").await;
+    assert_eq!(
+        marked,
+        json!({
+            "type": "message_read", "messageId": ids[1], "conversationId": format!("conv_{alice}_{bob}"),
+            "readBy": bob, "seq": 2,
+        })
+    );
+    for user in [alice, bob] {
+        let event = fleet.event(Channel::User(user), "message_read").await;
+        assert_eq!((&event["seq"], event.get("eventId")), (&json!(2), None));
+    }
+    let own = fleet.wait_for("one's own copy", |event| {
+        event.channel == Channel::User(bob) && event.json()["type"] == "message_read"
+    });
+    let Header::Event(header) = own.await.header else { panic!() };
+    assert!(header.exclude.is_some(), "the connection that marked it has the answer");
+    // Again, and an earlier one: answered, and nobody is told.
+    for id in [&ids[1], &ids[0]] {
+        fleet.expect(bob, read(id), "message_read").await;
+    }
+    for reader in [(alice, bob), (bob, alice)] {
+        let messages = history(&fleet, reader.0, reader.1).await;
+        let is_read: Vec<_> = messages.as_array().unwrap().iter().map(|message| message["isRead"].clone()).collect();
+        assert_eq!(is_read, [json!(true), json!(true), json!(false)]);
+    }
+    fleet.send(alice, bob, "after all that").await;
+    assert_eq!(fleet.events(Channel::User(alice), "message_read").len(), 1);
+
+    fleet.refused(carol, read(&ids[0]), "RESOURCE_NOT_FOUND").await;
+    let elsewhere = json!({
+        "type": "mark_message_read", "messageId": ids[0], "conversationId": format!("conv_{bob}_{carol}"),
+    });
+    assert_eq!(fleet.refused(bob, elsewhere, "VALIDATION_ERROR").await["field"], "conversationId");
+    let nowhere = json!({"type": "mark_message_read", "messageId": format!("msg_{}", uuid::Uuid::new_v4())});
+    assert_eq!(fleet.refused(bob, nowhere, "RESOURCE_NOT_FOUND").await["field"], "messageId");
+}
+
+#[tokio::test]
+async fn in_a_group_only_the_sender_and_oneself_hear_of_a_read_mark() {
+    let fleet = Fleet::start("readgroup").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let group = group(&fleet, &[(alice, "owner"), (bob, "member"), (carol, "member")]).await;
+    let id = say(&fleet, alice, &group, "x").await;
+    let read = json!({"type": "mark_message_read", "messageId": id, "groupId": group});
+    let marked = fleet.expect(bob, read.clone(), "message_read").await;
+    assert_eq!((&marked["groupId"], &marked["readBy"], &marked["seq"]), (&json!(group), &json!(bob), &json!(1)));
+    fleet.event(Channel::User(alice), "message_read").await;
+    fleet.event(Channel::User(bob), "message_read").await;
+    // One's own message: nobody else is concerned.
+    fleet.expect(alice, read, "message_read").await;
+    say(&fleet, alice, &group, "after").await;
+    assert_eq!(fleet.events(Channel::User(alice), "message_read").len(), 2);
+    assert!(fleet.events(group_channel(&group), "message_read").is_empty());
+    assert!(fleet.events(Channel::User(carol), "message_read").is_empty());
+}
+
+#[tokio::test]
+async fn the_sender_edits_within_the_window() {
+    let fleet = Fleet::start("edit").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let sent = fleet.send(alice, bob, "first").await;
+    let before = version(&fleet, &sent["conversationId"]).await;
+    let edit = |id: &Value, content: &str| json!({"type": "edit_message", "messageId": id, "newContent": content});
+    let edited = fleet.expect(alice, edit(&sent["messageId"], " second "), "message_edited").await;
+    assert_eq!((&edited["content"], &edited["newContent"], &edited["seq"]), (&json!(" second "), &json!(" second "), &json!(1)));
+    assert!(version(&fleet, &sent["conversationId"]).await > before);
+    let event = fleet.event(Channel::User(bob), "message_edited").await;
+    assert_eq!((&event["content"], &event["editedAt"]), (&json!(" second "), &edited["editedAt"]));
+    assert_eq!(fleet.queued_for(event["eventId"].as_str().unwrap()).await, [bob.0]);
+    let message = &history(&fleet, bob, alice).await[0];
+    assert_eq!((&message["content"], &message["isEdited"]), (&json!(" second "), &json!(true)));
+    assert_eq!(message["editedAt"], edited["editedAt"]);
+
+    let refused = fleet.refused(bob, edit(&sent["messageId"], "x"), "PERMISSION_DENIED").await;
+    assert_eq!(refused["field"], "messageId");
+    fleet.refused(carol, edit(&sent["messageId"], "x"), "RESOURCE_NOT_FOUND").await;
+    let in_group = json!({"type": "edit_group_message", "messageId": sent["messageId"], "content": "x"});
+    fleet.refused(alice, in_group.clone(), "VALIDATION_ERROR").await;
+    fleet.refused(carol, in_group, "RESOURCE_NOT_FOUND").await;
+
+    // At the bound it is allowed; a millisecond later it is not.
+    let created_at = Timestamp::from(
+        sqlx::query_scalar::<_, time::OffsetDateTime>("SELECT created_at FROM private_messages").fetch_one(&fleet.db).await.unwrap(),
+    );
+    for (age_ms, expected) in [(300_000, "message_edited"), (300_001, "error")] {
+        let mut late = fleet.prepare(alice, &edit(&sent["messageId"], "late"));
+        late.envelope.ingested_at = Timestamp(created_at.0 + age_ms);
+        fleet.append(&late).await;
+        let answer = fleet.answer(late.envelope.id).await;
+        assert_eq!(answer["type"], expected, "{answer}");
+        if expected == "error" {
+            assert_eq!(answer["code"], "EDIT_WINDOW_EXPIRED");
+            assert!(answer["details"].as_str().unwrap().contains("300 s"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_edit_in_a_group_finds_the_mentions_anew() {
+    let fleet = Fleet::start("editgroup").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let group = group(&fleet, &[(alice, "owner"), (bob, "member")]).await;
+    let id = say(&fleet, bob, &group, "hi @alice").await;
+    let edit = json!({"type": "edit_group_message", "messageId": id, "content": "hi @everyone"});
+    let edited = fleet.expect(bob, edit.clone(), "group_message_edited").await;
+    assert_eq!((&edited["groupId"], &edited["newContent"]), (&json!(group), &json!("hi @everyone")));
+    let event = fleet.event(group_channel(&group), "group_message_edited").await;
+    assert_eq!(fleet.queued_for(event["eventId"].as_str().unwrap()).await, [alice.0]);
+    let get = json!({"type": "get_group_messages", "groupId": group});
+    let message = fleet.expect(alice, get, "group_messages").await["messages"][0].clone();
+    assert_eq!((&message["mentions"], message.get("isRead")), (&json!([{"type": "everyone"}]), None));
+    fleet.refused(alice, edit.clone(), "PERMISSION_DENIED").await;
+    fleet.refused(carol, edit, "RESOURCE_NOT_FOUND").await;
+    let direct = json!({"type": "edit_message", "messageId": id, "content": "x"});
+    fleet.refused(bob, direct, "VALIDATION_ERROR").await;
+}
+
+#[tokio::test]
+async fn deleted_for_everyone_a_message_leaves_only_its_number() {
+    let fleet = Fleet::start("delete").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let first = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "secret"}));
+    fleet.append(&first).await;
+    let id = fleet.answer(first.envelope.id).await["messageId"].clone();
+    let reply = json!({"type": "send_message", "recipientId": alice, "content": "re", "replyToMessageId": id});
+    fleet.expect(bob, reply, "message_sent").await;
+    fleet.expect(bob, json!({"type": "add_reaction", "messageId": id, "reaction": "x"}), "reaction_added").await;
+    let edit = json!({"type": "edit_message", "messageId": id, "content": "secret, edited"});
+    fleet.expect(alice, edit, "message_edited").await;
+    assert_eq!(history(&fleet, bob, alice).await[1]["replyTo"]["content"], "secret, edited");
+    let hide = json!({"type": "delete_message", "messageId": id, "deleteForEveryone": false});
+    fleet.expect(bob, hide.clone(), "message_deleted").await;
+
+    let delete = json!({"type": "delete_message", "messageId": id});
+    fleet.refused(carol, delete.clone(), "RESOURCE_NOT_FOUND").await;
+    let deleted = fleet.expect(alice, delete.clone(), "message_deleted").await;
+    assert_eq!((&deleted["messageId"], &deleted["deleteForEveryone"]), (&id, &json!(true)));
+    let is_told = |event: &crate::harness::Published| {
+        event.channel == Channel::User(bob) && event.json()["type"] == "message_deleted" && event.json()["eventId"].is_string()
+    };
+    let told = fleet.wait_for("the deletion", is_told).await.json();
+    assert_eq!(fleet.queued_for(told["eventId"].as_str().unwrap()).await, [bob.0]);
+    // What waited to be told about the message is gone with it.
+    let left: (i64, i64, i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM event_log), (SELECT count(*) FROM event_queue),
+                (SELECT count(*) FROM message_reactions), (SELECT message_count FROM conversations)",
+    )
+    .fetch_one(&fleet.db)
+    .await
+    .unwrap();
+    assert_eq!(left, (1, 1, 0, 1));
+    for (user, other) in [(alice, bob), (bob, alice)] {
+        let messages = history(&fleet, user, other).await;
+        assert_eq!(messages.as_array().unwrap().len(), 1);
+        assert_eq!((&messages[0]["seq"], messages[0].get("replyTo")), (&json!(2), None));
+    }
+    fleet.refused(alice, delete, "RESOURCE_NOT_FOUND").await;
+    // Redelivered, the send does not bring it back.
+    fleet.append(&first).await;
+    assert_eq!(fleet.send(alice, bob, "next").await["seq"], 3);
+    assert_eq!(history(&fleet, bob, alice).await.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn deleted_for_oneself_a_message_stays_for_the_other() {
+    let fleet = Fleet::start("hide").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let id = fleet.send(alice, bob, "x").await["messageId"].clone();
+    fleet.send(alice, bob, "y").await;
+    // Cached before it is hidden: hiding is by user and must hold all the same.
+    history(&fleet, bob, alice).await;
+    fleet.refused(bob, json!({"type": "delete_message", "messageId": id}), "PERMISSION_DENIED").await;
+    let hide = json!({"type": "delete_message", "messageId": id, "deleteForEveryone": false});
+    let hidden = fleet.expect(bob, hide.clone(), "message_deleted").await;
+    assert_eq!(hidden["deleteForEveryone"], false);
+    fleet.event(Channel::User(bob), "message_deleted").await;
+    fleet.refused(bob, hide, "RESOURCE_NOT_FOUND").await;
+    let page = fleet.expect(bob, json!({"type": "get_messages", "recipientId": alice}), "private_messages").await;
+    assert_eq!((&page["total"], page["messages"].as_array().unwrap().len()), (&json!(1), 1));
+    assert_eq!(history(&fleet, alice, bob).await.as_array().unwrap().len(), 2);
+    assert!(fleet.events(Channel::User(alice), "message_deleted").is_empty());
+}
+
+#[tokio::test]
+async fn in_groups_owner_and_admins_delete_what_others_wrote() {
+    let fleet = Fleet::start("deletegroup").await;
+    let [alice, bob, carol, dave] = fleet.users(["alice", "bob", "carol", "dave"]).await;
+    let group = group(&fleet, &[(alice, "owner"), (bob, "admin"), (carol, "member")]).await;
+    let delete = |id: &Value| json!({"type": "delete_group_message", "messageId": id});
+    for (sender, deleter, allowed) in [
+        (carol, carol, true),
+        (carol, bob, true),
+        (carol, alice, true),
+        (alice, bob, true),
+        (alice, carol, false),
+        (bob, carol, false),
+    ] {
+        let id = say(&fleet, sender, &group, "x @alice").await;
+        if !allowed {
+            fleet.refused(deleter, delete(&id), "PERMISSION_DENIED").await;
+            let hide = json!({"type": "delete_group_message", "messageId": id, "deleteForEveryone": false});
+            let hidden = fleet.expect(deleter, hide, "group_message_deleted").await;
+            assert_eq!(hidden["deleteForEveryone"], false);
+            continue;
+        }
+        fleet.refused(dave, delete(&id), "RESOURCE_NOT_FOUND").await;
+        let deleted = fleet.expect(deleter, delete(&id), "group_message_deleted").await;
+        assert_eq!((&deleted["groupId"], &deleted["deletedBy"]), (&json!(group), &json!(deleter)));
+        let is_told = |event: &crate::harness::Published| {
+            event.channel == group_channel(&group)
+                && event.json()["type"] == "group_message_deleted"
+                && event.json()["messageId"] == id
+        };
+        let told = fleet.wait_for("the deletion", is_told).await.json();
+        let others: Vec<i64> = [alice, bob, carol].iter().filter(|user| **user != deleter).map(|user| user.0).collect();
+        assert_eq!(fleet.queued_for(told["eventId"].as_str().unwrap()).await, others);
+    }
+    let direct = fleet.send(alice, bob, "x").await["messageId"].clone();
+    fleet.refused(alice, delete(&direct), "VALIDATION_ERROR").await;
+}
+
+#[tokio::test]
+async fn one_reaction_each_replaced_by_another_and_taken_away_by_the_same() {
+    let fleet = Fleet::start("react").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let id = fleet.send(alice, bob, "x").await["messageId"].clone();
+    let react = |reaction: &str| json!({"type": "add_reaction", "messageId": id, "emoji": reaction});
+    let added = fleet.expect(bob, react("👍"), "reaction_added").await;
+    assert_eq!(
+        added,
+        json!({
+            "type": "reaction_added", "messageId": id, "conversationId": format!("conv_{alice}_{bob}"), "userId": bob,
+            "username": "bob", "reaction": "👍", "emoji": "👍",
+        })
+    );
+    let event = fleet.event(Channel::User(alice), "reaction_added").await;
+    assert_eq!(fleet.queued_for(event["eventId"].as_str().unwrap()).await, [alice.0]);
+    fleet.expect(bob, react("❤"), "reaction_added").await;
+    fleet.expect(alice, react("❤"), "reaction_added").await;
+    let shown = history(&fleet, alice, bob).await[0]["reactions"].clone();
+    let shown: Vec<_> = shown.as_array().unwrap().iter().map(|r| (r["username"].clone(), r["reaction"].clone())).collect();
+    assert_eq!(shown, [(json!("bob"), json!("❤")), (json!("alice"), json!("❤"))]);
+
+    let removed = fleet.expect(bob, react("❤"), "reaction_removed").await;
+    assert_eq!((&removed["reaction"], &removed["userId"]), (&json!("❤"), &json!(bob)));
+    let remove = json!({"type": "remove_reaction", "messageId": id});
+    assert_eq!(fleet.refused(bob, remove.clone(), "RESOURCE_NOT_FOUND").await["field"], "messageId");
+    fleet.refused(carol, react("x"), "RESOURCE_NOT_FOUND").await;
+    let group_command = json!({"type": "add_group_reaction", "messageId": id, "reaction": "x"});
+    fleet.refused(bob, group_command, "VALIDATION_ERROR").await;
+
+    fleet.block(alice, bob).await;
+    assert_eq!(fleet.refused(alice, react("x"), "USER_BLOCKED").await["field"], "messageId");
+    fleet.refused(bob, react("x"), "USER_BLOCKED").await;
+    // Taking away is no contact.
+    fleet.expect(alice, remove, "reaction_removed").await;
+    assert_eq!(history(&fleet, bob, alice).await[0].get("reactions"), None);
+}
+
+#[tokio::test]
+async fn a_redelivered_reaction_is_not_taken_away_again() {
+    let fleet = Fleet::start("reacttwice").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let id = fleet.send(alice, bob, "x").await["messageId"].clone();
+    let react = fleet.prepare(bob, &json!({"type": "add_reaction", "messageId": id, "reaction": "x"}));
+    for _ in 0..2 {
+        fleet.append(&react).await;
+    }
+    fleet.send(bob, alice, "y").await;
+    let answers = fleet.published().into_iter().filter(|event| {
+        matches!(event.header, Header::Answer { command, .. } if command == react.envelope.id)
+    });
+    let kinds: Vec<_> = answers.map(|answer| answer.json()["type"].clone()).collect();
+    assert_eq!(kinds, [json!("reaction_added"), json!("reaction_added")]);
+    assert_eq!(history(&fleet, alice, bob).await[0]["reactions"][0]["reaction"], "x");
+}
+
+#[tokio::test]
+async fn members_react_in_groups() {
+    let fleet = Fleet::start("reactgroup").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let group = group(&fleet, &[(alice, "owner"), (bob, "member")]).await;
+    let id = say(&fleet, alice, &group, "x").await;
+    let react = json!({"type": "add_group_reaction", "messageId": id, "reaction": "👍"});
+    let added = fleet.expect(bob, react.clone(), "group_reaction_added").await;
+    assert_eq!((&added["groupId"], &added["username"], &added["reaction"]), (&json!(group), &json!("bob"), &json!("👍")));
+    let event = fleet.event(group_channel(&group), "group_reaction_added").await;
+    assert_eq!(fleet.queued_for(event["eventId"].as_str().unwrap()).await, [alice.0]);
+    fleet.expect(bob, react.clone(), "group_reaction_removed").await;
+    fleet.expect(bob, react.clone(), "group_reaction_added").await;
+    let remove = json!({"type": "remove_group_reaction", "messageId": id});
+    let removed = fleet.expect(bob, remove.clone(), "group_reaction_removed").await;
+    assert_eq!((&removed["reaction"], &removed["username"]), (&json!("👍"), &json!("bob")));
+    fleet.refused(bob, remove, "RESOURCE_NOT_FOUND").await;
+    fleet.refused(carol, react, "RESOURCE_NOT_FOUND").await;
+    fleet.refused(bob, json!({"type": "add_reaction", "messageId": id, "reaction": "x"}), "VALIDATION_ERROR").await;
+}
+
+#[tokio::test]
+async fn either_participant_pins_and_unpins() {
+    let fleet = Fleet::start("pin").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let conversation = format!("conv_{alice}_{bob}");
+    let first = fleet.send(alice, bob, "first").await["messageId"].clone();
+    let second = fleet.send(bob, alice, "second").await["messageId"].clone();
+    let pin = |id: &Value| json!({"type": "pin_message", "messageId": id, "conversationId": conversation});
+    let unpin = |id: &Value| json!({"type": "unpin_message", "messageId": id, "conversationId": conversation});
+    fleet.expect(alice, pin(&second), "message_pinned").await;
+    let pinned = fleet.expect(bob, pin(&first), "message_pinned").await;
+    assert_eq!(
+        pinned,
+        json!({"type": "message_pinned", "messageId": first, "conversationId": conversation, "pinnedBy": bob})
+    );
+    let event = fleet.event(Channel::User(bob), "message_pinned").await;
+    assert_eq!(fleet.queued_for(event["eventId"].as_str().unwrap()).await, [bob.0]);
+    // Pinned already: who did it is answered, and nobody is told.
+    assert_eq!(fleet.expect(alice, pin(&first), "message_pinned").await["pinnedBy"], json!(bob));
+
+    let get = json!({"type": "get_pinned_messages", "conversationId": conversation});
+    let shown = fleet.expect(alice, get.clone(), "pinned_messages").await;
+    let ids: Vec<_> = shown["messages"].as_array().unwrap().iter().map(|message| message["messageId"].clone()).collect();
+    assert_eq!(ids, [first.clone(), second.clone()]);
+    assert!(shown["messages"][0]["isPinned"].as_bool().unwrap());
+    assert_eq!(history(&fleet, bob, alice).await[0]["isPinned"], true);
+    let hide = json!({"type": "delete_message", "messageId": second, "deleteForEveryone": false});
+    fleet.expect(alice, hide, "message_deleted").await;
+    assert_eq!(fleet.expect(alice, get.clone(), "pinned_messages").await["messages"].as_array().unwrap().len(), 1);
+    assert_eq!(fleet.expect(bob, get.clone(), "pinned_messages").await["messages"].as_array().unwrap().len(), 2);
+    assert_eq!(fleet.refused(carol, get, "RESOURCE_NOT_FOUND").await["field"], "conversationId");
+
+    let unpinned = fleet.expect(alice, unpin(&first), "message_unpinned").await;
+    assert_eq!(unpinned["unpinnedBy"], json!(alice));
+    fleet.event(Channel::User(bob), "message_unpinned").await;
+    fleet.expect(alice, unpin(&first), "message_unpinned").await;
+    fleet.send(alice, bob, "after").await;
+    assert_eq!(fleet.events(Channel::User(bob), "message_unpinned").len(), 1);
+    assert_eq!(fleet.events(Channel::User(alice), "message_pinned").len(), 2);
+
+    fleet.refused(carol, pin(&first), "RESOURCE_NOT_FOUND").await;
+    let elsewhere = json!({"type": "pin_message", "messageId": first, "conversationId": format!("conv_{bob}_{carol}")});
+    assert_eq!(fleet.refused(bob, elsewhere, "VALIDATION_ERROR").await["field"], "conversationId");
+    fleet.block(bob, alice).await;
+    fleet.refused(alice, pin(&first), "USER_BLOCKED").await;
+    fleet.expect(bob, unpin(&second), "message_unpinned").await;
+}
+
+#[tokio::test]
+async fn in_groups_owner_and_admins_pin_and_members_read() {
+    let fleet = Fleet::start("pingroup").await;
+    let [alice, bob, carol, dave] = fleet.users(["alice", "bob", "carol", "dave"]).await;
+    let group = group(&fleet, &[(alice, "owner"), (bob, "admin"), (carol, "member")]).await;
+    let id = say(&fleet, carol, &group, "x").await;
+    let of = |kind: &str| json!({"type": kind, "messageId": id, "groupId": group});
+    for kind in ["pin_message", "unpin_message"] {
+        fleet.refused(carol, of(kind), "PERMISSION_DENIED").await;
+        fleet.refused(dave, of(kind), "RESOURCE_NOT_FOUND").await;
+    }
+    let pinned = fleet.expect(bob, of("pin_message"), "message_pinned").await;
+    assert_eq!((&pinned["groupId"], &pinned["conversationId"]), (&json!(group), &json!(group)));
+    let event = fleet.event(group_channel(&group), "message_pinned").await;
+    assert_eq!(fleet.queued_for(event["eventId"].as_str().unwrap()).await, [alice.0, carol.0]);
+    let get = json!({"type": "get_pinned_messages", "groupId": group});
+    let shown = fleet.expect(carol, get.clone(), "pinned_messages").await;
+    assert_eq!((&shown["groupId"], &shown["messages"][0]["messageId"]), (&json!(group), &id));
+    assert_eq!(fleet.refused(dave, get, "RESOURCE_NOT_FOUND").await["field"], "groupId");
+    fleet.expect(alice, of("unpin_message"), "message_unpinned").await;
+}
+
+#[tokio::test]
+async fn replies_stay_within_their_conversation_and_reveal_no_other() {
+    let fleet = Fleet::start("replies").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let group_of_all = group(&fleet, &[(alice, "owner"), (bob, "member")]).await;
+    let group_of_others = group(&fleet, &[(bob, "owner")]).await;
+    let here = fleet.send(alice, bob, "é".repeat(300).as_str()).await["messageId"].clone();
+    let own = fleet.send(alice, carol, "x").await["messageId"].clone();
+    let foreign = fleet.send(bob, carol, "x").await["messageId"].clone();
+    let joined = say(&fleet, bob, &group_of_all, "x").await;
+    let outside = say(&fleet, bob, &group_of_others, "x").await;
+    let hidden = fleet.send(bob, alice, "x").await["messageId"].clone();
+    let hide = json!({"type": "delete_message", "messageId": hidden, "deleteForEveryone": false});
+    fleet.expect(alice, hide, "message_deleted").await;
+    let reply = |to: &Value| json!({"type": "send_message", "recipientId": bob, "content": "re", "replyToMessageId": to});
+    for (to, code) in [
+        (&own, "VALIDATION_ERROR"),
+        (&joined, "VALIDATION_ERROR"),
+        (&foreign, "RESOURCE_NOT_FOUND"),
+        (&outside, "RESOURCE_NOT_FOUND"),
+        (&hidden, "RESOURCE_NOT_FOUND"),
+        (&json!(format!("msg_{}", uuid::Uuid::new_v4())), "RESOURCE_NOT_FOUND"),
+    ] {
+        assert_eq!(fleet.refused(alice, reply(to), code).await["field"], "replyToMessageId");
+    }
+    fleet.expect(alice, reply(&here), "message_sent").await;
+    let messages = history(&fleet, bob, alice).await;
+    let replied = messages.as_array().unwrap().last().unwrap();
+    let preview = json!({"messageId": here, "senderUsername": "alice", "content": "é".repeat(200)});
+    assert_eq!(replied["replyTo"], preview);
+    let live = fleet.wait_for("the reply", |event| {
+        event.channel == Channel::User(bob) && event.json()["replyToMessageId"] == here
+    });
+    assert_eq!(live.await.json()["replyTo"], preview);
+}

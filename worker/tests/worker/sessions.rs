@@ -1,0 +1,159 @@
+//! Sessions: authentication, replay of what was missed, presence across gateways.
+
+use std::time::Duration;
+
+use fred::prelude::*;
+use serde_json::{Value, json};
+use shared::clock::Timestamp;
+use shared::ids::{ConnectionId, GatewayId, UserId};
+use shared::publication::{Header, Receipt};
+use shared::redis::keys::Channel;
+use shared::redis::presence::{Presence, Session};
+use shared::stream::{Internal, InternalReply, Receipts, ReplayPage};
+use uuid::Uuid;
+
+use crate::harness::Fleet;
+
+fn resume(connection: u64) -> Internal {
+    Internal::Resume {
+        token_id: "t".to_owned(),
+        session: Uuid::new_v4(),
+        connection: ConnectionId(connection),
+        wants_acks: false,
+        renewal: false,
+    }
+}
+
+async fn resumed(fleet: &Fleet, user: UserId, connection: u64) -> (Value, ReplayPage) {
+    match fleet.internal(user, resume(connection)).await {
+        InternalReply::Resumed { auth_success, replay } => (serde_json::from_slice(&auth_success).unwrap(), replay),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn contents(page: &ReplayPage) -> Vec<String> {
+    let content = |json: &[u8]| serde_json::from_slice::<Value>(json).unwrap()["content"].as_str().unwrap().to_owned();
+    page.events.iter().map(|event| content(&event.json)).collect()
+}
+
+#[tokio::test]
+async fn tokens_of_unknown_users_and_revoked_ones_open_nothing() {
+    let fleet = Fleet::start("authenticate").await;
+    let alice = fleet.user("alice").await;
+    let authenticate = |token: &str| Internal::Authenticate { token_id: token.to_owned() };
+    let accepted = fleet.internal(alice, authenticate("good")).await;
+    assert_eq!(accepted, InternalReply::Authenticated { groups: Vec::new() });
+    sqlx::query("INSERT INTO jwt_revocation (jti) VALUES ('bad')").execute(&fleet.db).await.unwrap();
+    for (user, token, code) in [(alice, "bad", "TOKEN_REVOKED"), (UserId(999), "good", "USER_NOT_FOUND")] {
+        let InternalReply::Refused { auth_error } = fleet.internal(user, authenticate(token)).await else { panic!() };
+        let error: Value = serde_json::from_slice(&auth_error).unwrap();
+        assert_eq!((&error["type"], &error["code"]), (&json!("auth_error"), &json!(code)));
+    }
+}
+
+#[tokio::test]
+async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
+    let fleet = Fleet::start_with("replay", &[("REPLAY_LIMIT", "250")]).await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    for i in 0..240 {
+        fleet.append(&fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": format!("{i}")}))).await;
+    }
+    fleet.send(alice, bob, "240").await;
+    let (success, first) = resumed(&fleet, bob, 1).await;
+    assert_eq!(success["queuedEvents"], 241);
+    assert_eq!(success["user"]["username"], "bob");
+    let mut seen = contents(&first);
+    let mut next = first.next;
+    while let Some(cursor) = next {
+        let InternalReply::Replayed(page) = fleet.internal(bob, Internal::Replay { cursor }).await else { panic!() };
+        seen.extend(contents(&page));
+        next = page.next;
+    }
+    assert_eq!(seen, (0..=240).map(|i| i.to_string()).collect::<Vec<_>>());
+    // One's own messages are no news.
+    assert_eq!(resumed(&fleet, alice, 2).await.0["queuedEvents"], 0);
+
+    let Receipt::Message { conversation, .. } = first.events[0].receipt else { panic!() };
+    let receipts = Receipts { user: bob, conversations: vec![(conversation, 239), (conversation, 100)], events: vec![] };
+    fleet.append(&internal(&fleet, bob, Internal::Settle { receipts: vec![receipts] })).await;
+    fleet.until(&format!("SELECT delivered_seq = 239 FROM conversation_members WHERE user_id = {bob}")).await;
+    let (success, page) = resumed(&fleet, bob, 3).await;
+    assert_eq!((&success["queuedEvents"], contents(&page)), (&json!(2), vec!["239".to_owned(), "240".to_owned()]));
+}
+
+fn internal(fleet: &Fleet, user: UserId, request: Internal) -> crate::harness::Prepared {
+    use shared::stream::{Body, Envelope};
+    let now = Timestamp::now();
+    let id = shared::ids::new_command_id(now, 0);
+    let envelope = Envelope::internal(id, &request, user, fleet.gateway, now.plus(Duration::from_secs(10)));
+    crate::harness::Prepared { envelope, body: Body::Internal(request), stream: fleet.keys.queries() }
+}
+
+#[tokio::test]
+async fn only_the_newest_are_replayed_and_that_is_said() {
+    let fleet = Fleet::start_with("truncated", &[("REPLAY_LIMIT", "3")]).await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    for (from, content) in [(alice, "a1"), (carol, "c1"), (alice, "a2"), (carol, "c2")] {
+        fleet.send(from, bob, content).await;
+    }
+    let (success, page) = resumed(&fleet, bob, 1).await;
+    assert_eq!((&success["queuedEvents"], &success["replayTruncated"]), (&json!(3), &json!(true)));
+    assert_eq!(contents(&page), ["c1", "a2", "c2"]);
+}
+
+#[tokio::test]
+async fn presence_has_one_transition_each_way_however_many_connections_and_gateways() {
+    let fleet = Fleet::start_with("presence", &[("OFFLINE_GRACE_PERIOD", "300ms")]).await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    fleet.block(carol, alice).await;
+    resumed(&fleet, bob, 1).await;
+    resumed(&fleet, alice, 2).await;
+    resumed(&fleet, alice, 3).await;
+    let is_alices = |event: &Value, kind: &str| event["type"] == kind && event["user"]["userId"] == alice.to_string();
+    let online = fleet.wait_for("user_online", |p| is_alices(&p.json(), "user_online")).await;
+    assert_eq!(online.channel, Channel::Presence);
+    let Header::Event(header) = &online.header else { panic!() };
+    assert_eq!(header.exclude_users, [carol, alice]);
+
+    let list = fleet.expect(bob, json!({"type": "get_online_users"}), "online_users").await;
+    assert_eq!((&list["count"], &list["users"][0]["username"]), (&json!(1), &json!("alice")));
+    let list = fleet.expect(carol, json!({"type": "get_online_users"}), "online_users").await;
+    assert_eq!(list["count"], 1, "carol does not see alice, whom she blocks: {list}");
+
+    let presence = Presence::new(fleet.keys.clone());
+    let grace = Duration::from_millis(300);
+    let session = |connection| Session { user: alice, connection: ConnectionId(connection) };
+    presence.close(&fleet.redis, fleet.gateway, &[session(2)], grace).await.unwrap();
+    presence.close(&fleet.redis, fleet.gateway, &[session(3)], grace).await.unwrap();
+    // Back within the grace period: nobody is told anything.
+    resumed(&fleet, alice, 4).await;
+    presence.close(&fleet.redis, fleet.gateway, &[session(4)], grace).await.unwrap();
+    fleet.wait_for("user_offline", |p| is_alices(&p.json(), "user_offline")).await;
+    let count = |kind: &str| fleet.published().iter().filter(|p| is_alices(&p.json(), kind)).count();
+    assert_eq!((count("user_online"), count("user_offline")), (1, 1));
+    resumed(&fleet, alice, 5).await;
+    fleet.wait_for("another user_online", |_| count("user_online") == 2).await;
+}
+
+#[tokio::test]
+async fn a_dead_gateways_users_go_offline_and_others_stay() {
+    let fleet = Fleet::start_with("deadgateway", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    resumed(&fleet, alice, 1).await;
+    resumed(&fleet, bob, 2).await;
+    // Bob has another session, on a gateway that lives.
+    let other = GatewayId(Uuid::new_v4());
+    let presence = Presence::new(fleet.keys.clone());
+    presence.open(&fleet.redis, other, &[Session { user: bob, connection: ConnectionId(1) }]).await.unwrap();
+    let long_ago = (Timestamp::now().0 - 60_000) as f64;
+    let now = Timestamp::now().0 as f64 + 60_000.0;
+    for (gateway, at) in [(fleet.gateway, long_ago), (other, now)] {
+        let key = fleet.keys.heartbeats("gateway");
+        let _: i64 =
+            fleet.redis.zadd(key, None, None, false, false, (at, gateway.to_string())).await.unwrap();
+    }
+    let offline = fleet.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
+    assert_eq!(offline.json()["user"]["userId"], alice.to_string());
+    let online = presence.online_among(&fleet.redis, &[alice, bob]).await.unwrap();
+    assert_eq!(online.into_iter().collect::<Vec<_>>(), [bob]);
+}
