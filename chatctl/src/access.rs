@@ -60,24 +60,15 @@ impl Access {
             Some(token) => Identity::Token(token.clone()),
             None => {
                 let secret = settings.jwt_secret()?.to_owned();
-                Identity::User {
-                    user_id: database::resolve(settings, name).await?,
-                    secret,
-                }
+                Identity::User { user_id: database::resolve(settings, name).await?, secret }
             }
         };
-        Ok(Self {
-            urls,
-            attempts: 0,
-            identity,
-        })
+        Ok(Self { urls, attempts: 0, identity })
     }
 
     /// The gateway that the next attempt goes to.
     pub fn url(&self) -> &str {
-        self.urls
-            .get(self.attempts % self.urls.len().max(1))
-            .map_or("", String::as_str)
+        self.urls.get(self.attempts % self.urls.len().max(1)).map_or("", String::as_str)
     }
 
     /// Connects and authenticates; after a failure the next attempt goes to the next gateway.
@@ -94,15 +85,9 @@ impl Access {
             Identity::Token(token) => token.clone(),
             Identity::User { user_id, secret } => token::mint(secret, *user_id, TOKEN_TTL)?,
         };
-        let connect = Connect::new(self.url())
-            .keepalive(KEEPALIVE)
-            .dead_after(DEAD_AFTER);
+        let connect = Connect::new(self.url()).keepalive(KEEPALIVE).dead_after(DEAD_AFTER);
         let mut client = connect.open().await?;
-        let fields = if acks {
-            json!({"token": token, "acks": true})
-        } else {
-            json!({"token": token})
-        };
+        let fields = if acks { json!({"token": token, "acks": true}) } else { json!({"token": token}) };
         client.authenticate_with(fields).await?;
         Ok(client)
     }

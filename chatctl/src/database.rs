@@ -43,11 +43,10 @@ pub async fn get_user(connection: &mut PgConnection, name_or_id: &str) -> Result
     match as_id(name_or_id)? {
         None => get_user_id(connection, name_or_id).await,
         Some(id) => {
-            let found: Option<i64> =
-                sqlx::query_scalar("SELECT user_id::BIGINT FROM users_auth WHERE user_id = $1")
-                    .bind(id)
-                    .fetch_optional(connection)
-                    .await?;
+            let found: Option<i64> = sqlx::query_scalar("SELECT user_id::BIGINT FROM users_auth WHERE user_id = $1")
+                .bind(id)
+                .fetch_optional(connection)
+                .await?;
             found.with_context(|| format!("there is no user with the id {id}"))
         }
     }
@@ -57,28 +56,19 @@ fn as_id(name_or_id: &str) -> Result<Option<i64>> {
     if name_or_id.is_empty() || !name_or_id.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(None);
     }
-    Ok(Some(name_or_id.parse().with_context(|| {
-        format!("{name_or_id} is too large for a user id")
-    })?))
+    Ok(Some(name_or_id.parse().with_context(|| format!("{name_or_id} is too large for a user id"))?))
 }
 
 async fn get_user_id(connection: &mut PgConnection, username: &str) -> Result<i64> {
-    let found: Option<i64> =
-        sqlx::query_scalar("SELECT user_id::BIGINT FROM users_auth WHERE username = $1")
-            .bind(username)
-            .fetch_optional(connection)
-            .await?;
-    found.with_context(|| {
-        format!("there is no user {username}; `chatctl user add {username}` makes one")
-    })
+    let found: Option<i64> = sqlx::query_scalar("SELECT user_id::BIGINT FROM users_auth WHERE username = $1")
+        .bind(username)
+        .fetch_optional(connection)
+        .await?;
+    found.with_context(|| format!("there is no user {username}; `chatctl user add {username}` makes one"))
 }
 
 /// Makes the user unless there is one; a display name that is given replaces the old one.
-pub async fn add_user(
-    connection: &mut PgConnection,
-    username: &str,
-    display_name: Option<&str>,
-) -> Result<i64> {
+pub async fn add_user(connection: &mut PgConnection, username: &str, display_name: Option<&str>) -> Result<i64> {
     check_username(username)?;
     let mut transaction = connection.begin().await?;
     sqlx::query("INSERT INTO users_auth (username) VALUES ($1) ON CONFLICT (username) DO NOTHING")
@@ -135,33 +125,20 @@ impl Relation {
             Relation::Follow => {
                 "INSERT INTO user_follows (follower_id, followee_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
             }
-            Relation::Unfollow => {
-                "DELETE FROM user_follows WHERE follower_id = $1 AND followee_id = $2"
-            }
+            Relation::Unfollow => "DELETE FROM user_follows WHERE follower_id = $1 AND followee_id = $2",
             Relation::Block => {
                 "INSERT INTO blocked_relationships (blocker_id, blocked_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
             }
-            Relation::Unblock => {
-                "DELETE FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = $2"
-            }
+            Relation::Unblock => "DELETE FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = $2",
         }
     }
 }
 
 /// Sets the relation from one user to the other; `false` when it was so already.
-pub async fn relate(
-    connection: &mut PgConnection,
-    relation: Relation,
-    from: i64,
-    to: i64,
-) -> Result<bool> {
+pub async fn relate(connection: &mut PgConnection, relation: Relation, from: i64, to: i64) -> Result<bool> {
     if from == to {
         bail!("a user cannot follow or block oneself");
     }
-    let done = sqlx::query(relation.statement())
-        .bind(from)
-        .bind(to)
-        .execute(connection)
-        .await?;
+    let done = sqlx::query(relation.statement()).bind(from).bind(to).execute(connection).await?;
     Ok(done.rows_affected() > 0)
 }

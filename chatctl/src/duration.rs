@@ -6,9 +6,7 @@ use std::time::Duration;
 pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| format!("not a duration: {text}"))?;
+    let number: u64 = number.parse().map_err(|_| format!("not a duration: {text}"))?;
     let milliseconds = match unit {
         "ms" => 1,
         "" | "s" => 1_000,
@@ -17,10 +15,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         "d" => 86_400_000,
         _ => return Err(format!("unknown unit `{unit}`: use ms, s, m, h or d")),
     };
-    number
-        .checked_mul(milliseconds)
-        .map(Duration::from_millis)
-        .ok_or_else(|| format!("too long: {text}"))
+    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(|| format!("too long: {text}"))
 }
 
 #[cfg(test)]
@@ -32,15 +27,7 @@ mod tests {
         assert_eq!(parse("90"), Ok(Duration::from_secs(90)));
         assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse("7d"), Ok(Duration::from_secs(7 * 86_400)));
-        for wrong in [
-            "",
-            "h",
-            "-1s",
-            "1 s",
-            "1w",
-            "99999999999999999999d",
-            "18446744073709551615d",
-        ] {
+        for wrong in ["", "h", "-1s", "1 s", "1w", "99999999999999999999d", "18446744073709551615d"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -16,22 +16,10 @@ pub struct Sources {
     #[arg(long, global = true, value_name = "FILE")]
     env_file: Option<PathBuf>,
     /// Postgres.
-    #[arg(
-        long,
-        global = true,
-        env = "DATABASE_URL",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
     /// The secret that tokens are signed with, in base64.
-    #[arg(
-        long,
-        global = true,
-        env = "JWT_SECRET",
-        hide_env_values = true,
-        value_name = "BASE64"
-    )]
+    #[arg(long, global = true, env = "JWT_SECRET", hide_env_values = true, value_name = "BASE64")]
     jwt_secret: Option<String>,
     /// Gateways, separated by commas; the first one is used, the others when it does not answer.
     #[arg(long, global = true, env = "GATEWAY_URLS", value_name = "URLS")]
@@ -57,9 +45,7 @@ impl Settings {
             None => find_upwards(&std::env::current_dir().context("no current folder")?),
         };
         let values = match file {
-            Some(path) => {
-                parse(&read(&path).with_context(|| format!("reading {}", path.display()))?)
-            }
+            Some(path) => parse(&read(&path).with_context(|| format!("reading {}", path.display()))?),
             None => HashMap::new(),
         };
         Ok(Self::merge(sources, &values))
@@ -68,11 +54,8 @@ impl Settings {
     fn merge(sources: Sources, file: &HashMap<String, String>) -> Self {
         // An empty value counts as none, wherever it stands.
         let filled = |value: &String| !value.trim().is_empty();
-        let pick = |given: Option<String>, key: &str| {
-            given
-                .filter(filled)
-                .or_else(|| file.get(key).cloned().filter(filled))
-        };
+        let pick =
+            |given: Option<String>, key: &str| given.filter(filled).or_else(|| file.get(key).cloned().filter(filled));
         Self {
             database_url: pick(sources.database_url, "DATABASE_URL"),
             jwt_secret: pick(sources.jwt_secret, "JWT_SECRET"),
@@ -82,11 +65,7 @@ impl Settings {
     }
 
     pub fn database_url(&self) -> Result<&str> {
-        needed(
-            self.database_url.as_deref(),
-            "DATABASE_URL",
-            "--database-url",
-        )
+        needed(self.database_url.as_deref(), "DATABASE_URL", "--database-url")
     }
 
     pub fn jwt_secret(&self) -> Result<&str> {
@@ -96,32 +75,23 @@ impl Settings {
     /// The gateways to try, in order; at least one.
     pub fn urls(&self) -> Result<Vec<String>> {
         let listed = self.gateway_urls.iter().flat_map(|urls| urls.split(','));
-        let mut urls: Vec<String> = listed
-            .map(|url| url.trim().to_owned())
-            .filter(|url| !url.is_empty())
-            .collect();
+        let mut urls: Vec<String> = listed.map(|url| url.trim().to_owned()).filter(|url| !url.is_empty()).collect();
         if urls.is_empty() {
             urls.extend(self.public_url.clone());
         }
         if urls.is_empty() {
-            bail!(
-                "no server is known: give --url, set GATEWAY_URLS, or start one with `cargo xtask up`"
-            );
+            bail!("no server is known: give --url, set GATEWAY_URLS, or start one with `cargo xtask up`");
         }
         Ok(urls)
     }
 }
 
 fn needed<'a>(value: Option<&'a str>, key: &str, flag: &str) -> Result<&'a str> {
-    value.with_context(|| {
-        format!("{key} is needed: set it, give {flag}, or start a stack with `cargo xtask up`")
-    })
+    value.with_context(|| format!("{key} is needed: set it, give {flag}, or start a stack with `cargo xtask up`"))
 }
 
 fn find_upwards(from: &Path) -> Option<PathBuf> {
-    from.ancestors()
-        .map(|folder| folder.join(STACK_FILE))
-        .find(|path| path.is_file())
+    from.ancestors().map(|folder| folder.join(STACK_FILE)).find(|path| path.is_file())
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -135,11 +105,7 @@ fn read(path: &Path) -> Result<String> {
 /// Lines of KEY=VALUE; `export` before and quotes around are taken off, so that a shell may read the same file.
 fn parse(text: &str) -> HashMap<String, String> {
     let mut values = HashMap::new();
-    for line in text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with('#'))
-    {
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
         if let Some((key, value)) = line.split_once('=') {
             let key = key.strip_prefix("export ").unwrap_or(key).trim();
             values.insert(key.to_owned(), unquoted(value.trim()).to_owned());
@@ -149,10 +115,7 @@ fn parse(text: &str) -> HashMap<String, String> {
 }
 
 fn unquoted(value: &str) -> &str {
-    ['"', '\'']
-        .iter()
-        .find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote))
-        .unwrap_or(value)
+    ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote)).unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -165,10 +128,7 @@ mod tests {
         let file = parse(
             "# a comment\nDATABASE_URL=postgres://file?a=b\nexport JWT_SECRET='c2VjcmV0'\n\nGATEWAY_URLS=http://a:1, http://b:2\n",
         );
-        let sources = Sources {
-            database_url: Some("postgres://flag".to_owned()),
-            ..Sources::default()
-        };
+        let sources = Sources { database_url: Some("postgres://flag".to_owned()), ..Sources::default() };
         let settings = Settings::merge(sources, &file);
         assert_eq!(settings.database_url().unwrap(), "postgres://flag");
         assert_eq!(settings.jwt_secret().unwrap(), "c2VjcmV0");
@@ -179,25 +139,10 @@ mod tests {
 
     #[test]
     fn without_gateways_the_public_address_serves_and_without_anything_an_error_helps() {
-        let public = Settings::merge(
-            Sources::default(),
-            &parse("GATEWAY_URLS=\nPUBLIC_URL=http://p:1\n"),
-        );
+        let public = Settings::merge(Sources::default(), &parse("GATEWAY_URLS=\nPUBLIC_URL=http://p:1\n"));
         assert_eq!(public.urls().unwrap(), ["http://p:1"]);
         let nothing = Settings::default();
-        assert!(
-            nothing
-                .urls()
-                .unwrap_err()
-                .to_string()
-                .contains("cargo xtask up")
-        );
-        assert!(
-            nothing
-                .jwt_secret()
-                .unwrap_err()
-                .to_string()
-                .contains("--jwt-secret")
-        );
+        assert!(nothing.urls().unwrap_err().to_string().contains("cargo xtask up"));
+        assert!(nothing.jwt_secret().unwrap_err().to_string().contains("--jwt-secret"));
     }
 }

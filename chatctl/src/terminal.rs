@@ -29,9 +29,7 @@ pub fn print_line(line: &str) -> Result<()> {
 }
 
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// The lines of stdin; the channel ends with them. A thread of its own, because a blocked read of stdin would keep the
@@ -42,16 +40,10 @@ pub fn typed_lines() -> mpsc::Receiver<String> {
         let mut stdin = io::stdin().lock();
         loop {
             let mut line = Vec::new();
-            match stdin
-                .by_ref()
-                .take(MAX_LINE_BYTES)
-                .read_until(b'\n', &mut line)
-            {
+            match stdin.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line) {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {
-                    let line = String::from_utf8_lossy(&line)
-                        .trim_end_matches(['\r', '\n'])
-                        .to_owned();
+                    let line = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
                     if lines.blocking_send(line).is_err() {
                         return;
                     }
@@ -68,10 +60,7 @@ mod tests {
 
     #[test]
     fn a_message_cannot_command_the_terminal() {
-        assert_eq!(
-            printable("a\u{1b}[2Jb\rc\u{202e}d\u{9b}"),
-            "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}"
-        );
+        assert_eq!(printable("a\u{1b}[2Jb\rc\u{202e}d\u{9b}"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}");
         assert_eq!(printable("grüße 👋🏽\n\tx"), "grüße 👋🏽\n\tx");
     }
 }

@@ -41,20 +41,14 @@ impl Server {
     async fn accept(&self) -> Peer {
         let (stream, _) = self.listener.accept().await.unwrap();
         let mut peer = Peer(tokio_tungstenite::accept_async(stream).await.unwrap());
-        peer.send(json!({"type": "connected", "clientId": "c"}))
-            .await;
+        peer.send(json!({"type": "connected", "clientId": "c"})).await;
         let success = json!({"type": "auth_success", "userId": "1"});
         assert_eq!(peer.answer("authenticate", success).await["token"], "t");
         peer
     }
 
     /// Runs chatctl as user 1, with nothing of the surroundings, while the script runs.
-    async fn run<F: Future>(
-        &self,
-        arguments: &[&str],
-        input: &str,
-        script: F,
-    ) -> (Ended, F::Output) {
+    async fn run<F: Future>(&self, arguments: &[&str], input: &str, script: F) -> (Ended, F::Output) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_chatctl"))
             .args(arguments)
             .args(["--url", &self.url, "--token", "t"])
@@ -70,9 +64,7 @@ impl Server {
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
         let both = async { tokio::join!(child.wait_with_output(), script) };
-        let (output, result) = timeout(TEST_TIMEOUT, both)
-            .await
-            .expect("chatctl and the script end");
+        let (output, result) = timeout(TEST_TIMEOUT, both).await.expect("chatctl and the script end");
         let output = output.unwrap();
         let ended = Ended {
             code: output.status.code(),
@@ -130,18 +122,10 @@ async fn send_repeats_under_one_id_when_the_acknowledgement_is_lost() {
         second.until_closed().await;
         (lost, repeated)
     };
-    let (ended, (lost, repeated)) = server
-        .run(&["send", "1", "--to", "2", "hello"], "", script)
-        .await;
+    let (ended, (lost, repeated)) = server.run(&["send", "1", "--to", "2", "hello"], "", script).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!(
-        serde_json::from_str::<Value>(&ended.stdout).unwrap()["seq"],
-        4
-    );
-    assert_eq!(
-        (&lost["recipientId"], &lost["content"]),
-        (&json!("2"), &json!("hello"))
-    );
+    assert_eq!(serde_json::from_str::<Value>(&ended.stdout).unwrap()["seq"], 4);
+    assert_eq!((&lost["recipientId"], &lost["content"]), (&json!("2"), &json!("hello")));
     assert!(lost["clientMessageId"].is_string());
     assert_eq!(lost["clientMessageId"], repeated["clientMessageId"]);
 }
@@ -151,22 +135,13 @@ async fn send_fails_with_the_servers_reason() {
     let server = Server::start().await;
     let script = async {
         let mut peer = server.accept().await;
-        let error =
-            json!({"type": "error", "code": "USER_BLOCKED", "message": "no messages to this user"});
+        let error = json!({"type": "error", "code": "USER_BLOCKED", "message": "no messages to this user"});
         peer.answer("send_private_message", error).await;
         peer.until_closed().await;
     };
-    let (ended, ()) = server
-        .run(&["send", "1", "--to", "2", "hello"], "", script)
-        .await;
+    let (ended, ()) = server.run(&["send", "1", "--to", "2", "hello"], "", script).await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
-    assert!(
-        ended
-            .stderr
-            .contains("USER_BLOCKED: no messages to this user"),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.stderr.contains("USER_BLOCKED: no messages to this user"), "{}", ended.stderr);
 }
 
 #[tokio::test]
@@ -174,11 +149,7 @@ async fn success_does_not_depend_on_the_server_answering_the_close() {
     let server = Server::start().await;
     let script = async {
         let mut peer = server.accept().await;
-        peer.answer(
-            "send_private_message",
-            json!({"type": "message_sent", "seq": 4}),
-        )
-        .await;
+        peer.answer("send_private_message", json!({"type": "message_sent", "seq": 4})).await;
         peer
     };
     let arguments = ["send", "1", "--to", "2", "hello", "--timeout", "900ms"];
@@ -201,9 +172,7 @@ async fn listen_goes_on_after_a_lost_connection_and_confirms_what_it_printed() {
     let server = Server::start().await;
     let script = async {
         let mut first = server.accept().await;
-        first
-            .send(json!({"type": "user_online", "user": {"userId": "2"}}))
-            .await;
+        first.send(json!({"type": "user_online", "user": {"userId": "2"}})).await;
         first.send(message(1, "2", "one")).await;
         let ack = first.command("ack").await;
         drop(first);
@@ -212,21 +181,10 @@ async fn listen_goes_on_after_a_lost_connection_and_confirms_what_it_printed() {
         second.until_closed().await;
         ack
     };
-    let arguments = [
-        "listen",
-        "1",
-        "--ack",
-        "--type",
-        "new_message",
-        "--count",
-        "2",
-    ];
+    let arguments = ["listen", "1", "--ack", "--type", "new_message", "--count", "2"];
     let (ended, ack) = server.run(&arguments, "", script).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let events = ended
-        .stdout
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let events = ended.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let contents: Vec<Value> = events.map(|event| event["content"].clone()).collect();
     assert_eq!(contents, ["one", "two"]);
     assert_eq!(ack["conversations"], json!({"conv_1_2": 1}));
@@ -249,12 +207,7 @@ async fn chat_shows_each_message_once_over_a_reconnect_and_sends_what_was_typed_
     let online = || json!({"type": "online_users", "users": [{"userId": "2"}], "count": 1});
     let script = async {
         let mut first = server.accept().await;
-        first
-            .answer(
-                "get_private_messages",
-                page(json!([message(1, "2", "old \u{1b}[2J")])),
-            )
-            .await;
+        first.answer("get_private_messages", page(json!([message(1, "2", "old \u{1b}[2J")]))).await;
         first.command("mark_message_read").await;
         first.answer("get_online_users", online()).await;
         let lost = first.command("send_private_message").await;
@@ -279,17 +232,10 @@ async fn chat_shows_each_message_once_over_a_reconnect_and_sends_what_was_typed_
             .await;
         second.until_closed().await;
     };
-    let (ended, ()) = server
-        .run(&["chat", "1", "--to", "2"], "my line\n", script)
-        .await;
+    let (ended, ()) = server.run(&["chat", "1", "--to", "2"], "my line\n", script).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let about_waiting =
-        |line: &str| line.contains("connecting again") || line.contains("not acknowledged yet");
-    let shown: Vec<&str> = ended
-        .stdout
-        .lines()
-        .filter(|line| !about_waiting(line))
-        .collect();
+    let about_waiting = |line: &str| line.contains("connecting again") || line.contains("not acknowledged yet");
+    let shown: Vec<&str> = ended.stdout.lines().filter(|line| !about_waiting(line)).collect();
     assert_eq!(
         shown,
         [

@@ -123,15 +123,9 @@ impl Client {
         self.request_within(command, self.answer_within).await
     }
 
-    pub async fn request_within(
-        &mut self,
-        mut command: Value,
-        within: Duration,
-    ) -> Result<Value, Error> {
+    pub async fn request_within(&mut self, mut command: Value, within: Duration) -> Result<Value, Error> {
         if !command.is_object() {
-            return Err(Error::Invalid(format!(
-                "a command is a JSON object: {command}"
-            )));
+            return Err(Error::Invalid(format!("a command is a JSON object: {command}")));
         }
         if command["requestId"].is_null() {
             self.requests += 1;
@@ -140,8 +134,7 @@ impl Client {
         let id = command["requestId"].clone();
         let expected = format!("the answer to {} (requestId {id})", event_type(&command));
         self.send(command).await?;
-        self.wait_for(&expected, within, |event| event["requestId"] == id)
-            .await
+        self.wait_for(&expected, within, |event| event["requestId"] == id).await
     }
 
     /// As `request`, with an `error` or `auth_error` as `Error::Rejected`.
@@ -168,11 +161,7 @@ impl Client {
     pub async fn next_event(&mut self, within: Duration) -> Result<Value, Error> {
         match timeout(within, self.recv()).await {
             Ok(result) => result,
-            Err(_) => Err(Error::Timeout {
-                expected: "any event".to_owned(),
-                waited: within,
-                arrived: Vec::new(),
-            }),
+            Err(_) => Err(Error::Timeout { expected: "any event".to_owned(), waited: within, arrived: Vec::new() }),
         }
     }
 
@@ -184,10 +173,7 @@ impl Client {
         within: Duration,
     ) -> Result<Value, Error> {
         let expected = format!("a matching `{kind}`");
-        self.wait_for(&expected, within, |event| {
-            event_type(event) == kind && predicate(event)
-        })
-        .await
+        self.wait_for(&expected, within, |event| event_type(event) == kind && predicate(event)).await
     }
 
     /// Succeeds when no such event is there or comes within the time; the others stay, in order.
@@ -247,13 +233,8 @@ impl Client {
     }
 
     fn ended(&self) -> Error {
-        let close = self
-            .close_info()
-            .unwrap_or_else(|| CloseInfo::lost("aborted"));
-        Error::Closed {
-            close,
-            arrived: self.passed_over.iter().cloned().collect(),
-        }
+        let close = self.close_info().unwrap_or_else(|| CloseInfo::lost("aborted"));
+        Error::Closed { close, arrived: self.passed_over.iter().cloned().collect() }
     }
 
     /// How the connection ended; `None` while it lives.
@@ -263,10 +244,7 @@ impl Client {
 
     /// Waits until the server ends the connection and returns how; the events until then stay to be read.
     pub async fn wait_closed(&mut self, within: Duration) -> Result<CloseInfo, Error> {
-        match self
-            .wait_for("the end of the connection", within, |_| false)
-            .await
-        {
+        match self.wait_for("the end of the connection", within, |_| false).await {
             Err(Error::Closed { close, .. }) => Ok(close),
             Err(error) => Err(error),
             Ok(event) => Err(Error::Unexpected(event)),
@@ -274,17 +252,12 @@ impl Client {
     }
 
     pub(crate) async fn closed(&mut self) -> CloseInfo {
-        self.wait_closed(CLOSE_WITHIN)
-            .await
-            .unwrap_or_else(|error| CloseInfo::lost(error.to_string()))
+        self.wait_closed(CLOSE_WITHIN).await.unwrap_or_else(|error| CloseInfo::lost(error.to_string()))
     }
 
     /// Closes as the protocol says and returns how the connection ended. Events that came before can still be read.
     pub async fn close(&mut self) -> CloseInfo {
-        let frame = CloseFrame {
-            code: CloseCode::Normal,
-            reason: "".into(),
-        };
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
         // Fails when the connection is over already; its end is then known all the same.
         let _ = self.send_message(Message::Close(Some(frame))).await;
         let close = self.closed().await;

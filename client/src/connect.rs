@@ -45,11 +45,7 @@ impl Connect {
             open_within: Duration::from_secs(10),
             answer_within: Duration::from_secs(15),
             greeting: true,
-            limits: Limits {
-                queue_events: 4_096,
-                keepalive: None,
-                dead_after: None,
-            },
+            limits: Limits { queue_events: 4_096, keepalive: None, dead_after: None },
         }
     }
 
@@ -130,22 +126,15 @@ impl Connect {
             raw::upgrade(&mut stream, &uri, &self.headers).await?;
             Ok(stream)
         };
-        timeout(self.open_within, open)
-            .await
-            .unwrap_or_else(|_| Err(self.failed("not connected in time")))
+        timeout(self.open_within, open).await.unwrap_or_else(|_| Err(self.failed("not connected in time")))
     }
 
     async fn open_unbounded(self) -> Result<Client, Error> {
         let uri = self.uri()?;
-        let mut request = uri
-            .clone()
-            .into_client_request()
-            .map_err(|e| self.failed(e))?;
+        let mut request = uri.clone().into_client_request().map_err(|e| self.failed(e))?;
         for (name, value) in &self.headers {
-            let name = HeaderName::try_from(name)
-                .map_err(|e| Error::Invalid(format!("header {name}: {e}")))?;
-            let value = HeaderValue::try_from(value)
-                .map_err(|e| Error::Invalid(format!("header {name}: {e}")))?;
+            let name = HeaderName::try_from(name).map_err(|e| Error::Invalid(format!("header {name}: {e}")))?;
+            let value = HeaderValue::try_from(value).map_err(|e| Error::Invalid(format!("header {name}: {e}")))?;
             request.headers_mut().append(name, value);
         }
         if uri.scheme_str() == Some("wss") {
@@ -164,10 +153,7 @@ impl Connect {
             Err(WsError::Http(response)) => {
                 let status = response.status().as_u16();
                 let body = response.into_body().unwrap_or_default();
-                return Err(Error::Http {
-                    status,
-                    body: String::from_utf8_lossy(&body).into_owned(),
-                });
+                return Err(Error::Http { status, body: String::from_utf8_lossy(&body).into_owned() });
             }
             Err(error) => return Err(self.failed(error)),
         };
@@ -177,10 +163,7 @@ impl Connect {
             match event_type(&first) {
                 "connected" => client.set_greeting(first),
                 "error" => {
-                    return Err(Error::Refused {
-                        event: first,
-                        close: client.closed().await,
-                    });
+                    return Err(Error::Refused { event: first, close: client.closed().await });
                 }
                 _ => return Err(Error::Unexpected(first)),
             }
@@ -194,14 +177,10 @@ impl Connect {
             Some(("http" | "ws", rest)) => format!("ws://{rest}"),
             Some(("https" | "wss", rest)) => format!("wss://{rest}"),
             _ => {
-                return Err(Error::Invalid(format!(
-                    "not an http, https, ws or wss URL: {url}"
-                )));
+                return Err(Error::Invalid(format!("not an http, https, ws or wss URL: {url}")));
             }
         };
-        let uri: Uri = url
-            .parse()
-            .map_err(|e| Error::Invalid(format!("{url}: {e}")))?;
+        let uri: Uri = url.parse().map_err(|e| Error::Invalid(format!("{url}: {e}")))?;
         if uri.host().is_none_or(str::is_empty) {
             return Err(Error::Invalid(format!("{url} names no host")));
         }
@@ -209,24 +188,11 @@ impl Connect {
     }
 
     async fn tcp(&self, uri: &Uri) -> Result<TcpStream, Error> {
-        let host = uri
-            .host()
-            .unwrap_or_default()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
-        let port = uri
-            .port_u16()
-            .unwrap_or(if uri.scheme_str() == Some("wss") {
-                443
-            } else {
-                80
-            });
-        let addresses = lookup_host((host, port))
-            .await
-            .map_err(|e| self.failed(e))?;
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("wss") { 443 } else { 80 });
+        let addresses = lookup_host((host, port)).await.map_err(|e| self.failed(e))?;
         let mut last = None;
-        for address in addresses.filter(|a| self.source.is_none_or(|s| s.is_ipv4() == a.is_ipv4()))
-        {
+        for address in addresses.filter(|a| self.source.is_none_or(|s| s.is_ipv4() == a.is_ipv4())) {
             match self.tcp_to(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = Some(error),
@@ -239,11 +205,7 @@ impl Connect {
     }
 
     async fn tcp_to(&self, address: SocketAddr) -> std::io::Result<TcpStream> {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        }?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_nodelay(true)?;
         if let Some(bytes) = self.recv_buffer_bytes {
             socket.set_recv_buffer_size(bytes)?;
@@ -255,9 +217,6 @@ impl Connect {
     }
 
     fn failed(&self, reason: impl ToString) -> Error {
-        Error::Connect {
-            url: self.url.clone(),
-            reason: reason.to_string(),
-        }
+        Error::Connect { url: self.url.clone(), reason: reason.to_string() }
     }
 }

@@ -42,11 +42,7 @@ pub struct CloseInfo {
 
 impl CloseInfo {
     pub(crate) fn lost(detail: impl Into<String>) -> Self {
-        Self {
-            code: None,
-            reason: String::new(),
-            detail: Some(detail.into()),
-        }
+        Self { code: None, reason: String::new(), detail: Some(detail.into()) }
     }
 }
 
@@ -79,15 +75,8 @@ impl Sender {
     }
 
     fn closed(&self) -> Error {
-        let close = self
-            .end
-            .get()
-            .cloned()
-            .unwrap_or_else(|| CloseInfo::lost("writing to the socket failed"));
-        Error::Closed {
-            close,
-            arrived: Vec::new(),
-        }
+        let close = self.end.get().cloned().unwrap_or_else(|| CloseInfo::lost("writing to the socket failed"));
+        Error::Closed { close, arrived: Vec::new() }
     }
 }
 
@@ -116,22 +105,9 @@ impl Connection {
         let end = Arc::new(OnceLock::new());
         let mut tasks = JoinSet::new();
         let writer = tasks.spawn(write(sink, to_write, limits.keepalive));
-        let reader = Reader {
-            stream,
-            arrived,
-            end: end.clone(),
-            dead_after: limits.dead_after,
-        };
+        let reader = Reader { stream, arrived, end: end.clone(), dead_after: limits.dead_after };
         tasks.spawn(reader.run(writer));
-        Self {
-            sender: Sender {
-                outgoing,
-                end: end.clone(),
-            },
-            events,
-            end,
-            tasks,
-        }
+        Self { sender: Sender { outgoing, end: end.clone() }, events, end, tasks }
     }
 
     /// Drops the socket without a close frame; it is gone when this returns. May be called again.
@@ -156,10 +132,7 @@ impl Reader {
         drop(self.arrived);
         if clean {
             // Reading on writes the answer to the server's close frame.
-            let _ = timeout(LINGER, async {
-                while let Some(Ok(_)) = self.stream.next().await {}
-            })
-            .await;
+            let _ = timeout(LINGER, async { while let Some(Ok(_)) = self.stream.next().await {} }).await;
         }
         writer.abort();
     }
@@ -190,18 +163,10 @@ impl Reader {
                     return CloseInfo::lost("the server sent a binary message");
                 }
                 Some(Ok(Message::Close(Some(frame)))) => {
-                    return CloseInfo {
-                        code: Some(frame.code.into()),
-                        reason: frame.reason.to_string(),
-                        detail: None,
-                    };
+                    return CloseInfo { code: Some(frame.code.into()), reason: frame.reason.to_string(), detail: None };
                 }
                 Some(Ok(Message::Close(None))) => {
-                    return CloseInfo {
-                        code: Some(NO_CODE),
-                        reason: String::new(),
-                        detail: None,
-                    };
+                    return CloseInfo { code: Some(NO_CODE), reason: String::new(), detail: None };
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             }
@@ -211,14 +176,12 @@ impl Reader {
 
 /// Every message of the server is a JSON object with a string `type`; anything else is an error of the server.
 fn parse(text: &str) -> Result<Value, String> {
-    let event: Value = serde_json::from_str(text)
-        .map_err(|e| format!("the server sent what is no JSON ({e}): {text:.200}"))?;
+    let event: Value =
+        serde_json::from_str(text).map_err(|e| format!("the server sent what is no JSON ({e}): {text:.200}"))?;
     if event["type"].is_string() {
         Ok(event)
     } else {
-        Err(format!(
-            "the server sent no object with a type: {text:.200}"
-        ))
+        Err(format!("the server sent no object with a type: {text:.200}"))
     }
 }
 
@@ -228,9 +191,7 @@ async fn write(
     keepalive: Option<Duration>,
 ) {
     // Without a keep-alive the ticks are so rare that they do not matter.
-    let period = keepalive.map_or(NEVER, |period| {
-        period.clamp(Duration::from_millis(1), NEVER)
-    });
+    let period = keepalive.map_or(NEVER, |period| period.clamp(Duration::from_millis(1), NEVER));
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

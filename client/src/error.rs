@@ -26,17 +26,10 @@ pub enum Error {
     Rejected(Value),
     /// The connection is over.
     #[error("the connection ended: {close}{}", event::left(.arrived))]
-    Closed {
-        close: CloseInfo,
-        arrived: Vec<Value>,
-    },
+    Closed { close: CloseInfo, arrived: Vec<Value> },
     /// What was waited for did not come in time.
     #[error("waited {waited:?} for {expected} in vain; {}", event::arrived(.arrived))]
-    Timeout {
-        expected: String,
-        waited: Duration,
-        arrived: Vec<Value>,
-    },
+    Timeout { expected: String, waited: Duration, arrived: Vec<Value> },
     /// An event came that must not come.
     #[error("unexpected: {}", event::summary(.0))]
     Unexpected(Value),
@@ -69,10 +62,9 @@ impl Error {
         match self {
             Error::Invalid(_) | Error::Unexpected(_) => false,
             Error::Http { status, .. } => *status == 429 || *status >= 500,
-            Error::Rejected(_) => matches!(
-                self.code(),
-                Some("SERVICE_UNAVAILABLE" | "RATE_LIMIT_EXCEEDED" | "INTERNAL_ERROR")
-            ),
+            Error::Rejected(_) => {
+                matches!(self.code(), Some("SERVICE_UNAVAILABLE" | "RATE_LIMIT_EXCEEDED" | "INTERNAL_ERROR"))
+            }
             Error::Connect { .. }
             | Error::Refused { .. }
             | Error::Closed { .. }

@@ -42,11 +42,7 @@ pub(crate) fn arrived(events: &[Value]) -> String {
 
 /// What was still unread when a connection ended; empty when there was nothing.
 pub(crate) fn left(events: &[Value]) -> String {
-    if events.is_empty() {
-        String::new()
-    } else {
-        format!("; {}", arrived(events))
-    }
+    if events.is_empty() { String::new() } else { format!("; {}", arrived(events)) }
 }
 
 #[cfg(test)]

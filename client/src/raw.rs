@@ -44,8 +44,7 @@ pub async fn read_frame(stream: &mut TcpStream) -> Result<Option<RawFrame>, Erro
     if head[1] & 0x80 != 0 {
         return Err(Error::Invalid("the server masked a frame".to_owned()));
     }
-    let broken =
-        |e: std::io::Error| Error::Invalid(format!("the stream ended within a frame: {e}"));
+    let broken = |e: std::io::Error| Error::Invalid(format!("the stream ended within a frame: {e}"));
     let length = match head[1] {
         126 => u64::from(stream.read_u16().await.map_err(broken)?),
         127 => stream.read_u64().await.map_err(broken)?,
@@ -56,26 +55,14 @@ pub async fn read_frame(stream: &mut TcpStream) -> Result<Option<RawFrame>, Erro
     }
     let mut payload = vec![0; usize::try_from(length).unwrap_or_default()];
     stream.read_exact(&mut payload).await.map_err(broken)?;
-    Ok(Some(RawFrame {
-        first_byte: head[0],
-        payload,
-    }))
+    Ok(Some(RawFrame { first_byte: head[0], payload }))
 }
 
-pub(crate) async fn upgrade(
-    stream: &mut TcpStream,
-    uri: &Uri,
-    headers: &[(String, String)],
-) -> Result<(), Error> {
+pub(crate) async fn upgrade(stream: &mut TcpStream, uri: &Uri, headers: &[(String, String)]) -> Result<(), Error> {
     if uri.scheme_str() == Some("wss") {
-        return Err(Error::Invalid(
-            "a raw connection cannot be encrypted".to_owned(),
-        ));
+        return Err(Error::Invalid("a raw connection cannot be encrypted".to_owned()));
     }
-    let failed = |reason: String| Error::Connect {
-        url: uri.to_string(),
-        reason,
-    };
+    let failed = |reason: String| Error::Connect { url: uri.to_string(), reason };
     let path = uri.path_and_query().map_or("/", |p| p.as_str());
     let host = uri.authority().map_or("", |a| a.as_str());
     let key = STANDARD.encode(uuid::Uuid::new_v4().as_bytes());
@@ -87,10 +74,7 @@ pub(crate) async fn upgrade(
         request.push_str(&format!("{name}: {value}\r\n"));
     }
     request.push_str("\r\n");
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .map_err(|e| failed(e.to_string()))?;
+    stream.write_all(request.as_bytes()).await.map_err(|e| failed(e.to_string()))?;
 
     // Byte by byte, so that nothing of the first frame is taken.
     let mut head = Vec::with_capacity(512);
@@ -101,11 +85,7 @@ pub(crate) async fn upgrade(
         head.push(stream.read_u8().await.map_err(|e| failed(e.to_string()))?);
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    match head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok())
-    {
+    match head.split(' ').nth(1).and_then(|status| status.parse().ok()) {
         Some(101) => Ok(()),
         Some(status) => Err(Error::Http { status, body: head }),
         None => Err(failed(format!("not an HTTP answer: {head}"))),

@@ -27,13 +27,8 @@ pub struct TokenBuilder {
 impl TokenBuilder {
     pub fn new(user_id: i64, ttl: Duration) -> Self {
         let now = now_seconds();
-        let mut builder = Self {
-            header: Map::new(),
-            claims: Map::new(),
-        };
-        builder = builder
-            .header("alg", json!("HS256"))
-            .header("typ", json!("JWT"));
+        let mut builder = Self { header: Map::new(), claims: Map::new() };
+        builder = builder.header("alg", json!("HS256")).header("typ", json!("JWT"));
         builder
             .claim("sub", json!(user_id.to_string()))
             .claim("jti", json!(uuid::Uuid::new_v4().to_string()))
@@ -63,18 +58,14 @@ impl TokenBuilder {
 
     /// The token's `jti`, to be revoked later; empty when it is absent or no string.
     pub fn jti(&self) -> &str {
-        self.claims
-            .get("jti")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        self.claims.get("jti").and_then(Value::as_str).unwrap_or_default()
     }
 
     /// Signs with HMAC-SHA-256, whatever the header claims.
     pub fn sign(&self, secret_base64: &str) -> Result<String, Error> {
         let secret = decode_secret(secret_base64)?;
         let signed = self.signing_input();
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&secret).map_err(|e| Error::Invalid(e.to_string()))?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&secret).map_err(|e| Error::Invalid(e.to_string()))?;
         mac.update(signed.as_bytes());
         let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
         Ok(format!("{signed}.{signature}"))
@@ -86,9 +77,7 @@ impl TokenBuilder {
     }
 
     fn signing_input(&self) -> String {
-        let part = |map: &Map<String, Value>| {
-            URL_SAFE_NO_PAD.encode(Value::Object(map.clone()).to_string())
-        };
+        let part = |map: &Map<String, Value>| URL_SAFE_NO_PAD.encode(Value::Object(map.clone()).to_string());
         format!("{}.{}", part(&self.header), part(&self.claims))
     }
 }
@@ -102,9 +91,7 @@ fn decode_secret(secret_base64: &str) -> Result<Vec<u8>, Error> {
 }
 
 fn now_seconds() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -119,26 +106,18 @@ mod tests {
         let key = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
         let signed = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
                       eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&URL_SAFE_NO_PAD.decode(key).unwrap()).unwrap();
+        let mut mac = Hmac::<Sha256>::new_from_slice(&URL_SAFE_NO_PAD.decode(key).unwrap()).unwrap();
         mac.update(signed.as_bytes());
-        assert_eq!(
-            URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()),
-            "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-        );
+        assert_eq!(URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()), "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
     }
 
     #[test]
     fn a_minted_token_carries_the_claims_the_server_requires() {
         let token = mint(&STANDARD.encode([7u8; 32]), 42, Duration::from_secs(60)).unwrap();
         let parts: Vec<&str> = token.split('.').collect();
-        let claims: Value =
-            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
         assert_eq!(claims["sub"], "42");
-        assert_eq!(
-            claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(),
-            60
-        );
+        assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 60);
         assert!(claims["jti"].is_string());
         assert_eq!(URL_SAFE_NO_PAD.decode(parts[2]).unwrap().len(), 32);
     }

@@ -157,9 +157,7 @@ impl Server {
         let url = format!("{}/ready", self.url());
         let mut last = String::from("no answer");
         wait::until(&format!("{} is ready", self.name()), timeout, || {
-            let Some(process) = &mut self.process else {
-                bail!("{} was not started", self.spec.name())
-            };
+            let Some(process) = &mut self.process else { bail!("{} was not started", self.spec.name()) };
             process.check_alive()?;
             match http::get(&url) {
                 Ok(response) if response.status == 200 => return Ok(Some(())),
@@ -168,12 +166,7 @@ impl Server {
             }
             Ok(None)
         })
-        .with_context(|| {
-            format!(
-                "last answer of {url}: {last}; log: {}",
-                self.log_path().display()
-            )
-        })
+        .with_context(|| format!("last answer of {url}: {last}; log: {}", self.log_path().display()))
     }
 
     /// Fails with the end of its log when it has ended.
@@ -259,11 +252,7 @@ pub struct Fleet {
 impl Fleet {
     /// Starts all servers at once and waits until each is ready.
     pub fn start(config: FleetConfig) -> Result<Self> {
-        let mut fleet = Self {
-            gateways: Vec::new(),
-            workers: Vec::new(),
-            config,
-        };
+        let mut fleet = Self { gateways: Vec::new(), workers: Vec::new(), config };
         for _ in 0..fleet.config.workers {
             fleet.add(Kind::Worker)?;
         }
@@ -284,13 +273,7 @@ impl Fleet {
             Kind::Worker => &self.config.worker_env,
         };
         let mut caller = crate::process::inherited_env();
-        caller.extend(
-            self.config
-                .env
-                .iter()
-                .chain(of_kind)
-                .map(|(key, value)| (key.into(), value.into())),
-        );
+        caller.extend(self.config.env.iter().chain(of_kind).map(|(key, value)| (key.into(), value.into())));
         let list = match kind {
             Kind::Gateway => &mut self.gateways,
             Kind::Worker => &mut self.workers,
@@ -301,13 +284,7 @@ impl Fleet {
             port,
             bin_dir: self.config.bin_dir.clone(),
             state_dir: self.config.state_dir.clone(),
-            env: server_env(
-                kind,
-                port,
-                &self.config.stores,
-                &self.config.secrets,
-                &caller,
-            ),
+            env: server_env(kind, port, &self.config.stores, &self.config.secrets, &caller),
         });
         server.start()?;
         list.push(server);
@@ -339,9 +316,7 @@ fn stop_together(servers: &mut [Server]) -> Result<()> {
         server.resume()?;
         server.terminate()?;
     }
-    servers
-        .iter_mut()
-        .try_for_each(|server| server.stop().map(drop))
+    servers.iter_mut().try_for_each(|server| server.stop().map(drop))
 }
 
 #[cfg(test)]
@@ -358,10 +333,7 @@ mod tests {
     #[test]
     fn callers_override_settings_but_not_addresses() {
         let secrets = Secrets::generate().unwrap();
-        let stores = Stores {
-            database_url: "postgres://own".into(),
-            redis_url: "redis://own".into(),
-        };
+        let stores = Stores { database_url: "postgres://own".into(), redis_url: "redis://own".into() };
         let caller: Env = [
             ("LOG_LEVEL", "debug"),
             ("BIND_ADDR", "0.0.0.0:1"),
@@ -376,10 +348,7 @@ mod tests {
         assert_eq!(value(&gateway, "MAX_CONNECTIONS_PER_IP"), Some("8"));
         assert_eq!(value(&gateway, "BIND_ADDR"), Some("127.0.0.1:1234"));
         assert_eq!(value(&gateway, "DATABASE_URL"), None);
-        assert_eq!(
-            value(&gateway, "JWT_SECRET"),
-            Some(secrets.jwt_secret.as_str())
-        );
+        assert_eq!(value(&gateway, "JWT_SECRET"), Some(secrets.jwt_secret.as_str()));
         let worker = server_env(Kind::Worker, 1235, &stores, &secrets, &caller);
         assert_eq!(value(&worker, "DATABASE_URL"), Some("postgres://own"));
         assert_eq!(value(&worker, "COMMUNITY_SYNC_TOKEN"), None);

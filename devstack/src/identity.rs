@@ -20,22 +20,13 @@ impl ProcessId {
     /// The process that has this pid now; `None` when there is none, or only a zombie.
     pub fn of(pid: u32) -> Option<Self> {
         let start_ticks = start_ticks_of_living(pid)?;
-        Some(Self {
-            pid,
-            start_ticks,
-            boot_id: boot_id(),
-        })
+        Some(Self { pid, start_ticks, boot_id: boot_id() })
     }
 
     /// Of a child that was not waited for yet, so that its pid is certainly its own, even when it has ended already.
     pub(crate) fn of_child(child: &std::process::Child) -> Result<Self> {
-        let (_, start_ticks) =
-            stat(child.id()).with_context(|| format!("reading /proc/{}/stat", child.id()))?;
-        Ok(Self {
-            pid: child.id(),
-            start_ticks,
-            boot_id: boot_id(),
-        })
+        let (_, start_ticks) = stat(child.id()).with_context(|| format!("reading /proc/{}/stat", child.id()))?;
+        Ok(Self { pid: child.id(), start_ticks, boot_id: boot_id() })
     }
 
     pub fn is_alive(&self) -> bool {
@@ -54,17 +45,13 @@ impl ProcessId {
         }
         let sent = match pinned {
             Ok(descriptor) => rustix::process::pidfd_send_signal(&descriptor, signal),
-            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
-                rustix::process::kill_process(pid, signal)
-            }
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => rustix::process::kill_process(pid, signal),
             Err(error) => Err(error),
         };
         match sent {
             Ok(()) => Ok(true),
             Err(rustix::io::Errno::SRCH) => Ok(false),
-            Err(error) => {
-                Err(error).with_context(|| format!("sending {signal:?} to process {}", self.pid))
-            }
+            Err(error) => Err(error).with_context(|| format!("sending {signal:?} to process {}", self.pid)),
         }
     }
 
@@ -81,12 +68,9 @@ impl ProcessId {
     pub fn write(&self, path: &Path) -> Result<()> {
         // Renamed into place, so that a reader never sees half a file.
         let partial = path.with_extension(format!("pid.{}", std::process::id()));
-        std::fs::write(
-            &partial,
-            format!("{} {} {}\n", self.pid, self.start_ticks, self.boot_id),
-        )
-        .and_then(|()| std::fs::rename(&partial, path))
-        .with_context(|| format!("writing {}", path.display()))
+        std::fs::write(&partial, format!("{} {} {}\n", self.pid, self.start_ticks, self.boot_id))
+            .and_then(|()| std::fs::rename(&partial, path))
+            .with_context(|| format!("writing {}", path.display()))
     }
 
     /// `None` when there is no such file or it is not one of ours.
@@ -104,18 +88,12 @@ impl ProcessId {
 fn boot_id() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let text = text.trim();
-    if text.is_empty() {
-        "unknown".to_owned()
-    } else {
-        text.to_owned()
-    }
+    if text.is_empty() { "unknown".to_owned() } else { text.to_owned() }
 }
 
 fn start_ticks_of_living(pid: u32) -> Option<u64> {
     // A zombie runs nothing; under a pid 1 that does not reap it would stay for ever.
-    stat(pid)
-        .filter(|(state, _)| !matches!(state, 'Z' | 'X' | 'x'))
-        .map(|(_, start_ticks)| start_ticks)
+    stat(pid).filter(|(state, _)| !matches!(state, 'Z' | 'X' | 'x')).map(|(_, start_ticks)| start_ticks)
 }
 
 /// The state's letter and the start time of a process.
@@ -149,14 +127,8 @@ mod tests {
     fn a_recycled_pid_is_never_signalled() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let real = ProcessId::of(child.id()).unwrap();
-        let recycled = ProcessId {
-            start_ticks: real.start_ticks - 1,
-            ..real.clone()
-        };
-        let other_boot = ProcessId {
-            boot_id: "another".into(),
-            ..real.clone()
-        };
+        let recycled = ProcessId { start_ticks: real.start_ticks - 1, ..real.clone() };
+        let other_boot = ProcessId { boot_id: "another".into(), ..real.clone() };
         assert!(!recycled.signal(Signal::KILL).unwrap());
         assert!(!other_boot.signal(Signal::KILL).unwrap());
         recycled.kill_group();

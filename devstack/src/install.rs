@@ -21,19 +21,9 @@ pub fn ensure(say: &mut dyn FnMut(&str)) -> Result<Programs> {
     let have = |name: &str| programs::find_file(&path, name);
     let is_root = rustix::process::geteuid().is_root();
     let may_sudo = !is_root && have("sudo").is_some_and(|sudo| may_sudo_without_password(&sudo));
-    match plan(
-        &missing,
-        have("apt-get").is_some(),
-        is_root,
-        may_sudo,
-        have("docker").is_some(),
-    ) {
+    match plan(&missing, have("apt-get").is_some(), is_root, may_sudo, have("docker").is_some()) {
         Plan::Apt { prefix, packages } => {
-            say(&format!(
-                "{} not found: installing {} with apt",
-                missing.describe(),
-                packages.join(" ")
-            ));
+            say(&format!("{} not found: installing {} with apt", missing.describe(), packages.join(" ")));
             apt(&prefix, &["update"])?;
             let mut args = vec!["install", "--yes", "--no-install-recommends"];
             args.extend(&packages);
@@ -51,10 +41,7 @@ pub fn ensure(say: &mut dyn FnMut(&str)) -> Result<Programs> {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Plan {
-    Apt {
-        prefix: Vec<&'static str>,
-        packages: Vec<&'static str>,
-    },
+    Apt { prefix: Vec<&'static str>, packages: Vec<&'static str> },
     GiveUp(String),
 }
 
@@ -69,24 +56,15 @@ fn plan(missing: &Missing, apt: bool, is_root: bool, may_sudo: bool, docker: boo
     let what = missing.describe();
     let compose = "`docker compose up` runs everything in containers instead";
     match (apt, is_root || may_sudo, docker) {
-        (true, true, _) => Plan::Apt {
-            prefix: if is_root { vec![] } else { vec!["sudo", "-n"] },
-            packages,
-        },
+        (true, true, _) => Plan::Apt { prefix: if is_root { vec![] } else { vec!["sudo", "-n"] }, packages },
         (true, false, docker) => {
-            let hint = if docker {
-                format!("; or: {compose}")
-            } else {
-                String::new()
-            };
+            let hint = if docker { format!("; or: {compose}") } else { String::new() };
             Plan::GiveUp(format!(
                 "missing: {what}. Installing needs root: run `sudo apt-get install {}` and try again{hint}",
                 packages.join(" ")
             ))
         }
-        (false, _, true) => Plan::GiveUp(format!(
-            "missing: {what}, and there is no apt to install it; {compose}"
-        )),
+        (false, _, true) => Plan::GiveUp(format!("missing: {what}, and there is no apt to install it; {compose}")),
         (false, _, false) => Plan::GiveUp(format!(
             "missing: {what}. There is neither apt nor docker here: install it with this system's package manager, on \
              the PATH"
@@ -109,25 +87,11 @@ fn quiet(command: &mut Command) -> bool {
 
 fn apt(prefix: &[&str], args: &[&str]) -> Result<()> {
     // Through `env`, because sudo drops variables. The lock may be held by an unattended upgrade.
-    let words: Vec<&str> = [
-        prefix,
-        &[
-            "env",
-            "DEBIAN_FRONTEND=noninteractive",
-            "apt-get",
-            "-q",
-            "-o",
-            "DPkg::Lock::Timeout=120",
-        ],
-        args,
-    ]
-    .concat();
+    let words: Vec<&str> =
+        [prefix, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"], args]
+            .concat();
     let (program, rest) = words.split_first().context("empty command")?;
-    let status = Command::new(program)
-        .args(rest)
-        .stdin(Stdio::null())
-        .status()
-        .context("running apt-get")?;
+    let status = Command::new(program).args(rest).stdin(Stdio::null()).status().context("running apt-get")?;
     if !status.success() {
         bail!("`{}` failed ({status})", words.join(" "));
     }
@@ -147,30 +111,18 @@ pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    const BOTH: Missing = Missing {
-        postgres: true,
-        redis: true,
-    };
+    const BOTH: Missing = Missing { postgres: true, redis: true };
 
     #[test]
     fn installs_as_root_or_with_sudo() {
         assert_eq!(
             plan(&BOTH, true, true, false, true),
-            Plan::Apt {
-                prefix: vec![],
-                packages: vec!["postgresql", "postgresql-client", "redis-server"]
-            }
+            Plan::Apt { prefix: vec![], packages: vec!["postgresql", "postgresql-client", "redis-server"] }
         );
-        let only_redis = Missing {
-            postgres: false,
-            redis: true,
-        };
+        let only_redis = Missing { postgres: false, redis: true };
         assert_eq!(
             plan(&only_redis, true, false, true, false),
-            Plan::Apt {
-                prefix: vec!["sudo", "-n"],
-                packages: vec!["redis-server"]
-            }
+            Plan::Apt { prefix: vec!["sudo", "-n"], packages: vec!["redis-server"] }
         );
     }
 
@@ -182,14 +134,7 @@ mod tests {
         };
         assert!(text(plan(&BOTH, false, true, false, true)).contains("docker compose up"));
         let neither = text(plan(&BOTH, false, false, false, false));
-        assert!(
-            neither.contains("PostgreSQL 15")
-                && neither.contains("Redis 7")
-                && !neither.contains("compose")
-        );
-        assert!(
-            text(plan(&BOTH, true, false, false, false))
-                .contains("sudo apt-get install postgresql")
-        );
+        assert!(neither.contains("PostgreSQL 15") && neither.contains("Redis 7") && !neither.contains("compose"));
+        assert!(text(plan(&BOTH, true, false, false, false)).contains("sudo apt-get install postgresql"));
     }
 }

@@ -15,11 +15,7 @@ pub fn open(path: &Path) -> Result<File> {
         std::fs::rename(path, path.with_extension("log.1"))
             .with_context(|| format!("setting aside {}", path.display()))?;
     }
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .with_context(|| format!("opening log {}", path.display()))
+    OpenOptions::new().create(true).append(true).open(path).with_context(|| format!("opening log {}", path.display()))
 }
 
 /// The last `lines` lines, at most 16 KiB; empty when there is no such file.

@@ -19,23 +19,16 @@ pub fn free(count: usize) -> Result<Vec<u16>> {
         if ports.len() == count {
             return Ok(ports);
         }
-        let port =
-            RANGE.start + u16::from_le_bytes(crate::secrets::random()?) % (RANGE.end - RANGE.start);
+        let port = RANGE.start + u16::from_le_bytes(crate::secrets::random()?) % (RANGE.end - RANGE.start);
         if taken.insert(port) && is_free(port) {
             ports.push(port);
         }
     }
-    bail!(
-        "no {count} free ports between {} and {}",
-        RANGE.start,
-        RANGE.end
-    )
+    bail!("no {count} free ports between {} and {}", RANGE.start, RANGE.end)
 }
 
 pub fn free_one() -> Result<u16> {
-    free(1)?
-        .pop()
-        .ok_or_else(|| anyhow::anyhow!("no free port"))
+    free(1)?.pop().ok_or_else(|| anyhow::anyhow!("no free port"))
 }
 
 pub fn is_free(port: u16) -> bool {

@@ -5,9 +5,7 @@
 
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown, symlink,
-};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -91,10 +89,7 @@ impl Postgres {
 
     /// The URL of a database for the superuser.
     pub fn url(&self, database: &str) -> String {
-        format!(
-            "postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}",
-            self.password, self.port
-        )
+        format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
     /// Starts it unless it runs, and waits until it answers queries.
@@ -148,25 +143,16 @@ impl Postgres {
 
     /// Runs a file of SQL; the first error ends it.
     pub fn run_file(&self, database: &str, file: &Path) -> Result<()> {
-        let path = file
-            .to_str()
-            .with_context(|| format!("path {}", file.display()))?;
+        let path = file.to_str().with_context(|| format!("path {}", file.display()))?;
         psql(&self.programs.psql, &self.url(database), &["-f", path]).map(drop)
     }
 
     /// Makes a database unless it exists; returns its URL.
     pub fn create_database(&self, name: &str) -> Result<String> {
-        if name.is_empty()
-            || !name
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        {
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
             bail!("database name {name:?}: only a-z, 0-9 and _");
         }
-        let found = self.query(
-            "postgres",
-            &format!("select 1 from pg_database where datname = '{name}'"),
-        )?;
+        let found = self.query("postgres", &format!("select 1 from pg_database where datname = '{name}'"))?;
         if found.is_empty() {
             self.query("postgres", &format!("create database \"{name}\""))?;
         }
@@ -210,18 +196,13 @@ impl Postgres {
             chown(&password_file, Some(user.uid), Some(user.gid))?;
         }
         let mut command = Command::new(self.programs.program("initdb"));
-        command
-            .arg("--pgdata")
-            .arg(self.data())
-            .arg("--pwfile")
-            .arg(&password_file)
-            .args([
-                "--username",
-                SUPERUSER,
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale=C",
-            ]);
+        command.arg("--pgdata").arg(self.data()).arg("--pwfile").arg(&password_file).args([
+            "--username",
+            SUPERUSER,
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+        ]);
         if self.durability == Durability::Fast {
             command.arg("--no-sync");
         }
@@ -230,11 +211,7 @@ impl Postgres {
         let output = command.output().context("running initdb")?;
         let _ = std::fs::remove_file(&password_file);
         if !output.status.success() {
-            bail!(
-                "initdb failed ({}):\n{}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr)
-            );
+            bail!("initdb failed ({}):\n{}", output.status, String::from_utf8_lossy(&output.stderr));
         }
         Ok(())
     }
@@ -268,10 +245,7 @@ impl Postgres {
             name: NAME.to_owned(),
             program: self.programs.program("postgres"),
             args,
-            env: vec![
-                ("PATH".into(), "/usr/bin:/bin".into()),
-                ("LC_ALL".into(), "C".into()),
-            ],
+            env: vec![("PATH".into(), "/usr/bin:/bin".into()), ("LC_ALL".into(), "C".into())],
             state_dir: self.state_dir.clone(),
             working_dir: self.home.clone(),
             user: self.user.clone(),
@@ -283,16 +257,7 @@ impl Postgres {
 pub(crate) fn psql(program: &Path, url: &str, args: &[&str]) -> Result<String> {
     let (without_password, password) = split_password(url)?;
     let output = Command::new(program)
-        .args([
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-d",
-            &without_password,
-        ])
+        .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &without_password])
         .args(args)
         .env("PGPASSWORD", password)
         .env("PGCONNECT_TIMEOUT", "5")
@@ -301,15 +266,9 @@ pub(crate) fn psql(program: &Path, url: &str, args: &[&str]) -> Result<String> {
         .output()
         .with_context(|| format!("running {}", program.display()))?;
     if !output.status.success() {
-        bail!(
-            "psql {}: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("psql {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
-    Ok(String::from_utf8_lossy(&output.stdout)
-        .trim_end()
-        .to_owned())
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
 fn split_password(url: &str) -> Result<(String, String)> {
@@ -325,17 +284,12 @@ fn prepare_home(state_dir: &Path, user: Option<&User>) -> Result<PathBuf> {
     let place = state_dir.join(NAME);
     match place.canonicalize() {
         Ok(home) if user::can_write(user, &home) => return Ok(home),
-        Ok(home) => bail!(
-            "{} is there, but PostgreSQL's user cannot write to it",
-            home.display()
-        ),
+        Ok(home) => bail!("{} is there, but PostgreSQL's user cannot write to it", home.display()),
         // A link whose target was cleaned away.
         Err(_) if place.is_symlink() => std::fs::remove_file(&place)?,
         Err(_) => {}
     }
-    let state_dir = state_dir
-        .canonicalize()
-        .with_context(|| format!("folder {}", state_dir.display()))?;
+    let state_dir = state_dir.canonicalize().with_context(|| format!("folder {}", state_dir.display()))?;
     make_private_dir(&place, user)?;
     if user::can_write(user, &place) {
         return Ok(state_dir.join(NAME));
@@ -356,22 +310,15 @@ fn prepare_home(state_dir: &Path, user: Option<&User>) -> Result<PathBuf> {
         }
         let _ = std::fs::remove_dir(&home);
     }
-    bail!(
-        "found no folder that PostgreSQL's user can write to: neither {} nor a temporary one",
-        place.display()
-    )
+    bail!("found no folder that PostgreSQL's user can write to: neither {} nor a temporary one", place.display())
 }
 
 const TEMP_PREFIX: &str = "chat-postgres-";
 
 fn make_private_dir(dir: &Path, user: Option<&User>) -> Result<()> {
-    std::fs::DirBuilder::new()
-        .mode(0o700)
-        .create(dir)
-        .with_context(|| format!("making {}", dir.display()))?;
+    std::fs::DirBuilder::new().mode(0o700).create(dir).with_context(|| format!("making {}", dir.display()))?;
     if let Some(user) = user {
-        chown(dir, Some(user.uid), Some(user.gid))
-            .with_context(|| format!("giving {} away", dir.display()))?;
+        chown(dir, Some(user.uid), Some(user.gid)).with_context(|| format!("giving {} away", dir.display()))?;
     }
     Ok(())
 }
@@ -393,9 +340,7 @@ fn remove_leftover(home: &Path, user: Option<&User>) -> Result<()> {
         && std::fs::read_link(format!("/proc/{}/cwd", server.pid)).is_ok_and(|cwd| cwd == data)
     {
         server.signal(Signal::QUIT)?;
-        wait::until("the end of a left-over PostgreSQL", STOP_GRACE, || {
-            Ok((!server.is_alive()).then_some(()))
-        })?;
+        wait::until("the end of a left-over PostgreSQL", STOP_GRACE, || Ok((!server.is_alive()).then_some(())))?;
     }
     std::fs::remove_dir_all(home).with_context(|| format!("removing {}", home.display()))
 }
@@ -403,10 +348,7 @@ fn remove_leftover(home: &Path, user: Option<&User>) -> Result<()> {
 /// Removes a whole state folder, with the data that is only linked from it. Nothing may run in it any more.
 pub fn remove_state(state_dir: &Path) -> Result<()> {
     if let Ok(target) = std::fs::read_link(state_dir.join(NAME))
-        && target
-            .file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.starts_with(TEMP_PREFIX))
+        && target.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMP_PREFIX))
     {
         match std::fs::remove_dir_all(&target) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -430,14 +372,8 @@ mod tests {
     #[test]
     fn the_password_is_taken_out_of_the_url() {
         let (url, password) = split_password("postgres://chat:abc@127.0.0.1:1/x?y=z").unwrap();
-        assert_eq!(
-            (url.as_str(), password.as_str()),
-            ("postgres://chat@127.0.0.1:1/x?y=z", "abc")
-        );
-        assert_eq!(
-            split_password("postgres://h/x").unwrap(),
-            ("postgres://h/x".to_owned(), String::new())
-        );
+        assert_eq!((url.as_str(), password.as_str()), ("postgres://chat@127.0.0.1:1/x?y=z", "abc"));
+        assert_eq!(split_password("postgres://h/x").unwrap(), ("postgres://h/x".to_owned(), String::new()));
         assert!(split_password("nonsense").is_err());
     }
 
@@ -448,10 +384,7 @@ mod tests {
         };
         let scratch = crate::Scratch::new("closed").unwrap();
         let closed = scratch.dir().join("closed");
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&closed)
-            .unwrap();
+        std::fs::DirBuilder::new().mode(0o700).create(&closed).unwrap();
         let home = prepare_home(&closed, Some(&user)).unwrap();
         assert!(!home.starts_with(&closed));
         assert!(user::can_write(Some(&user), &home));

@@ -63,17 +63,10 @@ impl Process {
             .stdout(log.try_clone().context("log file")?)
             .stderr(log);
         crate::user::apply(&mut command, launch.user.as_ref());
-        let child = command
-            .spawn()
-            .with_context(|| format!("starting {} ({})", launch.name, launch.program.display()))?;
+        let child =
+            command.spawn().with_context(|| format!("starting {} ({})", launch.name, launch.program.display()))?;
         let id = ProcessId::of_child(&child)?;
-        let process = Self {
-            name: launch.name.clone(),
-            id,
-            child: Some(child),
-            log_path,
-            pid_path: launch.pid_path(),
-        };
+        let process = Self { name: launch.name.clone(), id, child: Some(child), log_path, pid_path: launch.pid_path() };
         process.id.write(&process.pid_path)?;
         Ok(process)
     }
@@ -83,13 +76,7 @@ impl Process {
         let pid_path = state_dir.join(format!("{name}.pid"));
         let id = ProcessId::read(&pid_path).filter(ProcessId::is_alive)?;
         let log_path = state_dir.join(format!("{name}.log"));
-        Some(Self {
-            name: name.to_owned(),
-            id,
-            child: None,
-            log_path,
-            pid_path,
-        })
+        Some(Self { name: name.to_owned(), id, child: None, log_path, pid_path })
     }
 
     pub fn pid(&self) -> u32 {
@@ -117,18 +104,10 @@ impl Process {
             return Ok(());
         }
         let status = match &mut self.child {
-            Some(child) => child
-                .wait()
-                .map(|status| format!(" ({status})"))
-                .unwrap_or_default(),
+            Some(child) => child.wait().map(|status| format!(" ({status})")).unwrap_or_default(),
             None => String::new(),
         };
-        bail!(
-            "{} ended{status}; the end of {}:\n{}",
-            self.name,
-            self.log_path.display(),
-            self.log_tail(20)
-        )
+        bail!("{} ended{status}; the end of {}:\n{}", self.name, self.log_path.display(), self.log_tail(20))
     }
 
     /// False when it is gone already.
@@ -152,9 +131,7 @@ impl Process {
     pub fn stop(&mut self, signal: Signal, grace: Duration) -> Result<bool> {
         // A stopped process (SIGSTOP) would sleep through the signal.
         let asked = self.signal(signal)? && self.signal(Signal::CONT)?;
-        let ended = self
-            .wait_gone(if asked { grace } else { Duration::ZERO })
-            .is_ok();
+        let ended = self.wait_gone(if asked { grace } else { Duration::ZERO }).is_ok();
         if !ended {
             self.id.kill_group();
             self.wait_gone(Duration::from_secs(10))?;
@@ -193,13 +170,7 @@ pub fn names(state_dir: &Path) -> Vec<String> {
     };
     let mut names: Vec<String> = entries
         .flatten()
-        .filter_map(|entry| {
-            entry
-                .file_name()
-                .to_str()?
-                .strip_suffix(".pid")
-                .map(str::to_owned)
-        })
+        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".pid").map(str::to_owned))
         .collect();
     names.sort();
     names
@@ -208,9 +179,7 @@ pub fn names(state_dir: &Path) -> Vec<String> {
 /// The caller's environment for a started program, without what cargo and the test run added for themselves, and
 /// without the addresses of stores, which only those get who are given them.
 pub fn inherited_env() -> Vec<(OsString, OsString)> {
-    std::env::vars_os()
-        .filter(|(key, _)| key.to_str().is_some_and(is_passed_on))
-        .collect()
+    std::env::vars_os().filter(|(key, _)| key.to_str().is_some_and(is_passed_on)).collect()
 }
 
 fn is_passed_on(key: &str) -> bool {
@@ -233,22 +202,10 @@ mod tests {
 
     #[test]
     fn server_settings_pass_and_foreign_stores_do_not() {
-        for key in [
-            "MAX_CONNECTIONS_PER_IP",
-            "LOG_LEVEL",
-            "PATH",
-            "RUST_LOG",
-            "DATABASE_POOL_SIZE",
-        ] {
+        for key in ["MAX_CONNECTIONS_PER_IP", "LOG_LEVEL", "PATH", "RUST_LOG", "DATABASE_POOL_SIZE"] {
             assert!(is_passed_on(key), "{key}");
         }
-        for key in [
-            "DATABASE_URL",
-            "REDIS_URL",
-            "CARGO_MANIFEST_DIR",
-            "TEST_DATABASE_URL",
-            "LD_LIBRARY_PATH",
-        ] {
+        for key in ["DATABASE_URL", "REDIS_URL", "CARGO_MANIFEST_DIR", "TEST_DATABASE_URL", "LD_LIBRARY_PATH"] {
             assert!(!is_passed_on(key), "{key}");
         }
     }

@@ -30,13 +30,7 @@ pub struct Redis {
 
 impl Redis {
     /// Finds the server if it runs; does not start it. With `Durable` the append-only file is synced every second.
-    pub fn open(
-        program: &Path,
-        state_dir: &Path,
-        port: u16,
-        password: &str,
-        durability: Durability,
-    ) -> Result<Self> {
+    pub fn open(program: &Path, state_dir: &Path, port: u16, password: &str, durability: Durability) -> Result<Self> {
         let dir = state_dir.join(NAME);
         std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
         Ok(Self {
@@ -58,10 +52,7 @@ impl Redis {
     }
 
     pub fn url(&self) -> String {
-        format!(
-            "redis://default:{}@127.0.0.1:{}/0",
-            self.password, self.port
-        )
+        format!("redis://default:{}@127.0.0.1:{}/0", self.password, self.port)
     }
 
     pub fn is_alive(&mut self) -> bool {
@@ -77,10 +68,7 @@ impl Redis {
             if let Some(process) = &mut self.process {
                 process.check_alive()?;
             }
-            Ok(self
-                .command(&["PING"])
-                .is_ok_and(|reply| reply == "PONG")
-                .then_some(()))
+            Ok(self.command(&["PING"]).is_ok_and(|reply| reply == "PONG").then_some(()))
         })
     }
 
@@ -118,8 +106,7 @@ impl Redis {
 
     /// Runs one command on a connection of its own. A nil is the empty string; arrays are not understood.
     pub fn command(&self, words: &[&str]) -> Result<String> {
-        let mut stream =
-            TcpStream::connect(("127.0.0.1", self.port)).context("connecting to Redis")?;
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).context("connecting to Redis")?;
         stream.set_read_timeout(Some(COMMAND_TIMEOUT))?;
         stream.set_write_timeout(Some(COMMAND_TIMEOUT))?;
         stream.write_all(&[encode(&["AUTH", &self.password]), encode(words)].concat())?;
@@ -149,10 +136,7 @@ impl Redis {
             name: NAME.to_owned(),
             program: self.program.clone(),
             args: vec![config.into()],
-            env: vec![
-                ("PATH".into(), "/usr/bin:/bin".into()),
-                ("LC_ALL".into(), "C".into()),
-            ],
+            env: vec![("PATH".into(), "/usr/bin:/bin".into()), ("LC_ALL".into(), "C".into())],
             state_dir: self.state_dir.clone(),
             working_dir: dir,
             user: None,
@@ -191,9 +175,7 @@ fn read_reply(reader: &mut impl std::io::BufRead) -> Result<String> {
         Some(("$", length)) => {
             let length: u64 = length.parse().context("length of a reply")?;
             let mut bytes = Vec::new();
-            reader
-                .take(length.saturating_add(2))
-                .read_to_end(&mut bytes)?;
+            reader.take(length.saturating_add(2)).read_to_end(&mut bytes)?;
             bytes.truncate(usize::try_from(length)?);
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         }
@@ -212,12 +194,7 @@ mod tests {
         assert_eq!(read(":12\r\n").unwrap(), "12");
         assert_eq!(read("$5\r\na\r\nbc\r\n").unwrap(), "a\r\nbc");
         assert_eq!(read("$-1\r\n").unwrap(), "");
-        assert!(
-            read("-LOADING busy\r\n")
-                .unwrap_err()
-                .to_string()
-                .contains("LOADING")
-        );
+        assert!(read("-LOADING busy\r\n").unwrap_err().to_string().contains("LOADING"));
         assert!(read("").is_err());
     }
 }

@@ -33,8 +33,7 @@ impl Scratch {
     /// `label` is for people who look into the temporary folder.
     pub fn new(label: &str) -> Result<Self> {
         let random = crate::secrets::hex(&crate::secrets::random::<6>()?);
-        let dir =
-            std::env::temp_dir().join(format!("chat-{label}-{}-{random}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("chat-{label}-{}-{random}", std::process::id()));
         std::fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
         let guardian = Command::new("/bin/sh")
             .args(["-c", GUARDIAN, "sh"])

@@ -28,9 +28,7 @@ pub fn postgres_url() -> Result<String> {
         };
         start().map_err(|error: anyhow::Error| format!("{error:#}"))
     });
-    own.as_ref()
-        .map(|(_, postgres)| postgres.url("postgres"))
-        .map_err(|error| anyhow!(error.clone()))
+    own.as_ref().map(|(_, postgres)| postgres.url("postgres")).map_err(|error| anyhow!(error.clone()))
 }
 
 /// Each test uses keys under a prefix of its own.
@@ -47,30 +45,16 @@ pub fn redis_url() -> Result<String> {
         };
         start().map_err(|error: anyhow::Error| format!("{error:#}"))
     });
-    own.as_ref()
-        .map(|(_, redis)| redis.url())
-        .map_err(|error| anyhow!(error.clone()))
+    own.as_ref().map(|(_, redis)| redis.url()).map_err(|error| anyhow!(error.clone()))
 }
 
 /// An empty database with a name of its own; returns its URL. It goes with the instance.
 pub fn fresh_database(label: &str) -> Result<String> {
     let maintenance = postgres_url()?;
     let programs = find_programs()?;
-    let label: String = label
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .take(30)
-        .collect();
-    let name = format!(
-        "test_{}_{}",
-        label.to_ascii_lowercase(),
-        secrets::hex(&secrets::random::<6>()?)
-    );
-    crate::postgres::psql(
-        &programs.postgres.psql,
-        &maintenance,
-        &["-c", &format!("create database \"{name}\"")],
-    )?;
+    let label: String = label.chars().filter(char::is_ascii_alphanumeric).take(30).collect();
+    let name = format!("test_{}_{}", label.to_ascii_lowercase(), secrets::hex(&secrets::random::<6>()?));
+    crate::postgres::psql(&programs.postgres.psql, &maintenance, &["-c", &format!("create database \"{name}\"")])?;
     with_database(&maintenance, &name)
 }
 
@@ -81,11 +65,7 @@ pub fn bin_dir() -> Result<PathBuf> {
     }
     let exe = std::env::current_exe().context("path of this program")?;
     let dir = exe.parent().context("folder of this program")?;
-    let dir = if dir.ends_with("deps") {
-        dir.parent().unwrap_or(dir)
-    } else {
-        dir
-    };
+    let dir = if dir.ends_with("deps") { dir.parent().unwrap_or(dir) } else { dir };
     Ok(dir.to_path_buf())
 }
 
@@ -93,13 +73,8 @@ pub fn bin_dir() -> Result<PathBuf> {
 pub fn start_postgres(scratch: &Scratch) -> Result<Postgres> {
     let programs = find_programs()?;
     let password = secrets::password()?;
-    let mut postgres = Postgres::open(
-        &programs.postgres,
-        scratch.dir(),
-        ports::free_one()?,
-        &password,
-        Durability::Fast,
-    )?;
+    let mut postgres =
+        Postgres::open(&programs.postgres, scratch.dir(), ports::free_one()?, &password, Durability::Fast)?;
     postgres.start()?;
     Ok(postgres)
 }
@@ -108,24 +83,15 @@ pub fn start_postgres(scratch: &Scratch) -> Result<Postgres> {
 pub fn start_redis(scratch: &Scratch) -> Result<Redis> {
     let programs = find_programs()?;
     let password = secrets::password()?;
-    let mut redis = Redis::open(
-        &programs.redis_server,
-        scratch.dir(),
-        ports::free_one()?,
-        &password,
-        Durability::Fast,
-    )?;
+    let mut redis =
+        Redis::open(&programs.redis_server, scratch.dir(), ports::free_one()?, &password, Durability::Fast)?;
     redis.start()?;
     Ok(redis)
 }
 
 fn find_programs() -> Result<Programs> {
-    Programs::find().map_err(|missing| {
-        anyhow!(
-            "missing: {}; `cargo xtask test` installs what it needs",
-            missing.describe()
-        )
-    })
+    Programs::find()
+        .map_err(|missing| anyhow!("missing: {}; `cargo xtask test` installs what it needs", missing.describe()))
 }
 
 fn from_env(name: &str) -> Option<String> {
@@ -133,14 +99,9 @@ fn from_env(name: &str) -> Option<String> {
 }
 
 fn with_database(url: &str, name: &str) -> Result<String> {
-    let (base, query) = url
-        .split_once('?')
-        .map_or((url, None), |(base, query)| (base, Some(query)));
+    let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
     let start = base.find("://").context("not a postgres:// URL")? + 3;
-    let end = base
-        .get(start..)
-        .and_then(|rest| rest.find('/'))
-        .map_or(base.len(), |slash| start + slash);
+    let end = base.get(start..).and_then(|rest| rest.find('/')).map_or(base.len(), |slash| start + slash);
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     Ok(format!("{}/{name}{query}", base.get(..end).unwrap_or(base)))
 }
@@ -151,13 +112,7 @@ mod tests {
 
     #[test]
     fn the_database_in_a_url_is_replaced() {
-        assert_eq!(
-            with_database("postgres://a:b@h:1/postgres?x=y", "t").unwrap(),
-            "postgres://a:b@h:1/t?x=y"
-        );
-        assert_eq!(
-            with_database("postgres://a:b@h:1", "t").unwrap(),
-            "postgres://a:b@h:1/t"
-        );
+        assert_eq!(with_database("postgres://a:b@h:1/postgres?x=y", "t").unwrap(), "postgres://a:b@h:1/t?x=y");
+        assert_eq!(with_database("postgres://a:b@h:1", "t").unwrap(), "postgres://a:b@h:1/t");
     }
 }

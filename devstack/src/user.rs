@@ -22,9 +22,7 @@ pub fn unprivileged() -> Result<Option<User>> {
     let found = find(&passwd, "postgres").or_else(|| find(&passwd, "nobody"));
     match found {
         Some(user) => Ok(Some(user)),
-        None => bail!(
-            "running as root, and there is neither a user `postgres` nor `nobody` to run PostgreSQL as"
-        ),
+        None => bail!("running as root, and there is neither a user `postgres` nor `nobody` to run PostgreSQL as"),
     }
 }
 
@@ -36,11 +34,7 @@ fn find(passwd: &str, name: &str) -> Option<User> {
         }
         let uid = fields.nth(1)?.parse().ok()?;
         let gid = fields.next()?.parse().ok()?;
-        (uid != 0).then(|| User {
-            name: name.to_owned(),
-            uid,
-            gid,
-        })
+        (uid != 0).then(|| User { name: name.to_owned(), uid, gid })
     })
 }
 

@@ -7,11 +7,7 @@ use anyhow::{Result, bail};
 const POLL_INTERVAL: Duration = Duration::from_millis(15);
 
 /// Polls `condition` until it yields a value; fails with `what` when the deadline passes, at once when it errs.
-pub fn until<T>(
-    what: &str,
-    timeout: Duration,
-    mut condition: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub fn until<T>(what: &str, timeout: Duration, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + timeout;
     loop {
         if let Some(value) = condition()? {

@@ -16,10 +16,7 @@ fn shell(scratch: &Scratch, name: &str, script: &str) -> Launch {
         name: name.into(),
         program: "/bin/sh".into(),
         args: vec!["-c".into(), script.into()],
-        env: vec![
-            ("PATH".into(), "/usr/bin:/bin".into()),
-            ("GIVEN".into(), "yes".into()),
-        ],
+        env: vec![("PATH".into(), "/usr/bin:/bin".into()), ("GIVEN".into(), "yes".into())],
         state_dir: scratch.dir().into(),
         working_dir: scratch.dir().into(),
         user: None,
@@ -27,24 +24,16 @@ fn shell(scratch: &Scratch, name: &str, script: &str) -> Launch {
 }
 
 fn wait_for_log(process: &Process, text: &str) {
-    wait::until("log line", Duration::from_secs(5), || {
-        Ok(process.log_tail(5).contains(text).then_some(()))
-    })
-    .unwrap();
+    wait::until("log line", Duration::from_secs(5), || Ok(process.log_tail(5).contains(text).then_some(()))).unwrap();
 }
 
 #[test]
 fn ends_in_order_and_removes_its_pid_file() {
     let scratch = Scratch::new("proc").unwrap();
-    let script =
-        "trap 'echo bye; exit 0' TERM; echo \"$GIVEN $HOME\"; while :; do sleep 0.05; done";
+    let script = "trap 'echo bye; exit 0' TERM; echo \"$GIVEN $HOME\"; while :; do sleep 0.05; done";
     let mut process = Process::spawn(&shell(&scratch, "polite", script)).unwrap();
     wait_for_log(&process, "yes");
-    assert_eq!(
-        process.log_tail(1),
-        "yes ",
-        "nothing else of our environment"
-    );
+    assert_eq!(process.log_tail(1), "yes ", "nothing else of our environment");
     assert!(process.stop(Signal::TERM, Duration::from_secs(5)).unwrap());
     assert!(process.log_tail(1).contains("bye"));
     assert!(!scratch.dir().join("polite.pid").exists());
@@ -56,21 +45,10 @@ fn a_deaf_program_is_killed_with_its_group() {
     let script = "trap '' TERM; sleep 60 & echo child $!; while :; do sleep 0.05; done";
     let mut process = Process::spawn(&shell(&scratch, "deaf", script)).unwrap();
     wait_for_log(&process, "child");
-    let child: u32 = process
-        .log_tail(1)
-        .trim_start_matches("child ")
-        .parse()
-        .unwrap();
+    let child: u32 = process.log_tail(1).trim_start_matches("child ").parse().unwrap();
     let child = ProcessId::of(child).unwrap();
-    assert!(
-        !process
-            .stop(Signal::TERM, Duration::from_millis(100))
-            .unwrap()
-    );
-    wait::until("child gone", Duration::from_secs(5), || {
-        Ok((!child.is_alive()).then_some(()))
-    })
-    .unwrap();
+    assert!(!process.stop(Signal::TERM, Duration::from_millis(100)).unwrap());
+    wait::until("child gone", Duration::from_secs(5), || Ok((!child.is_alive()).then_some(()))).unwrap();
 }
 
 #[test]
@@ -89,18 +67,11 @@ fn a_stale_handle_does_not_hide_the_successor() {
 #[test]
 fn a_crash_is_told_with_the_end_of_the_log() {
     let scratch = Scratch::new("proc").unwrap();
-    let mut process =
-        Process::spawn(&shell(&scratch, "crash", "echo the reason >&2; exit 3")).unwrap();
+    let mut process = Process::spawn(&shell(&scratch, "crash", "echo the reason >&2; exit 3")).unwrap();
     process.wait_gone(Duration::from_secs(5)).unwrap();
     let error = process.check_alive().unwrap_err().to_string();
-    assert!(
-        error.contains("the reason") && error.contains("exit status: 3"),
-        "{error}"
-    );
-    assert!(
-        scratch.dir().join("crash.pid").exists(),
-        "a crash leaves its pid file"
-    );
+    assert!(error.contains("the reason") && error.contains("exit status: 3"), "{error}");
+    assert!(scratch.dir().join("crash.pid").exists(), "a crash leaves its pid file");
     assert!(Process::attach("crash", scratch.dir()).is_none());
 }
 
@@ -114,19 +85,12 @@ fn another_process_finds_it_by_its_pid_file_but_not_by_a_recycled_pid() {
     let mut innocent = Command::new("sleep").arg("60").spawn().unwrap();
     let text = std::fs::read_to_string(scratch.dir().join("one.pid")).unwrap();
     let rest = text.split_once(' ').unwrap().1;
-    std::fs::write(
-        scratch.dir().join("two.pid"),
-        format!("{} {rest}", innocent.id()),
-    )
-    .unwrap();
+    std::fs::write(scratch.dir().join("two.pid"), format!("{} {rest}", innocent.id())).unwrap();
     let real = ProcessId::of(innocent.id()).unwrap();
     if ProcessId::read(&scratch.dir().join("two.pid")).as_ref() != Some(&real) {
         assert!(Process::attach("two", scratch.dir()).is_none());
         assert_eq!(kill_all(scratch.dir()).unwrap(), ["one"]);
-        assert!(
-            innocent.try_wait().unwrap().is_none(),
-            "the innocent process lives"
-        );
+        assert!(innocent.try_wait().unwrap().is_none(), "the innocent process lives");
         assert!(!again.is_alive());
     }
     innocent.kill().unwrap();
@@ -139,11 +103,7 @@ fn the_guardian_ends_everything_after_kill_9() {
     if let Ok(out) = std::env::var("GUARDIAN_TEST_OUT") {
         let scratch = Scratch::new("orphan").unwrap();
         let process = Process::spawn(&shell(&scratch, "orphan", "sleep 60")).unwrap();
-        std::fs::write(
-            &out,
-            format!("{} {}", process.pid(), scratch.dir().display()),
-        )
-        .unwrap();
+        std::fs::write(&out, format!("{} {}", process.pid(), scratch.dir().display())).unwrap();
         loop {
             std::thread::park();
         }
@@ -157,15 +117,9 @@ fn the_guardian_ends_everything_after_kill_9() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let line = wait::until(
-        "the program started its process",
-        Duration::from_secs(10),
-        || {
-            Ok(std::fs::read_to_string(&out)
-                .ok()
-                .filter(|line| line.contains(' ')))
-        },
-    )
+    let line = wait::until("the program started its process", Duration::from_secs(10), || {
+        Ok(std::fs::read_to_string(&out).ok().filter(|line| line.contains(' ')))
+    })
     .unwrap();
     let (pid, dir) = line.split_once(' ').unwrap();
     let orphan = ProcessId::of(pid.parse().unwrap()).unwrap();
@@ -200,18 +154,14 @@ fn a_fleet_keeps_ports_over_crashes_and_pauses() {
     std::fs::create_dir(&bin_dir).unwrap();
     for name in ["gateway", "worker"] {
         std::fs::write(bin_dir.join(name), STAND_IN).unwrap();
-        std::fs::set_permissions(bin_dir.join(name), std::fs::Permissions::from_mode(0o755))
-            .unwrap();
+        std::fs::set_permissions(bin_dir.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
     }
     let mut fleet = Fleet::start(FleetConfig {
         bin_dir,
         state_dir: scratch.dir().into(),
         gateways: 2,
         workers: 1,
-        stores: Stores {
-            database_url: "postgres://x".into(),
-            redis_url: "redis://x".into(),
-        },
+        stores: Stores { database_url: "postgres://x".into(), redis_url: "redis://x".into() },
         secrets: Secrets::generate().unwrap(),
         env: vec![("LOG_LEVEL".into(), "warn".into())],
         gateway_env: vec![("ONLY_GATEWAYS".into(), "1".into())],

@@ -11,14 +11,9 @@ fn postgres_keeps_its_data_over_kill_9() {
     let first_pid = postgres.pid().unwrap();
     assert!(postgres.url("chat").starts_with("postgres://chat:"));
     assert!(postgres.create_database("Bad;name").is_err());
-    assert_eq!(
-        postgres.create_database("chat").unwrap(),
-        postgres.url("chat")
-    );
+    assert_eq!(postgres.create_database("chat").unwrap(), postgres.url("chat"));
     postgres.create_database("chat").unwrap();
-    postgres
-        .query("chat", "create table t (n int); insert into t values (42)")
-        .unwrap();
+    postgres.query("chat", "create table t (n int); insert into t values (42)").unwrap();
 
     postgres.kill().unwrap();
     assert!(!postgres.is_alive());
@@ -29,10 +24,7 @@ fn postgres_keeps_its_data_over_kill_9() {
 
     postgres.restart().unwrap();
     assert_eq!(postgres.query("chat", "select n from t").unwrap(), "42");
-    let error = postgres
-        .query("chat", "select nonsense")
-        .unwrap_err()
-        .to_string();
+    let error = postgres.query("chat", "select nonsense").unwrap_err().to_string();
     assert!(error.contains("nonsense"), "{error}");
     postgres.stop().unwrap();
     assert!(!scratch.dir().join("postgres.pid").exists());
@@ -62,28 +54,16 @@ fn a_durable_redis_keeps_acknowledged_writes_over_kill_9() {
     let scratch = Scratch::new("aof").unwrap();
     let program = devstack::Programs::find().unwrap().redis_server;
     let port = devstack::ports::free_one().unwrap();
-    let mut redis = devstack::Redis::open(
-        &program,
-        scratch.dir(),
-        port,
-        "secret",
-        devstack::Durability::Durable,
-    )
-    .unwrap();
+    let mut redis =
+        devstack::Redis::open(&program, scratch.dir(), port, "secret", devstack::Durability::Durable).unwrap();
     redis.start().unwrap();
     redis.command(&["SET", "k", "v"]).unwrap();
     redis.kill().unwrap();
     redis.start().unwrap();
     assert_eq!(redis.command(&["GET", "k"]).unwrap(), "v");
     // A second handle, as another process would make it, finds the same server.
-    let mut again = devstack::Redis::open(
-        &program,
-        scratch.dir(),
-        port,
-        "secret",
-        devstack::Durability::Durable,
-    )
-    .unwrap();
+    let mut again =
+        devstack::Redis::open(&program, scratch.dir(), port, "secret", devstack::Durability::Durable).unwrap();
     assert_eq!(again.pid(), redis.pid());
     again.stop().unwrap();
     assert!(!redis.is_alive());
@@ -91,10 +71,7 @@ fn a_durable_redis_keeps_acknowledged_writes_over_kill_9() {
 
 #[test]
 fn the_shared_instances_serve_fresh_databases() {
-    let (one, two) = (
-        testing::fresh_database("Shared!").unwrap(),
-        testing::fresh_database("shared").unwrap(),
-    );
+    let (one, two) = (testing::fresh_database("Shared!").unwrap(), testing::fresh_database("shared").unwrap());
     assert_ne!(one, two);
     assert!(one.contains("/test_shared_"));
     assert!(testing::redis_url().unwrap().starts_with("redis://"));
@@ -109,8 +86,5 @@ fn dropping_the_scratch_folder_ends_everything() {
     drop(scratch);
     assert!(start.elapsed() < Duration::from_secs(5));
     assert!(!dir.exists());
-    wait::until("redis is gone", Duration::from_secs(1), || {
-        Ok((!redis.is_alive()).then_some(()))
-    })
-    .unwrap();
+    wait::until("redis is gone", Duration::from_secs(1), || Ok((!redis.is_alive()).then_some(()))).unwrap();
 }

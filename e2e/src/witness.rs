@@ -80,7 +80,11 @@ impl Witness {
             }
             if complete && seen.len() != rows.len() {
                 let missing = rows.iter().find(|row| !seen.contains(row));
-                bail!("{recipient} saw {} of {} messages of {conversation}; the first missing: {missing:?}", seen.len(), rows.len());
+                bail!(
+                    "{recipient} saw {} of {} messages of {conversation}; the first missing: {missing:?}",
+                    seen.len(),
+                    rows.len()
+                );
             }
         }
         Ok(())

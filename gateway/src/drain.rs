@@ -5,12 +5,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::protocol::CloseCode;
+use shared::protocol::{CloseCode, Rejection};
 
 use crate::egress::connection::Close;
 use crate::gateway::Gateway;
 
 const STEP: Duration = Duration::from_millis(50);
+/// For the answers to commands that came just before the end.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Waits for the drain and closes all connections; their sessions end by themselves, and the process waits for them.
 pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
@@ -29,6 +31,17 @@ pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
     let mut late = Vec::new();
     gateway.registry.for_each(|connection| late.push(connection.clone()));
     close(late.into_iter());
+    // Whoever still waits for an answer is told that there will be none here.
+    let end = tokio::time::Instant::now() + LAST_ANSWERS;
+    while !gateway.registry.is_empty() && tokio::time::Instant::now() < end {
+        tokio::time::sleep(STEP).await;
+    }
+    let rejection = Rejection::unavailable("this server is shutting down", 1);
+    gateway.registry.for_each(|connection| {
+        for entry in connection.take_overdue(u64::MAX) {
+            gateway.refuse_entry(connection, &entry, &rejection);
+        }
+    });
     Ok(())
 }
 

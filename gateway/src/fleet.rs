@@ -81,8 +81,7 @@ pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
             Ok(()) | Err(_) => {}
         }
     }
-    let own: Result<(), Error> =
-        gateway.redis.zrem(gateway.keys.heartbeats("gateway"), gateway.id.to_string()).await;
+    let own: Result<(), Error> = gateway.redis.zrem(gateway.keys.heartbeats("gateway"), gateway.id.to_string()).await;
     if let Err(error) = own {
         tracing::debug!(error = %error, "the last heartbeat could not be taken back");
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use fred::prelude::*;
 use shared::auth::TokenVerifier;
+use shared::clock::Timestamp;
 use shared::config::GatewaySettings;
 use shared::crypto::Keyring;
 use shared::events;
@@ -17,6 +18,7 @@ use shared::publication::{self, Header};
 use shared::redis::admit::Admit;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
+use shared::redis::presence::Session;
 use shared::stream::Receipts;
 use shared::telemetry::Metrics;
 use tokio::sync::mpsc;
@@ -25,6 +27,7 @@ use websocket::PreparedText;
 
 use crate::clock::Uptime;
 use crate::egress::connection::{Connection, InFlight};
+use crate::egress::delivered::{Arrival, Arrivals};
 use crate::egress::receipts::ReceiptQueue;
 use crate::egress::registry::Registry;
 use crate::egress::requests::Requests;
@@ -36,6 +39,7 @@ use crate::ingress::enqueue::Enqueue;
 use crate::ingress::limits::Addresses;
 use crate::ingress::places::Places;
 use crate::metrics::{GatewayMetrics, Totals};
+use crate::sessions::ClosedSessions;
 
 /// The user's sliding window of messages.
 const RATE_WINDOW: std::time::Duration = std::time::Duration::from_secs(60);
@@ -68,6 +72,8 @@ pub struct Gateway {
     pub subscriptions: Subscriptions,
     pub requests: Requests,
     pub receipts: ReceiptQueue,
+    pub arrivals: Arrivals,
+    pub closed_sessions: ClosedSessions,
 
     pub fleet: Fleet,
     next_connection: AtomicU64,
@@ -78,6 +84,8 @@ pub struct Queues {
     pub admitted: mpsc::Receiver<Admitted>,
     pub changes: mpsc::UnboundedReceiver<Change>,
     pub receipts: mpsc::Receiver<Receipts>,
+    pub arrivals: mpsc::Receiver<Arrival>,
+    pub closed_sessions: mpsc::UnboundedReceiver<Session>,
 }
 
 impl Gateway {
@@ -95,14 +103,13 @@ impl Gateway {
         let (enqueue, admitted) = Enqueue::new();
         let (subscriptions, changes) = Subscriptions::new();
         let (receipts, receipt_queue) = ReceiptQueue::new();
+        let (arrivals, arrival_queue) = Arrivals::new();
+        let (closed_sessions, closed) = ClosedSessions::new();
         let encryption = common.encryption().map_err(anyhow::Error::msg)?;
         let metrics = GatewayMetrics::new();
         let gateway = Gateway {
             id: GatewayId(Uuid::new_v4()),
-            limits: Limits {
-                message_characters: common.max_message_length,
-                group_members: common.group_max_members,
-            },
+            limits: Limits { message_characters: common.max_message_length, group_members: common.group_max_members },
             clock: Uptime::start(),
             keys: Keys::new(common.redis_prefix.as_str()),
             keyring: Keyring::derive(&encryption)?,
@@ -119,13 +126,18 @@ impl Gateway {
             subscriptions,
             requests: Requests::default(),
             receipts,
+            arrivals,
+            closed_sessions,
             fleet: Fleet::default(),
             next_connection: AtomicU64::new(1),
             metrics,
             lifecycle,
             settings,
         };
-        Ok((Arc::new(gateway), Queues { admitted, changes, receipts: receipt_queue }))
+        Ok((
+            Arc::new(gateway),
+            Queues { admitted, changes, receipts: receipt_queue, arrivals: arrival_queue, closed_sessions: closed },
+        ))
     }
 
     pub fn next_connection_id(&self) -> ConnectionId {
@@ -141,14 +153,14 @@ impl Gateway {
         groups.iter().map(|group| self.keys.group_channel(*group)).collect()
     }
 
-    /// Tells the fleet that `connection` takes the place of all others of its user.
-    pub fn replace_others(&self, user: UserId, connection: ConnectionId) {
-        let header = Header::Replaced { by: self.reference(connection) };
+    /// Tells the fleet that `connection` takes the place of its user's older ones.
+    pub fn replace_older(&self, user: UserId, connection: ConnectionId, opened_at: Timestamp) {
+        let header = Header::Replaced { by: self.reference(connection), opened_at };
         let (redis, channel) = (self.redis.clone(), self.keys.user_channel(user));
         tokio::spawn(async move {
             let publication = Bytes::from(publication::encode(&header, &[]));
             if let Err(error) = redis.publish::<(), _, _>(channel, publication).await {
-                tracing::warn!(error = %error, "the user's other connections were not told");
+                tracing::warn!(error = %error, "the user's older connections were not told");
             }
         });
     }
@@ -182,8 +194,7 @@ impl Gateway {
 
     /// The same for a command that is off the connection's list already.
     pub fn refuse_entry(&self, connection: &Connection, entry: &InFlight, rejection: &Rejection) {
-        let frame =
-            self.error_frame(rejection, Some(entry.name), entry.request_id.as_ref(), connection.deflate);
+        let frame = self.error_frame(rejection, Some(entry.name), entry.request_id.as_ref(), connection.deflate);
         connection.push(frame);
     }
 

@@ -49,7 +49,9 @@ pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener) -> Result<(), 
         };
         match accepted {
             Ok((socket, peer)) => {
-                let Some(place) = gateway.places.take(Kind::Http) else { continue };
+                let Some(place) = gateway.places.take(Kind::Http) else {
+                    continue;
+                };
                 let serving = serve(gateway.clone(), routes.clone(), socket, peer);
                 tokio::spawn(async move {
                     serving.await;
@@ -122,12 +124,11 @@ async fn refuse(gateway: &Gateway, request: &Request<Incoming>) -> Option<warp::
     }
     let peer = request.extensions().get::<Peer>()?.0.ip();
     let address = Address::of(peer, request.headers(), &gateway.settings.trusted_proxies);
-    let Err(Refused::TooManyRequests { retry_after }) = gateway.count_request(address).await else { return None };
-    let mut response = error_response(
-        StatusCode::TOO_MANY_REQUESTS,
-        "RATE_LIMIT_EXCEEDED",
-        "Too many requests from your address",
-    );
+    let Err(Refused::TooManyRequests { retry_after }) = gateway.count_request(address).await else {
+        return None;
+    };
+    let mut response =
+        error_response(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", "Too many requests from your address");
     response.headers_mut().insert(header::RETRY_AFTER, retry_after.into());
     Some(response)
 }
@@ -138,10 +139,7 @@ fn preflight() -> warp::reply::Response {
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("authorization, content-type"),
-    );
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type"));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
 }

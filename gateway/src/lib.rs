@@ -13,6 +13,7 @@ mod http;
 pub mod ingress;
 mod metrics;
 mod routes;
+mod sessions;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -23,7 +24,7 @@ use shared::lifecycle::Lifecycle;
 use shared::telemetry::Metrics;
 use tokio::net::TcpListener;
 
-use crate::egress::{receipts, subscriber, subscriptions};
+use crate::egress::{delivered, receipts, subscriber, subscriptions};
 use crate::gateway::{Gateway, redis_options};
 use crate::ingress::{backlog, enqueue, limits, sweep};
 
@@ -54,6 +55,8 @@ pub async fn run(
     lifecycle.spawn("subscriptions", infallible(subscriptions::run(gateway.clone(), subscriber, queues.changes)));
     lifecycle.spawn("enqueue", infallible(enqueue::run(gateway.clone(), ordered, queues.admitted)));
     lifecycle.spawn("receipts", infallible(receipts::run(gateway.clone(), queues.receipts)));
+    lifecycle.spawn("arrivals", delivered::run(gateway.clone(), queues.arrivals));
+    lifecycle.spawn("sessions", sessions::run(gateway.clone(), queues.closed_sessions));
     lifecycle.spawn("sweep", sweep::run(gateway.clone()));
     lifecycle.spawn("fleet", fleet::run(gateway.clone()));
     lifecycle.spawn("backlog", backlog::run(gateway.clone()));

@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use shared::commands::NAMES;
 
-const CLOSE_CODES: &[&str] =
-    &["1000", "1001", "1002", "1005", "1006", "1007", "1008", "1009", "1011", "1012", "1013"];
+const CLOSE_CODES: &[&str] = &["1000", "1001", "1002", "1005", "1006", "1007", "1008", "1009", "1011", "1012", "1013"];
 
 const ERROR_CODES: &[&str] = &[
     "AUTH_REQUIRED",

@@ -27,14 +27,15 @@ pub fn routes(gateway: Arc<Gateway>) -> Routes {
         warp::any().map(move || gateway.clone())
     };
     let get = |path: &'static str| warp::path(path).and(warp::path::end()).and(warp::get());
-    let upgrade = warp::get()
-        .and(warp::header::headers_cloned())
+    let upgrade = warp::header::headers_cloned()
         .and_then(upgrade_requested)
+        .and(warp::get())
         .and(warp::ext::get::<Peer>())
         .and(warp::ext::optional::<OnUpgrade>())
         .and(with_gateway.clone())
         .map(upgrade);
-    let live = get("live").and(with_gateway.clone()).map(|gateway: Arc<Gateway>| json_response(&status::live(&gateway)));
+    let live =
+        get("live").and(with_gateway.clone()).map(|gateway: Arc<Gateway>| json_response(&status::live(&gateway)));
     let ready = get("ready").and(with_gateway.clone()).map(|gateway: Arc<Gateway>| {
         let (is_ready, body) = status::ready(&gateway);
         with_status(is_ready, &body)
@@ -94,7 +95,9 @@ fn upgrade(
             return error_response(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", &error.to_string());
         }
     };
-    let Some(on_upgrade) = on_upgrade else { return upgrade_required("This connection cannot be upgraded") };
+    let Some(on_upgrade) = on_upgrade else {
+        return upgrade_required("This connection cannot be upgraded");
+    };
     let address = Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
     let deflate = accept.deflate();
     let lifecycle = gateway.lifecycle.clone();
@@ -121,7 +124,8 @@ fn upgrade(
 /// The bare socket, without hyper's buffers, and what was read beyond the request.
 async fn upgraded(on_upgrade: OnUpgrade) -> Option<(TcpStream, bytes::Bytes)> {
     let parts = on_upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
+    // A copy of the few bytes there may be: as they are, even none of them would keep hyper's buffer alive.
+    Some((parts.io.into_inner(), bytes::Bytes::copy_from_slice(&parts.read_buf)))
 }
 
 fn metrics(gateway: &Gateway, accept: Option<&str>) -> warp::reply::Response {

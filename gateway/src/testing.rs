@@ -13,6 +13,7 @@ use shared::lifecycle::Lifecycle;
 use uuid::Uuid;
 
 use crate::egress::connection::{Connection, Timers};
+use crate::egress::delivered::Arrivals;
 use crate::gateway::{Gateway, Queues};
 
 pub const JWT_SECRET: &str = "dW5pdCB0ZXN0cyBvZiB0aGUgZ2F0ZXdheSBhbmQgbm90aGluZyBlbHNl";
@@ -50,6 +51,7 @@ pub fn connection(id: u64) -> Arc<Connection> {
         next_ping_ms: AtomicU64::new(u64::MAX),
         authenticate_by_ms: AtomicU64::new(u64::MAX),
         expires_unix: AtomicI64::new(i64::MAX),
+        opened_at_ms: AtomicI64::new(0),
     };
-    Arc::new(Connection::new(ConnectionId(id), Uuid::nil(), false, 1000, timers))
+    Arc::new(Connection::new(ConnectionId(id), Uuid::nil(), false, 1000, timers, Arrivals::new().0))
 }

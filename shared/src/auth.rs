@@ -89,10 +89,7 @@ impl TokenVerifier {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
-        Ok(Self {
-            key: DecodingKey::from_secret(&secret),
-            validation,
-        })
+        Ok(Self { key: DecodingKey::from_secret(&secret), validation })
     }
 
     /// Verifies the signature, then the claims, at `now_unix` (Unix seconds).
@@ -106,8 +103,8 @@ impl TokenVerifier {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Invalid);
         }
-        let data = jsonwebtoken::decode::<RawClaims>(token, &self.key, &self.validation)
-            .map_err(|_| TokenError::Invalid)?;
+        let data =
+            jsonwebtoken::decode::<RawClaims>(token, &self.key, &self.validation).map_err(|_| TokenError::Invalid)?;
         check_header(&data.header)?;
         data.claims.check(now_unix)
     }
@@ -124,37 +121,21 @@ impl TokenSigner {
     /// As [`TokenVerifier::new`].
     pub fn new(secret_base64: &str) -> Result<Self, SecretError> {
         let secret = decode_secret(secret_base64)?;
-        Ok(Self {
-            key: EncodingKey::from_secret(&secret),
-        })
+        Ok(Self { key: EncodingKey::from_secret(&secret) })
     }
 
     /// A token for the user from `now_unix` on for `ttl`.
     ///
     /// # Errors
     /// When the token would not be verifiable: user id not positive, `jti` empty or too long, expiry out of range.
-    pub fn sign(
-        &self,
-        user_id: i64,
-        jti: &str,
-        now_unix: i64,
-        ttl: std::time::Duration,
-    ) -> Result<String, TokenError> {
+    pub fn sign(&self, user_id: i64, jti: &str, now_unix: i64, ttl: std::time::Duration) -> Result<String, TokenError> {
         let ttl_seconds = i64::try_from(ttl.as_secs()).map_err(|_| TokenError::Invalid)?;
-        let exp = now_unix
-            .checked_add(ttl_seconds)
-            .ok_or(TokenError::Invalid)?;
+        let exp = now_unix.checked_add(ttl_seconds).ok_or(TokenError::Invalid)?;
         if user_id <= 0 || !jti_is_valid(jti) || !(0..=MAX_UNIX_SECONDS).contains(&exp) {
             return Err(TokenError::Invalid);
         }
-        let claims = SignedClaims {
-            sub: user_id.to_string(),
-            jti,
-            iat: now_unix,
-            exp,
-        };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key)
-            .map_err(|_| TokenError::Invalid)
+        let claims = SignedClaims { sub: user_id.to_string(), jti, iat: now_unix, exp };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key).map_err(|_| TokenError::Invalid)
     }
 }
 
@@ -203,9 +184,7 @@ enum Audience {
     Many(Vec<String>),
 }
 
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -232,45 +211,28 @@ impl RawClaims {
         }
         .ok_or(TokenError::Invalid)?;
         let times = [Some(self.exp), self.nbf, self.iat];
-        let in_range = times
-            .iter()
-            .flatten()
-            .all(|time| (0..=MAX_UNIX_SECONDS).contains(time));
-        let immature = self
-            .nbf
-            .is_some_and(|nbf| nbf > now_unix.saturating_add(LEEWAY_SECONDS));
+        let in_range = times.iter().flatten().all(|time| (0..=MAX_UNIX_SECONDS).contains(time));
+        let immature = self.nbf.is_some_and(|nbf| nbf > now_unix.saturating_add(LEEWAY_SECONDS));
         if !in_range || immature || !jti_is_valid(&self.jti) {
             return Err(TokenError::Invalid);
         }
         if now_unix >= self.exp + LEEWAY_SECONDS {
             return Err(TokenError::Expired);
         }
-        Ok(Claims {
-            user_id,
-            jti: self.jti,
-            exp_unix: self.exp,
-            iat_unix: self.iat,
-        })
+        Ok(Claims { user_id, jti: self.jti, exp_unix: self.exp, iat_unix: self.iat })
     }
 }
 
 /// Refuses what we would have to understand in order to trust the token: critical extensions (RFC 7515, 4.1.11), unencoded
 /// payloads, nested and encrypted tokens. Key hints (`kid`, `jwk`, `jku`, `x5u`) are never followed.
 fn check_header(header: &Header) -> Result<(), TokenError> {
-    let is_jwt = header
-        .typ
-        .as_deref()
-        .is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
+    let is_jwt = header.typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
     let needs_more = header.crit.is_some()
         || header.cty.is_some()
         || header.enc.is_some()
         || header.zip.is_some()
         || header.extras.inner().contains_key("b64");
-    if is_jwt && !needs_more {
-        Ok(())
-    } else {
-        Err(TokenError::Invalid)
-    }
+    if is_jwt && !needs_more { Ok(()) } else { Err(TokenError::Invalid) }
 }
 
 /// It is compared with a text column of Postgres, which takes no NUL.
@@ -279,14 +241,10 @@ fn jti_is_valid(jti: &str) -> bool {
 }
 
 fn decode_secret(secret_base64: &str) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-    let secret = BASE64
-        .decode(secret_base64.trim())
-        .map_err(|_| SecretError::NotBase64)?;
+    let secret = BASE64.decode(secret_base64.trim()).map_err(|_| SecretError::NotBase64)?;
     let secret = Zeroizing::new(secret);
     if secret.len() < MIN_SECRET_BYTES {
-        return Err(SecretError::TooShort {
-            bytes: secret.len(),
-        });
+        return Err(SecretError::TooShort { bytes: secret.len() });
     }
     Ok(secret)
 }

@@ -148,9 +148,10 @@ pub fn user_route_hint(user: UserId) -> u16 {
 
 /// FNV-1a: stable by definition, and good enough to spread conversations over partitions.
 fn fnv1a(parts: &[&[u8]]) -> u64 {
-    parts.iter().flat_map(|part| part.iter()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    parts
+        .iter()
+        .flat_map(|part| part.iter())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 fn fold16(hash: u64) -> u16 {
@@ -257,7 +258,8 @@ mod tests {
         let id: ConversationId = "conv_10_9".parse().unwrap();
         assert_eq!(id.to_string(), "conv_9_10");
         assert_eq!(id, ConversationId::direct(UserId(9), UserId(10)));
-        for bad in ["conv_1", "conv_1_", "conv_-1_2", "conv_+1_2", "conv_1_2_3", "conv_a_b", "group_1", "conv_0_1", ""] {
+        for bad in ["conv_1", "conv_1_", "conv_-1_2", "conv_+1_2", "conv_1_2_3", "conv_a_b", "group_1", "conv_0_1", ""]
+        {
             assert!(bad.parse::<ConversationId>().is_err(), "{bad}");
         }
     }
@@ -288,10 +290,8 @@ mod tests {
 
     #[test]
     fn compact_and_text_forms_round_trip() {
-        let ids = [
-            ConversationId::direct(UserId(1), UserId(i64::MAX)),
-            ConversationId::Group(GroupId(Uuid::from_u128(5))),
-        ];
+        let ids =
+            [ConversationId::direct(UserId(1), UserId(i64::MAX)), ConversationId::Group(GroupId(Uuid::from_u128(5)))];
         for id in ids {
             let compact = postcard::to_stdvec(&id).unwrap();
             assert_eq!(postcard::from_bytes::<ConversationId>(&compact).unwrap(), id);

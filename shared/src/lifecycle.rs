@@ -136,9 +136,7 @@ impl Lifecycle {
             Err(error) => {
                 self.start_draining();
                 self.inner.stopped.cancel();
-                Err(Failure::Signals {
-                    reason: error.to_string(),
-                })
+                Err(Failure::Signals { reason: error.to_string() })
             }
         };
         match ended {
@@ -178,11 +176,7 @@ impl Lifecycle {
                 false
             }
         };
-        let unfinished = if drained {
-            None
-        } else {
-            Some(self.unfinished())
-        };
+        let unfinished = if drained { None } else { Some(self.unfinished()) };
         inner.stopped.cancel();
 
         inner.background.close();
@@ -234,20 +228,14 @@ impl Lifecycle {
     fn fail(&self, name: &'static str, reason: String) {
         tracing::error!(task = name, reason, "a background task failed");
         let mut running = self.inner.running.lock();
-        running
-            .failure
-            .get_or_insert(Failure::Task { name, reason });
+        running.failure.get_or_insert(Failure::Task { name, reason });
         drop(running);
         self.start_draining();
     }
 
     fn unfinished(&self) -> String {
         let names: Vec<&str> = self.inner.running.lock().names.values().copied().collect();
-        format!(
-            "{} pieces of work; named tasks: {}",
-            self.inner.work.len(),
-            names.join(", ")
-        )
+        format!("{} pieces of work; named tasks: {}", self.inner.work.len(), names.join(", "))
     }
 }
 

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::clock::Timestamp;
 use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GroupId, MessageId, UserId};
 
 const VERSION: u8 = 1;
@@ -14,19 +15,34 @@ const VERSION: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Header {
     /// The answer to a command, for the connection that sent it (on a gateway's channel).
-    Answer { connection: ConnectionId, command: Uuid },
+    Answer {
+        connection: ConnectionId,
+        command: Uuid,
+    },
     /// The postcard of a [`crate::stream::InternalReply`] (on a gateway's channel).
-    Internal { command: Uuid },
+    Internal {
+        command: Uuid,
+    },
     /// An event for a user, a group, or everybody, as the channel says.
     Event(EventHeader),
     /// This user joined or left a group (on the user's channel): the gateway follows or leaves the group's channel.
     /// Without payload.
-    Joined { group: GroupId },
-    Left { group: GroupId },
+    Joined {
+        group: GroupId,
+    },
+    Left {
+        group: GroupId,
+    },
     /// A part of the answer to a command, of which more follows (`sync`); the last one is an [`Header::Answer`].
-    AnswerPart { connection: ConnectionId, command: Uuid },
-    /// A newer connection takes the place of all others of this user (on the user's channel). Without payload.
-    Replaced { by: ConnectionRef },
+    AnswerPart {
+        connection: ConnectionId,
+        command: Uuid,
+    },
+    /// A connection takes the place of this user's older ones (on the user's channel). Without payload.
+    Replaced {
+        by: ConnectionRef,
+        opened_at: Timestamp,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

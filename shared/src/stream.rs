@@ -116,7 +116,9 @@ pub enum InternalReply {
         groups: Vec<GroupId>,
     },
     /// The token does not open a session: the finished `auth_error`, and whether the fault is ours.
-    Refused { auth_error: Vec<u8> },
+    Refused {
+        auth_error: Vec<u8>,
+    },
     Resumed {
         /// The finished `auth_success`.
         auth_success: Vec<u8>,
@@ -124,9 +126,14 @@ pub enum InternalReply {
     },
     Replayed(ReplayPage),
     /// Not carried out; worth another try after so many seconds.
-    Unavailable { retry_after: u32 },
+    Unavailable {
+        retry_after: u32,
+    },
     /// The finished answer to an HTTP request.
-    Http { status: u16, json: Vec<u8> },
+    Http {
+        status: u16,
+        json: Vec<u8>,
+    },
     /// A user of the built-in accounts is who one claims to be: the gateway makes the token and answers
     /// `{"token": …, "user": …}`.
     SignedIn {

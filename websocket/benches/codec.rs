@@ -14,24 +14,14 @@ const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 fn main() {
     for length in [20, 200, 1024, 16 * 1024] {
         let event = event(length);
-        decode(
-            &format!("decode text, {length} bytes"),
-            &client_frame(0x81, &event),
-        );
-        decode(
-            &format!("decode deflated text, {length} bytes"),
-            &client_frame(0xc1, &deflate(&event)),
-        );
+        decode(&format!("decode text, {length} bytes"), &client_frame(0x81, &event));
+        decode(&format!("decode deflated text, {length} bytes"), &client_frame(0xc1, &deflate(&event)));
         measure(&format!("encode text, {length} bytes"), 2_000, || {
             black_box(text_frame(black_box(&event)));
         });
-        measure(
-            &format!("prepare and compress, {length} bytes"),
-            500,
-            || {
-                black_box(PreparedText::new(black_box(&event)).frame(true));
-            },
-        );
+        measure(&format!("prepare and compress, {length} bytes"), 500, || {
+            black_box(PreparedText::new(black_box(&event)).frame(true));
+        });
     }
     let prepared = PreparedText::new(&event(1024));
     measure("shared frame for one more recipient", 10_000, || {
@@ -73,18 +63,14 @@ fn best(mut round: impl FnMut()) -> f64 {
 }
 
 fn event(length: usize) -> Vec<u8> {
-    let field = |i: usize| {
-        format!(r#""messageId":"msg_0190{i:04x}-7c3e","seq":{i},"content":"hello {i}","#)
-            .into_bytes()
-    };
+    let field =
+        |i: usize| format!(r#""messageId":"msg_0190{i:04x}-7c3e","seq":{i},"content":"hello {i}","#).into_bytes();
     (0..).flat_map(field).take(length).collect()
 }
 
 fn deflate(data: &[u8]) -> Vec<u8> {
     let mut output = Vec::with_capacity(data.len() + 64);
-    Compress::new(Compression::new(6), false)
-        .compress_vec(data, &mut output, FlushCompress::Sync)
-        .unwrap();
+    Compress::new(Compression::new(6), false).compress_vec(data, &mut output, FlushCompress::Sync).unwrap();
     output.truncate(output.len() - 4);
     output
 }
@@ -99,11 +85,6 @@ fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
         }
     }
     frame.extend_from_slice(&MASK);
-    frame.extend(
-        payload
-            .iter()
-            .zip(MASK.iter().cycle())
-            .map(|(byte, key)| byte ^ key),
-    );
+    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
     frame
 }

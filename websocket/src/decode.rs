@@ -48,10 +48,7 @@ enum State {
     Ended,
 }
 
-const BETWEEN_FRAMES: State = State::Header {
-    bytes: [0; MAX_HEADER_BYTES],
-    have: 0,
-};
+const BETWEEN_FRAMES: State = State::Header { bytes: [0; MAX_HEADER_BYTES], have: 0 };
 
 /// A frame whose header is read.
 #[derive(Debug, Clone, Copy)]
@@ -82,25 +79,13 @@ impl Decoder {
     /// permessage-deflate was negotiated.
     #[must_use]
     pub fn new(limit_bytes: u32, deflate: bool) -> Self {
-        Self {
-            buffer: Vec::new(),
-            state: BETWEEN_FRAMES,
-            message: None,
-            deflate,
-            limit_bytes,
-        }
+        Self { buffer: Vec::new(), state: BETWEEN_FRAMES, message: None, deflate, limit_bytes }
     }
 
     /// Takes the bytes just read from the socket, all of which count as consumed. Call [`Feed::next_message`] until it
     /// returns `None`; messages not asked for are lost.
     pub fn feed<'a>(&'a mut self, input: &'a mut [u8]) -> Feed<'a> {
-        Feed {
-            decoder: self,
-            input,
-            at: 0,
-            taken: Vec::new(),
-            lease: Lease::default(),
-        }
+        Feed { decoder: self, input, at: 0, taken: Vec::new(), lease: Lease::default() }
     }
 
     /// The memory held for a message that is not complete; 0 for an idle connection.
@@ -134,10 +119,7 @@ impl Decoder {
                 (_, None) if header.rsv1 && !self.deflate => {
                     return Err(ProtocolError::ReservedBits);
                 }
-                (opcode, None) => MessageStart {
-                    opcode,
-                    compressed: header.rsv1,
-                },
+                (opcode, None) => MessageStart { opcode, compressed: header.rsv1 },
             };
             let left = self.wire_limit(message) - self.buffer.len() as u64;
             if header.length > left {
@@ -159,11 +141,7 @@ impl Decoder {
     /// with a small window; the exact limit holds for what it decompresses to.
     fn wire_limit(&self, message: MessageStart) -> u64 {
         let limit = u64::from(self.limit_bytes);
-        let slack = if message.compressed {
-            limit / 8 + 64
-        } else {
-            0
-        };
+        let slack = if message.compressed { limit / 8 + 64 } else { 0 };
         (limit + slack).min(u64::from(u32::MAX))
     }
 
@@ -173,13 +151,10 @@ impl Decoder {
         let length = self.buffer.len();
         if part.len() > self.buffer.capacity() - length {
             let may_come = match self.message {
-                Some(message) if !frame.fin => {
-                    self.wire_limit(message).saturating_sub(length as u64) as usize
-                }
+                Some(message) if !frame.fin => self.wire_limit(message).saturating_sub(length as u64) as usize,
                 _ => wanted as usize,
             };
-            self.buffer
-                .reserve_exact(length.min(may_come).max(part.len()));
+            self.buffer.reserve_exact(length.min(may_come).max(part.len()));
         }
         self.buffer.extend_from_slice(part);
     }
@@ -314,11 +289,7 @@ impl Feed<'_> {
             }
             _ => (frame.opcode, false),
         };
-        Some(Complete {
-            opcode,
-            compressed,
-            input,
-        })
+        Some(Complete { opcode, compressed, input })
     }
 }
 
@@ -343,9 +314,7 @@ fn read_close(payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
     let code = u16::from_be_bytes(*code);
     match code {
         // RFC 6455 and the registry; 1004 to 1006 and 1015 are never sent.
-        1000..=1003 | 1007..=1014 | 3000..=4999 => {
-            Ok(Message::Close(Some((code, read_text(reason)?))))
-        }
+        1000..=1003 | 1007..=1014 | 3000..=4999 => Ok(Message::Close(Some((code, read_text(reason)?)))),
         _ => Err(ProtocolError::InvalidCloseCode),
     }
 }

@@ -47,9 +47,7 @@ impl Deflater {
         // Room for the worst case, nine bits per byte. With less, zlib-rs 0.6.8 can panic at level 1: its check for room in the
         // pending buffer forgets what a full output left there.
         self.output.reserve(payload.len() + payload.len() / 4 + 64);
-        self.compress
-            .compress_vec(payload, &mut self.output, FlushCompress::Sync)
-            .ok()?;
+        self.compress.compress_vec(payload, &mut self.output, FlushCompress::Sync).ok()?;
         if self.compress.total_in() != payload.len() as u64 {
             return None;
         }

@@ -33,11 +33,7 @@ pub fn close_frame(close: Option<(u16, &str)>) -> Bytes {
         return control_frame(Opcode::Close, &[]);
     };
     let reason = &reason[..reason.floor_char_boundary(MAX_CONTROL_BYTES - 2)];
-    frame(
-        Opcode::Close,
-        false,
-        &[&code.to_be_bytes(), reason.as_bytes()],
-    )
+    frame(Opcode::Close, false, &[&code.to_be_bytes(), reason.as_bytes()])
 }
 
 fn control_frame(opcode: Opcode, payload: &[u8]) -> Bytes {
@@ -58,11 +54,7 @@ pub(crate) fn frame(opcode: Opcode, compressed: bool, parts: &[&[u8]]) -> Bytes 
 }
 
 /// The header, and how many of its bytes count.
-fn header(
-    opcode: Opcode,
-    compressed: bool,
-    payload_bytes: usize,
-) -> ([u8; MAX_SERVER_HEADER_BYTES], usize) {
+fn header(opcode: Opcode, compressed: bool, payload_bytes: usize) -> ([u8; MAX_SERVER_HEADER_BYTES], usize) {
     let mut header = [0; MAX_SERVER_HEADER_BYTES];
     header[0] = FIN | if compressed { RSV1 } else { 0 } | opcode as u8;
     let header_bytes = match payload_bytes {
@@ -112,10 +104,7 @@ mod tests {
         assert_eq!(pong_frame(b"ab")[..], [0x8a, 2, b'a', b'b']);
         assert_eq!(ping_frame(&[7; 200]).len(), 2 + 125);
         assert_eq!(close_frame(None)[..], [0x88, 0]);
-        assert_eq!(
-            close_frame(Some((1001, "x")))[..],
-            [0x88, 3, 0x03, 0xe9, b'x']
-        );
+        assert_eq!(close_frame(Some((1001, "x")))[..], [0x88, 3, 0x03, 0xe9, b'x']);
     }
 
     #[test]

@@ -12,7 +12,8 @@ const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY_BYTES: usize = 16;
 
 const DEFLATE: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-const DEFLATE_WITH_WINDOW: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15";
+const DEFLATE_WITH_WINDOW: &str =
+    "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15";
 
 /// What the answer with status 101 carries beside `Connection: Upgrade` and `Upgrade: websocket`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,23 +67,16 @@ where
     if only(header("sec-websocket-version")) != Some(VERSION.as_bytes()) {
         return Err(HandshakeError::UnsupportedVersion);
     }
-    let key = only(header("sec-websocket-key"))
-        .filter(|key| is_key(key))
-        .ok_or(HandshakeError::InvalidKey)?;
+    let key = only(header("sec-websocket-key")).filter(|key| is_key(key)).ok_or(HandshakeError::InvalidKey)?;
     let extensions = header("sec-websocket-extensions")
         .filter_map(|value| std::str::from_utf8(value).ok())
         .flat_map(|value| split_unquoted(value, ','))
         .find_map(accept_offer);
-    Ok(Accept {
-        accept_key: accept_key(key),
-        extensions,
-    })
+    Ok(Accept { accept_key: accept_key(key), extensions })
 }
 
 fn has_token<'a>(values: impl Iterator<Item = &'a [u8]>, token: &[u8]) -> bool {
-    values
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
+    values.flat_map(|value| value.split(|byte| *byte == b',')).any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
@@ -97,12 +91,7 @@ fn is_key(key: &[u8]) -> bool {
 }
 
 fn accept_key(key: &[u8]) -> String {
-    STANDARD.encode(
-        Sha1::new()
-            .chain_update(key)
-            .chain_update(KEY_SUFFIX)
-            .finalize(),
-    )
+    STANDARD.encode(Sha1::new().chain_update(key).chain_update(KEY_SUFFIX).finalize())
 }
 
 /// The answer to one offered extension, if it can be accepted (RFC 7692, section 7.1). We always compress and decompress with
@@ -121,17 +110,10 @@ fn accept_offer(offer: &str) -> Option<&'static str> {
         };
         let name = name.to_ascii_lowercase();
         match (name.as_str(), value) {
-            (
-                "server_no_context_takeover"
-                | "client_no_context_takeover"
-                | "client_max_window_bits",
-                None,
-            ) => {}
+            ("server_no_context_takeover" | "client_no_context_takeover" | "client_max_window_bits", None) => {}
             ("client_max_window_bits", Some(value)) if window_bits(value).is_some() => {}
             // Fewer bits are a demand that our compressor cannot meet.
-            ("server_max_window_bits", Some(value)) if window_bits(value) == Some(15) => {
-                answer = DEFLATE_WITH_WINDOW
-            }
+            ("server_max_window_bits", Some(value)) if window_bits(value) == Some(15) => answer = DEFLATE_WITH_WINDOW,
             _ => return None,
         }
         if seen.contains(&name) {
@@ -150,10 +132,7 @@ fn window_bits(value: &str) -> Option<u8> {
 }
 
 fn unquote(value: &str) -> &str {
-    value
-        .strip_prefix('"')
-        .and_then(|value| value.strip_suffix('"'))
-        .unwrap_or(value)
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
 }
 
 /// Splits at a separator, except within double quotes, and trims the pieces.
@@ -180,40 +159,24 @@ mod tests {
     ];
 
     fn negotiate_list(headers: &[(&str, &str)]) -> Result<Accept, HandshakeError> {
-        negotiate(|name| {
-            headers
-                .iter()
-                .filter(move |header| header.0 == name)
-                .map(|header| header.1.as_bytes())
-        })
+        negotiate(|name| headers.iter().filter(move |header| header.0 == name).map(|header| header.1.as_bytes()))
     }
 
     /// The upgrade with one header replaced, or left out.
     fn negotiate_with(name: &str, value: Option<&str>) -> Result<Accept, HandshakeError> {
-        let mut headers: Vec<_> = UPGRADE
-            .into_iter()
-            .filter(|header| header.0 != name)
-            .collect();
+        let mut headers: Vec<_> = UPGRADE.into_iter().filter(|header| header.0 != name).collect();
         headers.extend(value.map(|value| (name, value)));
         negotiate_list(&headers)
     }
 
     fn extensions(offers: &str) -> Option<&'static str> {
-        negotiate_with("sec-websocket-extensions", Some(offers))
-            .unwrap()
-            .extensions
+        negotiate_with("sec-websocket-extensions", Some(offers)).unwrap().extensions
     }
 
     #[test]
     fn the_example_of_rfc_6455() {
         let accept = negotiate_list(&UPGRADE).unwrap();
-        assert_eq!(
-            accept,
-            Accept {
-                accept_key: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into(),
-                extensions: None
-            }
-        );
+        assert_eq!(accept, Accept { accept_key: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into(), extensions: None });
         assert!(!accept.deflate());
     }
 
@@ -228,21 +191,15 @@ mod tests {
 
     #[test]
     fn what_is_no_upgrade_gets_426() {
-        for (name, value) in [
-            ("upgrade", None),
-            ("upgrade", Some("websockets")),
-            ("connection", None),
-            ("connection", Some("close")),
-        ] {
+        for (name, value) in
+            [("upgrade", None), ("upgrade", Some("websockets")), ("connection", None), ("connection", Some("close"))]
+        {
             let error = negotiate_with(name, value).unwrap_err();
             assert_eq!((error, error.status()), (HandshakeError::NotAnUpgrade, 426));
         }
         for version in [None, Some("8"), Some("13, 8"), Some("013"), Some("")] {
             let error = negotiate_with("sec-websocket-version", version).unwrap_err();
-            assert_eq!(
-                (error, error.status()),
-                (HandshakeError::UnsupportedVersion, 426)
-            );
+            assert_eq!((error, error.status()), (HandshakeError::UnsupportedVersion, 426));
         }
     }
 
@@ -259,11 +216,7 @@ mod tests {
             Some("dGhlIHNhbXBsZSBub25jZWVl"),
         ] {
             let error = negotiate_with("sec-websocket-key", key).unwrap_err();
-            assert_eq!(
-                (error, error.status()),
-                (HandshakeError::InvalidKey, 400),
-                "{key:?}"
-            );
+            assert_eq!((error, error.status()), (HandshakeError::InvalidKey, 400), "{key:?}");
         }
         let twice = [&UPGRADE[..], &UPGRADE[3..]].concat();
         assert_eq!(negotiate_list(&twice), Err(HandshakeError::InvalidKey));
@@ -284,10 +237,7 @@ mod tests {
         ] {
             assert_eq!(extensions(offer), Some(DEFLATE), "{offer}");
         }
-        assert_eq!(
-            extensions("permessage-deflate; server_max_window_bits=15"),
-            Some(DEFLATE_WITH_WINDOW)
-        );
+        assert_eq!(extensions("permessage-deflate; server_max_window_bits=15"), Some(DEFLATE_WITH_WINDOW));
     }
 
     #[test]

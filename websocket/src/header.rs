@@ -93,19 +93,10 @@ impl Header {
         if length < least || length > i64::MAX as u64 {
             return Err(ProtocolError::InvalidLength);
         }
-        let Some(mask) = rest
-            .get(extended_bytes..)
-            .and_then(|rest| rest.first_chunk())
-        else {
+        let Some(mask) = rest.get(extended_bytes..).and_then(|rest| rest.first_chunk()) else {
             return Ok(None);
         };
-        let header = Self {
-            opcode,
-            fin,
-            rsv1,
-            mask: *mask,
-            length,
-        };
+        let header = Self { opcode, fin, rsv1, mask: *mask, length };
         Ok(Some((header, 2 + extended_bytes + mask.len())))
     }
 }
@@ -132,46 +123,22 @@ mod tests {
         assert_eq!(length_of(&[0x81, 0xfe, 0, 126]), Ok(126));
         assert_eq!(length_of(&[0x81, 0xfe, 0xff, 0xff]), Ok(65535));
         assert_eq!(length_of(&[0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 0]), Ok(65536));
-        let (header, bytes) = parse(&[0x02, 0xff, 0x7f, 0, 0, 0, 0, 0, 0, 9])
-            .unwrap()
-            .unwrap();
+        let (header, bytes) = parse(&[0x02, 0xff, 0x7f, 0, 0, 0, 0, 0, 0, 9]).unwrap().unwrap();
         assert_eq!(bytes, MAX_HEADER_BYTES);
         let length = 0x7f00_0000_0000_0009;
-        assert_eq!(
-            header,
-            Header {
-                opcode: Opcode::Binary,
-                fin: false,
-                rsv1: false,
-                mask: MASK,
-                length
-            }
-        );
+        assert_eq!(header, Header { opcode: Opcode::Binary, fin: false, rsv1: false, mask: MASK, length });
     }
 
     #[test]
     fn refuses_lengths_not_minimal_or_with_the_top_bit() {
-        assert_eq!(
-            length_of(&[0x81, 0xfe, 0, 125]),
-            Err(ProtocolError::InvalidLength)
-        );
-        assert_eq!(
-            length_of(&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff]),
-            Err(ProtocolError::InvalidLength)
-        );
-        assert_eq!(
-            length_of(&[0x81, 0xff, 0x80, 0, 0, 0, 0, 1, 0, 0]),
-            Err(ProtocolError::InvalidLength)
-        );
+        assert_eq!(length_of(&[0x81, 0xfe, 0, 125]), Err(ProtocolError::InvalidLength));
+        assert_eq!(length_of(&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff]), Err(ProtocolError::InvalidLength));
+        assert_eq!(length_of(&[0x81, 0xff, 0x80, 0, 0, 0, 0, 1, 0, 0]), Err(ProtocolError::InvalidLength));
     }
 
     #[test]
     fn asks_for_more_until_the_last_byte() {
-        for start in [
-            &[0xc1, 0x85][..],
-            &[0x81, 0xfe, 1, 0],
-            &[0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 0],
-        ] {
+        for start in [&[0xc1, 0x85][..], &[0x81, 0xfe, 1, 0], &[0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 0]] {
             let whole = [start, &MASK].concat();
             for end in 0..whole.len() {
                 assert_eq!(Header::parse(&whole[..end]), Ok(None), "{end} of {whole:?}");
@@ -192,17 +159,10 @@ mod tests {
             (0x8a, 0xff, ProtocolError::ControlTooLong),
         ];
         for (first, second, error) in cases {
-            assert_eq!(
-                Header::parse(&[first, second]),
-                Err(error),
-                "{first:02x} {second:02x}"
-            );
+            assert_eq!(Header::parse(&[first, second]), Err(error), "{first:02x} {second:02x}");
         }
         for opcode in (3..8).chain(11..16) {
-            assert_eq!(
-                Header::parse(&[0x80 | opcode, 0x80]),
-                Err(ProtocolError::UnknownOpcode)
-            );
+            assert_eq!(Header::parse(&[0x80 | opcode, 0x80]), Err(ProtocolError::UnknownOpcode));
         }
     }
 }

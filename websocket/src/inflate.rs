@@ -25,11 +25,7 @@ impl Lease {
     pub(crate) fn inflater(&mut self) -> &mut Inflater {
         self.0.get_or_insert_with(|| {
             // The slot is gone when the thread is ending.
-            SPARE
-                .try_with(Cell::take)
-                .ok()
-                .flatten()
-                .unwrap_or_default()
+            SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default()
         })
     }
 }
@@ -52,21 +48,14 @@ pub(crate) struct Inflater {
 impl Default for Inflater {
     fn default() -> Self {
         // Raw deflate with the largest window reads what was written with any smaller one.
-        Self {
-            decompress: Decompress::new(false),
-            output: Vec::new(),
-        }
+        Self { decompress: Decompress::new(false), output: Vec::new() }
     }
 }
 
 impl Inflater {
     /// Decompresses a whole message's payload. Never holds more than `limit_bytes + 1` bytes of output, or what the last
     /// messages left if that is more.
-    pub(crate) fn inflate(
-        &mut self,
-        payload: &[u8],
-        limit_bytes: usize,
-    ) -> Result<&[u8], ProtocolError> {
+    pub(crate) fn inflate(&mut self, payload: &[u8], limit_bytes: usize) -> Result<&[u8], ProtocolError> {
         self.output.clear();
         // RFC 7692 writes an empty message as one zero octet; some clients write it as none.
         if payload.is_empty() {
@@ -84,11 +73,7 @@ impl Inflater {
         Ok(&self.output)
     }
 
-    fn run<'a>(
-        &mut self,
-        mut input: &'a [u8],
-        limit_bytes: usize,
-    ) -> Result<Ended<'a>, ProtocolError> {
+    fn run<'a>(&mut self, mut input: &'a [u8], limit_bytes: usize) -> Result<Ended<'a>, ProtocolError> {
         loop {
             self.make_room(input.len(), limit_bytes)?;
             let read_before = self.decompress.total_in();
@@ -121,10 +106,7 @@ impl Inflater {
             return Ok(());
         }
         let most = limit_bytes.saturating_add(1);
-        let wanted = FIRST_OUTPUT_BYTES
-            .max(input_bytes.saturating_mul(4))
-            .max(length.saturating_mul(2))
-            .min(most);
+        let wanted = FIRST_OUTPUT_BYTES.max(input_bytes.saturating_mul(4)).max(length.saturating_mul(2)).min(most);
         if wanted <= length {
             return Err(ProtocolError::TooLarge);
         }
@@ -171,23 +153,15 @@ mod tests {
         let examples: [&[u8]; 5] = [
             &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
             // No compression.
-            &[
-                0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00,
-            ],
+            &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00],
             // A final block.
             &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00],
             &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
             // Two blocks.
-            &[
-                0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00,
-            ],
+            &[0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00],
         ];
         for example in examples {
-            assert_eq!(
-                inflater.inflate(example, LIMIT_BYTES).unwrap(),
-                b"Hello",
-                "{example:02x?}"
-            );
+            assert_eq!(inflater.inflate(example, LIMIT_BYTES).unwrap(), b"Hello", "{example:02x?}");
         }
         assert_eq!(inflater.inflate(&[0x00], LIMIT_BYTES).unwrap(), b"");
         assert_eq!(inflater.inflate(&[], LIMIT_BYTES).unwrap(), b"");
@@ -197,19 +171,13 @@ mod tests {
     fn refuses_data_after_a_final_block() {
         let mut payload = compress(b"Hello", FlushCompress::Finish);
         payload.extend_from_slice(&compress(b"World", FlushCompress::Sync));
-        assert_eq!(
-            Inflater::default().inflate(&payload, LIMIT_BYTES),
-            Err(ProtocolError::InvalidDeflate)
-        );
+        assert_eq!(Inflater::default().inflate(&payload, LIMIT_BYTES), Err(ProtocolError::InvalidDeflate));
     }
 
     #[test]
     fn refuses_what_is_no_deflate_and_recovers() {
         let mut inflater = Inflater::default();
-        assert_eq!(
-            inflater.inflate(&[0xff; 20], LIMIT_BYTES),
-            Err(ProtocolError::InvalidDeflate)
-        );
+        assert_eq!(inflater.inflate(&[0xff; 20], LIMIT_BYTES), Err(ProtocolError::InvalidDeflate));
         let payload = compress(b"fine", FlushCompress::Sync);
         assert_eq!(inflater.inflate(&payload, LIMIT_BYTES).unwrap(), b"fine");
     }
@@ -221,24 +189,12 @@ mod tests {
         let mut first = Vec::with_capacity(4096);
         let mut second = Vec::with_capacity(4096);
         let text = b"a sentence that is long enough to be referred back to";
-        compress
-            .compress_vec(text, &mut first, FlushCompress::Sync)
-            .unwrap();
-        compress
-            .compress_vec(text, &mut second, FlushCompress::Sync)
-            .unwrap();
+        compress.compress_vec(text, &mut first, FlushCompress::Sync).unwrap();
+        compress.compress_vec(text, &mut second, FlushCompress::Sync).unwrap();
 
         let mut inflater = Inflater::default();
-        assert_eq!(
-            inflater
-                .inflate(&first[..first.len() - 4], LIMIT_BYTES)
-                .unwrap(),
-            text
-        );
-        assert_eq!(
-            inflater.inflate(&second[..second.len() - 4], LIMIT_BYTES),
-            Err(ProtocolError::InvalidDeflate)
-        );
+        assert_eq!(inflater.inflate(&first[..first.len() - 4], LIMIT_BYTES).unwrap(), text);
+        assert_eq!(inflater.inflate(&second[..second.len() - 4], LIMIT_BYTES), Err(ProtocolError::InvalidDeflate));
     }
 
     #[test]
@@ -248,10 +204,7 @@ mod tests {
             let payload = compress(&vec![b'x'; length], FlushCompress::Sync);
             assert_eq!(inflater.inflate(&payload, length).unwrap().len(), length);
             if length > 0 {
-                assert_eq!(
-                    inflater.inflate(&payload, length - 1),
-                    Err(ProtocolError::TooLarge)
-                );
+                assert_eq!(inflater.inflate(&payload, length - 1), Err(ProtocolError::TooLarge));
             }
         }
     }
@@ -261,15 +214,8 @@ mod tests {
         let bomb = compress(&vec![0; 256 << 20], FlushCompress::Sync);
         assert!(bomb.len() < 300_000, "{}", bomb.len());
         let mut inflater = Inflater::default();
-        assert_eq!(
-            inflater.inflate(&bomb, LIMIT_BYTES),
-            Err(ProtocolError::TooLarge)
-        );
-        assert!(
-            inflater.output.capacity() <= LIMIT_BYTES + 1,
-            "{}",
-            inflater.output.capacity()
-        );
+        assert_eq!(inflater.inflate(&bomb, LIMIT_BYTES), Err(ProtocolError::TooLarge));
+        assert!(inflater.output.capacity() <= LIMIT_BYTES + 1, "{}", inflater.output.capacity());
         // It stopped there, and did not read on to throw the rest away.
         assert!(inflater.decompress.total_out() <= LIMIT_BYTES as u64 + 1);
     }

@@ -31,11 +31,8 @@ mod tests {
         for length in 0..70 {
             for offset in 0..9 {
                 let plain: Vec<u8> = (0..length).map(|i| i as u8).collect();
-                let expected: Vec<u8> = plain
-                    .iter()
-                    .enumerate()
-                    .map(|(i, byte)| byte ^ mask[(i + offset) % 4])
-                    .collect();
+                let expected: Vec<u8> =
+                    plain.iter().enumerate().map(|(i, byte)| byte ^ mask[(i + offset) % 4]).collect();
                 let mut data = plain;
                 unmask(&mut data, mask, offset);
                 assert_eq!(data, expected, "length {length}, offset {offset}");

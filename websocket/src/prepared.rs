@@ -57,9 +57,7 @@ impl PreparedText {
         if payload.len() < Self::COMPRESS_FROM_BYTES {
             return None;
         }
-        self.compressed
-            .get_or_init(|| deflate(payload, |body| frame(Opcode::Text, true, &[body])))
-            .as_ref()
+        self.compressed.get_or_init(|| deflate(payload, |body| frame(Opcode::Text, true, &[body]))).as_ref()
     }
 }
 
@@ -73,9 +71,7 @@ mod tests {
     fn noise(length: usize) -> Vec<u8> {
         let mut state = 1u64;
         std::iter::repeat_with(|| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 56) as u8
         })
         .take(length)
@@ -92,49 +88,29 @@ mod tests {
 
     #[test]
     fn long_payloads_are_compressed_once_and_only_when_asked() {
-        let payload: Vec<u8> = (0..40)
-            .flat_map(|i| format!(r#"{{"userId":"{i}","n":{i}}},"#).into_bytes())
-            .collect();
+        let payload: Vec<u8> = (0..40).flat_map(|i| format!(r#"{{"userId":"{i}","n":{i}}},"#).into_bytes()).collect();
         let prepared = PreparedText::new(&payload);
         assert_eq!(prepared.frame(false)[4..], payload);
         assert!(prepared.compressed.get().is_none());
 
         let compressed = prepared.frame(true);
         assert_eq!(compressed[0], 0xc1);
-        assert!(
-            compressed.len() < payload.len() / 2,
-            "{} of {}",
-            compressed.len(),
-            payload.len()
-        );
+        assert!(compressed.len() < payload.len() / 2, "{} of {}", compressed.len(), payload.len());
         assert_eq!(prepared.frame(true).as_ptr(), compressed.as_ptr());
-        assert_eq!(
-            prepared.frame(false).as_ptr(),
-            prepared.frame(false).as_ptr()
-        );
+        assert_eq!(prepared.frame(false).as_ptr(), prepared.frame(false).as_ptr());
 
         let body = &compressed[payload_start(compressed.len())..];
-        assert_eq!(
-            Inflater::default().inflate(body, payload.len()).unwrap(),
-            payload
-        );
+        assert_eq!(Inflater::default().inflate(body, payload.len()).unwrap(), payload);
     }
 
     #[test]
     fn every_length_survives_compression() {
         let mut inflater = Inflater::default();
-        for length in (512..2000)
-            .step_by(7)
-            .chain([65_535, 65_536, 70_000, 1 << 20])
-        {
+        for length in (512..2000).step_by(7).chain([65_535, 65_536, 70_000, 1 << 20]) {
             let payload: Vec<u8> = noise(length).iter().map(|byte| b'a' + byte % 16).collect();
             let body = deflate(&payload, <[u8]>::to_vec).unwrap();
             assert!(body.len() < length);
-            assert_eq!(
-                inflater.inflate(&body, length).unwrap(),
-                payload,
-                "{length}"
-            );
+            assert_eq!(inflater.inflate(&body, length).unwrap(), payload, "{length}");
         }
     }
 
@@ -151,23 +127,15 @@ mod tests {
     fn parts_are_joined() {
         let prepared = PreparedText::from_parts(&[b"{\"a\":", b"1", b"}"]);
         assert_eq!(prepared.payload(), b"{\"a\":1}");
-        assert_eq!(
-            prepared.frame(false),
-            PreparedText::new(b"{\"a\":1}").frame(false)
-        );
+        assert_eq!(prepared.frame(false), PreparedText::new(b"{\"a\":1}").frame(false));
     }
 
     #[test]
     fn threads_share_one_compressed_frame() {
         let prepared = PreparedText::new(&[b'x'; 2000]);
         let addresses: Vec<usize> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| prepared.frame(true).as_ptr() as usize))
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect()
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| prepared.frame(true).as_ptr() as usize)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(addresses.windows(2).all(|pair| pair[0] == pair[1]));
     }

@@ -118,10 +118,8 @@ async fn connect(settings: WorkerSettings) -> anyhow::Result<App> {
 fn pool(settings: &WorkerSettings) -> anyhow::Result<PgPool> {
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
     let options: PgConnectOptions = settings.database_url.expose().parse().context("DATABASE_URL")?;
-    let options = options
-        .application_name("chat-worker")
-        .statement_cache_capacity(settings.db_statement_cache)
-        .options([
+    let options =
+        options.application_name("chat-worker").statement_cache_capacity(settings.db_statement_cache).options([
             ("statement_timeout", milliseconds(settings.db_statement_timeout)),
             ("idle_in_transaction_session_timeout", milliseconds(IDLE_IN_TRANSACTION_TIMEOUT)),
         ]);

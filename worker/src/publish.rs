@@ -51,6 +51,12 @@ impl Outcome {
         self.publications.push(Publication { audience: Audience::Gateway(envelope.reply_to.gateway), header, payload });
     }
 
+    /// A finished part of a direct answer of which more follows.
+    pub fn answer_part(&mut self, envelope: &Envelope, payload: Vec<u8>) {
+        let header = Header::AnswerPart { connection: envelope.reply_to.connection, command: envelope.id };
+        self.publications.push(Publication { audience: Audience::Gateway(envelope.reply_to.gateway), header, payload });
+    }
+
     /// The reply to a gateway's own request.
     pub fn reply(envelope: &Envelope, reply: &InternalReply) -> Self {
         let publication = Publication {

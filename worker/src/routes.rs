@@ -28,12 +28,7 @@ struct Service {
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub async fn serve(
-    app: Arc<App>,
-    stores: Arc<Stores>,
-    metrics: Metrics,
-    lifecycle: &Lifecycle,
-) -> anyhow::Result<()> {
+pub async fn serve(app: Arc<App>, stores: Arc<Stores>, metrics: Metrics, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let address = app.settings.bind_addr;
     let listener = tokio::net::TcpListener::bind(address).await.with_context(|| format!("BIND_ADDR {address}"))?;
     let service = Arc::new(Service {
@@ -46,7 +41,8 @@ pub async fn serve(
     });
     tracing::info!(address = %listener.local_addr()?, "listening");
     let stopped = lifecycle.stopped();
-    let server = warp::serve(routes(service)).incoming(listener).graceful(async move { stopped.cancelled().await }).run();
+    let server =
+        warp::serve(routes(service)).incoming(listener).graceful(async move { stopped.cancelled().await }).run();
     lifecycle.spawn("http", async move {
         server.await;
         Ok::<(), Infallible>(())

@@ -24,9 +24,7 @@ pub fn down(workspace: &Workspace) -> Result<()> {
     {
         println!("asking `cargo xtask up` (pid {}) to stop", owner.pid);
         owner.signal(Signal::TERM)?;
-        wait::until("the end of `cargo xtask up`", DOWN_TIMEOUT, || {
-            Ok((!owner.is_alive()).then_some(()))
-        })?;
+        wait::until("the end of `cargo xtask up`", DOWN_TIMEOUT, || Ok((!owner.is_alive()).then_some(())))?;
     }
     let stopped = stop_by_pid_files(&dir)?;
     let _ = std::fs::remove_file(dir.join("env"));
@@ -49,11 +47,7 @@ pub fn status(workspace: &Workspace) -> Result<ExitCode> {
         rows.push((nginx::NAME.to_owned(), state.nginx_port));
     }
     let numbered = |kind: &'static str, ports: &[u16]| -> Vec<(String, u16)> {
-        ports
-            .iter()
-            .enumerate()
-            .map(|(index, port)| (format!("{kind}-{}", index + 1), *port))
-            .collect()
+        ports.iter().enumerate().map(|(index, port)| (format!("{kind}-{}", index + 1), *port)).collect()
     };
     rows.extend(numbered("gateway", &state.gateway_ports));
     rows.extend(numbered("worker", &state.worker_ports));
@@ -65,19 +59,14 @@ pub fn status(workspace: &Workspace) -> Result<ExitCode> {
         all_well &= well;
         println!("  {name:<12} 127.0.0.1:{port:<6} {condition}");
     }
-    Ok(if all_well {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn condition(dir: &std::path::Path, name: &str, port: u16) -> (String, bool) {
     if let Some(process) = Process::attach(name, dir) {
         let is_server = name.starts_with("gateway") || name.starts_with("worker");
         let ready = !is_server
-            || http::get(&format!("http://127.0.0.1:{port}/ready"))
-                .is_ok_and(|response| response.status == 200);
+            || http::get(&format!("http://127.0.0.1:{port}/ready")).is_ok_and(|response| response.status == 200);
         let word = if ready { "runs" } else { "runs, not ready" };
         return (format!("{word} (pid {})", process.pid()), ready);
     }
@@ -99,11 +88,7 @@ pub fn logs(workspace: &Workspace, name: Option<&str>, follow: bool, lines: usiz
         .collect();
     files.sort();
     if files.is_empty() {
-        bail!(
-            "no log of {} in {}",
-            name.unwrap_or("anything"),
-            dir.display()
-        );
+        bail!("no log of {} in {}", name.unwrap_or("anything"), dir.display());
     }
     let mut command = Command::new("tail");
     command.arg("-n").arg(lines.to_string());
@@ -136,27 +121,22 @@ pub fn restart(workspace: &Workspace, name: &str) -> Result<()> {
         }
         name => {
             let server = stack.servers().find(|server| server.name() == name);
-            let server =
-                server.with_context(|| format!("there is no {name}; see `cargo xtask status`"))?;
+            let server = server.with_context(|| format!("there is no {name}; see `cargo xtask status`"))?;
             server.restart()?;
             server.pid()
         }
     };
     env_file::write(&stack)?;
-    println!(
-        "{name} runs (pid {})",
-        pid.map(|pid| pid.to_string()).unwrap_or_default()
-    );
+    println!("{name} runs (pid {})", pid.map(|pid| pid.to_string()).unwrap_or_default());
     Ok(())
 }
 
 /// Starts the server with number `$INDEX`, else the first that does not run.
 pub fn start_missing(workspace: &Workspace, kind: Kind) -> Result<()> {
     let index = match std::env::var("INDEX") {
-        Ok(text) if !text.is_empty() => Some(
-            text.parse::<usize>()
-                .with_context(|| format!("INDEX={text} is no number"))?,
-        ),
+        Ok(text) if !text.is_empty() => {
+            Some(text.parse::<usize>().with_context(|| format!("INDEX={text} is no number"))?)
+        }
         _ => None,
     };
     let dir = workspace.stack_dir();
@@ -165,15 +145,12 @@ pub fn start_missing(workspace: &Workspace, kind: Kind) -> Result<()> {
     require_running(&dir)?;
     let servers = stack.list(kind);
     let count = servers.len();
-    let server =
-        match index {
-            Some(index) => Some(servers.get_mut(index).with_context(|| {
-                format!("INDEX={index}, but there are {count}, counted from 0")
-            })?),
-            None => servers
-                .iter_mut()
-                .find_map(|server| (!server.is_alive()).then_some(server)),
-        };
+    let server = match index {
+        Some(index) => Some(
+            servers.get_mut(index).with_context(|| format!("INDEX={index}, but there are {count}, counted from 0"))?,
+        ),
+        None => servers.iter_mut().find_map(|server| (!server.is_alive()).then_some(server)),
+    };
     match server {
         Some(server) => start_if_dead(server)?,
         None => println!("no {} is missing", kind.program()),

@@ -26,46 +26,23 @@ pub fn seed(stack: &Stack) -> Result<()> {
 pub fn print_summary(stack: &mut Stack, workspace: &Workspace) {
     println!();
     for (name, place, pid) in places(stack) {
-        println!(
-            "  {name:<12} {place:<58} {}",
-            pid.map(|pid| format!("pid {pid}")).unwrap_or_default()
-        );
+        println!("  {name:<12} {place:<58} {}", pid.map(|pid| format!("pid {pid}")).unwrap_or_default());
     }
-    println!(
-        "  {:<12} {}",
-        "logs",
-        workspace.shown(&stack.dir.join("*.log"))
-    );
-    println!(
-        "  {:<12} {}",
-        "for scripts",
-        workspace.shown(&stack.dir.join("env"))
-    );
+    println!("  {:<12} {}", "logs", workspace.shown(&stack.dir.join("*.log")));
+    println!("  {:<12} {}", "for scripts", workspace.shown(&stack.dir.join("env")));
     print_lines_to_paste(stack, workspace);
 }
 
 fn places(stack: &mut Stack) -> Vec<(String, String, Option<u32>)> {
     let mut rows = Vec::new();
     if let Some(nginx) = &stack.nginx {
-        rows.push((
-            "nginx".to_owned(),
-            format!("{} (in front of the gateways)", nginx.url()),
-            nginx.pid(),
-        ));
+        rows.push(("nginx".to_owned(), format!("{} (in front of the gateways)", nginx.url()), nginx.pid()));
     }
     for server in stack.gateways.iter().chain(&stack.workers) {
         rows.push((server.name(), server.url(), server.pid()));
     }
-    rows.push((
-        "postgres".to_owned(),
-        format!("127.0.0.1:{}", stack.postgres.port()),
-        stack.postgres.pid(),
-    ));
-    rows.push((
-        "redis".to_owned(),
-        format!("127.0.0.1:{}", stack.redis.port()),
-        stack.redis.pid(),
-    ));
+    rows.push(("postgres".to_owned(), format!("127.0.0.1:{}", stack.postgres.port()), stack.postgres.pid()));
+    rows.push(("redis".to_owned(), format!("127.0.0.1:{}", stack.redis.port()), stack.redis.pid()));
     rows
 }
 
@@ -73,17 +50,11 @@ fn print_lines_to_paste(stack: &Stack, workspace: &Workspace) {
     let chatctl = workspace.shown(&stack.state.bin_dir.join("chatctl"));
     let env = workspace.shown(&stack.dir.join("env"));
     // With one gateway there is only one to use.
-    let (Some(first), Some(last)) = (
-        stack.gateways.first(),
-        stack.gateways.get(1).or(stack.gateways.first()),
-    ) else {
+    let (Some(first), Some(last)) = (stack.gateways.first(), stack.gateways.get(1).or(stack.gateways.first())) else {
         return;
     };
     let listen = format!("{chatctl} listen bob --url {}", last.ws_url());
-    let send = format!(
-        "{chatctl} send alice --to bob \"hello\" --url {}",
-        first.ws_url()
-    );
+    let send = format!("{chatctl} send alice --to bob \"hello\" --url {}", first.ws_url());
     println!("\nTo paste, in {}:", workspace.root.display());
     println!("\n  # bob listens on {}", last.name());
     println!("  {listen}");

@@ -19,10 +19,7 @@ use devstack::Kind;
 use crate::workspace::Workspace;
 
 #[derive(Debug, Parser)]
-#[command(
-    name = "cargo xtask",
-    about = "Development commands of the chat server"
-)]
+#[command(name = "cargo xtask", about = "Development commands of the chat server")]
 struct Cli {
     /// The root of the workspace; otherwise that of the checkout xtask was called in.
     #[arg(long, global = true, hide = true)]
@@ -106,11 +103,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Up(options) => return up::run(&workspace, &options),
         Command::Down => control::down(&workspace)?,
         Command::Status => return control::status(&workspace),
-        Command::Logs {
-            name,
-            follow,
-            lines,
-        } => control::logs(&workspace, name.as_deref(), follow, lines)?,
+        Command::Logs { name, follow, lines } => control::logs(&workspace, name.as_deref(), follow, lines)?,
         Command::Restart { name } => control::restart(&workspace, &name)?,
         Command::StartMissing { kind } => {
             let kind = match kind {

@@ -35,10 +35,7 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     let committed = read(&workspace.root.join(".sqlx"))?;
     let differences = differences(&committed, &made);
     if !differences.is_empty() {
-        bail!(
-            ".sqlx is out of date; run `cargo xtask sqlx prepare`:\n  {}",
-            differences.join("\n  ")
-        );
+        bail!(".sqlx is out of date; run `cargo xtask sqlx prepare`:\n  {}", differences.join("\n  "));
     }
     println!("{} queries are up to date", made.len());
     Ok(())
@@ -56,8 +53,8 @@ fn generate(workspace: &Workspace) -> Result<Queries> {
     std::fs::create_dir(&out)?;
     // The macros run only when a crate is compiled, and do not tell cargo what they depend on.
     touch_roots(workspace)?;
-    let mut args = vec!["check", "--all-targets"];
-    args.extend(CRATES.iter().flat_map(|name| ["-p", name]));
+    // The whole workspace, so that dependencies are built with the same features as everywhere else, and so only once.
+    let args = ["check", "--workspace", "--all-targets"];
     let status = workspace
         .cargo(&args)
         .env("DATABASE_URL", &url)
@@ -91,21 +88,11 @@ fn touch_roots(workspace: &Workspace) -> Result<()> {
         let package = workspace.root.join(name);
         let mut roots = vec![package.join("src/lib.rs"), package.join("src/main.rs")];
         for dir in ["src/bin", "tests", "examples", "benches"] {
-            roots.extend(
-                std::fs::read_dir(package.join(dir))
-                    .into_iter()
-                    .flatten()
-                    .flatten()
-                    .map(|e| e.path()),
-            );
+            roots.extend(std::fs::read_dir(package.join(dir)).into_iter().flatten().flatten().map(|e| e.path()));
         }
-        for root in roots
-            .iter()
-            .filter(|root| root.extension().is_some_and(|extension| extension == "rs"))
-        {
+        for root in roots.iter().filter(|root| root.extension().is_some_and(|extension| extension == "rs")) {
             if let Ok(file) = File::options().append(true).open(root) {
-                file.set_modified(SystemTime::now())
-                    .with_context(|| format!("touching {}", root.display()))?;
+                file.set_modified(SystemTime::now()).with_context(|| format!("touching {}", root.display()))?;
             }
         }
     }
@@ -131,15 +118,11 @@ fn differences(committed: &Queries, made: &Queries) -> Vec<String> {
     for (name, content) in made {
         match committed.get(name) {
             None => lines.push(format!("missing: {name} {}", query_of(content))),
-            Some(old) if old != content => {
-                lines.push(format!("changed: {name} {}", query_of(content)))
-            }
+            Some(old) if old != content => lines.push(format!("changed: {name} {}", query_of(content))),
             Some(_) => {}
         }
     }
-    let stale = committed
-        .iter()
-        .filter(|(name, _)| !made.contains_key(*name));
+    let stale = committed.iter().filter(|(name, _)| !made.contains_key(*name));
     lines.extend(stale.map(|(name, content)| format!("stale: {name} {}", query_of(content))));
     lines
 }
@@ -147,9 +130,7 @@ fn differences(committed: &Queries, made: &Queries) -> Vec<String> {
 /// The beginning of the query, for people; the data is one field per line.
 fn query_of(content: &[u8]) -> String {
     let text = String::from_utf8_lossy(content);
-    let query = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("\"query\": "));
+    let query = text.lines().find_map(|line| line.trim().strip_prefix("\"query\": "));
     query.unwrap_or_default().chars().take(100).collect()
 }
 
@@ -160,25 +141,12 @@ mod tests {
     #[test]
     fn tells_what_differs() {
         let queries = |list: &[(&str, &str)]| -> Queries {
-            list.iter()
-                .map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()))
-                .collect()
+            list.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect()
         };
         let committed = queries(&[("same", "x"), ("old", "y"), ("edited", "1")]);
-        let made = queries(&[
-            ("same", "x"),
-            ("new", "{\n  \"query\": \"select 1\",\n}"),
-            ("edited", "2"),
-        ]);
+        let made = queries(&[("same", "x"), ("new", "{\n  \"query\": \"select 1\",\n}"), ("edited", "2")]);
         let lines = differences(&committed, &made);
-        assert_eq!(
-            lines,
-            [
-                "changed: edited ",
-                "missing: new \"select 1\",",
-                "stale: old "
-            ]
-        );
+        assert_eq!(lines, ["changed: edited ", "missing: new \"select 1\",", "stale: old "]);
         assert!(differences(&made, &made).is_empty());
     }
 }

@@ -42,9 +42,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     if !running(&dir).is_empty() {
-        eprintln!(
-            "a stack runs already (it was detached, or its xtask crashed); `cargo xtask down` ends it"
-        );
+        eprintln!("a stack runs already (it was detached, or its xtask crashed); `cargo xtask down` ends it");
         control::status(workspace)?;
         return Ok(ExitCode::FAILURE);
     }
@@ -131,11 +129,7 @@ fn build(workspace: &Workspace, no_build: bool) -> Result<()> {
     let mut args = vec!["build", "--release"];
     args.extend(BINARIES.iter().flat_map(|name| ["--bin", name]));
     // Queries were checked against the migrations when .sqlx was made; no database is needed to build.
-    let status = workspace
-        .cargo(&args)
-        .env("SQLX_OFFLINE", "true")
-        .status()
-        .context("running cargo")?;
+    let status = workspace.cargo(&args).env("SQLX_OFFLINE", "true").status().context("running cargo")?;
     interrupt::check()?;
     if !status.success() {
         bail!("the build failed ({status})");
@@ -148,21 +142,14 @@ fn start(stack: &mut Stack, workspace: &Workspace) -> Result<()> {
         stack.postgres.start()?;
         stack.postgres.create_database(DATABASE)?;
         if stack.postgres.has_statistics() {
-            stack.postgres.query(
-                DATABASE,
-                "create extension if not exists pg_stat_statements",
-            )?;
+            stack.postgres.query(DATABASE, "create extension if not exists pg_stat_statements")?;
         }
         Ok(())
     })?;
     step("Redis", || stack.redis.start())?;
     step("migrations", || stack.chatctl(&["migrate"]))?;
     step("demo users", || demo::seed(stack))?;
-    let what = format!(
-        "{} workers, {} gateways",
-        stack.workers.len(),
-        stack.gateways.len()
-    );
+    let what = format!("{} workers, {} gateways", stack.workers.len(), stack.gateways.len());
     step(&what, || {
         for server in stack.servers() {
             server.start()?;
@@ -185,13 +172,8 @@ struct Watched {
 /// Reports parts that end and come back, until an end is asked for.
 fn watch(stack: &mut Stack) {
     let dir = stack.dir.clone();
-    let mut parts: Vec<Watched> = running(&dir)
-        .into_iter()
-        .map(|name| Watched {
-            pid: live_pid(&dir, &name),
-            name,
-        })
-        .collect();
+    let mut parts: Vec<Watched> =
+        running(&dir).into_iter().map(|name| Watched { pid: live_pid(&dir, &name), name }).collect();
     while !interrupt::requested() {
         std::thread::sleep(WATCH_INTERVAL);
         reap(stack);
@@ -246,25 +228,14 @@ mod tests {
     fn only_unasked_ends_and_comebacks_are_reported() {
         let scratch = devstack::Scratch::new("watch").unwrap();
         let dir = scratch.dir();
-        let mut part = Watched {
-            name: "worker-1".into(),
-            pid: Some(7),
-        };
+        let mut part = Watched { name: "worker-1".into(), pid: Some(7) };
         assert_eq!(report(&mut part, Some(7), dir), None);
-        assert_eq!(
-            report(&mut part, None, dir),
-            None,
-            "its pid file is gone: it was stopped"
-        );
+        assert_eq!(report(&mut part, None, dir), None, "its pid file is gone: it was stopped");
         part.pid = Some(7);
         std::fs::write(dir.join("worker-1.pid"), "7 1 x").unwrap();
         std::fs::write(dir.join("worker-1.log"), "the reason").unwrap();
         assert!(report(&mut part, None, dir).unwrap().contains("the reason"));
         assert_eq!(report(&mut part, None, dir), None, "once");
-        assert!(
-            report(&mut part, Some(8), dir)
-                .unwrap()
-                .contains("runs again (pid 8)")
-        );
+        assert!(report(&mut part, Some(8), dir).unwrap().contains("runs again (pid 8)"));
     }
 }

@@ -18,22 +18,15 @@ impl Workspace {
         let root = match (given, std::env::var_os("CARGO_MANIFEST_DIR")) {
             (Some(root), _) => root,
             // Set by `cargo run`, and so by `cargo xtask`: the folder of this package.
-            (None, Some(package)) => PathBuf::from(package)
-                .parent()
-                .map(Path::to_path_buf)
-                .context("folder above this package")?,
+            (None, Some(package)) => {
+                PathBuf::from(package).parent().map(Path::to_path_buf).context("folder above this package")?
+            }
             (None, None) => {
-                let found = here
-                    .ancestors()
-                    .find(|dir| dir.join("xtask/Cargo.toml").is_file());
-                found
-                    .context("call this inside of the workspace")?
-                    .to_path_buf()
+                let found = here.ancestors().find(|dir| dir.join("xtask/Cargo.toml").is_file());
+                found.context("call this inside of the workspace")?.to_path_buf()
             }
         };
-        let root = root
-            .canonicalize()
-            .with_context(|| format!("folder {}", root.display()))?;
+        let root = root.canonicalize().with_context(|| format!("folder {}", root.display()))?;
         let target_dir = match std::env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
             Some(dir) => here.join(dir),
             None => root.join("target"),
@@ -49,10 +42,7 @@ impl Workspace {
     /// A cargo command at the root.
     pub fn cargo(&self, args: &[&str]) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command
-            .args(args)
-            .current_dir(&self.root)
-            .env("CARGO_TARGET_DIR", &self.target_dir);
+        command.args(args).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target_dir);
         command
     }
 
@@ -67,9 +57,6 @@ impl Workspace {
 
     /// `path` as one would type it in the root.
     pub fn shown(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root)
-            .unwrap_or(path)
-            .display()
-            .to_string()
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 }

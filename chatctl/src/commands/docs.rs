@@ -58,19 +58,13 @@ mod tests {
     fn the_check_finds_a_difference_and_writes_nothing() {
         let folder = std::env::temp_dir().join(uuid::Uuid::new_v4().to_string());
         std::fs::create_dir(&folder).unwrap();
-        let page = |check| PageArguments {
-            check,
-            file: folder.join("page.md"),
-        };
+        let page = |check| PageArguments { check, file: folder.join("page.md") };
         assert!(page(true).apply("new").is_err());
         assert!(!folder.join("page.md").exists());
         page(false).apply("new").unwrap();
         page(true).apply("new").unwrap();
         assert!(page(true).apply("newer").is_err());
-        assert_eq!(
-            std::fs::read_to_string(folder.join("page.md")).unwrap(),
-            "new"
-        );
+        assert_eq!(std::fs::read_to_string(folder.join("page.md")).unwrap(), "new");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -48,12 +48,7 @@ struct Listener {
 impl ListenArguments {
     pub async fn run(self, settings: &Settings) -> Result<()> {
         let mut access = Access::new(settings, &self.access, &self.name).await?;
-        let mut listener = Listener {
-            types: self.types,
-            count: self.count,
-            printed: 0,
-            ack: self.ack,
-        };
+        let mut listener = Listener { types: self.types, count: self.count, printed: 0, ack: self.ack };
         let deadline = Instant::now() + self.timeout.unwrap_or(FOREVER).min(FOREVER);
         match timeout_at(deadline, listener.run(&mut access)).await {
             Ok(result) => {
@@ -63,10 +58,7 @@ impl ListenArguments {
                 Ok(())
             }
             Err(_) => match self.count {
-                Some(count) => bail!(
-                    "{} of {count} events came within the time",
-                    listener.printed
-                ),
+                Some(count) => bail!("{} of {count} events came within the time", listener.printed),
                 None => Ok(()),
             },
         }
@@ -85,10 +77,7 @@ impl Listener {
             let error = match access.login(self.ack).await {
                 Ok(mut client) => {
                     let since = Instant::now();
-                    eprintln!(
-                        "chatctl: connected to {url} as user {}",
-                        printable(client.user_id())
-                    );
+                    eprintln!("chatctl: connected to {url} as user {}", printable(client.user_id()));
                     let error = match self.follow(&mut client).await? {
                         Some(error) => error,
                         None => return Ok(Some(client)),
@@ -102,11 +91,7 @@ impl Listener {
                 Err(error) => return Err(error.into()),
             };
             let delay = backoff.next_delay();
-            eprintln!(
-                "chatctl: {}; again in {} ms",
-                printable(&error.to_string()),
-                delay.as_millis()
-            );
+            eprintln!("chatctl: {}; again in {} ms", printable(&error.to_string()), delay.as_millis());
             sleep(delay).await;
         }
     }
@@ -144,10 +129,7 @@ fn confirmation(event: &Value) -> Option<Value> {
     if let Some(event_id) = event["eventId"].as_str() {
         return Some(json!({"type": "ack", "eventIds": [event_id]}));
     }
-    let is_message = matches!(
-        event_type(event),
-        "new_message" | "new_group_message" | "group_announcement"
-    );
+    let is_message = matches!(event_type(event), "new_message" | "new_group_message" | "group_announcement");
     let conversation = event["conversationId"].as_str().filter(|_| is_message)?;
     let seq = event["seq"].as_i64()?;
     Some(json!({"type": "ack", "conversations": {conversation: seq}}))

@@ -29,32 +29,15 @@ pub async fn run(settings: &Settings) -> Result<()> {
 
 /// Applies what is missing and returns it, one line each. The lock goes with the connection.
 async fn apply(connection: &mut PgConnection) -> Result<Vec<String>> {
-    sqlx::query("SELECT pg_advisory_lock($1)")
-        .bind(LOCK_KEY)
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK_KEY).execute(&mut *connection).await?;
     connection.ensure_migrations_table().await?;
-    let before: HashSet<i64> = connection
-        .list_applied_migrations()
-        .await?
-        .iter()
-        .map(|m| m.version)
-        .collect();
+    let before: HashSet<i64> = connection.list_applied_migrations().await?.iter().map(|m| m.version).collect();
 
     // Each migration is safe while the previous version serves, so an older binary may meet a newer database.
-    let migrator = Migrator {
-        migrations: MIGRATIONS.migrations.clone(),
-        ignore_missing: true,
-        ..Migrator::DEFAULT
-    };
+    let migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ignore_missing: true, ..Migrator::DEFAULT };
     migrator.run_direct(connection).await.context("migrating")?;
 
-    sqlx::query("SELECT pg_advisory_unlock($1)")
-        .bind(LOCK_KEY)
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK_KEY).execute(&mut *connection).await?;
     let new = MIGRATIONS.iter().filter(|m| !before.contains(&m.version));
-    Ok(new
-        .map(|m| format!("{:04} {}", m.version, m.description))
-        .collect())
+    Ok(new.map(|m| format!("{:04} {}", m.version, m.description)).collect())
 }

@@ -38,9 +38,7 @@ impl SendArguments {
         let recipient = database::resolve(settings, &self.to).await?;
         let mut access = Access::new(settings, &self.access, &self.name).await?;
         // Under one id for all attempts, so that a message whose acknowledgement got lost is not stored twice.
-        let id = self
-            .client_message_id
-            .unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let id = self.client_message_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let command = json!({
             "type": "send_private_message",
             "recipientId": recipient.to_string(),

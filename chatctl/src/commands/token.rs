@@ -27,9 +27,7 @@ impl TokenArguments {
         let secret = settings.jwt_secret()?;
         let user_id = match self.id {
             Some(id) => id,
-            None => {
-                database::resolve(settings, &self.name.context("a name or --id is needed")?).await?
-            }
+            None => database::resolve(settings, &self.name.context("a name or --id is needed")?).await?,
         };
         print_line(&client::token::mint(secret, user_id, self.ttl)?)
     }

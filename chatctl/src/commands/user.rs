@@ -43,8 +43,7 @@ impl UserCommand {
         match self {
             UserCommand::Add { name, display_name } => {
                 let mut connection = database::connect(settings).await?;
-                let user_id =
-                    database::add_user(&mut connection, &name, display_name.as_deref()).await?;
+                let user_id = database::add_user(&mut connection, &name, display_name.as_deref()).await?;
                 print_line(&user_id.to_string())
             }
             UserCommand::List { limit } => list(settings, limit).await,
@@ -60,10 +59,7 @@ async fn list(settings: &Settings, limit: u32) -> Result<()> {
     let mut connection = database::connect(settings).await?;
     for user in database::list_users(&mut connection, limit.into()).await? {
         let display_name = user.display_name.unwrap_or_default();
-        print_line(&printable(&format!(
-            "{}\t{}\t{display_name}",
-            user.user_id, user.username
-        )))?;
+        print_line(&printable(&format!("{}\t{}\t{display_name}", user.user_id, user.username)))?;
     }
     Ok(())
 }

@@ -65,7 +65,8 @@ async fn the_connection_tells_what_it_expects() -> Result<()> {
     assert_eq!((&success["user"]["username"], &success["queuedEvents"]), (&json!(alice.name), &json!(0)));
     let error = client.request(json!({"type": "send_private_message", "recipientId": 999_999, "content": "x"})).await?;
     assert_eq!((&error["code"], &error["field"]), (&json!("RESOURCE_NOT_FOUND"), &json!("recipientId")));
-    let error = client.request(json!({"type": "send_private_message", "recipientId": alice.id, "content": "x"})).await?;
+    let error =
+        client.request(json!({"type": "send_private_message", "recipientId": alice.id, "content": "x"})).await?;
     assert_eq!((&error["code"], &error["field"]), (&json!("VALIDATION_ERROR"), &json!("recipientId")));
     Ok(())
 }

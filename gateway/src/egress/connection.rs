@@ -1,23 +1,27 @@
-//! One client's connection as the rest of the process sees it: where answers and events for it are put, what it waits for,
-//! and when it has to end. Its session alone touches the socket.
+//! One client's connection as the rest of the process sees it: where frames for it are put, and when it has to end. The commands
+//! that wait for an answer are in `in_flight`, whose connection it is in `owner`. Its session alone touches the socket.
+
+mod in_flight;
+mod owner;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::task::Waker;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use shared::ids::{ConnectionId, ConversationId, GroupId, UserId};
-use shared::protocol::{CloseCode, RequestId};
-use shared::stream::{Receipts, ReplayedEvent};
-use tokio::time::Instant;
+use shared::ids::{ConnectionId, GroupId};
+use shared::protocol::CloseCode;
+use shared::stream::ReplayedEvent;
 use uuid::Uuid;
 use websocket::PreparedText;
 
+use super::delivered::Arrivals;
 use super::held::Held;
 use super::outbox::{Mark, Outbox, Outgoing, Pushed};
 use super::receipts::Received;
+pub use in_flight::InFlight;
 
 pub struct Connection {
     pub id: ConnectionId,
@@ -30,6 +34,7 @@ pub struct Connection {
     /// 0 until it is known.
     user: AtomicI64,
     waker: AtomicWaker,
+    arrivals: Arrivals,
     inner: Mutex<Inner>,
 }
 
@@ -42,6 +47,8 @@ pub struct Timers {
     pub authenticate_by_ms: AtomicU64,
     /// The token's expiry in Unix seconds; `i64::MAX` before authentication.
     pub expires_unix: AtomicI64,
+    /// When the session opened, in Unix milliseconds; 0 before.
+    pub opened_at_ms: AtomicI64,
 }
 
 #[derive(Default)]
@@ -58,18 +65,8 @@ struct Inner {
     interrupted: bool,
     /// The session may ask for the replay now.
     catch_up: bool,
-}
-
-/// A command that waits for its answer.
-#[derive(Debug)]
-pub struct InFlight {
-    pub command: Uuid,
-    pub name: &'static str,
-    pub request_id: Option<RequestId>,
-    pub deadline_ms: u64,
-    pub started: Instant,
-    /// Whether success is answered.
-    pub has_answer: bool,
+    #[cfg(test)]
+    panic_next: bool,
 }
 
 /// Why the server closes a connection.
@@ -105,7 +102,14 @@ pub struct Delivered {
 }
 
 impl Connection {
-    pub fn new(id: ConnectionId, session: Uuid, deflate: bool, outbox_limit_bytes: usize, timers: Timers) -> Self {
+    pub fn new(
+        id: ConnectionId,
+        session: Uuid,
+        deflate: bool,
+        outbox_limit_bytes: usize,
+        timers: Timers,
+        arrivals: Arrivals,
+    ) -> Self {
         Connection {
             id,
             session,
@@ -114,6 +118,7 @@ impl Connection {
             timers,
             user: AtomicI64::new(0),
             waker: AtomicWaker::new(),
+            arrivals,
             inner: Mutex::default(),
         }
     }
@@ -130,12 +135,20 @@ impl Connection {
 
     pub fn signals(&self) -> Signals {
         let inner = self.inner.lock();
+        #[cfg(test)]
+        assert!(!inner.panic_next, "a test wants a panic");
         Signals {
             close: inner.close,
             in_flight: inner.in_flight.len(),
             unwritten_bytes: inner.outbox.bytes(),
             catch_up: inner.catch_up,
         }
+    }
+
+    /// The session panics when it looks next.
+    #[cfg(test)]
+    pub fn panic_next(&self) {
+        self.inner.lock().panic_next = true;
     }
 
     pub fn take_outgoing(&self, empty: &mut VecDeque<Outgoing>) {
@@ -149,8 +162,12 @@ impl Connection {
         inner.outbox.written(bytes);
         let mut due = false;
         for item in writing.drain(..frames) {
-            if let (Mark::Receipt(receipt), Some(user), false) = (&item.mark, user, inner.wants_acks) {
+            let (Mark::Receipt(receipt), Some(user)) = (&item.mark, user) else { continue };
+            if inner.wants_acks {
+                inner.received.note_unconfirmed(receipt);
+            } else {
                 due |= inner.received.note(receipt, user);
+                self.arrivals.note(receipt, user);
             }
         }
         due
@@ -191,7 +208,9 @@ impl Connection {
     pub fn deliver(&self, frame: &Bytes, mark: &Mark) -> Delivered {
         let mut inner = self.inner.lock();
         let item = Outgoing { frame: frame.clone(), mark: mark.clone() };
-        let Some(held) = &mut inner.held else { return self.put(&mut inner, item) };
+        let Some(held) = &mut inner.held else {
+            return self.put(&mut inner, item);
+        };
         let ephemeral = matches!(item.mark, Mark::Ephemeral);
         if held.push(item, self.outbox_limit_bytes) {
             return Delivered::default();
@@ -269,45 +288,6 @@ impl Connection {
         self.wake();
     }
 
-    // Commands.
-
-    pub fn expect_answer(&self, entry: InFlight) {
-        self.inner.lock().in_flight.push(entry);
-    }
-
-    /// Takes the command off the list without an answer.
-    pub fn forget(&self, command: Uuid) -> Option<InFlight> {
-        take_entry(&mut self.inner.lock().in_flight, command)
-    }
-
-    /// Puts the answer to a command into the outbox, if the command still waits for one. Does not wake the session.
-    pub fn answer(&self, command: Uuid, frame: Bytes) -> Option<InFlight> {
-        let mut inner = self.inner.lock();
-        let entry = take_entry(&mut inner.in_flight, command)?;
-        self.put(&mut inner, Outgoing { frame, mark: Mark::Required });
-        Some(entry)
-    }
-
-    /// The same for a part of an answer: more follows. False when the command does not wait any more.
-    pub fn answer_part(&self, command: Uuid, frame: Bytes) -> bool {
-        let mut inner = self.inner.lock();
-        let waits = inner.in_flight.iter().any(|entry| entry.command == command);
-        if waits {
-            self.put(&mut inner, Outgoing { frame, mark: Mark::Required });
-        }
-        waits
-    }
-
-    /// Commands whose answer is overdue; they are off the list.
-    pub fn take_overdue(&self, now_ms: u64) -> Vec<InFlight> {
-        let mut inner = self.inner.lock();
-        // No allocation unless there are any.
-        if inner.in_flight.iter().all(|entry| entry.deadline_ms > now_ms) {
-            return Vec::new();
-        }
-        inner.in_flight.extract_if(.., |entry| entry.deadline_ms <= now_ms).collect()
-    }
-
     // The end.
 
     /// Ends the connection; the first reason counts.
@@ -315,74 +295,4 @@ impl Connection {
         self.inner.lock().close.get_or_insert(close);
         self.wake();
     }
-
-    // Whose it is, and what concerns it.
-
-    pub fn user(&self) -> Option<UserId> {
-        match self.user.load(Ordering::Acquire) {
-            0 => None,
-            user => Some(UserId(user)),
-        }
-    }
-
-    pub fn set_user(&self, user: Option<UserId>) {
-        self.user.store(user.map_or(0, |user| user.0), Ordering::Release);
-    }
-
-    /// Adds a group; false when it is there already or the user has left it meanwhile.
-    pub fn add_group(&self, group: GroupId) -> bool {
-        let mut inner = self.inner.lock();
-        let left = inner.held.as_ref().is_some_and(|held| held.has_left(group));
-        if left || inner.groups.contains(&group) {
-            return false;
-        }
-        inner.groups.push(group);
-        true
-    }
-
-    /// The user joined: what it left earlier does not matter any more.
-    pub fn note_joined(&self, group: GroupId) {
-        if let Some(held) = &mut self.inner.lock().held {
-            held.note_joined(group);
-        }
-    }
-
-    /// Takes a group away; false when it was not there.
-    pub fn remove_group(&self, group: GroupId) -> bool {
-        let mut inner = self.inner.lock();
-        if let Some(held) = &mut inner.held {
-            held.note_left(group);
-        }
-        let at = inner.groups.iter().position(|known| *known == group);
-        at.map(|at| inner.groups.swap_remove(at)).is_some()
-    }
-
-    pub fn groups(&self) -> Vec<GroupId> {
-        self.inner.lock().groups.clone()
-    }
-
-    // Receipts.
-
-    pub fn set_wants_acks(&self, wants_acks: bool) {
-        self.inner.lock().wants_acks = wants_acks;
-    }
-
-    /// The client confirms what it received.
-    pub fn acknowledge(&self, conversations: Vec<(ConversationId, i64)>, events: Vec<Uuid>) {
-        let mut inner = self.inner.lock();
-        for (conversation, seq) in conversations {
-            inner.received.advance(conversation, seq);
-        }
-        inner.received.add_events(events);
-    }
-
-    pub fn take_receipts(&self) -> Option<Receipts> {
-        let user = self.user()?;
-        self.inner.lock().received.take(user)
-    }
-}
-
-fn take_entry(in_flight: &mut Vec<InFlight>, command: Uuid) -> Option<InFlight> {
-    let at = in_flight.iter().position(|entry| entry.command == command)?;
-    Some(in_flight.swap_remove(at))
 }

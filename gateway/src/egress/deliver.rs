@@ -34,7 +34,9 @@ impl Deliverer {
     }
 
     pub fn publication(&mut self, channel: &str, bytes: &Bytes) {
-        let Some(channel) = self.gateway.keys.parse_channel(channel) else { return };
+        let Some(channel) = self.gateway.keys.parse_channel(channel) else {
+            return;
+        };
         let Ok((header, payload)) = publication::decode(bytes) else {
             self.gateway.metrics.unreadable.increment(1);
             return;
@@ -68,9 +70,9 @@ impl Deliverer {
                 let channel = self.gateway.keys.group_channel(group);
                 self.gateway.subscriptions.unsubscribe(vec![channel; connections]);
             }
-            (Header::Replaced { by }, Channel::User(user)) => {
+            (Header::Replaced { by, opened_at }, Channel::User(user)) => {
                 count("membership");
-                self.replaced(user, by);
+                self.replaced(user, by, opened_at);
             }
             _ => self.gateway.metrics.unreadable.increment(1),
         }
@@ -85,7 +87,9 @@ impl Deliverer {
     }
 
     fn answer(&mut self, id: ConnectionId, command: Uuid, payload: &[u8], last: bool) {
-        let Some(connection) = self.gateway.registry.get(id) else { return };
+        let Some(connection) = self.gateway.registry.get(id) else {
+            return;
+        };
         let frame = PreparedText::new(payload).frame(connection.deflate);
         let taken = if last {
             let entry = connection.answer(command, frame);
@@ -161,13 +165,16 @@ impl Deliverer {
         });
     }
 
-    fn replaced(&self, user: UserId, by: ConnectionRef) {
+    /// Only older connections go: two that open at the same time must not close each other.
+    fn replaced(&self, user: UserId, by: ConnectionRef, opened_at: Timestamp) {
         let conflict = broadcast(&SessionConflict {
             message: "A newer connection of yours has taken this one's place",
             timestamp: Timestamp::now(),
         });
         self.gateway.registry.for_user(user, |connection| {
-            if by != self.gateway.reference(connection.id) {
+            let own = self.gateway.reference(connection.id);
+            let order = |at: Timestamp, id: ConnectionRef| (at, id.gateway.0, id.connection.0);
+            if connection.opened_at().is_some_and(|at| order(at, own) < order(opened_at, by)) {
                 connection.push_json(&conflict);
                 connection.close(Close::new(CloseCode::Normal, "Replaced by a newer connection"));
             }

@@ -3,6 +3,7 @@
 
 pub mod connection;
 pub mod deliver;
+pub mod delivered;
 pub mod held;
 pub mod outbox;
 pub mod receipts;

@@ -1,6 +1,7 @@
 //! What reached clients, on its way to the workers: gathered per connection, passed on in batches. Losing some only makes
 //! events come once more, so that every bound here drops.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
 pub struct Received {
     conversations: Vec<(ConversationId, i64)>,
     events: Vec<Uuid>,
+    /// Messages written to a client that confirms what it receives, the oldest first.
+    unconfirmed: VecDeque<Receipt>,
 }
 
 impl Received {
@@ -40,6 +43,27 @@ impl Received {
             Receipt::None => {}
         }
         self.conversations.len() + self.events.len() >= MAX_GATHERED
+    }
+
+    /// Notes a message that the client has not confirmed; of too many the oldest is forgotten.
+    pub fn note_unconfirmed(&mut self, receipt: &Receipt) {
+        if matches!(receipt, Receipt::Message { .. }) {
+            if self.unconfirmed.len() >= MAX_GATHERED {
+                self.unconfirmed.pop_front();
+            }
+            self.unconfirmed.push_back(*receipt);
+        }
+    }
+
+    /// The client confirms a conversation up to this number: gives the newest message of it that was written.
+    pub fn confirm(&mut self, confirmed: ConversationId, up_to: i64) -> Option<Receipt> {
+        let is_confirmed = |receipt: &Receipt| match receipt {
+            Receipt::Message { conversation, seq, .. } => *conversation == confirmed && *seq <= up_to,
+            _ => false,
+        };
+        let newest = self.unconfirmed.iter().rev().copied().find(|receipt| is_confirmed(receipt));
+        self.unconfirmed.retain(|receipt| !is_confirmed(receipt));
+        newest
     }
 
     pub fn advance(&mut self, conversation: ConversationId, seq: i64) {
@@ -63,7 +87,7 @@ impl Received {
         if self.is_empty() {
             return None;
         }
-        let Received { conversations, events } = std::mem::take(self);
+        let (conversations, events) = (std::mem::take(&mut self.conversations), std::mem::take(&mut self.events));
         Some(Receipts { user, conversations, events })
     }
 }
@@ -110,7 +134,9 @@ pub async fn run(gateway: Arc<Gateway>, mut queue: mpsc::Receiver<Receipts>) {
 
 async fn settle(gateway: &Gateway, receipts: Vec<Receipts>) {
     let count: usize = receipts.iter().map(|user| user.conversations.len() + user.events.len()).sum();
-    let Some(user) = receipts.first().map(|first| first.user) else { return };
+    let Some(user) = receipts.first().map(|first| first.user) else {
+        return;
+    };
     let request = Internal::Settle { receipts };
     let deadline = Timestamp::now().plus(SETTLE_DEADLINE);
     let admitted = Admitted::internal(gateway, user, &request, None, deadline);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use shared::ids::{ConnectionId, GroupId, UserId};
+use shared::redis::presence::Session;
 
 use super::connection::Connection;
 
@@ -47,6 +48,27 @@ impl Registry {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.connections.iter().all(|shard| shard.read().is_empty())
+    }
+
+    /// All open sessions.
+    pub fn sessions(&self) -> Vec<Session> {
+        let mut sessions = Vec::new();
+        let open = |connection: &Arc<Connection>| {
+            if let (Some(user), true) = (connection.user(), connection.is_open()) {
+                sessions.push(Session { user, connection: connection.id });
+            }
+        };
+        self.for_everybody(open);
+        sessions
+    }
+
+    /// Whether there is such a connection, authenticated or not.
+    pub fn holds(&self, id: ConnectionId) -> bool {
+        self.shard(id).read().contains_key(&id.0)
+    }
+
     pub fn users(&self) -> usize {
         self.audience.read().users.len()
     }
@@ -77,8 +99,7 @@ impl Registry {
 
     /// Makes `groups` the only ones of the connection; gives what was added and what was taken away.
     pub fn set_groups(&self, connection: &Arc<Connection>, groups: &[GroupId]) -> (Vec<GroupId>, Vec<GroupId>) {
-        let removed: Vec<GroupId> =
-            connection.groups().into_iter().filter(|group| !groups.contains(group)).collect();
+        let removed: Vec<GroupId> = connection.groups().into_iter().filter(|group| !groups.contains(group)).collect();
         let mut audience = self.audience.write();
         let removed = removed
             .into_iter()
@@ -94,7 +115,9 @@ impl Registry {
     /// `user` joined `group`: gives the connections to which it is new.
     pub fn join(&self, user: UserId, group: GroupId) -> Vec<Arc<Connection>> {
         let mut audience = self.audience.write();
-        let Some(connections) = audience.users.get(&user) else { return Vec::new() };
+        let Some(connections) = audience.users.get(&user) else {
+            return Vec::new();
+        };
         let new = |connection: &&Arc<Connection>| {
             connection.note_joined(group);
             connection.add_group(group)
@@ -109,7 +132,9 @@ impl Registry {
     /// `user` left `group`: gives how many connections that concerned.
     pub fn leave(&self, user: UserId, group: GroupId) -> usize {
         let mut audience = self.audience.write();
-        let Some(connections) = audience.users.get(&user) else { return 0 };
+        let Some(connections) = audience.users.get(&user) else {
+            return 0;
+        };
         let left: Vec<Arc<Connection>> =
             connections.iter().filter(|connection| connection.remove_group(group)).cloned().collect();
         for connection in &left {

@@ -42,6 +42,8 @@ impl Drop for Membership {
         if let Some(receipts) = self.connection.take_receipts() {
             self.gateway.pass_on(receipts);
         }
+        // Also when it did not open: a worker may have registered it all the same.
+        self.gateway.closed_sessions.push(self.user, &self.connection);
         self.connection.reset();
     }
 }
@@ -58,16 +60,14 @@ pub enum Refusal {
     /// The finished `auth_error`.
     Refused(Vec<u8>),
     /// Worth another try after so many seconds.
-    Unavailable { retry_after: u32 },
+    Unavailable {
+        retry_after: u32,
+    },
     TooManyConnections,
 }
 
 /// Opens a session.
-pub async fn open(
-    gateway: Arc<Gateway>,
-    connection: Arc<Connection>,
-    opener: Opener,
-) -> Result<Opened, Refusal> {
+pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Opened, Refusal> {
     let user = opener.user;
     if !gateway.registry.add_user(&connection, user, gateway.settings.max_connections_per_user) {
         return Err(Refusal::TooManyConnections);
@@ -89,11 +89,7 @@ pub async fn open(
 }
 
 /// The session goes on under a new token; gives the `auth_success`.
-pub async fn renew(
-    gateway: Arc<Gateway>,
-    connection: Arc<Connection>,
-    opener: Opener,
-) -> Result<Vec<u8>, Refusal> {
+pub async fn renew(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Vec<u8>, Refusal> {
     authenticate(&gateway, &opener).await?;
     resume(&gateway, &connection, &opener, true).await.map(|(auth_success, _)| auth_success)
 }
@@ -116,11 +112,7 @@ pub async fn replay(
 }
 
 /// After an interruption: asks again who the user is and what it may see, and replays what was missed.
-pub async fn catch_up(
-    gateway: Arc<Gateway>,
-    connection: Arc<Connection>,
-    opener: Opener,
-) -> Result<(), Refusal> {
+pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<(), Refusal> {
     connection.begin_catch_up();
     // What is known to have arrived need not come again.
     if let Some(receipts) = connection.take_receipts() {

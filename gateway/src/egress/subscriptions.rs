@@ -17,10 +17,17 @@ const BATCH: usize = 512;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 pub enum Change {
-    Subscribe { channels: Vec<String>, done: oneshot::Sender<()> },
-    Unsubscribe { channels: Vec<String> },
+    Subscribe {
+        channels: Vec<String>,
+        done: oneshot::Sender<()>,
+    },
+    Unsubscribe {
+        channels: Vec<String>,
+    },
     /// The connection to Redis is a new one: everything again.
-    Resubscribe { done: oneshot::Sender<()> },
+    Resubscribe {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// Handle for everybody. The queue has no bound of its own: it holds at most one entry to subscribe and one to unsubscribe per
@@ -42,10 +49,7 @@ impl Subscriptions {
 
     /// Counts the channels up, now, and gives a future that waits until Redis has confirmed them. Whatever comes of it, each
     /// call has to be made up for by one [`Self::unsubscribe`].
-    pub fn subscribe(
-        &self,
-        channels: Vec<String>,
-    ) -> impl Future<Output = Result<(), NotSubscribed>> + Send + 'static {
+    pub fn subscribe(&self, channels: Vec<String>) -> impl Future<Output = Result<(), NotSubscribed>> + Send + 'static {
         let (done, confirmed) = oneshot::channel();
         // The receiver is gone when the process ends; then nothing will be confirmed.
         let _ = self.changes.send(Change::Subscribe { channels, done });
@@ -69,11 +73,7 @@ impl Subscriptions {
 }
 
 /// Keeps the counts until the process stops.
-pub async fn run(
-    gateway: Arc<Gateway>,
-    client: SubscriberClient,
-    mut changes: mpsc::UnboundedReceiver<Change>,
-) {
+pub async fn run(gateway: Arc<Gateway>, client: SubscriberClient, mut changes: mpsc::UnboundedReceiver<Change>) {
     let stopped = gateway.lifecycle.stopped();
     let mut counts = Counts::default();
     let mut batch = Vec::new();
@@ -130,7 +130,9 @@ impl Counts {
                 tell(waiting);
             }
             // Whoever waits learns it from the dropped sender.
-            Err(error) => tracing::warn!(error = %error, channels = new.len(), "could not subscribe"),
+            Err(error) => {
+                tracing::warn!(error = %error, channels = new.len(), "could not subscribe")
+            }
         }
         gone.retain(|channel| !self.by_channel.contains_key(channel));
         for chunk in gone.chunks(BATCH) {

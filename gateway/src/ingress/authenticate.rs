@@ -35,12 +35,7 @@ impl Attempt {
         };
         match claims {
             Ok(claims) => Ok(Attempt {
-                opener: Opener {
-                    user: UserId(claims.user_id),
-                    token_id: claims.jti,
-                    wants_acks,
-                    request_id,
-                },
+                opener: Opener { user: UserId(claims.user_id), token_id: claims.jti, wants_acks, request_id },
                 expires_unix: claims.exp_unix,
                 started,
             }),
@@ -68,8 +63,9 @@ fn auth_error(error: TokenError, request_id: Option<&RequestId>) -> Vec<u8> {
     let (code, details) = match error {
         TokenError::Missing => (AuthErrorCode::TokenMissing, "`token` is required".to_owned()),
         TokenError::Invalid => {
-            let details =
-                format!("`token` must be a JWT of at most {MAX_TOKEN_BYTES} bytes, signed with HS256, with `jti` and `exp`");
+            let details = format!(
+                "`token` must be a JWT of at most {MAX_TOKEN_BYTES} bytes, signed with HS256, with `jti` and `exp`"
+            );
             (AuthErrorCode::TokenInvalid, details)
         }
         TokenError::Expired => (AuthErrorCode::TokenExpired, "get a new token".to_owned()),

@@ -89,7 +89,8 @@ async fn oldest_ages(gateway: &Gateway, streams: &[String], lengths: &[u64]) -> 
         return Ok(ages);
     }
     // `[seconds, microseconds]`
-    let now: Vec<u64> = gateway.redis.custom(CustomCommand::new_static("TIME", None, false), Vec::<Value>::new()).await?;
+    let now: Vec<u64> =
+        gateway.redis.custom(CustomCommand::new_static("TIME", None, false), Vec::<Value>::new()).await?;
     let now_ms = now.first().copied().unwrap_or(0) * 1000 + now.get(1).copied().unwrap_or(0) / 1000;
     let firsts = gateway.redis.pipeline();
     for lane in &waiting {

@@ -4,8 +4,12 @@ use shared::commands::prelude::positions;
 use shared::commands::{Command, Context, NAMES};
 use shared::ids::{ConversationId, UserId};
 use shared::limits::{Limits, MAX_SYNC_ENTRIES};
+use shared::protocol::frame::Malformed;
 use shared::protocol::{ErrorCode, Fields, Frame, Invalid, Rejection, RequestId};
 use uuid::Uuid;
+
+/// A made-up type is echoed as far as this.
+const MAX_TYPE_CHARACTERS: usize = 64;
 
 /// What a client asks for.
 pub enum Request {
@@ -36,17 +40,17 @@ pub struct Refused {
 }
 
 /// Reads one message. `caller` is the authenticated user, if there is one.
-pub fn decode(text: &str, caller: Option<UserId>, limits: &Limits) -> Result<Decoded, Refused> {
-    let frame = Frame::parse(text).map_err(|malformed| Refused {
-        rejection: malformed.rejection,
-        request_id: malformed.request_id,
-        request_type: malformed.request_type,
+pub fn decode(text: &str, caller: Option<UserId>, limits: &Limits) -> Result<Decoded, Box<Refused>> {
+    let frame = Frame::parse(text).map_err(|malformed| {
+        let Malformed { rejection, request_id, request_type } = *malformed;
+        let request_type = request_type.map(|name| name.chars().take(MAX_TYPE_CHARACTERS).collect());
+        Box::new(Refused { rejection, request_id, request_type })
     })?;
     match read(&frame, caller, limits) {
         Ok(request) => Ok(Decoded { request, request_id: frame.request_id }),
         Err(rejection) => {
-            let request_type = Some(frame.kind().to_owned());
-            Err(Refused { rejection, request_id: frame.request_id, request_type })
+            let request_type = Some(frame.kind().chars().take(MAX_TYPE_CHARACTERS).collect());
+            Err(Box::new(Refused { rejection, request_id: frame.request_id, request_type }))
         }
     }
 }
@@ -116,7 +120,9 @@ mod tests {
         for name in ["authenticate", "auth", "connect"] {
             let text = format!(r#"{{"type":"{name}","token":"t","requestId":1}}"#);
             let decoded = decode(&text, None, &Limits::default()).ok().unwrap();
-            assert!(matches!(decoded.request, Request::Authenticate { token: Token::Given(token), .. } if token == "t"));
+            assert!(
+                matches!(decoded.request, Request::Authenticate { token: Token::Given(token), .. } if token == "t")
+            );
             assert_eq!(decoded.request_id.unwrap().as_json(), "1");
         }
     }
@@ -124,7 +130,8 @@ mod tests {
     #[test]
     fn acks_are_read_and_bounded() {
         let caller = Some(UserId(1));
-        let text = r#"{"type":"ack","conversations":{"conv_1_2":7},"eventIds":["00000000-0000-0000-0000-000000000001"]}"#;
+        let text =
+            r#"{"type":"ack","conversations":{"conv_1_2":7},"eventIds":["00000000-0000-0000-0000-000000000001"]}"#;
         let decoded = decode(text, caller, &Limits::default()).ok().unwrap();
         assert!(matches!(decoded.request, Request::Ack { conversations, events }
             if conversations == [(ConversationId::direct(UserId(1), UserId(2)), 7)] && events.len() == 1));

@@ -180,6 +180,8 @@ impl Handler {
     fn opened(&mut self, attempt: Attempt, opened: Opened) {
         let Opened { membership, auth_success, replay: page } = opened;
         let timers = &self.connection.timers;
+        let opened_at = Timestamp::now();
+        timers.opened_at_ms.store(opened_at.0, Ordering::Relaxed);
         timers.authenticate_by_ms.store(u64::MAX, Ordering::Relaxed);
         timers.expires_unix.store(attempt.expires_unix, Ordering::Relaxed);
         self.gateway.metrics.authenticate_seconds.record(attempt.started.elapsed());
@@ -187,7 +189,7 @@ impl Handler {
         self.state = State::Authenticated(Box::new(Authenticated { membership, attempt, renewal: None }));
         self.connection.push_json(&auth_success);
         if self.gateway.settings.single_connection_per_user {
-            self.gateway.replace_others(user, self.connection.id);
+            self.gateway.replace_older(user, self.connection.id, opened_at);
         }
         if page.events.is_empty() && page.next.is_none() {
             self.connection.release();
@@ -233,8 +235,12 @@ impl Handler {
         if self.job.is_none() {
             self.next_job();
         }
-        let Some(job) = &mut self.job else { return false };
-        let Poll::Ready(outcome) = job.as_mut().poll(cx) else { return false };
+        let Some(job) = &mut self.job else {
+            return false;
+        };
+        let Poll::Ready(outcome) = job.as_mut().poll(cx) else {
+            return false;
+        };
         self.job = None;
         match outcome {
             Outcome::Opened(opened) => match *opened {
@@ -258,7 +264,9 @@ impl Handler {
         if self.job.is_some() {
             return;
         }
-        let State::Authenticated(session) = &mut self.state else { return };
+        let State::Authenticated(session) = &mut self.state else {
+            return;
+        };
         let (gateway, connection) = (self.gateway.clone(), self.connection.clone());
         if let Some(attempt) = session.renewal.take() {
             let renewing = replay::renew(gateway, connection, attempt.opener.clone());

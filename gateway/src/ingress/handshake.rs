@@ -94,9 +94,11 @@ fn connection(gateway: &Gateway, deflate: bool) -> Arc<Connection> {
         next_ping_ms: AtomicU64::new(now_ms + first_ping_ms),
         authenticate_by_ms: AtomicU64::new(now_ms + settings.auth_timeout.as_millis() as u64),
         expires_unix: AtomicI64::new(i64::MAX),
+        opened_at_ms: AtomicI64::new(0),
     };
     let id = gateway.next_connection_id();
-    Arc::new(Connection::new(id, Uuid::new_v4(), deflate, settings.outbox_limit_bytes, timers))
+    let (session, arrivals) = (Uuid::new_v4(), gateway.arrivals.clone());
+    Arc::new(Connection::new(id, session, deflate, settings.outbox_limit_bytes, timers, arrivals))
 }
 
 fn greet(connection: &Connection) {
@@ -114,7 +116,9 @@ fn greet(connection: &Connection) {
 
 async fn refuse<S: Socket>(gateway: &Arc<Gateway>, mut socket: S, rejection: &Rejection) {
     // When there are too many even of these, the connection is just dropped.
-    let Some(_place) = gateway.places.take(Kind::Refusal) else { return };
+    let Some(_place) = gateway.places.take(Kind::Refusal) else {
+        return;
+    };
     gateway.metrics.errors.with(rejection.code.as_str()).increment(1);
     let mut frames = PreparedText::new(&answer(&rejection.event(None), None)).frame(false).to_vec();
     frames.extend_from_slice(&close_frame(Some((CloseCode::Policy as u16, rejection.code.message()))));
@@ -131,8 +135,12 @@ async fn refuse<S: Socket>(gateway: &Arc<Gateway>, mut socket: S, rejection: &Re
 
 /// Whether a browser page may connect from where it says it is. Without a list, only from this very host.
 pub fn origin_is_allowed(headers: &HeaderMap, allowed: &AllowedOrigins) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let Ok(origin) = origin.to_str() else { return false };
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let Ok(origin) = origin.to_str() else {
+        return false;
+    };
     match allowed {
         AllowedOrigins::List(list) if list.is_empty() => {
             let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());

@@ -35,7 +35,9 @@ impl Address {
         let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
         let mut hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).collect();
         while trusted.contains(address) {
-            let Some(Ok(hop)) = hops.pop().map(|hop| hop.trim().parse::<IpAddr>()) else { break };
+            let Some(Ok(hop)) = hops.pop().map(|hop| hop.trim().parse::<IpAddr>()) else {
+                break;
+            };
             address = hop.to_canonical();
         }
         Self::from_ip(address)

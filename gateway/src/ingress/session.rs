@@ -125,7 +125,9 @@ impl<S: Socket> Session<S> {
                     Message::Binary(_) => handler.on_binary(),
                     Message::Ping(payload) => connection.push(pong_frame(payload)),
                     Message::Pong(_) => {}
-                    Message::Close(close) => break Some(End::ByClient(close.map(|(code, _)| code))),
+                    Message::Close(close) => {
+                        break Some(End::ByClient(close.map(|(code, _)| code)));
+                    }
                 }
             };
             Totals::add(&gateway.totals.frames_received, frames);

@@ -39,11 +39,6 @@ pub fn sweep(gateway: &Gateway, round: u64) {
     // Receipts are passed on by a part of the connections each time, so that they come in evenly.
     let flush_rounds = (gateway.settings.cursor_flush_interval.as_millis() / PERIOD.as_millis()).max(1) as u64;
     gateway.registry.for_each(|connection| {
-        if let Some(close) = due_close(gateway, connection, now_ms, now_unix) {
-            connection.close(close);
-            return;
-        }
-        ping(gateway, connection, now_ms);
         for entry in connection.take_overdue(now_ms) {
             gateway.metrics.unanswered.increment(1);
             if entry.has_answer {
@@ -53,6 +48,11 @@ pub fn sweep(gateway: &Gateway, round: u64) {
                 connection.wake();
             }
         }
+        if let Some(close) = due_close(gateway, connection, now_ms, now_unix) {
+            connection.close(close);
+            return;
+        }
+        ping(gateway, connection, now_ms);
         if (connection.id.0 + round).is_multiple_of(flush_rounds)
             && let Some(receipts) = connection.take_receipts()
         {

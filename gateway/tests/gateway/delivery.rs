@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use fred::prelude::*;
 use serde_json::json;
 use shared::ids::{ConnectionRef, ConversationId, GroupId, UserId};
 use shared::publication::{EventHeader, Header, Receipt};
@@ -12,7 +11,7 @@ use crate::fake_worker::{FakeWorker, message, message_event, replayed};
 use crate::harness::{BRIEFLY, Harness, SOON, redis_url};
 use crate::sessions::until_unsubscribed;
 
-async fn seqs(client: &mut client::Client, count: usize) -> Vec<i64> {
+pub async fn seqs(client: &mut client::Client, count: usize) -> Vec<i64> {
     let mut seqs = Vec::new();
     while seqs.len() < count {
         let event = client.expect("new_message", |_| true, SOON).await.unwrap();
@@ -89,7 +88,8 @@ async fn missed_events_come_first_and_live_ones_neither_twice_nor_too_early() {
     // One's own message from another device is in no replay.
     harness.worker.event(1, message(1, 2, 2), json!({"type": "new_message", "seq": -2})).await;
     client.expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
-    let page = shared::stream::ReplayPage { events: harness.worker.rote.lock().replay.pop_front().unwrap(), next: None };
+    let page =
+        shared::stream::ReplayPage { events: harness.worker.rote.lock().replay.pop_front().unwrap(), next: None };
     harness.worker.reply(&request, &shared::stream::InternalReply::Replayed(page)).await;
     assert_eq!(seqs(&mut client, 3).await, [3, 4, -2]);
     client.expect("message_edited", |_| true, SOON).await.unwrap();
@@ -157,37 +157,6 @@ async fn what_was_written_is_reported_unless_the_client_confirms_itself() {
     acking.send(json!({"type": "ack", "conversations": {"conv_1_2": 5}})).await.unwrap();
     let receipts = harness.worker.receipts().await;
     assert_eq!((receipts[0].user, &receipts[0].conversations[..]), (UserId(2), &[(conversation, 5)][..]));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn after_an_interruption_everybody_catches_up_before_live_events_go_on() {
-    let mut harness = Harness::start(&[]).await;
-    let mut client = harness.login(1).await;
-    harness.worker.internal("resume").await;
-    harness.worker.rote.lock().replay = [vec![replayed(message(2, 1, 1), &message_event(1))]].into();
-    harness.worker.rote.lock().leave = Some("resume");
-    cut_subscriptions(&harness.worker.redis, &harness.prefix).await;
-    let (request, _) = harness.worker.internal("resume").await;
-    // Live again, but held back until the replay is written.
-    harness.worker.event(1, message(2, 1, 2), message_event(2)).await;
-    client.expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
-    let page = shared::stream::ReplayPage { events: vec![replayed(message(2, 1, 1), &message_event(1))], next: None };
-    let reply = shared::stream::InternalReply::Resumed { auth_success: b"{}".to_vec(), replay: page };
-    harness.worker.reply(&request, &reply).await;
-    assert_eq!(seqs(&mut client, 2).await, [1, 2]);
-}
-
-/// Kills the connections that are subscribed to channels of this test.
-async fn cut_subscriptions(redis: &Client, prefix: &str) {
-    use fred::types::CustomCommand;
-    let command = |name| CustomCommand::new_static(name, None, false);
-    let list: String = redis.custom(command("CLIENT"), vec!["LIST", "TYPE", "pubsub"]).await.unwrap();
-    // Other tests' subscriptions are cut, too, when they share the Redis: that must not disturb them.
-    assert!(!prefix.is_empty());
-    for line in list.lines() {
-        let id = line.strip_prefix("id=").and_then(|rest| rest.split(' ').next()).unwrap();
-        let _: i64 = redis.custom(command("CLIENT"), vec!["KILL", "ID", id]).await.unwrap_or_default();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

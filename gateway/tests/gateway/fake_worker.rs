@@ -16,7 +16,9 @@ use shared::ids::{ConnectionId, ConversationId, GroupId, MessageId, UserId};
 use shared::publication::{self, EventHeader, Header, Receipt};
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
-use shared::stream::{self, Body, Envelope, FIELD, Internal, InternalReply, Receipts, ReplayCursor, ReplayPage, ReplayedEvent};
+use shared::stream::{
+    self, Body, Envelope, FIELD, Internal, InternalReply, Receipts, ReplayCursor, ReplayPage, ReplayedEvent,
+};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -26,7 +28,6 @@ pub struct FakeWorker {
     pub keys: Keys,
     pub redis: Client,
     pub rote: Arc<Mutex<Rote>>,
-    pub keyring: Keyring,
     commands: mpsc::UnboundedReceiver<(Envelope, Command)>,
     internals: mpsc::UnboundedReceiver<(Envelope, Internal)>,
     reader: tokio::task::JoinHandle<()>,
@@ -44,11 +45,13 @@ pub struct Rote {
     pub silent: bool,
     /// Answers everything but this request, which the test answers itself.
     pub leave: Option<&'static str>,
+    /// Leaves entries in their streams, as a worker does that is not done with them.
+    pub keep: bool,
     /// Does not send heartbeats.
     pub dead: bool,
 }
 
-type Read = Option<HashMap<String, Vec<(String, HashMap<String, Bytes>)>>>;
+type Read = Option<Vec<(String, Vec<(String, Vec<(String, Bytes)>)>)>>;
 
 impl FakeWorker {
     pub async fn start(redis_url: &str, prefix: &str) -> Self {
@@ -62,13 +65,13 @@ impl FakeWorker {
         let reading = Reading {
             keys: keys.clone(),
             redis: redis.clone(),
-            keyring: keyring.clone(),
+            keyring,
             rote: rote.clone(),
             commands: command_sender,
             internals: internal_sender,
         };
         let reader = tokio::spawn(reading.run(blocking));
-        FakeWorker { keys, redis, rote, keyring, commands, internals, reader }
+        FakeWorker { keys, redis, rote, commands, internals, reader }
     }
 
     /// The next command of a client.
@@ -149,7 +152,8 @@ impl Reading {
         loop {
             if !self.rote.lock().dead {
                 let beat = (Timestamp::now().0 as f64, "fake");
-                let _: Result<(), _> = self.redis.zadd(self.keys.heartbeats("worker"), None, None, false, false, beat).await;
+                let _: Result<(), _> =
+                    self.redis.zadd(self.keys.heartbeats("worker"), None, None, false, false, beat).await;
             }
             let read: Result<Read, _> = blocking.xread(Some(100), Some(200), streams.clone(), last.clone()).await;
             // Redis may be away for a while.
@@ -160,9 +164,13 @@ impl Reading {
             for (stream, entries) in read.unwrap_or_default() {
                 let at = streams.iter().position(|name| *name == stream).unwrap();
                 for (id, fields) in entries {
-                    let _: Result<i64, _> = self.redis.xdel(stream.as_str(), id.as_str()).await;
+                    if !self.rote.lock().keep {
+                        let _: Result<i64, _> = self.redis.xdel(stream.as_str(), id.as_str()).await;
+                    }
                     last[at] = id;
-                    self.entry(&fields[FIELD]).await;
+                    if let Some((_, entry)) = fields.iter().find(|(name, _)| name == FIELD) {
+                        self.entry(entry).await;
+                    }
                 }
             }
         }

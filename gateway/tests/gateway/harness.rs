@@ -31,9 +31,14 @@ pub struct Harness {
 
 impl Harness {
     pub async fn start(overrides: &[(&str, &str)]) -> Self {
+        Self::start_on(redis_url(), overrides).await
+    }
+
+    /// On a Redis that the test may break.
+    pub async fn start_on(redis_url: &str, overrides: &[(&str, &str)]) -> Self {
         let prefix = format!("t{}:", &uuid::Uuid::new_v4().simple().to_string()[..16]);
-        let worker = FakeWorker::start(redis_url(), &prefix[..]).await;
-        let harness = Self::start_with(worker, &prefix, redis_url(), overrides).await;
+        let worker = FakeWorker::start(redis_url, &prefix).await;
+        let harness = Self::start_with(worker, &prefix, redis_url, overrides).await;
         harness.until_ready().await;
         harness
     }

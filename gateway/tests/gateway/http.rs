@@ -36,7 +36,10 @@ async fn metrics_come_as_text_or_json_and_compressed_when_asked_for() {
     let text = String::from_utf8(body).unwrap();
     assert!(text.contains("# HELP gateway_connections Open WebSocket connections."), "{text}");
     let (_, head, body) = harness.http("GET", "/metrics", &[("Accept-Encoding", "gzip")]).await;
-    assert!(head.contains("content-encoding: gzip") && body.len() < text.len() / 2 && body[..2] == [0x1f, 0x8b], "{head}");
+    assert!(
+        head.contains("content-encoding: gzip") && body.len() < text.len() / 2 && body[..2] == [0x1f, 0x8b],
+        "{head}"
+    );
     let (_, _, body) = harness.http("GET", "/metrics", &[("Accept", "application/json")]).await;
     let json: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!((&json["connections"], &json["activeUsers"]), (&1.into(), &1.into()));
@@ -46,9 +49,13 @@ async fn metrics_come_as_text_or_json_and_compressed_when_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_have_one_form() {
     let harness = Harness::start(&[]).await;
-    for (method, path, status) in
-        [("GET", "/nothing", 404), ("POST", "/live", 405), ("GET", "/", 426), ("POST", "/nothing", 404), ("DELETE", "/metrics", 405)]
-    {
+    for (method, path, status) in [
+        ("GET", "/nothing", 404),
+        ("POST", "/live", 405),
+        ("GET", "/", 426),
+        ("POST", "/nothing", 404),
+        ("DELETE", "/metrics", 405),
+    ] {
         let (got, head, body) = harness.http(method, path, &[]).await;
         assert_eq!(got, status, "{method} {path}");
         let body: Value = serde_json::from_slice(&body).unwrap();

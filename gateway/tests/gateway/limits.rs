@@ -26,7 +26,11 @@ async fn connections_of_an_address_are_counted_over_all_gateways() {
     let two = Harness::start_with(idle, &one.prefix, redis_url(), &limit).await;
     two.until_ready().await;
     // Each has to know of the other.
-    let both = async { while one.get("/health").await.1["fleet"]["gateways"] != 2 || two.get("/health").await.1["fleet"]["gateways"] != 2 {} };
+    let both = async {
+        while one.get("/health").await.1["fleet"]["gateways"] != 2
+            || two.get("/health").await.1["fleet"]["gateways"] != 2
+        {}
+    };
     tokio::time::timeout(SOON, both).await.unwrap();
     let from = |harness: &Harness, address: &str| harness.connect().forwarded_for(address).open();
     let mut first = from(&one, "9.9.9.9").await.unwrap();
@@ -58,7 +62,8 @@ async fn requests_of_an_address_are_limited_but_probes_are_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn places_of_this_gateway_are_limited() {
-    let harness = Harness::start(&[("MAX_CONNECTIONS", "3"), ("MAX_PENDING", "2"), ("MAX_CONNECTIONS_PER_USER", "1")]).await;
+    let harness =
+        Harness::start(&[("MAX_CONNECTIONS", "3"), ("MAX_PENDING", "2"), ("MAX_CONNECTIONS_PER_USER", "1")]).await;
     let (_a, mut b) = (harness.connect().open().await.unwrap(), harness.connect().open().await.unwrap());
     assert_eq!(refused(harness.connect().open().await)["code"], "MAX_CONNECTIONS_EXCEEDED");
     b.authenticate(&token(1)).await.unwrap();

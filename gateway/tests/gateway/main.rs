@@ -7,5 +7,6 @@ mod harness;
 mod commands;
 mod delivery;
 mod http;
+mod interruption;
 mod limits;
 mod sessions;

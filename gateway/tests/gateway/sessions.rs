@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use client::{Client, Error};
 use client::token::TokenBuilder;
+use client::{Client, Error};
 use serde_json::json;
 use shared::ids::UserId;
 use shared::stream::Internal;
@@ -167,7 +167,8 @@ async fn a_newer_connection_takes_the_place_of_the_older_where_that_is_the_rule(
 async fn commands_work_while_the_replay_is_being_written() {
     let mut harness = Harness::start(&[]).await;
     harness.worker.rote.lock().replay =
-        [vec![replayed(message(2, 1, 1), &message_event(1))], vec![replayed(message(2, 1, 2), &message_event(2))]].into();
+        [vec![replayed(message(2, 1, 1), &message_event(1))], vec![replayed(message(2, 1, 2), &message_event(2))]]
+            .into();
     harness.worker.rote.lock().leave = Some("replay");
     let mut client = harness.login(1).await;
     client.expect("new_message", |event| event["seq"] == 1, SOON).await.unwrap();

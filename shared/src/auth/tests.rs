@@ -19,17 +19,10 @@ fn verifier() -> TokenVerifier {
 
 /// A token signed with HMAC-SHA-256, whatever its header says, made without the package under test.
 fn token_of(header: &str, payload: &str) -> String {
-    let message = format!(
-        "{}.{}",
-        URL_SAFE_NO_PAD.encode(header),
-        URL_SAFE_NO_PAD.encode(payload)
-    );
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&SECRET).unwrap();
     mac.update(message.as_bytes());
-    format!(
-        "{message}.{}",
-        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
-    )
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
 }
 
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
@@ -61,15 +54,7 @@ fn with_header(header: &str) -> Result<Claims, TokenError> {
 #[test]
 fn a_valid_token_says_who_it_is() {
     let claims = with(json!({})).unwrap();
-    assert_eq!(
-        claims,
-        Claims {
-            user_id: 42,
-            jti: "j-1".into(),
-            exp_unix: NOW + 60,
-            iat_unix: Some(NOW - 1)
-        }
-    );
+    assert_eq!(claims, Claims { user_id: 42, jti: "j-1".into(), exp_unix: NOW + 60, iat_unix: Some(NOW - 1) });
 }
 
 #[test]
@@ -136,27 +121,8 @@ fn claims_of_a_wrong_type_are_invalid() {
                 json!({}),
             ],
         ),
-        (
-            "nbf",
-            vec![
-                json!("1"),
-                json!(1.5),
-                json!(-1),
-                json!(u64::MAX),
-                json!(false),
-                json!([]),
-            ],
-        ),
-        (
-            "iat",
-            vec![
-                json!("1"),
-                json!(1.5),
-                json!(-1),
-                json!(u64::MAX),
-                json!([]),
-            ],
-        ),
+        ("nbf", vec![json!("1"), json!(1.5), json!(-1), json!(u64::MAX), json!(false), json!([])]),
+        ("iat", vec![json!("1"), json!(1.5), json!(-1), json!(u64::MAX), json!([])]),
         (
             "jti",
             vec![
@@ -173,22 +139,14 @@ fn claims_of_a_wrong_type_are_invalid() {
         ("aud", vec![json!(1), json!([1]), json!({}), json!(true)]),
     ] {
         for value in values {
-            assert_eq!(
-                with(json!({name: value.clone()})),
-                Err(TokenError::Invalid),
-                "{name}: {value}"
-            );
+            assert_eq!(with(json!({name: value.clone()})), Err(TokenError::Invalid), "{name}: {value}");
         }
     }
     // An explicit null is not the same as no claim.
     for name in ["sub", "userId", "exp", "nbf", "iat", "jti", "iss", "aud"] {
         let mut claims = valid();
         claims[name] = Value::Null;
-        assert_eq!(
-            with_payload(&claims.to_string()),
-            Err(TokenError::Invalid),
-            "{name}"
-        );
+        assert_eq!(with_payload(&claims.to_string()), Err(TokenError::Invalid), "{name}");
     }
 }
 
@@ -227,29 +185,19 @@ fn expiry_and_nbf_have_five_seconds_of_leeway() {
     assert!(with(json!({"nbf": NOW + 5})).is_ok());
     assert_eq!(with(json!({"nbf": NOW + 6})), Err(TokenError::Invalid));
     // Only what is valid otherwise is told that it has expired.
-    assert_eq!(
-        with(json!({"exp": 0, "sub": "alice"})),
-        Err(TokenError::Invalid)
-    );
+    assert_eq!(with(json!({"exp": 0, "sub": "alice"})), Err(TokenError::Invalid));
     assert_eq!(with(json!({"exp": 0, "jti": ""})), Err(TokenError::Invalid));
 }
 
 #[test]
 fn only_hs256_is_accepted() {
-    for alg in [
-        "none", "None", "NONE", "", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA", "hs256",
-        "HS256 ",
-    ] {
+    for alg in ["none", "None", "NONE", "", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA", "hs256", "HS256 "] {
         let header = json!({"alg": alg, "typ": "JWT"}).to_string();
         assert_eq!(with_header(&header), Err(TokenError::Invalid), "{alg}");
         // Without a signature, too.
         let token = token_of(&header, &valid().to_string());
         let bare = &token[..=token.rfind('.').unwrap()];
-        assert_eq!(
-            verifier().verify(bare, NOW),
-            Err(TokenError::Invalid),
-            "{alg}"
-        );
+        assert_eq!(verifier().verify(bare, NOW), Err(TokenError::Invalid), "{alg}");
     }
     for header in [
         r#"{"typ":"JWT"}"#,
@@ -277,11 +225,7 @@ fn header_extensions_we_do_not_understand_are_refused_and_key_hints_ignored() {
         r#""zip":"DEF""#,
         r#""b64":false"#,
     ] {
-        assert_eq!(
-            with_header(&format!(r#"{{"alg":"HS256",{extra}}}"#)),
-            Err(TokenError::Invalid),
-            "{extra}"
-        );
+        assert_eq!(with_header(&format!(r#"{{"alg":"HS256",{extra}}}"#)), Err(TokenError::Invalid), "{extra}");
     }
     for extra in [
         r#""typ":"jwt""#,
@@ -292,10 +236,7 @@ fn header_extensions_we_do_not_understand_are_refused_and_key_hints_ignored() {
         r#""jwk":{"kty":"oct","k":"AAAA"}"#,
         r#""x-note":{"a":1}"#,
     ] {
-        assert!(
-            with_header(&format!(r#"{{"alg":"HS256",{extra}}}"#)).is_ok(),
-            "{extra}"
-        );
+        assert!(with_header(&format!(r#"{{"alg":"HS256",{extra}}}"#)).is_ok(), "{extra}");
     }
     // The key that a token brings along never verifies it.
     let message = format!(
@@ -305,10 +246,7 @@ fn header_extensions_we_do_not_understand_are_refused_and_key_hints_ignored() {
     );
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&[0, 0, 0]).unwrap();
     mac.update(message.as_bytes());
-    let forged = format!(
-        "{message}.{}",
-        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
-    );
+    let forged = format!("{message}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
     assert_eq!(verifier().verify(&forged, NOW), Err(TokenError::Invalid));
 }
 
@@ -319,19 +257,11 @@ fn every_byte_of_the_token_counts() {
         let mut bytes = token.clone().into_bytes();
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(bytes).unwrap();
-        assert_eq!(
-            verifier().verify(&changed, NOW),
-            Err(TokenError::Invalid),
-            "byte {at}"
-        );
+        assert_eq!(verifier().verify(&changed, NOW), Err(TokenError::Invalid), "byte {at}");
     }
-    for odd in [
-        format!("{token}="),
-        format!("{token}."),
-        format!(".{token}"),
-        format!(" {token}"),
-        format!("{token}\n"),
-    ] {
+    for odd in
+        [format!("{token}="), format!("{token}."), format!(".{token}"), format!(" {token}"), format!("{token}\n")]
+    {
         assert_eq!(verifier().verify(&odd, NOW), Err(TokenError::Invalid));
     }
     let other = TokenVerifier::new(&STANDARD.encode([7; 32])).unwrap();
@@ -360,28 +290,13 @@ fn secrets_are_base64_of_at_least_32_bytes() {
     let without = with_padding.trim_end_matches('=').to_owned();
     let token = token_of(HEADER, &valid().to_string());
     for secret in [&with_padding, &without, &format!("{with_padding}\n")] {
-        assert!(
-            TokenVerifier::new(secret)
-                .unwrap()
-                .verify(&token, NOW)
-                .is_ok()
-        );
+        assert!(TokenVerifier::new(secret).unwrap().verify(&token, NOW).is_ok());
     }
     let short = STANDARD.encode([1; 31]);
-    assert_eq!(
-        TokenVerifier::new(&short).map(drop),
-        Err(SecretError::TooShort { bytes: 31 })
-    );
-    assert_eq!(
-        TokenVerifier::new("").map(drop),
-        Err(SecretError::TooShort { bytes: 0 })
-    );
+    assert_eq!(TokenVerifier::new(&short).map(drop), Err(SecretError::TooShort { bytes: 31 }));
+    assert_eq!(TokenVerifier::new("").map(drop), Err(SecretError::TooShort { bytes: 0 }));
     for bad in ["not base64!", "ab-_".repeat(11).as_str(), "é"] {
-        assert_eq!(
-            TokenVerifier::new(bad).map(drop),
-            Err(SecretError::NotBase64),
-            "{bad}"
-        );
+        assert_eq!(TokenVerifier::new(bad).map(drop), Err(SecretError::NotBase64), "{bad}");
     }
     assert!(TokenSigner::new(&short).is_err());
     assert!(!format!("{:?}", verifier()).contains("0123"));
@@ -392,42 +307,16 @@ fn what_is_signed_verifies() {
     let signer = TokenSigner::new(&STANDARD.encode(SECRET)).unwrap();
     let token = signer.sign(7, "id", NOW, Duration::from_secs(60)).unwrap();
     let claims = verifier().verify(&token, NOW).unwrap();
-    assert_eq!(
-        claims,
-        Claims {
-            user_id: 7,
-            jti: "id".into(),
-            exp_unix: NOW + 60,
-            iat_unix: Some(NOW)
-        }
-    );
-    assert_eq!(
-        verifier().verify(&token, NOW + 65),
-        Err(TokenError::Expired)
-    );
-    for (user_id, jti, ttl) in [
-        (0, "id", 60),
-        (-1, "id", 60),
-        (7, "", 60),
-        (7, "id", u64::MAX),
-        (7, "id", 1 << 40),
-    ] {
-        assert!(
-            signer
-                .sign(user_id, jti, NOW, Duration::from_secs(ttl))
-                .is_err()
-        );
+    assert_eq!(claims, Claims { user_id: 7, jti: "id".into(), exp_unix: NOW + 60, iat_unix: Some(NOW) });
+    assert_eq!(verifier().verify(&token, NOW + 65), Err(TokenError::Expired));
+    for (user_id, jti, ttl) in [(0, "id", 60), (-1, "id", 60), (7, "", 60), (7, "id", u64::MAX), (7, "id", 1 << 40)] {
+        assert!(signer.sign(user_id, jti, NOW, Duration::from_secs(ttl)).is_err());
     }
 }
 
 #[test]
 fn codes_are_those_of_the_protocol() {
-    let codes = [
-        TokenError::Missing,
-        TokenError::Invalid,
-        TokenError::Expired,
-    ]
-    .map(TokenError::code);
+    let codes = [TokenError::Missing, TokenError::Invalid, TokenError::Expired].map(TokenError::code);
     assert_eq!(codes, ["TOKEN_MISSING", "TOKEN_INVALID", "TOKEN_EXPIRED"]);
 }
 

@@ -16,7 +16,10 @@ impl Contract for DeleteConversation {
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         let conversation = match fields.conversation_id("conversationId")? {
             Some(ConversationId::Group(_)) => {
-                return Err(Invalid::new("conversationId", "`conversationId` must name a direct conversation; groups have `delete_group`"));
+                return Err(Invalid::new(
+                    "conversationId",
+                    "`conversationId` must name a direct conversation; groups have `delete_group`",
+                ));
             }
             Some(conversation) => conversation,
             None => return Err(Invalid::required("conversationId")),

@@ -17,7 +17,10 @@ impl Contract for GetPrivateMessages {
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         let conversation = match fields.conversation_id("conversationId")? {
             Some(ConversationId::Group(_)) => {
-                return Err(Invalid::new("conversationId", "`conversationId` must name a direct conversation; groups have `get_group_messages`"));
+                return Err(Invalid::new(
+                    "conversationId",
+                    "`conversationId` must name a direct conversation; groups have `get_group_messages`",
+                ));
             }
             Some(conversation) => conversation,
             None => match fields.user_id("recipientId")? {

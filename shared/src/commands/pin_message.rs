@@ -14,7 +14,10 @@ impl Contract for PinMessage {
     const NAME: &'static str = "pin_message";
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
-        Ok(PinMessage { message: fields.required_message_id("messageId")?, conversation: conversation_or_group(fields)? })
+        Ok(PinMessage {
+            message: fields.required_message_id("messageId")?,
+            conversation: conversation_or_group(fields)?,
+        })
     }
 
     fn route(&self, _caller: UserId) -> Route {

@@ -143,7 +143,8 @@ pub fn community_id(fields: Fields<'_>) -> Result<String, Invalid> {
 /// `{"<conversationId or groupId>": seq, …}`, at most 1,000 entries.
 pub fn positions(fields: Fields<'_>, field: &'static str) -> Result<Option<Vec<(ConversationId, i64)>>, Invalid> {
     let form = || {
-        let details = format!("`{field}` must be an object of at most {MAX_SYNC_ENTRIES} conversation ids, each with a seq");
+        let details =
+            format!("`{field}` must be an object of at most {MAX_SYNC_ENTRIES} conversation ids, each with a seq");
         Invalid::new(field, details)
     };
     let map = match fields.get(field) {

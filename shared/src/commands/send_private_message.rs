@@ -21,7 +21,10 @@ impl Contract for SendPrivateMessage {
         let recipient = context.other_user(fields, "recipientId")?;
         let conversation = ConversationId::direct(context.caller, recipient);
         if fields.conversation_id("conversationId")?.is_some_and(|given| given != conversation) {
-            return Err(Invalid::new("conversationId", format!("`conversationId` must be `{conversation}`, or absent")));
+            return Err(Invalid::new(
+                "conversationId",
+                format!("`conversationId` must be `{conversation}`, or absent"),
+            ));
         }
         Ok(SendPrivateMessage {
             recipient,

@@ -13,7 +13,9 @@ impl Contract for Sync {
     const NAME: &'static str = "sync";
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
-        Ok(Sync { conversations: positions(fields, "conversations")?.ok_or_else(|| Invalid::required("conversations"))? })
+        Ok(Sync {
+            conversations: positions(fields, "conversations")?.ok_or_else(|| Invalid::required("conversations"))?,
+        })
     }
 
     fn route(&self, _caller: UserId) -> Route {

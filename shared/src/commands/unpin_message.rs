@@ -14,7 +14,10 @@ impl Contract for UnpinMessage {
     const NAME: &'static str = "unpin_message";
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
-        Ok(UnpinMessage { message: fields.required_message_id("messageId")?, conversation: conversation_or_group(fields)? })
+        Ok(UnpinMessage {
+            message: fields.required_message_id("messageId")?,
+            conversation: conversation_or_group(fields)?,
+        })
     }
 
     fn route(&self, _caller: UserId) -> Route {

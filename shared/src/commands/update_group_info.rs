@@ -24,7 +24,10 @@ impl Contract for UpdateGroupInfo {
             max_members: max_members(fields, context)?,
         };
         if update.name.is_none() && update.description.is_none() && update.max_members.is_none() {
-            return Err(Invalid::new("groupName", "one of `groupName`, `groupDescription` and `maxMembers` is required"));
+            return Err(Invalid::new(
+                "groupName",
+                "one of `groupName`, `groupDescription` and `maxMembers` is required",
+            ));
         }
         Ok(update)
     }

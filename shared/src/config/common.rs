@@ -101,19 +101,13 @@ impl CommonSettings {
             (Some(key), None) if self.encryption_legacy_key.is_none() => {
                 Ok(EncryptionSettings::single(key.expose(), salt))
             }
-            (Some(_), None) => {
-                Err("CHAT_ENCRYPTION_LEGACY_KEY goes with CHAT_ENCRYPTION_KEYS only".to_owned())
+            (Some(_), None) => Err("CHAT_ENCRYPTION_LEGACY_KEY goes with CHAT_ENCRYPTION_KEYS only".to_owned()),
+            (None, Some(keys)) => EncryptionSettings::list(keys.expose(), salt, self.encryption_legacy_key.clone())
+                .map_err(|error| format!("CHAT_ENCRYPTION_KEYS: {error}")),
+            (Some(_), Some(_)) => {
+                Err("CHAT_ENCRYPTION_KEY and CHAT_ENCRYPTION_KEYS are both set, one must go".to_owned())
             }
-            (None, Some(keys)) => {
-                EncryptionSettings::list(keys.expose(), salt, self.encryption_legacy_key.clone())
-                    .map_err(|error| format!("CHAT_ENCRYPTION_KEYS: {error}"))
-            }
-            (Some(_), Some(_)) => Err(
-                "CHAT_ENCRYPTION_KEY and CHAT_ENCRYPTION_KEYS are both set, one must go".to_owned(),
-            ),
-            (None, None) => {
-                Err("CHAT_ENCRYPTION_KEY or CHAT_ENCRYPTION_KEYS is required".to_owned())
-            }
+            (None, None) => Err("CHAT_ENCRYPTION_KEY or CHAT_ENCRYPTION_KEYS is required".to_owned()),
         }
     }
 
@@ -122,10 +116,7 @@ impl CommonSettings {
         match self.encryption() {
             Ok(settings) if self.encryption_keys.is_some() => {
                 for (id, key) in &settings.keys {
-                    reader.check_strength(
-                        &format!("CHAT_ENCRYPTION_KEYS: the key with id {id}"),
-                        key.expose(),
-                    );
+                    reader.check_strength(&format!("CHAT_ENCRYPTION_KEYS: the key with id {id}"), key.expose());
                 }
             }
             Ok(_) => {}
@@ -133,7 +124,8 @@ impl CommonSettings {
         }
         if reader.production && self.encryption_salt == "salt" {
             // With the legacy salt the keys would be the same, and a row could be passed off as one without a MAC.
-            reader.problem("CHAT_ENCRYPTION_SALT must not be \"salt\" in production: the original server's rows use it");
+            reader
+                .problem("CHAT_ENCRYPTION_SALT must not be \"salt\" in production: the original server's rows use it");
         }
     }
 }

@@ -8,8 +8,8 @@ use super::common::CommonSettings;
 use super::macros::{Reader, settings};
 use super::net::{AllowedOrigins, TrustedProxies};
 use super::parse::{
-    Parser, allowed_origins, boolean, byte_size, checked_secret, duration, integer, secret,
-    socket_address, trusted_proxies,
+    Parser, allowed_origins, boolean, byte_size, checked_secret, duration, integer, secret, socket_address,
+    trusted_proxies,
 };
 use super::secret::Secret;
 use crate::auth::TokenVerifier;
@@ -109,18 +109,14 @@ impl GatewaySettings {
         }
         // A character takes up to 12 bytes in JSON (two \u escapes); 4 KiB are for the rest of the command.
         if self.max_payload_bytes < self.common.max_message_length * 12 + 4096 {
-            reader.problem(
-                "MAX_PAYLOAD_SIZE is too small for a message of MAX_MESSAGE_LENGTH characters",
-            );
+            reader.problem("MAX_PAYLOAD_SIZE is too small for a message of MAX_MESSAGE_LENGTH characters");
         }
     }
 }
 
 fn jwt_secret() -> Parser<Secret> {
     checked_secret("base64 of at least 32 bytes", |text| {
-        TokenVerifier::new(text)
-            .map(drop)
-            .map_err(|error| error.to_string())
+        TokenVerifier::new(text).map(drop).map_err(|error| error.to_string())
     })
     .strong()
 }

@@ -92,13 +92,8 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(source: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        let production =
-            source("ENVIRONMENT").is_some_and(|environment| environment.trim() == "production");
-        Self {
-            source,
-            production,
-            problems: Vec::new(),
-        }
+        let production = source("ENVIRONMENT").is_some_and(|environment| environment.trim() == "production");
+        Self { source, production, problems: Vec::new() }
     }
 
     pub fn problem(&mut self, problem: impl Into<String>) {
@@ -109,9 +104,7 @@ impl<'a> Reader<'a> {
     pub fn finish<T>(self, settings: Option<T>) -> Result<T, ConfigError> {
         match settings {
             Some(settings) if self.problems.is_empty() => Ok(settings),
-            _ => Err(ConfigError {
-                problems: self.problems,
-            }),
+            _ => Err(ConfigError { problems: self.problems }),
         }
     }
 
@@ -130,24 +123,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub fn default<T: 'static>(
-        &mut self,
-        name: &str,
-        parser: &Parser<T>,
-        default: &str,
-    ) -> Option<T> {
-        let text = self
-            .text(name, parser)?
-            .unwrap_or_else(|| default.to_owned());
+    pub fn default<T: 'static>(&mut self, name: &str, parser: &Parser<T>, default: &str) -> Option<T> {
+        let text = self.text(name, parser)?.unwrap_or_else(|| default.to_owned());
         self.parse(name, parser, &text)
     }
 
     /// Refuses a weak secret in production.
     pub fn check_strength(&mut self, name: &str, secret: &str) {
         if let Some(weakness) = weakness(secret).filter(|_| self.production) {
-            self.problem(format!(
-                "{name} {weakness}, which production does not allow"
-            ));
+            self.problem(format!("{name} {weakness}, which production does not allow"));
         }
     }
 
@@ -155,20 +139,13 @@ impl<'a> Reader<'a> {
         if parser.strong {
             self.check_strength(name, text);
         }
-        parser
-            .parse(text)
-            .map_err(|problem| self.problem(format!("{name}: {problem}")))
-            .ok()
+        parser.parse(text).map_err(|problem| self.problem(format!("{name}: {problem}"))).ok()
     }
 
     /// The outer `None` stands for a problem, the inner one for a variable that is not set.
     fn text<T>(&mut self, name: &str, parser: &Parser<T>) -> Option<Option<String>> {
         let given = self.variable(name);
-        let given = if parser.verbatim {
-            given
-        } else {
-            given.map(|value| value.trim().to_owned())
-        };
+        let given = if parser.verbatim { given } else { given.map(|value| value.trim().to_owned()) };
         if !parser.secret {
             return Some(given);
         }
@@ -176,9 +153,7 @@ impl<'a> Reader<'a> {
         match (given, self.variable(&file_variable)) {
             (given, None) => Some(given),
             (Some(_), Some(_)) => {
-                self.problem(format!(
-                    "{name} and {file_variable} are both set, one must go"
-                ));
+                self.problem(format!("{name} and {file_variable} are both set, one must go"));
                 None
             }
             (None, Some(path)) => match read_secret_file(&path) {
@@ -188,9 +163,7 @@ impl<'a> Reader<'a> {
                 }
                 Ok(text) => Some(Some(text)),
                 Err(error) => {
-                    self.problem(format!(
-                        "{file_variable}: \"{path}\" cannot be read: {error}"
-                    ));
+                    self.problem(format!("{file_variable}: \"{path}\" cannot be read: {error}"));
                     None
                 }
             },
@@ -207,9 +180,7 @@ impl<'a> Reader<'a> {
 fn read_secret_file(path: &str) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::new();
-    let read = std::fs::File::open(path)?
-        .take(MAX_SECRET_FILE_BYTES + 1)
-        .read_to_string(&mut text)?;
+    let read = std::fs::File::open(path)?.take(MAX_SECRET_FILE_BYTES + 1).read_to_string(&mut text)?;
     if read as u64 > MAX_SECRET_FILE_BYTES {
         return Err(std::io::Error::other("longer than 64 KiB"));
     }

@@ -45,9 +45,7 @@ pub struct ConfigError {
 impl std::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "the configuration is not usable:")?;
-        self.problems
-            .iter()
-            .try_for_each(|problem| write!(f, "\n  - {problem}"))
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
     }
 }
 
@@ -55,11 +53,7 @@ impl std::error::Error for ConfigError {}
 
 /// The declared settings in groups: name of the group and its settings.
 pub fn reference() -> Vec<(&'static str, Vec<SettingDoc>)> {
-    vec![
-        ("Common", CommonSettings::docs()),
-        ("Gateway", GatewaySettings::docs()),
-        ("Worker", WorkerSettings::docs()),
-    ]
+    vec![("Common", CommonSettings::docs()), ("Gateway", GatewaySettings::docs()), ("Worker", WorkerSettings::docs())]
 }
 
 const REFERENCE_INTRODUCTION: &str = "\
@@ -77,9 +71,7 @@ an unusable setting does not start, and names all of them.
 pub fn reference_markdown() -> String {
     let mut page = REFERENCE_INTRODUCTION.to_owned();
     for (group, settings) in reference() {
-        page.push_str(&format!(
-            "\n## {group}\n\n| setting | values | default | meaning |\n|---|---|---|---|\n"
-        ));
+        page.push_str(&format!("\n## {group}\n\n| setting | values | default | meaning |\n|---|---|---|---|\n"));
         for setting in settings {
             let default = match setting.default {
                 DefaultDoc::Required => "**required**".to_owned(),
@@ -90,10 +82,7 @@ pub fn reference_markdown() -> String {
             let secret = if setting.secret { " (secret)" } else { "" };
             let kind = setting.kind.replace('|', "\\|");
             let meaning = setting.meaning.replace('|', "\\|");
-            page.push_str(&format!(
-                "| `{}` | {kind}{secret} | {default} | {meaning} |\n",
-                setting.name
-            ));
+            page.push_str(&format!("| `{}` | {kind}{secret} | {default} | {meaning} |\n", setting.name));
         }
     }
     page

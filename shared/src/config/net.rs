@@ -29,17 +29,14 @@ impl IpNet {
 
 /// The mask that keeps the upper `prefix_bits` of an address of `width` bits.
 fn mask(prefix_bits: u8, width: u8) -> u128 {
-    u128::MAX
-        .checked_shl(u32::from(width - prefix_bits))
-        .unwrap_or(0)
+    u128::MAX.checked_shl(u32::from(width - prefix_bits)).unwrap_or(0)
 }
 
 impl FromStr for IpNet {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad =
-            || format!("\"{text}\" is neither an IP address nor a network such as 10.0.0.0/8");
+        let bad = || format!("\"{text}\" is neither an IP address nor a network such as 10.0.0.0/8");
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
@@ -50,19 +47,14 @@ impl FromStr for IpNet {
             IpAddr::V6(Ipv6Addr { .. }) => 128,
         };
         let prefix_bits = match prefix {
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                digits.parse().map_err(|_| bad())?
-            }
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().map_err(|_| bad())?,
             Some(_) => return Err(bad()),
             None => width,
         };
         if prefix_bits > width {
             return Err(bad());
         }
-        Ok(Self {
-            address,
-            prefix_bits,
-        })
+        Ok(Self { address, prefix_bits })
     }
 }
 
@@ -90,9 +82,7 @@ impl AllowedOrigins {
     pub fn allows(&self, origin: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::List(origins) => origins
-                .iter()
-                .any(|allowed| allowed.eq_ignore_ascii_case(origin)),
+            Self::List(origins) => origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)),
         }
     }
 }
@@ -101,13 +91,9 @@ impl AllowedOrigins {
 pub(super) fn parse_origin(text: &str) -> Result<String, String> {
     let origin = text.trim_end_matches('/').to_ascii_lowercase();
     match origin.split_once("://") {
-        Some(("http" | "https", host))
-            if !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']) =>
-        {
+        Some(("http" | "https", host)) if !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']) => {
             Ok(origin)
         }
-        _ => Err(format!(
-            "\"{text}\" is no origin such as https://chat.example.org"
-        )),
+        _ => Err(format!("\"{text}\" is no origin such as https://chat.example.org")),
     }
 }

@@ -28,35 +28,20 @@ type ParseFn<T> = dyn Fn(&str) -> Result<T, String>;
 
 impl<T: 'static> Parser<T> {
     fn new(kind: impl Into<String>, parse: impl Fn(&str) -> Result<T, String> + 'static) -> Self {
-        Self {
-            kind: kind.into(),
-            secret: false,
-            strong: false,
-            verbatim: false,
-            parse: Box::new(parse),
-        }
+        Self { kind: kind.into(), secret: false, strong: false, verbatim: false, parse: Box::new(parse) }
     }
 
     fn secret(self) -> Self {
-        Self {
-            secret: true,
-            ..self
-        }
+        Self { secret: true, ..self }
     }
 
     fn verbatim(self) -> Self {
-        Self {
-            verbatim: true,
-            ..self
-        }
+        Self { verbatim: true, ..self }
     }
 
     /// Short and well-known values are to be refused in production.
     pub fn strong(self) -> Self {
-        Self {
-            strong: true,
-            ..self
-        }
+        Self { strong: true, ..self }
     }
 
     /// # Errors
@@ -84,23 +69,14 @@ fn shortened(text: &str) -> String {
 }
 
 pub fn text(kind: &str, is_valid: impl Fn(&str) -> bool + 'static) -> Parser<String> {
-    Parser::new(kind, move |text| {
-        if is_valid(text) {
-            Ok(text.to_owned())
-        } else {
-            Err(String::new())
-        }
-    })
-    .verbatim()
+    Parser::new(kind, move |text| if is_valid(text) { Ok(text.to_owned()) } else { Err(String::new()) }).verbatim()
 }
 
 pub fn boolean() -> Parser<bool> {
-    Parser::new("`true` or `false`", |text| {
-        match text.to_ascii_lowercase().as_str() {
-            "true" | "1" => Ok(true),
-            "false" | "0" => Ok(false),
-            _ => Err(String::new()),
-        }
+    Parser::new("`true` or `false`", |text| match text.to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(String::new()),
     })
 }
 
@@ -110,58 +86,33 @@ where
 {
     Parser::new(format!("integer, {min} to {max}"), move |text| {
         let value: T = text.parse().map_err(not_of_kind)?;
-        if (min..=max).contains(&value) {
-            Ok(value)
-        } else {
-            Err(String::new())
-        }
+        if (min..=max).contains(&value) { Ok(value) } else { Err(String::new()) }
     })
 }
 
 /// Milliseconds without a unit, as the original server took them.
 pub fn duration(min: &'static str, max: &'static str) -> Parser<Duration> {
-    let range = (
-        parse_duration(min).unwrap_or_default(),
-        parse_duration(max).unwrap_or(Duration::MAX),
-    );
+    let range = (parse_duration(min).unwrap_or_default(), parse_duration(max).unwrap_or(Duration::MAX));
     Parser::new(format!("duration, {min} to {max}"), move |text| {
         let value = parse_duration(text).ok_or_else(String::new)?;
-        if (range.0..=range.1).contains(&value) {
-            Ok(value)
-        } else {
-            Err(String::new())
-        }
+        if (range.0..=range.1).contains(&value) { Ok(value) } else { Err(String::new()) }
     })
 }
 
 /// A number of bytes.
 pub fn byte_size(min: &'static str, max: &'static str) -> Parser<usize> {
-    let range = (
-        parse_byte_size(min).unwrap_or_default(),
-        parse_byte_size(max).unwrap_or(usize::MAX),
-    );
+    let range = (parse_byte_size(min).unwrap_or_default(), parse_byte_size(max).unwrap_or(usize::MAX));
     Parser::new(format!("size, {min} to {max}"), move |text| {
         let value = parse_byte_size(text).ok_or_else(String::new)?;
-        if (range.0..=range.1).contains(&value) {
-            Ok(value)
-        } else {
-            Err(String::new())
-        }
+        if (range.0..=range.1).contains(&value) { Ok(value) } else { Err(String::new()) }
     })
 }
 
 /// One of a few words.
 pub fn choice<T: Copy + 'static>(choices: &'static [(&'static str, T)]) -> Parser<T> {
-    let words: Vec<String> = choices
-        .iter()
-        .map(|(word, _)| format!("`{word}`"))
-        .collect();
+    let words: Vec<String> = choices.iter().map(|(word, _)| format!("`{word}`")).collect();
     Parser::new(words.join(", "), move |text| {
-        choices
-            .iter()
-            .find(|(word, _)| *word == text)
-            .map(|(_, value)| *value)
-            .ok_or_else(String::new)
+        choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(String::new)
     })
 }
 
@@ -170,37 +121,25 @@ pub fn socket_address() -> Parser<SocketAddr> {
 }
 
 pub fn secret(kind: &str) -> Parser<Secret> {
-    Parser::new(kind, |text| Ok(Secret::new(text)))
-        .secret()
-        .verbatim()
+    Parser::new(kind, |text| Ok(Secret::new(text))).secret().verbatim()
 }
 
 /// A secret whose text has to satisfy `check`, which must not quote it.
-pub fn checked_secret(
-    kind: &str,
-    check: impl Fn(&str) -> Result<(), String> + 'static,
-) -> Parser<Secret> {
+pub fn checked_secret(kind: &str, check: impl Fn(&str) -> Result<(), String> + 'static) -> Parser<Secret> {
     Parser::new(kind, move |text| check(text).map(|()| Secret::new(text))).secret()
 }
 
 /// A URL that may hold a password.
 pub fn url(schemes: &'static [&'static str]) -> Parser<Secret> {
-    Parser::new(
-        format!("URL with the scheme {}", schemes.join(", ")),
-        move |text| match text.split_once("://") {
-            Some((scheme, rest)) if schemes.contains(&scheme) && !rest.is_empty() => {
-                Ok(Secret::new(text))
-            }
-            _ => Err(String::new()),
-        },
-    )
+    Parser::new(format!("URL with the scheme {}", schemes.join(", ")), move |text| match text.split_once("://") {
+        Some((scheme, rest)) if schemes.contains(&scheme) && !rest.is_empty() => Ok(Secret::new(text)),
+        _ => Err(String::new()),
+    })
     .secret()
 }
 
 pub fn trusted_proxies() -> Parser<TrustedProxies> {
-    Parser::new("list of addresses and networks", |text| {
-        list(text, IpNet::from_str).map(TrustedProxies)
-    })
+    Parser::new("list of addresses and networks", |text| list(text, IpNet::from_str).map(TrustedProxies))
 }
 
 pub fn allowed_origins() -> Parser<AllowedOrigins> {
@@ -212,19 +151,13 @@ pub fn allowed_origins() -> Parser<AllowedOrigins> {
 
 pub fn log_filter() -> Parser<String> {
     Parser::new("filter such as `info` or `info,gateway=debug`", |text| {
-        tracing_subscriber::EnvFilter::try_new(text)
-            .map(|_| text.to_owned())
-            .map_err(not_of_kind)
+        tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(not_of_kind)
     })
 }
 
 /// Separated by commas; blanks around entries and empty entries are ignored.
 fn list<T>(text: &str, entry: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
-    let entries: Vec<&str> = text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .collect();
+    let entries: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     if entries.len() > MAX_LIST_ENTRIES {
         return Err(format!("has more than {MAX_LIST_ENTRIES} entries"));
     }
@@ -260,7 +193,5 @@ pub(super) fn parse_byte_size(text: &str) -> Option<usize> {
         "GiB" => 1 << 30,
         _ => return None,
     };
-    number
-        .checked_mul(unit_bytes)
-        .and_then(|bytes| usize::try_from(bytes).ok())
+    number.checked_mul(unit_bytes).and_then(|bytes| usize::try_from(bytes).ok())
 }

@@ -85,14 +85,10 @@ pub(super) fn weakness(secret: &str) -> Option<&'static str> {
     if secret.len() < MIN_BYTES {
         return Some("is shorter than 32 bytes");
     }
-    if is_well_known(secret.as_bytes())
-        || decoded(secret).is_some_and(|bytes| is_well_known(&bytes))
-    {
+    if is_well_known(secret.as_bytes()) || decoded(secret).is_some_and(|bytes| is_well_known(&bytes)) {
         return Some("is or contains a well-known example value");
     }
-    if is_monotonous(secret.as_bytes())
-        || decoded(secret).is_some_and(|bytes| is_monotonous(&bytes))
-    {
+    if is_monotonous(secret.as_bytes()) || decoded(secret).is_some_and(|bytes| is_monotonous(&bytes)) {
         return Some("repeats itself or uses too few different characters");
     }
     None
@@ -100,34 +96,19 @@ pub(super) fn weakness(secret: &str) -> Option<&'static str> {
 
 fn decoded(secret: &str) -> Option<Zeroizing<Vec<u8>>> {
     use base64::Engine;
-    base64::engine::general_purpose::STANDARD
-        .decode(secret)
-        .ok()
-        .map(Zeroizing::new)
+    base64::engine::general_purpose::STANDARD.decode(secret).ok().map(Zeroizing::new)
 }
 
 fn is_well_known(secret: &[u8]) -> bool {
     let lower = Zeroizing::new(secret.to_ascii_lowercase());
-    WELL_KNOWN_PARTS.iter().any(|part| {
-        lower
-            .windows(part.len())
-            .any(|window| window == part.as_bytes())
-    })
+    WELL_KNOWN_PARTS.iter().any(|part| lower.windows(part.len()).any(|window| window == part.as_bytes()))
 }
 
 fn is_monotonous(secret: &[u8]) -> bool {
     let mut seen = [false; 256];
-    secret
-        .iter()
-        .for_each(|byte| seen[usize::from(*byte)] = true);
+    secret.iter().for_each(|byte| seen[usize::from(*byte)] = true);
     let distinct = seen.iter().filter(|seen| **seen).count();
-    let repeats =
-        (1..=secret.len() / 2).any(|period| secret[period..] == secret[..secret.len() - period]);
-    let counts_up = secret
-        .windows(2)
-        .filter(|pair| pair[1] == pair[0].wrapping_add(1))
-        .count()
-        * 2
-        > secret.len();
+    let repeats = (1..=secret.len() / 2).any(|period| secret[period..] == secret[..secret.len() - period]);
+    let counts_up = secret.windows(2).filter(|pair| pair[1] == pair[0].wrapping_add(1)).count() * 2 > secret.len();
     distinct < MIN_DISTINCT_BYTES || repeats || counts_up
 }

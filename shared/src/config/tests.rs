@@ -18,22 +18,14 @@ const STRONG_KEY: &str = "f3Jt9xQzR7mVbK2pWc8LhN5sYd4TgA6e";
 type Variables = HashMap<String, String>;
 
 fn minimal() -> Variables {
-    [
-        ("JWT_SECRET", STRONG),
-        ("CHAT_ENCRYPTION_KEY", STRONG_KEY),
-        ("DATABASE_URL", "postgres://u:hunter2@db/chat"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into()
+    [("JWT_SECRET", STRONG), ("CHAT_ENCRYPTION_KEY", STRONG_KEY), ("DATABASE_URL", "postgres://u:hunter2@db/chat")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
 }
 
 fn with(changes: &[(&str, &str)]) -> Variables {
     let mut variables = minimal();
-    variables.extend(
-        changes
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-    );
+    variables.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     variables
 }
 
@@ -61,69 +53,23 @@ fn only_problem<T: std::fmt::Debug>(result: Result<T, ConfigError>) -> String {
 fn the_defaults_are_those_of_the_protocol() {
     let g = gateway(&[]).unwrap();
     assert_eq!(g.bind_addr, "0.0.0.0:8080".parse().unwrap());
-    assert_eq!(
-        (
-            g.message_rate_limit,
-            g.ip_rate_limit,
-            g.max_connections_per_ip
-        ),
-        (240, 3000, 10)
-    );
+    assert_eq!((g.message_rate_limit, g.ip_rate_limit, g.max_connections_per_ip), (240, 3000, 10));
     assert_eq!((g.max_connections, g.max_payload_bytes), (50_000, 1 << 20));
     assert_eq!(g.ip_rate_window, Duration::from_secs(900));
-    assert_eq!(
-        [g.auth_timeout, g.connection_timeout, g.keep_alive_timeout].map(|d| d.as_secs()),
-        [30, 300, 60]
-    );
-    assert_eq!(
-        (
-            g.common.max_message_length,
-            g.common.group_max_members,
-            g.common.partitions
-        ),
-        (5000, 50, 64)
-    );
-    assert_eq!(
-        (g.common.presence_scope, g.common.environment),
-        (PresenceScope::All, Environment::Development)
-    );
+    assert_eq!([g.auth_timeout, g.connection_timeout, g.keep_alive_timeout].map(|d| d.as_secs()), [30, 300, 60]);
+    assert_eq!((g.common.max_message_length, g.common.group_max_members, g.common.partitions), (5000, 50, 64));
+    assert_eq!((g.common.presence_scope, g.common.environment), (PresenceScope::All, Environment::Development));
     assert!(!g.single_connection_per_user && !g.builtin_auth && g.community_sync_token.is_none());
 
     let w = worker(&[]).unwrap();
-    assert_eq!(
-        (
-            w.db_max_connections,
-            w.db_min_connections,
-            w.replay_limit,
-            w.cache_messages
-        ),
-        (10, 2, 1000, 100)
-    );
-    assert_eq!(
-        [
-            w.db_idle_timeout,
-            w.db_connection_timeout,
-            w.db_statement_timeout
-        ]
-        .map(|d| d.as_secs()),
-        [30, 2, 30]
-    );
-    assert_eq!(
-        [w.common.offline_grace_period, w.edit_window, w.cache_ttl].map(|d| d.as_secs()),
-        [60, 300, 3600]
-    );
+    assert_eq!((w.db_max_connections, w.db_min_connections, w.replay_limit, w.cache_messages), (10, 2, 1000, 100));
+    assert_eq!([w.db_idle_timeout, w.db_connection_timeout, w.db_statement_timeout].map(|d| d.as_secs()), [30, 2, 30]);
+    assert_eq!([w.common.offline_grace_period, w.edit_window, w.cache_ttl].map(|d| d.as_secs()), [60, 300, 3600]);
     let day = 86_400;
-    let days = [
-        w.event_retention_delivered,
-        w.event_retention_undelivered,
-        w.group_purge_after,
-    ];
+    let days = [w.event_retention_delivered, w.event_retention_undelivered, w.group_purge_after];
     assert_eq!(days.map(|d| d.as_secs()), [7 * day, 30 * day, 30 * day]);
     assert_eq!(w.follow_policy, FollowPolicy::Warn);
-    assert_eq!(
-        (w.pfp_cache_max_size, w.pfp_cache_duration),
-        (1000, Duration::from_secs(300))
-    );
+    assert_eq!((w.pfp_cache_max_size, w.pfp_cache_duration), (1000, Duration::from_secs(300)));
 }
 
 /// Every setting has a default that its own parser accepts, or none; this finds a declaration that contradicts itself.
@@ -139,13 +85,8 @@ fn every_declared_default_is_valid_and_every_range_is_enforced() {
             }
             for bad in ["-1", "1.5", "x", "99999999999999999999", "9000000000000000"] {
                 let changes = [(setting.name, bad)];
-                let found = if group == "Worker" {
-                    problems(worker(&changes))
-                } else {
-                    problems(gateway(&changes))
-                };
-                let expected =
-                    format!("{}: expected {}, got \"{bad}\"", setting.name, setting.kind);
+                let found = if group == "Worker" { problems(worker(&changes)) } else { problems(gateway(&changes)) };
+                let expected = format!("{}: expected {}, got \"{bad}\"", setting.name, setting.kind);
                 assert_eq!(found, [expected]);
             }
         }
@@ -158,21 +99,9 @@ fn every_setting_is_declared_once_and_explained() {
     for (group, settings) in reference() {
         let mut names = HashSet::new();
         for setting in &settings {
-            assert!(
-                names.insert(setting.name),
-                "{} twice in {group}",
-                setting.name
-            );
-            assert!(
-                group == "Common" || !common.contains(setting.name),
-                "{} in {group} too",
-                setting.name
-            );
-            assert!(
-                setting.meaning.ends_with('.') && setting.meaning.len() > 8,
-                "{}",
-                setting.name
-            );
+            assert!(names.insert(setting.name), "{} twice in {group}", setting.name);
+            assert!(group == "Common" || !common.contains(setting.name), "{} in {group} too", setting.name);
+            assert!(setting.meaning.ends_with('.') && setting.meaning.len() > 8, "{}", setting.name);
         }
     }
 }
@@ -190,13 +119,7 @@ fn the_reference_shows_every_setting() {
         assert!(page.contains(line), "{line}\n{page}");
     }
     let rows = page.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(
-        rows,
-        reference()
-            .iter()
-            .map(|(_, settings)| settings.len())
-            .sum::<usize>()
-    );
+    assert_eq!(rows, reference().iter().map(|(_, settings)| settings.len()).sum::<usize>());
 }
 
 #[test]
@@ -222,46 +145,23 @@ fn all_problems_are_reported_together_and_show_no_secret() {
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
-    assert!(
-        !text.contains("hunter2") && !text.contains("dG9v") && !text.contains("FOLLOW_POLICY"),
-        "{text}"
-    );
+    assert!(!text.contains("hunter2") && !text.contains("dG9v") && !text.contains("FOLLOW_POLICY"), "{text}");
 }
 
 #[test]
 fn missing_secrets_are_all_named_in_development_too() {
     let found = problems(GatewaySettings::from_source(|_| None));
     assert_eq!(found.len(), 2, "{found:?}");
-    assert!(
-        found
-            .iter()
-            .any(|p| p.starts_with("JWT_SECRET is required"))
-    );
-    assert!(
-        found.contains(&"CHAT_ENCRYPTION_KEY or CHAT_ENCRYPTION_KEYS is required".to_owned()),
-        "{found:?}"
-    );
+    assert!(found.iter().any(|p| p.starts_with("JWT_SECRET is required")));
+    assert!(found.contains(&"CHAT_ENCRYPTION_KEY or CHAT_ENCRYPTION_KEYS is required".to_owned()), "{found:?}");
     let found = problems(WorkerSettings::from_source(|_| None));
-    assert!(
-        found
-            .iter()
-            .any(|p| p.starts_with("DATABASE_URL is required")),
-        "{found:?}"
-    );
-    assert!(
-        found.contains(&"CHAT_ENCRYPTION_KEY or CHAT_ENCRYPTION_KEYS is required".to_owned()),
-        "{found:?}"
-    );
+    assert!(found.iter().any(|p| p.starts_with("DATABASE_URL is required")), "{found:?}");
+    assert!(found.contains(&"CHAT_ENCRYPTION_KEY or CHAT_ENCRYPTION_KEYS is required".to_owned()), "{found:?}");
 }
 
 #[test]
 fn an_empty_value_counts_as_not_set() {
-    let g = gateway(&[
-        ("AUTH_TIMEOUT", ""),
-        ("COMMUNITY_SYNC_TOKEN", "  "),
-        ("JWT_SECRET_FILE", ""),
-    ])
-    .unwrap();
+    let g = gateway(&[("AUTH_TIMEOUT", ""), ("COMMUNITY_SYNC_TOKEN", "  "), ("JWT_SECRET_FILE", "")]).unwrap();
     assert_eq!(g.auth_timeout, Duration::from_secs(30));
     assert!(g.community_sync_token.is_none());
     assert!(only_problem(gateway(&[("JWT_SECRET", " ")])).starts_with("JWT_SECRET is required"));
@@ -276,10 +176,7 @@ fn values_come_in_all_their_forms() {
         ("BUILTIN_AUTH", "1"),
         ("SINGLE_CONNECTION_PER_USER", "TRUE"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, ::1,"),
-        (
-            "ALLOWED_ORIGINS",
-            "https://Chat.example.org/, http://localhost:3000",
-        ),
+        ("ALLOWED_ORIGINS", "https://Chat.example.org/, http://localhost:3000"),
         ("LOG_LEVEL", "info,gateway=debug"),
         ("LOG_FORMAT", "json"),
         ("REDIS_URL", "rediss-cluster://:pw@redis:6380"),
@@ -291,20 +188,10 @@ fn values_come_in_all_their_forms() {
     assert!(g.builtin_auth && g.single_connection_per_user);
     assert_eq!(g.common.log_format, LogFormat::Json);
     assert!(g.trusted_proxies.contains("10.200.3.4".parse().unwrap()));
-    assert!(
-        g.allowed_origins.allows("https://chat.example.org")
-            && g.allowed_origins.allows("http://LOCALHOST:3000")
-    );
-    assert!(
-        !g.allowed_origins
-            .allows("https://chat.example.org.evil.example")
-            && !g.allowed_origins.allows("null")
-    );
+    assert!(g.allowed_origins.allows("https://chat.example.org") && g.allowed_origins.allows("http://LOCALHOST:3000"));
+    assert!(!g.allowed_origins.allows("https://chat.example.org.evil.example") && !g.allowed_origins.allows("null"));
     let shown = format!("{g:?}");
-    assert!(
-        !shown.contains(STRONG) && !shown.contains(STRONG_KEY) && !shown.contains(":pw@"),
-        "{shown}"
-    );
+    assert!(!shown.contains(STRONG) && !shown.contains(STRONG_KEY) && !shown.contains(":pw@"), "{shown}");
 }
 
 #[test]
@@ -332,47 +219,20 @@ fn malformed_values_are_refused() {
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
     for (changes, named) in [
-        (
-            &[("PING_INTERVAL", "60s")][..],
-            "PING_INTERVAL must be less than KEEP_ALIVE_TIMEOUT",
-        ),
-        (
-            &[("DRAIN_WINDOW", "31s")],
-            "DRAIN_WINDOW must not be more than SHUTDOWN_TIMEOUT",
-        ),
-        (
-            &[("MAX_CONNECTIONS", "10")],
-            "MAX_PENDING must not be more than MAX_CONNECTIONS",
-        ),
-        (
-            &[("OUTBOX_LIMIT", "64KiB")],
-            "OUTBOX_LIMIT must not be less than MAX_PAYLOAD_SIZE",
-        ),
-        (
-            &[("MAX_PAYLOAD_SIZE", "32KiB")],
-            "MAX_PAYLOAD_SIZE is too small",
-        ),
+        (&[("PING_INTERVAL", "60s")][..], "PING_INTERVAL must be less than KEEP_ALIVE_TIMEOUT"),
+        (&[("DRAIN_WINDOW", "31s")], "DRAIN_WINDOW must not be more than SHUTDOWN_TIMEOUT"),
+        (&[("MAX_CONNECTIONS", "10")], "MAX_PENDING must not be more than MAX_CONNECTIONS"),
+        (&[("OUTBOX_LIMIT", "64KiB")], "OUTBOX_LIMIT must not be less than MAX_PAYLOAD_SIZE"),
+        (&[("MAX_PAYLOAD_SIZE", "32KiB")], "MAX_PAYLOAD_SIZE is too small"),
     ] {
         let problem = only_problem(gateway(changes));
         assert!(problem.starts_with(named), "{problem}");
     }
     for (changes, named) in [
-        (
-            &[("DB_MIN_CONNECTIONS", "11")][..],
-            "DB_MIN_CONNECTIONS must not be more",
-        ),
-        (
-            &[("WORKER_PIPELINES", "10")],
-            "WORKER_PIPELINES must be less than DB_MAX_CONNECTIONS",
-        ),
-        (
-            &[("LEASE_TTL", "1999ms")],
-            "LEASE_TTL must be at least four times LEASE_INTERVAL",
-        ),
-        (
-            &[("EVENT_RETENTION_DELIVERED", "31d")],
-            "EVENT_RETENTION_UNDELIVERED must not be less",
-        ),
+        (&[("DB_MIN_CONNECTIONS", "11")][..], "DB_MIN_CONNECTIONS must not be more"),
+        (&[("WORKER_PIPELINES", "10")], "WORKER_PIPELINES must be less than DB_MAX_CONNECTIONS"),
+        (&[("LEASE_TTL", "1999ms")], "LEASE_TTL must be at least four times LEASE_INTERVAL"),
+        (&[("EVENT_RETENTION_DELIVERED", "31d")], "EVENT_RETENTION_UNDELIVERED must not be less"),
     ] {
         let problem = only_problem(worker(changes));
         assert!(problem.starts_with(named), "{problem}");
@@ -383,57 +243,27 @@ fn settings_that_contradict_each_other_are_refused() {
 #[test]
 fn encryption_is_set_by_one_key_or_by_a_list() {
     let single = worker(&[]).unwrap().common.encryption().unwrap();
-    assert_eq!(
-        single.keys.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
-        [1]
-    );
+    assert_eq!(single.keys.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1]);
     assert!(single.legacy_key.is_some());
 
-    let list = [
-        ("CHAT_ENCRYPTION_KEY", ""),
-        ("CHAT_ENCRYPTION_KEYS", "2:new,1:old"),
-        ("CHAT_ENCRYPTION_LEGACY_KEY", "old"),
-    ];
+    let list =
+        [("CHAT_ENCRYPTION_KEY", ""), ("CHAT_ENCRYPTION_KEYS", "2:new,1:old"), ("CHAT_ENCRYPTION_LEGACY_KEY", "old")];
     let rotated = worker(&list).unwrap().common.encryption().unwrap();
-    assert_eq!(
-        rotated.keys.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
-        [2, 1]
-    );
+    assert_eq!(rotated.keys.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [2, 1]);
     assert_eq!(rotated.legacy_key.unwrap().expose(), "old");
 
     for (changes, named) in [
+        (&[("CHAT_ENCRYPTION_KEYS", "1:a")][..], "CHAT_ENCRYPTION_KEY and CHAT_ENCRYPTION_KEYS are both set"),
+        (&[("CHAT_ENCRYPTION_LEGACY_KEY", "a")], "CHAT_ENCRYPTION_LEGACY_KEY goes with"),
+        (&[("CHAT_ENCRYPTION_KEY", "")], "CHAT_ENCRYPTION_KEY or CHAT_ENCRYPTION_KEYS is required"),
+        (&[("CHAT_ENCRYPTION_KEY", ""), ("CHAT_ENCRYPTION_KEYS", "hunter2")], "CHAT_ENCRYPTION_KEYS: entry 1"),
         (
-            &[("CHAT_ENCRYPTION_KEYS", "1:a")][..],
-            "CHAT_ENCRYPTION_KEY and CHAT_ENCRYPTION_KEYS are both set",
-        ),
-        (
-            &[("CHAT_ENCRYPTION_LEGACY_KEY", "a")],
-            "CHAT_ENCRYPTION_LEGACY_KEY goes with",
-        ),
-        (
-            &[("CHAT_ENCRYPTION_KEY", "")],
-            "CHAT_ENCRYPTION_KEY or CHAT_ENCRYPTION_KEYS is required",
-        ),
-        (
-            &[
-                ("CHAT_ENCRYPTION_KEY", ""),
-                ("CHAT_ENCRYPTION_KEYS", "hunter2"),
-            ],
-            "CHAT_ENCRYPTION_KEYS: entry 1",
-        ),
-        (
-            &[
-                ("CHAT_ENCRYPTION_KEY", ""),
-                ("CHAT_ENCRYPTION_KEYS", "1:a,1:b"),
-            ],
+            &[("CHAT_ENCRYPTION_KEY", ""), ("CHAT_ENCRYPTION_KEYS", "1:a,1:b")],
             "CHAT_ENCRYPTION_KEYS: key id 1 is given twice",
         ),
     ] {
         let problem = only_problem(worker(changes));
-        assert!(
-            problem.starts_with(named) && !problem.contains("hunter2"),
-            "{problem}"
-        );
+        assert!(problem.starts_with(named) && !problem.contains("hunter2"), "{problem}");
     }
 }
 
@@ -446,31 +276,18 @@ fn production_refuses_weak_secrets() {
     for (name, value) in [
         ("JWT_SECRET", weak_jwt),
         ("CHAT_ENCRYPTION_KEY", "changeme"),
-        (
-            "CHAT_ENCRYPTION_KEY",
-            "change-me-change-me-change-me-change-me",
-        ),
+        ("CHAT_ENCRYPTION_KEY", "change-me-change-me-change-me-change-me"),
         ("COMMUNITY_SYNC_TOKEN", "hunter2"),
         ("CHAT_ENCRYPTION_SALT", "salt"),
     ] {
         let problem = only_problem(gateway(&[production, (name, value)]));
         assert!(problem.starts_with(name), "{problem}");
-        assert!(
-            name == "CHAT_ENCRYPTION_SALT" || !problem.contains(value),
-            "{problem}"
-        );
+        assert!(name == "CHAT_ENCRYPTION_SALT" || !problem.contains(value), "{problem}");
         assert!(gateway(&[(name, value)]).is_ok(), "{name} in development");
     }
     let keys = format!("2:{STRONG_KEY},1:changeme");
-    let problem = only_problem(worker(&[
-        production,
-        ("CHAT_ENCRYPTION_KEY", ""),
-        ("CHAT_ENCRYPTION_KEYS", &keys),
-    ]));
-    assert!(
-        problem.starts_with("CHAT_ENCRYPTION_KEYS: the key with id 1 is shorter"),
-        "{problem}"
-    );
+    let problem = only_problem(worker(&[production, ("CHAT_ENCRYPTION_KEY", ""), ("CHAT_ENCRYPTION_KEYS", &keys)]));
+    assert!(problem.starts_with("CHAT_ENCRYPTION_KEYS: the key with id 1 is shorter"), "{problem}");
 }
 
 #[test]
@@ -491,11 +308,7 @@ fn weak_secrets_are_told_from_strong_ones() {
     ] {
         assert!(weakness(weak).is_some(), "{weak}");
     }
-    for strong in [
-        STRONG,
-        STRONG_KEY,
-        "6f1c0d9b7a3e5842c1d0e9f8a7b6c5d43f2e1d0c9b8a79685746352413029f8e",
-    ] {
+    for strong in [STRONG, STRONG_KEY, "6f1c0d9b7a3e5842c1d0e9f8a7b6c5d43f2e1d0c9b8a79685746352413029f8e"] {
         assert_eq!(weakness(strong), None, "{strong}");
     }
 }
@@ -510,41 +323,22 @@ fn secrets_can_come_from_files() {
         path.to_str().unwrap().to_owned()
     };
     let file = |path: &str| gateway(&[("JWT_SECRET", ""), ("JWT_SECRET_FILE", path)]);
-    for (name, content) in [
-        ("lf", format!("{STRONG}\n")),
-        ("crlf", format!("{STRONG}\r\n")),
-        ("none", STRONG.to_owned()),
-    ] {
-        assert_eq!(
-            file(&write(name, content.as_bytes()))
-                .unwrap()
-                .jwt_secret
-                .expose(),
-            STRONG
-        );
+    for (name, content) in
+        [("lf", format!("{STRONG}\n")), ("crlf", format!("{STRONG}\r\n")), ("none", STRONG.to_owned())]
+    {
+        assert_eq!(file(&write(name, content.as_bytes())).unwrap().jwt_secret.expose(), STRONG);
     }
-    let key = worker(&[
-        ("CHAT_ENCRYPTION_KEY", " a key "),
-        ("CHAT_ENCRYPTION_SALT", " s "),
-    ])
-    .unwrap();
+    let key = worker(&[("CHAT_ENCRYPTION_KEY", " a key "), ("CHAT_ENCRYPTION_SALT", " s ")]).unwrap();
     assert_eq!(key.common.encryption_key.unwrap().expose(), " a key ");
     assert_eq!(key.common.encryption_salt, " s ");
     // One newline only: what comes before it belongs to the secret.
     let two = write("two", b" a key \n\n");
-    let key = worker(&[
-        ("CHAT_ENCRYPTION_KEY", ""),
-        ("CHAT_ENCRYPTION_KEY_FILE", &two),
-    ])
-    .unwrap();
+    let key = worker(&[("CHAT_ENCRYPTION_KEY", ""), ("CHAT_ENCRYPTION_KEY_FILE", &two)]).unwrap();
     assert_eq!(key.common.encryption_key.unwrap().expose(), " a key \n");
 
     let good = write("good", STRONG.as_bytes());
     let both = only_problem(gateway(&[("JWT_SECRET_FILE", &good)]));
-    assert_eq!(
-        both,
-        "JWT_SECRET and JWT_SECRET_FILE are both set, one must go"
-    );
+    assert_eq!(both, "JWT_SECRET and JWT_SECRET_FILE are both set, one must go");
     assert!(only_problem(file("/nowhere/at/all")).contains("cannot be read"));
     assert!(only_problem(file(&write("empty", b"\n"))).contains("is empty"));
     assert!(only_problem(file(&write("large", &[b'a'; 65 * 1024]))).contains("longer than 64 KiB"));
@@ -557,33 +351,17 @@ fn secrets_can_come_from_files() {
 
 #[test]
 fn networks_contain_their_addresses() {
-    let contains = |net: &str, address: &str| {
-        net.parse::<IpNet>()
-            .unwrap()
-            .contains(address.parse::<IpAddr>().unwrap())
-    };
+    let contains =
+        |net: &str, address: &str| net.parse::<IpNet>().unwrap().contains(address.parse::<IpAddr>().unwrap());
     assert!(contains("10.0.0.0/8", "10.255.255.255") && !contains("10.0.0.0/8", "11.0.0.0"));
     assert!(contains("10.9.9.9/8", "10.0.0.1"));
     assert!(contains("0.0.0.0/0", "203.0.113.9") && !contains("0.0.0.0/0", "::1"));
     assert!(contains("192.168.1.7", "192.168.1.7") && !contains("192.168.1.7", "192.168.1.8"));
     assert!(contains("172.16.0.0/12", "172.31.0.1") && !contains("172.16.0.0/12", "172.32.0.1"));
     assert!(contains("10.0.0.0/8", "::ffff:10.1.2.3"));
-    assert!(
-        contains("2001:db8::/32", "2001:db8:ffff::1") && !contains("2001:db8::/32", "2001:db9::1")
-    );
-    assert!(
-        contains("::/0", "2001:db8::1") && contains("::1", "::1") && !contains("::1/128", "::2")
-    );
-    for bad in [
-        "",
-        "/8",
-        "10.0.0.0/",
-        "10.0.0.0/-1",
-        "10.0.0.0/8/8",
-        "::/129",
-        "10.0.0",
-        "10.0.0.0/256",
-    ] {
+    assert!(contains("2001:db8::/32", "2001:db8:ffff::1") && !contains("2001:db8::/32", "2001:db9::1"));
+    assert!(contains("::/0", "2001:db8::1") && contains("::1", "::1") && !contains("::1/128", "::2"));
+    for bad in ["", "/8", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/8/8", "::/129", "10.0.0", "10.0.0.0/256"] {
         assert!(bad.parse::<IpNet>().is_err(), "{bad}");
     }
 }
@@ -604,31 +382,12 @@ fn durations_and_sizes() {
     for (text, ms) in expected {
         assert_eq!(duration(text), Some(ms), "{text}");
     }
-    for bad in [
-        "",
-        "s",
-        "-1",
-        "1.5s",
-        "1w",
-        "1S",
-        "18446744073709551615d",
-        "1s1",
-        " 1",
-        "+1",
-    ] {
+    for bad in ["", "s", "-1", "1.5s", "1w", "1S", "18446744073709551615d", "1s1", " 1", "+1"] {
         assert_eq!(duration(bad), None, "{bad}");
     }
     assert_eq!(parse_byte_size("1048576"), parse_byte_size("1MiB"));
     assert_eq!(parse_byte_size("2GiB"), Some(2 << 30));
-    for bad in [
-        "",
-        "MiB",
-        "1MB",
-        "1mib",
-        "1.5MiB",
-        "-1",
-        "18446744073709551615GiB",
-    ] {
+    for bad in ["", "MiB", "1MB", "1mib", "1.5MiB", "-1", "18446744073709551615GiB"] {
         assert_eq!(parse_byte_size(bad), None, "{bad}");
     }
 }
@@ -667,10 +426,5 @@ fn the_reader_collects_problems() {
     let mut reader = Reader::new(&|_| None);
     reader.problem("one");
     reader.problem("two");
-    assert_eq!(
-        reader.finish(Some(())),
-        Err(ConfigError {
-            problems: vec!["one".into(), "two".into()]
-        })
-    );
+    assert_eq!(reader.finish(Some(())), Err(ConfigError { problems: vec!["one".into(), "two".into()] }));
 }

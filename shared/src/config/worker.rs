@@ -106,15 +106,14 @@ impl WorkerSettings {
             reader.problem("DB_MIN_CONNECTIONS must not be more than DB_MAX_CONNECTIONS");
         }
         if self.worker_pipelines >= self.db_max_connections {
-            reader.problem("WORKER_PIPELINES must be less than DB_MAX_CONNECTIONS, or queries would find no connection");
+            reader
+                .problem("WORKER_PIPELINES must be less than DB_MAX_CONNECTIONS, or queries would find no connection");
         }
         if self.lease_ttl < self.lease_interval * 4 {
             reader.problem("LEASE_TTL must be at least four times LEASE_INTERVAL");
         }
         if self.event_retention_undelivered < self.event_retention_delivered {
-            reader.problem(
-                "EVENT_RETENTION_UNDELIVERED must not be less than EVENT_RETENTION_DELIVERED",
-            );
+            reader.problem("EVENT_RETENTION_UNDELIVERED must not be less than EVENT_RETENTION_DELIVERED");
         }
     }
 }

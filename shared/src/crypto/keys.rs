@@ -51,20 +51,14 @@ impl EncryptionSettings {
     pub fn list(text: &str, salt: &str, legacy_key: Option<Secret>) -> Result<Self, KeyringError> {
         let mut keys = Vec::new();
         for (position, entry) in text.split(',').enumerate() {
-            let bad = KeyringError::BadEntry {
-                position: position + 1,
-            };
+            let bad = KeyringError::BadEntry { position: position + 1 };
             let Some((id, key)) = entry.trim().split_once(':') else {
                 return Err(bad);
             };
             let id: i16 = id.trim().parse().map_err(|_| bad)?;
             keys.push((id, Secret::new(key)));
         }
-        let settings = Self {
-            keys,
-            salt: salt.to_owned(),
-            legacy_key,
-        };
+        let settings = Self { keys, salt: salt.to_owned(), legacy_key };
         settings.check()?;
         Ok(settings)
     }
@@ -73,18 +67,14 @@ impl EncryptionSettings {
     /// No key, too many, an empty one, an id out of range or given twice, or no salt.
     pub fn check(&self) -> Result<(), KeyringError> {
         if self.keys.is_empty() || self.keys.len() > MAX_KEYS {
-            return Err(KeyringError::Count {
-                given: self.keys.len(),
-            });
+            return Err(KeyringError::Count { given: self.keys.len() });
         }
         if self.salt.is_empty() {
             return Err(KeyringError::NoSalt);
         }
         for (index, (id, key)) in self.keys.iter().enumerate() {
             if *id <= LEGACY_KEY_ID || key.expose().is_empty() {
-                return Err(KeyringError::BadEntry {
-                    position: index + 1,
-                });
+                return Err(KeyringError::BadEntry { position: index + 1 });
             }
             if self.keys[..index].iter().any(|(earlier, _)| earlier == id) {
                 return Err(KeyringError::DuplicateId { id: *id });
@@ -97,9 +87,7 @@ impl EncryptionSettings {
 /// Why a key ring could not be made. Never holds a part of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
-    #[error(
-        "entry {position} is not of the form id:key with an id from 1 to 32767 and a key that is not empty"
-    )]
+    #[error("entry {position} is not of the form id:key with an id from 1 to 32767 and a key that is not empty")]
     BadEntry { position: usize },
     #[error("key id {id} is given twice")]
     DuplicateId { id: i16 },
@@ -147,9 +135,7 @@ impl Keyring {
         if let Some(key) = &settings.legacy_key {
             keys.insert(LEGACY_KEY_ID, Key::derive(key.expose(), LEGACY_SALT)?);
         }
-        Ok(Self {
-            inner: Arc::new(Ring { newest, keys }),
-        })
+        Ok(Self { inner: Arc::new(Ring { newest, keys }) })
     }
 
     /// The id of the key that new content is sealed with.
@@ -177,13 +163,8 @@ impl Key {
     fn derive(key: &str, salt: &str) -> Result<Self, KeyringError> {
         let mut derived = Zeroizing::new([0u8; 32]);
         let params = scrypt::Params::new(14, 8, 1).map_err(|_| KeyringError::Derivation)?;
-        scrypt::scrypt(
-            key.as_bytes(),
-            salt.as_bytes(),
-            &params,
-            derived.as_mut_slice(),
-        )
-        .map_err(|_| KeyringError::Derivation)?;
+        scrypt::scrypt(key.as_bytes(), salt.as_bytes(), &params, derived.as_mut_slice())
+            .map_err(|_| KeyringError::Derivation)?;
         Self::from_bytes(&derived)
     }
 

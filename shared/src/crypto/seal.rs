@@ -53,15 +53,9 @@ impl Keyring {
         let key = &self.inner.keys[&key_id];
         let mut iv = [0u8; IV_BYTES];
         rand::rng().fill_bytes(&mut iv);
-        let ciphertext = cbc::Encryptor::inner_iv_init(&key.encrypt, &iv.into())
-            .encrypt_padded_vec::<Pkcs7>(plaintext);
+        let ciphertext = cbc::Encryptor::inner_iv_init(&key.encrypt, &iv.into()).encrypt_padded_vec::<Pkcs7>(plaintext);
         let mac = key.mac_of(key_id, id, &iv, &ciphertext);
-        Sealed {
-            key_id,
-            iv,
-            mac,
-            ciphertext,
-        }
+        Sealed { key_id, iv, mac, ciphertext }
     }
 
     /// Opens what [`Keyring::seal`] made, or a row of the original server (key id 0, no MAC, IV and content raw or as
@@ -78,19 +72,11 @@ impl Keyring {
         mac: Option<&[u8]>,
         ciphertext: &[u8],
     ) -> Result<Vec<u8>, OpenError> {
-        let key = self
-            .inner
-            .keys
-            .get(&key_id)
-            .ok_or(OpenError::UnknownKey(key_id))?;
+        let key = self.inner.keys.get(&key_id).ok_or(OpenError::UnknownKey(key_id))?;
         let mac = mac.filter(|mac| !mac.is_empty());
         if key_id == LEGACY_KEY_ID {
             // Such a row has no MAC; one that has was written by nobody.
-            return if mac.is_some() {
-                Err(OpenError::BadMac)
-            } else {
-                key.open_legacy(iv, ciphertext)
-            };
+            return if mac.is_some() { Err(OpenError::BadMac) } else { key.open_legacy(iv, ciphertext) };
         }
         let mac = mac.ok_or(OpenError::MissingMac(key_id))?;
         let iv: [u8; IV_BYTES] = iv.try_into().map_err(|_| OpenError::BadIv)?;
@@ -105,13 +91,7 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::open`].
     pub fn open_sealed(&self, id: Uuid, sealed: &Sealed) -> Result<Vec<u8>, OpenError> {
-        self.open(
-            id,
-            sealed.key_id,
-            &sealed.iv,
-            Some(&sealed.mac),
-            &sealed.ciphertext,
-        )
+        self.open(id, sealed.key_id, &sealed.iv, Some(&sealed.mac), &sealed.ciphertext)
     }
 
     /// [`Keyring::seal`] into one byte string ([`Sealed::to_blob`]), for Redis.
@@ -125,13 +105,7 @@ impl Keyring {
     /// As [`Keyring::open`], and when it is no blob.
     pub fn open_blob(&self, context: Uuid, blob: &[u8]) -> Result<Vec<u8>, OpenError> {
         let parts = split_blob(blob)?;
-        self.open(
-            context,
-            parts.key_id,
-            parts.iv,
-            Some(parts.mac),
-            parts.ciphertext,
-        )
+        self.open(context, parts.key_id, parts.iv, Some(parts.mac), parts.ciphertext)
     }
 }
 
@@ -171,9 +145,7 @@ struct BlobParts<'a> {
 }
 
 fn split_blob(blob: &[u8]) -> Result<BlobParts<'_>, OpenError> {
-    let (header, ciphertext) = blob
-        .split_at_checked(BLOB_HEADER_BYTES)
-        .ok_or(OpenError::BadBlob)?;
+    let (header, ciphertext) = blob.split_at_checked(BLOB_HEADER_BYTES).ok_or(OpenError::BadBlob)?;
     let [version, id_high, id_low, rest @ ..] = header else {
         return Err(OpenError::BadBlob);
     };
@@ -182,22 +154,11 @@ fn split_blob(blob: &[u8]) -> Result<BlobParts<'_>, OpenError> {
         return Err(OpenError::BadBlob);
     }
     let (iv, mac) = rest.split_at(IV_BYTES);
-    Ok(BlobParts {
-        key_id,
-        iv,
-        mac,
-        ciphertext,
-    })
+    Ok(BlobParts { key_id, iv, mac, ciphertext })
 }
 
 impl Key {
-    fn mac_of(
-        &self,
-        key_id: i16,
-        id: Uuid,
-        iv: &[u8; IV_BYTES],
-        ciphertext: &[u8],
-    ) -> [u8; MAC_BYTES] {
+    fn mac_of(&self, key_id: i16, id: Uuid, iv: &[u8; IV_BYTES], ciphertext: &[u8]) -> [u8; MAC_BYTES] {
         let mut mac: Hmac<Sha256> = self.mac.clone();
         mac.update(&key_id.to_be_bytes());
         mac.update(id.as_bytes());
@@ -228,14 +189,8 @@ fn decode_hex(text: &[u8]) -> Option<Vec<u8>> {
     if text.is_empty() || !text.len().is_multiple_of(2 * BLOCK_BYTES) {
         return None;
     }
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
-    text.chunks_exact(2)
-        .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
-        .collect()
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    text.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
 }
 
 #[cfg(test)]

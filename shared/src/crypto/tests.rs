@@ -13,7 +13,8 @@ use crate::crypto::{EncryptionSettings, KeyringError};
 /// `crypto.scryptSync("legacy-test-key-legacy-test-key-", "salt", 32)` and `createCipheriv("aes-256-cbc", …)` of Node.
 const LEGACY_KEY: &str = "legacy-test-key-legacy-test-key-";
 const LEGACY_IV_HEX: &str = "000102030405060708090a0b0c0d0e0f";
-const LEGACY_CONTENT_HEX: &str = "f9f9732976013c553ed401e6839e64ec6b2f2578d40d7b366e59f97be391448a92de9a8716690feeaba0d4d4e4907ae7";
+const LEGACY_CONTENT_HEX: &str =
+    "f9f9732976013c553ed401e6839e64ec6b2f2578d40d7b366e59f97be391448a92de9a8716690feeaba0d4d4e4907ae7";
 const LEGACY_PLAINTEXT: &str = "Grüße aus dem alten System 👋";
 
 const ID: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
@@ -24,17 +25,12 @@ static KEYRING: LazyLock<Keyring> =
     LazyLock::new(|| Keyring::derive(&EncryptionSettings::single(LEGACY_KEY, "new-salt")).unwrap());
 
 fn hex(text: &str) -> Vec<u8> {
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 #[test]
 fn aes_256_cbc_is_that_of_nist_sp_800_38a() {
-    let key: [u8; 32] = hex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4")
-        .try_into()
-        .unwrap();
+    let key: [u8; 32] = hex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4").try_into().unwrap();
     let iv: [u8; 16] = hex("000102030405060708090a0b0c0d0e0f").try_into().unwrap();
     let plaintext = hex(concat!(
         "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51",
@@ -45,15 +41,12 @@ fn aes_256_cbc_is_that_of_nist_sp_800_38a() {
         "39f23369a9d9bacfa530e26304231461b2eb05e2c39be9fcda6c19078c6a9d1b"
     ));
     let encrypt = Aes256Enc::new(&key.into());
-    let ciphertext =
-        cbc::Encryptor::inner_iv_init(&encrypt, &iv.into()).encrypt_padded_vec::<Pkcs7>(&plaintext);
+    let ciphertext = cbc::Encryptor::inner_iv_init(&encrypt, &iv.into()).encrypt_padded_vec::<Pkcs7>(&plaintext);
     // The standard's vector is without padding, which is one block more here.
     assert_eq!(ciphertext[..64], expected);
     assert_eq!(ciphertext.len(), 80);
     let decrypt = Aes256Dec::new(&key.into());
-    let back = cbc::Decryptor::inner_iv_init(&decrypt, &iv.into())
-        .decrypt_padded_vec::<Pkcs7>(&ciphertext)
-        .unwrap();
+    let back = cbc::Decryptor::inner_iv_init(&decrypt, &iv.into()).decrypt_padded_vec::<Pkcs7>(&ciphertext).unwrap();
     assert_eq!(back, plaintext);
 }
 
@@ -72,9 +65,7 @@ fn scrypt_is_that_of_rfc_7914() {
 #[test]
 fn a_sealed_row_is_what_the_documentation_says() {
     // Made with Node: key = scryptSync(LEGACY_KEY, "new-salt", 32), mac key = HMAC-SHA-256(key, "chat/at-rest/mac/v1").
-    let key: [u8; 32] = hex("25eed5dcfab6b559bbb835949442e6d0dbee5030d65b48652822403f77b56d30")
-        .try_into()
-        .unwrap();
+    let key: [u8; 32] = hex("25eed5dcfab6b559bbb835949442e6d0dbee5030d65b48652822403f77b56d30").try_into().unwrap();
     let sealed = KEYRING.seal(ID, b"hello");
     let decrypt = Aes256Dec::new(&key.into());
     let plaintext = cbc::Decryptor::inner_iv_init(&decrypt, &sealed.iv.into())
@@ -86,13 +77,7 @@ fn a_sealed_row_is_what_the_documentation_says() {
     let mut label = <Mac256 as KeyInit>::new_from_slice(&key).unwrap();
     label.update(b"chat/at-rest/mac/v1");
     let mut mac = <Mac256 as KeyInit>::new_from_slice(&label.finalize().into_bytes()).unwrap();
-    let input = [
-        &1i16.to_be_bytes()[..],
-        ID.as_bytes(),
-        &sealed.iv,
-        &sealed.ciphertext,
-    ]
-    .concat();
+    let input = [&1i16.to_be_bytes()[..], ID.as_bytes(), &sealed.iv, &sealed.ciphertext].concat();
     mac.update(&input);
     assert_eq!(mac.finalize().into_bytes()[..], sealed.mac);
 }
@@ -104,9 +89,7 @@ fn rows_of_the_original_server_are_readable_in_hex_and_raw() {
     for iv in [LEGACY_IV_HEX.as_bytes(), &iv] {
         for content in [LEGACY_CONTENT_HEX.as_bytes(), upper.as_bytes(), &content] {
             for no_mac in [None, Some(&b""[..])] {
-                let opened = KEYRING
-                    .open(ID, LEGACY_KEY_ID, iv, no_mac, content)
-                    .unwrap();
+                let opened = KEYRING.open(ID, LEGACY_KEY_ID, iv, no_mac, content).unwrap();
                 assert_eq!(opened, LEGACY_PLAINTEXT.as_bytes());
             }
         }
@@ -150,30 +133,12 @@ fn every_part_is_protected() {
     }
     let (iv, mac) = (&sealed.iv[..], &sealed.mac[..]);
     let text = &sealed.ciphertext[..];
-    assert_eq!(
-        KEYRING.open(ID, 1, iv, None, text),
-        Err(OpenError::MissingMac(1))
-    );
-    assert_eq!(
-        KEYRING.open(ID, 1, iv, Some(b""), text),
-        Err(OpenError::MissingMac(1))
-    );
-    assert_eq!(
-        KEYRING.open(ID, 1, iv, Some(&mac[..31]), text),
-        Err(OpenError::BadMac)
-    );
-    assert_eq!(
-        KEYRING.open(ID, 1, &iv[..15], Some(mac), text),
-        Err(OpenError::BadIv)
-    );
-    assert_eq!(
-        KEYRING.open(ID, 2, iv, Some(mac), text),
-        Err(OpenError::UnknownKey(2))
-    );
-    assert_eq!(
-        KEYRING.open(ID, -1, iv, Some(mac), text),
-        Err(OpenError::UnknownKey(-1))
-    );
+    assert_eq!(KEYRING.open(ID, 1, iv, None, text), Err(OpenError::MissingMac(1)));
+    assert_eq!(KEYRING.open(ID, 1, iv, Some(b""), text), Err(OpenError::MissingMac(1)));
+    assert_eq!(KEYRING.open(ID, 1, iv, Some(&mac[..31]), text), Err(OpenError::BadMac));
+    assert_eq!(KEYRING.open(ID, 1, &iv[..15], Some(mac), text), Err(OpenError::BadIv));
+    assert_eq!(KEYRING.open(ID, 2, iv, Some(mac), text), Err(OpenError::UnknownKey(2)));
+    assert_eq!(KEYRING.open(ID, -1, iv, Some(mac), text), Err(OpenError::UnknownKey(-1)));
     // Passed off as a legacy row it is under another key: nothing, or noise, but never the content.
     let downgraded = KEYRING.open(ID, LEGACY_KEY_ID, iv, None, text);
     assert_ne!(downgraded.as_deref(), Ok(&b"pay Bob 10"[..]));
@@ -181,50 +146,28 @@ fn every_part_is_protected() {
 
 #[test]
 fn a_key_can_be_rotated_out() {
-    let (old, new) = (
-        "old-key-old-key-old-key-old-key-",
-        "new-key-new-key-new-key-new-key-",
-    );
+    let (old, new) = ("old-key-old-key-old-key-old-key-", "new-key-new-key-new-key-new-key-");
     let before = Keyring::derive(&EncryptionSettings::single(old, "s")).unwrap();
     let list = format!("7:{new}, 1:{old}");
-    let during =
-        Keyring::derive(&EncryptionSettings::list(&list, "s", Some(Secret::new(old))).unwrap())
-            .unwrap();
-    let after = Keyring::derive(&EncryptionSettings::list(&format!("7:{new}"), "s", None).unwrap())
-        .unwrap();
+    let during = Keyring::derive(&EncryptionSettings::list(&list, "s", Some(Secret::new(old))).unwrap()).unwrap();
+    let after = Keyring::derive(&EncryptionSettings::list(&format!("7:{new}"), "s", None).unwrap()).unwrap();
 
     let old_row = before.seal(ID, b"old");
     let new_row = during.seal(ID, b"new");
-    assert_eq!(
-        (old_row.key_id, new_row.key_id, during.newest_key_id()),
-        (1, 7, 7)
-    );
+    assert_eq!((old_row.key_id, new_row.key_id, during.newest_key_id()), (1, 7, 7));
     assert_eq!(during.key_ids().collect::<Vec<_>>(), [0, 1, 7]);
     assert_eq!(during.open_sealed(ID, &old_row).unwrap(), b"old");
     assert_eq!(during.open_sealed(ID, &new_row).unwrap(), b"new");
     assert_eq!(after.open_sealed(ID, &new_row).unwrap(), b"new");
-    assert_eq!(
-        after.open_sealed(ID, &old_row),
-        Err(OpenError::UnknownKey(1))
-    );
+    assert_eq!(after.open_sealed(ID, &old_row), Err(OpenError::UnknownKey(1)));
     // The key id is under the MAC as well as the key.
-    assert_eq!(
-        during.open_sealed(
-            ID,
-            &Sealed {
-                key_id: 7,
-                ..old_row
-            }
-        ),
-        Err(OpenError::BadMac)
-    );
+    assert_eq!(during.open_sealed(ID, &Sealed { key_id: 7, ..old_row }), Err(OpenError::BadMac));
 }
 
 #[test]
 fn key_lists_are_checked() {
     use KeyringError::{BadEntry, Count, DuplicateId, NoSalt};
-    let list =
-        |text: &str| EncryptionSettings::list(text, "s", None).map(|settings| settings.keys.len());
+    let list = |text: &str| EncryptionSettings::list(text, "s", None).map(|settings| settings.keys.len());
     assert_eq!(list("2:b:with:colons,1:a"), Ok(2));
     assert_eq!(list("32767:a"), Ok(1));
     for bad in ["", "a", "0:a", "-1:a", "32768:a", "1:", "x:a"] {
@@ -234,10 +177,7 @@ fn key_lists_are_checked() {
     assert_eq!(list("1:a,1:b"), Err(DuplicateId { id: 1 }));
     let many: Vec<String> = (1..=65).map(|id| format!("{id}:k")).collect();
     assert_eq!(list(&many.join(",")), Err(Count { given: 65 }));
-    assert_eq!(
-        EncryptionSettings::list("1:a", "", None).map(drop),
-        Err(NoSalt)
-    );
+    assert_eq!(EncryptionSettings::list("1:a", "", None).map(drop), Err(NoSalt));
 }
 
 #[test]
@@ -256,18 +196,10 @@ fn blobs_that_are_none_are_refused() {
     let blob = KEYRING.seal_blob(ID, b"x");
     assert_eq!(blob.len(), 51 + 16);
     for length in 0..51 {
-        assert_eq!(
-            KEYRING.open_blob(ID, &blob[..length]),
-            Err(OpenError::BadBlob),
-            "{length}"
-        );
+        assert_eq!(KEYRING.open_blob(ID, &blob[..length]), Err(OpenError::BadBlob), "{length}");
     }
     for length in 51..blob.len() {
-        assert_eq!(
-            KEYRING.open_blob(ID, &blob[..length]),
-            Err(OpenError::BadMac),
-            "{length}"
-        );
+        assert_eq!(KEYRING.open_blob(ID, &blob[..length]), Err(OpenError::BadMac), "{length}");
     }
     let mut version = blob.clone();
     version[0] = 2;

@@ -151,3 +151,17 @@ pub struct ListPagination {
     /// How many this part has.
     pub count: usize,
 }
+
+/// All of the sender's messages up to this one reached the recipient.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageDelivered {
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    pub seq: i64,
+    pub delivered_to: UserId,
+}
+
+impl Event for MessageDelivered {
+    const TYPE: &'static str = "message_delivered";
+}

@@ -9,11 +9,7 @@ use super::*;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-fn start() -> (
-    Lifecycle,
-    mpsc::Sender<&'static str>,
-    JoinHandle<Result<(), Failure>>,
-) {
+fn start() -> (Lifecycle, mpsc::Sender<&'static str>, JoinHandle<Result<(), Failure>>) {
     let lifecycle = Lifecycle::new(TIMEOUT);
     let (signals, receiver) = mpsc::channel(4);
     let run = tokio::spawn(lifecycle.clone().run_until(receiver));
@@ -49,11 +45,7 @@ async fn a_signal_drains_and_then_stops() {
     lifecycle.spawn("subscriber", async move {
         stopped.cancelled().await;
         // It serves the work, so it outlives it.
-        if done.load(Ordering::SeqCst) {
-            Ok(())
-        } else {
-            Err("stopped before the work was done")
-        }
+        if done.load(Ordering::SeqCst) { Ok(()) } else { Err("stopped before the work was done") }
     });
     let started = Instant::now();
     signals.send("SIGTERM").await.unwrap();
@@ -70,17 +62,8 @@ async fn a_task_with_an_error_ends_the_process_in_order() {
     lifecycle.spawn_work("accept", until(lifecycle.draining()));
     lifecycle.spawn("subscriber", async { Err("connection refused") });
     let failure = run.await.unwrap().unwrap_err();
-    assert_eq!(
-        failure,
-        Failure::Task {
-            name: "subscriber",
-            reason: "connection refused".into()
-        }
-    );
-    assert_eq!(
-        failure.to_string(),
-        "task subscriber failed: connection refused"
-    );
+    assert_eq!(failure, Failure::Task { name: "subscriber", reason: "connection refused".into() });
+    assert_eq!(failure.to_string(), "task subscriber failed: connection refused");
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,13 +82,7 @@ async fn a_task_that_panics_ends_the_process_in_order() {
         assert!(std::hint::black_box(false), "broken");
         Ok::<(), Infallible>(())
     });
-    assert_eq!(
-        run.await.unwrap(),
-        Err(Failure::Task {
-            name: "consume",
-            reason: "it panicked".into()
-        })
-    );
+    assert_eq!(run.await.unwrap(), Err(Failure::Task { name: "consume", reason: "it panicked".into() }));
     assert!(finished.load(Ordering::SeqCst));
 }
 
@@ -121,13 +98,7 @@ async fn the_first_failure_is_reported_and_one_while_draining_counts() {
         });
     }
     signals.send("SIGINT").await.unwrap();
-    assert_eq!(
-        run.await.unwrap(),
-        Err(Failure::Task {
-            name: "first",
-            reason: "late".into()
-        })
-    );
+    assert_eq!(run.await.unwrap(), Err(Failure::Task { name: "first", reason: "late".into() }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,16 +118,10 @@ async fn draining_is_bounded_and_who_did_not_finish_is_named() {
     lifecycle.spawn_work("accept", until(lifecycle.draining()));
     let started = Instant::now();
     signals.send("SIGTERM").await.unwrap();
-    let Err(Failure::Unfinished { unfinished }) = run.await.unwrap() else {
-        unreachable!()
-    };
+    let Err(Failure::Unfinished { unfinished }) = run.await.unwrap() else { unreachable!() };
     assert!(unfinished.ends_with("stuck"), "{unfinished}");
     assert!(!unfinished.contains("accept"), "{unfinished}");
-    assert!(
-        started.elapsed() >= TIMEOUT && started.elapsed() <= TIMEOUT + STOP_GRACE,
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() >= TIMEOUT && started.elapsed() <= TIMEOUT + STOP_GRACE, "{:?}", started.elapsed());
     // It was dropped, not left behind.
     assert_eq!(lifecycle.work_in_progress(), 0);
 }
@@ -170,9 +135,7 @@ async fn a_second_signal_stops_at_once() {
     signals.send("SIGTERM").await.unwrap();
     sleep(Duration::from_secs(1)).await;
     signals.send("SIGTERM").await.unwrap();
-    let Err(Failure::Unfinished { unfinished }) = run.await.unwrap() else {
-        unreachable!()
-    };
+    let Err(Failure::Unfinished { unfinished }) = run.await.unwrap() else { unreachable!() };
     assert!(unfinished.starts_with("2 pieces of work"), "{unfinished}");
     assert!(started.elapsed() <= Duration::from_secs(1) + STOP_GRACE);
 }
@@ -211,12 +174,7 @@ async fn the_program_can_start_the_drain() {
 fn sigterm_ends_a_real_process_in_order() {
     for (signal, tasks, code) in [("TERM", "good", 0), ("INT", "good", 0), ("TERM", "bad", 1)] {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "lifecycle::tests::child_process",
-                "--ignored",
-                "--nocapture",
-            ])
+            .args(["--exact", "lifecycle::tests::child_process", "--ignored", "--nocapture"])
             .env("LIFECYCLE_TEST_TASKS", tasks)
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::null())
@@ -226,20 +184,10 @@ fn sigterm_ends_a_real_process_in_order() {
         let mut line = String::new();
         while !line.contains("ready") {
             line.clear();
-            assert_ne!(
-                std::io::BufRead::read_line(&mut output, &mut line).unwrap(),
-                0,
-                "it ended too early"
-            );
+            assert_ne!(std::io::BufRead::read_line(&mut output, &mut line).unwrap(), 0, "it ended too early");
         }
         let pid = child.id().to_string();
-        assert!(
-            std::process::Command::new("kill")
-                .args(["-s", signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(std::process::Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
         assert_eq!(child.wait().unwrap().code(), Some(code), "{signal} {tasks}");
     }
 }

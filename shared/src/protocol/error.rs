@@ -109,10 +109,7 @@ impl Rejection {
     }
 
     pub fn unavailable(details: impl Into<String>, retry_after_seconds: u32) -> Self {
-        Rejection {
-            retry_after: Some(retry_after_seconds),
-            ..Rejection::new(ErrorCode::ServiceUnavailable, details)
-        }
+        Rejection { retry_after: Some(retry_after_seconds), ..Rejection::new(ErrorCode::ServiceUnavailable, details) }
     }
 
     /// A fault of ours; `error_id` is in the log with the cause.

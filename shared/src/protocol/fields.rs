@@ -47,7 +47,10 @@ impl<'a> Fields<'a> {
         let Some(text) = self.string(field)? else { return Ok(None) };
         let characters = text.chars().count();
         if characters < min || characters > max {
-            return Err(Invalid::new(field, format!("`{field}` must have {min} to {max} characters, not {characters}")));
+            return Err(Invalid::new(
+                field,
+                format!("`{field}` must have {min} to {max} characters, not {characters}"),
+            ));
         }
         if text.contains('\0') {
             return Err(Invalid::new(field, format!("`{field}` must not contain the character U+0000")));
@@ -168,9 +171,10 @@ impl<'a> Fields<'a> {
         let bad = || Invalid::new(field, format!("`{field}` must be a list of at most {max} event ids"));
         match self.get(field) {
             None => Ok(Vec::new()),
-            Some(Value::Array(items)) if items.len() <= max => {
-                items.iter().map(|item| item.as_str().and_then(|text| Uuid::try_parse(text).ok()).ok_or_else(bad)).collect()
-            }
+            Some(Value::Array(items)) if items.len() <= max => items
+                .iter()
+                .map(|item| item.as_str().and_then(|text| Uuid::try_parse(text).ok()).ok_or_else(bad))
+                .collect(),
             Some(_) => Err(bad()),
         }
     }

@@ -1,7 +1,7 @@
 //! One inbound text message as the contract sees it: a JSON object with a string `type`, perhaps a `requestId`.
 
-use serde_json::{Map, Value};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{ErrorCode, Fields, Rejection};
 use crate::limits::{MAX_JSON_DEPTH, MAX_REQUEST_ID_CHARACTERS};
@@ -32,18 +32,17 @@ pub struct Malformed {
 
 impl Frame {
     /// Reads one text message. Of duplicate keys the last counts; a lone surrogate escape is not JSON.
-    pub fn parse(text: &str) -> Result<Frame, Malformed> {
-        let refuse = |code, details: String| Malformed {
-            rejection: Rejection::new(code, details),
-            request_id: None,
-            request_type: None,
+    pub fn parse(text: &str) -> Result<Frame, Box<Malformed>> {
+        let refuse = |code, details: String| {
+            Box::new(Malformed { rejection: Rejection::new(code, details), request_id: None, request_type: None })
         };
         if nesting(text.as_bytes()) > MAX_JSON_DEPTH {
             let details = format!("JSON may be nested at most {MAX_JSON_DEPTH} levels deep");
             return Err(refuse(ErrorCode::ValidationError, details));
         }
-        let value: Value = serde_json::from_str(text)
-            .map_err(|error| refuse(ErrorCode::InvalidJson, format!("line {}, column {}", error.line(), error.column())))?;
+        let value: Value = serde_json::from_str(text).map_err(|error| {
+            refuse(ErrorCode::InvalidJson, format!("line {}, column {}", error.line(), error.column()))
+        })?;
         let Value::Object(fields) = value else {
             return Err(refuse(ErrorCode::ValidationError, "a message must be a JSON object".to_owned()));
         };
@@ -55,12 +54,12 @@ impl Frame {
                     "`requestId` must be a string of at most {MAX_REQUEST_ID_CHARACTERS} characters or an integer"
                 );
                 let rejection = Rejection::invalid("requestId", details);
-                return Err(Malformed { rejection, request_id: None, request_type: kind });
+                return Err(Box::new(Malformed { rejection, request_id: None, request_type: kind }));
             }
         };
         if kind.is_none() {
             let rejection = Rejection::invalid("type", "`type` must be a string");
-            return Err(Malformed { rejection, request_id, request_type: None });
+            return Err(Box::new(Malformed { rejection, request_id, request_type: None }));
         }
         Ok(Frame { fields, request_id })
     }

@@ -49,8 +49,7 @@ impl AddressScripts {
     ) -> Result<Option<u32>, Error> {
         let window_seconds = window.as_secs().max(1);
         let slice_seconds = (window_seconds / SLICES).max(1);
-        let arguments: Vec<Value> =
-            vec![limit.into(), (window_seconds as i64).into(), (slice_seconds as i64).into()];
+        let arguments: Vec<Value> = vec![limit.into(), (window_seconds as i64).into(), (slice_seconds as i64).into()];
         let retry_after: u32 = run(&self.request, client, key, arguments).await?;
         Ok((retry_after > 0).then_some(retry_after))
     }

@@ -23,7 +23,9 @@ pub struct Append {
 pub enum Admission {
     Appended,
     /// Over the limit; seconds until the sender may try again.
-    RateLimited { retry_after: u32 },
+    RateLimited {
+        retry_after: u32,
+    },
 }
 
 /// The script, ready to run on any client.

@@ -12,7 +12,7 @@ const MAX_RECONNECT_DELAY_MS: u32 = 1_000;
 
 /// A subscriber that lags behind by more loses messages, which counts as an interruption. The client makes nine channels
 /// of this capacity when it starts, so that each thousand costs a megabyte; clients that subscribe to nothing keep 32.
-const SUBSCRIBER_CAPACITY_MESSAGES: usize = 8_192;
+const SUBSCRIBER_CAPACITY_MESSAGES: usize = 4_096;
 
 /// What connections to Redis need to know.
 #[derive(Clone, Debug)]
@@ -35,10 +35,8 @@ impl RedisOptions {
                 connection.max_command_attempts = 1;
                 connection.max_redirections = 5;
                 connection.tcp.nodelay = Some(true);
-                connection.unresponsive = UnresponsiveConfig {
-                    max_timeout: Some(command_timeout * 3),
-                    interval: Duration::from_secs(1),
-                };
+                connection.unresponsive =
+                    UnresponsiveConfig { max_timeout: Some(command_timeout * 3), interval: Duration::from_secs(1) };
             })
             .with_performance_config(|performance| {
                 performance.default_command_timeout = command_timeout;
@@ -65,11 +63,9 @@ impl RedisOptions {
     /// same client says that it has, which takes RESP3, where a subscriber may send other commands.
     pub fn subscriber(&self) -> Result<SubscriberClient, Error> {
         let mut builder = self.builder()?;
-        builder
-            .with_config(|config| config.version = RespVersion::RESP3)
-            .with_performance_config(|performance| {
-                performance.broadcast_channel_capacity = SUBSCRIBER_CAPACITY_MESSAGES;
-            });
+        builder.with_config(|config| config.version = RespVersion::RESP3).with_performance_config(|performance| {
+            performance.broadcast_channel_capacity = SUBSCRIBER_CAPACITY_MESSAGES;
+        });
         let client = builder.build_subscriber_client()?;
         client.connect();
         Ok(client)

@@ -82,9 +82,8 @@ pub async fn claim_abandoned(
     count: u64,
 ) -> Result<Vec<RawEntry>, Error> {
     type Claimed = Vec<(String, std::collections::HashMap<String, Bytes>)>;
-    let (_, claimed): (String, Claimed) = client
-        .xautoclaim_values(stream, group, consumer, idle.as_millis() as u64, "0-0", Some(count), false)
-        .await?;
+    let (_, claimed): (String, Claimed) =
+        client.xautoclaim_values(stream, group, consumer, idle.as_millis() as u64, "0-0", Some(count), false).await?;
     let claimed = claimed.into_iter().map(|(id, fields)| (id, fields.into_iter().collect())).collect();
     Ok(entries(&[stream.to_owned()], Some(vec![(stream.to_owned(), claimed)])))
 }

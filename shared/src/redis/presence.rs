@@ -42,7 +42,8 @@ impl Presence {
     /// Registers sessions, any number of times; gives the users who came online by it.
     pub async fn open(&self, redis: &Client, gateway: GatewayId, sessions: &[Session]) -> Result<Vec<UserId>, Error> {
         let arguments = vec![self.keys.user_sessions_prefix().into(), gateway.to_string().into()];
-        let came: Vec<i64> = run_script(&self.open, redis, self.keys(gateway), with_sessions(arguments, sessions)).await?;
+        let came: Vec<i64> =
+            run_script(&self.open, redis, self.keys(gateway), with_sessions(arguments, sessions)).await?;
         Ok(came.into_iter().map(UserId).collect())
     }
 
@@ -55,8 +56,7 @@ impl Presence {
         grace: Duration,
     ) -> Result<(), Error> {
         let ends_at = Timestamp::now().plus(grace).0;
-        let arguments =
-            vec![self.keys.user_sessions_prefix().into(), gateway.to_string().into(), ends_at.into()];
+        let arguments = vec![self.keys.user_sessions_prefix().into(), gateway.to_string().into(), ends_at.into()];
         let _: i64 = run_script(&self.close, redis, self.keys(gateway), with_sessions(arguments, sessions)).await?;
         Ok(())
     }
@@ -64,8 +64,7 @@ impl Presence {
     /// Users whose grace period is over, at most `most`; each is given to one caller.
     pub async fn end_graces(&self, redis: &Client, most: usize) -> Result<Vec<UserId>, Error> {
         let keys = vec![self.keys.online_users(), self.keys.grace_periods()];
-        let arguments =
-            vec![self.keys.user_sessions_prefix().into(), Timestamp::now().0.into(), (most as i64).into()];
+        let arguments = vec![self.keys.user_sessions_prefix().into(), Timestamp::now().0.into(), (most as i64).into()];
         let gone: Vec<i64> = run_script(&self.end, redis, keys, arguments).await?;
         Ok(gone.into_iter().map(UserId).collect())
     }

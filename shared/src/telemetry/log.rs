@@ -29,10 +29,7 @@ pub struct LogSettings {
 
 impl From<&CommonSettings> for LogSettings {
     fn from(settings: &CommonSettings) -> Self {
-        Self {
-            level: settings.log_level.clone(),
-            format: settings.log_format,
-        }
+        Self { level: settings.log_level.clone(), format: settings.log_format }
     }
 }
 
@@ -42,17 +39,10 @@ impl From<&CommonSettings> for LogSettings {
 /// When the filter is not valid, or there is a log already.
 pub fn init_logging(settings: &LogSettings, service: &'static str) -> Result<(), TelemetryError> {
     let subscriber = subscriber(settings, std::io::stdout().is_terminal(), std::io::stdout)?;
-    tracing::subscriber::set_global_default(subscriber).map_err(|error| TelemetryError {
-        what: "the log",
-        reason: error.to_string(),
-    })?;
+    tracing::subscriber::set_global_default(subscriber)
+        .map_err(|error| TelemetryError { what: "the log", reason: error.to_string() })?;
     std::panic::set_hook(Box::new(log_panic));
-    tracing::info!(
-        service,
-        version = env!("CARGO_PKG_VERSION"),
-        process_id = std::process::id(),
-        "starting"
-    );
+    tracing::info!(service, version = env!("CARGO_PKG_VERSION"), process_id = std::process::id(), "starting");
     Ok(())
 }
 
@@ -65,13 +55,9 @@ pub(super) fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(&settings.level).map_err(|error| TelemetryError {
-        what: "the log filter",
-        reason: error.to_string(),
-    })?;
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(writer)
-        .with_timer(Rfc3339Millis);
+    let filter = EnvFilter::try_new(&settings.level)
+        .map_err(|error| TelemetryError { what: "the log filter", reason: error.to_string() })?;
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_timer(Rfc3339Millis);
     let as_text = match settings.format {
         LogFormat::Text => true,
         LogFormat::Json => false,
@@ -80,12 +66,7 @@ where
     let layer: Box<dyn Layer<Registry> + Send + Sync> = if as_text {
         layer.with_ansi(is_terminal).boxed()
     } else {
-        layer
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .boxed()
+        layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
     };
     Ok(tracing_subscriber::registry().with(layer.with_filter(filter)))
 }
@@ -95,27 +76,17 @@ struct Rfc3339Millis;
 
 impl FormatTime for Rfc3339Millis {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        const FORMAT: &[BorrowedFormatItem<'_>] = format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-        );
-        let text = OffsetDateTime::now_utc()
-            .format(FORMAT)
-            .map_err(|_| fmt::Error)?;
+        const FORMAT: &[BorrowedFormatItem<'_>] =
+            format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+        let text = OffsetDateTime::now_utc().format(FORMAT).map_err(|_| fmt::Error)?;
         writer.write_str(&text)
     }
 }
 
 pub(super) fn log_panic(panic: &PanicHookInfo<'_>) {
-    let message: String = panic
-        .payload_as_str()
-        .unwrap_or("no message")
-        .chars()
-        .take(MAX_PANIC_MESSAGE_CHARS)
-        .collect();
-    let location = panic
-        .location()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let message: String =
+        panic.payload_as_str().unwrap_or("no message").chars().take(MAX_PANIC_MESSAGE_CHARS).collect();
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current();
     // Empty unless RUST_BACKTRACE is set.
     let backtrace = std::backtrace::Backtrace::capture();
@@ -123,11 +94,5 @@ pub(super) fn log_panic(panic: &PanicHookInfo<'_>) {
         std::backtrace::BacktraceStatus::Captured => backtrace.to_string(),
         _ => String::new(),
     };
-    tracing::error!(
-        panic = message,
-        location,
-        thread = thread.name().unwrap_or_default(),
-        backtrace,
-        "panic"
-    );
+    tracing::error!(panic = message, location, thread = thread.name().unwrap_or_default(), backtrace, "panic");
 }

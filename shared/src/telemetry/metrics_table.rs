@@ -32,12 +32,8 @@ pub struct Family<H> {
 
 impl<H: Handle> Family<H> {
     fn new(name: &'static str, label: &'static str, values: &'static [&'static str]) -> Self {
-        let handle =
-            |value: &'static str| H::register(name, vec![Label::from_static_parts(label, value)]);
-        Self {
-            handles: values.iter().map(|value| (*value, handle(value))).collect(),
-            other: handle("other"),
-        }
+        let handle = |value: &'static str| H::register(name, vec![Label::from_static_parts(label, value)]);
+        Self { handles: values.iter().map(|value| (*value, handle(value))).collect(), other: handle("other") }
     }
 
     /// The handle for a value of the label.
@@ -188,23 +184,16 @@ pub fn metrics_markdown(groups: &[(&str, &[MetricDoc])]) -> String {
         Served by `GET /metrics` in the text format of Prometheus.\n"
         .to_owned();
     for (group, metrics) in groups {
-        page.push_str(&format!(
-            "\n## {group}\n\n| metric | kind | label | meaning |\n|---|---|---|---|\n"
-        ));
+        page.push_str(&format!("\n## {group}\n\n| metric | kind | label | meaning |\n|---|---|---|---|\n"));
         for metric in *metrics {
             let kind = match metric.kind {
                 MetricKind::Counter => "counter",
                 MetricKind::Gauge => "gauge",
                 MetricKind::Histogram => "histogram",
             };
-            let label = metric
-                .label
-                .map_or("–".to_owned(), |(label, _)| format!("`{label}`"));
+            let label = metric.label.map_or("–".to_owned(), |(label, _)| format!("`{label}`"));
             let help = metric.help.replace('|', "\\|");
-            page.push_str(&format!(
-                "| `{}` | {kind} | {label} | {help} |\n",
-                metric.name
-            ));
+            page.push_str(&format!("| `{}` | {kind} | {label} | {help} |\n", metric.name));
         }
     }
     page

@@ -84,27 +84,12 @@ fn the_table_is_the_reference() {
     let errors = &TestMetrics::DOCS[1];
     assert_eq!(
         (errors.name, errors.kind, errors.label),
-        (
-            "test_errors_total",
-            MetricKind::Counter,
-            Some(("code", CODES))
-        )
+        ("test_errors_total", MetricKind::Counter, Some(("code", CODES)))
     );
     let page = metrics_markdown(&[("Tests", TestMetrics::DOCS)]);
-    assert!(
-        page.contains(
-            "| `test_errors_total` | counter | `code` | Errors sent to clients, by code. |"
-        ),
-        "{page}"
-    );
-    assert!(
-        page.contains("| `test_connections` | gauge | – | Open connections. |"),
-        "{page}"
-    );
-    assert_eq!(
-        page.lines().filter(|line| line.starts_with("| `")).count(),
-        TestMetrics::DOCS.len()
-    );
+    assert!(page.contains("| `test_errors_total` | counter | `code` | Errors sent to clients, by code. |"), "{page}");
+    assert!(page.contains("| `test_connections` | gauge | – | Open connections. |"), "{page}");
+    assert_eq!(page.lines().filter(|line| line.starts_with("| `")).count(), TestMetrics::DOCS.len());
 }
 
 #[test]
@@ -118,10 +103,7 @@ fn the_recorder_can_be_installed_once() {
 fn error_ids_are_short_and_differ() {
     let ids: HashSet<String> = (0..1000).map(|_| error_id()).collect();
     assert_eq!(ids.len(), 1000);
-    assert!(
-        ids.iter()
-            .all(|id| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-    );
+    assert!(ids.iter().all(|id| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())));
 }
 
 #[derive(Clone, Default)]
@@ -129,10 +111,7 @@ struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Buffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(bytes);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -151,10 +130,7 @@ impl<'a> MakeWriter<'a> for Buffer {
 
 fn logged(level: &str, format: LogFormat, is_terminal: bool, work: impl FnOnce()) -> String {
     let buffer = Buffer::default();
-    let settings = LogSettings {
-        level: level.to_owned(),
-        format,
-    };
+    let settings = LogSettings { level: level.to_owned(), format };
     let subscriber = subscriber(&settings, is_terminal, buffer.clone()).unwrap();
     tracing::subscriber::with_default(subscriber, work);
     let bytes = buffer.0.lock().unwrap().clone();
@@ -169,17 +145,10 @@ fn json_lines_are_flat_with_an_rfc_3339_time() {
     });
     assert_eq!(text.lines().count(), 1, "{text}");
     let line: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        (&line["level"], &line["user_id"]),
-        (&"INFO".into(), &7.into())
-    );
+    assert_eq!((&line["level"], &line["user_id"]), (&"INFO".into(), &7.into()));
     assert_eq!(line["message"], "said \"hello\"\nand left");
     let time = line["timestamp"].as_str().unwrap();
-    assert_eq!(
-        (time.len(), &time[10..11], &time[19..20], &time[23..]),
-        (24, "T", ".", "Z"),
-        "{time}"
-    );
+    assert_eq!((time.len(), &time[10..11], &time[19..20], &time[23..]), (24, "T", ".", "Z"), "{time}");
     time::OffsetDateTime::parse(time, &time::format_description::well_known::Rfc3339).unwrap();
 }
 
@@ -189,18 +158,12 @@ fn auto_is_text_on_a_terminal_and_json_elsewhere() {
     assert!(serde_json::from_str::<Value>(&logged("info", LogFormat::Auto, false, say)).is_ok());
     assert!(serde_json::from_str::<Value>(&logged("info", LogFormat::Auto, true, say)).is_err());
     let plain = logged("info", LogFormat::Text, false, say);
-    assert!(
-        plain.contains("hello") && !plain.contains('\u{1b}'),
-        "{plain}"
-    );
+    assert!(plain.contains("hello") && !plain.contains('\u{1b}'), "{plain}");
 }
 
 #[test]
 fn a_bad_filter_is_an_error() {
-    let settings = LogSettings {
-        level: "gateway=loud".to_owned(),
-        format: LogFormat::Json,
-    };
+    let settings = LogSettings { level: "gateway=loud".to_owned(), format: LogFormat::Json };
     assert!(subscriber(&settings, false, Buffer::default()).is_err());
 }
 
@@ -208,37 +171,16 @@ fn a_bad_filter_is_an_error() {
 #[test]
 fn a_panic_is_logged() {
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "telemetry::tests::child_that_panics",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", "telemetry::tests::child_that_panics", "--ignored", "--nocapture"])
         .env("TELEMETRY_TEST_CHILD", "1")
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let lines: Vec<Value> = text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect();
-    assert!(
-        lines
-            .iter()
-            .any(|line| line["message"] == "starting" && line["service"] == "tester"),
-        "{text}"
-    );
-    let panic = lines
-        .iter()
-        .find(|line| line["message"] == "panic")
-        .unwrap();
+    let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert!(lines.iter().any(|line| line["message"] == "starting" && line["service"] == "tester"), "{text}");
+    let panic = lines.iter().find(|line| line["message"] == "panic").unwrap();
     assert_eq!(panic["level"], "ERROR");
-    assert!(
-        panic["panic"]
-            .as_str()
-            .unwrap()
-            .starts_with("out of cheese")
-    );
+    assert!(panic["panic"].as_str().unwrap().starts_with("out of cheese"));
     assert!(panic["panic"].as_str().unwrap().len() <= 500);
     assert!(panic["location"].as_str().unwrap().contains("tests.rs:"));
 }
@@ -249,17 +191,6 @@ fn child_that_panics() {
     if std::env::var("TELEMETRY_TEST_CHILD").is_err() {
         return;
     }
-    init_logging(
-        &LogSettings {
-            level: "info".to_owned(),
-            format: LogFormat::Json,
-        },
-        "tester",
-    )
-    .unwrap();
-    assert!(
-        std::hint::black_box(false),
-        "out of cheese {}",
-        "x".repeat(1000)
-    );
+    init_logging(&LogSettings { level: "info".to_owned(), format: LogFormat::Json }, "tester").unwrap();
+    assert!(std::hint::black_box(false), "out of cheese {}", "x".repeat(1000));
 }

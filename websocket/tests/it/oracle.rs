@@ -9,9 +9,7 @@ use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::protocol::frame::{CloseFrame, Frame};
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
-use websocket::{
-    Decoder, PreparedText, ProtocolError, close_frame, ping_frame, pong_frame, text_frame,
-};
+use websocket::{Decoder, PreparedText, ProtocolError, close_frame, ping_frame, pong_frame, text_frame};
 
 use crate::support::*;
 
@@ -44,13 +42,8 @@ impl Write for Pipe {
 
 fn tungstenite(role: Role, input: &[u8], limit_bytes: u32) -> WebSocket<Pipe> {
     let limit = Some(limit_bytes as usize);
-    let config = WebSocketConfig::default()
-        .max_message_size(limit)
-        .max_frame_size(limit);
-    let pipe = Pipe {
-        input: io::Cursor::new(input.to_vec()),
-        output: Vec::new(),
-    };
+    let config = WebSocketConfig::default().max_message_size(limit).max_frame_size(limit);
+    let pipe = Pipe { input: io::Cursor::new(input.to_vec()), output: Vec::new() };
     WebSocket::from_raw_socket(pipe, role, Some(config))
 }
 
@@ -63,9 +56,7 @@ fn read_all(mut socket: WebSocket<Pipe>) -> (Vec<Owned>, Option<Error>) {
             Ok(Message::Binary(data)) => Owned::Binary(data.to_vec()),
             Ok(Message::Ping(data)) => Owned::Ping(data.to_vec()),
             Ok(Message::Pong(data)) => Owned::Pong(data.to_vec()),
-            Ok(Message::Close(close)) => {
-                Owned::Close(close.map(|close| (close.code.into(), close.reason.to_string())))
-            }
+            Ok(Message::Close(close)) => Owned::Close(close.map(|close| (close.code.into(), close.reason.to_string()))),
             Ok(Message::Frame(_)) => unreachable!("never read"),
             Err(Error::ConnectionClosed) => return (messages, None),
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -87,10 +78,7 @@ fn message() -> impl Strategy<Value = Owned> {
 }
 
 fn close() -> impl Strategy<Value = Option<(u16, String)>> {
-    prop::option::of((
-        prop_oneof![1000..1004u16, 1007..1014u16, 3000..5000u16],
-        "[a-zü]{0,60}",
-    ))
+    prop::option::of((prop_oneof![1000..1004u16, 1007..1014u16, 3000..5000u16], "[a-zü]{0,60}"))
 }
 
 /// The frames of a message, in two fragments if `fragmented`.
@@ -115,17 +103,11 @@ fn frames(message: &Owned, fragmented: bool) -> Vec<Frame> {
 
 fn stream_of(messages: &[(Owned, bool)], close: Option<Option<(u16, String)>>) -> Vec<u8> {
     let mut client = tungstenite(Role::Client, &[], LIMIT_BYTES);
-    for frame in messages
-        .iter()
-        .flat_map(|(message, fragmented)| frames(message, *fragmented))
-    {
+    for frame in messages.iter().flat_map(|(message, fragmented)| frames(message, *fragmented)) {
         client.write(Message::Frame(frame)).unwrap();
     }
     if let Some(close) = close {
-        let close = close.map(|(code, reason)| CloseFrame {
-            code: code.into(),
-            reason: reason.into(),
-        });
+        let close = close.map(|(code, reason)| CloseFrame { code: code.into(), reason: reason.into() });
         client.close(close).unwrap();
     }
     client.flush().unwrap();
@@ -133,11 +115,7 @@ fn stream_of(messages: &[(Owned, bool)], close: Option<Option<(u16, String)>>) -
 }
 
 /// Whether both decide alike about a client's stream, apart from the differences that are known and meant.
-fn compare(
-    stream: &[u8],
-    limit_bytes: u32,
-    ends_between_frames: bool,
-) -> Result<(), TestCaseError> {
+fn compare(stream: &[u8], limit_bytes: u32, ends_between_frames: bool) -> Result<(), TestCaseError> {
     let (mut ours, our_error) = run(&mut Decoder::new(limit_bytes, false), [stream]);
     let (mut theirs, their_error) = read_all(tungstenite(Role::Server, stream, limit_bytes));
     let same_verdict = match (our_error, &their_error) {
@@ -257,40 +235,18 @@ fn both_refuse_each_malformed_stream() {
         ("fragmented ping", frame(PING, b"x")),
         ("long ping", frame(FIN | PING, &[0; 126])),
         ("continuation first", frame(FIN | CONTINUATION, b"x")),
-        (
-            "text within text",
-            [fragment.clone(), frame(FIN | TEXT, b"x")].concat(),
-        ),
+        ("text within text", [fragment.clone(), frame(FIN | TEXT, b"x")].concat()),
         ("close of one byte", frame(FIN | CLOSE, b"x")),
-        (
-            "close reason",
-            frame(FIN | CLOSE, &close_payload(1000, &[0xff])),
-        ),
+        ("close reason", frame(FIN | CLOSE, &close_payload(1000, &[0xff]))),
         ("utf-8", frame(FIN | TEXT, &[0xff])),
-        (
-            "utf-8 over fragments",
-            [frame(TEXT, &[0xc3]), frame(FIN | CONTINUATION, b"x")].concat(),
-        ),
-        (
-            "too large",
-            frame(FIN | TEXT, &[b'x'; SMALL_LIMIT_BYTES as usize + 1]),
-        ),
-        (
-            "too large together",
-            [
-                fragment,
-                frame(FIN | CONTINUATION, &[b'x'; SMALL_LIMIT_BYTES as usize]),
-            ]
-            .concat(),
-        ),
+        ("utf-8 over fragments", [frame(TEXT, &[0xc3]), frame(FIN | CONTINUATION, b"x")].concat()),
+        ("too large", frame(FIN | TEXT, &[b'x'; SMALL_LIMIT_BYTES as usize + 1])),
+        ("too large together", [fragment, frame(FIN | CONTINUATION, &[b'x'; SMALL_LIMIT_BYTES as usize])].concat()),
     ];
     for (name, stream) in malformed {
         let ours = run(&mut Decoder::new(SMALL_LIMIT_BYTES, false), [&stream[..]]);
         let theirs = read_all(tungstenite(Role::Server, &stream, SMALL_LIMIT_BYTES));
         assert_eq!((&ours.0, &theirs.0), (&vec![], &vec![]), "{name}");
-        assert!(
-            ours.1.is_some() && theirs.1.is_some(),
-            "{name}: {ours:?}, {theirs:?}"
-        );
+        assert!(ours.1.is_some() && theirs.1.is_some(), "{name}: {ours:?}, {theirs:?}");
     }
 }

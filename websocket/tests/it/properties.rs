@@ -37,12 +37,7 @@ fn wire() -> impl Strategy<Value = Wire> {
         vec(any::<prop::sample::Index>(), 0..4),
         prop::option::of(vec(any::<u8>(), 0..126)),
     )
-        .prop_map(|(compression, mask, cuts, ping)| Wire {
-            compression,
-            mask,
-            cuts,
-            ping,
-        })
+        .prop_map(|(compression, mask, cuts, ping)| Wire { compression, mask, cuts, ping })
 }
 
 /// Appends the message's frames to `stream` and what is to come out of them to `expected`.
@@ -61,11 +56,7 @@ fn write(message: &Owned, wire: &Wire, stream: &mut Vec<u8>, expected: &mut Vec<
             Some((level, window_bits)) => (RSV1, compress(payload, level, window_bits)),
             None => (0, payload.to_vec()),
         };
-        let mut cuts: Vec<usize> = wire
-            .cuts
-            .iter()
-            .map(|cut| cut.index(payload.len() + 1))
-            .collect();
+        let mut cuts: Vec<usize> = wire.cuts.iter().map(|cut| cut.index(payload.len() + 1)).collect();
         cuts.sort_unstable();
         let mut start = 0;
         let mut first = rsv1 | opcode;

@@ -20,12 +20,7 @@ fn refuses(frames: &[Vec<u8>], error: ProtocolError, close_code: u16) {
 
 #[test]
 fn whole_messages_are_slices_of_the_input() {
-    let mut input = [
-        frame(FIN | TEXT, b"one"),
-        frame(FIN | BINARY, &[2; 300]),
-        frame(FIN | PING, b"3"),
-    ]
-    .concat();
+    let mut input = [frame(FIN | TEXT, b"one"), frame(FIN | BINARY, &[2; 300]), frame(FIN | PING, b"3")].concat();
     let memory = input.as_ptr_range();
     let mut decoder = Decoder::new(LIMIT_BYTES, false);
     let mut feed = decoder.feed(&mut input);
@@ -79,32 +74,15 @@ fn fragments_with_control_frames_between() {
             frame(BINARY, b""),
             frame(FIN | CONTINUATION, b"x"),
         ],
-        &[
-            Owned::Ping(b"in between".to_vec()),
-            Owned::Pong(vec![]),
-            text("abü"),
-            Owned::Binary(b"x".to_vec()),
-        ],
+        &[Owned::Ping(b"in between".to_vec()), Owned::Pong(vec![]), text("abü"), Owned::Binary(b"x".to_vec())],
     );
 }
 
 #[test]
 fn fragments_out_of_order() {
-    refuses(
-        &[frame(FIN | CONTINUATION, b"")],
-        ProtocolError::UnexpectedContinuation,
-        1002,
-    );
-    refuses(
-        &[frame(TEXT, b""), frame(FIN | TEXT, b"")],
-        ProtocolError::ExpectedContinuation,
-        1002,
-    );
-    refuses(
-        &[frame(TEXT, b""), frame(FIN | BINARY, b"")],
-        ProtocolError::ExpectedContinuation,
-        1002,
-    );
+    refuses(&[frame(FIN | CONTINUATION, b"")], ProtocolError::UnexpectedContinuation, 1002);
+    refuses(&[frame(TEXT, b""), frame(FIN | TEXT, b"")], ProtocolError::ExpectedContinuation, 1002);
+    refuses(&[frame(TEXT, b""), frame(FIN | BINARY, b"")], ProtocolError::ExpectedContinuation, 1002);
     let ended = [frame(FIN | TEXT, b""), frame(FIN | CONTINUATION, b"")];
     refuses(&ended, ProtocolError::UnexpectedContinuation, 1002);
 }
@@ -123,97 +101,41 @@ fn compressed_messages_whole_and_fragmented() {
             frame(FIN | CONTINUATION, tail),
             frame(FIN | RSV1 | TEXT, b""),
         ],
-        &[
-            text(&sentence),
-            text("plain"),
-            Owned::Ping(vec![]),
-            Owned::Binary(sentence.clone().into_bytes()),
-            text(""),
-        ],
+        &[text(&sentence), text("plain"), Owned::Ping(vec![]), Owned::Binary(sentence.clone().into_bytes()), text("")],
     );
 }
 
 #[test]
 fn rsv1_only_where_it_has_a_meaning() {
-    let rsv1_late = [
-        frame(RSV1 | TEXT, b""),
-        frame(FIN | RSV1 | CONTINUATION, b""),
-    ];
+    let rsv1_late = [frame(RSV1 | TEXT, b""), frame(FIN | RSV1 | CONTINUATION, b"")];
     refuses(&rsv1_late, ProtocolError::ReservedBits, 1002);
     let mut plain = Decoder::new(LIMIT_BYTES, false);
     let stream = frame(FIN | RSV1 | TEXT, &compress(b"x", 6, 15));
-    assert_eq!(
-        run(&mut plain, [&stream[..]]).1,
-        Some(ProtocolError::ReservedBits)
-    );
+    assert_eq!(run(&mut plain, [&stream[..]]).1, Some(ProtocolError::ReservedBits));
 }
 
 #[test]
 fn text_must_be_utf8() {
     let invalid = [0xc3, 0x28];
-    refuses(
-        &[frame(FIN | TEXT, &invalid)],
-        ProtocolError::InvalidUtf8,
-        1007,
-    );
-    refuses(
-        &[
-            frame(TEXT, &invalid[..1]),
-            frame(FIN | CONTINUATION, &invalid[1..]),
-        ],
-        ProtocolError::InvalidUtf8,
-        1007,
-    );
-    refuses(
-        &[frame(FIN | RSV1 | TEXT, &compress(&invalid, 6, 15))],
-        ProtocolError::InvalidUtf8,
-        1007,
-    );
+    refuses(&[frame(FIN | TEXT, &invalid)], ProtocolError::InvalidUtf8, 1007);
+    refuses(&[frame(TEXT, &invalid[..1]), frame(FIN | CONTINUATION, &invalid[1..])], ProtocolError::InvalidUtf8, 1007);
+    refuses(&[frame(FIN | RSV1 | TEXT, &compress(&invalid, 6, 15))], ProtocolError::InvalidUtf8, 1007);
     // A surrogate, and the character after the last.
-    refuses(
-        &[frame(FIN | TEXT, &[0xed, 0xa0, 0x80])],
-        ProtocolError::InvalidUtf8,
-        1007,
-    );
-    refuses(
-        &[frame(FIN | TEXT, &[0xf4, 0x90, 0x80, 0x80])],
-        ProtocolError::InvalidUtf8,
-        1007,
-    );
-    refuses(
-        &[frame(FIN | RSV1 | TEXT, &[0xff; 9])],
-        ProtocolError::InvalidDeflate,
-        1007,
-    );
+    refuses(&[frame(FIN | TEXT, &[0xed, 0xa0, 0x80])], ProtocolError::InvalidUtf8, 1007);
+    refuses(&[frame(FIN | TEXT, &[0xf4, 0x90, 0x80, 0x80])], ProtocolError::InvalidUtf8, 1007);
+    refuses(&[frame(FIN | RSV1 | TEXT, &[0xff; 9])], ProtocolError::InvalidDeflate, 1007);
 }
 
 #[test]
 fn close_codes() {
-    for code in [
-        1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999,
-    ] {
-        accepts(
-            &[frame(FIN | CLOSE, &close_payload(code, b""))],
-            &[Owned::Close(Some((code, String::new())))],
-        );
+    for code in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999] {
+        accepts(&[frame(FIN | CLOSE, &close_payload(code, b""))], &[Owned::Close(Some((code, String::new())))]);
     }
     for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535] {
-        refuses(
-            &[frame(FIN | CLOSE, &close_payload(code, b""))],
-            ProtocolError::InvalidCloseCode,
-            1002,
-        );
+        refuses(&[frame(FIN | CLOSE, &close_payload(code, b""))], ProtocolError::InvalidCloseCode, 1002);
     }
-    refuses(
-        &[frame(FIN | CLOSE, &[3])],
-        ProtocolError::InvalidClosePayload,
-        1002,
-    );
-    refuses(
-        &[frame(FIN | CLOSE, &close_payload(1000, &[0xff]))],
-        ProtocolError::InvalidUtf8,
-        1007,
-    );
+    refuses(&[frame(FIN | CLOSE, &[3])], ProtocolError::InvalidClosePayload, 1002);
+    refuses(&[frame(FIN | CLOSE, &close_payload(1000, &[0xff]))], ProtocolError::InvalidUtf8, 1007);
 }
 
 #[test]
@@ -225,13 +147,7 @@ fn nothing_comes_after_a_close_or_an_error() {
     ];
     for (end, error) in ends {
         let mut decoder = Decoder::new(LIMIT_BYTES, true);
-        let stream = [
-            frame(TEXT, b"begun"),
-            frame(FIN | CONTINUATION, b"."),
-            end,
-            frame(FIN | TEXT, b"x"),
-        ]
-        .concat();
+        let stream = [frame(TEXT, b"begun"), frame(FIN | CONTINUATION, b"."), end, frame(FIN | TEXT, b"x")].concat();
         let mut input = stream.clone();
         let mut feed = decoder.feed(&mut input);
         assert_eq!(feed.next_message(), Ok(Some(Message::Text("begun."))));
@@ -250,10 +166,7 @@ fn nothing_comes_after_a_close_or_an_error() {
 fn an_error_or_a_close_gives_up_the_fragments() {
     for end in [frame(FIN | CLOSE, b""), frame(FIN | TEXT, b"")] {
         let mut decoder = Decoder::new(LIMIT_BYTES, true);
-        run(
-            &mut decoder,
-            [&[frame(TEXT, &[b'x'; 1000]), end].concat()[..]],
-        );
+        run(&mut decoder, [&[frame(TEXT, &[b'x'; 1000]), end].concat()[..]]);
         assert!(decoder.has_ended());
         assert_eq!(decoder.buffered_bytes(), 0);
     }
@@ -267,12 +180,8 @@ fn the_limit_is_exact_over_all_frames() {
     let over = vec![b'x'; 1001];
 
     assert_eq!(decode(&frame(FIN | TEXT, &most)).1, None);
-    assert_eq!(
-        decode(&frame(FIN | TEXT, &over)).1,
-        Some(ProtocolError::TooLarge)
-    );
-    let fragments =
-        |last: &[u8]| [frame(TEXT, &most[..999]), frame(FIN | CONTINUATION, last)].concat();
+    assert_eq!(decode(&frame(FIN | TEXT, &over)).1, Some(ProtocolError::TooLarge));
+    let fragments = |last: &[u8]| [frame(TEXT, &most[..999]), frame(FIN | CONTINUATION, last)].concat();
     assert_eq!(decode(&fragments(b"x")).1, None);
     assert_eq!(decode(&fragments(b"xx")).1, Some(ProtocolError::TooLarge));
     let compressed = |data: &[u8]| frame(FIN | RSV1 | TEXT, &compress(data, 6, 15));
@@ -292,10 +201,7 @@ fn a_length_over_the_limit_is_refused_from_the_header() {
         header.extend_from_slice(&(1u64 << 40).to_be_bytes());
         header.extend_from_slice(&[0; 4]);
         assert_eq!(decode(&header), (vec![], Some(ProtocolError::TooLarge)));
-        assert_eq!(
-            decode_bytewise(&header),
-            (vec![], Some(ProtocolError::TooLarge))
-        );
+        assert_eq!(decode_bytewise(&header), (vec![], Some(ProtocolError::TooLarge)));
     }
 }
 
@@ -304,11 +210,7 @@ fn a_length_alone_reserves_nothing() {
     let mut decoder = Decoder::new(LIMIT_BYTES, true);
     let stream = frame(FIN | BINARY, &vec![1; LIMIT_BYTES as usize]);
     assert_eq!(run(&mut decoder, [&stream[..1000]]), (vec![], None));
-    assert!(
-        decoder.buffered_bytes() <= 1000,
-        "{}",
-        decoder.buffered_bytes()
-    );
+    assert!(decoder.buffered_bytes() <= 1000, "{}", decoder.buffered_bytes());
     // What comes of it never takes more than the message.
     for piece in stream[1000..stream.len() - 1].chunks(1460) {
         run(&mut decoder, [piece]);
@@ -327,22 +229,14 @@ fn a_header_in_pieces_needs_no_buffer() {
         run(&mut decoder, [&stream[end - 1..end]]);
         assert_eq!(decoder.buffered_bytes(), 0);
     }
-    assert_eq!(
-        run(&mut decoder, [&stream[13..]]).0,
-        [text(&"x".repeat(70_000))]
-    );
+    assert_eq!(run(&mut decoder, [&stream[13..]]).0, [text(&"x".repeat(70_000))]);
 }
 
 /// `Vec::split_off(0)` would leave the allocation behind.
 #[test]
 fn a_ping_in_pieces_between_empty_fragments_leaves_nothing() {
     let mut decoder = Decoder::new(LIMIT_BYTES, true);
-    let stream = [
-        frame(BINARY, b""),
-        frame(FIN | PING, b"ab"),
-        frame(FIN | CONTINUATION, b""),
-    ]
-    .concat();
+    let stream = [frame(BINARY, b""), frame(FIN | PING, b"ab"), frame(FIN | CONTINUATION, b"")].concat();
     let expected = vec![Owned::Ping(b"ab".to_vec()), Owned::Binary(vec![])];
     assert_eq!(run(&mut decoder, stream.chunks(1)), (expected, None));
     assert_eq!(decoder.buffered_bytes(), 0);
@@ -363,10 +257,7 @@ fn a_million_fragments() {
     }
     capacities.dedup();
     assert!(capacities.len() < 30, "{capacities:?}");
-    assert!(
-        capacities.iter().all(|capacity| *capacity <= count),
-        "{capacities:?}"
-    );
+    assert!(capacities.iter().all(|capacity| *capacity <= count), "{capacities:?}");
     let (messages, error) = run(&mut decoder, [&frame(FIN | CONTINUATION, b"")[..]]);
     assert!(messages == [Owned::Binary(vec![b'x'; count])] && error.is_none());
 }

@@ -56,12 +56,7 @@ pub fn frame_with_mask(first: u8, mask: [u8; 4], payload: &[u8]) -> Vec<u8> {
         }
     }
     frame.extend_from_slice(&mask);
-    frame.extend(
-        payload
-            .iter()
-            .enumerate()
-            .map(|(i, byte)| byte ^ mask[i % 4]),
-    );
+    frame.extend(payload.iter().enumerate().map(|(i, byte)| byte ^ mask[i % 4]));
     frame
 }
 
@@ -77,9 +72,7 @@ pub fn close_payload(code: u16, reason: &[u8]) -> Vec<u8> {
 pub fn compress(data: &[u8], level: u32, window_bits: u8) -> Vec<u8> {
     let mut compress = Compress::new_with_window_bits(Compression::new(level), false, window_bits);
     let mut output = Vec::with_capacity(data.len() + data.len() / 8 + 1024);
-    compress
-        .compress_vec(data, &mut output, FlushCompress::Sync)
-        .unwrap();
+    compress.compress_vec(data, &mut output, FlushCompress::Sync).unwrap();
     assert_eq!(compress.total_in() as usize, data.len());
     output.truncate(output.strip_suffix(&[0, 0, 0xff, 0xff]).unwrap().len());
     output

@@ -29,15 +29,8 @@ impl Context<'_> {
         let event_id = self.envelope.id;
         let sealed = self.app.keyring.seal_blob(event_id, &events::durable(event, event_id));
         let message = found.row.message_id;
-        event_store::insert_message_event(
-            self.db,
-            event_id,
-            &conversation.to_string(),
-            message,
-            &sealed,
-            &recipients,
-        )
-        .await?;
+        event_store::insert_message_event(self.db, event_id, &conversation.to_string(), message, &sealed, &recipients)
+            .await?;
         for audience in participants(conversation) {
             outcome.durable(audience, event_id, event, Some(self.envelope.reply_to));
         }

@@ -11,8 +11,8 @@ use super::group_rules::{MEMBER, OWNER, denied};
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::publish::{Audience, Outcome};
-use crate::store::groups::{self, NewGroup};
 use crate::store::group_members;
+use crate::store::groups::{self, NewGroup};
 
 impl Handle for CreateGroup {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {

@@ -15,10 +15,7 @@ impl Handle for DeleteConversation {
         let caller = context.caller();
         let other = self.conversation.other(caller).ok_or_else(no_such)?;
         let id = self.conversation.to_string();
-        let event = ConversationDeleted {
-            conversation_id: self.conversation,
-            delete_for_everyone: self.for_everyone,
-        };
+        let event = ConversationDeleted { conversation_id: self.conversation, delete_for_everyone: self.for_everyone };
         let mut outcome = Outcome::answered(context.envelope, &event);
         let existed = if self.for_everyone {
             conversations::delete_messages(context.db, &id, &[caller.0, other.0]).await?

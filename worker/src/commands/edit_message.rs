@@ -50,7 +50,8 @@ pub async fn store_edit(
     let window = context.app.settings.edit_window;
     let age = context.envelope.ingested_at.since(found.row.created_at.into());
     if age > window {
-        let details = format!("`messageId` is {} s old; a message can be edited for {} s", age.as_secs(), window.as_secs());
+        let details =
+            format!("`messageId` is {} s old; a message can be edited for {} s", age.as_secs(), window.as_secs());
         let rejection = Rejection::new(ErrorCode::EditWindowExpired, details);
         return Err(Rejection { field: Some("messageId"), ..rejection }.into());
     }

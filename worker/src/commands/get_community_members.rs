@@ -25,7 +25,8 @@ impl Handle for GetCommunityMembers {
             last_seen_at: row.last_seen_at.map(Into::into),
             is_muted: row.is_muted,
         };
-        let members = CommunityMembers { community_id: &self.community, members: rows.into_iter().map(member).collect() };
+        let members =
+            CommunityMembers { community_id: &self.community, members: rows.into_iter().map(member).collect() };
         Ok(Outcome::answered(context.envelope, &members))
     }
 }

@@ -13,7 +13,8 @@ impl Handle for GetCommunityProgress {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.refuse_community_outsider(&self.community).await?;
         // Who has not begun has nothing yet.
-        let row = communities::find_progress(context.db, &self.community, context.caller().0).await?.unwrap_or_default();
+        let row =
+            communities::find_progress(context.db, &self.community, context.caller().0).await?.unwrap_or_default();
         let progress = progress(&self.community, context.caller(), row);
         Ok(Outcome::answered(context.envelope, &CommunityProgress { community_id: &self.community, progress }))
     }

@@ -6,7 +6,6 @@ use shared::ids::ConversationId;
 
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::history::read_page;
 use crate::publish::Outcome;
 
 impl Handle for GetGroupMessages {

@@ -17,7 +17,10 @@ const MOST_UNREAD: i64 = 10_000;
 impl Handle for GetUserGroups {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let rows = groups::list_of_user(context.db, context.caller().0, MOST_GROUPS, MOST_UNREAD).await?;
-        Ok(Outcome::answered(context.envelope, &UserGroups { groups: rows.into_iter().filter_map(user_group).collect() }))
+        Ok(Outcome::answered(
+            context.envelope,
+            &UserGroups { groups: rows.into_iter().filter_map(user_group).collect() },
+        ))
     }
 }
 

@@ -14,10 +14,10 @@ mod delete_message;
 mod demote_member;
 mod edit_group_message;
 mod edit_message;
-pub mod get_conversations;
 mod get_communities;
 mod get_community_members;
 pub mod get_community_progress;
+pub mod get_conversations;
 mod get_group_info;
 mod get_group_members;
 mod get_group_messages;
@@ -53,8 +53,8 @@ use shared::stream::Envelope;
 use crate::app::App;
 use crate::error::Failure;
 use crate::publish::Outcome;
-use crate::store::leases::{self, Lease};
 use crate::store::applied;
+use crate::store::leases::{self, Lease};
 pub use context::{Context, Found, Handle, derived_event_id};
 
 macro_rules! dispatch {

@@ -48,7 +48,7 @@ impl Handle for Sync {
             let has_more = plan.left_out.contains(&conversation_id) || messages.len() as i64 > MOST_OF_ONE;
             messages.truncate(MOST_OF_ONE as usize);
             let part = SyncMessages { conversation_id, messages, has_more };
-            outcome.answer(context.envelope, events::broadcast(&part));
+            outcome.answer_part(context.envelope, events::broadcast(&part));
         }
         let complete = SyncComplete { timestamp: Timestamp::now() };
         outcome.answer(context.envelope, events::answer(&complete, context.envelope.request_id.as_ref()));

@@ -40,9 +40,8 @@ impl Pipeline {
         let draining = lifecycle.draining();
         while !draining.is_cancelled() {
             let assignment = self.assigned.adopt();
-            let block = longest_block(&self.app).min(
-                assignment.valid_until.saturating_duration_since(Instant::now()).saturating_sub(LEASE_MARGIN),
-            );
+            let block = longest_block(&self.app)
+                .min(assignment.valid_until.saturating_duration_since(Instant::now()).saturating_sub(LEASE_MARGIN));
             if assignment.leases.is_empty() || block.is_zero() {
                 tokio::select! {
                     () = self.assigned.changed() => {}

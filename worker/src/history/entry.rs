@@ -117,7 +117,8 @@ impl Entry {
 
 /// Takes away previews of messages that are hidden from this reader.
 pub async fn hide_quotes(db: &mut PgConnection, reader: UserId, entries: &mut [Entry]) -> Result<(), Failure> {
-    let quotes = entries.iter().filter_map(|entry| Some((entry.message.conversation_id.to_string(), entry.quoted?.seq)));
+    let quotes =
+        entries.iter().filter_map(|entry| Some((entry.message.conversation_id.to_string(), entry.quoted?.seq)));
     let (conversations, seqs): (Vec<String>, Vec<i64>) = quotes.unzip();
     if seqs.is_empty() {
         return Ok(());

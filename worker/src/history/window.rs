@@ -72,9 +72,8 @@ impl Window {
         let lives = Expiration::EX(app.settings.cache_ttl.as_secs().max(1) as i64);
         let key = app.keys.conversation_cache(conversation);
         let written = app.redis.set::<(), _, _>(key, sealed, Some(lives), None, false);
-        match tokio::time::timeout(LONGEST_WAIT, written).await {
-            Ok(Err(error)) => tracing::debug!(%error, "a page could not be cached"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = tokio::time::timeout(LONGEST_WAIT, written).await {
+            tracing::debug!(%error, "a page could not be cached");
         }
     }
 

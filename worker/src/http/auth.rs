@@ -4,8 +4,8 @@
 use std::sync::{Arc, OnceLock};
 
 use anyhow::anyhow;
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::Argon2;
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use serde_json::json;
 use shared::clock::Timestamp;
 use shared::events::session::Profile;
@@ -120,12 +120,7 @@ pub async fn login(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcom
     }
 }
 
-pub async fn logout(
-    app: &App,
-    envelope: &Envelope,
-    token_id: &str,
-    expires_at: Timestamp,
-) -> Result<Outcome, Failure> {
+pub async fn logout(app: &App, envelope: &Envelope, token_id: &str, expires_at: Timestamp) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
     accounts::insert_revocation(&mut db, token_id, envelope.user.0, expires_at.to_datetime()).await?;
     super::ok(envelope, &json!({"status": "ok"}))

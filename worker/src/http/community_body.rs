@@ -104,11 +104,14 @@ fn read_community(fields: Fields<'_>) -> Result<Community, Invalid> {
 }
 
 fn read_members(fields: Fields<'_>) -> Result<Option<Vec<(UserId, &'static str)>>, Invalid> {
-    let malformed = |place: usize, details: &str| Invalid::new("members", format!("In `members`, entry {place}: {details}"));
+    let malformed =
+        |place: usize, details: &str| Invalid::new("members", format!("In `members`, entry {place}: {details}"));
     let items = match fields.get("members") {
         None => return Ok(None),
         Some(Value::Array(items)) if items.len() <= MAX_MEMBERS => items,
-        Some(_) => return Err(Invalid::new("members", format!("`members` must be a list of at most {MAX_MEMBERS} members"))),
+        Some(_) => {
+            return Err(Invalid::new("members", format!("`members` must be a list of at most {MAX_MEMBERS} members")));
+        }
     };
     let mut members = std::collections::BTreeMap::new();
     for (place, item) in items.iter().enumerate() {

@@ -27,6 +27,8 @@ const SHOWN_MEMBERS: i64 = 50;
 const MOST_SINGLE_CHANGES: usize = 100;
 const MOST_SINGLE_ROWS: usize = 50_000;
 
+type Choice = fn(&Difference) -> bool;
+
 fn cut(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }
@@ -94,15 +96,15 @@ pub async fn follow(
     if differences.is_empty() {
         return Ok(());
     }
-    let ids = |choose: fn(&Difference) -> bool| -> Vec<i64> {
+    let ids = |choose: Choice| -> Vec<i64> {
         differences.iter().filter(|difference| choose(difference)).map(|difference| difference.user_id).collect()
     };
-    let roles = |choose: fn(&Difference) -> bool| -> Vec<String> {
+    let roles = |choose: Choice| -> Vec<String> {
         differences.iter().filter(|difference| choose(difference)).filter_map(|d| d.new_role.clone()).collect()
     };
-    let (is_new, is_gone): (fn(&Difference) -> bool, fn(&Difference) -> bool) =
-        (|d| d.old_role.is_none(), |d| d.new_role.is_none());
-    let is_other: fn(&Difference) -> bool = |d| d.old_role.is_some() && d.new_role.is_some();
+    let is_new: Choice = |d| d.old_role.is_none();
+    let is_gone: Choice = |d| d.new_role.is_none();
+    let is_other: Choice = |d| d.old_role.is_some() && d.new_role.is_some();
     let (added, removed, changed) = (ids(is_new), ids(is_gone), ids(is_other));
     if !removed.is_empty() {
         group_members::delete_members(db, &id, &removed).await?;
@@ -123,7 +125,9 @@ pub async fn follow(
         outcome.durable(Audience::Users(added), event_id, &created, None);
     }
     let members = groups::list_member_ids(db, &id, 0).await?;
-    if differences.len() <= MOST_SINGLE_CHANGES && differences.len() * members.len() <= MOST_SINGLE_ROWS {
+    if members.len() == added.len() && differences.len() == added.len() {
+        // All are new, and were told of the group as a whole.
+    } else if differences.len() <= MOST_SINGLE_CHANGES && differences.len() * members.len() <= MOST_SINGLE_ROWS {
         let by = author(db, group).await?;
         for difference in &differences {
             tell_of_change(app, db, group, difference, by, &members, outcome).await?;

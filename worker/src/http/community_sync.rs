@@ -127,7 +127,8 @@ async fn store_community(
     let present: Option<GroupId> = stored.as_ref().and_then(|stored| stored.default_group_id.parse().ok());
     let group = match (present, community.default_group) {
         (Some(present), Some(given)) if present != given => {
-            let details = format!("In `community`: `defaultGroupId` must be {present}, the group that the community has");
+            let details =
+                format!("In `community`: `defaultGroupId` must be {present}, the group that the community has");
             return Err(Rejection::invalid("defaultGroupId", details).into());
         }
         (Some(group), _) | (None, Some(group)) => group,

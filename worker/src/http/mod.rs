@@ -54,9 +54,7 @@ pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Out
 async fn carry_out(app: &App, envelope: &Envelope, request: HttpRequest) -> Result<Outcome, Failure> {
     match request {
         HttpRequest::CommunitySync { body } => community_sync::sync(app, envelope, &body).await,
-        HttpRequest::Conversations { token_id, query } => {
-            conversations::list(app, envelope, &token_id, &query).await
-        }
+        HttpRequest::Conversations { token_id, query } => conversations::list(app, envelope, &token_id, &query).await,
         HttpRequest::ProfilePictures { token_id, body } => {
             profile_pictures::list(app, envelope, &token_id, &body).await
         }

@@ -96,7 +96,9 @@ fn parse(body: &[u8]) -> Result<Vec<Key>, Rejection> {
         } else {
             match item.get("id") {
                 Some(Value::Number(number)) => Ok(number.to_string()),
-                _ => item.bounded("id", 1, MAX_ID_CHARACTERS).and_then(|id| id.ok_or(shared::protocol::Invalid::required("id"))),
+                _ => item
+                    .bounded("id", 1, MAX_ID_CHARACTERS)
+                    .and_then(|id| id.ok_or(shared::protocol::Invalid::required("id"))),
             }
         };
         Ok(Key { kind, id: id.map_err(|invalid| malformed(&invalid.details))? })

@@ -73,7 +73,8 @@ async fn clean_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
             return Ok(());
         }
         // A row is never kept for less than either time, and is never older than its event.
-        let old = purge::list_old_events(&mut transaction, place, delivered.min(undelivered), EVENTS_PER_TRANSACTION).await?;
+        let old =
+            purge::list_old_events(&mut transaction, place, delivered.min(undelivered), EVENTS_PER_TRANSACTION).await?;
         let Some(last) = old.last() else { return Ok(()) };
         place = *last;
         let events: Vec<Uuid> = old.iter().map(|place| place.event_id).collect();

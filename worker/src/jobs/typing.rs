@@ -9,7 +9,7 @@ use shared::events;
 use shared::events::direct::UserTyping;
 use shared::lifecycle::Lifecycle;
 use shared::publication::{EventHeader, Header, Receipt};
-use shared::redis::typing::{Typist, TypingEnds};
+use shared::redis::typing::{TypingEnds, Typist};
 
 use crate::app::App;
 use crate::publish::{self, Audience, Publication};

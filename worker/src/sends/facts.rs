@@ -110,8 +110,12 @@ impl Facts {
 
     async fn load_mentions(&mut self, db: &mut PgConnection, batch: &[&Send]) -> Result<(), Failure> {
         let with_at = |send: &&&Send| send.content.contains('@');
-        let groups: Vec<String> =
-            batch.iter().filter(with_at).filter_map(|send| send.conversation.group()).map(|id| id.to_string()).collect();
+        let groups: Vec<String> = batch
+            .iter()
+            .filter(with_at)
+            .filter_map(|send| send.conversation.group())
+            .map(|id| id.to_string())
+            .collect();
         if groups.is_empty() {
             return Ok(());
         }

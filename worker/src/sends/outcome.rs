@@ -32,17 +32,22 @@ pub fn of(
         VerdictKind::LeaseLost => return Err(Failure::LeaseLost),
         VerdictKind::Expired => refusal.unwrap_or_else(|| crate::commands::expired()),
         VerdictKind::Removed => Rejection::not_found("messageId", "The message was deleted"),
-        VerdictKind::UnknownSender => Rejection::new(ErrorCode::PermissionDenied, "Your account does not exist any more"),
-        VerdictKind::UnknownRecipient => Rejection::not_found("recipientId", "There is no such user"),
-        VerdictKind::Blocked => {
-            Rejection { field: Some("recipientId"), ..Rejection::new(ErrorCode::UserBlocked, "One of you blocks the other") }
+        VerdictKind::UnknownSender => {
+            Rejection::new(ErrorCode::PermissionDenied, "Your account does not exist any more")
         }
+        VerdictKind::UnknownRecipient => Rejection::not_found("recipientId", "There is no such user"),
+        VerdictKind::Blocked => Rejection {
+            field: Some("recipientId"),
+            ..Rejection::new(ErrorCode::UserBlocked, "One of you blocks the other")
+        },
         VerdictKind::NotFollowing => Rejection {
             field: Some("recipientId"),
             ..Rejection::new(ErrorCode::NotFollowing, "You can write only to users whom you follow")
         },
         VerdictKind::NotMember => Rejection::not_found("groupId", "There is no such group"),
-        VerdictKind::NotAllowed => Rejection::new(ErrorCode::PermissionDenied, "Only the owner and admins may announce"),
+        VerdictKind::NotAllowed => {
+            Rejection::new(ErrorCode::PermissionDenied, "Only the owner and admins may announce")
+        }
     };
     Err(rejection.into())
 }

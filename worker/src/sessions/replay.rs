@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use shared::events;
 use shared::events::message::{GroupAnnouncement, Message, MessageKind, NewGroupMessage, NewMessage};
+use shared::ids::UserId;
 use shared::publication::Receipt;
 use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage, ReplayedEvent};
 use sqlx::PgConnection;
@@ -13,16 +14,16 @@ use uuid::Uuid;
 
 use super::Request;
 use crate::app::App;
-use crate::domain::message;
 use crate::error::Failure;
+use crate::history;
 use crate::publish::Outcome;
-use crate::store::{history, replay};
+use crate::store::{history as rows, replay};
 
 /// Events in a page, so that a page fits into one publication whatever the messages' length.
 const PAGE_EVENTS: usize = 100;
 
 /// One thing that was missed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Missed {
     Message(Uuid),
     Event(Uuid),
@@ -85,16 +86,21 @@ fn uuid_time_ms(id: Uuid) -> i64 {
 }
 
 /// Reads the next page of a backlog. What was deleted meanwhile or cannot be read is left out.
-pub async fn next_page(app: &App, db: &mut PgConnection, mut backlog: Backlog) -> Result<ReplayPage, Failure> {
+pub async fn next_page(
+    app: &App,
+    db: &mut PgConnection,
+    reader: UserId,
+    mut backlog: Backlog,
+) -> Result<ReplayPage, Failure> {
     let rest = backlog.missed.split_off(backlog.missed.len().min(PAGE_EVENTS));
     let messages: Vec<Uuid> = backlog.missed.iter().filter_map(|missed| missed.message()).collect();
     let events: Vec<Uuid> = backlog.missed.iter().filter_map(|missed| missed.event()).collect();
-    let mut contents: HashMap<Uuid, ReplayedEvent> = HashMap::new();
+    // By kind and id: the event of a mention has its message's id.
+    let mut contents: HashMap<Missed, ReplayedEvent> = HashMap::new();
     if !messages.is_empty() {
-        for row in history::list_by_id(db, &messages).await? {
-            if let Some(message) = message::open(app, &row) {
-                contents.insert(row.message_id, replayed_message(&message));
-            }
+        let rows = rows::list_by_id(db, &messages).await?;
+        for message in history::show(app, db, reader, &rows).await? {
+            contents.insert(Missed::Message(message.message_id.0), replayed_message(&message));
         }
     }
     if !events.is_empty() {
@@ -102,7 +108,7 @@ pub async fn next_page(app: &App, db: &mut PgConnection, mut backlog: Backlog) -
             match app.keyring.open_blob(row.event_id, &row.body) {
                 Ok(json) => {
                     let receipt = Receipt::Durable { event: row.event_id };
-                    contents.insert(row.event_id, ReplayedEvent { receipt, json });
+                    contents.insert(Missed::Event(row.event_id), ReplayedEvent { receipt, json });
                 }
                 Err(error) => {
                     app.metrics.unreadable_rows.increment(1);
@@ -111,7 +117,7 @@ pub async fn next_page(app: &App, db: &mut PgConnection, mut backlog: Backlog) -
             }
         }
     }
-    let in_order = backlog.missed.iter().filter_map(|missed| contents.remove(&missed.id())).collect();
+    let in_order = backlog.missed.iter().filter_map(|missed| contents.remove(missed)).collect();
     let next = (!rest.is_empty()).then(|| Backlog { missed: rest, truncated: false }.to_cursor());
     Ok(ReplayPage { events: in_order, next })
 }
@@ -164,7 +170,7 @@ pub async fn replay(app: &App, db: &mut PgConnection, requests: &[Request]) -> R
     for request in requests {
         let Internal::Replay { cursor } = &request.internal else { continue };
         let page = match Backlog::from_cursor(cursor) {
-            Some(backlog) => next_page(app, db, backlog).await?,
+            Some(backlog) => next_page(app, db, request.envelope.user, backlog).await?,
             // Made by a worker of another version: end here; what was not received is replayed the next time.
             None => ReplayPage::default(),
         };

@@ -91,7 +91,9 @@ async fn resumed(
         timestamp: now,
     };
     let replay = match backlog {
-        Some(backlog) if !backlog.is_empty() => replay::next_page(app, db, backlog.clone()).await?,
+        Some(backlog) if !backlog.is_empty() => {
+            replay::next_page(app, db, request.envelope.user, backlog.clone()).await?
+        }
         _ => ReplayPage::default(),
     };
     Ok(InternalReply::Resumed { auth_success: events::answer(&success, request.envelope.request_id.as_ref()), replay })

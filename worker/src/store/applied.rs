@@ -5,9 +5,8 @@ use uuid::Uuid;
 
 /// The sealed outcome of a command that was applied before; the inner `None` when it left none.
 pub async fn find_outcome(db: &mut PgConnection, command: Uuid) -> sqlx::Result<Option<Option<Vec<u8>>>> {
-    let row = sqlx::query!("SELECT outcome FROM applied_commands WHERE command_id = $1", command)
-        .fetch_optional(db)
-        .await?;
+    let row =
+        sqlx::query!("SELECT outcome FROM applied_commands WHERE command_id = $1", command).fetch_optional(db).await?;
     Ok(row.map(|row| row.outcome))
 }
 

@@ -50,11 +50,7 @@ pub struct CommunityMemberRow {
 }
 
 /// The members, owners first, then admins, then members, as they joined; at most `limit`.
-pub async fn list_members(
-    db: &mut PgConnection,
-    community: &str,
-    limit: i64,
-) -> sqlx::Result<Vec<CommunityMemberRow>> {
+pub async fn list_members(db: &mut PgConnection, community: &str, limit: i64) -> sqlx::Result<Vec<CommunityMemberRow>> {
     sqlx::query_as!(
         CommunityMemberRow,
         r#"SELECT m.user_id, u.username, m.role, m.joined_at, s.last_seen_at AS "last_seen_at?", m.is_muted

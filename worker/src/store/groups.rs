@@ -64,11 +64,7 @@ pub async fn list_member_ids(db: &mut PgConnection, group: &str, except: i64) ->
 
 /// As [`find_membership`], and until the end of the transaction nobody else changes the group's membership: a community's
 /// sync, which comes past the group's partition, waits.
-pub async fn find_membership_locked(
-    db: &mut PgConnection,
-    group: &str,
-    user: i64,
-) -> sqlx::Result<Option<Membership>> {
+pub async fn find_membership_locked(db: &mut PgConnection, group: &str, user: i64) -> sqlx::Result<Option<Membership>> {
     sqlx::query_as!(
         Membership,
         "SELECT m.role, m.can_add_members, g.community_id FROM group_chats g

@@ -191,7 +191,12 @@ pub async fn list_hidden(
 }
 
 /// The ids of the `most` messages pinned last that this user can see.
-pub async fn list_pinned(db: &mut PgConnection, conversation_id: &str, user: i64, most: i64) -> sqlx::Result<Vec<Uuid>> {
+pub async fn list_pinned(
+    db: &mut PgConnection,
+    conversation_id: &str,
+    user: i64,
+    most: i64,
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "SELECT p.message_id FROM private_messages p
          WHERE p.conversation_id = $1 AND p.pinned_at IS NOT NULL

@@ -2,7 +2,8 @@
 
 use sqlx::PgConnection;
 
-/// Moves delivery cursors forward; the arrays go in threes. A cursor never moves back.
+/// Moves delivery cursors forward; the arrays go in threes. A cursor never moves back, and never beyond
+/// the newest message.
 pub async fn update_delivered(
     db: &mut PgConnection,
     users: &[i64],
@@ -10,11 +11,12 @@ pub async fn update_delivered(
     seqs: &[i64],
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE conversation_members AS m SET delivered_seq = d.seq
-         FROM (SELECT user_id, conversation_id, max(seq) AS seq
+        "UPDATE conversation_members AS m SET delivered_seq = least(d.seq, c.last_seq)
+         FROM conversations AS c, (SELECT user_id, conversation_id, max(seq) AS seq
                FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS u (user_id, conversation_id, seq)
                GROUP BY user_id, conversation_id ORDER BY user_id, conversation_id) AS d
-         WHERE m.user_id = d.user_id AND m.conversation_id = d.conversation_id AND m.delivered_seq < d.seq",
+         WHERE m.user_id = d.user_id AND m.conversation_id = d.conversation_id AND c.conversation_id = d.conversation_id
+             AND m.delivered_seq < least(d.seq, c.last_seq)",
         users,
         conversations,
         seqs

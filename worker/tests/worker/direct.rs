@@ -109,7 +109,8 @@ async fn the_list_has_the_newest_visible_message_and_what_is_unread() {
     assert_eq!(listed.len(), 2, "nothing is left to see of carol's");
     assert_eq!((&listed[1]["unreadCount"], &listed[1]["lastMessage"]["content"]), (&json!(0), &json!("b2")));
 
-    let page = fleet.expect(alice, json!({"type": "get_conversations", "limit": 1, "offset": 1}), "conversations").await;
+    let page =
+        fleet.expect(alice, json!({"type": "get_conversations", "limit": 1, "offset": 1}), "conversations").await;
     assert_eq!(page["conversations"][0]["participant"]["username"], "bob");
     assert_eq!(page["pagination"], json!({"limit": 1, "offset": 1, "count": 1}));
 }
@@ -153,13 +154,16 @@ async fn deleted_for_everyone_the_messages_are_gone_and_the_numbers_go_on() {
     fleet.append(&first).await;
     let sent = fleet.answer(first.envelope.id).await;
     let second = fleet.send(bob, alice, "two").await;
-    fleet.expect(bob, json!({"type": "add_reaction", "messageId": sent["messageId"], "emoji": "👍"}), "reaction_added").await;
+    fleet
+        .expect(bob, json!({"type": "add_reaction", "messageId": sent["messageId"], "emoji": "👍"}), "reaction_added")
+        .await;
     let hide = json!({"type": "delete_message", "messageId": second["messageId"], "deleteForEveryone": false});
     fleet.expect(alice, hide, "message_deleted").await;
     fleet.send(alice, carol, "stays").await;
     history(&fleet, alice, bob).await;
 
-    let delete = |a, b| json!({"type": "delete_conversation", "conversationId": conversation(a, b), "deleteForEveryone": true});
+    let delete =
+        |a, b| json!({"type": "delete_conversation", "conversationId": conversation(a, b), "deleteForEveryone": true});
     for (user, named) in [(carol, delete(alice, bob)), (alice, delete(alice, UserId(999))), (bob, delete(bob, carol))] {
         assert_eq!(fleet.refused(user, named, "RESOURCE_NOT_FOUND").await["field"], "conversationId");
     }
@@ -248,7 +252,9 @@ async fn sync(fleet: &Fleet, user: UserId, positions: Value) -> Vec<Value> {
     fleet.append(&prepared).await;
     let id = prepared.envelope.id;
     let of_command = |event: &Published| matches!(event.header, Header::Answer { command, .. } if command == id);
-    let ended = |event: &Published| of_command(event) && ["sync_complete", "error"].iter().any(|kind| event.json()["type"] == *kind);
+    let ended = |event: &Published| {
+        of_command(event) && ["sync_complete", "error"].iter().any(|kind| event.json()["type"] == *kind)
+    };
     fleet.wait_for("sync_complete", ended).await;
     fleet.published().iter().filter(|event| of_command(event)).map(Published::json).collect()
 }
@@ -277,7 +283,10 @@ async fn sync_answers_each_conversation_and_then_the_end() {
     let (end, parts) = series.split_last().unwrap();
     assert_eq!((&end["type"], &end["requestId"]), (&json!("sync_complete"), &json!("s")));
     for part in parts {
-        assert_eq!((&part["type"], part.get("requestId"), &part["hasMore"]), (&json!("sync_messages"), None, &json!(false)));
+        assert_eq!(
+            (&part["type"], part.get("requestId"), &part["hasMore"]),
+            (&json!("sync_messages"), None, &json!(false))
+        );
         let expected = if part["conversationId"] == with(bob) { vec!["b2", "b3"] } else { vec![] };
         assert_eq!(contents(&part["messages"]), expected);
     }

@@ -212,9 +212,7 @@ impl Fleet {
             hops: 0,
         };
         let stream = match route {
-            Route::Ordered(hint) => {
-                self.keys.partition(u32::from(hint) % u32::from(self.settings.common.partitions))
-            }
+            Route::Ordered(hint) => self.keys.partition(u32::from(hint) % u32::from(self.settings.common.partitions)),
             Route::Query => self.keys.queries(),
         };
         Prepared { envelope, body: Body::Client(command), stream }
@@ -250,13 +248,19 @@ impl Fleet {
 
     /// Waits for the direct answer to a command.
     pub async fn answer(&self, command: Uuid) -> Value {
-        let is_answer = |published: &Published| matches!(&published.header, Header::Answer { command: id, .. } if *id == command);
+        let is_answer =
+            |published: &Published| matches!(&published.header, Header::Answer { command: id, .. } if *id == command);
         self.wait_for(&format!("the answer to {command}"), is_answer).await.json()
     }
 
     /// Sends a direct message; gives `message_sent`.
     pub async fn send(&self, from: UserId, to: UserId, content: &str) -> Value {
-        self.expect(from, json!({"type": "send_private_message", "recipientId": to, "content": content}), "message_sent").await
+        self.expect(
+            from,
+            json!({"type": "send_private_message", "recipientId": to, "content": content}),
+            "message_sent",
+        )
+        .await
     }
 
     /// Asks as a gateway on its own account and waits for the reply.

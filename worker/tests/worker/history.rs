@@ -130,20 +130,48 @@ async fn a_cached_page_is_used_sealed_and_given_up_with_every_change() {
 
     // A change behind the version's back is not seen: the page comes from the cache. Names are not kept in it.
     sqlx::query("UPDATE private_messages SET pinned_at = now() WHERE seq = 1").execute(&fleet.db).await.unwrap();
-    sqlx::query("UPDATE users_auth SET username = 'alicia' WHERE user_id = $1").bind(alice.0).execute(&fleet.db).await.unwrap();
+    sqlx::query("UPDATE users_auth SET username = 'alicia' WHERE user_id = $1")
+        .bind(alice.0)
+        .execute(&fleet.db)
+        .await
+        .unwrap();
     let cached = page(&fleet, bob, alice, json!({})).await;
-    assert_eq!((&cached["messages"][0]["isPinned"], &cached["messages"][0]["senderUsername"]), (&json!(false), &json!("alicia")));
+    assert_eq!(
+        (&cached["messages"][0]["isPinned"], &cached["messages"][0]["senderUsername"]),
+        (&json!(false), &json!("alicia"))
+    );
 
     let id = |seq: usize| first["messages"][seq - 1]["messageId"].clone();
     let (conversation, shown) = (format!("conv_{alice}_{bob}"), |answer: &Value| answer["messages"].clone());
-    let changes: [(UserId, Value, &str, fn(&Value) -> bool); 7] = [
-        (alice, json!({"type": "edit_message", "messageId": id(1), "content": "new"}), "message_edited", |page| page[0]["content"] == "new"),
-        (bob, json!({"type": "add_reaction", "messageId": id(1), "reaction": "x"}), "reaction_added", |page| page[0]["reactions"][0]["username"] == "bob"),
-        (bob, json!({"type": "remove_reaction", "messageId": id(1)}), "reaction_removed", |page| page[0].get("reactions").is_none()),
-        (bob, json!({"type": "pin_message", "messageId": id(2), "conversationId": conversation}), "message_pinned", |page| page[1]["isPinned"] == true),
-        (bob, json!({"type": "unpin_message", "messageId": id(2), "conversationId": conversation}), "message_unpinned", |page| page[1]["isPinned"] == false),
-        (bob, json!({"type": "mark_message_read", "messageId": id(2)}), "message_read", |page| page[1]["isRead"] == true && page[2]["isRead"] == false),
-        (alice, json!({"type": "delete_message", "messageId": id(3)}), "message_deleted", |page| page.as_array().unwrap().len() == 2),
+    type Holds = fn(&Value) -> bool;
+    let changes: [(UserId, Value, &str, Holds); 7] = [
+        (alice, json!({"type": "edit_message", "messageId": id(1), "content": "new"}), "message_edited", |page| {
+            page[0]["content"] == "new"
+        }),
+        (bob, json!({"type": "add_reaction", "messageId": id(1), "reaction": "x"}), "reaction_added", |page| {
+            page[0]["reactions"][0]["username"] == "bob"
+        }),
+        (bob, json!({"type": "remove_reaction", "messageId": id(1)}), "reaction_removed", |page| {
+            page[0].get("reactions").is_none()
+        }),
+        (
+            bob,
+            json!({"type": "pin_message", "messageId": id(2), "conversationId": conversation}),
+            "message_pinned",
+            |page| page[1]["isPinned"] == true,
+        ),
+        (
+            bob,
+            json!({"type": "unpin_message", "messageId": id(2), "conversationId": conversation}),
+            "message_unpinned",
+            |page| page[1]["isPinned"] == false,
+        ),
+        (bob, json!({"type": "mark_message_read", "messageId": id(2)}), "message_read", |page| {
+            page[1]["isRead"] == true && page[2]["isRead"] == false
+        }),
+        (alice, json!({"type": "delete_message", "messageId": id(3)}), "message_deleted", |page| {
+            page.as_array().unwrap().len() == 2
+        }),
     ];
     for (user, command, kind, holds) in changes {
         fleet.expect(user, command, kind).await;
@@ -162,7 +190,8 @@ async fn a_cached_page_is_used_sealed_and_given_up_with_every_change() {
     let [carol] = fleet.users(["carol"]).await;
     fleet.send(carol, alice, "c").await;
     page(&fleet, alice, carol, json!({})).await;
-    let others: bytes::Bytes = fleet.redis.get(fleet.keys.conversation_cache(ConversationId::direct(alice, carol))).await.unwrap();
+    let others: bytes::Bytes =
+        fleet.redis.get(fleet.keys.conversation_cache(ConversationId::direct(alice, carol))).await.unwrap();
     let _: () = fleet.redis.set(&key, others, None, None, false).await.unwrap();
     assert_eq!(seqs(&page(&fleet, alice, bob, json!({})).await), [1, 2, 4]);
 }
@@ -172,6 +201,9 @@ async fn a_row_that_does_not_open_is_left_out() {
     let fleet = Fleet::start("unreadable").await;
     let [alice, bob] = fleet.users(["alice", "bob"]).await;
     fill(&fleet, alice, bob, 3).await;
-    sqlx::query("UPDATE private_messages SET content = content || content WHERE seq = 2").execute(&fleet.db).await.unwrap();
+    sqlx::query("UPDATE private_messages SET content = content || content WHERE seq = 2")
+        .execute(&fleet.db)
+        .await
+        .unwrap();
     assert_eq!(seqs(&page(&fleet, bob, alice, json!({})).await), [1, 3]);
 }

@@ -1,6 +1,9 @@
 //! Integration tests of the worker against real Postgres and Redis; the tests play the gateway.
+#![allow(clippy::unwrap_used)]
 
+mod communities;
 mod direct;
+mod groups;
 mod harness;
 mod history;
 mod messages;

@@ -121,7 +121,10 @@ async fn the_sender_edits_within_the_window() {
     let before = version(&fleet, &sent["conversationId"]).await;
     let edit = |id: &Value, content: &str| json!({"type": "edit_message", "messageId": id, "newContent": content});
     let edited = fleet.expect(alice, edit(&sent["messageId"], " second "), "message_edited").await;
-    assert_eq!((&edited["content"], &edited["newContent"], &edited["seq"]), (&json!(" second "), &json!(" second "), &json!(1)));
+    assert_eq!(
+        (&edited["content"], &edited["newContent"], &edited["seq"]),
+        (&json!(" second "), &json!(" second "), &json!(1))
+    );
     assert!(version(&fleet, &sent["conversationId"]).await > before);
     let event = fleet.event(Channel::User(bob), "message_edited").await;
     assert_eq!((&event["content"], &event["editedAt"]), (&json!(" second "), &edited["editedAt"]));
@@ -139,7 +142,10 @@ async fn the_sender_edits_within_the_window() {
 
     // At the bound it is allowed; a millisecond later it is not.
     let created_at = Timestamp::from(
-        sqlx::query_scalar::<_, time::OffsetDateTime>("SELECT created_at FROM private_messages").fetch_one(&fleet.db).await.unwrap(),
+        sqlx::query_scalar::<_, time::OffsetDateTime>("SELECT created_at FROM private_messages")
+            .fetch_one(&fleet.db)
+            .await
+            .unwrap(),
     );
     for (age_ms, expected) in [(300_000, "message_edited"), (300_001, "error")] {
         let mut late = fleet.prepare(alice, &edit(&sent["messageId"], "late"));
@@ -195,7 +201,9 @@ async fn deleted_for_everyone_a_message_leaves_only_its_number() {
     let deleted = fleet.expect(alice, delete.clone(), "message_deleted").await;
     assert_eq!((&deleted["messageId"], &deleted["deleteForEveryone"]), (&id, &json!(true)));
     let is_told = |event: &crate::harness::Published| {
-        event.channel == Channel::User(bob) && event.json()["type"] == "message_deleted" && event.json()["eventId"].is_string()
+        event.channel == Channel::User(bob)
+            && event.json()["type"] == "message_deleted"
+            && event.json()["eventId"].is_string()
     };
     let told = fleet.wait_for("the deletion", is_told).await.json();
     assert_eq!(fleet.queued_for(told["eventId"].as_str().unwrap()).await, [bob.0]);
@@ -297,7 +305,8 @@ async fn one_reaction_each_replaced_by_another_and_taken_away_by_the_same() {
     fleet.expect(bob, react("❤"), "reaction_added").await;
     fleet.expect(alice, react("❤"), "reaction_added").await;
     let shown = history(&fleet, alice, bob).await[0]["reactions"].clone();
-    let shown: Vec<_> = shown.as_array().unwrap().iter().map(|r| (r["username"].clone(), r["reaction"].clone())).collect();
+    let shown: Vec<_> =
+        shown.as_array().unwrap().iter().map(|r| (r["username"].clone(), r["reaction"].clone())).collect();
     assert_eq!(shown, [(json!("bob"), json!("❤")), (json!("alice"), json!("❤"))]);
 
     let removed = fleet.expect(bob, react("❤"), "reaction_removed").await;
@@ -326,9 +335,10 @@ async fn a_redelivered_reaction_is_not_taken_away_again() {
         fleet.append(&react).await;
     }
     fleet.send(bob, alice, "y").await;
-    let answers = fleet.published().into_iter().filter(|event| {
-        matches!(event.header, Header::Answer { command, .. } if command == react.envelope.id)
-    });
+    let answers = fleet
+        .published()
+        .into_iter()
+        .filter(|event| matches!(event.header, Header::Answer { command, .. } if command == react.envelope.id));
     let kinds: Vec<_> = answers.map(|answer| answer.json()["type"].clone()).collect();
     assert_eq!(kinds, [json!("reaction_added"), json!("reaction_added")]);
     assert_eq!(history(&fleet, alice, bob).await[0]["reactions"][0]["reaction"], "x");
@@ -342,7 +352,10 @@ async fn members_react_in_groups() {
     let id = say(&fleet, alice, &group, "x").await;
     let react = json!({"type": "add_group_reaction", "messageId": id, "reaction": "👍"});
     let added = fleet.expect(bob, react.clone(), "group_reaction_added").await;
-    assert_eq!((&added["groupId"], &added["username"], &added["reaction"]), (&json!(group), &json!("bob"), &json!("👍")));
+    assert_eq!(
+        (&added["groupId"], &added["username"], &added["reaction"]),
+        (&json!(group), &json!("bob"), &json!("👍"))
+    );
     let event = fleet.event(group_channel(&group), "group_reaction_added").await;
     assert_eq!(fleet.queued_for(event["eventId"].as_str().unwrap()).await, [alice.0]);
     fleet.expect(bob, react.clone(), "group_reaction_removed").await;
@@ -377,7 +390,8 @@ async fn either_participant_pins_and_unpins() {
 
     let get = json!({"type": "get_pinned_messages", "conversationId": conversation});
     let shown = fleet.expect(alice, get.clone(), "pinned_messages").await;
-    let ids: Vec<_> = shown["messages"].as_array().unwrap().iter().map(|message| message["messageId"].clone()).collect();
+    let ids: Vec<_> =
+        shown["messages"].as_array().unwrap().iter().map(|message| message["messageId"].clone()).collect();
     assert_eq!(ids, [first.clone(), second.clone()]);
     assert!(shown["messages"][0]["isPinned"].as_bool().unwrap());
     assert_eq!(history(&fleet, bob, alice).await[0]["isPinned"], true);
@@ -439,7 +453,8 @@ async fn replies_stay_within_their_conversation_and_reveal_no_other() {
     let hidden = fleet.send(bob, alice, "x").await["messageId"].clone();
     let hide = json!({"type": "delete_message", "messageId": hidden, "deleteForEveryone": false});
     fleet.expect(alice, hide, "message_deleted").await;
-    let reply = |to: &Value| json!({"type": "send_message", "recipientId": bob, "content": "re", "replyToMessageId": to});
+    let reply =
+        |to: &Value| json!({"type": "send_message", "recipientId": bob, "content": "re", "replyToMessageId": to});
     for (to, code) in [
         (&own, "VALIDATION_ERROR"),
         (&joined, "VALIDATION_ERROR"),
@@ -455,8 +470,45 @@ async fn replies_stay_within_their_conversation_and_reveal_no_other() {
     let replied = messages.as_array().unwrap().last().unwrap();
     let preview = json!({"messageId": here, "senderUsername": "alice", "content": "é".repeat(200)});
     assert_eq!(replied["replyTo"], preview);
-    let live = fleet.wait_for("the reply", |event| {
-        event.channel == Channel::User(bob) && event.json()["replyToMessageId"] == here
-    });
+    let live = fleet
+        .wait_for("the reply", |event| event.channel == Channel::User(bob) && event.json()["replyToMessageId"] == here);
     assert_eq!(live.await.json()["replyTo"], preview);
+}
+
+#[tokio::test]
+async fn a_replayed_message_is_the_same_object_as_in_history() {
+    use shared::ids::ConnectionId;
+    use shared::stream::{Internal, InternalReply};
+    let fleet = Fleet::start("replayed").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let group = group(&fleet, &[(alice, "owner"), (bob, "member")]).await;
+    let first = say(&fleet, bob, &group, "first").await;
+    let reply = json!({
+        "type": "send_group_message", "groupId": group, "content": "hi @bob and @all", "replyToMessageId": first,
+    });
+    let second = fleet.expect(alice, reply, "group_message_sent").await["messageId"].clone();
+    let react = json!({"type": "add_group_reaction", "messageId": second, "reaction": "x"});
+    fleet.expect(alice, react, "group_reaction_added").await;
+    let resume = Internal::Resume {
+        token_id: "t".to_owned(),
+        session: uuid::Uuid::new_v4(),
+        connection: ConnectionId(1),
+        wants_acks: false,
+        renewal: false,
+    };
+    let InternalReply::Resumed { replay, .. } = fleet.internal(bob, resume).await else { panic!() };
+    // The mention's event has the message's id; it must not be taken for the message.
+    let events: Vec<Value> = replay.events.iter().map(|event| serde_json::from_slice(&event.json).unwrap()).collect();
+    let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["new_group_message", "mentioned_in_group", "group_reaction_added"]);
+    let mut replayed = events[0].clone();
+    replayed.as_object_mut().unwrap().remove("type");
+    let get = json!({"type": "get_group_messages", "groupId": group});
+    let shown = fleet.expect(bob, get, "group_messages").await["messages"][1].clone();
+    assert_eq!(replayed, shown);
+    assert_eq!(shown["mentions"], json!([{"type": "user", "userId": bob, "username": "bob"}, {"type": "everyone"}]));
+    assert_eq!(
+        (&shown["replyTo"]["senderUsername"], &shown["reactions"][0]["username"]),
+        (&json!("bob"), &json!("alice"))
+    );
 }

@@ -31,7 +31,8 @@ async fn a_message_is_stored_sealed_acknowledged_and_published_to_both() {
         assert_eq!(event["recipientId"], bob.to_string());
         assert_eq!(event.get("requestId"), None);
     }
-    let stored: Vec<u8> = sqlx::query_scalar("SELECT content FROM private_messages").fetch_one(&fleet.db).await.unwrap();
+    let stored: Vec<u8> =
+        sqlx::query_scalar("SELECT content FROM private_messages").fetch_one(&fleet.db).await.unwrap();
     assert!(!String::from_utf8_lossy(&stored).contains("marker"));
     let history = json!({"type": "get_private_messages", "recipientId": alice});
     let page = fleet.expect(bob, history, "private_messages").await;
@@ -56,7 +57,8 @@ async fn many_at_once_are_numbered_without_gaps_in_the_order_of_sending() {
         assert_eq!(fleet.answer(command).await["seq"], i + 1);
     }
     for to in [bob, carol] {
-        let seqs: Vec<i64> = fleet.events(Channel::User(to), "new_message").iter().map(|e| e["seq"].as_i64().unwrap()).collect();
+        let seqs: Vec<i64> =
+            fleet.events(Channel::User(to), "new_message").iter().map(|e| e["seq"].as_i64().unwrap()).collect();
         assert_eq!(seqs, (1..=100).collect::<Vec<_>>());
     }
 }

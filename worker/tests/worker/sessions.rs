@@ -56,7 +56,11 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
     let fleet = Fleet::start_with("replay", &[("REPLAY_LIMIT", "250")]).await;
     let [alice, bob] = fleet.users(["alice", "bob"]).await;
     for i in 0..240 {
-        fleet.append(&fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": format!("{i}")}))).await;
+        fleet
+            .append(
+                &fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": format!("{i}")})),
+            )
+            .await;
     }
     fleet.send(alice, bob, "240").await;
     let (success, first) = resumed(&fleet, bob, 1).await;
@@ -74,7 +78,8 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
     assert_eq!(resumed(&fleet, alice, 2).await.0["queuedEvents"], 0);
 
     let Receipt::Message { conversation, .. } = first.events[0].receipt else { panic!() };
-    let receipts = Receipts { user: bob, conversations: vec![(conversation, 239), (conversation, 100)], events: vec![] };
+    let receipts =
+        Receipts { user: bob, conversations: vec![(conversation, 239), (conversation, 100)], events: vec![] };
     fleet.append(&internal(&fleet, bob, Internal::Settle { receipts: vec![receipts] })).await;
     fleet.until(&format!("SELECT delivered_seq = 239 FROM conversation_members WHERE user_id = {bob}")).await;
     let (success, page) = resumed(&fleet, bob, 3).await;
@@ -149,8 +154,7 @@ async fn a_dead_gateways_users_go_offline_and_others_stay() {
     let now = Timestamp::now().0 as f64 + 60_000.0;
     for (gateway, at) in [(fleet.gateway, long_ago), (other, now)] {
         let key = fleet.keys.heartbeats("gateway");
-        let _: i64 =
-            fleet.redis.zadd(key, None, None, false, false, (at, gateway.to_string())).await.unwrap();
+        let _: i64 = fleet.redis.zadd(key, None, None, false, false, (at, gateway.to_string())).await.unwrap();
     }
     let offline = fleet.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
     assert_eq!(offline.json()["user"]["userId"], alice.to_string());

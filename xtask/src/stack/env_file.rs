@@ -11,40 +11,21 @@ use super::state::write_private;
 
 /// Writes the file with the pids as they are now.
 pub fn write(stack: &Stack) -> Result<()> {
-    let text: String = lines(stack)
-        .iter()
-        .map(|(key, value)| format!("{key}={value}\n"))
-        .collect();
+    let text: String = lines(stack).iter().map(|(key, value)| format!("{key}={value}\n")).collect();
     write_private(&stack.dir.join("env"), text.as_bytes())
 }
 
 fn lines(stack: &Stack) -> Vec<(&'static str, String)> {
-    let urls = |servers: &[Server]| {
-        servers
-            .iter()
-            .map(Server::url)
-            .collect::<Vec<_>>()
-            .join(",")
-    };
+    let urls = |servers: &[Server]| servers.iter().map(Server::url).collect::<Vec<_>>().join(",");
     let pids = |servers: &[Server]| {
-        servers
-            .iter()
-            .map(|server| recorded_pid(&stack.dir, &server.name()))
-            .collect::<Vec<_>>()
-            .join(",")
+        servers.iter().map(|server| recorded_pid(&stack.dir, &server.name())).collect::<Vec<_>>().join(",")
     };
-    let mut lines = vec![
-        ("GATEWAY_URLS", urls(&stack.gateways)),
-        ("WORKER_URLS", urls(&stack.workers)),
-    ];
+    let mut lines = vec![("GATEWAY_URLS", urls(&stack.gateways)), ("WORKER_URLS", urls(&stack.workers))];
     if let Some(nginx) = &stack.nginx {
         lines.push(("PUBLIC_URL", nginx.url()));
     }
     let stores = stack.stores();
-    lines.extend([
-        ("DATABASE_URL", stores.database_url),
-        ("REDIS_URL", stores.redis_url),
-    ]);
+    lines.extend([("DATABASE_URL", stores.database_url), ("REDIS_URL", stores.redis_url)]);
     for key in ["JWT_SECRET", "CHAT_ENCRYPTION_KEY", "COMMUNITY_SYNC_TOKEN"] {
         lines.push((key, stack.setting(key)));
     }
@@ -62,20 +43,14 @@ fn lines(stack: &Stack) -> Vec<(&'static str, String)> {
 
 /// As last recorded, dead or alive, so that positions in the lists stay.
 fn recorded_pid(dir: &Path, name: &str) -> String {
-    ProcessId::read(&dir.join(format!("{name}.pid")))
-        .map(|id| id.pid.to_string())
-        .unwrap_or_default()
+    ProcessId::read(&dir.join(format!("{name}.pid"))).map(|id| id.pid.to_string()).unwrap_or_default()
 }
 
 /// Key, file, and what the file has xtask do. Files, so that a value is a single word: then it can be run by any
 /// shell from any folder, and the env file can also be sourced.
 const COMMANDS: [(&str, &str, &str); 4] = [
     ("RESTART_REDIS", "restart-redis", "restart-store redis"),
-    (
-        "RESTART_POSTGRES",
-        "restart-postgres",
-        "restart-store postgres",
-    ),
+    ("RESTART_POSTGRES", "restart-postgres", "restart-store postgres"),
     ("START_GATEWAY", "start-gateway", "start-missing gateway"),
     ("START_WORKER", "start-worker", "start-missing worker"),
 ];
@@ -85,11 +60,7 @@ pub fn write_commands(dir: &Path, root: &Path) -> Result<()> {
     let exe = std::env::current_exe().context("path of xtask")?;
     for (_, file, arguments) in COMMANDS {
         let path = dir.join(file);
-        let text = format!(
-            "#!/bin/sh\nexec {} --root {} {arguments}\n",
-            quoted(&exe),
-            quoted(root)
-        );
+        let text = format!("#!/bin/sh\nexec {} --root {} {arguments}\n", quoted(&exe), quoted(root));
         std::fs::write(&path, text)
             .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)))
             .with_context(|| format!("writing {}", path.display()))?;
@@ -100,10 +71,7 @@ pub fn write_commands(dir: &Path, root: &Path) -> Result<()> {
 /// A path as one word of a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
-    if text
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c))
-    {
+    if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c)) {
         text
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))

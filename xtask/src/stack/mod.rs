@@ -12,9 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use devstack::fleet::{Env, server_env};
 use devstack::identity::{ProcessId, Signal};
-use devstack::{
-    Durability, Kind, Postgres, Process, Programs, Redis, Server, ServerSpec, Stores, wait,
-};
+use devstack::{Durability, Kind, Postgres, Process, Programs, Redis, Server, ServerSpec, Stores, wait};
 
 use self::state::State;
 use crate::interrupt;
@@ -43,31 +41,16 @@ impl Stack {
             &state.postgres_password,
             Durability::Durable,
         )?;
-        let redis = Redis::open(
-            &programs.redis_server,
-            dir,
-            state.redis_port,
-            &state.redis_password,
-            Durability::Durable,
-        )?;
+        let redis =
+            Redis::open(&programs.redis_server, dir, state.redis_port, &state.redis_password, Durability::Durable)?;
         let nginx = match &programs.nginx {
-            Some(program) if state.has_nginx => Some(nginx::Nginx::open(
-                program,
-                dir,
-                state.nginx_port,
-                &state.gateway_ports,
-            )),
+            Some(program) if state.has_nginx => {
+                Some(nginx::Nginx::open(program, dir, state.nginx_port, &state.gateway_ports))
+            }
             _ => None,
         };
-        let mut stack = Self {
-            dir: dir.to_path_buf(),
-            state,
-            postgres,
-            redis,
-            gateways: Vec::new(),
-            workers: Vec::new(),
-            nginx,
-        };
+        let mut stack =
+            Self { dir: dir.to_path_buf(), state, postgres, redis, gateways: Vec::new(), workers: Vec::new(), nginx };
         stack.gateways = stack.servers_of(Kind::Gateway, &stack.state.gateway_ports);
         stack.workers = stack.servers_of(Kind::Worker, &stack.state.worker_ports);
         Ok(stack)
@@ -75,19 +58,13 @@ impl Stack {
 
     /// The stack that was started before.
     pub fn load(dir: &Path) -> Result<Self> {
-        let Some(state) = State::load(dir)? else {
-            bail!("there is no stack; start one with `cargo xtask up`")
-        };
-        let programs = Programs::find()
-            .map_err(|missing| anyhow::anyhow!("missing: {}", missing.describe()))?;
+        let Some(state) = State::load(dir)? else { bail!("there is no stack; start one with `cargo xtask up`") };
+        let programs = Programs::find().map_err(|missing| anyhow::anyhow!("missing: {}", missing.describe()))?;
         Self::open(dir, state, &programs)
     }
 
     pub fn stores(&self) -> Stores {
-        Stores {
-            database_url: self.postgres.url(DATABASE),
-            redis_url: self.redis.url(),
-        }
+        Stores { database_url: self.postgres.url(DATABASE), redis_url: self.redis.url() }
     }
 
     fn servers_of(&self, kind: Kind, ports: &[u16]) -> Vec<Server> {
@@ -105,13 +82,7 @@ impl Stack {
     }
 
     fn env_of(&self, kind: Kind, port: u16) -> Env {
-        let mut env = server_env(
-            kind,
-            port,
-            &self.stores(),
-            &self.state.secrets,
-            &self.state.caller_env,
-        );
+        let mut env = server_env(kind, port, &self.stores(), &self.state.secrets, &self.state.caller_env);
         let trusts = env.iter().any(|(key, _)| key == "TRUSTED_PROXIES");
         if kind == Kind::Gateway && self.nginx.is_some() && !trusts {
             env.push(("TRUSTED_PROXIES".into(), "127.0.0.1".into()));
@@ -122,10 +93,7 @@ impl Stack {
     /// A setting as the servers see it, whoever chose it.
     pub fn setting(&self, key: &str) -> String {
         let env = self.env_of(Kind::Gateway, 0);
-        let value = env
-            .iter()
-            .find(|(known, _)| known == key)
-            .map(|(_, value)| value.to_string_lossy());
+        let value = env.iter().find(|(known, _)| known == key).map(|(_, value)| value.to_string_lossy());
         value.unwrap_or_default().into_owned()
     }
 
@@ -144,22 +112,12 @@ impl Stack {
     pub fn wait_ready(&mut self) -> Result<()> {
         for server in self.servers() {
             // In slices, so that Ctrl-C is heard.
-            wait::until(
-                &format!("{} is ready", server.name()),
-                READY_TIMEOUT,
-                || {
-                    interrupt::check()?;
-                    server.check_alive()?;
-                    Ok(server.is_ready().then_some(()))
-                },
-            )
-            .with_context(|| {
-                format!(
-                    "starting {}, log {}",
-                    server.name(),
-                    server.log_path().display()
-                )
-            })?;
+            wait::until(&format!("{} is ready", server.name()), READY_TIMEOUT, || {
+                interrupt::check()?;
+                server.check_alive()?;
+                Ok(server.is_ready().then_some(()))
+            })
+            .with_context(|| format!("starting {}, log {}", server.name(), server.log_path().display()))?;
         }
         Ok(())
     }
@@ -174,11 +132,7 @@ impl Stack {
             .output()
             .context("running chatctl")?;
         if !output.status.success() {
-            bail!(
-                "chatctl {}: {}",
-                args.join(" "),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            bail!("chatctl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -196,11 +150,7 @@ pub fn stop_by_pid_files(dir: &Path) -> Result<Vec<String>> {
             .filter(|name| name.starts_with(stage) && !stopped.contains(*name))
             .filter_map(|name| Process::attach(name, dir))
             .collect();
-        let signal = if stage == "postgres" {
-            Signal::INT
-        } else {
-            Signal::TERM
-        };
+        let signal = if stage == "postgres" { Signal::INT } else { Signal::TERM };
         for process in &mut processes {
             process.signal(signal)?;
         }
@@ -255,10 +205,7 @@ impl UpLock {
 
 /// Serialises the commands that start single parts and then rewrite the env file.
 pub fn control_lock(dir: &Path) -> Result<File> {
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(dir.join("control.lock"))?;
+    let file = File::options().create(true).append(true).open(dir.join("control.lock"))?;
     file.lock().context("locking the stack")?;
     Ok(file)
 }
@@ -297,10 +244,7 @@ mod tests {
             .unwrap();
         }
         assert_eq!(running(scratch.dir()).len(), 3);
-        assert_eq!(
-            stop_by_pid_files(scratch.dir()).unwrap(),
-            ["gateway-1", "worker-1", "other"]
-        );
+        assert_eq!(stop_by_pid_files(scratch.dir()).unwrap(), ["gateway-1", "worker-1", "other"]);
         assert!(running(scratch.dir()).is_empty());
         assert!(devstack::process::names(scratch.dir()).is_empty());
     }

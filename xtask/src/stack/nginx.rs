@@ -47,8 +47,7 @@ impl Nginx {
         let home = self.dir.join(NAME);
         std::fs::create_dir_all(&home)?;
         let config = home.join("nginx.conf");
-        std::fs::write(&config, self.config())
-            .with_context(|| format!("writing {}", config.display()))?;
+        std::fs::write(&config, self.config()).with_context(|| format!("writing {}", config.display()))?;
         let mut process = Process::spawn(&Launch {
             name: NAME.to_owned(),
             program: self.program.clone(),
@@ -62,9 +61,7 @@ impl Nginx {
             crate::interrupt::check()?;
             process.check_alive()?;
             let answer = http::get(&format!("{}/live", self.url()));
-            Ok(answer
-                .is_ok_and(|response| response.status == 200)
-                .then_some(()))
+            Ok(answer.is_ok_and(|response| response.status == 200).then_some(()))
         })?;
         self.process = Some(process);
         Ok(())

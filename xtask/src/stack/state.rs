@@ -53,15 +53,11 @@ impl State {
         self.gateway_ports.resize(gateways, 0);
         self.worker_ports.resize(workers, 0);
         let mut spare = ports::free(gateways + workers + 3)?;
-        let all = self
-            .gateway_ports
-            .iter_mut()
-            .chain(&mut self.worker_ports)
-            .chain([
-                &mut self.postgres_port,
-                &mut self.redis_port,
-                &mut self.nginx_port,
-            ]);
+        let all = self.gateway_ports.iter_mut().chain(&mut self.worker_ports).chain([
+            &mut self.postgres_port,
+            &mut self.redis_port,
+            &mut self.nginx_port,
+        ]);
         let mut used = Vec::new();
         for port in all {
             while *port == 0 || used.contains(port) || !ports::is_free(*port) {
@@ -73,13 +69,7 @@ impl State {
     }
 
     pub fn save(&self, dir: &Path) -> Result<()> {
-        let join = |ports: &[u16]| {
-            ports
-                .iter()
-                .map(u16::to_string)
-                .collect::<Vec<_>>()
-                .join(",")
-        };
+        let join = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
         let lines = [
             ("POSTGRES_PORT", self.postgres_port.to_string()),
             ("POSTGRES_PASSWORD", self.postgres_password.clone()),
@@ -92,22 +82,10 @@ impl State {
             ("JWT_SECRET", self.secrets.jwt_secret.clone()),
             ("CHAT_ENCRYPTION_KEY", self.secrets.encryption_key.clone()),
             ("CHAT_ENCRYPTION_SALT", self.secrets.encryption_salt.clone()),
-            (
-                "COMMUNITY_SYNC_TOKEN",
-                self.secrets.community_sync_token.clone(),
-            ),
-            (
-                "BIN_DIR",
-                self.bin_dir
-                    .to_str()
-                    .context("the target folder's name is not UTF-8")?
-                    .to_owned(),
-            ),
+            ("COMMUNITY_SYNC_TOKEN", self.secrets.community_sync_token.clone()),
+            ("BIN_DIR", self.bin_dir.to_str().context("the target folder's name is not UTF-8")?.to_owned()),
         ];
-        let text: String = lines
-            .iter()
-            .map(|(key, value)| format!("{key}={value}\n"))
-            .collect();
+        let text: String = lines.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
         write_private(&dir.join("state"), text.as_bytes())?;
         let mut bytes = Vec::new();
         for (key, value) in &self.caller_env {
@@ -125,33 +103,16 @@ impl State {
             Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
         };
         let caller_env = parse_env(&std::fs::read(dir.join("caller.env")).unwrap_or_default());
-        let help = || {
-            format!(
-                "{} is damaged; `cargo xtask down`, then `cargo xtask up --fresh`",
-                path.display()
-            )
-        };
+        let help = || format!("{} is damaged; `cargo xtask down`, then `cargo xtask up --fresh`", path.display());
         Self::parse(&text, caller_env).with_context(help).map(Some)
     }
 
     fn parse(text: &str, caller_env: Env) -> Result<Self> {
-        let values: BTreeMap<&str, &str> = text
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .collect();
-        let get = |key: &str| {
-            values
-                .get(key)
-                .copied()
-                .with_context(|| format!("no {key}"))
-        };
+        let values: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
+        let get = |key: &str| values.get(key).copied().with_context(|| format!("no {key}"));
         let port = |key: &str| get(key)?.parse::<u16>().with_context(|| key.to_owned());
         let list = |key: &str| -> Result<Vec<u16>> {
-            get(key)?
-                .split(',')
-                .filter(|p| !p.is_empty())
-                .map(|p| p.parse().context("port"))
-                .collect()
+            get(key)?.split(',').filter(|p| !p.is_empty()).map(|p| p.parse().context("port")).collect()
         };
         Ok(Self {
             postgres_port: port("POSTGRES_PORT")?,
@@ -180,10 +141,7 @@ fn parse_env(bytes: &[u8]) -> Env {
         .filter_map(|entry| {
             let at = entry.iter().position(|byte| *byte == b'=')?;
             let (key, value) = (entry.get(..at)?, entry.get(at + 1..)?);
-            Some((
-                OsString::from_vec(key.to_vec()),
-                OsString::from_vec(value.to_vec()),
-            ))
+            Some((OsString::from_vec(key.to_vec()), OsString::from_vec(value.to_vec())))
         })
         .collect()
 }
@@ -214,17 +172,11 @@ mod tests {
         assert_eq!(State::load(scratch.dir()).unwrap(), None);
         let mut state = State::generate().unwrap();
         state.assign_ports(2, 3).unwrap();
-        state.caller_env = vec![
-            ("A".into(), "line\nbreak=x".into()),
-            ("EMPTY".into(), "".into()),
-        ];
+        state.caller_env = vec![("A".into(), "line\nbreak=x".into()), ("EMPTY".into(), "".into())];
         state.save(scratch.dir()).unwrap();
         assert_eq!(State::load(scratch.dir()).unwrap(), Some(state));
         for file in ["state", "caller.env"] {
-            let mode = std::fs::metadata(scratch.dir().join(file))
-                .unwrap()
-                .permissions()
-                .mode();
+            let mode = std::fs::metadata(scratch.dir().join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
         std::fs::write(scratch.dir().join("state"), "POSTGRES_PORT=x\n").unwrap();
@@ -242,10 +194,7 @@ mod tests {
         state.assign_ports(3, 1).unwrap();
         assert_ne!(state.gateway_ports[0], before.gateway_ports[0]);
         assert_eq!(state.gateway_ports[1], before.gateway_ports[1]);
-        assert_eq!(
-            (state.gateway_ports.len(), state.worker_ports.len()),
-            (3, 1)
-        );
+        assert_eq!((state.gateway_ports.len(), state.worker_ports.len()), (3, 1));
         assert_eq!(state.redis_port, before.redis_port);
     }
 }

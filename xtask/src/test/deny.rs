@@ -28,9 +28,7 @@ pub fn check_advisories(workspace: &Workspace) -> Result<Outcome> {
     let (success, output) = check(workspace, &["advisories"])?;
     println!("{output}");
     if !success && is_fetch_failure(&output) {
-        println!(
-            "\n!!! Known vulnerabilities were NOT CHECKED: the database of advisories cannot be fetched. !!!"
-        );
+        println!("\n!!! Known vulnerabilities were NOT CHECKED: the database of advisories cannot be fetched. !!!");
         return Ok(Outcome::not_checked("no network"));
     }
     Ok(Outcome::of(success))
@@ -42,10 +40,7 @@ fn is_fetch_failure(output: &str) -> bool {
 
 fn check(workspace: &Workspace, what: &[&str]) -> Result<(bool, String)> {
     let mut command = Command::new(program(workspace)?);
-    command
-        .args(["--color", "never", "check", "--hide-inclusion-graph"])
-        .args(what)
-        .current_dir(&workspace.root);
+    command.args(["--color", "never", "check", "--hide-inclusion-graph"]).args(what).current_dir(&workspace.root);
     let (status, output) = run_and_keep(&mut command, false)?;
     Ok((status.success(), output.trim_end().to_owned()))
 }
@@ -57,18 +52,8 @@ fn program(workspace: &Workspace) -> Result<PathBuf> {
     let root = workspace.target_dir.join("tools");
     let installed = root.join("bin/cargo-deny");
     if !installed.is_file() {
-        println!(
-            "installing cargo-deny below {} (takes minutes, once)",
-            root.display()
-        );
-        let mut cargo = workspace.cargo(&[
-            "install",
-            "cargo-deny",
-            "--locked",
-            "--version",
-            VERSION,
-            "--root",
-        ]);
+        println!("installing cargo-deny below {} (takes minutes, once)", root.display());
+        let mut cargo = workspace.cargo(&["install", "cargo-deny", "--locked", "--version", VERSION, "--root"]);
         let status = cargo.arg(&root).status().context("running cargo install")?;
         if !status.success() {
             bail!("cargo-deny could not be installed ({status})");
@@ -83,11 +68,7 @@ mod tests {
 
     #[test]
     fn a_missing_network_is_told_from_a_finding() {
-        assert!(is_fetch_failure(
-            "[ERROR] failed to fetch advisory database https://github.com/RustSec/advisory-db"
-        ));
-        assert!(!is_fetch_failure(
-            "error[vulnerability]: something\nadvisories FAILED"
-        ));
+        assert!(is_fetch_failure("[ERROR] failed to fetch advisory database https://github.com/RustSec/advisory-db"));
+        assert!(!is_fetch_failure("error[vulnerability]: something\nadvisories FAILED"));
     }
 }

@@ -35,11 +35,7 @@ pub fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode> {
 
     step(&mut report, "programs", || {
         let programs = install::ensure(&mut |line| println!("{line}"))?;
-        println!(
-            "PostgreSQL {} in {}",
-            programs.postgres.major,
-            programs.postgres.bin_dir.display()
-        );
+        println!("PostgreSQL {} in {}", programs.postgres.major, programs.postgres.bin_dir.display());
         println!("Redis in {}", programs.redis_server.display());
         Ok(Outcome::passed(1))
     });
@@ -47,19 +43,10 @@ pub fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode> {
         lint(workspace, &mut report);
     }
     if wanted(Part::Unit) || wanted(Part::E2e) {
-        tests(
-            workspace,
-            &mut report,
-            wanted(Part::Unit),
-            wanted(Part::E2e),
-        );
+        tests(workspace, &mut report, wanted(Part::Unit), wanted(Part::E2e));
     }
     println!("{report}");
-    Ok(if report.has_failed() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if report.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Runs one step under a heading; an error is its failure.
@@ -74,30 +61,14 @@ fn step(report: &mut Report, name: &str, action: impl FnOnce() -> Result<Outcome
 }
 
 fn lint(workspace: &Workspace, report: &mut Report) {
-    step(report, "cargo fmt", || {
-        one(workspace.run_cargo(&["fmt", "--all", "--check"]))
-    });
+    step(report, "cargo fmt", || one(workspace.run_cargo(&["fmt", "--all", "--check"])));
     step(report, "cargo clippy", || {
-        let mut clippy = workspace.cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]);
-        let status = clippy
-            .env("SQLX_OFFLINE", "true")
-            .status()
-            .context("running cargo clippy")?;
+        let mut clippy = workspace.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+        let status = clippy.env("SQLX_OFFLINE", "true").status().context("running cargo clippy")?;
         Ok(Outcome::of(status.success()))
     });
-    step(report, "cargo deny: bans, licenses, sources", || {
-        deny::check_packages(workspace)
-    });
-    step(report, "cargo deny: advisories", || {
-        deny::check_advisories(workspace)
-    });
+    step(report, "cargo deny: bans, licenses, sources", || deny::check_packages(workspace));
+    step(report, "cargo deny: advisories", || deny::check_advisories(workspace));
     step(report, "sqlx queries", || one(sqlx::check(workspace)));
     for (name, args) in GENERATED {
         step(report, name, || one(workspace.run_cargo(args)));
@@ -127,16 +98,11 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
             .env("SQLX_OFFLINE", "true")
             .env(testing::DATABASE_URL_VARIABLE, &database_url)
             .env(testing::REDIS_URL_VARIABLE, &redis_url)
-            .env(
-                testing::BIN_DIR_VARIABLE,
-                workspace.target_dir.join("debug"),
-            );
+            .env(testing::BIN_DIR_VARIABLE, workspace.target_dir.join("debug"));
         command
     };
     step(report, "build", || {
-        let status = cargo(&["build", "--workspace", "--bins"])
-            .status()
-            .context("running cargo build")?;
+        let status = cargo(&["build", "--workspace", "--bins"]).status().context("running cargo build")?;
         Ok(Outcome::of(status.success()))
     });
     if unit {
@@ -152,30 +118,17 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
                     "--no-tests=pass",
                 ]))
             });
-            step(report, "documentation tests", || {
-                output::run_tests(&mut cargo(&["test", "--workspace", "--doc"]))
-            });
+            step(report, "documentation tests", || output::run_tests(&mut cargo(&["test", "--workspace", "--doc"])));
         } else {
             step(report, "tests", || {
-                output::run_tests(&mut cargo(&[
-                    "test",
-                    "--workspace",
-                    "--exclude",
-                    END_TO_END,
-                    "--no-fail-fast",
-                ]))
+                output::run_tests(&mut cargo(&["test", "--workspace", "--exclude", END_TO_END, "--no-fail-fast"]))
             });
         }
     }
     if end_to_end {
         // Plain `cargo test`: tests of one file share a fleet, which one process per test would start for each.
         step(report, "end-to-end tests", || {
-            output::run_tests(&mut cargo(&[
-                "test",
-                "--package",
-                END_TO_END,
-                "--no-fail-fast",
-            ]))
+            output::run_tests(&mut cargo(&["test", "--package", END_TO_END, "--no-fail-fast"]))
         });
     }
 }

@@ -43,10 +43,7 @@ fn tee(source: Option<impl Read>, mut shown: Option<impl Write>) -> String {
     let Some(source) = source else { return text };
     let mut source = BufReader::new(source);
     let mut line = Vec::new();
-    while source
-        .read_until(b'\n', &mut line)
-        .is_ok_and(|length| length > 0)
-    {
+    while source.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
         if let Some(shown) = &mut shown {
             let _ = shown.write_all(&line).and_then(|()| shown.flush());
         }
@@ -64,17 +61,11 @@ fn count(output: &str) -> Outcome {
         if let Some(summary) = line.trim().strip_prefix("test result: ") {
             outcome.passed += number_before(summary, "passed");
             outcome.failed += number_before(summary, "failed");
-        } else if let Some((_, summary)) = line
-            .trim()
-            .strip_prefix("Summary [")
-            .and_then(|rest| rest.split_once(']'))
-        {
+        } else if let Some((_, summary)) = line.trim().strip_prefix("Summary [").and_then(|rest| rest.split_once(']')) {
             let passed = number_before(summary, "passed");
             outcome.passed += passed;
             // Failed, timed out, or ended by a signal: whatever was run and did not pass.
-            outcome.failed += number_before(summary, "tests run")
-                .max(number_before(summary, "test run"))
-                - passed;
+            outcome.failed += number_before(summary, "tests run").max(number_before(summary, "test run")) - passed;
         }
     }
     outcome
@@ -84,11 +75,7 @@ fn count(output: &str) -> Outcome {
 fn number_before(text: &str, word: &str) -> u64 {
     let Some(at) = text.find(word) else { return 0 };
     let before = text.get(..at).unwrap_or_default();
-    before
-        .split_ascii_whitespace()
-        .last()
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(0)
+    before.split_ascii_whitespace().last().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn without_colours(line: &str) -> String {
@@ -110,36 +97,15 @@ mod tests {
         let output = "running 3 tests\ntest a ... ok\n\
             test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s\n\
             test result: \u{1b}[31mFAILED\u{1b}[0m. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n";
-        assert_eq!(
-            count(output),
-            Outcome {
-                passed: 7,
-                failed: 2,
-                not_checked: None
-            }
-        );
+        assert_eq!(count(output), Outcome { passed: 7, failed: 2, not_checked: None });
     }
 
     #[test]
     fn counts_nextest() {
         let output = "     Summary [   0.512s] 12 tests run: 9 passed (1 slow), 2 failed, 1 timed out, 3 skipped\n";
-        assert_eq!(
-            count(output),
-            Outcome {
-                passed: 9,
-                failed: 3,
-                not_checked: None
-            }
-        );
+        assert_eq!(count(output), Outcome { passed: 9, failed: 3, not_checked: None });
         let one = "\u{1b}[32;1m     Summary\u{1b}[0m [   0.1s] \u{1b}[1m1\u{1b}[0m test run: 1 \u{1b}[32mpassed\u{1b}[0m, 0 skipped";
-        assert_eq!(
-            count(one),
-            Outcome {
-                passed: 1,
-                failed: 0,
-                not_checked: None
-            }
-        );
+        assert_eq!(count(one), Outcome { passed: 1, failed: 0, not_checked: None });
     }
 
     #[test]
@@ -147,11 +113,7 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo could not compile; exit 101"]);
         assert_eq!(run_tests(&mut command).unwrap(), Outcome::failed(1));
-        let (status, text) = run_and_keep(
-            Command::new("sh").args(["-c", "echo out; echo err >&2"]),
-            false,
-        )
-        .unwrap();
+        let (status, text) = run_and_keep(Command::new("sh").args(["-c", "echo out; echo err >&2"]), false).unwrap();
         assert!(status.success());
         assert_eq!(text, "out\nerr\n");
     }

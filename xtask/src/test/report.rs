@@ -14,32 +14,19 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn passed(passed: u64) -> Self {
-        Self {
-            passed,
-            ..Self::default()
-        }
+        Self { passed, ..Self::default() }
     }
 
     pub fn failed(failed: u64) -> Self {
-        Self {
-            failed,
-            ..Self::default()
-        }
+        Self { failed, ..Self::default() }
     }
 
     pub fn of(success: bool) -> Self {
-        if success {
-            Self::passed(1)
-        } else {
-            Self::failed(1)
-        }
+        if success { Self::passed(1) } else { Self::failed(1) }
     }
 
     pub fn not_checked(reason: &str) -> Self {
-        Self {
-            not_checked: Some(reason.to_owned()),
-            ..Self::default()
-        }
+        Self { not_checked: Some(reason.to_owned()), ..Self::default() }
     }
 }
 
@@ -67,13 +54,8 @@ impl fmt::Display for Report {
             passed += outcome.passed;
             failed += outcome.failed;
             let word = match outcome {
-                Outcome {
-                    not_checked: Some(reason),
-                    ..
-                } => format!("NOT CHECKED: {reason}"),
-                Outcome {
-                    failed: 0, passed, ..
-                } => format!("ok      {passed} passed"),
+                Outcome { not_checked: Some(reason), .. } => format!("NOT CHECKED: {reason}"),
+                Outcome { failed: 0, passed, .. } => format!("ok      {passed} passed"),
                 Outcome { failed, passed, .. } => {
                     format!("FAILED  {passed} passed, {failed} failed")
                 }
@@ -94,15 +76,7 @@ mod tests {
         report.add("a", Outcome::passed(3), Duration::ZERO);
         report.add("b", Outcome::not_checked("no network"), Duration::ZERO);
         assert!(!report.has_failed());
-        report.add(
-            "c",
-            Outcome {
-                passed: 1,
-                failed: 2,
-                not_checked: None,
-            },
-            Duration::ZERO,
-        );
+        report.add("c", Outcome { passed: 1, failed: 2, not_checked: None }, Duration::ZERO);
         assert!(report.has_failed());
         let text = report.to_string();
         assert_eq!(text.lines().last(), Some("4 passed, 2 failed"));

@@ -49,10 +49,7 @@ impl ChatArguments {
         let mut chat = Chat {
             outbox: Outbox::default(),
             screen: Screen::new(&self.name, other, &self.to),
-            input: Input {
-                typed: terminal::typed_lines(),
-                ended_at: None,
-            },
+            input: Input { typed: terminal::typed_lines(), ended_at: None },
             other,
             history: self.history,
         };
@@ -94,11 +91,7 @@ impl Input {
             Some(line) => Typed::Line(line),
             None => {
                 self.ended_at = Some(Instant::now());
-                if outbox.is_empty() {
-                    Typed::Quit
-                } else {
-                    Typed::Ended
-                }
+                if outbox.is_empty() { Typed::Quit } else { Typed::Ended }
             }
         }
     }
@@ -127,21 +120,11 @@ impl Chat {
                 Err(error) if error.is_transient() => error,
                 Err(error) => return Err(error.into()),
             };
-            if self
-                .input
-                .ended_at
-                .is_some_and(|ended| ended.elapsed() > FINISH_WITHIN)
-            {
-                bail!(
-                    "{} lines were not acknowledged: {problem}",
-                    self.outbox.len()
-                );
+            if self.input.ended_at.is_some_and(|ended| ended.elapsed() > FINISH_WITHIN) {
+                bail!("{} lines were not acknowledged: {problem}", self.outbox.len());
             }
             let delay = backoff.next_delay();
-            self.screen.status(&format!(
-                "{problem}; connecting again in {} ms",
-                delay.as_millis()
-            ))?;
+            self.screen.status(&format!("{problem}; connecting again in {} ms", delay.as_millis()))?;
             if self.wait(delay).await? {
                 return Ok(());
             }
@@ -170,9 +153,7 @@ impl Chat {
             // Two slashes are for messages that begin with one.
             Some(rest) if rest.starts_with('/') => rest,
             Some(_) => {
-                return self
-                    .screen
-                    .status("commands: /typing, /quit; //text sends /text");
+                return self.screen.status("commands: /typing, /quit; //text sends /text");
             }
             None => line,
         };
@@ -180,9 +161,7 @@ impl Chat {
             return Ok(());
         }
         if !self.outbox.push(content) {
-            return self
-                .screen
-                .status("not taken: too many lines are waiting for the server");
+            return self.screen.status("not taken: too many lines are waiting for the server");
         }
         self.screen.typed()
     }

@@ -30,10 +30,7 @@ impl Outbox {
     pub fn push(&mut self, content: &str) -> bool {
         let room = self.lines.len() < MAX_LINES;
         if room {
-            self.lines.push_back(Line {
-                id: Uuid::new_v4().to_string(),
-                content: content.to_owned(),
-            });
+            self.lines.push_back(Line { id: Uuid::new_v4().to_string(), content: content.to_owned() });
         }
         room
     }

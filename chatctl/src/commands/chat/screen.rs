@@ -79,15 +79,8 @@ impl Screen {
         if !self.is_new(about["messageId"].as_str().unwrap_or_default()) {
             return Ok(false);
         }
-        let time = about["createdAt"]
-            .as_str()
-            .and_then(|t| t.get(11..16))
-            .unwrap_or("--:--");
-        let name = if is_own {
-            &self.own_name
-        } else {
-            &self.other_name
-        };
+        let time = about["createdAt"].as_str().and_then(|t| t.get(11..16)).unwrap_or("--:--");
+        let name = if is_own { &self.own_name } else { &self.other_name };
         let mut line = format!(
             "{} {} {}",
             self.styled(DIM, time),
@@ -98,14 +91,7 @@ impl Screen {
             line.push_str(&self.styled(DIM, " (edited)"));
         }
         if is_own {
-            line.push_str(&self.styled(
-                DIM,
-                if about["isRead"] == true {
-                    " ✓✓"
-                } else {
-                    " ✓"
-                },
-            ));
+            line.push_str(&self.styled(DIM, if about["isRead"] == true { " ✓✓" } else { " ✓" }));
         }
         print_line(&line)?;
         Ok(true)
@@ -141,10 +127,6 @@ impl Screen {
     }
 
     fn styled(&self, style: &str, text: &str) -> String {
-        if self.colours {
-            format!("{style}{text}{PLAIN}")
-        } else {
-            text.to_owned()
-        }
+        if self.colours { format!("{style}{text}{PLAIN}") } else { text.to_owned() }
     }
 }

@@ -35,13 +35,7 @@ impl<'a> Session<'a> {
     pub fn new(client: Client, chat: &'a mut Chat) -> Self {
         let own_id = client.user_id().parse().unwrap_or_default();
         let conversation = conversation_id(own_id, chat.other);
-        Self {
-            client,
-            chat,
-            conversation,
-            typing: false,
-            slow_at: None,
-        }
+        Self { client, chat, conversation, typing: false, slow_at: None }
     }
 
     pub async fn run(mut self) -> Result<End> {
@@ -67,10 +61,7 @@ impl<'a> Session<'a> {
             match self.client.request_ok(command).await {
                 Ok(page) => {
                     self.show_page(&page).await?;
-                    if last_seq == 0
-                        || page["hasMore"] != true
-                        || self.chat.screen.last_seq() == last_seq
-                    {
+                    if last_seq == 0 || page["hasMore"] != true || self.chat.screen.last_seq() == last_seq {
                         break;
                     }
                 }
@@ -81,21 +72,12 @@ impl<'a> Session<'a> {
                 Err(error) => return Ok(Some(error)),
             }
         }
-        match self
-            .client
-            .request_ok(json!({"type": "get_online_users"}))
-            .await
-        {
+        match self.client.request_ok(json!({"type": "get_online_users"})).await {
             Ok(online) => {
                 let other = self.chat.screen.other_id().to_owned();
-                let there = online["users"]
-                    .as_array()
-                    .is_some_and(|users| users.iter().any(|u| u["userId"] == other));
+                let there = online["users"].as_array().is_some_and(|users| users.iter().any(|u| u["userId"] == other));
                 let state = if there { "online" } else { "offline" };
-                self.chat.screen.status(&format!(
-                    "{} is {state} (times are UTC)",
-                    self.chat.screen.other_name()
-                ))?;
+                self.chat.screen.status(&format!("{} is {state} (times are UTC)", self.chat.screen.other_name()))?;
             }
             Err(Error::Rejected(_)) => {}
             Err(error) => return Ok(Some(error)),
@@ -107,9 +89,7 @@ impl<'a> Session<'a> {
         let mut unread = None;
         for message in page["messages"].as_array().into_iter().flatten() {
             // A line whose acknowledgement was lost: it is stored, so it is not sent again.
-            self.chat
-                .outbox
-                .take(message["clientMessageId"].as_str().unwrap_or_default());
+            self.chat.outbox.take(message["clientMessageId"].as_str().unwrap_or_default());
             self.chat.screen.message(message)?;
             if self.chat.screen.is_others(message) && message["isRead"] != true {
                 unread = message["messageId"].as_str();
@@ -181,29 +161,17 @@ impl<'a> Session<'a> {
             "user_typing" if is_here => {
                 let typing = event["isTyping"] == true;
                 if typing && !self.typing {
-                    self.chat
-                        .screen
-                        .status(&format!("{} is typing…", self.chat.screen.other_name()))?;
+                    self.chat.screen.status(&format!("{} is typing…", self.chat.screen.other_name()))?;
                 }
                 self.typing = typing;
             }
-            "user_online" | "user_offline"
-                if event["user"]["userId"] == self.chat.screen.other_id() =>
-            {
-                let state = if kind == "user_online" {
-                    "online"
-                } else {
-                    "offline"
-                };
-                self.chat
-                    .screen
-                    .status(&format!("{} is {state}", self.chat.screen.other_name()))?;
+            "user_online" | "user_offline" if event["user"]["userId"] == self.chat.screen.other_id() => {
+                let state = if kind == "user_online" { "online" } else { "offline" };
+                self.chat.screen.status(&format!("{} is {state}", self.chat.screen.other_name()))?;
             }
             "session_conflict" => {
                 // Connecting again would end the other connection, which would connect again …
-                self.chat
-                    .screen
-                    .status("this user has connected elsewhere")?;
+                self.chat.screen.status("this user has connected elsewhere")?;
                 return Ok(Some(End::Quit));
             }
             _ if is_here => {
@@ -217,10 +185,7 @@ impl<'a> Session<'a> {
     }
 
     fn acknowledged(&mut self, event: &Value) -> Result<()> {
-        let id = event["clientMessageId"]
-            .as_str()
-            .or(event["requestId"].as_str())
-            .unwrap_or_default();
+        let id = event["clientMessageId"].as_str().or(event["requestId"].as_str()).unwrap_or_default();
         self.slow_at = None;
         if let Some(content) = self.chat.outbox.take(id) {
             self.chat.screen.acknowledged(event, &content)?;
@@ -239,18 +204,11 @@ impl<'a> Session<'a> {
         }
         self.slow_at = None;
         if error.is_transient() {
-            self.chat
-                .outbox
-                .retry_in(error.retry_after().unwrap_or(RETRY));
-            return self
-                .chat
-                .screen
-                .status(&format!("{error}; will be sent again"));
+            self.chat.outbox.retry_in(error.retry_after().unwrap_or(RETRY));
+            return self.chat.screen.status(&format!("{error}; will be sent again"));
         }
         let content = self.chat.outbox.take(id).unwrap_or_default();
-        self.chat
-            .screen
-            .status(&format!("{error}; not sent: {content}"))
+        self.chat.screen.status(&format!("{error}; not sent: {content}"))
     }
 
     /// A failed send is no matter: the connection is over then, which `recv` reports.
@@ -281,11 +239,7 @@ fn describe(kind: &str, event: &Value) -> Option<String> {
     match kind {
         "message_edited" => Some(format!("a message was edited: {}", text("content"))),
         "message_deleted" => Some("a message was deleted".to_owned()),
-        "reaction_added" => Some(format!(
-            "{} reacted with {}",
-            text("username"),
-            text("reaction")
-        )),
+        "reaction_added" => Some(format!("{} reacted with {}", text("username"), text("reaction"))),
         "message_read" => Some("read up to here".to_owned()),
         "conversation_deleted" => Some("the conversation was deleted".to_owned()),
         "message_pinned" => Some("a message was pinned".to_owned()),

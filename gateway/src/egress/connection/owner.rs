@@ -1,0 +1,90 @@
+//! Whose connection it is: the user, the user's groups, and what has reached the user by it.
+
+use std::sync::atomic::Ordering;
+
+use shared::clock::Timestamp;
+use shared::ids::{ConversationId, GroupId, UserId};
+use shared::stream::Receipts;
+use uuid::Uuid;
+
+use super::Connection;
+
+impl Connection {
+    pub fn user(&self) -> Option<UserId> {
+        match self.user.load(Ordering::Acquire) {
+            0 => None,
+            user => Some(UserId(user)),
+        }
+    }
+
+    /// When its session opened.
+    pub fn opened_at(&self) -> Option<Timestamp> {
+        match self.timers.opened_at_ms.load(Ordering::Relaxed) {
+            0 => None,
+            at_ms => Some(Timestamp(at_ms)),
+        }
+    }
+
+    /// Whether its session is open, not only on the way to it.
+    pub fn is_open(&self) -> bool {
+        self.opened_at().is_some()
+    }
+
+    pub fn set_user(&self, user: Option<UserId>) {
+        self.user.store(user.map_or(0, |user| user.0), Ordering::Release);
+    }
+
+    /// Adds a group; false when it is there already or the user has left it meanwhile.
+    pub fn add_group(&self, group: GroupId) -> bool {
+        let mut inner = self.inner.lock();
+        let left = inner.held.as_ref().is_some_and(|held| held.has_left(group));
+        if left || inner.groups.contains(&group) {
+            return false;
+        }
+        inner.groups.push(group);
+        true
+    }
+
+    /// The user joined: what it left earlier does not matter any more.
+    pub fn note_joined(&self, group: GroupId) {
+        if let Some(held) = &mut self.inner.lock().held {
+            held.note_joined(group);
+        }
+    }
+
+    /// Takes a group away; false when it was not there.
+    pub fn remove_group(&self, group: GroupId) -> bool {
+        let mut inner = self.inner.lock();
+        if let Some(held) = &mut inner.held {
+            held.note_left(group);
+        }
+        let at = inner.groups.iter().position(|known| *known == group);
+        at.map(|at| inner.groups.swap_remove(at)).is_some()
+    }
+
+    pub fn groups(&self) -> Vec<GroupId> {
+        self.inner.lock().groups.clone()
+    }
+
+    pub fn set_wants_acks(&self, wants_acks: bool) {
+        self.inner.lock().wants_acks = wants_acks;
+    }
+
+    /// The client confirms what it received.
+    pub fn acknowledge(&self, conversations: Vec<(ConversationId, i64)>, events: Vec<Uuid>) {
+        let Some(user) = self.user() else { return };
+        let mut inner = self.inner.lock();
+        for (conversation, seq) in conversations {
+            inner.received.advance(conversation, seq);
+            if let Some(receipt) = inner.received.confirm(conversation, seq) {
+                self.arrivals.note(&receipt, user);
+            }
+        }
+        inner.received.add_events(events);
+    }
+
+    pub fn take_receipts(&self) -> Option<Receipts> {
+        let user = self.user()?;
+        self.inner.lock().received.take(user)
+    }
+}

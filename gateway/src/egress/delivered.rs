@@ -1,0 +1,127 @@
+//! `message_delivered`: tells the senders of direct messages how far these have reached their recipients. Not durable, so that
+//! the gateway that wrote them publishes it itself; what comes within a moment is told together.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::prelude::*;
+use shared::events;
+use shared::events::direct::MessageDelivered;
+use shared::ids::{ConversationId, MessageId, UserId};
+use shared::publication::{self, EventHeader, Header, Receipt};
+use tokio::sync::mpsc;
+
+use crate::gateway::Gateway;
+
+/// A sender need not know sooner; a busy conversation costs a publication per pause.
+const PAUSE: Duration = Duration::from_millis(50);
+const QUEUE: usize = 16_384;
+const BATCH: usize = 4_096;
+
+/// A direct message that reached its recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    conversation: ConversationId,
+    seq: i64,
+    message: MessageId,
+    sender: UserId,
+    recipient: UserId,
+}
+
+/// Where connections put what arrived.
+#[derive(Clone)]
+pub struct Arrivals {
+    queue: mpsc::Sender<Arrival>,
+}
+
+impl Arrivals {
+    pub fn new() -> (Self, mpsc::Receiver<Arrival>) {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        (Arrivals { queue }, receiver)
+    }
+
+    /// Notes that `recipient` has received an event. Dropped when too many wait: the next message's says the same and more.
+    pub fn note(&self, receipt: &Receipt, recipient: UserId) {
+        if let Receipt::Message { conversation, seq, sender, message } = *receipt
+            && sender != recipient
+            && matches!(conversation, ConversationId::Direct(..))
+        {
+            let _ = self.queue.try_send(Arrival { conversation, seq, message, sender, recipient });
+        }
+    }
+}
+
+/// Tells senders until the process stops.
+pub async fn run(gateway: Arc<Gateway>, mut queue: mpsc::Receiver<Arrival>) -> Result<(), Infallible> {
+    let stopped = gateway.lifecycle.stopped();
+    let mut batch = Vec::new();
+    loop {
+        let taken = tokio::select! {
+            taken = queue.recv_many(&mut batch, BATCH) => taken,
+            () = stopped.cancelled() => 0,
+        };
+        if taken == 0 {
+            return Ok(());
+        }
+        if let Err(error) = publish(&gateway, newest(batch.drain(..))).await {
+            tracing::debug!(error = %error, "senders were not told what arrived");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The newest of each recipient in each conversation: it stands for all before it.
+fn newest(arrivals: impl Iterator<Item = Arrival>) -> Vec<Arrival> {
+    let mut newest: HashMap<(ConversationId, UserId), Arrival> = HashMap::new();
+    for arrival in arrivals {
+        let known = newest.entry((arrival.conversation, arrival.recipient)).or_insert(arrival);
+        if arrival.seq > known.seq {
+            *known = arrival;
+        }
+    }
+    newest.into_values().collect()
+}
+
+async fn publish(gateway: &Gateway, arrivals: Vec<Arrival>) -> Result<(), Error> {
+    let header = Header::Event(EventHeader::new(Receipt::None));
+    let pipeline = gateway.redis.pipeline();
+    for arrival in arrivals {
+        let event = MessageDelivered {
+            message_id: arrival.message,
+            conversation_id: arrival.conversation,
+            seq: arrival.seq,
+            delivered_to: arrival.recipient,
+        };
+        let publication = Bytes::from(publication::encode(&header, &events::broadcast(&event)));
+        let _: () = pipeline.publish(gateway.keys.user_channel(arrival.sender), publication).await?;
+    }
+    pipeline.all::<Vec<Value>>().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn the_newest_stands_for_all_before_it_and_ones_own_are_no_news() {
+        let (arrivals, mut queue) = Arrivals::new();
+        let conversation = ConversationId::direct(UserId(1), UserId(2));
+        let receipt = |seq, sender| Receipt::Message { conversation, seq, sender, message: MessageId(Uuid::nil()) };
+        for (seq, sender, recipient) in [(1, 1, 2), (3, 1, 2), (2, 1, 2), (4, 1, 1), (5, 2, 1)] {
+            arrivals.note(&receipt(seq, UserId(sender)), UserId(recipient));
+        }
+        arrivals.note(&Receipt::Durable { event: Uuid::nil() }, UserId(2));
+        let mut noted = Vec::new();
+        while let Ok(arrival) = queue.try_recv() {
+            noted.push(arrival);
+        }
+        let mut told: Vec<(i64, UserId)> = newest(noted.into_iter()).iter().map(|a| (a.seq, a.sender)).collect();
+        told.sort();
+        assert_eq!(told, [(3, UserId(1)), (5, UserId(2))]);
+    }
+}

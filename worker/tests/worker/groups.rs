@@ -1,0 +1,486 @@
+//! Groups: membership, roles, their events and refusals, sending and mentions in them, deletion and purge.
+
+use serde_json::{Value, json};
+use shared::ids::{GroupId, UserId};
+use shared::publication::Header;
+use shared::redis::keys::Channel;
+
+use crate::harness::{Fleet, Published};
+
+async fn create(fleet: &Fleet, owner: UserId, members: &[UserId]) -> GroupId {
+    let command = json!({"type": "create_group", "groupName": "Climbers", "initialMembers": members});
+    let created = fleet.expect(owner, command, "group_created").await;
+    created["groupId"].as_str().unwrap().parse().unwrap()
+}
+
+fn command(kind: &str, group: GroupId, user: UserId) -> Value {
+    json!({"type": kind, "groupId": group, "userId": user})
+}
+
+fn text(group: GroupId, content: &str) -> Value {
+    json!({"type": "send_group_message", "groupId": group, "content": content})
+}
+
+fn usernames(members: &Value) -> Vec<(String, String)> {
+    let name =
+        |member: &Value| (member["username"].as_str().unwrap().to_owned(), member["role"].as_str().unwrap().to_owned());
+    members.as_array().unwrap().iter().map(name).collect()
+}
+
+async fn members(fleet: &Fleet, user: UserId, group: GroupId) -> Vec<(String, String)> {
+    let answer = fleet.expect(user, json!({"type": "get_group_members", "groupId": group}), "group_members").await;
+    usernames(&answer["members"])
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(name, role)| ((*name).to_owned(), (*role).to_owned())).collect()
+}
+
+/// The place of the first publication that fits.
+async fn place(fleet: &Fleet, what: &str, fits: impl Fn(&Published) -> bool) -> usize {
+    fleet.wait_for(what, &fits).await;
+    fleet.published().iter().position(fits).unwrap()
+}
+
+/// The durable event of this type, from wherever it was published.
+async fn durable(fleet: &Fleet, kind: &str) -> Value {
+    fleet.wait_for(kind, |p| p.json()["type"] == kind && p.json()["eventId"].is_string()).await.json()
+}
+
+async fn queued(fleet: &Fleet, event: &Value) -> Vec<UserId> {
+    let id = event["eventId"].as_str().unwrap();
+    fleet.queued_for(id).await.into_iter().map(UserId).collect()
+}
+
+#[tokio::test]
+async fn a_new_group_belongs_to_its_creator_and_is_told_to_its_members() {
+    let fleet = Fleet::start("creategroup").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    fleet.block(carol, alice).await;
+    let command = json!({
+        "type": "create_group", "groupName": "Climbers", "groupDescription": "up", "requestId": "r",
+        "memberUserIds": [bob, carol, 999_999, alice, bob],
+    });
+    let created = fleet.expect(alice, command, "group_created").await;
+    let group: GroupId = created["groupId"].as_str().unwrap().parse().unwrap();
+    for part in [&created, &created["group"]] {
+        assert_eq!((&part["groupName"], &part["groupDescription"]), (&json!("Climbers"), &json!("up")));
+        assert_eq!((&part["createdBy"], &part["maxMembers"]), (&json!(alice), &json!(50)));
+        assert_eq!(part["memberCount"], 2);
+        assert_eq!(usernames(&part["members"]), pairs(&[("alice", "owner"), ("bob", "member")]));
+    }
+    let skipped = json!([
+        {"userId": carol, "reason": "USER_BLOCKED"}, {"userId": "999999", "reason": "RESOURCE_NOT_FOUND"},
+    ]);
+    assert_eq!(created["skippedMembers"], skipped);
+    let told = fleet.event(Channel::User(bob), "group_created").await;
+    assert_eq!((&told["groupId"], told.get("skippedMembers"), told.get("requestId")), (&json!(group), None, None));
+    assert_eq!(queued(&fleet, &told).await, [bob]);
+    let is_joined =
+        |user: UserId| move |p: &Published| p.channel == Channel::User(user) && p.header == Header::Joined { group };
+    for user in [alice, bob] {
+        let joined = place(&fleet, "joined", is_joined(user)).await;
+        let event =
+            place(&fleet, "group_created", |p| p.channel == Channel::User(user) && p.json()["type"] == "group_created");
+        assert!(joined < event.await);
+    }
+    assert!(!fleet.published().iter().any(is_joined(carol)));
+
+    let groups = fleet.expect(bob, json!({"type": "get_user_groups"}), "user_groups").await;
+    let listed = &groups["groups"][0];
+    assert_eq!(
+        (&listed["groupId"], &listed["role"], &listed["myRole"]),
+        (&json!(group), &json!("member"), &json!("member"))
+    );
+    assert_eq!((&listed["memberCount"], &listed["lastSeq"], &listed["unreadCount"]), (&json!(2), &json!(0), &json!(0)));
+    let info = fleet.expect(bob, json!({"type": "get_group_info", "groupId": group}), "group_info").await;
+    assert_eq!((&info["memberCount"], &info["createdBy"]), (&json!(2), &json!(alice)));
+    fleet.refused(carol, json!({"type": "get_group_info", "groupId": group}), "RESOURCE_NOT_FOUND").await;
+}
+
+#[tokio::test]
+async fn a_redelivered_creation_makes_no_second_group() {
+    let fleet = Fleet::start("createtwice").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let prepared = fleet.prepare(alice, &json!({"type": "create_group", "groupName": "x", "initialMembers": [bob]}));
+    fleet.append(&prepared).await;
+    let first = fleet.answer(prepared.envelope.id).await;
+    fleet.append(&prepared).await;
+    create(&fleet, alice, &[]).await;
+    let groups = fleet.expect(alice, json!({"type": "get_user_groups"}), "user_groups").await;
+    assert_eq!(groups["groups"].as_array().unwrap().len(), 2);
+    assert_eq!(first["groupId"], format!("group_{}", prepared.envelope.id));
+}
+
+#[tokio::test]
+async fn a_group_has_no_more_members_than_it_may() {
+    let fleet = Fleet::start("full").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let small = json!({"type": "create_group", "groupName": "x", "maxMembers": 2, "initialMembers": [bob, carol]});
+    fleet.refused(alice, small, "TOO_MANY_MEMBERS").await;
+    let small = json!({"type": "create_group", "groupName": "x", "maxMembers": 2, "initialMembers": [bob]});
+    let group: GroupId =
+        fleet.expect(alice, small, "group_created").await["groupId"].as_str().unwrap().parse().unwrap();
+    fleet.refused(alice, command("add_group_member", group, carol), "GROUP_FULL").await;
+    let update = |max: u32| json!({"type": "update_group", "groupId": group, "maxMembers": max});
+    let refused = fleet.refused(alice, update(1), "VALIDATION_ERROR").await;
+    assert_eq!(refused["field"], "maxMembers");
+    assert_eq!(fleet.expect(alice, update(3), "group_info_updated").await["maxMembers"], 3);
+    fleet.expect(alice, command("add_group_member", group, carol), "member_added").await;
+}
+
+#[tokio::test]
+async fn an_added_member_is_told_of_the_group_and_misses_only_what_comes() {
+    let fleet = Fleet::start("addmember").await;
+    let [alice, bob, carol, dave] = fleet.users(["alice", "bob", "carol", "dave"]).await;
+    let group = create(&fleet, alice, &[bob]).await;
+    fleet.expect(alice, text(group, "before"), "group_message_sent").await;
+    fleet.follow(alice, carol).await;
+    let added = fleet.expect(alice, command("add_group_member", group, carol), "member_added").await;
+    assert_eq!(added["user"], json!({"userId": carol, "username": "carol"}));
+    assert_eq!((&added["role"], &added["addedBy"], added.get("warning")), (&json!("member"), &json!(alice), None));
+
+    let created = fleet.event(Channel::User(carol), "group_created").await;
+    assert_eq!(created["memberCount"], 3);
+    assert_eq!(queued(&fleet, &created).await, [carol]);
+    let event = fleet.event(Channel::Group(group), "member_added").await;
+    assert_eq!(queued(&fleet, &event).await, [bob, carol]);
+    // In a replay, which goes by the ids, the new member hears of the group first.
+    assert!(created["eventId"].as_str() < event["eventId"].as_str());
+    fleet.event(Channel::User(carol), "member_added").await;
+    let joined = place(&fleet, "joined", |p| p.channel == Channel::User(carol) && p.header == Header::Joined { group });
+    let told = place(&fleet, "created", |p| p.channel == Channel::User(carol) && p.json()["type"] == "group_created");
+    assert!(joined.await < told.await);
+
+    let groups = fleet.expect(carol, json!({"type": "get_user_groups"}), "user_groups").await;
+    assert_eq!((&groups["groups"][0]["lastSeq"], &groups["groups"][0]["unreadCount"]), (&json!(1), &json!(0)));
+    fleet.expect(bob, text(group, "after"), "group_message_sent").await;
+    let groups = fleet.expect(carol, json!({"type": "get_user_groups"}), "user_groups").await;
+    assert_eq!(groups["groups"][0]["unreadCount"], 1);
+    let page = json!({"type": "get_group_messages", "groupId": group});
+    let page = fleet.expect(carol, page, "group_messages").await;
+    assert_eq!((&page["messages"][0]["content"], &page["hasMore"]), (&json!("before"), &json!(false)));
+
+    // By default whoever adds somebody not followed is warned, and nobody else hears of it.
+    let added = fleet.expect(alice, command("add_group_member", group, dave), "member_added").await;
+    assert_eq!(added["warning"], "NOT_FOLLOWING");
+    let event =
+        fleet.wait_for("dave's", |p| p.channel == Channel::Group(group) && p.json()["userId"] == json!(dave)).await;
+    assert_eq!(event.json().get("warning"), None);
+}
+
+#[tokio::test]
+async fn who_may_be_added_and_by_whom() {
+    let fleet = Fleet::start_with("mayadd", &[("FOLLOW_POLICY", "enforce")]).await;
+    let [alice, bob, carol, dave] = fleet.users(["alice", "bob", "carol", "dave"]).await;
+    let created = json!({"type": "create_group", "groupName": "x", "initialMembers": [bob]});
+    let created = fleet.expect(alice, created, "group_created").await;
+    assert_eq!(created["skippedMembers"][0]["reason"], "NOT_FOLLOWING");
+    let group: GroupId = created["groupId"].as_str().unwrap().parse().unwrap();
+    fleet.follow(alice, bob).await;
+    fleet.expect(alice, command("add_group_member", group, bob), "member_added").await;
+    fleet.block(dave, alice).await;
+    fleet.follow(alice, dave).await;
+    for (user, code) in [
+        (UserId(999_999), "RESOURCE_NOT_FOUND"),
+        (bob, "VALIDATION_ERROR"),
+        (alice, "VALIDATION_ERROR"),
+        (carol, "NOT_FOLLOWING"),
+        (dave, "USER_BLOCKED"),
+    ] {
+        let refused = fleet.refused(alice, command("add_group_member", group, user), code).await;
+        assert_eq!(refused["field"], "userId", "{user}");
+    }
+    fleet.refused(bob, command("add_group_member", group, carol), "PERMISSION_DENIED").await;
+    fleet.refused(carol, command("add_group_member", group, carol), "RESOURCE_NOT_FOUND").await;
+    sqlx::query("UPDATE group_members SET can_add_members = TRUE WHERE user_id = $1")
+        .bind(bob.0)
+        .execute(&fleet.db)
+        .await
+        .unwrap();
+    fleet.follow(bob, carol).await;
+    fleet.expect(bob, command("add_group_member", group, carol), "member_added").await;
+}
+
+#[tokio::test]
+async fn a_removed_member_hears_of_it_and_of_nothing_later_or_before() {
+    let fleet = Fleet::start("remove").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let group = create(&fleet, alice, &[bob, carol]).await;
+    let other = create(&fleet, alice, &[bob]).await;
+    fleet.expect(alice, text(group, "@bob hello"), "group_message_sent").await;
+    let removed = fleet.expect(alice, command("remove_group_member", group, bob), "member_removed").await;
+    assert_eq!((&removed["username"], &removed["removedBy"]), (&json!("bob"), &json!(alice)));
+    let event = fleet.event(Channel::Group(group), "member_removed").await;
+    assert_eq!(queued(&fleet, &event).await, [bob, carol]);
+    let own = place(&fleet, "own", |p| p.channel == Channel::User(bob) && p.json()["type"] == "member_removed").await;
+    let left = place(&fleet, "left", |p| p.channel == Channel::User(bob) && p.header == Header::Left { group }).await;
+    assert!(own < left);
+    let header = fleet
+        .published()
+        .into_iter()
+        .find(|p| p.channel == Channel::Group(group) && p.json()["type"] == "member_removed");
+    let Some(Published { header: Header::Event(header), .. }) = header else { panic!() };
+    assert_eq!(header.exclude_users, [bob], "bob gets it on the own channel");
+
+    // What waited from before is gone (his invitation, the mention), what came from the other group is not.
+    let waiting: Vec<Option<String>> = sqlx::query_scalar(
+        "SELECT l.conversation_id FROM event_queue q JOIN event_log l USING (event_id) WHERE q.user_id = $1 ORDER BY 1",
+    )
+    .bind(bob.0)
+    .fetch_all(&fleet.db)
+    .await
+    .unwrap();
+    let mut expected = vec![Some(group.to_string()), Some(other.to_string())];
+    expected.sort();
+    assert_eq!(waiting, expected);
+    let cursors: i64 = sqlx::query_scalar("SELECT count(*) FROM conversation_members WHERE user_id = $1")
+        .bind(bob.0)
+        .fetch_one(&fleet.db)
+        .await
+        .unwrap();
+    assert_eq!(cursors, 1);
+    fleet.expect(alice, text(group, "@bob @carol later"), "group_message_sent").await;
+    for message in [
+        text(group, "x"),
+        json!({"type": "get_group_messages", "groupId": group}),
+        json!({"type": "get_group_members", "groupId": group}),
+        json!({"type": "leave_group", "groupId": group}),
+    ] {
+        fleet.refused(bob, message, "RESOURCE_NOT_FOUND").await;
+    }
+    assert_eq!(fleet.events(Channel::User(bob), "mentioned_in_group").len(), 1);
+    // Back again, as anybody new.
+    fleet.expect(alice, command("add_group_member", group, bob), "member_added").await;
+    let groups = fleet.expect(bob, json!({"type": "get_user_groups"}), "user_groups").await;
+    assert!(groups["groups"].as_array().unwrap().iter().all(|group| group["unreadCount"] == 0));
+}
+
+#[tokio::test]
+async fn roles_and_what_each_may() {
+    let fleet = Fleet::start("roles").await;
+    let [owner, admin, other_admin, member, outsider] =
+        fleet.users(["owner", "admin", "other_admin", "member", "outsider"]).await;
+    let group = create(&fleet, owner, &[admin, other_admin, member]).await;
+    let promoted = fleet.expect(owner, command("promote_member", group, admin), "member_promoted").await;
+    assert_eq!((&promoted["newRole"], &promoted["promotedBy"]), (&json!("admin"), &json!(owner)));
+    let event = durable(&fleet, "member_promoted").await;
+    assert_eq!(queued(&fleet, &event).await, [admin, other_admin, member]);
+    fleet.expect(owner, command("promote_member", group, other_admin), "member_promoted").await;
+
+    let info = json!({"type": "update_group_info", "groupId": group, "groupName": "y"});
+    let delete = json!({"type": "delete_group", "groupId": group});
+    let announce = json!({"type": "send_announcement", "groupId": group, "content": "x"});
+    let (denied, invalid, unknown) = ("PERMISSION_DENIED", "VALIDATION_ERROR", "RESOURCE_NOT_FOUND");
+    let refused = [
+        (member, command("remove_group_member", group, admin), denied),
+        (member, command("promote_member", group, admin), denied),
+        (member, info.clone(), denied),
+        (member, announce.clone(), denied),
+        (member, delete.clone(), denied),
+        (admin, command("remove_group_member", group, owner), denied),
+        (admin, command("remove_group_member", group, other_admin), denied),
+        (admin, command("promote_member", group, member), denied),
+        (admin, command("demote_member", group, other_admin), denied),
+        (admin, command("transfer_ownership", group, member), denied),
+        (admin, delete.clone(), denied),
+        (owner, command("promote_member", group, admin), invalid),
+        (owner, command("demote_member", group, member), invalid),
+        (owner, command("promote_member", group, owner), invalid),
+        (owner, command("demote_member", group, owner), invalid),
+        (owner, command("remove_group_member", group, owner), invalid),
+        (owner, command("transfer_ownership", group, owner), invalid),
+        (owner, command("promote_member", group, outsider), unknown),
+        (owner, command("remove_group_member", group, outsider), unknown),
+        (owner, json!({"type": "leave_group", "groupId": group}), "OWNER_CANNOT_LEAVE"),
+        (outsider, command("remove_group_member", group, member), unknown),
+        (outsider, info.clone(), unknown),
+        (outsider, announce.clone(), unknown),
+        (outsider, delete, unknown),
+        (outsider, text(group, "x"), unknown),
+        (outsider, json!({"type": "get_group_messages", "groupId": group}), unknown),
+    ];
+    for (user, message, code) in refused {
+        fleet.refused(user, message, code).await;
+    }
+
+    let updated = fleet.expect(admin, info, "group_info_updated").await;
+    assert_eq!((&updated["groupName"], &updated["updatedBy"]), (&json!("y"), &json!(admin)));
+    assert_eq!(queued(&fleet, &durable(&fleet, "group_info_updated").await).await, [owner, other_admin, member]);
+    fleet.expect(admin, command("remove_group_member", group, member), "member_removed").await;
+    let demoted = fleet.expect(owner, command("demote_member", group, other_admin), "member_demoted").await;
+    assert_eq!((&demoted["newRole"], &demoted["demotedBy"]), (&json!("member"), &json!(owner)));
+    let can_add: bool = sqlx::query_scalar("SELECT can_add_members FROM group_members WHERE user_id = $1")
+        .bind(other_admin.0)
+        .fetch_one(&fleet.db)
+        .await
+        .unwrap();
+    assert!(!can_add);
+    let transferred = fleet.expect(owner, command("transfer_ownership", group, admin), "ownership_transferred").await;
+    assert_eq!((&transferred["fromUserId"], &transferred["toUserId"]), (&json!(owner), &json!(admin)));
+    assert_eq!(
+        members(&fleet, owner, group).await,
+        pairs(&[("admin", "owner"), ("owner", "admin"), ("other_admin", "member")])
+    );
+    let left = fleet.expect(owner, json!({"type": "leave_group", "groupId": group}), "member_left").await;
+    assert_eq!(left["username"], "owner");
+    assert_eq!(queued(&fleet, &durable(&fleet, "member_left").await).await, [admin, other_admin]);
+    fleet.wait_for("left", |p| p.channel == Channel::User(owner) && p.header == Header::Left { group }).await;
+    fleet.refused(owner, text(group, "x"), unknown).await;
+}
+
+#[tokio::test]
+async fn group_messages_reach_the_group_once_and_those_mentioned_are_told() {
+    let fleet = Fleet::start("groupsend").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let _outsider = fleet.user("dave").await;
+    let group = create(&fleet, alice, &[bob, carol]).await;
+    let message = json!({
+        "type": "send_group_message", "groupId": group, "content": "@BOB and @dave, not a@carol.org or @alice",
+        "clientMessageId": "c1",
+    });
+    let sent = fleet.expect(alice, message.clone(), "group_message_sent").await;
+    assert_eq!((&sent["seq"], &sent["groupId"]), (&json!(1), &json!(group)));
+    let event = fleet.event(Channel::Group(group), "new_group_message").await;
+    assert_eq!((&event["conversationId"], &event["groupId"]), (&json!(group), &json!(group)));
+    assert_eq!(event["mentions"], json!([{"type": "user", "userId": bob, "username": "bob"}]));
+    let mention = fleet.event(Channel::User(bob), "mentioned_in_group").await;
+    assert_eq!(mention["messageId"], sent["messageId"]);
+    assert_eq!((&mention["mentionedBy"], &mention["mentionedByUsername"]), (&json!(alice), &json!("alice")));
+    assert_eq!(queued(&fleet, &mention).await, [bob]);
+    let again = fleet.expect(alice, message, "group_message_sent").await;
+    assert_eq!((&again["duplicate"], &again["messageId"]), (&json!(true), &sent["messageId"]));
+    assert_eq!(fleet.events(Channel::Group(group), "new_group_message").len(), 1);
+
+    let all = fleet.expect(bob, text(group, "@all, please"), "group_message_sent").await;
+    let of = |user| move |p: &Published| p.channel == Channel::User(user) && p.json()["messageId"] == all["messageId"];
+    fleet.wait_for("alice's mention", of(alice)).await;
+    assert!(fleet.events(Channel::User(bob), "mentioned_in_group").len() == 1, "not the sender");
+
+    let announce = json!({"type": "send_announcement", "groupId": group, "content": "hear"});
+    let sent = fleet.expect(alice, announce, "announcement_sent").await;
+    assert_eq!(sent["seq"], 3);
+    let event = fleet.event(Channel::Group(group), "group_announcement").await;
+    assert_eq!((&event["kind"], &event["content"], &event["seq"]), (&json!("announcement"), &json!("hear"), &json!(3)));
+    let page = json!({"type": "get_group_messages", "groupId": group, "limit": 2});
+    let page = fleet.expect(carol, page, "group_messages").await;
+    assert_eq!((&page["hasMore"], &page["pagination"]["total"]), (&json!(true), &json!(3)));
+    assert_eq!(page["messages"][1]["kind"], "announcement");
+    // A reply stays within its conversation.
+    let other = create(&fleet, alice, &[bob]).await;
+    let reply = |group| json!({"type": "send_group_message", "groupId": group, "content": "x", "replyToMessageId": sent["messageId"]});
+    fleet.expect(bob, reply(group), "group_message_sent").await;
+    let refused = fleet.refused(bob, reply(other), "VALIDATION_ERROR").await;
+    assert_eq!(refused["field"], "replyToMessageId");
+}
+
+#[tokio::test]
+async fn a_deleted_group_is_hidden_at_once_and_purged_when_its_time_is_over() {
+    let fleet = Fleet::start_with("softdelete", &[("GROUP_PURGE_AFTER", "1h")]).await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let group = create(&fleet, alice, &[bob, carol]).await;
+    fleet.expect(alice, text(group, "@bob secret"), "group_message_sent").await;
+    let deleted = fleet.expect(alice, json!({"type": "delete_group", "groupId": group}), "group_deleted").await;
+    assert_eq!((&deleted["deletedBy"], &deleted["permanent"]), (&json!(alice), &json!(false)));
+    let event = fleet.event(Channel::Group(group), "group_deleted").await;
+    assert_eq!(queued(&fleet, &event).await, [bob, carol]);
+    for user in [alice, bob, carol] {
+        fleet.wait_for("left", |p| p.channel == Channel::User(user) && p.header == Header::Left { group }).await;
+        let groups = fleet.expect(user, json!({"type": "get_user_groups"}), "user_groups").await;
+        assert_eq!(groups["groups"], json!([]));
+    }
+    for message in [
+        text(group, "x"),
+        json!({"type": "get_group_messages", "groupId": group}),
+        json!({"type": "send_announcement", "groupId": group, "content": "x"}),
+        json!({"type": "delete_group", "groupId": group}),
+        command("add_group_member", group, carol),
+    ] {
+        fleet.refused(alice, message, "RESOURCE_NOT_FOUND").await;
+    }
+    // Nothing of the group waits for anybody but that it is gone.
+    fleet.until("SELECT count(*) = 2 FROM event_queue WHERE delivered_at IS NULL").await;
+    let messages: i64 = sqlx::query_scalar("SELECT count(*) FROM private_messages").fetch_one(&fleet.db).await.unwrap();
+    assert_eq!(messages, 1);
+    sqlx::query("UPDATE group_chats SET deleted_at = now() - interval '2h'").execute(&fleet.db).await.unwrap();
+    fleet.add_worker().await;
+    fleet.until(NOTHING_LEFT).await;
+}
+
+const NOTHING_LEFT: &str = "SELECT NOT EXISTS (SELECT FROM group_chats) AND NOT EXISTS (SELECT FROM private_messages)
+    AND NOT EXISTS (SELECT FROM group_members) AND NOT EXISTS (SELECT FROM conversations)
+    AND NOT EXISTS (SELECT FROM conversation_members) AND NOT EXISTS (SELECT FROM message_reactions)";
+
+#[tokio::test]
+async fn a_permanent_deletion_leaves_nothing_however_long_the_history() {
+    let fleet = Fleet::start("harddelete").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    for many in [false, true] {
+        let group = create(&fleet, alice, &[bob]).await;
+        fleet.expect(alice, text(group, "x"), "group_message_sent").await;
+        if many {
+            sqlx::query(
+                "INSERT INTO private_messages (message_id, conversation_id, seq, sender_id, content, iv, key_id, created_at)
+                 SELECT gen_random_uuid(), $1, n, 1, '', '', 1, now() FROM generate_series(2, 5000) AS n",
+            )
+            .bind(group.to_string())
+            .execute(&fleet.db)
+            .await
+            .unwrap();
+            sqlx::query("INSERT INTO message_reactions SELECT message_id, 1, 'x' FROM private_messages")
+                .execute(&fleet.db)
+                .await
+                .unwrap();
+        }
+        let delete = json!({"type": "delete_group", "groupId": group, "permanent": true});
+        assert_eq!(fleet.expect(alice, delete, "group_deleted").await["permanent"], true);
+        fleet.refused(bob, text(group, "x"), "RESOURCE_NOT_FOUND").await;
+        fleet.until(NOTHING_LEFT).await;
+    }
+}
+
+#[tokio::test]
+async fn old_events_and_commands_are_forgotten_and_others_kept() {
+    let fleet = Fleet::without_worker("retention", &[]).await;
+    let event = |id: u32, age_days: i32, delivered_days: Option<i32>| {
+        let db = fleet.db.clone();
+        async move {
+            sqlx::query(
+                "WITH e AS (INSERT INTO event_log (event_id, body, created_at)
+                            SELECT lpad($1::text, 32, '0')::uuid, '', now() - make_interval(days => $2) RETURNING *)
+                 INSERT INTO event_queue (user_id, event_id, created_at, delivered_at)
+                 SELECT 1, event_id, created_at, now() - make_interval(days => $3) FROM e",
+            )
+            .bind(id.to_string())
+            .bind(age_days)
+            .bind(delivered_days)
+            .execute(&db)
+            .await
+            .unwrap();
+        }
+    };
+    event(1, 31, None).await;
+    event(2, 29, None).await;
+    event(3, 9, Some(8)).await;
+    event(4, 9, Some(6)).await;
+    event(5, 1, None).await;
+    sqlx::query(
+        "INSERT INTO event_log (event_id, body, created_at) VALUES (gen_random_uuid(), '', now() - interval '8 days')",
+    )
+    .execute(&fleet.db)
+    .await
+    .unwrap();
+    sqlx::query(
+        "INSERT INTO applied_commands (command_id, applied_at)
+         VALUES (gen_random_uuid(), now() - interval '25h'), (gen_random_uuid(), now() - interval '23h')",
+    )
+    .execute(&fleet.db)
+    .await
+    .unwrap();
+    fleet.add_worker().await;
+    fleet.until("SELECT count(*) = 1 FROM applied_commands").await;
+    fleet
+        .until("SELECT array_agg(right(event_id::text, 1) ORDER BY event_id) = ARRAY['2', '4', '5'] FROM event_queue")
+        .await;
+    fleet.until("SELECT count(*) = 3 FROM event_log").await;
+}

@@ -1,0 +1,389 @@
+//! What no schema sees in the files for compose and Kubernetes: names that must also exist in the code, and numbers and labels
+//! that must fit each other. Only reads files.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_yaml_ng::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    serde_yaml_ng::Deserializer::from_str(text)
+        .map(|document| {
+            let mut value = <Value as serde::Deserialize>::deserialize(document).unwrap();
+            value.apply_merge().unwrap();
+            value
+        })
+        .collect()
+}
+
+fn compose() -> Value {
+    documents(&read("docker-compose.yml")).remove(0)
+}
+
+/// All YAML files below k8s, with their text.
+fn manifests() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("k8s")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(found.len() > 15, "{}", found.len());
+    found
+}
+
+fn objects(kinds: &[&str]) -> Vec<Value> {
+    let all = manifests().into_iter().flat_map(|(_, text)| documents(&text));
+    all.filter(|object| kinds.contains(&text(object, "/kind"))).collect()
+}
+
+fn object(kind: &str, name: &str) -> Value {
+    let named = |object: &Value| text(object, "/metadata/name") == name;
+    objects(&[kind]).into_iter().find(named).unwrap_or_else(|| panic!("no {kind} {name}"))
+}
+
+/// The value at a path such as `/spec/template`; null when there is none.
+fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
+    let step = |value: &'a Value, part: &str| match value {
+        Value::Sequence(items) => items.get(part.parse::<usize>().ok()?),
+        Value::Mapping(map) => map.get(part),
+        _ => None,
+    };
+    path.split('/').skip(1).try_fold(value, step).unwrap_or(&Value::Null)
+}
+
+fn text<'a>(value: &'a Value, path: &str) -> &'a str {
+    at(value, path).as_str().unwrap_or_default()
+}
+
+fn items<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
+    at(value, path).as_sequence().into_iter().flatten()
+}
+
+fn keys(value: &Value) -> Vec<String> {
+    let keys = value.as_mapping().unwrap().keys();
+    keys.map(|key| key.as_str().unwrap().to_owned()).collect()
+}
+
+/// The settings of the reference, by name: whether secret, and the default.
+fn settings() -> BTreeMap<String, (bool, String)> {
+    let page = read("docs/configuration.md");
+    let rows = page.lines().filter_map(|line| {
+        let (name, rest) = line.strip_prefix("| `")?.split_once("` |")?;
+        let cells: Vec<&str> = rest.split(" | ").collect();
+        let default = cells.get(1)?.trim().trim_matches('`').to_owned();
+        Some((name.to_owned(), (cells[0].contains("(secret)"), default)))
+    });
+    let settings: BTreeMap<_, _> = rows.collect();
+    assert!(settings.len() > 50, "{}", settings.len());
+    settings
+}
+
+fn assert_setting(settings: &BTreeMap<String, (bool, String)>, name: &str, place: &str) {
+    let is_secret_file = |name: &str| {
+        let base = name.strip_suffix("_FILE");
+        base.and_then(|base| settings.get(base)).is_some_and(|(secret, _)| *secret)
+    };
+    assert!(settings.contains_key(name) || is_secret_file(name), "{place}: {name} is no setting");
+}
+
+#[test]
+fn every_environment_name_is_a_setting() {
+    let settings = settings();
+    let mut checked = 0;
+    for service in ["gateway", "worker"] {
+        for name in keys(at(&compose(), &format!("/services/{service}/environment"))) {
+            assert_setting(&settings, &name, "docker-compose.yml");
+            checked += 1;
+        }
+        let deployment = object("Deployment", service);
+        for variable in items(&deployment, "/spec/template/spec/containers/0/env") {
+            assert_setting(&settings, text(variable, "/name"), service);
+            checked += 1;
+        }
+    }
+    for name in keys(at(&object("ConfigMap", "chat-settings"), "/data")) {
+        assert_setting(&settings, &name, "chat-settings");
+        checked += 1;
+    }
+    for variable in items(&object("Job", "migrate"), "/spec/template/spec/containers/0/env") {
+        assert_setting(&settings, text(variable, "/name"), "migrate");
+        checked += 1;
+    }
+    for overlay in objects(&["Kustomization"]) {
+        for patch in items(&overlay, "/patches") {
+            for operation in documents(text(patch, "/patch")).iter().flat_map(|patch| items(patch, "")) {
+                if text(operation, "/path").contains("/env/") {
+                    assert_setting(&settings, text(operation, "/value/name"), "a patch");
+                    checked += 1;
+                }
+            }
+        }
+    }
+    assert!(checked > 30, "{checked}");
+}
+
+/// The routes are plain words in the gateway and paths in the worker.
+fn has_route(service: &str, path: &str) -> bool {
+    let routes = read(&format!("{service}/src/routes.rs"));
+    match service {
+        "gateway" => routes.contains(&format!("get(\"{}\")", path.trim_start_matches('/'))),
+        _ => routes.contains(&format!("\"{path}\"")),
+    }
+}
+
+#[test]
+fn probes_ask_paths_and_ports_that_exist() {
+    for service in ["gateway", "worker"] {
+        let deployment = object("Deployment", service);
+        let container = at(&deployment, "/spec/template/spec/containers/0");
+        let bound = items(container, "/env").find(|entry| text(entry, "/name") == "BIND_ADDR");
+        let port = at(container, "/ports/0/containerPort").as_u64().unwrap();
+        assert!(text(bound.unwrap(), "/value").ends_with(&format!(":{port}")));
+        for (probe, path) in [("startupProbe", "/live"), ("livenessProbe", "/live"), ("readinessProbe", "/ready")] {
+            assert_eq!(text(container, &format!("/{probe}/httpGet/path")), path, "{service} {probe}");
+            assert_eq!(text(container, &format!("/{probe}/httpGet/port")), text(container, "/ports/0/name"));
+            assert!(has_route(service, path), "{service} has no {path}");
+        }
+        let compose = compose();
+        let check = at(&compose, &format!("/services/{service}/healthcheck/test"));
+        let path = text(check, "/3");
+        assert!(has_route(service, path), "{service} has no {path}");
+        let bound = text(&compose, &format!("/services/{service}/environment/BIND_ADDR"));
+        assert!(bound.ends_with(&format!(":{}", text(check, "/2"))));
+        let monitor = object("ServiceMonitor", service);
+        assert!(has_route(service, text(&monitor, "/spec/endpoints/0/path")));
+    }
+    let nginx = object("Deployment", "nginx");
+    let container = at(&nginx, "/spec/template/spec/containers/0");
+    let config = read("deploy/nginx/nginx.conf");
+    for probe in ["livenessProbe", "readinessProbe"] {
+        let path = text(container, &format!("/{probe}/httpGet/path"));
+        assert!(config.contains(&format!("location = {path} {{")), "{path}");
+    }
+    for port in items(container, "/ports") {
+        let number = at(port, "/containerPort").as_u64().unwrap();
+        assert!(config.contains(&format!("listen {number}")), "{number}");
+    }
+}
+
+fn seconds(duration: &str) -> u64 {
+    duration.strip_suffix('s').unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_process_gets_the_time_its_drain_takes() {
+    /// In which stopped tasks are dropped: `shared::lifecycle::STOP_GRACE`.
+    const STOP_GRACE_SECONDS: u64 = 3;
+    assert!(
+        read("shared/src/lifecycle.rs")
+            .contains(&format!("STOP_GRACE: Duration = Duration::from_secs({STOP_GRACE_SECONDS})"))
+    );
+    let shutdown = seconds(text(&object("ConfigMap", "chat-settings"), "/data/SHUTDOWN_TIMEOUT"));
+    for service in ["gateway", "worker"] {
+        let deployment = object("Deployment", service);
+        let pod = at(&deployment, "/spec/template/spec");
+        let sleep = text(pod, "/containers/0/lifecycle/preStop/exec/command/1");
+        let grace = at(pod, "/terminationGracePeriodSeconds").as_u64().unwrap();
+        assert!(grace > sleep.parse::<u64>().unwrap() + shutdown + STOP_GRACE_SECONDS, "{service}");
+        let compose = compose();
+        let service = at(&compose, &format!("/services/{service}"));
+        let shutdown = seconds(text(service, "/environment/SHUTDOWN_TIMEOUT"));
+        assert!(seconds(text(service, "/stop_grace_period")) > shutdown + STOP_GRACE_SECONDS);
+    }
+    let gateway = object("Deployment", "gateway");
+    let window =
+        items(&gateway, "/spec/template/spec/containers/0/env").find(|entry| text(entry, "/name") == "DRAIN_WINDOW");
+    assert!(seconds(text(window.unwrap(), "/value")) < shutdown);
+}
+
+/// Whether the labels have everything that is selected.
+fn selects(selector: &Value, labels: &Value) -> bool {
+    let wanted = selector.as_mapping().unwrap();
+    !wanted.is_empty() && wanted.iter().all(|(key, value)| labels.as_mapping().unwrap().get(key) == Some(value))
+}
+
+#[test]
+fn selectors_match_labels() {
+    let workloads = objects(&["Deployment", "StatefulSet", "Job"]);
+    let selected_pods = |selector: &Value| {
+        workloads.iter().any(|workload| selects(selector, at(workload, "/spec/template/metadata/labels")))
+    };
+    for workload in objects(&["Deployment", "StatefulSet"]) {
+        let labels = at(&workload, "/spec/template/metadata/labels");
+        assert!(selects(at(&workload, "/spec/selector/matchLabels"), labels));
+        for spread in items(&workload, "/spec/template/spec/topologySpreadConstraints") {
+            assert!(selects(at(spread, "/labelSelector/matchLabels"), labels));
+        }
+    }
+    for service in objects(&["Service"]) {
+        assert!(selected_pods(at(&service, "/spec/selector")), "{service:?}");
+    }
+    for budget in objects(&["PodDisruptionBudget"]) {
+        assert!(selected_pods(at(&budget, "/spec/selector/matchLabels")));
+    }
+    for policy in objects(&["NetworkPolicy"]) {
+        let selector = at(&policy, "/spec/podSelector/matchLabels");
+        assert!(selector.is_null() || selected_pods(selector), "{policy:?}");
+    }
+    let services = objects(&["Service"]);
+    for monitor in objects(&["ServiceMonitor"]) {
+        let wanted = at(&monitor, "/spec/selector/matchLabels");
+        let found = |service: &&Value| selects(wanted, at(service, "/metadata/labels"));
+        let service = services.iter().find(found).unwrap();
+        assert_eq!(text(service, "/spec/ports/0/name"), text(&monitor, "/spec/endpoints/0/port"));
+    }
+    for scaler in objects(&["HorizontalPodAutoscaler", "ScaledObject"]) {
+        let target = object("Deployment", text(&scaler, "/spec/scaleTargetRef/name"));
+        assert!(at(&target, "/spec/replicas").is_null(), "two would set it");
+    }
+}
+
+#[test]
+fn images_are_pinned_and_containers_restricted() {
+    let is_pinned = |image: &str| {
+        let tag = image.rsplit_once(':').map(|(_, tag)| tag);
+        tag.is_some_and(|tag| tag.contains('.') && tag.bytes().any(|byte| byte.is_ascii_digit()))
+    };
+    let mut images = BTreeSet::new();
+    let compose = compose();
+    for (name, service) in at(&compose, "/services").as_mapping().unwrap() {
+        images.insert(text(service, "/image").to_owned());
+        let limit = at(service, "/deploy/resources/limits/memory");
+        assert!(!limit.is_null(), "{name:?} has no limit");
+    }
+    for workload in objects(&["Deployment", "StatefulSet", "Job"]) {
+        let pod = at(&workload, "/spec/template/spec");
+        assert_eq!(at(pod, "/automountServiceAccountToken"), &Value::Bool(false));
+        assert_eq!(at(pod, "/securityContext/runAsNonRoot"), &Value::Bool(true));
+        for container in items(pod, "/containers") {
+            images.insert(text(container, "/image").to_owned());
+            assert_eq!(at(container, "/securityContext/readOnlyRootFilesystem"), &Value::Bool(true));
+            assert_eq!(text(container, "/securityContext/capabilities/drop/0"), "ALL");
+        }
+    }
+    let dockerfile = read("Dockerfile");
+    for line in dockerfile.lines().filter(|line| line.starts_with("FROM ")) {
+        let image = line.split_whitespace().nth(1).unwrap();
+        if image.contains(':') {
+            images.insert(image.to_owned());
+        } else {
+            assert!(dockerfile.contains(&format!(" AS {image}\n")), "{image}");
+        }
+    }
+    for image in &images {
+        assert!(is_pinned(image), "{image}");
+    }
+    assert!(images.len() >= 7, "{images:?}");
+    let toolchain = read("rust-toolchain.toml");
+    let version = toolchain.split('"').nth(1).unwrap();
+    assert!(dockerfile.contains(&format!("FROM rust:{version}-")));
+}
+
+#[test]
+fn rules_and_dashboard_name_metrics_that_exist() {
+    let declared: BTreeSet<String> = ["gateway", "worker"]
+        .iter()
+        .flat_map(|service| {
+            let source = read(&format!("{service}/src/metrics.rs"));
+            let quoted = source.split('"').skip(1).step_by(2).map(str::to_owned);
+            quoted.collect::<Vec<_>>()
+        })
+        .collect();
+    let is_declared = |name: &str| {
+        let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        declared.contains(name) || histogram.is_some_and(|name| declared.contains(name))
+    };
+    let mut named = BTreeSet::new();
+    for path in [
+        "deploy/prometheus/rules.yml",
+        "deploy/prometheus/rules_test.yml",
+        "deploy/grafana/dashboards/chat.json",
+        "k8s/overlays/production/scaling.yaml",
+    ] {
+        let text = read(path);
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let metrics = words.filter(|word| word.starts_with("gateway_") || word.starts_with("chat_worker_"));
+        for metric in metrics {
+            assert!(is_declared(metric), "{path}: {metric} is no metric");
+            named.insert(metric.to_owned());
+        }
+    }
+    assert!(named.len() > 30, "{named:?}");
+}
+
+#[test]
+fn alerts_are_the_same_everywhere_and_explained() {
+    let rules = documents(&read("deploy/prometheus/rules.yml")).remove(0);
+    let operator = object("PrometheusRule", "chat");
+    assert_eq!(at(&rules, "/groups"), at(&operator, "/spec/groups"));
+    let page = read("docs/deployment.md");
+    let tests = read("deploy/prometheus/prometheus.yml");
+    assert!(tests.contains("rules.yml"));
+    for rule in items(&rules, "/groups/0/rules") {
+        let name = text(rule, "/alert");
+        assert!(page.contains(&format!("\n### {name}\n")), "{name}");
+        let anchor = format!("docs/deployment.md#{}", name.to_lowercase());
+        assert_eq!(text(rule, "/annotations/runbook"), anchor);
+    }
+    // Numbers in rules that are defaults of settings.
+    let settings = settings();
+    let expression = |name: &str| {
+        let rule = items(&rules, "/groups/0/rules").find(|rule| text(rule, "/alert") == name);
+        text(rule.unwrap(), "/expr").to_owned()
+    };
+    let partitions = &settings["PARTITIONS"].1;
+    assert!(expression("ChatPartitionsUnowned").ends_with(&format!("< {partitions}")));
+    let connections: u64 = settings["MAX_CONNECTIONS"].1.parse().unwrap();
+    let near = format!("> {}", connections / 5 * 4);
+    assert!(expression("ChatConnectionsNearLimit").ends_with(&near));
+}
+
+#[test]
+fn files_that_are_named_exist() {
+    let compose = compose();
+    for (_, service) in at(&compose, "/services").as_mapping().unwrap() {
+        for mount in items(service, "/volumes") {
+            let source = mount.as_str().unwrap().split(':').next().unwrap();
+            if source.starts_with("./deploy/secrets/") {
+                // Made at the first start, from this script.
+                let folder = source.trim_start_matches("./deploy/secrets/");
+                let made = read("deploy/secrets.sh");
+                let folders = made.lines().find(|line| line.starts_with("mkdir -p"));
+                assert!(folders.unwrap().contains(folder), "{source}");
+            } else if source.starts_with('.') {
+                assert!(root().join(source).exists(), "{source}");
+            } else {
+                assert!(!at(&compose, &format!("/volumes/{source}")).is_null());
+            }
+        }
+    }
+    for (path, text) in manifests() {
+        if path.file_name().unwrap() != "kustomization.yaml" {
+            continue;
+        }
+        let kustomization = documents(&text).remove(0);
+        for list in ["/resources", "/components"] {
+            for entry in items(&kustomization, list) {
+                let named = path.parent().unwrap().join(entry.as_str().unwrap());
+                assert!(named.exists(), "{}", named.display());
+            }
+        }
+    }
+}
