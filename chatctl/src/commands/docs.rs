@@ -55,6 +55,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_configuration_reference_is_up_to_date() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+        PageArguments { check: true, file: file.into() }.apply(&shared::config::reference_markdown()).unwrap();
+    }
+
+    #[test]
     fn the_check_finds_a_difference_and_writes_nothing() {
         let folder = std::env::temp_dir().join(uuid::Uuid::new_v4().to_string());
         std::fs::create_dir(&folder).unwrap();

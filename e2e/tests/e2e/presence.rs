@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 const SOON: Duration = Duration::from_secs(10);
 
 fn about(user: i64) -> impl Fn(&Value) -> bool {
-    move |event| event["user"]["userId"] == user.to_string()
+    let id = user.to_string();
+    move |event| event["user"]["userId"] == id
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,7 +89,7 @@ impl<'a> Batch<'a> {
         let expired = Timestamp::now() > envelope.deadline;
         let work = match Send::from_command(envelope, command, expired) {
             Ok(send) => Work::Send(Box::new(send)),
-            Err(other) => Work::Other(Box::new(other)),
+            Err(other) => Work::Other(other),
         };
         self.items.push(Item { lease, stream, raw, route_hint, tries: 0, work });
     }

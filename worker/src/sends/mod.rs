@@ -33,7 +33,7 @@ pub struct Send {
 
 impl Send {
     /// Takes the commands that send; gives any other back.
-    pub fn from_command(envelope: Envelope, command: Command, expired: bool) -> Result<Send, (Envelope, Command)> {
+    pub fn from_command(envelope: Envelope, command: Command, expired: bool) -> Result<Send, Box<(Envelope, Command)>> {
         let to_group = |group: GroupId| ConversationId::Group(group);
         let (conversation, kind, content, reply_to, client_message_id) = match command {
             Command::SendPrivateMessage(send) => (
@@ -47,7 +47,7 @@ impl Send {
                 (to_group(send.group), KIND_TEXT, send.content, send.reply_to, send.client_message_id)
             }
             Command::SendAnnouncement(send) => (to_group(send.group), KIND_ANNOUNCEMENT, send.content, None, None),
-            other => return Err((envelope, other)),
+            other => return Err(Box::new((envelope, other))),
         };
         Ok(Send { envelope, conversation, kind, content, reply_to, client_message_id, expired })
     }

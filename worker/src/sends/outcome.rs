@@ -30,7 +30,7 @@ pub fn of(
         VerdictKind::Stored | VerdictKind::Applied => return Ok(stored(app, send, &verdict, facts, mentions)),
         VerdictKind::Duplicate => return Ok(duplicate(send, &verdict)),
         VerdictKind::LeaseLost => return Err(Failure::LeaseLost),
-        VerdictKind::Expired => refusal.unwrap_or_else(|| crate::commands::expired()),
+        VerdictKind::Expired => refusal.unwrap_or_else(crate::commands::expired),
         VerdictKind::Removed => Rejection::not_found("messageId", "The message was deleted"),
         VerdictKind::UnknownSender => {
             Rejection::new(ErrorCode::PermissionDenied, "Your account does not exist any more")

@@ -24,9 +24,6 @@ pub enum Part {
     E2e,
 }
 
-/// Files in the tree that are generated: the check that they are up to date, as arguments to cargo.
-const GENERATED: &[(&str, &[&str])] = &[];
-
 const END_TO_END: &str = "e2e";
 
 pub fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode> {
@@ -70,9 +67,6 @@ fn lint(workspace: &Workspace, report: &mut Report) {
     step(report, "cargo deny: bans, licenses, sources", || deny::check_packages(workspace));
     step(report, "cargo deny: advisories", || deny::check_advisories(workspace));
     step(report, "sqlx queries", || one(sqlx::check(workspace)));
-    for (name, args) in GENERATED {
-        step(report, name, || one(workspace.run_cargo(args)));
-    }
 }
 
 fn one(result: Result<()>) -> Result<Outcome> {
@@ -102,7 +96,8 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
         command
     };
     step(report, "build", || {
-        let status = cargo(&["build", "--workspace", "--bins"]).status().context("running cargo build")?;
+        // Everything at once, so that dependencies are built with one set of features; it makes the servers, too.
+        let status = cargo(&["test", "--workspace", "--no-run"]).status().context("running cargo test --no-run")?;
         Ok(Outcome::of(status.success()))
     });
     if unit {
@@ -128,7 +123,7 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
     if end_to_end {
         // Plain `cargo test`: tests of one file share a fleet, which one process per test would start for each.
         step(report, "end-to-end tests", || {
-            output::run_tests(&mut cargo(&["test", "--package", END_TO_END, "--no-fail-fast"]))
+            output::run_tests(&mut cargo(&["test", "--workspace", "--test", END_TO_END, "--no-fail-fast"]))
         });
     }
 }

@@ -1,0 +1,95 @@
+//! `POST /api/auth/register`, `/login`, `/logout`: the accounts of this server's own (`BUILTIN_AUTH`). Workers know the accounts;
+//! tokens are made here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use shared::auth::TokenSigner;
+use shared::clock::Timestamp;
+use shared::ids::UserId;
+use shared::stream::{HttpRequest, Internal, InternalReply};
+use uuid::Uuid;
+use warp::Filter;
+
+use super::body::{self, Unread};
+use super::refusal::Refusal;
+use super::{NOBODY, Response, answered, ask, bearer, json_response, login_attempts, unexpected, with};
+use crate::gateway::Gateway;
+use crate::http::Peer;
+use crate::ingress::limits::Address;
+use crate::routes::Routes;
+
+const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// For a name, an address, a display name and a password of the longest kind, each character an escape.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+
+pub fn routes(gateway: &Arc<Gateway>) -> Routes {
+    let post = || warp::post().and(with(gateway)).and(warp::header::headers_cloned());
+    let register = warp::path!("api" / "auth" / "register")
+        .and(post())
+        .and(body::unread())
+        .then(|gateway, headers, body| async move { answered(register(gateway, headers, body).await) });
+    let login = warp::path!("api" / "auth" / "login")
+        .and(post())
+        .and(body::unread())
+        .and(warp::ext::get::<Peer>())
+        .then(|gateway, headers, body, peer| async move { answered(login(gateway, headers, body, peer).await) });
+    let logout = warp::path!("api" / "auth" / "logout")
+        .and(post())
+        .then(|gateway, headers| async move { answered(logout(gateway, headers).await) });
+    register.or(login).unify().or(logout).unify().boxed()
+}
+
+async fn register(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread) -> Result<Response, Refusal> {
+    let body = body::read(&headers, body, MAX_BODY_BYTES).await?;
+    sign_in(&gateway, HttpRequest::Register { body }).await
+}
+
+async fn login(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread, peer: Peer) -> Result<Response, Refusal> {
+    let body = body::read(&headers, body, MAX_BODY_BYTES).await?;
+    let address = Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
+    login_attempts::count(&gateway, address, account(&body).as_deref()).await?;
+    sign_in(&gateway, HttpRequest::Login { body }).await
+}
+
+async fn logout(gateway: Arc<Gateway>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let claims = bearer::verify(&gateway.verifier, &headers)?;
+    let expires_at = Timestamp(claims.exp_unix.saturating_mul(1000));
+    ask(&gateway, UserId(claims.user_id), HttpRequest::Logout { token_id: claims.jti, expires_at }).await
+}
+
+/// Whose account a login is for. A body without a name is refused by the worker, which tells what is wrong with it.
+fn account(body: &[u8]) -> Option<String> {
+    // As the worker reads it: of a name given twice the last one counts.
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    body.get("username")?.as_str().map(str::to_owned)
+}
+
+#[derive(Serialize, Deserialize)]
+struct SignedIn<'a> {
+    token: &'a str,
+    user: &'a RawValue,
+}
+
+async fn sign_in(gateway: &Gateway, request: HttpRequest) -> Result<Response, Refusal> {
+    let (user, profile) = match gateway.ask(NOBODY, &Internal::Http(request), None).await {
+        InternalReply::SignedIn { user, profile } => (user, profile),
+        InternalReply::Http { status, json } => return Ok(json_response(status, json)),
+        reply => return Err(unexpected(&reply)),
+    };
+    let token = token(gateway, user)?;
+    let user: &RawValue = serde_json::from_slice(&profile).map_err(|_| Refusal::internal("a profile is no JSON"))?;
+    let answer = serde_json::to_vec(&SignedIn { token: &token, user });
+    answer.map(|json| json_response(200, json)).map_err(|_| Refusal::internal("an answer cannot be written"))
+}
+
+fn token(gateway: &Gateway, user: UserId) -> Result<String, Refusal> {
+    let signer = TokenSigner::new(gateway.settings.jwt_secret.expose());
+    let signer = signer.map_err(|_| Refusal::internal("the secret of the tokens is not usable"))?;
+    let token_id = Uuid::new_v4().to_string();
+    let token = signer.sign(user.0, &token_id, Timestamp::now().0 / 1000, TOKEN_LIFETIME);
+    token.map_err(|_| Refusal::internal("a token cannot be signed"))
+}

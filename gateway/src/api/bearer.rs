@@ -1,0 +1,67 @@
+//! `Authorization: Bearer …`: a user's token, or a secret that two servers share. Whether a token was revoked is for the worker
+//! to see.
+
+use http::{HeaderMap, StatusCode, header};
+use shared::auth::{Claims, TokenError, TokenVerifier};
+use shared::clock::Timestamp;
+use shared::config::Secret;
+use subtle::ConstantTimeEq;
+
+use super::refusal::Refusal;
+
+/// Whose token it is.
+pub fn verify(verifier: &TokenVerifier, headers: &HeaderMap) -> Result<Claims, Refusal> {
+    let claims = match credentials(headers) {
+        Some(token) => verifier.verify(token, Timestamp::now().0 / 1000),
+        None => Err(TokenError::Missing),
+    };
+    claims.map_err(refused)
+}
+
+/// Whether the caller knows the secret; tells nothing of it by the time that takes, but its length.
+pub fn check_secret(secret: &Secret, headers: &HeaderMap) -> Result<(), Refusal> {
+    match credentials(headers) {
+        Some(given) if bool::from(given.as_bytes().ct_eq(secret.expose().as_bytes())) => Ok(()),
+        Some(_) => Err(refused(TokenError::Invalid)),
+        None => Err(refused(TokenError::Missing)),
+    }
+}
+
+fn credentials(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, credentials) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| credentials.trim())
+}
+
+fn refused(error: TokenError) -> Refusal {
+    let message = match error {
+        TokenError::Missing => "The header `Authorization: Bearer` is required",
+        TokenError::Invalid => "The token is not valid",
+        TokenError::Expired => "The token has expired",
+    };
+    Refusal::new(StatusCode::UNAUTHORIZED, error.code(), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(authorization: Option<&str>) -> HeaderMap {
+        authorization.map(|value| (header::AUTHORIZATION, value.parse().unwrap())).into_iter().collect()
+    }
+
+    #[test]
+    fn only_the_whole_secret_passes() {
+        let secret = Secret::new("one two three");
+        for authorization in ["Bearer one two three", "bearer  one two three "] {
+            assert_eq!(check_secret(&secret, &headers(Some(authorization))), Ok(()), "{authorization}");
+        }
+        for authorization in ["Bearer one two thre", "Bearer one two three!", "Bearer ONE two three", "Bearer "] {
+            let refusal = check_secret(&secret, &headers(Some(authorization))).unwrap_err();
+            assert_eq!((refusal.status.as_u16(), refusal.code), (401, "TOKEN_INVALID"), "{authorization}");
+        }
+        for authorization in [None, Some("Basic one two three"), Some("one"), Some("")] {
+            assert_eq!(check_secret(&secret, &headers(authorization)).unwrap_err().code, "TOKEN_MISSING");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `POST /community/progression`: from the main backend, which shows a secret of its own.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+use shared::stream::HttpRequest;
+use warp::Filter;
+
+use super::body::{self, Unread};
+use super::refusal::Refusal;
+use super::{NOBODY, Response, answered, ask, bearer, with};
+use crate::gateway::Gateway;
+use crate::routes::Routes;
+
+pub fn route(gateway: &Arc<Gateway>) -> Routes {
+    warp::path!("community" / "progression")
+        .and(warp::post())
+        .and(with(gateway))
+        .and(warp::header::headers_cloned())
+        .and(body::unread())
+        .then(|gateway, headers, body| async move { answered(sync(gateway, headers, body).await) })
+        .boxed()
+}
+
+async fn sync(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread) -> Result<Response, Refusal> {
+    let Some(secret) = &gateway.settings.community_sync_token else {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "There is nothing here"));
+    };
+    bearer::check_secret(secret, &headers)?;
+    let body = body::read(&headers, body, gateway.settings.community_sync_max_payload_bytes).await?;
+    ask(&gateway, NOBODY, HttpRequest::CommunitySync { body }).await
+}

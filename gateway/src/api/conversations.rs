@@ -1,0 +1,30 @@
+//! `GET /api/conversations?limit&offset`
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use shared::ids::UserId;
+use shared::stream::HttpRequest;
+use warp::Filter;
+
+use super::refusal::Refusal;
+use super::{Response, answered, ask, bearer, with};
+use crate::gateway::Gateway;
+use crate::routes::Routes;
+
+pub fn route(gateway: &Arc<Gateway>) -> Routes {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::path!("api" / "conversations")
+        .and(warp::get())
+        .and(with(gateway))
+        .and(warp::header::headers_cloned())
+        .and(query)
+        .then(|gateway, headers, query| async move { answered(list(gateway, headers, query).await) })
+        .boxed()
+}
+
+async fn list(gateway: Arc<Gateway>, headers: HeaderMap, query: String) -> Result<Response, Refusal> {
+    let claims = bearer::verify(&gateway.verifier, &headers)?;
+    let request = HttpRequest::Conversations { token_id: claims.jti, query };
+    ask(&gateway, UserId(claims.user_id), request).await
+}

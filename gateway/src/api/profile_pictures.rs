@@ -1,0 +1,33 @@
+//! `POST /api/profile-pictures/batch`
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use shared::ids::UserId;
+use shared::stream::HttpRequest;
+use warp::Filter;
+
+use super::body::{self, Unread};
+use super::refusal::Refusal;
+use super::{Response, answered, ask, bearer, with};
+use crate::gateway::Gateway;
+use crate::routes::Routes;
+
+/// For 50 items of 128 characters, each of them an escape.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+pub fn route(gateway: &Arc<Gateway>) -> Routes {
+    warp::path!("api" / "profile-pictures" / "batch")
+        .and(warp::post())
+        .and(with(gateway))
+        .and(warp::header::headers_cloned())
+        .and(body::unread())
+        .then(|gateway, headers, body| async move { answered(list(gateway, headers, body).await) })
+        .boxed()
+}
+
+async fn list(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread) -> Result<Response, Refusal> {
+    let claims = bearer::verify(&gateway.verifier, &headers)?;
+    let body = body::read(&headers, body, MAX_BODY_BYTES).await?;
+    ask(&gateway, UserId(claims.user_id), HttpRequest::ProfilePictures { token_id: claims.jti, body }).await
+}
