@@ -31,6 +31,8 @@ const MAX_HEADERS: usize = 64;
 /// Out of file descriptors, accepting again at once would fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const COMPRESS_FROM_BYTES: usize = 1024;
+/// Not 1: at that level zlib-rs panics when the output of what cannot be compressed does not fit into its buffer.
+const COMPRESSION_LEVEL: u32 = 3;
 /// They must answer whatever else goes on.
 const PROBES: [&str; 4] = ["/live", "/ready", "/health", "/metrics"];
 
@@ -91,10 +93,15 @@ async fn serve(gateway: Arc<Gateway>, routes: Routes, socket: TcpStream, peer: S
 async fn answer(
     gateway: Arc<Gateway>,
     routes: Routes,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     gateway.metrics.http_requests.increment(1);
     let headers = request.headers().clone();
+    let path = request.uri().path().to_owned();
+    if request.method() == Method::HEAD && !is_upgrade(&headers) {
+        // Answered as GET is; hyper, which knows what was asked for, leaves the body out and says its length.
+        *request.method_mut() = Method::GET;
+    }
     let origin = cors_origin(&headers, &gateway.settings.allowed_origins);
     let response = match refuse(&gateway, &request).await {
         Some(refused) => refused,
@@ -104,8 +111,12 @@ async fn answer(
     let (mut parts, body) = response.into_parts();
     // Our own answers are in memory already and cannot fail.
     let mut body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    if parts.status == StatusCode::METHOD_NOT_ALLOWED {
+        parts.headers.insert(header::ALLOW, HeaderValue::from_static(routes::allowed_methods(&path)));
+    }
     if let Some(origin) = origin {
         parts.headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        parts.headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
         parts.headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
     if body.len() >= COMPRESS_FROM_BYTES && accepts_gzip(&headers) {
@@ -138,7 +149,7 @@ fn preflight() -> warp::reply::Response {
     response.headers_mut().clear();
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type"));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
@@ -160,7 +171,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 fn gzip(body: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::new(COMPRESSION_LEVEL));
     // Writing to memory cannot fail.
     let _ = encoder.write_all(body);
     encoder.finish().unwrap_or_default().into()

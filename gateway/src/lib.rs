@@ -4,6 +4,7 @@
 //! The way of a command: `http` → `routes` → `ingress` (handshake, session, decode, handler, admit, enqueue) → stream.
 //! The way of an event: pub/sub → `egress` (subscriber, deliver, registry, connection, outbox) → session → socket.
 
+mod api;
 mod clock;
 mod drain;
 pub mod egress;

@@ -1,4 +1,4 @@
-//! The paths: probes, metrics, and the upgrade on any path. What is common to all answers is in `http`.
+//! The paths: probes, metrics, the upgrade on any path, and the endpoints of `api`. What is common to all answers is in `http`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use warp::filters::BoxedFilter;
 use warp::{Filter, Rejection, Reply};
 use websocket::handshake::{self, VERSION};
 
+use crate::api;
 use crate::gateway::Gateway;
 use crate::http::Peer;
 use crate::ingress::handshake::{Upgraded, origin_is_allowed, serve};
@@ -22,6 +23,7 @@ use crate::status;
 pub type Routes = BoxedFilter<(warp::reply::Response,)>;
 
 pub fn routes(gateway: Arc<Gateway>) -> Routes {
+    let api = api::routes(&gateway);
     let with_gateway = {
         let gateway = gateway.clone();
         warp::any().map(move || gateway.clone())
@@ -60,9 +62,16 @@ pub fn routes(gateway: Arc<Gateway>) -> Routes {
         .unify()
         .or(root)
         .unify()
+        .or(api)
+        .unify()
         .recover(rejected)
         .unify()
         .boxed()
+}
+
+/// What `Allow` says for a known path.
+pub fn allowed_methods(path: &str) -> &'static str {
+    api::allowed_methods(path).unwrap_or("GET, HEAD, OPTIONS")
 }
 
 /// Whether a request asks for a WebSocket.

@@ -61,7 +61,7 @@ fn print_lines_to_paste(stack: &Stack, workspace: &Workspace) {
     println!("\n  # alice sends on {}", first.name());
     println!("  {send}");
     println!("\n  # both at once: alice's message arrives at bob");
-    println!("  ({listen} --count 1 & {send}; wait)");
+    println!("  ({listen} --type new_message --count 1 & {send}; wait)");
     println!("\n  # the message as it is stored: sealed");
     let psql = if devstack::install::has_program("psql") {
         "psql".to_owned()

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use shared::auth::TokenSigner;
 use shared::clock::Timestamp;
 use shared::ids::UserId;
@@ -64,14 +63,8 @@ async fn logout(gateway: Arc<Gateway>, headers: HeaderMap) -> Result<Response, R
 /// Whose account a login is for. A body without a name is refused by the worker, which tells what is wrong with it.
 fn account(body: &[u8]) -> Option<String> {
     // As the worker reads it: of a name given twice the last one counts.
-    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let body: Value = serde_json::from_slice(body).ok()?;
     body.get("username")?.as_str().map(str::to_owned)
-}
-
-#[derive(Serialize, Deserialize)]
-struct SignedIn<'a> {
-    token: &'a str,
-    user: &'a RawValue,
 }
 
 async fn sign_in(gateway: &Gateway, request: HttpRequest) -> Result<Response, Refusal> {
@@ -81,9 +74,8 @@ async fn sign_in(gateway: &Gateway, request: HttpRequest) -> Result<Response, Re
         reply => return Err(unexpected(&reply)),
     };
     let token = token(gateway, user)?;
-    let user: &RawValue = serde_json::from_slice(&profile).map_err(|_| Refusal::internal("a profile is no JSON"))?;
-    let answer = serde_json::to_vec(&SignedIn { token: &token, user });
-    answer.map(|json| json_response(200, json)).map_err(|_| Refusal::internal("an answer cannot be written"))
+    let user: Value = serde_json::from_slice(&profile).map_err(|_| Refusal::internal("a profile is no JSON"))?;
+    Ok(json_response(200, json!({"token": token, "user": user}).to_string().into_bytes()))
 }
 
 fn token(gateway: &Gateway, user: UserId) -> Result<String, Refusal> {

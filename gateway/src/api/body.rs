@@ -17,13 +17,11 @@ pub type Unread = Pin<Box<dyn Stream<Item = Option<Bytes>> + Send>>;
 
 /// The request's body, unread.
 pub fn unread() -> impl Filter<Extract = (Unread,), Error = Rejection> + Clone {
-    warp::body::stream().map(|stream| {
-        let chunks = StreamExt::map(stream, |chunk: Result<_, warp::Error>| {
-            let mut chunk = chunk.ok()?;
-            Some(Buf::copy_to_bytes(&mut chunk, chunk.remaining()))
-        });
-        Box::pin(chunks) as Unread
-    })
+    warp::body::stream().map(|stream| Box::pin(StreamExt::map(stream, chunk)) as Unread)
+}
+
+fn chunk<B: Buf>(chunk: Result<B, warp::Error>) -> Option<Bytes> {
+    chunk.ok().map(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))
 }
 
 /// Reads a body of at most `max_bytes`. One that says that it is larger is not begun.

@@ -26,12 +26,12 @@ type Response = warp::reply::Response;
 
 /// The paths and the methods that each takes.
 const METHODS: [(&str, &str); 6] = [
-    ("/api/conversations", "GET, HEAD"),
-    ("/api/profile-pictures/batch", "POST"),
-    ("/community/progression", "POST"),
-    ("/api/auth/register", "POST"),
-    ("/api/auth/login", "POST"),
-    ("/api/auth/logout", "POST"),
+    ("/api/conversations", "GET, HEAD, OPTIONS"),
+    ("/api/profile-pictures/batch", "POST, OPTIONS"),
+    ("/community/progression", "POST, OPTIONS"),
+    ("/api/auth/register", "POST, OPTIONS"),
+    ("/api/auth/login", "POST, OPTIONS"),
+    ("/api/auth/logout", "POST, OPTIONS"),
 ];
 /// Of requests that are not a user's.
 const NOBODY: UserId = UserId(0);

@@ -66,7 +66,7 @@ pub enum Refused {
 
 #[derive(Default)]
 pub struct Addresses {
-    scripts: AddressScripts,
+    pub scripts: AddressScripts,
     local: Mutex<Local>,
     changed: Notify,
 }

@@ -101,19 +101,24 @@ impl Harness {
 
     /// A plain HTTP request over a connection of its own: status, head, body.
     pub async fn http(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String, Vec<u8>) {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let host = self.url.strip_prefix("http://").unwrap();
-        let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n");
         headers.iter().for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
-        stream.write_all(format!("{request}\r\n").as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        let split = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-        let head = String::from_utf8_lossy(&answer[..split]).to_lowercase();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, head, answer[split + 4..].to_vec())
+        exchange(&self.url, &format!("{request}\r\n")).await
     }
+}
+
+/// Sends what is to be a whole request and reads until the connection is closed: status, head in lower case, body.
+pub async fn exchange(url: &str, request: &str) -> (u16, String, Vec<u8>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let host = url.strip_prefix("http://").unwrap();
+    let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let split = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8_lossy(&answer[..split]).to_lowercase();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head, answer[split + 4..].to_vec())
 }
 
 pub fn token(user: i64) -> String {

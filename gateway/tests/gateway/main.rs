@@ -4,6 +4,7 @@
 mod fake_worker;
 mod harness;
 
+mod api;
 mod commands;
 mod delivery;
 mod http;

@@ -40,6 +40,12 @@ impl Keys {
         format!("{}address_requests:{address}", self.prefix)
     }
 
+    /// String: the logins tried at one account or from one address (`kind`), per slice of the window. Written by gateways;
+    /// lives for the window.
+    pub fn login_attempts(&self, kind: &str, whom: impl std::fmt::Display) -> String {
+        format!("{}login_attempts:{kind}:{whom}", self.prefix)
+    }
+
     /// Hash: open connections of one address, per gateway. Each gateway writes its own field and counts only the fields
     /// of live ones; lives for some minutes unless renewed.
     pub fn address_connections(&self, address: impl std::fmt::Display) -> String {

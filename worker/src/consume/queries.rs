@@ -30,6 +30,9 @@ const LONGEST_BLOCK: Duration = Duration::from_millis(500);
 const ABANDONED_AFTER: Duration = Duration::from_secs(5);
 const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Together well below what a gateway waits for.
+const RETRY_PAUSES: [Duration; 4] =
+    [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
 
 pub struct Queries {
     app: Arc<App>,
@@ -182,24 +185,24 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
             vec![http::answer(app, &envelope, request).await]
         }
         Work::Authenticate(requests) => {
-            let replies = async {
+            let replies = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
                 authenticate::authenticate(&mut db, &requests).await
-            };
+            });
             or_unavailable(replies.await, &requests)
         }
         Work::Resume(requests) => {
-            let replies = async {
+            let replies = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
                 resume::resume(app, &mut db, &requests).await
-            };
+            });
             or_unavailable(replies.await, &requests)
         }
         Work::Replay(requests) => {
-            let replies = async {
+            let replies = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
                 replay::replay(app, &mut db, &requests).await
-            };
+            });
             or_unavailable(replies.await, &requests)
         }
         Work::Settle(requests) => {
@@ -216,11 +219,25 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
     }
 }
 
+/// Tries again soon after a failure that may pass: the pool's connections of before a restart of Postgres each fail once.
+async fn with_retries<T, F: Future<Output = Result<T, Failure>>>(attempt: impl Fn() -> F) -> Result<T, Failure> {
+    for pause in RETRY_PAUSES {
+        match attempt().await {
+            Err(Failure::Retry(error)) => {
+                tracing::debug!(%error, "trying again");
+                tokio::time::sleep(pause).await;
+            }
+            other => return other,
+        }
+    }
+    attempt().await
+}
+
 async fn answer_query(app: &App, envelope: &Envelope, command: Command) -> Outcome {
     let result = if Timestamp::now() > envelope.deadline {
         Err(commands::expired().into())
     } else {
-        commands::query(app, envelope, command).await
+        with_retries(|| commands::query(app, envelope, command.clone())).await
     };
     let rejection = match result {
         Ok(outcome) => {
