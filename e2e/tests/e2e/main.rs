@@ -3,3 +3,4 @@
 mod faults;
 mod path;
 mod presence;
+mod protocol;

@@ -23,7 +23,7 @@ settings! {
         bind_addr: SocketAddr = "BIND_ADDR", socket_address(), default("0.0.0.0:8080");
         /// Key of the HS256 tokens, as the main backend has it.
         jwt_secret: Secret = "JWT_SECRET", jwt_secret(), required;
-        /// Bearer token of `POST /community/progression`; without it the endpoint answers 401.
+        /// Bearer token of `POST /community/progression`; without it there is no such endpoint.
         community_sync_token: Option<Secret> = "COMMUNITY_SYNC_TOKEN", secret("text; 32 bytes or more in production").strong(), optional;
         /// Largest body of `POST /community/progression`.
         community_sync_max_payload_bytes: usize = "COMMUNITY_SYNC_MAX_PAYLOAD", byte_size("1KiB", "16MiB"), default("256KiB");

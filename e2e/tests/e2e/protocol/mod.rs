@@ -1,0 +1,154 @@
+//! The protocol, command by command, between people on two gateways: what the sender is answered and what others get.
+//! All tests of this module share one deployment, each with users of its own.
+
+mod bounds;
+mod communities;
+mod direct;
+mod errors;
+mod groups;
+mod paging;
+mod roles;
+mod sessions;
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use client::{Client, event_type};
+use e2e::{Deployment, Options, User};
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(15);
+/// How long to listen for what must not come; everything before it has come through the same way already.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// The shared deployment; the guardian of its folder ends it with the test program.
+fn fleet() -> Result<&'static Deployment> {
+    static FLEET: OnceLock<Result<Deployment, String>> = OnceLock::new();
+    let fleet = FLEET.get_or_init(|| {
+        let started = Deployment::start("protocol", Options::default());
+        started.map_err(|error| format!("{error:#}"))
+    });
+    fleet.as_ref().map_err(|error| anyhow::anyhow!(error.clone()))
+}
+
+/// The JSON type of a field.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Str,
+    Int,
+    Bool,
+    List,
+    Map,
+    /// RFC 3339 in UTC with milliseconds.
+    Time,
+}
+
+type Fields<'a> = &'a [(&'a str, Kind)];
+
+/// What every message has.
+const MESSAGE: Fields = &[
+    ("messageId", Kind::Str),
+    ("conversationId", Kind::Str),
+    ("seq", Kind::Int),
+    ("senderId", Kind::Str),
+    ("senderUsername", Kind::Str),
+    ("content", Kind::Str),
+    ("createdAt", Kind::Time),
+    ("kind", Kind::Str),
+];
+
+fn has_fields(event: &Value, fields: Fields) -> Result<()> {
+    for (name, kind) in fields {
+        let value = &event[*name];
+        let fits = match kind {
+            Kind::Str => value.is_string(),
+            Kind::Int => value.is_i64() || value.is_u64(),
+            Kind::Bool => value.is_boolean(),
+            Kind::List => value.is_array(),
+            Kind::Map => value.is_object(),
+            Kind::Time => value.as_str().is_some_and(is_time),
+        };
+        ensure!(fits, "`{name}` of {} is to be {kind:?}: {event}", event_type(event));
+    }
+    Ok(())
+}
+
+fn is_time(text: &str) -> bool {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    shape == "0000-00-00T00:00:00.000Z"
+}
+
+/// Somebody with a connection.
+struct Person {
+    user: User,
+    client: Client,
+}
+
+impl Person {
+    async fn connect(name: &str, gateway: usize) -> Result<Person> {
+        let fleet = fleet()?;
+        let user = fleet.user(name)?;
+        let client = fleet.login(gateway, &user).await?;
+        Ok(Person { user, client })
+    }
+
+    /// Another device of the same user.
+    async fn device(&self, gateway: usize) -> Result<Person> {
+        let client = fleet()?.login(gateway, &self.user).await?;
+        Ok(Person { user: self.user.clone(), client })
+    }
+
+    fn id(&self) -> String {
+        self.user.id.to_string()
+    }
+
+    /// Sends a command; its answer echoes the `requestId`, is of this type and has these fields.
+    async fn ask(&mut self, command: Value, kind: &str, fields: Fields<'_>) -> Result<Value> {
+        let answer = self.client.request(command.clone()).await.with_context(|| command.to_string())?;
+        ensure!(event_type(&answer) == kind, "{command} is to be answered by {kind}: {answer}");
+        has_fields(&answer, fields)?;
+        Ok(answer)
+    }
+
+    /// Sends a command that must be refused with this code.
+    async fn refused(&mut self, command: Value, code: &str) -> Result<Value> {
+        let answer = self.client.request(command.clone()).await.with_context(|| command.to_string())?;
+        let fits = event_type(&answer) == "error" && answer["code"] == code;
+        let shown: String = command.to_string().chars().take(300).collect();
+        ensure!(fits, "{shown} is to be refused with {code}: {answer}");
+        has_fields(&answer, &[("message", Kind::Str), ("details", Kind::Str), ("timestamp", Kind::Time)])?;
+        Ok(answer)
+    }
+
+    /// The same, and the field at fault is named.
+    async fn refused_field(&mut self, command: Value, code: &str, field: &str) -> Result<()> {
+        let answer = self.refused(command.clone(), code).await?;
+        ensure!(answer["field"] == field, "the refusal of {command} is to name {field}: {answer}");
+        Ok(())
+    }
+
+    /// Waits for an event that is no answer: of this type, with these fields and this value in one of them.
+    async fn sees(&mut self, kind: &str, has: (&str, &Value), fields: Fields<'_>) -> Result<Value> {
+        let event = self.client.expect(kind, |event| event[has.0] == *has.1, SOON).await;
+        let event = event.with_context(|| format!("{} waits for {kind} with {} {}", self.user.name, has.0, has.1))?;
+        ensure!(event.get("requestId").is_none(), "a broadcast carries no requestId: {event}");
+        has_fields(&event, fields)?;
+        Ok(event)
+    }
+
+    /// The same for an event that is replayed until it was delivered, and so carries an id.
+    async fn sees_durable(&mut self, kind: &str, has: (&str, &Value), fields: Fields<'_>) -> Result<Value> {
+        let event = self.sees(kind, has, fields).await?;
+        has_fields(&event, &[("eventId", Kind::Str)])?;
+        Ok(event)
+    }
+
+    /// Everything that is unread, after a moment of quiet, but presence.
+    async fn unread(&mut self) -> Result<Vec<Value>> {
+        self.client.expect_none("nothing of this name", |_| true, QUIET).await?;
+        let mut events = self.client.drain();
+        events.retain(|event| !matches!(event_type(event), "user_online" | "user_offline"));
+        Ok(events)
+    }
+}
