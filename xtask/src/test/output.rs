@@ -53,12 +53,14 @@ fn tee(source: Option<impl Read>, mut shown: Option<impl Write>) -> String {
     text
 }
 
-/// Adds up the summaries of cargo test (one per test program) and of nextest (one in all).
+/// Adds up the summaries of cargo test (one per test program), or takes that of nextest (one in all), which shows a failed
+/// test's own summary, too.
 fn count(output: &str) -> Outcome {
     let mut outcome = Outcome::default();
+    let of_nextest = output.lines().any(|line| without_colours(line).trim().starts_with("Summary ["));
     for line in output.lines() {
         let line = without_colours(line);
-        if let Some(summary) = line.trim().strip_prefix("test result: ") {
+        if let Some(summary) = line.trim().strip_prefix("test result: ").filter(|_| !of_nextest) {
             outcome.passed += number_before(summary, "passed");
             outcome.failed += number_before(summary, "failed");
         } else if let Some((_, summary)) = line.trim().strip_prefix("Summary [").and_then(|rest| rest.split_once(']')) {
@@ -104,6 +106,8 @@ mod tests {
     fn counts_nextest() {
         let output = "     Summary [   0.512s] 12 tests run: 9 passed (1 slow), 2 failed, 1 timed out, 3 skipped\n";
         assert_eq!(count(output), Outcome { passed: 9, failed: 3, not_checked: None });
+        let shown = format!("    test result: FAILED. 0 passed; 1 failed; 0 ignored\n{output}");
+        assert_eq!(count(&shown), count(output));
         let one = "\u{1b}[32;1m     Summary\u{1b}[0m [   0.1s] \u{1b}[1m1\u{1b}[0m test run: 1 \u{1b}[32mpassed\u{1b}[0m, 0 skipped";
         assert_eq!(count(one), Outcome { passed: 1, failed: 0, not_checked: None });
     }
