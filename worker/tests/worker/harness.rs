@@ -61,6 +61,15 @@ pub struct Fleet {
     environment: HashMap<String, String>,
 }
 
+/// A subscriber that loses nothing, however fast a worker publishes: a test has no replay.
+fn patient_subscriber(url: &str) -> fred::clients::SubscriberClient {
+    let mut builder = Builder::from_config(Config::from_url(url).unwrap());
+    builder.with_performance_config(|performance| performance.broadcast_channel_capacity = 65_536);
+    let subscriber = builder.build_subscriber_client().unwrap();
+    subscriber.connect();
+    subscriber
+}
+
 fn metrics() -> Metrics {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     METRICS.get_or_init(|| Metrics::install().unwrap()).clone()
@@ -106,7 +115,7 @@ impl Fleet {
         let redis = options.client().unwrap();
         redis.wait_for_connect().await.unwrap();
         let keys = Keys::new(settings.common.redis_prefix.clone());
-        let subscriber = options.subscriber().unwrap();
+        let subscriber = patient_subscriber(&options.url);
         subscriber.wait_for_connect().await.unwrap();
         let published: Arc<Mutex<Vec<Published>>> = Arc::default();
         let news = Arc::new(tokio::sync::Notify::new());
