@@ -25,11 +25,10 @@ struct Talk {
 }
 
 impl Talk {
-    fn start(deployment: &Deployment, from: User, to: User, from_url: String, to_url: String) -> Talk {
+    fn start(from: User, to: User, from_url: String, to_url: String) -> Talk {
         let witness = Arc::new(Mutex::new(Witness::default()));
         let stop = Arc::new(AtomicBool::new(false));
         let conversation = client::conversation_id(from.id, to.id);
-        let _ = deployment;
         let listener = tokio::spawn(listen(to_url, to.clone(), witness.clone()));
         let sender = tokio::spawn(send(from_url, from, to.id, witness.clone(), stop.clone()));
         Talk { stop, witness, conversation, recipient: to, sender, listener }
@@ -105,17 +104,14 @@ async fn send(url: String, from: User, to: i64, witness: Arc<Mutex<Witness>>, st
     Ok(())
 }
 
+/// Sends on the present connection, or on a new one.
 async fn attempt(url: &str, from: &User, client: &mut Option<Client>, message: Value) -> Result<Value, client::Error> {
-    if client.is_none() {
-        *client = Some(Client::login(url, &from.token).await?);
-    }
-    match client {
-        Some(client) => {
-            client.drain();
-            client.request_within(message, Duration::from_secs(15)).await
-        }
-        None => unreachable!("connected above"),
-    }
+    let client = match client {
+        Some(client) => client,
+        None => client.insert(Client::login(url, &from.token).await?),
+    };
+    client.drain();
+    client.request_within(message, Duration::from_secs(15)).await
 }
 
 async fn listen(url: String, user: User, witness: Arc<Mutex<Witness>>) {
@@ -133,7 +129,7 @@ async fn talking(label: &str) -> Result<(Deployment, Talk)> {
     let options = Options::default().with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s");
     let deployment = Deployment::start(label, options)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
-    let talk = Talk::start(&deployment, alice, bob, deployment.gateway_url(0), deployment.gateway_url(1));
+    let talk = Talk::start(alice, bob, deployment.gateway_url(0), deployment.gateway_url(1));
     talk.progress(50).await.context("before any fault")?;
     Ok((deployment, talk))
 }
