@@ -190,11 +190,11 @@ impl Server {
 
     /// SIGSTOP: the process exists and holds its sockets, but does nothing.
     pub fn pause(&mut self) -> Result<()> {
-        self.with_process(|process| process.signal(Signal::STOP).map(drop))
+        self.with_process(Process::pause)
     }
 
     pub fn resume(&mut self) -> Result<()> {
-        self.with_process(|process| process.signal(Signal::CONT).map(drop))
+        self.with_process(Process::resume)
     }
 
     /// SIGTERM, and kill -9 after 30 s. Tells whether it ended by itself.
