@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use shared::clock::Timestamp;
-use shared::commands::{Command, Route};
+use shared::commands::{Command, Route, Subject};
 use shared::protocol::Rejection;
+use shared::redis::dead_letters::DeadLetter;
 use shared::redis::lanes::RawEntry;
 use shared::stream::{self, Body, Envelope};
 
-use super::dead_letter;
 use super::lease::Assigned;
 use super::settle::Settlement;
 use crate::app::App;
@@ -32,7 +32,7 @@ struct Item {
     lease: Lease,
     stream: String,
     raw: RawEntry,
-    route_hint: u16,
+    subject: Subject,
     tries: u32,
     work: Work,
 }
@@ -73,7 +73,15 @@ impl<'a> Batch<'a> {
             match decode(app, &raw) {
                 Ok((envelope, command)) => batch.push(lease, stream, raw, envelope, command),
                 Err(error) => {
-                    dead_letter::queue(app, &mut batch.settlement, &raw, &error.to_string());
+                    tracing::error!(entry_id = raw.id, %error, "an entry cannot be read and goes to the dead letters");
+                    app.metrics.commands.with("dead_letter").increment(1);
+                    batch.settlement.dead_letters.push(DeadLetter {
+                        entry: raw.entry.clone(),
+                        lane: stream.clone(),
+                        subject: None,
+                        reason: error.to_string(),
+                        attempts: 1,
+                    });
                     batch.settlement.done(stream, raw.id);
                 }
             }
@@ -82,16 +90,16 @@ impl<'a> Batch<'a> {
     }
 
     fn push(&mut self, lease: Lease, stream: String, raw: RawEntry, envelope: Envelope, command: Command) {
-        let route_hint = match command.route(envelope.user) {
-            Route::Ordered(hint) => hint,
-            Route::Query => 0,
+        let subject = match command.route(envelope.user) {
+            Route::Ordered(subject) => subject,
+            Route::Query => Subject::User(envelope.user),
         };
         let expired = Timestamp::now() > envelope.deadline;
         let work = match Send::from_command(envelope, command, expired) {
             Ok(send) => Work::Send(Box::new(send)),
             Err(other) => Work::Other(other),
         };
-        self.items.push(Item { lease, stream, raw, route_hint, tries: 0, work });
+        self.items.push(Item { lease, stream, raw, subject, tries: 0, work });
     }
 
     /// Works until every command is applied, answered, or another worker's.
@@ -236,7 +244,13 @@ impl<'a> Batch<'a> {
                     gateway_id = %envelope.reply_to.gateway, error = format!("{error:#}"), "a command failed for good"
                 );
                 metrics.commands.with("dead_letter").increment(1);
-                dead_letter::queue(self.app, &mut self.settlement, &item.raw, &format!("{error:#}"));
+                self.settlement.dead_letters.push(DeadLetter {
+                    entry: item.raw.entry.clone(),
+                    lane: item.stream.clone(),
+                    subject: Some(item.subject.to_string()),
+                    reason: format!("{error:#}"),
+                    attempts: item.tries,
+                });
                 self.reject(&item, &Rejection::internal(error_id));
             }
         }
@@ -284,7 +298,7 @@ fn plan(items: Vec<Item>) -> (Vec<Item>, Vec<Item>, Vec<Item>) {
     let mut ids = HashSet::new();
     let mut repetitions: HashSet<(shared::ids::UserId, String)> = HashSet::new();
     for item in items {
-        let hint = item.route_hint;
+        let hint = item.subject.route_hint();
         if closed.contains(&hint) {
             rest.push(item);
             continue;
@@ -319,5 +333,17 @@ async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(result) => result,
         Err(_) => Err(Failure::Fatal(anyhow::anyhow!("the handler panicked; see the log"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_handler_is_a_failure_of_its_command() {
+        let panics = async { if true { panic!("a test wants this") } else { Ok(()) } };
+        assert!(matches!(unpanicked(panics).await, Err(Failure::Fatal(_))));
+        assert!(matches!(unpanicked(async { Ok(7) }).await, Ok(7)));
     }
 }

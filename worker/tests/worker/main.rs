@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod communities;
+mod dead_letters;
 mod direct;
 mod groups;
 mod harness;
