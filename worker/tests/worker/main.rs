@@ -3,6 +3,7 @@
 
 mod communities;
 mod direct;
+mod faults;
 mod groups;
 mod harness;
 mod history;
