@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use shared::config::CommonSettings;
+use shared::crypto::EncryptionSettings;
 
 /// Below the workspace's root; looked for from the current folder upwards.
 const STACK_FILE: &str = "target/stack/env";
@@ -27,6 +29,12 @@ pub struct Sources {
     /// The address in front of all gateways, used when no gateway is named.
     #[arg(long, global = true, env = "PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
+    /// Redis.
+    #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    redis_url: Option<String>,
+    /// Put before every Redis key.
+    #[arg(long, global = true, env = "REDIS_PREFIX", value_name = "PREFIX")]
+    redis_prefix: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -35,6 +43,10 @@ pub struct Settings {
     jwt_secret: Option<String>,
     gateway_urls: Option<String>,
     public_url: Option<String>,
+    redis_url: Option<String>,
+    redis_prefix: Option<String>,
+    /// What the file says.
+    file: HashMap<String, String>,
 }
 
 impl Settings {
@@ -61,6 +73,9 @@ impl Settings {
             jwt_secret: pick(sources.jwt_secret, "JWT_SECRET"),
             gateway_urls: pick(sources.gateway_urls, "GATEWAY_URLS"),
             public_url: pick(sources.public_url, "PUBLIC_URL"),
+            redis_url: pick(sources.redis_url, "REDIS_URL"),
+            redis_prefix: pick(sources.redis_prefix, "REDIS_PREFIX"),
+            file: file.clone(),
         }
     }
 
@@ -70,6 +85,20 @@ impl Settings {
 
     pub fn jwt_secret(&self) -> Result<&str> {
         needed(self.jwt_secret.as_deref(), "JWT_SECRET", "--jwt-secret")
+    }
+
+    pub fn redis_url(&self) -> Result<&str> {
+        needed(self.redis_url.as_deref(), "REDIS_URL", "--redis-url")
+    }
+
+    pub fn redis_prefix(&self) -> &str {
+        self.redis_prefix.as_deref().unwrap_or_default()
+    }
+
+    /// The settings of the services that say how content is sealed, from the environment and the file.
+    pub fn encryption(&self) -> Result<EncryptionSettings> {
+        let variable = |name: &str| std::env::var(name).ok().or_else(|| self.file.get(name).cloned());
+        CommonSettings::from_source(variable)?.encryption().map_err(anyhow::Error::msg)
     }
 
     /// The gateways to try, in order; at least one.

@@ -3,6 +3,8 @@
 //! PostgreSQL refuses root, so under root it runs as another user, who must be able to reach its folder; where a
 //! parent folder forbids that, the data lives under a temporary folder and the stack's folder links to it.
 
+mod replica;
+
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown, symlink};

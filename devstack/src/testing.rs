@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, anyhow};
 
-use crate::{Durability, Postgres, Programs, Redis, Scratch, ports, secrets};
+use crate::{Durability, Postgres, Programs, Redis, Scratch, Sentinels, ports, secrets};
 
 pub const DATABASE_URL_VARIABLE: &str = "TEST_DATABASE_URL";
 pub const REDIS_URL_VARIABLE: &str = "TEST_REDIS_URL";
@@ -87,6 +87,11 @@ pub fn start_redis(scratch: &Scratch) -> Result<Redis> {
         Redis::open(&programs.redis_server, scratch.dir(), ports::free_one()?, &password, Durability::Fast)?;
     redis.start()?;
     Ok(redis)
+}
+
+/// Gives a Redis a replica and sentinels that fail over.
+pub fn start_sentinels(primary: &Redis) -> Result<Sentinels> {
+    Sentinels::start(&find_programs()?.redis_server, primary)
 }
 
 fn find_programs() -> Result<Programs> {

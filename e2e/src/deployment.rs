@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use client::Client;
 use devstack::fleet::{Fleet, FleetConfig, Stores};
-use devstack::{Postgres, Redis, Scratch, Secrets, testing};
+use devstack::{Postgres, Redis, Scratch, Secrets, Sentinels, testing};
 
 const DATABASE: &str = "chat";
 const TOKEN_TTL: Duration = Duration::from_secs(3600);
@@ -19,7 +19,14 @@ pub struct Options {
     pub workers: usize,
     /// Settings of all servers.
     pub env: Vec<(String, String)>,
+    /// Workers are an ordinary role of PostgreSQL, [`APP_ROLE`], instead of its superuser.
+    pub app_role: bool,
+    /// Redis has a replica and sentinels.
+    pub sentinels: bool,
 }
+
+/// See [`Options::app_role`].
+pub const APP_ROLE: &str = "chat_app";
 
 impl Default for Options {
     fn default() -> Self {
@@ -31,7 +38,7 @@ impl Default for Options {
             ("MESSAGE_RATE_LIMIT", "1000000"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        Options { gateways: 2, workers: 2, env }
+        Options { gateways: 2, workers: 2, env, app_role: false, sentinels: false }
     }
 }
 
@@ -54,7 +61,9 @@ pub struct User {
 pub struct Deployment {
     pub fleet: Fleet,
     pub postgres: Postgres,
+    /// The primary, where there are sentinels.
     pub redis: Redis,
+    pub sentinels: Option<Sentinels>,
     // Ends every process when it is dropped, so it comes last.
     scratch: Scratch,
 }
@@ -72,23 +81,47 @@ impl Deployment {
         if !migrated.status.success() {
             bail!("the migrations failed: {}", String::from_utf8_lossy(&migrated.stderr));
         }
+        let database_url = if options.app_role { add_app_role(&postgres)? } else { database_url };
+        let sentinels = if options.sentinels { Some(testing::start_sentinels(&redis)?) } else { None };
+        let redis_url = sentinels.as_ref().map_or_else(|| redis.url(), Sentinels::url);
         let fleet = Fleet::start(FleetConfig {
             bin_dir,
             state_dir: scratch.dir().to_owned(),
             gateways: options.gateways,
             workers: options.workers,
-            stores: Stores { database_url, redis_url: redis.url() },
+            stores: Stores { database_url, redis_url },
             secrets: Secrets::generate()?,
             env: options.env,
             gateway_env: Vec::new(),
             worker_env: Vec::new(),
         })?;
-        Ok(Deployment { fleet, postgres, redis, scratch })
+        Ok(Deployment { fleet, postgres, redis, sentinels, scratch })
     }
 
     /// The folder with the logs.
     pub fn logs(&self) -> &std::path::Path {
         self.scratch.dir()
+    }
+
+    /// Runs `chatctl` with this deployment's settings; gives what it prints.
+    ///
+    /// # Errors
+    /// When it fails, with what it says.
+    pub fn chatctl(&self, arguments: &[&str]) -> Result<String> {
+        let secrets = self.fleet.secrets();
+        let output = Command::new(testing::bin_dir()?.join("chatctl"))
+            .args(arguments)
+            .current_dir("/")
+            .env_clear()
+            .env("DATABASE_URL", self.postgres.url(DATABASE))
+            .env("REDIS_URL", self.redis.url())
+            .env("CHAT_ENCRYPTION_KEY", &secrets.encryption_key)
+            .env("CHAT_ENCRYPTION_SALT", &secrets.encryption_salt)
+            .output()?;
+        if !output.status.success() {
+            bail!("chatctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Runs SQL as the main backend (or a curious test) would; gives the rows as text.
@@ -155,4 +188,18 @@ impl Deployment {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// Gives the URL for the new role.
+fn add_app_role(postgres: &Postgres) -> Result<String> {
+    let password = devstack::secrets::password()?;
+    postgres.query(
+        DATABASE,
+        &format!(
+            "CREATE ROLE {APP_ROLE} LOGIN PASSWORD '{password}';
+             GRANT ALL ON ALL TABLES IN SCHEMA public TO {APP_ROLE};
+             GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {APP_ROLE}"
+        ),
+    )?;
+    Ok(format!("postgres://{APP_ROLE}:{password}@127.0.0.1:{}/{DATABASE}", postgres.port()))
 }

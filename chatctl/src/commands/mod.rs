@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 mod chat;
+mod dlq;
 mod docs;
 mod listen;
 mod migrate;
@@ -29,6 +30,9 @@ pub enum Command {
     /// What came is printed as it came: after a reconnect an event may come a second time. The state of the connection
     /// is told on stderr.
     Listen(listen::ListenArguments),
+    /// The dead letters: commands that failed for good.
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
     /// Brings the database to the schema that this binary knows.
     Migrate,
     /// Writes or checks the pages that are made from the code.
@@ -44,6 +48,7 @@ impl Command {
             Command::Chat(arguments) => arguments.run(settings).await,
             Command::Send(arguments) => arguments.run(settings).await,
             Command::Listen(arguments) => arguments.run(settings).await,
+            Command::Dlq(command) => command.run(settings).await,
             Command::Migrate => migrate::run(settings).await,
             Command::Docs(command) => command.run(),
         }

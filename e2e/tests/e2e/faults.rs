@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A conversation under way: one sends until stopped, repeating what was not acknowledged; one listens, reconnecting.
-struct Talk {
+pub struct Talk {
     stop: Arc<AtomicBool>,
     witness: Arc<Mutex<Witness>>,
     conversation: String,
@@ -39,7 +39,7 @@ impl Talk {
     }
 
     /// Waits until so many more messages were acknowledged.
-    async fn progress(&self, more: usize) -> Result<()> {
+    pub async fn progress(&self, more: usize) -> Result<()> {
         let target = self.acknowledged().await + more;
         let deadline = Instant::now() + PATIENCE;
         while self.acknowledged().await < target {
@@ -52,7 +52,7 @@ impl Talk {
     }
 
     /// Stops sending, waits until everything arrived, and checks the history.
-    async fn finish(self, deployment: &Deployment) -> Result<usize> {
+    pub async fn finish(self, deployment: &Deployment) -> Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
         self.sender.await??;
         let deadline = Instant::now() + PATIENCE;
@@ -126,7 +126,10 @@ async fn listen(url: String, user: User, witness: Arc<Mutex<Witness>>) {
 }
 
 async fn talking(label: &str) -> Result<(Deployment, Talk)> {
-    let options = Options::default().with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s");
+    talking_with(label, Options::default().with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s")).await
+}
+
+pub async fn talking_with(label: &str, options: Options) -> Result<(Deployment, Talk)> {
     let deployment = Deployment::start(label, options)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
     let talk = Talk::start(alice, bob, deployment.gateway_url(0), deployment.gateway_url(1));

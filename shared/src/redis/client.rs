@@ -17,7 +17,7 @@ const SUBSCRIBER_CAPACITY_MESSAGES: usize = 4_096;
 /// What connections to Redis need to know.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    /// `redis://`, `rediss://`, `redis-cluster://` or `redis-sentinel://`.
+    /// `redis://`, `rediss://`, `redis-sentinel://` or `rediss-sentinel://`.
     pub url: String,
     /// A command without a reply for so long has failed.
     pub command_timeout: Duration,
