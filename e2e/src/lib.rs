@@ -4,5 +4,5 @@
 mod deployment;
 mod witness;
 
-pub use deployment::{Deployment, Options, User};
+pub use deployment::{Deployment, Network, Options, User};
 pub use witness::Witness;
