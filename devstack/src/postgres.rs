@@ -91,7 +91,12 @@ impl Postgres {
 
     /// The URL of a database for the superuser.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+        self.url_at(self.port, database)
+    }
+
+    /// The same by way of another port, such as a proxy's.
+    pub fn url_at(&self, port: u16, database: &str) -> String {
+        format!("postgres://{SUPERUSER}:{}@127.0.0.1:{port}/{database}", self.password)
     }
 
     /// Starts it unless it runs, and waits until it answers queries.

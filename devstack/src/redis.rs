@@ -52,7 +52,12 @@ impl Redis {
     }
 
     pub fn url(&self) -> String {
-        format!("redis://default:{}@127.0.0.1:{}/0", self.password, self.port)
+        self.url_at(self.port)
+    }
+
+    /// The same by way of another port, such as a proxy's.
+    pub fn url_at(&self, port: u16) -> String {
+        format!("redis://default:{}@127.0.0.1:{port}/0", self.password)
     }
 
     pub fn is_alive(&mut self) -> bool {

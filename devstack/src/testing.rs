@@ -81,10 +81,14 @@ pub fn start_postgres(scratch: &Scratch) -> Result<Postgres> {
 
 /// A Redis only for this test, which may kill it.
 pub fn start_redis(scratch: &Scratch) -> Result<Redis> {
+    start_redis_with(scratch, Durability::Fast)
+}
+
+/// The same; with `Durable` it keeps its data over kill -9, but for the last second.
+pub fn start_redis_with(scratch: &Scratch, durability: Durability) -> Result<Redis> {
     let programs = find_programs()?;
     let password = secrets::password()?;
-    let mut redis =
-        Redis::open(&programs.redis_server, scratch.dir(), ports::free_one()?, &password, Durability::Fast)?;
+    let mut redis = Redis::open(&programs.redis_server, scratch.dir(), ports::free_one()?, &password, durability)?;
     redis.start()?;
     Ok(redis)
 }

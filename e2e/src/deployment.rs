@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use client::Client;
 use devstack::fleet::{Fleet, FleetConfig, Stores};
-use devstack::{Postgres, Redis, Scratch, Secrets, Sentinels, testing};
+use devstack::{Durability, Postgres, Proxy, Redis, Scratch, Secrets, Sentinels, testing};
 
 const DATABASE: &str = "chat";
 const TOKEN_TTL: Duration = Duration::from_secs(3600);
@@ -23,6 +23,19 @@ pub struct Options {
     pub app_role: bool,
     /// Redis has a replica and sentinels.
     pub sentinels: bool,
+    /// Puts proxies between the parts, see [`Network`].
+    pub proxied: bool,
+    /// Redis keeps its data over a crash, but for the last second.
+    pub durable_redis: bool,
+}
+
+/// The connections between the parts of a deployment, each of which can be made bad.
+pub struct Network {
+    pub gateway_redis: Proxy,
+    pub worker_redis: Proxy,
+    pub worker_postgres: Proxy,
+    /// In front of each gateway.
+    pub clients: Vec<Proxy>,
 }
 
 /// See [`Options::app_role`].
@@ -38,7 +51,15 @@ impl Default for Options {
             ("MESSAGE_RATE_LIMIT", "1000000"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        Options { gateways: 2, workers: 2, env, app_role: false, sentinels: false }
+        Options {
+            gateways: 2,
+            workers: 2,
+            env,
+            app_role: false,
+            sentinels: false,
+            proxied: false,
+            durable_redis: false,
+        }
     }
 }
 
@@ -64,6 +85,7 @@ pub struct Deployment {
     /// The primary, where there are sentinels.
     pub redis: Redis,
     pub sentinels: Option<Sentinels>,
+    network: Option<Network>,
     // Ends every process when it is dropped, so it comes last.
     scratch: Scratch,
 }
@@ -73,7 +95,8 @@ impl Deployment {
     pub fn start(label: &str, options: Options) -> Result<Deployment> {
         let scratch = Scratch::new(label)?;
         let postgres = testing::start_postgres(&scratch)?;
-        let redis = testing::start_redis(&scratch)?;
+        let durability = if options.durable_redis { Durability::Durable } else { Durability::Fast };
+        let redis = testing::start_redis_with(&scratch, durability)?;
         let database_url = postgres.create_database(DATABASE)?;
         let bin_dir = testing::bin_dir()?;
         let migrated = Command::new(bin_dir.join("chatctl")).arg("migrate").env("DATABASE_URL", &database_url).output();
@@ -84,6 +107,16 @@ impl Deployment {
         let database_url = if options.app_role { add_app_role(&postgres)? } else { database_url };
         let sentinels = if options.sentinels { Some(testing::start_sentinels(&redis)?) } else { None };
         let redis_url = sentinels.as_ref().map_or_else(|| redis.url(), Sentinels::url);
+        let mut network = None;
+        let (mut gateway_env, mut worker_env) = (Vec::new(), Vec::new());
+        if options.proxied {
+            let (gateway_redis, worker_redis) = (Proxy::start(redis.port())?, Proxy::start(redis.port())?);
+            let worker_postgres = Proxy::start(postgres.port())?;
+            gateway_env.push(("REDIS_URL".to_owned(), redis.url_at(gateway_redis.port())));
+            worker_env.push(("REDIS_URL".to_owned(), redis.url_at(worker_redis.port())));
+            worker_env.push(("DATABASE_URL".to_owned(), postgres.url_at(worker_postgres.port(), DATABASE)));
+            network = Some(Network { gateway_redis, worker_redis, worker_postgres, clients: Vec::new() });
+        }
         let fleet = Fleet::start(FleetConfig {
             bin_dir,
             state_dir: scratch.dir().to_owned(),
@@ -92,10 +125,23 @@ impl Deployment {
             stores: Stores { database_url, redis_url },
             secrets: Secrets::generate()?,
             env: options.env,
-            gateway_env: Vec::new(),
-            worker_env: Vec::new(),
+            gateway_env,
+            worker_env,
         })?;
-        Ok(Deployment { fleet, postgres, redis, sentinels, scratch })
+        if let Some(network) = &mut network {
+            for gateway in &fleet.gateways {
+                network.clients.push(Proxy::start(gateway.spec().port)?);
+            }
+        }
+        Ok(Deployment { fleet, postgres, redis, sentinels, network, scratch })
+    }
+
+    /// The connections between the parts.
+    ///
+    /// # Errors
+    /// When the deployment was not started with `proxied`.
+    pub fn network(&self) -> Result<&Network> {
+        self.network.as_ref().context("a deployment without proxies")
     }
 
     /// The folder with the logs.
@@ -149,9 +195,12 @@ impl Deployment {
         }
     }
 
-    /// The WebSocket URL of a gateway, counted from 0.
+    /// The WebSocket URL of a gateway, counted from 0; by way of its proxy if there is one.
     pub fn gateway_url(&self, gateway: usize) -> String {
-        self.fleet.gateways[gateway].ws_url()
+        match &self.network {
+            Some(network) => format!("ws://127.0.0.1:{}", network.clients[gateway].port()),
+            None => self.fleet.gateways[gateway].ws_url(),
+        }
     }
 
     /// Connects the user to a gateway.

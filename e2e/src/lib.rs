@@ -4,5 +4,5 @@
 mod deployment;
 mod witness;
 
-pub use deployment::{APP_ROLE, Deployment, Options, User};
+pub use deployment::{APP_ROLE, Deployment, Network, Options, User};
 pub use witness::Witness;

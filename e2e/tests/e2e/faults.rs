@@ -25,7 +25,7 @@ pub struct Talk {
 }
 
 impl Talk {
-    fn start(from: User, to: User, from_url: String, to_url: String) -> Talk {
+    pub fn start(from: User, to: User, from_url: String, to_url: String) -> Talk {
         let witness = Arc::new(Mutex::new(Witness::default()));
         let stop = Arc::new(AtomicBool::new(false));
         let conversation = client::conversation_id(from.id, to.id);
@@ -116,9 +116,15 @@ async fn attempt(url: &str, from: &User, client: &mut Option<Client>, message: V
 
 async fn listen(url: String, user: User, witness: Arc<Mutex<Witness>>) {
     loop {
-        if let Ok(mut client) = Client::login(&url, &user.token).await {
+        if let Ok(mut client) = Client::connect(&url).await
+            // Otherwise what is on its way in a connection that breaks would count as delivered.
+            && client.authenticate_with(json!({"token": user.token, "acks": true})).await.is_ok()
+        {
             while let Ok(event) = client.recv().await {
                 witness.lock().await.saw(&user.name, &event);
+                if let (Some(conversation), Some(seq)) = (event["conversationId"].as_str(), event["seq"].as_i64()) {
+                    let _ = client.send(json!({"type": "ack", "conversations": {conversation: seq}})).await;
+                }
             }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -193,6 +199,28 @@ async fn a_worker_stopped_beyond_its_lease_commits_nothing_when_it_comes_back() 
         deployment.fleet.workers[worker].resume()?;
         talk.progress(100).await.context("after it went on")?;
     }
+    talk.finish(&deployment).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_start_before_their_stores_serve_once_those_are_there() -> Result<()> {
+    let (mut deployment, talk) = talking("nostores").await?;
+    deployment.redis.kill()?;
+    deployment.postgres.kill()?;
+    for server in deployment.fleet.servers() {
+        server.kill()?;
+        server.start()?;
+    }
+    // They have tried to reach the stores, in vain, when they say that they are alive.
+    for server in &deployment.fleet.gateways {
+        devstack::wait::until("a gateway says that it is not ready", PATIENCE, || {
+            Ok(devstack::http::get(&format!("{}/ready", server.url())).ok().map(|ready| assert_eq!(ready.status, 503)))
+        })?;
+    }
+    deployment.redis.start()?;
+    deployment.postgres.start()?;
+    talk.progress(50).await.context("once the stores are there")?;
     talk.finish(&deployment).await?;
     Ok(())
 }
