@@ -94,9 +94,8 @@ impl fmt::Display for Report {
         for violation in &self.violations {
             writeln!(f, "  VIOLATION: {violation}")?;
         }
-        match &self.kept {
-            Some(kept) => writeln!(f, "logs: {}", kept.display())?,
-            None => {}
+        if let Some(kept) = &self.kept {
+            writeln!(f, "logs: {}", kept.display())?;
         }
         let verdict = if self.violations.is_empty() { "nothing was lost, doubled or out of order" } else { "VIOLATED" };
         write!(f, "seed {}: {verdict}", self.seed)
