@@ -188,7 +188,7 @@ impl<'a> Batch<'a> {
         let mut results = Vec::with_capacity(items.len());
         let mut waiting: HashSet<u16> = HashSet::new();
         for item in items {
-            let hint = item.route_hint;
+            let hint = item.subject.route_hint();
             if waiting.contains(&hint) {
                 results.push(None);
                 continue;
