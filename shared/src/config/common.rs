@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::ConfigError;
 use super::macros::{Reader, settings};
 use super::parse::{choice, duration, integer, log_filter, secret, text, url};
 use super::secret::Secret;
@@ -91,6 +92,19 @@ settings! {
 }
 
 impl CommonSettings {
+    /// Only these settings, for tools, from any source of variables.
+    ///
+    /// # Errors
+    /// With everything that is missing or wrong.
+    pub fn from_source(source: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(&source);
+        let settings = Self::read(&mut reader);
+        if let Some(settings) = &settings {
+            settings.check(&mut reader);
+        }
+        reader.finish(settings)
+    }
+
     /// What the key ring is derived from. Valid: [`Self::check`] was called when the settings were read.
     ///
     /// # Errors

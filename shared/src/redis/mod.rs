@@ -1,5 +1,5 @@
 //! Everything Redis: each key and channel (`keys`), connections (`client`), and each server-side script with a typed
-//! function (`admit`, `lanes`, `presence`, `typing`).
+//! function (`admit`, `lanes`, `presence`, `revocations`, `typing`).
 
 pub mod address;
 pub mod admit;
@@ -7,6 +7,7 @@ pub mod client;
 pub mod keys;
 pub mod lanes;
 pub mod presence;
+pub mod revocations;
 pub mod typing;
 
 use fred::prelude::*;
