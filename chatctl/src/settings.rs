@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use shared::config::CommonSettings;
+use shared::crypto::EncryptionSettings;
 
 /// Below the workspace's root; looked for from the current folder upwards.
 const STACK_FILE: &str = "target/stack/env";
@@ -29,8 +31,10 @@ pub struct Sources {
     public_url: Option<String>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
+    /// The file's values, for the settings of the servers that few commands need. May hold secrets.
+    file: HashMap<String, String>,
     database_url: Option<String>,
     jwt_secret: Option<String>,
     gateway_urls: Option<String>,
@@ -57,6 +61,7 @@ impl Settings {
         let pick =
             |given: Option<String>, key: &str| given.filter(filled).or_else(|| file.get(key).cloned().filter(filled));
         Self {
+            file: file.clone(),
             database_url: pick(sources.database_url, "DATABASE_URL"),
             jwt_secret: pick(sources.jwt_secret, "JWT_SECRET"),
             gateway_urls: pick(sources.gateway_urls, "GATEWAY_URLS"),
@@ -66,6 +71,12 @@ impl Settings {
 
     pub fn database_url(&self) -> Result<&str> {
         needed(self.database_url.as_deref(), "DATABASE_URL", "--database-url")
+    }
+
+    /// The keys of the encryption at rest, from the servers' variables.
+    pub fn encryption(&self) -> Result<EncryptionSettings> {
+        let source = |name: &str| std::env::var(name).ok().or_else(|| self.file.get(name).cloned());
+        CommonSettings::from_source(source)?.encryption().map_err(anyhow::Error::msg)
     }
 
     pub fn jwt_secret(&self) -> Result<&str> {

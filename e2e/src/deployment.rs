@@ -1,5 +1,6 @@
 //! A fleet of its own on stores of its own, which a test may break as it likes.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct Options {
     pub workers: usize,
     /// Settings of all servers.
     pub env: Vec<(String, String)>,
+    /// The servers reach the stores as the users that `deploy/` makes for them.
+    pub least_rights: bool,
 }
 
 impl Default for Options {
@@ -31,7 +34,7 @@ impl Default for Options {
             ("MESSAGE_RATE_LIMIT", "1000000"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        Options { gateways: 2, workers: 2, env }
+        Options { gateways: 2, workers: 2, env, least_rights: false }
     }
 }
 
@@ -72,14 +75,20 @@ impl Deployment {
         if !migrated.status.success() {
             bail!("the migrations failed: {}", String::from_utf8_lossy(&migrated.stderr));
         }
+        let mut stores = Stores { database_url, redis_url: redis.url() };
+        let mut env = options.env;
+        if options.least_rights {
+            stores = least_rights(&scratch, &postgres, &redis)?;
+            env.push(("REDIS_PREFIX".to_owned(), "chat:".to_owned()));
+        }
         let fleet = Fleet::start(FleetConfig {
             bin_dir,
             state_dir: scratch.dir().to_owned(),
             gateways: options.gateways,
             workers: options.workers,
-            stores: Stores { database_url, redis_url: redis.url() },
+            stores,
             secrets: Secrets::generate()?,
-            env: options.env,
+            env,
             gateway_env: Vec::new(),
             worker_env: Vec::new(),
         })?;
@@ -155,4 +164,28 @@ impl Deployment {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// Makes the users with the very files of a deployment; gives how the servers reach the stores as them.
+fn least_rights(scratch: &Scratch, postgres: &Postgres, redis: &Redis) -> Result<Stores> {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let secrets = scratch.dir().join("secrets");
+    std::fs::create_dir(&secrets)?;
+    let made = Command::new("sh").arg(deploy.join("secrets.sh")).arg(&secrets).output()?;
+    if !made.status.success() {
+        bail!("secrets.sh: {}", String::from_utf8_lossy(&made.stderr));
+    }
+    let acl = std::fs::read_to_string(secrets.join("redis/users.acl"))?;
+    let user = acl.lines().find_map(|line| line.strip_prefix("user chat ")).context("the user of the services")?;
+    let set_user: Vec<&str> = ["ACL", "SETUSER", "chat"].into_iter().chain(user.split(' ')).collect();
+    redis.command(&set_user)?;
+    let redis_password = std::fs::read_to_string(secrets.join("redis/password"))?;
+
+    postgres.run_file(DATABASE, &deploy.join("postgres/worker-role.sql"))?;
+    let password = devstack::secrets::password()?;
+    postgres.query(DATABASE, &format!("ALTER ROLE chat_worker PASSWORD '{password}'"))?;
+    Ok(Stores {
+        database_url: format!("postgres://chat_worker:{password}@127.0.0.1:{}/{DATABASE}", postgres.port()),
+        redis_url: format!("redis://chat:{redis_password}@127.0.0.1:{}/0", redis.port()),
+    })
 }

@@ -2,6 +2,9 @@
 
 mod chat;
 mod docs;
+mod erase;
+mod export;
+mod keys;
 mod listen;
 mod migrate;
 mod send;
@@ -31,6 +34,9 @@ pub enum Command {
     Listen(listen::ListenArguments),
     /// Brings the database to the schema that this binary knows.
     Migrate,
+    /// The keys of the encryption at rest.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Writes or checks the pages that are made from the code.
     #[command(subcommand)]
     Docs(docs::DocsCommand),
@@ -45,6 +51,7 @@ impl Command {
             Command::Send(arguments) => arguments.run(settings).await,
             Command::Listen(arguments) => arguments.run(settings).await,
             Command::Migrate => migrate::run(settings).await,
+            Command::Keys(command) => command.run(settings).await,
             Command::Docs(command) => command.run(),
         }
     }
