@@ -3,6 +3,7 @@
 mod control;
 mod demo;
 mod interrupt;
+mod sbom;
 mod sqlx;
 mod stack;
 mod test;
@@ -60,6 +61,8 @@ enum Command {
         /// Only this part
         part: Option<test::Part>,
     },
+    /// Prints what the delivered programs are made of, as CycloneDX JSON
+    Sbom,
     /// The checked query data of sqlx, in .sqlx
     #[command(subcommand)]
     Sqlx(Sqlx),
@@ -120,6 +123,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             control::restart(&workspace, name)?;
         }
         Command::Test { part } => return test::run(&workspace, part),
+        Command::Sbom => sbom::print(&workspace)?,
         Command::Sqlx(Sqlx::Prepare { check: false }) => sqlx::prepare(&workspace)?,
         Command::Sqlx(Sqlx::Prepare { check: true }) => sqlx::check(&workspace)?,
     }
