@@ -37,8 +37,10 @@ pub struct Sources {
     redis_prefix: Option<String>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
+    /// The file's values, for the settings of the servers that few commands need. May hold secrets.
+    file: HashMap<String, String>,
     database_url: Option<String>,
     jwt_secret: Option<String>,
     gateway_urls: Option<String>,
@@ -69,6 +71,7 @@ impl Settings {
         let pick =
             |given: Option<String>, key: &str| given.filter(filled).or_else(|| file.get(key).cloned().filter(filled));
         Self {
+            file: file.clone(),
             database_url: pick(sources.database_url, "DATABASE_URL"),
             jwt_secret: pick(sources.jwt_secret, "JWT_SECRET"),
             gateway_urls: pick(sources.gateway_urls, "GATEWAY_URLS"),
@@ -81,6 +84,12 @@ impl Settings {
 
     pub fn database_url(&self) -> Result<&str> {
         needed(self.database_url.as_deref(), "DATABASE_URL", "--database-url")
+    }
+
+    /// The keys of the encryption at rest, from the servers' variables.
+    pub fn encryption(&self) -> Result<EncryptionSettings> {
+        let source = |name: &str| std::env::var(name).ok().or_else(|| self.file.get(name).cloned());
+        CommonSettings::from_source(source)?.encryption().map_err(anyhow::Error::msg)
     }
 
     pub fn jwt_secret(&self) -> Result<&str> {

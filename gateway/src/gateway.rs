@@ -40,6 +40,7 @@ use crate::ingress::limits::Addresses;
 use crate::ingress::places::Places;
 use crate::metrics::{GatewayMetrics, Totals};
 use crate::sessions::ClosedSessions;
+use crate::tls::Tls;
 
 /// The user's sliding window of messages.
 const RATE_WINDOW: std::time::Duration = std::time::Duration::from_secs(60);
@@ -56,6 +57,8 @@ pub struct Gateway {
     pub metrics: GatewayMetrics,
     pub totals: Totals,
     pub recorder: Option<Metrics>,
+    /// Where the gateway itself ends TLS.
+    pub tls: Option<Tls>,
 
     /// For everything but subscriptions and the ordered lane.
     pub redis: Client,
@@ -107,6 +110,10 @@ impl Gateway {
         let (closed_sessions, closed) = ClosedSessions::new();
         let encryption = common.encryption().map_err(anyhow::Error::msg)?;
         let metrics = GatewayMetrics::new();
+        let tls = match (&settings.tls_cert, &settings.tls_key) {
+            (Some(cert_file), Some(key_file)) => Some(Tls::load(cert_file, key_file)?),
+            _ => None,
+        };
         let gateway = Gateway {
             id: GatewayId(Uuid::new_v4()),
             limits: Limits { message_characters: common.max_message_length, group_members: common.group_max_members },
@@ -116,6 +123,7 @@ impl Gateway {
             verifier: TokenVerifier::new(settings.jwt_secret.expose())?,
             totals: Totals::default(),
             recorder,
+            tls,
             redis,
             admit: Admit::new(settings.message_rate_limit, RATE_WINDOW),
             places: Arc::new(Places::new(&settings, &metrics)),

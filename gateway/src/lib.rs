@@ -18,6 +18,7 @@ mod sessions;
 mod status;
 #[cfg(test)]
 mod testing;
+mod tls;
 
 use anyhow::Context;
 use shared::config::GatewaySettings;
@@ -62,6 +63,9 @@ pub async fn run(
     lifecycle.spawn("fleet", fleet::run(gateway.clone()));
     lifecycle.spawn("backlog", backlog::run(gateway.clone()));
     lifecycle.spawn("addresses", limits::run(gateway.clone()));
+    if gateway.tls.is_some() {
+        lifecycle.spawn("tls", tls::run(gateway.clone()));
+    }
 
     // Answers come on the gateway's own channel: nobody is let in before Redis has confirmed it.
     let channels = vec![gateway.keys.gateway_channel(gateway.id), gateway.keys.presence_channel()];

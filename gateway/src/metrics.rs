@@ -62,7 +62,7 @@ shared::metrics_table! {
         /// Commands whose answer did not come in time.
         pub unanswered: Counter = "gateway_commands_unanswered_total";
         /// Publications received, by kind.
-        pub publications: Family<Counter> = "gateway_publications_total", "kind" in &["answer", "internal", "event", "membership"];
+        pub publications: Family<Counter> = "gateway_publications_total", "kind" in &["answer", "internal", "event", "membership", "revocation"];
         /// Publications that could not be read.
         pub unreadable: Counter = "gateway_publications_unreadable_total";
         /// Interruptions of the subscription; after each all sessions catch up.

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::auth::TokenHash;
 use crate::clock::Timestamp;
 use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GroupId, MessageId, UserId};
 
@@ -42,6 +43,10 @@ pub enum Header {
     Replaced {
         by: ConnectionRef,
         opened_at: Timestamp,
+    },
+    /// This token was revoked (on the presence channel, which every gateway follows): its connections end. Without payload.
+    Revoked {
+        token: TokenHash,
     },
 }
 

@@ -86,6 +86,7 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
     lifecycle.spawn_work("presence", jobs::presence::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("purge", jobs::purge::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("retention", jobs::retention::run(app.clone(), lifecycle.clone()));
+    lifecycle.spawn("revocation", jobs::revocation::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("typing", jobs::typing::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn_work("queries", Queries::new(app)?.run(lifecycle.clone()));
     Ok(())

@@ -36,6 +36,8 @@ shared::metrics_table! {
         pub unreadable_rows: Counter = "chat_worker_unreadable_rows_total";
         /// Pages of history asked for, by whether they were cached.
         pub history_cache: Family<Counter> = "chat_worker_history_cache_total", "result" in CACHE_RESULTS;
+        /// Revoked tokens told to the gateways.
+        pub revocations: Counter = "chat_worker_revocations_total";
         /// Connections to Postgres, open.
         pub db_connections: Gauge = "chat_worker_db_connections";
     }

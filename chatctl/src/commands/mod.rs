@@ -3,6 +3,9 @@
 mod chat;
 mod dlq;
 mod docs;
+mod erase;
+mod export;
+mod keys;
 mod listen;
 mod migrate;
 mod send;
@@ -35,6 +38,9 @@ pub enum Command {
     Dlq(dlq::DlqCommand),
     /// Brings the database to the schema that this binary knows.
     Migrate,
+    /// The keys of the encryption at rest.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Writes or checks the pages that are made from the code.
     #[command(subcommand)]
     Docs(docs::DocsCommand),
@@ -50,6 +56,7 @@ impl Command {
             Command::Listen(arguments) => arguments.run(settings).await,
             Command::Dlq(command) => command.run(settings).await,
             Command::Migrate => migrate::run(settings).await,
+            Command::Keys(command) => command.run(settings).await,
             Command::Docs(command) => command.run(),
         }
     }

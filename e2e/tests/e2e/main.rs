@@ -7,4 +7,5 @@ mod overload;
 mod path;
 mod presence;
 mod protocol;
+mod security;
 mod stores;

@@ -11,6 +11,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+use shared::auth::TokenHash;
 use shared::ids::{ConnectionId, GroupId};
 use shared::protocol::CloseCode;
 use shared::stream::ReplayedEvent;
@@ -59,6 +60,8 @@ struct Inner {
     close: Option<Close>,
     received: Received,
     groups: Vec<GroupId>,
+    /// The tokens that the session lives by: its own, and during a renewal the next one.
+    tokens: [Option<TokenHash>; 2],
     /// With `acks: true` what was written proves nothing.
     wants_acks: bool,
     /// Something may have been missed: events stay held back until it is replayed.
@@ -252,6 +255,7 @@ impl Connection {
     pub fn reset(&self) {
         self.set_user(None);
         let mut inner = self.inner.lock();
+        inner.tokens = [None, None];
         inner.held = None;
         inner.received = Received::default();
         inner.interrupted = false;

@@ -1,11 +1,14 @@
 //! One publication to the connections it concerns. The header is read, the JSON never: its frame is prepared once and shared by
 //! all recipients, without an allocation for each.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shared::auth::TokenHash;
 use shared::clock::Timestamp;
-use shared::events::{broadcast, session::SessionConflict};
+use shared::events::broadcast;
+use shared::events::session::{AuthError, AuthErrorCode, SessionConflict};
 use shared::ids::{ConnectionId, ConnectionRef, GroupId, UserId};
 use shared::protocol::CloseCode;
 use shared::publication::{self, EventHeader, Header};
@@ -26,11 +29,13 @@ const KEPT_CAPACITY: usize = 4096;
 pub struct Deliverer {
     gateway: Arc<Gateway>,
     to_wake: Vec<Arc<Connection>>,
+    /// Tokens of this batch: one look at all connections serves them all.
+    revoked: HashSet<TokenHash>,
 }
 
 impl Deliverer {
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Deliverer { gateway, to_wake: Vec::new() }
+        Deliverer { gateway, to_wake: Vec::new(), revoked: HashSet::new() }
     }
 
     pub fn publication(&mut self, channel: &str, bytes: &Bytes) {
@@ -74,12 +79,19 @@ impl Deliverer {
                 count("membership");
                 self.replaced(user, by, opened_at);
             }
+            (Header::Revoked { token }, Channel::Presence) => {
+                count("revocation");
+                self.revoked.insert(token);
+            }
             _ => self.gateway.metrics.unreadable.increment(1),
         }
     }
 
     /// Wakes the sessions that got something since the last time.
     pub fn wake(&mut self) {
+        if !self.revoked.is_empty() {
+            self.end_revoked();
+        }
         for connection in self.to_wake.drain(..) {
             connection.wake();
         }
@@ -165,6 +177,25 @@ impl Deliverer {
         });
     }
 
+    /// Sessions that are still opening end, too: a worker may have looked before the revocation.
+    fn end_revoked(&mut self) {
+        let error = AuthError {
+            message: "The token was revoked",
+            details: "log in again",
+            code: AuthErrorCode::TokenRevoked,
+            retry_after: None,
+            timestamp: Timestamp::now(),
+        };
+        let error = broadcast(&error);
+        self.gateway.registry.for_everybody(|connection| {
+            if connection.lives_by(|token| self.revoked.contains(token)) {
+                connection.push_json(&error);
+                connection.close(Close::new(CloseCode::Policy, "Token revoked"));
+            }
+        });
+        self.revoked.clear();
+    }
+
     /// Only older connections go: two that open at the same time must not close each other.
     fn replaced(&self, user: UserId, by: ConnectionRef, opened_at: Timestamp) {
         let conflict = broadcast(&SessionConflict {
@@ -179,5 +210,91 @@ impl Deliverer {
                 connection.close(Close::new(CloseCode::Normal, "Replaced by a newer connection"));
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::Rng;
+    use shared::ids::{ConversationId, GatewayId, MessageId};
+    use shared::publication::Receipt;
+
+    use super::*;
+    use crate::testing::{connection, gateway};
+
+    const ALICE: UserId = UserId(1);
+
+    fn headers(gateway: GatewayId) -> Vec<Header> {
+        let group = GroupId(Uuid::from_u128(3));
+        let reference = ConnectionRef { gateway, connection: ConnectionId(1) };
+        let message = MessageId(Uuid::from_u128(5));
+        let conversation = ConversationId::direct(ALICE, UserId(2));
+        let receipt = Receipt::Message { conversation, seq: 7, sender: UserId(2), message };
+        let event =
+            EventHeader { exclude: Some(reference), exclude_users: vec![UserId(9)], ..EventHeader::new(receipt) };
+        vec![
+            Header::Answer { connection: ConnectionId(1), command: Uuid::from_u128(4) },
+            Header::AnswerPart { connection: ConnectionId(1), command: Uuid::from_u128(4) },
+            Header::Internal { command: Uuid::from_u128(4) },
+            Header::Event(event),
+            Header::Event(EventHeader::new(Receipt::None)),
+            Header::Left { group },
+            Header::Joined { group },
+            Header::Replaced { by: reference, opened_at: Timestamp(1) },
+            Header::Revoked { token: TokenHash::of("other") },
+        ]
+    }
+
+    /// Whatever comes on whichever channel, damaged or not, is delivered or counted as unreadable, and nothing else.
+    #[tokio::test]
+    async fn no_publication_breaks_the_router() {
+        let (gateway, _queues) = gateway(&[]);
+        let connection = connection(1);
+        gateway.registry.insert(&connection);
+        gateway.registry.add_user(&connection, ALICE, 9);
+        let keys = &gateway.keys;
+        let channels = [
+            keys.gateway_channel(gateway.id),
+            keys.user_channel(ALICE),
+            keys.group_channel(GroupId(Uuid::from_u128(3))),
+            keys.presence_channel(),
+            "user:x".to_owned(),
+            String::new(),
+        ];
+        let mut deliverer = Deliverer::new(gateway.clone());
+        let mut random = rand::rng();
+        for round in 0..3_000 {
+            for header in headers(gateway.id) {
+                let mut bytes = publication::encode(&header, b"{\"type\":\"x\"}");
+                if round > 0 {
+                    let at = random.random_range(0..bytes.len());
+                    bytes[at] = random.random();
+                    bytes.truncate(random.random_range(at..=bytes.len()));
+                }
+                let channel = &channels[random.random_range(0..channels.len())];
+                deliverer.publication(channel, &Bytes::from(bytes));
+            }
+            deliverer.wake();
+        }
+        assert!(deliverer.to_wake.is_empty() && deliverer.revoked.is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_the_connections_of_a_revoked_token_end() {
+        let (gateway, _queues) = gateway(&[]);
+        let [ending, renewed, other] = [connection(1), connection(2), connection(3)];
+        for (connection, token) in [(&ending, "revoked"), (&renewed, "revoked"), (&other, "other")] {
+            gateway.registry.insert(connection);
+            gateway.registry.add_user(connection, ALICE, 9);
+            connection.expect_token(TokenHash::of(token));
+        }
+        renewed.expect_token(TokenHash::of("next"));
+        renewed.settle_token(true);
+        let mut deliverer = Deliverer::new(gateway.clone());
+        let revoked = publication::encode(&Header::Revoked { token: TokenHash::of("revoked") }, &[]);
+        deliverer.publication(&gateway.keys.presence_channel(), &Bytes::from(revoked));
+        deliverer.wake();
+        assert_eq!(ending.signals().close, Some(Close::new(CloseCode::Policy, "Token revoked")));
+        assert_eq!((renewed.signals().close, other.signals().close), (None, None));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use shared::auth::TokenHash;
 use shared::ids::{GroupId, UserId};
 use shared::protocol::RequestId;
 use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage};
@@ -76,6 +77,7 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
     // From here on whatever concerns the user is held back; dropped at any point, everything is undone.
     let membership = Membership { gateway: gateway.clone(), connection: connection.clone(), user };
     connection.set_wants_acks(opener.wants_acks);
+    connection.expect_token(TokenHash::of(&opener.token_id));
     subscribed.await.map_err(|_| unavailable())?;
 
     let groups = authenticate(&gateway, &opener).await?;
@@ -90,8 +92,14 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
 
 /// The session goes on under a new token; gives the `auth_success`.
 pub async fn renew(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Vec<u8>, Refusal> {
-    authenticate(&gateway, &opener).await?;
-    resume(&gateway, &connection, &opener, true).await.map(|(auth_success, _)| auth_success)
+    connection.expect_token(TokenHash::of(&opener.token_id));
+    let renewed = async {
+        authenticate(&gateway, &opener).await?;
+        resume(&gateway, &connection, &opener, true).await.map(|(auth_success, _)| auth_success)
+    };
+    let renewed = renewed.await;
+    connection.settle_token(renewed.is_ok());
+    renewed
 }
 
 /// Writes what was missed, page by page, each when the last one is written, then lets the live events go.

@@ -40,6 +40,12 @@ impl Keys {
         format!("{}address_requests:{address}", self.prefix)
     }
 
+    /// String: the tokens of one address that were refused, per slice of the window. Written by gateways; lives for the
+    /// window.
+    pub fn address_auth_failures(&self, address: impl std::fmt::Display) -> String {
+        format!("{}address_auth_failures:{address}", self.prefix)
+    }
+
     /// String: the logins tried at one account or from one address (`kind`), per slice of the window. Written by gateways;
     /// lives for the window.
     pub fn login_attempts(&self, kind: &str, whom: impl std::fmt::Display) -> String {
@@ -90,6 +96,12 @@ impl Keys {
         format!("{}typing", self.prefix)
     }
 
+    /// Sorted set: hashes of revoked tokens that the gateways were told of, by time. Written by workers; entries go after
+    /// some minutes.
+    pub fn revoked_tokens(&self) -> String {
+        format!("{}revoked_tokens", self.prefix)
+    }
+
     /// Channel: answers for one gateway's connections.
     pub fn gateway_channel(&self, gateway: GatewayId) -> String {
         format!("{}gateway:{gateway}", self.prefix)
@@ -105,7 +117,7 @@ impl Keys {
         format!("{}{group}", self.prefix)
     }
 
-    /// Channel: who comes and goes.
+    /// Channel: what concerns every gateway: who comes and goes, and which tokens were revoked.
     pub fn presence_channel(&self) -> String {
         format!("{}presence", self.prefix)
     }

@@ -4,4 +4,5 @@ pub mod heartbeat;
 pub mod presence;
 pub mod purge;
 pub mod retention;
+pub mod revocation;
 pub mod typing;
