@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A conversation under way: one sends until stopped, repeating what was not acknowledged; one listens, reconnecting.
-struct Talk {
+pub struct Talk {
     stop: Arc<AtomicBool>,
     witness: Arc<Mutex<Witness>>,
     conversation: String,
@@ -25,12 +25,13 @@ struct Talk {
 }
 
 impl Talk {
-    fn start(from: User, to: User, from_url: String, to_url: String) -> Talk {
+    /// Who loses the connection goes to the next of its URLs.
+    pub fn start(from: User, to: User, from_urls: Vec<String>, to_urls: Vec<String>) -> Talk {
         let witness = Arc::new(Mutex::new(Witness::default()));
         let stop = Arc::new(AtomicBool::new(false));
         let conversation = client::conversation_id(from.id, to.id);
-        let listener = tokio::spawn(listen(to_url, to.clone(), witness.clone()));
-        let sender = tokio::spawn(send(from_url, from, to.id, witness.clone(), stop.clone()));
+        let listener = tokio::spawn(listen(to_urls, to.clone(), witness.clone()));
+        let sender = tokio::spawn(send(from_urls, from, to.id, witness.clone(), stop.clone()));
         Talk { stop, witness, conversation, recipient: to, sender, listener }
     }
 
@@ -39,7 +40,7 @@ impl Talk {
     }
 
     /// Waits until so many more messages were acknowledged.
-    async fn progress(&self, more: usize) -> Result<()> {
+    pub async fn progress(&self, more: usize) -> Result<()> {
         let target = self.acknowledged().await + more;
         let deadline = Instant::now() + PATIENCE;
         while self.acknowledged().await < target {
@@ -52,7 +53,7 @@ impl Talk {
     }
 
     /// Stops sending, waits until everything arrived, and checks the history.
-    async fn finish(self, deployment: &Deployment) -> Result<usize> {
+    pub async fn finish(self, deployment: &Deployment) -> Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
         self.sender.await??;
         let deadline = Instant::now() + PATIENCE;
@@ -73,9 +74,17 @@ impl Talk {
     }
 }
 
-async fn send(url: String, from: User, to: i64, witness: Arc<Mutex<Witness>>, stop: Arc<AtomicBool>) -> Result<()> {
+async fn send(
+    urls: Vec<String>,
+    from: User,
+    to: i64,
+    witness: Arc<Mutex<Witness>>,
+    stop: Arc<AtomicBool>,
+) -> Result<()> {
     let mut client: Option<Client> = None;
     let mut number = 0_u64;
+    let mut urls = urls.iter().cycle();
+    let mut url = urls.next().context("a URL")?;
     let gives_up = Instant::now() + Duration::from_secs(240);
     while !stop.load(Ordering::Relaxed) {
         let message = json!({
@@ -87,7 +96,7 @@ async fn send(url: String, from: User, to: i64, witness: Arc<Mutex<Witness>>, st
             if Instant::now() > gives_up {
                 bail!("message {number} was never acknowledged");
             }
-            match attempt(&url, &from, &mut client, message.clone()).await {
+            match attempt(url, &from, &mut client, message.clone()).await {
                 Ok(answer) if event_type(&answer) == "message_sent" => {
                     witness.lock().await.acknowledged(&answer);
                     break;
@@ -95,6 +104,7 @@ async fn send(url: String, from: User, to: i64, witness: Arc<Mutex<Witness>>, st
                 Ok(_refused) => tokio::time::sleep(Duration::from_millis(100)).await,
                 Err(_gone) => {
                     client = None;
+                    url = urls.next().context("a URL")?;
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
@@ -114,9 +124,9 @@ async fn attempt(url: &str, from: &User, client: &mut Option<Client>, message: V
     client.request_within(message, Duration::from_secs(15)).await
 }
 
-async fn listen(url: String, user: User, witness: Arc<Mutex<Witness>>) {
-    loop {
-        if let Ok(mut client) = Client::login(&url, &user.token).await {
+async fn listen(urls: Vec<String>, user: User, witness: Arc<Mutex<Witness>>) {
+    for url in urls.iter().cycle() {
+        if let Ok(mut client) = Client::login(url, &user.token).await {
             while let Ok(event) = client.recv().await {
                 witness.lock().await.saw(&user.name, &event);
             }
@@ -129,7 +139,7 @@ async fn talking(label: &str) -> Result<(Deployment, Talk)> {
     let options = Options::default().with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s");
     let deployment = Deployment::start(label, options)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
-    let talk = Talk::start(alice, bob, deployment.gateway_url(0), deployment.gateway_url(1));
+    let talk = Talk::start(alice, bob, vec![deployment.gateway_url(0)], vec![deployment.gateway_url(1)]);
     talk.progress(50).await.context("before any fault")?;
     Ok((deployment, talk))
 }

@@ -1,6 +1,9 @@
 //! End-to-end tests: clients over real sockets, gateways and workers as real processes, real PostgreSQL and Redis.
 
 mod faults;
+mod lost;
 mod path;
 mod presence;
 mod protocol;
+mod rolling;
+mod storm;
