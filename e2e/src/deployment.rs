@@ -201,6 +201,26 @@ impl Deployment {
         Ok(User { id, name, token })
     }
 
+    /// Many new users at once, whose names begin like this.
+    pub fn many_users(&self, name: &str, count: usize) -> Result<Vec<User>> {
+        let insert = format!(
+            "INSERT INTO users_auth (username) SELECT '{name}_' || n FROM generate_series(1, {count}) AS n
+             RETURNING user_id || ' ' || username"
+        );
+        let rows = self.sql(&insert)?;
+        let user = |row: &str| {
+            let (id, name) = row.split_once(' ').context("two columns")?;
+            let id = id.parse()?;
+            let token = client::token::mint(&self.fleet.secrets().jwt_secret, id, TOKEN_TTL)?;
+            Ok(User { id, name: name.to_owned(), token })
+        };
+        rows.lines()
+            .filter(|row| row.contains(' '))
+            .filter(|row| row.starts_with(|c: char| c.is_ascii_digit()))
+            .map(user)
+            .collect()
+    }
+
     pub fn users<const N: usize>(&self, names: [&str; N]) -> Result<[User; N]> {
         let users: Result<Vec<User>> = names.iter().map(|name| self.user(name)).collect();
         match users?.try_into() {

@@ -28,6 +28,8 @@ use websocket::PreparedText;
 use crate::clock::Uptime;
 use crate::egress::connection::{Connection, InFlight};
 use crate::egress::delivered::{Arrival, Arrivals};
+use crate::egress::gaps::{Gap, Gaps};
+use crate::egress::positions::Positions;
 use crate::egress::receipts::ReceiptQueue;
 use crate::egress::registry::Registry;
 use crate::egress::requests::Requests;
@@ -76,6 +78,8 @@ pub struct Gateway {
     pub requests: Requests,
     pub receipts: ReceiptQueue,
     pub arrivals: Arrivals,
+    pub positions: Positions,
+    pub gaps: Gaps,
     pub closed_sessions: ClosedSessions,
 
     pub fleet: Fleet,
@@ -88,6 +92,7 @@ pub struct Queues {
     pub changes: mpsc::UnboundedReceiver<Change>,
     pub receipts: mpsc::Receiver<Receipts>,
     pub arrivals: mpsc::Receiver<Arrival>,
+    pub gaps: mpsc::Receiver<Gap>,
     pub closed_sessions: mpsc::UnboundedReceiver<Session>,
 }
 
@@ -107,6 +112,7 @@ impl Gateway {
         let (subscriptions, changes) = Subscriptions::new();
         let (receipts, receipt_queue) = ReceiptQueue::new();
         let (arrivals, arrival_queue) = Arrivals::new();
+        let (gaps, gap_queue) = Gaps::new();
         let (closed_sessions, closed) = ClosedSessions::new();
         let encryption = common.encryption().map_err(anyhow::Error::msg)?;
         let metrics = GatewayMetrics::new();
@@ -135,6 +141,8 @@ impl Gateway {
             requests: Requests::default(),
             receipts,
             arrivals,
+            positions: Positions::default(),
+            gaps,
             closed_sessions,
             fleet: Fleet::default(),
             next_connection: AtomicU64::new(1),
@@ -144,7 +152,14 @@ impl Gateway {
         };
         Ok((
             Arc::new(gateway),
-            Queues { admitted, changes, receipts: receipt_queue, arrivals: arrival_queue, closed_sessions: closed },
+            Queues {
+                admitted,
+                changes,
+                receipts: receipt_queue,
+                arrivals: arrival_queue,
+                gaps: gap_queue,
+                closed_sessions: closed,
+            },
         ))
     }
 

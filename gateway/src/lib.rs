@@ -26,7 +26,7 @@ use shared::lifecycle::Lifecycle;
 use shared::telemetry::Metrics;
 use tokio::net::TcpListener;
 
-use crate::egress::{delivered, receipts, subscriber, subscriptions};
+use crate::egress::{delivered, gaps, receipts, subscriber, subscriptions};
 use crate::gateway::{Gateway, redis_options};
 use crate::ingress::{backlog, enqueue, limits, sweep};
 
@@ -58,6 +58,7 @@ pub async fn run(
     lifecycle.spawn("enqueue", infallible(enqueue::run(gateway.clone(), ordered, queues.admitted)));
     lifecycle.spawn("receipts", infallible(receipts::run(gateway.clone(), queues.receipts)));
     lifecycle.spawn("arrivals", delivered::run(gateway.clone(), queues.arrivals));
+    lifecycle.spawn("gaps", gaps::run(gateway.clone(), queues.gaps));
     lifecycle.spawn("sessions", sessions::run(gateway.clone(), queues.closed_sessions));
     lifecycle.spawn("sweep", sweep::run(gateway.clone()));
     lifecycle.spawn("fleet", fleet::run(gateway.clone()));
@@ -68,7 +69,8 @@ pub async fn run(
     }
 
     // Answers come on the gateway's own channel: nobody is let in before Redis has confirmed it.
-    let channels = vec![gateway.keys.gateway_channel(gateway.id), gateway.keys.presence_channel()];
+    let keys = &gateway.keys;
+    let channels = vec![keys.gateway_channel(gateway.id), keys.presence_channel(), keys.report_channel()];
     lifecycle.spawn_work("accept", start(gateway.clone(), channels, listener));
     lifecycle.spawn_work("drain", drain::run(gateway));
     Ok(())

@@ -48,6 +48,28 @@ pub enum Header {
     Revoked {
         token: TokenHash,
     },
+    /// What gateways should have been given; the payload is the postcard of a [`Report`].
+    Report,
+}
+
+/// What a worker published lately, or found stored and perhaps never published: gateways compare it with what they were
+/// given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub messages: Vec<ReportedMessages>,
+    /// Durable events that were stored and not confirmed, each with one recipient.
+    pub events: Vec<(UserId, Uuid)>,
+}
+
+/// One conversation's messages `first..=last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedMessages {
+    pub conversation: ConversationId,
+    pub first: i64,
+    pub last: i64,
+    /// Since the first and since the last were published. Whoever subscribed and asked for its replay since has them.
+    pub first_age_ms: u32,
+    pub last_age_ms: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -25,12 +25,13 @@ pub struct Talk {
 }
 
 impl Talk {
-    pub fn start(from: User, to: User, from_url: String, to_url: String) -> Talk {
+    /// Who loses the connection goes to the next of its URLs.
+    pub fn start(from: User, to: User, from_urls: Vec<String>, to_urls: Vec<String>) -> Talk {
         let witness = Arc::new(Mutex::new(Witness::default()));
         let stop = Arc::new(AtomicBool::new(false));
         let conversation = client::conversation_id(from.id, to.id);
-        let listener = tokio::spawn(listen(to_url, to.clone(), witness.clone()));
-        let sender = tokio::spawn(send(from_url, from, to.id, witness.clone(), stop.clone()));
+        let listener = tokio::spawn(listen(to_urls, to.clone(), witness.clone()));
+        let sender = tokio::spawn(send(from_urls, from, to.id, witness.clone(), stop.clone()));
         Talk { stop, witness, conversation, recipient: to, sender, listener }
     }
 
@@ -73,9 +74,17 @@ impl Talk {
     }
 }
 
-async fn send(url: String, from: User, to: i64, witness: Arc<Mutex<Witness>>, stop: Arc<AtomicBool>) -> Result<()> {
+async fn send(
+    urls: Vec<String>,
+    from: User,
+    to: i64,
+    witness: Arc<Mutex<Witness>>,
+    stop: Arc<AtomicBool>,
+) -> Result<()> {
     let mut client: Option<Client> = None;
     let mut number = 0_u64;
+    let mut urls = urls.iter().cycle();
+    let mut url = urls.next().context("a URL")?;
     let gives_up = Instant::now() + Duration::from_secs(240);
     while !stop.load(Ordering::Relaxed) {
         let message = json!({
@@ -87,7 +96,7 @@ async fn send(url: String, from: User, to: i64, witness: Arc<Mutex<Witness>>, st
             if Instant::now() > gives_up {
                 bail!("message {number} was never acknowledged");
             }
-            match attempt(&url, &from, &mut client, message.clone()).await {
+            match attempt(url, &from, &mut client, message.clone()).await {
                 Ok(answer) if event_type(&answer) == "message_sent" => {
                     witness.lock().await.acknowledged(&answer);
                     break;
@@ -95,6 +104,7 @@ async fn send(url: String, from: User, to: i64, witness: Arc<Mutex<Witness>>, st
                 Ok(_refused) => tokio::time::sleep(Duration::from_millis(100)).await,
                 Err(_gone) => {
                     client = None;
+                    url = urls.next().context("a URL")?;
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
@@ -114,9 +124,9 @@ async fn attempt(url: &str, from: &User, client: &mut Option<Client>, message: V
     client.request_within(message, Duration::from_secs(15)).await
 }
 
-async fn listen(url: String, user: User, witness: Arc<Mutex<Witness>>) {
-    loop {
-        if let Ok(mut client) = Client::connect(&url).await
+async fn listen(urls: Vec<String>, user: User, witness: Arc<Mutex<Witness>>) {
+    for url in urls.iter().cycle() {
+        if let Ok(mut client) = Client::connect(url).await
             // Otherwise what is on its way in a connection that breaks would count as delivered.
             && client.authenticate_with(json!({"token": user.token, "acks": true})).await.is_ok()
         {
@@ -138,7 +148,7 @@ async fn talking(label: &str) -> Result<(Deployment, Talk)> {
 pub async fn talking_with(label: &str, options: Options) -> Result<(Deployment, Talk)> {
     let deployment = Deployment::start(label, options)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
-    let talk = Talk::start(alice, bob, deployment.gateway_url(0), deployment.gateway_url(1));
+    let talk = Talk::start(alice, bob, vec![deployment.gateway_url(0)], vec![deployment.gateway_url(1)]);
     talk.progress(50).await.context("before any fault")?;
     Ok((deployment, talk))
 }

@@ -2,10 +2,13 @@
 
 mod chaos;
 mod faults;
+mod lost;
 mod network;
 mod overload;
 mod path;
 mod presence;
 mod protocol;
+mod rolling;
 mod security;
+mod storm;
 mod stores;

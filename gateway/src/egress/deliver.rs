@@ -11,7 +11,7 @@ use shared::events::broadcast;
 use shared::events::session::{AuthError, AuthErrorCode, SessionConflict};
 use shared::ids::{ConnectionId, ConnectionRef, GroupId, UserId};
 use shared::protocol::CloseCode;
-use shared::publication::{self, EventHeader, Header};
+use shared::publication::{self, EventHeader, Header, Receipt};
 use shared::redis::keys::Channel;
 use shared::stream::InternalReply;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use websocket::PreparedText;
 
 use super::connection::{Close, Connection};
 use super::outbox::Mark;
+use super::positions::Arrival;
 use crate::gateway::Gateway;
 
 /// Capacity kept for the connections to wake after a batch.
@@ -63,7 +64,16 @@ impl Deliverer {
             }
             (Header::Event(header), channel) => {
                 count("event");
-                self.event(header, channel, payload);
+                if self.is_new(channel, &header.receipt) {
+                    self.event(header, channel, payload);
+                }
+            }
+            (Header::Report, Channel::Report) => {
+                count("report");
+                match postcard::from_bytes(payload) {
+                    Ok(report) => self.gateway.compare(&report),
+                    Err(_) => self.gateway.metrics.unreadable.increment(1),
+                }
             }
             (Header::Joined { group }, Channel::User(user)) => {
                 count("membership");
@@ -85,6 +95,27 @@ impl Deliverer {
             }
             _ => self.gateway.metrics.unreadable.increment(1),
         }
+    }
+
+    /// Notes what comes on a channel. A message that came before is a repetition by a worker that took over and knows no
+    /// better; one that comes too early shows that others were lost.
+    fn is_new(&self, channel: Channel, receipt: &Receipt) -> bool {
+        let gateway = &self.gateway;
+        match *receipt {
+            Receipt::Message { conversation, seq, .. } => {
+                match gateway.positions.message(channel, conversation, seq, gateway.clock.now_ms()) {
+                    Arrival::Next => {}
+                    Arrival::Again => {
+                        gateway.metrics.repetitions.increment(1);
+                        return false;
+                    }
+                    Arrival::Gap { from } => gateway.fill_gap(channel, conversation, (from, seq - 1)),
+                }
+            }
+            Receipt::Durable { event } => gateway.positions.event(channel, event),
+            Receipt::None => {}
+        }
+        true
     }
 
     /// Wakes the sessions that got something since the last time.
@@ -149,10 +180,9 @@ impl Deliverer {
             }
         };
         match channel {
-            Channel::User(user) => gateway.registry.for_user(user, deliver),
-            Channel::Group(group) => gateway.registry.for_group(group, deliver),
+            Channel::User(_) | Channel::Group(_) => gateway.registry.for_channel(channel, deliver),
             Channel::Presence => gateway.registry.for_everybody(deliver),
-            Channel::Gateway => gateway.metrics.unreadable.increment(1),
+            Channel::Gateway | Channel::Report => gateway.metrics.unreadable.increment(1),
         }
     }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 use shared::auth::TokenHash;
 use shared::ids::{GroupId, UserId};
 use shared::protocol::RequestId;
+use shared::publication::Receipt;
+use shared::redis::keys::Channel;
 use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage};
 
 use super::connection::Connection;
@@ -110,6 +112,11 @@ pub async fn replay(
     mut page: ReplayPage,
 ) -> Result<(), Refusal> {
     loop {
+        for event in &page.events {
+            if let Receipt::Durable { event } = event.receipt {
+                gateway.positions.event(Channel::User(user), event);
+            }
+        }
         connection.replay(page.events);
         let Some(cursor) = page.next else { break };
         drained(&connection).await;
@@ -158,6 +165,9 @@ async fn resume(
         wants_acks: opener.wants_acks,
         renewal,
     };
+    if !renewal {
+        connection.note_resumed();
+    }
     match gateway.ask(opener.user, &request, opener.request_id.as_ref()).await {
         InternalReply::Resumed { auth_success, replay } => Ok((auth_success, replay)),
         other => Err(refusal(other)),

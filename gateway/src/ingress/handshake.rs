@@ -95,6 +95,7 @@ fn connection(gateway: &Gateway, deflate: bool) -> Arc<Connection> {
         authenticate_by_ms: AtomicU64::new(now_ms + settings.auth_timeout.as_millis() as u64),
         expires_unix: AtomicI64::new(i64::MAX),
         opened_at_ms: AtomicI64::new(0),
+        resumed_at_ms: AtomicI64::new(0),
     };
     let id = gateway.next_connection_id();
     let (session, arrivals) = (Uuid::new_v4(), gateway.arrivals.clone());

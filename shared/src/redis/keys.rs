@@ -65,7 +65,7 @@ impl Keys {
 
     /// Sorted set: users who are online, from the first session to the end of the grace period. Written by workers and
     /// gateways through the scripts of `redis::presence`, read by workers. Lives while anybody is online. This and the
-    /// next three share a hash tag because scripts change them together.
+    /// next four share a hash tag because scripts change them together.
     pub fn online_users(&self) -> String {
         format!("{}{{presence}}online_users", self.prefix)
     }
@@ -73,6 +73,11 @@ impl Keys {
     /// Sorted set: users without a session by the end of their grace period.
     pub fn grace_periods(&self) -> String {
         format!("{}{{presence}}grace", self.prefix)
+    }
+
+    /// String: there once the sorted set of online users holds everybody; gone when Redis lost its data. Written by workers.
+    pub fn presence_is_complete(&self) -> String {
+        format!("{}{{presence}}complete", self.prefix)
     }
 
     /// Followed by a user id, a set: that user's sessions as `{gateway}:{connection}`.
@@ -122,11 +127,19 @@ impl Keys {
         format!("{}presence", self.prefix)
     }
 
+    /// Channel: what gateways should have been given, by workers, for all gateways.
+    pub fn report_channel(&self) -> String {
+        format!("{}report", self.prefix)
+    }
+
     /// What a channel's name stands for; `None` for a foreign one.
     pub fn parse_channel(&self, channel: &str) -> Option<Channel> {
         let name = channel.strip_prefix(self.prefix.as_str())?;
         if name == "presence" {
             return Some(Channel::Presence);
+        }
+        if name == "report" {
+            return Some(Channel::Report);
         }
         if let Some(user) = name.strip_prefix("user:") {
             return user.parse().ok().map(Channel::User);
@@ -139,12 +152,13 @@ impl Keys {
 }
 
 /// Where a publication was published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
     Gateway,
     User(UserId),
     Group(GroupId),
     Presence,
+    Report,
 }
 
 #[cfg(test)]
@@ -160,6 +174,7 @@ mod tests {
         assert_eq!(keys.parse_channel(&keys.group_channel(group)), Some(Channel::Group(group)));
         assert_eq!(keys.parse_channel(&keys.gateway_channel(GatewayId(Uuid::nil()))), Some(Channel::Gateway));
         assert_eq!(keys.parse_channel(&keys.presence_channel()), Some(Channel::Presence));
+        assert_eq!(keys.parse_channel(&keys.report_channel()), Some(Channel::Report));
         assert_eq!(keys.parse_channel("user:4"), None);
     }
 }

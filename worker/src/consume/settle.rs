@@ -39,6 +39,7 @@ impl Settlement {
         if self.is_empty() {
             return true;
         }
+        let started = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(20);
         while let Err(error) = self.attempt(app).await {
             tracing::warn!(%error, publications = self.publications.len(), "settling failed");
@@ -48,6 +49,7 @@ impl Settlement {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        app.recent.published(&self.publications, started);
         app.metrics.publications.increment(self.publications.len() as u64);
         app.counts.add_publications(self.publications.len() as u64);
         true
