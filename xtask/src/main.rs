@@ -1,5 +1,6 @@
 //! Development commands of the workspace: `cargo xtask --help`. Parsing and dispatch only.
 
+mod bench;
 mod control;
 mod demo;
 mod interrupt;
@@ -60,6 +61,8 @@ enum Command {
         /// Only this part
         part: Option<test::Part>,
     },
+    /// Measures a fleet on private stores and writes docs/benchmarks.md
+    Bench(bench::Options),
     /// The checked query data of sqlx, in .sqlx
     #[command(subcommand)]
     Sqlx(Sqlx),
@@ -120,6 +123,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             control::restart(&workspace, name)?;
         }
         Command::Test { part } => return test::run(&workspace, part),
+        Command::Bench(options) => bench::run(&workspace, &options)?,
         Command::Sqlx(Sqlx::Prepare { check: false }) => sqlx::prepare(&workspace)?,
         Command::Sqlx(Sqlx::Prepare { check: true }) => sqlx::check(&workspace)?,
     }
