@@ -1,5 +1,6 @@
 //! Development commands of the workspace: `cargo xtask --help`. Parsing and dispatch only.
 
+mod bench;
 mod chaos;
 mod control;
 mod demo;
@@ -66,6 +67,8 @@ enum Command {
     Chaos(chaos::Options),
     /// Prints what the delivered programs are made of, as CycloneDX JSON
     Sbom,
+    /// Measures a fleet on private stores and writes docs/benchmarks.md
+    Bench(bench::Options),
     /// The checked query data of sqlx, in .sqlx
     #[command(subcommand)]
     Sqlx(Sqlx),
@@ -128,6 +131,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Chaos(options) => return chaos::run(&workspace, &options),
         Command::Test { part } => return test::run(&workspace, part),
         Command::Sbom => sbom::print(&workspace)?,
+        Command::Bench(options) => bench::run(&workspace, &options)?,
         Command::Sqlx(Sqlx::Prepare { check: false }) => sqlx::prepare(&workspace)?,
         Command::Sqlx(Sqlx::Prepare { check: true }) => sqlx::check(&workspace)?,
     }

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod faults;
+mod load;
 mod lost;
 mod network;
 mod overload;
