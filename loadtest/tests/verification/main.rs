@@ -1,5 +1,7 @@
 //! The whole program against a server that is not to be trusted: what it loses, doubles or swaps has to be noticed.
 
+#![allow(clippy::unwrap_used)]
+
 mod server;
 
 use std::process::Command;
