@@ -53,18 +53,23 @@ impl Item {
 
 pub struct Batch<'a> {
     app: &'a App,
+    leases: &'a [Lease],
     items: Vec<Item>,
     settlement: Settlement,
+    /// Partitions with entries that were left in the stream.
+    left: Vec<Lease>,
     started_at: Instant,
 }
 
 impl<'a> Batch<'a> {
     /// Reads the entries. One that cannot be read goes to the dead letters.
-    pub fn new(app: &'a App, leases: &[Lease], entries: Vec<RawEntry>) -> Self {
+    pub fn new(app: &'a App, leases: &'a [Lease], entries: Vec<RawEntry>) -> Self {
         let mut batch = Batch {
             app,
+            leases,
             items: Vec::with_capacity(entries.len()),
             settlement: Settlement::default(),
+            left: Vec::new(),
             started_at: Instant::now(),
         };
         for raw in entries {
@@ -102,24 +107,21 @@ impl<'a> Batch<'a> {
         self.items.push(Item { lease, stream, raw, subject, tries: 0, work });
     }
 
-    /// Works until every command is applied, answered, or another worker's.
-    pub async fn run(mut self, assigned: &Assigned) {
+    /// Works until every command is applied, answered, or another worker's. Gives the partitions whose streams still hold
+    /// entries of this batch: should they be ours again, they have to be read from the beginning.
+    pub async fn run(mut self, assigned: &Assigned) -> Vec<Lease> {
         let size = self.items.len();
         let mut pause = FIRST_PAUSE;
         while !self.items.is_empty() {
             let present = assigned.peek();
-            self.items.retain(|item| {
-                let held = present.holds(item.lease);
-                if !held {
-                    self.app.metrics.commands.with("lease_lost").increment(1);
-                }
-                held
-            });
+            for item in self.items.extract_if(.., |item| !present.holds(item.lease)) {
+                self.app.metrics.commands.with("lease_lost").increment(1);
+                self.left.push(item.lease);
+            }
             let stored = Instant::now();
             let progressed = self.wave().await;
             self.app.metrics.store_seconds.record(stored.elapsed().as_secs_f64());
-            let settlement = std::mem::take(&mut self.settlement);
-            settlement.settle(self.app, || assigned.peek().valid_until > tokio::time::Instant::now()).await;
+            self.settle(assigned).await;
             if progressed {
                 pause = FIRST_PAUSE;
             } else if !self.items.is_empty() {
@@ -127,10 +129,19 @@ impl<'a> Batch<'a> {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
-        let settlement = std::mem::take(&mut self.settlement);
-        settlement.settle(self.app, || assigned.peek().valid_until > tokio::time::Instant::now()).await;
+        self.settle(assigned).await;
         self.app.metrics.batch_size.record(size as f64);
         self.app.metrics.batch_seconds.record(self.started_at.elapsed().as_secs_f64());
+        self.left
+    }
+
+    /// Publishes and deletes what is finished, unless Redis is away for longer than the leases last.
+    async fn settle(&mut self, assigned: &Assigned) {
+        let settlement = std::mem::take(&mut self.settlement);
+        let keep_trying = || assigned.peek().valid_until > tokio::time::Instant::now();
+        if !settlement.settle(self.app, keep_trying).await {
+            self.left.extend(self.leases);
+        }
     }
 
     /// Applies what can go at once; keeps the rest in order. Whether anything was finished.
@@ -139,7 +150,10 @@ impl<'a> Batch<'a> {
         let mut remaining = Vec::new();
         let mut progressed = false;
         for (item, result) in self.apply_sends(sends).await {
-            progressed |= self.finish(item, result, &mut remaining);
+            match result {
+                Some(result) => progressed |= self.finish(item, result, &mut remaining),
+                None => remaining.push(item),
+            }
         }
         for item in others {
             let result = self.apply_other(&item).await;
@@ -151,28 +165,42 @@ impl<'a> Batch<'a> {
         progressed
     }
 
-    async fn apply_sends(&self, mut items: Vec<Item>) -> Vec<(Item, Result<Outcome, Failure>)> {
+    /// Stores the sends together; a result for each that was tried.
+    async fn apply_sends(&self, mut items: Vec<Item>) -> Vec<(Item, Option<Result<Outcome, Failure>>)> {
         if items.is_empty() {
             return Vec::new();
         }
         let results = match self.group_commit(&mut items).await {
-            Ok(results) => results,
-            // One of them is at fault: find out which, each alone.
-            Err(Failure::Fatal(_)) if items.len() > 1 => {
-                let mut results = Vec::with_capacity(items.len());
-                for item in &mut items {
-                    let alone = self.group_commit(std::slice::from_mut(item)).await;
-                    results.push(alone.and_then(|mut one| one.pop().unwrap_or(Err(Failure::LeaseLost))));
-                }
-                results
-            }
-            Err(Failure::Fatal(error)) => vec![Err(Failure::Fatal(error))],
+            Ok(results) => results.into_iter().map(Some).collect(),
+            Err(Failure::Fatal(_)) if items.len() > 1 => self.apply_one_by_one(&mut items).await,
+            Err(Failure::Fatal(error)) => vec![Some(Err(Failure::Fatal(error)))],
             Err(failure) => {
                 tracing::warn!(?failure, commands = items.len(), "a batch could not be stored, trying again");
-                items.iter().map(|_| Err(Failure::Retry(anyhow::anyhow!("the batch failed")))).collect()
+                items.iter().map(|_| Some(Err(Failure::Retry(anyhow::anyhow!("the batch failed"))))).collect()
             }
         };
         items.into_iter().zip(results).collect()
+    }
+
+    /// One of the sends is at fault: finds out which, each alone. What comes after one that is to be tried again, with the
+    /// same route hint, waits for it, or it would be overtaken.
+    async fn apply_one_by_one(&self, items: &mut [Item]) -> Vec<Option<Result<Outcome, Failure>>> {
+        let mut results = Vec::with_capacity(items.len());
+        let mut waiting: HashSet<u16> = HashSet::new();
+        for item in items {
+            let hint = item.subject.route_hint();
+            if waiting.contains(&hint) {
+                results.push(None);
+                continue;
+            }
+            let alone = self.group_commit(std::slice::from_mut(item)).await;
+            let result = alone.and_then(|mut one| one.pop().unwrap_or(Err(Failure::LeaseLost)));
+            if matches!(result, Err(Failure::Retry(_) | Failure::Fatal(_))) {
+                waiting.insert(hint);
+            }
+            results.push(Some(result));
+        }
+        results
     }
 
     /// Stores the items' messages in one transaction.
@@ -221,6 +249,7 @@ impl<'a> Batch<'a> {
             }
             Err(Failure::LeaseLost) => {
                 metrics.commands.with("lease_lost").increment(1);
+                self.left.push(item.lease);
                 return true;
             }
             Err(Failure::Elsewhere(conversation)) => return self.pass_on(item, conversation),

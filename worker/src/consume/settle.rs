@@ -33,22 +33,24 @@ impl Settlement {
     }
 
     /// Publishes and deletes. `keep_trying` ends the repetition while Redis is away (the lease is lost, so another
-    /// worker does it).
-    pub async fn settle(self, app: &App, keep_trying: impl Fn() -> bool) {
+    /// worker does it); then it was in vain, and the result is false.
+    #[must_use]
+    pub async fn settle(self, app: &App, keep_trying: impl Fn() -> bool) -> bool {
         if self.is_empty() {
-            return;
+            return true;
         }
         let mut pause = Duration::from_millis(20);
         while let Err(error) = self.attempt(app).await {
             tracing::warn!(%error, publications = self.publications.len(), "settling failed");
             if !keep_trying() {
-                return;
+                return false;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         app.metrics.publications.increment(self.publications.len() as u64);
         app.counts.add_publications(self.publications.len() as u64);
+        true
     }
 
     async fn attempt(&self, app: &App) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 mod communities;
 mod dead_letters;
 mod direct;
+mod faults;
 mod groups;
 mod harness;
 mod history;
