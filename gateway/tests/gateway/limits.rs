@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use client::{Client, Error};
-use serde_json::Value;
+use client::{Client, Error, event_type};
+use serde_json::{Value, json};
 
 use crate::fake_worker::FakeWorker;
 use crate::harness::{Harness, SOON, redis_url, token};
@@ -58,6 +58,76 @@ async fn requests_of_an_address_are_limited_but_probes_are_not() {
     let retry_after = event["retryAfter"].as_u64().unwrap();
     assert!((1..=915).contains(&retry_after), "{retry_after}");
     assert_eq!(harness.get("/ready").await.0, 200);
+}
+
+/// Sends bad tokens until one is counted as too many; gives the error. Each connection may fail five times.
+async fn too_many_failures(harness: &Harness, address: &str, failures: usize) -> Value {
+    let mut client = harness.connect().forwarded_for(address).open().await.unwrap();
+    for _ in 0..failures {
+        assert_eq!(client.authenticate("a.b.c").await.unwrap_err().code(), Some("TOKEN_INVALID"));
+    }
+    let error = client.expect("error", |_| true, SOON).await.unwrap();
+    assert_eq!(client.wait_closed(SOON).await.unwrap().code, Some(1008));
+    error
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_tokens_of_an_address_are_limited_over_all_gateways() {
+    let limits = [("IP_AUTH_FAILURE_LIMIT", "3"), ("IP_RATE_WINDOW", "120s"), ("TRUSTED_PROXIES", "127.0.0.1")];
+    let one = Harness::start(&limits).await;
+    let idle = FakeWorker::start(redis_url(), "unused:").await;
+    let two = Harness::start_with(idle, &one.prefix, redis_url(), &limits).await;
+    two.until_ready().await;
+    let began = std::time::Instant::now();
+    // Three are allowed, whichever of the gateways they reach, and from wherever in a network of 64 bits.
+    let mut client = one.connect().forwarded_for("2001:db8::1").open().await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(client.authenticate("a.b.c").await.unwrap_err().code(), Some("TOKEN_INVALID"));
+    }
+    assert_eq!(event_type(&client.request(json!({"type": "ping"})).await.unwrap()), "pong", "still open");
+    let error = too_many_failures(&two, "2001:db8::ffff:1", 1).await;
+    assert_eq!(error["code"], "RATE_LIMIT_EXCEEDED");
+    // The first of them leaves the window, in slices of 2 s, 120 to 122 s after it came.
+    let retry_after = error["retryAfter"].as_u64().unwrap();
+    let passed = began.elapsed().as_secs();
+    assert!((119_u64.saturating_sub(passed)..=122).contains(&retry_after), "{retry_after} after {passed} s");
+    assert_eq!(too_many_failures(&one, "2001:db8::2", 1).await["code"], "RATE_LIMIT_EXCEEDED");
+    // Others have nothing to do with it.
+    let mut other = two.connect().forwarded_for("2001:db8:0:1::1").open().await.unwrap();
+    assert_eq!(other.authenticate("a.b.c").await.unwrap_err().code(), Some("TOKEN_INVALID"));
+    assert_eq!(event_type(&other.request(json!({"type": "ping"})).await.unwrap()), "pong");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limited_address_may_try_again_when_it_was_told() {
+    let limits = [("IP_AUTH_FAILURE_LIMIT", "1"), ("IP_RATE_WINDOW", "8s")];
+    let harness = Harness::start(&limits).await;
+    // One bad token on a connection of its own; how long to wait, if it was one too many.
+    let fail = async || -> Option<u64> {
+        let mut client = harness.connect().open().await.unwrap();
+        assert_eq!(client.authenticate("a.b.c").await.unwrap_err().code(), Some("TOKEN_INVALID"));
+        let error = client.expect("error", |_| true, Duration::from_millis(1500)).await.ok()?;
+        error["retryAfter"].as_u64()
+    };
+    // On a busy machine a second one may come when the window of the first one is over.
+    let tried = async {
+        loop {
+            let asked = std::time::Instant::now();
+            if let Some(retry_after) = fail().await {
+                break (asked, retry_after);
+            }
+        }
+    };
+    let (asked, retry_after) = tokio::time::timeout(SOON * 3, tried).await.unwrap();
+    assert!((1..=9).contains(&retry_after), "{retry_after}");
+    let free = async {
+        while fail().await.is_some() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SOON * 3, free).await.unwrap();
+    let waited = asked.elapsed() + Duration::from_secs(1);
+    assert!(waited >= Duration::from_secs(retry_after), "{waited:?} for {retry_after} s");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,3 +11,4 @@ mod http;
 mod interruption;
 mod limits;
 mod sessions;
+mod tls;
