@@ -7,6 +7,7 @@ pub mod commands;
 pub mod config;
 pub mod crypto;
 pub mod events;
+pub mod http;
 pub mod ids;
 pub mod lifecycle;
 pub mod limits;
