@@ -269,7 +269,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         summary: "Signs in. Ten tries per account and fifty per address in 15 minutes. Only with `BUILTIN_AUTH=true`; else 404.",
         query: &[],
         body: &[
-            Field::required("username", Kind::Text { min: 1, max: MAX_EMAIL_CHARACTERS }, "Or the e-mail address."),
+            Field::required("username", Kind::Text { min: 1, max: MAX_EMAIL_CHARACTERS }, "As it was registered."),
             Field::required("password", Kind::Text { min: 1, max: MAX_PASSWORD_CHARACTERS }, "The password."),
         ],
         answer: |generator| json_answer(crate::schema::inline::<SignedIn>(generator)),
