@@ -9,6 +9,8 @@ use client::Client;
 use devstack::fleet::{Fleet, FleetConfig, Stores};
 use devstack::{Postgres, Redis, Scratch, Secrets, testing};
 
+use crate::contract;
+
 const DATABASE: &str = "chat";
 const TOKEN_TTL: Duration = Duration::from_secs(3600);
 
@@ -62,6 +64,7 @@ pub struct Deployment {
 impl Deployment {
     /// Starts stores and servers, and waits until all are ready.
     pub fn start(label: &str, options: Options) -> Result<Deployment> {
+        contract::watch();
         let scratch = Scratch::new(label)?;
         let postgres = testing::start_postgres(&scratch)?;
         let redis = testing::start_redis(&scratch)?;
@@ -153,6 +156,15 @@ impl Deployment {
                 bail!("waited in vain for {query} to give {expected}; it gives {found}");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl Drop for Deployment {
+    fn drop(&mut self) {
+        let broken = contract::broken();
+        if !broken.is_empty() && !std::thread::panicking() {
+            panic!("the servers broke the contract:\n{}", broken.join("\n"));
         }
     }
 }

@@ -4,3 +4,4 @@ mod faults;
 mod path;
 mod presence;
 mod protocol;
+mod python;
