@@ -47,8 +47,6 @@ pub struct Settings {
     public_url: Option<String>,
     redis_url: Option<String>,
     redis_prefix: Option<String>,
-    /// What the file says.
-    file: HashMap<String, String>,
 }
 
 impl Settings {
@@ -78,7 +76,6 @@ impl Settings {
             public_url: pick(sources.public_url, "PUBLIC_URL"),
             redis_url: pick(sources.redis_url, "REDIS_URL"),
             redis_prefix: pick(sources.redis_prefix, "REDIS_PREFIX"),
-            file: file.clone(),
         }
     }
 
@@ -102,12 +99,6 @@ impl Settings {
 
     pub fn redis_prefix(&self) -> &str {
         self.redis_prefix.as_deref().unwrap_or_default()
-    }
-
-    /// The settings of the services that say how content is sealed, from the environment and the file.
-    pub fn encryption(&self) -> Result<EncryptionSettings> {
-        let variable = |name: &str| std::env::var(name).ok().or_else(|| self.file.get(name).cloned());
-        CommonSettings::from_source(variable)?.encryption().map_err(anyhow::Error::msg)
     }
 
     /// The gateways to try, in order; at least one.

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
 use crate::connection::{CloseInfo, Connection, Sender};
 use crate::event::event_type;
-use crate::{Connect, Error};
+use crate::{Connect, Error, observe};
 
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// Longer waits are cut to this, as points in time have a limit.
@@ -133,8 +133,10 @@ impl Client {
         }
         let id = command["requestId"].clone();
         let expected = format!("the answer to {} (requestId {id})", event_type(&command));
-        self.send(command).await?;
-        self.wait_for(&expected, within, |event| event["requestId"] == id).await
+        self.connection.sender.send(&command).await?;
+        let answer = self.wait_for(&expected, within, |event| event["requestId"] == id).await?;
+        observe::answer(&command, &answer).map_err(Error::Contract)?;
+        Ok(answer)
     }
 
     /// As `request`, with an `error` or `auth_error` as `Error::Rejected`.

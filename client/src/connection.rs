@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::Error;
+use crate::{Error, observe};
 
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -178,11 +178,11 @@ impl Reader {
 fn parse(text: &str) -> Result<Value, String> {
     let event: Value =
         serde_json::from_str(text).map_err(|e| format!("the server sent what is no JSON ({e}): {text:.200}"))?;
-    if event["type"].is_string() {
-        Ok(event)
-    } else {
-        Err(format!("the server sent no object with a type: {text:.200}"))
+    if !event["type"].is_string() {
+        return Err(format!("the server sent no object with a type: {text:.200}"));
     }
+    observe::event(&event)?;
+    Ok(event)
 }
 
 async fn write(

@@ -33,6 +33,9 @@ pub enum Error {
     /// An event came that must not come.
     #[error("unexpected: {}", event::summary(.0))]
     Unexpected(Value),
+    /// An answer is none that the observer accepts.
+    #[error("the server broke the contract: {0}")]
+    Contract(String),
     /// More events were passed over while waiting for another one than the client keeps.
     #[error("more than {0} events are waiting to be looked at")]
     TooManyWaiting(usize),
@@ -60,7 +63,7 @@ impl Error {
     /// Whether the same thing on a fresh connection may well succeed.
     pub fn is_transient(&self) -> bool {
         match self {
-            Error::Invalid(_) | Error::Unexpected(_) => false,
+            Error::Invalid(_) | Error::Unexpected(_) | Error::Contract(_) => false,
             Error::Http { status, .. } => *status == 429 || *status >= 500,
             Error::Rejected(_) => {
                 matches!(self.code(), Some("SERVICE_UNAVAILABLE" | "RATE_LIMIT_EXCEEDED" | "INTERNAL_ERROR"))

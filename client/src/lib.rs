@@ -24,6 +24,7 @@ mod connect;
 mod connection;
 mod error;
 mod event;
+mod observe;
 pub mod raw;
 pub mod token;
 
@@ -33,6 +34,7 @@ pub use connect::Connect;
 pub use connection::{CloseInfo, Sender};
 pub use error::Error;
 pub use event::{conversation_id, event_type, summary};
+pub use observe::{Observer, observe};
 
 /// The frame types of the WebSocket library, for tests that send what no sensible client would.
 pub mod frame {

@@ -10,30 +10,45 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 use crate::programs::{self, Missing, Programs};
+use crate::python;
 
 /// Finds the programs, installing them when they are missing; `say` gets lines for the person waiting.
 pub fn ensure(say: &mut dyn FnMut(&str)) -> Result<Programs> {
-    let missing = match Programs::find() {
-        Ok(found) => return Ok(found),
-        Err(missing) => missing,
-    };
-    let path = programs::search_path();
-    let have = |name: &str| programs::find_file(&path, name);
-    let is_root = rustix::process::geteuid().is_root();
-    let may_sudo = !is_root && have("sudo").is_some_and(|sudo| may_sudo_without_password(&sudo));
-    match plan(&missing, have("apt-get").is_some(), is_root, may_sudo, have("docker").is_some()) {
-        Plan::Apt { prefix, packages } => {
-            say(&format!("{} not found: installing {} with apt", missing.describe(), packages.join(" ")));
-            apt(&prefix, &["update"])?;
-            let mut args = vec!["install", "--yes", "--no-install-recommends"];
-            args.extend(&packages);
-            apt(&prefix, &args)?;
+    match Programs::find() {
+        Ok(found) => Ok(found),
+        Err(missing) => {
+            install(&missing, say)?;
             Programs::find().map_err(|still| {
                 anyhow::anyhow!(
                     "apt has no {}; install it by hand, or use `docker compose up` with the compose file at the root",
                     still.describe()
                 )
             })
+        }
+    }
+}
+
+/// The same for a Python with the package `websockets`, which only a test needs.
+pub fn ensure_python(say: &mut dyn FnMut(&str)) -> Result<PathBuf> {
+    if let Some(found) = python::find() {
+        return Ok(found);
+    }
+    install(&Missing { python: true, ..Missing::default() }, say)?;
+    python::find().context("python3 cannot import the package websockets though it was installed")
+}
+
+fn install(missing: &Missing, say: &mut dyn FnMut(&str)) -> Result<()> {
+    let path = programs::search_path();
+    let have = |name: &str| programs::find_file(&path, name);
+    let is_root = rustix::process::geteuid().is_root();
+    let may_sudo = !is_root && have("sudo").is_some_and(|sudo| may_sudo_without_password(&sudo));
+    match plan(missing, have("apt-get").is_some(), is_root, may_sudo, have("docker").is_some()) {
+        Plan::Apt { prefix, packages } => {
+            say(&format!("{} not found: installing {} with apt", missing.describe(), packages.join(" ")));
+            apt(&prefix, &["update"])?;
+            let mut args = vec!["install", "--yes", "--no-install-recommends"];
+            args.extend(&packages);
+            apt(&prefix, &args)
         }
         Plan::GiveUp(message) => bail!(message),
     }
@@ -52,6 +67,9 @@ fn plan(missing: &Missing, apt: bool, is_root: bool, may_sudo: bool, docker: boo
     }
     if missing.redis {
         packages.push("redis-server");
+    }
+    if missing.python {
+        packages.extend(["python3", python::PACKAGE]);
     }
     let what = missing.describe();
     let compose = "`docker compose up` runs everything in containers instead";
@@ -111,7 +129,7 @@ pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    const BOTH: Missing = Missing { postgres: true, redis: true };
+    const BOTH: Missing = Missing { postgres: true, redis: true, python: false };
 
     #[test]
     fn installs_as_root_or_with_sudo() {
@@ -119,10 +137,15 @@ mod tests {
             plan(&BOTH, true, true, false, true),
             Plan::Apt { prefix: vec![], packages: vec!["postgresql", "postgresql-client", "redis-server"] }
         );
-        let only_redis = Missing { postgres: false, redis: true };
+        let only_redis = Missing { postgres: false, redis: true, python: false };
         assert_eq!(
             plan(&only_redis, true, false, true, false),
             Plan::Apt { prefix: vec!["sudo", "-n"], packages: vec!["redis-server"] }
+        );
+        let only_python = Missing { python: true, ..Missing::default() };
+        assert_eq!(
+            plan(&only_python, true, true, false, true),
+            Plan::Apt { prefix: vec![], packages: vec!["python3", "python3-websockets"] }
         );
     }
 

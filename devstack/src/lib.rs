@@ -13,6 +13,7 @@ pub mod postgres;
 pub mod process;
 pub mod programs;
 pub mod proxy;
+pub mod python;
 pub mod redis;
 pub mod scratch;
 pub mod secrets;

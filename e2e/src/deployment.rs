@@ -10,6 +10,8 @@ use client::Client;
 use devstack::fleet::{Fleet, FleetConfig, Stores};
 use devstack::{Durability, Postgres, Proxy, Redis, Scratch, Secrets, Sentinels, testing};
 
+use crate::contract;
+
 const DATABASE: &str = "chat";
 const TOKEN_TTL: Duration = Duration::from_secs(3600);
 
@@ -97,6 +99,7 @@ pub struct Deployment {
 impl Deployment {
     /// Starts stores and servers, and waits until all are ready.
     pub fn start(label: &str, options: Options) -> Result<Deployment> {
+        contract::watch();
         let scratch = Scratch::new(label)?;
         let postgres = testing::start_postgres(&scratch)?;
         let durability = if options.durable_redis { Durability::Durable } else { Durability::Fast };
@@ -309,4 +312,13 @@ fn least_rights(scratch: &Scratch, postgres: &Postgres, redis: &Redis) -> Result
         database_url: format!("postgres://chat_worker:{password}@127.0.0.1:{}/{DATABASE}", postgres.port()),
         redis_url: format!("redis://chat:{redis_password}@127.0.0.1:{}/0", redis.port()),
     })
+}
+
+impl Drop for Deployment {
+    fn drop(&mut self) {
+        let broken = contract::broken();
+        if !broken.is_empty() && !std::thread::panicking() {
+            panic!("the servers broke the contract:\n{}", broken.join("\n"));
+        }
+    }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use serde_json::json;
+use serde::Serialize;
+use shared::http::{Condition, Refused};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use warp::filters::BoxedFilter;
@@ -40,12 +41,12 @@ pub fn routes(gateway: Arc<Gateway>) -> Routes {
     let live =
         get("live").and(with_gateway.clone()).map(|gateway: Arc<Gateway>| json_response(&status::live(&gateway)));
     let ready = get("ready").and(with_gateway.clone()).map(|gateway: Arc<Gateway>| {
-        let (is_ready, body) = status::ready(&gateway);
-        with_status(is_ready, &body)
+        let body = status::ready(&gateway);
+        with_status(body.ready, &body)
     });
     let health = get("health").and(with_gateway.clone()).map(|gateway: Arc<Gateway>| {
-        let (is_healthy, body) = status::health(&gateway);
-        with_status(is_healthy, &body)
+        let body = status::health(&gateway);
+        with_status(body.status != Condition::Unhealthy, &body)
     });
     let metrics = get("metrics")
         .and(warp::header::optional::<String>("accept"))
@@ -178,11 +179,11 @@ async fn rejected(rejection: Rejection) -> Result<warp::reply::Response, Infalli
     Ok(response)
 }
 
-fn json_response(body: &serde_json::Value) -> warp::reply::Response {
+fn json_response<T: Serialize>(body: &T) -> warp::reply::Response {
     warp::reply::json(body).into_response()
 }
 
-fn with_status(ok: bool, body: &serde_json::Value) -> warp::reply::Response {
+fn with_status<T: Serialize>(ok: bool, body: &T) -> warp::reply::Response {
     let mut response = json_response(body);
     if !ok {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -192,7 +193,7 @@ fn with_status(ok: bool, body: &serde_json::Value) -> warp::reply::Response {
 
 /// `{status: "error", code, message}`.
 pub fn error_response(status: StatusCode, code: &str, message: &str) -> warp::reply::Response {
-    let mut response = json_response(&json!({"status": "error", "code": code, "message": message}));
+    let mut response = json_response(&Refused::new(code, message));
     *response.status_mut() = status;
     response
 }

@@ -1,76 +1,77 @@
 //! What the probes say: alive, ready, healthy, and the original's JSON metrics.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
 use shared::clock::Timestamp;
+use shared::http::{
+    Condition, Connections, Database, Health, Live, Memory, OriginalMetrics, Ready, Redis, Servers, Traffic,
+};
 
 use crate::gateway::Gateway;
 use crate::ingress::places::Kind;
 use crate::metrics::Totals;
 
 /// Depends on nothing but the process.
-pub fn live(gateway: &Gateway) -> Value {
-    json!({"alive": true, "uptime": uptime_seconds(gateway), "timestamp": Timestamp::now()})
+pub fn live(gateway: &Gateway) -> Live {
+    Live { alive: true, uptime: uptime_seconds(gateway), timestamp: Timestamp::now() }
 }
 
 /// Whether clients are welcome, and why or why not.
-pub fn ready(gateway: &Gateway) -> (bool, Value) {
+pub fn ready(gateway: &Gateway) -> Ready {
     let redis = gateway.fleet.redis_is_up() && gateway.fleet.is_subscribed();
     let workers = gateway.fleet.workers() > 0;
     let draining = gateway.lifecycle.is_draining();
-    let ready = redis && workers && !draining;
-    let components = json!({"redis": redis, "workers": workers, "draining": draining});
-    (ready, json!({"ready": ready, "components": components, "timestamp": Timestamp::now()}))
+    let components = BTreeMap::from([("redis", redis), ("workers", workers), ("draining", draining)]);
+    Ready { ready: redis && workers && !draining, components, timestamp: Timestamp::now() }
 }
 
-pub fn health(gateway: &Gateway) -> (bool, Value) {
+pub fn health(gateway: &Gateway) -> Health {
     let redis = gateway.fleet.redis_is_up();
     let workers = gateway.fleet.workers();
     let status = match (redis, workers, gateway.lifecycle.is_draining()) {
-        (false, _, _) => "unhealthy",
-        (true, 0, _) | (true, _, true) => "degraded",
-        (true, _, false) => "healthy",
+        (false, _, _) => Condition::Unhealthy,
+        (true, 0, _) | (true, _, true) => Condition::Degraded,
+        (true, _, false) => Condition::Healthy,
     };
-    let body = json!({
-        "status": status,
-        "timestamp": Timestamp::now(),
-        "uptime": uptime_seconds(gateway),
-        "version": env!("CARGO_PKG_VERSION"),
-        "connections": {
-            "active": gateway.places.taken(Kind::Open),
-            "peak": Totals::get(&gateway.totals.peak_connections),
-            "limit": gateway.settings.max_connections,
+    Health {
+        status,
+        timestamp: Timestamp::now(),
+        uptime: uptime_seconds(gateway),
+        version: env!("CARGO_PKG_VERSION"),
+        connections: Connections {
+            active: gateway.places.taken(Kind::Open),
+            peak: Totals::get(&gateway.totals.peak_connections),
+            limit: gateway.settings.max_connections,
         },
-        "memory": {"rss": resident_bytes()},
+        memory: Memory { rss: resident_bytes() },
         // Only workers know Postgres; a live one reaches it.
-        "database": {"connected": workers > 0, "poolSize": 0, "idleConnections": 0, "responseTime": 0},
-        "redis": {"connected": redis, "responseTime": gateway.fleet.redis_response_ms()},
-        "fleet": {"gateways": gateway.fleet.live_gateways().len(), "workers": workers},
-        "metrics": {
-            "messagesSent": Totals::get(&gateway.totals.frames_sent),
-            "messagesReceived": Totals::get(&gateway.totals.frames_received),
-            "errors": Totals::get(&gateway.totals.errors),
-            "averageResponseTime": gateway.totals.average_answer_ms(),
+        database: Database { connected: workers > 0, pool_size: 0, idle_connections: 0, response_time: 0.0 },
+        redis: Redis { connected: redis, response_time: gateway.fleet.redis_response_ms() },
+        fleet: Servers { gateways: gateway.fleet.live_gateways().len() as u32, workers },
+        metrics: Traffic {
+            messages_sent: Totals::get(&gateway.totals.frames_sent),
+            messages_received: Totals::get(&gateway.totals.frames_received),
+            errors: Totals::get(&gateway.totals.errors),
+            average_response_time: gateway.totals.average_answer_ms(),
         },
-    });
-    (status != "unhealthy", body)
+    }
 }
 
 /// The original server's metrics.
-pub fn metrics(gateway: &Gateway) -> Value {
+pub fn metrics(gateway: &Gateway) -> OriginalMetrics {
     let totals = &gateway.totals;
-    let started_ms = Timestamp::now().0 - gateway.clock.now_ms() as i64;
-    json!({
-        "connections": gateway.places.taken(Kind::Open),
-        "messagesSent": Totals::get(&totals.frames_sent),
-        "messagesReceived": Totals::get(&totals.frames_received),
-        "errors": Totals::get(&totals.errors),
-        "startTime": started_ms,
-        "activeUsers": gateway.registry.users(),
-        "peakConcurrentUsers": Totals::get(&totals.peak_connections),
-        "averageResponseTime": totals.average_answer_ms(),
-        "totalDataTransferred": Totals::get(&totals.bytes_received) + Totals::get(&totals.bytes_sent),
-        "rateLimitHits": Totals::get(&totals.rate_limited),
-    })
+    OriginalMetrics {
+        connections: gateway.places.taken(Kind::Open),
+        messages_sent: Totals::get(&totals.frames_sent),
+        messages_received: Totals::get(&totals.frames_received),
+        errors: Totals::get(&totals.errors),
+        start_time: Timestamp::now().0 - gateway.clock.now_ms() as i64,
+        active_users: gateway.registry.users(),
+        peak_concurrent_users: Totals::get(&totals.peak_connections),
+        average_response_time: totals.average_answer_ms(),
+        total_data_transferred: Totals::get(&totals.bytes_received) + Totals::get(&totals.bytes_sent),
+        rate_limit_hits: Totals::get(&totals.rate_limited),
+    }
 }
 
 /// Brings the metrics up to date that are not kept so.

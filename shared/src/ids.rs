@@ -1,10 +1,11 @@
 //! The identifiers of the protocol, each a type of its own, with their text forms.
 //! On the wire they are strings; between our own processes they are numbers.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -16,8 +17,7 @@ use crate::clock::Timestamp;
 pub struct MalformedId(pub &'static str);
 
 /// A user of the main backend (`users_auth.user_id`); greater than zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-#[schemars(with = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(pub i64);
 
 impl UserId {
@@ -44,8 +44,7 @@ impl fmt::Display for UserId {
 
 /// A message, `msg_{uuid}`. Made once at the gateway, as a UUIDv7 whose last 16 bits are the conversation's
 /// [`route hint`](ConversationId::route_hint), so that later commands that name only the message find its partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-#[schemars(with = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub Uuid);
 
 impl MessageId {
@@ -72,8 +71,7 @@ impl fmt::Display for MessageId {
 }
 
 /// A group, `group_{uuid}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-#[schemars(with = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub Uuid);
 
 impl GroupId {
@@ -101,8 +99,7 @@ fn parse_prefixed_uuid(text: &str, prefix: &str) -> Option<Uuid> {
 }
 
 /// A direct conversation, `conv_{a}_{b}` with the smaller user id first, or a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-#[schemars(with = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConversationId {
     Direct(UserId, UserId),
     Group(GroupId),
@@ -218,6 +215,29 @@ serialise_as! {
         Ok((a, b)) => ConversationId::Direct(UserId(a), UserId(b)),
         Err(group) => ConversationId::Group(GroupId(group)),
     };
+}
+
+/// The form in which an id is answered, as a schema.
+macro_rules! schema_of_ids {
+    ($($id:ident $pattern:literal $about:literal;)*) => {$(
+        impl JsonSchema for $id {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($id).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "pattern": $pattern, "description": $about})
+            }
+        }
+    )*};
+}
+
+schema_of_ids! {
+    UserId "^[1-9][0-9]{0,18}$" "A user: a 64-bit integer as a decimal string.";
+    MessageId "^msg_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" "A message: `msg_` and a UUID of version 7.";
+    GroupId "^group_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" "A group: `group_` and a UUID.";
+    ConversationId "^(conv_[1-9][0-9]*_[1-9][0-9]*|group_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
+        "A direct conversation, `conv_{a}_{b}` with the smaller user id first, or a group's id.";
 }
 
 /// A new command's id: a UUIDv7 that ends in the route hint. For sends it is the message's id, for `create_group` the

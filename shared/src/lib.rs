@@ -9,6 +9,7 @@ pub mod crypto;
 pub mod events;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod http;
 pub mod ids;
 pub mod lifecycle;
 pub mod limits;

@@ -1,4 +1,4 @@
-//! Bounds that commands are checked against at the gateway. Those the protocol lets an operator change come from the
+//! Bounds that commands and HTTP bodies are checked against. Those the protocol lets an operator change come from the
 //! settings; the others are the protocol's own.
 
 /// Page size when the command names none.
@@ -10,12 +10,34 @@ pub const MAX_CLIENT_MESSAGE_ID_CHARACTERS: usize = 64;
 pub const MAX_GROUP_NAME_CHARACTERS: usize = 100;
 pub const MAX_GROUP_DESCRIPTION_CHARACTERS: usize = 500;
 pub const MAX_REACTION_CHARACTERS: usize = 10;
+/// Of the main backend's ids.
+pub const MAX_FOREIGN_ID_CHARACTERS: usize = 128;
 /// A quoted message is cut to this.
 pub const REPLY_PREVIEW_CHARACTERS: usize = 200;
 /// Conversations in one `sync` or `ack`, event ids in one `ack`.
 pub const MAX_SYNC_ENTRIES: usize = 1000;
 /// Nesting of a command's JSON.
 pub const MAX_JSON_DEPTH: usize = 16;
+
+// HTTP bodies.
+
+/// For 50 items of 128 characters, each of them an escape.
+pub const MAX_PICTURES_BODY_BYTES: usize = 64 * 1024;
+pub const MAX_PICTURES: usize = 50;
+/// For a name, an address, a display name and a password of the longest kind, each character an escape.
+pub const MAX_ACCOUNT_BODY_BYTES: usize = 16 * 1024;
+pub const MIN_USERNAME_CHARACTERS: usize = 2;
+pub const MAX_USERNAME_CHARACTERS: usize = 32;
+pub const MIN_PASSWORD_CHARACTERS: usize = 8;
+pub const MAX_PASSWORD_CHARACTERS: usize = 256;
+pub const MAX_EMAIL_CHARACTERS: usize = 254;
+pub const MAX_DISPLAY_NAME_CHARACTERS: usize = 100;
+pub const MAX_COMMUNITY_NAME_CHARACTERS: usize = 255;
+pub const MAX_COMMUNITY_DESCRIPTION_CHARACTERS: usize = 5_000;
+pub const MAX_URL_CHARACTERS: usize = 2_048;
+pub const MAX_COMMUNITY_MEMBERS: usize = 50_000;
+/// Far from where sums would overflow.
+pub const MAX_XP: i64 = 1_000_000_000_000;
 
 /// The bounds an operator may set.
 #[derive(Clone, Copy, Debug)]

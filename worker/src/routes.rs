@@ -1,12 +1,17 @@
 //! HTTP for operators: probes and metrics.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde::Serialize;
 use shared::clock::Timestamp;
+use shared::http::{
+    Condition, Connections, Database, Health, Live, Memory, OriginalMetrics, Ready, Redis, Refused, Servers, Traffic,
+};
 use shared::lifecycle::Lifecycle;
 use shared::telemetry::Metrics;
 use warp::http::StatusCode;
@@ -73,7 +78,7 @@ fn respond(path: &str, method: &warp::http::Method, accept: Option<&str>, servic
     match path {
         "/live" => {
             let uptime = service.started_at.elapsed().as_secs_f64();
-            json_reply(StatusCode::OK, &json!({"alive": true, "uptime": uptime, "timestamp": Timestamp::now()}))
+            json_reply(StatusCode::OK, &Live { alive: true, uptime, timestamp: Timestamp::now() })
         }
         "/ready" => ready(service),
         "/health" => health(service),
@@ -90,8 +95,8 @@ fn ready(service: &Service) -> warp::reply::Response {
     let draining = service.lifecycle.is_draining();
     let ready = database && redis && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let components = json!({"database": database, "redis": redis, "draining": draining});
-    json_reply(status, &json!({"ready": ready, "components": components, "timestamp": Timestamp::now()}))
+    let components = BTreeMap::from([("database", database), ("redis", redis), ("draining", draining)]);
+    json_reply(status, &Ready { ready, components, timestamp: Timestamp::now() })
 }
 
 fn health(service: &Service) -> warp::reply::Response {
@@ -99,61 +104,58 @@ fn health(service: &Service) -> warp::reply::Response {
     let (database, redis) = (stores.database(), stores.redis());
     let healthy = database.answers() && redis.answers();
     let state = match (healthy, service.lifecycle.is_draining()) {
-        (true, false) => "healthy",
-        (true, true) => "degraded",
-        (false, _) => "unhealthy",
+        (true, false) => Condition::Healthy,
+        (true, true) => Condition::Degraded,
+        (false, _) => Condition::Unhealthy,
     };
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({
-        "status": state,
-        "timestamp": Timestamp::now(),
-        "uptime": service.started_at.elapsed().as_secs_f64(),
-        "version": env!("CARGO_PKG_VERSION"),
-        "connections": {"active": 0, "peak": 0, "limit": 0},
-        "memory": {"rss": shared::telemetry::resident_bytes()},
-        "database": {
-            "connected": database.answers(),
-            "poolSize": app.db.size(),
-            "idleConnections": app.db.num_idle(),
-            "responseTime": database.response_ms(),
+    let body = Health {
+        status: state,
+        timestamp: Timestamp::now(),
+        uptime: service.started_at.elapsed().as_secs_f64(),
+        version: env!("CARGO_PKG_VERSION"),
+        connections: Connections { active: 0, peak: 0, limit: 0 },
+        memory: Memory { rss: shared::telemetry::resident_bytes() },
+        database: Database {
+            connected: database.answers(),
+            pool_size: app.db.size(),
+            idle_connections: app.db.num_idle(),
+            response_time: database.response_ms(),
         },
-        "redis": {"connected": redis.answers(), "responseTime": redis.response_ms()},
-        "fleet": {
-            "gateways": stores.gateways.load(std::sync::atomic::Ordering::Relaxed),
-            "workers": stores.workers.load(std::sync::atomic::Ordering::Relaxed),
+        redis: Redis { connected: redis.answers(), response_time: redis.response_ms() },
+        fleet: Servers { gateways: servers(&stores.gateways), workers: servers(&stores.workers) },
+        metrics: Traffic {
+            messages_sent: app.counts.publications(),
+            messages_received: app.counts.commands(),
+            errors: app.counts.errors(),
+            average_response_time: app.counts.average_response_ms(),
         },
-        "metrics": {
-            "messagesSent": app.counts.publications(),
-            "messagesReceived": app.counts.commands(),
-            "errors": app.counts.errors(),
-            "averageResponseTime": app.counts.average_response_ms(),
-        },
-    });
+    };
     json_reply(status, &body)
+}
+
+fn servers(count: &AtomicI64) -> u32 {
+    u32::try_from(count.load(Ordering::Relaxed)).unwrap_or(0)
 }
 
 /// The JSON that the original server gave at the same path.
 fn original_metrics(service: &Service) -> warp::reply::Response {
     let counts = &service.app.counts;
-    let body = json!({
-        "connections": 0,
-        "messagesSent": counts.publications(),
-        "messagesReceived": counts.commands(),
-        "errors": counts.errors(),
-        "startTime": service.started,
-        "activeUsers": 0,
-        "peakConcurrentUsers": 0,
-        "averageResponseTime": counts.average_response_ms(),
-        "totalDataTransferred": 0,
-        "rateLimitHits": 0,
-    });
+    let body = OriginalMetrics {
+        messages_sent: counts.publications(),
+        messages_received: counts.commands(),
+        errors: counts.errors(),
+        start_time: service.started.0,
+        average_response_time: counts.average_response_ms(),
+        ..OriginalMetrics::default()
+    };
     json_reply(StatusCode::OK, &body)
 }
 
-fn json_reply(status: StatusCode, body: &Value) -> warp::reply::Response {
+fn json_reply<T: Serialize>(status: StatusCode, body: &T) -> warp::reply::Response {
     warp::reply::with_status(warp::reply::json(body), status).into_response()
 }
 
 fn error(status: StatusCode, code: &str, message: &str) -> warp::reply::Response {
-    json_reply(status, &json!({"status": "error", "code": code, "message": message}))
+    json_reply(status, &Refused::new(code, message))
 }

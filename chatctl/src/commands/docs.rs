@@ -7,10 +7,18 @@ use clap::{Args, Subcommand};
 
 use crate::terminal::print_line;
 
+const LINE_CHARACTERS: usize = 120;
+
 #[derive(Debug, Subcommand)]
 pub enum DocsCommand {
     /// The reference of all settings.
     Configuration(PageArguments),
+    /// The protocol as a page for frontend developers.
+    Protocol(PageArguments),
+    /// The WebSocket as AsyncAPI.
+    Asyncapi(PageArguments),
+    /// The HTTP endpoints as OpenAPI.
+    Openapi(PageArguments),
 }
 
 #[derive(Debug, Args)]
@@ -18,22 +26,55 @@ pub struct PageArguments {
     /// Writes nothing, and fails when the file is not what would be written.
     #[arg(long)]
     check: bool,
-    #[arg(long, default_value = "docs/configuration.md", value_name = "FILE")]
-    file: PathBuf,
+    /// The default is the page's place in `docs/`.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+/// A page that is made from the code.
+struct Page {
+    command: &'static str,
+    file: &'static str,
+    content: String,
 }
 
 impl DocsCommand {
     pub fn run(self) -> Result<()> {
-        match self {
-            DocsCommand::Configuration(page) => page.apply(&shared::config::reference_markdown()),
-        }
+        let (page, arguments) = match self {
+            DocsCommand::Configuration(arguments) => (configuration(), arguments),
+            DocsCommand::Protocol(arguments) => (protocol(), arguments),
+            DocsCommand::Asyncapi(arguments) => (asyncapi(), arguments),
+            DocsCommand::Openapi(arguments) => (openapi(), arguments),
+        };
+        page.apply(&arguments)
     }
 }
 
-impl PageArguments {
-    fn apply(&self, content: &str) -> Result<()> {
-        let name = self.file.display();
-        let present = match std::fs::read_to_string(&self.file) {
+fn configuration() -> Page {
+    let content = shared::config::reference_markdown();
+    Page { command: "configuration", file: "docs/configuration.md", content }
+}
+
+fn protocol() -> Page {
+    Page { command: "protocol", file: "docs/protocol.md", content: contract::markdown::protocol_markdown() }
+}
+
+fn asyncapi() -> Page {
+    let content = contract::json::print(&contract::asyncapi(), LINE_CHARACTERS);
+    Page { command: "asyncapi", file: "docs/asyncapi.json", content }
+}
+
+fn openapi() -> Page {
+    let content = contract::json::print(&contract::openapi(), LINE_CHARACTERS);
+    Page { command: "openapi", file: "docs/openapi.json", content }
+}
+
+impl Page {
+    fn apply(&self, arguments: &PageArguments) -> Result<()> {
+        let content = self.content.as_str();
+        let file = arguments.file.clone().unwrap_or_else(|| self.file.into());
+        let name = file.display();
+        let present = match std::fs::read_to_string(&file) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(error).with_context(|| format!("reading {name}")),
@@ -41,10 +82,10 @@ impl PageArguments {
         if present.as_deref() == Some(content) {
             return print_line(&format!("{name} is up to date"));
         }
-        if self.check {
-            bail!("{name} is not up to date: run `chatctl docs configuration`");
+        if arguments.check {
+            bail!("{name} is not up to date: run `chatctl docs {}`", self.command);
         }
-        std::fs::write(&self.file, content).with_context(|| format!("writing {name}"))?;
+        std::fs::write(&file, content).with_context(|| format!("writing {name}"))?;
         print_line(&format!("{name} written"))
     }
 }
@@ -55,21 +96,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_configuration_reference_is_up_to_date() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
-        PageArguments { check: true, file: file.into() }.apply(&shared::config::reference_markdown()).unwrap();
+    fn every_page_is_up_to_date() {
+        for page in [configuration(), protocol(), asyncapi(), openapi()] {
+            let file = format!("{}/../{}", env!("CARGO_MANIFEST_DIR"), page.file);
+            page.apply(&PageArguments { check: true, file: Some(file.into()) }).unwrap();
+        }
     }
 
     #[test]
     fn the_check_finds_a_difference_and_writes_nothing() {
         let folder = std::env::temp_dir().join(uuid::Uuid::new_v4().to_string());
         std::fs::create_dir(&folder).unwrap();
-        let page = |check| PageArguments { check, file: folder.join("page.md") };
-        assert!(page(true).apply("new").is_err());
+        let arguments = |check| PageArguments { check, file: Some(folder.join("page.md")) };
+        let page = |content: &str| Page { command: "page", file: "unused", content: content.to_owned() };
+        assert!(page("new").apply(&arguments(true)).is_err());
         assert!(!folder.join("page.md").exists());
-        page(false).apply("new").unwrap();
-        page(true).apply("new").unwrap();
-        assert!(page(true).apply("newer").is_err());
+        page("new").apply(&arguments(false)).unwrap();
+        page("new").apply(&arguments(true)).unwrap();
+        assert!(page("newer").apply(&arguments(true)).is_err());
         assert_eq!(std::fs::read_to_string(folder.join("page.md")).unwrap(), "new");
         std::fs::remove_dir_all(&folder).unwrap();
     }

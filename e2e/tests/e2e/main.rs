@@ -9,6 +9,7 @@ mod overload;
 mod path;
 mod presence;
 mod protocol;
+mod python;
 mod rolling;
 mod security;
 mod storm;

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::auth::TokenSigner;
 use shared::clock::Timestamp;
+use shared::events::session::Profile;
+use shared::http::SignedIn;
 use shared::ids::UserId;
+use shared::limits::MAX_ACCOUNT_BODY_BYTES;
 use shared::stream::{HttpRequest, Internal, InternalReply};
 use uuid::Uuid;
 use warp::Filter;
@@ -22,8 +25,6 @@ use crate::ingress::limits::Address;
 use crate::routes::Routes;
 
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// For a name, an address, a display name and a password of the longest kind, each character an escape.
-const MAX_BODY_BYTES: usize = 16 * 1024;
 
 pub fn routes(gateway: &Arc<Gateway>) -> Routes {
     let post = || warp::post().and(with(gateway)).and(warp::header::headers_cloned());
@@ -43,12 +44,12 @@ pub fn routes(gateway: &Arc<Gateway>) -> Routes {
 }
 
 async fn register(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread) -> Result<Response, Refusal> {
-    let body = body::read(&headers, body, MAX_BODY_BYTES).await?;
+    let body = body::read(&headers, body, MAX_ACCOUNT_BODY_BYTES).await?;
     sign_in(&gateway, HttpRequest::Register { body }).await
 }
 
 async fn login(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread, peer: Peer) -> Result<Response, Refusal> {
-    let body = body::read(&headers, body, MAX_BODY_BYTES).await?;
+    let body = body::read(&headers, body, MAX_ACCOUNT_BODY_BYTES).await?;
     let address = Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
     login_attempts::count(&gateway, address, account(&body).as_deref()).await?;
     sign_in(&gateway, HttpRequest::Login { body }).await
@@ -74,8 +75,9 @@ async fn sign_in(gateway: &Gateway, request: HttpRequest) -> Result<Response, Re
         reply => return Err(unexpected(&reply)),
     };
     let token = token(gateway, user)?;
-    let user: Value = serde_json::from_slice(&profile).map_err(|_| Refusal::internal("a profile is no JSON"))?;
-    Ok(json_response(200, json!({"token": token, "user": user}).to_string().into_bytes()))
+    let user: Profile = serde_json::from_slice(&profile).map_err(|_| Refusal::internal("a profile is not readable"))?;
+    let answer = serde_json::to_vec(&SignedIn { token: &token, user: &user });
+    Ok(json_response(200, answer.map_err(|_| Refusal::internal("an answer cannot be written"))?))
 }
 
 fn token(gateway: &Gateway, user: UserId) -> Result<String, Refusal> {

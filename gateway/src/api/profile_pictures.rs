@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use shared::ids::UserId;
+use shared::limits::MAX_PICTURES_BODY_BYTES;
 use shared::stream::HttpRequest;
 use warp::Filter;
 
@@ -12,9 +13,6 @@ use super::refusal::Refusal;
 use super::{Response, answered, ask, bearer, with};
 use crate::gateway::Gateway;
 use crate::routes::Routes;
-
-/// For 50 items of 128 characters, each of them an escape.
-const MAX_BODY_BYTES: usize = 64 * 1024;
 
 pub fn route(gateway: &Arc<Gateway>) -> Routes {
     warp::path!("api" / "profile-pictures" / "batch")
@@ -28,6 +26,6 @@ pub fn route(gateway: &Arc<Gateway>) -> Routes {
 
 async fn list(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread) -> Result<Response, Refusal> {
     let claims = bearer::verify(&gateway.verifier, &headers)?;
-    let body = body::read(&headers, body, MAX_BODY_BYTES).await?;
+    let body = body::read(&headers, body, MAX_PICTURES_BODY_BYTES).await?;
     ask(&gateway, UserId(claims.user_id), HttpRequest::ProfilePictures { token_id: claims.jti, body }).await
 }

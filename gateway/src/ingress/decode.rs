@@ -1,11 +1,11 @@
 //! From a text message to a request: what the gateway answers itself, or a command for a worker.
 
 use shared::commands::prelude::positions;
-use shared::commands::{Command, Context, NAMES};
+use shared::commands::{Command, Context, NAMES, session};
 use shared::ids::{ConversationId, UserId};
 use shared::limits::{Limits, MAX_SYNC_ENTRIES};
 use shared::protocol::frame::Malformed;
-use shared::protocol::{ErrorCode, Fields, Frame, Invalid, Rejection, RequestId};
+use shared::protocol::{ErrorCode, Fields, Frame, Invalid, Rejection, RequestId, Spec};
 use uuid::Uuid;
 
 /// A made-up type is echoed as far as this.
@@ -57,13 +57,15 @@ pub fn decode(text: &str, caller: Option<UserId>, limits: &Limits) -> Result<Dec
 
 fn read(frame: &Frame, caller: Option<UserId>, limits: &Limits) -> Result<Request, Rejection> {
     let fields = frame.fields();
-    match frame.kind() {
-        "authenticate" | "auth" | "connect" => return Ok(authenticate(fields)?),
-        "ping" => return Ok(Request::Ping),
-        "test" => return Ok(Request::Test),
-        _ => {}
+    let is = |spec: &Spec| spec.name == frame.kind() || spec.aliases.contains(&frame.kind());
+    if is(&session::AUTHENTICATE) {
+        return Ok(authenticate(fields)?);
+    } else if is(&session::PING) {
+        return Ok(Request::Ping);
+    } else if is(&session::TEST) {
+        return Ok(Request::Test);
     }
-    let is_ack = frame.kind() == "ack";
+    let is_ack = is(&session::ACK);
     if !is_ack && !Command::exists(frame.kind()) {
         let details = format!("supported types: {}", NAMES.join(", "));
         return Err(Rejection::new(ErrorCode::UnknownType, details));

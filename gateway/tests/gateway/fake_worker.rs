@@ -199,9 +199,14 @@ impl Reading {
             envelope.request_id.as_ref().map_or(Json::Null, |id| serde_json::from_str(id.as_json()).unwrap());
         match internal {
             Internal::Authenticate { .. } => Some(match rote.refuse {
-                Some(code) => InternalReply::Refused {
-                    auth_error: json!({"type": "auth_error", "code": code, "requestId": request_id}).to_string().into(),
-                },
+                Some(code) => {
+                    let (message, now) = ("refused by rote", Timestamp::now());
+                    let mut auth_error = json!({"type": "auth_error", "code": code, "message": message, "details": "", "timestamp": now});
+                    if !request_id.is_null() {
+                        auth_error["requestId"] = request_id;
+                    }
+                    InternalReply::Refused { auth_error: auth_error.to_string().into() }
+                }
                 None => InternalReply::Authenticated { groups: rote.groups.clone() },
             }),
             Internal::Resume { renewal, session, .. } => {

@@ -45,6 +45,7 @@ impl Harness {
 
     /// A further gateway on another's Redis, or one on another Redis URL.
     pub async fn start_with(worker: FakeWorker, prefix: &str, redis_url: &str, overrides: &[(&str, &str)]) -> Self {
+        client::observe(client::Observer { event: check_contract, answer: |_, _| Ok(()) });
         let settings = GatewaySettings::from_source(|name| {
             let given = overrides.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
             given.or_else(|| match name {
@@ -105,6 +106,12 @@ impl Harness {
         headers.iter().for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
         exchange(&self.url, &format!("{request}\r\n")).await
     }
+}
+
+/// What the gateway says on its own account must be as the protocol declares it; the fake worker's events are fakes.
+fn check_contract(event: &Value) -> Result<(), String> {
+    let own = ["connected", "pong", "test_response", "error", "auth_error", "session_conflict", "message_delivered"];
+    if own.contains(&event["type"].as_str().unwrap_or_default()) { contract::check::event(event) } else { Ok(()) }
 }
 
 /// Sends what is to be a whole request and reads until the connection is closed: status, head in lower case, body.

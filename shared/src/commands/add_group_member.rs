@@ -12,6 +12,18 @@ pub struct AddGroupMember {
 
 impl Contract for AddGroupMember {
     const NAME: &'static str = "add_group_member";
+    const SUMMARY: &'static str = "Adds a user to a group; the owner, admins and whoever has `canAddMembers` may. The \
+        new member gets `group_created`, too.";
+    const FIELDS: &'static [Field] = &[GROUP, MEMBER];
+    const REPLIES: &'static [&'static str] = &["member_added"];
+    const EVENTS: &'static [&'static str] = &["member_added", "group_created"];
+    const ERRORS: &'static [ErrorCode] = &[
+        ErrorCode::ResourceNotFound,
+        ErrorCode::PermissionDenied,
+        ErrorCode::UserBlocked,
+        ErrorCode::NotFollowing,
+        ErrorCode::GroupFull,
+    ];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(AddGroupMember { group: fields.required_group_id("groupId")?, user: fields.required_user_id("userId")? })

@@ -12,6 +12,12 @@ pub struct AddGroupReaction {
 
 impl Contract for AddGroupReaction {
     const NAME: &'static str = "add_group_reaction";
+    const SUMMARY: &'static str = "Reacts to a group message. Another reaction replaces the first; the same one again \
+        takes it away.";
+    const FIELDS: &'static [Field] = &[MESSAGE, REACTION, EMOJI];
+    const REPLIES: &'static [&'static str] = &["group_reaction_added", "group_reaction_removed"];
+    const EVENTS: &'static [&'static str] = &["group_reaction_added", "group_reaction_removed"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(AddGroupReaction { message: fields.required_message_id("messageId")?, reaction: reaction(fields)? })

@@ -12,6 +12,12 @@ pub struct AddReaction {
 
 impl Contract for AddReaction {
     const NAME: &'static str = "add_reaction";
+    const SUMMARY: &'static str = "Reacts to a direct message. Another reaction replaces the first; the same one \
+        again takes it away.";
+    const FIELDS: &'static [Field] = &[MESSAGE, REACTION, EMOJI];
+    const REPLIES: &'static [&'static str] = &["reaction_added", "reaction_removed"];
+    const EVENTS: &'static [&'static str] = &["reaction_added", "reaction_removed"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::UserBlocked];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(AddReaction { message: fields.required_message_id("messageId")?, reaction: reaction(fields)? })

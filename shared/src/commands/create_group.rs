@@ -14,6 +14,27 @@ pub struct CreateGroup {
 
 impl Contract for CreateGroup {
     const NAME: &'static str = "create_group";
+    const SUMMARY: &'static str = "Creates a group; the creator is its owner. Unknown and blocked users among the \
+        initial members are left out and listed in `skippedMembers`.";
+    const FIELDS: &'static [Field] = &[
+        Field::required("groupName", GROUP_NAME, "The group's name."),
+        Field::default("groupDescription", GROUP_DESCRIPTION, "\"\"", "What the group is about."),
+        Field::optional(
+            "initialMembers",
+            Kind::UserIds { most: MAX_SYNC_ENTRIES },
+            "Members besides the creator, up to `maxMembers` with the creator.",
+        ),
+        Field::instead_of(
+            "initialMembers",
+            "memberUserIds",
+            Kind::UserIds { most: MAX_SYNC_ENTRIES },
+            "Another name for it.",
+        ),
+        Field::default("maxMembers", Kind::MemberCount, "50", "How many members the group may have."),
+    ];
+    const REPLIES: &'static [&'static str] = &["group_created"];
+    const EVENTS: &'static [&'static str] = &["group_created"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::TooManyMembers];
 
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         let group_members = context.limits.group_members;

@@ -12,6 +12,15 @@ pub struct DeleteConversation {
 
 impl Contract for DeleteConversation {
     const NAME: &'static str = "delete_conversation";
+    const SUMMARY: &'static str = "Removes a direct conversation's messages for both users, or hides what is there \
+        from oneself until a new message brings it back.";
+    const FIELDS: &'static [Field] = &[
+        Field::required("conversationId", Kind::DirectConversationId, "Either order of the two ids is accepted."),
+        Field::default("deleteForEveryone", Kind::Boolean, "false", "`true` removes the messages for both."),
+    ];
+    const REPLIES: &'static [&'static str] = &["conversation_deleted"];
+    const EVENTS: &'static [&'static str] = &["conversation_deleted"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         let conversation = match fields.conversation_id("conversationId")? {

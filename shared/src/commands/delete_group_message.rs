@@ -12,6 +12,13 @@ pub struct DeleteGroupMessage {
 
 impl Contract for DeleteGroupMessage {
     const NAME: &'static str = "delete_group_message";
+    const SUMMARY: &'static str = "Deletes a group message: for everyone by its sender, the owner and admins, for \
+        oneself by any member.";
+    const FIELDS: &'static [Field] =
+        &[MESSAGE, Field::default("deleteForEveryone", Kind::Boolean, "true", "`false` hides it for oneself only.")];
+    const REPLIES: &'static [&'static str] = &["group_message_deleted"];
+    const EVENTS: &'static [&'static str] = &["group_message_deleted"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(DeleteGroupMessage {

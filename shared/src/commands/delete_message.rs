@@ -13,6 +13,12 @@ pub struct DeleteMessage {
 impl Contract for DeleteMessage {
     const NAME: &'static str = "delete_message";
     const ALIASES: &'static [&'static str] = &["delete_private_message"];
+    const SUMMARY: &'static str = "Deletes a direct message: for everyone only by its sender, for oneself by either.";
+    const FIELDS: &'static [Field] =
+        &[MESSAGE, Field::default("deleteForEveryone", Kind::Boolean, "true", "`false` hides it for oneself only.")];
+    const REPLIES: &'static [&'static str] = &["message_deleted"];
+    const EVENTS: &'static [&'static str] = &["message_deleted"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(DeleteMessage {

@@ -12,6 +12,11 @@ pub struct DemoteMember {
 
 impl Contract for DemoteMember {
     const NAME: &'static str = "demote_member";
+    const SUMMARY: &'static str = "Makes an admin a member; the owner may.";
+    const FIELDS: &'static [Field] = &[GROUP, MEMBER];
+    const REPLIES: &'static [&'static str] = &["member_demoted"];
+    const EVENTS: &'static [&'static str] = &["member_demoted"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(DemoteMember { group: fields.required_group_id("groupId")?, user: fields.required_user_id("userId")? })

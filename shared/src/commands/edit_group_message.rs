@@ -12,6 +12,12 @@ pub struct EditGroupMessage {
 
 impl Contract for EditGroupMessage {
     const NAME: &'static str = "edit_group_message";
+    const SUMMARY: &'static str = "Changes the text of one's own group message, within 5 minutes.";
+    const FIELDS: &'static [Field] = &[MESSAGE, CONTENT, NEW_CONTENT];
+    const REPLIES: &'static [&'static str] = &["group_message_edited"];
+    const EVENTS: &'static [&'static str] = &["group_message_edited"];
+    const ERRORS: &'static [ErrorCode] =
+        &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::EditWindowExpired];
 
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(EditGroupMessage {

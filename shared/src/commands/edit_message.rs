@@ -13,6 +13,12 @@ pub struct EditMessage {
 impl Contract for EditMessage {
     const NAME: &'static str = "edit_message";
     const ALIASES: &'static [&'static str] = &["edit_private_message", "update_message"];
+    const SUMMARY: &'static str = "Changes the text of one's own direct message, within 5 minutes.";
+    const FIELDS: &'static [Field] = &[MESSAGE, CONTENT, NEW_CONTENT];
+    const REPLIES: &'static [&'static str] = &["message_edited"];
+    const EVENTS: &'static [&'static str] = &["message_edited"];
+    const ERRORS: &'static [ErrorCode] =
+        &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::EditWindowExpired];
 
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(EditMessage {

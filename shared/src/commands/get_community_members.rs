@@ -11,6 +11,10 @@ pub struct GetCommunityMembers {
 
 impl Contract for GetCommunityMembers {
     const NAME: &'static str = "get_community_members";
+    const SUMMARY: &'static str = "A community's members; for members.";
+    const FIELDS: &'static [Field] = &[COMMUNITY];
+    const REPLIES: &'static [&'static str] = &["community_members"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(GetCommunityMembers { community: community_id(fields)? })

@@ -11,6 +11,10 @@ pub struct GetCommunityProgress {
 
 impl Contract for GetCommunityProgress {
     const NAME: &'static str = "get_community_progress";
+    const SUMMARY: &'static str = "One's own progress in a community.";
+    const FIELDS: &'static [Field] = &[COMMUNITY];
+    const REPLIES: &'static [&'static str] = &["community_progress"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(GetCommunityProgress { community: community_id(fields)? })

@@ -12,6 +12,9 @@ pub struct GetConversations {
 
 impl Contract for GetConversations {
     const NAME: &'static str = "get_conversations";
+    const SUMMARY: &'static str = "One's direct conversations, the most recently active first.";
+    const FIELDS: &'static [Field] = &[LIMIT, OFFSET];
+    const REPLIES: &'static [&'static str] = &["conversations"];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(GetConversations { limit: fields.limit()?, offset: fields.offset()? })

@@ -11,6 +11,10 @@ pub struct GetGroupInfo {
 
 impl Contract for GetGroupInfo {
     const NAME: &'static str = "get_group_info";
+    const SUMMARY: &'static str = "A group's name, description and size; for members.";
+    const FIELDS: &'static [Field] = &[GROUP];
+    const REPLIES: &'static [&'static str] = &["group_info"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(GetGroupInfo { group: fields.required_group_id("groupId")? })

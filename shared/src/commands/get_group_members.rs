@@ -11,6 +11,10 @@ pub struct GetGroupMembers {
 
 impl Contract for GetGroupMembers {
     const NAME: &'static str = "get_group_members";
+    const SUMMARY: &'static str = "A group's members; for members.";
+    const FIELDS: &'static [Field] = &[GROUP];
+    const REPLIES: &'static [&'static str] = &["group_members"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(GetGroupMembers { group: fields.required_group_id("groupId")? })

@@ -12,6 +12,10 @@ pub struct GetGroupMessages {
 
 impl Contract for GetGroupMessages {
     const NAME: &'static str = "get_group_messages";
+    const SUMMARY: &'static str = "A page of a group's history, oldest first; for members.";
+    const FIELDS: &'static [Field] = &[GROUP, LIMIT, OFFSET, BEFORE_SEQ, AFTER_SEQ];
+    const REPLIES: &'static [&'static str] = &["group_messages"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(GetGroupMessages { group: fields.required_group_id("groupId")?, page: PageRequest::decode(fields)? })

@@ -11,6 +11,13 @@ pub struct GetPinnedMessages {
 
 impl Contract for GetPinnedMessages {
     const NAME: &'static str = "get_pinned_messages";
+    const SUMMARY: &'static str = "The pinned messages of a direct conversation or a group.";
+    const FIELDS: &'static [Field] = &[
+        Field::required("conversationId", Kind::ConversationId, "The conversation."),
+        Field::instead_of("conversationId", "groupId", Kind::GroupId, "The group."),
+    ];
+    const REPLIES: &'static [&'static str] = &["pinned_messages"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(GetPinnedMessages { conversation: conversation_or_group(fields)? })

@@ -13,6 +13,17 @@ pub struct GetPrivateMessages {
 impl Contract for GetPrivateMessages {
     const NAME: &'static str = "get_private_messages";
     const ALIASES: &'static [&'static str] = &["get_messages"];
+    const SUMMARY: &'static str = "A page of a direct conversation's history, oldest first.";
+    const FIELDS: &'static [Field] = &[
+        Field::required("conversationId", Kind::DirectConversationId, "Either order of the two ids is accepted."),
+        Field::instead_of("conversationId", "recipientId", Kind::UserId, "The other user."),
+        LIMIT,
+        OFFSET,
+        BEFORE_SEQ,
+        AFTER_SEQ,
+    ];
+    const REPLIES: &'static [&'static str] = &["private_messages"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         let conversation = match fields.conversation_id("conversationId")? {

@@ -11,6 +11,12 @@ pub struct LeaveGroup {
 
 impl Contract for LeaveGroup {
     const NAME: &'static str = "leave_group";
+    const SUMMARY: &'static str = "Leaves a group; the owner cannot.";
+    const FIELDS: &'static [Field] = &[GROUP];
+    const REPLIES: &'static [&'static str] = &["member_left"];
+    const EVENTS: &'static [&'static str] = &["member_left"];
+    const ERRORS: &'static [ErrorCode] =
+        &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::OwnerCannotLeave];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(LeaveGroup { group: fields.required_group_id("groupId")? })

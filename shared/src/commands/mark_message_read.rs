@@ -12,6 +12,16 @@ pub struct MarkMessageRead {
 
 impl Contract for MarkMessageRead {
     const NAME: &'static str = "mark_message_read";
+    const SUMMARY: &'static str = "Marks a message and all before it as read, in direct conversations and groups. \
+        Always answered; others hear of it only when something changed.";
+    const FIELDS: &'static [Field] = &[
+        MESSAGE,
+        Field::optional("conversationId", Kind::ConversationId, "Where the message is; only checked."),
+        Field::instead_of("conversationId", "groupId", Kind::GroupId, "The same, for groups."),
+    ];
+    const REPLIES: &'static [&'static str] = &["message_read"];
+    const EVENTS: &'static [&'static str] = &["message_read"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         let conversation = match fields.group_id("groupId")? {

@@ -1,15 +1,16 @@
 //! The commands: each file is one command's contract (its fields, its checks, its lane), and the list below is all of
 //! them. What a command does is in the worker's file of the same name. The session commands `authenticate`, `ping`,
-//! `test` and `ack` are the gateway's own and not listed.
+//! `test` and `ack` are the gateway's own, described in `session`.
 
 pub mod prelude;
+pub mod session;
 
 use serde::{Deserialize, Serialize};
 
 pub use prelude::{Context, Contract, PageRequest, Position, Route, Subject};
 
 use crate::ids::UserId;
-use crate::protocol::{Fields, Invalid};
+use crate::protocol::{Fields, Invalid, Spec};
 
 mod add_group_member;
 mod add_group_reaction;
@@ -62,7 +63,16 @@ macro_rules! commands {
         }
 
         /// Names every type a client may send, aliases left out; for `UNKNOWN_TYPE`.
-        pub const NAMES: &[&str] = &["authenticate", "ping", "test", "ack", $($command::NAME,)*];
+        pub const NAMES: &[&str] = &[
+            session::AUTHENTICATE.name, session::PING.name, session::TEST.name, session::ACK.name,
+            $($command::NAME,)*
+        ];
+
+        /// All of them as data, the session commands first.
+        pub const SPECS: &[Spec] = &[
+            session::AUTHENTICATE, session::PING, session::TEST, session::ACK,
+            $($command::SPEC,)*
+        ];
 
         impl Command {
             /// Reads the command of this name; `None` when there is no such command.
@@ -100,7 +110,7 @@ macro_rules! commands {
             /// Whether success is answered.
             pub fn has_answer(&self) -> bool {
                 match self {
-                    $(Command::$command(_) => $command::HAS_ANSWER,)*
+                    $(Command::$command(_) => !$command::REPLIES.is_empty(),)*
                 }
             }
         }

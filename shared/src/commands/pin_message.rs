@@ -12,6 +12,17 @@ pub struct PinMessage {
 
 impl Contract for PinMessage {
     const NAME: &'static str = "pin_message";
+    const SUMMARY: &'static str = "Pins a message for all participants; in groups the owner and admins may. Pinning \
+        what is pinned is answered and causes nothing.";
+    const FIELDS: &'static [Field] = &[
+        MESSAGE,
+        Field::required("conversationId", Kind::ConversationId, "Where the message is."),
+        Field::instead_of("conversationId", "groupId", Kind::GroupId, "Where the message is, for groups."),
+    ];
+    const REPLIES: &'static [&'static str] = &["message_pinned"];
+    const EVENTS: &'static [&'static str] = &["message_pinned"];
+    const ERRORS: &'static [ErrorCode] =
+        &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::UserBlocked];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(PinMessage {

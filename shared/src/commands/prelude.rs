@@ -5,11 +5,12 @@ use serde_json::Value;
 
 pub use crate::ids::{ConversationId, GroupId, MessageId, UserId, user_route_hint};
 pub use crate::limits::MAX_SYNC_ENTRIES;
-pub use crate::protocol::{Fields, Invalid};
+pub use crate::protocol::spec::{LIMIT, OFFSET, Presence};
+pub use crate::protocol::{ErrorCode, Field, Fields, Invalid, Kind, Spec};
 
 use crate::limits::{
-    Limits, MAX_CLIENT_MESSAGE_ID_CHARACTERS, MAX_GROUP_DESCRIPTION_CHARACTERS, MAX_GROUP_NAME_CHARACTERS,
-    MAX_REACTION_CHARACTERS,
+    Limits, MAX_CLIENT_MESSAGE_ID_CHARACTERS, MAX_FOREIGN_ID_CHARACTERS, MAX_GROUP_DESCRIPTION_CHARACTERS,
+    MAX_GROUP_NAME_CHARACTERS, MAX_REACTION_CHARACTERS,
 };
 
 /// What a command looks like on the wire, and which lane it takes.
@@ -20,8 +21,26 @@ pub trait Contract: Sized {
     const ALIASES: &'static [&'static str] = &[];
     /// Whether it counts against `MESSAGE_RATE_LIMIT`.
     const IS_MESSAGE: bool = false;
-    /// Whether success is answered; errors always are.
-    const HAS_ANSWER: bool = true;
+    const SUMMARY: &'static str;
+    /// What [`decode`](Contract::decode) reads.
+    const FIELDS: &'static [Field] = &[];
+    /// The types of the direct answer, the ordinary one first; empty when success is not answered (errors always are).
+    const REPLIES: &'static [&'static str];
+    /// The types of the events for others.
+    const EVENTS: &'static [&'static str] = &[];
+    /// The error codes of its own.
+    const ERRORS: &'static [ErrorCode] = &[];
+
+    const SPEC: Spec = Spec {
+        name: Self::NAME,
+        aliases: Self::ALIASES,
+        summary: Self::SUMMARY,
+        fields: Self::FIELDS,
+        replies: Self::REPLIES,
+        events: Self::EVENTS,
+        errors: Self::ERRORS,
+        is_message: Self::IS_MESSAGE,
+    };
 
     /// Checks everything that needs no database.
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid>;
@@ -122,6 +141,36 @@ impl PageRequest {
     }
 }
 
+// Fields that several commands have.
+
+pub const GROUP: Field = Field::required("groupId", Kind::GroupId, "The group.");
+pub const MEMBER: Field = Field::required("userId", Kind::UserId, "The user concerned.");
+pub const MESSAGE: Field = Field::required("messageId", Kind::MessageId, "The message.");
+pub const CONTENT: Field = Field::required("content", Kind::Content, "The text, kept exactly as sent.");
+pub const NEW_CONTENT: Field = Field::instead_of("content", "newContent", Kind::Content, "Another name for it.");
+pub const REPLY_TO: Field =
+    Field::optional("replyToMessageId", Kind::MessageId, "A message of the same conversation that this one answers.");
+pub const CLIENT_MESSAGE_ID: Field = Field::optional(
+    "clientMessageId",
+    Kind::Text { min: 1, max: MAX_CLIENT_MESSAGE_ID_CHARACTERS },
+    "Chosen by the client. A second send under it stores nothing and is answered with `duplicate: true`.",
+);
+pub const REACTION: Field =
+    Field::required("reaction", Kind::Text { min: 1, max: MAX_REACTION_CHARACTERS }, "Usually one emoji.");
+pub const EMOJI: Field =
+    Field::instead_of("reaction", "emoji", Kind::Text { min: 1, max: MAX_REACTION_CHARACTERS }, "Another name for it.");
+pub const BEFORE_SEQ: Field =
+    Field::optional("beforeSeq", Kind::SEQ, "Only messages before this number; `offset` is then ignored.");
+pub const AFTER_SEQ: Field =
+    Field::optional("afterSeq", Kind::SEQ, "Only messages after this number; `offset` is then ignored.");
+pub const COMMUNITY: Field = Field::required(
+    "communityId",
+    Kind::ForeignId(MAX_FOREIGN_ID_CHARACTERS),
+    "The main backend's id of the community.",
+);
+pub const GROUP_NAME: Kind = Kind::Words { max: MAX_GROUP_NAME_CHARACTERS };
+pub const GROUP_DESCRIPTION: Kind = Kind::Text { min: 0, max: MAX_GROUP_DESCRIPTION_CHARACTERS };
+
 pub fn client_message_id(fields: Fields<'_>) -> Result<Option<String>, Invalid> {
     fields.bounded("clientMessageId", 1, MAX_CLIENT_MESSAGE_ID_CHARACTERS)
 }
@@ -163,10 +212,7 @@ pub fn max_members(fields: Fields<'_>, context: &Context<'_>) -> Result<Option<u
 
 /// The main backend's id of a community: a string or an integer.
 pub fn community_id(fields: Fields<'_>) -> Result<String, Invalid> {
-    if let Some(Value::Number(number)) = fields.get("communityId") {
-        return Ok(number.to_string());
-    }
-    fields.bounded("communityId", 1, 128)?.ok_or_else(|| Invalid::required("communityId"))
+    fields.foreign_id("communityId", MAX_FOREIGN_ID_CHARACTERS)?.ok_or_else(|| Invalid::required("communityId"))
 }
 
 /// `{"<conversationId or groupId>": seq, …}`, at most 1,000 entries.

@@ -12,6 +12,11 @@ pub struct PromoteMember {
 
 impl Contract for PromoteMember {
     const NAME: &'static str = "promote_member";
+    const SUMMARY: &'static str = "Makes a member an admin; the owner may.";
+    const FIELDS: &'static [Field] = &[GROUP, MEMBER];
+    const REPLIES: &'static [&'static str] = &["member_promoted"];
+    const EVENTS: &'static [&'static str] = &["member_promoted"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(PromoteMember { group: fields.required_group_id("groupId")?, user: fields.required_user_id("userId")? })

@@ -12,6 +12,11 @@ pub struct RemoveGroupMember {
 
 impl Contract for RemoveGroupMember {
     const NAME: &'static str = "remove_group_member";
+    const SUMMARY: &'static str = "Removes a member from a group: the owner anybody, admins only members.";
+    const FIELDS: &'static [Field] = &[GROUP, MEMBER];
+    const REPLIES: &'static [&'static str] = &["member_removed"];
+    const EVENTS: &'static [&'static str] = &["member_removed"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(RemoveGroupMember { group: fields.required_group_id("groupId")?, user: fields.required_user_id("userId")? })

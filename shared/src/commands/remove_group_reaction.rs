@@ -11,6 +11,11 @@ pub struct RemoveGroupReaction {
 
 impl Contract for RemoveGroupReaction {
     const NAME: &'static str = "remove_group_reaction";
+    const SUMMARY: &'static str = "Takes one's reaction to a group message away.";
+    const FIELDS: &'static [Field] = &[MESSAGE];
+    const REPLIES: &'static [&'static str] = &["group_reaction_removed"];
+    const EVENTS: &'static [&'static str] = &["group_reaction_removed"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(RemoveGroupReaction { message: fields.required_message_id("messageId")? })

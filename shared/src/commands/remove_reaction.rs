@@ -11,6 +11,11 @@ pub struct RemoveReaction {
 
 impl Contract for RemoveReaction {
     const NAME: &'static str = "remove_reaction";
+    const SUMMARY: &'static str = "Takes one's reaction to a direct message away.";
+    const FIELDS: &'static [Field] = &[MESSAGE];
+    const REPLIES: &'static [&'static str] = &["reaction_removed"];
+    const EVENTS: &'static [&'static str] = &["reaction_removed"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(RemoveReaction { message: fields.required_message_id("messageId")? })

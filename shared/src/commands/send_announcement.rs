@@ -13,6 +13,11 @@ pub struct SendAnnouncement {
 impl Contract for SendAnnouncement {
     const NAME: &'static str = "send_announcement";
     const IS_MESSAGE: bool = true;
+    const SUMMARY: &'static str = "Sends an announcement to a group; the owner and admins may.";
+    const FIELDS: &'static [Field] = &[GROUP, CONTENT];
+    const REPLIES: &'static [&'static str] = &["announcement_sent"];
+    const EVENTS: &'static [&'static str] = &["group_announcement"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(SendAnnouncement {

@@ -16,6 +16,23 @@ impl Contract for SendPrivateMessage {
     const NAME: &'static str = "send_private_message";
     const ALIASES: &'static [&'static str] = &["send_message"];
     const IS_MESSAGE: bool = true;
+    const SUMMARY: &'static str = "Sends a direct message. The answer means that it is stored; without one, send \
+        again under the same `clientMessageId`.";
+    const FIELDS: &'static [Field] = &[
+        Field::required("recipientId", Kind::UserId, "Not oneself."),
+        CONTENT,
+        REPLY_TO,
+        Field::optional(
+            "conversationId",
+            Kind::DirectConversationId,
+            "That of the two users, in either order; only checked.",
+        ),
+        CLIENT_MESSAGE_ID,
+    ];
+    const REPLIES: &'static [&'static str] = &["message_sent", "group_message_sent"];
+    const EVENTS: &'static [&'static str] = &["new_message"];
+    const ERRORS: &'static [ErrorCode] =
+        &[ErrorCode::ResourceNotFound, ErrorCode::UserBlocked, ErrorCode::NotFollowing];
 
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         let recipient = context.other_user(fields, "recipientId")?;

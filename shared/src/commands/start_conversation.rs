@@ -11,6 +11,12 @@ pub struct StartConversation {
 
 impl Contract for StartConversation {
     const NAME: &'static str = "start_conversation";
+    const SUMMARY: &'static str = "Opens the direct conversation with a user and shows its last 50 messages. Nothing \
+        is stored.";
+    const FIELDS: &'static [Field] = &[Field::required("recipientId", Kind::UserId, "Not oneself.")];
+    const REPLIES: &'static [&'static str] = &["conversation_started"];
+    const ERRORS: &'static [ErrorCode] =
+        &[ErrorCode::ResourceNotFound, ErrorCode::UserBlocked, ErrorCode::NotFollowing];
 
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(StartConversation { recipient: context.other_user(fields, "recipientId")? })

@@ -12,6 +12,11 @@ pub struct TransferOwnership {
 
 impl Contract for TransferOwnership {
     const NAME: &'static str = "transfer_ownership";
+    const SUMMARY: &'static str = "Gives the group to another member; the old owner stays as admin.";
+    const FIELDS: &'static [Field] = &[GROUP, MEMBER];
+    const REPLIES: &'static [&'static str] = &["ownership_transferred"];
+    const EVENTS: &'static [&'static str] = &["ownership_transferred"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(TransferOwnership { group: fields.required_group_id("groupId")?, user: fields.required_user_id("userId")? })

@@ -12,7 +12,17 @@ pub struct Typing {
 
 impl Contract for Typing {
     const NAME: &'static str = "typing";
-    const HAS_ANSWER: bool = false;
+    const SUMMARY: &'static str = "Tells that one is typing, or stopped. It ends by itself 3 s after the last \
+        `isTyping: true`. Only errors are answered; between users of whom one blocks the \
+        other nothing happens.";
+    const FIELDS: &'static [Field] = &[
+        Field::required("recipientId", Kind::UserId, "Not oneself."),
+        Field::instead_of("recipientId", "groupId", Kind::GroupId, "The group in which one types."),
+        Field::required("isTyping", Kind::Boolean, "`false` ends it at once."),
+    ];
+    const REPLIES: &'static [&'static str] = &[];
+    const EVENTS: &'static [&'static str] = &["user_typing"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         let conversation = match fields.group_id("groupId")? {

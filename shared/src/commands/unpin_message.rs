@@ -12,6 +12,17 @@ pub struct UnpinMessage {
 
 impl Contract for UnpinMessage {
     const NAME: &'static str = "unpin_message";
+    const SUMMARY: &'static str = "Takes a pin away; in groups the owner and admins may. Unpinning what is not pinned \
+        is answered and causes nothing.";
+    const FIELDS: &'static [Field] = &[
+        MESSAGE,
+        Field::required("conversationId", Kind::ConversationId, "Where the message is."),
+        Field::instead_of("conversationId", "groupId", Kind::GroupId, "Where the message is, for groups."),
+    ];
+    const REPLIES: &'static [&'static str] = &["message_unpinned"];
+    const EVENTS: &'static [&'static str] = &["message_unpinned"];
+    const ERRORS: &'static [ErrorCode] =
+        &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::UserBlocked];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(UnpinMessage {

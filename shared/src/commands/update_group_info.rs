@@ -15,6 +15,27 @@ pub struct UpdateGroupInfo {
 impl Contract for UpdateGroupInfo {
     const NAME: &'static str = "update_group_info";
     const ALIASES: &'static [&'static str] = &["update_group"];
+    const SUMMARY: &'static str = "Changes a group's name, description or size; the owner and admins may. What is \
+        absent stays.";
+    const FIELDS: &'static [Field] = &[
+        GROUP,
+        Field { name: "groupName", kind: GROUP_NAME, presence: Presence::AtLeastOne, about: "The new name." },
+        Field {
+            name: "groupDescription",
+            kind: GROUP_DESCRIPTION,
+            presence: Presence::AtLeastOne,
+            about: "The new description.",
+        },
+        Field {
+            name: "maxMembers",
+            kind: Kind::MemberCount,
+            presence: Presence::AtLeastOne,
+            about: "Not less than the members there are.",
+        },
+    ];
+    const REPLIES: &'static [&'static str] = &["group_info_updated"];
+    const EVENTS: &'static [&'static str] = &["group_info_updated"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         let update = UpdateGroupInfo {

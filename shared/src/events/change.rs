@@ -25,6 +25,7 @@ impl Event for MessageRead {
     const TYPE: &'static str = "message_read";
 }
 
+/// A direct message has a new text.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageEdited<'a> {
@@ -41,6 +42,7 @@ impl Event for MessageEdited<'_> {
     const TYPE: &'static str = "message_edited";
 }
 
+/// A group message has a new text.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupMessageEdited<'a> {
@@ -57,6 +59,7 @@ impl Event for GroupMessageEdited<'_> {
     const TYPE: &'static str = "group_message_edited";
 }
 
+/// A direct message is gone: for everyone, or for oneself.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageDeleted {
@@ -69,6 +72,7 @@ impl Event for MessageDeleted {
     const TYPE: &'static str = "message_deleted";
 }
 
+/// A group message is gone: for everyone, or for oneself.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupMessageDeleted {
@@ -82,6 +86,7 @@ impl Event for GroupMessageDeleted {
     const TYPE: &'static str = "group_message_deleted";
 }
 
+/// Somebody reacts to a direct message; it replaces an earlier reaction of the same user.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReactionAdded<'a> {
@@ -98,6 +103,7 @@ impl Event for ReactionAdded<'_> {
     const TYPE: &'static str = "reaction_added";
 }
 
+/// Somebody took a reaction to a direct message away.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReactionRemoved<'a> {
@@ -111,6 +117,7 @@ impl Event for ReactionRemoved<'_> {
     const TYPE: &'static str = "reaction_removed";
 }
 
+/// Somebody reacts to a group message; it replaces an earlier reaction of the same user.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupReactionAdded<'a> {
@@ -125,6 +132,7 @@ impl Event for GroupReactionAdded<'_> {
     const TYPE: &'static str = "group_reaction_added";
 }
 
+/// Somebody took a reaction to a group message away.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupReactionRemoved<'a> {
@@ -139,6 +147,7 @@ impl Event for GroupReactionRemoved<'_> {
     const TYPE: &'static str = "group_reaction_removed";
 }
 
+/// A message was pinned.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessagePinned {
@@ -153,6 +162,7 @@ impl Event for MessagePinned {
     const TYPE: &'static str = "message_pinned";
 }
 
+/// A pin was taken away.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageUnpinned {
@@ -167,6 +177,7 @@ impl Event for MessageUnpinned {
     const TYPE: &'static str = "message_unpinned";
 }
 
+/// The pinned messages.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PinnedMessages {

@@ -23,6 +23,7 @@ pub struct Community {
     pub is_muted: bool,
 }
 
+/// One's communities.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CommunityList {
     pub communities: Vec<Community>,
@@ -32,6 +33,7 @@ impl Event for CommunityList {
     const TYPE: &'static str = "community_list";
 }
 
+/// A member of a community.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommunityMember {
@@ -43,6 +45,7 @@ pub struct CommunityMember {
     pub is_muted: bool,
 }
 
+/// A community's members.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommunityMembers<'a> {
@@ -68,6 +71,7 @@ pub struct Progress {
     pub last_completed_at: Option<Timestamp>,
 }
 
+/// One's own progress in a community.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommunityProgress<'a> {

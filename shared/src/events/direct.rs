@@ -41,6 +41,7 @@ pub struct Pagination {
     pub total: i64,
 }
 
+/// A page of a direct conversation's history.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PrivateMessages {
@@ -84,6 +85,7 @@ impl Event for ConversationStarted<'_> {
     const TYPE: &'static str = "conversation_started";
 }
 
+/// A direct conversation was emptied: for both, or for oneself.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationDeleted {
@@ -122,6 +124,7 @@ impl Event for Conversations {
     const TYPE: &'static str = "conversations";
 }
 
+/// A direct conversation in a list.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationSummary {
@@ -133,6 +136,7 @@ pub struct ConversationSummary {
     pub unread_count: i64,
 }
 
+/// The newest message of a conversation.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LastMessage {

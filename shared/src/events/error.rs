@@ -7,6 +7,7 @@ use super::Event;
 use crate::clock::Timestamp;
 use crate::protocol::ErrorCode;
 
+/// A command was not carried out, or a connection is refused.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorEvent<'a> {

@@ -9,6 +9,7 @@ use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{GroupId, UserId};
 
+/// A member of a group.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupMember {
@@ -19,6 +20,7 @@ pub struct GroupMember {
     pub joined_at: Timestamp,
 }
 
+/// A group with its members.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupDetails {
@@ -58,6 +60,7 @@ impl Event for GroupCreated<'_> {
     const TYPE: &'static str = "group_created";
 }
 
+/// A page of a group's history.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupMessages {
@@ -91,6 +94,7 @@ pub struct UserGroup {
     pub unread_count: i64,
 }
 
+/// One's groups.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UserGroups {
     pub groups: Vec<UserGroup>,
@@ -100,6 +104,7 @@ impl Event for UserGroups {
     const TYPE: &'static str = "user_groups";
 }
 
+/// A member of a group in a list.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedMember {
@@ -111,6 +116,7 @@ pub struct ListedMember {
     pub online: bool,
 }
 
+/// A group's members.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupMembers {
@@ -122,6 +128,7 @@ impl Event for GroupMembers {
     const TYPE: &'static str = "group_members";
 }
 
+/// What a group is.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupInfo {
@@ -138,6 +145,7 @@ impl Event for GroupInfo {
     const TYPE: &'static str = "group_info";
 }
 
+/// Who was added.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AddedUser<'a> {
@@ -145,6 +153,7 @@ pub struct AddedUser<'a> {
     pub username: &'a str,
 }
 
+/// A group has a new member.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberAdded<'a> {
@@ -163,6 +172,7 @@ impl Event for MemberAdded<'_> {
     const TYPE: &'static str = "member_added";
 }
 
+/// A member was removed from a group; who was removed gets it, too.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberRemoved<'a> {
@@ -176,6 +186,7 @@ impl Event for MemberRemoved<'_> {
     const TYPE: &'static str = "member_removed";
 }
 
+/// A member left a group.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberLeft<'a> {
@@ -188,6 +199,7 @@ impl Event for MemberLeft<'_> {
     const TYPE: &'static str = "member_left";
 }
 
+/// A member became an admin.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberPromoted<'a> {
@@ -201,6 +213,7 @@ impl Event for MemberPromoted<'_> {
     const TYPE: &'static str = "member_promoted";
 }
 
+/// An admin became a member.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberDemoted<'a> {
@@ -214,6 +227,7 @@ impl Event for MemberDemoted<'_> {
     const TYPE: &'static str = "member_demoted";
 }
 
+/// A group has another owner; the old one is an admin.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnershipTransferred {
@@ -226,6 +240,7 @@ impl Event for OwnershipTransferred {
     const TYPE: &'static str = "ownership_transferred";
 }
 
+/// A group's name, description or size changed.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupInfoUpdated {
@@ -243,6 +258,7 @@ impl Event for GroupInfoUpdated {
     const TYPE: &'static str = "group_info_updated";
 }
 
+/// A group is gone.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupDeleted {

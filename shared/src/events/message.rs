@@ -7,6 +7,7 @@ use super::Event;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, MessageId, UserId};
 
+/// What sort of message it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MessageKind {
@@ -15,6 +16,7 @@ pub enum MessageKind {
 }
 
 // Read back from cached pages, too; hence `Deserialize`.
+/// A message, the same in live events, history and replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
@@ -50,6 +52,7 @@ pub struct Message {
     pub client_message_id: Option<String>,
 }
 
+/// The message that this one answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplyPreview {
@@ -59,6 +62,7 @@ pub struct ReplyPreview {
     pub content: String,
 }
 
+/// Who is mentioned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum Mention {
@@ -70,6 +74,7 @@ pub enum Mention {
     Everyone,
 }
 
+/// A user's reaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reaction {

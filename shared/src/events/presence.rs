@@ -7,6 +7,7 @@ use super::Event;
 use crate::clock::Timestamp;
 use crate::ids::UserId;
 
+/// A user who came or went.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PresentUser {
@@ -16,6 +17,7 @@ pub struct PresentUser {
     pub display_name: String,
 }
 
+/// A user came online: the first of the user's connections authenticated.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserOnline<'a> {
@@ -27,6 +29,7 @@ impl Event for UserOnline<'_> {
     const TYPE: &'static str = "user_online";
 }
 
+/// A user went offline: 60 s passed since the user's last connection ended.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserOffline<'a> {
@@ -38,6 +41,7 @@ impl Event for UserOffline<'_> {
     const TYPE: &'static str = "user_offline";
 }
 
+/// A user who is online.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OnlineUser {
@@ -49,6 +53,7 @@ pub struct OnlineUser {
     pub last_seen: Option<Timestamp>,
 }
 
+/// Who is online.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OnlineUsers {

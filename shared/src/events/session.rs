@@ -1,12 +1,13 @@
 //! The greeting, authentication and signs of life.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Event;
 use crate::clock::Timestamp;
 use crate::ids::UserId;
 
+/// The greeting, before anything else.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Connected<'a> {
@@ -21,7 +22,7 @@ impl Event for Connected<'_> {
 }
 
 /// Oneself, as the main backend knows one.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
     pub id: UserId,
@@ -33,6 +34,7 @@ pub struct Profile {
     pub bio: Option<String>,
 }
 
+/// The session is open; the missed events follow, oldest first, then live ones.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthSuccess<'a> {
@@ -61,14 +63,21 @@ impl Event for AuthSuccess<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AuthErrorCode {
+    /// There is no `token`.
     TokenMissing,
+    /// It is no JWT, not signed by whom it should be, or lacks a claim.
     TokenInvalid,
+    /// Its time is over: get a new one.
     TokenExpired,
+    /// It was revoked: log in again.
     TokenRevoked,
+    /// Its user does not exist.
     UserNotFound,
+    /// For the moment; again after `retryAfter` seconds.
     ServiceUnavailable,
 }
 
+/// The token does not open a session. The connection stays open for another try.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthError<'a> {
@@ -96,6 +105,7 @@ impl Event for SessionConflict<'_> {
     const TYPE: &'static str = "session_conflict";
 }
 
+/// The answer to `ping`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Pong {
     /// Epoch milliseconds.
@@ -106,6 +116,7 @@ impl Event for Pong {
     const TYPE: &'static str = "pong";
 }
 
+/// The answer to `test`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TestResponse<'a> {
     pub message: &'a str,

@@ -7,80 +7,72 @@ use serde::{Deserialize, Serialize};
 use super::Invalid;
 use crate::events::error::ErrorEvent;
 
-/// Every code an `error` may carry (protocol section 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum ErrorCode {
-    AuthRequired,
-    AuthFailed,
-    ValidationError,
-    InvalidJson,
-    UnknownType,
-    UserBlocked,
-    NotFollowing,
-    RateLimitExceeded,
-    EditWindowExpired,
-    PermissionDenied,
-    ResourceNotFound,
-    GroupFull,
-    TooManyMembers,
-    OwnerCannotLeave,
-    MaxConnectionsExceeded,
-    PayloadTooLarge,
-    ServiceUnavailable,
-    InternalError,
+/// Makes the enum, and what is told of each code, from one table.
+macro_rules! error_codes {
+    ($(#[doc = $about:literal] $code:ident $name:literal $message:literal;)*) => {
+        /// Every code an `error` may carry (protocol section 3).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        pub enum ErrorCode {
+            $(#[doc = $about] #[serde(rename = $name)] $code,)*
+        }
+
+        impl ErrorCode {
+            pub const ALL: &[ErrorCode] = &[$(ErrorCode::$code,)*];
+
+            /// As on the wire, and as a metric's label.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(ErrorCode::$code => $name,)*
+                }
+            }
+
+            /// The text for people when the rejecting place has none of its own.
+            pub fn message(self) -> &'static str {
+                match self {
+                    $(ErrorCode::$code => $message,)*
+                }
+            }
+        }
+    };
 }
 
-impl ErrorCode {
-    /// As on the wire, and as a metric's label.
-    pub fn as_str(self) -> &'static str {
-        use ErrorCode::*;
-        match self {
-            AuthRequired => "AUTH_REQUIRED",
-            AuthFailed => "AUTH_FAILED",
-            ValidationError => "VALIDATION_ERROR",
-            InvalidJson => "INVALID_JSON",
-            UnknownType => "UNKNOWN_TYPE",
-            UserBlocked => "USER_BLOCKED",
-            NotFollowing => "NOT_FOLLOWING",
-            RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
-            EditWindowExpired => "EDIT_WINDOW_EXPIRED",
-            PermissionDenied => "PERMISSION_DENIED",
-            ResourceNotFound => "RESOURCE_NOT_FOUND",
-            GroupFull => "GROUP_FULL",
-            TooManyMembers => "TOO_MANY_MEMBERS",
-            OwnerCannotLeave => "OWNER_CANNOT_LEAVE",
-            MaxConnectionsExceeded => "MAX_CONNECTIONS_EXCEEDED",
-            PayloadTooLarge => "PAYLOAD_TOO_LARGE",
-            ServiceUnavailable => "SERVICE_UNAVAILABLE",
-            InternalError => "INTERNAL_ERROR",
-        }
-    }
-
-    /// The text for people when the rejecting place has none of its own.
-    pub fn message(self) -> &'static str {
-        use ErrorCode::*;
-        match self {
-            AuthRequired => "Authentication required",
-            AuthFailed => "Authentication failed",
-            ValidationError => "The command is not valid",
-            InvalidJson => "The message is not valid JSON",
-            UnknownType => "Unknown message type",
-            UserBlocked => "One of the two users blocks the other",
-            NotFollowing => "You do not follow this user",
-            RateLimitExceeded => "Too many messages",
-            EditWindowExpired => "This message can no longer be edited",
-            PermissionDenied => "You may not do this",
-            ResourceNotFound => "Not found",
-            GroupFull => "The group is full",
-            TooManyMembers => "Too many members",
-            OwnerCannotLeave => "The owner cannot leave the group",
-            MaxConnectionsExceeded => "Too many connections",
-            PayloadTooLarge => "The message is too large",
-            ServiceUnavailable => "The service is not available for the moment",
-            InternalError => "An internal error occurred",
-        }
-    }
+error_codes! {
+    /// The command needs `authenticate` first; the error has `requiresAuth: true`.
+    AuthRequired "AUTH_REQUIRED" "Authentication required";
+    /// Over HTTP: the token was revoked or its user does not exist, or username and password do not fit.
+    AuthFailed "AUTH_FAILED" "Authentication failed";
+    /// A field breaks the contract; `field` names it, `details` says what is expected.
+    ValidationError "VALIDATION_ERROR" "The command is not valid";
+    /// The message is not JSON.
+    InvalidJson "INVALID_JSON" "The message is not valid JSON";
+    /// There is no such command; `details` lists all.
+    UnknownType "UNKNOWN_TYPE" "Unknown message type";
+    /// One of the two users blocks the other.
+    UserBlocked "USER_BLOCKED" "One of the two users blocks the other";
+    /// The caller does not follow the other user, and the server insists on it (`FOLLOW_POLICY=enforce`). Otherwise only a `warning` in the answer.
+    NotFollowing "NOT_FOLLOWING" "You do not follow this user";
+    /// Too many messages of this user, or requests of this address; again after `retryAfter` seconds.
+    RateLimitExceeded "RATE_LIMIT_EXCEEDED" "Too many messages";
+    /// A message can be edited for 5 minutes.
+    EditWindowExpired "EDIT_WINDOW_EXPIRED" "This message can no longer be edited";
+    /// The caller's role does not allow it.
+    PermissionDenied "PERMISSION_DENIED" "You may not do this";
+    /// It does not exist, or the caller may not know that it does.
+    ResourceNotFound "RESOURCE_NOT_FOUND" "Not found";
+    /// The group has `maxMembers` members.
+    GroupFull "GROUP_FULL" "The group is full";
+    /// More initial members than the group may have.
+    TooManyMembers "TOO_MANY_MEMBERS" "Too many members";
+    /// The owner transfers or deletes the group instead.
+    OwnerCannotLeave "OWNER_CANNOT_LEAVE" "The owner cannot leave the group";
+    /// Too many connections of this address, of this user, or on this server; the connection is closed with 1008.
+    MaxConnectionsExceeded "MAX_CONNECTIONS_EXCEEDED" "Too many connections";
+    /// Over HTTP: the body is over its bound. On the WebSocket a message over 1 MiB closes the connection with 1009.
+    PayloadTooLarge "PAYLOAD_TOO_LARGE" "The message is too large";
+    /// For the moment; again after `retryAfter` seconds. What was sent may have been carried out: repeat sends under the same `clientMessageId`.
+    ServiceUnavailable "SERVICE_UNAVAILABLE" "The service is not available for the moment";
+    /// A fault of the server; `errorId` finds it in its log.
+    InternalError "INTERNAL_ERROR" "An internal error occurred";
 }
 
 /// A command that is not carried out, and what its sender is told.
@@ -148,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_name_and_the_serialised_form_agree() {
-        for code in [ErrorCode::AuthRequired, ErrorCode::InvalidJson, ErrorCode::InternalError] {
+        for code in ErrorCode::ALL {
             assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));
         }
     }

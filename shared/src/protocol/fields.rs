@@ -58,6 +58,14 @@ impl<'a> Fields<'a> {
         Ok(Some(text.to_owned()))
     }
 
+    /// An id of the main backend: a string of at most `max` characters, or an integer.
+    pub fn foreign_id(self, field: &'static str, max: usize) -> Result<Option<String>, Invalid> {
+        match self.get(field) {
+            Some(Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(Some(number.to_string())),
+            _ => self.bounded(field, 1, max),
+        }
+    }
+
     pub fn boolean(self, field: &'static str) -> Result<Option<bool>, Invalid> {
         match self.get(field) {
             None => Ok(None),

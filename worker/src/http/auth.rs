@@ -6,10 +6,14 @@ use std::sync::{Arc, OnceLock};
 use anyhow::anyhow;
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use serde_json::json;
 use shared::clock::Timestamp;
 use shared::events::session::Profile;
+use shared::http::{Done, Success};
 use shared::ids::UserId;
+use shared::limits::{
+    MAX_DISPLAY_NAME_CHARACTERS, MAX_EMAIL_CHARACTERS, MAX_PASSWORD_CHARACTERS, MAX_USERNAME_CHARACTERS,
+    MIN_PASSWORD_CHARACTERS, MIN_USERNAME_CHARACTERS,
+};
 use shared::protocol::{ErrorCode, Fields, Invalid, Rejection};
 use shared::stream::{Envelope, InternalReply};
 use sqlx::{Connection, PgConnection};
@@ -23,11 +27,6 @@ use crate::store::{accounts, users};
 
 /// A hash takes 19 MiB and tens of milliseconds.
 const HASHES_AT_A_TIME: usize = 2;
-const MAX_USERNAME_CHARACTERS: usize = 32;
-const MIN_PASSWORD_CHARACTERS: usize = 8;
-const MAX_PASSWORD_CHARACTERS: usize = 256;
-const MAX_EMAIL_CHARACTERS: usize = 254;
-const MAX_DISPLAY_NAME_CHARACTERS: usize = 100;
 
 /// The right to hash.
 #[derive(Clone)]
@@ -123,7 +122,7 @@ pub async fn login(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcom
 pub async fn logout(app: &App, envelope: &Envelope, token_id: &str, expires_at: Timestamp) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
     accounts::insert_revocation(&mut db, token_id, envelope.user.0, expires_at.to_datetime()).await?;
-    super::ok(envelope, &json!({"status": "ok"}))
+    super::ok(envelope, &Done { status: Success::Ok })
 }
 
 async fn signed_in(db: &mut PgConnection, envelope: &Envelope, user: UserId) -> Result<Outcome, Failure> {
@@ -136,7 +135,9 @@ async fn signed_in(db: &mut PgConnection, envelope: &Envelope, user: UserId) -> 
 
 /// What a mention can name: `@username`.
 fn username(fields: Fields<'_>) -> Result<String, Invalid> {
-    let name = fields.bounded("username", 2, MAX_USERNAME_CHARACTERS)?.ok_or_else(|| Invalid::required("username"))?;
+    let name = fields
+        .bounded("username", MIN_USERNAME_CHARACTERS, MAX_USERNAME_CHARACTERS)?
+        .ok_or_else(|| Invalid::required("username"))?;
     let invalid = |details: &str| Err(Invalid::new("username", details));
     if !name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-')) {
         return invalid("`username` may have letters, digits, `_`, `.` and `-`");

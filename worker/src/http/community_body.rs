@@ -2,17 +2,13 @@
 
 use serde_json::{Map, Value};
 use shared::ids::{GroupId, UserId};
+use shared::limits::{
+    MAX_COMMUNITY_DESCRIPTION_CHARACTERS, MAX_COMMUNITY_MEMBERS, MAX_COMMUNITY_NAME_CHARACTERS,
+    MAX_FOREIGN_ID_CHARACTERS, MAX_URL_CHARACTERS, MAX_XP,
+};
 use shared::protocol::{Fields, Invalid, Rejection};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-
-const MAX_ID_CHARACTERS: usize = 128;
-const MAX_NAME_CHARACTERS: usize = 255;
-const MAX_DESCRIPTION_CHARACTERS: usize = 5_000;
-const MAX_URL_CHARACTERS: usize = 2_048;
-const MAX_MEMBERS: usize = 50_000;
-/// Far from where sums would overflow.
-const MAX_XP: i64 = 1_000_000_000_000;
 
 #[derive(Debug)]
 pub struct Body {
@@ -89,14 +85,14 @@ fn within<T>(section: &str, read: Result<T, Invalid>) -> Result<T, Invalid> {
 }
 
 fn read_community(fields: Fields<'_>) -> Result<Community, Invalid> {
-    let name = required(fields.bounded("name", 1, MAX_NAME_CHARACTERS)?, "name")?;
+    let name = required(fields.bounded("name", 1, MAX_COMMUNITY_NAME_CHARACTERS)?, "name")?;
     if name.trim().is_empty() {
         return Err(Invalid::new("name", "`name` must not be empty"));
     }
     Ok(Community {
-        id: required(id(fields, "communityId")?, "communityId")?,
+        id: required(fields.foreign_id("communityId", MAX_FOREIGN_ID_CHARACTERS)?, "communityId")?,
         name,
-        description: fields.bounded("description", 0, MAX_DESCRIPTION_CHARACTERS)?,
+        description: fields.bounded("description", 0, MAX_COMMUNITY_DESCRIPTION_CHARACTERS)?,
         avatar_url: fields.bounded("avatarUrl", 0, MAX_URL_CHARACTERS)?,
         default_group: fields.group_id("defaultGroupId")?,
         is_active: fields.boolean("isActive")?,
@@ -108,9 +104,12 @@ fn read_members(fields: Fields<'_>) -> Result<Option<Vec<(UserId, &'static str)>
         |place: usize, details: &str| Invalid::new("members", format!("In `members`, entry {place}: {details}"));
     let items = match fields.get("members") {
         None => return Ok(None),
-        Some(Value::Array(items)) if items.len() <= MAX_MEMBERS => items,
+        Some(Value::Array(items)) if items.len() <= MAX_COMMUNITY_MEMBERS => items,
         Some(_) => {
-            return Err(Invalid::new("members", format!("`members` must be a list of at most {MAX_MEMBERS} members")));
+            return Err(Invalid::new(
+                "members",
+                format!("`members` must be a list of at most {MAX_COMMUNITY_MEMBERS} members"),
+            ));
         }
     };
     let mut members = std::collections::BTreeMap::new();
@@ -132,10 +131,10 @@ fn read_event(fields: Fields<'_>) -> Result<Event, Invalid> {
         return Err(Invalid::new("payload", "`payload` must not contain the character U+0000"));
     }
     Ok(Event {
-        id: required(id(fields, "eventId")?, "eventId")?,
+        id: required(fields.foreign_id("eventId", MAX_FOREIGN_ID_CHARACTERS)?, "eventId")?,
         user: fields.required_user_id("userId")?,
-        challenge_id: id(fields, "challengeId")?,
-        challenge_type: fields.bounded("challengeType", 0, MAX_ID_CHARACTERS)?,
+        challenge_id: fields.foreign_id("challengeId", MAX_FOREIGN_ID_CHARACTERS)?,
+        challenge_type: fields.bounded("challengeType", 0, MAX_FOREIGN_ID_CHARACTERS)?,
         xp_awarded: fields.integer("xpAwarded", 0, MAX_XP)?.unwrap_or(0),
         occurred_at: time(fields, "occurredAt")?,
         payload,
@@ -153,22 +152,14 @@ fn read_progress(fields: Fields<'_>, event_user: Option<UserId>) -> Result<Progr
         total_xp: fields.integer("totalXp", 0, MAX_XP)?,
         daily_streak: streak("dailyStreak")?,
         weekly_streak: streak("weeklyStreak")?,
-        last_challenge_id: id(fields, "lastChallengeId")?,
-        last_challenge_type: fields.bounded("lastChallengeType", 0, MAX_ID_CHARACTERS)?,
+        last_challenge_id: fields.foreign_id("lastChallengeId", MAX_FOREIGN_ID_CHARACTERS)?,
+        last_challenge_type: fields.bounded("lastChallengeType", 0, MAX_FOREIGN_ID_CHARACTERS)?,
         last_completed_at: time(fields, "lastCompletedAt")?,
     })
 }
 
 fn required<T>(value: Option<T>, field: &'static str) -> Result<T, Invalid> {
     value.ok_or_else(|| Invalid::required(field))
-}
-
-/// An id of the main backend: a string or an integer.
-fn id(fields: Fields<'_>, name: &'static str) -> Result<Option<String>, Invalid> {
-    match fields.get(name) {
-        Some(Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(Some(number.to_string())),
-        _ => fields.bounded(name, 1, MAX_ID_CHARACTERS),
-    }
 }
 
 fn time(fields: Fields<'_>, name: &'static str) -> Result<Option<OffsetDateTime>, Invalid> {

@@ -10,9 +10,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use serde::Serialize;
 use shared::events::community::{ChallengeEvent, CommunityProgressUpdate, Progress};
 use shared::events::membership::SkippedMember;
+use shared::http::{Broadcast, CommunitySynced, Success};
 use shared::ids::{GroupId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
 use shared::stream::Envelope;
@@ -27,28 +27,6 @@ use crate::presence;
 use crate::publish::{Audience, Outcome};
 use crate::store::communities::{self, CommunityUpdate, NewEvent};
 use crate::store::{applied, users};
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer<'a> {
-    status: &'a str,
-    community_id: &'a str,
-    default_group_id: GroupId,
-    event: Option<&'a ChallengeEvent>,
-    progress: Option<&'a Progress>,
-    broadcast: Broadcast,
-    /// The event was known already.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    duplicate: Option<bool>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    skipped_members: Vec<SkippedMember>,
-}
-
-#[derive(Serialize)]
-struct Broadcast {
-    /// Members who were online.
-    delivered: usize,
-}
 
 pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome, Failure> {
     let mut body = community_body::parse(body)?;
@@ -80,8 +58,8 @@ pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome
         };
         outcome.ephemeral(Audience::Group(group), &update, None);
     }
-    let answer = Answer {
-        status: "ok",
+    let answer = CommunitySynced {
+        status: Success::Ok,
         community_id: &community,
         default_group_id: group,
         event: event.as_ref(),

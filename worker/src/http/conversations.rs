@@ -1,8 +1,7 @@
 //! `GET /api/conversations`: the list that `get_conversations` gives, over HTTP.
 
-use serde::Serialize;
 use serde_json::{Map, Value};
-use shared::events::direct::Conversations;
+use shared::http::{ConversationList, Success};
 use shared::protocol::Fields;
 use shared::stream::Envelope;
 
@@ -11,13 +10,6 @@ use crate::commands::get_conversations;
 use crate::error::Failure;
 use crate::publish::Outcome;
 
-#[derive(Serialize)]
-struct Answer<'a> {
-    status: &'a str,
-    #[serde(flatten)]
-    conversations: Conversations,
-}
-
 pub async fn list(app: &App, envelope: &Envelope, token_id: &str, query: &str) -> Result<Outcome, Failure> {
     let parameters = parameters(query);
     let fields = Fields(&parameters);
@@ -25,7 +17,7 @@ pub async fn list(app: &App, envelope: &Envelope, token_id: &str, query: &str) -
     let mut db = app.db.acquire().await?;
     super::check_token(&mut db, envelope.user, token_id).await?;
     let conversations = get_conversations::list(app, &mut db, envelope.user, limit, offset).await?;
-    super::ok(envelope, &Answer { status: "ok", conversations })
+    super::ok(envelope, &ConversationList { status: Success::Ok, conversations })
 }
 
 /// Numbers become numbers, so that they are checked as those of a command are. Nothing here needs percent-decoding.

@@ -9,8 +9,9 @@ mod conversations;
 pub mod profile_pictures;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use shared::clock::Timestamp;
+use shared::http::{self, Refused};
 use shared::ids::UserId;
 use shared::protocol::{ErrorCode, Rejection};
 use shared::stream::{Envelope, HttpRequest, InternalReply};
@@ -71,17 +72,17 @@ fn ok<T: Serialize>(envelope: &Envelope, answer: &T) -> Result<Outcome, Failure>
 }
 
 fn refused(envelope: &Envelope, status: u16, rejection: &Rejection) -> Outcome {
-    let mut json = json!({"status": "error", "code": rejection.code, "message": rejection.details});
-    for (name, value) in [
-        ("field", rejection.field.map(Value::from)),
-        ("retryAfter", rejection.retry_after.map(Value::from)),
-        ("errorId", rejection.error_id.clone().map(Value::from)),
-    ] {
-        if let Some(value) = value {
-            json[name] = value;
-        }
-    }
-    Outcome::reply(envelope, &InternalReply::Http { status, json: json.to_string().into_bytes() })
+    let body = Refused {
+        status: http::Failure::Error,
+        code: rejection.code.as_str(),
+        message: &rejection.details,
+        field: rejection.field,
+        retry_after: rejection.retry_after,
+        error_id: rejection.error_id.as_deref(),
+    };
+    // Our own structs always serialise.
+    let json = serde_json::to_vec(&body).unwrap_or_default();
+    Outcome::reply(envelope, &InternalReply::Http { status, json })
 }
 
 fn status(code: ErrorCode) -> u16 {

@@ -5,10 +5,11 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use serde::Serialize;
 use serde_json::Value;
+use shared::http::{Picture, Pictures, Success};
 use shared::ids::UserId;
-use shared::protocol::{Fields, Rejection};
+use shared::limits::{MAX_FOREIGN_ID_CHARACTERS, MAX_PICTURES};
+use shared::protocol::{Fields, Invalid, Rejection};
 use shared::stream::Envelope;
 
 use crate::app::App;
@@ -16,32 +17,10 @@ use crate::error::Failure;
 use crate::publish::Outcome;
 use crate::store::accounts;
 
-const MOST_ITEMS: usize = 50;
-const MAX_ID_CHARACTERS: usize = 128;
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     kind: &'static str,
     id: String,
-}
-
-#[derive(Serialize)]
-struct Answer<'a> {
-    status: &'a str,
-    items: Vec<Item<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Item<'a> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    id: &'a str,
-    has_picture: bool,
-    /// The client shows its own.
-    default: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<String>,
 }
 
 pub async fn list(app: &App, envelope: &Envelope, token_id: &str, body: &[u8]) -> Result<Outcome, Failure> {
@@ -71,10 +50,10 @@ pub async fn list(app: &App, envelope: &Envelope, token_id: &str, body: &[u8]) -
         .iter()
         .map(|key| {
             let (has_picture, url) = item(key);
-            Item { kind: key.kind, id: &key.id, has_picture, default: !has_picture, url }
+            Picture { kind: key.kind, id: &key.id, has_picture, default: !has_picture, url }
         })
         .collect();
-    super::ok(envelope, &Answer { status: "ok", items })
+    super::ok(envelope, &Pictures { status: Success::Ok, items })
 }
 
 const KINDS: [&str; 2] = ["user", "community"];
@@ -82,8 +61,10 @@ const KINDS: [&str; 2] = ["user", "community"];
 fn parse(body: &[u8]) -> Result<Vec<Key>, Rejection> {
     let map = super::object(body)?;
     let items = match map.get("items") {
-        Some(Value::Array(items)) if items.len() <= MOST_ITEMS => items,
-        _ => return Err(Rejection::invalid("items", format!("`items` must be a list of at most {MOST_ITEMS} items"))),
+        Some(Value::Array(items)) if items.len() <= MAX_PICTURES => items,
+        _ => {
+            return Err(Rejection::invalid("items", format!("`items` must be a list of at most {MAX_PICTURES} items")));
+        }
     };
     let key = |(place, item): (usize, &Value)| {
         let malformed = |details: &str| Rejection::invalid("items", format!("In `items`, entry {place}: {details}"));
@@ -94,12 +75,8 @@ fn parse(body: &[u8]) -> Result<Vec<Key>, Rejection> {
         let id = if kind == "user" {
             item.required_user_id("id").map(|user: UserId| user.to_string())
         } else {
-            match item.get("id") {
-                Some(Value::Number(number)) => Ok(number.to_string()),
-                _ => item
-                    .bounded("id", 1, MAX_ID_CHARACTERS)
-                    .and_then(|id| id.ok_or(shared::protocol::Invalid::required("id"))),
-            }
+            let id = item.foreign_id("id", MAX_FOREIGN_ID_CHARACTERS);
+            id.and_then(|id| id.ok_or(Invalid::required("id")))
         };
         Ok(Key { kind, id: id.map_err(|invalid| malformed(&invalid.details))? })
     };

@@ -281,7 +281,11 @@ impl Fleet {
         self.append(&Prepared { envelope, body: Body::Internal(request), stream }).await;
         let is_reply = |published: &Published| published.header == Header::Internal { command: id };
         let published = self.wait_for("an internal reply", is_reply).await;
-        postcard::from_bytes(&published.payload).unwrap()
+        let reply = postcard::from_bytes(&published.payload).unwrap();
+        for json in events_within(&reply) {
+            contract::check::event(&serde_json::from_slice(json).unwrap()).unwrap();
+        }
+        reply
     }
 
     /// Waits for the first publication (of all since the start) that fits.
@@ -346,6 +350,9 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.published.lock().iter().for_each(check_contract);
+        }
         for lifecycle in self.workers.lock().iter() {
             lifecycle.start_draining();
             lifecycle.stopped().cancel();
@@ -358,4 +365,25 @@ pub struct Prepared {
     pub envelope: Envelope,
     pub body: Body,
     pub stream: String,
+}
+
+/// What goes to clients must be as the protocol declares it.
+fn check_contract(published: &Published) {
+    if matches!(published.header, Header::Internal { .. }) || published.payload.is_empty() {
+        return;
+    }
+    contract::check::event(&published.json()).unwrap();
+}
+
+/// The finished events that a gateway finds in a reply.
+fn events_within(reply: &InternalReply) -> Vec<&[u8]> {
+    match reply {
+        InternalReply::Refused { auth_error } => vec![auth_error],
+        InternalReply::Resumed { auth_success, replay } => {
+            let page = replay.events.iter().map(|event| event.json.as_slice());
+            [auth_success.as_slice()].into_iter().chain(page).collect()
+        }
+        InternalReply::Replayed(page) => page.events.iter().map(|event| event.json.as_slice()).collect(),
+        _ => Vec::new(),
+    }
 }

@@ -34,6 +34,9 @@ pub fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode> {
         let programs = install::ensure(&mut |line| println!("{line}"))?;
         println!("PostgreSQL {} in {}", programs.postgres.major, programs.postgres.bin_dir.display());
         println!("Redis in {}", programs.redis_server.display());
+        if wanted(Part::E2e) {
+            println!("Python in {}", install::ensure_python(&mut |line| println!("{line}"))?.display());
+        }
         Ok(Outcome::passed(1))
     });
     if wanted(Part::Lint) {

@@ -2,10 +2,12 @@
 //! All tests of this module share one deployment, each with users of its own.
 
 mod bounds;
+mod codes;
 mod communities;
 mod direct;
 mod errors;
 mod groups;
+mod http;
 mod paging;
 mod roles;
 mod sessions;
@@ -22,11 +24,15 @@ const SOON: Duration = Duration::from_secs(15);
 /// How long to listen for what must not come; everything before it has come through the same way already.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// Whose pages may connect and read answers.
+const ORIGIN: &str = "https://app.example.org";
+
 /// The shared deployment; the guardian of its folder ends it with the test program.
 fn fleet() -> Result<&'static Deployment> {
     static FLEET: OnceLock<Result<Deployment, String>> = OnceLock::new();
     let fleet = FLEET.get_or_init(|| {
-        let started = Deployment::start("protocol", Options::default());
+        let options = Options::default().with("BUILTIN_AUTH", "true").with("ALLOWED_ORIGINS", ORIGIN);
+        let started = Deployment::start("protocol", options);
         started.map_err(|error| format!("{error:#}"))
     });
     fleet.as_ref().map_err(|error| anyhow::anyhow!(error.clone()))

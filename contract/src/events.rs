@@ -1,0 +1,103 @@
+//! THE list of what the server sends over the WebSocket.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaGenerator;
+use serde_json::{Value, json};
+use shared::commands::SPECS;
+use shared::events::Event;
+use shared::events::change::{
+    GroupMessageDeleted, GroupMessageEdited, GroupReactionAdded, GroupReactionRemoved, MessageDeleted, MessageEdited,
+    MessagePinned, MessageRead, MessageUnpinned, PinnedMessages, ReactionAdded, ReactionRemoved,
+};
+use shared::events::community::{CommunityList, CommunityMembers, CommunityProgress, CommunityProgressUpdate};
+use shared::events::direct::{
+    ConversationDeleted, ConversationStarted, Conversations, MessageDelivered, MessageSent, PrivateMessages, UserTyping,
+};
+use shared::events::error::ErrorEvent;
+use shared::events::group::{AnnouncementSent, GroupMessageSent, MentionedInGroup};
+use shared::events::membership::{
+    GroupCreated, GroupDeleted, GroupInfo, GroupInfoUpdated, GroupMembers, GroupMessages, MemberAdded, MemberDemoted,
+    MemberLeft, MemberPromoted, MemberRemoved, OwnershipTransferred, UserGroups,
+};
+use shared::events::message::{GroupAnnouncement, NewGroupMessage, NewMessage};
+use shared::events::presence::{OnlineUsers, UserOffline, UserOnline};
+use shared::events::session::{AuthError, AuthSuccess, Connected, Pong, SessionConflict, TestResponse};
+use shared::events::sync::{SyncComplete, SyncMessages};
+use shared::limits::MAX_REQUEST_ID_CHARACTERS;
+
+use crate::schema;
+
+/// How an event comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Only as the direct answer to a command, or about the connection itself.
+    Answer,
+    /// Also on its own accord; who is not connected misses it.
+    Ephemeral,
+    /// Also on its own accord; kept for whoever is not connected. Told from repetitions by `messageId`.
+    Message,
+    /// The same, told from repetitions by `eventId`.
+    Durable,
+}
+
+pub struct Described {
+    pub name: &'static str,
+    pub delivery: Delivery,
+    schema: fn(&mut SchemaGenerator) -> Value,
+}
+
+impl Described {
+    /// The whole frame: the event's own fields, `type`, and what a delivery adds.
+    pub fn frame_schema(&self, generator: &mut SchemaGenerator) -> Value {
+        let mut schema = (self.schema)(generator);
+        schema["properties"]["type"] = json!({"const": self.name});
+        if schema.get("required").is_none() {
+            schema["required"] = json!([]);
+        }
+        if let Some(required) = schema["required"].as_array_mut() {
+            required.insert(0, json!("type"));
+        }
+        if self.echoes_request() {
+            let about = "Echoed from the command, in its direct answer only.";
+            let text = json!({"type": "string", "maxLength": MAX_REQUEST_ID_CHARACTERS});
+            schema["properties"]["requestId"] = json!({"anyOf": [text, {"type": "integer"}], "description": about});
+        }
+        if self.delivery == Delivery::Durable {
+            let about = "Tells a repetition; not in the direct answer.";
+            schema["properties"]["eventId"] = json!({"type": "string", "format": "uuid", "description": about});
+        }
+        schema
+    }
+
+    /// Whether it can be the direct answer to a command, which echoes its `requestId`.
+    pub fn echoes_request(&self) -> bool {
+        let is_error = matches!(self.name, "error" | "auth_error");
+        // Of the series that `sync` is answered with only the end does.
+        is_error || (self.name != "sync_messages" && SPECS.iter().any(|spec| spec.replies.contains(&self.name)))
+    }
+}
+
+macro_rules! events {
+    ($($delivery:ident: $($event:ty),* $(,)?;)*) => {
+        pub const EVENTS: &[Described] = &[$($(
+            Described { name: <$event as Event>::TYPE, delivery: Delivery::$delivery, schema: own_schema::<$event> },
+        )*)*];
+    };
+}
+
+fn own_schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    schema::inline::<T>(generator)
+}
+
+events! {
+    Answer: Connected, AuthSuccess, AuthError, ErrorEvent, SessionConflict, Pong, TestResponse;
+    Answer: MessageSent, GroupMessageSent, AnnouncementSent, ConversationStarted, PrivateMessages, GroupMessages,
+        PinnedMessages, Conversations, UserGroups, GroupMembers, GroupInfo, CommunityList, CommunityMembers,
+        CommunityProgress, OnlineUsers, SyncMessages, SyncComplete;
+    Message: NewMessage, NewGroupMessage, GroupAnnouncement;
+    Durable: MentionedInGroup, MessageEdited, GroupMessageEdited, MessageDeleted, GroupMessageDeleted, ReactionAdded,
+        ReactionRemoved, GroupReactionAdded, GroupReactionRemoved, MessagePinned, MessageUnpinned, ConversationDeleted,
+        GroupCreated, MemberAdded, MemberRemoved, MemberLeft, MemberPromoted, MemberDemoted, OwnershipTransferred,
+        GroupInfoUpdated, GroupDeleted;
+    Ephemeral: MessageRead, MessageDelivered, UserTyping, UserOnline, UserOffline, CommunityProgressUpdate;
+}

@@ -1,0 +1,18 @@
+//! The wire contract as documents, made from the types of `shared`: AsyncAPI for the WebSocket, OpenAPI for HTTP, and a page
+//! for frontend developers. With the feature `check`, what servers send is held against the documents that are checked in.
+//!
+//! Nothing here is part of a server.
+
+pub mod asyncapi;
+#[cfg(feature = "check")]
+pub mod check;
+pub mod events;
+pub mod examples;
+pub mod http;
+pub mod json;
+pub mod markdown;
+pub mod openapi;
+pub mod schema;
+
+pub use asyncapi::asyncapi;
+pub use openapi::openapi;

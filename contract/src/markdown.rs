@@ -1,0 +1,292 @@
+//! `docs/protocol.md`: the contract as a page for frontend developers. The prose is in `protocol_head.md`; everything that
+//! lists is made from the same data as the schemas.
+
+use serde_json::Value;
+use shared::commands::SPECS;
+use shared::limits::Limits;
+use shared::protocol::close::Reconnect;
+use shared::protocol::spec::{Field, Kind, Presence};
+use shared::protocol::{CloseCode, ErrorCode, Spec};
+
+use crate::events::{Delivery, Described, EVENTS};
+use crate::http::{Auth, ENDPOINTS, Endpoint};
+use crate::{examples, json, schema};
+
+const WIDTH: usize = 110;
+
+/// The chapters of commands: a heading, and the names.
+const CHAPTERS: &[(&str, &[&str])] = &[
+    ("Session", &["authenticate", "ping", "test", "ack", "sync"]),
+    (
+        "Direct messages",
+        &[
+            "start_conversation",
+            "send_private_message",
+            "get_private_messages",
+            "edit_message",
+            "delete_message",
+            "add_reaction",
+            "remove_reaction",
+            "delete_conversation",
+            "get_conversations",
+        ],
+    ),
+    (
+        "Direct messages and groups",
+        &["mark_message_read", "typing", "pin_message", "unpin_message", "get_pinned_messages"],
+    ),
+    (
+        "Groups",
+        &[
+            "create_group",
+            "send_group_message",
+            "send_announcement",
+            "get_group_messages",
+            "edit_group_message",
+            "delete_group_message",
+            "add_group_reaction",
+            "remove_group_reaction",
+            "get_user_groups",
+            "get_group_members",
+            "get_group_info",
+            "add_group_member",
+            "remove_group_member",
+            "leave_group",
+            "promote_member",
+            "demote_member",
+            "transfer_ownership",
+            "update_group_info",
+            "delete_group",
+        ],
+    ),
+    ("Communities", &["get_communities", "get_community_members", "get_community_progress"]),
+    ("Presence", &["get_online_users"]),
+];
+
+/// The page.
+pub fn protocol_markdown() -> String {
+    let mut page = include_str!("protocol_head.md").to_owned();
+    page.push_str("\n## Commands\n\n");
+    page.push_str(
+        "Every command may carry `requestId`. Besides its own errors, any may be answered with `VALIDATION_ERROR`, \
+         `AUTH_REQUIRED`, `SERVICE_UNAVAILABLE` and `INTERNAL_ERROR`, those that send messages with `RATE_LIMIT_EXCEEDED`.\n",
+    );
+    for (heading, names) in CHAPTERS {
+        page.push_str(&format!("\n### {heading}\n"));
+        for spec in names.iter().filter_map(|name| SPECS.iter().find(|spec| spec.name == *name)) {
+            command(&mut page, spec);
+        }
+    }
+    events(&mut page);
+    message(&mut page);
+    errors(&mut page);
+    close_codes(&mut page);
+    page.push_str("\n## HTTP\n\nRefusals are `{\"status\": \"error\", \"code\", \"message\"}`, some with `field`, `retryAfter` or `errorId`.\n");
+    ENDPOINTS.iter().for_each(|endpoint| http(&mut page, endpoint));
+    page
+}
+
+/// Whether each command has its place in a chapter.
+pub fn is_complete() -> bool {
+    let listed: Vec<&str> = CHAPTERS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    listed.len() == SPECS.len() && SPECS.iter().all(|spec| listed.contains(&spec.name))
+}
+
+fn command(page: &mut String, spec: &Spec) {
+    page.push_str(&format!("\n#### `{}`\n\n{}", spec.name, spec.summary));
+    if !spec.aliases.is_empty() {
+        page.push_str(&format!(" Also: {}.", list(spec.aliases)));
+    }
+    page.push('\n');
+    fields(page, spec.fields);
+    code_block(page, examples::request(spec.name));
+    match spec.replies.first() {
+        Some(first) => {
+            let mut others: Vec<&str> = spec.replies.iter().skip(1).copied().collect();
+            if spec.name == "authenticate" {
+                others.push("auth_error");
+            }
+            let others = match spec.name {
+                "sync" => format!(", after {} for each conversation", list(&others)),
+                _ if others.is_empty() => String::new(),
+                _ => format!(" (or {})", list(&others)),
+            };
+            page.push_str(&format!("\nAnswer: `{first}`{others}\n"));
+            code_block(page, &examples::reply(spec.name, first));
+        }
+        None => page.push_str("\nAnswer: none\n"),
+    }
+    if !spec.events.is_empty() {
+        page.push_str(&format!("\nOthers get: {}\n", list(spec.events)));
+    }
+    if !spec.errors.is_empty() {
+        let errors: Vec<&str> = spec.errors.iter().map(|code| code.as_str()).collect();
+        page.push_str(&format!("\nErrors: {}\n", list(&errors)));
+    }
+}
+
+fn fields(page: &mut String, fields: &[Field]) {
+    if fields.is_empty() {
+        return;
+    }
+    page.push_str("\n| field | | value | |\n|---|---|---|---|\n");
+    for field in fields {
+        row(page, field.name, field);
+        nested(page, field.name, &field.kind);
+    }
+}
+
+/// The fields of an object, under its name.
+fn nested(page: &mut String, name: &str, kind: &Kind) {
+    match kind {
+        Kind::Object(inner) => inner.iter().for_each(|field| row(page, &format!("{name}.{}", field.name), field)),
+        Kind::List { of, .. } => nested(page, &format!("{name}[]"), of),
+        _ => {}
+    }
+}
+
+fn row(page: &mut String, name: &str, field: &Field) {
+    let presence = match field.presence {
+        Presence::Required => "required".to_owned(),
+        Presence::Optional => String::new(),
+        Presence::Default(default) => format!("default `{default}`"),
+        Presence::InsteadOf(other) => format!("instead of `{other}`"),
+        Presence::AtLeastOne => "at least one".to_owned(),
+    };
+    page.push_str(&format!("| `{name}` | {presence} | {} | {} |\n", value(&field.kind), field.about));
+}
+
+fn value(kind: &Kind) -> String {
+    let limits = Limits::default();
+    let range = |min: i64, max: i64| match (min, max) {
+        (min, i64::MAX) => format!("integer, at least {min}"),
+        (min, max) => format!("integer, {min} to {max}"),
+    };
+    match kind {
+        Kind::UserId => "user id".to_owned(),
+        Kind::MessageId => "message id".to_owned(),
+        Kind::GroupId => "group id".to_owned(),
+        Kind::ConversationId => "conversation id".to_owned(),
+        Kind::DirectConversationId => "id of a direct conversation".to_owned(),
+        Kind::ForeignId(max) => format!("integer, or string of 1 to {max} characters"),
+        Kind::Content => format!("string of 1 to {} characters, not blank", limits.message_characters),
+        Kind::Text { min, max } | Kind::Username { min, max } => format!("string of {min} to {max} characters"),
+        Kind::Words { max } => format!("string of 1 to {max} characters, not blank"),
+        Kind::Email { max } => format!("e-mail address of at most {max} characters"),
+        Kind::AnyString => "string".to_owned(),
+        Kind::Boolean => "boolean".to_owned(),
+        Kind::Integer { min, max } => range(*min, *max),
+        Kind::MemberCount => range(1, i64::from(limits.group_members)),
+        Kind::Time => "time, RFC 3339".to_owned(),
+        Kind::Choice(names) => list(names),
+        Kind::UserIds { most } => format!("list of at most {most} user ids"),
+        Kind::Positions { most } => format!("object: conversation id → `seq`, at most {most}"),
+        Kind::EventIds { most } => format!("list of at most {most} event ids"),
+        Kind::AnyJson => "any JSON".to_owned(),
+        Kind::Object(_) => "object".to_owned(),
+        Kind::List { most, .. } => format!("list of at most {most}"),
+    }
+}
+
+fn events(page: &mut String) {
+    page.push_str("\n## Events\n");
+    let chapters = [
+        ("Messages", Delivery::Message, "Kept for whoever is not connected. Told from repetitions by `messageId`."),
+        (
+            "Durable events",
+            Delivery::Durable,
+            "Kept for whoever is not connected. Told from repetitions by `eventId`, which the direct answer to whoever \
+             caused the event does not have.",
+        ),
+        ("Ephemeral events", Delivery::Ephemeral, "Who is not connected misses them."),
+    ];
+    let mut generator = schema::generator();
+    let summary = |event: &Described, generator: &mut _| {
+        event.frame_schema(generator)["description"].as_str().unwrap_or_default().to_owned()
+    };
+    for (heading, delivery, about) in chapters {
+        page.push_str(&format!("\n### {heading}\n\n{about}\n"));
+        for event in EVENTS.iter().filter(|event| event.delivery == delivery) {
+            page.push_str(&format!("\n#### `{}`\n\n{}\n", event.name, summary(event, &mut generator)));
+            code_block(page, examples::event(event.name));
+        }
+    }
+    page.push_str("\n### About the connection\n");
+    for event in EVENTS.iter().filter(|event| {
+        matches!(event.name, "connected" | "auth_error" | "error" | "session_conflict" | "sync_messages")
+    }) {
+        page.push_str(&format!("\n#### `{}`\n\n{}\n", event.name, summary(event, &mut generator)));
+        code_block(page, examples::event(event.name));
+    }
+}
+
+fn message(page: &mut String) {
+    let mut generator = schema::generator();
+    page.push_str("\n## The message object\n\nThe same in live events, in pages of history and in replays.\n\n| field | | |\n|---|---|---|\n");
+    let schema = schema::inline::<shared::events::message::Message>(&mut generator);
+    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let presence = if required.contains(&name.as_str()) { "always" } else { "" };
+        let about = property["description"].as_str().unwrap_or_default();
+        page.push_str(&format!("| `{name}` | {presence} | {about} |\n"));
+    }
+}
+
+fn errors(page: &mut String) {
+    page.push_str("\n## Errors\n\nOf `error`:\n\n| code | when |\n|---|---|\n");
+    code_rows::<ErrorCode>(page);
+    page.push_str("\nOf `auth_error`:\n\n| code | when |\n|---|---|\n");
+    code_rows::<shared::events::session::AuthErrorCode>(page);
+}
+
+fn code_rows<T: schemars::JsonSchema>(page: &mut String) {
+    let schema = schema::inline::<T>(&mut schema::generator());
+    for variant in schema["oneOf"].as_array().into_iter().flatten() {
+        let code = variant["const"].as_str().unwrap_or_default();
+        let about = variant["description"].as_str().unwrap_or_default();
+        page.push_str(&format!("| `{code}` | {about} |\n"));
+    }
+}
+
+fn close_codes(page: &mut String) {
+    page.push_str("\n## Close codes\n\n| code | why | reconnect |\n|---|---|---|\n");
+    for code in CloseCode::ALL {
+        let reconnect = match code.reconnect() {
+            Reconnect::Yes => "yes, with a growing, random delay",
+            Reconnect::AfterChange => "only after a change: the same would happen again",
+        };
+        page.push_str(&format!("| {} | {} | {reconnect} |\n", *code as u16, code.about()));
+    }
+}
+
+fn http(page: &mut String, endpoint: &Endpoint) {
+    let method = endpoint.method.to_uppercase();
+    page.push_str(&format!("\n#### `{method} {}`\n\n{}", endpoint.path, endpoint.summary));
+    page.push_str(match endpoint.auth {
+        Auth::Anybody => "\n",
+        Auth::User => " `Authorization: Bearer` with a user's token.\n",
+        Auth::MainBackend => " `Authorization: Bearer` with that secret.\n",
+    });
+    fields(page, endpoint.query);
+    fields(page, endpoint.body);
+    if let Some(example) = endpoint.example.and_then(|example| serde_json::from_str(example).ok()) {
+        code_block(page, &example);
+    }
+    if let Ok(answer) = serde_json::from_str(endpoint.answered) {
+        page.push_str("\nAnswer:\n");
+        code_block(page, &answer);
+    }
+    if !endpoint.refusals.is_empty() {
+        page.push_str("\nRefusals:\n\n");
+        endpoint.refusals.iter().for_each(|(status, about)| page.push_str(&format!("- {status}: {about}\n")));
+    }
+}
+
+fn code_block(page: &mut String, value: &Value) {
+    page.push_str(&format!("\n```json\n{}```\n", json::print(value, WIDTH)));
+}
+
+fn list(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}

@@ -1,0 +1,75 @@
+//! `docs/openapi.json`: the HTTP endpoints as OpenAPI 3.1.
+
+use serde_json::{Map, Value, json};
+use shared::http::Refused;
+
+use crate::http::{Auth, ENDPOINTS, Endpoint};
+use crate::schema;
+
+/// The document.
+pub fn openapi() -> Value {
+    let mut generator = schema::generator();
+    let mut paths: Map<String, Value> = Map::new();
+    for endpoint in ENDPOINTS {
+        let content = (endpoint.answer)(&mut generator);
+        paths.entry(endpoint.path).or_insert_with(|| json!({}))[endpoint.method] = operation(endpoint, content);
+    }
+    let refused = schema::inline::<Refused>(&mut generator);
+    let mut schemas = schema::components(&mut generator);
+    schemas.insert("Refused".to_owned(), refused);
+    let bearer = |about: &str| json!({"type": "http", "scheme": "bearer", "description": about});
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Chat over HTTP",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "What there is beside the WebSocket. Answers are compressed with gzip when asked for, CORS is \
+                by `ALLOWED_ORIGINS`, and a known path with another method is 405. Made by `chatctl docs openapi`.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "http://localhost:8080", "description": "Any gateway, or what is in front of them."}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "user": bearer("The JWT that the WebSocket's `authenticate` takes."),
+                "mainBackend": bearer("`COMMUNITY_SYNC_TOKEN`, a secret of the two servers."),
+            },
+        },
+    })
+}
+
+fn operation(endpoint: &Endpoint, mut content: Value) -> Value {
+    content["application/json"]["example"] = serde_json::from_str(endpoint.answered).unwrap_or_default();
+    let unavailable = endpoint.same_when_unavailable.then(|| content.clone());
+    let mut responses = Map::new();
+    responses.insert("200".to_owned(), json!({"description": "Done.", "content": content}));
+    if let Some(content) = unavailable {
+        responses.insert("503".to_owned(), json!({"description": "The same, and not well.", "content": content}));
+    }
+    for (status, about) in endpoint.refusals {
+        let refused = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}}});
+        responses.insert(status.to_string(), json!({"description": about, "content": refused}));
+    }
+    let id: String = format!("{}{}", endpoint.method, endpoint.path).replace(['/', '-'], "_");
+    let mut operation = json!({"operationId": id, "summary": endpoint.summary, "responses": responses});
+    if !endpoint.query.is_empty() {
+        let fields = schema::object(endpoint.query);
+        let parameter = |(name, schema): (&String, &Value)| json!({"name": name, "in": "query", "schema": schema});
+        let parameters = fields["properties"].as_object().into_iter().flatten().map(parameter);
+        operation["parameters"] = parameters.collect();
+    }
+    if !endpoint.body.is_empty() {
+        let mut body = json!({"schema": schema::object(endpoint.body)});
+        if let Some(example) = endpoint.example {
+            body["example"] = serde_json::from_str(example).unwrap_or_default();
+        }
+        operation["requestBody"] = json!({"required": true, "content": {"application/json": body}});
+    }
+    operation["security"] = match endpoint.auth {
+        Auth::Anybody => json!([]),
+        Auth::User => json!([{"user": []}]),
+        Auth::MainBackend => json!([{"mainBackend": []}]),
+    };
+    operation
+}

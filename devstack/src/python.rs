@@ -1,0 +1,20 @@
+//! A Python that has the package `websockets`, for the test of the client that the documentation shows.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::programs;
+
+/// Debian's package of it.
+pub const PACKAGE: &str = "python3-websockets";
+
+/// The first `python3` that can import it: the one on the PATH may be another than the system's.
+pub fn find() -> Option<PathBuf> {
+    let search_path = programs::search_path();
+    let candidates = search_path.iter().filter_map(|dir| programs::find_file(std::slice::from_ref(dir), "python3"));
+    candidates.into_iter().find(|python| {
+        let mut import = Command::new(python);
+        import.args(["-c", "import websockets"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        import.status().is_ok_and(|status| status.success())
+    })
+}

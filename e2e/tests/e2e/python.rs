@@ -1,0 +1,85 @@
+//! `docs/client.py`, the client that shows the protocol, over a real fleet: it chats, and its gateway dies under it.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use devstack::python;
+use e2e::{Deployment, Options};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{ChildStdin, ChildStdout, Command};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// What the program prints, line by line, each once.
+async fn prints(lines: &mut Lines<BufReader<ChildStdout>>, expected: &str) -> Result<()> {
+    let line = tokio::time::timeout(SOON, lines.next_line()).await;
+    let line = line.with_context(|| format!("waiting for `{expected}`"))??.context("the program ended")?;
+    ensure!(line == expected, "`{expected}` is to be printed, not `{line}`");
+    Ok(())
+}
+
+async fn types(stdin: &mut ChildStdin, line: &str) -> Result<()> {
+    Ok(stdin.write_all(format!("{line}\n").as_bytes()).await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_client_chats_and_survives_the_death_of_its_gateway() -> Result<()> {
+    let python = python::find().context("python3 with the package websockets; `cargo xtask test` installs it")?;
+    let mut deployment = Deployment::start("python", Options { workers: 1, ..Options::default() })?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut peer = deployment.login(1, &bob).await?;
+    let group =
+        peer.request_ok(json!({"type": "create_group", "groupName": "g", "initialMembers": [alice.id]})).await?;
+    let group = group["groupId"].as_str().unwrap_or_default().to_owned();
+    let conversation = client::conversation_id(alice.id, bob.id);
+
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/client.py");
+    let mut program = Command::new(python)
+        .args([script, &alice.token, &deployment.gateway_url(0), &deployment.gateway_url(1)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut stdin = program.stdin.take().context("its input")?;
+    let mut stdout = BufReader::new(program.stdout.take().context("its output")?).lines();
+
+    // It sends to both places and sees what it sent and what is answered.
+    for (to, kind, place) in
+        [(bob.id.to_string(), "new_message", &conversation), (group.clone(), "new_group_message", &group)]
+    {
+        types(&mut stdin, &format!("{to} hello ✓")).await?;
+        peer.expect(kind, |event| event["content"] == "hello ✓", SOON).await?;
+        prints(&mut stdout, &format!("{place} {} hello ✓", alice.name)).await?;
+    }
+    peer.request_ok(json!({"type": "send_message", "recipientId": alice.id, "content": "one"})).await?;
+    prints(&mut stdout, &format!("{conversation} {} one", bob.name)).await?;
+
+    // Its gateway dies; what is said meanwhile, by it or to it, arrives once, in order.
+    deployment.fleet.gateways[0].kill()?;
+    peer.request_ok(json!({"type": "send_message", "recipientId": alice.id, "content": "two"})).await?;
+    peer.request_ok(json!({"type": "send_group_message", "groupId": group, "content": "three"})).await?;
+    types(&mut stdin, &format!("{group} four")).await?;
+    peer.expect("new_group_message", |event| event["content"] == "four", SOON).await?;
+    let mut arrived = Vec::new();
+    for _ in 0..3 {
+        let line =
+            tokio::time::timeout(SOON, stdout.next_line()).await.with_context(|| format!("after {arrived:?}"))??;
+        arrived.push(line.context("the program ended")?);
+    }
+    arrived.sort();
+    let mut expected = vec![
+        format!("{conversation} {} two", bob.name),
+        format!("{group} {} three", bob.name),
+        format!("{group} {} four", alice.name),
+    ];
+    expected.sort();
+    ensure!(arrived == expected, "{arrived:?}");
+    // And nothing came twice.
+    peer.request_ok(json!({"type": "send_message", "recipientId": alice.id, "content": "last"})).await?;
+    prints(&mut stdout, &format!("{conversation} {} last", bob.name)).await?;
+    let stored = deployment.sql("SELECT count(*) FROM private_messages")?;
+    ensure!(stored == "7", "{stored} messages are stored");
+    Ok(())
+}

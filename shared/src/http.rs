@@ -1,0 +1,228 @@
+//! What the HTTP endpoints answer, as JSON bodies. Who may ask and how is in the gateway's `api`; here are shapes alone.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::events::community::{ChallengeEvent, Progress};
+use crate::events::direct::Conversations;
+use crate::events::membership::SkippedMember;
+use crate::events::session::Profile;
+use crate::ids::GroupId;
+
+/// `status` of a success.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Success {
+    Ok,
+}
+
+/// `status` of a refusal.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Failure {
+    Error,
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Refused<'a> {
+    pub status: Failure,
+    /// For programs.
+    pub code: &'a str,
+    /// For people.
+    pub message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<&'a str>,
+    /// Whole seconds; the header `Retry-After` says the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+    /// Also in the server's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_id: Option<&'a str>,
+}
+
+impl<'a> Refused<'a> {
+    pub fn new(code: &'a str, message: &'a str) -> Self {
+        Refused { status: Failure::Error, code, message, field: None, retry_after: None, error_id: None }
+    }
+}
+
+/// Nothing more is to be said.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Done {
+    pub status: Success,
+}
+
+/// One's direct conversations, the most recently active first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ConversationList {
+    pub status: Success,
+    #[serde(flatten)]
+    pub conversations: Conversations,
+}
+
+/// In the order in which they were asked for.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Pictures<'a> {
+    pub status: Success,
+    pub items: Vec<Picture<'a>>,
+}
+
+/// Where the picture of a user or a community is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Picture<'a> {
+    /// `user` or `community`
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    pub id: &'a str,
+    pub has_picture: bool,
+    /// The client shows its own.
+    pub default: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// The community is stored as the body says.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommunitySynced<'a> {
+    pub status: Success,
+    pub community_id: &'a str,
+    pub default_group_id: GroupId,
+    pub event: Option<&'a ChallengeEvent>,
+    pub progress: Option<&'a Progress>,
+    pub broadcast: Broadcast,
+    /// The event was known already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicate: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped_members: Vec<SkippedMember>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Broadcast {
+    /// Members who were online.
+    pub delivered: usize,
+}
+
+/// A token for `authenticate`, and whose it is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SignedIn<'a> {
+    pub token: &'a str,
+    pub user: &'a Profile,
+}
+
+/// The process runs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Live {
+    pub alive: bool,
+    /// Seconds.
+    pub uptime: f64,
+    pub timestamp: Timestamp,
+}
+
+/// Whether the server wants traffic.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Ready {
+    pub ready: bool,
+    /// What it depends on: `redis`, `draining`, on a gateway `workers`, on a worker `database`.
+    pub components: BTreeMap<&'static str, bool>,
+    pub timestamp: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Condition {
+    Healthy,
+    Degraded,
+    Unhealthy,
+}
+
+/// How the server is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Health {
+    pub status: Condition,
+    pub timestamp: Timestamp,
+    /// Seconds.
+    pub uptime: f64,
+    pub version: &'static str,
+    pub connections: Connections,
+    pub memory: Memory,
+    pub database: Database,
+    pub redis: Redis,
+    pub fleet: Servers,
+    pub metrics: Traffic,
+}
+
+/// WebSockets.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Connections {
+    pub active: usize,
+    pub peak: u64,
+    pub limit: usize,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Memory {
+    /// Bytes.
+    pub rss: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Database {
+    pub connected: bool,
+    pub pool_size: u32,
+    pub idle_connections: usize,
+    /// Milliseconds.
+    pub response_time: f64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Redis {
+    pub connected: bool,
+    /// Milliseconds.
+    pub response_time: f64,
+}
+
+/// How many live.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Servers {
+    pub gateways: u32,
+    pub workers: u32,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Traffic {
+    pub messages_sent: u64,
+    pub messages_received: u64,
+    pub errors: u64,
+    /// Milliseconds.
+    pub average_response_time: f64,
+}
+
+/// The original server's metrics.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OriginalMetrics {
+    pub connections: usize,
+    pub messages_sent: u64,
+    pub messages_received: u64,
+    pub errors: u64,
+    /// Epoch milliseconds.
+    pub start_time: i64,
+    pub active_users: usize,
+    pub peak_concurrent_users: u64,
+    /// Milliseconds.
+    pub average_response_time: f64,
+    /// Bytes.
+    pub total_data_transferred: u64,
+    pub rate_limit_hits: u64,
+}

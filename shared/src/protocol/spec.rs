@@ -1,0 +1,142 @@
+//! The contract of commands and request bodies as data: their fields with kinds and bounds, the answers, the errors. The
+//! reference and the schemas are made from it, and tests hold it against the parser. Nothing here checks anything.
+
+use super::ErrorCode;
+use crate::limits::{MAX_PAGE, MAX_SYNC_ENTRIES};
+
+/// A command as a frontend developer needs to know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// The `type`.
+    pub name: &'static str,
+    /// Other names under which it may be sent.
+    pub aliases: &'static [&'static str],
+    pub summary: &'static str,
+    pub fields: &'static [Field],
+    /// The types of the direct answer on success, the ordinary one first; empty when success is not answered.
+    pub replies: &'static [&'static str],
+    /// The types of the events that it causes for others, and for one's other connections.
+    pub events: &'static [&'static str],
+    /// The error codes of its own, besides those that every command may be answered with.
+    pub errors: &'static [ErrorCode],
+    /// Whether it counts against `MESSAGE_RATE_LIMIT`.
+    pub is_message: bool,
+}
+
+/// Errors that any command may be answered with.
+pub const COMMON_ERRORS: &[ErrorCode] =
+    &[ErrorCode::ValidationError, ErrorCode::AuthRequired, ErrorCode::ServiceUnavailable, ErrorCode::InternalError];
+
+/// One field of a command or of a body.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub presence: Presence,
+    pub about: &'static str,
+}
+
+impl Field {
+    pub const fn required(name: &'static str, kind: Kind, about: &'static str) -> Field {
+        Field { name, kind, presence: Presence::Required, about }
+    }
+
+    pub const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Field {
+        Field { name, kind, presence: Presence::Optional, about }
+    }
+
+    pub const fn default(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Field {
+        Field { name, kind, presence: Presence::Default(default), about }
+    }
+
+    pub const fn instead_of(other: &'static str, name: &'static str, kind: Kind, about: &'static str) -> Field {
+        Field { name, kind, presence: Presence::InsteadOf(other), about }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    Required,
+    Optional,
+    /// Optional; absent, it is this JSON.
+    Default(&'static str),
+    /// May be given instead of that field.
+    InsteadOf(&'static str),
+    /// At least one of the fields with this presence is required.
+    AtLeastOne,
+}
+
+/// What a field may hold. Lengths are in characters (code points); bounds are inclusive.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    UserId,
+    MessageId,
+    GroupId,
+    ConversationId,
+    /// Of a direct conversation.
+    DirectConversationId,
+    /// The main backend's: a string of at most so many characters, or an integer.
+    ForeignId(usize),
+    /// The text of a message: at most `MAX_MESSAGE_LENGTH`, not only white space.
+    Content,
+    Text {
+        min: usize,
+        max: usize,
+    },
+    /// Not only white space.
+    Words {
+        max: usize,
+    },
+    /// An account's name.
+    Username {
+        min: usize,
+        max: usize,
+    },
+    Email {
+        max: usize,
+    },
+    AnyString,
+    Boolean,
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    /// Members of a group: up to `GROUP_MAX_MEMBERS`.
+    MemberCount,
+    Time,
+    Choice(&'static [&'static str]),
+    UserIds {
+        most: usize,
+    },
+    /// `{"<conversationId or groupId>": seq, …}`.
+    Positions {
+        most: usize,
+    },
+    EventIds {
+        most: usize,
+    },
+    AnyJson,
+    Object(&'static [Field]),
+    List {
+        of: &'static Kind,
+        most: usize,
+    },
+}
+
+impl Kind {
+    pub const LIMIT: Kind = Kind::Integer { min: 1, max: i64::MAX };
+    pub const OFFSET: Kind = Kind::Integer { min: 0, max: u32::MAX as i64 };
+    pub const SEQ: Kind = Kind::Integer { min: 0, max: i64::MAX };
+    pub const POSITIONS: Kind = Kind::Positions { most: MAX_SYNC_ENTRIES };
+}
+
+// Every page says the largest size; this keeps the sentence true.
+const _: () = assert!(MAX_PAGE == 200);
+
+pub const LIMIT: Field = Field::default(
+    "limit",
+    Kind::LIMIT,
+    "50",
+    "The size of the page. More than 200 becomes 200, and the answer says so.",
+);
+pub const OFFSET: Field = Field::default("offset", Kind::OFFSET, "0", "How many to skip, counted from the newest.");
