@@ -24,6 +24,7 @@ make gateway/community_sync_token openssl rand -hex 32
 
 if [ ! -s nginx/tls.crt ]; then
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 825 -subj /CN=localhost \
+        -addext basicConstraints=critical,CA:FALSE \
         -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout nginx/tls.key -out nginx/tls.crt.new 2>/dev/null
     mv nginx/tls.crt.new nginx/tls.crt
 fi

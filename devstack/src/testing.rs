@@ -89,6 +89,12 @@ pub fn start_redis(scratch: &Scratch) -> Result<Redis> {
     Ok(redis)
 }
 
+/// nginx, Prometheus and the like, see [`crate::install::ensure_tools`].
+pub fn find_tool(name: &str) -> Result<PathBuf> {
+    crate::install::find_program(name)
+        .with_context(|| format!("missing: {name}; `cargo xtask test` installs what it needs"))
+}
+
 fn find_programs() -> Result<Programs> {
     Programs::find()
         .map_err(|missing| anyhow!("missing: {}; `cargo xtask test` installs what it needs", missing.describe()))

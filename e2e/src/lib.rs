@@ -2,7 +2,14 @@
 //! The tests are in `tests/e2e`. Nothing here knows how the server works inside.
 
 mod deployment;
+mod front;
 mod witness;
 
 pub use deployment::{Deployment, Options, User};
+pub use front::Front;
 pub use witness::Witness;
+
+/// A folder of this repository.
+pub fn repository(path: &str) -> std::path::PathBuf {
+    std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path)
+}

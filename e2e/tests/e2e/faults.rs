@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use client::{Client, event_type};
+use client::{Client, Connect, event_type};
 use e2e::{Deployment, Options, User, Witness};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A conversation under way: one sends until stopped, repeating what was not acknowledged; one listens, reconnecting.
-struct Talk {
+pub struct Talk {
     stop: Arc<AtomicBool>,
     witness: Arc<Mutex<Witness>>,
     conversation: String,
@@ -25,12 +25,12 @@ struct Talk {
 }
 
 impl Talk {
-    fn start(from: User, to: User, from_url: String, to_url: String) -> Talk {
+    pub fn start(from: User, to: User, from_connect: Connect, to_connect: Connect) -> Talk {
         let witness = Arc::new(Mutex::new(Witness::default()));
         let stop = Arc::new(AtomicBool::new(false));
         let conversation = client::conversation_id(from.id, to.id);
-        let listener = tokio::spawn(listen(to_url, to.clone(), witness.clone()));
-        let sender = tokio::spawn(send(from_url, from, to.id, witness.clone(), stop.clone()));
+        let listener = tokio::spawn(listen(to_connect, to.clone(), witness.clone()));
+        let sender = tokio::spawn(send(from_connect, from, to.id, witness.clone(), stop.clone()));
         Talk { stop, witness, conversation, recipient: to, sender, listener }
     }
 
@@ -39,7 +39,7 @@ impl Talk {
     }
 
     /// Waits until so many more messages were acknowledged.
-    async fn progress(&self, more: usize) -> Result<()> {
+    pub async fn progress(&self, more: usize) -> Result<()> {
         let target = self.acknowledged().await + more;
         let deadline = Instant::now() + PATIENCE;
         while self.acknowledged().await < target {
@@ -52,7 +52,7 @@ impl Talk {
     }
 
     /// Stops sending, waits until everything arrived, and checks the history.
-    async fn finish(self, deployment: &Deployment) -> Result<usize> {
+    pub async fn finish(self, deployment: &Deployment) -> Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
         self.sender.await??;
         let deadline = Instant::now() + PATIENCE;
@@ -73,7 +73,13 @@ impl Talk {
     }
 }
 
-async fn send(url: String, from: User, to: i64, witness: Arc<Mutex<Witness>>, stop: Arc<AtomicBool>) -> Result<()> {
+async fn send(
+    connect: Connect,
+    from: User,
+    to: i64,
+    witness: Arc<Mutex<Witness>>,
+    stop: Arc<AtomicBool>,
+) -> Result<()> {
     let mut client: Option<Client> = None;
     let mut number = 0_u64;
     let gives_up = Instant::now() + Duration::from_secs(240);
@@ -87,7 +93,7 @@ async fn send(url: String, from: User, to: i64, witness: Arc<Mutex<Witness>>, st
             if Instant::now() > gives_up {
                 bail!("message {number} was never acknowledged");
             }
-            match attempt(&url, &from, &mut client, message.clone()).await {
+            match attempt(&connect, &from, &mut client, message.clone()).await {
                 Ok(answer) if event_type(&answer) == "message_sent" => {
                     witness.lock().await.acknowledged(&answer);
                     break;
@@ -105,18 +111,29 @@ async fn send(url: String, from: User, to: i64, witness: Arc<Mutex<Witness>>, st
 }
 
 /// Sends on the present connection, or on a new one.
-async fn attempt(url: &str, from: &User, client: &mut Option<Client>, message: Value) -> Result<Value, client::Error> {
+async fn attempt(
+    connect: &Connect,
+    from: &User,
+    client: &mut Option<Client>,
+    message: Value,
+) -> Result<Value, client::Error> {
     let client = match client {
         Some(client) => client,
-        None => client.insert(Client::login(url, &from.token).await?),
+        None => client.insert(login(connect, from).await?),
     };
     client.drain();
     client.request_within(message, Duration::from_secs(15)).await
 }
 
-async fn listen(url: String, user: User, witness: Arc<Mutex<Witness>>) {
+async fn login(connect: &Connect, user: &User) -> Result<Client, client::Error> {
+    let mut client = connect.clone().open().await?;
+    client.authenticate(&user.token).await?;
+    Ok(client)
+}
+
+async fn listen(connect: Connect, user: User, witness: Arc<Mutex<Witness>>) {
     loop {
-        if let Ok(mut client) = Client::login(&url, &user.token).await {
+        if let Ok(mut client) = login(&connect, &user).await {
             while let Ok(event) = client.recv().await {
                 witness.lock().await.saw(&user.name, &event);
             }
@@ -129,7 +146,8 @@ async fn talking(label: &str) -> Result<(Deployment, Talk)> {
     let options = Options::default().with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s");
     let deployment = Deployment::start(label, options)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
-    let talk = Talk::start(alice, bob, deployment.gateway_url(0), deployment.gateway_url(1));
+    let talk =
+        Talk::start(alice, bob, Connect::new(&deployment.gateway_url(0)), Connect::new(&deployment.gateway_url(1)));
     talk.progress(50).await.context("before any fault")?;
     Ok((deployment, talk))
 }

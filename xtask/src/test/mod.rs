@@ -34,6 +34,7 @@ pub fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode> {
         let programs = install::ensure(&mut |line| println!("{line}"))?;
         println!("PostgreSQL {} in {}", programs.postgres.major, programs.postgres.bin_dir.display());
         println!("Redis in {}", programs.redis_server.display());
+        install::ensure_tools(&mut |line| println!("{line}"))?;
         Ok(Outcome::passed(1))
     });
     if wanted(Part::Lint) {
