@@ -34,7 +34,8 @@ printf '%s' "$database_url" >worker/database_url
 printf 'redis://chat:%s@redis:6379' "$(cat redis/password)" >worker/redis_url
 cp worker/redis_url gateway/redis_url
 cp gateway/encryption_key worker/encryption_key
-printf 'DATABASE_URL=%s\nJWT_SECRET=%s\nGATEWAY_URLS=http://gateway:8080\n' "$database_url" "$(cat gateway/jwt_secret)" >chatctl/env
+printf 'DATABASE_URL=%s\nREDIS_URL=%s\nREDIS_PREFIX=chat:\nJWT_SECRET=%s\nGATEWAY_URLS=http://gateway:8080\n' \
+    "$database_url" "$(cat worker/redis_url)" "$(cat gateway/jwt_secret)" >chatctl/env
 
 # The services reach their own keys and channels only, and nothing that administers the server.
 hash=$(printf '%s' "$(cat redis/password)" | openssl dgst -sha256 -r | cut -d ' ' -f 1)

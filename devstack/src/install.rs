@@ -34,10 +34,16 @@ pub fn ensure(say: &mut dyn FnMut(&str)) -> Result<Programs> {
 }
 
 /// What the end-to-end tests run besides: programs and the Debian packages that have them.
-const TOOLS: [(&str, &str); 4] =
-    [("nginx", "nginx"), ("prometheus", "prometheus"), ("promtool", "prometheus"), ("openssl", "openssl")];
+const TOOLS: [(&str, &str); 6] = [
+    ("nginx", "nginx"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
+    ("openssl", "openssl"),
+    ("curl", "curl"),
+    ("redis-cli", "redis-tools"),
+];
 
-/// Makes sure of nginx, Prometheus and openssl, as [`ensure`] does of the stores.
+/// Makes sure of nginx, Prometheus and the small tools, as [`ensure`] does of the stores.
 pub fn ensure_tools(say: &mut dyn FnMut(&str)) -> Result<()> {
     let missing = || TOOLS.into_iter().filter(|(program, _)| !has_program(program));
     let names: Vec<&str> = missing().map(|(program, _)| program).collect();
@@ -54,7 +60,7 @@ pub fn ensure_tools(say: &mut dyn FnMut(&str)) -> Result<()> {
 }
 
 /// Installs the packages; `what` names for people what was missed.
-fn install(what: &str, packages: Vec<&'static str>, say: &mut dyn FnMut(&str)) -> Result<()> {
+pub fn install(what: &str, packages: Vec<&'static str>, say: &mut dyn FnMut(&str)) -> Result<()> {
     let is_root = rustix::process::geteuid().is_root();
     let may_sudo = !is_root && find_program("sudo").is_some_and(|sudo| may_sudo_without_password(&sudo));
     match plan(what, packages, has_program("apt-get"), is_root, may_sudo, has_program("docker")) {

@@ -32,6 +32,7 @@ pub fn health(gateway: &Gateway) -> (bool, Value) {
     };
     let body = json!({
         "status": status,
+        "gatewayId": gateway.id.to_string(),
         "timestamp": Timestamp::now(),
         "uptime": uptime_seconds(gateway),
         "version": env!("CARGO_PKG_VERSION"),

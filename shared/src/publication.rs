@@ -43,6 +43,14 @@ pub enum Header {
         by: ConnectionRef,
         opened_at: Timestamp,
     },
+    /// A gateway's publication to itself (on its own channel), which shows how long publications take. Without payload.
+    Probe {
+        sent_at: Timestamp,
+    },
+    /// An operator closes all connections of this user (on the user's channel). Without payload.
+    Kicked,
+    /// An operator ends this gateway, as SIGTERM does (on the gateway's channel). Without payload.
+    Drain,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

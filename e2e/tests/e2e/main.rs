@@ -3,6 +3,7 @@
 mod faults;
 mod front;
 mod monitoring;
+mod operators;
 mod path;
 mod presence;
 mod protocol;

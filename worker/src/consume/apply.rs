@@ -71,8 +71,13 @@ impl<'a> Batch<'a> {
             let lease = leases[raw.stream];
             let stream = app.keys.partition(lease.partition as u32);
             match decode(app, &raw) {
-                Ok((envelope, command)) => batch.push(lease, stream, raw, envelope, command),
+                Ok((envelope, command)) => {
+                    let waited = Timestamp::now().since(envelope.ingested_at);
+                    app.metrics.wait_seconds.record(waited.as_secs_f64());
+                    batch.push(lease, stream, raw, envelope, command);
+                }
                 Err(error) => {
+                    app.metrics.unreadable_entries.increment(1);
                     dead_letter::queue(app, &mut batch.settlement, &raw, &error.to_string());
                     batch.settlement.done(stream, raw.id);
                 }
@@ -247,6 +252,7 @@ impl<'a> Batch<'a> {
     }
 
     fn reject(&mut self, item: &Item, rejection: &Rejection) {
+        self.app.metrics.rejections.with(rejection.code.as_str()).increment(1);
         self.settlement.publications.extend(commands::rejected(item.envelope(), rejection).publications);
     }
 

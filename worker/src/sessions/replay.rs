@@ -117,7 +117,8 @@ pub async fn next_page(
             }
         }
     }
-    let in_order = backlog.missed.iter().filter_map(|missed| contents.remove(missed)).collect();
+    let in_order: Vec<ReplayedEvent> = backlog.missed.iter().filter_map(|missed| contents.remove(missed)).collect();
+    app.metrics.replayed.increment(in_order.len() as u64);
     let next = (!rest.is_empty()).then(|| Backlog { missed: rest, truncated: false }.to_cursor());
     Ok(ReplayPage { events: in_order, next })
 }
