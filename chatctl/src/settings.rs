@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use shared::config::CommonSettings;
+use shared::crypto::EncryptionSettings;
 
 /// Below the workspace's root; looked for from the current folder upwards.
 const STACK_FILE: &str = "target/stack/env";
@@ -50,6 +52,8 @@ pub struct Settings {
     jwt_secret: Option<Secret>,
     gateway_urls: Option<String>,
     public_url: Option<String>,
+    /// What the file says.
+    file: HashMap<String, String>,
 }
 
 impl Settings {
@@ -89,6 +93,7 @@ impl Settings {
             redis_prefix: pick(sources.redis_prefix, "REDIS_PREFIX"),
             gateway_urls: pick(sources.gateway_urls, "GATEWAY_URLS"),
             public_url: pick(sources.public_url, "PUBLIC_URL"),
+            file: file.clone(),
         }
     }
 
@@ -107,6 +112,12 @@ impl Settings {
 
     pub fn jwt_secret(&self) -> Result<String> {
         needed(self.jwt_secret.as_ref(), "JWT_SECRET", "--jwt-secret")
+    }
+
+    /// The settings of the services that say how content is sealed, from the environment and the file.
+    pub fn encryption(&self) -> Result<EncryptionSettings> {
+        let variable = |name: &str| std::env::var(name).ok().or_else(|| self.file.get(name).cloned());
+        CommonSettings::from_source(variable)?.encryption().map_err(anyhow::Error::msg)
     }
 
     /// The gateways to try, in order; at least one.

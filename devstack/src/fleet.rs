@@ -39,6 +39,17 @@ pub struct Stores {
     pub redis_url: String,
 }
 
+impl Stores {
+    /// The same, where these settings name no others.
+    fn or_others(&self, settings: &[(String, String)]) -> Self {
+        let other = |name: &str| settings.iter().find(|(known, _)| known == name).map(|(_, url)| url.clone());
+        Self {
+            database_url: other("DATABASE_URL").unwrap_or_else(|| self.database_url.clone()),
+            redis_url: other("REDIS_URL").unwrap_or_else(|| self.redis_url.clone()),
+        }
+    }
+}
+
 /// The whole environment of a server. `caller` may override the secrets and the log settings, and may add any setting;
 /// the addresses are the stack's own. A gateway is not told of the database.
 pub fn server_env(kind: Kind, port: u16, stores: &Stores, secrets: &Secrets, caller: &Env) -> Env {
@@ -190,11 +201,11 @@ impl Server {
 
     /// SIGSTOP: the process exists and holds its sockets, but does nothing.
     pub fn pause(&mut self) -> Result<()> {
-        self.with_process(|process| process.signal(Signal::STOP).map(drop))
+        self.with_process(Process::pause)
     }
 
     pub fn resume(&mut self) -> Result<()> {
-        self.with_process(|process| process.signal(Signal::CONT).map(drop))
+        self.with_process(Process::resume)
     }
 
     /// SIGTERM, and kill -9 after 30 s. Tells whether it ended by itself.
@@ -237,6 +248,7 @@ pub struct FleetConfig {
     pub secrets: Secrets,
     /// Settings for all servers, on top of the caller's environment.
     pub env: Vec<(String, String)>,
+    // The following may name other addresses of the stores, such as those of proxies.
     pub gateway_env: Vec<(String, String)>,
     pub worker_env: Vec<(String, String)>,
 }
@@ -274,6 +286,7 @@ impl Fleet {
         };
         let mut caller = crate::process::inherited_env();
         caller.extend(self.config.env.iter().chain(of_kind).map(|(key, value)| (key.into(), value.into())));
+        let stores = self.config.stores.or_others(of_kind);
         let list = match kind {
             Kind::Gateway => &mut self.gateways,
             Kind::Worker => &mut self.workers,
@@ -284,7 +297,7 @@ impl Fleet {
             port,
             bin_dir: self.config.bin_dir.clone(),
             state_dir: self.config.state_dir.clone(),
-            env: server_env(kind, port, &self.config.stores, &self.config.secrets, &caller),
+            env: server_env(kind, port, &stores, &self.config.secrets, &caller),
         });
         server.start()?;
         list.push(server);

@@ -55,6 +55,15 @@ impl ProcessId {
         }
     }
 
+    /// Whether every thread is stopped, as SIGSTOP leaves it some moments after it was sent.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid)) else {
+            return false;
+        };
+        let mut states = threads.flatten().filter_map(|thread| parse_stat(&thread.path().join("stat")));
+        states.all(|(state, _)| matches!(state, 'T' | 't'))
+    }
+
     /// Kills what is left of the group this process leads; it is called only while the leader is ours and not reaped.
     pub(crate) fn kill_group(&self) {
         if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw)
@@ -96,9 +105,13 @@ fn start_ticks_of_living(pid: u32) -> Option<u64> {
     stat(pid).filter(|(state, _)| !matches!(state, 'Z' | 'X' | 'x')).map(|(_, start_ticks)| start_ticks)
 }
 
-/// The state's letter and the start time of a process.
 fn stat(pid: u32) -> Option<(char, u64)> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    parse_stat(Path::new(&format!("/proc/{pid}/stat")))
+}
+
+/// The state's letter and the start time of a process or thread.
+fn parse_stat(path: &Path) -> Option<(char, u64)> {
+    let stat = std::fs::read_to_string(path).ok()?;
     // The program's name is in parentheses and may hold anything, spaces and parentheses too.
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
@@ -121,6 +134,19 @@ mod tests {
         assert!(me.is_alive());
         std::fs::remove_file(&path).unwrap();
         assert_eq!(ProcessId::read(&path), None);
+    }
+
+    #[test]
+    fn a_stopped_process_is_told_from_a_running_one() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let id = ProcessId::of(child.id()).unwrap();
+        assert!(!id.is_stopped());
+        id.signal(Signal::STOP).unwrap();
+        let stopped = || Ok(id.is_stopped().then_some(()));
+        crate::wait::until("stopped", std::time::Duration::from_secs(10), stopped).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!id.is_stopped());
     }
 
     #[test]

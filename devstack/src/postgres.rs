@@ -3,6 +3,8 @@
 //! PostgreSQL refuses root, so under root it runs as another user, who must be able to reach its folder; where a
 //! parent folder forbids that, the data lives under a temporary folder and the stack's folder links to it.
 
+mod replica;
+
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown, symlink};
@@ -89,7 +91,12 @@ impl Postgres {
 
     /// The URL of a database for the superuser.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+        self.url_at(self.port, database)
+    }
+
+    /// The same by way of another port, such as a proxy's.
+    pub fn url_at(&self, port: u16, database: &str) -> String {
+        format!("postgres://{SUPERUSER}:{}@127.0.0.1:{port}/{database}", self.password)
     }
 
     /// Starts it unless it runs, and waits until it answers queries.

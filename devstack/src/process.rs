@@ -115,6 +115,17 @@ impl Process {
         self.id.signal(signal)
     }
 
+    /// SIGSTOP, and waits until no thread runs any more: one that was running on another core would do so a little longer.
+    pub fn pause(&mut self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        let what = format!("{} (pid {}) is stopped", self.name, self.id.pid);
+        wait::until(&what, Duration::from_secs(10), || Ok(self.id.is_stopped().then_some(())))
+    }
+
+    pub fn resume(&mut self) -> Result<()> {
+        self.signal(Signal::CONT).map(drop)
+    }
+
     pub fn wait_gone(&mut self, timeout: Duration) -> Result<()> {
         let what = format!("the end of {} (pid {})", self.name, self.id.pid);
         wait::until(&what, timeout, || Ok((!self.is_alive()).then_some(())))

@@ -52,7 +52,12 @@ impl Redis {
     }
 
     pub fn url(&self) -> String {
-        format!("redis://default:{}@127.0.0.1:{}/0", self.password, self.port)
+        self.url_at(self.port)
+    }
+
+    /// The same by way of another port, such as a proxy's.
+    pub fn url_at(&self, port: u16) -> String {
+        format!("redis://default:{}@127.0.0.1:{port}/0", self.password)
     }
 
     pub fn is_alive(&mut self) -> bool {
@@ -106,13 +111,11 @@ impl Redis {
 
     /// Runs one command on a connection of its own. A nil is the empty string; arrays are not understood.
     pub fn command(&self, words: &[&str]) -> Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).context("connecting to Redis")?;
-        stream.set_read_timeout(Some(COMMAND_TIMEOUT))?;
-        stream.set_write_timeout(Some(COMMAND_TIMEOUT))?;
-        stream.write_all(&[encode(&["AUTH", &self.password]), encode(words)].concat())?;
-        let mut reader = BufReader::new(stream.take(MAX_REPLY_BYTES));
-        read_reply(&mut reader).context("AUTH")?;
-        read_reply(&mut reader).with_context(|| format!("{words:?}"))
+        command(self.port, &self.password, words)
+    }
+
+    pub(crate) fn password(&self) -> &str {
+        &self.password
     }
 
     fn dir(&self) -> PathBuf {
@@ -150,10 +153,20 @@ impl Redis {
         };
         format!(
             "bind 127.0.0.1\nport {}\nprotected-mode yes\nrequirepass {}\ndaemonize no\ndir .\nsave \"\"\n{persistence}\n\
-             maxmemory-policy noeviction\n",
-            self.port, self.password
+             maxmemory-policy noeviction\nmasterauth {}\nrepl-diskless-sync-delay 0\n",
+            self.port, self.password, self.password
         )
     }
+}
+
+pub(crate) fn command(port: u16, password: &str, words: &[&str]) -> Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).context("connecting to Redis")?;
+    stream.set_read_timeout(Some(COMMAND_TIMEOUT))?;
+    stream.set_write_timeout(Some(COMMAND_TIMEOUT))?;
+    stream.write_all(&[encode(&["AUTH", password]), encode(words)].concat())?;
+    let mut reader = BufReader::new(stream.take(MAX_REPLY_BYTES));
+    read_reply(&mut reader).context("AUTH")?;
+    read_reply(&mut reader).with_context(|| format!("{words:?}"))
 }
 
 fn encode(words: &[&str]) -> Vec<u8> {

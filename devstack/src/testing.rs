@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, anyhow};
 
-use crate::{Durability, Postgres, Programs, Redis, Scratch, ports, secrets};
+use crate::{Durability, Postgres, Programs, Redis, Scratch, Sentinels, ports, secrets};
 
 pub const DATABASE_URL_VARIABLE: &str = "TEST_DATABASE_URL";
 pub const REDIS_URL_VARIABLE: &str = "TEST_REDIS_URL";
@@ -81,10 +81,14 @@ pub fn start_postgres(scratch: &Scratch) -> Result<Postgres> {
 
 /// A Redis only for this test, which may kill it.
 pub fn start_redis(scratch: &Scratch) -> Result<Redis> {
+    start_redis_with(scratch, Durability::Fast)
+}
+
+/// The same; with `Durable` it keeps its data over kill -9, but for the last second.
+pub fn start_redis_with(scratch: &Scratch, durability: Durability) -> Result<Redis> {
     let programs = find_programs()?;
     let password = secrets::password()?;
-    let mut redis =
-        Redis::open(&programs.redis_server, scratch.dir(), ports::free_one()?, &password, Durability::Fast)?;
+    let mut redis = Redis::open(&programs.redis_server, scratch.dir(), ports::free_one()?, &password, durability)?;
     redis.start()?;
     Ok(redis)
 }
@@ -93,6 +97,11 @@ pub fn start_redis(scratch: &Scratch) -> Result<Redis> {
 pub fn find_tool(name: &str) -> Result<PathBuf> {
     crate::install::find_program(name)
         .with_context(|| format!("missing: {name}; `cargo xtask test` installs what it needs"))
+}
+
+/// Gives a Redis a replica and sentinels that fail over.
+pub fn start_sentinels(primary: &Redis) -> Result<Sentinels> {
+    Sentinels::start(&find_programs()?.redis_server, primary)
 }
 
 fn find_programs() -> Result<Programs> {

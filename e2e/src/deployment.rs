@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use client::Client;
 use devstack::fleet::{Fleet, FleetConfig, Stores};
-use devstack::{Postgres, Redis, Scratch, Secrets, testing};
+use devstack::{Durability, Postgres, Proxy, Redis, Scratch, Secrets, Sentinels, testing};
 
 const DATABASE: &str = "chat";
 const TOKEN_TTL: Duration = Duration::from_secs(3600);
@@ -19,7 +19,27 @@ pub struct Options {
     pub workers: usize,
     /// Settings of all servers.
     pub env: Vec<(String, String)>,
+    /// Workers are an ordinary role of PostgreSQL, [`APP_ROLE`], instead of its superuser.
+    pub app_role: bool,
+    /// Redis has a replica and sentinels.
+    pub sentinels: bool,
+    /// Puts proxies between the parts, see [`Network`].
+    pub proxied: bool,
+    /// Redis keeps its data over a crash, but for the last second.
+    pub durable_redis: bool,
 }
+
+/// The connections between the parts of a deployment, each of which can be made bad.
+pub struct Network {
+    pub gateway_redis: Proxy,
+    pub worker_redis: Proxy,
+    pub worker_postgres: Proxy,
+    /// In front of each gateway.
+    pub clients: Vec<Proxy>,
+}
+
+/// See [`Options::app_role`].
+pub const APP_ROLE: &str = "chat_app";
 
 impl Default for Options {
     fn default() -> Self {
@@ -31,7 +51,15 @@ impl Default for Options {
             ("MESSAGE_RATE_LIMIT", "1000000"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        Options { gateways: 2, workers: 2, env }
+        Options {
+            gateways: 2,
+            workers: 2,
+            env,
+            app_role: false,
+            sentinels: false,
+            proxied: false,
+            durable_redis: false,
+        }
     }
 }
 
@@ -54,7 +82,10 @@ pub struct User {
 pub struct Deployment {
     pub fleet: Fleet,
     pub postgres: Postgres,
+    /// The primary, where there are sentinels.
     pub redis: Redis,
+    pub sentinels: Option<Sentinels>,
+    network: Option<Network>,
     // Ends every process when it is dropped, so it comes last.
     scratch: Scratch,
 }
@@ -64,7 +95,8 @@ impl Deployment {
     pub fn start(label: &str, options: Options) -> Result<Deployment> {
         let scratch = Scratch::new(label)?;
         let postgres = testing::start_postgres(&scratch)?;
-        let redis = testing::start_redis(&scratch)?;
+        let durability = if options.durable_redis { Durability::Durable } else { Durability::Fast };
+        let redis = testing::start_redis_with(&scratch, durability)?;
         let database_url = postgres.create_database(DATABASE)?;
         let bin_dir = testing::bin_dir()?;
         let migrated = Command::new(bin_dir.join("chatctl")).arg("migrate").env("DATABASE_URL", &database_url).output();
@@ -72,23 +104,70 @@ impl Deployment {
         if !migrated.status.success() {
             bail!("the migrations failed: {}", String::from_utf8_lossy(&migrated.stderr));
         }
+        let database_url = if options.app_role { add_app_role(&postgres)? } else { database_url };
+        let sentinels = if options.sentinels { Some(testing::start_sentinels(&redis)?) } else { None };
+        let redis_url = sentinels.as_ref().map_or_else(|| redis.url(), Sentinels::url);
+        let mut network = None;
+        let (mut gateway_env, mut worker_env) = (Vec::new(), Vec::new());
+        if options.proxied {
+            let (gateway_redis, worker_redis) = (Proxy::start(redis.port())?, Proxy::start(redis.port())?);
+            let worker_postgres = Proxy::start(postgres.port())?;
+            gateway_env.push(("REDIS_URL".to_owned(), redis.url_at(gateway_redis.port())));
+            worker_env.push(("REDIS_URL".to_owned(), redis.url_at(worker_redis.port())));
+            worker_env.push(("DATABASE_URL".to_owned(), postgres.url_at(worker_postgres.port(), DATABASE)));
+            network = Some(Network { gateway_redis, worker_redis, worker_postgres, clients: Vec::new() });
+        }
         let fleet = Fleet::start(FleetConfig {
             bin_dir,
             state_dir: scratch.dir().to_owned(),
             gateways: options.gateways,
             workers: options.workers,
-            stores: Stores { database_url, redis_url: redis.url() },
+            stores: Stores { database_url, redis_url },
             secrets: Secrets::generate()?,
             env: options.env,
-            gateway_env: Vec::new(),
-            worker_env: Vec::new(),
+            gateway_env,
+            worker_env,
         })?;
-        Ok(Deployment { fleet, postgres, redis, scratch })
+        if let Some(network) = &mut network {
+            for gateway in &fleet.gateways {
+                network.clients.push(Proxy::start(gateway.spec().port)?);
+            }
+        }
+        Ok(Deployment { fleet, postgres, redis, sentinels, network, scratch })
+    }
+
+    /// The connections between the parts.
+    ///
+    /// # Errors
+    /// When the deployment was not started with `proxied`.
+    pub fn network(&self) -> Result<&Network> {
+        self.network.as_ref().context("a deployment without proxies")
     }
 
     /// The folder with the logs.
     pub fn logs(&self) -> &std::path::Path {
         self.scratch.dir()
+    }
+
+    /// Runs `chatctl` with this deployment's settings; gives what it prints.
+    ///
+    /// # Errors
+    /// When it fails, with what it says.
+    pub fn chatctl(&self, arguments: &[&str]) -> Result<String> {
+        let secrets = self.fleet.secrets();
+        let output = Command::new(testing::bin_dir()?.join("chatctl"))
+            .args(arguments)
+            .current_dir("/")
+            .env_clear()
+            .env("DATABASE_URL", self.postgres.url(DATABASE))
+            .env("REDIS_URL", self.redis.url())
+            .env("CHAT_ENCRYPTION_KEY", &secrets.encryption_key)
+            .env("CHAT_ENCRYPTION_SALT", &secrets.encryption_salt)
+            .output()?;
+        if !output.status.success() {
+            bail!("chatctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Runs SQL as the main backend (or a curious test) would; gives the rows as text.
@@ -116,9 +195,12 @@ impl Deployment {
         }
     }
 
-    /// The WebSocket URL of a gateway, counted from 0.
+    /// The WebSocket URL of a gateway, counted from 0; by way of its proxy if there is one.
     pub fn gateway_url(&self, gateway: usize) -> String {
-        self.fleet.gateways[gateway].ws_url()
+        match &self.network {
+            Some(network) => format!("ws://127.0.0.1:{}", network.clients[gateway].port()),
+            None => self.fleet.gateways[gateway].ws_url(),
+        }
     }
 
     /// Connects the user to a gateway.
@@ -155,4 +237,18 @@ impl Deployment {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// Gives the URL for the new role.
+fn add_app_role(postgres: &Postgres) -> Result<String> {
+    let password = devstack::secrets::password()?;
+    postgres.query(
+        DATABASE,
+        &format!(
+            "CREATE ROLE {APP_ROLE} LOGIN PASSWORD '{password}';
+             GRANT ALL ON ALL TABLES IN SCHEMA public TO {APP_ROLE};
+             GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {APP_ROLE}"
+        ),
+    )?;
+    Ok(format!("postgres://{APP_ROLE}:{password}@127.0.0.1:{}/{DATABASE}", postgres.port()))
 }

@@ -5,7 +5,7 @@ mod deployment;
 mod front;
 mod witness;
 
-pub use deployment::{Deployment, Options, User};
+pub use deployment::{APP_ROLE, Deployment, Network, Options, User};
 pub use front::Front;
 pub use witness::Witness;
 

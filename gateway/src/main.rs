@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    shared::memory::refuse_huge_pages();
     let settings = match GatewaySettings::from_env() {
         Ok(settings) => settings,
         Err(error) => {

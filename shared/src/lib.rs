@@ -10,6 +10,7 @@ pub mod events;
 pub mod ids;
 pub mod lifecycle;
 pub mod limits;
+pub mod memory;
 pub mod metrics;
 pub mod protocol;
 pub mod publication;

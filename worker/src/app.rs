@@ -16,7 +16,7 @@ use crate::http::profile_pictures::PictureCache;
 use crate::metrics::{Counts, WorkerMetrics};
 
 pub struct App {
-    /// This process; a new one each start. Also the name of its consumer group.
+    /// This process; a new one each start. The names of its consumer groups begin with it.
     pub worker_id: Uuid,
     pub settings: WorkerSettings,
     pub db: PgPool,

@@ -49,10 +49,12 @@ fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => true,
         E::Database(database) => {
-            // Class 08 connection, 25 transaction state (timeouts), 40 rollback, 53 resources, 55 not available,
-            // 57 operator intervention, 58 system; 23505 because two commands raced for the same unique value.
+            // Class 08 connection, 25 transaction state (timeouts), 28 and 3D refused at connecting (a password or a
+            // database that is being changed), 40 rollback, 53 resources, 55 not available, 57 operator intervention,
+            // 58 system; 23505 because two commands raced for the same unique value.
             let code = database.code().unwrap_or_default();
-            ["08", "25", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)) || code == "23505"
+            ["08", "25", "28", "3D", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
+                || code == "23505"
         }
         _ => false,
     }

@@ -10,6 +10,7 @@ use shared::telemetry::{LogSettings, Metrics, init_logging};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    shared::memory::refuse_huge_pages();
     let settings = match WorkerSettings::from_env() {
         Ok(settings) => settings,
         Err(error) => {

@@ -1,5 +1,6 @@
 //! Development commands of the workspace: `cargo xtask --help`. Parsing and dispatch only.
 
+mod chaos;
 mod control;
 mod demo;
 mod interrupt;
@@ -60,6 +61,8 @@ enum Command {
         /// Only this part
         part: Option<test::Part>,
     },
+    /// Breaks a fleet under load in every way, and checks that nothing was lost
+    Chaos(chaos::Options),
     /// The checked query data of sqlx, in .sqlx
     #[command(subcommand)]
     Sqlx(Sqlx),
@@ -119,6 +122,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             };
             control::restart(&workspace, name)?;
         }
+        Command::Chaos(options) => return chaos::run(&workspace, &options),
         Command::Test { part } => return test::run(&workspace, part),
         Command::Sqlx(Sqlx::Prepare { check: false }) => sqlx::prepare(&workspace)?,
         Command::Sqlx(Sqlx::Prepare { check: true }) => sqlx::check(&workspace)?,

@@ -39,9 +39,13 @@ impl Workspace {
         self.root.join("target/stack")
     }
 
-    /// A cargo command at the root.
+    /// A cargo command at the root, with the environment that one typed there would have: build scripts that look at what
+    /// `cargo run` tells us of this package (ring's does) would run again, and all that depends on them.
     pub fn cargo(&self, args: &[&str]) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_of_a_package)) {
+            command.env_remove(name);
+        }
         command.args(args).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target_dir);
         command
     }
@@ -59,4 +63,9 @@ impl Workspace {
     pub fn shown(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
+}
+
+fn is_of_a_package(variable: &str) -> bool {
+    variable == "CARGO_CRATE_NAME"
+        || ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|p| variable.starts_with(p))
 }

@@ -2,6 +2,7 @@
 
 mod chat;
 mod config;
+mod dlq;
 mod docs;
 mod drain;
 mod kick;
@@ -34,6 +35,9 @@ pub enum Command {
     /// What came is printed as it came: after a reconnect an event may come a second time. The state of the connection
     /// is told on stderr.
     Listen(listen::ListenArguments),
+    /// The dead letters: commands that failed for good.
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
     /// Brings the database to the schema that this binary knows.
     Migrate,
     /// What runs: processes, partitions and their owners, what waits, who is connected.
@@ -62,6 +66,7 @@ impl Command {
             Command::Chat(arguments) => arguments.run(settings).await,
             Command::Send(arguments) => arguments.run(settings).await,
             Command::Listen(arguments) => arguments.run(settings).await,
+            Command::Dlq(command) => command.run(settings).await,
             Command::Migrate => migrate::run(settings).await,
             Command::Status(arguments) => arguments.run(settings).await,
             Command::Sessions(arguments) => arguments.run(settings).await,

@@ -133,9 +133,15 @@ async fn login(connect: &Connect, user: &User) -> Result<Client, client::Error> 
 
 async fn listen(connect: Connect, user: User, witness: Arc<Mutex<Witness>>) {
     loop {
-        if let Ok(mut client) = login(&connect, &user).await {
+        if let Ok(mut client) = connect.clone().open().await
+            // Otherwise what is on its way in a connection that breaks would count as delivered.
+            && client.authenticate_with(json!({"token": user.token, "acks": true})).await.is_ok()
+        {
             while let Ok(event) = client.recv().await {
                 witness.lock().await.saw(&user.name, &event);
+                if let (Some(conversation), Some(seq)) = (event["conversationId"].as_str(), event["seq"].as_i64()) {
+                    let _ = client.send(json!({"type": "ack", "conversations": {conversation: seq}})).await;
+                }
             }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -143,7 +149,10 @@ async fn listen(connect: Connect, user: User, witness: Arc<Mutex<Witness>>) {
 }
 
 async fn talking(label: &str) -> Result<(Deployment, Talk)> {
-    let options = Options::default().with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s");
+    talking_with(label, Options::default().with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s")).await
+}
+
+pub async fn talking_with(label: &str, options: Options) -> Result<(Deployment, Talk)> {
     let deployment = Deployment::start(label, options)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
     let talk =
@@ -208,6 +217,28 @@ async fn a_worker_stopped_beyond_its_lease_commits_nothing_when_it_comes_back() 
         deployment.fleet.workers[worker].resume()?;
         talk.progress(100).await.context("after it went on")?;
     }
+    talk.finish(&deployment).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_start_before_their_stores_serve_once_those_are_there() -> Result<()> {
+    let (mut deployment, talk) = talking("nostores").await?;
+    deployment.redis.kill()?;
+    deployment.postgres.kill()?;
+    for server in deployment.fleet.servers() {
+        server.kill()?;
+        server.start()?;
+    }
+    // They have tried to reach the stores, in vain, when they say that they are alive.
+    for server in &deployment.fleet.gateways {
+        devstack::wait::until("a gateway says that it is not ready", PATIENCE, || {
+            Ok(devstack::http::get(&format!("{}/ready", server.url())).ok().map(|ready| assert_eq!(ready.status, 503)))
+        })?;
+    }
+    deployment.redis.start()?;
+    deployment.postgres.start()?;
+    talk.progress(50).await.context("once the stores are there")?;
     talk.finish(&deployment).await?;
     Ok(())
 }

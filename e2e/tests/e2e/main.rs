@@ -1,9 +1,13 @@
 //! End-to-end tests: clients over real sockets, gateways and workers as real processes, real PostgreSQL and Redis.
 
+mod chaos;
 mod faults;
 mod front;
 mod monitoring;
+mod network;
 mod operators;
+mod overload;
 mod path;
 mod presence;
 mod protocol;
+mod stores;

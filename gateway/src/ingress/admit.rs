@@ -53,7 +53,7 @@ impl Admitted {
     ) -> Result<Self, Rejection> {
         let partitions = u32::from(gateway.settings.common.partitions);
         let (hint, partition) = match command.route(user) {
-            Route::Ordered(hint) => (hint, Some(u32::from(hint) % partitions)),
+            Route::Ordered(subject) => (subject.route_hint(), Some(u32::from(subject.route_hint()) % partitions)),
             Route::Query => (user_route_hint(user), None),
         };
         if !gateway.fleet.redis_is_up() {

@@ -27,7 +27,7 @@ use crate::gateway::Gateway;
 /// Failed authentications before the connection is closed.
 const MAX_FAILURES: u8 = 5;
 /// How long after a command's deadline its sender is told that there is no answer.
-const ANSWER_GRACE_MS: u64 = 2_000;
+const ANSWER_GRACE_MS: u64 = 1_000;
 
 pub struct Handler {
     gateway: Arc<Gateway>,

@@ -27,6 +27,6 @@ impl Contract for CreateGroup {
     }
 
     fn route(&self, caller: UserId) -> Route {
-        Route::Ordered(user_route_hint(caller))
+        Route::Ordered(Subject::User(caller))
     }
 }

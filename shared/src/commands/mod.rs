@@ -6,7 +6,7 @@ pub mod prelude;
 
 use serde::{Deserialize, Serialize};
 
-pub use prelude::{Context, Contract, PageRequest, Position, Route};
+pub use prelude::{Context, Contract, PageRequest, Position, Route, Subject};
 
 use crate::ids::UserId;
 use crate::protocol::{Fields, Invalid};

@@ -49,19 +49,48 @@ impl Context<'_> {
 /// The lane of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// In order with everything else that has this route hint.
-    Ordered(u16),
+    /// In order with everything else that has the same route hint.
+    Ordered(Subject),
     /// By any worker, in no order.
     Query,
 }
 
+/// What a command is about, as far as the command itself tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Conversation(ConversationId),
+    /// A message, whose id ends in the route hint of its conversation.
+    Message(MessageId),
+    User(UserId),
+}
+
 impl Route {
     pub fn conversation(conversation: ConversationId) -> Route {
-        Route::Ordered(conversation.route_hint())
+        Route::Ordered(Subject::Conversation(conversation))
     }
 
     pub fn message(message: MessageId) -> Route {
-        Route::Ordered(message.route_hint())
+        Route::Ordered(Subject::Message(message))
+    }
+}
+
+impl Subject {
+    pub fn route_hint(self) -> u16 {
+        match self {
+            Subject::Conversation(conversation) => conversation.route_hint(),
+            Subject::Message(message) => message.route_hint(),
+            Subject::User(user) => user_route_hint(user),
+        }
+    }
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Subject::Conversation(conversation) => conversation.fmt(f),
+            Subject::Message(message) => message.fmt(f),
+            Subject::User(user) => write!(f, "user {user}"),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::ConfigError;
 use super::macros::{Reader, settings};
 use super::parse::{choice, duration, integer, log_filter, secret, text, url};
 use super::secret::Secret;
@@ -34,7 +35,7 @@ settings! {
             ("development", Environment::Development), ("production", Environment::Production),
         ]), default("development");
 
-        /// Redis: a single server, a cluster or sentinels.
+        /// Redis: a single server, or one under sentinels (`redis-sentinel://…?sentinelServiceName=…&node=…`). A cluster is refused.
         redis_url: Secret = "REDIS_URL", url(&[
             "redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel",
         ]), default("redis://127.0.0.1:6379");
@@ -91,6 +92,19 @@ settings! {
 }
 
 impl CommonSettings {
+    /// Only these, from any source of variables; for tools.
+    ///
+    /// # Errors
+    /// With everything that is missing or wrong.
+    pub fn from_source(source: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(&source);
+        let settings = Self::read(&mut reader);
+        if let Some(settings) = &settings {
+            settings.check(&mut reader);
+        }
+        reader.finish(settings)
+    }
+
     /// What the key ring is derived from. Valid: [`Self::check`] was called when the settings were read.
     ///
     /// # Errors
@@ -113,6 +127,12 @@ impl CommonSettings {
 
     /// What no single setting can tell.
     pub(super) fn check(&self, reader: &mut Reader<'_>) {
+        if self.redis_url.expose().split("://").next().is_some_and(|scheme| scheme.ends_with("-cluster")) {
+            // A gateway appends, and a worker reads, many partitions in one call: in a cluster they are on many nodes.
+            reader.problem(
+                "REDIS_URL: a Redis Cluster cannot be used yet; use a single server, or a primary and replicas under Sentinel",
+            );
+        }
         match self.encryption() {
             Ok(settings) if self.encryption_keys.is_some() => {
                 for (id, key) in &settings.keys {

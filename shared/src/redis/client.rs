@@ -17,7 +17,7 @@ const SUBSCRIBER_CAPACITY_MESSAGES: usize = 4_096;
 /// What connections to Redis need to know.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    /// `redis://`, `rediss://`, `redis-cluster://` or `redis-sentinel://`.
+    /// `redis://`, `rediss://`, `redis-sentinel://` or `rediss-sentinel://`.
     pub url: String,
     /// A command without a reply for so long has failed.
     pub command_timeout: Duration,
@@ -26,6 +26,8 @@ pub struct RedisOptions {
 impl RedisOptions {
     fn builder(&self) -> Result<Builder, Error> {
         let mut builder = Builder::from_config(Config::from_url(&self.url)?);
+        // Otherwise a client whose very first connection fails gives up for good, and its process never serves.
+        builder.with_config(|config| config.fail_fast = false);
         let command_timeout = self.command_timeout;
         builder
             .with_connection_config(|connection| {

@@ -1,9 +1,10 @@
 //! Everything Redis: each key and channel (`keys`), connections (`client`), and each server-side script with a typed
-//! function (`admit`, `lanes`, `presence`, `typing`).
+//! function (`address`, `admit`, `lanes`, `presence`, `typing`), and the stream of dead letters (`dead_letters`).
 
 pub mod address;
 pub mod admit;
 pub mod client;
+pub mod dead_letters;
 pub mod keys;
 pub mod lanes;
 pub mod presence;

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use shared::clock::Timestamp;
-use shared::commands::{Command, Route};
+use shared::commands::{Command, Route, Subject};
 use shared::protocol::Rejection;
+use shared::redis::dead_letters::DeadLetter;
 use shared::redis::lanes::RawEntry;
 use shared::stream::{self, Body, Envelope};
 
-use super::dead_letter;
 use super::lease::Assigned;
 use super::settle::Settlement;
 use crate::app::App;
@@ -32,7 +32,7 @@ struct Item {
     lease: Lease,
     stream: String,
     raw: RawEntry,
-    route_hint: u16,
+    subject: Subject,
     tries: u32,
     work: Work,
 }
@@ -53,18 +53,23 @@ impl Item {
 
 pub struct Batch<'a> {
     app: &'a App,
+    leases: &'a [Lease],
     items: Vec<Item>,
     settlement: Settlement,
+    /// Partitions with entries that were left in the stream.
+    left: Vec<Lease>,
     started_at: Instant,
 }
 
 impl<'a> Batch<'a> {
     /// Reads the entries. One that cannot be read goes to the dead letters.
-    pub fn new(app: &'a App, leases: &[Lease], entries: Vec<RawEntry>) -> Self {
+    pub fn new(app: &'a App, leases: &'a [Lease], entries: Vec<RawEntry>) -> Self {
         let mut batch = Batch {
             app,
+            leases,
             items: Vec::with_capacity(entries.len()),
             settlement: Settlement::default(),
+            left: Vec::new(),
             started_at: Instant::now(),
         };
         for raw in entries {
@@ -78,7 +83,15 @@ impl<'a> Batch<'a> {
                 }
                 Err(error) => {
                     app.metrics.unreadable_entries.increment(1);
-                    dead_letter::queue(app, &mut batch.settlement, &raw, &error.to_string());
+                    tracing::error!(entry_id = raw.id, %error, "an entry cannot be read and goes to the dead letters");
+                    app.metrics.commands.with("dead_letter").increment(1);
+                    batch.settlement.dead_letters.push(DeadLetter {
+                        entry: raw.entry.clone(),
+                        lane: stream.clone(),
+                        subject: None,
+                        reason: error.to_string(),
+                        attempts: 1,
+                    });
                     batch.settlement.done(stream, raw.id);
                 }
             }
@@ -87,36 +100,33 @@ impl<'a> Batch<'a> {
     }
 
     fn push(&mut self, lease: Lease, stream: String, raw: RawEntry, envelope: Envelope, command: Command) {
-        let route_hint = match command.route(envelope.user) {
-            Route::Ordered(hint) => hint,
-            Route::Query => 0,
+        let subject = match command.route(envelope.user) {
+            Route::Ordered(subject) => subject,
+            Route::Query => Subject::User(envelope.user),
         };
         let expired = Timestamp::now() > envelope.deadline;
         let work = match Send::from_command(envelope, command, expired) {
             Ok(send) => Work::Send(Box::new(send)),
             Err(other) => Work::Other(other),
         };
-        self.items.push(Item { lease, stream, raw, route_hint, tries: 0, work });
+        self.items.push(Item { lease, stream, raw, subject, tries: 0, work });
     }
 
-    /// Works until every command is applied, answered, or another worker's.
-    pub async fn run(mut self, assigned: &Assigned) {
+    /// Works until every command is applied, answered, or another worker's. Gives the partitions whose streams still hold
+    /// entries of this batch: should they be ours again, they have to be read from the beginning.
+    pub async fn run(mut self, assigned: &Assigned) -> Vec<Lease> {
         let size = self.items.len();
         let mut pause = FIRST_PAUSE;
         while !self.items.is_empty() {
             let present = assigned.peek();
-            self.items.retain(|item| {
-                let held = present.holds(item.lease);
-                if !held {
-                    self.app.metrics.commands.with("lease_lost").increment(1);
-                }
-                held
-            });
+            for item in self.items.extract_if(.., |item| !present.holds(item.lease)) {
+                self.app.metrics.commands.with("lease_lost").increment(1);
+                self.left.push(item.lease);
+            }
             let stored = Instant::now();
             let progressed = self.wave().await;
             self.app.metrics.store_seconds.record(stored.elapsed().as_secs_f64());
-            let settlement = std::mem::take(&mut self.settlement);
-            settlement.settle(self.app, || assigned.peek().valid_until > tokio::time::Instant::now()).await;
+            self.settle(assigned).await;
             if progressed {
                 pause = FIRST_PAUSE;
             } else if !self.items.is_empty() {
@@ -124,10 +134,19 @@ impl<'a> Batch<'a> {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
-        let settlement = std::mem::take(&mut self.settlement);
-        settlement.settle(self.app, || assigned.peek().valid_until > tokio::time::Instant::now()).await;
+        self.settle(assigned).await;
         self.app.metrics.batch_size.record(size as f64);
         self.app.metrics.batch_seconds.record(self.started_at.elapsed().as_secs_f64());
+        self.left
+    }
+
+    /// Publishes and deletes what is finished, unless Redis is away for longer than the leases last.
+    async fn settle(&mut self, assigned: &Assigned) {
+        let settlement = std::mem::take(&mut self.settlement);
+        let keep_trying = || assigned.peek().valid_until > tokio::time::Instant::now();
+        if !settlement.settle(self.app, keep_trying).await {
+            self.left.extend(self.leases);
+        }
     }
 
     /// Applies what can go at once; keeps the rest in order. Whether anything was finished.
@@ -136,7 +155,10 @@ impl<'a> Batch<'a> {
         let mut remaining = Vec::new();
         let mut progressed = false;
         for (item, result) in self.apply_sends(sends).await {
-            progressed |= self.finish(item, result, &mut remaining);
+            match result {
+                Some(result) => progressed |= self.finish(item, result, &mut remaining),
+                None => remaining.push(item),
+            }
         }
         for item in others {
             let result = self.apply_other(&item).await;
@@ -148,28 +170,42 @@ impl<'a> Batch<'a> {
         progressed
     }
 
-    async fn apply_sends(&self, mut items: Vec<Item>) -> Vec<(Item, Result<Outcome, Failure>)> {
+    /// Stores the sends together; a result for each that was tried.
+    async fn apply_sends(&self, mut items: Vec<Item>) -> Vec<(Item, Option<Result<Outcome, Failure>>)> {
         if items.is_empty() {
             return Vec::new();
         }
         let results = match self.group_commit(&mut items).await {
-            Ok(results) => results,
-            // One of them is at fault: find out which, each alone.
-            Err(Failure::Fatal(_)) if items.len() > 1 => {
-                let mut results = Vec::with_capacity(items.len());
-                for item in &mut items {
-                    let alone = self.group_commit(std::slice::from_mut(item)).await;
-                    results.push(alone.and_then(|mut one| one.pop().unwrap_or(Err(Failure::LeaseLost))));
-                }
-                results
-            }
-            Err(Failure::Fatal(error)) => vec![Err(Failure::Fatal(error))],
+            Ok(results) => results.into_iter().map(Some).collect(),
+            Err(Failure::Fatal(_)) if items.len() > 1 => self.apply_one_by_one(&mut items).await,
+            Err(Failure::Fatal(error)) => vec![Some(Err(Failure::Fatal(error)))],
             Err(failure) => {
                 tracing::warn!(?failure, commands = items.len(), "a batch could not be stored, trying again");
-                items.iter().map(|_| Err(Failure::Retry(anyhow::anyhow!("the batch failed")))).collect()
+                items.iter().map(|_| Some(Err(Failure::Retry(anyhow::anyhow!("the batch failed"))))).collect()
             }
         };
         items.into_iter().zip(results).collect()
+    }
+
+    /// One of the sends is at fault: finds out which, each alone. What comes after one that is to be tried again, with the
+    /// same route hint, waits for it, or it would be overtaken.
+    async fn apply_one_by_one(&self, items: &mut [Item]) -> Vec<Option<Result<Outcome, Failure>>> {
+        let mut results = Vec::with_capacity(items.len());
+        let mut waiting: HashSet<u16> = HashSet::new();
+        for item in items {
+            let hint = item.subject.route_hint();
+            if waiting.contains(&hint) {
+                results.push(None);
+                continue;
+            }
+            let alone = self.group_commit(std::slice::from_mut(item)).await;
+            let result = alone.and_then(|mut one| one.pop().unwrap_or(Err(Failure::LeaseLost)));
+            if matches!(result, Err(Failure::Retry(_) | Failure::Fatal(_))) {
+                waiting.insert(hint);
+            }
+            results.push(Some(result));
+        }
+        results
     }
 
     /// Stores the items' messages in one transaction.
@@ -218,6 +254,7 @@ impl<'a> Batch<'a> {
             }
             Err(Failure::LeaseLost) => {
                 metrics.commands.with("lease_lost").increment(1);
+                self.left.push(item.lease);
                 return true;
             }
             Err(Failure::Elsewhere(conversation)) => return self.pass_on(item, conversation),
@@ -241,7 +278,13 @@ impl<'a> Batch<'a> {
                     gateway_id = %envelope.reply_to.gateway, error = format!("{error:#}"), "a command failed for good"
                 );
                 metrics.commands.with("dead_letter").increment(1);
-                dead_letter::queue(self.app, &mut self.settlement, &item.raw, &format!("{error:#}"));
+                self.settlement.dead_letters.push(DeadLetter {
+                    entry: item.raw.entry.clone(),
+                    lane: item.stream.clone(),
+                    subject: Some(item.subject.to_string()),
+                    reason: format!("{error:#}"),
+                    attempts: item.tries,
+                });
                 self.reject(&item, &Rejection::internal(error_id));
             }
         }
@@ -290,7 +333,7 @@ fn plan(items: Vec<Item>) -> (Vec<Item>, Vec<Item>, Vec<Item>) {
     let mut ids = HashSet::new();
     let mut repetitions: HashSet<(shared::ids::UserId, String)> = HashSet::new();
     for item in items {
-        let hint = item.route_hint;
+        let hint = item.subject.route_hint();
         if closed.contains(&hint) {
             rest.push(item);
             continue;
@@ -325,5 +368,17 @@ async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(result) => result,
         Err(_) => Err(Failure::Fatal(anyhow::anyhow!("the handler panicked; see the log"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_handler_is_a_failure_of_its_command() {
+        let panics = async { if true { panic!("a test wants this") } else { Ok(()) } };
+        assert!(matches!(unpanicked(panics).await, Err(Failure::Fatal(_))));
+        assert!(matches!(unpanicked(async { Ok(7) }).await, Ok(7)));
     }
 }

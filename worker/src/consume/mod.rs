@@ -2,7 +2,6 @@
 //! without order (`queries`). What commands do is not known here.
 
 pub mod apply;
-pub mod dead_letter;
 pub mod lease;
 pub mod pipeline;
 pub mod queries;

@@ -27,12 +27,15 @@ pub struct Pipeline {
     lanes: Lanes,
     /// Whose streams' consumer groups are ours alone.
     taken: Vec<Lease>,
+    /// Counts the reads whose reply never came. Each ends the consumer group's name, so that the lost read, should it reach
+    /// Redis late, finds no group and takes no entries with it.
+    lost_reads: u64,
 }
 
 impl Pipeline {
     pub fn new(app: Arc<App>, assigned: Assigned) -> anyhow::Result<Self> {
         let reader = app.redis_options.blocking_client(longest_block(&app))?;
-        Ok(Pipeline { app, assigned, reader, lanes: Lanes::default(), taken: Vec::new() })
+        Ok(Pipeline { app, assigned, reader, lanes: Lanes::default(), taken: Vec::new(), lost_reads: 0 })
     }
 
     /// Runs until the drain; what was read by then is finished.
@@ -54,6 +57,7 @@ impl Pipeline {
                 Err(error) => {
                     // A reply may have been lost with entries in it: start over from what is not settled.
                     self.taken.clear();
+                    self.lost_reads += 1;
                     tracing::warn!(%error, "reading commands failed");
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
@@ -64,7 +68,7 @@ impl Pipeline {
     }
 
     async fn read(&mut self, assignment: &Assignment, block: Duration) -> Result<Vec<RawEntry>, fred::error::Error> {
-        let group = self.app.worker_id.simple().to_string();
+        let group = format!("{}-{}", self.app.worker_id.simple(), self.lost_reads);
         let stream = |lease: &Lease| self.app.keys.partition(lease.partition as u32);
         let fresh: Vec<String> =
             assignment.leases.iter().filter(|lease| !self.taken.contains(lease)).map(stream).collect();
@@ -79,12 +83,15 @@ impl Pipeline {
     }
 
     async fn apply(&mut self, assignment: &Assignment, mut entries: Vec<RawEntry>) {
+        let mut left: Vec<Lease> = Vec::new();
         while !entries.is_empty() {
             let rest = entries.split_off(entries.len().min(self.app.settings.batch_max));
-            let batch = Batch::new(&self.app, &assignment.leases, entries);
-            batch.run(&self.assigned).await;
+            left.extend(Batch::new(&self.app, &assignment.leases, entries).run(&self.assigned).await);
             entries = rest;
+            // Nothing may overtake what was left in the stream.
+            entries.retain(|raw| !left.contains(&assignment.leases[raw.stream]));
         }
+        self.taken.retain(|lease| !left.contains(lease));
     }
 }
 

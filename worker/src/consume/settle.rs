@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use fred::prelude::*;
+use shared::redis::dead_letters::{DeadLetter, DeadLetters};
 
 use crate::app::App;
 use crate::publish::{self, Publication};
@@ -19,12 +20,8 @@ pub struct Settlement {
     pub done: BTreeMap<String, Vec<String>>,
     /// Entries to append elsewhere: stream and entry.
     pub passed_on: Vec<(String, Vec<u8>)>,
-    /// Stream, entry and reason.
-    pub dead_letters: Vec<(String, bytes::Bytes, String)>,
+    pub dead_letters: Vec<DeadLetter>,
 }
-
-/// The oldest dead letters make room beyond this.
-const DEAD_LETTERS_KEPT: i64 = 10_000;
 
 impl Settlement {
     pub fn done(&mut self, stream: String, id: String) {
@@ -36,17 +33,18 @@ impl Settlement {
     }
 
     /// Publishes and deletes. `keep_trying` ends the repetition while Redis is away (the lease is lost, so another
-    /// worker does it).
-    pub async fn settle(self, app: &App, keep_trying: impl Fn() -> bool) {
+    /// worker does it); then it was in vain, and the result is false.
+    #[must_use]
+    pub async fn settle(self, app: &App, keep_trying: impl Fn() -> bool) -> bool {
         if self.is_empty() {
-            return;
+            return true;
         }
         let started = Instant::now();
         let mut pause = Duration::from_millis(20);
         while let Err(error) = self.attempt(app).await {
             tracing::warn!(%error, publications = self.publications.len(), "settling failed");
             if !keep_trying() {
-                return;
+                return false;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -54,21 +52,21 @@ impl Settlement {
         app.metrics.settle_seconds.record(started.elapsed().as_secs_f64());
         app.metrics.publications.increment(self.publications.len() as u64);
         app.counts.add_publications(self.publications.len() as u64);
+        true
     }
 
     async fn attempt(&self, app: &App) -> Result<(), Error> {
-        let pipeline = app.redis.pipeline();
-        publish::queue(&pipeline, &app.keys, &self.publications).await?;
+        // A pipeline is no transaction: what goes elsewhere has to be there before its entry is deleted here.
         for (stream, entry) in &self.passed_on {
             let fields = vec![(shared::stream::FIELD, bytes::Bytes::from(entry.clone()))];
-            let _: () = pipeline.xadd(stream.as_str(), false, None, "*", fields).await?;
+            let _: () = app.redis.xadd(stream.as_str(), false, None, "*", fields).await?;
         }
-        for (stream, entry, error) in &self.dead_letters {
-            let fields: Vec<(&str, Value)> =
-                vec![(shared::stream::FIELD, entry.clone().into()), ("error", error.as_str().into())];
-            let cap = ("MAXLEN", "~", DEAD_LETTERS_KEPT);
-            let _: () = pipeline.xadd(stream.as_str(), false, cap, "*", fields).await?;
+        let dead_letters = DeadLetters::new(app.redis.clone(), &app.keys);
+        for letter in &self.dead_letters {
+            dead_letters.insert(letter).await?;
         }
+        let pipeline = app.redis.pipeline();
+        publish::queue(&pipeline, &app.keys, &self.publications).await?;
         for (stream, ids) in &self.done {
             let _: () = pipeline.xdel(stream.as_str(), ids.clone()).await?;
         }

@@ -205,7 +205,7 @@ impl Fleet {
             .unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"));
         let route = command.route(user);
         let hint = match route {
-            Route::Ordered(hint) => hint,
+            Route::Ordered(subject) => subject.route_hint(),
             Route::Query => 0,
         };
         let now = Timestamp::now();
@@ -221,7 +221,7 @@ impl Fleet {
             hops: 0,
         };
         let stream = match route {
-            Route::Ordered(hint) => self.keys.partition(u32::from(hint) % u32::from(self.settings.common.partitions)),
+            Route::Ordered(_) => self.keys.partition(u32::from(hint) % u32::from(self.settings.common.partitions)),
             Route::Query => self.keys.queries(),
         };
         Prepared { envelope, body: Body::Client(command), stream }

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod communities;
+mod dead_letters;
 mod direct;
+mod faults;
 mod groups;
 mod harness;
 mod history;

@@ -26,7 +26,7 @@ fn lines(stack: &Stack) -> Vec<(&'static str, String)> {
     }
     let stores = stack.stores();
     lines.extend([("DATABASE_URL", stores.database_url), ("REDIS_URL", stores.redis_url)]);
-    for key in ["JWT_SECRET", "CHAT_ENCRYPTION_KEY", "COMMUNITY_SYNC_TOKEN"] {
+    for key in ["JWT_SECRET", "CHAT_ENCRYPTION_KEY", "CHAT_ENCRYPTION_SALT", "COMMUNITY_SYNC_TOKEN"] {
         lines.push((key, stack.setting(key)));
     }
     lines.extend([

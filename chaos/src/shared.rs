@@ -1,0 +1,80 @@
+//! What everybody in a run shares: the history checker, what went wrong, the counts, and when each gateway last served.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use e2e::Witness;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// What people do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// As they like.
+    Load,
+    /// Nothing new; what was written is repeated until it is acknowledged.
+    Finish,
+    /// They connect anew, once.
+    Reconnect,
+    /// Some leave for good.
+    Settle,
+    End,
+}
+
+#[derive(Default)]
+pub struct Shared {
+    pub witness: Mutex<Witness>,
+    violations: Mutex<Vec<String>>,
+    acknowledged: AtomicU64,
+    refused: AtomicU64,
+    unanswered: AtomicU64,
+    /// By gateway: when the last send began that succeeded there.
+    served: Mutex<Vec<Option<Instant>>>,
+}
+
+/// Enough to see what is wrong.
+const MOST_VIOLATIONS: usize = 50;
+
+impl Shared {
+    pub fn new(gateways: usize) -> Self {
+        Self { served: Mutex::new(vec![None; gateways]), ..Self::default() }
+    }
+
+    /// Something happened that must not.
+    pub fn violation(&self, what: String) {
+        let mut violations = self.violations.lock();
+        if violations.len() < MOST_VIOLATIONS {
+            violations.push(what);
+        }
+    }
+
+    pub fn take_violations(&self) -> Vec<String> {
+        std::mem::take(&mut *self.violations.lock())
+    }
+
+    pub fn count_acknowledged(&self) {
+        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn count_unanswered(&self) {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Acknowledged, refused for the moment, never answered.
+    pub fn counts(&self) -> (u64, u64, u64) {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (get(&self.acknowledged), get(&self.refused), get(&self.unanswered))
+    }
+
+    pub fn served(&self, gateway: usize, began: Instant) {
+        self.served.lock()[gateway] = Some(began);
+    }
+
+    /// Whether every gateway has served a send that began after this moment.
+    pub fn all_served_since(&self, moment: Instant) -> bool {
+        self.served.lock().iter().all(|served| served.is_some_and(|began| began > moment))
+    }
+}

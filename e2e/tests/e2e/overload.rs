@@ -1,0 +1,169 @@
+//! More than can be done, and clients that do not read: refused or sent away, and nobody else is slower for it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use client::{Client, Connect, event_type};
+use devstack::http;
+use e2e::{Deployment, Options, User};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const MIB: u64 = 1 << 20;
+
+/// A value of the gateway's metrics; 0 when it is not there.
+fn metric(deployment: &Deployment, name: &str) -> Result<f64> {
+    let text = http::get(&format!("{}/metrics", deployment.fleet.gateways[0].url()))?.body;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(line.and_then(|value| value.trim().parse().ok()).unwrap_or(0.0))
+}
+
+async fn until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition()? {
+        ensure!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+fn resident_bytes(deployment: &Deployment) -> Result<u64> {
+    let pid = deployment.fleet.gateways[0].pid().context("a running gateway")?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_workers_gateways_refuse_at_the_bound_and_stay_small() -> Result<()> {
+    const BACKLOG: usize = 200;
+    let options = Options { gateways: 1, workers: 1, ..Options::default() };
+    let options = options.with("BACKLOG_LIMIT", "200").with("BACKLOG_MAX_AGE", "5m").with("COMMAND_TIMEOUT", "60s");
+    let mut deployment = Deployment::start("overload", options)?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let message = json!({"type": "send_private_message", "recipientId": bob.id, "content": "a".repeat(2_000)});
+    let mut asking = deployment.login(0, &alice).await?;
+    let filling = deployment.login(0, &alice).await?;
+    asking.request_ok(message.clone()).await?;
+    deployment.fleet.workers[0].kill()?;
+
+    // As many as one connection may have unanswered, and more than the lane takes.
+    for _ in 0..BACKLOG + 50 {
+        filling.send(message.clone()).await?;
+    }
+    until("the lane refuses", || Ok(metric(&deployment, "gateway_lanes_refusing")? > 0.0)).await?;
+    let before = resident_bytes(&deployment)?;
+    let waiting = metric(&deployment, "gateway_backlog")?;
+    let ends_at = Instant::now() + Duration::from_secs(4);
+    let mut refused = 0;
+    while Instant::now() < ends_at {
+        // At once, not after the time of a command.
+        let answer = asking.request_within(message.clone(), Duration::from_secs(10)).await?;
+        let is_refusal =
+            answer["code"] == "SERVICE_UNAVAILABLE" && answer["retryAfter"].as_u64().is_some_and(|s| s > 0);
+        ensure!(is_refusal, "to be refused: {answer}");
+        refused += 1;
+    }
+    ensure!(refused > 20, "only {refused} refusals in four seconds");
+    ensure!(metric(&deployment, "gateway_backlog")? <= waiting + 10.0, "the lane grows while it refuses");
+    let after = resident_bytes(&deployment)?;
+    ensure!(after < before + 16 * MIB, "the gateway grew from {before} to {after} bytes while it refused");
+
+    deployment.fleet.workers[0].start()?;
+    let deadline = Instant::now() + PATIENCE;
+    while event_type(&asking.request(message.clone()).await?) != "message_sent" {
+        ensure!(Instant::now() < deadline, "the lane stays closed");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+/// Connects and then takes next to nothing from the socket.
+async fn slow_reader(url: &str, user: &User) -> Result<Client> {
+    let mut client = Connect::new(url).recv_buffer_bytes(4_096).queue_events(4).open().await?;
+    client.authenticate(&user.token).await?;
+    Ok(client)
+}
+
+fn small_outboxes() -> Options {
+    let options = Options { gateways: 1, workers: 1, ..Options::default() };
+    options.with("OUTBOX_LIMIT", "128KiB").with("MAX_PAYLOAD_SIZE", "128KiB").with("GROUP_MAX_MEMBERS", "200")
+}
+
+/// 20 KB in JSON.
+fn large(number: usize) -> String {
+    format!("{number} {}", "👋".repeat(4_900))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_is_closed_and_gets_the_rest_later() -> Result<()> {
+    let deployment = Deployment::start("slowreader", small_outboxes())?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut slow = slow_reader(&deployment.gateway_url(0), &bob).await?;
+    let mut sender = deployment.login(0, &alice).await?;
+    let mut sent = 0;
+    let deadline = Instant::now() + PATIENCE;
+    while metric(&deployment, "gateway_slow_consumers_total")? < 1.0 {
+        ensure!(Instant::now() < deadline, "the client that does not read was not noticed");
+        let message = json!({"type": "send_private_message", "recipientId": bob.id, "content": large(sent)});
+        sender.request_ok(message).await?;
+        sender.drain();
+        sent += 1;
+    }
+    // Reads now, and finds why it was sent away.
+    let close = slow.wait_closed(PATIENCE).await?;
+    ensure!(close.code == Some(1013), "{close}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_half_of_which_does_not_read_is_as_fast_for_the_other_half() -> Result<()> {
+    const MEMBERS: usize = 200;
+    // More than the kernel takes for a client that does not read, which is 2.6 MB on the loopback device.
+    const MESSAGES: usize = 150;
+    let deployment = Deployment::start("slowgroup", small_outboxes())?;
+    let url = deployment.gateway_url(0);
+    let members: Vec<User> = (0..MEMBERS).map(|_| deployment.user("member")).collect::<Result<_>>()?;
+    let (owner, others) = (&members[0], &members[1..]);
+    let mut sender = deployment.login(0, owner).await?;
+    let ids: Vec<i64> = others.iter().map(|user| user.id).collect();
+    let create = json!({"type": "create_group", "groupName": "g", "maxMembers": MEMBERS, "initialMembers": ids});
+    let group = sender.request_ok(create).await?["groupId"].clone();
+
+    let mut slow = Vec::new();
+    let mut reading = Vec::new();
+    for (place, user) in others.iter().enumerate() {
+        if place % 2 == 0 {
+            slow.push(slow_reader(&url, user).await?);
+        } else {
+            let client = Client::login(&url, &user.token).await?;
+            reading.push(tokio::spawn(read_all(client, MESSAGES)));
+        }
+    }
+    let mut slowest = Duration::ZERO;
+    for number in 0..MESSAGES {
+        let began = Instant::now();
+        let message = json!({"type": "send_group_message", "groupId": group, "content": large(number)});
+        sender.request_ok(message).await?;
+        sender.drain();
+        slowest = slowest.max(began.elapsed());
+    }
+    for reader in reading {
+        reader.await??;
+    }
+    ensure!(slowest < Duration::from_secs(15), "a send took {slowest:?}");
+    let closed = || metric(&deployment, "gateway_slow_consumers_total");
+    until("those who do not read are closed", || Ok(closed()? >= slow.len() as f64)).await?;
+    ensure!(closed()? == slow.len() as f64, "somebody who reads was closed, too");
+    Ok(())
+}
+
+/// Every message, in order, on one connection.
+async fn read_all(mut client: Client, messages: usize) -> Result<()> {
+    for number in 1..=messages {
+        let event: Value = client.expect("new_group_message", |_| true, PATIENCE).await?;
+        ensure!(event["seq"] == number, "number {number} was to come: {}", event["seq"]);
+    }
+    Ok(())
+}

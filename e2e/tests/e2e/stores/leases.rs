@@ -1,0 +1,78 @@
+//! Who owns which partition: an even share each, moved when workers come, go or die, and what one left is finished first.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use devstack::fleet::{Kind, READY_TIMEOUT};
+use e2e::{Deployment, Options};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::PATIENCE;
+
+/// How many valid partitions each owner has, in ascending order.
+const SHARES: &str = "SELECT string_agg(n::text, ',' ORDER BY n) FROM
+    (SELECT count(*) AS n FROM partition_leases WHERE expires_at > now() GROUP BY owner) AS shares";
+
+/// Waits until the partitions are spread like this; prints how long that took.
+async fn spread(deployment: &Deployment, what: &str, expected: &str) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        let found = deployment.sql(SHARES)?;
+        if found == expected {
+            println!("{what}: spread as {expected} after {:?}", began.elapsed());
+            return Ok(());
+        }
+        if began.elapsed() > PATIENCE {
+            bail!("{what}: the shares are {found}, not {expected}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_are_spread_evenly_whoever_comes_goes_or_dies() -> Result<()> {
+    let mut deployment = Deployment::start("leases", Options { gateways: 1, workers: 2, ..Options::default() })?;
+    spread(&deployment, "two workers", "32,32").await?;
+    deployment.fleet.add(Kind::Worker)?.wait_ready(READY_TIMEOUT)?;
+    spread(&deployment, "a third came", "21,21,22").await?;
+    deployment.fleet.workers[0].terminate()?;
+    spread(&deployment, "the first left", "32,32").await?;
+    deployment.fleet.workers[1].kill()?;
+    spread(&deployment, "the second died", "64").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_owner_first_finishes_in_order_what_the_old_one_left() -> Result<()> {
+    const COUNT: usize = 30;
+    let options = Options { gateways: 1, workers: 1, ..Options::default() };
+    let options = options.with("COMMAND_TIMEOUT", "2m").with("BACKLOG_MAX_AGE", "2m").with("LEASE_TTL", "2s");
+    let mut deployment = Deployment::start("leftover", options)?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut client = deployment.login(0, &alice).await?;
+    deployment.fleet.workers[0].pause()?;
+    for number in 0..COUNT {
+        let send =
+            json!({"type": "send_message", "recipientId": bob.id, "content": format!("{number}"), "requestId": number});
+        client.send(send).await?;
+    }
+    // Only what has reached Redis is there for the next owner.
+    let deadline = Instant::now() + PATIENCE;
+    let partitions = 0..64;
+    while partitions.clone().map(|p| length(&deployment, p)).sum::<Result<usize>>()? < COUNT {
+        ensure!(Instant::now() < deadline, "the commands do not reach their stream");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    deployment.fleet.workers[0].kill()?;
+    deployment.fleet.add(Kind::Worker)?;
+    for number in 0..COUNT {
+        let answer = client.expect("message_sent", |_| true, PATIENCE).await?;
+        ensure!(answer["requestId"] == number && answer["seq"] == number + 1, "at {number}: {answer}");
+    }
+    Ok(())
+}
+
+fn length(deployment: &Deployment, partition: u32) -> Result<usize> {
+    Ok(deployment.redis.command(&["XLEN", &format!("{{p{partition}}}:commands")])?.parse()?)
+}

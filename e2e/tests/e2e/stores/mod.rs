@@ -1,0 +1,40 @@
+//! Faults of the stores: PostgreSQL and Redis away, full, slow or failing over; who owns which partition; dead letters.
+
+mod dead_letters;
+mod leases;
+mod postgres;
+mod redis;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use client::{Client, event_type};
+use serde_json::Value;
+use tokio::time::Instant;
+
+/// The sum of all patience with a slow machine; what was really needed is printed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks until it is not refused as unavailable.
+async fn until_served(client: &mut Client, command: &Value) -> Result<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = client.request_within(command.clone(), PATIENCE).await?;
+        if answer["code"] != "SERVICE_UNAVAILABLE" {
+            return Ok(answer);
+        }
+        if Instant::now() > deadline {
+            bail!("not served in time: {answer}");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Asks, and expects to be told to come back later; gives the time until the answer.
+async fn unavailable(client: &mut Client, command: &Value) -> Result<Duration> {
+    let asked = Instant::now();
+    let answer = client.request_within(command.clone(), PATIENCE).await?;
+    ensure!(event_type(&answer) == "error" && answer["code"] == "SERVICE_UNAVAILABLE", "{answer}");
+    ensure!(answer["retryAfter"].as_u64().is_some_and(|seconds| seconds > 0), "{answer}");
+    Ok(asked.elapsed())
+}

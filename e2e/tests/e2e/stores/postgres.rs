@@ -1,0 +1,151 @@
+//! PostgreSQL stopped, restarted, failing over, out of connections, locked and full: commands are refused in time, nothing is
+//! half applied, and service is back by itself.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use devstack::{Scratch, wait};
+use e2e::{APP_ROLE, Deployment, Options};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{PATIENCE, unavailable, until_served};
+use crate::faults::talking_with;
+
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
+/// What a refusal may take longer, and what a slow machine may add to that.
+const REFUSED_WITHIN: Duration = Duration::from_secs(2);
+const SLOW_MACHINE: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Stopped,
+    Restarted,
+    FailedOver,
+    OutOfConnections,
+    Locked,
+    Full,
+}
+
+/// What a fault needs until its end.
+#[derive(Default)]
+struct Under {
+    locker: Option<Child>,
+    replica: Option<Scratch>,
+}
+
+impl Fault {
+    /// Whether commands are refused as long as it lasts.
+    fn lasts(self) -> bool {
+        !matches!(self, Fault::Restarted | Fault::FailedOver)
+    }
+
+    fn begin(self, deployment: &mut Deployment, under: &mut Under) -> Result<()> {
+        match self {
+            Fault::Stopped => deployment.postgres.stop(),
+            Fault::Restarted => deployment.postgres.restart(),
+            Fault::FailedOver => fail_over(deployment, under),
+            Fault::OutOfConnections => {
+                deployment.sql(&format!("ALTER ROLE {APP_ROLE} CONNECTION LIMIT 0"))?;
+                let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename";
+                deployment.sql(&format!("{end} = '{APP_ROLE}'")).map(drop)
+            }
+            Fault::Locked => {
+                under.locker = Some(lock(deployment)?);
+                let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted
+                    AND relation = 'private_messages'::regclass";
+                wait::until("the lock", PATIENCE, || Ok((deployment.sql(held)? == "1").then_some(())))
+            }
+            // A trigger that says what PostgreSQL says then: a disk of a test's own would need root.
+            Fault::Full => deployment
+                .sql(
+                    "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+                         $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$;
+                     CREATE TRIGGER full_disk BEFORE INSERT ON private_messages EXECUTE FUNCTION full_disk();
+                     CREATE TRIGGER full_disk BEFORE INSERT ON group_members EXECUTE FUNCTION full_disk()",
+                )
+                .map(drop),
+        }
+    }
+
+    fn end(self, deployment: &mut Deployment, under: &mut Under) -> Result<()> {
+        match self {
+            Fault::Stopped => deployment.postgres.start(),
+            Fault::Restarted | Fault::FailedOver => Ok(()),
+            Fault::OutOfConnections => deployment.sql(&format!("ALTER ROLE {APP_ROLE} CONNECTION LIMIT -1")).map(drop),
+            Fault::Locked => {
+                deployment
+                    .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'locker'")?;
+                under.locker.take().context("the locker")?.wait().map(drop).context("the locker's end")
+            }
+            Fault::Full => deployment.sql("DROP FUNCTION full_disk CASCADE").map(drop),
+        }
+    }
+}
+
+/// A synchronous replica takes the primary's place and address when that is killed.
+fn fail_over(deployment: &mut Deployment, under: &mut Under) -> Result<()> {
+    let scratch = Scratch::new("replica")?;
+    let mut replica = deployment.postgres.replicate(scratch.dir())?;
+    deployment.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")?;
+    deployment.sql("SELECT pg_reload_conf()")?;
+    let in_step = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+    wait::until("the replica is in step", PATIENCE, || Ok((deployment.sql(in_step)? == "1").then_some(())))?;
+    deployment.postgres.kill()?;
+    replica.promote_to(deployment.postgres.port())?;
+    deployment.postgres = replica;
+    under.replica = Some(scratch);
+    Ok(())
+}
+
+fn lock(deployment: &Deployment) -> Result<Child> {
+    let (psql, url) = (deployment.postgres.psql(), deployment.postgres.url("chat"));
+    let statements = "BEGIN; LOCK TABLE private_messages; SELECT pg_sleep(3600)";
+    let mut command = Command::new(psql);
+    command.args(["-X", "-q", "-d", &url, "-c", statements]).env("PGAPPNAME", "locker");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("psql")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_to_postgres_commands_are_refused_in_time_and_service_comes_back() -> Result<()> {
+    let options = Options { app_role: true, ..Options::default() };
+    let options = options.with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "3s");
+    let (mut deployment, talk) = talking_with("postgresfaults", options).await?;
+    let pids: Vec<_> = deployment.fleet.servers().map(|server| server.pid()).collect();
+    let [carol, dave] = deployment.users(["carol", "dave"])?;
+    let mut client = deployment.login(1, &carol).await?;
+    let send = json!({"type": "send_message", "recipientId": dave.id, "content": "x"});
+    let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [dave.id]});
+    let mut under = Under::default();
+    let faults =
+        [Fault::Stopped, Fault::Restarted, Fault::OutOfConnections, Fault::Locked, Fault::Full, Fault::FailedOver];
+    for fault in faults {
+        let what = || format!("{fault:?}");
+        fault.begin(&mut deployment, &mut under).with_context(what)?;
+        if fault.lasts() {
+            // `create_group` is not held up by the lock.
+            let commands = if matches!(fault, Fault::Locked) { vec![&send] } else { vec![&send, &create, &send] };
+            for command in commands {
+                let took = unavailable(&mut client, command).await.with_context(what)?;
+                println!("{fault:?}: refused after {took:?}");
+                ensure!(took < COMMAND_TIMEOUT + REFUSED_WITHIN + SLOW_MACHINE, "{fault:?}: refused after {took:?}");
+            }
+        }
+        fault.end(&mut deployment, &mut under).with_context(what)?;
+        let ended = Instant::now();
+        let answer = until_served(&mut client, &send).await.with_context(what)?;
+        ensure!(answer["type"] == "message_sent", "{fault:?}: {answer}");
+        println!("{fault:?}: a send is served {:?} after its end", ended.elapsed());
+        until_served(&mut client, &create).await.with_context(what)?;
+        talk.progress(20).await.with_context(what)?;
+        println!("{fault:?}: all goes on {:?} after its end", ended.elapsed());
+    }
+    talk.finish(&deployment).await?;
+    let halves = "SELECT count(*) FROM group_chats g WHERE 2 <> (SELECT count(*) FROM group_members m
+        WHERE m.group_id = g.group_id)";
+    assert_eq!(deployment.sql(halves)?, "0", "a group without its members");
+    let still: Vec<_> = deployment.fleet.servers().map(|server| server.pid()).collect();
+    assert_eq!(still, pids);
+    deployment.fleet.servers().try_for_each(|server| server.check_alive())
+}

@@ -1,0 +1,98 @@
+//! Redis failing over under Sentinel, out of memory, and cutting subscribers off.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use devstack::{http, wait};
+use e2e::{Deployment, Options, Witness};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{PATIENCE, unavailable, until_served};
+use crate::faults::talking_with;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_under_sentinel_loses_nothing() -> Result<()> {
+    let options = Options { sentinels: true, ..Options::default() };
+    let (mut deployment, talk) =
+        talking_with("sentinel", options.with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s")).await?;
+    // There and back: the old primary returns as a replica of the new one.
+    for round in ["the first failover", "the second failover"] {
+        deployment.redis.kill()?;
+        let killed = Instant::now();
+        talk.progress(1).await.context(round)?;
+        println!("{round}: back {:?} after the kill", killed.elapsed());
+        talk.progress(100).await.context(round)?;
+        let old = &mut deployment.redis;
+        old.start()?;
+        wait::until("the old primary is a replica in step", PATIENCE, || {
+            Ok(old.command(&["INFO", "replication"])?.contains("master_link_status:up").then_some(()))
+        })?;
+        let sentinels = deployment.sentinels.as_mut().context("sentinels")?;
+        std::mem::swap(&mut deployment.redis, &mut sentinels.replica);
+    }
+    talk.finish(&deployment).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_out_of_memory_refuses_and_recovers() -> Result<()> {
+    let options = Options::default().with("COMMAND_TIMEOUT", "3s").with("LEASE_TTL", "2s");
+    let (deployment, talk) = talking_with("redismemory", options).await?;
+    let [carol, dave] = deployment.users(["carol", "dave"])?;
+    let mut client = deployment.login(0, &carol).await?;
+    let send = json!({"type": "send_message", "recipientId": dave.id, "content": "x"});
+    deployment.redis.command(&["CONFIG", "SET", "maxmemory", "1"])?;
+    for _ in 0..5 {
+        let took = unavailable(&mut client, &send).await?;
+        println!("refused after {took:?}");
+    }
+    deployment.redis.command(&["CONFIG", "SET", "maxmemory", "0"])?;
+    let returned = Instant::now();
+    // On the same connection.
+    let answer = until_served(&mut client, &send).await?;
+    ensure!(answer["type"] == "message_sent", "{answer}");
+    println!("served {:?} after the memory returned", returned.elapsed());
+    talk.progress(100).await?;
+    talk.finish(&deployment).await?;
+    Ok(())
+}
+
+/// With such a limit, a publication that does not fit into Redis' first buffer (16 KiB) always ends the subscription.
+const TINY: &str = "pubsub 1024 0 0";
+/// Redis' own.
+const ORDINARY: &str = "pubsub 33554432 8388608 60";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_redis_cuts_off_is_made_up_for() -> Result<()> {
+    let options = Options { workers: 1, ..Options::default() }.with("COMMAND_TIMEOUT", "2s");
+    let deployment = Deployment::start("slowsubscriber", options)?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut sender = deployment.login(0, &alice).await?;
+    let mut recipient = deployment.login(1, &bob).await?;
+    deployment.redis.command(&["CONFIG", "SET", "client-output-buffer-limit", TINY])?;
+    let mut witness = Witness::default();
+    let large = "\u{1f98b}".repeat(5_000);
+    const COUNT: usize = 5;
+    for number in 0..COUNT {
+        let send = json!({"type": "send_message", "recipientId": bob.id, "content": large, "clientMessageId": format!("n-{number}")});
+        // The answer may be lost with the subscription: then it is repeated.
+        witness.acknowledged(&until_served(&mut sender, &send).await?);
+    }
+    // What is replayed comes the same way.
+    deployment.redis.command(&["CONFIG", "SET", "client-output-buffer-limit", ORDINARY])?;
+    let conversation = client::conversation_id(alice.id, bob.id);
+    let deadline = Instant::now() + PATIENCE;
+    while witness.seen_count(&bob.name, &conversation) < COUNT {
+        ensure!(Instant::now() < deadline, "{} of {COUNT} arrived", witness.seen_count(&bob.name, &conversation));
+        if let Ok(event) = recipient.next_event(Duration::from_millis(500)).await {
+            witness.saw(&bob.name, &event);
+        }
+    }
+    witness.check(&deployment, true)?;
+    let metrics = http::get(&format!("{}/metrics", deployment.fleet.gateways[1].url()))?.body;
+    let interruptions = metrics.lines().find(|line| line.starts_with("gateway_subscription_interruptions_total"));
+    let count: f64 = interruptions.and_then(|line| line.split(' ').next_back()?.parse().ok()).unwrap_or(0.0);
+    ensure!(count >= 1.0, "the subscription was never cut: {interruptions:?}");
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! The dead letters: commands that failed for reasons of their own, kept sealed and with the reason until a person looks at
+//! them (`chatctl dlq`). Why a command fails is not known here.
+
+use bytes::Bytes;
+use fred::prelude::*;
+
+use super::keys::Keys;
+use crate::clock::Timestamp;
+use crate::stream::{self, Envelope, FIELD};
+
+/// The oldest make room beyond this (approximately: Redis trims whole nodes of the stream).
+pub const KEPT: i64 = 10_000;
+const MAX_REASON_BYTES: usize = 1_000;
+
+const LANE: &str = "lane";
+const SUBJECT: &str = "subject";
+const REASON: &str = "error";
+const ATTEMPTS: &str = "attempts";
+
+/// A command that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The stream entry as it was, its body sealed.
+    pub entry: Bytes,
+    /// The stream that it came from.
+    pub lane: String,
+    /// The conversation, message or user that it concerns, when it could be read.
+    pub subject: Option<String>,
+    pub reason: String,
+    pub attempts: u32,
+}
+
+/// One in the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Redis's id of it.
+    pub id: String,
+    pub letter: DeadLetter,
+}
+
+impl DeadLetter {
+    /// The readable part of the entry.
+    ///
+    /// # Errors
+    /// When this build cannot read it; that may be why it failed.
+    pub fn envelope(&self) -> Result<Envelope, stream::DecodeError> {
+        stream::decode_envelope(&self.entry).map(|(envelope, _)| envelope)
+    }
+
+    /// The entry for another try: the same command under the same id, to be applied until `deadline`.
+    fn renewed(&self, deadline: Timestamp) -> Bytes {
+        match stream::decode_envelope(&self.entry) {
+            Ok((envelope, sealed_body)) => {
+                stream::encode_sealed(&Envelope { deadline, hops: 0, ..envelope }, sealed_body).into()
+            }
+            Err(_) => self.entry.clone(),
+        }
+    }
+}
+
+/// The stream.
+#[derive(Clone)]
+pub struct DeadLetters {
+    client: Client,
+    stream: String,
+}
+
+impl DeadLetters {
+    pub fn new(client: Client, keys: &Keys) -> Self {
+        DeadLetters { client, stream: keys.dead_letters() }
+    }
+
+    pub async fn insert(&self, letter: &DeadLetter) -> Result<(), Error> {
+        let reason = &letter.reason[..letter.reason.floor_char_boundary(MAX_REASON_BYTES)];
+        let mut fields: Vec<(&str, Value)> = vec![
+            (FIELD, letter.entry.clone().into()),
+            (LANE, letter.lane.as_str().into()),
+            (REASON, reason.into()),
+            (ATTEMPTS, letter.attempts.into()),
+        ];
+        fields.extend(letter.subject.as_deref().map(|subject| (SUBJECT, Value::from(subject))));
+        self.client.xadd(self.stream.as_str(), false, ("MAXLEN", "~", KEPT), "*", fields).await
+    }
+
+    pub async fn count(&self) -> Result<u64, Error> {
+        self.client.xlen(self.stream.as_str()).await
+    }
+
+    /// At most `count`, oldest first: those after `after` (from the first when `None`) up to `last`.
+    pub async fn list(&self, after: Option<&str>, last: &str, count: u64) -> Result<Vec<Stored>, Error> {
+        let first = after.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
+        let entries: Vec<RawLetter> = self.client.xrange(self.stream.as_str(), first, last, Some(count)).await?;
+        Ok(entries.into_iter().map(stored).collect())
+    }
+
+    pub async fn find(&self, id: &str) -> Result<Option<Stored>, Error> {
+        let entries: Vec<RawLetter> = self.client.xrange(self.stream.as_str(), id, id, Some(1)).await?;
+        Ok(entries.into_iter().next().map(stored))
+    }
+
+    /// The id of the newest.
+    pub async fn last_id(&self) -> Result<Option<String>, Error> {
+        let entries: Vec<RawLetter> = self.client.xrevrange(self.stream.as_str(), "+", "-", Some(1)).await?;
+        Ok(entries.into_iter().next().map(|(id, _)| id))
+    }
+
+    /// Puts the command back on its lane, then takes it off the dead letters. `false`, and nothing is done, when there is no
+    /// such lane: no worker would read it. Should it be interrupted in between, the next replay appends it again, and it is
+    /// applied once nevertheless.
+    pub async fn replay(&self, stored: &Stored, deadline: Timestamp) -> Result<bool, Error> {
+        let fields = vec![(FIELD, stored.letter.renewed(deadline))];
+        let appended: Option<String> = self.client.xadd(stored.letter.lane.as_str(), true, None, "*", fields).await?;
+        if appended.is_none() {
+            return Ok(false);
+        }
+        self.delete(&stored.id).await?;
+        Ok(true)
+    }
+
+    /// Whether it was there.
+    pub async fn delete(&self, id: &str) -> Result<bool, Error> {
+        let deleted: u64 = self.client.xdel(self.stream.as_str(), id).await?;
+        Ok(deleted > 0)
+    }
+}
+
+/// An id and its fields.
+type RawLetter = (String, Vec<(String, Bytes)>);
+
+fn stored((id, fields): RawLetter) -> Stored {
+    Stored { id, letter: from_fields(fields) }
+}
+
+/// What is missing or malformed is left empty: a person has to see the rest.
+fn from_fields(fields: Vec<(String, Bytes)>) -> DeadLetter {
+    let mut letter =
+        DeadLetter { entry: Bytes::new(), lane: String::new(), subject: None, reason: String::new(), attempts: 0 };
+    for (name, value) in fields {
+        let text = || String::from_utf8_lossy(&value).into_owned();
+        match name.as_str() {
+            FIELD => letter.entry = value,
+            LANE => letter.lane = text(),
+            SUBJECT => letter.subject = Some(text()),
+            REASON => letter.reason = text(),
+            ATTEMPTS => letter.attempts = text().parse().unwrap_or(0),
+            _ => {}
+        }
+    }
+    letter
+}

@@ -1,0 +1,70 @@
+//! Dead letters and deadlines: what is replayed is applied once, what comes too late is not applied.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::clock::Timestamp;
+use shared::redis::dead_letters::{DeadLetter, DeadLetters};
+use shared::stream;
+
+use crate::harness::Fleet;
+
+#[tokio::test]
+async fn a_dead_letter_that_is_replayed_twice_is_applied_once_and_whatever_its_old_deadline() {
+    let fleet = Fleet::start("deadletters").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let letters = DeadLetters::new(fleet.redis.clone(), &fleet.keys);
+    let mut prepared = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
+    prepared.envelope.deadline = Timestamp(0);
+    let letter = DeadLetter {
+        entry: stream::encode(&prepared.envelope, &prepared.body, &fleet.keyring).into(),
+        lane: prepared.stream.clone(),
+        subject: None,
+        reason: "\u{e9}".repeat(5_000),
+        attempts: 5,
+    };
+    // As if the first replay had been interrupted before it took the letter away.
+    letters.insert(&letter).await.unwrap();
+    letters.insert(&letter).await.unwrap();
+    // A worker that is there makes the lane.
+    fleet.send(alice, bob, "before").await;
+    let soon = Timestamp::now().plus(Duration::from_secs(60));
+    for stored in letters.list(None, "+", 10).await.unwrap() {
+        assert_eq!(stored.letter.envelope().unwrap(), prepared.envelope);
+        assert!(stored.letter.reason.len() <= 1_000, "the reason is bounded");
+        assert!(letters.replay(&stored, soon).await.unwrap());
+    }
+    assert_eq!(letters.count().await.unwrap(), 0);
+    assert_eq!(fleet.answer(prepared.envelope.id).await["seq"], 2);
+    assert_eq!(fleet.send(alice, bob, "after").await["seq"], 3);
+}
+
+#[tokio::test]
+async fn a_dead_letter_of_a_lane_that_nobody_reads_stays() {
+    let fleet = Fleet::without_worker("nolane", &[]).await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let letters = DeadLetters::new(fleet.redis.clone(), &fleet.keys);
+    let prepared = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
+    let entry = stream::encode(&prepared.envelope, &prepared.body, &fleet.keyring).into();
+    let lane = fleet.keys.partition(9_999);
+    letters.insert(&DeadLetter { entry, lane, subject: None, reason: String::new(), attempts: 1 }).await.unwrap();
+    let stored = letters.list(None, "+", 1).await.unwrap().remove(0);
+    assert!(!letters.replay(&stored, Timestamp::now()).await.unwrap());
+    assert_eq!(letters.find(&stored.id).await.unwrap(), Some(stored));
+}
+
+#[tokio::test]
+async fn a_command_other_than_a_send_is_not_applied_after_its_deadline() {
+    let fleet = Fleet::start("latecommand").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let sent = fleet.send(alice, bob, "x").await;
+    let react = json!({"type": "add_reaction", "messageId": sent["messageId"], "reaction": "+"});
+    let mut late = fleet.prepare(alice, &react);
+    late.envelope.deadline = Timestamp(Timestamp::now().0 - 1);
+    fleet.append(&late).await;
+    let answer = fleet.answer(late.envelope.id).await;
+    assert_eq!(answer["code"], "SERVICE_UNAVAILABLE");
+    assert!(answer["retryAfter"].as_i64().unwrap() > 0);
+    let reactions = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM message_reactions");
+    assert_eq!(reactions.fetch_one(&fleet.db).await.unwrap(), 0);
+}
