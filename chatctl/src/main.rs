@@ -1,10 +1,12 @@
 //! `chatctl`: the command line of the chat server. Parsing and the exit code; the work is in `commands/`.
 
 mod access;
+mod audit;
 mod commands;
 mod database;
 mod duration;
 mod fleet;
+mod progress;
 mod settings;
 mod terminal;
 

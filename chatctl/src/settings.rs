@@ -38,13 +38,13 @@ pub struct Sources {
 }
 
 /// A secret, or where it is: read when it is needed, so that a command which needs none does not fail for it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Secret {
     Value(String),
     File { variable: String, path: String },
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
     database_url: Option<Secret>,
     redis_url: Option<Secret>,

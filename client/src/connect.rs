@@ -236,6 +236,12 @@ impl Connect {
     }
 }
 
+impl From<String> for Connect {
+    fn from(url: String) -> Self {
+        Self::new(&url)
+    }
+}
+
 fn trusting_only(pem: &[u8]) -> Result<Connector, Error> {
     let invalid = |reason: String| Error::Invalid(format!("certificates to trust: {reason}"));
     let mut roots = rustls::RootCertStore::empty();

@@ -189,6 +189,14 @@ pub fn names(state_dir: &Path) -> Vec<String> {
     names
 }
 
+/// As many open files for this program, and whatever it starts, as the system allows.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is not allowed, the old limit stays.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
 /// The caller's environment for a started program, without what cargo and the test run added for themselves, and
 /// without the addresses of stores, which only those get who are given them.
 pub fn inherited_env() -> Vec<(OsString, OsString)> {

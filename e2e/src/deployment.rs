@@ -1,5 +1,6 @@
 //! A fleet of its own on stores of its own, which a test may break as it likes.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Options {
     pub proxied: bool,
     /// Redis keeps its data over a crash, but for the last second.
     pub durable_redis: bool,
+    /// The servers reach the stores as the users that `deploy/` makes for them.
+    pub least_rights: bool,
 }
 
 /// The connections between the parts of a deployment, each of which can be made bad.
@@ -59,6 +62,7 @@ impl Default for Options {
             sentinels: false,
             proxied: false,
             durable_redis: false,
+            least_rights: false,
         }
     }
 }
@@ -104,9 +108,19 @@ impl Deployment {
         if !migrated.status.success() {
             bail!("the migrations failed: {}", String::from_utf8_lossy(&migrated.stderr));
         }
-        let database_url = if options.app_role { add_app_role(&postgres)? } else { database_url };
+        let mut stores = Stores { database_url, redis_url: redis.url() };
+        let mut env = options.env;
+        if options.least_rights {
+            stores = least_rights(&scratch, &postgres, &redis)?;
+            env.push(("REDIS_PREFIX".to_owned(), "chat:".to_owned()));
+        }
+        if options.app_role {
+            stores.database_url = add_app_role(&postgres)?;
+        }
         let sentinels = if options.sentinels { Some(testing::start_sentinels(&redis)?) } else { None };
-        let redis_url = sentinels.as_ref().map_or_else(|| redis.url(), Sentinels::url);
+        if let Some(sentinels) = &sentinels {
+            stores.redis_url = sentinels.url();
+        }
         let mut network = None;
         let (mut gateway_env, mut worker_env) = (Vec::new(), Vec::new());
         if options.proxied {
@@ -122,9 +136,9 @@ impl Deployment {
             state_dir: scratch.dir().to_owned(),
             gateways: options.gateways,
             workers: options.workers,
-            stores: Stores { database_url, redis_url },
+            stores,
             secrets: Secrets::generate()?,
-            env: options.env,
+            env,
             gateway_env,
             worker_env,
         })?;
@@ -185,6 +199,26 @@ impl Deployment {
         let id = self.sql(&insert)?.lines().next().unwrap_or_default().parse().context("the new user's id")?;
         let token = client::token::mint(&self.fleet.secrets().jwt_secret, id, TOKEN_TTL)?;
         Ok(User { id, name, token })
+    }
+
+    /// Many new users at once, whose names begin like this.
+    pub fn many_users(&self, name: &str, count: usize) -> Result<Vec<User>> {
+        let insert = format!(
+            "INSERT INTO users_auth (username) SELECT '{name}_' || n FROM generate_series(1, {count}) AS n
+             RETURNING user_id || ' ' || username"
+        );
+        let rows = self.sql(&insert)?;
+        let user = |row: &str| {
+            let (id, name) = row.split_once(' ').context("two columns")?;
+            let id = id.parse()?;
+            let token = client::token::mint(&self.fleet.secrets().jwt_secret, id, TOKEN_TTL)?;
+            Ok(User { id, name: name.to_owned(), token })
+        };
+        rows.lines()
+            .filter(|row| row.contains(' '))
+            .filter(|row| row.starts_with(|c: char| c.is_ascii_digit()))
+            .map(user)
+            .collect()
     }
 
     pub fn users<const N: usize>(&self, names: [&str; N]) -> Result<[User; N]> {
@@ -251,4 +285,28 @@ fn add_app_role(postgres: &Postgres) -> Result<String> {
         ),
     )?;
     Ok(format!("postgres://{APP_ROLE}:{password}@127.0.0.1:{}/{DATABASE}", postgres.port()))
+}
+
+/// Makes the users with the very files of a deployment; gives how the servers reach the stores as them.
+fn least_rights(scratch: &Scratch, postgres: &Postgres, redis: &Redis) -> Result<Stores> {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let secrets = scratch.dir().join("secrets");
+    std::fs::create_dir(&secrets)?;
+    let made = Command::new("sh").arg(deploy.join("secrets.sh")).arg(&secrets).output()?;
+    if !made.status.success() {
+        bail!("secrets.sh: {}", String::from_utf8_lossy(&made.stderr));
+    }
+    let acl = std::fs::read_to_string(secrets.join("redis/users.acl"))?;
+    let user = acl.lines().find_map(|line| line.strip_prefix("user chat ")).context("the user of the services")?;
+    let set_user: Vec<&str> = ["ACL", "SETUSER", "chat"].into_iter().chain(user.split(' ')).collect();
+    redis.command(&set_user)?;
+    let redis_password = std::fs::read_to_string(secrets.join("redis/password"))?;
+
+    postgres.run_file(DATABASE, &deploy.join("postgres/worker-role.sql"))?;
+    let password = devstack::secrets::password()?;
+    postgres.query(DATABASE, &format!("ALTER ROLE chat_worker PASSWORD '{password}'"))?;
+    Ok(Stores {
+        database_url: format!("postgres://chat_worker:{password}@127.0.0.1:{}/{DATABASE}", postgres.port()),
+        redis_url: format!("redis://chat:{redis_password}@127.0.0.1:{}/0", redis.port()),
+    })
 }

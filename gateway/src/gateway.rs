@@ -28,6 +28,8 @@ use websocket::PreparedText;
 use crate::clock::Uptime;
 use crate::egress::connection::{Connection, InFlight};
 use crate::egress::delivered::{Arrival, Arrivals};
+use crate::egress::gaps::{Gap, Gaps};
+use crate::egress::positions::Positions;
 use crate::egress::receipts::ReceiptQueue;
 use crate::egress::registry::Registry;
 use crate::egress::requests::Requests;
@@ -40,6 +42,7 @@ use crate::ingress::limits::Addresses;
 use crate::ingress::places::Places;
 use crate::metrics::{GatewayMetrics, Totals};
 use crate::sessions::ClosedSessions;
+use crate::tls::Tls;
 
 /// The user's sliding window of messages.
 const RATE_WINDOW: std::time::Duration = std::time::Duration::from_secs(60);
@@ -56,6 +59,8 @@ pub struct Gateway {
     pub metrics: GatewayMetrics,
     pub totals: Totals,
     pub recorder: Option<Metrics>,
+    /// Where the gateway itself ends TLS.
+    pub tls: Option<Tls>,
 
     /// For everything but subscriptions and the ordered lane.
     pub redis: Client,
@@ -73,6 +78,8 @@ pub struct Gateway {
     pub requests: Requests,
     pub receipts: ReceiptQueue,
     pub arrivals: Arrivals,
+    pub positions: Positions,
+    pub gaps: Gaps,
     pub closed_sessions: ClosedSessions,
 
     pub fleet: Fleet,
@@ -85,6 +92,7 @@ pub struct Queues {
     pub changes: mpsc::UnboundedReceiver<Change>,
     pub receipts: mpsc::Receiver<Receipts>,
     pub arrivals: mpsc::Receiver<Arrival>,
+    pub gaps: mpsc::Receiver<Gap>,
     pub closed_sessions: mpsc::UnboundedReceiver<Session>,
 }
 
@@ -104,9 +112,14 @@ impl Gateway {
         let (subscriptions, changes) = Subscriptions::new();
         let (receipts, receipt_queue) = ReceiptQueue::new();
         let (arrivals, arrival_queue) = Arrivals::new();
+        let (gaps, gap_queue) = Gaps::new();
         let (closed_sessions, closed) = ClosedSessions::new();
         let encryption = common.encryption().map_err(anyhow::Error::msg)?;
         let metrics = GatewayMetrics::new();
+        let tls = match (&settings.tls_cert, &settings.tls_key) {
+            (Some(cert_file), Some(key_file)) => Some(Tls::load(cert_file, key_file)?),
+            _ => None,
+        };
         let gateway = Gateway {
             id: GatewayId(Uuid::new_v4()),
             limits: Limits { message_characters: common.max_message_length, group_members: common.group_max_members },
@@ -116,6 +129,7 @@ impl Gateway {
             verifier: TokenVerifier::new(settings.jwt_secret.expose())?,
             totals: Totals::default(),
             recorder,
+            tls,
             redis,
             admit: Admit::new(settings.message_rate_limit, RATE_WINDOW),
             places: Arc::new(Places::new(&settings, &metrics)),
@@ -127,6 +141,8 @@ impl Gateway {
             requests: Requests::default(),
             receipts,
             arrivals,
+            positions: Positions::default(),
+            gaps,
             closed_sessions,
             fleet: Fleet::default(),
             next_connection: AtomicU64::new(1),
@@ -136,7 +152,14 @@ impl Gateway {
         };
         Ok((
             Arc::new(gateway),
-            Queues { admitted, changes, receipts: receipt_queue, arrivals: arrival_queue, closed_sessions: closed },
+            Queues {
+                admitted,
+                changes,
+                receipts: receipt_queue,
+                arrivals: arrival_queue,
+                gaps: gap_queue,
+                closed_sessions: closed,
+            },
         ))
     }
 

@@ -20,7 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
 
 use crate::gateway::Gateway;
-use crate::ingress::limits::{Address, Refused};
+use crate::ingress::io::Socket;
+use crate::ingress::limits::{Address, Counted, Refused};
 use crate::ingress::places::Kind;
 use crate::routes::{self, Routes, error_response, is_upgrade};
 
@@ -54,9 +55,9 @@ pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener) -> Result<(), 
                 let Some(place) = gateway.places.take(Kind::Http) else {
                     continue;
                 };
-                let serving = serve(gateway.clone(), routes.clone(), socket, peer);
+                let (gateway, routes) = (gateway.clone(), routes.clone());
                 tokio::spawn(async move {
-                    serving.await;
+                    secure(gateway, routes, socket, peer).await;
                     drop(place);
                 });
             }
@@ -68,9 +69,26 @@ pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener) -> Result<(), 
     }
 }
 
-async fn serve(gateway: Arc<Gateway>, routes: Routes, socket: TcpStream, peer: SocketAddr) {
+/// The handshake, where the gateway itself ends TLS; then the requests.
+async fn secure(gateway: Arc<Gateway>, routes: Routes, socket: TcpStream, peer: SocketAddr) {
     // Fails only for a socket that is gone already.
     let _ = socket.set_nodelay(true);
+    match &gateway.tls {
+        None => serve(gateway, routes, socket, peer).await,
+        Some(tls) => {
+            let stopped = gateway.lifecycle.stopped();
+            let stream = tokio::select! {
+                stream = tls.accept(socket) => stream,
+                () = stopped.cancelled() => None,
+            };
+            if let Some(stream) = stream {
+                serve(gateway, routes, stream, peer).await;
+            }
+        }
+    }
+}
+
+async fn serve<S: Socket>(gateway: Arc<Gateway>, routes: Routes, socket: S, peer: SocketAddr) {
     let stopped = gateway.lifecycle.stopped();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
@@ -135,7 +153,7 @@ async fn refuse(gateway: &Gateway, request: &Request<Incoming>) -> Option<warp::
     }
     let peer = request.extensions().get::<Peer>()?.0.ip();
     let address = Address::of(peer, request.headers(), &gateway.settings.trusted_proxies);
-    let Err(Refused::TooManyRequests { retry_after }) = gateway.count_request(address).await else {
+    let Err(Refused::TooManyRequests { retry_after }) = gateway.count(Counted::Requests, address).await else {
         return None;
     };
     gateway.metrics.rate_limited.with("requests").increment(1);

@@ -18,6 +18,7 @@ mod sessions;
 mod status;
 #[cfg(test)]
 mod testing;
+mod tls;
 
 use anyhow::Context;
 use shared::config::GatewaySettings;
@@ -25,7 +26,7 @@ use shared::lifecycle::Lifecycle;
 use shared::telemetry::Metrics;
 use tokio::net::TcpListener;
 
-use crate::egress::{delivered, receipts, subscriber, subscriptions};
+use crate::egress::{delivered, gaps, receipts, subscriber, subscriptions};
 use crate::gateway::{Gateway, redis_options};
 use crate::ingress::{backlog, enqueue, limits, sweep};
 
@@ -57,14 +58,19 @@ pub async fn run(
     lifecycle.spawn("enqueue", infallible(enqueue::run(gateway.clone(), ordered, queues.admitted)));
     lifecycle.spawn("receipts", infallible(receipts::run(gateway.clone(), queues.receipts)));
     lifecycle.spawn("arrivals", delivered::run(gateway.clone(), queues.arrivals));
+    lifecycle.spawn("gaps", gaps::run(gateway.clone(), queues.gaps));
     lifecycle.spawn("sessions", sessions::run(gateway.clone(), queues.closed_sessions));
     lifecycle.spawn("sweep", sweep::run(gateway.clone()));
     lifecycle.spawn("fleet", fleet::run(gateway.clone()));
     lifecycle.spawn("backlog", backlog::run(gateway.clone()));
     lifecycle.spawn("addresses", limits::run(gateway.clone()));
+    if gateway.tls.is_some() {
+        lifecycle.spawn("tls", tls::run(gateway.clone()));
+    }
 
     // Answers come on the gateway's own channel: nobody is let in before Redis has confirmed it.
-    let channels = vec![gateway.keys.gateway_channel(gateway.id), gateway.keys.presence_channel()];
+    let keys = &gateway.keys;
+    let channels = vec![keys.gateway_channel(gateway.id), keys.presence_channel(), keys.report_channel()];
     lifecycle.spawn_work("accept", start(gateway.clone(), channels, listener));
     lifecycle.spawn_work("drain", drain::run(gateway));
     Ok(())

@@ -8,6 +8,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 use warp::filters::BoxedFilter;
 use warp::{Filter, Rejection, Reply};
 use websocket::handshake::{self, VERSION};
@@ -111,8 +112,14 @@ fn upgrade(
     let deflate = accept.deflate();
     let lifecycle = gateway.lifecycle.clone();
     lifecycle.track(async move {
-        if let Some((socket, early)) = Box::pin(upgraded(on_upgrade)).await {
-            serve(gateway, Upgraded { socket, early, address, deflate }).await;
+        match Box::pin(upgraded(on_upgrade)).await {
+            Some((Stream::Plain(socket), early)) => {
+                serve(gateway, Upgraded { socket, early, address, deflate }).await;
+            }
+            Some((Stream::Tls(socket), early)) => {
+                serve(gateway, Upgraded { socket, early, address, deflate }).await;
+            }
+            None => {}
         }
     });
     let mut response = Response::new("").into_response();
@@ -131,10 +138,21 @@ fn upgrade(
 }
 
 /// The bare socket, without hyper's buffers, and what was read beyond the request.
-async fn upgraded(on_upgrade: OnUpgrade) -> Option<(TcpStream, bytes::Bytes)> {
-    let parts = on_upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
+async fn upgraded(on_upgrade: OnUpgrade) -> Option<(Stream, bytes::Bytes)> {
     // A copy of the few bytes there may be: as they are, even none of them would keep hyper's buffer alive.
-    Some((parts.io.into_inner(), bytes::Bytes::copy_from_slice(&parts.read_buf)))
+    match on_upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => Some((Stream::Plain(parts.io.into_inner()), bytes::Bytes::copy_from_slice(&parts.read_buf))),
+        Err(upgraded) => {
+            let parts = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
+            let stream = Box::new(parts.io.into_inner());
+            Some((Stream::Tls(stream), bytes::Bytes::copy_from_slice(&parts.read_buf)))
+        }
+    }
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 fn metrics(gateway: &Gateway, accept: Option<&str>) -> warp::reply::Response {

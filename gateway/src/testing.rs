@@ -52,6 +52,7 @@ pub fn connection(id: u64) -> Arc<Connection> {
         authenticate_by_ms: AtomicU64::new(u64::MAX),
         expires_unix: AtomicI64::new(i64::MAX),
         opened_at_ms: AtomicI64::new(0),
+        resumed_at_ms: AtomicI64::new(0),
     };
     Arc::new(Connection::new(ConnectionId(id), Uuid::nil(), false, 1000, timers, Arrivals::new().0))
 }

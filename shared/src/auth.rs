@@ -6,6 +6,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Deserializer, Serialize};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// Clock difference between the issuer and us that is put up with.
@@ -37,6 +38,24 @@ pub struct Claims {
     pub exp_unix: i64,
     /// When it was issued, in Unix seconds, if it says so.
     pub iat_unix: Option<i64>,
+}
+
+/// A token as the fleet names it where the token itself must not stand: the first half of the SHA-256 of its `jti`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TokenHash(pub u128);
+
+impl TokenHash {
+    pub fn of(jti: &str) -> Self {
+        let hash: [u8; 32] = Sha256::digest(jti.as_bytes()).into();
+        let (half, _) = hash.split_at(16);
+        TokenHash(half.iter().fold(0, |number, byte| number << 8 | u128::from(*byte)))
+    }
+}
+
+impl std::fmt::Display for TokenHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
 }
 
 /// Why a token was refused.

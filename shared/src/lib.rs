@@ -7,6 +7,8 @@ pub mod commands;
 pub mod config;
 pub mod crypto;
 pub mod events;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod ids;
 pub mod lifecycle;
 pub mod limits;

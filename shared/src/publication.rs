@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::auth::TokenHash;
 use crate::clock::Timestamp;
 use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GroupId, MessageId, UserId};
 
@@ -43,6 +44,12 @@ pub enum Header {
         by: ConnectionRef,
         opened_at: Timestamp,
     },
+    /// This token was revoked (on the presence channel, which every gateway follows): its connections end. Without payload.
+    Revoked {
+        token: TokenHash,
+    },
+    /// What gateways should have been given; the payload is the postcard of a [`Report`].
+    Report,
     /// A gateway's publication to itself (on its own channel), which shows how long publications take. Without payload.
     Probe {
         sent_at: Timestamp,
@@ -51,6 +58,26 @@ pub enum Header {
     Kicked,
     /// An operator ends this gateway, as SIGTERM does (on the gateway's channel). Without payload.
     Drain,
+}
+
+/// What a worker published lately, or found stored and perhaps never published: gateways compare it with what they were
+/// given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub messages: Vec<ReportedMessages>,
+    /// Durable events that were stored and not confirmed, each with one recipient.
+    pub events: Vec<(UserId, Uuid)>,
+}
+
+/// One conversation's messages `first..=last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedMessages {
+    pub conversation: ConversationId,
+    pub first: i64,
+    pub last: i64,
+    /// Since the first and since the last were published. Whoever subscribed and asked for its replay since has them.
+    pub first_age_ms: u32,
+    pub last_age_ms: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

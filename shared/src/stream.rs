@@ -63,6 +63,8 @@ pub enum Internal {
     Settle { receipts: Vec<Receipts> },
     /// An HTTP request that needs the database.
     Http(HttpRequest),
+    /// The messages of a conversation from this number on, which the gateway should have been given and was not.
+    Missing { conversation: ConversationId, from: i64 },
 }
 
 impl Internal {
@@ -73,6 +75,7 @@ impl Internal {
             Internal::Replay { .. } => "replay",
             Internal::Settle { .. } => "settle",
             Internal::Http(_) => "http",
+            Internal::Missing { .. } => "missing",
         }
     }
 }
@@ -141,6 +144,17 @@ pub enum InternalReply {
         /// The finished JSON of `user`.
         profile: Vec<u8>,
     },
+    Missing(MissingMessages),
+}
+
+/// Messages for everybody in a conversation, oldest first, as they would have been published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct MissingMessages {
+    pub events: Vec<ReplayedEvent>,
+    /// There are more than fit: who misses them has to ask for all that it missed.
+    pub has_more: bool,
+    /// Users who may only see what comes after this number: it was hidden, or they came later.
+    pub only_after: Vec<(UserId, i64)>,
 }
 
 /// A part of what a user missed, oldest first.

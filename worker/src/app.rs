@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::http::Accounts;
 use crate::http::profile_pictures::PictureCache;
 use crate::metrics::{Counts, WorkerMetrics};
+use crate::recent::Recent;
 
 pub struct App {
     /// This process; a new one each start. The names of its consumer groups begin with it.
@@ -29,4 +30,5 @@ pub struct App {
     pub counts: Counts,
     pub pictures: PictureCache,
     pub accounts: Accounts,
+    pub recent: Recent,
 }

@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod metrics;
 pub mod presence;
 pub mod publish;
+pub mod recent;
 pub mod routes;
 pub mod sends;
 pub mod sessions;
@@ -42,6 +43,7 @@ use crate::http::Accounts;
 use crate::http::profile_pictures::PictureCache;
 use crate::jobs::heartbeat::{self, Stores};
 use crate::metrics::{Counts, WorkerMetrics};
+use crate::recent::Recent;
 
 /// A transaction whose worker was stopped in the middle must not hold its partition for longer.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
@@ -86,6 +88,8 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
     lifecycle.spawn_work("presence", jobs::presence::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("purge", jobs::purge::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("retention", jobs::retention::run(app.clone(), lifecycle.clone()));
+    lifecycle.spawn("revocation", jobs::revocation::run(app.clone(), lifecycle.clone()));
+    lifecycle.spawn("report", jobs::report::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("typing", jobs::typing::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn_work("queries", Queries::new(app)?.run(lifecycle.clone()));
     Ok(())
@@ -111,6 +115,7 @@ async fn connect(settings: WorkerSettings) -> anyhow::Result<App> {
         counts: Counts::default(),
         pictures: PictureCache::new(settings.pfp_cache_max_size, settings.pfp_cache_duration),
         accounts: Accounts::default(),
+        recent: Recent::default(),
         settings,
     })
 }

@@ -30,7 +30,7 @@ pub async fn online_among(app: &App, users: &[UserId]) -> HashSet<UserId> {
 }
 
 /// The publications that tell of these users' transitions: to everybody but those blocked in either direction, or to the
-/// users' contacts. Keeps the time last seen.
+/// users' contacts. Keeps it in Postgres with the time.
 pub async fn announce(
     app: &App,
     db: &mut PgConnection,
@@ -41,7 +41,7 @@ pub async fn announce(
         return Ok(Vec::new());
     }
     let ids: Vec<i64> = users.iter().map(|user| user.0).collect();
-    presence::update_last_seen(db, &ids).await?;
+    presence::update_status(db, &ids, transition == Transition::CameOnline).await?;
     let names = users::list_names(db, &ids).await?;
     let blocked = users::list_blocked_pairs(db, &ids).await?;
     let contacts = match app.settings.common.presence_scope {

@@ -1,9 +1,11 @@
 //! Development commands of the workspace: `cargo xtask --help`. Parsing and dispatch only.
 
+mod bench;
 mod chaos;
 mod control;
 mod demo;
 mod interrupt;
+mod sbom;
 mod sqlx;
 mod stack;
 mod test;
@@ -63,6 +65,10 @@ enum Command {
     },
     /// Breaks a fleet under load in every way, and checks that nothing was lost
     Chaos(chaos::Options),
+    /// Prints what the delivered programs are made of, as CycloneDX JSON
+    Sbom,
+    /// Measures a fleet on private stores and writes docs/benchmarks.md
+    Bench(bench::Options),
     /// The checked query data of sqlx, in .sqlx
     #[command(subcommand)]
     Sqlx(Sqlx),
@@ -124,6 +130,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Chaos(options) => return chaos::run(&workspace, &options),
         Command::Test { part } => return test::run(&workspace, part),
+        Command::Sbom => sbom::print(&workspace)?,
+        Command::Bench(options) => bench::run(&workspace, &options)?,
         Command::Sqlx(Sqlx::Prepare { check: false }) => sqlx::prepare(&workspace)?,
         Command::Sqlx(Sqlx::Prepare { check: true }) => sqlx::check(&workspace)?,
     }

@@ -5,6 +5,9 @@ mod config;
 mod dlq;
 mod docs;
 mod drain;
+mod erase;
+mod export;
+mod keys;
 mod kick;
 mod listen;
 mod migrate;
@@ -40,6 +43,9 @@ pub enum Command {
     Dlq(dlq::DlqCommand),
     /// Brings the database to the schema that this binary knows.
     Migrate,
+    /// The keys of the encryption at rest.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// What runs: processes, partitions and their owners, what waits, who is connected.
     Status(status::StatusArguments),
     /// Open sessions: user, gateway and connection, separated by tabs.
@@ -68,6 +74,7 @@ impl Command {
             Command::Listen(arguments) => arguments.run(settings).await,
             Command::Dlq(command) => command.run(settings).await,
             Command::Migrate => migrate::run(settings).await,
+            Command::Keys(command) => command.run(settings).await,
             Command::Status(arguments) => arguments.run(settings).await,
             Command::Sessions(arguments) => arguments.run(settings).await,
             Command::Kick(arguments) => arguments.run(settings).await,

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use super::{erase, export};
 use crate::database::{self, Relation};
 use crate::settings::Settings;
 use crate::terminal::{print_line, printable};
@@ -29,6 +30,22 @@ pub enum UserCommand {
     Block(Pair),
     /// NAME blocks OTHER no more.
     Unblock(Pair),
+    /// Writes everything that is stored about a user to stdout as JSON, decrypted.
+    Export {
+        /// Username or id.
+        user: String,
+    },
+    /// Takes a user's data out of the chat for good; messages become placeholders. Revoke the user's tokens first.
+    Erase {
+        /// Username or id.
+        user: String,
+        /// The account, too: only where this server keeps the accounts itself (BUILTIN_AUTH).
+        #[arg(long)]
+        account: bool,
+        /// It cannot be undone.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// Usernames or ids.
@@ -51,6 +68,8 @@ impl UserCommand {
             UserCommand::Unfollow(pair) => relate(settings, Relation::Unfollow, pair).await,
             UserCommand::Block(pair) => relate(settings, Relation::Block, pair).await,
             UserCommand::Unblock(pair) => relate(settings, Relation::Unblock, pair).await,
+            UserCommand::Export { user } => export::run(settings, &user).await,
+            UserCommand::Erase { user, account, yes } => erase::run(settings, &user, account, yes).await,
         }
     }
 }

@@ -25,12 +25,14 @@ pub struct Talk {
 }
 
 impl Talk {
-    pub fn start(from: User, to: User, from_connect: Connect, to_connect: Connect) -> Talk {
+    /// Who loses the connection goes to the next of its URLs.
+    pub fn start<C: Into<Connect>>(from: User, to: User, from_urls: Vec<C>, to_urls: Vec<C>) -> Talk {
+        let connects = |urls: Vec<C>| urls.into_iter().map(Into::into).collect();
         let witness = Arc::new(Mutex::new(Witness::default()));
         let stop = Arc::new(AtomicBool::new(false));
         let conversation = client::conversation_id(from.id, to.id);
-        let listener = tokio::spawn(listen(to_connect, to.clone(), witness.clone()));
-        let sender = tokio::spawn(send(from_connect, from, to.id, witness.clone(), stop.clone()));
+        let listener = tokio::spawn(listen(connects(to_urls), to.clone(), witness.clone()));
+        let sender = tokio::spawn(send(connects(from_urls), from, to.id, witness.clone(), stop.clone()));
         Talk { stop, witness, conversation, recipient: to, sender, listener }
     }
 
@@ -74,7 +76,7 @@ impl Talk {
 }
 
 async fn send(
-    connect: Connect,
+    connects: Vec<Connect>,
     from: User,
     to: i64,
     witness: Arc<Mutex<Witness>>,
@@ -82,6 +84,8 @@ async fn send(
 ) -> Result<()> {
     let mut client: Option<Client> = None;
     let mut number = 0_u64;
+    let mut connects = connects.iter().cycle();
+    let mut connect = connects.next().context("a URL")?;
     let gives_up = Instant::now() + Duration::from_secs(240);
     while !stop.load(Ordering::Relaxed) {
         let message = json!({
@@ -93,7 +97,7 @@ async fn send(
             if Instant::now() > gives_up {
                 bail!("message {number} was never acknowledged");
             }
-            match attempt(&connect, &from, &mut client, message.clone()).await {
+            match attempt(connect, &from, &mut client, message.clone()).await {
                 Ok(answer) if event_type(&answer) == "message_sent" => {
                     witness.lock().await.acknowledged(&answer);
                     break;
@@ -101,6 +105,7 @@ async fn send(
                 Ok(_refused) => tokio::time::sleep(Duration::from_millis(100)).await,
                 Err(_gone) => {
                     client = None;
+                    connect = connects.next().context("a URL")?;
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
@@ -131,8 +136,8 @@ async fn login(connect: &Connect, user: &User) -> Result<Client, client::Error> 
     Ok(client)
 }
 
-async fn listen(connect: Connect, user: User, witness: Arc<Mutex<Witness>>) {
-    loop {
+async fn listen(connects: Vec<Connect>, user: User, witness: Arc<Mutex<Witness>>) {
+    for connect in connects.iter().cycle() {
         if let Ok(mut client) = connect.clone().open().await
             // Otherwise what is on its way in a connection that breaks would count as delivered.
             && client.authenticate_with(json!({"token": user.token, "acks": true})).await.is_ok()
@@ -155,8 +160,7 @@ async fn talking(label: &str) -> Result<(Deployment, Talk)> {
 pub async fn talking_with(label: &str, options: Options) -> Result<(Deployment, Talk)> {
     let deployment = Deployment::start(label, options)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
-    let talk =
-        Talk::start(alice, bob, Connect::new(&deployment.gateway_url(0)), Connect::new(&deployment.gateway_url(1)));
+    let talk = Talk::start(alice, bob, vec![deployment.gateway_url(0)], vec![deployment.gateway_url(1)]);
     talk.progress(50).await.context("before any fault")?;
     Ok((deployment, talk))
 }

@@ -86,7 +86,8 @@ async fn talking(label: &str, options: Options) -> Result<(Deployment, Front, Ta
     let deployment = Deployment::start(label, options)?;
     let front = Front::start(&deployment)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
-    let talk = Talk::start(alice, bob, front.connect().source(address(1)), front.connect().source(address(2)));
+    let talk =
+        Talk::start(alice, bob, vec![front.connect().source(address(1))], vec![front.connect().source(address(2))]);
     talk.progress(50).await.context("before anything happens")?;
     Ok((deployment, front, talk))
 }

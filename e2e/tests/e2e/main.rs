@@ -3,6 +3,8 @@
 mod chaos;
 mod faults;
 mod front;
+mod load;
+mod lost;
 mod monitoring;
 mod network;
 mod operators;
@@ -10,4 +12,7 @@ mod overload;
 mod path;
 mod presence;
 mod protocol;
+mod rolling;
+mod security;
 mod stores;
+mod storm;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use client::{Client, Connect, event_type};
+use client::{Client, event_type};
 use devstack::{Direction, Proxy, Weather};
 use e2e::{Deployment, Options, User};
 use serde_json::{Value, json};
@@ -40,8 +40,7 @@ impl Scene {
         let options = options.with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s");
         let deployment = Deployment::start(label, options)?;
         let [alice, bob, carol, dave] = deployment.users(["alice", "bob", "carol", "dave"])?;
-        let talk =
-            Talk::start(alice, bob, Connect::new(&deployment.gateway_url(0)), Connect::new(&deployment.gateway_url(1)));
+        let talk = Talk::start(alice, bob, vec![deployment.gateway_url(0)], vec![deployment.gateway_url(1)]);
         talk.progress(20).await.context("before any fault")?;
         let person = Client::login(&deployment.fleet.gateways[0].ws_url(), &carol.token).await?;
         Ok(Scene { deployment, talk, person, to: dave })

@@ -96,3 +96,166 @@ async fn a_leaving_gateway_sends_its_clients_away_and_they_stay_online() -> Resu
     deployment.fleet.gateways[1].wait_gone(SOON)?;
     Ok(())
 }
+
+fn ids(online: &Value) -> Vec<String> {
+    let users = online["users"].as_array().into_iter().flatten();
+    let mut ids: Vec<String> = users.filter_map(|user| Some(user["userId"].as_str()?.to_owned())).collect();
+    ids.sort();
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_leaving_when_redis_lost_everything_is_told_to_be_gone() -> Result<()> {
+    let mut deployment = Deployment::start("presenceloss", Options::default().with("OFFLINE_GRACE_PERIOD", "10s"))?;
+    let [alice, bob, carol] = deployment.users(["alice", "bob", "carol"])?;
+    let mut watching = deployment.login(0, &bob).await?;
+    let leaving = deployment.login(1, &alice).await?;
+    let _staying = deployment.login(1, &carol).await?;
+    for user in [&alice, &carol] {
+        watching.expect("user_online", about(user.id), SOON).await?;
+    }
+    leaving.abort().await;
+    deployment.redis.restart_empty()?;
+    watching.expect("user_offline", about(alice.id), Duration::from_secs(60)).await?;
+    let online = watching.request_ok(json!({"type": "get_online_users"})).await?;
+    assert_eq!(ids(&online), [carol.id.to_string()]);
+    // Those who are there are registered again before their time is over.
+    watching.expect_none("user_offline", about(carol.id), Duration::from_secs(10)).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_scope_of_contacts_strangers_see_nothing() -> Result<()> {
+    let options = Options::default().with("OFFLINE_GRACE_PERIOD", "2s").with("PRESENCE_SCOPE", "contacts");
+    let deployment = Deployment::start("contacts", options)?;
+    let [alice, talking, member, follower, blocked, stranger] =
+        deployment.users(["alice", "talking", "member", "follower", "blocked", "stranger"])?;
+    deployment.sql(&format!(
+        "INSERT INTO user_follows VALUES ({}, {}); INSERT INTO blocked_relationships VALUES ({}, {})",
+        follower.id, alice.id, blocked.id, alice.id
+    ))?;
+    let mut clients = Vec::new();
+    for (place, user) in [&talking, &member, &follower, &blocked, &stranger].into_iter().enumerate() {
+        clients.push(deployment.login(place % 2, user).await?);
+    }
+    // Contacts come about: a conversation, a group, and a conversation with somebody who blocks her later on.
+    clients[0].request_ok(json!({"type": "send_message", "recipientId": alice.id, "content": "x"})).await?;
+    let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [alice.id]});
+    clients[1].request_ok(create).await?;
+    deployment.sql(&format!(
+        "INSERT INTO conversation_members (user_id, conversation_id)
+         SELECT u, 'conv_{0}_{1}' FROM unnest(ARRAY[{0}, {1}]) AS u",
+        alice.id, blocked.id
+    ))?;
+
+    let mut own = deployment.login(1, &alice).await?;
+    for contact in &mut clients[..3] {
+        contact.expect("user_online", about(alice.id), SOON).await?;
+        let online = contact.request_ok(json!({"type": "get_online_users"})).await?;
+        assert_eq!(ids(&online), [alice.id.to_string()]);
+    }
+    for other in &mut clients[3..] {
+        let online = other.request_ok(json!({"type": "get_online_users"})).await?;
+        assert!(ids(&online).is_empty(), "{online}");
+    }
+    let online = own.request_ok(json!({"type": "get_online_users"})).await?;
+    let mut contacts = [&talking, &member, &follower].map(|user| user.id.to_string());
+    contacts.sort();
+    assert_eq!(ids(&online), contacts);
+    let before = deployment.sql(&format!("SELECT last_seen_at FROM user_status WHERE user_id = {}", alice.id))?;
+    own.close().await;
+    for contact in &mut clients[..3] {
+        contact.expect("user_offline", about(alice.id), SOON).await?;
+    }
+    let seen = format!("SELECT last_seen_at > '{before}' AND NOT online FROM user_status WHERE user_id = {}", alice.id);
+    assert_eq!(deployment.sql(&seen)?, "t");
+    for other in &mut clients[3..] {
+        for event in ["user_online", "user_offline"] {
+            other.expect_none(event, about(alice.id), Duration::from_millis(10)).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_and_goes_all_the_time_is_told_once() -> Result<()> {
+    let deployment = Deployment::start("flapping", Options::default().with("OFFLINE_GRACE_PERIOD", "30s"))?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut watching = deployment.login(0, &bob).await?;
+    for place in 0..50 {
+        let mut client = deployment.login(place % 2, &alice).await?;
+        match place % 3 {
+            0 => client.abort().await,
+            _ => drop(client.close().await),
+        }
+    }
+    watching.expect("user_online", about(alice.id), SOON).await?;
+    for event in ["user_online", "user_offline"] {
+        watching.expect_none(event, about(alice.id), Duration::from_secs(1)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_and_unread_counts_are_the_same_on_every_device() -> Result<()> {
+    let deployment = Deployment::start("receipts", Options::default())?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut senders = [deployment.login(0, &alice).await?, deployment.login(1, &alice).await?];
+    let mut devices = [deployment.login(0, &bob).await?, deployment.login(1, &bob).await?];
+    let mut messages = Vec::new();
+    for content in ["one", "two", "three"] {
+        let send = json!({"type": "send_message", "recipientId": bob.id, "content": content});
+        messages.push(senders[0].request_ok(send).await?["messageId"].clone());
+    }
+    for sender in &mut senders {
+        sender.expect("message_delivered", |event| event["seq"] == 3, SOON).await?;
+    }
+    let unread = async |devices: &mut [client::Client; 2]| -> Result<Vec<i64>> {
+        let mut counts = Vec::new();
+        for device in devices {
+            device.expect("new_message", |event| event["seq"] == 3, Duration::from_millis(1)).await.ok();
+            let list = device.request_ok(json!({"type": "get_conversations"})).await?;
+            counts.push(list["conversations"][0]["unreadCount"].as_i64().unwrap_or(-1));
+        }
+        Ok(counts)
+    };
+    assert_eq!(unread(&mut devices).await?, [3, 3]);
+    for (device, message, left) in [(0, 1, 1), (1, 2, 0)] {
+        let mark = json!({"type": "mark_message_read", "messageId": messages[message]});
+        devices[device].request_ok(mark).await?;
+        let is_it = |event: &Value| event["seq"] == message as i64 + 1 && event["readBy"] == bob.id.to_string();
+        devices[1 - device].expect("message_read", is_it, SOON).await?;
+        for sender in &mut senders {
+            sender.expect("message_read", is_it, SOON).await?;
+        }
+        assert_eq!(unread(&mut devices).await?, [left, left]);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_confirming_client_did_not_confirm_comes_again() -> Result<()> {
+    let deployment = Deployment::start("acks", Options { workers: 1, ..Options::default() })?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut sender = deployment.login(0, &alice).await?;
+    let login = async |gateway: usize| -> Result<client::Client> {
+        let mut client = client::Client::connect(&deployment.gateway_url(gateway)).await?;
+        client.authenticate_with(json!({"token": bob.token, "acks": true})).await?;
+        Ok(client)
+    };
+    let mut receiver = login(0).await?;
+    for content in ["one", "two"] {
+        sender.request_ok(json!({"type": "send_message", "recipientId": bob.id, "content": content})).await?;
+        receiver.expect("new_message", |event| event["content"] == content, SOON).await?;
+    }
+    let conversation = client::conversation_id(alice.id, bob.id);
+    receiver.send(json!({"type": "ack", "conversations": {conversation: 1}})).await?;
+    sender.expect("message_delivered", |event| event["seq"] == 1, SOON).await?;
+    receiver.close().await;
+    let delivered = format!("SELECT delivered_seq FROM conversation_members WHERE user_id = {}", bob.id);
+    deployment.until(&delivered, "1").await?;
+    let mut again = login(1).await?;
+    assert_eq!(again.session()["queuedEvents"], 1);
+    again.expect("new_message", |event| event["content"] == "two", SOON).await?;
+    Ok(())
+}

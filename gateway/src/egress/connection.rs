@@ -1,6 +1,7 @@
 //! One client's connection as the rest of the process sees it: where frames for it are put, and when it has to end. The commands
-//! that wait for an answer are in `in_flight`, whose connection it is in `owner`. Its session alone touches the socket.
+//! that wait for an answer are in `in_flight`, whose connection it is in `owner`, lost messages in `fills`. Its session alone touches the socket.
 
+pub mod fills;
 mod in_flight;
 mod owner;
 
@@ -11,7 +12,8 @@ use std::task::Waker;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use shared::ids::{ConnectionId, GroupId};
+use shared::auth::TokenHash;
+use shared::ids::{ConnectionId, ConversationId, GroupId};
 use shared::protocol::CloseCode;
 use shared::stream::ReplayedEvent;
 use uuid::Uuid;
@@ -49,6 +51,8 @@ pub struct Timers {
     pub expires_unix: AtomicI64,
     /// When the session opened, in Unix milliseconds; 0 before.
     pub opened_at_ms: AtomicI64,
+    /// When its last replay was asked for, in Unix milliseconds.
+    pub resumed_at_ms: AtomicI64,
 }
 
 #[derive(Default)]
@@ -59,10 +63,14 @@ struct Inner {
     close: Option<Close>,
     received: Received,
     groups: Vec<GroupId>,
+    /// The tokens that the session lives by: its own, and during a renewal the next one.
+    tokens: [Option<TokenHash>; 2],
     /// With `acks: true` what was written proves nothing.
     wants_acks: bool,
     /// Something may have been missed: events stay held back until it is replayed.
     interrupted: bool,
+    /// Lost messages that are waited for; see `fills`.
+    fills: Vec<(u64, ConversationId)>,
     /// The session may ask for the replay now.
     catch_up: bool,
     #[cfg(test)]
@@ -232,6 +240,8 @@ impl Connection {
         let mut inner = self.inner.lock();
         inner.held.get_or_insert_default();
         inner.interrupted = true;
+        // The replay will hold them, too.
+        inner.fills.clear();
     }
 
     /// The session may ask for what was missed.
@@ -246,16 +256,19 @@ impl Connection {
         inner.held.get_or_insert_default().forget_left();
         inner.interrupted = false;
         inner.catch_up = false;
+        inner.fills.clear();
     }
 
     /// The connection belongs to nobody any more: nothing that was held back for its user may reach the next one.
     pub fn reset(&self) {
         self.set_user(None);
         let mut inner = self.inner.lock();
+        inner.tokens = [None, None];
         inner.held = None;
         inner.received = Received::default();
         inner.interrupted = false;
         inner.catch_up = false;
+        inner.fills.clear();
     }
 
     /// Puts replayed events into the outbox.
@@ -272,11 +285,12 @@ impl Connection {
         self.wake();
     }
 
-    /// Lets the events held back go, unless there was another interruption, which needs another replay.
+    /// Lets the events held back go, unless there was another interruption, which needs another replay, or lost messages are
+    /// waited for.
     pub fn release(&self) {
         let user = self.user();
         let mut inner = self.inner.lock();
-        if inner.interrupted {
+        if inner.interrupted || !inner.fills.is_empty() {
             return;
         }
         if let (Some(held), Some(user)) = (inner.held.take(), user) {

@@ -1,14 +1,17 @@
 //! One publication to the connections it concerns. The header is read, the JSON never: its frame is prepared once and shared by
 //! all recipients, without an allocation for each.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shared::auth::TokenHash;
 use shared::clock::Timestamp;
-use shared::events::{broadcast, session::SessionConflict};
+use shared::events::broadcast;
+use shared::events::session::{AuthError, AuthErrorCode, SessionConflict};
 use shared::ids::{ConnectionId, ConnectionRef, GroupId, UserId};
 use shared::protocol::CloseCode;
-use shared::publication::{self, EventHeader, Header};
+use shared::publication::{self, EventHeader, Header, Receipt};
 use shared::redis::keys::Channel;
 use shared::stream::InternalReply;
 use uuid::Uuid;
@@ -16,6 +19,7 @@ use websocket::PreparedText;
 
 use super::connection::{Close, Connection};
 use super::outbox::Mark;
+use super::positions::Arrival;
 use crate::gateway::Gateway;
 
 /// Capacity kept for the connections to wake after a batch.
@@ -26,11 +30,13 @@ const KEPT_CAPACITY: usize = 4096;
 pub struct Deliverer {
     gateway: Arc<Gateway>,
     to_wake: Vec<Arc<Connection>>,
+    /// Tokens of this batch: one look at all connections serves them all.
+    revoked: HashSet<TokenHash>,
 }
 
 impl Deliverer {
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Deliverer { gateway, to_wake: Vec::new() }
+        Deliverer { gateway, to_wake: Vec::new(), revoked: HashSet::new() }
     }
 
     pub fn publication(&mut self, channel: &str, bytes: &Bytes) {
@@ -58,7 +64,16 @@ impl Deliverer {
             }
             (Header::Event(header), channel) => {
                 count("event");
-                self.event(header, channel, payload);
+                if self.is_new(channel, &header.receipt) {
+                    self.event(header, channel, payload);
+                }
+            }
+            (Header::Report, Channel::Report) => {
+                count("report");
+                match postcard::from_bytes(payload) {
+                    Ok(report) => self.gateway.compare(&report),
+                    Err(_) => self.gateway.metrics.unreadable.increment(1),
+                }
             }
             (Header::Joined { group }, Channel::User(user)) => {
                 count("membership");
@@ -73,6 +88,10 @@ impl Deliverer {
             (Header::Replaced { by, opened_at }, Channel::User(user)) => {
                 count("membership");
                 self.replaced(user, by, opened_at);
+            }
+            (Header::Revoked { token }, Channel::Presence) => {
+                count("revocation");
+                self.revoked.insert(token);
             }
             (Header::Kicked, Channel::User(user)) => {
                 count("operator");
@@ -93,8 +112,32 @@ impl Deliverer {
         }
     }
 
+    /// Notes what comes on a channel. A message that came before is a repetition by a worker that took over and knows no
+    /// better; one that comes too early shows that others were lost.
+    fn is_new(&self, channel: Channel, receipt: &Receipt) -> bool {
+        let gateway = &self.gateway;
+        match *receipt {
+            Receipt::Message { conversation, seq, .. } => {
+                match gateway.positions.message(channel, conversation, seq, gateway.clock.now_ms()) {
+                    Arrival::Next => {}
+                    Arrival::Again => {
+                        gateway.metrics.repetitions.increment(1);
+                        return false;
+                    }
+                    Arrival::Gap { from } => gateway.fill_gap(channel, conversation, (from, seq - 1)),
+                }
+            }
+            Receipt::Durable { event } => gateway.positions.event(channel, event),
+            Receipt::None => {}
+        }
+        true
+    }
+
     /// Wakes the sessions that got something since the last time.
     pub fn wake(&mut self) {
+        if !self.revoked.is_empty() {
+            self.end_revoked();
+        }
         for connection in self.to_wake.drain(..) {
             connection.wake();
         }
@@ -152,10 +195,9 @@ impl Deliverer {
             }
         };
         match channel {
-            Channel::User(user) => gateway.registry.for_user(user, deliver),
-            Channel::Group(group) => gateway.registry.for_group(group, deliver),
+            Channel::User(_) | Channel::Group(_) => gateway.registry.for_channel(channel, deliver),
             Channel::Presence => gateway.registry.for_everybody(deliver),
-            Channel::Gateway => gateway.metrics.unreadable.increment(1),
+            Channel::Gateway | Channel::Report => gateway.metrics.unreadable.increment(1),
         }
     }
 
@@ -180,6 +222,25 @@ impl Deliverer {
         });
     }
 
+    /// Sessions that are still opening end, too: a worker may have looked before the revocation.
+    fn end_revoked(&mut self) {
+        let error = AuthError {
+            message: "The token was revoked",
+            details: "log in again",
+            code: AuthErrorCode::TokenRevoked,
+            retry_after: None,
+            timestamp: Timestamp::now(),
+        };
+        let error = broadcast(&error);
+        self.gateway.registry.for_everybody(|connection| {
+            if connection.lives_by(|token| self.revoked.contains(token)) {
+                connection.push_json(&error);
+                connection.close(Close::new(CloseCode::Policy, "Token revoked"));
+            }
+        });
+        self.revoked.clear();
+    }
+
     /// Only older connections go: two that open at the same time must not close each other.
     fn replaced(&self, user: UserId, by: ConnectionRef, opened_at: Timestamp) {
         let conflict = broadcast(&SessionConflict {
@@ -194,5 +255,91 @@ impl Deliverer {
                 connection.close(Close::new(CloseCode::Normal, "Replaced by a newer connection"));
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::Rng;
+    use shared::ids::{ConversationId, GatewayId, MessageId};
+    use shared::publication::Receipt;
+
+    use super::*;
+    use crate::testing::{connection, gateway};
+
+    const ALICE: UserId = UserId(1);
+
+    fn headers(gateway: GatewayId) -> Vec<Header> {
+        let group = GroupId(Uuid::from_u128(3));
+        let reference = ConnectionRef { gateway, connection: ConnectionId(1) };
+        let message = MessageId(Uuid::from_u128(5));
+        let conversation = ConversationId::direct(ALICE, UserId(2));
+        let receipt = Receipt::Message { conversation, seq: 7, sender: UserId(2), message };
+        let event =
+            EventHeader { exclude: Some(reference), exclude_users: vec![UserId(9)], ..EventHeader::new(receipt) };
+        vec![
+            Header::Answer { connection: ConnectionId(1), command: Uuid::from_u128(4) },
+            Header::AnswerPart { connection: ConnectionId(1), command: Uuid::from_u128(4) },
+            Header::Internal { command: Uuid::from_u128(4) },
+            Header::Event(event),
+            Header::Event(EventHeader::new(Receipt::None)),
+            Header::Left { group },
+            Header::Joined { group },
+            Header::Replaced { by: reference, opened_at: Timestamp(1) },
+            Header::Revoked { token: TokenHash::of("other") },
+        ]
+    }
+
+    /// Whatever comes on whichever channel, damaged or not, is delivered or counted as unreadable, and nothing else.
+    #[tokio::test]
+    async fn no_publication_breaks_the_router() {
+        let (gateway, _queues) = gateway(&[]);
+        let connection = connection(1);
+        gateway.registry.insert(&connection);
+        gateway.registry.add_user(&connection, ALICE, 9);
+        let keys = &gateway.keys;
+        let channels = [
+            keys.gateway_channel(gateway.id),
+            keys.user_channel(ALICE),
+            keys.group_channel(GroupId(Uuid::from_u128(3))),
+            keys.presence_channel(),
+            "user:x".to_owned(),
+            String::new(),
+        ];
+        let mut deliverer = Deliverer::new(gateway.clone());
+        let mut random = rand::rng();
+        for round in 0..3_000 {
+            for header in headers(gateway.id) {
+                let mut bytes = publication::encode(&header, b"{\"type\":\"x\"}");
+                if round > 0 {
+                    let at = random.random_range(0..bytes.len());
+                    bytes[at] = random.random();
+                    bytes.truncate(random.random_range(at..=bytes.len()));
+                }
+                let channel = &channels[random.random_range(0..channels.len())];
+                deliverer.publication(channel, &Bytes::from(bytes));
+            }
+            deliverer.wake();
+        }
+        assert!(deliverer.to_wake.is_empty() && deliverer.revoked.is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_the_connections_of_a_revoked_token_end() {
+        let (gateway, _queues) = gateway(&[]);
+        let [ending, renewed, other] = [connection(1), connection(2), connection(3)];
+        for (connection, token) in [(&ending, "revoked"), (&renewed, "revoked"), (&other, "other")] {
+            gateway.registry.insert(connection);
+            gateway.registry.add_user(connection, ALICE, 9);
+            connection.expect_token(TokenHash::of(token));
+        }
+        renewed.expect_token(TokenHash::of("next"));
+        renewed.settle_token(true);
+        let mut deliverer = Deliverer::new(gateway.clone());
+        let revoked = publication::encode(&Header::Revoked { token: TokenHash::of("revoked") }, &[]);
+        deliverer.publication(&gateway.keys.presence_channel(), &Bytes::from(revoked));
+        deliverer.wake();
+        assert_eq!(ending.signals().close, Some(Close::new(CloseCode::Policy, "Token revoked")));
+        assert_eq!((renewed.signals().close, other.signals().close), (None, None));
     }
 }

@@ -15,6 +15,8 @@ pub struct Held {
     /// The last message replayed of each conversation.
     replayed: HashMap<ConversationId, i64>,
     replayed_events: HashSet<Uuid>,
+    /// The last message of each conversation that was lost and made up for, one's own included.
+    filled: HashMap<ConversationId, i64>,
     /// Groups that the user left meanwhile: an older answer must not bring them back.
     left: Vec<GroupId>,
 }
@@ -45,6 +47,14 @@ impl Held {
         }
     }
 
+    /// Notes that a lost message was made up for.
+    pub fn note_filled(&mut self, receipt: &Receipt) {
+        if let Receipt::Message { conversation, seq, .. } = *receipt {
+            let last = self.filled.entry(conversation).or_insert(seq);
+            *last = (*last).max(seq);
+        }
+    }
+
     pub fn note_left(&mut self, group: GroupId) {
         self.left.push(group);
     }
@@ -64,12 +74,13 @@ impl Held {
 
     /// The events held back that `user` has not got by the replay, oldest first.
     pub fn release(self, user: UserId) -> impl Iterator<Item = Outgoing> {
-        let Held { items, replayed, replayed_events, .. } = self;
+        let Held { items, replayed, replayed_events, filled, .. } = self;
         items.into_iter().filter(move |item| match &item.mark {
             Mark::Receipt(receipt) => match **receipt {
-                // One's own messages are never replayed.
                 Receipt::Message { conversation, seq, sender, .. } => {
-                    sender == user || replayed.get(&conversation).is_none_or(|last| seq > *last)
+                    let is_in = |last: Option<&i64>| last.is_some_and(|last| seq <= *last);
+                    // One's own messages are never replayed.
+                    !is_in(filled.get(&conversation)) && (sender == user || !is_in(replayed.get(&conversation)))
                 }
                 Receipt::Durable { event } => !replayed_events.contains(&event),
                 Receipt::None => true,
@@ -107,6 +118,17 @@ mod tests {
         held.note_replayed(&Receipt::Durable { event });
         let released: Vec<u8> = held.release(UserId(1)).map(|item| item.frame[0]).collect();
         assert_eq!(released, [3, 4]);
+    }
+
+    #[test]
+    fn what_was_lost_and_made_up_for_is_dropped_ones_own_included() {
+        let mut held = Held::default();
+        for (name, receipt) in [message(4, 1), message(5, 2), message(6, 1)].into_iter().enumerate() {
+            assert!(held.push(Outgoing { frame: Bytes::from(vec![name as u8]), mark: receipt.into() }, 100));
+        }
+        held.note_filled(&message(5, 2));
+        let released: Vec<u8> = held.release(UserId(1)).map(|item| item.frame[0]).collect();
+        assert_eq!(released, [2]);
     }
 
     #[test]

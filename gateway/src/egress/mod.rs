@@ -4,8 +4,10 @@
 pub mod connection;
 pub mod deliver;
 pub mod delivered;
+pub mod gaps;
 pub mod held;
 pub mod outbox;
+pub mod positions;
 pub mod receipts;
 pub mod registry;
 pub mod replay;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use shared::ids::{ConnectionId, GroupId, UserId};
+use shared::redis::keys::Channel;
 use shared::redis::presence::Session;
 
 use super::connection::Connection;
@@ -169,6 +170,24 @@ impl Registry {
     pub fn for_group(&self, group: GroupId, f: impl FnMut(&Arc<Connection>)) {
         if let Some(connections) = self.audience.read().groups.get(&group) {
             connections.iter().for_each(f);
+        }
+    }
+
+    /// Calls for each connection that gets what is published on a channel for a user or a group.
+    pub fn for_channel(&self, channel: Channel, f: impl FnMut(&Arc<Connection>)) {
+        match channel {
+            Channel::User(user) => self.for_user(user, f),
+            Channel::Group(group) => self.for_group(group, f),
+            Channel::Gateway | Channel::Presence | Channel::Report => {}
+        }
+    }
+
+    pub fn has_audience(&self, channel: Channel) -> bool {
+        let audience = self.audience.read();
+        match channel {
+            Channel::User(user) => audience.users.contains_key(&user),
+            Channel::Group(group) => audience.groups.contains_key(&group),
+            Channel::Gateway | Channel::Presence | Channel::Report => false,
         }
     }
 

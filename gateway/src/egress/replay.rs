@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use shared::auth::TokenHash;
 use shared::ids::{GroupId, UserId};
 use shared::protocol::RequestId;
+use shared::publication::Receipt;
+use shared::redis::keys::Channel;
 use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage};
 
 use super::connection::Connection;
@@ -76,6 +79,7 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
     // From here on whatever concerns the user is held back; dropped at any point, everything is undone.
     let membership = Membership { gateway: gateway.clone(), connection: connection.clone(), user };
     connection.set_wants_acks(opener.wants_acks);
+    connection.expect_token(TokenHash::of(&opener.token_id));
     subscribed.await.map_err(|_| unavailable())?;
 
     let groups = authenticate(&gateway, &opener).await?;
@@ -90,8 +94,14 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
 
 /// The session goes on under a new token; gives the `auth_success`.
 pub async fn renew(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Vec<u8>, Refusal> {
-    authenticate(&gateway, &opener).await?;
-    resume(&gateway, &connection, &opener, true).await.map(|(auth_success, _)| auth_success)
+    connection.expect_token(TokenHash::of(&opener.token_id));
+    let renewed = async {
+        authenticate(&gateway, &opener).await?;
+        resume(&gateway, &connection, &opener, true).await.map(|(auth_success, _)| auth_success)
+    };
+    let renewed = renewed.await;
+    connection.settle_token(renewed.is_ok());
+    renewed
 }
 
 /// Writes what was missed, page by page, each when the last one is written, then lets the live events go.
@@ -102,6 +112,11 @@ pub async fn replay(
     mut page: ReplayPage,
 ) -> Result<(), Refusal> {
     loop {
+        for event in &page.events {
+            if let Receipt::Durable { event } = event.receipt {
+                gateway.positions.event(Channel::User(user), event);
+            }
+        }
         connection.replay(page.events);
         let Some(cursor) = page.next else { break };
         drained(&connection).await;
@@ -150,6 +165,9 @@ async fn resume(
         wants_acks: opener.wants_acks,
         renewal,
     };
+    if !renewal {
+        connection.note_resumed();
+    }
     match gateway.ask(opener.user, &request, opener.request_id.as_ref()).await {
         InternalReply::Resumed { auth_success, replay } => Ok((auth_success, replay)),
         other => Err(refusal(other)),

@@ -1,7 +1,7 @@
 //! The one subscription connection of this process: takes publications from Redis and hands them to `deliver`. When it was
 //! interrupted, whatever was published meanwhile is gone, and all sessions catch up.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use fred::types::Message;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::{Receiver, error};
 
+use super::connection::Connection;
 use super::deliver::Deliverer;
 use crate::gateway::Gateway;
 
@@ -106,12 +107,18 @@ pub fn interrupted(gateway: &Arc<Gateway>) {
         gateway.metrics.interruptions.increment(1);
         tracing::warn!(sessions = sessions.len(), "the subscription was interrupted: sessions catch up");
     }
+    gateway.positions.clear();
     let gateway = gateway.clone();
     tokio::spawn(async move {
         gateway.subscriptions.resubscribe().await;
-        for step in sessions.chunks(CATCH_UP_STEP) {
-            step.iter().filter_map(std::sync::Weak::upgrade).for_each(|connection| connection.catch_up());
-            tokio::time::sleep(CATCH_UP_PAUSE).await;
-        }
+        catch_up(sessions).await;
     });
+}
+
+/// Lets interrupted sessions ask for what they missed, a few at a time.
+pub async fn catch_up(sessions: Vec<Weak<Connection>>) {
+    for step in sessions.chunks(CATCH_UP_STEP) {
+        step.iter().filter_map(Weak::upgrade).for_each(|connection| connection.catch_up());
+        tokio::time::sleep(CATCH_UP_PAUSE).await;
+    }
 }

@@ -17,8 +17,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::admit::{Admitted, not_appended};
+
 use super::authenticate::Attempt;
 use super::decode::{Request, decode};
+use super::limits::{Address, Counted, Refused};
 use super::places::Place;
 use crate::egress::connection::{Close, Connection, InFlight};
 use crate::egress::replay::{self, Membership, Opened, Refusal};
@@ -32,6 +34,7 @@ const ANSWER_GRACE_MS: u64 = 1_000;
 pub struct Handler {
     gateway: Arc<Gateway>,
     connection: Arc<Connection>,
+    address: Address,
     state: State,
     job: Option<Job>,
     failures: u8,
@@ -60,9 +63,9 @@ enum Outcome {
 }
 
 impl Handler {
-    pub fn new(gateway: Arc<Gateway>, connection: Arc<Connection>, pending: Place) -> Self {
+    pub fn new(gateway: Arc<Gateway>, connection: Arc<Connection>, address: Address, pending: Place) -> Self {
         let state = State::Unauthenticated(pending);
-        Handler { gateway, connection, state, job: None, failures: 0 }
+        Handler { gateway, connection, address, state, job: None, failures: 0 }
     }
 
     pub fn on_text(&mut self, text: &str) {
@@ -203,6 +206,7 @@ impl Handler {
     fn failed(&mut self, auth_error: &[u8]) {
         self.connection.push_json(auth_error);
         self.failures += 1;
+        tokio::spawn(count_failure(self.gateway.clone(), self.connection.clone(), self.address));
         if self.failures >= MAX_FAILURES {
             self.connection.close(Close::new(CloseCode::Policy, "Too many failed authentications"));
         }
@@ -295,5 +299,16 @@ impl Handler {
     pub fn end(&mut self) {
         self.job = None;
         self.state = State::Ended;
+    }
+}
+
+/// Counts a refused token against the connection's address, and ends the connection when there were too many.
+async fn count_failure(gateway: Arc<Gateway>, connection: Arc<Connection>, address: Address) {
+    if let Err(Refused::TooManyRequests { retry_after }) = gateway.count(Counted::AuthFailures, address).await {
+        let details = "too many failed authentications from your address";
+        let rejection = Rejection::new(ErrorCode::RateLimitExceeded, details);
+        let rejection = Rejection { retry_after: Some(retry_after), ..rejection };
+        connection.push(gateway.error_frame(&rejection, Some("authenticate"), None, connection.deflate));
+        connection.close(Close::new(CloseCode::Policy, "Too many failed authentications"));
     }
 }

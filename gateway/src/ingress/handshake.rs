@@ -18,7 +18,7 @@ use websocket::{PreparedText, close_frame};
 
 use super::handler::Handler;
 use super::io::{Io, Socket};
-use super::limits::{Address, AddressPlace, Refused};
+use super::limits::{Address, AddressPlace, Counted, Refused};
 use super::places::{Kind, Place};
 use super::session::Session;
 use crate::egress::connection::{Connection, Timers};
@@ -54,7 +54,7 @@ pub async fn serve<S: Socket>(gateway: Arc<Gateway>, upgraded: Upgraded<S>) {
             let connection = connection(&gateway, deflate);
             greet(&connection);
             gateway.registry.insert(&connection);
-            let handler = Handler::new(gateway.clone(), connection.clone(), pending);
+            let handler = Handler::new(gateway.clone(), connection.clone(), address, pending);
             Session::new(gateway, connection, Io::new(socket, early), handler).run().await;
         }
         Err(rejection) => Box::pin(refuse(&gateway, socket, &rejection)).await,
@@ -69,7 +69,7 @@ async fn enter(gateway: &Arc<Gateway>, address: Address) -> Result<Entry, Reject
     gateway.metrics.accepted.increment(1);
     let now = gateway.places.taken(Kind::Open) as u64;
     gateway.totals.peak_connections.fetch_max(now, std::sync::atomic::Ordering::Relaxed);
-    let (request, place) = join(gateway.count_request(address), gateway.count_connection(address)).await;
+    let (request, place) = join(gateway.count(Counted::Requests, address), gateway.count_connection(address)).await;
     let checked = request.and(Ok(())).and(place);
     match checked {
         Ok(place) => Ok(Entry { _open: open, pending, _address: place }),
@@ -96,6 +96,7 @@ fn connection(gateway: &Gateway, deflate: bool) -> Arc<Connection> {
         authenticate_by_ms: AtomicU64::new(now_ms + settings.auth_timeout.as_millis() as u64),
         expires_unix: AtomicI64::new(i64::MAX),
         opened_at_ms: AtomicI64::new(0),
+        resumed_at_ms: AtomicI64::new(0),
     };
     let id = gateway.next_connection_id();
     let (session, arrivals) = (Uuid::new_v4(), gateway.arrivals.clone());

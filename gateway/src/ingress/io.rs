@@ -93,7 +93,12 @@ impl<S: Socket> Io<S> {
                 connection.take_outgoing(&mut self.writing);
             }
             if self.writing.is_empty() {
-                return Poll::Ready(Ok(done));
+                // TLS keeps what the socket did not take yet.
+                return match Pin::new(&mut self.socket).poll_flush(cx) {
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Pending if !done.any => Poll::Pending,
+                    Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(done)),
+                };
             }
             let written = ready!(self.poll_write_once(cx))?;
             Totals::add(&totals.writes, 1);

@@ -57,6 +57,15 @@ impl fmt::Display for Address {
     }
 }
 
+/// What is counted of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Counted {
+    /// Upgrades and HTTP requests.
+    Requests,
+    /// Tokens that were refused.
+    AuthFailures,
+}
+
 /// Why an address is turned away.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -76,8 +85,8 @@ struct Local {
     connections: HashMap<Address, u32>,
     /// Counts that Redis does not know yet.
     changed: HashSet<Address>,
-    /// Requests in the current window, while Redis is away.
-    requests: HashMap<Address, u32>,
+    /// What was counted in the current window, while Redis is away.
+    counted: HashMap<(Counted, Address), u32>,
     window_started_ms: u64,
 }
 
@@ -104,11 +113,14 @@ impl Drop for AddressPlace {
 }
 
 impl Gateway {
-    /// Counts a request of an address.
-    pub async fn count_request(&self, address: Address) -> Result<(), Refused> {
-        let (limit, window) = (self.settings.ip_rate_limit, self.settings.ip_rate_window);
+    /// Counts a request of an address, or a refused token.
+    pub async fn count(&self, counted: Counted, address: Address) -> Result<(), Refused> {
+        let window = self.settings.ip_rate_window;
+        let (key, limit) = match counted {
+            Counted::Requests => (self.keys.address_requests(address), self.settings.ip_rate_limit),
+            Counted::AuthFailures => (self.keys.address_auth_failures(address), self.settings.ip_auth_failure_limit),
+        };
         if self.fleet.redis_is_up() {
-            let key = self.keys.address_requests(address);
             match self.addresses.scripts.request(&self.redis, &key, limit, window).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(retry_after)) => return Err(Refused::TooManyRequests { retry_after }),
@@ -118,12 +130,12 @@ impl Gateway {
         let window_ms = window.as_millis() as u64;
         let now_ms = self.clock.now_ms();
         let mut local = self.addresses.local.lock();
-        if now_ms >= local.window_started_ms + window_ms || local.requests.len() >= MAX_LOCAL_ADDRESSES {
-            local.requests.clear();
+        if now_ms >= local.window_started_ms + window_ms || local.counted.len() >= MAX_LOCAL_ADDRESSES {
+            local.counted.clear();
             local.window_started_ms = now_ms;
         }
         let started_ms = local.window_started_ms;
-        let count = local.requests.entry(address).or_insert(0);
+        let count = local.counted.entry((counted, address)).or_insert(0);
         *count += 1;
         if *count > limit {
             let left_ms = (started_ms + window_ms).saturating_sub(now_ms);

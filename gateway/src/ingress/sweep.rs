@@ -36,6 +36,7 @@ pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
 pub fn sweep(gateway: &Gateway, round: u64) {
     let now_ms = gateway.clock.now_ms();
     let now_unix = Timestamp::now().0 / 1000;
+    gateway.positions.sweep(now_ms);
     // Receipts are passed on by a part of the connections each time, so that they come in evenly.
     let flush_rounds = (gateway.settings.cursor_flush_interval.as_millis() / PERIOD.as_millis()).max(1) as u64;
     gateway.registry.for_each(|connection| {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use fred::prelude::*;
 use serde_json::json;
 use shared::ids::{ConnectionRef, ConversationId, GroupId, UserId};
-use shared::publication::{EventHeader, Header, Receipt};
+use shared::publication::{EventHeader, Header, Receipt, Report, ReportedMessages};
+use shared::stream::{Internal, InternalReply, MissingMessages};
 use uuid::Uuid;
 
 use crate::fake_worker::{FakeWorker, message, message_event, replayed};
@@ -218,4 +220,76 @@ async fn events_pass_between_gateways() {
     assert_eq!(seqs(&mut bob, 1).await, [1]);
     assert_eq!(seqs(&mut alice, 1).await, [1]);
     alice.expect("message_sent", |_| true, SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_lost_on_the_way_are_asked_for_once_and_come_in_order() {
+    let mut harness = Harness::start(&[]).await;
+    let (mut phone, mut laptop) = (harness.login(1).await, harness.login(1).await);
+    harness.worker.rote.lock().leave = Some("missing");
+    for seq in [1, 4, 5] {
+        harness.worker.event(1, message(2, 1, seq), message_event(seq)).await;
+    }
+    let (request, asked) = harness.worker.internal("missing").await;
+    let conversation = ConversationId::direct(UserId(1), UserId(2));
+    assert_eq!(asked, Internal::Missing { conversation, from: 2 });
+    // A third connection opens meanwhile: its replay holds everything, and it waits for nobody.
+    let mut late = harness.login(1).await;
+    // Of the answer only what is missing counts: one's own from another device, too, and not what came by itself.
+    let events = [(2, 2), (3, 1), (4, 2), (5, 2), (6, 2)]
+        .map(|(seq, from)| replayed(message(from, 1, seq), &message_event(seq)));
+    for client in [&mut phone, &mut laptop] {
+        assert_eq!(seqs(client, 1).await, [1]);
+        client.expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
+    }
+    let missing = MissingMessages { events: events.to_vec(), ..MissingMessages::default() };
+    harness.worker.reply(&request, &InternalReply::Missing(missing)).await;
+    // And what comes again is dropped.
+    for seq in [5, 6] {
+        harness.worker.event(1, message(2, 1, seq), message_event(seq)).await;
+    }
+    for client in [&mut phone, &mut laptop] {
+        assert_eq!(seqs(client, 5).await, [2, 3, 4, 5, 6]);
+        client.expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
+    }
+    assert_eq!(seqs(&mut late, 1).await, [6]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_worker_reports_and_never_came_is_made_up_for() {
+    let mut harness = Harness::start(&[]).await;
+    let mut client = harness.login(1).await;
+    harness.worker.internal("resume").await;
+    harness.worker.event(1, message(2, 1, 1), message_event(1)).await;
+    assert_eq!(seqs(&mut client, 1).await, [1]);
+    harness.worker.rote.lock().leave = Some("missing");
+    let (redis, channel) = (harness.worker.redis.clone(), harness.worker.keys.report_channel());
+    let report = async |seq: i64, other: i64, events: Vec<(UserId, Uuid)>| {
+        let messages = vec![ReportedMessages {
+            conversation: ConversationId::direct(UserId(1), UserId(other)),
+            first: seq,
+            last: seq,
+            first_age_ms: 0,
+            last_age_ms: 0,
+        }];
+        let payload = postcard::to_stdvec(&Report { messages, events }).unwrap();
+        let publication = shared::publication::encode(&Header::Report, &payload);
+        let _: i64 = redis.publish(channel.as_str(), bytes::Bytes::from(publication)).await.unwrap();
+    };
+    // All is well: nothing is asked for.
+    report(1, 2, vec![(UserId(5), Uuid::nil())]).await;
+    report(2, 2, vec![]).await;
+    let (request, asked) = harness.worker.internal("missing").await;
+    assert!(matches!(asked, Internal::Missing { from: 2, .. }), "{asked:?}");
+    let events = vec![replayed(message(2, 1, 2), &message_event(2))];
+    let missing = MissingMessages { events, ..MissingMessages::default() };
+    harness.worker.reply(&request, &InternalReply::Missing(missing)).await;
+    assert_eq!(seqs(&mut client, 1).await, [2]);
+    // Of another conversation nothing came at all, and of an event neither: the session catches up.
+    for (seq, events) in [(9, vec![]), (2, vec![(UserId(1), Uuid::from_u128(8))])] {
+        let other = if seq == 9 { 3 } else { 2 };
+        harness.worker.rote.lock().replay = [vec![replayed(message(3, 1, seq + 10), &message_event(seq + 10))]].into();
+        report(seq, other, events).await;
+        assert_eq!(seqs(&mut client, 1).await, [seq + 10]);
+    }
 }

@@ -17,7 +17,8 @@ use shared::publication::{self, EventHeader, Header, Receipt};
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::stream::{
-    self, Body, Envelope, FIELD, Internal, InternalReply, Receipts, ReplayCursor, ReplayPage, ReplayedEvent,
+    self, Body, Envelope, FIELD, Internal, InternalReply, MissingMessages, Receipts, ReplayCursor, ReplayPage,
+    ReplayedEvent,
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -211,6 +212,7 @@ impl Reading {
                 });
                 Some(InternalReply::Resumed { auth_success: auth_success.to_string().into(), replay })
             }
+            Internal::Missing { .. } => Some(InternalReply::Missing(MissingMessages::default())),
             Internal::Replay { .. } => Some(InternalReply::Replayed(next_page(&mut rote.replay))),
             _ => None,
         }

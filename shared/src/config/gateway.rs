@@ -8,7 +8,7 @@ use super::common::CommonSettings;
 use super::macros::{Reader, settings};
 use super::net::{AllowedOrigins, TrustedProxies};
 use super::parse::{
-    Parser, allowed_origins, boolean, byte_size, checked_secret, duration, integer, secret, socket_address,
+    Parser, allowed_origins, boolean, byte_size, checked_secret, duration, integer, secret, socket_address, text,
     trusted_proxies,
 };
 use super::secret::Secret;
@@ -21,6 +21,10 @@ settings! {
 
         /// Where it listens, for WebSockets and HTTP.
         bind_addr: SocketAddr = "BIND_ADDR", socket_address(), default("0.0.0.0:8080");
+        /// Certificate chain for TLS at the gateway itself, a PEM file, with `TLS_KEY`; a replaced file is taken up within seconds. It then speaks nothing but TLS.
+        tls_cert: Option<String> = "TLS_CERT", text("path of a file", |path| !path.is_empty()), optional;
+        /// The certificate's private key, a PEM file.
+        tls_key: Option<String> = "TLS_KEY", text("path of a file", |path| !path.is_empty()), optional;
         /// Key of the HS256 tokens, as the main backend has it.
         jwt_secret: Secret = "JWT_SECRET", jwt_secret(), required;
         /// Bearer token of `POST /community/progression`; without it there is no such endpoint.
@@ -44,7 +48,9 @@ settings! {
         max_pending: usize = "MAX_PENDING", integer(1, 10_000_000), default("5000");
         /// Upgrades and HTTP requests of an address within `IP_RATE_WINDOW`, over all gateways.
         ip_rate_limit: u32 = "IP_RATE_LIMIT", integer(1, 1_000_000_000), default("3000");
-        /// The sliding window of `IP_RATE_LIMIT`.
+        /// Tokens of an address that were refused within `IP_RATE_WINDOW`, over all gateways; after that a refused token closes the connection.
+        ip_auth_failure_limit: u32 = "IP_AUTH_FAILURE_LIMIT", integer(1, 1_000_000_000), default("100");
+        /// The sliding window of `IP_RATE_LIMIT` and `IP_AUTH_FAILURE_LIMIT`.
         ip_rate_window: Duration = "IP_RATE_WINDOW", duration("1s", "1d"), default("15m");
         /// Messages of a user within sliding 60 seconds, over all gateways.
         message_rate_limit: u32 = "MESSAGE_RATE_LIMIT", integer(1, 1_000_000_000), default("240");
@@ -100,6 +106,9 @@ impl GatewaySettings {
         }
         if self.drain_window > self.common.shutdown_timeout {
             reader.problem("DRAIN_WINDOW must not be more than SHUTDOWN_TIMEOUT");
+        }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            reader.problem("TLS_CERT and TLS_KEY go together: one is set and the other is not");
         }
         if self.max_pending > self.max_connections {
             reader.problem("MAX_PENDING must not be more than MAX_CONNECTIONS");

@@ -68,6 +68,8 @@ settings! {
         event_retention_undelivered: Duration = "EVENT_RETENTION_UNDELIVERED", duration("1m", "3650d"), default("30d");
         /// A deleted group is purged after this time.
         group_purge_after: Duration = "GROUP_PURGE_AFTER", duration("0", "3650d"), default("30d");
+        /// How long entries of the audit log are kept.
+        audit_retention: Duration = "AUDIT_RETENTION", duration("1h", "36500d"), default("365d");
         /// Cached messages per conversation; 0 turns the cache off.
         cache_messages: u32 = "CACHE_MESSAGES", integer(0, 1_000), default("100");
         /// How long cached messages live.

@@ -63,11 +63,15 @@ crate::metrics_table! {
         /// Commands whose answer did not come in time.
         pub unanswered: Counter = "gateway_commands_unanswered_total";
         /// Publications received, by kind.
-        pub publications: Family<Counter> = "gateway_publications_total", "kind" in &["answer", "internal", "event", "membership", "operator", "probe"];
+        pub publications: Family<Counter> = "gateway_publications_total", "kind" in &["answer", "internal", "event", "membership", "revocation", "report", "operator", "probe"];
         /// Publications that could not be read.
         pub unreadable: Counter = "gateway_publications_unreadable_total";
         /// Interruptions of the subscription; after each all sessions catch up.
         pub interruptions: Counter = "gateway_subscription_interruptions_total";
+        /// Messages and events found lost on the way here; connections concerned get them after all.
+        pub gaps: Counter = "gateway_gaps_total";
+        /// Messages published again that had come before; they are dropped.
+        pub repetitions: Counter = "gateway_repetitions_total";
         /// Time from publishing to this gateway's hands, measured every second with a publication of its own.
         pub subscription_lag_seconds: Histogram = "gateway_subscription_lag_seconds";
         /// Channels subscribed to.

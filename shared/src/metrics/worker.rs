@@ -60,6 +60,8 @@ crate::metrics_table! {
         pub dead_letters: Gauge = "chat_worker_dead_letters";
         /// Pages of history asked for, by whether they were cached.
         pub history_cache: Family<Counter> = "chat_worker_history_cache_total", "result" in CACHE_RESULTS;
+        /// Revoked tokens told to the gateways.
+        pub revocations: Counter = "chat_worker_revocations_total";
         /// Connections to Postgres, open.
         pub db_connections: Gauge = "chat_worker_db_connections";
         /// Connections to Postgres, in use.

@@ -40,6 +40,12 @@ impl Keys {
         format!("{}address_requests:{address}", self.prefix)
     }
 
+    /// String: the tokens of one address that were refused, per slice of the window. Written by gateways; lives for the
+    /// window.
+    pub fn address_auth_failures(&self, address: impl std::fmt::Display) -> String {
+        format!("{}address_auth_failures:{address}", self.prefix)
+    }
+
     /// String: the logins tried at one account or from one address (`kind`), per slice of the window. Written by gateways;
     /// lives for the window.
     pub fn login_attempts(&self, kind: &str, whom: impl std::fmt::Display) -> String {
@@ -59,7 +65,7 @@ impl Keys {
 
     /// Sorted set: users who are online, from the first session to the end of the grace period. Written by workers and
     /// gateways through the scripts of `redis::presence`, read by workers. Lives while anybody is online. This and the
-    /// next three share a hash tag because scripts change them together.
+    /// next four share a hash tag because scripts change them together.
     pub fn online_users(&self) -> String {
         format!("{}{{presence}}online_users", self.prefix)
     }
@@ -67,6 +73,11 @@ impl Keys {
     /// Sorted set: users without a session by the end of their grace period.
     pub fn grace_periods(&self) -> String {
         format!("{}{{presence}}grace", self.prefix)
+    }
+
+    /// String: there once the sorted set of online users holds everybody; gone when Redis lost its data. Written by workers.
+    pub fn presence_is_complete(&self) -> String {
+        format!("{}{{presence}}complete", self.prefix)
     }
 
     /// Followed by a user id, a set: that user's sessions as `{gateway}:{connection}`.
@@ -90,6 +101,12 @@ impl Keys {
         format!("{}typing", self.prefix)
     }
 
+    /// Sorted set: hashes of revoked tokens that the gateways were told of, by time. Written by workers; entries go after
+    /// some minutes.
+    pub fn revoked_tokens(&self) -> String {
+        format!("{}revoked_tokens", self.prefix)
+    }
+
     /// Channel: answers for one gateway's connections.
     pub fn gateway_channel(&self, gateway: GatewayId) -> String {
         format!("{}gateway:{gateway}", self.prefix)
@@ -105,9 +122,14 @@ impl Keys {
         format!("{}{group}", self.prefix)
     }
 
-    /// Channel: who comes and goes.
+    /// Channel: what concerns every gateway: who comes and goes, and which tokens were revoked.
     pub fn presence_channel(&self) -> String {
         format!("{}presence", self.prefix)
+    }
+
+    /// Channel: what gateways should have been given, by workers, for all gateways.
+    pub fn report_channel(&self) -> String {
+        format!("{}report", self.prefix)
     }
 
     /// What a channel's name stands for; `None` for a foreign one.
@@ -115,6 +137,9 @@ impl Keys {
         let name = channel.strip_prefix(self.prefix.as_str())?;
         if name == "presence" {
             return Some(Channel::Presence);
+        }
+        if name == "report" {
+            return Some(Channel::Report);
         }
         if let Some(user) = name.strip_prefix("user:") {
             return user.parse().ok().map(Channel::User);
@@ -127,12 +152,13 @@ impl Keys {
 }
 
 /// Where a publication was published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
     Gateway,
     User(UserId),
     Group(GroupId),
     Presence,
+    Report,
 }
 
 #[cfg(test)]
@@ -148,6 +174,7 @@ mod tests {
         assert_eq!(keys.parse_channel(&keys.group_channel(group)), Some(Channel::Group(group)));
         assert_eq!(keys.parse_channel(&keys.gateway_channel(GatewayId(Uuid::nil()))), Some(Channel::Gateway));
         assert_eq!(keys.parse_channel(&keys.presence_channel()), Some(Channel::Presence));
+        assert_eq!(keys.parse_channel(&keys.report_channel()), Some(Channel::Report));
         assert_eq!(keys.parse_channel("user:4"), None);
     }
 }

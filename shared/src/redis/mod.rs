@@ -1,5 +1,6 @@
 //! Everything Redis: each key and channel (`keys`), connections (`client`), and each server-side script with a typed
-//! function (`address`, `admit`, `lanes`, `presence`, `typing`), and the stream of dead letters (`dead_letters`).
+//! function (`address`, `admit`, `lanes`, `presence`, `revocations`, `typing`), and the stream of dead letters
+//! (`dead_letters`).
 
 pub mod address;
 pub mod admit;
@@ -8,6 +9,7 @@ pub mod dead_letters;
 pub mod keys;
 pub mod lanes;
 pub mod presence;
+pub mod revocations;
 pub mod typing;
 
 use fred::prelude::*;

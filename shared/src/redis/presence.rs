@@ -27,6 +27,7 @@ pub struct Presence {
     open: Script,
     close: Script,
     end: Script,
+    restore: Script,
 }
 
 impl Presence {
@@ -36,6 +37,7 @@ impl Presence {
             open: Script::from_lua(include_str!("scripts/sessions_open.lua")),
             close: Script::from_lua(include_str!("scripts/sessions_close.lua")),
             end: Script::from_lua(include_str!("scripts/graces_end.lua")),
+            restore: Script::from_lua(include_str!("scripts/users_restore.lua")),
         }
     }
 
@@ -67,6 +69,25 @@ impl Presence {
         let arguments = vec![self.keys.user_sessions_prefix().into(), Timestamp::now().0.into(), (most as i64).into()];
         let gone: Vec<i64> = run_script(&self.end, redis, keys, arguments).await?;
         Ok(gone.into_iter().map(UserId).collect())
+    }
+
+    /// Whether everybody who is online is listed: not so after a loss of data, until [`Self::set_complete`].
+    pub async fn is_complete(&self, redis: &Client) -> Result<bool, Error> {
+        redis.exists(self.keys.presence_is_complete()).await
+    }
+
+    pub async fn set_complete(&self, redis: &Client) -> Result<(), Error> {
+        redis.set(self.keys.presence_is_complete(), 1, None, None, false).await
+    }
+
+    /// Lists these users as online again; those without a session have `grace` to get one.
+    pub async fn restore(&self, redis: &Client, users: &[UserId], grace: Duration) -> Result<(), Error> {
+        let keys = vec![self.keys.online_users(), self.keys.grace_periods()];
+        let ends_at = Timestamp::now().plus(grace).0;
+        let mut arguments: Vec<Value> = vec![self.keys.user_sessions_prefix().into(), ends_at.into()];
+        arguments.extend(users.iter().map(|user| Value::from(user.0)));
+        let _: i64 = run_script(&self.restore, redis, keys, arguments).await?;
+        Ok(())
     }
 
     /// The sessions registered for a gateway.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::error::Failure;
 use crate::publish::{Audience, Outcome, participants};
+use crate::store::audit;
 use crate::store::groups::{self, Membership};
 use crate::store::history::{self, MessageRow};
 use crate::store::leases::Lease;
@@ -183,6 +184,24 @@ impl Context<'_> {
         let sealed = self.app.keyring.seal_blob(event_id, &events::durable(event, event_id));
         let conversation = conversation.map(|id| id.to_string());
         event_store::insert_event(self.db, event_id, conversation.as_deref(), &sealed, recipients).await?;
+        Ok(())
+    }
+
+    /// Puts down who did what to whom, in the transaction of the action.
+    pub async fn audit(
+        &mut self,
+        conversation: ConversationId,
+        target: Option<UserId>,
+        message: Option<MessageId>,
+    ) -> Result<(), Failure> {
+        let entry = audit::Entry {
+            actor: &format!("user:{}", self.caller()),
+            action: &self.envelope.name,
+            target_user: target.map(|user| user.0),
+            conversation: Some(&conversation.to_string()),
+            message: message.map(|message| message.0),
+        };
+        audit::insert_entry(self.db, &entry).await?;
         Ok(())
     }
 

@@ -27,6 +27,7 @@ impl Handle for DeleteGroup {
             purge::delete_group(context.db, &id).await?;
         }
 
+        context.audit(ConversationId::Group(group), None, None).await?;
         let deleted = GroupDeleted { group_id: group, deleted_by: caller, permanent: self.permanent };
         let event_id = context.envelope.id;
         context.store_event(event_id, Some(ConversationId::Group(group)), &deleted, &others).await?;

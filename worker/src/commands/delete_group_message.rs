@@ -3,6 +3,7 @@
 
 use shared::commands::DeleteGroupMessage;
 use shared::events::change::GroupMessageDeleted;
+use shared::ids::UserId;
 
 use super::delete_message::{hide, not_allowed};
 use super::{Context, Handle};
@@ -26,6 +27,10 @@ impl Handle for DeleteGroupMessage {
                 return Err(not_allowed(details).into());
             }
             messages::delete_message(context.db, self.message.0).await?;
+            if found.row.sender_id != context.caller().0 {
+                let sender = UserId(found.row.sender_id);
+                context.audit(found.conversation, Some(sender), Some(self.message)).await?;
+            }
             context.notify_participants(&mut outcome, found.conversation, &event).await?;
         } else {
             hide(context, &found).await?;

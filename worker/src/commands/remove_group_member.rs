@@ -23,6 +23,7 @@ impl Handle for RemoveGroupMember {
             return Err(denied("Only the owner may remove admins"));
         }
         group_members::delete_members(context.db, &id, &[user.0]).await?;
+        context.audit(ConversationId::Group(group), Some(user), None).await?;
 
         let username = context.username(user).await?;
         let removed = MemberRemoved { group_id: group, user_id: user, username: &username, removed_by: caller };

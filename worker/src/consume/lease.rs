@@ -137,7 +137,12 @@ impl LeaseManager {
             let wanted = (share - keeping) as i64;
             let taken = leases::update_unowned(&mut db, worker, partitions, wanted, ttl).await?;
             self.app.metrics.lease_moves.increment(taken.len() as u64);
-            self.owned.extend(taken.into_iter().map(|lease| (lease.partition, lease)));
+            for taken in taken {
+                self.owned.insert(taken.lease.partition, taken.lease);
+                if let Some(abandoned_at) = taken.abandoned_at {
+                    self.app.recent.abandoned(taken.lease.partition, abandoned_at);
+                }
+            }
         }
         self.app.metrics.partitions.set(self.owned.len() as f64);
         self.assign(valid_until);

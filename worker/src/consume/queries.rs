@@ -21,7 +21,7 @@ use crate::commands;
 use crate::error::Failure;
 use crate::http;
 use crate::publish::{self, Outcome};
-use crate::sessions::{Request, authenticate, replay, resume, settle};
+use crate::sessions::{Request, authenticate, missing, replay, resume, settle};
 
 const GROUP: &str = "workers";
 const READ_COUNT: u64 = 256;
@@ -48,6 +48,7 @@ enum Work {
     Resume(Vec<Request>),
     Replay(Vec<Request>),
     Settle(Vec<Request>),
+    Missing(Vec<Request>),
 }
 
 impl Queries {
@@ -136,6 +137,7 @@ impl Queries {
             ("authenticate", Work::Authenticate),
             ("resume", Work::Resume),
             ("replay", Work::Replay),
+            ("missing", Work::Missing),
         ] {
             if let Some((requests, ids)) = together.remove(kind) {
                 sorted.push((work(requests), ids));
@@ -205,6 +207,13 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
             let replies = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
                 replay::replay(app, &mut db, &requests).await
+            });
+            or_unavailable(replies.await, &requests)
+        }
+        Work::Missing(requests) => {
+            let replies = with_retries(|| async {
+                let mut db = app.db.acquire().await?;
+                missing::missing(app, &mut db, &requests).await
             });
             or_unavailable(replies.await, &requests)
         }

@@ -2,7 +2,7 @@
 //! because what is committed must be told.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fred::prelude::*;
 use shared::redis::dead_letters::{DeadLetter, DeadLetters};
@@ -39,7 +39,7 @@ impl Settlement {
         if self.is_empty() {
             return true;
         }
-        let started = Instant::now();
+        let started = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(20);
         while let Err(error) = self.attempt(app).await {
             tracing::warn!(%error, publications = self.publications.len(), "settling failed");
@@ -50,6 +50,7 @@ impl Settlement {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         app.metrics.settle_seconds.record(started.elapsed().as_secs_f64());
+        app.recent.published(&self.publications, started);
         app.metrics.publications.increment(self.publications.len() as u64);
         app.counts.add_publications(self.publications.len() as u64);
         true

@@ -3,5 +3,7 @@
 pub mod heartbeat;
 pub mod presence;
 pub mod purge;
+pub mod report;
 pub mod retention;
+pub mod revocation;
 pub mod typing;

@@ -1,4 +1,5 @@
-//! Ends what ended elsewhere: grace periods that are over, and the sessions of gateways that died. Any worker does it, and
+//! Ends what ended elsewhere: grace periods that are over, and the sessions of gateways that died; restores who is believed online
+//! when Redis lost it. Any worker does it, and
 //! what one takes no other gets.
 
 use std::sync::Arc;
@@ -8,15 +9,21 @@ use fred::prelude::*;
 use shared::clock::Timestamp;
 use shared::ids::{GatewayId, UserId};
 use shared::lifecycle::Lifecycle;
+use sqlx::Connection as _;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::presence::{self, Transition};
 use crate::publish;
+use crate::store::{presence as presence_store, purge};
 
 const INTERVAL: Duration = Duration::from_millis(500);
 /// A gateway that gave no sign for so long is dead. It gives one every second.
 const DEAD_AFTER: Duration = Duration::from_secs(6);
+/// Gateways compare their sessions with the registry every 5 s; until then nobody is given up.
+const REGISTERED_WITHIN: Duration = Duration::from_secs(15);
+/// Whoever holds this advisory lock restores.
+const RESTORE_LOCK: i64 = 0x6368_6174_5052_4553;
 /// Users announced, and sessions ended, in one go.
 const CHUNK: usize = 500;
 
@@ -30,6 +37,9 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
         tokio::select! {
             _ = ticks.tick() => {}
             () = draining.cancelled() => break,
+        }
+        if let Err(error) = restore(&app).await {
+            tracing::warn!(error = format!("{error:#}"), "who was online could not be restored");
         }
         if let Err(error) = bury_dead_gateways(&app).await {
             tracing::warn!(%error, "dead gateways could not be looked for");
@@ -63,6 +73,33 @@ async fn end_graces(app: &App, gone: &mut Vec<UserId>) -> anyhow::Result<()> {
         }
         gone.clear();
     }
+}
+
+/// When Redis has lost everything: whoever is believed online is so again, and goes offline unless a gateway registers a session
+/// in time.
+async fn restore(app: &App) -> anyhow::Result<()> {
+    if app.presence.is_complete(&app.redis).await? {
+        return Ok(());
+    }
+    let mut db = app.db.acquire().await?;
+    let mut transaction = db.begin().await?;
+    // Another worker does it, or has just done it.
+    if !purge::try_lock(&mut transaction, RESTORE_LOCK).await? || app.presence.is_complete(&app.redis).await? {
+        return Ok(());
+    }
+    let grace = app.settings.common.offline_grace_period.max(REGISTERED_WITHIN);
+    let (mut after, mut restored) = (0, 0);
+    loop {
+        let users = presence_store::list_online(&mut transaction, after, CHUNK as i64).await?;
+        let Some(last) = users.last() else { break };
+        after = *last;
+        restored += users.len();
+        let users: Vec<UserId> = users.into_iter().map(UserId).collect();
+        app.presence.restore(&app.redis, &users, grace).await?;
+    }
+    app.presence.set_complete(&app.redis).await?;
+    tracing::info!(users = restored, "restored who is believed online");
+    Ok(())
 }
 
 async fn bury_dead_gateways(app: &App) -> Result<(), Error> {

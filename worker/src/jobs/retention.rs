@@ -1,5 +1,5 @@
-//! Deletes what has been kept long enough: rows of the event queue, events that are nobody's any more, and the memory of
-//! applied commands. One worker at a time, in bounded transactions.
+//! Deletes what has been kept long enough: rows of the event queue, events that are nobody's any more, the memory of
+//! applied commands, and old entries of the audit log. One worker at a time, in bounded transactions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::store::audit;
 use crate::store::purge::{self, LogPlace};
 
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -33,6 +34,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
         }
         let cleaned = async {
             clean_commands(&app, &lifecycle).await?;
+            clean_audit(&app, &lifecycle).await?;
             clean_events(&app, &lifecycle).await
         };
         if let Err(error) = cleaned.await {
@@ -52,6 +54,19 @@ async fn clean_commands(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
         let deleted =
             purge::delete_applied_commands(&mut transaction, APPLIED_COMMANDS_KEPT, COMMANDS_PER_TRANSACTION).await?;
         transaction.commit().await?;
+        if deleted < COMMANDS_PER_TRANSACTION as u64 {
+            return Ok(());
+        }
+        drop(db);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+async fn clean_audit(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
+    while !lifecycle.is_draining() {
+        let mut db = app.db.acquire().await?;
+        let deleted = audit::delete_old(&mut db, app.settings.audit_retention, COMMANDS_PER_TRANSACTION).await?;
         if deleted < COMMANDS_PER_TRANSACTION as u64 {
             return Ok(());
         }

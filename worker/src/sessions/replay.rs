@@ -1,7 +1,7 @@
 //! What a user missed, in the order to be shown: chosen when the session opens, read page by page as the client takes it.
 //! The choice travels with the request, so that any worker can go on and none keeps state.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use shared::events;
@@ -17,10 +17,15 @@ use crate::app::App;
 use crate::error::Failure;
 use crate::history;
 use crate::publish::Outcome;
+use crate::store::history::MessageRow;
 use crate::store::{history as rows, replay};
 
 /// Events in a page, so that a page fits into one publication whatever the messages' length.
 const PAGE_EVENTS: usize = 100;
+/// Events of several users read by the same queries.
+const EVENTS_TOGETHER: usize = 2_000;
+/// Nobody has this id, and so nothing is hidden from its owner.
+pub const NOBODY: UserId = UserId(0);
 
 /// One thing that was missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,26 +90,64 @@ fn uuid_time_ms(id: Uuid) -> i64 {
     (id.as_u128() >> 80) as i64
 }
 
-/// Reads the next page of a backlog. What was deleted meanwhile or cannot be read is left out.
-pub async fn next_page(
+/// Reads the next page of each backlog, in their order, as many together as are bounded to fit. What was deleted meanwhile or
+/// cannot be read is left out.
+pub async fn next_pages(
     app: &App,
     db: &mut PgConnection,
+    backlogs: Vec<(UserId, Backlog)>,
+) -> Result<Vec<ReplayPage>, Failure> {
+    let mut pages = Vec::with_capacity(backlogs.len());
+    let mut together: Vec<Reading> = Vec::new();
+    let mut events = 0;
+    for (reader, backlog) in backlogs {
+        let reading = Reading::begin(reader, backlog);
+        if events + reading.page.len() > EVENTS_TOGETHER {
+            pages.extend(read_together(app, db, std::mem::take(&mut together)).await?);
+            events = 0;
+        }
+        events += reading.page.len();
+        together.push(reading);
+    }
+    pages.extend(read_together(app, db, together).await?);
+    Ok(pages)
+}
+
+/// One user's page, while it is read.
+struct Reading {
     reader: UserId,
-    mut backlog: Backlog,
-) -> Result<ReplayPage, Failure> {
-    let rest = backlog.missed.split_off(backlog.missed.len().min(PAGE_EVENTS));
-    let messages: Vec<Uuid> = backlog.missed.iter().filter_map(|missed| missed.message()).collect();
-    let events: Vec<Uuid> = backlog.missed.iter().filter_map(|missed| missed.event()).collect();
+    page: VecDeque<Missed>,
+    next: Option<ReplayCursor>,
+}
+
+impl Reading {
+    fn begin(reader: UserId, mut backlog: Backlog) -> Self {
+        let rest = backlog.missed.split_off(backlog.missed.len().min(PAGE_EVENTS));
+        let next = (!rest.is_empty()).then(|| Backlog { missed: rest, truncated: false }.to_cursor());
+        Reading { reader, page: backlog.missed, next }
+    }
+}
+
+/// Everybody's page by the same few queries, but for those who are shown what a message replies to: that may be hidden from one
+/// and not from another.
+async fn read_together(app: &App, db: &mut PgConnection, readings: Vec<Reading>) -> Result<Vec<ReplayPage>, Failure> {
+    let missed = || readings.iter().flat_map(|reading| &reading.page);
+    let messages: HashSet<Uuid> = missed().filter_map(|missed| missed.message()).collect();
+    let events: HashSet<Uuid> = missed().filter_map(|missed| missed.event()).collect();
     // By kind and id: the event of a mention has its message's id.
     let mut contents: HashMap<Missed, ReplayedEvent> = HashMap::new();
+    let mut replies: HashMap<Uuid, MessageRow> = HashMap::new();
     if !messages.is_empty() {
-        let rows = rows::list_by_id(db, &messages).await?;
-        for message in history::show(app, db, reader, &rows).await? {
+        let rows = rows::list_by_id(db, &messages.into_iter().collect::<Vec<_>>()).await?;
+        let (quoting, plain): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.reply_to_message_id.is_some());
+        replies.extend(quoting.into_iter().map(|row| (row.message_id, row)));
+        // Without a quotation nothing depends on the reader.
+        for message in history::show(app, db, NOBODY, &plain).await? {
             contents.insert(Missed::Message(message.message_id.0), replayed_message(&message));
         }
     }
     if !events.is_empty() {
-        for row in replay::list_event_bodies(db, &events).await? {
+        for row in replay::list_event_bodies(db, &events.into_iter().collect::<Vec<_>>()).await? {
             match app.keyring.open_blob(row.event_id, &row.body) {
                 Ok(json) => {
                     let receipt = Receipt::Durable { event: row.event_id };
@@ -117,13 +160,22 @@ pub async fn next_page(
             }
         }
     }
-    let in_order: Vec<ReplayedEvent> = backlog.missed.iter().filter_map(|missed| contents.remove(missed)).collect();
-    app.metrics.replayed.increment(in_order.len() as u64);
-    let next = (!rest.is_empty()).then(|| Backlog { missed: rest, truncated: false }.to_cursor());
-    Ok(ReplayPage { events: in_order, next })
+    let mut pages = Vec::with_capacity(readings.len());
+    for reading in readings {
+        let own: Vec<MessageRow> =
+            reading.page.iter().filter_map(|missed| replies.get(&missed.message()?).cloned()).collect();
+        let own = if own.is_empty() { Vec::new() } else { history::show(app, db, reading.reader, &own).await? };
+        let mut own: HashMap<Missed, ReplayedEvent> =
+            own.iter().map(|message| (Missed::Message(message.message_id.0), replayed_message(message))).collect();
+        let content = |missed: &Missed| own.remove(missed).or_else(|| contents.get(missed).cloned());
+        pages.push(ReplayPage { events: reading.page.iter().filter_map(content).collect(), next: reading.next });
+    }
+    let replayed: usize = pages.iter().map(|page: &ReplayPage| page.events.len()).sum();
+    app.metrics.replayed.increment(replayed as u64);
+    Ok(pages)
 }
 
-fn replayed_message(message: &Message) -> ReplayedEvent {
+pub fn replayed_message(message: &Message) -> ReplayedEvent {
     let json = match (message.group_id, message.kind) {
         (None, _) => events::broadcast(&NewMessage(message)),
         (Some(_), MessageKind::Text) => events::broadcast(&NewGroupMessage(message)),
@@ -167,15 +219,14 @@ impl Backlog {
 
 /// Answers requests for further pages.
 pub async fn replay(app: &App, db: &mut PgConnection, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
-    let mut outcomes = Vec::with_capacity(requests.len());
-    for request in requests {
-        let Internal::Replay { cursor } = &request.internal else { continue };
-        let page = match Backlog::from_cursor(cursor) {
-            Some(backlog) => next_page(app, db, request.envelope.user, backlog).await?,
-            // Made by a worker of another version: end here; what was not received is replayed the next time.
-            None => ReplayPage::default(),
-        };
-        outcomes.push(Outcome::reply(&request.envelope, &InternalReply::Replayed(page)));
-    }
-    Ok(outcomes)
+    let backlog = |request: &Request| match &request.internal {
+        // Made by a worker of another version: end here; what was not received is replayed the next time.
+        Internal::Replay { cursor } => Backlog::from_cursor(cursor).unwrap_or_default(),
+        _ => Backlog::default(),
+    };
+    let backlogs = requests.iter().map(|request| (request.envelope.user, backlog(request))).collect();
+    let pages = next_pages(app, db, backlogs).await?;
+    let replied =
+        |(request, page): (&Request, ReplayPage)| Outcome::reply(&request.envelope, &InternalReply::Replayed(page));
+    Ok(requests.iter().zip(pages).map(replied).collect())
 }

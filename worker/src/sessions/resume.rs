@@ -30,10 +30,16 @@ pub async fn resume(app: &App, db: &mut PgConnection, requests: &[Request]) -> R
         .collect();
     let limit = app.settings.replay_limit as usize;
     let backlogs = if users.is_empty() { HashMap::new() } else { replay::choose(db, &users, limit).await? };
+    let backlog = |request: &Request| match request.internal {
+        Internal::Resume { renewal: false, .. } => backlogs.get(&request.envelope.user.0).cloned().unwrap_or_default(),
+        _ => Backlog::default(),
+    };
+    let chosen = requests.iter().map(|request| (request.envelope.user, backlog(request))).collect();
+    let pages = replay::next_pages(app, db, chosen).await?;
     let mut outcomes = Vec::with_capacity(requests.len() + 1);
-    for (place, request) in requests.iter().enumerate() {
+    for ((place, request), page) in requests.iter().enumerate().zip(pages) {
         let reply = match authenticate::check(candidates.get(&place), &request.envelope) {
-            Ok(candidate) => resumed(app, db, candidate, request, backlogs.get(&candidate.user_id)).await?,
+            Ok(candidate) => resumed(candidate, request, backlogs.get(&candidate.user_id), page),
             Err(refused) => refused,
         };
         outcomes.push(Outcome::reply(&request.envelope, &reply));
@@ -64,13 +70,7 @@ async fn open_sessions(
     Ok(came)
 }
 
-async fn resumed(
-    app: &App,
-    db: &mut PgConnection,
-    candidate: &Candidate,
-    request: &Request,
-    backlog: Option<&Backlog>,
-) -> Result<InternalReply, Failure> {
+fn resumed(candidate: &Candidate, request: &Request, backlog: Option<&Backlog>, replay: ReplayPage) -> InternalReply {
     let (session, renewal) = match &request.internal {
         Internal::Resume { session, renewal, .. } => (session.to_string(), *renewal),
         _ => Default::default(),
@@ -90,13 +90,7 @@ async fn resumed(
         server_time: now,
         timestamp: now,
     };
-    let replay = match backlog {
-        Some(backlog) if !backlog.is_empty() => {
-            replay::next_page(app, db, request.envelope.user, backlog.clone()).await?
-        }
-        _ => ReplayPage::default(),
-    };
-    Ok(InternalReply::Resumed { auth_success: events::answer(&success, request.envelope.request_id.as_ref()), replay })
+    InternalReply::Resumed { auth_success: events::answer(&success, request.envelope.request_id.as_ref()), replay }
 }
 
 pub fn profile(candidate: &Candidate) -> Profile {

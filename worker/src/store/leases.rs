@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// The right to apply the commands of a partition.
@@ -73,6 +74,13 @@ pub struct Owned {
     pub rank: i64,
 }
 
+/// A lease taken over.
+pub struct Taken {
+    pub lease: Lease,
+    /// When the lease of an owner ran out that did not give it back.
+    pub abandoned_at: Option<OffsetDateTime>,
+}
+
 /// Takes up to `count` partitions below `partitions` that nobody owns or whose lease ran out. A row that the old owner's
 /// commit still holds is left for the next time, so that one stuck transaction holds up nothing else.
 pub async fn update_unowned(
@@ -81,23 +89,24 @@ pub async fn update_unowned(
     partitions: i32,
     count: i64,
     ttl: Duration,
-) -> sqlx::Result<Vec<Lease>> {
-    sqlx::query_as!(
-        Lease,
-        "UPDATE partition_leases AS l
+) -> sqlx::Result<Vec<Taken>> {
+    let rows = sqlx::query!(
+        r#"UPDATE partition_leases AS l
          SET owner = $1, epoch = l.epoch + 1, expires_at = now() + $4::interval
-         FROM (SELECT partition FROM partition_leases
+         FROM (SELECT partition, CASE WHEN owner IS NOT NULL THEN expires_at END AS abandoned_at FROM partition_leases
                WHERE partition < $2 AND (owner IS NULL OR expires_at < now())
                ORDER BY partition LIMIT $3 FOR UPDATE SKIP LOCKED) AS free
          WHERE l.partition = free.partition
-         RETURNING l.partition, l.epoch",
+         RETURNING l.partition, l.epoch, free.abandoned_at AS "abandoned_at?""#,
         worker,
         partitions,
         count,
         interval(ttl)
     )
     .fetch_all(db)
-    .await
+    .await?;
+    let taken = |partition, epoch, abandoned_at| Taken { lease: Lease { partition, epoch }, abandoned_at };
+    Ok(rows.into_iter().map(|row| taken(row.partition, row.epoch, row.abandoned_at)).collect())
 }
 
 /// Gives leases back, for others to take at once.

@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod applied;
+pub mod audit;
 pub mod communities;
 pub mod conversations;
 pub mod events;
@@ -15,5 +16,6 @@ pub mod messages;
 pub mod presence;
 pub mod purge;
 pub mod replay;
+pub mod revocations;
 pub mod sends;
 pub mod users;

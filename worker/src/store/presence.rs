@@ -1,18 +1,32 @@
-//! `user_status`: when users were last seen; and whom a user is in contact with.
+//! `user_status`: when users were last seen, and whether others believe them online; and whom a user is in contact with.
 
 use sqlx::PgConnection;
 
 use super::users::UserPair;
 
-pub async fn update_last_seen(db: &mut PgConnection, users: &[i64]) -> sqlx::Result<()> {
+/// Keeps what others are told: these users were seen now, and are online or not.
+pub async fn update_status(db: &mut PgConnection, users: &[i64], online: bool) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO user_status (user_id, last_seen_at) SELECT DISTINCT u, now() FROM unnest($1::bigint[]) AS u ORDER BY u
-         ON CONFLICT (user_id) DO UPDATE SET last_seen_at = excluded.last_seen_at",
-        users
+        "INSERT INTO user_status (user_id, last_seen_at, online)
+         SELECT DISTINCT u, now(), $2::boolean FROM unnest($1::bigint[]) AS u ORDER BY u
+         ON CONFLICT (user_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, online = excluded.online",
+        users,
+        online
     )
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Users whom others believe online, after a user id, in its order.
+pub async fn list_online(db: &mut PgConnection, after: i64, limit: i64) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        "SELECT user_id FROM user_status WHERE online AND user_id > $1 ORDER BY user_id LIMIT $2",
+        after,
+        limit
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// Everybody who shares a conversation, a group or a follow with one of these users; each pair once.

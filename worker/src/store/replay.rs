@@ -81,3 +81,52 @@ pub async fn list_event_bodies(db: &mut PgConnection, events: &[Uuid]) -> sqlx::
         .fetch_all(db)
         .await
 }
+
+/// The newest message's number of each conversation that has messages with an id from `from` on: ids begin with the time.
+/// At most `limit` messages are looked at, the newest.
+pub async fn list_newest_since(db: &mut PgConnection, from: Uuid, limit: i64) -> sqlx::Result<Vec<(String, i64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT conversation_id, max(seq) AS "last!"
+           FROM (SELECT conversation_id, seq FROM private_messages WHERE message_id >= $1
+                 ORDER BY message_id DESC LIMIT $2) AS recent
+           GROUP BY conversation_id"#,
+        from,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.conversation_id, row.last)).collect())
+}
+
+/// Undelivered events with an id from `from` on, the newest `limit`.
+pub async fn list_undelivered_since(db: &mut PgConnection, from: Uuid, limit: i64) -> sqlx::Result<Vec<MissedEvent>> {
+    sqlx::query_as!(
+        MissedEvent,
+        "SELECT user_id, event_id FROM event_queue WHERE event_id >= $1 AND delivered_at IS NULL
+         ORDER BY event_id DESC LIMIT $2",
+        from,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Of a conversation's participants, those who may not see all messages from `from` on, with the last number that they may
+/// not see: they put them away, or came later.
+pub async fn list_only_after(db: &mut PgConnection, conversation_id: &str, from: i64) -> sqlx::Result<Vec<(i64, i64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT user_id AS "user_id!", max(after) AS "after!"
+           FROM (SELECT user_id, cleared_seq AS after FROM conversation_members
+                 WHERE conversation_id = $1 AND cleared_seq >= $2
+                 UNION ALL
+                 SELECT g.user_id, p.seq FROM group_members g
+                 JOIN private_messages p ON p.conversation_id = g.group_id AND p.seq >= $2 AND p.created_at < g.joined_at
+                 WHERE g.group_id = $1) AS hidden
+           GROUP BY user_id"#,
+        conversation_id,
+        from
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.user_id, row.after)).collect())
+}

@@ -98,7 +98,9 @@ async fn a_read_that_comes_late_takes_nothing_away() {
         }
     });
     assert_ne!(again.await.unwrap(), before);
-    let late = lanes::read(&fleet.redis, &[prepared.stream.clone()], &before[0], 10, Duration::from_millis(1)).await;
+    let late =
+        lanes::read(&fleet.redis, std::slice::from_ref(&prepared.stream), &before[0], 10, Duration::from_millis(1))
+            .await;
     assert!(late.unwrap_err().details().starts_with("NOGROUP"));
     assert_eq!(fleet.send(alice, bob, "y").await["seq"], 2);
 }

@@ -98,6 +98,38 @@ async fn expired_and_revoked_tokens_are_told_apart() -> Result<()> {
     Ok(())
 }
 
+/// Wherever in the fleet they are, and though the notification is lost; another token's session stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_a_token_ends_its_sessions() -> Result<()> {
+    let fleet = fleet()?;
+    let secret = &fleet.fleet.secrets().jwt_secret;
+    let alice = fleet.user("alice")?;
+    let mut staying = fleet.login(0, &alice).await?;
+    for lost_notification in [false, true] {
+        let token = TokenBuilder::new(alice.id, Duration::from_secs(600));
+        let jti = token.jti().to_owned();
+        let token = token.sign(secret)?;
+        let mut renewed = Client::login(&fleet.gateway_url(0), &token).await?;
+        renewed.authenticate(&alice.token).await?;
+        let mut ending =
+            [Client::login(&fleet.gateway_url(0), &token).await?, Client::login(&fleet.gateway_url(1), &token).await?];
+        // A replica's session fires no triggers.
+        let role = if lost_notification { "SET session_replication_role = replica;" } else { "" };
+        let began = std::time::Instant::now();
+        fleet.sql(&format!("{role} INSERT INTO jwt_revocation (jti) VALUES ('{jti}')"))?;
+        for client in &mut ending {
+            let error = client.expect("auth_error", |_| true, SOON).await?;
+            assert_eq!(error["code"], "TOKEN_REVOKED");
+            assert_eq!(client.wait_closed(SOON).await?.code, Some(1008));
+        }
+        println!("notified: {}, closed after {:?}", !lost_notification, began.elapsed());
+        for client in [&mut staying, &mut renewed] {
+            assert_eq!(event_type(&client.request_ok(json!({"type": "get_user_groups"})).await?), "user_groups");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_token_ends_the_session_unless_it_was_renewed() -> Result<()> {
     let fleet = fleet()?;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use shared::auth::TokenHash;
 use shared::clock::Timestamp;
 use shared::ids::{ConversationId, GroupId, UserId};
 use shared::stream::Receipts;
@@ -15,6 +16,27 @@ impl Connection {
             0 => None,
             user => Some(UserId(user)),
         }
+    }
+
+    /// The session is to live by this token, as soon as a worker accepts it. Noted before the question: a revocation that
+    /// the answer does not know of yet must find the connection.
+    pub fn expect_token(&self, token: TokenHash) {
+        let tokens = &mut self.inner.lock().tokens;
+        let next = usize::from(tokens[0].is_some());
+        tokens[next] = Some(token);
+    }
+
+    /// A renewal ended: the session lives by the next token, or by the old one.
+    pub fn settle_token(&self, renewed: bool) {
+        let tokens = &mut self.inner.lock().tokens;
+        let next = tokens[1].take();
+        if renewed && next.is_some() {
+            tokens[0] = next;
+        }
+    }
+
+    pub fn lives_by(&self, is_revoked: impl Fn(&TokenHash) -> bool) -> bool {
+        self.inner.lock().tokens.iter().flatten().any(is_revoked)
     }
 
     /// When its session opened.

@@ -1,0 +1,194 @@
+//! `chatctl user erase`: takes a user's data out of the chat.
+//!
+//! What the user wrote becomes a placeholder that keeps its place and number, so that the other side of a direct
+//! conversation and the members of a group keep a history without gaps, with their own messages in it. Everything else of
+//! the user is deleted. Each step is repeatable, so a run that was broken off is simply repeated. The tables that the
+//! main backend owns are left to it, unless asked for.
+
+use anyhow::{Result, bail};
+use serde_json::json;
+use shared::crypto::Keyring;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::terminal::print_line;
+use crate::{audit, database};
+
+const PLACEHOLDER: &[u8] = b"[message of a deleted account]";
+const BATCH: i64 = 500;
+
+/// Rows that go as they are, in batches of whole statements: `$1` is the user, `$2` the batch.
+const DELETIONS: [(&str, &str); 8] = [
+    (
+        "reactions",
+        "WITH gone AS (
+             DELETE FROM message_reactions WHERE ctid IN (
+                 SELECT ctid FROM message_reactions WHERE user_id = $1 LIMIT $2) RETURNING message_id
+         ),
+         versions AS (
+             UPDATE conversations c SET version = version + 1
+             WHERE conversation_id IN (SELECT p.conversation_id FROM gone JOIN private_messages p USING (message_id))
+         )
+         SELECT count(*) FROM gone",
+    ),
+    (
+        "hidden messages",
+        "WITH gone AS (DELETE FROM message_deletions WHERE ctid IN (
+             SELECT ctid FROM message_deletions WHERE user_id = $1 LIMIT $2) RETURNING 1) SELECT count(*) FROM gone",
+    ),
+    (
+        "waiting events",
+        "WITH gone AS (DELETE FROM event_queue WHERE ctid IN (
+             SELECT ctid FROM event_queue WHERE user_id = $1 LIMIT $2) RETURNING 1) SELECT count(*) FROM gone",
+    ),
+    (
+        "memberships of communities",
+        "WITH gone AS (DELETE FROM community_members WHERE ctid IN (
+             SELECT ctid FROM community_members WHERE user_id = $1 LIMIT $2) RETURNING 1) SELECT count(*) FROM gone",
+    ),
+    (
+        "progress",
+        "WITH gone AS (DELETE FROM user_community_progress WHERE ctid IN (
+             SELECT ctid FROM user_community_progress WHERE user_id = $1 LIMIT $2) RETURNING 1) SELECT count(*) FROM gone",
+    ),
+    (
+        "challenges",
+        "WITH gone AS (DELETE FROM community_challenge_events WHERE ctid IN (
+             SELECT ctid FROM community_challenge_events WHERE user_id = $1 LIMIT $2) RETURNING 1) SELECT count(*) FROM gone",
+    ),
+    (
+        "read positions",
+        "WITH gone AS (DELETE FROM conversation_members WHERE ctid IN (
+             SELECT ctid FROM conversation_members WHERE user_id = $1 LIMIT $2) RETURNING 1) SELECT count(*) FROM gone",
+    ),
+    ("status", "WITH gone AS (DELETE FROM user_status WHERE user_id = $1 AND $2 > 0 RETURNING 1) SELECT count(*) FROM gone"),
+];
+
+/// Erases; `account` too where this server keeps the accounts itself.
+pub async fn run(settings: &Settings, user: &str, account: bool, confirmed: bool) -> Result<()> {
+    let encryption = settings.encryption()?;
+    let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
+    let mut connection = database::connect(settings).await?;
+    let user = match user.parse() {
+        // The main backend may have deleted the account already.
+        Ok(id) => id,
+        Err(_) => database::get_user(&mut connection, user).await?,
+    };
+    if !confirmed {
+        bail!("this cannot be undone: give --yes to erase user {user}");
+    }
+    audit::record(&mut connection, "user erase", Some(user), json!({"state": "started"})).await?;
+    let messages = erase_messages(&mut connection, &keyring, user).await?;
+    print_line(&format!("messages: {messages}"))?;
+    let groups = leave_groups(&mut connection, user).await?;
+    print_line(&format!("groups: {groups}"))?;
+    for (name, statement) in DELETIONS {
+        let mut progress = Progress::new(name);
+        loop {
+            let gone: i64 = sqlx::query_scalar(statement).bind(user).bind(BATCH).fetch_one(&mut connection).await?;
+            progress.add(gone.unsigned_abs());
+            if gone < BATCH {
+                break;
+            }
+        }
+        print_line(&format!("{name}: {}", progress.count()))?;
+    }
+    let mut transaction = connection.begin().await?;
+    if account {
+        erase_account(&mut transaction, user).await?;
+    }
+    let details = json!({"state": "finished", "messages": messages, "groups": groups, "account": account});
+    audit::record(&mut transaction, "user erase", Some(user), details).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Placeholders instead of content, and nothing is told about it any more that shows the old one.
+async fn erase_messages(connection: &mut PgConnection, keyring: &Keyring, user: i64) -> Result<u64> {
+    let mut progress = Progress::new("messages");
+    let mut after = Uuid::nil();
+    loop {
+        let ids: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT message_id FROM private_messages
+             WHERE message_id > $1 AND sender_id = $2 AND erased_at IS NULL ORDER BY message_id LIMIT $3",
+        )
+        .bind(after)
+        .bind(user)
+        .bind(BATCH)
+        .fetch_all(&mut *connection)
+        .await?;
+        let Some(last) = ids.last() else { return Ok(progress.count()) };
+        after = *last;
+        let sealed: Vec<_> = ids.iter().map(|id| keyring.seal(*id, PLACEHOLDER)).collect();
+        let contents: Vec<&[u8]> = sealed.iter().map(|sealed| &sealed.ciphertext[..]).collect();
+        let ivs: Vec<&[u8]> = sealed.iter().map(|sealed| &sealed.iv[..]).collect();
+        let macs: Vec<&[u8]> = sealed.iter().map(|sealed| &sealed.mac[..]).collect();
+        sqlx::query(
+            "WITH erased AS (
+                 UPDATE private_messages p
+                 SET content = n.content, iv = n.iv, mac = n.mac, key_id = $1, mentions = NULL, client_message_id = NULL,
+                     erased_at = now()
+                 FROM unnest($2::uuid[], $3::bytea[], $4::bytea[], $5::bytea[]) AS n (message_id, content, iv, mac)
+                 WHERE p.message_id = n.message_id RETURNING p.conversation_id
+             ),
+             told AS (DELETE FROM event_log WHERE message_id = ANY($2) RETURNING event_id),
+             waiting AS (DELETE FROM event_queue WHERE event_id IN (SELECT event_id FROM told)),
+             outcomes AS (UPDATE applied_commands SET outcome = NULL WHERE command_id IN (SELECT event_id FROM told))
+             UPDATE conversations SET version = version + 1 WHERE conversation_id IN (SELECT conversation_id FROM erased)",
+        )
+        .bind(keyring.newest_key_id())
+        .bind(&ids)
+        .bind(&contents)
+        .bind(&ivs)
+        .bind(&macs)
+        .execute(&mut *connection)
+        .await?;
+        progress.add(ids.len() as u64);
+    }
+}
+
+/// A group that the user owns goes to its longest-serving admin, or else member; one without anybody else is deleted.
+async fn leave_groups(connection: &mut PgConnection, user: i64) -> Result<u64> {
+    let groups: Vec<(String, String)> = sqlx::query_as("SELECT group_id, role FROM group_members WHERE user_id = $1")
+        .bind(user)
+        .fetch_all(&mut *connection)
+        .await?;
+    for (group, role) in &groups {
+        let mut transaction = connection.begin().await?;
+        sqlx::query("DELETE FROM group_members WHERE group_id = $1 AND user_id = $2")
+            .bind(group)
+            .bind(user)
+            .execute(&mut *transaction)
+            .await?;
+        if role == "owner" {
+            let heir = sqlx::query(
+                "UPDATE group_members SET role = 'owner', can_add_members = TRUE
+                 WHERE group_id = $1 AND user_id = (SELECT user_id FROM group_members WHERE group_id = $1
+                                                    ORDER BY role <> 'admin', joined_at, user_id LIMIT 1)",
+            );
+            if heir.bind(group).execute(&mut *transaction).await?.rows_affected() == 0 {
+                sqlx::query("UPDATE group_chats SET deleted_at = coalesce(deleted_at, now()) WHERE group_id = $1")
+                    .bind(group)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+        }
+        transaction.commit().await?;
+    }
+    Ok(groups.len() as u64)
+}
+
+/// The account keeps its id, which messages refer to, and nothing else.
+async fn erase_account(connection: &mut PgConnection, user: i64) -> Result<()> {
+    for statement in [
+        "UPDATE users_auth SET username = 'deleted-' || user_id, email = NULL, password_hash = NULL WHERE user_id = $1",
+        "DELETE FROM user_profile_info WHERE user_id = $1",
+        "DELETE FROM user_follows WHERE follower_id = $1 OR followee_id = $1",
+        "DELETE FROM blocked_relationships WHERE blocker_id = $1 OR blocked_id = $1",
+    ] {
+        sqlx::query(statement).bind(user).execute(&mut *connection).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! `chatctl user export`: everything that is stored about one user, as one JSON document, row by row.
+//!
+//! Messages are those the user sent anywhere and those received in direct conversations and not put away. What others
+//! wrote in groups is theirs and left out.
+
+use std::io::{BufWriter, Write};
+
+use anyhow::{Result, bail};
+use futures_util::TryStreamExt;
+use serde_json::{Value, json};
+use shared::clock::Timestamp;
+use shared::crypto::Keyring;
+use sqlx::PgConnection;
+use sqlx::types::time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::{audit, database};
+
+/// Each a list: its name, and a query for its rows as JSON texts. The main backend's tables may have other columns than we
+/// know, so their rows are taken as they are, but never anything that opens an account.
+const SECTIONS: [(&str, &str); 13] = [
+    (
+        "account",
+        "SELECT jsonb_build_object('userId', u.user_id, 'username', u.username, 'email', to_jsonb(u) -> 'email',
+             'createdAt', to_jsonb(u) -> 'created_at')::text FROM users_auth u WHERE u.user_id = $1",
+    ),
+    ("profile", "SELECT to_jsonb(p)::text FROM user_profile_info p WHERE p.user_id = $1"),
+    ("following", "SELECT to_jsonb(f)::text FROM user_follows f WHERE f.follower_id = $1"),
+    ("blocked", "SELECT to_jsonb(b)::text FROM blocked_relationships b WHERE b.blocker_id = $1"),
+    ("status", "SELECT to_jsonb(s)::text FROM user_status s WHERE s.user_id = $1"),
+    ("conversations", "SELECT to_jsonb(c)::text FROM conversation_members c WHERE c.user_id = $1"),
+    (
+        "groups",
+        "SELECT (to_jsonb(m) || jsonb_build_object('name', g.name))::text
+         FROM group_members m LEFT JOIN group_chats g USING (group_id) WHERE m.user_id = $1",
+    ),
+    ("communities", "SELECT to_jsonb(m)::text FROM community_members m WHERE m.user_id = $1"),
+    ("progress", "SELECT to_jsonb(p)::text FROM user_community_progress p WHERE p.user_id = $1"),
+    ("challenges", "SELECT to_jsonb(e)::text FROM community_challenge_events e WHERE e.user_id = $1"),
+    ("reactions", "SELECT to_jsonb(r)::text FROM message_reactions r WHERE r.user_id = $1"),
+    ("hidden", "SELECT to_jsonb(d)::text FROM message_deletions d WHERE d.user_id = $1"),
+    (
+        "audit",
+        "SELECT to_jsonb(a)::text FROM audit_log a WHERE a.target_user_id = $1 OR a.actor = 'user:' || $1 ORDER BY audit_id",
+    ),
+];
+
+const MESSAGES: &str = "
+    SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, p.content, p.iv, p.mac, p.key_id, p.created_at, p.edited_at
+    FROM private_messages p
+    WHERE p.sender_id = $1
+       OR (p.recipient_id = $1
+           AND p.seq > coalesce((SELECT m.cleared_seq FROM conversation_members m
+                                 WHERE m.user_id = $1 AND m.conversation_id = p.conversation_id), 0)
+           AND NOT EXISTS (SELECT FROM message_deletions d
+                           WHERE d.user_id = $1 AND d.conversation_id = p.conversation_id AND d.seq = p.seq))
+    ORDER BY p.conversation_id, p.seq";
+
+#[derive(sqlx::FromRow)]
+struct MessageRow {
+    message_id: Uuid,
+    conversation_id: String,
+    seq: i64,
+    sender_id: i64,
+    content: Vec<u8>,
+    iv: Vec<u8>,
+    mac: Option<Vec<u8>>,
+    key_id: i16,
+    created_at: OffsetDateTime,
+    edited_at: Option<OffsetDateTime>,
+}
+
+/// Writes the document to stdout.
+///
+/// # Errors
+/// Also when messages do not decrypt; they stand in the document without content, and are named on stderr.
+pub async fn run(settings: &Settings, user: &str) -> Result<()> {
+    let encryption = settings.encryption()?;
+    let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
+    let mut connection = database::connect(settings).await?;
+    let user = database::get_user(&mut connection, user).await?;
+    audit::record(&mut connection, "user export", Some(user), json!({})).await?;
+
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    write!(out, "{{\"exportedAt\":{}", json!(Timestamp::now()))?;
+    for (name, query) in SECTIONS {
+        let mut progress = Progress::new(name);
+        write!(out, ",\n{}:[", json!(name))?;
+        let mut rows = sqlx::query_scalar::<_, String>(query).bind(user).fetch(&mut connection);
+        while let Some(row) = rows.try_next().await? {
+            write!(out, "{}{row}", if progress.count() == 0 { "\n" } else { ",\n" })?;
+            progress.add(1);
+        }
+        write!(out, "]")?;
+    }
+    let unreadable = messages(&mut out, &mut connection, &keyring, user).await?;
+    writeln!(out, "}}")?;
+    out.flush()?;
+    if unreadable > 0 {
+        bail!("{unreadable} messages do not decrypt");
+    }
+    Ok(())
+}
+
+/// Gives how many did not decrypt.
+async fn messages(out: &mut impl Write, connection: &mut PgConnection, keyring: &Keyring, user: i64) -> Result<u64> {
+    let mut progress = Progress::new("messages");
+    let mut unreadable = 0;
+    write!(out, ",\n\"messages\":[")?;
+    let mut rows = sqlx::query_as::<_, MessageRow>(MESSAGES).bind(user).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let content = match keyring.open(row.message_id, row.key_id, &row.iv, row.mac.as_deref(), &row.content) {
+            Ok(plain) => Value::from(String::from_utf8_lossy(&plain)),
+            Err(error) => {
+                unreadable += 1;
+                eprintln!("message {}: {error}", row.message_id);
+                Value::Null
+            }
+        };
+        let message = json!({
+            "messageId": format!("msg_{}", row.message_id),
+            "conversationId": row.conversation_id,
+            "seq": row.seq,
+            "senderId": row.sender_id.to_string(),
+            "content": content,
+            "createdAt": Timestamp::from(row.created_at),
+            "editedAt": row.edited_at.map(Timestamp::from),
+        });
+        write!(out, "{}{message}", if progress.count() == 0 { "\n" } else { ",\n" })?;
+        progress.add(1);
+    }
+    write!(out, "]")?;
+    Ok(unreadable)
+}

@@ -1,0 +1,211 @@
+//! `chatctl keys`: re-encrypts what is stored, so that an old key can be thrown away.
+//!
+//! Rows are found by their key id and replaced only where the old ciphertext still stands, so that the servers may go on
+//! writing and a run that was broken off is simply repeated. What Redis holds is not touched: it is short-lived.
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use shared::crypto::Keyring;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::terminal::print_line;
+use crate::{audit, database};
+
+/// The tables whose sealed content is one byte string: table, id, content.
+const BLOBS: [(&str, &str, &str); 2] =
+    [("event_log", "event_id", "body"), ("applied_commands", "command_id", "outcome")];
+
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Re-encrypts everything that is stored under older keys with the newest key of CHAT_ENCRYPTION_KEYS.
+    ///
+    /// All servers must know the newest key already. Repeat it after an interruption, or when servers still wrote under an
+    /// older key meanwhile. Fails, and names the rows, when some do not decrypt.
+    Rotate(RotateArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct RotateArguments {
+    /// Rows in one transaction.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch: u32,
+}
+
+impl KeysCommand {
+    pub async fn run(self, settings: &Settings) -> Result<()> {
+        match self {
+            KeysCommand::Rotate(arguments) => rotate(settings, arguments.batch.into()).await,
+        }
+    }
+}
+
+/// What became of one table's rows.
+#[derive(Default)]
+struct Counts {
+    rotated: u64,
+    /// Changed by a server between reading and writing.
+    overtaken: u64,
+    unreadable: u64,
+}
+
+async fn rotate(settings: &Settings, batch: i64) -> Result<()> {
+    let encryption = settings.encryption()?;
+    let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
+    let newest = keyring.newest_key_id();
+    let mut connection = database::connect(settings).await?;
+    audit::record(&mut connection, "keys rotate", None, json!({"newest": newest, "state": "started"})).await?;
+
+    let mut unreadable = 0;
+    let mut done = serde_json::Map::new();
+    let messages = rotate_messages(&mut connection, &keyring, batch).await?;
+    report("private_messages", &messages, &mut done, &mut unreadable)?;
+    for blob in BLOBS {
+        let counts = rotate_blobs(&mut connection, &keyring, blob, batch).await?;
+        report(blob.0, &counts, &mut done, &mut unreadable)?;
+    }
+    let details = json!({"newest": newest, "state": "finished", "rotated": done, "unreadable": unreadable});
+    audit::record(&mut connection, "keys rotate", None, details).await?;
+    if unreadable > 0 {
+        bail!("{unreadable} rows do not decrypt; they were left as they are");
+    }
+    Ok(())
+}
+
+fn report(
+    table: &str,
+    counts: &Counts,
+    done: &mut serde_json::Map<String, serde_json::Value>,
+    unreadable: &mut u64,
+) -> Result<()> {
+    *unreadable += counts.unreadable;
+    done.insert(table.to_owned(), counts.rotated.into());
+    let Counts { rotated, overtaken, unreadable } = counts;
+    print_line(&format!("{table}: {rotated} re-encrypted, {overtaken} changed meanwhile, {unreadable} unreadable"))
+}
+
+#[derive(sqlx::FromRow)]
+struct MessageRow {
+    message_id: Uuid,
+    key_id: i16,
+    iv: Vec<u8>,
+    mac: Option<Vec<u8>>,
+    content: Vec<u8>,
+}
+
+/// New content beside the old, column by column.
+#[derive(Default)]
+struct NewMessages {
+    ids: Vec<Uuid>,
+    old_ivs: Vec<Vec<u8>>,
+    old_contents: Vec<Vec<u8>>,
+    contents: Vec<Vec<u8>>,
+    ivs: Vec<Vec<u8>>,
+    macs: Vec<Vec<u8>>,
+}
+
+async fn rotate_messages(connection: &mut PgConnection, keyring: &Keyring, batch: i64) -> Result<Counts> {
+    let newest = keyring.newest_key_id();
+    let mut counts = Counts::default();
+    let mut progress = Progress::new("private_messages");
+    let mut after = Uuid::nil();
+    loop {
+        let rows: Vec<MessageRow> = sqlx::query_as(
+            "SELECT message_id, key_id, iv, mac, content FROM private_messages
+             WHERE message_id > $1 AND key_id <> $2 ORDER BY message_id LIMIT $3",
+        )
+        .bind(after)
+        .bind(newest)
+        .bind(batch)
+        .fetch_all(&mut *connection)
+        .await?;
+        let Some(last) = rows.last() else { return Ok(counts) };
+        after = last.message_id;
+        let mut new = NewMessages::default();
+        for row in rows {
+            let id = row.message_id;
+            match keyring.open(id, row.key_id, &row.iv, row.mac.as_deref(), &row.content) {
+                Ok(plain) => {
+                    let sealed = keyring.seal(id, &plain);
+                    new.ids.push(id);
+                    new.old_ivs.push(row.iv);
+                    new.old_contents.push(row.content);
+                    new.contents.push(sealed.ciphertext);
+                    new.ivs.push(sealed.iv.to_vec());
+                    new.macs.push(sealed.mac.to_vec());
+                }
+                Err(error) => {
+                    counts.unreadable += 1;
+                    eprintln!("private_messages {id}: {error}");
+                }
+            }
+        }
+        let rotated = sqlx::query(
+            "UPDATE private_messages p SET content = n.content, iv = n.iv, mac = n.mac, key_id = $1
+             FROM unnest($2::uuid[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[])
+                 AS n (message_id, old_iv, old_content, content, iv, mac)
+             WHERE p.message_id = n.message_id AND p.iv = n.old_iv AND p.content = n.old_content",
+        )
+        .bind(newest)
+        .bind(&new.ids)
+        .bind(&new.old_ivs)
+        .bind(&new.old_contents)
+        .bind(&new.contents)
+        .bind(&new.ivs)
+        .bind(&new.macs)
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+        counts.rotated += rotated;
+        counts.overtaken += new.ids.len() as u64 - rotated;
+        progress.add(rotated);
+    }
+}
+
+async fn rotate_blobs(
+    connection: &mut PgConnection,
+    keyring: &Keyring,
+    (table, id, content): (&'static str, &str, &str),
+    batch: i64,
+) -> Result<Counts> {
+    // The key id stands behind the version byte.
+    let select = format!(
+        "SELECT {id}, {content} FROM {table} WHERE {id} > $1 AND substring({content} FROM 2 FOR 2) <> $2
+         ORDER BY {id} LIMIT $3"
+    );
+    let update = format!(
+        "UPDATE {table} t SET {content} = n.new FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (id, old, new)
+         WHERE t.{id} = n.id AND t.{content} = n.old"
+    );
+    let newest = keyring.newest_key_id().to_be_bytes();
+    let mut counts = Counts::default();
+    let mut progress = Progress::new(table);
+    let mut after = Uuid::nil();
+    loop {
+        let rows: Vec<(Uuid, Vec<u8>)> =
+            sqlx::query_as(&select).bind(after).bind(&newest[..]).bind(batch).fetch_all(&mut *connection).await?;
+        let Some((last, _)) = rows.last() else { return Ok(counts) };
+        after = *last;
+        let (mut ids, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, blob) in rows {
+            match keyring.open_blob(id, &blob) {
+                Ok(plain) => {
+                    ids.push(id);
+                    new.push(keyring.seal_blob(id, &plain));
+                    old.push(blob);
+                }
+                Err(error) => {
+                    counts.unreadable += 1;
+                    eprintln!("{table} {id}: {error}");
+                }
+            }
+        }
+        let done = sqlx::query(&update).bind(&ids).bind(&old).bind(&new).execute(&mut *connection).await?;
+        counts.rotated += done.rows_affected();
+        counts.overtaken += ids.len() as u64 - done.rows_affected();
+        progress.add(done.rows_affected());
+    }
+}

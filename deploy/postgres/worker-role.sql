@@ -1,0 +1,24 @@
+-- The worker's role: it writes the chat's tables and only reads the main backend's. Run it as the owner of the schema after
+-- every migration, it can be repeated:
+--   psql "$DATABASE_URL" --file deploy/postgres/worker-role.sql
+-- and once, for the password: psql "$DATABASE_URL" --command '\password chat_worker'
+-- Migrations and chatctl go on under the owner. With BUILTIN_AUTH=true the worker keeps the accounts itself and needs more:
+--   GRANT INSERT ON users_auth, user_profile_info, jwt_revocation TO chat_worker;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'chat_worker') THEN
+        CREATE ROLE chat_worker LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE CONNECTION LIMIT 500;
+    END IF;
+END
+$$;
+
+GRANT USAGE ON SCHEMA public TO chat_worker;
+GRANT SELECT ON users_auth, user_profile_info, jwt_revocation, blocked_relationships, user_follows TO chat_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    conversations, conversation_members, private_messages, message_reactions, message_deletions, group_chats,
+    group_members, event_log, event_queue, applied_commands, user_status, workers, partition_leases, communities,
+    community_members, user_community_progress, community_challenge_events
+    TO chat_worker;
+-- What was put down is not changed; DELETE is for retention.
+GRANT SELECT, INSERT, DELETE ON audit_log TO chat_worker;

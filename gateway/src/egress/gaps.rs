@@ -1,0 +1,181 @@
+//! Messages that were lost on the way here: found by a jump of a conversation's numbers, or by a worker's report. They are asked
+//! for once for all connections concerned, which hold back what is newer until they have them. Whatever does not go that way
+//! (too many, no answer, no number to begin with) becomes an ordinary catch-up.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use shared::clock::Timestamp;
+use shared::ids::{ConversationId, UserId};
+use shared::publication::{Report, ReportedMessages};
+use shared::redis::keys::Channel;
+use shared::stream::{Internal, InternalReply, MissingMessages};
+use tokio::sync::mpsc;
+
+use super::connection::Connection;
+use super::connection::fills::Filling;
+use super::positions::Standing;
+use super::subscriber;
+use crate::gateway::Gateway;
+
+/// Gaps waiting to be filled; with more, connections catch up one by one, which is paced.
+const QUEUE: usize = 1_024;
+/// Between two questions to the workers.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// One conversation's messages `from..=to`, which are stored and did not come on a channel.
+pub struct Gap {
+    id: u64,
+    conversation: ConversationId,
+    from: i64,
+    to: i64,
+    connections: Vec<Arc<Connection>>,
+}
+
+/// Where gaps are put.
+pub struct Gaps {
+    queue: mpsc::Sender<Gap>,
+    next: AtomicU64,
+}
+
+impl Gaps {
+    pub fn new() -> (Self, mpsc::Receiver<Gap>) {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        (Gaps { queue, next: AtomicU64::new(1) }, receiver)
+    }
+}
+
+impl Gateway {
+    /// The messages `from..=to` did not come on `channel`: from now on its connections hold back what is newer.
+    pub fn fill_gap(&self, channel: Channel, conversation: ConversationId, (from, to): (i64, i64)) {
+        self.fill_gap_of(channel, conversation, (from, to), |_| true);
+    }
+
+    fn fill_gap_of(
+        &self,
+        channel: Channel,
+        conversation: ConversationId,
+        (from, to): (i64, i64),
+        concerned: impl Fn(&Connection) -> bool,
+    ) {
+        let id = self.gaps.next.fetch_add(1, Ordering::Relaxed);
+        let mut connections = Vec::new();
+        self.registry.for_channel(channel, |connection| {
+            if concerned(connection) && connection.begin_fill(id, conversation) {
+                connections.push(connection.clone());
+            }
+        });
+        if connections.is_empty() {
+            return;
+        }
+        self.metrics.gaps.increment(1);
+        tracing::warn!(%conversation, from, to, connections = connections.len(), "messages were lost on the way here");
+        if let Err(refused) = self.gaps.queue.try_send(Gap { id, conversation, from, to, connections }) {
+            refused.into_inner().connections.iter().for_each(|connection| connection.abandon_fill(id));
+        }
+    }
+
+    /// Compares what a worker published or found with what came here.
+    pub fn compare(&self, report: &Report) {
+        let mut behind = Vec::new();
+        for reported in &report.messages {
+            match reported.conversation {
+                ConversationId::Direct(one, other) => {
+                    self.compare_messages(Channel::User(one), reported, &mut behind);
+                    self.compare_messages(Channel::User(other), reported, &mut behind);
+                }
+                ConversationId::Group(group) => self.compare_messages(Channel::Group(group), reported, &mut behind),
+            }
+        }
+        for (user, event) in &report.events {
+            self.registry.for_user(*user, |connection| {
+                let channels = connection.groups().into_iter().map(Channel::Group).chain([Channel::User(*user)]);
+                if !connection.is_catching_up() && !self.positions.has_event(channels, *event) {
+                    connection.interrupt();
+                    behind.push(Arc::downgrade(connection));
+                }
+            });
+        }
+        if !behind.is_empty() {
+            self.metrics.gaps.increment(1);
+            tracing::warn!(connections = behind.len(), "events were lost on the way here: sessions catch up");
+            tokio::spawn(subscriber::catch_up(behind));
+        }
+    }
+
+    fn compare_messages(&self, channel: Channel, reported: &ReportedMessages, behind: &mut Vec<Weak<Connection>>) {
+        if !self.registry.has_audience(channel) {
+            return;
+        }
+        let ReportedMessages { conversation, first, last, .. } = *reported;
+        let now = Timestamp::now();
+        let at = |age_ms: u32| Timestamp(now.0 - i64::from(age_ms));
+        match self.positions.standing(channel, conversation, first, last) {
+            Standing::Complete => {}
+            Standing::Behind { from } => {
+                let published_at = at(reported.last_age_ms);
+                self.positions.made_up(channel, conversation, from, last);
+                self.fill_gap_of(channel, conversation, (from, last), |connection| {
+                    connection.resumed_before(published_at)
+                });
+            }
+            // Whoever came between the first and what came first here has its own from the replay.
+            Standing::Before { to } => {
+                let published_at = at(reported.first_age_ms);
+                self.positions.made_up(channel, conversation, first, to);
+                self.fill_gap_of(channel, conversation, (first, to), |connection| {
+                    connection.resumed_before(published_at)
+                });
+            }
+            Standing::Nothing => {
+                let published_at = at(reported.last_age_ms);
+                self.registry.for_channel(channel, |connection| {
+                    if connection.resumed_before(published_at) && !connection.is_catching_up() {
+                        connection.interrupt();
+                        behind.push(Arc::downgrade(connection));
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Fills gaps until the process stops.
+pub async fn run(gateway: Arc<Gateway>, mut queue: mpsc::Receiver<Gap>) -> Result<(), Infallible> {
+    let stopped = gateway.lifecycle.stopped();
+    loop {
+        let gap = tokio::select! {
+            gap = queue.recv() => gap,
+            () = stopped.cancelled() => None,
+        };
+        let Some(gap) = gap else { return Ok(()) };
+        fill(&gateway, gap).await;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn fill(gateway: &Gateway, gap: Gap) {
+    let Some(user) = gap.connections.iter().find_map(|connection| connection.user()) else { return };
+    let request = Internal::Missing { conversation: gap.conversation, from: gap.from };
+    match gateway.ask(user, &request, None).await {
+        InternalReply::Missing(missing) => deliver(&gap, &missing),
+        _ => gap.connections.iter().for_each(|connection| connection.abandon_fill(gap.id)),
+    }
+}
+
+fn deliver(gap: &Gap, missing: &MissingMessages) {
+    // What is newer comes by itself.
+    let filling = Filling::new(&missing.events, gap.to);
+    if missing.has_more && filling.last().is_none_or(|last| last < gap.to) {
+        return gap.connections.iter().for_each(|connection| connection.abandon_fill(gap.id));
+    }
+    let only_after = |user: Option<UserId>| {
+        let hidden = missing.only_after.iter().find(|(hidden_from, _)| Some(*hidden_from) == user);
+        hidden.map_or(0, |(_, after)| *after)
+    };
+    for connection in &gap.connections {
+        connection.fill(gap.id, &filling, only_after(connection.user()));
+    }
+}

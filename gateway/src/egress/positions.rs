@@ -1,0 +1,192 @@
+//! What this gateway was given, by channel and conversation: which numbers came without a gap, so that a lost message shows
+//! itself by the next one's number, or by a worker's report. Only what came lately is kept.
+
+use std::collections::{HashMap, HashSet};
+
+use parking_lot::Mutex;
+use shared::ids::ConversationId;
+use shared::redis::keys::Channel;
+use uuid::Uuid;
+
+/// Well beyond the time for which workers report what they published.
+const KEPT_MS: u64 = 120_000;
+/// Conversations, and events, kept; of further ones nothing is known.
+const MOST: usize = 200_000;
+
+#[derive(Default)]
+pub struct Positions {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    messages: HashMap<(Channel, ConversationId), Range>,
+    /// Durable events of this and of the last period.
+    events: [HashSet<(Channel, Uuid)>; 2],
+    swept_ms: u64,
+}
+
+/// The numbers `from..=to` came.
+struct Range {
+    from: i64,
+    to: i64,
+    at_ms: u64,
+}
+
+/// What a message's number says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    Next,
+    /// It came before on this channel.
+    Again,
+    /// The messages from this number on, up to this one, did not come.
+    Gap {
+        from: i64,
+    },
+}
+
+/// How what was given compares with what a worker reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Complete,
+    /// The last ones are missing, from this number on.
+    Behind {
+        from: i64,
+    },
+    /// The first ones are missing, up to this number.
+    Before {
+        to: i64,
+    },
+    /// Nothing came.
+    Nothing,
+}
+
+impl Positions {
+    /// Notes that a message came.
+    pub fn message(&self, channel: Channel, conversation: ConversationId, seq: i64, now_ms: u64) -> Arrival {
+        let mut inner = self.inner.lock();
+        let is_full = inner.messages.len() >= MOST;
+        let Some(range) = inner.messages.get_mut(&(channel, conversation)) else {
+            if !is_full {
+                inner.messages.insert((channel, conversation), Range { from: seq, to: seq, at_ms: now_ms });
+            }
+            return Arrival::Next;
+        };
+        let expected = range.to + 1;
+        range.at_ms = now_ms;
+        if seq >= expected {
+            range.to = seq;
+        }
+        match seq {
+            seq if seq > expected => Arrival::Gap { from: expected },
+            seq if seq == expected || seq < range.from => Arrival::Next,
+            _ => Arrival::Again,
+        }
+    }
+
+    /// Notes that the messages `from..=to`, next to those that came, are being made up for.
+    pub fn made_up(&self, channel: Channel, conversation: ConversationId, from: i64, to: i64) {
+        if let Some(range) = self.inner.lock().messages.get_mut(&(channel, conversation)) {
+            range.from = range.from.min(from);
+            range.to = range.to.max(to);
+        }
+    }
+
+    /// Compares with messages `first..=last`.
+    pub fn standing(&self, channel: Channel, conversation: ConversationId, first: i64, last: i64) -> Standing {
+        let inner = self.inner.lock();
+        match inner.messages.get(&(channel, conversation)) {
+            Some(range) if range.to < last => Standing::Behind { from: range.to + 1 },
+            Some(range) if range.from > first => Standing::Before { to: range.from - 1 },
+            Some(_) => Standing::Complete,
+            // It may have come and there was no room to note it.
+            None if inner.messages.len() >= MOST => Standing::Complete,
+            None => Standing::Nothing,
+        }
+    }
+
+    /// Notes that a durable event came, live or replayed.
+    pub fn event(&self, channel: Channel, event: Uuid) {
+        let mut inner = self.inner.lock();
+        if inner.events[0].len() < MOST {
+            inner.events[0].insert((channel, event));
+        }
+    }
+
+    /// Whether a durable event came on one of these channels.
+    pub fn has_event(&self, channels: impl IntoIterator<Item = Channel>, event: Uuid) -> bool {
+        let inner = self.inner.lock();
+        channels.into_iter().any(|channel| inner.events.iter().any(|seen| seen.contains(&(channel, event))))
+    }
+
+    /// Whatever came before may have left gaps that are made up for otherwise.
+    pub fn clear(&self) {
+        self.inner.lock().messages.clear();
+    }
+
+    /// Forgets what is old; cheap but once in a while.
+    pub fn sweep(&self, now_ms: u64) {
+        let mut inner = self.inner.lock();
+        if now_ms < inner.swept_ms + KEPT_MS {
+            return;
+        }
+        inner.swept_ms = now_ms;
+        inner.messages.retain(|_, range| range.at_ms + KEPT_MS > now_ms);
+        inner.messages.shrink_to_fit();
+        inner.events.swap(0, 1);
+        inner.events[0] = HashSet::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::ids::UserId;
+
+    const CHANNEL: Channel = Channel::User(UserId(1));
+
+    fn conversation() -> ConversationId {
+        ConversationId::direct(UserId(1), UserId(2))
+    }
+
+    #[test]
+    fn a_number_tells_what_is_missing_and_what_came_before() {
+        let positions = Positions::default();
+        let arrives = |seq| positions.message(CHANNEL, conversation(), seq, 0);
+        assert_eq!(arrives(5), Arrival::Next);
+        assert_eq!(arrives(6), Arrival::Next);
+        assert_eq!(arrives(6), Arrival::Again);
+        assert_eq!(arrives(9), Arrival::Gap { from: 7 });
+        assert_eq!(arrives(10), Arrival::Next);
+        // From before the first: nothing is known of it.
+        assert_eq!(arrives(4), Arrival::Next);
+        // Another channel has its own numbers.
+        assert_eq!(positions.message(Channel::User(UserId(2)), conversation(), 20, 0), Arrival::Next);
+    }
+
+    #[test]
+    fn a_report_shows_what_never_came() {
+        let positions = Positions::default();
+        let standing = |first, last| positions.standing(CHANNEL, conversation(), first, last);
+        assert_eq!(standing(1, 1), Standing::Nothing);
+        positions.message(CHANNEL, conversation(), 5, 0);
+        assert_eq!(standing(5, 5), Standing::Complete);
+        assert_eq!(standing(3, 5), Standing::Before { to: 4 });
+        assert_eq!(standing(5, 7), Standing::Behind { from: 6 });
+        positions.made_up(CHANNEL, conversation(), 6, 7);
+        positions.made_up(CHANNEL, conversation(), 4, 4);
+        assert_eq!(standing(4, 7), Standing::Complete);
+    }
+
+    #[test]
+    fn what_is_old_is_forgotten() {
+        let positions = Positions::default();
+        positions.message(CHANNEL, conversation(), 5, 1);
+        positions.event(CHANNEL, Uuid::nil());
+        positions.sweep(KEPT_MS);
+        assert!(positions.has_event([CHANNEL], Uuid::nil()));
+        positions.sweep(2 * KEPT_MS);
+        assert!(!positions.has_event([CHANNEL], Uuid::nil()));
+        assert_eq!(positions.standing(CHANNEL, conversation(), 5, 5), Standing::Nothing);
+    }
+}

@@ -1,0 +1,131 @@
+//! TLS at the gateway itself, for where no proxy ends it: the certificate from files, looked at again when they change.
+//! Connections that are open keep theirs.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use parking_lot::RwLock;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::gateway::Gateway;
+
+/// A client that does not finish the handshake by then is sent away.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the files are looked at.
+const RELOAD_PERIOD: Duration = Duration::from_secs(2);
+
+pub struct Tls {
+    acceptor: TlsAcceptor,
+    certificate: Arc<Certificate>,
+}
+
+#[derive(Debug)]
+struct Certificate {
+    cert_file: PathBuf,
+    key_file: PathBuf,
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+/// When the two files were last written; what differs was replaced.
+type Stamp = [Option<SystemTime>; 2];
+
+impl Tls {
+    /// Reads the files. Blocks on them.
+    ///
+    /// # Errors
+    /// When a file is not readable or not what it should be, or the key is not the certificate's.
+    pub fn load(cert_file: &str, key_file: &str) -> anyhow::Result<Self> {
+        let (cert_file, key_file) = (PathBuf::from(cert_file), PathBuf::from(key_file));
+        let current = RwLock::new(Arc::new(read(&cert_file, &key_file)?));
+        let certificate = Arc::new(Certificate { cert_file, key_file, current });
+        let mut config = ServerConfig::builder_with_provider(ring::default_provider().into())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(certificate.clone());
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), certificate })
+    }
+
+    /// The handshake; `None` when it fails or takes too long.
+    pub async fn accept(&self, socket: TcpStream) -> Option<TlsStream<TcpStream>> {
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(socket)).await {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _client: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.read().clone())
+    }
+}
+
+impl Certificate {
+    fn stamp(&self) -> Stamp {
+        [&self.cert_file, &self.key_file].map(|file| std::fs::metadata(file).and_then(|data| data.modified()).ok())
+    }
+}
+
+fn read(cert_file: &Path, key_file: &Path) -> anyhow::Result<CertifiedKey> {
+    let named = |file: &Path, variable: &str| format!("{variable} ({})", file.display());
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert_file)
+        .and_then(Iterator::collect)
+        .with_context(|| named(cert_file, "TLS_CERT"))?;
+    let key = PrivateKeyDer::from_pem_file(key_file).with_context(|| named(key_file, "TLS_KEY"))?;
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).context("TLS_CERT and TLS_KEY do not fit each other")
+}
+
+/// Takes up new files until the process stops. Files that are not usable, perhaps only half written, change nothing.
+pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
+    let Some(tls) = &gateway.tls else { return Ok(()) };
+    let stopped = gateway.lifecycle.stopped();
+    let mut ticks = tokio::time::interval(RELOAD_PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Of the first look: between loading and now nothing may be missed, so it reads once more.
+    let mut seen: Stamp = [None, None];
+    let mut warned = seen;
+    loop {
+        tokio::select! {
+            () = stopped.cancelled() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        let certificate = tls.certificate.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let stamp = certificate.stamp();
+            (stamp, (stamp != seen).then(|| read(&certificate.cert_file, &certificate.key_file)))
+        });
+        match looked.await {
+            Ok((stamp, Some(Ok(key)))) => {
+                if seen != [None, None] {
+                    tracing::info!("the TLS certificate was replaced");
+                }
+                *tls.certificate.current.write() = Arc::new(key);
+                seen = stamp;
+            }
+            Ok((stamp, Some(Err(error)))) if warned != stamp => {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the new TLS certificate is not usable; the old one stays"
+                );
+                warned = stamp;
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+}

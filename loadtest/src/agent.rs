@@ -1,0 +1,34 @@
+//! An agent process: takes its plan from standard input, runs it on one thread, and tells what happens on standard output.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::task::LocalSet;
+
+use crate::plan::{Plan, Said};
+use crate::scenario;
+
+/// Runs to the end of the plan; a failure is told to the directing process, too.
+pub fn main() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime")?;
+    let local = LocalSet::new();
+    let result = local.block_on(&runtime, async {
+        let mut lines = BufReader::new(tokio::io::stdin()).lines();
+        let plan = lines.next_line().await?.context("no plan came")?;
+        let plan: Plan = serde_json::from_str(&plan).context("the plan")?;
+        scenario::run(plan, lines).await
+    });
+    match result {
+        Ok(tally) => say(&Said::Finished(Box::new(tally))),
+        Err(error) => say(&Said::Failed(format!("{error:#}"))),
+    }
+}
+
+/// Writes one line; rare and short enough not to be worth asynchronous output.
+pub fn say(said: &Said) -> Result<()> {
+    let mut line = serde_json::to_vec(said)?;
+    line.push(b'\n');
+    let mut out = std::io::stdout().lock();
+    out.write_all(&line).and_then(|()| out.flush()).context("telling the directing process")
+}

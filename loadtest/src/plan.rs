@@ -1,0 +1,112 @@
+//! What an agent is told to do, and what it tells: the JSON lines between the directing process and its agents.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::accounts::Account;
+use crate::tally::Tally;
+
+/// The work of one agent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// Told apart from what other runs left behind.
+    pub run: u32,
+    pub urls: Vec<String>,
+    /// In the order of the scenario: of each room, its members next to each other.
+    pub accounts: Vec<Account>,
+    /// The number of the first account among those of all agents.
+    pub first: usize,
+    pub deflate: bool,
+    /// `COMMUNITY_SYNC_TOKEN` of the server.
+    pub community_token: Option<String>,
+    /// Logins begun per second while connecting.
+    pub connect_rate: f64,
+    /// Between the last login and the start.
+    pub settle_ms: u64,
+    pub warmup_ms: u64,
+    pub duration_ms: u64,
+    /// How long to wait for what is still under way at the end.
+    pub drain_ms: u64,
+    pub pace: Pace,
+    pub scenario: Scenario,
+}
+
+/// How fast.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// Open loop: so many per second, whatever the server does. Latency counts from when each was due.
+    Rate(f64),
+    /// Closed loop: each sender has so many unanswered.
+    Window(u32),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum Scenario {
+    /// Pairs write to each other.
+    Direct { content_bytes: usize, client_ids: bool },
+    /// Groups of `members`, of whom `senders` write.
+    Group { content_bytes: usize, client_ids: bool, members: usize, senders: usize, source: GroupSource },
+    /// The first `watchers` accounts wait; the others log in one after the other.
+    Presence { watchers: usize },
+    /// Pairs write `preload` messages each way, then read pages and lists.
+    History { preload: u32, page: u32 },
+    /// Connections that do nothing, except that each sends and gets one message when `message`.
+    Idle { message: bool },
+    /// All log in, are dropped, miss `missed` messages each, and come back at once.
+    Storm { missed: u32, senders: usize },
+}
+
+/// Where the groups come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupSource {
+    /// The first of each room makes one.
+    Made,
+    /// All accounts are members of this one already.
+    Existing(String),
+    /// All accounts are made members of a new community once they are connected.
+    Community,
+}
+
+impl Scenario {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Direct { .. } => "direct",
+            Self::Group { .. } => "group",
+            Self::Presence { .. } => "presence",
+            Self::History { .. } => "history",
+            Self::Idle { .. } => "idle",
+            Self::Storm { .. } => "storm",
+        }
+    }
+
+    /// How many neighbouring accounts have to be in one process; `None` when all have to.
+    pub fn room(&self) -> Option<usize> {
+        match self {
+            Self::Direct { .. } | Self::History { .. } | Self::Idle { .. } => Some(2),
+            Self::Group { source: GroupSource::Made, members, .. } => Some(*members),
+            Self::Group { .. } | Self::Presence { .. } | Self::Storm { .. } => None,
+        }
+    }
+}
+
+/// What the directing process says after the plan.
+pub const START: &str = "start";
+
+/// What an agent says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// Connected and settled; waits for the start.
+    Ready,
+    /// The warm-up is over.
+    Measuring,
+    Progress(BTreeMap<String, u64>),
+    /// The time is up; what is under way is still waited for.
+    Sent,
+    Finished(Box<Tally>),
+    Failed(String),
+}

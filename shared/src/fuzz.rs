@@ -1,0 +1,167 @@
+//! Entries for fuzzers and property tests: arbitrary bytes through everything that reads bytes from elsewhere, with the
+//! invariants asserted. What the WebSocket codec reads is in `websocket`.
+//!
+//! All of them panic when an invariant is broken, which is for the fuzzer to find.
+
+use std::sync::LazyLock;
+
+use uuid::Uuid;
+
+use crate::commands::{Command, Context};
+use crate::crypto::{EncryptionSettings, Keyring, Sealed};
+use crate::ids::UserId;
+use crate::limits::Limits;
+use crate::protocol::Frame;
+use crate::publication;
+use crate::stream::{self, Body};
+
+static KEYRING: LazyLock<Option<Keyring>> =
+    LazyLock::new(|| Keyring::derive(&EncryptionSettings::single("for fuzzing only", "fuzz")).ok());
+
+/// A client's text: a command that is accepted survives its way through a stream.
+pub fn fuzz_command(data: &[u8]) {
+    let (Ok(text), Some(keyring)) = (std::str::from_utf8(data), KEYRING.as_ref()) else { return };
+    let Ok(frame) = Frame::parse(text) else { return };
+    let limits = Limits { message_characters: 5_000, group_members: 50 };
+    let context = Context { caller: UserId(1), limits: &limits };
+    let Some(Ok(command)) = Command::decode(frame.kind(), frame.fields(), &context) else { return };
+    let body = Body::Client(command);
+    let envelope = stream::Envelope::internal(
+        Uuid::nil(),
+        &stream::Internal::Authenticate { token_id: String::new() },
+        UserId(1),
+        crate::ids::GatewayId(Uuid::nil()),
+        crate::clock::Timestamp(0),
+    );
+    let entry = stream::encode(&envelope, &body, keyring);
+    let read = stream::decode_envelope(&entry)
+        .and_then(|(envelope, sealed)| stream::decode_body(&envelope, sealed, keyring).map(|body| (envelope, body)));
+    assert!(read.is_ok_and(|read| read == (envelope, body)), "a command changed on its way");
+}
+
+/// A stream's entry: what can be read is written the same again, and no body that we did not seal opens.
+pub fn fuzz_entry(data: &[u8]) {
+    let Ok((envelope, sealed)) = stream::decode_envelope(data) else { return };
+    let again = stream::encode_sealed(&envelope, sealed);
+    assert!(stream::decode_envelope(&again).is_ok_and(|read| read == (envelope.clone(), sealed)));
+    if let Some(keyring) = KEYRING.as_ref() {
+        assert!(stream::decode_body(&envelope, sealed, keyring).is_err(), "a forged body opened");
+    }
+}
+
+/// A sealed record, as a blob and as the row of the original server.
+pub fn fuzz_sealed(data: &[u8]) {
+    let Some(keyring) = KEYRING.as_ref() else { return };
+    if let Ok(sealed) = Sealed::from_blob(data) {
+        assert_eq!(sealed.to_blob(), data);
+        assert!(keyring.open_sealed(Uuid::nil(), &sealed).is_err(), "a forged record opened");
+    }
+    let (iv, content) = data.split_at(data.len().min(32));
+    // Without a MAC anything may come out, but nothing longer than went in.
+    if let Ok(plain) = keyring.open(Uuid::nil(), crate::crypto::LEGACY_KEY_ID, iv, None, content) {
+        assert!(plain.len() < content.len());
+    }
+    let mut blob = keyring.seal_blob(Uuid::nil(), data);
+    assert!(keyring.open_blob(Uuid::nil(), &blob).is_ok_and(|plain| plain == data));
+    let at = data.first().map_or(0, |byte| usize::from(*byte)) % blob.len();
+    blob[at] ^= 1;
+    assert!(keyring.open_blob(Uuid::nil(), &blob).is_err(), "byte {at} is not authenticated");
+}
+
+/// A publication: the payload is what follows the header.
+pub fn fuzz_publication(data: &[u8]) {
+    let Ok((header, offset)) = publication::decode(data) else { return };
+    let Some(payload) = data.get(offset..) else { panic!("the payload begins behind the end") };
+    let again = publication::encode(&header, payload);
+    assert!(publication::decode(&again).is_ok_and(|(read, offset)| read == header && again[offset..] == *payload));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::commands::NAMES;
+
+    /// JSON with the fields that commands have, of wrong and right types.
+    fn command() -> impl Strategy<Value = String> {
+        let value = prop_oneof![
+            any::<i64>().prop_map(|number| number.to_string()),
+            "\\PC{0,20}".prop_map(|text| serde_json::Value::from(text).to_string()),
+            Just("\"conv_1_2\"".to_owned()),
+            Just("\"group_018f0000-0000-7000-8000-000000000001\"".to_owned()),
+            Just("\"msg_018f0000-0000-7000-8000-000000000001\"".to_owned()),
+            Just("{\"conv_1_2\":3}".to_owned()),
+            Just("[2,\"3\"]".to_owned()),
+            Just("true".to_owned()),
+            Just("null".to_owned()),
+        ];
+        let name = prop::sample::select(vec![
+            "recipientId",
+            "userId",
+            "groupId",
+            "messageId",
+            "conversationId",
+            "conversations",
+            "content",
+            "newContent",
+            "reaction",
+            "limit",
+            "offset",
+            "beforeSeq",
+            "isTyping",
+            "requestId",
+            "groupName",
+            "initialMembers",
+            "clientMessageId",
+            "deleteForEveryone",
+            "communityId",
+            "replyToMessageId",
+        ]);
+        (prop::sample::select(NAMES), vec((name, value), 0..8)).prop_map(|(kind, fields)| {
+            let fields: String = fields.iter().map(|(name, value)| format!(",\"{name}\":{value}")).collect();
+            format!("{{\"type\":\"{kind}\"{fields}}}")
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn commands_survive(text in command(), garbage in "\\PC{0,100}") {
+            fuzz_command(text.as_bytes());
+            fuzz_command(garbage.as_bytes());
+        }
+
+        #[test]
+        fn garbage_breaks_nothing(mut data in vec(any::<u8>(), 0..300)) {
+            fuzz_sealed(&data);
+            fuzz_entry(&data);
+            fuzz_publication(&data);
+            // Past the version byte.
+            if let Some(first) = data.first_mut() {
+                *first = 1;
+            }
+            fuzz_sealed(&data);
+            fuzz_entry(&data);
+            fuzz_publication(&data);
+        }
+
+        #[test]
+        fn a_changed_entry_breaks_nothing(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in 0..400usize) {
+            let id = Uuid::from_u128(7);
+            let request = stream::Internal::Authenticate { token_id: "t".repeat(50) };
+            let gateway = crate::ids::GatewayId(id);
+            let envelope = stream::Envelope::internal(id, &request, UserId(3), gateway, crate::clock::Timestamp(9));
+            let mut entry = stream::encode_sealed(&envelope, &[1; 90]);
+            let at = at.index(entry.len());
+            entry[at] = byte;
+            entry.truncate(cut);
+            fuzz_entry(&entry);
+            let header = publication::Header::Internal { command: id };
+            let mut published = publication::encode(&header, b"payload");
+            let at = at % published.len();
+            published[at] = byte;
+            fuzz_publication(&published);
+        }
+    }
+}

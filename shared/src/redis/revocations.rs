@@ -1,0 +1,39 @@
+//! Telling all gateways of revoked tokens, by hash, each once in the fleet.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::prelude::*;
+use fred::types::scripts::Script;
+
+use super::keys::Keys;
+use super::run_script;
+use crate::auth::TokenHash;
+use crate::clock::Timestamp;
+use crate::publication::{self, Header};
+
+/// Longer than workers look back, so that a revocation is announced once, not at each look.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// The script that announces, ready to run.
+#[derive(Clone)]
+pub struct Revocations(Script);
+
+impl Default for Revocations {
+    fn default() -> Self {
+        Revocations(Script::from_lua(include_str!("scripts/revocations.lua")))
+    }
+}
+
+impl Revocations {
+    /// Announces those of the tokens that nobody has announced yet; gives how many.
+    pub async fn announce(&self, redis: &Client, keys: &Keys, tokens: &[TokenHash]) -> Result<u64, Error> {
+        let mut arguments: Vec<Value> =
+            vec![keys.presence_channel().into(), Timestamp::now().0.into(), (REMEMBERED.as_millis() as i64).into()];
+        for token in tokens {
+            arguments.push(token.to_string().into());
+            arguments.push(Bytes::from(publication::encode(&Header::Revoked { token: *token }, &[])).into());
+        }
+        run_script(&self.0, redis, vec![keys.revoked_tokens()], arguments).await
+    }
+}

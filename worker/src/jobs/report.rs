@@ -1,0 +1,93 @@
+//! Tells gateways what they should have been given: the conversations published to in the last seconds, from memory, and, after
+//! a takeover from a worker that died, what that one stored last and perhaps never published. Only the takeover costs queries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::prelude::*;
+use shared::ids::{ConversationId, UserId};
+use shared::lifecycle::Lifecycle;
+use shared::publication::{self, Header, Report};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::recent::Abandoned;
+use crate::store::replay;
+
+const INTERVAL: Duration = Duration::from_secs(3);
+/// First the new owner publishes what it finds in the streams: that is the ordinary way.
+const AFTER_TAKEOVER: Duration = Duration::from_secs(3);
+/// What a dead owner's clock and those of the gateways, which make the ids, may be apart from Postgres's.
+const CLOCK_MARGIN: Duration = Duration::from_secs(10);
+/// Messages, and events, looked at after a takeover.
+const MOST_FOUND: i64 = 50_000;
+/// Conversations, and events, in one publication.
+const CHUNK: usize = 2_000;
+
+pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let draining = lifecycle.draining();
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut abandoned: Option<Abandoned> = None;
+    while !draining.is_cancelled() {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = draining.cancelled() => break,
+        }
+        if abandoned.is_none() {
+            abandoned = Instant::now().checked_sub(AFTER_TAKEOVER).and_then(|before| app.recent.take_abandoned(before));
+        }
+        if let Some(left) = &abandoned {
+            match look(&app, left).await {
+                Ok(()) => abandoned = None,
+                Err(error) => tracing::warn!(%error, "what a dead worker stored could not be looked at"),
+            }
+        }
+        if let Err(error) = publish(&app, app.recent.report()).await {
+            // It is told again.
+            tracing::debug!(%error, "gateways could not be told what they should have");
+        }
+    }
+    Ok(())
+}
+
+/// Finds what the dead owners may have stored last.
+async fn look(app: &App, abandoned: &Abandoned) -> sqlx::Result<()> {
+    let settings = &app.settings;
+    let reach = settings.lease_ttl + settings.common.command_timeout + CLOCK_MARGIN;
+    let from_ms = (abandoned.since - reach).unix_timestamp_nanos() / 1_000_000;
+    let from = uuid::Builder::from_unix_timestamp_millis(from_ms.max(0) as u64, &[0; 10]).into_uuid();
+    let mut db = app.db.acquire().await?;
+    let messages = replay::list_newest_since(&mut db, from, MOST_FOUND).await?;
+    let events = replay::list_undelivered_since(&mut db, from, MOST_FOUND).await?;
+    let partitions = u32::from(settings.common.partitions);
+    let messages = messages.into_iter().filter_map(|(id, last)| {
+        let conversation: ConversationId = id.parse().ok()?;
+        let partition = (u32::from(conversation.route_hint()) % partitions) as i32;
+        abandoned.partitions.contains(&partition).then_some((conversation, last))
+    });
+    let events: Vec<(UserId, Uuid)> = events.into_iter().map(|event| (UserId(event.user_id), event.event_id)).collect();
+    tracing::info!(
+        partitions = abandoned.partitions.len(),
+        events = events.len(),
+        "looked at what a dead worker stored"
+    );
+    app.recent.found(messages, events);
+    Ok(())
+}
+
+async fn publish(app: &App, mut report: Report) -> Result<(), Error> {
+    while !report.messages.is_empty() || !report.events.is_empty() {
+        let rest = Report {
+            messages: report.messages.split_off(report.messages.len().min(CHUNK)),
+            events: report.events.split_off(report.events.len().min(CHUNK)),
+        };
+        let payload = postcard::to_stdvec(&report).unwrap_or_default();
+        let publication = Bytes::from(publication::encode(&Header::Report, &payload));
+        app.redis.publish::<(), _, _>(app.keys.report_channel(), publication).await?;
+        report = rest;
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Tells the gateways of revoked tokens, so that they end the connections opened with them: at once when the database
+//! notifies, and after a look at the table otherwise. Every worker does it; Redis sees to it that each is told once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt};
+use shared::auth::TokenHash;
+use shared::lifecycle::Lifecycle;
+use shared::redis::revocations::Revocations;
+use sqlx::PgPool;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::store::revocations;
+
+/// A notification that was lost costs so much.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// A row can be older than the commit that shows it, and the main backend's clock can be behind.
+const OVERLAP: Duration = Duration::from_secs(60);
+/// How far a starting worker looks back: no worker may have been there for a while.
+const FIRST_LOOKBACK: Duration = Duration::from_secs(3600);
+/// Tokens announced in one go; as many notifications wait. More are found by looking.
+const CHUNK: usize = 500;
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let (heard, mut notified) = mpsc::channel(CHUNK);
+    lifecycle.spawn("revocation-listener", listen(app.clone(), heard, lifecycle.clone()));
+    let draining = lifecycle.draining();
+    let script = Revocations::default();
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut looked_at: Option<Instant> = None;
+    let mut tokens = Vec::new();
+    loop {
+        let result = tokio::select! {
+            () = draining.cancelled() => return Ok(()),
+            count = notified.recv_many(&mut tokens, CHUNK) => {
+                tracing::debug!(count, "tokens were revoked");
+                announce(&app, &script, &tokens.split_off(0)).await
+            }
+            _ = ticks.tick() => {
+                let began = Instant::now();
+                let looked = look(&app, &script, looked_at.map_or(FIRST_LOOKBACK, |at| at.elapsed() + OVERLAP)).await;
+                if looked.is_ok() {
+                    looked_at = Some(began);
+                }
+                looked
+            }
+        };
+        if let Err(error) = result {
+            tracing::warn!(error = format!("{error:#}"), "revoked tokens could not be told of; trying again");
+        }
+    }
+}
+
+/// Announces what the table shows.
+async fn look(app: &App, script: &Revocations, lookback: Duration) -> anyhow::Result<()> {
+    let mut db = app.db.acquire().await?;
+    let mut chunks = revocations::stream_revoked(&mut db, lookback).try_chunks(CHUNK).boxed();
+    while let Some(chunk) = chunks.next().await {
+        announce(app, script, &chunk.map_err(|error| error.1)?).await?;
+    }
+    Ok(())
+}
+
+async fn announce(app: &App, script: &Revocations, token_ids: &[String]) -> anyhow::Result<()> {
+    let hashes: Vec<TokenHash> = token_ids.iter().map(|id| TokenHash::of(id)).collect();
+    let announced = script.announce(&app.redis, &app.keys, &hashes).await?;
+    if announced > 0 {
+        app.metrics.revocations.increment(announced);
+    }
+    Ok(())
+}
+
+/// Passes on what the database notifies of, on a connection of its own. Behind a pooler in transaction mode nothing comes.
+async fn listen(app: Arc<App>, heard: mpsc::Sender<String>, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let options = app.db.connect_options().as_ref().clone();
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    let draining = lifecycle.draining();
+    loop {
+        let error = tokio::select! {
+            () = draining.cancelled() => return Ok(()),
+            error = pass_on(&pool, &heard) => error,
+        };
+        if let Err(error) = error {
+            tracing::warn!(%error, "not notified of revoked tokens for the moment");
+        }
+        tokio::time::sleep(RECONNECT_PAUSE).await;
+    }
+}
+
+async fn pass_on(pool: &PgPool, heard: &mpsc::Sender<String>) -> sqlx::Result<()> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen(revocations::CHANNEL).await?;
+    // Ends with the connection: a new one listens again.
+    while let Some(notification) = listener.try_recv().await? {
+        // When too many wait the look at the table finds it.
+        let _ = heard.try_send(notification.payload().to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! What this worker published in the last seconds, and the partitions it took over from workers that did not give them back:
+//! what gateways are told to compare with (`jobs::report`).
+
+use std::collections::{HashMap, VecDeque};
+
+use parking_lot::Mutex;
+use shared::ids::{ConversationId, UserId};
+use shared::publication::{Header, Receipt, Report, ReportedMessages};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::publish::Publication;
+
+/// In how many reports something is told: the first ones may be lost.
+const TOLD: usize = 3;
+/// Conversations, and events, kept of the time between two reports; further ones are not told.
+const MOST: usize = 50_000;
+
+#[derive(Default)]
+pub struct Recent {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    now: Interval,
+    told: VecDeque<Interval>,
+    abandoned: Option<Abandoned>,
+}
+
+/// The time between two reports.
+#[derive(Default)]
+struct Interval {
+    messages: HashMap<ConversationId, Published>,
+    events: Vec<(UserId, Uuid)>,
+}
+
+struct Published {
+    first: (i64, Instant),
+    last: (i64, Instant),
+}
+
+/// Partitions whose owner is gone without a word: what it committed last may never have been published.
+pub struct Abandoned {
+    pub partitions: Vec<i32>,
+    /// When the first of their leases ran out.
+    pub since: OffsetDateTime,
+    pub taken_at: Instant,
+}
+
+impl Recent {
+    /// Notes messages that were published, none before `started`.
+    pub fn published(&self, publications: &[Publication], started: Instant) {
+        let mut inner = self.inner.lock();
+        for publication in publications {
+            if let Header::Event(header) = &publication.header
+                && let Receipt::Message { conversation, seq, .. } = header.receipt
+            {
+                inner.now.note(conversation, seq, started);
+            }
+        }
+    }
+
+    /// Notes what was found stored, whether or not it was ever published.
+    pub fn found(&self, messages: impl Iterator<Item = (ConversationId, i64)>, events: Vec<(UserId, Uuid)>) {
+        let (now, mut inner) = (Instant::now(), self.inner.lock());
+        messages.for_each(|(conversation, seq)| inner.now.note(conversation, seq, now));
+        let room = MOST.saturating_sub(inner.now.events.len());
+        inner.now.events.extend(events.into_iter().take(room));
+    }
+
+    pub fn abandoned(&self, partition: i32, since: OffsetDateTime) {
+        let mut inner = self.inner.lock();
+        let new = || Abandoned { partitions: Vec::new(), since, taken_at: Instant::now() };
+        let abandoned = inner.abandoned.get_or_insert_with(new);
+        abandoned.partitions.push(partition);
+        abandoned.since = abandoned.since.min(since);
+        abandoned.taken_at = Instant::now();
+    }
+
+    /// Partitions that were taken over before `taken_before`.
+    pub fn take_abandoned(&self, taken_before: Instant) -> Option<Abandoned> {
+        self.inner.lock().abandoned.take_if(|abandoned| abandoned.taken_at <= taken_before)
+    }
+
+    /// What is to be told now.
+    pub fn report(&self) -> Report {
+        let mut inner = self.inner.lock();
+        let now = std::mem::take(&mut inner.now);
+        inner.told.push_back(now);
+        if inner.told.len() > TOLD {
+            inner.told.pop_front();
+        }
+        let mut report = Report::default();
+        for interval in &inner.told {
+            report.messages.extend(interval.messages.iter().map(|(id, published)| published.reported(*id)));
+            report.events.extend(&interval.events);
+        }
+        report
+    }
+}
+
+impl Interval {
+    fn note(&mut self, conversation: ConversationId, seq: i64, at: Instant) {
+        let is_full = self.messages.len() >= MOST;
+        match self.messages.get_mut(&conversation) {
+            Some(published) if seq > published.last.0 => published.last = (seq, at),
+            // A repetition.
+            Some(_) => {}
+            None if is_full => {}
+            None => {
+                self.messages.insert(conversation, Published { first: (seq, at), last: (seq, at) });
+            }
+        }
+    }
+}
+
+impl Published {
+    fn reported(&self, conversation: ConversationId) -> ReportedMessages {
+        let age_ms = |at: Instant| u32::try_from(at.elapsed().as_millis()).unwrap_or(u32::MAX);
+        ReportedMessages {
+            conversation,
+            first: self.first.0,
+            last: self.last.0,
+            first_age_ms: age_ms(self.first.1),
+            last_age_ms: age_ms(self.last.1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_told_three_times() {
+        let recent = Recent::default();
+        let conversation = ConversationId::direct(UserId(1), UserId(2));
+        recent.found(
+            [(conversation, 3), (conversation, 5), (conversation, 4)].into_iter(),
+            vec![(UserId(1), Uuid::nil())],
+        );
+        for _ in 0..TOLD {
+            let report = recent.report();
+            assert_eq!(report.messages.iter().map(|told| (told.first, told.last)).collect::<Vec<_>>(), [(3, 5)]);
+            assert_eq!(report.events.len(), 1);
+        }
+        assert_eq!(recent.report(), Report::default());
+    }
+}

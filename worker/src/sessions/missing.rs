@@ -1,0 +1,41 @@
+//! What a gateway found missing of a conversation, for all of its members there at once. Rare, so each request has queries of
+//! its own.
+
+use shared::ids::UserId;
+use shared::stream::{Internal, InternalReply, MissingMessages};
+use sqlx::PgConnection;
+
+use super::Request;
+use super::replay::{NOBODY, replayed_message};
+use crate::app::App;
+use crate::error::Failure;
+use crate::history;
+use crate::publish::Outcome;
+use crate::store::{history as rows, replay};
+
+/// More than that is not sent in one publication.
+const MOST_MESSAGES: i64 = 100;
+
+/// An outcome per request, in their order.
+pub async fn missing(app: &App, db: &mut PgConnection, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
+    let mut outcomes = Vec::with_capacity(requests.len());
+    for request in requests {
+        let Internal::Missing { conversation, from } = request.internal else { continue };
+        let id = conversation.to_string();
+        let mut found =
+            rows::list_after(db, NOBODY.0, std::slice::from_ref(&id), &[from - 1], MOST_MESSAGES + 1).await?;
+        let has_more = found.len() as i64 > MOST_MESSAGES;
+        found.truncate(MOST_MESSAGES as usize);
+        let mut found = rows::list_by_id(db, &found).await?;
+        found.sort_by_key(|row| row.seq);
+        let messages = history::show(app, db, NOBODY, &found).await?;
+        let only_after = replay::list_only_after(db, &id, from).await?;
+        let missing = MissingMessages {
+            events: messages.iter().map(replayed_message).collect(),
+            has_more,
+            only_after: only_after.into_iter().map(|(user, after)| (UserId(user), after)).collect(),
+        };
+        outcomes.push(Outcome::reply(&request.envelope, &InternalReply::Missing(missing)));
+    }
+    Ok(outcomes)
+}

@@ -1,0 +1,45 @@
+//! `audit_log`: what administrators and moderators did, without any content.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+use uuid::Uuid;
+
+/// One action.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Entry<'a> {
+    pub actor: &'a str,
+    pub action: &'a str,
+    pub target_user: Option<i64>,
+    pub conversation: Option<&'a str>,
+    pub message: Option<Uuid>,
+}
+
+pub async fn insert_entry(db: &mut PgConnection, entry: &Entry<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO audit_log (actor, action, target_user_id, conversation_id, message_id) VALUES ($1, $2, $3, $4, $5)",
+        entry.actor,
+        entry.action,
+        entry.target_user,
+        entry.conversation,
+        entry.message
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Deletes up to `limit` entries that are older than `age`; gives how many.
+pub async fn delete_old(db: &mut PgConnection, age: Duration, limit: i64) -> sqlx::Result<u64> {
+    let microseconds = age.as_micros().min(i64::MAX as u128) as i64;
+    let deleted = sqlx::query!(
+        "DELETE FROM audit_log WHERE audit_id IN (
+             SELECT audit_id FROM audit_log WHERE occurred_at < now() - $1::interval ORDER BY occurred_at LIMIT $2)",
+        PgInterval { months: 0, days: 0, microseconds },
+        limit
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}

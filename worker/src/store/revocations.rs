@@ -1,0 +1,22 @@
+//! `jwt_revocation`, which the main backend writes: what was revoked of late.
+
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+
+/// Where the trigger of migration 0004 tells of a revocation, with the token's id.
+pub const CHANNEL: &str = "chat_revocation";
+
+/// The ids of the tokens that were revoked within the last `lookback`.
+pub fn stream_revoked(
+    db: &mut PgConnection,
+    lookback: Duration,
+) -> impl Stream<Item = sqlx::Result<String>> + Send + '_ {
+    let microseconds = lookback.as_micros().min(i64::MAX as u128) as i64;
+    let lookback = PgInterval { months: 0, days: 0, microseconds };
+    sqlx::query_scalar!(r#"SELECT jti AS "jti!" FROM jwt_revocation WHERE revoked_at > now() - $1::interval"#, lookback)
+        .fetch(db)
+        .boxed()
+}

@@ -1,0 +1,68 @@
+//! `cargo xtask bench`: a fleet on private, durable stores under the standard set of loads, and docs/benchmarks.md from it.
+
+mod history;
+mod page;
+mod plot;
+mod runs;
+mod site;
+mod target;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use devstack::install;
+
+use self::runs::Sizes;
+use self::site::Site;
+use crate::interrupt;
+use crate::workspace::Workspace;
+
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// A minute or two instead of many: smaller numbers, for trying it out
+    #[arg(long)]
+    quick: bool,
+    /// Measure the programs in this folder instead of building them
+    #[arg(long)]
+    bin_dir: Option<PathBuf>,
+    /// The folder of the page and its plots
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    interrupt::install()?;
+    let programs = install::ensure(&mut |line| println!("==> {line}"))?;
+    let bin_dir = match &options.bin_dir {
+        Some(dir) => dir.canonicalize().with_context(|| format!("folder {}", dir.display()))?,
+        None => {
+            build(workspace)?;
+            workspace.target_dir.join("release")
+        }
+    };
+    devstack::process::raise_file_limit();
+    let sizes = if options.quick { Sizes::QUICK } else { Sizes::FULL };
+    let mut site = Site::start(&programs, &bin_dir, sizes.users())?;
+    let results = runs::all(&mut site, &sizes)?;
+    let queries = history::measure(&site, &workspace.root, &sizes)?;
+    let out = options.out.clone().unwrap_or_else(|| workspace.root.join("docs"));
+    std::fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
+    let page = page::render(workspace, &sizes, &results, &queries);
+    for (name, content) in page {
+        let path = out.join(name);
+        std::fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
+        println!("==> wrote {}", workspace.shown(&path));
+    }
+    Ok(())
+}
+
+fn build(workspace: &Workspace) -> Result<()> {
+    println!("==> building gateway, worker, chatctl and loadtest (release)");
+    let mut args = vec!["build", "--release"];
+    args.extend(["gateway", "worker", "chatctl", "loadtest"].iter().flat_map(|name| ["--bin", name]));
+    let status = workspace.cargo(&args).env("SQLX_OFFLINE", "true").status().context("running cargo")?;
+    if !status.success() {
+        bail!("the build failed ({status})");
+    }
+    Ok(())
+}

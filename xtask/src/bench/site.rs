@@ -1,0 +1,147 @@
+//! Where it is measured: durable stores, a fleet, users, and `loadtest` with all that it has to be told.
+
+use std::ffi::OsStr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use devstack::{Durability, Fleet, FleetConfig, Postgres, Programs, Redis, Scratch, Secrets, Stores, ports, secrets};
+use serde_json::Value;
+
+use crate::interrupt;
+
+const DATABASE: &str = "chat";
+const SERVERS_OF_A_KIND: usize = 2;
+
+pub struct Site {
+    pub postgres: Postgres,
+    redis: Redis,
+    fleet: Fleet,
+    config: FleetConfig,
+    // Ends every process when it is dropped, so it comes last.
+    scratch: Scratch,
+}
+
+impl Site {
+    pub fn start(programs: &Programs, bin_dir: &Path, users: usize) -> Result<Self> {
+        let scratch = Scratch::new("bench")?;
+        let dir = scratch.dir();
+        let durable = Durability::Durable;
+        let mut postgres = Postgres::open(&programs.postgres, dir, ports::free_one()?, &secrets::password()?, durable)?;
+        postgres.start()?;
+        let mut redis = Redis::open(&programs.redis_server, dir, ports::free_one()?, &secrets::password()?, durable)?;
+        redis.start()?;
+        let database_url = postgres.create_database(DATABASE)?;
+        migrate(bin_dir, &postgres, DATABASE)?;
+        postgres.query(
+            DATABASE,
+            &format!("INSERT INTO users_auth (username) SELECT 'load' || n FROM generate_series(1, {users}) n"),
+        )?;
+        // One address, faster than people, and presence only for those who know each other.
+        let env = [
+            ("MAX_CONNECTIONS_PER_IP", "10000000"),
+            ("IP_RATE_LIMIT", "1000000000"),
+            ("MESSAGE_RATE_LIMIT", "1000000000"),
+            ("PRESENCE_SCOPE", "contacts"),
+        ];
+        let config = FleetConfig {
+            bin_dir: bin_dir.to_owned(),
+            state_dir: dir.to_owned(),
+            gateways: SERVERS_OF_A_KIND,
+            workers: SERVERS_OF_A_KIND,
+            stores: Stores { database_url, redis_url: redis.url() },
+            secrets: Secrets::generate()?,
+            env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            gateway_env: Vec::new(),
+            worker_env: Vec::new(),
+        };
+        let fleet = Fleet::start(config.clone())?;
+        Ok(Self { postgres, redis, fleet, config, scratch })
+    }
+
+    /// One more database, at the present schema.
+    pub fn create_database(&self, name: &str) -> Result<()> {
+        self.postgres.create_database(name)?;
+        migrate(&self.config.bin_dir, &self.postgres, name)
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.scratch.dir()
+    }
+
+    /// The settings that differ from the defaults.
+    pub fn settings(&self) -> &[(String, String)] {
+        &self.config.env
+    }
+
+    /// New processes, with nothing in memory from what was measured before.
+    pub fn restart_fleet(&mut self) -> Result<()> {
+        self.fleet.stop()?;
+        self.fleet = Fleet::start(self.config.clone())?;
+        Ok(())
+    }
+
+    /// Resident memory of each gateway and each worker.
+    pub fn resident_bytes(&self) -> Result<[Vec<u64>; 2]> {
+        let of = |servers: &[devstack::Server]| {
+            servers.iter().filter_map(devstack::Server::pid).map(resident_bytes).collect::<Result<Vec<u64>>>()
+        };
+        Ok([of(&self.fleet.gateways)?, of(&self.fleet.workers)?])
+    }
+
+    /// Runs a scenario for these users, counted from 0, and gives its result.
+    pub fn loadtest(&self, label: &str, scenario: &str, users: Range<usize>, args: &[&str]) -> Result<Value> {
+        interrupt::check()?;
+        println!("==> {label}");
+        let file = |name: &str| -> PathBuf { self.scratch.dir().join(name) };
+        let ids = users.map(|user| (user + 1).to_string()).collect::<Vec<_>>().join("\n");
+        std::fs::write(file("users"), ids)?;
+        let json = file("result.json");
+        let _ = std::fs::remove_file(&json);
+        let mut command = Command::new(self.config.bin_dir.join("loadtest"));
+        command.arg(scenario).args(args).arg("--users").arg(file("users")).arg("--json").arg(&json);
+        for gateway in &self.fleet.gateways {
+            command.args(["--url", &gateway.ws_url()]);
+        }
+        let pids = |servers: &[devstack::Server]| {
+            servers.iter().filter_map(devstack::Server::pid).map(|pid| pid.to_string()).collect::<Vec<_>>().join(",")
+        };
+        let store = |pid: Option<u32>| pid.map(|pid| pid.to_string()).unwrap_or_default();
+        for (name, pids) in [
+            ("gateway", pids(&self.fleet.gateways)),
+            ("worker", pids(&self.fleet.workers)),
+            ("postgres", store(self.postgres.pid())),
+            ("redis", store(self.redis.pid())),
+        ] {
+            command.arg("--watch").arg(format!("{name}={pids}"));
+        }
+        command.args(["--database-url", &self.config.stores.database_url]);
+        command.args(["--redis-url", &self.config.stores.redis_url]);
+        command.env("JWT_SECRET", &self.config.secrets.jwt_secret);
+        command.env("COMMUNITY_SYNC_TOKEN", &self.config.secrets.community_sync_token);
+        // A result that was found wanting is a result, too; only no result is a failure.
+        let status = command.status().with_context(|| format!("running {}", OsStr::display(command.get_program())))?;
+        let text = std::fs::read_to_string(&json).with_context(|| format!("{label}: loadtest ended with {status}"))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+}
+
+/// Brings a database to the present schema.
+fn migrate(bin_dir: &Path, postgres: &Postgres, database: &str) -> Result<()> {
+    let chatctl = bin_dir.join("chatctl");
+    let mut command = Command::new(&chatctl);
+    let output = command.arg("migrate").env("DATABASE_URL", postgres.url(database)).output();
+    let output = output.with_context(|| format!("running {}", chatctl.display()))?;
+    if !output.status.success() {
+        bail!("the migrations failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+fn resident_bytes(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: u64 = line.split_ascii_whitespace().next().context("no number")?.parse()?;
+    Ok(kib * 1024)
+}

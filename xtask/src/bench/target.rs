@@ -1,0 +1,93 @@
+//! The figures that are to be reached, and whether they were.
+
+use serde_json::Value;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    AtLeast,
+    AtMost,
+}
+
+/// A measured figure beside its target.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    pub name: &'static str,
+    pub unit: &'static str,
+    pub bound: Bound,
+    pub target: f64,
+    /// `None` when it could not be measured here.
+    pub value: Option<f64>,
+}
+
+impl Figure {
+    pub fn at_most(name: &'static str, value: Option<f64>, target: f64, unit: &'static str) -> Self {
+        Self { name, unit, bound: Bound::AtMost, target, value }
+    }
+
+    pub fn at_least(name: &'static str, value: Option<f64>, target: f64, unit: &'static str) -> Self {
+        Self { name, unit, bound: Bound::AtLeast, target, value }
+    }
+
+    /// `met`, or by how much not.
+    pub fn verdict(&self) -> String {
+        let Some(value) = self.value else { return "not measured".to_owned() };
+        let off = value / self.target;
+        match self.bound {
+            Bound::AtMost if value <= self.target => "met".to_owned(),
+            Bound::AtLeast if value >= self.target => "met".to_owned(),
+            Bound::AtMost => format!("missed: {off:.2} times as much"),
+            Bound::AtLeast => format!("missed: {:.0} % of it", off * 100.0),
+        }
+    }
+
+    pub fn shown_value(&self) -> String {
+        self.value.map_or("–".to_owned(), |value| format!("{} {}", number(value), self.unit).trim_end().to_owned())
+    }
+
+    pub fn shown_target(&self) -> String {
+        let sign = if self.bound == Bound::AtMost { "≤" } else { "≥" };
+        format!("{sign} {} {}", number(self.target), self.unit).trim_end().to_owned()
+    }
+}
+
+/// A number of a result, by its JSON pointer.
+pub fn at(result: &Value, pointer: &str) -> Option<f64> {
+    result.pointer(pointer).and_then(Value::as_f64)
+}
+
+/// About three digits that matter, thousands apart.
+pub fn number(value: f64) -> String {
+    let decimals = match value.abs() {
+        size if size >= 100.0 || size == 0.0 => 0,
+        size if size >= 10.0 => 1,
+        size if size >= 0.1 => 2,
+        _ => 4,
+    };
+    let text = format!("{value:.decimals$}");
+    if decimals > 0 {
+        return text;
+    }
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    format!("{sign}{}", groups.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_say_by_how_much() {
+        assert_eq!(Figure::at_most("a", Some(1.0), 1.1, "ms").verdict(), "met");
+        assert_eq!(Figure::at_most("a", Some(2.2), 1.1, "ms").verdict(), "missed: 2.00 times as much");
+        assert_eq!(Figure::at_least("a", Some(7_500.0), 15_000.0, "/s").verdict(), "missed: 50 % of it");
+        assert_eq!(Figure::at_least("a", None, 1.0, "").verdict(), "not measured");
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let shown = [1_234_567.0, 0.0, 0.0123, 3.456, 12.34, 999.9].map(number);
+        assert_eq!(shown, ["1,234,567", "0", "0.0123", "3.46", "12.3", "1,000"]);
+    }
+}
