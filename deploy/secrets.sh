@@ -24,6 +24,7 @@ make gateway/community_sync_token openssl rand -hex 32
 
 if [ ! -s nginx/tls.crt ]; then
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 825 -subj /CN=localhost \
+        -addext basicConstraints=critical,CA:FALSE \
         -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout nginx/tls.key -out nginx/tls.crt.new 2>/dev/null
     mv nginx/tls.crt.new nginx/tls.crt
 fi
@@ -33,8 +34,8 @@ printf '%s' "$database_url" >worker/database_url
 printf 'redis://chat:%s@redis:6379' "$(cat redis/password)" >worker/redis_url
 cp worker/redis_url gateway/redis_url
 cp gateway/encryption_key worker/encryption_key
-printf 'DATABASE_URL=%s\nJWT_SECRET=%s\nGATEWAY_URLS=http://gateway:8080\n' "$database_url" "$(cat gateway/jwt_secret)" >chatctl/env
-printf 'REDIS_URL=%s\nREDIS_PREFIX=chat:\n' "$(cat worker/redis_url)" >>chatctl/env
+printf 'DATABASE_URL=%s\nREDIS_URL=%s\nREDIS_PREFIX=chat:\nJWT_SECRET=%s\nGATEWAY_URLS=http://gateway:8080\n' \
+    "$database_url" "$(cat worker/redis_url)" "$(cat gateway/jwt_secret)" >chatctl/env
 
 # The services reach their own keys and channels only, and nothing that administers the server.
 hash=$(printf '%s' "$(cat redis/password)" | openssl dgst -sha256 -r | cut -d ' ' -f 1)

@@ -59,7 +59,7 @@ impl Access {
         let identity = match &arguments.token {
             Some(token) => Identity::Token(token.clone()),
             None => {
-                let secret = settings.jwt_secret()?.to_owned();
+                let secret = settings.jwt_secret()?;
                 Identity::User { user_id: database::resolve(settings, name).await?, secret }
             }
         };

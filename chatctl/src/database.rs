@@ -23,7 +23,7 @@ pub struct User {
 pub async fn connect(settings: &Settings) -> Result<PgConnection> {
     let url = settings.database_url()?;
     // The URL holds a password, so it is not part of any message.
-    timeout(CONNECT_WITHIN, PgConnection::connect(url))
+    timeout(CONNECT_WITHIN, PgConnection::connect(&url))
         .await
         .context("Postgres does not answer")?
         .context("cannot connect to Postgres")
@@ -108,6 +108,21 @@ pub async fn list_users(connection: &mut PgConnection, limit: i64) -> Result<Vec
          ORDER BY auth.user_id LIMIT $1",
     );
     Ok(users.bind(limit).fetch_all(connection).await?)
+}
+
+/// A worker and how many partitions it has; `None` has those without a valid lease.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct PartitionOwner {
+    pub worker: Option<uuid::Uuid>,
+    pub partitions: i64,
+}
+
+pub async fn list_partition_owners(connection: &mut PgConnection) -> Result<Vec<PartitionOwner>> {
+    let owners = sqlx::query_as(
+        "SELECT CASE WHEN expires_at > now() THEN owner END AS worker, count(*) AS partitions
+         FROM partition_leases GROUP BY 1 ORDER BY 1",
+    );
+    Ok(owners.fetch_all(connection).await?)
 }
 
 /// A relation between two users, and whether it is to be there.

@@ -5,6 +5,7 @@ mod audit;
 mod commands;
 mod database;
 mod duration;
+mod fleet;
 mod progress;
 mod settings;
 mod terminal;
@@ -16,10 +17,10 @@ use clap::Parser;
 use crate::commands::Command;
 use crate::settings::{Settings, Sources};
 
-/// Users, tokens, messages and migrations of a chat server.
+/// Users, tokens, messages, migrations and operation of a chat server.
 ///
 /// Settings come from flags, from the environment, or from the file that `cargo xtask up` writes (target/stack/env),
-/// in this order.
+/// in this order. Secrets may be in files named by DATABASE_URL_FILE, REDIS_URL_FILE and JWT_SECRET_FILE.
 #[derive(Debug, Parser)]
 #[command(name = "chatctl", version)]
 struct Arguments {

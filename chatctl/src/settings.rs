@@ -20,6 +20,12 @@ pub struct Sources {
     /// Postgres.
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
+    /// Redis.
+    #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    redis_url: Option<String>,
+    /// What stands before every Redis key.
+    #[arg(long, global = true, env = "REDIS_PREFIX", value_name = "PREFIX")]
+    redis_prefix: Option<String>,
     /// The secret that tokens are signed with, in base64.
     #[arg(long, global = true, env = "JWT_SECRET", hide_env_values = true, value_name = "BASE64")]
     jwt_secret: Option<String>,
@@ -29,24 +35,25 @@ pub struct Sources {
     /// The address in front of all gateways, used when no gateway is named.
     #[arg(long, global = true, env = "PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
-    /// Redis.
-    #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
-    redis_url: Option<String>,
-    /// Put before every Redis key.
-    #[arg(long, global = true, env = "REDIS_PREFIX", value_name = "PREFIX")]
-    redis_prefix: Option<String>,
+}
+
+/// A secret, or where it is: read when it is needed, so that a command which needs none does not fail for it.
+#[derive(Clone)]
+enum Secret {
+    Value(String),
+    File { variable: String, path: String },
 }
 
 #[derive(Clone, Default)]
 pub struct Settings {
-    /// The file's values, for the settings of the servers that few commands need. May hold secrets.
-    file: HashMap<String, String>,
-    database_url: Option<String>,
-    jwt_secret: Option<String>,
+    database_url: Option<Secret>,
+    redis_url: Option<Secret>,
+    redis_prefix: Option<String>,
+    jwt_secret: Option<Secret>,
     gateway_urls: Option<String>,
     public_url: Option<String>,
-    redis_url: Option<String>,
-    redis_prefix: Option<String>,
+    /// What the file says.
+    file: HashMap<String, String>,
 }
 
 impl Settings {
@@ -60,45 +67,57 @@ impl Settings {
             Some(path) => parse(&read(&path).with_context(|| format!("reading {}", path.display()))?),
             None => HashMap::new(),
         };
-        Ok(Self::merge(sources, &values))
+        Ok(Self::merge(sources, &|name| std::env::var(name).ok(), &values))
     }
 
-    fn merge(sources: Sources, file: &HashMap<String, String>) -> Self {
+    fn merge(sources: Sources, environment: &dyn Fn(&str) -> Option<String>, file: &HashMap<String, String>) -> Self {
         // An empty value counts as none, wherever it stands.
         let filled = |value: &String| !value.trim().is_empty();
         let pick =
             |given: Option<String>, key: &str| given.filter(filled).or_else(|| file.get(key).cloned().filter(filled));
+        // A secret may be in a file of its own, named wherever the secret itself could be.
+        let secret = |given: Option<String>, key: &str| {
+            let named = format!("{key}_FILE");
+            let in_file = |path: String| Secret::File { variable: named.clone(), path };
+            let value_of_file = || file.get(key).cloned().filter(filled).map(Secret::Value);
+            let given = given.filter(filled).map(Secret::Value);
+            given
+                .or_else(|| environment(&named).filter(filled).map(in_file))
+                .or_else(value_of_file)
+                .or_else(|| file.get(&named).cloned().filter(filled).map(in_file))
+        };
         Self {
-            file: file.clone(),
-            database_url: pick(sources.database_url, "DATABASE_URL"),
-            jwt_secret: pick(sources.jwt_secret, "JWT_SECRET"),
+            database_url: secret(sources.database_url, "DATABASE_URL"),
+            redis_url: secret(sources.redis_url, "REDIS_URL"),
+            jwt_secret: secret(sources.jwt_secret, "JWT_SECRET"),
+            redis_prefix: pick(sources.redis_prefix, "REDIS_PREFIX"),
             gateway_urls: pick(sources.gateway_urls, "GATEWAY_URLS"),
             public_url: pick(sources.public_url, "PUBLIC_URL"),
-            redis_url: pick(sources.redis_url, "REDIS_URL"),
-            redis_prefix: pick(sources.redis_prefix, "REDIS_PREFIX"),
+            file: file.clone(),
         }
     }
 
-    pub fn database_url(&self) -> Result<&str> {
-        needed(self.database_url.as_deref(), "DATABASE_URL", "--database-url")
+    pub fn database_url(&self) -> Result<String> {
+        needed(self.database_url.as_ref(), "DATABASE_URL", "--database-url")
     }
 
-    /// The keys of the encryption at rest, from the servers' variables.
-    pub fn encryption(&self) -> Result<EncryptionSettings> {
-        let source = |name: &str| std::env::var(name).ok().or_else(|| self.file.get(name).cloned());
-        CommonSettings::from_source(source)?.encryption().map_err(anyhow::Error::msg)
+    pub fn redis_url(&self) -> Result<String> {
+        needed(self.redis_url.as_ref(), "REDIS_URL", "--redis-url")
     }
 
-    pub fn jwt_secret(&self) -> Result<&str> {
-        needed(self.jwt_secret.as_deref(), "JWT_SECRET", "--jwt-secret")
-    }
-
-    pub fn redis_url(&self) -> Result<&str> {
-        needed(self.redis_url.as_deref(), "REDIS_URL", "--redis-url")
-    }
-
+    /// Empty unless it is set.
     pub fn redis_prefix(&self) -> &str {
         self.redis_prefix.as_deref().unwrap_or_default()
+    }
+
+    pub fn jwt_secret(&self) -> Result<String> {
+        needed(self.jwt_secret.as_ref(), "JWT_SECRET", "--jwt-secret")
+    }
+
+    /// The settings of the services that say how content is sealed, from the environment and the file.
+    pub fn encryption(&self) -> Result<EncryptionSettings> {
+        let variable = |name: &str| std::env::var(name).ok().or_else(|| self.file.get(name).cloned());
+        CommonSettings::from_source(variable)?.encryption().map_err(anyhow::Error::msg)
     }
 
     /// The gateways to try, in order; at least one.
@@ -115,8 +134,14 @@ impl Settings {
     }
 }
 
-fn needed<'a>(value: Option<&'a str>, key: &str, flag: &str) -> Result<&'a str> {
-    value.with_context(|| format!("{key} is needed: set it, give {flag}, or start a stack with `cargo xtask up`"))
+fn needed(secret: Option<&Secret>, key: &str, flag: &str) -> Result<String> {
+    match secret {
+        Some(Secret::Value(value)) => Ok(value.clone()),
+        Some(Secret::File { variable, path }) => {
+            shared::config::read_secret_file(path).with_context(|| format!("{variable}: {path} cannot be read"))
+        }
+        None => bail!("{key} is needed: set it, give {flag}, or start a stack with `cargo xtask up`"),
+    }
 }
 
 fn find_upwards(from: &Path) -> Option<PathBuf> {
@@ -158,20 +183,39 @@ mod tests {
             "# a comment\nDATABASE_URL=postgres://file?a=b\nexport JWT_SECRET='c2VjcmV0'\n\nGATEWAY_URLS=http://a:1, http://b:2\n",
         );
         let sources = Sources { database_url: Some("postgres://flag".to_owned()), ..Sources::default() };
-        let settings = Settings::merge(sources, &file);
+        let settings = Settings::merge(sources, &|_| None, &file);
         assert_eq!(settings.database_url().unwrap(), "postgres://flag");
         assert_eq!(settings.jwt_secret().unwrap(), "c2VjcmV0");
         assert_eq!(settings.urls().unwrap(), ["http://a:1", "http://b:2"]);
-        let file_only = Settings::merge(Sources::default(), &file);
+        let file_only = Settings::merge(Sources::default(), &|_| None, &file);
         assert_eq!(file_only.database_url().unwrap(), "postgres://file?a=b");
     }
 
     #[test]
     fn without_gateways_the_public_address_serves_and_without_anything_an_error_helps() {
-        let public = Settings::merge(Sources::default(), &parse("GATEWAY_URLS=\nPUBLIC_URL=http://p:1\n"));
+        let file = parse("GATEWAY_URLS=\nPUBLIC_URL=http://p:1\n");
+        let public = Settings::merge(Sources::default(), &|_| None, &file);
         assert_eq!(public.urls().unwrap(), ["http://p:1"]);
         let nothing = Settings::default();
         assert!(nothing.urls().unwrap_err().to_string().contains("cargo xtask up"));
         assert!(nothing.jwt_secret().unwrap_err().to_string().contains("--jwt-secret"));
+    }
+
+    #[test]
+    fn secrets_may_be_in_files() {
+        let folder = std::env::temp_dir().join(uuid::Uuid::new_v4().to_string());
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("redis_url");
+        std::fs::write(&path, "redis://from-file\n").unwrap();
+        let named = path.display().to_string();
+        let environment = |name: &str| (name == "REDIS_URL_FILE").then(|| named.clone());
+        let file = parse("REDIS_URL=redis://stack\nDATABASE_URL_FILE=/nonexistent\nDATABASE_URL=postgres://stack\n");
+        let settings = Settings::merge(Sources::default(), &environment, &file);
+        assert_eq!(settings.redis_url().unwrap(), "redis://from-file");
+        assert_eq!(settings.database_url().unwrap(), "postgres://stack");
+        let missing = parse("JWT_SECRET_FILE=/nonexistent\n");
+        let error = Settings::merge(Sources::default(), &|_| None, &missing).jwt_secret().unwrap_err();
+        assert!(format!("{error:#}").contains("JWT_SECRET_FILE: /nonexistent"), "{error:#}");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,15 +1,19 @@
 //! From a URL to an open connection: address, source address, headers, TLS, the WebSocket handshake, the greeting.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
-use tokio_tungstenite::client_async_tls_with_config;
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Uri};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{Connector, client_async_tls_with_config};
 
 use crate::connection::{Connection, Limits};
 use crate::event::event_type;
@@ -26,6 +30,8 @@ const BUFFER_BYTES: usize = 4 * 1024;
 pub struct Connect {
     url: String,
     headers: Vec<(String, String)>,
+    /// Trusted instead of the system's certificates.
+    certificates: Option<Vec<u8>>,
     source: Option<IpAddr>,
     recv_buffer_bytes: Option<u32>,
     open_within: Duration,
@@ -40,6 +46,7 @@ impl Connect {
         Self {
             url: url.to_owned(),
             headers: Vec::new(),
+            certificates: None,
             source: None,
             recv_buffer_bytes: None,
             open_within: Duration::from_secs(10),
@@ -60,6 +67,12 @@ impl Connect {
 
     pub fn forwarded_for(self, addresses: &str) -> Self {
         self.header("X-Forwarded-For", addresses)
+    }
+
+    /// The certificates (PEM) that TLS trusts, instead of the system's: an authority's, or the server's own.
+    pub fn trusting(mut self, pem: &[u8]) -> Self {
+        self.certificates = Some(pem.to_vec());
+        self
     }
 
     /// The local address to connect from; on Linux every address of 127.0.0.0/8 will do for a local server.
@@ -137,9 +150,11 @@ impl Connect {
             let value = HeaderValue::try_from(value).map_err(|e| Error::Invalid(format!("header {name}: {e}")))?;
             request.headers_mut().append(name, value);
         }
+        let mut connector = None;
         if uri.scheme_str() == Some("wss") {
             // Fails when the program has chosen a provider before, which serves as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
+            connector = self.certificates.as_deref().map(trusting_only).transpose()?;
         }
         let stream = self.tcp(&uri).await?;
         let config = WebSocketConfig::default()
@@ -148,7 +163,7 @@ impl Connect {
             .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
             .max_message_size(Some(MAX_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_MESSAGE_BYTES));
-        let socket = match client_async_tls_with_config(request, stream, Some(config), None).await {
+        let socket = match client_async_tls_with_config(request, stream, Some(config), connector).await {
             Ok((socket, _)) => socket,
             Err(WsError::Http(response)) => {
                 let status = response.status().as_u16();
@@ -219,4 +234,21 @@ impl Connect {
     fn failed(&self, reason: impl ToString) -> Error {
         Error::Connect { url: self.url.clone(), reason: reason.to_string() }
     }
+}
+
+impl From<String> for Connect {
+    fn from(url: String) -> Self {
+        Self::new(&url)
+    }
+}
+
+fn trusting_only(pem: &[u8]) -> Result<Connector, Error> {
+    let invalid = |reason: String| Error::Invalid(format!("certificates to trust: {reason}"));
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|e| invalid(e.to_string()))?;
+        roots.add(certificate).map_err(|e| invalid(e.to_string()))?;
+    }
+    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Ok(Connector::Rustls(Arc::new(config)))
 }

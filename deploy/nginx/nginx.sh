@@ -18,8 +18,8 @@ refresh() {
     mv "$home/upstreams.new" "$home/upstreams.conf"
 }
 
-# Until the first gateway is known, requests get a 502.
-refresh || echo 'server 127.0.0.1:1 down;' >"$home/upstreams.conf"
+# Until the first gateway is known, requests get a 502. After a restart of the container the list may be there already.
+refresh || [ -s "$home/upstreams.conf" ] || echo 'server 127.0.0.1:1 down;' >"$home/upstreams.conf"
 
 nginx -c "$conf" -g 'daemon off;' &
 nginx=$!

@@ -9,21 +9,77 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::programs::{self, Missing, Programs};
+use crate::programs::{self, Programs};
 use crate::python;
 
-/// Finds the programs, installing them when they are missing; `say` gets lines for the person waiting.
+/// Finds the programs of the stores, installing them when they are missing; `say` gets lines for the person waiting.
 pub fn ensure(say: &mut dyn FnMut(&str)) -> Result<Programs> {
-    match Programs::find() {
-        Ok(found) => Ok(found),
-        Err(missing) => {
-            install(&missing, say)?;
-            Programs::find().map_err(|still| {
-                anyhow::anyhow!(
-                    "apt has no {}; install it by hand, or use `docker compose up` with the compose file at the root",
-                    still.describe()
-                )
-            })
+    let missing = match Programs::find() {
+        Ok(found) => return Ok(found),
+        Err(missing) => missing,
+    };
+    let mut packages = Vec::new();
+    if missing.postgres {
+        packages.extend(["postgresql", "postgresql-client"]);
+    }
+    if missing.redis {
+        packages.push("redis-server");
+    }
+    install(&missing.describe(), packages, say)?;
+    Programs::find().map_err(|still| {
+        anyhow::anyhow!(
+            "apt has no {}; install it by hand, or use `docker compose up` with the compose file at the root",
+            still.describe()
+        )
+    })
+}
+
+/// What the end-to-end tests run besides: programs and the Debian packages that have them.
+const TOOLS: [(&str, &str); 6] = [
+    ("nginx", "nginx"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
+    ("openssl", "openssl"),
+    ("curl", "curl"),
+    ("redis-cli", "redis-tools"),
+];
+
+/// Makes sure of nginx, Prometheus and the small tools, as [`ensure`] does of the stores.
+pub fn ensure_tools(say: &mut dyn FnMut(&str)) -> Result<()> {
+    let missing = || TOOLS.into_iter().filter(|(program, _)| !has_program(program));
+    let names: Vec<&str> = missing().map(|(program, _)| program).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut packages: Vec<&str> = missing().map(|(_, package)| package).collect();
+    packages.dedup();
+    install(&names.join(", "), packages, say)?;
+    match missing().next() {
+        Some((program, package)) => bail!("apt's {package} has no {program}; install it by hand, on the PATH"),
+        None => Ok(()),
+    }
+}
+
+/// The same for a Python with the package `websockets`, which only a test needs.
+pub fn ensure_python(say: &mut dyn FnMut(&str)) -> Result<PathBuf> {
+    if let Some(found) = python::find() {
+        return Ok(found);
+    }
+    install("Python 3 with the package websockets", vec!["python3", python::PACKAGE], say)?;
+    python::find().context("python3 cannot import the package websockets though it was installed")
+}
+
+/// Installs the packages; `what` names for people what was missed.
+pub fn install(what: &str, packages: Vec<&'static str>, say: &mut dyn FnMut(&str)) -> Result<()> {
+    let is_root = rustix::process::geteuid().is_root();
+    let may_sudo = !is_root && find_program("sudo").is_some_and(|sudo| may_sudo_without_password(&sudo));
+    match plan(what, packages, has_program("apt-get"), is_root, may_sudo, has_program("docker")) {
+        Plan::Apt { prefix, packages } => {
+            say(&format!("{what} not found: installing {} with apt", packages.join(" ")));
+            apt(&prefix, &["update"])?;
+            let mut args = vec!["install", "--yes", "--no-install-recommends"];
+            args.extend(&packages);
+            apt(&prefix, &args)
         }
     }
 }
@@ -60,18 +116,7 @@ enum Plan {
     GiveUp(String),
 }
 
-fn plan(missing: &Missing, apt: bool, is_root: bool, may_sudo: bool, docker: bool) -> Plan {
-    let mut packages = Vec::new();
-    if missing.postgres {
-        packages.extend(["postgresql", "postgresql-client"]);
-    }
-    if missing.redis {
-        packages.push("redis-server");
-    }
-    if missing.python {
-        packages.extend(["python3", python::PACKAGE]);
-    }
-    let what = missing.describe();
+fn plan(what: &str, packages: Vec<&'static str>, apt: bool, is_root: bool, may_sudo: bool, docker: bool) -> Plan {
     let compose = "`docker compose up` runs everything in containers instead";
     match (apt, is_root || may_sudo, docker) {
         (true, true, _) => Plan::Apt { prefix: if is_root { vec![] } else { vec!["sudo", "-n"] }, packages },
@@ -129,35 +174,23 @@ pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    const BOTH: Missing = Missing { postgres: true, redis: true, python: false };
-
     #[test]
     fn installs_as_root_or_with_sudo() {
-        assert_eq!(
-            plan(&BOTH, true, true, false, true),
-            Plan::Apt { prefix: vec![], packages: vec!["postgresql", "postgresql-client", "redis-server"] }
-        );
-        let only_redis = Missing { postgres: false, redis: true, python: false };
-        assert_eq!(
-            plan(&only_redis, true, false, true, false),
-            Plan::Apt { prefix: vec!["sudo", "-n"], packages: vec!["redis-server"] }
-        );
-        let only_python = Missing { python: true, ..Missing::default() };
-        assert_eq!(
-            plan(&only_python, true, true, false, true),
-            Plan::Apt { prefix: vec![], packages: vec!["python3", "python3-websockets"] }
-        );
+        let as_root = Plan::Apt { prefix: vec![], packages: vec!["postgresql", "redis-server"] };
+        assert_eq!(plan("both", vec!["postgresql", "redis-server"], true, true, false, true), as_root);
+        let with_sudo = Plan::Apt { prefix: vec!["sudo", "-n"], packages: vec!["redis-server"] };
+        assert_eq!(plan("Redis", vec!["redis-server"], true, false, true, false), with_sudo);
     }
 
     #[test]
     fn otherwise_says_what_to_do() {
-        let text = |plan| match plan {
+        let text = |apt, docker| match plan("Redis 7", vec!["redis-server"], apt, false, false, docker) {
             Plan::GiveUp(text) => text,
             Plan::Apt { .. } => panic!("should not install"),
         };
-        assert!(text(plan(&BOTH, false, true, false, true)).contains("docker compose up"));
-        let neither = text(plan(&BOTH, false, false, false, false));
-        assert!(neither.contains("PostgreSQL 15") && neither.contains("Redis 7") && !neither.contains("compose"));
-        assert!(text(plan(&BOTH, true, false, false, false)).contains("sudo apt-get install postgresql"));
+        assert!(text(false, true).contains("docker compose up"));
+        let neither = text(false, false);
+        assert!(neither.contains("Redis 7") && !neither.contains("compose"));
+        assert!(text(true, false).contains("sudo apt-get install redis-server"));
     }
 }

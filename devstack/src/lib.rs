@@ -1,4 +1,4 @@
-//! Private PostgreSQL and Redis instances and fleets of our servers, for development and tests.
+//! Private PostgreSQL, Redis, nginx and Prometheus instances and fleets of our servers, for development and tests.
 //!
 //! Everything here is blocking and uses only the standard library, so that it compiles in seconds: `xtask` is built
 //! before anything else on a fresh machine. No tokio, no sqlx, no knowledge of the servers beyond their environment.
@@ -8,10 +8,12 @@ pub mod http;
 pub mod identity;
 pub mod install;
 pub mod logfile;
+pub mod nginx;
 pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod programs;
+pub mod prometheus;
 pub mod proxy;
 pub mod python;
 pub mod redis;
@@ -24,9 +26,11 @@ pub mod wait;
 
 pub use fleet::{Fleet, FleetConfig, Kind, Server, ServerSpec, Stores};
 pub use identity::ProcessId;
+pub use nginx::Nginx;
 pub use postgres::{Durability, Postgres};
 pub use process::{Launch, Process};
 pub use programs::Programs;
+pub use prometheus::Prometheus;
 pub use proxy::{Direction, Proxy, Weather};
 pub use redis::Redis;
 pub use scratch::Scratch;

@@ -163,6 +163,8 @@ pub fn kill_all(state_dir: &Path) -> Result<Vec<String>> {
             // Postgres gets the chance to release its shared memory; it is as quick.
             let (signal, grace) = match name.as_str() {
                 "postgres" => (Signal::QUIT, Duration::from_secs(3)),
+                // Its workers would survive a master that is killed.
+                "nginx" => (Signal::TERM, Duration::from_secs(3)),
                 _ => (Signal::KILL, Duration::from_secs(10)),
             };
             process.stop(signal, grace)?;

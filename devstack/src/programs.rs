@@ -43,8 +43,6 @@ pub struct Programs {
 pub struct Missing {
     pub postgres: bool,
     pub redis: bool,
-    /// Python with the package `websockets`.
-    pub python: bool,
 }
 
 impl Missing {
@@ -55,9 +53,6 @@ impl Missing {
         }
         if self.redis {
             parts.push(format!("Redis {MIN_REDIS} or newer (redis-server)"));
-        }
-        if self.python {
-            parts.push("Python 3 with the package websockets".to_owned());
         }
         parts.join(" and ")
     }
@@ -77,7 +72,7 @@ impl Programs {
             (Some(postgres), Some(redis_server)) => {
                 Ok(Self { postgres, redis_server, nginx: find_file(path, "nginx") })
             }
-            (postgres, redis) => Err(Missing { postgres: postgres.is_none(), redis: redis.is_none(), python: false }),
+            (postgres, redis) => Err(Missing { postgres: postgres.is_none(), redis: redis.is_none() }),
         }
     }
 }
@@ -189,12 +184,12 @@ mod tests {
         let root = scratch.dir();
         let path = [root.join("bin")];
         let missing = Programs::find_in(&path, root).unwrap_err();
-        assert_eq!(missing, Missing { postgres: true, redis: true, python: false });
+        assert_eq!(missing, Missing { postgres: true, redis: true });
         assert!(missing.describe().contains("PostgreSQL 15") && missing.describe().contains("Redis 7"));
 
         fake_postgres(root, "13");
         fake(&path[0], "redis-server", "Redis server v=6.2.1 sha=0");
-        assert_eq!(Programs::find_in(&path, root).unwrap_err(), Missing { postgres: true, redis: true, python: false });
+        assert_eq!(Programs::find_in(&path, root).unwrap_err(), Missing { postgres: true, redis: true });
 
         fake_postgres(root, "16");
         fake_postgres(root, "9");

@@ -15,7 +15,7 @@ for file in "$1"/*.pid; do
   read -r pid start _ 2>/dev/null <"$file" || continue
   alive() { [ "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d' ' -f20)" = "$start" ]; }
   alive || continue
-  case "$file" in */postgres.pid) kill -QUIT "$pid" ;; *) kill -KILL "$pid" ;; esac
+  case "$file" in */postgres.pid) kill -QUIT "$pid" ;; */nginx.pid) kill -TERM "$pid" ;; *) kill -KILL "$pid" ;; esac
   for _ in 1 2 3 4 5 6 7 8 9 10; do alive || break; sleep 0.2; done
   alive && kill -KILL "$pid"
 done

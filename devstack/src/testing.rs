@@ -93,6 +93,12 @@ pub fn start_redis_with(scratch: &Scratch, durability: Durability) -> Result<Red
     Ok(redis)
 }
 
+/// nginx, Prometheus and the like, see [`crate::install::ensure_tools`].
+pub fn find_tool(name: &str) -> Result<PathBuf> {
+    crate::install::find_program(name)
+        .with_context(|| format!("missing: {name}; `cargo xtask test` installs what it needs"))
+}
+
 /// Gives a Redis a replica and sentinels that fail over.
 pub fn start_sentinels(primary: &Redis) -> Result<Sentinels> {
     Sentinels::start(&find_programs()?.redis_server, primary)

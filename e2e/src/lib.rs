@@ -3,9 +3,16 @@
 
 mod contract;
 mod deployment;
+mod front;
 mod http;
 mod witness;
 
 pub use deployment::{APP_ROLE, Deployment, Network, Options, User};
+pub use front::Front;
 pub use http::{Answer, Request};
 pub use witness::Witness;
+
+/// A folder of this repository.
+pub fn repository(path: &str) -> std::path::PathBuf {
+    std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path)
+}

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use fred::prelude::*;
 use parking_lot::RwLock;
 use shared::clock::Timestamp;
+use shared::publication::{self, Header};
 
 use crate::gateway::Gateway;
 
@@ -98,7 +100,9 @@ async fn beat(gateway: &Gateway) -> Result<(), Error> {
     pipeline.zremrangebyscore::<(), _, _, _>(&gateways, f64::NEG_INFINITY, (now_ms - FORGET_MS) as f64).await?;
     pipeline.zcount::<(), _>(&workers, alive_since, f64::INFINITY).await?;
     pipeline.zrangebyscore::<(), _, _, _>(&gateways, alive_since, f64::INFINITY, false, None).await?;
-    let (_, _, live_workers, live): (i64, i64, u32, Vec<String>) = pipeline.all().await?;
+    let probe = publication::encode(&Header::Probe { sent_at: Timestamp::now() }, &[]);
+    pipeline.publish::<(), _, _>(gateway.keys.gateway_channel(gateway.id), Bytes::from(probe)).await?;
+    let (_, _, live_workers, live, _): (i64, i64, u32, Vec<String>, i64) = pipeline.all().await?;
     gateway.fleet.workers.store(live_workers, Ordering::Relaxed);
     *gateway.fleet.gateways.write() = live;
     Ok(())

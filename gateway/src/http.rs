@@ -156,6 +156,7 @@ async fn refuse(gateway: &Gateway, request: &Request<Incoming>) -> Option<warp::
     let Err(Refused::TooManyRequests { retry_after }) = gateway.count(Counted::Requests, address).await else {
         return None;
     };
+    gateway.metrics.rate_limited.with("requests").increment(1);
     let mut response =
         error_response(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", "Too many requests from your address");
     response.headers_mut().insert(header::RETRY_AFTER, retry_after.into());

@@ -35,6 +35,7 @@ pub fn health(gateway: &Gateway) -> Health {
     };
     Health {
         status,
+        gateway_id: Some(gateway.id),
         timestamp: Timestamp::now(),
         uptime: uptime_seconds(gateway),
         version: env!("CARGO_PKG_VERSION"),

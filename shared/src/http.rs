@@ -147,6 +147,9 @@ pub enum Condition {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Health {
     pub status: Condition,
+    /// Which gateway answered; a worker has none.
+    #[serde(rename = "gatewayId", skip_serializing_if = "Option::is_none")]
+    pub gateway_id: Option<GatewayId>,
     pub timestamp: Timestamp,
     /// Seconds.
     pub uptime: f64,

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod lifecycle;
 pub mod limits;
 pub mod memory;
+pub mod metrics;
 pub mod protocol;
 pub mod publication;
 pub mod redis;

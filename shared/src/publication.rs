@@ -50,6 +50,14 @@ pub enum Header {
     },
     /// What gateways should have been given; the payload is the postcard of a [`Report`].
     Report,
+    /// A gateway's publication to itself (on its own channel), which shows how long publications take. Without payload.
+    Probe {
+        sent_at: Timestamp,
+    },
+    /// An operator closes all connections of this user (on the user's channel). Without payload.
+    Kicked,
+    /// An operator ends this gateway, as SIGTERM does (on the gateway's channel). Without payload.
+    Drain,
 }
 
 /// What a worker published lately, or found stored and perhaps never published: gateways compare it with what they were

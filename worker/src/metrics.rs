@@ -1,50 +1,9 @@
-//! The worker's metrics, each declared once with its help text.
+//! The few sums that the worker keeps beside its metrics, which `shared::metrics` declares.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shared::telemetry::MetricDoc;
-
-/// How commands end.
-pub const OUTCOMES: &[&str] = &["applied", "rejected", "retried", "dead_letter", "lease_lost", "passed_on"];
-
-/// Whether a page was in the cache; `beyond` reaches further back than is cached.
-pub const CACHE_RESULTS: &[&str] = &["hit", "miss", "beyond"];
-
-shared::metrics_table! {
-    /// Metrics of the worker.
-    pub struct WorkerMetrics {
-        /// Commands finished, by how they ended.
-        pub commands: Family<Counter> = "chat_worker_commands_total", "outcome" in OUTCOMES;
-        /// Commands applied in one batch.
-        pub batch_size: Histogram = "chat_worker_batch_size";
-        /// Time from a batch's reading to the end of its settling.
-        pub batch_seconds: Histogram = "chat_worker_batch_seconds";
-        /// Time of a batch in Postgres.
-        pub store_seconds: Histogram = "chat_worker_store_seconds";
-        /// Time from a command's arrival at the gateway to its settling here.
-        pub command_seconds: Histogram = "chat_worker_command_seconds";
-        /// Messages stored.
-        pub messages: Counter = "chat_worker_messages_total";
-        /// Publications sent.
-        pub publications: Counter = "chat_worker_publications_total";
-        /// Partitions that this worker owns.
-        pub partitions: Gauge = "chat_worker_partitions";
-        /// Partitions taken or given back.
-        pub lease_moves: Counter = "chat_worker_lease_moves_total";
-        /// Stored messages that could not be read: wrong key, tampered with, or malformed.
-        pub unreadable_rows: Counter = "chat_worker_unreadable_rows_total";
-        /// Pages of history asked for, by whether they were cached.
-        pub history_cache: Family<Counter> = "chat_worker_history_cache_total", "result" in CACHE_RESULTS;
-        /// Revoked tokens told to the gateways.
-        pub revocations: Counter = "chat_worker_revocations_total";
-        /// Connections to Postgres, open.
-        pub db_connections: Gauge = "chat_worker_db_connections";
-    }
-}
-
-/// For the generated reference.
-pub const DOCS: &[MetricDoc] = WorkerMetrics::DOCS;
+pub use shared::metrics::worker::WorkerMetrics;
 
 /// The few sums that the JSON of `/health` and `/metrics` shows; Prometheus has everything.
 #[derive(Default)]

@@ -111,6 +111,7 @@ fn health(service: &Service) -> warp::reply::Response {
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = Health {
         status: state,
+        gateway_id: None,
         timestamp: Timestamp::now(),
         uptime: service.started_at.elapsed().as_secs_f64(),
         version: env!("CARGO_PKG_VERSION"),

@@ -301,7 +301,7 @@ fn rules_and_dashboard_name_metrics_that_exist() {
     let declared: BTreeSet<String> = ["gateway", "worker"]
         .iter()
         .flat_map(|service| {
-            let source = read(&format!("{service}/src/metrics.rs"));
+            let source = read(&format!("shared/src/metrics/{service}.rs"));
             let quoted = source.split('"').skip(1).step_by(2).map(str::to_owned);
             quoted.collect::<Vec<_>>()
         })
@@ -333,13 +333,13 @@ fn alerts_are_the_same_everywhere_and_explained() {
     let rules = documents(&read("deploy/prometheus/rules.yml")).remove(0);
     let operator = object("PrometheusRule", "chat");
     assert_eq!(at(&rules, "/groups"), at(&operator, "/spec/groups"));
-    let page = read("docs/deployment.md");
+    let page = read("docs/runbook.md");
     let tests = read("deploy/prometheus/prometheus.yml");
     assert!(tests.contains("rules.yml"));
     for rule in items(&rules, "/groups/0/rules") {
         let name = text(rule, "/alert");
         assert!(page.contains(&format!("\n### {name}\n")), "{name}");
-        let anchor = format!("docs/deployment.md#{}", name.to_lowercase());
+        let anchor = format!("docs/runbook.md#{}", name.to_lowercase());
         assert_eq!(text(rule, "/annotations/runbook"), anchor);
     }
     // Numbers in rules that are defaults of settings.
@@ -386,4 +386,41 @@ fn files_that_are_named_exist() {
             }
         }
     }
+}
+
+#[test]
+fn proxies_are_trusted_by_name_or_by_a_narrow_network() {
+    let mut values = vec![text(&compose(), "/services/gateway/environment/TRUSTED_PROXIES").to_owned()];
+    for overlay in ["local", "production"] {
+        let file = documents(&read(&format!("k8s/overlays/{overlay}/kustomization.yaml"))).remove(0);
+        let operations: Vec<Value> =
+            items(&file, "/patches").flat_map(|patch| documents(text(patch, "/patch"))).collect();
+        let mut variables = operations.iter().flat_map(|operations| items(operations, ""));
+        let set = variables.find(|operation| text(operation, "/value/name") == "TRUSTED_PROXIES");
+        let set = set.unwrap_or_else(|| panic!("{overlay}: behind nginx, all clients would count as one address"));
+        values.push(text(set, "/value/value").to_owned());
+    }
+    for network in values.iter().flat_map(|list| list.split(',')) {
+        let bits = network.split_once('/').map_or(32, |(_, bits)| bits.parse::<u32>().unwrap());
+        assert!(bits >= 12, "{network} is half the world");
+    }
+}
+
+/// A quiet WebSocket carries a ping per interval; whatever is in front must wait longer than that, and than the gateway itself.
+#[test]
+fn nothing_in_front_cuts_a_quiet_websocket() {
+    let settings = settings();
+    let longest = ["PING_INTERVAL", "KEEP_ALIVE_TIMEOUT", "CONNECTION_TIMEOUT"].map(|name| seconds(&settings[name].1));
+    let config = read("deploy/nginx/nginx.conf");
+    for directive in ["proxy_read_timeout", "proxy_send_timeout", "worker_shutdown_timeout"] {
+        let line = config.lines().find_map(|line| line.trim().strip_prefix(directive)?.trim().strip_suffix("h;"));
+        let hours: u64 = line.unwrap_or_else(|| panic!("{directive} in hours")).parse().unwrap();
+        assert!(longest.iter().all(|seconds| hours * 3600 > *seconds), "{directive}");
+    }
+    let route = object("HTTPRoute", "chat");
+    assert_eq!(text(&route, "/spec/rules/0/timeouts/request"), "0s", "0 is no limit");
+    // Over the time that a gateway takes to close its connections, nginx keeps running.
+    let nginx = object("Deployment", "nginx");
+    let grace = at(&nginx, "/spec/template/spec/terminationGracePeriodSeconds").as_u64().unwrap();
+    assert!(grace > 30);
 }

@@ -51,7 +51,7 @@ pub struct Which {
 
 impl DlqCommand {
     pub async fn run(self, settings: &Settings) -> Result<()> {
-        let options = RedisOptions { url: settings.redis_url()?.to_owned(), command_timeout: REDIS_TIMEOUT };
+        let options = RedisOptions { url: settings.redis_url()?, command_timeout: REDIS_TIMEOUT };
         // The URL holds a password, so it is not part of any message.
         let client = options.client().context("REDIS_URL cannot be used")?;
         let letters = DeadLetters::new(client, &Keys::new(settings.redis_prefix()));

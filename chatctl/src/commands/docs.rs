@@ -13,6 +13,8 @@ const LINE_CHARACTERS: usize = 120;
 pub enum DocsCommand {
     /// The reference of all settings.
     Configuration(PageArguments),
+    /// The reference of all metrics.
+    Metrics(PageArguments),
     /// The protocol as a page for frontend developers.
     Protocol(PageArguments),
     /// The WebSocket as AsyncAPI.
@@ -42,6 +44,7 @@ impl DocsCommand {
     pub fn run(self) -> Result<()> {
         let (page, arguments) = match self {
             DocsCommand::Configuration(arguments) => (configuration(), arguments),
+            DocsCommand::Metrics(arguments) => (metrics(), arguments),
             DocsCommand::Protocol(arguments) => (protocol(), arguments),
             DocsCommand::Asyncapi(arguments) => (asyncapi(), arguments),
             DocsCommand::Openapi(arguments) => (openapi(), arguments),
@@ -53,6 +56,10 @@ impl DocsCommand {
 fn configuration() -> Page {
     let content = shared::config::reference_markdown();
     Page { command: "configuration", file: "docs/configuration.md", content }
+}
+
+fn metrics() -> Page {
+    Page { command: "metrics", file: "docs/metrics.md", content: shared::metrics::reference_markdown() }
 }
 
 fn protocol() -> Page {
@@ -97,7 +104,7 @@ mod tests {
 
     #[test]
     fn every_page_is_up_to_date() {
-        for page in [configuration(), protocol(), asyncapi(), openapi()] {
+        for page in [configuration(), metrics(), protocol(), asyncapi(), openapi()] {
             let file = format!("{}/../{}", env!("CARGO_MANIFEST_DIR"), page.file);
             page.apply(&PageArguments { check: true, file: Some(file.into()) }).unwrap();
         }

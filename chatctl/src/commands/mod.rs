@@ -1,14 +1,19 @@
 //! The subcommands, one file each.
 
 mod chat;
+mod config;
 mod dlq;
 mod docs;
+mod drain;
 mod erase;
 mod export;
 mod keys;
+mod kick;
 mod listen;
 mod migrate;
 mod send;
+mod sessions;
+mod status;
 mod token;
 mod user;
 
@@ -41,6 +46,19 @@ pub enum Command {
     /// The keys of the encryption at rest.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// What runs: processes, partitions and their owners, what waits, who is connected.
+    Status(status::StatusArguments),
+    /// Open sessions: user, gateway and connection, separated by tabs.
+    Sessions(sessions::SessionsArguments),
+    /// Closes all connections of a user, wherever they are (code 1008). A token stays valid: revoke it to keep the user out.
+    Kick(kick::KickArguments),
+    /// Ends a gateway as SIGTERM does: it closes its connections over DRAIN_WINDOW, and exits.
+    ///
+    /// Whatever supervises it starts a new one. To take a pod out of Kubernetes, delete it instead.
+    Drain(drain::DrainArguments),
+    /// What the services would say of their settings.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Writes or checks the pages that are made from the code.
     #[command(subcommand)]
     Docs(docs::DocsCommand),
@@ -57,6 +75,11 @@ impl Command {
             Command::Dlq(command) => command.run(settings).await,
             Command::Migrate => migrate::run(settings).await,
             Command::Keys(command) => command.run(settings).await,
+            Command::Status(arguments) => arguments.run(settings).await,
+            Command::Sessions(arguments) => arguments.run(settings).await,
+            Command::Kick(arguments) => arguments.run(settings).await,
+            Command::Drain(arguments) => arguments.run(settings).await,
+            Command::Config(command) => command.run(),
             Command::Docs(command) => command.run(),
         }
     }

@@ -29,6 +29,6 @@ impl TokenArguments {
             Some(id) => id,
             None => database::resolve(settings, &self.name.context("a name or --id is needed")?).await?,
         };
-        print_line(&client::token::mint(secret, user_id, self.ttl)?)
+        print_line(&client::token::mint(&secret, user_id, self.ttl)?)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use client::{Client, event_type};
+use client::{Client, Connect, event_type};
 use e2e::{Deployment, Options, User, Witness};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -26,12 +26,13 @@ pub struct Talk {
 
 impl Talk {
     /// Who loses the connection goes to the next of its URLs.
-    pub fn start(from: User, to: User, from_urls: Vec<String>, to_urls: Vec<String>) -> Talk {
+    pub fn start<C: Into<Connect>>(from: User, to: User, from_urls: Vec<C>, to_urls: Vec<C>) -> Talk {
+        let connects = |urls: Vec<C>| urls.into_iter().map(Into::into).collect();
         let witness = Arc::new(Mutex::new(Witness::default()));
         let stop = Arc::new(AtomicBool::new(false));
         let conversation = client::conversation_id(from.id, to.id);
-        let listener = tokio::spawn(listen(to_urls, to.clone(), witness.clone()));
-        let sender = tokio::spawn(send(from_urls, from, to.id, witness.clone(), stop.clone()));
+        let listener = tokio::spawn(listen(connects(to_urls), to.clone(), witness.clone()));
+        let sender = tokio::spawn(send(connects(from_urls), from, to.id, witness.clone(), stop.clone()));
         Talk { stop, witness, conversation, recipient: to, sender, listener }
     }
 
@@ -75,7 +76,7 @@ impl Talk {
 }
 
 async fn send(
-    urls: Vec<String>,
+    connects: Vec<Connect>,
     from: User,
     to: i64,
     witness: Arc<Mutex<Witness>>,
@@ -83,8 +84,8 @@ async fn send(
 ) -> Result<()> {
     let mut client: Option<Client> = None;
     let mut number = 0_u64;
-    let mut urls = urls.iter().cycle();
-    let mut url = urls.next().context("a URL")?;
+    let mut connects = connects.iter().cycle();
+    let mut connect = connects.next().context("a URL")?;
     let gives_up = Instant::now() + Duration::from_secs(240);
     while !stop.load(Ordering::Relaxed) {
         let message = json!({
@@ -96,7 +97,7 @@ async fn send(
             if Instant::now() > gives_up {
                 bail!("message {number} was never acknowledged");
             }
-            match attempt(url, &from, &mut client, message.clone()).await {
+            match attempt(connect, &from, &mut client, message.clone()).await {
                 Ok(answer) if event_type(&answer) == "message_sent" => {
                     witness.lock().await.acknowledged(&answer);
                     break;
@@ -104,7 +105,7 @@ async fn send(
                 Ok(_refused) => tokio::time::sleep(Duration::from_millis(100)).await,
                 Err(_gone) => {
                     client = None;
-                    url = urls.next().context("a URL")?;
+                    connect = connects.next().context("a URL")?;
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
@@ -115,18 +116,29 @@ async fn send(
 }
 
 /// Sends on the present connection, or on a new one.
-async fn attempt(url: &str, from: &User, client: &mut Option<Client>, message: Value) -> Result<Value, client::Error> {
+async fn attempt(
+    connect: &Connect,
+    from: &User,
+    client: &mut Option<Client>,
+    message: Value,
+) -> Result<Value, client::Error> {
     let client = match client {
         Some(client) => client,
-        None => client.insert(Client::login(url, &from.token).await?),
+        None => client.insert(login(connect, from).await?),
     };
     client.drain();
     client.request_within(message, Duration::from_secs(15)).await
 }
 
-async fn listen(urls: Vec<String>, user: User, witness: Arc<Mutex<Witness>>) {
-    for url in urls.iter().cycle() {
-        if let Ok(mut client) = Client::connect(url).await
+async fn login(connect: &Connect, user: &User) -> Result<Client, client::Error> {
+    let mut client = connect.clone().open().await?;
+    client.authenticate(&user.token).await?;
+    Ok(client)
+}
+
+async fn listen(connects: Vec<Connect>, user: User, witness: Arc<Mutex<Witness>>) {
+    for connect in connects.iter().cycle() {
+        if let Ok(mut client) = connect.clone().open().await
             // Otherwise what is on its way in a connection that breaks would count as delivered.
             && client.authenticate_with(json!({"token": user.token, "acks": true})).await.is_ok()
         {

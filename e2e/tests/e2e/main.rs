@@ -2,9 +2,12 @@
 
 mod chaos;
 mod faults;
+mod front;
 mod load;
 mod lost;
+mod monitoring;
 mod network;
+mod operators;
 mod overload;
 mod path;
 mod presence;
@@ -12,5 +15,5 @@ mod protocol;
 mod python;
 mod rolling;
 mod security;
-mod storm;
 mod stores;
+mod storm;

@@ -93,6 +93,21 @@ impl Deliverer {
                 count("revocation");
                 self.revoked.insert(token);
             }
+            (Header::Kicked, Channel::User(user)) => {
+                count("operator");
+                self.gateway.registry.for_user(user, |connection| {
+                    connection.close(Close::new(CloseCode::Policy, "Closed by an operator"));
+                });
+            }
+            (Header::Drain, Channel::Gateway) => {
+                count("operator");
+                tracing::info!("an operator ends this gateway");
+                self.gateway.lifecycle.start_draining();
+            }
+            (Header::Probe { sent_at }, Channel::Gateway) => {
+                count("probe");
+                self.gateway.metrics.subscription_lag_seconds.record(Timestamp::now().since(sent_at));
+            }
             _ => self.gateway.metrics.unreadable.increment(1),
         }
     }

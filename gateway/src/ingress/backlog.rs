@@ -67,16 +67,22 @@ async fn look(gateway: &Gateway, streams: &[String]) -> Result<(), Error> {
     let ages = oldest_ages(gateway, streams, &lengths).await?;
 
     let common = &gateway.settings.common;
-    let (mut oldest, mut refusing) = (Duration::ZERO, 0);
-    for (lane, (length, age)) in gateway.lanes.all().zip(lengths.iter().zip(ages)) {
-        let refuse = *length > common.backlog_limit || age > common.backlog_max_age;
+    let mut refusing = 0;
+    for (lane, (length, age)) in gateway.lanes.all().zip(lengths.iter().zip(&ages)) {
+        let refuse = *length > common.backlog_limit || *age > common.backlog_max_age;
         let retry_after = if refuse { age.as_secs().clamp(1, MAX_RETRY_SECONDS) as u32 } else { 0 };
         lane.store(retry_after, Ordering::Relaxed);
-        oldest = oldest.max(age);
         refusing += u32::from(refuse);
     }
-    gateway.metrics.backlog.set(lengths.iter().sum::<u64>() as f64);
-    gateway.metrics.backlog_age_seconds.set(oldest.as_secs_f64());
+    // The lane of queries comes last.
+    let partitions = gateway.lanes.partitions.len();
+    let (ordered, queries) = (lengths.iter().take(partitions), lengths.iter().skip(partitions));
+    gateway.metrics.backlog.with("ordered").set(ordered.sum::<u64>() as f64);
+    gateway.metrics.backlog.with("queries").set(queries.sum::<u64>() as f64);
+    let oldest = |ages: &[Duration]| ages.iter().max().map_or(0.0, Duration::as_secs_f64);
+    let (ordered, queries) = ages.split_at(partitions.min(ages.len()));
+    gateway.metrics.backlog_age_seconds.with("ordered").set(oldest(ordered));
+    gateway.metrics.backlog_age_seconds.with("queries").set(oldest(queries));
     gateway.metrics.lanes_refusing.set(f64::from(refusing));
     Ok(())
 }

@@ -83,6 +83,7 @@ pub async fn run(gateway: Arc<Gateway>, client: Client, mut queue: mpsc::Receive
 
 fn rate_limited(gateway: &Gateway, origin: &Origin, command: Uuid, retry_after: u32) {
     Totals::add(&gateway.totals.rate_limited, 1);
+    gateway.metrics.rate_limited.with("messages").increment(1);
     if let Origin::Client(connection) = origin {
         let details = format!("at most {} messages per minute", gateway.settings.message_rate_limit);
         let rejection =

@@ -76,6 +76,7 @@ async fn enter(gateway: &Arc<Gateway>, address: Address) -> Result<Entry, Reject
         Err(Refused::TooManyConnections) => Err(too_many("from your address")),
         Err(Refused::TooManyRequests { retry_after }) => {
             Totals::add(&gateway.totals.rate_limited, 1);
+            gateway.metrics.rate_limited.with("requests").increment(1);
             let details = "too many requests from your address";
             let rejection = Rejection::new(ErrorCode::RateLimitExceeded, details);
             Err(Rejection { retry_after: Some(retry_after), ..rejection })

@@ -176,8 +176,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The content without its last newline. Blocks.
-fn read_secret_file(path: &str) -> std::io::Result<String> {
+/// The content of a file named by a `_FILE` variable, without its last newline. Blocks.
+///
+/// # Errors
+/// When it cannot be read, is no text, or is longer than 64 KiB.
+pub fn read_secret_file(path: &str) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::new();
     let read = std::fs::File::open(path)?.take(MAX_SECRET_FILE_BYTES + 1).read_to_string(&mut text)?;

@@ -12,6 +12,7 @@ mod worker;
 
 pub use common::{CommonSettings, Environment, LogFormat, PresenceScope};
 pub use gateway::GatewaySettings;
+pub use macros::read_secret_file;
 pub use net::{AllowedOrigins, IpNet, TrustedProxies};
 pub use secret::Secret;
 pub use worker::{FollowPolicy, WorkerSettings};

@@ -180,8 +180,9 @@ macro_rules! metrics_table {
 
 /// A reference of metrics, `docs/metrics.md`: one table per group.
 pub fn metrics_markdown(groups: &[(&str, &[MetricDoc])]) -> String {
-    let mut page = "# Metrics\n\nGenerated from the declarations in the code; do not edit. \
-        Served by `GET /metrics` in the text format of Prometheus.\n"
+    let mut page = "# Metrics\n\nGenerated from the declarations in `shared/src/metrics`; do not edit.\n\n\
+        Served by `GET /metrics` in the text format of Prometheus. Every series is there from the start; a label takes only \
+        the values listed, and `other`. A histogram is `_bucket`, `_sum` and `_count`.\n"
         .to_owned();
     for (group, metrics) in groups {
         page.push_str(&format!("\n## {group}\n\n| metric | kind | label | meaning |\n|---|---|---|---|\n"));
@@ -191,7 +192,14 @@ pub fn metrics_markdown(groups: &[(&str, &[MetricDoc])]) -> String {
                 MetricKind::Gauge => "gauge",
                 MetricKind::Histogram => "histogram",
             };
-            let label = metric.label.map_or("–".to_owned(), |(label, _)| format!("`{label}`"));
+            let label = metric.label.map_or("–".to_owned(), |(label, values)| {
+                // The names of all commands would fill the page.
+                const MOST_VALUES: usize = 20;
+                match values.len() {
+                    0..MOST_VALUES => format!("`{label}`: {}", values.join(", ")),
+                    many => format!("`{label}`: {many} values"),
+                }
+            });
             let help = metric.help.replace('|', "\\|");
             page.push_str(&format!("| `{}` | {kind} | {label} | {help} |\n", metric.name));
         }

@@ -76,8 +76,13 @@ impl<'a> Batch<'a> {
             let lease = leases[raw.stream];
             let stream = app.keys.partition(lease.partition as u32);
             match decode(app, &raw) {
-                Ok((envelope, command)) => batch.push(lease, stream, raw, envelope, command),
+                Ok((envelope, command)) => {
+                    let waited = Timestamp::now().since(envelope.ingested_at);
+                    app.metrics.wait_seconds.record(waited.as_secs_f64());
+                    batch.push(lease, stream, raw, envelope, command);
+                }
                 Err(error) => {
+                    app.metrics.unreadable_entries.increment(1);
                     tracing::error!(entry_id = raw.id, %error, "an entry cannot be read and goes to the dead letters");
                     app.metrics.commands.with("dead_letter").increment(1);
                     batch.settlement.dead_letters.push(DeadLetter {
@@ -290,6 +295,7 @@ impl<'a> Batch<'a> {
     }
 
     fn reject(&mut self, item: &Item, rejection: &Rejection) {
+        self.app.metrics.rejections.with(rejection.code.as_str()).increment(1);
         self.settlement.publications.extend(commands::rejected(item.envelope(), rejection).publications);
     }
 

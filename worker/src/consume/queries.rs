@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fred::prelude::*;
 use futures_util::FutureExt;
@@ -125,6 +125,7 @@ impl Queries {
                     ids.push(raw.id);
                 }
                 Err(error) => {
+                    self.app.metrics.unreadable_entries.increment(1);
                     tracing::error!(entry_id = raw.id, %error, "an entry of the query lane cannot be read; dropped");
                     sorted.push((Work::Settle(Vec::new()), vec![raw.id]));
                 }
@@ -154,6 +155,7 @@ fn decode(app: &App, raw: &RawEntry) -> Result<(Envelope, Body), stream::DecodeE
 
 /// Carries one work out, answers, and acknowledges its entries. A failure leaves nothing unanswered.
 async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit: OwnedSemaphorePermit) {
+    let started = Instant::now();
     let outcomes = match AssertUnwindSafe(carry_out(&app, work)).catch_unwind().await {
         Ok(outcomes) => outcomes,
         Err(_) => {
@@ -173,6 +175,7 @@ async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit
         // The entries stay pending; after a while some worker does it again.
         tracing::warn!(%error, "answers of queries could not be sent");
     }
+    app.metrics.query_seconds.record(started.elapsed().as_secs_f64());
     drop(permit);
 }
 
@@ -268,6 +271,7 @@ async fn answer_query(app: &App, envelope: &Envelope, command: Command) -> Outco
         }
     };
     app.metrics.commands.with("rejected").increment(1);
+    app.metrics.rejections.with(rejection.code.as_str()).increment(1);
     commands::rejected(envelope, &rejection)
 }
 

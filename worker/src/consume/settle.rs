@@ -49,6 +49,7 @@ impl Settlement {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        app.metrics.settle_seconds.record(started.elapsed().as_secs_f64());
         app.recent.published(&self.publications, started);
         app.metrics.publications.increment(self.publications.len() as u64);
         app.counts.add_publications(self.publications.len() as u64);

@@ -62,6 +62,8 @@ impl Stores {
         let answers = tokio::time::timeout(ALIVE_FOR / 2, sqlx::query("SELECT 1").execute(&app.db)).await;
         self.database.record(asked, matches!(answers, Ok(Ok(_))));
         app.metrics.db_connections.set(f64::from(app.db.size()));
+        app.metrics.db_connections_busy.set(f64::from(app.db.size()) - app.db.num_idle() as f64);
+        app.metrics.db_connections_max.set(f64::from(app.settings.db_max_connections));
         let asked = Instant::now();
         let beat = self.beat(app).await;
         self.redis.record(asked, beat.is_ok());
@@ -80,10 +82,12 @@ impl Stores {
         let _: () = pipeline.zremrangebyscore(&workers, f64::NEG_INFINITY, oldest - 60_000.0).await?;
         let _: () = pipeline.zcount(&workers, oldest, f64::INFINITY).await?;
         let _: () = pipeline.zcount(&gateways, oldest, f64::INFINITY).await?;
+        let _: () = pipeline.xlen(app.keys.dead_letters()).await?;
         let counts: Vec<Value> = pipeline.all().await?;
         let count = |from_end: usize| counts.iter().rev().nth(from_end).and_then(Value::as_i64).unwrap_or(0);
-        self.gateways.store(count(0), Ordering::Relaxed);
-        self.workers.store(count(1), Ordering::Relaxed);
+        app.metrics.dead_letters.set(count(0) as f64);
+        self.gateways.store(count(1), Ordering::Relaxed);
+        self.workers.store(count(2), Ordering::Relaxed);
         Ok(())
     }
 }

@@ -170,6 +170,8 @@ async fn read_together(app: &App, db: &mut PgConnection, readings: Vec<Reading>)
         let content = |missed: &Missed| own.remove(missed).or_else(|| contents.get(missed).cloned());
         pages.push(ReplayPage { events: reading.page.iter().filter_map(content).collect(), next: reading.next });
     }
+    let replayed: usize = pages.iter().map(|page: &ReplayPage| page.events.len()).sum();
+    app.metrics.replayed.increment(replayed as u64);
     Ok(pages)
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check of the project, one after the other; all run, whatever fails before.
 
 mod deny;
+mod deployment;
 mod output;
 mod report;
 
@@ -18,6 +19,8 @@ use crate::workspace::Workspace;
 pub enum Part {
     /// Formatting, lints, dependencies, generated files
     Lint,
+    /// The files of compose, Kubernetes and Prometheus, by tools for their kinds
+    Deployment,
     /// All tests but the end-to-end ones
     Unit,
     /// End-to-end tests with whole fleets
@@ -37,10 +40,14 @@ pub fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode> {
         if wanted(Part::E2e) {
             println!("Python in {}", install::ensure_python(&mut |line| println!("{line}"))?.display());
         }
+        install::ensure_tools(&mut |line| println!("{line}"))?;
         Ok(Outcome::passed(1))
     });
     if wanted(Part::Lint) {
         lint(workspace, &mut report);
+    }
+    if wanted(Part::Deployment) {
+        deployment_files(workspace, &mut report);
     }
     if wanted(Part::Unit) || wanted(Part::E2e) {
         tests(workspace, &mut report, wanted(Part::Unit), wanted(Part::E2e));
@@ -70,6 +77,27 @@ fn lint(workspace: &Workspace, report: &mut Report) {
     step(report, "cargo deny: bans, licenses, sources", || deny::check_packages(workspace));
     step(report, "cargo deny: advisories", || deny::check_advisories(workspace));
     step(report, "sqlx queries", || one(sqlx::check(workspace)));
+}
+
+fn deployment_files(workspace: &Workspace, report: &mut Report) {
+    let mut tools = None;
+    step(report, "checkers of deployment files", || {
+        tools = deployment::tools(workspace)?;
+        Ok(if tools.is_some() { Outcome::passed(1) } else { deployment::not_checked("Deployment files were") })
+    });
+    type Check = fn(&Workspace, &std::path::Path) -> Result<Outcome>;
+    let checks: [(&str, Check); 3] = [
+        ("Kubernetes manifests: schema", deployment::manifests),
+        ("compose file: schema", deployment::compose),
+        ("Dockerfile: lints", deployment::dockerfile),
+    ];
+    for (name, check) in checks {
+        step(report, name, || match &tools {
+            Some(bin) => check(workspace, bin),
+            None => Ok(deployment::not_checked(&format!("{name}:"))),
+        });
+    }
+    step(report, "alert rules: syntax and tests", || deployment::rules(workspace));
 }
 
 fn one(result: Result<()>) -> Result<Outcome> {

@@ -1,0 +1,33 @@
+//! `chatctl drain`: ends one gateway as SIGTERM does.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use shared::publication::Header;
+
+use crate::duration;
+use crate::fleet::{Fleet, within};
+use crate::settings::Settings;
+use crate::terminal::print_line;
+
+#[derive(Debug, Args)]
+pub struct DrainArguments {
+    /// The gateway's id, from `chatctl status` or from `gatewayId` in the gateway's `/health`.
+    gateway: String,
+    /// How long to wait for its end.
+    #[arg(long, default_value = "2m", value_parser = duration::parse)]
+    within: Duration,
+}
+
+impl DrainArguments {
+    pub async fn run(self, settings: &Settings) -> Result<()> {
+        let fleet = Fleet::connect(settings).await?;
+        fleet.tell_gateway(&self.gateway, &Header::Drain).await?;
+        let is_gone = || async { Ok(!fleet.alive("gateway").await?.iter().any(|alive| alive.id == self.gateway)) };
+        if !within(self.within, is_gone).await? {
+            bail!("{} is draining and has not ended after {:?}", self.gateway, self.within);
+        }
+        print_line("ended")
+    }
+}

@@ -1,0 +1,107 @@
+//! `chatctl status`: the state of the whole deployment, from Redis and Postgres. What one of them does not tell is left out,
+//! and the command fails after showing the rest.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use fred::prelude::*;
+use serde_json::{Value as Json, json};
+
+use crate::database::{self, PartitionOwner};
+use crate::fleet::Fleet;
+use crate::settings::Settings;
+use crate::terminal::print_line;
+
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// As one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl StatusArguments {
+    pub async fn run(self, settings: &Settings) -> Result<()> {
+        let mut problems = Vec::new();
+        let mut note = |problem: anyhow::Error| problems.push(format!("{problem:#}"));
+        let owners = owners(settings).await.map_err(&mut note).ok();
+        // Postgres knows how many partitions there are; without it Redis is asked for the usual number.
+        let partitions = owners.as_ref().map_or(64, |owners| owners.iter().map(|owner| owner.partitions).sum::<i64>());
+        let fleet = look(settings, partitions.unsigned_abs() as u32).await.map_err(&mut note).ok();
+        let status = json!({"fleet": fleet, "partitions": owners.as_deref().map(partitions_json)});
+        if self.json {
+            print_line(&status.to_string())?;
+        } else {
+            print(&status)?;
+        }
+        if problems.is_empty() { Ok(()) } else { bail!(problems.join("; ")) }
+    }
+}
+
+async fn owners(settings: &Settings) -> Result<Vec<PartitionOwner>> {
+    let mut connection = database::connect(settings).await?;
+    database::list_partition_owners(&mut connection).await
+}
+
+fn partitions_json(owners: &[PartitionOwner]) -> Json {
+    let owner = |owner: &PartitionOwner| {
+        let worker = owner.worker.map(|worker| worker.simple().to_string());
+        json!({"worker": worker, "partitions": owner.partitions})
+    };
+    owners.iter().map(owner).collect()
+}
+
+async fn look(settings: &Settings, partitions: u32) -> Result<Json> {
+    let fleet = Fleet::connect(settings).await?;
+    let mut gateways = Vec::new();
+    for gateway in fleet.alive("gateway").await? {
+        let sessions = fleet.count_sessions(&gateway.id).await?;
+        gateways.push(json!({"id": gateway.id, "heartbeatMs": gateway.seen_ms, "sessions": sessions}));
+    }
+    let workers = fleet.alive("worker").await?;
+    let workers: Vec<Json> =
+        workers.iter().map(|worker| json!({"id": worker.id, "heartbeatMs": worker.seen_ms})).collect();
+    let streams: Vec<String> = (0..partitions).map(|partition| fleet.keys.partition(partition)).collect();
+    let ordered = fleet.backlogs(&streams).await?;
+    let queries = fleet.backlogs(&[fleet.keys.queries()]).await?;
+    let dead_letters: u64 = fleet.redis.xlen(fleet.keys.dead_letters()).await.context("dead letters")?;
+    let online: u64 = fleet.redis.zcard(fleet.keys.online_users()).await.context("online users")?;
+    Ok(json!({
+        "gateways": gateways, "workers": workers, "onlineUsers": online, "deadLetters": dead_letters,
+        "waiting": {"ordered": backlog_json(&ordered), "queries": backlog_json(&queries)},
+    }))
+}
+
+fn backlog_json(lanes: &[(u64, Duration)]) -> Json {
+    let commands: u64 = lanes.iter().map(|(length, _)| length).sum();
+    let busy = lanes.iter().filter(|(length, _)| *length > 0).count();
+    let oldest = lanes.iter().map(|(_, age)| age.as_secs_f64()).fold(0.0, f64::max);
+    json!({"commands": commands, "lanes": busy, "oldestSeconds": oldest})
+}
+
+fn print(status: &Json) -> Result<()> {
+    let list = |value: &Json| value.as_array().cloned().unwrap_or_default();
+    let fleet = &status["fleet"];
+    if !fleet.is_null() {
+        for gateway in list(&fleet["gateways"]) {
+            let (id, seen) = (gateway["id"].as_str().unwrap_or_default(), &gateway["heartbeatMs"]);
+            print_line(&format!("gateway  {id}  {} sessions, seen {seen} ms ago", gateway["sessions"]))?;
+        }
+        for worker in list(&fleet["workers"]) {
+            let id = worker["id"].as_str().unwrap_or_default();
+            print_line(&format!("worker   {id}  seen {} ms ago", worker["heartbeatMs"]))?;
+        }
+        for lane in ["ordered", "queries"] {
+            let waiting = &fleet["waiting"][lane];
+            let oldest = waiting["oldestSeconds"].as_f64().unwrap_or_default();
+            print_line(&format!("waiting  {lane}: {} commands, the oldest for {oldest:.1} s", waiting["commands"]))?;
+        }
+        print_line(&format!("online   {} users", fleet["onlineUsers"]))?;
+        print_line(&format!("dead     {} letters", fleet["deadLetters"]))?;
+    }
+    for owner in list(&status["partitions"]) {
+        let worker = owner["worker"].as_str().unwrap_or("nobody");
+        print_line(&format!("owner    {worker}  {} partitions", owner["partitions"]))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! The fleet as Redis knows it, for operators: who is alive, who is connected, and messages to gateways.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use fred::prelude::*;
+use fred::types::CustomCommand;
+use shared::clock::Timestamp;
+use shared::ids::{GatewayId, UserId};
+use shared::publication::{self, Header};
+use shared::redis::client::RedisOptions;
+use shared::redis::keys::Keys;
+
+use crate::settings::Settings;
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Without a heartbeat for so long a process counts as dead, as gateways and workers see it.
+const ALIVE_MS: i64 = 5_000;
+
+pub struct Fleet {
+    pub redis: Client,
+    pub keys: Keys,
+}
+
+/// A process that gave a sign of life lately.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alive {
+    pub id: String,
+    /// Since its last heartbeat.
+    pub seen_ms: i64,
+}
+
+impl Fleet {
+    /// Connects; fails when Redis does not answer.
+    pub async fn connect(settings: &Settings) -> Result<Self> {
+        // The URL holds a password, so it is not part of any message.
+        let options = RedisOptions { url: settings.redis_url()?, command_timeout: ANSWER_WITHIN };
+        let redis = options.client().context("REDIS_URL")?;
+        let answer: Result<(), Error> = redis.ping(None).await;
+        answer.context("Redis does not answer")?;
+        Ok(Fleet { redis, keys: Keys::new(settings.redis_prefix()) })
+    }
+
+    /// Live processes of a kind, `gateway` or `worker`.
+    pub async fn alive(&self, kind: &str) -> Result<Vec<Alive>> {
+        let now = Timestamp::now().0;
+        let oldest = (now - ALIVE_MS) as f64;
+        let beats: Vec<(String, f64)> =
+            self.redis.zrangebyscore(self.keys.heartbeats(kind), oldest, f64::INFINITY, true, None).await?;
+        Ok(beats.into_iter().map(|(id, at)| Alive { id, seen_ms: now - at as i64 }).collect())
+    }
+
+    /// How many sessions are registered for a gateway.
+    pub async fn count_sessions(&self, gateway: &str) -> Result<u64> {
+        Ok(self.redis.scard(self.keys.gateway_sessions(gateway_id(gateway)?)).await?)
+    }
+
+    /// A gateway's sessions as `(user, connection)`.
+    pub async fn gateway_sessions(&self, gateway: &str) -> Result<Vec<(String, String)>> {
+        let members: Vec<String> = self.redis.smembers(self.keys.gateway_sessions(gateway_id(gateway)?)).await?;
+        Ok(members.iter().filter_map(|member| pair(member)).collect())
+    }
+
+    /// A user's sessions as `(gateway, connection)`.
+    pub async fn user_sessions(&self, user: i64) -> Result<Vec<(String, String)>> {
+        let members: Vec<String> = self.redis.smembers(format!("{}{user}", self.keys.user_sessions_prefix())).await?;
+        Ok(members.iter().filter_map(|member| pair(member)).collect())
+    }
+
+    /// Length and age of the oldest entry of each stream, in their order.
+    pub async fn backlogs(&self, streams: &[String]) -> Result<Vec<(u64, Duration)>> {
+        let now: Vec<u64> =
+            self.redis.custom(CustomCommand::new_static("TIME", None, false), Vec::<Value>::new()).await?;
+        let now_ms = now.first().copied().unwrap_or(0) * 1000 + now.get(1).copied().unwrap_or(0) / 1000;
+        let mut backlogs = Vec::with_capacity(streams.len());
+        for stream in streams {
+            let length: u64 = self.redis.xlen(stream.as_str()).await?;
+            let first: Vec<(String, Value)> = match length {
+                0 => Vec::new(),
+                _ => self.redis.xrange(stream.as_str(), "-", "+", Some(1)).await?,
+            };
+            let at_ms = first.first().and_then(|(id, _)| id.split('-').next()?.parse::<u64>().ok());
+            let age = Duration::from_millis(at_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms)));
+            backlogs.push((length, age));
+        }
+        Ok(backlogs)
+    }
+
+    /// Publishes to a user's connections; gives how many gateways heard it.
+    pub async fn tell_user(&self, user: i64, header: &Header) -> Result<u64> {
+        self.publish(self.keys.user_channel(UserId(user)), header).await
+    }
+
+    /// Publishes to a gateway, which must be there to hear it.
+    pub async fn tell_gateway(&self, gateway: &str, header: &Header) -> Result<()> {
+        match self.publish(self.keys.gateway_channel(gateway_id(gateway)?), header).await? {
+            0 => bail!("there is no gateway {gateway}; `chatctl status` lists them"),
+            _ => Ok(()),
+        }
+    }
+
+    async fn publish(&self, channel: String, header: &Header) -> Result<u64> {
+        let publication = bytes::Bytes::from(publication::encode(header, &[]));
+        Ok(self.redis.publish(channel, publication).await?)
+    }
+}
+
+fn gateway_id(text: &str) -> Result<GatewayId> {
+    text.parse().map(GatewayId).with_context(|| format!("{text} is no gateway's id; `chatctl status` lists them"))
+}
+
+fn pair(member: &str) -> Option<(String, String)> {
+    member.split_once(':').map(|(first, second)| (first.to_owned(), second.to_owned()))
+}
+
+/// Polls until `done`; false when the time is over before.
+pub async fn within<F: Future<Output = Result<bool>>>(limit: Duration, mut done: impl FnMut() -> F) -> Result<bool> {
+    const PAUSE: Duration = Duration::from_millis(100);
+    let deadline = tokio::time::Instant::now() + limit;
+    loop {
+        if done().await? {
+            return Ok(true);
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Ok(false);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

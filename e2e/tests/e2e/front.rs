@@ -1,0 +1,192 @@
+//! nginx as it is deployed in front of two gateways: TLS, stickiness, the clients' addresses, reloads and rolling restarts.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use devstack::identity::Signal;
+use devstack::{Launch, Process, http, wait};
+use e2e::{Deployment, Front, Options, repository};
+use serde_json::{Value, json};
+
+use crate::faults::Talk;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn behind_nginx() -> Options {
+    Options::default().with("TRUSTED_PROXIES", "127.0.0.1")
+}
+
+fn address(last: u8) -> IpAddr {
+    Ipv4Addr::new(127, 0, 1, last).into()
+}
+
+/// Open connections of each gateway.
+fn connections(deployment: &Deployment) -> Result<Vec<i64>> {
+    let of_gateway = |gateway: &devstack::Server| {
+        let health: Value = serde_json::from_str(&http::get(&format!("{}/health", gateway.url()))?.body)?;
+        health["connections"]["active"].as_i64().context("active connections")
+    };
+    deployment.fleet.gateways.iter().map(of_gateway).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_stay_with_a_gateway_and_count_under_their_own_address() -> Result<()> {
+    let options = behind_nginx().with("MAX_CONNECTIONS_PER_IP", "3");
+    let deployment = Deployment::start("front", options)?;
+    let front = Front::start(&deployment)?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+
+    let mut at_home = front.login(&alice, address(1)).await?;
+    let mut at_work = front.login(&bob, address(2)).await?;
+    at_home
+        .request_ok(json!({"type": "send_private_message", "recipientId": bob.id, "content": "through TLS"}))
+        .await?;
+    let message = at_work.expect("new_message", |_| true, PATIENCE).await?;
+    ensure!(message["content"] == "through TLS", "{message}");
+
+    let mut used = BTreeSet::new();
+    let mut open = Vec::new();
+    for client in 10..40 {
+        let mut gateways = BTreeSet::new();
+        for _ in 0..3 {
+            let before = connections(&deployment)?;
+            open.push(front.connect().source(address(client)).open().await?);
+            let after = connections(&deployment)?;
+            gateways.insert(before.iter().zip(&after).position(|(before, after)| before != after));
+        }
+        ensure!(gateways.len() == 1, "{client} was on {gateways:?}");
+        used.extend(gateways);
+    }
+    ensure!(used.len() == 2, "all clients are on {used:?}");
+
+    // The limit is for the client's address, not for nginx's, and no header that a client sends changes that.
+    for forged in [None, Some("9.9.9.9"), Some("127.0.0.1")] {
+        let connect = front.connect().source(address(10));
+        let connect = forged.iter().fold(connect, |connect, forged| connect.forwarded_for(forged));
+        match connect.open().await {
+            Err(client::Error::Refused { event, .. }) if event["code"] == "MAX_CONNECTIONS_EXCEEDED" => {}
+            other => bail!("a fourth connection with {forged:?}: {other:?}"),
+        }
+    }
+    front.connect().source(address(50)).open().await.context("from an address without connections")?;
+
+    match front.connect_to("/metrics").open().await {
+        Err(client::Error::Http { status: 404, .. }) => {}
+        other => bail!("metrics are for Prometheus only: {other:?}"),
+    }
+    let plain = http::get(&format!("{}/anything", front.nginx.http_url()))?;
+    ensure!(plain.status == 308, "plain HTTP is sent over to TLS: {plain:?}");
+    Ok(())
+}
+
+async fn talking(label: &str, options: Options) -> Result<(Deployment, Front, Talk)> {
+    let deployment = Deployment::start(label, options)?;
+    let front = Front::start(&deployment)?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let talk =
+        Talk::start(alice, bob, vec![front.connect().source(address(1))], vec![front.connect().source(address(2))]);
+    talk.progress(50).await.context("before anything happens")?;
+    Ok((deployment, front, talk))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_of_nginx_loses_nothing_and_cuts_nobody() -> Result<()> {
+    let (deployment, mut front, talk) = talking("reload", behind_nginx()).await?;
+    let carol = deployment.user("carol")?;
+    let mut quiet = front.login(&carol, address(3)).await?;
+    for reload in 0..3 {
+        front.nginx.reload()?;
+        // Somebody new, through the new workers.
+        front.login(&carol, address(4)).await.with_context(|| format!("after reload {reload}"))?;
+        talk.progress(50).await.with_context(|| format!("after reload {reload}"))?;
+    }
+    quiet.request_ok(json!({"type": "ping"})).await.context("a connection from before the reloads")?;
+    talk.finish(&deployment).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_of_the_gateways_behind_nginx_loses_nothing() -> Result<()> {
+    let options = behind_nginx().with("DRAIN_WINDOW", "1s");
+    let (mut deployment, _front, talk) = talking("rolling", options).await?;
+    for gateway in 0..2 {
+        let server = &mut deployment.fleet.gateways[gateway];
+        ensure!(server.stop()?, "gateway {gateway} had to be killed");
+        talk.progress(50).await.with_context(|| format!("without gateway {gateway}"))?;
+        let server = &mut deployment.fleet.gateways[gateway];
+        server.start()?;
+        server.wait_ready(PATIENCE)?;
+        talk.progress(50).await.with_context(|| format!("with gateway {gateway} back"))?;
+    }
+    talk.finish(&deployment).await?;
+    Ok(())
+}
+
+/// The deployed script, where the look-up of a name is a file and nginx is real.
+#[test]
+fn the_list_of_gateways_follows_the_name() -> Result<()> {
+    let options = Options { gateways: 1, workers: 1, ..behind_nginx() };
+    let deployment = Deployment::start("follow", options)?;
+    let mut front = Front::start(&deployment)?;
+    front.nginx.stop()?;
+    let folder = deployment.logs();
+    let home = folder.join("nginx");
+
+    let script = std::fs::read_to_string(repository("deploy/nginx/nginx.sh"))?;
+    ensure!(script.contains("home=/tmp/nginx\n"), "the script's folder has another name");
+    let script = script.replace("home=/tmp/nginx\n", &format!("home={}\n", home.display()));
+    std::fs::write(folder.join("nginx.sh"), script)?;
+    let bin = folder.join("bin");
+    std::fs::create_dir(&bin)?;
+    let answer = folder.join("addresses");
+    std::fs::write(
+        bin.join("getent"),
+        format!("#!/bin/sh\n[ \"$1 $2\" = 'ahostsv4 gateways' ] && cat '{}'\n", answer.display()),
+    )?;
+    std::fs::set_permissions(bin.join("getent"), std::fs::Permissions::from_mode(0o755))?;
+
+    let port = deployment.fleet.gateways[0].spec().port;
+    std::fs::write(&answer, "127.0.0.1 STREAM gateways\n127.0.0.1 DGRAM\n")?;
+    let mut process = Process::spawn(&Launch {
+        name: "nginx-sh".to_owned(),
+        program: "/bin/sh".into(),
+        args: vec![folder.join("nginx.sh").into()],
+        env: vec![
+            ("PATH".into(), format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display()).into()),
+            ("GATEWAY_HOST".into(), "gateways".into()),
+            ("GATEWAY_PORT".into(), port.to_string().into()),
+            ("REFRESH_SECONDS".into(), "0.2".into()),
+            ("NGINX_CONF".into(), front.nginx.config_path().into()),
+        ],
+        state_dir: folder.to_owned(),
+        working_dir: home.clone(),
+        user: None,
+    })?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let mut until = |what: &str, reachable: bool| {
+        wait::until(what, PATIENCE, || {
+            process.check_alive()?;
+            Ok((runtime.block_on(front.connect().open()).is_ok() == reachable).then_some(()))
+        })
+    };
+    until("a gateway is reached", true)?;
+    let listed = std::fs::read_to_string(home.join("upstreams.conf"))?;
+    ensure!(listed.lines().count() == 1 && listed.contains(&format!("server 127.0.0.1:{port} ")), "{listed}");
+
+    // It has moved to where nobody listens.
+    std::fs::write(&answer, "127.0.0.77 STREAM gateways\n")?;
+    until("the gateway is gone", false)?;
+    // A look-up that fails leaves the list as it is.
+    std::fs::write(&answer, "127.0.0.1 STREAM gateways\n")?;
+    until("it is back", true)?;
+    std::fs::write(&answer, "")?;
+    until("it is still reached", true)?;
+
+    // The end of the script is the end of nginx.
+    ensure!(process.stop(Signal::TERM, PATIENCE)?, "the script did not end");
+    ensure!(http::get(&format!("{}/nginx-live", front.nginx.http_url())).is_err(), "nginx is still there");
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! What operators do with `chatctl` on a running fleet.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use devstack::testing;
+use e2e::{Deployment, Options};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// As an operator has it: the secrets in files.
+fn chatctl(deployment: &Deployment, arguments: &[&str]) -> Result<Output> {
+    let file = |name: &str, content: &str| -> Result<std::path::PathBuf> {
+        let path = deployment.logs().join(name);
+        std::fs::write(&path, format!("{content}\n"))?;
+        Ok(path)
+    };
+    let database_url = deployment.postgres.url("chat");
+    let mut command = Command::new(testing::bin_dir()?.join("chatctl"));
+    command.args(arguments).current_dir("/").env_clear();
+    command.env("DATABASE_URL_FILE", file("database_url", &database_url)?);
+    command.env("REDIS_URL_FILE", file("redis_url", &deployment.redis.url())?);
+    command.output().context("chatctl")
+}
+
+fn succeed(deployment: &Deployment, arguments: &[&str]) -> Result<String> {
+    let output = chatctl(deployment, arguments)?;
+    ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn fail(deployment: &Deployment, arguments: &[&str]) -> Result<String> {
+    let output = chatctl(deployment, arguments)?;
+    ensure!(output.status.code() == Some(1), "{arguments:?}: {:?}", output.status);
+    Ok(String::from_utf8(output.stderr)?)
+}
+
+fn status(deployment: &Deployment) -> Result<Value> {
+    Ok(serde_json::from_str(&succeed(deployment, &["status", "--json"])?)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_sessions_and_kick_see_the_whole_fleet() -> Result<()> {
+    let deployment = Deployment::start("operators", Options::default())?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut first = deployment.login(0, &alice).await?;
+    let mut second = deployment.login(1, &alice).await?;
+    let mut other = deployment.login(1, &bob).await?;
+
+    // Partitions are spread within seconds of the start.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let seen = loop {
+        let seen = status(&deployment)?;
+        let owners = seen["partitions"].as_array().context("partitions")?;
+        let spread = owners.len() == 2 && owners.iter().all(|owner| owner["worker"].is_string());
+        if spread || std::time::Instant::now() > deadline {
+            break seen;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let total: i64 =
+        seen["partitions"].as_array().context("partitions")?.iter().filter_map(|o| o["partitions"].as_i64()).sum();
+    ensure!(total == 64, "{seen}");
+    let fleet = &seen["fleet"];
+    let count = |list: &str| fleet[list].as_array().map_or(0, Vec::len);
+    ensure!((count("gateways"), count("workers")) == (2, 2), "{seen}");
+    let mut sessions: Vec<i64> =
+        fleet["gateways"].as_array().context("gateways")?.iter().filter_map(|g| g["sessions"].as_i64()).collect();
+    sessions.sort_unstable();
+    ensure!(sessions == [1, 2] && fleet["onlineUsers"] == 2, "{seen}");
+    ensure!(fleet["deadLetters"] == 0 && fleet["waiting"]["ordered"]["commands"].is_u64(), "{seen}");
+    let text = succeed(&deployment, &["status"])?;
+    ensure!(text.lines().filter(|line| line.starts_with("gateway ")).count() == 2, "{text}");
+    ensure!(text.contains("online   2 users"), "{text}");
+
+    ensure!(succeed(&deployment, &["sessions"])?.lines().count() == 3);
+    let of_alice = succeed(&deployment, &["sessions", &alice.name])?;
+    ensure!(of_alice.lines().count() == 2 && of_alice.starts_with(&format!("{}\t", alice.id)), "{of_alice}");
+
+    ensure!(succeed(&deployment, &["kick", &alice.name])?.trim() == "2 closed");
+    for client in [&mut first, &mut second] {
+        let closed = client.wait_closed(PATIENCE).await?;
+        ensure!(closed.code == Some(1008), "{closed:?}");
+    }
+    other.request_ok(json!({"type": "ping"})).await.context("somebody else")?;
+    ensure!(succeed(&deployment, &["sessions", &alice.name])?.is_empty());
+    let again = fail(&deployment, &["kick", "nobody-of-that-name"])?;
+    ensure!(again.contains("there is no user"), "{again}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_gateway_closes_its_connections_and_ends() -> Result<()> {
+    let mut deployment = Deployment::start("drain", Options::default().with("DRAIN_WINDOW", "500ms"))?;
+    let alice = deployment.user("alice")?;
+    let mut client = deployment.login(0, &alice).await?;
+    let health = devstack::http::get(&format!("{}/health", deployment.fleet.gateways[0].url()))?;
+    let health: Value = serde_json::from_str(&health.body)?;
+    let gateway = health["gatewayId"].as_str().context("gatewayId")?;
+
+    ensure!(succeed(&deployment, &["drain", gateway])?.trim() == "ended");
+    let closed = client.wait_closed(PATIENCE).await?;
+    ensure!(closed.code == Some(1012), "{closed:?}");
+    deployment.fleet.gateways[0].wait_gone(PATIENCE)?;
+    deployment.login(1, &alice).await.context("the other gateway")?;
+    ensure!(fail(&deployment, &["drain", gateway])?.contains("there is no gateway"));
+    ensure!(fail(&deployment, &["drain", "gateway-1"])?.contains("is no gateway's id"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_shows_what_there_is_while_redis_is_away() -> Result<()> {
+    let mut deployment = Deployment::start("halfstatus", Options { gateways: 1, workers: 1, ..Options::default() })?;
+    deployment.redis.kill()?;
+    let output = chatctl(&deployment, &["status"])?;
+    ensure!(output.status.code() == Some(1), "{:?}", output.status);
+    ensure!(String::from_utf8_lossy(&output.stderr).contains("Redis does not answer"), "{output:?}");
+    ensure!(String::from_utf8_lossy(&output.stdout).contains("partitions"), "{output:?}");
+    Ok(())
+}
+
+#[test]
+fn config_check_names_every_problem() -> Result<()> {
+    let check = |service: &str, env: &[(&str, &str)]| -> Result<Output> {
+        let mut command = Command::new(testing::bin_dir()?.join("chatctl"));
+        command.args(["config", "check", service]).current_dir("/").env_clear().envs(env.iter().copied());
+        command.output().context("chatctl")
+    };
+    let key = ("CHAT_ENCRYPTION_KEY", "only for this test, and long enough for it");
+    let secret = ("JWT_SECRET", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
+    let usable = check("gateway", &[key, secret])?;
+    ensure!(usable.status.success(), "{usable:?}");
+    ensure!(String::from_utf8_lossy(&usable.stdout).trim() == "usable");
+
+    let broken = check("gateway", &[key, ("MAX_CONNECTIONS", "many"), ("REDIS_URL_FILE", "/nonexistent")])?;
+    let text = String::from_utf8_lossy(&broken.stderr);
+    ensure!(broken.status.code() == Some(1), "{broken:?}");
+    for problem in ["MAX_CONNECTIONS", "REDIS_URL_FILE", "JWT_SECRET is required"] {
+        ensure!(text.contains(problem), "{problem} is not in {text}");
+    }
+    let worker = check("worker", &[key])?;
+    ensure!(worker.status.code() == Some(1) && String::from_utf8_lossy(&worker.stderr).contains("DATABASE_URL"));
+    Ok(())
+}
+
+/// The shell blocks of a page.
+fn commands(page: &str) -> Vec<String> {
+    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    blocks.map(|(block, _)| block.to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_of_the_runbook_runs() -> Result<()> {
+    let options = Options::default().with("DRAIN_WINDOW", "500ms").with("REDIS_PREFIX", "chat:");
+    let deployment = Deployment::start("runbook", options)?;
+    let alice = deployment.user("alice")?;
+    let _open = deployment.login(0, &alice).await?;
+    let health = devstack::http::get(&format!("{}/health", deployment.fleet.gateways[1].url()))?;
+    let health: Value = serde_json::from_str(&health.body)?;
+    let path = format!("{}:{}", testing::bin_dir()?.display(), std::env::var("PATH").unwrap_or_default());
+
+    let blocks = commands(&std::fs::read_to_string(e2e::repository("docs/runbook.md"))?);
+    ensure!(blocks.len() >= 8, "{} blocks", blocks.len());
+    for block in blocks {
+        let mut command = Command::new("sh");
+        command.args(["-euc", &block]).current_dir("/").env_clear().env("PATH", &path);
+        command.env("DATABASE_URL", deployment.postgres.url("chat")).env("REDIS_URL", deployment.redis.url());
+        command.env("REDIS_PREFIX", "chat:").env("USER_NAME", &alice.name);
+        command.env("GATEWAY", deployment.fleet.gateways[0].url()).env("WORKER", deployment.fleet.workers[0].url());
+        command.env("GATEWAY_ID", health["gatewayId"].as_str().context("gatewayId")?);
+        let output = command.output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        // redis-cli shows an error and ends as if all were well.
+        let refused = ["ERR ", "NOPERM", "WRONGTYPE"].iter().any(|error| said.contains(error));
+        ensure!(output.status.success() && !refused && !said.trim().is_empty(), "{block}: {output:?}");
+    }
+    Ok(())
+}

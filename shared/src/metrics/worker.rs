@@ -1,0 +1,72 @@
+//! What the worker counts.
+
+/// How commands end.
+pub const OUTCOMES: &[&str] = &["applied", "rejected", "retried", "dead_letter", "lease_lost", "passed_on"];
+
+/// Whether a page was in the cache; `beyond` reaches further back than is cached.
+pub const CACHE_RESULTS: &[&str] = &["hit", "miss", "beyond"];
+
+/// Codes of errors that workers answer with.
+pub const REJECTION_CODES: &[&str] = &[
+    "VALIDATION_ERROR",
+    "USER_BLOCKED",
+    "NOT_FOLLOWING",
+    "EDIT_WINDOW_EXPIRED",
+    "PERMISSION_DENIED",
+    "RESOURCE_NOT_FOUND",
+    "GROUP_FULL",
+    "TOO_MANY_MEMBERS",
+    "OWNER_CANNOT_LEAVE",
+    "SERVICE_UNAVAILABLE",
+    "INTERNAL_ERROR",
+];
+
+crate::metrics_table! {
+    /// Metrics of the worker.
+    pub struct WorkerMetrics {
+        /// Commands finished, by how they ended.
+        pub commands: Family<Counter> = "chat_worker_commands_total", "outcome" in OUTCOMES;
+        /// Refusals that clients were told, by error code.
+        pub rejections: Family<Counter> = "chat_worker_rejections_total", "code" in REJECTION_CODES;
+        /// Time from a command's arrival at the gateway to its reading here: appending and waiting in the stream.
+        pub wait_seconds: Histogram = "chat_worker_wait_seconds";
+        /// Commands applied in one batch.
+        pub batch_size: Histogram = "chat_worker_batch_size";
+        /// Time from a batch's reading to the end of its settling.
+        pub batch_seconds: Histogram = "chat_worker_batch_seconds";
+        /// Time of a batch in Postgres.
+        pub store_seconds: Histogram = "chat_worker_store_seconds";
+        /// Time of publishing what a batch made and of deleting its commands.
+        pub settle_seconds: Histogram = "chat_worker_settle_seconds";
+        /// Time from a command's arrival at the gateway to its settling here.
+        pub command_seconds: Histogram = "chat_worker_command_seconds";
+        /// Messages stored.
+        pub messages: Counter = "chat_worker_messages_total";
+        /// Publications sent.
+        pub publications: Counter = "chat_worker_publications_total";
+        /// Time of one piece of work of the query lane, from its reading to its answer.
+        pub query_seconds: Histogram = "chat_worker_query_seconds";
+        /// Missed events sent to users who connected or caught up.
+        pub replayed: Counter = "chat_worker_replayed_events_total";
+        /// Partitions that this worker owns.
+        pub partitions: Gauge = "chat_worker_partitions";
+        /// Partitions taken or given back.
+        pub lease_moves: Counter = "chat_worker_lease_moves_total";
+        /// Stored messages that could not be read: wrong key, tampered with, or malformed.
+        pub unreadable_rows: Counter = "chat_worker_unreadable_rows_total";
+        /// Commands that could not be read: sealed with another key, tampered with, or of an unknown version.
+        pub unreadable_entries: Counter = "chat_worker_unreadable_entries_total";
+        /// Commands in the dead-letter stream.
+        pub dead_letters: Gauge = "chat_worker_dead_letters";
+        /// Pages of history asked for, by whether they were cached.
+        pub history_cache: Family<Counter> = "chat_worker_history_cache_total", "result" in CACHE_RESULTS;
+        /// Revoked tokens told to the gateways.
+        pub revocations: Counter = "chat_worker_revocations_total";
+        /// Connections to Postgres, open.
+        pub db_connections: Gauge = "chat_worker_db_connections";
+        /// Connections to Postgres, in use.
+        pub db_connections_busy: Gauge = "chat_worker_db_connections_busy";
+        /// Most connections to Postgres that this worker may open.
+        pub db_connections_max: Gauge = "chat_worker_db_connections_max";
+    }
+}

