@@ -35,7 +35,7 @@ pub fn health(gateway: &Gateway) -> Health {
     };
     Health {
         status,
-        gateway_id: Some(gateway.id),
+        gateway_id: Some(gateway.id.to_string()),
         timestamp: Timestamp::now(),
         uptime: uptime_seconds(gateway),
         version: env!("CARGO_PKG_VERSION"),

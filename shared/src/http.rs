@@ -149,7 +149,7 @@ pub struct Health {
     pub status: Condition,
     /// Which gateway answered; a worker has none.
     #[serde(rename = "gatewayId", skip_serializing_if = "Option::is_none")]
-    pub gateway_id: Option<GatewayId>,
+    pub gateway_id: Option<String>,
     pub timestamp: Timestamp,
     /// Seconds.
     pub uptime: f64,

@@ -82,7 +82,7 @@ async fn without_workers_gateways_refuse_at_the_bound_and_stay_small() -> Result
 /// Connects and then takes next to nothing from the socket.
 async fn slow_reader(url: &str, user: &User) -> Result<Client> {
     let mut client = Connect::new(url).recv_buffer_bytes(4_096).queue_events(4).open().await?;
-    client.authenticate(&user.token).await?;
+    client.authenticate_with(json!({"token": user.token, "acks": true})).await?;
     Ok(client)
 }
 
@@ -114,6 +114,12 @@ async fn a_client_that_does_not_read_is_closed_and_gets_the_rest_later() -> Resu
     // Reads now, and finds why it was sent away.
     let close = slow.wait_closed(PATIENCE).await?;
     ensure!(close.code == Some(1013), "{close}");
+    // Nothing was confirmed, so all of it comes again: many times what an outbox holds.
+    let mut again = deployment.login(0, &bob).await?;
+    for number in 1..=sent {
+        let event = again.expect("new_message", |_| true, PATIENCE).await?;
+        ensure!(event["seq"] == number, "number {number} was to come: {}", event["seq"]);
+    }
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use shared::ids::{GroupId, UserId};
 use shared::protocol::RequestId;
 use shared::publication::Receipt;
 use shared::redis::keys::Channel;
-use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage};
+use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage, ReplayedEvent};
 
 use super::connection::Connection;
 use crate::gateway::Gateway;
@@ -117,13 +117,34 @@ pub async fn replay(
                 gateway.positions.event(Channel::User(user), event);
             }
         }
-        connection.replay(page.events);
+        // A page of the longest messages is larger than an outbox: a part at a time, or whoever missed one could never return.
+        for part in parts(page.events, gateway.settings.outbox_limit_bytes / 2) {
+            drained(&connection).await;
+            connection.replay(part);
+        }
         let Some(cursor) = page.next else { break };
         drained(&connection).await;
         page = next_page(&gateway, user, cursor).await?;
     }
     connection.release();
     Ok(())
+}
+
+/// Splits events into parts of at most so many bytes, or of one event.
+fn parts(events: Vec<ReplayedEvent>, most_bytes: usize) -> Vec<Vec<ReplayedEvent>> {
+    let mut parts: Vec<Vec<ReplayedEvent>> = Vec::new();
+    let mut bytes = 0;
+    for event in events {
+        bytes += event.json.len();
+        match parts.last_mut() {
+            Some(part) if bytes <= most_bytes => part.push(event),
+            _ => {
+                bytes = event.json.len();
+                parts.push(vec![event]);
+            }
+        }
+    }
+    parts
 }
 
 /// After an interruption: asks again who the user is and what it may see, and replays what was missed.
@@ -222,5 +243,23 @@ impl Opener {
     /// The same for a question that the client did not ask, and so gets no answer to.
     pub fn quiet(&self) -> Self {
         Opener { request_id: None, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::publication::Receipt;
+
+    use super::*;
+
+    #[test]
+    fn a_page_is_split_by_bytes_and_stays_in_order() {
+        let event = |bytes: usize| ReplayedEvent { receipt: Receipt::None, json: vec![b'x'; bytes] };
+        let sizes = |sizes: &[usize]| -> Vec<Vec<usize>> {
+            let split = parts(sizes.iter().map(|bytes| event(*bytes)).collect(), 100);
+            split.iter().map(|part| part.iter().map(|event| event.json.len()).collect()).collect()
+        };
+        assert_eq!(sizes(&[40, 60, 1, 500, 99, 2]), [vec![40, 60], vec![1], vec![500], vec![99], vec![2]]);
+        assert!(sizes(&[]).is_empty());
     }
 }
