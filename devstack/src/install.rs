@@ -81,31 +81,6 @@ pub fn install(what: &str, packages: Vec<&'static str>, say: &mut dyn FnMut(&str
             args.extend(&packages);
             apt(&prefix, &args)
         }
-    }
-}
-
-/// The same for a Python with the package `websockets`, which only a test needs.
-pub fn ensure_python(say: &mut dyn FnMut(&str)) -> Result<PathBuf> {
-    if let Some(found) = python::find() {
-        return Ok(found);
-    }
-    install(&Missing { python: true, ..Missing::default() }, say)?;
-    python::find().context("python3 cannot import the package websockets though it was installed")
-}
-
-fn install(missing: &Missing, say: &mut dyn FnMut(&str)) -> Result<()> {
-    let path = programs::search_path();
-    let have = |name: &str| programs::find_file(&path, name);
-    let is_root = rustix::process::geteuid().is_root();
-    let may_sudo = !is_root && have("sudo").is_some_and(|sudo| may_sudo_without_password(&sudo));
-    match plan(missing, have("apt-get").is_some(), is_root, may_sudo, have("docker").is_some()) {
-        Plan::Apt { prefix, packages } => {
-            say(&format!("{} not found: installing {} with apt", missing.describe(), packages.join(" ")));
-            apt(&prefix, &["update"])?;
-            let mut args = vec!["install", "--yes", "--no-install-recommends"];
-            args.extend(&packages);
-            apt(&prefix, &args)
-        }
         Plan::GiveUp(message) => bail!(message),
     }
 }
