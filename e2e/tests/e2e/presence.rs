@@ -223,7 +223,8 @@ async fn receipts_and_unread_counts_are_the_same_on_every_device() -> Result<()>
     for (device, message, left) in [(0, 1, 1), (1, 2, 0)] {
         let mark = json!({"type": "mark_message_read", "messageId": messages[message]});
         devices[device].request_ok(mark).await?;
-        let is_it = |event: &Value| event["seq"] == message as i64 + 1 && event["readBy"] == bob.id.to_string();
+        let reader = bob.id.to_string();
+        let is_it = |event: &Value| event["seq"] == message as i64 + 1 && event["readBy"].as_str() == Some(&reader);
         devices[1 - device].expect("message_read", is_it, SOON).await?;
         for sender in &mut senders {
             sender.expect("message_read", is_it, SOON).await?;
