@@ -1,93 +1,56 @@
 #!/usr/bin/env python3
-"""A chat client in plain Python (python3-websockets), written from protocol.md alone.
+"""A chat client: client.py TOKEN URL [URL ...]; then lines of "<user id or group id> <text>" on stdin."""
+import asyncio, itertools, json, random, sys, uuid
+import websockets  # Debian: python3-websockets
 
-    client.py TOKEN URL [URL ...]      lines on stdin: "<user id or group id> <text>"
-"""
-import asyncio, json, random, sys, uuid
-import websockets
+socket, unanswered, seen, last = None, {}, set(), {}
 
-FINAL = {1000, 1002, 1007, 1008, 1009}  # coming back would end in the same way
+async def send(**command):
+    if socket and socket.open:  # otherwise after the next login
+        await asyncio.gather(socket.send(json.dumps(command)), return_exceptions=True)
 
+async def say(to, text):
+    group, name = to.startswith("group_"), str(uuid.uuid4())  # repeated under its name, a message is stored once
+    where = {"type": "send_group_message", "groupId": to} if group else {"type": "send_message", "recipientId": to}
+    unanswered[name] = {**where, "content": text, "clientMessageId": name, "requestId": name}
+    await send(**unanswered[name])
 
-class Chat:
-    def __init__(self, token, urls):
-        self.token, self.urls, self.socket = token, urls, None
-        self.unanswered, self.seen, self.last = {}, set(), {}
+async def on(event):
+    if event["type"] == "auth_success":
+        await asyncio.gather(send(type="sync", conversations=last), *(send(**command) for command in unanswered.values()))
+    elif "retryAfter" in event:
+        await asyncio.sleep(event["retryAfter"])
+        await socket.close()  # the next login sends again what has no answer
+    elif event["type"] in ("error", "auth_error", "message_sent", "group_message_sent"):
+        unanswered.pop(event.get("requestId"), None)
+        if "code" in event:
+            print(event["code"], event["details"], file=sys.stderr)
+    elif event["type"] in ("new_message", "new_group_message", "group_announcement", "sync_messages"):
+        for message in event.get("messages", [event]):
+            place, seq = message["conversationId"], message["seq"]
+            if message["messageId"] not in seen:
+                print(place, message["senderUsername"], message["content"], flush=True)
+            seen.add(message["messageId"])
+            last[place] = max(seq, last.get(place, 0))
 
-    async def send(self, command):
-        if self.socket and self.socket.open:  # else after the next login
-            await asyncio.gather(self.socket.send(json.dumps(command)), return_exceptions=True)
-
-    async def say(self, to, text):
-        where = {"groupId": to} if to.startswith("group_") else {"recipientId": to}
-        kind = "send_group_message" if "groupId" in where else "send_private_message"
-        name = str(uuid.uuid4())  # under it, sending again stores nothing twice
-        self.unanswered[name] = {"type": kind, **where, "content": text, "clientMessageId": name, "requestId": name}
-        await self.send(self.unanswered[name])
-
-    def show(self, message):
-        if message["messageId"] not in self.seen:
-            self.seen.add(message["messageId"])
-            self.last[message["conversationId"]] = max(message["seq"], self.last.get(message["conversationId"], 0))
-            print(message["conversationId"], message["senderUsername"], message["content"], flush=True)
-
-    async def on(self, event):
-        kind, name = event["type"], event.get("requestId")
-        if kind == "connected":
-            await self.socket.send(json.dumps({"type": "authenticate", "token": self.token}))
-        elif kind == "auth_success":
-            await self.socket.send(json.dumps({"type": "sync", "conversations": self.last}))
-            for command in list(self.unanswered.values()):
-                await self.send(command)
-        elif kind == "auth_error" and event["code"] != "SERVICE_UNAVAILABLE":
-            sys.exit(event["message"])
-        elif kind in ("message_sent", "group_message_sent"):
-            self.unanswered.pop(name, None)
-        elif kind in ("new_message", "new_group_message", "group_announcement"):
-            self.show(event)
-        elif kind == "sync_messages":
-            for message in event["messages"]:
-                self.show(message)
-        elif kind in ("error", "auth_error") and "retryAfter" in event:
-            await asyncio.sleep(event["retryAfter"])
-            again = {"type": "authenticate", "token": self.token} if kind == "auth_error" else self.unanswered.get(name)
-            await self.send(again) if again else None
-        elif kind == "error":
-            self.unanswered.pop(name, None)
-            print(event["code"], event["details"], file=sys.stderr, flush=True)
-
-    async def run(self):
-        attempt = 0
-        while True:
-            try:
-                async with websockets.connect(self.urls[attempt % len(self.urls)]) as self.socket:
-                    async for frame in self.socket:
-                        event = json.loads(frame)
-                        attempt = 0 if event["type"] == "auth_success" else attempt
-                        await self.on(event)
-            except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
-                pass
-            if self.socket and self.socket.close_code in FINAL:
-                sys.exit(f"closed with {self.socket.close_code}: {self.socket.close_reason}")
-            attempt += 1
-            await asyncio.sleep(random.uniform(0.1, 1) * min(30, 0.5 * 2 ** min(attempt, 6)))
-
+async def listen(token, urls):
+    global socket
+    for url in itertools.cycle(urls):
+        try:
+            async with websockets.connect(url) as socket:
+                await send(type="authenticate", token=token)
+                async for frame in socket:
+                    await on(json.loads(frame))
+        except (OSError, asyncio.TimeoutError, websockets.WebSocketException) as error:
+            print("reconnecting:", error, file=sys.stderr)
+        if socket and socket.close_code == 1008:  # the token is no good
+            sys.exit(socket.close_reason)
+        await asyncio.sleep(random.uniform(0.5, 3))
 
 async def main(token, *urls):
-    chat = Chat(token, urls)
-    running = asyncio.create_task(chat.run())
-    alive = asyncio.create_task(ping(chat))
-    read = lambda: asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-    while line := (await read()).strip():
-        await chat.say(*line.split(" ", 1))
-    await running
+    listening = asyncio.create_task(listen(token, urls))
+    while line := await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
+        await say(*line.strip().split(" ", 1))
+    await listening
 
-
-async def ping(chat):
-    while True:
-        await asyncio.sleep(60)
-        await chat.send({"type": "ping"})
-
-
-if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+asyncio.run(main(*sys.argv[1:]))

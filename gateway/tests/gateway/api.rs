@@ -170,7 +170,10 @@ async fn what_the_settings_do_not_turn_on_is_not_there() {
 async fn signing_in_gives_a_token_of_a_day() {
     let mut harness = Harness::start(&[BUILTIN_AUTH]).await;
     let body = r#"{"username":"alice","password":"correct horse"}"#;
-    let profile = json!({"id": "9", "username": "alice"});
+    let profile = json!({
+        "id": "9", "userId": "9", "username": "alice", "email": null, "displayName": "Alice", "profileImage": null,
+        "bio": null,
+    });
     for (path, expected) in [
         ("/api/auth/register", HttpRequest::Register { body: body.into() }),
         ("/api/auth/login", HttpRequest::Login { body: body.into() }),

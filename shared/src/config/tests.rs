@@ -188,7 +188,7 @@ fn values_come_in_all_their_forms() {
         ("ALLOWED_ORIGINS", "https://Chat.example.org/, http://localhost:3000"),
         ("LOG_LEVEL", "info,gateway=debug"),
         ("LOG_FORMAT", "json"),
-        ("REDIS_URL", "rediss-cluster://:pw@redis:6380"),
+        ("REDIS_URL", "rediss://:pw@redis:6380"),
     ])
     .unwrap();
     assert_eq!(g.auth_timeout, Duration::from_secs(45));

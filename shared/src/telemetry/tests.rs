@@ -87,7 +87,7 @@ fn the_table_is_the_reference() {
         ("test_errors_total", MetricKind::Counter, Some(("code", CODES)))
     );
     let page = metrics_markdown(&[("Tests", TestMetrics::DOCS)]);
-    assert!(page.contains("| `test_errors_total` | counter | `code` | Errors sent to clients, by code. |"), "{page}");
+    assert!(page.contains("| `test_errors_total` | counter | `code`: VALIDATION_ERROR, INTERNAL_ERROR | Errors sent to clients, by code. |"), "{page}");
     assert!(page.contains("| `test_connections` | gauge | – | Open connections. |"), "{page}");
     assert_eq!(page.lines().filter(|line| line.starts_with("| `")).count(), TestMetrics::DOCS.len());
 }
