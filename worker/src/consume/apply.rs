@@ -140,7 +140,8 @@ impl<'a> Batch<'a> {
         self.left
     }
 
-    /// Publishes and deletes what is finished, unless Redis is away for longer than the leases last.
+    /// Publishes and deletes what is finished, unless Redis is away for longer than the leases last. When Redis was away, the
+    /// streams are to be read again.
     async fn settle(&mut self, assigned: &Assigned) {
         let settlement = std::mem::take(&mut self.settlement);
         let keep_trying = || assigned.peek().valid_until > tokio::time::Instant::now();

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fred::prelude::Client;
+use fred::prelude::{Client, EventInterface, Server};
 use shared::lifecycle::Lifecycle;
 use shared::redis::lanes::{self, Lanes, RawEntry};
+use tokio::sync::broadcast::{self, error::TryRecvError};
 use tokio::time::Instant;
 
 use super::apply::Batch;
@@ -24,6 +25,7 @@ pub struct Pipeline {
     assigned: Assigned,
     /// Only for the blocking read.
     reader: Client,
+    reconnections: broadcast::Receiver<Server>,
     lanes: Lanes,
     /// Whose streams' consumer groups are ours alone.
     taken: Vec<Lease>,
@@ -35,7 +37,8 @@ pub struct Pipeline {
 impl Pipeline {
     pub fn new(app: Arc<App>, assigned: Assigned) -> anyhow::Result<Self> {
         let reader = app.redis_options.blocking_client(longest_block(&app))?;
-        Ok(Pipeline { app, assigned, reader, lanes: Lanes::default(), taken: Vec::new(), lost_reads: 0 })
+        let reconnections = reader.reconnect_rx();
+        Ok(Pipeline { app, assigned, reader, reconnections, lanes: Lanes::default(), taken: Vec::new(), lost_reads: 0 })
     }
 
     /// Runs until the drain; what was read by then is finished.
@@ -53,11 +56,13 @@ impl Pipeline {
                 continue;
             }
             match self.read(&assignment, block).await {
-                Ok(entries) => self.apply(&assignment, entries).await,
+                Ok(entries) if !self.was_reconnected() => self.apply(&assignment, entries).await,
+                // Another server may have taken over, where what was read and settled last is not settled, and the group's
+                // position is behind or past it.
+                Ok(_) => self.start_over(),
                 Err(error) => {
-                    // A reply may have been lost with entries in it: start over from what is not settled.
-                    self.taken.clear();
-                    self.lost_reads += 1;
+                    // A reply may have been lost with entries in it.
+                    self.start_over();
                     tracing::warn!(%error, "reading commands failed");
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
@@ -65,6 +70,23 @@ impl Pipeline {
         }
         self.assigned.leave();
         Ok(())
+    }
+
+    /// The next read is from the first entry that is not settled.
+    fn start_over(&mut self) {
+        self.taken.clear();
+        self.lost_reads += 1;
+    }
+
+    /// Since this was last asked.
+    fn was_reconnected(&mut self) -> bool {
+        let mut reconnected = false;
+        loop {
+            match self.reconnections.try_recv() {
+                Ok(_) | Err(TryRecvError::Lagged(_)) => reconnected = true,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return reconnected,
+            }
+        }
     }
 
     async fn read(&mut self, assignment: &Assignment, block: Duration) -> Result<Vec<RawEntry>, fred::error::Error> {

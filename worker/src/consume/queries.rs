@@ -167,8 +167,10 @@ async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit
     let finish = async {
         let pipeline = app.redis.pipeline();
         publish::queue(&pipeline, &app.keys, &publications).await?;
-        let _: () = pipeline.xack(stream.as_str(), GROUP, ids.clone()).await?;
-        let _: () = pipeline.xdel(stream.as_str(), ids).await?;
+        // Deleted first: should a failover lose the second, what is pending and gone is dropped, but what is acknowledged and
+        // there would stay for good.
+        let _: () = pipeline.xdel(stream.as_str(), ids.clone()).await?;
+        let _: () = pipeline.xack(stream.as_str(), GROUP, ids).await?;
         pipeline.all::<Vec<Value>>().await
     };
     if let Err(error) = finish.await {

@@ -33,7 +33,8 @@ impl Settlement {
     }
 
     /// Publishes and deletes. `keep_trying` ends the repetition while Redis is away (the lease is lost, so another
-    /// worker does it); then it was in vain, and the result is false.
+    /// worker does it). The result is whether all went well at once: if not, another Redis may have taken over, in which
+    /// earlier deletions never happened, and what is in the streams has to be read again.
     #[must_use]
     pub async fn settle(self, app: &App, keep_trying: impl Fn() -> bool) -> bool {
         if self.is_empty() {
@@ -41,8 +42,10 @@ impl Settlement {
         }
         let started = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(20);
+        let mut at_once = true;
         while let Err(error) = self.attempt(app).await {
             tracing::warn!(%error, publications = self.publications.len(), "settling failed");
+            at_once = false;
             if !keep_trying() {
                 return false;
             }
@@ -53,7 +56,7 @@ impl Settlement {
         app.recent.published(&self.publications, started);
         app.metrics.publications.increment(self.publications.len() as u64);
         app.counts.add_publications(self.publications.len() as u64);
-        true
+        at_once
     }
 
     async fn attempt(&self, app: &App) -> Result<(), Error> {
