@@ -104,11 +104,16 @@ pub async fn list_direct(
     most_unread: i64,
 ) -> sqlx::Result<Vec<ListedConversation>> {
     // Sorted before the newest messages are looked up, so that this is done only for those on the page. The count reads
-    // nothing but the index on the numbers, which holds the senders for it.
+    // nothing but the index on the numbers, which holds the senders for it; what the user deleted is looked up once for each
+    // conversation, not for each message.
     sqlx::query_as!(
         ListedConversation,
         r#"WITH page AS MATERIALIZED (
-               SELECT recent.*, newest.*
+               SELECT recent.*, newest.*, ARRAY(
+                   SELECT d.seq FROM message_deletions d
+                   WHERE d.user_id = $1 AND d.conversation_id = recent.conversation_id
+                       AND d.seq > greatest(recent.read_seq, recent.cleared_seq)
+               ) AS hidden
                FROM (
                    SELECT m.conversation_id, m.read_seq, m.cleared_seq, c.last_message_at
                    FROM conversation_members m JOIN conversations c ON c.conversation_id = m.conversation_id
@@ -142,9 +147,8 @@ pub async fn list_direct(
                    SELECT FROM private_messages p
                    WHERE p.conversation_id = page.conversation_id
                        AND p.seq > greatest(page.read_seq, page.cleared_seq) AND p.sender_id <> $1
-                       AND NOT EXISTS (SELECT FROM message_deletions d
-                                       WHERE d.user_id = $1 AND d.conversation_id = page.conversation_id AND d.seq = p.seq)
-                   LIMIT $4
+                       AND p.seq <> ALL (page.hidden)
+                   ORDER BY p.seq LIMIT $4
                ) counted
            ) unread
            ORDER BY page.last_message_at DESC, page.conversation_id"#,
