@@ -29,16 +29,16 @@ pub struct Pipeline {
     lanes: Lanes,
     /// Whose streams' consumer groups are ours alone.
     taken: Vec<Lease>,
-    /// Counts the reads whose reply never came. Each ends the consumer group's name, so that the lost read, should it reach
+    /// How often it started over. The consumer group's name ends with it, so that a read whose reply was lost, should it reach
     /// Redis late, finds no group and takes no entries with it.
-    lost_reads: u64,
+    restarts: u64,
 }
 
 impl Pipeline {
     pub fn new(app: Arc<App>, assigned: Assigned) -> anyhow::Result<Self> {
         let reader = app.redis_options.blocking_client(longest_block(&app))?;
         let reconnections = reader.reconnect_rx();
-        Ok(Pipeline { app, assigned, reader, reconnections, lanes: Lanes::default(), taken: Vec::new(), lost_reads: 0 })
+        Ok(Pipeline { app, assigned, reader, reconnections, lanes: Lanes::default(), taken: Vec::new(), restarts: 0 })
     }
 
     /// Runs until the drain; what was read by then is finished.
@@ -75,10 +75,10 @@ impl Pipeline {
     /// The next read is from the first entry that is not settled.
     fn start_over(&mut self) {
         self.taken.clear();
-        self.lost_reads += 1;
+        self.restarts += 1;
     }
 
-    /// Since this was last asked.
+    /// Whether the reader has a new connection since this was last asked.
     fn was_reconnected(&mut self) -> bool {
         let mut reconnected = false;
         loop {
@@ -90,7 +90,7 @@ impl Pipeline {
     }
 
     async fn read(&mut self, assignment: &Assignment, block: Duration) -> Result<Vec<RawEntry>, fred::error::Error> {
-        let group = format!("{}-{}", self.app.worker_id.simple(), self.lost_reads);
+        let group = format!("{}-{}", self.app.worker_id.simple(), self.restarts);
         let stream = |lease: &Lease| self.app.keys.partition(lease.partition as u32);
         let fresh: Vec<String> =
             assignment.leases.iter().filter(|lease| !self.taken.contains(lease)).map(stream).collect();
