@@ -18,6 +18,7 @@ use shared::publication::{self, Header};
 use shared::redis::admit::Admit;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
+use shared::redis::lanes::Backlogs;
 use shared::redis::presence::Session;
 use shared::stream::Receipts;
 use shared::telemetry::Metrics;
@@ -65,6 +66,7 @@ pub struct Gateway {
     /// For everything but subscriptions and the ordered lane.
     pub redis: Client,
     pub admit: Admit,
+    pub backlogs: Backlogs,
 
     // Ingress.
     pub places: Arc<Places>,
@@ -132,6 +134,7 @@ impl Gateway {
             tls,
             redis,
             admit: Admit::new(settings.message_rate_limit, RATE_WINDOW),
+            backlogs: Backlogs::default(),
             places: Arc::new(Places::new(&settings, &metrics)),
             addresses: Addresses::default(),
             lanes: Lanes::new(common.partitions),

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     };
     let started = init_logging(&LogSettings::from(&settings.common), "gateway")
         .map_err(anyhow::Error::from)
-        .and_then(|()| Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?))
+        .and_then(|()| Ok(shared::lifecycle::runtime(settings.common.runtime_threads)?))
         .map(|runtime| runtime.block_on(serve(settings)));
     match started {
         Ok(Ok(code)) => code,

@@ -289,5 +289,17 @@ fn shutdown_signals() -> std::io::Result<mpsc::Receiver<&'static str>> {
     Ok(receiver)
 }
 
+/// What everything runs on: so many threads, or for 0 one for each processor.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build()
+}
+
 #[cfg(test)]
 mod tests;

@@ -58,6 +58,14 @@ pub enum Header {
     Kicked,
     /// An operator ends this gateway, as SIGTERM does (on the gateway's channel). Without payload.
     Drain,
+    /// An event of which one connection gets an answer first (on its user's channel): the payload is `bytes` of answer, then the
+    /// event. One publication for what else would be two to the same gateway.
+    AnswerAndEvent {
+        to: ConnectionRef,
+        command: Uuid,
+        bytes: u32,
+        event: EventHeader,
+    },
 }
 
 /// What a worker published lately, or found stored and perhaps never published: gateways compare it with what they were

@@ -21,6 +21,8 @@ pub struct App {
     pub worker_id: Uuid,
     pub settings: WorkerSettings,
     pub db: PgPool,
+    /// For storing messages alone, see [`crate::store::sends::PLANNING`].
+    pub sends_db: PgPool,
     pub redis: Client,
     pub redis_options: RedisOptions,
     pub keys: Keys,

@@ -98,6 +98,7 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
 async fn connect(settings: WorkerSettings) -> anyhow::Result<App> {
     let encryption = settings.common.encryption().map_err(anyhow::Error::msg)?;
     let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
+    tokio::spawn(shared::memory::return_unused());
     let redis_options = RedisOptions {
         url: settings.common.redis_url.expose().to_owned(),
         command_timeout: settings.common.redis_command_timeout,
@@ -106,6 +107,7 @@ async fn connect(settings: WorkerSettings) -> anyhow::Result<App> {
     Ok(App {
         worker_id: Uuid::now_v7(),
         db: pool(&settings)?,
+        sends_db: sends_pool(&settings)?,
         redis: redis_options.client().context("REDIS_URL")?,
         redis_options,
         presence: Presence::new(keys.clone()),
@@ -121,20 +123,32 @@ async fn connect(settings: WorkerSettings) -> anyhow::Result<App> {
 }
 
 fn pool(settings: &WorkerSettings) -> anyhow::Result<PgPool> {
-    let milliseconds = |duration: Duration| duration.as_millis().to_string();
-    let options: PgConnectOptions = settings.database_url.expose().parse().context("DATABASE_URL")?;
-    let options =
-        options.application_name("chat-worker").statement_cache_capacity(settings.db_statement_cache).options([
-            ("statement_timeout", milliseconds(settings.db_statement_timeout)),
-            ("idle_in_transaction_session_timeout", milliseconds(IDLE_IN_TRANSACTION_TIMEOUT)),
-        ]);
-    Ok(PgPoolOptions::new()
-        .max_connections(settings.db_max_connections)
-        .min_connections(settings.db_min_connections)
+    Ok(pool_options(settings)
+        .max_connections(settings.db_max_connections - settings.worker_pipelines)
+        .min_connections(settings.db_min_connections.min(settings.db_max_connections - settings.worker_pipelines))
+        .connect_lazy_with(connect_options(settings)?))
+}
+
+/// A connection for each pipeline, set up for the one statement that stores messages.
+fn sends_pool(settings: &WorkerSettings) -> anyhow::Result<PgPool> {
+    let options = connect_options(settings)?.options(store::sends::PLANNING);
+    Ok(pool_options(settings).max_connections(settings.worker_pipelines).connect_lazy_with(options))
+}
+
+fn pool_options(settings: &WorkerSettings) -> PgPoolOptions {
+    PgPoolOptions::new()
         .idle_timeout(settings.db_idle_timeout)
         .acquire_timeout(settings.db_connection_timeout)
         // A broken connection shows itself in the statement, which is then tried again; asking first would double the
         // round trips.
         .test_before_acquire(false)
-        .connect_lazy_with(options))
+}
+
+fn connect_options(settings: &WorkerSettings) -> anyhow::Result<PgConnectOptions> {
+    let milliseconds = |duration: Duration| duration.as_millis().to_string();
+    let options: PgConnectOptions = settings.database_url.expose().parse().context("DATABASE_URL")?;
+    Ok(options.application_name("chat-worker").statement_cache_capacity(settings.db_statement_cache).options([
+        ("statement_timeout", milliseconds(settings.db_statement_timeout)),
+        ("idle_in_transaction_session_timeout", milliseconds(IDLE_IN_TRANSACTION_TIMEOUT)),
+    ]))
 }

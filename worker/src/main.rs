@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 fn start(settings: WorkerSettings) -> anyhow::Result<ExitCode> {
     init_logging(&LogSettings::from(&settings.common), "worker")?;
     let metrics = Metrics::install()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = shared::lifecycle::runtime(settings.common.runtime_threads)?;
     runtime.block_on(async {
         let lifecycle = Lifecycle::new(settings.common.shutdown_timeout);
         metrics.start_upkeep(&lifecycle);

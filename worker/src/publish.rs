@@ -1,14 +1,16 @@
 //! From outcomes to channels: what a command's application sends, and to whom. Nothing is published before its commit.
 
-use fred::clients::Pipeline;
-use fred::prelude::*;
+use fred::prelude::Error;
 use serde::{Deserialize, Serialize};
 use shared::events::{self, Event};
 use shared::ids::{ConnectionRef, ConversationId, GroupId, UserId};
 use shared::publication::{self, EventHeader, Header, Receipt};
 use shared::redis::keys::Keys;
+use shared::redis::settle::{self, Message};
 use shared::stream::{Envelope, InternalReply};
 use uuid::Uuid;
+
+use crate::app::App;
 
 /// Who gets a publication.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +67,18 @@ impl Outcome {
             payload: postcard::to_stdvec(reply).unwrap_or_default(),
         };
         Outcome { publications: vec![publication] }
+    }
+
+    /// A finished event of which the connection that sent the command, on the channel of its user, gets the answer first.
+    pub fn answer_and_event(&mut self, envelope: &Envelope, answer: &[u8], receipt: Receipt, event: &[u8]) {
+        let header = Header::AnswerAndEvent {
+            to: envelope.reply_to,
+            command: envelope.id,
+            bytes: answer.len() as u32,
+            event: EventHeader::new(receipt),
+        };
+        let payload = [answer, event].concat();
+        self.publications.push(Publication { audience: Audience::User(envelope.user), header, payload });
     }
 
     /// An event that may be lost.
@@ -124,24 +138,25 @@ pub fn participants(conversation: ConversationId) -> Vec<Audience> {
     }
 }
 
-/// Queues the publications on a pipeline, in order.
-pub async fn queue(pipeline: &Pipeline<Client>, keys: &Keys, publications: &[Publication]) -> Result<(), Error> {
+/// Publishes in order.
+pub async fn publish(app: &App, publications: &[Publication]) -> Result<(), Error> {
+    settle::publish(&app.redis, &messages(&app.keys, publications)).await
+}
+
+/// The publications as messages for their channels, in order.
+pub fn messages(keys: &Keys, publications: &[Publication]) -> Vec<Message> {
+    let mut messages = Vec::with_capacity(publications.len());
     for publication in publications {
-        let message = publication::encode(&publication.header, &publication.payload);
-        let channel = match &publication.audience {
-            Audience::Gateway(gateway) => keys.gateway_channel(*gateway),
-            Audience::User(user) => keys.user_channel(*user),
-            Audience::Group(group) => keys.group_channel(*group),
-            Audience::Everybody => keys.presence_channel(),
+        let message = bytes::Bytes::from(publication::encode(&publication.header, &publication.payload));
+        match &publication.audience {
+            Audience::Gateway(gateway) => messages.push((keys.gateway_channel(*gateway), message)),
+            Audience::User(user) => messages.push((keys.user_channel(*user), message)),
+            Audience::Group(group) => messages.push((keys.group_channel(*group), message)),
+            Audience::Everybody => messages.push((keys.presence_channel(), message)),
             Audience::Users(users) => {
-                let message = bytes::Bytes::from(message);
-                for user in users {
-                    let _: () = pipeline.publish(keys.user_channel(*user), message.clone()).await?;
-                }
-                continue;
+                messages.extend(users.iter().map(|user| (keys.user_channel(*user), message.clone())));
             }
-        };
-        let _: () = pipeline.publish(channel, message).await?;
+        }
     }
-    Ok(())
+    messages
 }

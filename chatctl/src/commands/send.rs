@@ -26,8 +26,9 @@ pub struct SendArguments {
     /// The same id again sends nothing twice; default: a new one.
     #[arg(long, value_name = "ID")]
     client_message_id: Option<String>,
-    /// How long to try for. A lost connection is tried again, a refusal is not.
-    #[arg(long, default_value = "15s", value_parser = duration::parse)]
+    /// How long to try for. After a lost connection and while the service is not available it tries again; any other
+    /// refusal is the end.
+    #[arg(long, default_value = "30s", value_parser = duration::parse)]
     timeout: Duration,
     #[command(flatten)]
     access: AccessArguments,
@@ -56,12 +57,12 @@ impl SendArguments {
                     leave(client).await;
                     return Ok(());
                 }
-                Ok(Err(error @ Error::Rejected(_))) => return Err(error.into()),
-                Ok(Err(error)) if error.is_transient() => last_error = Some(error),
+                Ok(Err(error)) if may_succeed(&error) => last_error = Some(error),
                 Ok(Err(error)) => return Err(error.into()),
                 Err(_) => break,
             }
-            let pause_end = Instant::now() + backoff.next_delay();
+            let told = last_error.as_ref().and_then(Error::retry_after).unwrap_or_default();
+            let pause_end = Instant::now() + backoff.next_delay().max(told);
             if pause_end >= deadline {
                 break;
             }
@@ -72,6 +73,14 @@ impl SendArguments {
             Some(error) => anyhow!("not acknowledged within {waited:?}: {error}"),
             None => anyhow!("not acknowledged within {waited:?}"),
         })
+    }
+}
+
+/// Whether to try again; a refusal about the message or its sender stays one.
+fn may_succeed(error: &Error) -> bool {
+    match error {
+        Error::Rejected(_) => error.code() == Some("SERVICE_UNAVAILABLE"),
+        error => error.is_transient(),
     }
 }
 

@@ -68,6 +68,19 @@ impl Deliverer {
                     self.event(header, channel, payload);
                 }
             }
+            (Header::AnswerAndEvent { to, command, bytes, event }, channel @ Channel::User(_)) => {
+                count("event");
+                let Some((answer, payload)) = payload.split_at_checked(bytes as usize) else {
+                    self.gateway.metrics.unreadable.increment(1);
+                    return;
+                };
+                if to.gateway == self.gateway.id {
+                    self.answer(to.connection, command, answer, true);
+                }
+                if self.is_new(channel, &event.receipt) {
+                    self.event(event, channel, payload);
+                }
+            }
             (Header::Report, Channel::Report) => {
                 count("report");
                 match postcard::from_bytes(payload) {
@@ -283,6 +296,12 @@ mod tests {
             Header::Internal { command: Uuid::from_u128(4) },
             Header::Event(event),
             Header::Event(EventHeader::new(Receipt::None)),
+            Header::AnswerAndEvent {
+                to: reference,
+                command: Uuid::from_u128(4),
+                bytes: 2,
+                event: EventHeader::new(receipt),
+            },
             Header::Left { group },
             Header::Joined { group },
             Header::Replaced { by: reference, opened_at: Timestamp(1) },

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fred::prelude::*;
+use fred::prelude::Error;
 use shared::events;
 use shared::events::direct::MessageDelivered;
 use shared::ids::{ConversationId, MessageId, UserId};
 use shared::publication::{self, EventHeader, Header, Receipt};
+use shared::redis::settle::{self, Message};
 use tokio::sync::mpsc;
 
 use crate::gateway::Gateway;
@@ -87,19 +88,18 @@ fn newest(arrivals: impl Iterator<Item = Arrival>) -> Vec<Arrival> {
 
 async fn publish(gateway: &Gateway, arrivals: Vec<Arrival>) -> Result<(), Error> {
     let header = Header::Event(EventHeader::new(Receipt::None));
-    let pipeline = gateway.redis.pipeline();
-    for arrival in arrivals {
+    let message = |arrival: Arrival| {
         let event = MessageDelivered {
             message_id: arrival.message,
             conversation_id: arrival.conversation,
             seq: arrival.seq,
             delivered_to: arrival.recipient,
         };
-        let publication = Bytes::from(publication::encode(&header, &events::broadcast(&event)));
-        let _: () = pipeline.publish(gateway.keys.user_channel(arrival.sender), publication).await?;
-    }
-    pipeline.all::<Vec<Value>>().await?;
-    Ok(())
+        let message = Bytes::from(publication::encode(&header, &events::broadcast(&event)));
+        (gateway.keys.user_channel(arrival.sender), message)
+    };
+    let messages: Vec<Message> = arrivals.into_iter().map(message).collect();
+    settle::publish(&gateway.redis, &messages).await
 }
 
 #[cfg(test)]

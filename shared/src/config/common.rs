@@ -86,6 +86,8 @@ settings! {
         /// Time after a user's last connection closed in which the user counts as online.
         offline_grace_period: Duration = "OFFLINE_GRACE_PERIOD", duration("0", "1d"), default("60s");
 
+        /// Threads that everything runs on; 0 takes one for each processor. Where more processes than processors share a machine, 1 each is fastest.
+        runtime_threads: usize = "RUNTIME_THREADS", integer(0, 1024), default("0");
         /// Time for finishing what is under way at a shutdown.
         shutdown_timeout: Duration = "SHUTDOWN_TIMEOUT", duration("100ms", "10m"), default("30s");
     }

@@ -42,6 +42,33 @@ impl Lanes {
     }
 }
 
+/// What waits in one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    pub entries: u64,
+    /// Of the first entry; zero when there is none.
+    pub age: Duration,
+}
+
+/// `backlog.lua`: looks at many streams in one command.
+#[derive(Clone)]
+pub struct Backlogs(Script);
+
+impl Default for Backlogs {
+    fn default() -> Self {
+        Backlogs(Script::from_lua(include_str!("scripts/backlog.lua")))
+    }
+}
+
+impl Backlogs {
+    /// The backlog of each stream, in their order.
+    pub async fn of(&self, client: &Client, streams: &[String]) -> Result<Vec<Backlog>, Error> {
+        let numbers: Vec<u64> = super::run_script(&self.0, client, streams.to_vec(), Vec::new()).await?;
+        let backlog = |pair: &[u64]| Backlog { entries: pair[0], age: Duration::from_millis(pair[1]) };
+        Ok(numbers.chunks_exact(2).map(backlog).collect())
+    }
+}
+
 /// Reads what is new for the group, waiting up to `block` for the first entry. Entries are not kept as pending: they
 /// stay in the stream until settled, and a new owner reads them all again.
 pub async fn read(

@@ -1,5 +1,5 @@
 //! Everything Redis: each key and channel (`keys`), connections (`client`), and each server-side script with a typed
-//! function (`address`, `admit`, `lanes`, `presence`, `revocations`, `typing`), and the stream of dead letters
+//! function (`address`, `admit`, `lanes`, `presence`, `revocations`, `typing`), publishing (`settle`), and the stream of dead letters
 //! (`dead_letters`).
 
 pub mod address;
@@ -10,6 +10,7 @@ pub mod keys;
 pub mod lanes;
 pub mod presence;
 pub mod revocations;
+pub mod settle;
 pub mod typing;
 
 use fred::prelude::*;

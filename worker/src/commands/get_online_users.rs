@@ -1,8 +1,7 @@
-//! `get_online_users`: everybody online anywhere in the fleet, as far as the caller may know: with
-//! `PRESENCE_SCOPE=contacts` only contacts.
+//! `get_online_users`: everybody online anywhere in the fleet, but for those who are blocked in either direction.
+//! `PRESENCE_SCOPE` is about the events only.
 
 use shared::commands::GetOnlineUsers;
-use shared::config::PresenceScope;
 use shared::events::presence::{OnlineUser, OnlineUsers};
 use shared::ids::UserId;
 
@@ -16,20 +15,8 @@ const MOST_USERS: usize = 5_000;
 
 impl Handle for GetOnlineUsers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        let (presence, redis) = (&context.app.presence, &context.app.redis);
-        let ids: Vec<i64> = match context.app.settings.common.presence_scope {
-            PresenceScope::All => presence.online(redis, MOST_USERS).await?.0.iter().map(|user| user.0).collect(),
-            PresenceScope::Contacts => {
-                let pairs = presence_store::list_contacts(context.db, &[context.caller().0]).await?;
-                let contacts: Vec<UserId> = pairs.into_iter().map(|pair| UserId(pair.other_id)).collect();
-                let mut online = Vec::new();
-                for contacts in contacts.chunks(MOST_USERS) {
-                    online.extend(presence.online_among(redis, contacts).await?.into_iter().map(|user| user.0));
-                }
-                online.truncate(MOST_USERS);
-                online
-            }
-        };
+        let (online, _) = context.app.presence.online(&context.app.redis, MOST_USERS).await?;
+        let ids: Vec<i64> = online.iter().map(|user| user.0).collect();
         let rows = presence_store::list_online_users(context.db, context.caller().0, &ids).await?;
         let user = |row: presence_store::OnlineUser| OnlineUser {
             user_id: UserId(row.user_id),

@@ -224,7 +224,7 @@ impl<'a> Batch<'a> {
             }
         }
         let stored = async {
-            let mut db = self.app.db.acquire().await?;
+            let mut db = self.app.sends_db.acquire().await?;
             sends::apply(self.app, &mut db, &leases, &sends).await
         };
         unpanicked(stored).await

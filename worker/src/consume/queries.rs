@@ -1,7 +1,7 @@
 //! The query lane: reads and session requests, taken by any worker in no order. A slow query holds up no other, and
 //! requests of the same kind that wait together are answered together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -165,13 +165,8 @@ async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit
     };
     let publications: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.publications).collect();
     let finish = async {
-        let pipeline = app.redis.pipeline();
-        publish::queue(&pipeline, &app.keys, &publications).await?;
-        // Deleted first: should a failover lose the second, what is pending and gone is dropped, but what is acknowledged and
-        // there would stay for good.
-        let _: () = pipeline.xdel(stream.as_str(), ids.clone()).await?;
-        let _: () = pipeline.xack(stream.as_str(), GROUP, ids).await?;
-        pipeline.all::<Vec<Value>>().await
+        let messages = publish::messages(&app.keys, &publications);
+        shared::redis::settle::settle(&app.redis, &messages, &BTreeMap::from([(stream, ids)]), Some(GROUP)).await
     };
     if let Err(error) = finish.await {
         // The entries stay pending; after a while some worker does it again.

@@ -1,4 +1,4 @@
-//! Settling: publishing what was applied, then deleting its entries, in one pipeline. It repeats until Redis takes it,
+//! Settling: publishing what was applied, then deleting its entries, in one write. It repeats until Redis takes it,
 //! because what is committed must be told.
 
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ impl Settlement {
     }
 
     async fn attempt(&self, app: &App) -> Result<(), Error> {
-        // A pipeline is no transaction: what goes elsewhere has to be there before its entry is deleted here.
+        // What goes elsewhere has to be there before its entry is deleted here.
         for (stream, entry) in &self.passed_on {
             let fields = vec![(shared::stream::FIELD, bytes::Bytes::from(entry.clone()))];
             let _: () = app.redis.xadd(stream.as_str(), false, None, "*", fields).await?;
@@ -69,12 +69,7 @@ impl Settlement {
         for letter in &self.dead_letters {
             dead_letters.insert(letter).await?;
         }
-        let pipeline = app.redis.pipeline();
-        publish::queue(&pipeline, &app.keys, &self.publications).await?;
-        for (stream, ids) in &self.done {
-            let _: () = pipeline.xdel(stream.as_str(), ids.clone()).await?;
-        }
-        pipeline.all::<Vec<Value>>().await?;
-        Ok(())
+        let messages = publish::messages(&app.keys, &self.publications);
+        shared::redis::settle::settle(&app.redis, &messages, &self.done, None).await
     }
 }

@@ -61,8 +61,9 @@ impl Stores {
         let asked = Instant::now();
         let answers = tokio::time::timeout(ALIVE_FOR / 2, sqlx::query("SELECT 1").execute(&app.db)).await;
         self.database.record(asked, matches!(answers, Ok(Ok(_))));
-        app.metrics.db_connections.set(f64::from(app.db.size()));
-        app.metrics.db_connections_busy.set(f64::from(app.db.size()) - app.db.num_idle() as f64);
+        let size = f64::from(app.db.size() + app.sends_db.size());
+        app.metrics.db_connections.set(size);
+        app.metrics.db_connections_busy.set(size - (app.db.num_idle() + app.sends_db.num_idle()) as f64);
         app.metrics.db_connections_max.set(f64::from(app.settings.db_max_connections));
         let asked = Instant::now();
         let beat = self.beat(app).await;

@@ -66,11 +66,7 @@ async fn end_graces(app: &App, gone: &mut Vec<UserId>) -> anyhow::Result<()> {
         let mut db = app.db.acquire().await?;
         let publications = presence::announce(app, &mut db, gone, Transition::WentOffline).await?;
         drop(db);
-        let pipeline = app.redis.pipeline();
-        publish::queue(&pipeline, &app.keys, &publications).await?;
-        if !publications.is_empty() {
-            pipeline.all::<Vec<Value>>().await?;
-        }
+        publish::publish(app, &publications).await?;
         gone.clear();
     }
 }

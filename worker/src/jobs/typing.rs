@@ -43,9 +43,7 @@ async fn end(app: &App, ends: &TypingEnds) -> Result<(), Error> {
             return Ok(());
         }
         let publications: Vec<Publication> = over.iter().map(|typist| publication(typist, false)).collect();
-        let pipeline = app.redis.pipeline();
-        publish::queue(&pipeline, &app.keys, &publications).await?;
-        pipeline.all::<Vec<Value>>().await?;
+        publish::publish(app, &publications).await?;
         if over.len() < CHUNK {
             return Ok(());
         }

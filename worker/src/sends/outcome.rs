@@ -56,7 +56,7 @@ pub fn of(
 fn stored(app: &App, send: &Send, verdict: &Verdict, facts: &Facts, mentions: &[MentionEvent]) -> Outcome {
     let warns = app.settings.follow_policy == shared::config::FollowPolicy::Warn && !verdict.following;
     let mut outcome = Outcome::default();
-    outcome.answer(&send.envelope, acknowledgement(send, verdict, send.message_id(), send.conversation, warns, false));
+    let answer = acknowledgement(send, verdict, send.message_id(), send.conversation, warns, false);
     let message = message(send, verdict, facts);
     let payload = match (send.conversation, message.kind) {
         (ConversationId::Direct(..), _) => events::broadcast(&NewMessage(&message)),
@@ -69,8 +69,17 @@ fn stored(app: &App, send: &Send, verdict: &Verdict, facts: &Facts, mentions: &[
         sender: send.envelope.user,
         message: send.message_id(),
     };
-    for audience in participants(send.conversation) {
-        outcome.event(audience, receipt, payload.clone(), None);
+    match send.recipient() {
+        Some(recipient) => {
+            outcome.answer_and_event(&send.envelope, &answer, receipt, &payload);
+            outcome.event(Audience::User(recipient), receipt, payload, None);
+        }
+        None => {
+            outcome.answer(&send.envelope, answer);
+            for audience in participants(send.conversation) {
+                outcome.event(audience, receipt, payload.clone(), None);
+            }
+        }
     }
     for mention in mentions.iter().filter(|mention| mention.event_id == send.envelope.id) {
         let receipt = Receipt::Durable { event: mention.event_id };

@@ -105,7 +105,7 @@ pub async fn list_direct(
 ) -> sqlx::Result<Vec<ListedConversation>> {
     // Sorted before the newest messages are looked up, so that this is done only for those on the page. The count reads
     // nothing but the index on the numbers, which holds the senders for it; what the user deleted is looked up once for each
-    // conversation, not for each message.
+    // conversation, not for each message. The names are looked up one by one: a join makes the planner read all users.
     sqlx::query_as!(
         ListedConversation,
         r#"WITH page AS MATERIALIZED (
@@ -133,15 +133,15 @@ pub async fn list_direct(
                ORDER BY recent.last_message_at DESC, recent.conversation_id
                LIMIT $2 OFFSET $3
            )
-           SELECT page.conversation_id, other.id AS "other_id!", u.username AS "username?", i.display_name,
+           SELECT page.conversation_id, other.id AS "other_id!",
+               (SELECT u.username FROM users_auth u WHERE u.user_id = other.id) AS username,
+               (SELECT i.display_name FROM user_profile_info i WHERE i.user_id = other.id) AS display_name,
                page.message_id, page.sender_id, page.content, page.iv, page.mac, page.key_id, page.created_at,
                unread.count AS "unread_count!"
            FROM page
            CROSS JOIN LATERAL (
                SELECT CASE WHEN page.sender_id = $1 THEN page.recipient_id ELSE page.sender_id END AS id
            ) other
-           LEFT JOIN users_auth u ON u.user_id = other.id
-           LEFT JOIN user_profile_info i ON i.user_id = other.id
            CROSS JOIN LATERAL (
                SELECT count(*) FROM (
                    SELECT FROM private_messages p

@@ -82,6 +82,18 @@ impl VerdictKind {
     }
 }
 
+/// How the statement is planned, as settings of its session: once, and the same whatever the tables hold. Planning anew takes
+/// longer than executing, and a plan made for empty tables reads whole ones later. Every lookup is by a key (`OFFSET 0` keeps
+/// the planner from joining otherwise), so that only joins within the batch are left, which are to be hashed.
+pub const PLANNING: [(&str, &str); 5] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_nestloop", "off"),
+    // What is ruled out above counts as so expensive that compiling the plan would seem worth it.
+    ("jit", "off"),
+];
+
 /// Checks and stores the batch. A verdict per row, in the rows' order. No two rows may have the same id, or the same
 /// sender and `clientMessageId`.
 ///
@@ -109,25 +121,24 @@ pub async fn insert_messages(
         ),
         -- A takeover of a partition waits for this lock, or was first and makes the row vanish from here.
         fence AS MATERIALIZED (
-            SELECT l.partition FROM partition_leases l
-            JOIN unnest($16::int[], $17::bigint[]) AS held (partition, epoch)
-                ON l.partition = held.partition AND l.epoch = held.epoch
-            WHERE l.owner = $18
-            FOR SHARE OF l
+            SELECT held.partition FROM unnest($16::int[], $17::bigint[]) AS held (partition, epoch)
+            CROSS JOIN LATERAL (
+                SELECT FROM partition_leases l
+                WHERE l.partition = held.partition AND l.epoch = held.epoch AND l.owner = $18
+                FOR SHARE
+            ) l
         ),
         facts AS MATERIALIZED (
             SELECT i.*, sender.username AS sender_username,
                 coalesce(applied.seq, first.seq) AS stored_seq,
                 coalesce(applied.created_at, first.created_at) AS stored_at,
                 first.message_id AS first_message_id, first.conversation_id AS first_conversation_id,
-                i.recipient_id IS NULL OR EXISTS (
-                    SELECT FROM user_follows f WHERE f.follower_id = i.sender_id AND f.followee_id = i.recipient_id
-                ) AS following,
+                i.recipient_id IS NULL OR follow.found IS NOT NULL AS following,
                 CASE
                     WHEN fence.partition IS NULL THEN 'lease_lost'
                     WHEN applied.message_id IS NOT NULL THEN 'applied'
                     WHEN first.message_id IS NOT NULL THEN 'duplicate'
-                    WHEN EXISTS (SELECT FROM applied_commands a WHERE a.command_id = i.message_id) THEN 'removed'
+                    WHEN removed.found IS NOT NULL THEN 'removed'
                     WHEN i.expired THEN 'expired'
                     WHEN sender.user_id IS NULL THEN 'unknown_sender'
                     WHEN i.recipient_id IS NULL THEN
@@ -137,43 +148,58 @@ pub async fn insert_messages(
                             ELSE 'stored'
                         END
                     WHEN recipient.user_id IS NULL THEN 'unknown_recipient'
-                    WHEN EXISTS (
-                        SELECT FROM blocked_relationships b
-                        WHERE b.blocker_id = i.sender_id AND b.blocked_id = i.recipient_id
-                    ) OR EXISTS (
-                        SELECT FROM blocked_relationships b
-                        WHERE b.blocker_id = i.recipient_id AND b.blocked_id = i.sender_id
-                    ) THEN 'blocked'
-                    WHEN $19 AND NOT EXISTS (
-                        SELECT FROM user_follows f WHERE f.follower_id = i.sender_id AND f.followee_id = i.recipient_id
-                    ) THEN 'not_following'
+                    WHEN blocking.found IS NOT NULL OR blocked.found IS NOT NULL THEN 'blocked'
+                    WHEN $19 AND follow.found IS NULL THEN 'not_following'
                     ELSE 'stored'
                 END AS verdict
             FROM input i
             LEFT JOIN fence ON fence.partition = i.partition
-            LEFT JOIN private_messages applied ON applied.message_id = i.message_id
-            LEFT JOIN private_messages first
-                ON first.sender_id = i.sender_id AND first.client_message_id = i.client_message_id
-                AND first.message_id <> i.message_id
-            LEFT JOIN users_auth sender ON sender.user_id = i.sender_id
-            LEFT JOIN users_auth recipient ON recipient.user_id = i.recipient_id
+            LEFT JOIN LATERAL (
+                SELECT p.message_id, p.seq, p.created_at FROM private_messages p WHERE p.message_id = i.message_id OFFSET 0
+            ) applied ON true
+            LEFT JOIN LATERAL (
+                SELECT p.message_id, p.conversation_id, p.seq, p.created_at FROM private_messages p
+                WHERE p.sender_id = i.sender_id AND p.client_message_id = i.client_message_id
+                    AND p.message_id <> i.message_id
+                OFFSET 0
+            ) first ON true
+            LEFT JOIN LATERAL (
+                SELECT 1 AS found FROM applied_commands a WHERE a.command_id = i.message_id OFFSET 0
+            ) removed ON true
+            LEFT JOIN LATERAL (
+                SELECT u.user_id, u.username FROM users_auth u WHERE u.user_id = i.sender_id OFFSET 0
+            ) sender ON true
+            LEFT JOIN LATERAL (
+                SELECT u.user_id FROM users_auth u WHERE u.user_id = i.recipient_id OFFSET 0
+            ) recipient ON true
+            LEFT JOIN LATERAL (
+                SELECT 1 AS found FROM user_follows f
+                WHERE f.follower_id = i.sender_id AND f.followee_id = i.recipient_id OFFSET 0
+            ) follow ON true
+            LEFT JOIN LATERAL (
+                SELECT 1 AS found FROM blocked_relationships b
+                WHERE b.blocker_id = i.sender_id AND b.blocked_id = i.recipient_id OFFSET 0
+            ) blocking ON true
+            LEFT JOIN LATERAL (
+                SELECT 1 AS found FROM blocked_relationships b
+                WHERE b.blocker_id = i.recipient_id AND b.blocked_id = i.sender_id OFFSET 0
+            ) blocked ON true
             LEFT JOIN LATERAL (
                 SELECT m.role FROM group_members m
-                JOIN group_chats g ON g.group_id = m.group_id AND g.deleted_at IS NULL
-                WHERE m.group_id = i.conversation_id AND m.user_id = i.sender_id
-            ) member ON i.recipient_id IS NULL
+                WHERE i.recipient_id IS NULL AND m.group_id = i.conversation_id AND m.user_id = i.sender_id
+                    AND (SELECT g.deleted_at IS NULL FROM group_chats g WHERE g.group_id = m.group_id)
+                OFFSET 0
+            ) member ON true
         ),
-        accepted AS (
-            SELECT f.*, row_number() OVER (PARTITION BY conversation_id ORDER BY ord) AS place
-            FROM facts f WHERE verdict = 'stored'
-        ),
-        counted AS (
-            SELECT conversation_id, count(*) AS messages, max(created_at) AS newest_at
-            FROM accepted GROUP BY conversation_id
+        accepted AS MATERIALIZED (
+            SELECT f.*, row_number() OVER (PARTITION BY conversation_id ORDER BY ord) AS place,
+                count(*) OVER conversation AS messages, max(created_at) OVER conversation AS newest_at
+            FROM facts f WHERE verdict = 'stored' WINDOW conversation AS (PARTITION BY conversation_id)
         ),
         numbered AS (
             INSERT INTO conversations AS c (conversation_id, last_seq, message_count, version, last_message_at)
-            SELECT conversation_id, messages, messages, 1, newest_at FROM counted ORDER BY conversation_id
+            SELECT conversation_id, messages, messages, 1, newest_at FROM accepted WHERE place = 1
+            ORDER BY conversation_id
             ON CONFLICT (conversation_id) DO UPDATE SET
                 last_seq = c.last_seq + excluded.last_seq,
                 message_count = c.message_count + excluded.message_count,
@@ -185,8 +211,7 @@ pub async fn insert_messages(
             INSERT INTO conversation_members (user_id, conversation_id)
             SELECT DISTINCT participant, a.conversation_id
             FROM accepted a
-            JOIN numbered n ON n.conversation_id = a.conversation_id
-            JOIN counted c ON c.conversation_id = a.conversation_id AND n.last_seq = c.messages
+            JOIN numbered n ON n.conversation_id = a.conversation_id AND n.last_seq = a.messages
             CROSS JOIN LATERAL unnest(ARRAY[a.sender_id, a.recipient_id]) AS participant
             WHERE a.recipient_id IS NOT NULL
             ON CONFLICT DO NOTHING
@@ -196,11 +221,9 @@ pub async fn insert_messages(
                 message_id, conversation_id, seq, sender_id, recipient_id, kind, content, iv, mac, key_id,
                 reply_to_message_id, mentions, client_message_id, created_at
             )
-            SELECT a.message_id, a.conversation_id, n.last_seq - c.messages + a.place, a.sender_id, a.recipient_id, a.kind,
+            SELECT a.message_id, a.conversation_id, n.last_seq - a.messages + a.place, a.sender_id, a.recipient_id, a.kind,
                 a.content, a.iv, a.mac, a.key_id, a.reply_to, a.mentions::bigint[], a.client_message_id, a.created_at
-            FROM accepted a
-            JOIN numbered n ON n.conversation_id = a.conversation_id
-            JOIN counted c ON c.conversation_id = a.conversation_id
+            FROM accepted a JOIN numbered n ON n.conversation_id = a.conversation_id
             RETURNING message_id, seq
         )
         SELECT f.verdict AS "verdict!", coalesce(f.sender_username, '') AS "sender_username!",

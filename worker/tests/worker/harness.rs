@@ -40,6 +40,19 @@ pub struct Published {
 }
 
 impl Published {
+    /// One publication, or the answer and the event that it consists of.
+    fn parts(channel: Channel, header: Header, payload: Bytes) -> Vec<Self> {
+        let Header::AnswerAndEvent { to, command, bytes, event } = header else {
+            return vec![Published { channel, header, payload }];
+        };
+        let (answer, rest) = (payload.slice(..bytes as usize), payload.slice(bytes as usize..));
+        let header = Header::Answer { connection: to.connection, command };
+        vec![
+            Published { channel: Channel::Gateway, header, payload: answer },
+            Published { channel, header: Header::Event(event), payload: rest },
+        ]
+    }
+
     /// The payload as JSON; `null` when there is none.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.payload).unwrap_or_default()
@@ -126,7 +139,7 @@ impl Fleet {
                 let Some(channel) = names.parse_channel(&message.channel) else { continue };
                 let Some(bytes) = message.value.as_bytes().map(Bytes::copy_from_slice) else { continue };
                 let (header, offset) = publication::decode(&bytes).unwrap();
-                into.lock().push(Published { channel, header, payload: bytes.slice(offset..) });
+                into.lock().extend(Published::parts(channel, header, bytes.slice(offset..)));
                 tell.notify_waiters();
             }
         });

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: a fleet on private, durable stores under the standard set of loads, and docs/benchmarks.md from it.
 
+mod growth;
 mod history;
 mod page;
 mod plot;
@@ -45,9 +46,10 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut site = Site::start(&programs, &bin_dir, sizes.users())?;
     let results = runs::all(&mut site, &sizes)?;
     let queries = history::measure(&site, &workspace.root, &sizes)?;
+    let growth = growth::measure(&mut site, &sizes)?;
     let out = options.out.clone().unwrap_or_else(|| workspace.root.join("docs"));
     std::fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
-    let page = page::render(workspace, &sizes, &results, &queries);
+    let page = page::render(workspace, &sizes, &results, &queries, &growth);
     for (name, content) in page {
         let path = out.join(name);
         std::fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;

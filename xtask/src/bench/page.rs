@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::growth::{Cost, worst_growth};
 use super::history::Reading;
 use super::plot::Chart;
 use super::runs::{Results, Sizes};
@@ -12,7 +13,13 @@ use super::target::{Figure, at, number};
 use crate::workspace::Workspace;
 
 /// File names and contents.
-pub fn render(workspace: &Workspace, sizes: &Sizes, results: &Results, readings: &[Reading]) -> Vec<(String, String)> {
+pub fn render(
+    workspace: &Workspace,
+    sizes: &Sizes,
+    results: &Results,
+    readings: &[Reading],
+    costs_grown: &[Cost],
+) -> Vec<(String, String)> {
     let mut page = String::from("# Benchmarks\n\n");
     let kind = if sizes.quick { "`cargo xtask bench --quick`" } else { "`cargo xtask bench`" };
     let _ = writeln!(
@@ -22,15 +29,17 @@ pub fn render(workspace: &Workspace, sizes: &Sizes, results: &Results, readings:
          lost, doubled or swapped.\n"
     );
     machine(&mut page, workspace, results);
-    figures(&mut page, sizes, results, readings);
+    figures(&mut page, sizes, results, readings, costs_grown);
     direct(&mut page, sizes, results);
     costs(&mut page, results);
     others(&mut page, sizes, results);
     history(&mut page, sizes, readings);
+    growth(&mut page, costs_grown);
     vec![
         ("benchmarks.md".to_owned(), page),
         ("benchmarks-latency.svg".to_owned(), latency_chart(results)),
         ("benchmarks-memory.svg".to_owned(), memory_chart(results)),
+        ("benchmarks-growth.svg".to_owned(), growth_chart(costs_grown)),
     ]
 }
 
@@ -76,7 +85,7 @@ fn machine(page: &mut String, workspace: &Workspace, results: &Results) {
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-fn figures(page: &mut String, sizes: &Sizes, results: &Results, readings: &[Reading]) {
+fn figures(page: &mut String, sizes: &Sizes, results: &Results, readings: &[Reading], costs_grown: &[Cost]) {
     let per_1000 = |groups: &[&str]| {
         groups.iter().map(|group| at(&results.closed, &format!("/groups/{group}/cpu_seconds_per_1000"))).sum()
     };
@@ -121,13 +130,19 @@ fn figures(page: &mut String, sizes: &Sizes, results: &Results, readings: &[Read
         ),
         Figure::at_most("Redis commands per message", at(&results.closed, "/redis/calls_per_message"), 6.0, ""),
         Figure::at_most(
-            "write system calls per message, gateways, at 200/s",
+            "write system calls per message, gateways",
             at(&results.counted, "/groups/gateway/write_calls_per_message"),
             3.0,
             "",
         ),
-        Figure::at_most("history page, database time", reading("page"), 5.0, "ms"),
+        Figure::at_most("history page, database time", reading("page "), 5.0, "ms"),
         Figure::at_most("list of conversations, database time", reading("list"), 5.0, "ms"),
+        Figure::at_most(
+            "cost of a message, growth along the worst axis",
+            worst_growth(costs_grown).map(|share| share * 100.0),
+            10.0,
+            "%",
+        ),
     ];
     page.push_str("## Targets\n\n");
     if sizes.quick {
@@ -154,7 +169,7 @@ impl Results {
         let named = [
             ("closed loop", &self.closed),
             ("200/s", &self.at_200),
-            ("200/s counted", &self.counted),
+            ("closed loop counted", &self.counted),
             ("groups", &self.groups),
             ("community", &self.community),
             ("storm", &self.storm),
@@ -293,6 +308,32 @@ fn history(page: &mut String, sizes: &Sizes, readings: &[Reading]) {
         vec![reading.name.to_owned(), number(reading.ms), reading.buffers.to_string(), scanned]
     };
     table(page, &["request", "ms", "buffers", "by"], &readings.iter().map(row).collect::<Vec<_>>());
+}
+
+fn growth(page: &mut String, costs: &[Cost]) {
+    page.push_str(
+        "## Growth\n\nThe same closed loop of direct messages, each time by new processes with an empty Redis, in a database of \
+         its own that is empty at first.\n\n![Cost against growth](benchmarks-growth.svg)\n\n",
+    );
+    let row = |cost: &Cost| vec![cost.axis.to_owned(), cost.at.clone(), number(cost.cpu_seconds), number(cost.rate)];
+    let heads = ["", "at", "CPU seconds per 1,000 messages, stores included", "messages/s"];
+    table(page, &heads, &costs.iter().map(row).collect::<Vec<_>>());
+}
+
+fn growth_chart(costs: &[Cost]) -> String {
+    let axes = ["messages stored", "users", "partitions", "gateways + workers"];
+    let series = |axis: &&'static str| {
+        let of_axis: Vec<f64> = costs.iter().filter(|cost| cost.axis == *axis).map(|cost| cost.cpu_seconds).collect();
+        let first = of_axis.first().copied().unwrap_or(1.0);
+        (*axis, of_axis.iter().enumerate().map(|(place, cost)| (place as f64, cost / first)).collect())
+    };
+    Chart {
+        title: "Cost of a message from the small end of each axis to the large one",
+        x: "0: small, 1: large",
+        y: "CPU time, as a multiple",
+        series: axes.iter().map(series).collect(),
+    }
+    .render()
 }
 
 fn latency_chart(results: &Results) -> String {

@@ -1,6 +1,7 @@
 //! The standard set of loads, in the order in which they disturb each other least.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -25,6 +26,10 @@ pub struct Sizes {
     pub community: usize,
     pub storm: usize,
     pub logins: usize,
+    pub growth_for: &'static str,
+    /// To which the tables grow.
+    pub grown_users: u64,
+    pub grown_messages: u64,
     pub messages: u64,
     pub long_conversation: u64,
     pub conversations: u64,
@@ -44,6 +49,9 @@ impl Sizes {
         community: 5_000,
         storm: 2_000,
         logins: 1_000,
+        growth_for: "7s",
+        grown_users: 1_000_000,
+        grown_messages: 5_000_000,
         messages: 1_000_000,
         long_conversation: 100_000,
         conversations: 1_000,
@@ -58,6 +66,9 @@ impl Sizes {
         community: 500,
         storm: 200,
         logins: 200,
+        growth_for: "3s",
+        grown_users: 10_000,
+        grown_messages: 50_000,
         messages: 100_000,
         long_conversation: 10_000,
         conversations: 1_000,
@@ -94,6 +105,8 @@ pub struct Results {
 }
 
 pub fn all(site: &mut Site, sizes: &Sizes) -> Result<Results> {
+    // What the start needed is given back.
+    std::thread::sleep(Duration::from_secs(2));
     let [gateways, workers] = site.resident_bytes()?;
     let mut idle = Vec::new();
     for connections in sizes.idle {
@@ -106,8 +119,11 @@ pub fn all(site: &mut Site, sizes: &Sizes) -> Result<Results> {
     }
     site.restart_fleet()?;
     let pairs = 0..2 * sizes.pairs;
-    let closed = ["--closed", sizes.window, "--duration", sizes.closed_for, "--warmup", "3s"];
-    let closed = site.loadtest("direct messages, closed loop", "direct", pairs.clone(), &closed)?;
+    let args = ["--closed", sizes.window, "--duration", sizes.closed_for, "--warmup", "3s"];
+    let closed = site.loadtest("direct messages, closed loop", "direct", pairs.clone(), &args)?;
+    let args = ["--closed", sizes.window, "--duration", sizes.rate_for, "--count-writes"];
+    let counted =
+        site.loadtest("direct messages, closed loop, system calls counted", "direct", pairs.clone(), &args)?;
     let most = at(&closed, "/per_second/acknowledged").context("no rate")?;
     let at_rate = |label: &str, rate: f64, more: &[&str]| {
         let rate = format!("{rate:.1}");
@@ -115,7 +131,6 @@ pub fn all(site: &mut Site, sizes: &Sizes) -> Result<Results> {
         site.loadtest(label, "direct", pairs.clone(), &args)
     };
     let at_200 = at_rate("direct messages, 200 per second", 200.0, &[])?;
-    let counted = at_rate("direct messages, 200 per second, system calls counted", 200.0, &["--count-writes"])?;
     let mut shares = Vec::new();
     for share in sizes.shares {
         let rate = (most * f64::from(*share) / 100.0).max(1.0);

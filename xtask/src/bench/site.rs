@@ -11,8 +11,22 @@ use serde_json::Value;
 
 use crate::interrupt;
 
-const DATABASE: &str = "chat";
-const SERVERS_OF_A_KIND: usize = 2;
+pub const DATABASE: &str = "chat";
+const PARTITIONS: &str = "PARTITIONS";
+
+/// What may differ between fleets that are measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub gateways: usize,
+    pub workers: usize,
+    pub partitions: u16,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Shape { gateways: 2, workers: 2, partitions: 64 }
+    }
+}
 
 pub struct Site {
     pub postgres: Postgres,
@@ -34,22 +48,21 @@ impl Site {
         redis.start()?;
         let database_url = postgres.create_database(DATABASE)?;
         migrate(bin_dir, &postgres, DATABASE)?;
-        postgres.query(
-            DATABASE,
-            &format!("INSERT INTO users_auth (username) SELECT 'load' || n FROM generate_series(1, {users}) n"),
-        )?;
-        // One address, faster than people, and presence only for those who know each other.
+        add_users(&postgres, DATABASE, users as u64)?;
+        // One address, faster than people, presence only for those who know each other, and a thread for each of four processes
+        // on two processors.
         let env = [
             ("MAX_CONNECTIONS_PER_IP", "10000000"),
             ("IP_RATE_LIMIT", "1000000000"),
             ("MESSAGE_RATE_LIMIT", "1000000000"),
             ("PRESENCE_SCOPE", "contacts"),
+            ("RUNTIME_THREADS", "1"),
         ];
         let config = FleetConfig {
             bin_dir: bin_dir.to_owned(),
             state_dir: dir.to_owned(),
-            gateways: SERVERS_OF_A_KIND,
-            workers: SERVERS_OF_A_KIND,
+            gateways: Shape::default().gateways,
+            workers: Shape::default().workers,
             stores: Stores { database_url, redis_url: redis.url() },
             secrets: Secrets::generate()?,
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
@@ -80,6 +93,23 @@ impl Site {
         self.fleet.stop()?;
         self.fleet = Fleet::start(self.config.clone())?;
         Ok(())
+    }
+
+    /// A new fleet of another shape, on another database and an empty Redis.
+    pub fn reshape(&mut self, database: &str, shape: Shape) -> Result<()> {
+        self.fleet.stop()?;
+        self.redis.restart_empty()?;
+        self.config.stores.database_url = self.postgres.url(database);
+        (self.config.gateways, self.config.workers) = (shape.gateways, shape.workers);
+        self.config.env.retain(|(name, _)| name != PARTITIONS);
+        self.config.env.push((PARTITIONS.to_owned(), shape.partitions.to_string()));
+        self.fleet = Fleet::start(self.config.clone())?;
+        Ok(())
+    }
+
+    /// So many more users.
+    pub fn add_users(&self, database: &str, users: u64) -> Result<()> {
+        add_users(&self.postgres, database, users)
     }
 
     /// Resident memory of each gateway and each worker.
@@ -125,6 +155,13 @@ impl Site {
         let text = std::fs::read_to_string(&json).with_context(|| format!("{label}: loadtest ended with {status}"))?;
         Ok(serde_json::from_str(&text)?)
     }
+}
+
+fn add_users(postgres: &Postgres, database: &str, users: u64) -> Result<()> {
+    let numbers =
+        format!("generate_series((SELECT count(*) + 1 FROM users_auth), (SELECT count(*) + {users} FROM users_auth))");
+    postgres.query(database, &format!("INSERT INTO users_auth (username) SELECT 'load' || n FROM {numbers} n"))?;
+    Ok(())
 }
 
 /// Brings a database to the present schema.

@@ -1,0 +1,50 @@
+//! Publishing, and deleting what is settled by it, in one write to the socket. The client's own pipelines write each command by
+//! itself; commands that wait together for its connection go out together, in their order.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use fred::prelude::*;
+use futures_util::future::{try_join_all, try_join3};
+
+/// One message for one channel.
+pub type Message = (String, Bytes);
+
+/// Commands under way at a time.
+const MOST_MESSAGES: usize = 1_000;
+
+/// Publishes in order.
+pub async fn publish(client: &Client, messages: &[Message]) -> Result<(), Error> {
+    settle(client, messages, &BTreeMap::new(), None).await
+}
+
+/// Publishes in order, and then deletes these entries (ids by stream), acknowledged for `group` where there is one. After an
+/// error any part of it may have happened.
+pub async fn settle(
+    client: &Client,
+    messages: &[Message],
+    done: &BTreeMap<String, Vec<String>>,
+    group: Option<&str>,
+) -> Result<(), Error> {
+    let last = messages.len().saturating_sub(1) / MOST_MESSAGES * MOST_MESSAGES;
+    let (first, last) = messages.split_at(last);
+    for messages in first.chunks(MOST_MESSAGES) {
+        try_join_all(messages.iter().map(|message| send(client, message))).await?;
+    }
+    // Each is handed to the connection when it is first polled, and they are polled in this order.
+    let publications = try_join_all(last.iter().map(|message| send(client, message)));
+    // Deleted before acknowledged: should a failover lose the second, what is pending and gone is dropped, but what is
+    // acknowledged and there would stay for good.
+    let deletions =
+        try_join_all(done.iter().map(|(stream, ids)| client.xdel::<i64, _, _>(stream.as_str(), ids.clone())));
+    let acknowledged = group.map(|group| {
+        done.iter().map(move |(stream, ids)| client.xack::<i64, _, _, _>(stream.as_str(), group, ids.clone()))
+    });
+    let acknowledgements = try_join_all(acknowledged.into_iter().flatten());
+    try_join3(publications, deletions, acknowledgements).await?;
+    Ok(())
+}
+
+async fn send(client: &Client, (channel, message): &Message) -> Result<i64, Error> {
+    client.publish(channel.as_str(), message.clone()).await
+}
