@@ -11,12 +11,12 @@ pub fn refuse_huge_pages() {
 }
 
 /// After so long the allocator takes freed memory for unused.
-const UNUSED_AFTER: Duration = Duration::from_millis(300);
+const UNUSED_AFTER: Duration = Duration::from_secs(2);
 /// Larger than what it keeps for itself.
 const LARGE_BYTES: usize = 32 * 1024 * 1024;
 
 /// Gives back what the derivation of the keys, 16 MiB for each, has left. The allocator returns unused memory to the system
-/// when something large is freed, and in an idle process nothing ever is. Takes a third of a second and touches nothing.
+/// when something large is freed, and in an idle process nothing ever is. Takes two seconds and touches nothing.
 pub async fn return_unused() {
     tokio::time::sleep(UNUSED_AFTER).await;
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE_BYTES)));

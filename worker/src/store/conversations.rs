@@ -105,7 +105,8 @@ pub async fn list_direct(
 ) -> sqlx::Result<Vec<ListedConversation>> {
     // Sorted before the newest messages are looked up, so that this is done only for those on the page. The count reads
     // nothing but the index on the numbers, which holds the senders for it; what the user deleted is looked up once for each
-    // conversation, not for each message. The names are looked up one by one: a join makes the planner read all users.
+    // conversation, not for each message. Names and conversations are looked up one by one (`OFFSET 0` keeps the
+    // planner from joining): it would read all of them to find a thousand.
     sqlx::query_as!(
         ListedConversation,
         r#"WITH page AS MATERIALIZED (
@@ -116,9 +117,13 @@ pub async fn list_direct(
                ) AS hidden
                FROM (
                    SELECT m.conversation_id, m.read_seq, m.cleared_seq, c.last_message_at
-                   FROM conversation_members m JOIN conversations c ON c.conversation_id = m.conversation_id
+                   FROM conversation_members m
+                   CROSS JOIN LATERAL (
+                       SELECT c.last_message_at FROM conversations c
+                       WHERE c.conversation_id = m.conversation_id AND c.message_count > 0 AND c.last_seq > m.cleared_seq
+                       OFFSET 0
+                   ) c
                    WHERE m.user_id = $1 AND m.conversation_id LIKE 'conv\_%'
-                       AND c.message_count > 0 AND c.last_seq > m.cleared_seq
                    ORDER BY c.last_message_at DESC, m.conversation_id
                ) recent
                CROSS JOIN LATERAL (

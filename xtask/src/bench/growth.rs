@@ -42,7 +42,9 @@ pub fn measure(site: &mut Site, sizes: &Sizes) -> Result<Vec<Cost>> {
     site.add_users(DATABASE, sizes.grown_users)?;
     run(site, "users", sizes.grown_users.to_string(), usual)?;
     println!("==> storing {} messages", sizes.grown_messages);
-    site.postgres.query(DATABASE, &fill(sizes.grown_messages))?;
+    let file = site.dir().join("growth.sql");
+    std::fs::write(&file, fill(sizes.grown_messages))?;
+    site.postgres.run_file(DATABASE, &file)?;
     run(site, "messages stored", sizes.grown_messages.to_string(), usual)?;
     site.reshape(USUAL_DATABASE, usual)?;
     Ok(costs)

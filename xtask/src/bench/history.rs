@@ -14,6 +14,8 @@ const DATABASE: &str = "history";
 /// Of each statement; the median counts.
 const ROUNDS: usize = 7;
 const PAGE: u32 = 50;
+/// In each conversation of the user; every second message is the user's own.
+pub const UNREAD: u32 = 70;
 
 /// One thing a client asks for, and what it costs.
 #[derive(Debug)]
@@ -70,8 +72,9 @@ fn fill(sizes: &Sizes) -> String {
              SELECT 'conv_1_' || u, CASE WHEN u = 2 THEN {long} ELSE {short} END, CASE WHEN u = 2 THEN {long} ELSE {short} END,
                  1, now() - u * interval '1 minute'
              FROM generate_series(2, {users}) u;
-         INSERT INTO conversation_members (user_id, conversation_id)
-             SELECT m, 'conv_1_' || u FROM generate_series(2, {users}) u, unnest(ARRAY[1, u]) m;
+         INSERT INTO conversation_members (user_id, conversation_id, read_seq)
+             SELECT m, 'conv_1_' || u, CASE WHEN u = 2 THEN {long} ELSE {short} END - 2 * {UNREAD}
+             FROM generate_series(2, {users}) u, unnest(ARRAY[1, u]) m;
          -- Those of everybody else, so that one user's are a small part of the tables, as in real life.
          INSERT INTO conversations (conversation_id, last_seq, message_count, version, last_message_at)
              SELECT 'conv_' || u || '_' || u + k, 1, 1, 1, now() - k * interval '1 minute'

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::growth::{Cost, worst_growth};
-use super::history::Reading;
+use super::history::{Reading, UNREAD};
 use super::plot::Chart;
 use super::runs::{Results, Sizes};
 use super::target::{Figure, at, number};
@@ -294,7 +294,7 @@ fn history(page: &mut String, sizes: &Sizes, readings: &[Reading]) {
     let _ = writeln!(
         page,
         "## Reading\n\nDatabase time (planning and execution, median) of all statements of one request, in a database of {} \
-         messages, {} of them in one conversation, and a user with {} conversations.\n",
+         messages, {} of them in one conversation, and a user with {} conversations, {UNREAD} unread in each.\n",
         number(sizes.messages as f64),
         number(sizes.long_conversation as f64),
         number(sizes.conversations as f64)

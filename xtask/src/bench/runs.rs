@@ -106,7 +106,7 @@ pub struct Results {
 
 pub fn all(site: &mut Site, sizes: &Sizes) -> Result<Results> {
     // What the start needed is given back.
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(4));
     let [gateways, workers] = site.resident_bytes()?;
     let mut idle = Vec::new();
     for connections in sizes.idle {
