@@ -1,5 +1,5 @@
-//! The double fault: a worker dies between its commit and its publication, and the stream that would tell its successor is lost.
-//! What was committed arrives all the same, without any further message.
+//! A worker dies between its commit and its publication, and its successor publishes what the stream still holds; and the double
+//! fault: the stream is lost, too. What was committed arrives all the same, without any further message.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -62,11 +62,12 @@ fn waiting(kind: &str, granted: bool) -> String {
     format!("SELECT count(*) FROM pg_locks WHERE locktype = '{kind}' AND objid = {COMMITS} AND granted = {granted}")
 }
 
-/// Whether Redis is lost before the commit, so that the gateways have caught up when it happens, or after it.
+/// Whether Redis is lost before the commit, so that the gateways have caught up when it happens, or after it, or not at all.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RedisIsLost {
     BeforeTheCommit,
     AfterTheCommit,
+    Never,
 }
 
 struct Scene {
@@ -79,6 +80,8 @@ struct Scene {
 impl Scene {
     async fn start(label: &str) -> Result<Scene> {
         let options = Options { workers: 1, ..Options::default() }.with("LEASE_TTL", "3s");
+        // Commands outlive the death of the only worker.
+        let options = options.with("COMMAND_TIMEOUT", "30s");
         let deployment = Deployment::start(label, options)?;
         let [alice, bob] = deployment.users(["alice", "bob"])?;
         let mut sender = deployment.login(0, &alice).await?;
@@ -149,6 +152,20 @@ async fn a_message_that_was_never_published_is_found() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_whose_publication_went_down_with_redis_is_replayed() -> Result<()> {
     a_message_is_found("lostredis", RedisIsLost::AfterTheCommit).await
+}
+
+/// The answer shows that it is the command, delivered again: what finds lost messages answers nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_worker_committed_before_it_died_its_successor_publishes() -> Result<()> {
+    let mut scene = Scene::start("redelivered").await?;
+    let message = json!({"type": "send_message", "recipientId": scene.bob.id, "content": "late", "requestId": "r"});
+    let committed = "SELECT count(*) FROM private_messages WHERE seq = 2";
+    scene.double_fault(message, committed, RedisIsLost::Never).await?;
+    let sent = scene.sender.expect("message_sent", |event| event["requestId"] == "r", FOUND_WITHIN).await?;
+    let found = scene.receiver.expect("new_message", |_| true, SOON).await?;
+    assert_eq!((&found["seq"], &found["messageId"]), (&json!(2), &sent["messageId"]));
+    scene.receiver.expect_none("new_message", |_| true, Duration::from_secs(10)).await?;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use devstack::fleet::READY_TIMEOUT;
 use e2e::{Deployment, Options};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -94,6 +96,52 @@ async fn a_leaving_gateway_sends_its_clients_away_and_they_stay_online() -> Resu
     let _moved = deployment.login(0, &alice).await?;
     watching.expect_none("user_offline", about(alice.id), Duration::from_secs(7)).await?;
     deployment.fleet.gateways[1].wait_gone(SOON)?;
+    Ok(())
+}
+
+/// A gateway dies with three users on it: one is back before it is missed, one within the grace period that begins then, and
+/// one stays away. Its successor starts meanwhile and takes nobody's session away.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_elsewhere_in_time_after_a_gateway_died_was_never_gone() -> Result<()> {
+    const GRACE: Duration = Duration::from_secs(4);
+    let mut deployment = Deployment::start("gatewaydied", Options::default().with("OFFLINE_GRACE_PERIOD", "4s"))?;
+    let [watcher, quick, late, lost] = deployment.users(["watcher", "quick", "late", "lost"])?;
+    let mut watching = deployment.login(0, &watcher).await?;
+    let mut doomed = Vec::new();
+    for user in [&quick, &late, &lost] {
+        doomed.push(deployment.login(1, user).await?);
+        watching.expect("user_online", about(user.id), SOON).await?;
+    }
+    deployment.fleet.gateways[1].kill()?;
+    let died = Instant::now();
+    let _quick = deployment.login(0, &quick).await?;
+    // From here on the grace period runs for those who are not back.
+    while deployment.redis.command(&["ZCARD", "{presence}grace"])?.trim() != "2" {
+        ensure!(died.elapsed() < SOON, "the dead gateway's sessions do not end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let missed = Instant::now();
+    let _late = deployment.login(0, &late).await?;
+    tokio::task::block_in_place(|| {
+        deployment.fleet.gateways[1].start()?;
+        deployment.fleet.gateways[1].wait_ready(READY_TIMEOUT)
+    })?;
+    for user in [&watcher, &quick, &late] {
+        let sessions = format!("{{presence}}user_session:{}", user.id);
+        assert_eq!(deployment.redis.command(&["SCARD", &sessions])?.trim(), "1", "{}", user.name);
+    }
+    watching.expect("user_offline", about(lost.id), GRACE + Duration::from_secs(15)).await?;
+    assert!(missed.elapsed() > GRACE - Duration::from_millis(500), "gone after {:?}", missed.elapsed());
+    assert!(died.elapsed() < GRACE + Duration::from_secs(15), "gone after {:?}", died.elapsed());
+    // As long again: whoever lost a session at the start of the new gateway would be gone by then.
+    for (event, within) in [("user_offline", GRACE), ("user_online", Duration::from_millis(10))] {
+        let of_others = |event: &Value| [quick.id, late.id].iter().any(|id| about(*id)(event));
+        watching.expect_none(event, of_others, within).await?;
+    }
+    let online = watching.request_ok(json!({"type": "get_online_users"})).await?;
+    let mut there = [&quick, &late].map(|user| user.id.to_string());
+    there.sort();
+    assert_eq!(ids(&online), there);
     Ok(())
 }
 

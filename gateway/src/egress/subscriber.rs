@@ -122,3 +122,23 @@ pub async fn catch_up(sessions: Vec<Weak<Connection>>) {
         tokio::time::sleep(CATCH_UP_PAUSE).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::connection;
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_catch_up_a_step_at_a_time() {
+        let connections: Vec<_> = (1..=120).map(connection).collect();
+        let begun = || connections.iter().filter(|connection| connection.signals().catch_up).count();
+        let catching_up = tokio::spawn(catch_up(connections.iter().map(Arc::downgrade).collect()));
+        for expected in [50, 100, 120] {
+            // In the middle between two steps.
+            tokio::time::sleep(CATCH_UP_PAUSE / 2).await;
+            assert_eq!(begun(), expected);
+            tokio::time::sleep(CATCH_UP_PAUSE / 2).await;
+        }
+        catching_up.await.unwrap();
+    }
+}

@@ -7,6 +7,7 @@ use serde_json::json;
 use shared::ids::{ConnectionRef, ConversationId, GroupId, UserId};
 use shared::publication::{EventHeader, Header, Receipt, Report, ReportedMessages};
 use shared::stream::{Internal, InternalReply, MissingMessages};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::fake_worker::{FakeWorker, message, message_event, replayed};
@@ -99,6 +100,34 @@ async fn missed_events_come_first_and_live_ones_neither_twice_nor_too_early() {
     client.expect_none("message_edited", |_| true, BRIEFLY).await.unwrap();
     harness.worker.event(1, message(2, 1, 5), message_event(5)).await;
     assert_eq!(seqs(&mut client, 1).await, [5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_while_the_replay_is_chosen_comes_after_it() {
+    let mut harness = Harness::start(&[]).await;
+    let group = GroupId(Uuid::new_v4());
+    harness.worker.rote.lock().groups = vec![group];
+    harness.worker.rote.lock().leave = Some("resume");
+    let mut client = harness.connect().open().await.unwrap();
+    client.send(json!({"type": "authenticate", "token": crate::harness::token(1)})).await.unwrap();
+    let (request, _) = harness.worker.internal("resume").await;
+    // The worker looked before these were stored: in no replay, they come because the subscriptions stand already.
+    harness.worker.event(1, message(2, 1, 2), message_event(2)).await;
+    let to_group = Header::Event(EventHeader::new(Receipt::None));
+    let channel = harness.worker.keys.group_channel(group);
+    harness.worker.publish_to(channel, &to_group, &json!({"type": "new_group_message"})).await;
+    client.expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
+    let replay = shared::stream::ReplayPage { events: vec![replayed(message(2, 1, 1), &message_event(1))], next: None };
+    let auth_success = json!({"type": "auth_success"}).to_string().into_bytes();
+    harness.worker.reply(&request, &InternalReply::Resumed { auth_success, replay }).await;
+    let mut kinds = Vec::new();
+    while kinds.len() < 4 {
+        let event = client.next_event(SOON).await.unwrap();
+        kinds.push((event["type"].as_str().unwrap().to_owned(), event["seq"].as_i64()));
+    }
+    let expected =
+        [("auth_success", None), ("new_message", Some(1)), ("new_message", Some(2)), ("new_group_message", None)];
+    assert_eq!(kinds, expected.map(|(kind, seq)| (kind.to_owned(), seq)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,6 +231,55 @@ async fn a_terminated_gateway_answers_what_is_in_flight_and_says_goodbye() {
     assert_eq!(client.wait_closed(SOON).await.unwrap().code, Some(1012));
     assert_eq!(harness.worker.receipts().await[0].conversations.len(), 1);
     harness.ended().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminated_gateway_sends_its_clients_away_over_a_while() {
+    let harness = Harness::start(&[("DRAIN_WINDOW", "2s")]).await;
+    let mut clients = Vec::new();
+    for user in 1..=20 {
+        clients.push(harness.login(user).await);
+    }
+    let began = Instant::now();
+    harness.terminate().await;
+    let closing = clients.into_iter().map(|mut client| {
+        tokio::spawn(async move {
+            assert_eq!(client.wait_closed(SOON).await.unwrap().code, Some(1012));
+            began.elapsed()
+        })
+    });
+    let mut closed = Vec::new();
+    for client in closing.collect::<Vec<_>>() {
+        closed.push(client.await.unwrap());
+    }
+    closed.sort();
+    // One every 100 ms, the last but a step before the end. A busy machine is late and never early.
+    for (place, after) in closed.iter().enumerate() {
+        let early = Duration::from_millis(50 * place as u64).saturating_sub(Duration::from_millis(100));
+        assert!(*after >= early, "number {place} was closed after {after:?}: {closed:?}");
+    }
+    assert!(closed[0] < Duration::from_secs(2), "nobody was closed before the end: {closed:?}");
+    harness.ended().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminated_gateway_writes_what_waits_for_a_client_before_it_goes() {
+    // More than the kernel takes for a client that does not read.
+    const COUNT: i64 = 160;
+    let harness = Harness::start(&[("OUTBOX_LIMIT", "32MiB")]).await;
+    let mut client = harness.connect().queue_events(1).recv_buffer_bytes(4096).open().await.unwrap();
+    client.authenticate(&crate::harness::token(1)).await.unwrap();
+    let mut quick = harness.login(1).await;
+    let filler = "x".repeat(50_000);
+    for seq in 1..=COUNT {
+        let event = json!({"type": "new_message", "seq": seq, "content": filler});
+        harness.worker.event(1, message(2, 1, seq), event).await;
+    }
+    assert_eq!(seqs(&mut quick, COUNT as usize).await.last(), Some(&COUNT));
+    harness.terminate().await;
+    assert_eq!(quick.wait_closed(SOON).await.unwrap().code, Some(1012));
+    assert_eq!(seqs(&mut client, COUNT as usize).await, (1..=COUNT).collect::<Vec<_>>());
+    assert_eq!(client.wait_closed(SOON).await.unwrap().code, Some(1012));
 }
 
 #[tokio::test(flavor = "multi_thread")]

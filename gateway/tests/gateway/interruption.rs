@@ -39,6 +39,30 @@ async fn everybody_catches_up_before_live_events_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_interruption_is_made_up_for_to_all_sessions_however_many() {
+    // More than begin to catch up at once.
+    const SESSIONS: i64 = 120;
+    let (_scratch, redis) = start_redis();
+    let mut harness = Harness::start_on(&redis.url(), &[]).await;
+    let mut clients = Vec::new();
+    for user in 1..=SESSIONS {
+        clients.push(harness.login(user).await);
+        harness.worker.internal("resume").await;
+    }
+    harness.worker.rote.lock().leave = Some("resume");
+    tokio::task::block_in_place(|| redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"])).unwrap();
+    for _ in 0..SESSIONS {
+        let (request, _) = harness.worker.internal("resume").await;
+        let missed = replayed(message(999, request.user.0, 1), &message_event(request.user.0));
+        let replay = ReplayPage { events: vec![missed], next: None };
+        harness.worker.reply(&request, &InternalReply::Resumed { auth_success: b"{}".to_vec(), replay }).await;
+    }
+    for (user, client) in (1..).zip(&mut clients) {
+        assert_eq!(seqs(client, 1).await, [user]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_lost_everything_costs_no_connection_and_no_session() {
     let (_scratch, mut redis) = start_redis();
     let mut harness = Harness::start_on(&redis.url(), &[]).await;

@@ -5,6 +5,7 @@ mod communities;
 mod dead_letters;
 mod direct;
 mod faults;
+mod following;
 mod groups;
 mod harness;
 mod history;

@@ -182,3 +182,17 @@ async fn partitions_move_between_workers_and_order_holds() {
     }
     fleet.until("SELECT count(DISTINCT owner) = 1 AND bool_and(owner IS NOT NULL) FROM partition_leases").await;
 }
+
+#[tokio::test]
+async fn a_worker_that_goes_hands_its_partitions_over_at_once() {
+    // Far longer than any wait of this test: nothing is handed over by running out.
+    let fleet = Fleet::start_with("handover", &[("LEASE_TTL", "2m")]).await;
+    let [alice, bob, carol, dave] = fleet.users(["alice", "bob", "carol", "dave"]).await;
+    let second = fleet.add_worker().await;
+    fleet.until("SELECT count(DISTINCT owner) = 2 FROM partition_leases").await;
+    second.start_draining();
+    fleet.until("SELECT count(DISTINCT owner) = 1 AND bool_and(owner IS NOT NULL) FROM partition_leases").await;
+    for to in [bob, carol, dave] {
+        assert_eq!(fleet.send(alice, to, "x").await["seq"], 1);
+    }
+}

@@ -263,9 +263,11 @@ async fn members_come_rise_fall_and_leave() -> Result<()> {
     let (gid, guest_id) = (group.id.clone(), json!(guest.id()));
     let command = |name: &str| json!({"type": name, "groupId": gid, "userId": guest_id});
     let added = &[("groupId", Str), ("userId", Str), ("username", Str), ("user", Map), ("role", Str), ("addedBy", Str)];
-    group.owner.ask(command("add_group_member"), "member_added", added).await?;
+    let answer = group.owner.ask(command("add_group_member"), "member_added", added).await?;
+    assert_eq!(answer["warning"], "NOT_FOLLOWING");
     let event = group.member.sees_durable("member_added", ("userId", &guest_id), added).await?;
     has_fields(&event["user"], &[("userId", Str), ("username", Str)])?;
+    assert_eq!(event.get("warning"), None, "the others are not warned");
     guest.sees_durable("group_created", ("groupId", &group.id), CREATED).await?;
     guest.sees_durable("member_added", ("userId", &guest_id), added).await?;
     group.owner.refused(command("add_group_member"), "VALIDATION_ERROR").await?;

@@ -107,3 +107,28 @@ async fn sync_gives_what_is_missing_and_then_says_so() -> Result<()> {
     assert_eq!(error["code"], "VALIDATION_ERROR");
     Ok(())
 }
+
+/// What a client has tells where it goes on, so that nothing binds it to a gateway or a worker.
+#[tokio::test(flavor = "multi_thread")]
+async fn sync_goes_on_from_page_to_page_on_any_gateway() -> Result<()> {
+    const MESSAGES: i64 = 450;
+    let (mut alice, bob) = (Person::connect("alice", 0).await?, Person::connect("bob", 1).await?);
+    let conversation = client::conversation_id(alice.user.id, bob.user.id);
+    for i in 1..=MESSAGES {
+        let send = json!({"type": "send_message", "recipientId": bob.user.id, "content": i.to_string()});
+        alice.client.send(send).await?;
+    }
+    for _ in 1..=MESSAGES {
+        alice.client.expect("message_sent", |_| true, SOON).await?;
+    }
+    let mut at = 0;
+    for (gateway, expected, more) in [(0, 1..=200, true), (1, 201..=400, true), (0, 401..=MESSAGES, false)] {
+        let mut device = bob.device(gateway).await?;
+        let sync = json!({"type": "sync", "conversations": {&conversation: at}});
+        device.ask(sync, "sync_complete", &[]).await?;
+        let page = device.client.expect("sync_messages", |_| true, SOON).await?;
+        at = *expected.end();
+        assert_eq!((seqs(&page), &page["hasMore"]), (expected.collect(), &json!(more)));
+    }
+    Ok(())
+}
