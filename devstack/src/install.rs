@@ -60,6 +60,15 @@ pub fn ensure_tools(say: &mut dyn FnMut(&str)) -> Result<()> {
     }
 }
 
+/// The same for valgrind, which counts instructions.
+pub fn ensure_valgrind(say: &mut dyn FnMut(&str)) -> Result<()> {
+    if has_program("valgrind") {
+        return Ok(());
+    }
+    install("valgrind", vec!["valgrind"], say)?;
+    if has_program("valgrind") { Ok(()) } else { bail!("apt's valgrind has no program of this name") }
+}
+
 /// The same for a Python with the package `websockets`, which only a test needs.
 pub fn ensure_python(say: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     if let Some(found) = python::find() {

@@ -5,6 +5,9 @@
 //! The way of an event: pub/sub → `egress` (subscriber, deliver, registry, connection, outbox) → session → socket.
 
 mod api;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod clock;
 mod drain;
 pub mod egress;
@@ -16,7 +19,7 @@ mod metrics;
 mod routes;
 mod sessions;
 mod status;
-#[cfg(test)]
+#[cfg(any(test, feature = "bench"))]
 mod testing;
 mod tls;
 

@@ -1,12 +1,13 @@
-//! What unit tests need: settings, a gateway that is connected to nothing, connections without a socket.
+//! What unit tests and benchmarks need: settings, a gateway that is connected to nothing, connections without a socket.
+
+// With the feature `bench` this is no test's code.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use fred::prelude::*;
-use shared::auth::TokenSigner;
-use shared::clock::Timestamp;
 use shared::config::GatewaySettings;
 use shared::ids::ConnectionId;
 use shared::lifecycle::Lifecycle;
@@ -39,9 +40,10 @@ pub fn gateway(overrides: &[(&str, &str)]) -> (Arc<Gateway>, Queues) {
     (gateway, queues)
 }
 
+#[cfg(test)]
 pub fn token(user: i64, ttl: Duration) -> String {
-    let now_unix = Timestamp::now().0 / 1000;
-    TokenSigner::new(JWT_SECRET).unwrap().sign(user, "jti", now_unix, ttl).unwrap()
+    let now_unix = shared::clock::Timestamp::now().0 / 1000;
+    shared::auth::TokenSigner::new(JWT_SECRET).unwrap().sign(user, "jti", now_unix, ttl).unwrap()
 }
 
 pub fn connection(id: u64) -> Arc<Connection> {

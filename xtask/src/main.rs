@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod control;
+mod counts;
 mod demo;
 mod interrupt;
 mod sbom;
@@ -69,6 +70,8 @@ enum Command {
     Sbom,
     /// Measures a fleet on private stores and writes docs/benchmarks.md
     Bench(bench::Options),
+    /// Counts the instructions of the hot functions and compares them with hotpath/counts.json
+    Counts(counts::Options),
     /// The checked query data of sqlx, in .sqlx
     #[command(subcommand)]
     Sqlx(Sqlx),
@@ -132,6 +135,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Test { part } => return test::run(&workspace, part),
         Command::Sbom => sbom::print(&workspace)?,
         Command::Bench(options) => bench::run(&workspace, &options)?,
+        Command::Counts(options) => return counts::run(&workspace, &options),
         Command::Sqlx(Sqlx::Prepare { check: false }) => sqlx::prepare(&workspace)?,
         Command::Sqlx(Sqlx::Prepare { check: true }) => sqlx::check(&workspace)?,
     }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use devstack::{Scratch, install, testing};
 
 use self::report::{Outcome, Report};
+use crate::counts::{self, Comparison};
 use crate::sqlx;
 use crate::workspace::Workspace;
 
@@ -151,10 +152,32 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
             });
         }
     }
+    if unit {
+        step(report, "instruction counts", || instruction_counts(workspace));
+    }
     if end_to_end {
         // Plain `cargo test`: tests of one file share a fleet, which one process per test would start for each.
         step(report, "end-to-end tests", || {
             output::run_tests(&mut cargo(&["test", "--workspace", "--test", END_TO_END, "--no-fail-fast"]))
         });
+    }
+}
+
+/// Without valgrind, or with other compilers than the counts were made with, nothing can be said.
+fn instruction_counts(workspace: &Workspace) -> Result<Outcome> {
+    if let Err(error) = install::ensure_valgrind(&mut |line| println!("{line}")) {
+        println!("{error:#}\n\n!!! Instructions were NOT COUNTED: there is no valgrind. !!!");
+        return Ok(Outcome::not_checked("no valgrind"));
+    }
+    match counts::compare(workspace)? {
+        Comparison::Compared { functions, failures } => {
+            failures.iter().for_each(|failure| println!("error: {failure}"));
+            let failed = failures.len() as u64;
+            Ok(Outcome { failed, ..Outcome::passed((functions as u64).saturating_sub(failed)) })
+        }
+        Comparison::NotComparable(why) => {
+            println!("\n!!! Instructions were NOT COMPARED with hotpath/counts.json: {why}. !!!");
+            Ok(Outcome::not_checked("counted with other tools"))
+        }
     }
 }

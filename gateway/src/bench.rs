@@ -1,0 +1,89 @@
+//! The way of one event through a gateway, from its publication to the sessions, for benchmarks and the test that counts its
+//! allocations. Not part of a server: only the feature `bench` has it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::Bytes;
+use shared::ids::{ConversationId, GroupId, MessageId, UserId};
+use shared::publication::{self, EventHeader, Header, Receipt};
+use uuid::Uuid;
+
+use crate::egress::connection::Connection;
+use crate::egress::deliver::Deliverer;
+use crate::egress::outbox::Outgoing;
+use crate::gateway::Queues;
+use crate::testing;
+
+const GROUP: GroupId = GroupId(Uuid::from_u128(3));
+/// So far from 0 that a number takes the same bytes in every publication.
+const FIRST_SEQ: i64 = 1_000_000;
+
+/// A group whose members are all connected here, each with a session that is read to at once.
+pub struct FanOut {
+    deliverer: Deliverer,
+    channel: String,
+    connections: Vec<Arc<Connection>>,
+    payload: Vec<u8>,
+    next_seq: i64,
+    /// What a session takes out to write; one serves them all, since they write one after the other.
+    writing: VecDeque<Outgoing>,
+    /// Held, so that the queues take what is put into them.
+    _queues: Queues,
+}
+
+impl FanOut {
+    /// Blocks for the key derivation of a gateway.
+    pub fn new(connections: usize, payload: &[u8]) -> Self {
+        let (gateway, queues) = testing::gateway(&[]);
+        let member = |n: usize| {
+            let connection = testing::connection(n as u64);
+            gateway.registry.insert(&connection);
+            gateway.registry.add_user(&connection, UserId(n as i64), 1);
+            gateway.registry.add_groups(&connection, &[GROUP]);
+            connection.release();
+            connection.register(Waker::noop());
+            connection
+        };
+        FanOut {
+            channel: gateway.keys.group_channel(GROUP),
+            connections: (1..=connections).map(member).collect(),
+            payload: payload.to_vec(),
+            next_seq: FIRST_SEQ,
+            writing: VecDeque::new(),
+            deliverer: Deliverer::new(gateway),
+            _queues: queues,
+        }
+    }
+
+    /// Publishes the next message of the group, and writes what the sessions then have; gives the number of frames.
+    pub fn deliver(&mut self) -> usize {
+        let publication = self.publication();
+        self.deliverer.publication(&self.channel, &publication);
+        self.deliverer.wake();
+        self.write()
+    }
+
+    /// Each has the next number: a repetition would go to nobody.
+    fn publication(&mut self) -> Bytes {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let message = MessageId(Uuid::from_u128(5));
+        let receipt = Receipt::Message { conversation: ConversationId::Group(GROUP), seq, sender: UserId(1), message };
+        Bytes::from(publication::encode(&Header::Event(EventHeader::new(receipt)), &self.payload))
+    }
+
+    /// What sessions do, without their sockets.
+    fn write(&mut self) -> usize {
+        let mut frames = 0;
+        for connection in &self.connections {
+            connection.register(Waker::noop());
+            connection.take_outgoing(&mut self.writing);
+            frames += self.writing.len();
+            let bytes = self.writing.iter().map(|item| item.frame.len()).sum();
+            connection.written(bytes, self.writing.len(), &mut self.writing);
+        }
+        frames
+    }
+}

@@ -1,0 +1,18 @@
+//! The hot functions in time: `cargo bench -p hotpath`, or only those with a word in their name: `… -- fan_out`.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use hotpath::FUNCTIONS;
+
+/// The servers' allocator: it is a part of what a call costs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn functions(criterion: &mut Criterion) {
+    for function in FUNCTIONS {
+        let mut call = (function.prepare)();
+        criterion.bench_function(function.name, |bencher| bencher.iter(&mut call));
+    }
+}
+
+criterion_group!(benches, functions);
+criterion_main!(benches);

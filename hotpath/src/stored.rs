@@ -1,0 +1,67 @@
+//! What streams and rows hold: sealed content, and the envelope of a stream's entry.
+
+use std::hint::black_box;
+
+use shared::clock::Timestamp;
+use shared::crypto::{EncryptionSettings, Keyring};
+use shared::ids::{ConnectionId, ConnectionRef, GatewayId, UserId};
+use shared::stream::{self, Envelope};
+use uuid::Uuid;
+
+use crate::Call;
+
+const ID: Uuid = Uuid::from_u128(0x0190_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b);
+/// Of a message's content, and of a stream's sealed body.
+const CONTENT: [u8; 200] = [b'x'; 200];
+
+fn keyring() -> Keyring {
+    let settings = EncryptionSettings::list("1:only for benchmarks", "salt", None);
+    settings.and_then(|settings| Keyring::derive(&settings)).expect("usable settings")
+}
+
+pub fn seal_content() -> Call {
+    let keyring = keyring();
+    Box::new(move || {
+        black_box(keyring.seal(ID, black_box(&CONTENT)));
+    })
+}
+
+pub fn open_content() -> Call {
+    let keyring = keyring();
+    let sealed = keyring.seal(ID, &CONTENT);
+    Box::new(move || {
+        let opened = black_box(keyring.open_sealed(ID, black_box(&sealed)));
+        assert!(opened.is_ok());
+    })
+}
+
+fn envelope() -> Envelope {
+    Envelope {
+        id: ID,
+        name: "send_private_message".to_owned(),
+        user: UserId(1_234_567),
+        reply_to: ConnectionRef { gateway: GatewayId(ID), connection: ConnectionId(4_321) },
+        request_id: None,
+        ingested_at: Timestamp(1_750_000_000_000),
+        deadline: Timestamp(1_750_000_030_000),
+        traceparent: None,
+        hops: 0,
+    }
+}
+
+/// Without sealing the body, which is a function of its own.
+pub fn encode_envelope() -> Call {
+    let envelope = envelope();
+    Box::new(move || {
+        black_box(stream::encode_sealed(black_box(&envelope), black_box(&CONTENT)));
+    })
+}
+
+/// Without opening the body.
+pub fn decode_envelope() -> Call {
+    let entry = stream::encode_sealed(&envelope(), &CONTENT);
+    Box::new(move || {
+        let decoded = black_box(stream::decode_envelope(black_box(&entry)));
+        assert!(decoded.is_ok());
+    })
+}
