@@ -9,8 +9,10 @@ use crate::Call;
 
 /// The beginning of an event, long enough for all that is measured here.
 fn event(length: usize) -> Vec<u8> {
-    let member =
-        |n: usize| format!(r#"{{"userId":{n},"username":"user-{n}","isOnline":{}}},"#, n % 3 == 0).into_bytes();
+    let member = |n: usize| {
+        let is_online = n.is_multiple_of(3);
+        format!(r#"{{"userId":{n},"username":"user-{n}","isOnline":{is_online}}},"#).into_bytes()
+    };
     (100..).flat_map(member).take(length).collect()
 }
 
