@@ -14,6 +14,8 @@ use crate::store::audit;
 use crate::store::purge::{self, LogPlace};
 
 const INTERVAL: Duration = Duration::from_secs(600);
+/// After a round that failed.
+const RETRY_PAUSE: Duration = Duration::from_secs(10);
 /// No gateway or stream delivers a command again after so long; its deadline is over after seconds.
 const APPLIED_COMMANDS_KEPT: Duration = Duration::from_secs(24 * 3600);
 const COMMANDS_PER_TRANSACTION: i64 = 5_000;
@@ -39,6 +41,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
         };
         if let Err(error) = cleaned.await {
             tracing::warn!(%error, "old rows could not be deleted");
+            ticks.reset_after(RETRY_PAUSE);
         }
     }
     Ok(())
