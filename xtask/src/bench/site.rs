@@ -98,7 +98,7 @@ impl Site {
     /// A new fleet of another shape, on another database and an empty Redis.
     pub fn reshape(&mut self, database: &str, shape: Shape) -> Result<()> {
         self.fleet.stop()?;
-        self.redis.restart_empty()?;
+        self.redis.flush()?;
         self.config.stores.database_url = self.postgres.url(database);
         (self.config.gateways, self.config.workers) = (shape.gateways, shape.workers);
         self.config.env.retain(|(name, _)| name != PARTITIONS);
