@@ -55,7 +55,6 @@ pub async fn run(
     let (life, made) = (lifecycle.clone(), (settings, recorder, redis));
     let making = tokio::task::spawn_blocking(move || Gateway::new(made.0, life, made.1, made.2));
     let (gateway, queues) = making.await??;
-    tokio::spawn(shared::memory::return_unused());
 
     lifecycle.spawn("subscriber", subscriber::run(gateway.clone(), published));
     lifecycle.spawn("subscriptions", infallible(subscriptions::run(gateway.clone(), subscriber, queues.changes)));

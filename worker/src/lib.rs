@@ -98,7 +98,6 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
 async fn connect(settings: WorkerSettings) -> anyhow::Result<App> {
     let encryption = settings.common.encryption().map_err(anyhow::Error::msg)?;
     let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
-    tokio::spawn(shared::memory::return_unused());
     let redis_options = RedisOptions {
         url: settings.common.redis_url.expose().to_owned(),
         command_timeout: settings.common.redis_command_timeout,

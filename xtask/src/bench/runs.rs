@@ -82,6 +82,8 @@ impl Sizes {
     }
 }
 
+/// Processes give back what their start took, above all 16 MiB for each key, within ten seconds.
+const SETTLED_AFTER: Duration = Duration::from_secs(15);
 const STORM_SENDERS: usize = 20;
 
 /// Results of `loadtest`, as it writes them.
@@ -105,13 +107,13 @@ pub struct Results {
 }
 
 pub fn all(site: &mut Site, sizes: &Sizes) -> Result<Results> {
-    // What the start needed is given back.
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(SETTLED_AFTER);
     let [gateways, workers] = site.resident_bytes()?;
     let mut idle = Vec::new();
     for connections in sizes.idle {
         if !idle.is_empty() {
             site.restart_fleet()?;
+            std::thread::sleep(SETTLED_AFTER);
         }
         let label = format!("{connections} idle connections");
         let args = ["--deflate", "--connect-rate", "500", "--rate", "500", "--settle", "3s", "--duration", "3s"];
