@@ -250,7 +250,7 @@ async fn answer_query(app: &App, envelope: &Envelope, command: Command) -> Outco
     };
     let rejection = match result {
         Ok(outcome) => {
-            app.metrics.commands.with("applied").increment(1);
+            app.metrics.commands.with(&envelope.name).with("applied").increment(1);
             return outcome;
         }
         Err(Failure::Reject(rejection)) => rejection,
@@ -267,7 +267,7 @@ async fn answer_query(app: &App, envelope: &Envelope, command: Command) -> Outco
             Rejection::internal(error_id)
         }
     };
-    app.metrics.commands.with("rejected").increment(1);
+    app.metrics.commands.with(&envelope.name).with("rejected").increment(1);
     app.metrics.rejections.with(rejection.code.as_str()).increment(1);
     commands::rejected(envelope, &rejection)
 }

@@ -34,7 +34,7 @@ pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Out
     };
     let rejection = match result {
         Ok(outcome) => {
-            app.metrics.commands.with("applied").increment(1);
+            app.metrics.commands.with(&envelope.name).with("applied").increment(1);
             return outcome;
         }
         Err(Failure::Reject(rejection)) => rejection,
@@ -48,7 +48,7 @@ pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Out
             Rejection::internal(error_id)
         }
     };
-    app.metrics.commands.with("rejected").increment(1);
+    app.metrics.commands.with(&envelope.name).with("rejected").increment(1);
     refused(envelope, status(rejection.code), &rejection)
 }
 
