@@ -12,7 +12,7 @@ const MAX_RECONNECT_DELAY_MS: u32 = 1_000;
 
 /// A subscriber that lags behind by more loses messages, which counts as an interruption. The client makes nine channels
 /// of this capacity when it starts, so that each thousand costs a megabyte; clients that subscribe to nothing keep 32.
-const SUBSCRIBER_CAPACITY_MESSAGES: usize = 4_096;
+const SUBSCRIBER_CAPACITY_MESSAGES: usize = 2_048;
 
 /// What connections to Redis need to know.
 #[derive(Clone, Debug)]
