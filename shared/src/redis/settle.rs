@@ -1,11 +1,12 @@
-//! Publishing, and deleting what is settled by it, in one write to the socket. The client's own pipelines write each command by
-//! itself; commands that wait together for its connection go out together, in their order.
+//! Publishing, and deleting what is settled by it, in one write to the socket. The client writes a command by itself unless
+//! another waits behind it, and takes a whole pipeline for one: so a pipeline always has a command behind it here. Without
+//! pipelines, each command would be a future of its own, thousands of bytes long, that is moved and kept until the answer.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use fred::prelude::*;
-use futures_util::future::{try_join_all, try_join3};
+use futures_util::future::{try_join, try_join_all, try_join3};
 
 /// One message for one channel.
 pub type Message = (String, Bytes);
@@ -29,10 +30,10 @@ pub async fn settle(
     let last = messages.len().saturating_sub(1) / MOST_MESSAGES * MOST_MESSAGES;
     let (first, last) = messages.split_at(last);
     for messages in first.chunks(MOST_MESSAGES) {
-        try_join_all(messages.iter().map(|message| send(client, message))).await?;
+        publish_all(client, messages).await?;
     }
     // Each is handed to the connection when it is first polled, and they are polled in this order.
-    let publications = try_join_all(last.iter().map(|message| send(client, message)));
+    let publications = publish_all(client, last);
     // Deleted before acknowledged: should a failover lose the second, what is pending and gone is dropped, but what is
     // acknowledged and there would stay for good.
     let deletions =
@@ -45,6 +46,19 @@ pub async fn settle(
     Ok(())
 }
 
-async fn send(client: &Client, (channel, message): &Message) -> Result<i64, Error> {
-    client.publish(channel.as_str(), message.clone()).await
+async fn publish_all(client: &Client, messages: &[Message]) -> Result<(), Error> {
+    let Some(((channel, message), before)) = messages.split_last() else { return Ok(()) };
+    let pipeline = client.pipeline();
+    for (channel, message) in before {
+        let () = pipeline.publish(channel.as_str(), message.clone()).await?;
+    }
+    let before = async {
+        match before {
+            [] => Ok(Value::Null),
+            _ => pipeline.all::<Value>().await,
+        }
+    };
+    let last = client.publish::<i64, _, _>(channel.as_str(), message.clone());
+    try_join(before, last).await?;
+    Ok(())
 }
