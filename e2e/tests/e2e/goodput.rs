@@ -15,12 +15,12 @@ use tokio::time::{Instant, MissedTickBehavior};
 const CLIENTS: usize = 40;
 /// Long enough for the backlog to pass its bound, and for gateways to refuse and accept again several times.
 const MEASURED: Duration = Duration::from_secs(10);
-const WARM_UP: Duration = Duration::from_secs(3);
+const WARM_UP: Duration = Duration::from_secs(5);
 /// What is accepted is done within this time or refused then; what is under way at its end may take a little longer.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
-/// The worker runs for a tenth of the time, so that this machine can offer ten times what it does.
+/// The worker runs for a twentieth of the time, so that this machine can offer ten times what it does.
 struct Throttle {
     ended: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<Server>>,
@@ -33,11 +33,11 @@ impl Throttle {
             let ended = Arc::clone(&ended);
             move || {
                 while !ended.load(Ordering::Relaxed) && worker.pause().is_ok() {
-                    std::thread::sleep(Duration::from_millis(90));
+                    std::thread::sleep(Duration::from_millis(95));
                     if worker.resume().is_err() {
                         break;
                     }
-                    std::thread::sleep(Duration::from_millis(10));
+                    std::thread::sleep(Duration::from_millis(5));
                 }
                 worker
             }
