@@ -2,10 +2,8 @@
 //! the other commands, so that commands with the same route hint keep their order. One that fails fails alone.
 
 use std::collections::HashSet;
-use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use shared::clock::Timestamp;
 use shared::commands::{Command, Route, Subject};
 use shared::protocol::Rejection;
@@ -17,7 +15,7 @@ use super::lease::Assigned;
 use super::settle::Settlement;
 use crate::app::App;
 use crate::commands;
-use crate::error::Failure;
+use crate::error::{Failure, unpanicked};
 use crate::publish::Outcome;
 use crate::sends::{self, Send};
 use crate::store::leases::Lease;
@@ -365,24 +363,4 @@ fn plan(items: Vec<Item>) -> (Vec<Item>, Vec<Item>, Vec<Item>) {
         }
     }
     (sends, others, rest)
-}
-
-/// Runs a handler; a panic in it becomes a failure of this command alone.
-async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(result) => result,
-        Err(_) => Err(Failure::Fatal(anyhow::anyhow!("the handler panicked; see the log"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_in_a_handler_is_a_failure_of_its_command() {
-        let panics = async { if true { panic!("a test wants this") } else { Ok(()) } };
-        assert!(matches!(unpanicked(panics).await, Err(Failure::Fatal(_))));
-        assert!(matches!(unpanicked(async { Ok(7) }).await, Ok(7)));
-    }
 }

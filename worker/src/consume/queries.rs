@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
 use crate::commands;
-use crate::error::Failure;
+use crate::error::{Failure, unpanicked};
 use crate::http;
 use crate::publish::{self, Outcome};
 use crate::sessions::{Request, authenticate, missing, replay, resume, settle};
@@ -246,7 +246,7 @@ async fn answer_query(app: &App, envelope: &Envelope, command: Command) -> Outco
     let result = if Timestamp::now() > envelope.deadline {
         Err(commands::expired().into())
     } else {
-        with_retries(|| commands::query(app, envelope, command.clone())).await
+        with_retries(|| unpanicked(commands::query(app, envelope, command.clone()))).await
     };
     let rejection = match result {
         Ok(outcome) => {

@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::commands;
-use crate::error::Failure;
+use crate::error::{Failure, unpanicked};
 use crate::publish::Outcome;
 use crate::store::users;
 
@@ -30,7 +30,7 @@ pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Out
     let result = if Timestamp::now() > envelope.deadline {
         Err(commands::expired().into())
     } else {
-        carry_out(app, envelope, request).await
+        unpanicked(carry_out(app, envelope, request)).await
     };
     let rejection = match result {
         Ok(outcome) => {
