@@ -16,6 +16,8 @@ use crate::faults::talking_with;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
 /// What a refusal may take longer, and what a slow machine may add to that.
 const REFUSED_WITHIN: Duration = Duration::from_secs(2);
+/// From a fault's end to the first command that is served.
+const BACK_WITHIN: Duration = Duration::from_secs(5);
 const SLOW_MACHINE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +138,9 @@ async fn whatever_happens_to_postgres_commands_are_refused_in_time_and_service_c
         let ended = Instant::now();
         let answer = until_served(&mut client, &send).await.with_context(what)?;
         ensure!(answer["type"] == "message_sent", "{fault:?}: {answer}");
-        println!("{fault:?}: a send is served {:?} after its end", ended.elapsed());
+        let took = ended.elapsed();
+        println!("{fault:?}: a send is served {took:?} after its end");
+        ensure!(took < BACK_WITHIN + SLOW_MACHINE, "{fault:?}: back after {took:?}");
         until_served(&mut client, &create).await.with_context(what)?;
         talk.progress(20).await.with_context(what)?;
         println!("{fault:?}: all goes on {:?} after its end", ended.elapsed());
