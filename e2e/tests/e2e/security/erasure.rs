@@ -102,7 +102,8 @@ async fn nothing_that_an_erased_user_wrote_is_left_anywhere() -> Result<()> {
 
     // Who came and went reaches her all the same, without the name.
     let mut a = deployment.login(0, &alice).await?;
-    let added = a.expect("member_added", |event| event["userId"] == carol.id.to_string(), SOON).await?;
+    let carol_id = carol.id.to_string();
+    let added = a.expect("member_added", |event| event["userId"] == carol_id, SOON).await?;
     assert_eq!(added["username"], carol.name.as_str());
     let left = a.expect("member_left", |event| event["userId"] == id, SOON).await?;
     assert_eq!(left["username"], format!("deleted-{id}"));
