@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn the_seeds_pass() {
-        let entries: [(&str, fn(&[u8])); 5] = [
+        type Entry = fn(&[u8]);
+        let entries: [(&str, Entry); 5] = [
             ("tokens", fuzz_token),
             ("commands", fuzz_command),
             ("entries", fuzz_entry),
