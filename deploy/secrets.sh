@@ -18,6 +18,7 @@ make() {
 make postgres/password openssl rand -hex 24
 make redis/password openssl rand -hex 24
 make grafana/password openssl rand -hex 12
+make chatctl/worker_password openssl rand -hex 24
 make gateway/jwt_secret openssl rand -base64 48
 make gateway/encryption_key openssl rand -base64 48
 make gateway/community_sync_token openssl rand -hex 32
@@ -29,13 +30,14 @@ if [ ! -s nginx/tls.crt ]; then
     mv nginx/tls.crt.new nginx/tls.crt
 fi
 
-database_url="postgres://chat:$(cat postgres/password)@postgres:5432/chat"
-printf '%s' "$database_url" >worker/database_url
+# The owner of the schema is for migrations and chatctl; workers have a role of their own, which the migration makes.
+printf 'postgres://chat:%s@postgres:5432/chat' "$(cat postgres/password)" >chatctl/database_url
+printf 'postgres://chat_worker:%s@postgres:5432/chat' "$(cat chatctl/worker_password)" >worker/database_url
 printf 'redis://chat:%s@redis:6379' "$(cat redis/password)" >worker/redis_url
 cp worker/redis_url gateway/redis_url
 cp gateway/encryption_key worker/encryption_key
 printf 'DATABASE_URL=%s\nREDIS_URL=%s\nREDIS_PREFIX=chat:\nJWT_SECRET=%s\nGATEWAY_URLS=http://gateway:8080\n' \
-    "$database_url" "$(cat worker/redis_url)" "$(cat gateway/jwt_secret)" >chatctl/env
+    "$(cat chatctl/database_url)" "$(cat worker/redis_url)" "$(cat gateway/jwt_secret)" >chatctl/env
 
 # The services reach their own keys and channels only, and nothing that administers the server.
 hash=$(printf '%s' "$(cat redis/password)" | openssl dgst -sha256 -r | cut -d ' ' -f 1)

@@ -8,7 +8,6 @@ use fred::types::CustomCommand;
 use shared::clock::Timestamp;
 use shared::ids::{GatewayId, UserId};
 use shared::publication::{self, Header};
-use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 
 use crate::settings::Settings;
@@ -34,7 +33,7 @@ impl Fleet {
     /// Connects; fails when Redis does not answer.
     pub async fn connect(settings: &Settings) -> Result<Self> {
         // The URL holds a password, so it is not part of any message.
-        let options = RedisOptions { url: settings.redis_url()?, command_timeout: ANSWER_WITHIN };
+        let options = settings.redis_options(ANSWER_WITHIN)?;
         let redis = options.client().context("REDIS_URL")?;
         let answer: Result<(), Error> = redis.ping(None).await;
         answer.context("Redis does not answer")?;

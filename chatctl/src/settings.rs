@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use shared::config::CommonSettings;
 use shared::crypto::EncryptionSettings;
+use shared::redis::client::RedisOptions;
 
 /// Below the workspace's root; looked for from the current folder upwards.
 const STACK_FILE: &str = "target/stack/env";
@@ -48,8 +50,11 @@ enum Secret {
 pub struct Settings {
     database_url: Option<Secret>,
     redis_url: Option<Secret>,
+    redis_tls_ca: Option<String>,
     redis_prefix: Option<String>,
     jwt_secret: Option<Secret>,
+    worker_password: Option<Secret>,
+    builtin_auth: Option<String>,
     gateway_urls: Option<String>,
     public_url: Option<String>,
     /// What the file says.
@@ -90,6 +95,9 @@ impl Settings {
             database_url: secret(sources.database_url, "DATABASE_URL"),
             redis_url: secret(sources.redis_url, "REDIS_URL"),
             jwt_secret: secret(sources.jwt_secret, "JWT_SECRET"),
+            worker_password: secret(environment("WORKER_PASSWORD"), "WORKER_PASSWORD"),
+            builtin_auth: pick(environment("BUILTIN_AUTH"), "BUILTIN_AUTH"),
+            redis_tls_ca: pick(environment("REDIS_TLS_CA"), "REDIS_TLS_CA"),
             redis_prefix: pick(sources.redis_prefix, "REDIS_PREFIX"),
             gateway_urls: pick(sources.gateway_urls, "GATEWAY_URLS"),
             public_url: pick(sources.public_url, "PUBLIC_URL"),
@@ -105,6 +113,11 @@ impl Settings {
         needed(self.redis_url.as_ref(), "REDIS_URL", "--redis-url")
     }
 
+    /// How to reach Redis.
+    pub fn redis_options(&self, command_timeout: Duration) -> Result<RedisOptions> {
+        Ok(RedisOptions { url: self.redis_url()?, tls_ca: self.redis_tls_ca.clone(), command_timeout })
+    }
+
     /// Empty unless it is set.
     pub fn redis_prefix(&self) -> &str {
         self.redis_prefix.as_deref().unwrap_or_default()
@@ -112,6 +125,20 @@ impl Settings {
 
     pub fn jwt_secret(&self) -> Result<String> {
         needed(self.jwt_secret.as_ref(), "JWT_SECRET", "--jwt-secret")
+    }
+
+    /// Of the role that workers have in Postgres, where `chatctl migrate` is to make it.
+    pub fn worker_password(&self) -> Result<Option<String>> {
+        self.worker_password.as_ref().map(Secret::read).transpose()
+    }
+
+    /// Whether the servers keep the accounts themselves.
+    pub fn builtin_auth(&self) -> Result<bool> {
+        match self.builtin_auth.as_deref().map(str::trim) {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(other) => bail!("BUILTIN_AUTH: expected `true` or `false`, got \"{other}\""),
+        }
     }
 
     /// The settings of the services that say how content is sealed, from the environment and the file.
@@ -134,12 +161,20 @@ impl Settings {
     }
 }
 
+impl Secret {
+    fn read(&self) -> Result<String> {
+        match self {
+            Secret::Value(value) => Ok(value.clone()),
+            Secret::File { variable, path } => {
+                shared::config::read_secret_file(path).with_context(|| format!("{variable}: {path} cannot be read"))
+            }
+        }
+    }
+}
+
 fn needed(secret: Option<&Secret>, key: &str, flag: &str) -> Result<String> {
     match secret {
-        Some(Secret::Value(value)) => Ok(value.clone()),
-        Some(Secret::File { variable, path }) => {
-            shared::config::read_secret_file(path).with_context(|| format!("{variable}: {path} cannot be read"))
-        }
+        Some(secret) => secret.read(),
         None => bail!("{key} is needed: set it, give {flag}, or start a stack with `cargo xtask up`"),
     }
 }

@@ -1,9 +1,9 @@
--- The worker's role: it writes the chat's tables and only reads the main backend's. Run it as the owner of the schema after
--- every migration, it can be repeated:
+-- The worker's role: it writes the chat's tables and only reads the main backend's. `chatctl migrate` runs this, as the owner
+-- of the schema, when it is given the role's password (WORKER_PASSWORD). Without that, run it by hand after every migration;
+-- it can be repeated:
 --   psql "$DATABASE_URL" --file deploy/postgres/worker-role.sql
 -- and once, for the password: psql "$DATABASE_URL" --command '\password chat_worker'
--- Migrations and chatctl go on under the owner. With BUILTIN_AUTH=true the worker keeps the accounts itself and needs more:
---   GRANT INSERT ON users_auth, user_profile_info, jwt_revocation TO chat_worker;
+-- Migrations and chatctl go on under the owner. With BUILTIN_AUTH=true see builtin-auth.sql, too.
 
 DO $$
 BEGIN

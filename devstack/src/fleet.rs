@@ -124,6 +124,12 @@ impl Server {
         self.spec.name()
     }
 
+    /// Changes a setting, from the next start on; the empty text is as good as none.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.spec.env.retain(|(known, _)| known != name);
+        self.spec.env.push((name.into(), value.into()));
+    }
+
     /// `http://127.0.0.1:PORT`
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.spec.port)

@@ -11,6 +11,7 @@ use devstack::fleet::{Fleet, FleetConfig, Stores};
 use devstack::{Durability, Postgres, Proxy, Redis, Scratch, Secrets, Sentinels, testing};
 
 use crate::contract;
+use crate::tls::{Authority, LOOPBACK};
 
 const DATABASE: &str = "chat";
 const TOKEN_TTL: Duration = Duration::from_secs(3600);
@@ -22,16 +23,17 @@ pub struct Options {
     pub workers: usize,
     /// Settings of all servers.
     pub env: Vec<(String, String)>,
-    /// Workers are an ordinary role of PostgreSQL, [`APP_ROLE`], instead of its superuser.
-    pub app_role: bool,
     /// Redis has a replica and sentinels.
     pub sentinels: bool,
     /// Puts proxies between the parts, see [`Network`].
     pub proxied: bool,
     /// Redis keeps its data over a crash, but for the last second.
     pub durable_redis: bool,
-    /// The servers reach the stores as the users that `deploy/` makes for them.
+    /// The servers reach the stores by the secrets that `deploy/secrets.sh` makes. Without, workers are [`WORKER_ROLE`] all the
+    /// same, but Redis has one user for everything.
     pub least_rights: bool,
+    /// The stores are reached over TLS, under [`Deployment::authority`].
+    pub tls: bool,
 }
 
 /// The connections between the parts of a deployment, each of which can be made bad.
@@ -43,8 +45,8 @@ pub struct Network {
     pub clients: Vec<Proxy>,
 }
 
-/// See [`Options::app_role`].
-pub const APP_ROLE: &str = "chat_app";
+/// What workers are in PostgreSQL.
+pub const WORKER_ROLE: &str = "chat_worker";
 
 impl Default for Options {
     fn default() -> Self {
@@ -60,11 +62,11 @@ impl Default for Options {
             gateways: 2,
             workers: 2,
             env,
-            app_role: false,
             sentinels: false,
             proxied: false,
             durable_redis: false,
             least_rights: false,
+            tls: false,
         }
     }
 }
@@ -92,6 +94,7 @@ pub struct Deployment {
     pub redis: Redis,
     pub sentinels: Option<Sentinels>,
     network: Option<Network>,
+    authority: Option<Authority>,
     // Ends every process when it is dropped, so it comes last.
     scratch: Scratch,
 }
@@ -106,19 +109,27 @@ impl Deployment {
         let redis = testing::start_redis_with(&scratch, durability)?;
         let database_url = postgres.create_database(DATABASE)?;
         let bin_dir = testing::bin_dir()?;
-        let migrated = Command::new(bin_dir.join("chatctl")).arg("migrate").env("DATABASE_URL", &database_url).output();
-        let migrated = migrated.with_context(|| format!("chatctl in {}", bin_dir.display()))?;
+        let mut env = options.env;
+        let (mut worker_password, mut redis_url) = (devstack::secrets::password()?, redis.url());
+        if options.least_rights {
+            (worker_password, redis_url) = least_rights(&scratch, &redis)?;
+            env.push(("REDIS_PREFIX".to_owned(), "chat:".to_owned()));
+        }
+        let mut migrate = Command::new(bin_dir.join("chatctl"));
+        migrate.arg("migrate").env("DATABASE_URL", &database_url).env("WORKER_PASSWORD", &worker_password);
+        migrate.envs(env.iter().filter(|(name, _)| name == "BUILTIN_AUTH").map(|(name, value)| (name, value)));
+        let migrated = migrate.output().with_context(|| format!("chatctl in {}", bin_dir.display()))?;
         if !migrated.status.success() {
             bail!("the migrations failed: {}", String::from_utf8_lossy(&migrated.stderr));
         }
-        let mut stores = Stores { database_url, redis_url: redis.url() };
-        let mut env = options.env;
-        if options.least_rights {
-            stores = least_rights(&scratch, &postgres, &redis)?;
-            env.push(("REDIS_PREFIX".to_owned(), "chat:".to_owned()));
-        }
-        if options.app_role {
-            stores.database_url = add_app_role(&postgres)?;
+        let worker_url = |port: u16| format!("postgres://{WORKER_ROLE}:{worker_password}@127.0.0.1:{port}/{DATABASE}");
+        let mut stores = Stores { database_url: worker_url(postgres.port()), redis_url };
+        let mut authority = None;
+        if options.tls {
+            let new = Authority::new(scratch.dir().join("authority"))?;
+            stores = over_tls(&new, &postgres, &redis, &stores)?;
+            env.push(("REDIS_TLS_CA".to_owned(), new.file()));
+            authority = Some(new);
         }
         let sentinels = if options.sentinels { Some(testing::start_sentinels(&redis)?) } else { None };
         if let Some(sentinels) = &sentinels {
@@ -131,7 +142,7 @@ impl Deployment {
             let worker_postgres = Proxy::start(postgres.port())?;
             gateway_env.push(("REDIS_URL".to_owned(), redis.url_at(gateway_redis.port())));
             worker_env.push(("REDIS_URL".to_owned(), redis.url_at(worker_redis.port())));
-            worker_env.push(("DATABASE_URL".to_owned(), postgres.url_at(worker_postgres.port(), DATABASE)));
+            worker_env.push(("DATABASE_URL".to_owned(), worker_url(worker_postgres.port())));
             network = Some(Network { gateway_redis, worker_redis, worker_postgres, clients: Vec::new() });
         }
         let fleet = Fleet::start(FleetConfig {
@@ -150,7 +161,7 @@ impl Deployment {
                 network.clients.push(Proxy::start(gateway.spec().port)?);
             }
         }
-        Ok(Deployment { fleet, postgres, redis, sentinels, network, scratch })
+        Ok(Deployment { fleet, postgres, redis, sentinels, network, authority, scratch })
     }
 
     /// The connections between the parts.
@@ -159,6 +170,14 @@ impl Deployment {
     /// When the deployment was not started with `proxied`.
     pub fn network(&self) -> Result<&Network> {
         self.network.as_ref().context("a deployment without proxies")
+    }
+
+    /// Who vouches for the stores.
+    ///
+    /// # Errors
+    /// When the deployment was not started with `tls`.
+    pub fn authority(&self) -> Result<&Authority> {
+        self.authority.as_ref().context("a deployment without TLS")
     }
 
     /// The folder with the logs.
@@ -276,22 +295,8 @@ impl Deployment {
     }
 }
 
-/// Gives the URL for the new role.
-fn add_app_role(postgres: &Postgres) -> Result<String> {
-    let password = devstack::secrets::password()?;
-    postgres.query(
-        DATABASE,
-        &format!(
-            "CREATE ROLE {APP_ROLE} LOGIN PASSWORD '{password}';
-             GRANT ALL ON ALL TABLES IN SCHEMA public TO {APP_ROLE};
-             GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {APP_ROLE}"
-        ),
-    )?;
-    Ok(format!("postgres://{APP_ROLE}:{password}@127.0.0.1:{}/{DATABASE}", postgres.port()))
-}
-
-/// Makes the users with the very files of a deployment; gives how the servers reach the stores as them.
-fn least_rights(scratch: &Scratch, postgres: &Postgres, redis: &Redis) -> Result<Stores> {
+/// Makes the users with the very files of a deployment; gives the password of the workers' role and the URL of Redis.
+fn least_rights(scratch: &Scratch, redis: &Redis) -> Result<(String, String)> {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     let secrets = scratch.dir().join("secrets");
     std::fs::create_dir(&secrets)?;
@@ -299,19 +304,31 @@ fn least_rights(scratch: &Scratch, postgres: &Postgres, redis: &Redis) -> Result
     if !made.status.success() {
         bail!("secrets.sh: {}", String::from_utf8_lossy(&made.stderr));
     }
-    let acl = std::fs::read_to_string(secrets.join("redis/users.acl"))?;
+    let read = |file: &str| std::fs::read_to_string(secrets.join(file)).with_context(|| file.to_owned());
+    let acl = read("redis/users.acl")?;
     let user = acl.lines().find_map(|line| line.strip_prefix("user chat ")).context("the user of the services")?;
     let set_user: Vec<&str> = ["ACL", "SETUSER", "chat"].into_iter().chain(user.split(' ')).collect();
     redis.command(&set_user)?;
-    let redis_password = std::fs::read_to_string(secrets.join("redis/password"))?;
+    let redis_url = format!("redis://chat:{}@127.0.0.1:{}/0", read("redis/password")?, redis.port());
 
-    postgres.run_file(DATABASE, &deploy.join("postgres/worker-role.sql"))?;
-    let password = devstack::secrets::password()?;
-    postgres.query(DATABASE, &format!("ALTER ROLE chat_worker PASSWORD '{password}'"))?;
-    Ok(Stores {
-        database_url: format!("postgres://chat_worker:{password}@127.0.0.1:{}/{DATABASE}", postgres.port()),
-        redis_url: format!("redis://chat:{redis_password}@127.0.0.1:{}/0", redis.port()),
-    })
+    let worker_password = read("chatctl/worker_password")?;
+    let worker_url = read("worker/database_url")?;
+    let expected = format!("postgres://{WORKER_ROLE}:{worker_password}@");
+    if !worker_url.starts_with(&expected) {
+        bail!("the workers' URL does not name their role");
+    }
+    Ok((worker_password, redis_url))
+}
+
+/// Lets the stores speak TLS; gives how they are reached then.
+fn over_tls(authority: &Authority, postgres: &Postgres, redis: &Redis, stores: &Stores) -> Result<Stores> {
+    authority.encrypt_postgres(postgres, LOOPBACK)?;
+    let tls_port = authority.encrypt_redis(redis, LOOPBACK)?;
+    let plain = format!("@127.0.0.1:{}/", redis.port());
+    let redis_url =
+        stores.redis_url.replace("redis://", "rediss://").replace(&plain, &format!("@127.0.0.1:{tls_port}/"));
+    let verify = format!("sslmode=verify-full&sslrootcert={}", authority.file());
+    Ok(Stores { database_url: format!("{}?{verify}", stores.database_url), redis_url })
 }
 
 impl Drop for Deployment {

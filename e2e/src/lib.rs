@@ -5,11 +5,13 @@ mod contract;
 mod deployment;
 mod front;
 mod http;
+mod tls;
 mod witness;
 
-pub use deployment::{APP_ROLE, Deployment, Network, Options, User};
+pub use deployment::{Deployment, Network, Options, User, WORKER_ROLE};
 pub use front::Front;
 pub use http::{Answer, Request};
+pub use tls::{Authority, LOOPBACK};
 pub use witness::Witness;
 
 /// A folder of this repository.

@@ -35,7 +35,7 @@ impl Fleet {
         self.redis_is_up.load(Ordering::Acquire)
     }
 
-    #[cfg(any(test, feature = "bench"))]
+    #[cfg(any(test, feature = "bench", feature = "fuzz"))]
     pub fn set_redis_is_up(&self, up: bool) {
         self.redis_is_up.store(up, Ordering::Release);
     }

@@ -128,7 +128,10 @@ impl Gateway {
             clock: Uptime::start(),
             keys: Keys::new(common.redis_prefix.as_str()),
             keyring: Keyring::derive(&encryption)?,
-            verifier: TokenVerifier::new(settings.jwt_secret.expose())?,
+            verifier: match &settings.jwt_secret_previous {
+                Some(previous) => TokenVerifier::new(settings.jwt_secret.expose())?.and(previous.expose())?,
+                None => TokenVerifier::new(settings.jwt_secret.expose())?,
+            },
             totals: Totals::default(),
             recorder,
             tls,
@@ -240,6 +243,7 @@ impl Gateway {
 pub fn redis_options(settings: &GatewaySettings) -> RedisOptions {
     RedisOptions {
         url: settings.common.redis_url.expose().to_owned(),
+        tls_ca: settings.common.redis_tls_ca.clone(),
         command_timeout: settings.common.redis_command_timeout,
     }
 }

@@ -12,6 +12,9 @@ mod clock;
 mod drain;
 pub mod egress;
 mod fleet;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod gateway;
 mod http;
 pub mod ingress;
@@ -19,7 +22,7 @@ mod metrics;
 mod routes;
 mod sessions;
 mod status;
-#[cfg(any(test, feature = "bench"))]
+#[cfg(any(test, feature = "bench", feature = "fuzz"))]
 mod testing;
 mod tls;
 

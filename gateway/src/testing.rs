@@ -1,6 +1,6 @@
-//! What unit tests and benchmarks need: settings, a gateway that is connected to nothing, connections without a socket.
+//! What unit tests, fuzzing and benchmarks need: settings, a gateway that is connected to nothing, connections without a socket.
 
-// With the feature `bench` this is no test's code.
+// With the features `bench` and `fuzz` this is no test's code.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -18,6 +18,9 @@ use crate::egress::delivered::Arrivals;
 use crate::gateway::{Gateway, Queues};
 
 pub const JWT_SECRET: &str = "dW5pdCB0ZXN0cyBvZiB0aGUgZ2F0ZXdheSBhbmQgbm90aGluZyBlbHNl";
+
+/// Of the connections.
+pub const OUTBOX_LIMIT_BYTES: usize = 1000;
 
 pub fn settings(overrides: &[(&str, &str)]) -> GatewaySettings {
     GatewaySettings::from_source(|name| {
@@ -47,6 +50,16 @@ pub fn token(user: i64, ttl: Duration) -> String {
 }
 
 pub fn connection(id: u64) -> Arc<Connection> {
+    connection_with(id, false)
+}
+
+/// A connection that negotiated compression.
+#[cfg(any(test, feature = "fuzz"))]
+pub fn deflating(id: u64) -> Arc<Connection> {
+    connection_with(id, true)
+}
+
+fn connection_with(id: u64, deflate: bool) -> Arc<Connection> {
     let timers = Timers {
         last_frame_ms: AtomicU64::new(0),
         last_text_ms: AtomicU64::new(0),
@@ -56,5 +69,5 @@ pub fn connection(id: u64) -> Arc<Connection> {
         opened_at_ms: AtomicI64::new(0),
         resumed_at_ms: AtomicI64::new(0),
     };
-    Arc::new(Connection::new(ConnectionId(id), Uuid::nil(), false, 1000, timers, Arrivals::new().0))
+    Arc::new(Connection::new(ConnectionId(id), Uuid::nil(), deflate, OUTBOX_LIMIT_BYTES, timers, Arrivals::new().0))
 }

@@ -92,7 +92,8 @@ pub enum SecretError {
 /// Verifies tokens. Its `Debug` output shows no key.
 #[derive(Clone, Debug)]
 pub struct TokenVerifier {
-    key: DecodingKey,
+    /// A token under any of them is accepted.
+    keys: Vec<DecodingKey>,
     validation: Validation,
 }
 
@@ -108,7 +109,16 @@ impl TokenVerifier {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
-        Ok(Self { key: DecodingKey::from_secret(&secret), validation })
+        Ok(Self { keys: vec![DecodingKey::from_secret(&secret)], validation })
+    }
+
+    /// Accepts tokens under another secret, too.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn and(mut self, secret_base64: &str) -> Result<Self, SecretError> {
+        self.keys.push(DecodingKey::from_secret(&decode_secret(secret_base64)?));
+        Ok(self)
     }
 
     /// Verifies the signature, then the claims, at `now_unix` (Unix seconds).
@@ -122,8 +132,8 @@ impl TokenVerifier {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Invalid);
         }
-        let data =
-            jsonwebtoken::decode::<RawClaims>(token, &self.key, &self.validation).map_err(|_| TokenError::Invalid)?;
+        let decode = |key| jsonwebtoken::decode::<RawClaims>(token, key, &self.validation).ok();
+        let data = self.keys.iter().find_map(decode).ok_or(TokenError::Invalid)?;
         check_header(&data.header)?;
         data.claims.check(now_unix)
     }

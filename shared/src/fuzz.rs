@@ -5,8 +5,13 @@
 
 use std::sync::LazyLock;
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use uuid::Uuid;
 
+use crate::auth::{LEEWAY_SECONDS, TokenVerifier};
 use crate::commands::{Command, Context};
 use crate::crypto::{EncryptionSettings, Keyring, Sealed};
 use crate::ids::UserId;
@@ -17,6 +22,27 @@ use crate::stream::{self, Body};
 
 static KEYRING: LazyLock<Option<Keyring>> =
     LazyLock::new(|| Keyring::derive(&EncryptionSettings::single("for fuzzing only", "fuzz")).ok());
+
+const TOKEN_SECRET: [u8; 32] = [7; 32];
+const NOW_UNIX: i64 = 1_800_000_000;
+static VERIFIER: LazyLock<Option<TokenVerifier>> =
+    LazyLock::new(|| TokenVerifier::new(&STANDARD.encode(TOKEN_SECRET)).ok());
+
+/// A token as it comes, and one whose header and claims are the two lines, properly signed: what is accepted is of an algorithm
+/// that is allowed, of somebody, and of now.
+pub fn fuzz_token(data: &[u8]) {
+    let (Ok(text), Some(verifier)) = (std::str::from_utf8(data), VERIFIER.as_ref()) else { return };
+    assert!(verifier.verify(text, NOW_UNIX).is_err(), "a forged token was accepted");
+    let Some((header, claims)) = text.split_once('\n') else { return };
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&TOKEN_SECRET) else { return };
+    mac.update(signed.as_bytes());
+    let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
+    let Ok(accepted) = verifier.verify(&token, NOW_UNIX) else { return };
+    assert!(accepted.user_id > 0 && !accepted.jti.is_empty() && accepted.exp_unix + LEEWAY_SECONDS > NOW_UNIX);
+    let header: Option<serde_json::Value> = serde_json::from_str(header).ok();
+    assert!(header.is_some_and(|header| header["alg"] == "HS256" && header.get("crit").is_none()), "{token}");
+}
 
 /// A client's text: a command that is accepted survives its way through a stream.
 pub fn fuzz_command(data: &[u8]) {
@@ -125,11 +151,41 @@ mod tests {
         })
     }
 
+    #[test]
+    fn the_seeds_pass() {
+        type Entry = fn(&[u8]);
+        let entries: [(&str, Entry); 5] = [
+            ("tokens", fuzz_token),
+            ("commands", fuzz_command),
+            ("entries", fuzz_entry),
+            ("sealed", fuzz_sealed),
+            ("publications", fuzz_publication),
+        ];
+        for (target, entry) in entries {
+            let folder = format!("{}/../fuzz/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
+            let seeds: Vec<_> = std::fs::read_dir(folder).unwrap().map(|seed| seed.unwrap().path()).collect();
+            assert!(seeds.len() >= 2 || target == "entries", "{target}");
+            seeds.iter().for_each(|seed| entry(&std::fs::read(seed).unwrap()));
+        }
+    }
+
     proptest! {
         #[test]
         fn commands_survive(text in command(), garbage in "\\PC{0,100}") {
             fuzz_command(text.as_bytes());
             fuzz_command(garbage.as_bytes());
+        }
+
+        #[test]
+        fn tokens_break_nothing(
+            header in prop_oneof![Just(r#"{"alg":"HS256","typ":"JWT"}"#.to_owned()), r#"\{"alg":"[HSRnoe0-9]{1,6}","[a-z]{1,4}":[0-9a-z"]{1,4}\}"#],
+            id in any::<i64>(),
+            exp in NOW_UNIX - 10..NOW_UNIX + 10,
+            garbage in "\\PC{0,60}",
+        ) {
+            fuzz_token(format!("{header}\n{{\"sub\":\"{id}\",\"jti\":\"j\",\"exp\":{exp}}}").as_bytes());
+            fuzz_token(format!("{header}\n{garbage}").as_bytes());
+            fuzz_token(garbage.as_bytes());
         }
 
         #[test]

@@ -100,6 +100,7 @@ async fn connect(settings: WorkerSettings) -> anyhow::Result<App> {
     let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
     let redis_options = RedisOptions {
         url: settings.common.redis_url.expose().to_owned(),
+        tls_ca: settings.common.redis_tls_ca.clone(),
         command_timeout: settings.common.redis_command_timeout,
     };
     let keys = Keys::new(settings.common.redis_prefix.clone());

@@ -64,3 +64,33 @@ fn links_lead_somewhere() {
     }
     assert!(checked > 20, "{checked}");
 }
+
+/// Whoever renames or removes a test that the page on security relies on has to look at it.
+#[test]
+fn the_tests_that_the_page_on_security_names_exist() {
+    let page = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let table = page.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.rsplit('|').nth(1));
+    let names: Vec<&str> = table.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let is_test =
+        |name: &&str| name.matches('_').count() > 1 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let tests: Vec<&str> = names.iter().copied().filter(is_test).collect();
+    assert!(tests.len() > 30, "{}", tests.len());
+    let mut sources = String::new();
+    for folder in ["shared/src", "gateway/src", "gateway/tests", "worker/tests", "e2e/tests", "xtask/tests"] {
+        read_all(&root().join(folder), &mut sources);
+    }
+    for test in tests {
+        assert!(sources.contains(&format!("fn {test}(")), "there is no test {test}");
+    }
+}
+
+fn read_all(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, text);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            text.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}

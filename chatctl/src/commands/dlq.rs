@@ -7,7 +7,6 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use shared::crypto::Keyring;
-use shared::redis::client::RedisOptions;
 use shared::redis::dead_letters::{DeadLetters, Stored};
 use shared::redis::keys::Keys;
 use shared::stream::{self, Body};
@@ -51,7 +50,7 @@ pub struct Which {
 
 impl DlqCommand {
     pub async fn run(self, settings: &Settings) -> Result<()> {
-        let options = RedisOptions { url: settings.redis_url()?, command_timeout: REDIS_TIMEOUT };
+        let options = settings.redis_options(REDIS_TIMEOUT)?;
         // The URL holds a password, so it is not part of any message.
         let client = options.client().context("REDIS_URL cannot be used")?;
         let letters = DeadLetters::new(client, &Keys::new(settings.redis_prefix()));

@@ -2,8 +2,10 @@
 //!
 //! What the user wrote becomes a placeholder that keeps its place and number, so that the other side of a direct
 //! conversation and the members of a group keep a history without gaps, with their own messages in it. Everything else of
-//! the user is deleted. Each step is repeatable, so a run that was broken off is simply repeated. The tables that the
+//! the user is deleted; what was told about the user and waits for others is in `events`. Each step is repeatable, so a run that was broken off is simply repeated. The tables that the
 //! main backend owns are left to it, unless asked for.
+
+mod events;
 
 use anyhow::{Result, bail};
 use serde_json::json;
@@ -95,11 +97,19 @@ pub async fn run(settings: &Settings, user: &str, account: bool, confirmed: bool
         }
         print_line(&format!("{name}: {}", progress.count()))?;
     }
+    let (told, unreadable) = events::erase(&mut connection, &keyring, user).await?;
+    print_line(&format!("events: {told}"))?;
+    let outcomes = events::forget_outcomes(&mut connection).await?;
+    print_line(&format!("outcomes: {outcomes}"))?;
+    if unreadable > 0 {
+        bail!("{unreadable} events do not decrypt and may tell of user {user}; once their keys are given, repeat this");
+    }
     let mut transaction = connection.begin().await?;
     if account {
         erase_account(&mut transaction, user).await?;
     }
-    let details = json!({"state": "finished", "messages": messages, "groups": groups, "account": account});
+    let details =
+        json!({"state": "finished", "messages": messages, "groups": groups, "events": told, "account": account});
     audit::record(&mut transaction, "user erase", Some(user), details).await?;
     transaction.commit().await?;
     Ok(())
@@ -134,8 +144,7 @@ async fn erase_messages(connection: &mut PgConnection, keyring: &Keyring, user: 
                  WHERE p.message_id = n.message_id RETURNING p.conversation_id
              ),
              told AS (DELETE FROM event_log WHERE message_id = ANY($2) RETURNING event_id),
-             waiting AS (DELETE FROM event_queue WHERE event_id IN (SELECT event_id FROM told)),
-             outcomes AS (UPDATE applied_commands SET outcome = NULL WHERE command_id IN (SELECT event_id FROM told))
+             waiting AS (DELETE FROM event_queue WHERE event_id IN (SELECT event_id FROM told))
              UPDATE conversations SET version = version + 1 WHERE conversation_id IN (SELECT conversation_id FROM erased)",
         )
         .bind(keyring.newest_key_id())

@@ -1,14 +1,18 @@
-//! `chatctl migrate`: applies `migrations/`, which are part of this binary.
+//! `chatctl migrate`: applies `migrations/`, which are part of this binary, and renews the rights of the workers' role, which
+//! new tables need.
 
 use std::collections::HashSet;
 
 use anyhow::{Context, Result};
-use sqlx::PgConnection;
 use sqlx::migrate::{Migrate, Migrator};
+use sqlx::{Connection, PgConnection};
 
 use crate::database;
 use crate::settings::Settings;
 use crate::terminal::print_line;
+
+const WORKER_ROLE: &str = include_str!("../../../deploy/postgres/worker-role.sql");
+const BUILTIN_AUTH: &str = include_str!("../../../deploy/postgres/builtin-auth.sql");
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
@@ -22,9 +26,34 @@ pub async fn run(settings: &Settings) -> Result<()> {
         print_line(migration)?;
     }
     match applied.len() {
-        0 => print_line("nothing to apply"),
-        count => print_line(&format!("{count} applied")),
+        0 => print_line("nothing to apply")?,
+        count => print_line(&format!("{count} applied"))?,
     }
+    if let Some(password) = settings.worker_password()? {
+        let has_accounts = settings.builtin_auth()?;
+        renew_worker_role(&mut connection, &password, has_accounts).await.context("the role of the workers")?;
+        print_line("chat_worker has its rights and its password")?;
+    }
+    Ok(())
+}
+
+/// Makes the role unless it is there. Sessions that are open go on whatever the password was.
+async fn renew_worker_role(connection: &mut PgConnection, password: &str, has_accounts: bool) -> Result<()> {
+    let mut transaction = connection.begin().await?;
+    // Two at once would make the same role.
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK_KEY).execute(&mut *transaction).await?;
+    sqlx::raw_sql(WORKER_ROLE).execute(&mut *transaction).await?;
+    if has_accounts {
+        sqlx::raw_sql(BUILTIN_AUTH).execute(&mut *transaction).await?;
+    }
+    // The statement takes no parameters, so the server itself quotes the password.
+    let statement: String = sqlx::query_scalar("SELECT format('ALTER ROLE chat_worker PASSWORD %L', $1::text)")
+        .bind(password)
+        .fetch_one(&mut *transaction)
+        .await?;
+    sqlx::raw_sql(&statement).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(())
 }
 
 /// Applies what is missing and returns it, one line each. The lock goes with the connection.

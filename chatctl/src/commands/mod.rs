@@ -42,6 +42,10 @@ pub enum Command {
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
     /// Brings the database to the schema that this binary knows.
+    ///
+    /// With WORKER_PASSWORD (or WORKER_PASSWORD_FILE) also makes the role chat_worker, or gives it this password, with the
+    /// rights that workers need, which with BUILTIN_AUTH=true are a few more. Without it, run
+    /// deploy/postgres/worker-role.sql by hand.
     Migrate,
     /// The keys of the encryption at rest.
     #[command(subcommand)]

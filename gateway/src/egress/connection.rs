@@ -235,6 +235,12 @@ impl Connection {
         self.inner.lock().held.get_or_insert_default();
     }
 
+    /// Whether live events are held back.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub fn is_holding(&self) -> bool {
+        self.inner.lock().held.is_some()
+    }
+
     /// Something may have been missed: holds back at once; [`Self::catch_up`] says when to ask for it.
     pub fn interrupt(&self) {
         let mut inner = self.inner.lock();

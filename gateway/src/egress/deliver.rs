@@ -273,75 +273,10 @@ impl Deliverer {
 
 #[cfg(test)]
 mod tests {
-    use rand::Rng;
-    use shared::ids::{ConversationId, GatewayId, MessageId};
-    use shared::publication::Receipt;
-
     use super::*;
     use crate::testing::{connection, gateway};
 
     const ALICE: UserId = UserId(1);
-
-    fn headers(gateway: GatewayId) -> Vec<Header> {
-        let group = GroupId(Uuid::from_u128(3));
-        let reference = ConnectionRef { gateway, connection: ConnectionId(1) };
-        let message = MessageId(Uuid::from_u128(5));
-        let conversation = ConversationId::direct(ALICE, UserId(2));
-        let receipt = Receipt::Message { conversation, seq: 7, sender: UserId(2), message };
-        let event =
-            EventHeader { exclude: Some(reference), exclude_users: vec![UserId(9)], ..EventHeader::new(receipt) };
-        vec![
-            Header::Answer { connection: ConnectionId(1), command: Uuid::from_u128(4) },
-            Header::AnswerPart { connection: ConnectionId(1), command: Uuid::from_u128(4) },
-            Header::Internal { command: Uuid::from_u128(4) },
-            Header::Event(event),
-            Header::Event(EventHeader::new(Receipt::None)),
-            Header::AnswerAndEvent {
-                to: reference,
-                command: Uuid::from_u128(4),
-                bytes: 2,
-                event: EventHeader::new(receipt),
-            },
-            Header::Left { group },
-            Header::Joined { group },
-            Header::Replaced { by: reference, opened_at: Timestamp(1) },
-            Header::Revoked { token: TokenHash::of("other") },
-        ]
-    }
-
-    /// Whatever comes on whichever channel, damaged or not, is delivered or counted as unreadable, and nothing else.
-    #[tokio::test]
-    async fn no_publication_breaks_the_router() {
-        let (gateway, _queues) = gateway(&[]);
-        let connection = connection(1);
-        gateway.registry.insert(&connection);
-        gateway.registry.add_user(&connection, ALICE, 9);
-        let keys = &gateway.keys;
-        let channels = [
-            keys.gateway_channel(gateway.id),
-            keys.user_channel(ALICE),
-            keys.group_channel(GroupId(Uuid::from_u128(3))),
-            keys.presence_channel(),
-            "user:x".to_owned(),
-            String::new(),
-        ];
-        let mut deliverer = Deliverer::new(gateway.clone());
-        let mut random = rand::rng();
-        for round in 0..3_000 {
-            for header in headers(gateway.id) {
-                let mut bytes = publication::encode(&header, b"{\"type\":\"x\"}");
-                if round > 0 {
-                    let at = random.random_range(0..bytes.len());
-                    bytes[at] = random.random();
-                    bytes.truncate(random.random_range(at..=bytes.len()));
-                }
-                let channel = &channels[random.random_range(0..channels.len())];
-                deliverer.publication(channel, &Bytes::from(bytes));
-            }
-            deliverer.wake();
-        }
-        assert!(deliverer.to_wake.is_empty() && deliverer.revoked.is_empty());
-    }
 
     #[tokio::test]
     async fn only_the_connections_of_a_revoked_token_end() {

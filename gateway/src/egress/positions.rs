@@ -72,7 +72,7 @@ impl Positions {
             }
             return Arrival::Next;
         };
-        let expected = range.to + 1;
+        let expected = range.to.saturating_add(1);
         range.at_ms = now_ms;
         if seq >= expected {
             range.to = seq;

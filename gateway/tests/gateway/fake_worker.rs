@@ -56,7 +56,7 @@ type Read = Option<Vec<(String, Vec<(String, Vec<(String, Bytes)>)>)>>;
 
 impl FakeWorker {
     pub async fn start(redis_url: &str, prefix: &str) -> Self {
-        let options = RedisOptions { url: redis_url.to_owned(), command_timeout: Duration::from_secs(5) };
+        let options = RedisOptions { url: redis_url.to_owned(), tls_ca: None, command_timeout: Duration::from_secs(5) };
         let (redis, blocking) = (options.client().unwrap(), options.blocking_client(Duration::from_secs(1)).unwrap());
         let keys = Keys::new(prefix);
         let keyring = Keyring::derive(&EncryptionSettings::single(ENCRYPTION_KEY, "elitescore-chat")).unwrap();

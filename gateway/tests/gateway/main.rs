@@ -5,6 +5,7 @@ mod fake_worker;
 mod harness;
 
 mod api;
+mod attacks;
 mod commands;
 mod delivery;
 mod http;

@@ -269,6 +269,20 @@ fn every_byte_of_the_token_counts() {
 }
 
 #[test]
+fn while_the_secret_changes_tokens_under_either_are_accepted() {
+    let token = token_of(HEADER, &valid().to_string());
+    let (new, other) = (STANDARD.encode([7; 32]), STANDARD.encode([8; 32]));
+    let both = TokenVerifier::new(&new).unwrap().and(&STANDARD.encode(SECRET)).unwrap();
+    assert!(both.verify(&token, NOW).is_ok());
+    let renewed = TokenSigner::new(&new).unwrap().sign(42, "j-2", NOW, Duration::from_secs(60)).unwrap();
+    assert!(both.verify(&renewed, NOW).is_ok());
+    let foreign = TokenSigner::new(&other).unwrap().sign(42, "j-2", NOW, Duration::from_secs(60)).unwrap();
+    assert_eq!(both.verify(&foreign, NOW), Err(TokenError::Invalid));
+    assert_eq!(both.verify(&token, NOW + 65), Err(TokenError::Expired));
+    assert_eq!(both.and(&STANDARD.encode([1; 31])).map(drop), Err(SecretError::TooShort { bytes: 31 }));
+}
+
+#[test]
 fn missing_and_oversized_tokens() {
     assert_eq!(verifier().verify("", NOW), Err(TokenError::Missing));
     assert_eq!(verifier().verify(".", NOW), Err(TokenError::Invalid));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ConfigError;
 use super::macros::{Reader, settings};
-use super::parse::{choice, duration, integer, log_filter, secret, text, url};
+use super::parse::{authorities, choice, duration, integer, log_filter, secret, text, url};
 use super::secret::Secret;
 use crate::crypto::EncryptionSettings;
 
@@ -39,6 +39,8 @@ settings! {
         redis_url: Secret = "REDIS_URL", url(&[
             "redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel",
         ]), default("redis://127.0.0.1:6379");
+        /// Certificate authorities that are to vouch for Redis over TLS, instead of the system's. For PostgreSQL, see `DATABASE_URL`.
+        redis_tls_ca: Option<String> = "REDIS_TLS_CA", authorities(), optional;
         /// Put before every Redis key and channel, so that deployments can share a Redis. The same in all processes.
         redis_prefix: String = "REDIS_PREFIX", text("up to 32 of `a-z A-Z 0-9 : _ -`", |prefix| {
             prefix.len() <= 32
@@ -134,6 +136,9 @@ impl CommonSettings {
             reader.problem(
                 "REDIS_URL: a Redis Cluster cannot be used yet; use a single server, or a primary and replicas under Sentinel",
             );
+        }
+        if self.redis_tls_ca.is_some() && !self.redis_url.expose().starts_with("rediss") {
+            reader.problem("REDIS_TLS_CA is set, but REDIS_URL does not use TLS: it has to begin with rediss");
         }
         match self.encryption() {
             Ok(settings) if self.encryption_keys.is_some() => {

@@ -26,7 +26,9 @@ settings! {
         /// The certificate's private key, a PEM file.
         tls_key: Option<String> = "TLS_KEY", text("path of a file", |path| !path.is_empty()), optional;
         /// Key of the HS256 tokens, as the main backend has it.
-        jwt_secret: Secret = "JWT_SECRET", jwt_secret(), required;
+        jwt_secret: Secret = "JWT_SECRET", token_secret(), required;
+        /// The key before it, while the main backend changes from one to the other: tokens under either are accepted.
+        jwt_secret_previous: Option<Secret> = "JWT_SECRET_PREVIOUS", token_secret(), optional;
         /// Bearer token of `POST /community/progression`; without it there is no such endpoint.
         community_sync_token: Option<Secret> = "COMMUNITY_SYNC_TOKEN", secret("text; 32 bytes or more in production").strong(), optional;
         /// Largest body of `POST /community/progression`.
@@ -123,7 +125,7 @@ impl GatewaySettings {
     }
 }
 
-fn jwt_secret() -> Parser<Secret> {
+fn token_secret() -> Parser<Secret> {
     checked_secret("base64 of at least 32 bytes", |text| {
         TokenVerifier::new(text).map(drop).map_err(|error| error.to_string())
     })

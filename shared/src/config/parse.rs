@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::net::{AllowedOrigins, IpNet, TrustedProxies, parse_origin};
 use super::secret::Secret;
+use crate::redis::tls;
 
 /// Longest list accepted.
 const MAX_LIST_ENTRIES: usize = 1_000;
@@ -136,6 +137,11 @@ pub fn url(schemes: &'static [&'static str]) -> Parser<Secret> {
         _ => Err(String::new()),
     })
     .secret()
+}
+
+/// The path of a file with certificates, which must be readable at the start already.
+pub fn authorities() -> Parser<String> {
+    Parser::new("path of a PEM file with certificates", |path| tls::read_authorities(path).map(|_| path.to_owned()))
 }
 
 pub fn trusted_proxies() -> Parser<TrustedProxies> {

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod tls;
+
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;

@@ -8,6 +8,7 @@ use super::common::CommonSettings;
 use super::macros::{Reader, settings};
 use super::parse::{choice, duration, integer, socket_address, url};
 use super::secret::Secret;
+use crate::redis::tls;
 
 /// What happens when somebody writes to a user whom they do not follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ settings! {
 
         /// Where it answers probes and metrics.
         bind_addr: SocketAddr = "BIND_ADDR", socket_address(), default("0.0.0.0:9090");
-        /// Postgres.
+        /// Postgres. With `?sslmode=verify-full&sslrootcert=…` over TLS, to the server of that name, for which the authorities in that PEM file or the system's vouch.
         database_url: Secret = "DATABASE_URL", url(&["postgres", "postgresql"]), required;
         /// A read replica for history and lists.
         database_replica_url: Option<Secret> = "DATABASE_REPLICA_URL", url(&["postgres", "postgresql"]), optional;
@@ -104,6 +105,7 @@ impl WorkerSettings {
     }
 
     fn check(&self, reader: &mut Reader<'_>) {
+        check_database_tls(self.database_url.expose(), reader);
         if self.db_min_connections > self.db_max_connections {
             reader.problem("DB_MIN_CONNECTIONS must not be more than DB_MAX_CONNECTIONS");
         }
@@ -117,5 +119,24 @@ impl WorkerSettings {
         if self.event_retention_undelivered < self.event_retention_delivered {
             reader.problem("EVENT_RETENTION_UNDELIVERED must not be less than EVENT_RETENTION_DELIVERED");
         }
+    }
+}
+
+/// What the connection would only find out later, or never.
+fn check_database_tls(url: &str, reader: &mut Reader<'_>) {
+    let parameters = || url.split_once('?').into_iter().flat_map(|(_, query)| query.split('&'));
+    let value = |names: &[&str]| {
+        let mut pairs = parameters().filter_map(|parameter| parameter.split_once('='));
+        pairs.find(|(name, _)| names.contains(name)).map(|(_, value)| value)
+    };
+    let Some(authorities) = value(&["sslrootcert", "ssl-root-cert", "ssl-ca"]) else { return };
+    if !matches!(value(&["sslmode", "ssl-mode"]), Some("verify-full" | "verify-ca")) {
+        reader.problem("DATABASE_URL: sslrootcert verifies nothing without sslmode=verify-full (or verify-ca)");
+    }
+    // One with escapes is left to the connection.
+    if !authorities.contains('%')
+        && let Err(problem) = tls::read_authorities(authorities)
+    {
+        reader.problem(format!("DATABASE_URL: sslrootcert: {problem}"));
     }
 }

@@ -40,7 +40,7 @@ impl Event for AnnouncementSent {
     const TYPE: &'static str = "announcement_sent";
 }
 
-/// For each user whom a group message mentions.
+/// For each user whom a group message mentions, unless one of the two blocks the other.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MentionedInGroup<'a> {

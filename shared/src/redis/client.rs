@@ -5,7 +5,12 @@ use std::time::Duration;
 use fred::clients::SubscriberClient;
 use fred::prelude::*;
 use fred::types::RespVersion;
-use fred::types::config::UnresponsiveConfig;
+use fred::types::config::{Server, UnresponsiveConfig};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+
+use super::tls;
 
 /// How long the pauses between reconnection attempts may grow: the service has to be back within seconds.
 const MAX_RECONNECT_DELAY_MS: u32 = 1_000;
@@ -14,18 +19,23 @@ const MAX_RECONNECT_DELAY_MS: u32 = 1_000;
 /// of this capacity when it starts, so that each thousand costs a megabyte; clients that subscribe to nothing keep 32.
 const SUBSCRIBER_CAPACITY_MESSAGES: usize = 2_048;
 
+/// The same error of a connection is logged once in so long.
+const REPEAT_ERROR_AFTER: Duration = Duration::from_secs(60);
+
 /// What connections to Redis need to know.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
     /// `redis://`, `rediss://`, `redis-sentinel://` or `rediss-sentinel://`.
     pub url: String,
+    /// A PEM file with the only certificate authorities to trust over TLS; without it, those of the system.
+    pub tls_ca: Option<String>,
     /// A command without a reply for so long has failed.
     pub command_timeout: Duration,
 }
 
 impl RedisOptions {
     fn builder(&self) -> Result<Builder, Error> {
-        let mut builder = Builder::from_config(Config::from_url(&self.url)?);
+        let mut builder = Builder::from_config(self.config()?);
         // Otherwise a client whose very first connection fails gives up for good, and its process never serves.
         builder.with_config(|config| config.fail_fast = false);
         let command_timeout = self.command_timeout;
@@ -47,10 +57,21 @@ impl RedisOptions {
         Ok(builder)
     }
 
+    fn config(&self) -> Result<Config, Error> {
+        let (Some(file), Some(rest)) = (&self.tls_ca, self.url.strip_prefix("rediss")) else {
+            return Config::from_url(&self.url);
+        };
+        // Without TLS in the URL, or the system's authorities would be read, which need not be there.
+        let mut config = Config::from_url(&format!("redis{rest}"))?;
+        config.tls = Some(tls::trusting(file).map_err(|problem| Error::new(ErrorKind::Tls, problem))?);
+        Ok(config)
+    }
+
     /// A client for ordinary commands. It connects in the background and keeps reconnecting; until then commands fail
     /// after `command_timeout`.
     pub fn client(&self) -> Result<Client, Error> {
         let client = self.builder()?.build()?;
+        tokio::spawn(log_errors(client.error_rx()));
         client.connect();
         Ok(client)
     }
@@ -71,5 +92,21 @@ impl RedisOptions {
         let client = builder.build_subscriber_client()?;
         client.connect();
         Ok(client)
+    }
+}
+
+/// Says why there is no connection (a wrong password, a certificate that nobody trusts): commands only know that no answer came.
+async fn log_errors(mut errors: Receiver<(Error, Option<Server>)>) {
+    let mut last: Option<(String, Instant)> = None;
+    loop {
+        let error = match errors.recv().await {
+            Ok((error, _)) => error.to_string(),
+            Err(RecvError::Lagged(_)) => continue,
+            Err(RecvError::Closed) => return,
+        };
+        if last.as_ref().is_none_or(|(known, at)| *known != error || at.elapsed() > REPEAT_ERROR_AFTER) {
+            tracing::warn!(%error, "the connection to Redis failed");
+            last = Some((error, Instant::now()));
+        }
     }
 }

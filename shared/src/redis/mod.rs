@@ -1,4 +1,4 @@
-//! Everything Redis: each key and channel (`keys`), connections (`client`), and each server-side script with a typed
+//! Everything Redis: each key and channel (`keys`), connections (`client`) and whom they trust (`tls`), and each server-side script with a typed
 //! function (`address`, `admit`, `lanes`, `presence`, `revocations`, `typing`), publishing (`settle`), and the stream of dead letters
 //! (`dead_letters`).
 
@@ -11,6 +11,7 @@ pub mod lanes;
 pub mod presence;
 pub mod revocations;
 pub mod settle;
+pub mod tls;
 pub mod typing;
 
 use fred::prelude::*;

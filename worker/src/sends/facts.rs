@@ -15,7 +15,7 @@ use super::Send;
 use crate::app::App;
 use crate::domain::mentions::{self, Mentioned};
 use crate::error::Failure;
-use crate::store::{events, groups, history};
+use crate::store::{events, groups, history, users};
 
 #[derive(Default)]
 pub struct Facts {
@@ -143,6 +143,28 @@ impl Facts {
             let sender_username = sender.map(|(_, username)| username.clone()).unwrap_or_default();
             self.mentions.insert(send.envelope.id, Mentions { shown, sender_username, users });
         }
+        self.spare_the_blocked(db, batch).await
+    }
+
+    /// Nobody is told to be mentioned by somebody whom they block, or who blocks them. The text stays as it is.
+    async fn spare_the_blocked(&mut self, db: &mut PgConnection, batch: &[&Send]) -> Result<(), Failure> {
+        let (mut senders, mut told) = (Vec::new(), Vec::new());
+        for send in batch {
+            for user in self.mentions.get(&send.envelope.id).into_iter().flat_map(|mentions| &mentions.users) {
+                senders.push(send.envelope.user.0);
+                told.push(user.0);
+            }
+        }
+        if told.is_empty() {
+            return Ok(());
+        }
+        let blocked = users::list_blocked_among(db, &senders, &told).await?;
+        let blocked: HashSet<(i64, i64)> = blocked.iter().map(|pair| (pair.user_id, pair.other_id)).collect();
+        for send in batch {
+            if let Some(mentions) = self.mentions.get_mut(&send.envelope.id) {
+                mentions.users.retain(|user| !blocked.contains(&(send.envelope.user.0, user.0)));
+            }
+        }
         Ok(())
     }
 
@@ -173,6 +195,9 @@ impl Facts {
     pub fn mention_events(&self, batch: &[&Send], refused: &[Option<Rejection>]) -> Vec<MentionEvent> {
         let event = |(place, send): (usize, &&Send)| {
             let mentions = self.mentions(send).filter(|_| refused[place].is_none())?;
+            if mentions.users.is_empty() {
+                return None;
+            }
             let group: GroupId = send.conversation.group()?;
             let event_id = send.envelope.id;
             let event = MentionedInGroup {

@@ -127,3 +127,17 @@ pub async fn list_blocked_pairs(db: &mut PgConnection, users: &[i64]) -> sqlx::R
     .fetch_all(db)
     .await
 }
+
+/// Those of the pairs `ones[i]`, `others[i]` of which either blocks the other.
+pub async fn list_blocked_among(db: &mut PgConnection, ones: &[i64], others: &[i64]) -> sqlx::Result<Vec<UserPair>> {
+    sqlx::query_as!(
+        UserPair,
+        r#"SELECT p.one AS "user_id!", p.other AS "other_id!" FROM unnest($1::bigint[], $2::bigint[]) AS p (one, other)
+           WHERE EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = p.one AND blocked_id = p.other)
+               OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = p.other AND blocked_id = p.one)"#,
+        ones,
+        others
+    )
+    .fetch_all(db)
+    .await
+}

@@ -124,7 +124,7 @@ impl Fleet {
         let db = PgPool::connect(&database_url).await.unwrap();
         MIGRATIONS.run(&db).await.unwrap();
 
-        let options = RedisOptions { url: redis_url, command_timeout: Duration::from_secs(5) };
+        let options = RedisOptions { url: redis_url, tls_ca: None, command_timeout: Duration::from_secs(5) };
         let redis = options.client().unwrap();
         redis.wait_for_connect().await.unwrap();
         let keys = Keys::new(settings.common.redis_prefix.clone());

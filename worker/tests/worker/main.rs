@@ -1,6 +1,7 @@
 //! Integration tests of the worker against real Postgres and Redis; the tests play the gateway.
 #![allow(clippy::unwrap_used)]
 
+mod blocking;
 mod communities;
 mod dead_letters;
 mod direct;

@@ -1,5 +1,5 @@
 //! The deployment's files, each checked by the tool for its kind: manifests and the compose file against their schemas, the
-//! Dockerfile by a linter, alert rules by promtool. What no schema sees is in `xtask/tests/deployment.rs`.
+//! Dockerfile by a linter, alert rules by promtool. What no schema sees is in `xtask/tests/deployment`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use devstack::{Scratch, wait};
-use e2e::{APP_ROLE, Deployment, Options};
+use e2e::{Deployment, Options, WORKER_ROLE};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -49,9 +49,9 @@ impl Fault {
             Fault::Restarted => deployment.postgres.restart(),
             Fault::FailedOver => fail_over(deployment, under),
             Fault::OutOfConnections => {
-                deployment.sql(&format!("ALTER ROLE {APP_ROLE} CONNECTION LIMIT 0"))?;
+                deployment.sql(&format!("ALTER ROLE {WORKER_ROLE} CONNECTION LIMIT 0"))?;
                 let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename";
-                deployment.sql(&format!("{end} = '{APP_ROLE}'")).map(drop)
+                deployment.sql(&format!("{end} = '{WORKER_ROLE}'")).map(drop)
             }
             Fault::Locked => {
                 under.locker = Some(lock(deployment)?);
@@ -75,7 +75,9 @@ impl Fault {
         match self {
             Fault::Stopped => deployment.postgres.start(),
             Fault::Restarted | Fault::FailedOver => Ok(()),
-            Fault::OutOfConnections => deployment.sql(&format!("ALTER ROLE {APP_ROLE} CONNECTION LIMIT -1")).map(drop),
+            Fault::OutOfConnections => {
+                deployment.sql(&format!("ALTER ROLE {WORKER_ROLE} CONNECTION LIMIT -1")).map(drop)
+            }
             Fault::Locked => {
                 deployment
                     .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'locker'")?;
@@ -111,7 +113,7 @@ fn lock(deployment: &Deployment) -> Result<Child> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_to_postgres_commands_are_refused_in_time_and_service_comes_back() -> Result<()> {
-    let options = Options { app_role: true, ..Options::default() };
+    let options = Options::default();
     let options = options.with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "3s");
     let (mut deployment, talk) = talking_with("postgresfaults", options).await?;
     let pids: Vec<_> = deployment.fleet.servers().map(|server| server.pid()).collect();

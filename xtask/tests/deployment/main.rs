@@ -2,6 +2,8 @@
 //! that must fit each other. Only reads files.
 #![allow(clippy::unwrap_used)]
 
+mod owner;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -122,8 +124,12 @@ fn every_environment_name_is_a_setting() {
         assert_setting(&settings, &name, "chat-settings");
         checked += 1;
     }
-    for variable in items(&object("Job", "migrate"), "/spec/template/spec/containers/0/env") {
-        assert_setting(&settings, text(variable, "/name"), "migrate");
+    // Of `chatctl migrate` alone.
+    let is_role = |name: &str| matches!(name, "WORKER_PASSWORD" | "WORKER_PASSWORD_FILE");
+    let job = object("Job", "migrate");
+    let in_job = items(&job, "/spec/template/spec/containers/0/env").map(|variable| text(variable, "/name").to_owned());
+    for name in in_job.chain(keys(at(&compose(), "/services/migrate/environment"))).filter(|name| !is_role(name)) {
+        assert_setting(&settings, &name, "migrate");
         checked += 1;
     }
     for overlay in objects(&["Kustomization"]) {
@@ -385,6 +391,21 @@ fn files_that_are_named_exist() {
                 assert!(named.exists(), "{}", named.display());
             }
         }
+    }
+}
+
+/// What a program includes when it is built has to be there when the image is.
+#[test]
+fn the_image_is_built_with_the_files_that_programs_include() {
+    let ignored = read(".dockerignore");
+    let migrate = read("chatctl/src/commands/migrate.rs");
+    let included: Vec<&str> =
+        migrate.split("include_str!(\"../../../").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(included.len() >= 2, "{included:?}");
+    for file in included {
+        assert!(root().join(file).exists(), "{file}");
+        let kept = ignored.lines().filter_map(|line| line.strip_prefix('!'));
+        assert!(kept.into_iter().any(|kept| file.starts_with(kept)), "{file} is not in the image's build");
     }
 }
 

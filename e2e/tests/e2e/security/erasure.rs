@@ -1,0 +1,112 @@
+//! What an erased user wrote is nowhere any more, sealed or not, and what others are to learn still reaches them.
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::{Deployment, Options};
+use serde_json::json;
+use shared::crypto::{EncryptionSettings, Keyring};
+use uuid::Uuid;
+
+use super::SOON;
+
+/// In everything that Bob writes.
+const WORD: &str = "bobsword";
+
+/// All that is sealed in the database, opened.
+fn opened(deployment: &Deployment, keyring: &Keyring) -> Result<Vec<(Uuid, String)>> {
+    // Whoever adds a sealed column has to look at it here.
+    let sealed = "SELECT string_agg(table_name || '.' || column_name, ' ' ORDER BY table_name, column_name)
+                  FROM information_schema.columns WHERE table_schema = 'public' AND data_type = 'bytea'
+                  AND table_name <> '_sqlx_migrations'";
+    let known =
+        "applied_commands.outcome event_log.body private_messages.content private_messages.iv private_messages.mac";
+    assert_eq!(deployment.sql(sealed)?, known);
+    let mut texts = Vec::new();
+    let rows = deployment.sql(
+        "SELECT message_id || ' ' || key_id || ' ' || encode(iv, 'hex') || ' ' || encode(mac, 'hex') || ' ' || encode(content, 'hex')
+         FROM private_messages",
+    )?;
+    for row in rows.lines() {
+        let [id, key_id, iv, mac, content] = row.split(' ').collect::<Vec<_>>()[..] else {
+            anyhow::bail!("five columns: {row}")
+        };
+        let id: Uuid = id.parse()?;
+        let plain = keyring.open(id, key_id.parse()?, &bytes(iv)?, Some(&bytes(mac)?), &bytes(content)?)?;
+        texts.push((id, String::from_utf8_lossy(&plain).into_owned()));
+    }
+    let rows = deployment.sql(
+        "SELECT event_id || ' ' || encode(body, 'hex') FROM event_log UNION ALL
+         SELECT command_id || ' ' || encode(outcome, 'hex') FROM applied_commands WHERE outcome IS NOT NULL",
+    )?;
+    for row in rows.lines() {
+        let (id, blob) = row.split_once(' ').context("two columns")?;
+        let id: Uuid = id.parse()?;
+        texts.push((id, String::from_utf8_lossy(&keyring.open_blob(id, &bytes(blob)?)?).into_owned()));
+    }
+    Ok(texts)
+}
+
+fn bytes(hex: &str) -> Result<Vec<u8>> {
+    let byte = |at| Ok(u8::from_str_radix(hex.get(at..at + 2).context("two digits")?, 16)?);
+    (0..hex.len()).step_by(2).map(byte).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_an_erased_user_wrote_is_left_anywhere() -> Result<()> {
+    let deployment = Deployment::start("erasure", Options { workers: 1, gateways: 1, ..Options::default() })?;
+    let [alice, bob, carol] = deployment.users(["alice", "bob", "carol"])?;
+    let (mut a, mut b) = (deployment.login(0, &alice).await?, deployment.login(0, &bob).await?);
+    let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob.id]});
+    let group = a.request_ok(create).await?["groupId"].clone();
+    a.request_ok(json!({"type": "promote_member", "groupId": group, "userId": bob.id})).await?;
+    let said = a.request_ok(json!({"type": "send_group_message", "groupId": group, "content": "by alice"})).await?;
+    let send = json!({"type": "send_message", "recipientId": bob.id, "content": "to bob"});
+    let direct = a.request_ok(send).await?;
+    // From here on everything waits for her.
+    a.close().await;
+
+    let words = |n: u32| format!("{WORD} {n}");
+    let sent = b.request_ok(json!({"type": "send_message", "recipientId": alice.id, "content": words(1)})).await?;
+    b.request_ok(json!({"type": "edit_message", "messageId": sent["messageId"], "content": words(2)})).await?;
+    let gone = b.request_ok(json!({"type": "send_message", "recipientId": alice.id, "content": words(3)})).await?;
+    b.request_ok(json!({"type": "edit_message", "messageId": gone["messageId"], "content": words(4)})).await?;
+    b.request_ok(json!({"type": "delete_message", "messageId": gone["messageId"]})).await?;
+    b.request_ok(json!({"type": "add_reaction", "messageId": direct["messageId"], "reaction": WORD})).await?;
+    let mention = format!("@{} {}", alice.name, words(5));
+    let in_group = b.request_ok(json!({"type": "send_group_message", "groupId": group, "content": mention})).await?;
+    let edit = json!({"type": "edit_group_message", "messageId": in_group["messageId"], "content": words(6)});
+    b.request_ok(edit).await?;
+    b.request_ok(json!({"type": "send_announcement", "groupId": group, "content": words(7)})).await?;
+    b.request_ok(json!({"type": "add_group_reaction", "messageId": said["messageId"], "reaction": WORD})).await?;
+    b.request_ok(json!({"type": "pin_message", "groupId": group, "messageId": in_group["messageId"]})).await?;
+    b.request_ok(json!({"type": "add_group_member", "groupId": group, "userId": carol.id})).await?;
+    b.request_ok(json!({"type": "leave_group", "groupId": group})).await?;
+    b.close().await;
+
+    let secrets = deployment.fleet.secrets();
+    let settings = EncryptionSettings::single(&secrets.encryption_key, &secrets.encryption_salt);
+    let keyring = Keyring::derive(&settings)?;
+    let by_bob = |texts: &[(Uuid, String)]| texts.iter().filter(|(_, text)| text.contains(WORD)).count();
+    ensure!(by_bob(&opened(&deployment, &keyring)?) >= 8, "there is something to erase");
+    let id = bob.id.to_string();
+    deployment.chatctl(&["user", "erase", &id, "--account", "--yes"])?;
+    for (id, text) in opened(&deployment, &keyring)? {
+        ensure!(!text.contains(WORD) && !text.contains(&bob.name), "{id} still says {text}");
+    }
+    let dump = std::process::Command::new(deployment.postgres.psql().with_file_name("pg_dump"))
+        .args(["--inserts", &deployment.postgres.url("chat")])
+        .output()?;
+    let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
+    ensure!(dump.contains(&alice.name) && !dump.contains(WORD) && !dump.contains(&bob.name), "in the clear");
+    let audited = "SELECT details ->> 'events' <> '0' FROM audit_log WHERE details ->> 'state' = 'finished'";
+    assert_eq!(deployment.sql(audited)?, "t");
+
+    // Who came and went reaches her all the same, without the name.
+    let mut a = deployment.login(0, &alice).await?;
+    let carol_id = carol.id.to_string();
+    let added = a.expect("member_added", |event| event["userId"] == carol_id, SOON).await?;
+    assert_eq!(added["username"], carol.name.as_str());
+    let left = a.expect("member_left", |event| event["userId"] == id, SOON).await?;
+    assert_eq!(left["username"], format!("deleted-{id}"));
+    ensure!(a.drain().iter().all(|event| !event.to_string().contains(WORD)), "the replay tells what was erased");
+    Ok(())
+}

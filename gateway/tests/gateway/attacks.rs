@@ -1,0 +1,251 @@
+//! What strangers try over real sockets: forged tokens, false addresses, requests that never end, compressed bombs, odd JSON.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use client::token::TokenBuilder;
+use client::{Client, Error, event_type};
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::{Harness, JWT_SECRET, SOON, token};
+
+/// Base64 of 32 zero bytes, which an attacker knows.
+const FOREIGN_SECRET: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+/// `gateway::http::HEADER_TIMEOUT`, and what a busy machine may add.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+const SLOW_MACHINE: Duration = Duration::from_secs(20);
+
+fn good() -> TokenBuilder {
+    TokenBuilder::new(1, Duration::from_secs(600))
+}
+
+fn signed(builder: &TokenBuilder) -> String {
+    builder.sign(JWT_SECRET).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_forged_token_opens_a_session() {
+    let harness = Harness::start(&[("IP_AUTH_FAILURE_LIMIT", "1000")]).await;
+    let key = json!({"kty": "oct", "k": FOREIGN_SECRET});
+    let mut forged = vec![
+        good().header("alg", json!("none")).unsigned(),
+        signed(&good().header("alg", json!("none"))),
+        // Signed properly by a secret of the attacker's, which the header offers as the key.
+        good().sign(FOREIGN_SECRET).unwrap(),
+        good().header("kid", json!("../../../../dev/null")).sign(FOREIGN_SECRET).unwrap(),
+        good().header("kid", json!("' UNION SELECT 'AAAA")).sign(FOREIGN_SECRET).unwrap(),
+        good().header("jwk", key).sign(FOREIGN_SECRET).unwrap(),
+        good().header("jku", json!("http://127.0.0.1:1/keys")).sign(FOREIGN_SECRET).unwrap(),
+    ];
+    // Of the right secret, and nevertheless not what this server accepts.
+    for alg in ["HS384", "HS512", "RS256", "ES256", "PS256", "EdDSA", "hs256", "HS256 ", ""] {
+        forged.push(signed(&good().header("alg", json!(alg))));
+    }
+    for (name, value) in [
+        ("crit", json!(["exp"])),
+        ("b64", json!(false)),
+        ("cty", json!("JWT")),
+        ("zip", json!("DEF")),
+        ("enc", json!("A128GCM")),
+        ("typ", json!("at+jwt")),
+    ] {
+        forged.push(signed(&good().header(name, value)));
+    }
+    let far = 9_999_999_999_i64;
+    for (name, value) in [
+        ("sub", json!(["1"])),
+        ("sub", json!({"id": 1})),
+        ("sub", json!(1.0)),
+        ("sub", json!(null)),
+        ("sub", json!(true)),
+        ("sub", json!("0")),
+        ("sub", json!("-1")),
+        ("sub", json!("01")),
+        ("sub", json!("1 OR 1=1")),
+        ("sub", json!("9223372036854775808")),
+        ("userId", json!(2)),
+        ("exp", json!(far.to_string())),
+        ("exp", json!(1e300)),
+        ("exp", json!(-1)),
+        ("nbf", json!(far)),
+        ("nbf", json!("0")),
+        ("iat", json!("now")),
+        ("iss", json!(5)),
+        ("aud", json!({"a": 1})),
+        ("jti", json!(7)),
+        ("jti", json!("")),
+        ("jti", json!("j".repeat(256))),
+        ("jti", json!("a\u{0}b")),
+    ] {
+        forged.push(signed(&good().claim(name, value)));
+    }
+    forged.extend(["sub", "exp", "jti"].map(|claim| signed(&good().without(claim))));
+    forged.push(signed(&good().claim("pad", json!("x".repeat(9_000)))));
+    forged.push(signed(&good().claim("sub", deep(2_000))));
+    let mut client = Client::connect(&harness.url).await.unwrap();
+    for (n, token) in forged.iter().enumerate() {
+        // The fifth failure closes.
+        if n % 4 == 0 {
+            client = Client::connect(&harness.url).await.unwrap();
+        }
+        let refused = client.authenticate(token).await.err().unwrap_or_else(|| panic!("accepted: {token}"));
+        assert_eq!(refused.code(), Some("TOKEN_INVALID"), "{token}");
+    }
+    // The same builder makes tokens that are good. Key hints are not followed, and claims of others are not looked at.
+    let mut client = Client::connect(&harness.url).await.unwrap();
+    let odd = good().header("kid", json!("x")).claim("userId", json!(1)).claim("other", deep(2_000));
+    client.authenticate(&signed(&odd)).await.unwrap();
+    assert_eq!(client.user_id(), "1");
+}
+
+/// Arrays within arrays.
+fn deep(levels: usize) -> Value {
+    (0..levels).fold(json!(1), |inner, _| json!([inner]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_nobody_vouches_for_does_not_count() {
+    let harness = Harness::start(&[("MAX_CONNECTIONS_PER_IP", "2"), ("TRUSTED_PROXIES", "10.0.0.0/8")]).await;
+    let from = |address: &str| harness.connect().forwarded_for(address).open();
+    let _held = [from("9.9.9.9").await.unwrap(), from("8.8.8.8").await.unwrap()];
+    // All of them are the peer, whatever it says.
+    for claimed in ["7.7.7.7", "10.0.0.1", "127.0.0.1, 7.7.7.7", "nonsense", "::ffff:7.7.7.7"] {
+        let Err(Error::Refused { event, .. }) = from(claimed).await else { panic!("{claimed} has a place of its own") };
+        assert_eq!(event["code"], "MAX_CONNECTIONS_EXCEEDED");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_does_not_end_is_cut_off() {
+    let harness = Harness::start(&[]).await;
+    let address = harness.url.strip_prefix("http://").unwrap();
+    let started = Instant::now();
+    let slow =
+        ["", "GET / HT", "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nX-Slow: "].map(|begun| async move {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            socket.write_all(begun.as_bytes()).await.unwrap();
+            let mut rest = Vec::new();
+            // An answer that says so, or none; and the end.
+            let _ = socket.read_to_end(&mut rest).await;
+            let answer = String::from_utf8_lossy(&rest).into_owned();
+            assert!(
+                answer.is_empty() || answer.starts_with("HTTP/1.1 408") || answer.starts_with("HTTP/1.1 400"),
+                "{answer}"
+            );
+        });
+    let all = futures_util::future::join_all(slow);
+    tokio::time::timeout(HEAD_WITHIN + SLOW_MACHINE, all).await.expect("all are cut off");
+    assert!(started.elapsed() >= HEAD_WITHIN / 2, "an honest client has its time");
+    let too_large = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(20_000));
+    assert_eq!(crate::harness::exchange(&harness.url, &too_large).await.0, 431);
+}
+
+/// A client's frame: text, final, compressed or not, masked with zeros.
+fn text_frame(compressed: bool, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![if compressed { 0xc1 } else { 0x81 }];
+    match u16::try_from(payload.len()) {
+        Ok(length) => frame.extend([&[0xfe][..], &length.to_be_bytes()].concat()),
+        Err(_) => frame.extend([&[0xff][..], &(payload.len() as u64).to_be_bytes()].concat()),
+    }
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}
+
+async fn close_code(socket: &mut TcpStream) -> u16 {
+    let closed = async {
+        loop {
+            let frame = client::raw::read_frame(socket).await.unwrap().expect("a close frame");
+            if let Some(code) = frame.close_code() {
+                return code;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, closed).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_bomb_is_not_blown_up() {
+    let harness = Harness::start(&[("MAX_PAYLOAD_SIZE", "100KiB")]).await;
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    let piece = vec![b' '; 1 << 20];
+    (0..64).for_each(|_| encoder.write_all(&piece).unwrap());
+    encoder.flush().unwrap();
+    let mut bomb = encoder.get_ref().clone();
+    // What ends a flush is left out on the wire.
+    assert_eq!(bomb.split_off(bomb.len() - 4), [0, 0, 0xff, 0xff]);
+    assert!(bomb.len() < 100 * 1024, "{} bytes pass as a frame", bomb.len());
+    let offer = harness.connect().header("Sec-WebSocket-Extensions", "permessage-deflate");
+    let mut socket = offer.open_raw().await.unwrap();
+    socket.write_all(&text_frame(true, &bomb)).await.unwrap();
+    assert_eq!(close_code(&mut socket).await, 1009);
+    // Without the extension a compressed frame is a violation.
+    let mut socket = harness.connect().open_raw().await.unwrap();
+    socket.write_all(&text_frame(true, &bomb)).await.unwrap();
+    assert_eq!(close_code(&mut socket).await, 1002);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_against_the_rules_close_with_a_protocol_error() {
+    let harness = Harness::start(&[]).await;
+    let mask = [0; 4];
+    let long_ping = [&[0x89, 0xfe, 0, 126][..], &mask, &[b'x'; 126]].concat();
+    for (what, bytes) in [
+        ("a fragmented control frame", &[0x09, 0x80, 0, 0, 0, 0][..]),
+        ("a control frame that is too long", &long_ping),
+        ("a continuation of nothing", &[0x80, 0x80, 0, 0, 0, 0]),
+        ("a new message within another", &[0x01, 0x80, 0, 0, 0, 0, 0x81, 0x80, 0, 0, 0, 0]),
+        ("a reserved bit", &[0xa1, 0x80, 0, 0, 0, 0]),
+        ("an unknown opcode", &[0x83, 0x80, 0, 0, 0, 0]),
+        ("a close code that must not be sent", &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xee]),
+        ("half a close code", &[0x88, 0x81, 0, 0, 0, 0, 0x03]),
+    ] {
+        let mut socket = harness.connect().open_raw().await.unwrap();
+        socket.write_all(bytes).await.unwrap();
+        assert_eq!(close_code(&mut socket).await, 1002, "{what}");
+    }
+    // Fragments with a ping between them are in order.
+    let mut socket = harness.connect().open_raw().await.unwrap();
+    let [first, rest] = ["{\"type\":", "\"ping\"}"];
+    let part = |opcode: u8, text: &str| [&[opcode, 0x80 | text.len() as u8][..], &mask, text.as_bytes()].concat();
+    socket.write_all(&[part(0x01, first), part(0x89, "p"), part(0x80, rest)].concat()).await.unwrap();
+    let answered = async {
+        loop {
+            let frame = client::raw::read_frame(&mut socket).await.unwrap().expect("an answer");
+            if String::from_utf8_lossy(&frame.payload).contains("\"pong\"") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, answered).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_json_is_refused_or_read_in_one_way() {
+    let harness = Harness::start(&[]).await;
+    let mut client = Client::login(&harness.url, &token(1)).await.unwrap();
+    let nested = format!("{{\"type\":\"ping\",\"x\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let wide = (0..50_000).map(|n| format!(",\"f{n}\":0")).collect::<String>();
+    for (text, answer) in [
+        (nested, "VALIDATION_ERROR"),
+        ("{\"type\":\"\\ud800\"}".to_owned(), "INVALID_JSON"),
+        ("{\"type\":\"ping\",\"x\":\"\\udc00\\ud800\"}".to_owned(), "INVALID_JSON"),
+        ("{\"type\":\"ping\",\"x\":1e999}".to_owned(), "INVALID_JSON"),
+        ("{\"type\":\"ping\",\"x\":NaN}".to_owned(), "INVALID_JSON"),
+        ("{\"type\":\"ping\"}{\"type\":\"ping\"}".to_owned(), "INVALID_JSON"),
+        // Of two the last counts.
+        ("{\"type\":\"nonsense\",\"type\":\"ping\"}".to_owned(), "pong"),
+        ("{\"type\":\"ping\",\"type\":\"nonsense\"}".to_owned(), "UNKNOWN_TYPE"),
+        (format!("{{\"type\":\"ping\"{wide}}}"), "pong"),
+        ("{\"\\u0074ype\":\"ping\"}".to_owned(), "pong"),
+    ] {
+        client.send_text(&text).await.unwrap();
+        let event = client.next_event(SOON).await.unwrap();
+        let got = event["code"].as_str().unwrap_or(event_type(&event));
+        assert_eq!(got, answer, "{}", text.chars().take(80).collect::<String>());
+    }
+}

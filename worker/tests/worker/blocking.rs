@@ -1,0 +1,55 @@
+//! Blocking within a group: both stay members and read each other, but neither calls the other.
+
+use serde_json::{Value, json};
+use shared::ids::UserId;
+use shared::redis::keys::Channel;
+
+use crate::harness::Fleet;
+
+fn mentioned(fleet: &Fleet, user: UserId, message: &Value) -> bool {
+    let events = fleet.events(Channel::User(user), "mentioned_in_group");
+    events.iter().any(|event| event["messageId"] == message["messageId"])
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_a_mention_by_somebody_blocked_in_either_direction() {
+    let fleet = Fleet::start("mentionblocked").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob, carol]});
+    let group = fleet.expect(alice, create, "group_created").await["groupId"].clone();
+    fleet.block(bob, alice).await;
+    let say = |content: &str| json!({"type": "send_group_message", "groupId": group, "content": content});
+    let names = ["alice", "bob", "carol"];
+    for (sender, text, told) in [
+        (alice, "@bob and @carol", [false, false, true]),
+        (alice, "@everyone", [false, false, true]),
+        (bob, "@alice and @carol", [false, false, true]),
+        (bob, "@all", [false, false, true]),
+        (carol, "@everyone", [true, true, false]),
+        (alice, "@bob alone", [false, false, false]),
+    ] {
+        let sent = fleet.expect(sender, say(text), "group_message_sent").await;
+        // What is published, is published with the answer; what waits, is stored with the message.
+        for ((user, expected), name) in [alice, bob, carol].into_iter().zip(told).zip(names) {
+            if expected {
+                let of = |p: &crate::harness::Published| {
+                    p.channel == Channel::User(user) && p.json()["messageId"] == sent["messageId"]
+                };
+                fleet.wait_for(name, of).await;
+            }
+            let waits: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM event_queue WHERE user_id = $1 AND event_id = $2::text::uuid")
+                    .bind(user.0)
+                    .bind(sent["messageId"].as_str().unwrap().trim_start_matches("msg_"))
+                    .fetch_one(&fleet.db)
+                    .await
+                    .unwrap();
+            assert_eq!((mentioned(&fleet, user, &sent), waits == 1), (expected, expected), "{name}: {text}");
+        }
+        let event = fleet.wait_for("the message", |p| {
+            p.channel == Channel::Group(group.as_str().unwrap().parse().unwrap())
+                && p.json()["messageId"] == sent["messageId"]
+        });
+        assert_eq!(event.await.json()["content"], text, "everybody reads it as it was written");
+    }
+}
