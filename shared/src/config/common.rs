@@ -35,7 +35,7 @@ settings! {
             ("development", Environment::Development), ("production", Environment::Production),
         ]), default("development");
 
-        /// Redis: a single server, or one under sentinels (`redis-sentinel://…?sentinelServiceName=…&node=…`). A cluster is refused.
+        /// Redis: a single server, one under sentinels (`redis-sentinel://…?sentinelServiceName=…&node=…`), or a cluster (`redis-cluster://…?node=…`, with some of its nodes).
         redis_url: Secret = "REDIS_URL", url(&[
             "redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel",
         ]), default("redis://127.0.0.1:6379");
@@ -129,12 +129,6 @@ impl CommonSettings {
 
     /// What no single setting can tell.
     pub(super) fn check(&self, reader: &mut Reader<'_>) {
-        if self.redis_url.expose().split("://").next().is_some_and(|scheme| scheme.ends_with("-cluster")) {
-            // A gateway appends, and a worker reads, many partitions in one call: in a cluster they are on many nodes.
-            reader.problem(
-                "REDIS_URL: a Redis Cluster cannot be used yet; use a single server, or a primary and replicas under Sentinel",
-            );
-        }
         match self.encryption() {
             Ok(settings) if self.encryption_keys.is_some() => {
                 for (id, key) in &settings.keys {

@@ -1,11 +1,15 @@
-//! Publishing, and deleting what is settled by it, in one write to the socket. The client's own pipelines write each command by
-//! itself; commands that wait together for its connection go out together, in their order.
+//! Publishing, and deleting what is settled by it, in one write to the socket; on a cluster, where the two go to different servers,
+//! one after the other. The client's own pipelines write each command by itself; commands that wait together for its connection
+//! go out together, in their order.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use fred::clients::WithOptions;
 use fred::prelude::*;
-use futures_util::future::{try_join_all, try_join3};
+use futures_util::future::{try_join, try_join_all, try_join3};
+
+use super::topology::{Topology, one_node};
 
 /// One message for one channel.
 pub type Message = (String, Bytes);
@@ -26,13 +30,13 @@ pub async fn settle(
     done: &BTreeMap<String, Vec<String>>,
     group: Option<&str>,
 ) -> Result<(), Error> {
+    let publisher = client.with_options(&one_node(client));
     let last = messages.len().saturating_sub(1) / MOST_MESSAGES * MOST_MESSAGES;
     let (first, last) = messages.split_at(last);
     for messages in first.chunks(MOST_MESSAGES) {
-        try_join_all(messages.iter().map(|message| send(client, message))).await?;
+        try_join_all(messages.iter().map(|message| send(&publisher, message))).await?;
     }
-    // Each is handed to the connection when it is first polled, and they are polled in this order.
-    let publications = try_join_all(last.iter().map(|message| send(client, message)));
+    let publications = try_join_all(last.iter().map(|message| send(&publisher, message)));
     // Deleted before acknowledged: should a failover lose the second, what is pending and gone is dropped, but what is
     // acknowledged and there would stay for good.
     let deletions =
@@ -41,10 +45,18 @@ pub async fn settle(
         done.iter().map(move |(stream, ids)| client.xack::<i64, _, _, _>(stream.as_str(), group, ids.clone()))
     });
     let acknowledgements = try_join_all(acknowledged.into_iter().flatten());
-    try_join3(publications, deletions, acknowledgements).await?;
+    match Topology::of(client) {
+        // Each is handed to the connection when it is first polled, and they are polled in this order.
+        Topology::Single => drop(try_join3(publications, deletions, acknowledgements).await?),
+        // Nothing that may still have to be published is deleted.
+        Topology::Cluster => {
+            publications.await?;
+            try_join(deletions, acknowledgements).await?;
+        }
+    }
     Ok(())
 }
 
-async fn send(client: &Client, (channel, message): &Message) -> Result<i64, Error> {
-    client.publish(channel.as_str(), message.clone()).await
+async fn send(publisher: &WithOptions<Client>, (channel, message): &Message) -> Result<i64, Error> {
+    publisher.publish(channel.as_str(), message.clone()).await
 }
