@@ -37,8 +37,8 @@ use crate::egress::requests::Requests;
 use crate::egress::subscriptions::{Change, Subscriptions};
 use crate::fleet::Fleet;
 use crate::ingress::admit::Admitted;
-use crate::ingress::backlog::Lanes;
 use crate::ingress::enqueue::Enqueue;
+use crate::ingress::lanes::Lanes;
 use crate::ingress::limits::Addresses;
 use crate::ingress::places::Places;
 use crate::metrics::{GatewayMetrics, Totals};
@@ -71,7 +71,7 @@ pub struct Gateway {
     // Ingress.
     pub places: Arc<Places>,
     pub addresses: Addresses,
-    pub lanes: Lanes,
+    pub lanes: Arc<Lanes>,
     pub enqueue: Enqueue,
 
     // Egress.
@@ -137,7 +137,7 @@ impl Gateway {
             backlogs: Backlogs::default(),
             places: Arc::new(Places::new(&settings, &metrics)),
             addresses: Addresses::default(),
-            lanes: Lanes::new(common.partitions),
+            lanes: Lanes::new(common.partitions, common.backlog_max_age),
             enqueue,
             registry: Registry::default(),
             subscriptions,
@@ -226,6 +226,9 @@ impl Gateway {
 
     /// Counts an answer.
     pub fn answered(&self, entry: &InFlight) {
+        if let Some(waiting) = &entry.waiting {
+            waiting.answered();
+        }
         let elapsed = entry.started.elapsed();
         self.metrics.answer_seconds.with(entry.name).record(elapsed);
         Totals::add(&self.totals.answers, 1);

@@ -11,7 +11,7 @@ use rand::Rng;
 pub use log::{LogSettings, init_logging};
 #[doc(hidden)]
 pub use metrics_table::Declared;
-pub use metrics_table::{Family, Handle, MetricDoc, MetricKind, metrics_markdown};
+pub use metrics_table::{Family, Handle, LabelDoc, MetricDoc, MetricKind, metrics_markdown};
 
 /// What metrics are worked with; `metrics_table!` takes them from here, so that services need not depend on the package.
 pub mod handles {

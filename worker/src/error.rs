@@ -1,6 +1,9 @@
 //! What becomes of a command that was not applied. The failing place decides: the client is told, the command is tried
 //! again, or it goes to the dead letters.
 
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
 use shared::ids::ConversationId;
 use shared::protocol::{Invalid, Rejection};
 
@@ -57,5 +60,25 @@ fn is_transient(error: &sqlx::Error) -> bool {
                 || code == "23505"
         }
         _ => false,
+    }
+}
+
+/// Runs a handler; a panic in it becomes a failure of this command alone.
+pub async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::Fatal(anyhow::anyhow!("the handler panicked; see the log"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_handler_is_a_failure_of_its_command() {
+        let panics = async { if true { panic!("a test wants this") } else { Ok(()) } };
+        assert!(matches!(unpanicked(panics).await, Err(Failure::Fatal(_))));
+        assert!(matches!(unpanicked(async { Ok(7) }).await, Ok(7)));
     }
 }

@@ -3,6 +3,7 @@
 mod chaos;
 mod faults;
 mod front;
+mod goodput;
 mod load;
 mod lost;
 mod monitoring;

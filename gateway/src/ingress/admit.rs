@@ -21,6 +21,8 @@ pub struct Admitted {
     pub(crate) append: Append,
     origin: Origin,
     command: Uuid,
+    /// Of the ordered lane; `None` in that of queries.
+    partition: Option<u32>,
 }
 
 /// Who learns what became of an entry.
@@ -34,6 +36,10 @@ pub enum Origin {
 impl Admitted {
     pub fn command(&self) -> Uuid {
         self.command
+    }
+
+    pub fn partition(&self) -> Option<u32> {
+        self.partition
     }
 
     pub fn into_parts(self) -> (Append, Origin, Uuid) {
@@ -83,7 +89,7 @@ impl Admitted {
             rate_key: command.is_message().then(|| gateway.keys.rate_limit(user)),
             entry: stream::encode(&envelope, &Body::Client(command), &gateway.keyring).into(),
         };
-        Ok(Admitted { append, origin: Origin::Client(connection.clone()), command: id })
+        Ok(Admitted { append, origin: Origin::Client(connection.clone()), command: id, partition })
     }
 
     /// The gateway's own request, for the query lane.
@@ -113,7 +119,7 @@ impl Admitted {
             rate_key: None,
             entry: stream::encode(&envelope, &body, &gateway.keyring).into(),
         };
-        Admitted { append, origin: Origin::Internal, command: id }
+        Admitted { append, origin: Origin::Internal, command: id, partition: None }
     }
 }
 

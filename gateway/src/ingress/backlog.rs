@@ -1,41 +1,16 @@
-//! Which lanes take commands: a monitor looks at every lane's length and oldest entry, and a lane that is too long or too old
-//! refuses at once instead of queueing.
+//! Looks at the backlog of every lane: one that is too long or too old refuses at once instead of queueing. And ends the periods
+//! in which `lanes` measures what gets done.
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fred::prelude::Error;
 
+use super::lanes;
 use crate::gateway::Gateway;
 
 const PERIOD: Duration = Duration::from_millis(500);
-/// Longest wait that senders are told.
-const MAX_RETRY_SECONDS: u64 = 30;
-
-/// One number per lane: 0 when it takes commands, else the seconds after which to try again.
-pub struct Lanes {
-    partitions: Vec<AtomicU32>,
-    queries: AtomicU32,
-}
-
-impl Lanes {
-    pub fn new(partitions: u16) -> Self {
-        Lanes { partitions: (0..partitions).map(|_| AtomicU32::new(0)).collect(), queries: AtomicU32::new(0) }
-    }
-
-    /// `Some` with the seconds to wait when the lane (a partition, or the queries) takes nothing.
-    pub fn refuses(&self, partition: Option<u32>) -> Option<u32> {
-        let lane = partition.and_then(|partition| self.partitions.get(partition as usize));
-        let retry_after = lane.unwrap_or(&self.queries).load(Ordering::Relaxed);
-        (retry_after > 0).then_some(retry_after)
-    }
-
-    fn all(&self) -> impl Iterator<Item = &AtomicU32> {
-        self.partitions.iter().chain([&self.queries])
-    }
-}
 
 /// Looks at the lanes until the process stops.
 pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
@@ -43,11 +18,19 @@ pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
     let partitions = u32::from(gateway.settings.common.partitions);
     let streams: Vec<String> =
         (0..partitions).map(|p| gateway.keys.partition(p)).chain([gateway.keys.queries()]).collect();
+    let mut past = gateway.lanes.past();
+    let mut periods = tokio::time::interval(lanes::PERIOD);
     let mut ticks = tokio::time::interval(PERIOD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for interval in [&mut periods, &mut ticks] {
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    }
     loop {
         tokio::select! {
             () = stopped.cancelled() => return Ok(()),
+            _ = periods.tick() => {
+                gateway.lanes.end_period(&mut past);
+                continue;
+            }
             _ = ticks.tick() => {}
         }
         // When Redis does not answer, appending fails by itself.
@@ -60,21 +43,18 @@ pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
 async fn look(gateway: &Gateway, streams: &[String]) -> Result<(), Error> {
     let backlogs = gateway.backlogs.of(&gateway.redis, streams).await?;
     let common = &gateway.settings.common;
-    let mut refusing = 0;
-    for (lane, backlog) in gateway.lanes.all().zip(&backlogs) {
+    for (place, backlog) in backlogs.iter().enumerate() {
         let refuse = backlog.entries > common.backlog_limit || backlog.age > common.backlog_max_age;
-        let retry_after = if refuse { backlog.age.as_secs().clamp(1, MAX_RETRY_SECONDS) as u32 } else { 0 };
-        lane.store(retry_after, Ordering::Relaxed);
-        refusing += u32::from(refuse);
+        gateway.lanes.set_refusing(place, refuse.then_some(backlog.age));
     }
     // The lane of queries comes last.
-    let (ordered, queries) = backlogs.split_at(gateway.lanes.partitions.len().min(backlogs.len()));
+    let (ordered, queries) = backlogs.split_at(backlogs.len().saturating_sub(1));
     for (name, lanes) in [("ordered", ordered), ("queries", queries)] {
         let entries: u64 = lanes.iter().map(|lane| lane.entries).sum();
         let oldest = lanes.iter().map(|lane| lane.age).max().unwrap_or_default();
         gateway.metrics.backlog.with(name).set(entries as f64);
         gateway.metrics.backlog_age_seconds.with(name).set(oldest.as_secs_f64());
     }
-    gateway.metrics.lanes_refusing.set(f64::from(refusing));
+    gateway.metrics.lanes_refusing.set(gateway.lanes.refusing() as f64);
     Ok(())
 }

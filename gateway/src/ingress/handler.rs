@@ -140,6 +140,7 @@ impl Handler {
             deadline_ms: gateway.clock.now_ms() + timeout_ms + ANSWER_GRACE_MS,
             started: Instant::now(),
             has_answer,
+            waiting: has_answer.then(|| gateway.lanes.enter(admitted.partition())),
         });
         if gateway.enqueue.submit(admitted).is_err() {
             gateway.refuse(&self.connection, id, &not_appended());

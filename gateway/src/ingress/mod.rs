@@ -1,5 +1,5 @@
 //! From sockets to streams: handshake → session → decode → handler → admit → enqueue, and what keeps strangers within bounds
-//! (`limits`, `places`, `backlog`). Nothing here looks at what workers publish.
+//! (`limits`, `places`, `lanes` with `backlog`). Nothing here looks at what workers publish.
 
 pub mod admit;
 pub mod authenticate;
@@ -9,6 +9,7 @@ pub mod enqueue;
 pub mod handler;
 pub mod handshake;
 pub mod io;
+pub mod lanes;
 pub mod limits;
 pub mod places;
 pub mod session;

@@ -71,7 +71,7 @@ settings! {
         command_timeout: Duration = "COMMAND_TIMEOUT", duration("100ms", "5m"), default("10s");
         /// Commands waiting in a lane beyond which further ones are refused with `SERVICE_UNAVAILABLE`.
         backlog_limit: u64 = "BACKLOG_LIMIT", integer(1, 10_000_000), default("50000");
-        /// Age of a lane's oldest waiting command beyond which further ones are refused.
+        /// Age of a lane's oldest waiting command beyond which further ones are refused. Of a lane that is offered more than it can do, no more is taken than it does in half of this time.
         backlog_max_age: Duration = "BACKLOG_MAX_AGE", duration("100ms", "10m"), default("5s");
 
         /// Longest message content, in characters.

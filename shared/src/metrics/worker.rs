@@ -1,5 +1,7 @@
 //! What the worker counts.
 
+use crate::commands::NAMES;
+
 /// How commands end.
 pub const OUTCOMES: &[&str] = &["applied", "rejected", "retried", "dead_letter", "lease_lost", "passed_on"];
 
@@ -24,8 +26,8 @@ pub const REJECTION_CODES: &[&str] = &[
 crate::metrics_table! {
     /// Metrics of the worker.
     pub struct WorkerMetrics {
-        /// Commands finished, by how they ended.
-        pub commands: Family<Counter> = "chat_worker_commands_total", "outcome" in OUTCOMES;
+        /// Commands finished, by type and by how they ended; requests over HTTP and what cannot be read are `other`.
+        pub commands: Family2<Counter> = "chat_worker_commands_total", "type" in NAMES, "outcome" in OUTCOMES;
         /// Refusals that clients were told, by error code.
         pub rejections: Family<Counter> = "chat_worker_rejections_total", "code" in REJECTION_CODES;
         /// Time from a command's arrival at the gateway to its reading here: appending and waiting in the stream.

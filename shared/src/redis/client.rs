@@ -18,7 +18,7 @@ const PING_PERIOD: Duration = Duration::from_secs(2);
 
 /// A subscriber that lags behind by more loses messages, which counts as an interruption. The client makes nine channels
 /// of this capacity when it starts, so that each thousand costs a megabyte; clients that subscribe to nothing keep 32.
-const SUBSCRIBER_CAPACITY_MESSAGES: usize = 4_096;
+const SUBSCRIBER_CAPACITY_MESSAGES: usize = 2_048;
 
 /// What connections to Redis need to know.
 #[derive(Clone, Debug)]

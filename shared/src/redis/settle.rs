@@ -1,11 +1,11 @@
 //! Publishing, and deleting what is settled by it, in one write to the socket; on a cluster, where the two go to different servers,
-//! one after the other. The client's own pipelines write each command by itself; commands that wait together for its connection
-//! go out together, in their order.
+//! one after the other. The client writes a command by itself unless another waits behind it, and takes a whole pipeline for one:
+//! so a pipeline always has a command behind it here. Without pipelines, each command would be a future of its own, thousands of
+//! bytes long, that is moved and kept until the answer.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use fred::clients::WithOptions;
 use fred::prelude::*;
 use futures_util::future::{try_join, try_join_all, try_join3};
 
@@ -30,13 +30,12 @@ pub async fn settle(
     done: &BTreeMap<String, Vec<String>>,
     group: Option<&str>,
 ) -> Result<(), Error> {
-    let publisher = client.with_options(&one_node(client));
     let last = messages.len().saturating_sub(1) / MOST_MESSAGES * MOST_MESSAGES;
     let (first, last) = messages.split_at(last);
     for messages in first.chunks(MOST_MESSAGES) {
-        try_join_all(messages.iter().map(|message| send(&publisher, message))).await?;
+        publish_all(client, messages).await?;
     }
-    let publications = try_join_all(last.iter().map(|message| send(&publisher, message)));
+    let publications = publish_all(client, last);
     // Deleted before acknowledged: should a failover lose the second, what is pending and gone is dropped, but what is
     // acknowledged and there would stay for good.
     let deletions =
@@ -57,6 +56,21 @@ pub async fn settle(
     Ok(())
 }
 
-async fn send(publisher: &WithOptions<Client>, (channel, message): &Message) -> Result<i64, Error> {
-    publisher.publish(channel.as_str(), message.clone()).await
+async fn publish_all(client: &Client, messages: &[Message]) -> Result<(), Error> {
+    let Some(((channel, message), before)) = messages.split_last() else { return Ok(()) };
+    let one_node = one_node(client);
+    let pipeline = client.pipeline().with_options(&one_node);
+    for (channel, message) in before {
+        let () = pipeline.publish(channel.as_str(), message.clone()).await?;
+    }
+    let before = async {
+        match before {
+            [] => Ok(Value::Null),
+            _ => pipeline.all::<Value>().await,
+        }
+    };
+    let publisher = client.with_options(&one_node);
+    let last = publisher.publish::<i64, _, _>(channel.as_str(), message.clone());
+    try_join(before, last).await?;
+    Ok(())
 }

@@ -18,31 +18,28 @@ pub struct MetricDoc {
     pub name: &'static str,
     pub kind: MetricKind,
     pub help: &'static str,
-    /// The label and all its values, apart from `other`.
-    pub label: Option<(&'static str, &'static [&'static str])>,
+    pub labels: &'static [LabelDoc],
 }
 
+/// A label's name and all its values, apart from `other`.
+pub type LabelDoc = (&'static str, &'static [&'static str]);
+
 /// One metric under a label with a fixed set of values, all there from the start. Any other value counts as `other`, so that
-/// nothing from outside makes new series.
+/// nothing from outside makes new series. Under two labels it is a family of families.
 #[derive(Clone)]
 pub struct Family<H> {
     handles: HashMap<&'static str, H>,
     other: H,
 }
 
-impl<H: Handle> Family<H> {
-    fn new(name: &'static str, label: &'static str, values: &'static [&'static str]) -> Self {
-        let handle = |value: &'static str| H::register(name, vec![Label::from_static_parts(label, value)]);
-        Self { handles: values.iter().map(|value| (*value, handle(value))).collect(), other: handle("other") }
-    }
-
+impl<H> Family<H> {
     /// The handle for a value of the label.
     pub fn with(&self, value: &str) -> &H {
         self.handles.get(value).unwrap_or(&self.other)
     }
 }
 
-/// What a metric is worked with: a counter, a gauge, a histogram, or a family of one of them.
+/// What a metric is worked with: a counter, a gauge or a histogram.
 pub trait Handle: Sized {
     const KIND: MetricKind;
 
@@ -81,24 +78,41 @@ fn unit_of(name: &str) -> Option<Unit> {
     }
 }
 
-/// Makes the handle for a declaration; called by [`metrics_table!`](crate::metrics_table).
+/// Makes the handles for a declaration; called by [`metrics_table!`](crate::metrics_table).
 #[doc(hidden)]
 pub trait Declared: Sized {
-    fn declare(doc: &MetricDoc) -> Self;
-}
+    /// Under the labels that are given, and under all values of those that remain.
+    fn register(name: &'static str, given: &[Label], remaining: &[LabelDoc]) -> Self;
+    fn describe(name: &'static str, help: &'static str);
 
-impl<H: Handle> Declared for H {
     fn declare(doc: &MetricDoc) -> Self {
-        H::describe(doc.name, doc.help);
-        H::register(doc.name, Vec::new())
+        Self::describe(doc.name, doc.help);
+        Self::register(doc.name, &[], doc.labels)
     }
 }
 
-impl<H: Handle> Declared for Family<H> {
-    fn declare(doc: &MetricDoc) -> Self {
-        H::describe(doc.name, doc.help);
-        let (label, values) = doc.label.unwrap_or(("kind", &[]));
-        Family::new(doc.name, label, values)
+impl<H: Handle> Declared for H {
+    fn register(name: &'static str, given: &[Label], _: &[LabelDoc]) -> Self {
+        H::register(name, given.to_vec())
+    }
+
+    fn describe(name: &'static str, help: &'static str) {
+        H::describe(name, help);
+    }
+}
+
+impl<D: Declared> Declared for Family<D> {
+    fn register(name: &'static str, given: &[Label], remaining: &[LabelDoc]) -> Self {
+        let (&(label, values), remaining) = remaining.split_first().unwrap_or((&("kind", &[]), &[]));
+        let member = |value: &'static str| {
+            let labels = [given, &[Label::from_static_parts(label, value)]].concat();
+            D::register(name, &labels, remaining)
+        };
+        Self { handles: values.iter().map(|value| (*value, member(value))).collect(), other: member("other") }
+    }
+
+    fn describe(name: &'static str, help: &'static str) {
+        D::describe(name, help);
     }
 }
 
@@ -116,6 +130,8 @@ impl<H: Handle> Declared for Family<H> {
 ///         pub errors: Family<Counter> = "example_errors_total", "code" in CODES;
 ///         /// Time from receipt to answer.
 ///         pub answer_seconds: Histogram = "example_answer_seconds";
+///         /// Commands, by type and outcome.
+///         pub commands: Family2<Counter> = "example_commands_total", "type" in &["ping"], "outcome" in &["ok", "refused"];
 ///     }
 /// }
 ///
@@ -123,6 +139,7 @@ impl<H: Handle> Declared for Family<H> {
 /// metrics.connections.increment(1.0);
 /// metrics.errors.with("INTERNAL_ERROR").increment(1);
 /// metrics.answer_seconds.record(0.004);
+/// metrics.commands.with("ping").with("ok").increment(1);
 /// assert_eq!(ExampleMetrics::DOCS[1].help, "Errors sent to clients, by code.");
 /// ```
 ///
@@ -135,7 +152,7 @@ macro_rules! metrics_table {
         $visibility:vis struct $struct:ident {
             $(
                 $(#[doc = $help:literal])+
-                pub $field:ident: $handle:ident $(<$inner:ident>)? = $name:literal $(, $label:literal in $values:expr)?;
+                pub $field:ident: $handle:ident $(<$inner:ident>)? = $name:literal $(, $label:literal in $values:expr)*;
             )*
         }
     ) => {
@@ -152,7 +169,7 @@ macro_rules! metrics_table {
                     name: $name,
                     kind: $crate::metrics_table!(@kind $handle $(<$inner>)?),
                     help: concat!($($help),+).trim_ascii(),
-                    label: $crate::metrics_table!(@label $($label in $values)?),
+                    labels: &[$(($label, $values)),*],
                 },)*
             ];
 
@@ -164,18 +181,20 @@ macro_rules! metrics_table {
                         name: $name,
                         kind: $crate::metrics_table!(@kind $handle $(<$inner>)?),
                         help: concat!($($help),+).trim_ascii(),
-                        label: $crate::metrics_table!(@label $($label in $values)?),
+                        labels: &[$(($label, $values)),*],
                     }),)*
                 }
             }
         }
     };
     (@type Family<$inner:ident>) => { $crate::telemetry::Family<$crate::telemetry::handles::$inner> };
+    (@type Family2<$inner:ident>) => {
+        $crate::telemetry::Family<$crate::telemetry::Family<$crate::telemetry::handles::$inner>>
+    };
     (@type $handle:ident) => { $crate::telemetry::handles::$handle };
     (@kind Family<$inner:ident>) => { $crate::telemetry::MetricKind::$inner };
+    (@kind Family2<$inner:ident>) => { $crate::telemetry::MetricKind::$inner };
     (@kind $handle:ident) => { $crate::telemetry::MetricKind::$handle };
-    (@label) => { None };
-    (@label $label:literal in $values:expr) => { Some(($label, $values)) };
 }
 
 /// A reference of metrics, `docs/metrics.md`: one table per group.
@@ -185,24 +204,27 @@ pub fn metrics_markdown(groups: &[(&str, &[MetricDoc])]) -> String {
         the values listed, and `other`. A histogram is `_bucket`, `_sum` and `_count`.\n"
         .to_owned();
     for (group, metrics) in groups {
-        page.push_str(&format!("\n## {group}\n\n| metric | kind | label | meaning |\n|---|---|---|---|\n"));
+        page.push_str(&format!("\n## {group}\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n"));
         for metric in *metrics {
             let kind = match metric.kind {
                 MetricKind::Counter => "counter",
                 MetricKind::Gauge => "gauge",
                 MetricKind::Histogram => "histogram",
             };
-            let label = metric.label.map_or("–".to_owned(), |(label, values)| {
-                // The names of all commands would fill the page.
-                const MOST_VALUES: usize = 20;
-                match values.len() {
-                    0..MOST_VALUES => format!("`{label}`: {}", values.join(", ")),
-                    many => format!("`{label}`: {many} values"),
-                }
-            });
+            let labels: Vec<String> = metric.labels.iter().map(label_markdown).collect();
+            let labels = if labels.is_empty() { "–".to_owned() } else { labels.join("; ") };
             let help = metric.help.replace('|', "\\|");
-            page.push_str(&format!("| `{}` | {kind} | {label} | {help} |\n", metric.name));
+            page.push_str(&format!("| `{}` | {kind} | {labels} | {help} |\n", metric.name));
         }
     }
     page
+}
+
+fn label_markdown((label, values): &LabelDoc) -> String {
+    // The names of all commands would fill the page.
+    const MOST_VALUES: usize = 20;
+    match values.len() {
+        0..MOST_VALUES => format!("`{label}`: {}", values.join(", ")),
+        many => format!("`{label}`: {many} values"),
+    }
 }

@@ -27,6 +27,8 @@ crate::metrics_table! {
         pub answer_seconds: Histogram = "test_answer_seconds";
         /// Commands in a batch, by lane.
         pub batch: Family<Histogram> = "test_batch_size", "lane" in &["ordered", "query"];
+        /// Commands, by type and outcome.
+        pub commands: Family2<Counter> = "test_commands_total", "type" in &["ping", "ack"], "outcome" in &["applied", "rejected"];
     }
 }
 
@@ -48,6 +50,8 @@ fn every_series_is_there_from_the_start_with_its_help() {
         "test_errors_total{code=\"VALIDATION_ERROR\"} 0",
         "test_errors_total{code=\"other\"} 0",
         "test_written_bytes_total 0",
+        "test_commands_total{type=\"ping\",outcome=\"applied\"} 0",
+        "test_commands_total{type=\"other\",outcome=\"other\"} 0",
     ] {
         assert!(page.lines().any(|l| l == line), "{line}\n{page}");
     }
@@ -63,6 +67,8 @@ fn handles_count_and_unknown_label_values_make_no_series() {
         metrics.clone().written.increment(512);
         metrics.answer_seconds.record(0.0002);
         metrics.batch.with("ordered").record(3.0);
+        metrics.commands.with("ack").with("rejected").increment(1);
+        metrics.commands.with("FROM_OUTSIDE").with("applied").increment(4);
     });
     for line in [
         "test_connections 3",
@@ -73,6 +79,8 @@ fn handles_count_and_unknown_label_values_make_no_series() {
         "test_answer_seconds_bucket{le=\"0.00025\"} 1",
         "test_answer_seconds_bucket{le=\"10\"} 1",
         "test_batch_size_bucket{lane=\"ordered\",le=\"4\"} 1",
+        "test_commands_total{type=\"ack\",outcome=\"rejected\"} 1",
+        "test_commands_total{type=\"other\",outcome=\"applied\"} 4",
     ] {
         assert!(page.lines().any(|l| l == line), "{line}\n{page}");
     }
@@ -83,11 +91,12 @@ fn handles_count_and_unknown_label_values_make_no_series() {
 fn the_table_is_the_reference() {
     let errors = &TestMetrics::DOCS[1];
     assert_eq!(
-        (errors.name, errors.kind, errors.label),
-        ("test_errors_total", MetricKind::Counter, Some(("code", CODES)))
+        (errors.name, errors.kind, errors.labels),
+        ("test_errors_total", MetricKind::Counter, [("code", CODES)].as_slice())
     );
     let page = metrics_markdown(&[("Tests", TestMetrics::DOCS)]);
     assert!(page.contains("| `test_errors_total` | counter | `code`: VALIDATION_ERROR, INTERNAL_ERROR | Errors sent to clients, by code. |"), "{page}");
+    assert!(page.contains("| counter | `type`: ping, ack; `outcome`: applied, rejected | Commands,"), "{page}");
     assert!(page.contains("| `test_connections` | gauge | – | Open connections. |"), "{page}");
     assert_eq!(page.lines().filter(|line| line.starts_with("| `")).count(), TestMetrics::DOCS.len());
 }

@@ -2,10 +2,8 @@
 //! the other commands, so that commands with the same route hint keep their order. One that fails fails alone.
 
 use std::collections::HashSet;
-use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use shared::clock::Timestamp;
 use shared::commands::{Command, Route, Subject};
 use shared::protocol::Rejection;
@@ -17,13 +15,15 @@ use super::lease::Assigned;
 use super::settle::Settlement;
 use crate::app::App;
 use crate::commands;
-use crate::error::Failure;
+use crate::error::{Failure, unpanicked};
 use crate::publish::Outcome;
 use crate::sends::{self, Send};
 use crate::store::leases::Lease;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The type under which entries that cannot be read are counted.
+const UNREADABLE: &str = "other";
 /// A command is passed on to the partition where it belongs at most so often.
 const MOST_HOPS: u8 = 2;
 
@@ -84,7 +84,7 @@ impl<'a> Batch<'a> {
                 Err(error) => {
                     app.metrics.unreadable_entries.increment(1);
                     tracing::error!(entry_id = raw.id, %error, "an entry cannot be read and goes to the dead letters");
-                    app.metrics.commands.with("dead_letter").increment(1);
+                    app.metrics.commands.with(UNREADABLE).with("dead_letter").increment(1);
                     batch.settlement.dead_letters.push(DeadLetter {
                         entry: raw.entry.clone(),
                         lane: stream.clone(),
@@ -120,7 +120,7 @@ impl<'a> Batch<'a> {
         while !self.items.is_empty() {
             let present = assigned.peek();
             for item in self.items.extract_if(.., |item| !present.holds(item.lease)) {
-                self.app.metrics.commands.with("lease_lost").increment(1);
+                self.app.metrics.commands.with(&item.envelope().name).with("lease_lost").increment(1);
                 self.left.push(item.lease);
             }
             let stored = Instant::now();
@@ -239,28 +239,29 @@ impl<'a> Batch<'a> {
     /// Turns a result into what is to be settled, or keeps the item for another try. Whether it is finished.
     fn finish(&mut self, mut item: Item, result: Result<Outcome, Failure>, remaining: &mut Vec<Item>) -> bool {
         let metrics = &self.app.metrics;
+        let outcomes = metrics.commands.with(&item.envelope().name);
         let age = Timestamp::now().since(item.envelope().ingested_at);
         let is_error = result.is_err();
         match result {
             Ok(outcome) => {
-                metrics.commands.with("applied").increment(1);
+                outcomes.with("applied").increment(1);
                 if matches!(item.work, Work::Send(_)) {
                     metrics.messages.increment(1);
                 }
                 self.settlement.publications.extend(outcome.publications);
             }
             Err(Failure::Reject(rejection)) => {
-                metrics.commands.with("rejected").increment(1);
+                outcomes.with("rejected").increment(1);
                 self.reject(&item, &rejection);
             }
             Err(Failure::LeaseLost) => {
-                metrics.commands.with("lease_lost").increment(1);
+                outcomes.with("lease_lost").increment(1);
                 self.left.push(item.lease);
                 return true;
             }
             Err(Failure::Elsewhere(conversation)) => return self.pass_on(item, conversation),
             Err(Failure::Retry(error)) => {
-                metrics.commands.with("retried").increment(1);
+                outcomes.with("retried").increment(1);
                 tracing::warn!(%error, command_id = %item.envelope().id, "a command is tried again");
                 remaining.push(item);
                 return false;
@@ -268,7 +269,7 @@ impl<'a> Batch<'a> {
             Err(Failure::Fatal(error)) => {
                 item.tries += 1;
                 if item.tries < self.app.settings.dlq_attempts {
-                    metrics.commands.with("retried").increment(1);
+                    outcomes.with("retried").increment(1);
                     remaining.push(item);
                     return false;
                 }
@@ -278,7 +279,7 @@ impl<'a> Batch<'a> {
                     error_id, command_id = %envelope.id, command = envelope.name, user_id = %envelope.user,
                     gateway_id = %envelope.reply_to.gateway, error = format!("{error:#}"), "a command failed for good"
                 );
-                metrics.commands.with("dead_letter").increment(1);
+                outcomes.with("dead_letter").increment(1);
                 self.settlement.dead_letters.push(DeadLetter {
                     entry: item.raw.entry.clone(),
                     lane: item.stream.clone(),
@@ -310,7 +311,7 @@ impl<'a> Batch<'a> {
             let moved = Envelope { hops: envelope.hops + 1, ..envelope.clone() };
             let entry = stream::encode_sealed(&moved, sealed_body);
             self.settlement.passed_on.push((self.app.keys.partition(partition), entry));
-            self.app.metrics.commands.with("passed_on").increment(1);
+            self.app.metrics.commands.with(&moved.name).with("passed_on").increment(1);
         }
         self.settlement.done(item.stream, item.raw.id);
         true
@@ -362,24 +363,4 @@ fn plan(items: Vec<Item>) -> (Vec<Item>, Vec<Item>, Vec<Item>) {
         }
     }
     (sends, others, rest)
-}
-
-/// Runs a handler; a panic in it becomes a failure of this command alone.
-async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(result) => result,
-        Err(_) => Err(Failure::Fatal(anyhow::anyhow!("the handler panicked; see the log"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_in_a_handler_is_a_failure_of_its_command() {
-        let panics = async { if true { panic!("a test wants this") } else { Ok(()) } };
-        assert!(matches!(unpanicked(panics).await, Err(Failure::Fatal(_))));
-        assert!(matches!(unpanicked(async { Ok(7) }).await, Ok(7)));
-    }
 }

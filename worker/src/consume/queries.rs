@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
 use crate::commands;
-use crate::error::Failure;
+use crate::error::{Failure, unpanicked};
 use crate::http;
 use crate::publish::{self, Outcome};
 use crate::sessions::{Request, authenticate, missing, replay, resume, settle};
@@ -246,11 +246,11 @@ async fn answer_query(app: &App, envelope: &Envelope, command: Command) -> Outco
     let result = if Timestamp::now() > envelope.deadline {
         Err(commands::expired().into())
     } else {
-        with_retries(|| commands::query(app, envelope, command.clone())).await
+        with_retries(|| unpanicked(commands::query(app, envelope, command.clone()))).await
     };
     let rejection = match result {
         Ok(outcome) => {
-            app.metrics.commands.with("applied").increment(1);
+            app.metrics.commands.with(&envelope.name).with("applied").increment(1);
             return outcome;
         }
         Err(Failure::Reject(rejection)) => rejection,
@@ -267,7 +267,7 @@ async fn answer_query(app: &App, envelope: &Envelope, command: Command) -> Outco
             Rejection::internal(error_id)
         }
     };
-    app.metrics.commands.with("rejected").increment(1);
+    app.metrics.commands.with(&envelope.name).with("rejected").increment(1);
     app.metrics.rejections.with(rejection.code.as_str()).increment(1);
     commands::rejected(envelope, &rejection)
 }

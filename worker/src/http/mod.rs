@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::commands;
-use crate::error::Failure;
+use crate::error::{Failure, unpanicked};
 use crate::publish::Outcome;
 use crate::store::users;
 
@@ -30,11 +30,11 @@ pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Out
     let result = if Timestamp::now() > envelope.deadline {
         Err(commands::expired().into())
     } else {
-        carry_out(app, envelope, request).await
+        unpanicked(carry_out(app, envelope, request)).await
     };
     let rejection = match result {
         Ok(outcome) => {
-            app.metrics.commands.with("applied").increment(1);
+            app.metrics.commands.with(&envelope.name).with("applied").increment(1);
             return outcome;
         }
         Err(Failure::Reject(rejection)) => rejection,
@@ -48,7 +48,7 @@ pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Out
             Rejection::internal(error_id)
         }
     };
-    app.metrics.commands.with("rejected").increment(1);
+    app.metrics.commands.with(&envelope.name).with("rejected").increment(1);
     refused(envelope, status(rejection.code), &rejection)
 }
 

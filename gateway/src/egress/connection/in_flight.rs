@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::Connection;
 use crate::egress::outbox::{Mark, Outgoing};
+use crate::ingress::lanes::Waiting;
 
 /// A command that waits for its answer.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct InFlight {
     pub started: Instant,
     /// Whether success is answered.
     pub has_answer: bool,
+    /// Its place in its lane; of a command without an answer nobody knows when it is done.
+    pub waiting: Option<Waiting>,
 }
 
 impl Connection {
