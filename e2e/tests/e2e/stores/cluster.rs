@@ -241,8 +241,8 @@ impl Scene {
 /// Waits until what is not stored, and so comes only live, reaches the other gateway.
 async fn until_live(from: &Client, to: &User, receiver: &mut Client) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
+    receiver.drain();
     loop {
-        receiver.drain();
         from.send(json!({"type": "typing", "recipientId": to.id, "isTyping": true})).await?;
         if receiver.expect("user_typing", |_| true, Duration::from_millis(300)).await.is_ok() {
             return Ok(());
