@@ -85,20 +85,22 @@ impl Fleet {
         Ok(backlogs)
     }
 
-    /// Publishes to a user's connections; gives how many gateways heard it.
-    pub async fn tell_user(&self, user: i64, header: &Header) -> Result<u64> {
+    /// Publishes to a user's connections.
+    pub async fn tell_user(&self, user: i64, header: &Header) -> Result<()> {
         self.publish(self.keys.user_channel(UserId(user)), header).await
     }
 
-    /// Publishes to a gateway, which must be there to hear it.
+    /// Publishes to a gateway, which must be alive to hear it.
     pub async fn tell_gateway(&self, gateway: &str, header: &Header) -> Result<()> {
-        match self.publish(self.keys.gateway_channel(gateway_id(gateway)?), header).await? {
-            0 => bail!("there is no gateway {gateway}; `chatctl status` lists them"),
-            _ => Ok(()),
+        let channel = self.keys.gateway_channel(gateway_id(gateway)?);
+        // How many heard a publication is no answer: a cluster's server counts its own subscribers only.
+        if !self.alive("gateway").await?.iter().any(|alive| alive.id == gateway) {
+            bail!("there is no gateway {gateway}; `chatctl status` lists them");
         }
+        self.publish(channel, header).await
     }
 
-    async fn publish(&self, channel: String, header: &Header) -> Result<u64> {
+    async fn publish(&self, channel: String, header: &Header) -> Result<()> {
         let publication = bytes::Bytes::from(publication::encode(header, &[]));
         Ok(self.redis.publish(channel, publication).await?)
     }

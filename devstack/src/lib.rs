@@ -3,6 +3,7 @@
 //! Everything here is blocking and uses only the standard library, so that it compiles in seconds: `xtask` is built
 //! before anything else on a fresh machine. No tokio, no sqlx, no knowledge of the servers beyond their environment.
 
+pub mod cluster;
 pub mod fleet;
 pub mod http;
 pub mod identity;
@@ -24,6 +25,7 @@ pub mod testing;
 pub mod user;
 pub mod wait;
 
+pub use cluster::Cluster;
 pub use fleet::{Fleet, FleetConfig, Kind, Server, ServerSpec, Stores};
 pub use identity::ProcessId;
 pub use nginx::Nginx;

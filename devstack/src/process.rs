@@ -92,10 +92,11 @@ impl Process {
     }
 
     pub fn is_alive(&mut self) -> bool {
-        if let Some(child) = &mut self.child {
-            let _ = child.try_wait();
+        // A child can be reaped only when its last thread is gone, and its sockets with that; before, it may look like a zombie.
+        match self.child.as_mut().map(Child::try_wait) {
+            Some(Ok(ended)) => ended.is_none(),
+            Some(Err(_)) | None => self.id.is_alive(),
         }
-        self.id.is_alive()
     }
 
     /// Fails with the end of the log when the process has ended.

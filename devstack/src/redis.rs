@@ -25,7 +25,15 @@ pub struct Redis {
     port: u16,
     password: String,
     durability: Durability,
+    /// Where it is a node of a cluster.
+    cluster: Option<ClusterNode>,
     process: Option<Process>,
+}
+
+#[derive(Debug)]
+struct ClusterNode {
+    bus_port: u16,
+    timeout: Duration,
 }
 
 impl Redis {
@@ -39,8 +47,20 @@ impl Redis {
             port,
             password: password.to_owned(),
             durability,
+            cluster: None,
             process: Process::attach(NAME, state_dir),
         })
+    }
+
+    /// Has it start as a node of a cluster, which others count as dead after `timeout`.
+    #[must_use]
+    pub fn in_cluster(self, bus_port: u16, timeout: Duration) -> Self {
+        Self { cluster: Some(ClusterNode { bus_port, timeout }), ..self }
+    }
+
+    /// Where the other nodes of its cluster reach it.
+    pub fn bus_port(&self) -> Option<u16> {
+        self.cluster.as_ref().map(|node| node.bus_port)
     }
 
     pub fn port(&self) -> u16 {
@@ -109,6 +129,15 @@ impl Redis {
         self.command(&["FLUSHALL"]).map(drop)
     }
 
+    /// SIGSTOP: it exists and holds its connections, but does nothing.
+    pub fn pause(&mut self) -> Result<()> {
+        self.process.as_mut().map_or(Ok(()), Process::pause)
+    }
+
+    pub fn resume(&mut self) -> Result<()> {
+        self.process.as_mut().map_or(Ok(()), Process::resume)
+    }
+
     /// Runs one command on a connection of its own. A nil is the empty string; arrays are not understood.
     pub fn command(&self, words: &[&str]) -> Result<String> {
         command(self.port, &self.password, words)
@@ -151,9 +180,13 @@ impl Redis {
             Durability::Durable => "appendonly yes\nappendfsync everysec",
             Durability::Fast => "appendonly no",
         };
+        let cluster = self.cluster.as_ref().map_or_else(String::new, |node| {
+            let (bus_port, timeout_ms) = (node.bus_port, node.timeout.as_millis());
+            format!("cluster-enabled yes\ncluster-port {bus_port}\ncluster-node-timeout {timeout_ms}\n")
+        });
         format!(
             "bind 127.0.0.1\nport {}\nprotected-mode yes\nrequirepass {}\ndaemonize no\ndir .\nsave \"\"\n{persistence}\n\
-             maxmemory-policy noeviction\nmasterauth {}\nrepl-diskless-sync-delay 0\n",
+             maxmemory-policy noeviction\nmasterauth {}\nrepl-diskless-sync-delay 0\n{cluster}",
             self.port, self.password, self.password
         )
     }

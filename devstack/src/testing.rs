@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, anyhow};
 
-use crate::{Durability, Postgres, Programs, Redis, Scratch, Sentinels, ports, secrets};
+use crate::{Cluster, Durability, Postgres, Programs, Redis, Scratch, Sentinels, ports, secrets};
 
 pub const DATABASE_URL_VARIABLE: &str = "TEST_DATABASE_URL";
 pub const REDIS_URL_VARIABLE: &str = "TEST_REDIS_URL";
@@ -102,6 +102,11 @@ pub fn find_tool(name: &str) -> Result<PathBuf> {
 /// Gives a Redis a replica and sentinels that fail over.
 pub fn start_sentinels(primary: &Redis) -> Result<Sentinels> {
     Sentinels::start(&find_programs()?.redis_server, primary)
+}
+
+/// A Redis Cluster only for this test, which may kill its nodes.
+pub fn start_cluster() -> Result<Cluster> {
+    Cluster::start(&find_programs()?.redis_server)
 }
 
 fn find_programs() -> Result<Programs> {

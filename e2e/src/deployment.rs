@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use client::Client;
 use devstack::fleet::{Fleet, FleetConfig, Stores};
-use devstack::{Durability, Postgres, Proxy, Redis, Scratch, Secrets, Sentinels, testing};
+use devstack::{Cluster, Durability, Postgres, Proxy, Redis, Scratch, Secrets, Sentinels, testing};
 
 use crate::contract;
 use crate::tls::{Authority, LOOPBACK};
@@ -25,6 +25,8 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// Redis has a replica and sentinels.
     pub sentinels: bool,
+    /// Redis is a cluster.
+    pub cluster: bool,
     /// Puts proxies between the parts, see [`Network`].
     pub proxied: bool,
     /// Redis keeps its data over a crash, but for the last second.
@@ -63,6 +65,7 @@ impl Default for Options {
             workers: 2,
             env,
             sentinels: false,
+            cluster: false,
             proxied: false,
             durable_redis: false,
             least_rights: false,
@@ -90,9 +93,10 @@ pub struct User {
 pub struct Deployment {
     pub fleet: Fleet,
     pub postgres: Postgres,
-    /// The primary, where there are sentinels.
+    /// The primary, where there are sentinels; not used, where there is a cluster.
     pub redis: Redis,
     pub sentinels: Option<Sentinels>,
+    pub cluster: Option<Cluster>,
     network: Option<Network>,
     authority: Option<Authority>,
     // Ends every process when it is dropped, so it comes last.
@@ -135,6 +139,10 @@ impl Deployment {
         if let Some(sentinels) = &sentinels {
             stores.redis_url = sentinels.url();
         }
+        let cluster = if options.cluster { Some(testing::start_cluster()?) } else { None };
+        if let Some(cluster) = &cluster {
+            stores.redis_url = cluster.url();
+        }
         let mut network = None;
         let (mut gateway_env, mut worker_env) = (Vec::new(), Vec::new());
         if options.proxied {
@@ -161,7 +169,7 @@ impl Deployment {
                 network.clients.push(Proxy::start(gateway.spec().port)?);
             }
         }
-        Ok(Deployment { fleet, postgres, redis, sentinels, network, authority, scratch })
+        Ok(Deployment { fleet, postgres, redis, sentinels, cluster, network, authority, scratch })
     }
 
     /// The connections between the parts.
@@ -196,7 +204,7 @@ impl Deployment {
             .current_dir("/")
             .env_clear()
             .env("DATABASE_URL", self.postgres.url(DATABASE))
-            .env("REDIS_URL", self.redis.url())
+            .env("REDIS_URL", self.cluster.as_ref().map_or_else(|| self.redis.url(), Cluster::url))
             .env("CHAT_ENCRYPTION_KEY", &secrets.encryption_key)
             .env("CHAT_ENCRYPTION_SALT", &secrets.encryption_salt)
             .output()?;

@@ -129,7 +129,7 @@ fn pool(settings: &WorkerSettings) -> anyhow::Result<PgPool> {
         .connect_lazy_with(connect_options(settings)?))
 }
 
-/// A connection for each pipeline, set up for the one statement that stores messages.
+/// Connections for `worker_pipelines` batches at a time, set up for the one statement that stores messages.
 fn sends_pool(settings: &WorkerSettings) -> anyhow::Result<PgPool> {
     let options = connect_options(settings)?.options(store::sends::PLANNING);
     Ok(pool_options(settings).max_connections(settings.worker_pipelines).connect_lazy_with(options))

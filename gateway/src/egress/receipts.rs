@@ -140,7 +140,8 @@ async fn settle(gateway: &Gateway, receipts: Vec<Receipts>) {
     let request = Internal::Settle { receipts };
     let deadline = Timestamp::now().plus(SETTLE_DEADLINE);
     let admitted = Admitted::internal(gateway, user, &request, None, deadline);
-    match gateway.admit.run(&gateway.redis, std::slice::from_ref(&admitted.append)).await {
+    let admissions = gateway.admit.run(&gateway.redis, std::slice::from_ref(&admitted.append)).await;
+    match admissions.into_iter().collect::<Result<Vec<_>, _>>() {
         Ok(_) => gateway.metrics.receipts.increment(count as u64),
         Err(error) => {
             tracing::debug!(error = %error, count, "receipts were dropped");

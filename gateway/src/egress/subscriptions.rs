@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fred::clients::SubscriberClient;
 use fred::prelude::*;
+use shared::redis::topology::one_node;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::gateway::Gateway;
@@ -189,5 +190,5 @@ async fn subscribe(client: &SubscriberClient, channels: &[String]) -> Result<(),
     for chunk in channels.chunks(BATCH) {
         client.subscribe(chunk.to_vec()).await?;
     }
-    client.ping::<()>(None).await
+    client.with_options(&one_node(client)).ping(None).await
 }

@@ -59,24 +59,23 @@ pub async fn run(gateway: Arc<Gateway>, client: Client, mut queue: mpsc::Receive
             origins.push((origin, command));
         }
         let started = tokio::time::Instant::now();
-        let result = gateway.admit.run(&client, &appends).await;
+        let admissions = gateway.admit.run(&client, &appends).await;
         gateway.metrics.append_seconds.record(started.elapsed());
         gateway.metrics.append_batch_size.record(appends.len() as f64);
         appends.clear();
-        match result {
-            Ok(admissions) => {
-                for ((origin, command), admission) in origins.drain(..).zip(admissions) {
-                    if let Admission::RateLimited { retry_after } = admission {
-                        rate_limited(&gateway, &origin, command, retry_after);
-                    }
-                }
-            }
-            Err(error) => {
-                tracing::warn!(error = %error, commands = origins.len(), "commands could not be appended");
-                for (origin, command) in origins.drain(..) {
+        let mut errors = Vec::new();
+        for ((origin, command), admission) in origins.drain(..).zip(admissions) {
+            match admission {
+                Ok(Admission::Appended) => {}
+                Ok(Admission::RateLimited { retry_after }) => rate_limited(&gateway, &origin, command, retry_after),
+                Err(error) => {
                     fail(&gateway, &origin, command);
+                    errors.push(error);
                 }
             }
+        }
+        if let Some(error) = errors.first() {
+            tracing::warn!(%error, commands = errors.len(), "commands could not be appended");
         }
     }
 }

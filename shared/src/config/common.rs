@@ -35,7 +35,7 @@ settings! {
             ("development", Environment::Development), ("production", Environment::Production),
         ]), default("development");
 
-        /// Redis: a single server, or one under sentinels (`redis-sentinel://…?sentinelServiceName=…&node=…`). A cluster is refused.
+        /// Redis: a single server, one under sentinels (`redis-sentinel://…?sentinelServiceName=…&node=…`), or a cluster (`redis-cluster://…?node=…`, with some of its nodes).
         redis_url: Secret = "REDIS_URL", url(&[
             "redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel",
         ]), default("redis://127.0.0.1:6379");
@@ -131,12 +131,6 @@ impl CommonSettings {
 
     /// What no single setting can tell.
     pub(super) fn check(&self, reader: &mut Reader<'_>) {
-        if self.redis_url.expose().split("://").next().is_some_and(|scheme| scheme.ends_with("-cluster")) {
-            // A gateway appends, and a worker reads, many partitions in one call: in a cluster they are on many nodes.
-            reader.problem(
-                "REDIS_URL: a Redis Cluster cannot be used yet; use a single server, or a primary and replicas under Sentinel",
-            );
-        }
         if self.redis_tls_ca.is_some() && !self.redis_url.expose().starts_with("rediss") {
             reader.problem("REDIS_TLS_CA is set, but REDIS_URL does not use TLS: it has to begin with rediss");
         }

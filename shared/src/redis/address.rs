@@ -5,6 +5,7 @@ use std::time::Duration;
 use fred::prelude::*;
 use fred::types::scripts::Script;
 
+use super::run_script;
 use crate::ids::GatewayId;
 
 /// How exact the sliding window of requests is: this many slices.
@@ -50,7 +51,7 @@ impl AddressScripts {
         let window_seconds = window.as_secs().max(1);
         let slice_seconds = (window_seconds / SLICES).max(1);
         let arguments: Vec<Value> = vec![limit.into(), (window_seconds as i64).into(), (slice_seconds as i64).into()];
-        let retry_after: u32 = run(&self.request, client, key, arguments).await?;
+        let retry_after: u32 = run_script(&self.request, client, vec![key.to_owned()], arguments).await?;
         Ok((retry_after > 0).then_some(retry_after))
     }
 
@@ -64,18 +65,7 @@ impl AddressScripts {
             (wish.lifetime.as_secs() as i64).into(),
         ];
         arguments.extend(wish.live.iter().filter(|other| **other != gateway).map(|other| Value::from(other.as_str())));
-        let admitted: u32 = run(&self.connect, client, key, arguments).await?;
+        let admitted: u32 = run_script(&self.connect, client, vec![key.to_owned()], arguments).await?;
         Ok(admitted == 1)
-    }
-}
-
-async fn run(script: &Script, client: &Client, key: &str, arguments: Vec<Value>) -> Result<u32, Error> {
-    match script.evalsha::<u32, _, _, _>(client, key, arguments.clone()).await {
-        // Known to the server but after its first run or its restart; NOSCRIPT means that nothing was done.
-        Err(error) if error.details().starts_with("NOSCRIPT") => {
-            script.load(client).await?;
-            script.evalsha(client, key, arguments).await
-        }
-        other => other,
     }
 }

@@ -1,4 +1,5 @@
-//! `admit.lua`: appends a batch of commands to their streams, each after its sender's rate limit, in one round trip.
+//! `admit.lua`: appends a batch of commands to their streams, each after its sender's rate limit, in one round trip; on a cluster
+//! in two, because the keys are in different slots.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::prelude::*;
 use fred::types::scripts::Script;
+use futures_util::future::join_all;
 
+use super::topology::Topology;
 use crate::stream::FIELD;
 
 /// One command to append.
@@ -36,27 +39,93 @@ pub struct Admit {
     window: Duration,
 }
 
+/// What one run of the script does for one command.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    /// Where it is appended, if it is.
+    stream: Option<&'a str>,
+    rate_key: Option<&'a str>,
+    entry: &'a Bytes,
+}
+
 impl Admit {
     /// At most `limit` messages per user in the sliding `window` (whole seconds).
     pub fn new(limit: u32, window: Duration) -> Self {
         Admit { script: Script::from_lua(include_str!("scripts/admit.lua")), limit, window }
     }
 
-    /// Runs the batch; gives one admission per command, in order. On an error nothing is known of any of them.
-    pub async fn run(&self, client: &Client, batch: &[Append]) -> Result<Vec<Admission>, Error> {
+    /// Admits the batch; gives what became of each command, in order. After an error nothing is known of it.
+    pub async fn run(&self, client: &Client, batch: &[Append]) -> Vec<Result<Admission, Error>> {
+        let steps = batch.iter().map(|append| Step {
+            stream: Some(append.stream.as_str()),
+            rate_key: append.rate_key.as_deref(),
+            entry: &append.entry,
+        });
+        let steps: Vec<Step<'_>> = steps.collect();
+        match Topology::of(client) {
+            Topology::Single => match self.run_script(client, &steps).await {
+                Ok(admissions) => admissions.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error); batch.len()],
+            },
+            Topology::Cluster => self.run_by_slot(client, &steps).await,
+        }
+    }
+
+    /// First what counts against limits, then what these let pass. What cannot be appended in the end has counted nevertheless.
+    async fn run_by_slot(&self, client: &Client, steps: &[Step<'_>]) -> Vec<Result<Admission, Error>> {
+        static NO_ENTRY: Bytes = Bytes::new();
+        let mut admissions = vec![Ok(Admission::Appended); steps.len()];
+        let limits = steps.iter().enumerate().filter_map(|(place, step)| {
+            let limit = Step { stream: None, entry: &NO_ENTRY, ..*step };
+            Some((place, step.rate_key?, limit))
+        });
+        self.run_slots(client, limits.collect(), &mut admissions).await;
+        let appends = steps.iter().enumerate().filter_map(|(place, step)| {
+            let append = Step { rate_key: None, ..*step };
+            matches!(admissions[place], Ok(Admission::Appended)).then_some((place, step.stream?, append))
+        });
+        self.run_slots(client, appends.collect(), &mut admissions).await;
+        admissions
+    }
+
+    /// Runs the script for each slot by itself; notes the admissions at the places of the commands. With each step goes its
+    /// place and the key that it needs.
+    async fn run_slots(
+        &self,
+        client: &Client,
+        steps: Vec<(usize, &str, Step<'_>)>,
+        admissions: &mut [Result<Admission, Error>],
+    ) {
+        let slots = Topology::Cluster.together(steps.iter().map(|(_, key, _)| *key));
+        let runs = slots.into_iter().map(|slot| {
+            let of_slot: Vec<Step<'_>> = slot.iter().map(|at| steps[*at].2).collect();
+            async move { (slot, self.run_script(client, &of_slot).await) }
+        });
+        for (slot, result) in join_all(runs).await {
+            for (nth, at) in slot.into_iter().enumerate() {
+                admissions[steps[at].0] = match &result {
+                    Ok(of_slot) => Ok(of_slot[nth]),
+                    Err(error) => Err(error.clone()),
+                };
+            }
+        }
+    }
+
+    /// One admission per step, in order. On an error nothing is known of any of them.
+    async fn run_script(&self, client: &Client, steps: &[Step<'_>]) -> Result<Vec<Admission>, Error> {
         let mut streams = KeyIndex::default();
         let mut rate_keys = KeyIndex::default();
-        let mut arguments: Vec<Value> = Vec::with_capacity(4 + 3 * batch.len());
+        let mut arguments: Vec<Value> = Vec::with_capacity(4 + 3 * steps.len());
         arguments.extend([0.into(), self.limit.into(), (self.window.as_secs() as i64).into(), FIELD.into()]);
-        for append in batch {
-            arguments.push(streams.of(&append.stream).into());
-            arguments.push(append.rate_key.as_deref().map_or(0, |key| rate_keys.of(key)).into());
-            arguments.push(append.entry.clone().into());
+        for step in steps {
+            arguments.push(step.stream.map_or(0, |key| streams.of(key)).into());
+            arguments.push(step.rate_key.map_or(0, |key| rate_keys.of(key)).into());
+            arguments.push(step.entry.clone().into());
         }
         arguments[0] = (streams.keys.len() as i64).into();
         let keys = streams.keys.into_iter().chain(rate_keys.keys).map(str::to_owned).collect();
         let seconds: Vec<u32> = super::run_script(&self.script, client, keys, arguments).await?;
-        if seconds.len() != batch.len() {
+        if seconds.len() != steps.len() {
             return Err(Error::new(ErrorKind::Protocol, "admit.lua answered for another number of commands"));
         }
         let admission = |retry_after| match retry_after {

@@ -5,15 +5,20 @@ use std::time::Duration;
 use fred::clients::SubscriberClient;
 use fred::prelude::*;
 use fred::types::RespVersion;
-use fred::types::config::{Server, UnresponsiveConfig};
+use fred::types::config::{Options, Server};
+use futures_util::future::join_all;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use super::tls;
+use super::topology::Topology;
 
 /// How long the pauses between reconnection attempts may grow: the service has to be back within seconds.
 const MAX_RECONNECT_DELAY_MS: u32 = 1_000;
+
+/// How often each connection is asked for a sign of life.
+const PING_PERIOD: Duration = Duration::from_secs(2);
 
 /// A subscriber that lags behind by more loses messages, which counts as an interruption. The client makes nine channels
 /// of this capacity when it starts, so that each thousand costs a megabyte; clients that subscribe to nothing keep 32.
@@ -25,7 +30,7 @@ const REPEAT_ERROR_AFTER: Duration = Duration::from_secs(60);
 /// What connections to Redis need to know.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    /// `redis://`, `rediss://`, `redis-sentinel://` or `rediss-sentinel://`.
+    /// `redis://`, `redis-sentinel://` or `redis-cluster://`; with TLS `rediss…://`.
     pub url: String,
     /// A PEM file with the only certificate authorities to trust over TLS; without it, those of the system.
     pub tls_ca: Option<String>,
@@ -47,8 +52,6 @@ impl RedisOptions {
                 connection.max_command_attempts = 1;
                 connection.max_redirections = 5;
                 connection.tcp.nodelay = Some(true);
-                connection.unresponsive =
-                    UnresponsiveConfig { max_timeout: Some(command_timeout * 3), interval: Duration::from_secs(1) };
             })
             .with_performance_config(|performance| {
                 performance.default_command_timeout = command_timeout;
@@ -73,6 +76,7 @@ impl RedisOptions {
         let client = self.builder()?.build()?;
         tokio::spawn(log_errors(client.error_rx()));
         client.connect();
+        tokio::spawn(self.watch(client.clone()));
         Ok(client)
     }
 
@@ -82,8 +86,8 @@ impl RedisOptions {
         options.client()
     }
 
-    /// A client for subscriptions. `subscribe` returns before the server has confirmed; a reply to a later `ping` on the
-    /// same client says that it has, which takes RESP3, where a subscriber may send other commands.
+    /// A client for subscriptions. `subscribe` returns before the server has confirmed; a reply to a later `ping` by way of
+    /// [`super::topology::one_node`] says that it has, which takes RESP3, where a subscriber may send other commands.
     pub fn subscriber(&self) -> Result<SubscriberClient, Error> {
         let mut builder = self.builder()?;
         builder.with_config(|config| config.version = RespVersion::RESP3).with_performance_config(|performance| {
@@ -91,7 +95,39 @@ impl RedisOptions {
         });
         let client = builder.build_subscriber_client()?;
         client.connect();
+        tokio::spawn(self.watch(client.clone()));
         Ok(client)
+    }
+
+    /// Has the client connect anew when a server does not answer any more: it may be gone without having closed its
+    /// connections, and another one in its place. The client itself waits for minutes on a connection that it keeps writing to.
+    fn watch(&self, client: impl ClientLike + 'static) -> impl Future<Output = ()> + Send + 'static {
+        let patience = match Topology::of(&client) {
+            Topology::Single => self.command_timeout * 3,
+            // Connections to servers that are still part of the cluster are kept, so that it costs little.
+            Topology::Cluster => self.command_timeout,
+        };
+        async move {
+            loop {
+                tokio::time::sleep(PING_PERIOD).await;
+                let pings = client.active_connections().into_iter().map(|server| {
+                    let cluster_node = client.is_clustered().then_some(server);
+                    let asking =
+                        client.with_options(&Options { cluster_node, timeout: Some(patience), ..Options::default() });
+                    async move { asking.ping::<()>(None).await }
+                });
+                let answers = join_all(pings).await;
+                let is_silent = |answer: &Result<(), Error>| {
+                    answer.as_ref().is_err_and(|error| *error.kind() == ErrorKind::Timeout)
+                };
+                // Otherwise it is connecting already.
+                if answers.iter().any(is_silent) && client.is_connected() {
+                    tracing::warn!("a Redis server does not answer: connecting anew");
+                    // Whether it succeeds the next commands show.
+                    let _ = client.force_reconnection().await;
+                }
+            }
+        }
     }
 }
 

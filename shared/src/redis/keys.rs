@@ -3,6 +3,11 @@
 
 use crate::ids::{ConversationId, GatewayId, GroupId, UserId};
 
+/// The hash tags of the partitions' streams, one in each sixteenth of a cluster's slots. A command can read the streams of one
+/// slot only, so that each tag takes a worker a connection; more servers than tags do not share the streams.
+pub const PARTITION_TAGS: [&str; 16] =
+    ["p60", "p42", "p11", "p3", "p61", "p43", "p10", "p2", "p62", "p40", "p13", "p1", "p63", "p41", "p12", "p0"];
+
 /// Names under the configured `REDIS_PREFIX`.
 #[derive(Clone, Debug)]
 pub struct Keys {
@@ -15,9 +20,10 @@ impl Keys {
     }
 
     /// Stream: the ordered commands of one partition. Appended by gateways, consumed by the partition's owner, entries
-    /// deleted when settled. The hash tag keeps a partition's keys in one cluster slot.
+    /// deleted when settled.
     pub fn partition(&self, partition: u32) -> String {
-        format!("{}{{p{partition}}}:commands", self.prefix)
+        let tag = PARTITION_TAGS[partition as usize % PARTITION_TAGS.len()];
+        format!("{}{{{tag}}}:commands:{partition}", self.prefix)
     }
 
     /// Stream: commands without order (reads, sessions). Appended by gateways, consumed by any worker.
@@ -164,7 +170,19 @@ pub enum Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fred::util::redis_keyslot;
     use uuid::Uuid;
+
+    #[test]
+    fn partitions_are_spread_over_all_slots() {
+        let keys = Keys::new("t:");
+        for partition in 0..64_u32 {
+            let slot = u32::from(redis_keyslot(keys.partition(partition).as_bytes()));
+            assert_eq!(slot / 1024, partition % 16);
+            let tag = PARTITION_TAGS[partition as usize % 16];
+            assert_eq!(slot, u32::from(redis_keyslot(tag.as_bytes())), "all streams of a tag share its slot");
+        }
+    }
 
     #[test]
     fn channels_are_told_apart() {

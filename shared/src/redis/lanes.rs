@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::prelude::*;
 use fred::types::scripts::Script;
+use futures_util::future::try_join_all;
 
+use super::topology::Topology;
 use crate::stream::FIELD;
 
 /// One entry as read.
@@ -35,7 +37,7 @@ impl Default for Lanes {
 }
 
 impl Lanes {
-    /// Makes `group` the only consumer group of the streams, from their beginning.
+    /// Makes `group` the only consumer group of the streams, which share a slot, from their beginning.
     pub async fn take(&self, client: &Client, streams: &[String], group: &str) -> Result<(), Error> {
         let _: i64 = super::run_script(&self.take, client, streams.to_vec(), vec![group.into()]).await?;
         Ok(())
@@ -50,7 +52,7 @@ pub struct Backlog {
     pub age: Duration,
 }
 
-/// `backlog.lua`: looks at many streams in one command.
+/// `backlog.lua`: looks at many streams in one command, or in one per slot.
 #[derive(Clone)]
 pub struct Backlogs(Script);
 
@@ -63,14 +65,24 @@ impl Default for Backlogs {
 impl Backlogs {
     /// The backlog of each stream, in their order.
     pub async fn of(&self, client: &Client, streams: &[String]) -> Result<Vec<Backlog>, Error> {
-        let numbers: Vec<u64> = super::run_script(&self.0, client, streams.to_vec(), Vec::new()).await?;
-        let backlog = |pair: &[u64]| Backlog { entries: pair[0], age: Duration::from_millis(pair[1]) };
-        Ok(numbers.chunks_exact(2).map(backlog).collect())
+        let mut backlogs = vec![Backlog { entries: 0, age: Duration::ZERO }; streams.len()];
+        let groups = Topology::of(client).together(streams.iter().map(String::as_str));
+        let looks = groups.into_iter().map(|places| async {
+            let keys = places.iter().map(|place| streams[*place].clone()).collect();
+            let numbers: Vec<u64> = super::run_script(&self.0, client, keys, Vec::new()).await?;
+            Ok::<_, Error>((places, numbers))
+        });
+        for (places, numbers) in try_join_all(looks).await? {
+            for (place, pair) in places.into_iter().zip(numbers.chunks_exact(2)) {
+                backlogs[place] = Backlog { entries: pair[0], age: Duration::from_millis(pair[1]) };
+            }
+        }
+        Ok(backlogs)
     }
 }
 
-/// Reads what is new for the group, waiting up to `block` for the first entry. Entries are not kept as pending: they
-/// stay in the stream until settled, and a new owner reads them all again.
+/// Reads what is new for the group in the streams, which share a slot, waiting up to `block` for the first entry. Entries are not
+/// kept as pending: they stay in the stream until settled, and a new owner reads them all again.
 pub async fn read(
     client: &Client,
     streams: &[String],

@@ -1,12 +1,15 @@
-//! Publishing, and deleting what is settled by it, in one write to the socket. The client writes a command by itself unless
-//! another waits behind it, and takes a whole pipeline for one: so a pipeline always has a command behind it here. Without
-//! pipelines, each command would be a future of its own, thousands of bytes long, that is moved and kept until the answer.
+//! Publishing, and deleting what is settled by it, in one write to the socket; on a cluster, where the two go to different servers,
+//! one after the other. The client writes a command by itself unless another waits behind it, and takes a whole pipeline for one:
+//! so a pipeline always has a command behind it here. Without pipelines, each command would be a future of its own, thousands of
+//! bytes long, that is moved and kept until the answer.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use fred::prelude::*;
 use futures_util::future::{try_join, try_join_all, try_join3};
+
+use super::topology::{Topology, one_node};
 
 /// One message for one channel.
 pub type Message = (String, Bytes);
@@ -32,7 +35,6 @@ pub async fn settle(
     for messages in first.chunks(MOST_MESSAGES) {
         publish_all(client, messages).await?;
     }
-    // Each is handed to the connection when it is first polled, and they are polled in this order.
     let publications = publish_all(client, last);
     // Deleted before acknowledged: should a failover lose the second, what is pending and gone is dropped, but what is
     // acknowledged and there would stay for good.
@@ -42,13 +44,22 @@ pub async fn settle(
         done.iter().map(move |(stream, ids)| client.xack::<i64, _, _, _>(stream.as_str(), group, ids.clone()))
     });
     let acknowledgements = try_join_all(acknowledged.into_iter().flatten());
-    try_join3(publications, deletions, acknowledgements).await?;
+    match Topology::of(client) {
+        // Each is handed to the connection when it is first polled, and they are polled in this order.
+        Topology::Single => drop(try_join3(publications, deletions, acknowledgements).await?),
+        // Nothing that may still have to be published is deleted.
+        Topology::Cluster => {
+            publications.await?;
+            try_join(deletions, acknowledgements).await?;
+        }
+    }
     Ok(())
 }
 
 async fn publish_all(client: &Client, messages: &[Message]) -> Result<(), Error> {
     let Some(((channel, message), before)) = messages.split_last() else { return Ok(()) };
-    let pipeline = client.pipeline();
+    let one_node = one_node(client);
+    let pipeline = client.pipeline().with_options(&one_node);
     for (channel, message) in before {
         let () = pipeline.publish(channel.as_str(), message.clone()).await?;
     }
@@ -58,7 +69,8 @@ async fn publish_all(client: &Client, messages: &[Message]) -> Result<(), Error>
             _ => pipeline.all::<Value>().await,
         }
     };
-    let last = client.publish::<i64, _, _>(channel.as_str(), message.clone());
+    let publisher = client.with_options(&one_node);
+    let last = publisher.publish::<i64, _, _>(channel.as_str(), message.clone());
     try_join(before, last).await?;
     Ok(())
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use shared::lifecycle::Lifecycle;
+use shared::redis::keys::PARTITION_TAGS;
+use shared::redis::topology::Topology;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -80,7 +82,11 @@ pub struct LeaseManager {
 impl LeaseManager {
     /// The manager, and each pipeline's view.
     pub fn new(app: Arc<App>) -> (Self, Vec<Assigned>) {
-        let count = app.settings.worker_pipelines as usize;
+        let count = match Topology::of(&app.redis) {
+            Topology::Single => app.settings.worker_pipelines as usize,
+            // A pipeline reads with one command. Whose turn it is to store, the pool of connections decides.
+            Topology::Cluster => PARTITION_TAGS.len(),
+        };
         let (pipelines, assigned) = (0..count)
             .map(|_| {
                 let (sender, receiver) = watch::channel(Assignment::none());

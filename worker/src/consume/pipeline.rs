@@ -1,5 +1,5 @@
 //! One pipeline: reads all of its partitions in one call, applies what it read, settles it, and reads on. It works on one
-//! read at a time, so that what is waiting meanwhile becomes the next batch.
+//! read at a time, so that what is waiting meanwhile becomes the next batch. On a cluster its partitions share a slot.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,6 +9,7 @@ use fred::prelude::*;
 use shared::ids::{ConversationId, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::publication::{self, Header, Report};
+use shared::redis::settle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -86,7 +87,7 @@ async fn publish(app: &App, mut report: Report) -> Result<(), Error> {
         };
         let payload = postcard::to_stdvec(&report).unwrap_or_default();
         let publication = Bytes::from(publication::encode(&Header::Report, &payload));
-        app.redis.publish::<(), _, _>(app.keys.report_channel(), publication).await?;
+        settle::publish(&app.redis, &[(app.keys.report_channel(), publication)]).await?;
         report = rest;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Faults of the stores: PostgreSQL and Redis away, full, slow or failing over; who owns which partition; dead letters.
 
+mod cluster;
 mod dead_letters;
 mod leases;
 mod postgres;

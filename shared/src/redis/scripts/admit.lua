@@ -1,8 +1,9 @@
--- Appends a batch of commands, each after its sender's rate limit. One round trip for the whole batch.
+-- Appends a batch of commands, each after its sender's rate limit. One round trip for the whole batch, or, where a cluster keeps
+-- streams and rate-limit keys apart, a run for each slot, those for rate-limit keys first.
 -- KEYS: [1..s] streams, [s+1..] rate-limit keys
 -- ARGV: [1] s, [2] limit, [3] window in seconds, [4] field name,
---       then per command: stream index (1-based), rate key index (0: not limited), entry
--- Returns per command 0 when appended, else the seconds until the sender may try again.
+--       then per command: stream index (1-based; 0: not appended), rate key index (0: not limited), entry
+-- Returns per command 0 when admitted, else the seconds until the sender may try again.
 -- A rate key packs (second, count) pairs as big-endian u32 each, oldest first.
 local streams = tonumber(ARGV[1])
 local limit, window = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -25,7 +26,7 @@ local function load(index)
 end
 
 for at = 5, #ARGV, 3 do
-  local index, retry_after = tonumber(ARGV[at + 1]), 0
+  local stream, index, retry_after = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), 0
   if index > 0 then
     local user = users[index]
     if not user then
@@ -45,8 +46,8 @@ for at = 5, #ARGV, 3 do
       user.changed = true
     end
   end
-  if retry_after == 0 then
-    redis.call('XADD', KEYS[tonumber(ARGV[at])], '*', field, ARGV[at + 2])
+  if retry_after == 0 and stream > 0 then
+    redis.call('XADD', KEYS[stream], '*', field, ARGV[at + 2])
   end
   result[#result + 1] = retry_after
 end

@@ -1,0 +1,102 @@
+//! A Redis Cluster: three primaries, each with a replica that takes its place when it dies.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::{Durability, Redis, Scratch, ports, secrets, wait};
+
+const PRIMARIES: usize = 3;
+const SLOTS: usize = 16_384;
+/// Without a sign of life for so long a node counts as dead.
+pub const NODE_TIMEOUT: Duration = Duration::from_secs(2);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub struct Cluster {
+    /// The primaries, then the replica of each.
+    pub nodes: Vec<Redis>,
+    password: String,
+    // Ends the nodes' processes when they are dropped.
+    _scratches: Vec<Scratch>,
+}
+
+impl Cluster {
+    /// Starts all nodes and waits until each knows all others and could take over.
+    pub fn start(program: &Path) -> Result<Self> {
+        let password = secrets::password()?;
+        let mut cluster = Self { nodes: Vec::new(), password, _scratches: Vec::new() };
+        for ports in ports::free(4 * PRIMARIES)?.chunks_exact(2) {
+            let scratch = Scratch::new("cluster")?;
+            let node = Redis::open(program, scratch.dir(), ports[0], &cluster.password, Durability::Fast)?;
+            cluster.nodes.push(node.in_cluster(ports[1], NODE_TIMEOUT));
+            cluster._scratches.push(scratch);
+        }
+        for (node, epoch) in cluster.nodes.iter_mut().zip(1..) {
+            node.start()?;
+            node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &u32::to_string(&epoch)])?;
+        }
+        cluster.introduce()?;
+        Ok(cluster)
+    }
+
+    /// Makes the nodes a cluster.
+    fn introduce(&self) -> Result<()> {
+        let (first, others) = self.nodes.split_first().context("no nodes")?;
+        for other in others {
+            let bus_port = other.bus_port().context("a node of a cluster")?;
+            first.command(&["CLUSTER", "MEET", "127.0.0.1", &other.port().to_string(), &bus_port.to_string()])?;
+        }
+        let (primaries, replicas) = self.nodes.split_at(PRIMARIES);
+        for (place, primary) in primaries.iter().enumerate() {
+            let (from, to) = (SLOTS * place / PRIMARIES, SLOTS * (place + 1) / PRIMARIES - 1);
+            primary.command(&["CLUSTER", "ADDSLOTSRANGE", &from.to_string(), &to.to_string()])?;
+        }
+        self.until_all("CLUSTER INFO", &["cluster_state:ok", "cluster_known_nodes:6"])?;
+        for (primary, replica) in primaries.iter().zip(replicas) {
+            let id = primary.command(&["CLUSTER", "MYID"])?;
+            wait::until("a replica knows its primary", START_TIMEOUT, || {
+                Ok(replica.command(&["CLUSTER", "REPLICATE", &id]).is_ok().then_some(()))
+            })?;
+        }
+        for replica in replicas {
+            until_in_step(replica)?;
+        }
+        self.until_all("CLUSTER INFO", &["cluster_state:ok", "cluster_size:3", "cluster_slots_ok:16384"])
+    }
+
+    /// Waits until every node says all of this.
+    fn until_all(&self, command: &str, expected: &[&str]) -> Result<()> {
+        let words: Vec<&str> = command.split(' ').collect();
+        for node in &self.nodes {
+            wait::until(&format!("{expected:?} at port {}", node.port()), START_TIMEOUT, || {
+                let said = node.command(&words)?;
+                Ok(expected.iter().all(|expected| said.contains(expected)).then_some(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Starts a node that was killed, and waits until it is a replica in step with whichever took its place.
+    pub fn rejoin(&mut self, node: usize) -> Result<()> {
+        let node = self.nodes.get_mut(node).context("no such node")?;
+        node.start()?;
+        until_in_step(node)
+    }
+
+    /// Names all nodes.
+    pub fn url(&self) -> String {
+        let mut nodes = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port()));
+        let first = nodes.next().unwrap_or_default();
+        let others: Vec<String> = nodes.map(|node| format!("node={node}")).collect();
+        format!("redis-cluster://default:{}@{first}?{}", self.password, others.join("&"))
+    }
+}
+
+fn until_in_step(replica: &Redis) -> Result<()> {
+    wait::until(&format!("a replica in step at port {}", replica.port()), START_TIMEOUT, || {
+        let info = replica.command(&["INFO", "replication"]);
+        Ok(info.is_ok_and(|info| info.contains("master_link_status:up")).then_some(()))
+    })
+}

@@ -1,0 +1,285 @@
+//! Redis as a cluster: what people and operators do, and primaries that die.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use client::{Client, event_type};
+use devstack::{Cluster, http};
+use e2e::{Deployment, Options, User};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::PATIENCE;
+use crate::faults::Talk;
+
+const SOON: Duration = Duration::from_secs(15);
+const RATE_LIMIT: usize = 60;
+const RATE_WINDOW_SECONDS: u64 = 60;
+/// `COMMAND_TIMEOUT`, the two seconds that a gateway adds to it, and what a slow machine needs.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(12);
+/// Five to seven seconds on a machine of one's own: `NODE_TIMEOUT`, the election, and connecting anew.
+const BACK_WITHIN: Duration = Duration::from_secs(25);
+/// Eight to fourteen: besides, each client has to find out, and tries the silent node again while it is part of the cluster.
+const BACK_FROM_SILENCE_WITHIN: Duration = Duration::from_secs(45);
+/// Enough that each primary has some of their partitions.
+const CONVERSATIONS: usize = 8;
+
+fn on_cluster() -> Options {
+    Options { cluster: true, ..Options::default() }
+}
+
+fn direct(to: &User, content: &str) -> Value {
+    json!({"type": "send_message", "recipientId": to.id, "content": content})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_talk_on_a_cluster() -> Result<()> {
+    let deployment = Deployment::start("cluster", on_cluster().with("OFFLINE_GRACE_PERIOD", "1s"))?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let id_of_bob = bob.id.to_string();
+    let about_bob = |event: &Value| event["user"]["userId"] == id_of_bob;
+    let mut a = deployment.login(0, &alice).await?;
+    let mut b = deployment.login(1, &bob).await?;
+    a.expect("user_online", about_bob, SOON).await?;
+
+    let sent = a.request_ok(direct(&bob, "there")).await?;
+    b.expect("new_message", |event| event["messageId"] == sent["messageId"], SOON).await?;
+    let sent = b.request_ok(direct(&alice, "and back")).await?;
+    a.expect("new_message", |event| event["messageId"] == sent["messageId"], SOON).await?;
+    a.send(json!({"type": "typing", "recipientId": bob.id, "isTyping": true})).await?;
+    b.expect("user_typing", |_| true, SOON).await?;
+
+    let create = json!({"type": "create_group", "groupName": "A group", "initialMembers": [bob.id]});
+    let group = a.request_ok(create).await?["groupId"].clone();
+    b.expect("group_created", |event| event["groupId"] == group, SOON).await?;
+    for there in [true, false] {
+        let (sender, other) = if there { (&mut a, &mut b) } else { (&mut b, &mut a) };
+        let send = json!({"type": "send_group_message", "groupId": group, "content": "to all"});
+        let sent = sender.request_ok(send).await?;
+        other.expect("new_group_message", |event| event["messageId"] == sent["messageId"], SOON).await?;
+    }
+
+    // Alone, each command takes milliseconds: nothing waits for its turn to look.
+    let mut took = Vec::new();
+    for _ in 0..51 {
+        let asked = Instant::now();
+        a.request_ok(direct(&bob, "quickly")).await?;
+        took.push(asked.elapsed());
+    }
+    took.sort_unstable();
+    println!("a direct message is acknowledged after {:?}", took[25]);
+    ensure!(took[25] < Duration::from_millis(100), "{took:?}");
+
+    b.close().await;
+    a.expect("user_offline", about_bob, SOON).await?;
+    let mut missed = Vec::new();
+    for number in 0..3 {
+        missed.push(a.request_ok(direct(&bob, &format!("missed {number}"))).await?["messageId"].clone());
+    }
+    let mut b = deployment.login(0, &bob).await?;
+    for id in &missed {
+        let first = b.expect("new_message", |event| missed.contains(&event["messageId"]), SOON).await?;
+        ensure!(first["messageId"] == *id, "out of order: {first}");
+    }
+    let page = b.request_ok(json!({"type": "get_private_messages", "recipientId": alice.id, "limit": 10})).await?;
+    ensure!(page["total"] == 56 && page["messages"][9]["messageId"] == missed[2], "{page}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rate_limit_is_that_of_the_fleet_on_a_cluster() -> Result<()> {
+    let deployment =
+        Deployment::start("clusterlimit", on_cluster().with("MESSAGE_RATE_LIMIT", &RATE_LIMIT.to_string()))?;
+    let users = deployment.users(["alice", "bob", "carol"])?;
+    let began = Instant::now();
+    let mut clients = [deployment.login(0, &users[0]).await?, deployment.login(1, &users[0]).await?];
+    let mut sent = 0;
+    let refusal = loop {
+        // To different partitions by way of both gateways.
+        let answer = clients[sent % 2].request(direct(&users[1 + sent % 2], "x")).await?;
+        if event_type(&answer) == "error" {
+            break answer;
+        }
+        sent += 1;
+        ensure!(sent <= RATE_LIMIT, "{sent} messages");
+    };
+    ensure!(sent == RATE_LIMIT && refusal["code"] == "RATE_LIMIT_EXCEEDED", "after {sent}: {refusal}");
+    let retry_after = refusal["retryAfter"].as_u64().context("retryAfter")?;
+    // Redis counts whole seconds.
+    let soonest = RATE_WINDOW_SECONDS.saturating_sub(began.elapsed().as_secs() + 1);
+    ensure!((soonest..=RATE_WINDOW_SECONDS).contains(&retry_after), "{refusal} {:?} after the start", began.elapsed());
+    let other = clients[1].request(direct(&users[1], "x")).await?;
+    ensure!(other["code"] == "RATE_LIMIT_EXCEEDED", "{other}");
+    // What is no message is not limited, and neither is anybody else.
+    clients[0].request_ok(json!({"type": "get_conversations"})).await?;
+    deployment.login(0, &users[1]).await?.request_ok(direct(&users[0], "x")).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_and_change_a_fleet_on_a_cluster() -> Result<()> {
+    let mut deployment = Deployment::start("clusteroperators", on_cluster().with("DRAIN_WINDOW", "500ms"))?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut a = deployment.login(0, &alice).await?;
+    let mut b = deployment.login(1, &bob).await?;
+    let status: Value = serde_json::from_str(&deployment.chatctl(&["status", "--json"])?)?;
+    let fleet = &status["fleet"];
+    let count = |list: &str| fleet[list].as_array().map_or(0, Vec::len);
+    ensure!((count("gateways"), count("workers")) == (2, 2) && fleet["onlineUsers"] == 2, "{status}");
+    ensure!(fleet["waiting"]["ordered"]["commands"] == 0 && fleet["deadLetters"] == 0, "{status}");
+    ensure!(deployment.chatctl(&["sessions"])?.lines().count() == 2);
+
+    let sent = a.request_ok(direct(&bob, "x")).await?;
+    deployment.sql("ALTER TABLE message_reactions RENAME TO away")?;
+    let failed = a.request(json!({"type": "add_reaction", "messageId": sent["messageId"], "reaction": "lion"})).await?;
+    ensure!(failed["code"] == "INTERNAL_ERROR", "{failed}");
+    ensure!(deployment.chatctl(&["dlq", "list"])?.contains("add_reaction"));
+    deployment.sql("ALTER TABLE away RENAME TO message_reactions")?;
+    ensure!(deployment.chatctl(&["dlq", "replay", "--all"])? == "1 replayed\n");
+    b.expect("reaction_added", |event| event["reaction"] == "lion", PATIENCE).await?;
+    ensure!(deployment.chatctl(&["dlq", "list"])?.is_empty());
+
+    ensure!(deployment.chatctl(&["kick", &alice.name])? == "1 closed\n");
+    ensure!(a.wait_closed(PATIENCE).await?.code == Some(1008));
+    let health: Value =
+        serde_json::from_str(&http::get(&format!("{}/health", deployment.fleet.gateways[1].url()))?.body)?;
+    let gateway = health["gatewayId"].as_str().context("gatewayId")?;
+    ensure!(deployment.chatctl(&["drain", gateway])? == "ended\n");
+    ensure!(b.wait_closed(PATIENCE).await?.code == Some(1012));
+    deployment.fleet.gateways[1].wait_gone(PATIENCE)?;
+    ensure!(deployment.chatctl(&["drain", gateway]).is_err(), "it is gone");
+    Ok(())
+}
+
+/// People who write to each other over both gateways, and two whose connections must live through everything.
+struct Scene {
+    deployment: Deployment,
+    talks: Vec<Talk>,
+    people: [(User, Client); 2],
+}
+
+impl Scene {
+    async fn start(label: &str) -> Result<Scene> {
+        let options = on_cluster().with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s");
+        let deployment = Deployment::start(label, options)?;
+        let mut talks = Vec::new();
+        for pair in 0..CONVERSATIONS {
+            let [alice, bob] = deployment.users(["alice", "bob"])?;
+            let urls = [0, 1].map(|gateway| vec![deployment.gateway_url((pair + gateway) % 2)]);
+            let [from, to] = urls;
+            talks.push(Talk::start(alice, bob, from, to));
+        }
+        let [carol, dave] = deployment.users(["carol", "dave"])?;
+        let (of_carol, of_dave) = (deployment.login(0, &carol).await?, deployment.login(1, &dave).await?);
+        let scene = Scene { deployment, talks, people: [(carol, of_carol), (dave, of_dave)] };
+        scene.progress(20).await.context("before any fault")?;
+        Ok(scene)
+    }
+
+    async fn progress(&self, more: usize) -> Result<()> {
+        for talk in &self.talks {
+            talk.progress(more).await?;
+        }
+        Ok(())
+    }
+
+    /// Both write to each other until both are served; until then they are refused as the protocol says, and in time.
+    async fn until_served(&mut self) -> Result<usize> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut refused = 0;
+        loop {
+            let [(carol, of_carol), (dave, of_dave)] = &mut self.people;
+            let (there, back) = (direct(dave, "still there?"), direct(carol, "still there?"));
+            let asked = tokio::try_join!(
+                of_carol.request_within(there, ANSWERED_WITHIN),
+                of_dave.request_within(back, ANSWERED_WITHIN),
+            );
+            let (there, back) = asked.context("an answer on an open connection")?;
+            let mut served = 0;
+            for answer in [there, back] {
+                if event_type(&answer) == "message_sent" {
+                    served += 1;
+                    continue;
+                }
+                let waits = answer["retryAfter"].as_u64().is_some_and(|seconds| seconds > 0);
+                ensure!(answer["code"] == "SERVICE_UNAVAILABLE" && waits, "not refused as the protocol says: {answer}");
+                refused += 1;
+            }
+            if served == 2 {
+                return Ok(refused);
+            }
+            ensure!(Instant::now() < deadline, "not served in time");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until everybody is served again, live, by all nodes.
+    async fn back(&mut self, what: &str, since: Instant, within: Duration) -> Result<()> {
+        let refused = self.until_served().await.with_context(|| what.to_owned())?;
+        self.progress(5).await.with_context(|| what.to_owned())?;
+        let [(carol, of_carol), (dave, of_dave)] = &mut self.people;
+        until_live(of_carol, dave, of_dave).await.with_context(|| what.to_owned())?;
+        until_live(of_dave, carol, of_carol).await.with_context(|| what.to_owned())?;
+        let elapsed = since.elapsed();
+        println!("{what}: back after {elapsed:?}; {refused} commands were refused");
+        ensure!(elapsed < within, "{what}: {elapsed:?}");
+        self.progress(30).await.with_context(|| what.to_owned())
+    }
+
+    /// Nothing acknowledged was lost, doubled or out of order, and nobody's connection was closed.
+    async fn finish(self) -> Result<()> {
+        for (user, client) in &self.people {
+            ensure!(client.close_info().is_none(), "{}: {:?}", user.name, client.close_info());
+        }
+        for talk in self.talks {
+            talk.finish(&self.deployment).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until what is not stored, and so comes only live, reaches the other gateway.
+async fn until_live(from: &Client, to: &User, receiver: &mut Client) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    receiver.drain();
+    loop {
+        from.send(json!({"type": "typing", "recipientId": to.id, "isTyping": true})).await?;
+        if receiver.expect("user_typing", |_| true, Duration::from_millis(300)).await.is_ok() {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "nothing comes live to {}", to.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn primaries_that_die_lose_nothing_and_close_nobody() -> Result<()> {
+    let mut scene = Scene::start("clusterfailover").await?;
+    for primary in 0..3 {
+        let what = format!("primary {} dies", primary + 1);
+        cluster(&mut scene.deployment)?.nodes[primary].kill()?;
+        scene.back(&what, Instant::now(), BACK_WITHIN).await?;
+        // The next one may die only when this one's successor has a replica again.
+        cluster(&mut scene.deployment)?.rejoin(primary)?;
+        scene.progress(20).await.context("after it came back as a replica")?;
+    }
+    scene.finish().await
+}
+
+/// Without a word: no connection is closed, as when a machine loses its power.
+#[tokio::test(flavor = "multi_thread")]
+async fn primaries_that_fall_silent_lose_nothing_and_close_nobody() -> Result<()> {
+    let mut scene = Scene::start("clustersilence").await?;
+    for primary in 0..3 {
+        let what = format!("primary {} falls silent", primary + 1);
+        cluster(&mut scene.deployment)?.nodes[primary].pause()?;
+        scene.back(&what, Instant::now(), BACK_FROM_SILENCE_WITHIN).await?;
+        cluster(&mut scene.deployment)?.nodes[primary].resume()?;
+        cluster(&mut scene.deployment)?.rejoin(primary)?;
+        scene.progress(20).await.context("after it came back as a replica")?;
+    }
+    scene.finish().await
+}
+
+fn cluster(deployment: &mut Deployment) -> Result<&mut Cluster> {
+    deployment.cluster.as_mut().context("a cluster")
+}
