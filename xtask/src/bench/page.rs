@@ -151,6 +151,10 @@ fn figures(page: &mut String, sizes: &Sizes, results: &Results, readings: &[Read
     let row =
         |figure: &Figure| vec![figure.name.to_owned(), figure.shown_value(), figure.shown_target(), figure.verdict()];
     table(page, &["figure", "measured", "target", ""], &list.iter().map(row).collect::<Vec<_>>());
+    page.push_str(
+        "What bounds the figures that are missed, and what it would take, is in \
+         [performance](performance.md#what-bounds-the-figures-that-are-missed).\n\n",
+    );
     let checked = results.every().all(|(_, result)| result["ok"] == true);
     if checked {
         page.push_str("In every run everything arrived once and in order.\n\n");
