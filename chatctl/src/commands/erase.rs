@@ -2,8 +2,8 @@
 //!
 //! What the user wrote becomes a placeholder that keeps its place and number, so that the other side of a direct
 //! conversation and the members of a group keep a history without gaps, with their own messages in it. Everything else of
-//! the user is deleted; what was told about the user and waits for others is in `events`. Each step is repeatable, so a run that was broken off is simply repeated. The tables that the
-//! main backend owns are left to it, unless asked for.
+//! the user is deleted; what was told about the user and waits for others is in `events`. Each step is repeatable, so a run
+//! that was broken off is simply repeated. The tables that the main backend owns are left to it, unless asked for.
 
 mod events;
 

@@ -11,5 +11,7 @@ mod groups;
 mod harness;
 mod history;
 mod messages;
+mod purging;
+mod reactions_and_pins;
 mod sending;
 mod sessions;

@@ -1,0 +1,119 @@
+//! What goes in the end: deleted groups, old events and the memory of old commands.
+
+use serde_json::json;
+use shared::publication::Header;
+use shared::redis::keys::Channel;
+
+use crate::groups::{command, create, queued, text};
+use crate::harness::Fleet;
+
+#[tokio::test]
+async fn a_deleted_group_is_hidden_at_once_and_purged_when_its_time_is_over() {
+    let fleet = Fleet::start_with("softdelete", &[("GROUP_PURGE_AFTER", "1h")]).await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let group = create(&fleet, alice, &[bob, carol]).await;
+    fleet.expect(alice, text(group, "@bob secret"), "group_message_sent").await;
+    let deleted = fleet.expect(alice, json!({"type": "delete_group", "groupId": group}), "group_deleted").await;
+    assert_eq!((&deleted["deletedBy"], &deleted["permanent"]), (&json!(alice), &json!(false)));
+    let event = fleet.event(Channel::Group(group), "group_deleted").await;
+    assert_eq!(queued(&fleet, &event).await, [bob, carol]);
+    for user in [alice, bob, carol] {
+        fleet.wait_for("left", |p| p.channel == Channel::User(user) && p.header == Header::Left { group }).await;
+        let groups = fleet.expect(user, json!({"type": "get_user_groups"}), "user_groups").await;
+        assert_eq!(groups["groups"], json!([]));
+    }
+    for message in [
+        text(group, "x"),
+        json!({"type": "get_group_messages", "groupId": group}),
+        json!({"type": "send_announcement", "groupId": group, "content": "x"}),
+        json!({"type": "delete_group", "groupId": group}),
+        command("add_group_member", group, carol),
+    ] {
+        fleet.refused(alice, message, "RESOURCE_NOT_FOUND").await;
+    }
+    // Nothing of the group waits for anybody but that it is gone.
+    fleet.until("SELECT count(*) = 2 FROM event_queue WHERE delivered_at IS NULL").await;
+    let messages: i64 = sqlx::query_scalar("SELECT count(*) FROM private_messages").fetch_one(&fleet.db).await.unwrap();
+    assert_eq!(messages, 1);
+    sqlx::query("UPDATE group_chats SET deleted_at = now() - interval '2h'").execute(&fleet.db).await.unwrap();
+    fleet.add_worker().await;
+    fleet.until(NOTHING_LEFT).await;
+}
+
+const NOTHING_LEFT: &str = "SELECT NOT EXISTS (SELECT FROM group_chats) AND NOT EXISTS (SELECT FROM private_messages)
+    AND NOT EXISTS (SELECT FROM group_members) AND NOT EXISTS (SELECT FROM conversations)
+    AND NOT EXISTS (SELECT FROM conversation_members) AND NOT EXISTS (SELECT FROM message_reactions)";
+
+#[tokio::test]
+async fn a_permanent_deletion_leaves_nothing_however_long_the_history() {
+    let fleet = Fleet::start("harddelete").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    for many in [false, true] {
+        let group = create(&fleet, alice, &[bob]).await;
+        fleet.expect(alice, text(group, "x"), "group_message_sent").await;
+        if many {
+            sqlx::query(
+                "INSERT INTO private_messages (message_id, conversation_id, seq, sender_id, content, iv, key_id, created_at)
+                 SELECT gen_random_uuid(), $1, n, 1, '', '', 1, now() FROM generate_series(2, 5000) AS n",
+            )
+            .bind(group.to_string())
+            .execute(&fleet.db)
+            .await
+            .unwrap();
+            sqlx::query("INSERT INTO message_reactions SELECT message_id, 1, 'x' FROM private_messages")
+                .execute(&fleet.db)
+                .await
+                .unwrap();
+        }
+        let delete = json!({"type": "delete_group", "groupId": group, "permanent": true});
+        assert_eq!(fleet.expect(alice, delete, "group_deleted").await["permanent"], true);
+        fleet.refused(bob, text(group, "x"), "RESOURCE_NOT_FOUND").await;
+        fleet.until(NOTHING_LEFT).await;
+    }
+}
+
+#[tokio::test]
+async fn old_events_and_commands_are_forgotten_and_others_kept() {
+    let fleet = Fleet::without_worker("retention", &[]).await;
+    let event = |id: u32, age_days: i32, delivered_days: Option<i32>| {
+        let db = fleet.db.clone();
+        async move {
+            sqlx::query(
+                "WITH e AS (INSERT INTO event_log (event_id, body, created_at)
+                            SELECT lpad($1::text, 32, '0')::uuid, '', now() - make_interval(days => $2) RETURNING *)
+                 INSERT INTO event_queue (user_id, event_id, created_at, delivered_at)
+                 SELECT 1, event_id, created_at, now() - make_interval(days => $3) FROM e",
+            )
+            .bind(id.to_string())
+            .bind(age_days)
+            .bind(delivered_days)
+            .execute(&db)
+            .await
+            .unwrap();
+        }
+    };
+    event(1, 31, None).await;
+    event(2, 29, None).await;
+    event(3, 9, Some(8)).await;
+    event(4, 9, Some(6)).await;
+    event(5, 1, None).await;
+    sqlx::query(
+        "INSERT INTO event_log (event_id, body, created_at) VALUES (gen_random_uuid(), '', now() - interval '8 days')",
+    )
+    .execute(&fleet.db)
+    .await
+    .unwrap();
+    sqlx::query(
+        "INSERT INTO applied_commands (command_id, applied_at)
+         VALUES (gen_random_uuid(), now() - interval '25h'), (gen_random_uuid(), now() - interval '23h')",
+    )
+    .execute(&fleet.db)
+    .await
+    .unwrap();
+    fleet.add_worker().await;
+    fleet.until("SELECT count(*) = 1 FROM applied_commands").await;
+    fleet
+        .until("SELECT array_agg(right(event_id::text, 1) ORDER BY event_id) = ARRAY['2', '4', '5'] FROM event_queue")
+        .await;
+    fleet.until("SELECT count(*) = 3 FROM event_log").await;
+}
