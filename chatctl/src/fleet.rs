@@ -7,6 +7,7 @@ use fred::prelude::*;
 use fred::types::CustomCommand;
 use shared::clock::Timestamp;
 use shared::ids::{GatewayId, UserId};
+use shared::lifecycle::Lifecycle;
 use shared::publication::{self, Header};
 use shared::redis::keys::Keys;
 
@@ -34,7 +35,7 @@ impl Fleet {
     pub async fn connect(settings: &Settings) -> Result<Self> {
         // The URL holds a password, so it is not part of any message.
         let options = settings.redis_options(ANSWER_WITHIN)?;
-        let redis = options.client().context("REDIS_URL")?;
+        let redis = options.client(&Lifecycle::new(Duration::ZERO)).context("REDIS_URL")?;
         let answer: Result<(), Error> = redis.ping(None).await;
         answer.context("Redis does not answer")?;
         Ok(Fleet { redis, keys: Keys::new(settings.redis_prefix()) })

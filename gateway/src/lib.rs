@@ -26,6 +26,8 @@ mod status;
 mod testing;
 mod tls;
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use shared::config::GatewaySettings;
 use shared::lifecycle::Lifecycle;
@@ -50,9 +52,9 @@ pub async fn run(
     recorder: Option<Metrics>,
 ) -> anyhow::Result<()> {
     let options = redis_options(&settings);
-    let redis = options.client().context("REDIS_URL")?;
-    let ordered = options.client().context("REDIS_URL")?;
-    let subscriber = options.subscriber().context("REDIS_URL")?;
+    let redis = options.client(&lifecycle).context("REDIS_URL")?;
+    let ordered = options.client(&lifecycle).context("REDIS_URL")?;
+    let subscriber = options.subscriber(&lifecycle).context("REDIS_URL")?;
     let published = subscriber::Events::of(&subscriber);
 
     let (life, made) = (lifecycle.clone(), (settings, recorder, redis));
@@ -77,29 +79,18 @@ pub async fn run(
     // Answers come on the gateway's own channel: nobody is let in before Redis has confirmed it.
     let keys = &gateway.keys;
     let channels = vec![keys.gateway_channel(gateway.id), keys.presence_channel(), keys.report_channel()];
-    lifecycle.spawn_work("accept", start(gateway.clone(), channels, listener));
+    lifecycle.spawn_until_stopped("subscribe", infallible(subscribe(gateway.clone(), channels)));
+    lifecycle.spawn_work("accept", http::accept(gateway.clone(), listener));
     lifecycle.spawn_work("drain", drain::run(gateway));
     Ok(())
 }
 
-async fn start(
-    gateway: std::sync::Arc<Gateway>,
-    channels: Vec<String>,
-    listener: TcpListener,
-) -> Result<(), std::convert::Infallible> {
-    let subscribing = tokio::spawn({
-        let gateway = gateway.clone();
-        async move {
-            // Once counted, the channels are subscribed to again with every new connection to Redis, should this fail.
-            while gateway.subscriptions.subscribe(channels.clone()).await.is_err() {
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-            }
-            gateway.fleet.subscribed();
-        }
-    });
-    let accepted = http::accept(gateway, listener).await;
-    subscribing.abort();
-    accepted
+async fn subscribe(gateway: Arc<Gateway>, channels: Vec<String>) {
+    // Once counted, the channels are subscribed to again with every new connection to Redis, should this fail.
+    while gateway.subscriptions.subscribe(channels.clone()).await.is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    gateway.fleet.subscribed();
 }
 
 async fn infallible(task: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {

@@ -103,6 +103,16 @@ impl Lifecycle {
         self.supervise(&self.inner.background, name, task);
     }
 
+    /// [`Self::spawn`] for a task that may be dropped wherever it stands once [`Self::stopped`] (an endless watch, an errand).
+    pub fn spawn_until_stopped<F, E>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display + Send + 'static,
+    {
+        let stopped = self.stopped();
+        self.spawn(name, async move { stopped.run_until_cancelled_owned(task).await.unwrap_or(Ok(())) });
+    }
+
     /// Starts a task that takes in or does work (an accept loop, a consumer). It has to end by itself after
     /// [`Self::draining`], and the drain waits for it. It fails the process as [`Self::spawn`] does.
     pub fn spawn_work<F, E>(&self, name: &'static str, task: F)

@@ -53,7 +53,7 @@ const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
 /// # Errors
 /// With what keeps the worker from starting. Stores that are away do not: they are waited for.
 pub async fn run(settings: WorkerSettings, metrics: Metrics, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let app = Arc::new(connect(settings).await?);
+    let app = Arc::new(connect(settings, &lifecycle).await?);
     let stores = Arc::new(Stores::default());
     routes::serve(app.clone(), stores.clone(), metrics, &lifecycle).await?;
     lifecycle.spawn("heartbeat", heartbeat::run(app.clone(), stores, lifecycle.clone()));
@@ -81,7 +81,7 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
     }
     let (manager, assigned) = LeaseManager::new(app.clone());
     for assigned in assigned {
-        let pipeline = Pipeline::new(app.clone(), assigned)?;
+        let pipeline = Pipeline::new(app.clone(), assigned, &lifecycle)?;
         lifecycle.spawn_work("pipeline", pipeline.run(lifecycle.clone()));
     }
     lifecycle.spawn_work("leases", manager.run(lifecycle.clone()));
@@ -91,11 +91,11 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
     lifecycle.spawn("revocation", jobs::revocation::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("report", jobs::report::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("typing", jobs::typing::run(app.clone(), lifecycle.clone()));
-    lifecycle.spawn_work("queries", Queries::new(app)?.run(lifecycle.clone()));
+    lifecycle.spawn_work("queries", Queries::new(app, &lifecycle)?.run(lifecycle.clone()));
     Ok(())
 }
 
-async fn connect(settings: WorkerSettings) -> anyhow::Result<App> {
+async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Result<App> {
     let encryption = settings.common.encryption().map_err(anyhow::Error::msg)?;
     let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
     let redis_options = RedisOptions {
@@ -108,7 +108,7 @@ async fn connect(settings: WorkerSettings) -> anyhow::Result<App> {
         worker_id: Uuid::now_v7(),
         db: pool(&settings)?,
         sends_db: sends_pool(&settings)?,
-        redis: redis_options.client().context("REDIS_URL")?,
+        redis: redis_options.client(lifecycle).context("REDIS_URL")?,
         redis_options,
         presence: Presence::new(keys.clone()),
         keys,

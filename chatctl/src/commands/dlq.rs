@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use shared::crypto::Keyring;
+use shared::lifecycle::Lifecycle;
 use shared::redis::dead_letters::{DeadLetters, Stored};
 use shared::redis::keys::Keys;
 use shared::stream::{self, Body};
@@ -52,7 +53,7 @@ impl DlqCommand {
     pub async fn run(self, settings: &Settings) -> Result<()> {
         let options = settings.redis_options(REDIS_TIMEOUT)?;
         // The URL holds a password, so it is not part of any message.
-        let client = options.client().context("REDIS_URL cannot be used")?;
+        let client = options.client(&Lifecycle::new(Duration::ZERO)).context("REDIS_URL cannot be used")?;
         let letters = DeadLetters::new(client, &Keys::new(settings.redis_prefix()));
         match self {
             DlqCommand::List { limit } => list(&letters, limit).await,

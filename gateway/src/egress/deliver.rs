@@ -2,6 +2,7 @@
 //! all recipients, without an allocation for each.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -223,7 +224,7 @@ impl Deliverer {
         connections.iter().for_each(|connection| connection.interrupt());
         let channel = self.gateway.keys.group_channel(group);
         let subscribed = self.gateway.subscriptions.subscribe(vec![channel; connections.len()]);
-        tokio::spawn(async move {
+        self.gateway.lifecycle.spawn_until_stopped("joined", async move {
             let subscribed = subscribed.await;
             for connection in connections {
                 match subscribed {
@@ -232,6 +233,7 @@ impl Deliverer {
                     Err(_) => connection.close(Close::new(CloseCode::TryLater, "Temporarily unavailable")),
                 }
             }
+            Ok::<_, Infallible>(())
         });
     }
 

@@ -101,7 +101,7 @@ impl Gateway {
         if !behind.is_empty() {
             self.metrics.gaps.increment(1);
             tracing::warn!(connections = behind.len(), "events were lost on the way here: sessions catch up");
-            tokio::spawn(subscriber::catch_up(behind));
+            self.lifecycle.spawn_until_stopped("catch-up", subscriber::catch_up(behind));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The one subscription connection of this process: takes publications from Redis and hands them to `deliver`. When it was
 //! interrupted, whatever was published meanwhile is gone, and all sessions catch up.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -108,19 +109,23 @@ pub fn interrupted(gateway: &Arc<Gateway>) {
         tracing::warn!(sessions = sessions.len(), "the subscription was interrupted: sessions catch up");
     }
     gateway.positions.clear();
-    let gateway = gateway.clone();
-    tokio::spawn(async move {
-        gateway.subscriptions.resubscribe().await;
-        catch_up(sessions).await;
-    });
+    let task = {
+        let gateway = gateway.clone();
+        async move {
+            gateway.subscriptions.resubscribe().await;
+            catch_up(sessions).await
+        }
+    };
+    gateway.lifecycle.spawn_until_stopped("catch-up", task);
 }
 
 /// Lets interrupted sessions ask for what they missed, a few at a time.
-pub async fn catch_up(sessions: Vec<Weak<Connection>>) {
+pub async fn catch_up(sessions: Vec<Weak<Connection>>) -> Result<(), Infallible> {
     for step in sessions.chunks(CATCH_UP_STEP) {
         step.iter().filter_map(Weak::upgrade).for_each(|connection| connection.catch_up());
         tokio::time::sleep(CATCH_UP_PAUSE).await;
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -139,6 +144,6 @@ mod tests {
             assert_eq!(begun(), expected);
             tokio::time::sleep(CATCH_UP_PAUSE / 2).await;
         }
-        catching_up.await.unwrap();
+        catching_up.await.unwrap().unwrap();
     }
 }

@@ -13,6 +13,7 @@ use shared::clock::Timestamp;
 use shared::commands::Command;
 use shared::crypto::{EncryptionSettings, Keyring};
 use shared::ids::{ConnectionId, ConversationId, GroupId, MessageId, UserId};
+use shared::lifecycle::Lifecycle;
 use shared::publication::{self, EventHeader, Header, Receipt};
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
@@ -57,7 +58,9 @@ type Read = Option<Vec<(String, Vec<(String, Vec<(String, Bytes)>)>)>>;
 impl FakeWorker {
     pub async fn start(redis_url: &str, prefix: &str) -> Self {
         let options = RedisOptions { url: redis_url.to_owned(), tls_ca: None, command_timeout: Duration::from_secs(5) };
-        let (redis, blocking) = (options.client().unwrap(), options.blocking_client(Duration::from_secs(1)).unwrap());
+        let lifecycle = Lifecycle::new(Duration::ZERO);
+        let redis = options.client(&lifecycle).unwrap();
+        let blocking = options.blocking_client(Duration::from_secs(1), &lifecycle).unwrap();
         let keys = Keys::new(prefix);
         let keyring = Keyring::derive(&EncryptionSettings::single(ENCRYPTION_KEY, "elitescore-chat")).unwrap();
         let rote = Arc::new(Mutex::new(Rote::default()));

@@ -87,6 +87,24 @@ async fn a_task_that_panics_ends_the_process_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_may_be_dropped_is_dropped_at_once_and_in_silence() {
+    let (lifecycle, signals, run) = start();
+    lifecycle.spawn_until_stopped("watch", std::future::pending::<Result<(), Infallible>>());
+    let started = Instant::now();
+    signals.send("SIGTERM").await.unwrap();
+    assert_eq!(run.await.unwrap(), Ok(()));
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_dropped_ends_the_process_when_it_fails_before() {
+    let (lifecycle, _signals, run) = start();
+    lifecycle.spawn_until_stopped("watch", async { Err("gave up") });
+    let ended = timeout(TIMEOUT, run).await.unwrap().unwrap();
+    assert_eq!(ended, Err(Failure::Task { name: "watch", reason: "gave up".into() }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_failure_is_reported_and_one_while_draining_counts() {
     let (lifecycle, signals, run) = start();
     for (name, seconds) in [("second", 2), ("first", 1)] {

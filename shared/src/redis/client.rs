@@ -1,5 +1,6 @@
 //! Connections to Redis, with the settings that correctness rests on.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use fred::clients::SubscriberClient;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use super::tls;
 use super::topology::Topology;
+use crate::lifecycle::Lifecycle;
 
 /// How long the pauses between reconnection attempts may grow: the service has to be back within seconds.
 const MAX_RECONNECT_DELAY_MS: u32 = 1_000;
@@ -71,37 +73,47 @@ impl RedisOptions {
     }
 
     /// A client for ordinary commands. It connects in the background and keeps reconnecting; until then commands fail
-    /// after `command_timeout`.
-    pub fn client(&self) -> Result<Client, Error> {
+    /// after `command_timeout`. What it takes runs in `lifecycle`.
+    pub fn client(&self, lifecycle: &Lifecycle) -> Result<Client, Error> {
         let client = self.builder()?.build()?;
-        tokio::spawn(log_errors(client.error_rx()));
-        client.connect();
-        tokio::spawn(self.watch(client.clone()));
+        lifecycle.spawn_until_stopped("redis-errors", log_errors(client.error_rx()));
+        self.connect(&client, lifecycle);
         Ok(client)
     }
 
     /// A client for blocking reads: nothing else may use it. `longest_block` is added to the command timeout.
-    pub fn blocking_client(&self, longest_block: Duration) -> Result<Client, Error> {
+    pub fn blocking_client(&self, longest_block: Duration, lifecycle: &Lifecycle) -> Result<Client, Error> {
         let options = RedisOptions { command_timeout: self.command_timeout + longest_block, ..self.clone() };
-        options.client()
+        options.client(lifecycle)
     }
 
     /// A client for subscriptions. `subscribe` returns before the server has confirmed; a reply to a later `ping` by way of
     /// [`super::topology::one_node`] says that it has, which takes RESP3, where a subscriber may send other commands.
-    pub fn subscriber(&self) -> Result<SubscriberClient, Error> {
+    pub fn subscriber(&self, lifecycle: &Lifecycle) -> Result<SubscriberClient, Error> {
         let mut builder = self.builder()?;
         builder.with_config(|config| config.version = RespVersion::RESP3).with_performance_config(|performance| {
             performance.broadcast_channel_capacity = SUBSCRIBER_CAPACITY_MESSAGES;
         });
         let client = builder.build_subscriber_client()?;
-        client.connect();
-        tokio::spawn(self.watch(client.clone()));
+        self.connect(&client, lifecycle);
         Ok(client)
+    }
+
+    /// The client's own task ends only when it gives up for good, after which every command would fail: so does the process then.
+    fn connect(&self, client: &(impl ClientLike + 'static), lifecycle: &Lifecycle) {
+        let connection = client.connect();
+        lifecycle.spawn_until_stopped("redis", async {
+            connection.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        });
+        lifecycle.spawn_until_stopped("redis-watch", self.watch(client.clone()));
     }
 
     /// Has the client connect anew when a server does not answer any more: it may be gone without having closed its
     /// connections, and another one in its place. The client itself waits for minutes on a connection that it keeps writing to.
-    fn watch(&self, client: impl ClientLike + 'static) -> impl Future<Output = ()> + Send + 'static {
+    fn watch(
+        &self,
+        client: impl ClientLike + 'static,
+    ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
         let patience = match Topology::of(&client) {
             Topology::Single => self.command_timeout * 3,
             // Connections to servers that are still part of the cluster are kept, so that it costs little.
@@ -132,13 +144,13 @@ impl RedisOptions {
 }
 
 /// Says why there is no connection (a wrong password, a certificate that nobody trusts): commands only know that no answer came.
-async fn log_errors(mut errors: Receiver<(Error, Option<Server>)>) {
+async fn log_errors(mut errors: Receiver<(Error, Option<Server>)>) -> Result<(), Infallible> {
     let mut last: Option<(String, Instant)> = None;
     loop {
         let error = match errors.recv().await {
             Ok((error, _)) => error.to_string(),
             Err(RecvError::Lagged(_)) => continue,
-            Err(RecvError::Closed) => return,
+            Err(RecvError::Closed) => return Ok(()),
         };
         if last.as_ref().is_none_or(|(known, at)| *known != error || at.elapsed() > REPEAT_ERROR_AFTER) {
             tracing::warn!(%error, "the connection to Redis failed");

@@ -35,8 +35,8 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    pub fn new(app: Arc<App>, assigned: Assigned) -> anyhow::Result<Self> {
-        let reader = app.redis_options.blocking_client(longest_block(&app))?;
+    pub fn new(app: Arc<App>, assigned: Assigned, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+        let reader = app.redis_options.blocking_client(longest_block(&app), lifecycle)?;
         let reconnections = reader.reconnect_rx();
         Ok(Pipeline { app, assigned, reader, reconnections, lanes: Lanes::default(), taken: Vec::new(), restarts: 0 })
     }

@@ -52,8 +52,8 @@ enum Work {
 }
 
 impl Queries {
-    pub fn new(app: Arc<App>) -> anyhow::Result<Self> {
-        let reader = app.redis_options.blocking_client(LONGEST_BLOCK)?;
+    pub fn new(app: Arc<App>, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+        let reader = app.redis_options.blocking_client(LONGEST_BLOCK, lifecycle)?;
         let permits = Arc::new(Semaphore::new(app.settings.query_concurrency));
         Ok(Queries { app, reader, permits })
     }

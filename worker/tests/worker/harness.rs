@@ -125,7 +125,7 @@ impl Fleet {
         MIGRATIONS.run(&db).await.unwrap();
 
         let options = RedisOptions { url: redis_url, tls_ca: None, command_timeout: Duration::from_secs(5) };
-        let redis = options.client().unwrap();
+        let redis = options.client(&Lifecycle::new(Duration::ZERO)).unwrap();
         redis.wait_for_connect().await.unwrap();
         let keys = Keys::new(settings.common.redis_prefix.clone());
         let subscriber = patient_subscriber(&options.url);
