@@ -18,7 +18,7 @@ use crate::identity::{ProcessId, Signal};
 use crate::process::{Launch, Process};
 use crate::programs::PostgresPrograms;
 use crate::user::{self, User};
-use crate::{logfile, wait};
+use crate::wait;
 
 const NAME: &str = "postgres";
 const SUPERUSER: &str = "chat";
@@ -106,9 +106,7 @@ impl Postgres {
         }
         wait::until("PostgreSQL answers", START_TIMEOUT, || {
             if !self.is_alive() {
-                // After kill -9 the old backends need a moment to notice; until then the data folder is theirs.
-                let end = logfile::tail(&self.state_dir.join("postgres.log"), 3);
-                if end.contains("shared memory block") || end.contains("postmaster.pid") {
+                if self.found_data_in_use() {
                     std::thread::sleep(Duration::from_millis(100));
                     self.process = Some(self.spawn()?);
                 } else if let Some(process) = &mut self.process {
@@ -118,6 +116,16 @@ impl Postgres {
             }
             let listens = std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok();
             Ok((listens && self.query("postgres", "select 1").is_ok()).then_some(()))
+        })
+    }
+
+    /// Whether it ended because of the server before it: after kill -9 the backends need a moment to notice, and go on writing
+    /// to the log.
+    fn found_data_in_use(&self) -> bool {
+        let Some(process) = &self.process else { return false };
+        let own = format!("[{}]", process.pid());
+        process.log_tail(usize::MAX).lines().any(|line| {
+            line.contains(&own) && (line.contains("shared memory block") || line.contains("postmaster.pid"))
         })
     }
 
