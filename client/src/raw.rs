@@ -58,6 +58,16 @@ pub async fn read_frame(stream: &mut TcpStream) -> Result<Option<RawFrame>, Erro
     Ok(Some(RawFrame { first_byte: head[0], payload }))
 }
 
+/// Reads until a close frame, and returns its code.
+pub async fn read_close_code(stream: &mut TcpStream) -> Result<u16, Error> {
+    while let Some(frame) = read_frame(stream).await? {
+        if let Some(code) = frame.close_code() {
+            return Ok(code);
+        }
+    }
+    Err(Error::Invalid("the stream ended without a close code".to_owned()))
+}
+
 pub(crate) async fn upgrade(stream: &mut TcpStream, uri: &Uri, headers: &[(String, String)]) -> Result<(), Error> {
     if uri.scheme_str() == Some("wss") {
         return Err(Error::Invalid("a raw connection cannot be encrypted".to_owned()));

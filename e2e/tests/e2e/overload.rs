@@ -1,12 +1,16 @@
-//! More than can be done, and clients that do not read: refused or sent away, and nobody else is slower for it.
+//! More than can be done or held, and clients that do not read: refused or sent away, and nobody else is slower for it.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use client::{Client, Connect, event_type};
+use client::{Client, Connect, event_type, raw};
 use devstack::http;
 use e2e::{Deployment, Options, User};
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,11 +32,12 @@ async fn until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Resul
     Ok(())
 }
 
-fn resident_bytes(deployment: &Deployment) -> Result<u64> {
+/// What a gateway holds now (`VmRSS`), or has held at most (`VmHWM`).
+fn memory_bytes(deployment: &Deployment, name: &str) -> Result<u64> {
     let pid = deployment.fleet.gateways[0].pid().context("a running gateway")?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).context("its memory")?;
+    Ok(line.trim_start_matches(':').trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +58,7 @@ async fn without_workers_gateways_refuse_at_the_bound_and_stay_small() -> Result
         filling.send(message.clone()).await?;
     }
     until("the lane refuses", || Ok(metric(&deployment, "gateway_lanes_refusing")? > 0.0)).await?;
-    let before = resident_bytes(&deployment)?;
+    let before = memory_bytes(&deployment, "VmRSS")?;
     let waiting = metric(&deployment, "gateway_backlog")?;
     let ends_at = Instant::now() + Duration::from_secs(4);
     let mut refused = 0;
@@ -67,7 +72,7 @@ async fn without_workers_gateways_refuse_at_the_bound_and_stay_small() -> Result
     }
     ensure!(refused > 20, "only {refused} refusals in four seconds");
     ensure!(metric(&deployment, "gateway_backlog")? <= waiting + 10.0, "the lane grows while it refuses");
-    let after = resident_bytes(&deployment)?;
+    let after = memory_bytes(&deployment, "VmRSS")?;
     ensure!(after < before + 16 * MIB, "the gateway grew from {before} to {after} bytes while it refused");
 
     deployment.fleet.workers[0].start()?;
@@ -181,5 +186,48 @@ async fn read_all(mut client: Client) -> Result<()> {
             break;
         }
     }
+    Ok(())
+}
+
+/// 48 MiB of spaces, as permessage-deflate sends them.
+fn bomb() -> Result<Vec<u8>> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    for _ in 0..48 {
+        encoder.write_all(&vec![b' '; MIB as usize])?;
+    }
+    encoder.flush()?;
+    let mut payload = encoder.get_ref().clone();
+    // What ends a flush is left out on the wire.
+    ensure!(payload.split_off(payload.len() - 4) == [0, 0, 0xff, 0xff]);
+    let length = u16::try_from(payload.len())?;
+    // Final, compressed, text; a length of two bytes; masked with zeros.
+    Ok([&[0xc1, 0xfe][..], &length.to_be_bytes(), &[0; 4], &payload].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_bomb_is_not_blown_up() -> Result<()> {
+    let options = Options { gateways: 1, workers: 1, ..Options::default() }.with("MAX_PAYLOAD_SIZE", "100KiB");
+    let deployment = Deployment::start("bombs", options)?;
+    let (url, bomb) = (deployment.gateway_url(0), bomb()?);
+    let before = memory_bytes(&deployment, "VmHWM")?;
+    let mut thrown = Vec::new();
+    for _ in 0..30 {
+        let (url, bomb) = (url.clone(), bomb.clone());
+        thrown.push(tokio::spawn(async move {
+            let offer = Connect::new(&url).header("Sec-WebSocket-Extensions", "permessage-deflate");
+            let mut socket = offer.open_raw().await?;
+            socket.write_all(&bomb).await?;
+            anyhow::Ok(raw::read_close_code(&mut socket).await?)
+        }));
+    }
+    for code in thrown {
+        ensure!(tokio::time::timeout(PATIENCE, code).await??? == 1009);
+    }
+    let after = memory_bytes(&deployment, "VmHWM")?;
+    ensure!(after < before + 24 * MIB, "the gateway grew from {before} to {after} bytes by bombs of 48 MiB");
+    // Without the extension a compressed frame is a violation.
+    let mut socket = Connect::new(&url).open_raw().await?;
+    socket.write_all(&bomb).await?;
+    ensure!(tokio::time::timeout(PATIENCE, raw::read_close_code(&mut socket)).await?? == 1002);
     Ok(())
 }
