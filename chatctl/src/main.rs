@@ -7,6 +7,7 @@ mod database;
 mod duration;
 mod fleet;
 mod progress;
+mod scram;
 mod settings;
 mod terminal;
 

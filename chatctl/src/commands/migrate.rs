@@ -8,6 +8,7 @@ use sqlx::migrate::{Migrate, Migrator};
 use sqlx::{Connection, PgConnection};
 
 use crate::database;
+use crate::scram;
 use crate::settings::Settings;
 use crate::terminal::print_line;
 
@@ -46,11 +47,8 @@ async fn renew_worker_role(connection: &mut PgConnection, password: &str, has_ac
     if has_accounts {
         sqlx::raw_sql(BUILTIN_AUTH).execute(&mut *transaction).await?;
     }
-    // The statement takes no parameters, so the server itself quotes the password.
-    let statement: String = sqlx::query_scalar("SELECT format('ALTER ROLE chat_worker PASSWORD %L', $1::text)")
-        .bind(password)
-        .fetch_one(&mut *transaction)
-        .await?;
+    // The statement takes no parameters, and the server may log it or keep it among its statistics.
+    let statement = format!("ALTER ROLE chat_worker PASSWORD '{}'", scram::verifier(password)?);
     sqlx::raw_sql(&statement).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(())

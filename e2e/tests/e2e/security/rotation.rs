@@ -129,6 +129,9 @@ async fn the_password_of_postgres_changes_by_way_of_a_second_role() -> Result<()
     deployment.sql(&format!("CREATE ROLE {SECOND} LOGIN PASSWORD '{between}' IN ROLE {WORKER_ROLE}"))?;
     roll_out(&mut deployment, &people, Some(Kind::Worker), &[("DATABASE_URL", &second)]).await?;
     assert_eq!(deployment.sql(&in_use(WORKER_ROLE))?, "f");
+    for logging in ["ALTER SYSTEM SET log_statement = 'all'", "SELECT pg_reload_conf()"] {
+        deployment.sql(logging)?;
+    }
     let migrate = Command::new(devstack::testing::bin_dir()?.join("chatctl"))
         .arg("migrate")
         .env("DATABASE_URL", deployment.postgres.url("chat"))
@@ -138,6 +141,11 @@ async fn the_password_of_postgres_changes_by_way_of_a_second_role() -> Result<()
     roll_out(&mut deployment, &people, Some(Kind::Worker), &[("DATABASE_URL", &first)]).await?;
     assert_eq!(deployment.sql(&in_use(SECOND))?, "f");
     deployment.sql(&format!("DROP ROLE {SECOND}"))?;
+    let log = std::fs::read_to_string(deployment.logs().join("postgres.log"))?;
+    ensure!(
+        log.contains("ALTER ROLE chat_worker PASSWORD") && !log.contains(&new),
+        "the password is in the server's log"
+    );
     talk(&deployment, &people, "after").await?;
     Ok(())
 }
