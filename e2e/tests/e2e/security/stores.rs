@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::{Deployment, Options};
+use e2e::{Deployment, Options, Request};
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -13,7 +13,8 @@ const SOON: Duration = Duration::from_secs(20);
 #[tokio::test(flavor = "multi_thread")]
 async fn least_rights_are_enough_and_nothing_is_found_in_the_clear() -> Result<()> {
     let options = Options { least_rights: true, ..Options::default() };
-    let options = options.with("LOG_LEVEL", "info,gateway=debug,worker=debug,shared=debug");
+    // Whatever anybody may turn on in search of something, the libraries' lines included.
+    let options = options.with("LOG_LEVEL", "trace");
     let deployment = Deployment::start("rights", options)?;
     let marker = format!("plain{}", uuid());
     let [alice, bob] = deployment.users(["alice", "bob"])?;
@@ -42,6 +43,12 @@ async fn least_rights_are_enough_and_nothing_is_found_in_the_clear() -> Result<(
     a.send(json!({"type": "send_message", "recipientId": bob.id, "content": {"not": marker}})).await?;
     a.send_text(format!("no json {marker}")).await?;
     a.expect("error", |error| error["code"] == "INVALID_JSON", SOON).await?;
+
+    for gateway in 0..2 {
+        let url = deployment.fleet.gateways[gateway].url();
+        let asked = Request::get("/api/conversations").bearer(&alice.token).send(&url).await?;
+        ensure!(asked.status == 200 && asked.text().contains(&marker), "the last message is in the list");
+    }
 
     refuses(&deployment)?;
 
@@ -73,6 +80,8 @@ async fn least_rights_are_enough_and_nothing_is_found_in_the_clear() -> Result<(
         }
     }
     ensure!(logs >= 4, "{logs} logs");
+    let log = std::fs::read_to_string(deployment.fleet.gateways[1].log_path())?;
+    ensure!(log.contains("\"TRACE\"") && log.contains("warp"), "the libraries' lines are there");
     Ok(())
 }
 
