@@ -18,6 +18,8 @@ pub const REPLY_PREVIEW_CHARACTERS: usize = 200;
 pub const MAX_SYNC_ENTRIES: usize = 1000;
 /// Nesting of a command's JSON.
 pub const MAX_JSON_DEPTH: usize = 16;
+/// Values and names in a message; each costs far more memory than text. `ack` and `sync` have the longest lists.
+pub const MAX_JSON_VALUES: usize = 10_000;
 
 // HTTP bodies.
 

@@ -5,7 +5,7 @@ pub mod fills;
 mod in_flight;
 mod owner;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::task::Waker;
 
@@ -62,7 +62,7 @@ struct Inner {
     in_flight: Vec<InFlight>,
     close: Option<Close>,
     received: Received,
-    groups: Vec<GroupId>,
+    groups: HashSet<GroupId>,
     /// The tokens that the session lives by: its own, and during a renewal the next one.
     tokens: [Option<TokenHash>; 2],
     /// With `acks: true` what was written proves nothing.

@@ -55,17 +55,20 @@ pub struct Outbox {
 /// should need no allocation.
 const KEPT_CAPACITY: usize = 8;
 
+/// An item in the queue and an allocation: many times a pong.
+const FRAME_OVERHEAD_BYTES: usize = 128;
+
 impl Outbox {
     pub fn push(&mut self, item: Outgoing, limit_bytes: usize) -> Pushed {
         let size = item.frame.len();
         let mut dropped = 0;
-        if self.bytes + size > limit_bytes {
+        if self.bytes() + size > limit_bytes {
             if matches!(item.mark, Mark::Ephemeral) {
                 return Pushed::Dropped(1);
             }
             dropped = self.drop_ephemeral();
             // One frame larger than the limit still goes to a client that has read everything else.
-            if self.bytes > 0 && self.bytes + size > limit_bytes {
+            if self.bytes > 0 && self.bytes() + size > limit_bytes {
                 return Pushed::Full;
             }
         }
@@ -104,9 +107,9 @@ impl Outbox {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    /// Bytes not yet written, those handed out included.
+    /// Bytes not yet written, those handed out included, and what it costs to keep the waiting ones as frames.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.queue.len() * FRAME_OVERHEAD_BYTES
     }
 
     pub fn has_waiting(&self) -> bool {
@@ -131,13 +134,14 @@ mod tests {
 
     #[test]
     fn ephemeral_frames_go_first_and_required_ones_never() {
+        let two = 2 * (40 + FRAME_OVERHEAD_BYTES);
         let mut outbox = Outbox::default();
-        assert_eq!(outbox.push(item(40, Mark::Ephemeral), 100), Pushed::Taken);
-        assert_eq!(outbox.push(item(40, Mark::Required), 100), Pushed::Taken);
-        assert_eq!(outbox.push(item(40, Mark::Ephemeral), 100), Pushed::Dropped(1));
-        assert_eq!(outbox.push(item(40, Mark::Required), 100), Pushed::Dropped(1));
-        assert_eq!(outbox.bytes(), 80);
-        assert_eq!(outbox.push(item(40, Mark::Required), 100), Pushed::Full);
+        assert_eq!(outbox.push(item(40, Mark::Ephemeral), two + 39), Pushed::Taken);
+        assert_eq!(outbox.push(item(40, Mark::Required), two + 39), Pushed::Taken);
+        assert_eq!(outbox.push(item(40, Mark::Ephemeral), two + 39), Pushed::Dropped(1));
+        assert_eq!(outbox.push(item(40, Mark::Required), two + 39), Pushed::Dropped(1));
+        assert_eq!(outbox.bytes(), two);
+        assert_eq!(outbox.push(item(40, Mark::Required), two + 39), Pushed::Full);
     }
 
     #[test]
@@ -150,7 +154,14 @@ mod tests {
         assert_eq!(outbox.push(item(60, Mark::Required), 100), Pushed::Full);
         outbox.written(60);
         assert_eq!(outbox.push(item(60, Mark::Required), 100), Pushed::Taken);
-        assert_eq!(outbox.bytes(), 60);
+        assert_eq!(outbox.bytes(), 60 + FRAME_OVERHEAD_BYTES);
+    }
+
+    #[test]
+    fn many_small_frames_are_not_for_nothing() {
+        let mut outbox = Outbox::default();
+        let taken = (0..100_000).take_while(|_| outbox.push(item(2, Mark::Required), 1 << 20) == Pushed::Taken);
+        assert_eq!(taken.count(), (1 << 20) / (2 + FRAME_OVERHEAD_BYTES) + 1);
     }
 
     #[test]

@@ -15,11 +15,14 @@ use uuid::Uuid;
 use crate::gateway::Gateway;
 use crate::ingress::admit::Admitted;
 
-/// Users in one entry.
+/// Users in one entry, and what they received.
 const BATCH_USERS: usize = 256;
+const BATCH_RECEIPTS: usize = 8_192;
 const QUEUE_USERS: usize = 16_384;
 /// What one connection gathers before it is passed on out of turn.
 const MAX_GATHERED: usize = 256;
+/// What a client may confirm until it is passed on in its turn.
+const MAX_CONFIRMED: usize = 1_024;
 /// An entry that is not applied within this time would not be worth it: the next ones say the same and more.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -42,7 +45,18 @@ impl Received {
             Receipt::Durable { event } => self.events.push(event),
             Receipt::None => {}
         }
-        self.conversations.len() + self.events.len() >= MAX_GATHERED
+        self.len() >= MAX_GATHERED
+    }
+
+    /// Notes what a client says it has received. The client decides how much that is, so what is too much is dropped.
+    pub fn add_confirmed(&mut self, conversations: &[(ConversationId, i64)], events: Vec<Uuid>) {
+        for (conversation, seq) in conversations {
+            if self.len() < MAX_CONFIRMED {
+                self.advance(*conversation, *seq);
+            }
+        }
+        let room = MAX_CONFIRMED.saturating_sub(self.len());
+        self.events.extend(events.into_iter().take(room));
     }
 
     /// Notes a message that the client has not confirmed; of too many the oldest is forgotten.
@@ -66,7 +80,7 @@ impl Received {
         newest
     }
 
-    pub fn advance(&mut self, conversation: ConversationId, seq: i64) {
+    fn advance(&mut self, conversation: ConversationId, seq: i64) {
         // The newest are at the end, and most receipts are for one of them.
         match self.conversations.iter_mut().rev().find(|(known, _)| *known == conversation) {
             Some((_, highest)) => *highest = (*highest).max(seq),
@@ -74,17 +88,13 @@ impl Received {
         }
     }
 
-    pub fn add_events(&mut self, events: Vec<Uuid>) {
-        self.events.extend(events);
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.conversations.is_empty() && self.events.is_empty()
+    fn len(&self) -> usize {
+        self.conversations.len() + self.events.len()
     }
 
     /// Hands over what was gathered; `None` when that is nothing.
     pub fn take(&mut self, user: UserId) -> Option<Receipts> {
-        if self.is_empty() {
+        if self.len() == 0 {
             return None;
         }
         let (conversations, events) = (std::mem::take(&mut self.conversations), std::mem::take(&mut self.events));
@@ -122,18 +132,44 @@ pub async fn run(gateway: Arc<Gateway>, mut queue: mpsc::Receiver<Receipts>) {
         if taken == 0 {
             break;
         }
-        settle(&gateway, std::mem::take(&mut batch)).await;
+        for entry in entries(&mut batch) {
+            settle(&gateway, entry).await;
+        }
     }
     while let Ok(receipts) = queue.try_recv() {
         batch.push(receipts);
     }
-    if !batch.is_empty() {
-        settle(&gateway, batch).await;
+    for entry in entries(&mut batch) {
+        settle(&gateway, entry).await;
     }
 }
 
+/// Takes all, in pieces that are not too large for an entry.
+fn entries(batch: &mut Vec<Receipts>) -> Vec<Vec<Receipts>> {
+    let mut entries: Vec<Vec<Receipts>> = Vec::new();
+    let mut room = 0;
+    for receipts in batch.drain(..) {
+        let size = size(&receipts);
+        match entries.last_mut() {
+            Some(entry) if size <= room && entry.len() < BATCH_USERS => {
+                room -= size;
+                entry.push(receipts);
+            }
+            _ => {
+                room = BATCH_RECEIPTS.saturating_sub(size);
+                entries.push(vec![receipts]);
+            }
+        }
+    }
+    entries
+}
+
+fn size(receipts: &Receipts) -> usize {
+    receipts.conversations.len() + receipts.events.len()
+}
+
 async fn settle(gateway: &Gateway, receipts: Vec<Receipts>) {
-    let count: usize = receipts.iter().map(|user| user.conversations.len() + user.events.len()).sum();
+    let count: usize = receipts.iter().map(size).sum();
     let Some(user) = receipts.first().map(|first| first.user) else {
         return;
     };
@@ -173,6 +209,35 @@ mod tests {
         let receipts = received.take(UserId(1)).unwrap();
         assert_eq!(receipts.conversations, [(ConversationId::direct(UserId(1), UserId(2)), 3)]);
         assert!(received.take(UserId(1)).is_none());
+    }
+
+    #[test]
+    fn what_a_client_may_confirm_is_bounded() {
+        let mut received = Received::default();
+        let conversations: Vec<_> =
+            (2..2_000).map(|user| (ConversationId::direct(UserId(1), UserId(user)), user)).collect();
+        received.add_confirmed(&conversations[..1_000], Vec::new());
+        received.add_confirmed(&conversations[..1_000], vec![Uuid::nil(); 1_000]);
+        received.add_confirmed(&conversations, vec![Uuid::nil()]);
+        let receipts = received.take(UserId(1)).unwrap();
+        assert_eq!((receipts.conversations.len(), receipts.events.len()), (1_000, MAX_CONFIRMED - 1_000));
+        assert_eq!(receipts.conversations, conversations[..1_000]);
+    }
+
+    #[test]
+    fn many_receipts_are_several_entries() {
+        let received = |user: usize, events: usize| Receipts {
+            user: UserId(user as i64),
+            conversations: Vec::new(),
+            events: vec![Uuid::nil(); events],
+        };
+        let mut batch: Vec<_> = (1..=20).map(|user| received(user, 1_000)).collect();
+        batch.push(received(21, BATCH_RECEIPTS + 1));
+        batch.extend((22..=300).map(|user| received(user, 1)));
+        let entries = entries(&mut batch);
+        assert_eq!(entries.iter().map(Vec::len).collect::<Vec<_>>(), [8, 8, 4, 1, BATCH_USERS, 23]);
+        let users = entries.iter().flatten().map(|receipts| receipts.user.0);
+        assert!(users.eq(1..=300) && batch.is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who is connected here: connections by id, by user, by group. Looking up the audience of an event allocates nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -100,7 +100,8 @@ impl Registry {
 
     /// Makes `groups` the only ones of the connection; gives what was added and what was taken away.
     pub fn set_groups(&self, connection: &Arc<Connection>, groups: &[GroupId]) -> (Vec<GroupId>, Vec<GroupId>) {
-        let removed: Vec<GroupId> = connection.groups().into_iter().filter(|group| !groups.contains(group)).collect();
+        let stay: HashSet<&GroupId> = groups.iter().collect();
+        let removed: Vec<GroupId> = connection.groups().into_iter().filter(|group| !stay.contains(group)).collect();
         let mut audience = self.audience.write();
         let removed = removed
             .into_iter()

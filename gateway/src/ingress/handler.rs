@@ -203,12 +203,17 @@ impl Handler {
         self.job = Some(Box::pin(async { Outcome::Replayed(replaying.await) }));
     }
 
+    /// Whether the connection is closed for its failures: the rest of what was read with the last one is not looked at.
+    pub fn has_given_up(&self) -> bool {
+        self.failures >= MAX_FAILURES
+    }
+
     /// A token did not open a session, or did not renew it.
     fn failed(&mut self, auth_error: &[u8]) {
         self.connection.push_json(auth_error);
-        self.failures += 1;
+        self.failures = self.failures.saturating_add(1);
         tokio::spawn(count_failure(self.gateway.clone(), self.connection.clone(), self.address));
-        if self.failures >= MAX_FAILURES {
+        if self.has_given_up() {
             self.connection.close(Close::new(CloseCode::Policy, "Too many failed authentications"));
         }
     }

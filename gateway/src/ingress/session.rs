@@ -20,6 +20,8 @@ use crate::metrics::Totals;
 
 /// Rounds of one wake-up, after which others have their turn.
 const MAX_ROUNDS: u32 = 16;
+/// Text of one wake-up, decompressed, after which others have their turn, too: a read of 32 KiB may be thirty times as much.
+const TURN_BYTES: usize = 256 * 1024;
 /// With more unwritten, nothing is read from a client: whoever does not read is not listened to.
 const READ_PAUSE_BYTES: usize = 256 * 1024;
 /// Time for the last frames, the close frame and the client's answer to it.
@@ -63,6 +65,7 @@ impl<S: Socket> Session<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.connection.register(cx.waker());
+        let mut text_bytes = 0;
         for _ in 0..MAX_ROUNDS {
             let mut again = self.handler.poll_job(cx);
             let written = match self.io.poll_write(cx, &self.connection, &self.gateway.totals) {
@@ -84,11 +87,14 @@ impl<S: Socket> Session<S> {
             } else if signals.in_flight < self.gateway.settings.max_in_flight
                 && signals.unwritten_bytes < READ_PAUSE_BYTES
             {
-                match self.poll_read(cx) {
+                match self.poll_read(cx, &mut text_bytes) {
                     Poll::Ready(Some(end)) => return Poll::Ready(end),
                     Poll::Ready(None) => again = true,
                     Poll::Pending => {}
                 }
+            }
+            if text_bytes > TURN_BYTES {
+                break;
             }
             // The job may be waiting for everything to be written.
             again |= written.any && self.handler.has_job();
@@ -100,8 +106,8 @@ impl<S: Socket> Session<S> {
         Poll::Pending
     }
 
-    /// Reads once; `Ready(None)` when there may be more.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
+    /// Reads once; `Ready(None)` when there may be more. Adds the length of the texts.
+    fn poll_read(&mut self, cx: &mut Context<'_>, text_bytes: &mut usize) -> Poll<Option<End>> {
         let Session { gateway, connection, io, decoder, handler } = self;
         let read = io.poll_read(cx, &gateway.totals, |bytes| {
             let now_ms = gateway.clock.now_ms();
@@ -120,7 +126,11 @@ impl<S: Socket> Session<S> {
                 match message {
                     Message::Text(text) => {
                         connection.timers.last_text_ms.store(now_ms, Ordering::Relaxed);
+                        *text_bytes += text.len();
                         handler.on_text(text);
+                        if handler.has_given_up() {
+                            break None;
+                        }
                     }
                     Message::Binary(_) => handler.on_binary(),
                     Message::Ping(payload) => connection.push(pong_frame(payload)),

@@ -200,7 +200,8 @@ async fn odd_json_is_refused_or_read_in_one_way() {
         // Of two the last counts.
         ("{\"type\":\"nonsense\",\"type\":\"ping\"}".to_owned(), "pong"),
         ("{\"type\":\"ping\",\"type\":\"nonsense\"}".to_owned(), "UNKNOWN_TYPE"),
-        (format!("{{\"type\":\"ping\"{wide}}}"), "pong"),
+        (format!("{{\"type\":\"ping\"{wide}}}"), "VALIDATION_ERROR"),
+        (format!("{{\"type\":\"ping\",\"x\":\"{}\"}}", wide.replace('"', "'")), "pong"),
         ("{\"\\u0074ype\":\"ping\"}".to_owned(), "pong"),
     ] {
         client.send_text(&text).await.unwrap();
@@ -208,4 +209,19 @@ async fn odd_json_is_refused_or_read_in_one_way() {
         let got = event["code"].as_str().unwrap_or(event_type(&event));
         assert_eq!(got, answer, "{}", text.chars().take(80).collect::<String>());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_in_one_read_with_the_last_bad_token_is_not_looked_at() {
+    let harness = Harness::start(&[("IP_AUTH_FAILURE_LIMIT", "50")]).await;
+    let mut socket = harness.connect().open_raw().await.unwrap();
+    let bad = br#"{"type":"authenticate","token":"x"}"#;
+    let frame = [&[0x81, 0x80 | bad.len() as u8][..], &[0; 4], bad].concat();
+    socket.write_all(&frame.repeat(600)).await.unwrap();
+    assert_eq!(close_code(&mut socket).await, 1008);
+    // Five count against the address, not all of them: the next failure is told as what it is.
+    let mut client = harness.connect().open().await.unwrap();
+    let refused = client.request(json!({"type": "authenticate", "token": "x"})).await.unwrap();
+    assert_eq!(refused["code"], "TOKEN_INVALID");
+    assert!(client.next_event(Duration::from_secs(1)).await.is_err(), "and nothing else");
 }

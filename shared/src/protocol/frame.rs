@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ErrorCode, Fields, Rejection};
-use crate::limits::{MAX_JSON_DEPTH, MAX_REQUEST_ID_CHARACTERS};
+use crate::limits::{MAX_JSON_DEPTH, MAX_JSON_VALUES, MAX_REQUEST_ID_CHARACTERS};
 
 /// What the answer to a command echoes: a string or an integer, kept as its JSON text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +36,13 @@ impl Frame {
         let refuse = |code, details: String| {
             Box::new(Malformed { rejection: Rejection::new(code, details), request_id: None, request_type: None })
         };
-        if nesting(text.as_bytes()) > MAX_JSON_DEPTH {
+        let (depth, values) = measure(text.as_bytes());
+        if depth > MAX_JSON_DEPTH {
             let details = format!("JSON may be nested at most {MAX_JSON_DEPTH} levels deep");
+            return Err(refuse(ErrorCode::ValidationError, details));
+        }
+        if values > MAX_JSON_VALUES {
+            let details = format!("a message may have at most {MAX_JSON_VALUES} values and names");
             return Err(refuse(ErrorCode::ValidationError, details));
         }
         let value: Value = serde_json::from_str(text).map_err(|error| {
@@ -85,9 +90,10 @@ fn request_id(value: Option<&Value>) -> Result<Option<RequestId>, ()> {
     }
 }
 
-/// How deep the brackets of a JSON text nest at most; a cheap check before anything is allocated for them.
-fn nesting(text: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
+/// How deep the brackets of a JSON text nest at most, and how many values and names there are at most; a cheap look before
+/// anything is allocated for them.
+fn measure(text: &[u8]) -> (usize, usize) {
+    let (mut depth, mut deepest, mut values, mut in_string, mut escaped) = (0_usize, 0_usize, 0_usize, false, false);
     for byte in text {
         if in_string {
             match byte {
@@ -103,12 +109,14 @@ fn nesting(text: &[u8]) -> usize {
             b'{' | b'[' => {
                 depth += 1;
                 deepest = deepest.max(depth);
+                values += 1;
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' | b':' => values += 1,
             _ => {}
         }
     }
-    deepest
+    (deepest, values)
 }
 
 #[cfg(test)]
@@ -130,6 +138,17 @@ mod tests {
         for bad in ["[]", "1", "null", "{}", "{\"type\":1}", "{\"type\":null}"] {
             assert_eq!(code(bad), ErrorCode::ValidationError, "{bad}");
         }
+    }
+
+    #[test]
+    fn many_values_are_refused_unless_they_are_text() {
+        for (piece, most) in [("{\"\":0},", 3_331), ("0,", 9_995), ("[],", 4_997)] {
+            let list = |count: usize| format!("{{\"type\":\"ping\",\"x\":[{}0]}}", piece.repeat(count));
+            assert!(Frame::parse(&list(most)).is_ok(), "{most} times {piece}");
+            assert_eq!(code(&list(most + 1)), ErrorCode::ValidationError, "{piece}");
+        }
+        let text = format!("{{\"type\":\"ping\",\"x\":\"{}\"}}", "{:[,".repeat(50_000));
+        assert!(Frame::parse(&text).is_ok());
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::lifecycle::Lifecycle;
 /// How long the pauses between reconnection attempts may grow: the service has to be back within seconds.
 const MAX_RECONNECT_DELAY_MS: u32 = 1_000;
 
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+
 /// How often each connection is asked for a sign of life.
 const PING_PERIOD: Duration = Duration::from_secs(2);
 
@@ -99,12 +101,8 @@ impl RedisOptions {
         Ok(client)
     }
 
-    /// The client's own task ends only when it gives up for good, after which every command would fail: so does the process then.
     fn connect(&self, client: &(impl ClientLike + 'static), lifecycle: &Lifecycle) {
-        let connection = client.connect();
-        lifecycle.spawn_until_stopped("redis", async {
-            connection.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
-        });
+        lifecycle.spawn_until_stopped("redis", stay_connected(client.clone()));
         lifecycle.spawn_until_stopped("redis-watch", self.watch(client.clone()));
     }
 
@@ -140,6 +138,25 @@ impl RedisOptions {
                 }
             }
         }
+    }
+}
+
+/// The client's own task reconnects whatever happens, but gives up when a node of a cluster redirects a command that is not to be
+/// attempted twice, as while a slot moves. What was under way then fails, as when a connection is lost.
+///
+/// # Errors
+/// When the settings are not usable after all, or the client's task panicked.
+async fn stay_connected(client: impl ClientLike) -> Result<(), String> {
+    loop {
+        match client.connect().await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) if !matches!(error.kind(), ErrorKind::Config | ErrorKind::Url) => {
+                tracing::warn!(%error, "the client of Redis gave up: connecting anew");
+            }
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(panicked) => return Err(panicked.to_string()),
+        }
+        tokio::time::sleep(RECONNECT_PAUSE).await;
     }
 }
 

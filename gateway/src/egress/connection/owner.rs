@@ -60,11 +60,7 @@ impl Connection {
     pub fn add_group(&self, group: GroupId) -> bool {
         let mut inner = self.inner.lock();
         let left = inner.held.as_ref().is_some_and(|held| held.has_left(group));
-        if left || inner.groups.contains(&group) {
-            return false;
-        }
-        inner.groups.push(group);
-        true
+        !left && inner.groups.insert(group)
     }
 
     /// The user joined: what it left earlier does not matter any more.
@@ -80,12 +76,11 @@ impl Connection {
         if let Some(held) = &mut inner.held {
             held.note_left(group);
         }
-        let at = inner.groups.iter().position(|known| *known == group);
-        at.map(|at| inner.groups.swap_remove(at)).is_some()
+        inner.groups.remove(&group)
     }
 
     pub fn groups(&self) -> Vec<GroupId> {
-        self.inner.lock().groups.clone()
+        self.inner.lock().groups.iter().copied().collect()
     }
 
     pub fn set_wants_acks(&self, wants_acks: bool) {
@@ -96,13 +91,12 @@ impl Connection {
     pub fn acknowledge(&self, conversations: Vec<(ConversationId, i64)>, events: Vec<Uuid>) {
         let Some(user) = self.user() else { return };
         let mut inner = self.inner.lock();
-        for (conversation, seq) in conversations {
-            inner.received.advance(conversation, seq);
-            if let Some(receipt) = inner.received.confirm(conversation, seq) {
+        for (conversation, seq) in &conversations {
+            if let Some(receipt) = inner.received.confirm(*conversation, *seq) {
                 self.arrivals.note(&receipt, user);
             }
         }
-        inner.received.add_events(events);
+        inner.received.add_confirmed(&conversations, events);
     }
 
     pub fn take_receipts(&self) -> Option<Receipts> {
