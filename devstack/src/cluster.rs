@@ -1,5 +1,6 @@
 //! A Redis Cluster: three primaries, each with a replica that takes its place when it dies.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -83,6 +84,33 @@ impl Cluster {
         let node = self.nodes.get_mut(node).context("no such node")?;
         node.start()?;
         until_in_step(node)
+    }
+
+    /// Moves every slot that has keys from one primary to another, as `redis-cli --cluster reshard` does; returns how many. Each
+    /// is without its keys at the one, and not yet the other's, for at least so long.
+    pub fn move_slots(&self, from: usize, to: usize, between: Duration) -> Result<usize> {
+        let (source, target) = (self.nodes.get(from).context("no source")?, self.nodes.get(to).context("no target")?);
+        let (source_id, target_id) = (source.command(&["CLUSTER", "MYID"])?, target.command(&["CLUSTER", "MYID"])?);
+        let slot_of = |key: &str| source.command(&["CLUSTER", "KEYSLOT", key]);
+        let slots: BTreeSet<String> = source.command(&["KEYS", "*"])?.lines().map(slot_of).collect::<Result<_>>()?;
+        for slot in &slots {
+            target.command(&["CLUSTER", "SETSLOT", slot, "IMPORTING", &source_id])?;
+            source.command(&["CLUSTER", "SETSLOT", slot, "MIGRATING", &target_id])?;
+            loop {
+                let keys = source.command(&["CLUSTER", "GETKEYSINSLOT", slot, "1"])?;
+                if keys.is_empty() {
+                    break;
+                }
+                let port = target.port().to_string();
+                let migrate = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "AUTH", &self.password, "KEYS", &keys];
+                source.command(&migrate)?;
+            }
+            std::thread::sleep(between);
+            for node in [target, source] {
+                node.command(&["CLUSTER", "SETSLOT", slot, "NODE", &target_id])?;
+            }
+        }
+        Ok(slots.len())
     }
 
     /// Names all nodes.

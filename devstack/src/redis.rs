@@ -210,7 +210,8 @@ fn encode(words: &[&str]) -> Vec<u8> {
     bytes
 }
 
-fn read_reply(reader: &mut impl std::io::BufRead) -> Result<String> {
+/// The elements of an array are joined by line breaks.
+fn read_reply(reader: &mut dyn std::io::BufRead) -> Result<String> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let line = line.trim_end();
@@ -224,6 +225,11 @@ fn read_reply(reader: &mut impl std::io::BufRead) -> Result<String> {
             reader.take(length.saturating_add(2)).read_to_end(&mut bytes)?;
             bytes.truncate(usize::try_from(length)?);
             Ok(String::from_utf8_lossy(&bytes).into_owned())
+        }
+        Some(("*", count)) => {
+            let count: usize = count.parse().context("length of an array")?;
+            let elements: Vec<String> = (0..count).map(|_| read_reply(reader)).collect::<Result<_>>()?;
+            Ok(elements.join("\n"))
         }
         _ => bail!("unexpected reply {line:?}"),
     }
@@ -240,6 +246,8 @@ mod tests {
         assert_eq!(read(":12\r\n").unwrap(), "12");
         assert_eq!(read("$5\r\na\r\nbc\r\n").unwrap(), "a\r\nbc");
         assert_eq!(read("$-1\r\n").unwrap(), "");
+        assert_eq!(read("*2\r\n$1\r\na\r\n:1\r\n").unwrap(), "a\n1");
+        assert_eq!(read("*0\r\n").unwrap(), "");
         assert!(read("-LOADING busy\r\n").unwrap_err().to_string().contains("LOADING"));
         assert!(read("").is_err());
     }

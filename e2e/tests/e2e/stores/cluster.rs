@@ -21,6 +21,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(12);
 const BACK_WITHIN: Duration = Duration::from_secs(25);
 /// Eight to fourteen: besides, each client has to find out, and tries the silent node again while it is part of the cluster.
 const BACK_FROM_SILENCE_WITHIN: Duration = Duration::from_secs(45);
+/// How long a slot is on its way, besides its keys.
+const SLOT_BETWEEN: Duration = Duration::from_millis(10);
 /// Enough that each primary has some of their partitions.
 const CONVERSATIONS: usize = 8;
 
@@ -276,6 +278,19 @@ async fn primaries_that_fall_silent_lose_nothing_and_close_nobody() -> Result<()
         cluster(&mut scene.deployment)?.nodes[primary].resume()?;
         cluster(&mut scene.deployment)?.rejoin(primary)?;
         scene.progress(20).await.context("after it came back as a replica")?;
+    }
+    scene.finish().await
+}
+
+/// As when a cluster grows: from each primary to the next, while people write.
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_move_lose_nothing_and_close_nobody() -> Result<()> {
+    let mut scene = Scene::start("clusterslots").await?;
+    for primary in 0..3 {
+        let began = Instant::now();
+        let moved = cluster(&mut scene.deployment)?.move_slots(primary, (primary + 1) % 3, SLOT_BETWEEN)?;
+        let what = format!("{moved} slots moved from primary {} in {:?}", primary + 1, began.elapsed());
+        scene.back(&what, Instant::now(), BACK_WITHIN).await?;
     }
     scene.finish().await
 }
