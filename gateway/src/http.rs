@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,11 +23,13 @@ use tower_service::Service;
 use crate::gateway::Gateway;
 use crate::ingress::io::Socket;
 use crate::ingress::limits::{Address, Counted, Refused};
-use crate::ingress::places::Kind;
 use crate::routes::{self, Routes, error_response, is_upgrade};
 
 /// For a request's head, and between two requests of one connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that stays HTTP is asked to end after so long, and cut off when it does not: whoever reads nothing would keep it.
+const MAX_HTTP_AGE: Duration = Duration::from_secs(300);
+const HTTP_GRACE: Duration = Duration::from_secs(30);
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 /// Out of file descriptors, accepting again at once would fail again.
@@ -52,7 +55,7 @@ pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener) -> Result<(), 
         };
         match accepted {
             Ok((socket, peer)) => {
-                let Some(place) = gateway.places.take(Kind::Http) else {
+                let Some(place) = gateway.take_http(peer.ip()) else {
                     continue;
                 };
                 let (gateway, routes) = (gateway.clone(), routes.clone());
@@ -94,17 +97,22 @@ async fn serve<S: Socket>(gateway: Arc<Gateway>, routes: Routes, socket: S, peer
         request.extensions_mut().insert(Peer(peer));
         answer(gateway.clone(), routes.clone(), request)
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_header_size(MAX_HEADER_BYTES)
-        .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(socket), service)
-        .with_upgrades();
-    tokio::select! {
-        // Broken and slow requests are the client's own affair.
-        _ = connection => {}
-        () = stopped.cancelled() => {}
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_header_size(MAX_HEADER_BYTES)
+            .max_headers(MAX_HEADERS)
+            .serve_connection(TokioIo::new(socket), service)
+            .with_upgrades()
+    );
+    for patience in [MAX_HTTP_AGE, HTTP_GRACE] {
+        tokio::select! {
+            // Broken and slow requests are the client's own affair.
+            _ = connection.as_mut() => return,
+            () = stopped.cancelled() => return,
+            () = tokio::time::sleep(patience) => connection.as_mut().graceful_shutdown(),
+        }
     }
 }
 
@@ -116,15 +124,30 @@ async fn answer(
     gateway.metrics.http_requests.increment(1);
     let headers = request.headers().clone();
     let path = request.uri().path().to_owned();
+    let address = request
+        .extensions()
+        .get::<Peer>()
+        .map(|peer| Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies));
+    // One that succeeds is counted on its way to the WebSocket, on which a refusal is told.
+    let may_upgrade = request.method() == Method::GET && is_upgrade(&headers);
     if request.method() == Method::HEAD && !is_upgrade(&headers) {
         // Answered as GET is; hyper, which knows what was asked for, leaves the body out and says its length.
         *request.method_mut() = Method::GET;
     }
     let origin = cors_origin(&headers, &gateway.settings.allowed_origins);
-    let response = match refuse(&gateway, &request).await {
+    let refused = match may_upgrade || PROBES.contains(&path.as_str()) {
+        true => None,
+        false => refuse(&gateway, address).await,
+    };
+    let response = match refused {
         Some(refused) => refused,
         None if request.method() == Method::OPTIONS => preflight(),
-        None => warp::service(routes).call(request).await?,
+        None => {
+            let response = warp::service(routes).call(request).await?;
+            let has_failed = may_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+            let refused = if has_failed { refuse(&gateway, address).await } else { None };
+            refused.unwrap_or(response)
+        }
     };
     let (mut parts, body) = response.into_parts();
     // Our own answers are in memory already and cannot fail.
@@ -146,14 +169,9 @@ async fn answer(
     Ok(Response::from_parts(parts, Full::new(body)))
 }
 
-/// 429 for an address over its limit. Upgrades are counted later: they are told on the WebSocket.
-async fn refuse(gateway: &Gateway, request: &Request<Incoming>) -> Option<warp::reply::Response> {
-    if PROBES.contains(&request.uri().path()) || is_upgrade(request.headers()) {
-        return None;
-    }
-    let peer = request.extensions().get::<Peer>()?.0.ip();
-    let address = Address::of(peer, request.headers(), &gateway.settings.trusted_proxies);
-    let Err(Refused::TooManyRequests { retry_after }) = gateway.count(Counted::Requests, address).await else {
+/// Counts a request; 429 for an address over its limit.
+async fn refuse(gateway: &Gateway, address: Option<Address>) -> Option<warp::reply::Response> {
+    let Err(Refused::TooManyRequests { retry_after }) = gateway.count(Counted::Requests, address?).await else {
         return None;
     };
     gateway.metrics.rate_limited.with("requests").increment(1);

@@ -15,6 +15,7 @@ use shared::config::TrustedProxies;
 use shared::redis::address::{AddressScripts, Connect};
 use tokio::sync::Notify;
 
+use super::places::{Kind, Place};
 use crate::gateway::Gateway;
 
 /// How long the counts of this gateway live in Redis without being renewed.
@@ -23,6 +24,8 @@ const RENEW_PERIOD: Duration = Duration::from_secs(60);
 /// Addresses whose requests are counted here while Redis is away; then counting starts anew.
 const MAX_LOCAL_ADDRESSES: usize = 100_000;
 const PIPELINE: usize = 512;
+/// TCP connections of an address besides its WebSockets: what browsers keep open, and upgrades on their way.
+const MAX_HTTP: u32 = 54;
 
 /// Whom limits apply to: an IPv4 address, or an IPv6 network of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +86,8 @@ pub struct Addresses {
 #[derive(Default)]
 struct Local {
     connections: HashMap<Address, u32>,
+    /// TCP connections that are no WebSockets yet, or never.
+    http: HashMap<Address, u32>,
     /// Counts that Redis does not know yet.
     changed: HashSet<Address>,
     /// What was counted in the current window, while Redis is away.
@@ -112,7 +117,45 @@ impl Drop for AddressPlace {
     }
 }
 
+/// A place for a TCP connection; given back when dropped.
+pub struct HttpPlace {
+    gateway: Arc<Gateway>,
+    /// None for a proxy, which stands for many.
+    address: Option<Address>,
+    _place: Place,
+}
+
+impl Drop for HttpPlace {
+    fn drop(&mut self) {
+        let Some(address) = self.address else { return };
+        let mut local = self.gateway.addresses.local.lock();
+        if let Some(count) = local.http.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                local.http.remove(&address);
+            }
+        }
+    }
+}
+
 impl Gateway {
+    /// A place for a TCP connection of `peer`, if there is one left for it on this gateway.
+    pub fn take_http(self: &Arc<Self>, peer: IpAddr) -> Option<HttpPlace> {
+        let place = self.places.take(Kind::Http)?;
+        let peer = peer.to_canonical();
+        let address = (!self.settings.trusted_proxies.contains(peer)).then(|| Address::from_ip(peer));
+        if let Some(address) = address {
+            let most = self.settings.max_connections_per_ip.saturating_add(MAX_HTTP);
+            let mut local = self.addresses.local.lock();
+            let count = local.http.entry(address).or_insert(0);
+            if *count >= most {
+                return None;
+            }
+            *count += 1;
+        }
+        Some(HttpPlace { gateway: self.clone(), address, _place: place })
+    }
+
     /// Counts a request of an address, or a refused token.
     pub async fn count(&self, counted: Counted, address: Address) -> Result<(), Refused> {
         let window = self.settings.ip_rate_window;

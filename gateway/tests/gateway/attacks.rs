@@ -141,7 +141,6 @@ async fn a_request_that_does_not_end_is_cut_off() {
     assert_eq!(crate::harness::exchange(&harness.url, &too_large).await.0, 431);
 }
 
-/// A client's frame: text, final, compressed or not, masked with zeros.
 async fn close_code(socket: &mut TcpStream) -> u16 {
     tokio::time::timeout(SOON, client::raw::read_close_code(socket)).await.unwrap().unwrap()
 }

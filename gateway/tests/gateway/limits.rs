@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use client::{Client, Error, event_type};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::fake_worker::FakeWorker;
-use crate::harness::{Harness, SOON, redis_url, token};
+use crate::harness::{Harness, SOON, exchange, redis_url, token};
 
 fn refused(result: Result<Client, Error>) -> Value {
     match result {
@@ -188,4 +190,44 @@ async fn without_redis_a_gateway_lives_is_not_ready_and_refuses_at_once() {
 
 async fn closed_port() -> u16 {
     tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_looks_like_an_upgrade_counts_as_a_request() {
+    let harness = Harness::start(&[("IP_RATE_LIMIT", "3"), ("ALLOWED_ORIGINS", "https://good.example")]).await;
+    let upgrade = "Host: x\r\nConnection: close, upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n";
+    for (expected, request) in [
+        (401, format!("POST /api/profile-pictures/batch HTTP/1.1\r\n{upgrade}\r\n")),
+        (204, format!("OPTIONS / HTTP/1.1\r\n{upgrade}\r\n")),
+        (426, format!("GET /ws HTTP/1.1\r\n{upgrade}\r\n")),
+        (429, format!("GET /ws HTTP/1.1\r\n{upgrade}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\n")),
+        (429, format!("POST /api/profile-pictures/batch HTTP/1.1\r\n{upgrade}\r\n")),
+        (200, format!("GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")),
+    ] {
+        let (status, ..) = exchange(&harness.url, &request).await;
+        assert_eq!(status, expected, "{request}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_does_not_take_the_places_of_all_others() {
+    let harness = Harness::start(&[("MAX_CONNECTIONS_PER_IP", "2")]).await;
+    let address = harness.url.strip_prefix("http://").unwrap();
+    let mut held = Vec::new();
+    // Answered and kept open by the client, which asks again in time; a probe does not count as a request.
+    for _ in 0..60 {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let _ = socket.write_all(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        held.push(socket);
+    }
+    let mut served = 0;
+    for socket in &mut held {
+        let mut start = [0; 12];
+        let read = tokio::time::timeout(SOON, socket.read_exact(&mut start)).await.unwrap();
+        served += usize::from(read.is_ok() && &start == b"HTTP/1.1 200");
+    }
+    assert_eq!(served, 56, "two, and 54 besides");
+    held.clear();
+    let free = async { while harness.connect().open().await.is_err() {} };
+    tokio::time::timeout(SOON, free).await.expect("places are given back");
 }

@@ -1,6 +1,8 @@
 //! Who is mentioned in a text: `@username` of a member (any letter case, the longest run that is a member's name, whole
 //! words only), `@everyone` and `@all`; never the sender, each once, in order of appearance.
 
+use std::collections::HashMap;
+
 use shared::ids::UserId;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +25,32 @@ fn is_name_character(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '.' | '-')
 }
 
-/// Finds the mentions of `members` in `text`.
+/// The members by their names in lower case.
+struct Names<'a> {
+    members: HashMap<String, &'a (UserId, String)>,
+    /// In characters.
+    longest: usize,
+}
+
+impl<'a> Names<'a> {
+    fn of(members: &'a [(UserId, String)]) -> Self {
+        let mut names = Names { members: HashMap::new(), longest: "everyone".len() };
+        for member in members {
+            let name = member.1.to_lowercase();
+            names.longest = names.longest.max(name.chars().count());
+            names.members.entry(name).or_insert(member);
+        }
+        names
+    }
+}
+
+/// Finds the mentions of `members` in `text`, in time that grows as the text does.
 pub fn find(text: &str, sender: UserId, members: &[(UserId, String)]) -> Vec<Mentioned> {
     let mut found: Vec<Mentioned> = Vec::new();
+    if !text.contains('@') {
+        return found;
+    }
+    let names = Names::of(members);
     let mut before: Option<char> = None;
     for (at, c) in text.char_indices() {
         let begins_word = !before.is_some_and(is_name_character) && before != Some('@');
@@ -35,7 +60,7 @@ pub fn find(text: &str, sender: UserId, members: &[(UserId, String)]) -> Vec<Men
         }
         let rest = &text[at + 1..];
         let run = &rest[..rest.find(|c| !is_name_character(c)).unwrap_or(rest.len())];
-        if let Some(mentioned) = named(run, members)
+        if let Some(mentioned) = named(run, &names)
             && mentioned.user() != Some(sender)
             && !found.contains(&mentioned)
         {
@@ -47,19 +72,23 @@ pub fn find(text: &str, sender: UserId, members: &[(UserId, String)]) -> Vec<Men
 
 /// The longest beginning of `run` that is a member's name or a word for everyone, and ends a word: what follows it may
 /// only be punctuation (`@bob.` mentions bob, `@bob.smith` does not).
-fn named(run: &str, members: &[(UserId, String)]) -> Option<Mentioned> {
-    let mut end = run.len();
+fn named(run: &str, names: &Names<'_>) -> Option<Mentioned> {
+    let is_of_words = |c: char| c.is_alphanumeric() || c == '_';
+    // Lower case has no fewer characters.
+    let mut end = run.char_indices().nth(names.longest).map_or(run.len(), |(at, _)| at);
+    if run[end..].contains(is_of_words) {
+        return None;
+    }
     loop {
         let name = &run[..end];
         if name.eq_ignore_ascii_case("everyone") || name.eq_ignore_ascii_case("all") {
             return Some(Mentioned::Everyone);
         }
-        let lowercase = name.to_lowercase();
-        if let Some((id, username)) = members.iter().find(|(_, username)| username.to_lowercase() == lowercase) {
+        if let Some((id, username)) = names.members.get(&name.to_lowercase()) {
             return Some(Mentioned::User { id: *id, username: username.clone() });
         }
         let last = name.chars().next_back()?;
-        if last.is_alphanumeric() || last == '_' {
+        if is_of_words(last) {
             return None;
         }
         end -= last.len_utf8();
@@ -93,6 +122,24 @@ mod tests {
         assert_eq!(names("a@bob x.@bob @@bob"), Vec::<String>::new());
         assert_eq!(names("@alice @bob @BOB"), ["bob"]);
         assert_eq!(names("(@bob) @nobody @"), ["bob"]);
+    }
+
+    #[test]
+    fn what_is_longer_than_every_name_ends_in_punctuation() {
+        assert_eq!(names("@bob............"), ["bob"]);
+        assert_eq!(names("@bob............x"), Vec::<String>::new());
+        assert_eq!(names("@everyone...... @everyone......_"), ["*"]);
+    }
+
+    #[test]
+    fn the_longest_message_takes_no_time() {
+        let members: Vec<_> = (2..2_000).map(|id| (UserId(id), format!("member{id}"))).collect();
+        let begun = std::time::Instant::now();
+        for text in [format!("@{}", "-".repeat(4_999)), "@-".repeat(2_500), "@a ".repeat(1_666)] {
+            assert_eq!(find(&text, UserId(1), &members), []);
+        }
+        // Milliseconds; a hundred of them where each character of a run was compared with all names.
+        assert!(begun.elapsed() < std::time::Duration::from_millis(500), "{:?}", begun.elapsed());
     }
 
     #[test]

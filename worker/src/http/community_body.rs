@@ -162,11 +162,13 @@ fn required<T>(value: Option<T>, field: &'static str) -> Result<T, Invalid> {
     value.ok_or_else(|| Invalid::required(field))
 }
 
+const FIRST_SECOND_OF_10000: i64 = 253_402_300_800;
+
 fn time(fields: Fields<'_>, name: &'static str) -> Result<Option<OffsetDateTime>, Invalid> {
     let Some(text) = fields.string(name)? else { return Ok(None) };
     match OffsetDateTime::parse(text, &Rfc3339) {
         // What a database and every client can show.
-        Ok(time) if (1970..=9999).contains(&time.to_offset(time::UtcOffset::UTC).year()) => Ok(Some(time)),
+        Ok(time) if (0..FIRST_SECOND_OF_10000).contains(&time.unix_timestamp()) => Ok(Some(time)),
         _ => Err(Invalid::new(name, format!("`{name}` must be a time as in `2026-03-01T09:15:02.481Z`"))),
     }
 }
@@ -229,6 +231,8 @@ mod tests {
             (event(json!({"eventId": "e", "userId": 1, "xpAwarded": -1})), "xpAwarded"),
             (event(json!({"eventId": "e", "userId": 1, "xpAwarded": 1.5})), "xpAwarded"),
             (event(json!({"eventId": "e", "userId": 1, "occurredAt": "yesterday"})), "occurredAt"),
+            (event(json!({"eventId": "e", "userId": 1, "occurredAt": "1970-01-01T00:00:00+00:01"})), "occurredAt"),
+            (event(json!({"eventId": "e", "userId": 1, "occurredAt": "9999-12-31T23:59:59-23:59"})), "occurredAt"),
             (event(json!({"eventId": "e", "userId": 1, "payload": {"a\u{0}": 1}})), "payload"),
             (json!({"community": community, "progress": {"totalXp": 1}}), "userId"),
         ];
