@@ -42,7 +42,7 @@ settings! {
 
         /// Connections of this process.
         max_connections: usize = "MAX_CONNECTIONS", integer(1, 10_000_000), default("50000");
-        /// Connections of an address, over all gateways.
+        /// Connections of an address, over all gateways. On each gateway it may have 54 more TCP connections for HTTP; trusted proxies as many as they like.
         max_connections_per_ip: u32 = "MAX_CONNECTIONS_PER_IP", integer(1, 10_000_000), default("10");
         /// Connections of a user on this gateway.
         max_connections_per_user: usize = "MAX_CONNECTIONS_PER_USER", integer(1, 10_000), default("20");
@@ -58,7 +58,7 @@ settings! {
         message_rate_limit: u32 = "MESSAGE_RATE_LIMIT", integer(1, 1_000_000_000), default("240");
         /// Largest message from a client, over all its frames and decompressed.
         max_payload_bytes: usize = "MAX_PAYLOAD_SIZE", byte_size("1KiB", "64MiB"), default("1MiB");
-        /// Bytes waiting for one client beyond which it is closed as too slow.
+        /// Bytes waiting for one client, and 128 for each waiting frame, beyond which it is closed as too slow.
         outbox_limit_bytes: usize = "OUTBOX_LIMIT", byte_size("64KiB", "256MiB"), default("2MiB");
         /// Commands of one connection that are not yet answered.
         max_in_flight: usize = "MAX_IN_FLIGHT", integer(1, 100_000), default("256");
