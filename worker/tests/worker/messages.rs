@@ -161,6 +161,27 @@ async fn the_sender_edits_within_the_window() {
 }
 
 #[tokio::test]
+async fn nothing_new_is_said_by_an_edit_to_somebody_blocked_in_either_direction() {
+    let fleet = Fleet::start("editblocked").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let ids = [fleet.send(alice, bob, "to bob").await, fleet.send(bob, alice, "to alice").await]
+        .map(|sent| sent["messageId"].clone());
+    fleet.block(bob, alice).await;
+    for (user, id) in [(alice, &ids[0]), (bob, &ids[1])] {
+        let edit = json!({"type": "edit_message", "messageId": id, "content": "something else"});
+        assert_eq!(fleet.refused(user, edit, "USER_BLOCKED").await["field"], "messageId");
+    }
+    let edit = json!({"type": "edit_message", "messageId": ids[0], "content": "x"});
+    fleet.refused(bob, edit, "PERMISSION_DENIED").await;
+    let contents: Vec<_> =
+        history(&fleet, bob, alice).await.as_array().unwrap().iter().map(|m| m["content"].clone()).collect();
+    assert_eq!(contents, ["to bob", "to alice"]);
+    // Taking away is no contact.
+    let delete = json!({"type": "delete_message", "messageId": ids[0], "deleteForEveryone": true});
+    fleet.expect(alice, delete, "message_deleted").await;
+}
+
+#[tokio::test]
 async fn an_edit_in_a_group_finds_the_mentions_anew() {
     let fleet = Fleet::start("editgroup").await;
     let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
