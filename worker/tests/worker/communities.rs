@@ -135,6 +135,27 @@ async fn what_members_see_and_outsiders_do_not() {
 }
 
 #[tokio::test]
+async fn nobody_blocked_in_either_direction_learns_when_a_member_was_last_seen() {
+    let fleet = Fleet::start("lastseen").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let members = json!([{"userId": alice}, {"userId": bob}, {"userId": carol}]);
+    sync(&fleet, &json!({"community": {"communityId": "c", "name": "Runners"}, "members": members})).await;
+    sqlx::query("INSERT INTO user_status (user_id, last_seen_at) SELECT user_id, now() FROM users_auth")
+        .execute(&fleet.db)
+        .await
+        .unwrap();
+    fleet.block(alice, bob).await;
+    for (user, seen) in [(alice, [true, false, true]), (bob, [false, true, true]), (carol, [true; 3])] {
+        let get = json!({"type": "get_community_members", "communityId": "c"});
+        let answer = fleet.expect(user, get, "community_members").await;
+        for (member, seen) in [alice, bob, carol].into_iter().zip(seen) {
+            let listed = answer["members"].as_array().unwrap().iter().find(|m| m["userId"] == json!(member)).unwrap();
+            assert_eq!(listed["lastSeenAt"].is_string(), seen, "{user} asks: {listed}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_event_counts_once_and_is_pushed_to_who_is_online() {
     let fleet = Fleet::start("progress").await;
     let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;

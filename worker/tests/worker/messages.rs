@@ -182,6 +182,35 @@ async fn nothing_new_is_said_by_an_edit_to_somebody_blocked_in_either_direction(
 }
 
 #[tokio::test]
+async fn nobody_learns_what_somebody_blocked_in_either_direction_has_read() {
+    let fleet = Fleet::start("readblocked").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let sent = fleet.send(alice, bob, "x").await;
+    let replied = fleet.send(bob, alice, "y").await;
+    fleet.block(alice, bob).await;
+    for (reader, writer, message) in [(bob, alice, &sent), (alice, bob, &replied)] {
+        let read = json!({"type": "mark_message_read", "messageId": message["messageId"]});
+        fleet.expect(reader, read, "message_read").await;
+        let of_reader = |p: &crate::harness::Published| {
+            p.channel == Channel::User(reader)
+                && p.json()["type"] == "message_read"
+                && p.json()["readBy"] == json!(reader)
+        };
+        fleet.wait_for("one's own copy", of_reader).await;
+        // Everything of one command is published at once, so that a later one's answer comes after it.
+        let get = json!({"type": "get_private_messages", "recipientId": writer});
+        fleet.expect(reader, get, "private_messages").await;
+        let told = fleet.events(Channel::User(writer), "message_read");
+        assert!(!told.iter().any(|event| event["readBy"] == json!(reader)), "{told:?}");
+    }
+    let read: Vec<i64> = sqlx::query_scalar("SELECT read_seq FROM conversation_members ORDER BY user_id")
+        .fetch_all(&fleet.db)
+        .await
+        .unwrap();
+    assert_eq!(read, [2, 1], "the marks are kept");
+}
+
+#[tokio::test]
 async fn an_edit_in_a_group_finds_the_mentions_anew() {
     let fleet = Fleet::start("editgroup").await;
     let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
