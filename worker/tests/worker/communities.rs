@@ -369,3 +369,34 @@ async fn accounts_of_the_servers_own() {
     let refused = fleet.internal(user, Internal::Authenticate { token_id: "jti".to_owned() }).await;
     assert!(matches!(refused, InternalReply::Refused { .. }));
 }
+
+#[tokio::test]
+async fn passwords_that_would_wait_long_to_be_hashed_are_refused_at_once() {
+    const MANY: usize = 40;
+    let fleet = Fleet::start("hashes").await;
+    let alice = fleet.user("alice").await;
+    let mut asked = Vec::new();
+    for number in 0..MANY {
+        // A login of nobody is hashed, too.
+        let request = match number % 2 {
+            0 => json!({"username": format!("user{number}"), "password": "12345678"}),
+            _ => json!({"username": "nobody", "password": "12345678"}),
+        };
+        let body = request.to_string().into();
+        let request = if number % 2 == 0 { HttpRequest::Register { body } } else { HttpRequest::Login { body } };
+        asked.push(fleet.internal(UserId(0), Internal::Http(request)));
+    }
+    let query = fleet.expect(alice, json!({"type": "get_user_groups"}), "user_groups");
+    let (replies, _) = tokio::join!(futures_util::future::join_all(asked), query);
+    let refusals: Vec<Value> = replies
+        .iter()
+        .filter_map(|reply| match reply {
+            InternalReply::Http { status: 503, json } => Some(serde_json::from_slice(json).unwrap()),
+            _ => None,
+        })
+        .collect();
+    assert!((MANY / 2..MANY).contains(&refusals.len()), "{} of {MANY} were refused", refusals.len());
+    for refusal in refusals {
+        assert_eq!((&refusal["code"], &refusal["retryAfter"]), (&json!("SERVICE_UNAVAILABLE"), &json!(1)));
+    }
+}
