@@ -73,11 +73,7 @@ pub async fn run(settings: &Settings, user: &str, account: bool, confirmed: bool
     let encryption = settings.encryption()?;
     let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
     let mut connection = database::connect(settings).await?;
-    let user = match user.parse() {
-        // The main backend may have deleted the account already.
-        Ok(id) => id,
-        Err(_) => database::get_user(&mut connection, user).await?,
-    };
+    let user = database::get_id(&mut connection, user).await?;
     if !confirmed {
         bail!("this cannot be undone: give --yes to erase user {user}");
     }
