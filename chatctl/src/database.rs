@@ -38,6 +38,14 @@ pub async fn resolve(settings: &Settings, name_or_id: &str) -> Result<i64> {
     get_user_id(&mut connection, name_or_id).await
 }
 
+/// As `resolve`: what is stored here may outlast the account, which is the main backend's to delete.
+pub async fn get_id(connection: &mut PgConnection, name_or_id: &str) -> Result<i64> {
+    match as_id(name_or_id)? {
+        Some(id) => Ok(id),
+        None => get_user_id(connection, name_or_id).await,
+    }
+}
+
 /// As `resolve`, and the user must exist.
 pub async fn get_user(connection: &mut PgConnection, name_or_id: &str) -> Result<i64> {
     match as_id(name_or_id)? {

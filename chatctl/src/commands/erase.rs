@@ -73,11 +73,7 @@ pub async fn run(settings: &Settings, user: &str, account: bool, confirmed: bool
     let encryption = settings.encryption()?;
     let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
     let mut connection = database::connect(settings).await?;
-    let user = match user.parse() {
-        // The main backend may have deleted the account already.
-        Ok(id) => id,
-        Err(_) => database::get_user(&mut connection, user).await?,
-    };
+    let user = database::get_id(&mut connection, user).await?;
     if !confirmed {
         bail!("this cannot be undone: give --yes to erase user {user}");
     }
@@ -160,18 +156,24 @@ async fn erase_messages(connection: &mut PgConnection, keyring: &Keyring, user: 
 
 /// A group that the user owns goes to its longest-serving admin, or else member; one without anybody else is deleted.
 async fn leave_groups(connection: &mut PgConnection, user: i64) -> Result<u64> {
-    let groups: Vec<(String, String)> = sqlx::query_as("SELECT group_id, role FROM group_members WHERE user_id = $1")
+    let groups: Vec<String> = sqlx::query_scalar("SELECT group_id FROM group_members WHERE user_id = $1")
         .bind(user)
         .fetch_all(&mut *connection)
         .await?;
-    for (group, role) in &groups {
+    for group in &groups {
         let mut transaction = connection.begin().await?;
-        sqlx::query("DELETE FROM group_members WHERE group_id = $1 AND user_id = $2")
+        // Members' commands hold the group shared: who is owner, and who is there to inherit, stays until the end.
+        sqlx::query("SELECT FROM group_chats WHERE group_id = $1 FOR UPDATE")
             .bind(group)
-            .bind(user)
             .execute(&mut *transaction)
             .await?;
-        if role == "owner" {
+        let role: Option<String> =
+            sqlx::query_scalar("DELETE FROM group_members WHERE group_id = $1 AND user_id = $2 RETURNING role")
+                .bind(group)
+                .bind(user)
+                .fetch_optional(&mut *transaction)
+                .await?;
+        if role.as_deref() == Some("owner") {
             let heir = sqlx::query(
                 "UPDATE group_members SET role = 'owner', can_add_members = TRUE
                  WHERE group_id = $1 AND user_id = (SELECT user_id FROM group_members WHERE group_id = $1

@@ -1,7 +1,7 @@
 //! `chatctl user export`: everything that is stored about one user, as one JSON document, row by row.
 //!
 //! Messages are those the user sent anywhere and those received in direct conversations and not put away. What others
-//! wrote in groups is theirs and left out.
+//! wrote in groups is theirs and left out. Events are those that wait for the user and those kept since they were delivered, whole.
 
 use std::io::{BufWriter, Write};
 
@@ -20,7 +20,7 @@ use crate::{audit, database};
 
 /// Each a list: its name, and a query for its rows as JSON texts. The main backend's tables may have other columns than we
 /// know, so their rows are taken as they are, but never anything that opens an account.
-const SECTIONS: [(&str, &str); 13] = [
+const SECTIONS: [(&str, &str); 15] = [
     (
         "account",
         "SELECT jsonb_build_object('userId', u.user_id, 'username', u.username, 'email', to_jsonb(u) -> 'email',
@@ -40,6 +40,12 @@ const SECTIONS: [(&str, &str); 13] = [
     ("progress", "SELECT to_jsonb(p)::text FROM user_community_progress p WHERE p.user_id = $1"),
     ("challenges", "SELECT to_jsonb(e)::text FROM community_challenge_events e WHERE e.user_id = $1"),
     ("reactions", "SELECT to_jsonb(r)::text FROM message_reactions r WHERE r.user_id = $1"),
+    (
+        "pins",
+        "SELECT jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id, 'pinned_at', pinned_at)::text
+         FROM private_messages WHERE pinned_at IS NOT NULL AND pinned_by = $1",
+    ),
+    ("createdGroups", "SELECT to_jsonb(g)::text FROM group_chats g WHERE g.created_by = $1"),
     ("hidden", "SELECT to_jsonb(d)::text FROM message_deletions d WHERE d.user_id = $1"),
     (
         "audit",
@@ -48,7 +54,8 @@ const SECTIONS: [(&str, &str); 13] = [
 ];
 
 const MESSAGES: &str = "
-    SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, p.content, p.iv, p.mac, p.key_id, p.created_at, p.edited_at
+    SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, p.content, p.iv, p.mac, p.key_id, p.created_at, p.edited_at,
+        p.mentions, p.reply_to_message_id, CASE WHEN p.sender_id = $1 THEN p.client_message_id END AS client_message_id
     FROM private_messages p
     WHERE p.sender_id = $1
        OR (p.recipient_id = $1
@@ -70,17 +77,33 @@ struct MessageRow {
     key_id: i16,
     created_at: OffsetDateTime,
     edited_at: Option<OffsetDateTime>,
+    mentions: Option<Vec<i64>>,
+    reply_to_message_id: Option<Uuid>,
+    /// The sender's own name for it.
+    client_message_id: Option<String>,
+}
+
+const EVENTS: &str = "
+    SELECT q.event_id, l.body, q.created_at, q.delivered_at
+    FROM event_queue q JOIN event_log l USING (event_id) WHERE q.user_id = $1 ORDER BY q.event_id";
+
+#[derive(sqlx::FromRow)]
+struct EventRow {
+    event_id: Uuid,
+    body: Vec<u8>,
+    created_at: OffsetDateTime,
+    delivered_at: Option<OffsetDateTime>,
 }
 
 /// Writes the document to stdout.
 ///
 /// # Errors
-/// Also when messages do not decrypt; they stand in the document without content, and are named on stderr.
+/// Also when messages or events do not decrypt; they stand in the document without content, and are named on stderr.
 pub async fn run(settings: &Settings, user: &str) -> Result<()> {
     let encryption = settings.encryption()?;
     let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
     let mut connection = database::connect(settings).await?;
-    let user = database::get_user(&mut connection, user).await?;
+    let user = database::get_id(&mut connection, user).await?;
     audit::record(&mut connection, "user export", Some(user), json!({})).await?;
 
     let mut out = BufWriter::new(std::io::stdout().lock());
@@ -95,11 +118,12 @@ pub async fn run(settings: &Settings, user: &str) -> Result<()> {
         }
         write!(out, "]")?;
     }
-    let unreadable = messages(&mut out, &mut connection, &keyring, user).await?;
+    let mut unreadable = messages(&mut out, &mut connection, &keyring, user).await?;
+    unreadable += events(&mut out, &mut connection, &keyring, user).await?;
     writeln!(out, "}}")?;
     out.flush()?;
     if unreadable > 0 {
-        bail!("{unreadable} messages do not decrypt");
+        bail!("{unreadable} messages or events do not decrypt");
     }
     Ok(())
 }
@@ -120,15 +144,59 @@ async fn messages(out: &mut impl Write, connection: &mut PgConnection, keyring: 
             }
         };
         let message = json!({
-            "messageId": format!("msg_{}", row.message_id),
+            "messageId": message_id(row.message_id),
             "conversationId": row.conversation_id,
             "seq": row.seq,
             "senderId": row.sender_id.to_string(),
             "content": content,
             "createdAt": Timestamp::from(row.created_at),
             "editedAt": row.edited_at.map(Timestamp::from),
+            "mentions": row.mentions.unwrap_or_default().into_iter().map(mention).collect::<Vec<_>>(),
+            "replyToMessageId": row.reply_to_message_id.map(message_id),
+            "clientMessageId": row.client_message_id,
         });
         write!(out, "{}{message}", if progress.count() == 0 { "\n" } else { ",\n" })?;
+        progress.add(1);
+    }
+    write!(out, "]")?;
+    Ok(unreadable)
+}
+
+fn message_id(id: Uuid) -> String {
+    format!("msg_{id}")
+}
+
+/// As clients read it, without the name.
+fn mention(user: i64) -> Value {
+    match user {
+        0 => json!({"type": "everyone"}),
+        user => json!({"type": "user", "userId": user.to_string()}),
+    }
+}
+
+/// Gives how many did not decrypt.
+async fn events(out: &mut impl Write, connection: &mut PgConnection, keyring: &Keyring, user: i64) -> Result<u64> {
+    let mut progress = Progress::new("events");
+    let mut unreadable = 0;
+    write!(out, ",\n\"events\":[")?;
+    let mut rows = sqlx::query_as::<_, EventRow>(EVENTS).bind(user).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let event = match keyring.open_blob(row.event_id, &row.body) {
+            Ok(plain) => {
+                serde_json::from_slice(&plain).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&plain)))
+            }
+            Err(error) => {
+                unreadable += 1;
+                eprintln!("event {}: {error}", row.event_id);
+                Value::Null
+            }
+        };
+        let event = json!({
+            "event": event,
+            "createdAt": Timestamp::from(row.created_at),
+            "deliveredAt": row.delivered_at.map(Timestamp::from),
+        });
+        write!(out, "{}{event}", if progress.count() == 0 { "\n" } else { ",\n" })?;
         progress.add(1);
     }
     write!(out, "]")?;

@@ -17,8 +17,12 @@ impl Contract for EditMessage {
     const FIELDS: &'static [Field] = &[MESSAGE, CONTENT, NEW_CONTENT];
     const REPLIES: &'static [&'static str] = &["message_edited"];
     const EVENTS: &'static [&'static str] = &["message_edited"];
-    const ERRORS: &'static [ErrorCode] =
-        &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::EditWindowExpired];
+    const ERRORS: &'static [ErrorCode] = &[
+        ErrorCode::ResourceNotFound,
+        ErrorCode::PermissionDenied,
+        ErrorCode::UserBlocked,
+        ErrorCode::EditWindowExpired,
+    ];
 
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         Ok(EditMessage {

@@ -1,6 +1,8 @@
 //! What handlers share: finding the message or group that a command names, with the checks that decide whether its caller
 //! may know of it, and sending durable events to all who are concerned. Nothing of a single command lives here.
 
+use std::collections::HashSet;
+
 use shared::commands::Contract;
 use shared::events::{self, Event};
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
@@ -138,6 +140,12 @@ impl Context<'_> {
             return Err(Rejection { field: Some(field), ..rejection }.into());
         }
         Ok(())
+    }
+
+    /// Everybody blocked by the caller or blocking the caller: nobody of them learns of the other when one is there.
+    pub async fn blocked_either_way(&mut self) -> Result<HashSet<i64>, Failure> {
+        let pairs = users::list_blocked_pairs(self.db, &[self.caller().0]).await?;
+        Ok(pairs.into_iter().map(|pair| pair.other_id).collect())
     }
 
     /// Stores a durable event for everybody in the conversation but the caller's own command connection, and queues its

@@ -1,13 +1,19 @@
 //! `delete_conversation`: removes a direct conversation's messages, or hides them from oneself until the next one comes.
+//! Of a long history only a first part goes in the command's transaction, and the rest within seconds by `jobs::purge`, hidden
+//! from both meanwhile, so that no transaction holds the partition for long.
 
 use shared::commands::DeleteConversation;
 use shared::events::direct::ConversationDeleted;
 use shared::protocol::Rejection;
+use sqlx::PgConnection;
 
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::publish::Outcome;
-use crate::store::conversations;
+use crate::store::{conversations, purge};
+
+/// Messages deleted in the command's own transaction.
+const MOST_MESSAGES: i64 = 2_000;
 
 impl Handle for DeleteConversation {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -18,7 +24,7 @@ impl Handle for DeleteConversation {
         let event = ConversationDeleted { conversation_id: self.conversation, delete_for_everyone: self.for_everyone };
         let mut outcome = Outcome::answered(context.envelope, &event);
         let existed = if self.for_everyone {
-            conversations::delete_messages(context.db, &id, &[caller.0, other.0]).await?
+            delete_for_both(context.db, &id, [caller.0, other.0]).await?
         } else {
             conversations::update_cleared(context.db, caller.0, &id).await?
         };
@@ -32,4 +38,21 @@ impl Handle for DeleteConversation {
         }
         Ok(outcome)
     }
+}
+
+/// `false` when nothing was ever said.
+async fn delete_for_both(db: &mut PgConnection, conversation: &str, participants: [i64; 2]) -> sqlx::Result<bool> {
+    let Some(last_seq) = conversations::update_emptied(db, conversation).await? else { return Ok(false) };
+    // What waits must not show what is deleted.
+    purge::delete_waiting_direct_events(db, conversation, &participants).await?;
+    // First, so that a purge of an earlier deletion is waited for before anything of it is locked.
+    purge::insert_purge(db, conversation, last_seq).await?;
+    if purge::delete_messages(db, conversation, last_seq, MOST_MESSAGES).await? < MOST_MESSAGES as u64 {
+        purge::delete_purge(db, conversation).await?;
+    } else {
+        for user in participants {
+            conversations::update_cleared(db, user, conversation).await?;
+        }
+    }
+    Ok(true)
 }

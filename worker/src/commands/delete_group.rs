@@ -22,9 +22,11 @@ impl Handle for DeleteGroup {
         // What waits for members must not show them the group's content any more.
         purge::delete_waiting_events(context.db, &id).await?;
         groups::update_deleted(context.db, &id, self.permanent).await?;
-        // Redelivered sends need no memory of the messages: they find no membership, and the group's id does not come back.
-        if self.permanent && purge::delete_messages(context.db, &id, MOST_MESSAGES).await? < MOST_MESSAGES as u64 {
-            purge::delete_group(context.db, &id).await?;
+        if self.permanent {
+            let deleted = purge::delete_messages(context.db, &id, i64::MAX, MOST_MESSAGES).await?;
+            if deleted < MOST_MESSAGES as u64 {
+                purge::delete_group(context.db, &id).await?;
+            }
         }
 
         context.audit(ConversationId::Group(group), None, None).await?;

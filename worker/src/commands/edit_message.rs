@@ -46,6 +46,10 @@ pub async fn store_edit(
     mentions: Option<&[i64]>,
 ) -> Result<Timestamp, Failure> {
     refuse_others(context, found)?;
+    // New words are a message, too. Groups have no other one.
+    if let Some(other) = found.other(context.caller()) {
+        context.refuse_blocked(other, "messageId").await?;
+    }
     // Both times are gateways', so that a worker that is late does not shorten the time to edit.
     let window = context.app.settings.edit_window;
     let age = context.envelope.ingested_at.since(found.row.created_at.into());

@@ -17,12 +17,13 @@ impl Handle for GetCommunityMembers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.refuse_community_outsider(&self.community).await?;
         let rows = communities::list_members(context.db, &self.community, MOST_MEMBERS).await?;
+        let blocked = context.blocked_either_way().await?;
         let member = |row: CommunityMemberRow| CommunityMember {
             user_id: UserId(row.user_id),
             username: row.username,
             role: row.role,
             joined_at: row.joined_at.into(),
-            last_seen_at: row.last_seen_at.map(Into::into),
+            last_seen_at: row.last_seen_at.filter(|_| !blocked.contains(&row.user_id)).map(Into::into),
             is_muted: row.is_muted,
         };
         let members =

@@ -1,7 +1,5 @@
 //! `get_group_members`: a group's members, and who of them is online.
 
-use std::collections::HashSet;
-
 use shared::commands::GetGroupMembers;
 use shared::events::membership::{GroupMembers, ListedMember};
 use shared::ids::UserId;
@@ -11,7 +9,6 @@ use crate::error::Failure;
 use crate::presence;
 use crate::publish::Outcome;
 use crate::store::group_members::{self, MemberRow};
-use crate::store::users;
 
 /// More would not fit into a message; only communities' groups can have more.
 const MOST_MEMBERS: i64 = 5_000;
@@ -20,9 +17,7 @@ impl Handle for GetGroupMembers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.membership(self.group).await?;
         let rows = group_members::list_members(context.db, &self.group.to_string(), MOST_MEMBERS).await?;
-        // Nobody blocked in either direction learns who is online.
-        let blocked = users::list_blocked_pairs(context.db, &[context.caller().0]).await?;
-        let blocked: HashSet<i64> = blocked.into_iter().map(|pair| pair.other_id).collect();
+        let blocked = context.blocked_either_way().await?;
         let visible = rows.iter().map(|row| row.user_id).filter(|user| !blocked.contains(user));
         let visible: Vec<UserId> = visible.map(UserId).collect();
         let online = presence::online_among(context.app, &visible).await;

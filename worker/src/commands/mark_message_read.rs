@@ -3,12 +3,13 @@
 
 use shared::commands::MarkMessageRead;
 use shared::events::change::MessageRead;
+use shared::ids::UserId;
 
 use super::about_message::refuse_mismatch;
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::publish::{Audience, Outcome};
-use crate::store::conversations;
+use crate::store::{conversations, users};
 
 impl Handle for MarkMessageRead {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -28,8 +29,13 @@ impl Handle for MarkMessageRead {
         let mut outcome = Outcome::answered(context.envelope, &event);
         if moved {
             // In a group, whoever wrote the message; else the other participant, whoever wrote it.
-            let other = found.other(reader).unwrap_or(shared::ids::UserId(found.row.sender_id));
-            for user in [Some(reader), Some(other).filter(|other| *other != reader)].into_iter().flatten() {
+            let told = match found.other(reader) {
+                // Nobody blocked in either direction learns that one is there.
+                Some(other) if users::is_blocked(context.db, reader.0, other.0).await? => None,
+                Some(other) => Some(other),
+                None => Some(UserId(found.row.sender_id)).filter(|sender| *sender != reader),
+            };
+            for user in [Some(reader), told].into_iter().flatten() {
                 outcome.ephemeral(Audience::User(user), &event, Some(context.envelope.reply_to));
             }
         }

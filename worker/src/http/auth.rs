@@ -1,5 +1,5 @@
 //! Accounts of this server's own (`BUILTIN_AUTH`): register, login, logout. Passwords are hashed by Argon2id, off the async
-//! threads, few at a time. Tokens are the gateway's to make.
+//! threads, few at a time, and of those that would have to wait most are refused. Tokens are the gateway's to make.
 
 use std::sync::{Arc, OnceLock};
 
@@ -28,25 +28,41 @@ use crate::store::{accounts, users};
 /// A hash takes 19 MiB and tens of milliseconds.
 const HASHES_AT_A_TIME: usize = 2;
 
+/// Requests that wait for one of these to end. Each holds up a place for queries meanwhile, so that whoever comes after
+/// them is refused.
+const MOST_WAITING: usize = 2;
+
+const RETRY_AFTER_SECONDS: u32 = 1;
+
 /// The right to hash.
 #[derive(Clone)]
 pub struct Accounts {
+    places: Arc<Semaphore>,
     permits: Arc<Semaphore>,
 }
 
 impl Default for Accounts {
     fn default() -> Self {
-        Accounts { permits: Arc::new(Semaphore::new(HASHES_AT_A_TIME)) }
+        Accounts {
+            places: Arc::new(Semaphore::new(HASHES_AT_A_TIME + MOST_WAITING)),
+            permits: Arc::new(Semaphore::new(HASHES_AT_A_TIME)),
+        }
     }
 }
 
 impl Accounts {
     /// Hashes or verifies, on a thread for blocking work.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE`, at once, when too many wait already.
     async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            return Err(Rejection::unavailable("Too many passwords wait to be checked", RETRY_AFTER_SECONDS).into());
+        };
         let permit = self.permits.clone().acquire_owned().await.map_err(anyhow::Error::from)?;
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
-            drop(permit);
+            drop((permit, place));
             done
         });
         Ok(done.await.map_err(anyhow::Error::from)?)

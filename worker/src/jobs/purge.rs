@@ -1,11 +1,11 @@
-//! Purges deleted groups whose time is over, message by message in bounded transactions. Any worker does it; a group that
-//! one works on is locked, and the others take another one.
+//! Purges deleted groups whose time is over, and what was deleted of direct conversations, in bounded transactions. Any worker
+//! does it; a group or conversation that one works on is locked, and the others take another one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use shared::lifecycle::Lifecycle;
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 
 use crate::app::App;
 use crate::store::purge;
@@ -30,7 +30,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
                 Ok(true) => tokio::time::sleep(PAUSE).await,
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::warn!(%error, "deleted groups could not be purged");
+                    tracing::warn!(%error, "what was deleted could not be purged");
                     break;
                 }
             }
@@ -43,13 +43,25 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
 async fn purge_some(app: &App) -> sqlx::Result<bool> {
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;
-    let Some(group) = purge::find_deleted_group(&mut transaction, app.settings.group_purge_after).await? else {
-        return Ok(false);
-    };
-    if purge::delete_messages(&mut transaction, &group, BATCH).await? < BATCH as u64 {
-        purge::delete_group(&mut transaction, &group).await?;
+    let after = app.settings.group_purge_after;
+    let found = purge_group(&mut transaction, after).await? || purge_conversation(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(found)
+}
+
+async fn purge_group(db: &mut PgConnection, after: Duration) -> sqlx::Result<bool> {
+    let Some(group) = purge::find_deleted_group(db, after).await? else { return Ok(false) };
+    if purge::delete_messages(db, &group, i64::MAX, BATCH).await? < BATCH as u64 {
+        purge::delete_group(db, &group).await?;
         tracing::info!(group_id = group, "a deleted group was purged");
     }
-    transaction.commit().await?;
+    Ok(true)
+}
+
+async fn purge_conversation(db: &mut PgConnection) -> sqlx::Result<bool> {
+    let Some(found) = purge::find_purge(db).await? else { return Ok(false) };
+    if purge::delete_messages(db, &found.conversation_id, found.up_to_seq, BATCH).await? < BATCH as u64 {
+        purge::delete_purge(db, &found.conversation_id).await?;
+    }
     Ok(true)
 }

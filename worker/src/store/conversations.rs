@@ -197,28 +197,14 @@ pub async fn update_cleared(db: &mut PgConnection, user: i64, conversation_id: &
     Ok(cleared.rows_affected() > 0)
 }
 
-/// Removes a direct conversation's messages with everything about them, and what waits to be told about them; the numbers
-/// go on. `false` when nothing was ever said. The ids are remembered for as long as a redelivered send could still be
-/// stored, which its deadline ends long before a day has passed.
-pub async fn delete_messages(db: &mut PgConnection, conversation_id: &str, participants: &[i64]) -> sqlx::Result<bool> {
-    let deleted = sqlx::query!(
-        "WITH gone AS (
-             DELETE FROM private_messages WHERE conversation_id = $1 RETURNING message_id, created_at
-         ),
-         reactions AS (DELETE FROM message_reactions r USING gone WHERE r.message_id = gone.message_id),
-         hidden AS (DELETE FROM message_deletions WHERE conversation_id = $1 AND user_id = ANY($2)),
-         remembered AS (
-             INSERT INTO applied_commands (command_id)
-             SELECT message_id FROM gone WHERE created_at > now() - interval '1 day' ON CONFLICT DO NOTHING
-         ),
-         told AS (DELETE FROM event_log WHERE conversation_id = $1 RETURNING event_id),
-         queued AS (DELETE FROM event_queue q USING told WHERE q.event_id = told.event_id)
-         UPDATE conversations SET message_count = 0, version = version + 1, last_message_at = NULL
-         WHERE conversation_id = $1",
-        conversation_id,
-        participants
+/// Says that nothing is left to see in a direct conversation; the numbers go on. The number of its last message; `None` when
+/// nothing was ever said. The messages are [`super::purge`]'s.
+pub async fn update_emptied(db: &mut PgConnection, conversation_id: &str) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        "UPDATE conversations SET message_count = 0, version = version + 1, last_message_at = NULL
+         WHERE conversation_id = $1 RETURNING last_seq",
+        conversation_id
     )
-    .execute(db)
-    .await?;
-    Ok(deleted.rows_affected() > 0)
+    .fetch_optional(db)
+    .await
 }

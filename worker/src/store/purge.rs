@@ -1,5 +1,5 @@
-//! What is deleted for good in the background: deleted groups with everything in them, events and applied commands that
-//! are too old. Every statement is bounded, so that none holds its rows for long.
+//! What is deleted for good in the background: deleted groups with everything in them, what was deleted of direct
+//! conversations, events and applied commands that are too old. Every statement is bounded, so that none holds its rows for long.
 
 use std::time::Duration;
 
@@ -23,21 +23,64 @@ pub async fn find_deleted_group(db: &mut PgConnection, after: Duration) -> sqlx:
     .await
 }
 
-/// Deletes up to `limit` messages of a conversation with their reactions and what was told about them; gives how many.
-pub async fn delete_messages(db: &mut PgConnection, conversation: &str, limit: i64) -> sqlx::Result<u64> {
+/// Puts down that a direct conversation's messages up to a number have to go. Nobody else deletes them until the end of the
+/// transaction.
+pub async fn insert_purge(db: &mut PgConnection, conversation: &str, up_to: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO conversation_purges (conversation_id, up_to_seq) VALUES ($1, $2)
+         ON CONFLICT (conversation_id) DO UPDATE SET up_to_seq = excluded.up_to_seq",
+        conversation,
+        up_to
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn delete_purge(db: &mut PgConnection, conversation: &str) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM conversation_purges WHERE conversation_id = $1", conversation).execute(db).await?;
+    Ok(())
+}
+
+/// A direct conversation whose messages up to a number have to go.
+pub struct Purge {
+    pub conversation_id: String,
+    pub up_to_seq: i64,
+}
+
+/// One of them, locked until the end of the transaction; others take another one meanwhile.
+pub async fn find_purge(db: &mut PgConnection) -> sqlx::Result<Option<Purge>> {
+    sqlx::query_as!(
+        Purge,
+        "SELECT conversation_id, up_to_seq FROM conversation_purges ORDER BY since LIMIT 1 FOR UPDATE SKIP LOCKED"
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Deletes up to `limit` messages of a conversation up to a number, with their reactions and what was told about them; gives
+/// how many. Their ids are remembered for as long as a redelivered send could still be stored, which its deadline ends long
+/// before a day has passed.
+pub async fn delete_messages(db: &mut PgConnection, conversation: &str, up_to: i64, limit: i64) -> sqlx::Result<u64> {
     let deleted = sqlx::query_scalar!(
         r#"WITH chosen AS MATERIALIZED (
-               SELECT message_id FROM private_messages WHERE conversation_id = $1 ORDER BY seq LIMIT $2
+               SELECT message_id FROM private_messages WHERE conversation_id = $1 AND seq <= $2 ORDER BY seq LIMIT $3
            ),
            reactions AS (DELETE FROM message_reactions WHERE message_id IN (SELECT message_id FROM chosen)),
            hidden AS (DELETE FROM message_deletions WHERE message_id IN (SELECT message_id FROM chosen)),
            told AS (DELETE FROM event_log WHERE message_id IN (SELECT message_id FROM chosen) RETURNING event_id),
            waiting AS (DELETE FROM event_queue WHERE event_id IN (SELECT event_id FROM told)),
            messages AS (
-               DELETE FROM private_messages WHERE message_id IN (SELECT message_id FROM chosen) RETURNING message_id
+               DELETE FROM private_messages WHERE message_id IN (SELECT message_id FROM chosen)
+               RETURNING message_id, created_at
+           ),
+           remembered AS (
+               INSERT INTO applied_commands (command_id)
+               SELECT message_id FROM messages WHERE created_at > now() - interval '1 day' ON CONFLICT DO NOTHING
            )
            SELECT count(*) AS "count!" FROM messages"#,
         conversation,
+        up_to,
         limit
     )
     .fetch_one(db)
@@ -66,6 +109,23 @@ pub async fn delete_waiting_events(db: &mut PgConnection, group: &str) -> sqlx::
          WHERE m.group_id = $1 AND q.user_id = m.user_id AND q.delivered_at IS NULL
              AND l.event_id = q.event_id AND l.conversation_id = $1",
         group
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Deletes what waits for these participants of a direct conversation from it.
+pub async fn delete_waiting_direct_events(
+    db: &mut PgConnection,
+    conversation: &str,
+    participants: &[i64],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "DELETE FROM event_queue q USING event_log l
+         WHERE q.user_id = ANY($2) AND q.delivered_at IS NULL AND l.event_id = q.event_id AND l.conversation_id = $1",
+        conversation,
+        participants
     )
     .execute(db)
     .await?;

@@ -135,6 +135,27 @@ async fn what_members_see_and_outsiders_do_not() {
 }
 
 #[tokio::test]
+async fn nobody_blocked_in_either_direction_learns_when_a_member_was_last_seen() {
+    let fleet = Fleet::start("lastseen").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let members = json!([{"userId": alice}, {"userId": bob}, {"userId": carol}]);
+    sync(&fleet, &json!({"community": {"communityId": "c", "name": "Runners"}, "members": members})).await;
+    sqlx::query("INSERT INTO user_status (user_id, last_seen_at) SELECT user_id, now() FROM users_auth")
+        .execute(&fleet.db)
+        .await
+        .unwrap();
+    fleet.block(alice, bob).await;
+    for (user, seen) in [(alice, [true, false, true]), (bob, [false, true, true]), (carol, [true; 3])] {
+        let get = json!({"type": "get_community_members", "communityId": "c"});
+        let answer = fleet.expect(user, get, "community_members").await;
+        for (member, seen) in [alice, bob, carol].into_iter().zip(seen) {
+            let listed = answer["members"].as_array().unwrap().iter().find(|m| m["userId"] == json!(member)).unwrap();
+            assert_eq!(listed["lastSeenAt"].is_string(), seen, "{user} asks: {listed}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_event_counts_once_and_is_pushed_to_who_is_online() {
     let fleet = Fleet::start("progress").await;
     let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
@@ -347,4 +368,35 @@ async fn accounts_of_the_servers_own() {
     }
     let refused = fleet.internal(user, Internal::Authenticate { token_id: "jti".to_owned() }).await;
     assert!(matches!(refused, InternalReply::Refused { .. }));
+}
+
+#[tokio::test]
+async fn passwords_that_would_wait_long_to_be_hashed_are_refused_at_once() {
+    const MANY: usize = 40;
+    let fleet = Fleet::start("hashes").await;
+    let alice = fleet.user("alice").await;
+    let mut asked = Vec::new();
+    for number in 0..MANY {
+        // A login of nobody is hashed, too.
+        let request = match number % 2 {
+            0 => json!({"username": format!("user{number}"), "password": "12345678"}),
+            _ => json!({"username": "nobody", "password": "12345678"}),
+        };
+        let body = request.to_string().into();
+        let request = if number % 2 == 0 { HttpRequest::Register { body } } else { HttpRequest::Login { body } };
+        asked.push(fleet.internal(UserId(0), Internal::Http(request)));
+    }
+    let query = fleet.expect(alice, json!({"type": "get_user_groups"}), "user_groups");
+    let (replies, _) = tokio::join!(futures_util::future::join_all(asked), query);
+    let refusals: Vec<Value> = replies
+        .iter()
+        .filter_map(|reply| match reply {
+            InternalReply::Http { status: 503, json } => Some(serde_json::from_slice(json).unwrap()),
+            _ => None,
+        })
+        .collect();
+    assert!((MANY / 2..MANY).contains(&refusals.len()), "{} of {MANY} were refused", refusals.len());
+    for refusal in refusals {
+        assert_eq!((&refusal["code"], &refusal["retryAfter"]), (&json!("SERVICE_UNAVAILABLE"), &json!(1)));
+    }
 }

@@ -161,6 +161,56 @@ async fn the_sender_edits_within_the_window() {
 }
 
 #[tokio::test]
+async fn nothing_new_is_said_by_an_edit_to_somebody_blocked_in_either_direction() {
+    let fleet = Fleet::start("editblocked").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let ids = [fleet.send(alice, bob, "to bob").await, fleet.send(bob, alice, "to alice").await]
+        .map(|sent| sent["messageId"].clone());
+    fleet.block(bob, alice).await;
+    for (user, id) in [(alice, &ids[0]), (bob, &ids[1])] {
+        let edit = json!({"type": "edit_message", "messageId": id, "content": "something else"});
+        assert_eq!(fleet.refused(user, edit, "USER_BLOCKED").await["field"], "messageId");
+    }
+    let edit = json!({"type": "edit_message", "messageId": ids[0], "content": "x"});
+    fleet.refused(bob, edit, "PERMISSION_DENIED").await;
+    let contents: Vec<_> =
+        history(&fleet, bob, alice).await.as_array().unwrap().iter().map(|m| m["content"].clone()).collect();
+    assert_eq!(contents, ["to bob", "to alice"]);
+    // Taking away is no contact.
+    let delete = json!({"type": "delete_message", "messageId": ids[0], "deleteForEveryone": true});
+    fleet.expect(alice, delete, "message_deleted").await;
+}
+
+#[tokio::test]
+async fn nobody_learns_what_somebody_blocked_in_either_direction_has_read() {
+    let fleet = Fleet::start("readblocked").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let sent = fleet.send(alice, bob, "x").await;
+    let replied = fleet.send(bob, alice, "y").await;
+    fleet.block(alice, bob).await;
+    for (reader, writer, message) in [(bob, alice, &sent), (alice, bob, &replied)] {
+        let read = json!({"type": "mark_message_read", "messageId": message["messageId"]});
+        fleet.expect(reader, read, "message_read").await;
+        let of_reader = |p: &crate::harness::Published| {
+            p.channel == Channel::User(reader)
+                && p.json()["type"] == "message_read"
+                && p.json()["readBy"] == json!(reader)
+        };
+        fleet.wait_for("one's own copy", of_reader).await;
+        // Everything of one command is published at once, so that a later one's answer comes after it.
+        let get = json!({"type": "get_private_messages", "recipientId": writer});
+        fleet.expect(reader, get, "private_messages").await;
+        let told = fleet.events(Channel::User(writer), "message_read");
+        assert!(!told.iter().any(|event| event["readBy"] == json!(reader)), "{told:?}");
+    }
+    let read: Vec<i64> = sqlx::query_scalar("SELECT read_seq FROM conversation_members ORDER BY user_id")
+        .fetch_all(&fleet.db)
+        .await
+        .unwrap();
+    assert_eq!(read, [2, 1], "the marks are kept");
+}
+
+#[tokio::test]
 async fn an_edit_in_a_group_finds_the_mentions_anew() {
     let fleet = Fleet::start("editgroup").await;
     let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;

@@ -1,4 +1,4 @@
-//! What goes in the end: deleted groups, old events and the memory of old commands.
+//! What goes in the end: deleted groups and conversations, old events and the memory of old commands.
 
 use serde_json::json;
 use shared::publication::Header;
@@ -70,6 +70,63 @@ async fn a_permanent_deletion_leaves_nothing_however_long_the_history() {
         fleet.refused(bob, text(group, "x"), "RESOURCE_NOT_FOUND").await;
         fleet.until(NOTHING_LEFT).await;
     }
+}
+
+#[tokio::test]
+async fn a_long_conversation_is_gone_for_both_at_once_and_deleted_bit_by_bit() {
+    let fleet = Fleet::start("deletelong").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let conversation = format!("conv_{alice}_{bob}");
+    let first = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "one"}));
+    fleet.append(&first).await;
+    fleet.answer(first.envelope.id).await;
+    for statement in [
+        "INSERT INTO private_messages (message_id, conversation_id, seq, sender_id, recipient_id, content, iv, key_id, created_at)
+         SELECT gen_random_uuid(), conversation_id, n, 1, 2, '', '', 1, now() FROM conversations, generate_series(2, 7000) AS n",
+        "UPDATE conversations SET last_seq = 7000, message_count = 7000",
+        "INSERT INTO message_reactions SELECT message_id, 1, 'x' FROM private_messages",
+        "INSERT INTO message_deletions SELECT 2, conversation_id, seq, message_id FROM private_messages WHERE seq % 2 = 0",
+        "CREATE TABLE deleted (messages BIGINT)",
+        "CREATE FUNCTION count_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN INSERT INTO deleted SELECT count(*) FROM gone; RETURN NULL; END $$",
+        "CREATE TRIGGER count_deleted AFTER DELETE ON private_messages REFERENCING OLD TABLE AS gone
+         FOR EACH STATEMENT EXECUTE FUNCTION count_deleted()",
+    ] {
+        sqlx::query(statement).execute(&fleet.db).await.unwrap();
+    }
+    let last: uuid::Uuid = sqlx::query_scalar("SELECT message_id FROM private_messages WHERE seq = 6999")
+        .fetch_one(&fleet.db)
+        .await
+        .unwrap();
+    let delete = json!({"type": "delete_conversation", "conversationId": conversation, "deleteForEveryone": true});
+    fleet.expect(alice, delete, "conversation_deleted").await;
+    let read = |other| json!({"type": "get_private_messages", "recipientId": other});
+    for (user, other) in [(alice, bob), (bob, alice)] {
+        let page = fleet.expect(user, read(other), "private_messages").await;
+        assert_eq!((&page["messages"], &page["total"]), (&json!([]), &json!(0)));
+        let listed = fleet.expect(user, json!({"type": "get_conversations"}), "conversations").await;
+        assert_eq!(listed["conversations"], json!([]));
+    }
+    assert_eq!(fleet.send(alice, bob, "new").await["seq"], 7001);
+    let page = fleet.expect(bob, read(alice), "private_messages").await;
+    assert_eq!((&page["messages"][0]["content"], &page["total"]), (&json!("new"), &json!(1)));
+    let react = json!({"type": "add_reaction", "messageId": format!("msg_{last}"), "reaction": "x"});
+    fleet.refused(bob, react, "RESOURCE_NOT_FOUND").await;
+
+    fleet.until("SELECT count(*) = 1 FROM private_messages").await;
+    fleet
+        .until(
+            "SELECT NOT EXISTS (SELECT FROM message_reactions) AND NOT EXISTS (SELECT FROM message_deletions)
+                 AND NOT EXISTS (SELECT FROM conversation_purges)",
+        )
+        .await;
+    let (all, most): (i64, i64) =
+        sqlx::query_as("SELECT sum(messages)::bigint, max(messages) FROM deleted").fetch_one(&fleet.db).await.unwrap();
+    assert_eq!((all, most), (7000, 2000));
+    // A redelivered send does not come back.
+    fleet.append(&first).await;
+    assert_eq!(fleet.send(alice, bob, "newer").await["seq"], 7002);
+    assert_eq!(fleet.expect(bob, read(alice), "private_messages").await["total"], 2);
 }
 
 #[tokio::test]

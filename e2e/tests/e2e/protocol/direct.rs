@@ -280,15 +280,17 @@ async fn a_conversation_is_deleted_for_one_and_for_both() -> Result<()> {
 async fn the_blocked_cannot_reach_each_other_in_either_direction() -> Result<()> {
     let (mut alice, mut bob, conversation) = pair().await?;
     let id = tell(&mut alice, &mut bob, "before").await?;
+    let reply = tell(&mut bob, &mut alice, "before, too").await?;
     fleet()?.sql(&format!(
         "INSERT INTO blocked_relationships (blocker_id, blocked_id) VALUES ({}, {})",
         alice.user.id, bob.user.id
     ))?;
     let (a, b) = (alice.user.id, bob.user.id);
-    for (person, other) in [(&mut alice, b), (&mut bob, a)] {
+    for (person, other, own) in [(&mut alice, b, &id), (&mut bob, a, &reply)] {
         for command in [
             json!({"type": "start_conversation", "recipientId": other}),
             json!({"type": "send_message", "recipientId": other, "content": "x"}),
+            json!({"type": "edit_message", "messageId": own, "content": "x"}),
             json!({"type": "add_reaction", "messageId": id, "reaction": "👍"}),
             json!({"type": "pin_message", "messageId": id, "conversationId": conversation}),
         ] {
@@ -296,7 +298,7 @@ async fn the_blocked_cannot_reach_each_other_in_either_direction() -> Result<()>
         }
         person.client.send(json!({"type": "typing", "recipientId": other, "isTyping": true})).await?;
         let page = json!({"type": "get_messages", "conversationId": conversation});
-        assert_eq!(person.ask(page, "private_messages", &[]).await?["total"], 1);
+        assert_eq!(person.ask(page, "private_messages", &[]).await?["total"], 2);
         let online = person.ask(json!({"type": "get_online_users"}), "online_users", &[]).await?;
         let users = online["users"].as_array().cloned().unwrap_or_default();
         let other = other.to_string();

@@ -36,6 +36,7 @@ async fn moderation_is_put_down_and_a_user_is_exported_and_erased() -> Result<()
     a.request_ok(json!({"type": "delete_group_message", "messageId": said["messageId"]})).await?;
     let own = b.request_ok(json!({"type": "send_group_message", "groupId": group, "content": "again"})).await?;
     b.request_ok(json!({"type": "delete_group_message", "messageId": own["messageId"]})).await?;
+    let kept = a.request_ok(json!({"type": "send_group_message", "groupId": group, "content": "alice's"})).await?;
     a.request_ok(json!({"type": "transfer_ownership", "groupId": group, "userId": bob.id})).await?;
     let logged =
         deployment.sql("SELECT actor || ' ' || action || ' ' || target_user_id FROM audit_log ORDER BY audit_id")?;
@@ -57,7 +58,13 @@ async fn moderation_is_put_down_and_a_user_is_exported_and_erased() -> Result<()
     let edit = json!({"type": "edit_message", "messageId": replied["messageId"], "content": "bob's own words"});
     b.request_ok(edit).await?;
     b.request_ok(json!({"type": "add_reaction", "messageId": sent["messageId"], "reaction": "x"})).await?;
+    let created = b.request_ok(json!({"type": "create_group", "groupName": "bob's"})).await?["groupId"].clone();
+    let answer = json!({"type": "send_group_message", "groupId": group, "content": format!("@{} and @everyone", alice.name),
+        "replyToMessageId": kept["messageId"], "clientMessageId": "by-bob"});
+    let answer = b.request_ok(answer).await?;
+    b.request_ok(json!({"type": "pin_message", "messageId": answer["messageId"], "conversationId": group})).await?;
     b.close().await;
+    a.request_ok(json!({"type": "add_reaction", "messageId": replied["messageId"], "reaction": "waits"})).await?;
 
     let id = bob.id.to_string();
     let exported = chatctl(&deployment, &["user", "export", &id])?;
@@ -70,7 +77,20 @@ async fn moderation_is_put_down_and_a_user_is_exported_and_erased() -> Result<()
         let messages = export["messages"].as_array().cloned().unwrap_or_default();
         messages.iter().map(|message| message["content"].as_str().unwrap_or_default().to_owned()).collect()
     };
-    assert_eq!(contents(&export), ["from alice", "bob's own words"]);
+    assert_eq!(contents(&export), ["from alice", "bob's own words", &*format!("@{} and @everyone", alice.name)]);
+    let own = &export["messages"][2];
+    assert_eq!((&own["replyToMessageId"], &own["clientMessageId"]), (&kept["messageId"], &json!("by-bob")));
+    let mentions = json!([{"type": "user", "userId": alice.id.to_string()}, {"type": "everyone"}]);
+    assert_eq!(own["mentions"], mentions);
+    assert_eq!(export["pins"][0]["message_id"], answer["messageId"].as_str().unwrap_or_default()["msg_".len()..]);
+    assert_eq!(
+        (&export["createdGroups"][0]["group_id"], &export["createdGroups"][0]["name"]),
+        (&created, &json!("bob's"))
+    );
+    let waiting = export["events"].as_array().cloned().unwrap_or_default();
+    let reacted = |event: &Value| (event["type"] == "reaction_added").then(|| event["reaction"].clone());
+    let reacted: Vec<_> = waiting.iter().filter_map(|waits| reacted(&waits["event"])).collect();
+    assert_eq!(reacted, ["waits"]);
     assert!(!exported.stdout.windows(13).any(|window| window == b"password_hash"));
 
     assert!(!chatctl(&deployment, &["user", "erase", &id])?.status.success(), "not without --yes");
@@ -92,12 +112,16 @@ async fn moderation_is_put_down_and_a_user_is_exported_and_erased() -> Result<()
     for section in ["groups", "reactions", "conversations", "profile", "hidden"] {
         assert_eq!(export[section], json!([]), "{section}");
     }
+    // The main backend may have deleted the account, and something of it be left here.
+    deployment.sql(&format!("DELETE FROM users_auth WHERE user_id = {id}"))?;
+    let export: Value = serde_json::from_slice(&chatctl(&deployment, &["user", "export", &id])?.stdout)?;
+    assert_eq!((&export["account"], contents(&export).len()), (&json!([]), 3));
     let states = deployment.sql(&format!(
         "SELECT action || ' ' || coalesce(details ->> 'state', '') FROM audit_log
          WHERE actor LIKE 'operator:%' AND target_user_id = {id} ORDER BY audit_id"
     ))?;
     let erased = ["user erase started", "user erase finished"];
-    let expected: Vec<&str> = [&["user export "][..], &erased, &erased, &["user export "]].concat();
+    let expected: Vec<&str> = [&["user export "][..], &erased, &erased, &["user export "; 2]].concat();
     assert_eq!(
         states.lines().map(str::trim_end).collect::<Vec<_>>(),
         expected.iter().map(|s| s.trim_end()).collect::<Vec<_>>()
