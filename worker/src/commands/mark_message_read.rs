@@ -9,7 +9,7 @@ use super::about_message::refuse_mismatch;
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::publish::{Audience, Outcome};
-use crate::store::{conversations, users};
+use crate::store::{conversations, groups, users};
 
 impl Handle for MarkMessageRead {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -28,12 +28,17 @@ impl Handle for MarkMessageRead {
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
         if moved {
-            // In a group, whoever wrote the message; else the other participant, whoever wrote it.
+            // In a group, whoever wrote the message and is still there; else the other participant, whoever wrote it.
             let told = match found.other(reader) {
                 // Nobody blocked in either direction learns that one is there.
                 Some(other) if users::is_blocked(context.db, reader.0, other.0).await? => None,
                 Some(other) => Some(other),
-                None => Some(UserId(found.row.sender_id)).filter(|sender| *sender != reader),
+                None if found.row.sender_id == reader.0 => None,
+                None => {
+                    let sender = found.row.sender_id;
+                    let membership = groups::find_membership(context.db, &found.row.conversation_id, sender).await?;
+                    membership.map(|_| UserId(sender))
+                }
             };
             for user in [Some(reader), told].into_iter().flatten() {
                 outcome.ephemeral(Audience::User(user), &event, Some(context.envelope.reply_to));

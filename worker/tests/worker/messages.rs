@@ -211,6 +211,24 @@ async fn nobody_learns_what_somebody_blocked_in_either_direction_has_read() {
 }
 
 #[tokio::test]
+async fn whoever_left_a_group_does_not_learn_who_reads_what_they_wrote() {
+    let fleet = Fleet::start("readleft").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let group = group(&fleet, &[(alice, "owner"), (bob, "member"), (carol, "member")]).await;
+    let (of_bob, of_carol) = (say(&fleet, bob, &group, "x").await, say(&fleet, carol, &group, "y").await);
+    let leave = json!({"type": "leave_group", "groupId": group});
+    fleet.expect(bob, leave, "member_left").await;
+    for message in [of_bob, of_carol] {
+        let read = json!({"type": "mark_message_read", "messageId": message, "groupId": group});
+        fleet.expect(alice, read, "message_read").await;
+    }
+    // Everything of one command is published at once, and the commands of a group in their order.
+    let told = |p: &crate::harness::Published| p.channel == Channel::User(carol) && p.json()["type"] == "message_read";
+    fleet.wait_for("what the one who stayed is told", told).await;
+    assert_eq!(fleet.events(Channel::User(bob), "message_read"), Vec::<Value>::new());
+}
+
+#[tokio::test]
 async fn an_edit_in_a_group_finds_the_mentions_anew() {
     let fleet = Fleet::start("editgroup").await;
     let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
