@@ -86,8 +86,7 @@ fn command(spec: &Spec) -> Value {
 
 /// The codes with which a command may be refused.
 pub fn errors(spec: &Spec) -> impl Iterator<Item = ErrorCode> {
-    let limited = spec.is_message.then_some(ErrorCode::RateLimitExceeded);
-    spec.errors.iter().chain(COMMON_ERRORS).copied().chain(limited)
+    spec.errors.iter().chain(COMMON_ERRORS).copied()
 }
 
 fn receive(spec: &Spec) -> Value {

@@ -69,7 +69,7 @@ pub fn protocol_markdown() -> String {
     page.push_str("\n## Commands\n\n");
     page.push_str(
         "Every command may carry `requestId`. Besides its own errors, any may be answered with `VALIDATION_ERROR`, \
-         `AUTH_REQUIRED`, `SERVICE_UNAVAILABLE` and `INTERNAL_ERROR`, those that send messages with `RATE_LIMIT_EXCEEDED`.\n",
+         `AUTH_REQUIRED`, `RATE_LIMIT_EXCEEDED`, `SERVICE_UNAVAILABLE` and `INTERNAL_ERROR`.\n",
     );
     for (heading, names) in CHAPTERS {
         page.push_str(&format!("\n### {heading}\n"));

@@ -136,7 +136,7 @@ impl Gateway {
             recorder,
             tls,
             redis,
-            admit: Admit::new(settings.message_rate_limit, RATE_WINDOW),
+            admit: Admit::new(RATE_WINDOW),
             backlogs: Backlogs::default(),
             places: Arc::new(Places::new(&settings, &metrics)),
             addresses: Addresses::default(),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use shared::clock::Timestamp;
 use shared::commands::{Command, Route};
+use shared::config::GatewaySettings;
 use shared::ids::{ConnectionId, UserId, new_command_id, user_route_hint};
 use shared::protocol::{Rejection, RequestId};
-use shared::redis::admit::Append;
+use shared::redis::admit::{Append, Rate};
 use shared::stream::{self, Body, Envelope, Internal};
 use uuid::Uuid;
 
@@ -15,6 +16,8 @@ use crate::gateway::Gateway;
 
 /// Told to senders when Redis does not answer.
 const REDIS_RETRY_SECONDS: u32 = 2;
+/// Reactions, reading marks, pages and signs of typing for each message that a user may send.
+const COMMANDS_PER_MESSAGE: u32 = 10;
 
 /// An entry that passed all checks, sealed and addressed.
 pub struct Admitted {
@@ -86,7 +89,11 @@ impl Admitted {
                 Some(partition) => gateway.keys.partition(partition),
                 None => gateway.keys.queries(),
             },
-            rate_key: command.is_message().then(|| gateway.keys.rate_limit(user)),
+            rate: Some(if command.is_message() {
+                Rate { key: gateway.keys.message_rate(user), limit: gateway.settings.message_rate_limit }
+            } else {
+                Rate { key: gateway.keys.command_rate(user), limit: command_rate_limit(&gateway.settings) }
+            }),
             entry: stream::encode(&envelope, &Body::Client(command), &gateway.keyring).into(),
         };
         Ok(Admitted { append, origin: Origin::Client(connection.clone()), command: id, partition })
@@ -116,11 +123,16 @@ impl Admitted {
         let body = Body::Internal(request.clone());
         let append = Append {
             stream: gateway.keys.queries(),
-            rate_key: None,
+            rate: None,
             entry: stream::encode(&envelope, &body, &gateway.keyring).into(),
         };
         Admitted { append, origin: Origin::Internal, command: id, partition: None }
     }
+}
+
+/// What a user may do besides sending messages: far more than people do, and not what a program could.
+pub fn command_rate_limit(settings: &GatewaySettings) -> u32 {
+    settings.message_rate_limit.saturating_mul(COMMANDS_PER_MESSAGE)
 }
 
 /// What a sender is told when the entry could not be appended.

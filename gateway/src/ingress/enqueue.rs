@@ -9,7 +9,7 @@ use shared::redis::admit::{Admission, Append};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::admit::{Admitted, Origin, not_appended};
+use super::admit::{Admitted, Origin, command_rate_limit, not_appended};
 use crate::gateway::Gateway;
 use crate::metrics::Totals;
 
@@ -84,7 +84,8 @@ fn rate_limited(gateway: &Gateway, origin: &Origin, command: Uuid, retry_after: 
     Totals::add(&gateway.totals.rate_limited, 1);
     gateway.metrics.rate_limited.with("messages").increment(1);
     if let Origin::Client(connection) = origin {
-        let details = format!("at most {} messages per minute", gateway.settings.message_rate_limit);
+        let (messages, others) = (gateway.settings.message_rate_limit, command_rate_limit(&gateway.settings));
+        let details = format!("at most {messages} messages and {others} other commands per minute");
         let rejection =
             Rejection { retry_after: Some(retry_after), ..Rejection::new(ErrorCode::RateLimitExceeded, details) };
         gateway.refuse(connection, command, &rejection);

@@ -63,6 +63,26 @@ async fn more_commands_than_may_be_in_flight_wait_in_the_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_message_has_a_limit_ten_times_as_high() {
+    let mut harness = Harness::start(&[("MESSAGE_RATE_LIMIT", "2")]).await;
+    let (mut phone, laptop) = (harness.login(1).await, harness.login(1).await);
+    for number in 0..20 {
+        let client = if number % 2 == 0 { &phone } else { &laptop };
+        client.send(json!({"type": "get_online_users"})).await.unwrap();
+        harness.worker.command().await;
+    }
+    let refused = phone.request(json!({"type": "get_user_groups"})).await.unwrap();
+    assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("RATE_LIMIT_EXCEEDED")));
+    assert!(refused["retryAfter"].as_u64().is_some_and(|seconds| (1..=60).contains(&seconds)), "{refused}");
+    // Messages, and other people, are counted by themselves.
+    phone.send(json!({"type": "send_message", "recipientId": 2, "content": "x"})).await.unwrap();
+    assert!(matches!(harness.worker.command().await.1, Command::SendPrivateMessage(_)));
+    let other = harness.login(2).await;
+    other.send(json!({"type": "get_online_users"})).await.unwrap();
+    harness.worker.command().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_rate_limit_counts_messages_of_all_connections_and_nothing_else() {
     let mut harness = Harness::start(&[("MESSAGE_RATE_LIMIT", "2")]).await;
     let (mut phone, laptop) = (harness.login(1).await, harness.login(1).await);

@@ -202,7 +202,7 @@ async fn what_only_looks_like_an_upgrade_counts_as_a_request() {
         (426, format!("GET /ws HTTP/1.1\r\n{upgrade}\r\n")),
         (429, format!("GET /ws HTTP/1.1\r\n{upgrade}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\n")),
         (429, format!("POST /api/profile-pictures/batch HTTP/1.1\r\n{upgrade}\r\n")),
-        (200, format!("GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")),
+        (200, "GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_owned()),
     ] {
         let (status, ..) = exchange(&harness.url, &request).await;
         assert_eq!(status, expected, "{request}");

@@ -54,7 +54,7 @@ settings! {
         ip_auth_failure_limit: u32 = "IP_AUTH_FAILURE_LIMIT", integer(1, 1_000_000_000), default("100");
         /// The sliding window of `IP_RATE_LIMIT` and `IP_AUTH_FAILURE_LIMIT`.
         ip_rate_window: Duration = "IP_RATE_WINDOW", duration("1s", "1d"), default("15m");
-        /// Messages of a user within sliding 60 seconds, over all gateways.
+        /// Messages of a user within sliding 60 seconds, over all gateways; of all other commands ten times as many.
         message_rate_limit: u32 = "MESSAGE_RATE_LIMIT", integer(1, 1_000_000_000), default("240");
         /// Largest message from a client, over all its frames and decompressed.
         max_payload_bytes: usize = "MAX_PAYLOAD_SIZE", byte_size("1KiB", "64MiB"), default("1MiB");

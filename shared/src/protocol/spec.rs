@@ -24,8 +24,13 @@ pub struct Spec {
 }
 
 /// Errors that any command may be answered with.
-pub const COMMON_ERRORS: &[ErrorCode] =
-    &[ErrorCode::ValidationError, ErrorCode::AuthRequired, ErrorCode::ServiceUnavailable, ErrorCode::InternalError];
+pub const COMMON_ERRORS: &[ErrorCode] = &[
+    ErrorCode::ValidationError,
+    ErrorCode::AuthRequired,
+    ErrorCode::RateLimitExceeded,
+    ErrorCode::ServiceUnavailable,
+    ErrorCode::InternalError,
+];
 
 /// One field of a command or of a body.
 #[derive(Clone, Copy, Debug)]

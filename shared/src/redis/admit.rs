@@ -16,9 +16,16 @@ use crate::stream::FIELD;
 pub struct Append {
     /// [`super::keys::Keys::partition`] or [`super::keys::Keys::queries`].
     pub stream: String,
-    /// The sender's rate-limit key when the command counts against it.
-    pub rate_key: Option<String>,
+    pub rate: Option<Rate>,
     pub entry: Bytes,
+}
+
+/// What a command counts against.
+pub struct Rate {
+    /// [`super::keys::Keys::message_rate`] or [`super::keys::Keys::command_rate`] of the sender.
+    pub key: String,
+    /// In the sliding window; the same for the same key.
+    pub limit: u32,
 }
 
 /// What became of one command.
@@ -35,7 +42,6 @@ pub enum Admission {
 #[derive(Clone)]
 pub struct Admit {
     script: Script,
-    limit: u32,
     window: Duration,
 }
 
@@ -44,21 +50,21 @@ pub struct Admit {
 struct Step<'a> {
     /// Where it is appended, if it is.
     stream: Option<&'a str>,
-    rate_key: Option<&'a str>,
+    rate: Option<&'a Rate>,
     entry: &'a Bytes,
 }
 
 impl Admit {
-    /// At most `limit` messages per user in the sliding `window` (whole seconds).
-    pub fn new(limit: u32, window: Duration) -> Self {
-        Admit { script: Script::from_lua(include_str!("scripts/admit.lua")), limit, window }
+    /// With limits for a sliding `window` (whole seconds).
+    pub fn new(window: Duration) -> Self {
+        Admit { script: Script::from_lua(include_str!("scripts/admit.lua")), window }
     }
 
     /// Admits the batch; gives what became of each command, in order. After an error nothing is known of it.
     pub async fn run(&self, client: &Client, batch: &[Append]) -> Vec<Result<Admission, Error>> {
         let steps = batch.iter().map(|append| Step {
             stream: Some(append.stream.as_str()),
-            rate_key: append.rate_key.as_deref(),
+            rate: append.rate.as_ref(),
             entry: &append.entry,
         });
         let steps: Vec<Step<'_>> = steps.collect();
@@ -77,11 +83,11 @@ impl Admit {
         let mut admissions = vec![Ok(Admission::Appended); steps.len()];
         let limits = steps.iter().enumerate().filter_map(|(place, step)| {
             let limit = Step { stream: None, entry: &NO_ENTRY, ..*step };
-            Some((place, step.rate_key?, limit))
+            Some((place, step.rate?.key.as_str(), limit))
         });
         self.run_slots(client, limits.collect(), &mut admissions).await;
         let appends = steps.iter().enumerate().filter_map(|(place, step)| {
-            let append = Step { rate_key: None, ..*step };
+            let append = Step { rate: None, ..*step };
             matches!(admissions[place], Ok(Admission::Appended)).then_some((place, step.stream?, append))
         });
         self.run_slots(client, appends.collect(), &mut admissions).await;
@@ -115,14 +121,26 @@ impl Admit {
     async fn run_script(&self, client: &Client, steps: &[Step<'_>]) -> Result<Vec<Admission>, Error> {
         let mut streams = KeyIndex::default();
         let mut rate_keys = KeyIndex::default();
-        let mut arguments: Vec<Value> = Vec::with_capacity(4 + 3 * steps.len());
-        arguments.extend([0.into(), self.limit.into(), (self.window.as_secs() as i64).into(), FIELD.into()]);
-        for step in steps {
-            arguments.push(step.stream.map_or(0, |key| streams.of(key)).into());
-            arguments.push(step.rate_key.map_or(0, |key| rate_keys.of(key)).into());
-            arguments.push(step.entry.clone().into());
+        let places: Vec<(i64, i64)> = steps
+            .iter()
+            .map(|step| {
+                let stream = step.stream.map_or(0, |key| streams.of(key));
+                (stream, step.rate.map_or(0, |rate| rate_keys.of(&rate.key)))
+            })
+            .collect();
+        let mut limits = vec![0; rate_keys.keys.len()];
+        let mut arguments: Vec<Value> = Vec::with_capacity(3 + limits.len() + 3 * steps.len());
+        let window_seconds = self.window.as_secs() as i64;
+        arguments.extend([(streams.keys.len() as i64).into(), window_seconds.into(), FIELD.into()]);
+        for (step, (_, place)) in steps.iter().zip(&places) {
+            if let Some(rate) = step.rate {
+                limits[*place as usize - 1] = rate.limit;
+            }
         }
-        arguments[0] = (streams.keys.len() as i64).into();
+        arguments.extend(limits.into_iter().map(Value::from));
+        for (step, (stream, rate)) in steps.iter().zip(places) {
+            arguments.extend([stream.into(), rate.into(), step.entry.clone().into()]);
+        }
         let keys = streams.keys.into_iter().chain(rate_keys.keys).map(str::to_owned).collect();
         let seconds: Vec<u32> = super::run_script(&self.script, client, keys, arguments).await?;
         if seconds.len() != steps.len() {

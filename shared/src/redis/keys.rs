@@ -37,8 +37,13 @@ impl Keys {
     }
 
     /// String: the messages one user sent in the last minute, per second. Written by gateways; lives for the window.
-    pub fn rate_limit(&self, user: UserId) -> String {
+    pub fn message_rate(&self, user: UserId) -> String {
         format!("{}rate_limit:{user}", self.prefix)
+    }
+
+    /// The same for all other commands.
+    pub fn command_rate(&self, user: UserId) -> String {
+        format!("{}command_rate:{user}", self.prefix)
     }
 
     /// String: the requests of one address, per slice of the window. Written by gateways; lives for the window.
