@@ -90,7 +90,7 @@ crate::metrics_table! {
         pub backlog_age_seconds: Family<Gauge> = "gateway_backlog_age_seconds", "lane" in LANES;
         /// Lanes that take no further commands for the moment.
         pub lanes_refusing: Gauge = "gateway_lanes_refusing";
-        /// Refusals by a rate limit: messages of a user, requests of an address.
+        /// Refusals by a rate limit: messages and other commands of a user, requests of an address.
         pub rate_limited: Family<Counter> = "gateway_rate_limited_total", "limit" in &["messages", "requests"];
         /// HTTP requests, upgrades included.
         pub http_requests: Counter = "gateway_http_requests_total";

@@ -51,7 +51,7 @@ error_codes! {
     UserBlocked "USER_BLOCKED" "One of the two users blocks the other";
     /// The caller does not follow the other user, and the server insists on it (`FOLLOW_POLICY=enforce`). Otherwise only a `warning` in the answer.
     NotFollowing "NOT_FOLLOWING" "You do not follow this user";
-    /// Too many messages of this user, or requests of this address; again after `retryAfter` seconds.
+    /// Too many messages or other commands of this user, or requests of this address; again after `retryAfter` seconds.
     RateLimitExceeded "RATE_LIMIT_EXCEEDED" "Too many messages";
     /// A message can be edited for 5 minutes.
     EditWindowExpired "EDIT_WINDOW_EXPIRED" "This message can no longer be edited";
