@@ -162,7 +162,7 @@ mod tests {
             ("publications", fuzz_publication),
         ];
         for (target, entry) in entries {
-            let folder = format!("{}/../fuzz/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
+            let folder = format!("{}/../testing/fuzz/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
             let seeds: Vec<_> = std::fs::read_dir(folder).unwrap().map(|seed| seed.unwrap().path()).collect();
             assert!(seeds.len() >= 2 || target == "entries", "{target}");
             seeds.iter().for_each(|seed| entry(&std::fs::read(seed).unwrap()));

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::workspace::Workspace;
 
 /// Where the counts are; made by `cargo xtask counts --write`.
-const FILE: &str = "hotpath/counts.json";
-const PACKAGE: &str = "hotpath";
+const FILE: &str = "testing/bench/counts.json";
+const PACKAGE: &str = "bench";
 /// The function of the program that makes the calls.
 const COUNTED: &str = "*measured_calls*";
 /// A multiple of the calls after which what is drawn from a block of random bytes repeats itself.
@@ -35,7 +35,7 @@ const MOST_PERCENT: u64 = 5;
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Write the counts to hotpath/counts.json instead
+    /// Write the counts to testing/bench/counts.json instead
     #[arg(long)]
     write: bool,
 }

@@ -70,7 +70,7 @@ enum Command {
     Sbom,
     /// Measures a fleet on private stores and writes docs/benchmarks.md
     Bench(bench::Options),
-    /// Counts the instructions of the hot functions and compares them with hotpath/counts.json
+    /// Counts the instructions of the hot functions and compares them with testing/bench/counts.json
     Counts(counts::Options),
     /// The checked query data of sqlx, in .sqlx
     #[command(subcommand)]

@@ -76,7 +76,7 @@ fn the_tests_that_the_page_on_security_names_exist() {
     let tests: Vec<&str> = names.iter().copied().filter(is_test).collect();
     assert!(tests.len() > 30, "{}", tests.len());
     let mut sources = String::new();
-    for folder in ["shared/src", "gateway/src", "gateway/tests", "worker/tests", "e2e/tests", "xtask/tests"] {
+    for folder in ["shared/src", "gateway/src", "gateway/tests", "worker/tests", "testing/e2e/tests", "xtask/tests"] {
         read_all(&root().join(folder), &mut sources);
     }
     for test in tests {

@@ -121,7 +121,7 @@ proptest! {
 
 #[test]
 fn the_seeds_pass() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/router");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testing/fuzz/seeds/router");
     let seeds: Vec<_> = std::fs::read_dir(folder).unwrap().map(|seed| seed.unwrap().path()).collect();
     assert!(seeds.len() >= 4);
     seeds.iter().for_each(|seed| fuzz_router(&std::fs::read(seed).unwrap()));

@@ -141,7 +141,7 @@ proptest! {
 
 #[test]
 fn the_fuzzers_seeds_pass() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds/frames");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../testing/fuzz/seeds/frames");
     let seeds: Vec<_> = std::fs::read_dir(folder).unwrap().map(|seed| seed.unwrap().path()).collect();
     assert!(seeds.len() >= 4);
     seeds.iter().for_each(|seed| fuzz_decoder(&std::fs::read(seed).unwrap()));

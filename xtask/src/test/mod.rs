@@ -176,7 +176,7 @@ fn instruction_counts(workspace: &Workspace) -> Result<Outcome> {
             Ok(Outcome { failed, ..Outcome::passed((functions as u64).saturating_sub(failed)) })
         }
         Comparison::NotComparable(why) => {
-            println!("\n!!! Instructions were NOT COMPARED with hotpath/counts.json: {why}. !!!");
+            println!("\n!!! Instructions were NOT COMPARED with testing/bench/counts.json: {why}. !!!");
             Ok(Outcome::not_checked("counted with other tools"))
         }
     }

@@ -16,5 +16,5 @@ pub use witness::Witness;
 
 /// A folder of this repository.
 pub fn repository(path: &str) -> std::path::PathBuf {
-    std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path)
+    std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(path)
 }

@@ -35,7 +35,7 @@ async fn the_python_client_chats_and_survives_the_death_of_its_gateway() -> Resu
     let group = group["groupId"].as_str().unwrap_or_default().to_owned();
     let conversation = client::conversation_id(alice.id, bob.id);
 
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/client.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/client.py");
     let mut program = Command::new(python)
         .args([script, &alice.token, &deployment.gateway_url(0), &deployment.gateway_url(1)])
         .stdin(Stdio::piped())

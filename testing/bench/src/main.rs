@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use hotpath::{Call, FUNCTIONS, find};
+use bench::{Call, FUNCTIONS, find};
 
 /// The servers' allocator: it is a part of what a call costs.
 #[global_allocator]
@@ -36,6 +36,6 @@ fn measured_calls(call: &mut Call, calls: u32) {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: hotpath [FUNCTION CALLS]");
+    eprintln!("usage: bench [FUNCTION CALLS]");
     ExitCode::FAILURE
 }

@@ -305,7 +305,7 @@ impl Deployment {
 
 /// Makes the users with the very files of a deployment; gives the password of the workers' role and the URL of Redis.
 fn least_rights(scratch: &Scratch, redis: &Redis) -> Result<(String, String)> {
-    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
     let secrets = scratch.dir().join("secrets");
     std::fs::create_dir(&secrets)?;
     let made = Command::new("sh").arg(deploy.join("secrets.sh")).arg(&secrets).output()?;

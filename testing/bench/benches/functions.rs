@@ -1,7 +1,7 @@
-//! The hot functions in time: `cargo bench -p hotpath`, or only those with a word in their name: `… -- fan_out`.
+//! The hot functions in time: `cargo bench -p bench`, or only those with a word in their name: `… -- fan_out`.
 
+use bench::FUNCTIONS;
 use criterion::{Criterion, criterion_group, criterion_main};
-use hotpath::FUNCTIONS;
 
 /// The servers' allocator: it is a part of what a call costs.
 #[global_allocator]

@@ -195,7 +195,7 @@ async fn provoke(wanted: &str, stage: &mut Stage) -> Result<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_error_code_is_produced() -> Result<()> {
     let mut stage = Stage::new().await?;
-    let document: Value = serde_json::from_str(include_str!("../../../../docs/asyncapi.json"))?;
+    let document: Value = serde_json::from_str(include_str!("../../../../../docs/asyncapi.json"))?;
     let codes = document["components"]["schemas"]["ErrorCode"]["oneOf"].as_array().context("the error codes")?;
     ensure!(codes.len() > 10, "{codes:?}");
     // What takes the fleet's workers away for a while comes last.
