@@ -36,7 +36,6 @@ pub struct Connect {
     recv_buffer_bytes: Option<u32>,
     open_within: Duration,
     answer_within: Duration,
-    greeting: bool,
     limits: Limits,
 }
 
@@ -51,7 +50,6 @@ impl Connect {
             recv_buffer_bytes: None,
             open_within: Duration::from_secs(10),
             answer_within: Duration::from_secs(15),
-            greeting: true,
             limits: Limits { queue_events: 4_096, keepalive: None, dead_after: None },
         }
     }
@@ -117,12 +115,6 @@ impl Connect {
         self
     }
 
-    /// Leaves the server's first event to be read as any other.
-    pub fn without_greeting(mut self) -> Self {
-        self.greeting = false;
-        self
-    }
-
     /// Opens the connection and takes the server's greeting; fails with `Refused` when that is an error.
     pub async fn open(self) -> Result<Client, Error> {
         let deadline = self.open_within;
@@ -173,15 +165,13 @@ impl Connect {
             Err(error) => return Err(self.failed(error)),
         };
         let mut client = Client::new(Connection::start(socket, &self.limits), self.answer_within);
-        if self.greeting {
-            let first = client.next_event(self.open_within).await?;
-            match event_type(&first) {
-                "connected" => client.set_greeting(first),
-                "error" => {
-                    return Err(Error::Refused { event: first, close: client.closed().await });
-                }
-                _ => return Err(Error::Unexpected(first)),
+        let first = client.next_event(self.open_within).await?;
+        match event_type(&first) {
+            "connected" => client.set_greeting(first),
+            "error" => {
+                return Err(Error::Refused { event: first, close: client.closed().await });
             }
+            _ => return Err(Error::Unexpected(first)),
         }
         Ok(client)
     }

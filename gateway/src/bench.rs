@@ -10,11 +10,13 @@ use shared::ids::{ConversationId, GroupId, MessageId, UserId};
 use shared::publication::{self, EventHeader, Header, Receipt};
 use uuid::Uuid;
 
-use crate::egress::connection::Connection;
+use crate::connection::Connection;
+use crate::connection::outbox::Outgoing;
 use crate::egress::deliver::Deliverer;
-use crate::egress::outbox::Outgoing;
 use crate::gateway::Queues;
 use crate::testing;
+
+pub use crate::session::decode::decode;
 
 const GROUP: GroupId = GroupId(Uuid::from_u128(3));
 /// So far from 0 that a number takes the same bytes in every publication.

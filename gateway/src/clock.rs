@@ -1,7 +1,5 @@
 //! The gateway's own monotonic clock in milliseconds, cheap to store in an atomic. Wall-clock time is `shared::clock`.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 /// Counts from the start of the process.
@@ -17,9 +15,5 @@ impl Uptime {
 
     pub fn now_ms(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
-    }
-
-    pub fn elapsed(&self) -> Duration {
-        self.started.elapsed()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shared::protocol::{CloseCode, Rejection};
 
-use crate::egress::connection::Close;
+use crate::connection::Close;
 use crate::gateway::Gateway;
 
 const STEP: Duration = Duration::from_millis(50);
@@ -45,6 +45,6 @@ pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
     Ok(())
 }
 
-fn close(connections: impl Iterator<Item = Arc<crate::egress::connection::Connection>>) {
+fn close(connections: impl Iterator<Item = Arc<crate::connection::Connection>>) {
     connections.for_each(|connection| connection.close(Close::new(CloseCode::Restart, "Server restarting")));
 }

@@ -21,14 +21,15 @@ use tokio::time::Instant;
 use uuid::Uuid;
 use websocket::PreparedText;
 
-use crate::egress::connection::{Connection, InFlight};
+use crate::connection::outbox::Outgoing;
+use crate::connection::registry::Registry;
+use crate::connection::{Connection, InFlight};
 use crate::egress::deliver::Deliverer;
-use crate::egress::outbox::Outgoing;
 use crate::egress::positions::Positions;
-use crate::egress::registry::Registry;
 use crate::egress::subscriptions::Change;
 use crate::gateway::{Gateway, Queues};
-use crate::testing::{self, OUTBOX_LIMIT_BYTES};
+use crate::testing;
+use crate::testing::OUTBOX_LIMIT_BYTES;
 
 const OWN: GatewayId = GatewayId(Uuid::from_u128(1));
 const FRIENDS: GroupId = GroupId(Uuid::from_u128(2));

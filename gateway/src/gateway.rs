@@ -27,23 +27,23 @@ use uuid::Uuid;
 use websocket::PreparedText;
 
 use crate::clock::Uptime;
-use crate::egress::connection::{Connection, InFlight};
+use crate::connection::registry::Registry;
+use crate::connection::{Connection, InFlight};
 use crate::egress::delivered::{Arrival, Arrivals};
 use crate::egress::gaps::{Gap, Gaps};
 use crate::egress::positions::Positions;
-use crate::egress::receipts::ReceiptQueue;
-use crate::egress::registry::Registry;
-use crate::egress::requests::Requests;
 use crate::egress::subscriptions::{Change, Subscriptions};
 use crate::fleet::Fleet;
-use crate::ingress::admit::Admitted;
-use crate::ingress::enqueue::Enqueue;
-use crate::ingress::lanes::Lanes;
-use crate::ingress::limits::Addresses;
-use crate::ingress::places::Places;
+use crate::http::tls::Tls;
+use crate::lanes::admit::Admitted;
+use crate::lanes::ask::Requests;
+use crate::lanes::enqueue::Enqueue;
+use crate::lanes::load::Lanes;
+use crate::lanes::receipts::ReceiptQueue;
+use crate::limits::addresses::Addresses;
+use crate::limits::places::Places;
 use crate::metrics::{GatewayMetrics, Totals};
-use crate::sessions::ClosedSessions;
-use crate::tls::Tls;
+use crate::session::closed::ClosedSessions;
 
 /// The user's sliding window of messages.
 const RATE_WINDOW: std::time::Duration = std::time::Duration::from_secs(60);

@@ -1,30 +1,30 @@
-//! Ends WebSockets: decodes, checks and limits what clients send and appends it to Redis streams; writes what workers publish to
-//! sockets. It holds no database credentials and applies no rule of the chat itself.
+//! Terminates WebSocket connections: decodes, checks and limits what clients send and appends it to Redis streams; writes what
+//! workers publish to sockets. It holds no database credentials and applies no rule of the chat itself.
 //!
-//! The way of a command: `http` → `routes` → `ingress` (handshake, session, decode, handler, admit, enqueue) → stream.
-//! The way of an event: pub/sub → `egress` (subscriber, deliver, registry, connection, outbox) → session → socket.
+//! A command: `http` (accept, routes) → `session` (handshake, decode, handler) → `lanes` (admit, enqueue) → stream.
+//! An event: pub/sub → `egress` (subscriber, deliver) → `connection` (registry, outbox) → `session` → socket.
+//! An HTTP request that needs a worker: `http` → `api` → `lanes` (ask) → stream, and the reply back by pub/sub.
 
 mod api;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
 mod clock;
+mod connection;
 mod drain;
-pub mod egress;
+mod egress;
 mod fleet;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
 mod gateway;
 mod http;
-pub mod ingress;
+mod lanes;
+mod limits;
 mod metrics;
-mod routes;
-mod sessions;
-mod status;
+mod session;
 #[cfg(any(test, feature = "bench", feature = "fuzz"))]
 mod testing;
-mod tls;
 
 use std::sync::Arc;
 
@@ -34,9 +34,12 @@ use shared::lifecycle::Lifecycle;
 use shared::telemetry::Metrics;
 use tokio::net::TcpListener;
 
-use crate::egress::{delivered, gaps, receipts, subscriber, subscriptions};
+use crate::egress::{delivered, gaps, subscriber, subscriptions};
 use crate::gateway::{Gateway, redis_options};
-use crate::ingress::{backlog, enqueue, limits, sweep};
+use crate::http::{accept, tls};
+use crate::lanes::{backlog, enqueue, receipts};
+use crate::limits::addresses;
+use crate::session::{closed, sweep};
 
 pub use crate::metrics::GatewayMetrics;
 
@@ -67,11 +70,11 @@ pub async fn run(
     lifecycle.spawn("receipts", infallible(receipts::run(gateway.clone(), queues.receipts)));
     lifecycle.spawn("arrivals", delivered::run(gateway.clone(), queues.arrivals));
     lifecycle.spawn("gaps", gaps::run(gateway.clone(), queues.gaps));
-    lifecycle.spawn("sessions", sessions::run(gateway.clone(), queues.closed_sessions));
+    lifecycle.spawn("sessions", closed::run(gateway.clone(), queues.closed_sessions));
     lifecycle.spawn("sweep", sweep::run(gateway.clone()));
     lifecycle.spawn("fleet", fleet::run(gateway.clone()));
     lifecycle.spawn("backlog", backlog::run(gateway.clone()));
-    lifecycle.spawn("addresses", limits::run(gateway.clone()));
+    lifecycle.spawn("addresses", addresses::run(gateway.clone()));
     if gateway.tls.is_some() {
         lifecycle.spawn("tls", tls::run(gateway.clone()));
     }
@@ -80,7 +83,7 @@ pub async fn run(
     let keys = &gateway.keys;
     let channels = vec![keys.gateway_channel(gateway.id), keys.presence_channel(), keys.report_channel()];
     lifecycle.spawn_until_stopped("subscribe", infallible(subscribe(gateway.clone(), channels)));
-    lifecycle.spawn_work("accept", http::accept(gateway.clone(), listener));
+    lifecycle.spawn_work("accept", accept::accept(gateway.clone(), listener));
     lifecycle.spawn_work("drain", drain::run(gateway));
     Ok(())
 }

@@ -13,7 +13,7 @@ use shared::ids::ConnectionId;
 use shared::lifecycle::Lifecycle;
 use uuid::Uuid;
 
-use crate::egress::connection::{Connection, Timers};
+use crate::connection::{Connection, Timers};
 use crate::egress::delivered::Arrivals;
 use crate::gateway::{Gateway, Queues};
 

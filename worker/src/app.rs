@@ -11,8 +11,8 @@ use shared::redis::presence::Presence;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::http::Accounts;
-use crate::http::profile_pictures::PictureCache;
+use crate::api::password_work::PasswordWork;
+use crate::api::picture_cache::PictureCache;
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
 
@@ -31,6 +31,6 @@ pub struct App {
     pub metrics: WorkerMetrics,
     pub counts: Counts,
     pub pictures: PictureCache,
-    pub accounts: Accounts,
+    pub password_work: PasswordWork,
     pub recent: Recent,
 }

@@ -3,22 +3,23 @@
 //!
 //! The way of a command: `consume` (lease, read, batch) → `sends` or `commands` (rules, `store`) → `publish` → settled.
 
-pub mod app;
-pub mod commands;
-pub mod consume;
-pub mod domain;
-pub mod error;
-pub mod history;
-pub mod http;
-pub mod jobs;
-pub mod metrics;
-pub mod presence;
-pub mod publish;
-pub mod recent;
-pub mod routes;
-pub mod sends;
-pub mod sessions;
-pub mod store;
+mod api;
+mod app;
+mod commands;
+mod consume;
+mod error;
+mod history;
+mod jobs;
+mod mentions;
+mod metrics;
+mod outcome;
+mod presence;
+mod probes;
+mod publish;
+mod recent;
+mod sends;
+mod sessions;
+mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +36,12 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
+use crate::api::password_work::PasswordWork;
+use crate::api::picture_cache::PictureCache;
 use crate::app::App;
 use crate::consume::lease::LeaseManager;
 use crate::consume::pipeline::Pipeline;
 use crate::consume::queries::Queries;
-use crate::http::Accounts;
-use crate::http::profile_pictures::PictureCache;
 use crate::jobs::heartbeat::{self, Stores};
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
@@ -55,7 +56,7 @@ const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
 pub async fn run(settings: WorkerSettings, metrics: Metrics, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let app = Arc::new(connect(settings, &lifecycle).await?);
     let stores = Arc::new(Stores::default());
-    routes::serve(app.clone(), stores.clone(), metrics, &lifecycle).await?;
+    probes::serve(app.clone(), stores.clone(), metrics, &lifecycle).await?;
     lifecycle.spawn("heartbeat", heartbeat::run(app.clone(), stores, lifecycle.clone()));
     lifecycle.spawn_work("start", start_consuming(app, lifecycle.clone()));
     Ok(())
@@ -116,7 +117,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         metrics: WorkerMetrics::new(),
         counts: Counts::default(),
         pictures: PictureCache::new(settings.pfp_cache_max_size, settings.pfp_cache_duration),
-        accounts: Accounts::default(),
+        password_work: PasswordWork::default(),
         recent: Recent::default(),
         settings,
     })

@@ -12,7 +12,7 @@ use shared::publication::{EventHeader, Header, Receipt};
 use sqlx::PgConnection;
 
 use crate::app::App;
-use crate::publish::{Audience, Publication};
+use crate::outcome::{Audience, Publication};
 use crate::store::{presence, users};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::publish::Publication;
+use crate::outcome::Publication;
 
 /// In how many reports something is told: the first ones may be lost.
 const TOLD: usize = 3;

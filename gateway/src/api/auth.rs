@@ -16,13 +16,13 @@ use shared::stream::{HttpRequest, Internal, InternalReply};
 use uuid::Uuid;
 use warp::Filter;
 
+use super::answer::{NOBODY, answered, ask, json_response, unexpected, with};
 use super::body::{self, Unread};
 use super::refusal::Refusal;
-use super::{NOBODY, Response, answered, ask, bearer, json_response, login_attempts, unexpected, with};
+use super::{bearer, login_attempts};
 use crate::gateway::Gateway;
-use crate::http::Peer;
-use crate::ingress::limits::Address;
-use crate::routes::Routes;
+use crate::http::reply::{Response, Routes};
+use crate::limits::addresses::{Address, Peer};
 
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 

@@ -6,11 +6,12 @@ use http::{HeaderMap, StatusCode};
 use shared::stream::HttpRequest;
 use warp::Filter;
 
+use super::answer::{NOBODY, answered, ask, with};
+use super::bearer;
 use super::body::{self, Unread};
 use super::refusal::Refusal;
-use super::{NOBODY, Response, answered, ask, bearer, with};
 use crate::gateway::Gateway;
-use crate::routes::Routes;
+use crate::http::reply::{Response, Routes};
 
 pub fn route(gateway: &Arc<Gateway>) -> Routes {
     warp::path!("community" / "progression")

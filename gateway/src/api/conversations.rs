@@ -7,10 +7,11 @@ use shared::ids::UserId;
 use shared::stream::HttpRequest;
 use warp::Filter;
 
+use super::answer::{answered, ask, with};
+use super::bearer;
 use super::refusal::Refusal;
-use super::{Response, answered, ask, bearer, with};
 use crate::gateway::Gateway;
-use crate::routes::Routes;
+use crate::http::reply::{Response, Routes};
 
 pub fn route(gateway: &Arc<Gateway>) -> Routes {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();

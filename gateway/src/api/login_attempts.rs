@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::refusal::Refusal;
 use crate::gateway::Gateway;
-use crate::ingress::limits::Address;
+use crate::limits::addresses::Address;
 
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 const PER_ACCOUNT: u32 = 10;

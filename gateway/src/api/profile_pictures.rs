@@ -8,11 +8,12 @@ use shared::limits::MAX_PICTURES_BODY_BYTES;
 use shared::stream::HttpRequest;
 use warp::Filter;
 
+use super::answer::{answered, ask, with};
+use super::bearer;
 use super::body::{self, Unread};
 use super::refusal::Refusal;
-use super::{Response, answered, ask, bearer, with};
 use crate::gateway::Gateway;
-use crate::routes::Routes;
+use crate::http::reply::{Response, Routes};
 
 pub fn route(gateway: &Arc<Gateway>) -> Routes {
     warp::path!("api" / "profile-pictures" / "batch")

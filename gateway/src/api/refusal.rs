@@ -2,8 +2,7 @@
 
 use http::{HeaderValue, StatusCode, header};
 
-use super::Response;
-use crate::routes::error_response;
+use crate::http::reply::{Response, error_response};
 
 /// What the caller is told instead of an answer.
 #[derive(Debug, PartialEq, Eq)]

@@ -18,9 +18,9 @@ use shared::stream::InternalReply;
 use uuid::Uuid;
 use websocket::PreparedText;
 
-use super::connection::{Close, Connection};
-use super::outbox::Mark;
-use super::positions::Arrival;
+use crate::connection::outbox::Mark;
+use crate::connection::{Close, Connection};
+use crate::egress::positions::Arrival;
 use crate::gateway::Gateway;
 
 /// Capacity kept for the connections to wake after a batch.
@@ -276,7 +276,8 @@ impl Deliverer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{connection, gateway};
+    use crate::testing::connection;
+    use crate::testing::gateway;
 
     const ALICE: UserId = UserId(1);
 

@@ -14,10 +14,10 @@ use shared::redis::keys::Channel;
 use shared::stream::{Internal, InternalReply, MissingMessages};
 use tokio::sync::mpsc;
 
-use super::connection::Connection;
-use super::connection::fills::Filling;
-use super::positions::Standing;
-use super::subscriber;
+use crate::connection::Connection;
+use crate::connection::fills::Filling;
+use crate::egress::positions::Standing;
+use crate::egress::subscriber;
 use crate::gateway::Gateway;
 
 /// Gaps waiting to be filled; with more, connections catch up one by one, which is paced.

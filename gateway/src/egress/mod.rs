@@ -1,16 +1,9 @@
-//! From published events to sockets: subscriber → deliver → registry → connection → outbox, and what was missed (`replay`).
-//! Nothing here reads what a client sent, and nothing here parses an event.
+//! From publications to sockets: subscriber → deliver → (connection's outbox), and what notices that something is missing:
+//! `positions` and `gaps`. Nothing here reads what a client sent, and nothing here parses an event.
 
-pub mod connection;
 pub mod deliver;
 pub mod delivered;
 pub mod gaps;
-pub mod held;
-pub mod outbox;
 pub mod positions;
-pub mod receipts;
-pub mod registry;
-pub mod replay;
-pub mod requests;
 pub mod subscriber;
 pub mod subscriptions;

@@ -12,8 +12,8 @@ use fred::types::Message;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::{Receiver, error};
 
-use super::connection::Connection;
-use super::deliver::Deliverer;
+use crate::connection::Connection;
+use crate::egress::deliver::Deliverer;
 use crate::gateway::Gateway;
 
 /// Publications delivered before their sessions are woken, when so many are waiting.

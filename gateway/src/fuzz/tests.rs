@@ -8,7 +8,7 @@ use shared::clock::Timestamp;
 use shared::ids::{ConnectionId, ConnectionRef, ConversationId, MessageId};
 use shared::publication::{EventHeader, Report, ReportedMessages};
 
-use super::*;
+use crate::fuzz::*;
 
 fn user() -> impl Strategy<Value = UserId> {
     (1..=4i64).prop_map(UserId)

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use gateway::ingress::decode::decode;
+use gateway::bench::decode;
 use shared::ids::UserId;
 use shared::limits::Limits;
 use websocket::{Decoder, Message, PreparedText};

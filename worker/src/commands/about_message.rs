@@ -9,7 +9,7 @@ use shared::protocol::{ErrorCode, Rejection};
 use super::{Context, Found};
 use crate::error::Failure;
 use crate::history::{self, Page};
-use crate::publish::{Outcome, participants};
+use crate::outcome::{Outcome, participants};
 use crate::store::{events as event_store, groups, users};
 
 impl Context<'_> {

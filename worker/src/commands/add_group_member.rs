@@ -9,7 +9,7 @@ use shared::protocol::{ErrorCode, Rejection};
 use super::group_rules::{MEMBER, denied};
 use super::{Context, Handle, derived_event_id};
 use crate::error::Failure;
-use crate::publish::{Audience, Outcome};
+use crate::outcome::{Audience, Outcome};
 use crate::store::{group_members, groups};
 
 impl Handle for AddGroupMember {

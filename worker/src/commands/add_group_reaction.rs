@@ -6,7 +6,7 @@ use shared::events::change::{GroupReactionAdded, GroupReactionRemoved};
 use super::add_reaction::toggle;
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 
 impl Handle for AddGroupReaction {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {

@@ -5,7 +5,7 @@ use shared::events::change::{ReactionAdded, ReactionRemoved};
 
 use super::{Context, Found, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::messages;
 
 impl Handle for AddReaction {

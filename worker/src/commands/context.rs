@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::error::Failure;
-use crate::publish::{Audience, Outcome, participants};
+use crate::outcome::{Audience, Outcome, participants};
 use crate::store::audit;
 use crate::store::groups::{self, Membership};
 use crate::store::history::{self, MessageRow};
@@ -164,20 +164,6 @@ impl Context<'_> {
         for audience in participants(conversation) {
             outcome.durable(audience, self.envelope.id, event, Some(self.envelope.reply_to));
         }
-        Ok(())
-    }
-
-    /// Stores a durable event for one user other than through a conversation, and queues its publication.
-    /// `event_id` must be the command's or follow from it ([`derived_event_id`]), lest a redelivery make another.
-    pub async fn notify_user<E: Event>(
-        &mut self,
-        outcome: &mut Outcome,
-        user: UserId,
-        event_id: Uuid,
-        event: &E,
-    ) -> Result<(), Failure> {
-        self.store_event(event_id, None, event, &[user.0]).await?;
-        outcome.durable(Audience::User(user), event_id, event, Some(self.envelope.reply_to));
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use shared::protocol::{ErrorCode, Rejection};
 use super::group_rules::{MEMBER, OWNER, denied};
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::{Audience, Outcome};
+use crate::outcome::{Audience, Outcome};
 use crate::store::group_members;
 use crate::store::groups::{self, NewGroup};
 

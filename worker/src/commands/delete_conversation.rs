@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::{conversations, purge};
 
 /// Messages deleted in the command's own transaction.

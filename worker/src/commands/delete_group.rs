@@ -8,7 +8,7 @@ use shared::ids::{ConversationId, UserId};
 
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::{Audience, Outcome};
+use crate::outcome::{Audience, Outcome};
 use crate::store::{groups, purge};
 
 /// Messages deleted in the command's own transaction.

@@ -8,7 +8,7 @@ use shared::ids::UserId;
 use super::delete_message::{hide, not_allowed};
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::messages;
 
 impl Handle for DeleteGroupMessage {

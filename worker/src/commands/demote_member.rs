@@ -8,7 +8,7 @@ use shared::protocol::Rejection;
 use super::group_rules::MEMBER;
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::group_members;
 
 impl Handle for DemoteMember {

@@ -7,9 +7,9 @@ use shared::ids::UserId;
 
 use super::edit_message::store_edit;
 use super::{Context, Handle};
-use crate::domain::mentions;
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::mentions;
+use crate::outcome::Outcome;
 use crate::store::groups;
 
 /// How the column spells everyone.

@@ -8,7 +8,7 @@ use shared::protocol::{ErrorCode, Rejection};
 
 use super::{Context, Found, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::messages::{self, NewContent};
 
 impl Handle for EditMessage {

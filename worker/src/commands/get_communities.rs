@@ -5,7 +5,7 @@ use shared::events::community::{Community, CommunityList};
 
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::communities::{self, CommunityRow};
 
 /// More would not fit into a message.

@@ -7,7 +7,7 @@ use shared::ids::UserId;
 use super::group_rules::denied;
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::communities::{self, CommunityMemberRow};
 
 /// More would not fit into a message.

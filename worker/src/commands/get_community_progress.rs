@@ -6,7 +6,7 @@ use shared::ids::UserId;
 
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::communities::{self, ProgressRow};
 
 impl Handle for GetCommunityProgress {

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use super::{Context, Handle};
 use crate::app::App;
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::conversations::{self, ListedConversation};
 
 /// Unread messages are counted only so far: a number that nobody reads must not cost a scan.

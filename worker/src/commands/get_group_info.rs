@@ -7,7 +7,7 @@ use shared::protocol::Rejection;
 
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::groups;
 
 impl Handle for GetGroupInfo {

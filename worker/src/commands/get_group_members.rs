@@ -6,8 +6,8 @@ use shared::ids::UserId;
 
 use super::{Context, Handle};
 use crate::error::Failure;
+use crate::outcome::Outcome;
 use crate::presence;
-use crate::publish::Outcome;
 use crate::store::group_members::{self, MemberRow};
 
 /// More would not fit into a message; only communities' groups can have more.

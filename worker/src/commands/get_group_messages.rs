@@ -6,7 +6,7 @@ use shared::ids::ConversationId;
 
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 
 impl Handle for GetGroupMessages {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {

@@ -7,7 +7,7 @@ use shared::ids::UserId;
 
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::presence as presence_store;
 
 /// More would not fit into a message; who needs a larger fleet's list needs another list.

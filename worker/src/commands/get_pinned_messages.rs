@@ -7,7 +7,7 @@ use shared::limits::MAX_PAGE;
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::history;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::history as rows;
 
 impl Handle for GetPinnedMessages {

@@ -5,7 +5,7 @@ use shared::events::direct::PrivateMessages;
 
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 
 impl Handle for GetPrivateMessages {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {

@@ -6,7 +6,7 @@ use shared::ids::UserId;
 
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::groups::{self, UserGroupRow};
 
 /// Those written to last; more would not fit into a message.

@@ -8,7 +8,7 @@ use shared::ids::UserId;
 use super::about_message::refuse_mismatch;
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::{Audience, Outcome};
+use crate::outcome::{Audience, Outcome};
 use crate::store::{conversations, groups, users};
 
 impl Handle for MarkMessageRead {

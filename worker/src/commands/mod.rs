@@ -52,7 +52,7 @@ use shared::stream::Envelope;
 
 use crate::app::App;
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::applied;
 use crate::store::leases::{self, Lease};
 pub use context::{Context, Found, Handle, derived_event_id};

@@ -8,7 +8,7 @@ use shared::protocol::{ErrorCode, Rejection};
 use super::about_message::refuse_mismatch;
 use super::{Context, Found, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::messages;
 
 impl Handle for PinMessage {

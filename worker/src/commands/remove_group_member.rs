@@ -7,7 +7,7 @@ use shared::ids::ConversationId;
 use super::group_rules::denied;
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::{Audience, Outcome};
+use crate::outcome::{Audience, Outcome};
 use crate::store::{group_members, groups};
 
 impl Handle for RemoveGroupMember {

@@ -6,7 +6,7 @@ use shared::events::change::GroupReactionRemoved;
 use super::remove_reaction::take_away;
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 
 impl Handle for RemoveGroupReaction {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {

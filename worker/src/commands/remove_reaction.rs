@@ -6,7 +6,7 @@ use shared::protocol::Rejection;
 
 use super::{Context, Found, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::messages;
 
 impl Handle for RemoveReaction {

@@ -5,7 +5,7 @@ use shared::commands::{SendAnnouncement, SendGroupMessage, SendPrivateMessage};
 
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 
 macro_rules! batched {
     ($($command:ty),*) => {$(

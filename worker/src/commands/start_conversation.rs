@@ -9,7 +9,7 @@ use shared::protocol::{ErrorCode, Rejection};
 
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::users;
 
 impl Handle for StartConversation {

@@ -17,7 +17,7 @@ use shared::protocol::Rejection;
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::history;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::conversations::{self, Extent};
 use crate::store::{groups, history as rows, users};
 

@@ -6,7 +6,7 @@ use shared::ids::ConversationId;
 
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::group_members;
 
 impl Handle for TransferOwnership {

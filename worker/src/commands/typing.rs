@@ -11,7 +11,7 @@ use shared::redis::typing::{self, Typist};
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::jobs;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::users;
 
 /// Typing ends so long after the last sign of it.

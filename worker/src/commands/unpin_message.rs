@@ -6,7 +6,7 @@ use shared::events::change::MessageUnpinned;
 use super::pin_message::may_pin;
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::messages;
 
 impl Handle for UnpinMessage {

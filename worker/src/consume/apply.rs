@@ -16,7 +16,7 @@ use super::settle::Settlement;
 use crate::app::App;
 use crate::commands;
 use crate::error::{Failure, unpanicked};
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::sends::{self, Send};
 use crate::store::leases::Lease;
 

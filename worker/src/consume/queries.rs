@@ -16,11 +16,12 @@ use shared::redis::lanes::{self, RawEntry};
 use shared::stream::{self, Body, Envelope, HttpRequest, Internal, InternalReply};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::api;
 use crate::app::App;
 use crate::commands;
 use crate::error::{Failure, unpanicked};
-use crate::http;
-use crate::publish::{self, Outcome};
+use crate::outcome::Outcome;
+use crate::publish;
 use crate::sessions::{Request, authenticate, missing, replay, resume, settle};
 
 const GROUP: &str = "workers";
@@ -184,7 +185,7 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
         }
         Work::Http(request) => {
             let (envelope, request) = *request;
-            vec![http::answer(app, &envelope, request).await]
+            vec![api::answer(app, &envelope, request).await]
         }
         Work::Authenticate(requests) => {
             let replies = with_retries(|| async {

@@ -8,7 +8,8 @@ use fred::prelude::*;
 use shared::redis::dead_letters::{DeadLetter, DeadLetters};
 
 use crate::app::App;
-use crate::publish::{self, Publication};
+use crate::outcome::Publication;
+use crate::publish;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 

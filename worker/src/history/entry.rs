@@ -10,8 +10,8 @@ use shared::limits::REPLY_PREVIEW_CHARACTERS;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::open::{add_reactions, open_message};
 use crate::app::App;
-use crate::domain::message;
 use crate::error::Failure;
 use crate::store::conversations::Scope;
 use crate::store::history::{self, MessageRow};
@@ -35,12 +35,12 @@ struct Quoted {
 
 /// Opens rows, in their order; one that cannot be read is left out. At most two queries, whatever their number.
 pub async fn open(app: &App, db: &mut PgConnection, rows: &[MessageRow]) -> Result<Vec<Entry>, Failure> {
-    let mut messages: Vec<Message> = rows.iter().filter_map(|row| message::open(app, row)).collect();
+    let mut messages: Vec<Message> = rows.iter().filter_map(|row| open_message(app, row)).collect();
     if messages.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<Uuid> = messages.iter().map(|message| message.message_id.0).collect();
-    message::add_reactions(&mut messages, history::list_reactions(db, &ids, MOST_REACTIONS).await?);
+    add_reactions(&mut messages, history::list_reactions(db, &ids, MOST_REACTIONS).await?);
     let mut entries: Vec<Entry> = messages.into_iter().map(|message| Entry { message, quoted: None }).collect();
     add_quotes(app, db, &mut entries).await?;
     Ok(entries)
@@ -55,7 +55,7 @@ async fn add_quotes(app: &App, db: &mut PgConnection, entries: &mut [Entry]) -> 
     }
     let rows = history::list_by_id(db, &ids.into_iter().collect::<Vec<_>>()).await?;
     let quoted: HashMap<_, _> =
-        rows.iter().filter_map(|row| message::open(app, row)).map(|message| (message.message_id, message)).collect();
+        rows.iter().filter_map(|row| open_message(app, row)).map(|message| (message.message_id, message)).collect();
     for entry in entries {
         let Some(quoted) = entry.message.reply_to_message_id.and_then(|id| quoted.get(&id)) else { continue };
         if quoted.conversation_id != entry.message.conversation_id {

@@ -4,6 +4,7 @@
 //! scope → cached window, or rows → entries → what is hidden taken away, names put in → messages
 
 mod entry;
+mod open;
 mod window;
 
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ use crate::error::Failure;
 use crate::store::conversations::{self, Scope};
 use crate::store::history::{self, Range};
 pub use entry::{Entry, show};
+pub use open::open_message;
 use window::Window;
 
 /// A page as its reader sees it.

@@ -12,7 +12,8 @@ use shared::publication::{EventHeader, Header, Receipt};
 use shared::redis::typing::{TypingEnds, Typist};
 
 use crate::app::App;
-use crate::publish::{self, Audience, Publication};
+use crate::outcome::{Audience, Publication};
+use crate::publish;
 
 const INTERVAL: Duration = Duration::from_millis(200);
 /// Typists taken in one go.

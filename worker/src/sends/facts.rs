@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::Send;
 use crate::app::App;
-use crate::domain::mentions::{self, Mentioned};
 use crate::error::Failure;
+use crate::mentions::{self, Mentioned};
 use crate::store::{events, groups, history, users};
 
 #[derive(Default)]
@@ -89,7 +89,7 @@ impl Facts {
         }
         let ids: Vec<Uuid> = messages.iter().map(|message| message.0).collect();
         for row in history::list_by_id(db, &ids).await? {
-            let Some(message) = crate::domain::message::open(app, &row) else { continue };
+            let Some(message) = crate::history::open_message(app, &row) else { continue };
             let preview = ReplyPreview {
                 message_id: message.message_id,
                 sender_username: message.sender_username,

@@ -1,6 +1,6 @@
 //! Sending: the three commands that store a message, taken together into batches.
 //!
-//! command → [`Send`] → (rows) → `store::sends` → verdict → [`crate::publish::Outcome`]
+//! command → [`Send`] → (rows) → `store::sends` → verdict → [`crate::outcome::Outcome`]
 
 pub mod facts;
 pub mod outcome;
@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::leases::Lease;
 use crate::store::sends::{self, SendRows};
 use facts::Facts;

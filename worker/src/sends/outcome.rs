@@ -13,7 +13,7 @@ use super::facts::{Facts, MentionEvent};
 use super::{KIND_ANNOUNCEMENT, Send};
 use crate::app::App;
 use crate::error::Failure;
-use crate::publish::{Audience, Outcome, participants};
+use crate::outcome::{Audience, Outcome, participants};
 use crate::store::sends::{Verdict, VerdictKind};
 
 const NOT_FOLLOWING: &str = "NOT_FOLLOWING";

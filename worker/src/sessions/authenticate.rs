@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 use super::Request;
 use crate::error::Failure;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::users::{self, Candidate};
 
 /// An outcome per request, in their order.

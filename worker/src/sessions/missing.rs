@@ -10,7 +10,7 @@ use super::replay::{NOBODY, replayed_message};
 use crate::app::App;
 use crate::error::Failure;
 use crate::history;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::{history as rows, replay};
 
 /// More than that is not sent in one publication.

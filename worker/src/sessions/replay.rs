@@ -16,7 +16,7 @@ use super::Request;
 use crate::app::App;
 use crate::error::Failure;
 use crate::history;
-use crate::publish::Outcome;
+use crate::outcome::Outcome;
 use crate::store::history::MessageRow;
 use crate::store::{history as rows, replay};
 
@@ -46,10 +46,6 @@ pub struct Backlog {
 impl Backlog {
     pub fn len(&self) -> usize {
         self.missed.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.missed.is_empty()
     }
 }
 

@@ -15,8 +15,8 @@ use super::replay::{self, Backlog};
 use super::{Request, authenticate};
 use crate::app::App;
 use crate::error::Failure;
+use crate::outcome::Outcome;
 use crate::presence::{self, Transition};
-use crate::publish::Outcome;
 use crate::store::users::Candidate;
 
 /// An outcome per request, in their order; then one that tells of those who came online.

@@ -16,14 +16,3 @@ pub async fn insert_outcome(db: &mut PgConnection, command: Uuid, sealed_outcome
         .await?;
     Ok(())
 }
-
-/// Remembers that messages are gone for good, lest a redelivered send bring them back.
-pub async fn insert_removed(db: &mut PgConnection, messages: &[Uuid]) -> sqlx::Result<()> {
-    sqlx::query!(
-        "INSERT INTO applied_commands (command_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING",
-        messages
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}

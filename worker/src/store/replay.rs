@@ -10,7 +10,6 @@ pub struct MissedMessage {
     pub user_id: i64,
     pub message_id: Uuid,
     pub conversation_id: String,
-    pub seq: i64,
     pub created_at: OffsetDateTime,
 }
 
@@ -23,7 +22,7 @@ pub async fn list_missed_messages(
 ) -> sqlx::Result<Vec<MissedMessage>> {
     sqlx::query_as!(
         MissedMessage,
-        r#"SELECT m.user_id, p.message_id AS "message_id!", m.conversation_id, p.seq AS "seq!", p.created_at AS "created_at!"
+        r#"SELECT m.user_id, p.message_id AS "message_id!", m.conversation_id, p.created_at AS "created_at!"
            FROM conversation_members m
            JOIN conversations c ON c.conversation_id = m.conversation_id
                AND c.last_seq > greatest(m.delivered_seq, m.cleared_seq)

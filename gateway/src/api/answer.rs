@@ -1,0 +1,73 @@
+//! Asks a worker on behalf of an HTTP request, and turns its answer into a response.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use shared::ids::UserId;
+use shared::stream::{HttpRequest, Internal, InternalReply};
+use warp::{Filter, Reply};
+
+use super::refusal::Refusal;
+use crate::gateway::Gateway;
+use crate::http::reply::Response;
+
+/// The caller of requests that are not a user's.
+pub const NOBODY: UserId = UserId(0);
+
+pub fn with(
+    gateway: &Arc<Gateway>,
+) -> impl Filter<Extract = (Arc<Gateway>,), Error = std::convert::Infallible> + Clone + use<> {
+    let gateway = gateway.clone();
+    warp::any().map(move || gateway.clone())
+}
+
+pub fn answered(result: Result<Response, Refusal>) -> Response {
+    result.unwrap_or_else(Refusal::into_response)
+}
+
+/// Has a worker carry out a request whose answer is JSON.
+pub async fn ask(gateway: &Gateway, user: UserId, request: HttpRequest) -> Result<Response, Refusal> {
+    match gateway.ask(user, &Internal::Http(request), None).await {
+        InternalReply::Http { status, json } => Ok(json_response(status, json)),
+        reply => Err(unexpected(&reply)),
+    }
+}
+
+/// Why there is no answer when `reply` is none that was hoped for.
+pub fn unexpected(reply: &InternalReply) -> Refusal {
+    match reply {
+        InternalReply::Unavailable { retry_after } => Refusal::unavailable(*retry_after),
+        _ => Refusal::internal("a worker's answer is not one to this request"),
+    }
+}
+
+/// A finished answer.
+pub fn json_response(status: u16, json: Vec<u8>) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let retry_after = retry_after(status, &json);
+    let mut response = json.into_response();
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // Each is one user's, and of this moment.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(seconds) = retry_after {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// A worker says it in the body.
+fn retry_after(status: StatusCode, json: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Refused {
+        #[serde(rename = "retryAfter")]
+        retry_after: Option<u32>,
+    }
+    let may_say = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+    if may_say { serde_json::from_slice::<Refused>(json).ok()?.retry_after } else { None }
+}

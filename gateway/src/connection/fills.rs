@@ -1,0 +1,112 @@
+//! A connection that waits for messages lost on the way: it holds back what is newer until it has them.
+
+use std::sync::atomic::Ordering;
+
+use shared::clock::Timestamp;
+use shared::ids::ConversationId;
+use shared::publication::Receipt;
+use shared::stream::ReplayedEvent;
+use websocket::PreparedText;
+
+use crate::connection::Connection;
+use crate::connection::outbox::{Mark, Outgoing};
+
+/// Lost messages of one conversation, each prepared once for all connections.
+pub struct Filling {
+    messages: Vec<Message>,
+}
+
+struct Message {
+    receipt: Receipt,
+    seq: i64,
+    mark: Mark,
+    prepared: PreparedText,
+}
+
+impl Filling {
+    /// The messages among the events, up to a number.
+    pub fn new(events: &[ReplayedEvent], to: i64) -> Self {
+        let message = |event: &ReplayedEvent| match event.receipt {
+            Receipt::Message { seq, .. } if seq <= to => Some(Message {
+                receipt: event.receipt,
+                seq,
+                mark: event.receipt.into(),
+                prepared: PreparedText::new(&event.json),
+            }),
+            _ => None,
+        };
+        Filling { messages: events.iter().filter_map(message).collect() }
+    }
+
+    /// The last message's number.
+    pub fn last(&self) -> Option<i64> {
+        self.messages.last().map(|message| message.seq)
+    }
+}
+
+impl Connection {
+    /// Holds back from now on, until [`Self::fill`] or [`Self::abandon_fill`]. False when the connection catches up anyhow.
+    pub fn begin_fill(&self, fill: u64, conversation: ConversationId) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.interrupted {
+            return false;
+        }
+        // What is held back lies between two gaps, or a replay is under way, which may have been read before: all is asked for.
+        let replaying = inner.held.is_some() && inner.fills.is_empty();
+        if replaying || inner.fills.iter().any(|(_, filling)| *filling == conversation) {
+            inner.fills.clear();
+            inner.interrupted = true;
+            inner.catch_up = true;
+            drop(inner);
+            self.wake();
+            return false;
+        }
+        inner.held.get_or_insert_default();
+        inner.fills.push((fill, conversation));
+        true
+    }
+
+    /// Puts the lost messages after number `only_after` into the outbox, and lets go what was held back for them.
+    pub fn fill(&self, fill: u64, filling: &Filling, only_after: i64) {
+        let mut inner = self.inner.lock();
+        let Some(at) = inner.fills.iter().position(|(waiting, _)| *waiting == fill) else { return };
+        inner.fills.swap_remove(at);
+        for message in filling.messages.iter().filter(|message| message.seq > only_after) {
+            if let Some(held) = &mut inner.held {
+                held.note_filled(&message.receipt);
+            }
+            let frame = message.prepared.frame(self.deflate);
+            self.put(&mut inner, Outgoing { frame, mark: message.mark.clone() });
+        }
+        drop(inner);
+        self.release();
+    }
+
+    /// The lost messages cannot be had that way: the session asks for all that it missed.
+    pub fn abandon_fill(&self, fill: u64) {
+        let mut inner = self.inner.lock();
+        if inner.fills.iter().any(|(waiting, _)| *waiting == fill) {
+            inner.fills.clear();
+            inner.interrupted = true;
+            inner.catch_up = true;
+        }
+        drop(inner);
+        self.wake();
+    }
+
+    /// A replay is asked for now.
+    pub fn note_resumed(&self) {
+        self.timers.resumed_at_ms.store(Timestamp::now().0, Ordering::Relaxed);
+    }
+
+    /// Whether its last replay was asked for before this time, so that it says nothing of what came then.
+    pub fn resumed_before(&self, at: Timestamp) -> bool {
+        self.is_open() && self.timers.resumed_at_ms.load(Ordering::Relaxed) < at.0
+    }
+
+    /// Whether it will ask for what it missed, or does so.
+    pub fn is_catching_up(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.interrupted || (inner.held.is_some() && inner.fills.is_empty())
+    }
+}

@@ -1,0 +1,321 @@
+//! One client's connection as the rest of the process sees it: where frames for it are put, and when it has to end. The commands
+//! that wait for an answer are in `in_flight`, whose connection it is in `owner`, lost messages in `fills`. Its session alone touches the socket.
+
+pub mod fills;
+pub mod held;
+mod in_flight;
+pub mod outbox;
+mod owner;
+pub mod registry;
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::task::Waker;
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use shared::auth::TokenHash;
+use shared::ids::{ConnectionId, ConversationId, GroupId};
+use shared::protocol::CloseCode;
+use shared::stream::ReplayedEvent;
+use uuid::Uuid;
+use websocket::PreparedText;
+
+use crate::connection::held::Held;
+use crate::connection::outbox::{Mark, Outbox, Outgoing, Pushed};
+use crate::egress::delivered::Arrivals;
+use crate::lanes::receipts::Received;
+pub use in_flight::InFlight;
+
+pub struct Connection {
+    pub id: ConnectionId,
+    /// `clientId` of the greeting, and the session's id in the fleet.
+    pub session: Uuid,
+    /// Whether compression was negotiated.
+    pub deflate: bool,
+    outbox_limit_bytes: usize,
+    pub timers: Timers,
+    /// 0 until it is known.
+    user: AtomicI64,
+    waker: AtomicWaker,
+    arrivals: Arrivals,
+    inner: Mutex<Inner>,
+}
+
+/// When the connection was last heard of, and when something is due. Read by the sweep alone.
+pub struct Timers {
+    pub last_frame_ms: AtomicU64,
+    pub last_text_ms: AtomicU64,
+    pub next_ping_ms: AtomicU64,
+    /// `u64::MAX` once authenticated.
+    pub authenticate_by_ms: AtomicU64,
+    /// The token's expiry in Unix seconds; `i64::MAX` before authentication.
+    pub expires_unix: AtomicI64,
+    /// When the session opened, in Unix milliseconds; 0 before.
+    pub opened_at_ms: AtomicI64,
+    /// When its last replay was asked for, in Unix milliseconds.
+    pub resumed_at_ms: AtomicI64,
+}
+
+#[derive(Default)]
+struct Inner {
+    outbox: Outbox,
+    held: Option<Box<Held>>,
+    in_flight: Vec<InFlight>,
+    close: Option<Close>,
+    received: Received,
+    groups: HashSet<GroupId>,
+    /// The tokens that the session lives by: its own, and during a renewal the next one.
+    tokens: [Option<TokenHash>; 2],
+    /// With `acks: true` what was written proves nothing.
+    wants_acks: bool,
+    /// Something may have been missed: events stay held back until it is replayed.
+    interrupted: bool,
+    /// Lost messages that are waited for; see `fills`.
+    fills: Vec<(u64, ConversationId)>,
+    /// The session may ask for the replay now.
+    catch_up: bool,
+    #[cfg(test)]
+    panic_next: bool,
+}
+
+/// Why the server closes a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Close {
+    pub code: u16,
+    pub reason: &'static str,
+}
+
+impl Close {
+    pub fn new(code: CloseCode, reason: &'static str) -> Self {
+        Close { code: code as u16, reason }
+    }
+}
+
+/// What a session has to look at each time it wakes.
+#[derive(Clone, Copy, Debug)]
+pub struct Signals {
+    pub close: Option<Close>,
+    pub in_flight: usize,
+    pub unwritten_bytes: usize,
+    pub catch_up: bool,
+}
+
+/// What became of an event for one connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Its session has to be woken.
+    pub wake: bool,
+    pub dropped: u32,
+    /// It is closed because it reads too slowly.
+    pub too_slow: bool,
+}
+
+impl Connection {
+    pub fn new(
+        id: ConnectionId,
+        session: Uuid,
+        deflate: bool,
+        outbox_limit_bytes: usize,
+        timers: Timers,
+        arrivals: Arrivals,
+    ) -> Self {
+        Connection {
+            id,
+            session,
+            deflate,
+            outbox_limit_bytes,
+            timers,
+            user: AtomicI64::new(0),
+            waker: AtomicWaker::new(),
+            arrivals,
+            inner: Mutex::default(),
+        }
+    }
+
+    // The session's side.
+
+    pub fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
+    pub fn signals(&self) -> Signals {
+        let inner = self.inner.lock();
+        #[cfg(test)]
+        assert!(!inner.panic_next, "a test wants a panic");
+        Signals {
+            close: inner.close,
+            in_flight: inner.in_flight.len(),
+            unwritten_bytes: inner.outbox.bytes(),
+            catch_up: inner.catch_up,
+        }
+    }
+
+    /// The session panics when it looks next.
+    #[cfg(test)]
+    pub fn panic_next(&self) {
+        self.inner.lock().panic_next = true;
+    }
+
+    pub fn take_outgoing(&self, empty: &mut VecDeque<Outgoing>) {
+        self.inner.lock().outbox.take(empty);
+    }
+
+    /// So many bytes were written, and with them the first `frames` of `writing`. True when receipts are to be passed on.
+    pub fn written(&self, bytes: usize, frames: usize, writing: &mut VecDeque<Outgoing>) -> bool {
+        let user = self.user();
+        let mut inner = self.inner.lock();
+        inner.outbox.written(bytes);
+        let mut due = false;
+        for item in writing.drain(..frames) {
+            let (Mark::Receipt(receipt), Some(user)) = (&item.mark, user) else { continue };
+            if inner.wants_acks {
+                inner.received.note_unconfirmed(receipt);
+            } else {
+                due |= inner.received.note(receipt, user);
+                self.arrivals.note(receipt, user);
+            }
+        }
+        due
+    }
+
+    /// Puts an answer or a control frame into the outbox and wakes the session.
+    pub fn push(&self, frame: Bytes) {
+        let mut inner = self.inner.lock();
+        let item = Outgoing { frame, mark: Mark::Required };
+        self.put(&mut inner, item);
+        drop(inner);
+        self.wake();
+    }
+
+    /// A finished JSON answer.
+    pub fn push_json(&self, json: &[u8]) {
+        self.push(PreparedText::new(json).frame(self.deflate));
+    }
+
+    fn put(&self, inner: &mut Inner, item: Outgoing) -> Delivered {
+        if inner.close.is_some_and(|close| close.code != CloseCode::Restart as u16) {
+            return Delivered::default();
+        }
+        match inner.outbox.push(item, self.outbox_limit_bytes) {
+            Pushed::Taken => Delivered { wake: true, ..Delivered::default() },
+            Pushed::Dropped(dropped) => Delivered { wake: true, dropped, too_slow: false },
+            Pushed::Full => {
+                inner.outbox.clear();
+                inner.close = Some(Close::new(CloseCode::TryLater, "Too slow"));
+                Delivered { wake: true, dropped: 0, too_slow: true }
+            }
+        }
+    }
+
+    // Events.
+
+    /// Puts an event into the outbox, or holds it back. Does not wake the session.
+    pub fn deliver(&self, frame: &Bytes, mark: &Mark) -> Delivered {
+        let mut inner = self.inner.lock();
+        let item = Outgoing { frame: frame.clone(), mark: mark.clone() };
+        let Some(held) = &mut inner.held else {
+            return self.put(&mut inner, item);
+        };
+        let ephemeral = matches!(item.mark, Mark::Ephemeral);
+        if held.push(item, self.outbox_limit_bytes) {
+            return Delivered::default();
+        }
+        if ephemeral {
+            return Delivered { dropped: 1, ..Delivered::default() };
+        }
+        inner.close.get_or_insert(Close::new(CloseCode::TryLater, "Too slow"));
+        Delivered { wake: true, dropped: 0, too_slow: true }
+    }
+
+    /// From now on live events are held back.
+    pub fn hold(&self) {
+        self.inner.lock().held.get_or_insert_default();
+    }
+
+    /// Whether live events are held back.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub fn is_holding(&self) -> bool {
+        self.inner.lock().held.is_some()
+    }
+
+    /// Something may have been missed: holds back at once; [`Self::catch_up`] says when to ask for it.
+    pub fn interrupt(&self) {
+        let mut inner = self.inner.lock();
+        inner.held.get_or_insert_default();
+        inner.interrupted = true;
+        // The replay will hold them, too.
+        inner.fills.clear();
+    }
+
+    /// The session may ask for what was missed.
+    pub fn catch_up(&self) {
+        self.inner.lock().catch_up = true;
+        self.wake();
+    }
+
+    /// The replay that makes up for all interruptions so far begins.
+    pub fn begin_catch_up(&self) {
+        let mut inner = self.inner.lock();
+        inner.held.get_or_insert_default().forget_left();
+        inner.interrupted = false;
+        inner.catch_up = false;
+        inner.fills.clear();
+    }
+
+    /// The connection belongs to nobody any more: nothing that was held back for its user may reach the next one.
+    pub fn reset(&self) {
+        self.set_user(None);
+        let mut inner = self.inner.lock();
+        inner.tokens = [None, None];
+        inner.held = None;
+        inner.received = Received::default();
+        inner.interrupted = false;
+        inner.catch_up = false;
+        inner.fills.clear();
+    }
+
+    /// Puts replayed events into the outbox.
+    pub fn replay(&self, events: Vec<ReplayedEvent>) {
+        let mut inner = self.inner.lock();
+        for event in events {
+            if let Some(held) = &mut inner.held {
+                held.note_replayed(&event.receipt);
+            }
+            let frame = PreparedText::new(&event.json).frame(self.deflate);
+            self.put(&mut inner, Outgoing { frame, mark: event.receipt.into() });
+        }
+        drop(inner);
+        self.wake();
+    }
+
+    /// Lets the events held back go, unless there was another interruption, which needs another replay, or lost messages are
+    /// waited for.
+    pub fn release(&self) {
+        let user = self.user();
+        let mut inner = self.inner.lock();
+        if inner.interrupted || !inner.fills.is_empty() {
+            return;
+        }
+        if let (Some(held), Some(user)) = (inner.held.take(), user) {
+            for item in held.release(user) {
+                self.put(&mut inner, item);
+            }
+        }
+        drop(inner);
+        self.wake();
+    }
+
+    // The end.
+
+    /// Ends the connection; the first reason counts.
+    pub fn close(&self, close: Close) {
+        self.inner.lock().close.get_or_insert(close);
+        self.wake();
+    }
+}

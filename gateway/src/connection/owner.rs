@@ -1,0 +1,106 @@
+//! Whose connection it is: the user, the user's groups, and what has reached the user by it.
+
+use std::sync::atomic::Ordering;
+
+use shared::auth::TokenHash;
+use shared::clock::Timestamp;
+use shared::ids::{ConversationId, GroupId, UserId};
+use shared::stream::Receipts;
+use uuid::Uuid;
+
+use crate::connection::Connection;
+
+impl Connection {
+    pub fn user(&self) -> Option<UserId> {
+        match self.user.load(Ordering::Acquire) {
+            0 => None,
+            user => Some(UserId(user)),
+        }
+    }
+
+    /// The session is to live by this token, as soon as a worker accepts it. Noted before the question: a revocation that
+    /// the answer does not know of yet must find the connection.
+    pub fn expect_token(&self, token: TokenHash) {
+        let tokens = &mut self.inner.lock().tokens;
+        let next = usize::from(tokens[0].is_some());
+        tokens[next] = Some(token);
+    }
+
+    /// A renewal ended: the session lives by the next token, or by the old one.
+    pub fn settle_token(&self, renewed: bool) {
+        let tokens = &mut self.inner.lock().tokens;
+        let next = tokens[1].take();
+        if renewed && next.is_some() {
+            tokens[0] = next;
+        }
+    }
+
+    pub fn lives_by(&self, is_revoked: impl Fn(&TokenHash) -> bool) -> bool {
+        self.inner.lock().tokens.iter().flatten().any(is_revoked)
+    }
+
+    /// When its session opened.
+    pub fn opened_at(&self) -> Option<Timestamp> {
+        match self.timers.opened_at_ms.load(Ordering::Relaxed) {
+            0 => None,
+            at_ms => Some(Timestamp(at_ms)),
+        }
+    }
+
+    /// Whether its session is open, not only on the way to it.
+    pub fn is_open(&self) -> bool {
+        self.opened_at().is_some()
+    }
+
+    pub fn set_user(&self, user: Option<UserId>) {
+        self.user.store(user.map_or(0, |user| user.0), Ordering::Release);
+    }
+
+    /// Adds a group; false when it is there already or the user has left it meanwhile.
+    pub fn add_group(&self, group: GroupId) -> bool {
+        let mut inner = self.inner.lock();
+        let left = inner.held.as_ref().is_some_and(|held| held.has_left(group));
+        !left && inner.groups.insert(group)
+    }
+
+    /// The user joined: what it left earlier does not matter any more.
+    pub fn note_joined(&self, group: GroupId) {
+        if let Some(held) = &mut self.inner.lock().held {
+            held.note_joined(group);
+        }
+    }
+
+    /// Takes a group away; false when it was not there.
+    pub fn remove_group(&self, group: GroupId) -> bool {
+        let mut inner = self.inner.lock();
+        if let Some(held) = &mut inner.held {
+            held.note_left(group);
+        }
+        inner.groups.remove(&group)
+    }
+
+    pub fn groups(&self) -> Vec<GroupId> {
+        self.inner.lock().groups.iter().copied().collect()
+    }
+
+    pub fn set_wants_acks(&self, wants_acks: bool) {
+        self.inner.lock().wants_acks = wants_acks;
+    }
+
+    /// The client confirms what it received.
+    pub fn acknowledge(&self, conversations: Vec<(ConversationId, i64)>, events: Vec<Uuid>) {
+        let Some(user) = self.user() else { return };
+        let mut inner = self.inner.lock();
+        for (conversation, seq) in &conversations {
+            if let Some(receipt) = inner.received.confirm(*conversation, *seq) {
+                self.arrivals.note(&receipt, user);
+            }
+        }
+        inner.received.add_confirmed(&conversations, events);
+    }
+
+    pub fn take_receipts(&self) -> Option<Receipts> {
+        let user = self.user()?;
+        self.inner.lock().received.take(user)
+    }
+}

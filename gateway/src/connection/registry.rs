@@ -1,0 +1,265 @@
+//! Who is connected here: connections by id, by user, by group. Looking up the audience of an event allocates nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use shared::ids::{ConnectionId, GroupId, UserId};
+use shared::redis::keys::Channel;
+use shared::redis::presence::Session;
+
+use crate::connection::Connection;
+
+/// So that the sweep over all connections holds up only a part of them at a time.
+const SHARDS: usize = 16;
+
+#[derive(Default)]
+pub struct Registry {
+    connections: [RwLock<HashMap<u64, Arc<Connection>>>; SHARDS],
+    audience: RwLock<Audience>,
+}
+
+#[derive(Default)]
+struct Audience {
+    users: HashMap<UserId, Vec<Arc<Connection>>>,
+    groups: HashMap<GroupId, Vec<Arc<Connection>>>,
+}
+
+impl Registry {
+    pub fn insert(&self, connection: &Arc<Connection>) {
+        self.shard(connection.id).write().insert(connection.id.0, connection.clone());
+    }
+
+    pub fn remove(&self, connection: &Connection) {
+        self.shard(connection.id).write().remove(&connection.id.0);
+    }
+
+    pub fn get(&self, id: ConnectionId) -> Option<Arc<Connection>> {
+        self.shard(id).read().get(&id.0).cloned()
+    }
+
+    fn shard(&self, id: ConnectionId) -> &RwLock<HashMap<u64, Arc<Connection>>> {
+        &self.connections[id.0 as usize % SHARDS]
+    }
+
+    /// Calls for each connection, authenticated or not.
+    pub fn for_each(&self, mut f: impl FnMut(&Arc<Connection>)) {
+        for shard in &self.connections {
+            shard.read().values().for_each(&mut f);
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.connections.iter().all(|shard| shard.read().is_empty())
+    }
+
+    /// All open sessions.
+    pub fn sessions(&self) -> Vec<Session> {
+        let mut sessions = Vec::new();
+        let open = |connection: &Arc<Connection>| {
+            if let (Some(user), true) = (connection.user(), connection.is_open()) {
+                sessions.push(Session { user, connection: connection.id });
+            }
+        };
+        self.for_everybody(open);
+        sessions
+    }
+
+    /// Whether there is such a connection, authenticated or not.
+    pub fn holds(&self, id: ConnectionId) -> bool {
+        self.shard(id).read().contains_key(&id.0)
+    }
+
+    pub fn users(&self) -> usize {
+        self.audience.read().users.len()
+    }
+
+    /// The connection belongs to `user` from now on and holds events back. False when the user has `max` connections.
+    pub fn add_user(&self, connection: &Arc<Connection>, user: UserId, max: usize) -> bool {
+        let mut audience = self.audience.write();
+        let connections = audience.users.entry(user).or_insert_with(|| Vec::with_capacity(1));
+        if connections.len() >= max {
+            return false;
+        }
+        connection.hold();
+        connection.set_user(Some(user));
+        connections.push(connection.clone());
+        true
+    }
+
+    /// Adds groups to one connection; gives those that are new to it.
+    pub fn add_groups(&self, connection: &Arc<Connection>, groups: &[GroupId]) -> Vec<GroupId> {
+        let mut audience = self.audience.write();
+        let new = |group: &&GroupId| connection.add_group(**group);
+        let added: Vec<GroupId> = groups.iter().filter(new).copied().collect();
+        for group in &added {
+            audience.groups.entry(*group).or_default().push(connection.clone());
+        }
+        added
+    }
+
+    /// Makes `groups` the only ones of the connection; gives what was added and what was taken away.
+    pub fn set_groups(&self, connection: &Arc<Connection>, groups: &[GroupId]) -> (Vec<GroupId>, Vec<GroupId>) {
+        let stay: HashSet<&GroupId> = groups.iter().collect();
+        let removed: Vec<GroupId> = connection.groups().into_iter().filter(|group| !stay.contains(group)).collect();
+        let mut audience = self.audience.write();
+        let removed = removed
+            .into_iter()
+            .filter(|group| {
+                audience.remove_from_group(*group, connection);
+                connection.remove_group(*group)
+            })
+            .collect();
+        drop(audience);
+        (self.add_groups(connection, groups), removed)
+    }
+
+    /// `user` joined `group`: gives the connections to which it is new.
+    pub fn join(&self, user: UserId, group: GroupId) -> Vec<Arc<Connection>> {
+        let mut audience = self.audience.write();
+        let Some(connections) = audience.users.get(&user) else {
+            return Vec::new();
+        };
+        let new = |connection: &&Arc<Connection>| {
+            connection.note_joined(group);
+            connection.add_group(group)
+        };
+        let joined: Vec<Arc<Connection>> = connections.iter().filter(new).cloned().collect();
+        if !joined.is_empty() {
+            audience.groups.entry(group).or_default().extend(joined.iter().cloned());
+        }
+        joined
+    }
+
+    /// `user` left `group`: gives how many connections that concerned.
+    pub fn leave(&self, user: UserId, group: GroupId) -> usize {
+        let mut audience = self.audience.write();
+        let Some(connections) = audience.users.get(&user) else {
+            return 0;
+        };
+        let left: Vec<Arc<Connection>> =
+            connections.iter().filter(|connection| connection.remove_group(group)).cloned().collect();
+        for connection in &left {
+            audience.remove_from_group(group, connection);
+        }
+        left.len()
+    }
+
+    /// The connection belongs to nobody any more; gives the groups it was in.
+    pub fn remove_user(&self, connection: &Arc<Connection>, user: UserId) -> Vec<GroupId> {
+        let mut audience = self.audience.write();
+        let groups = connection.groups();
+        for group in &groups {
+            connection.remove_group(*group);
+            audience.remove_from_group(*group, connection);
+        }
+        if let Some(connections) = audience.users.get_mut(&user) {
+            connections.retain(|known| !Arc::ptr_eq(known, connection));
+            if connections.is_empty() {
+                audience.users.remove(&user);
+            }
+        }
+        groups
+    }
+
+    pub fn for_user(&self, user: UserId, f: impl FnMut(&Arc<Connection>)) {
+        if let Some(connections) = self.audience.read().users.get(&user) {
+            connections.iter().for_each(f);
+        }
+    }
+
+    pub fn for_group(&self, group: GroupId, f: impl FnMut(&Arc<Connection>)) {
+        if let Some(connections) = self.audience.read().groups.get(&group) {
+            connections.iter().for_each(f);
+        }
+    }
+
+    /// Calls for each connection that gets what is published on a channel for a user or a group.
+    pub fn for_channel(&self, channel: Channel, f: impl FnMut(&Arc<Connection>)) {
+        match channel {
+            Channel::User(user) => self.for_user(user, f),
+            Channel::Group(group) => self.for_group(group, f),
+            Channel::Gateway | Channel::Presence | Channel::Report => {}
+        }
+    }
+
+    pub fn has_audience(&self, channel: Channel) -> bool {
+        let audience = self.audience.read();
+        match channel {
+            Channel::User(user) => audience.users.contains_key(&user),
+            Channel::Group(group) => audience.groups.contains_key(&group),
+            Channel::Gateway | Channel::Presence | Channel::Report => false,
+        }
+    }
+
+    pub fn for_everybody(&self, f: impl FnMut(&Arc<Connection>)) {
+        self.audience.read().users.values().flatten().for_each(f);
+    }
+}
+
+impl Audience {
+    fn remove_from_group(&mut self, group: GroupId, connection: &Arc<Connection>) {
+        if let Some(connections) = self.groups.get_mut(&group) {
+            connections.retain(|known| !Arc::ptr_eq(known, connection));
+            if connections.is_empty() {
+                self.groups.remove(&group);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::connection;
+    use uuid::Uuid;
+
+    const ALICE: UserId = UserId(1);
+
+    fn group(n: u128) -> GroupId {
+        GroupId(Uuid::from_u128(n))
+    }
+
+    fn members(registry: &Registry, group: GroupId) -> usize {
+        let mut count = 0;
+        registry.for_group(group, |_| count += 1);
+        count
+    }
+
+    #[test]
+    fn a_user_has_so_many_connections_and_no_more() {
+        let registry = Registry::default();
+        let (one, two) = (connection(1), connection(2));
+        assert!(registry.add_user(&one, ALICE, 1));
+        assert!(!registry.add_user(&two, ALICE, 1));
+        registry.remove_user(&one, ALICE);
+        assert!(registry.add_user(&two, ALICE, 1));
+        assert_eq!(registry.users(), 1);
+    }
+
+    #[test]
+    fn a_group_left_while_the_session_opens_does_not_come_back() {
+        let registry = Registry::default();
+        let connection = connection(1);
+        registry.add_user(&connection, ALICE, 9);
+        assert_eq!(registry.leave(ALICE, group(1)), 0);
+        assert_eq!(registry.add_groups(&connection, &[group(1), group(2)]), [group(2)]);
+        assert_eq!((members(&registry, group(1)), members(&registry, group(2))), (0, 1));
+        assert_eq!(registry.join(ALICE, group(1)).len(), 1);
+        assert_eq!(members(&registry, group(1)), 1);
+    }
+
+    #[test]
+    fn a_membership_missed_during_an_interruption_is_put_right() {
+        let registry = Registry::default();
+        let connection = connection(1);
+        registry.add_user(&connection, ALICE, 9);
+        registry.add_groups(&connection, &[group(1), group(2)]);
+        connection.release();
+        let (added, removed) = registry.set_groups(&connection, &[group(2), group(3)]);
+        assert_eq!((added, removed), (vec![group(3)], vec![group(1)]));
+        assert_eq!(members(&registry, group(1)), 0);
+        assert_eq!(registry.remove_user(&connection, ALICE).len(), 2);
+        assert_eq!((members(&registry, group(2)), registry.users()), (0, 0));
+    }
+}

@@ -1,0 +1,213 @@
+//! The accept loop and what is the same for all HTTP answers: limits, compression, CORS. What the paths answer is in `routes`.
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use shared::config::AllowedOrigins;
+use tokio::net::{TcpListener, TcpStream};
+use tower_service::Service;
+
+use crate::gateway::Gateway;
+
+use crate::http::reply::{Routes, error_response, is_upgrade};
+use crate::http::routes;
+use crate::limits::addresses::{Address, Counted, Peer, Refused};
+use crate::session::io::Socket;
+
+/// For a request's head, and between two requests of one connection.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that stays HTTP is asked to end after so long, and cut off when it does not: whoever reads nothing would keep it.
+const MAX_HTTP_AGE: Duration = Duration::from_secs(300);
+const HTTP_GRACE: Duration = Duration::from_secs(30);
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+const MAX_HEADERS: usize = 64;
+/// Out of file descriptors, accepting again at once would fail again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const COMPRESS_FROM_BYTES: usize = 1024;
+/// Not 1: at that level zlib-rs panics when the output of what cannot be compressed does not fit into its buffer.
+const COMPRESSION_LEVEL: u32 = 3;
+/// They must answer whatever else goes on.
+const PROBES: [&str; 4] = ["/live", "/ready", "/health", "/metrics"];
+
+/// Accepts connections until the process drains.
+pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener) -> Result<(), Infallible> {
+    let draining = gateway.lifecycle.draining();
+    let routes = routes::routes(gateway.clone());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = draining.cancelled() => return Ok(()),
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                let Some(place) = gateway.take_http(peer.ip()) else {
+                    continue;
+                };
+                let (gateway, routes) = (gateway.clone(), routes.clone());
+                tokio::spawn(async move {
+                    secure(gateway, routes, socket, peer).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The handshake, where the gateway itself ends TLS; then the requests.
+async fn secure(gateway: Arc<Gateway>, routes: Routes, socket: TcpStream, peer: SocketAddr) {
+    // Fails only for a socket that is gone already.
+    let _ = socket.set_nodelay(true);
+    match &gateway.tls {
+        None => serve(gateway, routes, socket, peer).await,
+        Some(tls) => {
+            let stopped = gateway.lifecycle.stopped();
+            let stream = tokio::select! {
+                stream = tls.accept(socket) => stream,
+                () = stopped.cancelled() => None,
+            };
+            if let Some(stream) = stream {
+                serve(gateway, routes, stream, peer).await;
+            }
+        }
+    }
+}
+
+async fn serve<S: Socket>(gateway: Arc<Gateway>, routes: Routes, socket: S, peer: SocketAddr) {
+    let stopped = gateway.lifecycle.stopped();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        answer(gateway.clone(), routes.clone(), request)
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_header_size(MAX_HEADER_BYTES)
+            .max_headers(MAX_HEADERS)
+            .serve_connection(TokioIo::new(socket), service)
+            .with_upgrades()
+    );
+    for patience in [MAX_HTTP_AGE, HTTP_GRACE] {
+        tokio::select! {
+            // Broken and slow requests are the client's own affair.
+            _ = connection.as_mut() => return,
+            () = stopped.cancelled() => return,
+            () = tokio::time::sleep(patience) => connection.as_mut().graceful_shutdown(),
+        }
+    }
+}
+
+async fn answer(
+    gateway: Arc<Gateway>,
+    routes: Routes,
+    mut request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    gateway.metrics.http_requests.increment(1);
+    let headers = request.headers().clone();
+    let path = request.uri().path().to_owned();
+    let address = request
+        .extensions()
+        .get::<Peer>()
+        .map(|peer| Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies));
+    // One that succeeds is counted on its way to the WebSocket, on which a refusal is told.
+    let may_upgrade = request.method() == Method::GET && is_upgrade(&headers);
+    if request.method() == Method::HEAD && !is_upgrade(&headers) {
+        // Answered as GET is; hyper, which knows what was asked for, leaves the body out and says its length.
+        *request.method_mut() = Method::GET;
+    }
+    let origin = cors_origin(&headers, &gateway.settings.allowed_origins);
+    let refused = match may_upgrade || PROBES.contains(&path.as_str()) {
+        true => None,
+        false => refuse(&gateway, address).await,
+    };
+    let response = match refused {
+        Some(refused) => refused,
+        None if request.method() == Method::OPTIONS => preflight(),
+        None => {
+            let response = warp::service(routes).call(request).await?;
+            let has_failed = may_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+            let refused = if has_failed { refuse(&gateway, address).await } else { None };
+            refused.unwrap_or(response)
+        }
+    };
+    let (mut parts, body) = response.into_parts();
+    // Our own answers are in memory already and cannot fail.
+    let mut body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    if parts.status == StatusCode::METHOD_NOT_ALLOWED {
+        parts.headers.insert(header::ALLOW, HeaderValue::from_static(routes::allowed_methods(&path)));
+    }
+    if let Some(origin) = origin {
+        parts.headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        parts.headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+        parts.headers.append(header::VARY, HeaderValue::from_static("origin"));
+    }
+    if body.len() >= COMPRESS_FROM_BYTES && accepts_gzip(&headers) {
+        body = gzip(&body);
+        parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        parts.headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+        parts.headers.remove(header::CONTENT_LENGTH);
+    }
+    Ok(Response::from_parts(parts, Full::new(body)))
+}
+
+/// Counts a request; 429 for an address over its limit.
+async fn refuse(gateway: &Gateway, address: Option<Address>) -> Option<warp::reply::Response> {
+    let Err(Refused::TooManyRequests { retry_after }) = gateway.count(Counted::Requests, address?).await else {
+        return None;
+    };
+    gateway.metrics.rate_limited.with("requests").increment(1);
+    let mut response =
+        error_response(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", "Too many requests from your address");
+    response.headers_mut().insert(header::RETRY_AFTER, retry_after.into());
+    Some(response)
+}
+
+fn preflight() -> warp::reply::Response {
+    let mut response = warp::Reply::into_response("");
+    response.headers_mut().clear();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type"));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}
+
+/// The origin to name in the answer, if it may read it.
+fn cors_origin(headers: &HeaderMap, allowed: &AllowedOrigins) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    origin.to_str().is_ok_and(|origin| allowed.allows(origin)).then(|| origin.clone())
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = quality.trim().strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q == 0.0));
+        matches!(name.trim(), "gzip" | "*") && !refused
+    })
+}
+
+fn gzip(body: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::new(COMPRESSION_LEVEL));
+    // Writing to memory cannot fail.
+    let _ = encoder.write_all(body);
+    encoder.finish().unwrap_or_default().into()
+}

@@ -1,0 +1,44 @@
+//! The form of all HTTP answers: JSON with a status, and errors as the protocol has them.
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use shared::http::Refused;
+use warp::Reply;
+use warp::filters::BoxedFilter;
+use websocket::handshake::VERSION;
+
+pub type Response = warp::reply::Response;
+/// A set of paths; cheap to clone.
+pub type Routes = BoxedFilter<(Response,)>;
+
+/// Whether a request asks for a WebSocket.
+pub fn is_upgrade(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("websocket"))
+}
+
+pub fn json_response<T: Serialize>(body: &T) -> Response {
+    warp::reply::json(body).into_response()
+}
+
+pub fn with_status<T: Serialize>(ok: bool, body: &T) -> Response {
+    let mut response = json_response(body);
+    if !ok {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+/// `{status: "error", code, message}`.
+pub fn error_response(status: StatusCode, code: &str, message: &str) -> Response {
+    let mut response = json_response(&Refused::new(code, message));
+    *response.status_mut() = status;
+    response
+}
+
+pub fn upgrade_required(message: &str) -> Response {
+    let mut response = error_response(StatusCode::UPGRADE_REQUIRED, "UPGRADE_REQUIRED", message);
+    response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+    response
+}

@@ -1,0 +1,164 @@
+//! The paths: probes, metrics, the upgrade on any path, and the endpoints of `api`. What is common to all answers is in `http`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use shared::http::Condition;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use warp::{Filter, Rejection, Reply};
+use websocket::handshake;
+
+use crate::api;
+use crate::gateway::Gateway;
+use crate::http::probes;
+use crate::http::reply::{Response, Routes, error_response, is_upgrade, json_response, upgrade_required, with_status};
+use crate::limits::addresses::{Address, Peer};
+use crate::session::handshake::{Upgraded, origin_is_allowed, serve};
+
+pub fn routes(gateway: Arc<Gateway>) -> Routes {
+    let api = api::routes(&gateway);
+    let with_gateway = {
+        let gateway = gateway.clone();
+        warp::any().map(move || gateway.clone())
+    };
+    let get = |path: &'static str| warp::path(path).and(warp::path::end()).and(warp::get());
+    let upgrade = warp::header::headers_cloned()
+        .and_then(upgrade_requested)
+        .and(warp::get())
+        .and(warp::ext::get::<Peer>())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .and(with_gateway.clone())
+        .map(upgrade);
+    let live =
+        get("live").and(with_gateway.clone()).map(|gateway: Arc<Gateway>| json_response(&probes::live(&gateway)));
+    let ready = get("ready").and(with_gateway.clone()).map(|gateway: Arc<Gateway>| {
+        let body = probes::ready(&gateway);
+        with_status(body.ready, &body)
+    });
+    let health = get("health").and(with_gateway.clone()).map(|gateway: Arc<Gateway>| {
+        let body = probes::health(&gateway);
+        with_status(body.status != Condition::Unhealthy, &body)
+    });
+    let metrics = get("metrics")
+        .and(warp::header::optional::<String>("accept"))
+        .and(with_gateway)
+        .map(|accept: Option<String>, gateway: Arc<Gateway>| metrics(&gateway, accept.as_deref()));
+    let root = warp::path::end().and(warp::get()).map(|| upgrade_required("This path is a WebSocket"));
+    upgrade
+        .or(live)
+        .unify()
+        .or(ready)
+        .unify()
+        .or(health)
+        .unify()
+        .or(metrics)
+        .unify()
+        .or(root)
+        .unify()
+        .or(api)
+        .unify()
+        .recover(rejected)
+        .unify()
+        .boxed()
+}
+
+/// What `Allow` says for a known path.
+pub fn allowed_methods(path: &str) -> &'static str {
+    api::allowed_methods(path).unwrap_or("GET, HEAD, OPTIONS")
+}
+
+async fn upgrade_requested(headers: HeaderMap) -> Result<HeaderMap, Rejection> {
+    if is_upgrade(&headers) { Ok(headers) } else { Err(warp::reject::not_found()) }
+}
+
+fn upgrade(headers: HeaderMap, peer: Peer, on_upgrade: Option<OnUpgrade>, gateway: Arc<Gateway>) -> Response {
+    if !origin_is_allowed(&headers, &gateway.settings.allowed_origins) {
+        return error_response(StatusCode::FORBIDDEN, "PERMISSION_DENIED", "This origin may not connect");
+    }
+    if gateway.lifecycle.is_draining() {
+        return error_response(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", "This server is shutting down");
+    }
+    let header = |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    let accept = match handshake::negotiate(header) {
+        Ok(accept) => accept,
+        Err(error) if error.status() == 426 => return upgrade_required(&error.to_string()),
+        Err(error) => {
+            return error_response(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", &error.to_string());
+        }
+    };
+    let Some(on_upgrade) = on_upgrade else {
+        return upgrade_required("This connection cannot be upgraded");
+    };
+    let address = Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
+    let deflate = accept.deflate();
+    let lifecycle = gateway.lifecycle.clone();
+    lifecycle.track(async move {
+        match Box::pin(upgraded(on_upgrade)).await {
+            Some((Stream::Plain(socket), early)) => {
+                serve(gateway, Upgraded { socket, early, address, deflate }).await;
+            }
+            Some((Stream::Tls(socket), early)) => {
+                serve(gateway, Upgraded { socket, early, address, deflate }).await;
+            }
+            None => {}
+        }
+    });
+    let mut response = warp::reply().into_response();
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.clear();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(key) = HeaderValue::from_str(&accept.accept_key) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    }
+    if let Some(extensions) = accept.extensions {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(extensions));
+    }
+    response
+}
+
+/// The bare socket, without hyper's buffers, and what was read beyond the request.
+async fn upgraded(on_upgrade: OnUpgrade) -> Option<(Stream, bytes::Bytes)> {
+    // A copy of the few bytes there may be: as they are, even none of them would keep hyper's buffer alive.
+    match on_upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => Some((Stream::Plain(parts.io.into_inner()), bytes::Bytes::copy_from_slice(&parts.read_buf))),
+        Err(upgraded) => {
+            let parts = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
+            let stream = Box::new(parts.io.into_inner());
+            Some((Stream::Tls(stream), bytes::Bytes::copy_from_slice(&parts.read_buf)))
+        }
+    }
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+fn metrics(gateway: &Gateway, accept: Option<&str>) -> Response {
+    probes::refresh(gateway);
+    if accept.is_some_and(|accept| accept.contains("application/json")) {
+        return json_response(&probes::metrics(gateway));
+    }
+    let text = gateway.recorder.as_ref().map(shared::telemetry::Metrics::render).unwrap_or_default();
+    let mut response = text.into_response();
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
+    let response = if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+        error_response(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "This path has no such method")
+    } else if rejection.is_not_found() {
+        error_response(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "There is nothing here")
+    } else {
+        error_response(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "The request is not valid")
+    };
+    Ok(response)
+}

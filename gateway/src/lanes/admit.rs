@@ -1,0 +1,141 @@
+//! From a decoded command to a stream entry that may be appended. Only here can an [`Admitted`] be made.
+
+use std::sync::Arc;
+
+use shared::clock::Timestamp;
+use shared::commands::{Command, Route};
+use shared::config::GatewaySettings;
+use shared::ids::{ConnectionId, UserId, new_command_id, user_route_hint};
+use shared::protocol::{Rejection, RequestId};
+use shared::redis::admit::{Append, Rate};
+use shared::stream::{self, Body, Envelope, Internal};
+use uuid::Uuid;
+
+use crate::connection::Connection;
+use crate::gateway::Gateway;
+
+/// Told to senders when Redis does not answer.
+const REDIS_RETRY_SECONDS: u32 = 2;
+/// Reactions, reading marks, pages and signs of typing for each message that a user may send.
+const COMMANDS_PER_MESSAGE: u32 = 10;
+
+/// An entry that passed all checks, sealed and addressed.
+pub struct Admitted {
+    pub(crate) append: Append,
+    origin: Origin,
+    command: Uuid,
+    /// Of the ordered lane; `None` in that of queries.
+    partition: Option<u32>,
+}
+
+/// Who learns what became of an entry.
+pub enum Origin {
+    /// The connection whose command it is.
+    Client(Arc<Connection>),
+    /// A request of the gateway's own.
+    Internal,
+}
+
+impl Admitted {
+    pub fn command(&self) -> Uuid {
+        self.command
+    }
+
+    pub fn partition(&self) -> Option<u32> {
+        self.partition
+    }
+
+    pub fn into_parts(self) -> (Append, Origin, Uuid) {
+        (self.append, self.origin, self.command)
+    }
+
+    /// A client's command. Its id is what answers refer to.
+    ///
+    /// # Errors
+    /// When its lane takes nothing for the moment.
+    pub fn client(
+        gateway: &Gateway,
+        connection: &Arc<Connection>,
+        user: UserId,
+        command: Command,
+        request_id: Option<RequestId>,
+    ) -> Result<Self, Rejection> {
+        let partitions = u32::from(gateway.settings.common.partitions);
+        let (hint, partition) = match command.route(user) {
+            Route::Ordered(subject) => (subject.route_hint(), Some(u32::from(subject.route_hint()) % partitions)),
+            Route::Query => (user_route_hint(user), None),
+        };
+        if !gateway.fleet.redis_is_up() {
+            return Err(Rejection::unavailable("the message queue does not answer", REDIS_RETRY_SECONDS));
+        }
+        if let Some(retry_after) = gateway.lanes.refuses(partition) {
+            return Err(Rejection::unavailable("too many commands are waiting", retry_after));
+        }
+        let now = Timestamp::now();
+        let id = new_command_id(now, hint);
+        let envelope = Envelope {
+            id,
+            name: command.name().to_owned(),
+            user,
+            reply_to: gateway.reference(connection.id),
+            request_id,
+            ingested_at: now,
+            deadline: now.plus(gateway.settings.common.command_timeout),
+            traceparent: None,
+            hops: 0,
+        };
+        let append = Append {
+            stream: match partition {
+                Some(partition) => gateway.keys.partition(partition),
+                None => gateway.keys.queries(),
+            },
+            rate: Some(if command.is_message() {
+                Rate { key: gateway.keys.message_rate(user), limit: gateway.settings.message_rate_limit }
+            } else {
+                Rate { key: gateway.keys.command_rate(user), limit: command_rate_limit(&gateway.settings) }
+            }),
+            entry: stream::encode(&envelope, &Body::Client(command), &gateway.keyring).into(),
+        };
+        Ok(Admitted { append, origin: Origin::Client(connection.clone()), command: id, partition })
+    }
+
+    /// The gateway's own request, for the query lane.
+    pub fn internal(
+        gateway: &Gateway,
+        user: UserId,
+        request: &Internal,
+        request_id: Option<RequestId>,
+        deadline: Timestamp,
+    ) -> Self {
+        let now = Timestamp::now();
+        let id = new_command_id(now, user_route_hint(user));
+        let envelope = Envelope {
+            id,
+            name: request.name().to_owned(),
+            user,
+            reply_to: gateway.reference(ConnectionId(0)),
+            request_id,
+            ingested_at: now,
+            deadline,
+            traceparent: None,
+            hops: 0,
+        };
+        let body = Body::Internal(request.clone());
+        let append = Append {
+            stream: gateway.keys.queries(),
+            rate: None,
+            entry: stream::encode(&envelope, &body, &gateway.keyring).into(),
+        };
+        Admitted { append, origin: Origin::Internal, command: id, partition: None }
+    }
+}
+
+/// What a user may do besides sending messages: far more than people do, and not what a program could.
+pub fn command_rate_limit(settings: &GatewaySettings) -> u32 {
+    settings.message_rate_limit.saturating_mul(COMMANDS_PER_MESSAGE)
+}
+
+/// What a sender is told when the entry could not be appended.
+pub fn not_appended() -> Rejection {
+    Rejection::unavailable("the message queue does not answer", REDIS_RETRY_SECONDS)
+}

@@ -1,0 +1,295 @@
+//! What one client address may do: requests in a sliding window and connections at a time, over the whole fleet by Redis; while
+//! Redis is away, over this gateway alone.
+
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::prelude::*;
+use http::HeaderMap;
+use parking_lot::Mutex;
+use shared::config::TrustedProxies;
+use shared::redis::address::{AddressScripts, Connect};
+use tokio::sync::Notify;
+
+use crate::gateway::Gateway;
+use crate::limits::places::{Kind, Place};
+
+/// How long the counts of this gateway live in Redis without being renewed.
+const LIFETIME: Duration = Duration::from_secs(180);
+const RENEW_PERIOD: Duration = Duration::from_secs(60);
+/// Addresses whose requests are counted here while Redis is away; then counting starts anew.
+const MAX_LOCAL_ADDRESSES: usize = 100_000;
+const PIPELINE: usize = 512;
+/// TCP connections of an address besides its WebSockets: what browsers keep open, and upgrades on their way.
+const MAX_HTTP: u32 = 54;
+
+/// Where a request came from; an extension of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Whom limits apply to: an IPv4 address, or an IPv6 network of 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Address(IpAddr);
+
+impl Address {
+    /// The peer's, or, behind a trusted proxy, the last untrusted one in `X-Forwarded-For`.
+    pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
+        let mut address = peer.to_canonical();
+        let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let mut hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).collect();
+        while trusted.contains(address) {
+            let Some(Ok(hop)) = hops.pop().map(|hop| hop.trim().parse::<IpAddr>()) else {
+                break;
+            };
+            address = hop.to_canonical();
+        }
+        Self::from_ip(address)
+    }
+
+    fn from_ip(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Address(address),
+            IpAddr::V6(v6) => Address(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// What is counted of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Counted {
+    /// Upgrades and HTTP requests.
+    Requests,
+    /// Tokens that were refused.
+    AuthFailures,
+}
+
+/// Why an address is turned away.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refused {
+    TooManyRequests { retry_after: u32 },
+    TooManyConnections,
+}
+
+#[derive(Default)]
+pub struct Addresses {
+    pub scripts: AddressScripts,
+    local: Mutex<Local>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Local {
+    connections: HashMap<Address, u32>,
+    /// TCP connections that are no WebSockets yet, or never.
+    http: HashMap<Address, u32>,
+    /// Counts that Redis does not know yet.
+    changed: HashSet<Address>,
+    /// What was counted in the current window, while Redis is away.
+    counted: HashMap<(Counted, Address), u32>,
+    window_started_ms: u64,
+}
+
+/// A connection of an address; given back when dropped.
+pub struct AddressPlace {
+    gateway: Arc<Gateway>,
+    address: Address,
+}
+
+impl Drop for AddressPlace {
+    fn drop(&mut self) {
+        let addresses = &self.gateway.addresses;
+        let mut local = addresses.local.lock();
+        if let Some(count) = local.connections.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                local.connections.remove(&self.address);
+            }
+        }
+        local.changed.insert(self.address);
+        drop(local);
+        addresses.changed.notify_one();
+    }
+}
+
+/// A place for a TCP connection; given back when dropped.
+pub struct HttpPlace {
+    gateway: Arc<Gateway>,
+    /// None for a proxy, which stands for many.
+    address: Option<Address>,
+    _place: Place,
+}
+
+impl Drop for HttpPlace {
+    fn drop(&mut self) {
+        let Some(address) = self.address else { return };
+        let mut local = self.gateway.addresses.local.lock();
+        if let Some(count) = local.http.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                local.http.remove(&address);
+            }
+        }
+    }
+}
+
+impl Gateway {
+    /// A place for a TCP connection of `peer`, if there is one left for it on this gateway.
+    pub fn take_http(self: &Arc<Self>, peer: IpAddr) -> Option<HttpPlace> {
+        let place = self.places.take(Kind::Http)?;
+        let peer = peer.to_canonical();
+        let address = (!self.settings.trusted_proxies.contains(peer)).then(|| Address::from_ip(peer));
+        if let Some(address) = address {
+            let most = self.settings.max_connections_per_ip.saturating_add(MAX_HTTP);
+            let mut local = self.addresses.local.lock();
+            let count = local.http.entry(address).or_insert(0);
+            if *count >= most {
+                return None;
+            }
+            *count += 1;
+        }
+        Some(HttpPlace { gateway: self.clone(), address, _place: place })
+    }
+
+    /// Counts a request of an address, or a refused token.
+    pub async fn count(&self, counted: Counted, address: Address) -> Result<(), Refused> {
+        let window = self.settings.ip_rate_window;
+        let (key, limit) = match counted {
+            Counted::Requests => (self.keys.address_requests(address), self.settings.ip_rate_limit),
+            Counted::AuthFailures => (self.keys.address_auth_failures(address), self.settings.ip_auth_failure_limit),
+        };
+        if self.fleet.redis_is_up() {
+            match self.addresses.scripts.request(&self.redis, &key, limit, window).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(retry_after)) => return Err(Refused::TooManyRequests { retry_after }),
+                Err(error) => tracing::debug!(error = %error, "requests are counted locally"),
+            }
+        }
+        let window_ms = window.as_millis() as u64;
+        let now_ms = self.clock.now_ms();
+        let mut local = self.addresses.local.lock();
+        if now_ms >= local.window_started_ms + window_ms || local.counted.len() >= MAX_LOCAL_ADDRESSES {
+            local.counted.clear();
+            local.window_started_ms = now_ms;
+        }
+        let started_ms = local.window_started_ms;
+        let count = local.counted.entry((counted, address)).or_insert(0);
+        *count += 1;
+        if *count > limit {
+            let left_ms = (started_ms + window_ms).saturating_sub(now_ms);
+            return Err(Refused::TooManyRequests { retry_after: left_ms.div_ceil(1000).max(1) as u32 });
+        }
+        Ok(())
+    }
+
+    /// Counts a connection of an address, until the place is dropped.
+    pub async fn count_connection(self: &Arc<Self>, address: Address) -> Result<AddressPlace, Refused> {
+        let limit = self.settings.max_connections_per_ip;
+        let connections = {
+            let mut local = self.addresses.local.lock();
+            let count = local.connections.entry(address).or_insert(0);
+            *count += 1;
+            *count
+        };
+        // From here on every way out gives it back.
+        let place = AddressPlace { gateway: self.clone(), address };
+        if connections > limit {
+            return Err(Refused::TooManyConnections);
+        }
+        if self.fleet.redis_is_up() {
+            let key = self.keys.address_connections(address);
+            let live = self.fleet.live_gateways();
+            let wish = Connect { gateway: self.id, connections, limit, lifetime: LIFETIME, live: &live };
+            match self.addresses.scripts.connect(&self.redis, &key, &wish).await {
+                Ok(true) => {}
+                Ok(false) => return Err(Refused::TooManyConnections),
+                Err(error) => tracing::debug!(error = %error, "connections are counted locally"),
+            }
+        }
+        Ok(place)
+    }
+}
+
+/// Keeps Redis' counts of this gateway's connections right until the process stops.
+pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
+    let stopped = gateway.lifecycle.stopped();
+    let mut ticks = tokio::time::interval(RENEW_PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stopped.cancelled() => return Ok(()),
+            _ = ticks.tick() => {
+                // All of them: Redis may have lost everything.
+                let mut local = gateway.addresses.local.lock();
+                let all: Vec<Address> = local.connections.keys().copied().collect();
+                local.changed.extend(all);
+            }
+            () = gateway.addresses.changed.notified() => {}
+        }
+        if let Err(error) = write_counts(&gateway).await {
+            tracing::debug!(error = %error, "the counts of connections per address could not be written");
+        }
+    }
+}
+
+async fn write_counts(gateway: &Gateway) -> Result<(), Error> {
+    let counts: Vec<(Address, u32)> = {
+        let mut local = gateway.addresses.local.lock();
+        let changed = std::mem::take(&mut local.changed);
+        changed.into_iter().map(|address| (address, local.connections.get(&address).copied().unwrap_or(0))).collect()
+    };
+    let gateway_id = gateway.id.to_string();
+    for chunk in counts.chunks(PIPELINE) {
+        let pipeline = gateway.redis.pipeline();
+        for (address, count) in chunk {
+            let key = gateway.keys.address_connections(address);
+            if *count == 0 {
+                pipeline.hdel::<(), _, _>(&key, gateway_id.as_str()).await?;
+            } else {
+                pipeline.hset::<(), _, _>(&key, (gateway_id.as_str(), *count)).await?;
+                pipeline.expire::<(), _>(&key, LIFETIME.as_secs() as i64, None).await?;
+            }
+        }
+        pipeline.all::<Vec<Value>>().await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", value.parse().unwrap());
+        }
+        let trusted = TrustedProxies(trusted.iter().map(|net| net.parse().unwrap()).collect());
+        Address::of(peer.parse().unwrap(), &headers, &trusted).to_string()
+    }
+
+    #[test]
+    fn forwarded_addresses_count_only_behind_trusted_proxies() {
+        assert_eq!(address("1.2.3.4", &["9.9.9.9"], &[]), "1.2.3.4");
+        assert_eq!(address("10.0.0.1", &["9.9.9.9"], &["10.0.0.0/8"]), "9.9.9.9");
+        assert_eq!(address("10.0.0.1", &["6.6.6.6, 9.9.9.9, 10.0.0.2"], &["10.0.0.0/8"]), "9.9.9.9");
+        assert_eq!(address("10.0.0.1", &["6.6.6.6", "9.9.9.9"], &["10.0.0.0/8"]), "9.9.9.9");
+        assert_eq!(address("10.0.0.1", &["nonsense"], &["10.0.0.0/8"]), "10.0.0.1");
+        assert_eq!(address("10.0.0.1", &[], &["10.0.0.0/8"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn ipv6_counts_by_64_bits_and_mapped_ipv4_as_ipv4() {
+        assert_eq!(address("2001:db8:1:2:3:4:5:6", &[], &[]), "2001:db8:1:2::");
+        assert_eq!(address("::ffff:1.2.3.4", &[], &[]), "1.2.3.4");
+    }
+}

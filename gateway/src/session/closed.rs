@@ -1,0 +1,111 @@
+//! This gateway's sessions in the fleet's registry: workers register them when they open, here they are taken away when they
+//! close, and registered again when Redis lost them. Who is told of it is not decided here.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::ids::UserId;
+use shared::redis::presence::{Presence, Session};
+use tokio::sync::mpsc;
+
+use crate::connection::Connection;
+use crate::gateway::Gateway;
+
+/// How often the registry is compared with what is true.
+const COMPARE_PERIOD: Duration = Duration::from_secs(5);
+/// Sessions in one script run.
+const BATCH: usize = 256;
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Where ended sessions go. The queue has no bound of its own: it holds at most the sessions that were open, and one that was lost
+/// would keep its user online until this gateway ends.
+#[derive(Clone)]
+pub struct ClosedSessions {
+    sender: mpsc::UnboundedSender<Session>,
+}
+
+impl ClosedSessions {
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Session>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (ClosedSessions { sender }, receiver)
+    }
+
+    pub fn push(&self, user: UserId, connection: &Connection) {
+        // The receiver is gone when the process ends; then workers find the sessions of a dead gateway.
+        let _ = self.sender.send(Session { user, connection: connection.id });
+    }
+}
+
+/// Keeps the registry right until the process stops.
+pub async fn run(gateway: Arc<Gateway>, mut closed: mpsc::UnboundedReceiver<Session>) -> Result<(), Infallible> {
+    let stopped = gateway.lifecycle.stopped();
+    let presence = Presence::new(gateway.keys.clone());
+    let mut ticks = tokio::time::interval(COMPARE_PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            _ = closed.recv_many(&mut batch, BATCH) => close(&gateway, &presence, &mut batch).await,
+            () = stopped.cancelled() => break,
+            _ = ticks.tick() => compare(&gateway, &presence).await,
+        }
+    }
+    while let Ok(session) = closed.try_recv() {
+        batch.push(session);
+    }
+    for chunk in batch.chunks(BATCH) {
+        if let Err(error) = close_now(&gateway, &presence, chunk).await {
+            tracing::warn!(error = %error, "sessions are left to be found by the workers");
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn close(gateway: &Gateway, presence: &Presence, batch: &mut Vec<Session>) {
+    while let Err(error) = close_now(gateway, presence, batch).await {
+        tracing::warn!(error = %error, sessions = batch.len(), "sessions could not be taken off the registry");
+        if gateway.lifecycle.stopped().is_cancelled() {
+            return;
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+    batch.clear();
+}
+
+async fn close_now(gateway: &Gateway, presence: &Presence, batch: &[Session]) -> Result<(), fred::error::Error> {
+    let grace = gateway.settings.common.offline_grace_period;
+    presence.close(&gateway.redis, gateway.id, batch, grace).await
+}
+
+/// Registers again what Redis lost, and takes away what it has too many.
+async fn compare(gateway: &Gateway, presence: &Presence) {
+    if !gateway.fleet.redis_is_up() {
+        return;
+    }
+    let open = gateway.registry.sessions();
+    let compared = async {
+        if presence.count_of(&gateway.redis, gateway.id).await? == open.len() as u64 {
+            return Ok(());
+        }
+        let registered: HashSet<Session> =
+            presence.sessions_of(&gateway.redis, gateway.id).await?.into_iter().collect();
+        let missing: Vec<Session> = open.into_iter().filter(|session| !registered.contains(session)).collect();
+        for chunk in missing.chunks(BATCH) {
+            presence.open(&gateway.redis, gateway.id, chunk).await?;
+        }
+        // Looked at once more, so that none is taken away that opened meanwhile.
+        let gone = registered.into_iter().filter(|session| !gateway.registry.holds(session.connection));
+        let gone: Vec<Session> = gone.collect();
+        for chunk in gone.chunks(BATCH) {
+            close_now(gateway, presence, chunk).await?;
+        }
+        Ok::<(), fred::error::Error>(())
+    };
+    if let Err(error) = compared.await {
+        tracing::debug!(error = %error, "the registry of sessions could not be compared");
+    }
+}

@@ -1,0 +1,321 @@
+//! What a connection's messages do: an unauthenticated connection is another type than an authenticated one. Answers go into the
+//! outbox; what takes time becomes the session's one job at a time.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use shared::clock::Timestamp;
+use shared::commands::Command;
+use shared::events::answer;
+use shared::events::session::{Pong, TestResponse};
+use shared::ids::{ConversationId, UserId};
+use shared::protocol::{CloseCode, ErrorCode, Rejection, RequestId};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::lanes::admit::{Admitted, not_appended};
+
+use crate::connection::{Close, Connection, InFlight};
+use crate::gateway::Gateway;
+use crate::limits::addresses::{Address, Counted, Refused};
+use crate::limits::places::Place;
+use crate::session::authenticate::Attempt;
+use crate::session::decode::{Request, decode};
+use crate::session::opening;
+use crate::session::opening::{Membership, Opened, Refusal};
+
+/// Failed authentications before the connection is closed.
+const MAX_FAILURES: u8 = 5;
+/// How long after a command's deadline its sender is told that there is no answer.
+const ANSWER_GRACE_MS: u64 = 1_000;
+
+pub struct Handler {
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
+    address: Address,
+    state: State,
+    job: Option<Job>,
+    failures: u8,
+}
+
+enum State {
+    /// With its place among the pending connections.
+    Unauthenticated(#[expect(dead_code, reason = "given back when dropped")] Place),
+    Authenticated(Box<Authenticated>),
+    Ended,
+}
+
+struct Authenticated {
+    membership: Membership,
+    attempt: Attempt,
+    /// Waits until the job under way is done.
+    renewal: Option<Attempt>,
+}
+
+type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+enum Outcome {
+    Opened(Box<(Attempt, Result<Opened, Refusal>)>),
+    Renewed(Box<(Attempt, Result<Vec<u8>, Refusal>)>),
+    Replayed(Result<(), Refusal>),
+}
+
+impl Handler {
+    pub fn new(gateway: Arc<Gateway>, connection: Arc<Connection>, address: Address, pending: Place) -> Self {
+        let state = State::Unauthenticated(pending);
+        Handler { gateway, connection, address, state, job: None, failures: 0 }
+    }
+
+    pub fn on_text(&mut self, text: &str) {
+        let caller = match &self.state {
+            State::Authenticated(session) => Some(session.membership.user),
+            State::Unauthenticated(_) | State::Ended => None,
+        };
+        let decoded = match decode(text, caller, &self.gateway.limits) {
+            Ok(decoded) => decoded,
+            Err(refused) => {
+                self.error(&refused.rejection, refused.request_type.as_deref(), refused.request_id.as_ref());
+                return;
+            }
+        };
+        let request_id = decoded.request_id;
+        let count = |name| self.gateway.metrics.commands.with(name).increment(1);
+        match decoded.request {
+            Request::Ping => {
+                count("ping");
+                let pong = Pong { timestamp: Timestamp::now().0 };
+                self.connection.push_json(&answer(&pong, request_id.as_ref()));
+            }
+            Request::Test => {
+                count("test");
+                let response = TestResponse { message: "The connection works", timestamp: Timestamp::now().0 };
+                self.connection.push_json(&answer(&response, request_id.as_ref()));
+            }
+            Request::Authenticate { token, wants_acks } => {
+                count("authenticate");
+                match Attempt::verify(&self.gateway, token, wants_acks, request_id) {
+                    Ok(attempt) => self.authenticate(attempt),
+                    Err(auth_error) => self.failed(&auth_error),
+                }
+            }
+            Request::Ack { conversations, events } => {
+                count("ack");
+                self.acknowledge(conversations, events);
+            }
+            Request::Command(command) => {
+                count(command.name());
+                if let Some(user) = caller {
+                    self.command(user, command, request_id);
+                }
+            }
+        }
+    }
+
+    pub fn on_binary(&mut self) {
+        let rejection = Rejection::new(ErrorCode::ValidationError, "messages must be text, not binary");
+        self.error(&rejection, None, None);
+    }
+
+    fn error(&self, rejection: &Rejection, request_type: Option<&str>, request_id: Option<&RequestId>) {
+        let deflate = self.connection.deflate;
+        self.connection.push(self.gateway.error_frame(rejection, request_type, request_id, deflate));
+    }
+
+    fn command(&mut self, user: UserId, command: Command, request_id: Option<RequestId>) {
+        let gateway = &self.gateway;
+        let (name, has_answer) = (command.name(), command.has_answer());
+        let admitted = match Admitted::client(gateway, &self.connection, user, command, request_id.clone()) {
+            Ok(admitted) => admitted,
+            Err(rejection) => return self.error(&rejection, Some(name), request_id.as_ref()),
+        };
+        let id = admitted.command();
+        let timeout_ms = gateway.settings.common.command_timeout.as_millis() as u64;
+        // Before it is handed over: the answer may be quick.
+        self.connection.expect_answer(InFlight {
+            command: id,
+            name,
+            request_id,
+            deadline_ms: gateway.clock.now_ms() + timeout_ms + ANSWER_GRACE_MS,
+            started: Instant::now(),
+            has_answer,
+            waiting: has_answer.then(|| gateway.lanes.enter(admitted.partition())),
+        });
+        if gateway.enqueue.submit(admitted).is_err() {
+            gateway.refuse(&self.connection, id, &not_appended());
+        }
+    }
+
+    fn acknowledge(&self, conversations: Vec<(ConversationId, i64)>, events: Vec<Uuid>) {
+        if let State::Authenticated(session) = &self.state
+            && session.attempt.opener.wants_acks
+        {
+            self.connection.acknowledge(conversations, events);
+        }
+    }
+
+    // Authentication.
+
+    fn authenticate(&mut self, attempt: Attempt) {
+        let request_id = attempt.opener.request_id.clone();
+        let refusal = match &mut self.state {
+            State::Ended => return,
+            State::Unauthenticated(_) if self.job.is_none() => return self.open(attempt),
+            State::Authenticated(session) if session.membership.user != attempt.opener.user => {
+                Rejection::invalid("token", "the connection belongs to another user: open a new one")
+            }
+            State::Authenticated(session) if session.renewal.is_none() => {
+                session.renewal = Some(attempt);
+                return self.next_job();
+            }
+            State::Unauthenticated(_) | State::Authenticated(_) => {
+                Rejection::new(ErrorCode::ValidationError, "an authentication is under way already")
+            }
+        };
+        self.error(&refusal, Some("authenticate"), request_id.as_ref());
+    }
+
+    fn open(&mut self, attempt: Attempt) {
+        let opening = opening::open(self.gateway.clone(), self.connection.clone(), attempt.opener.clone());
+        self.job = Some(Box::pin(async { Outcome::Opened(Box::new((attempt, opening.await))) }));
+    }
+
+    fn opened(&mut self, attempt: Attempt, opened: Opened) {
+        let Opened { membership, auth_success, replay: page } = opened;
+        let timers = &self.connection.timers;
+        let opened_at = Timestamp::now();
+        timers.opened_at_ms.store(opened_at.0, Ordering::Relaxed);
+        timers.authenticate_by_ms.store(u64::MAX, Ordering::Relaxed);
+        timers.expires_unix.store(attempt.expires_unix, Ordering::Relaxed);
+        self.gateway.metrics.authenticate_seconds.record(attempt.started.elapsed());
+        let user = membership.user;
+        self.state = State::Authenticated(Box::new(Authenticated { membership, attempt, renewal: None }));
+        self.connection.push_json(&auth_success);
+        if self.gateway.settings.single_connection_per_user {
+            self.gateway.replace_older(user, self.connection.id, opened_at);
+        }
+        if page.events.is_empty() && page.next.is_none() {
+            self.connection.release();
+            return;
+        }
+        let replaying = opening::replay(self.gateway.clone(), self.connection.clone(), user, page);
+        self.job = Some(Box::pin(async { Outcome::Replayed(replaying.await) }));
+    }
+
+    /// Whether the connection is closed for its failures: the rest of what was read with the last one is not looked at.
+    pub fn has_given_up(&self) -> bool {
+        self.failures >= MAX_FAILURES
+    }
+
+    /// A token did not open a session, or did not renew it.
+    fn failed(&mut self, auth_error: &[u8]) {
+        self.connection.push_json(auth_error);
+        self.failures = self.failures.saturating_add(1);
+        tokio::spawn(count_failure(self.gateway.clone(), self.connection.clone(), self.address));
+        if self.has_given_up() {
+            self.connection.close(Close::new(CloseCode::Policy, "Too many failed authentications"));
+        }
+    }
+
+    fn refused(&mut self, attempt: &Attempt, refusal: Refusal) {
+        match refusal {
+            Refusal::Refused(auth_error) => self.failed(&auth_error),
+            // The fault is ours and does not count against the client.
+            Refusal::Unavailable { retry_after } => {
+                self.connection.push_json(&attempt.unavailable(retry_after));
+            }
+            Refusal::TooManyConnections => {
+                let details = "this user has too many connections";
+                let rejection = Rejection::new(ErrorCode::MaxConnectionsExceeded, details);
+                self.error(&rejection, Some("authenticate"), attempt.opener.request_id.as_ref());
+                self.connection.close(Close::new(CloseCode::Policy, "Too many connections"));
+            }
+        }
+    }
+
+    // The job.
+
+    pub fn has_job(&self) -> bool {
+        self.job.is_some()
+    }
+
+    /// Drives the job; true when one ended, so that there may be something new to write or to do.
+    pub fn poll_job(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.job.is_none() {
+            self.next_job();
+        }
+        let Some(job) = &mut self.job else {
+            return false;
+        };
+        let Poll::Ready(outcome) = job.as_mut().poll(cx) else {
+            return false;
+        };
+        self.job = None;
+        match outcome {
+            Outcome::Opened(opened) => match *opened {
+                (attempt, Ok(opened)) => self.opened(attempt, opened),
+                (attempt, Err(refusal)) => self.refused(&attempt, refusal),
+            },
+            Outcome::Renewed(renewed) => self.renewed(*renewed),
+            Outcome::Replayed(Ok(())) => {}
+            Outcome::Replayed(Err(Refusal::Refused(auth_error))) => {
+                self.connection.push_json(&auth_error);
+                self.connection.close(Close::new(CloseCode::Policy, "The token is no longer valid"));
+            }
+            Outcome::Replayed(Err(_)) => {
+                self.connection.close(Close::new(CloseCode::TryLater, "Temporarily unavailable"));
+            }
+        }
+        true
+    }
+
+    fn next_job(&mut self) {
+        if self.job.is_some() {
+            return;
+        }
+        let State::Authenticated(session) = &mut self.state else {
+            return;
+        };
+        let (gateway, connection) = (self.gateway.clone(), self.connection.clone());
+        if let Some(attempt) = session.renewal.take() {
+            let renewing = opening::renew(gateway, connection, attempt.opener.clone());
+            self.job = Some(Box::pin(async { Outcome::Renewed(Box::new((attempt, renewing.await))) }));
+        } else if self.connection.signals().catch_up {
+            let catching_up = opening::catch_up(gateway, connection, session.attempt.opener.quiet());
+            self.job = Some(Box::pin(async { Outcome::Replayed(catching_up.await) }));
+        }
+    }
+
+    fn renewed(&mut self, (attempt, result): (Attempt, Result<Vec<u8>, Refusal>)) {
+        match result {
+            Ok(auth_success) => {
+                self.connection.timers.expires_unix.store(attempt.expires_unix, Ordering::Relaxed);
+                self.connection.set_wants_acks(attempt.opener.wants_acks);
+                if let State::Authenticated(session) = &mut self.state {
+                    session.attempt = attempt;
+                }
+                self.connection.push_json(&auth_success);
+            }
+            Err(refusal) => self.refused(&attempt, refusal),
+        }
+    }
+
+    /// Gives up whatever the session holds.
+    pub fn end(&mut self) {
+        self.job = None;
+        self.state = State::Ended;
+    }
+}
+
+/// Counts a refused token against the connection's address, and ends the connection when there were too many.
+async fn count_failure(gateway: Arc<Gateway>, connection: Arc<Connection>, address: Address) {
+    if let Err(Refused::TooManyRequests { retry_after }) = gateway.count(Counted::AuthFailures, address).await {
+        let details = "too many failed authentications from your address";
+        let rejection = Rejection::new(ErrorCode::RateLimitExceeded, details);
+        let rejection = Rejection { retry_after: Some(retry_after), ..rejection };
+        connection.push(gateway.error_frame(&rejection, Some("authenticate"), None, connection.deflate));
+        connection.close(Close::new(CloseCode::Policy, "Too many failed authentications"));
+    }
+}

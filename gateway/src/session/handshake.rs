@@ -1,0 +1,186 @@
+//! From an upgraded connection to a session: the limits that hold before the greeting, the greeting, or the refusal.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use bytes::Bytes;
+use futures_util::future::join;
+use http::{HeaderMap, header};
+use shared::clock::Timestamp;
+use shared::config::AllowedOrigins;
+use shared::events::answer;
+use shared::events::session::Connected;
+use shared::protocol::{CloseCode, ErrorCode, Rejection};
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
+use websocket::{PreparedText, close_frame};
+
+use crate::connection::{Connection, Timers};
+use crate::gateway::Gateway;
+use crate::limits::addresses::{Address, AddressPlace, Counted, Refused};
+use crate::limits::places::{Kind, Place};
+use crate::metrics::Totals;
+use crate::session::Session;
+use crate::session::handler::Handler;
+use crate::session::io::{Io, Socket};
+
+/// Time for telling a refused client why.
+const REFUSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// An upgraded connection.
+pub struct Upgraded<S> {
+    pub socket: S,
+    /// What came with the request.
+    pub early: Bytes,
+    pub address: Address,
+    pub deflate: bool,
+}
+
+/// What a session holds from before its start to its end.
+struct Entry {
+    _open: Place,
+    pending: Place,
+    _address: AddressPlace,
+}
+
+/// Runs an upgraded connection to its end.
+pub async fn serve<S: Socket>(gateway: Arc<Gateway>, upgraded: Upgraded<S>) {
+    let Upgraded { socket, early, address, deflate } = upgraded;
+    // The state of this is large, and gone before the session begins.
+    match Box::pin(enter(&gateway, address)).await {
+        Ok(entry) => {
+            let Entry { _open, pending, _address } = entry;
+            let connection = connection(&gateway, deflate);
+            greet(&connection);
+            gateway.registry.insert(&connection);
+            let handler = Handler::new(gateway.clone(), connection.clone(), address, pending);
+            Session::new(gateway, connection, Io::new(socket, early), handler).run().await;
+        }
+        Err(rejection) => Box::pin(refuse(&gateway, socket, &rejection)).await,
+    }
+}
+
+async fn enter(gateway: &Arc<Gateway>, address: Address) -> Result<Entry, Rejection> {
+    let too_many =
+        |details: &str| Rejection::new(ErrorCode::MaxConnectionsExceeded, format!("too many connections {details}"));
+    let open = gateway.places.take(Kind::Open).ok_or_else(|| too_many("on this server"))?;
+    let pending = gateway.places.take(Kind::Pending).ok_or_else(|| too_many("that are not authenticated"))?;
+    gateway.metrics.accepted.increment(1);
+    let now = gateway.places.taken(Kind::Open) as u64;
+    gateway.totals.peak_connections.fetch_max(now, std::sync::atomic::Ordering::Relaxed);
+    let (request, place) = join(gateway.count(Counted::Requests, address), gateway.count_connection(address)).await;
+    let checked = request.and(Ok(())).and(place);
+    match checked {
+        Ok(place) => Ok(Entry { _open: open, pending, _address: place }),
+        Err(Refused::TooManyConnections) => Err(too_many("from your address")),
+        Err(Refused::TooManyRequests { retry_after }) => {
+            Totals::add(&gateway.totals.rate_limited, 1);
+            gateway.metrics.rate_limited.with("requests").increment(1);
+            let details = "too many requests from your address";
+            let rejection = Rejection::new(ErrorCode::RateLimitExceeded, details);
+            Err(Rejection { retry_after: Some(retry_after), ..rejection })
+        }
+    }
+}
+
+fn connection(gateway: &Gateway, deflate: bool) -> Arc<Connection> {
+    let now_ms = gateway.clock.now_ms();
+    let settings = &gateway.settings;
+    // The first ping comes anywhere within the interval, so that connections that came together are not pinged together.
+    let first_ping_ms = (settings.ping_interval.as_millis() as f64 * (0.5 + rand::random::<f64>() / 2.0)) as u64;
+    let timers = Timers {
+        last_frame_ms: AtomicU64::new(now_ms),
+        last_text_ms: AtomicU64::new(now_ms),
+        next_ping_ms: AtomicU64::new(now_ms + first_ping_ms),
+        authenticate_by_ms: AtomicU64::new(now_ms + settings.auth_timeout.as_millis() as u64),
+        expires_unix: AtomicI64::new(i64::MAX),
+        opened_at_ms: AtomicI64::new(0),
+        resumed_at_ms: AtomicI64::new(0),
+    };
+    let id = gateway.next_connection_id();
+    let (session, arrivals) = (Uuid::new_v4(), gateway.arrivals.clone());
+    Arc::new(Connection::new(id, session, deflate, settings.outbox_limit_bytes, timers, arrivals))
+}
+
+fn greet(connection: &Connection) {
+    let client_id = connection.session.to_string();
+    connection.push_json(&answer(
+        &Connected {
+            client_id: &client_id,
+            requires_auth: true,
+            message: "Connected. Please authenticate.",
+            timestamp: Timestamp::now(),
+        },
+        None,
+    ));
+}
+
+async fn refuse<S: Socket>(gateway: &Arc<Gateway>, mut socket: S, rejection: &Rejection) {
+    // When there are too many even of these, the connection is just dropped.
+    let Some(_place) = gateway.places.take(Kind::Refusal) else {
+        return;
+    };
+    gateway.metrics.errors.with(rejection.code.as_str()).increment(1);
+    let mut frames = PreparedText::new(&answer(&rejection.event(None), None)).frame(false).to_vec();
+    frames.extend_from_slice(&close_frame(Some((CloseCode::Policy as u16, rejection.code.message()))));
+    let telling = async {
+        socket.write_all(&frames).await?;
+        socket.shutdown().await?;
+        let mut rest = [0; 256];
+        while socket.read(&mut rest).await? > 0 {}
+        Ok::<(), std::io::Error>(())
+    };
+    // It is over either way.
+    let _ = tokio::time::timeout(REFUSE_WITHIN, telling).await;
+}
+
+/// Whether a browser page may connect from where it says it is. Without a list, only from this very host.
+pub fn origin_is_allowed(headers: &HeaderMap, allowed: &AllowedOrigins) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let Ok(origin) = origin.to_str() else {
+        return false;
+    };
+    match allowed {
+        AllowedOrigins::List(list) if list.is_empty() => {
+            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+            let origin_host = origin.split_once("://").map(|(_, host)| host);
+            host.is_some() && origin_host.zip(host).is_some_and(|(a, b)| a.eq_ignore_ascii_case(b))
+        }
+        allowed => allowed.allows(origin),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(origin: Option<&str>, list: &AllowedOrigins) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", "chat.example.org:8080".parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert("origin", origin.parse().unwrap());
+        }
+        origin_is_allowed(&headers, list)
+    }
+
+    #[test]
+    fn without_a_list_only_the_same_host_and_programs_connect() {
+        let nobody = AllowedOrigins::List(Vec::new());
+        assert!(allowed(None, &nobody));
+        assert!(allowed(Some("https://chat.example.org:8080"), &nobody));
+        for origin in ["https://evil.example", "null", "chat.example.org:8080", "https://chat.example.org"] {
+            assert!(!allowed(Some(origin), &nobody), "{origin}");
+        }
+    }
+
+    #[test]
+    fn listed_origins_connect() {
+        let list = AllowedOrigins::List(vec!["https://app.example.org".to_owned()]);
+        assert!(allowed(Some("https://APP.example.org"), &list));
+        assert!(!allowed(Some("https://app.example.org.evil.example"), &list));
+        assert!(allowed(Some("https://anywhere.example"), &AllowedOrigins::Any));
+    }
+}

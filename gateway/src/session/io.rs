@@ -1,0 +1,144 @@
+//! Reading and writing one socket without owning buffers: reads go through a buffer of the thread, writes send all that waits
+//! in one vectored call. What the bytes mean is not known here.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::connection::Connection;
+use crate::connection::outbox::Outgoing;
+use crate::metrics::Totals;
+
+/// What a session runs on: a TCP stream, a TLS stream, or a pipe in tests.
+pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Socket for S {}
+
+const SCRATCH_BYTES: usize = 32 * 1024;
+/// Frames in one write call.
+const MAX_SLICES: usize = 64;
+
+thread_local! {
+    /// One is enough: a thread reads one connection at a time. So an idle connection owns no buffer.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
+}
+
+pub struct Io<S> {
+    pub socket: S,
+    /// What came with the upgrade request.
+    early: Bytes,
+    /// Taken from the outbox and not yet written; of the first, only what is left.
+    writing: VecDeque<Outgoing>,
+}
+
+/// What [`Io::poll_write`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Anything at all.
+    pub any: bool,
+    /// Receipts are to be passed on.
+    pub receipts_due: bool,
+}
+
+/// What one call to [`Io::poll_read`] brought.
+pub enum Read<R> {
+    Data(R),
+    End,
+}
+
+impl<S: Socket> Io<S> {
+    pub fn new(socket: S, early: Bytes) -> Self {
+        Io { socket, early, writing: VecDeque::new() }
+    }
+
+    /// Reads once and hands the bytes to `f`.
+    pub fn poll_read<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        totals: &Totals,
+        f: impl FnOnce(&mut [u8]) -> R,
+    ) -> Poll<io::Result<Read<R>>> {
+        if !self.early.is_empty() {
+            let mut early = std::mem::take(&mut self.early).to_vec();
+            return Poll::Ready(Ok(Read::Data(f(&mut early))));
+        }
+        SCRATCH.with(|scratch| {
+            let mut scratch = scratch.borrow_mut();
+            let mut buffer = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
+            Totals::add(&totals.reads, 1);
+            let bytes = buffer.filled_mut();
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(Read::End));
+            }
+            Totals::add(&totals.bytes_received, bytes.len() as u64);
+            Poll::Ready(Ok(Read::Data(f(bytes))))
+        })
+    }
+
+    /// Writes all that waits; ready when everything is written.
+    pub fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &Connection,
+        totals: &Totals,
+    ) -> Poll<io::Result<Written>> {
+        let mut done = Written::default();
+        loop {
+            if self.writing.is_empty() {
+                connection.take_outgoing(&mut self.writing);
+            }
+            if self.writing.is_empty() {
+                // TLS keeps what the socket did not take yet.
+                return match Pin::new(&mut self.socket).poll_flush(cx) {
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Pending if !done.any => Poll::Pending,
+                    Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(done)),
+                };
+            }
+            let written = ready!(self.poll_write_once(cx))?;
+            Totals::add(&totals.writes, 1);
+            Totals::add(&totals.bytes_sent, written as u64);
+            let frames = self.advance(written);
+            Totals::add(&totals.frames_sent, frames as u64);
+            done.any = true;
+            done.receipts_due |= connection.written(written, frames, &mut self.writing);
+        }
+    }
+
+    fn poll_write_once(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let mut count = 0;
+        for (slice, item) in slices.iter_mut().zip(&self.writing) {
+            *slice = IoSlice::new(&item.frame);
+            count += 1;
+        }
+        match ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, &slices[..count]))? {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => Poll::Ready(Ok(written)),
+        }
+    }
+
+    /// Takes written bytes off the front; gives how many frames are complete with that.
+    fn advance(&mut self, mut written: usize) -> usize {
+        let mut complete = 0;
+        for item in &mut self.writing {
+            if written < item.frame.len() {
+                item.frame.advance(written);
+                break;
+            }
+            written -= item.frame.len();
+            complete += 1;
+        }
+        complete
+    }
+
+    /// Forgets what waits, but for the frame that may be half written.
+    pub fn abandon(&mut self) {
+        self.writing.truncate(1);
+    }
+}

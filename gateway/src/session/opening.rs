@@ -1,0 +1,265 @@
+//! What a session does besides reading and writing: open (subscribe, register, authenticate, resume), replay, catch up, renew.
+//! Live events are held back from before the first question to a worker until the last page is written, so that none is missed
+//! and none overtakes an older one. Each is a future that its session drives.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use shared::auth::TokenHash;
+use shared::ids::{GroupId, UserId};
+use shared::protocol::RequestId;
+use shared::publication::Receipt;
+use shared::redis::keys::Channel;
+use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage, ReplayedEvent};
+
+use crate::connection::Connection;
+use crate::gateway::Gateway;
+
+/// How often a page or a catch-up is asked for before the client is sent away to come back later.
+const ATTEMPTS: u32 = 6;
+
+/// Who opens a session.
+#[derive(Clone, Debug)]
+pub struct Opener {
+    pub user: UserId,
+    pub token_id: String,
+    pub wants_acks: bool,
+    pub request_id: Option<RequestId>,
+}
+
+/// The connection is subscribed to what concerns its user, and listed. Dropping it undoes both.
+pub struct Membership {
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
+    pub user: UserId,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let groups = self.gateway.registry.remove_user(&self.connection, self.user);
+        let mut channels = self.gateway.group_channels(&groups);
+        channels.push(self.gateway.keys.user_channel(self.user));
+        self.gateway.subscriptions.unsubscribe(channels);
+        if let Some(receipts) = self.connection.take_receipts() {
+            self.gateway.pass_on(receipts);
+        }
+        // Also when it did not open: a worker may have registered it all the same.
+        self.gateway.closed_sessions.push(self.user, &self.connection);
+        self.connection.reset();
+    }
+}
+
+/// An open session, before its first page is written.
+pub struct Opened {
+    pub membership: Membership,
+    pub auth_success: Vec<u8>,
+    pub replay: ReplayPage,
+}
+
+/// Why a session did not open or go on.
+pub enum Refusal {
+    /// The finished `auth_error`.
+    Refused(Vec<u8>),
+    /// Worth another try after so many seconds.
+    Unavailable {
+        retry_after: u32,
+    },
+    TooManyConnections,
+}
+
+/// Opens a session.
+pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Opened, Refusal> {
+    let user = opener.user;
+    if !gateway.registry.add_user(&connection, user, gateway.settings.max_connections_per_user) {
+        return Err(Refusal::TooManyConnections);
+    }
+    let subscribed = gateway.subscriptions.subscribe(vec![gateway.keys.user_channel(user)]);
+    // From here on whatever concerns the user is held back; dropped at any point, everything is undone.
+    let membership = Membership { gateway: gateway.clone(), connection: connection.clone(), user };
+    connection.set_wants_acks(opener.wants_acks);
+    connection.expect_token(TokenHash::of(&opener.token_id));
+    subscribed.await.map_err(|_| unavailable())?;
+
+    let groups = authenticate(&gateway, &opener).await?;
+    let added = gateway.registry.add_groups(&connection, &groups);
+    if !added.is_empty() {
+        let subscribed = gateway.subscriptions.subscribe(gateway.group_channels(&added));
+        subscribed.await.map_err(|_| unavailable())?;
+    }
+    let (auth_success, replay) = resume(&gateway, &connection, &opener, false).await?;
+    Ok(Opened { membership, auth_success, replay })
+}
+
+/// The session goes on under a new token; gives the `auth_success`.
+pub async fn renew(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Vec<u8>, Refusal> {
+    connection.expect_token(TokenHash::of(&opener.token_id));
+    let renewed = async {
+        authenticate(&gateway, &opener).await?;
+        resume(&gateway, &connection, &opener, true).await.map(|(auth_success, _)| auth_success)
+    };
+    let renewed = renewed.await;
+    connection.settle_token(renewed.is_ok());
+    renewed
+}
+
+/// Writes what was missed, page by page, each when the last one is written, then lets the live events go.
+pub async fn replay(
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
+    user: UserId,
+    mut page: ReplayPage,
+) -> Result<(), Refusal> {
+    loop {
+        for event in &page.events {
+            if let Receipt::Durable { event } = event.receipt {
+                gateway.positions.event(Channel::User(user), event);
+            }
+        }
+        // A page of the longest messages is larger than an outbox: a part at a time, or whoever missed one could never return.
+        for part in parts(page.events, gateway.settings.outbox_limit_bytes / 2) {
+            drained(&connection).await;
+            connection.replay(part);
+        }
+        let Some(cursor) = page.next else { break };
+        drained(&connection).await;
+        page = next_page(&gateway, user, cursor).await?;
+    }
+    connection.release();
+    Ok(())
+}
+
+/// Splits events into parts of at most so many bytes, or of one event.
+fn parts(events: Vec<ReplayedEvent>, most_bytes: usize) -> Vec<Vec<ReplayedEvent>> {
+    let mut parts: Vec<Vec<ReplayedEvent>> = Vec::new();
+    let mut bytes = 0;
+    for event in events {
+        bytes += event.json.len();
+        match parts.last_mut() {
+            Some(part) if bytes <= most_bytes => part.push(event),
+            _ => {
+                bytes = event.json.len();
+                parts.push(vec![event]);
+            }
+        }
+    }
+    parts
+}
+
+/// After an interruption: asks again who the user is and what it may see, and replays what was missed.
+pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<(), Refusal> {
+    connection.begin_catch_up();
+    // What is known to have arrived need not come again.
+    if let Some(receipts) = connection.take_receipts() {
+        gateway.pass_on(receipts);
+    }
+    let groups = patiently(|| authenticate(&gateway, &opener)).await?;
+    let (added, removed) = gateway.registry.set_groups(&connection, &groups);
+    gateway.subscriptions.unsubscribe(gateway.group_channels(&removed));
+    if !added.is_empty() {
+        let subscribed = gateway.subscriptions.subscribe(gateway.group_channels(&added));
+        subscribed.await.map_err(|_| unavailable())?;
+    }
+    let (_, page) = patiently(|| resume(&gateway, &connection, &opener, false)).await?;
+    replay(gateway.clone(), connection.clone(), opener.user, page).await
+}
+
+async fn authenticate(gateway: &Gateway, opener: &Opener) -> Result<Vec<GroupId>, Refusal> {
+    let request = Internal::Authenticate { token_id: opener.token_id.clone() };
+    match gateway.ask(opener.user, &request, opener.request_id.as_ref()).await {
+        InternalReply::Authenticated { groups } => Ok(groups),
+        other => Err(refusal(other)),
+    }
+}
+
+async fn resume(
+    gateway: &Gateway,
+    connection: &Connection,
+    opener: &Opener,
+    renewal: bool,
+) -> Result<(Vec<u8>, ReplayPage), Refusal> {
+    let request = Internal::Resume {
+        token_id: opener.token_id.clone(),
+        session: connection.session,
+        connection: connection.id,
+        wants_acks: opener.wants_acks,
+        renewal,
+    };
+    if !renewal {
+        connection.note_resumed();
+    }
+    match gateway.ask(opener.user, &request, opener.request_id.as_ref()).await {
+        InternalReply::Resumed { auth_success, replay } => Ok((auth_success, replay)),
+        other => Err(refusal(other)),
+    }
+}
+
+async fn next_page(gateway: &Gateway, user: UserId, cursor: ReplayCursor) -> Result<ReplayPage, Refusal> {
+    let request = Internal::Replay { cursor };
+    patiently(|| async {
+        match gateway.ask(user, &request, None).await {
+            InternalReply::Replayed(page) => Ok(page),
+            other => Err(refusal(other)),
+        }
+    })
+    .await
+}
+
+/// Tries again, after a while each time, while the fleet is not available.
+async fn patiently<T, F: Future<Output = Result<T, Refusal>>>(attempt: impl Fn() -> F) -> Result<T, Refusal> {
+    let mut attempts = 1;
+    loop {
+        match attempt().await {
+            Err(Refusal::Unavailable { retry_after }) if attempts < ATTEMPTS => {
+                attempts += 1;
+                // A fourth of it at random, so that those who failed together do not come back together.
+                let pause = Duration::from_secs(u64::from(retry_after.clamp(1, 5)));
+                tokio::time::sleep(pause.mul_f64(0.75 + rand::random::<f64>() / 4.0)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn refusal(reply: InternalReply) -> Refusal {
+    match reply {
+        InternalReply::Refused { auth_error } => Refusal::Refused(auth_error),
+        InternalReply::Unavailable { retry_after } => Refusal::Unavailable { retry_after },
+        _ => unavailable(),
+    }
+}
+
+fn unavailable() -> Refusal {
+    Refusal::Unavailable { retry_after: 2 }
+}
+
+/// Waits until everything was written. The session, which drives this and does the writing, looks again after each write.
+async fn drained(connection: &Connection) {
+    poll_fn(|_| if connection.signals().unwritten_bytes == 0 { Poll::Ready(()) } else { Poll::Pending }).await;
+}
+
+impl Opener {
+    /// The same for a question that the client did not ask, and so gets no answer to.
+    pub fn quiet(&self) -> Self {
+        Opener { request_id: None, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::publication::Receipt;
+
+    use super::*;
+
+    #[test]
+    fn a_page_is_split_by_bytes_and_stays_in_order() {
+        let event = |bytes: usize| ReplayedEvent { receipt: Receipt::None, json: vec![b'x'; bytes] };
+        let sizes = |sizes: &[usize]| -> Vec<Vec<usize>> {
+            let split = parts(sizes.iter().map(|bytes| event(*bytes)).collect(), 100);
+            split.iter().map(|part| part.iter().map(|event| event.json.len()).collect()).collect()
+        };
+        assert_eq!(sizes(&[40, 60, 1, 500, 99, 2]), [vec![40, 60], vec![1], vec![500], vec![99], vec![2]]);
+        assert!(sizes(&[]).is_empty());
+    }
+}

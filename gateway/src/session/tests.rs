@@ -1,0 +1,256 @@
+//! The loop on a pipe, with paused time and nobody at the other end of the queues but the test.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use shared::clock::Timestamp;
+use shared::ids::{ConnectionId, UserId};
+use shared::publication::{self, EventHeader, Header, Receipt};
+use shared::stream::{InternalReply, ReplayPage};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+
+use crate::egress::deliver::Deliverer;
+use crate::egress::subscriptions::Change;
+use crate::gateway::Queues;
+use crate::lanes::admit::Admitted;
+use crate::limits::addresses::Address;
+use crate::session::handshake::{Upgraded, serve};
+use crate::session::sweep::sweep;
+use crate::session::*;
+use crate::testing::{gateway, token};
+
+struct Test {
+    gateway: Arc<Gateway>,
+    queues: Queues,
+    socket: DuplexStream,
+    session: JoinHandle<()>,
+}
+
+impl Test {
+    async fn start(overrides: &[(&str, &str)]) -> Self {
+        let (gateway, queues) = gateway(overrides);
+        // So that nothing is asked of a Redis that is not there.
+        gateway.fleet.set_redis_is_up(false);
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let address = Address::of("127.0.0.1".parse().unwrap(), &http::HeaderMap::new(), &Default::default());
+        let upgraded = Upgraded { socket: far, early: Bytes::new(), address, deflate: false };
+        let session = tokio::spawn(serve(gateway.clone(), upgraded));
+        let mut test = Test { gateway, queues, socket: near, session };
+        assert_eq!(test.event().await["type"], "connected");
+        test.gateway.fleet.set_redis_is_up(true);
+        test
+    }
+
+    async fn authenticated(overrides: &[(&str, &str)]) -> Self {
+        let mut test = Self::start(overrides).await;
+        test.send(&json!({"type": "auth", "token": token(1, Duration::from_secs(3600))})).await;
+        let Change::Subscribe { done, .. } = test.queues.changes.recv().await.unwrap() else { panic!() };
+        done.send(()).unwrap();
+        test.reply(&InternalReply::Authenticated { groups: Vec::new() }).await;
+        let auth_success = json!({"type": "auth_success"}).to_string().into_bytes();
+        test.reply(&InternalReply::Resumed { auth_success, replay: ReplayPage::default() }).await;
+        assert_eq!(test.event().await["type"], "auth_success");
+        test
+    }
+
+    async fn admitted(&mut self) -> Admitted {
+        self.queues.admitted.recv().await.unwrap()
+    }
+
+    /// Answers the next request of the gateway's own.
+    async fn reply(&mut self, reply: &InternalReply) {
+        let command = self.admitted().await.command();
+        self.publish_to_gateway(&Header::Internal { command }, &postcard::to_stdvec(reply).unwrap());
+    }
+
+    fn publish_to_gateway(&self, header: &Header, payload: &[u8]) {
+        self.publish(&self.gateway.keys.gateway_channel(self.gateway.id), header, payload);
+    }
+
+    fn publish(&self, channel: &str, header: &Header, payload: &[u8]) {
+        let mut deliverer = Deliverer::new(self.gateway.clone());
+        deliverer.publication(channel, &Bytes::from(publication::encode(header, payload)));
+        deliverer.wake();
+    }
+
+    async fn send(&mut self, command: &Value) {
+        self.frame(1, command.to_string().as_bytes()).await;
+    }
+
+    /// A client's frame, under a mask that changes nothing.
+    async fn frame(&mut self, opcode: u8, payload: &[u8]) {
+        let mut frame = vec![0x80 | opcode, 0x80 | 126];
+        frame.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+        if payload.len() < 126 {
+            frame = vec![0x80 | opcode, 0x80 | payload.len() as u8];
+        }
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(payload);
+        self.socket.write_all(&frame).await.unwrap();
+    }
+
+    async fn read(&mut self) -> (u8, Vec<u8>) {
+        let opcode = self.socket.read_u8().await.unwrap() & 0x0f;
+        let length = match self.socket.read_u8().await.unwrap() {
+            126 => usize::from(self.socket.read_u16().await.unwrap()),
+            length => usize::from(length),
+        };
+        let mut payload = vec![0; length];
+        self.socket.read_exact(&mut payload).await.unwrap();
+        (opcode, payload)
+    }
+
+    async fn event(&mut self) -> Value {
+        let (opcode, payload) = self.read().await;
+        assert_eq!(opcode, 1);
+        serde_json::from_slice(&payload).unwrap()
+    }
+
+    async fn close_code(&mut self) -> u16 {
+        let (opcode, payload) = self.read().await;
+        assert_eq!(opcode, 8, "{}", String::from_utf8_lossy(&payload));
+        u16::from_be_bytes([payload[0], payload[1]])
+    }
+
+    /// Lets time pass, with the sweep at its pace.
+    async fn pass(&self, duration: Duration) {
+        let end = tokio::time::Instant::now() + duration;
+        while tokio::time::Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            sweep(&self.gateway, 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unauthenticated_connection_is_closed_in_time_and_not_before() {
+    let mut test = Test::start(&[]).await;
+    test.pass(Duration::from_millis(29_500)).await;
+    assert!(!test.session.is_finished());
+    // Signs of life do not help.
+    test.send(&json!({"type": "ping"})).await;
+    test.pass(Duration::from_secs(1)).await;
+    loop {
+        match test.read().await {
+            (8, payload) => {
+                break assert_eq!(payload, [&1008_u16.to_be_bytes()[..], b"Authentication timeout"].concat());
+            }
+            (opcode, _) => assert!(opcode == 1 || opcode == 9),
+        }
+    }
+    drop(test.socket);
+    test.session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn pongs_keep_alive_but_only_text_counts_as_activity() {
+    let mut test = Test::authenticated(&[]).await;
+    let mut pings = 0;
+    let code = loop {
+        test.pass(Duration::from_secs(1)).await;
+        match tokio::time::timeout(Duration::from_millis(1), test.read()).await {
+            Ok((9, payload)) => {
+                pings += 1;
+                test.frame(10, &payload).await;
+            }
+            Ok((8, payload)) => break u16::from_be_bytes([payload[0], payload[1]]),
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => {}
+        }
+    };
+    assert_eq!((code, pings), (1000, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_is_closed() {
+    let mut test = Test::authenticated(&[]).await;
+    test.pass(Duration::from_secs(61)).await;
+    while let (opcode @ 9.., _) = test.read().await {
+        assert_eq!(opcode, 9);
+    }
+    assert!(test.session.is_finished() || test.gateway.places.taken(crate::limits::places::Kind::Open) == 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unanswered_command_is_answered_for_and_a_late_answer_dropped() {
+    let mut test = Test::authenticated(&[]).await;
+    test.send(&json!({"type": "get_user_groups", "requestId": 9})).await;
+    let command = test.admitted().await.command();
+    test.pass(Duration::from_secs(11)).await;
+    assert!(futures_util::poll!(std::pin::pin!(test.socket.read_u8())).is_pending());
+    test.pass(Duration::from_secs(2)).await;
+    let error = test.event().await;
+    assert_eq!((&error["code"], &error["requestId"]), (&json!("SERVICE_UNAVAILABLE"), &json!(9)));
+    test.publish_to_gateway(&Header::Answer { connection: ConnectionId(1), command }, b"{}");
+    tokio::task::yield_now().await;
+    assert!(futures_util::poll!(std::pin::pin!(test.socket.read_u8())).is_pending());
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_a_restart_nothing_new_is_read_but_what_is_under_way_is_answered() {
+    let mut test = Test::authenticated(&[]).await;
+    test.send(&json!({"type": "get_user_groups"})).await;
+    let command = test.admitted().await.command();
+    test.gateway.registry.for_each(|connection| connection.close(Close::new(CloseCode::Restart, "Restart")));
+    test.send(&json!({"type": "ping"})).await;
+    tokio::task::yield_now().await;
+    test.publish_to_gateway(&Header::Answer { connection: ConnectionId(1), command }, br#"{"type":"user_groups"}"#);
+    assert_eq!(test.event().await["type"], "user_groups");
+    assert_eq!(test.close_code().await, 1012);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_refuses_at_once() {
+    let mut test = Test::authenticated(&[("MAX_IN_FLIGHT", "100000")]).await;
+    let filler = Timestamp::now();
+    while let Ok(()) = test.gateway.enqueue.submit(Admitted::internal(
+        &test.gateway,
+        UserId(1),
+        &shared::stream::Internal::Settle { receipts: Vec::new() },
+        None,
+        filler,
+    )) {}
+    test.send(&json!({"type": "get_user_groups", "requestId": 1})).await;
+    assert_eq!(test.event().await["code"], "SERVICE_UNAVAILABLE");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_its_connection_and_nothing_else() {
+    let mut test = Test::authenticated(&[]).await;
+    let mut other = Test::authenticated(&[]).await;
+    test.gateway.registry.for_each(|connection| connection.panic_next());
+    test.send(&json!({"type": "ping"})).await;
+    assert_eq!(test.close_code().await, 1011);
+    drop(test.socket);
+    test.session.await.unwrap();
+    assert_eq!(test.gateway.registry.users(), 0);
+    other.send(&json!({"type": "ping"})).await;
+    assert_eq!(other.event().await["type"], "pong");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_events_for_one_connection_go_out_in_order() {
+    let mut test = Test::authenticated(&[]).await;
+    let channel = test.gateway.keys.user_channel(UserId(1));
+    for n in 0..500 {
+        let header = Header::Event(EventHeader::new(Receipt::Durable { event: uuid::Uuid::from_u128(n) }));
+        test.publish(&channel, &header, format!(r#"{{"n":{n}}}"#).as_bytes());
+    }
+    for n in 0..500 {
+        assert_eq!(test.event().await["n"], n);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_session_is_small() {
+    let (gateway, _queues) = gateway(&[]);
+    let (_near, far) = tokio::io::duplex(64);
+    let address = Address::of("127.0.0.1".parse().unwrap(), &http::HeaderMap::new(), &Default::default());
+    let upgraded = Upgraded { socket: far, early: Bytes::new(), address, deflate: true };
+    let future = serve(gateway, upgraded);
+    assert!(size_of_val(&future) <= 1024, "{}", size_of_val(&future));
+    assert!(size_of::<Connection>() <= 512, "{}", size_of::<Connection>());
+}

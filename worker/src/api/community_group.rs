@@ -1,0 +1,267 @@
+//! A community's group: making or adopting it, and keeping its members in step, thousands of them in a few statements.
+
+use shared::events::membership::{
+    AddedUser, GroupCreated, GroupInfoUpdated, MemberAdded, MemberDemoted, MemberPromoted, MemberRemoved,
+};
+use shared::events::{self, Event};
+use shared::ids::{GroupId, UserId};
+use shared::limits::{MAX_GROUP_DESCRIPTION_CHARACTERS, MAX_GROUP_NAME_CHARACTERS};
+use shared::protocol::Rejection;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::community_body::Community;
+use crate::app::App;
+use crate::commands::group_rules;
+use crate::error::Failure;
+use crate::outcome::{Audience, Outcome};
+use crate::store::communities::{self, Difference};
+use crate::store::groups::{self, NewGroup};
+use crate::store::{events as event_store, group_members};
+
+/// Shown as `maxMembers`; a community's size has no bound here.
+const MAX_MEMBERS: i32 = 1_000_000;
+/// Members shown in `group_created`: a list of thousands for each of thousands would be too much.
+const SHOWN_MEMBERS: i64 = 50;
+/// Changes told one by one, and the queue rows they may take; beyond that members get one `group_info_updated`.
+const MOST_SINGLE_CHANGES: usize = 100;
+const MOST_SINGLE_ROWS: usize = 50_000;
+
+type Choice = fn(&Difference) -> bool;
+
+fn cut(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
+}
+
+/// Makes the group of a new community, or takes the one that it names.
+pub async fn adopt(
+    db: &mut PgConnection,
+    community: &Community,
+    group: GroupId,
+    members: &[(UserId, &'static str)],
+) -> Result<(), Failure> {
+    let id = group.to_string();
+    let founder = members.iter().find(|(_, role)| *role == group_rules::OWNER).or(members.first());
+    let new = NewGroup {
+        group_id: &id,
+        name: &cut(&community.name, MAX_GROUP_NAME_CHARACTERS),
+        description: &cut(community.description.as_deref().unwrap_or_default(), MAX_GROUP_DESCRIPTION_CHARACTERS),
+        created_by: founder.map_or(0, |(user, _)| user.0),
+        max_members: MAX_MEMBERS,
+        community_id: Some(&community.id),
+    };
+    groups::insert_group(db, &new).await?;
+    match communities::find_group_locked(db, &id).await? {
+        Some(group) if !group.deleted && group.community_id.as_ref().is_none_or(|owner| *owner == community.id) => {
+            communities::update_group_owner(db, &id, &community.id, MAX_MEMBERS).await?;
+            Ok(())
+        }
+        _ => {
+            let details = "In `community`: `defaultGroupId` names a group that is deleted or another community's";
+            Err(Rejection::invalid("defaultGroupId", details).into())
+        }
+    }
+}
+
+/// Excludes the group's members' commands until the end of the transaction.
+pub async fn lock(db: &mut PgConnection, group: GroupId) -> Result<(), Failure> {
+    communities::find_group_locked(db, &group.to_string()).await?;
+    Ok(())
+}
+
+/// Gives the group the community's new name and description.
+pub async fn rename(
+    app: &App,
+    db: &mut PgConnection,
+    community: &Community,
+    group: GroupId,
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    let name = cut(&community.name, MAX_GROUP_NAME_CHARACTERS);
+    let description = community.description.as_deref().map(|text| cut(text, MAX_GROUP_DESCRIPTION_CHARACTERS));
+    groups::update_info(db, &group.to_string(), Some(&name), description.as_deref(), None).await?;
+    tell_of_info(app, db, group, false, outcome).await
+}
+
+/// Makes the group's members and roles those of the community, and tells everybody concerned.
+pub async fn follow(
+    app: &App,
+    db: &mut PgConnection,
+    community: &str,
+    group: GroupId,
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    let id = group.to_string();
+    let differences = communities::list_differences(db, community, &id).await?;
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let ids = |choose: Choice| -> Vec<i64> {
+        differences.iter().filter(|difference| choose(difference)).map(|difference| difference.user_id).collect()
+    };
+    let roles = |choose: Choice| -> Vec<String> {
+        differences.iter().filter(|difference| choose(difference)).filter_map(|d| d.new_role.clone()).collect()
+    };
+    let is_new: Choice = |d| d.old_role.is_none();
+    let is_gone: Choice = |d| d.new_role.is_none();
+    let is_other: Choice = |d| d.old_role.is_some() && d.new_role.is_some();
+    let (added, removed, changed) = (ids(is_new), ids(is_gone), ids(is_other));
+    if !removed.is_empty() {
+        group_members::delete_members(db, &id, &removed).await?;
+    }
+    if !added.is_empty() {
+        group_members::insert_members(db, &id, &added, &roles(is_new)).await?;
+    }
+    if !changed.is_empty() {
+        communities::update_roles(db, &id, &changed, &roles(is_other)).await?;
+    }
+
+    if !added.is_empty() {
+        let details = group_rules::details(db, group, SHOWN_MEMBERS).await?;
+        let created = GroupCreated { details: &details, group: &details, skipped_members: None };
+        let event_id = store(app, db, group, &created, &added).await?;
+        let added: Vec<UserId> = added.iter().copied().map(UserId).collect();
+        outcome.joined(group, added.clone());
+        outcome.durable(Audience::Users(added), event_id, &created, None);
+    }
+    let members = groups::list_member_ids(db, &id, 0).await?;
+    if members.len() == added.len() && differences.len() == added.len() {
+        // All are new, and were told of the group as a whole.
+    } else if differences.len() <= MOST_SINGLE_CHANGES && differences.len() * members.len() <= MOST_SINGLE_ROWS {
+        let by = author(db, group).await?;
+        for difference in &differences {
+            tell_of_change(app, db, group, difference, by, &members, outcome).await?;
+        }
+    } else {
+        tell_of_removals(app, db, group, &differences, outcome).await?;
+        tell_of_info(app, db, group, true, outcome).await?;
+    }
+    outcome.left(group, removed.into_iter().map(UserId).collect());
+    Ok(())
+}
+
+/// Stores an event for these users under an id of its own: the transaction is applied once, and its outcome is kept.
+async fn store<E: Event>(
+    app: &App,
+    db: &mut PgConnection,
+    group: GroupId,
+    event: &E,
+    recipients: &[i64],
+) -> Result<Uuid, Failure> {
+    let event_id = Uuid::now_v7();
+    let sealed = app.keyring.seal_blob(event_id, &events::durable(event, event_id));
+    event_store::insert_event(db, event_id, Some(&group.to_string()), &sealed, recipients).await?;
+    Ok(event_id)
+}
+
+/// Nobody in particular did it: it is told in the name of who founded the group.
+async fn author(db: &mut PgConnection, group: GroupId) -> Result<UserId, Failure> {
+    let row = groups::find_group(db, &group.to_string()).await?;
+    Ok(UserId(row.map_or(0, |row| row.created_by)))
+}
+
+async fn tell_of_change(
+    app: &App,
+    db: &mut PgConnection,
+    group: GroupId,
+    change: &Difference,
+    by: UserId,
+    members: &[i64],
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    let (user, username) = (UserId(change.user_id), change.username.as_str());
+    let everybody = Audience::Group(group);
+    match (change.old_role.as_deref(), change.new_role.as_deref()) {
+        (None, Some(role)) => {
+            let added = AddedUser { user_id: user, username };
+            let event = MemberAdded {
+                group_id: group,
+                user_id: user,
+                username,
+                user: added,
+                role,
+                added_by: by,
+                warning: None,
+            };
+            let event_id = store(app, db, group, &event, members).await?;
+            outcome.durable(Audience::User(user), event_id, &event, None);
+            outcome.durable_except(everybody, event_id, &event, None, vec![user]);
+        }
+        (Some(_), None) => {
+            let event = MemberRemoved { group_id: group, user_id: user, username, removed_by: by };
+            let recipients: Vec<i64> = members.iter().copied().chain([user.0]).collect();
+            let event_id = store(app, db, group, &event, &recipients).await?;
+            outcome.durable_except(everybody, event_id, &event, None, vec![user]);
+            outcome.durable(Audience::User(user), event_id, &event, None);
+        }
+        (Some(old), Some(new_role)) if rank(new_role) > rank(old) => {
+            let event = MemberPromoted { group_id: group, user_id: user, new_role, promoted_by: by };
+            let event_id = store(app, db, group, &event, members).await?;
+            outcome.durable(everybody, event_id, &event, None);
+        }
+        (Some(_), Some(new_role)) => {
+            let event = MemberDemoted { group_id: group, user_id: user, new_role, demoted_by: by };
+            let event_id = store(app, db, group, &event, members).await?;
+            outcome.durable(everybody, event_id, &event, None);
+        }
+        (None, None) => {}
+    }
+    Ok(())
+}
+
+fn rank(role: &str) -> u8 {
+    match role {
+        group_rules::OWNER => 2,
+        group_rules::ADMIN => 1,
+        _ => 0,
+    }
+}
+
+/// Tells each who was removed, and nobody else.
+async fn tell_of_removals(
+    app: &App,
+    db: &mut PgConnection,
+    group: GroupId,
+    differences: &[Difference],
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    let by = author(db, group).await?;
+    let (mut ids, mut bodies, mut users) = (Vec::new(), Vec::new(), Vec::new());
+    for gone in differences.iter().filter(|difference| difference.new_role.is_none()) {
+        let user = UserId(gone.user_id);
+        let event = MemberRemoved { group_id: group, user_id: user, username: &gone.username, removed_by: by };
+        let event_id = Uuid::now_v7();
+        ids.push(event_id);
+        bodies.push(app.keyring.seal_blob(event_id, &events::durable(&event, event_id)));
+        users.push(user.0);
+        outcome.durable(Audience::User(user), event_id, &event, None);
+    }
+    if !ids.is_empty() {
+        event_store::insert_single_events(db, &group.to_string(), &ids, &bodies, &users).await?;
+    }
+    Ok(())
+}
+
+/// Tells all members what the group is now.
+async fn tell_of_info(
+    app: &App,
+    db: &mut PgConnection,
+    group: GroupId,
+    members_changed: bool,
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    let id = group.to_string();
+    let Some(row) = groups::find_group(db, &id).await? else { return Ok(()) };
+    let event = GroupInfoUpdated {
+        group_id: group,
+        group_name: row.name,
+        group_description: row.description,
+        max_members: row.max_members,
+        updated_by: UserId(row.created_by),
+        member_count: members_changed.then_some(row.member_count),
+    };
+    let members = groups::list_member_ids(db, &id, 0).await?;
+    let event_id = store(app, db, group, &event, &members).await?;
+    outcome.durable(Audience::Group(group), event_id, &event, None);
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! `POST /community/progression`: the main backend tells of a community, its members, and what one of them achieved.
+//!
+//! Everything is one transaction under an advisory lock on the community, so that two syncs of one community never run at
+//! once. It comes past the fence of the group's partition, and that is sound: it gives out no `seq`, writes no message and
+//! changes nothing that a batch of sends numbers or counts. What it does change, the group's members, the commands of the
+//! partition read under a share lock on the group (`store::groups::find_membership_locked`), which excludes the lock that is
+//! taken here: each command sees the membership wholly before or wholly after. A message that is being sent at that moment
+//! is a member's or not by the same order of commits. The outcome is kept as that of a command is, so that a second delivery
+//! publishes the same again and applies nothing.
+
+use std::collections::{BTreeSet, HashSet};
+
+use shared::events::community::{ChallengeEvent, CommunityProgressUpdate, Progress};
+use shared::events::membership::SkippedMember;
+use shared::http::{Broadcast, CommunitySynced, Success};
+use shared::ids::{GroupId, UserId};
+use shared::protocol::{ErrorCode, Rejection};
+use shared::stream::Envelope;
+use sqlx::{Connection, PgConnection};
+
+use super::community_body::{self, Body};
+use super::community_group;
+use crate::app::App;
+use crate::commands::{get_community_progress, open_outcome};
+use crate::error::Failure;
+use crate::outcome::{Audience, Outcome};
+use crate::presence;
+use crate::store::communities::{self, CommunityUpdate, NewEvent};
+use crate::store::{applied, users};
+
+pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome, Failure> {
+    let mut body = community_body::parse(body)?;
+    let community = body.community.id.clone();
+    let mut db = app.db.acquire().await?;
+    let mut transaction = db.begin().await?;
+    communities::lock(&mut transaction, &community).await?;
+    if let Some(sealed) = applied::find_outcome(&mut transaction, envelope.id).await? {
+        return open_outcome(app, envelope, sealed.as_deref());
+    }
+    let skipped = skip_unknown(&mut transaction, &mut body).await?;
+
+    let mut outcome = Outcome::default();
+    let group = store_community(app, &mut transaction, envelope, &body, &mut outcome).await?;
+    let (event, duplicate) = store_event(&mut transaction, envelope, &community, body.event.as_ref()).await?;
+    let progress = store_progress(&mut transaction, &body, event.as_ref(), duplicate).await?;
+
+    let mut delivered = 0;
+    let changed = !duplicate && (event.is_some() || body.progress.is_some());
+    if let Some(progress) = progress.as_ref().filter(|_| changed) {
+        let members = communities::list_member_ids(&mut transaction, &community).await?;
+        let members: Vec<UserId> = members.into_iter().map(UserId).collect();
+        delivered = presence::online_among(app, &members).await.len();
+        let update = CommunityProgressUpdate {
+            community_id: &community,
+            user_id: progress.user_id,
+            event: event.as_ref(),
+            progress: Some(progress),
+        };
+        outcome.ephemeral(Audience::Group(group), &update, None);
+    }
+    let answer = CommunitySynced {
+        status: Success::Ok,
+        community_id: &community,
+        default_group_id: group,
+        event: event.as_ref(),
+        progress: progress.as_ref(),
+        broadcast: Broadcast { delivered },
+        duplicate: duplicate.then_some(true),
+        skipped_members: skipped,
+    };
+    outcome.publications.extend(super::ok(envelope, &answer)?.publications);
+    let sealed = app.keyring.seal_blob(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
+    applied::insert_outcome(&mut transaction, envelope.id, &sealed).await?;
+    transaction.commit().await?;
+    Ok(outcome)
+}
+
+/// Takes out of the body whatever concerns users who do not exist; gives those users.
+async fn skip_unknown(db: &mut PgConnection, body: &mut Body) -> Result<Vec<SkippedMember>, Failure> {
+    let mut named: BTreeSet<UserId> = body.members.iter().flatten().map(|(user, _)| *user).collect();
+    named.extend(body.event.iter().map(|event| event.user));
+    named.extend(body.progress.iter().map(|progress| progress.user));
+    let ids: Vec<i64> = named.iter().map(|user| user.0).collect();
+    let known: HashSet<i64> = users::list_names(db, &ids).await?.into_iter().map(|name| name.user_id).collect();
+    if let Some(members) = &mut body.members {
+        members.retain(|(user, _)| known.contains(&user.0));
+    }
+    body.event.take_if(|event| !known.contains(&event.user.0));
+    body.progress.take_if(|progress| !known.contains(&progress.user.0));
+    let reason = ErrorCode::ResourceNotFound.as_str();
+    let unknown = named.into_iter().filter(|user| !known.contains(&user.0));
+    Ok(unknown.map(|user_id| SkippedMember { user_id, reason }).collect())
+}
+
+/// The community, its members, and the group that belongs to it.
+async fn store_community(
+    app: &App,
+    db: &mut PgConnection,
+    envelope: &Envelope,
+    body: &Body,
+    outcome: &mut Outcome,
+) -> Result<GroupId, Failure> {
+    let community = &body.community;
+    let stored = communities::find(db, &community.id).await?;
+    let present: Option<GroupId> = stored.as_ref().and_then(|stored| stored.default_group_id.parse().ok());
+    let group = match (present, community.default_group) {
+        (Some(present), Some(given)) if present != given => {
+            let details =
+                format!("In `community`: `defaultGroupId` must be {present}, the group that the community has");
+            return Err(Rejection::invalid("defaultGroupId", details).into());
+        }
+        (Some(group), _) | (None, Some(group)) => group,
+        // As a group that somebody creates: the request's id, so that a second delivery names the same.
+        (None, None) => GroupId(envelope.id),
+    };
+    let update = CommunityUpdate {
+        community_id: &community.id,
+        name: &community.name,
+        description: community.description.as_deref(),
+        avatar_url: community.avatar_url.as_deref(),
+        default_group_id: &group.to_string(),
+        is_active: community.is_active,
+    };
+    communities::update(db, &update).await?;
+    if let Some(members) = &body.members {
+        let ids: Vec<i64> = members.iter().map(|(user, _)| user.0).collect();
+        let roles: Vec<String> = members.iter().map(|(_, role)| (*role).to_owned()).collect();
+        communities::update_members(db, &community.id, &ids, &roles).await?;
+        if body.members_complete {
+            communities::delete_other_members(db, &community.id, &ids).await?;
+        }
+    }
+    if stored.is_none() {
+        community_group::adopt(db, community, group, body.members.as_deref().unwrap_or_default()).await?;
+    } else {
+        community_group::lock(db, group).await?;
+        let renamed = stored.is_some_and(|stored| {
+            stored.name != community.name
+                || community.description.as_ref().is_some_and(|new| stored.description.as_ref() != Some(new))
+        });
+        if renamed {
+            community_group::rename(app, db, community, group, outcome).await?;
+        }
+    }
+    if body.members.is_some() || present.is_none() {
+        community_group::follow(app, db, &community.id, group, outcome).await?;
+    }
+    Ok(group)
+}
+
+/// The event as the protocol shows it, and whether it was known before.
+async fn store_event(
+    db: &mut PgConnection,
+    envelope: &Envelope,
+    community: &str,
+    event: Option<&community_body::Event>,
+) -> Result<(Option<ChallengeEvent>, bool), Failure> {
+    let Some(event) = event else { return Ok((None, false)) };
+    let occurred_at = event.occurred_at.unwrap_or_else(|| envelope.ingested_at.to_datetime());
+    let new = NewEvent {
+        event_id: &event.id,
+        community_id: community,
+        user_id: event.user.0,
+        challenge_id: event.challenge_id.as_deref(),
+        challenge_type: event.challenge_type.as_deref(),
+        xp_awarded: event.xp_awarded,
+        occurred_at,
+        payload: event.payload.as_ref(),
+    };
+    let inserted = communities::insert_event(db, &new).await?;
+    let shown = ChallengeEvent {
+        event_id: event.id.clone(),
+        user_id: event.user,
+        challenge_id: event.challenge_id.clone(),
+        challenge_type: event.challenge_type.clone(),
+        xp_awarded: event.xp_awarded,
+        occurred_at: Some(occurred_at.into()),
+        payload: event.payload.clone(),
+    };
+    Ok((Some(shown), !inserted))
+}
+
+/// The progress that holds now of the user whom the body is about. A known event changes nothing again.
+async fn store_progress(
+    db: &mut PgConnection,
+    body: &Body,
+    event: Option<&ChallengeEvent>,
+    duplicate: bool,
+) -> Result<Option<Progress>, Failure> {
+    let community = &body.community.id;
+    let Some(user) = body.progress.as_ref().map(|progress| progress.user).or(event.map(|event| event.user_id)) else {
+        return Ok(None);
+    };
+    let mut row = communities::find_progress(db, community, user.0).await?.unwrap_or_default();
+    if !duplicate {
+        if let Some(event) = event {
+            row.last_challenge_id = event.challenge_id.clone();
+            row.last_challenge_type = event.challenge_type.clone();
+            row.last_completed_at = event.occurred_at.map(|time| time.to_datetime());
+        }
+        match (&body.progress, event) {
+            (Some(progress), _) => {
+                row.total_xp = progress.total_xp.unwrap_or(row.total_xp);
+                row.daily_streak = progress.daily_streak.unwrap_or(row.daily_streak);
+                row.weekly_streak = progress.weekly_streak.unwrap_or(row.weekly_streak);
+                let given = |new: &Option<String>, old: Option<String>| new.clone().or(old);
+                row.last_challenge_id = given(&progress.last_challenge_id, row.last_challenge_id);
+                row.last_challenge_type = given(&progress.last_challenge_type, row.last_challenge_type);
+                row.last_completed_at = progress.last_completed_at.or(row.last_completed_at);
+            }
+            (None, Some(event)) => row.total_xp = row.total_xp.saturating_add(event.xp_awarded),
+            (None, None) => {}
+        }
+        communities::update_progress(db, community, user.0, &row).await?;
+    }
+    Ok(Some(get_community_progress::progress(community, user, row)))
+}

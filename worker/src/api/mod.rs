@@ -1,0 +1,118 @@
+//! HTTP requests that need the database: the gateway takes them and passes them on, here they are read, carried out and
+//! answered. A file per endpoint.
+
+mod auth;
+mod community_body;
+mod community_group;
+mod community_sync;
+mod conversations;
+pub mod password_work;
+pub mod picture_cache;
+mod profile_pictures;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use shared::clock::Timestamp;
+use shared::http::{self, Refused};
+use shared::ids::UserId;
+use shared::protocol::{ErrorCode, Rejection};
+use shared::stream::{Envelope, HttpRequest, InternalReply};
+use sqlx::PgConnection;
+
+use crate::app::App;
+use crate::commands;
+use crate::error::{Failure, unpanicked};
+use crate::outcome::Outcome;
+use crate::store::users;
+
+/// Carries a request out; every failure becomes an answer.
+pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Outcome {
+    let result = if Timestamp::now() > envelope.deadline {
+        Err(commands::expired().into())
+    } else {
+        unpanicked(carry_out(app, envelope, request)).await
+    };
+    let rejection = match result {
+        Ok(outcome) => {
+            app.metrics.commands.with(&envelope.name).with("applied").increment(1);
+            return outcome;
+        }
+        Err(Failure::Reject(rejection)) => rejection,
+        Err(Failure::Retry(error)) => {
+            tracing::warn!(%error, command = envelope.name, "an HTTP request failed for the moment");
+            Rejection::unavailable("The database is not available for the moment", 2)
+        }
+        Err(failure) => {
+            let error_id = shared::telemetry::error_id();
+            tracing::error!(error_id, command_id = %envelope.id, ?failure, "an HTTP request failed");
+            Rejection::internal(error_id)
+        }
+    };
+    app.metrics.commands.with(&envelope.name).with("rejected").increment(1);
+    refused(envelope, status(rejection.code), &rejection)
+}
+
+async fn carry_out(app: &App, envelope: &Envelope, request: HttpRequest) -> Result<Outcome, Failure> {
+    match request {
+        HttpRequest::CommunitySync { body } => community_sync::sync(app, envelope, &body).await,
+        HttpRequest::Conversations { token_id, query } => conversations::list(app, envelope, &token_id, &query).await,
+        HttpRequest::ProfilePictures { token_id, body } => {
+            profile_pictures::list(app, envelope, &token_id, &body).await
+        }
+        HttpRequest::Register { body } => auth::register(app, envelope, &body).await,
+        HttpRequest::Login { body } => auth::login(app, envelope, &body).await,
+        HttpRequest::Logout { token_id, expires_at } => auth::logout(app, envelope, &token_id, expires_at).await,
+    }
+}
+
+/// A finished answer.
+fn ok<T: Serialize>(envelope: &Envelope, answer: &T) -> Result<Outcome, Failure> {
+    let json = serde_json::to_vec(answer).map_err(anyhow::Error::from)?;
+    Ok(Outcome::reply(envelope, &InternalReply::Http { status: 200, json }))
+}
+
+fn refused(envelope: &Envelope, status: u16, rejection: &Rejection) -> Outcome {
+    let body = Refused {
+        status: http::Failure::Error,
+        code: rejection.code.as_str(),
+        message: &rejection.details,
+        field: rejection.field,
+        retry_after: rejection.retry_after,
+        error_id: rejection.error_id.as_deref(),
+    };
+    // Our own structs always serialise.
+    let json = serde_json::to_vec(&body).unwrap_or_default();
+    Outcome::reply(envelope, &InternalReply::Http { status, json })
+}
+
+fn status(code: ErrorCode) -> u16 {
+    match code {
+        ErrorCode::ValidationError | ErrorCode::InvalidJson => 400,
+        ErrorCode::AuthRequired | ErrorCode::AuthFailed => 401,
+        ErrorCode::PermissionDenied => 403,
+        ErrorCode::ResourceNotFound => 404,
+        ErrorCode::PayloadTooLarge => 413,
+        ErrorCode::RateLimitExceeded => 429,
+        ErrorCode::ServiceUnavailable => 503,
+        _ => 500,
+    }
+}
+
+/// The body as a JSON object.
+fn object(body: &[u8]) -> Result<Map<String, Value>, Rejection> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(Rejection::new(ErrorCode::ValidationError, "The body must be a JSON object")),
+        Err(error) => Err(Rejection::new(ErrorCode::InvalidJson, format!("The body is not valid JSON: {error}"))),
+    }
+}
+
+/// Whether the envelope's user exists and the token was not revoked.
+async fn check_token(db: &mut PgConnection, user: UserId, token_id: &str) -> Result<(), Failure> {
+    let found = users::list_candidates(db, &[user.0], &[token_id.to_owned()]).await?;
+    match found.first() {
+        Some((_, candidate)) if !candidate.revoked => Ok(()),
+        Some(_) => Err(Rejection::new(ErrorCode::AuthFailed, "The token was revoked; log in again").into()),
+        None => Err(Rejection::new(ErrorCode::AuthFailed, "The token's user does not exist").into()),
+    }
+}

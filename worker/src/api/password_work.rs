@@ -1,0 +1,52 @@
+//! Bounds the hashing of passwords: few at a time, few waiting, the others rejected at once.
+
+use std::sync::Arc;
+
+use shared::protocol::Rejection;
+use tokio::sync::Semaphore;
+
+use crate::error::Failure;
+
+/// A hash takes 19 MiB and tens of milliseconds.
+const HASHES_AT_A_TIME: usize = 2;
+
+/// Requests that wait for one of these to end. Each holds up a place for queries meanwhile, so that whoever comes after
+/// them is refused.
+const MOST_WAITING: usize = 2;
+
+const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// The right to hash.
+#[derive(Clone)]
+pub struct PasswordWork {
+    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
+}
+
+impl Default for PasswordWork {
+    fn default() -> Self {
+        PasswordWork {
+            places: Arc::new(Semaphore::new(HASHES_AT_A_TIME + MOST_WAITING)),
+            permits: Arc::new(Semaphore::new(HASHES_AT_A_TIME)),
+        }
+    }
+}
+
+impl PasswordWork {
+    /// Hashes or verifies, on a thread for blocking work.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE`, at once, when too many wait already.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            return Err(Rejection::unavailable("Too many passwords wait to be checked", RETRY_AFTER_SECONDS).into());
+        };
+        let permit = self.permits.clone().acquire_owned().await.map_err(anyhow::Error::from)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop((permit, place));
+            done
+        });
+        Ok(done.await.map_err(anyhow::Error::from)?)
+    }
+}

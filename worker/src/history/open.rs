@@ -1,0 +1,70 @@
+//! From a stored row to the message object of the protocol.
+
+use std::collections::HashMap;
+
+use shared::events::message::{Mention, Message, MessageKind, Reaction};
+use shared::ids::{ConversationId, MessageId, UserId};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::sends::KIND_ANNOUNCEMENT;
+use crate::store::history::{MessageRow, ReactionRow};
+
+/// Opens a row's content. `None` when it does not decrypt or its ids are malformed; that is logged with the message's id
+/// and counted, and the message is left out.
+pub fn open_message(app: &App, row: &MessageRow) -> Option<Message> {
+    let plain = match app.keyring.open(row.message_id, row.key_id, &row.iv, row.mac.as_deref(), &row.content) {
+        Ok(plain) => plain,
+        Err(error) => return unreadable(app, row, &error.to_string()),
+    };
+    let Ok(content) = String::from_utf8(plain) else { return unreadable(app, row, "the content is not UTF-8") };
+    let Ok(conversation_id) = row.conversation_id.parse::<ConversationId>() else {
+        return unreadable(app, row, "the conversation id is malformed");
+    };
+    let mentions = row.mentions.as_deref().unwrap_or_default().iter().map(|id| match id {
+        0 => Mention::Everyone,
+        id => Mention::User { user_id: UserId(*id), username: String::new() },
+    });
+    Some(Message {
+        message_id: MessageId(row.message_id),
+        conversation_id,
+        seq: row.seq,
+        sender_id: UserId(row.sender_id),
+        sender_username: row.sender_username.clone().unwrap_or_default(),
+        content,
+        created_at: row.created_at.into(),
+        kind: if row.kind == KIND_ANNOUNCEMENT { MessageKind::Announcement } else { MessageKind::Text },
+        recipient_id: row.recipient_id.map(UserId),
+        group_id: conversation_id.group(),
+        reply_to_message_id: row.reply_to_message_id.map(MessageId),
+        reply_to: None,
+        mentions: mentions.collect(),
+        reactions: Vec::new(),
+        is_read: row.is_read,
+        is_edited: row.edited_at.is_some(),
+        edited_at: row.edited_at.map(Into::into),
+        is_pinned: row.pinned,
+        client_message_id: row.client_message_id.clone(),
+    })
+}
+
+fn unreadable(app: &App, row: &MessageRow, reason: &str) -> Option<Message> {
+    app.metrics.unreadable_rows.increment(1);
+    tracing::error!(message_id = %row.message_id, key_id = row.key_id, reason, "a stored message cannot be read");
+    None
+}
+
+/// Puts the reactions to their messages.
+pub fn add_reactions(messages: &mut [Message], rows: Vec<ReactionRow>) {
+    let places: HashMap<Uuid, usize> = messages.iter().enumerate().map(|(i, m)| (m.message_id.0, i)).collect();
+    for row in rows {
+        if let Some(place) = places.get(&row.message_id) {
+            messages[*place].reactions.push(Reaction {
+                user_id: UserId(row.user_id),
+                username: row.username,
+                reaction: row.reaction,
+                timestamp: row.created_at.into(),
+            });
+        }
+    }
+}

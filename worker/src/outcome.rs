@@ -1,0 +1,133 @@
+//! What the application of a command sends, and to whom: the answer, events, and control publications for gateways. Nothing here
+//! sends anything; that is `publish`, after the commit.
+
+use serde::{Deserialize, Serialize};
+use shared::events::{self, Event};
+use shared::ids::{ConnectionRef, ConversationId, GroupId, UserId};
+use shared::publication::{EventHeader, Header, Receipt};
+use shared::stream::{Envelope, InternalReply};
+use uuid::Uuid;
+
+/// Who gets a publication.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Audience {
+    /// One connection's gateway.
+    Gateway(shared::ids::GatewayId),
+    User(UserId),
+    Group(GroupId),
+    /// Every connected user.
+    Everybody,
+    /// Each of these users, on their own channels.
+    Users(Vec<UserId>),
+}
+
+/// One message for one channel, finished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    pub audience: Audience,
+    pub header: Header,
+    pub payload: Vec<u8>,
+}
+
+/// All that the application of one command sends, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub publications: Vec<Publication>,
+}
+
+impl Outcome {
+    /// The direct answer to the command.
+    pub fn answered<E: Event>(envelope: &Envelope, event: &E) -> Self {
+        let mut outcome = Outcome::default();
+        outcome.answer(envelope, events::answer(event, envelope.request_id.as_ref()));
+        outcome
+    }
+
+    /// A finished direct answer.
+    pub fn answer(&mut self, envelope: &Envelope, payload: Vec<u8>) {
+        let header = Header::Answer { connection: envelope.reply_to.connection, command: envelope.id };
+        self.publications.push(Publication { audience: Audience::Gateway(envelope.reply_to.gateway), header, payload });
+    }
+
+    /// A finished part of a direct answer of which more follows.
+    pub fn answer_part(&mut self, envelope: &Envelope, payload: Vec<u8>) {
+        let header = Header::AnswerPart { connection: envelope.reply_to.connection, command: envelope.id };
+        self.publications.push(Publication { audience: Audience::Gateway(envelope.reply_to.gateway), header, payload });
+    }
+
+    /// The reply to a gateway's own request.
+    pub fn reply(envelope: &Envelope, reply: &InternalReply) -> Self {
+        let publication = Publication {
+            audience: Audience::Gateway(envelope.reply_to.gateway),
+            header: Header::Internal { command: envelope.id },
+            payload: postcard::to_stdvec(reply).unwrap_or_default(),
+        };
+        Outcome { publications: vec![publication] }
+    }
+
+    /// A finished event of which the connection that sent the command, on the channel of its user, gets the answer first.
+    pub fn answer_and_event(&mut self, envelope: &Envelope, answer: &[u8], receipt: Receipt, event: &[u8]) {
+        let header = Header::AnswerAndEvent {
+            to: envelope.reply_to,
+            command: envelope.id,
+            bytes: answer.len() as u32,
+            event: EventHeader::new(receipt),
+        };
+        let payload = [answer, event].concat();
+        self.publications.push(Publication { audience: Audience::User(envelope.user), header, payload });
+    }
+
+    /// An event that may be lost.
+    pub fn ephemeral<E: Event>(&mut self, audience: Audience, event: &E, exclude: Option<ConnectionRef>) {
+        self.event(audience, Receipt::None, events::broadcast(event), exclude);
+    }
+
+    /// A durable event; its rows must be in the queue already, see [`crate::store::events`].
+    pub fn durable<E: Event>(&mut self, audience: Audience, event_id: Uuid, event: &E, exclude: Option<ConnectionRef>) {
+        self.event(audience, Receipt::Durable { event: event_id }, events::durable(event, event_id), exclude);
+    }
+
+    /// A finished event.
+    pub fn event(&mut self, audience: Audience, receipt: Receipt, payload: Vec<u8>, exclude: Option<ConnectionRef>) {
+        let header = Header::Event(EventHeader { exclude, ..EventHeader::new(receipt) });
+        self.publications.push(Publication { audience, header, payload });
+    }
+
+    /// A durable event for an audience without some of its users, who get it otherwise or must not.
+    pub fn durable_except<E: Event>(
+        &mut self,
+        audience: Audience,
+        event_id: Uuid,
+        event: &E,
+        exclude: Option<ConnectionRef>,
+        exclude_users: Vec<UserId>,
+    ) {
+        let header = EventHeader { receipt: Receipt::Durable { event: event_id }, exclude, exclude_users };
+        let payload = events::durable(event, event_id);
+        self.publications.push(Publication { audience, header: Header::Event(header), payload });
+    }
+
+    /// Makes the gateways of these users follow the group's channel.
+    pub fn joined(&mut self, group: GroupId, users: Vec<UserId>) {
+        self.control(users, Header::Joined { group });
+    }
+
+    /// Makes the gateways of these users leave the group's channel.
+    pub fn left(&mut self, group: GroupId, users: Vec<UserId>) {
+        self.control(users, Header::Left { group });
+    }
+
+    fn control(&mut self, users: Vec<UserId>, header: Header) {
+        if !users.is_empty() {
+            self.publications.push(Publication { audience: Audience::Users(users), header, payload: Vec::new() });
+        }
+    }
+}
+
+/// The audiences that are "all participants" of a conversation.
+pub fn participants(conversation: ConversationId) -> Vec<Audience> {
+    match conversation {
+        ConversationId::Direct(a, b) => vec![Audience::User(a), Audience::User(b)],
+        ConversationId::Group(group) => vec![Audience::Group(group)],
+    }
+}
