@@ -20,5 +20,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     group_members, event_log, event_queue, applied_commands, user_status, workers, partition_leases, communities,
     community_members, user_community_progress, community_challenge_events, conversation_purges
     TO chat_worker;
+-- Written by `chatctl import original` alone.
+GRANT SELECT ON held_message_ids, held_conversation_ids TO chat_worker;
 -- What was put down is not changed; DELETE is for retention.
 GRANT SELECT, INSERT, DELETE ON audit_log TO chat_worker;

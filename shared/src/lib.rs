@@ -9,6 +9,7 @@ pub mod crypto;
 pub mod events;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod held_ids;
 pub mod http;
 pub mod ids;
 pub mod lifecycle;

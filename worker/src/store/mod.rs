@@ -9,6 +9,7 @@ pub mod conversations;
 pub mod events;
 pub mod group_members;
 pub mod groups;
+pub mod held_ids;
 pub mod history;
 pub mod leases;
 pub mod members;
