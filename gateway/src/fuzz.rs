@@ -4,7 +4,7 @@
 //!
 //! It panics when an invariant is broken, which is for the fuzzer to find.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,10 +22,9 @@ use uuid::Uuid;
 use websocket::PreparedText;
 
 use crate::connection::outbox::Outgoing;
-use crate::connection::registry::Registry;
 use crate::connection::{Connection, InFlight};
+use crate::core::Core;
 use crate::egress::deliver::Deliverer;
-use crate::egress::positions::Positions;
 use crate::egress::subscriptions::Change;
 use crate::gateway::{Gateway, Queues};
 use crate::testing;
@@ -45,8 +44,8 @@ const SUBSCRIBES: u8 = 8;
 const TURNS: usize = 8;
 
 thread_local! {
-    /// Made once, because the key derivation takes far longer than an input; what an input changes is made anew for each.
-    static GATEWAY: RefCell<(Arc<Gateway>, Queues)> = RefCell::new(testing::gateway(&[]));
+    /// Made once, because the key derivation takes far longer than an input; the parts are put together anew for each.
+    static CORE: Cell<Option<Core>> = Cell::new(Some(testing::core(&[])));
 }
 
 /// A series of publications: a byte of flags, a byte for the channel, two for the length, and the publication itself.
@@ -54,22 +53,24 @@ thread_local! {
 /// # Panics
 /// When an invariant is broken.
 pub fn fuzz_router(data: &[u8]) {
-    GATEWAY.with_borrow_mut(|(gateway, queues)| {
-        let Some(fresh) = Arc::get_mut(gateway) else { panic!("something of the last input is left") };
-        fresh.id = OWN;
-        fresh.registry = Registry::default();
-        fresh.positions = Positions::default();
-        fresh.lifecycle = Lifecycle::new(Duration::from_secs(1));
-        let mut world = World::new(gateway, queues);
-        let mut rest = data;
-        while let Some((&[flags, channel, high, low], after)) = rest.split_first_chunk() {
-            let length = usize::from(u16::from_be_bytes([high, low])).min(after.len());
-            let (publication, after) = after.split_at(length);
-            rest = after;
-            world.publish(channel, publication);
-            world.go_on(flags);
-        }
-    });
+    let Some(core) = CORE.take() else { panic!("something of the last input is left") };
+    let core = Core { id: OWN, lifecycle: Lifecycle::new(Duration::from_secs(1)), ..core };
+    let Ok((gateway, mut queues)) = Gateway::assemble(core) else { panic!("the settings are fine") };
+    let mut world = World::new(&gateway, &mut queues);
+    let mut rest = data;
+    while let Some((&[flags, channel, high, low], after)) = rest.split_first_chunk() {
+        let length = usize::from(u16::from_be_bytes([high, low])).min(after.len());
+        let (publication, after) = after.split_at(length);
+        rest = after;
+        world.publish(channel, publication);
+        world.go_on(flags);
+    }
+    drop(world);
+    CORE.set(Arc::into_inner(gateway).and_then(|gateway| {
+        let core = gateway.core.clone();
+        drop((gateway, queues));
+        Arc::into_inner(core)
+    }));
 }
 
 /// The gateway's surroundings: clients that read or do not, Redis that confirms subscriptions or does not.

@@ -11,6 +11,7 @@ mod api;
 pub mod bench;
 mod clock;
 mod connection;
+mod core;
 mod drain;
 mod egress;
 mod fleet;
@@ -18,6 +19,7 @@ mod fleet;
 #[doc(hidden)]
 pub mod fuzz;
 mod gateway;
+mod heartbeat;
 mod http;
 mod lanes;
 mod limits;
@@ -34,10 +36,11 @@ use shared::lifecycle::Lifecycle;
 use shared::telemetry::Metrics;
 use tokio::net::TcpListener;
 
+use crate::core::redis_options;
 use crate::egress::{delivered, gaps, subscriber, subscriptions};
-use crate::gateway::{Gateway, redis_options};
+use crate::gateway::Gateway;
 use crate::http::{accept, tls};
-use crate::lanes::{backlog, enqueue, receipts};
+use crate::lanes::{append, backlog, receipts};
 use crate::limits::addresses;
 use crate::session::{closed, sweep};
 
@@ -64,19 +67,21 @@ pub async fn run(
     let making = tokio::task::spawn_blocking(move || Gateway::new(made.0, life, made.1, made.2));
     let (gateway, queues) = making.await??;
 
+    let core = gateway.core.clone();
     lifecycle.spawn("subscriber", subscriber::run(gateway.clone(), published));
-    lifecycle.spawn("subscriptions", infallible(subscriptions::run(gateway.clone(), subscriber, queues.changes)));
-    lifecycle.spawn("enqueue", infallible(enqueue::run(gateway.clone(), ordered, queues.admitted)));
-    lifecycle.spawn("receipts", infallible(receipts::run(gateway.clone(), queues.receipts)));
-    lifecycle.spawn("arrivals", delivered::run(gateway.clone(), queues.arrivals));
-    lifecycle.spawn("gaps", gaps::run(gateway.clone(), queues.gaps));
-    lifecycle.spawn("sessions", closed::run(gateway.clone(), queues.closed_sessions));
+    lifecycle.spawn("subscriptions", infallible(subscriptions::run(core.clone(), subscriber, queues.changes)));
+    let requests = gateway.requests.clone();
+    lifecycle.spawn("append", infallible(append::run(core.clone(), requests.clone(), ordered, queues.admitted)));
+    lifecycle.spawn("receipts", infallible(receipts::run(core.clone(), queues.receipts)));
+    lifecycle.spawn("arrivals", delivered::run(core.clone(), queues.arrivals));
+    lifecycle.spawn("gaps", gaps::run(core.clone(), requests, queues.gaps));
+    lifecycle.spawn("sessions", closed::run(core.clone(), gateway.registry.clone(), queues.closed_sessions));
     lifecycle.spawn("sweep", sweep::run(gateway.clone()));
-    lifecycle.spawn("fleet", fleet::run(gateway.clone()));
-    lifecycle.spawn("backlog", backlog::run(gateway.clone()));
-    lifecycle.spawn("addresses", addresses::run(gateway.clone()));
-    if gateway.tls.is_some() {
-        lifecycle.spawn("tls", tls::run(gateway.clone()));
+    lifecycle.spawn("heartbeat", heartbeat::run(core.clone()));
+    lifecycle.spawn("backlog", backlog::run(core, gateway.lanes.clone()));
+    lifecycle.spawn("addresses", addresses::run(gateway.addresses.clone()));
+    if let Some(tls) = &gateway.tls {
+        lifecycle.spawn("tls", tls::run(tls.clone(), lifecycle.clone()));
     }
 
     // Answers come on the gateway's own channel: nobody is let in before Redis has confirmed it.

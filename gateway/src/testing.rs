@@ -13,8 +13,9 @@ use shared::ids::ConnectionId;
 use shared::lifecycle::Lifecycle;
 use uuid::Uuid;
 
+use crate::connection::arrivals::Arrivals;
 use crate::connection::{Connection, Timers};
-use crate::egress::delivered::Arrivals;
+use crate::core::Core;
 use crate::gateway::{Gateway, Queues};
 
 pub const JWT_SECRET: &str = "dW5pdCB0ZXN0cyBvZiB0aGUgZ2F0ZXdheSBhbmQgbm90aGluZyBlbHNl";
@@ -36,11 +37,16 @@ pub fn settings(overrides: &[(&str, &str)]) -> GatewaySettings {
 
 /// A gateway whose queues nobody works on but the test.
 pub fn gateway(overrides: &[(&str, &str)]) -> (Arc<Gateway>, Queues) {
+    Gateway::assemble(core(overrides)).unwrap()
+}
+
+/// For a gateway that takes Redis to answer.
+pub fn core(overrides: &[(&str, &str)]) -> Core {
     let redis = Builder::default_centralized().build().unwrap();
     let lifecycle = Lifecycle::new(Duration::from_secs(1));
-    let (gateway, queues) = Gateway::new(settings(overrides), lifecycle, None, redis).unwrap();
-    gateway.fleet.set_redis_is_up(true);
-    (gateway, queues)
+    let core = Core::new(settings(overrides), lifecycle, None, redis).unwrap();
+    core.fleet.set_redis(true, 0);
+    core
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub fn answered(result: Result<Response, Refusal>) -> Response {
 
 /// Has a worker carry out a request whose answer is JSON.
 pub async fn ask(gateway: &Gateway, user: UserId, request: HttpRequest) -> Result<Response, Refusal> {
-    match gateway.ask(user, &Internal::Http(request), None).await {
+    match gateway.requests.ask(user, &Internal::Http(request), None).await {
         InternalReply::Http { status, json } => Ok(json_response(status, json)),
         reply => Err(unexpected(&reply)),
     }

@@ -69,7 +69,7 @@ fn account(body: &[u8]) -> Option<String> {
 }
 
 async fn sign_in(gateway: &Gateway, request: HttpRequest) -> Result<Response, Refusal> {
-    let (user, profile) = match gateway.ask(NOBODY, &Internal::Http(request), None).await {
+    let (user, profile) = match gateway.requests.ask(NOBODY, &Internal::Http(request), None).await {
         InternalReply::SignedIn { user, profile } => (user, profile),
         InternalReply::Http { status, json } => return Ok(json_response(status, json)),
         reply => return Err(unexpected(&reply)),

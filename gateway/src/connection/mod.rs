@@ -1,11 +1,13 @@
 //! One client's connection as the rest of the process sees it: where frames for it are put, and when it has to end. The commands
 //! that wait for an answer are in `in_flight`, whose connection it is in `owner`, lost messages in `fills`. Its session alone touches the socket.
 
+pub mod arrivals;
 pub mod fills;
 pub mod held;
 mod in_flight;
 pub mod outbox;
 mod owner;
+pub mod received;
 pub mod registry;
 
 use std::collections::{HashSet, VecDeque};
@@ -22,10 +24,10 @@ use shared::stream::ReplayedEvent;
 use uuid::Uuid;
 use websocket::PreparedText;
 
+use crate::connection::arrivals::Arrivals;
 use crate::connection::held::Held;
 use crate::connection::outbox::{Mark, Outbox, Outgoing, Pushed};
-use crate::egress::delivered::Arrivals;
-use crate::lanes::receipts::Received;
+use crate::connection::received::Received;
 pub use in_flight::InFlight;
 
 pub struct Connection {

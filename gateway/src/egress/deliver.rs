@@ -85,7 +85,7 @@ impl Deliverer {
             (Header::Report, Channel::Report) => {
                 count("report");
                 match postcard::from_bytes(payload) {
-                    Ok(report) => self.gateway.compare(&report),
+                    Ok(report) => self.gateway.gaps.compare(&report),
                     Err(_) => self.gateway.metrics.unreadable.increment(1),
                 }
             }
@@ -138,7 +138,7 @@ impl Deliverer {
                         gateway.metrics.repetitions.increment(1);
                         return false;
                     }
-                    Arrival::Gap { from } => gateway.fill_gap(channel, conversation, (from, seq - 1)),
+                    Arrival::Gap { from } => gateway.gaps.fill(channel, conversation, (from, seq - 1)),
                 }
             }
             Receipt::Durable { event } => gateway.positions.event(channel, event),

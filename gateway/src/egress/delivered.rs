@@ -10,54 +10,21 @@ use bytes::Bytes;
 use fred::prelude::Error;
 use shared::events;
 use shared::events::direct::MessageDelivered;
-use shared::ids::{ConversationId, MessageId, UserId};
+use shared::ids::{ConversationId, UserId};
 use shared::publication::{self, EventHeader, Header, Receipt};
 use shared::redis::settle::{self, Message};
 use tokio::sync::mpsc;
 
-use crate::gateway::Gateway;
+use crate::connection::arrivals::Arrival;
+use crate::core::Core;
 
 /// A sender need not know sooner; a busy conversation costs a publication per pause.
 const PAUSE: Duration = Duration::from_millis(50);
-const QUEUE: usize = 16_384;
 const BATCH: usize = 4_096;
 
-/// A direct message that reached its recipient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    conversation: ConversationId,
-    seq: i64,
-    message: MessageId,
-    sender: UserId,
-    recipient: UserId,
-}
-
-/// Where connections put what arrived.
-#[derive(Clone)]
-pub struct Arrivals {
-    queue: mpsc::Sender<Arrival>,
-}
-
-impl Arrivals {
-    pub fn new() -> (Self, mpsc::Receiver<Arrival>) {
-        let (queue, receiver) = mpsc::channel(QUEUE);
-        (Arrivals { queue }, receiver)
-    }
-
-    /// Notes that `recipient` has received an event. Dropped when too many wait: the next message's says the same and more.
-    pub fn note(&self, receipt: &Receipt, recipient: UserId) {
-        if let Receipt::Message { conversation, seq, sender, message } = *receipt
-            && sender != recipient
-            && matches!(conversation, ConversationId::Direct(..))
-        {
-            let _ = self.queue.try_send(Arrival { conversation, seq, message, sender, recipient });
-        }
-    }
-}
-
 /// Tells senders until the process stops.
-pub async fn run(gateway: Arc<Gateway>, mut queue: mpsc::Receiver<Arrival>) -> Result<(), Infallible> {
-    let stopped = gateway.lifecycle.stopped();
+pub async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Arrival>) -> Result<(), Infallible> {
+    let stopped = core.lifecycle.stopped();
     let mut batch = Vec::new();
     loop {
         let taken = tokio::select! {
@@ -67,7 +34,7 @@ pub async fn run(gateway: Arc<Gateway>, mut queue: mpsc::Receiver<Arrival>) -> R
         if taken == 0 {
             return Ok(());
         }
-        if let Err(error) = publish(&gateway, newest(batch.drain(..))).await {
+        if let Err(error) = publish(&core, newest(batch.drain(..))).await {
             tracing::debug!(error = %error, "senders were not told what arrived");
         }
         tokio::time::sleep(PAUSE).await;
@@ -86,7 +53,7 @@ fn newest(arrivals: impl Iterator<Item = Arrival>) -> Vec<Arrival> {
     newest.into_values().collect()
 }
 
-async fn publish(gateway: &Gateway, arrivals: Vec<Arrival>) -> Result<(), Error> {
+async fn publish(core: &Core, arrivals: Vec<Arrival>) -> Result<(), Error> {
     let header = Header::Event(EventHeader::new(Receipt::None));
     let message = |arrival: Arrival| {
         let event = MessageDelivered {
@@ -96,16 +63,19 @@ async fn publish(gateway: &Gateway, arrivals: Vec<Arrival>) -> Result<(), Error>
             delivered_to: arrival.recipient,
         };
         let message = Bytes::from(publication::encode(&header, &events::broadcast(&event)));
-        (gateway.keys.user_channel(arrival.sender), message)
+        (core.keys.user_channel(arrival.sender), message)
     };
     let messages: Vec<Message> = arrivals.into_iter().map(message).collect();
-    settle::publish(&gateway.redis, &messages).await
+    settle::publish(&core.redis, &messages).await
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use shared::ids::MessageId;
     use uuid::Uuid;
+
+    use super::*;
+    use crate::connection::arrivals::Arrivals;
 
     #[test]
     fn the_newest_stands_for_all_before_it_and_ones_own_are_no_news() {

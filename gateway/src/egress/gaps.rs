@@ -16,9 +16,11 @@ use tokio::sync::mpsc;
 
 use crate::connection::Connection;
 use crate::connection::fills::Filling;
-use crate::egress::positions::Standing;
-use crate::egress::subscriber;
-use crate::gateway::Gateway;
+use crate::connection::registry::Registry;
+use crate::core::Core;
+use crate::egress::catch_up;
+use crate::egress::positions::{Positions, Standing};
+use crate::lanes::ask::Requests;
 
 /// Gaps waiting to be filled; with more, connections catch up one by one, which is paced.
 const QUEUE: usize = 1_024;
@@ -34,33 +36,34 @@ pub struct Gap {
     connections: Vec<Arc<Connection>>,
 }
 
-/// Where gaps are put.
+/// Finds gaps, and queues them to be filled.
 pub struct Gaps {
+    core: Arc<Core>,
+    registry: Arc<Registry>,
+    positions: Arc<Positions>,
     queue: mpsc::Sender<Gap>,
     next: AtomicU64,
 }
 
 impl Gaps {
-    pub fn new() -> (Self, mpsc::Receiver<Gap>) {
+    pub fn new(core: Arc<Core>, registry: Arc<Registry>, positions: Arc<Positions>) -> (Self, mpsc::Receiver<Gap>) {
         let (queue, receiver) = mpsc::channel(QUEUE);
-        (Gaps { queue, next: AtomicU64::new(1) }, receiver)
+        (Gaps { core, registry, positions, queue, next: AtomicU64::new(1) }, receiver)
     }
-}
 
-impl Gateway {
     /// The messages `from..=to` did not come on `channel`: from now on its connections hold back what is newer.
-    pub fn fill_gap(&self, channel: Channel, conversation: ConversationId, (from, to): (i64, i64)) {
-        self.fill_gap_of(channel, conversation, (from, to), |_| true);
+    pub fn fill(&self, channel: Channel, conversation: ConversationId, (from, to): (i64, i64)) {
+        self.fill_of(channel, conversation, (from, to), |_| true);
     }
 
-    fn fill_gap_of(
+    fn fill_of(
         &self,
         channel: Channel,
         conversation: ConversationId,
         (from, to): (i64, i64),
         concerned: impl Fn(&Connection) -> bool,
     ) {
-        let id = self.gaps.next.fetch_add(1, Ordering::Relaxed);
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut connections = Vec::new();
         self.registry.for_channel(channel, |connection| {
             if concerned(connection) && connection.begin_fill(id, conversation) {
@@ -70,9 +73,9 @@ impl Gateway {
         if connections.is_empty() {
             return;
         }
-        self.metrics.gaps.increment(1);
+        self.core.metrics.gaps.increment(1);
         tracing::warn!(%conversation, from, to, connections = connections.len(), "messages were lost on the way here");
-        if let Err(refused) = self.gaps.queue.try_send(Gap { id, conversation, from, to, connections }) {
+        if let Err(refused) = self.queue.try_send(Gap { id, conversation, from, to, connections }) {
             refused.into_inner().connections.iter().for_each(|connection| connection.abandon_fill(id));
         }
     }
@@ -99,9 +102,9 @@ impl Gateway {
             });
         }
         if !behind.is_empty() {
-            self.metrics.gaps.increment(1);
+            self.core.metrics.gaps.increment(1);
             tracing::warn!(connections = behind.len(), "events were lost on the way here: sessions catch up");
-            self.lifecycle.spawn_until_stopped("catch-up", subscriber::catch_up(behind));
+            self.core.lifecycle.spawn_until_stopped("catch-up", catch_up::catch_up(behind));
         }
     }
 
@@ -117,17 +120,13 @@ impl Gateway {
             Standing::Behind { from } => {
                 let published_at = at(reported.last_age_ms);
                 self.positions.made_up(channel, conversation, from, last);
-                self.fill_gap_of(channel, conversation, (from, last), |connection| {
-                    connection.resumed_before(published_at)
-                });
+                self.fill_of(channel, conversation, (from, last), |connection| connection.resumed_before(published_at));
             }
             // Whoever came between the first and what came first here has its own from the replay.
             Standing::Before { to } => {
                 let published_at = at(reported.first_age_ms);
                 self.positions.made_up(channel, conversation, first, to);
-                self.fill_gap_of(channel, conversation, (first, to), |connection| {
-                    connection.resumed_before(published_at)
-                });
+                self.fill_of(channel, conversation, (first, to), |connection| connection.resumed_before(published_at));
             }
             Standing::Nothing => {
                 let published_at = at(reported.last_age_ms);
@@ -143,23 +142,23 @@ impl Gateway {
 }
 
 /// Fills gaps until the process stops.
-pub async fn run(gateway: Arc<Gateway>, mut queue: mpsc::Receiver<Gap>) -> Result<(), Infallible> {
-    let stopped = gateway.lifecycle.stopped();
+pub async fn run(core: Arc<Core>, requests: Arc<Requests>, mut queue: mpsc::Receiver<Gap>) -> Result<(), Infallible> {
+    let stopped = core.lifecycle.stopped();
     loop {
         let gap = tokio::select! {
             gap = queue.recv() => gap,
             () = stopped.cancelled() => None,
         };
         let Some(gap) = gap else { return Ok(()) };
-        fill(&gateway, gap).await;
+        fill(&requests, gap).await;
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn fill(gateway: &Gateway, gap: Gap) {
+async fn fill(requests: &Requests, gap: Gap) {
     let Some(user) = gap.connections.iter().find_map(|connection| connection.user()) else { return };
     let request = Internal::Missing { conversation: gap.conversation, from: gap.from };
-    match gateway.ask(user, &request, None).await {
+    match requests.ask(user, &request, None).await {
         InternalReply::Missing(missing) => deliver(&gap, &missing),
         _ => gap.connections.iter().for_each(|connection| connection.abandon_fill(gap.id)),
     }

@@ -1,9 +1,7 @@
 //! The one subscription connection of this process: takes publications from Redis and hands them to `deliver`. When it was
 //! interrupted, whatever was published meanwhile is gone, and all sessions catch up.
 
-use std::convert::Infallible;
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fred::clients::SubscriberClient;
@@ -12,15 +10,12 @@ use fred::types::Message;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::{Receiver, error};
 
-use crate::connection::Connection;
+use crate::egress::catch_up::catch_up;
 use crate::egress::deliver::Deliverer;
 use crate::gateway::Gateway;
 
 /// Publications delivered before their sessions are woken, when so many are waiting.
 const BATCH: usize = 256;
-/// Sessions that begin to catch up per step, and the pause between steps: what the workers replay besides their other work.
-const CATCH_UP_STEP: usize = 50;
-const CATCH_UP_PAUSE: Duration = Duration::from_millis(25);
 
 /// Why the subscriber ended, which ends the process.
 #[derive(Debug, thiserror::Error)]
@@ -117,33 +112,4 @@ pub fn interrupted(gateway: &Arc<Gateway>) {
         }
     };
     gateway.lifecycle.spawn_until_stopped("catch-up", task);
-}
-
-/// Lets interrupted sessions ask for what they missed, a few at a time.
-pub async fn catch_up(sessions: Vec<Weak<Connection>>) -> Result<(), Infallible> {
-    for step in sessions.chunks(CATCH_UP_STEP) {
-        step.iter().filter_map(Weak::upgrade).for_each(|connection| connection.catch_up());
-        tokio::time::sleep(CATCH_UP_PAUSE).await;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::connection;
-
-    #[tokio::test(start_paused = true)]
-    async fn sessions_catch_up_a_step_at_a_time() {
-        let connections: Vec<_> = (1..=120).map(connection).collect();
-        let begun = || connections.iter().filter(|connection| connection.signals().catch_up).count();
-        let catching_up = tokio::spawn(catch_up(connections.iter().map(Arc::downgrade).collect()));
-        for expected in [50, 100, 120] {
-            // In the middle between two steps.
-            tokio::time::sleep(CATCH_UP_PAUSE / 2).await;
-            assert_eq!(begun(), expected);
-            tokio::time::sleep(CATCH_UP_PAUSE / 2).await;
-        }
-        catching_up.await.unwrap().unwrap();
-    }
 }

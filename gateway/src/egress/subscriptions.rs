@@ -11,7 +11,7 @@ use fred::prelude::*;
 use shared::redis::topology::one_node;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::gateway::Gateway;
+use crate::core::Core;
 
 /// Requests taken in one go, and channels in one SUBSCRIBE.
 const BATCH: usize = 512;
@@ -74,8 +74,8 @@ impl Subscriptions {
 }
 
 /// Keeps the counts until the process stops.
-pub async fn run(gateway: Arc<Gateway>, client: SubscriberClient, mut changes: mpsc::UnboundedReceiver<Change>) {
-    let stopped = gateway.lifecycle.stopped();
+pub async fn run(core: Arc<Core>, client: SubscriberClient, mut changes: mpsc::UnboundedReceiver<Change>) {
+    let stopped = core.lifecycle.stopped();
     let mut counts = Counts::default();
     let mut batch = Vec::new();
     loop {
@@ -87,7 +87,7 @@ pub async fn run(gateway: Arc<Gateway>, client: SubscriberClient, mut changes: m
             return;
         }
         counts.apply(&client, batch.drain(..)).await;
-        gateway.metrics.channels.set(counts.by_channel.len() as f64);
+        core.metrics.channels.set(counts.by_channel.len() as f64);
     }
 }
 

@@ -53,7 +53,7 @@ pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener) -> Result<(), 
         };
         match accepted {
             Ok((socket, peer)) => {
-                let Some(place) = gateway.take_http(peer.ip()) else {
+                let Some(place) = gateway.addresses.take_http(peer.ip()) else {
                     continue;
                 };
                 let (gateway, routes) = (gateway.clone(), routes.clone());
@@ -169,7 +169,8 @@ async fn answer(
 
 /// Counts a request; 429 for an address over its limit.
 async fn refuse(gateway: &Gateway, address: Option<Address>) -> Option<warp::reply::Response> {
-    let Err(Refused::TooManyRequests { retry_after }) = gateway.count(Counted::Requests, address?).await else {
+    let Err(Refused::TooManyRequests { retry_after }) = gateway.addresses.count(Counted::Requests, address?).await
+    else {
         return None;
     };
     gateway.metrics.rate_limited.with("requests").increment(1);

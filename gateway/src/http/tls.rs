@@ -14,17 +14,17 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use shared::lifecycle::Lifecycle;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-
-use crate::gateway::Gateway;
 
 /// A client that does not finish the handshake by then is sent away.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the files are looked at.
 const RELOAD_PERIOD: Duration = Duration::from_secs(2);
 
+#[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
     certificate: Arc<Certificate>,
@@ -92,9 +92,8 @@ fn read(cert_file: &Path, key_file: &Path) -> anyhow::Result<CertifiedKey> {
 }
 
 /// Takes up new files until the process stops. Files that are not usable, perhaps only half written, change nothing.
-pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
-    let Some(tls) = &gateway.tls else { return Ok(()) };
-    let stopped = gateway.lifecycle.stopped();
+pub async fn run(tls: Tls, lifecycle: Lifecycle) -> Result<(), Infallible> {
+    let stopped = lifecycle.stopped();
     let mut ticks = tokio::time::interval(RELOAD_PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // Of the first look: between loading and now nothing may be missed, so it reads once more.

@@ -12,7 +12,8 @@ use shared::stream::{self, Body, Envelope, Internal};
 use uuid::Uuid;
 
 use crate::connection::Connection;
-use crate::gateway::Gateway;
+use crate::core::Core;
+use crate::lanes::load::Lanes;
 
 /// Told to senders when Redis does not answer.
 const REDIS_RETRY_SECONDS: u32 = 2;
@@ -54,21 +55,22 @@ impl Admitted {
     /// # Errors
     /// When its lane takes nothing for the moment.
     pub fn client(
-        gateway: &Gateway,
+        core: &Core,
+        lanes: &Lanes,
         connection: &Arc<Connection>,
         user: UserId,
         command: Command,
         request_id: Option<RequestId>,
     ) -> Result<Self, Rejection> {
-        let partitions = u32::from(gateway.settings.common.partitions);
+        let partitions = u32::from(core.settings.common.partitions);
         let (hint, partition) = match command.route(user) {
             Route::Ordered(subject) => (subject.route_hint(), Some(u32::from(subject.route_hint()) % partitions)),
             Route::Query => (user_route_hint(user), None),
         };
-        if !gateway.fleet.redis_is_up() {
+        if !core.fleet.redis_is_up() {
             return Err(Rejection::unavailable("the message queue does not answer", REDIS_RETRY_SECONDS));
         }
-        if let Some(retry_after) = gateway.lanes.refuses(partition) {
+        if let Some(retry_after) = lanes.refuses(partition) {
             return Err(Rejection::unavailable("too many commands are waiting", retry_after));
         }
         let now = Timestamp::now();
@@ -77,31 +79,31 @@ impl Admitted {
             id,
             name: command.name().to_owned(),
             user,
-            reply_to: gateway.reference(connection.id),
+            reply_to: core.reference(connection.id),
             request_id,
             ingested_at: now,
-            deadline: now.plus(gateway.settings.common.command_timeout),
+            deadline: now.plus(core.settings.common.command_timeout),
             traceparent: None,
             hops: 0,
         };
         let append = Append {
             stream: match partition {
-                Some(partition) => gateway.keys.partition(partition),
-                None => gateway.keys.queries(),
+                Some(partition) => core.keys.partition(partition),
+                None => core.keys.queries(),
             },
             rate: Some(if command.is_message() {
-                Rate { key: gateway.keys.message_rate(user), limit: gateway.settings.message_rate_limit }
+                Rate { key: core.keys.message_rate(user), limit: core.settings.message_rate_limit }
             } else {
-                Rate { key: gateway.keys.command_rate(user), limit: command_rate_limit(&gateway.settings) }
+                Rate { key: core.keys.command_rate(user), limit: command_rate_limit(&core.settings) }
             }),
-            entry: stream::encode(&envelope, &Body::Client(command), &gateway.keyring).into(),
+            entry: stream::encode(&envelope, &Body::Client(command), &core.keyring).into(),
         };
         Ok(Admitted { append, origin: Origin::Client(connection.clone()), command: id, partition })
     }
 
     /// The gateway's own request, for the query lane.
     pub fn internal(
-        gateway: &Gateway,
+        core: &Core,
         user: UserId,
         request: &Internal,
         request_id: Option<RequestId>,
@@ -113,7 +115,7 @@ impl Admitted {
             id,
             name: request.name().to_owned(),
             user,
-            reply_to: gateway.reference(ConnectionId(0)),
+            reply_to: core.reference(ConnectionId(0)),
             request_id,
             ingested_at: now,
             deadline,
@@ -122,9 +124,9 @@ impl Admitted {
         };
         let body = Body::Internal(request.clone());
         let append = Append {
-            stream: gateway.keys.queries(),
+            stream: core.keys.queries(),
             rate: None,
-            entry: stream::encode(&envelope, &body, &gateway.keyring).into(),
+            entry: stream::encode(&envelope, &body, &core.keyring).into(),
         };
         Admitted { append, origin: Origin::Internal, command: id, partition: None }
     }

@@ -15,8 +15,8 @@ use shared::config::TrustedProxies;
 use shared::redis::address::{AddressScripts, Connect};
 use tokio::sync::Notify;
 
-use crate::gateway::Gateway;
-use crate::limits::places::{Kind, Place};
+use crate::core::Core;
+use crate::limits::places::{Kind, Place, Places};
 
 /// How long the counts of this gateway live in Redis without being renewed.
 const LIFETIME: Duration = Duration::from_secs(180);
@@ -80,8 +80,9 @@ pub enum Refused {
     TooManyConnections,
 }
 
-#[derive(Default)]
 pub struct Addresses {
+    core: Arc<Core>,
+    places: Arc<Places>,
     pub scripts: AddressScripts,
     local: Mutex<Local>,
     changed: Notify,
@@ -101,14 +102,13 @@ struct Local {
 
 /// A connection of an address; given back when dropped.
 pub struct AddressPlace {
-    gateway: Arc<Gateway>,
+    addresses: Arc<Addresses>,
     address: Address,
 }
 
 impl Drop for AddressPlace {
     fn drop(&mut self) {
-        let addresses = &self.gateway.addresses;
-        let mut local = addresses.local.lock();
+        let mut local = self.addresses.local.lock();
         if let Some(count) = local.connections.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -117,13 +117,13 @@ impl Drop for AddressPlace {
         }
         local.changed.insert(self.address);
         drop(local);
-        addresses.changed.notify_one();
+        self.addresses.changed.notify_one();
     }
 }
 
 /// A place for a TCP connection; given back when dropped.
 pub struct HttpPlace {
-    gateway: Arc<Gateway>,
+    addresses: Arc<Addresses>,
     /// None for a proxy, which stands for many.
     address: Option<Address>,
     _place: Place,
@@ -132,7 +132,7 @@ pub struct HttpPlace {
 impl Drop for HttpPlace {
     fn drop(&mut self) {
         let Some(address) = self.address else { return };
-        let mut local = self.gateway.addresses.local.lock();
+        let mut local = self.addresses.local.lock();
         if let Some(count) = local.http.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
@@ -142,41 +142,48 @@ impl Drop for HttpPlace {
     }
 }
 
-impl Gateway {
+impl Addresses {
+    pub fn new(core: Arc<Core>, places: Arc<Places>) -> Arc<Self> {
+        let (scripts, local) = (AddressScripts::default(), Mutex::default());
+        Arc::new(Addresses { core, places, scripts, local, changed: Notify::new() })
+    }
+
     /// A place for a TCP connection of `peer`, if there is one left for it on this gateway.
     pub fn take_http(self: &Arc<Self>, peer: IpAddr) -> Option<HttpPlace> {
         let place = self.places.take(Kind::Http)?;
         let peer = peer.to_canonical();
-        let address = (!self.settings.trusted_proxies.contains(peer)).then(|| Address::from_ip(peer));
+        let address = (!self.core.settings.trusted_proxies.contains(peer)).then(|| Address::from_ip(peer));
         if let Some(address) = address {
-            let most = self.settings.max_connections_per_ip.saturating_add(MAX_HTTP);
-            let mut local = self.addresses.local.lock();
+            let most = self.core.settings.max_connections_per_ip.saturating_add(MAX_HTTP);
+            let mut local = self.local.lock();
             let count = local.http.entry(address).or_insert(0);
             if *count >= most {
                 return None;
             }
             *count += 1;
         }
-        Some(HttpPlace { gateway: self.clone(), address, _place: place })
+        Some(HttpPlace { addresses: self.clone(), address, _place: place })
     }
 
     /// Counts a request of an address, or a refused token.
     pub async fn count(&self, counted: Counted, address: Address) -> Result<(), Refused> {
-        let window = self.settings.ip_rate_window;
+        let window = self.core.settings.ip_rate_window;
         let (key, limit) = match counted {
-            Counted::Requests => (self.keys.address_requests(address), self.settings.ip_rate_limit),
-            Counted::AuthFailures => (self.keys.address_auth_failures(address), self.settings.ip_auth_failure_limit),
+            Counted::Requests => (self.core.keys.address_requests(address), self.core.settings.ip_rate_limit),
+            Counted::AuthFailures => {
+                (self.core.keys.address_auth_failures(address), self.core.settings.ip_auth_failure_limit)
+            }
         };
-        if self.fleet.redis_is_up() {
-            match self.addresses.scripts.request(&self.redis, &key, limit, window).await {
+        if self.core.fleet.redis_is_up() {
+            match self.scripts.request(&self.core.redis, &key, limit, window).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(retry_after)) => return Err(Refused::TooManyRequests { retry_after }),
                 Err(error) => tracing::debug!(error = %error, "requests are counted locally"),
             }
         }
         let window_ms = window.as_millis() as u64;
-        let now_ms = self.clock.now_ms();
-        let mut local = self.addresses.local.lock();
+        let now_ms = self.core.clock.now_ms();
+        let mut local = self.local.lock();
         if now_ms >= local.window_started_ms + window_ms || local.counted.len() >= MAX_LOCAL_ADDRESSES {
             local.counted.clear();
             local.window_started_ms = now_ms;
@@ -193,23 +200,23 @@ impl Gateway {
 
     /// Counts a connection of an address, until the place is dropped.
     pub async fn count_connection(self: &Arc<Self>, address: Address) -> Result<AddressPlace, Refused> {
-        let limit = self.settings.max_connections_per_ip;
+        let limit = self.core.settings.max_connections_per_ip;
         let connections = {
-            let mut local = self.addresses.local.lock();
+            let mut local = self.local.lock();
             let count = local.connections.entry(address).or_insert(0);
             *count += 1;
             *count
         };
         // From here on every way out gives it back.
-        let place = AddressPlace { gateway: self.clone(), address };
+        let place = AddressPlace { addresses: self.clone(), address };
         if connections > limit {
             return Err(Refused::TooManyConnections);
         }
-        if self.fleet.redis_is_up() {
-            let key = self.keys.address_connections(address);
-            let live = self.fleet.live_gateways();
-            let wish = Connect { gateway: self.id, connections, limit, lifetime: LIFETIME, live: &live };
-            match self.addresses.scripts.connect(&self.redis, &key, &wish).await {
+        if self.core.fleet.redis_is_up() {
+            let key = self.core.keys.address_connections(address);
+            let live = self.core.fleet.live_gateways();
+            let wish = Connect { gateway: self.core.id, connections, limit, lifetime: LIFETIME, live: &live };
+            match self.scripts.connect(&self.core.redis, &key, &wish).await {
                 Ok(true) => {}
                 Ok(false) => return Err(Refused::TooManyConnections),
                 Err(error) => tracing::debug!(error = %error, "connections are counted locally"),
@@ -220,8 +227,8 @@ impl Gateway {
 }
 
 /// Keeps Redis' counts of this gateway's connections right until the process stops.
-pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
-    let stopped = gateway.lifecycle.stopped();
+pub async fn run(addresses: Arc<Addresses>) -> Result<(), Infallible> {
+    let stopped = addresses.core.lifecycle.stopped();
     let mut ticks = tokio::time::interval(RENEW_PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -229,29 +236,30 @@ pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
             () = stopped.cancelled() => return Ok(()),
             _ = ticks.tick() => {
                 // All of them: Redis may have lost everything.
-                let mut local = gateway.addresses.local.lock();
+                let mut local = addresses.local.lock();
                 let all: Vec<Address> = local.connections.keys().copied().collect();
                 local.changed.extend(all);
             }
-            () = gateway.addresses.changed.notified() => {}
+            () = addresses.changed.notified() => {}
         }
-        if let Err(error) = write_counts(&gateway).await {
+        if let Err(error) = write_counts(&addresses).await {
             tracing::debug!(error = %error, "the counts of connections per address could not be written");
         }
     }
 }
 
-async fn write_counts(gateway: &Gateway) -> Result<(), Error> {
+async fn write_counts(addresses: &Addresses) -> Result<(), Error> {
+    let core = &addresses.core;
     let counts: Vec<(Address, u32)> = {
-        let mut local = gateway.addresses.local.lock();
+        let mut local = addresses.local.lock();
         let changed = std::mem::take(&mut local.changed);
         changed.into_iter().map(|address| (address, local.connections.get(&address).copied().unwrap_or(0))).collect()
     };
-    let gateway_id = gateway.id.to_string();
+    let gateway_id = core.id.to_string();
     for chunk in counts.chunks(PIPELINE) {
-        let pipeline = gateway.redis.pipeline();
+        let pipeline = core.redis.pipeline();
         for (address, count) in chunk {
-            let key = gateway.keys.address_connections(address);
+            let key = core.keys.address_connections(address);
             if *count == 0 {
                 pipeline.hdel::<(), _, _>(&key, gateway_id.as_str()).await?;
             } else {

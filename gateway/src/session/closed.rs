@@ -11,7 +11,8 @@ use shared::redis::presence::{Presence, Session};
 use tokio::sync::mpsc;
 
 use crate::connection::Connection;
-use crate::gateway::Gateway;
+use crate::connection::registry::Registry;
+use crate::core::Core;
 
 /// How often the registry is compared with what is true.
 const COMPARE_PERIOD: Duration = Duration::from_secs(5);
@@ -33,31 +34,35 @@ impl ClosedSessions {
     }
 
     pub fn push(&self, user: UserId, connection: &Connection) {
-        // The receiver is gone when the process ends; then workers find the sessions of a dead gateway.
+        // The receiver is gone when the process ends; then workers find the sessions of a dead core.
         let _ = self.sender.send(Session { user, connection: connection.id });
     }
 }
 
 /// Keeps the registry right until the process stops.
-pub async fn run(gateway: Arc<Gateway>, mut closed: mpsc::UnboundedReceiver<Session>) -> Result<(), Infallible> {
-    let stopped = gateway.lifecycle.stopped();
-    let presence = Presence::new(gateway.keys.clone());
+pub async fn run(
+    core: Arc<Core>,
+    registry: Arc<Registry>,
+    mut closed: mpsc::UnboundedReceiver<Session>,
+) -> Result<(), Infallible> {
+    let stopped = core.lifecycle.stopped();
+    let presence = Presence::new(core.keys.clone());
     let mut ticks = tokio::time::interval(COMPARE_PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut batch = Vec::new();
     loop {
         tokio::select! {
             biased;
-            _ = closed.recv_many(&mut batch, BATCH) => close(&gateway, &presence, &mut batch).await,
+            _ = closed.recv_many(&mut batch, BATCH) => close(&core, &presence, &mut batch).await,
             () = stopped.cancelled() => break,
-            _ = ticks.tick() => compare(&gateway, &presence).await,
+            _ = ticks.tick() => compare(&core, &registry, &presence).await,
         }
     }
     while let Ok(session) = closed.try_recv() {
         batch.push(session);
     }
     for chunk in batch.chunks(BATCH) {
-        if let Err(error) = close_now(&gateway, &presence, chunk).await {
+        if let Err(error) = close_now(&core, &presence, chunk).await {
             tracing::warn!(error = %error, "sessions are left to be found by the workers");
             break;
         }
@@ -65,10 +70,10 @@ pub async fn run(gateway: Arc<Gateway>, mut closed: mpsc::UnboundedReceiver<Sess
     Ok(())
 }
 
-async fn close(gateway: &Gateway, presence: &Presence, batch: &mut Vec<Session>) {
-    while let Err(error) = close_now(gateway, presence, batch).await {
+async fn close(core: &Core, presence: &Presence, batch: &mut Vec<Session>) {
+    while let Err(error) = close_now(core, presence, batch).await {
         tracing::warn!(error = %error, sessions = batch.len(), "sessions could not be taken off the registry");
-        if gateway.lifecycle.stopped().is_cancelled() {
+        if core.lifecycle.stopped().is_cancelled() {
             return;
         }
         tokio::time::sleep(RETRY_PAUSE).await;
@@ -76,32 +81,31 @@ async fn close(gateway: &Gateway, presence: &Presence, batch: &mut Vec<Session>)
     batch.clear();
 }
 
-async fn close_now(gateway: &Gateway, presence: &Presence, batch: &[Session]) -> Result<(), fred::error::Error> {
-    let grace = gateway.settings.common.offline_grace_period;
-    presence.close(&gateway.redis, gateway.id, batch, grace).await
+async fn close_now(core: &Core, presence: &Presence, batch: &[Session]) -> Result<(), fred::error::Error> {
+    let grace = core.settings.common.offline_grace_period;
+    presence.close(&core.redis, core.id, batch, grace).await
 }
 
 /// Registers again what Redis lost, and takes away what it has too many.
-async fn compare(gateway: &Gateway, presence: &Presence) {
-    if !gateway.fleet.redis_is_up() {
+async fn compare(core: &Core, registry: &Registry, presence: &Presence) {
+    if !core.fleet.redis_is_up() {
         return;
     }
-    let open = gateway.registry.sessions();
+    let open = registry.sessions();
     let compared = async {
-        if presence.count_of(&gateway.redis, gateway.id).await? == open.len() as u64 {
+        if presence.count_of(&core.redis, core.id).await? == open.len() as u64 {
             return Ok(());
         }
-        let registered: HashSet<Session> =
-            presence.sessions_of(&gateway.redis, gateway.id).await?.into_iter().collect();
+        let registered: HashSet<Session> = presence.sessions_of(&core.redis, core.id).await?.into_iter().collect();
         let missing: Vec<Session> = open.into_iter().filter(|session| !registered.contains(session)).collect();
         for chunk in missing.chunks(BATCH) {
-            presence.open(&gateway.redis, gateway.id, chunk).await?;
+            presence.open(&core.redis, core.id, chunk).await?;
         }
         // Looked at once more, so that none is taken away that opened meanwhile.
-        let gone = registered.into_iter().filter(|session| !gateway.registry.holds(session.connection));
+        let gone = registered.into_iter().filter(|session| !registry.holds(session.connection));
         let gone: Vec<Session> = gone.collect();
         for chunk in gone.chunks(BATCH) {
-            close_now(gateway, presence, chunk).await?;
+            close_now(core, presence, chunk).await?;
         }
         Ok::<(), fred::error::Error>(())
     };

@@ -127,10 +127,11 @@ impl Handler {
     fn command(&mut self, user: UserId, command: Command, request_id: Option<RequestId>) {
         let gateway = &self.gateway;
         let (name, has_answer) = (command.name(), command.has_answer());
-        let admitted = match Admitted::client(gateway, &self.connection, user, command, request_id.clone()) {
-            Ok(admitted) => admitted,
-            Err(rejection) => return self.error(&rejection, Some(name), request_id.as_ref()),
-        };
+        let admitted =
+            match Admitted::client(gateway, &gateway.lanes, &self.connection, user, command, request_id.clone()) {
+                Ok(admitted) => admitted,
+                Err(rejection) => return self.error(&rejection, Some(name), request_id.as_ref()),
+            };
         let id = admitted.command();
         let timeout_ms = gateway.settings.common.command_timeout.as_millis() as u64;
         // Before it is handed over: the answer may be quick.
@@ -311,7 +312,8 @@ impl Handler {
 
 /// Counts a refused token against the connection's address, and ends the connection when there were too many.
 async fn count_failure(gateway: Arc<Gateway>, connection: Arc<Connection>, address: Address) {
-    if let Err(Refused::TooManyRequests { retry_after }) = gateway.count(Counted::AuthFailures, address).await {
+    if let Err(Refused::TooManyRequests { retry_after }) = gateway.addresses.count(Counted::AuthFailures, address).await
+    {
         let details = "too many failed authentications from your address";
         let rejection = Rejection::new(ErrorCode::RateLimitExceeded, details);
         let rejection = Rejection { retry_after: Some(retry_after), ..rejection };

@@ -69,7 +69,8 @@ async fn enter(gateway: &Arc<Gateway>, address: Address) -> Result<Entry, Reject
     gateway.metrics.accepted.increment(1);
     let now = gateway.places.taken(Kind::Open) as u64;
     gateway.totals.peak_connections.fetch_max(now, std::sync::atomic::Ordering::Relaxed);
-    let (request, place) = join(gateway.count(Counted::Requests, address), gateway.count_connection(address)).await;
+    let (request, place) =
+        join(gateway.addresses.count(Counted::Requests, address), gateway.addresses.count_connection(address)).await;
     let checked = request.and(Ok(())).and(place);
     match checked {
         Ok(place) => Ok(Entry { _open: open, pending, _address: place }),

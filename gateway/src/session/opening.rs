@@ -167,7 +167,7 @@ pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener
 
 async fn authenticate(gateway: &Gateway, opener: &Opener) -> Result<Vec<GroupId>, Refusal> {
     let request = Internal::Authenticate { token_id: opener.token_id.clone() };
-    match gateway.ask(opener.user, &request, opener.request_id.as_ref()).await {
+    match gateway.requests.ask(opener.user, &request, opener.request_id.as_ref()).await {
         InternalReply::Authenticated { groups } => Ok(groups),
         other => Err(refusal(other)),
     }
@@ -189,7 +189,7 @@ async fn resume(
     if !renewal {
         connection.note_resumed();
     }
-    match gateway.ask(opener.user, &request, opener.request_id.as_ref()).await {
+    match gateway.requests.ask(opener.user, &request, opener.request_id.as_ref()).await {
         InternalReply::Resumed { auth_success, replay } => Ok((auth_success, replay)),
         other => Err(refusal(other)),
     }
@@ -198,7 +198,7 @@ async fn resume(
 async fn next_page(gateway: &Gateway, user: UserId, cursor: ReplayCursor) -> Result<ReplayPage, Refusal> {
     let request = Internal::Replay { cursor };
     patiently(|| async {
-        match gateway.ask(user, &request, None).await {
+        match gateway.requests.ask(user, &request, None).await {
             InternalReply::Replayed(page) => Ok(page),
             other => Err(refusal(other)),
         }

@@ -1,7 +1,5 @@
 //! An agent process: takes its plan from standard input, runs it on one thread, and tells what happens on standard output.
 
-use std::io::Write as _;
-
 use anyhow::{Context as _, Result};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::task::LocalSet;
@@ -20,15 +18,7 @@ pub fn main() -> Result<()> {
         scenario::run(plan, lines).await
     });
     match result {
-        Ok(tally) => say(&Said::Finished(Box::new(tally))),
-        Err(error) => say(&Said::Failed(format!("{error:#}"))),
+        Ok(tally) => Said::Finished(Box::new(tally)).say(),
+        Err(error) => Said::Failed(format!("{error:#}")).say(),
     }
-}
-
-/// Writes one line; rare and short enough not to be worth asynchronous output.
-pub fn say(said: &Said) -> Result<()> {
-    let mut line = serde_json::to_vec(said)?;
-    line.push(b'\n');
-    let mut out = std::io::stdout().lock();
-    out.write_all(&line).and_then(|()| out.flush()).context("telling the directing process")
 }

@@ -1,7 +1,9 @@
 //! What an agent is told to do, and what it tells: the JSON lines between the directing process and its agents.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::Account;
@@ -109,4 +111,14 @@ pub enum Said {
     Sent,
     Finished(Box<Tally>),
     Failed(String),
+}
+
+impl Said {
+    /// Writes it as one line to the directing process; rare and short enough not to be worth asynchronous output.
+    pub fn say(&self) -> Result<()> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        let mut out = std::io::stdout().lock();
+        out.write_all(&line).and_then(|()| out.flush()).context("telling the directing process")
+    }
 }

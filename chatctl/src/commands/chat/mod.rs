@@ -6,18 +6,19 @@
 mod outbox;
 mod screen;
 mod session;
+mod state;
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
 use client::Backoff;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use self::outbox::Outbox;
 use self::screen::Screen;
 use self::session::{End, Session};
+use self::state::{Chat, FINISH_WITHIN, Input, Typed};
 use crate::access::{Access, AccessArguments};
 use crate::database;
 use crate::settings::Settings;
@@ -25,8 +26,6 @@ use crate::terminal;
 
 /// A connection that lived so long has proved that the server is well.
 const PROVED: Duration = Duration::from_secs(5);
-/// How long lines may stay unacknowledged after the input ended.
-const FINISH_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 pub struct ChatArguments {
@@ -54,50 +53,6 @@ impl ChatArguments {
             history: self.history,
         };
         chat.run(&mut access).await
-    }
-}
-
-/// Everything that outlives a connection.
-struct Chat {
-    outbox: Outbox,
-    screen: Screen,
-    input: Input,
-    other: i64,
-    history: u32,
-}
-
-/// What is typed, and when that ended.
-struct Input {
-    typed: mpsc::Receiver<String>,
-    ended_at: Option<Instant>,
-}
-
-enum Typed {
-    Line(String),
-    /// `/quit`, or the input ended and everything is acknowledged.
-    Quit,
-    /// The input ended; there are lines to be acknowledged still.
-    Ended,
-}
-
-impl Input {
-    /// The next line; pending for ever once the input ended. May be cancelled.
-    async fn next(&mut self, outbox: &Outbox) -> Typed {
-        if self.ended_at.is_some() {
-            return std::future::pending().await;
-        }
-        match self.typed.recv().await {
-            Some(line) if line.trim() == "/quit" => Typed::Quit,
-            Some(line) => Typed::Line(line),
-            None => {
-                self.ended_at = Some(Instant::now());
-                if outbox.is_empty() { Typed::Quit } else { Typed::Ended }
-            }
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.ended_at.is_some()
     }
 }
 
@@ -145,24 +100,5 @@ impl Chat {
                 Typed::Line(line) => self.take_line(&line)?,
             }
         }
-    }
-
-    /// Puts a typed line into the outbox, where it stays until it is acknowledged or refused.
-    fn take_line(&mut self, line: &str) -> Result<()> {
-        let content = match line.strip_prefix('/') {
-            // Two slashes are for messages that begin with one.
-            Some(rest) if rest.starts_with('/') => rest,
-            Some(_) => {
-                return self.screen.status("commands: /typing, /quit; //text sends /text");
-            }
-            None => line,
-        };
-        if content.trim().is_empty() {
-            return Ok(());
-        }
-        if !self.outbox.push(content) {
-            return self.screen.status("not taken: too many lines are waiting for the server");
-        }
-        self.screen.typed()
     }
 }

@@ -7,7 +7,7 @@ use client::{Client, Error, conversation_id, event_type};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Chat, FINISH_WITHIN, Typed};
+use super::state::{Chat, FINISH_WITHIN, Typed};
 use crate::access::leave;
 
 /// Answers to what the program does by itself; nobody wants to see these.

@@ -15,7 +15,6 @@ use anyhow::{Context as _, Result, bail};
 use tokio::io::{BufReader, Lines, Stdin};
 use tokio::task::JoinSet;
 
-use crate::agent::say;
 use crate::connection::{Connection, Handler};
 use crate::login::{LoggedIn, log_in};
 use crate::observe::processes;
@@ -153,7 +152,7 @@ impl Stage {
     /// Lets things settle, says that this agent is ready, and waits until all are.
     pub async fn ready(&self) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(self.plan.settle_ms)).await;
-        say(&Said::Ready)?;
+        Said::Ready.say()?;
         let mut director = self.director.borrow_mut().take().context("ready twice")?;
         match director.next_line().await?.as_deref() {
             Some(START) => Ok(()),
@@ -166,7 +165,7 @@ impl Stage {
         self.measuring.set(true);
         self.cpu_at_start.set(processes::own_cpu_seconds());
         // Should the directing process be gone, the end of the run will find out.
-        let _ = say(&Said::Measuring);
+        let _ = Said::Measuring.say();
     }
 
     pub fn end_measuring(&self) {
@@ -175,7 +174,7 @@ impl Stage {
         let us = self.us(Instant::now()).saturating_sub(self.measured_from_us.get());
         tally.measured_seconds = us as f64 / 1e6;
         tally.cpu_seconds = processes::own_cpu_seconds() - self.cpu_at_start.get();
-        let _ = say(&Said::Sent);
+        let _ = Said::Sent.say();
     }
 
     /// Calls `fire` at `rate` per second until `end`, with when each call was due; late calls are made up for.
@@ -217,7 +216,7 @@ async fn tell_progress(stage: Rc<Stage>) {
     while !stage.ended.get() {
         tokio::time::sleep(PROGRESS_INTERVAL).await;
         let counts = stage.progress.borrow().counts.clone();
-        if say(&Said::Progress(counts)).is_err() {
+        if Said::Progress(counts).say().is_err() {
             return;
         }
     }

@@ -1,0 +1,138 @@
+//! What one connection received since its receipts were last passed on: gathered here, passed on by `lanes::receipts`. Losing some
+//! only makes events come once more, so that every bound here drops.
+
+use std::collections::VecDeque;
+
+use shared::ids::{ConversationId, UserId};
+use shared::publication::Receipt;
+use shared::stream::Receipts;
+use uuid::Uuid;
+
+/// What one connection gathers before it is passed on out of turn.
+const MAX_GATHERED: usize = 256;
+/// What a client may confirm until it is passed on in its turn.
+const MAX_CONFIRMED: usize = 1_024;
+
+/// What one connection received since the last time it was passed on.
+#[derive(Debug, Default)]
+pub struct Received {
+    conversations: Vec<(ConversationId, i64)>,
+    events: Vec<Uuid>,
+    /// Messages written to a client that confirms what it receives, the oldest first.
+    unconfirmed: VecDeque<Receipt>,
+}
+
+impl Received {
+    /// Notes that an event was written to a socket of `user`; true when it is time to pass on.
+    pub fn note(&mut self, receipt: &Receipt, user: UserId) -> bool {
+        match *receipt {
+            // One's own messages are no news.
+            Receipt::Message { sender, .. } if sender == user => {}
+            Receipt::Message { conversation, seq, .. } => self.advance(conversation, seq),
+            Receipt::Durable { event } => self.events.push(event),
+            Receipt::None => {}
+        }
+        self.len() >= MAX_GATHERED
+    }
+
+    /// Notes what a client says it has received. The client decides how much that is, so what is too much is dropped.
+    pub fn add_confirmed(&mut self, conversations: &[(ConversationId, i64)], events: Vec<Uuid>) {
+        for (conversation, seq) in conversations {
+            if self.len() < MAX_CONFIRMED {
+                self.advance(*conversation, *seq);
+            }
+        }
+        let room = MAX_CONFIRMED.saturating_sub(self.len());
+        self.events.extend(events.into_iter().take(room));
+    }
+
+    /// Notes a message that the client has not confirmed; of too many the oldest is forgotten.
+    pub fn note_unconfirmed(&mut self, receipt: &Receipt) {
+        if matches!(receipt, Receipt::Message { .. }) {
+            if self.unconfirmed.len() >= MAX_GATHERED {
+                self.unconfirmed.pop_front();
+            }
+            self.unconfirmed.push_back(*receipt);
+        }
+    }
+
+    /// The client confirms a conversation up to this number: gives the newest message of it that was written.
+    pub fn confirm(&mut self, confirmed: ConversationId, up_to: i64) -> Option<Receipt> {
+        let is_confirmed = |receipt: &Receipt| match receipt {
+            Receipt::Message { conversation, seq, .. } => *conversation == confirmed && *seq <= up_to,
+            _ => false,
+        };
+        let newest = self.unconfirmed.iter().rev().copied().find(|receipt| is_confirmed(receipt));
+        self.unconfirmed.retain(|receipt| !is_confirmed(receipt));
+        newest
+    }
+
+    fn advance(&mut self, conversation: ConversationId, seq: i64) {
+        // The newest are at the end, and most receipts are for one of them.
+        match self.conversations.iter_mut().rev().find(|(known, _)| *known == conversation) {
+            Some((_, highest)) => *highest = (*highest).max(seq),
+            None => self.conversations.push((conversation, seq)),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.conversations.len() + self.events.len()
+    }
+
+    /// Hands over what was gathered; `None` when that is nothing.
+    pub fn take(&mut self, user: UserId) -> Option<Receipts> {
+        if self.len() == 0 {
+            return None;
+        }
+        let (conversations, events) = (std::mem::take(&mut self.conversations), std::mem::take(&mut self.events));
+        Some(Receipts { user, conversations, events })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::MessageId;
+
+    use super::*;
+
+    fn message(seq: i64, sender: i64) -> Receipt {
+        Receipt::Message {
+            conversation: ConversationId::direct(UserId(1), UserId(2)),
+            seq,
+            sender: UserId(sender),
+            message: MessageId(Uuid::nil()),
+        }
+    }
+
+    #[test]
+    fn only_the_highest_number_of_others_messages_counts() {
+        let mut received = Received::default();
+        received.note(&message(3, 2), UserId(1));
+        received.note(&message(2, 2), UserId(1));
+        received.note(&message(9, 1), UserId(1));
+        let receipts = received.take(UserId(1)).unwrap();
+        assert_eq!(receipts.conversations, [(ConversationId::direct(UserId(1), UserId(2)), 3)]);
+        assert!(received.take(UserId(1)).is_none());
+    }
+
+    #[test]
+    fn what_a_client_may_confirm_is_bounded() {
+        let mut received = Received::default();
+        let conversations: Vec<_> =
+            (2..2_000).map(|user| (ConversationId::direct(UserId(1), UserId(user)), user)).collect();
+        received.add_confirmed(&conversations[..1_000], Vec::new());
+        received.add_confirmed(&conversations[..1_000], vec![Uuid::nil(); 1_000]);
+        received.add_confirmed(&conversations, vec![Uuid::nil()]);
+        let receipts = received.take(UserId(1)).unwrap();
+        assert_eq!((receipts.conversations.len(), receipts.events.len()), (1_000, MAX_CONFIRMED - 1_000));
+        assert_eq!(receipts.conversations, conversations[..1_000]);
+    }
+
+    #[test]
+    fn what_one_connection_gathers_is_bounded() {
+        let mut received = Received::default();
+        let due = (0..MAX_GATHERED).map(|n| Receipt::Durable { event: Uuid::from_u128(n as u128) });
+        let due: Vec<bool> = due.map(|receipt| received.note(&receipt, UserId(1))).collect();
+        assert_eq!(due.iter().position(|due| *due), Some(MAX_GATHERED - 1));
+    }
+}

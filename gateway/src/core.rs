@@ -1,0 +1,137 @@
+//! The ground floor: what every part of the gateway may use. It knows no part itself.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::prelude::Client;
+use shared::auth::TokenVerifier;
+use shared::config::GatewaySettings;
+use shared::crypto::Keyring;
+use shared::events;
+use shared::ids::{ConnectionId, ConnectionRef, GatewayId, GroupId};
+use shared::lifecycle::Lifecycle;
+use shared::limits::Limits;
+use shared::protocol::{Rejection, RequestId};
+use shared::redis::admit::Admit;
+use shared::redis::client::RedisOptions;
+use shared::redis::keys::Keys;
+use shared::telemetry::Metrics;
+use uuid::Uuid;
+use websocket::PreparedText;
+
+use crate::clock::Uptime;
+use crate::connection::{Connection, InFlight};
+use crate::fleet::Fleet;
+use crate::metrics::{GatewayMetrics, Totals};
+
+/// The user's sliding window of messages.
+const RATE_WINDOW: Duration = Duration::from_secs(60);
+
+pub struct Core {
+    pub id: GatewayId,
+    pub settings: GatewaySettings,
+    pub limits: Limits,
+    pub lifecycle: Lifecycle,
+    pub clock: Uptime,
+    pub keys: Keys,
+    pub keyring: Keyring,
+    pub verifier: TokenVerifier,
+    pub metrics: GatewayMetrics,
+    pub totals: Totals,
+    /// What `/metrics` shows.
+    pub recorder: Option<Metrics>,
+    /// For everything but subscriptions and the ordered lane.
+    pub redis: Client,
+    pub admit: Admit,
+    pub fleet: Fleet,
+}
+
+impl Core {
+    /// Blocks for the key derivation.
+    ///
+    /// # Errors
+    /// When a setting that was checked before turns out to be unusable.
+    pub fn new(
+        settings: GatewaySettings,
+        lifecycle: Lifecycle,
+        recorder: Option<Metrics>,
+        redis: Client,
+    ) -> anyhow::Result<Self> {
+        let common = &settings.common;
+        let encryption = common.encryption().map_err(anyhow::Error::msg)?;
+        Ok(Core {
+            id: GatewayId(Uuid::new_v4()),
+            limits: Limits { message_characters: common.max_message_length, group_members: common.group_max_members },
+            clock: Uptime::start(),
+            keys: Keys::new(common.redis_prefix.as_str()),
+            keyring: Keyring::derive(&encryption)?,
+            verifier: match &settings.jwt_secret_previous {
+                Some(previous) => TokenVerifier::new(settings.jwt_secret.expose())?.and(previous.expose())?,
+                None => TokenVerifier::new(settings.jwt_secret.expose())?,
+            },
+            metrics: GatewayMetrics::new(),
+            totals: Totals::default(),
+            recorder,
+            redis,
+            admit: Admit::new(RATE_WINDOW),
+            fleet: Fleet::default(),
+            lifecycle,
+            settings,
+        })
+    }
+
+    /// A connection of this gateway, as the fleet names it.
+    pub fn reference(&self, connection: ConnectionId) -> ConnectionRef {
+        ConnectionRef { gateway: self.id, connection }
+    }
+
+    pub fn group_channels(&self, groups: &[GroupId]) -> Vec<String> {
+        groups.iter().map(|group| self.keys.group_channel(*group)).collect()
+    }
+
+    /// An `error` as a finished frame, counted.
+    pub fn error_frame(
+        &self,
+        rejection: &Rejection,
+        request_type: Option<&str>,
+        request_id: Option<&RequestId>,
+        deflate: bool,
+    ) -> Bytes {
+        Totals::add(&self.totals.errors, 1);
+        self.metrics.errors.with(rejection.code.as_str()).increment(1);
+        PreparedText::new(&events::answer(&rejection.event(request_type), request_id)).frame(deflate)
+    }
+
+    /// Answers a command that was waiting for a worker with an error.
+    pub fn refuse(&self, connection: &Connection, command: Uuid, rejection: &Rejection) {
+        if let Some(entry) = connection.forget(command) {
+            self.refuse_entry(connection, &entry, rejection);
+        }
+    }
+
+    /// The same for a command that is off the connection's list already.
+    pub fn refuse_entry(&self, connection: &Connection, entry: &InFlight, rejection: &Rejection) {
+        let frame = self.error_frame(rejection, Some(entry.name), entry.request_id.as_ref(), connection.deflate);
+        connection.push(frame);
+    }
+
+    /// Counts an answer.
+    pub fn answered(&self, entry: &InFlight) {
+        if let Some(waiting) = &entry.waiting {
+            waiting.answered();
+        }
+        let elapsed = entry.started.elapsed();
+        self.metrics.answer_seconds.with(entry.name).record(elapsed);
+        Totals::add(&self.totals.answers, 1);
+        Totals::add(&self.totals.answer_micros, elapsed.as_micros() as u64);
+    }
+}
+
+/// How to reach Redis.
+pub fn redis_options(settings: &GatewaySettings) -> RedisOptions {
+    RedisOptions {
+        url: settings.common.redis_url.expose().to_owned(),
+        tls_ca: settings.common.redis_tls_ca.clone(),
+        command_timeout: settings.common.redis_command_timeout,
+    }
+}

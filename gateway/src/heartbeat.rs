@@ -1,0 +1,61 @@
+//! This gateway's heartbeat, and a look at everybody else's.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::prelude::*;
+use shared::clock::Timestamp;
+use shared::publication::{self, Header};
+
+use crate::core::Core;
+
+const PERIOD: Duration = Duration::from_secs(1);
+/// Without a heartbeat for so long a process counts as dead.
+const ALIVE_MS: i64 = 5_000;
+/// Entries of the long dead are removed.
+const FORGET_MS: i64 = 3_600_000;
+
+/// Beats until the process stops, then takes itself off the list.
+pub async fn run(core: Arc<Core>) -> Result<(), Infallible> {
+    let stopped = core.lifecycle.stopped();
+    let mut ticks = tokio::time::interval(PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stopped.cancelled() => break,
+            _ = ticks.tick() => {}
+        }
+        let started = std::time::Instant::now();
+        let result = beat(&core).await;
+        let was_up = core.fleet.set_redis(result.is_ok(), started.elapsed().as_micros() as u64);
+        match result {
+            Ok(()) if !was_up => tracing::info!("Redis answers"),
+            Err(error) if was_up => tracing::warn!(error = %error, "Redis does not answer"),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    let own: Result<(), Error> = core.redis.zrem(core.keys.heartbeats("gateway"), core.id.to_string()).await;
+    if let Err(error) = own {
+        tracing::debug!(error = %error, "the last heartbeat could not be taken back");
+    }
+    Ok(())
+}
+
+async fn beat(core: &Core) -> Result<(), Error> {
+    let (gateways, workers) = (core.keys.heartbeats("gateway"), core.keys.heartbeats("worker"));
+    let now_ms = Timestamp::now().0;
+    let alive_since = (now_ms - ALIVE_MS) as f64;
+    let pipeline = core.redis.pipeline();
+    let own = (now_ms as f64, core.id.to_string());
+    pipeline.zadd::<(), _, _>(&gateways, None, None, false, false, own).await?;
+    pipeline.zremrangebyscore::<(), _, _, _>(&gateways, f64::NEG_INFINITY, (now_ms - FORGET_MS) as f64).await?;
+    pipeline.zcount::<(), _>(&workers, alive_since, f64::INFINITY).await?;
+    pipeline.zrangebyscore::<(), _, _, _>(&gateways, alive_since, f64::INFINITY, false, None).await?;
+    let probe = publication::encode(&Header::Probe { sent_at: Timestamp::now() }, &[]);
+    pipeline.publish::<(), _, _>(core.keys.gateway_channel(core.id), Bytes::from(probe)).await?;
+    let (_, _, live_workers, live, _): (i64, i64, u32, Vec<String>, i64) = pipeline.all().await?;
+    core.fleet.set_alive(live, live_workers);
+    Ok(())
+}

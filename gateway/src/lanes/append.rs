@@ -1,0 +1,78 @@
+//! Appends admitted commands to their streams: one task, in batches of what is waiting, strictly one batch after the other, so
+//! that what one connection sends stays in order. At low load a batch is one command and nothing waits.
+
+use std::sync::Arc;
+
+use fred::prelude::Client;
+use shared::protocol::{ErrorCode, Rejection};
+use shared::redis::admit::{Admission, Append};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::core::Core;
+use crate::lanes::admit::{Admitted, Origin, command_rate_limit, not_appended};
+use crate::lanes::ask::Requests;
+use crate::metrics::Totals;
+
+const BATCH: usize = 256;
+
+/// Appends until the process stops.
+pub async fn run(core: Arc<Core>, requests: Arc<Requests>, client: Client, mut queue: mpsc::Receiver<Admitted>) {
+    let stopped = core.lifecycle.stopped();
+    let mut taken: Vec<Admitted> = Vec::with_capacity(BATCH);
+    let mut appends: Vec<Append> = Vec::with_capacity(BATCH);
+    let mut origins: Vec<(Origin, Uuid)> = Vec::with_capacity(BATCH);
+    loop {
+        let count = tokio::select! {
+            count = queue.recv_many(&mut taken, BATCH) => count,
+            () = stopped.cancelled() => return,
+        };
+        if count == 0 {
+            return;
+        }
+        core.metrics.append_queue.set(queue.len() as f64);
+        for admitted in taken.drain(..) {
+            let (append, origin, command) = admitted.into_parts();
+            appends.push(append);
+            origins.push((origin, command));
+        }
+        let started = tokio::time::Instant::now();
+        let admissions = core.admit.run(&client, &appends).await;
+        core.metrics.append_seconds.record(started.elapsed());
+        core.metrics.append_batch_size.record(appends.len() as f64);
+        appends.clear();
+        let mut errors = Vec::new();
+        for ((origin, command), admission) in origins.drain(..).zip(admissions) {
+            match admission {
+                Ok(Admission::Appended) => {}
+                Ok(Admission::RateLimited { retry_after }) => rate_limited(&core, &origin, command, retry_after),
+                Err(error) => {
+                    fail(&core, &requests, &origin, command);
+                    errors.push(error);
+                }
+            }
+        }
+        if let Some(error) = errors.first() {
+            tracing::warn!(%error, commands = errors.len(), "commands could not be appended");
+        }
+    }
+}
+
+fn rate_limited(core: &Core, origin: &Origin, command: Uuid, retry_after: u32) {
+    Totals::add(&core.totals.rate_limited, 1);
+    core.metrics.rate_limited.with("messages").increment(1);
+    if let Origin::Client(connection) = origin {
+        let (messages, others) = (core.settings.message_rate_limit, command_rate_limit(&core.settings));
+        let details = format!("at most {messages} messages and {others} other commands per minute");
+        let rejection =
+            Rejection { retry_after: Some(retry_after), ..Rejection::new(ErrorCode::RateLimitExceeded, details) };
+        core.refuse(connection, command, &rejection);
+    }
+}
+
+fn fail(core: &Core, requests: &Requests, origin: &Origin, command: Uuid) {
+    match origin {
+        Origin::Client(connection) => core.refuse(connection, command, &not_appended()),
+        Origin::Internal => requests.fail(command),
+    }
+}

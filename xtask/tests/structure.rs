@@ -1,0 +1,190 @@
+//! The shape of the source tree: no file uses one that, over any number of others, uses it. Who reads a cycle has to read all of
+//! it at once. Paths are read from the text (`use` and `crate::…`), modules that only test are left out.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+const CRATES: [&str; 13] = [
+    "shared",
+    "gateway",
+    "worker",
+    "websocket",
+    "client",
+    "contract",
+    "chatctl",
+    "xtask",
+    "testing/devstack",
+    "testing/e2e",
+    "testing/chaos",
+    "testing/loadtest",
+    "testing/model",
+];
+
+/// Module path (`lanes::admit`, empty for `lib.rs`) to the modules that it uses.
+type Uses = BTreeMap<String, BTreeSet<String>>;
+
+#[test]
+fn no_file_uses_itself_through_others() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf();
+    let mut cycles = Vec::new();
+    for name in CRATES {
+        let uses = uses_of(&root.join(name).join("src"));
+        assert!(uses.len() > 1, "{name}");
+        cycles.extend(find_cycles(&uses).into_iter().map(|cycle| format!("{name}: {}", cycle.join(" ↔ "))));
+    }
+    assert!(cycles.is_empty(), "\n{}", cycles.join("\n"));
+}
+
+#[test]
+fn a_cycle_over_three_files_is_found() {
+    let uses = |of: &[&str]| of.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    let mut graph: Uses = BTreeMap::from([
+        ("a".to_owned(), uses(&["b", "d"])),
+        ("b".to_owned(), uses(&["c"])),
+        ("c".to_owned(), uses(&["d"])),
+        ("d".to_owned(), uses(&[])),
+    ]);
+    assert!(find_cycles(&graph).is_empty());
+    graph.insert("c".to_owned(), uses(&["a"]));
+    assert_eq!(find_cycles(&graph), [["a", "b", "c"]]);
+}
+
+#[test]
+fn paths_are_read_from_the_text() {
+    let known = ["", "lanes", "lanes::admit", "lanes::load", "core"].map(str::to_owned).into();
+    let text = "//! crate::core is only mentioned\nuse super::{load::Lanes, admit::{self, Admitted}};\nfn f() { crate::core::g() }\n";
+    let found = paths_in("lanes::ask", text, &known);
+    assert_eq!(found, ["core", "lanes::admit", "lanes::load"].map(str::to_owned).into());
+}
+
+fn uses_of(src: &Path) -> Uses {
+    let mut files = Vec::new();
+    collect(src, &mut files);
+    let modules: BTreeMap<String, PathBuf> = files.into_iter().map(|file| (module_of(src, &file), file)).collect();
+    let known: BTreeSet<String> = modules.keys().cloned().collect();
+    let read = |(module, file): (&String, &PathBuf)| {
+        let text = std::fs::read_to_string(file).unwrap();
+        (module.clone(), paths_in(module, &text, &known))
+    };
+    modules.iter().map(read).collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "tests" {
+            collect(&path, files);
+        } else if name.ends_with(".rs") && name != "tests.rs" && name != "main.rs" {
+            files.push(path);
+        }
+    }
+}
+
+fn module_of(src: &Path, file: &Path) -> String {
+    let path = file.strip_prefix(src).unwrap().with_extension("");
+    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    let parts = match parts.split_last() {
+        Some((last, rest)) if last == "mod" || last == "lib" => rest,
+        _ => &parts[..],
+    };
+    parts.join("::")
+}
+
+/// The modules that `module` uses, itself and the crate's root left out.
+fn paths_in(module: &str, text: &str, known: &BTreeSet<String>) -> BTreeSet<String> {
+    let code: Vec<&str> = text
+        .lines()
+        .take_while(|line| *line != "#[cfg(test)]")
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect();
+    let code = code.join("\n");
+    let mut paths = Vec::new();
+    for statement in code.split("use ").skip(1) {
+        let Some((tree, _)) = statement.split_once(';') else { continue };
+        let tree: String = tree.split_whitespace().collect::<Vec<_>>().join(" ");
+        expand("", &tree, &mut paths);
+    }
+    for rest in code.split("crate::").skip(1) {
+        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(rest.len());
+        paths.push(format!("crate::{}", &rest[..end]));
+    }
+    paths.iter().filter_map(|path| resolve(module, path, known)).collect()
+}
+
+/// Writes out a tree of `use`: `a::{b, c::{self, d}}`.
+fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
+    let tree = tree.trim();
+    let Some(open) = tree.find('{') else {
+        paths.push(format!("{prefix}{tree}"));
+        return;
+    };
+    let prefix = format!("{prefix}{}", &tree[..open]);
+    let inner = tree[open + 1..].strip_suffix('}').unwrap_or(&tree[open + 1..]);
+    let (mut depth, mut start) = (0, 0);
+    for (place, c) in inner.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                expand(&prefix, &inner[start..place], paths);
+                start = place + 1;
+            }
+            _ => {}
+        }
+    }
+    expand(&prefix, &inner[start..], paths);
+}
+
+/// The module in which what `path` names is found.
+fn resolve(module: &str, path: &str, known: &BTreeSet<String>) -> Option<String> {
+    let mut base: Vec<&str> = module.split("::").filter(|part| !part.is_empty()).collect();
+    let mut parts: Vec<&str> = path.split("::").map(str::trim).filter(|part| !part.is_empty()).collect();
+    match parts.first() {
+        Some(&"crate") => {
+            base.clear();
+            parts.remove(0);
+        }
+        Some(&"self") => {
+            parts.remove(0);
+        }
+        Some(&"super") => {
+            while parts.first() == Some(&"super") {
+                base.pop();
+                parts.remove(0);
+            }
+        }
+        _ => return None,
+    }
+    base.extend(parts);
+    (1..=base.len())
+        .rev()
+        .map(|length| base[..length].join("::"))
+        .find(|name| known.contains(name))
+        .filter(|name| name != module)
+}
+
+/// Sets of modules that all use each other, over any number of steps.
+fn find_cycles(uses: &Uses) -> Vec<Vec<String>> {
+    let reachable = |from: &String| {
+        let mut seen = BTreeSet::new();
+        let mut next: Vec<&String> = uses[from].iter().collect();
+        while let Some(module) = next.pop() {
+            if seen.insert(module) {
+                next.extend(uses.get(module).into_iter().flatten());
+            }
+        }
+        seen
+    };
+    let reached: BTreeMap<&String, BTreeSet<&String>> = uses.keys().map(|module| (module, reachable(module))).collect();
+    let mut cycles: BTreeSet<Vec<String>> = BTreeSet::new();
+    for (module, modules) in &reached {
+        if modules.contains(*module) {
+            let cycle = modules.iter().filter(|other| reached[**other].contains(*module));
+            cycles.insert(cycle.map(|name| (*name).clone()).collect());
+        }
+    }
+    cycles.into_iter().collect()
+}
