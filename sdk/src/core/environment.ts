@@ -1,0 +1,45 @@
+/** Time as the client sees it. Replaced in tests. */
+export interface Clock {
+  /** Epoch milliseconds. */
+  now(): number;
+  setTimeout(run: () => void, ms: number): unknown;
+  clearTimeout(timer: unknown): void;
+}
+
+/** The part of the browser's `WebSocket` that the client uses. */
+export interface Socket {
+  onopen: ((event: never) => void) | null;
+  onmessage: ((event: { data: unknown }) => void) | null;
+  onclose: ((event: { code: number }) => void) | null;
+  onerror: ((event: never) => void) | null;
+  send(text: string): void;
+  close(code?: number): void;
+}
+
+export type SocketConstructor = new (url: string, protocols?: string | string[]) => Socket;
+
+/** Gets short lines about the connection; never a token, never the content of a message. */
+export type Logger = (line: string, details?: Record<string, unknown>) => void;
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  setTimeout: (run, ms) => setTimeout(run, ms),
+  clearTimeout: (timer) => clearTimeout(timer as number),
+};
+
+/** Calls back when the network, the page or the laptop may have come back. Returns what undoes it. */
+export function onWake(wake: () => void): () => void {
+  const listen = globalThis.addEventListener?.bind(globalThis);
+  if (!listen) return () => {};
+  const visible = () => {
+    if (document.visibilityState === "visible") wake();
+  };
+  listen("online", wake);
+  listen("pageshow", wake);
+  globalThis.document?.addEventListener("visibilitychange", visible);
+  return () => {
+    removeEventListener("online", wake);
+    removeEventListener("pageshow", wake);
+    globalThis.document?.removeEventListener("visibilitychange", visible);
+  };
+}

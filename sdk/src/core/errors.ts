@@ -1,0 +1,25 @@
+import type { AuthErrorCode, ErrorCode } from "../generated/protocol";
+
+/** Codes of failures that the client itself reports. */
+export type LocalErrorCode = "TIMEOUT" | "ABORTED" | "CLOSED" | "CONNECTION_LOST" | "DISCARDED" | "REFUSED";
+
+/** What the server said about a rejected command; never contains what was sent. */
+export interface ErrorDetails {
+  field?: string | undefined;
+  /** Seconds. */
+  retryAfter?: number | undefined;
+  errorId?: string | undefined;
+  details?: string | undefined;
+}
+
+/** The only error that the promises of this package reject with. */
+export class ChatError extends Error {
+  override readonly name = "ChatError";
+  constructor(
+    readonly code: ErrorCode | AuthErrorCode | LocalErrorCode,
+    message: string,
+    readonly server: ErrorDetails = {},
+  ) {
+    super(message);
+  }
+}

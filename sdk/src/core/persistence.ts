@@ -1,0 +1,25 @@
+import type { OutboxItem } from "./outbox";
+import type { Position } from "./wire";
+
+/** What survives a restart. */
+export interface Saved {
+  positions: Record<string, Position>;
+  /** Ids of durable events that were delivered, oldest first. */
+  seen: string[];
+  outbox: OutboxItem[];
+}
+
+/** One write; its parts become durable together. */
+export interface Change {
+  positions?: Record<string, Position>;
+  seen?: string[];
+  gone?: string[];
+  put?: OutboxItem;
+  remove?: string;
+}
+
+/** Where the client keeps its state. A rejected promise is logged, and the client goes on in memory. */
+export interface Persistence {
+  load(): Promise<Saved | undefined>;
+  save(change: Change): Promise<void>;
+}

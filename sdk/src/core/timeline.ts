@@ -1,0 +1,183 @@
+// Turns what arrives, in whatever order and however often, into one stream per conversation: every message once, in the order
+// of `seq`, and every change once, in the order of `version`.
+import type { Events, Message } from "../generated/protocol";
+import { conversationOf, isMessage, type Position, type ServerEvent, type SyncChangesEvent } from "./wire";
+
+export interface TimelineOutput {
+  message(message: Message): void;
+  event(event: ServerEvent): void;
+  changes(event: SyncChangesEvent): void;
+  gone(conversationId: string): void;
+  /** A durable event has been dealt with. */
+  confirmed(eventId: string): void;
+  /** Something is missing that only `sync` can bring. */
+  incomplete(conversationId: string): void;
+}
+
+/** Enough for the server's replay of 1,000 events several times over. */
+const MAX_SEEN_EVENTS = 5_000;
+/** Versions are positive. */
+const BEFORE_ANY_CHANGE = 0;
+
+export class Timeline {
+  readonly positions = new Map<string, Position>();
+  /** Ids of durable events that were delivered, oldest first. */
+  readonly seen = new Set<string>();
+  /** What came ahead of something missing, in the order of arrival. */
+  readonly #held = new Map<string, ServerEvent[]>();
+
+  constructor(private readonly output: TimelineOutput) {}
+
+  /** Takes over a position unless the conversation has one. */
+  track(conversationId: string, position: Position): void {
+    if (!this.positions.has(conversationId)) this.positions.set(conversationId, { ...position });
+  }
+
+  /** The position to send in a `sync`. The answer to it contains whatever was held back until now. */
+  ask(conversationId: string): Position {
+    const held = this.#held.get(conversationId) ?? [];
+    this.#held.delete(conversationId);
+    for (const event of held) if (isUnordered(event)) this.#event(event);
+    return { ...this.#position(conversationId) };
+  }
+
+  /** The server said that a message with this number exists. */
+  expect(conversationId: string, seq: number): void {
+    this.track(conversationId, { seq: seq - 1 });
+    if (this.#position(conversationId).seq < seq) this.output.incomplete(conversationId);
+  }
+
+  /** A live or replayed event, or the direct answer to one's own command. */
+  ingest(event: ServerEvent): void {
+    const id = conversationOf(event);
+    if (id === undefined) return this.#event(event);
+    if (isMessage(event)) this.track(id, { seq: event.seq - 1, version: before(event.version) });
+    const held = this.#held.get(id);
+    if (held) held.push(event);
+    else if (this.#isAhead(id, event)) this.#held.set(id, [event]);
+    else return this.#apply(id, event);
+    this.#drain(id);
+    if (this.#held.has(id)) this.output.incomplete(id);
+  }
+
+  /** The part of a `sync` about what the client holds. `asked` is the position that was sent. */
+  changes(event: SyncChangesEvent, asked: Position): void {
+    const position = this.#position(event.conversationId);
+    // What arrived meanwhile is newer than this answer.
+    if (!event.stale && position.version !== undefined && event.version <= position.version) return;
+    if (moved(position, asked)) return this.output.incomplete(event.conversationId);
+    this.output.changes(event);
+    if (event.stale || event.hasMore) position.version = event.version;
+  }
+
+  /** The part of a `sync` about what is newer. Returns where to go on. */
+  messages(event: Events["sync_messages"] & { version?: number }, asked: Position): void {
+    const id = event.conversationId;
+    this.track(id, asked);
+    const position = this.#position(id);
+    const { version } = event;
+    const overtaken = moved(position, asked);
+    if (version !== undefined && version > (position.version ?? BEFORE_ANY_CHANGE) && overtaken) {
+      return this.output.incomplete(id);
+    }
+    if (version !== undefined && position.version === undefined && asked.seq > 0) {
+      position.version = BEFORE_ANY_CHANGE;
+      return this.output.incomplete(id);
+    }
+    for (const message of event.messages) {
+      if (message.seq <= position.seq) continue;
+      position.seq = message.seq;
+      this.output.message(message);
+    }
+    if (version !== undefined && version > (position.version ?? 0)) position.version = version;
+    if (event.hasMore) return this.output.incomplete(id);
+    this.#drain(id);
+    if (this.#held.has(id)) this.output.incomplete(id);
+  }
+
+  gone(conversationId: string): void {
+    this.positions.delete(conversationId);
+    this.#held.delete(conversationId);
+    this.output.gone(conversationId);
+  }
+
+  #position(id: string): Position {
+    let position = this.positions.get(id);
+    if (!position) this.positions.set(id, (position = { seq: 0 }));
+    return position;
+  }
+
+  #isAhead(id: string, event: ServerEvent): boolean {
+    const position = this.positions.get(id);
+    if (!position) return false;
+    // What is held came without a version, and may be older than any change: only `sync` can tell.
+    if (event.version !== undefined) position.version ??= BEFORE_ANY_CHANGE;
+    if (isMessage(event) && event.seq > position.seq + 1) return true;
+    return event.version !== undefined && position.version !== undefined && event.version > position.version + 1;
+  }
+
+  /** An event without a number of its own waits for what came before it: it may be about a message that is held back. */
+  #isNext(id: string, event: ServerEvent, place: number): boolean {
+    return isUnordered(event) ? place === 0 : !this.#isAhead(id, event);
+  }
+
+  #drain(id: string): void {
+    const held = this.#held.get(id);
+    if (!held) return;
+    for (let index; (index = held.findIndex((event, place) => this.#isNext(id, event, place))) >= 0; ) {
+      const [event] = held.splice(index, 1);
+      if (event) this.#apply(id, event);
+    }
+    if (held.length === 0) this.#held.delete(id);
+  }
+
+  #apply(id: string, event: ServerEvent): void {
+    const position = this.positions.get(id);
+    const { version } = event;
+    if (isMessage(event)) {
+      const current = this.#position(id);
+      if (event.seq <= current.seq) return;
+      current.seq = event.seq;
+      current.version = version ?? current.version;
+      const { type: _, version: __, ...message } = event;
+      return this.output.message(message);
+    }
+    if (position && version !== undefined) {
+      if (position.version !== undefined && version <= position.version) return void this.#confirm(event);
+      position.version = version;
+    }
+    this.#event(event);
+  }
+
+  #event(event: ServerEvent): void {
+    if (!this.#confirm(event)) return;
+    this.output.event(event);
+  }
+
+  /** Returns false for a repetition. */
+  #confirm(event: ServerEvent): boolean {
+    const { eventId } = event as { eventId?: string };
+    if (eventId === undefined) return true;
+    this.output.confirmed(eventId);
+    if (this.seen.has(eventId)) return false;
+    this.remember(eventId);
+    return true;
+  }
+
+  remember(eventId: string): void {
+    this.seen.add(eventId);
+    if (this.seen.size > MAX_SEEN_EVENTS) for (const oldest of this.seen) return void this.seen.delete(oldest);
+  }
+}
+
+function isUnordered(event: ServerEvent): boolean {
+  return !isMessage(event) && event.version === undefined;
+}
+
+function moved(position: Position, asked: Position): boolean {
+  return position.seq !== asked.seq || position.version !== asked.version;
+}
+
+function before(version: number | undefined): number | undefined {
+  return version === undefined ? undefined : version - 1;
+}

@@ -1,0 +1,48 @@
+// Client state as the protocol describes it in section 9. Each type here goes away when the contract generates it.
+import type { ChatEvent, ErrorAnswer, Events, Message } from "../generated/protocol";
+
+/** Up to where a client holds a conversation without a gap. Servers without versions leave `version` out. */
+export interface Position {
+  seq: number;
+  version?: number | undefined;
+}
+
+/** What changed at or below a client's position while it was away. */
+export interface SyncChangesEvent {
+  type: "sync_changes";
+  conversationId: string;
+  fromVersion?: number;
+  version: number;
+  /** Each changed message once, as it is now. */
+  changed?: Message[];
+  deleted?: { messageId: string; seq: number }[];
+  hidden?: { messageId: string; seq: number }[];
+  hiddenThroughSeq?: number;
+  info?: Record<string, unknown>;
+  /** The changes are no longer kept: drop what is held of the conversation. */
+  stale?: boolean;
+  hasMore?: boolean;
+}
+
+/** The conversation no longer exists for this user. */
+export interface SyncGoneEvent {
+  type: "sync_gone";
+  conversationId: string;
+}
+
+/** Everything the client understands. */
+export type ServerEvent = (ChatEvent | SyncChangesEvent | SyncGoneEvent) & { version?: number };
+
+export type MessageFrame = Events["new_message" | "new_group_message" | "group_announcement"] & { version?: number };
+
+export type AnyError = ErrorAnswer | Events["auth_error"];
+
+export function isMessage(event: ServerEvent): event is MessageFrame {
+  return event.type === "new_message" || event.type === "new_group_message" || event.type === "group_announcement";
+}
+
+/** The conversation an event belongs to, or `undefined`. */
+export function conversationOf(event: object): string | undefined {
+  const { conversationId, groupId } = event as { conversationId?: string; groupId?: string };
+  return conversationId ?? groupId;
+}

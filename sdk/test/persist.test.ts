@@ -1,0 +1,53 @@
+import { IDBFactory } from "fake-indexeddb";
+import { expect, test } from "vitest";
+import { ChatClient } from "../src/index";
+import { indexedDb } from "../src/persist";
+import { FakeClock, seeded } from "./clock";
+import { FakeServer, PEER } from "./server";
+
+const item = (id: string, queuedAt: number) => ({ clientMessageId: id, to: { recipientId: "2" }, content: id, queuedAt });
+
+test("what was saved is loaded, the outbox in its order", async () => {
+  const factory = new IDBFactory();
+  const first = indexedDb({ name: "1", indexedDB: factory });
+  await first.save({ positions: { a: { seq: 5, version: 9 }, b: { seq: 1 } }, seen: ["e1"], put: item("z", 1) });
+  await first.save({ put: item("a", 2) });
+  await first.save({ put: item("m", 3), gone: ["b"] });
+  await first.save({ remove: "m" });
+  const saved = await indexedDb({ name: "1", indexedDB: factory }).load();
+  expect(saved?.positions).toEqual({ a: { seq: 5, version: 9 } });
+  expect(saved?.seen).toEqual(["e1"]);
+  expect(saved?.outbox.map((one) => one.clientMessageId)).toEqual(["z", "a"]);
+});
+
+test("users of one browser are kept apart", async () => {
+  const factory = new IDBFactory();
+  await indexedDb({ name: "1", indexedDB: factory }).save({ seen: ["e1"] });
+  expect((await indexedDb({ name: "2", indexedDB: factory }).load())?.seen).toEqual([]);
+});
+
+test.each([
+  ["missing", undefined],
+  ["forbidden", { open: () => { throw new DOMException("denied", "SecurityError"); } }],
+])("the client works in memory when IndexedDB is %s", async (_, factory) => {
+  const clock = new FakeClock();
+  const server = new FakeServer(clock, seeded(1), true);
+  const lines: string[] = [];
+  const persist = indexedDb({ name: "1", indexedDB: factory as unknown as IDBFactory });
+  const client = new ChatClient({
+    url: "ws://fake",
+    getToken: () => "token",
+    persist,
+    WebSocket: server.constructorOfSockets,
+    clock,
+    logger: (line) => lines.push(line),
+  });
+  await client.start();
+  await clock.advance(1_000);
+  const { sent } = client.send({ recipientId: PEER }, "hello");
+  await clock.advance(1_000);
+  expect((await sent).seq).toBe(1);
+  expect(client.state.name).toBe("online");
+  expect(lines).toContain("persistence cannot be read");
+  client.close();
+});

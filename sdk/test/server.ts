@@ -1,0 +1,316 @@
+// A server that keeps the protocol's promises, and nothing beyond them: it may lose, delay and double what it publishes live, and
+// close any connection at any time.
+import type { Message, Socket } from "../src/index";
+import type { FakeClock } from "./clock";
+
+type Frame = Record<string, unknown> & { type: string };
+
+interface Change {
+  version: number;
+  seq: number;
+  messageId: string;
+}
+
+interface Conversation {
+  id: string;
+  version: number;
+  seq: number;
+  messages: Map<number, Message>;
+  changes: Change[];
+}
+
+interface Durable {
+  eventId: string;
+  make: () => Frame;
+}
+
+export interface Faults {
+  /** Probability that a live event is lost or doubled. */
+  lose: number;
+  double: number;
+  /** The most that a frame takes, in milliseconds. */
+  delay: number;
+  /** Probability that a command is rejected for the moment. */
+  busy: number;
+}
+
+export const ME = "1";
+export const PEER = "2";
+
+export class FakeServer {
+  readonly conversations = new Map<string, Conversation>();
+  readonly sent = new Map<string, { conversation: Conversation; seq: number }>();
+  readonly sockets = new Set<FakeSocket>();
+  /** Durable events that nobody has confirmed, and the confirmed `seq` of each conversation. */
+  readonly unconfirmed = new Map<string, Durable>();
+  readonly delivered = new Map<string, number>();
+  faults: Faults = { lose: 0, double: 0, delay: 0, busy: 0 };
+  tokens = new Map<string, string>();
+  frames: Frame[] = [];
+  /** What new connections are refused with. */
+  refusal: Frame | undefined;
+  #ids = 0;
+
+  constructor(
+    readonly clock: FakeClock,
+    readonly random: () => number,
+    readonly versions: boolean,
+  ) {}
+
+  get constructorOfSockets(): new (url: string) => Socket {
+    return socketsOf(this);
+  }
+
+  conversation(id: string): Conversation {
+    let found = this.conversations.get(id);
+    if (!found) this.conversations.set(id, (found = { id, version: 0, seq: 0, messages: new Map(), changes: [] }));
+    return found;
+  }
+
+  store(id: string, senderId: string, content: string, clientMessageId?: string): Message {
+    const conversation = this.conversation(id);
+    const seq = ++conversation.seq;
+    conversation.version++;
+    const message = {
+      messageId: `msg_${++this.#ids}`,
+      conversationId: id,
+      seq,
+      senderId,
+      senderUsername: `user${senderId}`,
+      content,
+      createdAt: new Date(this.clock.now()).toISOString(),
+      kind: "text",
+      isEdited: false,
+      isPinned: false,
+      ...(id.startsWith("group_") ? { groupId: id } : {}),
+      ...(clientMessageId ? { clientMessageId } : {}),
+    } as Message;
+    conversation.messages.set(seq, message);
+    if (clientMessageId) this.sent.set(clientMessageId, { conversation, seq });
+    this.publish({ ...message, type: typeOf(id), ...this.#version(conversation) });
+    return message;
+  }
+
+  edit(id: string, seq: number, content: string, besides?: FakeSocket): Frame | undefined {
+    const conversation = this.conversation(id);
+    const message = conversation.messages.get(seq);
+    if (!message) return undefined;
+    message.content = content;
+    message.isEdited = true;
+    conversation.changes.push({ version: ++conversation.version, seq, messageId: message.messageId });
+    const { messageId } = message;
+    const type = id.startsWith("group_") ? "group_message_edited" : "message_edited";
+    // A repetition shows the present.
+    const make = () => ({ type, messageId, ...key(id), content: message.content, newContent: message.content, seq });
+    return this.#durable(conversation, make, besides);
+  }
+
+  delete(id: string, seq: number): void {
+    const conversation = this.conversation(id);
+    const message = conversation.messages.get(seq);
+    if (!message) return;
+    conversation.messages.delete(seq);
+    conversation.changes.push({ version: ++conversation.version, seq, messageId: message.messageId });
+    const { messageId } = message;
+    const type = id.startsWith("group_") ? "group_message_deleted" : "message_deleted";
+    this.#durable(conversation, () => ({ type, messageId, ...key(id), deleteForEveryone: true }));
+  }
+
+  /** To every open session, with the faults of publishing. */
+  publish(frame: Frame, besides?: FakeSocket): void {
+    for (const socket of this.sockets) {
+      if (!socket.isAuthenticated || socket === besides) continue;
+      if (this.random() < this.faults.lose) continue;
+      socket.deliver(frame);
+      if (this.random() < this.faults.double) socket.deliver(frame);
+    }
+  }
+
+  closeAll(code: number): void {
+    for (const socket of [...this.sockets]) socket.shut(code);
+  }
+
+  receive(socket: FakeSocket, frame: Frame): void {
+    this.frames.push(frame);
+    const { type, requestId } = frame;
+    const answer = (event: Frame) => socket.deliver({ ...event, ...(requestId === undefined ? {} : { requestId }) });
+    if (type === "authenticate") return this.#authenticate(socket, frame.token as string);
+    if (type === "ping") return answer({ type: "pong", timestamp: this.clock.now() });
+    if (!socket.isAuthenticated) return answer(error("AUTH_REQUIRED"));
+    if (type === "ack") return this.#ack(frame);
+    if (this.random() < this.faults.busy) return answer({ ...error("SERVICE_UNAVAILABLE"), retryAfter: 1 });
+    if (type === "sync") return this.#sync(socket, frame);
+    if (type === "edit_message") {
+      const found = [...this.conversations.values()].flatMap((one) => [...one.messages.values()]);
+      const message = found.find((one) => one.messageId === frame.messageId);
+      if (!message) return answer(error("RESOURCE_NOT_FOUND"));
+      const edited = this.edit(message.conversationId, message.seq, frame.content as string, socket);
+      return answer(edited as Frame);
+    }
+    if (type === "send_private_message" || type === "send_group_message") {
+      if (frame.content === "") return answer({ ...error("VALIDATION_ERROR"), field: "content" });
+      const id = (frame.groupId as string) ?? `conv_${ME}_${frame.recipientId as string}`;
+      const known = this.sent.get(frame.clientMessageId as string);
+      const sent = (seq: number, extra: object) => ({
+        type: frame.groupId ? "group_message_sent" : "message_sent",
+        ...key(id),
+        seq,
+        clientMessageId: frame.clientMessageId,
+        ...extra,
+      });
+      if (known) return answer(sent(known.seq, { duplicate: true }));
+      // Committed; the answer goes before the echo.
+      const seq = this.conversation(id).seq + 1;
+      answer(sent(seq, {}));
+      this.store(id, ME, frame.content as string, frame.clientMessageId as string);
+    }
+  }
+
+  #authenticate(socket: FakeSocket, token: string): void {
+    const code = this.tokens.get(token);
+    if (code) return socket.deliver({ type: "auth_error", code, message: code, details: "" });
+    const renewed = socket.isAuthenticated;
+    const replay: Frame[] = [];
+    for (const conversation of renewed ? [] : this.conversations.values()) {
+      const after = this.delivered.get(conversation.id) ?? 0;
+      for (const message of conversation.messages.values()) {
+        if (message.seq > after && message.senderId !== ME) replay.push({ ...message, type: typeOf(conversation.id) });
+      }
+    }
+    // With versions, `sync` alone must bring what changed.
+    for (const { make, eventId } of renewed || this.versions ? [] : this.unconfirmed.values()) replay.push({ ...make(), eventId });
+    socket.isAuthenticated = true;
+    const user = { userId: ME, id: ME, username: "me", displayName: "Me" };
+    socket.deliver({ type: "auth_success", user, userId: ME, queuedEvents: replay.length, ...(renewed ? { renewed } : {}) });
+    for (const event of replay) socket.deliver(event);
+  }
+
+  #ack(frame: Frame): void {
+    for (const [id, seq] of Object.entries((frame.conversations ?? {}) as Record<string, number>)) {
+      this.delivered.set(id, Math.max(seq, this.delivered.get(id) ?? 0));
+    }
+    for (const id of (frame.eventIds ?? []) as string[]) this.unconfirmed.delete(id);
+  }
+
+  #sync(socket: FakeSocket, frame: Frame): void {
+    const asked = frame.conversations as Record<string, number | { seq: number; version: number }>;
+    for (const [id, position] of Object.entries(asked)) {
+      const conversation = this.conversations.get(id);
+      if (!conversation) {
+        if (typeof position === "number") return socket.deliver({ ...error("RESOURCE_NOT_FOUND"), requestId: "sync" });
+        socket.deliver({ type: "sync_gone", conversationId: id });
+        continue;
+      }
+      const seq = typeof position === "number" ? position : position.seq;
+      if (typeof position !== "number") {
+        const news = conversation.changes.filter((change) => change.version > position.version && change.seq <= seq);
+        const changed = new Map<number, Message>();
+        const deleted = [];
+        for (const change of news) {
+          const message = conversation.messages.get(change.seq);
+          if (message) changed.set(change.seq, { ...message });
+          else deleted.push({ messageId: change.messageId, seq: change.seq });
+        }
+        const { version } = conversation;
+        const parts = { changed: [...changed.values()], deleted, hidden: [], hasMore: false };
+        if (news.length > 0) {
+          socket.deliver({ type: "sync_changes", conversationId: id, fromVersion: position.version, version, ...parts });
+        }
+      }
+      const newer = [...conversation.messages.values()].filter((message) => message.seq > seq);
+      const messages = newer.slice(0, 5).map((message) => ({ ...message }));
+      const version = this.#version(conversation);
+      socket.deliver({ type: "sync_messages", conversationId: id, messages, hasMore: newer.length > 5, ...version });
+    }
+    socket.deliver({ type: "sync_complete", requestId: "sync" });
+  }
+
+  #durable(conversation: Conversation, make: () => Frame, besides?: FakeSocket): Frame {
+    const eventId = `event-${++this.#ids}`;
+    this.unconfirmed.set(eventId, { eventId, make });
+    const frame = { ...make(), ...this.#version(conversation) };
+    this.publish({ ...frame, eventId }, besides);
+    return frame;
+  }
+
+  #version(conversation: Conversation): { version?: number } {
+    return this.versions ? { version: conversation.version } : {};
+  }
+}
+
+export class FakeSocket implements Socket {
+  onopen: ((event: never) => void) | null = null;
+  onmessage: ((event: { data: unknown }) => void) | null = null;
+  onclose: ((event: { code: number }) => void) | null = null;
+  onerror: ((event: never) => void) | null = null;
+  isAuthenticated = false;
+  /** Nothing goes through any more, and neither side has noticed. */
+  isDead = false;
+  #toClient = 0;
+  #toServer = 0;
+
+  constructor(private readonly server: FakeServer) {
+    server.sockets.add(this);
+    this.#later("client", () => {
+      this.onopen?.(undefined as never);
+      if (server.refusal) {
+        this.onmessage?.({ data: JSON.stringify(server.refusal) });
+        return this.shut(1008);
+      }
+      this.deliver({ type: "connected" });
+    });
+  }
+
+  send(text: string): void {
+    this.#later("server", () => this.server.receive(this, JSON.parse(text) as Frame));
+  }
+
+  deliver(frame: Frame): void {
+    const data = JSON.stringify(frame);
+    this.#later("client", () => this.onmessage?.({ data }));
+  }
+
+  close(): void {
+    this.server.sockets.delete(this);
+    this.isDead = true;
+  }
+
+  shut(code: number): void {
+    const { onclose } = this;
+    const dead = this.isDead;
+    this.close();
+    if (!dead) this.server.clock.setTimeout(() => onclose?.({ code }), 0);
+  }
+
+  /** In order, as TCP has it. */
+  #later(side: "client" | "server", run: () => void): void {
+    const { clock, random, faults } = this.server;
+    const due = clock.now() + Math.floor(random() * faults.delay);
+    const at = Math.max(due, side === "client" ? this.#toClient : this.#toServer);
+    if (side === "client") this.#toClient = at;
+    else this.#toServer = at;
+    clock.setTimeout(() => {
+      if (!this.isDead) run();
+    }, at - clock.now());
+  }
+}
+
+function socketsOf(server: FakeServer): new (url: string) => Socket {
+  return class extends FakeSocket {
+    constructor(_url: string) {
+      super(server);
+    }
+  };
+}
+
+function typeOf(id: string): string {
+  return id.startsWith("group_") ? "new_group_message" : "new_message";
+}
+
+function key(id: string): object {
+  return id.startsWith("group_") ? { groupId: id } : { conversationId: id };
+}
+
+function error(code: string): Frame {
+  return { type: "error", code, message: code, details: "" };
+}

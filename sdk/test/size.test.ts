@@ -1,0 +1,33 @@
+// What an application pays for each module: minified, gzip, without what it shares with `.`.
+import { gzipSync } from "node:zlib";
+import { build } from "vite";
+import { expect, test } from "vitest";
+
+test.each([
+  ["index", 9_000],
+  ["persist", 3_000],
+])("%s has at most %i bytes", { timeout: 60_000 }, async (name, most) => {
+  const output = await build({
+    configFile: false,
+    logLevel: "silent",
+    build: {
+      write: false,
+      minify: "oxc",
+      target: "es2022",
+      lib: { entry: `src/${name}.ts`, formats: ["es"] },
+      rolldownOptions: { external: [/^react/] },
+    },
+  });
+  const [{ output: chunks }] = output as { output: { type: string; code: string }[] }[] as [
+    { output: { type: string; code: string }[] },
+  ];
+  const bytes = chunks.reduce((sum, chunk) => sum + gzipSync(chunk.code, { level: 9 }).length, 0);
+  console.info(`${name}: ${bytes} bytes`);
+  expect(bytes).toBeLessThanOrEqual(most);
+});
+
+test("nothing touches the browser when it is imported", async () => {
+  expect(globalThis.window).toBeUndefined();
+  await expect(import("../src/index")).resolves.toHaveProperty("connect");
+  await expect(import("../src/persist")).resolves.toHaveProperty("indexedDb");
+});
