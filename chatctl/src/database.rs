@@ -79,22 +79,52 @@ async fn get_user_id(connection: &mut PgConnection, username: &str) -> Result<i6
 pub async fn add_user(connection: &mut PgConnection, username: &str, display_name: Option<&str>) -> Result<i64> {
     check_username(username)?;
     let mut transaction = connection.begin().await?;
-    sqlx::query("INSERT INTO users_auth (username) VALUES ($1) ON CONFLICT (username) DO NOTHING")
-        .bind(username)
-        .execute(&mut *transaction)
-        .await?;
-    let user_id = get_user_id(&mut transaction, username).await?;
+    // The main backend's tables have not everywhere the constraint that a conflict would be with.
     sqlx::query(
-        "INSERT INTO user_profile_info AS profile (user_id, display_name) VALUES ($1, COALESCE($2, $3))
-         ON CONFLICT (user_id) DO UPDATE SET display_name = COALESCE($2, profile.display_name)",
+        "INSERT INTO users_auth (username) SELECT $1 WHERE NOT EXISTS (SELECT FROM users_auth WHERE username = $1)
+         ON CONFLICT DO NOTHING",
     )
-    .bind(user_id)
-    .bind(display_name)
     .bind(username)
     .execute(&mut *transaction)
     .await?;
+    let user_id = get_user_id(&mut transaction, username).await?;
+    add_profile(&mut transaction, user_id, username, display_name).await?;
     transaction.commit().await?;
     Ok(user_id)
+}
+
+/// Where profiles have no display name, it becomes the first name.
+async fn add_profile(db: &mut PgConnection, user_id: i64, username: &str, display_name: Option<&str>) -> Result<()> {
+    let column: String = sqlx::query_scalar(
+        "SELECT attname::text FROM pg_attribute
+         WHERE attrelid = 'user_profile_info'::regclass AND attname IN ('display_name', 'first_name') ORDER BY attname LIMIT 1",
+    )
+    .fetch_optional(&mut *db)
+    .await?
+    .context("user_profile_info has neither display_name nor first_name")?;
+    let key: String = sqlx::query_scalar(
+        "SELECT attname::text FROM pg_attribute
+         WHERE attrelid = 'user_profile_info'::regclass AND attname IN ('user_id', 'user_id_serial') ORDER BY attname LIMIT 1",
+    )
+    .fetch_optional(&mut *db)
+    .await?
+    .context("user_profile_info has neither user_id nor user_id_serial")?;
+    let update = format!("UPDATE user_profile_info SET {column} = COALESCE($2, {column}) WHERE {key} = $1");
+    if sqlx::query(&update).bind(user_id).bind(display_name).execute(&mut *db).await?.rows_affected() == 0 {
+        let insert = format!("INSERT INTO user_profile_info ({key}, {column}) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+        sqlx::query(&insert).bind(user_id).bind(display_name.unwrap_or(username)).execute(db).await?;
+    }
+    Ok(())
+}
+
+/// Fails with what the main backend's tables lack.
+pub async fn check_main_backend(connection: &mut PgConnection) -> Result<()> {
+    let problems: Vec<String> =
+        sqlx::query_scalar("SELECT unnest(chat_main_backend_problems())").fetch_all(connection).await?;
+    if !problems.is_empty() {
+        bail!("the main backend's tables cannot be used: {}", problems.join("; "));
+    }
+    Ok(())
 }
 
 /// What can be mentioned in a message, and is no id.
@@ -111,8 +141,8 @@ fn check_username(username: &str) -> Result<()> {
 
 pub async fn list_users(connection: &mut PgConnection, limit: i64) -> Result<Vec<User>> {
     let users = sqlx::query_as(
-        "SELECT auth.user_id::BIGINT AS user_id, auth.username::TEXT AS username, profile.display_name::TEXT AS display_name
-         FROM users_auth AS auth LEFT JOIN user_profile_info AS profile USING (user_id)
+        "SELECT auth.user_id::BIGINT AS user_id, auth.username::TEXT AS username, profile.display_name
+         FROM users_auth AS auth LEFT JOIN LATERAL chat_profile(auth.user_id) AS profile ON TRUE
          ORDER BY auth.user_id LIMIT $1",
     );
     Ok(users.bind(limit).fetch_all(connection).await?)

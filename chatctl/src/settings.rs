@@ -55,6 +55,7 @@ pub struct Settings {
     jwt_secret: Option<Secret>,
     worker_password: Option<Secret>,
     builtin_auth: Option<String>,
+    profile_columns: Option<String>,
     gateway_urls: Option<String>,
     public_url: Option<String>,
     /// What the file says.
@@ -97,6 +98,7 @@ impl Settings {
             jwt_secret: secret(sources.jwt_secret, "JWT_SECRET"),
             worker_password: secret(environment("WORKER_PASSWORD"), "WORKER_PASSWORD"),
             builtin_auth: pick(environment("BUILTIN_AUTH"), "BUILTIN_AUTH"),
+            profile_columns: pick(environment("PROFILE_COLUMNS"), "PROFILE_COLUMNS"),
             redis_tls_ca: pick(environment("REDIS_TLS_CA"), "REDIS_TLS_CA"),
             redis_prefix: pick(sources.redis_prefix, "REDIS_PREFIX"),
             gateway_urls: pick(sources.gateway_urls, "GATEWAY_URLS"),
@@ -139,6 +141,13 @@ impl Settings {
             Some("true" | "1") => Ok(true),
             Some(other) => bail!("BUILTIN_AUTH: expected `true` or `false`, got \"{other}\""),
         }
+    }
+
+    /// What the columns of a profile are called, where it is set: pairs of field and column.
+    pub fn profile_columns(&self) -> Result<Vec<(String, String)>> {
+        let text = self.profile_columns.as_deref().unwrap_or_default();
+        shared::config::parse_profile_columns(text)
+            .context("PROFILE_COLUMNS: expected `field=column` separated by commas")
     }
 
     /// The settings of the services that say how content is sealed, from the environment and the file.

@@ -79,3 +79,62 @@ fn users_are_made_once_and_found_by_name() {
     let wrong = format!("postgres://u:{password}@127.0.0.1:1/x");
     assert!(!fail(&wrong, &["user", "list"]).contains(password));
 }
+
+/// The main backend's tables as they are, and as they must not be.
+#[test]
+fn the_main_backends_real_tables_fit_and_what_does_not_is_named() {
+    use devstack::original;
+    let database = devstack::testing::fresh_database("main_backend").unwrap();
+    let sql = |statement: &str| {
+        let url = database.clone();
+        let statement = statement.to_owned();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            use sqlx::Connection as _;
+            let mut db = sqlx::PgConnection::connect(&url).await.unwrap();
+            sqlx::raw_sql(&statement).execute(&mut db).await.unwrap();
+        });
+    };
+    sql(original::MAIN_BACKEND);
+    sql(original::USERS);
+    succeed(&database, &["migrate"]);
+    let users = succeed(&database, &["user", "list"]);
+    assert!(users.contains("9\tuser9\tNina Nine\n10\tuser10\tTom\n"), "{users}");
+    let added = succeed(&database, &["user", "add", "carol", "--display-name", "Carol"]);
+    assert!(succeed(&database, &["user", "list"]).contains(&format!("{}\tcarol\tCarol\n", added.trim())));
+
+    let check = |columns: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_chatctl"))
+            .args(["config", "check", "worker"])
+            .current_dir("/")
+            .env_clear()
+            .env("DATABASE_URL", &database)
+            .env("CHAT_ENCRYPTION_KEY", "a key for tests only, long enough")
+            .env("PROFILE_COLUMNS", columns)
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(check(""), (true, String::new()));
+    sql(
+        "ALTER TABLE user_profile_info RENAME user_id_serial TO member_id; ALTER TABLE users_auth RENAME email TO mail",
+    );
+    let missing = "column user_profile_info.user_id or user_profile_info.user_id_serial is missing; column users_auth.email is missing";
+    assert!(fail(&database, &["migrate"]).contains(missing));
+    let (usable, problems) = check("");
+    assert!(!usable && problems.contains(missing), "{problems}");
+    assert!(check("nickname=x").1.contains("PROFILE_COLUMNS"));
+
+    // Set by hand.
+    sql("ALTER TABLE users_auth RENAME mail TO email");
+    let migrate = |columns: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chatctl"));
+        command.arg("migrate").current_dir("/").env_clear().env("DATABASE_URL", &database);
+        let output = command.env("PROFILE_COLUMNS", columns).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(migrate("user_id=member_id, display_name=last_name"), (true, String::new()));
+    assert!(succeed(&database, &["user", "list"]).contains("9\tuser9\tNine\n"));
+    let (done, problem) = migrate("user_id=member_id, display_name=nickname");
+    assert!(!done && problem.contains("nickname"), "{problem}");
+}

@@ -22,5 +22,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     TO chat_worker;
 -- Written by `chatctl import original` alone.
 GRANT SELECT ON held_message_ids, held_conversation_ids TO chat_worker;
+-- Written by `chatctl migrate` alone.
+GRANT SELECT ON main_backend_columns TO chat_worker;
 -- What was put down is not changed; DELETE is for retention.
 GRANT SELECT, INSERT, DELETE ON audit_log TO chat_worker;

@@ -130,8 +130,11 @@ pub struct Live {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Ready {
     pub ready: bool,
-    /// What it depends on: `redis`, `draining`, on a gateway `workers`, on a worker `database`.
+    /// What it depends on: `redis`, `draining`, on a gateway `workers`, on a worker `database` and `mainBackend`.
     pub components: BTreeMap<&'static str, bool>,
+    /// What keeps a component from working, where that is known in words: a column of the main backend's that is missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
     pub timestamp: Timestamp,
 }
 

@@ -93,10 +93,16 @@ fn respond(path: &str, method: &warp::http::Method, accept: Option<&str>, servic
 fn ready(service: &Service) -> warp::reply::Response {
     let (database, redis) = (service.stores.database().answers(), service.stores.redis().answers());
     let draining = service.lifecycle.is_draining();
-    let ready = database && redis && !draining;
+    let problems = service.stores.main_backend_problems();
+    let ready = database && redis && problems.is_empty() && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let components = BTreeMap::from([("database", database), ("redis", redis), ("draining", draining)]);
-    json_reply(status, &Ready { ready, components, timestamp: Timestamp::now() })
+    let components = BTreeMap::from([
+        ("database", database),
+        ("mainBackend", problems.is_empty()),
+        ("redis", redis),
+        ("draining", draining),
+    ]);
+    json_reply(status, &Ready { ready, components, problems, timestamp: Timestamp::now() })
 }
 
 fn health(service: &Service) -> warp::reply::Response {

@@ -1,14 +1,24 @@
 //! `chatctl config check`: reads the environment as a service does, and says all that is wrong with it.
 
-use anyhow::{Result, bail};
-use clap::{Subcommand, ValueEnum};
-use shared::config::{ConfigError, GatewaySettings, WorkerSettings};
+use std::time::Duration;
 
+use anyhow::Result;
+use clap::{Subcommand, ValueEnum};
+use shared::config::{GatewaySettings, WorkerSettings};
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::timeout;
+
+use crate::database;
 use crate::terminal::print_line;
+
+/// A check must not take long where nothing answers.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Checks this environment, and the secrets' files it names, for a service; names every problem.
+    ///
+    /// For a worker also the main backend's tables, where the database answers and was migrated.
     Check { service: Service },
 }
 
@@ -19,15 +29,29 @@ pub enum Service {
 }
 
 impl ConfigCommand {
-    pub fn run(self) -> Result<()> {
+    pub async fn run(self) -> Result<()> {
         let ConfigCommand::Check { service } = self;
-        let checked: Result<(), ConfigError> = match service {
-            Service::Gateway => GatewaySettings::from_env().map(drop),
-            Service::Worker => WorkerSettings::from_env().map(drop),
-        };
-        match checked {
-            Ok(()) => print_line("usable"),
-            Err(error) => bail!(error),
+        match service {
+            Service::Gateway => drop(GatewaySettings::from_env()?),
+            Service::Worker => check_database(&WorkerSettings::from_env()?).await?,
         }
+        print_line("usable")
     }
+}
+
+/// Looks at the main backend's tables. That a database is away or empty is no fault of the settings, and said on stderr only.
+async fn check_database(settings: &WorkerSettings) -> Result<()> {
+    let connecting = timeout(CONNECT_WITHIN, PgConnection::connect(settings.database_url.expose())).await;
+    let Ok(Ok(mut connection)) = connecting else {
+        eprintln!("the main backend's tables were not checked: Postgres does not answer");
+        return Ok(());
+    };
+    let is_migrated: bool = sqlx::query_scalar("SELECT to_regproc('chat_main_backend_problems') IS NOT NULL")
+        .fetch_one(&mut connection)
+        .await?;
+    if !is_migrated {
+        eprintln!("the main backend's tables were not checked: run `chatctl migrate` first");
+        return Ok(());
+    }
+    database::check_main_backend(&mut connection).await
 }

@@ -195,7 +195,8 @@ async fn leave_groups(connection: &mut PgConnection, user: i64) -> Result<u64> {
 async fn erase_account(connection: &mut PgConnection, user: i64) -> Result<()> {
     for statement in [
         "UPDATE users_auth SET username = 'deleted-' || user_id, email = NULL, password_hash = NULL WHERE user_id = $1",
-        "DELETE FROM user_profile_info WHERE user_id = $1",
+        "DELETE FROM user_profile_info AS p
+         WHERE $1::bigint::text = coalesce(to_jsonb(p) ->> 'user_id', to_jsonb(p) ->> 'user_id_serial')",
         "DELETE FROM user_follows WHERE follower_id = $1 OR followee_id = $1",
         "DELETE FROM blocked_relationships WHERE blocker_id = $1 OR blocked_id = $1",
     ] {

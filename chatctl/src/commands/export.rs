@@ -26,7 +26,11 @@ const SECTIONS: [(&str, &str); 15] = [
         "SELECT jsonb_build_object('userId', u.user_id, 'username', u.username, 'email', to_jsonb(u) -> 'email',
              'createdAt', to_jsonb(u) -> 'created_at')::text FROM users_auth u WHERE u.user_id = $1",
     ),
-    ("profile", "SELECT to_jsonb(p)::text FROM user_profile_info p WHERE p.user_id = $1"),
+    (
+        "profile",
+        "SELECT to_jsonb(p)::text FROM user_profile_info p
+         WHERE $1::bigint::text = coalesce(to_jsonb(p) ->> 'user_id', to_jsonb(p) ->> 'user_id_serial')",
+    ),
     ("following", "SELECT to_jsonb(f)::text FROM user_follows f WHERE f.follower_id = $1"),
     ("blocked", "SELECT to_jsonb(b)::text FROM blocked_relationships b WHERE b.blocker_id = $1"),
     ("status", "SELECT to_jsonb(s)::text FROM user_status s WHERE s.user_id = $1"),

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::{Connection, PgConnection};
 
@@ -21,7 +21,13 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 const LOCK_KEY: i64 = 0x6368_6174_6374_6c00;
 
 pub async fn run(settings: &Settings) -> Result<()> {
+    let profile_columns = settings.profile_columns()?;
     let mut connection = database::connect(settings).await?;
+    if super::import::has_original_tables(&mut connection).await? {
+        bail!(
+            "the original server's tables stand where ours belong: `chatctl import move-tables` moves them to a schema of their own"
+        );
+    }
     let applied = apply(&mut connection).await?;
     for migration in &applied {
         print_line(migration)?;
@@ -30,11 +36,36 @@ pub async fn run(settings: &Settings) -> Result<()> {
         0 => print_line("nothing to apply")?,
         count => print_line(&format!("{count} applied"))?,
     }
+    map_profile(&mut connection, &profile_columns).await?;
     if let Some(password) = settings.worker_password()? {
         let has_accounts = settings.builtin_auth()?;
         renew_worker_role(&mut connection, &password, has_accounts).await.context("the role of the workers")?;
         print_line("chat_worker has its rights and its password")?;
     }
+    database::check_main_backend(&mut connection).await
+}
+
+/// Tells the database what the columns of a profile are called.
+async fn map_profile(connection: &mut PgConnection, columns: &[(String, String)]) -> Result<()> {
+    let mut transaction = connection.begin().await?;
+    let before: Vec<(String, String)> =
+        sqlx::query_as("SELECT field, column_name FROM main_backend_columns ORDER BY field")
+            .fetch_all(&mut *transaction)
+            .await?;
+    let mut wanted = columns.to_vec();
+    wanted.sort();
+    if wanted != before {
+        sqlx::query("DELETE FROM main_backend_columns").execute(&mut *transaction).await?;
+        for (field, column) in &wanted {
+            sqlx::query("INSERT INTO main_backend_columns (field, column_name) VALUES ($1, $2)")
+                .bind(field)
+                .bind(column)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        sqlx::query("SELECT chat_map_profile()").execute(&mut *transaction).await.context("PROFILE_COLUMNS")?;
+    }
+    transaction.commit().await?;
     Ok(())
 }
 

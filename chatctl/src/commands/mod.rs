@@ -7,6 +7,7 @@ mod docs;
 mod drain;
 mod erase;
 mod export;
+mod import;
 mod keys;
 mod kick;
 mod listen;
@@ -45,8 +46,12 @@ pub enum Command {
     ///
     /// With WORKER_PASSWORD (or WORKER_PASSWORD_FILE) also makes the role chat_worker, or gives it this password, with the
     /// rights that workers need, which with BUILTIN_AUTH=true are a few more. Without it, run
-    /// deploy/postgres/worker-role.sql by hand.
+    /// deploy/postgres/worker-role.sql by hand. Fails at last when the main backend's tables lack a column; PROFILE_COLUMNS
+    /// says what one is called.
     Migrate,
+    /// Takes over what the server before this one stored.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// The keys of the encryption at rest.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -78,12 +83,13 @@ impl Command {
             Command::Listen(arguments) => arguments.run(settings).await,
             Command::Dlq(command) => command.run(settings).await,
             Command::Migrate => migrate::run(settings).await,
+            Command::Import(command) => command.run(settings).await,
             Command::Keys(command) => command.run(settings).await,
             Command::Status(arguments) => arguments.run(settings).await,
             Command::Sessions(arguments) => arguments.run(settings).await,
             Command::Kick(arguments) => arguments.run(settings).await,
             Command::Drain(arguments) => arguments.run(settings).await,
-            Command::Config(command) => command.run(),
+            Command::Config(command) => command.run().await,
             Command::Docs(command) => command.run(),
         }
     }

@@ -23,7 +23,7 @@ pub fn ready(gateway: &Gateway) -> Ready {
     let workers = gateway.fleet.workers() > 0;
     let draining = gateway.lifecycle.is_draining();
     let components = BTreeMap::from([("redis", redis), ("workers", workers), ("draining", draining)]);
-    Ready { ready: redis && workers && !draining, components, timestamp: Timestamp::now() }
+    Ready { ready: redis && workers && !draining, components, problems: Vec::new(), timestamp: Timestamp::now() }
 }
 
 pub fn health(gateway: &Gateway) -> Health {

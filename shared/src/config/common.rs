@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::ConfigError;
 use super::macros::{Reader, settings};
+use super::original;
 use super::parse::{authorities, choice, duration, integer, log_filter, secret, text, url};
 use super::secret::Secret;
 use crate::crypto::EncryptionSettings;
@@ -101,7 +102,9 @@ impl CommonSettings {
     /// # Errors
     /// With everything that is missing or wrong.
     pub fn from_source(source: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(&source);
+        let original = |name: &str| original::translate(&source, original::Service::Any, name);
+        let mut reader = Reader::new(&original);
+        original::check(&mut reader, &source, original::Service::Any);
         let settings = Self::read(&mut reader);
         if let Some(settings) = &settings {
             settings.check(&mut reader);

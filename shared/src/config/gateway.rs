@@ -7,6 +7,7 @@ use super::ConfigError;
 use super::common::CommonSettings;
 use super::macros::{Reader, settings};
 use super::net::{AllowedOrigins, TrustedProxies};
+use super::original;
 use super::parse::{
     Parser, allowed_origins, boolean, byte_size, checked_secret, duration, integer, secret, socket_address, text,
     trusted_proxies,
@@ -94,7 +95,9 @@ impl GatewaySettings {
     /// # Errors
     /// With everything that is missing or wrong.
     pub fn from_source(source: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(&source);
+        let original = |name: &str| original::translate(&source, original::Service::Gateway, name);
+        let mut reader = Reader::new(&original);
+        original::check(&mut reader, &source, original::Service::Gateway);
         let settings = Self::read(&mut reader);
         if let Some(settings) = &settings {
             settings.check(&mut reader);

@@ -6,7 +6,9 @@ mod common;
 mod gateway;
 mod macros;
 mod net;
+mod original;
 mod parse;
+mod profile_columns;
 mod secret;
 mod worker;
 
@@ -14,6 +16,7 @@ pub use common::{CommonSettings, Environment, LogFormat, PresenceScope};
 pub use gateway::GatewaySettings;
 pub use macros::read_secret_file;
 pub use net::{AllowedOrigins, IpNet, TrustedProxies};
+pub use profile_columns::parse_profile_columns;
 pub use secret::Secret;
 pub use worker::{FollowPolicy, WorkerSettings};
 
@@ -66,6 +69,10 @@ Every setting is an environment variable. An empty value counts as not set. Dura
 with a unit (`250ms`, `30s`, `5m`, `1h`, `7d`); sizes are bytes or a number with a unit (`256KiB`, `1MiB`, `2GiB`). A secret
 may instead be put into a file named by the variable with `_FILE` appended (one trailing newline is cut off). A process with
 an unusable setting does not start, and names all of them.
+
+The original server's settings are understood where they say the same: `NODE_ENV`, on gateways `PORT`, on workers `DB_HOST`,
+`DB_PORT`, `DB_NAME`, `DB_USER`, `DB_PASSWORD` and `DB_SSL`, and `REDISCLOUD_URL` or `REDIS_HOST`, `REDIS_PORT` and `REDIS_PASSWORD`.
+Ours decide where both are set. Others of its settings are refused with the name of what replaces them.
 ";
 
 /// The reference document, `docs/configuration.md`.

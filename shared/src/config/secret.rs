@@ -77,11 +77,19 @@ const WELL_KNOWN_PARTS: &[&str] = &[
     "your_",
     "yoursecret",
 ];
+/// In use at sites of the original that never set one.
+const ORIGINAL_DEFAULT_KEY: &str = "super-secure-aes-encryption-key-32";
 const MIN_BYTES: usize = 32;
 const MIN_DISTINCT_BYTES: usize = 8;
 
 /// What makes a secret unfit for production, if anything does.
 pub(super) fn weakness(secret: &str) -> Option<&'static str> {
+    if secret == ORIGINAL_DEFAULT_KEY {
+        return Some(
+            "is the key that the original server's documents print (set CHAT_ENCRYPTION_KEYS=1:<a new key> for new rows, and this \
+             one as CHAT_ENCRYPTION_LEGACY_KEY, so that the original's rows stay readable)",
+        );
+    }
     if secret.len() < MIN_BYTES {
         return Some("is shorter than 32 bytes");
     }

@@ -443,3 +443,78 @@ fn the_reader_collects_problems() {
     reader.problem("two");
     assert_eq!(reader.finish(Some(())), Err(ConfigError { problems: vec!["one".into(), "two".into()] }));
 }
+
+#[test]
+fn the_originals_settings_are_understood() {
+    let read = |changes: &[(&str, &str)]| -> Variables {
+        let mut variables = with(changes);
+        variables.remove("DATABASE_URL");
+        variables
+    };
+    let variables = read(&[
+        ("NODE_ENV", "production"),
+        ("DB_HOST", "db.example.org"),
+        ("DB_PORT", "5433"),
+        ("DB_NAME", "elite"),
+        ("DB_USER", "elite user"),
+        ("DB_PASSWORD", "p@ss/word"),
+        ("DB_SSL", "true"),
+        ("REDISCLOUD_URL", "redis://default:pw@cloud:17000"),
+    ]);
+    let w = WorkerSettings::from_source(|name| variables.get(name).cloned()).unwrap();
+    assert_eq!(w.common.environment, Environment::Production);
+    assert_eq!(
+        w.database_url.expose(),
+        "postgres://elite%20user:p%40ss%2Fword@db.example.org:5433/elite?sslmode=require"
+    );
+    assert_eq!(w.common.redis_url.expose(), "redis://default:pw@cloud:17000");
+
+    let g = gateway(&[("PORT", "3001"), ("REDIS_HOST", "redis"), ("REDIS_PASSWORD", "x y"), ("REDIS_PORT", "6380")])
+        .unwrap();
+    assert_eq!(g.bind_addr, "0.0.0.0:3001".parse().unwrap());
+    assert_eq!(g.common.redis_url.expose(), "redis://:x%20y@redis:6380");
+    // Ours decide, and what Kubernetes puts into every pod is nobody's setting.
+    let g = gateway(&[
+        ("PORT", "3001"),
+        ("BIND_ADDR", "127.0.0.1:1"),
+        ("NODE_ENV", "production"),
+        ("ENVIRONMENT", "development"),
+        ("REDIS_PORT", "tcp://10.0.0.1:6379"),
+    ])
+    .unwrap();
+    assert_eq!((g.bind_addr, g.common.environment), ("127.0.0.1:1".parse().unwrap(), Environment::Development));
+}
+
+#[test]
+fn the_originals_settings_that_nothing_reads_are_named() {
+    for (variable, named) in [
+        ("CORS_ORIGIN", "set ALLOWED_ORIGINS instead"),
+        ("ENCRYPTION_KEY", "set CHAT_ENCRYPTION_KEY instead"),
+        ("DB_HOST", "a gateway never talks to Postgres"),
+    ] {
+        let variables: Variables = [("JWT_SECRET", STRONG), ("CHAT_ENCRYPTION_KEYS", "1:some key"), (variable, "x")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let problem = only_problem(GatewaySettings::from_source(|name| variables.get(name).cloned()));
+        assert!(problem.contains(variable) && problem.contains(named), "{problem}");
+    }
+    assert!(only_problem(worker(&[("PORT", "3001")])).contains("BIND_ADDR"));
+    assert!(problems(worker(&[("DB_POOL_MAX", "20")]))[0].contains("DB_MAX_CONNECTIONS"));
+    assert!(worker(&[("PORT", "3001"), ("BIND_ADDR", "127.0.0.1:1"), ("DB_HOST", "h")]).is_ok(), "ours are set");
+}
+
+#[test]
+fn production_refuses_the_key_that_the_original_printed_and_shows_the_way_out() {
+    let default = "super-secure-aes-encryption-key-32";
+    let problem = only_problem(worker(&[("ENVIRONMENT", "production"), ("CHAT_ENCRYPTION_KEY", default)]));
+    assert!(problem.contains("CHAT_ENCRYPTION_LEGACY_KEY") && !problem.contains(default), "{problem}");
+    assert!(worker(&[("CHAT_ENCRYPTION_KEY", default)]).is_ok(), "only in production");
+    let mut variables = with(&[
+        ("ENVIRONMENT", "production"),
+        ("CHAT_ENCRYPTION_KEYS", &format!("1:{STRONG_KEY}")),
+        ("CHAT_ENCRYPTION_LEGACY_KEY", default),
+    ]);
+    variables.remove("CHAT_ENCRYPTION_KEY");
+    let w = WorkerSettings::from_source(|name| variables.get(name).cloned()).unwrap();
+    assert_eq!(w.common.encryption().unwrap().legacy_key.unwrap().expose(), default);
+}

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::ConfigError;
 use super::common::CommonSettings;
 use super::macros::{Reader, settings};
-use super::parse::{choice, duration, integer, socket_address, url};
+use super::original;
+use super::parse::{choice, duration, integer, socket_address, text, url};
+use super::profile_columns::parse_profile_columns;
 use super::secret::Secret;
 use crate::redis::tls;
 
@@ -41,6 +43,9 @@ settings! {
         db_statement_timeout: Duration = "DB_STATEMENT_TIMEOUT", duration("100ms", "1h"), default("30s");
         /// Prepared statements kept per connection; 0 behind a pooler in transaction mode.
         db_statement_cache: usize = "DB_STATEMENT_CACHE", integer(0, 10_000), default("200");
+
+        /// What the columns of `user_profile_info` are called where they are not `user_id` or `user_id_serial`, `display_name` or `first_name` and `last_name`, `bio`, `profile_picture`. `chatctl migrate` applies it, the same as for workers.
+        profile_columns: String = "PROFILE_COLUMNS", text("`field=column` separated by commas", |columns| parse_profile_columns(columns).is_some()), default("");
 
         /// Batches of the ordered lane under way at a time.
         worker_pipelines: u32 = "WORKER_PIPELINES", integer(1, 64), default("2");
@@ -96,7 +101,9 @@ impl WorkerSettings {
     /// # Errors
     /// With everything that is missing or wrong.
     pub fn from_source(source: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(&source);
+        let original = |name: &str| original::translate(&source, original::Service::Worker, name);
+        let mut reader = Reader::new(&original);
+        original::check(&mut reader, &source, original::Service::Worker);
         let settings = Self::read(&mut reader);
         if let Some(settings) = &settings {
             settings.check(&mut reader);

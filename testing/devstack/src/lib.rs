@@ -10,6 +10,7 @@ pub mod identity;
 pub mod install;
 pub mod logfile;
 pub mod nginx;
+pub mod original;
 pub mod ports;
 pub mod postgres;
 pub mod process;

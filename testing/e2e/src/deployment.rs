@@ -13,7 +13,8 @@ use devstack::{Cluster, Durability, Postgres, Proxy, Redis, Scratch, Secrets, Se
 use crate::contract;
 use crate::tls::{Authority, LOOPBACK};
 
-const DATABASE: &str = "chat";
+/// The deployment's database.
+pub const DATABASE: &str = "chat";
 const TOKEN_TTL: Duration = Duration::from_secs(3600);
 
 /// What a test wants other than two gateways and two workers with their defaults.
@@ -36,6 +37,8 @@ pub struct Options {
     pub least_rights: bool,
     /// The stores are reached over TLS, under [`Deployment::authority`].
     pub tls: bool,
+    /// Run on the empty database [`DATABASE`], before it is migrated.
+    pub before: Option<fn(&Postgres, &Secrets) -> Result<()>>,
 }
 
 /// The connections between the parts of a deployment, each of which can be made bad.
@@ -70,6 +73,7 @@ impl Default for Options {
             durable_redis: false,
             least_rights: false,
             tls: false,
+            before: None,
         }
     }
 }
@@ -112,6 +116,10 @@ impl Deployment {
         let durability = if options.durable_redis { Durability::Durable } else { Durability::Fast };
         let redis = testing::start_redis_with(&scratch, durability)?;
         let database_url = postgres.create_database(DATABASE)?;
+        let secrets = Secrets::generate()?;
+        if let Some(before) = options.before {
+            before(&postgres, &secrets)?;
+        }
         let bin_dir = testing::bin_dir()?;
         let mut env = options.env;
         let (mut worker_password, mut redis_url) = (devstack::secrets::password()?, redis.url());
@@ -159,7 +167,7 @@ impl Deployment {
             gateways: options.gateways,
             workers: options.workers,
             stores,
-            secrets: Secrets::generate()?,
+            secrets,
             env,
             gateway_env,
             worker_env,

@@ -8,7 +8,7 @@ mod http;
 mod tls;
 mod witness;
 
-pub use deployment::{Deployment, Network, Options, User, WORKER_ROLE};
+pub use deployment::{DATABASE, Deployment, Network, Options, User, WORKER_ROLE};
 pub use front::Front;
 pub use http::{Answer, Request};
 pub use tls::{Authority, LOOPBACK};

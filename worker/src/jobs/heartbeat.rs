@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use fred::prelude::*;
+use parking_lot::Mutex;
 use shared::clock::Timestamp;
 use shared::lifecycle::Lifecycle;
 
 use crate::app::App;
+use crate::store::main_backend;
 
 pub const INTERVAL: Duration = Duration::from_secs(1);
 /// A process that gave no sign for so long does not count.
@@ -20,6 +22,8 @@ pub const ALIVE_FOR: Duration = Duration::from_secs(5);
 pub struct Stores {
     database: Health,
     redis: Health,
+    /// What of the main backend's tables is not as this server needs it.
+    main_backend: Mutex<Vec<String>>,
     pub gateways: AtomicI64,
     pub workers: AtomicI64,
 }
@@ -56,6 +60,31 @@ impl Stores {
         &self.redis
     }
 
+    pub fn main_backend_problems(&self) -> Vec<String> {
+        self.main_backend.lock().clone()
+    }
+
+    /// Looks at the main backend's tables, which change while we run.
+    async fn look_at_main_backend(&self, app: &App) {
+        let looking = async { main_backend::list_problems(&mut *app.db.acquire().await?).await };
+        let found = match tokio::time::timeout(ALIVE_FOR / 2, looking).await {
+            Ok(Ok(found)) => found,
+            // Not known for the moment; whether Postgres answers is another question.
+            Err(_) => return,
+            Ok(Err(sqlx::Error::Database(error))) => vec![error.message().to_owned()],
+            Ok(Err(_)) => return,
+        };
+        let mut known = self.main_backend.lock();
+        if *known != found {
+            if found.is_empty() {
+                tracing::info!("the main backend's tables are as they should be again");
+            } else {
+                tracing::error!(problems = found.join("; "), "the main backend's tables cannot be used");
+            }
+            *known = found;
+        }
+    }
+
     /// Asks both stores and tells Redis that this worker lives.
     async fn look(&self, app: &App) {
         let asked = Instant::now();
@@ -65,6 +94,9 @@ impl Stores {
         app.metrics.db_connections.set(size);
         app.metrics.db_connections_busy.set(size - (app.db.num_idle() + app.sends_db.num_idle()) as f64);
         app.metrics.db_connections_max.set(f64::from(app.settings.db_max_connections));
+        if self.database.answers() {
+            self.look_at_main_backend(app).await;
+        }
         let asked = Instant::now();
         let beat = self.beat(app).await;
         self.redis.record(asked, beat.is_ok());
@@ -75,7 +107,7 @@ impl Stores {
         let oldest = (now - ALIVE_FOR.as_millis() as i64) as f64;
         let pipeline = app.redis.pipeline();
         let (workers, gateways) = (app.keys.heartbeats("worker"), app.keys.heartbeats("gateway"));
-        if self.database.answers() {
+        if self.database.answers() && self.main_backend.lock().is_empty() {
             let member = app.worker_id.simple().to_string();
             let _: () = pipeline.zadd(&workers, None, None, false, false, (now as f64, member)).await?;
         }

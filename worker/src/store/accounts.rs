@@ -42,7 +42,7 @@ pub async fn insert_account(
                INSERT INTO users_auth (username, email, password_hash) VALUES ($1, $2, $3) RETURNING user_id
            ),
            profile AS (INSERT INTO user_profile_info (user_id, display_name) SELECT user_id, $4 FROM account)
-           SELECT user_id AS "user_id!" FROM account"#,
+           SELECT user_id::bigint AS "user_id!" FROM account"#,
         username,
         email,
         password_hash,
@@ -58,9 +58,13 @@ pub struct Account {
 }
 
 pub async fn find_account(db: &mut PgConnection, username: &str) -> sqlx::Result<Option<Account>> {
-    sqlx::query_as!(Account, "SELECT user_id, password_hash FROM users_auth WHERE username = $1", username)
-        .fetch_optional(db)
-        .await
+    sqlx::query_as!(
+        Account,
+        r#"SELECT user_id::bigint AS "user_id!", password_hash::text AS password_hash FROM users_auth WHERE username = $1"#,
+        username
+    )
+    .fetch_optional(db)
+    .await
 }
 
 /// Revokes a token; once is enough.
@@ -94,7 +98,7 @@ pub async fn list_pictures(db: &mut PgConnection, kinds: &[String], ids: &[Strin
         Picture,
         r#"SELECT i.kind AS "kind!", i.id AS "id!",
                CASE i.kind
-                   WHEN 'user' THEN (SELECT p.profile_picture FROM user_profile_info p WHERE p.user_id = i.id::bigint)
+                   WHEN 'user' THEN (SELECT p.profile_picture FROM chat_profile(i.id::bigint) p)
                    ELSE (SELECT c.avatar_url FROM communities c WHERE c.community_id = i.id)
                END AS url
            FROM unnest($1::text[], $2::text[]) AS i (kind, id)"#,

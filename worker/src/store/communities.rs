@@ -53,7 +53,7 @@ pub struct CommunityMemberRow {
 pub async fn list_members(db: &mut PgConnection, community: &str, limit: i64) -> sqlx::Result<Vec<CommunityMemberRow>> {
     sqlx::query_as!(
         CommunityMemberRow,
-        r#"SELECT m.user_id, u.username, m.role, m.joined_at, s.last_seen_at AS "last_seen_at?", m.is_muted
+        r#"SELECT m.user_id, coalesce(u.username, '')::text AS "username!", m.role, m.joined_at, s.last_seen_at AS "last_seen_at?", m.is_muted
            FROM community_members m
            JOIN users_auth u ON u.user_id = m.user_id
            LEFT JOIN user_status s ON s.user_id = m.user_id
@@ -293,7 +293,7 @@ pub struct Difference {
 pub async fn list_differences(db: &mut PgConnection, community: &str, group: &str) -> sqlx::Result<Vec<Difference>> {
     sqlx::query_as!(
         Difference,
-        r#"SELECT d.user_id AS "user_id!", coalesce(u.username, '') AS "username!",
+        r#"SELECT d.user_id AS "user_id!", coalesce(u.username, '')::text AS "username!",
                d.old_role AS "old_role?", d.new_role AS "new_role?"
            FROM (
                SELECT coalesce(g.user_id, c.user_id) AS user_id, g.role AS old_role, c.role AS new_role

@@ -139,8 +139,8 @@ pub async fn list_direct(
                LIMIT $2 OFFSET $3
            )
            SELECT page.conversation_id, other.id AS "other_id!",
-               (SELECT u.username FROM users_auth u WHERE u.user_id = other.id) AS username,
-               (SELECT i.display_name FROM user_profile_info i WHERE i.user_id = other.id) AS display_name,
+               (SELECT u.username::text FROM users_auth u WHERE u.user_id = other.id) AS username,
+               (SELECT i.display_name FROM chat_profile(other.id) i) AS display_name,
                page.message_id, page.sender_id, page.content, page.iv, page.mac, page.key_id, page.created_at,
                unread.count AS "unread_count!"
            FROM page

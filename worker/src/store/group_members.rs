@@ -17,10 +17,10 @@ pub struct MemberRow {
 pub async fn list_members(db: &mut PgConnection, group: &str, limit: i64) -> sqlx::Result<Vec<MemberRow>> {
     sqlx::query_as!(
         MemberRow,
-        r#"SELECT m.user_id, u.username, p.display_name AS "display_name?", m.role, m.joined_at
+        r#"SELECT m.user_id, coalesce(u.username, '')::text AS "username!", p.display_name AS "display_name?", m.role, m.joined_at
            FROM group_members m
            JOIN users_auth u ON u.user_id = m.user_id
-           LEFT JOIN user_profile_info p ON p.user_id = m.user_id
+           LEFT JOIN LATERAL chat_profile(m.user_id) p ON TRUE
            WHERE m.group_id = $1
            ORDER BY array_position(ARRAY['owner', 'admin', 'member'], m.role), m.joined_at, m.user_id
            LIMIT $2"#,
@@ -115,7 +115,7 @@ pub struct Prospect {
 pub async fn list_prospects(db: &mut PgConnection, caller: i64, users: &[i64]) -> sqlx::Result<Vec<Prospect>> {
     sqlx::query_as!(
         Prospect,
-        r#"SELECT u.user_id, u.username,
+        r#"SELECT u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!",
                EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = u.user_id)
                    OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = u.user_id AND blocked_id = $1)
                    AS "blocked!",

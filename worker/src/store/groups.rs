@@ -13,8 +13,8 @@ pub struct MemberName {
 pub async fn list_member_names(db: &mut PgConnection, groups: &[String]) -> sqlx::Result<Vec<MemberName>> {
     sqlx::query_as!(
         MemberName,
-        "SELECT m.group_id, m.user_id, u.username FROM group_members m
-         JOIN users_auth u ON u.user_id = m.user_id WHERE m.group_id = ANY($1)",
+        r#"SELECT m.group_id, m.user_id, coalesce(u.username, '')::text AS "username!" FROM group_members m
+           JOIN users_auth u ON u.user_id = m.user_id WHERE m.group_id = ANY($1)"#,
         groups
     )
     .fetch_all(db)

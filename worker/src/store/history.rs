@@ -49,7 +49,7 @@ pub async fn list_messages(
     let mut rows = if range.from_newest {
         sqlx::query_as!(
             MessageRow,
-            r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username AS "sender_username?", p.recipient_id,
+            r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
                    p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
                    p.created_at, p.edited_at, p.pinned_at IS NOT NULL AS "pinned!",
                    p.seq <= (SELECT r.read_seq FROM conversation_members r
@@ -72,7 +72,7 @@ pub async fn list_messages(
     } else {
         sqlx::query_as!(
             MessageRow,
-            r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username AS "sender_username?", p.recipient_id,
+            r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
                    p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
                    p.created_at, p.edited_at, p.pinned_at IS NOT NULL AS "pinned!",
                    p.seq <= (SELECT r.read_seq FROM conversation_members r
@@ -110,7 +110,7 @@ pub async fn list_newest(db: &mut PgConnection, conversation_id: &str, limit: i6
 pub async fn list_by_id(db: &mut PgConnection, messages: &[Uuid]) -> sqlx::Result<Vec<MessageRow>> {
     sqlx::query_as!(
         MessageRow,
-        r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username AS "sender_username?", p.recipient_id,
+        r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
                p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
                p.created_at, p.edited_at, p.pinned_at IS NOT NULL AS "pinned!",
                p.seq <= (SELECT r.read_seq FROM conversation_members r
@@ -137,14 +137,14 @@ pub struct ReactionRow {
 pub async fn list_reactions(db: &mut PgConnection, messages: &[Uuid], most: i64) -> sqlx::Result<Vec<ReactionRow>> {
     sqlx::query_as!(
         ReactionRow,
-        "SELECT r.message_id, r.user_id, u.username, r.reaction, r.created_at
+        r#"SELECT r.message_id, r.user_id, coalesce(u.username, '')::text AS "username!", r.reaction, r.created_at
          FROM unnest($1::uuid[]) AS m (message_id)
          CROSS JOIN LATERAL (
              SELECT * FROM message_reactions r WHERE r.message_id = m.message_id
              ORDER BY r.created_at, r.user_id LIMIT $2
          ) r
          JOIN users_auth u ON u.user_id = r.user_id
-         ORDER BY r.created_at, r.user_id",
+         ORDER BY r.created_at, r.user_id"#,
         messages,
         most
     )

@@ -12,6 +12,7 @@ pub mod groups;
 pub mod held_ids;
 pub mod history;
 pub mod leases;
+pub mod main_backend;
 pub mod members;
 pub mod messages;
 pub mod presence;

@@ -60,10 +60,11 @@ pub struct OnlineUser {
 pub async fn list_online_users(db: &mut PgConnection, caller: i64, users: &[i64]) -> sqlx::Result<Vec<OnlineUser>> {
     sqlx::query_as!(
         OnlineUser,
-        r#"SELECT u.user_id, u.username, p.display_name AS "display_name?", p.profile_picture AS "profile_picture?",
+        r#"SELECT u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!",
+                  p.display_name AS "display_name?", p.profile_picture AS "profile_picture?",
                   s.last_seen_at AS "last_seen_at?"
            FROM users_auth u
-           LEFT JOIN user_profile_info p ON p.user_id = u.user_id
+           LEFT JOIN LATERAL chat_profile(u.user_id) p ON TRUE
            LEFT JOIN user_status s ON s.user_id = u.user_id
            WHERE u.user_id = ANY($2) AND u.user_id <> $1
                AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = $1 AND b.blocked_id = u.user_id)

@@ -16,7 +16,17 @@ pub fn stream_revoked(
 ) -> impl Stream<Item = sqlx::Result<String>> + Send + '_ {
     let microseconds = lookback.as_micros().min(i64::MAX as u128) as i64;
     let lookback = PgInterval { months: 0, days: 0, microseconds };
-    sqlx::query_scalar!(r#"SELECT jti AS "jti!" FROM jwt_revocation WHERE revoked_at > now() - $1::interval"#, lookback)
-        .fetch(db)
-        .boxed()
+    // Judged by the newest row rather than by our clock: where the main backend keeps no time zone, its time is hours off. One
+    // that lies in the future by mistake must not hide the others.
+    sqlx::query_scalar!(
+        r#"SELECT jti::text AS "jti!" FROM jwt_revocation
+           WHERE revoked_at > least(
+               (SELECT max(revoked_at) FROM jwt_revocation)::timestamptz,
+               now() + (SELECT CASE a.atttypid WHEN 'timestamp'::regtype THEN interval '14 hours' ELSE interval '0' END
+                        FROM pg_attribute a WHERE a.attrelid = 'jwt_revocation'::regclass AND a.attname = 'revoked_at')
+           ) - $1::interval"#,
+        lookback
+    )
+    .fetch(db)
+    .boxed()
 }

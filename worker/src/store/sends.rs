@@ -226,7 +226,7 @@ pub async fn insert_messages(
             FROM accepted a JOIN numbered n ON n.conversation_id = a.conversation_id
             RETURNING message_id, seq
         )
-        SELECT f.verdict AS "verdict!", coalesce(f.sender_username, '') AS "sender_username!",
+        SELECT f.verdict AS "verdict!", coalesce(f.sender_username, '')::text AS "sender_username!",
             coalesce(stored.seq, f.stored_seq, 0) AS "seq!",
             coalesce(f.stored_at, f.created_at) AS "created_at!",
             f.first_message_id AS "first_message_id?", f.first_conversation_id AS "first_conversation_id?",

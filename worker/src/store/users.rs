@@ -1,4 +1,8 @@
 //! The main backend's users, tokens, blocks and follows. This server only reads them.
+//!
+//! The types of their columns differ between sites and change while we run, so what is selected is cast (`::bigint`, `::text`), and
+//! a profile is read by `chat_profile` (migration 0010), which knows how its columns may be called. Conditions are not cast: the
+//! indexes serve numbers of any width and texts of any kind.
 
 use sqlx::PgConnection;
 
@@ -23,14 +27,15 @@ pub async fn list_candidates(
     token_ids: &[String],
 ) -> sqlx::Result<Vec<(i64, Candidate)>> {
     let rows = sqlx::query!(
-        r#"SELECT c.ord AS "ord!", u.user_id, u.username, u.email, p.display_name, p.bio, p.profile_picture,
+        r#"SELECT c.ord AS "ord!", u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!",
+                  u.email::text AS email, p.display_name, p.bio, p.profile_picture,
                   EXISTS (SELECT FROM jwt_revocation r WHERE r.jti = c.token_id) AS "revoked!",
                   ARRAY(SELECT m.group_id FROM group_members m
                         JOIN group_chats g ON g.group_id = m.group_id AND g.deleted_at IS NULL
                         WHERE m.user_id = u.user_id) AS "groups!"
            FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS c (user_id, token_id, ord)
            JOIN users_auth u ON u.user_id = c.user_id
-           LEFT JOIN user_profile_info p ON p.user_id = u.user_id"#,
+           LEFT JOIN LATERAL chat_profile(u.user_id) p ON TRUE"#,
         users,
         token_ids
     )
@@ -64,8 +69,8 @@ pub struct UserName {
 pub async fn list_names(db: &mut PgConnection, users: &[i64]) -> sqlx::Result<Vec<UserName>> {
     sqlx::query_as!(
         UserName,
-        "SELECT u.user_id, u.username, p.display_name FROM users_auth u
-         LEFT JOIN user_profile_info p ON p.user_id = u.user_id WHERE u.user_id = ANY($1)",
+        r#"SELECT u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!", p.display_name
+           FROM users_auth u LEFT JOIN LATERAL chat_profile(u.user_id) p ON TRUE WHERE u.user_id = ANY($1)"#,
         users
     )
     .fetch_all(db)
@@ -85,11 +90,11 @@ pub struct Counterpart {
 pub async fn find_counterpart(db: &mut PgConnection, user: i64, other: i64) -> sqlx::Result<Option<Counterpart>> {
     sqlx::query_as!(
         Counterpart,
-        r#"SELECT u.username, p.display_name,
+        r#"SELECT coalesce(u.username, '')::text AS "username!", p.display_name,
                EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = $2)
                    OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $2 AND blocked_id = $1) AS "blocked!",
                EXISTS (SELECT FROM user_follows WHERE follower_id = $1 AND followee_id = $2) AS "followed!"
-           FROM users_auth u LEFT JOIN user_profile_info p ON p.user_id = u.user_id WHERE u.user_id = $2"#,
+           FROM users_auth u LEFT JOIN LATERAL chat_profile(u.user_id) p ON TRUE WHERE u.user_id = $2"#,
         user,
         other
     )
@@ -119,7 +124,8 @@ pub struct UserPair {
 pub async fn list_blocked_pairs(db: &mut PgConnection, users: &[i64]) -> sqlx::Result<Vec<UserPair>> {
     sqlx::query_as!(
         UserPair,
-        r#"SELECT blocker_id AS "user_id!", blocked_id AS "other_id!" FROM blocked_relationships WHERE blocker_id = ANY($1)
+        r#"SELECT blocker_id::bigint AS "user_id!", blocked_id::bigint AS "other_id!"
+           FROM blocked_relationships WHERE blocker_id = ANY($1)
            UNION
            SELECT blocked_id, blocker_id FROM blocked_relationships WHERE blocked_id = ANY($1)"#,
         users

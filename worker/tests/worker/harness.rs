@@ -102,6 +102,11 @@ impl Fleet {
     }
 
     pub async fn without_worker(label: &str, settings: &[(&str, &str)]) -> Fleet {
+        Self::on_tables(label, settings, "").await
+    }
+
+    /// In a database where these statements were run before our migrations.
+    pub async fn on_tables(label: &str, settings: &[(&str, &str)], tables: &str) -> Fleet {
         let label = label.to_owned();
         let (database_url, redis_url) = tokio::task::spawn_blocking(move || {
             (devstack::testing::fresh_database(&label).unwrap(), devstack::testing::redis_url().unwrap())
@@ -122,6 +127,7 @@ impl Fleet {
             own.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let settings = WorkerSettings::from_source(|name| environment.get(name).cloned()).unwrap();
         let db = PgPool::connect(&database_url).await.unwrap();
+        sqlx::raw_sql(tables).execute(&db).await.unwrap();
         MIGRATIONS.run(&db).await.unwrap();
 
         let options = RedisOptions { url: redis_url, tls_ca: None, command_timeout: Duration::from_secs(5) };
@@ -172,12 +178,13 @@ impl Fleet {
 
     /// A user of this name; gives the id.
     pub async fn user(&self, name: &str) -> UserId {
-        let id: i64 = sqlx::query_scalar("INSERT INTO users_auth (username, email) VALUES ($1, $2) RETURNING user_id")
-            .bind(name)
-            .bind(format!("{name}@example.org"))
-            .fetch_one(&self.db)
-            .await
-            .unwrap();
+        let id: i64 =
+            sqlx::query_scalar("INSERT INTO users_auth (username, email) VALUES ($1, $2) RETURNING user_id::bigint")
+                .bind(name)
+                .bind(format!("{name}@example.org"))
+                .fetch_one(&self.db)
+                .await
+                .unwrap();
         UserId(id)
     }
 

@@ -10,6 +10,7 @@ mod following;
 mod groups;
 mod harness;
 mod history;
+mod main_backend;
 mod messages;
 mod purging;
 mod reactions_and_pins;

@@ -18,3 +18,4 @@ mod rolling;
 mod security;
 mod stores;
 mod storm;
+mod takeover;

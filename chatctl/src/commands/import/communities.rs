@@ -1,0 +1,292 @@
+//! Communities, their members, progress and completed challenges. A later call of the main backend's webhook brings them up to date.
+
+use anyhow::{Context as _, Result};
+use shared::held_ids;
+use shared::ids::GroupId;
+use sqlx::types::time::OffsetDateTime;
+
+use super::groups::Known;
+use super::source::Table;
+use super::{Import, ids};
+
+const COMMUNITIES: Table = Table {
+    name: "communities",
+    columns: &[
+        ("id", "bigint"),
+        ("community_id", "text"),
+        ("external_ref", "text"),
+        ("name", "text"),
+        ("description", "text"),
+        ("avatar_url", "text"),
+        ("default_group_id", "text"),
+        ("is_active", "boolean"),
+    ],
+};
+
+const MEMBERS: Table = Table {
+    name: "community_members",
+    columns: &[
+        ("id", "bigint"),
+        ("community_id", "text"),
+        ("user_id", "text"),
+        ("role", "text"),
+        ("joined_at", "timestamptz"),
+        ("is_muted", "boolean"),
+    ],
+};
+
+const PROGRESS: Table = Table {
+    name: "user_community_progress",
+    columns: &[
+        ("id", "bigint"),
+        ("community_id", "text"),
+        ("user_id", "text"),
+        ("total_xp", "bigint"),
+        ("daily_streak", "integer"),
+        ("weekly_streak", "integer"),
+        ("last_challenge_id", "text"),
+        ("last_challenge_type", "text"),
+        ("last_completed_at", "timestamptz"),
+    ],
+};
+
+const CHALLENGES: Table = Table {
+    name: "community_challenge_events",
+    columns: &[
+        ("id", "bigint"),
+        ("event_id", "text"),
+        ("community_id", "text"),
+        ("user_id", "text"),
+        ("challenge_id", "text"),
+        ("challenge_type", "text"),
+        ("xp_awarded", "bigint"),
+        ("occurred_at", "timestamptz"),
+        ("payload", "text"),
+        ("created_at", "timestamptz"),
+    ],
+};
+
+#[derive(sqlx::FromRow)]
+struct Community {
+    id: i64,
+    community_id: Option<String>,
+    external_ref: Option<String>,
+    name: Option<String>,
+    description: Option<String>,
+    avatar_url: Option<String>,
+    default_group_id: Option<String>,
+    is_active: Option<bool>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Member {
+    id: i64,
+    community_id: Option<String>,
+    user_id: Option<String>,
+    role: Option<String>,
+    joined_at: Option<OffsetDateTime>,
+    is_muted: Option<bool>,
+}
+
+#[derive(sqlx::FromRow)]
+struct ProgressRow {
+    id: i64,
+    community_id: Option<String>,
+    user_id: Option<String>,
+    total_xp: Option<i64>,
+    daily_streak: Option<i32>,
+    weekly_streak: Option<i32>,
+    last_challenge_id: Option<String>,
+    last_challenge_type: Option<String>,
+    last_completed_at: Option<OffsetDateTime>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Challenge {
+    id: i64,
+    event_id: Option<String>,
+    community_id: Option<String>,
+    user_id: Option<String>,
+    challenge_id: Option<String>,
+    challenge_type: Option<String>,
+    xp_awarded: Option<i64>,
+    occurred_at: Option<OffsetDateTime>,
+    payload: Option<String>,
+    created_at: Option<OffsetDateTime>,
+}
+
+const NO_USER: &str = "the user is no number";
+
+pub async fn run(import: &mut Import<'_>, groups: &Known) -> Result<()> {
+    communities(import, groups).await?;
+    members(import).await?;
+    progress(import).await?;
+    challenges(import).await
+}
+
+async fn communities(import: &mut Import<'_>, groups: &Known) -> Result<()> {
+    if !import.source.has(COMMUNITIES.name).await? {
+        return Ok(());
+    }
+    let mut after = 0;
+    loop {
+        let rows: Vec<Community> = import.source.page(&COMMUNITIES, after, import.batch).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = last.id;
+        for row in rows {
+            let held = row.default_group_id.unwrap_or_default();
+            let (Some(id), Some(group)) = (row.community_id, held_ids::group_id(&held)) else {
+                import.report.note(COMMUNITIES.name, "without an id or a default group", row.id)?;
+                continue;
+            };
+            if row.external_ref.is_some_and(|reference| reference != id) {
+                import.report.note(COMMUNITIES.name, "its external_ref is not kept", row.id)?;
+            }
+            if !groups.contains_key(&held) {
+                import.report.note(
+                    COMMUNITIES.name,
+                    "its default group is not there: the next sync makes it",
+                    row.id,
+                )?;
+            }
+            import.report.imported(COMMUNITIES.name, 1);
+            if import.dry_run {
+                continue;
+            }
+            let group = GroupId(group.0).to_string();
+            sqlx::query(
+                "WITH community AS (
+                     INSERT INTO communities (community_id, name, description, avatar_url, default_group_id, is_active)
+                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING community_id
+                 )
+                 UPDATE group_chats SET community_id = $1
+                 WHERE group_id = $5 AND EXISTS (SELECT FROM community)",
+            )
+            .bind(&id)
+            .bind(row.name.as_deref().unwrap_or(&id))
+            .bind(&row.description)
+            .bind(&row.avatar_url)
+            .bind(&group)
+            .bind(row.is_active.unwrap_or(true))
+            .execute(&mut *import.target)
+            .await
+            .context("storing a community")?;
+        }
+    }
+}
+
+async fn members(import: &mut Import<'_>) -> Result<()> {
+    if !import.source.has(MEMBERS.name).await? {
+        return Ok(());
+    }
+    let mut after = 0;
+    loop {
+        let rows: Vec<Member> = import.source.page(&MEMBERS, after, import.batch).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = last.id;
+        for row in rows {
+            let Some(user) = ids::user(row.user_id.as_deref()) else {
+                import.report.note(MEMBERS.name, NO_USER, row.id)?;
+                continue;
+            };
+            let given = row.role.as_deref().unwrap_or("member");
+            let role = if matches!(given, "owner" | "admin") { given } else { "member" };
+            if role != given {
+                import.report.note(MEMBERS.name, "with another role, a member now", row.id)?;
+            }
+            import.report.imported(MEMBERS.name, 1);
+            if import.dry_run {
+                continue;
+            }
+            sqlx::query(
+                "INSERT INTO community_members (community_id, user_id, role, is_muted, joined_at)
+                 SELECT $1, $2, $3, $4, coalesce($5, now()) ON CONFLICT DO NOTHING",
+            )
+            .bind(row.community_id.unwrap_or_default())
+            .bind(user.0)
+            .bind(role)
+            .bind(row.is_muted.unwrap_or(false))
+            .bind(row.joined_at)
+            .execute(&mut *import.target)
+            .await
+            .context("storing a community's member")?;
+        }
+    }
+}
+
+async fn progress(import: &mut Import<'_>) -> Result<()> {
+    if !import.source.has(PROGRESS.name).await? {
+        return Ok(());
+    }
+    let mut after = 0;
+    loop {
+        let rows: Vec<ProgressRow> = import.source.page(&PROGRESS, after, import.batch).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = last.id;
+        for row in rows {
+            let Some(user) = ids::user(row.user_id.as_deref()) else {
+                import.report.note(PROGRESS.name, NO_USER, row.id)?;
+                continue;
+            };
+            import.report.imported(PROGRESS.name, 1);
+            if import.dry_run {
+                continue;
+            }
+            sqlx::query(
+                "INSERT INTO user_community_progress (community_id, user_id, total_xp, daily_streak, weekly_streak,
+                     last_challenge_id, last_challenge_type, last_completed_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+            )
+            .bind(row.community_id.unwrap_or_default())
+            .bind(user.0)
+            .bind(row.total_xp.unwrap_or(0))
+            .bind(row.daily_streak.unwrap_or(0))
+            .bind(row.weekly_streak.unwrap_or(0))
+            .bind(row.last_challenge_id)
+            .bind(row.last_challenge_type)
+            .bind(row.last_completed_at)
+            .execute(&mut *import.target)
+            .await
+            .context("storing progress")?;
+        }
+    }
+}
+
+async fn challenges(import: &mut Import<'_>) -> Result<()> {
+    if !import.source.has(CHALLENGES.name).await? {
+        return Ok(());
+    }
+    let mut after = 0;
+    loop {
+        let rows: Vec<Challenge> = import.source.page(&CHALLENGES, after, import.batch).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = last.id;
+        for row in rows {
+            let (Some(user), Some(event)) = (ids::user(row.user_id.as_deref()), row.event_id) else {
+                import.report.note(CHALLENGES.name, "the user is no number, or without an id", row.id)?;
+                continue;
+            };
+            import.report.imported(CHALLENGES.name, 1);
+            if import.dry_run {
+                continue;
+            }
+            sqlx::query(
+                "INSERT INTO community_challenge_events (event_id, community_id, user_id, challenge_id, challenge_type,
+                     xp_awarded, occurred_at, payload, created_at)
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8::jsonb, coalesce($9, now()) ON CONFLICT DO NOTHING",
+            )
+            .bind(event)
+            .bind(row.community_id.unwrap_or_default())
+            .bind(user.0)
+            .bind(row.challenge_id)
+            .bind(row.challenge_type)
+            .bind(row.xp_awarded.unwrap_or(0))
+            .bind(row.occurred_at)
+            .bind(row.payload)
+            .bind(row.created_at)
+            .execute(&mut *import.target)
+            .await
+            .context("storing a challenge")?;
+        }
+    }
+}

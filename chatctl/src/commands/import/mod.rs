@@ -1,0 +1,165 @@
+//! `chatctl import`: what the original server stored, taken over into our tables.
+//!
+//! The order of the steps is here; each step is a file. Messages go through a staging table, sealed: they are read in the order
+//! of their serial `id`, which has an index, and numbered afterwards in the order of their time. Whatever does not fit goes to the
+//! report ([`report`]), never away without a word.
+
+mod communities;
+mod events;
+mod groups;
+mod ids;
+mod marks;
+mod messages;
+mod move_tables;
+mod numbering;
+mod report;
+mod runs;
+mod source;
+mod verify;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use shared::crypto::Keyring;
+use sqlx::PgConnection;
+
+use self::report::Report;
+use self::source::Source;
+use crate::settings::Settings;
+use crate::terminal::print_line;
+use crate::{audit, database};
+
+pub use move_tables::has_original_tables;
+
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// Imports users' messages, groups and communities from the original server's tables.
+    ///
+    /// Run it as often as you like: what is there is not doubled, and a run that was broken off goes on where it stopped. The
+    /// encryption settings must be those of the workers.
+    Original(OriginalArguments),
+    /// Moves the original server's tables out of `public`, where ours belong, into a schema of their own; `--back` undoes it.
+    MoveTables(move_tables::MoveArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct OriginalArguments {
+    /// The database with the original's tables; may be the one of DATABASE_URL, after `import move-tables`.
+    #[arg(long, value_name = "URL")]
+    from: String,
+    /// The schema with the original's tables.
+    #[arg(long, default_value = "public", value_name = "NAME")]
+    schema: String,
+    /// Only messages written or changed since this time (RFC 3339): what came after an earlier run.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Turns `&amp;` `&lt;` `&gt;` `&quot;` `&#x27;` back into characters, once: the original escaped what it stored.
+    #[arg(long)]
+    decode_entities: bool,
+    /// The time zone of columns without one.
+    #[arg(long, default_value = "UTC", value_name = "ZONE")]
+    time_zone: String,
+    /// Reads everything and reports what would not fit; writes nothing.
+    #[arg(long, conflicts_with = "verify")]
+    dry_run: bool,
+    /// Compares counts, texts and order of every conversation with the source instead of importing.
+    #[arg(long)]
+    verify: bool,
+    /// Where the rows that did not fit are listed: table, reason and id, separated by tabs.
+    #[arg(long, default_value = "import-report.tsv", value_name = "FILE")]
+    report: PathBuf,
+    /// Rows read at a time.
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    batch: u32,
+}
+
+/// What every step needs.
+struct Import<'a> {
+    source: &'a mut Source,
+    target: &'a mut PgConnection,
+    keyring: &'a Keyring,
+    report: &'a mut Report,
+    batch: i64,
+    decode_entities: bool,
+    dry_run: bool,
+}
+
+impl ImportCommand {
+    pub async fn run(self, settings: &Settings) -> Result<()> {
+        match self {
+            ImportCommand::Original(arguments) => arguments.run(settings).await,
+            ImportCommand::MoveTables(arguments) => arguments.run(settings).await,
+        }
+    }
+}
+
+impl OriginalArguments {
+    async fn run(self, settings: &Settings) -> Result<()> {
+        let encryption = settings.encryption()?;
+        let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
+        let mut target = database::connect(settings).await?;
+        let mut source = Source::connect(&self.from, &self.schema, &self.time_zone).await?;
+        let mut report = Report::create(&self.report)?;
+        if !self.dry_run {
+            prepare(&mut target).await?;
+        }
+        let mut import = Import {
+            source: &mut source,
+            target: &mut target,
+            keyring: &keyring,
+            report: &mut report,
+            batch: self.batch.into(),
+            decode_entities: self.decode_entities,
+            dry_run: self.dry_run,
+        };
+        if self.verify {
+            let differences = verify::run(&mut import).await?;
+            report.finish(&self.report)?;
+            if differences > 0 {
+                bail!("{differences} differences, see {}", self.report.display());
+            }
+            return print_line("the import is as its source");
+        }
+        import.run(self.since.as_deref()).await?;
+        report.finish(&self.report)
+    }
+}
+
+impl Import<'_> {
+    async fn run(&mut self, since: Option<&str>) -> Result<()> {
+        let known = groups::known(self.source).await?;
+        if self.dry_run {
+            messages::stage(self, &known, None).await?;
+        } else {
+            let run = runs::begin(self, since).await?;
+            messages::stage(self, &known, Some(&run)).await?;
+            numbering::run(self).await?;
+            self.run_rest(&known).await?;
+            runs::finish(self.target, &run).await?;
+            let details = json!({"source": run.source, "since": since});
+            return audit::record(self.target, "import original", None, details).await;
+        }
+        self.run_rest(&known).await
+    }
+
+    /// What is small enough to be done anew in every run, whatever `--since` says.
+    async fn run_rest(&mut self, known: &groups::Known) -> Result<()> {
+        groups::run(self, known).await?;
+        marks::run(self, known).await?;
+        communities::run(self, known).await?;
+        events::run(self).await
+    }
+}
+
+/// Makes the import's own tables. Ours have to be there already.
+async fn prepare(target: &mut PgConnection) -> Result<()> {
+    let ours: bool =
+        sqlx::query_scalar("SELECT to_regclass('held_message_ids') IS NOT NULL").fetch_one(&mut *target).await?;
+    if !ours {
+        bail!("the tables to import into are not there: run `chatctl migrate` first");
+    }
+    sqlx::raw_sql(include_str!("schema.sql")).execute(target).await.context("the schema chat_import")?;
+    Ok(())
+}

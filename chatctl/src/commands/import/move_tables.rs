@@ -1,0 +1,160 @@
+//! The original's tables have the names of ours. In one database they get out of the way, all in one transaction, and come back
+//! the same way.
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
+
+use crate::settings::Settings;
+use crate::terminal::print_line;
+use crate::{audit, database};
+
+/// Where our tables wait while the original's are back.
+const PARKED: &str = "chat_parked";
+
+const TABLES: [&str; 13] = [
+    "private_messages",
+    "conversations",
+    "group_chats",
+    "group_members",
+    "message_reactions",
+    "message_deletions",
+    "conversation_deletions",
+    "user_status",
+    "event_queue",
+    "communities",
+    "community_members",
+    "user_community_progress",
+    "community_challenge_events",
+];
+
+#[derive(Debug, Args)]
+pub struct MoveArguments {
+    /// The schema for the original's tables.
+    #[arg(long, default_value = "original", value_name = "NAME")]
+    schema: String,
+    /// The role that the original server has in Postgres: it finds its tables by `search_path` from its next connection on, so
+    /// that it goes on serving after a restart.
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
+    /// Moves the original's tables back to `public`, and ours, if they are there, to `chat_parked`.
+    #[arg(long)]
+    back: bool,
+}
+
+impl MoveArguments {
+    pub async fn run(self, settings: &Settings) -> Result<()> {
+        let mut connection = database::connect(settings).await?;
+        let mut transaction = connection.begin().await?;
+        // The original may be serving: rather fail and be run again than hold it up.
+        sqlx::raw_sql("SET LOCAL lock_timeout = '5s'").execute(&mut *transaction).await?;
+        let moved = if self.back { self.back(&mut transaction).await? } else { self.away(&mut transaction).await? };
+        if let Some(role) = &self.role {
+            let (role, schema) = (quoted(role), quoted(&self.schema));
+            let statement = if self.back {
+                format!("ALTER ROLE {role} IN DATABASE {} RESET search_path", database_name(&mut transaction).await?)
+            } else {
+                let database = database_name(&mut transaction).await?;
+                format!(
+                    "GRANT USAGE ON SCHEMA {schema} TO {role};
+                     ALTER ROLE {role} IN DATABASE {database} SET search_path = {schema}, public"
+                )
+            };
+            sqlx::raw_sql(&statement).execute(&mut *transaction).await.context("--role")?;
+        }
+        transaction.commit().await?;
+        if moved.is_empty() {
+            return print_line("nothing to move");
+        }
+        // Only where ours is there to hold it.
+        if table_exists(&mut connection, "public", "audit_log").await? {
+            audit::record(&mut connection, "import move-tables", None, json!({"tables": moved, "back": self.back}))
+                .await?;
+        }
+        moved.iter().try_for_each(|table| print_line(table))
+    }
+
+    async fn away(&self, db: &mut PgConnection) -> Result<Vec<String>> {
+        let originals = originals(db, "public").await?;
+        if !originals.is_empty() {
+            create_schema(db, &self.schema).await?;
+            move_all(db, &originals, "public", &self.schema).await?;
+        }
+        let parked = present(db, PARKED).await?;
+        move_all(db, &parked, PARKED, "public").await?;
+        Ok(originals)
+    }
+
+    async fn back(&self, db: &mut PgConnection) -> Result<Vec<String>> {
+        let originals = originals(db, &self.schema).await?;
+        let ours: Vec<String> =
+            present(db, "public").await?.into_iter().filter(|table| originals.contains(table)).collect();
+        if !ours.is_empty() {
+            create_schema(db, PARKED).await?;
+            move_all(db, &ours, "public", PARKED).await?;
+        }
+        move_all(db, &originals, &self.schema, "public").await?;
+        Ok(originals)
+    }
+}
+
+/// Whether the original's tables stand where ours belong.
+pub async fn has_original_tables(db: &mut PgConnection) -> Result<bool> {
+    Ok(!originals(db, "public").await?.is_empty())
+}
+
+/// Those of the tables that are the original's: each has a serial `id`, and none of ours has.
+async fn originals(db: &mut PgConnection, schema: &str) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(
+        "SELECT t.name FROM unnest($1::text[]) AS t (name)
+         WHERE EXISTS (SELECT FROM information_schema.columns c
+                       WHERE c.table_schema = $2 AND c.table_name = t.name AND c.column_name = 'id')",
+    )
+    .bind(&TABLES[..])
+    .bind(schema)
+    .fetch_all(db)
+    .await?)
+}
+
+async fn present(db: &mut PgConnection, schema: &str) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = $2 AND tablename = ANY($1)")
+        .bind(&TABLES[..])
+        .bind(schema)
+        .fetch_all(db)
+        .await?)
+}
+
+async fn table_exists(db: &mut PgConnection, schema: &str, table: &str) -> Result<bool> {
+    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = $2)")
+        .bind(schema)
+        .bind(table)
+        .fetch_one(db)
+        .await?)
+}
+
+async fn create_schema(db: &mut PgConnection, schema: &str) -> Result<()> {
+    if matches!(schema, "public" | "chat_import" | PARKED) && schema != PARKED {
+        bail!("--schema must not be {schema}");
+    }
+    sqlx::raw_sql(&format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema))).execute(db).await?;
+    Ok(())
+}
+
+/// Indexes, constraints and sequences go along.
+async fn move_all(db: &mut PgConnection, tables: &[String], from: &str, to: &str) -> Result<()> {
+    for table in tables {
+        let statement = format!("ALTER TABLE {}.{} SET SCHEMA {}", quoted(from), quoted(table), quoted(to));
+        sqlx::raw_sql(&statement).execute(&mut *db).await.with_context(|| format!("moving {table}"))?;
+    }
+    Ok(())
+}
+
+async fn database_name(db: &mut PgConnection) -> Result<String> {
+    let name: String = sqlx::query_scalar("SELECT current_database()::text").fetch_one(db).await?;
+    Ok(quoted(&name))
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

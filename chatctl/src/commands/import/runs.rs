@@ -1,0 +1,66 @@
+//! One run of the import: begun, resumed, finished.
+
+use anyhow::{Result, bail};
+use sqlx::PgConnection;
+
+use super::Import;
+
+pub struct Run {
+    pub run_id: i64,
+    pub source: String,
+    /// As Postgres prints it.
+    pub since: Option<String>,
+    pub last_id: i64,
+    pub is_staged: bool,
+}
+
+/// Goes on with a run that was broken off if it was the same, else begins a new one.
+pub async fn begin(import: &mut Import<'_>, since: Option<&str>) -> Result<Run> {
+    // Held until the connection ends: two at once would number messages twice.
+    let alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended('chatctl import', 0))")
+        .fetch_one(&mut *import.target)
+        .await?;
+    if !alone {
+        bail!("another import is running");
+    }
+    let source = import.source.name.clone();
+    let other: Option<String> = sqlx::query_scalar("SELECT source FROM chat_import.runs WHERE source <> $1 LIMIT 1")
+        .bind(&source)
+        .fetch_optional(&mut *import.target)
+        .await?;
+    if let Some(other) = other {
+        bail!("this database has an import from {other}; drop the schema chat_import to import from {source} besides");
+    }
+    let unfinished: Option<(i64, i64, bool)> = sqlx::query_as(
+        "SELECT run_id, last_id, is_staged FROM chat_import.runs
+         WHERE finished_at IS NULL AND since IS NOT DISTINCT FROM $1::text::timestamptz AND decode = $2
+             AND run_id = (SELECT max(run_id) FROM chat_import.runs)",
+    )
+    .bind(since)
+    .bind(import.decode_entities)
+    .fetch_optional(&mut *import.target)
+    .await?;
+    let since_text = since.map(str::to_owned);
+    if let Some((run_id, last_id, is_staged)) = unfinished {
+        eprintln!("going on with a run that was broken off after {last_id}");
+        return Ok(Run { run_id, source, since: since_text, last_id, is_staged });
+    }
+    sqlx::query("TRUNCATE chat_import.staged").execute(&mut *import.target).await?;
+    let run_id: i64 = sqlx::query_scalar(
+        "INSERT INTO chat_import.runs (source, since, decode) VALUES ($1, $2::text::timestamptz, $3) RETURNING run_id",
+    )
+    .bind(&source)
+    .bind(since)
+    .bind(import.decode_entities)
+    .fetch_one(&mut *import.target)
+    .await?;
+    Ok(Run { run_id, source, since: since_text, last_id: 0, is_staged: false })
+}
+
+pub async fn finish(target: &mut PgConnection, run: &Run) -> Result<()> {
+    sqlx::query("UPDATE chat_import.runs SET finished_at = now() WHERE run_id = $1")
+        .bind(run.run_id)
+        .execute(target)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! What is here against what is there: the text, time, sender and place of every message, how many each conversation has, and
+//! that their numbers are in the order of the source.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, Result};
+use sqlx::types::time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::messages::{Message, Row, TABLE};
+use super::{Import, groups};
+use crate::progress::Progress;
+
+#[derive(sqlx::FromRow)]
+struct Stored {
+    message_id: Uuid,
+    conversation_id: String,
+    sender_id: i64,
+    content: Vec<u8>,
+    iv: Vec<u8>,
+    mac: Option<Vec<u8>>,
+    key_id: i16,
+    created_at: OffsetDateTime,
+}
+
+/// The number of differences; each is in the report.
+pub async fn run(import: &mut Import<'_>) -> Result<u64> {
+    let known = groups::known(import.source).await?;
+    let mut differences = 0;
+    let mut expected: HashMap<String, i64> = HashMap::new();
+    let mut progress = Progress::new("private_messages compared");
+    let mut after = 0;
+    loop {
+        let rows: Vec<Row> = import.source.page(&TABLE, after, import.batch).await?;
+        let Some(last) = rows.last() else { break };
+        after = last.id;
+        progress.add(rows.len() as u64);
+        let messages: Vec<Message> =
+            rows.into_iter().filter_map(|row| row.understand(&known, import.decode_entities).ok()).collect();
+        differences += compare(import, messages, &mut expected).await?;
+    }
+    differences += count(import, &expected).await?;
+    differences += order(import).await?;
+    import.report.imported("private_messages compared", progress.count());
+    Ok(differences)
+}
+
+async fn compare(import: &mut Import<'_>, messages: Vec<Message>, expected: &mut HashMap<String, i64>) -> Result<u64> {
+    let ids: Vec<Uuid> = messages.iter().map(|message| message.message_id).collect();
+    let rows: Vec<Stored> = sqlx::query_as(
+        "SELECT message_id, conversation_id, sender_id, content, iv, mac, key_id, created_at FROM private_messages
+         WHERE message_id = ANY($1)",
+    )
+    .bind(&ids)
+    .fetch_all(&mut *import.target)
+    .await?;
+    let stored: HashMap<Uuid, Stored> = rows.into_iter().map(|row| (row.message_id, row)).collect();
+    // Of several rows with one id, the first one was taken over.
+    let first: HashMap<i64, Uuid> = sqlx::query_as::<_, (i64, Uuid)>(
+        "SELECT source_id, message_id FROM chat_import.messages WHERE source_id = ANY($1)",
+    )
+    .bind(messages.iter().map(|message| message.source_id).collect::<Vec<_>>())
+    .fetch_all(&mut *import.target)
+    .await
+    .context("there was no import")?
+    .into_iter()
+    .collect();
+    let mut differences = 0;
+    for message in messages {
+        let is_taken = first.contains_key(&message.source_id);
+        let problem = match stored.get(&message.message_id) {
+            None if message.is_deleted => continue,
+            Some(_) if message.is_deleted => "deleted for everyone there, and here",
+            None => "not here",
+            Some(_) if !is_taken => continue,
+            Some(row) => {
+                *expected.entry(row.conversation_id.clone()).or_default() += 1;
+                let text = import.keyring.open(row.message_id, row.key_id, &row.iv, row.mac.as_deref(), &row.content);
+                if row.conversation_id != message.conversation.to_string() {
+                    "in another conversation"
+                } else if row.sender_id != message.sender {
+                    "by another sender"
+                } else if row.created_at != message.created_at {
+                    "of another time"
+                } else if text.ok().as_deref().map(|text| text == message.text.as_bytes()) != Some(true) {
+                    "with another text"
+                } else {
+                    continue;
+                }
+            }
+        };
+        differences += 1;
+        import.report.note("verify", problem, message.source_id)?;
+    }
+    Ok(differences)
+}
+
+/// Imported messages of each conversation, here and there.
+async fn count(import: &mut Import<'_>, expected: &HashMap<String, i64>) -> Result<u64> {
+    let here: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT m.conversation_id, count(*) FROM chat_import.messages m
+         JOIN private_messages p ON p.message_id = m.message_id GROUP BY 1",
+    )
+    .fetch_all(&mut *import.target)
+    .await?;
+    let mut differences = 0;
+    for (conversation, count) in &here {
+        if expected.get(conversation) != Some(count) {
+            differences += 1;
+            import.report.note("verify", "a conversation with another number of messages", conversation)?;
+        }
+    }
+    Ok(differences)
+}
+
+async fn order(import: &mut Import<'_>) -> Result<u64> {
+    let disordered: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT o.conversation_id FROM (
+             SELECT p.conversation_id, p.seq,
+                 lag(p.seq) OVER (PARTITION BY p.conversation_id ORDER BY m.created_at, m.source_id) AS before
+             FROM chat_import.messages m JOIN private_messages p ON p.message_id = m.message_id) o
+         WHERE o.seq <= o.before",
+    )
+    .fetch_all(&mut *import.target)
+    .await?;
+    for conversation in &disordered {
+        import.report.note("verify", "a conversation in another order", conversation)?;
+    }
+    Ok(disordered.len() as u64)
+}

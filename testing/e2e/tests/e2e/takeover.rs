@@ -1,0 +1,110 @@
+//! The commands of `docs/takeover.md`, from a database as the original leaves it to a serving fleet.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use client::Client;
+use devstack::{Postgres, Secrets, original, testing};
+use e2e::{DATABASE, Deployment, Options, User};
+use serde_json::json;
+
+const GUIDE: &str = include_str!("../../../../docs/takeover.md");
+const ROLE: &str = "original_server";
+
+/// The commands of a section, whose heading begins like this.
+fn commands(section: &str) -> Result<String> {
+    let from = GUIDE.find(&format!("\n## {section}")).with_context(|| format!("section {section}"))?;
+    let text = &GUIDE[from + 4..];
+    let text = text.find("\n## ").map_or(text, |end| &text[..end]);
+    Ok(text.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect())
+}
+
+/// Runs a section's commands in a folder of their own.
+fn follow(section: &str, database_url: &str, secrets: &Secrets) -> Result<()> {
+    let bin_dir = testing::bin_dir()?;
+    let folder = std::env::temp_dir().join(format!("takeover-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let path = format!("{}:{}", bin_dir.display(), std::env::var("PATH").unwrap_or_default());
+    let output = Command::new("sh")
+        .args(["-euc", &commands(section)?])
+        .current_dir(&folder)
+        .env_clear()
+        .env("PATH", path)
+        .env("DATABASE_URL", database_url)
+        .env("ORIGINAL_ROLE", ROLE)
+        .env("SINCE", "2025-11-01T00:00:00Z")
+        .env("CHAT_ENCRYPTION_KEY", &secrets.encryption_key)
+        .env("CHAT_ENCRYPTION_SALT", &secrets.encryption_salt)
+        .output()?;
+    std::fs::remove_dir_all(&folder)?;
+    if !output.status.success() {
+        bail!("section {section}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// Everything before the fleet serves.
+fn take_over(postgres: &Postgres, secrets: &Secrets) -> Result<()> {
+    for script in [original::MAIN_BACKEND, original::TABLES, original::USERS, original::QUIRKS] {
+        postgres.query(DATABASE, script)?;
+    }
+    postgres.query(DATABASE, &format!("CREATE ROLE {ROLE}"))?;
+    postgres.query("postgres", &format!("CREATE DATABASE rehearsal TEMPLATE {DATABASE}"))?;
+    follow("1. Rehearse", &postgres.url("rehearsal"), secrets)?;
+    let database = postgres.url(DATABASE);
+    follow("2. Move", &database, secrets)?;
+    follow("3. Import", &database, secrets)?;
+    // What the original wrote meanwhile.
+    let statement =
+        "INSERT INTO original.private_messages (message_id, conversation_id, sender_id, recipient_id, content)
+                     VALUES ('abababab-0000-4000-8000-000000000000', 'conv_10_9', '10', '9', 'meanwhile')";
+    postgres.query(DATABASE, statement)?;
+    follow("4. Switch", &database, secrets)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_takeover_guide_leads_to_a_serving_fleet() -> Result<()> {
+    assert!(Path::new(&testing::bin_dir()?).join("chatctl").is_file());
+    let site = Deployment::start("takeover", Options { before: Some(take_over), ..Options::default() })?;
+    let user = |id: i64| -> Result<User> {
+        let token = client::token::mint(&site.fleet.secrets().jwt_secret, id, std::time::Duration::from_secs(600))?;
+        Ok(User { id, name: format!("user{id}"), token })
+    };
+    let (nine, ten) = (user(9)?, user(10)?);
+    let mut nine: Client = site.login(0, &nine).await?;
+    // Only what is unread is replayed, a member's removal among it.
+    assert_eq!(nine.session()["user"]["displayName"], "Nina Nine");
+    assert_eq!(nine.session()["queuedEvents"], 2);
+    let page = nine.request_ok(json!({"type": "get_private_messages", "recipientId": "10"})).await?;
+    let texts: Vec<&str> =
+        page["messages"].as_array().context("messages")?.iter().filter_map(|m| m["content"].as_str()).collect();
+    assert_eq!(texts, ["zeroth", "first &amp; foremost", "second", "third", "meanwhile"]);
+    assert_eq!(page["messages"][3]["replyTo"]["content"], "second");
+    assert_eq!(page["messages"][2]["reactions"][0]["reaction"], "❤️");
+
+    let mut ten = site.login(1, &ten).await?;
+    let sent = ten.request_ok(json!({"type": "send_private_message", "recipientId": "9", "content": "and on"})).await?;
+    assert_eq!(sent["seq"], 6);
+    let imported = "msg_abababab-0000-4000-8000-000000000000";
+    let reacted = ten.request_ok(json!({"type": "add_reaction", "messageId": imported, "reaction": "👍"})).await?;
+    assert_eq!(reacted["messageId"], imported);
+
+    let three = user(3)?;
+    let mut three = site.login(0, &three).await?;
+    let groups = three.request_ok(json!({"type": "get_user_groups"})).await?;
+    let groups = groups["groups"].as_array().context("groups")?;
+    assert_eq!(groups.len(), 2);
+    assert!(groups.iter().all(|group| group["unreadCount"] == 0 && group["myRole"] == "member"));
+    let readers = "group_91afa5df-8ac6-4d01-a6a1-94a0b0d98103";
+    three.request_ok(json!({"type": "send_group_message", "groupId": readers, "content": "hello"})).await?;
+
+    // And back: the original finds what it had, and this server's tables wait.
+    let database = site.postgres.url(DATABASE);
+    follow("5. Go back", &database, site.fleet.secrets())?;
+    assert_eq!(site.sql("SELECT count(*) FROM public.private_messages WHERE content = 'meanwhile'")?, "1");
+    assert_eq!(site.sql("SELECT count(*) FROM chat_parked.private_messages WHERE seq = 6")?, "1");
+    follow("2. Move", &database, site.fleet.secrets())?;
+    assert_eq!(site.sql("SELECT count(*) FROM public.private_messages WHERE seq = 6")?, "1");
+    Ok(())
+}
