@@ -63,6 +63,8 @@ enum Command {
     Test {
         /// Only this part
         part: Option<test::Part>,
+        /// Only the tests of `unit` or `e2e` whose names contain this
+        name: Option<String>,
     },
     /// Breaks a fleet under load in every way, and checks that nothing was lost
     Chaos(chaos::Options),
@@ -132,7 +134,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             control::restart(&workspace, name)?;
         }
         Command::Chaos(options) => return chaos::run(&workspace, &options),
-        Command::Test { part } => return test::run(&workspace, part),
+        Command::Test { part, name } => return test::run(&workspace, part, name.as_deref()),
         Command::Sbom => sbom::print(&workspace)?,
         Command::Bench(options) => bench::run(&workspace, &options)?,
         Command::Counts(options) => return counts::run(&workspace, &options),

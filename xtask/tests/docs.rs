@@ -11,7 +11,7 @@ fn root() -> PathBuf {
 fn pages() -> Vec<PathBuf> {
     let in_docs = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let mut pages: Vec<PathBuf> = in_docs.filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect();
-    pages.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)));
+    pages.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"].map(|name| root().join(name)));
     pages
 }
 

@@ -2,13 +2,14 @@
 
 mod deny;
 mod deployment;
+mod hanging;
 mod output;
 mod report;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use devstack::{Scratch, install, testing};
 
 use self::report::{Outcome, Report};
@@ -30,7 +31,11 @@ pub enum Part {
 
 const END_TO_END: &str = "e2e";
 
-pub fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode> {
+/// What to run: everything, one part, or the tests of a part whose names contain `name`.
+pub fn run(workspace: &Workspace, part: Option<Part>, name: Option<&str>) -> Result<ExitCode> {
+    if name.is_some() && !matches!(part, Some(Part::Unit | Part::E2e)) {
+        bail!("only the parts `unit` and `e2e` have tests with names");
+    }
     let wanted = |this: Part| part.is_none_or(|part| part == this);
     let mut report = Report::default();
 
@@ -51,7 +56,7 @@ pub fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode> {
         deployment_files(workspace, &mut report);
     }
     if wanted(Part::Unit) || wanted(Part::E2e) {
-        tests(workspace, &mut report, wanted(Part::Unit), wanted(Part::E2e));
+        tests(workspace, &mut report, wanted(Part::Unit), wanted(Part::E2e), name);
     }
     println!("{report}");
     Ok(if report.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -73,6 +78,12 @@ fn lint(workspace: &Workspace, report: &mut Report) {
     step(report, "cargo clippy", || {
         let mut clippy = workspace.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
         let status = clippy.env("SQLX_OFFLINE", "true").status().context("running cargo clippy")?;
+        Ok(Outcome::of(status.success()))
+    });
+    // Links between items that lead nowhere are errors: `lints.rustdoc` in Cargo.toml.
+    step(report, "cargo doc", || {
+        let mut doc = workspace.cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
+        let status = doc.env("SQLX_OFFLINE", "true").status().context("running cargo doc")?;
         Ok(Outcome::of(status.success()))
     });
     step(report, "cargo deny: bans, licenses, sources", || deny::check_packages(workspace));
@@ -105,7 +116,7 @@ fn one(result: Result<()>) -> Result<Outcome> {
     result.map(|()| Outcome::passed(1))
 }
 
-fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: bool) {
+fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: bool, name: Option<&str>) {
     // Ended by its guardian in any case, also after Ctrl-C.
     let mut stores = None;
     step(report, "private PostgreSQL and Redis", || {
@@ -135,30 +146,27 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
     if unit {
         if install::has_program("cargo-nextest") {
             step(report, "tests", || {
-                output::run_tests(&mut cargo(&[
-                    "nextest",
-                    "run",
-                    "--workspace",
-                    "--exclude",
-                    END_TO_END,
-                    "--no-fail-fast",
-                    "--no-tests=pass",
-                ]))
+                let nextest = ["nextest", "run", "--workspace", "--exclude", END_TO_END, "--no-fail-fast"];
+                output::run_tests(cargo(&nextest).arg("--no-tests=pass").args(name))
             });
-            step(report, "documentation tests", || output::run_tests(&mut cargo(&["test", "--workspace", "--doc"])));
+            step(report, "documentation tests", || {
+                output::run_tests(cargo(&["test", "--workspace", "--doc"]).args(name))
+            });
         } else {
             step(report, "tests", || {
-                output::run_tests(&mut cargo(&["test", "--workspace", "--exclude", END_TO_END, "--no-fail-fast"]))
+                let test = ["test", "--workspace", "--exclude", END_TO_END, "--no-fail-fast"];
+                output::run_tests(cargo(&test).args(name))
             });
         }
     }
-    if unit {
+    if unit && name.is_none() {
         step(report, "instruction counts", || instruction_counts(workspace));
     }
     if end_to_end {
         // Plain `cargo test`: tests of one file share a fleet, which one process per test would start for each.
         step(report, "end-to-end tests", || {
-            output::run_tests(&mut cargo(&["test", "--workspace", "--test", END_TO_END, "--no-fail-fast"]))
+            let test = ["test", "--workspace", "--test", END_TO_END, "--no-fail-fast"];
+            output::run_tests(cargo(&test).args(name))
         });
     }
 }

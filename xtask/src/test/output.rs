@@ -1,19 +1,50 @@
 //! Running a command while showing and keeping its output, and counting tests in it.
 
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Read, Write};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::hanging::{self, SlowTests};
 use super::report::Outcome;
 
 /// Runs a test command and counts what it reports; a failure without any failed test (it did not compile) counts one.
+/// A test that hangs under `cargo test` is named, fails, and is terminated with the others of its program.
 pub fn run_tests(command: &mut Command) -> Result<Outcome> {
+    run_tests_within(command, hanging::PATIENCE)
+}
+
+fn run_tests_within(command: &mut Command, patience: Duration) -> Result<Outcome> {
     if std::io::stdout().is_terminal() {
         command.env("CARGO_TERM_COLOR", "always");
     }
-    let (status, output) = run_and_keep(command, true)?;
+    let slow = SlowTests::default();
+    let mut child = spawn(command)?;
+    let pid = child.id();
+    let (ended, has_ended) = std::sync::mpsc::channel::<()>();
+    let (output, hanging) = std::thread::scope(|scope| {
+        let slow = &slow;
+        let watching = scope.spawn(move || {
+            let mut hanging = Vec::new();
+            while has_ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                for name in slow.take_hanging(patience) {
+                    println!("error: the test {name} hangs; its test program is terminated");
+                    hanging::kill_descendants(pid);
+                    hanging.push(name);
+                }
+            }
+            hanging
+        });
+        let output = read_streams(&mut child, true, &|line| slow.read(&without_colours(line)));
+        drop(ended);
+        (output, watching.join().unwrap_or_default())
+    });
+    let status = child.wait().context("waiting for the tests")?;
+    hanging.iter().for_each(|name| println!("error: hung: {name}"));
     let mut outcome = count(&output);
+    outcome.failed += hanging.len() as u64;
     if !status.success() && outcome.failed == 0 {
         outcome.failed = 1;
     }
@@ -22,23 +53,31 @@ pub fn run_tests(command: &mut Command) -> Result<Outcome> {
 
 /// Both streams, each in its own order; shown as they come when `show`.
 pub fn run_and_keep(command: &mut Command, show: bool) -> Result<(ExitStatus, String)> {
-    let mut child = command
+    let mut child = spawn(command)?;
+    let text = read_streams(&mut child, show, &|_| ());
+    Ok((child.wait().context("waiting for a command")?, text))
+}
+
+fn spawn(command: &mut Command) -> Result<Child> {
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("running {}", command.get_program().display()))?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let text = std::thread::scope(|scope| {
-        let errors = scope.spawn(move || tee(err, show.then(std::io::stderr)));
-        let mut text = tee(out, show.then(std::io::stdout));
-        text.push_str(&errors.join().unwrap_or_default());
-        text
-    });
-    Ok((child.wait().context("waiting for a command")?, text))
+        .with_context(|| format!("running {}", command.get_program().display()))
 }
 
-fn tee(source: Option<impl Read>, mut shown: Option<impl Write>) -> String {
+fn read_streams(child: &mut Child, show: bool, seen: &(dyn Fn(&str) + Sync)) -> String {
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        let errors = scope.spawn(move || tee(err, show.then(std::io::stderr), seen));
+        let mut text = tee(out, show.then(std::io::stdout), seen);
+        text.push_str(&errors.join().unwrap_or_default());
+        text
+    })
+}
+
+fn tee(source: Option<impl Read>, mut shown: Option<impl Write>, seen: &dyn Fn(&str)) -> String {
     let mut text = String::new();
     let Some(source) = source else { return text };
     let mut source = BufReader::new(source);
@@ -47,7 +86,9 @@ fn tee(source: Option<impl Read>, mut shown: Option<impl Write>) -> String {
         if let Some(shown) = &mut shown {
             let _ = shown.write_all(&line).and_then(|()| shown.flush());
         }
+        let start = text.len();
         text.push_str(&String::from_utf8_lossy(&line));
+        seen(text.get(start..).unwrap_or_default());
         line.clear();
     }
     text
@@ -110,6 +151,16 @@ mod tests {
         assert_eq!(count(&shown), count(output));
         let one = "\u{1b}[32;1m     Summary\u{1b}[0m [   0.1s] \u{1b}[1m1\u{1b}[0m test run: 1 \u{1b}[32mpassed\u{1b}[0m, 0 skipped";
         assert_eq!(count(one), Outcome { passed: 1, failed: 0, not_checked: None });
+    }
+
+    #[test]
+    fn a_hanging_test_is_terminated_and_counts_as_failed() {
+        let program = "echo 'test a ... ok'; echo 'test b::hangs has been running for over 60 seconds'; sleep 600";
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("sh -c \"{program}\"; exit 101")]);
+        let start = std::time::Instant::now();
+        assert_eq!(run_tests_within(&mut command, Duration::ZERO).unwrap(), Outcome::failed(1));
+        assert!(start.elapsed() < Duration::from_secs(300));
     }
 
     #[test]
