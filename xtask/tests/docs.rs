@@ -65,23 +65,94 @@ fn links_lead_somewhere() {
     assert!(checked > 20, "{checked}");
 }
 
-/// Whoever renames or removes a test that the page on security relies on has to look at it.
+/// A test that a page relies on cannot be renamed or removed without the page.
 #[test]
-fn the_tests_that_the_page_on_security_names_exist() {
-    let page = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
-    let table = page.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.rsplit('|').nth(1));
-    let names: Vec<&str> = table.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
-    let is_test =
-        |name: &&str| name.matches('_').count() > 1 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    let tests: Vec<&str> = names.iter().copied().filter(is_test).collect();
-    assert!(tests.len() > 30, "{}", tests.len());
+fn the_tests_that_pages_name_exist() {
     let mut sources = String::new();
-    for folder in ["shared/src", "gateway/src", "gateway/tests", "worker/tests", "testing/e2e/tests", "xtask/tests"] {
+    for folder in [
+        "shared/src",
+        "gateway/src",
+        "gateway/tests",
+        "worker/tests",
+        "testing/e2e/tests",
+        "testing/model/tests",
+        "xtask/tests",
+    ] {
         read_all(&root().join(folder), &mut sources);
     }
-    for test in tests {
-        assert!(sources.contains(&format!("fn {test}(")), "there is no test {test}");
+    for (page, least) in [("security.md", 30), ("guarantees.md", 60)] {
+        let text = std::fs::read_to_string(root().join("docs").join(page)).unwrap();
+        let tests = tests_named_in(&text);
+        assert!(tests.len() > least, "{page}: {}", tests.len());
+        let missing: Vec<&&str> = tests.iter().filter(|test| !sources.contains(&format!("fn {test}("))).collect();
+        assert!(missing.is_empty(), "{page} names tests that do not exist: {missing:#?}");
     }
+}
+
+/// The names in the last column of the tables: at least two underscores, so that no module or setting is among them.
+fn tests_named_in(page: &str) -> Vec<&str> {
+    let cells = page.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.rsplit('|').nth(1));
+    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let is_test =
+        |name: &&str| name.matches('_').count() > 1 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    names.filter(is_test).collect()
+}
+
+/// Every `path/to/file.rs` that a page names exists, and defines the functions named right after it: `` `file.rs`: `name` ``.
+#[test]
+fn the_files_and_functions_that_the_architecture_names_exist() {
+    let page = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let mut file: Option<(&str, String)> = None;
+    let (mut files, mut functions) = (0, 0);
+    for name in page.split('`').skip(1).step_by(2) {
+        let is_path = name.contains('/') && (name.ends_with(".rs") || name.ends_with(".lua"));
+        if is_path && !name.contains('{') {
+            let text = std::fs::read_to_string(root().join(name));
+            file = Some((name, text.unwrap_or_else(|error| panic!("docs/architecture.md names {name}: {error}"))));
+            files += 1;
+        } else if let Some(function) = name.strip_suffix("()") {
+            let (path, text) = file.as_ref().unwrap_or_else(|| panic!("no file before {function}()"));
+            let defines = |open: char| text.contains(&format!("fn {function}{open}"));
+            assert!(defines('(') || defines('<'), "docs/architecture.md: {path} has no function {function}");
+            functions += 1;
+        }
+    }
+    assert!(files > 20 && functions > 20, "{files} files, {functions} functions");
+}
+
+/// A setting that nothing reads promises something that does not happen.
+#[test]
+fn every_declared_setting_is_read() {
+    let config = root().join("shared/src/config");
+    let mut sources = String::new();
+    for folder in ["shared/src", "gateway/src", "worker/src", "chatctl/src"] {
+        read_all(&root().join(folder), &mut sources);
+    }
+    let mut unread = Vec::new();
+    let mut declared = 0;
+    for file in ["common.rs", "gateway.rs", "worker.rs"] {
+        let text = std::fs::read_to_string(config.join(file)).unwrap();
+        for line in text.lines() {
+            let Some((field, variable)) = setting_declared_in(line) else { continue };
+            declared += 1;
+            let reads = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+            if !sources.split(&format!(".{field}")).skip(1).any(reads) {
+                unread.push(variable.to_owned());
+            }
+        }
+    }
+    assert!(declared > 60, "{declared}");
+    assert!(unread.is_empty(), "declared and read by nothing: {unread:?}");
+}
+
+/// Field and variable of `field: Type = "VARIABLE", …`.
+fn setting_declared_in(line: &str) -> Option<(&str, &str)> {
+    let (field, rest) = line.trim().split_once(": ")?;
+    let (_, variable) = rest.split_once(" = \"")?;
+    let (variable, _) = variable.split_once("\", ")?;
+    let is_field = field.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let is_variable = variable.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    (is_field && is_variable).then_some((field, variable))
 }
 
 fn read_all(folder: &Path, text: &mut String) {

@@ -49,8 +49,6 @@ settings! {
         }), default("");
         /// After this time a Redis command has failed.
         redis_command_timeout: Duration = "REDIS_COMMAND_TIMEOUT", duration("50ms", "60s"), default("2s");
-        /// Redis connections for commands; blocking reads and subscriptions have their own.
-        redis_connections: usize = "REDIS_CONNECTIONS", integer(1, 64), default("4");
 
         /// Key of the encryption at rest; it has key id 1 and also reads the original server's rows.
         encryption_key: Option<Secret> = "CHAT_ENCRYPTION_KEY", secret("text; 32 bytes or more in production").strong(), optional;

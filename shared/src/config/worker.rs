@@ -29,8 +29,6 @@ settings! {
         bind_addr: SocketAddr = "BIND_ADDR", socket_address(), default("0.0.0.0:9090");
         /// Postgres. With `?sslmode=verify-full&sslrootcert=…` over TLS, to the server of that name, for which the authorities in that PEM file or the system's vouch.
         database_url: Secret = "DATABASE_URL", url(&["postgres", "postgresql"]), required;
-        /// A read replica for history and lists.
-        database_replica_url: Option<Secret> = "DATABASE_REPLICA_URL", url(&["postgres", "postgresql"]), optional;
         /// Most connections to Postgres.
         db_max_connections: u32 = "DB_MAX_CONNECTIONS", integer(2, 1_000), default("10");
         /// Connections to Postgres that are kept open.
