@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use schemars::generate::SchemaGenerator;
 use serde_json::{Value, json};
+use shared::clock::Timestamp;
 use shared::commands::SPECS;
 use shared::events::Event;
 use shared::events::change::{
@@ -56,6 +57,13 @@ impl Described {
         }
         if let Some(required) = schema["required"].as_array_mut() {
             required.insert(0, json!("type"));
+        }
+        if schema["properties"].get("timestamp").is_none() {
+            schema["properties"]["timestamp"] =
+                serde_json::to_value(generator.subschema_for::<Timestamp>()).unwrap_or_default();
+            if let Some(required) = schema["required"].as_array_mut() {
+                required.push(json!("timestamp"));
+            }
         }
         if self.echoes_request() {
             let about = "Echoed from the command, in its direct answer only.";

@@ -150,6 +150,8 @@ pub const CONTENT: Field = Field::required("content", Kind::Content, "The text, 
 pub const NEW_CONTENT: Field = Field::instead_of("content", "newContent", Kind::Content, "Another name for it.");
 pub const REPLY_TO: Field =
     Field::optional("replyToMessageId", Kind::MessageId, "A message of the same conversation that this one answers.");
+pub const REPLY_TO_ALIAS: Field =
+    Field::optional("replyTo", Kind::MessageId, "Another name for `replyToMessageId`, which counts when both are given.");
 pub const CLIENT_MESSAGE_ID: Field = Field::optional(
     "clientMessageId",
     Kind::Text { min: 1, max: MAX_CLIENT_MESSAGE_ID_CHARACTERS },
@@ -175,6 +177,14 @@ pub fn client_message_id(fields: Fields<'_>) -> Result<Option<String>, Invalid> 
     fields.bounded("clientMessageId", 1, MAX_CLIENT_MESSAGE_ID_CHARACTERS)
 }
 
+/// `replyToMessageId`, or `replyTo`.
+pub fn reply_to(fields: Fields<'_>) -> Result<Option<MessageId>, Invalid> {
+    match fields.message_id("replyToMessageId")? {
+        Some(message) => Ok(Some(message)),
+        None => fields.message_id("replyTo"),
+    }
+}
+
 /// `reaction`, or `emoji`.
 pub fn reaction(fields: Fields<'_>) -> Result<String, Invalid> {
     let field = if fields.get("reaction").is_some() { "reaction" } else { "emoji" };
@@ -193,8 +203,8 @@ pub fn conversation_or_group(fields: Fields<'_>) -> Result<ConversationId, Inval
     fields.conversation_id("conversationId")?.ok_or_else(|| Invalid::new("conversationId", details))
 }
 
-pub fn group_name(fields: Fields<'_>) -> Result<Option<String>, Invalid> {
-    let name = fields.bounded("groupName", 1, MAX_GROUP_NAME_CHARACTERS)?;
+pub fn group_name(fields: Fields<'_>, context: &Context<'_>) -> Result<Option<String>, Invalid> {
+    let name = fields.bounded("groupName", 1, context.limits.group_name_characters)?;
     if name.as_deref().is_some_and(|name| name.trim().is_empty()) {
         return Err(Invalid::new("groupName", "`groupName` must not be empty"));
     }

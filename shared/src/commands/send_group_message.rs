@@ -17,7 +17,7 @@ impl Contract for SendGroupMessage {
     const IS_MESSAGE: bool = true;
     const SUMMARY: &'static str = "Sends a message to a group. `@username`, `@everyone` and `@all` mention members. \
         The answer means that it is stored.";
-    const FIELDS: &'static [Field] = &[GROUP, CONTENT, REPLY_TO, CLIENT_MESSAGE_ID];
+    const FIELDS: &'static [Field] = &[GROUP, CONTENT, REPLY_TO, REPLY_TO_ALIAS, CLIENT_MESSAGE_ID];
     const REPLIES: &'static [&'static str] = &["group_message_sent", "message_sent"];
     const EVENTS: &'static [&'static str] = &["new_group_message", "mentioned_in_group"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
@@ -26,7 +26,7 @@ impl Contract for SendGroupMessage {
         Ok(SendGroupMessage {
             group: fields.required_group_id("groupId")?,
             content: fields.content(&["content"], context.limits.message_characters)?,
-            reply_to: fields.message_id("replyToMessageId")?,
+            reply_to: reply_to(fields)?,
             client_message_id: client_message_id(fields)?,
         })
     }

@@ -22,6 +22,7 @@ impl Contract for SendPrivateMessage {
         Field::required("recipientId", Kind::UserId, "Not oneself."),
         CONTENT,
         REPLY_TO,
+        REPLY_TO_ALIAS,
         Field::optional(
             "conversationId",
             Kind::DirectConversationId,
@@ -46,7 +47,7 @@ impl Contract for SendPrivateMessage {
         Ok(SendPrivateMessage {
             recipient,
             content: fields.content(&["content"], context.limits.message_characters)?,
-            reply_to: fields.message_id("replyToMessageId")?,
+            reply_to: reply_to(fields)?,
             client_message_id: client_message_id(fields)?,
         })
     }

@@ -34,6 +34,9 @@ pub struct MessageEdited<'a> {
     pub content: &'a str,
     /// The same as `content`.
     pub new_content: &'a str,
+    /// The text before; absent when it cannot be read any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old_content: Option<&'a str>,
     pub edited_at: Timestamp,
     pub seq: i64,
 }
@@ -52,6 +55,8 @@ pub struct GroupMessageEdited<'a> {
     /// The same as `content`.
     pub new_content: &'a str,
     pub edited_at: Timestamp,
+    pub edited_by: UserId,
+    pub edited_by_username: &'a str,
     pub seq: i64,
 }
 
@@ -110,6 +115,7 @@ pub struct ReactionRemoved<'a> {
     pub message_id: MessageId,
     pub conversation_id: ConversationId,
     pub user_id: UserId,
+    pub username: &'a str,
     pub reaction: &'a str,
 }
 

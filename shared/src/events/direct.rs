@@ -49,6 +49,9 @@ pub struct PrivateMessages {
     /// Oldest first.
     pub messages: Vec<Message>,
     pub pagination: Pagination,
+    /// These four are those of `pagination`.
+    pub limit: u32,
+    pub offset: Option<u32>,
     pub has_more: bool,
     pub total: i64,
 }
@@ -122,6 +125,7 @@ pub struct Conversations {
 
 impl Event for Conversations {
     const TYPE: &'static str = "conversations";
+    const HAS_TIMESTAMP: bool = true;
 }
 
 /// A direct conversation in a list.

@@ -13,6 +13,8 @@ use crate::protocol::ErrorCode;
 pub struct ErrorEvent<'a> {
     /// For people.
     pub message: &'a str,
+    /// The same as `message`.
+    pub error: &'a str,
     /// What has to change for the command to succeed.
     pub details: &'a str,
     /// For programs.
@@ -35,4 +37,5 @@ pub struct ErrorEvent<'a> {
 
 impl Event for ErrorEvent<'_> {
     const TYPE: &'static str = "error";
+    const HAS_TIMESTAMP: bool = true;
 }

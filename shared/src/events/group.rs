@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Event;
+use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, MessageId, UserId};
 
@@ -48,6 +49,9 @@ pub struct MentionedInGroup<'a> {
     pub group_id: GroupId,
     pub mentioned_by: UserId,
     pub mentioned_by_username: &'a str,
+    /// The message; absent in a replay, where it comes by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'a Message>,
 }
 
 impl Event for MentionedInGroup<'_> {

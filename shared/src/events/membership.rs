@@ -17,6 +17,7 @@ pub struct GroupMember {
     pub username: String,
     /// `owner`, `admin` or `member`
     pub role: String,
+    pub can_add_members: bool,
     pub joined_at: Timestamp,
 }
 
@@ -68,6 +69,9 @@ pub struct GroupMessages {
     /// Oldest first.
     pub messages: Vec<Message>,
     pub pagination: Pagination,
+    /// These three are those of `pagination`.
+    pub limit: u32,
+    pub offset: Option<u32>,
     pub has_more: bool,
 }
 
@@ -112,6 +116,7 @@ pub struct ListedMember {
     pub username: String,
     pub display_name: String,
     pub role: String,
+    pub can_add_members: bool,
     pub joined_at: Timestamp,
     pub online: bool,
 }
@@ -139,6 +144,8 @@ pub struct GroupInfo {
     pub max_members: i32,
     pub member_count: i64,
     pub created_at: Timestamp,
+    /// At most 200, the owner and admins first; `get_group_members` lists all.
+    pub members: Vec<GroupMember>,
 }
 
 impl Event for GroupInfo {
@@ -248,7 +255,10 @@ pub struct GroupInfoUpdated {
     pub group_name: String,
     pub group_description: String,
     pub max_members: i32,
+    pub created_by: UserId,
+    pub created_at: Timestamp,
     pub updated_by: UserId,
+    pub updated_by_username: String,
     /// Given when so many members came or went at once that they are not told of one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member_count: Option<i64>,

@@ -49,6 +49,10 @@ pub struct Message {
     pub edited_at: Option<Timestamp>,
     pub is_pinned: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned_by: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_message_id: Option<String>,
 }
 
@@ -60,6 +64,7 @@ pub struct ReplyPreview {
     pub sender_username: String,
     /// Cut at 200 characters.
     pub content: String,
+    pub created_at: Timestamp,
 }
 
 /// Who is mentioned.
@@ -71,7 +76,12 @@ pub enum Mention {
         user_id: UserId,
         username: String,
     },
-    Everyone,
+    #[serde(rename_all = "camelCase")]
+    Everyone {
+        /// Who that is, in the live event; a larger group's members are left out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        user_ids: Vec<UserId>,
+    },
 }
 
 /// A user's reaction.

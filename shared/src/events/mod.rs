@@ -15,40 +15,48 @@ pub mod sync;
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::clock::Timestamp;
 use crate::protocol::RequestId;
 
 /// Something the server sends, under one `type`. Serialises as a JSON object without `type`.
 pub trait Event: Serialize {
     const TYPE: &'static str;
+    /// Whether it has a `timestamp` among its own fields. All others get the time at which they are finished.
+    const HAS_TIMESTAMP: bool = false;
 }
 
 /// Finishes a direct answer: the event's JSON with its `type`, echoing the command's `requestId`.
 pub fn answer<E: Event>(event: &E, request_id: Option<&RequestId>) -> Vec<u8> {
-    encode(E::TYPE, event, request_id.map(|id| ("requestId", id.as_json())))
+    encode(event, request_id.map(|id| ("requestId", id.as_json())))
 }
 
 /// Finishes an event that nobody needs to be sure to get.
 pub fn broadcast<E: Event>(event: &E) -> Vec<u8> {
-    encode(E::TYPE, event, None)
+    encode(event, None)
 }
 
 /// Finishes a durable event, which carries its `eventId`.
 pub fn durable<E: Event>(event: &E, event_id: Uuid) -> Vec<u8> {
     let id = format!("\"{event_id}\"");
-    encode(E::TYPE, event, Some(("eventId", &id)))
+    encode(event, Some(("eventId", &id)))
 }
 
-/// Writes `{"type":"…"`, the extra field, and the event's own fields, without an intermediate value.
-fn encode<E: Serialize>(kind: &str, event: &E, extra: Option<(&str, &str)>) -> Vec<u8> {
+/// Writes `{"type":"…"`, the extra field, the time, and the event's own fields, without an intermediate value.
+fn encode<E: Event>(event: &E, extra: Option<(&str, &str)>) -> Vec<u8> {
     let mut json = Vec::with_capacity(256);
     json.extend_from_slice(b"{\"type\":\"");
-    json.extend_from_slice(kind.as_bytes());
+    json.extend_from_slice(E::TYPE.as_bytes());
     json.push(b'"');
     if let Some((name, value)) = extra {
         json.extend_from_slice(b",\"");
         json.extend_from_slice(name.as_bytes());
         json.extend_from_slice(b"\":");
         json.extend_from_slice(value.as_bytes());
+    }
+    if !E::HAS_TIMESTAMP {
+        json.extend_from_slice(b",\"timestamp\":\"");
+        json.extend_from_slice(&Timestamp::now().rfc3339());
+        json.push(b'"');
     }
     let fields = json.len();
     if serde_json::to_writer(&mut json, event).is_err() {
@@ -73,6 +81,7 @@ mod tests {
     struct Empty {}
     impl Event for Empty {
         const TYPE: &'static str = "empty";
+        const HAS_TIMESTAMP: bool = true;
     }
 
     #[derive(Serialize)]
@@ -81,6 +90,24 @@ mod tests {
     }
     impl Event for Full {
         const TYPE: &'static str = "full";
+        const HAS_TIMESTAMP: bool = true;
+    }
+
+    #[derive(Serialize)]
+    struct Untimed {
+        a: u8,
+    }
+    impl Event for Untimed {
+        const TYPE: &'static str = "untimed";
+    }
+
+    #[test]
+    fn every_event_has_one_timestamp() {
+        let json = broadcast(&Untimed { a: 1 });
+        let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let time = value["timestamp"].as_str().unwrap();
+        assert_eq!(json, format!(r#"{{"type":"untimed","timestamp":"{time}","a":1}}"#).into_bytes());
+        assert_eq!(time.len(), "2026-03-01T09:15:02.481Z".len());
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub struct UserOnline<'a> {
 
 impl Event for UserOnline<'_> {
     const TYPE: &'static str = "user_online";
+    const HAS_TIMESTAMP: bool = true;
 }
 
 /// A user went offline: 60 s passed since the user's last connection ended.
@@ -39,6 +40,7 @@ pub struct UserOffline<'a> {
 
 impl Event for UserOffline<'_> {
     const TYPE: &'static str = "user_offline";
+    const HAS_TIMESTAMP: bool = true;
 }
 
 /// A user who is online.

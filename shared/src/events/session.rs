@@ -19,6 +19,7 @@ pub struct Connected<'a> {
 
 impl Event for Connected<'_> {
     const TYPE: &'static str = "connected";
+    const HAS_TIMESTAMP: bool = true;
 }
 
 /// Oneself, as the main backend knows one.
@@ -57,6 +58,7 @@ pub struct AuthSuccess<'a> {
 
 impl Event for AuthSuccess<'_> {
     const TYPE: &'static str = "auth_success";
+    const HAS_TIMESTAMP: bool = true;
 }
 
 /// Why a token does not open a session.
@@ -91,6 +93,7 @@ pub struct AuthError<'a> {
 
 impl Event for AuthError<'_> {
     const TYPE: &'static str = "auth_error";
+    const HAS_TIMESTAMP: bool = true;
 }
 
 /// Another connection of the same user took over.
@@ -103,6 +106,7 @@ pub struct SessionConflict<'a> {
 
 impl Event for SessionConflict<'_> {
     const TYPE: &'static str = "session_conflict";
+    const HAS_TIMESTAMP: bool = true;
 }
 
 /// The answer to `ping`.
@@ -114,6 +118,7 @@ pub struct Pong {
 
 impl Event for Pong {
     const TYPE: &'static str = "pong";
+    const HAS_TIMESTAMP: bool = true;
 }
 
 /// The answer to `test`.
@@ -126,4 +131,5 @@ pub struct TestResponse<'a> {
 
 impl Event for TestResponse<'_> {
     const TYPE: &'static str = "test_response";
+    const HAS_TIMESTAMP: bool = true;
 }

@@ -31,4 +31,5 @@ pub struct SyncComplete {
 
 impl Event for SyncComplete {
     const TYPE: &'static str = "sync_complete";
+    const HAS_TIMESTAMP: bool = true;
 }

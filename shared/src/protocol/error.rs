@@ -116,6 +116,7 @@ impl Rejection {
     pub fn event<'a>(&'a self, request_type: Option<&'a str>) -> ErrorEvent<'a> {
         ErrorEvent {
             message: self.code.message(),
+            error: self.code.message(),
             details: &self.details,
             code: self.code,
             field: self.field,

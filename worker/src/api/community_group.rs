@@ -17,7 +17,7 @@ use crate::error::Failure;
 use crate::outcome::{Audience, Outcome};
 use crate::store::communities::{self, Difference};
 use crate::store::groups::{self, NewGroup};
-use crate::store::{events as event_store, group_members};
+use crate::store::{events as event_store, group_members, users};
 
 /// Shown as `maxMembers`; a community's size has no bound here.
 const MAX_MEMBERS: i32 = 1_000_000;
@@ -252,12 +252,16 @@ async fn tell_of_info(
 ) -> Result<(), Failure> {
     let id = group.to_string();
     let Some(row) = groups::find_group(db, &id).await? else { return Ok(()) };
+    let founder = users::list_names(db, &[row.created_by]).await?.pop();
     let event = GroupInfoUpdated {
         group_id: group,
         group_name: row.name,
         group_description: row.description,
         max_members: row.max_members,
+        created_by: UserId(row.created_by),
+        created_at: row.created_at.into(),
         updated_by: UserId(row.created_by),
+        updated_by_username: founder.map(|name| name.username).unwrap_or_default(),
         member_count: members_changed.then_some(row.member_count),
     };
     let members = groups::list_member_ids(db, &id, 0).await?;

@@ -27,12 +27,15 @@ impl Handle for EditGroupMessage {
         }
         let mentions = (!mentioned.is_empty()).then_some(&*mentioned);
         let edited_at = store_edit(context, &found, &self.content, mentions).await?;
+        let username = context.caller_name().await?;
         let event = GroupMessageEdited {
             message_id: self.message,
             group_id,
             content: &self.content,
             new_content: &self.content,
             edited_at,
+            edited_by: context.caller(),
+            edited_by_username: &username,
             seq: found.row.seq,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);

@@ -7,6 +7,7 @@ use shared::events::change::MessageEdited;
 use shared::protocol::{ErrorCode, Rejection};
 
 use super::{Context, Found, Handle};
+use crate::domain::message;
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::messages::{self, NewContent};
@@ -14,12 +15,14 @@ use crate::store::messages::{self, NewContent};
 impl Handle for EditMessage {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = context.direct_message(self.message).await?;
+        let old = message::open(context.app, &found.row);
         let edited_at = store_edit(context, &found, &self.content, None).await?;
         let event = MessageEdited {
             message_id: self.message,
             conversation_id: found.conversation,
             content: &self.content,
             new_content: &self.content,
+            old_content: old.as_ref().map(|message| message.content.as_str()),
             edited_at,
             seq: found.row.seq,
         };

@@ -5,10 +5,13 @@ use shared::events::membership::GroupInfo;
 use shared::ids::UserId;
 use shared::protocol::Rejection;
 
-use super::{Context, Handle};
+use super::{Context, Handle, group_rules};
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::groups;
+
+/// Shown with the group; `get_group_members` lists all.
+const MOST_MEMBERS: i64 = 200;
 
 impl Handle for GetGroupInfo {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -23,6 +26,7 @@ impl Handle for GetGroupInfo {
             max_members: row.max_members,
             member_count: row.member_count,
             created_at: row.created_at.into(),
+            members: group_rules::members(context.db, &self.group.to_string(), MOST_MEMBERS).await?,
         };
         Ok(Outcome::answered(context.envelope, &info))
     }

@@ -26,6 +26,7 @@ impl Handle for GetGroupMembers {
             display_name: row.display_name.unwrap_or_else(|| row.username.clone()),
             username: row.username,
             role: row.role,
+            can_add_members: row.can_add_members,
             joined_at: row.joined_at.into(),
             online: online.contains(&UserId(row.user_id)),
         };

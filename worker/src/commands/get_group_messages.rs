@@ -15,6 +15,8 @@ impl Handle for GetGroupMessages {
         let messages = GroupMessages {
             group_id: self.group,
             messages: page.messages,
+            limit: page.pagination.limit,
+            offset: page.pagination.offset,
             has_more: page.pagination.has_more,
             pagination: page.pagination,
         };

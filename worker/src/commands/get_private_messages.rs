@@ -14,6 +14,8 @@ impl Handle for GetPrivateMessages {
         let event = PrivateMessages {
             conversation_id: self.conversation,
             messages: page.messages,
+            limit: page.pagination.limit,
+            offset: page.pagination.offset,
             has_more: page.pagination.has_more,
             total: page.pagination.total,
             pagination: page.pagination,

@@ -65,13 +65,6 @@ impl Context<'_> {
 pub async fn details(db: &mut PgConnection, group: GroupId, most_members: i64) -> Result<GroupDetails, Failure> {
     let id = group.to_string();
     let row = groups::find_group(db, &id).await?.ok_or_else(no_such_group)?;
-    let members = group_members::list_members(db, &id, most_members).await?;
-    let member = |row: group_members::MemberRow| GroupMember {
-        user_id: UserId(row.user_id),
-        username: row.username,
-        role: row.role,
-        joined_at: row.joined_at.into(),
-    };
     Ok(GroupDetails {
         group_id: group,
         group_name: row.name,
@@ -79,6 +72,18 @@ pub async fn details(db: &mut PgConnection, group: GroupId, most_members: i64) -
         created_by: UserId(row.created_by),
         max_members: row.max_members,
         member_count: row.member_count,
-        members: members.into_iter().map(member).collect(),
+        members: members(db, &id, most_members).await?,
     })
+}
+
+/// The first `most` members of a group.
+pub async fn members(db: &mut PgConnection, group: &str, most: i64) -> Result<Vec<GroupMember>, Failure> {
+    let member = |row: group_members::MemberRow| GroupMember {
+        user_id: UserId(row.user_id),
+        username: row.username,
+        role: row.role,
+        can_add_members: row.can_add_members,
+        joined_at: row.joined_at.into(),
+    };
+    Ok(group_members::list_members(db, group, most).await?.into_iter().map(member).collect())
 }

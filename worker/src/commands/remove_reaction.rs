@@ -13,10 +13,12 @@ impl Handle for RemoveReaction {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = context.direct_message(self.message).await?;
         let reaction = take_away(context, &found).await?;
+        let username = context.caller_name().await?;
         let event = ReactionRemoved {
             message_id: self.message,
             conversation_id: found.conversation,
             user_id: context.caller(),
+            username: &username,
             reaction: &reaction,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);

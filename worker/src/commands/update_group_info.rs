@@ -2,7 +2,7 @@
 
 use shared::commands::UpdateGroupInfo;
 use shared::events::membership::GroupInfoUpdated;
-use shared::ids::ConversationId;
+use shared::ids::{ConversationId, UserId};
 use shared::protocol::Rejection;
 
 use super::group_rules::denied;
@@ -38,7 +38,10 @@ impl Handle for UpdateGroupInfo {
             group_name: info.name,
             group_description: info.description,
             max_members: info.max_members,
+            created_by: UserId(info.created_by),
+            created_at: info.created_at.into(),
             updated_by: context.caller(),
+            updated_by_username: context.caller_name().await?,
             member_count: None,
         };
         let mut outcome = Outcome::answered(context.envelope, &updated);

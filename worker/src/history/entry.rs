@@ -66,6 +66,7 @@ async fn add_quotes(app: &App, db: &mut PgConnection, entries: &mut [Entry]) -> 
             message_id: quoted.message_id,
             sender_username: quoted.sender_username.clone(),
             content: quoted.content.chars().take(REPLY_PREVIEW_CHARACTERS).collect(),
+            created_at: quoted.created_at,
         });
     }
     Ok(())
@@ -84,7 +85,7 @@ impl Entry {
     fn users(&self) -> impl Iterator<Item = UserId> + '_ {
         let mentioned = self.message.mentions.iter().filter_map(|mention| match mention {
             Mention::User { user_id, .. } => Some(*user_id),
-            Mention::Everyone => None,
+            Mention::Everyone { .. } => None,
         });
         let reacted = self.message.reactions.iter().map(|reaction| reaction.user_id);
         let quoted = self.quoted.map(|quoted| quoted.sender);

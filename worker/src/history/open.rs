@@ -22,7 +22,7 @@ pub fn open_message(app: &App, row: &MessageRow) -> Option<Message> {
         return unreadable(app, row, "the conversation id is malformed");
     };
     let mentions = row.mentions.as_deref().unwrap_or_default().iter().map(|id| match id {
-        0 => Mention::Everyone,
+        0 => Mention::Everyone { user_ids: Vec::new() },
         id => Mention::User { user_id: UserId(*id), username: String::new() },
     });
     Some(Message {
@@ -43,7 +43,9 @@ pub fn open_message(app: &App, row: &MessageRow) -> Option<Message> {
         is_read: row.is_read,
         is_edited: row.edited_at.is_some(),
         edited_at: row.edited_at.map(Into::into),
-        is_pinned: row.pinned,
+        is_pinned: row.pinned_at.is_some(),
+        pinned_by: row.pinned_at.and(row.pinned_by).map(UserId),
+        pinned_at: row.pinned_at.map(Into::into),
         client_message_id: row.client_message_id.clone(),
     })
 }

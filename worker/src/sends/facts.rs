@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use shared::events::group::MentionedInGroup;
-use shared::events::message::{Mention, ReplyPreview};
+use shared::events::message::{Mention, Message, ReplyPreview};
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
 use shared::limits::REPLY_PREVIEW_CHARACTERS;
 use shared::protocol::Rejection;
@@ -16,6 +16,9 @@ use crate::app::App;
 use crate::error::Failure;
 use crate::mentions::{self, Mentioned};
 use crate::store::{events, groups, history, users};
+
+/// Users named by a mention of everyone; more are not.
+const MOST_SHOWN_USERS: usize = 200;
 
 #[derive(Default)]
 pub struct Facts {
@@ -47,7 +50,7 @@ impl Mentions {
             .iter()
             .map(|mention| match mention {
                 Mention::User { user_id, .. } => user_id.to_string(),
-                Mention::Everyone => "0".to_owned(),
+                Mention::Everyone { .. } => "0".to_owned(),
             })
             .collect();
         format!("{{{}}}", ids.join(","))
@@ -56,18 +59,36 @@ impl Mentions {
 
 /// A `mentioned_in_group` event to store and publish with its message.
 pub struct MentionEvent {
+    group: GroupId,
+    mentioned_by: UserId,
+    mentioned_by_username: String,
     /// The message's place in the batch.
     pub place: usize,
     /// The message's id, so that a second delivery of the command names the same event.
     pub event_id: Uuid,
     pub conversation_id: String,
     pub users: Vec<UserId>,
-    pub payload: Vec<u8>,
 }
 
 impl MentionEvent {
+    /// What those who are there get. The stored one has no message: its number is not known yet, and it is replayed by itself.
+    pub fn with_message(&self, message: &Message) -> Vec<u8> {
+        self.payload(Some(message))
+    }
+
+    fn payload(&self, message: Option<&Message>) -> Vec<u8> {
+        let event = MentionedInGroup {
+            message_id: MessageId(self.event_id),
+            group_id: self.group,
+            mentioned_by: self.mentioned_by,
+            mentioned_by_username: &self.mentioned_by_username,
+            message,
+        };
+        shared::events::durable(&event, self.event_id)
+    }
+
     pub async fn insert(&self, app: &App, db: &mut PgConnection) -> sqlx::Result<()> {
-        let sealed = app.keyring.seal_blob(self.event_id, &self.payload);
+        let sealed = app.keyring.seal_blob(self.event_id, &self.payload(None));
         let users: Vec<i64> = self.users.iter().map(|user| user.0).collect();
         events::insert_event(db, self.event_id, Some(&self.conversation_id), &sealed, &users).await
     }
@@ -94,6 +115,7 @@ impl Facts {
                 message_id: message.message_id,
                 sender_username: message.sender_username,
                 content: message.content.chars().take(REPLY_PREVIEW_CHARACTERS).collect(),
+                created_at: message.created_at,
             };
             let found = RepliedTo { conversation: message.conversation_id, preview, known_to: HashSet::new() };
             self.replied_to.insert(message.message_id, found);
@@ -131,11 +153,13 @@ impl Facts {
             }
             let everyone = found.contains(&Mentioned::Everyone);
             let others = members.iter().map(|(user, _)| *user).filter(|user| *user != send.envelope.user);
-            let users = if everyone { others.collect() } else { found.iter().filter_map(Mentioned::user).collect() };
+            let users: Vec<UserId> =
+                if everyone { others.collect() } else { found.iter().filter_map(Mentioned::user).collect() };
+            let shown_users = if users.len() <= MOST_SHOWN_USERS { users.as_slice() } else { &[] };
             let shown = found
                 .into_iter()
                 .map(|mentioned| match mentioned {
-                    Mentioned::Everyone => Mention::Everyone,
+                    Mentioned::Everyone => Mention::Everyone { user_ids: shown_users.to_vec() },
                     Mentioned::User { id, username } => Mention::User { user_id: id, username },
                 })
                 .collect();
@@ -199,19 +223,14 @@ impl Facts {
                 return None;
             }
             let group: GroupId = send.conversation.group()?;
-            let event_id = send.envelope.id;
-            let event = MentionedInGroup {
-                message_id: send.message_id(),
-                group_id: group,
-                mentioned_by: send.envelope.user,
-                mentioned_by_username: &mentions.sender_username,
-            };
             Some(MentionEvent {
+                group,
+                mentioned_by: send.envelope.user,
+                mentioned_by_username: mentions.sender_username.clone(),
                 place,
-                event_id,
+                event_id: send.envelope.id,
                 conversation_id: send.conversation.to_string(),
                 users: mentions.users.clone(),
-                payload: shared::events::durable(&event, event_id),
             })
         };
         batch.iter().enumerate().filter_map(event).collect()

@@ -83,8 +83,9 @@ fn stored(app: &App, send: &Send, verdict: &Verdict, facts: &Facts, mentions: &[
     }
     for mention in mentions.iter().filter(|mention| mention.event_id == send.envelope.id) {
         let receipt = Receipt::Durable { event: mention.event_id };
+        let payload = mention.with_message(&message);
         for user in &mention.users {
-            outcome.event(Audience::User(*user), receipt, mention.payload.clone(), None);
+            outcome.event(Audience::User(*user), receipt, payload.clone(), None);
         }
     }
     outcome
@@ -165,6 +166,8 @@ fn message(send: &Send, verdict: &Verdict, facts: &Facts) -> Message {
         is_edited: false,
         edited_at: None,
         is_pinned: false,
+        pinned_by: None,
+        pinned_at: None,
         client_message_id: send.client_message_id.clone(),
     }
 }

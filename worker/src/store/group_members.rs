@@ -10,6 +10,7 @@ pub struct MemberRow {
     pub username: String,
     pub display_name: Option<String>,
     pub role: String,
+    pub can_add_members: bool,
     pub joined_at: OffsetDateTime,
 }
 
@@ -17,7 +18,8 @@ pub struct MemberRow {
 pub async fn list_members(db: &mut PgConnection, group: &str, limit: i64) -> sqlx::Result<Vec<MemberRow>> {
     sqlx::query_as!(
         MemberRow,
-        r#"SELECT m.user_id, coalesce(u.username, '')::text AS "username!", p.display_name AS "display_name?", m.role, m.joined_at
+        r#"SELECT m.user_id, coalesce(u.username, '')::text AS "username!", p.display_name AS "display_name?", m.role,
+               m.can_add_members, m.joined_at
            FROM group_members m
            JOIN users_auth u ON u.user_id = m.user_id
            LEFT JOIN LATERAL chat_profile(m.user_id) p ON TRUE

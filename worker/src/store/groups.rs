@@ -183,6 +183,8 @@ pub struct Info {
     pub name: String,
     pub description: String,
     pub max_members: i32,
+    pub created_by: i64,
+    pub created_at: OffsetDateTime,
 }
 
 /// Changes what is given; gives what holds now.
@@ -198,7 +200,7 @@ pub async fn update_info(
         "UPDATE group_chats SET name = coalesce($2, name), description = coalesce($3, description),
              max_members = coalesce($4, max_members)
          WHERE group_id = $1 AND deleted_at IS NULL
-         RETURNING name, description, max_members",
+         RETURNING name, description, max_members, created_by, created_at",
         group,
         name,
         description,

@@ -23,7 +23,8 @@ pub struct MessageRow {
     pub client_message_id: Option<String>,
     pub created_at: OffsetDateTime,
     pub edited_at: Option<OffsetDateTime>,
-    pub pinned: bool,
+    pub pinned_at: Option<OffsetDateTime>,
+    pub pinned_by: Option<i64>,
     /// Of direct messages: whether the recipient has read it.
     pub is_read: Option<bool>,
 }
@@ -51,7 +52,7 @@ pub async fn list_messages(
             MessageRow,
             r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
                    p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
-                   p.created_at, p.edited_at, p.pinned_at IS NOT NULL AS "pinned!",
+                   p.created_at, p.edited_at, p.pinned_at, p.pinned_by,
                    p.seq <= (SELECT r.read_seq FROM conversation_members r
                              WHERE r.user_id = p.recipient_id AND r.conversation_id = p.conversation_id) AS is_read
                FROM private_messages p
@@ -74,7 +75,7 @@ pub async fn list_messages(
             MessageRow,
             r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
                    p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
-                   p.created_at, p.edited_at, p.pinned_at IS NOT NULL AS "pinned!",
+                   p.created_at, p.edited_at, p.pinned_at, p.pinned_by,
                    p.seq <= (SELECT r.read_seq FROM conversation_members r
                              WHERE r.user_id = p.recipient_id AND r.conversation_id = p.conversation_id) AS is_read
                FROM private_messages p
@@ -112,7 +113,7 @@ pub async fn list_by_id(db: &mut PgConnection, messages: &[Uuid]) -> sqlx::Resul
         MessageRow,
         r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
                p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
-               p.created_at, p.edited_at, p.pinned_at IS NOT NULL AS "pinned!",
+               p.created_at, p.edited_at, p.pinned_at, p.pinned_by,
                p.seq <= (SELECT r.read_seq FROM conversation_members r
                          WHERE r.user_id = p.recipient_id AND r.conversation_id = p.conversation_id) AS is_read
            FROM private_messages p
