@@ -14,8 +14,10 @@ use shared::protocol::spec::{Field, Presence};
 use shared::protocol::{Fields, Frame, Spec};
 
 /// Who sends the examples.
-const ALICE: Context<'static> =
-    Context { caller: UserId(17), limits: &Limits { message_characters: 5000, group_members: 50 } };
+const ALICE: Context<'static> = Context {
+    caller: UserId(17),
+    limits: &Limits { message_characters: 5000, group_members: 50, group_name_characters: 100 },
+};
 
 fn parses(spec: &Spec, request: &Map<String, Value>) -> bool {
     Command::decode(spec.name, Fields(request), &ALICE).unwrap().is_ok()

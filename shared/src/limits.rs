@@ -48,10 +48,12 @@ pub struct Limits {
     pub message_characters: usize,
     /// `GROUP_MAX_MEMBERS`
     pub group_members: u32,
+    /// Not a setting: dialects differ in it.
+    pub group_name_characters: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { message_characters: 5000, group_members: 50 }
+        Limits { message_characters: 5000, group_members: 50, group_name_characters: MAX_GROUP_NAME_CHARACTERS }
     }
 }

@@ -39,7 +39,7 @@ impl Contract for CreateGroup {
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         let group_members = context.limits.group_members;
         Ok(CreateGroup {
-            name: group_name(fields)?.ok_or_else(|| Invalid::required("groupName"))?,
+            name: group_name(fields, context)?.ok_or_else(|| Invalid::required("groupName"))?,
             description: group_description(fields)?.unwrap_or_default(),
             // More than any group can hold would be refused by the worker anyway; this bounds the list itself.
             members: fields.user_ids(&["initialMembers", "memberUserIds"], MAX_SYNC_ENTRIES)?,

@@ -41,6 +41,7 @@ mod promote_member;
 mod remove_group_member;
 mod remove_group_reaction;
 mod remove_reaction;
+mod resign_from_group;
 mod send_announcement;
 mod send_group_message;
 mod send_private_message;
@@ -161,6 +162,7 @@ macro_rules! for_each_command {
             get_community_members GetCommunityMembers,
             get_community_progress GetCommunityProgress,
             sync Sync,
+            resign_from_group ResignFromGroup,
         }
     };
 }

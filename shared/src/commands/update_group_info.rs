@@ -40,7 +40,7 @@ impl Contract for UpdateGroupInfo {
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         let update = UpdateGroupInfo {
             group: fields.required_group_id("groupId")?,
-            name: group_name(fields)?,
+            name: group_name(fields, context)?,
             description: group_description(fields)?,
             max_members: max_members(fields, context)?,
         };

@@ -4,7 +4,7 @@
 
 use shared::commands::DeleteGroup;
 use shared::events::membership::GroupDeleted;
-use shared::ids::{ConversationId, UserId};
+use shared::ids::{ConversationId, GroupId, UserId};
 
 use super::{Context, Handle};
 use crate::error::Failure;
@@ -16,26 +16,31 @@ const MOST_MESSAGES: i64 = 2_000;
 
 impl Handle for DeleteGroup {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        let (group, caller, id) = (self.group, context.caller(), self.group.to_string());
-        context.owned_group(group).await?;
-        let others = groups::list_member_ids(context.db, &id, caller.0).await?;
-        // What waits for members must not show them the group's content any more.
-        purge::delete_waiting_events(context.db, &id).await?;
-        groups::update_deleted(context.db, &id, self.permanent).await?;
-        if self.permanent {
-            let deleted = purge::delete_messages(context.db, &id, i64::MAX, MOST_MESSAGES).await?;
-            if deleted < MOST_MESSAGES as u64 {
-                purge::delete_group(context.db, &id).await?;
-            }
-        }
-
-        context.audit(ConversationId::Group(group), None, None).await?;
-        let deleted = GroupDeleted { group_id: group, deleted_by: caller, permanent: self.permanent };
-        let event_id = context.envelope.id;
-        context.store_event(event_id, Some(ConversationId::Group(group)), &deleted, &others).await?;
-        let mut outcome = Outcome::answered(context.envelope, &deleted);
-        outcome.durable(Audience::Group(group), event_id, &deleted, Some(context.envelope.reply_to));
-        outcome.left(group, others.into_iter().map(UserId).chain([caller]).collect());
-        Ok(outcome)
+        context.owned_group(self.group).await?;
+        delete(context, self.group, self.permanent).await
     }
+}
+
+/// Deletes a group; that the caller may is checked before.
+pub async fn delete(context: &mut Context<'_>, group: GroupId, permanent: bool) -> Result<Outcome, Failure> {
+    let (caller, id) = (context.caller(), group.to_string());
+    let others = groups::list_member_ids(context.db, &id, caller.0).await?;
+    // What waits for members must not show them the group's content any more.
+    purge::delete_waiting_events(context.db, &id).await?;
+    groups::update_deleted(context.db, &id, permanent).await?;
+    if permanent {
+        let deleted = purge::delete_messages(context.db, &id, i64::MAX, MOST_MESSAGES).await?;
+        if deleted < MOST_MESSAGES as u64 {
+            purge::delete_group(context.db, &id).await?;
+        }
+    }
+
+    context.audit(ConversationId::Group(group), None, None).await?;
+    let deleted = GroupDeleted { group_id: group, deleted_by: caller, permanent };
+    let event_id = context.envelope.id;
+    context.store_event(event_id, Some(ConversationId::Group(group)), &deleted, &others).await?;
+    let mut outcome = Outcome::answered(context.envelope, &deleted);
+    outcome.durable(Audience::Group(group), event_id, &deleted, Some(context.envelope.reply_to));
+    outcome.left(group, others.into_iter().map(UserId).chain([caller]).collect());
+    Ok(outcome)
 }

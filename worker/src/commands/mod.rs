@@ -33,6 +33,7 @@ mod promote_member;
 mod remove_group_member;
 mod remove_group_reaction;
 mod remove_reaction;
+mod resign_from_group;
 mod sending;
 mod start_conversation;
 mod sync;

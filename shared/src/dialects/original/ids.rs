@@ -1,0 +1,46 @@
+//! Ids as clients of the original know them: messages by bare UUIDs, direct conversations by the two user ids sorted as strings.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::super::Object;
+use crate::ids::ConversationId;
+
+/// Fields that hold an id of a message or a conversation.
+const FIELDS: [&str; 6] = ["id", "messageId", "replyTo", "replyToMessageId", "announcementId", "conversationId"];
+/// Fields that hold what others wrote.
+const OPAQUE: [&str; 1] = ["payload"];
+
+/// Shows all ids in an object and in what it holds.
+pub fn show_in(object: &mut Object) {
+    for (name, value) in object.iter_mut() {
+        if OPAQUE.contains(&name.as_str()) {
+            continue;
+        }
+        match value {
+            Value::String(id) if FIELDS.contains(&name.as_str()) => {
+                if let Some(shown) = shown(id) {
+                    *id = shown;
+                }
+            }
+            Value::Object(inner) => show_in(inner),
+            Value::Array(items) => items.iter_mut().filter_map(Value::as_object_mut).for_each(show_in),
+            _ => {}
+        }
+    }
+}
+
+/// `None` for what stays as it is.
+fn shown(id: &str) -> Option<String> {
+    if let Some(bare) = id.strip_prefix("msg_") {
+        return Uuid::try_parse(bare).is_ok().then(|| bare.to_owned());
+    }
+    match id.parse() {
+        Ok(ConversationId::Direct(one, other)) => {
+            let (one, other) = (one.to_string(), other.to_string());
+            let (first, second) = if one <= other { (one, other) } else { (other, one) };
+            Some(format!("conv_{first}_{second}"))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,78 @@
+//! `original`: the dialect of the clients of the server that this one replaces, as that server was recorded (the end-to-end tests
+//! replay the recording). `incoming` makes their commands ours, `outgoing` our events theirs, `ids` shows ids as they know them.
+
+mod ids;
+mod incoming;
+mod outgoing;
+#[cfg(test)]
+mod tests;
+
+use serde_json::{Value, json};
+
+use super::{Object, Translator};
+use crate::ids::UserId;
+use crate::limits::Limits;
+use crate::protocol::Invalid;
+
+/// Longest message of that server.
+const MAX_MESSAGE_CHARACTERS: usize = 1_000;
+const MAX_GROUP_NAME_CHARACTERS: usize = 255;
+
+pub struct Original;
+
+impl Translator for Original {
+    fn limits(&self, limits: Limits) -> Limits {
+        Limits {
+            message_characters: limits.message_characters.min(MAX_MESSAGE_CHARACTERS),
+            group_name_characters: MAX_GROUP_NAME_CHARACTERS,
+            ..limits
+        }
+    }
+
+    fn has_single_connection(&self) -> bool {
+        true
+    }
+
+    fn has_json_metrics(&self) -> bool {
+        true
+    }
+
+    fn command(&self, command: &mut Object, limits: &Limits) -> Result<(), Invalid> {
+        incoming::command(command, limits)
+    }
+
+    fn confirmation(&self, command: &Object) -> Option<Value> {
+        incoming::confirmation(command)
+    }
+
+    fn answer(&self, answer: &Object) -> Vec<Value> {
+        outgoing::answer(answer)
+    }
+
+    fn event(&self, event: &Object, own: bool) -> Value {
+        outgoing::event(event, own)
+    }
+
+    fn actor(&self, event: &Object) -> Option<UserId> {
+        outgoing::actor(event)
+    }
+
+    fn http(&self, path: &str, answer: &mut Object) {
+        if path == "/api/conversations"
+            && let Some(Value::Array(conversations)) = answer.get_mut("conversations")
+        {
+            conversations.iter_mut().filter_map(Value::as_object_mut).for_each(conversation);
+        }
+    }
+}
+
+/// An entry of the list of conversations as the page reads it.
+fn conversation(entry: &mut Object) {
+    let participant = entry.get("participant").cloned().unwrap_or_default();
+    entry.insert("participantId".to_owned(), participant["userId"].clone());
+    entry.insert("name".to_owned(), participant["displayName"].clone());
+    let last = entry.remove("lastMessage").unwrap_or_default();
+    entry.insert("lastMessageAt".to_owned(), last["timestamp"].clone());
+    entry.insert("lastMessage".to_owned(), last.get("content").cloned().unwrap_or_else(|| json!("")));
+    ids::show_in(entry);
+}
