@@ -50,7 +50,7 @@ impl Connect {
             recv_buffer_bytes: None,
             open_within: Duration::from_secs(10),
             answer_within: Duration::from_secs(15),
-            limits: Limits { queue_events: 4_096, keepalive: None, dead_after: None },
+            limits: Limits { queue_events: 4_096, keepalive: None, dead_after: None, observed: true },
         }
     }
 
@@ -115,6 +115,17 @@ impl Connect {
         self
     }
 
+    /// Offers the subprotocol `chat.v1`, the protocol of this client, whatever the server speaks by default.
+    pub fn chat_v1(self) -> Self {
+        self.header("Sec-WebSocket-Protocol", "chat.v1")
+    }
+
+    /// What comes is not held against the contract: another dialect is spoken.
+    pub fn unobserved(mut self) -> Self {
+        self.limits.observed = false;
+        self
+    }
+
     /// Opens the connection and takes the server's greeting; fails with `Refused` when that is an error.
     pub async fn open(self) -> Result<Client, Error> {
         let deadline = self.open_within;
@@ -164,7 +175,7 @@ impl Connect {
             }
             Err(error) => return Err(self.failed(error)),
         };
-        let mut client = Client::new(Connection::start(socket, &self.limits), self.answer_within);
+        let mut client = Client::new(Connection::start(socket, &self.limits), self.answer_within, self.limits.observed);
         let first = client.next_event(self.open_within).await?;
         match event_type(&first) {
             "connected" => client.set_greeting(first),

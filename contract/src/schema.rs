@@ -162,7 +162,8 @@ fn kind(of: &Kind) -> Value {
         Kind::UserId => {
             json!({"anyOf": [pattern(DIGITS.to_owned()), {"type": "integer", "minimum": 1, "maximum": i64::MAX}]})
         }
-        Kind::MessageId => pattern(format!("msg_{UUID}")),
+        // With ids that the original gave out.
+        Kind::MessageId => pattern(format!("((msg_)?{UUID}|msg_[0-9]{{1,64}}_[0-9A-Za-z]{{1,64}})")),
         Kind::GroupId => pattern(format!("group_{UUID}")),
         Kind::DirectConversationId => pattern(format!("conv_{DIGITS}_{DIGITS}")),
         Kind::ConversationId => pattern(format!("(conv_{DIGITS}_{DIGITS}|group_{UUID})")),

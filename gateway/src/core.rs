@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use fred::prelude::Client;
 use shared::auth::TokenVerifier;
 use shared::config::GatewaySettings;
@@ -17,7 +16,6 @@ use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::telemetry::Metrics;
 use uuid::Uuid;
-use websocket::PreparedText;
 
 use crate::clock::Uptime;
 use crate::connection::{Connection, InFlight};
@@ -61,7 +59,11 @@ impl Core {
         let encryption = common.encryption().map_err(anyhow::Error::msg)?;
         Ok(Core {
             id: GatewayId(Uuid::new_v4()),
-            limits: Limits { message_characters: common.max_message_length, group_members: common.group_max_members },
+            limits: Limits {
+                message_characters: common.max_message_length,
+                group_members: common.group_max_members,
+                ..Limits::default()
+            },
             clock: Uptime::start(),
             keys: Keys::new(common.redis_prefix.as_str()),
             keyring: Keyring::derive(&encryption)?,
@@ -89,17 +91,17 @@ impl Core {
         groups.iter().map(|group| self.keys.group_channel(*group)).collect()
     }
 
-    /// An `error` as a finished frame, counted.
-    pub fn error_frame(
+    /// Sends a connection an `error`, counted.
+    pub fn push_error(
         &self,
+        connection: &Connection,
         rejection: &Rejection,
         request_type: Option<&str>,
         request_id: Option<&RequestId>,
-        deflate: bool,
-    ) -> Bytes {
+    ) {
         Totals::add(&self.totals.errors, 1);
         self.metrics.errors.with(rejection.code.as_str()).increment(1);
-        PreparedText::new(&events::answer(&rejection.event(request_type), request_id)).frame(deflate)
+        connection.push_json(&events::answer(&rejection.event(request_type), request_id));
     }
 
     /// Answers a command that was waiting for a worker with an error.
@@ -111,8 +113,7 @@ impl Core {
 
     /// The same for a command that is off the connection's list already.
     pub fn refuse_entry(&self, connection: &Connection, entry: &InFlight, rejection: &Rejection) {
-        let frame = self.error_frame(rejection, Some(entry.name), entry.request_id.as_ref(), connection.deflate);
-        connection.push(frame);
+        self.push_error(connection, rejection, Some(entry.name), entry.request_id.as_ref());
     }
 
     /// Counts an answer.

@@ -17,6 +17,7 @@ use shared::stream::Receipts;
 use shared::telemetry::Metrics;
 use tokio::sync::mpsc;
 
+use crate::connection::Connection;
 use crate::connection::arrivals::{Arrival, Arrivals};
 use crate::connection::registry::Registry;
 use crate::core::Core;
@@ -143,9 +144,16 @@ impl Gateway {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Tells the fleet that `connection` takes the place of its user's older ones.
-    pub fn replace_older(&self, user: UserId, connection: ConnectionId, opened_at: Timestamp) {
-        let header = Header::Replaced { by: self.reference(connection), opened_at };
+    /// Tells the fleet that `connection` takes the place of its user's older ones, where they or those in its dialect have one.
+    pub fn replace_older(&self, user: UserId, connection: &Connection, opened_at: Timestamp) {
+        let (by, dialect) = (self.reference(connection.id), connection.dialect);
+        let header = if self.settings.single_connection_per_user {
+            Header::Replaced { by, opened_at }
+        } else if dialect.translator().is_some_and(|translator| translator.has_single_connection()) {
+            Header::ReplacedIn { by, opened_at, dialect }
+        } else {
+            return;
+        };
         let (redis, channel) = (self.redis.clone(), self.keys.user_channel(user));
         tokio::spawn(async move {
             let publication = Bytes::from(publication::encode(&header, &[]));

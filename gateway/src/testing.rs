@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use fred::prelude::*;
 use shared::config::GatewaySettings;
+use shared::dialects::Dialect;
 use shared::ids::ConnectionId;
 use shared::lifecycle::Lifecycle;
 use uuid::Uuid;
@@ -56,16 +57,22 @@ pub fn token(user: i64, ttl: Duration) -> String {
 }
 
 pub fn connection(id: u64) -> Arc<Connection> {
-    connection_with(id, false)
+    connection_with(id, false, Dialect::ChatV1)
 }
 
 /// A connection that negotiated compression.
 #[cfg(any(test, feature = "fuzz"))]
 pub fn deflating(id: u64) -> Arc<Connection> {
-    connection_with(id, true)
+    connection_with(id, true, Dialect::ChatV1)
 }
 
-fn connection_with(id: u64, deflate: bool) -> Arc<Connection> {
+/// A connection in another dialect.
+#[cfg(test)]
+pub fn speaking(id: u64, dialect: Dialect) -> Arc<Connection> {
+    connection_with(id, false, dialect)
+}
+
+fn connection_with(id: u64, deflate: bool, dialect: Dialect) -> Arc<Connection> {
     let timers = Timers {
         last_frame_ms: AtomicU64::new(0),
         last_text_ms: AtomicU64::new(0),
@@ -75,5 +82,6 @@ fn connection_with(id: u64, deflate: bool) -> Arc<Connection> {
         opened_at_ms: AtomicI64::new(0),
         resumed_at_ms: AtomicI64::new(0),
     };
-    Arc::new(Connection::new(ConnectionId(id), Uuid::nil(), deflate, OUTBOX_LIMIT_BYTES, timers, Arrivals::new().0))
+    let (id, arrivals) = (ConnectionId(id), Arrivals::new().0);
+    Arc::new(Connection::new(id, Uuid::nil(), deflate, dialect, OUTBOX_LIMIT_BYTES, timers, arrivals))
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::auth::TokenHash;
 use crate::clock::Timestamp;
+use crate::dialects::Dialect;
 use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GroupId, MessageId, UserId};
 
 const VERSION: u8 = 1;
@@ -65,6 +66,12 @@ pub enum Header {
         command: Uuid,
         bytes: u32,
         event: EventHeader,
+    },
+    /// As [`Header::Replaced`], where only older connections in the same dialect go.
+    ReplacedIn {
+        by: ConnectionRef,
+        opened_at: Timestamp,
+        dialect: Dialect,
     },
 }
 

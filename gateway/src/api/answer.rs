@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
+use shared::dialects;
 use shared::ids::UserId;
 use shared::stream::{HttpRequest, Internal, InternalReply};
 use warp::{Filter, Reply};
@@ -32,6 +33,21 @@ pub async fn ask(gateway: &Gateway, user: UserId, request: HttpRequest) -> Resul
         InternalReply::Http { status, json } => Ok(json_response(status, json)),
         reply => Err(unexpected(&reply)),
     }
+}
+
+/// As [`ask`], with the answer of this path in the dialect that HTTP speaks here.
+pub async fn ask_for(gateway: &Gateway, user: UserId, request: HttpRequest, path: &str) -> Result<Response, Refusal> {
+    let (status, mut json) = match gateway.ask(user, &Internal::Http(request), None).await {
+        InternalReply::Http { status, json } => (status, json),
+        reply => return Err(unexpected(&reply)),
+    };
+    if let Some(translator) = gateway.settings.default_dialect.translator()
+        && let Ok(serde_json::Value::Object(mut answer)) = serde_json::from_slice(&json)
+    {
+        translator.http(path, &mut answer);
+        json = dialects::written(&answer.into());
+    }
+    Ok(json_response(status, json))
 }
 
 /// Why there is no answer when `reply` is none that was hoped for.

@@ -7,7 +7,7 @@ use shared::ids::UserId;
 use shared::stream::HttpRequest;
 use warp::Filter;
 
-use super::answer::{answered, ask, with};
+use super::answer::{answered, ask_for, with};
 use super::bearer;
 use super::refusal::Refusal;
 use crate::gateway::Gateway;
@@ -27,5 +27,5 @@ pub fn route(gateway: &Arc<Gateway>) -> Routes {
 async fn list(gateway: Arc<Gateway>, headers: HeaderMap, query: String) -> Result<Response, Refusal> {
     let claims = bearer::verify(&gateway.verifier, &headers)?;
     let request = HttpRequest::Conversations { token_id: claims.jti, query };
-    ask(&gateway, UserId(claims.user_id), request).await
+    ask_for(&gateway, UserId(claims.user_id), request, "/api/conversations").await
 }

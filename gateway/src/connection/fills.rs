@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use shared::clock::Timestamp;
+use shared::dialects::Dialect;
 use shared::ids::ConversationId;
 use shared::publication::Receipt;
 use shared::stream::ReplayedEvent;
@@ -75,7 +76,10 @@ impl Connection {
             if let Some(held) = &mut inner.held {
                 held.note_filled(&message.receipt);
             }
-            let frame = message.prepared.frame(self.deflate);
+            let frame = match self.dialect {
+                Dialect::ChatV1 => message.prepared.frame(self.deflate),
+                _ => self.event_frame(message.prepared.payload()),
+            };
             self.put(&mut inner, Outgoing { frame, mark: message.mark.clone() });
         }
         drop(inner);

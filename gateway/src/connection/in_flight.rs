@@ -33,19 +33,21 @@ impl Connection {
         take_entry(&mut self.inner.lock().in_flight, command)
     }
 
-    /// Puts the answer to a command into the outbox, if the command still waits for one. Does not wake the session.
-    pub fn answer(&self, command: Uuid, frame: Bytes) -> Option<InFlight> {
+    /// Puts the answer to a command into the outbox, if there is a frame of it and the command still waits for one. Does not wake the session.
+    pub fn answer(&self, command: Uuid, frame: Option<Bytes>) -> Option<InFlight> {
         let mut inner = self.inner.lock();
         let entry = take_entry(&mut inner.in_flight, command)?;
-        self.put(&mut inner, Outgoing { frame, mark: Mark::Required });
+        if let Some(frame) = frame {
+            self.put(&mut inner, Outgoing { frame, mark: Mark::Required });
+        }
         Some(entry)
     }
 
     /// The same for a part of an answer: more follows. False when the command does not wait any more.
-    pub fn answer_part(&self, command: Uuid, frame: Bytes) -> bool {
+    pub fn answer_part(&self, command: Uuid, frame: Option<Bytes>) -> bool {
         let mut inner = self.inner.lock();
         let waits = inner.in_flight.iter().any(|entry| entry.command == command);
-        if waits {
+        if let Some(frame) = frame.filter(|_| waits) {
             self.put(&mut inner, Outgoing { frame, mark: Mark::Required });
         }
         waits

@@ -9,6 +9,7 @@ pub mod outbox;
 mod owner;
 pub mod received;
 pub mod registry;
+mod translated;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -18,17 +19,18 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use shared::auth::TokenHash;
+use shared::dialects::Dialect;
 use shared::ids::{ConnectionId, ConversationId, GroupId};
 use shared::protocol::CloseCode;
 use shared::stream::ReplayedEvent;
 use uuid::Uuid;
-use websocket::PreparedText;
 
 use crate::connection::arrivals::Arrivals;
 use crate::connection::held::Held;
 use crate::connection::outbox::{Mark, Outbox, Outgoing, Pushed};
 use crate::connection::received::Received;
 pub use in_flight::InFlight;
+pub use translated::Translated;
 
 pub struct Connection {
     pub id: ConnectionId,
@@ -36,6 +38,7 @@ pub struct Connection {
     pub session: Uuid,
     /// Whether compression was negotiated.
     pub deflate: bool,
+    pub dialect: Dialect,
     outbox_limit_bytes: usize,
     pub timers: Timers,
     /// 0 until it is known.
@@ -119,6 +122,7 @@ impl Connection {
         id: ConnectionId,
         session: Uuid,
         deflate: bool,
+        dialect: Dialect,
         outbox_limit_bytes: usize,
         timers: Timers,
         arrivals: Arrivals,
@@ -127,6 +131,7 @@ impl Connection {
             id,
             session,
             deflate,
+            dialect,
             outbox_limit_bytes,
             timers,
             user: AtomicI64::new(0),
@@ -195,9 +200,11 @@ impl Connection {
         self.wake();
     }
 
-    /// A finished JSON answer.
+    /// A finished JSON answer, in whatever this connection speaks.
     pub fn push_json(&self, json: &[u8]) {
-        self.push(PreparedText::new(json).frame(self.deflate));
+        if let Some(frames) = self.answer_frames(json) {
+            self.push(frames);
+        }
     }
 
     fn put(&self, inner: &mut Inner, item: Outgoing) -> Delivered {
@@ -289,7 +296,7 @@ impl Connection {
             if let Some(held) = &mut inner.held {
                 held.note_replayed(&event.receipt);
             }
-            let frame = PreparedText::new(&event.json).frame(self.deflate);
+            let frame = self.event_frame(&event.json);
             self.put(&mut inner, Outgoing { frame, mark: event.receipt.into() });
         }
         drop(inner);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use shared::auth::TokenHash;
 use shared::clock::Timestamp;
+use shared::dialects::Dialect;
 use shared::events::broadcast;
 use shared::events::session::{AuthError, AuthErrorCode, SessionConflict};
 use shared::ids::{ConnectionId, ConnectionRef, GroupId, UserId};
@@ -19,7 +20,7 @@ use uuid::Uuid;
 use websocket::PreparedText;
 
 use crate::connection::outbox::Mark;
-use crate::connection::{Close, Connection};
+use crate::connection::{Close, Connection, Translated};
 use crate::egress::positions::Arrival;
 use crate::gateway::Gateway;
 
@@ -101,7 +102,11 @@ impl Deliverer {
             }
             (Header::Replaced { by, opened_at }, Channel::User(user)) => {
                 count("membership");
-                self.replaced(user, by, opened_at);
+                self.replaced(user, by, opened_at, None);
+            }
+            (Header::ReplacedIn { by, opened_at, dialect }, Channel::User(user)) => {
+                count("membership");
+                self.replaced(user, by, opened_at, Some(dialect));
             }
             (Header::Revoked { token }, Channel::Presence) => {
                 count("revocation");
@@ -162,7 +167,7 @@ impl Deliverer {
         let Some(connection) = self.gateway.registry.get(id) else {
             return;
         };
-        let frame = PreparedText::new(payload).frame(connection.deflate);
+        let frame = connection.answer_frames(payload);
         let taken = if last {
             let entry = connection.answer(command, frame);
             entry.inspect(|entry| self.gateway.answered(entry)).is_some()
@@ -183,6 +188,7 @@ impl Deliverer {
 
     fn event(&mut self, header: EventHeader, channel: Channel, payload: &[u8]) {
         let prepared = PreparedText::new(payload);
+        let mut translated = Translated::new(payload);
         let mark = Mark::from(header.receipt);
         let mut frames: [Option<Bytes>; 2] = [None, None];
         let excluded = header.exclude.filter(|exclude| exclude.gateway == self.gateway.id);
@@ -196,8 +202,12 @@ impl Deliverer {
                 return;
             }
             let deflate = connection.deflate;
-            let frame = frames[usize::from(deflate)].get_or_insert_with(|| prepared.frame(deflate));
-            let delivered = connection.deliver(frame, &mark);
+            let delivered = if connection.dialect == Dialect::ChatV1 {
+                let frame = frames[usize::from(deflate)].get_or_insert_with(|| prepared.frame(deflate));
+                connection.deliver(frame, &mark)
+            } else {
+                connection.deliver(&translated.frame(connection), &mark)
+            };
             if delivered.wake {
                 to_wake.push(connection.clone());
             }
@@ -256,8 +266,8 @@ impl Deliverer {
         self.revoked.clear();
     }
 
-    /// Only older connections go: two that open at the same time must not close each other.
-    fn replaced(&self, user: UserId, by: ConnectionRef, opened_at: Timestamp) {
+    /// Only older connections go (of one dialect, if one is given): two that open at the same time must not close each other.
+    fn replaced(&self, user: UserId, by: ConnectionRef, opened_at: Timestamp, only: Option<Dialect>) {
         let conflict = broadcast(&SessionConflict {
             message: "A newer connection of yours has taken this one's place",
             timestamp: Timestamp::now(),
@@ -265,9 +275,10 @@ impl Deliverer {
         self.gateway.registry.for_user(user, |connection| {
             let own = self.gateway.reference(connection.id);
             let order = |at: Timestamp, id: ConnectionRef| (at, id.gateway.0, id.connection.0);
-            if connection.opened_at().is_some_and(|at| order(at, own) < order(opened_at, by)) {
+            let concerned = only.is_none_or(|dialect| dialect == connection.dialect);
+            if concerned && connection.opened_at().is_some_and(|at| order(at, own) < order(opened_at, by)) {
                 connection.push_json(&conflict);
-                connection.close(Close::new(CloseCode::Normal, "Replaced by a newer connection"));
+                connection.close(Close::new(CloseCode::Normal, "Session conflict"));
             }
         });
     }
@@ -298,5 +309,45 @@ mod tests {
         deliverer.wake();
         assert_eq!(ending.signals().close, Some(Close::new(CloseCode::Policy, "Token revoked")));
         assert_eq!((renewed.signals().close, other.signals().close), (None, None));
+    }
+
+    /// Of a group of both dialects, with the sender among those of the older one.
+    #[tokio::test]
+    async fn an_event_is_made_once_for_each_dialect_and_part_in_it() {
+        let (gateway, _queues) = gateway(&[]);
+        let group = GroupId(Uuid::from_u128(3));
+        let connections: Vec<_> = [Dialect::ChatV1, Dialect::Original]
+            .into_iter()
+            .flat_map(|dialect| [dialect; 3])
+            .zip(1..)
+            .map(|(dialect, n)| {
+                let connection = speaking(n, dialect);
+                gateway.registry.insert(&connection);
+                gateway.registry.add_user(&connection, UserId(n as i64), 9);
+                gateway.registry.add_groups(&connection, &[group]);
+                connection.release();
+                connection
+            })
+            .collect();
+        let message = MessageId(Uuid::from_u128(5));
+        let receipt =
+            Receipt::Message { conversation: ConversationId::Group(group), seq: 1, sender: UserId(6), message };
+        let json = br#"{"type":"new_group_message","senderId":"6","content":"hi"}"#;
+        let publication = publication::encode(&Header::Event(EventHeader::new(receipt)), json);
+        let mut deliverer = Deliverer::new(gateway.clone());
+        deliverer.publication(&gateway.keys.group_channel(group), &Bytes::from(publication));
+        let frame = |connection: &Arc<Connection>| {
+            let mut outgoing = VecDeque::new();
+            connection.take_outgoing(&mut outgoing);
+            outgoing[0].frame.clone()
+        };
+        let frames: Vec<Bytes> = connections.iter().map(frame).collect();
+        let is_shared = |a: usize, b: usize| frames[a].as_ptr() == frames[b].as_ptr();
+        assert!(is_shared(0, 1) && is_shared(1, 2) && is_shared(3, 4));
+        assert!(!is_shared(2, 3) && !is_shared(4, 5));
+        let text = |at: usize| String::from_utf8_lossy(&frames[at][2..]).into_owned();
+        assert!(text(0).contains(r#""type":"new_group_message""#) && !text(0).contains("message\":{"));
+        assert!(text(3).contains(r#""type":"new_group_message""#) && text(3).contains(r#""message":{"#), "{}", text(3));
+        assert!(text(5).contains(r#""type":"group_message_sent""#), "{}", text(5));
     }
 }

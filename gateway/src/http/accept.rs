@@ -155,6 +155,7 @@ async fn answer(
     }
     if let Some(origin) = origin {
         parts.headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        parts.headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         parts.headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
         parts.headers.append(header::VARY, HeaderValue::from_static("origin"));
     }

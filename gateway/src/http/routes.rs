@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use shared::dialects::{Dialect, SUBPROTOCOL};
 use shared::http::Condition;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -95,14 +96,16 @@ fn upgrade(headers: HeaderMap, peer: Peer, on_upgrade: Option<OnUpgrade>, gatewa
     };
     let address = Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
     let deflate = accept.deflate();
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
+    let (dialect, is_answered) = Dialect::negotiate(offered, gateway.settings.default_dialect);
     let lifecycle = gateway.lifecycle.clone();
     lifecycle.track(async move {
         match Box::pin(upgraded(on_upgrade)).await {
             Some((Stream::Plain(socket), early)) => {
-                serve(gateway, Upgraded { socket, early, address, deflate }).await;
+                serve(gateway, Upgraded { socket, early, address, deflate, dialect }).await;
             }
             Some((Stream::Tls(socket), early)) => {
-                serve(gateway, Upgraded { socket, early, address, deflate }).await;
+                serve(gateway, Upgraded { socket, early, address, deflate, dialect }).await;
             }
             None => {}
         }
@@ -115,6 +118,9 @@ fn upgrade(headers: HeaderMap, peer: Peer, on_upgrade: Option<OnUpgrade>, gatewa
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     if let Ok(key) = HeaderValue::from_str(&accept.accept_key) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    }
+    if is_answered {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     }
     if let Some(extensions) = accept.extensions {
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(extensions));
@@ -142,7 +148,14 @@ enum Stream {
 
 fn metrics(gateway: &Gateway, accept: Option<&str>) -> Response {
     probes::refresh(gateway);
-    if accept.is_some_and(|accept| accept.contains("application/json")) {
+    let wants_json = match gateway.settings.default_dialect.translator() {
+        // Prometheus says what it takes; nobody else did.
+        Some(translator) if translator.has_json_metrics() => {
+            !accept.is_some_and(|accept| accept.contains("text/plain") || accept.contains("openmetrics"))
+        }
+        _ => accept.is_some_and(|accept| accept.contains("application/json")),
+    };
+    if wants_json {
         return json_response(&probes::metrics(gateway));
     }
     let text = gateway.recorder.as_ref().map(shared::telemetry::Metrics::render).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use shared::commands::prelude::positions;
 use shared::commands::{Command, Context, NAMES, session};
+use shared::dialects::{self, Dialect};
 use shared::ids::{ConversationId, UserId};
 use shared::limits::{Limits, MAX_SYNC_ENTRIES};
 use shared::protocol::frame::Malformed;
@@ -29,6 +30,8 @@ pub enum Token {
 
 pub struct Decoded {
     pub request: Request,
+    /// What its sender is told at once, finished: only some dialects have it.
+    pub confirmation: Option<Vec<u8>>,
     pub request_id: Option<RequestId>,
 }
 
@@ -39,15 +42,27 @@ pub struct Refused {
     pub request_type: Option<String>,
 }
 
-/// Reads one message. `caller` is the authenticated user, if there is one.
-pub fn decode(text: &str, caller: Option<UserId>, limits: &Limits) -> Result<Decoded, Box<Refused>> {
-    let frame = Frame::parse(text).map_err(|malformed| {
+/// Reads one message of a dialect. `caller` is the authenticated user, if there is one.
+pub fn decode(text: &str, dialect: Dialect, caller: Option<UserId>, limits: &Limits) -> Result<Decoded, Box<Refused>> {
+    let mut frame = Frame::parse(text).map_err(|malformed| {
         let Malformed { rejection, request_id, request_type } = *malformed;
         let request_type = request_type.map(|name| name.chars().take(MAX_TYPE_CHARACTERS).collect());
         Box::new(Refused { rejection, request_id, request_type })
     })?;
-    match read(&frame, caller, limits) {
-        Ok(request) => Ok(Decoded { request, request_id: frame.request_id }),
+    let request = match dialect.translator() {
+        None => read(&frame, caller, limits),
+        Some(translator) => {
+            let limits = translator.limits(*limits);
+            let translated = frame.rewrite(|command| translator.command(command, &limits));
+            translated.map_err(Rejection::from).and_then(|()| read(&frame, caller, &limits))
+        }
+    };
+    match request {
+        Ok(request) => {
+            let confirmation = dialect.translator().and_then(|translator| translator.confirmation(frame.fields().0));
+            let confirmation = confirmation.as_ref().map(dialects::written);
+            Ok(Decoded { request, confirmation, request_id: frame.request_id })
+        }
         Err(rejection) => {
             let request_type = Some(frame.kind().chars().take(MAX_TYPE_CHARACTERS).collect());
             Err(Box::new(Refused { rejection, request_id: frame.request_id, request_type }))
@@ -102,7 +117,7 @@ mod tests {
     use super::*;
 
     fn refused(text: &str, caller: Option<UserId>) -> Rejection {
-        match decode(text, caller, &Limits::default()) {
+        match decode(text, Dialect::ChatV1, caller, &Limits::default()) {
             Err(refused) => refused.rejection,
             Ok(_) => panic!("accepted: {text}"),
         }
@@ -121,7 +136,7 @@ mod tests {
     fn aliases_of_authenticate() {
         for name in ["authenticate", "auth", "connect"] {
             let text = format!(r#"{{"type":"{name}","token":"t","requestId":1}}"#);
-            let decoded = decode(&text, None, &Limits::default()).ok().unwrap();
+            let decoded = decode(&text, Dialect::ChatV1, None, &Limits::default()).ok().unwrap();
             assert!(
                 matches!(decoded.request, Request::Authenticate { token: Token::Given(token), .. } if token == "t")
             );
@@ -134,7 +149,7 @@ mod tests {
         let caller = Some(UserId(1));
         let text =
             r#"{"type":"ack","conversations":{"conv_1_2":7},"eventIds":["00000000-0000-0000-0000-000000000001"]}"#;
-        let decoded = decode(text, caller, &Limits::default()).ok().unwrap();
+        let decoded = decode(text, Dialect::ChatV1, caller, &Limits::default()).ok().unwrap();
         assert!(matches!(decoded.request, Request::Ack { conversations, events }
             if conversations == [(ConversationId::direct(UserId(1), UserId(2)), 7)] && events.len() == 1));
         assert_eq!(refused(r#"{"type":"ack","eventIds":[1]}"#, caller).field, Some("eventIds"));

@@ -15,6 +15,7 @@ use shared::ids::{ConversationId, UserId};
 use shared::protocol::{CloseCode, ErrorCode, Rejection, RequestId};
 use tokio::time::Instant;
 use uuid::Uuid;
+use websocket::PreparedText;
 
 use crate::lanes::admit::{Admitted, not_appended};
 
@@ -74,7 +75,7 @@ impl Handler {
             State::Authenticated(session) => Some(session.membership.user),
             State::Unauthenticated(_) | State::Ended => None,
         };
-        let decoded = match decode(text, caller, &self.gateway.limits) {
+        let decoded = match decode(text, self.connection.dialect, caller, &self.gateway.limits) {
             Ok(decoded) => decoded,
             Err(refused) => {
                 self.error(&refused.rejection, refused.request_type.as_deref(), refused.request_id.as_ref());
@@ -108,6 +109,9 @@ impl Handler {
             Request::Command(command) => {
                 count(command.name());
                 if let Some(user) = caller {
+                    if let Some(confirmation) = decoded.confirmation {
+                        self.connection.push(PreparedText::new(&confirmation).frame(self.connection.deflate));
+                    }
                     self.command(user, command, request_id);
                 }
             }
@@ -120,8 +124,7 @@ impl Handler {
     }
 
     fn error(&self, rejection: &Rejection, request_type: Option<&str>, request_id: Option<&RequestId>) {
-        let deflate = self.connection.deflate;
-        self.connection.push(self.gateway.error_frame(rejection, request_type, request_id, deflate));
+        self.gateway.push_error(&self.connection, rejection, request_type, request_id);
     }
 
     fn command(&mut self, user: UserId, command: Command, request_id: Option<RequestId>) {
@@ -194,9 +197,7 @@ impl Handler {
         let user = membership.user;
         self.state = State::Authenticated(Box::new(Authenticated { membership, attempt, renewal: None }));
         self.connection.push_json(&auth_success);
-        if self.gateway.settings.single_connection_per_user {
-            self.gateway.replace_older(user, self.connection.id, opened_at);
-        }
+        self.gateway.replace_older(user, &self.connection, opened_at);
         if page.events.is_empty() && page.next.is_none() {
             self.connection.release();
             return;
@@ -317,7 +318,7 @@ async fn count_failure(gateway: Arc<Gateway>, connection: Arc<Connection>, addre
         let details = "too many failed authentications from your address";
         let rejection = Rejection::new(ErrorCode::RateLimitExceeded, details);
         let rejection = Rejection { retry_after: Some(retry_after), ..rejection };
-        connection.push(gateway.error_frame(&rejection, Some("authenticate"), None, connection.deflate));
+        gateway.push_error(&connection, &rejection, Some("authenticate"), None);
         connection.close(Close::new(CloseCode::Policy, "Too many failed authentications"));
     }
 }

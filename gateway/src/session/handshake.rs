@@ -8,6 +8,7 @@ use futures_util::future::join;
 use http::{HeaderMap, header};
 use shared::clock::Timestamp;
 use shared::config::AllowedOrigins;
+use shared::dialects::Dialect;
 use shared::events::answer;
 use shared::events::session::Connected;
 use shared::protocol::{CloseCode, ErrorCode, Rejection};
@@ -35,6 +36,7 @@ pub struct Upgraded<S> {
     pub early: Bytes,
     pub address: Address,
     pub deflate: bool,
+    pub dialect: Dialect,
 }
 
 /// What a session holds from before its start to its end.
@@ -46,12 +48,12 @@ struct Entry {
 
 /// Runs an upgraded connection to its end.
 pub async fn serve<S: Socket>(gateway: Arc<Gateway>, upgraded: Upgraded<S>) {
-    let Upgraded { socket, early, address, deflate } = upgraded;
+    let Upgraded { socket, early, address, deflate, dialect } = upgraded;
     // The state of this is large, and gone before the session begins.
     match Box::pin(enter(&gateway, address)).await {
         Ok(entry) => {
             let Entry { _open, pending, _address } = entry;
-            let connection = connection(&gateway, deflate);
+            let connection = connection(&gateway, deflate, dialect);
             greet(&connection);
             gateway.registry.insert(&connection);
             let handler = Handler::new(gateway.clone(), connection.clone(), address, pending);
@@ -85,7 +87,7 @@ async fn enter(gateway: &Arc<Gateway>, address: Address) -> Result<Entry, Reject
     }
 }
 
-fn connection(gateway: &Gateway, deflate: bool) -> Arc<Connection> {
+fn connection(gateway: &Gateway, deflate: bool, dialect: Dialect) -> Arc<Connection> {
     let now_ms = gateway.clock.now_ms();
     let settings = &gateway.settings;
     // The first ping comes anywhere within the interval, so that connections that came together are not pinged together.
@@ -101,7 +103,7 @@ fn connection(gateway: &Gateway, deflate: bool) -> Arc<Connection> {
     };
     let id = gateway.next_connection_id();
     let (session, arrivals) = (Uuid::new_v4(), gateway.arrivals.clone());
-    Arc::new(Connection::new(id, session, deflate, settings.outbox_limit_bytes, timers, arrivals))
+    Arc::new(Connection::new(id, session, deflate, dialect, settings.outbox_limit_bytes, timers, arrivals))
 }
 
 fn greet(connection: &Connection) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
+use shared::dialects::Dialect;
 use shared::ids::{ConnectionId, UserId};
 use shared::publication::{self, EventHeader, Header, Receipt};
 use shared::stream::{InternalReply, ReplayPage};
@@ -36,7 +37,7 @@ impl Test {
         gateway.fleet.set_redis(false, 0);
         let (near, far) = tokio::io::duplex(64 * 1024);
         let address = Address::of("127.0.0.1".parse().unwrap(), &http::HeaderMap::new(), &Default::default());
-        let upgraded = Upgraded { socket: far, early: Bytes::new(), address, deflate: false };
+        let upgraded = Upgraded { socket: far, early: Bytes::new(), address, deflate: false, dialect: Dialect::ChatV1 };
         let session = tokio::spawn(serve(gateway.clone(), upgraded));
         let mut test = Test { gateway, queues, socket: near, session };
         assert_eq!(test.event().await["type"], "connected");
@@ -249,7 +250,7 @@ async fn an_idle_session_is_small() {
     let (gateway, _queues) = gateway(&[]);
     let (_near, far) = tokio::io::duplex(64);
     let address = Address::of("127.0.0.1".parse().unwrap(), &http::HeaderMap::new(), &Default::default());
-    let upgraded = Upgraded { socket: far, early: Bytes::new(), address, deflate: true };
+    let upgraded = Upgraded { socket: far, early: Bytes::new(), address, deflate: true, dialect: Dialect::ChatV1 };
     let future = serve(gateway, upgraded);
     assert!(size_of_val(&future) <= 1024, "{}", size_of_val(&future));
     assert!(size_of::<Connection>() <= 512, "{}", size_of::<Connection>());

@@ -150,8 +150,11 @@ pub const CONTENT: Field = Field::required("content", Kind::Content, "The text, 
 pub const NEW_CONTENT: Field = Field::instead_of("content", "newContent", Kind::Content, "Another name for it.");
 pub const REPLY_TO: Field =
     Field::optional("replyToMessageId", Kind::MessageId, "A message of the same conversation that this one answers.");
-pub const REPLY_TO_ALIAS: Field =
-    Field::optional("replyTo", Kind::MessageId, "Another name for `replyToMessageId`, which counts when both are given.");
+pub const REPLY_TO_ALIAS: Field = Field::optional(
+    "replyTo",
+    Kind::MessageId,
+    "Another name for `replyToMessageId`, which counts when both are given.",
+);
 pub const CLIENT_MESSAGE_ID: Field = Field::optional(
     "clientMessageId",
     Kind::Text { min: 1, max: MAX_CLIENT_MESSAGE_ID_CHARACTERS },

@@ -9,11 +9,12 @@ use super::macros::{Reader, settings};
 use super::net::{AllowedOrigins, TrustedProxies};
 use super::original;
 use super::parse::{
-    Parser, allowed_origins, boolean, byte_size, checked_secret, duration, integer, secret, socket_address, text,
-    trusted_proxies,
+    Parser, allowed_origins, boolean, byte_size, checked_secret, dialect, duration, integer, secret, socket_address,
+    text, trusted_proxies,
 };
 use super::secret::Secret;
 use crate::auth::TokenVerifier;
+use crate::dialects::Dialect;
 
 settings! {
     /// What the gateway needs to know.
@@ -76,6 +77,8 @@ settings! {
         drain_window: Duration = "DRAIN_WINDOW", duration("0", "10m"), default("20s");
         /// A new connection of a user replaces the older one.
         single_connection_per_user: bool = "SINGLE_CONNECTION_PER_USER", boolean(), default("false");
+        /// What a connection without a WebSocket subprotocol speaks, and HTTP: `chat.v1`, or `original`, the dialect of the clients of the server that this one replaces.
+        default_dialect: Dialect = "DEFAULT_DIALECT", dialect(), default("chat.v1");
         /// How often the positions up to which users received are passed on.
         cursor_flush_interval: Duration = "CURSOR_FLUSH_INTERVAL", duration("100ms", "5m"), default("5s");
     }

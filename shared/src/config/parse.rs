@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::net::{AllowedOrigins, IpNet, TrustedProxies, parse_origin};
 use super::secret::Secret;
+use crate::dialects::Dialect;
 use crate::redis::tls;
 
 /// Longest list accepted.
@@ -71,6 +72,11 @@ fn shortened(text: &str) -> String {
 
 pub fn text(kind: &str, is_valid: impl Fn(&str) -> bool + 'static) -> Parser<String> {
     Parser::new(kind, move |text| if is_valid(text) { Ok(text.to_owned()) } else { Err(String::new()) }).verbatim()
+}
+
+pub fn dialect() -> Parser<Dialect> {
+    let names: Vec<String> = Dialect::ALL.iter().map(|dialect| format!("`{}`", dialect.name())).collect();
+    Parser::new(names.join(" or "), |text| Dialect::from_name(text).ok_or_else(String::new))
 }
 
 pub fn boolean() -> Parser<bool> {

@@ -72,10 +72,7 @@ pub struct ReplyPreview {
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum Mention {
     #[serde(rename_all = "camelCase")]
-    User {
-        user_id: UserId,
-        username: String,
-    },
+    User { user_id: UserId, username: String },
     #[serde(rename_all = "camelCase")]
     Everyone {
         /// Who that is, in the live event; a larger group's members are left out.

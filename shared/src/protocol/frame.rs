@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ErrorCode, Fields, Rejection};
+use super::{ErrorCode, Fields, Invalid, Rejection};
 use crate::limits::{MAX_JSON_DEPTH, MAX_JSON_VALUES, MAX_REQUEST_ID_CHARACTERS};
 
 /// What the answer to a command echoes: a string or an integer, kept as its JSON text.
@@ -72,6 +72,17 @@ impl Frame {
     /// The `type`.
     pub fn kind(&self) -> &str {
         self.fields.get("type").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Lets a dialect make it a command of `chat.v1`. The `requestId` stays what it was.
+    ///
+    /// # Errors
+    /// What `rewrite` refuses.
+    pub fn rewrite(
+        &mut self,
+        rewrite: impl FnOnce(&mut Map<String, Value>) -> Result<(), Invalid>,
+    ) -> Result<(), Invalid> {
+        rewrite(&mut self.fields)
     }
 
     pub fn fields(&self) -> Fields<'_> {

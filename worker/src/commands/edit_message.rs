@@ -7,15 +7,15 @@ use shared::events::change::MessageEdited;
 use shared::protocol::{ErrorCode, Rejection};
 
 use super::{Context, Found, Handle};
-use crate::domain::message;
 use crate::error::Failure;
+use crate::history::open_message;
 use crate::outcome::Outcome;
 use crate::store::messages::{self, NewContent};
 
 impl Handle for EditMessage {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = context.direct_message(self.message).await?;
-        let old = message::open(context.app, &found.row);
+        let old = open_message(context.app, &found.row);
         let edited_at = store_edit(context, &found, &self.content, None).await?;
         let event = MessageEdited {
             message_id: self.message,

@@ -9,7 +9,7 @@ use super::context::derived_event_id;
 use super::group_rules::ADMIN;
 use super::{Context, Handle, delete_group};
 use crate::error::Failure;
-use crate::publish::{Outcome, participants};
+use crate::outcome::{Outcome, participants};
 use crate::store::{group_members, groups};
 
 impl Handle for ResignFromGroup {

@@ -100,7 +100,8 @@ pub fn event(event: &Object, own: bool) -> Value {
         "member_left" if own => rename(&mut shown, "left_group"),
         "group_deleted" => {
             let permanent = event.get("permanent") == Some(&json!(true));
-            let text = if permanent { "Group deleted for good" } else { "Group deleted (can be restored within 30 days)" };
+            let text =
+                if permanent { "Group deleted for good" } else { "Group deleted (can be restored within 30 days)" };
             set(&mut shown, "message", json!(text));
         }
         "online_users" => {
@@ -241,16 +242,8 @@ fn group_created(event: &mut Object) {
 }
 
 /// What a group is, for an object of its own.
-const GROUP: [&str; 8] = [
-    "groupId",
-    "groupName",
-    "groupDescription",
-    "createdBy",
-    "maxMembers",
-    "createdAt",
-    "memberCount",
-    "members",
-];
+const GROUP: [&str; 8] =
+    ["groupId", "groupName", "groupDescription", "createdBy", "maxMembers", "createdAt", "memberCount", "members"];
 
 fn group_of(event: &mut Object) -> Object {
     let mut group = Object::new();

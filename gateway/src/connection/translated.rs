@@ -1,0 +1,65 @@
+//! What connections of another dialect than `chat.v1` get: an answer's frames, and an event's, which are made once for all who
+//! share the dialect and their part in the event.
+
+use bytes::Bytes;
+use shared::dialects::{Dialect, Read};
+use websocket::PreparedText;
+
+use crate::connection::Connection;
+
+impl Connection {
+    /// The frames of a direct answer, one after the other; `None` when this connection's dialect has none.
+    pub fn answer_frames(&self, json: &[u8]) -> Option<Bytes> {
+        if self.dialect == Dialect::ChatV1 {
+            return Some(PreparedText::new(json).frame(self.deflate));
+        }
+        let frame = |json: Vec<u8>| PreparedText::new(&json).frame(self.deflate);
+        let frames: Vec<Bytes> = self.dialect.answer(json).into_iter().map(frame).collect();
+        match frames.as_slice() {
+            [] => None,
+            [one] => Some(one.clone()),
+            several => Some(several.concat().into()),
+        }
+    }
+
+    /// The frame of an event that only this connection gets.
+    pub fn event_frame(&self, json: &[u8]) -> Bytes {
+        match self.dialect {
+            Dialect::ChatV1 => PreparedText::new(json).frame(self.deflate),
+            _ => Translated::new(json).frame(self),
+        }
+    }
+}
+
+/// One event in every dialect that its recipients speak.
+pub struct Translated<'a> {
+    json: &'a [u8],
+    dialects: [Option<InDialect>; Dialect::COUNT],
+}
+
+struct InDialect {
+    read: Option<Read>,
+    /// For others, and for whoever caused it.
+    frames: [Option<PreparedText>; 2],
+}
+
+impl<'a> Translated<'a> {
+    /// Costs next to nothing before [`Self::frame`] is asked for.
+    pub fn new(json: &'a [u8]) -> Self {
+        Translated { json, dialects: [const { None }; Dialect::COUNT] }
+    }
+
+    /// The frame for this connection.
+    pub fn frame(&mut self, connection: &Connection) -> Bytes {
+        let (json, dialect) = (self.json, connection.dialect);
+        let in_dialect = self.dialects[dialect as usize]
+            .get_or_insert_with(|| InDialect { read: dialect.read(json), frames: [const { None }; 2] });
+        let read = in_dialect.read.as_ref();
+        let own = read.is_some_and(|read| read.is_own(connection.user()));
+        let prepared = in_dialect.frames[usize::from(own)].get_or_insert_with(|| match read {
+            Some(read) => PreparedText::new(&read.write(own)),
+            None => PreparedText::new(json),
+        });
+        prepared.frame(connection.deflate)
+    }
+}
