@@ -287,8 +287,12 @@ impl Deliverer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::connection;
+    use std::collections::VecDeque;
+
+    use shared::ids::{ConversationId, MessageId};
+
     use crate::testing::gateway;
+    use crate::testing::{connection, gateway, speaking};
 
     const ALICE: UserId = UserId(1);
 
