@@ -63,16 +63,22 @@ const COMMUNITY: &[Field] = &[
         "Absent, it stays.",
     ),
     Field::optional("avatarUrl", Kind::Text { min: 0, max: MAX_URL_CHARACTERS }, "Absent, it stays."),
-    Field::optional("defaultGroupId", Kind::GroupId, "That of an existing group; absent, one is made."),
+    Field::optional(
+        "defaultGroupId",
+        Kind::ForeignId(255),
+        "That of an existing group, or any name of another server's; absent, one is made.",
+    ),
     Field::optional("isActive", Kind::Boolean, "Absent, it stays."),
 ];
 const MEMBER: &[Field] = &[
     Field::required("userId", Kind::UserId, "Unknown users are skipped and listed."),
     Field::default("role", Kind::Choice(&["owner", "admin", "member"]), "\"member\"", "In any letter case."),
+    Field::optional("isMuted", Kind::Boolean, "Whether the member mutes the community; absent, it stays."),
 ];
 const EVENT: &[Field] = &[
     Field::required("eventId", FOREIGN_ID, "A repetition changes nothing again."),
-    Field::required("userId", Kind::UserId, "Whose event it is."),
+    Field::required("userId", Kind::UserId, "Whose event it is; becomes a member."),
+    Field::optional("communityId", FOREIGN_ID, "Only read where there is no `community`."),
     Field::optional("challengeId", FOREIGN_ID, "The challenge."),
     Field::optional("challengeType", SHORT_TEXT, "Its type."),
     Field::default("xpAwarded", XP, "0", "Added to the total when there is no `progress`."),
@@ -80,6 +86,7 @@ const EVENT: &[Field] = &[
     Field::optional("payload", Kind::AnyJson, "Passed on as it is."),
 ];
 const PROGRESS: &[Field] = &[
+    Field::optional("communityId", FOREIGN_ID, "Only read where there is no `community`."),
     Field::optional("userId", Kind::UserId, "The event's when there is one; else required."),
     Field::optional("totalXp", XP, "Absent, it stays."),
     Field::optional("dailyStreak", STREAK, "Absent, it stays."),
@@ -200,7 +207,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
                   `COMMUNITY_SYNC_TOKEN` set; else 404.",
         query: &[],
         body: &[
-            Field::required("community", Kind::Object(COMMUNITY), "The community."),
+            Field::optional(
+                "community",
+                Kind::Object(COMMUNITY),
+                "The community; without it `event` or `progress` has its `communityId`.",
+            ),
             Field::optional(
                 "members",
                 Kind::List { of: &Kind::Object(MEMBER), most: MAX_COMMUNITY_MEMBERS },

@@ -1,6 +1,7 @@
 //! The body of `POST /community/progression`: what it must look like, with every bound. No database.
 
 use serde_json::{Map, Value};
+use shared::held_ids;
 use shared::ids::{GroupId, UserId};
 use shared::limits::{
     MAX_COMMUNITY_DESCRIPTION_CHARACTERS, MAX_COMMUNITY_MEMBERS, MAX_COMMUNITY_NAME_CHARACTERS,
@@ -15,6 +16,8 @@ pub struct Body {
     pub community: Community,
     /// Each user once, the last mention counts.
     pub members: Option<Vec<(UserId, &'static str)>>,
+    /// Of the members that say so, whether they mute the community.
+    pub muted: Vec<(UserId, bool)>,
     pub members_complete: bool,
     pub event: Option<Event>,
     pub progress: Option<Progress>,
@@ -23,7 +26,10 @@ pub struct Body {
 #[derive(Debug)]
 pub struct Community {
     pub id: String,
+    /// The id where none is given.
     pub name: String,
+    /// Whether the body names it: otherwise it stays as it is.
+    pub is_named: bool,
     pub description: Option<String>,
     pub avatar_url: Option<String>,
     pub default_group: Option<GroupId>,
@@ -56,9 +62,11 @@ pub struct Progress {
 pub fn parse(body: &[u8]) -> Result<Body, Rejection> {
     let map = super::object(body)?;
     let fields = Fields(&map);
-    let community = section(fields, "community")?.ok_or_else(|| Invalid::required("community"))?;
-    let community = within("community", read_community(Fields(community)))?;
-    let members = read_members(fields)?;
+    let community = match section(fields, "community")? {
+        Some(community) => within("community", read_community(Fields(community)))?,
+        None => implied_community(fields)?,
+    };
+    let (members, muted) = read_members(fields)?;
     let members_complete = fields.boolean("membersComplete")?.unwrap_or(false);
     if members_complete && members.is_none() {
         return Err(Rejection::invalid("members", "`members` is required with `membersComplete`"));
@@ -68,7 +76,7 @@ pub fn parse(body: &[u8]) -> Result<Body, Rejection> {
     let progress = section(fields, "progress")?
         .map(|progress| within("progress", read_progress(Fields(progress), event_user)))
         .transpose()?;
-    Ok(Body { community, members, members_complete, event, progress })
+    Ok(Body { community, members, muted, members_complete, event, progress })
 }
 
 fn section<'a>(fields: Fields<'a>, name: &'static str) -> Result<Option<&'a Map<String, Value>>, Invalid> {
@@ -84,6 +92,27 @@ fn within<T>(section: &str, read: Result<T, Invalid>) -> Result<T, Invalid> {
     read.map_err(|invalid| Invalid { details: format!("In `{section}`: {}", invalid.details), ..invalid })
 }
 
+/// A body with only an event or a progress names its community there.
+fn implied_community(fields: Fields<'_>) -> Result<Community, Invalid> {
+    let mut id = fields.foreign_id("communityId", MAX_FOREIGN_ID_CHARACTERS)?;
+    for name in ["event", "progress"] {
+        if let (None, Some(section)) = (&id, section(fields, name)?) {
+            id = within(name, Fields(section).foreign_id("communityId", MAX_FOREIGN_ID_CHARACTERS))?;
+        }
+    }
+    let id = id.ok_or_else(|| Invalid::required("community"))?;
+    let (description, avatar_url) = (None, None);
+    Ok(Community {
+        name: id.clone(),
+        id,
+        is_named: false,
+        description,
+        avatar_url,
+        default_group: None,
+        is_active: None,
+    })
+}
+
 fn read_community(fields: Fields<'_>) -> Result<Community, Invalid> {
     let name = required(fields.bounded("name", 1, MAX_COMMUNITY_NAME_CHARACTERS)?, "name")?;
     if name.trim().is_empty() {
@@ -92,18 +121,24 @@ fn read_community(fields: Fields<'_>) -> Result<Community, Invalid> {
     Ok(Community {
         id: required(fields.foreign_id("communityId", MAX_FOREIGN_ID_CHARACTERS)?, "communityId")?,
         name,
+        is_named: true,
         description: fields.bounded("description", 0, MAX_COMMUNITY_DESCRIPTION_CHARACTERS)?,
         avatar_url: fields.bounded("avatarUrl", 0, MAX_URL_CHARACTERS)?,
-        default_group: fields.group_id("defaultGroupId")?,
+        // Any text will do: other servers had groups of any name.
+        default_group: fields
+            .foreign_id("defaultGroupId", held_ids::MAX_CHARACTERS)?
+            .and_then(|id| held_ids::group_id(&id)),
         is_active: fields.boolean("isActive")?,
     })
 }
 
-fn read_members(fields: Fields<'_>) -> Result<Option<Vec<(UserId, &'static str)>>, Invalid> {
+type Members = (Option<Vec<(UserId, &'static str)>>, Vec<(UserId, bool)>);
+
+fn read_members(fields: Fields<'_>) -> Result<Members, Invalid> {
     let malformed =
         |place: usize, details: &str| Invalid::new("members", format!("In `members`, entry {place}: {details}"));
     let items = match fields.get("members") {
-        None => return Ok(None),
+        None => return Ok((None, Vec::new())),
         Some(Value::Array(items)) if items.len() <= MAX_COMMUNITY_MEMBERS => items,
         Some(_) => {
             return Err(Invalid::new(
@@ -113,6 +148,7 @@ fn read_members(fields: Fields<'_>) -> Result<Option<Vec<(UserId, &'static str)>
         }
     };
     let mut members = std::collections::BTreeMap::new();
+    let mut muted = std::collections::BTreeMap::new();
     for (place, item) in items.iter().enumerate() {
         let Value::Object(item) = item else { return Err(malformed(place, "it must be an object")) };
         let item = Fields(item);
@@ -121,8 +157,11 @@ fn read_members(fields: Fields<'_>) -> Result<Option<Vec<(UserId, &'static str)>
         let known = ["owner", "admin", "member"].into_iter().find(|known| known.eq_ignore_ascii_case(role));
         let role = known.ok_or_else(|| malformed(place, "`role` must be owner, admin or member"))?;
         members.insert(user, role);
+        if let Some(is_muted) = item.boolean("isMuted").map_err(|invalid| malformed(place, &invalid.details))? {
+            muted.insert(user, is_muted);
+        }
     }
-    Ok(Some(members.into_iter().collect()))
+    Ok((Some(members.into_iter().collect()), muted.into_iter().collect()))
 }
 
 fn read_event(fields: Fields<'_>) -> Result<Event, Invalid> {
@@ -211,6 +250,20 @@ mod tests {
     }
 
     #[test]
+    fn an_event_alone_names_its_community_and_a_group_may_have_any_name() {
+        let event = json!({"event": {"eventId": "e", "userId": 1, "communityId": 7}});
+        let event = parsed(event).unwrap();
+        assert_eq!((event.community.id.as_str(), event.community.is_named), ("7", false));
+        let progress = parsed(json!({"progress": {"communityId": "c", "userId": 1, "totalXp": 5}})).unwrap();
+        assert_eq!(progress.community.id, "c");
+        let members = json!([{"userId": 1, "isMuted": true}, {"userId": 2}]);
+        let community = json!({"communityId": "c", "name": "x", "defaultGroupId": "general"});
+        let body = parsed(json!({"community": community, "members": members})).unwrap();
+        assert_eq!(body.community.default_group, held_ids::group_id("general"));
+        assert_eq!(body.muted, [(UserId(1), true)]);
+    }
+
+    #[test]
     fn what_is_refused_names_its_field() {
         let community = json!({"communityId": "c", "name": "x"});
         let event = |event: Value| json!({"community": community, "event": event});
@@ -221,7 +274,7 @@ mod tests {
             (json!({"community": {"communityId": "c"}}), "name"),
             (json!({"community": {"communityId": "c", "name": " "}}), "name"),
             (json!({"community": {"communityId": "c", "name": "x".repeat(256)}}), "name"),
-            (json!({"community": {"communityId": "c", "name": "x", "defaultGroupId": "g"}}), "defaultGroupId"),
+            (json!({"event": {"eventId": "e", "userId": 1}}), "community"),
             (json!({"community": community, "members": {}}), "members"),
             (json!({"community": community, "members": [{"userId": 1, "role": "king"}]}), "members"),
             (json!({"community": community, "members": [{"userId": "x"}]}), "members"),

@@ -83,18 +83,18 @@ pub async fn rename(
     tell_of_info(app, db, group, false, outcome).await
 }
 
-/// Makes the group's members and roles those of the community, and tells everybody concerned.
+/// Makes the group's members and roles those of the community, and tells everybody concerned; gives the new ones.
 pub async fn follow(
     app: &App,
     db: &mut PgConnection,
     community: &str,
     group: GroupId,
     outcome: &mut Outcome,
-) -> Result<(), Failure> {
+) -> Result<Vec<UserId>, Failure> {
     let id = group.to_string();
     let differences = communities::list_differences(db, community, &id).await?;
     if differences.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let ids = |choose: Choice| -> Vec<i64> {
         differences.iter().filter(|difference| choose(difference)).map(|difference| difference.user_id).collect()
@@ -137,7 +137,7 @@ pub async fn follow(
         tell_of_info(app, db, group, true, outcome).await?;
     }
     outcome.left(group, removed.into_iter().map(UserId).collect());
-    Ok(())
+    Ok(added.into_iter().map(UserId).collect())
 }
 
 /// Stores an event for these users under an id of its own: the transaction is applied once, and its outcome is kept.

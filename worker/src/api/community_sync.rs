@@ -10,20 +10,24 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use shared::events;
 use shared::events::community::{ChallengeEvent, CommunityProgressUpdate, Progress};
 use shared::events::membership::SkippedMember;
+use shared::held_ids;
 use shared::http::{Broadcast, CommunitySynced, Success};
 use shared::ids::{GroupId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
+use shared::publication::{EventHeader, Header, Receipt};
 use shared::stream::Envelope;
 use sqlx::{Connection, PgConnection};
 
 use super::community_body::{self, Body};
 use super::community_group;
 use crate::app::App;
+use crate::commands::group_rules::MEMBER;
 use crate::commands::{get_community_progress, open_outcome};
 use crate::error::Failure;
-use crate::outcome::{Audience, Outcome};
+use crate::outcome::{Audience, Outcome, Publication};
 use crate::presence;
 use crate::store::communities::{self, CommunityUpdate, NewEvent};
 use crate::store::{applied, users};
@@ -40,7 +44,7 @@ pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome
     let skipped = skip_unknown(&mut transaction, &mut body).await?;
 
     let mut outcome = Outcome::default();
-    let group = store_community(app, &mut transaction, envelope, &body, &mut outcome).await?;
+    let (group, joined) = store_community(app, &mut transaction, envelope, &mut body, &mut outcome).await?;
     let (event, duplicate) = store_event(&mut transaction, envelope, &community, body.event.as_ref()).await?;
     let progress = store_progress(&mut transaction, &body, event.as_ref(), duplicate).await?;
 
@@ -56,7 +60,12 @@ pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome
             event: event.as_ref(),
             progress: Some(progress),
         };
-        outcome.ephemeral(Audience::Group(group), &update, None);
+        // Who joins by this very call may not follow the group's channel yet.
+        let payload = events::broadcast(&update);
+        let header = EventHeader { exclude_users: joined.clone(), ..EventHeader::new(Receipt::None) };
+        let (header, audience) = (Header::Event(header), Audience::Group(group));
+        outcome.publications.push(Publication { audience, header, payload: payload.clone() });
+        outcome.event(Audience::Users(joined), Receipt::None, payload, None);
     }
     let answer = CommunitySynced {
         status: Success::Ok,
@@ -97,14 +106,17 @@ async fn store_community(
     app: &App,
     db: &mut PgConnection,
     envelope: &Envelope,
-    body: &Body,
+    body: &mut Body,
     outcome: &mut Outcome,
-) -> Result<GroupId, Failure> {
+) -> Result<(GroupId, Vec<UserId>), Failure> {
+    let stored = communities::find(db, &body.community.id).await?;
+    if let Some(stored) = stored.as_ref().filter(|_| !body.community.is_named) {
+        body.community.name.clone_from(&stored.name);
+    }
     let community = &body.community;
-    let stored = communities::find(db, &community.id).await?;
     let present: Option<GroupId> = stored.as_ref().and_then(|stored| stored.default_group_id.parse().ok());
     let group = match (present, community.default_group) {
-        (Some(present), Some(given)) if present != given => {
+        (Some(present), Some(given)) if present != given && !held_ids::is_made_from_text(given.0) => {
             let details =
                 format!("In `community`: `defaultGroupId` must be {present}, the group that the community has");
             return Err(Rejection::invalid("defaultGroupId", details).into());
@@ -130,6 +142,18 @@ async fn store_community(
             communities::delete_other_members(db, &community.id, &ids).await?;
         }
     }
+    if !body.muted.is_empty() {
+        let (ids, muted): (Vec<i64>, Vec<bool>) = body.muted.iter().map(|(user, muted)| (user.0, *muted)).unzip();
+        communities::update_muted(db, &community.id, &ids, &muted).await?;
+    }
+    let mut may_differ = body.members.is_some() || present.is_none();
+    // Whoever achieves something in a community belongs to it, unless the body lists all who do.
+    if let Some(event) = body.event.as_ref().filter(|_| !body.members_complete)
+        && !communities::list_member_ids(db, &community.id).await?.contains(&event.user.0)
+    {
+        communities::update_members(db, &community.id, &[event.user.0], &[MEMBER.to_owned()]).await?;
+        may_differ = true;
+    }
     if stored.is_none() {
         community_group::adopt(db, community, group, body.members.as_deref().unwrap_or_default()).await?;
     } else {
@@ -142,10 +166,11 @@ async fn store_community(
             community_group::rename(app, db, community, group, outcome).await?;
         }
     }
-    if body.members.is_some() || present.is_none() {
-        community_group::follow(app, db, &community.id, group, outcome).await?;
+    let mut joined = Vec::new();
+    if may_differ {
+        joined = community_group::follow(app, db, &community.id, group, outcome).await?;
     }
-    Ok(group)
+    Ok((group, joined))
 }
 
 /// The event as the protocol shows it, and whether it was known before.

@@ -199,6 +199,21 @@ pub async fn update_members(
     Ok(())
 }
 
+/// Sets who mutes the community; the arrays go in pairs.
+pub async fn update_muted(db: &mut PgConnection, community: &str, users: &[i64], muted: &[bool]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE community_members m SET is_muted = n.is_muted
+         FROM unnest($2::bigint[], $3::boolean[]) AS n (user_id, is_muted)
+         WHERE m.community_id = $1 AND m.user_id = n.user_id",
+        community,
+        users,
+        muted
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Removes everybody but these.
 pub async fn delete_other_members(db: &mut PgConnection, community: &str, users: &[i64]) -> sqlx::Result<()> {
     sqlx::query!(
