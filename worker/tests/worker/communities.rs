@@ -198,6 +198,24 @@ async fn an_event_counts_once_and_is_pushed_to_who_is_online() {
 }
 
 #[tokio::test]
+async fn an_event_alone_makes_its_user_a_member_who_hears_of_it() {
+    let fleet = Fleet::start("community_event").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let members = json!([{"userId": alice, "role": "owner", "isMuted": true}]);
+    let community = json!({"communityId": "c1", "name": "Runners", "defaultGroupId": "general"});
+    let answer = sync(&fleet, &json!({"community": community, "members": members})).await;
+    let muted: Vec<i64> =
+        sqlx::query_scalar("SELECT user_id FROM community_members WHERE is_muted").fetch_all(&fleet.db).await.unwrap();
+    assert_eq!(muted, [alice.0]);
+    let event = json!({"eventId": "e1", "communityId": "c1", "userId": bob, "xpAwarded": 5});
+    let again = sync(&fleet, &json!({"event": event})).await;
+    assert_eq!(default_group(&again), default_group(&answer));
+    assert_eq!(group_roles(&fleet).await, [(alice.0, "owner".to_owned()), (bob.0, "member".to_owned())]);
+    let update = fleet.event(Channel::User(bob), "community_progress_update").await;
+    assert_eq!((&update["communityId"], &update["progress"]["totalXp"]), (&json!("c1"), &json!(5)));
+}
+
+#[tokio::test]
 async fn a_redelivered_sync_answers_the_same_and_syncs_at_once_do_not_meet() {
     let fleet = Fleet::start("synctwice").await;
     let alice = fleet.user("alice").await;
