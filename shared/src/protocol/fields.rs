@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::held_ids;
 use crate::ids::{ConversationId, GroupId, MalformedId, MessageId, UserId};
 use crate::limits::{DEFAULT_PAGE, MAX_PAGE};
 
@@ -97,7 +98,10 @@ impl<'a> Fields<'a> {
     }
 
     pub fn message_id(self, field: &'static str) -> Result<Option<MessageId>, Invalid> {
-        self.parsed(field, MalformedId(MessageId::FORM))
+        match self.get(field).and_then(Value::as_str).filter(|text| is_held(text)) {
+            Some(held) => Ok(held_ids::message_id(held)),
+            None => self.parsed(field, MalformedId(MessageId::FORM)),
+        }
     }
 
     pub fn required_message_id(self, field: &'static str) -> Result<MessageId, Invalid> {
@@ -188,6 +192,13 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Whether it looks like an id that the original server gave out other than a UUID: `msg_<ms>_<random>`.
+fn is_held(text: &str) -> bool {
+    let parts = text.strip_prefix("msg_").and_then(|rest| rest.split_once('_'));
+    let all = |text: &str, is: fn(&u8) -> bool| !text.is_empty() && text.len() <= 64 && text.as_bytes().iter().all(is);
+    parts.is_some_and(|(ms, random)| all(ms, u8::is_ascii_digit) && all(random, u8::is_ascii_alphanumeric))
+}
+
 fn malformed_field(field: &'static str, malformed: MalformedId) -> Invalid {
     Invalid::new(field, format!("`{field}` {malformed}"))
 }
@@ -242,5 +253,19 @@ mod tests {
         assert_eq!(second, Ok("x".to_owned()));
         let missing = with(json!({}), |f| f.content(&["content", "newContent"], 3));
         assert_eq!(missing.unwrap_err().field, "content");
+    }
+
+    #[test]
+    fn ids_that_the_original_gave_out_are_understood() {
+        let read = |id: &str| {
+            let fields = json!({"messageId": id});
+            Fields(fields.as_object().unwrap()).message_id("messageId").map_err(|invalid| invalid.field)
+        };
+        let held = "msg_1762000000000_k3j9x2";
+        assert_eq!(read(held), Ok(held_ids::message_id(held)));
+        assert!(read("1f799220-3207-47e8-b532-bce31d62573e").is_ok());
+        for bad in ["", "msg_", "msg_1", "msg_1_", "msg_x_y", "msg_1_a-b"] {
+            assert_eq!(read(bad), Err("messageId"), "{bad}");
+        }
     }
 }
