@@ -114,10 +114,8 @@ pub fn event(event: &Object, own: bool) -> Value {
                 split_name(user);
             }
         }
-        "error" => {
-            if shown.get("code").is_some_and(|code| code == "PERMISSION_DENIED") {
-                set(&mut shown, "code", json!("INSUFFICIENT_PERMISSIONS"));
-            }
+        "error" if shown.get("code").is_some_and(|code| code == "PERMISSION_DENIED") => {
+            set(&mut shown, "code", json!("INSUFFICIENT_PERMISSIONS"));
         }
         _ => {}
     }

@@ -167,14 +167,12 @@ impl Stage {
                 let types: Vec<&str> = came.iter().map(event_type).collect();
                 bail!("{who} misses {missing:?}; what came is {types:?}{why}");
             };
-            let mut found = Vec::new();
-            let fitting = |recorded: &&Value| self.names.fits(recorded, &event, values, &mut found).is_ok();
-            let place = missing.iter().position({
-                let mut fitting = fitting;
-                move |recorded| fitting(recorded)
+            let fitting = missing.iter().enumerate().find_map(|(place, recorded)| {
+                let mut found = Vec::new();
+                self.names.fits(recorded, &event, values, &mut found).is_ok().then_some((place, found))
             });
-            match place {
-                Some(place) => {
+            match fitting {
+                Some((place, found)) => {
                     missing.remove(place);
                     self.names.learn(found);
                 }
