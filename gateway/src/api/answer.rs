@@ -37,7 +37,7 @@ pub async fn ask(gateway: &Gateway, user: UserId, request: HttpRequest) -> Resul
 
 /// As [`ask`], with the answer of this path in the dialect that HTTP speaks here.
 pub async fn ask_for(gateway: &Gateway, user: UserId, request: HttpRequest, path: &str) -> Result<Response, Refusal> {
-    let (status, mut json) = match gateway.ask(user, &Internal::Http(request), None).await {
+    let (status, mut json) = match gateway.requests.ask(user, &Internal::Http(request), None).await {
         InternalReply::Http { status, json } => (status, json),
         reply => return Err(unexpected(&reply)),
     };
