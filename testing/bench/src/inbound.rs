@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use gateway::bench::decode;
+use shared::dialects::Dialect;
 use shared::ids::UserId;
 use shared::limits::Limits;
 use websocket::{Decoder, Message, PreparedText};
@@ -33,7 +34,7 @@ pub fn decode_command() -> Call {
         buffer.copy_from_slice(&frame);
         let mut feed = decoder.feed(black_box(&mut buffer));
         let Ok(Some(Message::Text(text))) = feed.next_message() else { panic!("no text") };
-        let decoded = black_box(decode(text, Some(UserId(1)), &limits));
+        let decoded = black_box(decode(text, Dialect::ChatV1, Some(UserId(1)), &limits));
         assert!(decoded.is_ok());
     })
 }
