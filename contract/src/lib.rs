@@ -1,5 +1,5 @@
 //! The wire contract as documents, made from the types of `shared`: AsyncAPI for the WebSocket, OpenAPI for HTTP, and a page
-//! for frontend developers. With the feature `check`, what servers send is held against the documents that are checked in.
+//! for frontend developers; and as the TypeScript types of the SDK. With the feature `check`, what servers send is held against the documents that are checked in.
 //!
 //! Nothing here is part of a server.
 
@@ -13,6 +13,8 @@ pub mod json;
 pub mod markdown;
 pub mod openapi;
 pub mod schema;
+pub mod typescript;
 
 pub use asyncapi::asyncapi;
 pub use openapi::openapi;
+pub use typescript::typescript;

@@ -21,6 +21,8 @@ pub enum DocsCommand {
     Asyncapi(PageArguments),
     /// The HTTP endpoints as OpenAPI.
     Openapi(PageArguments),
+    /// The WebSocket as TypeScript types, for the SDK.
+    Typescript(PageArguments),
 }
 
 #[derive(Debug, Args)]
@@ -28,7 +30,7 @@ pub struct PageArguments {
     /// Writes nothing, and fails when the file is not what would be written.
     #[arg(long)]
     check: bool,
-    /// The default is the page's place in `docs/`.
+    /// The default is the page's place in the repository.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -48,6 +50,7 @@ impl DocsCommand {
             DocsCommand::Protocol(arguments) => (protocol(), arguments),
             DocsCommand::Asyncapi(arguments) => (asyncapi(), arguments),
             DocsCommand::Openapi(arguments) => (openapi(), arguments),
+            DocsCommand::Typescript(arguments) => (typescript(), arguments),
         };
         page.apply(&arguments)
     }
@@ -74,6 +77,11 @@ fn asyncapi() -> Page {
 fn openapi() -> Page {
     let content = contract::json::print(&contract::openapi(), LINE_CHARACTERS);
     Page { command: "openapi", file: "docs/openapi.json", content }
+}
+
+fn typescript() -> Page {
+    let content = contract::typescript();
+    Page { command: "typescript", file: "sdk/src/generated/protocol.ts", content }
 }
 
 impl Page {
@@ -104,7 +112,7 @@ mod tests {
 
     #[test]
     fn every_page_is_up_to_date() {
-        for page in [configuration(), metrics(), protocol(), asyncapi(), openapi()] {
+        for page in [configuration(), metrics(), protocol(), asyncapi(), openapi(), typescript()] {
             let file = format!("{}/../{}", env!("CARGO_MANIFEST_DIR"), page.file);
             page.apply(&PageArguments { check: true, file: Some(file.into()) }).unwrap();
         }
