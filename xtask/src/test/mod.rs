@@ -5,6 +5,7 @@ mod deployment;
 mod hanging;
 mod output;
 mod report;
+mod sdk;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -23,6 +24,8 @@ pub enum Part {
     Lint,
     /// The files of compose, Kubernetes and Prometheus, by tools for their kinds
     Deployment,
+    /// The TypeScript SDK, by Node
+    Sdk,
     /// All tests but the end-to-end ones
     Unit,
     /// End-to-end tests with whole fleets
@@ -54,6 +57,9 @@ pub fn run(workspace: &Workspace, part: Option<Part>, name: Option<&str>) -> Res
     }
     if wanted(Part::Deployment) {
         deployment_files(workspace, &mut report);
+    }
+    if wanted(Part::Sdk) {
+        typescript_sdk(workspace, &mut report);
     }
     if wanted(Part::Unit) || wanted(Part::E2e) {
         tests(workspace, &mut report, wanted(Part::Unit), wanted(Part::E2e), name);
@@ -110,6 +116,18 @@ fn deployment_files(workspace: &Workspace, report: &mut Report) {
         });
     }
     step(report, "alert rules: syntax and tests", || deployment::rules(workspace));
+}
+
+fn typescript_sdk(workspace: &Workspace, report: &mut Report) {
+    let mut folder = None;
+    step(report, "SDK: packages", || {
+        folder = sdk::prepare(workspace)?;
+        Ok(if folder.is_some() { Outcome::passed(1) } else { sdk::not_checked() })
+    });
+    let Some(folder) = folder else { return };
+    for check in &sdk::CHECKS {
+        step(report, check.name, || sdk::run(&folder, check));
+    }
 }
 
 fn one(result: Result<()>) -> Result<Outcome> {
