@@ -35,13 +35,14 @@ pub fn ensure(say: &mut dyn FnMut(&str)) -> Result<Programs> {
 }
 
 /// What the end-to-end tests run besides: programs and the Debian packages that have them.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 7] = [
     ("nginx", "nginx"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("openssl", "openssl"),
     ("curl", "curl"),
     ("redis-cli", "redis-tools"),
+    ("pgbouncer", "pgbouncer"),
 ];
 
 /// Makes sure of nginx, Prometheus and the small tools, as [`ensure`] does of the stores.

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, anyhow};
 
-use crate::{Cluster, Durability, Postgres, Programs, Redis, Scratch, Sentinels, ports, secrets};
+use crate::{Cluster, Durability, PgBouncer, Postgres, Programs, Redis, Scratch, Sentinels, ports, secrets};
 
 pub const DATABASE_URL_VARIABLE: &str = "TEST_DATABASE_URL";
 pub const REDIS_URL_VARIABLE: &str = "TEST_REDIS_URL";
@@ -97,6 +97,11 @@ pub fn start_redis_with(scratch: &Scratch, durability: Durability) -> Result<Red
 pub fn find_tool(name: &str) -> Result<PathBuf> {
     crate::install::find_program(name)
         .with_context(|| format!("missing: {name}; `cargo xtask test` installs what it needs"))
+}
+
+/// A PgBouncer in transaction mode in front of the server of a URL.
+pub fn start_pgbouncer(scratch: &Scratch, server_url: &str) -> Result<PgBouncer> {
+    PgBouncer::start(&find_tool("pgbouncer")?, scratch.dir(), server_url)
 }
 
 /// Gives a Redis a replica and sentinels that fail over.
