@@ -24,5 +24,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
 GRANT SELECT ON held_message_ids, held_conversation_ids TO chat_worker;
 -- Written by `chatctl migrate` alone.
 GRANT SELECT ON main_backend_columns TO chat_worker;
+GRANT SELECT, UPDATE ON store_epoch TO chat_worker;
+GRANT SELECT, UPDATE, DELETE ON departed_users TO chat_worker;
 -- What was put down is not changed; DELETE is for retention.
 GRANT SELECT, INSERT, DELETE ON audit_log TO chat_worker;

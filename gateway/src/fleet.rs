@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
+use tokio::sync::watch;
 
 #[derive(Default)]
 pub struct Fleet {
@@ -12,6 +13,8 @@ pub struct Fleet {
     redis_micros: AtomicU64,
     workers: AtomicU32,
     gateways: RwLock<Vec<String>>,
+    /// The database's epoch, once it is known.
+    epoch: watch::Sender<Option<String>>,
 }
 
 impl Fleet {
@@ -36,6 +39,19 @@ impl Fleet {
     /// Live workers; each of them reaches Postgres.
     pub fn workers(&self) -> u32 {
         self.workers.load(Ordering::Relaxed)
+    }
+
+    /// Notes the database's epoch.
+    pub fn set_epoch(&self, epoch: String) {
+        self.epoch.send_if_modified(|known| {
+            let is_another = known.as_ref() != Some(&epoch);
+            *known = Some(epoch);
+            is_another
+        });
+    }
+
+    pub fn epochs(&self) -> watch::Receiver<Option<String>> {
+        self.epoch.subscribe()
     }
 
     pub fn live_gateways(&self) -> Vec<String> {

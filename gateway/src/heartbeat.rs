@@ -55,7 +55,12 @@ async fn beat(core: &Core) -> Result<(), Error> {
     pipeline.zrangebyscore::<(), _, _, _>(&gateways, alive_since, f64::INFINITY, false, None).await?;
     let probe = publication::encode(&Header::Probe { sent_at: Timestamp::now() }, &[]);
     pipeline.publish::<(), _, _>(core.keys.gateway_channel(core.id), Bytes::from(probe)).await?;
-    let (_, _, live_workers, live, _): (i64, i64, u32, Vec<String>, i64) = pipeline.all().await?;
+    pipeline.get::<(), _>(core.keys.store_epoch()).await?;
+    let (_, _, live_workers, live, _, epoch): (i64, i64, u32, Vec<String>, i64, Option<String>) =
+        pipeline.all().await?;
     core.fleet.set_alive(live, live_workers);
+    if let Some(epoch) = epoch {
+        core.fleet.set_epoch(epoch);
+    }
     Ok(())
 }

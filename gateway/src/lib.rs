@@ -77,6 +77,7 @@ pub async fn run(
     lifecycle.spawn("gaps", gaps::run(core.clone(), requests, queues.gaps));
     lifecycle.spawn("sessions", closed::run(core.clone(), gateway.registry.clone(), queues.closed_sessions));
     lifecycle.spawn("sweep", sweep::run(gateway.clone()));
+    lifecycle.spawn("epoch", subscriber::follow_epoch(gateway.clone()));
     lifecycle.spawn("heartbeat", heartbeat::run(core.clone()));
     lifecycle.spawn("backlog", backlog::run(core, gateway.lanes.clone()));
     lifecycle.spawn("addresses", addresses::run(gateway.addresses.clone()));

@@ -73,6 +73,8 @@ pub enum Header {
         opened_at: Timestamp,
         dialect: Dialect,
     },
+    /// This user's account was deleted (on the user's channel): all sessions end. Without payload.
+    Departed,
 }
 
 /// What a worker published lately, or found stored and perhaps never published: gateways compare it with what they were

@@ -8,21 +8,24 @@ use shared::crypto::Keyring;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::redis::presence::Presence;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::api::password_work::PasswordWork;
 use crate::api::picture_cache::PictureCache;
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
+use crate::store::epoch::Epoch;
+use crate::store::session::Database;
 
 pub struct App {
     /// This process; a new one each start. The names of its consumer groups begin with it.
     pub worker_id: Uuid,
     pub settings: WorkerSettings,
-    pub db: PgPool,
+    pub db: Database,
     /// For storing messages alone, see [`crate::store::sends::PLANNING`].
-    pub sends_db: PgPool,
+    pub sends_db: Database,
+    /// Which history of the database the worker is in.
+    pub epoch: Arc<Epoch>,
     pub redis: Client,
     pub redis_options: RedisOptions,
     pub keys: Keys,

@@ -2,6 +2,7 @@
 //! again, or it goes to the dead letters.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use shared::ids::ConversationId;
@@ -36,7 +37,10 @@ impl From<Invalid> for Failure {
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        if is_transient(&error) { Failure::Retry(error.into()) } else { Failure::Fatal(error.into()) }
+        match Fault::of(&error) {
+            Fault::Session | Fault::Passing => Failure::Retry(error.into()),
+            Fault::Command => Failure::Fatal(error.into()),
+        }
     }
 }
 
@@ -46,20 +50,48 @@ impl From<fred::error::Error> for Failure {
     }
 }
 
-/// Whether the same statement may succeed later: everything but a fault in the statement or its data.
-fn is_transient(error: &sqlx::Error) -> bool {
-    use sqlx::Error as E;
-    match error {
-        E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => true,
-        E::Database(database) => {
-            // Class 08 connection, 25 transaction state (timeouts), 28 and 3D refused at connecting (a password or a
-            // database that is being changed), 40 rollback, 53 resources, 55 not available, 57 operator intervention,
-            // 58 system; 23505 because two commands raced for the same unique value.
-            let code = database.code().unwrap_or_default();
-            ["08", "25", "28", "3D", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
-                || code == "23505"
+/// Whose fault it is that a statement failed. Statements are fixed and checked when the program is built, so that only data can
+/// make one fail for a reason of its command's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The session's: the same works in a new one.
+    Session,
+    /// Nobody's here: the database is away, busy, or being changed. The same may work later.
+    Passing,
+    /// The command's, or ours.
+    Command,
+}
+
+impl Fault {
+    pub fn of(error: &sqlx::Error) -> Self {
+        use sqlx::Error as E;
+        match error {
+            E::Io(_) | E::Tls(_) | E::Protocol(_) | E::WorkerCrashed => Fault::Session,
+            E::PoolTimedOut | E::PoolClosed | E::BeginFailed => Fault::Passing,
+            E::Database(database) => Self::of_sqlstate(&database.code().unwrap_or_default()),
+            _ => Fault::Command,
         }
-        _ => false,
+    }
+
+    fn of_sqlstate(code: &str) -> Self {
+        match code {
+            // Two commands raced for the same unique value.
+            "23505" => Fault::Passing,
+            // A plan made before a table was changed; a prepared statement that is not there, or is another's; a read-only server.
+            "0A000" | "26000" | "42P05" | "25006" => Fault::Session,
+            // Damaged data.
+            "XX001" | "XX002" => Fault::Command,
+            _ => match code.get(..2).unwrap_or_default() {
+                // Connection.
+                "08" => Fault::Session,
+                // Cardinality, data, constraint, view, program limit, raised by a trigger.
+                "21" | "22" | "23" | "44" | "54" | "P0" => Fault::Command,
+                // The server, or an administrator, ends the session.
+                "57" if code.starts_with("57P") => Fault::Session,
+                // Everything else is about the server, the session's rights, or tables that are not as they should be.
+                _ => Fault::Passing,
+            },
+        }
     }
 }
 
@@ -71,9 +103,40 @@ pub async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Re
     }
 }
 
+/// Together well below what a gateway waits for.
+const RETRY_PAUSES: [Duration; 4] =
+    [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
+
+/// Tries again soon after a failure that may pass, where nobody else does.
+pub async fn with_retries<T, F: Future<Output = Result<T, Failure>>>(attempt: impl Fn() -> F) -> Result<T, Failure> {
+    for pause in RETRY_PAUSES {
+        match attempt().await {
+            Err(Failure::Retry(error)) => {
+                tracing::debug!(%error, "trying again");
+                tokio::time::sleep(pause).await;
+            }
+            other => return other,
+        }
+    }
+    attempt().await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_data_is_a_commands_own_fault() {
+        for code in ["0A000", "26000", "42P05", "25006", "57P01", "08006"] {
+            assert_eq!(Fault::of_sqlstate(code), Fault::Session, "{code}");
+        }
+        for code in ["42P01", "42501", "42703", "40001", "53100", "55P03", "57014", "23505", "25P03", "XX000", ""] {
+            assert_eq!(Fault::of_sqlstate(code), Fault::Passing, "{code}");
+        }
+        for code in ["22021", "23514", "21000", "54000", "P0001", "XX001"] {
+            assert_eq!(Fault::of_sqlstate(code), Fault::Command, "{code}");
+        }
+    }
 
     #[tokio::test]
     async fn a_panic_in_a_handler_is_a_failure_of_its_command() {

@@ -32,7 +32,6 @@ use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::redis::presence::Presence;
 use shared::telemetry::Metrics;
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
@@ -45,6 +44,8 @@ use crate::consume::queries::Queries;
 use crate::jobs::heartbeat::{self, Stores};
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
+use crate::store::epoch::Epoch;
+use crate::store::session::{Database, Faults};
 
 /// A transaction whose worker was stopped in the middle must not hold its partition for longer.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
@@ -88,6 +89,7 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
     lifecycle.spawn_work("leases", manager.run(lifecycle.clone()));
     lifecycle.spawn_work("presence", jobs::presence::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("purge", jobs::purge::run(app.clone(), lifecycle.clone()));
+    lifecycle.spawn("departures", jobs::departures::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("retention", jobs::retention::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("revocation", jobs::revocation::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("report", jobs::report::run(app.clone(), lifecycle.clone()));
@@ -105,10 +107,13 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         command_timeout: settings.common.redis_command_timeout,
     };
     let keys = Keys::new(settings.common.redis_prefix.clone());
+    let epoch = Arc::new(Epoch::default());
+    let (db, sends_db) = databases(&settings, &epoch)?;
     Ok(App {
         worker_id: Uuid::now_v7(),
-        db: pool(&settings)?,
-        sends_db: sends_pool(&settings)?,
+        db,
+        sends_db,
+        epoch,
         redis: redis_options.client(lifecycle).context("REDIS_URL")?,
         redis_options,
         presence: Presence::new(keys.clone()),
@@ -123,33 +128,25 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
     })
 }
 
-fn pool(settings: &WorkerSettings) -> anyhow::Result<PgPool> {
-    Ok(pool_options(settings)
-        .max_connections(settings.db_max_connections - settings.worker_pipelines)
-        .min_connections(settings.db_min_connections.min(settings.db_max_connections - settings.worker_pipelines))
-        .connect_lazy_with(connect_options(settings)?))
-}
-
-/// Connections for `worker_pipelines` batches at a time, set up for the one statement that stores messages.
-fn sends_pool(settings: &WorkerSettings) -> anyhow::Result<PgPool> {
-    let options = connect_options(settings)?.options(store::sends::PLANNING);
-    Ok(pool_options(settings).max_connections(settings.worker_pipelines).connect_lazy_with(options))
-}
-
-fn pool_options(settings: &WorkerSettings) -> PgPoolOptions {
-    PgPoolOptions::new()
-        .idle_timeout(settings.db_idle_timeout)
-        .acquire_timeout(settings.db_connection_timeout)
-        // A broken connection shows itself in the statement, which is then tried again; asking first would double the
-        // round trips.
-        .test_before_acquire(false)
-}
-
-fn connect_options(settings: &WorkerSettings) -> anyhow::Result<PgConnectOptions> {
+/// The general pool, and connections for `worker_pipelines` batches at a time, set up for the one statement that stores messages.
+fn databases(settings: &WorkerSettings, epoch: &Arc<Epoch>) -> anyhow::Result<(Database, Database)> {
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
     let options: PgConnectOptions = settings.database_url.expose().parse().context("DATABASE_URL")?;
-    Ok(options.application_name("chat-worker").statement_cache_capacity(settings.db_statement_cache).options([
+    let options = options.application_name("chat-worker").statement_cache_capacity(settings.db_statement_cache);
+    let timeouts = vec![
         ("statement_timeout", milliseconds(settings.db_statement_timeout)),
         ("idle_in_transaction_session_timeout", milliseconds(IDLE_IN_TRANSACTION_TIMEOUT)),
-    ]))
+    ];
+    let planning = store::sends::PLANNING.map(|(name, value)| (name, value.to_owned()));
+    let for_sends = [timeouts.as_slice(), &planning].concat();
+    let (faults, is_pooled) = (Arc::new(Faults::default()), settings.db_statement_cache == 0);
+    let size = settings.db_max_connections - settings.worker_pipelines;
+    let pool = PgPoolOptions::new()
+        .idle_timeout(settings.db_idle_timeout)
+        .acquire_timeout(settings.db_connection_timeout)
+        .max_connections(size)
+        .min_connections(settings.db_min_connections.min(size));
+    let sends_pool = pool.clone().max_connections(settings.worker_pipelines).min_connections(0);
+    let general = Database::new(pool, options.clone(), &timeouts, faults.clone(), epoch.clone(), is_pooled);
+    Ok((general, Database::new(sends_pool, options, &for_sends, faults, epoch.clone(), is_pooled)))
 }

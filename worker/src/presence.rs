@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 
+use crate::store::session::PgSession;
 use shared::clock::Timestamp;
 use shared::config::PresenceScope;
 use shared::events;
 use shared::events::presence::{PresentUser, UserOffline, UserOnline};
 use shared::ids::UserId;
 use shared::publication::{EventHeader, Header, Receipt};
-use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::outcome::{Audience, Publication};
@@ -33,7 +33,7 @@ pub async fn online_among(app: &App, users: &[UserId]) -> HashSet<UserId> {
 /// users' contacts. Keeps it in Postgres with the time.
 pub async fn announce(
     app: &App,
-    db: &mut PgConnection,
+    db: &mut PgSession,
     users: &[UserId],
     transition: Transition,
 ) -> sqlx::Result<Vec<Publication>> {

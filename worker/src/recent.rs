@@ -84,6 +84,11 @@ impl Recent {
         self.inner.lock().abandoned.take_if(|abandoned| abandoned.taken_at <= taken_before)
     }
 
+    /// Forgets everything: the numbers of another history.
+    pub fn clear(&self) {
+        *self.inner.lock() = Inner::default();
+    }
+
     /// What is to be told now.
     pub fn report(&self) -> Report {
         let mut inner = self.inner.lock();

@@ -303,6 +303,11 @@ impl Connection {
         self.wake();
     }
 
+    /// What was received and not passed on yet is of another history of the database.
+    pub fn forget_received(&self) {
+        self.inner.lock().received = Received::default();
+    }
+
     /// Lets the events held back go, unless there was another interruption, which needs another replay, or lost messages are
     /// waited for.
     pub fn release(&self) {

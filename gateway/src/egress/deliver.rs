@@ -118,6 +118,10 @@ impl Deliverer {
                     connection.close(Close::new(CloseCode::Policy, "Closed by an operator"));
                 });
             }
+            (Header::Departed, Channel::User(user)) => {
+                count("membership");
+                self.departed(user);
+            }
             (Header::Drain, Channel::Gateway) => {
                 count("operator");
                 tracing::info!("an operator ends this gateway");
@@ -266,6 +270,20 @@ impl Deliverer {
         self.revoked.clear();
     }
 
+    fn departed(&self, user: UserId) {
+        let error = broadcast(&AuthError {
+            message: "User not found",
+            details: "The account was deleted",
+            code: AuthErrorCode::UserNotFound,
+            retry_after: None,
+            timestamp: Timestamp::now(),
+        });
+        self.gateway.registry.for_user(user, |connection| {
+            connection.push_json(&error);
+            connection.close(Close::new(CloseCode::Policy, "Account deleted"));
+        });
+    }
+
     /// Only older connections go (of one dialect, if one is given): two that open at the same time must not close each other.
     fn replaced(&self, user: UserId, by: ConnectionRef, opened_at: Timestamp, only: Option<Dialect>) {
         let conflict = broadcast(&SessionConflict {
@@ -295,6 +313,21 @@ mod tests {
     use crate::testing::{connection, gateway, speaking};
 
     const ALICE: UserId = UserId(1);
+
+    #[tokio::test]
+    async fn the_connections_of_a_deleted_account_end() {
+        let (gateway, _queues) = gateway(&[]);
+        let [hers, his] = [connection(1), connection(2)];
+        gateway.registry.insert(&hers);
+        gateway.registry.add_user(&hers, ALICE, 9);
+        gateway.registry.insert(&his);
+        gateway.registry.add_user(&his, UserId(2), 9);
+        let mut deliverer = Deliverer::new(gateway.clone());
+        let departed = publication::encode(&Header::Departed, &[]);
+        deliverer.publication(&gateway.keys.user_channel(ALICE), &Bytes::from(departed));
+        assert_eq!(hers.signals().close, Some(Close::new(CloseCode::Policy, "Account deleted")));
+        assert_eq!(his.signals().close, None);
+    }
 
     #[tokio::test]
     async fn only_the_connections_of_a_revoked_token_end() {

@@ -1,6 +1,7 @@
 //! The one subscription connection of this process: takes publications from Redis and hands them to `deliver`. When it was
 //! interrupted, whatever was published meanwhile is gone, and all sessions catch up.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -112,4 +113,56 @@ pub fn interrupted(gateway: &Arc<Gateway>) {
         }
     };
     gateway.lifecycle.spawn_until_stopped("catch-up", task);
+}
+
+/// Follows the database's epoch until the process stops. When another one begins, the database went back in time: the numbers seen
+/// may come again for other messages, and what was received of those that are gone says nothing of these. All sessions catch up.
+pub async fn follow_epoch(gateway: Arc<Gateway>) -> Result<(), Infallible> {
+    let stopped = gateway.lifecycle.stopped();
+    let mut epochs = gateway.fleet.epochs();
+    let mut known: Option<String> = None;
+    loop {
+        let epoch = epochs.borrow_and_update().clone();
+        if known.is_some() && epoch != known {
+            tracing::warn!("the database is of another history than before: sessions catch up");
+            gateway.registry.for_everybody(|connection| connection.forget_received());
+            interrupted(&gateway);
+        }
+        known = epoch;
+        tokio::select! {
+            changed = epochs.changed() => if changed.is_err() { return Ok(()) },
+            () = stopped.cancelled() => return Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{connection, gateway};
+    use shared::ids::{ConversationId, UserId};
+    use shared::redis::keys::Channel;
+
+    #[tokio::test]
+    async fn a_new_epoch_lets_all_sessions_catch_up() {
+        const ALICE: UserId = UserId(1);
+        let (gateway, _queues) = gateway(&[]);
+        let hers = connection(1);
+        gateway.registry.insert(&hers);
+        gateway.registry.add_user(&hers, ALICE, 9);
+        let (channel, conversation) = (Channel::User(ALICE), ConversationId::direct(ALICE, UserId(2)));
+        let following = tokio::spawn(follow_epoch(gateway.clone()));
+        for (epoch, catches_up) in [("first", false), ("first", false), ("second", true)] {
+            gateway.positions.message(channel, conversation, 5, 0);
+            gateway.fleet.set_epoch(epoch.to_owned());
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(hers.is_holding(), catches_up, "{epoch}");
+        }
+        let arrival = gateway.positions.message(channel, conversation, 5, 0);
+        assert_eq!(arrival, crate::egress::positions::Arrival::Next, "the number of another message");
+        gateway.lifecycle.stopped().cancel();
+        following.await.unwrap().unwrap();
+    }
 }

@@ -39,7 +39,8 @@ settings! {
         db_connection_timeout: Duration = "DB_CONNECTION_TIMEOUT", duration("50ms", "5m"), default("2s");
         /// Longest run of one statement.
         db_statement_timeout: Duration = "DB_STATEMENT_TIMEOUT", duration("100ms", "1h"), default("30s");
-        /// Prepared statements kept per connection; 0 behind a pooler in transaction mode.
+        /// Prepared statements kept per connection. 0 is for a pooler in transaction mode: every statement is then sent anew in a
+        /// transaction of its own, with the settings of its session.
         db_statement_cache: usize = "DB_STATEMENT_CACHE", integer(0, 10_000), default("200");
 
         /// What the columns of `user_profile_info` are called where they are not `user_id` or `user_id_serial`, `display_name` or `first_name` and `last_name`, `bio`, `profile_picture`. `chatctl migrate` applies it, the same as for workers.

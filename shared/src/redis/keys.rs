@@ -74,6 +74,12 @@ impl Keys {
         format!("{}heartbeats:{kind}", self.prefix)
     }
 
+    /// String: the database's epoch, see `migrations/0008_store_epoch.sql`. Written by workers when it changes, read by gateways,
+    /// which then take nothing for granted that they saw before. Lives for ever.
+    pub fn store_epoch(&self) -> String {
+        format!("{}store_epoch", self.prefix)
+    }
+
     /// Sorted set: users who are online, from the first session to the end of the grace period. Written by workers and
     /// gateways through the scripts of `redis::presence`, read by workers. Lives while anybody is online. This and the
     /// next four share a hash tag because scripts change them together.

@@ -3,6 +3,7 @@
 
 use std::sync::OnceLock;
 
+use crate::store::session::PgSession;
 use anyhow::anyhow;
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
@@ -16,7 +17,6 @@ use shared::limits::{
 };
 use shared::protocol::{ErrorCode, Fields, Invalid, Rejection};
 use shared::stream::{Envelope, InternalReply};
-use sqlx::{Connection, PgConnection};
 
 use crate::app::App;
 use crate::error::Failure;
@@ -80,12 +80,12 @@ pub async fn login(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcom
     let fields = Fields(&map);
     let name = fields.bounded("username", 1, MAX_EMAIL_CHARACTERS)?.ok_or_else(|| Invalid::required("username"))?;
     let password = password(fields, 1)?;
-    let account = accounts::find_account(&mut *app.db.acquire().await?, &name).await?;
+    let account = accounts::find_account(&mut app.db.acquire().await?, &name).await?;
     let user = account.as_ref().map(|account| account.user_id);
     let stored = account.and_then(|account| account.password_hash);
     let fits = app.password_work.run(move || verify(&password, stored.as_deref())).await?;
     match user.filter(|_| fits) {
-        Some(user) => signed_in(&mut *app.db.acquire().await?, envelope, UserId(user)).await,
+        Some(user) => signed_in(&mut app.db.acquire().await?, envelope, UserId(user)).await,
         None => Err(Rejection::new(ErrorCode::AuthFailed, "The username or the password is wrong").into()),
     }
 }
@@ -96,7 +96,7 @@ pub async fn logout(app: &App, envelope: &Envelope, token_id: &str, expires_at: 
     super::ok(envelope, &Done { status: Success::Ok })
 }
 
-async fn signed_in(db: &mut PgConnection, envelope: &Envelope, user: UserId) -> Result<Outcome, Failure> {
+async fn signed_in(db: &mut PgSession, envelope: &Envelope, user: UserId) -> Result<Outcome, Failure> {
     let found = users::list_candidates(db, &[user.0], &[String::new()]).await?.pop();
     let (_, candidate) = found.ok_or_else(|| anyhow!("an account vanished while it signed in"))?;
     let profile: Profile = profile(&candidate);

@@ -1,5 +1,6 @@
 //! A community's group: making or adopting it, and keeping its members in step, thousands of them in a few statements.
 
+use crate::store::session::PgSession;
 use shared::events::membership::{
     AddedUser, GroupCreated, GroupInfoUpdated, MemberAdded, MemberDemoted, MemberPromoted, MemberRemoved,
 };
@@ -7,7 +8,6 @@ use shared::events::{self, Event};
 use shared::ids::{GroupId, UserId};
 use shared::limits::{MAX_GROUP_DESCRIPTION_CHARACTERS, MAX_GROUP_NAME_CHARACTERS};
 use shared::protocol::Rejection;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::community_body::Community;
@@ -35,7 +35,7 @@ fn cut(text: &str, characters: usize) -> String {
 
 /// Makes the group of a new community, or takes the one that it names.
 pub async fn adopt(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     community: &Community,
     group: GroupId,
     members: &[(UserId, &'static str)],
@@ -64,7 +64,7 @@ pub async fn adopt(
 }
 
 /// Excludes the group's members' commands until the end of the transaction.
-pub async fn lock(db: &mut PgConnection, group: GroupId) -> Result<(), Failure> {
+pub async fn lock(db: &mut PgSession, group: GroupId) -> Result<(), Failure> {
     communities::find_group_locked(db, &group.to_string()).await?;
     Ok(())
 }
@@ -72,7 +72,7 @@ pub async fn lock(db: &mut PgConnection, group: GroupId) -> Result<(), Failure> 
 /// Gives the group the community's new name and description.
 pub async fn rename(
     app: &App,
-    db: &mut PgConnection,
+    db: &mut PgSession,
     community: &Community,
     group: GroupId,
     outcome: &mut Outcome,
@@ -86,7 +86,7 @@ pub async fn rename(
 /// Makes the group's members and roles those of the community, and tells everybody concerned; gives the new ones.
 pub async fn follow(
     app: &App,
-    db: &mut PgConnection,
+    db: &mut PgSession,
     community: &str,
     group: GroupId,
     outcome: &mut Outcome,
@@ -143,7 +143,7 @@ pub async fn follow(
 /// Stores an event for these users under an id of its own: the transaction is applied once, and its outcome is kept.
 async fn store<E: Event>(
     app: &App,
-    db: &mut PgConnection,
+    db: &mut PgSession,
     group: GroupId,
     event: &E,
     recipients: &[i64],
@@ -155,14 +155,14 @@ async fn store<E: Event>(
 }
 
 /// Nobody in particular did it: it is told in the name of who founded the group.
-async fn author(db: &mut PgConnection, group: GroupId) -> Result<UserId, Failure> {
+async fn author(db: &mut PgSession, group: GroupId) -> Result<UserId, Failure> {
     let row = groups::find_group(db, &group.to_string()).await?;
     Ok(UserId(row.map_or(0, |row| row.created_by)))
 }
 
 async fn tell_of_change(
     app: &App,
-    db: &mut PgConnection,
+    db: &mut PgSession,
     group: GroupId,
     change: &Difference,
     by: UserId,
@@ -220,7 +220,7 @@ fn rank(role: &str) -> u8 {
 /// Tells each who was removed, and nobody else.
 async fn tell_of_removals(
     app: &App,
-    db: &mut PgConnection,
+    db: &mut PgSession,
     group: GroupId,
     differences: &[Difference],
     outcome: &mut Outcome,
@@ -245,7 +245,7 @@ async fn tell_of_removals(
 /// Tells all members what the group is now.
 async fn tell_of_info(
     app: &App,
-    db: &mut PgConnection,
+    db: &mut PgSession,
     group: GroupId,
     members_changed: bool,
     outcome: &mut Outcome,

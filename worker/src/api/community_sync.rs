@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use crate::store::session::PgSession;
 use shared::events;
 use shared::events::community::{ChallengeEvent, CommunityProgressUpdate, Progress};
 use shared::events::membership::SkippedMember;
@@ -19,7 +20,6 @@ use shared::ids::{GroupId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
 use shared::publication::{EventHeader, Header, Receipt};
 use shared::stream::Envelope;
-use sqlx::{Connection, PgConnection};
 
 use super::community_body::{self, Body};
 use super::community_group;
@@ -85,7 +85,7 @@ pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome
 }
 
 /// Takes out of the body whatever concerns users who do not exist; gives those users.
-async fn skip_unknown(db: &mut PgConnection, body: &mut Body) -> Result<Vec<SkippedMember>, Failure> {
+async fn skip_unknown(db: &mut PgSession, body: &mut Body) -> Result<Vec<SkippedMember>, Failure> {
     let mut named: BTreeSet<UserId> = body.members.iter().flatten().map(|(user, _)| *user).collect();
     named.extend(body.event.iter().map(|event| event.user));
     named.extend(body.progress.iter().map(|progress| progress.user));
@@ -104,7 +104,7 @@ async fn skip_unknown(db: &mut PgConnection, body: &mut Body) -> Result<Vec<Skip
 /// The community, its members, and the group that belongs to it.
 async fn store_community(
     app: &App,
-    db: &mut PgConnection,
+    db: &mut PgSession,
     envelope: &Envelope,
     body: &mut Body,
     outcome: &mut Outcome,
@@ -175,7 +175,7 @@ async fn store_community(
 
 /// The event as the protocol shows it, and whether it was known before.
 async fn store_event(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     envelope: &Envelope,
     community: &str,
     event: Option<&community_body::Event>,
@@ -207,7 +207,7 @@ async fn store_event(
 
 /// The progress that holds now of the user whom the body is about. A known event changes nothing again.
 async fn store_progress(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     body: &Body,
     event: Option<&ChallengeEvent>,
     duplicate: bool,

@@ -10,6 +10,7 @@ pub mod password_work;
 pub mod picture_cache;
 mod profile_pictures;
 
+use crate::store::session::PgSession;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::clock::Timestamp;
@@ -17,11 +18,10 @@ use shared::http::{self, Refused};
 use shared::ids::UserId;
 use shared::protocol::{ErrorCode, Rejection};
 use shared::stream::{Envelope, HttpRequest, InternalReply};
-use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::commands;
-use crate::error::{Failure, unpanicked};
+use crate::error::{Failure, unpanicked, with_retries};
 use crate::outcome::Outcome;
 use crate::store::users;
 
@@ -30,7 +30,7 @@ pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Out
     let result = if Timestamp::now() > envelope.deadline {
         Err(commands::expired().into())
     } else {
-        unpanicked(carry_out(app, envelope, request)).await
+        with_retries(|| unpanicked(carry_out(app, envelope, request.clone()))).await
     };
     let rejection = match result {
         Ok(outcome) => {
@@ -108,7 +108,7 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Rejection> {
 }
 
 /// Whether the envelope's user exists and the token was not revoked.
-async fn check_token(db: &mut PgConnection, user: UserId, token_id: &str) -> Result<(), Failure> {
+async fn check_token(db: &mut PgSession, user: UserId, token_id: &str) -> Result<(), Failure> {
     let found = users::list_candidates(db, &[user.0], &[token_id.to_owned()]).await?;
     match found.first() {
         Some((_, candidate)) if !candidate.revoked => Ok(()),

@@ -4,13 +4,13 @@
 use shared::commands::PageRequest;
 use shared::events::{self, Event};
 use shared::ids::ConversationId;
-use shared::protocol::{ErrorCode, Rejection};
+use shared::protocol::Rejection;
 
 use super::{Context, Found};
 use crate::error::Failure;
 use crate::history::{self, Page};
 use crate::outcome::{Outcome, participants};
-use crate::store::{events as event_store, groups, users};
+use crate::store::{conversations, events as event_store, groups, users};
 
 impl Context<'_> {
     /// As [`Context::notify_participants`], for an event about a message: when the message is deleted for everyone, so is
@@ -50,11 +50,11 @@ impl Context<'_> {
     pub async fn caller_name(&mut self) -> Result<String, Failure> {
         let caller = self.caller();
         let row = users::list_names(self.db, &[caller.0]).await?.pop();
-        let gone = || Rejection::new(ErrorCode::PermissionDenied, "Your account does not exist any more");
-        Ok(row.ok_or_else(gone)?.username)
+        Ok(row.ok_or_else(super::no_account)?.username)
     }
 
-    /// Refuses a conversation that the caller takes no part in, or whose other participant does not exist, or a group that
+    /// Refuses a conversation that the caller takes no part in, or whose other participant does not exist unless something was
+    /// said there (it stays readable when an account is deleted), or a group that
     /// the caller is no member of.
     pub async fn refuse_outsiders(&mut self, conversation: ConversationId) -> Result<(), Failure> {
         match conversation {
@@ -62,10 +62,16 @@ impl Context<'_> {
             ConversationId::Direct(..) => {
                 let no_such = || Rejection::not_found("conversationId", "There is no such conversation");
                 let other = conversation.other(self.caller()).ok_or_else(no_such)?;
-                if users::list_names(self.db, &[other.0]).await?.is_empty() {
-                    return Err(no_such().into());
+                if users::exists(self.db, other.0).await? {
+                    return Ok(());
                 }
-                Ok(())
+                let extents =
+                    conversations::list_extents(self.db, self.caller().0, &[conversation.to_string()]).await?;
+                if extents.iter().any(|extent| extent.last_seq > extent.cleared_seq) {
+                    Ok(())
+                } else {
+                    Err(no_such().into())
+                }
             }
         }
     }

@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 
+use crate::store::session::PgSession;
 use shared::commands::Contract;
 use shared::events::{self, Event};
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
 use shared::publication::Receipt;
 use shared::stream::Envelope;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -25,7 +25,7 @@ use crate::store::{events as event_store, users};
 pub struct Context<'a> {
     pub app: &'a App,
     /// In the ordered lane a transaction that holds the partition; for queries a plain connection.
-    pub db: &'a mut PgConnection,
+    pub db: &'a mut PgSession,
     pub envelope: &'a Envelope,
     /// The partition under whose lease this runs; `None` for queries.
     pub lease: Option<Lease>,

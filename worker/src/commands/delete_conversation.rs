@@ -2,10 +2,10 @@
 //! Of a long history only a first part goes in the command's transaction, and the rest within seconds by `jobs::purge`, hidden
 //! from both meanwhile, so that no transaction holds the partition for long.
 
+use crate::store::session::PgSession;
 use shared::commands::DeleteConversation;
 use shared::events::direct::ConversationDeleted;
 use shared::protocol::Rejection;
-use sqlx::PgConnection;
 
 use super::{Context, Handle};
 use crate::error::Failure;
@@ -41,7 +41,7 @@ impl Handle for DeleteConversation {
 }
 
 /// `false` when nothing was ever said.
-async fn delete_for_both(db: &mut PgConnection, conversation: &str, participants: [i64; 2]) -> sqlx::Result<bool> {
+async fn delete_for_both(db: &mut PgSession, conversation: &str, participants: [i64; 2]) -> sqlx::Result<bool> {
     let Some(last_seq) = conversations::update_emptied(db, conversation).await? else { return Ok(false) };
     // What waits must not show what is deleted.
     purge::delete_waiting_direct_events(db, conversation, &participants).await?;

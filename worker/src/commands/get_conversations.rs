@@ -1,10 +1,10 @@
 //! `get_conversations`: one's direct conversations in which anything can be seen, the most recently active first.
 
+use crate::store::session::PgSession;
 use shared::clock::Timestamp;
 use shared::commands::GetConversations;
 use shared::events::direct::{ConversationSummary, Conversations, LastMessage, ListPagination, Participant};
 use shared::ids::{ConversationId, MessageId, UserId};
-use sqlx::PgConnection;
 
 use super::{Context, Handle};
 use crate::app::App;
@@ -25,7 +25,7 @@ impl Handle for GetConversations {
 /// A part of a user's list.
 pub async fn list(
     app: &App,
-    db: &mut PgConnection,
+    db: &mut PgSession,
     user: UserId,
     limit: u32,
     offset: u32,

@@ -1,10 +1,10 @@
 //! What the handlers of membership share: who may change whose part in a group, and what a group looks like to a new
 //! member. What a single command does is in its own file.
 
+use crate::store::session::PgSession;
 use shared::events::membership::{GroupDetails, GroupMember};
 use shared::ids::{GroupId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
-use sqlx::PgConnection;
 
 use super::Context;
 use crate::error::Failure;
@@ -62,7 +62,7 @@ impl Context<'_> {
 }
 
 /// The group with its first `most_members` members.
-pub async fn details(db: &mut PgConnection, group: GroupId, most_members: i64) -> Result<GroupDetails, Failure> {
+pub async fn details(db: &mut PgSession, group: GroupId, most_members: i64) -> Result<GroupDetails, Failure> {
     let id = group.to_string();
     let row = groups::find_group(db, &id).await?.ok_or_else(no_such_group)?;
     Ok(GroupDetails {

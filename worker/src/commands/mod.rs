@@ -42,13 +42,11 @@ mod typing;
 mod unpin_message;
 mod update_group_info;
 
-use sqlx::Connection;
-
 use shared::clock::Timestamp;
 use shared::commands::Command;
 
 use shared::events;
-use shared::protocol::Rejection;
+use shared::protocol::{ErrorCode, Rejection};
 use shared::stream::Envelope;
 
 use crate::app::App;
@@ -56,6 +54,7 @@ use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::applied;
 use crate::store::leases::{self, Lease};
+use crate::store::users;
 pub use context::{Context, Found, Handle, derived_event_id};
 
 macro_rules! dispatch {
@@ -74,7 +73,8 @@ shared::for_each_command!(dispatch);
 pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: Command) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;
-    if !leases::is_held(&mut transaction, app.worker_id, lease).await? {
+    let standing = leases::get_standing(&mut transaction, app.worker_id, lease, envelope.user.0).await?;
+    if !standing.is_held {
         return Err(Failure::LeaseLost);
     }
     if let Some(sealed) = applied::find_outcome(&mut transaction, envelope.id).await? {
@@ -82,6 +82,9 @@ pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: C
     }
     if Timestamp::now() > envelope.deadline {
         return Err(expired().into());
+    }
+    if !standing.caller_exists {
+        return Err(no_account().into());
     }
     let mut context = Context { app, db: &mut transaction, envelope, lease: Some(lease) };
     let outcome = dispatch(command, &mut context).await?;
@@ -101,6 +104,9 @@ pub fn open_outcome(app: &App, envelope: &Envelope, sealed: Option<&[u8]>) -> Re
 /// Carries out a command of the query lane.
 pub async fn query(app: &App, envelope: &Envelope, command: Command) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
+    if !users::exists(&mut db, envelope.user.0).await? {
+        return Err(no_account().into());
+    }
     let mut context = Context { app, db: &mut db, envelope, lease: None };
     dispatch(command, &mut context).await
 }
@@ -110,6 +116,11 @@ pub fn rejected(envelope: &Envelope, rejection: &Rejection) -> Outcome {
     let mut outcome = Outcome::default();
     outcome.answer(envelope, events::answer(&rejection.event(Some(&envelope.name)), envelope.request_id.as_ref()));
     outcome
+}
+
+/// For commands of a user whose account was deleted.
+pub fn no_account() -> Rejection {
+    Rejection::new(ErrorCode::PermissionDenied, "Your account does not exist any more")
 }
 
 /// For commands that waited for too long.

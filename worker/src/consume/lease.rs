@@ -156,7 +156,7 @@ impl LeaseManager {
     }
 
     /// Gives back what the pipelines have let go of.
-    async fn release(&mut self, db: &mut sqlx::PgConnection) -> sqlx::Result<()> {
+    async fn release(&mut self, db: &mut crate::store::session::PgSession) -> sqlx::Result<()> {
         let free: Vec<i32> = self.leaving.iter().copied().filter(|partition| !self.is_in_use(*partition)).collect();
         if free.is_empty() {
             return Ok(());

@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::api;
 use crate::app::App;
 use crate::commands;
-use crate::error::{Failure, unpanicked};
+use crate::error::{Failure, unpanicked, with_retries};
 use crate::outcome::Outcome;
 use crate::publish;
 use crate::sessions::{Request, authenticate, missing, replay, resume, settle};
@@ -31,10 +31,6 @@ const LONGEST_BLOCK: Duration = Duration::from_millis(500);
 const ABANDONED_AFTER: Duration = Duration::from_secs(5);
 const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// Together well below what a gateway waits for.
-const RETRY_PAUSES: [Duration; 4] =
-    [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
-
 pub struct Queries {
     app: Arc<App>,
     reader: Client,
@@ -216,10 +212,10 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
             or_unavailable(replies.await, &requests)
         }
         Work::Settle(requests) => {
-            let settled = async {
+            let settled = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
                 settle::settle(&mut db, &requests).await
-            };
+            });
             if let Err(failure) = settled.await {
                 // A lost cursor only causes repeats.
                 tracing::warn!(?failure, "receipts could not be recorded");
@@ -227,20 +223,6 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
             Vec::new()
         }
     }
-}
-
-/// Tries again soon after a failure that may pass: the pool's connections of before a restart of Postgres each fail once.
-async fn with_retries<T, F: Future<Output = Result<T, Failure>>>(attempt: impl Fn() -> F) -> Result<T, Failure> {
-    for pause in RETRY_PAUSES {
-        match attempt().await {
-            Err(Failure::Retry(error)) => {
-                tracing::debug!(%error, "trying again");
-                tokio::time::sleep(pause).await;
-            }
-            other => return other,
-        }
-    }
-    attempt().await
 }
 
 async fn answer_query(app: &App, envelope: &Envelope, command: Command) -> Outcome {

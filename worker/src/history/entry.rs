@@ -3,11 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::store::session::PgSession;
 use serde::{Deserialize, Serialize};
 use shared::events::message::{Mention, Message, ReplyPreview};
 use shared::ids::UserId;
 use shared::limits::REPLY_PREVIEW_CHARACTERS;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::open::{add_reactions, open_message};
@@ -34,7 +34,7 @@ struct Quoted {
 }
 
 /// Opens rows, in their order; one that cannot be read is left out. At most two queries, whatever their number.
-pub async fn open(app: &App, db: &mut PgConnection, rows: &[MessageRow]) -> Result<Vec<Entry>, Failure> {
+pub async fn open(app: &App, db: &mut PgSession, rows: &[MessageRow]) -> Result<Vec<Entry>, Failure> {
     let mut messages: Vec<Message> = rows.iter().filter_map(|row| open_message(app, row)).collect();
     if messages.is_empty() {
         return Ok(Vec::new());
@@ -47,7 +47,7 @@ pub async fn open(app: &App, db: &mut PgConnection, rows: &[MessageRow]) -> Resu
 }
 
 /// Puts in what is replied to, where it is still there.
-async fn add_quotes(app: &App, db: &mut PgConnection, entries: &mut [Entry]) -> Result<(), Failure> {
+async fn add_quotes(app: &App, db: &mut PgSession, entries: &mut [Entry]) -> Result<(), Failure> {
     let ids: HashSet<Uuid> =
         entries.iter().filter_map(|entry| entry.message.reply_to_message_id).map(|id| id.0).collect();
     if ids.is_empty() {
@@ -117,7 +117,7 @@ impl Entry {
 }
 
 /// Takes away previews of messages that are hidden from this reader.
-pub async fn hide_quotes(db: &mut PgConnection, reader: UserId, entries: &mut [Entry]) -> Result<(), Failure> {
+pub async fn hide_quotes(db: &mut PgSession, reader: UserId, entries: &mut [Entry]) -> Result<(), Failure> {
     let quotes =
         entries.iter().filter_map(|entry| Some((entry.message.conversation_id.to_string(), entry.quoted?.seq)));
     let (conversations, seqs): (Vec<String>, Vec<i64>) = quotes.unzip();
@@ -135,7 +135,7 @@ pub async fn hide_quotes(db: &mut PgConnection, reader: UserId, entries: &mut [E
 }
 
 /// Puts in everybody's name, by one query.
-pub async fn name(db: &mut PgConnection, entries: Vec<Entry>) -> Result<Vec<Message>, Failure> {
+pub async fn name(db: &mut PgSession, entries: Vec<Entry>) -> Result<Vec<Message>, Failure> {
     let users: HashSet<i64> = entries.iter().flat_map(Entry::users).map(|user| user.0).collect();
     if users.is_empty() {
         return Ok(Vec::new());
@@ -146,12 +146,7 @@ pub async fn name(db: &mut PgConnection, entries: Vec<Entry>) -> Result<Vec<Mess
 }
 
 /// Rows as their reader sees them, in their order, of any conversations; at most four queries, whatever their number.
-pub async fn show(
-    app: &App,
-    db: &mut PgConnection,
-    reader: UserId,
-    rows: &[MessageRow],
-) -> Result<Vec<Message>, Failure> {
+pub async fn show(app: &App, db: &mut PgSession, reader: UserId, rows: &[MessageRow]) -> Result<Vec<Message>, Failure> {
     let mut entries = open(app, db, rows).await?;
     hide_quotes(db, reader, &mut entries).await?;
     name(db, entries).await

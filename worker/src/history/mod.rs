@@ -9,11 +9,11 @@ mod window;
 
 use std::collections::HashSet;
 
+use crate::store::session::PgSession;
 use shared::commands::{PageRequest, Position};
 use shared::events::direct::Pagination;
 use shared::events::message::Message;
 use shared::ids::{ConversationId, UserId};
-use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::error::Failure;
@@ -33,7 +33,7 @@ pub struct Page {
 /// Reads a page of a conversation; whether the user may is checked before.
 pub async fn read_page(
     app: &App,
-    db: &mut PgConnection,
+    db: &mut PgSession,
     user: UserId,
     conversation: ConversationId,
     request: PageRequest,
@@ -84,7 +84,7 @@ pub async fn read_page(
 /// reaches further back.
 async fn from_window(
     app: &App,
-    db: &mut PgConnection,
+    db: &mut PgSession,
     user: UserId,
     conversation: ConversationId,
     scope: &Scope,
@@ -102,6 +102,7 @@ async fn from_window(
         }
         None => {
             app.metrics.history_cache.with("miss").increment(1);
+            let epoch = app.epoch.current();
             let rows = history::list_newest(db, &conversation.to_string(), most).await?;
             let covers_after = match rows.first() {
                 Some(oldest) if rows.len() as i64 == most => oldest.seq - 1,
@@ -109,7 +110,7 @@ async fn from_window(
                 _ => 0,
             };
             let entries = entry::open(app, db, &rows).await?;
-            let window = Window { version: scope.version, covers_after, entries };
+            let window = Window { epoch, version: scope.version, covers_after, entries };
             window.store(app, conversation).await;
             window
         }

@@ -1,5 +1,5 @@
 //! The newest messages of an active conversation, kept in Redis, sealed, with the conversation's version at which they were
-//! read. The version is read from Postgres with every request, and only an equal one counts, so that a window can never
+//! read and the database's epoch. The version is read from Postgres with every request, and only an equal one counts, so that a window can never
 //! show what an edit or a deletion took away. Redis failing costs nothing but the read from Postgres.
 
 use std::collections::HashSet;
@@ -23,6 +23,8 @@ const MOST_BYTES: usize = 256 * 1024;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Window {
+    /// The history of the database that this is of: in another one the same version may be another content.
+    pub epoch: Uuid,
     pub version: i64,
     /// All messages with higher numbers are here.
     pub covers_after: i64,
@@ -60,7 +62,7 @@ impl Window {
         // Sealed under a key that is gone, or written by another version of the program: as if it were not there.
         let json = app.keyring.open_blob(context(conversation), &sealed).ok()?;
         let window: Window = serde_json::from_slice(&json).ok()?;
-        (window.version == version).then_some(window)
+        (window.version == version && window.epoch == app.epoch.current()).then_some(window)
     }
 
     pub async fn store(&self, app: &App, conversation: ConversationId) {
@@ -119,7 +121,7 @@ mod tests {
             });
             serde_json::from_value(serde_json::json!({"message": message, "quoted": null})).unwrap()
         };
-        Window { version: 1, covers_after, entries: seqs.map(entry).collect() }
+        Window { epoch: Uuid::nil(), version: 1, covers_after, entries: seqs.map(entry).collect() }
     }
 
     fn cut(window: Window, range: Range, hidden: &[i64]) -> Option<Vec<i64>> {

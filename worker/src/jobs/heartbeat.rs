@@ -1,4 +1,4 @@
-//! This worker's sign of life in Redis, given only while its Postgres answers: gateways count such workers to tell
+//! This worker's sign of life in Redis, given only while its Postgres takes writes: gateways count such workers to tell
 //! whether the fleet can serve.
 
 use std::sync::Arc;
@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use fred::prelude::*;
+use fred::types::SetOptions;
 use parking_lot::Mutex;
 use shared::clock::Timestamp;
 use shared::lifecycle::Lifecycle;
+use uuid::Uuid;
 
 use crate::app::App;
-use crate::store::main_backend;
+use crate::store::{leases, main_backend};
 
 pub const INTERVAL: Duration = Duration::from_secs(1);
 /// A process that gave no sign for so long does not count.
@@ -24,6 +26,8 @@ pub struct Stores {
     redis: Health,
     /// What of the main backend's tables is not as this server needs it.
     main_backend: Mutex<Vec<String>>,
+    /// The epoch that gateways were told of.
+    told_epoch: Mutex<Uuid>,
     pub gateways: AtomicI64,
     pub workers: AtomicI64,
 }
@@ -66,7 +70,7 @@ impl Stores {
 
     /// Looks at the main backend's tables, which change while we run.
     async fn look_at_main_backend(&self, app: &App) {
-        let looking = async { main_backend::list_problems(&mut *app.db.acquire().await?).await };
+        let looking = async { main_backend::list_problems(&mut app.db.acquire().await?).await };
         let found = match tokio::time::timeout(ALIVE_FOR / 2, looking).await {
             Ok(Ok(found)) => found,
             // Not known for the moment; whether Postgres answers is another question.
@@ -88,7 +92,12 @@ impl Stores {
     /// Asks both stores and tells Redis that this worker lives.
     async fn look(&self, app: &App) {
         let asked = Instant::now();
-        let answers = tokio::time::timeout(ALIVE_FOR / 2, sqlx::query("SELECT 1").execute(&app.db)).await;
+        let write = async {
+            let mut db = app.db.acquire().await?;
+            leases::update_probe(&mut db, app.worker_id).await?;
+            app.epoch.check(&mut db).await
+        };
+        let answers = tokio::time::timeout(ALIVE_FOR / 2, write).await;
         self.database.record(asked, matches!(answers, Ok(Ok(_))));
         let size = f64::from(app.db.size() + app.sends_db.size());
         app.metrics.db_connections.set(size);
@@ -96,6 +105,9 @@ impl Stores {
         app.metrics.db_connections_max.set(f64::from(app.settings.db_max_connections));
         if self.database.answers() {
             self.look_at_main_backend(app).await;
+        }
+        if app.epoch.current() != *self.told_epoch.lock() {
+            app.recent.clear();
         }
         let asked = Instant::now();
         let beat = self.beat(app).await;
@@ -111,6 +123,13 @@ impl Stores {
             let member = app.worker_id.simple().to_string();
             let _: () = pipeline.zadd(&workers, None, None, false, false, (now as f64, member)).await?;
         }
+        let (epoch, told) = (app.epoch.current(), *self.told_epoch.lock());
+        if self.database.answers() && !epoch.is_nil() {
+            // Only news replace what another worker said.
+            let only_missing = (epoch == told).then_some(SetOptions::NX);
+            let _: () =
+                pipeline.set(app.keys.store_epoch(), epoch.simple().to_string(), None, only_missing, false).await?;
+        }
         // What is long gone is forgotten.
         let _: () = pipeline.zremrangebyscore(&workers, f64::NEG_INFINITY, oldest - 60_000.0).await?;
         let _: () = pipeline.zcount(&workers, oldest, f64::INFINITY).await?;
@@ -118,6 +137,7 @@ impl Stores {
         let _: () = pipeline.xlen(app.keys.dead_letters()).await?;
         let counts: Vec<Value> = pipeline.all().await?;
         let count = |from_end: usize| counts.iter().rev().nth(from_end).and_then(Value::as_i64).unwrap_or(0);
+        *self.told_epoch.lock() = epoch;
         app.metrics.dead_letters.set(count(0) as f64);
         self.gateways.store(count(1), Ordering::Relaxed);
         self.workers.store(count(2), Ordering::Relaxed);

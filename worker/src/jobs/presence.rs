@@ -9,7 +9,6 @@ use fred::prelude::*;
 use shared::clock::Timestamp;
 use shared::ids::{GatewayId, UserId};
 use shared::lifecycle::Lifecycle;
-use sqlx::Connection as _;
 use uuid::Uuid;
 
 use crate::app::App;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::store::session::PgSession;
 use shared::lifecycle::Lifecycle;
-use sqlx::{Connection, PgConnection};
 
 use crate::app::App;
 use crate::store::purge;
@@ -49,7 +49,7 @@ async fn purge_some(app: &App) -> sqlx::Result<bool> {
     Ok(found)
 }
 
-async fn purge_group(db: &mut PgConnection, after: Duration) -> sqlx::Result<bool> {
+async fn purge_group(db: &mut PgSession, after: Duration) -> sqlx::Result<bool> {
     let Some(group) = purge::find_deleted_group(db, after).await? else { return Ok(false) };
     if purge::delete_messages(db, &group, i64::MAX, BATCH).await? < BATCH as u64 {
         purge::delete_group(db, &group).await?;
@@ -58,7 +58,7 @@ async fn purge_group(db: &mut PgConnection, after: Duration) -> sqlx::Result<boo
     Ok(true)
 }
 
-async fn purge_conversation(db: &mut PgConnection) -> sqlx::Result<bool> {
+async fn purge_conversation(db: &mut PgSession) -> sqlx::Result<bool> {
     let Some(found) = purge::find_purge(db).await? else { return Ok(false) };
     if purge::delete_messages(db, &found.conversation_id, found.up_to_seq, BATCH).await? < BATCH as u64 {
         purge::delete_purge(db, &found.conversation_id).await?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::lifecycle::Lifecycle;
-use sqlx::Connection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 

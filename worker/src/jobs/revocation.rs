@@ -76,9 +76,13 @@ async fn announce(app: &App, script: &Revocations, token_ids: &[String]) -> anyh
     Ok(())
 }
 
-/// Passes on what the database notifies of, on a connection of its own. Behind a pooler in transaction mode nothing comes.
+/// Passes on what the database notifies of, on a connection of its own; not through a pooler.
 async fn listen(app: Arc<App>, heard: mpsc::Sender<String>, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let options = app.db.connect_options().as_ref().clone();
+    if app.db.is_pooled() {
+        // The backend that listens would be another client's the next moment.
+        return Ok(());
+    }
+    let options = app.db.connect_options();
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
     let draining = lifecycle.draining();
     loop {

@@ -3,12 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::store::session::PgSession;
 use shared::events::group::MentionedInGroup;
 use shared::events::message::{Mention, Message, ReplyPreview};
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
 use shared::limits::REPLY_PREVIEW_CHARACTERS;
 use shared::protocol::Rejection;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Send;
@@ -87,7 +87,7 @@ impl MentionEvent {
         shared::events::durable(&event, self.event_id)
     }
 
-    pub async fn insert(&self, app: &App, db: &mut PgConnection) -> sqlx::Result<()> {
+    pub async fn insert(&self, app: &App, db: &mut PgSession) -> sqlx::Result<()> {
         let sealed = app.keyring.seal_blob(self.event_id, &self.payload(None));
         let users: Vec<i64> = self.users.iter().map(|user| user.0).collect();
         events::insert_event(db, self.event_id, Some(&self.conversation_id), &sealed, &users).await
@@ -95,14 +95,14 @@ impl MentionEvent {
 }
 
 impl Facts {
-    pub async fn load(app: &App, db: &mut PgConnection, batch: &[&Send]) -> Result<Facts, Failure> {
+    pub async fn load(app: &App, db: &mut PgSession, batch: &[&Send]) -> Result<Facts, Failure> {
         let mut facts = Facts::default();
         facts.load_replied_to(app, db, batch).await?;
         facts.load_mentions(db, batch).await?;
         Ok(facts)
     }
 
-    async fn load_replied_to(&mut self, app: &App, db: &mut PgConnection, batch: &[&Send]) -> Result<(), Failure> {
+    async fn load_replied_to(&mut self, app: &App, db: &mut PgSession, batch: &[&Send]) -> Result<(), Failure> {
         let replies = batch.iter().filter_map(|send| Some((send.envelope.user, send.reply_to?)));
         let (users, messages): (Vec<UserId>, Vec<MessageId>) = replies.unzip();
         if messages.is_empty() {
@@ -130,7 +130,7 @@ impl Facts {
         Ok(())
     }
 
-    async fn load_mentions(&mut self, db: &mut PgConnection, batch: &[&Send]) -> Result<(), Failure> {
+    async fn load_mentions(&mut self, db: &mut PgSession, batch: &[&Send]) -> Result<(), Failure> {
         let with_at = |send: &&&Send| send.content.contains('@');
         let groups: Vec<String> = batch
             .iter()
@@ -171,7 +171,7 @@ impl Facts {
     }
 
     /// Nobody is told to be mentioned by somebody whom they block, or who blocks them. The text stays as it is.
-    async fn spare_the_blocked(&mut self, db: &mut PgConnection, batch: &[&Send]) -> Result<(), Failure> {
+    async fn spare_the_blocked(&mut self, db: &mut PgSession, batch: &[&Send]) -> Result<(), Failure> {
         let (mut senders, mut told) = (Vec::new(), Vec::new());
         for send in batch {
             for user in self.mentions.get(&send.envelope.id).into_iter().flat_map(|mentions| &mentions.users) {

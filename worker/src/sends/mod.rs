@@ -5,10 +5,10 @@
 pub mod facts;
 pub mod outcome;
 
+use crate::store::session::PgSession;
 use shared::commands::Command;
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
 use shared::stream::Envelope;
-use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::error::Failure;
@@ -69,7 +69,7 @@ impl Send {
 /// Checks and stores a batch of messages of the leased partitions. An outcome per message, in their order.
 pub async fn apply(
     app: &App,
-    db: &mut PgConnection,
+    db: &mut PgSession,
     leases: &[Lease],
     batch: &[&Send],
 ) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
@@ -87,7 +87,6 @@ pub async fn apply(
     let verdicts = if mentions.is_empty() {
         sends::insert_messages(db, app.worker_id, leases, enforce, &rows).await?
     } else {
-        use sqlx::Connection;
         let mut transaction = db.begin().await?;
         let verdicts = sends::insert_messages(&mut transaction, app.worker_id, leases, enforce, &rows).await?;
         for mention in &mentions {

@@ -32,9 +32,7 @@ pub fn of(
         VerdictKind::LeaseLost => return Err(Failure::LeaseLost),
         VerdictKind::Expired => refusal.unwrap_or_else(crate::commands::expired),
         VerdictKind::Removed => Rejection::not_found("messageId", "The message was deleted"),
-        VerdictKind::UnknownSender => {
-            Rejection::new(ErrorCode::PermissionDenied, "Your account does not exist any more")
-        }
+        VerdictKind::UnknownSender => crate::commands::no_account(),
         VerdictKind::UnknownRecipient => Rejection::not_found("recipientId", "There is no such user"),
         VerdictKind::Blocked => Rejection {
             field: Some("recipientId"),

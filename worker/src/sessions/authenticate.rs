@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
+use crate::store::session::PgSession;
 use shared::clock::Timestamp;
 use shared::events;
 use shared::events::session::{AuthError, AuthErrorCode};
 use shared::stream::{Envelope, Internal, InternalReply};
-use sqlx::PgConnection;
 
 use super::Request;
 use crate::error::Failure;
@@ -15,7 +15,7 @@ use crate::outcome::Outcome;
 use crate::store::users::{self, Candidate};
 
 /// An outcome per request, in their order.
-pub async fn authenticate(db: &mut PgConnection, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
+pub async fn authenticate(db: &mut PgSession, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let candidates = load(db, requests).await?;
     let reply = |(place, request): (usize, &Request)| {
         let reply = match check(candidates.get(&place), &request.envelope) {
@@ -32,7 +32,7 @@ pub async fn authenticate(db: &mut PgConnection, requests: &[Request]) -> Result
 }
 
 /// What is known of the requests' users, by the request's place.
-pub async fn load(db: &mut PgConnection, requests: &[Request]) -> Result<HashMap<usize, Candidate>, Failure> {
+pub async fn load(db: &mut PgSession, requests: &[Request]) -> Result<HashMap<usize, Candidate>, Failure> {
     let users: Vec<i64> = requests.iter().map(|request| request.envelope.user.0).collect();
     let token_id = |request: &Request| match &request.internal {
         Internal::Authenticate { token_id } | Internal::Resume { token_id, .. } => token_id.clone(),

@@ -1,9 +1,9 @@
 //! What a gateway found missing of a conversation, for all of its members there at once. Rare, so each request has queries of
 //! its own.
 
+use crate::store::session::PgSession;
 use shared::ids::UserId;
 use shared::stream::{Internal, InternalReply, MissingMessages};
-use sqlx::PgConnection;
 
 use super::Request;
 use super::replay::{NOBODY, replayed_message};
@@ -17,7 +17,7 @@ use crate::store::{history as rows, replay};
 const MOST_MESSAGES: i64 = 100;
 
 /// An outcome per request, in their order.
-pub async fn missing(app: &App, db: &mut PgConnection, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
+pub async fn missing(app: &App, db: &mut PgSession, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let mut outcomes = Vec::with_capacity(requests.len());
     for request in requests {
         let Internal::Missing { conversation, from } = request.internal else { continue };

@@ -3,13 +3,13 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use crate::store::session::PgSession;
 use serde::{Deserialize, Serialize};
 use shared::events;
 use shared::events::message::{GroupAnnouncement, Message, MessageKind, NewGroupMessage, NewMessage};
 use shared::ids::UserId;
 use shared::publication::Receipt;
 use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage, ReplayedEvent};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Request;
@@ -50,7 +50,7 @@ impl Backlog {
 }
 
 /// What each of these users missed; the newest `limit` of it.
-pub async fn choose(db: &mut PgConnection, users: &[i64], limit: usize) -> Result<HashMap<i64, Backlog>, Failure> {
+pub async fn choose(db: &mut PgSession, users: &[i64], limit: usize) -> Result<HashMap<i64, Backlog>, Failure> {
     // One more than can be shown tells whether something is left out.
     let most = limit as i64 + 1;
     let mut timed: HashMap<i64, Vec<(i64, Missed)>> = HashMap::new();
@@ -90,7 +90,7 @@ fn uuid_time_ms(id: Uuid) -> i64 {
 /// cannot be read is left out.
 pub async fn next_pages(
     app: &App,
-    db: &mut PgConnection,
+    db: &mut PgSession,
     backlogs: Vec<(UserId, Backlog)>,
 ) -> Result<Vec<ReplayPage>, Failure> {
     let mut pages = Vec::with_capacity(backlogs.len());
@@ -126,7 +126,7 @@ impl Reading {
 
 /// Everybody's page by the same few queries, but for those who are shown what a message replies to: that may be hidden from one
 /// and not from another.
-async fn read_together(app: &App, db: &mut PgConnection, readings: Vec<Reading>) -> Result<Vec<ReplayPage>, Failure> {
+async fn read_together(app: &App, db: &mut PgSession, readings: Vec<Reading>) -> Result<Vec<ReplayPage>, Failure> {
     let missed = || readings.iter().flat_map(|reading| &reading.page);
     let messages: HashSet<Uuid> = missed().filter_map(|missed| missed.message()).collect();
     let events: HashSet<Uuid> = missed().filter_map(|missed| missed.event()).collect();
@@ -214,7 +214,7 @@ impl Backlog {
 }
 
 /// Answers requests for further pages.
-pub async fn replay(app: &App, db: &mut PgConnection, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
+pub async fn replay(app: &App, db: &mut PgSession, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let backlog = |request: &Request| match &request.internal {
         // Made by a worker of another version: end here; what was not received is replayed the next time.
         Internal::Replay { cursor } => Backlog::from_cursor(cursor).unwrap_or_default(),

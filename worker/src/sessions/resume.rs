@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 
+use crate::store::session::PgSession;
 use shared::clock::Timestamp;
 use shared::events;
 use shared::events::session::{AuthSuccess, Profile};
 use shared::ids::{GatewayId, UserId};
 use shared::redis::presence::Session;
 use shared::stream::{Internal, InternalReply, ReplayPage};
-use sqlx::PgConnection;
 
 use super::replay::{self, Backlog};
 use super::{Request, authenticate};
@@ -20,7 +20,7 @@ use crate::presence::{self, Transition};
 use crate::store::users::Candidate;
 
 /// An outcome per request, in their order; then one that tells of those who came online.
-pub async fn resume(app: &App, db: &mut PgConnection, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
+pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let candidates = authenticate::load(db, requests).await?;
     let opened = open_sessions(app, requests, &candidates).await?;
     let users: Vec<i64> = requests

@@ -1,14 +1,14 @@
 //! Recording what reached clients: delivery cursors of conversations, and durable events. Applying it again, or in another
 //! order, changes nothing, so that it needs no lane of its own.
 
+use crate::store::session::PgSession;
 use shared::stream::Internal;
-use sqlx::PgConnection;
 
 use super::Request;
 use crate::error::Failure;
 use crate::store::{events, members};
 
-pub async fn settle(db: &mut PgConnection, requests: &[Request]) -> Result<(), Failure> {
+pub async fn settle(db: &mut PgSession, requests: &[Request]) -> Result<(), Failure> {
     let (mut users, mut conversations, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
     let (mut event_users, mut event_ids) = (Vec::new(), Vec::new());
     for request in requests {

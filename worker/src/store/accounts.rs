@@ -1,10 +1,10 @@
 //! Accounts that this server keeps itself (`BUILTIN_AUTH`), in the tables that otherwise the main backend writes.
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 use time::OffsetDateTime;
 
 /// Keeps others from taking the same name, in whatever letter case, until the end of the transaction.
-pub async fn lock_name(db: &mut PgConnection, username: &str) -> sqlx::Result<()> {
+pub async fn lock_name(db: &mut PgSession, username: &str) -> sqlx::Result<()> {
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('username:' || lower($1::text), 0))", username)
         .execute(db)
         .await?;
@@ -17,7 +17,7 @@ pub struct Taken {
     pub email: bool,
 }
 
-pub async fn find_taken(db: &mut PgConnection, username: &str, email: Option<&str>) -> sqlx::Result<Taken> {
+pub async fn find_taken(db: &mut PgSession, username: &str, email: Option<&str>) -> sqlx::Result<Taken> {
     sqlx::query_as!(
         Taken,
         r#"SELECT EXISTS (SELECT FROM users_auth WHERE lower(username) = lower($1)) AS "username!",
@@ -31,7 +31,7 @@ pub async fn find_taken(db: &mut PgConnection, username: &str, email: Option<&st
 
 /// Makes an account; gives its id.
 pub async fn insert_account(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     username: &str,
     email: Option<&str>,
     password_hash: &str,
@@ -57,7 +57,7 @@ pub struct Account {
     pub password_hash: Option<String>,
 }
 
-pub async fn find_account(db: &mut PgConnection, username: &str) -> sqlx::Result<Option<Account>> {
+pub async fn find_account(db: &mut PgSession, username: &str) -> sqlx::Result<Option<Account>> {
     sqlx::query_as!(
         Account,
         r#"SELECT user_id::bigint AS "user_id!", password_hash::text AS password_hash FROM users_auth WHERE username = $1"#,
@@ -69,7 +69,7 @@ pub async fn find_account(db: &mut PgConnection, username: &str) -> sqlx::Result
 
 /// Revokes a token; once is enough.
 pub async fn insert_revocation(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     token_id: &str,
     user: i64,
     expires_at: OffsetDateTime,
@@ -93,7 +93,7 @@ pub struct Picture {
 }
 
 /// The pictures of users and communities; the arrays go in pairs. Unknown ones are without.
-pub async fn list_pictures(db: &mut PgConnection, kinds: &[String], ids: &[String]) -> sqlx::Result<Vec<Picture>> {
+pub async fn list_pictures(db: &mut PgSession, kinds: &[String], ids: &[String]) -> sqlx::Result<Vec<Picture>> {
     sqlx::query_as!(
         Picture,
         r#"SELECT i.kind AS "kind!", i.id AS "id!",

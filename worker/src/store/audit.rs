@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ pub struct Entry<'a> {
     pub message: Option<Uuid>,
 }
 
-pub async fn insert_entry(db: &mut PgConnection, entry: &Entry<'_>) -> sqlx::Result<()> {
+pub async fn insert_entry(db: &mut PgSession, entry: &Entry<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO audit_log (actor, action, target_user_id, conversation_id, message_id) VALUES ($1, $2, $3, $4, $5)",
         entry.actor,
@@ -31,7 +31,7 @@ pub async fn insert_entry(db: &mut PgConnection, entry: &Entry<'_>) -> sqlx::Res
 }
 
 /// Deletes up to `limit` entries that are older than `age`; gives how many.
-pub async fn delete_old(db: &mut PgConnection, age: Duration, limit: i64) -> sqlx::Result<u64> {
+pub async fn delete_old(db: &mut PgSession, age: Duration, limit: i64) -> sqlx::Result<u64> {
     let microseconds = age.as_micros().min(i64::MAX as u128) as i64;
     let deleted = sqlx::query!(
         "DELETE FROM audit_log WHERE audit_id IN (

@@ -1,7 +1,7 @@
 //! `communities`, `community_members`, `user_community_progress` and `community_challenge_events`: what the main backend
 //! tells of its communities.
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 use time::OffsetDateTime;
 
 /// A community in a member's list.
@@ -17,7 +17,7 @@ pub struct CommunityRow {
 }
 
 /// The active communities of a user, at most `limit`.
-pub async fn list_of_user(db: &mut PgConnection, user: i64, limit: i64) -> sqlx::Result<Vec<CommunityRow>> {
+pub async fn list_of_user(db: &mut PgSession, user: i64, limit: i64) -> sqlx::Result<Vec<CommunityRow>> {
     sqlx::query_as!(
         CommunityRow,
         "SELECT c.community_id, c.name, c.description, c.avatar_url, c.default_group_id, m.role, m.joined_at, m.is_muted
@@ -30,7 +30,7 @@ pub async fn list_of_user(db: &mut PgConnection, user: i64, limit: i64) -> sqlx:
     .await
 }
 
-pub async fn is_member(db: &mut PgConnection, community: &str, user: i64) -> sqlx::Result<bool> {
+pub async fn is_member(db: &mut PgSession, community: &str, user: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM community_members WHERE community_id = $1 AND user_id = $2) AS "member!""#,
         community,
@@ -50,7 +50,7 @@ pub struct CommunityMemberRow {
 }
 
 /// The members, owners first, then admins, then members, as they joined; at most `limit`.
-pub async fn list_members(db: &mut PgConnection, community: &str, limit: i64) -> sqlx::Result<Vec<CommunityMemberRow>> {
+pub async fn list_members(db: &mut PgSession, community: &str, limit: i64) -> sqlx::Result<Vec<CommunityMemberRow>> {
     sqlx::query_as!(
         CommunityMemberRow,
         r#"SELECT m.user_id, coalesce(u.username, '')::text AS "username!", m.role, m.joined_at, s.last_seen_at AS "last_seen_at?", m.is_muted
@@ -67,7 +67,7 @@ pub async fn list_members(db: &mut PgConnection, community: &str, limit: i64) ->
     .await
 }
 
-pub async fn list_member_ids(db: &mut PgConnection, community: &str) -> sqlx::Result<Vec<i64>> {
+pub async fn list_member_ids(db: &mut PgSession, community: &str) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!("SELECT user_id FROM community_members WHERE community_id = $1", community).fetch_all(db).await
 }
 
@@ -82,7 +82,7 @@ pub struct ProgressRow {
     pub last_completed_at: Option<OffsetDateTime>,
 }
 
-pub async fn find_progress(db: &mut PgConnection, community: &str, user: i64) -> sqlx::Result<Option<ProgressRow>> {
+pub async fn find_progress(db: &mut PgSession, community: &str, user: i64) -> sqlx::Result<Option<ProgressRow>> {
     sqlx::query_as!(
         ProgressRow,
         "SELECT total_xp, daily_streak, weekly_streak, last_challenge_id, last_challenge_type, last_completed_at
@@ -96,7 +96,7 @@ pub async fn find_progress(db: &mut PgConnection, community: &str, user: i64) ->
 
 /// Sets a user's progress.
 pub async fn update_progress(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     community: &str,
     user: i64,
     progress: &ProgressRow,
@@ -132,14 +132,14 @@ pub struct StoredCommunity {
 }
 
 /// Waits until no other transaction syncs this community, and keeps others out until the end of this one.
-pub async fn lock(db: &mut PgConnection, community: &str) -> sqlx::Result<()> {
+pub async fn lock(db: &mut PgSession, community: &str) -> sqlx::Result<()> {
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('community:' || $1::text, 0))", community)
         .execute(db)
         .await?;
     Ok(())
 }
 
-pub async fn find(db: &mut PgConnection, community: &str) -> sqlx::Result<Option<StoredCommunity>> {
+pub async fn find(db: &mut PgSession, community: &str) -> sqlx::Result<Option<StoredCommunity>> {
     sqlx::query_as!(
         StoredCommunity,
         "SELECT name, description, default_group_id FROM communities WHERE community_id = $1",
@@ -159,7 +159,7 @@ pub struct CommunityUpdate<'a> {
     pub is_active: Option<bool>,
 }
 
-pub async fn update(db: &mut PgConnection, community: &CommunityUpdate<'_>) -> sqlx::Result<()> {
+pub async fn update(db: &mut PgSession, community: &CommunityUpdate<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO communities AS c (community_id, name, description, avatar_url, default_group_id, is_active)
          VALUES ($1, $2, $3, $4, $5, coalesce($6, TRUE))
@@ -179,12 +179,7 @@ pub async fn update(db: &mut PgConnection, community: &CommunityUpdate<'_>) -> s
 }
 
 /// Adds members and changes roles; the arrays go in pairs, no user twice. Unknown users are passed over.
-pub async fn update_members(
-    db: &mut PgConnection,
-    community: &str,
-    users: &[i64],
-    roles: &[String],
-) -> sqlx::Result<()> {
+pub async fn update_members(db: &mut PgSession, community: &str, users: &[i64], roles: &[String]) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO community_members AS m (community_id, user_id, role)
          SELECT $1, n.user_id, n.role FROM unnest($2::bigint[], $3::text[]) AS n (user_id, role)
@@ -215,7 +210,7 @@ pub async fn update_muted(db: &mut PgConnection, community: &str, users: &[i64],
 }
 
 /// Removes everybody but these.
-pub async fn delete_other_members(db: &mut PgConnection, community: &str, users: &[i64]) -> sqlx::Result<()> {
+pub async fn delete_other_members(db: &mut PgSession, community: &str, users: &[i64]) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM community_members m WHERE community_id = $1
              AND NOT EXISTS (SELECT FROM unnest($2::bigint[]) AS n (user_id) WHERE n.user_id = m.user_id)",
@@ -240,7 +235,7 @@ pub struct NewEvent<'a> {
 }
 
 /// Remembers an event; false when its id was there already.
-pub async fn insert_event(db: &mut PgConnection, event: &NewEvent<'_>) -> sqlx::Result<bool> {
+pub async fn insert_event(db: &mut PgSession, event: &NewEvent<'_>) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "INSERT INTO community_challenge_events (
              event_id, community_id, user_id, challenge_id, challenge_type, xp_awarded, occurred_at, payload
@@ -266,7 +261,7 @@ pub struct DefaultGroup {
 }
 
 /// Locks a group against its members' commands until the end of the transaction.
-pub async fn find_group_locked(db: &mut PgConnection, group: &str) -> sqlx::Result<Option<DefaultGroup>> {
+pub async fn find_group_locked(db: &mut PgSession, group: &str) -> sqlx::Result<Option<DefaultGroup>> {
     sqlx::query_as!(
         DefaultGroup,
         r#"SELECT community_id, deleted_at IS NOT NULL AS "deleted!" FROM group_chats WHERE group_id = $1 FOR UPDATE"#,
@@ -278,7 +273,7 @@ pub async fn find_group_locked(db: &mut PgConnection, group: &str) -> sqlx::Resu
 
 /// Makes a group the community's.
 pub async fn update_group_owner(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     group: &str,
     community: &str,
     max_members: i32,
@@ -305,7 +300,7 @@ pub struct Difference {
 }
 
 /// Where a group and its community differ.
-pub async fn list_differences(db: &mut PgConnection, community: &str, group: &str) -> sqlx::Result<Vec<Difference>> {
+pub async fn list_differences(db: &mut PgSession, community: &str, group: &str) -> sqlx::Result<Vec<Difference>> {
     sqlx::query_as!(
         Difference,
         r#"SELECT d.user_id AS "user_id!", coalesce(u.username, '')::text AS "username!",
@@ -327,7 +322,7 @@ pub async fn list_differences(db: &mut PgConnection, community: &str, group: &st
 }
 
 /// Changes the roles of members; the arrays go in pairs.
-pub async fn update_roles(db: &mut PgConnection, group: &str, users: &[i64], roles: &[String]) -> sqlx::Result<()> {
+pub async fn update_roles(db: &mut PgSession, group: &str, users: &[i64], roles: &[String]) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE group_members m SET role = n.role, can_add_members = n.role <> 'member'
          FROM unnest($2::bigint[], $3::text[]) AS n (user_id, role)

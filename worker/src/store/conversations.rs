@@ -1,6 +1,6 @@
 //! `conversations` and what its participants have read and put away: scopes, lists, read marks, deletion of a whole one.
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ pub struct Scope {
 /// The conversation as this participant sees it; `None` when nothing was ever said in it. `other` is the other participant
 /// of a direct conversation.
 pub async fn find_scope(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     conversation_id: &str,
     user: i64,
     other: Option<i64>,
@@ -64,7 +64,7 @@ pub struct Extent {
 }
 
 /// The extents of those conversations in which anything was ever said.
-pub async fn list_extents(db: &mut PgConnection, user: i64, conversations: &[String]) -> sqlx::Result<Vec<Extent>> {
+pub async fn list_extents(db: &mut PgSession, user: i64, conversations: &[String]) -> sqlx::Result<Vec<Extent>> {
     sqlx::query_as!(
         Extent,
         r#"SELECT c.conversation_id, c.last_seq, coalesce(m.cleared_seq, 0) AS "cleared_seq!"
@@ -97,7 +97,7 @@ pub struct ListedConversation {
 /// A user's direct conversations in which the user can see anything, the most recently active first. Unread messages are
 /// counted up to `most_unread` each.
 pub async fn list_direct(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     user: i64,
     limit: i64,
     offset: i64,
@@ -167,7 +167,7 @@ pub async fn list_direct(
 }
 
 /// Moves a read mark forward. Whether it moved: it never goes back.
-pub async fn update_read(db: &mut PgConnection, user: i64, conversation_id: &str, seq: i64) -> sqlx::Result<bool> {
+pub async fn update_read(db: &mut PgSession, user: i64, conversation_id: &str, seq: i64) -> sqlx::Result<bool> {
     let moved = sqlx::query!(
         "INSERT INTO conversation_members AS m (user_id, conversation_id, read_seq) VALUES ($1, $2, $3)
          ON CONFLICT (user_id, conversation_id) DO UPDATE SET read_seq = excluded.read_seq
@@ -182,7 +182,7 @@ pub async fn update_read(db: &mut PgConnection, user: i64, conversation_id: &str
 }
 
 /// Hides all that is there from one user, and counts it as delivered. `false` when nothing was ever said.
-pub async fn update_cleared(db: &mut PgConnection, user: i64, conversation_id: &str) -> sqlx::Result<bool> {
+pub async fn update_cleared(db: &mut PgSession, user: i64, conversation_id: &str) -> sqlx::Result<bool> {
     let cleared = sqlx::query!(
         "INSERT INTO conversation_members AS m (user_id, conversation_id, delivered_seq, cleared_seq)
          SELECT $1, conversation_id, last_seq, last_seq FROM conversations WHERE conversation_id = $2
@@ -199,7 +199,7 @@ pub async fn update_cleared(db: &mut PgConnection, user: i64, conversation_id: &
 
 /// Says that nothing is left to see in a direct conversation; the numbers go on. The number of its last message; `None` when
 /// nothing was ever said. The messages are [`super::purge`]'s.
-pub async fn update_emptied(db: &mut PgConnection, conversation_id: &str) -> sqlx::Result<Option<i64>> {
+pub async fn update_emptied(db: &mut PgSession, conversation_id: &str) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(
         "UPDATE conversations SET message_count = 0, version = version + 1, last_message_at = NULL
          WHERE conversation_id = $1 RETURNING last_seq",

@@ -1,11 +1,11 @@
 //! `event_log` and `event_queue`: durable events that are not messages, stored in the transaction that caused them.
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 use uuid::Uuid;
 
 /// Stores one event for these users. `body` is sealed under the event's id.
 pub async fn insert_event(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     event_id: Uuid,
     conversation_id: Option<&str>,
     body: &[u8],
@@ -28,7 +28,7 @@ pub async fn insert_event(
 
 /// As [`insert_event`], for an event about a message: it goes when the message is deleted for everyone.
 pub async fn insert_message_event(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     event_id: Uuid,
     conversation_id: &str,
     message: Uuid,
@@ -52,7 +52,7 @@ pub async fn insert_message_event(
 }
 
 /// Marks events as delivered to users; the arrays go in pairs.
-pub async fn update_delivered(db: &mut PgConnection, users: &[i64], events: &[Uuid]) -> sqlx::Result<()> {
+pub async fn update_delivered(db: &mut PgSession, users: &[i64], events: &[Uuid]) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE event_queue AS q SET delivered_at = now()
          FROM unnest($1::bigint[], $2::uuid[]) AS d (user_id, event_id)
@@ -67,7 +67,7 @@ pub async fn update_delivered(db: &mut PgConnection, users: &[i64], events: &[Uu
 
 /// Stores events that concern one user each; the arrays go in threes.
 pub async fn insert_single_events(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     conversation_id: &str,
     events: &[Uuid],
     bodies: &[Vec<u8>],

@@ -1,7 +1,7 @@
 //! `group_members`, and what goes with a membership: the member's cursors in `conversation_members`, and what waits for
 //! the member in `event_queue`.
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 use time::OffsetDateTime;
 
 /// A member as others see one.
@@ -15,7 +15,7 @@ pub struct MemberRow {
 }
 
 /// The members of a group, the owner first, then admins, then members, as they joined; at most `limit`.
-pub async fn list_members(db: &mut PgConnection, group: &str, limit: i64) -> sqlx::Result<Vec<MemberRow>> {
+pub async fn list_members(db: &mut PgSession, group: &str, limit: i64) -> sqlx::Result<Vec<MemberRow>> {
     sqlx::query_as!(
         MemberRow,
         r#"SELECT m.user_id, coalesce(u.username, '')::text AS "username!", p.display_name AS "display_name?", m.role,
@@ -35,7 +35,7 @@ pub async fn list_members(db: &mut PgConnection, group: &str, limit: i64) -> sql
 
 /// Makes users members; the arrays go in pairs. What was said before is neither undelivered nor unread to them. Present
 /// members stay as they are.
-pub async fn insert_members(db: &mut PgConnection, group: &str, users: &[i64], roles: &[String]) -> sqlx::Result<()> {
+pub async fn insert_members(db: &mut PgSession, group: &str, users: &[i64], roles: &[String]) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH joined AS (
              INSERT INTO group_members (group_id, user_id, role, can_add_members)
@@ -58,7 +58,7 @@ pub async fn insert_members(db: &mut PgConnection, group: &str, users: &[i64], r
 }
 
 /// Ends memberships, with everything that waits for these users from this group.
-pub async fn delete_members(db: &mut PgConnection, group: &str, users: &[i64]) -> sqlx::Result<()> {
+pub async fn delete_members(db: &mut PgSession, group: &str, users: &[i64]) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH members AS (DELETE FROM group_members WHERE group_id = $1 AND user_id = ANY($2)),
               cursors AS (DELETE FROM conversation_members WHERE conversation_id = $1 AND user_id = ANY($2))
@@ -73,7 +73,7 @@ pub async fn delete_members(db: &mut PgConnection, group: &str, users: &[i64]) -
 }
 
 pub async fn update_role(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     group: &str,
     user: i64,
     role: &str,
@@ -92,7 +92,7 @@ pub async fn update_role(
 }
 
 /// Makes `to` the owner and `from` an admin.
-pub async fn update_owner(db: &mut PgConnection, group: &str, from: i64, to: i64) -> sqlx::Result<()> {
+pub async fn update_owner(db: &mut PgSession, group: &str, from: i64, to: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE group_members SET role = CASE WHEN user_id = $3 THEN 'owner' ELSE 'admin' END, can_add_members = TRUE
          WHERE group_id = $1 AND user_id IN ($2, $3)",
@@ -114,7 +114,7 @@ pub struct Prospect {
 }
 
 /// Unknown users are left out.
-pub async fn list_prospects(db: &mut PgConnection, caller: i64, users: &[i64]) -> sqlx::Result<Vec<Prospect>> {
+pub async fn list_prospects(db: &mut PgSession, caller: i64, users: &[i64]) -> sqlx::Result<Vec<Prospect>> {
     sqlx::query_as!(
         Prospect,
         r#"SELECT u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!",

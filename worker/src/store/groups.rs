@@ -1,6 +1,6 @@
 //! `group_chats` and `group_members`.
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 use time::OffsetDateTime;
 
 pub struct MemberName {
@@ -10,7 +10,7 @@ pub struct MemberName {
 }
 
 /// The members of these groups, by name.
-pub async fn list_member_names(db: &mut PgConnection, groups: &[String]) -> sqlx::Result<Vec<MemberName>> {
+pub async fn list_member_names(db: &mut PgSession, groups: &[String]) -> sqlx::Result<Vec<MemberName>> {
     sqlx::query_as!(
         MemberName,
         r#"SELECT m.group_id, m.user_id, coalesce(u.username, '')::text AS "username!" FROM group_members m
@@ -42,7 +42,7 @@ impl Membership {
 }
 
 /// The user's part in the group; `None` for outsiders and for a deleted group.
-pub async fn find_membership(db: &mut PgConnection, group: &str, user: i64) -> sqlx::Result<Option<Membership>> {
+pub async fn find_membership(db: &mut PgSession, group: &str, user: i64) -> sqlx::Result<Option<Membership>> {
     sqlx::query_as!(
         Membership,
         "SELECT m.role, m.can_add_members, g.community_id FROM group_members m
@@ -56,7 +56,7 @@ pub async fn find_membership(db: &mut PgConnection, group: &str, user: i64) -> s
 }
 
 /// The members of a group but one.
-pub async fn list_member_ids(db: &mut PgConnection, group: &str, except: i64) -> sqlx::Result<Vec<i64>> {
+pub async fn list_member_ids(db: &mut PgSession, group: &str, except: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!("SELECT user_id FROM group_members WHERE group_id = $1 AND user_id <> $2", group, except)
         .fetch_all(db)
         .await
@@ -64,7 +64,7 @@ pub async fn list_member_ids(db: &mut PgConnection, group: &str, except: i64) ->
 
 /// As [`find_membership`], and until the end of the transaction nobody else changes the group's membership: a community's
 /// sync, which comes past the group's partition, waits.
-pub async fn find_membership_locked(db: &mut PgConnection, group: &str, user: i64) -> sqlx::Result<Option<Membership>> {
+pub async fn find_membership_locked(db: &mut PgSession, group: &str, user: i64) -> sqlx::Result<Option<Membership>> {
     sqlx::query_as!(
         Membership,
         "SELECT m.role, m.can_add_members, g.community_id FROM group_chats g
@@ -88,7 +88,7 @@ pub struct GroupRow {
     pub member_count: i64,
 }
 
-pub async fn find_group(db: &mut PgConnection, group: &str) -> sqlx::Result<Option<GroupRow>> {
+pub async fn find_group(db: &mut PgSession, group: &str) -> sqlx::Result<Option<GroupRow>> {
     sqlx::query_as!(
         GroupRow,
         r#"SELECT name, description, created_by, max_members, created_at,
@@ -116,7 +116,7 @@ pub struct UserGroupRow {
 
 /// The groups of a user, those last written to first, at most `limit`. Unread messages are counted up to `most_unread`.
 pub async fn list_of_user(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     user: i64,
     limit: i64,
     most_unread: i64,
@@ -159,7 +159,7 @@ pub struct NewGroup<'a> {
 }
 
 /// Makes a group and its conversation, without members; leaves one that exists as it is.
-pub async fn insert_group(db: &mut PgConnection, group: &NewGroup<'_>) -> sqlx::Result<()> {
+pub async fn insert_group(db: &mut PgSession, group: &NewGroup<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH conversation AS (
              INSERT INTO conversations (conversation_id) VALUES ($1) ON CONFLICT DO NOTHING
@@ -189,7 +189,7 @@ pub struct Info {
 
 /// Changes what is given; gives what holds now.
 pub async fn update_info(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     group: &str,
     name: Option<&str>,
     description: Option<&str>,
@@ -211,7 +211,7 @@ pub async fn update_info(
 }
 
 /// Hides a group from everybody. Purged after a time, or as soon as may be.
-pub async fn update_deleted(db: &mut PgConnection, group: &str, purge_at_once: bool) -> sqlx::Result<()> {
+pub async fn update_deleted(db: &mut PgSession, group: &str, purge_at_once: bool) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE group_chats SET deleted_at = CASE WHEN $2 THEN '-infinity'::timestamptz ELSE now() END WHERE group_id = $1",
         group,
@@ -223,7 +223,7 @@ pub async fn update_deleted(db: &mut PgConnection, group: &str, purge_at_once: b
 }
 
 /// Those of these groups that the user is a member of.
-pub async fn list_joined(db: &mut PgConnection, user: i64, groups: &[String]) -> sqlx::Result<Vec<String>> {
+pub async fn list_joined(db: &mut PgSession, user: i64, groups: &[String]) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         "SELECT m.group_id FROM group_members m
          JOIN group_chats g ON g.group_id = m.group_id AND g.deleted_at IS NULL

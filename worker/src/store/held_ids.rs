@@ -6,30 +6,30 @@
 
 #![allow(dead_code, reason = "the dialects ask, from both sides")]
 
-use sqlx::PgConnection;
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 /// The messages that are held under these ids, each with its held id. Ids that no message is held under are left out.
-pub async fn list_messages(db: &mut PgConnection, held: &[String]) -> sqlx::Result<Vec<(String, Uuid)>> {
+pub async fn list_messages(db: impl PgExecutor<'_>, held: &[String]) -> sqlx::Result<Vec<(String, Uuid)>> {
     let rows = sqlx::query!("SELECT held_id, message_id FROM held_message_ids WHERE held_id = ANY($1)", held);
     Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.held_id, row.message_id)).collect())
 }
 
 /// What these messages are held under, of those that are.
-pub async fn list_held_messages(db: &mut PgConnection, messages: &[Uuid]) -> sqlx::Result<Vec<(Uuid, String)>> {
+pub async fn list_held_messages(db: impl PgExecutor<'_>, messages: &[Uuid]) -> sqlx::Result<Vec<(Uuid, String)>> {
     let rows = sqlx::query!("SELECT message_id, held_id FROM held_message_ids WHERE message_id = ANY($1)", messages);
     Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.message_id, row.held_id)).collect())
 }
 
 /// The conversations (`conv_{a}_{b}` or `group_{uuid}`) that are held under these ids, each with its held id.
-pub async fn list_conversations(db: &mut PgConnection, held: &[String]) -> sqlx::Result<Vec<(String, String)>> {
+pub async fn list_conversations(db: impl PgExecutor<'_>, held: &[String]) -> sqlx::Result<Vec<(String, String)>> {
     let rows = sqlx::query!("SELECT held_id, conversation_id FROM held_conversation_ids WHERE held_id = ANY($1)", held);
     Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.held_id, row.conversation_id)).collect())
 }
 
 /// What these conversations are held under, of those that are: each once, under the first of its held ids.
 pub async fn list_held_conversations(
-    db: &mut PgConnection,
+    db: impl PgExecutor<'_>,
     conversations: &[String],
 ) -> sqlx::Result<Vec<(String, String)>> {
     let rows = sqlx::query!(
@@ -44,7 +44,7 @@ pub async fn list_held_conversations(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use shared::held_ids;
-    use sqlx::Connection as _;
+    use sqlx::{Connection as _, PgConnection};
 
     use super::*;
 

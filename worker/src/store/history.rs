@@ -1,6 +1,6 @@
 //! Reading messages: pages of a conversation, single messages, with everything a message object shows.
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ pub struct Range {
 
 /// The messages of a stretch that this user can see, oldest first.
 pub async fn list_messages(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     conversation_id: &str,
     user: i64,
     range: Range,
@@ -101,14 +101,14 @@ pub async fn list_messages(
 }
 
 /// The newest messages of a conversation, whoever may see them, oldest first.
-pub async fn list_newest(db: &mut PgConnection, conversation_id: &str, limit: i64) -> sqlx::Result<Vec<MessageRow>> {
+pub async fn list_newest(db: &mut PgSession, conversation_id: &str, limit: i64) -> sqlx::Result<Vec<MessageRow>> {
     // Nobody has the id 0, and so nothing is hidden.
     let range = Range { after: 0, before: i64::MAX, from_newest: true, offset: 0, limit };
     list_messages(db, conversation_id, 0, range).await
 }
 
 /// Single messages by id, whoever may see them.
-pub async fn list_by_id(db: &mut PgConnection, messages: &[Uuid]) -> sqlx::Result<Vec<MessageRow>> {
+pub async fn list_by_id(db: &mut PgSession, messages: &[Uuid]) -> sqlx::Result<Vec<MessageRow>> {
     sqlx::query_as!(
         MessageRow,
         r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
@@ -135,7 +135,7 @@ pub struct ReactionRow {
 }
 
 /// The reactions to these messages, oldest first; of each message the first `most`.
-pub async fn list_reactions(db: &mut PgConnection, messages: &[Uuid], most: i64) -> sqlx::Result<Vec<ReactionRow>> {
+pub async fn list_reactions(db: &mut PgSession, messages: &[Uuid], most: i64) -> sqlx::Result<Vec<ReactionRow>> {
     sqlx::query_as!(
         ReactionRow,
         r#"SELECT r.message_id, r.user_id, coalesce(u.username, '')::text AS "username!", r.reaction, r.created_at
@@ -154,7 +154,7 @@ pub async fn list_reactions(db: &mut PgConnection, messages: &[Uuid], most: i64)
 }
 
 /// Whether the user deleted this message, or put the conversation away with it.
-pub async fn is_hidden(db: &mut PgConnection, conversation_id: &str, seq: i64, user: i64) -> sqlx::Result<bool> {
+pub async fn is_hidden(db: &mut PgSession, conversation_id: &str, seq: i64, user: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM message_deletions
                           WHERE user_id = $3 AND conversation_id = $1 AND seq = $2)
@@ -170,7 +170,7 @@ pub async fn is_hidden(db: &mut PgConnection, conversation_id: &str, seq: i64, u
 
 /// Which of these places in conversations are hidden from the user; the arrays go in pairs.
 pub async fn list_hidden(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     user: i64,
     conversations: &[String],
     seqs: &[i64],
@@ -192,12 +192,7 @@ pub async fn list_hidden(
 }
 
 /// The ids of the `most` messages pinned last that this user can see.
-pub async fn list_pinned(
-    db: &mut PgConnection,
-    conversation_id: &str,
-    user: i64,
-    most: i64,
-) -> sqlx::Result<Vec<Uuid>> {
+pub async fn list_pinned(db: &mut PgSession, conversation_id: &str, user: i64, most: i64) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "SELECT p.message_id FROM private_messages p
          WHERE p.conversation_id = $1 AND p.pinned_at IS NOT NULL
@@ -217,7 +212,7 @@ pub async fn list_pinned(
 /// The ids of the first `most` messages that this user can see after a number, for several conversations; the arrays go in
 /// pairs. In the order of the conversations, oldest first.
 pub async fn list_after(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     user: i64,
     conversations: &[String],
     after: &[i64],
@@ -245,7 +240,7 @@ pub async fn list_after(
 
 /// For pairs of a user and a message: whether the user may know of the message, by its place in the list. A group's
 /// message is known to members, a direct one to its two participants, neither when it is hidden from them.
-pub async fn list_known(db: &mut PgConnection, users: &[i64], messages: &[Uuid]) -> sqlx::Result<Vec<bool>> {
+pub async fn list_known(db: &mut PgSession, users: &[i64], messages: &[Uuid]) -> sqlx::Result<Vec<bool>> {
     sqlx::query_scalar!(
         r#"SELECT CASE WHEN p.recipient_id IS NOT NULL THEN i.user_id IN (p.sender_id, p.recipient_id)
                        ELSE EXISTS (

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 use sqlx::postgres::types::PgInterval;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -20,7 +20,7 @@ fn interval(duration: Duration) -> PgInterval {
 }
 
 /// Makes the rows of partitions `0..partitions` where they are missing.
-pub async fn insert_partitions(db: &mut PgConnection, partitions: i32) -> sqlx::Result<()> {
+pub async fn insert_partitions(db: &mut PgSession, partitions: i32) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO partition_leases (partition) SELECT generate_series(0, $1::int - 1) ON CONFLICT DO NOTHING",
         partitions
@@ -31,7 +31,7 @@ pub async fn insert_partitions(db: &mut PgConnection, partitions: i32) -> sqlx::
 }
 
 /// A sign of life of this worker; forgets workers that gave none for ten times `ttl`.
-pub async fn update_heartbeat(db: &mut PgConnection, worker: Uuid, ttl: Duration) -> sqlx::Result<()> {
+pub async fn update_heartbeat(db: &mut PgSession, worker: Uuid, ttl: Duration) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH forgotten AS (
              DELETE FROM workers WHERE heartbeat_at < now() - $2::interval * 10 AND worker_id <> $1
@@ -46,9 +46,15 @@ pub async fn update_heartbeat(db: &mut PgConnection, worker: Uuid, ttl: Duration
     Ok(())
 }
 
+/// Writes without changing anything: whether this worker can.
+pub async fn update_probe(db: &mut PgSession, worker: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE workers SET heartbeat_at = heartbeat_at WHERE worker_id = $1", worker).execute(db).await?;
+    Ok(())
+}
+
 /// Prolongs the leases that this worker still owns; gives them, with this worker's rank among the live workers (from 0)
 /// and their number.
-pub async fn update_owned(db: &mut PgConnection, worker: Uuid, ttl: Duration) -> sqlx::Result<Owned> {
+pub async fn update_owned(db: &mut PgSession, worker: Uuid, ttl: Duration) -> sqlx::Result<Owned> {
     let owned = sqlx::query_as!(
         Lease,
         "UPDATE partition_leases SET expires_at = now() + $2::interval WHERE owner = $1 RETURNING partition, epoch",
@@ -84,7 +90,7 @@ pub struct Taken {
 /// Takes up to `count` partitions below `partitions` that nobody owns or whose lease ran out. A row that the old owner's
 /// commit still holds is left for the next time, so that one stuck transaction holds up nothing else.
 pub async fn update_unowned(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     worker: Uuid,
     partitions: i32,
     count: i64,
@@ -110,7 +116,7 @@ pub async fn update_unowned(
 }
 
 /// Gives leases back, for others to take at once.
-pub async fn delete_owned(db: &mut PgConnection, worker: Uuid, partitions: &[i32]) -> sqlx::Result<()> {
+pub async fn delete_owned(db: &mut PgSession, worker: Uuid, partitions: &[i32]) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE partition_leases SET owner = NULL, expires_at = '-infinity' WHERE owner = $1 AND partition = ANY($2)",
         worker,
@@ -122,20 +128,29 @@ pub async fn delete_owned(db: &mut PgConnection, worker: Uuid, partitions: &[i32
 }
 
 /// Takes this worker off the list, so that the others spread its partitions at once.
-pub async fn delete_worker(db: &mut PgConnection, worker: Uuid) -> sqlx::Result<()> {
+pub async fn delete_worker(db: &mut PgSession, worker: Uuid) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM workers WHERE worker_id = $1", worker).execute(db).await?;
     Ok(())
 }
 
-/// Whether the lease still holds, locked against a takeover until the end of the transaction.
-pub async fn is_held(db: &mut PgConnection, worker: Uuid, lease: Lease) -> sqlx::Result<bool> {
+/// What decides whether a command may be applied at all.
+pub struct Standing {
+    /// The lease still holds, locked against a takeover until the end of the transaction.
+    pub is_held: bool,
+    /// The caller's account exists.
+    pub caller_exists: bool,
+}
+
+pub async fn get_standing(db: &mut PgSession, worker: Uuid, lease: Lease, caller: i64) -> sqlx::Result<Standing> {
     let row = sqlx::query!(
-        "SELECT partition FROM partition_leases WHERE partition = $1 AND epoch = $2 AND owner = $3 FOR SHARE",
+        r#"SELECT partition, EXISTS (SELECT FROM users_auth WHERE user_id = $4) AS "caller_exists!"
+           FROM partition_leases WHERE partition = $1 AND epoch = $2 AND owner = $3 FOR SHARE"#,
         lease.partition,
         lease.epoch,
-        worker
+        worker,
+        caller
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.is_some())
+    Ok(Standing { is_held: row.is_some(), caller_exists: row.is_some_and(|row| row.caller_exists) })
 }

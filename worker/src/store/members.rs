@@ -1,11 +1,11 @@
 //! `conversation_members`: what each participant has received and read.
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 
 /// Moves delivery cursors forward; the arrays go in threes. A cursor never moves back, and never beyond
 /// the newest message.
 pub async fn update_delivered(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     users: &[i64],
     conversations: &[String],
     seqs: &[i64],

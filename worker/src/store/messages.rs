@@ -1,7 +1,7 @@
 //! Changes of single messages: content, reactions, pins, deletion. Each raises the conversation's version in the same
 //! statement, so that no cached page outlives it.
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ pub struct NewContent<'a> {
     pub edited_at: OffsetDateTime,
 }
 
-pub async fn update_content(db: &mut PgConnection, message: Uuid, new: &NewContent<'_>) -> sqlx::Result<()> {
+pub async fn update_content(db: &mut PgSession, message: Uuid, new: &NewContent<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH edited AS (
              UPDATE private_messages SET content = $2, iv = $3, mac = $4, key_id = $5, mentions = $6, edited_at = $7
@@ -37,7 +37,7 @@ pub async fn update_content(db: &mut PgConnection, message: Uuid, new: &NewConte
 
 /// Removes a message with everything about it, and what waits to be told about it (a mention's event has the message's own
 /// id). Its id stays behind, lest a redelivered send bring it back.
-pub async fn delete_message(db: &mut PgConnection, message: Uuid) -> sqlx::Result<()> {
+pub async fn delete_message(db: &mut PgSession, message: Uuid) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH gone AS (DELETE FROM private_messages WHERE message_id = $1 RETURNING conversation_id),
          reactions AS (DELETE FROM message_reactions WHERE message_id = $1),
@@ -59,7 +59,7 @@ pub async fn delete_message(db: &mut PgConnection, message: Uuid) -> sqlx::Resul
 
 /// Hides a message from one user.
 pub async fn insert_deletion(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     user: i64,
     conversation_id: &str,
     seq: i64,
@@ -80,7 +80,7 @@ pub async fn insert_deletion(
 
 /// Sets a user's one reaction. `false`, with nothing changed, when it was this one already.
 pub async fn upsert_reaction(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     conversation_id: &str,
     message: Uuid,
     user: i64,
@@ -106,7 +106,7 @@ pub async fn upsert_reaction(
 
 /// Takes a user's reaction away; gives it, `None` when there was none.
 pub async fn delete_reaction(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     conversation_id: &str,
     message: Uuid,
     user: i64,
@@ -124,7 +124,7 @@ pub async fn delete_reaction(
 }
 
 /// Pins a message. `false`, with nothing changed, when it was pinned already.
-pub async fn update_pinned(db: &mut PgConnection, message: Uuid, user: i64) -> sqlx::Result<bool> {
+pub async fn update_pinned(db: &mut PgSession, message: Uuid, user: i64) -> sqlx::Result<bool> {
     let changed = sqlx::query!(
         "WITH pinned AS (
              UPDATE private_messages SET pinned_at = now(), pinned_by = $2
@@ -140,7 +140,7 @@ pub async fn update_pinned(db: &mut PgConnection, message: Uuid, user: i64) -> s
 }
 
 /// Takes a pin away. `false`, with nothing changed, when there was none.
-pub async fn update_unpinned(db: &mut PgConnection, message: Uuid) -> sqlx::Result<bool> {
+pub async fn update_unpinned(db: &mut PgSession, message: Uuid) -> sqlx::Result<bool> {
     let changed = sqlx::query!(
         "WITH unpinned AS (
              UPDATE private_messages SET pinned_at = NULL, pinned_by = NULL
@@ -156,7 +156,7 @@ pub async fn update_unpinned(db: &mut PgConnection, message: Uuid) -> sqlx::Resu
 }
 
 /// Who pinned a message.
-pub async fn find_pinned_by(db: &mut PgConnection, message: Uuid) -> sqlx::Result<Option<i64>> {
+pub async fn find_pinned_by(db: &mut PgSession, message: Uuid) -> sqlx::Result<Option<i64>> {
     let row = sqlx::query_scalar!("SELECT pinned_by FROM private_messages WHERE message_id = $1", message)
         .fetch_optional(db)
         .await?;

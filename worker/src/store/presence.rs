@@ -1,11 +1,11 @@
 //! `user_status`: when users were last seen, and whether others believe them online; and whom a user is in contact with.
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 
 use super::users::UserPair;
 
 /// Keeps what others are told: these users were seen now, and are online or not.
-pub async fn update_status(db: &mut PgConnection, users: &[i64], online: bool) -> sqlx::Result<()> {
+pub async fn update_status(db: &mut PgSession, users: &[i64], online: bool) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO user_status (user_id, last_seen_at, online)
          SELECT DISTINCT u, now(), $2::boolean FROM unnest($1::bigint[]) AS u ORDER BY u
@@ -19,7 +19,7 @@ pub async fn update_status(db: &mut PgConnection, users: &[i64], online: bool) -
 }
 
 /// Users whom others believe online, after a user id, in its order.
-pub async fn list_online(db: &mut PgConnection, after: i64, limit: i64) -> sqlx::Result<Vec<i64>> {
+pub async fn list_online(db: &mut PgSession, after: i64, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         "SELECT user_id FROM user_status WHERE online AND user_id > $1 ORDER BY user_id LIMIT $2",
         after,
@@ -30,7 +30,7 @@ pub async fn list_online(db: &mut PgConnection, after: i64, limit: i64) -> sqlx:
 }
 
 /// Everybody who shares a conversation, a group or a follow with one of these users; each pair once.
-pub async fn list_contacts(db: &mut PgConnection, users: &[i64]) -> sqlx::Result<Vec<UserPair>> {
+pub async fn list_contacts(db: &mut PgSession, users: &[i64]) -> sqlx::Result<Vec<UserPair>> {
     sqlx::query_as!(
         UserPair,
         r#"SELECT mine.user_id AS "user_id!", other.user_id AS "other_id!"
@@ -57,7 +57,7 @@ pub struct OnlineUser {
 }
 
 /// These users as `caller` may see them: without the caller and without anybody blocked in either direction.
-pub async fn list_online_users(db: &mut PgConnection, caller: i64, users: &[i64]) -> sqlx::Result<Vec<OnlineUser>> {
+pub async fn list_online_users(db: &mut PgSession, caller: i64, users: &[i64]) -> sqlx::Result<Vec<OnlineUser>> {
     sqlx::query_as!(
         OnlineUser,
         r#"SELECT u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!",

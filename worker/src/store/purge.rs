@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 use sqlx::postgres::types::PgInterval;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ fn interval(duration: Duration) -> PgInterval {
 }
 
 /// A group whose time is over, locked until the end of the transaction; others take another one meanwhile.
-pub async fn find_deleted_group(db: &mut PgConnection, after: Duration) -> sqlx::Result<Option<String>> {
+pub async fn find_deleted_group(db: &mut PgSession, after: Duration) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
         "SELECT group_id FROM group_chats WHERE deleted_at <= now() - $1::interval
          ORDER BY deleted_at LIMIT 1 FOR UPDATE SKIP LOCKED",
@@ -25,7 +25,7 @@ pub async fn find_deleted_group(db: &mut PgConnection, after: Duration) -> sqlx:
 
 /// Puts down that a direct conversation's messages up to a number have to go. Nobody else deletes them until the end of the
 /// transaction.
-pub async fn insert_purge(db: &mut PgConnection, conversation: &str, up_to: i64) -> sqlx::Result<()> {
+pub async fn insert_purge(db: &mut PgSession, conversation: &str, up_to: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO conversation_purges (conversation_id, up_to_seq) VALUES ($1, $2)
          ON CONFLICT (conversation_id) DO UPDATE SET up_to_seq = excluded.up_to_seq",
@@ -37,7 +37,7 @@ pub async fn insert_purge(db: &mut PgConnection, conversation: &str, up_to: i64)
     Ok(())
 }
 
-pub async fn delete_purge(db: &mut PgConnection, conversation: &str) -> sqlx::Result<()> {
+pub async fn delete_purge(db: &mut PgSession, conversation: &str) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM conversation_purges WHERE conversation_id = $1", conversation).execute(db).await?;
     Ok(())
 }
@@ -49,7 +49,7 @@ pub struct Purge {
 }
 
 /// One of them, locked until the end of the transaction; others take another one meanwhile.
-pub async fn find_purge(db: &mut PgConnection) -> sqlx::Result<Option<Purge>> {
+pub async fn find_purge(db: &mut PgSession) -> sqlx::Result<Option<Purge>> {
     sqlx::query_as!(
         Purge,
         "SELECT conversation_id, up_to_seq FROM conversation_purges ORDER BY since LIMIT 1 FOR UPDATE SKIP LOCKED"
@@ -61,7 +61,7 @@ pub async fn find_purge(db: &mut PgConnection) -> sqlx::Result<Option<Purge>> {
 /// Deletes up to `limit` messages of a conversation up to a number, with their reactions and what was told about them; gives
 /// how many. Their ids are remembered for as long as a redelivered send could still be stored, which its deadline ends long
 /// before a day has passed.
-pub async fn delete_messages(db: &mut PgConnection, conversation: &str, up_to: i64, limit: i64) -> sqlx::Result<u64> {
+pub async fn delete_messages(db: &mut PgSession, conversation: &str, up_to: i64, limit: i64) -> sqlx::Result<u64> {
     let deleted = sqlx::query_scalar!(
         r#"WITH chosen AS MATERIALIZED (
                SELECT message_id FROM private_messages WHERE conversation_id = $1 AND seq <= $2 ORDER BY seq LIMIT $3
@@ -89,7 +89,7 @@ pub async fn delete_messages(db: &mut PgConnection, conversation: &str, up_to: i
 }
 
 /// Deletes what is left of a group without messages: members, cursors, and the group itself.
-pub async fn delete_group(db: &mut PgConnection, group: &str) -> sqlx::Result<()> {
+pub async fn delete_group(db: &mut PgSession, group: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH members AS (DELETE FROM group_members WHERE group_id = $1),
               cursors AS (DELETE FROM conversation_members WHERE conversation_id = $1),
@@ -103,7 +103,7 @@ pub async fn delete_group(db: &mut PgConnection, group: &str) -> sqlx::Result<()
 }
 
 /// Deletes what waits for the group's members from it.
-pub async fn delete_waiting_events(db: &mut PgConnection, group: &str) -> sqlx::Result<()> {
+pub async fn delete_waiting_events(db: &mut PgSession, group: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM event_queue q USING group_members m, event_log l
          WHERE m.group_id = $1 AND q.user_id = m.user_id AND q.delivered_at IS NULL
@@ -117,7 +117,7 @@ pub async fn delete_waiting_events(db: &mut PgConnection, group: &str) -> sqlx::
 
 /// Deletes what waits for these participants of a direct conversation from it.
 pub async fn delete_waiting_direct_events(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     conversation: &str,
     participants: &[i64],
 ) -> sqlx::Result<()> {
@@ -133,12 +133,12 @@ pub async fn delete_waiting_direct_events(
 }
 
 /// Whether this transaction is the only one that cleans up; others leave it to it.
-pub async fn try_lock(db: &mut PgConnection, key: i64) -> sqlx::Result<bool> {
+pub async fn try_lock(db: &mut PgSession, key: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, key).fetch_one(db).await
 }
 
 /// Deletes up to `limit` applied commands that are older than `age`; gives how many.
-pub async fn delete_applied_commands(db: &mut PgConnection, age: Duration, limit: i64) -> sqlx::Result<u64> {
+pub async fn delete_applied_commands(db: &mut PgSession, age: Duration, limit: i64) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "DELETE FROM applied_commands WHERE command_id IN (
              SELECT command_id FROM applied_commands WHERE applied_at < now() - $1::interval
@@ -160,7 +160,7 @@ pub struct LogPlace {
 
 /// The next `limit` events after `after` that are older than `age`.
 pub async fn list_old_events(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     after: LogPlace,
     age: Duration,
     limit: i64,
@@ -182,7 +182,7 @@ pub async fn list_old_events(
 /// Deletes the rows of these events that were kept long enough, and the events that are nobody's any more; gives how many
 /// rows of the queue.
 pub async fn delete_old_events(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     events: &[Uuid],
     delivered: Duration,
     undelivered: Duration,

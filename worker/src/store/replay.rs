@@ -1,7 +1,7 @@
 //! What users missed: messages past their delivery cursors, and durable events not delivered. First only what and when, for
 //! many users at once; contents later, page by page.
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -15,11 +15,7 @@ pub struct MissedMessage {
 
 /// The newest `limit` missed messages of each conversation of these users, by conversation and number. A user's own
 /// messages and what the user hid are left out.
-pub async fn list_missed_messages(
-    db: &mut PgConnection,
-    users: &[i64],
-    limit: i64,
-) -> sqlx::Result<Vec<MissedMessage>> {
+pub async fn list_missed_messages(db: &mut PgSession, users: &[i64], limit: i64) -> sqlx::Result<Vec<MissedMessage>> {
     sqlx::query_as!(
         MissedMessage,
         r#"SELECT m.user_id, p.message_id AS "message_id!", m.conversation_id, p.created_at AS "created_at!"
@@ -52,7 +48,7 @@ pub struct MissedEvent {
 }
 
 /// The newest `limit` undelivered events of each of these users, oldest first.
-pub async fn list_missed_events(db: &mut PgConnection, users: &[i64], limit: i64) -> sqlx::Result<Vec<MissedEvent>> {
+pub async fn list_missed_events(db: &mut PgSession, users: &[i64], limit: i64) -> sqlx::Result<Vec<MissedEvent>> {
     sqlx::query_as!(
         MissedEvent,
         r#"SELECT u.user_id AS "user_id!", q.event_id AS "event_id!"
@@ -75,7 +71,7 @@ pub struct EventBody {
     pub body: Vec<u8>,
 }
 
-pub async fn list_event_bodies(db: &mut PgConnection, events: &[Uuid]) -> sqlx::Result<Vec<EventBody>> {
+pub async fn list_event_bodies(db: &mut PgSession, events: &[Uuid]) -> sqlx::Result<Vec<EventBody>> {
     sqlx::query_as!(EventBody, "SELECT event_id, body FROM event_log WHERE event_id = ANY($1)", events)
         .fetch_all(db)
         .await
@@ -83,7 +79,7 @@ pub async fn list_event_bodies(db: &mut PgConnection, events: &[Uuid]) -> sqlx::
 
 /// The newest message's number of each conversation that has messages with an id from `from` on: ids begin with the time.
 /// At most `limit` messages are looked at, the newest.
-pub async fn list_newest_since(db: &mut PgConnection, from: Uuid, limit: i64) -> sqlx::Result<Vec<(String, i64)>> {
+pub async fn list_newest_since(db: &mut PgSession, from: Uuid, limit: i64) -> sqlx::Result<Vec<(String, i64)>> {
     let rows = sqlx::query!(
         r#"SELECT conversation_id, max(seq) AS "last!"
            FROM (SELECT conversation_id, seq FROM private_messages WHERE message_id >= $1
@@ -98,7 +94,7 @@ pub async fn list_newest_since(db: &mut PgConnection, from: Uuid, limit: i64) ->
 }
 
 /// Undelivered events with an id from `from` on, the newest `limit`.
-pub async fn list_undelivered_since(db: &mut PgConnection, from: Uuid, limit: i64) -> sqlx::Result<Vec<MissedEvent>> {
+pub async fn list_undelivered_since(db: &mut PgSession, from: Uuid, limit: i64) -> sqlx::Result<Vec<MissedEvent>> {
     sqlx::query_as!(
         MissedEvent,
         "SELECT user_id, event_id FROM event_queue WHERE event_id >= $1 AND delivered_at IS NULL
@@ -112,7 +108,7 @@ pub async fn list_undelivered_since(db: &mut PgConnection, from: Uuid, limit: i6
 
 /// Of a conversation's participants, those who may not see all messages from `from` on, with the last number that they may
 /// not see: they put them away, or came later.
-pub async fn list_only_after(db: &mut PgConnection, conversation_id: &str, from: i64) -> sqlx::Result<Vec<(i64, i64)>> {
+pub async fn list_only_after(db: &mut PgSession, conversation_id: &str, from: i64) -> sqlx::Result<Vec<(i64, i64)>> {
     let rows = sqlx::query!(
         r#"SELECT user_id AS "user_id!", max(after) AS "after!"
            FROM (SELECT user_id, cleared_seq AS after FROM conversation_members

@@ -1,8 +1,8 @@
 //! The group commit: one statement that checks, numbers and stores a batch of messages, in one round trip and one
 //! transaction whatever the batch's size. Redelivered and repeated sends are recognised here.
 
+use crate::store::session::PgSession;
 use shared::clock::Timestamp;
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -100,7 +100,7 @@ pub const PLANNING: [(&str, &str); 5] = [
 /// # Errors
 /// A unique violation when another partition stored the same `clientMessageId` at the same moment; the next try finds it.
 pub async fn insert_messages(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     worker: Uuid,
     leases: &[Lease],
     enforce_following: bool,

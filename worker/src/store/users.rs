@@ -4,7 +4,7 @@
 //! a profile is read by `chat_profile` (migration 0010), which knows how its columns may be called. Conditions are not cast: the
 //! indexes serve numbers of any width and texts of any kind.
 
-use sqlx::PgConnection;
+use crate::store::session::PgSession;
 
 /// One user whose token asks for a session.
 pub struct Candidate {
@@ -22,7 +22,7 @@ pub struct Candidate {
 /// Everything that decides on sessions and describes their users, for many at once; the arrays go in pairs. Unknown
 /// users are left out.
 pub async fn list_candidates(
-    db: &mut PgConnection,
+    db: &mut PgSession,
     users: &[i64],
     token_ids: &[String],
 ) -> sqlx::Result<Vec<(i64, Candidate)>> {
@@ -66,7 +66,7 @@ pub struct UserName {
     pub display_name: Option<String>,
 }
 
-pub async fn list_names(db: &mut PgConnection, users: &[i64]) -> sqlx::Result<Vec<UserName>> {
+pub async fn list_names(db: &mut PgSession, users: &[i64]) -> sqlx::Result<Vec<UserName>> {
     sqlx::query_as!(
         UserName,
         r#"SELECT u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!", p.display_name
@@ -87,7 +87,7 @@ pub struct Counterpart {
     pub followed: bool,
 }
 
-pub async fn find_counterpart(db: &mut PgConnection, user: i64, other: i64) -> sqlx::Result<Option<Counterpart>> {
+pub async fn find_counterpart(db: &mut PgSession, user: i64, other: i64) -> sqlx::Result<Option<Counterpart>> {
     sqlx::query_as!(
         Counterpart,
         r#"SELECT coalesce(u.username, '')::text AS "username!", p.display_name,
@@ -103,7 +103,7 @@ pub async fn find_counterpart(db: &mut PgConnection, user: i64, other: i64) -> s
 }
 
 /// Whether either of the two blocks the other.
-pub async fn is_blocked(db: &mut PgConnection, one: i64, other: i64) -> sqlx::Result<bool> {
+pub async fn is_blocked(db: &mut PgSession, one: i64, other: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = $2)
                OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $2 AND blocked_id = $1) AS "blocked!""#,
@@ -121,7 +121,7 @@ pub struct UserPair {
 }
 
 /// Everybody whom one of these users blocks or is blocked by.
-pub async fn list_blocked_pairs(db: &mut PgConnection, users: &[i64]) -> sqlx::Result<Vec<UserPair>> {
+pub async fn list_blocked_pairs(db: &mut PgSession, users: &[i64]) -> sqlx::Result<Vec<UserPair>> {
     sqlx::query_as!(
         UserPair,
         r#"SELECT blocker_id::bigint AS "user_id!", blocked_id::bigint AS "other_id!"
@@ -135,7 +135,7 @@ pub async fn list_blocked_pairs(db: &mut PgConnection, users: &[i64]) -> sqlx::R
 }
 
 /// Those of the pairs `ones[i]`, `others[i]` of which either blocks the other.
-pub async fn list_blocked_among(db: &mut PgConnection, ones: &[i64], others: &[i64]) -> sqlx::Result<Vec<UserPair>> {
+pub async fn list_blocked_among(db: &mut PgSession, ones: &[i64], others: &[i64]) -> sqlx::Result<Vec<UserPair>> {
     sqlx::query_as!(
         UserPair,
         r#"SELECT p.one AS "user_id!", p.other AS "other_id!" FROM unnest($1::bigint[], $2::bigint[]) AS p (one, other)
@@ -146,4 +146,10 @@ pub async fn list_blocked_among(db: &mut PgConnection, ones: &[i64], others: &[i
     )
     .fetch_all(db)
     .await
+}
+
+pub async fn exists(db: &mut PgSession, user: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM users_auth WHERE user_id = $1) AS "exists!""#, user)
+        .fetch_one(db)
+        .await
 }

@@ -31,7 +31,7 @@ async fn a_message_that_is_tried_again_is_not_overtaken_by_later_ones_of_its_con
     let fleet = Fleet::without_worker("overtaking", &[]).await;
     let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
     // A fault of the statement's own, twice: in the batch, and then alone.
-    make_storing_fail(&fleet, "XX000").await;
+    make_storing_fail(&fleet, "22023").await;
     fleet.db.execute("INSERT INTO failures VALUES ('n-2', 2)").await.unwrap();
     let mut sent = Vec::new();
     for number in 1..=5 {

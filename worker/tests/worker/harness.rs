@@ -176,6 +176,29 @@ impl Fleet {
         lifecycle
     }
 
+    /// What workers started from now on get for this setting.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// The database's URL for its owner.
+    pub fn database_url(&self) -> &str {
+        &self.environment["DATABASE_URL"]
+    }
+
+    /// How often commands of this kind were tried again, by all workers of this process.
+    pub fn retried(&self, command: &str) -> u64 {
+        let (command, outcome) = (format!("type=\"{command}\""), "outcome=\"retried\"");
+        let rendered = metrics().render();
+        let line = rendered.lines().find(|line| line.contains(&command) && line.contains(outcome));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+    }
+
+    /// Commands that were given up.
+    pub async fn dead_letters(&self) -> u64 {
+        self.redis.xlen(self.keys.dead_letters()).await.unwrap()
+    }
+
     /// A user of this name; gives the id.
     pub async fn user(&self, name: &str) -> UserId {
         let id: i64 =

@@ -4,14 +4,17 @@
 mod blocking;
 mod communities;
 mod dead_letters;
+mod departures;
 mod direct;
 mod faults;
 mod following;
 mod groups;
 mod harness;
+mod histories;
 mod history;
 mod main_backend;
 mod messages;
+mod neighbours;
 mod purging;
 mod reactions_and_pins;
 mod sending;

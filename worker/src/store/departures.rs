@@ -1,0 +1,64 @@
+//! `departed_users`: accounts that the main backend deleted, and what of them is left here.
+
+use super::session::PgSession;
+
+/// A user who was deleted and not dealt with yet; locked until the end of the transaction.
+pub struct Departed {
+    pub user_id: i64,
+    /// The account is there again.
+    pub exists: bool,
+}
+
+/// The next one that nobody else deals with.
+pub async fn find_departed(db: &mut PgSession) -> sqlx::Result<Option<Departed>> {
+    sqlx::query_as!(
+        Departed,
+        r#"SELECT d.user_id, EXISTS (SELECT FROM users_auth u WHERE u.user_id = d.user_id) AS "exists!"
+           FROM departed_users d ORDER BY d.departed_at LIMIT 1 FOR UPDATE SKIP LOCKED"#
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Takes the user out of all groups. A group that the user owned goes to its longest-serving admin, or else member; one without
+/// anybody else is deleted. As `chatctl user erase` does.
+pub async fn delete_memberships(db: &mut PgSession, user: i64) -> sqlx::Result<()> {
+    let groups = sqlx::query_scalar!("SELECT group_id FROM group_members WHERE user_id = $1 ORDER BY group_id", user)
+        .fetch_all(&mut *db)
+        .await?;
+    for group in groups {
+        // Members' commands hold the group shared: who is owner, and who is there to inherit, stays until the end.
+        sqlx::query!("SELECT group_id FROM group_chats WHERE group_id = $1 FOR UPDATE", group)
+            .fetch_optional(&mut *db)
+            .await?;
+        let role = sqlx::query_scalar!(
+            "DELETE FROM group_members WHERE group_id = $1 AND user_id = $2 RETURNING role",
+            group,
+            user
+        )
+        .fetch_optional(&mut *db)
+        .await?;
+        if role.as_deref() != Some("owner") {
+            continue;
+        }
+        let inherited = sqlx::query!(
+            "UPDATE group_members SET role = 'owner', can_add_members = TRUE
+         WHERE group_id = $1 AND user_id = (SELECT user_id FROM group_members WHERE group_id = $1
+                                            ORDER BY role <> 'admin', joined_at, user_id LIMIT 1)",
+            group
+        )
+        .execute(&mut *db)
+        .await?;
+        if inherited.rows_affected() == 0 {
+            sqlx::query!("UPDATE group_chats SET deleted_at = coalesce(deleted_at, now()) WHERE group_id = $1", group)
+                .execute(&mut *db)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+pub async fn delete_departed(db: &mut PgSession, user: i64) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM departed_users WHERE user_id = $1", user).execute(db).await?;
+    Ok(())
+}

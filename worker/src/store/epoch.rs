@@ -1,0 +1,68 @@
+//! `store_epoch`: which history the database is of. It changes when the database went back in time: a dump was restored, or a
+//! standby took over that had not received everything.
+
+use parking_lot::Mutex;
+use sqlx::{Executor, Postgres};
+use uuid::Uuid;
+
+/// The epoch that this worker's sessions are in.
+#[derive(Debug, Default)]
+pub struct Epoch {
+    current: Mutex<Uuid>,
+}
+
+impl Epoch {
+    pub fn current(&self) -> Uuid {
+        *self.current.lock()
+    }
+
+    fn adopt(&self, found: Uuid) {
+        let before = std::mem::replace(&mut *self.current.lock(), found);
+        if before != found && !before.is_nil() {
+            tracing::warn!(%before, now = %found, "the database is of another history than before: what was cached does not count");
+        }
+    }
+
+    /// Looks which epoch a session is in; begins another when the database is elsewhere than where its epoch was begun.
+    pub async fn check<C>(&self, db: &mut C) -> sqlx::Result<()>
+    where
+        for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+    {
+        let mut found = find(db).await?;
+        if !found.is_here {
+            update(db).await?;
+            found = find(db).await?;
+        }
+        self.adopt(found.epoch);
+        Ok(())
+    }
+}
+
+struct Found {
+    epoch: Uuid,
+    is_here: bool,
+}
+
+async fn find<C>(db: &mut C) -> sqlx::Result<Found>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+{
+    sqlx::query_as!(
+        Found,
+        r#"SELECT epoch, CASE WHEN pg_is_in_recovery() THEN true ELSE place = store_place() END AS "is_here!" FROM store_epoch"#
+    )
+    .fetch_one(db)
+    .await
+}
+
+async fn update<C>(db: &mut C) -> sqlx::Result<()>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+{
+    sqlx::query!(
+        "UPDATE store_epoch SET epoch = gen_random_uuid(), place = store_place() WHERE place <> store_place()"
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

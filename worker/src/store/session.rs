@@ -1,0 +1,304 @@
+//! Sessions with Postgres: the pool that hands them out, and the transactions on them. Every statement of the worker passes
+//! through here, so that a session that only a new one mends is noticed wherever it shows, and none of its age is used again.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{
+    PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTransactionManager, PgTypeInfo,
+};
+use sqlx::{Connection, Describe, Either, Execute, Executor, PgPool, Postgres, TransactionManager};
+
+use super::epoch::Epoch;
+use crate::error::Fault;
+
+/// Sessions are not ended more often, or a fault that new ones have, too, would only make Postgres fork.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// When a session was last found to be at fault: all that were opened before are not used again, because what happened to one
+/// (a table changed, the server became read-only, a pooler mixed up statements) happened to its siblings.
+#[derive(Debug)]
+pub struct Faults {
+    created: Instant,
+    /// Nanoseconds since `created`.
+    latest: AtomicU64,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Faults { created: Instant::now(), latest: AtomicU64::new(0) }
+    }
+}
+
+impl Faults {
+    fn now(&self) -> u64 {
+        self.created.elapsed().as_nanos() as u64
+    }
+
+    fn observe(&self, error: &sqlx::Error) {
+        if Fault::of(error) != Fault::Session {
+            return;
+        }
+        let (now, latest) = (self.now(), self.latest.load(Ordering::Acquire));
+        if latest == 0 || now.saturating_sub(latest) > MIN_INTERVAL.as_nanos() as u64 {
+            self.latest.fetch_max(now, Ordering::AcqRel);
+            tracing::warn!(%error, "sessions with Postgres are ended, and new ones opened");
+        }
+    }
+
+    /// Whether a session of this age was opened after the last fault.
+    fn spares(&self, age: Duration) -> bool {
+        self.now().saturating_sub(age.as_nanos() as u64) >= self.latest.load(Ordering::Acquire)
+    }
+}
+
+/// How sessions are used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// A session is one backend of Postgres: statements stay prepared.
+    Direct,
+    /// Each transaction may get another backend, as from a pooler in transaction mode: nothing outlives a transaction, which
+    /// begins with this.
+    Pooled { begin: Arc<str> },
+}
+
+/// A bounded number of sessions.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: PgPool,
+    faults: Arc<Faults>,
+    usage: Use,
+}
+
+impl Database {
+    /// Opens sessions when they are asked for. `settings` are set in each of them; `faults` and `epoch` are those of
+    /// all pools of the same server.
+    pub fn new(
+        pool: PgPoolOptions,
+        options: PgConnectOptions,
+        settings: &[(&'static str, String)],
+        faults: Arc<Faults>,
+        epoch: Arc<Epoch>,
+        pooled: bool,
+    ) -> Self {
+        let (options, usage) = if pooled {
+            // Poolers refuse what they cannot restore for the next client.
+            let begin = settings
+                .iter()
+                .fold("BEGIN".to_owned(), |begin, (name, value)| format!("{begin}; SET LOCAL {name} = '{value}'"));
+            (options.extra_float_digits(None).statement_cache_capacity(0), Use::Pooled { begin: begin.into() })
+        } else {
+            (options.options(settings.iter().map(|(name, value)| (*name, value.as_str()))), Use::Direct)
+        };
+        let of_pool = faults.clone();
+        // Behind a pooler a session may be in another history without being a new one: there only the heartbeat looks.
+        let looks = !pooled;
+        let pool = pool
+            // A broken session shows itself in the statement, which is then tried again; asking first would double the round
+            // trips.
+            .test_before_acquire(false)
+            .before_acquire(move |_, meta| std::future::ready(Ok(of_pool.spares(meta.age))).boxed())
+            .after_connect(move |connection, _| {
+                let epoch = epoch.clone();
+                async move { if looks { epoch.check(connection).await } else { Ok(()) } }.boxed()
+            })
+            .connect_lazy_with(options);
+        Database { pool, faults, usage }
+    }
+
+    /// # Errors
+    /// When none is free or can be opened in time.
+    pub async fn acquire(&self) -> sqlx::Result<PgSession> {
+        let connection = self.pool.acquire().await.inspect_err(|error| self.faults.observe(error))?;
+        let (faults, usage) = (self.faults.clone(), self.usage.clone());
+        Ok(PgSession { connection, faults, usage, is_in_transaction: false })
+    }
+
+    /// How to open a session beside the pool's.
+    pub fn connect_options(&self) -> PgConnectOptions {
+        self.pool.connect_options().as_ref().clone()
+    }
+
+    pub fn is_pooled(&self) -> bool {
+        self.usage != Use::Direct
+    }
+
+    pub fn size(&self) -> u32 {
+        self.pool.size()
+    }
+
+    pub fn num_idle(&self) -> usize {
+        self.pool.num_idle()
+    }
+}
+
+/// A session, until it is dropped.
+#[derive(Debug)]
+pub struct PgSession {
+    connection: PoolConnection<Postgres>,
+    faults: Arc<Faults>,
+    usage: Use,
+    is_in_transaction: bool,
+}
+
+impl PgSession {
+    /// # Errors
+    /// As of any statement.
+    pub async fn begin(&mut self) -> sqlx::Result<PgTransaction<'_>> {
+        let begin = match &self.usage {
+            Use::Direct => None,
+            Use::Pooled { begin } => Some(begin.to_string().into()),
+        };
+        let began = PgTransactionManager::begin(&mut self.connection, begin).await;
+        began.inspect_err(|error| self.faults.observe(error))?;
+        self.is_in_transaction = true;
+        Ok(PgTransaction { session: self })
+    }
+}
+
+/// A transaction; rolled back when it is dropped without a commit.
+#[derive(Debug)]
+pub struct PgTransaction<'s> {
+    session: &'s mut PgSession,
+}
+
+impl PgTransaction<'_> {
+    /// # Errors
+    /// As of any statement; whether it was committed is then not known.
+    pub async fn commit(self) -> sqlx::Result<()> {
+        let PgSession { connection, faults, is_in_transaction, .. } = &mut *self.session;
+        PgTransactionManager::commit(connection).await.inspect_err(|error| faults.observe(error))?;
+        *is_in_transaction = false;
+        Ok(())
+    }
+}
+
+impl Drop for PgTransaction<'_> {
+    fn drop(&mut self) {
+        if std::mem::take(&mut self.session.is_in_transaction) {
+            PgTransactionManager::start_rollback(&mut self.session.connection);
+        }
+    }
+}
+
+impl Deref for PgTransaction<'_> {
+    type Target = PgSession;
+
+    fn deref(&self) -> &PgSession {
+        self.session
+    }
+}
+
+impl DerefMut for PgTransaction<'_> {
+    fn deref_mut(&mut self) -> &mut PgSession {
+        self.session
+    }
+}
+
+/// A statement that is not kept under a name, which another backend would not know.
+struct Unnamed<E>(E);
+
+impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
+    fn sql(&self) -> &'q str {
+        self.0.sql()
+    }
+
+    fn statement(&self) -> Option<&PgStatement<'q>> {
+        self.0.statement()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, sqlx::error::BoxDynError> {
+        self.0.take_arguments()
+    }
+
+    fn persistent(&self) -> bool {
+        false
+    }
+}
+
+type Step = Either<PgQueryResult, PgRow>;
+
+impl PgSession {
+    fn run<'e, 'q: 'e, E: Execute<'q, Postgres> + 'q>(&'e mut self, query: E) -> BoxStream<'e, sqlx::Result<Step>> {
+        let PgSession { connection, usage, is_in_transaction, .. } = self;
+        match usage {
+            Use::Direct => connection.fetch_many(query),
+            Use::Pooled { .. } if *is_in_transaction => connection.fetch_many(Unnamed(query)),
+            Use::Pooled { begin } => {
+                let begin = begin.to_string();
+                // Preparing and executing are two turns with the server, which only a transaction keeps together.
+                let all = async move {
+                    let mut transaction = connection.begin_with(begin).await?;
+                    let steps: Vec<Step> = transaction.fetch_many(Unnamed(query)).try_collect().await?;
+                    transaction.commit().await?;
+                    Ok(stream::iter(steps.into_iter().map(Ok)))
+                };
+                all.try_flatten_stream().boxed()
+            }
+        }
+    }
+}
+
+impl<'c> Executor<'c> for &'c mut PgSession {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Step>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let faults = self.faults.clone();
+        self.run(query).inspect_err(move |error| faults.observe(error)).boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        // To the end: a deferred constraint may fail after the row.
+        let first =
+            self.fetch_many(query).try_fold(None, |first, step| std::future::ready(Ok(first.or_else(|| step.right()))));
+        first.boxed()
+    }
+
+    fn prepare_with<'e, 'q: 'e>(
+        self,
+        sql: &'q str,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, sqlx::Result<PgStatement<'q>>>
+    where
+        'c: 'e,
+    {
+        self.connection.prepare_with(sql, parameters)
+    }
+
+    fn describe<'e, 'q: 'e>(self, sql: &'q str) -> BoxFuture<'e, sqlx::Result<Describe<Postgres>>>
+    where
+        'c: 'e,
+    {
+        self.connection.describe(sql)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_ends_sessions_older_than_it() {
+        let faults = Faults::default();
+        assert!(faults.spares(Duration::ZERO));
+        faults.observe(&sqlx::Error::RowNotFound);
+        assert!(faults.spares(Duration::ZERO), "that was not the session's");
+        faults.observe(&sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
+        assert!(!faults.spares(Duration::from_secs(1)));
+        assert!(faults.spares(Duration::ZERO));
+    }
+}

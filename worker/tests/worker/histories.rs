@@ -1,0 +1,45 @@
+//! The database goes back in time while Redis does not: a dump was restored.
+
+use fred::prelude::*;
+use serde_json::{Value, json};
+use shared::ids::UserId;
+use sqlx::Executor as _;
+
+use crate::harness::Fleet;
+
+async fn contents(fleet: &Fleet, reader: UserId, other: UserId) -> Vec<Value> {
+    let page = fleet.command(reader, json!({"type": "get_private_messages", "recipientId": other})).await;
+    page["messages"].as_array().unwrap().iter().map(|message| message["content"].clone()).collect()
+}
+
+#[tokio::test]
+async fn nothing_cached_before_a_restore_is_shown_after_it() {
+    let fleet = Fleet::start("restore").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    fleet.send(alice, bob, "kept").await;
+    fleet.db.execute("CREATE TABLE kept AS SELECT * FROM conversations").await.unwrap();
+    fleet.send(alice, bob, "lost").await;
+    assert_eq!(contents(&fleet, bob, alice).await, ["kept", "lost"]);
+    let told: String = fleet.redis.get(fleet.keys.store_epoch()).await.unwrap();
+
+    // What a dump of before the second message leaves, restored elsewhere.
+    let script = "BEGIN;
+        DELETE FROM private_messages WHERE seq = 2;
+        UPDATE conversations c SET last_seq = k.last_seq, message_count = k.message_count, version = k.version
+            FROM kept k WHERE k.conversation_id = c.conversation_id;
+        UPDATE store_epoch SET place = 'where the dump was made';
+        COMMIT;
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE application_name = 'chat-worker' AND datname = current_database()";
+    fleet.db.execute(script).await.unwrap();
+    let again = fleet.send(alice, bob, "new").await;
+    assert_eq!(again["seq"], 2, "the number comes again");
+    assert_eq!(contents(&fleet, bob, alice).await, ["kept", "new"]);
+    // Gateways are told.
+    let waited = tokio::time::timeout(crate::harness::DEADLINE, async {
+        while fleet.redis.get::<String, _>(fleet.keys.store_epoch()).await.unwrap() == told {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.unwrap();
+}
