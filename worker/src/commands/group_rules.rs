@@ -77,7 +77,7 @@ pub async fn details(db: &mut PgSession, group: GroupId, most_members: i64) -> R
 }
 
 /// The first `most` members of a group.
-pub async fn members(db: &mut PgConnection, group: &str, most: i64) -> Result<Vec<GroupMember>, Failure> {
+pub async fn members(db: &mut PgSession, group: &str, most: i64) -> Result<Vec<GroupMember>, Failure> {
     let member = |row: group_members::MemberRow| GroupMember {
         user_id: UserId(row.user_id),
         username: row.username,

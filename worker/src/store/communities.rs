@@ -195,7 +195,7 @@ pub async fn update_members(db: &mut PgSession, community: &str, users: &[i64], 
 }
 
 /// Sets who mutes the community; the arrays go in pairs.
-pub async fn update_muted(db: &mut PgConnection, community: &str, users: &[i64], muted: &[bool]) -> sqlx::Result<()> {
+pub async fn update_muted(db: &mut PgSession, community: &str, users: &[i64], muted: &[bool]) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE community_members m SET is_muted = n.is_muted
          FROM unnest($2::bigint[], $3::boolean[]) AS n (user_id, is_muted)
