@@ -1,9 +1,11 @@
-//! Who is mentioned in a text: `@username` of a member (any letter case, the longest run that is a member's name, whole
-//! words only), `@everyone` and `@all`; never the sender, each once, in order of appearance.
+//! Who is mentioned in a text: `@username` of a member (any letter case, however accents are encoded, the longest run that is a
+//! member's name, whole words only), `@everyone` and `@all`; never the sender, each once, in order of appearance.
 
 use std::collections::HashMap;
 
 use shared::ids::UserId;
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mentioned {
@@ -20,12 +22,26 @@ impl Mentioned {
     }
 }
 
-/// What a username may consist of.
-fn is_name_character(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '.' | '-')
+/// What belongs to the character before it (UAX #29, rule WB4): accents, vowel signs, joiners.
+fn extends(c: char) -> bool {
+    is_combining_mark(c) || matches!(c, '\u{200c}' | '\u{200d}')
 }
 
-/// The members by their names in lower case.
+fn is_of_words(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || extends(c)
+}
+
+/// What a username may consist of.
+fn is_name_character(c: char) -> bool {
+    is_of_words(c) || matches!(c, '.' | '-')
+}
+
+/// What two spellings of the same name have in common.
+fn key(name: &str) -> String {
+    name.to_lowercase().nfc().collect()
+}
+
+/// The members by the keys of their names.
 struct Names<'a> {
     members: HashMap<String, &'a (UserId, String)>,
     /// In characters.
@@ -36,7 +52,7 @@ impl<'a> Names<'a> {
     fn of(members: &'a [(UserId, String)]) -> Self {
         let mut names = Names { members: HashMap::new(), longest: "everyone".len() };
         for member in members {
-            let name = member.1.to_lowercase();
+            let name = key(&member.1);
             names.longest = names.longest.max(name.chars().count());
             names.members.entry(name).or_insert(member);
         }
@@ -51,8 +67,12 @@ pub fn find(text: &str, sender: UserId, members: &[(UserId, String)]) -> Vec<Men
         return found;
     }
     let names = Names::of(members);
+    let text: String = text.nfc().collect();
     let mut before: Option<char> = None;
     for (at, c) in text.char_indices() {
+        if extends(c) {
+            continue;
+        }
         let begins_word = !before.is_some_and(is_name_character) && before != Some('@');
         before = Some(c);
         if c != '@' || !begins_word {
@@ -73,7 +93,6 @@ pub fn find(text: &str, sender: UserId, members: &[(UserId, String)]) -> Vec<Men
 /// The longest beginning of `run` that is a member's name or a word for everyone, and ends a word: what follows it may
 /// only be punctuation (`@bob.` mentions bob, `@bob.smith` does not).
 fn named(run: &str, names: &Names<'_>) -> Option<Mentioned> {
-    let is_of_words = |c: char| c.is_alphanumeric() || c == '_';
     // Lower case has no fewer characters.
     let mut end = run.char_indices().nth(names.longest).map_or(run.len(), |(at, _)| at);
     if run[end..].contains(is_of_words) {
@@ -84,7 +103,7 @@ fn named(run: &str, names: &Names<'_>) -> Option<Mentioned> {
         if name.eq_ignore_ascii_case("everyone") || name.eq_ignore_ascii_case("all") {
             return Some(Mentioned::Everyone);
         }
-        if let Some((id, username)) = names.members.get(&name.to_lowercase()) {
+        if let Some((id, username)) = names.members.get(&key(name)) {
             return Some(Mentioned::User { id: *id, username: username.clone() });
         }
         let last = name.chars().next_back()?;
@@ -125,6 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn accents_belong_to_words_however_they_are_encoded() {
+        let members = [(2, "zoe"), (3, "bob"), (4, "Zoe\u{308}"), (5, "हिन्दी"), (6, "می\u{200c}نا")];
+        let members = members.map(|(id, name)| (UserId(id), name.to_owned()));
+        let ids = |text: &str| -> Vec<i64> {
+            find(text, UserId(1), &members).iter().filter_map(Mentioned::user).map(|user| user.0).collect()
+        };
+        assert_eq!(ids("@zoe\u{301} @zoe\u{323}"), [], "another letter at the end");
+        assert_eq!(ids("e\u{301}@bob न्@bob"), [], "inside a word");
+        assert_eq!(ids("@zoë @ZOE\u{308}"), [4]);
+        assert_eq!(ids("@हिन्दी, @می\u{200c}نا!"), [5, 6]);
+        assert_eq!(ids("@हि @हिन् @می"), [], "the beginning of a name");
+        assert_eq!(ids("❤\u{fe0f}@bob"), [3], "a variation selector does not make a word");
+    }
+
+    #[test]
     fn what_is_longer_than_every_name_ends_in_punctuation() {
         assert_eq!(names("@bob............"), ["bob"]);
         assert_eq!(names("@bob............x"), Vec::<String>::new());
@@ -135,7 +169,12 @@ mod tests {
     fn the_longest_message_takes_no_time() {
         let members: Vec<_> = (2..2_000).map(|id| (UserId(id), format!("member{id}"))).collect();
         let begun = std::time::Instant::now();
-        for text in [format!("@{}", "-".repeat(4_999)), "@-".repeat(2_500), "@a ".repeat(1_666)] {
+        for text in [
+            format!("@{}", "-".repeat(4_999)),
+            "@-".repeat(2_500),
+            "@a ".repeat(1_666),
+            format!("@{}", "\u{301}".repeat(4_999)),
+        ] {
             assert_eq!(find(&text, UserId(1), &members), []);
         }
         // Milliseconds; a hundred of them where each character of a run was compared with all names.
