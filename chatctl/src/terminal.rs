@@ -1,5 +1,6 @@
 //! Text on the terminal: what others wrote made harmless, lines flushed at once, lines typed.
 
+use std::fmt::Write as _;
 use std::io::{self, BufRead, Read, Write};
 
 use anyhow::Result;
@@ -14,10 +15,28 @@ pub fn printable(text: &str) -> String {
     let harmless = |c: char| match c {
         '\n' | '\t' => c,
         c if c.is_control() => '\u{fffd}',
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if is_direction_override(c) => '\u{fffd}',
         c => c,
     };
     text.chars().map(harmless).collect()
+}
+
+/// One line of JSON with the same characters escaped: it stays the same JSON, and harmless on a terminal.
+pub fn escaped_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() || is_direction_override(c) {
+            // All of them are below U+10000. In compact JSON they only occur in strings.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+fn is_direction_override(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Writes a line to stdout and flushes it, so that a script sees it at once.
@@ -57,6 +76,14 @@ pub fn typed_lines() -> mpsc::Receiver<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_is_printed_as_the_same_json_without_controls() {
+        let event = serde_json::json!({"content": "a\u{1b}[2J\u{9b}31m\u{7f}\u{202e}\n\"é"});
+        let printed = escaped_json(&event.to_string());
+        assert!(!printed.chars().any(|c| c.is_control() || is_direction_override(c)), "{printed:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), event);
+    }
 
     #[test]
     fn a_message_cannot_command_the_terminal() {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::access::{Access, AccessArguments, leave};
 use crate::duration;
 use crate::settings::Settings;
-use crate::terminal::{print_line, printable};
+use crate::terminal::{escaped_json, print_line, printable};
 
 /// A connection that lived so long has proved that the server is well.
 const PROVED: Duration = Duration::from_secs(5);
@@ -104,7 +104,7 @@ impl Listener {
                 Err(error) => return Ok(Some(error)),
             };
             if self.types.is_empty() || self.types.iter().any(|t| t == event_type(&event)) {
-                print_line(&event.to_string())?;
+                print_line(&escaped_json(&event.to_string()))?;
                 self.printed += 1;
             }
             if self.ack
