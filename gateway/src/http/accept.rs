@@ -200,11 +200,19 @@ fn cors_origin(headers: &HeaderMap, allowed: &AllowedOrigins) -> Option<HeaderVa
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|coding| {
-        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = quality.trim().strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q == 0.0));
-        matches!(name.trim(), "gzip" | "*") && !refused
-    })
+    let (mut gzip, mut any) = (None, None);
+    for coding in values.flat_map(|value| value.split(',')) {
+        let (name, parameter) = coding.split_once(';').unwrap_or((coding, ""));
+        let quality = parameter.trim().strip_prefix(['q', 'Q']).and_then(|rest| rest.strip_prefix('='));
+        let accepted = !quality.is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q == 0.0));
+        if name.trim().eq_ignore_ascii_case("gzip") {
+            gzip = Some(accepted);
+        } else if name.trim() == "*" {
+            any = Some(accepted);
+        }
+    }
+    // `*` stands for the codings that are not listed.
+    gzip.or(any).unwrap_or(false)
 }
 
 fn gzip(body: &[u8]) -> Bytes {
@@ -212,4 +220,22 @@ fn gzip(body: &[u8]) -> Bytes {
     // Writing to memory cannot fail.
     let _ = encoder.write_all(body);
     encoder.finish().unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_does_not_override_the_quality_of_gzip() {
+        let accepts = |value: &'static str| {
+            accepts_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]))
+        };
+        for value in ["gzip", "GZIP;q=0.1", "br, *", "*;q=0, gzip", "gzip;q=1, *;q=0"] {
+            assert!(accepts(value), "{value}");
+        }
+        for value in ["", "br", "gzip;q=0, *", "*, gzip; q=0.000", "*;q=0", "gzip;Q=0"] {
+            assert!(!accepts(value), "{value}");
+        }
+    }
 }
