@@ -105,7 +105,8 @@ impl Gateway {
             _ => None,
         };
         let places = Arc::new(Places::new(&core.settings, &core.metrics));
-        let (registry, positions) = (Arc::new(Registry::default()), Arc::new(Positions::default()));
+        let positions = Arc::new(Positions::default());
+        let registry = Arc::new(Registry::new(positions.clone()));
         let (enqueue, admitted) = Enqueue::new();
         let (subscriptions, changes) = Subscriptions::new();
         let (receipts, receipt_queue) = ReceiptQueue::new();

@@ -20,5 +20,6 @@ pub mod metrics;
 pub mod protocol;
 pub mod publication;
 pub mod redis;
+pub mod service;
 pub mod stream;
 pub mod telemetry;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use rand::Rng;
 
-pub use log::{LogSettings, init_logging};
+pub use log::{LogGuard, LogSettings, dropped_log_lines, init_logging};
 #[doc(hidden)]
 pub use metrics_table::Declared;
 pub use metrics_table::{Family, Handle, LabelDoc, MetricDoc, MetricKind, metrics_markdown};

@@ -13,7 +13,7 @@ use shared::http::{
     Condition, Connections, Database, Health, Live, Memory, OriginalMetrics, Ready, Redis, Refused, Servers, Traffic,
 };
 use shared::lifecycle::Lifecycle;
-use shared::telemetry::Metrics;
+use shared::telemetry::{Metrics, dropped_log_lines};
 use warp::http::StatusCode;
 use warp::{Filter, Reply};
 
@@ -84,6 +84,7 @@ fn respond(path: &str, method: &warp::http::Method, accept: Option<&str>, servic
         "/health" => health(service),
         _ if accept.is_some_and(|accept| accept.contains("application/json")) => original_metrics(service),
         _ => {
+            service.app.metrics.log_lines_dropped.absolute(dropped_log_lines());
             let text = service.metrics.render();
             warp::reply::with_header(text, "content-type", "text/plain; version=0.0.4").into_response()
         }

@@ -9,12 +9,14 @@ use shared::redis::keys::Channel;
 use shared::redis::presence::Session;
 
 use crate::connection::Connection;
+use crate::egress::positions::Positions;
 
 /// So that the sweep over all connections holds up only a part of them at a time.
 const SHARDS: usize = 16;
 
 #[derive(Default)]
 pub struct Registry {
+    positions: Arc<Positions>,
     connections: [RwLock<HashMap<u64, Arc<Connection>>>; SHARDS],
     audience: RwLock<Audience>,
 }
@@ -26,6 +28,10 @@ struct Audience {
 }
 
 impl Registry {
+    pub fn new(positions: Arc<Positions>) -> Self {
+        Registry { positions, ..Registry::default() }
+    }
+
     pub fn insert(&self, connection: &Arc<Connection>) {
         self.shard(connection.id).write().insert(connection.id.0, connection.clone());
     }
@@ -83,6 +89,9 @@ impl Registry {
         }
         connection.hold();
         connection.set_user(Some(user));
+        if connections.is_empty() {
+            self.positions.begin(Channel::User(user));
+        }
         connections.push(connection.clone());
         true
     }
@@ -93,7 +102,7 @@ impl Registry {
         let new = |group: &&GroupId| connection.add_group(**group);
         let added: Vec<GroupId> = groups.iter().filter(new).copied().collect();
         for group in &added {
-            audience.groups.entry(*group).or_default().push(connection.clone());
+            self.members(&mut audience, *group).push(connection.clone());
         }
         added
     }
@@ -126,9 +135,17 @@ impl Registry {
         };
         let joined: Vec<Arc<Connection>> = connections.iter().filter(new).cloned().collect();
         if !joined.is_empty() {
-            audience.groups.entry(group).or_default().extend(joined.iter().cloned());
+            self.members(&mut audience, group).extend(joined.iter().cloned());
         }
         joined
+    }
+
+    /// The connections in a group, to which one at least is about to be added.
+    fn members<'a>(&self, audience: &'a mut Audience, group: GroupId) -> &'a mut Vec<Arc<Connection>> {
+        audience.groups.entry(group).or_insert_with(|| {
+            self.positions.begin(Channel::Group(group));
+            Vec::new()
+        })
     }
 
     /// `user` left `group`: gives how many connections that concerned.
@@ -210,9 +227,12 @@ impl Audience {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::testing::connection;
+    use shared::ids::ConversationId;
     use uuid::Uuid;
+
+    use super::*;
+    use crate::egress::positions::Arrival;
+    use crate::testing::connection;
 
     const ALICE: UserId = UserId(1);
 
@@ -235,6 +255,31 @@ mod tests {
         registry.remove_user(&one, ALICE);
         assert!(registry.add_user(&two, ALICE, 1));
         assert_eq!(registry.users(), 1);
+    }
+
+    #[test]
+    fn positions_end_with_the_last_listener() {
+        let positions = Arc::new(Positions::default());
+        let registry = Registry::new(positions.clone());
+        let (one, two) = (connection(1), connection(2));
+        let (direct, inside) = (ConversationId::direct(ALICE, UserId(2)), ConversationId::Group(group(1)));
+        let arrive = |seq| {
+            let own = positions.message(Channel::User(ALICE), direct, seq, 0);
+            (own, positions.message(Channel::Group(group(1)), inside, seq, 0))
+        };
+        registry.add_user(&one, ALICE, 2);
+        registry.add_groups(&one, &[group(1)]);
+        assert_eq!(arrive(46), (Arrival::Next, Arrival::Next));
+        registry.add_user(&two, ALICE, 2);
+        registry.add_groups(&two, &[group(1)]);
+        registry.remove_user(&one, ALICE);
+        // The second still listens: this is a gap.
+        assert_eq!(arrive(48), (Arrival::Gap { from: 47 }, Arrival::Gap { from: 47 }));
+        registry.remove_user(&two, ALICE);
+        registry.add_user(&one, ALICE, 2);
+        registry.add_groups(&one, &[group(1)]);
+        // What was published meanwhile is in the replay of whoever came.
+        assert_eq!(arrive(72), (Arrival::Next, Arrival::Next));
     }
 
     #[test]

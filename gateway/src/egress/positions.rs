@@ -1,5 +1,6 @@
 //! What this gateway was given, by channel and conversation: which numbers came without a gap, so that a lost message shows
-//! itself by the next one's number, or by a worker's report. Only what came lately is kept.
+//! itself by the next one's number, or by a worker's report. Positions live as long as somebody here listens to their channel: what
+//! came before the present subscription says nothing about what comes on it. Only what came lately is kept.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,7 +21,9 @@ pub struct Positions {
 
 #[derive(Default)]
 struct Inner {
-    messages: HashMap<(Channel, ConversationId), Range>,
+    channels: HashMap<Channel, HashMap<ConversationId, Range>>,
+    /// Of all channels.
+    conversations: usize,
     /// Durable events of this and of the last period.
     events: [HashSet<(Channel, Uuid)>; 2],
     swept_ms: u64,
@@ -65,10 +68,13 @@ impl Positions {
     /// Notes that a message came.
     pub fn message(&self, channel: Channel, conversation: ConversationId, seq: i64, now_ms: u64) -> Arrival {
         let mut inner = self.inner.lock();
-        let is_full = inner.messages.len() >= MOST;
-        let Some(range) = inner.messages.get_mut(&(channel, conversation)) else {
+        let is_full = inner.conversations >= MOST;
+        let known = inner.channels.get_mut(&channel).and_then(|conversations| conversations.get_mut(&conversation));
+        let Some(range) = known else {
             if !is_full {
-                inner.messages.insert((channel, conversation), Range { from: seq, to: seq, at_ms: now_ms });
+                let range = Range { from: seq, to: seq, at_ms: now_ms };
+                inner.channels.entry(channel).or_default().insert(conversation, range);
+                inner.conversations += 1;
             }
             return Arrival::Next;
         };
@@ -86,7 +92,9 @@ impl Positions {
 
     /// Notes that the messages `from..=to`, next to those that came, are being made up for.
     pub fn made_up(&self, channel: Channel, conversation: ConversationId, from: i64, to: i64) {
-        if let Some(range) = self.inner.lock().messages.get_mut(&(channel, conversation)) {
+        let mut inner = self.inner.lock();
+        let conversations = inner.channels.get_mut(&channel);
+        if let Some(range) = conversations.and_then(|conversations| conversations.get_mut(&conversation)) {
             range.from = range.from.min(from);
             range.to = range.to.max(to);
         }
@@ -95,12 +103,12 @@ impl Positions {
     /// Compares with messages `first..=last`.
     pub fn standing(&self, channel: Channel, conversation: ConversationId, first: i64, last: i64) -> Standing {
         let inner = self.inner.lock();
-        match inner.messages.get(&(channel, conversation)) {
+        match inner.channels.get(&channel).and_then(|conversations| conversations.get(&conversation)) {
             Some(range) if range.to < last => Standing::Behind { from: range.to + 1 },
             Some(range) if range.from > first => Standing::Before { to: range.from - 1 },
             Some(_) => Standing::Complete,
             // It may have come and there was no room to note it.
-            None if inner.messages.len() >= MOST => Standing::Complete,
+            None if inner.conversations >= MOST => Standing::Complete,
             None => Standing::Nothing,
         }
     }
@@ -119,9 +127,18 @@ impl Positions {
         channels.into_iter().any(|channel| inner.events.iter().any(|seen| seen.contains(&(channel, event))))
     }
 
+    /// Somebody begins to listen to a channel that nobody here listened to: what came on it before is of another subscription.
+    pub fn begin(&self, channel: Channel) {
+        let mut inner = self.inner.lock();
+        let forgotten = inner.channels.remove(&channel).map_or(0, |conversations| conversations.len());
+        inner.conversations -= forgotten;
+    }
+
     /// Whatever came before may have left gaps that are made up for otherwise.
     pub fn clear(&self) {
-        self.inner.lock().messages.clear();
+        let mut inner = self.inner.lock();
+        inner.channels.clear();
+        inner.conversations = 0;
     }
 
     /// Forgets what is old; cheap but once in a while.
@@ -131,8 +148,12 @@ impl Positions {
             return;
         }
         inner.swept_ms = now_ms;
-        inner.messages.retain(|_, range| range.at_ms + KEPT_MS > now_ms);
-        inner.messages.shrink_to_fit();
+        inner.channels.retain(|_, conversations| {
+            conversations.retain(|_, range| range.at_ms + KEPT_MS > now_ms);
+            !conversations.is_empty()
+        });
+        inner.channels.shrink_to_fit();
+        inner.conversations = inner.channels.values().map(HashMap::len).sum();
         inner.events.swap(0, 1);
         inner.events[0] = HashSet::new();
     }

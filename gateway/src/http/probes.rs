@@ -6,7 +6,7 @@ use shared::clock::Timestamp;
 use shared::http::{
     Condition, Connections, Database, Health, Live, Memory, OriginalMetrics, Ready, Redis, Servers, Traffic,
 };
-use shared::telemetry::resident_bytes;
+use shared::telemetry::{dropped_log_lines, resident_bytes};
 
 use crate::gateway::Gateway;
 use crate::limits::places::Kind;
@@ -80,6 +80,7 @@ pub fn metrics(gateway: &Gateway) -> OriginalMetrics {
 pub fn refresh(gateway: &Gateway) {
     gateway.totals.publish(&gateway.metrics);
     gateway.metrics.resident_bytes.set(resident_bytes() as f64);
+    gateway.metrics.log_lines_dropped.absolute(dropped_log_lines());
 }
 
 fn uptime_seconds(gateway: &Gateway) -> f64 {

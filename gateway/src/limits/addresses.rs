@@ -41,10 +41,10 @@ impl Address {
         let mut address = peer.to_canonical();
         let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
         let mut hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).collect();
+        // A list may end with a comma.
+        hops.retain(|hop| !hop.trim().is_empty());
         while trusted.contains(address) {
-            let Some(Ok(hop)) = hops.pop().map(|hop| hop.trim().parse::<IpAddr>()) else {
-                break;
-            };
+            let Some(hop) = hops.pop().and_then(parse_hop) else { break };
             address = hop.to_canonical();
         }
         Self::from_ip(address)
@@ -56,6 +56,13 @@ impl Address {
             IpAddr::V6(v6) => Address(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into()),
         }
     }
+}
+
+/// One entry of `X-Forwarded-For` as proxies write them: with or without a port, IPv6 in brackets or not, in quotes or not.
+fn parse_hop(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim().trim_matches('"');
+    let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    hop.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|hop| hop.ip())).or_else(bracketed)
 }
 
 impl fmt::Display for Address {
@@ -293,6 +300,26 @@ mod tests {
         assert_eq!(address("10.0.0.1", &["6.6.6.6", "9.9.9.9"], &["10.0.0.0/8"]), "9.9.9.9");
         assert_eq!(address("10.0.0.1", &["nonsense"], &["10.0.0.0/8"]), "10.0.0.1");
         assert_eq!(address("10.0.0.1", &[], &["10.0.0.0/8"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn entries_count_however_a_proxy_writes_them() {
+        for (hop, expected) in [
+            ("9.9.9.9:51234", "9.9.9.9"),
+            ("\"9.9.9.9\"", "9.9.9.9"),
+            ("9.9.9.9, ", "9.9.9.9"),
+            ("9.9.9.9:51234,", "9.9.9.9"),
+            ("[2001:db8::1]:443", "2001:db8::"),
+            ("\"[2001:db8::1]:443\"", "2001:db8::"),
+            ("[2001:db8::1]", "2001:db8::"),
+            ("2001:db8::1", "2001:db8::"),
+            ("::ffff:9.9.9.9", "9.9.9.9"),
+            // Not an address: nothing before it can be trusted either.
+            ("9.9.9.9, unknown", "10.0.0.1"),
+            ("9.9.9.9:port", "10.0.0.1"),
+        ] {
+            assert_eq!(address("10.0.0.1", &[hop], &["10.0.0.0/8"]), expected, "{hop}");
+        }
     }
 
     #[test]

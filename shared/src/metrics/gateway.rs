@@ -96,5 +96,7 @@ crate::metrics_table! {
         pub http_requests: Counter = "gateway_http_requests_total";
         /// Resident memory of the process.
         pub resident_bytes: Gauge = "gateway_resident_bytes";
+        /// Lines that were not logged because the reader of the log was too slow.
+        pub log_lines_dropped: Counter = "gateway_log_lines_dropped_total";
     }
 }

@@ -70,5 +70,7 @@ crate::metrics_table! {
         pub db_connections_busy: Gauge = "chat_worker_db_connections_busy";
         /// Most connections to Postgres that this worker may open.
         pub db_connections_max: Gauge = "chat_worker_db_connections_max";
+        /// Lines that were not logged because the reader of the log was too slow.
+        pub log_lines_dropped: Counter = "chat_worker_log_lines_dropped_total";
     }
 }

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -18,6 +20,10 @@ use crate::config::{CommonSettings, LogFormat};
 
 /// A panic message can hold what the code was working on; this is as much as is logged of it.
 const MAX_PANIC_MESSAGE_CHARS: usize = 500;
+/// Lines that wait for the reader of the log: a few megabytes, and seconds of a busy process.
+const QUEUED_LINES: usize = 8_192;
+
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
 /// What is logged, and how.
 #[derive(Clone, Debug)]
@@ -33,17 +39,36 @@ impl From<&CommonSettings> for LogSettings {
     }
 }
 
-/// Sends the process's log to standard output, and panics into the log. Once per process. Blocks on nothing.
+/// Keeps the log flowing. Dropped at the end of the process, it writes what is still queued, for as long as that takes a reader
+/// that reads; one that does not is given up after about a second.
+#[must_use = "the log ends when this is dropped"]
+pub struct LogGuard {
+    _writer: WorkerGuard,
+}
+
+/// Sends the process's log to standard output, and panics into the log. Once per process. Nobody who logs ever waits for the
+/// reader of the log: a thread of its own writes from a queue of at most [`QUEUED_LINES`], and what does not fit is dropped and
+/// counted, see [`dropped_log_lines`].
 ///
 /// # Errors
 /// When the filter is not valid, or there is a log already.
-pub fn init_logging(settings: &LogSettings, service: &'static str) -> Result<(), TelemetryError> {
-    let subscriber = subscriber(settings, std::io::stdout().is_terminal(), std::io::stdout)?;
+pub fn init_logging(settings: &LogSettings, service: &'static str) -> Result<LogGuard, TelemetryError> {
+    let queue = NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).lossy(true).thread_name("log");
+    let (queue, writer) = queue.finish(std::io::stdout());
+    let dropped = queue.error_counter();
+    let subscriber = subscriber(settings, std::io::stdout().is_terminal(), queue)?;
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|error| TelemetryError { what: "the log", reason: error.to_string() })?;
+    // Set once, as the global subscriber is.
+    let _ = DROPPED.set(dropped);
     std::panic::set_hook(Box::new(log_panic));
     tracing::info!(service, version = env!("CARGO_PKG_VERSION"), process_id = std::process::id(), "starting");
-    Ok(())
+    Ok(LogGuard { _writer: writer })
+}
+
+/// Lines that were not logged because the reader of the log was too slow.
+pub fn dropped_log_lines() -> u64 {
+    DROPPED.get().map_or(0, |counter| counter.dropped_lines() as u64)
 }
 
 /// The subscriber alone, so that a test can read what it writes.

@@ -200,6 +200,6 @@ fn child_that_panics() {
     if std::env::var("TELEMETRY_TEST_CHILD").is_err() {
         return;
     }
-    init_logging(&LogSettings { level: "info".to_owned(), format: LogFormat::Json }, "tester").unwrap();
+    let _log = init_logging(&LogSettings { level: "info".to_owned(), format: LogFormat::Json }, "tester").unwrap();
     assert!(std::hint::black_box(false), "out of cheese {}", "x".repeat(1000));
 }
