@@ -46,7 +46,8 @@ impl Frame {
             return Err(refuse(ErrorCode::ValidationError, details));
         }
         let value: Value = serde_json::from_str(text).map_err(|error| {
-            refuse(ErrorCode::InvalidJson, format!("line {}, column {}", error.line(), error.column()))
+            let details = format!("line {}, column {}", error.line(), error.column());
+            Box::new(Malformed { request_id: readable_request_id(text), ..*refuse(ErrorCode::InvalidJson, details) })
         })?;
         let Value::Object(fields) = value else {
             return Err(refuse(ErrorCode::ValidationError, "a message must be a JSON object".to_owned()));
@@ -88,6 +89,19 @@ impl Frame {
     pub fn fields(&self) -> Fields<'_> {
         Fields(&self.fields)
     }
+}
+
+/// The `requestId` of a text that has the form of a JSON object, but whose other values are not all ones: a lone surrogate, or a
+/// number out of range.
+fn readable_request_id(text: &str) -> Option<RequestId> {
+    /// What is not asked for is only skipped, not evaluated.
+    #[derive(Deserialize)]
+    struct Only {
+        #[serde(rename = "requestId")]
+        request_id: Option<Value>,
+    }
+    let only: Only = serde_json::from_str(text).ok()?;
+    request_id(only.request_id.as_ref()).ok().flatten()
 }
 
 fn request_id(value: Option<&Value>) -> Result<Option<RequestId>, ()> {
@@ -149,6 +163,22 @@ mod tests {
         for bad in ["[]", "1", "null", "{}", "{\"type\":1}", "{\"type\":null}"] {
             assert_eq!(code(bad), ErrorCode::ValidationError, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_almost_json_is_refused_with_its_request_id() {
+        let echo = |text: &str| Frame::parse(text).err().and_then(|malformed| malformed.request_id);
+        for value in ["\"\\ud800\"", "1e999", "[{\"y\":-1e999}]"] {
+            for text in [
+                format!("{{\"type\":\"ping\",\"x\":{value},\"requestId\":7}}"),
+                format!("{{\"requestId\":7,\"type\":\"ping\",\"x\":{value}}}"),
+            ] {
+                assert_eq!(code(&text), ErrorCode::InvalidJson, "{text}");
+                assert_eq!(echo(&text).unwrap().as_json(), "7", "{text}");
+            }
+        }
+        assert_eq!(echo("{\"requestId\":\"\\ud800\"}"), None);
+        assert_eq!(echo("{\"requestId\":7,"), None);
     }
 
     #[test]
