@@ -150,11 +150,11 @@ mod tests {
         let ids = |text: &str| -> Vec<i64> {
             find(text, UserId(1), &members).iter().filter_map(Mentioned::user).map(|user| user.0).collect()
         };
-        assert_eq!(ids("@zoe\u{301} @zoe\u{323}"), [], "another letter at the end");
-        assert_eq!(ids("e\u{301}@bob न्@bob"), [], "inside a word");
+        assert_eq!(ids("@zoe\u{301} @zoe\u{323}"), [0_i64; 0], "another letter at the end");
+        assert_eq!(ids("e\u{301}@bob न्@bob"), [0_i64; 0], "inside a word");
         assert_eq!(ids("@zoë @ZOE\u{308}"), [4]);
         assert_eq!(ids("@हिन्दी, @می\u{200c}نا!"), [5, 6]);
-        assert_eq!(ids("@हि @हिन् @می"), [], "the beginning of a name");
+        assert_eq!(ids("@हि @हिन् @می"), [0_i64; 0], "the beginning of a name");
         assert_eq!(ids("❤\u{fe0f}@bob"), [3], "a variation selector does not make a word");
     }
 

@@ -309,7 +309,6 @@ mod tests {
 
     use shared::ids::{ConversationId, MessageId};
 
-    use crate::testing::gateway;
     use crate::testing::{connection, gateway, speaking};
 
     const ALICE: UserId = UserId(1);
