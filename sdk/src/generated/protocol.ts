@@ -138,6 +138,7 @@ export type GroupId = string;
 
 /** A member of a group. */
 export interface GroupMember {
+  canAddMembers: boolean;
   joinedAt: Timestamp;
   /** `owner`, `admin` or `member` */
   role: string;
@@ -163,6 +164,7 @@ export interface ListPagination {
 
 /** A member of a group in a list. */
 export interface ListedMember {
+  canAddMembers: boolean;
   displayName: string;
   joinedAt: Timestamp;
   online: boolean;
@@ -178,6 +180,8 @@ export type Mention = {
   username: string;
 } | {
   type: "everyone";
+  /** Who that is, in the live event; a larger group's members are left out. */
+  userIds?: UserId[];
 };
 
 /** A message, the same in live events, history and replay. */
@@ -194,6 +198,8 @@ export interface Message {
   kind: MessageKind;
   mentions?: Mention[];
   messageId: MessageId;
+  pinnedAt?: Timestamp;
+  pinnedBy?: UserId;
   reactions?: Reaction[];
   recipientId?: UserId;
   /** Absent when the message replied to is gone. */
@@ -280,6 +286,7 @@ export interface Reaction {
 export interface ReplyPreview {
   /** Cut at 200 characters. */
   content: string;
+  createdAt: Timestamp;
   messageId: MessageId;
   senderUsername: string;
 }
@@ -346,6 +353,7 @@ export interface AnnouncementSentEvent {
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
   seq: number;
+  timestamp: Timestamp;
 }
 
 /** The token does not open a session. The connection stays open for another try. */
@@ -386,6 +394,7 @@ export interface CommunityListEvent {
   communities: Community[];
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
 }
 
 /** A community's members. */
@@ -395,6 +404,7 @@ export interface CommunityMembersEvent {
   members: CommunityMember[];
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
 }
 
 /** One's own progress in a community. */
@@ -404,6 +414,7 @@ export interface CommunityProgressEvent {
   progress: Progress;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
 }
 
 /** For members who are online; not durable. */
@@ -413,6 +424,7 @@ export interface CommunityProgressUpdateEvent {
   /** Absent when only the progress was set. */
   event: ChallengeEvent | null;
   progress: Progress | null;
+  timestamp: Timestamp;
   userId: UserId;
 }
 
@@ -434,6 +446,7 @@ export interface ConversationDeletedEvent {
   eventId?: string;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
 }
 
 /** The conversation is open; nothing was stored. */
@@ -447,6 +460,7 @@ export interface ConversationStartedEvent {
   recipient: Participant;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   /** `NOT_FOLLOWING` */
   warning?: string;
 }
@@ -468,6 +482,8 @@ export interface ErrorAnswer {
   code: ErrorCode;
   /** What has to change for the command to succeed. */
   details: string;
+  /** The same as `message`. */
+  error: string;
   /** Also in the server's log. */
   errorId?: string;
   field?: string;
@@ -498,6 +514,8 @@ export interface GroupAnnouncementEvent {
   kind: MessageKind;
   mentions?: Mention[];
   messageId: MessageId;
+  pinnedAt?: Timestamp;
+  pinnedBy?: UserId;
   reactions?: Reaction[];
   recipientId?: UserId;
   /** Absent when the message replied to is gone. */
@@ -507,6 +525,7 @@ export interface GroupAnnouncementEvent {
   senderUsername: string;
   /** Counts the conversation's messages from 1. */
   seq: number;
+  timestamp: Timestamp;
 }
 
 /** A new group, for its members; also for a member who is added later. */
@@ -528,6 +547,7 @@ export interface GroupCreatedEvent {
   requestId?: string | number;
   /** Only for the creator. */
   skippedMembers?: SkippedMember[];
+  timestamp: Timestamp;
 }
 
 /** A group is gone. */
@@ -540,6 +560,7 @@ export interface GroupDeletedEvent {
   permanent: boolean;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
 }
 
 /** What a group is. */
@@ -552,13 +573,18 @@ export interface GroupInfoEvent {
   groupName: string;
   maxMembers: number;
   memberCount: number;
+  /** At most 200, the owner and admins first; `get_group_members` lists all. */
+  members: GroupMember[];
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
 }
 
 /** A group's name, description or size changed. */
 export interface GroupInfoUpdatedEvent {
   type: "group_info_updated";
+  createdAt: Timestamp;
+  createdBy: UserId;
   /** Tells a repetition; not in the direct answer. */
   eventId?: string;
   groupDescription: string;
@@ -569,7 +595,9 @@ export interface GroupInfoUpdatedEvent {
   memberCount?: number;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   updatedBy: UserId;
+  updatedByUsername: string;
 }
 
 /** A group's members. */
@@ -579,6 +607,7 @@ export interface GroupMembersEvent {
   members: ListedMember[];
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
 }
 
 /** A group message is gone: for everyone, or for oneself. */
@@ -592,6 +621,7 @@ export interface GroupMessageDeletedEvent {
   messageId: MessageId;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
 }
 
 /** A group message has a new text. */
@@ -599,6 +629,8 @@ export interface GroupMessageEditedEvent {
   type: "group_message_edited";
   content: string;
   editedAt: Timestamp;
+  editedBy: UserId;
+  editedByUsername: string;
   /** Tells a repetition; not in the direct answer. */
   eventId?: string;
   groupId: GroupId;
@@ -608,6 +640,7 @@ export interface GroupMessageEditedEvent {
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
   seq: number;
+  timestamp: Timestamp;
 }
 
 /** The message is committed. */
@@ -622,6 +655,7 @@ export interface GroupMessageSentEvent {
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
   seq: number;
+  timestamp: Timestamp;
 }
 
 /** A page of a group's history. */
@@ -629,11 +663,15 @@ export interface GroupMessagesEvent {
   type: "group_messages";
   groupId: GroupId;
   hasMore: boolean;
+  /** These three are those of `pagination`. */
+  limit: number;
   /** Oldest first. */
   messages: Message[];
+  offset: number | null;
   pagination: Pagination;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
 }
 
 /** Somebody reacts to a group message; it replaces an earlier reaction of the same user. */
@@ -646,6 +684,7 @@ export interface GroupReactionAddedEvent {
   reaction: string;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   userId: UserId;
   username: string;
 }
@@ -660,6 +699,7 @@ export interface GroupReactionRemovedEvent {
   reaction: string;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   userId: UserId;
   username: string;
 }
@@ -674,6 +714,7 @@ export interface MemberAddedEvent {
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
   role: string;
+  timestamp: Timestamp;
   user: AddedUser;
   userId: UserId;
   username: string;
@@ -691,6 +732,7 @@ export interface MemberDemotedEvent {
   newRole: string;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   userId: UserId;
 }
 
@@ -702,6 +744,7 @@ export interface MemberLeftEvent {
   groupId: GroupId;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   userId: UserId;
   username: string;
 }
@@ -716,6 +759,7 @@ export interface MemberPromotedEvent {
   promotedBy: UserId;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   userId: UserId;
 }
 
@@ -728,6 +772,7 @@ export interface MemberRemovedEvent {
   removedBy: UserId;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   userId: UserId;
   username: string;
 }
@@ -740,7 +785,10 @@ export interface MentionedInGroupEvent {
   groupId: GroupId;
   mentionedBy: UserId;
   mentionedByUsername: string;
+  /** The message; absent in a replay, where it comes by itself. */
+  message?: Message;
   messageId: MessageId;
+  timestamp: Timestamp;
 }
 
 /** A direct message is gone: for everyone, or for oneself. */
@@ -753,6 +801,7 @@ export interface MessageDeletedEvent {
   messageId: MessageId;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
 }
 
 /** All of the sender's messages up to this one reached the recipient. */
@@ -762,6 +811,7 @@ export interface MessageDeliveredEvent {
   deliveredTo: UserId;
   messageId: MessageId;
   seq: number;
+  timestamp: Timestamp;
 }
 
 /** A direct message has a new text. */
@@ -775,9 +825,12 @@ export interface MessageEditedEvent {
   messageId: MessageId;
   /** The same as `content`. */
   newContent: string;
+  /** The text before; absent when it cannot be read any more. */
+  oldContent?: string;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
   seq: number;
+  timestamp: Timestamp;
 }
 
 /** A message was pinned. */
@@ -791,6 +844,7 @@ export interface MessagePinnedEvent {
   pinnedBy: UserId;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
 }
 
 /** This message and all before it were read. */
@@ -803,6 +857,7 @@ export interface MessageReadEvent {
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
   seq: number;
+  timestamp: Timestamp;
 }
 
 /** The message is committed. */
@@ -817,6 +872,7 @@ export interface MessageSentEvent {
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
   seq: number;
+  timestamp: Timestamp;
   /** `NOT_FOLLOWING` */
   warning?: string;
 }
@@ -831,6 +887,7 @@ export interface MessageUnpinnedEvent {
   messageId: MessageId;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   unpinnedBy: UserId;
 }
 
@@ -849,6 +906,8 @@ export interface NewGroupMessageEvent {
   kind: MessageKind;
   mentions?: Mention[];
   messageId: MessageId;
+  pinnedAt?: Timestamp;
+  pinnedBy?: UserId;
   reactions?: Reaction[];
   recipientId?: UserId;
   /** Absent when the message replied to is gone. */
@@ -858,6 +917,7 @@ export interface NewGroupMessageEvent {
   senderUsername: string;
   /** Counts the conversation's messages from 1. */
   seq: number;
+  timestamp: Timestamp;
 }
 
 /** A direct message, on every connection of both users. */
@@ -875,6 +935,8 @@ export interface NewMessageEvent {
   kind: MessageKind;
   mentions?: Mention[];
   messageId: MessageId;
+  pinnedAt?: Timestamp;
+  pinnedBy?: UserId;
   reactions?: Reaction[];
   recipientId?: UserId;
   /** Absent when the message replied to is gone. */
@@ -884,6 +946,7 @@ export interface NewMessageEvent {
   senderUsername: string;
   /** Counts the conversation's messages from 1. */
   seq: number;
+  timestamp: Timestamp;
 }
 
 /** Who is online. */
@@ -892,6 +955,7 @@ export interface OnlineUsersEvent {
   count: number;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   users: OnlineUser[];
 }
 
@@ -904,6 +968,7 @@ export interface OwnershipTransferredEvent {
   groupId: GroupId;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   toUserId: UserId;
 }
 
@@ -916,6 +981,7 @@ export interface PinnedMessagesEvent {
   messages: Message[];
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
 }
 
 /** The answer to `ping`. */
@@ -932,11 +998,15 @@ export interface PrivateMessagesEvent {
   type: "private_messages";
   conversationId: ConversationId;
   hasMore: boolean;
+  /** These four are those of `pagination`. */
+  limit: number;
   /** Oldest first. */
   messages: Message[];
+  offset: number | null;
   pagination: Pagination;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   total: number;
 }
 
@@ -952,6 +1022,7 @@ export interface ReactionAddedEvent {
   reaction: string;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   userId: UserId;
   username: string;
 }
@@ -966,7 +1037,9 @@ export interface ReactionRemovedEvent {
   reaction: string;
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
   userId: UserId;
+  username: string;
 }
 
 /** Another connection of the same user took over. */
@@ -992,6 +1065,7 @@ export interface SyncMessagesEvent {
   hasMore: boolean;
   /** Oldest first. */
   messages: Message[];
+  timestamp: Timestamp;
 }
 
 /** The answer to `test`. */
@@ -1010,6 +1084,7 @@ export interface UserGroupsEvent {
   groups: UserGroup[];
   /** Echoed from the command, in its direct answer only. */
   requestId?: string | number;
+  timestamp: Timestamp;
 }
 
 /** A user went offline: 60 s passed since the user's last connection ended. */
@@ -1031,6 +1106,7 @@ export interface UserTypingEvent {
   type: "user_typing";
   conversationId: ConversationId;
   isTyping: boolean;
+  timestamp: Timestamp;
   userId: UserId;
   username: string;
 }
@@ -1407,6 +1483,18 @@ export interface RemoveReactionCommand {
   requestId?: string | number;
 }
 
+/**
+ * Leaves a group, as the owner, too: the admin who joined first becomes the owner. Without an admin the group is
+ * deleted for good.
+ */
+export interface ResignFromGroupCommand {
+  type: "resign_from_group";
+  /** The group. */
+  groupId: string;
+  /** Echoed in the direct answer, error or not. */
+  requestId?: string | number;
+}
+
 /** Sends an announcement to a group; the owner and admins may. */
 export interface SendAnnouncementCommand {
   type: "send_announcement";
@@ -1429,6 +1517,8 @@ export interface SendGroupMessageCommand {
   content: string;
   /** The group. */
   groupId: string;
+  /** Another name for `replyToMessageId`, which counts when both are given. */
+  replyTo?: string;
   /** A message of the same conversation that this one answers. */
   replyToMessageId?: string;
   /** Echoed in the direct answer, error or not. */
@@ -1448,6 +1538,8 @@ export interface SendPrivateMessageCommand {
   conversationId?: string;
   /** Not oneself. */
   recipientId: string | number;
+  /** Another name for `replyToMessageId`, which counts when both are given. */
+  replyTo?: string;
   /** A message of the same conversation that this one answers. */
   replyToMessageId?: string;
   /** Echoed in the direct answer, error or not. */
@@ -1658,6 +1750,7 @@ export interface Commands {
   remove_group_member: RemoveGroupMemberCommand;
   remove_group_reaction: RemoveGroupReactionCommand;
   remove_reaction: RemoveReactionCommand;
+  resign_from_group: ResignFromGroupCommand;
   send_announcement: SendAnnouncementCommand;
   send_group_message: SendGroupMessageCommand;
   send_private_message: SendPrivateMessageCommand;
@@ -1704,6 +1797,7 @@ export interface Answers {
   remove_group_member: MemberRemovedEvent;
   remove_group_reaction: GroupReactionRemovedEvent;
   remove_reaction: ReactionRemovedEvent;
+  resign_from_group: MemberLeftEvent | GroupDeletedEvent;
   send_announcement: AnnouncementSentEvent;
   send_group_message: GroupMessageSentEvent | MessageSentEvent;
   send_private_message: MessageSentEvent | GroupMessageSentEvent;
