@@ -8,8 +8,9 @@ use fred::types::CustomCommand;
 use shared::clock::Timestamp;
 use shared::ids::{GatewayId, UserId};
 use shared::lifecycle::Lifecycle;
-use shared::publication::{self, Header};
+use shared::publication::Header;
 use shared::redis::keys::Keys;
+use shared::wire::Wire;
 
 use crate::settings::Settings;
 
@@ -87,22 +88,22 @@ impl Fleet {
     }
 
     /// Publishes to a user's connections.
-    pub async fn tell_user(&self, user: i64, header: &Header) -> Result<()> {
-        self.publish(self.keys.user_channel(UserId(user)), header).await
+    pub async fn tell_user(&self, wire: &Wire, user: i64, header: &Header) -> Result<()> {
+        self.publish(wire, self.keys.user_channel(UserId(user)), header).await
     }
 
     /// Publishes to a gateway, which must be alive to hear it.
-    pub async fn tell_gateway(&self, gateway: &str, header: &Header) -> Result<()> {
+    pub async fn tell_gateway(&self, wire: &Wire, gateway: &str, header: &Header) -> Result<()> {
         let channel = self.keys.gateway_channel(gateway_id(gateway)?);
         // How many heard a publication is no answer: a cluster's server counts its own subscribers only.
         if !self.alive("gateway").await?.iter().any(|alive| alive.id == gateway) {
             bail!("there is no gateway {gateway}; `chatctl status` lists them");
         }
-        self.publish(channel, header).await
+        self.publish(wire, channel, header).await
     }
 
-    async fn publish(&self, channel: String, header: &Header) -> Result<()> {
-        let publication = bytes::Bytes::from(publication::encode(header, &[]));
+    async fn publish(&self, wire: &Wire, channel: String, header: &Header) -> Result<()> {
+        let publication = bytes::Bytes::from(wire.publication(&channel, header, &[]));
         Ok(self.redis.publish(channel, publication).await?)
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use shared::config::CommonSettings;
-use shared::crypto::EncryptionSettings;
+use shared::crypto::{EncryptionSettings, Keyring};
 use shared::redis::client::RedisOptions;
+use shared::wire::Wire;
 
 /// Below the workspace's root; looked for from the current folder upwards.
 const STACK_FILE: &str = "target/stack/env";
@@ -152,8 +153,19 @@ impl Settings {
 
     /// The settings of the services that say how content is sealed, from the environment and the file.
     pub fn encryption(&self) -> Result<EncryptionSettings> {
+        self.common()?.encryption().map_err(anyhow::Error::msg)
+    }
+
+    /// What the services need to read each other, and whoever wants to be heard by them.
+    pub fn wire(&self) -> Result<Wire> {
+        let common = self.common()?;
+        let encryption = common.encryption().map_err(anyhow::Error::msg)?;
+        Ok(Wire::new(Keyring::derive(&encryption)?, common.wire_format))
+    }
+
+    fn common(&self) -> Result<CommonSettings> {
         let variable = |name: &str| std::env::var(name).ok().or_else(|| self.file.get(name).cloned());
-        CommonSettings::from_source(variable)?.encryption().map_err(anyhow::Error::msg)
+        Ok(CommonSettings::from_source(variable)?)
     }
 
     /// The gateways to try, in order; at least one.

@@ -7,7 +7,8 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
-use shared::publication::{self, EventHeader, Header, Receipt};
+use shared::publication::{EventHeader, Header, Receipt};
+use shared::wire::Wire;
 use uuid::Uuid;
 
 use crate::connection::Connection;
@@ -26,6 +27,7 @@ const FIRST_SEQ: i64 = 1_000_000;
 pub struct FanOut {
     deliverer: Deliverer,
     channel: String,
+    wire: Wire,
     connections: Vec<Arc<Connection>>,
     payload: Vec<u8>,
     next_seq: i64,
@@ -50,6 +52,7 @@ impl FanOut {
         };
         FanOut {
             channel: gateway.keys.group_channel(GROUP),
+            wire: gateway.wire.clone(),
             connections: (1..=connections).map(member).collect(),
             payload: payload.to_vec(),
             next_seq: FIRST_SEQ,
@@ -73,7 +76,7 @@ impl FanOut {
         self.next_seq += 1;
         let message = MessageId(Uuid::from_u128(5));
         let receipt = Receipt::Message { conversation: ConversationId::Group(GROUP), seq, sender: UserId(1), message };
-        Bytes::from(publication::encode(&Header::Event(EventHeader::new(receipt)), &self.payload))
+        Bytes::from(self.wire.publication(&self.channel, &Header::Event(EventHeader::new(receipt)), &self.payload))
     }
 
     /// What sessions do, without their sockets.

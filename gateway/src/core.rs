@@ -15,6 +15,7 @@ use shared::redis::admit::Admit;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::telemetry::Metrics;
+use shared::wire::Wire;
 use uuid::Uuid;
 
 use crate::clock::Uptime;
@@ -32,7 +33,8 @@ pub struct Core {
     pub lifecycle: Lifecycle,
     pub clock: Uptime,
     pub keys: Keys,
-    pub keyring: Keyring,
+    /// Writes and reads what goes to workers and comes from them.
+    pub wire: Wire,
     pub verifier: TokenVerifier,
     pub metrics: GatewayMetrics,
     pub totals: Totals,
@@ -66,7 +68,7 @@ impl Core {
             },
             clock: Uptime::start(),
             keys: Keys::new(common.redis_prefix.as_str()),
-            keyring: Keyring::derive(&encryption)?,
+            wire: Wire::new(Keyring::derive(&encryption)?, common.wire_format),
             verifier: match &settings.jwt_secret_previous {
                 Some(previous) => TokenVerifier::new(settings.jwt_secret.expose())?.and(previous.expose())?,
                 None => TokenVerifier::new(settings.jwt_secret.expose())?,

@@ -11,7 +11,7 @@ use shared::clock::Timestamp;
 use shared::config::GatewaySettings;
 use shared::ids::{ConnectionId, UserId};
 use shared::lifecycle::Lifecycle;
-use shared::publication::{self, Header};
+use shared::publication::Header;
 use shared::redis::presence::Session;
 use shared::stream::Receipts;
 use shared::telemetry::Metrics;
@@ -156,8 +156,8 @@ impl Gateway {
             return;
         };
         let (redis, channel) = (self.redis.clone(), self.keys.user_channel(user));
+        let publication = Bytes::from(self.wire.publication(&channel, &header, &[]));
         tokio::spawn(async move {
-            let publication = Bytes::from(publication::encode(&header, &[]));
             if let Err(error) = redis.publish::<(), _, _>(channel, publication).await {
                 tracing::warn!(error = %error, "the user's older connections were not told");
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::prelude::*;
 use shared::clock::Timestamp;
-use shared::publication::{self, Header};
+use shared::publication::Header;
 
 use crate::core::Core;
 
@@ -53,8 +53,9 @@ async fn beat(core: &Core) -> Result<(), Error> {
     pipeline.zremrangebyscore::<(), _, _, _>(&gateways, f64::NEG_INFINITY, (now_ms - FORGET_MS) as f64).await?;
     pipeline.zcount::<(), _>(&workers, alive_since, f64::INFINITY).await?;
     pipeline.zrangebyscore::<(), _, _, _>(&gateways, alive_since, f64::INFINITY, false, None).await?;
-    let probe = publication::encode(&Header::Probe { sent_at: Timestamp::now() }, &[]);
-    pipeline.publish::<(), _, _>(core.keys.gateway_channel(core.id), Bytes::from(probe)).await?;
+    let channel = core.keys.gateway_channel(core.id);
+    let probe = core.wire.publication(&channel, &Header::Probe { sent_at: Timestamp::now() }, &[]);
+    pipeline.publish::<(), _, _>(channel, Bytes::from(probe)).await?;
     pipeline.get::<(), _>(core.keys.store_epoch()).await?;
     let (_, _, live_workers, live, _, epoch): (i64, i64, u32, Vec<String>, i64, Option<String>) =
         pipeline.all().await?;

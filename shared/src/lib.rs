@@ -23,3 +23,4 @@ pub mod redis;
 pub mod service;
 pub mod stream;
 pub mod telemetry;
+pub mod wire;

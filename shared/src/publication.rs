@@ -1,7 +1,8 @@
 //! What workers publish and gateways deliver: a small routing header and the finished JSON. A gateway reads the header
 //! and never the JSON; the same bytes go to every socket.
 //!
-//! Layout: one version byte, the header in postcard, then the payload to the end.
+//! How it is written is in [`crate::wire`]. The order of variants and of fields is the encoding: **append only**, variants at the
+//! end of their enum; fields not at all.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,9 +12,7 @@ use crate::clock::Timestamp;
 use crate::dialects::Dialect;
 use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GroupId, MessageId, UserId};
 
-const VERSION: u8 = 1;
-
-/// Where a publication's payload goes.
+/// Where a publication's payload goes. Append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Header {
     /// The answer to a command, for the connection that sent it (on a gateway's channel).
@@ -106,7 +105,7 @@ pub struct EventHeader {
     pub exclude_users: Vec<UserId>,
 }
 
-/// What writing an event to a user's socket proves.
+/// What writing an event to a user's socket proves. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Receipt {
     /// This message arrived.
@@ -120,47 +119,5 @@ pub enum Receipt {
 impl EventHeader {
     pub fn new(receipt: Receipt) -> Self {
         EventHeader { receipt, exclude: None, exclude_users: Vec::new() }
-    }
-}
-
-/// A publication that this build cannot read.
-#[derive(Debug, thiserror::Error)]
-#[error("the publication is malformed or of an unknown version")]
-pub struct Unreadable;
-
-pub fn encode(header: &Header, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(96 + payload.len());
-    bytes.push(VERSION);
-    // Serialising a plain struct into memory cannot fail.
-    let mut bytes = postcard::to_extend(header, bytes).unwrap_or_default();
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
-/// Gives the header and the payload's offset.
-pub fn decode(bytes: &[u8]) -> Result<(Header, usize), Unreadable> {
-    let Some((&VERSION, rest)) = bytes.split_first() else { return Err(Unreadable) };
-    let (header, payload) = postcard::take_from_bytes(rest).map_err(|_| Unreadable)?;
-    Ok((header, bytes.len() - payload.len()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_payload_follows_the_header_untouched() {
-        let receipt = Receipt::Message {
-            conversation: ConversationId::direct(UserId(1), UserId(2)),
-            seq: 300,
-            sender: UserId(1),
-            message: MessageId(Uuid::from_u128(9)),
-        };
-        let header = Header::Event(EventHeader::new(receipt));
-        let bytes = encode(&header, b"{}");
-        let (read, offset) = decode(&bytes).unwrap();
-        assert_eq!((read, &bytes[offset..]), (header, &b"{}"[..]));
-        assert!(decode(b"").is_err());
-        assert!(decode(b"\x02abc").is_err());
     }
 }

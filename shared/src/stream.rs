@@ -1,25 +1,22 @@
 //! A stream entry: what a gateway appends and a worker consumes. A readable envelope and a sealed body; content is never
 //! in the clear in anything that Redis keeps.
 //!
-//! Layout: one version byte, the envelope in postcard, then the sealed body (postcard of [`Body`], sealed under the
-//! command id). A new version of this layout must be read by workers before any gateway writes it.
+//! How it is written is in [`crate::wire`]. The order of variants and of fields is the encoding: **append only**, variants at the
+//! end of their enum; fields not at all.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::commands::Command;
-use crate::crypto::Keyring;
 use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GatewayId, GroupId, UserId};
 use crate::protocol::RequestId;
-
-const VERSION: u8 = 1;
 
 /// The name of the one field of a stream entry.
 pub const FIELD: &str = "c";
 
-/// The readable part of an entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The readable part of an entry. Its encoding is [`crate::wire`]'s; it serialises for people only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Envelope {
     /// UUIDv7, made once at the gateway; for sends it is the message's id.
     pub id: Uuid,
@@ -33,13 +30,11 @@ pub struct Envelope {
     pub ingested_at: Timestamp,
     /// After this the command is not applied any more.
     pub deadline: Timestamp,
-    /// W3C trace context, where tracing is on.
-    pub traceparent: Option<String>,
     /// How often a worker has passed it on to another partition.
     pub hops: u8,
 }
 
-/// The sealed part of an entry.
+/// The sealed part of an entry. Append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Body {
     /// A client's command.
@@ -48,7 +43,7 @@ pub enum Body {
     Internal(Internal),
 }
 
-/// What a gateway asks for on its own account; answered to the gateway by an [`InternalReply`].
+/// What a gateway asks for on its own account; answered to the gateway by an [`InternalReply`]. Append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Internal {
     /// Is this token's user known, and is the token not revoked?
@@ -67,6 +62,16 @@ pub enum Internal {
     Missing { conversation: ConversationId, from: i64 },
 }
 
+impl Body {
+    /// What an envelope around it has to say.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Body::Client(command) => command.name(),
+            Body::Internal(request) => request.name(),
+        }
+    }
+}
+
 impl Internal {
     pub fn name(&self) -> &'static str {
         match self {
@@ -82,6 +87,7 @@ impl Internal {
 
 /// Bodies and queries are as they came, bounded by the gateway; the worker reads and checks them. Where a request carries a
 /// user's token, its signature was checked and the envelope names its user; whether it was revoked is for the worker to see.
+/// Append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HttpRequest {
     /// `POST /community/progression`; the bearer token was compared.
@@ -111,7 +117,7 @@ pub struct Receipts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayCursor(pub Vec<u8>);
 
-/// The answer to an [`Internal`] request, sent to the gateway's channel.
+/// The answer to an [`Internal`] request, sent to the gateway's channel. Append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InternalReply {
     Authenticated {
@@ -171,46 +177,6 @@ pub struct ReplayedEvent {
     pub json: Vec<u8>,
 }
 
-/// An entry that this build cannot read.
-#[derive(Debug, thiserror::Error)]
-pub enum DecodeError {
-    #[error("the entry has the unknown version {0}")]
-    Version(u8),
-    #[error("the entry is cut short or malformed")]
-    Malformed,
-    #[error("the body cannot be opened")]
-    Sealed,
-}
-
-/// Finishes an entry for the stream.
-pub fn encode(envelope: &Envelope, body: &Body, keyring: &Keyring) -> Vec<u8> {
-    let plain = postcard::to_stdvec(body).unwrap_or_default();
-    encode_sealed(envelope, &keyring.seal_blob(envelope.id, &plain))
-}
-
-/// Finishes an entry whose body is sealed already (passing on, replaying a dead letter).
-pub fn encode_sealed(envelope: &Envelope, sealed_body: &[u8]) -> Vec<u8> {
-    // Serialising plain structs into memory cannot fail.
-    let mut entry = postcard::to_extend(envelope, vec![VERSION]).unwrap_or_default();
-    entry.extend_from_slice(sealed_body);
-    entry
-}
-
-/// Reads the envelope; gives it and the sealed body.
-pub fn decode_envelope(entry: &[u8]) -> Result<(Envelope, &[u8]), DecodeError> {
-    match entry.split_first() {
-        Some((&VERSION, rest)) => postcard::take_from_bytes(rest).map_err(|_| DecodeError::Malformed),
-        Some((&version, _)) => Err(DecodeError::Version(version)),
-        None => Err(DecodeError::Malformed),
-    }
-}
-
-/// Opens the body of an entry.
-pub fn decode_body(envelope: &Envelope, sealed_body: &[u8], keyring: &Keyring) -> Result<Body, DecodeError> {
-    let plain = keyring.open_blob(envelope.id, sealed_body).map_err(|_| DecodeError::Sealed)?;
-    postcard::from_bytes(&plain).map_err(|_| DecodeError::Malformed)
-}
-
 impl Envelope {
     /// An envelope for a gateway's own request.
     pub fn internal(id: Uuid, request: &Internal, user: UserId, gateway: GatewayId, deadline: Timestamp) -> Self {
@@ -222,7 +188,6 @@ impl Envelope {
             request_id: None,
             ingested_at: Timestamp::now(),
             deadline,
-            traceparent: None,
             hops: 0,
         }
     }

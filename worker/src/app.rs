@@ -8,10 +8,12 @@ use shared::crypto::Keyring;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::redis::presence::Presence;
+use shared::wire::{DecodeError, Wire};
 use uuid::Uuid;
 
 use crate::api::password_work::PasswordWork;
 use crate::api::picture_cache::PictureCache;
+use crate::consume::lease::Withdrawal;
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
 use crate::store::epoch::Epoch;
@@ -31,9 +33,21 @@ pub struct App {
     pub keys: Keys,
     pub presence: Presence,
     pub keyring: Arc<Keyring>,
+    /// Writes and reads what goes to gateways and comes from them.
+    pub wire: Wire,
     pub metrics: WorkerMetrics,
     pub counts: Counts,
     pub pictures: PictureCache,
     pub password_work: PasswordWork,
     pub recent: Recent,
+    pub withdrawal: Withdrawal,
+}
+
+impl App {
+    pub fn count_unreadable(&self, error: &DecodeError) {
+        self.metrics.unreadable_entries.increment(1);
+        if matches!(error, DecodeError::Forged(_) | DecodeError::Unauthenticated | DecodeError::Sealed) {
+            self.metrics.rejected_entries.increment(1);
+        }
+    }
 }

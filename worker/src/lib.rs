@@ -32,13 +32,14 @@ use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::redis::presence::Presence;
 use shared::telemetry::Metrics;
+use shared::wire::Wire;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
 use crate::api::password_work::PasswordWork;
 use crate::api::picture_cache::PictureCache;
 use crate::app::App;
-use crate::consume::lease::LeaseManager;
+use crate::consume::lease::{LeaseManager, Withdrawal};
 use crate::consume::pipeline::Pipeline;
 use crate::consume::queries::Queries;
 use crate::jobs::heartbeat::{self, Stores};
@@ -118,12 +119,14 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         redis_options,
         presence: Presence::new(keys.clone()),
         keys,
+        wire: Wire::new(keyring.clone(), settings.common.wire_format),
         keyring: Arc::new(keyring),
         metrics: WorkerMetrics::new(),
         counts: Counts::default(),
         pictures: PictureCache::new(settings.pfp_cache_max_size, settings.pfp_cache_duration),
         password_work: PasswordWork::default(),
         recent: Recent::default(),
+        withdrawal: Withdrawal::default(),
         settings,
     })
 }

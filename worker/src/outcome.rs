@@ -8,7 +8,7 @@ use shared::publication::{EventHeader, Header, Receipt};
 use shared::stream::{Envelope, InternalReply};
 use uuid::Uuid;
 
-/// Who gets a publication.
+/// Who gets a publication. Stored in outcomes: append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Audience {
     /// One connection's gateway.
@@ -29,7 +29,8 @@ pub struct Publication {
     pub payload: Vec<u8>,
 }
 
-/// All that the application of one command sends, in order.
+/// All that the application of one command sends, in order. Stored with the command, so that a redelivery sends it again: the
+/// encoding never changes, and the tests of this module pin it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     pub publications: Vec<Publication>,

@@ -1,8 +1,7 @@
 //! From outcomes to channels. Nothing is published before its commit.
 
+use bytes::Bytes;
 use fred::prelude::Error;
-use shared::publication;
-use shared::redis::keys::Keys;
 use shared::redis::settle::{self, Message};
 
 use crate::app::App;
@@ -10,22 +9,24 @@ use crate::outcome::{Audience, Publication};
 
 /// Publishes in order.
 pub async fn publish(app: &App, publications: &[Publication]) -> Result<(), Error> {
-    settle::publish(&app.redis, &messages(&app.keys, publications)).await
+    settle::publish(&app.redis, &messages(app, publications)).await
 }
 
-/// The publications as messages for their channels, in order.
-pub fn messages(keys: &Keys, publications: &[Publication]) -> Vec<Message> {
+/// The publications as messages for their channels, in order. Each is bound to its channel.
+pub fn messages(app: &App, publications: &[Publication]) -> Vec<Message> {
+    let keys = &app.keys;
     let mut messages = Vec::with_capacity(publications.len());
     for publication in publications {
-        let message = bytes::Bytes::from(publication::encode(&publication.header, &publication.payload));
+        let message = |channel: String| {
+            let bytes = app.wire.publication(&channel, &publication.header, &publication.payload);
+            (channel, Bytes::from(bytes))
+        };
         match &publication.audience {
-            Audience::Gateway(gateway) => messages.push((keys.gateway_channel(*gateway), message)),
-            Audience::User(user) => messages.push((keys.user_channel(*user), message)),
-            Audience::Group(group) => messages.push((keys.group_channel(*group), message)),
-            Audience::Everybody => messages.push((keys.presence_channel(), message)),
-            Audience::Users(users) => {
-                messages.extend(users.iter().map(|user| (keys.user_channel(*user), message.clone())));
-            }
+            Audience::Gateway(gateway) => messages.push(message(keys.gateway_channel(*gateway))),
+            Audience::User(user) => messages.push(message(keys.user_channel(*user))),
+            Audience::Group(group) => messages.push(message(keys.group_channel(*group))),
+            Audience::Everybody => messages.push(message(keys.presence_channel())),
+            Audience::Users(users) => messages.extend(users.iter().map(|user| message(keys.user_channel(*user)))),
         }
     }
     messages

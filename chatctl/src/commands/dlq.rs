@@ -6,11 +6,11 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
-use shared::crypto::Keyring;
 use shared::lifecycle::Lifecycle;
 use shared::redis::dead_letters::{DeadLetters, Stored};
 use shared::redis::keys::Keys;
-use shared::stream::{self, Body};
+use shared::stream::Body;
+use shared::wire::Wire;
 
 use crate::settings::Settings;
 use crate::terminal::{print_line, printable};
@@ -34,7 +34,7 @@ pub enum DlqCommand {
         #[arg(long)]
         reveal: bool,
     },
-    /// Puts commands back on their lanes, for the workers to apply. What fails again comes back with a new id.
+    /// Puts commands back on their lanes, with CHAT_ENCRYPTION_KEY, for the workers to apply. What fails again comes back with a new id.
     Replay(Which),
     /// Deletes commands for good.
     Drop(Which),
@@ -58,8 +58,8 @@ impl DlqCommand {
         match self {
             DlqCommand::List { limit } => list(&letters, limit).await,
             DlqCommand::Show { id, reveal } => show(settings, &letters, &id, reveal).await,
-            DlqCommand::Replay(which) => for_each(&letters, which, Action::Replay).await,
-            DlqCommand::Drop(which) => for_each(&letters, which, Action::Drop).await,
+            DlqCommand::Replay(which) => for_each(&letters, which, &Action::Replay(settings.wire()?)).await,
+            DlqCommand::Drop(which) => for_each(&letters, which, &Action::Drop).await,
         }
     }
 }
@@ -127,26 +127,24 @@ async fn show(settings: &Settings, letters: &DeadLetters, id: &str, reveal: bool
 }
 
 fn body(settings: &Settings, stored: &Stored) -> Result<Value> {
-    let keyring = Keyring::derive(&settings.encryption()?)?;
-    let (envelope, sealed_body) = stream::decode_envelope(&stored.letter.entry)?;
-    match stream::decode_body(&envelope, sealed_body, &keyring)? {
+    match settings.wire()?.open_entry(&stored.letter.lane, &stored.letter.entry)?.1 {
         Body::Client(command) => Ok(serde_json::to_value(&command)?),
         Body::Internal(request) => Ok(serde_json::to_value(&request)?),
     }
 }
 
-#[derive(Clone, Copy)]
+/// What is done with each.
 enum Action {
-    Replay,
+    Replay(Wire),
     Drop,
 }
 
 impl Action {
-    async fn run(self, letters: &DeadLetters, stored: &Stored) -> Result<()> {
+    async fn run(&self, letters: &DeadLetters, stored: &Stored) -> Result<()> {
         match self {
             Action::Drop => letters.delete(&stored.id).await.map(drop).context("Redis"),
-            Action::Replay => {
-                if !letters.replay(stored, Timestamp::now().plus(REPLAY_WITHIN)).await.context("Redis")? {
+            Action::Replay(wire) => {
+                if !letters.replay(wire, stored, Timestamp::now().plus(REPLAY_WITHIN)).await? {
                     let (id, lane) = (&stored.id, &stored.letter.lane);
                     bail!("{id} came from {lane}, which no worker reads: was PARTITIONS or REDIS_PREFIX changed?");
                 }
@@ -155,16 +153,16 @@ impl Action {
         }
     }
 
-    fn done(self) -> &'static str {
+    fn done(&self) -> &'static str {
         match self {
-            Action::Replay => "replayed",
+            Action::Replay(_) => "replayed",
             Action::Drop => "dropped",
         }
     }
 }
 
 /// In the order in which they failed, so that commands of one conversation keep their order. What comes meanwhile is left.
-async fn for_each(letters: &DeadLetters, which: Which, action: Action) -> Result<()> {
+async fn for_each(letters: &DeadLetters, which: Which, action: &Action) -> Result<()> {
     if let Some(id) = &which.id {
         let stored = find(letters, id).await?;
         action.run(letters, &stored).await?;

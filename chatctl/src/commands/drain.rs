@@ -23,7 +23,7 @@ pub struct DrainArguments {
 impl DrainArguments {
     pub async fn run(self, settings: &Settings) -> Result<()> {
         let fleet = Fleet::connect(settings).await?;
-        fleet.tell_gateway(&self.gateway, &Header::Drain).await?;
+        fleet.tell_gateway(&settings.wire()?, &self.gateway, &Header::Drain).await?;
         let is_gone = || async { Ok(!fleet.alive("gateway").await?.iter().any(|alive| alive.id == self.gateway)) };
         if !within(self.within, is_gone).await? {
             bail!("{} is draining and has not ended after {:?}", self.gateway, self.within);

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use shared::crypto::Keyring;
+use shared::wire;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -15,9 +16,9 @@ use crate::settings::Settings;
 use crate::terminal::print_line;
 use crate::{audit, database};
 
+const OUTCOMES: &str = "applied_commands";
 /// The tables whose sealed content is one byte string: table, id, content.
-const BLOBS: [(&str, &str, &str); 2] =
-    [("event_log", "event_id", "body"), ("applied_commands", "command_id", "outcome")];
+const BLOBS: [(&str, &str, &str); 2] = [("event_log", "event_id", "body"), (OUTCOMES, "command_id", "outcome")];
 
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
@@ -191,10 +192,14 @@ async fn rotate_blobs(
         after = *last;
         let (mut ids, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
         for (id, blob) in rows {
-            match keyring.open_blob(id, &blob) {
-                Ok(plain) => {
+            let resealed = match table {
+                OUTCOMES => wire::reseal_outcome(keyring, id, &blob),
+                _ => keyring.open_blob(id, &blob).map(|plain| keyring.seal_blob(id, &plain)),
+            };
+            match resealed {
+                Ok(resealed) => {
                     ids.push(id);
-                    new.push(keyring.seal_blob(id, &plain));
+                    new.push(resealed);
                     old.push(blob);
                 }
                 Err(error) => {

@@ -26,7 +26,7 @@ impl KickArguments {
         let fleet = Fleet::connect(settings).await?;
         let before = fleet.user_sessions(user).await?;
         // Published even without a registered session: one may be opening at this moment.
-        fleet.tell_user(user, &Header::Kicked).await?;
+        fleet.tell_user(&settings.wire()?, user, &Header::Kicked).await?;
         let is_closed = || async {
             let open = fleet.user_sessions(user).await?;
             Ok(!before.iter().any(|session| open.contains(session)))

@@ -13,7 +13,7 @@ use shared::events::broadcast;
 use shared::events::session::{AuthError, AuthErrorCode, SessionConflict};
 use shared::ids::{ConnectionId, ConnectionRef, GroupId, UserId};
 use shared::protocol::CloseCode;
-use shared::publication::{self, EventHeader, Header, Receipt};
+use shared::publication::{EventHeader, Header, Receipt};
 use shared::redis::keys::Channel;
 use shared::stream::InternalReply;
 use uuid::Uuid;
@@ -22,6 +22,7 @@ use websocket::PreparedText;
 use crate::connection::outbox::Mark;
 use crate::connection::{Close, Connection, Translated};
 use crate::egress::positions::Arrival;
+use crate::egress::unreadable::NotRead;
 use crate::gateway::Gateway;
 
 /// Capacity kept for the connections to wake after a batch.
@@ -34,20 +35,23 @@ pub struct Deliverer {
     to_wake: Vec<Arc<Connection>>,
     /// Tokens of this batch: one look at all connections serves them all.
     revoked: HashSet<TokenHash>,
+    not_read: NotRead,
 }
 
 impl Deliverer {
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Deliverer { gateway, to_wake: Vec::new(), revoked: HashSet::new() }
+        Deliverer { gateway, to_wake: Vec::new(), revoked: HashSet::new(), not_read: NotRead::default() }
     }
 
-    pub fn publication(&mut self, channel: &str, bytes: &Bytes) {
-        let Some(channel) = self.gateway.keys.parse_channel(channel) else {
+    pub fn publication(&mut self, name: &str, bytes: &Bytes) {
+        let Some(channel) = self.gateway.keys.parse_channel(name) else {
             return;
         };
-        let Ok((header, payload)) = publication::decode(bytes) else {
-            self.gateway.metrics.unreadable.increment(1);
-            return;
+        let (header, payload) = match self.gateway.wire.open_publication(name, bytes) {
+            Ok(read) => read,
+            Err(error) => {
+                return self.not_read.publication(&self.gateway.core, &self.gateway.registry, channel, &error);
+            }
         };
         let payload = &bytes[payload..];
         let count = |kind| self.gateway.metrics.publications.with(kind).increment(1);
@@ -186,7 +190,11 @@ impl Deliverer {
     fn internal(&self, command: Uuid, payload: &[u8]) {
         match postcard::from_bytes::<InternalReply>(payload) {
             Ok(reply) => self.gateway.requests.answer(command, reply),
-            Err(_) => self.gateway.metrics.unreadable.increment(1),
+            // Of another version: whoever asks again may be answered by a worker of this one.
+            Err(_) => {
+                self.gateway.metrics.unreadable.increment(1);
+                self.gateway.requests.fail(command);
+            }
         }
     }
 
@@ -340,8 +348,9 @@ mod tests {
         renewed.expect_token(TokenHash::of("next"));
         renewed.settle_token(true);
         let mut deliverer = Deliverer::new(gateway.clone());
-        let revoked = publication::encode(&Header::Revoked { token: TokenHash::of("revoked") }, &[]);
-        deliverer.publication(&gateway.keys.presence_channel(), &Bytes::from(revoked));
+        let channel = gateway.keys.presence_channel();
+        let revoked = gateway.wire.publication(&channel, &Header::Revoked { token: TokenHash::of("revoked") }, &[]);
+        deliverer.publication(&channel, &Bytes::from(revoked));
         deliverer.wake();
         assert_eq!(ending.signals().close, Some(Close::new(CloseCode::Policy, "Token revoked")));
         assert_eq!((renewed.signals().close, other.signals().close), (None, None));
@@ -369,9 +378,10 @@ mod tests {
         let receipt =
             Receipt::Message { conversation: ConversationId::Group(group), seq: 1, sender: UserId(6), message };
         let json = br#"{"type":"new_group_message","senderId":"6","content":"hi"}"#;
-        let publication = publication::encode(&Header::Event(EventHeader::new(receipt)), json);
+        let channel = gateway.keys.group_channel(group);
+        let publication = gateway.wire.publication(&channel, &Header::Event(EventHeader::new(receipt)), json);
         let mut deliverer = Deliverer::new(gateway.clone());
-        deliverer.publication(&gateway.keys.group_channel(group), &Bytes::from(publication));
+        deliverer.publication(&channel, &Bytes::from(publication));
         let frame = |connection: &Arc<Connection>| {
             let mut outgoing = VecDeque::new();
             connection.take_outgoing(&mut outgoing);

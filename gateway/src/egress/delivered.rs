@@ -11,7 +11,7 @@ use fred::prelude::Error;
 use shared::events;
 use shared::events::direct::MessageDelivered;
 use shared::ids::{ConversationId, UserId};
-use shared::publication::{self, EventHeader, Header, Receipt};
+use shared::publication::{EventHeader, Header, Receipt};
 use shared::redis::settle::{self, Message};
 use tokio::sync::mpsc;
 
@@ -62,8 +62,9 @@ async fn publish(core: &Core, arrivals: Vec<Arrival>) -> Result<(), Error> {
             seq: arrival.seq,
             delivered_to: arrival.recipient,
         };
-        let message = Bytes::from(publication::encode(&header, &events::broadcast(&event)));
-        (core.keys.user_channel(arrival.sender), message)
+        let channel = core.keys.user_channel(arrival.sender);
+        let message = Bytes::from(core.wire.publication(&channel, &header, &events::broadcast(&event)));
+        (channel, message)
     };
     let messages: Vec<Message> = arrivals.into_iter().map(message).collect();
     settle::publish(&core.redis, &messages).await

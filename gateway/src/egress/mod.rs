@@ -8,3 +8,4 @@ pub mod gaps;
 pub mod positions;
 pub mod subscriber;
 pub mod subscriptions;
+pub mod unreadable;

@@ -1,12 +1,15 @@
 //! The router under random series of publications, most of which concern somebody, and under the fuzzer's seeds.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use shared::clock::Timestamp;
+use shared::crypto::{EncryptionSettings, Keyring};
 use shared::ids::{ConnectionId, ConnectionRef, ConversationId, MessageId};
 use shared::publication::{EventHeader, Report, ReportedMessages};
+use shared::wire::{Wire, WireFormat};
 
 use crate::fuzz::*;
 
@@ -50,6 +53,12 @@ fn receipt() -> impl Strategy<Value = Receipt> {
     ]
 }
 
+/// Format 1 can be damaged and still be read.
+static WIRE: LazyLock<Wire> = LazyLock::new(|| {
+    let settings = EncryptionSettings::list("1:unused, since format 1 is not authenticated", "salt", None);
+    Wire::new(Keyring::derive(&settings.unwrap()).unwrap(), WireFormat::One)
+});
+
 fn event() -> impl Strategy<Value = EventHeader> {
     (receipt(), prop::option::of(reference()), vec(user(), 0..2))
         .prop_map(|(receipt, exclude, exclude_users)| EventHeader { receipt, exclude, exclude_users })
@@ -61,7 +70,7 @@ fn report() -> impl Strategy<Value = Vec<u8>> {
     });
     (vec(messages, 0..3), vec((user(), uuid()), 0..3)).prop_map(|(messages, events)| {
         let report = Report { messages, events };
-        publication::encode(&Header::Report, &postcard::to_stdvec(&report).unwrap())
+        WIRE.publication("", &Header::Report, &postcard::to_stdvec(&report).unwrap())
     })
 }
 
@@ -93,7 +102,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
 
 /// As the fuzzer gives it, sometimes damaged.
 fn step() -> impl Strategy<Value = Vec<u8>> {
-    let encoded = (header(), payload()).prop_map(|(header, payload)| publication::encode(&header, &payload));
+    let encoded = (header(), payload()).prop_map(|(header, payload)| WIRE.publication("", &header, &payload));
     let publication = prop_oneof![9 => encoded, 1 => report()];
     let damage = prop::option::weighted(0.2, (any::<prop::sample::Index>(), any::<u8>(), 0..200usize));
     (any::<u8>(), 0..9u8, publication, damage).prop_map(|(flags, channel, mut publication, damage)| {

@@ -8,7 +8,7 @@ use shared::config::GatewaySettings;
 use shared::ids::{ConnectionId, UserId, new_command_id, user_route_hint};
 use shared::protocol::{Rejection, RequestId};
 use shared::redis::admit::{Append, Rate};
-use shared::stream::{self, Body, Envelope, Internal};
+use shared::stream::{Body, Envelope, Internal};
 use uuid::Uuid;
 
 use crate::connection::Connection;
@@ -83,20 +83,20 @@ impl Admitted {
             request_id,
             ingested_at: now,
             deadline: now.plus(core.settings.common.command_timeout),
-            traceparent: None,
             hops: 0,
         };
+        let stream = match partition {
+            Some(partition) => core.keys.partition(partition),
+            None => core.keys.queries(),
+        };
         let append = Append {
-            stream: match partition {
-                Some(partition) => core.keys.partition(partition),
-                None => core.keys.queries(),
-            },
             rate: Some(if command.is_message() {
                 Rate { key: core.keys.message_rate(user), limit: core.settings.message_rate_limit }
             } else {
                 Rate { key: core.keys.command_rate(user), limit: command_rate_limit(&core.settings) }
             }),
-            entry: stream::encode(&envelope, &Body::Client(command), &core.keyring).into(),
+            entry: core.wire.entry(&stream, &envelope, &Body::Client(command)).into(),
+            stream,
         };
         Ok(Admitted { append, origin: Origin::Client(connection.clone()), command: id, partition })
     }
@@ -119,15 +119,12 @@ impl Admitted {
             request_id,
             ingested_at: now,
             deadline,
-            traceparent: None,
             hops: 0,
         };
         let body = Body::Internal(request.clone());
-        let append = Append {
-            stream: core.keys.queries(),
-            rate: None,
-            entry: stream::encode(&envelope, &body, &core.keyring).into(),
-        };
+        let stream = core.keys.queries();
+        let entry = core.wire.entry(&stream, &envelope, &body).into();
+        let append = Append { stream, rate: None, entry };
         Admitted { append, origin: Origin::Internal, command: id, partition: None }
     }
 }

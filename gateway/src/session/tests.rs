@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use shared::dialects::Dialect;
 use shared::ids::{ConnectionId, UserId};
-use shared::publication::{self, EventHeader, Header, Receipt};
+use shared::publication::{EventHeader, Header, Receipt};
 use shared::stream::{InternalReply, ReplayPage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
@@ -73,7 +73,7 @@ impl Test {
 
     fn publish(&self, channel: &str, header: &Header, payload: &[u8]) {
         let mut deliverer = Deliverer::new(self.gateway.clone());
-        deliverer.publication(channel, &Bytes::from(publication::encode(header, payload)));
+        deliverer.publication(channel, &Bytes::from(self.gateway.wire.publication(channel, header, payload)));
         deliverer.wake();
     }
 

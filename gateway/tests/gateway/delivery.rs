@@ -342,6 +342,7 @@ async fn what_a_worker_reports_and_never_came_is_made_up_for() {
     assert_eq!(seqs(&mut client, 1).await, [1]);
     harness.worker.rote.lock().leave = Some("missing");
     let (redis, channel) = (harness.worker.redis.clone(), harness.worker.keys.report_channel());
+    let wire = harness.worker.wire.clone();
     let report = async |seq: i64, other: i64, events: Vec<(UserId, Uuid)>| {
         let messages = vec![ReportedMessages {
             conversation: ConversationId::direct(UserId(1), UserId(other)),
@@ -351,7 +352,7 @@ async fn what_a_worker_reports_and_never_came_is_made_up_for() {
             last_age_ms: 0,
         }];
         let payload = postcard::to_stdvec(&Report { messages, events }).unwrap();
-        let publication = shared::publication::encode(&Header::Report, &payload);
+        let publication = wire.publication(&channel, &Header::Report, &payload);
         let _: i64 = redis.publish(channel.as_str(), bytes::Bytes::from(publication)).await.unwrap();
     };
     // All is well: nothing is asked for.

@@ -14,13 +14,13 @@ use shared::commands::Command;
 use shared::crypto::{EncryptionSettings, Keyring};
 use shared::ids::{ConnectionId, ConversationId, GroupId, MessageId, UserId};
 use shared::lifecycle::Lifecycle;
-use shared::publication::{self, EventHeader, Header, Receipt};
+use shared::publication::{EventHeader, Header, Receipt};
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::stream::{
-    self, Body, Envelope, FIELD, Internal, InternalReply, MissingMessages, Receipts, ReplayCursor, ReplayPage,
-    ReplayedEvent,
+    Body, Envelope, FIELD, Internal, InternalReply, MissingMessages, Receipts, ReplayCursor, ReplayPage, ReplayedEvent,
 };
+use shared::wire::{Wire, WireFormat};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -29,6 +29,7 @@ use crate::harness::{ENCRYPTION_KEY, SOON};
 pub struct FakeWorker {
     pub keys: Keys,
     pub redis: Client,
+    pub wire: Wire,
     pub rote: Arc<Mutex<Rote>>,
     commands: mpsc::UnboundedReceiver<(Envelope, Command)>,
     internals: mpsc::UnboundedReceiver<(Envelope, Internal)>,
@@ -63,19 +64,20 @@ impl FakeWorker {
         let blocking = options.blocking_client(Duration::from_secs(1), &lifecycle).unwrap();
         let keys = Keys::new(prefix);
         let keyring = Keyring::derive(&EncryptionSettings::single(ENCRYPTION_KEY, "elitescore-chat")).unwrap();
+        let wire = Wire::new(keyring, WireFormat::Two);
         let rote = Arc::new(Mutex::new(Rote::default()));
         let (command_sender, commands) = mpsc::unbounded_channel();
         let (internal_sender, internals) = mpsc::unbounded_channel();
         let reading = Reading {
             keys: keys.clone(),
             redis: redis.clone(),
-            keyring,
+            wire: wire.clone(),
             rote: rote.clone(),
             commands: command_sender,
             internals: internal_sender,
         };
         let reader = tokio::spawn(reading.run(blocking));
-        FakeWorker { keys, redis, rote, commands, internals, reader }
+        FakeWorker { keys, redis, wire, rote, commands, internals, reader }
     }
 
     /// The next command of a client.
@@ -115,7 +117,7 @@ impl FakeWorker {
 
     pub async fn publish_to(&self, channel: String, header: &Header, payload: &Json) {
         let payload = if payload.is_null() { Vec::new() } else { payload.to_string().into_bytes() };
-        let publication = Bytes::from(publication::encode(header, &payload));
+        let publication = Bytes::from(self.wire.publication(&channel, header, &payload));
         let _: i64 = self.redis.publish(channel, publication).await.unwrap();
     }
 
@@ -125,7 +127,7 @@ impl FakeWorker {
     }
 
     pub async fn reply(&self, envelope: &Envelope, reply: &InternalReply) {
-        reply_to(&self.redis, &self.keys, envelope, reply).await;
+        reply_to(&self.redis, &self.keys, &self.wire, envelope, reply).await;
     }
 
     pub async fn subscribers(&self, channel: &str) -> i64 {
@@ -143,7 +145,7 @@ impl Drop for FakeWorker {
 struct Reading {
     keys: Keys,
     redis: Client,
-    keyring: Keyring,
+    wire: Wire,
     rote: Arc<Mutex<Rote>>,
     commands: mpsc::UnboundedSender<(Envelope, Command)>,
     internals: mpsc::UnboundedSender<(Envelope, Internal)>,
@@ -173,20 +175,20 @@ impl Reading {
                     }
                     last[at] = id;
                     if let Some((_, entry)) = fields.iter().find(|(name, _)| name == FIELD) {
-                        self.entry(entry).await;
+                        self.entry(&stream, entry).await;
                     }
                 }
             }
         }
     }
 
-    async fn entry(&self, entry: &[u8]) {
-        let (envelope, sealed) = stream::decode_envelope(entry).unwrap();
-        match stream::decode_body(&envelope, sealed, &self.keyring).unwrap() {
+    async fn entry(&self, stream: &str, entry: &[u8]) {
+        let (envelope, body) = self.wire.open_entry(stream, entry).unwrap();
+        match body {
             Body::Client(command) => drop(self.commands.send((envelope, command))),
             Body::Internal(internal) => {
                 if let Some(reply) = self.reply(&envelope, &internal) {
-                    reply_to(&self.redis, &self.keys, &envelope, &reply).await;
+                    reply_to(&self.redis, &self.keys, &self.wire, &envelope, &reply).await;
                 }
                 drop(self.internals.send((envelope, internal)));
             }
@@ -232,11 +234,12 @@ fn next_page(pages: &mut VecDeque<Vec<ReplayedEvent>>) -> ReplayPage {
     ReplayPage { events, next: (!pages.is_empty()).then(|| ReplayCursor(vec![1])) }
 }
 
-async fn reply_to(redis: &Client, keys: &Keys, envelope: &Envelope, reply: &InternalReply) {
+async fn reply_to(redis: &Client, keys: &Keys, wire: &Wire, envelope: &Envelope, reply: &InternalReply) {
     assert_eq!(envelope.reply_to.connection, ConnectionId(0));
     let header = Header::Internal { command: envelope.id };
-    let publication = Bytes::from(publication::encode(&header, &postcard::to_stdvec(reply).unwrap()));
-    let _: i64 = redis.publish(keys.gateway_channel(envelope.reply_to.gateway), publication).await.unwrap();
+    let channel = keys.gateway_channel(envelope.reply_to.gateway);
+    let publication = Bytes::from(wire.publication(&channel, &header, &postcard::to_stdvec(reply).unwrap()));
+    let _: i64 = redis.publish(channel, publication).await.unwrap();
 }
 
 /// What a message from one user to another proves.

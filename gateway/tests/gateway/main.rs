@@ -8,6 +8,7 @@ mod api;
 mod attacks;
 mod commands;
 mod delivery;
+mod forged;
 mod http;
 mod interruption;
 mod limits;

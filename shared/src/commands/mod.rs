@@ -118,7 +118,8 @@ macro_rules! commands {
     };
 }
 
-/// THE list: hands `module Command,` of each command to the given macro. The worker makes its dispatch from it, so that
+/// THE list. **Append only**: a command's place in it is its encoding in the streams, so a new one goes to the end, and none is taken
+/// out or moved, or a gateway's `demote_member` is another version's `promote_member`. Hands `module Command,` of each command to the given macro. The worker makes its dispatch from it, so that
 /// a command without a handler does not compile.
 #[macro_export]
 macro_rules! for_each_command {

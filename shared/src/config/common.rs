@@ -8,6 +8,7 @@ use super::original;
 use super::parse::{authorities, choice, duration, integer, log_filter, secret, text, url};
 use super::secret::Secret;
 use crate::crypto::EncryptionSettings;
+use crate::wire::WireFormat;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {
@@ -58,6 +59,11 @@ settings! {
         encryption_legacy_key: Option<Secret> = "CHAT_ENCRYPTION_LEGACY_KEY", secret("text"), optional;
         /// Salt of the key derivation. Content sealed under one salt is not readable under another. The same in all processes.
         encryption_salt: String = "CHAT_ENCRYPTION_SALT", text("text of up to 1024 bytes", |salt| salt.len() <= 1024), default("elitescore-chat");
+
+        /// Format of what travels between gateways and workers. `2`, the default: only what is authenticated with the encryption key is written and read. For a rolling upgrade from release 0.1: `1` writes what 0.1 reads, and reads both; `both` writes format 2 and reads both. With either, whoever can write to Redis can act as any user; see `docs/upgrading.md`. The same in all processes, but for the time of a rollout.
+        wire_format: WireFormat = "WIRE_FORMAT", choice(&[
+            ("1", WireFormat::One), ("both", WireFormat::Both), ("2", WireFormat::Two),
+        ]), default("2");
 
         /// What is logged.
         log_level: String = "LOG_LEVEL", log_filter(), default("info");

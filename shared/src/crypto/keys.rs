@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use aes::cipher::KeyInit;
 use aes::{Aes256Dec, Aes256Enc};
+use cmac::Cmac;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -19,6 +20,8 @@ pub const LEGACY_KEY_ID: i16 = 0;
 const SINGLE_KEY_ID: i16 = 1;
 const LEGACY_SALT: &str = "salt";
 const MAC_LABEL: &[u8] = b"chat/at-rest/mac/v1";
+const ENTRY_LABEL: &[u8] = b"chat/wire/entry/v2";
+const PUBLICATION_LABEL: &[u8] = b"chat/wire/publication/v2";
 /// Every key costs a scrypt run at start.
 const MAX_KEYS: usize = 64;
 
@@ -115,11 +118,16 @@ pub(super) struct Key {
     pub(super) decrypt: Aes256Dec,
     /// The state after the key block: cloned per message, which saves hashing the key each time.
     pub(super) mac: Hmac<Sha256>,
+    /// Of stream entries.
+    pub(super) entry: Cmac<Aes256Enc>,
+    /// Of publications.
+    pub(super) publication: Cmac<Aes256Enc>,
 }
 
 impl Keyring {
     /// Derives all keys: scrypt with N 16384, r 8, p 1, 32 bytes; the MAC key is HMAC-SHA-256 of the label
-    /// `chat/at-rest/mac/v1` under the encryption key.
+    /// `chat/at-rest/mac/v1` under the encryption key, and those of stream entries and publications are made likewise from
+    /// labels of their own.
     ///
     /// **Blocks** for some 35 ms and needs 16 MiB per key: call it once at start, through `spawn_blocking`.
     ///
@@ -169,13 +177,20 @@ impl Key {
     }
 
     fn from_bytes(derived: &[u8; 32]) -> Result<Self, KeyringError> {
-        let mut label = mac_state(derived)?;
-        label.update(MAC_LABEL);
-        let mac_key = Zeroizing::new(<[u8; 32]>::from(label.finalize().into_bytes()));
+        let subkey = |label: &[u8]| -> Result<Zeroizing<[u8; 32]>, KeyringError> {
+            let mut state = mac_state(derived)?;
+            state.update(label);
+            Ok(Zeroizing::new(state.finalize().into_bytes().into()))
+        };
+        let tag_state = |label: &[u8]| -> Result<Cmac<Aes256Enc>, KeyringError> {
+            <Cmac<Aes256Enc> as KeyInit>::new_from_slice(&*subkey(label)?).map_err(|_| KeyringError::Derivation)
+        };
         Ok(Self {
             encrypt: Aes256Enc::new(derived.into()),
             decrypt: Aes256Dec::new(derived.into()),
-            mac: mac_state(&mac_key)?,
+            mac: mac_state(&*subkey(MAC_LABEL)?)?,
+            entry: tag_state(ENTRY_LABEL)?,
+            publication: tag_state(PUBLICATION_LABEL)?,
         })
     }
 }

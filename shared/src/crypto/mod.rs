@@ -2,10 +2,12 @@
 //!
 //! AES-256-CBC with PKCS#7 and a random IV per message, then HMAC-SHA-256 over `key id (i16, big-endian) ‖ message id
 //! (16 bytes) ‖ IV ‖ ciphertext`. The MAC binds the content to its message, so that rows cannot be swapped.
-//! Keys derived in [`keys`], applied in [`seal`]. Passwords and tokens do not live here.
+//! Keys derived in [`keys`], applied in [`seal`] (at rest) and in [`tag`] (between our processes). Passwords and tokens do not live here.
 
 mod keys;
 mod seal;
+mod tag;
 
 pub use keys::{EncryptionSettings, Keyring, KeyringError, LEGACY_KEY_ID};
 pub use seal::{OpenError, Sealed};
+pub use tag::{Place, TAG_BYTES, TagError};

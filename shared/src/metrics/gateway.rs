@@ -64,7 +64,9 @@ crate::metrics_table! {
         pub unanswered: Counter = "gateway_commands_unanswered_total";
         /// Publications received, by kind.
         pub publications: Family<Counter> = "gateway_publications_total", "kind" in &["answer", "internal", "event", "membership", "revocation", "report", "operator", "probe"];
-        /// Publications that could not be read.
+        /// Publications rejected because they are not authenticated: written by somebody without the encryption key, or by a process with another key or `WIRE_FORMAT`.
+        pub rejected: Counter = "gateway_publications_rejected_total";
+        /// Publications that could not be read, those rejected included.
         pub unreadable: Counter = "gateway_publications_unreadable_total";
         /// Interruptions of the subscription; after each all sessions catch up.
         pub interruptions: Counter = "gateway_subscription_interruptions_total";

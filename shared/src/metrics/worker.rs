@@ -56,6 +56,10 @@ crate::metrics_table! {
         pub lease_moves: Counter = "chat_worker_lease_moves_total";
         /// Stored messages that could not be read: wrong key, tampered with, or malformed.
         pub unreadable_rows: Counter = "chat_worker_unreadable_rows_total";
+        /// Commands rejected because they are not authenticated: written by somebody without the encryption key, or by a process with another key or `WIRE_FORMAT`.
+        pub rejected_entries: Counter = "chat_worker_rejected_entries_total";
+        /// Commands left for a worker of another version, at each try.
+        pub too_new_entries: Counter = "chat_worker_too_new_entries_total";
         /// Commands that could not be read: sealed with another key, tampered with, or of an unknown version.
         pub unreadable_entries: Counter = "chat_worker_unreadable_entries_total";
         /// Commands in the dead-letter stream.

@@ -6,7 +6,8 @@ use fred::prelude::*;
 
 use super::keys::Keys;
 use crate::clock::Timestamp;
-use crate::stream::{self, Envelope, FIELD};
+use crate::stream::{Envelope, FIELD};
+use crate::wire::{self, DecodeError, Wire};
 
 /// The oldest make room beyond this (approximately: Redis trims whole nodes of the stream).
 pub const KEPT: i64 = 10_000;
@@ -39,23 +40,28 @@ pub struct Stored {
 }
 
 impl DeadLetter {
-    /// The readable part of the entry.
+    /// The readable part of the entry, which nothing proves.
     ///
     /// # Errors
     /// When this build cannot read it; that may be why it failed.
-    pub fn envelope(&self) -> Result<Envelope, stream::DecodeError> {
-        stream::decode_envelope(&self.entry).map(|(envelope, _)| envelope)
+    pub fn envelope(&self) -> Result<Envelope, DecodeError> {
+        wire::peek_envelope(&self.entry)
     }
 
     /// The entry for another try: the same command under the same id, to be applied until `deadline`.
-    fn renewed(&self, deadline: Timestamp) -> Bytes {
-        match stream::decode_envelope(&self.entry) {
-            Ok((envelope, sealed_body)) => {
-                stream::encode_sealed(&Envelope { deadline, hops: 0, ..envelope }, sealed_body).into()
-            }
-            Err(_) => self.entry.clone(),
-        }
+    fn renewed(&self, wire: &Wire, deadline: Timestamp) -> Result<Bytes, DecodeError> {
+        let (envelope, body) = wire.open_entry(&self.lane, &self.entry)?;
+        Ok(wire.entry(&self.lane, &Envelope { deadline, hops: 0, ..envelope }, &body).into())
     }
+}
+
+/// Why a dead letter is not put back.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error("this version cannot read it: {0}")]
+    Unreadable(#[from] DecodeError),
+    #[error("Redis: {0}")]
+    Redis(#[from] Error),
 }
 
 /// The stream.
@@ -107,8 +113,11 @@ impl DeadLetters {
     /// Puts the command back on its lane, then takes it off the dead letters. `false`, and nothing is done, when there is no
     /// such lane: no worker would read it. Should it be interrupted in between, the next replay appends it again, and it is
     /// applied once nevertheless.
-    pub async fn replay(&self, stored: &Stored, deadline: Timestamp) -> Result<bool, Error> {
-        let fields = vec![(FIELD, stored.letter.renewed(deadline))];
+    ///
+    /// # Errors
+    /// When Redis fails, or the entry is not one that `wire` reads.
+    pub async fn replay(&self, wire: &Wire, stored: &Stored, deadline: Timestamp) -> Result<bool, ReplayError> {
+        let fields = vec![(FIELD, stored.letter.renewed(wire, deadline)?)];
         let appended: Option<String> = self.client.xadd(stored.letter.lane.as_str(), true, None, "*", fields).await?;
         if appended.is_none() {
             return Ok(false);

@@ -10,7 +10,8 @@ use super::keys::Keys;
 use super::run_script;
 use crate::auth::TokenHash;
 use crate::clock::Timestamp;
-use crate::publication::{self, Header};
+use crate::publication::Header;
+use crate::wire::Wire;
 
 /// Longer than workers look back, so that a revocation is announced once, not at each look.
 const REMEMBERED: Duration = Duration::from_secs(600);
@@ -27,12 +28,13 @@ impl Default for Revocations {
 
 impl Revocations {
     /// Announces those of the tokens that nobody has announced yet; gives how many.
-    pub async fn announce(&self, redis: &Client, keys: &Keys, tokens: &[TokenHash]) -> Result<u64, Error> {
+    pub async fn announce(&self, redis: &Client, keys: &Keys, wire: &Wire, tokens: &[TokenHash]) -> Result<u64, Error> {
+        let channel = keys.presence_channel();
         let mut arguments: Vec<Value> =
-            vec![keys.presence_channel().into(), Timestamp::now().0.into(), (REMEMBERED.as_millis() as i64).into()];
+            vec![channel.as_str().into(), Timestamp::now().0.into(), (REMEMBERED.as_millis() as i64).into()];
         for token in tokens {
             arguments.push(token.to_string().into());
-            arguments.push(Bytes::from(publication::encode(&Header::Revoked { token: *token }, &[])).into());
+            arguments.push(Bytes::from(wire.publication(&channel, &Header::Revoked { token: *token }, &[])).into());
         }
         run_script(&self.0, redis, vec![keys.revoked_tokens()], arguments).await
     }

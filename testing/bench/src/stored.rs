@@ -3,9 +3,11 @@
 use std::hint::black_box;
 
 use shared::clock::Timestamp;
+use shared::commands::{Command, SendPrivateMessage};
 use shared::crypto::{EncryptionSettings, Keyring};
 use shared::ids::{ConnectionId, ConnectionRef, GatewayId, UserId};
-use shared::stream::{self, Envelope};
+use shared::stream::{Body, Envelope};
+use shared::wire::{Wire, WireFormat};
 use uuid::Uuid;
 
 use crate::Call;
@@ -17,6 +19,22 @@ const CONTENT: [u8; 200] = [b'x'; 200];
 fn keyring() -> Keyring {
     let settings = EncryptionSettings::list("1:only for benchmarks", "salt", None);
     settings.and_then(|settings| Keyring::derive(&settings)).expect("usable settings")
+}
+
+const STREAM: &str = "commands:{17}:17";
+
+fn wire() -> Wire {
+    Wire::new(keyring(), WireFormat::Two)
+}
+
+fn body() -> Body {
+    let command = SendPrivateMessage {
+        recipient: UserId(7_654_321),
+        content: String::from_utf8_lossy(&CONTENT).into_owned(),
+        reply_to: None,
+        client_message_id: None,
+    };
+    Body::Client(Command::SendPrivateMessage(command))
 }
 
 pub fn seal_content() -> Call {
@@ -44,24 +62,24 @@ fn envelope() -> Envelope {
         request_id: None,
         ingested_at: Timestamp(1_750_000_000_000),
         deadline: Timestamp(1_750_000_030_000),
-        traceparent: None,
         hops: 0,
     }
 }
 
-/// Without sealing the body, which is a function of its own.
-pub fn encode_envelope() -> Call {
-    let envelope = envelope();
+/// With its body, sealed and authenticated.
+pub fn seal_entry() -> Call {
+    let (wire, envelope, body) = (wire(), envelope(), body());
     Box::new(move || {
-        black_box(stream::encode_sealed(black_box(&envelope), black_box(&CONTENT)));
+        black_box(wire.entry(STREAM, black_box(&envelope), black_box(&body)));
     })
 }
 
-/// Without opening the body.
-pub fn decode_envelope() -> Call {
-    let entry = stream::encode_sealed(&envelope(), &CONTENT);
+/// With its body.
+pub fn open_entry() -> Call {
+    let wire = wire();
+    let entry = wire.entry(STREAM, &envelope(), &body());
     Box::new(move || {
-        let decoded = black_box(stream::decode_envelope(black_box(&entry)));
+        let decoded = black_box(wire.open_entry(STREAM, black_box(&entry)));
         assert!(decoded.is_ok());
     })
 }

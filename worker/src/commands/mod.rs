@@ -88,7 +88,7 @@ pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: C
     }
     let mut context = Context { app, db: &mut transaction, envelope, lease: Some(lease) };
     let outcome = dispatch(command, &mut context).await?;
-    let sealed = app.keyring.seal_blob(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
+    let sealed = app.wire.seal_outcome(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
     applied::insert_outcome(&mut transaction, envelope.id, &sealed).await?;
     transaction.commit().await?;
     Ok(outcome)
@@ -97,7 +97,7 @@ pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: C
 /// The outcome that a command left when it was applied before.
 pub fn open_outcome(app: &App, envelope: &Envelope, sealed: Option<&[u8]>) -> Result<Outcome, Failure> {
     let Some(sealed) = sealed else { return Ok(Outcome::default()) };
-    let plain = app.keyring.open_blob(envelope.id, sealed).map_err(|error| Failure::Fatal(error.into()))?;
+    let plain = app.wire.open_outcome(envelope.id, sealed).map_err(|error| Failure::Fatal(error.into()))?;
     postcard::from_bytes(&plain).map_err(|error| Failure::Fatal(error.into()))
 }
 

@@ -9,7 +9,8 @@ use shared::commands::{Command, Route, Subject};
 use shared::protocol::Rejection;
 use shared::redis::dead_letters::DeadLetter;
 use shared::redis::lanes::RawEntry;
-use shared::stream::{self, Body, Envelope};
+use shared::stream::{Body, Envelope};
+use shared::wire::DecodeError;
 
 use super::lease::Assigned;
 use super::settle::Settlement;
@@ -58,6 +59,8 @@ pub struct Batch<'a> {
     settlement: Settlement,
     /// Partitions with entries that were left in the stream.
     left: Vec<Lease>,
+    /// Some were left for a worker that knows them.
+    has_too_new: bool,
     started_at: Instant,
 }
 
@@ -70,19 +73,35 @@ impl<'a> Batch<'a> {
             items: Vec::with_capacity(entries.len()),
             settlement: Settlement::default(),
             left: Vec::new(),
+            has_too_new: false,
             started_at: Instant::now(),
         };
         for raw in entries {
             let lease = leases[raw.stream];
+            if batch.left.contains(&lease) {
+                // Nothing overtakes what stays.
+                continue;
+            }
             let stream = app.keys.partition(lease.partition as u32);
-            match decode(app, &raw) {
+            match decode(app, &stream, &raw) {
                 Ok((envelope, command)) => {
                     let waited = Timestamp::now().since(envelope.ingested_at);
                     app.metrics.wait_seconds.record(waited.as_secs_f64());
                     batch.push(lease, stream, raw, envelope, command);
                 }
+                Err(DecodeError::TooNew { deadline }) if Timestamp::now() <= deadline => {
+                    app.metrics.too_new_entries.increment(1);
+                    tracing::warn!(
+                        entry_id = raw.id,
+                        partition = lease.partition,
+                        "a command of another version stays"
+                    );
+                    batch.left.push(lease);
+                    batch.has_too_new = true;
+                    app.withdrawal.begin();
+                }
                 Err(error) => {
-                    app.metrics.unreadable_entries.increment(1);
+                    app.count_unreadable(&error);
                     tracing::error!(entry_id = raw.id, %error, "an entry cannot be read and goes to the dead letters");
                     app.metrics.commands.with(UNREADABLE).with("dead_letter").increment(1);
                     batch.settlement.dead_letters.push(DeadLetter {
@@ -135,6 +154,10 @@ impl<'a> Batch<'a> {
             }
         }
         self.settle(assigned).await;
+        if self.has_too_new {
+            // They are read again at once.
+            tokio::time::sleep(FIRST_PAUSE).await;
+        }
         self.app.metrics.batch_size.record(size as f64);
         self.app.metrics.batch_seconds.record(self.started_at.elapsed().as_secs_f64());
         self.left
@@ -306,11 +329,12 @@ impl<'a> Batch<'a> {
         let envelope = item.envelope();
         if envelope.hops >= MOST_HOPS {
             self.reject(&item, &Rejection::not_found("messageId", "There is no such message"));
-        } else if let Ok((_, sealed_body)) = stream::decode_envelope(&item.raw.entry) {
+        } else if let Ok((_, body)) = self.app.wire.open_entry(&item.stream, &item.raw.entry) {
             let partition = u32::from(conversation.route_hint()) % u32::from(self.app.settings.common.partitions);
             let moved = Envelope { hops: envelope.hops + 1, ..envelope.clone() };
-            let entry = stream::encode_sealed(&moved, sealed_body);
-            self.settlement.passed_on.push((self.app.keys.partition(partition), entry));
+            let stream = self.app.keys.partition(partition);
+            let entry = self.app.wire.entry(&stream, &moved, &body);
+            self.settlement.passed_on.push((stream, entry));
             self.app.metrics.commands.with(&moved.name).with("passed_on").increment(1);
         }
         self.settlement.done(item.stream, item.raw.id);
@@ -318,11 +342,11 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn decode(app: &App, raw: &RawEntry) -> anyhow::Result<(Envelope, Command)> {
-    let (envelope, sealed_body) = stream::decode_envelope(&raw.entry)?;
-    match stream::decode_body(&envelope, sealed_body, &app.keyring)? {
-        Body::Client(command) => Ok((envelope, command)),
-        Body::Internal(_) => anyhow::bail!("a gateway's request does not belong into the ordered lane"),
+fn decode(app: &App, stream: &str, raw: &RawEntry) -> Result<(Envelope, Command), DecodeError> {
+    match app.wire.open_entry(stream, &raw.entry)? {
+        (envelope, Body::Client(command)) => Ok((envelope, command)),
+        // A gateway's request does not belong in the ordered lane.
+        (_, Body::Internal(_)) => Err(DecodeError::Malformed),
     }
 }
 

@@ -70,6 +70,30 @@ struct Pipeline {
     in_use: Arc<Mutex<Vec<Lease>>>,
 }
 
+/// Withdrawing from the ordered lane for a while: this worker is too old for a command, and gives all partitions to the others,
+/// of which one may know it.
+#[derive(Default)]
+pub struct Withdrawal(Mutex<Option<Instant>>);
+
+/// Long enough for a rollout to get on.
+const WITHDRAWN_FOR: Duration = Duration::from_secs(30);
+
+impl Withdrawal {
+    pub fn begin(&self) {
+        self.0.lock().get_or_insert_with(Instant::now);
+    }
+
+    fn lasts(&self) -> bool {
+        let mut began_at = self.0.lock();
+        *began_at = began_at.filter(|at| at.elapsed() < WITHDRAWN_FOR);
+        began_at.is_some()
+    }
+
+    fn end(&self) {
+        *self.0.lock() = None;
+    }
+}
+
 pub struct LeaseManager {
     app: Arc<App>,
     pipelines: Vec<Pipeline>,
@@ -124,15 +148,28 @@ impl LeaseManager {
         let mut db = self.app.db.acquire().await?;
         // Time runs from before the statement: by Postgres's clock the lease ends later than we think, never earlier.
         let asked_at = Instant::now();
-        leases::update_heartbeat(&mut db, worker, ttl).await?;
+        let mut withdrawn = self.app.withdrawal.lasts();
+        if withdrawn {
+            leases::delete_worker(&mut db, worker).await?;
+        } else {
+            leases::update_heartbeat(&mut db, worker, ttl).await?;
+        }
         let owned = leases::update_owned(&mut db, worker, ttl).await?;
+        if withdrawn && owned.live_workers == 0 {
+            // There is nobody to leave them to.
+            self.app.withdrawal.end();
+            withdrawn = false;
+        }
         let valid_until = asked_at + ttl;
         self.owned = owned.leases.into_iter().map(|lease| (lease.partition, lease)).collect();
         let leaving = std::mem::take(&mut self.leaving);
         self.leaving = leaving.into_iter().filter(|partition| self.owned.contains_key(partition)).collect();
 
         self.release(&mut db).await?;
-        let share = share_of(i64::from(partitions), owned.live_workers.max(1), owned.rank) as usize;
+        let share = match withdrawn {
+            true => 0,
+            false => share_of(i64::from(partitions), owned.live_workers.max(1), owned.rank) as usize,
+        };
         let keeping = self.owned.len() - self.leaving.len();
         if keeping > share {
             let mut candidates: Vec<i32> =

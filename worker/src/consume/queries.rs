@@ -14,6 +14,7 @@ use shared::lifecycle::Lifecycle;
 use shared::protocol::Rejection;
 use shared::redis::lanes::{self, RawEntry};
 use shared::stream::{self, Body, Envelope, HttpRequest, Internal, InternalReply};
+use shared::wire::DecodeError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api;
@@ -31,6 +32,8 @@ const LONGEST_BLOCK: Duration = Duration::from_millis(500);
 const ABANDONED_AFTER: Duration = Duration::from_secs(5);
 const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// So often at most an entry goes round when no worker knows it, until its deadline.
+const PUT_BACK_AFTER: Duration = Duration::from_millis(100);
 pub struct Queries {
     app: Arc<App>,
     reader: Client,
@@ -68,7 +71,7 @@ impl Queries {
                     continue;
                 }
             };
-            for (work, ids) in self.sort(read) {
+            for (work, ids) in self.sort(read, &lifecycle) {
                 // Not more at a time than allowed; what is not read yet others may take.
                 let Ok(permit) = self.permits.clone().acquire_owned().await else { return Ok(()) };
                 lifecycle.track(run(self.app.clone(), stream.clone(), work, ids, permit));
@@ -105,11 +108,12 @@ impl Queries {
     }
 
     /// Puts requests of the same kind together; gives each work with its entries' ids.
-    fn sort(&self, entries: Vec<RawEntry>) -> Vec<(Work, Vec<String>)> {
+    fn sort(&self, entries: Vec<RawEntry>, lifecycle: &Lifecycle) -> Vec<(Work, Vec<String>)> {
+        let stream = self.app.keys.queries();
         let mut sorted = Vec::new();
         let mut together: HashMap<&'static str, (Vec<Request>, Vec<String>)> = HashMap::new();
         for raw in entries {
-            match decode(&self.app, &raw) {
+            match self.app.wire.open_entry(&stream, &raw.entry) {
                 Ok((envelope, Body::Client(command))) => {
                     sorted.push((Work::Query(Box::new((envelope, command))), vec![raw.id]));
                 }
@@ -121,8 +125,13 @@ impl Queries {
                     requests.push(Request { envelope, internal });
                     ids.push(raw.id);
                 }
+                Err(DecodeError::TooNew { deadline }) if Timestamp::now() <= deadline => {
+                    self.app.metrics.too_new_entries.increment(1);
+                    tracing::warn!(entry_id = raw.id, "a query of another version is left for another worker");
+                    lifecycle.track(put_back(self.app.clone(), stream.clone(), raw));
+                }
                 Err(error) => {
-                    self.app.metrics.unreadable_entries.increment(1);
+                    self.app.count_unreadable(&error);
                     tracing::error!(entry_id = raw.id, %error, "an entry of the query lane cannot be read; dropped");
                     sorted.push((Work::Settle(Vec::new()), vec![raw.id]));
                 }
@@ -144,10 +153,19 @@ impl Queries {
     }
 }
 
-fn decode(app: &App, raw: &RawEntry) -> Result<(Envelope, Body), stream::DecodeError> {
-    let (envelope, sealed_body) = stream::decode_envelope(&raw.entry)?;
-    let body = stream::decode_body(&envelope, sealed_body, &app.keyring)?;
-    Ok((envelope, body))
+/// Puts an entry of another version back, for a worker that knows it. It is not left pending: that would take seconds, after which
+/// any worker could claim it, this one too.
+async fn put_back(app: Arc<App>, stream: String, raw: RawEntry) {
+    tokio::time::sleep(PUT_BACK_AFTER).await;
+    let fields = vec![(stream::FIELD, raw.entry)];
+    let put_back = async {
+        let _: String = app.redis.xadd(stream.as_str(), false, None, "*", fields).await?;
+        shared::redis::settle::settle(&app.redis, &[], &BTreeMap::from([(stream, vec![raw.id])]), Some(GROUP)).await
+    };
+    if let Err(error) = put_back.await {
+        // It is pending, and some worker claims it.
+        tracing::warn!(%error, "a query of another version could not be put back");
+    }
 }
 
 /// Carries one work out, answers, and acknowledges its entries. A failure leaves nothing unanswered.
@@ -162,7 +180,7 @@ async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit
     };
     let publications: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.publications).collect();
     let finish = async {
-        let messages = publish::messages(&app.keys, &publications);
+        let messages = publish::messages(&app, &publications);
         shared::redis::settle::settle(&app.redis, &messages, &BTreeMap::from([(stream, ids)]), Some(GROUP)).await
     };
     if let Err(error) = finish.await {

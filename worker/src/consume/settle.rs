@@ -70,7 +70,7 @@ impl Settlement {
         for letter in &self.dead_letters {
             dead_letters.insert(letter).await?;
         }
-        let messages = publish::messages(&app.keys, &self.publications);
+        let messages = publish::messages(app, &self.publications);
         shared::redis::settle::settle(&app.redis, &messages, &self.done, None).await
     }
 }

@@ -60,7 +60,7 @@ impl Window {
             Err(_) => return None,
         };
         // Sealed under a key that is gone, or written by another version of the program: as if it were not there.
-        let json = app.keyring.open_blob(context(conversation), &sealed).ok()?;
+        let json = app.wire.open_window(context(conversation), &sealed).ok()?;
         let window: Window = serde_json::from_slice(&json).ok()?;
         (window.version == version && window.epoch == app.epoch.current()).then_some(window)
     }
@@ -70,7 +70,7 @@ impl Window {
         if json.len() > MOST_BYTES {
             return;
         }
-        let sealed = Bytes::from(app.keyring.seal_blob(context(conversation), &json));
+        let sealed = Bytes::from(app.wire.seal_window(context(conversation), &json));
         let lives = Expiration::EX(app.settings.cache_ttl.as_secs().max(1) as i64);
         let key = app.keys.conversation_cache(conversation);
         let written = app.redis.set::<(), _, _>(key, sealed, Some(lives), None, false);

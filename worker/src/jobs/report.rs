@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fred::prelude::*;
 use shared::ids::{ConversationId, UserId};
 use shared::lifecycle::Lifecycle;
-use shared::publication::{self, Header, Report};
+use shared::publication::{Header, Report};
 use shared::redis::settle;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -86,8 +86,9 @@ async fn publish(app: &App, mut report: Report) -> Result<(), Error> {
             events: report.events.split_off(report.events.len().min(CHUNK)),
         };
         let payload = postcard::to_stdvec(&report).unwrap_or_default();
-        let publication = Bytes::from(publication::encode(&Header::Report, &payload));
-        settle::publish(&app.redis, &[(app.keys.report_channel(), publication)]).await?;
+        let channel = app.keys.report_channel();
+        let publication = Bytes::from(app.wire.publication(&channel, &Header::Report, &payload));
+        settle::publish(&app.redis, &[(channel, publication)]).await?;
         report = rest;
     }
     Ok(())

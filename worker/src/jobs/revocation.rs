@@ -69,7 +69,7 @@ async fn look(app: &App, script: &Revocations, lookback: Duration) -> anyhow::Re
 
 async fn announce(app: &App, script: &Revocations, token_ids: &[String]) -> anyhow::Result<()> {
     let hashes: Vec<TokenHash> = token_ids.iter().map(|id| TokenHash::of(id)).collect();
-    let announced = script.announce(&app.redis, &app.keys, &hashes).await?;
+    let announced = script.announce(&app.redis, &app.keys, &app.wire, &hashes).await?;
     if announced > 0 {
         app.metrics.revocations.increment(announced);
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::json;
 use shared::clock::Timestamp;
 use shared::redis::dead_letters::{DeadLetter, DeadLetters};
-use shared::stream;
 
 use crate::harness::Fleet;
 
@@ -17,7 +16,7 @@ async fn a_dead_letter_that_is_replayed_twice_is_applied_once_and_whatever_its_o
     let mut prepared = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
     prepared.envelope.deadline = Timestamp(0);
     let letter = DeadLetter {
-        entry: stream::encode(&prepared.envelope, &prepared.body, &fleet.keyring).into(),
+        entry: fleet.wire.entry(&prepared.stream, &prepared.envelope, &prepared.body).into(),
         lane: prepared.stream.clone(),
         subject: None,
         reason: "\u{e9}".repeat(5_000),
@@ -32,7 +31,7 @@ async fn a_dead_letter_that_is_replayed_twice_is_applied_once_and_whatever_its_o
     for stored in letters.list(None, "+", 10).await.unwrap() {
         assert_eq!(stored.letter.envelope().unwrap(), prepared.envelope);
         assert!(stored.letter.reason.len() <= 1_000, "the reason is bounded");
-        assert!(letters.replay(&stored, soon).await.unwrap());
+        assert!(letters.replay(&fleet.wire, &stored, soon).await.unwrap());
     }
     assert_eq!(letters.count().await.unwrap(), 0);
     assert_eq!(fleet.answer(prepared.envelope.id).await["seq"], 2);
@@ -45,11 +44,11 @@ async fn a_dead_letter_of_a_lane_that_nobody_reads_stays() {
     let [alice, bob] = fleet.users(["alice", "bob"]).await;
     let letters = DeadLetters::new(fleet.redis.clone(), &fleet.keys);
     let prepared = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
-    let entry = stream::encode(&prepared.envelope, &prepared.body, &fleet.keyring).into();
+    let entry = fleet.wire.entry(&prepared.stream, &prepared.envelope, &prepared.body).into();
     let lane = fleet.keys.partition(9_999);
     letters.insert(&DeadLetter { entry, lane, subject: None, reason: String::new(), attempts: 1 }).await.unwrap();
     let stored = letters.list(None, "+", 1).await.unwrap().remove(0);
-    assert!(!letters.replay(&stored, Timestamp::now()).await.unwrap());
+    assert!(!letters.replay(&fleet.wire, &stored, Timestamp::now()).await.unwrap());
     assert_eq!(letters.find(&stored.id).await.unwrap(), Some(stored));
 }
 

@@ -18,11 +18,12 @@ use shared::ids::{ConnectionId, ConnectionRef, GatewayId, UserId, new_command_id
 use shared::lifecycle::Lifecycle;
 use shared::limits::Limits;
 use shared::protocol::Frame;
-use shared::publication::{self, Header};
+use shared::publication::Header;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::{Channel, Keys};
 use shared::stream::{self, Body, Envelope, Internal, InternalReply};
 use shared::telemetry::Metrics;
+use shared::wire::Wire;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -66,6 +67,7 @@ pub struct Fleet {
     pub redis: Client,
     pub keys: Keys,
     pub keyring: Arc<Keyring>,
+    pub wire: Wire,
     pub gateway: GatewayId,
     workers: Mutex<Vec<Lifecycle>>,
     published: Arc<Mutex<Vec<Published>>>,
@@ -136,28 +138,30 @@ impl Fleet {
         let keys = Keys::new(settings.common.redis_prefix.clone());
         let subscriber = patient_subscriber(&options.url);
         subscriber.wait_for_connect().await.unwrap();
+        let encryption = settings.common.encryption().unwrap();
+        let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await.unwrap().unwrap();
+        let wire = Wire::new(keyring.clone(), settings.common.wire_format);
         let published: Arc<Mutex<Vec<Published>>> = Arc::default();
         let news = Arc::new(tokio::sync::Notify::new());
         let mut messages = subscriber.message_rx();
-        let (into, tell, names) = (published.clone(), news.clone(), keys.clone());
+        let (into, tell, names, reader) = (published.clone(), news.clone(), keys.clone(), wire.clone());
         tokio::spawn(async move {
             while let Ok(message) = messages.recv().await {
                 let Some(channel) = names.parse_channel(&message.channel) else { continue };
                 let Some(bytes) = message.value.as_bytes().map(Bytes::copy_from_slice) else { continue };
-                let (header, offset) = publication::decode(&bytes).unwrap();
+                let (header, offset) = reader.open_publication(&message.channel, &bytes).unwrap();
                 into.lock().extend(Published::parts(channel, header, bytes.slice(offset..)));
                 tell.notify_waiters();
             }
         });
         subscriber.psubscribe(format!("{}*", settings.common.redis_prefix)).await.unwrap();
-        let encryption = settings.common.encryption().unwrap();
-        let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await.unwrap().unwrap();
         Fleet {
             settings,
             db,
             redis,
             keys,
             keyring: Arc::new(keyring),
+            wire,
             gateway: GatewayId(Uuid::new_v4()),
             workers: Mutex::default(),
             published,
@@ -260,7 +264,6 @@ impl Fleet {
             request_id: frame.request_id.clone(),
             ingested_at: now,
             deadline: now.plus(Duration::from_secs(10)),
-            traceparent: None,
             hops: 0,
         };
         let stream = match route {
@@ -272,7 +275,7 @@ impl Fleet {
 
     /// Appends a prepared command to its stream.
     pub async fn append(&self, prepared: &Prepared) {
-        let entry = stream::encode(&prepared.envelope, &prepared.body, &self.keyring);
+        let entry = self.wire.entry(&prepared.stream, &prepared.envelope, &prepared.body);
         let fields = vec![(stream::FIELD, Bytes::from(entry))];
         let _: String = self.redis.xadd(&prepared.stream, false, None, "*", fields).await.unwrap();
     }

@@ -8,6 +8,7 @@ mod departures;
 mod direct;
 mod faults;
 mod following;
+mod forged;
 mod groups;
 mod harness;
 mod histories;

@@ -1,0 +1,95 @@
+//! The tags that authenticate what travels between our processes: AES-256-CMAC, under keys of their own for stream entries and
+//! for publications. A tag covers the bytes and the stream or channel they were written to, so that nothing can be moved.
+//!
+//! CMAC instead of the HMAC used at rest: with the processor's AES instructions it takes a twentieth of the time, and every
+//! publication is checked by every gateway that receives it.
+
+use aes::cipher::block_padding::Pkcs7;
+use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit};
+use cmac::{Cmac, Mac};
+use rand::RngCore;
+
+use super::keys::{Key, Keyring, LEGACY_KEY_ID};
+
+/// Length of a tag.
+pub const TAG_BYTES: usize = 16;
+/// Length of the random start of an encrypted body.
+const IV_BYTES: usize = 16;
+
+/// What a tag is good for.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// An entry of this stream.
+    Stream(&'a str),
+    /// A publication on this channel.
+    Channel(&'a str),
+}
+
+/// Why bytes are not taken for ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TagError {
+    #[error("key id {0} is not among the keys configured")]
+    UnknownKey(i16),
+    #[error("the tag does not match: written without the key, changed, or moved from another stream or channel")]
+    Mismatch,
+}
+
+impl Keyring {
+    /// The tag of `parts`, one after the other, under the newest key.
+    pub(crate) fn tag(&self, place: Place<'_>, parts: &[&[u8]]) -> [u8; TAG_BYTES] {
+        // The newest key is put in by the only constructor, so that indexing cannot fail.
+        self.inner.keys[&self.inner.newest].tag(place, parts).finalize().into_bytes().into()
+    }
+
+    /// Compares in constant time.
+    pub(crate) fn check_tag(
+        &self,
+        key_id: i16,
+        place: Place<'_>,
+        parts: &[&[u8]],
+        tag: &[u8; TAG_BYTES],
+    ) -> Result<(), TagError> {
+        let key = self.key(key_id)?;
+        key.tag(place, parts).verify(&(*tag).into()).map_err(|_| TagError::Mismatch)
+    }
+
+    /// Appends a random IV and the ciphertext under the newest key. Nothing authenticates them but the tag around them.
+    pub(crate) fn encrypt_onto(&self, bytes: &mut Vec<u8>, plaintext: &[u8]) {
+        let key = &self.inner.keys[&self.inner.newest];
+        let mut iv = [0u8; IV_BYTES];
+        rand::rng().fill_bytes(&mut iv);
+        bytes.extend_from_slice(&iv);
+        let encryptor = cbc::Encryptor::inner_iv_init(&key.encrypt, &iv.into());
+        bytes.extend_from_slice(&encryptor.encrypt_padded_vec::<Pkcs7>(plaintext));
+    }
+
+    /// Decrypts what [`Keyring::encrypt_onto`] appended; only after the tag was checked.
+    pub(crate) fn decrypt_tagged(&self, key_id: i16, encrypted: &[u8]) -> Option<Vec<u8>> {
+        let (iv, ciphertext) = encrypted.split_first_chunk::<IV_BYTES>()?;
+        let key = self.key(key_id).ok()?;
+        cbc::Decryptor::inner_iv_init(&key.decrypt, iv.into()).decrypt_padded_vec::<Pkcs7>(ciphertext).ok()
+    }
+
+    fn key(&self, key_id: i16) -> Result<&Key, TagError> {
+        // The original server, whose key is weak by its salt, wrote neither entries nor publications.
+        if key_id == LEGACY_KEY_ID {
+            return Err(TagError::UnknownKey(key_id));
+        }
+        self.inner.keys.get(&key_id).ok_or(TagError::UnknownKey(key_id))
+    }
+}
+
+impl Key {
+    fn tag(&self, place: Place<'_>, parts: &[&[u8]]) -> Cmac<aes::Aes256Enc> {
+        let (state, name) = match place {
+            Place::Stream(name) => (&self.entry, name),
+            Place::Channel(name) => (&self.publication, name),
+        };
+        let mut mac = state.clone();
+        // With its length, so that no end of a name can pass for the beginning of what follows.
+        mac.update(&(name.len() as u64).to_be_bytes());
+        mac.update(name.as_bytes());
+        parts.iter().for_each(|part| mac.update(part));
+        mac
+    }
+}

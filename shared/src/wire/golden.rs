@@ -1,0 +1,264 @@
+//! Bytes of every variant, as `golden/*.txt` has them: one line each, `name`, for commands the fields as a client sends them, and
+//! the bytes. A line is never changed or moved. `GOLDEN=append cargo test -p shared golden` adds lines for new variants.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::*;
+use crate::auth::TokenHash;
+use crate::commands::{Command, Context};
+use crate::dialects::Dialect;
+use crate::ids::{ConnectionId, ConversationId, GatewayId, GroupId, MessageId};
+use crate::limits::Limits;
+use crate::protocol::{Fields, Frame};
+use crate::publication::{EventHeader, Receipt, Report, ReportedMessages};
+use crate::stream::{
+    HttpRequest, Internal, InternalReply, MissingMessages, Receipts, ReplayCursor, ReplayPage, ReplayedEvent,
+};
+
+const USER: UserId = UserId(17);
+const ID: Uuid = Uuid::from_u128(0x0190_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b);
+const GROUP: GroupId = GroupId(ID);
+const CONVERSATION: ConversationId = ConversationId::Direct(UserId(17), UserId(42));
+const AT: Timestamp = Timestamp(1_750_000_000_000);
+
+/// The names of an enum's variants, in their order. A variant that is missing here does not compile.
+macro_rules! variants {
+    ($name:ident, $enum:ident: $($variant:ident),* $(,)?) => {
+        fn $name(value: &$enum) -> &'static str {
+            match value {
+                $($enum::$variant { .. } => stringify!($variant),)*
+            }
+        }
+
+        impl Listed for $enum {
+            const VARIANTS: &'static [&'static str] = &[$(stringify!($variant)),*];
+
+            fn variant(&self) -> &'static str {
+                $name(self)
+            }
+        }
+    };
+}
+
+trait Listed {
+    const VARIANTS: &'static [&'static str];
+
+    fn variant(&self) -> &'static str;
+}
+
+variants!(body, Body: Client, Internal);
+variants!(internal, Internal: Authenticate, Resume, Replay, Settle, Http, Missing);
+variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout);
+variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing);
+variants!(
+    header, Header: Answer, Internal, Event, Joined, Left, AnswerPart, Replaced, Revoked, Report, Probe, Kicked, Drain,
+    AnswerAndEvent, ReplacedIn,
+);
+variants!(receipt, Receipt: Message, Durable, None);
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+fn golden(file: &str) -> (PathBuf, Vec<Vec<String>>) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/wire/golden").join(file);
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    (path, text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect())
+}
+
+fn append(path: &PathBuf, line: &str) {
+    assert!(std::env::var("GOLDEN").is_ok_and(|value| value == "append"), "no golden bytes: {line}");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, format!("{text}{line}\n")).unwrap();
+}
+
+/// Every variant has a value, in the order of the enum, and each value has its bytes.
+fn pinned<T>(file: &str, values: &[T])
+where
+    T: Listed + Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    let mut named: Vec<&str> = values.iter().map(Listed::variant).collect();
+    named.dedup();
+    assert_eq!(named, T::VARIANTS, "a value for each variant, in their order");
+    let (path, lines) = golden(file);
+    for (at, value) in values.iter().enumerate() {
+        let bytes = postcard::to_stdvec(value).unwrap();
+        let line = format!("{}\t{}", value.variant(), hex(&bytes));
+        let Some(golden) = lines.get(at) else {
+            append(&path, &line);
+            continue;
+        };
+        assert_eq!(postcard::from_bytes::<T>(&unhex(&golden[1])).as_ref(), Ok(value), "{file}: {}", golden[0]);
+        assert_eq!(golden.join("\t"), line, "{file}: append only");
+        let place = T::VARIANTS.iter().position(|name| *name == value.variant()).unwrap();
+        assert_eq!(usize::from(bytes[0]), place, "{file}: {} has another number", value.variant());
+    }
+    assert!(lines.len() <= values.len(), "{file}: a value was taken out");
+}
+
+#[test]
+fn commands_keep_their_place_and_their_bytes() {
+    let examples: Value = serde_json::from_str(include_str!("../../../contract/src/examples.json")).unwrap();
+    let limits = Limits::default();
+    let context = Context { caller: USER, limits: &limits };
+    let decode = |name: &str, fields: &Value| {
+        let Value::Object(fields) = fields else { panic!("{name}: no example") };
+        Command::decode(name, Fields(fields), &context)
+            .expect("a command")
+            .unwrap_or_else(|error| panic!("{name}: {error:?}"))
+    };
+    let session = ["authenticate", "ping", "test", "ack"];
+    let names = crate::commands::NAMES.iter().filter(|name| !session.contains(name));
+    let (path, lines) = golden("commands.txt");
+    for (at, name) in names.enumerate() {
+        let Some(line) = lines.get(at) else {
+            let fields = &examples["requests"][name];
+            let command = decode(name, fields);
+            append(&path, &format!("{name}\t{fields}\t{}", hex(&postcard::to_stdvec(&command).unwrap())));
+            continue;
+        };
+        assert_eq!(line[0], *name, "commands are appended at the end of the list");
+        let command = decode(name, &serde_json::from_str(&line[1]).unwrap());
+        assert_eq!(postcard::from_bytes::<Command>(&unhex(&line[2])).as_ref(), Ok(&command), "{name}");
+        assert_eq!(hex(&postcard::to_stdvec(&command).unwrap()), line[2], "{name}");
+        assert_eq!(usize::from(unhex(&line[2])[0]), at, "{name} has another number");
+    }
+    assert!(lines.len() < crate::commands::NAMES.len() - session.len() + 1, "a command was taken out");
+}
+
+fn receipts() -> Vec<Receipt> {
+    let message = |conversation| Receipt::Message { conversation, seq: 300, sender: USER, message: MessageId(ID) };
+    let of_group = message(ConversationId::Group(GROUP));
+    vec![message(CONVERSATION), of_group, Receipt::Durable { event: ID }, Receipt::None]
+}
+
+fn page() -> ReplayPage {
+    let events = vec![ReplayedEvent { receipt: Receipt::Durable { event: ID }, json: b"{}".to_vec() }];
+    ReplayPage { events, next: Some(ReplayCursor(vec![1, 2])) }
+}
+
+#[test]
+fn requests_of_gateways_keep_their_bytes() {
+    let token_id = "jti".to_owned();
+    let https = [
+        HttpRequest::CommunitySync { body: b"{}".to_vec() },
+        HttpRequest::Conversations { token_id: token_id.clone(), query: "limit=1".to_owned() },
+        HttpRequest::ProfilePictures { token_id: token_id.clone(), body: b"{}".to_vec() },
+        HttpRequest::Register { body: b"{}".to_vec() },
+        HttpRequest::Login { body: b"{}".to_vec() },
+        HttpRequest::Logout { token_id: token_id.clone(), expires_at: AT },
+    ];
+    pinned("http_request.txt", &https);
+    let receipts = Receipts { user: USER, conversations: vec![(CONVERSATION, 300)], events: vec![ID] };
+    let resume = |renewal| Internal::Resume {
+        token_id: token_id.clone(),
+        session: ID,
+        connection: ConnectionId(9),
+        wants_acks: true,
+        renewal,
+    };
+    let requests = [
+        Internal::Authenticate { token_id: token_id.clone() },
+        resume(false),
+        resume(true),
+        Internal::Replay { cursor: ReplayCursor(vec![1, 2]) },
+        Internal::Settle { receipts: vec![receipts] },
+        Internal::Http(HttpRequest::Login { body: b"{}".to_vec() }),
+        Internal::Missing { conversation: CONVERSATION, from: 12 },
+    ];
+    pinned("internal.txt", &requests);
+    let no_fields = serde_json::Map::new();
+    let context = Context { caller: USER, limits: &Limits::default() };
+    let command = Command::decode("get_user_groups", Fields(&no_fields), &context).unwrap().unwrap();
+    pinned("body.txt", &[Body::Client(command), Body::Internal(requests[0].clone())]);
+}
+
+#[test]
+fn replies_to_gateways_keep_their_bytes() {
+    let event = ReplayedEvent { receipt: receipts()[0], json: b"{}".to_vec() };
+    let missing = MissingMessages { events: vec![event], has_more: true, only_after: vec![(USER, 5)] };
+    let replies = [
+        InternalReply::Authenticated { groups: vec![GROUP] },
+        InternalReply::Refused { auth_error: b"{}".to_vec() },
+        InternalReply::Resumed { auth_success: b"{}".to_vec(), replay: page() },
+        InternalReply::Replayed(ReplayPage::default()),
+        InternalReply::Unavailable { retry_after: 2 },
+        InternalReply::Http { status: 200, json: b"{}".to_vec() },
+        InternalReply::SignedIn { user: USER, profile: b"{}".to_vec() },
+        InternalReply::Missing(missing),
+    ];
+    pinned("internal_reply.txt", &replies);
+}
+
+#[test]
+fn publications_keep_their_bytes() {
+    pinned("receipt.txt", &receipts());
+    let reference = ConnectionRef { gateway: GatewayId(ID), connection: ConnectionId(9) };
+    let event = EventHeader { receipt: receipts()[0], exclude: Some(reference), exclude_users: vec![USER] };
+    let headers = [
+        Header::Answer { connection: ConnectionId(9), command: ID },
+        Header::Internal { command: ID },
+        Header::Event(event.clone()),
+        Header::Joined { group: GROUP },
+        Header::Left { group: GROUP },
+        Header::AnswerPart { connection: ConnectionId(9), command: ID },
+        Header::Replaced { by: reference, opened_at: AT },
+        Header::Revoked { token: TokenHash::of("jti") },
+        Header::Report,
+        Header::Probe { sent_at: AT },
+        Header::Kicked,
+        Header::Drain,
+        Header::AnswerAndEvent { to: reference, command: ID, bytes: 2, event },
+        Header::ReplacedIn { by: reference, opened_at: AT, dialect: Dialect::ChatV1 },
+    ];
+    pinned("header.txt", &headers);
+    let messages = ReportedMessages { conversation: CONVERSATION, first: 1, last: 3, first_age_ms: 9, last_age_ms: 4 };
+    let report = Report { messages: vec![messages], events: vec![(USER, ID)] };
+    let (path, lines) = golden("report.txt");
+    let line = format!("Report\t{}", hex(&postcard::to_stdvec(&report).unwrap()));
+    match lines.first() {
+        Some(golden) => assert_eq!(golden.join("\t"), line),
+        None => append(&path, &line),
+    }
+}
+
+#[test]
+fn an_envelope_of_each_format_keeps_its_bytes() {
+    let frame = Frame::parse(r#"{"type": "ping", "requestId": "r1"}"#).unwrap();
+    let envelope = Envelope {
+        id: ID,
+        name: "authenticate".to_owned(),
+        user: USER,
+        reply_to: ConnectionRef { gateway: GatewayId(ID), connection: ConnectionId(9) },
+        request_id: frame.request_id,
+        ingested_at: AT,
+        deadline: Timestamp(AT.0 + 10_000),
+        hops: 1,
+    };
+    let (path, lines) = golden("envelope.txt");
+    let sealed = [1, 2, 3];
+    let keyring = Keyring::derive(&crate::crypto::EncryptionSettings::single("golden", "golden")).unwrap();
+    let second = Wire::new(keyring, WireFormat::Two).entry_2("stream", &envelope, b"");
+    let body_bytes = 32;
+    let second = &second[PREAMBLE_BYTES..second.len() - body_bytes];
+    for (at, (name, bytes)) in [("1", entry_1(&envelope, &sealed)), ("2", second.to_vec())].into_iter().enumerate() {
+        let line = format!("{name}\t{}", hex(&bytes));
+        match lines.get(at) {
+            Some(golden) => assert_eq!(golden.join("\t"), line),
+            None => append(&path, &line),
+        }
+    }
+    assert_eq!(peek_envelope(&entry_1(&envelope, &sealed)), Ok(envelope.clone()));
+}

@@ -1,0 +1,64 @@
+//! Somebody who can write to Redis, and has no key: what they append or add again is not applied, and nothing is lost by it. And
+//! what another version of the program wrote, which is left for a worker that knows it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::prelude::*;
+use serde_json::json;
+use shared::clock::Timestamp;
+use shared::redis::dead_letters::DeadLetters;
+use shared::stream::{Envelope, FIELD};
+use shared::wire::{Wire, WireFormat};
+
+use crate::harness::Fleet;
+
+async fn add(fleet: &Fleet, stream: &str, entry: Vec<u8>) {
+    let _: String = fleet.redis.xadd(stream, false, None, "*", vec![(FIELD, Bytes::from(entry))]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_entry_that_is_added_again_for_another_user_is_not_applied() {
+    let fleet = Fleet::start("forged").await;
+    let [alice, bob, eve] = fleet.users(["alice", "bob", "eve"]).await;
+    fleet.send(alice, bob, "a secret").await;
+    let letters = DeadLetters::new(fleet.redis.clone(), &fleet.keys);
+    // What is not authenticated: the sealed body of a command of one's own, under an envelope that names somebody else.
+    let unauthenticated = Wire::new((*fleet.keyring).clone(), WireFormat::One);
+    let mut prepared = fleet.prepare(eve, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
+    prepared.envelope = Envelope { user: alice, ..prepared.envelope };
+    add(&fleet, &prepared.stream, unauthenticated.entry("", &prepared.envelope, &prepared.body)).await;
+    // An authenticated one, in a stream that it was not written for.
+    let moved = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "moved"}));
+    add(&fleet, &moved.stream, fleet.wire.entry("another stream", &moved.envelope, &moved.body)).await;
+    let rejected = async {
+        while letters.count().await.unwrap() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), rejected).await.expect("both rejected");
+    assert_eq!(fleet.send(alice, bob, "after").await["seq"], 2, "nothing else was stored");
+    // The same entry again is applied once.
+    let prepared = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "once"}));
+    fleet.append(&prepared).await;
+    fleet.append(&prepared).await;
+    assert_eq!(fleet.answer(prepared.envelope.id).await["seq"], 3);
+    assert_eq!(fleet.send(alice, bob, "last").await["seq"], 4);
+}
+
+#[tokio::test]
+async fn a_command_of_another_version_stays_until_its_deadline_and_nothing_overtakes_it() {
+    let fleet = Fleet::start("toonew").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let letters = DeadLetters::new(fleet.redis.clone(), &fleet.keys);
+    let mut newer = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
+    newer.envelope.name = "send_a_hologram".to_owned();
+    let deadline = Timestamp::now().plus(Duration::from_secs(2));
+    newer.envelope.deadline = deadline;
+    fleet.append(&newer).await;
+    let behind = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "behind"}));
+    fleet.append(&behind).await;
+    assert_eq!(fleet.answer(behind.envelope.id).await["seq"], 1);
+    assert!(Timestamp::now() > deadline, "it was overtaken");
+    assert_eq!(letters.count().await.unwrap(), 1, "and it is kept");
+}
