@@ -330,8 +330,9 @@ mod tests {
         gateway.registry.insert(&his);
         gateway.registry.add_user(&his, UserId(2), 9);
         let mut deliverer = Deliverer::new(gateway.clone());
-        let departed = publication::encode(&Header::Departed, &[]);
-        deliverer.publication(&gateway.keys.user_channel(ALICE), &Bytes::from(departed));
+        let channel = gateway.keys.user_channel(ALICE);
+        let departed = gateway.wire.publication(&channel, &Header::Departed, &[]);
+        deliverer.publication(&channel, &Bytes::from(departed));
         assert_eq!(hers.signals().close, Some(Close::new(CloseCode::Policy, "Account deleted")));
         assert_eq!(his.signals().close, None);
     }

@@ -56,7 +56,7 @@ variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Regi
 variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing);
 variants!(
     header, Header: Answer, Internal, Event, Joined, Left, AnswerPart, Replaced, Revoked, Report, Probe, Kicked, Drain,
-    AnswerAndEvent, ReplacedIn,
+    AnswerAndEvent, ReplacedIn, Departed,
 );
 variants!(receipt, Receipt: Message, Durable, None);
 
@@ -222,6 +222,7 @@ fn publications_keep_their_bytes() {
         Header::Drain,
         Header::AnswerAndEvent { to: reference, command: ID, bytes: 2, event },
         Header::ReplacedIn { by: reference, opened_at: AT, dialect: Dialect::ChatV1 },
+        Header::Departed,
     ];
     pinned("header.txt", &headers);
     let messages = ReportedMessages { conversation: CONVERSATION, first: 1, last: 3, first_age_ms: 9, last_age_ms: 4 };
