@@ -73,9 +73,11 @@ async fn clients_stay_with_a_gateway_and_count_under_their_own_address() -> Resu
     }
     front.connect().source(address(50)).open().await.context("from an address without connections")?;
 
-    match front.connect_to("/metrics").open().await {
-        Err(client::Error::Http { status: 404, .. }) => {}
-        other => bail!("metrics are for Prometheus only: {other:?}"),
+    for path in ["/metrics", "/metrics/"] {
+        match front.connect_to(path).open().await {
+            Err(client::Error::Http { status: 404, .. }) => {}
+            other => bail!("{path} is for Prometheus only: {other:?}"),
+        }
     }
     let plain = http::get(&format!("{}/anything", front.nginx.http_url()))?;
     ensure!(plain.status == 308, "plain HTTP is sent over to TLS: {plain:?}");
