@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use fred::clients::SubscriberClient;
 use fred::prelude::*;
-use fred::types::RespVersion;
 use fred::types::config::{Options, Server};
+use fred::types::{InfoKind, RespVersion};
 use futures_util::future::join_all;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -106,8 +106,7 @@ impl RedisOptions {
         lifecycle.spawn_until_stopped("redis-watch", self.watch(client.clone()));
     }
 
-    /// Has the client connect anew when a server does not answer any more: it may be gone without having closed its
-    /// connections, and another one in its place. The client itself waits for minutes on a connection that it keeps writing to.
+    /// Has the client connect anew, and so resolve the server's name again, when only that can mend its connection; see [`needs_new_connection`].
     fn watch(
         &self,
         client: impl ClientLike + 'static,
@@ -120,23 +119,45 @@ impl RedisOptions {
         async move {
             loop {
                 tokio::time::sleep(PING_PERIOD).await;
-                let pings = client.active_connections().into_iter().map(|server| {
-                    let cluster_node = client.is_clustered().then_some(server);
+                let is_clustered = client.is_clustered();
+                let looks = client.active_connections().into_iter().map(|server| {
+                    let cluster_node = is_clustered.then_some(server);
                     let asking =
                         client.with_options(&Options { cluster_node, timeout: Some(patience), ..Options::default() });
-                    async move { asking.ping::<()>(None).await }
+                    async move {
+                        match is_clustered {
+                            // Its nodes themselves say who is whose replica.
+                            true => asking.ping::<()>(None).await.map(|()| String::new()),
+                            false => asking.info(Some(InfoKind::Replication)).await,
+                        }
+                    }
                 });
-                let answers = join_all(pings).await;
-                let is_silent = |answer: &Result<(), Error>| {
-                    answer.as_ref().is_err_and(|error| *error.kind() == ErrorKind::Timeout)
-                };
+                let answers = join_all(looks).await;
+                let reason = answers.iter().find_map(needs_new_connection);
                 // Otherwise it is connecting already.
-                if answers.iter().any(is_silent) && client.is_connected() {
-                    tracing::warn!("a Redis server does not answer: connecting anew");
+                if let (Some(reason), true) = (reason, client.is_connected()) {
+                    tracing::warn!(reason, "connecting to Redis anew");
                     // Whether it succeeds the next commands show.
                     let _ = client.force_reconnection().await;
                 }
             }
+        }
+    }
+}
+
+/// Why the connection that gave this answer, to INFO or PING, serves no longer and another one may.
+///
+/// A server that does not answer may be gone without having closed its connections; the client itself waits for minutes on a
+/// connection that it keeps writing to. One that was made a replica, as by a planned failover behind a name, answers, but every
+/// write with READONLY, and it publishes nothing of its own.
+fn needs_new_connection(answer: &Result<String, Error>) -> Option<&'static str> {
+    const REFUSALS: [(&str, &str); 3] =
+        [("READONLY", "it is a replica"), ("MASTERDOWN", "it has lost its primary"), ("LOADING", "it is loading")];
+    match answer {
+        Ok(info) => info.lines().any(|line| line == "role:slave").then_some("it is a replica"),
+        Err(error) if *error.kind() == ErrorKind::Timeout => Some("it does not answer"),
+        Err(error) => {
+            REFUSALS.into_iter().find(|(prefix, _)| error.details().starts_with(prefix)).map(|(_, reason)| reason)
         }
     }
 }
@@ -173,5 +194,24 @@ async fn log_errors(mut errors: Receiver<(Error, Option<Server>)>) -> Result<(),
             tracing::warn!(%error, "the connection to Redis failed");
             last = Some((error, Instant::now()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_new_connection_may_mend_ends_one() {
+        let refused = |details: &'static str| needs_new_connection(&Err(Error::new(ErrorKind::Unknown, details)));
+        assert!(refused("READONLY You can't write against a read only replica.").is_some());
+        assert!(refused("MASTERDOWN Link with MASTER is down").is_some());
+        assert!(refused("LOADING Redis is loading the dataset in memory").is_some());
+        assert_eq!(refused("NOPERM this user has no permissions to run the 'info' command"), None);
+        assert_eq!(refused("OOM command not allowed when used memory > 'maxmemory'."), None);
+        let role =
+            |role: &str| needs_new_connection(&Ok(format!("# Replication\r\nrole:{role}\r\nconnected_slaves:0\r\n")));
+        assert_eq!((role("master"), role("slave")), (None, Some("it is a replica")));
+        assert_eq!(needs_new_connection(&Err(Error::new(ErrorKind::Timeout, ""))), Some("it does not answer"));
     }
 }
