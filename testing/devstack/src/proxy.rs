@@ -56,7 +56,8 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    upstream: SocketAddr,
+    /// Of new connections.
+    upstream: Mutex<SocketAddr>,
     weather: Mutex<Weather>,
     /// Connections of an earlier generation reset themselves.
     generation: AtomicUsize,
@@ -72,7 +73,7 @@ impl Proxy {
         let port = ports::free_one()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("proxy on {port}"))?;
         let shared = Arc::new(Shared {
-            upstream: SocketAddr::from((Ipv4Addr::LOCALHOST, upstream_port)),
+            upstream: Mutex::new(SocketAddr::from((Ipv4Addr::LOCALHOST, upstream_port))),
             weather: Mutex::new(Weather::Fair),
             generation: AtomicUsize::new(0),
             tear_up: AtomicBool::new(false),
@@ -90,6 +91,12 @@ impl Proxy {
 
     pub fn set(&self, weather: Weather) {
         *self.shared.weather.lock().unwrap_or_else(PoisonError::into_inner) = weather;
+    }
+
+    /// Leads new connections to another port of this machine, as a name does that was given to another server; the present ones stay.
+    pub fn lead_to(&self, upstream_port: u16) {
+        let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, upstream_port));
+        *self.shared.upstream.lock().unwrap_or_else(PoisonError::into_inner) = upstream;
     }
 
     /// Resets all present connections, as a router does that lost its state.
@@ -158,7 +165,8 @@ fn connect(near: TcpStream, shared: Arc<Shared>) {
         }
         std::thread::sleep(BUSY_LOOK);
     }
-    let Ok(far) = TcpStream::connect_timeout(&shared.upstream, CONNECT_WITHIN) else { return };
+    let upstream = *shared.upstream.lock().unwrap_or_else(PoisonError::into_inner);
+    let Ok(far) = TcpStream::connect_timeout(&upstream, CONNECT_WITHIN) else { return };
     let connection = Arc::new(Connection { near, far, generation, shared, is_over: AtomicBool::new(false) });
     for stream in [&connection.near, &connection.far] {
         let prepared = stream.set_nodelay(true).and_then(|()| stream.set_write_timeout(Some(IDLE_LOOK)));

@@ -84,7 +84,16 @@ pub fn start_redis(scratch: &Scratch) -> Result<Redis> {
     start_redis_with(scratch, Durability::Fast)
 }
 
-/// The same; with `Durable` it keeps its data over kill -9, but for the last second.
+/// A second server with the first one's password, and none of its data.
+pub fn start_redis_beside(scratch: &Scratch, first: &Redis) -> Result<Redis> {
+    let programs = find_programs()?;
+    let port = ports::free_one()?;
+    let mut redis = Redis::open(&programs.redis_server, scratch.dir(), port, first.password(), Durability::Fast)?;
+    redis.start()?;
+    Ok(redis)
+}
+
+/// The same as [`start_redis`]; with `Durable` it keeps its data over kill -9, but for the last second.
 pub fn start_redis_with(scratch: &Scratch, durability: Durability) -> Result<Redis> {
     let programs = find_programs()?;
     let password = secrets::password()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use client::{Client, event_type};
-use devstack::{Direction, Proxy, Weather};
+use devstack::{Direction, Proxy, Scratch, Weather, testing};
 use e2e::{Deployment, Options, User};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -95,6 +95,22 @@ impl Scene {
 
 fn is_unavailable(answer: &Value) -> bool {
     answer["code"] == "SERVICE_UNAVAILABLE" && answer["retryAfter"].as_u64().is_some_and(|seconds| seconds > 0)
+}
+
+/// A planned failover behind a name: the old primary becomes a replica and keeps its connections, on which PING is answered and
+/// no write taken; who connects anew reaches the new primary.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_became_a_replica_is_left_for_the_new_primary() -> Result<()> {
+    let mut scene = Scene::start("netfailover").await?;
+    let scratch = Scratch::new("netfailover-primary")?;
+    let primary = testing::start_redis_beside(&scratch, &scene.deployment.redis)?;
+    let network = scene.deployment.network()?;
+    network.gateway_redis.lead_to(primary.port());
+    network.worker_redis.lead_to(primary.port());
+    scene.deployment.redis.command(&["REPLICAOF", "127.0.0.1", &primary.port().to_string()])?;
+    scene.back().await.context("the new primary serves")?;
+    scene.talk.finish(&scene.deployment).await?;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
