@@ -52,6 +52,7 @@ const CHAPTERS: &[(&str, &[&str])] = &[
             "add_group_member",
             "remove_group_member",
             "leave_group",
+            "resign_from_group",
             "promote_member",
             "demote_member",
             "transfer_ownership",

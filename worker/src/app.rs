@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::api::password_work::PasswordWork;
 use crate::api::picture_cache::PictureCache;
-use crate::consume::lease::Withdrawal;
+use crate::consume::withdrawal::Withdrawal;
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
 use crate::store::epoch::Epoch;

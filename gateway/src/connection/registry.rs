@@ -276,8 +276,9 @@ mod tests {
         // The second still listens: this is a gap.
         assert_eq!(arrive(48), (Arrival::Gap { from: 47 }, Arrival::Gap { from: 47 }));
         registry.remove_user(&two, ALICE);
-        registry.add_user(&one, ALICE, 2);
-        registry.add_groups(&one, &[group(1)]);
+        let three = connection(3);
+        registry.add_user(&three, ALICE, 2);
+        registry.add_groups(&three, &[group(1)]);
         // What was published meanwhile is in the replay of whoever came.
         assert_eq!(arrive(72), (Arrival::Next, Arrival::Next));
     }

@@ -150,6 +150,7 @@ mod tests {
         let hers = connection(1);
         gateway.registry.insert(&hers);
         gateway.registry.add_user(&hers, ALICE, 9);
+        hers.release();
         let (channel, conversation) = (Channel::User(ALICE), ConversationId::direct(ALICE, UserId(2)));
         let following = tokio::spawn(follow_epoch(gateway.clone()));
         for (epoch, catches_up) in [("first", false), ("first", false), ("second", true)] {

@@ -55,8 +55,8 @@ fn receipt() -> impl Strategy<Value = Receipt> {
 
 /// Format 1 can be damaged and still be read.
 static WIRE: LazyLock<Wire> = LazyLock::new(|| {
-    let settings = EncryptionSettings::list("1:unused, since format 1 is not authenticated", "salt", None);
-    Wire::new(Keyring::derive(&settings.unwrap()).unwrap(), WireFormat::One)
+    let settings = EncryptionSettings::single("unused, since format 1 is not authenticated", "salt");
+    Wire::new(Keyring::derive(&settings).unwrap(), WireFormat::One)
 });
 
 fn event() -> impl Strategy<Value = EventHeader> {

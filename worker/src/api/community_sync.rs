@@ -78,7 +78,7 @@ pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome
         skipped_members: skipped,
     };
     outcome.publications.extend(super::ok(envelope, &answer)?.publications);
-    let sealed = app.keyring.seal_blob(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
+    let sealed = app.wire.seal_outcome(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
     applied::insert_outcome(&mut transaction, envelope.id, &sealed).await?;
     transaction.commit().await?;
     Ok(outcome)

@@ -70,30 +70,6 @@ struct Pipeline {
     in_use: Arc<Mutex<Vec<Lease>>>,
 }
 
-/// Withdrawing from the ordered lane for a while: this worker is too old for a command, and gives all partitions to the others,
-/// of which one may know it.
-#[derive(Default)]
-pub struct Withdrawal(Mutex<Option<Instant>>);
-
-/// Long enough for a rollout to get on.
-const WITHDRAWN_FOR: Duration = Duration::from_secs(30);
-
-impl Withdrawal {
-    pub fn begin(&self) {
-        self.0.lock().get_or_insert_with(Instant::now);
-    }
-
-    fn lasts(&self) -> bool {
-        let mut began_at = self.0.lock();
-        *began_at = began_at.filter(|at| at.elapsed() < WITHDRAWN_FOR);
-        began_at.is_some()
-    }
-
-    fn end(&self) {
-        *self.0.lock() = None;
-    }
-}
-
 pub struct LeaseManager {
     app: Arc<App>,
     pipelines: Vec<Pipeline>,

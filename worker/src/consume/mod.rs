@@ -6,3 +6,4 @@ pub mod lease;
 pub mod pipeline;
 pub mod queries;
 pub mod settle;
+pub mod withdrawal;

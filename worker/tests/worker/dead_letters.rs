@@ -44,8 +44,8 @@ async fn a_dead_letter_of_a_lane_that_nobody_reads_stays() {
     let [alice, bob] = fleet.users(["alice", "bob"]).await;
     let letters = DeadLetters::new(fleet.redis.clone(), &fleet.keys);
     let prepared = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
-    let entry = fleet.wire.entry(&prepared.stream, &prepared.envelope, &prepared.body).into();
     let lane = fleet.keys.partition(9_999);
+    let entry = fleet.wire.entry(&lane, &prepared.envelope, &prepared.body).into();
     letters.insert(&DeadLetter { entry, lane, subject: None, reason: String::new(), attempts: 1 }).await.unwrap();
     let stored = letters.list(None, "+", 1).await.unwrap().remove(0);
     assert!(!letters.replay(&fleet.wire, &stored, Timestamp::now()).await.unwrap());

@@ -433,3 +433,10 @@ fn events_within(reply: &InternalReply) -> Vec<&[u8]> {
         _ => Vec::new(),
     }
 }
+
+/// The event without its `timestamp`, which it must have.
+pub fn without_timestamp(mut event: Value) -> Value {
+    let timestamp = event.as_object_mut().and_then(|fields| fields.remove("timestamp"));
+    assert!(timestamp.is_some_and(|timestamp| timestamp.is_string()), "{event}");
+    event
+}

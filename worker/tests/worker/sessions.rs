@@ -164,7 +164,7 @@ async fn a_dead_gateways_users_go_offline_and_others_stay() {
 
 /// How many statements of the database's other users wait for a lock on the profiles, which every opening session reads.
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-     AND wait_event_type = 'Lock' AND query LIKE '%user_profile_info%'";
+     AND wait_event_type = 'Lock' AND query LIKE '%chat_profile%'";
 
 #[tokio::test]
 async fn sessions_that_open_at_once_are_looked_up_together() {

@@ -9,7 +9,7 @@ use shared::ids::GroupId;
 use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::messages::write_held_conversations;
+use super::held::write_held_conversations;
 use super::source::{Source, Table};
 use super::{Import, ids};
 

@@ -234,7 +234,7 @@ async fn held_conversations(import: &mut Import<'_>) -> Result<()> {
             }
         }
         if !import.dry_run {
-            super::messages::write_held_conversations(import.target, &held).await?;
+            super::held::write_held_conversations(import.target, &held).await?;
         }
     }
 }

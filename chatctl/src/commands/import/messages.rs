@@ -9,6 +9,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::groups::Known;
+use super::held::write_held_conversations;
 use super::runs::Run;
 use super::source::Table;
 use super::{Import, ids};
@@ -290,18 +291,5 @@ async fn write(target: &mut PgConnection, run_id: i64, columns: &Columns, last_i
         .execute(&mut *transaction)
         .await?;
     transaction.commit().await?;
-    Ok(())
-}
-
-/// Remembers ids that clients hold for conversations; pairs of held id and ours.
-pub async fn write_held_conversations(target: &mut PgConnection, held: &[(String, String)]) -> Result<()> {
-    let (held, ours): (Vec<&str>, Vec<&str>) = held.iter().map(|(held, id)| (held.as_str(), id.as_str())).unzip();
-    sqlx::query(
-        "INSERT INTO held_conversation_ids SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING",
-    )
-    .bind(&held)
-    .bind(&ours)
-    .execute(target)
-    .await?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 mod communities;
 mod events;
 mod groups;
+mod held;
 mod ids;
 mod marks;
 mod messages;
