@@ -22,6 +22,9 @@ fn chatctl(deployment: &Deployment, arguments: &[&str]) -> Result<Output> {
     command.args(arguments).current_dir("/").env_clear();
     command.env("DATABASE_URL_FILE", file("database_url", &database_url)?);
     command.env("REDIS_URL_FILE", file("redis_url", &deployment.redis.url())?);
+    let secrets = deployment.fleet.secrets();
+    command.env("CHAT_ENCRYPTION_KEY_FILE", file("encryption_key", &secrets.encryption_key)?);
+    command.env("CHAT_ENCRYPTION_SALT", &secrets.encryption_salt);
     command.output().context("chatctl")
 }
 
@@ -167,6 +170,9 @@ async fn every_command_of_the_runbook_runs() -> Result<()> {
         let mut command = Command::new("sh");
         command.args(["-euc", &block]).current_dir("/").env_clear().env("PATH", &path);
         command.env("DATABASE_URL", deployment.postgres.url("chat")).env("REDIS_URL", deployment.redis.url());
+        let secrets = deployment.fleet.secrets();
+        command.env("CHAT_ENCRYPTION_KEY", &secrets.encryption_key);
+        command.env("CHAT_ENCRYPTION_SALT", &secrets.encryption_salt);
         command.env("REDIS_PREFIX", "chat:").env("USER_NAME", &alice.name);
         command.env("GATEWAY", deployment.fleet.gateways[0].url()).env("WORKER", deployment.fleet.workers[0].url());
         command.env("GATEWAY_ID", health["gatewayId"].as_str().context("gatewayId")?);
