@@ -73,6 +73,8 @@ impl Names {
     ) -> Result<(), String> {
         match (recorded, ours) {
             (Value::Null, _) => Ok(()),
+            // Another message, which has no such value.
+            (_, Value::Null) if !values => Ok(()),
             (Value::Object(recorded), Value::Object(ours)) => {
                 for (name, value) in recorded {
                     let Some(mine) = ours.get(name) else { return Err(format!("`{name}` is missing")) };
