@@ -8,7 +8,7 @@ use client::{Client, Connect, Error, event_type};
 use e2e::{Deployment, Options, Request, User};
 use serde_json::{Value, json};
 
-use super::SOON;
+use super::{BREAK_GROUP_MEMBERS, MEND_GROUP_MEMBERS, SOON};
 
 /// What the fleet of this test is small in.
 const SETTINGS: [(&str, &str); 10] = [
@@ -183,9 +183,9 @@ async fn provoke(wanted: &str, stage: &mut Stage) -> Result<String> {
             code(&answer?)
         }
         "INTERNAL_ERROR" => {
-            stage.fleet.sql("ALTER TABLE group_members RENAME TO group_members_away")?;
+            stage.fleet.sql(BREAK_GROUP_MEMBERS)?;
             let answer = stage.client.request(json!({"type": "get_user_groups"})).await;
-            stage.fleet.sql("ALTER TABLE group_members_away RENAME TO group_members")?;
+            stage.fleet.sql(MEND_GROUP_MEMBERS)?;
             code(&answer?)
         }
         other => bail!("no way to produce {other} is known here"),

@@ -8,7 +8,7 @@ use client::{Client, Connect, Error, event_type};
 use e2e::{Deployment, Options, User};
 use serde_json::{Value, json};
 
-use super::{Person, SOON, fleet};
+use super::{BREAK_GROUP_MEMBERS, MEND_GROUP_MEMBERS, Person, SOON, fleet};
 
 /// On Linux all of 127.0.0.0/8 is this machine.
 fn from(url: &str, last: u8) -> Connect {
@@ -182,11 +182,11 @@ async fn limits_refuse_and_say_why() -> Result<()> {
     assert_eq!(large.wait_closed(SOON).await?.code, Some(1009));
 
     // A fault of ours names the line in the log; no worker at all says when to try again.
-    small.sql("ALTER TABLE group_members RENAME TO group_members_away")?;
+    small.sql(BREAK_GROUP_MEMBERS)?;
     let error = code(&mut client, json!({"type": "get_user_groups"})).await?;
     assert_eq!(error["code"], "INTERNAL_ERROR");
     assert!(error["errorId"].is_string(), "{error}");
-    small.sql("ALTER TABLE group_members_away RENAME TO group_members")?;
+    small.sql(MEND_GROUP_MEMBERS)?;
     small.fleet.workers[0].pause()?;
     let error = code(&mut client, json!({"type": "get_user_groups"})).await?;
     assert_eq!(error["code"], "SERVICE_UNAVAILABLE");

@@ -161,7 +161,7 @@ async fn mentions_are_members_only_whole_words_and_never_the_sender() -> Result<
     let name = group.member.user.name.clone();
     let owner = group.owner.user.name.clone();
     let user = json!([{"type": "user", "userId": group.member.id(), "username": name}]);
-    let everyone = json!([{"type": "everyone"}]);
+    let everyone = json!([{"type": "everyone", "userIds": [group.member.id()]}]);
     let cases = [
         (format!("hi @{name}!"), &user),
         (format!("hi @{} and @{name}", name.to_uppercase()), &user),

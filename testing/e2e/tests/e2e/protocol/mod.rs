@@ -158,3 +158,9 @@ impl Person {
         Ok(events)
     }
 }
+
+/// Makes every read of a table fail for a reason that trying again does not mend, and back.
+pub const BREAK_GROUP_MEMBERS: &str = "ALTER TABLE group_members RENAME TO group_members_away;
+    CREATE VIEW group_members AS SELECT * FROM group_members_away WHERE 1 / (SELECT 0) = 1;
+    GRANT SELECT ON group_members TO PUBLIC";
+pub const MEND_GROUP_MEMBERS: &str = "DROP VIEW group_members; ALTER TABLE group_members_away RENAME TO group_members";

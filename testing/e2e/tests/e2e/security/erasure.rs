@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use e2e::{Deployment, Options};
 use serde_json::json;
 use shared::crypto::{EncryptionSettings, Keyring};
+use shared::wire::{Wire, WireFormat};
 use uuid::Uuid;
 
 use super::SOON;
@@ -12,7 +13,7 @@ use super::SOON;
 const WORD: &str = "bobsword";
 
 /// All that is sealed in the database, opened.
-fn opened(deployment: &Deployment, keyring: &Keyring) -> Result<Vec<(Uuid, String)>> {
+fn opened(deployment: &Deployment, keyring: &Keyring, wire: &Wire) -> Result<Vec<(Uuid, String)>> {
     // Whoever adds a sealed column has to look at it here.
     let sealed = "SELECT string_agg(table_name || '.' || column_name, ' ' ORDER BY table_name, column_name)
                   FROM information_schema.columns WHERE table_schema = 'public' AND data_type = 'bytea'
@@ -40,7 +41,10 @@ fn opened(deployment: &Deployment, keyring: &Keyring) -> Result<Vec<(Uuid, Strin
     for row in rows.lines() {
         let (id, blob) = row.split_once(' ').context("two columns")?;
         let id: Uuid = id.parse()?;
-        texts.push((id, String::from_utf8_lossy(&keyring.open_blob(id, &bytes(blob)?)?).into_owned()));
+        // Events, and the outcomes of commands, which are sealed apart.
+        let blob = bytes(blob)?;
+        let plain = keyring.open_blob(id, &blob).or_else(|_| wire.open_outcome(id, &blob))?;
+        texts.push((id, String::from_utf8_lossy(&plain).into_owned()));
     }
     Ok(texts)
 }
@@ -85,11 +89,12 @@ async fn nothing_that_an_erased_user_wrote_is_left_anywhere() -> Result<()> {
     let secrets = deployment.fleet.secrets();
     let settings = EncryptionSettings::single(&secrets.encryption_key, &secrets.encryption_salt);
     let keyring = Keyring::derive(&settings)?;
+    let wire = Wire::new(Keyring::derive(&settings)?, WireFormat::Two);
     let by_bob = |texts: &[(Uuid, String)]| texts.iter().filter(|(_, text)| text.contains(WORD)).count();
-    ensure!(by_bob(&opened(&deployment, &keyring)?) >= 8, "there is something to erase");
+    ensure!(by_bob(&opened(&deployment, &keyring, &wire)?) >= 8, "there is something to erase");
     let id = bob.id.to_string();
     deployment.chatctl(&["user", "erase", &id, "--account", "--yes"])?;
-    for (id, text) in opened(&deployment, &keyring)? {
+    for (id, text) in opened(&deployment, &keyring, &wire)? {
         ensure!(!text.contains(WORD) && !text.contains(&bob.name), "{id} still says {text}");
     }
     let dump = std::process::Command::new(deployment.postgres.psql().with_file_name("pg_dump"))

@@ -132,11 +132,11 @@ async fn operators_see_and_change_a_fleet_on_a_cluster() -> Result<()> {
     ensure!(deployment.chatctl(&["sessions"])?.lines().count() == 2);
 
     let sent = a.request_ok(direct(&bob, "x")).await?;
-    deployment.sql("ALTER TABLE message_reactions RENAME TO away")?;
+    deployment.sql(super::BREAK_REACTIONS)?;
     let failed = a.request(json!({"type": "add_reaction", "messageId": sent["messageId"], "reaction": "lion"})).await?;
     ensure!(failed["code"] == "INTERNAL_ERROR", "{failed}");
     ensure!(deployment.chatctl(&["dlq", "list"])?.contains("add_reaction"));
-    deployment.sql("ALTER TABLE away RENAME TO message_reactions")?;
+    deployment.sql(super::MEND_REACTIONS)?;
     ensure!(deployment.chatctl(&["dlq", "replay", "--all"])? == "1 replayed\n");
     b.expect("reaction_added", |event| event["reaction"] == "lion", PATIENCE).await?;
     ensure!(deployment.chatctl(&["dlq", "list"])?.is_empty());

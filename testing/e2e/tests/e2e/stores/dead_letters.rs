@@ -19,7 +19,7 @@ async fn a_command_that_fails_for_good_is_put_aside_and_can_be_looked_at_and_rep
     let sent = sender.request_ok(send.clone()).await?;
     let react = |reaction: &str| json!({"type": "add_reaction", "messageId": sent["messageId"], "reaction": reaction});
 
-    deployment.sql("ALTER TABLE message_reactions RENAME TO away")?;
+    deployment.sql(super::BREAK_REACTIONS)?;
     for reaction in ["zebra", "lion"] {
         let error = sender.request(react(reaction)).await?;
         ensure!(error["code"] == "INTERNAL_ERROR" && error["errorId"].is_string(), "{error}");
@@ -34,7 +34,7 @@ async fn a_command_that_fails_for_good_is_put_aside_and_can_be_looked_at_and_rep
     let (id, lion) = (rows[0][0].to_owned(), rows[1][0].to_owned());
     let subject = sent["messageId"].as_str().unwrap_or_default();
     assert_eq!(rows[0][2..6], ["add_reaction", &alice.id.to_string(), subject, "5"], "{listed}");
-    assert!(rows[0][6].contains("message_reactions"), "{listed}");
+    assert!(rows[0][6].contains("broken"), "{listed}");
 
     // Content is shown on request only.
     let shown = deployment.chatctl(&["dlq", "show", &id])?;
@@ -54,7 +54,7 @@ async fn a_command_that_fails_for_good_is_put_aside_and_can_be_looked_at_and_rep
     assert!(!list()?.contains(&id));
     assert!(deployment.chatctl(&["dlq", "replay", &id]).is_err(), "it is gone");
 
-    deployment.sql("ALTER TABLE away RENAME TO message_reactions")?;
+    deployment.sql(super::MEND_REACTIONS)?;
     assert_eq!(deployment.chatctl(&["dlq", "replay", "--all"])?, "1 replayed\n");
     deployment.until("SELECT string_agg(reaction, ',') FROM message_reactions", "zebra").await?;
     let event = recipient.expect("reaction_added", |_| true, SOON).await?;

@@ -39,3 +39,9 @@ async fn unavailable(client: &mut Client, command: &Value) -> Result<Duration> {
     ensure!(answer["retryAfter"].as_u64().is_some_and(|seconds| seconds > 0), "{answer}");
     Ok(asked.elapsed())
 }
+
+/// Makes every reaction fail for a reason of its own, and back.
+pub const BREAK_REACTIONS: &str = "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'broken'; END $$;
+    CREATE TRIGGER broken BEFORE INSERT ON message_reactions EXECUTE FUNCTION broken()";
+pub const MEND_REACTIONS: &str = "DROP TRIGGER broken ON message_reactions; DROP FUNCTION broken()";
