@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use shared::clock::Timestamp;
 use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -125,7 +126,7 @@ async fn queue(import: &mut Import<'_>) -> Result<()> {
             }
             let created_at = row.created_at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
             let event_id = event_id(&import.source.name, row.id, created_at);
-            let body = import.keyring.seal_blob(event_id, &body(&kind, fields, event_id));
+            let body = import.keyring.seal_blob(event_id, &body(&kind, fields, event_id, created_at));
             sqlx::query(
                 "WITH event AS (
                      INSERT INTO event_log (event_id, body, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
@@ -154,11 +155,12 @@ fn event_id(source: &str, row: i64, created_at: OffsetDateTime) -> Uuid {
 }
 
 /// The event as this server stores one: flat, its type first.
-fn body(kind: &str, mut fields: serde_json::Map<String, Value>, event_id: Uuid) -> Vec<u8> {
+fn body(kind: &str, mut fields: serde_json::Map<String, Value>, event_id: Uuid, created_at: OffsetDateTime) -> Vec<u8> {
     fields.remove("type");
     let mut event = serde_json::Map::new();
     event.insert("type".to_owned(), kind.into());
     event.insert("eventId".to_owned(), event_id.to_string().into());
     event.append(&mut fields);
+    event.entry("timestamp").or_insert_with(|| Timestamp::from(created_at).to_string().into());
     Value::Object(event).to_string().into_bytes()
 }
