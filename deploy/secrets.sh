@@ -36,8 +36,11 @@ printf 'postgres://chat_worker:%s@postgres:5432/chat' "$(cat chatctl/worker_pass
 printf 'redis://chat:%s@redis:6379' "$(cat redis/password)" >worker/redis_url
 cp worker/redis_url gateway/redis_url
 cp gateway/encryption_key worker/encryption_key
-printf 'DATABASE_URL=%s\nREDIS_URL=%s\nREDIS_PREFIX=chat:\nJWT_SECRET=%s\nGATEWAY_URLS=http://gateway:8080\n' \
-    "$(cat chatctl/database_url)" "$(cat worker/redis_url)" "$(cat gateway/jwt_secret)" >chatctl/env
+{
+    printf 'DATABASE_URL=%s\nREDIS_URL=%s\nREDIS_PREFIX=chat:\n' "$(cat chatctl/database_url)" "$(cat worker/redis_url)"
+    printf 'JWT_SECRET=%s\nCHAT_ENCRYPTION_KEY=%s\n' "$(cat gateway/jwt_secret)" "$(cat gateway/encryption_key)"
+    printf 'GATEWAY_URLS=http://gateway:8080\n'
+} >chatctl/env
 
 # The services reach their own keys and channels only, and nothing that administers the server.
 hash=$(printf '%s' "$(cat redis/password)" | openssl dgst -sha256 -r | cut -d ' ' -f 1)
