@@ -1,5 +1,5 @@
 //! The commands that a gateway answers itself. They have no worker and no handler, so they are data alone; the gateway's
-//! `ingress::decode` reads them.
+//! `session::decode` reads them.
 
 use super::prelude::*;
 
