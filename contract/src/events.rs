@@ -59,19 +59,19 @@ impl Described {
             required.insert(0, json!("type"));
         }
         if schema["properties"].get("timestamp").is_none() {
-            schema["properties"]["timestamp"] =
-                serde_json::to_value(generator.subschema_for::<Timestamp>()).unwrap_or_default();
+            let time = generator.subschema_for::<Timestamp>();
+            schema["properties"]["timestamp"] = json!({"allOf": [time], "description": "When the event was sent."});
             if let Some(required) = schema["required"].as_array_mut() {
                 required.push(json!("timestamp"));
             }
         }
         if self.echoes_request() {
-            let about = "Echoed from the command, in its direct answer only.";
+            let about = "The `requestId` of the command; only in its direct answer.";
             let text = json!({"type": "string", "maxLength": MAX_REQUEST_ID_CHARACTERS});
             schema["properties"]["requestId"] = json!({"anyOf": [text, {"type": "integer"}], "description": about});
         }
         if self.delivery == Delivery::Durable {
-            let about = "Tells a repetition; not in the direct answer.";
+            let about = "Identifies repetitions of this event; not in the direct answer.";
             schema["properties"]["eventId"] = json!({"type": "string", "format": "uuid", "description": about});
         }
         schema

@@ -40,14 +40,14 @@ pub struct Endpoint {
     pub answered: &'static str,
 }
 
-const LIMITED: (u16, &str) = (429, "Too many requests of the address; `Retry-After` says when again.");
-const UNAVAILABLE: (u16, &str) = (503, "For the moment; `Retry-After` says when again.");
+const LIMITED: (u16, &str) = (429, "Too many requests from the address; `Retry-After` says when to try again.");
+const UNAVAILABLE: (u16, &str) = (503, "Temporarily unavailable; `Retry-After` says when to try again.");
 const INVALID: (u16, &str) = (400, "`VALIDATION_ERROR` or `INVALID_JSON`.");
 const UNAUTHORISED: (u16, &str) = (
     401,
-    "`TOKEN_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, or `AUTH_FAILED` for a token revoked or without its user.",
+    "`TOKEN_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, or `AUTH_FAILED` for a revoked token or one whose user does not exist.",
 );
-const TOO_LARGE: (u16, &str) = (413, "`PAYLOAD_TOO_LARGE`: the body is over its bound.");
+const TOO_LARGE: (u16, &str) = (413, "`PAYLOAD_TOO_LARGE`: the body is too large.");
 
 const FOREIGN_ID: Kind = Kind::ForeignId(MAX_FOREIGN_ID_CHARACTERS);
 const SHORT_TEXT: Kind = Kind::Text { min: 0, max: MAX_FOREIGN_ID_CHARACTERS };
@@ -185,7 +185,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         method: "post",
         path: "/api/profile-pictures/batch",
         auth: Auth::User,
-        summary: "Where the pictures of up to 50 users and communities are. The answer may be 5 minutes old.",
+        summary: "Returns the addresses of the pictures of up to 50 users and communities. The answer is cached for `PFP_CACHE_DURATION_MS` (5 minutes by default).",
         query: &[],
         body: &[Field::required(
             "items",

@@ -11,6 +11,8 @@ pub mod examples;
 pub mod http;
 pub mod json;
 pub mod markdown;
+mod meaning;
+mod objects;
 pub mod openapi;
 pub mod schema;
 pub mod typescript;

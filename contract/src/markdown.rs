@@ -1,7 +1,7 @@
 //! `docs/protocol.md`: the contract as a page for frontend developers. The prose is in `protocol_head.md`; everything that
 //! lists is made from the same data as the schemas.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shared::commands::SPECS;
 use shared::limits::Limits;
 use shared::protocol::close::Reconnect;
@@ -10,7 +10,7 @@ use shared::protocol::{CloseCode, ErrorCode, Spec};
 
 use crate::events::{Delivery, Described, EVENTS};
 use crate::http::{Auth, ENDPOINTS, Endpoint};
-use crate::{examples, json, schema};
+use crate::{examples, json, objects, schema};
 
 const WIDTH: usize = 110;
 
@@ -69,8 +69,8 @@ pub fn protocol_markdown() -> String {
     let mut page = include_str!("protocol_head.md").to_owned();
     page.push_str("\n## Commands\n\n");
     page.push_str(
-        "Every command may carry `requestId`. Besides its own errors, any may be answered with `VALIDATION_ERROR`, \
-         `AUTH_REQUIRED`, `RATE_LIMIT_EXCEEDED`, `SERVICE_UNAVAILABLE` and `INTERNAL_ERROR`.\n",
+        "Every command may carry a `requestId`. In addition to its own errors, any command can be answered with \
+         `VALIDATION_ERROR`, `AUTH_REQUIRED`, `RATE_LIMIT_EXCEEDED`, `SERVICE_UNAVAILABLE` or `INTERNAL_ERROR`.\n",
     );
     for (heading, names) in CHAPTERS {
         page.push_str(&format!("\n### {heading}\n"));
@@ -82,7 +82,7 @@ pub fn protocol_markdown() -> String {
     message(&mut page);
     errors(&mut page);
     close_codes(&mut page);
-    page.push_str("\n## HTTP\n\nRefusals are `{\"status\": \"error\", \"code\", \"message\"}`, some with `field`, `retryAfter` or `errorId`.\n");
+    page.push_str("\n## HTTP\n\nErrors are `{\"status\": \"error\", \"code\", \"message\"}`, some with `field`, `retryAfter` or `errorId`.\n");
     ENDPOINTS.iter().for_each(|endpoint| http(&mut page, endpoint));
     page
 }
@@ -114,6 +114,12 @@ fn command(page: &mut String, spec: &Spec) {
             };
             page.push_str(&format!("\nAnswer: `{first}`{others}\n"));
             code_block(page, &examples::reply(spec.name, first));
+            // Other events have a chapter of their own.
+            let is_answer = |event: &&Described| event.name == *first && event.delivery == Delivery::Answer;
+            if let Some(event) = EVENTS.iter().find(is_answer) {
+                let (schema, schemas) = frame(event);
+                objects::table(page, &schema, &schemas);
+            }
         }
         None => page.push_str("\nAnswer: none\n"),
     }
@@ -192,51 +198,63 @@ fn value(kind: &Kind) -> String {
 fn events(page: &mut String) {
     page.push_str("\n## Events\n");
     let chapters = [
-        ("Messages", Delivery::Message, "Kept for whoever is not connected. Told from repetitions by `messageId`."),
+        ("Messages", Delivery::Message, "Stored for users who are not connected. `messageId` identifies repetitions."),
         (
             "Durable events",
             Delivery::Durable,
-            "Kept for whoever is not connected. Told from repetitions by `eventId`, which the direct answer to whoever \
-             caused the event does not have.",
+            "Stored for users who are not connected. `eventId` identifies repetitions; the direct answer to the user who \
+             caused the event does not have it.",
         ),
-        ("Ephemeral events", Delivery::Ephemeral, "Who is not connected misses them."),
+        ("Ephemeral events", Delivery::Ephemeral, "Users who are not connected miss them."),
     ];
-    let mut generator = schema::generator();
-    let summary = |event: &Described, generator: &mut _| {
-        event.frame_schema(generator)["description"].as_str().unwrap_or_default().to_owned()
-    };
     for (heading, delivery, about) in chapters {
         page.push_str(&format!("\n### {heading}\n\n{about}\n"));
-        for event in EVENTS.iter().filter(|event| event.delivery == delivery) {
-            page.push_str(&format!("\n#### `{}`\n\n{}\n", event.name, summary(event, &mut generator)));
-            code_block(page, examples::event(event.name));
-        }
+        EVENTS.iter().filter(|event| event.delivery == delivery).for_each(|event| self::event(page, event));
     }
     page.push_str("\n### About the connection\n");
-    for event in EVENTS.iter().filter(|event| {
-        matches!(event.name, "connected" | "auth_error" | "error" | "session_conflict" | "sync_messages")
-    }) {
-        page.push_str(&format!("\n#### `{}`\n\n{}\n", event.name, summary(event, &mut generator)));
-        code_block(page, examples::event(event.name));
+    let is_about_the_connection =
+        |name: &str| matches!(name, "connected" | "auth_error" | "error" | "session_conflict" | "sync_messages");
+    EVENTS.iter().filter(|event| is_about_the_connection(event.name)).for_each(|event| self::event(page, event));
+}
+
+fn event(page: &mut String, event: &Described) {
+    let (schema, schemas) = frame(event);
+    let summary = schema["description"].as_str().unwrap_or_default();
+    page.push_str(&format!("\n#### `{}`\n\n{summary}\n", event.name));
+    match event.delivery {
+        Delivery::Message => page.push_str("\nIts fields are those of [the message object](#the-message-object).\n"),
+        _ => objects::table(page, &schema, &schemas),
     }
+    code_block(page, examples::event(event.name));
+}
+
+/// The schema of an event's frame, with those that it refers to.
+fn frame(event: &Described) -> (Value, Map<String, Value>) {
+    let mut generator = schema::generator();
+    let schema = event.frame_schema(&mut generator);
+    (schema, schema::components(&mut generator))
 }
 
 fn message(page: &mut String) {
+    page.push_str("\n## The message object\n\nLive events, pages of history and replays contain the same object.\n");
     let mut generator = schema::generator();
-    page.push_str("\n## The message object\n\nThe same in live events, in pages of history and in replays.\n\n| field | | |\n|---|---|---|\n");
     let schema = schema::inline::<shared::events::message::Message>(&mut generator);
-    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        let presence = if required.contains(&name.as_str()) { "always" } else { "" };
-        let about = property["description"].as_str().unwrap_or_default();
-        page.push_str(&format!("| `{name}` | {presence} | {about} |\n"));
+    objects::table(page, &schema, &schema::components(&mut generator));
+    page.push_str("\n## Other objects\n");
+    let mut generator = schema::generator();
+    EVENTS.iter().for_each(|event| drop(event.frame_schema(&mut generator)));
+    let schemas = schema::components(&mut generator);
+    for (name, schema) in objects::chapters(&schemas) {
+        let about = schema["description"].as_str().unwrap_or_default();
+        page.push_str(&format!("\n### {name}\n\n{about}\n"));
+        objects::table(page, schema, &schemas);
     }
 }
 
 fn errors(page: &mut String) {
-    page.push_str("\n## Errors\n\nOf `error`:\n\n| code | when |\n|---|---|\n");
+    page.push_str("\n## Errors\n\nCodes of `error`:\n\n| code | when |\n|---|---|\n");
     code_rows::<ErrorCode>(page);
-    page.push_str("\nOf `auth_error`:\n\n| code | when |\n|---|---|\n");
+    page.push_str("\nCodes of `auth_error`:\n\n| code | when |\n|---|---|\n");
     code_rows::<shared::events::session::AuthErrorCode>(page);
 }
 
@@ -253,8 +271,8 @@ fn close_codes(page: &mut String) {
     page.push_str("\n## Close codes\n\n| code | why | reconnect |\n|---|---|---|\n");
     for code in CloseCode::ALL {
         let reconnect = match code.reconnect() {
-            Reconnect::Yes => "yes, with a growing, random delay",
-            Reconnect::AfterChange => "only after a change: the same would happen again",
+            Reconnect::Yes => "yes, after a growing, random delay",
+            Reconnect::AfterChange => "only after a change, because the same would happen again",
         };
         page.push_str(&format!("| {} | {} | {reconnect} |\n", *code as u16, code.about()));
     }
@@ -265,8 +283,8 @@ fn http(page: &mut String, endpoint: &Endpoint) {
     page.push_str(&format!("\n#### `{method} {}`\n\n{}", endpoint.path, endpoint.summary));
     page.push_str(match endpoint.auth {
         Auth::Anybody => "\n",
-        Auth::User => " `Authorization: Bearer` with a user's token.\n",
-        Auth::MainBackend => " `Authorization: Bearer` with that secret.\n",
+        Auth::User => " Requires `Authorization: Bearer` with the token of a user.\n",
+        Auth::MainBackend => " Requires `Authorization: Bearer` with that secret.\n",
     });
     fields(page, endpoint.query);
     fields(page, endpoint.body);
@@ -278,7 +296,7 @@ fn http(page: &mut String, endpoint: &Endpoint) {
         code_block(page, &answer);
     }
     if !endpoint.refusals.is_empty() {
-        page.push_str("\nRefusals:\n\n");
+        page.push_str("\nErrors:\n\n");
         endpoint.refusals.iter().for_each(|(status, about)| page.push_str(&format!("- {status}: {about}\n")));
     }
 }

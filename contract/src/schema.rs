@@ -7,6 +7,8 @@ use shared::limits::{Limits, MAX_REQUEST_ID_CHARACTERS};
 use shared::protocol::Spec;
 use shared::protocol::spec::{Field, Kind, Presence};
 
+use crate::meaning;
+
 /// For types as they are sent; both kinds of documents keep their schemas in one place.
 pub fn generator() -> SchemaGenerator {
     let settings = SchemaSettings::draft07().for_serialize();
@@ -50,6 +52,9 @@ fn tidy(schema: &mut Value) {
             let required: Vec<String> =
                 map.get("required").and_then(Value::as_array).into_iter().flatten().map(text).collect();
             if let Some(Value::Object(properties)) = map.get_mut("properties") {
+                for (name, property) in properties.iter_mut() {
+                    describe(name, property);
+                }
                 for (_, property) in properties.iter_mut().filter(|(name, _)| !required.contains(name)) {
                     remove_null(property);
                 }
@@ -65,6 +70,15 @@ fn tidy(schema: &mut Value) {
             map.values_mut().for_each(tidy);
         }
         _ => {}
+    }
+}
+
+/// Adds what fields of this name mean, unless the field says so itself.
+fn describe(name: &str, property: &mut Value) {
+    if let (Value::Object(property), Some(meaning)) = (property, meaning::of(name))
+        && !property.contains_key("description")
+    {
+        property.insert("description".to_owned(), json!(meaning));
     }
 }
 
@@ -96,7 +110,7 @@ fn text(value: &Value) -> String {
 pub fn command(spec: &Spec) -> Value {
     let mut schema = object(spec.fields);
     let names: Vec<&str> = [spec.name].iter().chain(spec.aliases).copied().collect();
-    let request_id = "Echoed in the direct answer, error or not.";
+    let request_id = "Repeated in the direct answer, also in an error.";
     let text = json!({"type": "string", "maxLength": MAX_REQUEST_ID_CHARACTERS});
     schema["properties"]["type"] = json!({"enum": names});
     schema["properties"]["requestId"] = json!({"anyOf": [text, {"type": "integer"}], "description": request_id});

@@ -74,6 +74,24 @@ fn every_endpoint_has_examples_that_are_as_declared() {
 }
 
 #[test]
+fn every_field_that_is_sent_has_a_meaning() {
+    let components = &contract::asyncapi()["components"];
+    let events = EVENTS.iter().map(|event| (event.name, &components["messages"][event.name]["payload"]));
+    let objects = components["schemas"].as_object().unwrap().iter().map(|(name, schema)| (name.as_str(), schema));
+    let mut without = Vec::new();
+    for (name, schema) in events.chain(objects) {
+        let variants = schema["oneOf"].as_array().into_iter().flatten().chain([schema]);
+        for (field, property) in variants.flat_map(|variant| variant["properties"].as_object().into_iter().flatten()) {
+            let is_the_events_name = field == "type" && property["const"] == name;
+            if !is_the_events_name && property["description"].as_str().is_none_or(str::is_empty) {
+                without.push(format!("{name}.{field}"));
+            }
+        }
+    }
+    assert!(without.is_empty(), "a doc comment or contract/src/meaning.rs has to say what these mean: {without:#?}");
+}
+
+#[test]
 fn faults_are_found() {
     let sent = examples::event("message_sent");
     for (field, value) in

@@ -12,8 +12,8 @@ pub struct AddGroupMember {
 
 impl Contract for AddGroupMember {
     const NAME: &'static str = "add_group_member";
-    const SUMMARY: &'static str = "Adds a user to a group; the owner, admins and whoever has `canAddMembers` may. The \
-        new member gets `group_created`, too.";
+    const SUMMARY: &'static str = "Adds a user to a group. Allowed for the owner, admins and members with \
+        `canAddMembers`. The new member also receives `group_created`.";
     const FIELDS: &'static [Field] = &[GROUP, MEMBER];
     const REPLIES: &'static [&'static str] = &["member_added"];
     const EVENTS: &'static [&'static str] = &["member_added", "group_created"];

@@ -12,8 +12,8 @@ pub struct AddGroupReaction {
 
 impl Contract for AddGroupReaction {
     const NAME: &'static str = "add_group_reaction";
-    const SUMMARY: &'static str = "Reacts to a group message. Another reaction replaces the first; the same one again \
-        takes it away.";
+    const SUMMARY: &'static str = "Reacts to a group message. A different reaction replaces the first; the same one again \
+        removes it.";
     const FIELDS: &'static [Field] = &[MESSAGE, REACTION, EMOJI];
     const REPLIES: &'static [&'static str] = &["group_reaction_added", "group_reaction_removed"];
     const EVENTS: &'static [&'static str] = &["group_reaction_added", "group_reaction_removed"];

@@ -12,8 +12,8 @@ pub struct AddReaction {
 
 impl Contract for AddReaction {
     const NAME: &'static str = "add_reaction";
-    const SUMMARY: &'static str = "Reacts to a direct message. Another reaction replaces the first; the same one \
-        again takes it away.";
+    const SUMMARY: &'static str = "Reacts to a direct message. A different reaction replaces the first; the same one \
+        again removes it.";
     const FIELDS: &'static [Field] = &[MESSAGE, REACTION, EMOJI];
     const REPLIES: &'static [&'static str] = &["reaction_added", "reaction_removed"];
     const EVENTS: &'static [&'static str] = &["reaction_added", "reaction_removed"];

@@ -14,8 +14,8 @@ pub struct CreateGroup {
 
 impl Contract for CreateGroup {
     const NAME: &'static str = "create_group";
-    const SUMMARY: &'static str = "Creates a group; the creator is its owner. Unknown and blocked users among the \
-        initial members are left out and listed in `skippedMembers`.";
+    const SUMMARY: &'static str = "Creates a group with the caller as its owner. Initial members who are unknown or \
+        blocked are skipped and listed in `skippedMembers`.";
     const FIELDS: &'static [Field] = &[
         Field::required("groupName", GROUP_NAME, "The group's name."),
         Field::default("groupDescription", GROUP_DESCRIPTION, "\"\"", "What the group is about."),

@@ -12,8 +12,8 @@ pub struct DeleteConversation {
 
 impl Contract for DeleteConversation {
     const NAME: &'static str = "delete_conversation";
-    const SUMMARY: &'static str = "Removes a direct conversation's messages for both users, or hides what is there \
-        from oneself until a new message brings it back.";
+    const SUMMARY: &'static str = "Deletes the messages of a direct conversation for both users, or hides them from the \
+        caller. A new message makes the conversation visible again.";
     const FIELDS: &'static [Field] = &[
         Field::required("conversationId", Kind::DirectConversationId, "Either order of the two ids is accepted."),
         Field::default("deleteForEveryone", Kind::Boolean, "false", "`true` removes the messages for both."),

@@ -12,8 +12,8 @@ pub struct DeleteGroup {
 
 impl Contract for DeleteGroup {
     const NAME: &'static str = "delete_group";
-    const SUMMARY: &'static str = "Deletes a group; the owner may. It disappears at once and is purged after 30 days, \
-        or at once with `permanent`.";
+    const SUMMARY: &'static str = "Deletes a group. Allowed for the owner. The group disappears at once; its data is \
+        purged after 30 days, or at once with `permanent`.";
     const FIELDS: &'static [Field] =
         &[GROUP, Field::default("permanent", Kind::Boolean, "false", "Purges it at once.")];
     const REPLIES: &'static [&'static str] = &["group_deleted"];

@@ -12,8 +12,8 @@ pub struct DeleteGroupMessage {
 
 impl Contract for DeleteGroupMessage {
     const NAME: &'static str = "delete_group_message";
-    const SUMMARY: &'static str = "Deletes a group message: for everyone by its sender, the owner and admins, for \
-        oneself by any member.";
+    const SUMMARY: &'static str = "Deletes a group message. Its sender, the owner and admins can delete it for everyone; \
+        any member can hide it from themselves.";
     const FIELDS: &'static [Field] =
         &[MESSAGE, Field::default("deleteForEveryone", Kind::Boolean, "true", "`false` hides it for oneself only.")];
     const REPLIES: &'static [&'static str] = &["group_message_deleted"];

@@ -13,7 +13,8 @@ pub struct DeleteMessage {
 impl Contract for DeleteMessage {
     const NAME: &'static str = "delete_message";
     const ALIASES: &'static [&'static str] = &["delete_private_message"];
-    const SUMMARY: &'static str = "Deletes a direct message: for everyone only by its sender, for oneself by either.";
+    const SUMMARY: &'static str = "Deletes a direct message. Its sender can delete it for everyone; either user can hide \
+        it from themselves.";
     const FIELDS: &'static [Field] =
         &[MESSAGE, Field::default("deleteForEveryone", Kind::Boolean, "true", "`false` hides it for oneself only.")];
     const REPLIES: &'static [&'static str] = &["message_deleted"];

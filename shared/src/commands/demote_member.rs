@@ -12,7 +12,7 @@ pub struct DemoteMember {
 
 impl Contract for DemoteMember {
     const NAME: &'static str = "demote_member";
-    const SUMMARY: &'static str = "Makes an admin a member; the owner may.";
+    const SUMMARY: &'static str = "Makes an admin an ordinary member. Allowed for the owner.";
     const FIELDS: &'static [Field] = &[GROUP, MEMBER];
     const REPLIES: &'static [&'static str] = &["member_demoted"];
     const EVENTS: &'static [&'static str] = &["member_demoted"];

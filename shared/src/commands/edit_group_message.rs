@@ -12,7 +12,8 @@ pub struct EditGroupMessage {
 
 impl Contract for EditGroupMessage {
     const NAME: &'static str = "edit_group_message";
-    const SUMMARY: &'static str = "Changes the text of one's own group message, within 5 minutes.";
+    const SUMMARY: &'static str = "Changes the text of a group message. Allowed for its sender, within `EDIT_WINDOW` (5 \
+        minutes by default).";
     const FIELDS: &'static [Field] = &[MESSAGE, CONTENT, NEW_CONTENT];
     const REPLIES: &'static [&'static str] = &["group_message_edited"];
     const EVENTS: &'static [&'static str] = &["group_message_edited"];

@@ -13,7 +13,8 @@ pub struct EditMessage {
 impl Contract for EditMessage {
     const NAME: &'static str = "edit_message";
     const ALIASES: &'static [&'static str] = &["edit_private_message", "update_message"];
-    const SUMMARY: &'static str = "Changes the text of one's own direct message, within 5 minutes.";
+    const SUMMARY: &'static str = "Changes the text of a direct message. Allowed for its sender, within `EDIT_WINDOW` (5 \
+        minutes by default).";
     const FIELDS: &'static [Field] = &[MESSAGE, CONTENT, NEW_CONTENT];
     const REPLIES: &'static [&'static str] = &["message_edited"];
     const EVENTS: &'static [&'static str] = &["message_edited"];

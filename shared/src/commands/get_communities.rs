@@ -9,7 +9,7 @@ pub struct GetCommunities;
 
 impl Contract for GetCommunities {
     const NAME: &'static str = "get_communities";
-    const SUMMARY: &'static str = "The communities one belongs to.";
+    const SUMMARY: &'static str = "Returns the communities that the caller belongs to.";
     const REPLIES: &'static [&'static str] = &["community_list"];
 
     fn decode(_fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {

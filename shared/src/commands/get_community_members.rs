@@ -11,7 +11,7 @@ pub struct GetCommunityMembers {
 
 impl Contract for GetCommunityMembers {
     const NAME: &'static str = "get_community_members";
-    const SUMMARY: &'static str = "A community's members; for members.";
+    const SUMMARY: &'static str = "Returns the members of a community. Allowed for its members.";
     const FIELDS: &'static [Field] = &[COMMUNITY];
     const REPLIES: &'static [&'static str] = &["community_members"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied];

@@ -11,7 +11,7 @@ pub struct GetCommunityProgress {
 
 impl Contract for GetCommunityProgress {
     const NAME: &'static str = "get_community_progress";
-    const SUMMARY: &'static str = "One's own progress in a community.";
+    const SUMMARY: &'static str = "Returns the caller's progress in a community.";
     const FIELDS: &'static [Field] = &[COMMUNITY];
     const REPLIES: &'static [&'static str] = &["community_progress"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied];

@@ -12,7 +12,7 @@ pub struct GetConversations {
 
 impl Contract for GetConversations {
     const NAME: &'static str = "get_conversations";
-    const SUMMARY: &'static str = "One's direct conversations, the most recently active first.";
+    const SUMMARY: &'static str = "Returns the caller's direct conversations, the most recently active first.";
     const FIELDS: &'static [Field] = &[LIMIT, OFFSET];
     const REPLIES: &'static [&'static str] = &["conversations"];
 

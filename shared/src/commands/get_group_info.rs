@@ -11,7 +11,7 @@ pub struct GetGroupInfo {
 
 impl Contract for GetGroupInfo {
     const NAME: &'static str = "get_group_info";
-    const SUMMARY: &'static str = "A group's name, description and size; for members.";
+    const SUMMARY: &'static str = "Returns the name, description and size of a group. Allowed for its members.";
     const FIELDS: &'static [Field] = &[GROUP];
     const REPLIES: &'static [&'static str] = &["group_info"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];

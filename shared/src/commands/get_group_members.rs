@@ -11,7 +11,7 @@ pub struct GetGroupMembers {
 
 impl Contract for GetGroupMembers {
     const NAME: &'static str = "get_group_members";
-    const SUMMARY: &'static str = "A group's members; for members.";
+    const SUMMARY: &'static str = "Returns the members of a group. Allowed for its members.";
     const FIELDS: &'static [Field] = &[GROUP];
     const REPLIES: &'static [&'static str] = &["group_members"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];

@@ -9,7 +9,8 @@ pub struct GetOnlineUsers;
 
 impl Contract for GetOnlineUsers {
     const NAME: &'static str = "get_online_users";
-    const SUMMARY: &'static str = "Everybody online, without oneself and without anyone blocked in either direction.";
+    const SUMMARY: &'static str = "Returns everyone who is online, except the caller and users blocked in either \
+        direction.";
     const REPLIES: &'static [&'static str] = &["online_users"];
 
     fn decode(_fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {

@@ -11,7 +11,7 @@ pub struct GetPinnedMessages {
 
 impl Contract for GetPinnedMessages {
     const NAME: &'static str = "get_pinned_messages";
-    const SUMMARY: &'static str = "The pinned messages of a direct conversation or a group.";
+    const SUMMARY: &'static str = "Returns the pinned messages of a direct conversation or a group.";
     const FIELDS: &'static [Field] = &[
         Field::required("conversationId", Kind::ConversationId, "The conversation."),
         Field::instead_of("conversationId", "groupId", Kind::GroupId, "The group."),

@@ -13,7 +13,7 @@ pub struct GetPrivateMessages {
 impl Contract for GetPrivateMessages {
     const NAME: &'static str = "get_private_messages";
     const ALIASES: &'static [&'static str] = &["get_messages"];
-    const SUMMARY: &'static str = "A page of a direct conversation's history, oldest first.";
+    const SUMMARY: &'static str = "Returns a page of a direct conversation's history, oldest first.";
     const FIELDS: &'static [Field] = &[
         Field::required("conversationId", Kind::DirectConversationId, "Either order of the two ids is accepted."),
         Field::instead_of("conversationId", "recipientId", Kind::UserId, "The other user."),

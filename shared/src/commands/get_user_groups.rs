@@ -9,7 +9,7 @@ pub struct GetUserGroups;
 
 impl Contract for GetUserGroups {
     const NAME: &'static str = "get_user_groups";
-    const SUMMARY: &'static str = "The groups one belongs to.";
+    const SUMMARY: &'static str = "Returns the groups that the caller belongs to.";
     const REPLIES: &'static [&'static str] = &["user_groups"];
 
     fn decode(_fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {

@@ -11,7 +11,7 @@ pub struct LeaveGroup {
 
 impl Contract for LeaveGroup {
     const NAME: &'static str = "leave_group";
-    const SUMMARY: &'static str = "Leaves a group; the owner cannot.";
+    const SUMMARY: &'static str = "Leaves a group. The owner cannot leave.";
     const FIELDS: &'static [Field] = &[GROUP];
     const REPLIES: &'static [&'static str] = &["member_left"];
     const EVENTS: &'static [&'static str] = &["member_left"];

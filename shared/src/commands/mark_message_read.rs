@@ -12,8 +12,8 @@ pub struct MarkMessageRead {
 
 impl Contract for MarkMessageRead {
     const NAME: &'static str = "mark_message_read";
-    const SUMMARY: &'static str = "Marks a message and all before it as read, in direct conversations and groups. \
-        Always answered; others hear of it only when something changed.";
+    const SUMMARY: &'static str = "Marks a message and all earlier ones as read, in direct conversations and groups. It \
+        is always answered; others receive the event only if something changed.";
     const FIELDS: &'static [Field] = &[
         MESSAGE,
         Field::optional("conversationId", Kind::ConversationId, "Where the message is; only checked."),

@@ -12,8 +12,8 @@ pub struct PinMessage {
 
 impl Contract for PinMessage {
     const NAME: &'static str = "pin_message";
-    const SUMMARY: &'static str = "Pins a message for all participants; in groups the owner and admins may. Pinning \
-        what is pinned is answered and causes nothing.";
+    const SUMMARY: &'static str = "Pins a message for all participants. In groups this is allowed for the owner and \
+        admins. Pinning a pinned message is answered and changes nothing.";
     const FIELDS: &'static [Field] = &[
         MESSAGE,
         Field::required("conversationId", Kind::ConversationId, "Where the message is."),

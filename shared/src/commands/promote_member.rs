@@ -12,7 +12,7 @@ pub struct PromoteMember {
 
 impl Contract for PromoteMember {
     const NAME: &'static str = "promote_member";
-    const SUMMARY: &'static str = "Makes a member an admin; the owner may.";
+    const SUMMARY: &'static str = "Makes a member an admin. Allowed for the owner.";
     const FIELDS: &'static [Field] = &[GROUP, MEMBER];
     const REPLIES: &'static [&'static str] = &["member_promoted"];
     const EVENTS: &'static [&'static str] = &["member_promoted"];

@@ -12,7 +12,8 @@ pub struct RemoveGroupMember {
 
 impl Contract for RemoveGroupMember {
     const NAME: &'static str = "remove_group_member";
-    const SUMMARY: &'static str = "Removes a member from a group: the owner anybody, admins only members.";
+    const SUMMARY: &'static str = "Removes a member from a group. The owner can remove anyone, admins only ordinary \
+        members.";
     const FIELDS: &'static [Field] = &[GROUP, MEMBER];
     const REPLIES: &'static [&'static str] = &["member_removed"];
     const EVENTS: &'static [&'static str] = &["member_removed"];

@@ -11,7 +11,7 @@ pub struct RemoveGroupReaction {
 
 impl Contract for RemoveGroupReaction {
     const NAME: &'static str = "remove_group_reaction";
-    const SUMMARY: &'static str = "Takes one's reaction to a group message away.";
+    const SUMMARY: &'static str = "Removes the caller's reaction to a group message.";
     const FIELDS: &'static [Field] = &[MESSAGE];
     const REPLIES: &'static [&'static str] = &["group_reaction_removed"];
     const EVENTS: &'static [&'static str] = &["group_reaction_removed"];

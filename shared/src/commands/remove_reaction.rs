@@ -11,7 +11,7 @@ pub struct RemoveReaction {
 
 impl Contract for RemoveReaction {
     const NAME: &'static str = "remove_reaction";
-    const SUMMARY: &'static str = "Takes one's reaction to a direct message away.";
+    const SUMMARY: &'static str = "Removes the caller's reaction to a direct message.";
     const FIELDS: &'static [Field] = &[MESSAGE];
     const REPLIES: &'static [&'static str] = &["reaction_removed"];
     const EVENTS: &'static [&'static str] = &["reaction_removed"];

@@ -13,7 +13,7 @@ pub struct SendAnnouncement {
 impl Contract for SendAnnouncement {
     const NAME: &'static str = "send_announcement";
     const IS_MESSAGE: bool = true;
-    const SUMMARY: &'static str = "Sends an announcement to a group; the owner and admins may.";
+    const SUMMARY: &'static str = "Sends an announcement to a group. Allowed for the owner and admins.";
     const FIELDS: &'static [Field] = &[GROUP, CONTENT];
     const REPLIES: &'static [&'static str] = &["announcement_sent"];
     const EVENTS: &'static [&'static str] = &["group_announcement"];

@@ -15,8 +15,8 @@ pub struct SendGroupMessage {
 impl Contract for SendGroupMessage {
     const NAME: &'static str = "send_group_message";
     const IS_MESSAGE: bool = true;
-    const SUMMARY: &'static str = "Sends a message to a group. `@username`, `@everyone` and `@all` mention members. \
-        The answer means that it is stored.";
+    const SUMMARY: &'static str = "Sends a message to a group. `@username`, `@everyone` and `@all` mention members. The \
+        answer confirms that the message is stored.";
     const FIELDS: &'static [Field] = &[GROUP, CONTENT, REPLY_TO, REPLY_TO_ALIAS, CLIENT_MESSAGE_ID];
     const REPLIES: &'static [&'static str] = &["group_message_sent", "message_sent"];
     const EVENTS: &'static [&'static str] = &["new_group_message", "mentioned_in_group"];

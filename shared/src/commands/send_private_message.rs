@@ -16,8 +16,8 @@ impl Contract for SendPrivateMessage {
     const NAME: &'static str = "send_private_message";
     const ALIASES: &'static [&'static str] = &["send_message"];
     const IS_MESSAGE: bool = true;
-    const SUMMARY: &'static str = "Sends a direct message. The answer means that it is stored; without one, send \
-        again under the same `clientMessageId`.";
+    const SUMMARY: &'static str = "Sends a direct message. The answer confirms that the message is stored; without an \
+        answer, send it again with the same `clientMessageId`.";
     const FIELDS: &'static [Field] = &[
         Field::required("recipientId", Kind::UserId, "Not oneself."),
         CONTENT,

@@ -6,15 +6,15 @@ use super::prelude::*;
 pub const AUTHENTICATE: Spec = Spec {
     name: "authenticate",
     aliases: &["auth", "connect"],
-    summary: "Opens the session: what was missed follows the answer, then live events. For the same user again, it renews \
-              the session under the new token (`renewed: true`, no replay). Five failures close the connection with 1008.",
+    summary: "Opens the session. Missed events follow the answer, then live events. Sent again for the same user, it renews the \
+              session with the new token (`renewed: true`, no replay). Five failures close the connection with 1008.",
     fields: &[
         Field::required("token", Kind::AnyString, "A JWT, signed with HS256, with `sub`, `jti` and `exp`."),
         Field::default(
             "acks",
             Kind::Boolean,
             "false",
-            "With `true` an event counts as delivered when the client confirms it by `ack`, not when it was written.",
+            "With `true`, an event counts as delivered when the client confirms it with `ack`; otherwise when it was written.",
         ),
     ],
     replies: &["auth_success"],
@@ -23,17 +23,29 @@ pub const AUTHENTICATE: Spec = Spec {
     is_message: false,
 };
 
-pub const PING: Spec = session("ping", "A sign of life; it also counts as activity.", &["pong"]);
+pub const PING: Spec = session("ping", "Shows that the client is alive, and counts as activity.", &["pong"]);
 
-pub const TEST: Spec = session("test", "Tells that the connection works.", &["test_response"]);
+pub const TEST: Spec = session("test", "Checks that the connection works.", &["test_response"]);
 
 pub const ACK: Spec = Spec {
     fields: &[
-        Field::optional("conversations", Kind::POSITIONS, "For each conversation, the `seq` up to which all arrived."),
-        Field::optional("eventIds", Kind::EventIds { most: MAX_SYNC_ENTRIES }, "The `eventId`s that arrived."),
+        Field::optional(
+            "conversations",
+            Kind::POSITIONS,
+            "For each conversation, the `seq` up to which every message arrived.",
+        ),
+        Field::optional(
+            "eventIds",
+            Kind::EventIds { most: MAX_SYNC_ENTRIES },
+            "The `eventId`s of the events that arrived.",
+        ),
     ],
     events: &["message_delivered"],
-    ..session("ack", "Confirms receipt, after `authenticate` with `acks: true`. Only errors are answered.", &[])
+    ..session(
+        "ack",
+        "Confirms that messages and events arrived, after `authenticate` with `acks: true`. Only errors are answered.",
+        &[],
+    )
 };
 
 const fn session(name: &'static str, summary: &'static str, replies: &'static [&'static str]) -> Spec {

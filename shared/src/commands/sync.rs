@@ -11,9 +11,9 @@ pub struct Sync {
 
 impl Contract for Sync {
     const NAME: &'static str = "sync";
-    const SUMMARY: &'static str = "For each conversation, the messages after the number that the client knows: a \
-        series of `sync_messages`, ended by `sync_complete`. A conversation that is not \
-        one's own refuses the whole command.";
+    const SUMMARY: &'static str = "Returns, for each conversation, the messages after the `seq` that the client knows, as \
+        a series of `sync_messages` that ends with `sync_complete`. If the caller does not \
+        belong to one of the conversations, the whole command is rejected.";
     const FIELDS: &'static [Field] =
         &[Field::required("conversations", Kind::POSITIONS, "The last known `seq` of each conversation.")];
     const REPLIES: &'static [&'static str] = &["sync_complete", "sync_messages"];

@@ -12,7 +12,7 @@ pub struct TransferOwnership {
 
 impl Contract for TransferOwnership {
     const NAME: &'static str = "transfer_ownership";
-    const SUMMARY: &'static str = "Gives the group to another member; the old owner stays as admin.";
+    const SUMMARY: &'static str = "Makes another member the owner of the group. The previous owner becomes an admin.";
     const FIELDS: &'static [Field] = &[GROUP, MEMBER];
     const REPLIES: &'static [&'static str] = &["ownership_transferred"];
     const EVENTS: &'static [&'static str] = &["ownership_transferred"];

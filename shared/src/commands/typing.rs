@@ -12,9 +12,9 @@ pub struct Typing {
 
 impl Contract for Typing {
     const NAME: &'static str = "typing";
-    const SUMMARY: &'static str = "Tells that one is typing, or stopped. It ends by itself 3 s after the last \
-        `isTyping: true`. Only errors are answered; between users of whom one blocks the \
-        other nothing happens.";
+    const SUMMARY: &'static str = "Tells the others that the caller is typing or has stopped. Typing ends by itself 3 s \
+        after the last `isTyping: true`. Only errors are answered. If one of the two users \
+        blocks the other, nothing happens.";
     const FIELDS: &'static [Field] = &[
         Field::required("recipientId", Kind::UserId, "Not oneself."),
         Field::instead_of("recipientId", "groupId", Kind::GroupId, "The group in which one types."),

@@ -12,8 +12,8 @@ pub struct UnpinMessage {
 
 impl Contract for UnpinMessage {
     const NAME: &'static str = "unpin_message";
-    const SUMMARY: &'static str = "Takes a pin away; in groups the owner and admins may. Unpinning what is not pinned \
-        is answered and causes nothing.";
+    const SUMMARY: &'static str = "Unpins a message. In groups this is allowed for the owner and admins. Unpinning a \
+        message that is not pinned is answered and changes nothing.";
     const FIELDS: &'static [Field] = &[
         MESSAGE,
         Field::required("conversationId", Kind::ConversationId, "Where the message is."),

@@ -15,8 +15,8 @@ pub struct UpdateGroupInfo {
 impl Contract for UpdateGroupInfo {
     const NAME: &'static str = "update_group_info";
     const ALIASES: &'static [&'static str] = &["update_group"];
-    const SUMMARY: &'static str = "Changes a group's name, description or size; the owner and admins may. What is \
-        absent stays.";
+    const SUMMARY: &'static str = "Changes the name, description or size of a group. Allowed for the owner and admins. \
+        Absent fields stay unchanged.";
     const FIELDS: &'static [Field] = &[
         GROUP,
         Field { name: "groupName", kind: GROUP_NAME, presence: Presence::AtLeastOne, about: "The new name." },

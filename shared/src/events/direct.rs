@@ -100,7 +100,7 @@ impl Event for ConversationDeleted {
     const TYPE: &'static str = "conversation_deleted";
 }
 
-/// Somebody began or ended to type.
+/// A user started or stopped typing.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserTyping<'a> {
@@ -144,6 +144,7 @@ pub struct ConversationSummary {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LastMessage {
+    /// The message.
     pub id: MessageId,
     pub content: String,
     pub sender_id: UserId,

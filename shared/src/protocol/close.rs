@@ -38,22 +38,22 @@ macro_rules! close_codes {
 }
 
 close_codes! {
-    /// Nothing was sent for 300 s (`ping` counts), or a newer session replaced this one (`session_conflict` says so).
+    /// The client sent no message for `CONNECTION_TIMEOUT` (300 s by default; `ping` counts), or a newer session replaced this one, after `session_conflict`.
     Normal = 1000 AfterChange;
-    /// No sign of life, pongs included, for 60 s.
+    /// Nothing arrived, not even a pong, for `KEEP_ALIVE_TIMEOUT` (60 s by default).
     KeepAliveLost = 1001 Yes;
-    /// RFC 6455 was violated.
+    /// The client violated RFC 6455.
     ProtocolViolation = 1002 AfterChange;
-    /// Text that is not UTF-8.
+    /// The client sent text that is not UTF-8.
     InvalidUtf8 = 1007 AfterChange;
-    /// Not authenticated in time, too many failures, too many connections or requests of the address, or the token was revoked or expired.
+    /// The client did not authenticate in time or failed too often, the address has too many connections or requests, or the token was revoked or has expired.
     Policy = 1008 AfterChange;
-    /// A message over 1 MiB.
+    /// The message was larger than `MAX_PAYLOAD_SIZE` (1 MiB by default).
     MessageTooLarge = 1009 AfterChange;
-    /// A fault of the server.
+    /// An error occurred in the server.
     Internal = 1011 Yes;
-    /// The server restarts.
+    /// The server is restarting.
     Restart = 1012 Yes;
-    /// Overloaded, or this client reads too slowly: later.
+    /// The server is overloaded, or the client reads too slowly. Try again later.
     TryLater = 1013 Yes;
 }

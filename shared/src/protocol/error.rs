@@ -39,39 +39,39 @@ macro_rules! error_codes {
 error_codes! {
     /// The command needs `authenticate` first; the error has `requiresAuth: true`.
     AuthRequired "AUTH_REQUIRED" "Authentication required";
-    /// Over HTTP: the token was revoked or its user does not exist, or username and password do not fit.
+    /// Over HTTP: the token was revoked, its user does not exist, or username and password do not match.
     AuthFailed "AUTH_FAILED" "Authentication failed";
     /// A field breaks the contract; `field` names it, `details` says what is expected.
     ValidationError "VALIDATION_ERROR" "The command is not valid";
     /// The message is not JSON.
     InvalidJson "INVALID_JSON" "The message is not valid JSON";
-    /// There is no such command; `details` lists all.
+    /// There is no such command; `details` lists the commands.
     UnknownType "UNKNOWN_TYPE" "Unknown message type";
     /// One of the two users blocks the other.
     UserBlocked "USER_BLOCKED" "One of the two users blocks the other";
-    /// The caller does not follow the other user, and the server insists on it (`FOLLOW_POLICY=enforce`). Otherwise only a `warning` in the answer.
+    /// The caller does not follow the other user, and `FOLLOW_POLICY` is `enforce`. With `warn`, the default, the answer has this code as its `warning` instead.
     NotFollowing "NOT_FOLLOWING" "You do not follow this user";
-    /// Too many messages or other commands of this user, or requests of this address; again after `retryAfter` seconds.
+    /// The user sent too many messages or other commands, or the address too many requests. Try again after `retryAfter` seconds.
     RateLimitExceeded "RATE_LIMIT_EXCEEDED" "Too many messages";
-    /// A message can be edited for 5 minutes.
+    /// The message is older than `EDIT_WINDOW` (5 minutes by default).
     EditWindowExpired "EDIT_WINDOW_EXPIRED" "This message can no longer be edited";
-    /// The caller's role does not allow it.
+    /// The caller's role does not allow this command.
     PermissionDenied "PERMISSION_DENIED" "You may not do this";
     /// It does not exist, or the caller may not know that it does.
     ResourceNotFound "RESOURCE_NOT_FOUND" "Not found";
     /// The group has `maxMembers` members.
     GroupFull "GROUP_FULL" "The group is full";
-    /// More initial members than the group may have.
+    /// There are more initial members than the group may have.
     TooManyMembers "TOO_MANY_MEMBERS" "Too many members";
-    /// The owner transfers or deletes the group instead.
+    /// The owner cannot leave; transfer or delete the group instead.
     OwnerCannotLeave "OWNER_CANNOT_LEAVE" "The owner cannot leave the group";
-    /// Too many connections of this address, of this user, or on this server; the connection is closed with 1008.
+    /// The address, the user or the server has too many connections. The connection is closed with 1008.
     MaxConnectionsExceeded "MAX_CONNECTIONS_EXCEEDED" "Too many connections";
-    /// Over HTTP: the body is over its bound. On the WebSocket a message over 1 MiB closes the connection with 1009.
+    /// Over HTTP: the body is too large. On a WebSocket, a message over `MAX_PAYLOAD_SIZE` closes the connection with 1009 instead.
     PayloadTooLarge "PAYLOAD_TOO_LARGE" "The message is too large";
-    /// For the moment; again after `retryAfter` seconds. What was sent may have been carried out: repeat sends under the same `clientMessageId`.
+    /// The service is temporarily unavailable. Try again after `retryAfter` seconds. The command may have been applied, so repeat a send with the same `clientMessageId`.
     ServiceUnavailable "SERVICE_UNAVAILABLE" "The service is not available for the moment";
-    /// A fault of the server; `errorId` finds it in its log.
+    /// An error occurred in the server; its log has the cause under `errorId`.
     InternalError "INTERNAL_ERROR" "An internal error occurred";
 }
 
