@@ -1,3 +1,4 @@
+export type { ListedUser } from "./core/additions";
 export { ChatClient, connect } from "./core/client";
 export type { ClientEvents, ClientOptions, Handler, RequestOptions } from "./core/client";
 export type { State } from "./core/connection";

@@ -1,5 +1,6 @@
 // The parts put together: the connection's events go through the timeline to the application; sends go through the outbox.
-import type { Answers, Commands, Events, Message } from "../generated/protocol";
+import type { Events, Message } from "../generated/protocol";
+import type { AllAnswers, AllCommands } from "./additions";
 import { Connection, type State } from "./connection";
 import { type Clock, type Logger, onWake, type SocketConstructor, systemClock } from "./environment";
 import { ChatError } from "./errors";
@@ -210,13 +211,13 @@ export class ChatClient {
   }
 
   /** Any other command. Queries wait for a connection; other commands reject when the connection is lost before the answer. */
-  request<K extends keyof Commands>(
+  request<K extends keyof AllCommands>(
     type: K,
-    fields: Fields<Commands[K]>,
+    fields: Fields<AllCommands[K]>,
     { timeoutMs = REQUEST_TIMEOUT_MS, signal }: RequestOptions = {},
-  ): Promise<Answers[K]> {
+  ): Promise<AllAnswers[K]> {
     const requestId = `r${++this.#lastRequest}`;
-    return new Promise<Answers[K]>((resolve, reject) => {
+    return new Promise<AllAnswers[K]>((resolve, reject) => {
       const finish = () => {
         this.#clock.clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
@@ -227,7 +228,7 @@ export class ChatClient {
       const timer = this.#clock.setTimeout(() => {
         fail(new ChatError("TIMEOUT", `${type} was not answered within ${timeoutMs} ms`));
       }, timeoutMs);
-      const done = (result: unknown) => (finish(), resolve(result as Answers[K]));
+      const done = (result: unknown) => (finish(), resolve(result as AllAnswers[K]));
       const isQuery = type.startsWith("get_") || type === "ping" || type === "test";
       const frame = { ...fields, type, requestId };
       this.#pending.set(requestId, { frame, isQuery, isSent: false, done, fail });

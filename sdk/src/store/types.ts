@@ -1,0 +1,48 @@
+import type { InboxEntry } from "../core/additions";
+import type { Message, UserId } from "../generated/protocol";
+
+/** The shape of React's `useSyncExternalStore`; a snapshot is the same object until something in it changes. */
+export interface Readable<T> {
+  subscribe(listener: () => void): () => void;
+  getSnapshot(): T;
+}
+
+/** A message as it is shown: stored by the server, or still on its way. */
+export interface ChatMessage extends Message {
+  /** Stays the same while a message of one's own goes from `sending` to `sent`: for React's `key`. */
+  key: string;
+  /** `sending` and `failed` have `seq: Infinity` and `messageId` equal to the `clientMessageId`. */
+  status: "sending" | "failed" | "sent";
+  /** Why the server rejected it: `retry` or `discard` it. */
+  failure?: { code: string; message: string } | undefined;
+}
+
+export interface Inbox {
+  status: "loading" | "ready" | "failed";
+  /** Pinned ones first, then by newest activity. */
+  entries: readonly InboxEntry[];
+  /** Over all conversations, those that are not loaded included. */
+  totalUnread: number;
+  hasMore: boolean;
+}
+
+export interface MessageList {
+  /** `gone`: the conversation no longer exists for this user. `cached`: from an earlier start, not checked yet. */
+  status: "loading" | "cached" | "ready" | "failed" | "gone";
+  /** Oldest first, without gaps; one's own that are on their way come last. */
+  messages: readonly ChatMessage[];
+  hasBefore: boolean;
+  /** Newer messages exist that are not loaded (after `loadAround`). */
+  hasAfter: boolean;
+  isLoadingBefore: boolean;
+  isLoadingAfter: boolean;
+  /** One's own messages up to this `seq` were delivered (direct conversations). */
+  deliveredSeq: number;
+  /** Up to where each other user has read, as far as known. */
+  readBy: ReadonlyMap<UserId, number>;
+}
+
+export interface Typist {
+  userId: UserId;
+  username: string;
+}
