@@ -2,7 +2,9 @@
 
 /** Who was added. */
 export interface AddedUser {
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
@@ -25,25 +27,37 @@ export type AuthErrorCode = (typeof AuthErrorCode)[keyof typeof AuthErrorCode];
 
 /** A challenge that a member completed. */
 export interface ChallengeEvent {
+  /** The main backend's id of the challenge. */
   challengeId: string | null;
+  /** The main backend's type of the challenge. */
   challengeType: string | null;
+  /** The main backend's id of the event. */
   eventId: string;
+  /** When the challenge was completed. */
   occurredAt: Timestamp | null;
   /** As the main backend sent it. */
   payload: unknown;
+  /** The user concerned. */
   userId: UserId;
+  /** Experience points for the challenge. */
   xpAwarded: number;
 }
 
 /** A community as one of its members sees it. */
 export interface Community {
+  /** Address of the community's picture. */
   avatarUrl: string | null;
+  /** The main backend's id of the community. */
   communityId: string;
   /** The group of all its members. */
   defaultGroupId: GroupId | null;
+  /** What the community is about. */
   description: string | null;
+  /** Whether the member has muted the community. */
   isMuted: boolean;
+  /** When the user joined. */
   joinedAt: Timestamp;
+  /** Name of the community. */
   name: string;
   /** One's own. */
   role: string;
@@ -51,11 +65,17 @@ export interface Community {
 
 /** A member of a community. */
 export interface CommunityMember {
+  /** Whether the member has muted the community. */
   isMuted: boolean;
+  /** When the user joined. */
   joinedAt: Timestamp;
+  /** When the member was last seen; `null` if that is not known or not for the caller to see. */
   lastSeenAt: Timestamp | null;
+  /** The user's role: `owner`, `admin` or `member`. */
   role: string;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
@@ -64,9 +84,11 @@ export type ConversationId = string;
 
 /** A direct conversation in a list. */
 export interface ConversationSummary {
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
   /** The newest message that the caller can see; `null` when it cannot be read. */
   lastMessage: LastMessage | null;
+  /** The other user of the conversation. */
   participant: Participant;
   /** Messages of the other participant that the caller has not read; counted up to 200. */
   unreadCount: number;
@@ -76,58 +98,68 @@ export interface ConversationSummary {
 export const ErrorCode = {
   /** The command needs `authenticate` first; the error has `requiresAuth: true`. */
   AUTH_REQUIRED: "AUTH_REQUIRED",
-  /** Over HTTP: the token was revoked or its user does not exist, or username and password do not fit. */
+  /** Over HTTP: the token was revoked, its user does not exist, or username and password do not match. */
   AUTH_FAILED: "AUTH_FAILED",
   /** A field breaks the contract; `field` names it, `details` says what is expected. */
   VALIDATION_ERROR: "VALIDATION_ERROR",
   /** The message is not JSON. */
   INVALID_JSON: "INVALID_JSON",
-  /** There is no such command; `details` lists all. */
+  /** There is no such command; `details` lists the commands. */
   UNKNOWN_TYPE: "UNKNOWN_TYPE",
   /** One of the two users blocks the other. */
   USER_BLOCKED: "USER_BLOCKED",
   /**
-   * The caller does not follow the other user, and the server insists on it (`FOLLOW_POLICY=enforce`). Otherwise only a
-   * `warning` in the answer.
+   * The caller does not follow the other user, and `FOLLOW_POLICY` is `enforce`. With `warn`, the default, the answer
+   * has this code as its `warning` instead.
    */
   NOT_FOLLOWING: "NOT_FOLLOWING",
   /**
-   * Too many messages or other commands of this user, or requests of this address; again after `retryAfter` seconds.
+   * The user sent too many messages or other commands, or the address too many requests. Try again after `retryAfter`
+   * seconds.
    */
   RATE_LIMIT_EXCEEDED: "RATE_LIMIT_EXCEEDED",
-  /** A message can be edited for 5 minutes. */
+  /** The message is older than `EDIT_WINDOW` (5 minutes by default). */
   EDIT_WINDOW_EXPIRED: "EDIT_WINDOW_EXPIRED",
-  /** The caller's role does not allow it. */
+  /** The caller's role does not allow this command. */
   PERMISSION_DENIED: "PERMISSION_DENIED",
   /** It does not exist, or the caller may not know that it does. */
   RESOURCE_NOT_FOUND: "RESOURCE_NOT_FOUND",
   /** The group has `maxMembers` members. */
   GROUP_FULL: "GROUP_FULL",
-  /** More initial members than the group may have. */
+  /** There are more initial members than the group may have. */
   TOO_MANY_MEMBERS: "TOO_MANY_MEMBERS",
-  /** The owner transfers or deletes the group instead. */
+  /** The owner cannot leave; transfer or delete the group instead. */
   OWNER_CANNOT_LEAVE: "OWNER_CANNOT_LEAVE",
-  /** Too many connections of this address, of this user, or on this server; the connection is closed with 1008. */
+  /** The address, the user or the server has too many connections. The connection is closed with 1008. */
   MAX_CONNECTIONS_EXCEEDED: "MAX_CONNECTIONS_EXCEEDED",
-  /** Over HTTP: the body is over its bound. On the WebSocket a message over 1 MiB closes the connection with 1009. */
+  /**
+   * Over HTTP: the body is too large. On a WebSocket, a message over `MAX_PAYLOAD_SIZE` closes the connection with 1009
+   * instead.
+   */
   PAYLOAD_TOO_LARGE: "PAYLOAD_TOO_LARGE",
   /**
-   * For the moment; again after `retryAfter` seconds. What was sent may have been carried out: repeat sends under the
-   * same `clientMessageId`.
+   * The service is temporarily unavailable. Try again after `retryAfter` seconds. The command may have been applied, so
+   * repeat a send with the same `clientMessageId`.
    */
   SERVICE_UNAVAILABLE: "SERVICE_UNAVAILABLE",
-  /** A fault of the server; `errorId` finds it in its log. */
+  /** An error occurred in the server; its log has the cause under `errorId`. */
   INTERNAL_ERROR: "INTERNAL_ERROR",
 } as const;
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
 /** A group with its members. */
 export interface GroupDetails {
+  /** The user who created the group. */
   createdBy: UserId;
+  /** What the group is about. */
   groupDescription: string;
+  /** The group. */
   groupId: GroupId;
+  /** Name of the group. */
   groupName: string;
+  /** The largest number of members that the group may have. */
   maxMembers: number;
+  /** Number of members. */
   memberCount: number;
   /** Of a community's group only the first ones; `memberCount` counts all. */
   members: GroupMember[];
@@ -138,19 +170,27 @@ export type GroupId = string;
 
 /** A member of a group. */
 export interface GroupMember {
+  /** Whether the user may add members to the group. */
   canAddMembers: boolean;
+  /** When the user joined. */
   joinedAt: Timestamp;
   /** `owner`, `admin` or `member` */
   role: string;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
 /** The newest message of a conversation. */
 export interface LastMessage {
+  /** The text, exactly as sent. */
   content: string;
+  /** The message. */
   id: MessageId;
+  /** The user who sent the message. */
   senderId: UserId;
+  /** When the event happened. */
   timestamp: Timestamp;
 }
 
@@ -158,27 +198,40 @@ export interface LastMessage {
 export interface ListPagination {
   /** How many this part has. */
   count: number;
+  /** The largest number of entries that this answer could contain. */
   limit: number;
+  /** Number of entries skipped before this answer. */
   offset: number;
 }
 
 /** A member of a group in a list. */
 export interface ListedMember {
+  /** Whether the user may add members to the group. */
   canAddMembers: boolean;
+  /** The name to show; the username if the user chose none. */
   displayName: string;
+  /** When the user joined. */
   joinedAt: Timestamp;
+  /** Whether the user is online. */
   online: boolean;
+  /** The user's role: `owner`, `admin` or `member`. */
   role: string;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
 /** Who is mentioned. */
 export type Mention = {
+  /** Which event this is. */
   type: "user";
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 } | {
+  /** Which event this is. */
   type: "everyone";
   /** Who that is, in the live event; a larger group's members are left out. */
   userIds?: UserId[];
@@ -186,26 +239,45 @@ export type Mention = {
 
 /** A message, the same in live events, history and replay. */
 export interface Message {
+  /** The id that the sender's client chose for the message. */
   clientMessageId?: string;
+  /** The text, exactly as sent. */
   content: string;
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** When it was created. */
   createdAt: Timestamp;
+  /** When the message was last edited; absent if never. */
   editedAt?: Timestamp;
+  /** The group. */
   groupId?: GroupId;
+  /** Whether the message was edited. */
   isEdited: boolean;
+  /** Whether the message is pinned in the conversation. */
   isPinned: boolean;
+  /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
+  /** `text`, or `announcement` for an announcement in a group. */
   kind: MessageKind;
+  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
   mentions?: Mention[];
+  /** The message. */
   messageId: MessageId;
+  /** When the message was pinned. */
   pinnedAt?: Timestamp;
+  /** The user who pinned the message. */
   pinnedBy?: UserId;
+  /** One reaction per user; absent if there are none. */
   reactions?: Reaction[];
+  /** In direct conversations: the user to whom the message was sent. */
   recipientId?: UserId;
   /** Absent when the message replied to is gone. */
   replyTo?: ReplyPreview;
+  /** The message that this one replies to. */
   replyToMessageId?: MessageId;
+  /** The user who sent the message. */
   senderId: UserId;
+  /** Username of the user who sent the message. */
   senderUsername: string;
   /** Counts the conversation's messages from 1. */
   seq: number;
@@ -219,66 +291,101 @@ export type MessageKind = "text" | "announcement";
 
 /** A user who is online. */
 export interface OnlineUser {
+  /** The name to show; the username if the user chose none. */
   displayName: string;
+  /** The same as `userId`. */
   id: UserId;
+  /** When the user was last online; `null` if that is not known. */
   lastSeen: Timestamp | null;
+  /** Address of the user's picture; `null` if there is none. */
   profileImage: string | null;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
 /** Where a page lies in its history. */
 export interface Pagination {
+  /** Whether there are more entries than this answer contains. */
   hasMore: boolean;
+  /** The largest number of entries that this answer could contain. */
   limit: number;
   /** From the newest; `null` when the page was asked for by `seq`. */
   offset: number | null;
+  /** Number of entries in the whole list that the caller can see. */
   total: number;
 }
 
 /** A user as a counterpart. */
 export interface Participant {
+  /** The name to show; the username if the user chose none. */
   displayName: string;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
 /** A user who came or went. */
 export interface PresentUser {
+  /** The name to show; the username if the user chose none. */
   displayName: string;
+  /** The same as `userId`. */
   id: UserId;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
 /** Oneself, as the main backend knows one. */
 export interface Profile {
+  /** What the user wrote about themselves. */
   bio: string | null;
+  /** The name to show; the username if the user chose none. */
   displayName: string;
+  /** The user's e-mail address. */
   email: string | null;
+  /** The same as `userId`. */
   id: UserId;
+  /** Address of the user's picture; `null` if there is none. */
   profileImage: string | null;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
 /** What a user has achieved in a community. */
 export interface Progress {
+  /** The main backend's id of the community. */
   communityId: string;
+  /** Days in a row with a completed challenge. */
   dailyStreak: number;
+  /** The main backend's id of the challenge completed last. */
   lastChallengeId: string | null;
+  /** The main backend's type of the challenge completed last. */
   lastChallengeType: string | null;
+  /** When the last challenge was completed; `null` if none was. */
   lastCompletedAt: Timestamp | null;
+  /** Sum of the experience points. */
   totalXp: number;
+  /** The user concerned. */
   userId: UserId;
+  /** Weeks in a row with a completed challenge. */
   weeklyStreak: number;
 }
 
 /** A user's reaction. */
 export interface Reaction {
+  /** The reaction, usually one emoji. */
   reaction: string;
+  /** When the event happened. */
   timestamp: Timestamp;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
@@ -286,8 +393,11 @@ export interface Reaction {
 export interface ReplyPreview {
   /** Cut at 200 characters. */
   content: string;
+  /** When it was created. */
   createdAt: Timestamp;
+  /** The message. */
   messageId: MessageId;
+  /** Username of the user who sent the message. */
   senderUsername: string;
 }
 
@@ -295,6 +405,7 @@ export interface ReplyPreview {
 export interface SkippedMember {
   /** `RESOURCE_NOT_FOUND`, `USER_BLOCKED` or `NOT_FOLLOWING` */
   reason: string;
+  /** The user concerned. */
   userId: UserId;
 }
 
@@ -303,18 +414,27 @@ export type Timestamp = string;
 
 /** A group as one of its members sees it in a list. */
 export interface UserGroup {
+  /** The user who created the group. */
   createdBy: UserId;
+  /** What the group is about. */
   groupDescription: string;
+  /** The group. */
   groupId: GroupId;
+  /** Name of the group. */
   groupName: string;
+  /** When the user joined. */
   joinedAt: Timestamp;
+  /** `seq` of the newest message. */
   lastSeq: number;
+  /** The largest number of members that the group may have. */
   maxMembers: number;
+  /** Number of members. */
   memberCount: number;
   /** The same. */
   myRole: string;
   /** One's own. */
   role: string;
+  /** Number of messages that the caller has not read. */
   unreadCount: number;
 }
 
@@ -323,23 +443,23 @@ export type UserId = string;
 
 /** Why the server closes a connection. */
 export const CloseCode = {
-  /** Nothing was sent for 300 s (`ping` counts), or a newer session replaced this one (`session_conflict` says so). */
+  /** The client sent no message for `CONNECTION_TIMEOUT` (300 s by default; `ping` counts), or a newer session replaced this one, after `session_conflict`. */
   Normal: 1000,
-  /** No sign of life, pongs included, for 60 s. */
+  /** Nothing arrived, not even a pong, for `KEEP_ALIVE_TIMEOUT` (60 s by default). */
   KeepAliveLost: 1001,
-  /** RFC 6455 was violated. */
+  /** The client violated RFC 6455. */
   ProtocolViolation: 1002,
-  /** Text that is not UTF-8. */
+  /** The client sent text that is not UTF-8. */
   InvalidUtf8: 1007,
-  /** Not authenticated in time, too many failures, too many connections or requests of the address, or the token was revoked or expired. */
+  /** The client did not authenticate in time or failed too often, the address has too many connections or requests, or the token was revoked or has expired. */
   Policy: 1008,
-  /** A message over 1 MiB. */
+  /** The message was larger than `MAX_PAYLOAD_SIZE` (1 MiB by default). */
   MessageTooLarge: 1009,
-  /** A fault of the server. */
+  /** An error occurred in the server. */
   Internal: 1011,
-  /** The server restarts. */
+  /** The server is restarting. */
   Restart: 1012,
-  /** Overloaded, or this client reads too slowly: later. */
+  /** The server is overloaded, or the client reads too slowly. Try again later. */
   TryLater: 1013,
 } as const;
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
@@ -347,30 +467,41 @@ export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
 /** The announcement is committed. */
 export interface AnnouncementSentEvent {
   type: "announcement_sent";
+  /** When it was created. */
   createdAt: Timestamp;
+  /** The group. */
   groupId: GroupId;
+  /** The message. */
   messageId: MessageId;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** Number of the message in its conversation, counted from 1. */
   seq: number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** The token does not open a session. The connection stays open for another try. */
 export interface AuthErrorEvent {
   type: "auth_error";
+  /** The error code, for programs. */
   code: AuthErrorCode;
+  /** More about the cause, for developers. */
   details: string;
+  /** A text for people. */
   message: string;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** Seconds to wait before the next try. */
   retryAfter?: number;
+  /** When the event happened. */
   timestamp: Timestamp;
 }
 
 /** The session is open; the missed events follow, oldest first, then live ones. */
 export interface AuthSuccessEvent {
   type: "auth_success";
+  /** The name to show; the username if the user chose none. */
   displayName: string;
   /** How many missed events follow. */
   queuedEvents: number;
@@ -378,88 +509,116 @@ export interface AuthSuccessEvent {
   renewed?: boolean;
   /** More was missed than is replayed. */
   replayTruncated?: boolean;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** The server's clock. */
   serverTime: Timestamp;
+  /** Id of the session, for support and logs. */
   sessionId: string;
+  /** When the event happened. */
   timestamp: Timestamp;
+  /** The user concerned. */
   user: Profile;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
 /** One's communities. */
 export interface CommunityListEvent {
   type: "community_list";
+  /** The caller's communities. */
   communities: Community[];
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** A community's members. */
 export interface CommunityMembersEvent {
   type: "community_members";
+  /** The main backend's id of the community. */
   communityId: string;
+  /** The members. */
   members: CommunityMember[];
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** One's own progress in a community. */
 export interface CommunityProgressEvent {
   type: "community_progress";
+  /** The main backend's id of the community. */
   communityId: string;
+  /** The user's progress in the community. */
   progress: Progress;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** For members who are online; not durable. */
 export interface CommunityProgressUpdateEvent {
   type: "community_progress_update";
+  /** The main backend's id of the community. */
   communityId: string;
   /** Absent when only the progress was set. */
   event: ChallengeEvent | null;
+  /** The user's progress in the community. */
   progress: Progress | null;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user concerned. */
   userId: UserId;
 }
 
 /** The greeting, before anything else. */
 export interface ConnectedEvent {
   type: "connected";
+  /** Id of this connection, for support and logs. */
   clientId: string;
+  /** A text for people. */
   message: string;
+  /** `true`: send `authenticate` first. */
   requiresAuth: boolean;
+  /** When the event happened. */
   timestamp: Timestamp;
 }
 
 /** A direct conversation was emptied: for both, or for oneself. */
 export interface ConversationDeletedEvent {
   type: "conversation_deleted";
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** Whether it is gone for everyone, or only for the user who deleted it. */
   deleteForEveryone: boolean;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** The conversation is open; nothing was stored. */
 export interface ConversationStartedEvent {
   type: "conversation_started";
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
   /** The last 50, oldest first. */
   messages: Message[];
   /** The same as `recipient`. */
   participant: Participant;
+  /** The other user of the conversation. */
   recipient: Participant;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
   /** `NOT_FOLLOWING` */
   warning?: string;
@@ -468,10 +627,13 @@ export interface ConversationStartedEvent {
 /** One's direct conversations, the most recently active first. */
 export interface ConversationsEvent {
   type: "conversations";
+  /** The caller's direct conversations, the most recently active first. */
   conversations: ConversationSummary[];
+  /** Where this answer lies in the whole list. */
   pagination: ListPagination;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event happened. */
   timestamp: Timestamp;
 }
 
@@ -486,237 +648,336 @@ export interface ErrorAnswer {
   error: string;
   /** Also in the server's log. */
   errorId?: string;
+  /** The field of the command that was wrong. */
   field?: string;
   /** For people. */
   message: string;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** The `type` of the command. */
   requestType?: string;
+  /** `true`: send `authenticate` first. */
   requiresAuth?: boolean;
   /** Whole seconds. */
   retryAfter?: number;
+  /** When the event happened. */
   timestamp: Timestamp;
 }
 
 /** An announcement, for all members. */
 export interface GroupAnnouncementEvent {
   type: "group_announcement";
+  /** The id that the sender's client chose for the message. */
   clientMessageId?: string;
+  /** The text, exactly as sent. */
   content: string;
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** When it was created. */
   createdAt: Timestamp;
+  /** When the message was last edited; absent if never. */
   editedAt?: Timestamp;
+  /** The group. */
   groupId?: GroupId;
+  /** Whether the message was edited. */
   isEdited: boolean;
+  /** Whether the message is pinned in the conversation. */
   isPinned: boolean;
+  /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
+  /** `text`, or `announcement` for an announcement in a group. */
   kind: MessageKind;
+  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
   mentions?: Mention[];
+  /** The message. */
   messageId: MessageId;
+  /** When the message was pinned. */
   pinnedAt?: Timestamp;
+  /** The user who pinned the message. */
   pinnedBy?: UserId;
+  /** One reaction per user; absent if there are none. */
   reactions?: Reaction[];
+  /** In direct conversations: the user to whom the message was sent. */
   recipientId?: UserId;
   /** Absent when the message replied to is gone. */
   replyTo?: ReplyPreview;
+  /** The message that this one replies to. */
   replyToMessageId?: MessageId;
+  /** The user who sent the message. */
   senderId: UserId;
+  /** Username of the user who sent the message. */
   senderUsername: string;
   /** Counts the conversation's messages from 1. */
   seq: number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** A new group, for its members; also for a member who is added later. */
 export interface GroupCreatedEvent {
   type: "group_created";
+  /** The user who created the group. */
   createdBy: UserId;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
   /** The same once more. */
   group: GroupDetails;
+  /** What the group is about. */
   groupDescription: string;
+  /** The group. */
   groupId: GroupId;
+  /** Name of the group. */
   groupName: string;
+  /** The largest number of members that the group may have. */
   maxMembers: number;
+  /** Number of members. */
   memberCount: number;
   /** Of a community's group only the first ones; `memberCount` counts all. */
   members: GroupMember[];
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** Only for the creator. */
   skippedMembers?: SkippedMember[];
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** A group is gone. */
 export interface GroupDeletedEvent {
   type: "group_deleted";
+  /** The user who deleted it. */
   deletedBy: UserId;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The group. */
   groupId: GroupId;
+  /** Whether the group was purged at once. */
   permanent: boolean;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** What a group is. */
 export interface GroupInfoEvent {
   type: "group_info";
+  /** When it was created. */
   createdAt: Timestamp;
+  /** The user who created the group. */
   createdBy: UserId;
+  /** What the group is about. */
   groupDescription: string;
+  /** The group. */
   groupId: GroupId;
+  /** Name of the group. */
   groupName: string;
+  /** The largest number of members that the group may have. */
   maxMembers: number;
+  /** Number of members. */
   memberCount: number;
   /** At most 200, the owner and admins first; `get_group_members` lists all. */
   members: GroupMember[];
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** A group's name, description or size changed. */
 export interface GroupInfoUpdatedEvent {
   type: "group_info_updated";
+  /** When it was created. */
   createdAt: Timestamp;
+  /** The user who created the group. */
   createdBy: UserId;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** What the group is about. */
   groupDescription: string;
+  /** The group. */
   groupId: GroupId;
+  /** Name of the group. */
   groupName: string;
+  /** The largest number of members that the group may have. */
   maxMembers: number;
   /** Given when so many members came or went at once that they are not told of one by one. */
   memberCount?: number;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The member who changed the group. */
   updatedBy: UserId;
+  /** Username of the member who changed the group. */
   updatedByUsername: string;
 }
 
 /** A group's members. */
 export interface GroupMembersEvent {
   type: "group_members";
+  /** The group. */
   groupId: GroupId;
+  /** The members. */
   members: ListedMember[];
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** A group message is gone: for everyone, or for oneself. */
 export interface GroupMessageDeletedEvent {
   type: "group_message_deleted";
+  /** Whether it is gone for everyone, or only for the user who deleted it. */
   deleteForEveryone: boolean;
+  /** The user who deleted it. */
   deletedBy: UserId;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The group. */
   groupId: GroupId;
+  /** The message. */
   messageId: MessageId;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** A group message has a new text. */
 export interface GroupMessageEditedEvent {
   type: "group_message_edited";
+  /** The text, exactly as sent. */
   content: string;
+  /** When the message was last edited; absent if never. */
   editedAt: Timestamp;
+  /** The user who edited the message. */
   editedBy: UserId;
+  /** Username of the user who edited the message. */
   editedByUsername: string;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The group. */
   groupId: GroupId;
+  /** The message. */
   messageId: MessageId;
   /** The same as `content`. */
   newContent: string;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** Number of the message in its conversation, counted from 1. */
   seq: number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** The message is committed. */
 export interface GroupMessageSentEvent {
   type: "group_message_sent";
+  /** The id that the sender's client chose for the message. */
   clientMessageId?: string;
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** When it was created. */
   createdAt: Timestamp;
+  /** `true` if this `clientMessageId` was used before; nothing was stored again. */
   duplicate?: boolean;
+  /** The group. */
   groupId: GroupId;
+  /** The message. */
   messageId: MessageId;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** Number of the message in its conversation, counted from 1. */
   seq: number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** A page of a group's history. */
 export interface GroupMessagesEvent {
   type: "group_messages";
+  /** The group. */
   groupId: GroupId;
+  /** Whether there are more entries than this answer contains. */
   hasMore: boolean;
   /** These three are those of `pagination`. */
   limit: number;
   /** Oldest first. */
   messages: Message[];
+  /** Number of entries skipped before this answer. */
   offset: number | null;
+  /** Where this answer lies in the whole list. */
   pagination: Pagination;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** Somebody reacts to a group message; it replaces an earlier reaction of the same user. */
 export interface GroupReactionAddedEvent {
   type: "group_reaction_added";
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The group. */
   groupId: GroupId;
+  /** The message. */
   messageId: MessageId;
+  /** The reaction, usually one emoji. */
   reaction: string;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
 /** Somebody took a reaction to a group message away. */
 export interface GroupReactionRemovedEvent {
   type: "group_reaction_removed";
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The group. */
   groupId: GroupId;
+  /** The message. */
   messageId: MessageId;
+  /** The reaction, usually one emoji. */
   reaction: string;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
 /** A group has a new member. */
 export interface MemberAddedEvent {
   type: "member_added";
+  /** The member who added the user. */
   addedBy: UserId;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The group. */
   groupId: GroupId;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** The user's role: `owner`, `admin` or `member`. */
   role: string;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user concerned. */
   user: AddedUser;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
   /** `NOT_FOLLOWING`, only for who added. */
   warning?: string;
@@ -725,153 +986,209 @@ export interface MemberAddedEvent {
 /** An admin became a member. */
 export interface MemberDemotedEvent {
   type: "member_demoted";
+  /** The owner who demoted the member. */
   demotedBy: UserId;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The group. */
   groupId: GroupId;
+  /** The member's role from now on: `admin` or `member`. */
   newRole: string;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user concerned. */
   userId: UserId;
 }
 
 /** A member left a group. */
 export interface MemberLeftEvent {
   type: "member_left";
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The group. */
   groupId: GroupId;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
 /** A member became an admin. */
 export interface MemberPromotedEvent {
   type: "member_promoted";
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The group. */
   groupId: GroupId;
+  /** The member's role from now on: `admin` or `member`. */
   newRole: string;
+  /** The owner who promoted the member. */
   promotedBy: UserId;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user concerned. */
   userId: UserId;
 }
 
 /** A member was removed from a group; who was removed gets it, too. */
 export interface MemberRemovedEvent {
   type: "member_removed";
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The group. */
   groupId: GroupId;
+  /** The member who removed the user. */
   removedBy: UserId;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
 /** For each user whom a group message mentions, unless one of the two blocks the other. */
 export interface MentionedInGroupEvent {
   type: "mentioned_in_group";
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The group. */
   groupId: GroupId;
+  /** The user who wrote the mention. */
   mentionedBy: UserId;
+  /** Username of the user who wrote the mention. */
   mentionedByUsername: string;
   /** The message; absent in a replay, where it comes by itself. */
   message?: Message;
+  /** The message. */
   messageId: MessageId;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** A direct message is gone: for everyone, or for oneself. */
 export interface MessageDeletedEvent {
   type: "message_deleted";
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** Whether it is gone for everyone, or only for the user who deleted it. */
   deleteForEveryone: boolean;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The message. */
   messageId: MessageId;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** All of the sender's messages up to this one reached the recipient. */
 export interface MessageDeliveredEvent {
   type: "message_delivered";
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** The user whom the messages reached. */
   deliveredTo: UserId;
+  /** The message. */
   messageId: MessageId;
+  /** Number of the message in its conversation, counted from 1. */
   seq: number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** A direct message has a new text. */
 export interface MessageEditedEvent {
   type: "message_edited";
+  /** The text, exactly as sent. */
   content: string;
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** When the message was last edited; absent if never. */
   editedAt: Timestamp;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The message. */
   messageId: MessageId;
   /** The same as `content`. */
   newContent: string;
   /** The text before; absent when it cannot be read any more. */
   oldContent?: string;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** Number of the message in its conversation, counted from 1. */
   seq: number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** A message was pinned. */
 export interface MessagePinnedEvent {
   type: "message_pinned";
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The group. */
   groupId?: GroupId;
+  /** The message. */
   messageId: MessageId;
+  /** The user who pinned the message. */
   pinnedBy: UserId;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** This message and all before it were read. */
 export interface MessageReadEvent {
   type: "message_read";
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** The group. */
   groupId?: GroupId;
+  /** The message. */
   messageId: MessageId;
+  /** The user who read the messages. */
   readBy: UserId;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** Number of the message in its conversation, counted from 1. */
   seq: number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** The message is committed. */
 export interface MessageSentEvent {
   type: "message_sent";
+  /** The id that the sender's client chose for the message. */
   clientMessageId?: string;
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** When it was created. */
   createdAt: Timestamp;
   /** This `clientMessageId` was used before; nothing was stored again. */
   duplicate?: boolean;
+  /** The message. */
   messageId: MessageId;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** Number of the message in its conversation, counted from 1. */
   seq: number;
+  /** When the event was sent. */
   timestamp: Timestamp;
   /** `NOT_FOLLOWING` */
   warning?: string;
@@ -880,114 +1197,169 @@ export interface MessageSentEvent {
 /** A pin was taken away. */
 export interface MessageUnpinnedEvent {
   type: "message_unpinned";
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The group. */
   groupId?: GroupId;
+  /** The message. */
   messageId: MessageId;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user who unpinned the message. */
   unpinnedBy: UserId;
 }
 
 /** A group message, for all members. */
 export interface NewGroupMessageEvent {
   type: "new_group_message";
+  /** The id that the sender's client chose for the message. */
   clientMessageId?: string;
+  /** The text, exactly as sent. */
   content: string;
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** When it was created. */
   createdAt: Timestamp;
+  /** When the message was last edited; absent if never. */
   editedAt?: Timestamp;
+  /** The group. */
   groupId?: GroupId;
+  /** Whether the message was edited. */
   isEdited: boolean;
+  /** Whether the message is pinned in the conversation. */
   isPinned: boolean;
+  /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
+  /** `text`, or `announcement` for an announcement in a group. */
   kind: MessageKind;
+  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
   mentions?: Mention[];
+  /** The message. */
   messageId: MessageId;
+  /** When the message was pinned. */
   pinnedAt?: Timestamp;
+  /** The user who pinned the message. */
   pinnedBy?: UserId;
+  /** One reaction per user; absent if there are none. */
   reactions?: Reaction[];
+  /** In direct conversations: the user to whom the message was sent. */
   recipientId?: UserId;
   /** Absent when the message replied to is gone. */
   replyTo?: ReplyPreview;
+  /** The message that this one replies to. */
   replyToMessageId?: MessageId;
+  /** The user who sent the message. */
   senderId: UserId;
+  /** Username of the user who sent the message. */
   senderUsername: string;
   /** Counts the conversation's messages from 1. */
   seq: number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** A direct message, on every connection of both users. */
 export interface NewMessageEvent {
   type: "new_message";
+  /** The id that the sender's client chose for the message. */
   clientMessageId?: string;
+  /** The text, exactly as sent. */
   content: string;
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** When it was created. */
   createdAt: Timestamp;
+  /** When the message was last edited; absent if never. */
   editedAt?: Timestamp;
+  /** The group. */
   groupId?: GroupId;
+  /** Whether the message was edited. */
   isEdited: boolean;
+  /** Whether the message is pinned in the conversation. */
   isPinned: boolean;
+  /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
+  /** `text`, or `announcement` for an announcement in a group. */
   kind: MessageKind;
+  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
   mentions?: Mention[];
+  /** The message. */
   messageId: MessageId;
+  /** When the message was pinned. */
   pinnedAt?: Timestamp;
+  /** The user who pinned the message. */
   pinnedBy?: UserId;
+  /** One reaction per user; absent if there are none. */
   reactions?: Reaction[];
+  /** In direct conversations: the user to whom the message was sent. */
   recipientId?: UserId;
   /** Absent when the message replied to is gone. */
   replyTo?: ReplyPreview;
+  /** The message that this one replies to. */
   replyToMessageId?: MessageId;
+  /** The user who sent the message. */
   senderId: UserId;
+  /** Username of the user who sent the message. */
   senderUsername: string;
   /** Counts the conversation's messages from 1. */
   seq: number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** Who is online. */
 export interface OnlineUsersEvent {
   type: "online_users";
+  /** Number of entries in this answer. */
   count: number;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The users. */
   users: OnlineUser[];
 }
 
 /** A group has another owner; the old one is an admin. */
 export interface OwnershipTransferredEvent {
   type: "ownership_transferred";
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The previous owner. */
   fromUserId: UserId;
+  /** The group. */
   groupId: GroupId;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The new owner. */
   toUserId: UserId;
 }
 
 /** The pinned messages. */
 export interface PinnedMessagesEvent {
   type: "pinned_messages";
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** The group. */
   groupId?: GroupId;
   /** Oldest first; at most 200, those pinned last. */
   messages: Message[];
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** The answer to `ping`. */
 export interface PongEvent {
   type: "pong";
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** Epoch milliseconds. */
   timestamp: number;
@@ -996,83 +1368,107 @@ export interface PongEvent {
 /** A page of a direct conversation's history. */
 export interface PrivateMessagesEvent {
   type: "private_messages";
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** Whether there are more entries than this answer contains. */
   hasMore: boolean;
   /** These four are those of `pagination`. */
   limit: number;
   /** Oldest first. */
   messages: Message[];
+  /** Number of entries skipped before this answer. */
   offset: number | null;
+  /** Where this answer lies in the whole list. */
   pagination: Pagination;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** Number of entries in the whole list that the caller can see. */
   total: number;
 }
 
 /** Somebody reacts to a direct message; it replaces an earlier reaction of the same user. */
 export interface ReactionAddedEvent {
   type: "reaction_added";
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
   /** The same as `reaction`. */
   emoji: string;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The message. */
   messageId: MessageId;
+  /** The reaction, usually one emoji. */
   reaction: string;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
 /** Somebody took a reaction to a direct message away. */
 export interface ReactionRemovedEvent {
   type: "reaction_removed";
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** Tells a repetition; not in the direct answer. */
+  /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
+  /** The message. */
   messageId: MessageId;
+  /** The reaction, usually one emoji. */
   reaction: string;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
 /** Another connection of the same user took over. */
 export interface SessionConflictEvent {
   type: "session_conflict";
+  /** A text for people. */
   message: string;
+  /** When the event happened. */
   timestamp: Timestamp;
 }
 
 /** The end of the series. */
 export interface SyncCompleteEvent {
   type: "sync_complete";
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event happened. */
   timestamp: Timestamp;
 }
 
 /** The messages of one conversation after the number that the client knows. */
 export interface SyncMessagesEvent {
   type: "sync_messages";
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
   /** There are more: another `sync` from the last number goes on. */
   hasMore: boolean;
   /** Oldest first. */
   messages: Message[];
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** The answer to `test`. */
 export interface TestResponseEvent {
   type: "test_response";
+  /** A text for people. */
   message: string;
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** Epoch milliseconds. */
   timestamp: number;
@@ -1081,62 +1477,73 @@ export interface TestResponseEvent {
 /** One's groups. */
 export interface UserGroupsEvent {
   type: "user_groups";
+  /** The caller's groups. */
   groups: UserGroup[];
-  /** Echoed from the command, in its direct answer only. */
+  /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
 /** A user went offline: 60 s passed since the user's last connection ended. */
 export interface UserOfflineEvent {
   type: "user_offline";
+  /** When the event happened. */
   timestamp: Timestamp;
+  /** The user concerned. */
   user: PresentUser;
 }
 
 /** A user came online: the first of the user's connections authenticated. */
 export interface UserOnlineEvent {
   type: "user_online";
+  /** When the event happened. */
   timestamp: Timestamp;
+  /** The user concerned. */
   user: PresentUser;
 }
 
-/** Somebody began or ended to type. */
+/** A user started or stopped typing. */
 export interface UserTypingEvent {
   type: "user_typing";
+  /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** `true` when the user started typing, `false` when the user stopped. */
   isTyping: boolean;
+  /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user concerned. */
   userId: UserId;
+  /** Username of the user concerned. */
   username: string;
 }
 
-/** Confirms receipt, after `authenticate` with `acks: true`. Only errors are answered. */
+/** Confirms that messages and events arrived, after `authenticate` with `acks: true`. Only errors are answered. */
 export interface AckCommand {
   type: "ack";
-  /** For each conversation, the `seq` up to which all arrived. */
+  /** For each conversation, the `seq` up to which every message arrived. */
   conversations?: Record<string, number>;
-  /** The `eventId`s that arrived. */
+  /** The `eventId`s of the events that arrived. */
   eventIds?: string[];
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
 /**
- * Adds a user to a group; the owner, admins and whoever has `canAddMembers` may. The new member gets `group_created`,
- * too.
+ * Adds a user to a group. Allowed for the owner, admins and members with `canAddMembers`. The new member also receives
+ * `group_created`.
  */
 export interface AddGroupMemberCommand {
   type: "add_group_member";
   /** The group. */
   groupId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
   /** The user concerned. */
   userId: string | number;
 }
 
-/** Reacts to a group message. Another reaction replaces the first; the same one again takes it away. */
+/** Reacts to a group message. A different reaction replaces the first; the same one again removes it. */
 export type AddGroupReactionCommand = {
   type: "add_group_reaction";
   /** Another name for it. */
@@ -1145,11 +1552,11 @@ export type AddGroupReactionCommand = {
   messageId: string;
   /** Usually one emoji. */
   reaction?: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 } & ({ reaction: string } | { emoji: string });
 
-/** Reacts to a direct message. Another reaction replaces the first; the same one again takes it away. */
+/** Reacts to a direct message. A different reaction replaces the first; the same one again removes it. */
 export type AddReactionCommand = {
   type: "add_reaction";
   /** Another name for it. */
@@ -1158,27 +1565,29 @@ export type AddReactionCommand = {
   messageId: string;
   /** Usually one emoji. */
   reaction?: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 } & ({ reaction: string } | { emoji: string });
 
 /**
- * Opens the session: what was missed follows the answer, then live events. For the same user again, it renews the
- * session under the new token (`renewed: true`, no replay). Five failures close the connection with 1008.
+ * Opens the session. Missed events follow the answer, then live events. Sent again for the same user, it renews the
+ * session with the new token (`renewed: true`, no replay). Five failures close the connection with 1008.
  */
 export interface AuthenticateCommand {
   type: "authenticate";
-  /** With `true` an event counts as delivered when the client confirms it by `ack`, not when it was written. */
+  /**
+   * With `true`, an event counts as delivered when the client confirms it with `ack`; otherwise when it was written.
+   */
   acks?: boolean;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
   /** A JWT, signed with HS256, with `sub`, `jti` and `exp`. */
   token: string;
 }
 
 /**
- * Creates a group; the creator is its owner. Unknown and blocked users among the initial members are left out and
- * listed in `skippedMembers`.
+ * Creates a group with the caller as its owner. Initial members who are unknown or blocked are skipped and listed in
+ * `skippedMembers`.
  */
 export interface CreateGroupCommand {
   type: "create_group";
@@ -1192,13 +1601,13 @@ export interface CreateGroupCommand {
   maxMembers?: number;
   /** Another name for it. */
   memberUserIds?: (string | number)[];
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
 /**
- * Removes a direct conversation's messages for both users, or hides what is there from oneself until a new message
- * brings it back.
+ * Deletes the messages of a direct conversation for both users, or hides them from the caller. A new message makes the
+ * conversation visible again.
  */
 export interface DeleteConversationCommand {
   type: "delete_conversation";
@@ -1206,55 +1615,61 @@ export interface DeleteConversationCommand {
   conversationId: string;
   /** `true` removes the messages for both. */
   deleteForEveryone?: boolean;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** Deletes a group; the owner may. It disappears at once and is purged after 30 days, or at once with `permanent`. */
+/**
+ * Deletes a group. Allowed for the owner. The group disappears at once; its data is purged after 30 days, or at once
+ * with `permanent`.
+ */
 export interface DeleteGroupCommand {
   type: "delete_group";
   /** The group. */
   groupId: string;
   /** Purges it at once. */
   permanent?: boolean;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** Deletes a group message: for everyone by its sender, the owner and admins, for oneself by any member. */
+/**
+ * Deletes a group message. Its sender, the owner and admins can delete it for everyone; any member can hide it from
+ * themselves.
+ */
 export interface DeleteGroupMessageCommand {
   type: "delete_group_message";
   /** `false` hides it for oneself only. */
   deleteForEveryone?: boolean;
   /** The message. */
   messageId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** Deletes a direct message: for everyone only by its sender, for oneself by either. */
+/** Deletes a direct message. Its sender can delete it for everyone; either user can hide it from themselves. */
 export interface DeleteMessageCommand {
   type: "delete_message";
   /** `false` hides it for oneself only. */
   deleteForEveryone?: boolean;
   /** The message. */
   messageId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** Makes an admin a member; the owner may. */
+/** Makes an admin an ordinary member. Allowed for the owner. */
 export interface DemoteMemberCommand {
   type: "demote_member";
   /** The group. */
   groupId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
   /** The user concerned. */
   userId: string | number;
 }
 
-/** Changes the text of one's own group message, within 5 minutes. */
+/** Changes the text of a group message. Allowed for its sender, within `EDIT_WINDOW` (5 minutes by default). */
 export type EditGroupMessageCommand = {
   type: "edit_group_message";
   /** The text, kept exactly as sent. */
@@ -1263,11 +1678,11 @@ export type EditGroupMessageCommand = {
   messageId: string;
   /** Another name for it. */
   newContent?: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 } & ({ content: string } | { newContent: string });
 
-/** Changes the text of one's own direct message, within 5 minutes. */
+/** Changes the text of a direct message. Allowed for its sender, within `EDIT_WINDOW` (5 minutes by default). */
 export type EditMessageCommand = {
   type: "edit_message";
   /** The text, kept exactly as sent. */
@@ -1276,65 +1691,65 @@ export type EditMessageCommand = {
   messageId: string;
   /** Another name for it. */
   newContent?: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 } & ({ content: string } | { newContent: string });
 
-/** The communities one belongs to. */
+/** Returns the communities that the caller belongs to. */
 export interface GetCommunitiesCommand {
   type: "get_communities";
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** A community's members; for members. */
+/** Returns the members of a community. Allowed for its members. */
 export interface GetCommunityMembersCommand {
   type: "get_community_members";
   /** The main backend's id of the community. */
   communityId: string | number;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** One's own progress in a community. */
+/** Returns the caller's progress in a community. */
 export interface GetCommunityProgressCommand {
   type: "get_community_progress";
   /** The main backend's id of the community. */
   communityId: string | number;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** One's direct conversations, the most recently active first. */
+/** Returns the caller's direct conversations, the most recently active first. */
 export interface GetConversationsCommand {
   type: "get_conversations";
   /** The size of the page. More than 200 becomes 200, and the answer says so. */
   limit?: number;
   /** How many to skip, counted from the newest. */
   offset?: number;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** A group's name, description and size; for members. */
+/** Returns the name, description and size of a group. Allowed for its members. */
 export interface GetGroupInfoCommand {
   type: "get_group_info";
   /** The group. */
   groupId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** A group's members; for members. */
+/** Returns the members of a group. Allowed for its members. */
 export interface GetGroupMembersCommand {
   type: "get_group_members";
   /** The group. */
   groupId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** A page of a group's history, oldest first; for members. */
+/** Returns a page of a group's history, oldest first. Allowed for its members. */
 export interface GetGroupMessagesCommand {
   type: "get_group_messages";
   /** Only messages after this number; `offset` is then ignored. */
@@ -1347,29 +1762,29 @@ export interface GetGroupMessagesCommand {
   limit?: number;
   /** How many to skip, counted from the newest. */
   offset?: number;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** Everybody online, without oneself and without anyone blocked in either direction. */
+/** Returns everyone who is online, except the caller and users blocked in either direction. */
 export interface GetOnlineUsersCommand {
   type: "get_online_users";
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** The pinned messages of a direct conversation or a group. */
+/** Returns the pinned messages of a direct conversation or a group. */
 export type GetPinnedMessagesCommand = {
   type: "get_pinned_messages";
   /** The conversation. */
   conversationId?: string;
   /** The group. */
   groupId?: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 } & ({ conversationId: string } | { groupId: string });
 
-/** A page of a direct conversation's history, oldest first. */
+/** Returns a page of a direct conversation's history, oldest first. */
 export type GetPrivateMessagesCommand = {
   type: "get_private_messages";
   /** Only messages after this number; `offset` is then ignored. */
@@ -1384,29 +1799,29 @@ export type GetPrivateMessagesCommand = {
   offset?: number;
   /** The other user. */
   recipientId?: string | number;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 } & ({ conversationId: string } | { recipientId: string | number });
 
-/** The groups one belongs to. */
+/** Returns the groups that the caller belongs to. */
 export interface GetUserGroupsCommand {
   type: "get_user_groups";
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** Leaves a group; the owner cannot. */
+/** Leaves a group. The owner cannot leave. */
 export interface LeaveGroupCommand {
   type: "leave_group";
   /** The group. */
   groupId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
 /**
- * Marks a message and all before it as read, in direct conversations and groups. Always answered; others hear of it
- * only when something changed.
+ * Marks a message and all earlier ones as read, in direct conversations and groups. It is always answered; others
+ * receive the event only if something changed.
  */
 export interface MarkMessageReadCommand {
   type: "mark_message_read";
@@ -1416,13 +1831,13 @@ export interface MarkMessageReadCommand {
   groupId?: string;
   /** The message. */
   messageId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
 /**
- * Pins a message for all participants; in groups the owner and admins may. Pinning what is pinned is answered and
- * causes nothing.
+ * Pins a message for all participants. In groups this is allowed for the owner and admins. Pinning a pinned message is
+ * answered and changes nothing.
  */
 export type PinMessageCommand = {
   type: "pin_message";
@@ -1432,54 +1847,54 @@ export type PinMessageCommand = {
   groupId?: string;
   /** The message. */
   messageId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 } & ({ conversationId: string } | { groupId: string });
 
-/** A sign of life; it also counts as activity. */
+/** Shows that the client is alive, and counts as activity. */
 export interface PingCommand {
   type: "ping";
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** Makes a member an admin; the owner may. */
+/** Makes a member an admin. Allowed for the owner. */
 export interface PromoteMemberCommand {
   type: "promote_member";
   /** The group. */
   groupId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
   /** The user concerned. */
   userId: string | number;
 }
 
-/** Removes a member from a group: the owner anybody, admins only members. */
+/** Removes a member from a group. The owner can remove anyone, admins only ordinary members. */
 export interface RemoveGroupMemberCommand {
   type: "remove_group_member";
   /** The group. */
   groupId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
   /** The user concerned. */
   userId: string | number;
 }
 
-/** Takes one's reaction to a group message away. */
+/** Removes the caller's reaction to a group message. */
 export interface RemoveGroupReactionCommand {
   type: "remove_group_reaction";
   /** The message. */
   messageId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** Takes one's reaction to a direct message away. */
+/** Removes the caller's reaction to a direct message. */
 export interface RemoveReactionCommand {
   type: "remove_reaction";
   /** The message. */
   messageId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
@@ -1491,23 +1906,24 @@ export interface ResignFromGroupCommand {
   type: "resign_from_group";
   /** The group. */
   groupId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** Sends an announcement to a group; the owner and admins may. */
+/** Sends an announcement to a group. Allowed for the owner and admins. */
 export interface SendAnnouncementCommand {
   type: "send_announcement";
   /** The text, kept exactly as sent. */
   content: string;
   /** The group. */
   groupId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
 /**
- * Sends a message to a group. `@username`, `@everyone` and `@all` mention members. The answer means that it is stored.
+ * Sends a message to a group. `@username`, `@everyone` and `@all` mention members. The answer confirms that the message
+ * is stored.
  */
 export interface SendGroupMessageCommand {
   type: "send_group_message";
@@ -1521,12 +1937,13 @@ export interface SendGroupMessageCommand {
   replyTo?: string;
   /** A message of the same conversation that this one answers. */
   replyToMessageId?: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
 /**
- * Sends a direct message. The answer means that it is stored; without one, send again under the same `clientMessageId`.
+ * Sends a direct message. The answer confirms that the message is stored; without an answer, send it again with the
+ * same `clientMessageId`.
  */
 export interface SendPrivateMessageCommand {
   type: "send_private_message";
@@ -1542,52 +1959,53 @@ export interface SendPrivateMessageCommand {
   replyTo?: string;
   /** A message of the same conversation that this one answers. */
   replyToMessageId?: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** Opens the direct conversation with a user and shows its last 50 messages. Nothing is stored. */
+/** Opens the direct conversation with a user and returns its last 50 messages. Nothing is stored. */
 export interface StartConversationCommand {
   type: "start_conversation";
   /** Not oneself. */
   recipientId: string | number;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
 /**
- * For each conversation, the messages after the number that the client knows: a series of `sync_messages`, ended by
- * `sync_complete`. A conversation that is not one's own refuses the whole command.
+ * Returns, for each conversation, the messages after the `seq` that the client knows, as a series of `sync_messages`
+ * that ends with `sync_complete`. If the caller does not belong to one of the conversations, the whole command is
+ * rejected.
  */
 export interface SyncCommand {
   type: "sync";
   /** The last known `seq` of each conversation. */
   conversations: Record<string, number>;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** Tells that the connection works. */
+/** Checks that the connection works. */
 export interface TestCommand {
   type: "test";
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
 
-/** Gives the group to another member; the old owner stays as admin. */
+/** Makes another member the owner of the group. The previous owner becomes an admin. */
 export interface TransferOwnershipCommand {
   type: "transfer_ownership";
   /** The group. */
   groupId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
   /** The user concerned. */
   userId: string | number;
 }
 
 /**
- * Tells that one is typing, or stopped. It ends by itself 3 s after the last `isTyping: true`. Only errors are
- * answered; between users of whom one blocks the other nothing happens.
+ * Tells the others that the caller is typing or has stopped. Typing ends by itself 3 s after the last `isTyping: true`.
+ * Only errors are answered. If one of the two users blocks the other, nothing happens.
  */
 export type TypingCommand = {
   type: "typing";
@@ -1597,12 +2015,13 @@ export type TypingCommand = {
   isTyping: boolean;
   /** Not oneself. */
   recipientId?: string | number;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 } & ({ recipientId: string | number } | { groupId: string });
 
 /**
- * Takes a pin away; in groups the owner and admins may. Unpinning what is not pinned is answered and causes nothing.
+ * Unpins a message. In groups this is allowed for the owner and admins. Unpinning a message that is not pinned is
+ * answered and changes nothing.
  */
 export type UnpinMessageCommand = {
   type: "unpin_message";
@@ -1612,11 +2031,11 @@ export type UnpinMessageCommand = {
   groupId?: string;
   /** The message. */
   messageId: string;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 } & ({ conversationId: string } | { groupId: string });
 
-/** Changes a group's name, description or size; the owner and admins may. What is absent stays. */
+/** Changes the name, description or size of a group. Allowed for the owner and admins. Absent fields stay unchanged. */
 export type UpdateGroupInfoCommand = {
   type: "update_group_info";
   /** The new description. */
@@ -1627,7 +2046,7 @@ export type UpdateGroupInfoCommand = {
   groupName?: string;
   /** Not less than the members there are. */
   maxMembers?: number;
-  /** Echoed in the direct answer, error or not. */
+  /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 } & ({ groupName: string } | { groupDescription: string } | { maxMembers: number });
 
