@@ -47,6 +47,14 @@ export class FakeServer {
   faults: Faults = { lose: 0, double: 0, delay: 0, busy: 0 };
   tokens = new Map<string, string>();
   frames: Frame[] = [];
+  /** Up to where each user has read, by conversation. */
+  readonly reads = new Map<string, Record<string, number>>();
+  readonly settings = new Map<string, object>();
+  /** Answers to these commands are computed at once, and wait here to be delivered. */
+  readonly held: (() => void)[] = [];
+  readonly holding = new Set<string>();
+  /** Changes are no longer kept. */
+  isStale = false;
   /** What new connections are refused with. */
   refusal: Frame | undefined;
   #ids = 0;
@@ -105,15 +113,34 @@ export class FakeServer {
     return this.#durable(conversation, make, besides);
   }
 
-  delete(id: string, seq: number): void {
+  react(id: string, seq: number, userId: string, reaction: string, besides?: FakeSocket): Frame {
+    const conversation = this.conversation(id);
+    const message = conversation.messages.get(seq) as Message;
+    const timestamp = new Date(this.clock.now()).toISOString();
+    const username = `user${userId}`;
+    const others = (message.reactions ?? []).filter((one) => one.userId !== userId);
+    message.reactions = [...others, { userId, username, reaction, timestamp }];
+    conversation.changes.push({ version: ++conversation.version, seq, messageId: message.messageId });
+    const { messageId } = message;
+    return this.#durable(conversation, () => ({ type: "reaction_added", messageId, ...key(id), userId, username, reaction, timestamp }), besides);
+  }
+
+  delete(id: string, seq: number, besides?: FakeSocket): Frame | undefined {
     const conversation = this.conversation(id);
     const message = conversation.messages.get(seq);
-    if (!message) return;
+    if (!message) return undefined;
     conversation.messages.delete(seq);
     conversation.changes.push({ version: ++conversation.version, seq, messageId: message.messageId });
     const { messageId } = message;
     const type = id.startsWith("group_") ? "group_message_deleted" : "message_deleted";
-    this.#durable(conversation, () => ({ type, messageId, ...key(id), deleteForEveryone: true }));
+    return this.#durable(conversation, () => ({ type, messageId, ...key(id), deleteForEveryone: true }), besides);
+  }
+
+  /** The other one read up to there. */
+  peerRead(id: string, seq: number, userId = PEER): void {
+    const { messageId } = this.conversation(id).messages.get(seq) as Message;
+    this.reads.set(id, { ...this.reads.get(id), [userId]: seq });
+    this.publish({ type: "message_read", messageId, ...key(id), readBy: userId, seq });
   }
 
   /** To every open session, with the faults of publishing. */
@@ -133,16 +160,37 @@ export class FakeServer {
   receive(socket: FakeSocket, frame: Frame): void {
     this.frames.push(frame);
     const { type, requestId } = frame;
-    const answer = (event: Frame) => socket.deliver({ ...event, ...(requestId === undefined ? {} : { requestId }) });
+    const answer = (event: Frame) => {
+      const text = JSON.stringify({ ...event, ...(requestId === undefined ? {} : { requestId }) });
+      if (this.holding.has(type)) this.held.push(() => socket.deliver(JSON.parse(text) as Frame));
+      else socket.deliver(JSON.parse(text) as Frame);
+    };
     if (type === "authenticate") return this.#authenticate(socket, frame.token as string);
     if (type === "ping") return answer({ type: "pong", timestamp: this.clock.now() });
     if (!socket.isAuthenticated) return answer(error("AUTH_REQUIRED"));
     if (type === "ack") return this.#ack(frame);
     if (this.random() < this.faults.busy) return answer({ ...error("SERVICE_UNAVAILABLE"), retryAfter: 1 });
     if (type === "sync") return this.#sync(socket, frame);
+    if (type === "get_inbox") return answer(this.#inbox(frame));
+    if (type === "get_private_messages" || type === "get_group_messages") return answer(this.#page(frame));
+    if (type === "mark_message_read") return this.#read(socket, frame, answer);
+    if (type === "set_conversation_settings") {
+      const { conversationId, type: _, requestId: __, ...settings } = frame;
+      this.settings.set(conversationId as string, { ...this.settings.get(conversationId as string), ...settings });
+      return answer({ type: "conversation_settings", conversationId, ...this.settings.get(conversationId as string) });
+    }
+    if (type === "add_reaction") {
+      const message = this.#find(frame.messageId);
+      if (!message) return answer(error("RESOURCE_NOT_FOUND"));
+      return answer(this.react(message.conversationId, message.seq, ME, frame.reaction as string, socket));
+    }
+    if (type === "delete_message") {
+      const message = this.#find(frame.messageId);
+      if (!message) return answer(error("RESOURCE_NOT_FOUND"));
+      return answer(this.delete(message.conversationId, message.seq, socket) as Frame);
+    }
     if (type === "edit_message") {
-      const found = [...this.conversations.values()].flatMap((one) => [...one.messages.values()]);
-      const message = found.find((one) => one.messageId === frame.messageId);
+      const message = this.#find(frame.messageId);
       if (!message) return answer(error("RESOURCE_NOT_FOUND"));
       const edited = this.edit(message.conversationId, message.seq, frame.content as string, socket);
       return answer(edited as Frame);
@@ -185,6 +233,73 @@ export class FakeServer {
     for (const event of replay) socket.deliver(event);
   }
 
+  #find(messageId: unknown): Message | undefined {
+    const all = [...this.conversations.values()].flatMap((one) => [...one.messages.values()]);
+    return all.find((one) => one.messageId === messageId);
+  }
+
+  #entry({ id, version, seq: lastSeq, messages }: Conversation): Frame & { lastActivityAt: string } {
+    const lastMessage = [...messages.values()].at(-1);
+    const readSeq = this.reads.get(id)?.[ME] ?? 0;
+    const unread = [...messages.values()].filter((one) => one.seq > readSeq && one.senderId !== ME);
+    const participant = { userId: PEER, username: "user2", displayName: "Two", profileImage: null, online: false };
+    return {
+      type: "entry",
+      kind: id.startsWith("group_") ? "group" : "direct",
+      conversationId: id,
+      ...(id.startsWith("group_") ? { groupId: id, name: id } : { participant, peerReadSeq: this.reads.get(id)?.[PEER] ?? 0 }),
+      lastMessage,
+      lastActivityAt: lastMessage?.createdAt ?? "2026-01-01T00:00:00.000Z",
+      lastSeq,
+      readSeq,
+      unreadCount: unread.length,
+      unreadMentions: 0,
+      version,
+      pinned: false,
+      markedUnread: false,
+      ...this.settings.get(id),
+    };
+  }
+
+  #inbox({ limit, cursor }: Frame): Frame {
+    const all = [...this.conversations.values()].map((one) => this.#entry(one));
+    all.sort((a, b) => Date.parse(b.lastActivityAt) - Date.parse(a.lastActivityAt));
+    const [from, count] = [Number(cursor ?? 0), Number(limit)];
+    const totalUnread = all.reduce((sum, entry) => sum + (entry.unreadCount as number), 0);
+    const nextCursor = from + count < all.length ? { nextCursor: String(from + count) } : {};
+    return { type: "inbox", entries: all.slice(from, from + count), totalUnread, ...nextCursor };
+  }
+
+  #page(frame: Frame): Frame {
+    const id = (frame.conversationId ?? frame.groupId) as string;
+    const limit = frame.limit as number;
+    const { messages, version } = this.conversation(id);
+    const all = [...messages.values()];
+    const type = id.startsWith("group_") ? "group_messages" : "private_messages";
+    const answer = (page: Message[], more: object) => ({ type, ...key(id), messages: page, version, ...more });
+    if (frame.aroundSeq !== undefined || frame.aroundMessageId !== undefined) {
+      const place = all.findIndex((one) => one.seq === frame.aroundSeq || one.messageId === frame.aroundMessageId);
+      const from = Math.max(0, place - Math.floor(limit / 2));
+      return answer(all.slice(from, from + limit), { hasBefore: from > 0, hasAfter: from + limit < all.length });
+    }
+    if (frame.afterSeq !== undefined) {
+      const newer = all.filter((one) => one.seq > (frame.afterSeq as number));
+      return answer(newer.slice(0, limit), { hasMore: newer.length > limit });
+    }
+    const older = all.filter((one) => one.seq < ((frame.beforeSeq as number) ?? Infinity));
+    return answer(older.slice(-limit), { hasMore: older.length > limit });
+  }
+
+  #read(socket: FakeSocket, frame: Frame, answer: (event: Frame) => void): void {
+    const message = this.#find(frame.messageId);
+    if (!message) return answer(error("RESOURCE_NOT_FOUND"));
+    const { conversationId: id, messageId, seq } = message;
+    this.reads.set(id, { ...this.reads.get(id), [ME]: Math.max(seq, this.reads.get(id)?.[ME] ?? 0) });
+    const event = { type: "message_read", messageId, ...key(id), readBy: ME, seq };
+    answer(event);
+    this.publish(event, socket);
+  }
+
   #ack(frame: Frame): void {
     for (const [id, seq] of Object.entries((frame.conversations ?? {}) as Record<string, number>)) {
       this.delivered.set(id, Math.max(seq, this.delivered.get(id) ?? 0));
@@ -213,6 +328,10 @@ export class FakeServer {
         }
         const { version } = conversation;
         const parts = { changed: [...changed.values()], deleted, hidden: [], hasMore: false };
+        if (news.length > 0 && this.isStale) {
+          socket.deliver({ type: "sync_changes", conversationId: id, version, stale: true });
+          continue;
+        }
         if (news.length > 0) {
           socket.deliver({ type: "sync_changes", conversationId: id, fromVersion: position.version, version, ...parts });
         }

@@ -11,7 +11,9 @@ import type { GetToken } from "./token";
 import {
   type AnyError,
   conversationOf,
+  isChange,
   isMessage,
+  isQuery,
   type Position,
   type ServerEvent,
   type SyncChangesEvent,
@@ -39,7 +41,8 @@ export interface ClientEvents extends Omit<Events, "new_message" | "new_group_me
   /** The conversation no longer exists for this user. */
   gone: { conversationId: string };
   state: State;
-  outbox: { item: OutboxItem; removed: boolean };
+  /** A message was queued, failed, confirmed (`removed` and `sent`) or discarded (`removed`). */
+  outbox: { item: OutboxItem; removed: boolean; sent?: Sent | undefined };
 }
 
 /** A handler may return a promise: receipt is confirmed to the server only after it is fulfilled. */
@@ -53,8 +56,8 @@ export interface RequestOptions {
 type Fields<T> = T extends unknown ? Omit<T, "type" | "requestId"> : never;
 
 interface Pending {
+  type: string;
   frame: object;
-  isQuery: boolean;
   isSent: boolean;
   done(result: unknown): void;
   fail(error: ChatError): void;
@@ -119,9 +122,9 @@ export class ChatClient {
       canSend: () => this.#connection.canSend,
       send: (frame) => this.#connection.send(frame),
       stalled: () => this.#connection.drop(),
-      changed: (item, removed) => {
+      changed: (item, removed, sent) => {
         this.#save(removed ? { remove: item.clientMessageId } : { put: item });
-        this.#emit("outbox", { item, removed });
+        this.#emit("outbox", { item, removed, sent });
       },
     });
     this.#timeline = new Timeline({
@@ -229,9 +232,8 @@ export class ChatClient {
         fail(new ChatError("TIMEOUT", `${type} was not answered within ${timeoutMs} ms`));
       }, timeoutMs);
       const done = (result: unknown) => (finish(), resolve(result as AllAnswers[K]));
-      const isQuery = type.startsWith("get_") || type === "ping" || type === "test";
       const frame = { ...fields, type, requestId };
-      this.#pending.set(requestId, { frame, isQuery, isSent: false, done, fail });
+      this.#pending.set(requestId, { type, frame, isSent: false, done, fail });
       if (this.#isFinal()) return fail(new ChatError("CLOSED", "The client is closed"));
       if (signal?.aborted) return abort();
       signal?.addEventListener("abort", abort);
@@ -290,7 +292,7 @@ export class ChatClient {
     this.#outbox.disconnected(code === 1009);
     for (const pending of [...this.#pending.values()]) {
       if (this.#isFinal()) pending.fail(new ChatError("REFUSED", `The connection has ended: ${this.state.name}`));
-      else if (pending.isSent && !pending.isQuery) {
+      else if (pending.isSent && !isQuery(pending.type)) {
         pending.fail(new ChatError("CONNECTION_LOST", "The connection was lost before the answer"));
       } else pending.isSent = false;
     }
@@ -310,9 +312,7 @@ export class ChatClient {
       return;
     }
     const pending = requestId === undefined ? undefined : this.#pending.get(requestId);
-    const isEvent = pending === undefined || conversationOf(event) !== undefined;
-    const isPage = "messages" in event || "members" in event;
-    if (isEvent && !isPage) this.#timeline.ingest(event);
+    if (!pending || isChange(pending.type, event)) this.#timeline.ingest(event);
     if (isMessage(event)) this.#ackConversations.add(event.conversationId);
     this.#scheduleAck();
     pending?.done(event);
@@ -334,8 +334,7 @@ export class ChatClient {
       pending.isSent = true;
       this.#connection.send(pending.frame);
       // Only errors are answered.
-      const { type } = pending.frame as { type: string };
-      if (type === "typing" || type === "ack") pending.done(undefined);
+      if (pending.type === "typing" || pending.type === "ack") pending.done(undefined);
     }
   }
 

@@ -24,7 +24,7 @@ export interface OutboxOutput {
   send(frame: object): void;
   /** No answer came: the connection is not to be trusted. */
   stalled(): void;
-  changed(item: OutboxItem, removed: boolean): void;
+  changed(item: OutboxItem, removed: boolean, sent?: Sent): void;
 }
 
 const ANSWER_WITHIN_MS = 15_000;
@@ -96,7 +96,7 @@ export class Outbox {
   confirm(id: string, sent: Sent): void {
     const item = this.items.get(id);
     if (!item) return;
-    this.#remove(item);
+    this.#remove(item, sent);
     this.#settle(id)?.resolve(sent);
     this.flush();
   }
@@ -141,11 +141,11 @@ export class Outbox {
     return waiter;
   }
 
-  #remove(item: OutboxItem): void {
+  #remove(item: OutboxItem, sent?: Sent): void {
     this.items.delete(item.clientMessageId);
     this.#internalErrors.delete(item.clientMessageId);
     this.#arrived(item);
-    this.output.changed(item, true);
+    this.output.changed(item, true, sent);
   }
 
   #arrived(item: OutboxItem): void {

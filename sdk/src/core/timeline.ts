@@ -28,9 +28,11 @@ export class Timeline {
 
   constructor(private readonly output: TimelineOutput) {}
 
-  /** Takes over a position unless the conversation has one. */
+  /** Takes over the position of a page that the application has loaded, unless the conversation has one of its own. */
   track(conversationId: string, position: Position): void {
-    if (!this.positions.has(conversationId)) this.positions.set(conversationId, { ...position });
+    const known = this.#begin(conversationId, position);
+    // What was replayed has no version; the page has one.
+    if (known.seq === position.seq && !this.#held.has(conversationId)) known.version ??= position.version;
   }
 
   /** The position to send in a `sync`. The answer to it contains whatever was held back until now. */
@@ -43,7 +45,7 @@ export class Timeline {
 
   /** The server said that a message with this number exists. */
   expect(conversationId: string, seq: number): void {
-    this.track(conversationId, { seq: seq - 1 });
+    this.#begin(conversationId, { seq: seq - 1 });
     if (this.#position(conversationId).seq < seq) this.output.incomplete(conversationId);
   }
 
@@ -51,7 +53,7 @@ export class Timeline {
   ingest(event: ServerEvent): void {
     const id = conversationOf(event);
     if (id === undefined) return this.#event(event);
-    if (isMessage(event)) this.track(id, { seq: event.seq - 1, version: before(event.version) });
+    if (isMessage(event)) this.#begin(id, { seq: event.seq - 1, version: before(event.version) });
     const held = this.#held.get(id);
     if (held) held.push(event);
     else if (this.#isAhead(id, event)) this.#held.set(id, [event]);
@@ -73,8 +75,7 @@ export class Timeline {
   /** The part of a `sync` about what is newer. Returns where to go on. */
   messages(event: Events["sync_messages"] & { version?: number }, asked: Position): void {
     const id = event.conversationId;
-    this.track(id, asked);
-    const position = this.#position(id);
+    const position = this.#begin(id, asked);
     const { version } = event;
     const overtaken = moved(position, asked);
     if (version !== undefined && version > (position.version ?? BEFORE_ANY_CHANGE) && overtaken) {
@@ -102,8 +103,12 @@ export class Timeline {
   }
 
   #position(id: string): Position {
+    return this.#begin(id, { seq: 0 });
+  }
+
+  #begin(id: string, at: Position): Position {
     let position = this.positions.get(id);
-    if (!position) this.positions.set(id, (position = { seq: 0 }));
+    if (!position) this.positions.set(id, (position = { ...at }));
     return position;
   }
 

@@ -46,3 +46,13 @@ export function conversationOf(event: object): string | undefined {
   const { conversationId, groupId } = event as { conversationId?: string; groupId?: string };
   return conversationId ?? groupId;
 }
+
+/** A command that changes nothing and may be repeated. */
+export function isQuery(command: string): boolean {
+  return /^(get_|find_|ping$|test$|start_conversation$)/.test(command);
+}
+
+/** The direct answer to a command is also what happened, and others get it as an event. */
+export function isChange(command: string, answer: object): boolean {
+  return !isQuery(command) && conversationOf(answer) !== undefined;
+}

@@ -11,14 +11,16 @@ export interface Readable<T> {
 export interface ChatMessage extends Message {
   /** Stays the same while a message of one's own goes from `sending` to `sent`: for React's `key`. */
   key: string;
-  /** `sending` and `failed` have `seq: Infinity` and `messageId` equal to the `clientMessageId`. */
+  isOwn: boolean;
+  /** `sending` and `failed` have `seq: Infinity`, and their `clientMessageId` as `messageId`. */
   status: "sending" | "failed" | "sent";
   /** Why the server rejected it: `retry` or `discard` it. */
   failure?: { code: string; message: string } | undefined;
 }
 
 export interface Inbox {
-  status: "loading" | "ready" | "failed";
+  /** `cached`: from an earlier start, not checked yet. */
+  status: "loading" | "cached" | "ready" | "failed";
   /** Pinned ones first, then by newest activity. */
   entries: readonly InboxEntry[];
   /** Over all conversations, those that are not loaded included. */
@@ -27,16 +29,16 @@ export interface Inbox {
 }
 
 export interface MessageList {
-  /** `gone`: the conversation no longer exists for this user. `cached`: from an earlier start, not checked yet. */
+  /** `gone`: the conversation no longer exists for this user. */
   status: "loading" | "cached" | "ready" | "failed" | "gone";
-  /** Oldest first, without gaps; one's own that are on their way come last. */
+  /** Oldest first; one's own that are on their way come last. */
   messages: readonly ChatMessage[];
   hasBefore: boolean;
   /** Newer messages exist that are not loaded (after `loadAround`). */
   hasAfter: boolean;
   isLoadingBefore: boolean;
   isLoadingAfter: boolean;
-  /** One's own messages up to this `seq` were delivered (direct conversations). */
+  /** One's own messages up to this `seq` have arrived (direct conversations). */
   deliveredSeq: number;
   /** Up to where each other user has read, as far as known. */
   readBy: ReadonlyMap<UserId, number>;
@@ -45,4 +47,10 @@ export interface MessageList {
 export interface Typist {
   userId: UserId;
   username: string;
+}
+
+/** Where the store keeps what it shows first after the next start. */
+export interface StoreCache {
+  load(): Promise<unknown>;
+  save(state: unknown): Promise<void>;
 }

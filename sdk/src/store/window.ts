@@ -1,0 +1,252 @@
+// The loaded part of one conversation's history. A page shows the present as of its `version`; events are applied on top of it in
+// whatever order they arrive, so that each row remembers up to which version it is right.
+import type { OutboxItem } from "../core/outbox";
+import type { SyncChangesEvent } from "../core/wire";
+import type { Message } from "../generated/protocol";
+import { Live } from "./live";
+import type { ChatMessage, MessageList } from "./types";
+
+/** A change that is shown before the server has confirmed it; without a result the message is not shown. */
+export interface Overlay {
+  messageId: string;
+  apply(message: ChatMessage): ChatMessage | undefined;
+}
+
+export interface Page {
+  messages: Message[];
+  version?: number | undefined;
+  hasMore?: boolean;
+  hasBefore?: boolean;
+  hasAfter?: boolean;
+}
+
+export type Direction = "before" | "after" | "around" | "latest";
+
+interface Row {
+  message: ChatMessage;
+  version: number;
+}
+
+export class MessageWindow {
+  readonly live: Live<MessageList>;
+  status: MessageList["status"] = "loading";
+  hasBefore = false;
+  hasAfter = false;
+  deliveredSeq = 0;
+  readonly readBy = new Map<string, number>();
+  /** The direction in which a page is being loaded. */
+  loading: Direction | undefined;
+  #rows: Row[] = [];
+  #load = 0;
+  /** Up to this `seq` pages have told what exists. */
+  #through = 0;
+  readonly #sending = new Map<string, ChatMessage>();
+  readonly #overlays = new Set<Overlay>();
+  /** What arrived while a page was on its way: it may be newer than the page. */
+  #meanwhile: (() => void)[] = [];
+
+  constructor(
+    private readonly myId: () => string | undefined,
+    watched: () => void,
+  ) {
+    this.live = new Live(() => this.#compute(), watched);
+  }
+
+  get first(): ChatMessage | undefined {
+    return this.#rows[0]?.message;
+  }
+
+  get last(): ChatMessage | undefined {
+    return this.#rows.at(-1)?.message;
+  }
+
+  get isSending(): boolean {
+    return this.#sending.size > 0;
+  }
+
+  find(wanted: (message: ChatMessage) => boolean): ChatMessage | undefined {
+    return this.#rows.findLast(({ message }) => wanted(message))?.message;
+  }
+
+  countAfter(seq: number): number {
+    return this.#rows.filter(({ message }) => message.seq > seq && !message.isOwn).length;
+  }
+
+  page(direction: Direction, page: Page): void {
+    const { messages, version = 0 } = page;
+    if (direction === "latest" || direction === "around") this.#rows = [];
+    const hasMore = page.hasMore ?? false;
+    if (direction !== "after") this.hasBefore = page.hasBefore ?? hasMore;
+    if (direction !== "before") this.hasAfter = direction === "latest" ? false : (page.hasAfter ?? hasMore);
+    for (const message of messages) this.#put(message, version);
+    if (direction !== "before" && !this.hasAfter) this.#through = messages.at(-1)?.seq ?? this.#through;
+    this.status = "ready";
+    this.loading = undefined;
+    for (const again of this.#meanwhile.splice(0)) again();
+    this.live.changed();
+  }
+
+  /** Begins to load a page; whatever was being loaded is not wanted any more. */
+  begin(direction: Direction): number {
+    this.loading = direction;
+    this.#meanwhile = [];
+    if (this.status === "failed") this.status = "loading";
+    this.live.changed();
+    return ++this.#load;
+  }
+
+  isCurrent(load: number): boolean {
+    return load === this.#load;
+  }
+
+  hasRead(userId: string, seq: number): void {
+    this.readBy.set(userId, Math.max(seq, this.readBy.get(userId) ?? 0));
+    this.live.changed();
+  }
+
+  delivered(seq: number): void {
+    this.deliveredSeq = Math.max(seq, this.deliveredSeq);
+    this.live.changed();
+  }
+
+  /** For the next start; nothing while the newest ones are not loaded. */
+  newest(count: number): ChatMessage[] | undefined {
+    if (this.status !== "ready" || this.hasAfter) return undefined;
+    return this.#rows.slice(-count).map(({ message }) => message);
+  }
+
+  /** Shows what an earlier start has seen. */
+  restore(messages: ChatMessage[]): void {
+    this.#rows = messages.map((message) => ({ message, version: 0 }));
+    this.status = "cached";
+    this.live.changed();
+  }
+
+  failed(): void {
+    this.loading = undefined;
+    this.#meanwhile = [];
+    if (this.status === "loading") this.status = "failed";
+    this.live.changed();
+  }
+
+  /** A message of the live stream; `version` is 0 where the row is older than any change. */
+  add(message: Message): void {
+    this.#apply(() => {
+      if (message.seq > this.#through && !this.hasAfter) this.#put(message, 0);
+    });
+  }
+
+  patch(messageId: string, version: number | undefined, change: (message: ChatMessage) => Partial<Message>): void {
+    this.#apply(() => {
+      const row = this.#rows.find(({ message }) => message.messageId === messageId);
+      if (!row || (version !== undefined && version <= row.version)) return;
+      row.message = { ...row.message, ...change(row.message) };
+      row.version = version ?? row.version;
+    });
+  }
+
+  remove(isRemoved: (message: ChatMessage) => boolean): void {
+    this.#apply(() => {
+      this.#rows = this.#rows.filter(({ message }) => !isRemoved(message));
+    });
+  }
+
+  changes({ version, changed = [], deleted = [], hidden = [], hiddenThroughSeq = 0 }: SyncChangesEvent): void {
+    const removed = new Set([...deleted, ...hidden].map(({ messageId }) => messageId));
+    this.remove(({ messageId, seq }) => removed.has(messageId) || seq <= hiddenThroughSeq);
+    for (const message of changed) this.patch(message.messageId, version, () => message);
+  }
+
+  clear(status: MessageList["status"]): void {
+    this.#rows = [];
+    this.#meanwhile = [];
+    this.hasBefore = this.hasAfter = false;
+    this.#load++;
+    this.loading = undefined;
+    this.#through = 0;
+    this.status = status;
+    this.live.changed();
+  }
+
+  sending(item: OutboxItem, conversationId: string, myName: string): void {
+    const { clientMessageId: key, content, failure, replyToMessageId } = item;
+    const original = replyToMessageId && this.find(({ messageId }) => messageId === replyToMessageId);
+    this.#sending.set(key, {
+      ...this.#sending.get(key),
+      key,
+      isOwn: true,
+      status: failure ? "failed" : "sending",
+      failure,
+      messageId: key,
+      clientMessageId: key,
+      conversationId,
+      seq: Infinity,
+      senderId: this.myId() ?? "",
+      senderUsername: myName,
+      content,
+      createdAt: new Date(item.queuedAt).toISOString(),
+      kind: "text",
+      isEdited: false,
+      isPinned: false,
+      ...(replyToMessageId ? { replyToMessageId } : {}),
+      ...(original ? { replyTo: original } : {}),
+    });
+    this.live.changed();
+  }
+
+  /** Confirmed, or discarded: then there is no `sent`. */
+  settled(key: string, sent?: { messageId: string; seq: number; createdAt: string }): void {
+    const message = this.#sending.get(key);
+    this.#sending.delete(key);
+    if (message && sent) {
+      const { messageId, seq, createdAt } = sent;
+      this.add({ ...message, messageId, seq, createdAt });
+    }
+    this.live.changed();
+  }
+
+  overlay(overlay: Overlay): () => void {
+    this.#overlays.add(overlay);
+    this.live.changed();
+    return () => {
+      this.#overlays.delete(overlay);
+      this.live.changed();
+    };
+  }
+
+  #apply(change: () => void): void {
+    if (this.loading) this.#meanwhile.push(change);
+    change();
+    this.live.changed();
+  }
+
+  #put(message: Message, version: number): void {
+    const isOwn = message.senderId === this.myId();
+    const key = isOwn ? (message.clientMessageId ?? message.messageId) : message.messageId;
+    if (isOwn) this.#sending.delete(key);
+    const row: Row = { message: { ...message, key, isOwn, status: "sent" }, version };
+    // Nearly always the last one.
+    let place = this.#rows.length;
+    while (place > 0 && (this.#rows[place - 1] as Row).message.seq > message.seq) place--;
+    const previous = this.#rows[place - 1];
+    if (previous?.message.seq !== message.seq) this.#rows.splice(place, 0, row);
+    else if (previous.version <= version) this.#rows[place - 1] = row;
+  }
+
+  #compute(): MessageList {
+    let messages = this.#rows.map(({ message }) => message);
+    for (const { messageId, apply } of this.#overlays) {
+      messages = messages.flatMap((message) => (message.messageId === messageId ? (apply(message) ?? []) : message));
+    }
+    return {
+      status: this.status,
+      messages: [...messages, ...this.#sending.values()],
+      hasBefore: this.hasBefore,
+      hasAfter: this.hasAfter,
+      isLoadingBefore: this.loading === "before",
+      isLoadingAfter: this.loading === "after",
+      deliveredSeq: this.deliveredSeq,
+      readBy: new Map(this.readBy),
+    };
+  }
+}

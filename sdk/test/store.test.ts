@@ -1,0 +1,346 @@
+// What the store shows, against the server's state.
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { ChatClient } from "../src/index";
+import { type ChatMessage, ChatStore, type StoreCache } from "../src/store";
+import { FakeClock, seeded } from "./clock";
+import { FakeServer, ME, PEER } from "./server";
+
+const DIRECT = `conv_${ME}_${PEER}`;
+const GROUP = "group_a";
+
+let clock: FakeClock;
+let server: FakeServer;
+let client: ChatClient;
+let store: ChatStore;
+
+function start(cache?: StoreCache): void {
+  const { constructorOfSockets: WebSocket } = server;
+  const random = seeded(7);
+  client = new ChatClient({ url: "ws://fake", getToken: () => "token", WebSocket, clock, random });
+  store = new ChatStore(client, { clock, random, pageSize: 10, cache });
+  void client.start();
+}
+
+beforeEach(() => {
+  clock = new FakeClock();
+  server = new FakeServer(clock, seeded(1), true);
+  server.faults = { ...server.faults, delay: 20 };
+  for (let seq = 1; seq <= 30; seq++) server.store(DIRECT, PEER, `d${seq}`);
+  for (let seq = 1; seq <= 3; seq++) server.store(GROUP, "3", `g${seq}`);
+  start();
+});
+
+afterEach(async () => {
+  store.close();
+  client.close();
+  // What the server has sent is still on its way.
+  await clock.advance(100);
+  expect(clock.pending, "timers left after close").toBeLessThanOrEqual(1);
+});
+
+const inbox = () => store.inbox.getSnapshot();
+const entry = (id: string) => inbox().entries.find((one) => one.conversationId === id);
+const list = (id = DIRECT) => store.messages(id).getSnapshot();
+const contents = (id = DIRECT) => list(id).messages.map(({ content }) => content);
+const message = (content: string) => list().messages.find((one) => one.content === content) as ChatMessage;
+
+async function open(id = DIRECT): Promise<() => number> {
+  let changes = 0;
+  store.messages(id).subscribe(() => changes++);
+  await clock.advance(500);
+  return () => changes;
+}
+
+test("the inbox shows what the server has and what arrives since", async () => {
+  expect(inbox().status).toBe("loading");
+  await clock.advance(500);
+  expect(inbox()).toMatchObject({ status: "ready", totalUnread: 33, hasMore: false });
+  server.store(DIRECT, PEER, "news");
+  await clock.advance(100);
+  expect(inbox().entries.map((one) => one.conversationId)).toEqual([DIRECT, GROUP]);
+  expect(entry(DIRECT)).toMatchObject({ unreadCount: 31, lastSeq: 31, lastMessage: { content: "news" } });
+  expect(inbox().totalUnread).toBe(34);
+  server.store(GROUP, ME, "mine");
+  await clock.advance(100);
+  expect(entry(GROUP)).toMatchObject({ unreadCount: 3, lastMessage: { content: "mine" } });
+  expect(inbox().entries[0]?.conversationId).toBe(GROUP);
+});
+
+test("a new conversation and one that is gone come and go", async () => {
+  await clock.advance(500);
+  server.store("group_b", "3", "first");
+  await clock.advance(5_000);
+  expect(entry("group_b")).toMatchObject({ unreadCount: 1 });
+  await open("group_b");
+  server.publish({ type: "member_removed", groupId: "group_b", userId: ME, username: "me", removedBy: "3" });
+  await clock.advance(100);
+  expect(entry("group_b")).toBeUndefined();
+  expect(list("group_b").status).toBe("gone");
+  expect(inbox().totalUnread).toBe(33);
+});
+
+test("a snapshot stays the same until something changes", async () => {
+  await open();
+  const [messages, conversations] = [list(), inbox()];
+  await clock.advance(5_000);
+  expect(list()).toBe(messages);
+  expect(inbox()).toBe(conversations);
+  server.store(DIRECT, PEER, "news");
+  await clock.advance(100);
+  expect(list().messages.slice(0, -1)).toEqual(messages.messages);
+  expect(list().messages[0], "rows that did not change").toBe(messages.messages[0]);
+});
+
+test("pages go back to the first message and around any", async () => {
+  await open();
+  expect(contents()).toEqual(Array.from({ length: 10 }, (_, place) => `d${place + 21}`));
+  void store.loadBefore(DIRECT);
+  expect(list().isLoadingBefore).toBe(true);
+  await clock.advance(100);
+  void store.loadBefore(DIRECT);
+  await clock.advance(100);
+  expect(list()).toMatchObject({ hasBefore: false, hasAfter: false });
+  expect(contents()).toHaveLength(30);
+  const at = list().messages[4] as ChatMessage;
+  void store.loadLatest(DIRECT);
+  await clock.advance(100);
+  void store.loadAround(DIRECT, { messageId: at.messageId });
+  await clock.advance(100);
+  expect(contents()).toContain("d5");
+  expect(list()).toMatchObject({ hasBefore: false, hasAfter: true });
+  server.store(DIRECT, PEER, "news");
+  await clock.advance(100);
+  expect(contents()).not.toContain("news");
+  for (let page = 0; page < 3; page++) {
+    void store.loadAfter(DIRECT);
+    await clock.advance(100);
+  }
+  expect(list().hasAfter).toBe(false);
+  server.store(DIRECT, PEER, "more");
+  await clock.advance(100);
+  expect(list().messages.map(({ seq }) => seq)).toEqual(Array.from({ length: 32 }, (_, place) => place + 1));
+});
+
+test("a message of one's own keeps its key from sending to sent", async () => {
+  await open();
+  server.closeAll(1006);
+  await clock.advance(0);
+  const id = store.send(DIRECT, "mine");
+  await clock.advance(0);
+  expect(list().messages.at(-1)).toMatchObject({ key: id, status: "sending", seq: Infinity, isOwn: true });
+  await clock.advance(5_000);
+  const mine = list().messages.filter(({ content }) => content === "mine");
+  expect(mine).toHaveLength(1);
+  expect(mine[0]).toMatchObject({ key: id, status: "sent", seq: 31 });
+});
+
+test("between the answer and the echo the message stays", async () => {
+  await open();
+  server.faults.lose = 1;
+  store.send(DIRECT, "mine");
+  const shown: number[] = [];
+  store.messages(DIRECT).subscribe(() => shown.push(contents().filter((one) => one === "mine").length));
+  await clock.advance(500);
+  expect(shown.length).toBeGreaterThan(0);
+  expect(new Set(shown)).toEqual(new Set([1]));
+});
+
+test("a rejected message fails, and can be sent again or discarded", async () => {
+  await open();
+  const id = store.send(DIRECT, "");
+  await clock.advance(500);
+  expect(list().messages.at(-1)).toMatchObject({ key: id, status: "failed", failure: { code: "VALIDATION_ERROR" } });
+  store.retry(id);
+  expect(list().messages.at(-1)?.status).toBe("sending");
+  await clock.advance(500);
+  store.discard(id);
+  expect(contents()).not.toContain("");
+});
+
+test("an edit shows at once and is taken back when it is rejected", async () => {
+  await open();
+  const done = store.edit(message("d30"), "edited");
+  expect(contents().at(-1)).toBe("edited");
+  await clock.advance(100);
+  await done;
+  expect(list().messages.at(-1)).toMatchObject({ content: "edited", isEdited: true });
+  expect(entry(DIRECT)?.lastMessage?.content).toBe("edited");
+  const failed = store.edit({ ...message("d29"), messageId: "msg_unknown" }, "never").catch((error: unknown) => error);
+  const offline = store.edit(message("d29"), "lost").catch((error: unknown) => error);
+  expect(contents()).toContain("lost");
+  await clock.advance(1);
+  server.closeAll(1006);
+  await clock.advance(100);
+  expect(await failed).toMatchObject({ name: "ChatError" });
+  expect(await offline).toMatchObject({ code: "CONNECTION_LOST" });
+  expect(contents()).not.toContain("lost");
+});
+
+test("reactions and deletions show at once", async () => {
+  await open();
+  const both = [store.react(message("d30"), "👍"), store.remove(message("d29"))];
+  expect(list().messages.at(-1)?.reactions).toMatchObject([{ userId: ME, reaction: "👍" }]);
+  expect(contents()).not.toContain("d29");
+  await clock.advance(100);
+  await Promise.all(both);
+  expect(list().messages.at(-1)?.reactions).toMatchObject([{ userId: ME, reaction: "👍" }]);
+  expect(contents()).not.toContain("d29");
+});
+
+test("what arrives while a page is on its way is not lost under it", async () => {
+  server.holding.add("get_private_messages");
+  await open();
+  server.edit(DIRECT, 30, "edited");
+  server.delete(DIRECT, 29);
+  server.store(DIRECT, PEER, "news");
+  await clock.advance(100);
+  for (const deliver of server.held) deliver();
+  await clock.advance(100);
+  expect(contents().slice(-3)).toEqual(["d28", "edited", "news"]);
+});
+
+test("an event that is older than the page changes nothing", async () => {
+  await open();
+  server.faults.lose = 1;
+  server.edit(DIRECT, 30, "second");
+  void store.loadLatest(DIRECT);
+  await clock.advance(100);
+  const { messageId } = message("second");
+  const { version } = server.conversation(DIRECT);
+  server.faults.lose = 0;
+  server.publish({ type: "message_edited", conversationId: DIRECT, messageId, content: "first", seq: 30, version });
+  await clock.advance(100);
+  expect(contents().at(-1)).toBe("second");
+});
+
+test("after an absence the list is as the server's", async () => {
+  await open();
+  server.closeAll(1006);
+  server.edit(DIRECT, 30, "edited");
+  server.delete(DIRECT, 29);
+  server.react(DIRECT, 28, PEER, "🎉");
+  for (let seq = 31; seq <= 45; seq++) server.store(DIRECT, PEER, `d${seq}`);
+  await clock.advance(5_000);
+  expect(contents().slice(-17)).toEqual(["d28", "edited", ...Array.from({ length: 15 }, (_, place) => `d${place + 31}`)]);
+  expect(message("d28").reactions).toHaveLength(1);
+  expect(entry(DIRECT)?.unreadCount).toBe(44);
+});
+
+test("stale changes load the newest page again", async () => {
+  await open();
+  server.isStale = true;
+  server.closeAll(1006);
+  server.edit(DIRECT, 30, "edited");
+  await clock.advance(5_000);
+  expect(contents().at(-1)).toBe("edited");
+  expect(contents()).toHaveLength(10);
+});
+
+test("read marks show at once, and are sent again after a lost connection", async () => {
+  await open();
+  server.closeAll(1006);
+  await clock.advance(0);
+  store.markRead(DIRECT);
+  expect(entry(DIRECT)).toMatchObject({ unreadCount: 0, readSeq: 30 });
+  expect(inbox().totalUnread).toBe(3);
+  await clock.advance(5_000);
+  expect(server.reads.get(DIRECT)?.[ME]).toBe(30);
+  expect(entry(DIRECT)).toMatchObject({ unreadCount: 0, readSeq: 30 });
+  const before = server.frames.filter(({ type }) => type === "mark_message_read").length;
+  store.markRead(DIRECT);
+  await clock.advance(1_000);
+  expect(server.frames.filter(({ type }) => type === "mark_message_read")).toHaveLength(before);
+});
+
+test("a part is read here, all of it on another device", async () => {
+  await open();
+  store.markRead(DIRECT, 25);
+  expect(entry(DIRECT)).toMatchObject({ readSeq: 25, unreadCount: 5 });
+  await clock.advance(1_000);
+  server.peerRead(DIRECT, 30, ME);
+  await clock.advance(100);
+  expect(entry(DIRECT)).toMatchObject({ readSeq: 30, unreadCount: 0 });
+});
+
+test("the other's read mark arrives", async () => {
+  await open();
+  store.send(DIRECT, "mine");
+  await clock.advance(100);
+  server.peerRead(DIRECT, 31);
+  await clock.advance(100);
+  expect(list().readBy.get(PEER)).toBe(31);
+  expect(entry(DIRECT)?.peerReadSeq).toBe(31);
+});
+
+test("settings show at once; pinned conversations come first", async () => {
+  await clock.advance(500);
+  const done = store.set(GROUP, { pinned: true });
+  expect(inbox().entries[0]?.conversationId).toBe(GROUP);
+  await clock.advance(100);
+  await done;
+  server.store(DIRECT, PEER, "news");
+  await clock.advance(100);
+  expect(inbox().entries[0]).toMatchObject({ conversationId: GROUP, pinned: true });
+});
+
+test("typing ends by itself and with the message", async () => {
+  await clock.advance(500);
+  const typists = () => store.typing(DIRECT).getSnapshot().map(({ username }) => username);
+  const type = { type: "user_typing", conversationId: DIRECT, userId: PEER, username: "two", isTyping: true };
+  server.publish(type);
+  await clock.advance(100);
+  expect(typists()).toEqual(["two"]);
+  await clock.advance(6_000);
+  expect(typists()).toEqual([]);
+  server.publish(type);
+  server.store(DIRECT, PEER, "news");
+  await clock.advance(100);
+  expect(typists()).toEqual([]);
+});
+
+test("a keystroke is told at most every two seconds", async () => {
+  await clock.advance(500);
+  for (let stroke = 0; stroke < 10; stroke++) {
+    store.setTyping(DIRECT, true);
+    await clock.advance(500);
+  }
+  store.setTyping(DIRECT, false);
+  await clock.advance(100);
+  const told = server.frames.filter(({ type }) => type === "typing");
+  expect(told.map(({ isTyping }) => isTyping)).toEqual([true, true, true, false]);
+  expect(told[0]).toMatchObject({ recipientId: PEER });
+});
+
+test("presence follows the events", async () => {
+  await clock.advance(500);
+  server.publish({ type: "user_online", user: { userId: PEER } });
+  await clock.advance(100);
+  expect([...store.online.getSnapshot()]).toEqual([PEER]);
+  expect(entry(DIRECT)?.participant?.online).toBe(true);
+});
+
+test("the cache shows the last state before there is a connection", async () => {
+  let saved: unknown;
+  const cache = { load: async () => structuredClone(saved), save: async (state: unknown) => void (saved = structuredClone(state)) };
+  store.close();
+  client.close();
+  start(cache);
+  await open();
+  await clock.advance(2_000);
+  store.close();
+  client.close();
+  server.refusal = { type: "error", code: "MAX_CONNECTIONS_EXCEEDED", retryAfter: 30 };
+  start(cache);
+  await open();
+  expect(inbox()).toMatchObject({ status: "cached", entries: [{ conversationId: DIRECT }, { conversationId: GROUP }] });
+  expect(list().status).toBe("cached");
+  expect(contents()).toHaveLength(10);
+  store.send(DIRECT, "later");
+  await clock.advance(0);
+  expect(contents().at(-1)).toBe("later");
+  server.refusal = undefined;
+  server.edit(DIRECT, 30, "edited");
+  await clock.advance(400_000);
+  expect(list().status).toBe("ready");
+  expect(contents().slice(-2)).toEqual(["edited", "later"]);
+});
