@@ -1,6 +1,6 @@
 export type { ListedUser } from "./core/additions";
 export { ChatClient, connect } from "./core/client";
-export type { ClientEvents, ClientOptions, Handler, RequestOptions } from "./core/client";
+export type { ClientEvents, ClientOptions, Handler, HistoryFields, HistoryPage, RequestOptions } from "./core/client";
 export type { State } from "./core/connection";
 export type { Clock, Logger, Socket, SocketConstructor } from "./core/environment";
 export { ChatError } from "./core/errors";
@@ -8,5 +8,5 @@ export type { ErrorDetails, LocalErrorCode } from "./core/errors";
 export type { OutboxItem, Recipient, Sent } from "./core/outbox";
 export type { Change, Persistence, Saved } from "./core/persistence";
 export type { GetToken, TokenReason } from "./core/token";
-export type { Position, SyncChangesEvent } from "./core/wire";
+export type { Position, ServerEvent, SyncChangesEvent } from "./core/wire";
 export * from "./generated/protocol";

@@ -1,5 +1,6 @@
-// IndexedDB behind the client: positions, seen events and the outbox, one database per user.
+// IndexedDB behind the client and the store, one database per user.
 import type { Change, OutboxItem, Persistence, Position, Saved } from "./index";
+import type { Cached, ChatMessage, InboxEntry, StoreCache } from "./store";
 
 export interface IndexedDbOptions {
   /** Tells users of one browser apart; use the user id. */
@@ -8,55 +9,114 @@ export interface IndexedDbOptions {
   indexedDB?: IDBFactory | undefined;
 }
 
-const VERSION = 1;
+const VERSION = 2;
 const OPEN_WITHIN_MS = 5_000;
-const STORES = ["positions", "outbox", "state"] as const;
+const CACHE_AFTER_MS = 1_000;
+const MAX_MESSAGES = 50;
+const MAX_ENTRIES = 200;
+const STORES = ["positions", "outbox", "state", "messages"] as const;
 
 /**
- * Keeps the client's state in IndexedDB. Where there is none (private mode, a full disk, another tab that blocks the upgrade) its
- * promises reject, and the client goes on in memory.
+ * Keeps positions, seen events and the outbox, and in `cache` what a store shows first. Where there is no IndexedDB (private mode, a
+ * full disk, another tab that blocks the upgrade) its promises reject, and the client goes on in memory.
  */
-export function indexedDb({ name, indexedDB = globalThis.indexedDB }: IndexedDbOptions): Persistence {
+export function indexedDb({ name, indexedDB }: IndexedDbOptions): Persistence & { cache: StoreCache } {
   let database: Promise<IDBDatabase> | undefined;
   const open = () =>
-    (database ??= openDatabase(indexedDB, `chat-${name}`, () => (database = undefined)).catch((error: unknown) => {
-      database = undefined;
-      throw error;
-    }));
+    (database ??= openDatabase(indexedDB ?? globalThis.indexedDB, `chat-${name}`, () => (database = undefined)).catch(
+      (error: unknown) => {
+        database = undefined;
+        throw error;
+      },
+    ));
+
+  /** Resolves with what `run` returns once all that it wrote is durable. */
+  const transact = async (mode: IDBTransactionMode, run: (store: (name: Store) => IDBObjectStore) => void): Promise<void> => {
+    const transaction = (await open()).transaction(STORES, mode);
+    const done = new Promise<void>((resolve, reject) => {
+      transaction.oncomplete = () => resolve();
+      transaction.onabort = () => reject(transaction.error ?? new Error("The write was aborted"));
+    });
+    run((store) => transaction.objectStore(store));
+    await done;
+  };
+
+  const readAll = async <T>(from: Store): Promise<Record<string, T>> => {
+    let keys: IDBRequest<IDBValidKey[]> | undefined;
+    let values: IDBRequest<T[]> | undefined;
+    await transact("readonly", (store) => {
+      keys = store(from).getAllKeys();
+      values = store(from).getAll();
+    });
+    return Object.fromEntries(keys?.result.map((key, place) => [key, values?.result[place]]) ?? []) as Record<string, T>;
+  };
 
   return {
     async load(): Promise<Saved> {
-      const transaction = (await open()).transaction(STORES);
-      const read = <T>(store: string, what: "getAll" | "getAllKeys") =>
-        result<T[]>(transaction.objectStore(store)[what]() as IDBRequest<T[]>);
-      const [ids, positions, outbox, seen] = await Promise.all([
-        read<string>("positions", "getAllKeys"),
-        read<Position>("positions", "getAll"),
-        read<OutboxItem>("outbox", "getAll"),
-        result<string[] | undefined>(transaction.objectStore("state").get("seen")),
+      const [positions, outbox, state] = await Promise.all([
+        readAll<Position>("positions"),
+        readAll<OutboxItem>("outbox"),
+        readAll<string[]>("state"),
       ]);
-      const saved = Object.fromEntries(positions.map((position, place) => [ids[place], position]));
-      return { positions: saved, seen: seen ?? [], outbox: outbox.sort((a, b) => a.queuedAt - b.queuedAt) };
+      return {
+        positions,
+        seen: state.seen ?? [],
+        outbox: Object.values(outbox).sort((a, b) => a.queuedAt - b.queuedAt),
+      };
     },
 
-    async save(change: Change): Promise<void> {
-      const transaction = (await open()).transaction(STORES, "readwrite");
-      const [positions, outbox, state] = STORES.map((store) => transaction.objectStore(store)) as [
-        IDBObjectStore,
-        IDBObjectStore,
-        IDBObjectStore,
-      ];
-      for (const [id, position] of Object.entries(change.positions ?? {})) positions.put(position, id);
-      for (const id of change.gone ?? []) positions.delete(id);
-      if (change.seen) state.put(change.seen, "seen");
-      if (change.put) outbox.put(change.put, change.put.clientMessageId);
-      if (change.remove) outbox.delete(change.remove);
-      await new Promise<void>((resolve, reject) => {
-        transaction.oncomplete = () => resolve();
-        transaction.onabort = () => reject(transaction.error ?? new Error("The write was aborted"));
-      });
+    save: (change: Change): Promise<void> =>
+      transact("readwrite", (store) => {
+        for (const [id, position] of Object.entries(change.positions ?? {})) store("positions").put(position, id);
+        for (const id of change.gone ?? []) store("positions").delete(id);
+        if (change.seen) store("state").put(change.seen, "seen");
+        if (change.put) store("outbox").put(change.put, change.put.clientMessageId);
+        if (change.remove) store("outbox").delete(change.remove);
+      }),
+
+    cache: cacheIn(transact, readAll),
+  };
+}
+
+type Store = (typeof STORES)[number];
+type Transact = (mode: IDBTransactionMode, run: (store: (name: Store) => IDBObjectStore) => void) => Promise<void>;
+
+function cacheIn(transact: Transact, readAll: <T>(from: Store) => Promise<Record<string, T>>): StoreCache {
+  /** The lists that are saved, so that only what changed is written. */
+  const saved = new WeakSet<object>();
+  let timer: unknown;
+  const save = ({ myId, entries, messages }: Cached) =>
+    transact("readwrite", (store) => {
+      store("state").put({ myId, entries: entries.slice(0, MAX_ENTRIES) }, "inbox");
+      const kept = new Set(entries.slice(0, MAX_ENTRIES).map(({ conversationId }) => conversationId));
+      const keys = store("messages").getAllKeys();
+      keys.onsuccess = () => {
+        for (const id of keys.result) if (!kept.has(id as string)) store("messages").delete(id);
+      };
+      for (const [id, list] of Object.entries(messages)) {
+        if (saved.has(list) || !kept.has(id)) continue;
+        saved.add(list);
+        store("messages").put(list.filter(({ status }) => status === "sent").slice(-MAX_MESSAGES), id);
+      }
+    });
+
+  return {
+    async load(): Promise<Cached | undefined> {
+      const [state, messages] = await Promise.all([readAll<Inbox>("state"), readAll<ChatMessage[]>("messages")]);
+      return state.inbox && { ...state.inbox, messages };
+    },
+    changed(read): void {
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        save(read()).catch(() => {});
+      }, CACHE_AFTER_MS);
     },
   };
+}
+
+interface Inbox {
+  myId?: string | undefined;
+  entries: InboxEntry[];
 }
 
 function openDatabase(factory: IDBFactory | undefined, name: string, lost: () => void): Promise<IDBDatabase> {
@@ -76,12 +136,5 @@ function openDatabase(factory: IDBFactory | undefined, name: string, lost: () =>
       database.onclose = lost;
       resolve(database);
     };
-  });
-}
-
-function result<T>(request: IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error ?? new Error("IndexedDB cannot be read"));
   });
 }

@@ -1,5 +1,5 @@
 // What a user interface shows, kept up to date by the client's events: each part as `subscribe` and `getSnapshot`.
 export { ChatStore, createStore } from "./store/store";
 export type { StoreOptions } from "./store/store";
-export type { ChatMessage, Inbox, MessageList, Readable, StoreCache, Typist } from "./store/types";
+export type { Cached, ChatMessage, Inbox, MessageList, Readable, StoreCache, Typist } from "./store/types";
 export type { ConversationSettings, InboxEntry, InboxMessage, InboxParticipant } from "./core/additions";

@@ -1,7 +1,7 @@
 // What the store shows, against the server's state.
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ChatClient } from "../src/index";
-import { type ChatMessage, ChatStore, type StoreCache } from "../src/store";
+import { type Cached, type ChatMessage, ChatStore, type StoreCache } from "../src/store";
 import { FakeClock, seeded } from "./clock";
 import { FakeServer, ME, PEER } from "./server";
 
@@ -17,7 +17,7 @@ function start(cache?: StoreCache): void {
   const { constructorOfSockets: WebSocket } = server;
   const random = seeded(7);
   client = new ChatClient({ url: "ws://fake", getToken: () => "token", WebSocket, clock, random });
-  store = new ChatStore(client, { clock, random, pageSize: 10, cache });
+  store = new ChatStore(client, { clock, pageSize: 10, cache });
   void client.start();
 }
 
@@ -79,8 +79,21 @@ test("a new conversation and one that is gone come and go", async () => {
   expect(inbox().totalUnread).toBe(33);
 });
 
+test("more conversations are loaded when they are asked for", async () => {
+  for (let group = 0; group < 25; group++) server.store(`group_${group}`, "3", "first");
+  await clock.advance(5_000);
+  const shown = () => [inbox().entries.length, inbox().hasMore, inbox().totalUnread];
+  expect(shown()).toEqual([10, true, 58]);
+  for (const expected of [20, 27, 27]) {
+    void store.loadMoreConversations();
+    await clock.advance(200);
+    expect(shown()).toEqual([expected, expected < 27, 58]);
+  }
+});
+
 test("a snapshot stays the same until something changes", async () => {
   await open();
+  await clock.advance(3_000);
   const [messages, conversations] = [list(), inbox()];
   await clock.advance(5_000);
   expect(list()).toBe(messages);
@@ -320,13 +333,14 @@ test("presence follows the events", async () => {
 });
 
 test("the cache shows the last state before there is a connection", async () => {
-  let saved: unknown;
-  const cache = { load: async () => structuredClone(saved), save: async (state: unknown) => void (saved = structuredClone(state)) };
+  let read: (() => Cached) | undefined;
+  const cache: StoreCache = { load: async () => read && structuredClone(read()), changed: (now) => void (read = now) };
   store.close();
   client.close();
   start(cache);
   await open();
-  await clock.advance(2_000);
+  const saved = structuredClone(read?.()) as Cached;
+  read = () => saved;
   store.close();
   client.close();
   server.refusal = { type: "error", code: "MAX_CONNECTIONS_EXCEEDED", retryAfter: 30 };

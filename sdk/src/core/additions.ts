@@ -34,14 +34,7 @@ export interface InboxParticipant {
 }
 
 /** The newest message that the caller can see. */
-export type InboxMessage = Pick<Message, "content" | "senderId"> & {
-  messageId?: string;
-  id?: string;
-  createdAt?: Timestamp;
-  timestamp?: Timestamp;
-  seq?: number;
-  senderUsername?: string;
-};
+export type InboxMessage = Pick<Message, "messageId" | "content" | "senderId"> & Partial<Message>;
 
 /** A user in a list of found or blocked users. */
 export interface ListedUser {

@@ -4,7 +4,7 @@ import type { AllAnswers, AllCommands } from "./additions";
 import { Connection, type State } from "./connection";
 import { type Clock, type Logger, onWake, type SocketConstructor, systemClock } from "./environment";
 import { ChatError } from "./errors";
-import { Outbox, type OutboxItem, type Recipient, type Sent } from "./outbox";
+import { keyOf, Outbox, type OutboxItem, type Recipient, type Sent } from "./outbox";
 import type { Persistence } from "./persistence";
 import { Timeline } from "./timeline";
 import type { GetToken } from "./token";
@@ -12,8 +12,10 @@ import {
   type AnyError,
   conversationOf,
   isChange,
+  isGroup,
   isMessage,
-  isQuery,
+  isRepeatable,
+  placeOf,
   type Position,
   type ServerEvent,
   type SyncChangesEvent,
@@ -36,6 +38,8 @@ export interface ClientOptions {
 export interface ClientEvents extends Omit<Events, "new_message" | "new_group_message" | "group_announcement"> {
   /** Every message of every conversation once, in the order of `seq`. */
   message: Message;
+  /** Everything else that happened, durable or not; also under its own type. */
+  event: ServerEvent;
   /** What changed in a conversation while this client was away. */
   changes: SyncChangesEvent;
   /** The conversation no longer exists for this user. */
@@ -63,11 +67,40 @@ interface Pending {
   fail(error: ChatError): void;
 }
 
+/** Which part of the history; at most one of those with `Seq` and `aroundMessageId`. */
+export interface HistoryFields {
+  /** 50, at most 200. */
+  limit?: number;
+  beforeSeq?: number | undefined;
+  afterSeq?: number | undefined;
+  /** About half of them before that one. */
+  aroundSeq?: number | undefined;
+  aroundMessageId?: string | undefined;
+}
+
+export interface HistoryPage {
+  /** Oldest first. */
+  messages: Message[];
+  version?: number | undefined;
+  hasBefore: boolean;
+  hasAfter: boolean;
+}
+
+interface AnsweredPage {
+  messages: Message[];
+  version?: number;
+  hasMore: boolean;
+  hasBefore?: boolean;
+  hasAfter?: boolean;
+}
+
 interface Syncing {
   asked: Map<string, Position>;
 }
 
 const REQUEST_TIMEOUT_MS = 15_000;
+/** The server forgets it after 3 s. */
+const TYPING_EVERY_MS = 2_000;
 const HOLE_MS = 1_000;
 const ACK_AFTER_MS = 200;
 const SYNC_TIMEOUT_MS = 30_000;
@@ -83,6 +116,8 @@ export class ChatClient {
   readonly #logger: Logger;
   readonly #persist: Persistence | undefined;
   readonly #handlers = new Map<string, Set<Handler<never>>>();
+  /** When each recipient was told last that one types. */
+  readonly #typing = new Map<string, number>();
   readonly #pending = new Map<string, Pending>();
   /** Conversations to ask about, and the one series under way. */
   readonly #toSync = new Set<string>();
@@ -129,7 +164,10 @@ export class ChatClient {
     });
     this.#timeline = new Timeline({
       message: (message) => this.#emit("message", message),
-      event: (event) => this.#emit(event.type as keyof ClientEvents, event as never),
+      event: (event) => {
+        this.#emit(event.type as keyof ClientEvents, event as never);
+        this.#emit("event", event);
+      },
       changes: (event) => this.#emit("changes", event),
       gone: (conversationId) => {
         this.#save({ gone: [conversationId] });
@@ -213,7 +251,10 @@ export class ChatClient {
     this.#outbox.discard(clientMessageId);
   }
 
-  /** Any other command. Queries wait for a connection; other commands reject when the connection is lost before the answer. */
+  /**
+   * Any other command; it waits for a connection. What only asks is repeated when the connection is lost before the answer; anything
+   * else rejects with `CONNECTION_LOST`, and may have been carried out.
+   */
   request<K extends keyof AllCommands>(
     type: K,
     fields: Fields<AllCommands[K]>,
@@ -241,9 +282,26 @@ export class ChatClient {
     });
   }
 
-  /** Tells the other participants; lost when there is no connection. */
+  /**
+   * A page of a conversation's history, oldest message first; of the newest messages without further fields. The newest message in it
+   * becomes the position of a conversation that has none: from there on nothing is missed.
+   */
+  async history(conversationId: string, fields: HistoryFields = {}, options?: RequestOptions): Promise<HistoryPage> {
+    const type = isGroup(conversationId) ? "get_group_messages" : "get_private_messages";
+    const page: AnsweredPage = await this.request(type, { ...placeOf(conversationId), ...fields } as never, options);
+    const { messages, version, hasMore, hasBefore, hasAfter } = page;
+    this.track(conversationId, { seq: messages.at(-1)?.seq ?? 0, version });
+    const isForward = fields.afterSeq !== undefined;
+    return { messages, version, hasBefore: hasBefore ?? (!isForward && hasMore), hasAfter: hasAfter ?? (isForward && hasMore) };
+  }
+
+  /** Call it on every keystroke: the others are told at most every 2 s, and nothing while there is no connection. */
   typing(to: Recipient, isTyping: boolean): void {
-    if (this.state.name === "online") this.#connection.send({ type: "typing", ...to, isTyping });
+    const told = this.#typing.get(keyOf(to));
+    const now = this.#clock.now();
+    if (this.state.name !== "online" || (isTyping ? told && now - told < TYPING_EVERY_MS : !told)) return;
+    this.#typing.set(keyOf(to), isTyping ? now : 0);
+    this.#connection.send({ type: "typing", ...to, isTyping });
   }
 
   /** The position of a conversation that the application has loaded a page of; from there on nothing is missed. */
@@ -292,7 +350,7 @@ export class ChatClient {
     this.#outbox.disconnected(code === 1009);
     for (const pending of [...this.#pending.values()]) {
       if (this.#isFinal()) pending.fail(new ChatError("REFUSED", `The connection has ended: ${this.state.name}`));
-      else if (pending.isSent && !isQuery(pending.type)) {
+      else if (pending.isSent && !isRepeatable(pending.type)) {
         pending.fail(new ChatError("CONNECTION_LOST", "The connection was lost before the answer"));
       } else pending.isSent = false;
     }

@@ -82,7 +82,7 @@ export class Outbox {
   flush(): void {
     if (!this.output.canSend() || this.clock.now() < this.#pausedUntil) return;
     for (const item of this.items.values()) {
-      const key = keyOf(item);
+      const key = keyOf(item.to);
       if (item.failure || this.#inFlight.has(key)) continue;
       const id = item.clientMessageId;
       this.#inFlight.set(key, { id, timer: this.clock.setTimeout(() => this.output.stalled(), ANSWER_WITHIN_MS) });
@@ -149,13 +149,13 @@ export class Outbox {
   }
 
   #arrived(item: OutboxItem): void {
-    const flight = this.#inFlight.get(keyOf(item));
+    const flight = this.#inFlight.get(keyOf(item.to));
     if (flight?.id !== item.clientMessageId) return;
     this.clock.clearTimeout(flight.timer);
-    this.#inFlight.delete(keyOf(item));
+    this.#inFlight.delete(keyOf(item.to));
   }
 }
 
-function keyOf(item: OutboxItem): string {
-  return "groupId" in item.to ? item.to.groupId : item.to.recipientId;
+export function keyOf(to: Recipient): string {
+  return "groupId" in to ? to.groupId : to.recipientId;
 }

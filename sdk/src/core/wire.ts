@@ -41,15 +41,36 @@ export function isMessage(event: ServerEvent): event is MessageFrame {
   return event.type === "new_message" || event.type === "new_group_message" || event.type === "group_announcement";
 }
 
+export function isGroup(conversationId: string): boolean {
+  return conversationId.startsWith("group_");
+}
+
+/** How commands name a conversation. */
+export function placeOf(conversationId: string): { groupId: string } | { conversationId: string } {
+  return isGroup(conversationId) ? { groupId: conversationId } : { conversationId };
+}
+
+/** Where a send to a conversation goes; a direct one's id names both users. */
+export function recipientOf(conversationId: string, myId: string | undefined): { groupId: string } | { recipientId: string } {
+  if (isGroup(conversationId)) return { groupId: conversationId };
+  const [, a = "", b = ""] = conversationId.split("_");
+  return { recipientId: a === myId ? b : a };
+}
+
 /** The conversation an event belongs to, or `undefined`. */
 export function conversationOf(event: object): string | undefined {
   const { conversationId, groupId } = event as { conversationId?: string; groupId?: string };
   return conversationId ?? groupId;
 }
 
-/** A command that changes nothing and may be repeated. */
-export function isQuery(command: string): boolean {
+/** A command that asks, and changes nothing. */
+function isQuery(command: string): boolean {
   return /^(get_|find_|ping$|test$|start_conversation$)/.test(command);
+}
+
+/** A command that may be repeated after a lost connection. */
+export function isRepeatable(command: string): boolean {
+  return isQuery(command) || command === "mark_message_read";
 }
 
 /** The direct answer to a command is also what happened, and others get it as an event. */

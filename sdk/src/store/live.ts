@@ -5,7 +5,7 @@ export class Live<T> implements Readable<T> {
   readonly #listeners = new Set<() => void>();
   #snapshot: { value: T } | undefined;
   #isScheduled = false;
-  wasWatched = false;
+  #meanwhile: (() => void)[] | undefined;
 
   /** `watched` runs when a first listener comes. */
   constructor(
@@ -21,12 +21,31 @@ export class Live<T> implements Readable<T> {
   readonly subscribe = (listener: () => void): (() => void) => {
     const own = () => listener();
     this.#listeners.add(own);
-    this.wasWatched = true;
     if (this.#listeners.size === 1) this.watched();
     return () => void this.#listeners.delete(own);
   };
 
   readonly getSnapshot = (): T => (this.#snapshot ??= { value: this.compute() }).value;
+
+  /** The server was asked for the present: its answer may be older than what is applied until then. */
+  asked(): void {
+    this.#meanwhile = [];
+  }
+
+  /** `change` may run twice, and has to end in the same state then. */
+  apply(change: () => void): void {
+    change();
+    this.#meanwhile?.push(change);
+    this.changed();
+  }
+
+  /** The answer has been taken over. */
+  answered(): void {
+    const again = this.#meanwhile ?? [];
+    this.#meanwhile = undefined;
+    for (const change of again) change();
+    this.changed();
+  }
 
   changed(): void {
     this.#snapshot = undefined;

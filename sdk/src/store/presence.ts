@@ -5,10 +5,8 @@ import type { Typist } from "./types";
 
 /** The server ends it after 3 s; this is for a server that went away. */
 const TYPING_ENDS_MS = 6_000;
-/** The server forgets it after 3 s. */
-const TELL_TYPING_EVERY_MS = 2_000;
 
-export class Presence {
+export class OnlineUsers {
   readonly live = new Live<ReadonlySet<string>>(() => new Set(this.#users));
   readonly #users = new Set<string>();
 
@@ -20,47 +18,40 @@ export class Presence {
   }
 }
 
+interface Typists {
+  users: Map<string, Typist & { timer: unknown }>;
+  live: Live<readonly Typist[]>;
+}
+
 export class Typing {
-  readonly #lives = new Map<string, Live<readonly Typist[]>>();
-  readonly #typists = new Map<string, Map<string, Typist & { timer: unknown }>>();
-  readonly #told = new Map<string, number>();
+  readonly #conversations = new Map<string, Typists>();
 
   constructor(private readonly clock: Clock) {}
 
   live(id: string): Live<readonly Typist[]> {
-    let live = this.#lives.get(id);
-    if (!live) {
-      const typists = () => [...(this.#typists.get(id)?.values() ?? [])];
-      live = new Live<readonly Typist[]>(() => typists().map(({ userId, username }) => ({ userId, username })));
-      this.#lives.set(id, live);
-    }
-    return live;
+    return this.#of(id).live;
   }
 
   set(id: string, { userId, username }: Typist, isTyping: boolean): void {
-    let typists = this.#typists.get(id);
-    const known = typists?.get(userId);
-    if (!isTyping && !known) return;
-    if (!typists) this.#typists.set(id, (typists = new Map()));
+    const { users, live } = this.#of(id);
+    const known = users.get(userId);
     this.clock.clearTimeout(known?.timer);
-    typists.delete(userId);
+    users.delete(userId);
     const end = () => this.set(id, { userId, username }, false);
-    if (isTyping) typists.set(userId, { userId, username, timer: this.clock.setTimeout(end, TYPING_ENDS_MS) });
-    if (isTyping !== (known !== undefined)) this.#lives.get(id)?.changed();
-  }
-
-  /** Whether the server has to be told about a keystroke or its end. */
-  mustTell(id: string, isTyping: boolean): boolean {
-    const told = this.#told.get(id);
-    if (!isTyping) return this.#told.delete(id);
-    const now = this.clock.now();
-    if (told !== undefined && now - told < TELL_TYPING_EVERY_MS) return false;
-    this.#told.set(id, now);
-    return true;
+    if (isTyping) users.set(userId, { userId, username, timer: this.clock.setTimeout(end, TYPING_ENDS_MS) });
+    if (isTyping !== !!known) live.changed();
   }
 
   close(): void {
-    for (const typists of this.#typists.values()) for (const { timer } of typists.values()) this.clock.clearTimeout(timer);
-    this.#typists.clear();
+    for (const { users } of this.#conversations.values()) for (const { timer } of users.values()) this.clock.clearTimeout(timer);
+  }
+
+  #of(id: string): Typists {
+    let typists = this.#conversations.get(id);
+    if (!typists) {
+      const users: Typists["users"] = new Map();
+      this.#conversations.set(id, (typists = { users, live: new Live(() => [...users.values()]) }));
+    }
+    return typists;
   }
 }

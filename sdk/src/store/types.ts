@@ -49,8 +49,17 @@ export interface Typist {
   username: string;
 }
 
-/** Where the store keeps what it shows first after the next start. */
+/** What an application shows first after the next start. */
+export interface Cached {
+  myId?: string | undefined;
+  entries: readonly InboxEntry[];
+  /** By conversation; the newest ones without a gap. */
+  messages: Record<string, readonly ChatMessage[]>;
+}
+
+/** Where the store keeps it; `indexedDb().cache` is one. */
 export interface StoreCache {
-  load(): Promise<unknown>;
-  save(state: unknown): Promise<void>;
+  load(): Promise<Cached | undefined>;
+  /** Something changed: `read` tells the present state whenever it suits. */
+  changed(read: () => Cached): void;
 }

@@ -1,5 +1,6 @@
 // The loaded part of one conversation's history. A page shows the present as of its `version`; events are applied on top of it in
 // whatever order they arrive, so that each row remembers up to which version it is right.
+import type { HistoryPage } from "../core/client";
 import type { OutboxItem } from "../core/outbox";
 import type { SyncChangesEvent } from "../core/wire";
 import type { Message } from "../generated/protocol";
@@ -10,14 +11,6 @@ import type { ChatMessage, MessageList } from "./types";
 export interface Overlay {
   messageId: string;
   apply(message: ChatMessage): ChatMessage | undefined;
-}
-
-export interface Page {
-  messages: Message[];
-  version?: number | undefined;
-  hasMore?: boolean;
-  hasBefore?: boolean;
-  hasAfter?: boolean;
 }
 
 export type Direction = "before" | "after" | "around" | "latest";
@@ -36,14 +29,13 @@ export class MessageWindow {
   readonly readBy = new Map<string, number>();
   /** The direction in which a page is being loaded. */
   loading: Direction | undefined;
+  /** Counts the pages that were asked for. */
+  load = 0;
   #rows: Row[] = [];
-  #load = 0;
   /** Up to this `seq` pages have told what exists. */
   #through = 0;
   readonly #sending = new Map<string, ChatMessage>();
   readonly #overlays = new Set<Overlay>();
-  /** What arrived while a page was on its way: it may be newer than the page. */
-  #meanwhile: (() => void)[] = [];
 
   constructor(
     private readonly myId: () => string | undefined,
@@ -60,43 +52,39 @@ export class MessageWindow {
     return this.#rows.at(-1)?.message;
   }
 
-  get isSending(): boolean {
-    return this.#sending.size > 0;
-  }
-
   find(wanted: (message: ChatMessage) => boolean): ChatMessage | undefined {
     return this.#rows.findLast(({ message }) => wanted(message))?.message;
   }
 
-  countAfter(seq: number): number {
+  /** Whether the newest page has to be loaded before the window shows the present. */
+  get isNeeded(): boolean {
+    return this.status !== "ready" && this.status !== "gone" && !this.loading;
+  }
+
+  /** How many messages of others are newer; `undefined` when not all of them are loaded. */
+  unreadAfter(seq: number): number | undefined {
+    if (this.hasAfter || (this.first?.seq ?? Infinity) > seq + 1) return undefined;
     return this.#rows.filter(({ message }) => message.seq > seq && !message.isOwn).length;
   }
 
-  page(direction: Direction, page: Page): void {
-    const { messages, version = 0 } = page;
-    if (direction === "latest" || direction === "around") this.#rows = [];
-    const hasMore = page.hasMore ?? false;
-    if (direction !== "after") this.hasBefore = page.hasBefore ?? hasMore;
-    if (direction !== "before") this.hasAfter = direction === "latest" ? false : (page.hasAfter ?? hasMore);
+  page(direction: Direction, { messages, version = 0, hasBefore, hasAfter }: HistoryPage): void {
+    if (direction !== "before" && direction !== "after") this.#rows = [];
+    if (direction !== "after") this.hasBefore = hasBefore;
+    if (direction !== "before") this.hasAfter = hasAfter;
     for (const message of messages) this.#put(message, version);
     if (direction !== "before" && !this.hasAfter) this.#through = messages.at(-1)?.seq ?? this.#through;
     this.status = "ready";
     this.loading = undefined;
-    for (const again of this.#meanwhile.splice(0)) again();
-    this.live.changed();
+    this.live.answered();
   }
 
   /** Begins to load a page; whatever was being loaded is not wanted any more. */
   begin(direction: Direction): number {
     this.loading = direction;
-    this.#meanwhile = [];
+    this.live.asked();
     if (this.status === "failed") this.status = "loading";
     this.live.changed();
-    return ++this.#load;
-  }
-
-  isCurrent(load: number): boolean {
-    return load === this.#load;
+    return ++this.load;
   }
 
   hasRead(userId: string, seq: number): void {
@@ -109,14 +97,9 @@ export class MessageWindow {
     this.live.changed();
   }
 
-  /** For the next start; nothing while the newest ones are not loaded. */
-  newest(count: number): ChatMessage[] | undefined {
-    if (this.status !== "ready" || this.hasAfter) return undefined;
-    return this.#rows.slice(-count).map(({ message }) => message);
-  }
-
   /** Shows what an earlier start has seen. */
-  restore(messages: ChatMessage[]): void {
+  restore(messages?: readonly ChatMessage[]): void {
+    if (!messages || this.status !== "loading") return;
     this.#rows = messages.map((message) => ({ message, version: 0 }));
     this.status = "cached";
     this.live.changed();
@@ -124,20 +107,19 @@ export class MessageWindow {
 
   failed(): void {
     this.loading = undefined;
-    this.#meanwhile = [];
     if (this.status === "loading") this.status = "failed";
-    this.live.changed();
+    this.live.answered();
   }
 
   /** A message of the live stream; `version` is 0 where the row is older than any change. */
   add(message: Message): void {
-    this.#apply(() => {
+    this.live.apply(() => {
       if (message.seq > this.#through && !this.hasAfter) this.#put(message, 0);
     });
   }
 
   patch(messageId: string, version: number | undefined, change: (message: ChatMessage) => Partial<Message>): void {
-    this.#apply(() => {
+    this.live.apply(() => {
       const row = this.#rows.find(({ message }) => message.messageId === messageId);
       if (!row || (version !== undefined && version <= row.version)) return;
       row.message = { ...row.message, ...change(row.message) };
@@ -145,10 +127,13 @@ export class MessageWindow {
     });
   }
 
-  remove(isRemoved: (message: ChatMessage) => boolean): void {
-    this.#apply(() => {
+  /** Returns the `seq` of what it removed last, if anything. */
+  remove(isRemoved: (message: ChatMessage) => boolean): number | undefined {
+    const seq = this.find(isRemoved)?.seq;
+    this.live.apply(() => {
       this.#rows = this.#rows.filter(({ message }) => !isRemoved(message));
     });
+    return seq;
   }
 
   changes({ version, changed = [], deleted = [], hidden = [], hiddenThroughSeq = 0 }: SyncChangesEvent): void {
@@ -159,20 +144,19 @@ export class MessageWindow {
 
   clear(status: MessageList["status"]): void {
     this.#rows = [];
-    this.#meanwhile = [];
     this.hasBefore = this.hasAfter = false;
-    this.#load++;
+    this.load++;
     this.loading = undefined;
     this.#through = 0;
     this.status = status;
-    this.live.changed();
+    this.live.asked();
+    this.live.answered();
   }
 
-  sending(item: OutboxItem, conversationId: string, myName: string): void {
+  sending(item: OutboxItem, conversationId: string, myName = ""): void {
     const { clientMessageId: key, content, failure, replyToMessageId } = item;
     const original = replyToMessageId && this.find(({ messageId }) => messageId === replyToMessageId);
     this.#sending.set(key, {
-      ...this.#sending.get(key),
       key,
       isOwn: true,
       status: failure ? "failed" : "sending",
@@ -212,12 +196,6 @@ export class MessageWindow {
       this.#overlays.delete(overlay);
       this.live.changed();
     };
-  }
-
-  #apply(change: () => void): void {
-    if (this.loading) this.#meanwhile.push(change);
-    change();
-    this.live.changed();
   }
 
   #put(message: Message, version: number): void {

@@ -1,0 +1,140 @@
+// What happens to the lists when an event arrives. Nothing here asks the server; `refresh` and `reload` say that it has to be asked.
+import type { ConversationSettings, InboxEntry } from "../core/additions";
+import type { Clock } from "../core/environment";
+import { conversationOf, type ServerEvent, type SyncChangesEvent } from "../core/wire";
+import type { Message, Reaction } from "../generated/protocol";
+import { InboxList } from "./inbox";
+import { OnlineUsers, Typing } from "./presence";
+import type { MessageWindow } from "./window";
+
+export interface StateOutput {
+  myId(): string | undefined;
+  /** The inbox has to be loaded again, not at once by all clients. */
+  refresh(withinMs?: number): void;
+  /** The newest page has to be loaded again. */
+  reload(conversationId: string): void;
+}
+
+type Settings = { type: "conversation_settings"; conversationId: string } & ConversationSettings;
+
+export class StoreState {
+  readonly inbox = new InboxList();
+  readonly online = new OnlineUsers();
+  readonly typing: Typing;
+  readonly windows = new Map<string, MessageWindow>();
+
+  constructor(
+    clock: Clock,
+    private readonly output: StateOutput,
+  ) {
+    this.typing = new Typing(clock);
+  }
+
+  message(message: Message): void {
+    const { conversationId: id, senderId: userId, senderUsername: username } = message;
+    this.windows.get(id)?.add(message);
+    this.typing.set(id, { userId, username }, false);
+    if (!this.inbox.message(message, this.output.myId())) this.output.refresh();
+  }
+
+  changes(event: SyncChangesEvent): void {
+    const window = this.windows.get(event.conversationId);
+    if (!event.stale) return window?.changes(event);
+    window?.clear("loading");
+    this.output.reload(event.conversationId);
+  }
+
+  gone(id: string): void {
+    this.inbox.remove(id);
+    this.windows.get(id)?.clear("gone");
+  }
+
+  /** Anything else: an event of others, or the answer to one's own command. */
+  apply(event: ServerEvent | Settings): void {
+    const id = conversationOf(event) ?? "";
+    const window = this.windows.get(id);
+    const me = this.output.myId();
+    const patch = (messageId: string, change: (message: Message) => Partial<Message>) =>
+      window?.patch(messageId, (event as { version?: number }).version, change);
+    const update = (change: (entry: InboxEntry) => Partial<InboxEntry>) => this.inbox.update(id, change);
+    switch (event.type) {
+      case "message_edited":
+      case "group_message_edited": {
+        const { messageId, content, editedAt } = event;
+        patch(messageId, () => ({ content, editedAt, isEdited: true }));
+        return update(({ lastMessage }) =>
+          lastMessage?.messageId === messageId ? { lastMessage: { ...lastMessage, content } } : {},
+        );
+      }
+      case "message_deleted":
+      case "group_message_deleted": {
+        const entry = this.inbox.entries.get(id);
+        const seq = window?.remove(({ messageId }) => messageId === event.messageId) ?? Infinity;
+        // It was the newest one, or counted as unread.
+        if (entry && (seq > entry.readSeq || seq >= entry.lastSeq)) this.output.refresh();
+        return;
+      }
+      case "reaction_added":
+      case "group_reaction_added":
+        return patch(event.messageId, (message) => withReaction(message, event.userId, event));
+      case "reaction_removed":
+      case "group_reaction_removed":
+        return patch(event.messageId, (message) => withReaction(message, event.userId));
+      case "message_pinned":
+      case "message_unpinned":
+        return patch(event.messageId, () => ({ isPinned: event.type === "message_pinned" }));
+      case "message_read":
+        if (event.readBy === me) return this.#read(id, event.seq, window);
+        window?.hasRead(event.readBy, event.seq);
+        return update(({ peerReadSeq = 0 }) => ({ peerReadSeq: Math.max(peerReadSeq, event.seq) }));
+      case "message_delivered":
+        return window?.delivered(event.seq);
+      case "user_typing":
+        return this.typing.set(id, event, event.isTyping);
+      case "user_online":
+      case "user_offline":
+        return this.#online(event.user.userId, event.type === "user_online");
+      case "group_created":
+        return this.output.refresh(0);
+      case "group_info_updated":
+        return update(() => ({ name: event.groupName }));
+      case "group_deleted":
+        return this.gone(id);
+      case "member_removed":
+      case "member_left":
+        return event.userId === me ? this.gone(id) : undefined;
+      case "member_promoted":
+      case "member_demoted":
+        return update(({ myRole = "" }) => ({ myRole: event.userId === me ? event.newRole : myRole }));
+      case "ownership_transferred":
+        return this.output.refresh();
+      case "conversation_deleted":
+        this.inbox.remove(id);
+        return window?.clear("ready");
+      case "conversation_settings": {
+        const { mutedUntil, pinned, markedUnread } = event;
+        return update(() => ({ mutedUntil, pinned, markedUnread }) as ConversationSettings);
+      }
+    }
+  }
+
+  /** One's own mark, perhaps of another device. */
+  #read(id: string, seq: number, window: MessageWindow | undefined): void {
+    const unread = window?.unreadAfter(seq);
+    this.inbox.read(id, seq, unread);
+    if (unread === undefined && seq < (this.inbox.entries.get(id)?.lastSeq ?? 0)) this.output.refresh();
+  }
+
+  #online(userId: string, online: boolean): void {
+    this.online.set(userId, online);
+    for (const { conversationId, participant } of this.inbox.entries.values()) {
+      if (participant?.userId === userId) this.inbox.update(conversationId, () => ({ participant: { ...participant, online } }));
+    }
+  }
+}
+
+export function withReaction(message: Message, userId: string, added?: Reaction): { reactions: Reaction[] } {
+  const reactions = (message.reactions ?? []).filter((one) => one.userId !== userId);
+  if (added) reactions.push({ userId, username: added.username, reaction: added.reaction, timestamp: added.timestamp });
+  return { reactions };
+}
