@@ -130,6 +130,11 @@ impl Server {
         self.spec.env.push((name.into(), value.into()));
     }
 
+    /// Takes its program from this folder, from the next start on.
+    pub fn run_from(&mut self, bin_dir: &Path) {
+        self.spec.bin_dir = bin_dir.to_owned();
+    }
+
     /// `http://127.0.0.1:PORT`
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.spec.port)

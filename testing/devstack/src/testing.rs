@@ -13,6 +13,8 @@ use crate::{Cluster, Durability, PgBouncer, Postgres, Programs, Redis, Scratch, 
 pub const DATABASE_URL_VARIABLE: &str = "TEST_DATABASE_URL";
 pub const REDIS_URL_VARIABLE: &str = "TEST_REDIS_URL";
 pub const BIN_DIR_VARIABLE: &str = "CHAT_BIN_DIR";
+/// Names the folder with `gateway` and `worker` of the previous release.
+pub const PREVIOUS_BIN_DIR_VARIABLE: &str = "CHAT_PREVIOUS_BIN_DIR";
 
 /// A superuser's URL of the maintenance database; each test makes a database of its own, see [`fresh_database`].
 pub fn postgres_url() -> Result<String> {
@@ -67,6 +69,13 @@ pub fn bin_dir() -> Result<PathBuf> {
     let dir = exe.parent().context("folder of this program")?;
     let dir = if dir.ends_with("deps") { dir.parent().unwrap_or(dir) } else { dir };
     Ok(dir.to_path_buf())
+}
+
+/// Where `gateway` and `worker` of the previous release are, which `cargo xtask test` builds.
+pub fn previous_bin_dir() -> Result<PathBuf> {
+    let dir = from_env(PREVIOUS_BIN_DIR_VARIABLE);
+    let dir = dir.with_context(|| format!("{PREVIOUS_BIN_DIR_VARIABLE} is not set; `cargo xtask test e2e` sets it"))?;
+    Ok(dir.into())
 }
 
 /// A Postgres only for this test, which may kill it.

@@ -39,6 +39,8 @@ pub struct Options {
     pub tls: bool,
     /// Run on the empty database [`DATABASE`], before it is migrated.
     pub before: Option<fn(&Postgres, &Secrets) -> Result<()>>,
+    /// The servers are those of the previous release; the database is migrated by the present one.
+    pub previous_release: bool,
 }
 
 /// The connections between the parts of a deployment, each of which can be made bad.
@@ -74,6 +76,7 @@ impl Default for Options {
             least_rights: false,
             tls: false,
             before: None,
+            previous_release: false,
         }
     }
 }
@@ -162,7 +165,7 @@ impl Deployment {
             network = Some(Network { gateway_redis, worker_redis, worker_postgres, clients: Vec::new() });
         }
         let fleet = Fleet::start(FleetConfig {
-            bin_dir,
+            bin_dir: if options.previous_release { testing::previous_bin_dir()? } else { bin_dir },
             state_dir: scratch.dir().to_owned(),
             gateways: options.gateways,
             workers: options.workers,

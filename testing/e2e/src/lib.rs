@@ -5,12 +5,14 @@ mod contract;
 mod deployment;
 mod front;
 mod http;
+mod talk;
 mod tls;
 mod witness;
 
 pub use deployment::{DATABASE, Deployment, Network, Options, User, WORKER_ROLE};
 pub use front::Front;
 pub use http::{Answer, Request};
+pub use talk::Talk;
 pub use tls::{Authority, LOOPBACK};
 pub use witness::Witness;
 

@@ -4,6 +4,7 @@ mod deny;
 mod deployment;
 mod hanging;
 mod output;
+mod previous;
 mod report;
 mod sdk;
 
@@ -156,6 +157,14 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
             .env(testing::BIN_DIR_VARIABLE, workspace.target_dir.join("debug"));
         command
     };
+    let mut has_previous = false;
+    if end_to_end && name.is_none() {
+        step(report, "build of the previous release", || {
+            let outcome = previous::build(workspace)?;
+            has_previous = outcome.passed > 0;
+            Ok(outcome)
+        });
+    }
     step(report, "build", || {
         // Everything at once, so that dependencies are built with one set of features; it makes the servers, too.
         let status = cargo(&["test", "--workspace", "--no-run"]).status().context("running cargo test --no-run")?;
@@ -185,6 +194,12 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
         step(report, "end-to-end tests", || {
             let test = ["test", "--workspace", "--test", END_TO_END, "--no-fail-fast"];
             output::run_tests(cargo(&test).args(name))
+        });
+    }
+    if has_previous {
+        step(report, "upgrade from the previous release", || {
+            let test = ["test", "--workspace", "--test", "upgrade", "--no-fail-fast"];
+            output::run_tests(cargo(&test).env(testing::PREVIOUS_BIN_DIR_VARIABLE, previous::bin_dir(workspace)))
         });
     }
 }

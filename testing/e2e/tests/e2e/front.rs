@@ -8,10 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use devstack::identity::Signal;
 use devstack::{Launch, Process, http, wait};
-use e2e::{Deployment, Front, Options, repository};
+use e2e::{Deployment, Front, Options, Talk, repository};
 use serde_json::{Value, json};
-
-use crate::faults::Talk;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

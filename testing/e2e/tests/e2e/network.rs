@@ -6,11 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use client::{Client, event_type};
 use devstack::{Direction, Proxy, Scratch, Weather, testing};
-use e2e::{Deployment, Options, User};
+use e2e::{Deployment, Options, Talk, User};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-
-use crate::faults::Talk;
 
 /// `COMMAND_TIMEOUT`, the two seconds that a gateway adds to it, and what a slow machine needs.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(12);

@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use client::{Client, event_type};
-use e2e::{Deployment, Options, User};
+use e2e::{Deployment, Options, Talk, User};
 use tokio::sync::Mutex;
-
-use crate::faults::Talk;
 
 /// Notes whom others are told to be gone; reconnects as everybody does.
 async fn watch(urls: Vec<String>, user: User, gone: Arc<Mutex<Vec<String>>>) {

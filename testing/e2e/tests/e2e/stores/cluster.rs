@@ -5,12 +5,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use client::{Client, event_type};
 use devstack::{Cluster, http};
-use e2e::{Deployment, Options, User};
+use e2e::{Deployment, Options, Talk, User};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::PATIENCE;
-use crate::faults::Talk;
 
 const SOON: Duration = Duration::from_secs(15);
 const RATE_LIMIT: usize = 60;

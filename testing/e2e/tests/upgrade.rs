@@ -1,0 +1,217 @@
+//! A fleet of the previous release becomes one of the present release and goes back, process by process, as docs/upgrading.md says,
+//! while people talk and use every kind of command. `cargo xtask test e2e` builds the previous release first.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use client::{Client, Connect, Error, event_type};
+use devstack::fleet::Kind;
+use devstack::testing;
+use e2e::{Deployment, Options, Talk, User};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Messages of each talk between two restarts.
+const PROGRESS: usize = 20;
+
+#[derive(Clone, Copy, Debug)]
+enum Release {
+    Previous,
+    /// With this `WIRE_FORMAT`.
+    Present(&'static str),
+}
+
+/// Who talks while the fleet changes, and who runs through the commands after each restart.
+struct Site {
+    deployment: Deployment,
+    talks: Vec<Talk>,
+    users: [User; 3],
+}
+
+impl Site {
+    async fn start(label: &str) -> Result<Self> {
+        let options = Options { previous_release: true, ..Options::default() };
+        let options = options.with("DRAIN_WINDOW", "1s").with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s");
+        let deployment = Deployment::start(label, options)?;
+        // The contract that connections are otherwise held to is that of the present release.
+        let connects = |order: [usize; 2]| order.map(|gateway| connect(&deployment, gateway)).to_vec();
+        let mut talks = Vec::new();
+        for orders in [([0, 1], [1, 0]), ([1, 0], [0, 1]), ([0, 1], [0, 1])] {
+            let [from, to] = deployment.users(["from", "to"])?;
+            talks.push(Talk::start(from, to, connects(orders.0), connects(orders.1)));
+        }
+        let users = deployment.users(["alice", "bob", "carol"])?;
+        let site = Self { deployment, talks, users };
+        site.check().await.context("on the previous release")?;
+        Ok(site)
+    }
+
+    /// Restarts the servers of the kinds, in this order, as those of a release; all works after each.
+    async fn roll(&mut self, kinds: [Kind; 2], release: Release) -> Result<()> {
+        for kind in kinds {
+            for place in 0..2 {
+                let servers = match kind {
+                    Kind::Gateway => &mut self.deployment.fleet.gateways,
+                    Kind::Worker => &mut self.deployment.fleet.workers,
+                };
+                let server = &mut servers[place];
+                match release {
+                    Release::Previous => server.run_from(&testing::previous_bin_dir()?),
+                    Release::Present(format) => {
+                        server.run_from(&testing::bin_dir()?);
+                        server.set("WIRE_FORMAT", format);
+                    }
+                }
+                tokio::task::block_in_place(|| server.restart())?;
+                self.check().await.with_context(|| format!("after {kind:?} {place} became {release:?}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<()> {
+        for talk in &self.talks {
+            talk.progress(PROGRESS).await?;
+        }
+        for gateway in 0..2 {
+            errands(&self.deployment, gateway, &self.users).await.with_context(|| format!("by gateway {gateway}"))?;
+        }
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<()> {
+        for talk in self.talks {
+            talk.finish(&self.deployment).await?;
+        }
+        let rejected = self.deployment.chatctl(&["dlq", "list"])?;
+        ensure!(!rejected.contains("rejected"), "dead letters: {rejected}");
+        Ok(())
+    }
+}
+
+fn connect(deployment: &Deployment, gateway: usize) -> Connect {
+    Connect::new(&deployment.gateway_url(gateway)).unobserved()
+}
+
+/// Asks until the answer is not one of a service that is busy; it must be of this type.
+async fn ask(client: &mut Client, kind: &str, command: Value) -> Result<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match client.request_ok(command.clone()).await {
+            Ok(answer) => {
+                ensure!(event_type(&answer) == kind, "{command} was answered with {answer}");
+                return Ok(answer);
+            }
+            Err(error)
+                if error.is_transient() && !matches!(error, Error::Closed { .. }) && Instant::now() < deadline =>
+            {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => return Err(error).with_context(|| command.to_string()),
+        }
+    }
+}
+
+/// Each kind of command once, by answers that tell one from another.
+async fn errands(deployment: &Deployment, gateway: usize, [alice, bob, carol]: &[User; 3]) -> Result<()> {
+    let mut client = connect(deployment, gateway).open().await?;
+    client.authenticate(&alice.token).await?;
+    direct(&mut client, bob).await.context("in a direct conversation")?;
+    group(&mut client, bob, carol).await.context("in a group")
+}
+
+async fn direct(client: &mut Client, bob: &User) -> Result<()> {
+    let started =
+        ask(client, "conversation_started", json!({"type": "start_conversation", "recipientId": bob.id})).await?;
+    let conversation = started["conversationId"].clone();
+    let send = json!({"type": "send_private_message", "recipientId": bob.id, "content": "hello"});
+    let sent = ask(client, "message_sent", send).await?;
+    let message = sent["messageId"].clone();
+    let about = |kind: &str| json!({"type": kind, "messageId": message, "conversationId": conversation});
+    let with = |kind: &str, field: &str, value: &str| {
+        let mut command = about(kind);
+        command[field] = json!(value);
+        command
+    };
+    let edited = ask(client, "message_edited", with("edit_message", "content", "hello again")).await?;
+    ensure!(edited["newContent"] == "hello again", "{edited}");
+    ask(client, "reaction_added", with("add_reaction", "reaction", "👍")).await?;
+    ask(client, "reaction_removed", with("remove_reaction", "reaction", "👍")).await?;
+    ask(client, "message_pinned", about("pin_message")).await?;
+    ask(client, "pinned_messages", json!({"type": "get_pinned_messages", "conversationId": conversation})).await?;
+    ask(client, "message_unpinned", about("unpin_message")).await?;
+    let read = json!({"type": "get_private_messages", "conversationId": conversation, "limit": 1});
+    let page = ask(client, "private_messages", read).await?;
+    ensure!(page["messages"][0]["content"] == "hello again", "{page}");
+    let mut delete = about("delete_message");
+    delete["deleteForEveryone"] = json!(true);
+    ask(client, "message_deleted", delete).await?;
+    ask(client, "conversations", json!({"type": "get_conversations"})).await?;
+    ask(client, "online_users", json!({"type": "get_online_users"})).await?;
+    Ok(())
+}
+
+async fn group(client: &mut Client, bob: &User, carol: &User) -> Result<()> {
+    let create = json!({"type": "create_group", "groupName": "Upgrade", "initialMembers": [bob.id]});
+    let created = ask(client, "group_created", create).await?;
+    let group = created["groupId"].clone();
+    let about = |kind: &str| json!({"type": kind, "groupId": group});
+    let concerning = |kind: &str, user: &User| json!({"type": kind, "groupId": group, "userId": user.id});
+    ask(client, "member_added", concerning("add_group_member", carol)).await?;
+    ask(client, "member_promoted", concerning("promote_member", bob)).await?;
+    ensure!(role(client, &group, bob).await? == "admin", "bob was promoted");
+    ask(client, "member_demoted", concerning("demote_member", bob)).await?;
+    ensure!(role(client, &group, bob).await? == "member", "bob was demoted");
+    ask(client, "member_removed", concerning("remove_group_member", carol)).await?;
+    let mut rename = about("update_group_info");
+    rename["groupName"] = json!("Upgraded");
+    ask(client, "group_info_updated", rename).await?;
+    let info = ask(client, "group_info", about("get_group_info")).await?;
+    ensure!(info.to_string().contains("Upgraded"), "{info}");
+    let mut send = about("send_group_message");
+    send["content"] = json!("hello");
+    let message = ask(client, "group_message_sent", send).await?["messageId"].clone();
+    let with = |kind: &str, field: &str, value: &str| json!({"type": kind, "messageId": message, field: value});
+    ask(client, "group_message_edited", with("edit_group_message", "content", "hello again")).await?;
+    ask(client, "group_reaction_added", with("add_group_reaction", "reaction", "👍")).await?;
+    ask(client, "group_reaction_removed", with("remove_group_reaction", "reaction", "👍")).await?;
+    let page = ask(client, "group_messages", about("get_group_messages")).await?;
+    ensure!(page["messages"][0]["content"] == "hello again", "{page}");
+    ask(client, "group_message_deleted", json!({"type": "delete_group_message", "messageId": message})).await?;
+    ask(client, "user_groups", json!({"type": "get_user_groups"})).await?;
+    ask(client, "ownership_transferred", concerning("transfer_ownership", bob)).await?;
+    ask(client, "member_left", about("leave_group")).await?;
+    Ok(())
+}
+
+async fn role(client: &mut Client, group: &Value, user: &User) -> Result<String> {
+    let answer = ask(client, "group_members", json!({"type": "get_group_members", "groupId": group})).await?;
+    let members = answer["members"].as_array().context("members")?;
+    let member = members.iter().find(|member| member["userId"] == user.id.to_string()).context("the member")?;
+    Ok(member["role"].as_str().context("a role")?.to_owned())
+}
+
+/// Workers first there, gateways first back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_rollout_and_the_way_back_lose_nothing() -> Result<()> {
+    let mut site = Site::start("upgrade").await?;
+    let forward = [Release::Present("1"), Release::Present("both"), Release::Present("2")];
+    for release in forward {
+        site.roll([Kind::Worker, Kind::Gateway], release).await?;
+    }
+    let back = [Release::Present("both"), Release::Present("1"), Release::Previous];
+    for release in back {
+        site.roll([Kind::Gateway, Kind::Worker], release).await?;
+    }
+    site.finish().await
+}
+
+/// The two releases meet in the other order, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn either_order_is_possible_while_the_format_is_that_of_the_previous_release() -> Result<()> {
+    let mut site = Site::start("upgrade-order").await?;
+    site.roll([Kind::Gateway, Kind::Worker], Release::Present("1")).await?;
+    site.roll([Kind::Worker, Kind::Gateway], Release::Previous).await?;
+    site.finish().await
+}
