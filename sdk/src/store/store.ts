@@ -45,7 +45,6 @@ export class ChatStore {
   #refreshing: Promise<void> | undefined;
   /** How many conversations to show. */
   #wanted: number;
-  #isClosed = false;
 
   constructor(
     readonly client: ChatClient,
@@ -75,7 +74,7 @@ export class ChatStore {
       client.on("gone", ({ conversationId }) => state.gone(conversationId)),
       client.on("changes", (event) => {
         state.changes(event);
-        if (client.state.name === "online") this.#refreshSoon();
+        this.#refreshSoon();
       }),
     ];
     if (client.state.name === "online") this.#online();
@@ -197,7 +196,6 @@ export class ChatStore {
 
   /** Stops following the client, which goes on. */
   close(): void {
-    this.#isClosed = true;
     for (const undo of this.#undo) undo();
     this.#clock.clearTimeout(this.#refreshTimer);
     this.#state.typing.close();
@@ -239,7 +237,8 @@ export class ChatStore {
   }
 
   #refreshSoon(withinMs = REFRESH_WITHIN_MS): void {
-    if (this.#isClosed) return;
+    // As soon as it is online, it is loaded anyway.
+    if (this.client.state.name !== "online") return;
     this.#refreshTimer ??= this.#clock.setTimeout(() => {
       // An answer that is on its way may be too old.
       Promise.resolve(this.#refreshing)
