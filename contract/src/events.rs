@@ -23,7 +23,7 @@ use shared::events::membership::{
 use shared::events::message::{GroupAnnouncement, NewGroupMessage, NewMessage};
 use shared::events::presence::{OnlineUsers, UserOffline, UserOnline};
 use shared::events::session::{AuthError, AuthSuccess, Connected, Pong, SessionConflict, TestResponse};
-use shared::events::sync::{SyncComplete, SyncMessages};
+use shared::events::sync::{SyncChanges, SyncComplete, SyncGone, SyncMessages};
 use shared::limits::MAX_REQUEST_ID_CHARACTERS;
 
 use crate::schema;
@@ -81,7 +81,8 @@ impl Described {
     pub fn echoes_request(&self) -> bool {
         let is_error = matches!(self.name, "error" | "auth_error");
         // Of the series that `sync` is answered with only the end does.
-        is_error || (self.name != "sync_messages" && SPECS.iter().any(|spec| spec.replies.contains(&self.name)))
+        let is_part = matches!(self.name, "sync_changes" | "sync_messages" | "sync_gone");
+        is_error || (!is_part && SPECS.iter().any(|spec| spec.replies.contains(&self.name)))
     }
 }
 
@@ -101,7 +102,7 @@ events! {
     Answer: Connected, AuthSuccess, AuthError, ErrorEvent, SessionConflict, Pong, TestResponse;
     Answer: MessageSent, GroupMessageSent, AnnouncementSent, ConversationStarted, PrivateMessages, GroupMessages,
         PinnedMessages, Conversations, UserGroups, GroupMembers, GroupInfo, CommunityList, CommunityMembers,
-        CommunityProgress, OnlineUsers, SyncMessages, SyncComplete;
+        CommunityProgress, OnlineUsers, SyncChanges, SyncMessages, SyncGone, SyncComplete;
     Message: NewMessage, NewGroupMessage, GroupAnnouncement;
     Durable: MentionedInGroup, MessageEdited, GroupMessageEdited, MessageDeleted, GroupMessageDeleted, ReactionAdded,
         ReactionRemoved, GroupReactionAdded, GroupReactionRemoved, MessagePinned, MessageUnpinned, ConversationDeleted,

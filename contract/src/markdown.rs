@@ -187,7 +187,10 @@ fn value(kind: &Kind) -> String {
         Kind::Time => "time, RFC 3339".to_owned(),
         Kind::Choice(names) => list(names),
         Kind::UserIds { most } => format!("list of at most {most} user ids"),
-        Kind::Positions { most } => format!("object: conversation id → `seq`, at most {most}"),
+        Kind::Positions { most, has_versions: true } => {
+            format!("object: conversation id → `{{seq, version}}` or `seq`, at most {most}")
+        }
+        Kind::Positions { most, has_versions: false } => format!("object: conversation id → `seq`, at most {most}"),
         Kind::EventIds { most } => format!("list of at most {most} event ids"),
         Kind::AnyJson => "any JSON".to_owned(),
         Kind::Object(_) => "object".to_owned(),

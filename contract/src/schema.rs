@@ -194,10 +194,10 @@ fn kind(of: &Kind) -> Value {
         Kind::Time => json!({"type": "string", "format": "date-time"}),
         Kind::Choice(names) => json!({"type": "string", "enum": names}),
         Kind::UserIds { most } => json!({"type": "array", "items": kind(&Kind::UserId), "maxItems": most}),
-        Kind::Positions { most } => json!({
+        Kind::Positions { most, has_versions } => json!({
             "type": "object",
             "propertyNames": kind(&Kind::ConversationId),
-            "additionalProperties": {"type": "integer", "minimum": 0, "maximum": i64::MAX},
+            "additionalProperties": position(has_versions),
             "maxProperties": most,
         }),
         Kind::EventIds { most } => {
@@ -207,4 +207,14 @@ fn kind(of: &Kind) -> Value {
         Kind::Object(fields) => object(fields),
         Kind::List { of, most } => json!({"type": "array", "items": kind(of), "maxItems": most}),
     }
+}
+
+/// What a client knows of a conversation.
+fn position(has_version: bool) -> Value {
+    let number = json!({"type": "integer", "minimum": 0, "maximum": i64::MAX});
+    if !has_version {
+        return number;
+    }
+    let known = json!({"type": "object", "properties": {"seq": number, "version": number}, "required": ["seq"]});
+    json!({"anyOf": [number, known]})
 }

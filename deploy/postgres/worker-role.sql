@@ -18,7 +18,7 @@ GRANT SELECT ON users_auth, user_profile_info, jwt_revocation, blocked_relations
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     conversations, conversation_members, private_messages, message_reactions, message_deletions, group_chats,
     group_members, event_log, event_queue, applied_commands, user_status, workers, partition_leases, communities,
-    community_members, user_community_progress, community_challenge_events, conversation_purges
+    community_members, user_community_progress, community_challenge_events, conversation_purges, conversation_changes
     TO chat_worker;
 -- Written by `chatctl import original` alone.
 GRANT SELECT ON held_message_ids, held_conversation_ids TO chat_worker;

@@ -134,6 +134,7 @@ impl<'a> World<'a> {
                 started: Instant::now(),
                 has_answer: true,
                 waiting: None,
+                rest: crate::connection::Rest::None,
             });
             let token = user.map(|user| TokenHash::of(&user.to_string()));
             if let Some(user) = user {

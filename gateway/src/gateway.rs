@@ -21,6 +21,7 @@ use crate::connection::Connection;
 use crate::connection::arrivals::{Arrival, Arrivals};
 use crate::connection::registry::Registry;
 use crate::core::Core;
+use crate::egress::elsewhere::Elsewhere;
 use crate::egress::gaps::{Gap, Gaps};
 use crate::egress::positions::Positions;
 use crate::egress::subscriptions::{Change, Subscriptions};
@@ -56,6 +57,7 @@ pub struct Gateway {
     pub arrivals: Arrivals,
     pub positions: Arc<Positions>,
     pub gaps: Gaps,
+    pub elsewhere: Elsewhere,
     pub closed_sessions: ClosedSessions,
 
     next_connection: AtomicU64,
@@ -119,6 +121,7 @@ impl Gateway {
             places,
             lanes: Lanes::new(common.partitions, common.backlog_max_age),
             requests: Arc::new(Requests::new(core.clone(), enqueue.clone())),
+            elsewhere: Elsewhere::new(core.clone()),
             enqueue,
             receipts,
             registry,
@@ -162,6 +165,13 @@ impl Gateway {
                 tracing::warn!(error = %error, "the user's older connections were not told");
             }
         });
+    }
+
+    /// What reached a user by connections of this gateway and may not be settled yet.
+    pub fn unsettled(&self, user: UserId) -> Vec<Receipts> {
+        let mut unsettled = Vec::new();
+        self.registry.for_user(user, |connection| unsettled.extend(connection.unsettled()));
+        unsettled
     }
 
     /// Sends receipts on their way, or drops them when too many are waiting.

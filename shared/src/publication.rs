@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::auth::TokenHash;
 use crate::clock::Timestamp;
 use crate::dialects::Dialect;
-use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GroupId, MessageId, UserId};
+use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GatewayId, GroupId, MessageId, UserId};
 
 /// Where a publication's payload goes. Append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +74,22 @@ pub enum Header {
     },
     /// This user's account was deleted (on the user's channel): all sessions end. Without payload.
     Departed,
+    /// What was answered of a `sync` is not all: the payload is the postcard of a [`crate::stream::SyncRound`], which the gateway sends
+    /// again once the connection has taken what came before (on a gateway's channel).
+    AnswerContinues {
+        connection: ConnectionId,
+        command: Uuid,
+    },
+    /// A session of this user opens (on the user's channel): the gateways with others tell that gateway what reached the user by them of
+    /// late. Without payload.
+    ReceiptsWanted {
+        by: GatewayId,
+        request: Uuid,
+    },
+    /// The answer (on the gateway's channel); the payload is the postcard of a list of [`crate::stream::Receipts`].
+    ReceiptsGiven {
+        request: Uuid,
+    },
 }
 
 /// What a worker published lately, or found stored and perhaps never published: gateways compare it with what they were

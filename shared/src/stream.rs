@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::commands::Command;
+use crate::commands::{Command, Contract, Sync};
 use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GatewayId, GroupId, UserId};
 use crate::protocol::RequestId;
 
@@ -41,6 +41,28 @@ pub enum Body {
     Client(Command),
     /// A gateway's own request.
     Internal(Internal),
+    /// A client's `sync`, or what is left of it.
+    Sync(SyncRound),
+}
+
+/// What a `sync` is still to answer. A worker answers as much as a client takes at once, and hands the rest back
+/// ([`crate::publication::Header::AnswerContinues`]) for the gateway to send again when that is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncRound {
+    pub positions: Vec<SyncPosition>,
+    /// Nothing of it is answered yet.
+    pub is_first: bool,
+}
+
+/// What a client knows of one conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncPosition {
+    pub conversation: ConversationId,
+    pub seq: i64,
+    /// Absent when only messages are asked for.
+    pub version: Option<i64>,
+    /// What the user hid is answered up to this number.
+    pub hidden_after: i64,
 }
 
 /// What a gateway asks for on its own account; answered to the gateway by an [`InternalReply`]. Append only.
@@ -60,6 +82,8 @@ pub enum Internal {
     Http(HttpRequest),
     /// The messages of a conversation from this number on, which the gateway should have been given and was not.
     Missing { conversation: ConversationId, from: i64 },
+    /// [`Internal::Resume`], once this is settled: what reached the user by other connections.
+    ResumeAfter { resume: Box<Internal>, receipts: Vec<Receipts> },
 }
 
 impl Body {
@@ -68,6 +92,7 @@ impl Body {
         match self {
             Body::Client(command) => command.name(),
             Body::Internal(request) => request.name(),
+            Body::Sync(_) => Sync::NAME,
         }
     }
 }
@@ -81,6 +106,7 @@ impl Internal {
             Internal::Settle { .. } => "settle",
             Internal::Http(_) => "http",
             Internal::Missing { .. } => "missing",
+            Internal::ResumeAfter { .. } => "resume",
         }
     }
 }

@@ -20,6 +20,7 @@ mod recent;
 mod sends;
 mod sessions;
 mod store;
+mod sync;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use shared::events::{self, Event};
 use shared::ids::{ConnectionRef, ConversationId, GroupId, UserId};
 use shared::publication::{EventHeader, Header, Receipt};
-use shared::stream::{Envelope, InternalReply};
+use shared::stream::{Envelope, InternalReply, SyncRound};
 use uuid::Uuid;
 
 /// Who gets a publication. Stored in outcomes: append only.
@@ -53,6 +53,14 @@ impl Outcome {
     /// A finished part of a direct answer of which more follows.
     pub fn answer_part(&mut self, envelope: &Envelope, payload: Vec<u8>) {
         let header = Header::AnswerPart { connection: envelope.reply_to.connection, command: envelope.id };
+        self.publications.push(Publication { audience: Audience::Gateway(envelope.reply_to.gateway), header, payload });
+    }
+
+    /// What is left of a `sync`, for the gateway to send again.
+    pub fn answer_continues(&mut self, envelope: &Envelope, left: &SyncRound) {
+        let header = Header::AnswerContinues { connection: envelope.reply_to.connection, command: envelope.id };
+        // Serialising plain values into memory cannot fail.
+        let payload = postcard::to_stdvec(left).unwrap_or_default();
         self.publications.push(Publication { audience: Audience::Gateway(envelope.reply_to.gateway), header, payload });
     }
 

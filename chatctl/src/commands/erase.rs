@@ -173,6 +173,15 @@ async fn leave_groups(connection: &mut PgConnection, user: i64) -> Result<u64> {
                 .bind(user)
                 .fetch_optional(&mut *transaction)
                 .await?;
+        sqlx::query(
+            "WITH raised AS (
+                 UPDATE conversations SET version = version + 1 WHERE conversation_id = $1 RETURNING version
+             )
+             INSERT INTO conversation_changes (conversation_id, version, kind) SELECT $1, version, 2 FROM raised",
+        )
+        .bind(group)
+        .execute(&mut *transaction)
+        .await?;
         if role.as_deref() == Some("owner") {
             let heir = sqlx::query(
                 "UPDATE group_members SET role = 'owner', can_add_members = TRUE

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use shared::protocol::RequestId;
+use shared::stream::SyncRound;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -21,6 +22,27 @@ pub struct InFlight {
     pub has_answer: bool,
     /// Its place in its lane; of a command without an answer nobody knows when it is done.
     pub waiting: Option<Waiting>,
+    /// What is left of a `sync`.
+    pub rest: Rest,
+}
+
+/// How an answer goes on that comes in rounds.
+#[derive(Debug, Default)]
+pub enum Rest {
+    /// Asked for, or nothing is left.
+    #[default]
+    None,
+    /// Asked for when the client has taken what is there.
+    Held(SyncRound),
+    /// A further round was asked for.
+    UnderWay,
+}
+
+/// A round to ask for.
+pub struct NextRound {
+    pub command: Uuid,
+    pub request_id: Option<RequestId>,
+    pub round: SyncRound,
 }
 
 impl Connection {
@@ -51,6 +73,37 @@ impl Connection {
             self.put(&mut inner, Outgoing { frame, mark: Mark::Required });
         }
         waits
+    }
+
+    /// An answer goes on when the client has taken what came of it; a slow client is not overdue meanwhile. Does not wake the
+    /// session.
+    pub fn hold_rest(&self, command: Uuid, round: SyncRound) -> bool {
+        let mut inner = self.inner.lock();
+        let Some(entry) = inner.in_flight.iter_mut().find(|entry| entry.command == command) else { return false };
+        if let Some(waiting) = entry.waiting.take() {
+            waiting.answered();
+        }
+        entry.rest = Rest::Held(round);
+        entry.deadline_ms = u64::MAX;
+        inner.has_rest = true;
+        true
+    }
+
+    /// The next round to ask for, whose place in the lane is `waiting`; one at a time, and none while anything is unwritten.
+    pub fn take_rest(&self, deadline_ms: u64, waiting: impl FnOnce() -> Waiting) -> Option<NextRound> {
+        let mut inner = self.inner.lock();
+        if inner.outbox.bytes() > 0 || inner.in_flight.iter().any(|entry| matches!(entry.rest, Rest::UnderWay)) {
+            return None;
+        }
+        let held = inner.in_flight.iter_mut().find(|entry| matches!(entry.rest, Rest::Held(_)));
+        let Some(entry) = held else {
+            inner.has_rest = false;
+            return None;
+        };
+        let Rest::Held(round) = std::mem::replace(&mut entry.rest, Rest::UnderWay) else { return None };
+        entry.deadline_ms = deadline_ms;
+        entry.waiting = Some(waiting());
+        Some(NextRound { command: entry.command, request_id: entry.request_id.clone(), round })
     }
 
     /// Commands whose answer is overdue; they are off the list.

@@ -4,7 +4,7 @@
 pub mod arrivals;
 pub mod fills;
 pub mod held;
-mod in_flight;
+pub mod in_flight;
 pub mod outbox;
 mod owner;
 pub mod received;
@@ -29,7 +29,7 @@ use crate::connection::arrivals::Arrivals;
 use crate::connection::held::Held;
 use crate::connection::outbox::{Mark, Outbox, Outgoing, Pushed};
 use crate::connection::received::Received;
-pub use in_flight::InFlight;
+pub use in_flight::{InFlight, Rest};
 pub use translated::Translated;
 
 pub struct Connection {
@@ -68,6 +68,8 @@ struct Inner {
     outbox: Outbox,
     held: Option<Box<Held>>,
     in_flight: Vec<InFlight>,
+    /// Some of them may have a rest to ask for; see `in_flight`.
+    has_rest: bool,
     close: Option<Close>,
     received: Received,
     groups: HashSet<GroupId>,
@@ -105,6 +107,8 @@ pub struct Signals {
     pub in_flight: usize,
     pub unwritten_bytes: usize,
     pub catch_up: bool,
+    /// Something of an answer may be left to ask for.
+    pub has_rest: bool,
 }
 
 /// What became of an event for one connection.
@@ -160,6 +164,7 @@ impl Connection {
             in_flight: inner.in_flight.len(),
             unwritten_bytes: inner.outbox.bytes(),
             catch_up: inner.catch_up,
+            has_rest: inner.has_rest,
         }
     }
 

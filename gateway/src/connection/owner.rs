@@ -103,4 +103,10 @@ impl Connection {
         let user = self.user()?;
         self.inner.lock().received.take(user)
     }
+
+    /// What was received and may not be settled yet.
+    pub fn unsettled(&self) -> Vec<Receipts> {
+        let Some(user) = self.user() else { return Vec::new() };
+        self.inner.lock().received.unsettled(user)
+    }
 }

@@ -2,6 +2,7 @@
 //! only makes events come once more, so that every bound here drops.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use shared::ids::{ConversationId, UserId};
 use shared::publication::Receipt;
@@ -13,6 +14,9 @@ const MAX_GATHERED: usize = 256;
 /// What a client may confirm until it is passed on in its turn.
 const MAX_CONFIRMED: usize = 1_024;
 
+/// What was passed on longer ago is settled, or lost.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
+
 /// What one connection received since the last time it was passed on.
 #[derive(Debug, Default)]
 pub struct Received {
@@ -20,6 +24,8 @@ pub struct Received {
     events: Vec<Uuid>,
     /// Messages written to a client that confirms what it receives, the oldest first.
     unconfirmed: VecDeque<Receipt>,
+    /// What was passed on last, and when.
+    passed_on: Option<Box<(Instant, Receipts)>>,
 }
 
 impl Received {
@@ -85,7 +91,20 @@ impl Received {
             return None;
         }
         let (conversations, events) = (std::mem::take(&mut self.conversations), std::mem::take(&mut self.events));
-        Some(Receipts { user, conversations, events })
+        let receipts = Receipts { user, conversations, events };
+        self.passed_on = Some(Box::new((Instant::now(), receipts.clone())));
+        Some(receipts)
+    }
+
+    /// What was gathered, and what was passed on so lately that it may not be settled yet.
+    pub fn unsettled(&self, user: UserId) -> Vec<Receipts> {
+        let passed_on = self.passed_on.as_deref().filter(|(at, _)| at.elapsed() < SETTLED_AFTER);
+        let gathered = (self.len() > 0).then(|| Receipts {
+            user,
+            conversations: self.conversations.clone(),
+            events: self.events.clone(),
+        });
+        passed_on.map(|(_, receipts)| receipts.clone()).into_iter().chain(gathered).collect()
     }
 }
 

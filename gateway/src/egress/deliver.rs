@@ -64,6 +64,10 @@ impl Deliverer {
                 count("answer");
                 self.answer(connection, command, payload, false);
             }
+            (Header::AnswerContinues { connection, command }, Channel::Gateway) => {
+                count("answer");
+                self.answer_continues(connection, command, payload);
+            }
             (Header::Internal { command }, Channel::Gateway) => {
                 count("internal");
                 self.internal(command, payload);
@@ -126,6 +130,16 @@ impl Deliverer {
                 count("membership");
                 self.departed(user);
             }
+            (Header::ReceiptsWanted { by, request }, Channel::User(user)) => {
+                count("receipts");
+                if by != self.gateway.id {
+                    self.gateway.elsewhere.answer(by, request, &self.gateway.unsettled(user));
+                }
+            }
+            (Header::ReceiptsGiven { request }, Channel::Gateway) => {
+                count("receipts");
+                self.gateway.elsewhere.answered(request, postcard::from_bytes(payload).unwrap_or_default());
+            }
             (Header::Drain, Channel::Gateway) => {
                 count("operator");
                 tracing::info!("an operator ends this gateway");
@@ -183,6 +197,20 @@ impl Deliverer {
             connection.answer_part(command, frame)
         };
         if taken {
+            self.to_wake.push(connection);
+        }
+    }
+
+    fn answer_continues(&mut self, id: ConnectionId, command: Uuid, payload: &[u8]) {
+        let Some(connection) = self.gateway.registry.get(id) else {
+            return;
+        };
+        let Ok(round) = postcard::from_bytes(payload) else {
+            // The client is told when the command's time is over.
+            self.gateway.metrics.unreadable.increment(1);
+            return;
+        };
+        if connection.hold_rest(command, round) {
             self.to_wake.push(connection);
         }
     }

@@ -4,6 +4,7 @@
 pub mod catch_up;
 pub mod deliver;
 pub mod delivered;
+pub mod elsewhere;
 pub mod gaps;
 pub mod positions;
 pub mod subscriber;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use shared::clock::Timestamp;
-use shared::commands::{Command, Route};
+use shared::commands::{Command, Contract, Route, Sync};
 use shared::config::GatewaySettings;
 use shared::ids::{ConnectionId, UserId, new_command_id, user_route_hint};
 use shared::protocol::{Rejection, RequestId};
@@ -12,6 +12,7 @@ use shared::stream::{Body, Envelope, Internal};
 use uuid::Uuid;
 
 use crate::connection::Connection;
+use crate::connection::in_flight::NextRound;
 use crate::core::Core;
 use crate::lanes::load::Lanes;
 
@@ -89,16 +90,40 @@ impl Admitted {
             Some(partition) => core.keys.partition(partition),
             None => core.keys.queries(),
         };
+        let rate = if command.is_message() {
+            Rate { key: core.keys.message_rate(user), limit: core.settings.message_rate_limit }
+        } else {
+            Rate { key: core.keys.command_rate(user), limit: command_rate_limit(&core.settings) }
+        };
+        let body = match command {
+            Command::Sync(sync) => Body::Sync(sync.into_round()),
+            command => Body::Client(command),
+        };
         let append = Append {
-            rate: Some(if command.is_message() {
-                Rate { key: core.keys.message_rate(user), limit: core.settings.message_rate_limit }
-            } else {
-                Rate { key: core.keys.command_rate(user), limit: command_rate_limit(&core.settings) }
-            }),
-            entry: core.wire.entry(&stream, &envelope, &Body::Client(command)).into(),
+            rate: Some(rate),
+            entry: core.wire.entry(&stream, &envelope, &body).into(),
             stream,
         };
         Ok(Admitted { append, origin: Origin::Client(connection.clone()), command: id, partition })
+    }
+
+    /// A further round of a `sync`, under the id that its answers refer to. It was admitted with the first one.
+    pub fn next_round(core: &Core, connection: &Arc<Connection>, user: UserId, next: NextRound) -> Self {
+        let now = Timestamp::now();
+        let envelope = Envelope {
+            id: next.command,
+            name: Sync::NAME.to_owned(),
+            user,
+            reply_to: core.reference(connection.id),
+            request_id: next.request_id,
+            ingested_at: now,
+            deadline: now.plus(core.settings.common.command_timeout),
+            hops: 0,
+        };
+        let stream = core.keys.queries();
+        let entry = core.wire.entry(&stream, &envelope, &Body::Sync(next.round)).into();
+        let append = Append { stream, rate: None, entry };
+        Admitted { append, origin: Origin::Client(connection.clone()), command: next.command, partition: None }
     }
 
     /// The gateway's own request, for the query lane.

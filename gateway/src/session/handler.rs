@@ -19,7 +19,7 @@ use websocket::PreparedText;
 
 use crate::lanes::admit::{Admitted, not_appended};
 
-use crate::connection::{Close, Connection, InFlight};
+use crate::connection::{Close, Connection, InFlight, Rest};
 use crate::gateway::Gateway;
 use crate::limits::addresses::{Address, Counted, Refused};
 use crate::limits::places::Place;
@@ -146,9 +146,24 @@ impl Handler {
             started: Instant::now(),
             has_answer,
             waiting: has_answer.then(|| gateway.lanes.enter(admitted.partition())),
+            rest: Rest::None,
         });
         if gateway.enqueue.submit(admitted).is_err() {
             gateway.refuse(&self.connection, id, &not_appended());
+        }
+    }
+
+    /// Asks for what is left of an answer, once the client has taken what came of it.
+    pub fn ask_for_rest(&self) {
+        let State::Authenticated(session) = &self.state else { return };
+        let gateway = &self.gateway;
+        let timeout_ms = gateway.settings.common.command_timeout.as_millis() as u64;
+        let deadline_ms = gateway.clock.now_ms() + timeout_ms + ANSWER_GRACE_MS;
+        let Some(next) = self.connection.take_rest(deadline_ms, || gateway.lanes.enter(None)) else { return };
+        let command = next.command;
+        let admitted = Admitted::next_round(gateway, &self.connection, session.membership.user, next);
+        if gateway.enqueue.submit(admitted).is_err() {
+            gateway.refuse(&self.connection, command, &not_appended());
         }
     }
 

@@ -90,6 +90,9 @@ impl<S: Socket> Session<S> {
                 self.gateway.pass_on(receipts);
             }
             let signals = self.connection.signals();
+            if signals.has_rest && signals.unwritten_bytes == 0 {
+                self.handler.ask_for_rest();
+            }
             if let Some(close) = signals.close {
                 // At a restart the commands under way are still answered, and nothing new is read.
                 if close.code != CloseCode::Restart as u16 || signals.in_flight == 0 {

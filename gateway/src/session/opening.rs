@@ -12,7 +12,7 @@ use shared::ids::{GroupId, UserId};
 use shared::protocol::RequestId;
 use shared::publication::Receipt;
 use shared::redis::keys::Channel;
-use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage, ReplayedEvent};
+use shared::stream::{Internal, InternalReply, Receipts, ReplayCursor, ReplayPage, ReplayedEvent};
 
 use crate::connection::Connection;
 use crate::gateway::Gateway;
@@ -82,13 +82,16 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
     connection.expect_token(TokenHash::of(&opener.token_id));
     subscribed.await.map_err(|_| unavailable())?;
 
-    let groups = authenticate(&gateway, &opener).await?;
+    let (groups, elsewhere) = tokio::join!(authenticate(&gateway, &opener), gateway.elsewhere.ask(user));
+    let groups = groups?;
     let added = gateway.registry.add_groups(&connection, &groups);
     if !added.is_empty() {
         let subscribed = gateway.subscriptions.subscribe(gateway.group_channels(&added));
         subscribed.await.map_err(|_| unavailable())?;
     }
-    let (auth_success, replay) = resume(&gateway, &connection, &opener, false).await?;
+    let mut receipts = gateway.unsettled(user);
+    receipts.extend(elsewhere);
+    let (auth_success, replay) = resume(&gateway, &connection, &opener, false, receipts).await?;
     Ok(Opened { membership, auth_success, replay })
 }
 
@@ -97,7 +100,7 @@ pub async fn renew(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: O
     connection.expect_token(TokenHash::of(&opener.token_id));
     let renewed = async {
         authenticate(&gateway, &opener).await?;
-        resume(&gateway, &connection, &opener, true).await.map(|(auth_success, _)| auth_success)
+        resume(&gateway, &connection, &opener, true, Vec::new()).await.map(|(auth_success, _)| auth_success)
     };
     let renewed = renewed.await;
     connection.settle_token(renewed.is_ok());
@@ -161,7 +164,7 @@ pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener
         let subscribed = gateway.subscriptions.subscribe(gateway.group_channels(&added));
         subscribed.await.map_err(|_| unavailable())?;
     }
-    let (_, page) = patiently(|| resume(&gateway, &connection, &opener, false)).await?;
+    let (_, page) = patiently(|| resume(&gateway, &connection, &opener, false, Vec::new())).await?;
     replay(gateway.clone(), connection.clone(), opener.user, page).await
 }
 
@@ -178,6 +181,7 @@ async fn resume(
     connection: &Connection,
     opener: &Opener,
     renewal: bool,
+    receipts: Vec<Receipts>,
 ) -> Result<(Vec<u8>, ReplayPage), Refusal> {
     let request = Internal::Resume {
         token_id: opener.token_id.clone(),
@@ -188,6 +192,15 @@ async fn resume(
     };
     if !renewal {
         connection.note_resumed();
+    }
+    if !receipts.is_empty() {
+        let request = Internal::ResumeAfter { resume: Box::new(request.clone()), receipts };
+        if let InternalReply::Resumed { auth_success, replay } =
+            gateway.requests.ask(opener.user, &request, opener.request_id.as_ref()).await
+        {
+            return Ok((auth_success, replay));
+        }
+        // A worker of the version before does not know it: what was received comes once more.
     }
     match gateway.requests.ask(opener.user, &request, opener.request_id.as_ref()).await {
         InternalReply::Resumed { auth_success, replay } => Ok((auth_success, replay)),

@@ -6,6 +6,7 @@ use serde_json::json;
 use shared::commands::Command;
 use shared::ids::{ConversationId, UserId};
 use shared::publication::Header;
+use shared::stream::{SyncPosition, SyncRound};
 
 use crate::harness::{BRIEFLY, Harness, SOON};
 
@@ -116,6 +117,43 @@ async fn an_answer_in_parts_ends_with_its_last() {
     let parts = alice.drain();
     assert_eq!(parts.len(), 2, "{parts:?}");
     alice.expect_none("sync_messages", |_| true, BRIEFLY).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_goes_on_when_what_came_of_it_is_taken() {
+    let mut harness = Harness::start(&[("COMMAND_TIMEOUT", "2s")]).await;
+    let mut alice = harness.login(1).await;
+    let known = json!({"conv_1_2": {"seq": 3, "version": 9}, "conv_1_3": 5});
+    alice.send(json!({"type": "sync", "requestId": "s", "conversations": known})).await.unwrap();
+    let (envelope, command) = harness.worker.command().await;
+    let Command::Sync(sync) = command else { panic!("a sync, not {command:?}") };
+    assert_eq!(sync.versions.len(), 1);
+    let channel = harness.worker.keys.gateway_channel(envelope.reply_to.gateway);
+    let (connection, command) = (envelope.reply_to.connection, envelope.id);
+    let part = Header::AnswerPart { connection, command };
+    let position = |seq| SyncPosition {
+        conversation: ConversationId::direct(UserId(1), UserId(3)),
+        seq,
+        version: Some(4),
+        hidden_after: 0,
+    };
+    for seq in [6, 7] {
+        let round = SyncRound { positions: vec![position(seq)], is_first: false };
+        harness.worker.publish_to(channel.clone(), &part, &json!({"type": "sync_messages"})).await;
+        let payload = postcard::to_stdvec(&round).unwrap();
+        let header = Header::AnswerContinues { connection, command };
+        harness.worker.publish_bytes(channel.clone(), &header, &payload).await;
+        let (next, body) = harness.worker.command().await;
+        assert_eq!((next.id, next.request_id, next.user), (envelope.id, envelope.request_id.clone(), envelope.user));
+        let Command::Sync(rest) = body else { panic!("a sync, not {body:?}") };
+        assert_eq!(rest.into_round().positions, round.positions);
+    }
+    harness.worker.answer(&envelope, json!({"type": "sync_complete"})).await;
+    alice.expect("sync_complete", |_| true, SOON).await.unwrap();
+    assert_eq!(alice.drain().len(), 2);
+    // A round that gets no answer is answered for, as any command.
+    alice.send(json!({"type": "sync", "requestId": "t", "conversations": {}})).await.unwrap();
+    alice.expect("error", |error| error["code"] == "SERVICE_UNAVAILABLE", SOON).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use fred::prelude::*;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 use shared::clock::Timestamp;
-use shared::commands::Command;
+use shared::commands::{Command, Sync};
 use shared::crypto::{EncryptionSettings, Keyring};
 use shared::ids::{ConnectionId, ConversationId, GroupId, MessageId, UserId};
 use shared::lifecycle::Lifecycle;
@@ -117,7 +117,11 @@ impl FakeWorker {
 
     pub async fn publish_to(&self, channel: String, header: &Header, payload: &Json) {
         let payload = if payload.is_null() { Vec::new() } else { payload.to_string().into_bytes() };
-        let publication = Bytes::from(self.wire.publication(&channel, header, &payload));
+        self.publish_bytes(channel, header, &payload).await;
+    }
+
+    pub async fn publish_bytes(&self, channel: String, header: &Header, payload: &[u8]) {
+        let publication = Bytes::from(self.wire.publication(&channel, header, payload));
         let _: i64 = self.redis.publish(channel, publication).await.unwrap();
     }
 
@@ -186,6 +190,13 @@ impl Reading {
         let (envelope, body) = self.wire.open_entry(stream, entry).unwrap();
         match body {
             Body::Client(command) => drop(self.commands.send((envelope, command))),
+            Body::Sync(round) => {
+                let sync = Sync {
+                    conversations: round.positions.iter().map(|known| (known.conversation, known.seq)).collect(),
+                    versions: round.positions.iter().filter_map(|k| Some((k.conversation, k.version?))).collect(),
+                };
+                drop(self.commands.send((envelope, Command::Sync(sync))));
+            }
             Body::Internal(internal) => {
                 if let Some(reply) = self.reply(&envelope, &internal) {
                     reply_to(&self.redis, &self.keys, &self.wire, &envelope, &reply).await;
@@ -196,6 +207,7 @@ impl Reading {
     }
 
     fn reply(&self, envelope: &Envelope, internal: &Internal) -> Option<InternalReply> {
+        let internal = if let Internal::ResumeAfter { resume, .. } = internal { &**resume } else { internal };
         let mut rote = self.rote.lock();
         if rote.silent || rote.leave == Some(internal.name()) {
             return None;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use crate::ids::{ConversationId, GroupId, MessageId, UserId, user_route_hint};
-pub use crate::limits::MAX_SYNC_ENTRIES;
+pub use crate::limits::{MAX_SYNC_CONVERSATIONS, MAX_SYNC_ENTRIES};
 pub use crate::protocol::spec::{LIMIT, OFFSET, Presence};
 pub use crate::protocol::{ErrorCode, Field, Fields, Invalid, Kind, Spec};
 
@@ -245,4 +245,41 @@ pub fn positions(fields: Fields<'_>, field: &'static str) -> Result<Option<Vec<(
         Ok((id.parse().map_err(|_| form())?, seq))
     };
     map.iter().map(entry).collect::<Result<_, _>>().map(Some)
+}
+
+/// What a client knows of a conversation.
+pub struct Known {
+    pub conversation: ConversationId,
+    pub seq: i64,
+    pub version: Option<i64>,
+}
+
+/// As [`positions`], where each may also be an object of `seq` and `version`.
+pub fn known_positions(fields: Fields<'_>, field: &'static str) -> Result<Option<Vec<Known>>, Invalid> {
+    let form = || {
+        let details = format!(
+            "`{field}` must be an object of at most {MAX_SYNC_CONVERSATIONS} conversation ids, each with a seq or with an object of \
+             `seq` and `version`"
+        );
+        Invalid::new(field, details)
+    };
+    let map = match fields.get(field) {
+        None => return Ok(None),
+        Some(Value::Object(map)) if map.len() <= MAX_SYNC_CONVERSATIONS => map,
+        Some(_) => return Err(form()),
+    };
+    let number = |value: &Value| value.as_i64().filter(|number| *number >= 0).ok_or_else(form);
+    let known = |(id, position): (&String, &Value)| {
+        let conversation = id.parse().map_err(|_| form())?;
+        let (seq, version) = match position {
+            Value::Object(position) => {
+                let seq = position.get("seq").map_or(Ok(0), number)?;
+                let version = position.get("version").filter(|version| !version.is_null()).map(number).transpose()?;
+                (seq, version)
+            }
+            seq => (number(seq)?, None),
+        };
+        Ok(Known { conversation, seq, version })
+    };
+    map.iter().map(known).collect::<Result<_, _>>().map(Some)
 }

@@ -1,27 +1,56 @@
-//! `sync`: for each conversation, the messages after a number that the client knows.
+//! `sync`: for each conversation, what changed since the version that the client knows, and the messages after its last number.
+
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::prelude::*;
+use crate::stream::{SyncPosition, SyncRound};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sync {
     pub conversations: Vec<(ConversationId, i64)>,
+    /// The version known of some of them. Not in the encoding, which is that of release 0.2: gateways since send a [`SyncRound`].
+    #[serde(skip)]
+    pub versions: HashMap<ConversationId, i64>,
+}
+
+impl Sync {
+    /// What is asked for in the first round.
+    pub fn into_round(self) -> SyncRound {
+        let Sync { conversations, versions } = self;
+        // Each once; the last position given counts.
+        let positions: HashMap<ConversationId, i64> = conversations.into_iter().collect();
+        let position = |(conversation, seq)| SyncPosition {
+            conversation,
+            seq,
+            version: versions.get(&conversation).copied(),
+            hidden_after: 0,
+        };
+        SyncRound { positions: positions.into_iter().map(position).collect(), is_first: true }
+    }
 }
 
 impl Contract for Sync {
     const NAME: &'static str = "sync";
-    const SUMMARY: &'static str = "Returns, for each conversation, the messages after the `seq` that the client knows, as \
-        a series of `sync_messages` that ends with `sync_complete`. If the caller does not \
-        belong to one of the conversations, the whole command is rejected.";
-    const FIELDS: &'static [Field] =
-        &[Field::required("conversations", Kind::POSITIONS, "The last known `seq` of each conversation.")];
-    const REPLIES: &'static [&'static str] = &["sync_complete", "sync_messages"];
+    const SUMMARY: &'static str = "Returns, for each conversation, what became of the messages that the client holds since the \
+        version that it knows (`sync_changes`), and the messages after its last `seq` (`sync_messages`); or `sync_gone`, if the caller \
+        no longer belongs to it. The series ends with `sync_complete`, and a long one comes as fast as the client reads it. After a \
+        last part with `hasMore`, another `sync` continues. If only a `seq` is given, only messages are returned, and if the caller \
+        does not belong to that conversation, the whole command is rejected.";
+    const FIELDS: &'static [Field] = &[Field::required(
+        "conversations",
+        Kind::Positions { most: MAX_SYNC_CONVERSATIONS, has_versions: true },
+        "Of each conversation the last known `seq` and the `version` up to which it is known.",
+    )];
+    const REPLIES: &'static [&'static str] = &["sync_complete", "sync_changes", "sync_messages", "sync_gone"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        let known = known_positions(fields, "conversations")?.ok_or_else(|| Invalid::required("conversations"))?;
         Ok(Sync {
-            conversations: positions(fields, "conversations")?.ok_or_else(|| Invalid::required("conversations"))?,
+            conversations: known.iter().map(|known| (known.conversation, known.seq)).collect(),
+            versions: known.iter().filter_map(|known| Some((known.conversation, known.version?))).collect(),
         })
     }
 

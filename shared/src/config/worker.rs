@@ -71,6 +71,8 @@ settings! {
         event_retention_delivered: Duration = "EVENT_RETENTION_DELIVERED", duration("1m", "3650d"), default("7d");
         /// How long queue rows that were not delivered are kept.
         event_retention_undelivered: Duration = "EVENT_RETENTION_UNDELIVERED", duration("1m", "3650d"), default("30d");
+        /// How long changes of a conversation are kept for `sync`; its newest 10,000 always are.
+        changes_retention: Duration = "CHANGES_RETENTION", duration("1m", "3650d"), default("30d");
         /// A deleted group is purged after this time.
         group_purge_after: Duration = "GROUP_PURGE_AFTER", duration("0", "3650d"), default("30d");
         /// How long entries of the audit log are kept.

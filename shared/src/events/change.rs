@@ -39,6 +39,8 @@ pub struct MessageEdited<'a> {
     pub old_content: Option<&'a str>,
     pub edited_at: Timestamp,
     pub seq: i64,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for MessageEdited<'_> {
@@ -58,6 +60,8 @@ pub struct GroupMessageEdited<'a> {
     pub edited_by: UserId,
     pub edited_by_username: &'a str,
     pub seq: i64,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for GroupMessageEdited<'_> {
@@ -71,6 +75,8 @@ pub struct MessageDeleted {
     pub message_id: MessageId,
     pub conversation_id: ConversationId,
     pub delete_for_everyone: bool,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for MessageDeleted {
@@ -85,6 +91,8 @@ pub struct GroupMessageDeleted {
     pub group_id: GroupId,
     pub deleted_by: UserId,
     pub delete_for_everyone: bool,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for GroupMessageDeleted {
@@ -102,6 +110,8 @@ pub struct ReactionAdded<'a> {
     pub reaction: &'a str,
     /// The same as `reaction`.
     pub emoji: &'a str,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for ReactionAdded<'_> {
@@ -117,6 +127,8 @@ pub struct ReactionRemoved<'a> {
     pub user_id: UserId,
     pub username: &'a str,
     pub reaction: &'a str,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for ReactionRemoved<'_> {
@@ -132,6 +144,8 @@ pub struct GroupReactionAdded<'a> {
     pub user_id: UserId,
     pub username: &'a str,
     pub reaction: &'a str,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for GroupReactionAdded<'_> {
@@ -147,6 +161,8 @@ pub struct GroupReactionRemoved<'a> {
     pub user_id: UserId,
     pub username: &'a str,
     pub reaction: &'a str,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for GroupReactionRemoved<'_> {
@@ -162,6 +178,8 @@ pub struct MessagePinned {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_id: Option<GroupId>,
     pub pinned_by: UserId,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for MessagePinned {
@@ -177,6 +195,8 @@ pub struct MessageUnpinned {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_id: Option<GroupId>,
     pub unpinned_by: UserId,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for MessageUnpinned {
@@ -192,6 +212,8 @@ pub struct PinnedMessages {
     pub group_id: Option<GroupId>,
     /// Oldest first; at most 200, those pinned last.
     pub messages: Vec<Message>,
+    /// The conversation's version; what changes later is told with a higher one.
+    pub version: i64,
 }
 
 impl Event for PinnedMessages {

@@ -54,6 +54,8 @@ pub struct PrivateMessages {
     pub offset: Option<u32>,
     pub has_more: bool,
     pub total: i64,
+    /// The conversation's version; what changes later is told with a higher one.
+    pub version: i64,
 }
 
 impl Event for PrivateMessages {
@@ -82,6 +84,8 @@ pub struct ConversationStarted<'a> {
     /// `NOT_FOLLOWING`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<&'a str>,
+    /// The conversation's version; what changes later is told with a higher one.
+    pub version: i64,
 }
 
 impl Event for ConversationStarted<'_> {
@@ -94,6 +98,10 @@ impl Event for ConversationStarted<'_> {
 pub struct ConversationDeleted {
     pub conversation_id: ConversationId,
     pub delete_for_everyone: bool,
+    /// All messages up to this number are gone.
+    pub through_seq: i64,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for ConversationDeleted {

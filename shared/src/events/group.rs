@@ -52,6 +52,9 @@ pub struct MentionedInGroup<'a> {
     /// The message; absent in a replay, where it comes by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'a Message>,
+    /// The conversation's version that the message made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
 }
 
 impl Event for MentionedInGroup<'_> {

@@ -55,6 +55,8 @@ pub struct GroupCreated<'a> {
     /// Only for the creator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped_members: Option<&'a [SkippedMember]>,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for GroupCreated<'_> {
@@ -73,6 +75,8 @@ pub struct GroupMessages {
     pub limit: u32,
     pub offset: Option<u32>,
     pub has_more: bool,
+    /// The conversation's version; what changes later is told with a higher one.
+    pub version: i64,
 }
 
 impl Event for GroupMessages {
@@ -173,6 +177,8 @@ pub struct MemberAdded<'a> {
     /// `NOT_FOLLOWING`, only for who added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<&'a str>,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for MemberAdded<'_> {
@@ -187,6 +193,8 @@ pub struct MemberRemoved<'a> {
     pub user_id: UserId,
     pub username: &'a str,
     pub removed_by: UserId,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for MemberRemoved<'_> {
@@ -200,6 +208,8 @@ pub struct MemberLeft<'a> {
     pub group_id: GroupId,
     pub user_id: UserId,
     pub username: &'a str,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for MemberLeft<'_> {
@@ -214,6 +224,8 @@ pub struct MemberPromoted<'a> {
     pub user_id: UserId,
     pub new_role: &'a str,
     pub promoted_by: UserId,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for MemberPromoted<'_> {
@@ -228,6 +240,8 @@ pub struct MemberDemoted<'a> {
     pub user_id: UserId,
     pub new_role: &'a str,
     pub demoted_by: UserId,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for MemberDemoted<'_> {
@@ -241,6 +255,8 @@ pub struct OwnershipTransferred {
     pub group_id: GroupId,
     pub from_user_id: UserId,
     pub to_user_id: UserId,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for OwnershipTransferred {
@@ -262,6 +278,8 @@ pub struct GroupInfoUpdated {
     /// Given when so many members came or went at once that they are not told of one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member_count: Option<i64>,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for GroupInfoUpdated {
@@ -275,6 +293,8 @@ pub struct GroupDeleted {
     pub group_id: GroupId,
     pub deleted_by: UserId,
     pub permanent: bool,
+    /// The conversation's version after this.
+    pub version: i64,
 }
 
 impl Event for GroupDeleted {

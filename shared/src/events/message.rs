@@ -54,6 +54,10 @@ pub struct Message {
     pub pinned_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_message_id: Option<String>,
+    /// The conversation's version that this message made: in the event of a new message only, and not in pages, which have a version
+    /// of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
 }
 
 /// The message that this one answers.

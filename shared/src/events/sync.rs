@@ -1,4 +1,4 @@
-//! The answer series of `sync`: a part per conversation, then the end.
+//! The answer series of `sync`: for each conversation its changes and its new messages, then the end.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -6,7 +6,75 @@ use serde::Serialize;
 use super::Event;
 use super::message::Message;
 use crate::clock::Timestamp;
-use crate::ids::ConversationId;
+use crate::ids::{ConversationId, GroupId, MessageId, UserId};
+
+/// What became of the messages that the client holds of one conversation, as it is now: applying it twice changes nothing.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncChanges {
+    pub conversation_id: ConversationId,
+    /// The version that the client had. Absent with `stale`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_version: Option<i64>,
+    /// The version that it has with this.
+    pub version: i64,
+    /// Changed messages as they are now, each once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Vec<Message>>,
+    /// Messages that were deleted for everyone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<Vec<MessagePlace>>,
+    /// Messages that the caller hid, here or on another device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<Vec<MessagePlace>>,
+    /// All messages up to this number are gone for the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden_through_seq: Option<i64>,
+    /// What the group is now, and the caller's own settings, if they changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub info: Option<SyncInfo>,
+    /// There are more changes: a further part follows, or another `sync` from `version` goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_more: Option<bool>,
+    /// The changes since the client's version are not kept any more: it drops what it holds of the conversation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<bool>,
+}
+
+impl Event for SyncChanges {
+    const TYPE: &'static str = "sync_changes";
+}
+
+/// Which message, and where in its conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessagePlace {
+    pub message_id: MessageId,
+    pub seq: i64,
+}
+
+/// What a group is now, and what the caller set for oneself; only what changed is there.
+#[derive(Debug, Default, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncInfo {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<GroupId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_members: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member_count: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// The caller's own role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub my_role: Option<String>,
+}
 
 /// The messages of one conversation after the number that the client knows.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -17,10 +85,23 @@ pub struct SyncMessages {
     pub messages: Vec<Message>,
     /// There are more: another `sync` from the last number goes on.
     pub has_more: bool,
+    /// The version that the client has with this and with the changes before it.
+    pub version: i64,
 }
 
 impl Event for SyncMessages {
     const TYPE: &'static str = "sync_messages";
+}
+
+/// The caller is no longer part of this conversation, or it is gone.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncGone {
+    pub conversation_id: ConversationId,
+}
+
+impl Event for SyncGone {
+    const TYPE: &'static str = "sync_gone";
 }
 
 /// The end of the series.

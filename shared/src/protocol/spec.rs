@@ -116,6 +116,8 @@ pub enum Kind {
     /// `{"<conversationId or groupId>": seq, …}`.
     Positions {
         most: usize,
+        /// Each may be `{seq, version}` instead.
+        has_versions: bool,
     },
     EventIds {
         most: usize,
@@ -132,7 +134,7 @@ impl Kind {
     pub const LIMIT: Kind = Kind::Integer { min: 1, max: i64::MAX };
     pub const OFFSET: Kind = Kind::Integer { min: 0, max: u32::MAX as i64 };
     pub const SEQ: Kind = Kind::Integer { min: 0, max: i64::MAX };
-    pub const POSITIONS: Kind = Kind::Positions { most: MAX_SYNC_ENTRIES };
+    pub const POSITIONS: Kind = Kind::Positions { most: MAX_SYNC_ENTRIES, has_versions: false };
 }
 
 // Every page says the largest size; this keeps the sentence true.

@@ -17,6 +17,7 @@ use crate::protocol::{Fields, Frame};
 use crate::publication::{EventHeader, Receipt, Report, ReportedMessages};
 use crate::stream::{
     HttpRequest, Internal, InternalReply, MissingMessages, Receipts, ReplayCursor, ReplayPage, ReplayedEvent,
+    SyncPosition, SyncRound,
 };
 
 const USER: UserId = UserId(17);
@@ -50,13 +51,13 @@ trait Listed {
     fn variant(&self) -> &'static str;
 }
 
-variants!(body, Body: Client, Internal);
-variants!(internal, Internal: Authenticate, Resume, Replay, Settle, Http, Missing);
+variants!(body, Body: Client, Internal, Sync);
+variants!(internal, Internal: Authenticate, Resume, Replay, Settle, Http, Missing, ResumeAfter);
 variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout);
 variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing);
 variants!(
     header, Header: Answer, Internal, Event, Joined, Left, AnswerPart, Replaced, Revoked, Report, Probe, Kicked, Drain,
-    AnswerAndEvent, ReplacedIn, Departed,
+    AnswerAndEvent, ReplacedIn, Departed, AnswerContinues, ReceiptsWanted, ReceiptsGiven,
 );
 variants!(receipt, Receipt: Message, Durable, None);
 
@@ -169,6 +170,7 @@ fn requests_of_gateways_keep_their_bytes() {
         wants_acks: true,
         renewal,
     };
+    let resume_after = Internal::ResumeAfter { resume: Box::new(resume(false)), receipts: vec![receipts.clone()] };
     let requests = [
         Internal::Authenticate { token_id: token_id.clone() },
         resume(false),
@@ -177,12 +179,15 @@ fn requests_of_gateways_keep_their_bytes() {
         Internal::Settle { receipts: vec![receipts] },
         Internal::Http(HttpRequest::Login { body: b"{}".to_vec() }),
         Internal::Missing { conversation: CONVERSATION, from: 12 },
+        resume_after,
     ];
     pinned("internal.txt", &requests);
+    let position = |version| SyncPosition { conversation: CONVERSATION, seq: 300, version, hidden_after: 2 };
+    let round = SyncRound { positions: vec![position(None), position(Some(400))], is_first: true };
     let no_fields = serde_json::Map::new();
     let context = Context { caller: USER, limits: &Limits::default() };
     let command = Command::decode("get_user_groups", Fields(&no_fields), &context).unwrap().unwrap();
-    pinned("body.txt", &[Body::Client(command), Body::Internal(requests[0].clone())]);
+    pinned("body.txt", &[Body::Client(command), Body::Internal(requests[0].clone()), Body::Sync(round)]);
 }
 
 #[test]
@@ -223,6 +228,9 @@ fn publications_keep_their_bytes() {
         Header::AnswerAndEvent { to: reference, command: ID, bytes: 2, event },
         Header::ReplacedIn { by: reference, opened_at: AT, dialect: Dialect::ChatV1 },
         Header::Departed,
+        Header::AnswerContinues { connection: ConnectionId(9), command: ID },
+        Header::ReceiptsWanted { by: GatewayId(ID), request: ID },
+        Header::ReceiptsGiven { request: ID },
     ];
     pinned("header.txt", &headers);
     let messages = ReportedMessages { conversation: CONVERSATION, first: 1, last: 3, first_age_ms: 9, last_age_ms: 4 };

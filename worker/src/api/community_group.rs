@@ -17,7 +17,7 @@ use crate::error::Failure;
 use crate::outcome::{Audience, Outcome};
 use crate::store::communities::{self, Difference};
 use crate::store::groups::{self, NewGroup};
-use crate::store::{events as event_store, group_members, users};
+use crate::store::{conversations, events as event_store, group_members, users};
 
 /// Shown as `maxMembers`; a community's size has no bound here.
 const MAX_MEMBERS: i32 = 1_000_000;
@@ -80,7 +80,8 @@ pub async fn rename(
     let name = cut(&community.name, MAX_GROUP_NAME_CHARACTERS);
     let description = community.description.as_deref().map(|text| cut(text, MAX_GROUP_DESCRIPTION_CHARACTERS));
     groups::update_info(db, &group.to_string(), Some(&name), description.as_deref(), None).await?;
-    tell_of_info(app, db, group, false, outcome).await
+    let version = conversations::raise_for_info(db, &group.to_string()).await?;
+    tell_of_info(app, db, group, false, version, outcome).await
 }
 
 /// Makes the group's members and roles those of the community, and tells everybody concerned; gives the new ones.
@@ -116,25 +117,34 @@ pub async fn follow(
         communities::update_roles(db, &id, &changed, &roles(is_other)).await?;
     }
 
+    // Told of one by one, each change is a version of its own; else all of them together are one.
+    let members = groups::list_member_ids(db, &id, 0).await?;
+    let are_all_new = members.len() == added.len() && differences.len() == added.len();
+    let is_single = !are_all_new
+        && differences.len() <= MOST_SINGLE_CHANGES
+        && differences.len() * members.len() <= MOST_SINGLE_ROWS;
+    let mut version = conversations::raise_for_info(db, &id).await?;
     if !added.is_empty() {
         let details = group_rules::details(db, group, SHOWN_MEMBERS).await?;
-        let created = GroupCreated { details: &details, group: &details, skipped_members: None };
+        let created = GroupCreated { details: &details, group: &details, skipped_members: None, version };
         let event_id = store(app, db, group, &created, &added).await?;
         let added: Vec<UserId> = added.iter().copied().map(UserId).collect();
         outcome.joined(group, added.clone());
         outcome.durable(Audience::Users(added), event_id, &created, None);
     }
-    let members = groups::list_member_ids(db, &id, 0).await?;
-    if members.len() == added.len() && differences.len() == added.len() {
-        // All are new, and were told of the group as a whole.
-    } else if differences.len() <= MOST_SINGLE_CHANGES && differences.len() * members.len() <= MOST_SINGLE_ROWS {
+    if are_all_new {
+        // They were told of the group as a whole.
+    } else if is_single {
         let by = author(db, group).await?;
-        for difference in &differences {
-            tell_of_change(app, db, group, difference, by, &members, outcome).await?;
+        for (place, difference) in differences.iter().enumerate() {
+            if place > 0 {
+                version = conversations::raise_for_info(db, &id).await?;
+            }
+            tell_of_change(app, db, group, difference, (by, version), &members, outcome).await?;
         }
     } else {
-        tell_of_removals(app, db, group, &differences, outcome).await?;
-        tell_of_info(app, db, group, true, outcome).await?;
+        tell_of_removals(app, db, group, &differences, version, outcome).await?;
+        tell_of_info(app, db, group, true, version, outcome).await?;
     }
     outcome.left(group, removed.into_iter().map(UserId).collect());
     Ok(added.into_iter().map(UserId).collect())
@@ -165,7 +175,7 @@ async fn tell_of_change(
     db: &mut PgSession,
     group: GroupId,
     change: &Difference,
-    by: UserId,
+    (by, version): (UserId, i64),
     members: &[i64],
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
@@ -182,25 +192,26 @@ async fn tell_of_change(
                 role,
                 added_by: by,
                 warning: None,
+                version,
             };
             let event_id = store(app, db, group, &event, members).await?;
             outcome.durable(Audience::User(user), event_id, &event, None);
             outcome.durable_except(everybody, event_id, &event, None, vec![user]);
         }
         (Some(_), None) => {
-            let event = MemberRemoved { group_id: group, user_id: user, username, removed_by: by };
+            let event = MemberRemoved { group_id: group, user_id: user, username, removed_by: by, version };
             let recipients: Vec<i64> = members.iter().copied().chain([user.0]).collect();
             let event_id = store(app, db, group, &event, &recipients).await?;
             outcome.durable_except(everybody, event_id, &event, None, vec![user]);
             outcome.durable(Audience::User(user), event_id, &event, None);
         }
         (Some(old), Some(new_role)) if rank(new_role) > rank(old) => {
-            let event = MemberPromoted { group_id: group, user_id: user, new_role, promoted_by: by };
+            let event = MemberPromoted { group_id: group, user_id: user, new_role, promoted_by: by, version };
             let event_id = store(app, db, group, &event, members).await?;
             outcome.durable(everybody, event_id, &event, None);
         }
         (Some(_), Some(new_role)) => {
-            let event = MemberDemoted { group_id: group, user_id: user, new_role, demoted_by: by };
+            let event = MemberDemoted { group_id: group, user_id: user, new_role, demoted_by: by, version };
             let event_id = store(app, db, group, &event, members).await?;
             outcome.durable(everybody, event_id, &event, None);
         }
@@ -223,13 +234,14 @@ async fn tell_of_removals(
     db: &mut PgSession,
     group: GroupId,
     differences: &[Difference],
+    version: i64,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
     let by = author(db, group).await?;
     let (mut ids, mut bodies, mut users) = (Vec::new(), Vec::new(), Vec::new());
     for gone in differences.iter().filter(|difference| difference.new_role.is_none()) {
         let user = UserId(gone.user_id);
-        let event = MemberRemoved { group_id: group, user_id: user, username: &gone.username, removed_by: by };
+        let event = MemberRemoved { group_id: group, user_id: user, username: &gone.username, removed_by: by, version };
         let event_id = Uuid::now_v7();
         ids.push(event_id);
         bodies.push(app.keyring.seal_blob(event_id, &events::durable(&event, event_id)));
@@ -248,6 +260,7 @@ async fn tell_of_info(
     db: &mut PgSession,
     group: GroupId,
     members_changed: bool,
+    version: i64,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
     let id = group.to_string();
@@ -263,6 +276,7 @@ async fn tell_of_info(
         updated_by: UserId(row.created_by),
         updated_by_username: founder.map(|name| name.username).unwrap_or_default(),
         member_count: members_changed.then_some(row.member_count),
+        version,
     };
     let members = groups::list_member_ids(db, &id, 0).await?;
     let event_id = store(app, db, group, &event, &members).await?;

@@ -2,7 +2,7 @@
 //!
 //! Everything is one transaction under an advisory lock on the community, so that two syncs of one community never run at
 //! once. It comes past the fence of the group's partition, and that is sound: it gives out no `seq`, writes no message and
-//! changes nothing that a batch of sends numbers or counts. What it does change, the group's members, the commands of the
+//! changes nothing that a batch of sends numbers or counts but the group's version, whose row both lock to raise it. What it does change, the group's members, the commands of the
 //! partition read under a share lock on the group (`store::groups::find_membership_locked`), which excludes the lock that is
 //! taken here: each command sees the membership wholly before or wholly after. A message that is being sent at that moment
 //! is a member's or not by the same order of commits. The outcome is kept as that of a command is, so that a second delivery

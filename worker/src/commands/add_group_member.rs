@@ -41,7 +41,8 @@ impl Handle for AddGroupMember {
         group_members::insert_members(context.db, &id, &[user.0], &[MEMBER.to_owned()]).await?;
 
         let details = context.group_details(group, i64::from(i32::MAX)).await?;
-        let created = GroupCreated { details: &details, group: &details, skipped_members: None };
+        let version = context.raise_version(group).await?;
+        let created = GroupCreated { details: &details, group: &details, skipped_members: None, version };
         let added = MemberAdded {
             group_id: group,
             user_id: user,
@@ -50,6 +51,7 @@ impl Handle for AddGroupMember {
             role: MEMBER,
             added_by: caller,
             warning: None,
+            version,
         };
         let warns = policy == FollowPolicy::Warn && !prospect.followed;
         let answer = MemberAdded { warning: warns.then_some(ErrorCode::NotFollowing.as_str()), ..added.clone() };

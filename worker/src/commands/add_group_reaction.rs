@@ -13,13 +13,15 @@ impl Handle for AddGroupReaction {
         let (found, group_id, _) = context.group_message(self.message).await?;
         let (user_id, username) = (context.caller(), context.caller_name().await?);
         let (message_id, username, reaction) = (self.message, username.as_str(), self.reaction.as_str());
-        if toggle(context, &found, reaction).await? {
-            let event = GroupReactionAdded { message_id, group_id, user_id, username, reaction };
+        let toggled = toggle(context, &found, reaction).await?;
+        let version = toggled.version;
+        if toggled.is_there {
+            let event = GroupReactionAdded { message_id, group_id, user_id, username, reaction, version };
             let mut outcome = Outcome::answered(context.envelope, &event);
             context.notify_about(&mut outcome, &found, &event).await?;
             Ok(outcome)
         } else {
-            let event = GroupReactionRemoved { message_id, group_id, user_id, username, reaction };
+            let event = GroupReactionRemoved { message_id, group_id, user_id, username, reaction, version };
             let mut outcome = Outcome::answered(context.envelope, &event);
             context.notify_about(&mut outcome, &found, &event).await?;
             Ok(outcome)

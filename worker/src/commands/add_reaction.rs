@@ -16,14 +16,23 @@ impl Handle for AddReaction {
         }
         let (user_id, username) = (context.caller(), context.caller_name().await?);
         let (message_id, conversation_id, reaction) = (self.message, found.conversation, self.reaction.as_str());
-        if toggle(context, &found, reaction).await? {
-            let event =
-                ReactionAdded { message_id, conversation_id, user_id, username: &username, reaction, emoji: reaction };
+        let toggled = toggle(context, &found, reaction).await?;
+        let version = toggled.version;
+        if toggled.is_there {
+            let event = ReactionAdded {
+                message_id,
+                conversation_id,
+                user_id,
+                username: &username,
+                reaction,
+                emoji: reaction,
+                version,
+            };
             let mut outcome = Outcome::answered(context.envelope, &event);
             context.notify_about(&mut outcome, &found, &event).await?;
             Ok(outcome)
         } else {
-            let event = ReactionRemoved { message_id, conversation_id, user_id, username: &username, reaction };
+            let event = ReactionRemoved { message_id, conversation_id, user_id, username: &username, reaction, version };
             let mut outcome = Outcome::answered(context.envelope, &event);
             context.notify_about(&mut outcome, &found, &event).await?;
             Ok(outcome)
@@ -31,12 +40,21 @@ impl Handle for AddReaction {
     }
 }
 
-/// Sets the caller's reaction, or takes it away when it is this one already. Whether it is there afterwards.
-pub async fn toggle(context: &mut Context<'_>, found: &Found, reaction: &str) -> Result<bool, Failure> {
+/// What became of a reaction.
+pub struct Toggled {
+    pub is_there: bool,
+    pub version: i64,
+}
+
+/// Sets the caller's reaction, or takes it away when it is this one already.
+pub async fn toggle(context: &mut Context<'_>, found: &Found, reaction: &str) -> Result<Toggled, Failure> {
     let (user, row) = (context.caller().0, &found.row);
-    if messages::upsert_reaction(context.db, &row.conversation_id, row.message_id, user, reaction).await? {
-        return Ok(true);
+    let message = (row.message_id, row.seq);
+    let set = messages::upsert_reaction(context.db, &row.conversation_id, message, user, reaction).await?;
+    if let Some(version) = set {
+        return Ok(Toggled { is_there: true, version });
     }
-    messages::delete_reaction(context.db, &row.conversation_id, row.message_id, user).await?;
-    Ok(false)
+    let removed = messages::delete_reaction(context.db, &row.conversation_id, message, user).await?;
+    let gone = || anyhow::anyhow!("a reaction vanished while its conversation was locked");
+    Ok(Toggled { is_there: false, version: removed.ok_or_else(gone)?.version })
 }

@@ -11,6 +11,7 @@ use super::group_rules::{MEMBER, OWNER, denied};
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::{Audience, Outcome};
+use crate::store::conversations::FIRST_VERSION;
 use crate::store::group_members;
 use crate::store::groups::{self, NewGroup};
 
@@ -45,7 +46,8 @@ impl Handle for CreateGroup {
         group_members::insert_members(context.db, &id, &users, &roles).await?;
         let details = context.group_details(group, users.len() as i64).await?;
 
-        let created = GroupCreated { details: &details, group: &details, skipped_members: None };
+        let created =
+            GroupCreated { details: &details, group: &details, skipped_members: None, version: FIRST_VERSION };
         let others: Vec<i64> = accepted.iter().map(|user| user.0).collect();
         let event_id = context.envelope.id;
         context.store_event(event_id, Some(ConversationId::Group(group)), &created, &others).await?;

@@ -10,6 +10,7 @@ use shared::protocol::Rejection;
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
+use crate::store::conversations::Emptied;
 use crate::store::{conversations, purge};
 
 /// Messages deleted in the command's own transaction.
@@ -21,16 +22,19 @@ impl Handle for DeleteConversation {
         let caller = context.caller();
         let other = self.conversation.other(caller).ok_or_else(no_such)?;
         let id = self.conversation.to_string();
-        let event = ConversationDeleted { conversation_id: self.conversation, delete_for_everyone: self.for_everyone };
-        let mut outcome = Outcome::answered(context.envelope, &event);
-        let existed = if self.for_everyone {
+        let emptied = if self.for_everyone {
             delete_for_both(context.db, &id, [caller.0, other.0]).await?
         } else {
             conversations::update_cleared(context.db, caller.0, &id).await?
         };
-        if !existed {
-            return Err(no_such().into());
-        }
+        let emptied = emptied.ok_or_else(no_such)?;
+        let event = ConversationDeleted {
+            conversation_id: self.conversation,
+            delete_for_everyone: self.for_everyone,
+            through_seq: emptied.last_seq,
+            version: emptied.version,
+        };
+        let mut outcome = Outcome::answered(context.envelope, &event);
         if self.for_everyone {
             context.notify_participants(&mut outcome, self.conversation, &event).await?;
         } else {
@@ -40,9 +44,10 @@ impl Handle for DeleteConversation {
     }
 }
 
-/// `false` when nothing was ever said.
-async fn delete_for_both(db: &mut PgSession, conversation: &str, participants: [i64; 2]) -> sqlx::Result<bool> {
-    let Some(last_seq) = conversations::update_emptied(db, conversation).await? else { return Ok(false) };
+/// `None` when nothing was ever said.
+async fn delete_for_both(db: &mut PgSession, conversation: &str, participants: [i64; 2]) -> sqlx::Result<Option<Emptied>> {
+    let Some(emptied) = conversations::update_emptied(db, conversation).await? else { return Ok(None) };
+    let last_seq = emptied.last_seq;
     // What waits must not show what is deleted.
     purge::delete_waiting_direct_events(db, conversation, &participants).await?;
     // First, so that a purge of an earlier deletion is waited for before anything of it is locked.
@@ -54,5 +59,5 @@ async fn delete_for_both(db: &mut PgSession, conversation: &str, participants: [
             conversations::update_cleared(db, user, conversation).await?;
         }
     }
-    Ok(true)
+    Ok(Some(emptied))
 }

@@ -28,6 +28,7 @@ pub async fn delete(context: &mut Context<'_>, group: GroupId, permanent: bool) 
     // What waits for members must not show them the group's content any more.
     purge::delete_waiting_events(context.db, &id).await?;
     groups::update_deleted(context.db, &id, permanent).await?;
+    let version = context.raise_version(group).await?;
     if permanent {
         let deleted = purge::delete_messages(context.db, &id, i64::MAX, MOST_MESSAGES).await?;
         if deleted < MOST_MESSAGES as u64 {
@@ -36,7 +37,7 @@ pub async fn delete(context: &mut Context<'_>, group: GroupId, permanent: bool) 
     }
 
     context.audit(ConversationId::Group(group), None, None).await?;
-    let deleted = GroupDeleted { group_id: group, deleted_by: caller, permanent };
+    let deleted = GroupDeleted { group_id: group, deleted_by: caller, permanent, version };
     let event_id = context.envelope.id;
     context.store_event(event_id, Some(ConversationId::Group(group)), &deleted, &others).await?;
     let mut outcome = Outcome::answered(context.envelope, &deleted);

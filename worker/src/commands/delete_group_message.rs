@@ -14,26 +14,31 @@ use crate::store::messages;
 impl Handle for DeleteGroupMessage {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let (found, group_id, membership) = context.group_message(self.message).await?;
+        let is_own = found.row.sender_id == context.caller().0;
+        if self.for_everyone && !is_own && !membership.is_owner_or_admin() {
+            let details = "Only the sender, the owner and admins may delete a message for everyone";
+            return Err(not_allowed(details).into());
+        }
+        let version = if self.for_everyone {
+            messages::delete_message(context.db, self.message.0).await?
+        } else {
+            hide(context, &found).await?
+        };
         let event = GroupMessageDeleted {
             message_id: self.message,
             group_id,
             deleted_by: context.caller(),
             delete_for_everyone: self.for_everyone,
+            version,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
         if self.for_everyone {
-            if found.row.sender_id != context.caller().0 && !membership.is_owner_or_admin() {
-                let details = "Only the sender, the owner and admins may delete a message for everyone";
-                return Err(not_allowed(details).into());
-            }
-            messages::delete_message(context.db, self.message.0).await?;
-            if found.row.sender_id != context.caller().0 {
+            if !is_own {
                 let sender = UserId(found.row.sender_id);
                 context.audit(found.conversation, Some(sender), Some(self.message)).await?;
             }
             context.notify_participants(&mut outcome, found.conversation, &event).await?;
         } else {
-            hide(context, &found).await?;
             context.tell_own_connections(&mut outcome, &event);
         }
         Ok(outcome)

@@ -12,31 +12,34 @@ use crate::store::messages;
 impl Handle for DeleteMessage {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = context.direct_message(self.message).await?;
+        if self.for_everyone && found.row.sender_id != context.caller().0 {
+            return Err(not_allowed("Only the sender may delete a message for everyone").into());
+        }
+        let version = if self.for_everyone {
+            messages::delete_message(context.db, self.message.0).await?
+        } else {
+            hide(context, &found).await?
+        };
         let event = MessageDeleted {
             message_id: self.message,
             conversation_id: found.conversation,
             delete_for_everyone: self.for_everyone,
+            version,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
         if self.for_everyone {
-            if found.row.sender_id != context.caller().0 {
-                return Err(not_allowed("Only the sender may delete a message for everyone").into());
-            }
-            messages::delete_message(context.db, self.message.0).await?;
             context.notify_participants(&mut outcome, found.conversation, &event).await?;
         } else {
-            hide(context, &found).await?;
             context.tell_own_connections(&mut outcome, &event);
         }
         Ok(outcome)
     }
 }
 
-/// Hides a message from the caller.
-pub async fn hide(context: &mut Context<'_>, found: &Found) -> Result<(), Failure> {
+/// Hides a message from the caller; returns the conversation's version, which it leaves as it is.
+pub async fn hide(context: &mut Context<'_>, found: &Found) -> Result<i64, Failure> {
     let (user, row) = (context.caller().0, &found.row);
-    messages::insert_deletion(context.db, user, &row.conversation_id, row.seq, row.message_id).await?;
-    Ok(())
+    Ok(messages::insert_deletion(context.db, user, &row.conversation_id, row.seq, row.message_id).await?)
 }
 
 pub fn not_allowed(details: &str) -> Rejection {

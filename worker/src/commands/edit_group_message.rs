@@ -26,7 +26,7 @@ impl Handle for EditGroupMessage {
             mentioned = all.iter().map(|one| one.user().map_or(EVERYONE, |user| user.0)).collect();
         }
         let mentions = (!mentioned.is_empty()).then_some(&*mentioned);
-        let edited_at = store_edit(context, &found, &self.content, mentions).await?;
+        let (edited_at, version) = store_edit(context, &found, &self.content, mentions).await?;
         let username = context.caller_name().await?;
         let event = GroupMessageEdited {
             message_id: self.message,
@@ -37,6 +37,7 @@ impl Handle for EditGroupMessage {
             edited_by: context.caller(),
             edited_by_username: &username,
             seq: found.row.seq,
+            version,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
         context.notify_about(&mut outcome, &found, &event).await?;

@@ -16,7 +16,7 @@ impl Handle for EditMessage {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = context.direct_message(self.message).await?;
         let old = open_message(context.app, &found.row);
-        let edited_at = store_edit(context, &found, &self.content, None).await?;
+        let (edited_at, version) = store_edit(context, &found, &self.content, None).await?;
         let event = MessageEdited {
             message_id: self.message,
             conversation_id: found.conversation,
@@ -25,6 +25,7 @@ impl Handle for EditMessage {
             old_content: old.as_ref().map(|message| message.content.as_str()),
             edited_at,
             seq: found.row.seq,
+            version,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
         context.notify_about(&mut outcome, &found, &event).await?;
@@ -41,13 +42,13 @@ pub fn refuse_others(context: &Context<'_>, found: &Found) -> Result<(), Failure
     Err(Rejection { field: Some("messageId"), ..Rejection::new(ErrorCode::PermissionDenied, details) }.into())
 }
 
-/// Stores new content if the caller may change it; gives the time of the edit.
+/// Stores new content if the caller may change it; returns the time of the edit, and the version that it made.
 pub async fn store_edit(
     context: &mut Context<'_>,
     found: &Found,
     content: &str,
     mentions: Option<&[i64]>,
-) -> Result<Timestamp, Failure> {
+) -> Result<(Timestamp, i64), Failure> {
     refuse_others(context, found)?;
     // New words are a message, too. Groups have no other one.
     if let Some(other) = found.other(context.caller()) {
@@ -72,6 +73,6 @@ pub async fn store_edit(
         mentions,
         edited_at: edited_at.to_datetime(),
     };
-    messages::update_content(context.db, found.row.message_id, &new).await?;
-    Ok(edited_at)
+    let version = messages::update_content(context.db, found.row.message_id, &new).await?;
+    Ok((edited_at, version))
 }

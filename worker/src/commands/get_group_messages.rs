@@ -19,6 +19,7 @@ impl Handle for GetGroupMessages {
             offset: page.pagination.offset,
             has_more: page.pagination.has_more,
             pagination: page.pagination,
+            version: page.version,
         };
         Ok(Outcome::answered(context.envelope, &messages))
     }

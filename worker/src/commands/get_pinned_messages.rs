@@ -8,13 +8,14 @@ use super::{Context, Handle};
 use crate::error::Failure;
 use crate::history;
 use crate::outcome::Outcome;
-use crate::store::history as rows;
+use crate::store::{conversations, history as rows};
 
 impl Handle for GetPinnedMessages {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.refuse_outsiders(self.conversation).await?;
         let reader = context.caller();
         let id = self.conversation.to_string();
+        let version = conversations::get_version(context.db, &id).await?;
         let ids = rows::list_pinned(context.db, &id, reader.0, i64::from(MAX_PAGE)).await?;
         let mut pinned = rows::list_by_id(context.db, &ids).await?;
         pinned.sort_by_key(|row| row.seq);
@@ -22,6 +23,7 @@ impl Handle for GetPinnedMessages {
             conversation_id: self.conversation,
             group_id: self.conversation.group(),
             messages: history::show(context.app, context.db, reader, &pinned).await?,
+            version,
         };
         Ok(Outcome::answered(context.envelope, &event))
     }

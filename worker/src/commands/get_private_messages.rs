@@ -19,6 +19,7 @@ impl Handle for GetPrivateMessages {
             has_more: page.pagination.has_more,
             total: page.pagination.total,
             pagination: page.pagination,
+            version: page.version,
         };
         Ok(Outcome::answered(context.envelope, &event))
     }

@@ -9,7 +9,7 @@ use shared::protocol::{ErrorCode, Rejection};
 use super::Context;
 use crate::error::Failure;
 use crate::store::groups::{self, Membership};
-use crate::store::{group_members, users};
+use crate::store::{conversations, group_members, users};
 
 pub const OWNER: &str = "owner";
 pub const ADMIN: &str = "admin";
@@ -47,6 +47,12 @@ impl Context<'_> {
         }
         let found = groups::find_membership(self.db, &group.to_string(), user.0).await?;
         found.ok_or_else(|| Rejection::not_found("userId", "There is no such member in this group").into())
+    }
+
+    /// Raises the version of a group whose information, members or roles this command changed; returns it. The event of the change
+    /// carries it.
+    pub async fn raise_version(&mut self, group: GroupId) -> Result<i64, Failure> {
+        Ok(conversations::raise_for_info(self.db, &group.to_string()).await?)
     }
 
     /// A user's name; empty for one who is gone.

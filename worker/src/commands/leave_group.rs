@@ -19,7 +19,8 @@ impl Handle for LeaveGroup {
         }
         group_members::delete_members(context.db, &group.to_string(), &[caller.0]).await?;
         let username = context.username(caller).await?;
-        let left = MemberLeft { group_id: group, user_id: caller, username: &username };
+        let version = context.raise_version(group).await?;
+        let left = MemberLeft { group_id: group, user_id: caller, username: &username, version };
         let mut outcome = Outcome::answered(context.envelope, &left);
         // The caller's other connections still follow the group's channel, and so hear of it, too.
         context.notify_participants(&mut outcome, ConversationId::Group(group), &left).await?;

@@ -47,7 +47,7 @@ use shared::commands::Command;
 
 use shared::events;
 use shared::protocol::{ErrorCode, Rejection};
-use shared::stream::Envelope;
+use shared::stream::{Envelope, SyncRound};
 
 use crate::app::App;
 use crate::error::Failure;
@@ -109,6 +109,15 @@ pub async fn query(app: &App, envelope: &Envelope, command: Command) -> Result<O
     }
     let mut context = Context { app, db: &mut db, envelope, lease: None };
     dispatch(command, &mut context).await
+}
+
+/// Answers a round of `sync`.
+pub async fn sync(app: &App, envelope: &Envelope, round: SyncRound) -> Result<Outcome, Failure> {
+    let mut db = app.db.acquire().await?;
+    if !users::exists(&mut db, envelope.user.0).await? {
+        return Err(no_account().into());
+    }
+    crate::sync::answer(app, &mut db, envelope, round).await
 }
 
 /// The answer to a command that is not carried out.

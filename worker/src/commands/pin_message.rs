@@ -9,7 +9,7 @@ use super::about_message::refuse_mismatch;
 use super::{Context, Found, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
-use crate::store::messages;
+use crate::store::{conversations, messages};
 
 impl Handle for PinMessage {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -19,19 +19,22 @@ impl Handle for PinMessage {
         }
         let caller = context.caller();
         let pinned = messages::update_pinned(context.db, self.message.0, caller.0).await?;
-        let pinned_by = if pinned {
-            caller
-        } else {
-            messages::find_pinned_by(context.db, self.message.0).await?.map_or(caller, UserId)
+        let (pinned_by, version) = match pinned {
+            Some(version) => (caller, version),
+            None => {
+                let by = messages::find_pinned_by(context.db, self.message.0).await?.map_or(caller, UserId);
+                (by, conversations::get_version(context.db, &found.row.conversation_id).await?)
+            }
         };
         let event = MessagePinned {
             message_id: self.message,
             conversation_id: found.conversation,
             group_id: found.conversation.group(),
             pinned_by,
+            version,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
-        if pinned {
+        if pinned.is_some() {
             context.notify_about(&mut outcome, &found, &event).await?;
         }
         Ok(outcome)

@@ -26,7 +26,8 @@ impl Handle for RemoveGroupMember {
         context.audit(ConversationId::Group(group), Some(user), None).await?;
 
         let username = context.username(user).await?;
-        let removed = MemberRemoved { group_id: group, user_id: user, username: &username, removed_by: caller };
+        let version = context.raise_version(group).await?;
+        let removed = MemberRemoved { group_id: group, user_id: user, username: &username, removed_by: caller, version };
         let mut recipients = groups::list_member_ids(context.db, &id, caller.0).await?;
         recipients.push(user.0);
         let event_id = context.envelope.id;

@@ -7,19 +7,20 @@ use shared::protocol::Rejection;
 use super::{Context, Found, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
-use crate::store::messages;
+use crate::store::messages::{self, RemovedReaction};
 
 impl Handle for RemoveReaction {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = context.direct_message(self.message).await?;
-        let reaction = take_away(context, &found).await?;
+        let removed = take_away(context, &found).await?;
         let username = context.caller_name().await?;
         let event = ReactionRemoved {
             message_id: self.message,
             conversation_id: found.conversation,
             user_id: context.caller(),
             username: &username,
-            reaction: &reaction,
+            reaction: &removed.reaction,
+            version: removed.version,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
         context.notify_about(&mut outcome, &found, &event).await?;
@@ -27,13 +28,14 @@ impl Handle for RemoveReaction {
     }
 }
 
-/// Takes the caller's reaction away; gives it.
+/// Takes the caller's reaction away.
 ///
 /// # Errors
 /// `RESOURCE_NOT_FOUND` when there is none.
-pub async fn take_away(context: &mut Context<'_>, found: &Found) -> Result<String, Failure> {
+pub async fn take_away(context: &mut Context<'_>, found: &Found) -> Result<RemovedReaction, Failure> {
     let (user, row) = (context.caller().0, &found.row);
-    let reaction = messages::delete_reaction(context.db, &row.conversation_id, row.message_id, user).await?;
+    let message = (row.message_id, row.seq);
+    let removed = messages::delete_reaction(context.db, &row.conversation_id, message, user).await?;
     let none = || Rejection::not_found("messageId", "You have no reaction to this message");
-    Ok(reaction.ok_or_else(none)?)
+    Ok(removed.ok_or_else(none)?)
 }

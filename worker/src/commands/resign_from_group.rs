@@ -26,11 +26,13 @@ impl Handle for ResignFromGroup {
             let heir = UserId(heir.user_id);
             group_members::update_owner(context.db, &id, caller.0, heir.0).await?;
             context.audit(conversation, Some(heir), None).await?;
-            transferred = Some(OwnershipTransferred { group_id: group, from_user_id: caller, to_user_id: heir });
+            let version = context.raise_version(group).await?;
+            transferred = Some(OwnershipTransferred { group_id: group, from_user_id: caller, to_user_id: heir, version });
         }
         group_members::delete_members(context.db, &id, &[caller.0]).await?;
         let username = context.username(caller).await?;
-        let left = MemberLeft { group_id: group, user_id: caller, username: &username };
+        let version = context.raise_version(group).await?;
+        let left = MemberLeft { group_id: group, user_id: caller, username: &username, version };
         let mut outcome = Outcome::answered(context.envelope, &left);
         if let Some(transferred) = transferred {
             let event_id = derived_event_id(context.envelope.id, 1);

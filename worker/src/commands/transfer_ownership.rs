@@ -16,7 +16,8 @@ impl Handle for TransferOwnership {
         context.other_member(group, to).await?;
         group_members::update_owner(context.db, &group.to_string(), from.0, to.0).await?;
         context.audit(ConversationId::Group(group), Some(to), None).await?;
-        let transferred = OwnershipTransferred { group_id: group, from_user_id: from, to_user_id: to };
+        let version = context.raise_version(group).await?;
+        let transferred = OwnershipTransferred { group_id: group, from_user_id: from, to_user_id: to, version };
         let mut outcome = Outcome::answered(context.envelope, &transferred);
         context.notify_participants(&mut outcome, ConversationId::Group(group), &transferred).await?;
         Ok(outcome)

@@ -7,19 +7,25 @@ use super::pin_message::may_pin;
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
-use crate::store::messages;
+use crate::store::{conversations, messages};
 
 impl Handle for UnpinMessage {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = may_pin(context, self.message, self.conversation).await?;
+        let unpinned = messages::update_unpinned(context.db, self.message.0).await?;
+        let version = match unpinned {
+            Some(version) => version,
+            None => conversations::get_version(context.db, &found.row.conversation_id).await?,
+        };
         let event = MessageUnpinned {
             message_id: self.message,
             conversation_id: found.conversation,
             group_id: found.conversation.group(),
             unpinned_by: context.caller(),
+            version,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
-        if messages::update_unpinned(context.db, self.message.0).await? {
+        if unpinned.is_some() {
             context.notify_about(&mut outcome, &found, &event).await?;
         }
         Ok(outcome)

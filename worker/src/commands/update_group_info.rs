@@ -43,6 +43,7 @@ impl Handle for UpdateGroupInfo {
             updated_by: context.caller(),
             updated_by_username: context.caller_name().await?,
             member_count: None,
+            version: context.raise_version(group).await?,
         };
         let mut outcome = Outcome::answered(context.envelope, &updated);
         context.notify_participants(&mut outcome, ConversationId::Group(group), &updated).await?;

@@ -345,8 +345,8 @@ impl<'a> Batch<'a> {
 fn decode(app: &App, stream: &str, raw: &RawEntry) -> Result<(Envelope, Command), DecodeError> {
     match app.wire.open_entry(stream, &raw.entry)? {
         (envelope, Body::Client(command)) => Ok((envelope, command)),
-        // A gateway's request does not belong in the ordered lane.
-        (_, Body::Internal(_)) => Err(DecodeError::Malformed),
+        // Neither a gateway's request nor a `sync` belongs in the ordered lane.
+        (_, Body::Internal(_) | Body::Sync(_)) => Err(DecodeError::Malformed),
     }
 }
 

@@ -13,7 +13,7 @@ use shared::commands::Command;
 use shared::lifecycle::Lifecycle;
 use shared::protocol::Rejection;
 use shared::redis::lanes::{self, RawEntry};
-use shared::stream::{self, Body, Envelope, HttpRequest, Internal, InternalReply};
+use shared::stream::{self, Body, Envelope, HttpRequest, Internal, InternalReply, SyncRound};
 use shared::wire::DecodeError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -43,6 +43,7 @@ pub struct Queries {
 /// Requests that are answered together.
 enum Work {
     Query(Box<(Envelope, Command)>),
+    Sync(Box<(Envelope, SyncRound)>),
     Http(Box<(Envelope, HttpRequest)>),
     Authenticate(Vec<Request>),
     Resume(Vec<Request>),
@@ -116,6 +117,9 @@ impl Queries {
             match self.app.wire.open_entry(&stream, &raw.entry) {
                 Ok((envelope, Body::Client(command))) => {
                     sorted.push((Work::Query(Box::new((envelope, command))), vec![raw.id]));
+                }
+                Ok((envelope, Body::Sync(round))) => {
+                    sorted.push((Work::Sync(Box::new((envelope, round))), vec![raw.id]));
                 }
                 Ok((envelope, Body::Internal(Internal::Http(request)))) => {
                     sorted.push((Work::Http(Box::new((envelope, request))), vec![raw.id]));
@@ -195,7 +199,11 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
     match work {
         Work::Query(query) => {
             let (envelope, command) = *query;
-            vec![answer_query(app, &envelope, command).await]
+            vec![answer_query(app, &envelope, || commands::query(app, &envelope, command.clone())).await]
+        }
+        Work::Sync(query) => {
+            let (envelope, round) = *query;
+            vec![answer_query(app, &envelope, || commands::sync(app, &envelope, round.clone())).await]
         }
         Work::Http(request) => {
             let (envelope, request) = *request;
@@ -209,6 +217,10 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
             or_unavailable(replies.await, &requests)
         }
         Work::Resume(requests) => {
+            let (received, requests) = apart(requests);
+            if !received.is_empty() {
+                settle_receipts(app, &received).await;
+            }
             let replies = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
                 resume::resume(app, &mut db, &requests).await
@@ -230,24 +242,21 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
             or_unavailable(replies.await, &requests)
         }
         Work::Settle(requests) => {
-            let settled = with_retries(|| async {
-                let mut db = app.db.acquire().await?;
-                settle::settle(&mut db, &requests).await
-            });
-            if let Err(failure) = settled.await {
-                // A lost cursor only causes repeats.
-                tracing::warn!(?failure, "receipts could not be recorded");
-            }
+            settle_receipts(app, &requests).await;
             Vec::new()
         }
     }
 }
 
-async fn answer_query(app: &App, envelope: &Envelope, command: Command) -> Outcome {
+async fn answer_query<F: Future<Output = Result<Outcome, Failure>>>(
+    app: &App,
+    envelope: &Envelope,
+    carry_out: impl Fn() -> F,
+) -> Outcome {
     let result = if Timestamp::now() > envelope.deadline {
         Err(commands::expired().into())
     } else {
-        with_retries(|| unpanicked(commands::query(app, envelope, command.clone()))).await
+        with_retries(|| unpanicked(carry_out())).await
     };
     let rejection = match result {
         Ok(outcome) => {
@@ -271,6 +280,33 @@ async fn answer_query(app: &App, envelope: &Envelope, command: Command) -> Outco
     app.metrics.commands.with(&envelope.name).with("rejected").increment(1);
     app.metrics.rejections.with(rejection.code.as_str()).increment(1);
     commands::rejected(envelope, &rejection)
+}
+
+async fn settle_receipts(app: &App, requests: &[Request]) {
+    let settled = with_retries(|| async {
+        let mut db = app.db.acquire().await?;
+        settle::settle(&mut db, requests).await
+    });
+    if let Err(failure) = settled.await {
+        // A lost cursor only causes repeats.
+        tracing::warn!(?failure, "receipts could not be recorded");
+    }
+}
+
+/// Sessions to resume, and before them what is to be settled first.
+fn apart(requests: Vec<Request>) -> (Vec<Request>, Vec<Request>) {
+    let (mut received, mut sessions) = (Vec::new(), Vec::with_capacity(requests.len()));
+    for Request { envelope, internal } in requests {
+        let internal = match internal {
+            Internal::ResumeAfter { resume, receipts } => {
+                received.push(Request { envelope: envelope.clone(), internal: Internal::Settle { receipts } });
+                *resume
+            }
+            internal => internal,
+        };
+        sessions.push(Request { envelope, internal });
+    }
+    (received, sessions)
 }
 
 /// The outcomes, or for each request that it has to be tried again.

@@ -151,3 +151,18 @@ pub async fn show(app: &App, db: &mut PgSession, reader: UserId, rows: &[Message
     hide_quotes(db, reader, &mut entries).await?;
     name(db, entries).await
 }
+
+/// As [`show`], with the version that each message made, as the event of a new message has it.
+pub async fn show_as_new(
+    app: &App,
+    db: &mut PgSession,
+    reader: UserId,
+    rows: &[MessageRow],
+) -> Result<Vec<Message>, Failure> {
+    let mut messages = show(app, db, reader, rows).await?;
+    let versions: HashMap<Uuid, i64> = rows.iter().filter_map(|row| Some((row.message_id, row.version?))).collect();
+    for message in &mut messages {
+        message.version = versions.get(&message.message_id.0).copied();
+    }
+    Ok(messages)
+}

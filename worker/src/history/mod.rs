@@ -17,9 +17,9 @@ use shared::ids::{ConversationId, UserId};
 
 use crate::app::App;
 use crate::error::Failure;
-use crate::store::conversations::{self, Scope};
+use crate::store::conversations::{self, FIRST_VERSION, Scope};
 use crate::store::history::{self, Range};
-pub use entry::{Entry, show};
+pub use entry::{Entry, show, show_as_new};
 pub use open::open_message;
 use window::Window;
 
@@ -28,6 +28,8 @@ pub struct Page {
     /// Oldest first.
     pub messages: Vec<Message>,
     pub pagination: Pagination,
+    /// The conversation's, from before the messages were read.
+    pub version: i64,
 }
 
 /// Reads a page of a conversation; whether the user may is checked before.
@@ -46,7 +48,7 @@ pub async fn read_page(
     let mut pagination = Pagination { limit: request.limit, offset, has_more: false, total: 0 };
     let other = conversation.other(user).map(|other| other.0);
     let Some(scope) = conversations::find_scope(db, &id, user.0, other).await? else {
-        return Ok(Page { messages: Vec::new(), pagination });
+        return Ok(Page { messages: Vec::new(), pagination, version: FIRST_VERSION });
     };
     let (before, after) = match request.position {
         Position::Offset(_) => (None, None),
@@ -77,7 +79,7 @@ pub async fn read_page(
         entry.set_read(user, &scope);
     }
     entry::hide_quotes(db, user, &mut entries).await?;
-    Ok(Page { messages: entry::name(db, entries).await?, pagination })
+    Ok(Page { messages: entry::name(db, entries).await?, pagination, version: scope.version })
 }
 
 /// The entries of the range out of the conversation's newest messages, which are kept in Redis; `None` when the range

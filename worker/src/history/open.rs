@@ -47,6 +47,7 @@ pub fn open_message(app: &App, row: &MessageRow) -> Option<Message> {
         pinned_by: row.pinned_at.and(row.pinned_by).map(UserId),
         pinned_at: row.pinned_at.map(Into::into),
         client_message_id: row.client_message_id.clone(),
+        version: None,
     })
 }
 

@@ -1,5 +1,5 @@
-//! Deletes what has been kept long enough: rows of the event queue, events that are nobody's any more, the memory of
-//! applied commands, and old entries of the audit log. One worker at a time, in bounded transactions.
+//! Deletes what has been kept long enough: rows of the event queue, events that are nobody's any more, changes of conversations, the
+//! memory of applied commands, and old entries of the audit log. One worker at a time, in bounded transactions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::store::audit;
+use crate::store::{audit, changes};
 use crate::store::purge::{self, LogPlace};
 
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -20,6 +20,9 @@ const APPLIED_COMMANDS_KEPT: Duration = Duration::from_secs(24 * 3600);
 const COMMANDS_PER_TRANSACTION: i64 = 5_000;
 /// An event can have a row for each of a group's members.
 const EVENTS_PER_TRANSACTION: i64 = 200;
+/// Changes of a conversation that are kept however old they are.
+const CHANGES_KEPT: i64 = 10_000;
+const CONVERSATIONS_TOGETHER: i64 = 500;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Whoever holds this advisory lock cleans up.
 const LOCK: i64 = 0x6368_6174_5245_5431;
@@ -36,7 +39,8 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
         let cleaned = async {
             clean_commands(&app, &lifecycle).await?;
             clean_audit(&app, &lifecycle).await?;
-            clean_events(&app, &lifecycle).await
+            clean_events(&app, &lifecycle).await?;
+            clean_changes(&app, &lifecycle).await
         };
         if let Err(error) = cleaned.await {
             tracing::warn!(%error, "old rows could not be deleted");
@@ -98,6 +102,42 @@ async fn clean_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
         purge::delete_old_events(&mut transaction, &events, delivered, undelivered).await?;
         transaction.commit().await?;
         drop(db);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Walks the conversations that have changes, for those that have more than are kept.
+async fn clean_changes(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
+    let mut place = String::new();
+    while !lifecycle.is_draining() {
+        let mut db = app.db.acquire().await?;
+        let found = changes::list_surplus(&mut db, &place, CONVERSATIONS_TOGETHER, CHANGES_KEPT).await?;
+        drop(db);
+        let Some(last) = found.last() else { return Ok(()) };
+        place.clone_from(&last.conversation_id);
+        for surplus in &found {
+            let (up_to, age) = match (surplus.is_gone, surplus.up_to) {
+                (true, _) => (i64::MAX, Duration::ZERO),
+                (false, Some(up_to)) => (up_to, app.settings.changes_retention),
+                (false, None) => continue,
+            };
+            while !lifecycle.is_draining() {
+                let mut db = app.db.acquire().await?;
+                let mut transaction = db.begin().await?;
+                if !purge::try_lock(&mut transaction, LOCK).await? {
+                    return Ok(());
+                }
+                let id = &surplus.conversation_id;
+                let deleted = changes::delete_old(&mut transaction, id, up_to, age, COMMANDS_PER_TRANSACTION).await?;
+                transaction.commit().await?;
+                drop(db);
+                tokio::time::sleep(PAUSE).await;
+                if deleted < COMMANDS_PER_TRANSACTION {
+                    break;
+                }
+            }
+        }
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())

@@ -73,22 +73,23 @@ pub struct MentionEvent {
 impl MentionEvent {
     /// What those who are there get. The stored one has no message: its number is not known yet, and it is replayed by itself.
     pub fn with_message(&self, message: &Message) -> Vec<u8> {
-        self.payload(Some(message))
+        self.payload(Some(message), message.version)
     }
 
-    fn payload(&self, message: Option<&Message>) -> Vec<u8> {
+    fn payload(&self, message: Option<&Message>, version: Option<i64>) -> Vec<u8> {
         let event = MentionedInGroup {
             message_id: MessageId(self.event_id),
             group_id: self.group,
             mentioned_by: self.mentioned_by,
             mentioned_by_username: &self.mentioned_by_username,
             message,
+            version,
         };
         shared::events::durable(&event, self.event_id)
     }
 
-    pub async fn insert(&self, app: &App, db: &mut PgSession) -> sqlx::Result<()> {
-        let sealed = app.keyring.seal_blob(self.event_id, &self.payload(None));
+    pub async fn insert(&self, app: &App, db: &mut PgSession, version: Option<i64>) -> sqlx::Result<()> {
+        let sealed = app.keyring.seal_blob(self.event_id, &self.payload(None, version));
         let users: Vec<i64> = self.users.iter().map(|user| user.0).collect();
         events::insert_event(db, self.event_id, Some(&self.conversation_id), &sealed, &users).await
     }

@@ -90,8 +90,9 @@ pub async fn apply(
         let mut transaction = db.begin().await?;
         let verdicts = sends::insert_messages(&mut transaction, app.worker_id, leases, enforce, &rows).await?;
         for mention in &mentions {
-            if verdicts[mention.place].kind == sends::VerdictKind::Stored {
-                mention.insert(app, &mut transaction).await?;
+            let verdict = &verdicts[mention.place];
+            if verdict.kind == sends::VerdictKind::Stored {
+                mention.insert(app, &mut transaction, verdict.version).await?;
             }
         }
         transaction.commit().await?;

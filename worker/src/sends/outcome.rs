@@ -167,5 +167,6 @@ fn message(send: &Send, verdict: &Verdict, facts: &Facts) -> Message {
         pinned_by: None,
         pinned_at: None,
         client_message_id: send.client_message_id.clone(),
+        version: verdict.version,
     }
 }

@@ -28,7 +28,7 @@ pub async fn missing(app: &App, db: &mut PgSession, requests: &[Request]) -> Res
         found.truncate(MOST_MESSAGES as usize);
         let mut found = rows::list_by_id(db, &found).await?;
         found.sort_by_key(|row| row.seq);
-        let messages = history::show(app, db, NOBODY, &found).await?;
+        let messages = history::show_as_new(app, db, NOBODY, &found).await?;
         let only_after = replay::list_only_after(db, &id, from).await?;
         let missing = MissingMessages {
             events: messages.iter().map(replayed_message).collect(),

@@ -138,7 +138,7 @@ async fn read_together(app: &App, db: &mut PgSession, readings: Vec<Reading>) ->
         let (quoting, plain): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.reply_to_message_id.is_some());
         replies.extend(quoting.into_iter().map(|row| (row.message_id, row)));
         // Without a quotation nothing depends on the reader.
-        for message in history::show(app, db, NOBODY, &plain).await? {
+        for message in history::show_as_new(app, db, NOBODY, &plain).await? {
             contents.insert(Missed::Message(message.message_id.0), replayed_message(&message));
         }
     }
@@ -160,7 +160,7 @@ async fn read_together(app: &App, db: &mut PgSession, readings: Vec<Reading>) ->
     for reading in readings {
         let own: Vec<MessageRow> =
             reading.page.iter().filter_map(|missed| replies.get(&missed.message()?).cloned()).collect();
-        let own = if own.is_empty() { Vec::new() } else { history::show(app, db, reading.reader, &own).await? };
+        let own = if own.is_empty() { Vec::new() } else { history::show_as_new(app, db, reading.reader, &own).await? };
         let mut own: HashMap<Missed, ReplayedEvent> =
             own.iter().map(|message| (Missed::Message(message.message_id.0), replayed_message(message))).collect();
         let content = |missed: &Missed| own.remove(missed).or_else(|| contents.get(missed).cloned());

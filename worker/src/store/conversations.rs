@@ -4,12 +4,15 @@ use crate::store::session::PgSession;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+/// The version of a conversation before anything happened in it.
+pub const FIRST_VERSION: i64 = 1;
+
 /// A conversation as one participant sees it.
 pub struct Scope {
     pub last_seq: i64,
     /// The messages that are there, hidden or not.
     pub message_count: i64,
-    /// Counts every change that a page could show.
+    /// Raised by each change that participants see.
     pub version: i64,
     /// Hidden from this user up to here.
     pub cleared_seq: i64,
@@ -181,30 +184,69 @@ pub async fn update_read(db: &mut PgSession, user: i64, conversation_id: &str, s
     Ok(moved.rows_affected() > 0)
 }
 
-/// Hides all that is there from one user, and counts it as delivered. `false` when nothing was ever said.
-pub async fn update_cleared(db: &mut PgSession, user: i64, conversation_id: &str) -> sqlx::Result<bool> {
-    let cleared = sqlx::query!(
-        "INSERT INTO conversation_members AS m (user_id, conversation_id, delivered_seq, cleared_seq)
-         SELECT $1, conversation_id, last_seq, last_seq FROM conversations WHERE conversation_id = $2
+/// Hides all that is there from one user, and counts it as delivered. This does not raise the version. `None` when nothing was ever
+/// said.
+pub async fn update_cleared(db: &mut PgSession, user: i64, conversation_id: &str) -> sqlx::Result<Option<Emptied>> {
+    sqlx::query_as!(
+        Emptied,
+        r#"INSERT INTO conversation_members AS m (user_id, conversation_id, delivered_seq, cleared_seq, cleared_version)
+         SELECT $1, conversation_id, last_seq, last_seq, version FROM conversations WHERE conversation_id = $2
          ON CONFLICT (user_id, conversation_id) DO UPDATE SET
-             cleared_seq = excluded.cleared_seq,
-             delivered_seq = greatest(m.delivered_seq, excluded.delivered_seq)",
+             cleared_seq = excluded.cleared_seq, cleared_version = excluded.cleared_version,
+             delivered_seq = greatest(m.delivered_seq, excluded.delivered_seq)
+         RETURNING cleared_seq AS "last_seq!", cleared_version AS "version!""#,
         user,
         conversation_id
     )
-    .execute(db)
-    .await?;
-    Ok(cleared.rows_affected() > 0)
+    .fetch_optional(db)
+    .await
 }
 
-/// Says that nothing is left to see in a direct conversation; the numbers go on. The number of its last message; `None` when
-/// nothing was ever said. The messages are [`super::purge`]'s.
-pub async fn update_emptied(db: &mut PgSession, conversation_id: &str) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar!(
-        "UPDATE conversations SET message_count = 0, version = version + 1, last_message_at = NULL
-         WHERE conversation_id = $1 RETURNING last_seq",
+/// Where a conversation was emptied.
+pub struct Emptied {
+    pub last_seq: i64,
+    pub version: i64,
+}
+
+/// Says that nothing is left to see in a direct conversation; the numbers go on. `None` when nothing was ever said. The messages
+/// are [`super::purge`]'s.
+pub async fn update_emptied(db: &mut PgSession, conversation_id: &str) -> sqlx::Result<Option<Emptied>> {
+    sqlx::query_as!(
+        Emptied,
+        "WITH raised AS (
+             UPDATE conversations SET message_count = 0, version = version + 1, last_message_at = NULL
+             WHERE conversation_id = $1 RETURNING last_seq, version
+         ),
+         noted AS (
+             INSERT INTO conversation_changes (conversation_id, version, kind, seq)
+             SELECT $1, version, 3, last_seq FROM raised
+         )
+         SELECT last_seq, version FROM raised",
         conversation_id
     )
     .fetch_optional(db)
+    .await
+}
+
+/// The version of a conversation; of one in which nothing happened yet it is [`FIRST_VERSION`].
+pub async fn get_version(db: &mut PgSession, conversation_id: &str) -> sqlx::Result<i64> {
+    let version = sqlx::query_scalar!("SELECT version FROM conversations WHERE conversation_id = $1", conversation_id)
+        .fetch_optional(db)
+        .await?;
+    Ok(version.unwrap_or(FIRST_VERSION))
+}
+
+/// Raises the version of a group whose information, members or roles changed; returns it.
+pub async fn raise_for_info(db: &mut PgSession, group: &str) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        "WITH raised AS (
+             INSERT INTO conversations AS c (conversation_id, version) VALUES ($1, 2)
+             ON CONFLICT (conversation_id) DO UPDATE SET version = c.version + 1 RETURNING version
+         )
+         INSERT INTO conversation_changes (conversation_id, version, kind) SELECT $1, version, 2 FROM raised
+         RETURNING version",
+        group
+    )
+    .fetch_one(db)
     .await
 }

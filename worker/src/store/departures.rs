@@ -1,5 +1,6 @@
 //! `departed_users`: accounts that the main backend deleted, and what of them is left here.
 
+use super::conversations;
 use super::session::PgSession;
 
 /// A user who was deleted and not dealt with yet; locked until the end of the transaction.
@@ -38,6 +39,8 @@ pub async fn delete_memberships(db: &mut PgSession, user: i64) -> sqlx::Result<(
         )
         .fetch_optional(&mut *db)
         .await?;
+        // Nobody is told at once; `sync` tells.
+        conversations::raise_for_info(&mut *db, &group).await?;
         if role.as_deref() != Some("owner") {
             continue;
         }

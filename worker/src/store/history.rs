@@ -25,6 +25,8 @@ pub struct MessageRow {
     pub edited_at: Option<OffsetDateTime>,
     pub pinned_at: Option<OffsetDateTime>,
     pub pinned_by: Option<i64>,
+    /// The conversation's version that it made; unknown of one stored by an earlier release.
+    pub version: Option<i64>,
     /// Of direct messages: whether the recipient has read it.
     pub is_read: Option<bool>,
 }
@@ -52,7 +54,7 @@ pub async fn list_messages(
             MessageRow,
             r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
                    p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
-                   p.created_at, p.edited_at, p.pinned_at, p.pinned_by,
+                   p.created_at, p.edited_at, p.pinned_at, p.pinned_by, p.version,
                    p.seq <= (SELECT r.read_seq FROM conversation_members r
                              WHERE r.user_id = p.recipient_id AND r.conversation_id = p.conversation_id) AS is_read
                FROM private_messages p
@@ -75,7 +77,7 @@ pub async fn list_messages(
             MessageRow,
             r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
                    p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
-                   p.created_at, p.edited_at, p.pinned_at, p.pinned_by,
+                   p.created_at, p.edited_at, p.pinned_at, p.pinned_by, p.version,
                    p.seq <= (SELECT r.read_seq FROM conversation_members r
                              WHERE r.user_id = p.recipient_id AND r.conversation_id = p.conversation_id) AS is_read
                FROM private_messages p
@@ -113,7 +115,7 @@ pub async fn list_by_id(db: &mut PgSession, messages: &[Uuid]) -> sqlx::Result<V
         MessageRow,
         r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
                p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
-               p.created_at, p.edited_at, p.pinned_at, p.pinned_by,
+               p.created_at, p.edited_at, p.pinned_at, p.pinned_by, p.version,
                p.seq <= (SELECT r.read_seq FROM conversation_members r
                          WHERE r.user_id = p.recipient_id AND r.conversation_id = p.conversation_id) AS is_read
            FROM private_messages p

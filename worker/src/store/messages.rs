@@ -1,5 +1,6 @@
 //! Changes of single messages: content, reactions, pins, deletion. Each raises the conversation's version in the same
-//! statement, so that no cached page outlives it.
+//! statement, so that no cached page outlives it, and leaves a row in `conversation_changes`, by which `sync` finds it. They
+//! return the version that they made.
 
 use crate::store::session::PgSession;
 use time::OffsetDateTime;
@@ -15,13 +16,18 @@ pub struct NewContent<'a> {
     pub edited_at: OffsetDateTime,
 }
 
-pub async fn update_content(db: &mut PgSession, message: Uuid, new: &NewContent<'_>) -> sqlx::Result<()> {
-    sqlx::query!(
+pub async fn update_content(db: &mut PgSession, message: Uuid, new: &NewContent<'_>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
         "WITH edited AS (
              UPDATE private_messages SET content = $2, iv = $3, mac = $4, key_id = $5, mentions = $6, edited_at = $7
-             WHERE message_id = $1 RETURNING conversation_id
+             WHERE message_id = $1 RETURNING conversation_id, seq
+         ),
+         raised AS (
+             UPDATE conversations c SET version = c.version + 1 FROM edited e WHERE c.conversation_id = e.conversation_id
+             RETURNING c.conversation_id, c.version, e.seq
          )
-         UPDATE conversations c SET version = c.version + 1 FROM edited WHERE c.conversation_id = edited.conversation_id",
+         INSERT INTO conversation_changes (conversation_id, version, kind, seq, message_id)
+         SELECT conversation_id, version, 1, seq, $1::uuid FROM raised RETURNING version",
         message,
         new.content,
         new.iv,
@@ -30,92 +36,138 @@ pub async fn update_content(db: &mut PgSession, message: Uuid, new: &NewContent<
         new.mentions,
         new.edited_at
     )
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_one(db)
+    .await
 }
 
 /// Removes a message with everything about it, and what waits to be told about it (a mention's event has the message's own
 /// id). Its id stays behind, lest a redelivered send bring it back.
-pub async fn delete_message(db: &mut PgSession, message: Uuid) -> sqlx::Result<()> {
-    sqlx::query!(
-        "WITH gone AS (DELETE FROM private_messages WHERE message_id = $1 RETURNING conversation_id),
+pub async fn delete_message(db: &mut PgSession, message: Uuid) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        "WITH gone AS (DELETE FROM private_messages WHERE message_id = $1 RETURNING conversation_id, seq),
          reactions AS (DELETE FROM message_reactions WHERE message_id = $1),
          hidden AS (DELETE FROM message_deletions WHERE message_id = $1),
          remembered AS (INSERT INTO applied_commands (command_id) SELECT $1 FROM gone ON CONFLICT DO NOTHING),
          told AS (DELETE FROM event_log WHERE message_id = $1 OR event_id = $1 RETURNING event_id),
-         queued AS (DELETE FROM event_queue q USING told WHERE q.event_id = told.event_id)
-         UPDATE conversations c SET message_count = c.message_count - 1, version = c.version + 1,
-             last_message_at = (SELECT p.created_at FROM private_messages p
-                                WHERE p.conversation_id = c.conversation_id AND p.message_id <> $1
-                                ORDER BY p.seq DESC LIMIT 1)
-         FROM gone WHERE c.conversation_id = gone.conversation_id",
+         queued AS (DELETE FROM event_queue q USING told WHERE q.event_id = told.event_id),
+         raised AS (
+             UPDATE conversations c SET message_count = c.message_count - 1, version = c.version + 1,
+                 last_message_at = (SELECT p.created_at FROM private_messages p
+                                    WHERE p.conversation_id = c.conversation_id AND p.message_id <> $1
+                                    ORDER BY p.seq DESC LIMIT 1)
+             FROM gone WHERE c.conversation_id = gone.conversation_id
+             RETURNING c.conversation_id, c.version, gone.seq
+         )
+         INSERT INTO conversation_changes (conversation_id, version, kind, seq, message_id)
+         SELECT conversation_id, version, 1, seq, $1 FROM raised RETURNING version",
         message
     )
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_one(db)
+    .await
 }
 
-/// Hides a message from one user.
+/// Hides a message from one user. Nobody else sees that, so that it raises no version; returns the version there is.
 pub async fn insert_deletion(
     db: &mut PgSession,
     user: i64,
     conversation_id: &str,
     seq: i64,
     message: Uuid,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "INSERT INTO message_deletions (user_id, conversation_id, seq, message_id) VALUES ($1, $2, $3, $4)
-         ON CONFLICT DO NOTHING",
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        "WITH present AS (SELECT version FROM conversations WHERE conversation_id = $2),
+         hidden AS (
+             INSERT INTO message_deletions (user_id, conversation_id, seq, message_id, version)
+             SELECT $1, $2, $3, $4, version FROM present ON CONFLICT DO NOTHING
+         )
+         SELECT version FROM present",
         user,
         conversation_id,
         seq,
         message
     )
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_one(db)
+    .await
 }
 
-/// Sets a user's one reaction. `false`, with nothing changed, when it was this one already.
+/// Sets a user's one reaction. `None`, with nothing changed, when it was this one already.
 pub async fn upsert_reaction(
     db: &mut PgSession,
     conversation_id: &str,
-    message: Uuid,
+    (message, seq): (Uuid, i64),
     user: i64,
     reaction: &str,
-) -> sqlx::Result<bool> {
-    let changed = sqlx::query!(
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
         "WITH changed AS (
              INSERT INTO message_reactions AS r (message_id, user_id, reaction) VALUES ($2, $3, $4)
              ON CONFLICT (message_id, user_id) DO UPDATE SET reaction = excluded.reaction, created_at = now()
              WHERE r.reaction <> excluded.reaction
              RETURNING 1
+         ),
+         raised AS (
+             UPDATE conversations c SET version = c.version + 1 FROM changed WHERE c.conversation_id = $1
+             RETURNING c.version
          )
-         UPDATE conversations c SET version = c.version + 1 FROM changed WHERE c.conversation_id = $1",
+         INSERT INTO conversation_changes (conversation_id, version, kind, seq, message_id)
+         SELECT $1, version, 1, $5, $2 FROM raised RETURNING version",
         conversation_id,
         message,
         user,
-        reaction
+        reaction,
+        seq
     )
-    .execute(db)
-    .await?;
-    Ok(changed.rows_affected() > 0)
+    .fetch_optional(db)
+    .await
 }
 
-/// Takes a user's reaction away; gives it, `None` when there was none.
+/// A reaction that was taken away, and the version that this made.
+pub struct RemovedReaction {
+    pub reaction: String,
+    pub version: i64,
+}
+
+/// Takes a user's reaction away; `None` when there was none.
 pub async fn delete_reaction(
     db: &mut PgSession,
     conversation_id: &str,
-    message: Uuid,
+    (message, seq): (Uuid, i64),
     user: i64,
-) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!(
-        "WITH gone AS (DELETE FROM message_reactions WHERE message_id = $2 AND user_id = $3 RETURNING reaction)
-         UPDATE conversations c SET version = c.version + 1 FROM gone WHERE c.conversation_id = $1
-         RETURNING gone.reaction",
+) -> sqlx::Result<Option<RemovedReaction>> {
+    sqlx::query_as!(
+        RemovedReaction,
+        "WITH gone AS (DELETE FROM message_reactions WHERE message_id = $2 AND user_id = $3 RETURNING reaction),
+         raised AS (
+             UPDATE conversations c SET version = c.version + 1 FROM gone WHERE c.conversation_id = $1
+             RETURNING c.version, gone.reaction
+         ),
+         noted AS (
+             INSERT INTO conversation_changes (conversation_id, version, kind, seq, message_id)
+             SELECT $1, version, 1, $4, $2 FROM raised
+         )
+         SELECT reaction, version FROM raised",
         conversation_id,
+        message,
+        user,
+        seq
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Pins a message. `None`, with nothing changed, when it was pinned already.
+pub async fn update_pinned(db: &mut PgSession, message: Uuid, user: i64) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        "WITH pinned AS (
+             UPDATE private_messages SET pinned_at = now(), pinned_by = $2
+             WHERE message_id = $1 AND pinned_at IS NULL RETURNING conversation_id, seq
+         ),
+         raised AS (
+             UPDATE conversations c SET version = c.version + 1 FROM pinned p WHERE c.conversation_id = p.conversation_id
+             RETURNING c.conversation_id, c.version, p.seq
+         )
+         INSERT INTO conversation_changes (conversation_id, version, kind, seq, message_id)
+         SELECT conversation_id, version, 1, seq, $1 FROM raised RETURNING version",
         message,
         user
     )
@@ -123,36 +175,23 @@ pub async fn delete_reaction(
     .await
 }
 
-/// Pins a message. `false`, with nothing changed, when it was pinned already.
-pub async fn update_pinned(db: &mut PgSession, message: Uuid, user: i64) -> sqlx::Result<bool> {
-    let changed = sqlx::query!(
-        "WITH pinned AS (
-             UPDATE private_messages SET pinned_at = now(), pinned_by = $2
-             WHERE message_id = $1 AND pinned_at IS NULL RETURNING conversation_id
-         )
-         UPDATE conversations c SET version = c.version + 1 FROM pinned WHERE c.conversation_id = pinned.conversation_id",
-        message,
-        user
-    )
-    .execute(db)
-    .await?;
-    Ok(changed.rows_affected() > 0)
-}
-
-/// Takes a pin away. `false`, with nothing changed, when there was none.
-pub async fn update_unpinned(db: &mut PgSession, message: Uuid) -> sqlx::Result<bool> {
-    let changed = sqlx::query!(
+/// Takes a pin away. `None`, with nothing changed, when there was none.
+pub async fn update_unpinned(db: &mut PgSession, message: Uuid) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
         "WITH unpinned AS (
              UPDATE private_messages SET pinned_at = NULL, pinned_by = NULL
-             WHERE message_id = $1 AND pinned_at IS NOT NULL RETURNING conversation_id
+             WHERE message_id = $1 AND pinned_at IS NOT NULL RETURNING conversation_id, seq
+         ),
+         raised AS (
+             UPDATE conversations c SET version = c.version + 1 FROM unpinned p WHERE c.conversation_id = p.conversation_id
+             RETURNING c.conversation_id, c.version, p.seq
          )
-         UPDATE conversations c SET version = c.version + 1 FROM unpinned
-         WHERE c.conversation_id = unpinned.conversation_id",
+         INSERT INTO conversation_changes (conversation_id, version, kind, seq, message_id)
+         SELECT conversation_id, version, 1, seq, $1 FROM raised RETURNING version",
         message
     )
-    .execute(db)
-    .await?;
-    Ok(changed.rows_affected() > 0)
+    .fetch_optional(db)
+    .await
 }
 
 /// Who pinned a message.

@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod applied;
 pub mod audit;
+pub mod changes;
 pub mod communities;
 pub mod conversations;
 pub mod departures;

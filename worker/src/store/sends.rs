@@ -37,6 +37,8 @@ pub struct Verdict {
     pub sender_username: String,
     /// The number and time stored, by this statement or before.
     pub seq: i64,
+    /// The conversation's version that this message made; unknown of one stored by an earlier release.
+    pub version: Option<i64>,
     pub created_at: Timestamp,
     /// Of a repetition: the first message's id and conversation.
     pub first: Option<(Uuid, String)>,
@@ -131,7 +133,7 @@ pub async fn insert_messages(
         facts AS MATERIALIZED (
             SELECT i.*, sender.username AS sender_username,
                 coalesce(applied.seq, first.seq) AS stored_seq,
-                coalesce(applied.created_at, first.created_at) AS stored_at,
+                coalesce(applied.created_at, first.created_at) AS stored_at, applied.version AS stored_version,
                 first.message_id AS first_message_id, first.conversation_id AS first_conversation_id,
                 i.recipient_id IS NULL OR follow.found IS NOT NULL AS following,
                 CASE
@@ -155,7 +157,8 @@ pub async fn insert_messages(
             FROM input i
             LEFT JOIN fence ON fence.partition = i.partition
             LEFT JOIN LATERAL (
-                SELECT p.message_id, p.seq, p.created_at FROM private_messages p WHERE p.message_id = i.message_id OFFSET 0
+                SELECT p.message_id, p.seq, p.version, p.created_at FROM private_messages p
+                WHERE p.message_id = i.message_id OFFSET 0
             ) applied ON true
             LEFT JOIN LATERAL (
                 SELECT p.message_id, p.conversation_id, p.seq, p.created_at FROM private_messages p
@@ -198,14 +201,14 @@ pub async fn insert_messages(
         ),
         numbered AS (
             INSERT INTO conversations AS c (conversation_id, last_seq, message_count, version, last_message_at)
-            SELECT conversation_id, messages, messages, 1, newest_at FROM accepted WHERE place = 1
+            SELECT conversation_id, messages, messages, 1 + messages, newest_at FROM accepted WHERE place = 1
             ORDER BY conversation_id
             ON CONFLICT (conversation_id) DO UPDATE SET
                 last_seq = c.last_seq + excluded.last_seq,
                 message_count = c.message_count + excluded.message_count,
-                version = c.version + 1,
+                version = c.version + excluded.message_count,
                 last_message_at = greatest(c.last_message_at, excluded.last_message_at)
-            RETURNING c.conversation_id, c.last_seq
+            RETURNING c.conversation_id, c.last_seq, c.version
         ),
         started AS (
             INSERT INTO conversation_members (user_id, conversation_id)
@@ -219,15 +222,16 @@ pub async fn insert_messages(
         stored AS (
             INSERT INTO private_messages (
                 message_id, conversation_id, seq, sender_id, recipient_id, kind, content, iv, mac, key_id,
-                reply_to_message_id, mentions, client_message_id, created_at
+                reply_to_message_id, mentions, client_message_id, created_at, version
             )
             SELECT a.message_id, a.conversation_id, n.last_seq - a.messages + a.place, a.sender_id, a.recipient_id, a.kind,
-                a.content, a.iv, a.mac, a.key_id, a.reply_to, a.mentions::bigint[], a.client_message_id, a.created_at
+                a.content, a.iv, a.mac, a.key_id, a.reply_to, a.mentions::bigint[], a.client_message_id, a.created_at,
+                n.version - a.messages + a.place
             FROM accepted a JOIN numbered n ON n.conversation_id = a.conversation_id
-            RETURNING message_id, seq
+            RETURNING message_id, seq, version
         )
         SELECT f.verdict AS "verdict!", coalesce(f.sender_username, '')::text AS "sender_username!",
-            coalesce(stored.seq, f.stored_seq, 0) AS "seq!",
+            coalesce(stored.seq, f.stored_seq, 0) AS "seq!", coalesce(stored.version, f.stored_version) AS version,
             coalesce(f.stored_at, f.created_at) AS "created_at!",
             f.first_message_id AS "first_message_id?", f.first_conversation_id AS "first_conversation_id?",
             f.following AS "following!"
@@ -262,6 +266,7 @@ pub async fn insert_messages(
             kind: VerdictKind::parse(&row.verdict),
             sender_username: row.sender_username,
             seq: row.seq,
+            version: row.version,
             created_at: row.created_at.into(),
             first: row.first_message_id.zip(row.first_conversation_id),
             following: row.following,

@@ -248,18 +248,7 @@ async fn typing_is_dropped_between_blocked_users_and_refused_to_strangers() {
 }
 
 async fn sync(fleet: &Fleet, user: UserId, positions: Value) -> Vec<Value> {
-    let prepared = fleet.prepare(user, &json!({"type": "sync", "requestId": "s", "conversations": positions}));
-    fleet.append(&prepared).await;
-    let id = prepared.envelope.id;
-    let of_command = |event: &Published| match event.header {
-        Header::Answer { command, .. } | Header::AnswerPart { command, .. } => command == id,
-        _ => false,
-    };
-    let ended = |event: &Published| {
-        of_command(event) && ["sync_complete", "error"].iter().any(|kind| event.json()["type"] == *kind)
-    };
-    fleet.wait_for("sync_complete", ended).await;
-    fleet.published().iter().filter(|event| of_command(event)).map(Published::json).collect()
+    fleet.sync(user, positions).await.0
 }
 
 #[tokio::test]

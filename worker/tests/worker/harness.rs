@@ -270,7 +270,11 @@ impl Fleet {
             Route::Ordered(_) => self.keys.partition(u32::from(hint) % u32::from(self.settings.common.partitions)),
             Route::Query => self.keys.queries(),
         };
-        Prepared { envelope, body: Body::Client(command), stream }
+        let body = match command {
+            Command::Sync(sync) => Body::Sync(sync.into_round()),
+            command => Body::Client(command),
+        };
+        Prepared { envelope, body, stream }
     }
 
     /// Appends a prepared command to its stream.
@@ -316,6 +320,42 @@ impl Fleet {
             "message_sent",
         )
         .await
+    }
+
+    /// Syncs as a client does; its gateway asks for what is left as long as there is any. Returns the series, and in how many rounds it
+    /// came.
+    pub async fn sync(&self, user: UserId, positions: Value) -> (Vec<Value>, usize) {
+        let message = json!({"type": "sync", "requestId": "s", "conversations": positions});
+        let mut prepared = self.prepare(user, &message);
+        let id = prepared.envelope.id;
+        let mut seen = 0;
+        let mut rounds = 0;
+        let mut series = Vec::new();
+        loop {
+            rounds += 1;
+            self.append(&prepared).await;
+            let ends_round = |header: &Header| {
+                matches!(header, Header::Answer { command, .. } | Header::AnswerContinues { command, .. } if *command == id)
+            };
+            let end = loop {
+                let news = self.news.notified();
+                let fresh: Vec<Published> = self.published.lock()[seen..].to_vec();
+                seen += fresh.len();
+                let of_sync = |header: &Header| {
+                    ends_round(header) || matches!(header, Header::AnswerPart { command, .. } if *command == id)
+                };
+                let fresh: Vec<Published> = fresh.into_iter().filter(|event| of_sync(&event.header)).collect();
+                let end = fresh.iter().find(|event| ends_round(&event.header)).cloned();
+                let is_rest = |event: &Published| matches!(event.header, Header::AnswerContinues { .. });
+                series.extend(fresh.iter().filter(|event| !is_rest(event)).map(Published::json));
+                if let Some(end) = end {
+                    break end;
+                }
+                tokio::time::timeout(DEADLINE, news).await.expect("the next part of a sync");
+            };
+            let Header::AnswerContinues { .. } = end.header else { return (series, rounds) };
+            prepared.body = Body::Sync(postcard::from_bytes(&end.payload).unwrap());
+        }
     }
 
     /// Asks as a gateway on its own account and waits for the reply.
@@ -434,9 +474,11 @@ fn events_within(reply: &InternalReply) -> Vec<&[u8]> {
     }
 }
 
-/// The event without its `timestamp`, which it must have.
+/// The event without its `timestamp`, which it must have, and its conversation's `version`.
 pub fn without_timestamp(mut event: Value) -> Value {
     let timestamp = event.as_object_mut().and_then(|fields| fields.remove("timestamp"));
+    let version = event.as_object_mut().and_then(|fields| fields.remove("version"));
+    assert!(version.is_none_or(|version| version.as_i64() > Some(0)), "{event}");
     assert!(timestamp.is_some_and(|timestamp| timestamp.is_string()), "{event}");
     event
 }

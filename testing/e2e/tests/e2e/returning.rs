@@ -54,3 +54,37 @@ async fn whoever_returns_to_a_gateway_gets_no_old_message_after_a_newer_one() ->
     is_over.store(true, Ordering::Relaxed);
     writing.await?
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_device_is_not_given_what_the_first_has_received() -> Result<()> {
+    // Nothing reaches the database by itself while the test runs.
+    let deployment = Deployment::start("receipts", Options::default().with("CURSOR_FLUSH_INTERVAL", "1h"))?;
+    let [alice, bob, carol] = deployment.users(["alice", "bob", "carol"])?;
+    let mut writer = deployment.login(0, &alice).await?;
+    let mut phone = deployment.login(0, &bob).await?;
+    let mut acking = client::Client::connect(&deployment.gateway_url(0)).await?;
+    acking.authenticate_with(json!({"token": carol.token, "acks": true})).await?;
+    for recipient in [bob.id, carol.id] {
+        for _ in 0..5 {
+            let send = json!({"type": "send_private_message", "recipientId": recipient, "content": "x"});
+            writer.request_ok(send).await?;
+        }
+    }
+    let is_fifth = |event: &serde_json::Value| event["seq"] == 5;
+    phone.expect("new_message", is_fifth, Duration::from_secs(10)).await?;
+    let pad = deployment.login(1, &bob).await?;
+    ensure!(pad.session()["queuedEvents"] == 0, "{}", pad.session());
+
+    let fifth = acking.expect("new_message", is_fifth, Duration::from_secs(10)).await?;
+    // What was written to a client that confirms proves nothing until it does.
+    let mut unconfirmed = client::Client::connect(&deployment.gateway_url(1)).await?;
+    let session = unconfirmed.authenticate_with(json!({"token": carol.token, "acks": true})).await?;
+    ensure!(session["queuedEvents"] == 5, "{session}");
+    let conversation = fifth["conversationId"].as_str().unwrap_or_default();
+    acking.send(json!({"type": "ack", "conversations": {conversation: 5}})).await?;
+    acking.request_ok(json!({"type": "ping"})).await?;
+    let mut second = client::Client::connect(&deployment.gateway_url(1)).await?;
+    let session = second.authenticate_with(json!({"token": carol.token, "acks": true})).await?;
+    ensure!(session["queuedEvents"] == 0, "{session}");
+    Ok(())
+}

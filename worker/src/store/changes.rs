@@ -1,0 +1,257 @@
+//! `conversation_changes`: what happened to a conversation besides new messages, for `sync`. The rows are written where the
+//! changes are made, in the same statements.
+
+use std::time::Duration;
+
+use crate::store::session::PgSession;
+use sqlx::postgres::types::PgInterval;
+use uuid::Uuid;
+
+/// What a change was about.
+pub const KIND_MESSAGE: i16 = 1;
+pub const KIND_INFO: i16 = 2;
+pub const KIND_EMPTIED: i16 = 3;
+
+/// A conversation as `sync` has to know it.
+pub struct Extent {
+    pub conversation_id: String,
+    pub last_seq: i64,
+    pub version: i64,
+    /// Changes up to this version may not be kept any more.
+    pub changes_lost: i64,
+    /// Hidden from this user up to here, since this version.
+    pub cleared_seq: i64,
+    pub cleared_version: i64,
+}
+
+/// The extents of those conversations in which anything ever happened.
+pub async fn list_extents(db: &mut PgSession, user: i64, conversations: &[String]) -> sqlx::Result<Vec<Extent>> {
+    sqlx::query_as!(
+        Extent,
+        r#"SELECT c.conversation_id, c.last_seq, c.version, c.changes_lost, coalesce(m.cleared_seq, 0) AS "cleared_seq!",
+               coalesce(m.cleared_version, 0) AS "cleared_version!"
+           FROM unnest($2::text[]) AS i (conversation_id)
+           JOIN conversations c ON c.conversation_id = i.conversation_id
+           LEFT JOIN conversation_members m ON m.conversation_id = c.conversation_id AND m.user_id = $1"#,
+        user,
+        conversations
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// One change, with what of its message would have to be read.
+pub struct Change {
+    /// The place of its conversation among those that were asked for, from 1.
+    pub ord: i64,
+    pub version: i64,
+    pub kind: i16,
+    pub seq: Option<i64>,
+    pub message_id: Option<Uuid>,
+    /// Of the message's content; `None` when it is deleted.
+    pub bytes: Option<i32>,
+}
+
+/// The first `most` changes of each conversation after a version; the arrays go in pairs. In the order of the conversations, oldest
+/// first.
+pub async fn list_changes(
+    db: &mut PgSession,
+    conversations: &[String],
+    versions: &[i64],
+    most: i64,
+) -> sqlx::Result<Vec<Change>> {
+    sqlx::query_as!(
+        Change,
+        r#"SELECT i.ord AS "ord!", c.version, c.kind, c.seq, c.message_id, octet_length(p.content) AS bytes
+           FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS i (conversation_id, version, ord)
+           CROSS JOIN LATERAL (
+               SELECT c.version, c.kind, c.seq, c.message_id FROM conversation_changes c
+               WHERE c.conversation_id = i.conversation_id AND c.version > i.version
+               ORDER BY c.version LIMIT $3
+           ) c
+           LEFT JOIN private_messages p ON p.message_id = c.message_id
+           ORDER BY i.ord, c.version"#,
+        conversations,
+        versions,
+        most
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A message that is there.
+pub struct Present {
+    pub ord: i64,
+    pub message_id: Uuid,
+    pub bytes: i32,
+}
+
+/// The first `most` messages that this user can see after a number, for several conversations; the arrays go in pairs. In the
+/// order of the conversations, oldest first.
+pub async fn list_after(
+    db: &mut PgSession,
+    user: i64,
+    conversations: &[String],
+    after: &[i64],
+    most: i64,
+) -> sqlx::Result<Vec<Present>> {
+    sqlx::query_as!(
+        Present,
+        r#"SELECT i.ord AS "ord!", p.message_id, octet_length(p.content) AS "bytes!"
+         FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY AS i (conversation_id, after, ord)
+         CROSS JOIN LATERAL (
+             SELECT p.message_id, p.seq, p.content FROM private_messages p
+             WHERE p.conversation_id = i.conversation_id AND p.seq > i.after
+                 AND NOT EXISTS (SELECT FROM message_deletions d
+                                 WHERE d.user_id = $1 AND d.conversation_id = i.conversation_id AND d.seq = p.seq)
+             ORDER BY p.seq LIMIT $4
+         ) p
+         ORDER BY i.ord, p.seq"#,
+        user,
+        conversations,
+        after,
+        most
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A message that the user hid.
+pub struct Hidden {
+    pub ord: i64,
+    pub seq: i64,
+    pub message_id: Uuid,
+}
+
+/// The first `most` messages of each conversation that the user hid at or after a version, after one number and up to another; the
+/// arrays go in fours. In the order of the conversations, oldest first.
+pub async fn list_hidden_since(
+    db: &mut PgSession,
+    user: i64,
+    conversations: &[String],
+    versions: &[i64],
+    after: &[i64],
+    up_to: &[i64],
+    most: i64,
+) -> sqlx::Result<Vec<Hidden>> {
+    sqlx::query_as!(
+        Hidden,
+        r#"SELECT i.ord AS "ord!", d.seq, d.message_id
+           FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) WITH ORDINALITY
+               AS i (conversation_id, version, after, up_to, ord)
+           CROSS JOIN LATERAL (
+               SELECT d.seq, d.message_id FROM message_deletions d
+               WHERE d.user_id = $1 AND d.conversation_id = i.conversation_id AND d.seq > i.after AND d.seq <= i.up_to
+                   AND d.version >= i.version
+               ORDER BY d.seq LIMIT $6
+           ) d
+           ORDER BY i.ord, d.seq"#,
+        user,
+        conversations,
+        versions,
+        after,
+        up_to,
+        most
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A group as one of its members sees it.
+pub struct GroupState {
+    pub group_id: String,
+    pub name: String,
+    pub description: String,
+    pub created_by: i64,
+    pub max_members: i32,
+    pub created_at: time::OffsetDateTime,
+    pub member_count: i64,
+    pub role: String,
+}
+
+/// These groups, where the user is a member.
+pub async fn list_groups(db: &mut PgSession, user: i64, groups: &[String]) -> sqlx::Result<Vec<GroupState>> {
+    sqlx::query_as!(
+        GroupState,
+        r#"SELECT g.group_id, g.name, g.description, g.created_by, g.max_members, g.created_at, m.role,
+               (SELECT count(*) FROM group_members n WHERE n.group_id = g.group_id) AS "member_count!"
+           FROM group_chats g
+           JOIN group_members m ON m.group_id = g.group_id AND m.user_id = $1
+           WHERE g.group_id = ANY($2) AND g.deleted_at IS NULL"#,
+        user,
+        groups
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A conversation with changes, and which of them are more than are kept.
+pub struct Surplus {
+    pub conversation_id: String,
+    pub up_to: Option<i64>,
+    /// The conversation does not exist any more.
+    pub is_gone: bool,
+}
+
+/// The next `limit` conversations after one that have changes; those beyond the newest `kept` of each are surplus.
+pub async fn list_surplus(db: &mut PgSession, after: &str, limit: i64, kept: i64) -> sqlx::Result<Vec<Surplus>> {
+    // From one conversation to the next by the index, whatever the number of changes in between.
+    sqlx::query_as!(
+        Surplus,
+        r#"WITH RECURSIVE walked AS (
+               (SELECT conversation_id, 1::bigint AS place FROM conversation_changes
+                WHERE conversation_id > $1 ORDER BY conversation_id LIMIT 1)
+               UNION ALL
+               SELECT next.conversation_id, w.place + 1
+               FROM walked w
+               CROSS JOIN LATERAL (
+                   SELECT c.conversation_id FROM conversation_changes c
+                   WHERE c.conversation_id > w.conversation_id ORDER BY c.conversation_id LIMIT 1
+               ) next
+               WHERE w.place < $2
+           )
+           SELECT w.conversation_id AS "conversation_id!",
+               (SELECT c.version FROM conversation_changes c WHERE c.conversation_id = w.conversation_id
+                ORDER BY c.version DESC OFFSET $3 LIMIT 1) AS up_to,
+               NOT EXISTS (SELECT FROM conversations c WHERE c.conversation_id = w.conversation_id) AS "is_gone!"
+           FROM walked w ORDER BY w.place"#,
+        after,
+        limit,
+        kept
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Deletes up to `limit` changes of a conversation up to a version that are older than `age`, and says that they are lost; returns
+/// how many.
+pub async fn delete_old(
+    db: &mut PgSession,
+    conversation_id: &str,
+    up_to: i64,
+    age: Duration,
+    limit: i64,
+) -> sqlx::Result<i64> {
+    let microseconds = age.as_micros().min(i64::MAX as u128) as i64;
+    sqlx::query_scalar!(
+        r#"WITH chosen AS MATERIALIZED (
+               SELECT version FROM conversation_changes
+               WHERE conversation_id = $1 AND version <= $2 AND at <= now() - $3::interval ORDER BY version LIMIT $4
+           ),
+           gone AS (
+               DELETE FROM conversation_changes
+               WHERE conversation_id = $1 AND version IN (SELECT version FROM chosen)
+           ),
+           lost AS (
+               UPDATE conversations SET changes_lost = greatest(changes_lost, (SELECT max(version) FROM chosen))
+               WHERE conversation_id = $1 AND EXISTS (SELECT FROM chosen)
+           )
+           SELECT count(*) AS "count!" FROM chosen"#,
+        conversation_id,
+        up_to,
+        PgInterval { months: 0, days: 0, microseconds },
+        limit
+    )
+    .fetch_one(db)
+    .await
+}

@@ -1,0 +1,143 @@
+//! `sync`, in rounds: each answers as much as a client takes at once, and what is left is handed back to its gateway, which sends
+//! it again when the client has taken the answers. So neither side keeps more than a round of it, whatever the client asks for.
+//!
+//! positions → extents and `standing` → `plan` (what of which conversation, by rows and bytes) → `parts` (answers, by bytes)
+//!
+//! What is answered is the present: a version is read before the content, so that content is never older than the version that
+//! the client is told to have with it. A change in between is told again by the next `sync`, which changes nothing.
+
+mod parts;
+mod plan;
+mod standing;
+
+use std::collections::HashMap;
+
+use crate::store::session::PgSession;
+use shared::clock::Timestamp;
+use shared::events;
+use shared::events::sync::{SyncComplete, SyncGone, SyncMessages};
+use shared::ids::{ConversationId, UserId};
+use shared::stream::{Envelope, SyncPosition, SyncRound};
+
+use crate::app::App;
+use crate::error::Failure;
+use crate::outcome::Outcome;
+use crate::store::changes::{self, Extent};
+use crate::store::conversations::FIRST_VERSION;
+use parts::Answers;
+use plan::Plan;
+use standing::Standing;
+
+/// Conversations looked at in one round.
+const ROUND_CONVERSATIONS: usize = 250;
+/// After so many bytes of answers a round ends.
+const ROUND_BYTES: usize = 256 * 1024;
+/// All rounds together, for a gateway of the version before, which takes the answer at once.
+const WHOLE_BYTES: usize = 1024 * 1024;
+
+/// Answers one round; the outcome ends with what is left, or with `sync_complete`.
+pub async fn answer(app: &App, db: &mut PgSession, envelope: &Envelope, round: SyncRound) -> Result<Outcome, Failure> {
+    let mut answers = Answers::default();
+    let mut left = round;
+    // Where nothing has to be said of many conversations, one round goes through several batches of them.
+    while !left.positions.is_empty() && answers.bytes() < ROUND_BYTES {
+        left = advance(app, db, envelope.user, left, &mut answers).await?;
+    }
+    let mut outcome = answers.into_outcome(envelope);
+    if left.positions.is_empty() {
+        complete(envelope, &mut outcome);
+    } else {
+        outcome.answer_continues(envelope, &left);
+    }
+    Ok(outcome)
+}
+
+/// Answers as a whole, for a gateway that does not send a round again: of what does not fit only `hasMore` is said.
+pub async fn answer_whole(
+    app: &App,
+    db: &mut PgSession,
+    envelope: &Envelope,
+    round: SyncRound,
+) -> Result<Outcome, Failure> {
+    let mut answers = Answers::default();
+    let mut left = round;
+    while !left.positions.is_empty() && answers.bytes() < WHOLE_BYTES {
+        left = advance(app, db, envelope.user, left, &mut answers).await?;
+    }
+    for position in left.positions {
+        let version = position.version.unwrap_or(FIRST_VERSION);
+        let conversation_id = position.conversation;
+        answers.push(&SyncMessages { conversation_id, messages: Vec::new(), has_more: true, version });
+    }
+    let mut outcome = answers.into_outcome(envelope);
+    complete(envelope, &mut outcome);
+    Ok(outcome)
+}
+
+fn complete(envelope: &Envelope, outcome: &mut Outcome) {
+    let complete = SyncComplete { timestamp: Timestamp::now() };
+    outcome.answer(envelope, events::answer(&complete, envelope.request_id.as_ref()));
+}
+
+/// Answers what fits of the first conversations; returns what is left.
+async fn advance(
+    app: &App,
+    db: &mut PgSession,
+    reader: UserId,
+    round: SyncRound,
+    answers: &mut Answers,
+) -> Result<SyncRound, Failure> {
+    let mut positions = round.positions;
+    // Before anything is answered, as a whole: a plain number of a conversation that is not the caller's refuses all.
+    if round.is_first {
+        standing::refuse_foreign(db, reader, &positions).await?;
+    }
+    let later = positions.split_off(positions.len().min(ROUND_CONVERSATIONS));
+    let ids: Vec<String> = positions.iter().map(|position| position.conversation.to_string()).collect();
+    let mut extents: HashMap<String, Extent> = changes::list_extents(db, reader.0, &ids)
+        .await?
+        .into_iter()
+        .map(|extent| (extent.conversation_id.clone(), extent))
+        .collect();
+    let standing = Standing::load(db, reader, &positions).await?;
+    let mut present = Vec::with_capacity(positions.len());
+    for (position, id) in positions.into_iter().zip(ids) {
+        let extent = extents.remove(&id).unwrap_or_else(|| nothing_said(id));
+        if standing.is_part(reader, position.conversation, &extent) {
+            present.push((position, extent));
+        } else {
+            answers.push(&SyncGone { conversation_id: position.conversation });
+        }
+    }
+    let plan = Plan::read(db, reader, &present).await?;
+    let mut left = parts::answer(app, db, reader, present, plan, answers).await?;
+    left.extend(later);
+    Ok(SyncRound { positions: left, is_first: false })
+}
+
+/// The extent of a conversation in which nothing happened yet.
+fn nothing_said(conversation_id: String) -> Extent {
+    Extent {
+        conversation_id,
+        last_seq: 0,
+        version: FIRST_VERSION,
+        changes_lost: 0,
+        cleared_seq: 0,
+        cleared_version: 0,
+    }
+}
+
+/// A conversation of a round, with what is stored of it.
+type Item = (SyncPosition, Extent);
+
+/// Whether the changes since the client's version are not known: they are not kept any more, or it is of another history.
+fn is_stale(position: &SyncPosition, extent: &Extent) -> bool {
+    position.version.is_some_and(|version| {
+        version > extent.version || position.seq > extent.last_seq || version < extent.changes_lost
+    })
+}
+
+/// The group that a conversation is.
+fn group_id(conversation: ConversationId) -> Option<String> {
+    conversation.group().map(|group| group.to_string())
+}

@@ -1,0 +1,327 @@
+//! The answers of a round, each of at most [`PART_BYTES`] but for a single larger message.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+
+use crate::store::session::PgSession;
+use shared::events::message::Message;
+use shared::events::sync::{MessagePlace, SyncChanges, SyncInfo, SyncMessages};
+use shared::events::{self, Event};
+use shared::ids::{ConversationId, MessageId, UserId};
+use shared::stream::{Envelope, SyncPosition};
+use uuid::Uuid;
+
+use super::plan::{Plan, Reading};
+use super::{Item, ROUND_BYTES, group_id, is_stale};
+use crate::app::App;
+use crate::error::Failure;
+use crate::history;
+use crate::outcome::Outcome;
+use crate::store::changes::{self, Extent, GroupState};
+use crate::store::history as rows;
+
+const PART_BYTES: usize = 256 * 1024 - FRAME_BYTES;
+/// What a part has beside its messages.
+const FRAME_BYTES: usize = 4 * 1024;
+/// One message's place, in JSON.
+const PLACE_BYTES: usize = 80;
+
+/// Finished parts, in order.
+#[derive(Default)]
+pub struct Answers {
+    parts: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Answers {
+    pub fn push<E: Event>(&mut self, event: &E) {
+        let part = events::broadcast(event);
+        self.bytes += part.len();
+        self.parts.push(part);
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn into_outcome(self, envelope: &Envelope) -> Outcome {
+        let mut outcome = Outcome::default();
+        for part in self.parts {
+            outcome.answer_part(envelope, part);
+        }
+        outcome
+    }
+}
+
+/// Answers the planned conversations until the round is full; returns the positions that are left.
+pub async fn answer(
+    app: &App,
+    db: &mut PgSession,
+    reader: UserId,
+    items: Vec<Item>,
+    plan: Plan,
+    answers: &mut Answers,
+) -> Result<Vec<SyncPosition>, Failure> {
+    let mut messages = read(app, db, reader, &plan).await?;
+    let groups: Vec<String> = items
+        .iter()
+        .zip(&plan.readings)
+        .filter(|(_, reading)| reading.has_new_info)
+        .filter_map(|((position, _), _)| group_id(position.conversation))
+        .collect();
+    let groups = if groups.is_empty() { Vec::new() } else { changes::list_groups(db, reader.0, &groups).await? };
+    let infos: HashMap<String, GroupState> = groups.into_iter().map(|group| (group.group_id.clone(), group)).collect();
+
+    let mut readings = plan.readings.into_iter();
+    let mut left = Vec::new();
+    for (position, extent) in items {
+        let Some(reading) = readings.next().filter(|_| answers.bytes() < ROUND_BYTES) else {
+            left.push(position);
+            continue;
+        };
+        let info = infos.get(&extent.conversation_id);
+        left.extend(answer_one(position, &extent, reading, info, &mut messages, answers));
+    }
+    Ok(left)
+}
+
+/// The messages of a round, by id.
+struct Messages {
+    shown: HashMap<Uuid, Message>,
+    hidden: HashSet<Uuid>,
+    /// Stored, but not to be read: neither changed nor deleted.
+    unreadable: HashSet<Uuid>,
+}
+
+async fn read(app: &App, db: &mut PgSession, reader: UserId, plan: &Plan) -> Result<Messages, Failure> {
+    let ids = plan.messages();
+    let mut messages = Messages { shown: HashMap::new(), hidden: HashSet::new(), unreadable: HashSet::new() };
+    if ids.is_empty() {
+        return Ok(messages);
+    }
+    let found = rows::list_by_id(db, &ids).await?;
+    let (conversations, seqs): (Vec<String>, Vec<i64>) =
+        found.iter().map(|row| (row.conversation_id.clone(), row.seq)).unzip();
+    let hidden: HashSet<(String, i64)> =
+        rows::list_hidden(db, reader.0, &conversations, &seqs).await?.into_iter().collect();
+    for message in history::show(app, db, reader, &found).await? {
+        messages.shown.insert(message.message_id.0, message);
+    }
+    for row in found {
+        if !messages.shown.contains_key(&row.message_id) {
+            messages.unreadable.insert(row.message_id);
+        }
+        if hidden.contains(&(row.conversation_id, row.seq)) {
+            messages.hidden.insert(row.message_id);
+        }
+    }
+    Ok(messages)
+}
+
+/// Answers one conversation; returns its position when something of it is left.
+fn answer_one(
+    position: SyncPosition,
+    extent: &Extent,
+    reading: Reading,
+    info: Option<&GroupState>,
+    messages: &mut Messages,
+    answers: &mut Answers,
+) -> Option<SyncPosition> {
+    if is_stale(&position, extent) {
+        answers.push(&stale(position.conversation, extent.version));
+        return None;
+    }
+    // Where only messages are asked for, nothing is said of changes.
+    if let Some(version) = position.version
+        && let Some(left) = answer_changes(position, version, extent, &reading, info, messages, answers)
+    {
+        return Some(left);
+    }
+    let new: Vec<Message> = reading
+        .messages
+        .iter()
+        .filter(|id| !messages.hidden.contains(*id))
+        .filter_map(|id| messages.shown.remove(id))
+        .collect();
+    let (mut part, mut bytes, mut has_more) = (Vec::new(), 0, reading.has_more_messages);
+    for message in new {
+        bytes += json_bytes(&message);
+        if bytes > PART_BYTES && !part.is_empty() {
+            has_more = true;
+            break;
+        }
+        part.push(message);
+    }
+    answers.push(&SyncMessages {
+        conversation_id: position.conversation,
+        messages: part,
+        has_more,
+        version: extent.version,
+    });
+    None
+}
+
+/// One conversation's changes, in as many parts as they need; the position from which the next round goes on, if there are more.
+fn answer_changes(
+    position: SyncPosition,
+    version: i64,
+    extent: &Extent,
+    reading: &Reading,
+    info: Option<&GroupState>,
+    messages: &mut Messages,
+    answers: &mut Answers,
+) -> Option<SyncPosition> {
+    let cleared = Some(extent.cleared_seq).filter(|seq| *seq > 0 && extent.cleared_version >= version);
+    let hidden_through = cleared.max(reading.emptied_through);
+    // With hidden messages left, no version is through: the next round reads the changes again.
+    let through = if reading.has_more_hidden { version } else { reading.through.unwrap_or(extent.version) };
+    let hidden: Vec<MessagePlace> =
+        reading.hidden.iter().map(|(message_id, seq)| MessagePlace { message_id: *message_id, seq: *seq }).collect();
+    let last_hidden = hidden.last().map(|place| place.seq);
+    let mut part = Part {
+        bytes: hidden.len() * PLACE_BYTES,
+        hidden,
+        hidden_through,
+        info: info.map(shown_info),
+        ..Part::new(position.conversation, version)
+    };
+    if reading.has_more_hidden {
+        answers.push(&part.finish(version, true));
+        return Some(SyncPosition { hidden_after: last_hidden.unwrap_or(position.hidden_after), ..position });
+    }
+    let mut at = version;
+    for changed in &reading.changed {
+        if hidden_through.is_some_and(|seq| changed.seq <= seq)
+            || messages.hidden.contains(&changed.message_id)
+            || messages.unreadable.contains(&changed.message_id)
+        {
+            continue;
+        }
+        let shown = messages.shown.remove(&changed.message_id);
+        let bytes = shown.as_ref().map_or(PLACE_BYTES, json_bytes);
+        if part.bytes + bytes > PART_BYTES && part.bytes > 0 {
+            answers.push(&part.finish(at, true));
+            if answers.bytes() >= ROUND_BYTES {
+                let hidden_after = last_hidden.unwrap_or(position.hidden_after);
+                return Some(SyncPosition { version: Some(at), hidden_after, ..position });
+            }
+            part = Part::new(position.conversation, at);
+        }
+        part.bytes += bytes;
+        match shown {
+            Some(message) => part.changed.push(message),
+            None => {
+                part.deleted.push(MessagePlace { message_id: MessageId(changed.message_id), seq: changed.seq });
+            }
+        }
+        at = changed.version;
+    }
+    let has_more = reading.through.is_some();
+    if has_more || !part.is_empty() {
+        answers.push(&part.finish(through, has_more));
+    }
+    has_more.then(|| SyncPosition {
+        version: Some(through),
+        hidden_after: last_hidden.unwrap_or(position.hidden_after),
+        ..position
+    })
+}
+
+/// A `sync_changes` while it is filled.
+struct Part {
+    conversation_id: ConversationId,
+    from: i64,
+    changed: Vec<Message>,
+    deleted: Vec<MessagePlace>,
+    hidden: Vec<MessagePlace>,
+    hidden_through: Option<i64>,
+    info: Option<SyncInfo>,
+    bytes: usize,
+}
+
+impl Part {
+    fn new(conversation_id: ConversationId, from: i64) -> Self {
+        Part {
+            conversation_id,
+            from,
+            changed: Vec::new(),
+            deleted: Vec::new(),
+            hidden: Vec::new(),
+            hidden_through: None,
+            info: None,
+            bytes: 0,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.changed.is_empty()
+            && self.deleted.is_empty()
+            && self.hidden.is_empty()
+            && self.hidden_through.is_none()
+            && self.info.is_none()
+    }
+
+    fn finish(self, version: i64, has_more: bool) -> SyncChanges {
+        SyncChanges {
+            conversation_id: self.conversation_id,
+            from_version: Some(self.from),
+            version,
+            changed: Some(self.changed),
+            deleted: Some(self.deleted),
+            hidden: Some(self.hidden),
+            hidden_through_seq: self.hidden_through,
+            info: self.info,
+            has_more: Some(has_more),
+            stale: None,
+        }
+    }
+}
+
+fn stale(conversation_id: ConversationId, version: i64) -> SyncChanges {
+    SyncChanges {
+        conversation_id,
+        from_version: None,
+        version,
+        changed: None,
+        deleted: None,
+        hidden: None,
+        hidden_through_seq: None,
+        info: None,
+        has_more: None,
+        stale: Some(true),
+    }
+}
+
+fn shown_info(group: &GroupState) -> SyncInfo {
+    SyncInfo {
+        group_id: group.group_id.parse().ok(),
+        group_name: Some(group.name.clone()),
+        group_description: Some(group.description.clone()),
+        created_by: Some(UserId(group.created_by)),
+        max_members: Some(group.max_members),
+        member_count: Some(group.member_count),
+        created_at: Some(group.created_at.into()),
+        my_role: Some(group.role.clone()),
+    }
+}
+
+/// How long a message is in JSON.
+fn json_bytes(message: &Message) -> usize {
+    struct Count(usize);
+
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(1);
+    // Counting cannot fail.
+    let _ = serde_json::to_writer(&mut count, message);
+    count.0
+}

@@ -1,0 +1,185 @@
+//! What a round reads of which conversation. First only which rows and how large, then as many of them as fit into the round.
+
+use std::collections::HashMap;
+
+use crate::store::session::PgSession;
+use shared::ids::{MessageId, UserId};
+use shared::limits::MAX_PAGE;
+use uuid::Uuid;
+
+use super::{Item, ROUND_BYTES, is_stale};
+use crate::error::Failure;
+use crate::store::changes::{self, KIND_EMPTIED, KIND_INFO, KIND_MESSAGE};
+
+/// Changes of one conversation in a round.
+const MOST_CHANGES: i64 = 200;
+/// Messages that a user hid in one conversation, in a round.
+const MOST_HIDDEN: i64 = 1_000;
+const MOST_MESSAGES: i64 = MAX_PAGE as i64;
+/// What a message takes beside its content, about.
+const MESSAGE_OVERHEAD_BYTES: usize = 400;
+
+/// What is read of one conversation.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// Each message that changed, with the last version of those read in which it did; by that version.
+    pub changed: Vec<Changed>,
+    pub has_new_info: bool,
+    /// Everything up to this number is gone for all.
+    pub emptied_through: Option<i64>,
+    /// With the changes read, the client has this version; with more to come.
+    pub through: Option<i64>,
+    pub hidden: Vec<(MessageId, i64)>,
+    pub has_more_hidden: bool,
+    /// New messages.
+    pub messages: Vec<Uuid>,
+    pub has_more_messages: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    pub version: i64,
+    pub seq: i64,
+    pub message_id: Uuid,
+}
+
+/// The readings of the first conversations, in their order.
+pub struct Plan {
+    pub readings: Vec<Reading>,
+}
+
+impl Plan {
+    pub async fn read(db: &mut PgSession, reader: UserId, items: &[Item]) -> Result<Plan, Failure> {
+        let mut sizes = vec![0_usize; items.len()];
+        let mut readings: Vec<Reading> = items.iter().map(|_| Reading::default()).collect();
+        read_changes(db, items, &mut readings, &mut sizes).await?;
+        read_hidden(db, reader, items, &mut readings).await?;
+        read_messages(db, reader, items, &mut readings, &mut sizes).await?;
+        // At least one conversation, however large.
+        let mut bytes = 0;
+        let fitting = sizes.iter().take_while(|size| {
+            let fits = bytes == 0 || bytes + **size <= ROUND_BYTES;
+            bytes += **size;
+            fits
+        });
+        readings.truncate(fitting.count());
+        Ok(Plan { readings })
+    }
+
+    /// The messages to read.
+    pub fn messages(&self) -> Vec<Uuid> {
+        let of_one = |reading: &Reading| {
+            let changed: Vec<Uuid> = reading.changed.iter().map(|changed| changed.message_id).collect();
+            changed.into_iter().chain(reading.messages.iter().copied()).collect::<Vec<_>>()
+        };
+        self.readings.iter().flat_map(of_one).collect()
+    }
+}
+
+async fn read_changes(
+    db: &mut PgSession,
+    items: &[Item],
+    readings: &mut [Reading],
+    sizes: &mut [usize],
+) -> Result<(), Failure> {
+    let (mut places, mut ids, mut versions) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, (position, extent)) in items.iter().enumerate() {
+        if let Some(version) = position.version.filter(|version| *version < extent.version)
+            && !is_stale(position, extent)
+        {
+            places.push(place);
+            ids.push(extent.conversation_id.clone());
+            versions.push(version);
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut counts: HashMap<usize, (i64, i64)> = HashMap::new();
+    for change in changes::list_changes(db, &ids, &versions, MOST_CHANGES).await? {
+        let place = places[change.ord as usize - 1];
+        let count = counts.entry(place).or_default();
+        *count = (count.0 + 1, change.version);
+        let (position, reading) = (&items[place].0, &mut readings[place]);
+        match (change.kind, change.seq, change.message_id) {
+            // What is newer comes with the new messages.
+            (KIND_MESSAGE, Some(seq), _) if seq > position.seq => {}
+            (KIND_MESSAGE, Some(seq), Some(message_id)) => {
+                reading.changed.retain(|changed| changed.message_id != message_id);
+                reading.changed.push(Changed { version: change.version, seq, message_id });
+                sizes[place] += change.bytes.unwrap_or(0).unsigned_abs() as usize + MESSAGE_OVERHEAD_BYTES;
+            }
+            (KIND_INFO, ..) => reading.has_new_info = true,
+            (KIND_EMPTIED, Some(seq), _) => reading.emptied_through = reading.emptied_through.max(Some(seq)),
+            _ => {}
+        }
+    }
+    for (place, (count, last)) in counts {
+        readings[place].through = (count == MOST_CHANGES && last < items[place].1.version).then_some(last);
+    }
+    Ok(())
+}
+
+async fn read_hidden(
+    db: &mut PgSession,
+    reader: UserId,
+    items: &[Item],
+    readings: &mut [Reading],
+) -> Result<(), Failure> {
+    let (mut places, mut ids, mut versions) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut after, mut up_to) = (Vec::new(), Vec::new());
+    for (place, (position, extent)) in items.iter().enumerate() {
+        if let Some(version) = position.version
+            && !is_stale(position, extent)
+        {
+            places.push(place);
+            ids.push(extent.conversation_id.clone());
+            versions.push(version);
+            after.push(position.hidden_after.max(extent.cleared_seq));
+            up_to.push(position.seq);
+        }
+    }
+    if places.is_empty() {
+        return Ok(());
+    }
+    for row in changes::list_hidden_since(db, reader.0, &ids, &versions, &after, &up_to, MOST_HIDDEN).await? {
+        let reading = &mut readings[places[row.ord as usize - 1]];
+        reading.hidden.push((MessageId(row.message_id), row.seq));
+        reading.has_more_hidden = reading.hidden.len() as i64 == MOST_HIDDEN;
+    }
+    Ok(())
+}
+
+async fn read_messages(
+    db: &mut PgSession,
+    reader: UserId,
+    items: &[Item],
+    readings: &mut [Reading],
+    sizes: &mut [usize],
+) -> Result<(), Failure> {
+    let (mut places, mut ids, mut after) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, (position, extent)) in items.iter().enumerate() {
+        let from = position.seq.max(extent.cleared_seq);
+        // First all changes, then what is new.
+        let waits = readings[place].through.is_some() || readings[place].has_more_hidden;
+        if extent.last_seq > from && !waits && !is_stale(position, extent) {
+            places.push(place);
+            ids.push(extent.conversation_id.clone());
+            after.push(from);
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    for row in changes::list_after(db, reader.0, &ids, &after, MOST_MESSAGES + 1).await? {
+        let place = places[row.ord as usize - 1];
+        let reading = &mut readings[place];
+        if reading.messages.len() as i64 == MOST_MESSAGES {
+            reading.has_more_messages = true;
+            continue;
+        }
+        reading.messages.push(row.message_id);
+        sizes[place] += row.bytes.unsigned_abs() as usize + MESSAGE_OVERHEAD_BYTES;
+    }
+    Ok(())
+}
