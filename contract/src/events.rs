@@ -81,9 +81,13 @@ impl Described {
     pub fn echoes_request(&self) -> bool {
         let is_error = matches!(self.name, "error" | "auth_error");
         // Of the series that `sync` is answered with only the end does.
-        let is_part = matches!(self.name, "sync_changes" | "sync_messages" | "sync_gone");
-        is_error || (!is_part && SPECS.iter().any(|spec| spec.replies.contains(&self.name)))
+        is_error || (!is_part_of_sync(self.name) && SPECS.iter().any(|spec| spec.replies.contains(&self.name)))
     }
+}
+
+/// Whether it is a part of the series that answers `sync`, and not its end.
+pub fn is_part_of_sync(name: &str) -> bool {
+    matches!(name, "sync_changes" | "sync_messages" | "sync_gone")
 }
 
 macro_rules! events {

@@ -215,8 +215,10 @@ fn events(page: &mut String) {
         EVENTS.iter().filter(|event| event.delivery == delivery).for_each(|event| self::event(page, event));
     }
     page.push_str("\n### About the connection\n");
-    let is_about_the_connection =
-        |name: &str| matches!(name, "connected" | "auth_error" | "error" | "session_conflict" | "sync_messages");
+    let is_about_the_connection = |name: &str| {
+        matches!(name, "connected" | "auth_error" | "error" | "session_conflict")
+            || crate::events::is_part_of_sync(name)
+    };
     EVENTS.iter().filter(|event| is_about_the_connection(event.name)).for_each(|event| self::event(page, event));
 }
 

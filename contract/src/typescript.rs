@@ -61,8 +61,9 @@ fn is_command(operations: &Value, message: &str) -> bool {
 fn answer(operation: &Value) -> String {
     let replies = operation["reply"]["messages"].as_array().into_iter().flatten();
     let names = replies.filter_map(|reply| reply["$ref"].as_str()?.rsplit('/').next());
-    // `sync_messages` comes before the answer to `sync` and does not echo its `requestId`.
-    let names = names.filter(|name| !matches!(*name, "error" | "auth_error" | "sync_messages"));
+    // The parts of a `sync` come before its answer and do not echo its `requestId`.
+    let is_answer = |name: &&str| !matches!(*name, "error" | "auth_error") && !crate::events::is_part_of_sync(name);
+    let names = names.filter(is_answer);
     let names: Vec<String> = names.map(event_name).collect();
     if names.is_empty() { "undefined".to_owned() } else { names.join(" | ") }
 }

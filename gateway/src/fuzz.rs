@@ -265,7 +265,10 @@ impl Client {
                     due.frames.push(frame(payload));
                 }
             }
-            (Header::Kicked | Header::Replaced { .. }, Channel::User(_)) => due.may_close = is_listening,
+            (
+                Header::Kicked | Header::Replaced { .. } | Header::ReplacedIn { .. } | Header::Departed,
+                Channel::User(_),
+            ) => due.may_close = is_listening,
             (Header::Revoked { token }, Channel::Presence) => due.may_close = self.token == Some(*token),
             _ => {}
         }

@@ -14,14 +14,14 @@ pub const MAX_REACTION_CHARACTERS: usize = 10;
 pub const MAX_FOREIGN_ID_CHARACTERS: usize = 128;
 /// A quoted message is cut to this.
 pub const REPLY_PREVIEW_CHARACTERS: usize = 200;
-/// Conversations in one `sync` or `ack`, event ids in one `ack`.
+/// Conversations in one `ack`, event ids in one `ack`.
 pub const MAX_SYNC_ENTRIES: usize = 1000;
 /// Conversations in one `sync`; within `MAX_PAYLOAD_SIZE`.
 pub const MAX_SYNC_CONVERSATIONS: usize = 10_000;
 /// Nesting of a command's JSON.
 pub const MAX_JSON_DEPTH: usize = 16;
 /// Values and names in a message; each costs far more memory than text. `ack` and `sync` have the longest lists.
-pub const MAX_JSON_VALUES: usize = 10_000;
+pub const MAX_JSON_VALUES: usize = 65_000;
 
 // HTTP bodies.
 

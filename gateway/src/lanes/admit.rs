@@ -99,11 +99,7 @@ impl Admitted {
             Command::Sync(sync) => Body::Sync(sync.into_round()),
             command => Body::Client(command),
         };
-        let append = Append {
-            rate: Some(rate),
-            entry: core.wire.entry(&stream, &envelope, &body).into(),
-            stream,
-        };
+        let append = Append { rate: Some(rate), entry: core.wire.entry(&stream, &envelope, &body).into(), stream };
         Ok(Admitted { append, origin: Origin::Client(connection.clone()), command: id, partition })
     }
 

@@ -10,7 +10,7 @@ use super::{Context, Found};
 use crate::error::Failure;
 use crate::history::{self, Page};
 use crate::outcome::{Outcome, participants};
-use crate::store::{conversations, events as event_store, groups, users};
+use crate::store::{changes, events as event_store, groups, users};
 
 impl Context<'_> {
     /// As [`Context::notify_participants`], for an event about a message: when the message is deleted for everyone, so is
@@ -65,8 +65,7 @@ impl Context<'_> {
                 if users::exists(self.db, other.0).await? {
                     return Ok(());
                 }
-                let extents =
-                    conversations::list_extents(self.db, self.caller().0, &[conversation.to_string()]).await?;
+                let extents = changes::list_extents(self.db, self.caller().0, &[conversation.to_string()]).await?;
                 if extents.iter().any(|extent| extent.last_seq > extent.cleared_seq) {
                     Ok(())
                 } else {

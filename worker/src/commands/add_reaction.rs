@@ -32,7 +32,8 @@ impl Handle for AddReaction {
             context.notify_about(&mut outcome, &found, &event).await?;
             Ok(outcome)
         } else {
-            let event = ReactionRemoved { message_id, conversation_id, user_id, username: &username, reaction, version };
+            let event =
+                ReactionRemoved { message_id, conversation_id, user_id, username: &username, reaction, version };
             let mut outcome = Outcome::answered(context.envelope, &event);
             context.notify_about(&mut outcome, &found, &event).await?;
             Ok(outcome)

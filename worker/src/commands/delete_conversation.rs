@@ -45,7 +45,11 @@ impl Handle for DeleteConversation {
 }
 
 /// `None` when nothing was ever said.
-async fn delete_for_both(db: &mut PgSession, conversation: &str, participants: [i64; 2]) -> sqlx::Result<Option<Emptied>> {
+async fn delete_for_both(
+    db: &mut PgSession,
+    conversation: &str,
+    participants: [i64; 2],
+) -> sqlx::Result<Option<Emptied>> {
     let Some(emptied) = conversations::update_emptied(db, conversation).await? else { return Ok(None) };
     let last_seq = emptied.last_seq;
     // What waits must not show what is deleted.

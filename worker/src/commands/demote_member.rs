@@ -21,13 +21,8 @@ impl Handle for DemoteMember {
         group_members::update_role(context.db, &group.to_string(), user.0, MEMBER, false).await?;
         context.audit(ConversationId::Group(group), Some(user), None).await?;
         let version = context.raise_version(group).await?;
-        let changed = MemberDemoted {
-            group_id: group,
-            user_id: user,
-            new_role: MEMBER,
-            demoted_by: context.caller(),
-            version,
-        };
+        let changed =
+            MemberDemoted { group_id: group, user_id: user, new_role: MEMBER, demoted_by: context.caller(), version };
         let mut outcome = Outcome::answered(context.envelope, &changed);
         context.notify_participants(&mut outcome, ConversationId::Group(group), &changed).await?;
         Ok(outcome)

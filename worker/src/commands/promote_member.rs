@@ -21,13 +21,8 @@ impl Handle for PromoteMember {
         group_members::update_role(context.db, &group.to_string(), user.0, ADMIN, true).await?;
         context.audit(ConversationId::Group(group), Some(user), None).await?;
         let version = context.raise_version(group).await?;
-        let changed = MemberPromoted {
-            group_id: group,
-            user_id: user,
-            new_role: ADMIN,
-            promoted_by: context.caller(),
-            version,
-        };
+        let changed =
+            MemberPromoted { group_id: group, user_id: user, new_role: ADMIN, promoted_by: context.caller(), version };
         let mut outcome = Outcome::answered(context.envelope, &changed);
         context.notify_participants(&mut outcome, ConversationId::Group(group), &changed).await?;
         Ok(outcome)

@@ -27,7 +27,8 @@ impl Handle for RemoveGroupMember {
 
         let username = context.username(user).await?;
         let version = context.raise_version(group).await?;
-        let removed = MemberRemoved { group_id: group, user_id: user, username: &username, removed_by: caller, version };
+        let removed =
+            MemberRemoved { group_id: group, user_id: user, username: &username, removed_by: caller, version };
         let mut recipients = groups::list_member_ids(context.db, &id, caller.0).await?;
         recipients.push(user.0);
         let event_id = context.envelope.id;

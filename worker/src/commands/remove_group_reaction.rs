@@ -11,14 +11,15 @@ use crate::outcome::Outcome;
 impl Handle for RemoveGroupReaction {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let (found, group_id, _) = context.group_message(self.message).await?;
-        let reaction = take_away(context, &found).await?;
+        let removed = take_away(context, &found).await?;
         let username = context.caller_name().await?;
         let event = GroupReactionRemoved {
             message_id: self.message,
             group_id,
             user_id: context.caller(),
             username: &username,
-            reaction: &reaction,
+            reaction: &removed.reaction,
+            version: removed.version,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
         context.notify_about(&mut outcome, &found, &event).await?;

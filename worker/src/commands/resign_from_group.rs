@@ -27,7 +27,8 @@ impl Handle for ResignFromGroup {
             group_members::update_owner(context.db, &id, caller.0, heir.0).await?;
             context.audit(conversation, Some(heir), None).await?;
             let version = context.raise_version(group).await?;
-            transferred = Some(OwnershipTransferred { group_id: group, from_user_id: caller, to_user_id: heir, version });
+            transferred =
+                Some(OwnershipTransferred { group_id: group, from_user_id: caller, to_user_id: heir, version });
         }
         group_members::delete_members(context.db, &id, &[caller.0]).await?;
         let username = context.username(caller).await?;

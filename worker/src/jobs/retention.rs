@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::store::{audit, changes};
 use crate::store::purge::{self, LogPlace};
+use crate::store::{audit, changes};
 
 const INTERVAL: Duration = Duration::from_secs(600);
 /// After a round that failed.

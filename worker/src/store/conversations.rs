@@ -59,28 +59,6 @@ pub async fn find_scope(
     .await
 }
 
-/// How far a conversation goes for one participant.
-pub struct Extent {
-    pub conversation_id: String,
-    pub last_seq: i64,
-    pub cleared_seq: i64,
-}
-
-/// The extents of those conversations in which anything was ever said.
-pub async fn list_extents(db: &mut PgSession, user: i64, conversations: &[String]) -> sqlx::Result<Vec<Extent>> {
-    sqlx::query_as!(
-        Extent,
-        r#"SELECT c.conversation_id, c.last_seq, coalesce(m.cleared_seq, 0) AS "cleared_seq!"
-           FROM conversations c
-           LEFT JOIN conversation_members m ON m.conversation_id = c.conversation_id AND m.user_id = $1
-           WHERE c.conversation_id = ANY($2)"#,
-        user,
-        conversations
-    )
-    .fetch_all(db)
-    .await
-}
-
 /// A line of a user's list of direct conversations, with its newest visible message, still sealed.
 pub struct ListedConversation {
     pub conversation_id: String,

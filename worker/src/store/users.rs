@@ -116,12 +116,9 @@ pub async fn is_blocked(db: &mut PgSession, one: i64, other: i64) -> sqlx::Resul
 
 /// Those of these users who exist.
 pub async fn list_existing(db: &mut PgSession, users: &[i64]) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar!(
-        r#"SELECT u.user_id::bigint AS "user_id!" FROM users_auth u WHERE u.user_id = ANY($1)"#,
-        users
-    )
-    .fetch_all(db)
-    .await
+    sqlx::query_scalar!(r#"SELECT u.user_id::bigint AS "user_id!" FROM users_auth u WHERE u.user_id = ANY($1)"#, users)
+        .fetch_all(db)
+        .await
 }
 
 /// Two users who have to do with each other.

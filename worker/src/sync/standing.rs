@@ -57,7 +57,8 @@ pub async fn refuse_foreign(db: &mut PgSession, reader: UserId, positions: &[Syn
     match plain.iter().find(|position| !standing.is_known(reader, position.conversation)) {
         None => Ok(()),
         Some(position) => {
-            let details = format!("`conversations` names `{}`, and there is no such conversation", position.conversation);
+            let details =
+                format!("`conversations` names `{}`, and there is no such conversation", position.conversation);
             Err(Rejection::not_found("conversations", details).into())
         }
     }

@@ -44,7 +44,8 @@ async fn each_change_raises_the_version_by_one_and_is_told_with_it() {
     let page = json!({"type": "get_private_messages", "conversationId": conversation});
     let empty = fleet.expect(alice, page.clone(), "private_messages").await;
     assert_eq!(empty["version"], 1);
-    let started = fleet.expect(alice, json!({"type": "start_conversation", "recipientId": bob}), "conversation_started");
+    let started =
+        fleet.expect(alice, json!({"type": "start_conversation", "recipientId": bob}), "conversation_started");
     assert_eq!(started.await["version"], 1);
 
     let first = fleet.send(alice, bob, "one").await["messageId"].clone();
@@ -181,9 +182,7 @@ async fn an_emptied_conversation_is_hidden_up_to_where_it_was_emptied() {
     let conversation = direct(alice, bob);
     fleet.send(alice, bob, "one").await;
     let known = version(&fleet, &conversation).await;
-    let clear = |everyone: bool| {
-        json!({"type": "delete_conversation", "conversationId": conversation, "deleteForEveryone": everyone})
-    };
+    let clear = |everyone: bool| json!({"type": "delete_conversation", "conversationId": conversation, "deleteForEveryone": everyone});
     fleet.expect(bob, clear(false), "conversation_deleted").await;
     let (mine, _) = sync_one(&fleet, bob, &conversation, 1, known).await;
     assert_eq!((&mine["hiddenThroughSeq"], &mine["version"]), (&json!(1), &json!(known)));
@@ -313,11 +312,8 @@ async fn many_changes_come_in_parts_that_go_on_from_each_other() {
     // From the middle, as a client goes on that was interrupted.
     let middle = number(&parts[5]["version"]);
     let (series, _) = fleet.sync(alice, json!({&conversation: {"seq": 601, "version": middle}})).await;
-    let rest: Vec<i64> = series
-        .iter()
-        .filter(|part| part["type"] == "sync_changes")
-        .flat_map(|part| seqs(&part["changed"]))
-        .collect();
+    let rest: Vec<i64> =
+        series.iter().filter(|part| part["type"] == "sync_changes").flat_map(|part| seqs(&part["changed"])).collect();
     assert_eq!(rest, (middle - 999..=601).collect::<Vec<_>>());
 }
 
@@ -352,9 +348,8 @@ async fn five_thousand_conversations_fit_into_one_sync() {
     .execute(&fleet.db)
     .await
     .unwrap();
-    let positions: serde_json::Map<String, Value> = (1000..6000)
-        .map(|other| (direct(alice, UserId(other)), json!({"seq": 1, "version": 3})))
-        .collect();
+    let positions: serde_json::Map<String, Value> =
+        (1000..6000).map(|other| (direct(alice, UserId(other)), json!({"seq": 1, "version": 3}))).collect();
     let (series, rounds) = fleet.sync(alice, Value::Object(positions)).await;
     assert_eq!(series.len(), 5_001);
     assert!(series[..5_000].iter().all(|part| part["type"] == "sync_messages" && part["version"] == 3));

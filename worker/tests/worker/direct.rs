@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use fred::prelude::*;
 use serde_json::{Value, json};
 use shared::ids::UserId;
-use shared::publication::Header;
 use shared::redis::keys::Channel;
 
 use crate::harness::{Fleet, Published, without_timestamp};

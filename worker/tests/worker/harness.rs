@@ -334,9 +334,7 @@ impl Fleet {
         loop {
             rounds += 1;
             self.append(&prepared).await;
-            let ends_round = |header: &Header| {
-                matches!(header, Header::Answer { command, .. } | Header::AnswerContinues { command, .. } if *command == id)
-            };
+            let ends_round = |header: &Header| matches!(header, Header::Answer { command, .. } | Header::AnswerContinues { command, .. } if *command == id);
             let end = loop {
                 let news = self.news.notified();
                 let fresh: Vec<Published> = self.published.lock()[seen..].to_vec();

@@ -82,9 +82,8 @@ impl Device {
     }
 
     pub fn view(&self) -> Vec<(String, Option<View>)> {
-        let view = |conversation: &String| {
-            (conversation.clone(), self.held.get(conversation).map(|held| held.view.clone()))
-        };
+        let view =
+            |conversation: &String| (conversation.clone(), self.held.get(conversation).map(|held| held.view.clone()));
         self.conversations.iter().map(view).collect()
     }
 
@@ -313,8 +312,7 @@ pub async fn load(client: &mut Client, conversation: &str) -> Result<Option<Held
         return if page["code"] == "RESOURCE_NOT_FOUND" { Ok(None) } else { bail!("a page was refused: {page}") };
     }
     let version = page["version"].as_i64().context("a page's version")?;
-    let mut held =
-        Held { view: View { messages: BTreeMap::new(), info: None }, seq: 0, version, heard: version };
+    let mut held = Held { view: View { messages: BTreeMap::new(), info: None }, seq: 0, version, heard: version };
     for message in page["messages"].as_array().into_iter().flatten() {
         held.add(message);
     }

@@ -153,7 +153,9 @@ impl Scene<'_> {
             1 => json!({
                 "type": kind("delete_message", "delete_group_message"), "messageId": message, "deleteForEveryone": everyone
             }),
-            2 | 3 => json!({"type": kind("add_reaction", "add_group_reaction"), "messageId": message, "reaction": emoji}),
+            2 | 3 => {
+                json!({"type": kind("add_reaction", "add_group_reaction"), "messageId": message, "reaction": emoji})
+            }
             4 => json!({"type": kind("remove_reaction", "remove_group_reaction"), "messageId": message}),
             5 => json!({"type": "pin_message", "messageId": message, "conversationId": conversation}),
             _ => json!({"type": "unpin_message", "messageId": message, "conversationId": conversation}),
@@ -217,4 +219,41 @@ async fn load(client: &mut Client, conversations: &[String]) -> Result<Vec<(Stri
         shown.push((conversation.clone(), loaded.map(|held| held.view())));
     }
     Ok(shown)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_larger_than_an_outbox_closes_nobody() -> Result<()> {
+    let deployment = Deployment::start("largesync", Options::default().with("OUTBOX_LIMIT", "1MiB"))?;
+    let [alice] = deployment.users(["alice"])?;
+    let mut positions = serde_json::Map::new();
+    for name in ["bob", "carol", "dave", "erin", "frank"] {
+        let other = deployment.user(name)?;
+        let mut sender = deployment.login(0, &other).await?;
+        for n in 0..80 {
+            let content = "x".repeat(5_000);
+            let id = format!("{name}{n}");
+            sender
+                .request_ok(json!({
+                    "type": "send_message", "recipientId": alice.id, "content": content, "clientMessageId": id
+                }))
+                .await?;
+        }
+        sender.close().await;
+        let conversation = format!("conv_{}_{}", alice.id.min(other.id), alice.id.max(other.id));
+        positions.insert(conversation, json!({"seq": 0, "version": 1}));
+    }
+    let mut reader = deployment.login(1, &alice).await?;
+    reader.drain();
+    let command = json!({"type": "sync", "conversations": positions});
+    let complete = reader.request_within(command, Duration::from_secs(30)).await?;
+    ensure!(complete["type"] == "sync_complete", "{complete}");
+    let parts: Vec<Value> = reader
+        .drain()
+        .into_iter()
+        .filter(|event| event["type"] == "sync_messages" && event["version"].is_i64())
+        .collect();
+    ensure!(parts.iter().all(|part| part.to_string().len() <= 256 * 1024), "a part is larger than 256 KiB");
+    let first: usize = parts.iter().filter_map(|part| part["messages"].as_array()).map(Vec::len).sum();
+    ensure!(parts.len() == 5 && first > 5 * 40, "{} parts with {first} messages", parts.len());
+    Ok(())
 }
