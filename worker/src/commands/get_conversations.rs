@@ -13,7 +13,7 @@ use crate::outcome::Outcome;
 use crate::store::conversations::{self, ListedConversation};
 
 /// Unread messages are counted only so far: a number that nobody reads must not cost a scan.
-const MOST_UNREAD: i64 = 200;
+const MOST_UNREAD: i64 = 1_000;
 
 impl Handle for GetConversations {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {

@@ -12,7 +12,7 @@ use crate::store::groups::{self, UserGroupRow};
 /// Those written to last; more would not fit into a message.
 const MOST_GROUPS: i64 = 1_000;
 /// Counting on would take time and tell nobody more.
-const MOST_UNREAD: i64 = 10_000;
+const MOST_UNREAD: i64 = 1_000;
 
 impl Handle for GetUserGroups {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {

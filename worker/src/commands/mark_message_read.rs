@@ -27,13 +27,13 @@ impl Handle for MarkMessageRead {
             seq: found.row.seq,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
-        if moved {
-            // In a group, whoever wrote the message and is still there; else the other participant, whoever wrote it.
+        // That one has read one's own message is no news to anybody.
+        if moved && found.row.sender_id != reader.0 {
+            // In a group, whoever wrote the message and is still there; else the other participant.
             let told = match found.other(reader) {
                 // Nobody blocked in either direction learns that one is there.
                 Some(other) if users::is_blocked(context.db, reader.0, other.0).await? => None,
                 Some(other) => Some(other),
-                None if found.row.sender_id == reader.0 => None,
                 None => {
                     let sender = found.row.sender_id;
                     let membership = groups::find_membership(context.db, &found.row.conversation_id, sender).await?;

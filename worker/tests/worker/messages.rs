@@ -105,10 +105,13 @@ async fn in_a_group_only_the_sender_and_oneself_hear_of_a_read_mark() {
     assert_eq!((&marked["groupId"], &marked["readBy"], &marked["seq"]), (&json!(group), &json!(bob), &json!(1)));
     fleet.event(Channel::User(alice), "message_read").await;
     fleet.event(Channel::User(bob), "message_read").await;
-    // One's own message: nobody else is concerned.
+    // One's own message: nobody is told.
     fleet.expect(alice, read, "message_read").await;
+    let direct = fleet.send(alice, bob, "x").await["messageId"].clone();
+    fleet.expect(alice, json!({"type": "mark_message_read", "messageId": direct}), "message_read").await;
     say(&fleet, alice, &group, "after").await;
-    assert_eq!(fleet.events(Channel::User(alice), "message_read").len(), 2);
+    assert_eq!(fleet.events(Channel::User(alice), "message_read").len(), 1);
+    assert_eq!(fleet.events(Channel::User(bob), "message_read").len(), 1);
     assert!(fleet.events(group_channel(&group), "message_read").is_empty());
     assert!(fleet.events(Channel::User(carol), "message_read").is_empty());
 }
