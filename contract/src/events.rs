@@ -16,6 +16,7 @@ use shared::events::direct::{
 };
 use shared::events::error::ErrorEvent;
 use shared::events::group::{AnnouncementSent, GroupMessageSent, MentionedInGroup};
+use shared::events::inbox::{ConversationSettings, Inbox};
 use shared::events::membership::{
     GroupCreated, GroupDeleted, GroupInfo, GroupInfoUpdated, GroupMembers, GroupMessages, MemberAdded, MemberDemoted,
     MemberLeft, MemberPromoted, MemberRemoved, OwnershipTransferred, UserGroups,
@@ -24,6 +25,7 @@ use shared::events::message::{GroupAnnouncement, NewGroupMessage, NewMessage};
 use shared::events::presence::{OnlineUsers, UserOffline, UserOnline};
 use shared::events::session::{AuthError, AuthSuccess, Connected, Pong, SessionConflict, TestResponse};
 use shared::events::sync::{SyncChanges, SyncComplete, SyncGone, SyncMessages};
+use shared::events::users::{BlockedUsers, UserBlocked, UserUnblocked, UsersFound};
 use shared::limits::MAX_REQUEST_ID_CHARACTERS;
 
 use crate::schema;
@@ -105,12 +107,12 @@ fn own_schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
 events! {
     Answer: Connected, AuthSuccess, AuthError, ErrorEvent, SessionConflict, Pong, TestResponse;
     Answer: MessageSent, GroupMessageSent, AnnouncementSent, ConversationStarted, PrivateMessages, GroupMessages,
-        PinnedMessages, Conversations, UserGroups, GroupMembers, GroupInfo, CommunityList, CommunityMembers,
+        PinnedMessages, Conversations, Inbox, UsersFound, BlockedUsers, UserGroups, GroupMembers, GroupInfo, CommunityList, CommunityMembers,
         CommunityProgress, OnlineUsers, SyncChanges, SyncMessages, SyncGone, SyncComplete;
     Message: NewMessage, NewGroupMessage, GroupAnnouncement;
     Durable: MentionedInGroup, MessageEdited, GroupMessageEdited, MessageDeleted, GroupMessageDeleted, ReactionAdded,
         ReactionRemoved, GroupReactionAdded, GroupReactionRemoved, MessagePinned, MessageUnpinned, ConversationDeleted,
         GroupCreated, MemberAdded, MemberRemoved, MemberLeft, MemberPromoted, MemberDemoted, OwnershipTransferred,
         GroupInfoUpdated, GroupDeleted;
-    Ephemeral: MessageRead, MessageDelivered, UserTyping, UserOnline, UserOffline, CommunityProgressUpdate;
+    Ephemeral: ConversationSettings, UserBlocked, UserUnblocked, MessageRead, MessageDelivered, UserTyping, UserOnline, UserOffline, CommunityProgressUpdate;
 }

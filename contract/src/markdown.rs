@@ -32,6 +32,14 @@ const CHAPTERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "Inbox",
+        &["get_inbox", "set_conversation_settings"],
+    ),
+    (
+        "Users",
+        &["find_users", "block_user", "unblock_user", "get_blocked_users"],
+    ),
+    (
         "Direct messages and groups",
         &["mark_message_read", "typing", "pin_message", "unpin_message", "get_pinned_messages"],
     ),
@@ -185,6 +193,8 @@ fn value(kind: &Kind) -> String {
         Kind::Integer { min, max } => range(*min, *max),
         Kind::MemberCount => range(1, i64::from(limits.group_members)),
         Kind::Time => "time, RFC 3339".to_owned(),
+        Kind::TimeOrNull => "time, RFC 3339, or null".to_owned(),
+        Kind::Cursor => "`nextCursor` of an earlier answer".to_owned(),
         Kind::Choice(names) => list(names),
         Kind::UserIds { most } => format!("list of at most {most} user ids"),
         Kind::Positions { most, has_versions: true } => {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
+use shared::cursor::MAX_CURSOR_CHARACTERS;
 use shared::limits::{Limits, MAX_REQUEST_ID_CHARACTERS};
 use shared::protocol::Spec;
 use shared::protocol::spec::{Field, Kind, Presence};
@@ -192,6 +193,8 @@ fn kind(of: &Kind) -> Value {
         Kind::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
         Kind::MemberCount => json!({"type": "integer", "minimum": 1, "maximum": limits.group_members}),
         Kind::Time => json!({"type": "string", "format": "date-time"}),
+        Kind::TimeOrNull => json!({"type": ["string", "null"], "format": "date-time"}),
+        Kind::Cursor => json!({"type": "string", "pattern": "^([0-9a-f]{2})+$", "minLength": 10, "maxLength": MAX_CURSOR_CHARACTERS}),
         Kind::Choice(names) => json!({"type": "string", "enum": names}),
         Kind::UserIds { most } => json!({"type": "array", "items": kind(&Kind::UserId), "maxItems": most}),
         Kind::Positions { most, has_versions } => json!({

@@ -1,3 +1,5 @@
 -- What workers need besides, where this server keeps the accounts itself (BUILTIN_AUTH=true). After worker-role.sql.
 
 GRANT INSERT ON users_auth, user_profile_info, jwt_revocation TO chat_worker;
+-- `block_user` and `unblock_user`.
+GRANT INSERT, DELETE ON blocked_relationships TO chat_worker;

@@ -24,6 +24,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
 GRANT SELECT ON held_message_ids, held_conversation_ids TO chat_worker;
 -- Written by `chatctl migrate` alone.
 GRANT SELECT ON main_backend_columns TO chat_worker;
+-- Kept in step by triggers, and by `chatctl migrate`.
+GRANT SELECT ON user_search TO chat_worker;
 GRANT SELECT, UPDATE ON store_epoch TO chat_worker;
 GRANT SELECT, UPDATE, DELETE ON departed_users TO chat_worker;
 -- What was put down is not changed; DELETE is for retention.

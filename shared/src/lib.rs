@@ -6,6 +6,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod crypto;
+pub mod cursor;
 pub mod dialects;
 pub mod events;
 #[doc(hidden)]

@@ -5,6 +5,11 @@
 pub const DEFAULT_PAGE: u32 = 50;
 /// Larger pages are cut to this.
 pub const MAX_PAGE: u32 = 200;
+pub const MAX_USER_QUERY_CHARACTERS: usize = 64;
+/// Users found when the command names no `limit`.
+pub const DEFAULT_FOUND_USERS: u32 = 20;
+/// Larger limits are cut to this.
+pub const MAX_FOUND_USERS: u32 = 50;
 pub const MAX_REQUEST_ID_CHARACTERS: usize = 64;
 pub const MAX_CLIENT_MESSAGE_ID_CHARACTERS: usize = 64;
 pub const MAX_GROUP_NAME_CHARACTERS: usize = 100;

@@ -36,7 +36,8 @@ pub async fn run(settings: &Settings) -> Result<()> {
         0 => print_line("nothing to apply")?,
         count => print_line(&format!("{count} applied"))?,
     }
-    map_profile(&mut connection, &profile_columns).await?;
+    let profiles_changed = map_profile(&mut connection, &profile_columns).await?;
+    fill_user_search(&mut connection, profiles_changed).await.context("the names that find_users searches")?;
     if let Some(password) = settings.worker_password()? {
         let has_accounts = settings.builtin_auth()?;
         renew_worker_role(&mut connection, &password, has_accounts).await.context("the role of the workers")?;
@@ -45,8 +46,8 @@ pub async fn run(settings: &Settings) -> Result<()> {
     database::check_main_backend(&mut connection).await
 }
 
-/// Tells the database what the columns of a profile are called.
-async fn map_profile(connection: &mut PgConnection, columns: &[(String, String)]) -> Result<()> {
+/// Tells the database what the columns of a profile are called; whether that is new to it.
+async fn map_profile(connection: &mut PgConnection, columns: &[(String, String)]) -> Result<bool> {
     let mut transaction = connection.begin().await?;
     let before: Vec<(String, String)> =
         sqlx::query_as("SELECT field, column_name FROM main_backend_columns ORDER BY field")
@@ -66,6 +67,22 @@ async fn map_profile(connection: &mut PgConnection, columns: &[(String, String)]
         sqlx::query("SELECT chat_map_profile()").execute(&mut *transaction).await.context("PROFILE_COLUMNS")?;
     }
     transaction.commit().await?;
+    Ok(wanted != before)
+}
+
+/// Makes users of before found by their names, or all of them anew, a few at a time: each transaction holds up changes of its own
+/// users' names only.
+async fn fill_user_search(connection: &mut PgConnection, renew: bool) -> Result<()> {
+    const USERS: i32 = 5_000;
+    let mut after = Some(i64::MIN);
+    while let Some(user) = after {
+        after = sqlx::query_scalar("SELECT chat_fill_user_search($1, $2, $3)")
+            .bind(user)
+            .bind(USERS)
+            .bind(renew)
+            .fetch_one(&mut *connection)
+            .await?;
+    }
     Ok(())
 }
 

@@ -34,7 +34,7 @@ pub fn routes(gateway: &Arc<Gateway>) -> Routes {
     if gateway.settings.community_sync_token.is_some() {
         routes = routes.or(community_sync::route(gateway)).unify().boxed();
     }
-    if gateway.settings.builtin_auth {
+    if gateway.settings.common.builtin_auth {
         routes = routes.or(auth::routes(gateway)).unify().boxed();
     }
     routes

@@ -7,6 +7,7 @@ pub mod session;
 
 use serde::{Deserialize, Serialize};
 
+pub use get_inbox::InboxPosition;
 pub use prelude::{Context, Contract, PageRequest, Position, Route, Subject};
 
 use crate::ids::UserId;
@@ -15,6 +16,7 @@ use crate::protocol::{Fields, Invalid, Spec};
 mod add_group_member;
 mod add_group_reaction;
 mod add_reaction;
+mod block_user;
 mod create_group;
 mod delete_conversation;
 mod delete_group;
@@ -23,6 +25,8 @@ mod delete_message;
 mod demote_member;
 mod edit_group_message;
 mod edit_message;
+mod find_users;
+mod get_blocked_users;
 mod get_communities;
 mod get_community_members;
 mod get_community_progress;
@@ -30,6 +34,7 @@ mod get_conversations;
 mod get_group_info;
 mod get_group_members;
 mod get_group_messages;
+mod get_inbox;
 mod get_online_users;
 mod get_pinned_messages;
 mod get_private_messages;
@@ -45,10 +50,12 @@ mod resign_from_group;
 mod send_announcement;
 mod send_group_message;
 mod send_private_message;
+mod set_conversation_settings;
 mod start_conversation;
 mod sync;
 mod transfer_ownership;
 mod typing;
+mod unblock_user;
 mod unpin_message;
 mod update_group_info;
 
@@ -164,6 +171,12 @@ macro_rules! for_each_command {
             get_community_progress GetCommunityProgress,
             sync Sync,
             resign_from_group ResignFromGroup,
+            get_inbox GetInbox,
+            set_conversation_settings SetConversationSettings,
+            find_users FindUsers,
+            block_user BlockUser,
+            unblock_user UnblockUser,
+            get_blocked_users GetBlockedUsers,
         }
     };
 }

@@ -168,6 +168,11 @@ pub const BEFORE_SEQ: Field =
     Field::optional("beforeSeq", Kind::SEQ, "Only messages before this number; `offset` is then ignored.");
 pub const AFTER_SEQ: Field =
     Field::optional("afterSeq", Kind::SEQ, "Only messages after this number; `offset` is then ignored.");
+pub const CURSOR: Field = Field::optional(
+    "cursor",
+    Kind::Cursor,
+    "`nextCursor` of the part before. Absent, the list begins with its first entry.",
+);
 pub const COMMUNITY: Field = Field::required(
     "communityId",
     Kind::ForeignId(MAX_FOREIGN_ID_CHARACTERS),

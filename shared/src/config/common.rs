@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::ConfigError;
 use super::macros::{Reader, settings};
 use super::original;
-use super::parse::{authorities, choice, duration, integer, log_filter, secret, text, url};
+use super::parse::{authorities, boolean, choice, duration, integer, log_filter, secret, text, url};
 use super::secret::Secret;
 use crate::crypto::EncryptionSettings;
 use crate::wire::WireFormat;
@@ -89,6 +89,9 @@ settings! {
         presence_scope: PresenceScope = "PRESENCE_SCOPE", choice(&[
             ("all", PresenceScope::All), ("contacts", PresenceScope::Contacts),
         ]), default("all");
+
+        /// Accounts and blocks kept by this server (`/api/auth/…`, `block_user`), for running without the main backend. The same in all processes.
+        builtin_auth: bool = "BUILTIN_AUTH", boolean(), default("false");
 
         /// Time after a user's last connection closed in which the user counts as online.
         offline_grace_period: Duration = "OFFLINE_GRACE_PERIOD", duration("0", "1d"), default("60s");

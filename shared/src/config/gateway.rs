@@ -35,8 +35,6 @@ settings! {
         community_sync_token: Option<Secret> = "COMMUNITY_SYNC_TOKEN", secret("text; 32 bytes or more in production").strong(), optional;
         /// Largest body of `POST /community/progression`.
         community_sync_max_payload_bytes: usize = "COMMUNITY_SYNC_MAX_PAYLOAD", byte_size("1KiB", "16MiB"), default("256KiB");
-        /// Accounts kept by this server (`/api/auth/…`), for running without the main backend.
-        builtin_auth: bool = "BUILTIN_AUTH", boolean(), default("false");
         /// Origins that browser pages may connect from.
         allowed_origins: AllowedOrigins = "ALLOWED_ORIGINS", allowed_origins(), default("*");
         /// Peers whose `X-Forwarded-For` is believed.

@@ -74,7 +74,7 @@ fn the_defaults_are_those_of_the_protocol() {
     assert_eq!([g.auth_timeout, g.connection_timeout, g.keep_alive_timeout].map(|d| d.as_secs()), [30, 300, 60]);
     assert_eq!((g.common.max_message_length, g.common.group_max_members, g.common.partitions), (5000, 50, 64));
     assert_eq!((g.common.presence_scope, g.common.environment), (PresenceScope::All, Environment::Development));
-    assert!(!g.single_connection_per_user && !g.builtin_auth && g.community_sync_token.is_none());
+    assert!(!g.single_connection_per_user && !g.common.builtin_auth && g.community_sync_token.is_none());
 
     let w = worker(&[]).unwrap();
     assert_eq!((w.db_max_connections, w.db_min_connections, w.replay_limit, w.cache_messages), (10, 2, 1000, 100));
@@ -200,7 +200,7 @@ fn values_come_in_all_their_forms() {
     assert_eq!(g.auth_timeout, Duration::from_secs(45));
     assert!(g.connection_timeout.is_zero());
     assert_eq!(g.max_payload_bytes, 256 << 10);
-    assert!(g.builtin_auth && g.single_connection_per_user);
+    assert!(g.common.builtin_auth && g.single_connection_per_user);
     assert_eq!(g.common.log_format, LogFormat::Json);
     assert!(g.trusted_proxies.contains("10.200.3.4".parse().unwrap()));
     assert!(g.allowed_origins.allows("https://chat.example.org") && g.allowed_origins.allows("http://LOCALHOST:3000"));

@@ -20,6 +20,14 @@ pub enum FollowPolicy {
     Enforce,
 }
 
+/// Whom `find_users` finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserSearch {
+    All,
+    Contacts,
+    Off,
+}
+
 settings! {
     /// What the worker needs to know.
     pub struct WorkerSettings {
@@ -65,6 +73,10 @@ settings! {
         follow_policy: FollowPolicy = "FOLLOW_POLICY", choice(&[
             ("off", FollowPolicy::Off), ("warn", FollowPolicy::Warn), ("enforce", FollowPolicy::Enforce),
         ]), default("warn");
+        /// Whom `find_users` finds: all users, those who share a conversation, a group or a follow with the caller, or nobody. Not set, it is `all` with `BUILTIN_AUTH`, else `contacts`.
+        user_search: Option<UserSearch> = "USER_SEARCH", choice(&[
+            ("all", UserSearch::All), ("contacts", UserSearch::Contacts), ("off", UserSearch::Off),
+        ]), optional;
         /// Most missed events replayed to a user.
         replay_limit: u32 = "REPLAY_LIMIT", integer(1, 100_000), default("1000");
         /// How long delivered queue rows are kept.
@@ -110,6 +122,12 @@ impl WorkerSettings {
             settings.check(&mut reader);
         }
         reader.finish(settings)
+    }
+
+    /// Whom `find_users` finds.
+    pub fn user_search(&self) -> UserSearch {
+        let default = if self.common.builtin_auth { UserSearch::All } else { UserSearch::Contacts };
+        self.user_search.unwrap_or(default)
     }
 
     fn check(&self, reader: &mut Reader<'_>) {

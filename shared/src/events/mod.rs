@@ -6,11 +6,13 @@ pub mod community;
 pub mod direct;
 pub mod error;
 pub mod group;
+pub mod inbox;
 pub mod membership;
 pub mod message;
 pub mod presence;
 pub mod session;
 pub mod sync;
+pub mod users;
 
 use serde::Serialize;
 use uuid::Uuid;

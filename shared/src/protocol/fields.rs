@@ -4,6 +4,8 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::clock::Timestamp;
+use crate::cursor::Cursor;
 use crate::held_ids;
 use crate::ids::{ConversationId, GroupId, MalformedId, MessageId, UserId};
 use crate::limits::{DEFAULT_PAGE, MAX_PAGE};
@@ -177,6 +179,25 @@ impl<'a> Fields<'a> {
     /// `offset`: 0 when absent.
     pub fn offset(self) -> Result<u32, Invalid> {
         Ok(self.integer("offset", 0, i64::from(u32::MAX))?.unwrap_or(0) as u32)
+    }
+
+    /// `cursor`: where a part of a list begins; `None` for its first part.
+    pub fn cursor<C: Cursor>(self) -> Result<Option<C>, Invalid> {
+        let Some(text) = self.string("cursor")? else { return Ok(None) };
+        let invalid = || Invalid::new("cursor", "`cursor` must be the `nextCursor` of an earlier answer");
+        C::parse(text).map(Some).ok_or_else(invalid)
+    }
+
+    /// A time; `Some(None)` when it is `null`, which is not the same as absent.
+    pub fn time_or_null(self, field: &'static str) -> Result<Option<Option<Timestamp>>, Invalid> {
+        match self.0.get(field) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(value) => match serde_json::from_value(value.clone()) {
+                Ok(time) => Ok(Some(Some(time))),
+                Err(_) => Err(Invalid::new(field, format!("`{field}` must be a time as RFC 3339 writes it, or null"))),
+            },
+        }
     }
 
     pub fn event_ids(self, field: &'static str, max: usize) -> Result<Vec<Uuid>, Invalid> {

@@ -109,6 +109,10 @@ pub enum Kind {
     /// Members of a group: up to `GROUP_MAX_MEMBERS`.
     MemberCount,
     Time,
+    /// `null` is not the same as absent.
+    TimeOrNull,
+    /// What an earlier answer gave as `nextCursor`.
+    Cursor,
     Choice(&'static [&'static str]),
     UserIds {
         most: usize,

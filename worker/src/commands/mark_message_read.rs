@@ -6,10 +6,11 @@ use shared::events::change::MessageRead;
 use shared::ids::UserId;
 
 use super::about_message::refuse_mismatch;
+use super::set_conversation_settings;
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::{Audience, Outcome};
-use crate::store::{conversations, groups, users};
+use crate::store::{conversations, groups, inbox, users};
 
 impl Handle for MarkMessageRead {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -27,6 +28,10 @@ impl Handle for MarkMessageRead {
             seq: found.row.seq,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
+        if inbox::update_no_longer_marked(context.db, reader.0, &found.row.conversation_id).await? {
+            let settings = set_conversation_settings::find(context.db, reader, found.conversation).await?;
+            outcome.ephemeral(Audience::User(reader), &settings, None);
+        }
         // That one has read one's own message is no news to anybody.
         if moved && found.row.sender_id != reader.0 {
             // In a group, whoever wrote the message and is still there; else the other participant.

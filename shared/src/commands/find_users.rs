@@ -1,0 +1,38 @@
+//! `find_users`: users whose name begins so.
+
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+use crate::limits::{DEFAULT_FOUND_USERS, MAX_FOUND_USERS, MAX_USER_QUERY_CHARACTERS};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindUsers {
+    pub query: String,
+    pub limit: u32,
+}
+
+impl Contract for FindUsers {
+    const NAME: &'static str = "find_users";
+    const SUMMARY: &'static str = "Returns users whose username or display name begins with a text, in any letter case; nobody who blocks \
+        the caller or whom the caller blocks. Depending on the setting `USER_SEARCH` among all users, among those who share a \
+        conversation, a group or a follow with the caller, or not at all.";
+    const FIELDS: &'static [Field] = &[
+        Field::required("query", Kind::Words { max: MAX_USER_QUERY_CHARACTERS }, "What the name begins with."),
+        Field::default("limit", Kind::LIMIT, "20", "Most users to return. More than 50 becomes 50."),
+    ];
+    const REPLIES: &'static [&'static str] = &["users_found"];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied];
+
+    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+        let query = fields.bounded("query", 1, MAX_USER_QUERY_CHARACTERS)?.ok_or_else(|| Invalid::required("query"))?;
+        if query.trim().is_empty() {
+            return Err(Invalid::new("query", "`query` must not be empty"));
+        }
+        let limit = fields.integer("limit", 1, i64::MAX)?.unwrap_or(i64::from(DEFAULT_FOUND_USERS));
+        Ok(FindUsers { query, limit: limit.min(i64::from(MAX_FOUND_USERS)) as u32 })
+    }
+
+    fn route(&self, _caller: UserId) -> Route {
+        Route::Query
+    }
+}

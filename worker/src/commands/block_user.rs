@@ -1,0 +1,33 @@
+//! `block_user`: keeps a user and oneself apart, where this server keeps the accounts. What either may do from then on is read from
+//! the same table that the main backend writes elsewhere.
+
+use shared::commands::BlockUser;
+use shared::events::users::UserBlocked;
+use shared::protocol::{ErrorCode, Rejection};
+
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::outcome::Outcome;
+use crate::store::{user_search, users};
+
+impl Handle for BlockUser {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        refuse_foreign_blocks(context)?;
+        if !users::exists(context.db, self.user.0).await? {
+            return Err(Rejection::not_found("userId", "There is no such user").into());
+        }
+        user_search::insert_block(context.db, context.caller().0, self.user.0).await?;
+        let event = UserBlocked { user_id: self.user };
+        let mut outcome = Outcome::answered(context.envelope, &event);
+        context.tell_own_connections(&mut outcome, &event);
+        Ok(outcome)
+    }
+}
+
+/// Where the main backend keeps the accounts, the blocks are its own, too.
+pub fn refuse_foreign_blocks(context: &Context<'_>) -> Result<(), Failure> {
+    if context.app.settings.common.builtin_auth {
+        return Ok(());
+    }
+    Err(Rejection::new(ErrorCode::PermissionDenied, "Users are blocked where the accounts are kept, not here").into())
+}

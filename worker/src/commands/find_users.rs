@@ -1,0 +1,45 @@
+//! `find_users`: users whose name begins so, among all or among one's contacts.
+
+use std::collections::HashMap;
+
+use shared::commands::FindUsers;
+use shared::config::UserSearch;
+use shared::events::users::{KnownUser, UsersFound};
+use shared::ids::UserId;
+use shared::protocol::{ErrorCode, Rejection};
+
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::outcome::Outcome;
+use crate::store::session::PgSession;
+use crate::store::user_search::{self, UserRow};
+
+impl Handle for FindUsers {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let (caller, limit) = (context.caller().0, i64::from(self.limit));
+        let found = match context.app.settings.user_search() {
+            UserSearch::All => user_search::list_by_prefix(context.db, caller, &self.query, limit).await?,
+            UserSearch::Contacts => {
+                user_search::list_contacts_by_prefix(context.db, caller, &self.query, limit).await?
+            }
+            UserSearch::Off => {
+                return Err(Rejection::new(ErrorCode::PermissionDenied, "Users cannot be searched on this server").into());
+            }
+        };
+        let users = known_users(context.db, &found).await?;
+        Ok(Outcome::answered(context.envelope, &UsersFound { users }))
+    }
+}
+
+/// These users as others see them, in this order; those who are gone are left out.
+pub async fn known_users(db: &mut PgSession, users: &[i64]) -> Result<Vec<KnownUser>, Failure> {
+    let rows = user_search::list_profiles(db, users).await?;
+    let mut rows: HashMap<i64, UserRow> = rows.into_iter().map(|row| (row.user_id, row)).collect();
+    let known = |row: UserRow| KnownUser {
+        user_id: UserId(row.user_id),
+        display_name: row.display_name.unwrap_or_else(|| row.username.clone()),
+        username: row.username,
+        profile_image: row.profile_picture,
+    };
+    Ok(users.iter().filter_map(|user| rows.remove(user)).map(known).collect())
+}

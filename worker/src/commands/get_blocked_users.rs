@@ -1,0 +1,23 @@
+//! `get_blocked_users`: whom one blocks.
+
+use shared::commands::GetBlockedUsers;
+use shared::events::users::BlockedUsers;
+
+use super::block_user::refuse_foreign_blocks;
+use super::find_users::known_users;
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::outcome::Outcome;
+use crate::store::user_search;
+
+/// More would not fit into a message.
+const MOST_BLOCKED: i64 = 1_000;
+
+impl Handle for GetBlockedUsers {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        refuse_foreign_blocks(context)?;
+        let blocked = user_search::list_blocked(context.db, context.caller().0, MOST_BLOCKED).await?;
+        let users = known_users(context.db, &blocked).await?;
+        Ok(Outcome::answered(context.envelope, &BlockedUsers { users }))
+    }
+}

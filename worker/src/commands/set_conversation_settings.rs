@@ -1,0 +1,53 @@
+//! `set_conversation_settings`: mutes, pins or marks as unread a conversation, for oneself. It raises no version: nobody else can
+//! see it.
+
+use shared::commands::SetConversationSettings;
+use shared::events::inbox::ConversationSettings;
+use shared::ids::{ConversationId, UserId};
+
+use super::{Context, Handle};
+use crate::error::Failure;
+use crate::outcome::Outcome;
+use crate::store::inbox::{self, Settings};
+use crate::store::session::PgSession;
+
+impl Handle for SetConversationSettings {
+    async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+        context.refuse_outsiders(self.conversation).await?;
+        let (user, id) = (context.caller().0, self.conversation.to_string());
+        let before = inbox::find_settings(context.db, user, &id).await?;
+        let after = Settings {
+            muted_until: self.muted_until.map_or(before.muted_until, |until| until.map(|until| until.to_datetime())),
+            pinned: self.pinned.unwrap_or(before.pinned),
+            marked_unread: self.marked_unread.unwrap_or(before.marked_unread),
+        };
+        let changed = after != before;
+        if changed {
+            inbox::update_settings(context.db, user, &id, &after).await?;
+        }
+        let event = event(self.conversation, after);
+        let mut outcome = Outcome::answered(context.envelope, &event);
+        if changed {
+            context.tell_own_connections(&mut outcome, &event);
+        }
+        Ok(outcome)
+    }
+}
+
+/// How a user sees a conversation, as the user's clients are told.
+pub async fn find(
+    db: &mut PgSession,
+    user: UserId,
+    conversation: ConversationId,
+) -> Result<ConversationSettings, Failure> {
+    Ok(event(conversation, inbox::find_settings(db, user.0, &conversation.to_string()).await?))
+}
+
+fn event(conversation_id: ConversationId, settings: Settings) -> ConversationSettings {
+    ConversationSettings {
+        conversation_id,
+        muted_until: settings.muted_until.map(Into::into),
+        pinned: settings.pinned,
+        marked_unread: settings.marked_unread,
+    }
+}

@@ -1,0 +1,219 @@
+//! A user's list of conversations, direct ones and groups together, and what the user set for each.
+
+use crate::store::session::PgSession;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A line of the list.
+pub struct EntryRow {
+    pub conversation_id: String,
+    pub active_at: OffsetDateTime,
+    pub last_seq: i64,
+    pub version: i64,
+    pub read_seq: i64,
+    /// Of the other user of a direct conversation.
+    pub peer_read_seq: Option<i64>,
+    pub muted_until: Option<OffsetDateTime>,
+    pub pinned: bool,
+    pub marked_unread: bool,
+    /// Of groups, with the next two.
+    pub name: Option<String>,
+    pub role: Option<String>,
+    pub community_id: Option<String>,
+    /// The newest message that the user can see.
+    pub message_id: Option<Uuid>,
+    pub unread_count: i64,
+    pub unread_mentions: i64,
+}
+
+/// The entries of a user after this place, the most recently active first; at most `limit`. Unread messages and mentions are
+/// counted up to `most_unread` each. Left out are deleted groups, and direct conversations in which the user can see nothing.
+pub async fn list_entries(
+    db: &mut PgSession,
+    user: i64,
+    after: Option<(OffsetDateTime, &str)>,
+    limit: i64,
+    most_unread: i64,
+) -> sqlx::Result<Vec<EntryRow>> {
+    let (before, below) = after.unzip();
+    // All of the user's conversations are sorted first, which costs a lookup by key each (`OFFSET 0` keeps the planner from
+    // reading whole tables instead), and everything else is looked up for those on the page. Counting reads nothing but an index.
+    sqlx::query_as!(
+        EntryRow,
+        r#"WITH page AS MATERIALIZED (
+               SELECT recent.*, joined.name, joined.community_id, joined.role, newest.message_id
+               FROM (
+                   SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.muted_until, m.pinned, m.marked_unread, c.last_seq,
+                       c.version, greatest(m.read_seq, m.cleared_seq) AS seen_seq, kind.is_group, active.at AS active_at
+                   FROM conversation_members m
+                   CROSS JOIN LATERAL (SELECT left(m.conversation_id, 6) = 'group_' AS is_group) kind
+                   CROSS JOIN LATERAL (
+                       SELECT c.last_seq, c.version, c.last_message_at FROM conversations c
+                       WHERE c.conversation_id = m.conversation_id
+                           AND (kind.is_group OR c.message_count > 0 AND c.last_seq > m.cleared_seq)
+                       OFFSET 0
+                   ) c
+                   CROSS JOIN LATERAL (
+                       SELECT coalesce(c.last_message_at, (SELECT g.joined_at FROM group_members g
+                                                           WHERE g.group_id = m.conversation_id AND g.user_id = $1)) AS at
+                   ) active
+                   WHERE m.user_id = $1 AND active.at IS NOT NULL
+                       AND ($2::timestamptz IS NULL OR (active.at, m.conversation_id) < ($2, $3::text))
+                   ORDER BY active.at DESC, m.conversation_id DESC
+               ) recent
+               LEFT JOIN LATERAL (
+                   SELECT g.name, g.community_id, r.role FROM group_chats g
+                   JOIN group_members r ON r.group_id = g.group_id AND r.user_id = $1
+                   WHERE recent.is_group AND g.group_id = recent.conversation_id AND g.deleted_at IS NULL
+                   OFFSET 0
+               ) joined ON TRUE
+               LEFT JOIN LATERAL (
+                   SELECT p.message_id FROM private_messages p
+                   WHERE p.conversation_id = recent.conversation_id AND p.seq > recent.cleared_seq
+                       AND NOT EXISTS (
+                           SELECT FROM message_deletions d
+                           WHERE d.user_id = $1 AND d.conversation_id = recent.conversation_id AND d.seq = p.seq)
+                   ORDER BY p.seq DESC LIMIT 1
+               ) newest ON TRUE
+               WHERE CASE WHEN recent.is_group THEN joined.role IS NOT NULL ELSE newest.message_id IS NOT NULL END
+               ORDER BY recent.active_at DESC, recent.conversation_id DESC
+               LIMIT $4
+           )
+           SELECT page.conversation_id AS "conversation_id!", page.active_at AS "active_at!", page.last_seq AS "last_seq!",
+               page.version AS "version!", page.read_seq AS "read_seq!", peer.read_seq AS "peer_read_seq?", page.muted_until,
+               page.pinned AS "pinned!", page.marked_unread AS "marked_unread!", page.name AS "name?", page.role AS "role?",
+               page.community_id AS "community_id?", page.message_id AS "message_id?", unread.count AS "unread_count!",
+               mentions.count AS "unread_mentions!"
+           FROM page
+           LEFT JOIN LATERAL (
+               SELECT o.read_seq FROM conversation_members o
+               WHERE NOT page.is_group AND o.conversation_id = page.conversation_id AND o.user_id <> $1
+               LIMIT 1
+           ) peer ON TRUE
+           CROSS JOIN LATERAL (
+               SELECT ARRAY(
+                   SELECT d.seq FROM message_deletions d
+                   WHERE page.last_seq > page.seen_seq AND d.user_id = $1 AND d.conversation_id = page.conversation_id
+                       AND d.seq > page.seen_seq
+               ) AS seqs
+           ) hidden
+           CROSS JOIN LATERAL (
+               SELECT count(*) FROM (
+                   SELECT FROM private_messages p
+                   WHERE page.last_seq > page.seen_seq AND p.conversation_id = page.conversation_id
+                       AND p.seq > page.seen_seq AND p.sender_id <> $1 AND p.seq <> ALL (hidden.seqs)
+                   ORDER BY p.seq LIMIT $5
+               ) counted
+           ) unread
+           CROSS JOIN LATERAL (
+               SELECT count(*) FROM (
+                   SELECT FROM private_messages p
+                   WHERE unread.count > 0 AND page.is_group AND p.conversation_id = page.conversation_id
+                       AND p.seq > page.seen_seq AND p.sender_id <> $1 AND p.seq <> ALL (hidden.seqs)
+                       AND p.mentions IS NOT NULL AND p.mentions && ARRAY[$1, 0]
+                   ORDER BY p.seq LIMIT $5
+               ) counted
+           ) mentions
+           ORDER BY page.active_at DESC, page.conversation_id DESC"#,
+        user,
+        before,
+        below,
+        limit,
+        most_unread
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A user's unread messages in all conversations, counted up to `most_unread`.
+pub async fn count_unread(db: &mut PgSession, user: i64, most_unread: i64) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM (
+               SELECT FROM conversation_members m
+               CROSS JOIN LATERAL (SELECT greatest(m.read_seq, m.cleared_seq) AS seq) seen
+               CROSS JOIN LATERAL (
+                   SELECT FROM conversations c
+                   WHERE c.conversation_id = m.conversation_id AND c.message_count > 0 AND c.last_seq > seen.seq
+                   OFFSET 0
+               ) c
+               CROSS JOIN LATERAL (
+                   SELECT ARRAY(
+                       SELECT d.seq FROM message_deletions d
+                       WHERE d.user_id = $1 AND d.conversation_id = m.conversation_id AND d.seq > seen.seq
+                   ) AS seqs
+                   WHERE m.conversation_id LIKE 'conv\_%' OR EXISTS (
+                       SELECT FROM group_chats g WHERE g.group_id = m.conversation_id AND g.deleted_at IS NULL)
+                   OFFSET 0
+               ) hidden
+               CROSS JOIN LATERAL (
+                   SELECT FROM private_messages p
+                   WHERE p.conversation_id = m.conversation_id AND p.seq > seen.seq AND p.sender_id <> $1
+                       AND p.seq <> ALL (hidden.seqs)
+                   ORDER BY p.seq LIMIT $2
+               ) p
+               WHERE m.user_id = $1
+               LIMIT $2
+           ) counted"#,
+        user,
+        most_unread
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// What a user set for a conversation.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    pub muted_until: Option<OffsetDateTime>,
+    pub pinned: bool,
+    pub marked_unread: bool,
+}
+
+/// What holds for a user's view of a conversation; nothing is set where there is no row.
+pub async fn find_settings(db: &mut PgSession, user: i64, conversation_id: &str) -> sqlx::Result<Settings> {
+    let found = sqlx::query_as!(
+        Settings,
+        "SELECT muted_until, pinned, marked_unread FROM conversation_members WHERE user_id = $1 AND conversation_id = $2",
+        user,
+        conversation_id
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Sets all of it.
+pub async fn update_settings(
+    db: &mut PgSession,
+    user: i64,
+    conversation_id: &str,
+    settings: &Settings,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO conversation_members (user_id, conversation_id, muted_until, pinned, marked_unread)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (user_id, conversation_id) DO UPDATE SET
+             muted_until = excluded.muted_until, pinned = excluded.pinned, marked_unread = excluded.marked_unread",
+        user,
+        conversation_id,
+        settings.muted_until,
+        settings.pinned,
+        settings.marked_unread
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Takes away that a user marked a conversation as unread; whether that was so.
+pub async fn update_no_longer_marked(db: &mut PgSession, user: i64, conversation_id: &str) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "UPDATE conversation_members SET marked_unread = FALSE
+         WHERE user_id = $1 AND conversation_id = $2 AND marked_unread",
+        user,
+        conversation_id
+    )
+    .execute(db)
+    .await?;
+    Ok(changed.rows_affected() > 0)
+}

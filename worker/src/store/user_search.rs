@@ -1,0 +1,130 @@
+//! `user_search`: users by the beginning of their names, kept in step by triggers (migration 0017), and `blocked_relationships`
+//! where this server keeps the accounts.
+
+use crate::store::session::PgSession;
+
+/// A user as others see one.
+pub struct UserRow {
+    pub user_id: i64,
+    pub username: String,
+    pub display_name: Option<String>,
+    pub profile_picture: Option<String>,
+}
+
+/// Users of these ids, in no order; those who are gone are left out.
+pub async fn list_profiles(db: &mut PgSession, users: &[i64]) -> sqlx::Result<Vec<UserRow>> {
+    sqlx::query_as!(
+        UserRow,
+        r#"SELECT u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!", p.display_name, p.profile_picture
+           FROM users_auth u LEFT JOIN LATERAL chat_profile(u.user_id) p ON TRUE WHERE u.user_id = ANY($1)"#,
+        users
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Ids of the first `limit` users whose username or display name begins so, by the name that does: not the caller, and nobody
+/// blocked in either direction.
+pub async fn list_by_prefix(db: &mut PgSession, caller: i64, prefix: &str, limit: i64) -> sqlx::Result<Vec<i64>> {
+    // Both indexes are read in their order until there are enough; U+10FFFF comes after every name that begins so.
+    sqlx::query_scalar!(
+        r#"WITH sought AS MATERIALIZED (SELECT chat_folded($2) COLLATE "C" AS low, chat_folded($2) || chr(1114111) AS high)
+           SELECT found.user_id AS "user_id!" FROM (
+               (SELECT s.user_id, s.username AS name FROM user_search s
+                WHERE s.username >= (SELECT low FROM sought) AND s.username < (SELECT high FROM sought) AND s.user_id <> $1
+                    AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = $1 AND b.blocked_id = s.user_id)
+                    AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = s.user_id AND b.blocked_id = $1)
+                ORDER BY s.username, s.user_id LIMIT $3)
+               UNION ALL
+               (SELECT s.user_id, s.display_name FROM user_search s
+                WHERE s.display_name >= (SELECT low FROM sought) AND s.display_name < (SELECT high FROM sought)
+                    AND s.user_id <> $1
+                    AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = $1 AND b.blocked_id = s.user_id)
+                    AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = s.user_id AND b.blocked_id = $1)
+                ORDER BY s.display_name, s.user_id LIMIT $3)
+           ) found
+           GROUP BY found.user_id
+           ORDER BY min(found.name), found.user_id
+           LIMIT $3"#,
+        caller,
+        prefix,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// As [`list_by_prefix`], of those only who share a direct conversation, a group or a follow with the caller.
+pub async fn list_contacts_by_prefix(
+    db: &mut PgSession,
+    caller: i64,
+    prefix: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<i64>> {
+    // A user has far fewer contacts than there are names that begin with a letter.
+    sqlx::query_scalar!(
+        r#"WITH sought AS MATERIALIZED (SELECT chat_folded($2) COLLATE "C" AS low, chat_folded($2) || chr(1114111) AS high),
+           contact AS MATERIALIZED (
+               SELECT CASE WHEN split_part(m.conversation_id, '_', 2) = $1::text
+                           THEN split_part(m.conversation_id, '_', 3) ELSE split_part(m.conversation_id, '_', 2) END::bigint AS id
+               FROM conversation_members m WHERE m.user_id = $1 AND m.conversation_id LIKE 'conv\_%'
+               UNION
+               SELECT theirs.user_id FROM group_members mine
+               JOIN group_chats g ON g.group_id = mine.group_id AND g.deleted_at IS NULL
+               JOIN group_members theirs ON theirs.group_id = mine.group_id
+               WHERE mine.user_id = $1
+               UNION SELECT f.followee_id FROM user_follows f WHERE f.follower_id = $1
+               UNION SELECT f.follower_id FROM user_follows f WHERE f.followee_id = $1
+           )
+           SELECT s.user_id AS "user_id!"
+           FROM contact
+           CROSS JOIN LATERAL (SELECT * FROM user_search s WHERE s.user_id = contact.id OFFSET 0) s
+           CROSS JOIN LATERAL (
+               SELECT least(
+                   CASE WHEN s.username >= low AND s.username < high THEN s.username END,
+                   CASE WHEN s.display_name >= low AND s.display_name < high THEN s.display_name END) AS name
+               FROM sought
+           ) found
+           WHERE found.name IS NOT NULL AND s.user_id <> $1
+               AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = $1 AND b.blocked_id = s.user_id)
+               AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = s.user_id AND b.blocked_id = $1)
+           ORDER BY found.name, s.user_id
+           LIMIT $3"#,
+        caller,
+        prefix,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Blocks; once is enough.
+pub async fn insert_block(db: &mut PgSession, blocker: i64, blocked: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO blocked_relationships (blocker_id, blocked_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        blocker,
+        blocked
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn delete_block(db: &mut PgSession, blocker: i64, blocked: i64) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = $2", blocker, blocked)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Whom a user blocks, the latest first; at most `most`.
+pub async fn list_blocked(db: &mut PgSession, blocker: i64, most: i64) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        r#"SELECT blocked_id::bigint AS "blocked_id!" FROM blocked_relationships WHERE blocker_id = $1
+           ORDER BY created_at DESC, blocked_id LIMIT $2"#,
+        blocker,
+        most
+    )
+    .fetch_all(db)
+    .await
+}
