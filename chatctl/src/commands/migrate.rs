@@ -2,6 +2,7 @@
 //! new tables need.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sqlx::migrate::{Migrate, Migrator};
@@ -19,6 +20,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 /// Taken before sqlx takes its own, so that of several at once each knows what it applied itself.
 const LOCK_KEY: i64 = 0x6368_6174_6374_6c00;
+const LOCK_POLL: Duration = Duration::from_millis(100);
 
 pub async fn run(settings: &Settings) -> Result<()> {
     let profile_columns = settings.profile_columns()?;
@@ -104,7 +106,10 @@ async fn renew_worker_role(connection: &mut PgConnection, password: &str, has_ac
 
 /// Applies what is missing and returns it, one line each. The lock goes with the connection.
 async fn apply(connection: &mut PgConnection) -> Result<Vec<String>> {
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK_KEY).execute(&mut *connection).await?;
+    // Not by waiting in a statement, whose snapshot an index made CONCURRENTLY by the holder would wait for in turn.
+    while !sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock($1)").bind(LOCK_KEY).fetch_one(&mut *connection).await? {
+        tokio::time::sleep(LOCK_POLL).await;
+    }
     connection.ensure_migrations_table().await?;
     let before: HashSet<i64> = connection.list_applied_migrations().await?.iter().map(|m| m.version).collect();
 

@@ -1,26 +1,117 @@
-//! `get_group_members`: a group's members.
+//! `get_group_members`: a group's members, all of them or a part.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::ser::SerializeTuple;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::prelude::*;
+use crate::cursor::Cursor;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GetGroupMembers {
     pub group: GroupId,
+    /// `None` for all members at once.
+    pub page: Option<MembersPage>,
+}
+
+/// A part of the members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembersPage {
+    pub limit: u32,
+    pub after: Option<MemberPosition>,
+}
+
+/// The last member of the part before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberPosition {
+    /// Place of the role: owner, admin, member.
+    pub rank: u8,
+    /// Microseconds since the epoch.
+    pub joined_at_us: i64,
+    pub user: UserId,
+}
+
+impl Cursor for MemberPosition {
+    const LIST: &'static str = "group members";
+}
+
+// A command is the last thing in its envelope, so that a page can follow the group where there is one: without, the bytes are those
+// of before there were pages.
+impl Serialize for GetGroupMembers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_tuple(1 + usize::from(self.page.is_some()))?;
+        fields.serialize_element(&self.group)?;
+        if let Some(page) = &self.page {
+            fields.serialize_element(page)?;
+        }
+        fields.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for GetGroupMembers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct GroupAndPage;
+
+        impl<'de> Visitor<'de> for GroupAndPage {
+            type Value = GetGroupMembers;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a group, and perhaps a page")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<GetGroupMembers, A::Error> {
+                let group = fields.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+                // The end of the bytes is an error like any other to postcard.
+                Ok(GetGroupMembers { group, page: fields.next_element().unwrap_or(None) })
+            }
+        }
+
+        deserializer.deserialize_tuple(2, GroupAndPage)
+    }
 }
 
 impl Contract for GetGroupMembers {
     const NAME: &'static str = "get_group_members";
-    const SUMMARY: &'static str = "Returns the members of a group. Allowed for its members.";
-    const FIELDS: &'static [Field] = &[GROUP];
+    const SUMMARY: &'static str = "Returns the members of a group, the owner first, then admins, then members, as they joined: with `limit` \
+        or `cursor` a part of them, else all, at most 5,000. Allowed for its members.";
+    const FIELDS: &'static [Field] = &[
+        GROUP,
+        Field::optional("limit", Kind::LIMIT, "The size of the part; 50 with only a `cursor`. More than 200 becomes 200."),
+        CURSOR,
+    ];
     const REPLIES: &'static [&'static str] = &["group_members"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
-        Ok(GetGroupMembers { group: fields.required_group_id("groupId")? })
+        let after = fields.cursor()?;
+        let limit = fields.limit()?;
+        let is_paged = after.is_some() || fields.get("limit").is_some();
+        let page = is_paged.then_some(MembersPage { limit, after });
+        Ok(GetGroupMembers { group: fields.required_group_id("groupId")?, page })
     }
 
     fn route(&self, _caller: UserId) -> Route {
         Route::Query
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn without_a_page_the_bytes_are_those_of_before() {
+        let group = GroupId(Uuid::from_u128(7));
+        let after = Some(MemberPosition { rank: 2, joined_at_us: 5, user: UserId(9) });
+        let all = GetGroupMembers { group, page: None };
+        let part = GetGroupMembers { group, page: Some(MembersPage { limit: 2, after }) };
+        assert_eq!(postcard::to_stdvec(&all).unwrap(), postcard::to_stdvec(&group).unwrap());
+        for command in [all, part] {
+            let bytes = postcard::to_stdvec(&command).unwrap();
+            assert_eq!(postcard::from_bytes::<GetGroupMembers>(&bytes).unwrap(), command);
+        }
     }
 }

@@ -13,7 +13,7 @@ pub struct GetGroupMessages {
 impl Contract for GetGroupMessages {
     const NAME: &'static str = "get_group_messages";
     const SUMMARY: &'static str = "Returns a page of a group's history, oldest first. Allowed for its members.";
-    const FIELDS: &'static [Field] = &[GROUP, LIMIT, OFFSET, BEFORE_SEQ, AFTER_SEQ];
+    const FIELDS: &'static [Field] = &[GROUP, LIMIT, OFFSET, BEFORE_SEQ, AFTER_SEQ, AROUND_SEQ, AROUND_MESSAGE];
     const REPLIES: &'static [&'static str] = &["group_messages"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 

@@ -21,6 +21,8 @@ impl Contract for GetPrivateMessages {
         OFFSET,
         BEFORE_SEQ,
         AFTER_SEQ,
+        AROUND_SEQ,
+        AROUND_MESSAGE,
     ];
     const REPLIES: &'static [&'static str] = &["private_messages"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];

@@ -7,6 +7,7 @@ pub mod session;
 
 use serde::{Deserialize, Serialize};
 
+pub use get_group_members::{MemberPosition, MembersPage};
 pub use get_inbox::InboxPosition;
 pub use prelude::{Context, Contract, PageRequest, Position, Route, Subject};
 

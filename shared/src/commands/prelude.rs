@@ -113,19 +113,23 @@ impl std::fmt::Display for Subject {
     }
 }
 
-/// Which part of a history is wanted.
+/// Which part of a history is wanted. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageRequest {
     pub limit: u32,
     pub position: Position,
 }
 
+/// Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Position {
     /// Counted from the newest.
     Offset(u32),
     /// Strictly before and/or after a number.
     Seq { before: Option<i64>, after: Option<i64> },
+    /// About half before a number, the rest from it on.
+    Around(i64),
+    AroundMessage(MessageId),
 }
 
 impl PageRequest {
@@ -133,9 +137,13 @@ impl PageRequest {
         let before = fields.integer("beforeSeq", 0, i64::MAX)?;
         let after = fields.integer("afterSeq", 0, i64::MAX)?;
         let offset = fields.offset()?;
-        let position = match (before, after) {
-            (None, None) => Position::Offset(offset),
-            (before, after) => Position::Seq { before, after },
+        let around = fields.integer("aroundSeq", 0, i64::MAX)?;
+        let around_message = fields.message_id("aroundMessageId")?;
+        let position = match (around, around_message, before, after) {
+            (Some(seq), ..) => Position::Around(seq),
+            (None, Some(message), ..) => Position::AroundMessage(message),
+            (None, None, None, None) => Position::Offset(offset),
+            (None, None, before, after) => Position::Seq { before, after },
         };
         Ok(PageRequest { limit: fields.limit()?, position })
     }
@@ -168,6 +176,16 @@ pub const BEFORE_SEQ: Field =
     Field::optional("beforeSeq", Kind::SEQ, "Only messages before this number; `offset` is then ignored.");
 pub const AFTER_SEQ: Field =
     Field::optional("afterSeq", Kind::SEQ, "Only messages after this number; `offset` is then ignored.");
+pub const AROUND_SEQ: Field = Field::optional(
+    "aroundSeq",
+    Kind::SEQ,
+    "About half of the page before this number, the rest from it on; `beforeSeq`, `afterSeq` and `offset` are then ignored.",
+);
+pub const AROUND_MESSAGE: Field = Field::optional(
+    "aroundMessageId",
+    Kind::MessageId,
+    "The same, around a message of this conversation.",
+);
 pub const CURSOR: Field = Field::optional(
     "cursor",
     Kind::Cursor,

@@ -35,10 +35,20 @@ impl Event for MessageSent<'_> {
 #[serde(rename_all = "camelCase")]
 pub struct Pagination {
     pub limit: u32,
-    /// From the newest; `null` when the page was asked for by `seq`.
+    /// From the newest; `null` when the page was asked for by `seq` or around a message.
     pub offset: Option<u32>,
     pub has_more: bool,
     pub total: i64,
+}
+
+/// What lies beyond a page that was asked for around a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Around {
+    /// Whether there are older messages than this page has; only for a page around a message, and then `hasMore` is the same.
+    pub has_before: bool,
+    /// Whether there are newer messages than this page has; only for a page around a message.
+    pub has_after: bool,
 }
 
 /// A page of a direct conversation's history.
@@ -56,6 +66,8 @@ pub struct PrivateMessages {
     pub total: i64,
     /// The conversation's version; what changes later is told with a higher one.
     pub version: i64,
+    #[serde(flatten)]
+    pub around: Option<Around>,
 }
 
 impl Event for PrivateMessages {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Event;
-use super::direct::Pagination;
+use super::direct::{Around, Pagination};
 use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{GroupId, UserId};
@@ -77,6 +77,8 @@ pub struct GroupMessages {
     pub has_more: bool,
     /// The conversation's version; what changes later is told with a higher one.
     pub version: i64,
+    #[serde(flatten)]
+    pub around: Option<Around>,
 }
 
 impl Event for GroupMessages {
@@ -131,6 +133,9 @@ pub struct ListedMember {
 pub struct GroupMembers {
     pub group_id: GroupId,
     pub members: Vec<ListedMember>,
+    /// Of a part of the members: to be given as `cursor` for the next part; absent with the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }
 
 impl Event for GroupMembers {

@@ -65,6 +65,7 @@ pub struct Message {
 #[serde(rename_all = "camelCase")]
 pub struct ReplyPreview {
     pub message_id: MessageId,
+    pub seq: i64,
     pub sender_username: String,
     /// Cut at 200 characters.
     pub content: String,

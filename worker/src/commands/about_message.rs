@@ -1,7 +1,7 @@
 //! What the commands about messages share: telling all participants about a change of a message, reading pages, and the
 //! caller's name. The rules of a single command live in its file.
 
-use shared::commands::PageRequest;
+use shared::commands::{PageRequest, Position};
 use shared::events::{self, Event};
 use shared::ids::ConversationId;
 use shared::protocol::Rejection;
@@ -10,7 +10,8 @@ use super::{Context, Found};
 use crate::error::Failure;
 use crate::history::{self, Page};
 use crate::outcome::{Outcome, participants};
-use crate::store::{changes, events as event_store, groups, users};
+use crate::store::history as store;
+use crate::store::{changes, conversations, events as event_store, groups, users};
 
 impl Context<'_> {
     /// As [`Context::notify_participants`], for an event about a message: when the message is deleted for everyone, so is
@@ -40,6 +41,18 @@ impl Context<'_> {
     /// A page of a conversation as the caller sees it; whether the caller may is checked before.
     pub async fn read_page(&mut self, conversation: ConversationId, request: PageRequest) -> Result<Page, Failure> {
         let caller = self.caller();
+        let request = match request.position {
+            Position::AroundMessage(message) => {
+                let no_such = || Rejection::not_found("aroundMessageId", "There is no such message in this conversation");
+                let row = store::list_by_id(self.db, &[message.0]).await?.pop().ok_or_else(no_such)?;
+                let id = conversation.to_string();
+                if row.conversation_id != id || store::is_hidden(self.db, &id, row.seq, caller.0).await? {
+                    return Err(no_such().into());
+                }
+                PageRequest { position: Position::Around(row.seq), ..request }
+            }
+            _ => request,
+        };
         history::read_page(self.app, self.db, caller, conversation, request).await
     }
 

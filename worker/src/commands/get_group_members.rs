@@ -1,14 +1,16 @@
 //! `get_group_members`: a group's members, and who of them is online.
 
-use shared::commands::GetGroupMembers;
+use shared::commands::{GetGroupMembers, MemberPosition};
+use shared::cursor::Cursor;
 use shared::events::membership::{GroupMembers, ListedMember};
 use shared::ids::UserId;
+use time::OffsetDateTime;
 
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::presence;
-use crate::store::group_members::{self, MemberRow};
+use crate::store::group_members::{self, MemberPlace, MemberRow};
 
 /// More would not fit into a message; only communities' groups can have more.
 const MOST_MEMBERS: i64 = 5_000;
@@ -16,7 +18,15 @@ const MOST_MEMBERS: i64 = 5_000;
 impl Handle for GetGroupMembers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.membership(self.group).await?;
-        let rows = group_members::list_members(context.db, &self.group.to_string(), MOST_MEMBERS).await?;
+        let after = self.page.as_ref().and_then(|page| page.after.as_ref()).map(place);
+        // One more than asked for tells whether there are more.
+        let limit = self.page.as_ref().map_or(MOST_MEMBERS, |page| i64::from(page.limit) + 1);
+        let mut rows = group_members::list_members(context.db, &self.group.to_string(), after, limit).await?;
+        let has_more = self.page.is_some() && rows.len() as i64 == limit;
+        if has_more {
+            rows.pop();
+        }
+        let next_cursor = rows.last().filter(|_| has_more).map(cursor);
         let blocked = context.blocked_either_way().await?;
         let visible = rows.iter().map(|row| row.user_id).filter(|user| !blocked.contains(user));
         let visible: Vec<UserId> = visible.map(UserId).collect();
@@ -31,6 +41,24 @@ impl Handle for GetGroupMembers {
             online: online.contains(&UserId(row.user_id)),
         };
         let members = rows.into_iter().map(member).collect();
-        Ok(Outcome::answered(context.envelope, &GroupMembers { group_id: self.group, members }))
+        Ok(Outcome::answered(context.envelope, &GroupMembers { group_id: self.group, members, next_cursor }))
     }
+}
+
+const RANKS: [&str; 3] = ["owner", "admin", "member"];
+
+/// Postgres counts from 1.
+fn place(position: &MemberPosition) -> MemberPlace {
+    let joined_at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(position.joined_at_us) * 1_000);
+    MemberPlace {
+        rank: i32::from(position.rank) + 1,
+        joined_at: joined_at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
+        user_id: position.user.0,
+    }
+}
+
+fn cursor(row: &MemberRow) -> String {
+    let rank = RANKS.iter().position(|role| *role == row.role).unwrap_or_default() as u8;
+    let joined_at_us = (row.joined_at.unix_timestamp_nanos() / 1_000) as i64;
+    MemberPosition { rank, joined_at_us, user: UserId(row.user_id) }.to_text()
 }

@@ -18,6 +18,7 @@ impl Handle for GetGroupMessages {
             limit: page.pagination.limit,
             offset: page.pagination.offset,
             has_more: page.pagination.has_more,
+            around: page.around,
             pagination: page.pagination,
             version: page.version,
         };

@@ -18,6 +18,7 @@ impl Handle for GetPrivateMessages {
             offset: page.pagination.offset,
             has_more: page.pagination.has_more,
             total: page.pagination.total,
+            around: page.around,
             pagination: page.pagination,
             version: page.version,
         };

@@ -64,6 +64,7 @@ async fn add_quotes(app: &App, db: &mut PgSession, entries: &mut [Entry]) -> Res
         entry.quoted = Some(Quoted { sender: quoted.sender_id, seq: quoted.seq });
         entry.message.reply_to = Some(ReplyPreview {
             message_id: quoted.message_id,
+            seq: quoted.seq,
             sender_username: quoted.sender_username.clone(),
             content: quoted.content.chars().take(REPLY_PREVIEW_CHARACTERS).collect(),
             created_at: quoted.created_at,

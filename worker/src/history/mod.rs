@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use crate::store::session::PgSession;
 use shared::commands::{PageRequest, Position};
-use shared::events::direct::Pagination;
+use shared::events::direct::{Around, Pagination};
 use shared::events::message::Message;
 use shared::ids::{ConversationId, UserId};
 
@@ -30,9 +30,11 @@ pub struct Page {
     pub pagination: Pagination,
     /// The conversation's, from before the messages were read.
     pub version: i64,
+    /// Of a page around a message.
+    pub around: Option<Around>,
 }
 
-/// Reads a page of a conversation; whether the user may is checked before.
+/// Reads a page of a conversation; whether the user may is checked before, and where a message that it is to be around is.
 pub async fn read_page(
     app: &App,
     db: &mut PgSession,
@@ -43,43 +45,84 @@ pub async fn read_page(
     let id = conversation.to_string();
     let offset = match request.position {
         Position::Offset(offset) => Some(offset),
-        Position::Seq { .. } => None,
+        _ => None,
     };
     let mut pagination = Pagination { limit: request.limit, offset, has_more: false, total: 0 };
     let other = conversation.other(user).map(|other| other.0);
     let Some(scope) = conversations::find_scope(db, &id, user.0, other).await? else {
-        return Ok(Page { messages: Vec::new(), pagination, version: FIRST_VERSION });
+        let around = matches!(request.position, Position::Around(_)).then_some(Around { has_before: false, has_after: false });
+        return Ok(Page { messages: Vec::new(), pagination, version: FIRST_VERSION, around });
     };
-    let (before, after) = match request.position {
-        Position::Offset(_) => (None, None),
-        Position::Seq { before, after } => (before, after),
-    };
-    let range = Range {
-        after: after.unwrap_or(0).max(scope.cleared_seq),
-        before: before.unwrap_or(i64::MAX),
-        from_newest: after.is_none(),
-        offset: i64::from(offset.unwrap_or(0)),
-        // One more than asked for tells whether there are more.
-        limit: i64::from(request.limit) + 1,
-    };
-    let mut entries = match from_window(app, db, user, conversation, &scope, &range).await? {
-        Some(entries) => entries,
-        None => {
-            let rows = history::list_messages(db, &id, user.0, range).await?;
-            entry::open(app, db, &rows).await?
+    pagination.total = scope.visible_count;
+    let reader = Reader { app, user, conversation, scope: &scope };
+    let (mut entries, around) = match request.position {
+        Position::Around(seq) => {
+            let half = request.limit / 2;
+            let stretch = |from_newest, after: i64, before, limit| Range {
+                after: after.max(scope.cleared_seq),
+                before,
+                from_newest,
+                offset: 0,
+                limit: i64::from(limit),
+            };
+            let (mut entries, has_before) = reader.read(db, stretch(true, 0, seq, half)).await?;
+            let (later, has_after) =
+                reader.read(db, stretch(false, seq.saturating_sub(1), i64::MAX, request.limit - half)).await?;
+            entries.extend(later);
+            pagination.has_more = has_before;
+            (entries, Some(Around { has_before, has_after }))
+        }
+        Position::Offset(_) | Position::Seq { .. } | Position::AroundMessage(_) => {
+            let (before, after) = match request.position {
+                Position::Seq { before, after } => (before, after),
+                _ => (None, None),
+            };
+            let range = Range {
+                after: after.unwrap_or(0).max(scope.cleared_seq),
+                before: before.unwrap_or(i64::MAX),
+                from_newest: after.is_none(),
+                offset: i64::from(offset.unwrap_or(0)),
+                limit: i64::from(request.limit),
+            };
+            let (entries, has_more) = reader.read(db, range).await?;
+            pagination.has_more = has_more;
+            (entries, None)
         }
     };
-    pagination.has_more = entries.len() > request.limit as usize;
-    if pagination.has_more {
-        let surplus = if range.from_newest { 0 } else { entries.len() - 1 };
-        entries.remove(surplus);
-    }
-    pagination.total = scope.visible_count;
     for entry in &mut entries {
         entry.set_read(user, &scope);
     }
     entry::hide_quotes(db, user, &mut entries).await?;
-    Ok(Page { messages: entry::name(db, entries).await?, pagination, version: scope.version })
+    Ok(Page { messages: entry::name(db, entries).await?, pagination, version: scope.version, around })
+}
+
+/// Who reads which conversation.
+struct Reader<'a> {
+    app: &'a App,
+    user: UserId,
+    conversation: ConversationId,
+    scope: &'a Scope,
+}
+
+impl Reader<'_> {
+    /// The entries of a stretch, and whether there are more of them.
+    async fn read(&self, db: &mut PgSession, range: Range) -> Result<(Vec<Entry>, bool), Failure> {
+        // One more than asked for tells whether there are more.
+        let wanted = Range { limit: range.limit + 1, ..range };
+        let mut entries = match from_window(self.app, db, self.user, self.conversation, self.scope, &wanted).await? {
+            Some(entries) => entries,
+            None => {
+                let rows = history::list_messages(db, &self.conversation.to_string(), self.user.0, wanted).await?;
+                entry::open(self.app, db, &rows).await?
+            }
+        };
+        let has_more = entries.len() as i64 > range.limit;
+        if has_more {
+            let surplus = if range.from_newest { 0 } else { entries.len() - 1 };
+            entries.remove(surplus);
+        }
+        Ok((entries, has_more))
+    }
 }
 
 /// The entries of the range out of the conversation's newest messages, which are kept in Redis; `None` when the range

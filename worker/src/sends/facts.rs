@@ -114,6 +114,7 @@ impl Facts {
             let Some(message) = crate::history::open_message(app, &row) else { continue };
             let preview = ReplyPreview {
                 message_id: message.message_id,
+                seq: message.seq,
                 sender_username: message.sender_username,
                 content: message.content.chars().take(REPLY_PREVIEW_CHARACTERS).collect(),
                 created_at: message.created_at,

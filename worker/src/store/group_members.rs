@@ -14,20 +14,41 @@ pub struct MemberRow {
     pub joined_at: OffsetDateTime,
 }
 
-/// The members of a group, the owner first, then admins, then members, as they joined; at most `limit`.
-pub async fn list_members(db: &mut PgSession, group: &str, limit: i64) -> sqlx::Result<Vec<MemberRow>> {
+/// A place in the list of members.
+pub struct MemberPlace {
+    /// Place of the role: owner, admin, member.
+    pub rank: i32,
+    pub joined_at: OffsetDateTime,
+    pub user_id: i64,
+}
+
+/// The members of a group after a place, the owner first, then admins, then members, as they joined; at most `limit`.
+pub async fn list_members(
+    db: &mut PgSession,
+    group: &str,
+    after: Option<MemberPlace>,
+    limit: i64,
+) -> sqlx::Result<Vec<MemberRow>> {
+    let after = after.as_ref();
     sqlx::query_as!(
         MemberRow,
         r#"SELECT m.user_id, coalesce(u.username, '')::text AS "username!", p.display_name AS "display_name?", m.role,
                m.can_add_members, m.joined_at
-           FROM group_members m
+           FROM (
+               SELECT g.* FROM group_members g
+               CROSS JOIN LATERAL (SELECT array_position(ARRAY['owner', 'admin', 'member'], g.role) AS rank) r
+               WHERE g.group_id = $1 AND ($3::int IS NULL OR (r.rank, g.joined_at, g.user_id) > ($3, $4::timestamptz, $5::bigint))
+                   AND EXISTS (SELECT FROM users_auth u WHERE u.user_id = g.user_id)
+               ORDER BY r.rank, g.joined_at, g.user_id LIMIT $2
+           ) m
            JOIN users_auth u ON u.user_id = m.user_id
            LEFT JOIN LATERAL chat_profile(m.user_id) p ON TRUE
-           WHERE m.group_id = $1
-           ORDER BY array_position(ARRAY['owner', 'admin', 'member'], m.role), m.joined_at, m.user_id
-           LIMIT $2"#,
+           ORDER BY array_position(ARRAY['owner', 'admin', 'member'], m.role), m.joined_at, m.user_id"#,
         group,
-        limit
+        limit,
+        after.map(|place| place.rank),
+        after.map(|place| place.joined_at),
+        after.map(|place| place.user_id)
     )
     .fetch_all(db)
     .await

@@ -65,7 +65,7 @@ pub async fn list_contacts_by_prefix(
     sqlx::query_scalar!(
         r#"WITH sought AS MATERIALIZED (SELECT chat_folded($2) COLLATE "C" AS low, chat_folded($2) || chr(1114111) AS high),
            contact AS MATERIALIZED (
-               SELECT CASE WHEN split_part(m.conversation_id, '_', 2) = $1::text
+               SELECT CASE WHEN split_part(m.conversation_id, '_', 2) = $1::bigint::text
                            THEN split_part(m.conversation_id, '_', 3) ELSE split_part(m.conversation_id, '_', 2) END::bigint AS id
                FROM conversation_members m WHERE m.user_id = $1 AND m.conversation_id LIKE 'conv\_%'
                UNION
