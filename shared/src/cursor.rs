@@ -4,7 +4,6 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Of the checksum, and of the smallest position.
 const CHECKSUM_BYTES: usize = 4;
 /// Longest in characters, for the schemas.
 pub const MAX_CURSOR_CHARACTERS: usize = 256;
@@ -31,7 +30,7 @@ pub trait Cursor: Serialize + DeserializeOwned {
             return None;
         }
         let digit = |byte: u8| char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
-        let byte = |pair: &[u8]| Some((digit(pair[0])? << 4 | digit(pair[1])?) as u8);
+        let byte = |pair: &[u8]| Some(((digit(pair[0])? << 4) | digit(pair[1])?) as u8);
         let bytes: Vec<u8> = text.as_bytes().chunks_exact(2).map(byte).collect::<Option<_>>()?;
         let (position, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>()?;
         if *sum != checksum(Self::LIST, position) {

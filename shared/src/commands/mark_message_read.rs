@@ -20,7 +20,7 @@ impl Contract for MarkMessageRead {
         Field::instead_of("conversationId", "groupId", Kind::GroupId, "The same, for groups."),
     ];
     const REPLIES: &'static [&'static str] = &["message_read"];
-    const EVENTS: &'static [&'static str] = &["message_read"];
+    const EVENTS: &'static [&'static str] = &["message_read", "conversation_settings"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
     fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {

@@ -38,7 +38,15 @@ impl Handle for GetInbox {
         let next_cursor = rows.last().filter(|_| has_more).and_then(cursor);
         let messages = newest_messages(context, &rows).await?;
         let participants = participants(context, &rows).await?;
-        let total_unread = inbox::count_unread(context.db, user.0, MOST_UNREAD).await?;
+        let total_unread = match rows.first() {
+            Some(row) => row.total_unread,
+            // What was to come after has moved to the front.
+            None if after.is_some() => {
+                let first = inbox::list_entries(context.db, user.0, None, 1, MOST_UNREAD).await?;
+                first.first().map_or(0, |row| row.total_unread)
+            }
+            None => 0,
+        };
         let entries = rows.into_iter().filter_map(|row| entry(row, user, &messages, &participants)).collect();
         Ok(Outcome::answered(context.envelope, &Inbox { entries, next_cursor, total_unread }))
     }

@@ -32,8 +32,8 @@ pub async fn list_members(
     let after = after.as_ref();
     sqlx::query_as!(
         MemberRow,
-        r#"SELECT m.user_id, coalesce(u.username, '')::text AS "username!", p.display_name AS "display_name?", m.role,
-               m.can_add_members, m.joined_at
+        r#"SELECT m.user_id AS "user_id!", coalesce(u.username, '')::text AS "username!", p.display_name AS "display_name?",
+               m.role AS "role!", m.can_add_members AS "can_add_members!", m.joined_at AS "joined_at!"
            FROM (
                SELECT g.* FROM group_members g
                CROSS JOIN LATERAL (SELECT array_position(ARRAY['owner', 'admin', 'member'], g.role) AS rank) r

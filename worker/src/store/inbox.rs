@@ -24,6 +24,8 @@ pub struct EntryRow {
     pub message_id: Option<Uuid>,
     pub unread_count: i64,
     pub unread_mentions: i64,
+    /// In all of the user's conversations, the same in each line.
+    pub total_unread: i64,
 }
 
 /// The entries of a user after this place, the most recently active first; at most `limit`. Unread messages and mentions are
@@ -36,30 +38,33 @@ pub async fn list_entries(
     most_unread: i64,
 ) -> sqlx::Result<Vec<EntryRow>> {
     let (before, below) = after.unzip();
-    // All of the user's conversations are sorted first, which costs a lookup by key each (`OFFSET 0` keeps the planner from
-    // reading whole tables instead), and everything else is looked up for those on the page. Counting reads nothing but an index.
+    // All of the user's conversations are looked up once, by key (`OFFSET 0` keeps the planner from reading whole tables instead),
+    // for their order and for the sum of what is unread; everything else is looked up for those on the page. Counting messages
+    // reads nothing but an index.
     sqlx::query_as!(
         EntryRow,
-        r#"WITH page AS MATERIALIZED (
+        r#"WITH mine AS MATERIALIZED (
+               SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.muted_until, m.pinned, m.marked_unread, c.last_seq,
+                   c.version, greatest(m.read_seq, m.cleared_seq) AS seen_seq, kind.is_group,
+                   coalesce(c.last_message_at, (SELECT g.joined_at FROM group_members g
+                                                WHERE g.group_id = m.conversation_id AND g.user_id = $1)) AS active_at
+               FROM conversation_members m
+               CROSS JOIN LATERAL (SELECT left(m.conversation_id, 6) = 'group_' AS is_group) kind
+               CROSS JOIN LATERAL (
+                   SELECT c.last_seq, c.version, c.last_message_at FROM conversations c
+                   WHERE c.conversation_id = m.conversation_id
+                       AND (kind.is_group OR c.message_count > 0 AND c.last_seq > m.cleared_seq)
+                   OFFSET 0
+               ) c
+               WHERE m.user_id = $1
+           ),
+           page AS MATERIALIZED (
                SELECT recent.*, joined.name, joined.community_id, joined.role, newest.message_id
                FROM (
-                   SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.muted_until, m.pinned, m.marked_unread, c.last_seq,
-                       c.version, greatest(m.read_seq, m.cleared_seq) AS seen_seq, kind.is_group, active.at AS active_at
-                   FROM conversation_members m
-                   CROSS JOIN LATERAL (SELECT left(m.conversation_id, 6) = 'group_' AS is_group) kind
-                   CROSS JOIN LATERAL (
-                       SELECT c.last_seq, c.version, c.last_message_at FROM conversations c
-                       WHERE c.conversation_id = m.conversation_id
-                           AND (kind.is_group OR c.message_count > 0 AND c.last_seq > m.cleared_seq)
-                       OFFSET 0
-                   ) c
-                   CROSS JOIN LATERAL (
-                       SELECT coalesce(c.last_message_at, (SELECT g.joined_at FROM group_members g
-                                                           WHERE g.group_id = m.conversation_id AND g.user_id = $1)) AS at
-                   ) active
-                   WHERE m.user_id = $1 AND active.at IS NOT NULL
-                       AND ($2::timestamptz IS NULL OR (active.at, m.conversation_id) < ($2, $3::text))
-                   ORDER BY active.at DESC, m.conversation_id DESC
+                   SELECT * FROM mine
+                   WHERE active_at IS NOT NULL
+                       AND ($2::timestamptz IS NULL OR (active_at, conversation_id) < ($2, $3::text))
+                   ORDER BY active_at DESC, conversation_id DESC
                ) recent
                LEFT JOIN LATERAL (
                    SELECT g.name, g.community_id, r.role FROM group_chats g
@@ -83,7 +88,27 @@ pub async fn list_entries(
                page.version AS "version!", page.read_seq AS "read_seq!", peer.read_seq AS "peer_read_seq?", page.muted_until,
                page.pinned AS "pinned!", page.marked_unread AS "marked_unread!", page.name AS "name?", page.role AS "role?",
                page.community_id AS "community_id?", page.message_id AS "message_id?", unread.count AS "unread_count!",
-               mentions.count AS "unread_mentions!"
+               mentions.count AS "unread_mentions!",
+               (SELECT count(*) FROM (
+                   SELECT FROM mine
+                   CROSS JOIN LATERAL (
+                       SELECT ARRAY(
+                           SELECT d.seq FROM message_deletions d
+                           WHERE d.user_id = $1 AND d.conversation_id = mine.conversation_id AND d.seq > mine.seen_seq
+                       ) AS seqs
+                       WHERE NOT mine.is_group OR EXISTS (
+                           SELECT FROM group_chats g WHERE g.group_id = mine.conversation_id AND g.deleted_at IS NULL)
+                       OFFSET 0
+                   ) hidden
+                   CROSS JOIN LATERAL (
+                       SELECT FROM private_messages p
+                       WHERE p.conversation_id = mine.conversation_id AND p.seq > mine.seen_seq AND p.sender_id <> $1
+                           AND p.seq <> ALL (hidden.seqs)
+                       ORDER BY p.seq LIMIT $5
+                   ) p
+                   WHERE mine.last_seq > mine.seen_seq
+                   LIMIT $5
+               ) counted) AS "total_unread!"
            FROM page
            LEFT JOIN LATERAL (
                SELECT o.read_seq FROM conversation_members o
@@ -122,42 +147,6 @@ pub async fn list_entries(
         most_unread
     )
     .fetch_all(db)
-    .await
-}
-
-/// A user's unread messages in all conversations, counted up to `most_unread`.
-pub async fn count_unread(db: &mut PgSession, user: i64, most_unread: i64) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM (
-               SELECT FROM conversation_members m
-               CROSS JOIN LATERAL (SELECT greatest(m.read_seq, m.cleared_seq) AS seq) seen
-               CROSS JOIN LATERAL (
-                   SELECT FROM conversations c
-                   WHERE c.conversation_id = m.conversation_id AND c.message_count > 0 AND c.last_seq > seen.seq
-                   OFFSET 0
-               ) c
-               CROSS JOIN LATERAL (
-                   SELECT ARRAY(
-                       SELECT d.seq FROM message_deletions d
-                       WHERE d.user_id = $1 AND d.conversation_id = m.conversation_id AND d.seq > seen.seq
-                   ) AS seqs
-                   WHERE m.conversation_id LIKE 'conv\_%' OR EXISTS (
-                       SELECT FROM group_chats g WHERE g.group_id = m.conversation_id AND g.deleted_at IS NULL)
-                   OFFSET 0
-               ) hidden
-               CROSS JOIN LATERAL (
-                   SELECT FROM private_messages p
-                   WHERE p.conversation_id = m.conversation_id AND p.seq > seen.seq AND p.sender_id <> $1
-                       AND p.seq <> ALL (hidden.seqs)
-                   ORDER BY p.seq LIMIT $2
-               ) p
-               WHERE m.user_id = $1
-               LIMIT $2
-           ) counted"#,
-        user,
-        most_unread
-    )
-    .fetch_one(db)
     .await
 }
 

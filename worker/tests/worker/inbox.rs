@@ -27,7 +27,7 @@ fn conversation(a: UserId, b: UserId) -> String {
 async fn the_inbox_has_every_kind_in_one_order_as_pages_show_it() {
     let fleet = Fleet::start("inbox").await;
     let [alice, bob, carol, dave] = fleet.users(["alice", "bob", "carol", "dave"]).await;
-    let group = create(&fleet, alice, &[bob]).await;
+    let group = create(&fleet, bob, &[alice]).await;
     fleet.send(bob, alice, "hello").await;
     fleet.expect(bob, text(group, "@alice look"), "group_message_sent").await;
     fleet.expect(bob, text(group, "@bob @everyone"), "group_message_sent").await;

@@ -8,6 +8,7 @@ mod direct;
 mod errors;
 mod groups;
 mod http;
+mod inbox;
 mod paging;
 mod roles;
 mod sessions;
