@@ -11,7 +11,7 @@ use crate::error::Failure;
 use crate::history::{self, Page};
 use crate::outcome::{Outcome, participants};
 use crate::store::history as store;
-use crate::store::{changes, conversations, events as event_store, groups, users};
+use crate::store::{changes, events as event_store, groups, users};
 
 impl Context<'_> {
     /// As [`Context::notify_participants`], for an event about a message: when the message is deleted for everyone, so is
