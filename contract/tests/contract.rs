@@ -16,7 +16,7 @@ use shared::protocol::{Fields, Frame, Spec};
 /// Who sends the examples.
 const ALICE: Context<'static> = Context {
     caller: UserId(17),
-    limits: &Limits { message_characters: 5000, group_members: 50, group_name_characters: 100 },
+    limits: &Limits { message_characters: 5000, group_members: 50, group_name_characters: 100, offset: 10_000 },
 };
 
 fn parses(spec: &Spec, request: &Map<String, Value>) -> bool {

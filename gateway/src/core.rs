@@ -64,6 +64,7 @@ impl Core {
             limits: Limits {
                 message_characters: common.max_message_length,
                 group_members: common.group_max_members,
+                offset: common.max_offset,
                 ..Limits::default()
             },
             clock: Uptime::start(),

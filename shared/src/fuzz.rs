@@ -48,7 +48,7 @@ pub fn fuzz_token(data: &[u8]) {
 pub fn fuzz_command(data: &[u8]) {
     let (Ok(text), Some(keyring)) = (std::str::from_utf8(data), KEYRING.as_ref()) else { return };
     let Ok(frame) = Frame::parse(text) else { return };
-    let limits = Limits { message_characters: 5_000, group_members: 50, ..Limits::default() };
+    let limits = Limits::default();
     let context = Context { caller: UserId(1), limits: &limits };
     let Some(Ok(command)) = Command::decode(frame.kind(), frame.fields(), &context) else { return };
     let body = Body::Client(command);

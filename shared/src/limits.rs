@@ -57,10 +57,17 @@ pub struct Limits {
     pub group_members: u32,
     /// Not a setting: dialects differ in it.
     pub group_name_characters: usize,
+    /// `MAX_OFFSET`
+    pub offset: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { message_characters: 5000, group_members: 50, group_name_characters: MAX_GROUP_NAME_CHARACTERS }
+        Limits {
+            message_characters: 5000,
+            group_members: 50,
+            group_name_characters: MAX_GROUP_NAME_CHARACTERS,
+            offset: 10_000,
+        }
     }
 }

@@ -16,8 +16,8 @@ impl Contract for GetConversations {
     const FIELDS: &'static [Field] = &[LIMIT, OFFSET];
     const REPLIES: &'static [&'static str] = &["conversations"];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
-        Ok(GetConversations { limit: fields.limit()?, offset: fields.offset()? })
+    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(GetConversations { limit: fields.limit()?, offset: fields.offset(context.limits.offset)? })
     }
 
     fn route(&self, _caller: UserId) -> Route {

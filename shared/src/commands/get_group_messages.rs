@@ -17,8 +17,11 @@ impl Contract for GetGroupMessages {
     const REPLIES: &'static [&'static str] = &["group_messages"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
-        Ok(GetGroupMessages { group: fields.required_group_id("groupId")?, page: PageRequest::decode(fields)? })
+    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+        Ok(GetGroupMessages {
+            group: fields.required_group_id("groupId")?,
+            page: PageRequest::decode(fields, context.limits)?,
+        })
     }
 
     fn route(&self, _caller: UserId) -> Route {

@@ -41,7 +41,7 @@ impl Contract for GetPrivateMessages {
                 None => return Err(Invalid::new("conversationId", "`conversationId` or `recipientId` is required")),
             },
         };
-        Ok(GetPrivateMessages { conversation, page: PageRequest::decode(fields)? })
+        Ok(GetPrivateMessages { conversation, page: PageRequest::decode(fields, context.limits)? })
     }
 
     fn route(&self, _caller: UserId) -> Route {

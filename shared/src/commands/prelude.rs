@@ -5,6 +5,7 @@ use serde_json::Value;
 
 pub use crate::ids::{ConversationId, GroupId, MessageId, UserId, user_route_hint};
 pub use crate::limits::{MAX_SYNC_CONVERSATIONS, MAX_SYNC_ENTRIES};
+use crate::protocol::fields::is_blank;
 pub use crate::protocol::spec::{LIMIT, OFFSET, Presence};
 pub use crate::protocol::{ErrorCode, Field, Fields, Invalid, Kind, Spec};
 
@@ -133,20 +134,30 @@ pub enum Position {
 }
 
 impl PageRequest {
-    pub fn decode(fields: Fields<'_>) -> Result<Self, Invalid> {
+    pub fn decode(fields: Fields<'_>, limits: &Limits) -> Result<Self, Invalid> {
         let before = fields.integer("beforeSeq", 0, i64::MAX)?;
         let after = fields.integer("afterSeq", 0, i64::MAX)?;
-        let offset = fields.offset()?;
         let around = fields.integer("aroundSeq", 0, i64::MAX)?;
         let around_message = fields.message_id("aroundMessageId")?;
         let position = match (around, around_message, before, after) {
             (Some(seq), ..) => Position::Around(seq),
             (None, Some(message), ..) => Position::AroundMessage(message),
-            (None, None, None, None) => Position::Offset(offset),
+            (None, None, None, None) => Position::Offset(message_offset(fields, limits)?),
             (None, None, before, after) => Position::Seq { before, after },
         };
         Ok(PageRequest { limit: fields.limit()?, position })
     }
+}
+
+/// Skipping messages takes time that grows with their number: farther back there is only `beforeSeq`.
+fn message_offset(fields: Fields<'_>, limits: &Limits) -> Result<u32, Invalid> {
+    let max = limits.offset;
+    fields.offset(max).map_err(|invalid| match fields.get("offset").and_then(Value::as_u64) {
+        Some(offset) if offset > u64::from(max) => {
+            Invalid::new("offset", format!("`offset` must be at most {max}; to read further back, use `beforeSeq`"))
+        }
+        _ => invalid,
+    })
 }
 
 // Fields that several commands have.
@@ -231,7 +242,7 @@ pub fn conversation_or_group(fields: Fields<'_>) -> Result<ConversationId, Inval
 
 pub fn group_name(fields: Fields<'_>, context: &Context<'_>) -> Result<Option<String>, Invalid> {
     let name = fields.bounded("groupName", 1, context.limits.group_name_characters)?;
-    if name.as_deref().is_some_and(|name| name.trim().is_empty()) {
+    if name.as_deref().is_some_and(is_blank) {
         return Err(Invalid::new("groupName", "`groupName` must not be empty"));
     }
     Ok(name)
@@ -305,4 +316,24 @@ pub fn known_positions(fields: Fields<'_>, field: &'static str) -> Result<Option
         Ok(Known { conversation, seq, version })
     };
     map.iter().map(known).collect::<Result<_, _>>().map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_page_far_back_is_refused_and_before_seq_is_named() {
+        let limits = Limits::default();
+        let page = |request: Value| PageRequest::decode(Fields(request.as_object().unwrap()), &limits);
+        assert_eq!(page(json!({"offset": 10_000})).map(|page| page.position), Ok(Position::Offset(10_000)));
+        for far in [10_001, 1_000_000_000_000_i64] {
+            let invalid = page(json!({"offset": far})).unwrap_err();
+            assert_eq!(invalid.field, "offset");
+            assert!(invalid.details.contains("`beforeSeq`"), "{}", invalid.details);
+        }
+        let ignored = page(json!({"offset": 10_001, "beforeSeq": 7})).map(|page| page.position);
+        assert_eq!(ignored, Ok(Position::Seq { before: Some(7), after: None }));
+    }
 }

@@ -85,6 +85,8 @@ settings! {
         max_message_length: usize = "MAX_MESSAGE_LENGTH", integer(1, 100_000), default("5000");
         /// Most members a group can have; communities' groups are not bound by it.
         group_max_members: u32 = "GROUP_MAX_MEMBERS", integer(2, 100_000), default("50");
+        /// Largest `offset` of a page. Skipping takes time that grows with it; `beforeSeq` reads as far back as one likes at no cost.
+        max_offset: u32 = "MAX_OFFSET", integer(0, 1_000_000), default("10000");
         /// Who learns that a user comes or goes: every connected user, or only those who share a conversation, a group or a follow with the user. The same in all processes.
         presence_scope: PresenceScope = "PRESENCE_SCOPE", choice(&[
             ("all", PresenceScope::All), ("contacts", PresenceScope::Contacts),

@@ -10,6 +10,9 @@ use crate::held_ids;
 use crate::ids::{ConversationId, GroupId, MalformedId, MessageId, UserId};
 use crate::limits::{DEFAULT_PAGE, MAX_PAGE};
 
+/// 2^53
+const FIRST_FLOAT_WITHOUT_FRACTION: f64 = 9_007_199_254_740_992.0;
+
 /// A field that breaks the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
@@ -140,7 +143,7 @@ impl<'a> Fields<'a> {
             Some(Value::String(text)) => text,
             Some(_) => return Err(Invalid::new(field, format!("`{field}` must be a string"))),
         };
-        if text.trim().is_empty() {
+        if is_blank(text) {
             return Err(Invalid::new(field, format!("`{field}` must not be empty")));
         }
         let characters = text.chars().count();
@@ -172,13 +175,18 @@ impl<'a> Fields<'a> {
 
     /// `limit`: 50 when absent, 200 when larger.
     pub fn limit(self) -> Result<u32, Invalid> {
+        // From 2^53 on, every JSON number is an integer, however it is written.
+        let is_huge = |value: &Value| value.as_f64().is_some_and(|number| number >= FIRST_FLOAT_WITHOUT_FRACTION);
+        if self.get("limit").is_some_and(is_huge) {
+            return Ok(MAX_PAGE);
+        }
         let limit = self.integer("limit", 1, i64::MAX)?.unwrap_or(i64::from(DEFAULT_PAGE));
         Ok(limit.min(i64::from(MAX_PAGE)) as u32)
     }
 
-    /// `offset`: 0 when absent.
-    pub fn offset(self) -> Result<u32, Invalid> {
-        Ok(self.integer("offset", 0, i64::from(u32::MAX))?.unwrap_or(0) as u32)
+    /// `offset`, at most `max`: 0 when absent.
+    pub fn offset(self, max: u32) -> Result<u32, Invalid> {
+        Ok(self.integer("offset", 0, i64::from(max))?.unwrap_or(0) as u32)
     }
 
     /// `cursor`: where a part of a list begins; `None` for its first part.
@@ -220,6 +228,12 @@ fn is_held(text: &str) -> bool {
     parts.is_some_and(|(ms, random)| all(ms, u8::is_ascii_digit) && all(random, u8::is_ascii_alphanumeric))
 }
 
+/// Returns true if nothing is left after JavaScript's `trim`, which clients use too: to it U+FEFF is white space and U+0085 is
+/// not.
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c == '\u{feff}' || (c.is_whitespace() && c != '\u{85}'))
+}
+
 fn malformed_field(field: &'static str, malformed: MalformedId) -> Invalid {
     Invalid::new(field, format!("`{field}` {malformed}"))
 }
@@ -258,9 +272,20 @@ mod tests {
         assert_eq!(with(json!({}), |f| f.limit()), Ok(50));
         assert_eq!(with(json!({"limit": 200}), |f| f.limit()), Ok(200));
         assert_eq!(with(json!({"limit": 201}), |f| f.limit()), Ok(200));
+        for huge in ["9223372036854775808", "18446744073709551616", "1e300"] {
+            let huge: Value = serde_json::from_str(huge).unwrap();
+            assert_eq!(with(json!({"limit": huge}), |f| f.limit()), Ok(200), "{huge}");
+        }
         for bad in [json!({"limit": 0}), json!({"limit": -1}), json!({"limit": 1.5}), json!({"limit": "5"})] {
             assert!(with(bad, |f| f.limit()).is_err());
         }
+    }
+
+    #[test]
+    fn emptiness_is_tested_with_the_trim_of_javascript() {
+        assert!(is_blank(" \t\n\u{b}\u{c}\r\u{a0}\u{1680}\u{2003}\u{2028}\u{202f}\u{205f}\u{3000}\u{feff}"));
+        assert!(!is_blank("\u{85}"));
+        assert!(!is_blank("\u{200b}"));
     }
 
     #[test]

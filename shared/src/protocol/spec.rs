@@ -136,7 +136,7 @@ pub enum Kind {
 
 impl Kind {
     pub const LIMIT: Kind = Kind::Integer { min: 1, max: i64::MAX };
-    pub const OFFSET: Kind = Kind::Integer { min: 0, max: u32::MAX as i64 };
+    pub const OFFSET: Kind = Kind::Integer { min: 0, max: 10_000 };
     pub const SEQ: Kind = Kind::Integer { min: 0, max: i64::MAX };
     pub const POSITIONS: Kind = Kind::Positions { most: MAX_SYNC_ENTRIES, has_versions: false };
 }
@@ -150,4 +150,9 @@ pub const LIMIT: Field = Field::default(
     "50",
     "The size of the page. More than 200 becomes 200, and the answer says so.",
 );
-pub const OFFSET: Field = Field::default("offset", Kind::OFFSET, "0", "How many to skip, counted from the newest.");
+pub const OFFSET: Field = Field::default(
+    "offset",
+    Kind::OFFSET,
+    "0",
+    "How many to skip, counted from the newest; the largest is `MAX_OFFSET`.",
+);

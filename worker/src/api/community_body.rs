@@ -7,6 +7,7 @@ use shared::limits::{
     MAX_COMMUNITY_DESCRIPTION_CHARACTERS, MAX_COMMUNITY_MEMBERS, MAX_COMMUNITY_NAME_CHARACTERS,
     MAX_FOREIGN_ID_CHARACTERS, MAX_URL_CHARACTERS, MAX_XP,
 };
+use shared::protocol::fields::is_blank;
 use shared::protocol::{Fields, Invalid, Rejection};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -115,7 +116,7 @@ fn implied_community(fields: Fields<'_>) -> Result<Community, Invalid> {
 
 fn read_community(fields: Fields<'_>) -> Result<Community, Invalid> {
     let name = required(fields.bounded("name", 1, MAX_COMMUNITY_NAME_CHARACTERS)?, "name")?;
-    if name.trim().is_empty() {
+    if is_blank(&name) {
         return Err(Invalid::new("name", "`name` must not be empty"));
     }
     Ok(Community {
