@@ -39,7 +39,7 @@ use tokio::net::TcpListener;
 use crate::core::redis_options;
 use crate::egress::{delivered, gaps, subscriber, subscriptions};
 use crate::gateway::Gateway;
-use crate::http::{accept, tls};
+use crate::http::{accept, admin, tls};
 use crate::lanes::{append, backlog, receipts};
 use crate::limits::addresses;
 use crate::session::{closed, sweep};
@@ -50,13 +50,17 @@ pub use crate::metrics::GatewayMetrics;
 /// gateway is not ready until that answers. `recorder` is what `/metrics` shows.
 ///
 /// # Errors
-/// When a setting is not usable after all.
+/// When a setting is not usable after all, or `ADMIN_ADDR` cannot be bound.
 pub async fn run(
     settings: GatewaySettings,
     listener: TcpListener,
     lifecycle: Lifecycle,
     recorder: Option<Metrics>,
 ) -> anyhow::Result<()> {
+    let admin = match settings.admin_addr {
+        Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("ADMIN_ADDR {address}"))?),
+        None => None,
+    };
     let options = redis_options(&settings);
     let redis = options.client(&lifecycle).context("REDIS_URL")?;
     let ordered = options.client(&lifecycle).context("REDIS_URL")?;
@@ -89,6 +93,9 @@ pub async fn run(
     let keys = &gateway.keys;
     let channels = vec![keys.gateway_channel(gateway.id), keys.presence_channel(), keys.report_channel()];
     lifecycle.spawn_until_stopped("subscribe", infallible(subscribe(gateway.clone(), channels)));
+    if let Some(listener) = admin {
+        lifecycle.spawn("admin", admin::serve(gateway.clone(), listener));
+    }
     lifecycle.spawn_work("accept", accept::accept(gateway.clone(), listener));
     lifecycle.spawn_work("drain", drain::run(gateway));
     Ok(())

@@ -1,6 +1,11 @@
 //! Bounds that commands and HTTP bodies are checked against. Those the protocol lets an operator change come from the
 //! settings; the others are the protocol's own.
 
+/// Largest message from a client that is not authenticated, decompressed.
+pub const MAX_UNAUTHENTICATED_BYTES: u32 = 16 * 1024;
+/// Messages of a client that is not authenticated, before its connection is closed.
+pub const MAX_UNAUTHENTICATED_MESSAGES: u8 = 100;
+
 /// Page size when the command names none.
 pub const DEFAULT_PAGE: u32 = 50;
 /// Larger pages are cut to this.
@@ -10,6 +15,10 @@ pub const MAX_USER_QUERY_CHARACTERS: usize = 64;
 pub const DEFAULT_FOUND_USERS: u32 = 20;
 /// Larger limits are cut to this.
 pub const MAX_FOUND_USERS: u32 = 50;
+/// About so large is an answer with messages at most: of a page that would be larger, a part is answered, with `hasMore`.
+pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
+/// What all answers to one `sync` hold together.
+pub const MAX_SYNC_BYTES: usize = 4 * MAX_ANSWER_BYTES;
 pub const MAX_REQUEST_ID_CHARACTERS: usize = 64;
 pub const MAX_CLIENT_MESSAGE_ID_CHARACTERS: usize = 64;
 pub const MAX_GROUP_NAME_CHARACTERS: usize = 100;

@@ -82,6 +82,11 @@ impl Decoder {
         Self { buffer: Vec::new(), state: BETWEEN_FRAMES, message: None, deflate, limit_bytes }
     }
 
+    /// Sets the bound for the next messages. One that is under way may have passed a smaller one already.
+    pub fn set_limit(&mut self, limit_bytes: u32) {
+        self.limit_bytes = limit_bytes;
+    }
+
     /// Takes the bytes just read from the socket, all of which count as consumed. Call [`Feed::next_message`] until it
     /// returns `None`; messages not asked for are lost.
     pub fn feed<'a>(&'a mut self, input: &'a mut [u8]) -> Feed<'a> {
@@ -121,7 +126,7 @@ impl Decoder {
                 }
                 (opcode, None) => MessageStart { opcode, compressed: header.rsv1 },
             };
-            let left = self.wire_limit(message) - self.buffer.len() as u64;
+            let left = self.wire_limit(message).saturating_sub(self.buffer.len() as u64);
             if header.length > left {
                 return Err(ProtocolError::TooLarge);
             }

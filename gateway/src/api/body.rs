@@ -11,6 +11,9 @@ use warp::{Filter, Rejection};
 use super::refusal::Refusal;
 
 const READ_WITHIN: Duration = Duration::from_secs(15);
+/// Of a body that is refused so much is still read, for so long; then the connection is closed.
+const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
+const DRAIN_WITHIN: Duration = Duration::from_secs(2);
 
 /// A body that nobody has read yet; `None` is where it broke off.
 pub type Unread = Pin<Box<dyn Stream<Item = Option<Bytes>> + Send>>;
@@ -24,13 +27,21 @@ fn chunk<B: Buf>(chunk: Result<B, warp::Error>) -> Option<Bytes> {
     chunk.ok().map(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))
 }
 
-/// Reads a body of at most `max_bytes`. One that says that it is larger is not begun.
-pub async fn read(headers: &HeaderMap, body: Unread, max_bytes: usize) -> Result<Vec<u8>, Refusal> {
+/// Reads a body of at most `max_bytes`. Of a larger one no more is kept.
+pub async fn read(headers: &HeaderMap, mut body: Unread, max_bytes: usize) -> Result<Vec<u8>, Refusal> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > max_bytes as u64) {
+        // Whoever waits for `100 Continue` has not begun, and is not told to.
+        if !headers.contains_key(header::EXPECT) {
+            drain(body);
+        }
         return Err(Refusal::too_large(max_bytes));
     }
-    match tokio::time::timeout(READ_WITHIN, collect(body, max_bytes)).await {
+    match tokio::time::timeout(READ_WITHIN, collect(&mut body, max_bytes)).await {
+        Ok(Err(refusal)) if refusal.status == StatusCode::PAYLOAD_TOO_LARGE => {
+            drain(body);
+            Err(refusal)
+        }
         Ok(read) => read,
         Err(_) => {
             Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body did not arrive in good time"))
@@ -38,7 +49,21 @@ pub async fn read(headers: &HeaderMap, body: Unread, max_bytes: usize) -> Result
     }
 }
 
-async fn collect(mut body: Unread, max_bytes: usize) -> Result<Vec<u8>, Refusal> {
+/// Reads on and throws away, while the refusal is on its way: a connection closed with unread input is reset, and its client, still
+/// writing, would never see the answer.
+fn drain(mut body: Unread) {
+    tokio::spawn(tokio::time::timeout(DRAIN_WITHIN, async move {
+        let mut left = MAX_DRAINED_BYTES;
+        while let Some(Some(chunk)) = body.next().await {
+            match left.checked_sub(chunk.len()) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    }));
+}
+
+async fn collect(body: &mut Unread, max_bytes: usize) -> Result<Vec<u8>, Refusal> {
     let mut read = Vec::new();
     while let Some(chunk) = body.next().await {
         let broken = || Refusal::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "The body broke off");

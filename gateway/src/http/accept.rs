@@ -25,6 +25,7 @@ use crate::gateway::Gateway;
 use crate::http::reply::{Routes, error_response, is_upgrade};
 use crate::http::routes;
 use crate::limits::addresses::{Address, Counted, Peer, Refused};
+use crate::limits::idle::HttpConnection;
 use crate::session::io::Socket;
 
 /// For a request's head, and between two requests of one connection.
@@ -53,13 +54,16 @@ pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener) -> Result<(), 
         };
         match accepted {
             Ok((socket, peer)) => {
-                let Some(place) = gateway.addresses.take_http(peer.ip()) else {
+                let Some(connection) = gateway.addresses.take_http(peer.ip()) else {
                     continue;
                 };
                 let (gateway, routes) = (gateway.clone(), routes.clone());
                 tokio::spawn(async move {
-                    secure(gateway, routes, socket, peer).await;
-                    drop(place);
+                    let ended = connection.ended().clone();
+                    tokio::select! {
+                        () = secure(gateway, routes, socket, Arc::new((peer, connection))) => {}
+                        () = ended.cancelled() => {}
+                    }
                 });
             }
             Err(error) => {
@@ -70,12 +74,15 @@ pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener) -> Result<(), 
     }
 }
 
+/// Where a connection comes from, and its place.
+type From = Arc<(SocketAddr, HttpConnection)>;
+
 /// The handshake, where the gateway itself ends TLS; then the requests.
-async fn secure(gateway: Arc<Gateway>, routes: Routes, socket: TcpStream, peer: SocketAddr) {
+async fn secure(gateway: Arc<Gateway>, routes: Routes, socket: TcpStream, from: From) {
     // Fails only for a socket that is gone already.
     let _ = socket.set_nodelay(true);
     match &gateway.tls {
-        None => serve(gateway, routes, socket, peer).await,
+        None => serve(gateway, routes, socket, from).await,
         Some(tls) => {
             let stopped = gateway.lifecycle.stopped();
             let stream = tokio::select! {
@@ -83,17 +90,24 @@ async fn secure(gateway: Arc<Gateway>, routes: Routes, socket: TcpStream, peer: 
                 () = stopped.cancelled() => None,
             };
             if let Some(stream) = stream {
-                serve(gateway, routes, stream, peer).await;
+                serve(gateway, routes, stream, from).await;
             }
         }
     }
 }
 
-async fn serve<S: Socket>(gateway: Arc<Gateway>, routes: Routes, socket: S, peer: SocketAddr) {
+async fn serve<S: Socket>(gateway: Arc<Gateway>, routes: Routes, socket: S, from: From) {
     let stopped = gateway.lifecycle.stopped();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        answer(gateway.clone(), routes.clone(), request)
+        let (gateway, routes, from) = (gateway.clone(), routes.clone(), from.clone());
+        let (peer, connection) = &*from;
+        connection.set_busy(true);
+        request.extensions_mut().insert(Peer(*peer));
+        async move {
+            let response = answer(gateway, routes, request).await;
+            from.1.set_busy(false);
+            response
+        }
     });
     let mut connection = pin!(
         http1::Builder::new()

@@ -1,7 +1,8 @@
-//! HTTP: the accept loop (`accept`), the paths (`routes`), the form of answers (`reply`), the probes and TLS. Endpoints that need
+//! HTTP: the accept loop (`accept`), the listener of operators (`admin`), the paths (`routes`), the form of answers (`reply`), the probes and TLS. Endpoints that need
 //! a worker are in `api`.
 
 pub mod accept;
+pub mod admin;
 pub mod probes;
 pub mod reply;
 pub mod routes;

@@ -10,6 +10,7 @@ use shared::dialects::{Dialect, SUBPROTOCOL};
 use shared::http::Condition;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+use warp::filters::BoxedFilter;
 use warp::{Filter, Rejection, Reply};
 use websocket::handshake;
 
@@ -22,41 +23,21 @@ use crate::session::handshake::{Upgraded, origin_is_allowed, serve};
 
 pub fn routes(gateway: Arc<Gateway>) -> Routes {
     let api = api::routes(&gateway);
-    let with_gateway = {
-        let gateway = gateway.clone();
-        warp::any().map(move || gateway.clone())
-    };
-    let get = |path: &'static str| warp::path(path).and(warp::path::end()).and(warp::get());
+    let with_gateway = with(&gateway);
     let upgrade = warp::header::headers_cloned()
         .and_then(upgrade_requested)
         .and(warp::get())
         .and(warp::ext::get::<Peer>())
         .and(warp::ext::optional::<OnUpgrade>())
-        .and(with_gateway.clone())
-        .map(upgrade);
-    let live =
-        get("live").and(with_gateway.clone()).map(|gateway: Arc<Gateway>| json_response(&probes::live(&gateway)));
-    let ready = get("ready").and(with_gateway.clone()).map(|gateway: Arc<Gateway>| {
-        let body = probes::ready(&gateway);
-        with_status(body.ready, &body)
-    });
-    let health = get("health").and(with_gateway.clone()).map(|gateway: Arc<Gateway>| {
-        let body = probes::health(&gateway);
-        with_status(body.status != Condition::Unhealthy, &body)
-    });
-    let metrics = get("metrics")
-        .and(warp::header::optional::<String>("accept"))
         .and(with_gateway)
-        .map(|accept: Option<String>, gateway: Arc<Gateway>| metrics(&gateway, accept.as_deref()));
+        .map(upgrade);
+    let mut operators = probe_routes(&gateway);
+    if gateway.settings.admin_addr.is_none() {
+        operators = operators.or(metrics_route(&gateway)).unify().boxed();
+    }
     let root = warp::path::end().and(warp::get()).map(|| upgrade_required("This path is a WebSocket"));
     upgrade
-        .or(live)
-        .unify()
-        .or(ready)
-        .unify()
-        .or(health)
-        .unify()
-        .or(metrics)
+        .or(operators)
         .unify()
         .or(root)
         .unify()
@@ -64,6 +45,41 @@ pub fn routes(gateway: Arc<Gateway>) -> Routes {
         .unify()
         .recover(rejected)
         .unify()
+        .boxed()
+}
+
+/// What `ADMIN_ADDR` answers.
+pub fn admin_routes(gateway: &Arc<Gateway>) -> Routes {
+    probe_routes(gateway).or(metrics_route(gateway)).unify().recover(rejected).unify().boxed()
+}
+
+fn get(path: &'static str) -> BoxedFilter<()> {
+    warp::path(path).and(warp::path::end()).and(warp::get()).boxed()
+}
+
+fn with(gateway: &Arc<Gateway>) -> BoxedFilter<(Arc<Gateway>,)> {
+    let gateway = gateway.clone();
+    warp::any().map(move || gateway.clone()).boxed()
+}
+
+fn probe_routes(gateway: &Arc<Gateway>) -> Routes {
+    let live = get("live").and(with(gateway)).map(|gateway: Arc<Gateway>| json_response(&probes::live(&gateway)));
+    let ready = get("ready").and(with(gateway)).map(|gateway: Arc<Gateway>| {
+        let body = probes::ready(&gateway);
+        with_status(body.ready, &body)
+    });
+    let health = get("health").and(with(gateway)).map(|gateway: Arc<Gateway>| {
+        let body = probes::health(&gateway);
+        with_status(body.status != Condition::Unhealthy, &body)
+    });
+    live.or(ready).unify().or(health).unify().boxed()
+}
+
+fn metrics_route(gateway: &Arc<Gateway>) -> Routes {
+    get("metrics")
+        .and(warp::header::optional::<String>("accept"))
+        .and(with(gateway))
+        .map(|accept: Option<String>, gateway: Arc<Gateway>| metrics(&gateway, accept.as_deref()))
         .boxed()
 }
 

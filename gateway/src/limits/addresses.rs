@@ -16,6 +16,7 @@ use shared::redis::address::{AddressScripts, Connect};
 use tokio::sync::Notify;
 
 use crate::core::Core;
+use crate::limits::idle::{HttpConnection, HttpConnections};
 use crate::limits::places::{Kind, Place, Places};
 
 /// How long the counts of this gateway live in Redis without being renewed.
@@ -90,6 +91,7 @@ pub enum Refused {
 pub struct Addresses {
     core: Arc<Core>,
     places: Arc<Places>,
+    http: Arc<HttpConnections>,
     pub scripts: AddressScripts,
     local: Mutex<Local>,
     changed: Notify,
@@ -138,27 +140,40 @@ pub struct HttpPlace {
 
 impl Drop for HttpPlace {
     fn drop(&mut self) {
-        let Some(address) = self.address else { return };
-        let mut local = self.addresses.local.lock();
-        if let Some(count) = local.http.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                local.http.remove(&address);
-            }
-        }
+        self.addresses.give_back_http(self.address);
     }
 }
 
 impl Addresses {
     pub fn new(core: Arc<Core>, places: Arc<Places>) -> Arc<Self> {
         let (scripts, local) = (AddressScripts::default(), Mutex::default());
-        Arc::new(Addresses { core, places, scripts, local, changed: Notify::new() })
+        Arc::new(Addresses { core, places, http: Arc::default(), scripts, local, changed: Notify::new() })
     }
 
-    /// A place for a TCP connection of `peer`, if there is one left for it on this gateway.
-    pub fn take_http(self: &Arc<Self>, peer: IpAddr) -> Option<HttpPlace> {
-        let place = self.places.take(Kind::Http)?;
-        let peer = peer.to_canonical();
+    /// A place for a TCP connection of `peer`, if its address may have another one. When all are taken, another connection gives
+    /// up its own.
+    pub fn take_http(self: &Arc<Self>, peer: IpAddr) -> Option<HttpConnection> {
+        let address = self.count_http(peer.to_canonical())?;
+        let place = self.places.take(Kind::Http).or_else(|| {
+            if self.http.end_one() {
+                self.core.metrics.http_evicted.increment(1);
+            }
+            self.places.take(Kind::Http)
+        });
+        match place {
+            Some(place) => {
+                let place = HttpPlace { addresses: self.clone(), address, _place: place };
+                Some(HttpConnection::new(self.http.clone(), place))
+            }
+            None => {
+                self.give_back_http(address);
+                None
+            }
+        }
+    }
+
+    /// Counts a connection of an address, `None` when it has too many; a proxy stands for many and is `Some(None)`.
+    fn count_http(&self, peer: IpAddr) -> Option<Option<Address>> {
         let address = (!self.core.settings.trusted_proxies.contains(peer)).then(|| Address::from_ip(peer));
         if let Some(address) = address {
             let most = self.core.settings.max_connections_per_ip.saturating_add(MAX_HTTP);
@@ -169,7 +184,18 @@ impl Addresses {
             }
             *count += 1;
         }
-        Some(HttpPlace { addresses: self.clone(), address, _place: place })
+        Some(address)
+    }
+
+    fn give_back_http(&self, address: Option<Address>) {
+        let Some(address) = address else { return };
+        let mut local = self.local.lock();
+        if let Some(count) = local.http.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                local.http.remove(&address);
+            }
+        }
     }
 
     /// Counts a request of an address, or a refused token.

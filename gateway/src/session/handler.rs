@@ -12,6 +12,7 @@ use shared::commands::Command;
 use shared::events::answer;
 use shared::events::session::{Pong, TestResponse};
 use shared::ids::{ConversationId, UserId};
+use shared::limits::MAX_UNAUTHENTICATED_MESSAGES;
 use shared::protocol::{CloseCode, ErrorCode, Rejection, RequestId};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -40,6 +41,8 @@ pub struct Handler {
     state: State,
     job: Option<Job>,
     failures: u8,
+    /// Messages before authentication.
+    early_messages: u8,
 }
 
 enum State {
@@ -67,10 +70,30 @@ enum Outcome {
 impl Handler {
     pub fn new(gateway: Arc<Gateway>, connection: Arc<Connection>, address: Address, pending: Place) -> Self {
         let state = State::Unauthenticated(pending);
-        Handler { gateway, connection, address, state, job: None, failures: 0 }
+        Handler { gateway, connection, address, state, job: None, failures: 0, early_messages: 0 }
+    }
+
+    pub fn is_authenticated(&self) -> bool {
+        matches!(self.state, State::Authenticated(_))
+    }
+
+    /// Counts a message; false when it is one too many before authentication.
+    fn may_send(&mut self) -> bool {
+        if self.is_authenticated() {
+            return true;
+        }
+        self.early_messages = self.early_messages.saturating_add(1);
+        let may_send = self.early_messages <= MAX_UNAUTHENTICATED_MESSAGES;
+        if !may_send {
+            self.connection.close(Close::new(CloseCode::Policy, "Too many messages before authentication"));
+        }
+        may_send
     }
 
     pub fn on_text(&mut self, text: &str) {
+        if !self.may_send() {
+            return;
+        }
         let caller = match &self.state {
             State::Authenticated(session) => Some(session.membership.user),
             State::Unauthenticated(_) | State::Ended => None,
@@ -119,6 +142,9 @@ impl Handler {
     }
 
     pub fn on_binary(&mut self) {
+        if !self.may_send() {
+            return;
+        }
         let rejection = Rejection::new(ErrorCode::ValidationError, "messages must be text, not binary");
         self.error(&rejection, None, None);
     }
@@ -223,7 +249,7 @@ impl Handler {
 
     /// Whether the connection is closed for its failures: the rest of what was read with the last one is not looked at.
     pub fn has_given_up(&self) -> bool {
-        self.failures >= MAX_FAILURES
+        self.failures >= MAX_FAILURES || self.early_messages > MAX_UNAUTHENTICATED_MESSAGES
     }
 
     /// A token did not open a session, or did not renew it.

@@ -7,6 +7,7 @@ pub mod closed;
 pub mod decode;
 pub mod handler;
 pub mod handshake;
+mod inflow;
 pub mod io;
 pub mod opening;
 pub mod sweep;
@@ -19,11 +20,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use shared::limits::MAX_UNAUTHENTICATED_BYTES;
 use shared::protocol::CloseCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use websocket::{Decoder, Message, close_frame, pong_frame};
 
 use self::handler::Handler;
+use self::inflow::Inflow;
 use self::io::{Io, Read, Socket, Written};
 use crate::connection::{Close, Connection};
 use crate::gateway::Gateway;
@@ -43,7 +46,12 @@ pub struct Session<S> {
     connection: Arc<Connection>,
     io: Io<S>,
     decoder: Decoder,
+    inflow: Inflow,
     handler: Handler,
+}
+
+fn payload_limit(gateway: &Gateway) -> u32 {
+    u32::try_from(gateway.settings.max_payload_bytes).unwrap_or(u32::MAX)
 }
 
 /// How a connection ends.
@@ -58,9 +66,10 @@ pub enum End {
 
 impl<S: Socket> Session<S> {
     pub fn new(gateway: Arc<Gateway>, connection: Arc<Connection>, io: Io<S>, handler: Handler) -> Self {
-        let limit_bytes = u32::try_from(gateway.settings.max_payload_bytes).unwrap_or(u32::MAX);
+        let limit_bytes = payload_limit(&gateway).min(MAX_UNAUTHENTICATED_BYTES);
         let decoder = Decoder::new(limit_bytes, connection.deflate);
-        Session { gateway, connection, io, decoder, handler }
+        let inflow = Inflow::new(&gateway.settings);
+        Session { gateway, connection, io, decoder, inflow, handler }
     }
 
     /// Runs the connection to its end, which a panic in it is, too.
@@ -79,6 +88,9 @@ impl<S: Socket> Session<S> {
         let mut text_bytes = 0;
         for _ in 0..MAX_ROUNDS {
             let mut again = self.handler.poll_job(cx);
+            if again && self.handler.is_authenticated() {
+                self.decoder.set_limit(payload_limit(&self.gateway));
+            }
             let written = match self.io.poll_write(cx, &self.connection, &self.gateway.totals) {
                 Poll::Ready(Ok(written)) => written,
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
@@ -100,6 +112,7 @@ impl<S: Socket> Session<S> {
                 }
             } else if signals.in_flight < self.gateway.settings.max_in_flight
                 && signals.unwritten_bytes < READ_PAUSE_BYTES
+                && self.inflow.poll_ready(cx).is_ready()
             {
                 match self.poll_read(cx, &mut text_bytes) {
                     Poll::Ready(Some(end)) => return Poll::Ready(end),
@@ -122,7 +135,8 @@ impl<S: Socket> Session<S> {
 
     /// Reads once; `Ready(None)` when there may be more. Adds the length of the texts.
     fn poll_read(&mut self, cx: &mut Context<'_>, text_bytes: &mut usize) -> Poll<Option<End>> {
-        let Session { gateway, connection, io, decoder, handler } = self;
+        let Session { gateway, connection, io, decoder, inflow, handler } = self;
+        let texts_before = *text_bytes;
         let read = io.poll_read(cx, &gateway.totals, |bytes| {
             let now_ms = gateway.clock.now_ms();
             connection.timers.last_frame_ms.store(now_ms, Ordering::Relaxed);
@@ -146,7 +160,13 @@ impl<S: Socket> Session<S> {
                             break None;
                         }
                     }
-                    Message::Binary(_) => handler.on_binary(),
+                    Message::Binary(binary) => {
+                        *text_bytes += binary.len();
+                        handler.on_binary();
+                        if handler.has_given_up() {
+                            break None;
+                        }
+                    }
                     Message::Ping(payload) => connection.push(pong_frame(payload)),
                     Message::Pong(_) => {}
                     Message::Close(close) => {
@@ -155,6 +175,7 @@ impl<S: Socket> Session<S> {
                 }
             };
             Totals::add(&gateway.totals.frames_received, frames);
+            inflow.spend(*text_bytes - texts_before, now_ms);
             end
         });
         match read {

@@ -255,3 +255,21 @@ async fn an_idle_session_is_small() {
     assert!(size_of_val(&future) <= 1024, "{}", size_of_val(&future));
     assert!(size_of::<Connection>() <= 512, "{}", size_of::<Connection>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_over_the_inbound_rate_is_read_later() {
+    let settings = [("INBOUND_RATE", "16KiB"), ("MAX_PAYLOAD_SIZE", "64KiB")];
+    let mut test = Test::authenticated(&settings).await;
+    let ping = json!({"type": "ping", "x": "x".repeat(32_000)});
+    let started = tokio::time::Instant::now();
+    // The burst, 64 KiB, and one more, after which it owes half a message.
+    for _ in 0..3 {
+        test.send(&ping).await;
+        assert_eq!(test.event().await["type"], "pong");
+    }
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    test.send(&ping).await;
+    assert_eq!(test.event().await["type"], "pong");
+    let waited = started.elapsed();
+    assert!((Duration::from_secs(1)..Duration::from_secs(4)).contains(&waited), "{waited:?}");
+}

@@ -332,3 +332,23 @@ fn gunzip(compressed: &[u8]) -> Vec<u8> {
     std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(compressed), &mut plain).unwrap();
     plain
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_still_writes_a_body_sees_that_it_is_too_large() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let harness = Harness::start(&[("COMMUNITY_SYNC_TOKEN", SYNC_TOKEN)]).await;
+    let mebibytes = 8;
+    let head = format!(
+        "POST /community/progression HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SYNC_TOKEN}\r\nContent-Length: {}\r\n\r\n",
+        mebibytes << 20
+    );
+    let mut stream = tokio::net::TcpStream::connect(harness.url.strip_prefix("http://").unwrap()).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Like most clients it reads when it has written everything.
+    for _ in 0..mebibytes {
+        stream.write_all(&vec![b' '; 1 << 20]).await.expect("it is not reset");
+    }
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 413");
+}

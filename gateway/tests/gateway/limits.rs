@@ -231,3 +231,74 @@ async fn one_address_does_not_take_the_places_of_all_others() {
     let free = async { while harness.connect().open().await.is_err() {} };
     tokio::time::timeout(SOON, free).await.expect("places are given back");
 }
+
+/// Connections that take the places of HTTP and ask for nothing: one more than there are.
+async fn fill_http_places(harness: &Harness) -> Vec<TcpStream> {
+    let host = harness.url.strip_prefix("http://").unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..=HTTP_PLACES {
+        idle.push(TcpStream::connect(host).await.unwrap());
+    }
+    idle
+}
+
+/// With `MAX_PENDING=1`.
+const HTTP_PLACES: usize = 513;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_make_room_for_new_ones() {
+    let harness = Harness::start(&[("MAX_PENDING", "1")]).await;
+    let mut idle = fill_http_places(&harness).await;
+    let answered = tokio::time::timeout(SOON, harness.get("/ready")).await.unwrap();
+    assert_eq!(answered.0, 200);
+    let read = tokio::time::timeout(SOON, idle[0].read(&mut [0; 1])).await.expect("the oldest one was closed").unwrap();
+    assert_eq!(read, 0);
+    // A WebSocket has a place of another kind.
+    assert!(harness.connect().open().await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_and_metrics_have_a_listener_of_their_own() {
+    let admin = format!("127.0.0.1:{}", closed_port().await);
+    let harness = Harness::start(&[("ADMIN_ADDR", &admin), ("MAX_PENDING", "1")]).await;
+    let _idle = fill_http_places(&harness).await;
+    let ask = async |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        exchange(&format!("http://{admin}"), &request).await
+    };
+    for path in ["/live", "/ready", "/health", "/metrics"] {
+        assert_eq!(ask(path).await.0, 200, "{path}");
+    }
+    assert_eq!(ask("/api/conversations").await.0, 404, "nothing of clients");
+    assert_eq!(harness.get("/metrics").await.0, 404, "nothing of operators on the public side");
+    assert_eq!(harness.get("/ready").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_authentication_messages_are_small() {
+    let harness = Harness::start(&[]).await;
+    let ping = |bytes: usize| format!(r#"{{"type":"ping","x":"{}"}}"#, "x".repeat(bytes));
+    let mut stranger = harness.connect().open().await.unwrap();
+    stranger.send_text(ping(16_000)).await.unwrap();
+    assert_eq!(event_type(&stranger.next_event(SOON).await.unwrap()), "pong");
+    stranger.send_text(ping(16_400)).await.unwrap();
+    assert_eq!(stranger.wait_closed(SOON).await.unwrap().code, Some(1009));
+    let mut user = harness.login(1).await;
+    user.send_text(ping(1_000_000)).await.unwrap();
+    assert_eq!(event_type(&user.next_event(SOON).await.unwrap()), "pong");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_authentication_messages_are_few() {
+    let harness = Harness::start(&[]).await;
+    let mut stranger = harness.connect().open().await.unwrap();
+    for _ in 0..100 {
+        assert_eq!(event_type(&stranger.request(json!({"type": "ping"})).await.unwrap()), "pong");
+    }
+    stranger.send(json!({"type": "ping"})).await.unwrap();
+    assert_eq!(stranger.wait_closed(SOON).await.unwrap().code, Some(1008));
+    let mut user = harness.login(1).await;
+    for _ in 0..150 {
+        assert_eq!(event_type(&user.request(json!({"type": "ping"})).await.unwrap()), "pong");
+    }
+}

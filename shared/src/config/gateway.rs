@@ -23,6 +23,8 @@ settings! {
 
         /// Where it listens, for WebSockets and HTTP.
         bind_addr: SocketAddr = "BIND_ADDR", socket_address(), default("0.0.0.0:8080");
+        /// A listener of its own for `/live`, `/ready`, `/health` and `/metrics`, on which clients cannot take the places of probes. `/metrics` is then answered nowhere else. Without it they are answered on `BIND_ADDR` alone.
+        admin_addr: Option<SocketAddr> = "ADMIN_ADDR", socket_address(), optional;
         /// Certificate chain for TLS at the gateway itself, a PEM file, with `TLS_KEY`; a replaced file is taken up within seconds. It then speaks nothing but TLS.
         tls_cert: Option<String> = "TLS_CERT", text("path of a file", |path| !path.is_empty()), optional;
         /// The certificate's private key, a PEM file.
@@ -58,6 +60,8 @@ settings! {
         message_rate_limit: u32 = "MESSAGE_RATE_LIMIT", integer(1, 1_000_000_000), default("240");
         /// Largest message from a client, over all its frames and decompressed.
         max_payload_bytes: usize = "MAX_PAYLOAD_SIZE", byte_size("1KiB", "64MiB"), default("1MiB");
+        /// Bytes that one connection may send in a second, decompressed; a quiet one may send four times as many at once. What is more is read later.
+        inbound_rate_bytes: usize = "INBOUND_RATE", byte_size("16KiB", "1GiB"), default("1MiB");
         /// Bytes waiting for one client, and 128 for each waiting frame, beyond which it is closed as too slow.
         outbox_limit_bytes: usize = "OUTBOX_LIMIT", byte_size("64KiB", "256MiB"), default("2MiB");
         /// Commands of one connection that are not yet answered.

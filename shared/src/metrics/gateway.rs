@@ -96,6 +96,8 @@ crate::metrics_table! {
         pub rate_limited: Family<Counter> = "gateway_rate_limited_total", "limit" in &["messages", "requests"];
         /// HTTP requests, upgrades included.
         pub http_requests: Counter = "gateway_http_requests_total";
+        /// HTTP connections closed to make room for new ones.
+        pub http_evicted: Counter = "gateway_http_connections_evicted_total";
         /// Resident memory of the process.
         pub resident_bytes: Gauge = "gateway_resident_bytes";
         /// Lines that were not logged because the reader of the log was too slow.

@@ -206,10 +206,11 @@ pub fn inherited_env() -> Vec<(OsString, OsString)> {
 
 fn is_passed_on(key: &str) -> bool {
     const PREFIXES: [&str; 4] = ["CARGO", "RUSTUP", "NEXTEST", "TEST_"];
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 8] = [
         "DATABASE_URL",
         "REDIS_URL",
         "BIND_ADDR",
+        "ADMIN_ADDR",
         "LD_LIBRARY_PATH",
         "RUST_RECURSION_COUNT",
         "SQLX_OFFLINE",

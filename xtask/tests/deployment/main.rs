@@ -162,19 +162,22 @@ fn probes_ask_paths_and_ports_that_exist() {
     for service in ["gateway", "worker"] {
         let deployment = object("Deployment", service);
         let container = at(&deployment, "/spec/template/spec/containers/0");
-        let bound = items(container, "/env").find(|entry| text(entry, "/name") == "BIND_ADDR");
-        let port = at(container, "/ports/0/containerPort").as_u64().unwrap();
+        // Clients' connections cannot take the places of probes.
+        let (setting, name) = if service == "gateway" { ("ADMIN_ADDR", "admin") } else { ("BIND_ADDR", "http") };
+        let bound = items(container, "/env").find(|entry| text(entry, "/name") == setting);
+        let port = items(container, "/ports").find(|port| text(port, "/name") == name).unwrap();
+        let port = at(port, "/containerPort").as_u64().unwrap();
         assert!(text(bound.unwrap(), "/value").ends_with(&format!(":{port}")));
         for (probe, path) in [("startupProbe", "/live"), ("livenessProbe", "/live"), ("readinessProbe", "/ready")] {
             assert_eq!(text(container, &format!("/{probe}/httpGet/path")), path, "{service} {probe}");
-            assert_eq!(text(container, &format!("/{probe}/httpGet/port")), text(container, "/ports/0/name"));
+            assert_eq!(text(container, &format!("/{probe}/httpGet/port")), name);
             assert!(has_route(service, path), "{service} has no {path}");
         }
         let compose = compose();
         let check = at(&compose, &format!("/services/{service}/healthcheck/test"));
         let path = text(check, "/3");
         assert!(has_route(service, path), "{service} has no {path}");
-        let bound = text(&compose, &format!("/services/{service}/environment/BIND_ADDR"));
+        let bound = text(&compose, &format!("/services/{service}/environment/{setting}"));
         assert!(bound.ends_with(&format!(":{}", text(check, "/2"))));
         let monitor = object("ServiceMonitor", service);
         assert!(has_route(service, text(&monitor, "/spec/endpoints/0/path")));
@@ -256,7 +259,8 @@ fn selectors_match_labels() {
         let wanted = at(&monitor, "/spec/selector/matchLabels");
         let found = |service: &&Value| selects(wanted, at(service, "/metadata/labels"));
         let service = services.iter().find(found).unwrap();
-        assert_eq!(text(service, "/spec/ports/0/name"), text(&monitor, "/spec/endpoints/0/port"));
+        let port = text(&monitor, "/spec/endpoints/0/port");
+        assert!(items(service, "/spec/ports").any(|offered| text(offered, "/name") == port), "{port}");
     }
     for scaler in objects(&["HorizontalPodAutoscaler", "ScaledObject"]) {
         let target = object("Deployment", text(&scaler, "/spec/scaleTargetRef/name"));
