@@ -133,6 +133,7 @@ impl<'a> World<'a> {
                 deadline_ms: u64::MAX,
                 started: Instant::now(),
                 has_answer: true,
+                cost: 0,
                 waiting: None,
                 rest: crate::connection::Rest::None,
             });

@@ -16,6 +16,7 @@ use crate::api::picture_cache::PictureCache;
 use crate::consume::withdrawal::Withdrawal;
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
+use crate::sends::strangers::Strangers;
 use crate::store::epoch::Epoch;
 use crate::store::session::Database;
 
@@ -24,6 +25,8 @@ pub struct App {
     pub worker_id: Uuid,
     pub settings: WorkerSettings,
     pub db: Database,
+    /// For leases and signs of life alone: nothing else can take its connections.
+    pub control_db: Database,
     /// For storing messages alone, see [`crate::store::sends::PLANNING`].
     pub sends_db: Database,
     /// Which history of the database the worker is in.
@@ -41,6 +44,7 @@ pub struct App {
     pub password_work: PasswordWork,
     pub recent: Recent,
     pub withdrawal: Withdrawal,
+    pub strangers: Strangers,
 }
 
 impl App {

@@ -47,11 +47,15 @@ use crate::consume::withdrawal::Withdrawal;
 use crate::jobs::heartbeat::{self, Stores};
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
+use crate::sends::strangers::Strangers;
 use crate::store::epoch::Epoch;
 use crate::store::session::{Database, Faults};
 
 /// A transaction whose worker was stopped in the middle must not hold its partition for longer.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// One for leases and one for signs of life.
+pub(crate) const CONTROL_CONNECTIONS: u32 = 2;
 
 /// Starts everything and returns; what runs belongs to the lifecycle.
 ///
@@ -111,11 +115,12 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
     };
     let keys = Keys::new(settings.common.redis_prefix.clone());
     let epoch = Arc::new(Epoch::default());
-    let (db, sends_db) = databases(&settings, &epoch)?;
+    let [db, sends_db, control_db] = databases(&settings, &epoch)?;
     Ok(App {
         worker_id: Uuid::now_v7(),
         db,
         sends_db,
+        control_db,
         epoch,
         redis: redis_options.client(lifecycle).context("REDIS_URL")?,
         redis_options,
@@ -129,12 +134,14 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         password_work: PasswordWork::default(),
         recent: Recent::default(),
         withdrawal: Withdrawal::default(),
+        strangers: Strangers::default(),
         settings,
     })
 }
 
-/// The general pool, and connections for `worker_pipelines` batches at a time, set up for the one statement that stores messages.
-fn databases(settings: &WorkerSettings, epoch: &Arc<Epoch>) -> anyhow::Result<(Database, Database)> {
+/// The general pool; connections for `worker_pipelines` batches at a time, set up for the one statement that stores messages; and
+/// those for leases and signs of life.
+fn databases(settings: &WorkerSettings, epoch: &Arc<Epoch>) -> anyhow::Result<[Database; 3]> {
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
     let options: PgConnectOptions = settings.database_url.expose().parse().context("DATABASE_URL")?;
     let options = options.application_name("chat-worker").statement_cache_capacity(settings.db_statement_cache);
@@ -152,6 +159,8 @@ fn databases(settings: &WorkerSettings, epoch: &Arc<Epoch>) -> anyhow::Result<(D
         .max_connections(size)
         .min_connections(settings.db_min_connections.min(size));
     let sends_pool = pool.clone().max_connections(settings.worker_pipelines).min_connections(0);
-    let general = Database::new(pool, options.clone(), &timeouts, faults.clone(), epoch.clone(), is_pooled);
-    Ok((general, Database::new(sends_pool, options, &for_sends, faults, epoch.clone(), is_pooled)))
+    let control_pool = pool.clone().max_connections(CONTROL_CONNECTIONS).min_connections(0);
+    let database =
+        |pool, settings: &[_]| Database::new(pool, options.clone(), settings, faults.clone(), epoch.clone(), is_pooled);
+    Ok([database(pool, &timeouts[..]), database(sends_pool, &for_sends[..]), database(control_pool, &timeouts[..])])
 }

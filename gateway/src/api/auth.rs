@@ -22,7 +22,7 @@ use super::refusal::Refusal;
 use super::{bearer, login_attempts};
 use crate::gateway::Gateway;
 use crate::http::reply::{Response, Routes};
-use crate::limits::addresses::{Address, Peer};
+use crate::limits::addresses::{Address, Counted, Peer, Refused};
 
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
@@ -31,7 +31,8 @@ pub fn routes(gateway: &Arc<Gateway>) -> Routes {
     let register = warp::path!("api" / "auth" / "register")
         .and(post())
         .and(body::unread())
-        .then(|gateway, headers, body| async move { answered(register(gateway, headers, body).await) });
+        .and(warp::ext::get::<Peer>())
+        .then(|gateway, headers, body, peer| async move { answered(register(gateway, headers, body, peer).await) });
     let login = warp::path!("api" / "auth" / "login")
         .and(post())
         .and(body::unread())
@@ -43,8 +44,14 @@ pub fn routes(gateway: &Arc<Gateway>) -> Routes {
     register.or(login).unify().or(logout).unify().boxed()
 }
 
-async fn register(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread) -> Result<Response, Refusal> {
+async fn register(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread, peer: Peer) -> Result<Response, Refusal> {
     let body = body::read(&headers, body, MAX_ACCOUNT_BODY_BYTES).await?;
+    let address = Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
+    if let Err(Refused::TooManyRequests { retry_after }) =
+        gateway.addresses.count(Counted::Registrations, address).await
+    {
+        return Err(Refusal::too_many(retry_after, "Too many accounts were registered from your address"));
+    }
     sign_in(&gateway, HttpRequest::Register { body }).await
 }
 

@@ -6,9 +6,12 @@ use shared::stream::SyncRound;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::connection::Connection;
 use crate::connection::outbox::{Mark, Outgoing};
+use crate::connection::{Connection, Inner};
 use crate::lanes::load::Waiting;
+
+/// A larger answer becomes a frame in its session, not in the one task that delivers to all of them.
+const ENCODE_LATER_FROM_BYTES: usize = 4 * 1024;
 
 /// A command that waits for its answer.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub struct InFlight {
     pub started: Instant,
     /// Whether success is answered.
     pub has_answer: bool,
+    /// Its share of the answers that a connection may wait for at a time; 0 if the answer is small.
+    pub cost: usize,
     /// Its place in its lane; of a command without an answer nobody knows when it is done.
     pub waiting: Option<Waiting>,
     /// What is left of a `sync`.
@@ -47,30 +52,30 @@ pub struct NextRound {
 
 impl Connection {
     pub fn expect_answer(&self, entry: InFlight) {
-        self.inner.lock().in_flight.push(entry);
+        let mut inner = self.inner.lock();
+        inner.cost += entry.cost;
+        inner.in_flight.push(entry);
     }
 
     /// Takes the command off the list without an answer.
     pub fn forget(&self, command: Uuid) -> Option<InFlight> {
-        take_entry(&mut self.inner.lock().in_flight, command)
+        self.inner.lock().take_entry(command)
     }
 
-    /// Puts the answer to a command into the outbox, if there is a frame of it and the command still waits for one. Does not wake the session.
-    pub fn answer(&self, command: Uuid, frame: Option<Bytes>) -> Option<InFlight> {
+    /// Puts the answer to a command into the outbox, if the command still waits for one. Does not wake the session.
+    pub fn answer(&self, command: Uuid, json: &Bytes) -> Option<InFlight> {
         let mut inner = self.inner.lock();
-        let entry = take_entry(&mut inner.in_flight, command)?;
-        if let Some(frame) = frame {
-            self.put(&mut inner, Outgoing { frame, mark: Mark::Required });
-        }
+        let entry = inner.take_entry(command)?;
+        self.put_answer(&mut inner, json);
         Some(entry)
     }
 
     /// The same for a part of an answer: more follows. False when the command does not wait any more.
-    pub fn answer_part(&self, command: Uuid, frame: Option<Bytes>) -> bool {
+    pub fn answer_part(&self, command: Uuid, json: &Bytes) -> bool {
         let mut inner = self.inner.lock();
         let waits = inner.in_flight.iter().any(|entry| entry.command == command);
-        if let Some(frame) = frame.filter(|_| waits) {
-            self.put(&mut inner, Outgoing { frame, mark: Mark::Required });
+        if waits {
+            self.put_answer(&mut inner, json);
         }
         waits
     }
@@ -106,6 +111,17 @@ impl Connection {
         Some(NextRound { command: entry.command, request_id: entry.request_id.clone(), round })
     }
 
+    fn put_answer(&self, inner: &mut Inner, json: &Bytes) {
+        let item = if json.len() >= ENCODE_LATER_FROM_BYTES {
+            Outgoing { frame: json.clone(), mark: Mark::Answer }
+        } else {
+            // An answer that this dialect does not have.
+            let Some(frame) = self.answer_frames(json) else { return };
+            Outgoing { frame, mark: Mark::Required }
+        };
+        self.put(inner, item);
+    }
+
     /// Commands whose answer is overdue; they are off the list.
     pub fn take_overdue(&self, now_ms: u64) -> Vec<InFlight> {
         let mut inner = self.inner.lock();
@@ -113,11 +129,17 @@ impl Connection {
         if inner.in_flight.iter().all(|entry| entry.deadline_ms > now_ms) {
             return Vec::new();
         }
-        inner.in_flight.extract_if(.., |entry| entry.deadline_ms <= now_ms).collect()
+        let overdue: Vec<InFlight> = inner.in_flight.extract_if(.., |entry| entry.deadline_ms <= now_ms).collect();
+        inner.cost -= overdue.iter().map(|entry| entry.cost).sum::<usize>();
+        overdue
     }
 }
 
-fn take_entry(in_flight: &mut Vec<InFlight>, command: Uuid) -> Option<InFlight> {
-    let at = in_flight.iter().position(|entry| entry.command == command)?;
-    Some(in_flight.swap_remove(at))
+impl Inner {
+    fn take_entry(&mut self, command: Uuid) -> Option<InFlight> {
+        let at = self.in_flight.iter().position(|entry| entry.command == command)?;
+        let entry = self.in_flight.swap_remove(at);
+        self.cost -= entry.cost;
+        Some(entry)
+    }
 }

@@ -70,6 +70,8 @@ struct Inner {
     in_flight: Vec<InFlight>,
     /// Some of them may have a rest to ask for; see `in_flight`.
     has_rest: bool,
+    /// Of all that is in flight.
+    cost: usize,
     close: Option<Close>,
     received: Received,
     groups: HashSet<GroupId>,
@@ -105,6 +107,8 @@ impl Close {
 pub struct Signals {
     pub close: Option<Close>,
     pub in_flight: usize,
+    /// Of what is in flight, see [`InFlight::cost`].
+    pub cost: usize,
     pub unwritten_bytes: usize,
     pub catch_up: bool,
     /// Something of an answer may be left to ask for.
@@ -162,6 +166,7 @@ impl Connection {
         Signals {
             close: inner.close,
             in_flight: inner.in_flight.len(),
+            cost: inner.cost,
             unwritten_bytes: inner.outbox.bytes(),
             catch_up: inner.catch_up,
             has_rest: inner.has_rest,
@@ -174,8 +179,27 @@ impl Connection {
         self.inner.lock().panic_next = true;
     }
 
+    /// Hands out what is to be written. Large answers become frames here, outside of the lock.
     pub fn take_outgoing(&self, empty: &mut VecDeque<Outgoing>) {
         self.inner.lock().outbox.take(empty);
+        if empty.iter().any(|item| matches!(item.mark, Mark::Answer)) {
+            self.encode_answers(empty);
+        }
+    }
+
+    fn encode_answers(&self, outgoing: &mut VecDeque<Outgoing>) {
+        let (mut before, mut now) = (0, 0);
+        outgoing.retain_mut(|item| {
+            if !matches!(item.mark, Mark::Answer) {
+                return true;
+            }
+            before += item.frame.len();
+            let Some(frames) = self.answer_frames(&item.frame) else { return false };
+            now += frames.len();
+            *item = Outgoing { frame: frames, mark: Mark::Required };
+            true
+        });
+        self.inner.lock().outbox.reframed(before, now);
     }
 
     /// So many bytes were written, and with them the first `frames` of `writing`. True when receipts are to be passed on.

@@ -12,6 +12,8 @@ use shared::publication::Receipt;
 pub enum Mark {
     /// A direct answer or a control frame: never dropped.
     Required,
+    /// A large direct answer, which is still JSON: the session makes frames of it.
+    Answer,
     /// An event nobody needs to be sure to get: the first to go when the client is slow.
     Ephemeral,
     /// An event whose arrival is to be reported.
@@ -51,6 +53,9 @@ pub struct Outbox {
     bytes: usize,
 }
 
+/// Room for large answers besides that for everything else.
+const ANSWERS_BYTES: usize = 4 * 1024 * 1024;
+
 /// Capacity that an emptied queue may keep: a connection between messages should own next to nothing, but the next message
 /// should need no allocation.
 const KEPT_CAPACITY: usize = 8;
@@ -62,6 +67,8 @@ impl Outbox {
     pub fn push(&mut self, item: Outgoing, limit_bytes: usize) -> Pushed {
         let size = item.frame.len();
         let mut dropped = 0;
+        // The connection asked for it, and its session asks for no more than it takes.
+        let limit_bytes = if matches!(item.mark, Mark::Answer) { limit_bytes + ANSWERS_BYTES } else { limit_bytes };
         if self.bytes() + size > limit_bytes {
             if matches!(item.mark, Mark::Ephemeral) {
                 return Pushed::Dropped(1);
@@ -105,6 +112,11 @@ impl Outbox {
     /// So many bytes of frames handed out were written.
     pub fn written(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// A frame handed out has become another one.
+    pub fn reframed(&mut self, before: usize, now: usize) {
+        self.bytes = (self.bytes + now).saturating_sub(before);
     }
 
     /// Bytes not yet written, those handed out included, and what it costs to keep the waiting ones as frames.

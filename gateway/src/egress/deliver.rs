@@ -53,16 +53,16 @@ impl Deliverer {
                 return self.not_read.publication(&self.gateway.core, &self.gateway.registry, channel, &error);
             }
         };
-        let payload = &bytes[payload..];
+        let payload = bytes.slice(payload..);
         let count = |kind| self.gateway.metrics.publications.with(kind).increment(1);
         match (header, channel) {
             (Header::Answer { connection, command }, Channel::Gateway) => {
                 count("answer");
-                self.answer(connection, command, payload, true);
+                self.answer(connection, command, &payload, true);
             }
             (Header::AnswerPart { connection, command }, Channel::Gateway) => {
                 count("answer");
-                self.answer(connection, command, payload, false);
+                self.answer(connection, command, &payload, false);
             }
             (Header::AnswerContinues { connection, command }, Channel::Gateway) => {
                 count("answer");
@@ -70,30 +70,30 @@ impl Deliverer {
             }
             (Header::Internal { command }, Channel::Gateway) => {
                 count("internal");
-                self.internal(command, payload);
+                self.internal(command, &payload);
             }
             (Header::Event(header), channel) => {
                 count("event");
                 if self.is_new(channel, &header.receipt) {
-                    self.event(header, channel, payload);
+                    self.event(header, channel, &payload);
                 }
             }
             (Header::AnswerAndEvent { to, command, bytes, event }, channel @ Channel::User(_)) => {
                 count("event");
-                let Some((answer, payload)) = payload.split_at_checked(bytes as usize) else {
+                if bytes as usize > payload.len() {
                     self.gateway.metrics.unreadable.increment(1);
                     return;
-                };
+                }
                 if to.gateway == self.gateway.id {
-                    self.answer(to.connection, command, answer, true);
+                    self.answer(to.connection, command, &payload.slice(..bytes as usize), true);
                 }
                 if self.is_new(channel, &event.receipt) {
-                    self.event(event, channel, payload);
+                    self.event(event, channel, &payload[bytes as usize..]);
                 }
             }
             (Header::Report, Channel::Report) => {
                 count("report");
-                match postcard::from_bytes(payload) {
+                match postcard::from_bytes(&payload) {
                     Ok(report) => self.gateway.gaps.compare(&report),
                     Err(_) => self.gateway.metrics.unreadable.increment(1),
                 }
@@ -185,16 +185,15 @@ impl Deliverer {
         self.to_wake.shrink_to(KEPT_CAPACITY);
     }
 
-    fn answer(&mut self, id: ConnectionId, command: Uuid, payload: &[u8], last: bool) {
+    fn answer(&mut self, id: ConnectionId, command: Uuid, payload: &Bytes, last: bool) {
         let Some(connection) = self.gateway.registry.get(id) else {
             return;
         };
-        let frame = connection.answer_frames(payload);
         let taken = if last {
-            let entry = connection.answer(command, frame);
+            let entry = connection.answer(command, payload);
             entry.inspect(|entry| self.gateway.answered(entry)).is_some()
         } else {
-            connection.answer_part(command, frame)
+            connection.answer_part(command, payload)
         };
         if taken {
             self.to_wake.push(connection);

@@ -36,16 +36,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Routes {
         operators = operators.or(metrics_route(&gateway)).unify().boxed();
     }
     let root = warp::path::end().and(warp::get()).map(|| upgrade_required("This path is a WebSocket"));
-    upgrade
-        .or(operators)
-        .unify()
-        .or(root)
-        .unify()
-        .or(api)
-        .unify()
-        .recover(rejected)
-        .unify()
-        .boxed()
+    upgrade.or(operators).unify().or(root).unify().or(api).unify().recover(rejected).unify().boxed()
 }
 
 /// What `ADMIN_ADDR` answers.

@@ -79,6 +79,8 @@ pub enum Counted {
     Requests,
     /// Tokens that were refused.
     AuthFailures,
+    /// Accounts that were to be made.
+    Registrations,
 }
 
 /// Why an address is turned away.
@@ -205,6 +207,9 @@ impl Addresses {
             Counted::Requests => (self.core.keys.address_requests(address), self.core.settings.ip_rate_limit),
             Counted::AuthFailures => {
                 (self.core.keys.address_auth_failures(address), self.core.settings.ip_auth_failure_limit)
+            }
+            Counted::Registrations => {
+                (self.core.keys.address_registrations(address), self.core.settings.ip_registration_limit)
             }
         };
         if self.core.fleet.redis_is_up() {

@@ -1,6 +1,7 @@
 //! What a connection's messages do: an unauthenticated connection is another type than an authenticated one. Answers go into the
 //! outbox; what takes time becomes the session's one job at a time.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use shared::clock::Timestamp;
-use shared::commands::Command;
+use shared::commands::{Command, Route};
 use shared::events::answer;
 use shared::events::session::{Pong, TestResponse};
 use shared::ids::{ConversationId, UserId};
@@ -20,10 +21,11 @@ use websocket::PreparedText;
 
 use crate::lanes::admit::{Admitted, not_appended};
 
-use crate::connection::{Close, Connection, InFlight, Rest};
+use crate::connection::{Close, Connection, InFlight, Rest, Signals};
 use crate::gateway::Gateway;
 use crate::limits::addresses::{Address, Counted, Refused};
 use crate::limits::places::Place;
+use crate::session::READ_PAUSE_BYTES;
 use crate::session::authenticate::Attempt;
 use crate::session::decode::{Request, decode};
 use crate::session::opening;
@@ -33,6 +35,11 @@ use crate::session::opening::{Membership, Opened, Refusal};
 const MAX_FAILURES: u8 = 5;
 /// How long after a command's deadline its sender is told that there is no answer.
 const ANSWER_GRACE_MS: u64 = 1_000;
+/// Queries of a connection under way at a time, by what their answers may weigh: so that a client which reads as fast as it can is
+/// never too slow for what it asked for.
+const MAX_COST: usize = 4;
+/// Signs of typing that a connection may give in a second.
+const MAX_TYPING_PER_SECOND: u8 = 5;
 
 pub struct Handler {
     gateway: Arc<Gateway>,
@@ -43,6 +50,10 @@ pub struct Handler {
     failures: u8,
     /// Messages before authentication.
     early_messages: u8,
+    /// Queries that wait until the connection has taken the answers to earlier ones.
+    waiting: VecDeque<(Command, Option<RequestId>)>,
+    /// The second of the last sign of typing, and how many there were in it.
+    typing: (u64, u8),
 }
 
 enum State {
@@ -70,7 +81,17 @@ enum Outcome {
 impl Handler {
     pub fn new(gateway: Arc<Gateway>, connection: Arc<Connection>, address: Address, pending: Place) -> Self {
         let state = State::Unauthenticated(pending);
-        Handler { gateway, connection, address, state, job: None, failures: 0, early_messages: 0 }
+        Handler {
+            gateway,
+            connection,
+            address,
+            state,
+            job: None,
+            failures: 0,
+            early_messages: 0,
+            waiting: VecDeque::new(),
+            typing: (0, 0),
+        }
     }
 
     pub fn is_authenticated(&self) -> bool {
@@ -135,7 +156,7 @@ impl Handler {
                     if let Some(confirmation) = decoded.confirmation {
                         self.connection.push(PreparedText::new(&confirmation).frame(self.connection.deflate));
                     }
-                    self.command(user, command, request_id);
+                    self.take_in(user, command, request_id);
                 }
             }
         }
@@ -153,9 +174,57 @@ impl Handler {
         self.gateway.push_error(&self.connection, rejection, request_type, request_id);
     }
 
+    /// Passes a command on, or keeps a query until there is room for its answer.
+    fn take_in(&mut self, user: UserId, command: Command, request_id: Option<RequestId>) {
+        if matches!(command, Command::Typing(_)) && !self.may_type() {
+            // Nobody waits for an answer, and who types is forgotten by itself.
+            return;
+        }
+        let cost = cost(&command, user);
+        if cost == 0 || (self.waiting.is_empty() && has_room(&self.connection.signals(), cost)) {
+            return self.command(user, command, request_id);
+        }
+        if self.waiting.len() >= self.gateway.settings.max_in_flight {
+            let rejection = Rejection::unavailable("too many queries of this connection are waiting", 1);
+            return self.error(&rejection, Some(command.name()), request_id.as_ref());
+        }
+        self.waiting.push_back((command, request_id));
+    }
+
+    /// Counts a sign of typing: more in a second than a person gives are not passed on.
+    fn may_type(&mut self) -> bool {
+        let second = self.gateway.clock.now_ms() / 1000;
+        let (last, count) = &mut self.typing;
+        if *last != second {
+            (*last, *count) = (second, 0);
+        }
+        *count = count.saturating_add(1);
+        *count <= MAX_TYPING_PER_SECOND
+    }
+
+    /// Whether queries wait for room: nothing more is read meanwhile.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Passes on the queries that there is room for now.
+    pub fn pass_waiting_on(&mut self) {
+        let State::Authenticated(session) = &self.state else {
+            self.waiting.clear();
+            return;
+        };
+        let user = session.membership.user;
+        while let Some((command, _)) = self.waiting.front()
+            && has_room(&self.connection.signals(), cost(command, user))
+            && let Some((command, request_id)) = self.waiting.pop_front()
+        {
+            self.command(user, command, request_id);
+        }
+    }
+
     fn command(&mut self, user: UserId, command: Command, request_id: Option<RequestId>) {
         let gateway = &self.gateway;
-        let (name, has_answer) = (command.name(), command.has_answer());
+        let (name, has_answer, cost) = (command.name(), command.has_answer(), cost(&command, user));
         let admitted =
             match Admitted::client(gateway, &gateway.lanes, &self.connection, user, command, request_id.clone()) {
                 Ok(admitted) => admitted,
@@ -171,6 +240,7 @@ impl Handler {
             deadline_ms: gateway.clock.now_ms() + timeout_ms + ANSWER_GRACE_MS,
             started: Instant::now(),
             has_answer,
+            cost,
             waiting: has_answer.then(|| gateway.lanes.enter(admitted.partition())),
             rest: Rest::None,
         });
@@ -350,6 +420,21 @@ impl Handler {
         self.job = None;
         self.state = State::Ended;
     }
+}
+
+/// A query's share of [`MAX_COST`]: a page is bounded, a list is not as small.
+fn cost(command: &Command, user: UserId) -> usize {
+    match command {
+        command if command.is_message() => 0,
+        Command::GetPrivateMessages(_) | Command::GetGroupMessages(_) => 1,
+        Command::Sync(_) => MAX_COST,
+        command if matches!(command.route(user), Route::Query) => 2,
+        _ => 0,
+    }
+}
+
+fn has_room(signals: &Signals, cost: usize) -> bool {
+    signals.cost + cost <= MAX_COST && signals.unwritten_bytes < READ_PAUSE_BYTES
 }
 
 /// Counts a refused token against the connection's address, and ends the connection when there were too many.

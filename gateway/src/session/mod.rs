@@ -101,16 +101,20 @@ impl<S: Socket> Session<S> {
             {
                 self.gateway.pass_on(receipts);
             }
+            if self.handler.is_waiting() {
+                self.handler.pass_waiting_on();
+            }
             let signals = self.connection.signals();
             if signals.has_rest && signals.unwritten_bytes == 0 {
                 self.handler.ask_for_rest();
             }
             if let Some(close) = signals.close {
                 // At a restart the commands under way are still answered, and nothing new is read.
-                if close.code != CloseCode::Restart as u16 || signals.in_flight == 0 {
+                if close.code != CloseCode::Restart as u16 || (signals.in_flight == 0 && !self.handler.is_waiting()) {
                     return Poll::Ready(End::ByServer(close));
                 }
-            } else if signals.in_flight < self.gateway.settings.max_in_flight
+            } else if !self.handler.is_waiting()
+                && signals.in_flight < self.gateway.settings.max_in_flight
                 && signals.unwritten_bytes < READ_PAUSE_BYTES
                 && self.inflow.poll_ready(cx).is_ready()
             {

@@ -97,6 +97,7 @@ impl Test {
         let opcode = self.socket.read_u8().await.unwrap() & 0x0f;
         let length = match self.socket.read_u8().await.unwrap() {
             126 => usize::from(self.socket.read_u16().await.unwrap()),
+            127 => self.socket.read_u64().await.unwrap() as usize,
             length => usize::from(length),
         };
         let mut payload = vec![0; length];
@@ -272,4 +273,49 @@ async fn what_is_over_the_inbound_rate_is_read_later() {
     assert_eq!(test.event().await["type"], "pong");
     let waited = started.elapsed();
     assert!((Duration::from_secs(1)..Duration::from_secs(4)).contains(&waited), "{waited:?}");
+}
+
+/// Pages as large as they may be, to a client that has read nothing yet.
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_much_gets_it_and_is_not_too_slow() {
+    let mut test = Test::authenticated(&[("OUTBOX_LIMIT", "64KiB"), ("MAX_PAYLOAD_SIZE", "64KiB")]).await;
+    let asked = 12;
+    for number in 0..asked {
+        let command = json!({"type": "get_private_messages", "recipientId": "2", "requestId": number});
+        test.send(&command).await;
+    }
+    let page = json!({"type": "private_messages", "content": "x".repeat(256 * 1024)}).to_string();
+    let mut answered = 0;
+    while answered < asked {
+        // Not more at a time than the connection has room for.
+        let mut under_way = Vec::new();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        while let Ok(admitted) = test.queues.admitted.try_recv() {
+            under_way.push(admitted.command());
+        }
+        assert!((1..=4).contains(&under_way.len()), "{}", under_way.len());
+        for command in &under_way {
+            let header = Header::Answer { connection: ConnectionId(1), command: *command };
+            test.publish_to_gateway(&header, page.as_bytes());
+        }
+        for _ in under_way {
+            assert_eq!(test.event().await["type"], "private_messages");
+            answered += 1;
+        }
+    }
+    test.send(&json!({"type": "ping"})).await;
+    assert_eq!(test.event().await["type"], "pong");
+}
+
+#[tokio::test(start_paused = true)]
+async fn signs_of_typing_are_passed_on_at_the_pace_of_people() {
+    let mut test = Test::authenticated(&[]).await;
+    for _ in 0..50 {
+        test.send(&json!({"type": "typing", "recipientId": "2", "isTyping": true})).await;
+    }
+    test.send(&json!({"type": "ping"})).await;
+    assert_eq!(test.event().await["type"], "pong");
+    let passed_on = std::iter::from_fn(|| test.queues.admitted.try_recv().ok()).count();
+    // The second may end in between.
+    assert!((5..=10).contains(&passed_on), "{passed_on}");
 }

@@ -337,7 +337,7 @@ fn gunzip(compressed: &[u8]) -> Vec<u8> {
 async fn whoever_still_writes_a_body_sees_that_it_is_too_large() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let harness = Harness::start(&[("COMMUNITY_SYNC_TOKEN", SYNC_TOKEN)]).await;
-    let mebibytes = 8;
+    let mebibytes = 4;
     let head = format!(
         "POST /community/progression HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SYNC_TOKEN}\r\nContent-Length: {}\r\n\r\n",
         mebibytes << 20
@@ -351,4 +351,14 @@ async fn whoever_still_writes_a_body_sees_that_it_is_too_large() {
     let mut start = [0; 12];
     stream.read_exact(&mut start).await.unwrap();
     assert_eq!(&start, b"HTTP/1.1 413");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_registers_so_many_accounts_and_no_more() {
+    let mut harness = Harness::start(&[BUILTIN_AUTH, ("IP_REGISTRATION_LIMIT", "1")]).await;
+    let register = request("POST", "/api/auth/register", None, "{}");
+    let reply = InternalReply::Http { status: 409, json: b"{}".to_vec() };
+    assert_eq!(served(&mut harness, register.clone(), reply).await.2.status, 409);
+    send(&harness, register).await.assert_refused(429, "RATE_LIMIT_EXCEEDED");
+    nothing_was_passed_on(harness).await;
 }

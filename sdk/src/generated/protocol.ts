@@ -403,7 +403,7 @@ export interface ReplyPreview {
 
 /** A user who was named but not taken. */
 export interface SkippedMember {
-  /** `RESOURCE_NOT_FOUND`, `USER_BLOCKED` or `NOT_FOLLOWING` */
+  /** `RESOURCE_NOT_FOUND`, `USER_BLOCKED`, `NOT_FOLLOWING`, or `PERMISSION_DENIED` for a user whom the caller may not add (`GROUP_ADDING`) */
   reason: string;
   /** The user concerned. */
   userId: UserId;

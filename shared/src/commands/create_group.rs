@@ -34,7 +34,7 @@ impl Contract for CreateGroup {
     ];
     const REPLIES: &'static [&'static str] = &["group_created"];
     const EVENTS: &'static [&'static str] = &["group_created"];
-    const ERRORS: &'static [ErrorCode] = &[ErrorCode::TooManyMembers];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::TooManyMembers, ErrorCode::PermissionDenied];
 
     fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
         let group_members = context.limits.group_members;

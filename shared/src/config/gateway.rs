@@ -54,7 +54,9 @@ settings! {
         ip_rate_limit: u32 = "IP_RATE_LIMIT", integer(1, 1_000_000_000), default("3000");
         /// Tokens of an address that were refused within `IP_RATE_WINDOW`, over all gateways; after that a refused token closes the connection.
         ip_auth_failure_limit: u32 = "IP_AUTH_FAILURE_LIMIT", integer(1, 1_000_000_000), default("100");
-        /// The sliding window of `IP_RATE_LIMIT` and `IP_AUTH_FAILURE_LIMIT`.
+        /// Accounts that an address may register within `IP_RATE_WINDOW`, over all gateways (`BUILTIN_AUTH`).
+        ip_registration_limit: u32 = "IP_REGISTRATION_LIMIT", integer(1, 1_000_000_000), default("500");
+        /// The sliding window of `IP_RATE_LIMIT`, `IP_AUTH_FAILURE_LIMIT` and `IP_REGISTRATION_LIMIT`.
         ip_rate_window: Duration = "IP_RATE_WINDOW", duration("1s", "1d"), default("15m");
         /// Messages of a user within sliding 60 seconds, over all gateways; of all other commands ten times as many.
         message_rate_limit: u32 = "MESSAGE_RATE_LIMIT", integer(1, 1_000_000_000), default("240");

@@ -18,7 +18,7 @@ pub use macros::read_secret_file;
 pub use net::{AllowedOrigins, IpNet, TrustedProxies};
 pub use profile_columns::parse_profile_columns;
 pub use secret::Secret;
-pub use worker::{FollowPolicy, UserSearch, WorkerSettings};
+pub use worker::{FollowPolicy, GroupAdding, UserSearch, WorkerSettings};
 
 /// One setting, as the reference shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,6 +28,14 @@ pub enum UserSearch {
     Off,
 }
 
+/// Who may add a user to a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupAdding {
+    Everybody,
+    Followed,
+    Nobody,
+}
+
 settings! {
     /// What the worker needs to know.
     pub struct WorkerSettings {
@@ -37,7 +45,7 @@ settings! {
         bind_addr: SocketAddr = "BIND_ADDR", socket_address(), default("0.0.0.0:9090");
         /// Postgres. With `?sslmode=verify-full&sslrootcert=…` over TLS, to the server of that name, for which the authorities in that PEM file or the system's vouch.
         database_url: Secret = "DATABASE_URL", url(&["postgres", "postgresql"]), required;
-        /// Most connections to Postgres.
+        /// Most connections to Postgres, besides two that are kept for leases and signs of life.
         db_max_connections: u32 = "DB_MAX_CONNECTIONS", integer(2, 1_000), default("10");
         /// Connections to Postgres that are kept open.
         db_min_connections: u32 = "DB_MIN_CONNECTIONS", integer(0, 1_000), default("2");
@@ -58,8 +66,10 @@ settings! {
         worker_pipelines: u32 = "WORKER_PIPELINES", integer(1, 64), default("2");
         /// Most commands in a batch.
         batch_max: usize = "BATCH_MAX", integer(1, 10_000), default("256");
-        /// Queries under way at a time.
+        /// Queries under way at a time; fewer if `DB_MAX_CONNECTIONS` would leave none for sessions and batches.
         query_concurrency: usize = "QUERY_CONCURRENCY", integer(1, 1_000), default("8");
+        /// Queries of one user under way at a time in this process; further ones wait, and hold up nobody else's.
+        query_concurrency_per_user: usize = "QUERY_CONCURRENCY_PER_USER", integer(1, 1_000), default("2");
         /// A partition whose owner is not heard of for so long is taken over.
         lease_ttl: Duration = "LEASE_TTL", duration("500ms", "5m"), default("6s");
         /// How often leases are renewed and spread anew.
@@ -77,6 +87,18 @@ settings! {
         user_search: Option<UserSearch> = "USER_SEARCH", choice(&[
             ("all", UserSearch::All), ("contacts", UserSearch::Contacts), ("off", UserSearch::Off),
         ]), optional;
+        /// Who may add a user to a group: everybody, only those whom the user follows, or nobody. Communities are not bound by it.
+        group_adding: GroupAdding = "GROUP_ADDING", choice(&[
+            ("everybody", GroupAdding::Everybody), ("followed", GroupAdding::Followed), ("nobody", GroupAdding::Nobody),
+        ]), default("everybody");
+        /// Users whom one does not follow and to whom one may begin to write in a day. Each worker counts along; a few more may get through.
+        strangers_per_day: u32 = "STRANGERS_PER_DAY", integer(1, 1_000_000), default("500");
+        /// Groups that a user may create in an hour.
+        groups_per_hour: u32 = "GROUPS_PER_HOUR", integer(1, 1_000_000), default("100");
+        /// Groups that a user may own.
+        groups_per_user: u32 = "GROUPS_PER_USER", integer(1, 1_000_000), default("1000");
+        /// In a group with more members than this, `@everyone` and `@all` of members who are neither owner nor admin mention nobody.
+        everyone_group_size: u32 = "EVERYONE_GROUP_SIZE", integer(1, 1_000_000), default("100");
         /// Most missed events replayed to a user.
         replay_limit: u32 = "REPLAY_LIMIT", integer(1, 100_000), default("1000");
         /// How long delivered queue rows are kept.

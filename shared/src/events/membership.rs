@@ -40,7 +40,7 @@ pub struct GroupDetails {
 #[serde(rename_all = "camelCase")]
 pub struct SkippedMember {
     pub user_id: UserId,
-    /// `RESOURCE_NOT_FOUND`, `USER_BLOCKED` or `NOT_FOLLOWING`
+    /// `RESOURCE_NOT_FOUND`, `USER_BLOCKED`, `NOT_FOLLOWING`, or `PERMISSION_DENIED` for a user whom the caller may not add (`GROUP_ADDING`)
     pub reason: &'static str,
 }
 

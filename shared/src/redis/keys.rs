@@ -57,6 +57,16 @@ impl Keys {
         format!("{}address_auth_failures:{address}", self.prefix)
     }
 
+    /// String: how many strangers a user began to write to. Written by workers; lives for a day from the first.
+    pub fn strangers(&self, user: UserId) -> String {
+        format!("{}strangers:{user}", self.prefix)
+    }
+
+    /// String: the accounts registered from one address, per slice of the window. Written by gateways; lives for the window.
+    pub fn address_registrations(&self, address: impl std::fmt::Display) -> String {
+        format!("{}address_registrations:{address}", self.prefix)
+    }
+
     /// String: the logins tried at one account or from one address (`kind`), per slice of the window. Written by gateways;
     /// lives for the window.
     pub fn login_attempts(&self, kind: &str, whom: impl std::fmt::Display) -> String {

@@ -1,6 +1,7 @@
 //! Reading the lanes: taking over partition streams, blocking reads, settling. Which worker may do so is decided in
 //! Postgres; here the name of the consumer group is the fence.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -120,11 +121,32 @@ pub async fn claim_abandoned(
     idle: Duration,
     count: u64,
 ) -> Result<Vec<RawEntry>, Error> {
-    type Claimed = Vec<(String, std::collections::HashMap<String, Bytes>)>;
+    type Claimed = Vec<(String, HashMap<String, Bytes>)>;
     let (_, claimed): (String, Claimed) =
         client.xautoclaim_values(stream, group, consumer, idle.as_millis() as u64, "0-0", Some(count), false).await?;
     let claimed = claimed.into_iter().map(|(id, fields)| (id, fields.into_iter().collect())).collect();
     Ok(entries(&[stream.to_owned()], Some(vec![(stream.to_owned(), claimed)])))
+}
+
+/// Removes readers of a group, but for `own`, that have nothing pending and gave no sign for `idle`: each worker that ever lived
+/// was one.
+pub async fn delete_idle_consumers(
+    client: &Client,
+    stream: &str,
+    group: &str,
+    own: &str,
+    idle: Duration,
+) -> Result<(), Error> {
+    let consumers: Vec<HashMap<String, Value>> = client.xinfo_consumers(stream, group).await?;
+    for consumer in consumers {
+        let number = |field: &str| consumer.get(field).and_then(Value::as_u64);
+        let name = consumer.get("name").and_then(Value::as_string).unwrap_or_default();
+        let is_gone = number("pending") == Some(0) && number("idle") > Some(idle.as_millis() as u64);
+        if is_gone && name != own {
+            let _: u64 = client.xgroup_delconsumer(stream, group, name).await?;
+        }
+    }
+    Ok(())
 }
 
 fn entries(streams: &[String], reply: Reply) -> Vec<RawEntry> {

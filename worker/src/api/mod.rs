@@ -49,7 +49,7 @@ pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Out
         }
     };
     app.metrics.commands.with(&envelope.name).with("rejected").increment(1);
-    refused(envelope, status(rejection.code), &rejection)
+    rejected(envelope, &rejection)
 }
 
 async fn carry_out(app: &App, envelope: &Envelope, request: HttpRequest) -> Result<Outcome, Failure> {
@@ -69,6 +69,11 @@ async fn carry_out(app: &App, envelope: &Envelope, request: HttpRequest) -> Resu
 fn ok<T: Serialize>(envelope: &Envelope, answer: &T) -> Result<Outcome, Failure> {
     let json = serde_json::to_vec(answer).map_err(anyhow::Error::from)?;
     Ok(Outcome::reply(envelope, &InternalReply::Http { status: 200, json }))
+}
+
+/// The answer to a request that is not carried out.
+pub fn rejected(envelope: &Envelope, rejection: &Rejection) -> Outcome {
+    refused(envelope, status(rejection.code), rejection)
 }
 
 fn refused(envelope: &Envelope, status: u16, rejection: &Rejection) -> Outcome {

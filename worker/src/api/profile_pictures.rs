@@ -14,7 +14,7 @@ use super::picture_cache::Key;
 use crate::app::App;
 use crate::error::Failure;
 use crate::outcome::Outcome;
-use crate::store::accounts;
+use crate::store::{accounts, communities};
 
 pub async fn list(app: &App, envelope: &Envelope, token_id: &str, body: &[u8]) -> Result<Outcome, Failure> {
     let keys = parse(body)?;
@@ -35,6 +35,12 @@ pub async fn list(app: &App, envelope: &Envelope, token_id: &str, body: &[u8]) -
             found.insert(key, url);
         }
     }
+    // Whoever does not see a community does not see its picture either.
+    let named: Vec<String> = keys.iter().filter(|key| key.kind == COMMUNITY).map(|key| key.id.clone()).collect();
+    if !named.is_empty() {
+        let visible = communities::list_visible(&mut db, envelope.user.0, &named).await?;
+        found.retain(|key, _| key.kind != COMMUNITY || visible.contains(&key.id));
+    }
     let item = |key: &'_ Key| {
         let url = found.get(key).cloned().flatten();
         (url.is_some(), url)
@@ -49,7 +55,8 @@ pub async fn list(app: &App, envelope: &Envelope, token_id: &str, body: &[u8]) -
     super::ok(envelope, &Pictures { status: Success::Ok, items })
 }
 
-const KINDS: [&str; 2] = ["user", "community"];
+const COMMUNITY: &str = "community";
+const KINDS: [&str; 2] = ["user", COMMUNITY];
 
 fn parse(body: &[u8]) -> Result<Vec<Key>, Rejection> {
     let map = super::object(body)?;

@@ -33,6 +33,10 @@ impl Handle for AddGroupMember {
         if policy == FollowPolicy::Enforce && !prospect.followed {
             return Err(about_user(ErrorCode::NotFollowing, "You can add only users whom you follow").into());
         }
+        if !prospect.may_be_added(context.app.settings.group_adding) {
+            let details = "This user can be added to groups only by those whom the user follows, or by nobody";
+            return Err(about_user(ErrorCode::PermissionDenied, details).into());
+        }
         let before = groups::find_group(context.db, &id).await?;
         if let Some(full) = before.filter(|group| group.member_count >= i64::from(group.max_members)) {
             let details = format!("The group has {} members and may have {}", full.member_count, full.max_members);

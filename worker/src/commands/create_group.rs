@@ -28,6 +28,7 @@ impl Handle for CreateGroup {
             let rejection = Rejection::new(ErrorCode::TooManyMembers, details);
             return Err(Rejection { field: Some("initialMembers"), ..rejection }.into());
         }
+        refuse_too_many(context).await?;
         let (accepted, skipped) = choose(context, &named).await?;
 
         let id = group.to_string();
@@ -63,6 +64,23 @@ impl Handle for CreateGroup {
     }
 }
 
+/// Refuses whoever founds groups as a program would.
+async fn refuse_too_many(context: &mut Context<'_>) -> Result<(), Failure> {
+    let (settings, creator) = (&context.app.settings, context.caller());
+    let (per_hour, per_user) = (settings.groups_per_hour, settings.groups_per_user);
+    let founded = groups::get_founded(context.db, creator.0).await?;
+    if founded.lately >= i64::from(per_hour) {
+        let details = format!("You may create {per_hour} groups in an hour");
+        let retry_after = Some(founded.wait_seconds.max(1) as u32);
+        let rejection = Rejection { retry_after, ..Rejection::new(ErrorCode::RateLimitExceeded, details) };
+        return Err(rejection.into());
+    }
+    if founded.owned >= i64::from(per_user) {
+        return Err(denied(&format!("You own {per_user} groups, which is as many as you may")));
+    }
+    Ok(())
+}
+
 /// Who of the users named becomes a member, and why the others do not.
 async fn choose(context: &mut Context<'_>, named: &[UserId]) -> Result<(Vec<UserId>, Vec<SkippedMember>), Failure> {
     let creator = context.caller();
@@ -71,6 +89,7 @@ async fn choose(context: &mut Context<'_>, named: &[UserId]) -> Result<(Vec<User
     if !prospects.iter().any(|prospect| prospect.user_id == creator.0) {
         return Err(denied("Your account does not exist any more"));
     }
+    let adding = context.app.settings.group_adding;
     let enforce = context.app.settings.follow_policy == FollowPolicy::Enforce;
     let (mut accepted, mut skipped) = (Vec::new(), Vec::new());
     for user in named {
@@ -78,6 +97,7 @@ async fn choose(context: &mut Context<'_>, named: &[UserId]) -> Result<(Vec<User
             None => ErrorCode::ResourceNotFound,
             Some(prospect) if prospect.blocked => ErrorCode::UserBlocked,
             Some(prospect) if enforce && !prospect.followed => ErrorCode::NotFollowing,
+            Some(prospect) if !prospect.may_be_added(adding) => ErrorCode::PermissionDenied,
             Some(_) => {
                 accepted.push(*user);
                 continue;

@@ -121,7 +121,7 @@ impl LeaseManager {
     async fn tick(&mut self) -> sqlx::Result<()> {
         let (worker, ttl) = (self.app.worker_id, self.app.settings.lease_ttl);
         let partitions = i32::from(self.app.settings.common.partitions);
-        let mut db = self.app.db.acquire().await?;
+        let mut db = self.app.control_db.acquire().await?;
         // Time runs from before the statement: by Postgres's clock the lease ends later than we think, never earlier.
         let asked_at = Instant::now();
         let mut withdrawn = self.app.withdrawal.lasts();
@@ -210,7 +210,7 @@ impl LeaseManager {
         }
         self.leaving = self.owned.keys().copied().collect();
         let given_back = async {
-            let mut db = self.app.db.acquire().await?;
+            let mut db = self.app.control_db.acquire().await?;
             self.release(&mut db).await?;
             leases::delete_worker(&mut db, self.app.worker_id).await
         };

@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 
 use fred::prelude::*;
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use shared::clock::Timestamp;
 use shared::commands::Command;
+use shared::config::WorkerSettings;
+use shared::ids::UserId;
 use shared::lifecycle::Lifecycle;
 use shared::protocol::Rejection;
 use shared::redis::lanes::{self, RawEntry};
@@ -20,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::api;
 use crate::app::App;
 use crate::commands;
+use crate::consume::fair::FairQueue;
 use crate::error::{Failure, unpanicked, with_retries};
 use crate::outcome::Outcome;
 use crate::publish;
@@ -30,14 +34,59 @@ const READ_COUNT: u64 = 256;
 const LONGEST_BLOCK: Duration = Duration::from_millis(500);
 /// Entries that another worker took and did not finish are taken over after this time.
 const ABANDONED_AFTER: Duration = Duration::from_secs(5);
+/// A reader without entries that was not heard of for so long is gone: a live one reads all the time.
+const GONE_AFTER: Duration = Duration::from_secs(60);
 const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// So often at most an entry goes round when no worker knows it, until its deadline.
 const PUT_BACK_AFTER: Duration = Duration::from_millis(100);
+/// Queries that wait here for their turn; beyond that some are refused.
+const MAX_WAITING: usize = 2_000;
+/// What sessions ask for has places of its own, which queries cannot take.
+const SESSION_CONCURRENCY: usize = 2;
+
 pub struct Queries {
     app: Arc<App>,
     reader: Client,
+    lane: Arc<Lane>,
+    sessions: Arc<Semaphore>,
+}
+
+/// The queries of this worker: which wait and which are under way.
+struct Lane {
+    app: Arc<App>,
+    lifecycle: Lifecycle,
+    stream: String,
+    queue: Mutex<FairQueue<(Work, Vec<String>)>>,
     permits: Arc<Semaphore>,
+}
+
+impl Lane {
+    /// Takes in a user's work, and begins what may begin.
+    fn push(self: &Arc<Self>, user: UserId, work: Work, ids: Vec<String>) {
+        let surplus = self.queue.lock().push(user, (work, ids));
+        if let Some((work, ids)) = surplus {
+            let (app, stream) = (self.app.clone(), self.stream.clone());
+            self.lifecycle.track(async move { finish(&app, stream, refuse(&app, &work), ids).await });
+        }
+        self.dispatch();
+    }
+
+    fn dispatch(self: &Arc<Self>) {
+        loop {
+            // Under the lock: between a look at the queue and a permit given back, nothing may be put in.
+            let mut queue = self.queue.lock();
+            let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
+            let Some((user, (work, ids))) = queue.begin() else { return };
+            drop(queue);
+            let lane = self.clone();
+            self.lifecycle.track(async move {
+                run(lane.app.clone(), lane.stream.clone(), work, ids, permit).await;
+                lane.queue.lock().finish(user);
+                lane.dispatch();
+            });
+        }
+    }
 }
 
 /// Requests that are answered together.
@@ -52,11 +101,42 @@ enum Work {
     Missing(Vec<Request>),
 }
 
+impl Work {
+    /// Who is charged with it; those who are not known yet together. `None` for what sessions ask for.
+    fn user(&self) -> Option<UserId> {
+        match self {
+            Work::Query(query) => Some(query.0.user),
+            Work::Http(request) => Some(request.0.user),
+            _ => None,
+        }
+    }
+}
+
+/// Queries under way at a time: not so many that the pipelines and sessions would find no connection to the database.
+fn concurrency(settings: &WorkerSettings) -> usize {
+    let connections = settings.db_max_connections.saturating_sub(2 * settings.worker_pipelines) as usize;
+    settings.query_concurrency.min(connections.saturating_sub(SESSION_CONCURRENCY)).max(1)
+}
+
+/// The answers of work that is not carried out.
+fn refuse(app: &App, work: &Work) -> Vec<Outcome> {
+    let rejection = Rejection::unavailable("Too many queries are waiting", 2);
+    app.metrics.rejections.with(rejection.code.as_str()).increment(1);
+    match work {
+        Work::Query(query) => vec![commands::rejected(&query.0, &rejection)],
+        Work::Http(request) => vec![api::rejected(&request.0, &rejection)],
+        _ => Vec::new(),
+    }
+}
+
 impl Queries {
     pub fn new(app: Arc<App>, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         let reader = app.redis_options.blocking_client(LONGEST_BLOCK, lifecycle)?;
-        let permits = Arc::new(Semaphore::new(app.settings.query_concurrency));
-        Ok(Queries { app, reader, permits })
+        let permits = Arc::new(Semaphore::new(concurrency(&app.settings)));
+        let queue = Mutex::new(FairQueue::new(MAX_WAITING, app.settings.query_concurrency_per_user));
+        let stream = app.keys.queries();
+        let lane = Arc::new(Lane { app: app.clone(), lifecycle: lifecycle.clone(), stream, queue, permits });
+        Ok(Queries { app, reader, lane, sessions: Arc::new(Semaphore::new(SESSION_CONCURRENCY)) })
     }
 
     /// Runs until the drain, then waits for what is under way.
@@ -73,12 +153,20 @@ impl Queries {
                 }
             };
             for (work, ids) in self.sort(read, &lifecycle) {
+                if let Some(user) = work.user() {
+                    self.lane.push(user, work, ids);
+                    continue;
+                }
                 // Not more at a time than allowed; what is not read yet others may take.
-                let Ok(permit) = self.permits.clone().acquire_owned().await else { return Ok(()) };
+                let Ok(permit) = self.sessions.clone().acquire_owned().await else { return Ok(()) };
                 lifecycle.track(run(self.app.clone(), stream.clone(), work, ids, permit));
             }
         }
-        let _all = self.permits.acquire_many(self.app.settings.query_concurrency as u32).await;
+        let _sessions = self.sessions.acquire_many(SESSION_CONCURRENCY as u32).await;
+        while self.lane.queue.lock().waiting() > 0 {
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+        let _queries = self.lane.permits.acquire_many(concurrency(&self.app.settings) as u32).await;
         Ok(())
     }
 
@@ -86,6 +174,10 @@ impl Queries {
         let consumer = self.app.worker_id.simple().to_string();
         if claimed_at.elapsed() > CLAIM_INTERVAL {
             *claimed_at = tokio::time::Instant::now();
+            let deleted = lanes::delete_idle_consumers(&self.app.redis, stream, GROUP, &consumer, GONE_AFTER);
+            if let Err(error) = deleted.await {
+                tracing::debug!(%error, "readers of queries that are gone could not be removed");
+            }
             let claimed =
                 lanes::claim_abandoned(&self.app.redis, stream, GROUP, &consumer, ABANDONED_AFTER, READ_COUNT).await?;
             if !claimed.is_empty() {
@@ -182,17 +274,20 @@ async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit
             Vec::new()
         }
     };
+    finish(&app, stream, outcomes, ids).await;
+    app.metrics.query_seconds.record(started.elapsed().as_secs_f64());
+    drop(permit);
+}
+
+/// Answers, and acknowledges the entries.
+async fn finish(app: &App, stream: String, outcomes: Vec<Outcome>, ids: Vec<String>) {
     let publications: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.publications).collect();
-    let finish = async {
-        let messages = publish::messages(&app, &publications);
-        shared::redis::settle::settle(&app.redis, &messages, &BTreeMap::from([(stream, ids)]), Some(GROUP)).await
-    };
-    if let Err(error) = finish.await {
+    let messages = publish::messages(app, &publications);
+    let settled = shared::redis::settle::settle(&app.redis, &messages, &BTreeMap::from([(stream, ids)]), Some(GROUP));
+    if let Err(error) = settled.await {
         // The entries stay pending; after a while some worker does it again.
         tracing::warn!(%error, "answers of queries could not be sent");
     }
-    app.metrics.query_seconds.record(started.elapsed().as_secs_f64());
-    drop(permit);
 }
 
 async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {

@@ -73,6 +73,38 @@ async fn add_quotes(app: &App, db: &mut PgSession, entries: &mut [Entry]) -> Res
     Ok(())
 }
 
+/// A message's fields but for its texts.
+const FIELDS_BYTES: usize = 700;
+const LISTED_BYTES: usize = 120;
+
+/// About how many bytes a message takes as JSON.
+pub fn json_bytes(message: &Message) -> usize {
+    let preview = message.reply_to.as_ref().map_or(0, |preview| text_bytes(&preview.content) + LISTED_BYTES);
+    let lists = (message.mentions.len() + message.reactions.len()) * LISTED_BYTES;
+    FIELDS_BYTES + text_bytes(&message.content) + preview + lists
+}
+
+/// With what JSON escapes.
+fn text_bytes(text: &str) -> usize {
+    text.bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' => 2,
+            ..0x20 => 6,
+            _ => 1,
+        })
+        .sum()
+}
+
+/// How many of these fit into `max_bytes`; at least one.
+pub fn fitting<'a>(messages: impl Iterator<Item = &'a Message>, max_bytes: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |message: &&Message| {
+        bytes += json_bytes(message);
+        bytes <= max_bytes
+    };
+    messages.take_while(fits).count().max(1)
+}
+
 impl Entry {
     /// Whether the recipient of a direct message has read it, as of this scope of the reader's.
     pub fn set_read(&mut self, reader: UserId, scope: &Scope) {

@@ -14,12 +14,13 @@ use shared::commands::{PageRequest, Position};
 use shared::events::direct::{Around, Pagination};
 use shared::events::message::Message;
 use shared::ids::{ConversationId, UserId};
+use shared::limits::MAX_ANSWER_BYTES;
 
 use crate::app::App;
 use crate::error::Failure;
 use crate::store::conversations::{self, FIRST_VERSION, Scope};
 use crate::store::history::{self, Range};
-pub use entry::{Entry, show, show_as_new};
+pub use entry::{Entry, fitting, json_bytes, show, show_as_new};
 pub use open::open_message;
 use window::Window;
 
@@ -65,9 +66,9 @@ pub async fn read_page(
                 offset: 0,
                 limit: i64::from(limit),
             };
-            let (mut entries, has_before) = reader.read(db, stretch(true, 0, seq, half)).await?;
+            let (mut entries, has_before) = reader.read(db, stretch(true, 0, seq, half), MAX_ANSWER_BYTES / 2).await?;
             let (later, has_after) =
-                reader.read(db, stretch(false, seq.saturating_sub(1), i64::MAX, request.limit - half)).await?;
+                reader.read(db, stretch(false, seq.saturating_sub(1), i64::MAX, request.limit - half), MAX_ANSWER_BYTES / 2).await?;
             entries.extend(later);
             pagination.has_more = has_before;
             (entries, Some(Around { has_before, has_after }))
@@ -84,7 +85,7 @@ pub async fn read_page(
                 offset: i64::from(offset.unwrap_or(0)),
                 limit: i64::from(request.limit),
             };
-            let (entries, has_more) = reader.read(db, range).await?;
+            let (entries, has_more) = reader.read(db, range, MAX_ANSWER_BYTES).await?;
             pagination.has_more = has_more;
             (entries, None)
         }
@@ -105,8 +106,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The entries of a stretch, and whether there are more of them.
-    async fn read(&self, db: &mut PgSession, range: Range) -> Result<(Vec<Entry>, bool), Failure> {
+    /// The entries of a stretch, of which `most_bytes` are shown, and whether there are more of them.
+    async fn read(&self, db: &mut PgSession, range: Range, most_bytes: usize) -> Result<(Vec<Entry>, bool), Failure> {
         // One more than asked for tells whether there are more.
         let wanted = Range { limit: range.limit + 1, ..range };
         let mut entries = match from_window(self.app, db, self.user, self.conversation, self.scope, &wanted).await? {
@@ -116,10 +117,15 @@ impl Reader<'_> {
                 entry::open(self.app, db, &rows).await?
             }
         };
-        let has_more = entries.len() as i64 > range.limit;
-        if has_more {
-            let surplus = if range.from_newest { 0 } else { entries.len() - 1 };
-            entries.remove(surplus);
+        // The end that the range begins with is shown.
+        let messages = entries.iter().map(|entry| &entry.message);
+        let fits = if range.from_newest { fitting(messages.rev(), most_bytes) } else { fitting(messages, most_bytes) };
+        let fits = fits.min(usize::try_from(range.limit).unwrap_or(usize::MAX));
+        let has_more = entries.len() > fits;
+        if range.from_newest {
+            entries.drain(..entries.len() - fits);
+        } else {
+            entries.truncate(fits);
         }
         Ok((entries, has_more))
     }

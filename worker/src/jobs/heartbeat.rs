@@ -70,7 +70,7 @@ impl Stores {
 
     /// Looks at the main backend's tables, which change while we run.
     async fn look_at_main_backend(&self, app: &App) {
-        let looking = async { main_backend::list_problems(&mut app.db.acquire().await?).await };
+        let looking = async { main_backend::list_problems(&mut app.control_db.acquire().await?).await };
         let found = match tokio::time::timeout(ALIVE_FOR / 2, looking).await {
             Ok(Ok(found)) => found,
             // Not known for the moment; whether Postgres answers is another question.
@@ -93,16 +93,17 @@ impl Stores {
     async fn look(&self, app: &App) {
         let asked = Instant::now();
         let write = async {
-            let mut db = app.db.acquire().await?;
+            let mut db = app.control_db.acquire().await?;
             leases::update_probe(&mut db, app.worker_id).await?;
             app.epoch.check(&mut db).await
         };
         let answers = tokio::time::timeout(ALIVE_FOR / 2, write).await;
         self.database.record(asked, matches!(answers, Ok(Ok(_))));
-        let size = f64::from(app.db.size() + app.sends_db.size());
+        let pools = [&app.db, &app.sends_db, &app.control_db];
+        let size = f64::from(pools.iter().map(|pool| pool.size()).sum::<u32>());
         app.metrics.db_connections.set(size);
-        app.metrics.db_connections_busy.set(size - (app.db.num_idle() + app.sends_db.num_idle()) as f64);
-        app.metrics.db_connections_max.set(f64::from(app.settings.db_max_connections));
+        app.metrics.db_connections_busy.set(size - pools.iter().map(|pool| pool.num_idle()).sum::<usize>() as f64);
+        app.metrics.db_connections_max.set(f64::from(app.settings.db_max_connections + crate::CONTROL_CONNECTIONS));
         if self.database.answers() {
             self.look_at_main_backend(app).await;
         }

@@ -99,7 +99,7 @@ impl Facts {
     pub async fn load(app: &App, db: &mut PgSession, batch: &[&Send]) -> Result<Facts, Failure> {
         let mut facts = Facts::default();
         facts.load_replied_to(app, db, batch).await?;
-        facts.load_mentions(db, batch).await?;
+        facts.load_mentions(db, batch, app.settings.everyone_group_size as usize).await?;
         Ok(facts)
     }
 
@@ -132,7 +132,13 @@ impl Facts {
         Ok(())
     }
 
-    async fn load_mentions(&mut self, db: &mut PgSession, batch: &[&Send]) -> Result<(), Failure> {
+    /// In groups of more than `everyone_size` members, a mention of everyone by an ordinary member is only text.
+    async fn load_mentions(
+        &mut self,
+        db: &mut PgSession,
+        batch: &[&Send],
+        everyone_size: usize,
+    ) -> Result<(), Failure> {
         let with_at = |send: &&&Send| send.content.contains('@');
         let groups: Vec<String> = batch
             .iter()
@@ -144,12 +150,20 @@ impl Facts {
             return Ok(());
         }
         let mut members: HashMap<String, Vec<(UserId, String)>> = HashMap::new();
+        let mut leaders: HashSet<(String, UserId)> = HashSet::new();
         for member in groups::list_member_names(db, &groups).await? {
+            if member.is_owner_or_admin() {
+                leaders.insert((member.group_id.clone(), UserId(member.user_id)));
+            }
             members.entry(member.group_id).or_default().push((UserId(member.user_id), member.username));
         }
         for send in batch.iter().filter(with_at) {
-            let Some(members) = members.get(&send.conversation.to_string()) else { continue };
-            let found = mentions::find(&send.content, send.envelope.user, members);
+            let group = send.conversation.to_string();
+            let Some(members) = members.get(&group) else { continue };
+            let mut found = mentions::find(&send.content, send.envelope.user, members);
+            if members.len() > everyone_size && !leaders.contains(&(group, send.envelope.user)) {
+                found.retain(|mentioned| *mentioned != Mentioned::Everyone);
+            }
             if found.is_empty() {
                 continue;
             }

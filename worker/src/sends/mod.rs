@@ -4,6 +4,7 @@
 
 pub mod facts;
 pub mod outcome;
+pub mod strangers;
 
 use crate::store::session::PgSession;
 use shared::commands::Command;
@@ -74,11 +75,13 @@ pub async fn apply(
     batch: &[&Send],
 ) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
     let facts = Facts::load(app, db, batch).await?;
+    let mut strangers = strangers::refusals(app, db, batch).await?;
     let mut rows = SendRows::default();
     let mut refusals = Vec::with_capacity(batch.len());
     for send in batch {
         // A reply to what cannot be replied to is not stored, but a redelivered one still has to be recognised.
         let refusal = facts.refusal(send);
+        let refusal = refusal.or_else(|| strangers.remove(&(send.envelope.user, send.conversation)));
         push_row(app, &mut rows, send, &facts, refusal.is_some());
         refusals.push(refusal);
     }
@@ -98,6 +101,13 @@ pub async fn apply(
         transaction.commit().await?;
         verdicts
     };
+    let begun: Vec<UserId> = verdicts
+        .iter()
+        .zip(batch)
+        .filter(|(verdict, send)| verdict.begins_with_stranger() && send.recipient().is_some())
+        .map(|(_, send)| send.envelope.user)
+        .collect();
+    strangers::count(app, &begun).await;
     let outcome = |(place, verdict): (usize, sends::Verdict)| {
         let refusal = refusals.get_mut(place).and_then(Option::take);
         outcome::of(app, batch[place], verdict, refusal, &facts, &mentions)

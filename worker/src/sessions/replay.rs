@@ -24,6 +24,8 @@ use crate::store::{history as rows, replay};
 const PAGE_EVENTS: usize = 100;
 /// Events of several users read by the same queries.
 const EVENTS_TOGETHER: usize = 2_000;
+/// Users whose choice is made by the same queries: each may bring several times the limit into memory.
+const USERS_TOGETHER: usize = 32;
 /// Nobody has this id, and so nothing is hidden from its owner.
 pub const NOBODY: UserId = UserId(0);
 
@@ -51,6 +53,14 @@ impl Backlog {
 
 /// What each of these users missed; the newest `limit` of it.
 pub async fn choose(db: &mut PgSession, users: &[i64], limit: usize) -> Result<HashMap<i64, Backlog>, Failure> {
+    let mut chosen = HashMap::with_capacity(users.len());
+    for users in users.chunks(USERS_TOGETHER) {
+        chosen.extend(choose_together(db, users, limit).await?);
+    }
+    Ok(chosen)
+}
+
+async fn choose_together(db: &mut PgSession, users: &[i64], limit: usize) -> Result<HashMap<i64, Backlog>, Failure> {
     // One more than can be shown tells whether something is left out.
     let most = limit as i64 + 1;
     let mut timed: HashMap<i64, Vec<(i64, Missed)>> = HashMap::new();
@@ -86,12 +96,30 @@ fn uuid_time_ms(id: Uuid) -> i64 {
     (id.as_u128() >> 80) as i64
 }
 
-/// Reads the next page of each backlog, in their order, as many together as are bounded to fit. What was deleted meanwhile or
-/// cannot be read is left out.
-pub async fn next_pages(
+/// When it was chosen what is replayed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    Now,
+    /// When the session opened: since then its user may have been removed from a group.
+    Earlier,
+}
+
+/// Reads the first page of each backlog, in their order.
+pub async fn first_pages(
     app: &App,
     db: &mut PgSession,
     backlogs: Vec<(UserId, Backlog)>,
+) -> Result<Vec<ReplayPage>, Failure> {
+    pages(app, db, backlogs, Choice::Now).await
+}
+
+/// Reads the next page of each backlog, in their order, as many together as are bounded to fit. What was deleted meanwhile or
+/// cannot be read is left out.
+async fn pages(
+    app: &App,
+    db: &mut PgSession,
+    backlogs: Vec<(UserId, Backlog)>,
+    choice: Choice,
 ) -> Result<Vec<ReplayPage>, Failure> {
     let mut pages = Vec::with_capacity(backlogs.len());
     let mut together: Vec<Reading> = Vec::new();
@@ -99,13 +127,13 @@ pub async fn next_pages(
     for (reader, backlog) in backlogs {
         let reading = Reading::begin(reader, backlog);
         if events + reading.page.len() > EVENTS_TOGETHER {
-            pages.extend(read_together(app, db, std::mem::take(&mut together)).await?);
+            pages.extend(read_together(app, db, std::mem::take(&mut together), choice).await?);
             events = 0;
         }
         events += reading.page.len();
         together.push(reading);
     }
-    pages.extend(read_together(app, db, together).await?);
+    pages.extend(read_together(app, db, together, choice).await?);
     Ok(pages)
 }
 
@@ -124,9 +152,44 @@ impl Reading {
     }
 }
 
+/// Takes out of the pages what their readers may not see any more.
+async fn drop_forbidden(db: &mut PgSession, readings: &mut [Reading]) -> Result<(), Failure> {
+    let mut messages: (Vec<i64>, Vec<Uuid>) = Default::default();
+    let mut events: (Vec<i64>, Vec<Uuid>) = Default::default();
+    for reading in readings.iter() {
+        for missed in &reading.page {
+            let (readers, ids) = if missed.message().is_some() { &mut messages } else { &mut events };
+            readers.push(reading.reader.0);
+            ids.push(missed.id());
+        }
+    }
+    let mut allowed: HashSet<(i64, Missed)> = HashSet::new();
+    if !messages.0.is_empty() {
+        let visible = replay::list_visible(db, &messages.0, &messages.1).await?;
+        allowed.extend(visible.into_iter().map(|(reader, id)| (reader, Missed::Message(id))));
+    }
+    if !events.0.is_empty() {
+        let queued = replay::list_queued(db, &events.0, &events.1).await?;
+        allowed.extend(queued.into_iter().map(|(reader, id)| (reader, Missed::Event(id))));
+    }
+    for reading in readings {
+        let reader = reading.reader.0;
+        reading.page.retain(|missed| allowed.contains(&(reader, *missed)));
+    }
+    Ok(())
+}
+
 /// Everybody's page by the same few queries, but for those who are shown what a message replies to: that may be hidden from one
 /// and not from another.
-async fn read_together(app: &App, db: &mut PgSession, readings: Vec<Reading>) -> Result<Vec<ReplayPage>, Failure> {
+async fn read_together(
+    app: &App,
+    db: &mut PgSession,
+    mut readings: Vec<Reading>,
+    choice: Choice,
+) -> Result<Vec<ReplayPage>, Failure> {
+    if choice == Choice::Earlier {
+        drop_forbidden(db, &mut readings).await?;
+    }
     let missed = || readings.iter().flat_map(|reading| &reading.page);
     let messages: HashSet<Uuid> = missed().filter_map(|missed| missed.message()).collect();
     let events: HashSet<Uuid> = missed().filter_map(|missed| missed.event()).collect();
@@ -221,7 +284,7 @@ pub async fn replay(app: &App, db: &mut PgSession, requests: &[Request]) -> Resu
         _ => Backlog::default(),
     };
     let backlogs = requests.iter().map(|request| (request.envelope.user, backlog(request))).collect();
-    let pages = next_pages(app, db, backlogs).await?;
+    let pages = pages(app, db, backlogs, Choice::Earlier).await?;
     let replied =
         |(request, page): (&Request, ReplayPage)| Outcome::reply(&request.envelope, &InternalReply::Replayed(page));
     Ok(requests.iter().zip(pages).map(replied).collect())

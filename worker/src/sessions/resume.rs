@@ -35,7 +35,7 @@ pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Resu
         _ => Backlog::default(),
     };
     let chosen = requests.iter().map(|request| (request.envelope.user, backlog(request))).collect();
-    let pages = replay::next_pages(app, db, chosen).await?;
+    let pages = replay::first_pages(app, db, chosen).await?;
     let mut outcomes = Vec::with_capacity(requests.len() + 1);
     for ((place, request), page) in requests.iter().enumerate().zip(pages) {
         let reply = match authenticate::check(candidates.get(&place), &request.envelope) {

@@ -16,6 +16,18 @@ pub struct CommunityRow {
     pub is_muted: bool,
 }
 
+/// Of these communities, the active ones that the user belongs to.
+pub async fn list_visible(db: &mut PgSession, user: i64, ids: &[String]) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "SELECT c.community_id FROM community_members m JOIN communities c ON c.community_id = m.community_id AND c.is_active
+         WHERE m.user_id = $1 AND m.community_id = ANY($2)",
+        user,
+        ids
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// The active communities of a user, at most `limit`.
 pub async fn list_of_user(db: &mut PgSession, user: i64, limit: i64) -> sqlx::Result<Vec<CommunityRow>> {
     sqlx::query_as!(

@@ -20,7 +20,7 @@ pub struct Scope {
     pub hidden_count: i64,
     /// How many messages this user can see.
     pub visible_count: i64,
-    /// How far this user has read, and the other participant of a direct conversation.
+    /// How far this user has read, and the other participant of a direct conversation: nothing while one blocks the other.
     pub read_seq: i64,
     pub other_read_seq: i64,
 }
@@ -41,7 +41,10 @@ pub async fn find_scope(
                     ELSE (SELECT count(*) FROM private_messages p
                           WHERE p.conversation_id = c.conversation_id AND p.seq > mine.cleared_seq)
                END - hidden.count AS "visible_count!",
-               mine.read_seq AS "read_seq!", coalesce(o.read_seq, 0) AS "other_read_seq!"
+               mine.read_seq AS "read_seq!", 
+               CASE WHEN EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $2 AND blocked_id = $3)
+                        OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $3 AND blocked_id = $2) THEN 0
+                    ELSE coalesce(o.read_seq, 0) END AS "other_read_seq!"
            FROM conversations c
            LEFT JOIN conversation_members m ON m.conversation_id = c.conversation_id AND m.user_id = $2
            LEFT JOIN conversation_members o ON o.conversation_id = c.conversation_id AND o.user_id = $3

@@ -2,6 +2,7 @@
 //! the member in `event_queue`.
 
 use crate::store::session::PgSession;
+use shared::config::GroupAdding;
 use time::OffsetDateTime;
 
 /// A member as others see one.
@@ -132,6 +133,19 @@ pub struct Prospect {
     pub username: String,
     pub blocked: bool,
     pub followed: bool,
+    /// Whether the user follows the one who adds.
+    pub follows: bool,
+}
+
+impl Prospect {
+    /// Whether the user is content with being added.
+    pub fn may_be_added(&self, adding: GroupAdding) -> bool {
+        match adding {
+            GroupAdding::Everybody => true,
+            GroupAdding::Followed => self.follows,
+            GroupAdding::Nobody => false,
+        }
+    }
 }
 
 /// Unknown users are left out.
@@ -142,7 +156,8 @@ pub async fn list_prospects(db: &mut PgSession, caller: i64, users: &[i64]) -> s
                EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = u.user_id)
                    OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = u.user_id AND blocked_id = $1)
                    AS "blocked!",
-               EXISTS (SELECT FROM user_follows WHERE follower_id = $1 AND followee_id = u.user_id) AS "followed!"
+               EXISTS (SELECT FROM user_follows WHERE follower_id = $1 AND followee_id = u.user_id) AS "followed!",
+               EXISTS (SELECT FROM user_follows WHERE follower_id = u.user_id AND followee_id = $1) AS "follows!"
            FROM users_auth u WHERE u.user_id = ANY($2)"#,
         caller,
         users

@@ -7,13 +7,21 @@ pub struct MemberName {
     pub group_id: String,
     pub user_id: i64,
     pub username: String,
+    /// `owner`, `admin` or `member`
+    pub role: String,
+}
+
+impl MemberName {
+    pub fn is_owner_or_admin(&self) -> bool {
+        self.role != "member"
+    }
 }
 
 /// The members of these groups, by name.
 pub async fn list_member_names(db: &mut PgSession, groups: &[String]) -> sqlx::Result<Vec<MemberName>> {
     sqlx::query_as!(
         MemberName,
-        r#"SELECT m.group_id, m.user_id, coalesce(u.username, '')::text AS "username!" FROM group_members m
+        r#"SELECT m.group_id, m.user_id, coalesce(u.username, '')::text AS "username!", m.role FROM group_members m
            JOIN users_auth u ON u.user_id = m.user_id WHERE m.group_id = ANY($1)"#,
         groups
     )
@@ -145,6 +153,28 @@ pub async fn list_of_user(
         most_unread
     )
     .fetch_all(db)
+    .await
+}
+
+/// How many groups somebody has.
+pub struct Founded {
+    /// Created within the last hour, deleted ones included.
+    pub lately: i64,
+    /// Until the first of those is older, in seconds.
+    pub wait_seconds: i32,
+    pub owned: i64,
+}
+
+pub async fn get_founded(db: &mut PgSession, user: i64) -> sqlx::Result<Founded> {
+    sqlx::query_as!(
+        Founded,
+        r#"SELECT count(*) AS "lately!",
+               coalesce(ceil(extract(epoch FROM min(created_at) + interval '1 hour' - now())), 0)::int AS "wait_seconds!",
+               (SELECT count(*) FROM group_members WHERE user_id = $1 AND role = 'owner') AS "owned!"
+           FROM group_chats WHERE created_by = $1 AND community_id IS NULL AND created_at > now() - interval '1 hour'"#,
+        user
+    )
+    .fetch_one(db)
     .await
 }
 

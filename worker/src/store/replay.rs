@@ -14,25 +14,33 @@ pub struct MissedMessage {
 }
 
 /// The newest `limit` missed messages of each conversation of these users, by conversation and number. A user's own
-/// messages and what the user hid are left out.
+/// messages and what the user hid are left out. Of a user with very many, only the conversations last written to are looked at, until
+/// they hold several times the limit: so that the work is bounded by the limit, whatever was missed.
 pub async fn list_missed_messages(db: &mut PgSession, users: &[i64], limit: i64) -> sqlx::Result<Vec<MissedMessage>> {
     sqlx::query_as!(
         MissedMessage,
         r#"SELECT m.user_id, p.message_id AS "message_id!", m.conversation_id, p.created_at AS "created_at!"
-           FROM conversation_members m
-           JOIN conversations c ON c.conversation_id = m.conversation_id
-               AND c.last_seq > greatest(m.delivered_seq, m.cleared_seq)
+           FROM (
+               SELECT m.user_id, m.conversation_id, greatest(m.delivered_seq, m.cleared_seq) AS after,
+                   coalesce(sum(least(c.last_seq - greatest(m.delivered_seq, m.cleared_seq), $2)) OVER (
+                       PARTITION BY m.user_id ORDER BY c.last_message_at DESC NULLS LAST, m.conversation_id
+                       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+               FROM conversation_members m
+               JOIN conversations c ON c.conversation_id = m.conversation_id
+                   AND c.last_seq > greatest(m.delivered_seq, m.cleared_seq)
+               WHERE m.user_id = ANY($1)
+                   AND (m.conversation_id NOT LIKE 'group\_%' OR EXISTS (
+                       SELECT FROM group_chats g WHERE g.group_id = m.conversation_id AND g.deleted_at IS NULL))
+           ) m
            CROSS JOIN LATERAL (
                SELECT p.message_id, p.seq, p.created_at FROM private_messages p
-               WHERE p.conversation_id = m.conversation_id AND p.seq > greatest(m.delivered_seq, m.cleared_seq)
+               WHERE p.conversation_id = m.conversation_id AND p.seq > m.after
                    AND p.sender_id <> m.user_id
                    AND NOT EXISTS (SELECT FROM message_deletions d
                                    WHERE d.user_id = m.user_id AND d.conversation_id = m.conversation_id AND d.seq = p.seq)
                ORDER BY p.seq DESC LIMIT $2
            ) p
-           WHERE m.user_id = ANY($1)
-               AND (m.conversation_id NOT LIKE 'group\_%' OR EXISTS (
-                   SELECT FROM group_chats g WHERE g.group_id = m.conversation_id AND g.deleted_at IS NULL))
+           WHERE m.before < 4 * $2
            ORDER BY m.user_id, m.conversation_id, p.seq"#,
         users,
         limit
@@ -63,6 +71,38 @@ pub async fn list_missed_events(db: &mut PgSession, users: &[i64], limit: i64) -
     )
     .fetch_all(db)
     .await
+}
+
+/// Of messages and their readers, in pairs, those that the reader may still see: a participant, who has not put it away.
+pub async fn list_visible(db: &mut PgSession, readers: &[i64], messages: &[Uuid]) -> sqlx::Result<Vec<(i64, Uuid)>> {
+    let rows = sqlx::query!(
+        r#"SELECT r.user_id AS "user_id!", p.message_id
+           FROM unnest($1::bigint[], $2::uuid[]) AS r (user_id, message_id)
+           JOIN private_messages p ON p.message_id = r.message_id
+           JOIN conversation_members m ON m.user_id = r.user_id AND m.conversation_id = p.conversation_id
+               AND p.seq > m.cleared_seq
+           WHERE NOT EXISTS (SELECT FROM message_deletions d
+                             WHERE d.user_id = r.user_id AND d.conversation_id = p.conversation_id AND d.seq = p.seq)"#,
+        readers,
+        messages
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.user_id, row.message_id)).collect())
+}
+
+/// Of events and their readers, in pairs, those that are still the reader's: what waits for a member goes with the membership.
+pub async fn list_queued(db: &mut PgSession, readers: &[i64], events: &[Uuid]) -> sqlx::Result<Vec<(i64, Uuid)>> {
+    let rows = sqlx::query!(
+        r#"SELECT q.user_id, q.event_id
+           FROM unnest($1::bigint[], $2::uuid[]) AS r (user_id, event_id)
+           JOIN event_queue q ON q.user_id = r.user_id AND q.event_id = r.event_id"#,
+        readers,
+        events
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.user_id, row.event_id)).collect())
 }
 
 /// A stored event, its body still sealed.

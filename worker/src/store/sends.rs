@@ -45,6 +45,13 @@ pub struct Verdict {
     pub following: bool,
 }
 
+impl Verdict {
+    /// Whether it is the first message of a conversation with somebody whom the sender does not follow.
+    pub fn begins_with_stranger(&self) -> bool {
+        self.kind == VerdictKind::Stored && self.seq == 1 && !self.following
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerdictKind {
     Stored,
@@ -272,4 +279,27 @@ pub async fn insert_messages(
             following: row.following,
         })
         .collect())
+}
+
+/// Of these senders, recipients and their conversations, those with strangers: in which nothing was said yet, with somebody whom the
+/// sender does not follow.
+pub async fn list_strangers(
+    db: &mut PgSession,
+    senders: &[i64],
+    recipients: &[i64],
+    conversations: &[String],
+) -> sqlx::Result<Vec<(i64, String)>> {
+    let rows = sqlx::query!(
+        r#"SELECT s.sender_id AS "sender_id!", s.conversation_id AS "conversation_id!"
+           FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS s (sender_id, recipient_id, conversation_id)
+           WHERE NOT EXISTS (SELECT FROM conversations c WHERE c.conversation_id = s.conversation_id AND c.last_seq > 0)
+               AND NOT EXISTS (SELECT FROM user_follows f
+                               WHERE f.follower_id = s.sender_id AND f.followee_id = s.recipient_id)"#,
+        senders,
+        recipients,
+        conversations
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.sender_id, row.conversation_id)).collect())
 }

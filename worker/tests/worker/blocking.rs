@@ -53,3 +53,19 @@ async fn nobody_is_told_of_a_mention_by_somebody_blocked_in_either_direction() {
         assert_eq!(event.await.json()["content"], text, "everybody reads it as it was written");
     }
 }
+
+#[tokio::test]
+async fn what_was_read_is_not_shown_between_blocked_users() {
+    let fleet = Fleet::start("read_marks").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let sent = fleet.send(alice, bob, "hello").await;
+    let mark = json!({"type": "mark_message_read", "messageId": sent["messageId"]});
+    fleet.command(bob, mark).await;
+    let is_read = async || {
+        let page = json!({"type": "get_private_messages", "recipientId": bob});
+        fleet.expect(alice, page, "private_messages").await["messages"][0]["isRead"].clone()
+    };
+    assert_eq!(is_read().await, true);
+    fleet.block(bob, alice).await;
+    assert_eq!(is_read().await, false);
+}

@@ -335,6 +335,21 @@ async fn conversations_and_pictures_over_http() {
     assert_eq!(http(&fleet, alice, pictures(items.clone())).await.1["items"], expected);
     sqlx::query("DELETE FROM user_profile_info").execute(&fleet.db).await.unwrap();
     assert_eq!(http(&fleet, alice, pictures(items)).await.1["items"], expected, "from the cache");
+    // A community shows its picture to its members alone.
+    sqlx::raw_sql("INSERT INTO communities (community_id, name, avatar_url, default_group_id) VALUES ('seen', 'n', 'https://p/c', 'g')")
+        .execute(&fleet.db)
+        .await
+        .unwrap();
+    let picture = async |user| {
+        let items = json!([{"type": "community", "id": "seen"}]);
+        http(&fleet, user, pictures(items)).await.1["items"][0]["hasPicture"].clone()
+    };
+    sqlx::query("INSERT INTO community_members (community_id, user_id, role) VALUES ('seen', $1, 'member')")
+        .bind(bob.0)
+        .execute(&fleet.db)
+        .await
+        .unwrap();
+    assert_eq!((picture(bob).await, picture(alice).await), (json!(true), json!(false)));
     let many: Vec<Value> = (1..=51).map(|id| json!({"type": "user", "id": id})).collect();
     for bad in [json!(many), json!(5), json!([{"type": "dog", "id": 1}]), json!([{"type": "user", "id": "x"}])] {
         assert_eq!(http(&fleet, alice, pictures(bad)).await.0, 400);

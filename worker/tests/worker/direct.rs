@@ -301,3 +301,21 @@ async fn sync_of_what_is_not_ones_own_is_one_error() {
         assert_eq!((&series[0]["code"], &series[0]["field"]), (&json!("RESOURCE_NOT_FOUND"), &json!("conversations")));
     }
 }
+
+#[tokio::test]
+async fn so_many_strangers_are_written_to_in_a_day_and_no_more() {
+    let fleet = Fleet::start_with("strangers", &[("STRANGERS_PER_DAY", "2")]).await;
+    let [alice, bob, carol, dave, erin] = fleet.users(["alice", "bob", "carol", "dave", "erin"]).await;
+    for stranger in [bob, carol] {
+        fleet.send(alice, stranger, "hello").await;
+    }
+    let to = |user: UserId| json!({"type": "send_private_message", "recipientId": user, "content": "hello"});
+    let error = fleet.refused(alice, to(dave), "RATE_LIMIT_EXCEEDED").await;
+    assert!((86_000..=86_400).contains(&error["retryAfter"].as_i64().unwrap()), "{error}");
+    // Those whom she knows, those whom she follows, and whoever wrote to her.
+    fleet.send(alice, bob, "again").await;
+    fleet.follow(alice, erin).await;
+    fleet.send(alice, erin, "hello").await;
+    fleet.send(dave, alice, "hello").await;
+    fleet.send(alice, dave, "hello").await;
+}

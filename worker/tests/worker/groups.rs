@@ -373,3 +373,63 @@ async fn group_messages_reach_the_group_once_and_those_mentioned_are_told() {
     let refused = fleet.refused(bob, reply(other), "VALIDATION_ERROR").await;
     assert_eq!(refused["field"], "replyToMessageId");
 }
+
+#[tokio::test]
+async fn groups_are_founded_at_the_pace_of_people() {
+    let fleet = Fleet::start_with("founders", &[("GROUPS_PER_HOUR", "2")]).await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let create = json!({"type": "create_group", "groupName": "g"});
+    for _ in 0..2 {
+        fleet.expect(alice, create.clone(), "group_created").await;
+    }
+    let error = fleet.refused(alice, create.clone(), "RATE_LIMIT_EXCEEDED").await;
+    assert!((3_500..=3_600).contains(&error["retryAfter"].as_i64().unwrap()), "{error}");
+    fleet.expect(bob, create.clone(), "group_created").await;
+    sqlx::query("UPDATE group_chats SET created_at = created_at - interval '1 hour'").execute(&fleet.db).await.unwrap();
+    fleet.expect(alice, create, "group_created").await;
+}
+
+#[tokio::test]
+async fn a_user_owns_so_many_groups_and_no_more() {
+    let fleet = Fleet::start_with("owners", &[("GROUPS_PER_USER", "1")]).await;
+    let alice = fleet.user("alice").await;
+    let create = json!({"type": "create_group", "groupName": "g"});
+    let group = fleet.expect(alice, create.clone(), "group_created").await["groupId"].clone();
+    fleet.refused(alice, create.clone(), "PERMISSION_DENIED").await;
+    fleet.expect(alice, json!({"type": "delete_group", "groupId": group}), "group_deleted").await;
+    fleet.expect(alice, create, "group_created").await;
+}
+
+#[tokio::test]
+async fn strangers_add_nobody_who_is_added_by_followed_users_only() {
+    let fleet = Fleet::start_with("adding", &[("GROUP_ADDING", "followed")]).await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    // Bob follows Alice, and so may be added by her.
+    fleet.follow(bob, alice).await;
+    fleet.follow(alice, carol).await;
+    let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob, carol]});
+    let created = fleet.expect(alice, create, "group_created").await;
+    assert_eq!(created["memberCount"], 2);
+    assert_eq!(created["skippedMembers"], json!([{"userId": carol, "reason": "PERMISSION_DENIED"}]));
+    let add = json!({"type": "add_group_member", "groupId": created["groupId"], "userId": carol});
+    fleet.refused(alice, add.clone(), "PERMISSION_DENIED").await;
+    fleet.follow(carol, alice).await;
+    fleet.expect(alice, add, "member_added").await;
+}
+
+#[tokio::test]
+async fn everyone_is_mentioned_by_members_of_small_groups_only() {
+    let fleet = Fleet::start_with("everyone", &[("EVERYONE_GROUP_SIZE", "2")]).await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let group = create(&fleet, alice, &[bob]).await;
+    let mentions = async |user| {
+        let sent = fleet.expect(user, text(group, "@everyone"), "group_message_sent").await;
+        let page = json!({"type": "get_group_messages", "groupId": group, "limit": 1});
+        let page = fleet.expect(alice, page, "group_messages").await;
+        assert_eq!(page["messages"][0]["messageId"], sent["messageId"]);
+        page["messages"][0]["mentions"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(mentions(bob).await, 1);
+    fleet.expect(alice, command("add_group_member", group, carol), "member_added").await;
+    assert_eq!((mentions(bob).await, mentions(alice).await), (0, 1));
+}

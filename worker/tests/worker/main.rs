@@ -20,6 +20,7 @@ mod main_backend;
 mod messages;
 mod neighbours;
 mod purging;
+mod queries;
 mod reactions_and_pins;
 mod sending;
 mod sessions;

@@ -189,3 +189,42 @@ async fn sessions_that_open_at_once_are_looked_up_together() {
         fleet.wait_for("a session", |p| p.header == Header::Internal { command: id }).await;
     }
 }
+
+#[tokio::test]
+async fn later_pages_of_a_replay_are_authorised_anew() {
+    let fleet = Fleet::start("removed_meanwhile").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let group = crate::groups::create(&fleet, alice, &[bob]).await;
+    for number in 0..150 {
+        let text = crate::groups::text(group, &number.to_string());
+        if number < 149 {
+            fleet.append(&fleet.prepare(alice, &text)).await;
+        } else {
+            fleet.expect(alice, text, "group_message_sent").await;
+        }
+    }
+    fleet.send(carol, bob, "still yours").await;
+    let (success, first) = resumed(&fleet, bob, 1).await;
+    assert_eq!(success["queuedEvents"], 152, "with group_created");
+    fleet.expect(alice, crate::groups::command("remove_group_member", group, bob), "member_removed").await;
+    let cursor = first.next.unwrap();
+    let InternalReply::Replayed(page) = fleet.internal(bob, Internal::Replay { cursor }).await else { panic!() };
+    assert_eq!(contents(&page), ["still yours"]);
+    assert_eq!(page.next, None);
+}
+
+/// Messages in more conversations than the limit: looked at are those that were last written to.
+#[tokio::test]
+async fn the_choice_of_what_is_replayed_is_bounded() {
+    let fleet = Fleet::start_with("bounded_choice", &[("REPLAY_LIMIT", "2")]).await;
+    let bob = fleet.user("bob").await;
+    let mut last = Vec::new();
+    for number in 0..20 {
+        let sender = fleet.user(&format!("sender{number}")).await;
+        fleet.send(sender, bob, &number.to_string()).await;
+        last.push(number.to_string());
+    }
+    let (success, page) = resumed(&fleet, bob, 1).await;
+    assert_eq!((&success["queuedEvents"], &success["replayTruncated"]), (&json!(2), &json!(true)));
+    assert_eq!(contents(&page), last[18..]);
+}

@@ -6,6 +6,7 @@ mod dialects;
 mod faults;
 mod front;
 mod goodput;
+mod hostile;
 mod load;
 mod logs;
 mod lost;

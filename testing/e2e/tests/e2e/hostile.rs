@@ -1,0 +1,241 @@
+//! Attacks within all limits, each by one account or by strangers, while others go on talking: it must not become slow for them,
+//! and none of their messages may be refused. `HOSTILE_SECONDS=60` makes each attack last longer than the test needs.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use client::{Client, Connect, event_type};
+use e2e::{Deployment, Options, User};
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Pairs of bystanders, each of which sends a message after the other is told.
+const BYSTANDERS: usize = 8;
+/// Between two messages of one: within `MESSAGE_RATE_LIMIT`.
+const PACE: Duration = Duration::from_millis(300);
+/// Slower than this times the quiet p95 is harm, unless it is fast all the same on two cores that attackers and servers share.
+const FACTOR: u32 = 3;
+const FLOOR: Duration = Duration::from_millis(1_000);
+
+fn lasting() -> Duration {
+    let seconds = std::env::var("HOSTILE_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(4))
+}
+
+/// What bystanders saw.
+struct Seen {
+    latencies: Vec<Duration>,
+    refused: Vec<Value>,
+}
+
+impl Seen {
+    fn percentile(&self, percent: usize) -> Duration {
+        let mut sorted = self.latencies.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len().saturating_sub(1) * percent / 100).copied().unwrap_or(Duration::MAX)
+    }
+
+    fn print(&self, when: &str) {
+        println!(
+            "{when}: {} messages, p50 {:?}, p95 {:?}, {} refused",
+            self.latencies.len(),
+            self.percentile(50),
+            self.percentile(95),
+            self.refused.len()
+        );
+    }
+}
+
+/// Messages between bystanders for so long.
+async fn watch(bystanders: &mut Vec<(Client, User)>, lasting: Duration) -> Result<Seen> {
+    let ends_at = Instant::now() + lasting;
+    let mut talking = JoinSet::new();
+    for (mut client, other) in bystanders.drain(..) {
+        talking.spawn(async move {
+            let (mut latencies, mut refused) = (Vec::new(), Vec::new());
+            while Instant::now() < ends_at {
+                let started = Instant::now();
+                let message = json!({"type": "send_private_message", "recipientId": other.id, "content": "hello"});
+                let answer = client.request_within(message, Duration::from_secs(30)).await?;
+                match event_type(&answer) {
+                    "message_sent" => latencies.push(started.elapsed()),
+                    _ => refused.push(answer),
+                }
+                client.drain();
+                tokio::time::sleep_until(started + PACE).await;
+            }
+            Ok::<_, anyhow::Error>((client, other, latencies, refused))
+        });
+    }
+    let mut seen = Seen { latencies: Vec::new(), refused: Vec::new() };
+    while let Some(talked) = talking.join_next().await {
+        let (client, other, latencies, refused) = talked??;
+        seen.latencies.extend(latencies);
+        seen.refused.extend(refused);
+        bystanders.push((client, other));
+    }
+    Ok(seen)
+}
+
+struct Stage {
+    deployment: Deployment,
+    attacker: User,
+    /// With whom the attacker has a long conversation of long messages.
+    partner: User,
+}
+
+impl Stage {
+    async fn connections(&self, count: usize) -> Result<Vec<Client>> {
+        let mut clients = Vec::new();
+        for _ in 0..count {
+            let connect = Connect::new(&self.deployment.gateway_url(0)).queue_events(100_000).unobserved();
+            let mut client = connect.open().await?;
+            client.authenticate(&self.attacker.token).await?;
+            clients.push(client);
+        }
+        Ok(clients)
+    }
+
+    /// Sends the same command from many connections, as often as it is answered, whatever the answer.
+    async fn repeat(&self, connections: usize, pipelined: usize, command: &Value, ends_at: Instant) -> Result<()> {
+        let mut attacking = JoinSet::new();
+        for mut client in self.connections(connections).await? {
+            let command = command.clone();
+            attacking.spawn(async move {
+                while Instant::now() < ends_at {
+                    for _ in 0..pipelined {
+                        client.send(command.clone()).await?;
+                    }
+                    // As fast as the answers come.
+                    for _ in 0..pipelined {
+                        if tokio::time::timeout_at(ends_at, client.recv()).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                }
+                Ok::<_, client::Error>(())
+            });
+        }
+        // Who is sent away has done what it could.
+        while attacking.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    async fn large_pages(&self, ends_at: Instant) -> Result<()> {
+        let page = json!({"type": "get_private_messages", "recipientId": self.partner.id, "limit": 200});
+        self.repeat(10, 25, &page, ends_at).await
+    }
+
+    async fn syncs(&self, ends_at: Instant) -> Result<()> {
+        let conversation = client::conversation_id(self.attacker.id, self.partner.id);
+        self.repeat(10, 4, &json!({"type": "sync", "conversations": {conversation: 0}}), ends_at).await
+    }
+
+    async fn deep_offsets(&self, ends_at: Instant) -> Result<()> {
+        let page = json!({"type": "get_private_messages", "recipientId": self.partner.id, "offset": 1_000_000_000});
+        self.repeat(10, 5, &page, ends_at).await
+    }
+
+    async fn groups(&self, ends_at: Instant) -> Result<()> {
+        let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [self.partner.id]});
+        self.repeat(10, 5, &create, ends_at).await
+    }
+
+    /// Strangers who send a mebibyte in a kilobyte, as often as they can.
+    async fn compressed_pings(&self, ends_at: Instant) -> Result<()> {
+        let ping = format!(r#"{{"type":"ping","x":"{}"}}"#, " ".repeat(1_000_000));
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(ping.as_bytes())?;
+        let payload = encoder.finish()?;
+        let mut frame = vec![0xc1, 0x80 | 126];
+        frame.extend_from_slice(&u16::try_from(payload.len()).context("a short payload")?.to_be_bytes());
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(&payload);
+        let mut attacking = JoinSet::new();
+        for _ in 0..10 {
+            let (url, frame) = (self.deployment.gateway_url(0), frame.clone());
+            attacking.spawn(async move {
+                while Instant::now() < ends_at {
+                    let offer = Connect::new(&url).header("Sec-WebSocket-Extensions", "permessage-deflate");
+                    let Ok(socket) = offer.open_raw().await else { continue };
+                    let (mut reading, mut writing) = socket.into_split();
+                    let reader =
+                        tokio::spawn(async move { tokio::io::copy(&mut reading, &mut tokio::io::sink()).await });
+                    while Instant::now() < ends_at && !reader.is_finished() {
+                        let written = tokio::time::timeout_at(ends_at, writing.write_all(&frame)).await;
+                        if !matches!(written, Ok(Ok(()))) {
+                            break;
+                        }
+                    }
+                    reader.abort();
+                }
+            });
+        }
+        while attacking.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+async fn stage() -> Result<Stage> {
+    let options = Options { gateways: 1, ..Options::default() };
+    let options = options.with("MESSAGE_RATE_LIMIT", "240").with("GROUPS_PER_HOUR", "100");
+    let deployment = Deployment::start("hostile", options)?;
+    let [attacker, partner] = deployment.users(["attacker", "partner"])?;
+    let mut writer = deployment.login(0, &partner).await?;
+    let text = "\u{8a9e}".repeat(5_000);
+    for _ in 0..200 {
+        let message = json!({"type": "send_private_message", "recipientId": attacker.id, "content": text});
+        writer.request_ok(message).await?;
+        writer.drain();
+    }
+    Ok(Stage { deployment, attacker, partner })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attack_from_one_account_harms_nobody_else() -> Result<()> {
+    let stage = stage().await?;
+    let users = stage.deployment.many_users("bystander", 2 * BYSTANDERS)?;
+    let mut bystanders = Vec::new();
+    for pair in users.chunks(2) {
+        let [one, other] = pair else { continue };
+        bystanders.push((stage.deployment.login(0, one).await?, other.clone()));
+        bystanders.push((stage.deployment.login(0, other).await?, one.clone()));
+    }
+    let quiet = watch(&mut bystanders, lasting()).await?;
+    quiet.print("quiet");
+    let bound = (quiet.percentile(95) * FACTOR).max(FLOOR);
+    let mut harmed = Vec::new();
+    for attack in ["large_pages", "syncs", "deep_offsets", "groups", "compressed_pings"] {
+        let ends_at = Instant::now() + lasting();
+        let attacking = async {
+            match attack {
+                "large_pages" => stage.large_pages(ends_at).await,
+                "syncs" => stage.syncs(ends_at).await,
+                "deep_offsets" => stage.deep_offsets(ends_at).await,
+                "groups" => stage.groups(ends_at).await,
+                _ => stage.compressed_pings(ends_at).await,
+            }
+        };
+        let (attacked, during) = tokio::join!(attacking, watch(&mut bystanders, lasting()));
+        attacked.with_context(|| attack.to_owned())?;
+        let during = during.with_context(|| format!("bystanders during {attack}"))?;
+        during.print(attack);
+        if during.percentile(95) > bound || !during.refused.is_empty() {
+            harmed.push(format!(
+                "{attack}: p95 {:?} of at most {bound:?}, {:?}",
+                during.percentile(95),
+                during.refused
+            ));
+        }
+    }
+    let after = watch(&mut bystanders, lasting() / 2).await?;
+    after.print("after");
+    ensure!(harmed.is_empty(), "{}", harmed.join("\n"));
+    ensure!(after.percentile(95) <= bound && after.refused.is_empty(), "they are not left in peace afterwards");
+    Ok(())
+}

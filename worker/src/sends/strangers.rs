@@ -1,0 +1,109 @@
+//! How many strangers a user begins to write to in a day (`STRANGERS_PER_DAY`). Counted in Redis when a first message is stored, so that
+//! no other message pays for it; whoever has reached the limit is remembered here, and only that user's messages are looked at first.
+//! Each worker learns it by itself: a few more than the limit may get through.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use fred::prelude::*;
+use parking_lot::Mutex;
+use shared::ids::{ConversationId, UserId};
+use shared::protocol::{ErrorCode, Rejection};
+use tokio::time::Instant;
+
+use super::Send;
+use crate::app::App;
+use crate::error::Failure;
+use crate::store::sends as store;
+use crate::store::session::PgSession;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Counting goes on without it.
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
+/// Users remembered; then those who were first are forgotten, until their next stranger.
+const MOST_REMEMBERED: usize = 100_000;
+
+/// Who has written to as many as may be, and until when that counts.
+#[derive(Default)]
+pub struct Strangers {
+    exhausted: Mutex<HashMap<UserId, Instant>>,
+}
+
+impl Strangers {
+    fn until(&self, user: UserId) -> Option<Instant> {
+        let exhausted = self.exhausted.lock();
+        if exhausted.is_empty() {
+            return None;
+        }
+        exhausted.get(&user).copied().filter(|until| *until > Instant::now())
+    }
+
+    fn remember(&self, user: UserId, until: Instant) {
+        let mut exhausted = self.exhausted.lock();
+        if exhausted.len() >= MOST_REMEMBERED {
+            let now = Instant::now();
+            exhausted.retain(|_, until| *until > now);
+            if exhausted.len() >= MOST_REMEMBERED {
+                exhausted.clear();
+            }
+        }
+        exhausted.insert(user, until);
+    }
+}
+
+/// Why messages to strangers are refused, by their conversations: of users who have reached the limit.
+pub async fn refusals(
+    app: &App,
+    db: &mut PgSession,
+    batch: &[&Send],
+) -> Result<HashMap<(UserId, ConversationId), Rejection>, Failure> {
+    let mut asked = Vec::new();
+    for send in batch {
+        if let (Some(recipient), Some(until)) = (send.recipient(), app.strangers.until(send.envelope.user)) {
+            asked.push((send.envelope.user, recipient, send.conversation, until));
+        }
+    }
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let senders: Vec<i64> = asked.iter().map(|asked| asked.0.0).collect();
+    let recipients: Vec<i64> = asked.iter().map(|asked| asked.1.0).collect();
+    let conversations: Vec<String> = asked.iter().map(|asked| asked.2.to_string()).collect();
+    let found = store::list_strangers(db, &senders, &recipients, &conversations).await?;
+    let found: HashSet<(i64, String)> = found.into_iter().collect();
+    let is_stranger =
+        |asked: &(UserId, UserId, ConversationId, Instant)| found.contains(&(asked.0.0, asked.2.to_string()));
+    let refusal = |(user, _, conversation, until): (UserId, UserId, ConversationId, Instant)| {
+        let most = app.settings.strangers_per_day;
+        let details = format!("You may begin to write to {most} users in a day whom you do not follow");
+        let wait = until.saturating_duration_since(Instant::now()).as_secs().max(1);
+        let rejection = Rejection::new(ErrorCode::RateLimitExceeded, details);
+        let rejection = Rejection { field: Some("recipientId"), retry_after: Some(wait as u32), ..rejection };
+        ((user, conversation), rejection)
+    };
+    Ok(asked.into_iter().filter(is_stranger).map(refusal).collect())
+}
+
+/// Counts first messages to strangers, by their senders.
+pub async fn count(app: &App, senders: &[UserId]) {
+    for sender in senders {
+        let key = app.keys.strangers(*sender);
+        let counting = async {
+            let count: i64 = app.redis.incr(&key).await?;
+            if count == 1 {
+                let _: bool = app.redis.expire(&key, DAY.as_secs() as i64, None).await?;
+            }
+            if count >= i64::from(app.settings.strangers_per_day) {
+                let left_seconds: i64 = app.redis.ttl(&key).await?;
+                let left = Duration::from_secs(left_seconds.max(1) as u64);
+                app.strangers.remember(*sender, Instant::now() + left);
+            }
+            Ok::<(), Error>(())
+        };
+        match tokio::time::timeout(LONGEST_WAIT, counting).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a first message to a stranger could not be counted"),
+            Err(_) => {}
+        }
+    }
+}
