@@ -17,8 +17,6 @@ pub const DEFAULT_FOUND_USERS: u32 = 20;
 pub const MAX_FOUND_USERS: u32 = 50;
 /// About so large is an answer with messages at most: of a page that would be larger, a part is answered, with `hasMore`.
 pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
-/// What all answers to one `sync` hold together.
-pub const MAX_SYNC_BYTES: usize = 4 * MAX_ANSWER_BYTES;
 pub const MAX_REQUEST_ID_CHARACTERS: usize = 64;
 pub const MAX_CLIENT_MESSAGE_ID_CHARACTERS: usize = 64;
 pub const MAX_GROUP_NAME_CHARACTERS: usize = 100;

@@ -120,7 +120,7 @@ impl Reader<'_> {
         // The end that the range begins with is shown.
         let messages = entries.iter().map(|entry| &entry.message);
         let fits = if range.from_newest { fitting(messages.rev(), most_bytes) } else { fitting(messages, most_bytes) };
-        let fits = fits.min(usize::try_from(range.limit).unwrap_or(usize::MAX));
+        let fits = fits.min(usize::try_from(range.limit).unwrap_or(usize::MAX)).min(entries.len());
         let has_more = entries.len() > fits;
         if range.from_newest {
             entries.drain(..entries.len() - fits);
