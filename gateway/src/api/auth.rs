@@ -58,8 +58,12 @@ async fn register(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread, peer:
 async fn login(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread, peer: Peer) -> Result<Response, Refusal> {
     let body = body::read(&headers, body, MAX_ACCOUNT_BODY_BYTES).await?;
     let address = Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
-    login_attempts::count(&gateway, address, account(&body).as_deref()).await?;
-    sign_in(&gateway, HttpRequest::Login { body }).await
+    let attempt = login_attempts::count(&gateway, address, account(&body).as_deref()).await?;
+    let answer = sign_in(&gateway, HttpRequest::Login { body }).await?;
+    if answer.status().is_success() {
+        attempt.succeeded(&gateway).await;
+    }
+    Ok(answer)
 }
 
 async fn logout(gateway: Arc<Gateway>, headers: HeaderMap) -> Result<Response, Refusal> {

@@ -1,8 +1,11 @@
-//! How often a login may be tried, per account and per address, over the whole fleet. Attempts count whether they succeed or
-//! not, so that an answer tells nothing about the account.
+//! How often a login may be tried over the whole fleet: for one account from one address, from one address, and for one account from
+//! all addresses that it was never used from. Whoever guesses somebody's password slows down only themselves and addresses that are
+//! strange to the account: its owner, where it was used before, is not locked out. Attempts count whether they succeed or not, so that
+//! an answer tells nothing about the account.
 
 use std::time::Duration;
 
+use fred::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::refusal::Refusal;
@@ -10,20 +13,60 @@ use crate::gateway::Gateway;
 use crate::limits::addresses::Address;
 
 const WINDOW: Duration = Duration::from_secs(15 * 60);
-const PER_ACCOUNT: u32 = 10;
+const PER_ACCOUNT_AND_ADDRESS: u32 = 10;
 /// A household or an office shares an address.
 const PER_ADDRESS: u32 = 50;
+/// From addresses that the account was never used from, together.
+const PER_ACCOUNT_FROM_STRANGERS: u32 = 100;
+/// An address is known to an account for so long after a login.
+const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Told to callers when Redis does not answer.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
+/// An attempt that was counted and may go on.
+pub struct Attempt {
+    account_and_address: Option<String>,
+}
+
 /// Counts an attempt; `account` is the name as it was given, where there is one. Without Redis nobody logs in.
-pub async fn count(gateway: &Gateway, address: Address, account: Option<&str>) -> Result<(), Refusal> {
-    let address_key = gateway.keys.login_attempts("address", address);
+pub async fn count(gateway: &Gateway, address: Address, account: Option<&str>) -> Result<Attempt, Refusal> {
+    let keys = &gateway.keys;
     let too_many = "Too many logins were tried from your address";
-    count_one(gateway, &address_key, PER_ADDRESS, too_many).await?;
-    let Some(account) = account else { return Ok(()) };
-    let account_key = gateway.keys.login_attempts("account", digest(account));
-    count_one(gateway, &account_key, PER_ACCOUNT, "Too many logins were tried for this account").await
+    count_one(gateway, &keys.login_attempts("address", address), PER_ADDRESS, too_many).await?;
+    let Some(account) = account else { return Ok(Attempt { account_and_address: None }) };
+    let account = digest(account);
+    let account_and_address = format!("{account}:{address}");
+    let too_many = "Too many logins were tried for this account";
+    let key = keys.login_attempts("account_and_address", &account_and_address);
+    count_one(gateway, &key, PER_ACCOUNT_AND_ADDRESS, too_many).await?;
+    let is_known: bool = gateway.redis.exists(keys.known_login(&account_and_address)).await.map_err(unavailable)?;
+    if !is_known {
+        let key = keys.login_attempts("account", &account);
+        count_one(gateway, &key, PER_ACCOUNT_FROM_STRANGERS, too_many).await?;
+    }
+    Ok(Attempt { account_and_address: Some(account_and_address) })
+}
+
+impl Attempt {
+    /// Its password was right: the address is known to the account from now on, and earlier mistakes are forgotten.
+    pub async fn succeeded(self, gateway: &Gateway) {
+        let Some(account_and_address) = self.account_and_address else { return };
+        let keys = &gateway.keys;
+        let expires = Expiration::EX(KNOWN_FOR.as_secs() as i64);
+        let noted = async {
+            let _: () =
+                gateway.redis.set(keys.known_login(&account_and_address), 1, Some(expires), None, false).await?;
+            gateway.redis.del::<i64, _>(keys.login_attempts("account_and_address", &account_and_address)).await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "a login could not be noted");
+        }
+    }
+}
+
+fn unavailable(error: Error) -> Refusal {
+    tracing::warn!(%error, "logins cannot be counted");
+    Refusal::unavailable(RETRY_AFTER_SECONDS)
 }
 
 async fn count_one(gateway: &Gateway, key: &str, limit: u32, too_many: &str) -> Result<(), Refusal> {
@@ -33,10 +76,7 @@ async fn count_one(gateway: &Gateway, key: &str, limit: u32, too_many: &str) -> 
     match gateway.addresses.scripts.request(&gateway.redis, key, limit, WINDOW).await {
         Ok(None) => Ok(()),
         Ok(Some(retry_after)) => Err(Refusal::too_many(retry_after, too_many)),
-        Err(error) => {
-            tracing::warn!(error = %error, "logins cannot be counted");
-            Err(Refusal::unavailable(RETRY_AFTER_SECONDS))
-        }
+        Err(error) => Err(unavailable(error)),
     }
 }
 

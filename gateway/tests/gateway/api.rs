@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::auth::TokenVerifier;
 use shared::clock::Timestamp;
+use shared::events::session::Profile;
 use shared::ids::UserId;
 use shared::stream::{Envelope, HttpRequest, Internal, InternalReply};
 
@@ -219,13 +220,38 @@ async fn logins_are_limited_per_account_and_per_address() {
     };
     let wrong = json!({"status": "error", "code": "AUTH_FAILED", "message": "wrong"}).to_string().into_bytes();
     let wrong = InternalReply::Http { status: 401, json: wrong };
-    // An account from ever other addresses, in any letter case.
+    // Her password is right, for once.
+    let profile = Profile {
+        id: UserId(7),
+        user_id: UserId(7),
+        username: "alice".to_owned(),
+        email: None,
+        display_name: "alice".to_owned(),
+        profile_image: None,
+        bio: None,
+    };
+    let right = InternalReply::SignedIn { user: UserId(7), profile: serde_json::to_vec(&profile).unwrap() };
+    let at_home = login("alice", "6.6.6.6");
+    assert_eq!(served(&mut harness, at_home.clone(), right.clone()).await.2.status, 200);
+    // An account from one address, in any letter case.
     for attempt in 0..10 {
-        let name = if attempt % 2 == 0 { "alice" } else { "Alice" };
-        let login = login(name, &format!("9.9.9.{attempt}"));
+        let login = login(if attempt % 2 == 0 { "alice" } else { "Alice" }, "9.9.9.9");
         served(&mut harness, login, wrong.clone()).await.2.assert_refused(401, "AUTH_FAILED");
     }
-    send(&harness, login("alice", "9.9.9.100")).await.assert_refused(429, "RATE_LIMIT_EXCEEDED");
+    send(&harness, login("alice", "9.9.9.9")).await.assert_refused(429, "RATE_LIMIT_EXCEEDED");
+    // From ever other ones.
+    for attempt in 0..90 {
+        let login = login("alice", &format!("9.9.8.{attempt}"));
+        served(&mut harness, login, wrong.clone()).await.2.assert_refused(401, "AUTH_FAILED");
+    }
+    send(&harness, login("alice", "9.9.7.1")).await.assert_refused(429, "RATE_LIMIT_EXCEEDED");
+    // Where she was before she is let in all the same, and her mistakes are forgotten.
+    for _ in 0..2 {
+        for _ in 0..9 {
+            served(&mut harness, at_home.clone(), wrong.clone()).await.2.assert_refused(401, "AUTH_FAILED");
+        }
+        assert_eq!(served(&mut harness, at_home.clone(), right.clone()).await.2.status, 200);
+    }
     // An address with ever other accounts.
     for attempt in 0..50 {
         let login = login(&format!("user{attempt}"), "8.8.8.8");

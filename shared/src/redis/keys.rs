@@ -67,10 +67,15 @@ impl Keys {
         format!("{}address_registrations:{address}", self.prefix)
     }
 
-    /// String: the logins tried at one account or from one address (`kind`), per slice of the window. Written by gateways;
+    /// String: the logins tried at one account, from one address, or both (`kind`), per slice of the window. Written by gateways;
     /// lives for the window.
     pub fn login_attempts(&self, kind: &str, whom: impl std::fmt::Display) -> String {
         format!("{}login_attempts:{kind}:{whom}", self.prefix)
+    }
+
+    /// String: there if this address was used to log in to this account. Written by gateways; lives for three months.
+    pub fn known_login(&self, account_and_address: &str) -> String {
+        format!("{}known_login:{account_and_address}", self.prefix)
     }
 
     /// Hash: open connections of one address, per gateway. Each gateway writes its own field and counts only the fields
