@@ -43,6 +43,15 @@ pub enum Fault {
     /// kill -9; up to a second is lost.
     RedisCrash,
     PostgresCrash,
+    /// Starts anew with a clock that is off by so many seconds.
+    GatewayClock(usize, i64),
+    WorkerClock(usize, i64),
+    /// Redis becomes a replica and keeps its connections.
+    RedisReadOnly,
+    /// PostgreSQL takes no writes and keeps its connections.
+    PostgresReadOnly,
+    /// The main backend alters a column of its own.
+    ColumnAltered,
     Cut(Link),
     /// Only what goes up (to the store or the gateway) is held up.
     CutUp(Link),
@@ -64,6 +73,11 @@ impl fmt::Display for Fault {
             Fault::RedisEmpty => write!(f, "Redis loses everything"),
             Fault::RedisCrash => write!(f, "crash of Redis"),
             Fault::PostgresCrash => write!(f, "crash of PostgreSQL"),
+            Fault::GatewayClock(index, seconds) => write!(f, "gateway {} with a clock {seconds:+} s off", index + 1),
+            Fault::WorkerClock(index, seconds) => write!(f, "worker {} with a clock {seconds:+} s off", index + 1),
+            Fault::RedisReadOnly => write!(f, "Redis becomes a replica"),
+            Fault::PostgresReadOnly => write!(f, "PostgreSQL takes no writes"),
+            Fault::ColumnAltered => write!(f, "the main backend alters a column"),
             Fault::Cut(link) => write!(f, "cut {link}"),
             Fault::CutUp(link) => write!(f, "cut {link}, upwards only"),
             Fault::CutDown(link) => write!(f, "cut {link}, downwards only"),
@@ -88,11 +102,15 @@ enum Subject {
 impl Fault {
     fn subject(self) -> Subject {
         match self {
-            Fault::KillGateway(index) | Fault::StopGateway(index) => Subject::Gateway(index),
-            Fault::KillWorker(index) | Fault::StopWorker(index) => Subject::Worker(index),
+            Fault::KillGateway(index) | Fault::StopGateway(index) | Fault::GatewayClock(index, _) => {
+                Subject::Gateway(index)
+            }
+            Fault::KillWorker(index) | Fault::StopWorker(index) | Fault::WorkerClock(index, _) => {
+                Subject::Worker(index)
+            }
             Fault::RollingDeploy => Subject::Servers,
-            Fault::RedisEmpty | Fault::RedisCrash => Subject::Redis,
-            Fault::PostgresCrash => Subject::Postgres,
+            Fault::RedisEmpty | Fault::RedisCrash | Fault::RedisReadOnly => Subject::Redis,
+            Fault::PostgresCrash | Fault::PostgresReadOnly | Fault::ColumnAltered => Subject::Postgres,
             Fault::Cut(link)
             | Fault::CutUp(link)
             | Fault::CutDown(link)
@@ -137,7 +155,9 @@ pub struct Sequence {
     pairs: bool,
 }
 
-const KINDS: u8 = 14;
+const KINDS: u8 = 19;
+/// As much as clocks may differ.
+const CLOCK_OFFSET_SECONDS: i64 = 60;
 
 impl Sequence {
     /// With `pairs`, some steps are two faults at once.
@@ -153,6 +173,7 @@ impl Sequence {
         let (gateway, worker) = (self.rng.random_range(0..self.gateways), self.rng.random_range(0..self.workers));
         let link = [Link::GatewayRedis, Link::WorkerRedis, Link::WorkerPostgres, Link::Clients(gateway)]
             [self.rng.random_range(0..4)];
+        let offset = self.rng.random_range(-CLOCK_OFFSET_SECONDS..=CLOCK_OFFSET_SECONDS);
         match kind {
             0 => Fault::KillGateway(gateway),
             1 => Fault::KillWorker(worker),
@@ -167,6 +188,11 @@ impl Sequence {
             10 => Fault::CutDown(link),
             11 => Fault::Slow(link),
             12 => Fault::Reset(link),
+            13 => Fault::GatewayClock(gateway, offset),
+            14 => Fault::WorkerClock(worker, offset),
+            15 => Fault::RedisReadOnly,
+            16 => Fault::PostgresReadOnly,
+            17 => Fault::ColumnAltered,
             _ => Fault::Tear(link),
         }
     }

@@ -16,14 +16,18 @@ const GONE_WITHIN: Duration = Duration::from_secs(40);
 pub fn begin(deployment: &mut Deployment, fault: Fault) -> Result<()> {
     let fleet = &mut deployment.fleet;
     match fault {
-        Fault::KillGateway(index) => fleet.gateways[index].kill()?,
-        Fault::KillWorker(index) => fleet.workers[index].kill()?,
+        Fault::KillGateway(index) | Fault::GatewayClock(index, _) => fleet.gateways[index].kill()?,
+        Fault::KillWorker(index) | Fault::WorkerClock(index, _) => fleet.workers[index].kill()?,
         Fault::StopGateway(index) => fleet.gateways[index].pause()?,
         Fault::StopWorker(index) => fleet.workers[index].pause()?,
         // It takes its own time.
         Fault::RollingDeploy => {}
         Fault::RedisEmpty | Fault::RedisCrash => deployment.redis.kill()?,
         Fault::PostgresCrash => deployment.postgres.kill()?,
+        // Of nothing, so that it keeps what it has.
+        Fault::RedisReadOnly => drop(deployment.redis.command(&["REPLICAOF", "127.0.0.1", "1"])?),
+        Fault::PostgresReadOnly => read_only(deployment, "SET default_transaction_read_only = on")?,
+        Fault::ColumnAltered => alter_column(deployment, "varchar(200)")?,
         Fault::Cut(link) => proxy(deployment, link)?.set(Weather::Cut),
         Fault::CutUp(link) => proxy(deployment, link)?.set(Weather::OneWayCut(Direction::Up)),
         Fault::CutDown(link) => proxy(deployment, link)?.set(Weather::OneWayCut(Direction::Down)),
@@ -53,6 +57,11 @@ pub fn end(deployment: &mut Deployment, fault: Fault) -> Result<()> {
         }
         Fault::RedisEmpty => deployment.redis.restart_empty()?,
         Fault::RedisCrash => deployment.redis.start()?,
+        Fault::GatewayClock(index, seconds) => start_with_clock(&mut fleet.gateways[index], seconds)?,
+        Fault::WorkerClock(index, seconds) => start_with_clock(&mut fleet.workers[index], seconds)?,
+        Fault::RedisReadOnly => drop(deployment.redis.command(&["REPLICAOF", "NO", "ONE"])?),
+        Fault::PostgresReadOnly => read_only(deployment, "RESET default_transaction_read_only")?,
+        Fault::ColumnAltered => alter_column(deployment, "text")?,
         Fault::PostgresCrash => deployment.postgres.start()?,
         Fault::Cut(link) | Fault::CutUp(link) | Fault::CutDown(link) | Fault::Slow(link) => {
             proxy(deployment, link)?.set(Weather::Fair);
@@ -60,6 +69,21 @@ pub fn end(deployment: &mut Deployment, fault: Fault) -> Result<()> {
         Fault::Reset(_) | Fault::Tear(_) => {}
     }
     Ok(())
+}
+
+/// From then on it has this clock.
+fn start_with_clock(server: &mut Server, seconds: i64) -> Result<()> {
+    server.set("CLOCK_OFFSET_MS", &(seconds * 1000).to_string());
+    server.start()
+}
+
+fn read_only(deployment: &Deployment, setting: &str) -> Result<()> {
+    deployment.sql(&format!("ALTER SYSTEM {setting}"))?;
+    deployment.sql("SELECT pg_reload_conf()").map(drop)
+}
+
+fn alter_column(deployment: &Deployment, kind: &str) -> Result<()> {
+    deployment.sql(&format!("ALTER TABLE users_auth ALTER COLUMN username TYPE {kind}")).map(drop)
 }
 
 /// SIGTERM, and the next version on the same port.
