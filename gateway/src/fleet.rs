@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 #[derive(Default)]
 pub struct Fleet {
@@ -48,6 +49,10 @@ impl Fleet {
             *known = Some(epoch);
             is_another
         });
+    }
+
+    pub fn epoch(&self) -> Option<Uuid> {
+        self.epoch.borrow().as_ref().and_then(|epoch| epoch.parse().ok())
     }
 
     pub fn epochs(&self) -> watch::Receiver<Option<String>> {

@@ -89,7 +89,10 @@ async fn settle(core: &Core, receipts: Vec<Receipts>) {
     let Some(user) = receipts.first().map(|first| first.user) else {
         return;
     };
-    let request = Internal::Settle { receipts };
+    let request = match core.fleet.epoch() {
+        Some(epoch) => Internal::SettleIn { epoch, receipts },
+        None => Internal::Settle { receipts },
+    };
     let deadline = Timestamp::now().plus(SETTLE_DEADLINE);
     let admitted = Admitted::internal(core, user, &request, None, deadline);
     let admissions = core.admit.run(&core.redis, std::slice::from_ref(&admitted.append)).await;

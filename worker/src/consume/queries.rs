@@ -380,7 +380,7 @@ async fn answer_query<F: Future<Output = Result<Outcome, Failure>>>(
 async fn settle_receipts(app: &App, requests: &[Request]) {
     let settled = with_retries(|| async {
         let mut db = app.db.acquire().await?;
-        settle::settle(&mut db, requests).await
+        settle::settle(&mut db, app.epoch.current(), requests).await
     });
     if let Err(failure) = settled.await {
         // A lost cursor only causes repeats.

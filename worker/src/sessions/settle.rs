@@ -3,16 +3,22 @@
 
 use crate::store::session::PgSession;
 use shared::stream::Internal;
+use uuid::Uuid;
 
 use super::Request;
 use crate::error::Failure;
 use crate::store::{events, members};
 
-pub async fn settle(db: &mut PgSession, requests: &[Request]) -> Result<(), Failure> {
+/// What was received in another epoch of the database says nothing of this one.
+pub async fn settle(db: &mut PgSession, epoch: Uuid, requests: &[Request]) -> Result<(), Failure> {
     let (mut users, mut conversations, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
     let (mut event_users, mut event_ids) = (Vec::new(), Vec::new());
     for request in requests {
-        let Internal::Settle { receipts } = &request.internal else { continue };
+        let receipts = match &request.internal {
+            Internal::Settle { receipts } => receipts,
+            Internal::SettleIn { epoch: received_in, receipts } if *received_in == epoch => receipts,
+            _ => continue,
+        };
         for receipt in receipts {
             for (conversation, seq) in &receipt.conversations {
                 users.push(receipt.user.0);

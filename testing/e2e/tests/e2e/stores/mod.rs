@@ -2,6 +2,7 @@
 
 mod cluster;
 mod dead_letters;
+mod histories;
 mod leases;
 mod postgres;
 mod redis;
