@@ -13,6 +13,7 @@ use shared::publication::{EventHeader, Header, Receipt};
 
 use crate::app::App;
 use crate::outcome::{Audience, Publication};
+use crate::publish;
 use crate::store::{presence, users};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,24 +30,46 @@ pub async fn online_among(app: &App, users: &[UserId]) -> HashSet<UserId> {
     })
 }
 
-/// The publications that tell of these users' transitions: to everybody but those blocked in either direction, or to the
-/// users' contacts. Keeps it in Postgres with the time.
-pub async fn announce(
-    app: &App,
-    db: &mut PgSession,
-    users: &[UserId],
-    transition: Transition,
-) -> sqlx::Result<Vec<Publication>> {
+/// Tells others that these users came online, or went offline, if others believe otherwise: everybody but those blocked in either
+/// direction, or the users' contacts. What others believe is kept in Postgres and changes with the publication or not at all, so that
+/// this can be repeated until it succeeds; of two transitions of a user, the second waits for the first.
+pub async fn announce(app: &App, db: &mut PgSession, users: &[UserId], transition: Transition) -> anyhow::Result<()> {
     if users.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let ids: Vec<i64> = users.iter().map(|user| user.0).collect();
-    presence::update_status(db, &ids, transition == Transition::CameOnline).await?;
-    let names = users::list_names(db, &ids).await?;
-    let blocked = users::list_blocked_pairs(db, &ids).await?;
+    let mut transaction = db.begin().await?;
+    let mut changed = presence::update_status(&mut transaction, &ids, transition == Transition::CameOnline).await?;
+    if changed.is_empty() {
+        return Ok(());
+    }
+    if transition == Transition::WentOffline {
+        // Whoever is back by now was never gone.
+        let gone: Vec<UserId> = changed.iter().copied().map(UserId).collect();
+        let back: Vec<i64> =
+            app.presence.online_among(&app.redis, &gone).await?.into_iter().map(|user| user.0).collect();
+        if !back.is_empty() {
+            presence::update_status(&mut transaction, &back, true).await?;
+            changed.retain(|user| !back.contains(user));
+        }
+    }
+    let publications = publications(app, &mut transaction, &changed, transition).await?;
+    publish::publish(app, &publications).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn publications(
+    app: &App,
+    db: &mut PgSession,
+    ids: &[i64],
+    transition: Transition,
+) -> sqlx::Result<Vec<Publication>> {
+    let names = users::list_names(db, ids).await?;
+    let blocked = users::list_blocked_pairs(db, ids).await?;
     let contacts = match app.settings.common.presence_scope {
         PresenceScope::All => Vec::new(),
-        PresenceScope::Contacts => presence::list_contacts(db, &ids).await?,
+        PresenceScope::Contacts => presence::list_contacts(db, ids).await?,
     };
     let timestamp = Timestamp::now();
     let mut publications = Vec::new();

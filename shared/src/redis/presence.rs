@@ -1,5 +1,4 @@
-//! The registry of sessions and presence, for the whole fleet. Every transition is one script, so that each is seen by
-//! exactly one caller. A user is online while in `online_users`; after the last session ended, until the grace period is
+//! The registry of sessions and presence, for the whole fleet. Every transition is one script. A user is online while in `online_users`; after the last session ended, until the grace period is
 //! over. All keys share one cluster slot, because a transition touches several of them.
 
 use std::collections::HashSet;
@@ -41,12 +40,11 @@ impl Presence {
         }
     }
 
-    /// Registers sessions, any number of times; gives the users who came online by it.
-    pub async fn open(&self, redis: &Client, gateway: GatewayId, sessions: &[Session]) -> Result<Vec<UserId>, Error> {
+    /// Registers sessions, any number of times: their users are online from now on.
+    pub async fn open(&self, redis: &Client, gateway: GatewayId, sessions: &[Session]) -> Result<(), Error> {
         let arguments = vec![self.keys.user_sessions_prefix().into(), gateway.to_string().into()];
-        let came: Vec<i64> =
-            run_script(&self.open, redis, self.keys(gateway), with_sessions(arguments, sessions)).await?;
-        Ok(came.into_iter().map(UserId).collect())
+        let _: i64 = run_script(&self.open, redis, self.keys(gateway), with_sessions(arguments, sessions)).await?;
+        Ok(())
     }
 
     /// Takes sessions away, any number of times; starts the grace period of users without a further one.

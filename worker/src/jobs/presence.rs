@@ -2,8 +2,9 @@
 //! when Redis lost it. Any worker does it, and
 //! what one takes no other gets.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fred::prelude::*;
 use shared::clock::Timestamp;
@@ -13,12 +14,15 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::presence::{self, Transition};
-use crate::publish;
 use crate::store::{presence as presence_store, purge};
 
 const INTERVAL: Duration = Duration::from_millis(500);
-/// A gateway that gave no sign for so long is dead. It gives one every second.
-const DEAD_AFTER: Duration = Duration::from_secs(6);
+/// A gateway gives a sign of life every second: one that is older is looked at.
+const LATE_AFTER: Duration = Duration::from_secs(3);
+/// And if none came for so long while it was looked at, it is dead.
+const DEAD_AFTER: Duration = Duration::from_secs(3);
+/// Silent gateways looked at together.
+const MOST_DEAD: i64 = 1_000;
 /// Gateways compare their sessions with the registry every 5 s; until then nobody is given up.
 const REGISTERED_WITHIN: Duration = Duration::from_secs(15);
 /// Whoever holds this advisory lock restores.
@@ -30,6 +34,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let draining = lifecycle.draining();
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut silent = Silent::default();
     // Users taken from the registry but not announced yet, while a store is away.
     let mut gone: Vec<UserId> = Vec::new();
     while !draining.is_cancelled() {
@@ -40,7 +45,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
         if let Err(error) = restore(&app).await {
             tracing::warn!(error = format!("{error:#}"), "who was online could not be restored");
         }
-        if let Err(error) = bury_dead_gateways(&app).await {
+        if let Err(error) = bury_dead_gateways(&app, &mut silent).await {
             tracing::warn!(%error, "dead gateways could not be looked for");
         }
         if let Err(error) = end_graces(&app, &mut gone).await {
@@ -63,9 +68,7 @@ async fn end_graces(app: &App, gone: &mut Vec<UserId>) -> anyhow::Result<()> {
             return Ok(());
         }
         let mut db = app.db.acquire().await?;
-        let publications = presence::announce(app, &mut db, gone, Transition::WentOffline).await?;
-        drop(db);
-        publish::publish(app, &publications).await?;
+        presence::announce(app, &mut db, gone, Transition::WentOffline).await?;
         gone.clear();
     }
 }
@@ -97,12 +100,34 @@ async fn restore(app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn bury_dead_gateways(app: &App) -> Result<(), Error> {
-    let oldest = (Timestamp::now().0 - DEAD_AFTER.as_millis() as i64) as f64;
+/// Gateways that seem dead: by what heartbeat, and since when this worker has seen no other. A gateway is dead only if its heartbeat
+/// is old by Redis' clock and stood still for as long by ours, so that neither a clock that was set nor a gateway that counts by its
+/// own, as in release 0.1, ends anybody's session.
+#[derive(Default)]
+struct Silent(HashMap<String, (f64, Instant)>);
+
+impl Silent {
+    /// Notes all heartbeats that are old; returns the gateways whose are so for long enough.
+    fn note(&mut self, old: Vec<(String, f64)>, now: Instant) -> Vec<String> {
+        let noted = old.into_iter().map(|(gateway, beat)| {
+            let since = match self.0.get(&gateway) {
+                Some((known, since)) if *known == beat => *since,
+                _ => now,
+            };
+            (gateway, (beat, since))
+        });
+        self.0 = noted.collect();
+        let dead = self.0.iter().filter(|(_, (_, since))| now.duration_since(*since) >= DEAD_AFTER);
+        dead.map(|(gateway, _)| gateway.clone()).collect()
+    }
+}
+
+async fn bury_dead_gateways(app: &App, silent: &mut Silent) -> Result<(), Error> {
+    let oldest = (Timestamp::now().0 - LATE_AFTER.as_millis() as i64) as f64;
     let heartbeats = app.keys.heartbeats("gateway");
-    let dead: Vec<String> =
-        app.redis.zrangebyscore(&heartbeats, f64::NEG_INFINITY, oldest, false, Some((0, 100))).await?;
-    for member in dead {
+    let old: Vec<(String, f64)> =
+        app.redis.zrangebyscore(&heartbeats, f64::NEG_INFINITY, oldest, true, Some((0, MOST_DEAD))).await?;
+    for member in silent.note(old, Instant::now()) {
         if let Ok(id) = Uuid::try_parse(&member) {
             let gateway = GatewayId(id);
             let sessions = app.presence.sessions_of(&app.redis, gateway).await?;
@@ -113,8 +138,30 @@ async fn bury_dead_gateways(app: &App) -> Result<(), Error> {
                 app.presence.close(&app.redis, gateway, chunk, app.settings.common.offline_grace_period).await?;
             }
         }
-        // Only if it did not come back meanwhile.
-        let _: i64 = app.redis.zremrangebyscore(&heartbeats, f64::NEG_INFINITY, oldest).await?;
+        // Last, so that another worker goes on where this one fails. Of a gateway that came back meanwhile, the next beat is a second
+        // away.
+        let _: i64 = app.redis.zrem(&heartbeats, member).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_is_dead_once_its_heartbeat_stood_still() {
+        let (mut silent, start) = (Silent::default(), Instant::now());
+        let mut at = |beats: &[(&str, f64)], seconds: u64| {
+            let old = beats.iter().map(|(gateway, beat)| ((*gateway).to_owned(), *beat)).collect();
+            let mut dead = silent.note(old, start + Duration::from_secs(seconds));
+            dead.sort();
+            dead
+        };
+        assert!(at(&[("slow", 1.0), ("dead", 5.0)], 0).is_empty());
+        assert!(at(&[("slow", 2.0), ("dead", 5.0)], 2).is_empty());
+        assert_eq!(at(&[("slow", 3.0), ("dead", 5.0)], 3), ["dead"]);
+        assert!(at(&[("slow", 4.0)], 5).is_empty(), "what is no longer listed is forgotten");
+        assert!(at(&[("slow", 5.0), ("dead", 5.0)], 6).is_empty());
+    }
 }

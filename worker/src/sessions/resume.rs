@@ -19,7 +19,7 @@ use crate::outcome::Outcome;
 use crate::presence::{self, Transition};
 use crate::store::users::Candidate;
 
-/// An outcome per request, in their order; then one that tells of those who came online.
+/// An outcome per request, in their order. Others are told of those who came online.
 pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let candidates = authenticate::load(db, requests).await?;
     let opened = open_sessions(app, requests, &candidates).await?;
@@ -36,7 +36,7 @@ pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Resu
     };
     let chosen = requests.iter().map(|request| (request.envelope.user, backlog(request))).collect();
     let pages = replay::first_pages(app, db, chosen).await?;
-    let mut outcomes = Vec::with_capacity(requests.len() + 1);
+    let mut outcomes = Vec::with_capacity(requests.len());
     for ((place, request), page) in requests.iter().enumerate().zip(pages) {
         let reply = match authenticate::check(candidates.get(&place), &request.envelope) {
             Ok(candidate) => resumed(candidate, request, backlogs.get(&candidate.user_id), page),
@@ -44,12 +44,11 @@ pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Resu
         };
         outcomes.push(Outcome::reply(&request.envelope, &reply));
     }
-    let publications = presence::announce(app, db, &opened, Transition::CameOnline).await?;
-    outcomes.push(Outcome { publications });
+    presence::announce(app, db, &opened, Transition::CameOnline).await.map_err(Failure::Retry)?;
     Ok(outcomes)
 }
 
-/// Registers the sessions; gives the users who were offline before.
+/// Registers the sessions; returns their users.
 async fn open_sessions(
     app: &App,
     requests: &[Request],
@@ -63,11 +62,12 @@ async fn open_sessions(
             by_gateway.entry(request.envelope.reply_to.gateway).or_default().push(session);
         }
     }
-    let mut came = Vec::new();
+    let mut users = Vec::new();
     for (gateway, sessions) in by_gateway {
-        came.extend(app.presence.open(&app.redis, gateway, &sessions).await?);
+        app.presence.open(&app.redis, gateway, &sessions).await?;
+        users.extend(sessions.iter().map(|session| session.user));
     }
-    Ok(came)
+    Ok(users)
 }
 
 fn resumed(candidate: &Candidate, request: &Request, backlog: Option<&Backlog>, replay: ReplayPage) -> InternalReply {

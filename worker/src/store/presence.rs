@@ -4,18 +4,20 @@ use crate::store::session::PgSession;
 
 use super::users::UserPair;
 
-/// Keeps what others are told: these users were seen now, and are online or not.
-pub async fn update_status(db: &mut PgSession, users: &[i64], online: bool) -> sqlx::Result<()> {
-    sqlx::query!(
-        "INSERT INTO user_status (user_id, last_seen_at, online)
+/// Keeps what others are told: these users are online or not from now on. Returns those of whom others were told otherwise; their
+/// rows stay locked until the end of the transaction.
+pub async fn update_status(db: &mut PgSession, users: &[i64], online: bool) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        "INSERT INTO user_status AS s (user_id, last_seen_at, online)
          SELECT DISTINCT u, now(), $2::boolean FROM unnest($1::bigint[]) AS u ORDER BY u
-         ON CONFLICT (user_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, online = excluded.online",
+         ON CONFLICT (user_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, online = excluded.online
+             WHERE s.online <> excluded.online
+         RETURNING user_id",
         users,
         online
     )
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_all(db)
+    .await
 }
 
 /// Users whom others believe online, after a user id, in its order.

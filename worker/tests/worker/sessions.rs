@@ -24,7 +24,7 @@ fn resume(connection: u64) -> Internal {
     }
 }
 
-async fn resumed(fleet: &Fleet, user: UserId, connection: u64) -> (Value, ReplayPage) {
+pub async fn resumed(fleet: &Fleet, user: UserId, connection: u64) -> (Value, ReplayPage) {
     match fleet.internal(user, resume(connection)).await {
         InternalReply::Resumed { auth_success, replay } => (serde_json::from_slice(&auth_success).unwrap(), replay),
         other => panic!("{other:?}"),
@@ -84,6 +84,24 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
     fleet.until(&format!("SELECT delivered_seq = 239 FROM conversation_members WHERE user_id = {bob}")).await;
     let (success, page) = resumed(&fleet, bob, 3).await;
     assert_eq!((&success["queuedEvents"], contents(&page)), (&json!(2), vec!["239".to_owned(), "240".to_owned()]));
+
+    // What was received in another epoch had the same number and was another message.
+    let epoch: Uuid = sqlx::query_scalar("SELECT epoch FROM store_epoch").fetch_one(&fleet.db).await.unwrap();
+    let received_in = |epoch| {
+        let receipts = Receipts { user: bob, conversations: vec![(conversation, 240)], events: vec![] };
+        internal(&fleet, bob, Internal::SettleIn { epoch, receipts: vec![receipts] })
+    };
+    fleet.append(&received_in(Uuid::new_v4())).await;
+    tokio::time::timeout(crate::harness::DEADLINE, async {
+        while fleet.redis.xlen::<u64, _>(fleet.keys.queries()).await.unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(resumed(&fleet, bob, 4).await.0["queuedEvents"], 2);
+    fleet.append(&received_in(epoch)).await;
+    fleet.until(&format!("SELECT delivered_seq = 240 FROM conversation_members WHERE user_id = {bob}")).await;
 }
 
 fn internal(fleet: &Fleet, user: UserId, request: Internal) -> crate::harness::Prepared {
@@ -160,6 +178,70 @@ async fn a_dead_gateways_users_go_offline_and_others_stay() {
     assert_eq!(offline.json()["user"]["userId"], alice.to_string());
     let online = presence.online_among(&fleet.redis, &[alice, bob]).await.unwrap();
     assert_eq!(online.into_iter().collect::<Vec<_>>(), [bob]);
+}
+
+#[tokio::test]
+async fn the_sessions_of_all_dead_gateways_end_however_many() {
+    let fleet = Fleet::start_with("manydead", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
+    let alice = fleet.user("alice").await;
+    resumed(&fleet, alice, 1).await;
+    let key = fleet.keys.heartbeats("gateway");
+    let long_ago = (Timestamp::now().0 - 60_000) as f64;
+    // Hers is the last of them all.
+    let others = (0..250).map(|number| (long_ago - 1_000.0 + f64::from(number), Uuid::new_v4().to_string()));
+    let dead: Vec<(f64, String)> = others.chain([(long_ago, fleet.gateway.to_string())]).collect();
+    let _: i64 = fleet.redis.zadd(&key, None, None, false, false, dead).await.unwrap();
+    let offline = fleet.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
+    assert_eq!(offline.json()["user"]["userId"], alice.to_string());
+}
+
+#[tokio::test]
+async fn a_gateway_whose_clock_is_slow_keeps_its_users() {
+    let fleet = Fleet::start_with("slowclock", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    resumed(&fleet, alice, 1).await;
+    // As a gateway of the version before beats, which counts by its own clock.
+    let (redis, key, slow) = (fleet.redis.clone(), fleet.keys.heartbeats("gateway"), fleet.gateway);
+    let beating = tokio::spawn(async move {
+        loop {
+            let at = (Timestamp::now().0 - 60_000) as f64;
+            let _: i64 = redis.zadd(&key, None, None, false, false, (at, slow.to_string())).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    });
+    // A gateway that died at the same time shows when the slow one would have been given up.
+    let dead = GatewayId(Uuid::new_v4());
+    let presence = Presence::new(fleet.keys.clone());
+    presence.open(&fleet.redis, dead, &[Session { user: bob, connection: ConnectionId(1) }]).await.unwrap();
+    sqlx::query("INSERT INTO user_status (user_id, last_seen_at, online) VALUES ($1, now(), TRUE)")
+        .bind(bob.0)
+        .execute(&fleet.db)
+        .await
+        .unwrap();
+    let at = (Timestamp::now().0 - 60_000) as f64;
+    let key = fleet.keys.heartbeats("gateway");
+    let _: i64 = fleet.redis.zadd(&key, None, None, false, false, (at, dead.to_string())).await.unwrap();
+    let offline = fleet.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
+    assert_eq!(offline.json()["user"]["userId"], bob.to_string());
+    beating.abort();
+    let online = presence.online_among(&fleet.redis, &[alice, bob]).await.unwrap();
+    assert_eq!(online.into_iter().collect::<Vec<_>>(), [alice]);
+}
+
+#[tokio::test]
+async fn whoever_opened_while_the_database_was_away_is_announced() {
+    let fleet = Fleet::start("announced").await;
+    let alice = fleet.user("alice").await;
+    sqlx::query("ALTER TABLE user_status RENAME TO status_of_users").execute(&fleet.db).await.unwrap();
+    let refused = fleet.internal(alice, resume(1)).await;
+    assert!(matches!(refused, InternalReply::Unavailable { .. }), "{refused:?}");
+    sqlx::query("ALTER TABLE status_of_users RENAME TO user_status").execute(&fleet.db).await.unwrap();
+    resumed(&fleet, alice, 1).await;
+    let online = fleet.wait_for("user_online", |p| p.json()["type"] == "user_online").await;
+    assert_eq!(online.json()["user"]["userId"], alice.to_string());
+    // And once.
+    resumed(&fleet, alice, 2).await;
+    assert_eq!(fleet.published().iter().filter(|p| p.json()["type"] == "user_online").count(), 1);
 }
 
 /// How many statements of the database's other users wait for a lock on the profiles, which every opening session reads.
