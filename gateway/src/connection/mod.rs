@@ -318,12 +318,15 @@ impl Connection {
         inner.fills.clear();
     }
 
-    /// Puts replayed events into the outbox.
+    /// Puts replayed events into the outbox, but for those that came here and whose receipts are still on their way to the workers.
     pub fn replay(&self, events: Vec<ReplayedEvent>) {
         let mut inner = self.inner.lock();
         for event in events {
             if let Some(held) = &mut inner.held {
                 held.note_replayed(&event.receipt);
+            }
+            if inner.received.holds(&event.receipt) {
+                continue;
             }
             let frame = self.event_frame(&event.json);
             self.put(&mut inner, Outgoing { frame, mark: event.receipt.into() });

@@ -14,42 +14,76 @@ const MAX_GATHERED: usize = 256;
 /// What a client may confirm until it is passed on in its turn.
 const MAX_CONFIRMED: usize = 1_024;
 
-/// What was passed on longer ago is settled, or lost.
-const SETTLED_AFTER: Duration = Duration::from_secs(5);
-
-/// What one connection received since the last time it was passed on.
+/// What one connection received since the last time it was passed on, and what was passed on lately: workers may not have noted it
+/// yet, and would replay it.
 #[derive(Debug, Default)]
 pub struct Received {
-    conversations: Vec<(ConversationId, i64)>,
-    events: Vec<Uuid>,
+    gathered: Gathered,
+    passed_on: [Gathered; 2],
     /// Messages written to a client that confirms what it receives, the oldest first.
     unconfirmed: VecDeque<Receipt>,
-    /// What was passed on last, and when.
-    passed_on: Option<Box<(Instant, Receipts)>>,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    /// With the first and the last of a row of messages.
+    conversations: Vec<(ConversationId, i64, i64)>,
+    events: Vec<Uuid>,
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        self.conversations.len() + self.events.len()
+    }
+
+    /// `None` when nothing was gathered.
+    fn receipts(&self, user: UserId) -> Option<Receipts> {
+        (self.len() > 0).then(|| Receipts {
+            user,
+            conversations: self.conversations.iter().map(|(conversation, _, last)| (*conversation, *last)).collect(),
+            events: self.events.clone(),
+        })
+    }
+
+    fn holds(&self, receipt: &Receipt) -> bool {
+        match *receipt {
+            Receipt::Message { conversation, seq, .. } => self
+                .conversations
+                .iter()
+                .any(|(known, first, last)| *known == conversation && (*first..=*last).contains(&seq)),
+            Receipt::Durable { event } => self.events.contains(&event),
+            Receipt::None => false,
+        }
+    }
 }
 
 impl Received {
+    /// Whether this event was received lately, so that it need not come again.
+    pub fn holds(&self, receipt: &Receipt) -> bool {
+        self.gathered.holds(receipt) || self.passed_on.iter().any(|gathered| gathered.holds(receipt))
+    }
+
     /// Notes that an event was written to a socket of `user`; true when it is time to pass on.
     pub fn note(&mut self, receipt: &Receipt, user: UserId) -> bool {
         match *receipt {
             // One's own messages are no news.
             Receipt::Message { sender, .. } if sender == user => {}
             Receipt::Message { conversation, seq, .. } => self.advance(conversation, seq),
-            Receipt::Durable { event } => self.events.push(event),
+            Receipt::Durable { event } => self.gathered.events.push(event),
             Receipt::None => {}
         }
-        self.len() >= MAX_GATHERED
+        self.gathered.len() >= MAX_GATHERED
     }
 
     /// Notes what a client says it has received. The client decides how much that is, so what is too much is dropped.
     pub fn add_confirmed(&mut self, conversations: &[(ConversationId, i64)], events: Vec<Uuid>) {
         for (conversation, seq) in conversations {
-            if self.len() < MAX_CONFIRMED {
+            if self.gathered.len() < MAX_CONFIRMED {
                 self.advance(*conversation, *seq);
             }
         }
-        let room = MAX_CONFIRMED.saturating_sub(self.len());
-        self.events.extend(events.into_iter().take(room));
+        let room = MAX_CONFIRMED.saturating_sub(self.gathered.len());
+        self.gathered.events.extend(events.into_iter().take(room));
     }
 
     /// Notes a message that the client has not confirmed; of too many the oldest is forgotten.
@@ -75,36 +109,27 @@ impl Received {
 
     fn advance(&mut self, conversation: ConversationId, seq: i64) {
         // The newest are at the end, and most receipts are for one of them.
-        match self.conversations.iter_mut().rev().find(|(known, _)| *known == conversation) {
-            Some((_, highest)) => *highest = (*highest).max(seq),
-            None => self.conversations.push((conversation, seq)),
+        match self.gathered.conversations.iter_mut().rev().find(|(known, ..)| *known == conversation) {
+            Some((_, _, last)) if seq == *last + 1 => *last = seq,
+            Some((_, first, last)) if seq > *last => (*first, *last) = (seq, seq),
+            Some(_) => {}
+            None => self.gathered.conversations.push((conversation, seq, seq)),
         }
-    }
-
-    fn len(&self) -> usize {
-        self.conversations.len() + self.events.len()
     }
 
     /// Hands over what was gathered; `None` when that is nothing.
     pub fn take(&mut self, user: UserId) -> Option<Receipts> {
-        if self.len() == 0 {
-            return None;
-        }
-        let (conversations, events) = (std::mem::take(&mut self.conversations), std::mem::take(&mut self.events));
-        let receipts = Receipts { user, conversations, events };
-        self.passed_on = Some(Box::new((Instant::now(), receipts.clone())));
-        Some(receipts)
+        let gathered = std::mem::take(&mut self.gathered);
+        let receipts = gathered.receipts(user);
+        let [last, before] = &mut self.passed_on;
+        *before = std::mem::replace(last, gathered);
+        receipts
     }
 
-    /// What was gathered, and what was passed on so lately that it may not be settled yet.
+    /// What was passed on so lately that it may not be settled yet, and what was gathered since.
     pub fn unsettled(&self, user: UserId) -> Vec<Receipts> {
-        let passed_on = self.passed_on.as_deref().filter(|(at, _)| at.elapsed() < SETTLED_AFTER);
-        let gathered = (self.len() > 0).then(|| Receipts {
-            user,
-            conversations: self.conversations.clone(),
-            events: self.events.clone(),
-        });
-        passed_on.map(|(_, receipts)| receipts.clone()).into_iter().chain(gathered).collect()
+        let [last, before] = &self.passed_on;
+        [before, last, &self.gathered].into_iter().filter_map(|gathered| gathered.receipts(user)).collect()
     }
 }
 
@@ -132,6 +157,24 @@ mod tests {
         let receipts = received.take(UserId(1)).unwrap();
         assert_eq!(receipts.conversations, [(ConversationId::direct(UserId(1), UserId(2)), 3)]);
         assert!(received.take(UserId(1)).is_none());
+    }
+
+    #[test]
+    fn what_was_passed_on_lately_is_known() {
+        let mut received = Received::default();
+        let edited = Receipt::Durable { event: Uuid::from_u128(7) };
+        for receipt in [message(3, 2), message(4, 2), edited] {
+            received.note(&receipt, UserId(1));
+        }
+        let known = |received: &Received| [2, 3, 4, 5].map(|seq| received.holds(&message(seq, 2)));
+        assert_eq!((known(&received), received.holds(&edited)), ([false, true, true, false], true));
+        // Number 6 was one's own: of what lies before, nothing is sure any more.
+        received.note(&message(7, 2), UserId(1));
+        assert_eq!(known(&received), [false; 4]);
+        for is_known in [true, true, false] {
+            received.take(UserId(1));
+            assert_eq!(received.holds(&edited), is_known);
+        }
     }
 
     #[test]

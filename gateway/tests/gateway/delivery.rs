@@ -160,6 +160,66 @@ async fn membership_decides_over_a_groups_events_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn joining_a_group_brings_nothing_back_whose_receipt_is_on_its_way() {
+    let mut harness = Harness::start(&[]).await;
+    let mut client = harness.login(1).await;
+    harness.worker.internal("resume").await;
+    let edit = |version: u128| (Receipt::Durable { event: Uuid::from_u128(version) }, version);
+    for (receipt, version) in [edit(1), edit(2)] {
+        harness.worker.event(1, receipt, json!({"type": "message_edited", "v": version})).await;
+    }
+    for seq in [1, 2] {
+        harness.worker.event(1, message(2, 1, seq), message_event(seq)).await;
+    }
+    assert_eq!(seqs(&mut client, 2).await, [1, 2]);
+    client.expect("message_edited", |event| event["v"] == 2, SOON).await.unwrap();
+    // The worker that chooses the replay has not been told of any of it.
+    let repeated =
+        |(receipt, version): (Receipt, u128)| replayed(receipt, &json!({"type": "message_edited", "v": version}));
+    let created = (Receipt::Durable { event: Uuid::from_u128(3) }, json!({"type": "group_created"}));
+    harness.worker.rote.lock().replay = [vec![
+        replayed(message(2, 1, 1), &message_event(1)),
+        replayed(message(2, 1, 2), &message_event(2)),
+        replayed(message(2, 1, 3), &message_event(3)),
+        repeated(edit(1)),
+        repeated(edit(2)),
+        replayed(created.0, &created.1),
+    ]]
+    .into();
+    client.drain();
+    let user = harness.worker.keys.user_channel(UserId(1));
+    harness.worker.publish_to(user, &Header::Joined { group: GroupId(Uuid::new_v4()) }, &json!(null)).await;
+    let mut got = Vec::new();
+    while got.last().is_none_or(|kind| kind != "group_created") {
+        let event = client.next_event(SOON).await.unwrap();
+        got.push(event["type"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(got, ["new_message", "group_created"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hid_what_is_replied_to_gets_the_reduced_form() {
+    let harness = Harness::start(&[]).await;
+    let group = GroupId(Uuid::new_v4());
+    harness.worker.rote.lock().groups = vec![group];
+    let (mut alice, mut bob) = (harness.login(1).await, harness.login(2).await);
+    let reduced = json!({"type": "new_group_message"}).to_string();
+    let header = Header::ReducedFor {
+        users: vec![UserId(2)],
+        bytes: reduced.len() as u32,
+        event: EventHeader::new(Receipt::None),
+    };
+    let payload = reduced + r#"{"type": "new_group_message", "replyTo": {"content": "hidden"}}"#;
+    let channel = harness.worker.keys.group_channel(group);
+    harness.worker.publish_bytes(channel, &header, payload.as_bytes()).await;
+    let whole = alice.expect("new_group_message", |_| true, SOON).await.unwrap();
+    assert_eq!(whole["replyTo"]["content"], "hidden");
+    let reduced = bob.expect("new_group_message", |_| true, SOON).await.unwrap();
+    assert_eq!(reduced["replyTo"], json!(null));
+    bob.expect_none("new_group_message", |_| true, BRIEFLY).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_written_is_reported_unless_the_client_confirms_itself() {
     let mut harness = Harness::start(&[("CURSOR_FLUSH_INTERVAL", "500ms")]).await;
     let conversation = ConversationId::direct(UserId(1), UserId(2));
