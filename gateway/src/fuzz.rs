@@ -266,6 +266,11 @@ impl Client {
                     due.frames.push(frame(payload));
                 }
             }
+            (Header::ReducedFor { users, bytes, event }, _) if is_listening && !self.is_excluded(event) => {
+                let Some((reduced, whole)) = payload.split_at_checked(*bytes as usize) else { return due };
+                let shown = if user.is_some_and(|user| users.contains(&user)) { reduced } else { whole };
+                due.frames.push(frame(shown));
+            }
             (
                 Header::Kicked | Header::Replaced { .. } | Header::ReplacedIn { .. } | Header::Departed,
                 Channel::User(_),

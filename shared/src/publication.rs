@@ -90,6 +90,13 @@ pub enum Header {
     ReceiptsGiven {
         request: Uuid,
     },
+    /// An event of which these users get a reduced form, such as a reply without the message that they hid: the payload is `bytes` of
+    /// that form, then the whole event.
+    ReducedFor {
+        users: Vec<UserId>,
+        bytes: u32,
+        event: EventHeader,
+    },
 }
 
 /// What a worker published lately, or found stored and perhaps never published: gateways compare it with what they were

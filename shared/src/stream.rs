@@ -83,7 +83,9 @@ pub enum Internal {
     /// The messages of a conversation from this number on, which the gateway should have been given and was not.
     Missing { conversation: ConversationId, from: i64 },
     /// [`Internal::Resume`], once this is settled: what reached the user by other connections.
-    ResumeAfter { resume: Box<Internal>, receipts: Vec<Receipts> },
+    ResumeAfter { resume: Box<Internal>, settle: Box<Internal> },
+    /// As [`Internal::Settle`], of messages and events of this epoch of the database: in another one their numbers stand for others.
+    SettleIn { epoch: Uuid, receipts: Vec<Receipts> },
 }
 
 impl Body {
@@ -103,7 +105,7 @@ impl Internal {
             Internal::Authenticate { .. } => "authenticate",
             Internal::Resume { .. } => "resume",
             Internal::Replay { .. } => "replay",
-            Internal::Settle { .. } => "settle",
+            Internal::Settle { .. } | Internal::SettleIn { .. } => "settle",
             Internal::Http(_) => "http",
             Internal::Missing { .. } => "missing",
             Internal::ResumeAfter { .. } => "resume",

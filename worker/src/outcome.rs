@@ -102,6 +102,19 @@ impl Outcome {
         self.publications.push(Publication { audience, header, payload });
     }
 
+    /// A finished event that these users get in a reduced form.
+    pub fn reduced_for(
+        &mut self,
+        audience: Audience,
+        receipt: Receipt,
+        users: Vec<UserId>,
+        reduced: &[u8],
+        whole: &[u8],
+    ) {
+        let header = Header::ReducedFor { users, bytes: reduced.len() as u32, event: EventHeader::new(receipt) };
+        self.publications.push(Publication { audience, header, payload: [reduced, whole].concat() });
+    }
+
     /// A durable event for an audience without some of its users, who get it otherwise or must not.
     pub fn durable_except<E: Event>(
         &mut self,

@@ -54,7 +54,9 @@ impl Recent {
     pub fn published(&self, publications: &[Publication], started: Instant) {
         let mut inner = self.inner.lock();
         for publication in publications {
-            if let Header::Event(header) | Header::AnswerAndEvent { event: header, .. } = &publication.header
+            if let Header::Event(header)
+            | Header::AnswerAndEvent { event: header, .. }
+            | Header::ReducedFor { event: header, .. } = &publication.header
                 && let Receipt::Message { conversation, seq, .. } = header.receipt
             {
                 inner.now.note(conversation, seq, started);

@@ -75,7 +75,19 @@ impl Deliverer {
             (Header::Event(header), channel) => {
                 count("event");
                 if self.is_new(channel, &header.receipt) {
-                    self.event(header, channel, &payload);
+                    self.event(&header, channel, &payload, None);
+                }
+            }
+            (Header::ReducedFor { users, bytes, mut event }, channel) => {
+                count("event");
+                let Some((reduced, whole)) = payload.split_at_checked(bytes as usize) else {
+                    self.gateway.metrics.unreadable.increment(1);
+                    return;
+                };
+                if self.is_new(channel, &event.receipt) {
+                    self.event(&event, channel, reduced, Some(&users));
+                    event.exclude_users.extend(users);
+                    self.event(&event, channel, whole, None);
                 }
             }
             (Header::AnswerAndEvent { to, command, bytes, event }, channel @ Channel::User(_)) => {
@@ -88,7 +100,7 @@ impl Deliverer {
                     self.answer(to.connection, command, &payload.slice(..bytes as usize), true);
                 }
                 if self.is_new(channel, &event.receipt) {
-                    self.event(event, channel, &payload[bytes as usize..]);
+                    self.event(&event, channel, &payload[bytes as usize..], None);
                 }
             }
             (Header::Report, Channel::Report) => {
@@ -225,7 +237,8 @@ impl Deliverer {
         }
     }
 
-    fn event(&mut self, header: EventHeader, channel: Channel, payload: &[u8]) {
+    /// Delivers an event to whoever listens to its channel, or of those only to these users.
+    fn event(&mut self, header: &EventHeader, channel: Channel, payload: &[u8], only: Option<&[UserId]>) {
         let prepared = PreparedText::new(payload);
         let mut translated = Translated::new(payload);
         let mark = Mark::from(header.receipt);
@@ -237,7 +250,8 @@ impl Deliverer {
             let is_excluded = excluded == Some(connection.id)
                 || (!header.exclude_users.is_empty()
                     && connection.user().is_some_and(|user| header.exclude_users.contains(&user)));
-            if is_excluded {
+            let is_meant = only.is_none_or(|users| connection.user().is_some_and(|user| users.contains(&user)));
+            if is_excluded || !is_meant {
                 return;
             }
             let deflate = connection.deflate;

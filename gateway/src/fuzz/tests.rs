@@ -85,6 +85,9 @@ fn header() -> impl Strategy<Value = Header> {
         6 => event().prop_map(Header::Event),
         2 => (reference(), uuid(), 0..20u32, event())
             .prop_map(|(to, command, bytes, event)| Header::AnswerAndEvent { to, command, bytes, event }),
+        2 => (prop::collection::vec(1..=4i64, 1..3), 0..20u32, event()).prop_map(|(users, bytes, event)| {
+            Header::ReducedFor { users: users.into_iter().map(UserId).collect(), bytes, event }
+        }),
         1 => group().prop_map(|group| Header::Joined { group }),
         1 => group().prop_map(|group| Header::Left { group }),
         1 => (reference(), 0..3i64).prop_map(|(by, at)| Header::Replaced { by, opened_at: Timestamp(at) }),

@@ -84,15 +84,20 @@ fn size(receipts: &Receipts) -> usize {
     receipts.conversations.len() + receipts.events.len()
 }
 
+/// The request to settle what was received in the present epoch of the database.
+pub fn request(core: &Core, receipts: Vec<Receipts>) -> Internal {
+    match core.fleet.epoch() {
+        Some(epoch) => Internal::SettleIn { epoch, receipts },
+        None => Internal::Settle { receipts },
+    }
+}
+
 async fn settle(core: &Core, receipts: Vec<Receipts>) {
     let count: usize = receipts.iter().map(size).sum();
     let Some(user) = receipts.first().map(|first| first.user) else {
         return;
     };
-    let request = match core.fleet.epoch() {
-        Some(epoch) => Internal::SettleIn { epoch, receipts },
-        None => Internal::Settle { receipts },
-    };
+    let request = request(core, receipts);
     let deadline = Timestamp::now().plus(SETTLE_DEADLINE);
     let admitted = Admitted::internal(core, user, &request, None, deadline);
     let admissions = core.admit.run(&core.redis, std::slice::from_ref(&admitted.append)).await;

@@ -194,7 +194,10 @@ async fn resume(
         connection.note_resumed();
     }
     if !receipts.is_empty() {
-        let request = Internal::ResumeAfter { resume: Box::new(request.clone()), receipts };
+        let request = Internal::ResumeAfter {
+            resume: Box::new(request.clone()),
+            settle: Box::new(receipts::request(gateway, receipts)),
+        };
         if let InternalReply::Resumed { auth_success, replay } =
             gateway.requests.ask(opener.user, &request, opener.request_id.as_ref()).await
         {

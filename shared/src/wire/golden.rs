@@ -52,12 +52,12 @@ trait Listed {
 }
 
 variants!(body, Body: Client, Internal, Sync);
-variants!(internal, Internal: Authenticate, Resume, Replay, Settle, Http, Missing, ResumeAfter);
+variants!(internal, Internal: Authenticate, Resume, Replay, Settle, Http, Missing, ResumeAfter, SettleIn);
 variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout);
 variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing);
 variants!(
     header, Header: Answer, Internal, Event, Joined, Left, AnswerPart, Replaced, Revoked, Report, Probe, Kicked, Drain,
-    AnswerAndEvent, ReplacedIn, Departed, AnswerContinues, ReceiptsWanted, ReceiptsGiven,
+    AnswerAndEvent, ReplacedIn, Departed, AnswerContinues, ReceiptsWanted, ReceiptsGiven, ReducedFor,
 );
 variants!(receipt, Receipt: Message, Durable, None);
 
@@ -170,7 +170,8 @@ fn requests_of_gateways_keep_their_bytes() {
         wants_acks: true,
         renewal,
     };
-    let resume_after = Internal::ResumeAfter { resume: Box::new(resume(false)), receipts: vec![receipts.clone()] };
+    let settle_in = Internal::SettleIn { epoch: ID, receipts: vec![receipts.clone()] };
+    let resume_after = Internal::ResumeAfter { resume: Box::new(resume(false)), settle: Box::new(settle_in.clone()) };
     let requests = [
         Internal::Authenticate { token_id: token_id.clone() },
         resume(false),
@@ -180,6 +181,7 @@ fn requests_of_gateways_keep_their_bytes() {
         Internal::Http(HttpRequest::Login { body: b"{}".to_vec() }),
         Internal::Missing { conversation: CONVERSATION, from: 12 },
         resume_after,
+        settle_in,
     ];
     pinned("internal.txt", &requests);
     let position = |version| SyncPosition { conversation: CONVERSATION, seq: 300, version, hidden_after: 2 };
@@ -225,12 +227,13 @@ fn publications_keep_their_bytes() {
         Header::Probe { sent_at: AT },
         Header::Kicked,
         Header::Drain,
-        Header::AnswerAndEvent { to: reference, command: ID, bytes: 2, event },
+        Header::AnswerAndEvent { to: reference, command: ID, bytes: 2, event: event.clone() },
         Header::ReplacedIn { by: reference, opened_at: AT, dialect: Dialect::ChatV1 },
         Header::Departed,
         Header::AnswerContinues { connection: ConnectionId(9), command: ID },
         Header::ReceiptsWanted { by: GatewayId(ID), request: ID },
         Header::ReceiptsGiven { request: ID },
+        Header::ReducedFor { users: vec![USER], bytes: 2, event },
     ];
     pinned("header.txt", &headers);
     let messages = ReportedMessages { conversation: CONVERSATION, first: 1, last: 3, first_age_ms: 9, last_age_ms: 4 };

@@ -3,19 +3,18 @@
 
 use shared::commands::{PageRequest, Position};
 use shared::events::{self, Event};
-use shared::ids::ConversationId;
+use shared::ids::{ConversationId, UserId};
 use shared::protocol::Rejection;
 
 use super::{Context, Found};
 use crate::error::Failure;
 use crate::history::{self, Page};
 use crate::outcome::{Outcome, participants};
-use crate::store::history as store;
-use crate::store::{changes, events as event_store, groups, users};
+use crate::store::{changes, events as event_store, groups, history as message_rows, users};
 
 impl Context<'_> {
-    /// As [`Context::notify_participants`], for an event about a message: when the message is deleted for everyone, so is
-    /// what waits to be told about it.
+    /// As [`Context::notify_participants`], for an event about a message: whoever hid the message is not told, and when it is deleted
+    /// for everyone, so is what waits to be told about it.
     pub async fn notify_about<E: Event>(
         &mut self,
         outcome: &mut Outcome,
@@ -23,17 +22,20 @@ impl Context<'_> {
         event: &E,
     ) -> Result<(), Failure> {
         let conversation = found.conversation;
-        let recipients = match conversation.other(self.caller()) {
+        let mut recipients = match conversation.other(self.caller()) {
             Some(other) => vec![other.0],
             None => groups::list_member_ids(self.db, &conversation.to_string(), self.caller().0).await?,
         };
+        let hidden_from = message_rows::list_hidden_from(self.db, &[found.row.message_id]).await?;
+        let hidden_from: Vec<UserId> = hidden_from.into_iter().map(|(_, user)| UserId(user)).collect();
+        recipients.retain(|user| !hidden_from.contains(&UserId(*user)));
         let event_id = self.envelope.id;
         let sealed = self.app.keyring.seal_blob(event_id, &events::durable(event, event_id));
         let message = found.row.message_id;
         event_store::insert_message_event(self.db, event_id, &conversation.to_string(), message, &sealed, &recipients)
             .await?;
         for audience in participants(conversation) {
-            outcome.durable(audience, event_id, event, Some(self.envelope.reply_to));
+            outcome.durable_except(audience, event_id, event, Some(self.envelope.reply_to), hidden_from.clone());
         }
         Ok(())
     }
@@ -44,9 +46,9 @@ impl Context<'_> {
         let request = match request.position {
             Position::AroundMessage(message) => {
                 let no_such = || Rejection::not_found("aroundMessageId", "There is no such message in this conversation");
-                let row = store::list_by_id(self.db, &[message.0]).await?.pop().ok_or_else(no_such)?;
+                let row = message_rows::list_by_id(self.db, &[message.0]).await?.pop().ok_or_else(no_such)?;
                 let id = conversation.to_string();
-                if row.conversation_id != id || store::is_hidden(self.db, &id, row.seq, caller.0).await? {
+                if row.conversation_id != id || message_rows::is_hidden(self.db, &id, row.seq, caller.0).await? {
                     return Err(no_such().into());
                 }
                 PageRequest { position: Position::Around(row.seq), ..request }

@@ -393,8 +393,8 @@ fn apart(requests: Vec<Request>) -> (Vec<Request>, Vec<Request>) {
     let (mut received, mut sessions) = (Vec::new(), Vec::with_capacity(requests.len()));
     for Request { envelope, internal } in requests {
         let internal = match internal {
-            Internal::ResumeAfter { resume, receipts } => {
-                received.push(Request { envelope: envelope.clone(), internal: Internal::Settle { receipts } });
+            Internal::ResumeAfter { resume, settle } => {
+                received.push(Request { envelope: envelope.clone(), internal: *settle });
                 *resume
             }
             internal => internal,

@@ -20,8 +20,8 @@ use crate::store::replay;
 const INTERVAL: Duration = Duration::from_secs(3);
 /// First the new owner publishes what it finds in the streams: that is the ordinary way.
 const AFTER_TAKEOVER: Duration = Duration::from_secs(3);
-/// What a dead owner's clock and those of the gateways, which make the ids, may be apart from Postgres's.
-const CLOCK_MARGIN: Duration = Duration::from_secs(10);
+/// What the clock of Redis, by which ids are made, may be apart from that of Postgres, by which leases run out.
+const CLOCK_MARGIN: Duration = Duration::from_secs(70);
 /// Messages, and events, looked at after a takeover.
 const MOST_FOUND: i64 = 50_000;
 /// Conversations, and events, in one publication.
@@ -69,7 +69,7 @@ async fn look(app: &App, abandoned: &Abandoned) -> sqlx::Result<()> {
         let partition = (u32::from(conversation.route_hint()) % partitions) as i32;
         abandoned.partitions.contains(&partition).then_some((conversation, last))
     });
-    let events: Vec<(UserId, Uuid)> = events.into_iter().map(|event| (UserId(event.user_id), event.event_id)).collect();
+    let events: Vec<(UserId, Uuid)> = events.into_iter().map(|(user, event)| (UserId(user), event)).collect();
     tracing::info!(
         partitions = abandoned.partitions.len(),
         events = events.len(),

@@ -32,6 +32,8 @@ struct RepliedTo {
     preview: ReplyPreview,
     /// Who may know of the message, of those who reply to it in this batch.
     known_to: HashSet<UserId>,
+    /// Who hid it, and is shown no preview of it.
+    hidden_from: Vec<UserId>,
 }
 
 /// Whom one message mentions, in order of appearance.
@@ -119,8 +121,18 @@ impl Facts {
                 content: message.content.chars().take(REPLY_PREVIEW_CHARACTERS).collect(),
                 created_at: message.created_at,
             };
-            let found = RepliedTo { conversation: message.conversation_id, preview, known_to: HashSet::new() };
+            let found = RepliedTo {
+                conversation: message.conversation_id,
+                preview,
+                known_to: HashSet::new(),
+                hidden_from: Vec::new(),
+            };
             self.replied_to.insert(message.message_id, found);
+        }
+        for (message, user) in history::list_hidden_from(db, &ids).await? {
+            if let Some(found) = self.replied_to.get_mut(&MessageId(message)) {
+                found.hidden_from.push(UserId(user));
+            }
         }
         let user_ids: Vec<i64> = users.iter().map(|user| user.0).collect();
         let known = history::list_known(db, &user_ids, &ids).await?;
@@ -225,6 +237,11 @@ impl Facts {
 
     pub fn preview(&self, send: &Send) -> Option<ReplyPreview> {
         send.reply_to.and_then(|message| self.replied_to.get(&message)).map(|found| found.preview.clone())
+    }
+
+    /// Who must not see the preview.
+    pub fn preview_hidden_from(&self, send: &Send) -> &[UserId] {
+        send.reply_to.and_then(|message| self.replied_to.get(&message)).map_or(&[], |found| &found.hidden_from)
     }
 
     pub fn mentions(&self, send: &Send) -> Option<&Mentions> {

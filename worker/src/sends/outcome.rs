@@ -56,11 +56,10 @@ fn stored(app: &App, send: &Send, verdict: &Verdict, facts: &Facts, mentions: &[
     let mut outcome = Outcome::default();
     let answer = acknowledgement(send, verdict, send.message_id(), send.conversation, warns, false);
     let message = message(send, verdict, facts);
-    let payload = match (send.conversation, message.kind) {
-        (ConversationId::Direct(..), _) => events::broadcast(&NewMessage(&message)),
-        (_, MessageKind::Text) => events::broadcast(&NewGroupMessage(&message)),
-        (_, MessageKind::Announcement) => events::broadcast(&GroupAnnouncement(&message)),
-    };
+    let payload = new_message(&message);
+    // For those who hid what it replies to.
+    let hidden_from = facts.preview_hidden_from(send);
+    let reduced = (!hidden_from.is_empty()).then(|| Message { reply_to: None, ..message.clone() });
     let receipt = Receipt::Message {
         conversation: send.conversation,
         seq: verdict.seq,
@@ -70,12 +69,21 @@ fn stored(app: &App, send: &Send, verdict: &Verdict, facts: &Facts, mentions: &[
     match send.recipient() {
         Some(recipient) => {
             outcome.answer_and_event(&send.envelope, &answer, receipt, &payload);
-            outcome.event(Audience::User(recipient), receipt, payload, None);
+            let shown = match &reduced {
+                Some(reduced) if hidden_from.contains(&recipient) => new_message(reduced),
+                _ => payload,
+            };
+            outcome.event(Audience::User(recipient), receipt, shown, None);
         }
         None => {
             outcome.answer(&send.envelope, answer);
             for audience in participants(send.conversation) {
-                outcome.event(audience, receipt, payload.clone(), None);
+                match &reduced {
+                    Some(reduced) => {
+                        outcome.reduced_for(audience, receipt, hidden_from.to_vec(), &new_message(reduced), &payload);
+                    }
+                    None => outcome.event(audience, receipt, payload.clone(), None),
+                }
             }
         }
     }
@@ -83,10 +91,22 @@ fn stored(app: &App, send: &Send, verdict: &Verdict, facts: &Facts, mentions: &[
         let receipt = Receipt::Durable { event: mention.event_id };
         let payload = mention.with_message(&message);
         for user in &mention.users {
-            outcome.event(Audience::User(*user), receipt, payload.clone(), None);
+            let shown = match &reduced {
+                Some(reduced) if hidden_from.contains(user) => mention.with_message(reduced),
+                _ => payload.clone(),
+            };
+            outcome.event(Audience::User(*user), receipt, shown, None);
         }
     }
     outcome
+}
+
+fn new_message(message: &Message) -> Vec<u8> {
+    match (message.group_id, message.kind) {
+        (None, _) => events::broadcast(&NewMessage(message)),
+        (Some(_), MessageKind::Text) => events::broadcast(&NewGroupMessage(message)),
+        (Some(_), MessageKind::Announcement) => events::broadcast(&GroupAnnouncement(message)),
+    }
 }
 
 /// The first message's acknowledgement once more, and nothing to anybody else.

@@ -5,6 +5,8 @@ use crate::store::session::PgSession;
 use shared::ids::UserId;
 use shared::stream::{Internal, InternalReply, MissingMessages};
 
+use uuid::Uuid;
+
 use super::Request;
 use super::replay::{NOBODY, replayed_message};
 use crate::app::App;
@@ -28,11 +30,17 @@ pub async fn missing(app: &App, db: &mut PgSession, requests: &[Request]) -> Res
         found.truncate(MOST_MESSAGES as usize);
         let mut found = rows::list_by_id(db, &found).await?;
         found.sort_by_key(|row| row.seq);
+        // A reply to what somebody hid is not the same for everybody: then all ask for what they missed, one by one.
+        let quoted: Vec<Uuid> = found.iter().filter_map(|row| row.reply_to_message_id).collect();
+        let differs = !quoted.is_empty() && !rows::list_hidden_from(db, &quoted).await?.is_empty();
+        if differs {
+            found.clear();
+        }
         let messages = history::show_as_new(app, db, NOBODY, &found).await?;
         let only_after = replay::list_only_after(db, &id, from).await?;
         let missing = MissingMessages {
             events: messages.iter().map(replayed_message).collect(),
-            has_more,
+            has_more: has_more || differs,
             only_after: only_after.into_iter().map(|(user, after)| (UserId(user), after)).collect(),
         };
         outcomes.push(Outcome::reply(&request.envelope, &InternalReply::Missing(missing)));

@@ -66,6 +66,7 @@ async fn choose_together(db: &mut PgSession, users: &[i64], limit: usize) -> Res
     let mut timed: HashMap<i64, Vec<(i64, Missed)>> = HashMap::new();
     // A message's place in time is never before that of its predecessors, whatever the gateways' clocks said: the order
     // within a conversation is that of the numbers.
+    let mut times: HashMap<Uuid, i64> = HashMap::new();
     let mut previous: Option<(i64, String, i64)> = None;
     for row in replay::list_missed_messages(db, users, most).await? {
         let mut at_ms = (row.created_at.unix_timestamp_nanos() / 1_000_000) as i64;
@@ -76,10 +77,14 @@ async fn choose_together(db: &mut PgSession, users: &[i64], limit: usize) -> Res
             at_ms = at_ms.max(*before_ms);
         }
         previous = Some((row.user_id, row.conversation_id, at_ms));
+        times.insert(row.message_id, at_ms);
         timed.entry(row.user_id).or_default().push((at_ms, Missed::Message(row.message_id)));
     }
     for row in replay::list_missed_events(db, users, most).await? {
-        timed.entry(row.user_id).or_default().push((uuid_time_ms(row.event_id), Missed::Event(row.event_id)));
+        // What is about a message comes after it.
+        let message_ms = row.message_id.and_then(|message| times.get(&message).copied());
+        let at_ms = uuid_time_ms(row.event_id).max(message_ms.unwrap_or(0));
+        timed.entry(row.user_id).or_default().push((at_ms, Missed::Event(row.event_id)));
     }
     let backlog = |(user, mut missed): (i64, Vec<(i64, Missed)>)| {
         // Stable: what has the same time keeps its order.

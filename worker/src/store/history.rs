@@ -193,6 +193,22 @@ pub async fn list_hidden(
     Ok(rows.into_iter().map(|row| (row.conversation_id, row.seq)).collect())
 }
 
+/// From whom these messages are hidden: each message with a user. Only direct conversations can be cleared.
+pub async fn list_hidden_from(db: &mut PgSession, messages: &[Uuid]) -> sqlx::Result<Vec<(Uuid, i64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT message_id AS "message_id!", user_id AS "user_id!" FROM message_deletions WHERE message_id = ANY($1)
+           UNION
+           SELECT p.message_id, m.user_id FROM private_messages p
+           JOIN conversation_members m ON m.conversation_id = p.conversation_id AND m.user_id IN (p.sender_id, p.recipient_id)
+               AND m.cleared_seq >= p.seq
+           WHERE p.message_id = ANY($1) AND p.recipient_id IS NOT NULL"#,
+        messages
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.message_id, row.user_id)).collect())
+}
+
 /// The ids of the `most` messages pinned last that this user can see.
 pub async fn list_pinned(db: &mut PgSession, conversation_id: &str, user: i64, most: i64) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(

@@ -53,18 +53,27 @@ pub async fn list_missed_messages(db: &mut PgSession, users: &[i64], limit: i64)
 pub struct MissedEvent {
     pub user_id: i64,
     pub event_id: Uuid,
+    /// The message that it is about, if it is about one.
+    pub message_id: Option<Uuid>,
 }
 
-/// The newest `limit` undelivered events of each of these users, oldest first.
+/// The newest `limit` undelivered events of each of these users, oldest first, but for those about messages that the user hid.
 pub async fn list_missed_events(db: &mut PgSession, users: &[i64], limit: i64) -> sqlx::Result<Vec<MissedEvent>> {
     sqlx::query_as!(
         MissedEvent,
-        r#"SELECT u.user_id AS "user_id!", q.event_id AS "event_id!"
+        r#"SELECT u.user_id AS "user_id!", q.event_id AS "event_id!", p.message_id AS "message_id?"
            FROM unnest($1::bigint[]) AS u (user_id)
            CROSS JOIN LATERAL (
                SELECT event_id FROM event_queue
                WHERE user_id = u.user_id AND delivered_at IS NULL ORDER BY event_id DESC LIMIT $2
            ) q
+           LEFT JOIN event_log l ON l.event_id = q.event_id
+           LEFT JOIN private_messages p ON p.message_id = l.message_id
+           WHERE l.message_id IS NULL
+               OR NOT EXISTS (SELECT FROM message_deletions d WHERE d.user_id = u.user_id
+                              AND d.conversation_id = p.conversation_id AND d.seq = p.seq)
+               AND NOT EXISTS (SELECT FROM conversation_members m WHERE m.user_id = u.user_id
+                               AND m.conversation_id = p.conversation_id AND m.cleared_seq >= p.seq)
            ORDER BY q.event_id"#,
         users,
         limit
@@ -133,17 +142,17 @@ pub async fn list_newest_since(db: &mut PgSession, from: Uuid, limit: i64) -> sq
     Ok(rows.into_iter().map(|row| (row.conversation_id, row.last)).collect())
 }
 
-/// Undelivered events with an id from `from` on, the newest `limit`.
-pub async fn list_undelivered_since(db: &mut PgSession, from: Uuid, limit: i64) -> sqlx::Result<Vec<MissedEvent>> {
-    sqlx::query_as!(
-        MissedEvent,
+/// Undelivered events with an id from `from` on, the newest `limit`: each with its recipient.
+pub async fn list_undelivered_since(db: &mut PgSession, from: Uuid, limit: i64) -> sqlx::Result<Vec<(i64, Uuid)>> {
+    let rows = sqlx::query!(
         "SELECT user_id, event_id FROM event_queue WHERE event_id >= $1 AND delivered_at IS NULL
          ORDER BY event_id DESC LIMIT $2",
         from,
         limit
     )
     .fetch_all(db)
-    .await
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.user_id, row.event_id)).collect())
 }
 
 /// Of a conversation's participants, those who may not see all messages from `from` on, with the last number that they may

@@ -320,6 +320,54 @@ async fn deleted_for_oneself_a_message_stays_for_the_other() {
 }
 
 #[tokio::test]
+async fn what_one_hid_comes_back_neither_quoted_nor_edited() {
+    let fleet = Fleet::start("hidden").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let hide = |id: &Value| json!({"type": "delete_message", "messageId": id, "deleteForEveryone": false});
+    let hidden = fleet.send(alice, bob, "hidden").await["messageId"].clone();
+    fleet.expect(bob, hide(&hidden), "message_deleted").await;
+    let reply = json!({"type": "send_message", "recipientId": bob, "content": "answer", "replyToMessageId": hidden});
+    let sent = fleet.expect(alice, reply, "message_sent").await["messageId"].clone();
+    let copy = |user: UserId, id: Value| {
+        fleet.wait_for("a new message", move |p| p.channel == Channel::User(user) && p.json()["messageId"] == id)
+    };
+    assert_eq!(copy(alice, sent.clone()).await.json()["replyTo"]["content"], "hidden");
+    assert_eq!(copy(bob, sent).await.json()["replyTo"], json!(null));
+
+    let edit = json!({"type": "edit_message", "messageId": hidden, "content": "hidden, too"});
+    fleet.expect(alice, edit, "message_edited").await;
+    let edited =
+        fleet.wait_for("the edit", |p| p.channel == Channel::User(bob) && p.json()["type"] == "message_edited");
+    let Header::Event(header) = edited.await.header else { panic!() };
+    assert_eq!(header.exclude_users, [bob]);
+    // One that he cleared after it was edited.
+    let cleared = fleet.send(alice, bob, "cleared").await;
+    let edit = json!({"type": "edit_message", "messageId": cleared["messageId"], "content": "cleared, too"});
+    fleet.expect(alice, edit, "message_edited").await;
+    let waiting = json!({"type": "delete_conversation", "conversationId": cleared["conversationId"]});
+    fleet.expect(bob, waiting, "conversation_deleted").await;
+    let (_, page) = crate::sessions::resumed(&fleet, bob, 1).await;
+    assert!(page.events.is_empty(), "{page:?}");
+
+    // In a group it is one publication, with both forms.
+    let id = group(&fleet, &[(alice, "owner"), (bob, "member"), (carol, "member")]).await;
+    let hidden = say(&fleet, alice, &id, "hidden").await;
+    let hide = json!({"type": "delete_group_message", "messageId": hidden, "deleteForEveryone": false});
+    fleet.expect(carol, hide, "group_message_deleted").await;
+    let reply = json!({"type": "send_group_message", "groupId": id, "content": "@carol", "replyToMessageId": hidden});
+    let sent = fleet.expect(bob, reply, "group_message_sent").await["messageId"].clone();
+    let both = fleet.wait_for("both forms", |p| matches!(&p.header, Header::ReducedFor { .. })).await;
+    let Header::ReducedFor { users, bytes, .. } = &both.header else { panic!() };
+    assert_eq!(users, &[carol]);
+    let (reduced, whole) = both.payload.split_at(*bytes as usize);
+    let [reduced, whole] = [reduced, whole].map(|form| serde_json::from_slice::<Value>(form).unwrap());
+    assert_eq!((&reduced["messageId"], &reduced["replyTo"]), (&sent, &json!(null)));
+    assert_eq!((&whole["messageId"], &whole["replyTo"]["content"]), (&sent, &json!("hidden")));
+    let mention = fleet.wait_for("the mention", |p| p.json()["type"] == "mentioned_in_group").await.json();
+    assert_eq!((&mention["messageId"], mention.to_string().contains("hidden")), (&sent, false));
+}
+
+#[tokio::test]
 async fn in_groups_owner_and_admins_delete_what_others_wrote() {
     let fleet = Fleet::start("deletegroup").await;
     let [alice, bob, carol, dave] = fleet.users(["alice", "bob", "carol", "dave"]).await;
