@@ -8,18 +8,18 @@ use bytes::Bytes;
 use fred::prelude::*;
 use shared::clock::Timestamp;
 use shared::publication::Header;
+use shared::redis::time::FleetClock;
 
 use crate::core::Core;
 
 const PERIOD: Duration = Duration::from_secs(1);
 /// Without a heartbeat for so long a process counts as dead.
 const ALIVE_MS: i64 = 5_000;
-/// Entries of the long dead are removed.
-const FORGET_MS: i64 = 3_600_000;
 
 /// Beats until the process stops, then takes itself off the list.
 pub async fn run(core: Arc<Core>) -> Result<(), Infallible> {
     let stopped = core.lifecycle.stopped();
+    let clock = FleetClock::new(&core.keys);
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -28,7 +28,7 @@ pub async fn run(core: Arc<Core>) -> Result<(), Infallible> {
             _ = ticks.tick() => {}
         }
         let started = std::time::Instant::now();
-        let result = beat(&core).await;
+        let result = beat(&core, &clock).await;
         let was_up = core.fleet.set_redis(result.is_ok(), started.elapsed().as_micros() as u64);
         match result {
             Ok(()) if !was_up => tracing::info!("Redis answers"),
@@ -43,22 +43,21 @@ pub async fn run(core: Arc<Core>) -> Result<(), Infallible> {
     Ok(())
 }
 
-async fn beat(core: &Core) -> Result<(), Error> {
+async fn beat(core: &Core, clock: &FleetClock) -> Result<(), Error> {
+    core.metrics.clock_offset_seconds.set(clock.follow(&core.redis).await?);
     let (gateways, workers) = (core.keys.heartbeats("gateway"), core.keys.heartbeats("worker"));
     let now_ms = Timestamp::now().0;
     let alive_since = (now_ms - ALIVE_MS) as f64;
     let pipeline = core.redis.pipeline();
     let own = (now_ms as f64, core.id.to_string());
     pipeline.zadd::<(), _, _>(&gateways, None, None, false, false, own).await?;
-    pipeline.zremrangebyscore::<(), _, _, _>(&gateways, f64::NEG_INFINITY, (now_ms - FORGET_MS) as f64).await?;
     pipeline.zcount::<(), _>(&workers, alive_since, f64::INFINITY).await?;
     pipeline.zrangebyscore::<(), _, _, _>(&gateways, alive_since, f64::INFINITY, false, None).await?;
     let channel = core.keys.gateway_channel(core.id);
     let probe = core.wire.publication(&channel, &Header::Probe { sent_at: Timestamp::now() }, &[]);
     pipeline.publish::<(), _, _>(channel, Bytes::from(probe)).await?;
     pipeline.get::<(), _>(core.keys.store_epoch()).await?;
-    let (_, _, live_workers, live, _, epoch): (i64, i64, u32, Vec<String>, i64, Option<String>) =
-        pipeline.all().await?;
+    let (_, live_workers, live, _, epoch): (i64, u32, Vec<String>, i64, Option<String>) = pipeline.all().await?;
     core.fleet.set_alive(live, live_workers);
     if let Some(epoch) = epoch {
         core.fleet.set_epoch(epoch);

@@ -57,6 +57,7 @@ pub async fn run(
     lifecycle: Lifecycle,
     recorder: Option<Metrics>,
 ) -> anyhow::Result<()> {
+    shared::clock::shift(settings.common.clock_offset_ms);
     let admin = match settings.admin_addr {
         Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("ADMIN_ADDR {address}"))?),
         None => None,

@@ -1,10 +1,17 @@
-//! Wall-clock time as the protocol shows it: milliseconds since the epoch, printed as RFC 3339 in UTC.
-//! Durations are measured with `std::time::Instant`, not with this.
+//! Time as the protocol shows it: milliseconds since the epoch, printed as RFC 3339 in UTC. Durations are measured with
+//! `std::time::Instant`, not with this.
+//!
+//! All processes of a fleet count by one clock, that of Redis: each measures how far its own is off (`redis::time`), so that a
+//! deadline, a grace period or a message's time means the same to whoever sets it and whoever judges it, whatever the machines'
+//! clocks say. Until a process has measured, it counts by its machine's.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
@@ -15,10 +22,18 @@ use time::format_description::well_known::Rfc3339;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The present, by this machine's clock.
+    /// The present, by the fleet's clock.
     pub fn now() -> Self {
+        match CLOCK.anchor_us.load(Ordering::Relaxed) {
+            UNKNOWN => Self::by_machine(),
+            anchor_us => Timestamp((anchor_us + micros(CLOCK.started.elapsed())) / 1000),
+        }
+    }
+
+    /// The present, by this machine's clock.
+    fn by_machine() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(since_epoch.as_millis() as i64)
+        Timestamp(since_epoch.as_millis() as i64 + CLOCK.shift_ms.load(Ordering::Relaxed))
     }
 
     /// This time moved forward by `duration`.
@@ -34,6 +49,77 @@ impl Timestamp {
     pub fn to_datetime(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
+}
+
+/// Not measured yet.
+const UNKNOWN: i64 = i64::MIN;
+/// How much less is known after a second of what was measured: clocks drift, by far less than this.
+const DRIFT_US_PER_SECOND: i64 = 1_000;
+
+static CLOCK: LazyLock<Clock> = LazyLock::new(|| Clock {
+    started: Instant::now(),
+    anchor_us: AtomicI64::new(UNKNOWN),
+    shift_ms: AtomicI64::new(0),
+    measured: Mutex::new(None),
+});
+
+/// This process's view of the fleet's clock. It runs on the monotonic clock, so that setting the machine's does not move it.
+struct Clock {
+    started: Instant,
+    /// The fleet's time at `started`.
+    anchor_us: AtomicI64,
+    /// How far the machine's clock is made to differ, in tests.
+    shift_ms: AtomicI64,
+    measured: Mutex<Option<Measured>>,
+}
+
+#[derive(Clone, Copy)]
+struct Measured {
+    anchor_us: i64,
+    /// The anchor is wrong by at most this much, at `at`.
+    error_us: i64,
+    at: Instant,
+}
+
+impl Measured {
+    fn error_us_at(&self, now: Instant) -> i64 {
+        self.error_us + micros(now.duration_since(self.at)) / 1_000_000 * DRIFT_US_PER_SECOND
+    }
+
+    /// Whichever is to be believed: what was measured at present, unless what was measured before is more exact and agrees.
+    fn or_before(self, before: Option<Self>) -> Self {
+        match before {
+            Some(before) => {
+                let error_us = before.error_us_at(self.at);
+                let agrees = (self.anchor_us - before.anchor_us).abs() <= self.error_us + error_us;
+                if agrees && error_us < self.error_us { before } else { self }
+            }
+            None => self,
+        }
+    }
+}
+
+/// Takes in what the store said the time was when it was asked: at some moment between `asked` and `answered`. Returns by how many
+/// milliseconds this machine's clock is ahead of the fleet's.
+pub fn follow(store_us: i64, asked: Instant, answered: Instant) -> i64 {
+    let error_us = micros(answered.duration_since(asked)) / 2;
+    let answered_us = micros(answered.duration_since(CLOCK.started));
+    let present = Measured { anchor_us: store_us + error_us - answered_us, error_us, at: answered };
+    let mut measured = CLOCK.measured.lock();
+    let believed = present.or_before(*measured);
+    *measured = Some(believed);
+    CLOCK.anchor_us.store(believed.anchor_us, Ordering::Relaxed);
+    drop(measured);
+    Timestamp::by_machine().0 - Timestamp::now().0
+}
+
+/// Makes this machine's clock differ, for tests.
+pub fn shift(milliseconds: i64) {
+    CLOCK.shift_ms.store(milliseconds, Ordering::Relaxed);
+}
+
+fn micros(duration: Duration) -> i64 {
+    duration.as_micros() as i64
 }
 
 impl Timestamp {
@@ -114,5 +200,32 @@ mod tests {
             serde_json::from_str::<Timestamp>("\"2026-03-01T09:15:02.481Z\"").unwrap(),
             Timestamp(1_772_356_502_481)
         );
+    }
+
+    #[test]
+    fn the_more_exact_measurement_is_believed_while_both_agree() {
+        let start = Instant::now();
+        let measured =
+            |anchor_us, error_us, second| Measured { anchor_us, error_us, at: start + Duration::from_secs(second) };
+        let exact = measured(1_000_000, 200, 0);
+        let believed = |present: Measured| present.or_before(Some(exact)).anchor_us;
+        assert_eq!(believed(measured(1_040_000, 50_000, 1)), 1_000_000, "a slow answer says less");
+        assert_eq!(believed(measured(1_000_900, 1_000, 1)), 1_000_900, "the former is no longer so exact");
+        assert_eq!(believed(measured(1_400_000, 50_000, 1)), 1_400_000, "the store's clock was set");
+        assert_eq!(exact.or_before(None).anchor_us, 1_000_000);
+    }
+
+    #[test]
+    fn a_process_counts_by_the_store_once_it_has_asked() {
+        shift(60_000);
+        let machine = Timestamp::by_machine();
+        assert!(Timestamp::now().0 - machine.0 < 1_000);
+        let asked = Instant::now();
+        let store_ms = machine.0 - 60_000;
+        let ahead_ms = follow(store_ms * 1000, asked, Instant::now());
+        assert!((59_000..=61_000).contains(&ahead_ms), "{ahead_ms}");
+        assert!((Timestamp::now().0 - store_ms).abs() < 1_000);
+        shift(-60_000);
+        assert!((Timestamp::now().0 - store_ms).abs() < 1_000, "setting the machine's clock moves nothing");
     }
 }

@@ -8,6 +8,7 @@ use shared::crypto::Keyring;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::redis::presence::Presence;
+use shared::redis::time::FleetClock;
 use shared::wire::{DecodeError, Wire};
 use uuid::Uuid;
 
@@ -33,6 +34,7 @@ pub struct App {
     pub epoch: Arc<Epoch>,
     pub redis: Client,
     pub redis_options: RedisOptions,
+    pub clock: FleetClock,
     pub keys: Keys,
     pub presence: Presence,
     pub keyring: Arc<Keyring>,

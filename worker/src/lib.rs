@@ -32,6 +32,7 @@ use shared::lifecycle::Lifecycle;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::redis::presence::Presence;
+use shared::redis::time::FleetClock;
 use shared::telemetry::Metrics;
 use shared::wire::Wire;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -62,6 +63,7 @@ pub(crate) const CONTROL_CONNECTIONS: u32 = 2;
 /// # Errors
 /// With what keeps the worker from starting. Stores that are away do not: they are waited for.
 pub async fn run(settings: WorkerSettings, metrics: Metrics, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    shared::clock::shift(settings.common.clock_offset_ms);
     let app = Arc::new(connect(settings, &lifecycle).await?);
     let stores = Arc::new(Stores::default());
     probes::serve(app.clone(), stores.clone(), metrics, &lifecycle).await?;
@@ -70,18 +72,19 @@ pub async fn run(settings: WorkerSettings, metrics: Metrics, lifecycle: Lifecycl
     Ok(())
 }
 
-/// Waits for the database, then starts to consume.
+/// Waits for the stores, then starts to consume: what a worker reads it judges by the fleet's clock.
 async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let draining = lifecycle.draining();
     let partitions = i32::from(app.settings.common.partitions);
     loop {
         let prepared = async {
             let mut db = app.db.acquire().await?;
-            store::leases::insert_partitions(&mut db, partitions).await
+            store::leases::insert_partitions(&mut db, partitions).await?;
+            anyhow::Ok(app.clock.follow(&app.redis).await?)
         };
         match prepared.await {
-            Ok(()) => break,
-            Err(error) => tracing::warn!(%error, "waiting for the database"),
+            Ok(_offset) => break,
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "waiting for the stores"),
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -123,6 +126,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         control_db,
         epoch,
         redis: redis_options.client(lifecycle).context("REDIS_URL")?,
+        clock: FleetClock::new(&keys),
         redis_options,
         presence: Presence::new(keys.clone()),
         keys,

@@ -110,7 +110,7 @@ impl Received {
     fn advance(&mut self, conversation: ConversationId, seq: i64) {
         // The newest are at the end, and most receipts are for one of them.
         match self.gathered.conversations.iter_mut().rev().find(|(known, ..)| *known == conversation) {
-            Some((_, _, last)) if seq == *last + 1 => *last = seq,
+            Some((_, _, last)) if last.checked_add(1) == Some(seq) => *last = seq,
             Some((_, first, last)) if seq > *last => (*first, *last) = (seq, seq),
             Some(_) => {}
             None => self.gathered.conversations.push((conversation, seq, seq)),

@@ -16,6 +16,7 @@ use shared::stream::{Internal, InternalReply, Receipts, ReplayCursor, ReplayPage
 
 use crate::connection::Connection;
 use crate::gateway::Gateway;
+use crate::lanes::receipts;
 
 /// How often a page or a catch-up is asked for before the client is sent away to come back later.
 const ATTEMPTS: u32 = 6;

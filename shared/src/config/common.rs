@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::ConfigError;
 use super::macros::{Reader, settings};
 use super::original;
-use super::parse::{authorities, boolean, choice, duration, integer, log_filter, secret, text, url};
+use super::parse::{authorities, boolean, choice, clock_offset, duration, integer, log_filter, secret, text, url};
 use super::secret::Secret;
 use crate::crypto::EncryptionSettings;
 use crate::wire::WireFormat;
@@ -100,6 +100,8 @@ settings! {
 
         /// Threads that everything runs on; 0 takes one for each processor. Where more processes than processors share a machine, 1 each is fastest.
         runtime_threads: usize = "RUNTIME_THREADS", integer(0, 1024), default("0");
+        /// For tests: by how many milliseconds this process takes its machine's clock to be ahead of what it says.
+        clock_offset_ms: i64 = "CLOCK_OFFSET_MS", clock_offset(), default("0");
         /// Time for finishing what is under way at a shutdown.
         shutdown_timeout: Duration = "SHUTDOWN_TIMEOUT", duration("100ms", "10m"), default("30s");
     }

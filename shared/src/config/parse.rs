@@ -97,6 +97,15 @@ where
     })
 }
 
+/// How far a clock may be made to differ.
+pub fn clock_offset() -> Parser<i64> {
+    const DAY_MS: i64 = 86_400_000;
+    Parser::new("milliseconds, at most a day either way", |text| {
+        let offset: i64 = text.parse().map_err(not_of_kind)?;
+        if (-DAY_MS..=DAY_MS).contains(&offset) { Ok(offset) } else { Err(String::new()) }
+    })
+}
+
 /// Milliseconds without a unit, as the original server took them.
 pub fn duration(min: &'static str, max: &'static str) -> Parser<Duration> {
     let range = (parse_duration(min).unwrap_or_default(), parse_duration(max).unwrap_or(Duration::MAX));

@@ -98,6 +98,8 @@ crate::metrics_table! {
         pub http_requests: Counter = "gateway_http_requests_total";
         /// HTTP connections closed to make room for new ones.
         pub http_evicted: Counter = "gateway_http_connections_evicted_total";
+        /// How far the machine's clock is ahead of that of Redis, which all processes count by; negative when it is behind.
+        pub clock_offset_seconds: Gauge = "gateway_clock_offset_seconds";
         /// Resident memory of the process.
         pub resident_bytes: Gauge = "gateway_resident_bytes";
         /// Lines that were not logged because the reader of the log was too slow.

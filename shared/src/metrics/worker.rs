@@ -69,6 +69,8 @@ crate::metrics_table! {
         pub history_cache: Family<Counter> = "chat_worker_history_cache_total", "result" in CACHE_RESULTS;
         /// Revoked tokens told to the gateways.
         pub revocations: Counter = "chat_worker_revocations_total";
+        /// How far the machine's clock is ahead of that of Redis, which all processes count by; negative when it is behind.
+        pub clock_offset_seconds: Gauge = "chat_worker_clock_offset_seconds";
         /// Connections to Postgres, open.
         pub db_connections: Gauge = "chat_worker_db_connections";
         /// Connections to Postgres, in use.

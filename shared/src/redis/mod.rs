@@ -1,6 +1,6 @@
 //! Everything Redis: each key and channel (`keys`), connections (`client`) and whom they trust (`tls`), what a cluster needs other than
 //! a single server (`topology`), each server-side script with a typed function (`address`, `admit`, `lanes`, `presence`,
-//! `revocations`, `typing`), publishing (`settle`), and the stream of dead letters (`dead_letters`).
+//! `revocations`, `time`, `typing`), publishing (`settle`), and the stream of dead letters (`dead_letters`).
 
 pub mod address;
 pub mod admit;
@@ -11,6 +11,7 @@ pub mod lanes;
 pub mod presence;
 pub mod revocations;
 pub mod settle;
+pub mod time;
 pub mod tls;
 pub mod topology;
 pub mod typing;

@@ -116,6 +116,7 @@ impl Stores {
     }
 
     async fn beat(&self, app: &App) -> Result<(), Error> {
+        app.metrics.clock_offset_seconds.set(app.clock.follow(&app.redis).await?);
         let now = Timestamp::now().0;
         let oldest = (now - ALIVE_FOR.as_millis() as i64) as f64;
         let pipeline = app.redis.pipeline();

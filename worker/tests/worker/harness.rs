@@ -18,7 +18,7 @@ use shared::ids::{ConnectionId, ConnectionRef, GatewayId, UserId, new_command_id
 use shared::lifecycle::Lifecycle;
 use shared::limits::Limits;
 use shared::protocol::Frame;
-use shared::publication::Header;
+use shared::publication::{EventHeader, Header};
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::{Channel, Keys};
 use shared::stream::{self, Body, Envelope, Internal, InternalReply};
@@ -41,8 +41,16 @@ pub struct Published {
 }
 
 impl Published {
-    /// One publication, or the answer and the event that it consists of.
+    /// One publication, or the answer and the event, or the two forms of an event, that it consists of.
     fn parts(channel: Channel, header: Header, payload: Bytes) -> Vec<Self> {
+        if let Header::ReducedFor { users, bytes, event } = &header {
+            let (reduced, whole) = (payload.slice(..*bytes as usize), payload.slice(*bytes as usize..));
+            let others = Header::Event(EventHeader { exclude_users: users.clone(), ..event.clone() });
+            return vec![
+                Published { channel, header, payload: reduced },
+                Published { channel, header: others, payload: whole },
+            ];
+        }
         let Header::AnswerAndEvent { to, command, bytes, event } = header else {
             return vec![Published { channel, header, payload }];
         };

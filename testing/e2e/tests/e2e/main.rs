@@ -1,6 +1,7 @@
 //! End-to-end tests: clients over real sockets, gateways and workers as real processes, real PostgreSQL and Redis.
 
 mod chaos;
+mod clocks;
 mod devices;
 mod dialects;
 mod faults;
