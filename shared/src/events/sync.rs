@@ -74,6 +74,20 @@ pub struct SyncInfo {
     /// The caller's own role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub my_role: Option<String>,
+    #[serde(flatten)]
+    pub settings: Option<OwnSettings>,
+}
+
+/// What the caller set for a conversation, as `conversation_settings` tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnSettings {
+    /// Until when the caller muted the conversation; `null` when it is not muted.
+    pub muted_until: Option<Timestamp>,
+    /// Whether the caller pinned the conversation.
+    pub pinned: bool,
+    /// Whether the caller marked the conversation as unread.
+    pub marked_unread: bool,
 }
 
 /// The messages of one conversation after the number that the client knows.

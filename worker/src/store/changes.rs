@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::store::session::PgSession;
 use sqlx::postgres::types::PgInterval;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// What a change was about.
@@ -22,6 +23,11 @@ pub struct Extent {
     /// Hidden from this user up to here, since this version.
     pub cleared_seq: i64,
     pub cleared_version: i64,
+    /// What the user set for oneself, since this version.
+    pub muted_until: Option<OffsetDateTime>,
+    pub pinned: bool,
+    pub marked_unread: bool,
+    pub settings_version: i64,
 }
 
 /// The extents of those conversations in which anything ever happened.
@@ -29,7 +35,9 @@ pub async fn list_extents(db: &mut PgSession, user: i64, conversations: &[String
     sqlx::query_as!(
         Extent,
         r#"SELECT c.conversation_id, c.last_seq, c.version, c.changes_lost, coalesce(m.cleared_seq, 0) AS "cleared_seq!",
-               coalesce(m.cleared_version, 0) AS "cleared_version!"
+               coalesce(m.cleared_version, 0) AS "cleared_version!", m.muted_until AS "muted_until?",
+               coalesce(m.pinned, FALSE) AS "pinned!", coalesce(m.marked_unread, FALSE) AS "marked_unread!",
+               coalesce(m.settings_version, 0) AS "settings_version!"
            FROM unnest($2::text[]) AS i (conversation_id)
            JOIN conversations c ON c.conversation_id = i.conversation_id
            LEFT JOIN conversation_members m ON m.conversation_id = c.conversation_id AND m.user_id = $1"#,

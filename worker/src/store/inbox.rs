@@ -179,10 +179,11 @@ pub async fn update_settings(
     settings: &Settings,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO conversation_members (user_id, conversation_id, muted_until, pinned, marked_unread)
-         VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO conversation_members (user_id, conversation_id, muted_until, pinned, marked_unread, settings_version)
+         VALUES ($1, $2, $3, $4, $5, coalesce((SELECT c.version FROM conversations c WHERE c.conversation_id = $2), 0))
          ON CONFLICT (user_id, conversation_id) DO UPDATE SET
-             muted_until = excluded.muted_until, pinned = excluded.pinned, marked_unread = excluded.marked_unread",
+             muted_until = excluded.muted_until, pinned = excluded.pinned, marked_unread = excluded.marked_unread,
+             settings_version = excluded.settings_version",
         user,
         conversation_id,
         settings.muted_until,
@@ -197,7 +198,8 @@ pub async fn update_settings(
 /// Takes away that a user marked a conversation as unread; whether that was so.
 pub async fn update_no_longer_marked(db: &mut PgSession, user: i64, conversation_id: &str) -> sqlx::Result<bool> {
     let changed = sqlx::query!(
-        "UPDATE conversation_members SET marked_unread = FALSE
+        "UPDATE conversation_members SET marked_unread = FALSE,
+             settings_version = coalesce((SELECT c.version FROM conversations c WHERE c.conversation_id = $2), 0)
          WHERE user_id = $1 AND conversation_id = $2 AND marked_unread",
         user,
         conversation_id

@@ -117,7 +117,18 @@ async fn advance(
 
 /// The extent of a conversation in which nothing happened yet.
 fn nothing_said(conversation_id: String) -> Extent {
-    Extent { conversation_id, last_seq: 0, version: FIRST_VERSION, changes_lost: 0, cleared_seq: 0, cleared_version: 0 }
+    Extent {
+        conversation_id,
+        last_seq: 0,
+        version: FIRST_VERSION,
+        changes_lost: 0,
+        cleared_seq: 0,
+        cleared_version: 0,
+        muted_until: None,
+        pinned: false,
+        marked_unread: false,
+        settings_version: 0,
+    }
 }
 
 /// A conversation of a round, with what is stored of it.

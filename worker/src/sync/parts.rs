@@ -5,7 +5,7 @@ use std::io;
 
 use crate::store::session::PgSession;
 use shared::events::message::Message;
-use shared::events::sync::{MessagePlace, SyncChanges, SyncInfo, SyncMessages};
+use shared::events::sync::{MessagePlace, OwnSettings, SyncChanges, SyncInfo, SyncMessages};
 use shared::events::{self, Event};
 use shared::ids::{ConversationId, MessageId, UserId};
 use shared::stream::{Envelope, SyncPosition};
@@ -182,7 +182,7 @@ fn answer_changes(
         bytes: hidden.len() * PLACE_BYTES,
         hidden,
         hidden_through,
-        info: info.map(shown_info),
+        info: info_since(version, info, extent),
         ..Part::new(position.conversation, version)
     };
     if reading.has_more_hidden {
@@ -292,6 +292,19 @@ fn stale(conversation_id: ConversationId, version: i64) -> SyncChanges {
     }
 }
 
+/// What changed of the group, and of the caller's own settings.
+fn info_since(version: i64, group: Option<&GroupState>, extent: &Extent) -> Option<SyncInfo> {
+    let settings = (extent.settings_version >= version).then(|| OwnSettings {
+        muted_until: extent.muted_until.map(Into::into),
+        pinned: extent.pinned,
+        marked_unread: extent.marked_unread,
+    });
+    if group.is_none() && settings.is_none() {
+        return None;
+    }
+    Some(SyncInfo { settings, ..group.map(shown_info).unwrap_or_default() })
+}
+
 fn shown_info(group: &GroupState) -> SyncInfo {
     SyncInfo {
         group_id: group.group_id.parse().ok(),
@@ -302,6 +315,7 @@ fn shown_info(group: &GroupState) -> SyncInfo {
         member_count: Some(group.member_count),
         created_at: Some(group.created_at.into()),
         my_role: Some(group.role.clone()),
+        settings: None,
     }
 }
 

@@ -45,7 +45,11 @@ async fn users_are_found_by_either_name_in_any_letter_case() {
 
     // Names change, and users go.
     show(&fleet, zoe, "Zoe").await;
-    sqlx::query("UPDATE users_auth SET username = 'Bert' WHERE user_id = $1").bind(anna.0).execute(&fleet.db).await.unwrap();
+    sqlx::query("UPDATE users_auth SET username = 'Bert' WHERE user_id = $1")
+        .bind(anna.0)
+        .execute(&fleet.db)
+        .await
+        .unwrap();
     sqlx::query("DELETE FROM users_auth WHERE user_id = $1").bind(annabel.0).execute(&fleet.db).await.unwrap();
     assert_eq!(found(&fleet, me, "ann").await, ["Bert"], "by the display name");
     assert_eq!(found(&fleet, me, "ber").await, ["Bert"]);

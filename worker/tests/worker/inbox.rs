@@ -57,7 +57,10 @@ async fn the_inbox_has_every_kind_in_one_order_as_pages_show_it() {
     assert_eq!(with_carol["lastMessage"], page["messages"][1]);
     assert_eq!(with_carol["lastMessage"]["replyTo"]["seq"], 1);
     assert_eq!(with_carol["lastActivityAt"], with_carol["lastMessage"]["createdAt"]);
-    assert_eq!((&with_carol["lastSeq"], &with_carol["readSeq"], &with_carol["peerReadSeq"]), (&json!(2), &json!(0), &json!(0)));
+    assert_eq!(
+        (&with_carol["lastSeq"], &with_carol["readSeq"], &with_carol["peerReadSeq"]),
+        (&json!(2), &json!(0), &json!(0))
+    );
     assert_eq!((&with_carol["unreadCount"], &with_carol["unreadMentions"]), (&json!(1), &json!(0)));
     let participant =
         json!({"userId": carol, "username": "carol", "displayName": "carol", "profileImage": null, "online": false});
@@ -72,7 +75,13 @@ async fn the_inbox_has_every_kind_in_one_order_as_pages_show_it() {
     assert_eq!(in_group["lastMessage"], page["messages"][1]);
 
     // A read mark, from either side.
-    fleet.expect(alice, json!({"type": "mark_message_read", "messageId": page["messages"][1]["messageId"]}), "message_read").await;
+    fleet
+        .expect(
+            alice,
+            json!({"type": "mark_message_read", "messageId": page["messages"][1]["messageId"]}),
+            "message_read",
+        )
+        .await;
     fleet.expect(carol, json!({"type": "mark_message_read", "messageId": quoted}), "message_read").await;
     let answer = part(&fleet, alice, 50, &Value::Null).await;
     assert_eq!((&answer["entries"][2]["readSeq"], &answer["entries"][2]["unreadMentions"]), (&json!(2), &json!(0)));
@@ -201,6 +210,31 @@ async fn settings_are_kept_for_oneself_and_told_to_ones_devices() {
     let pin = json!({"type": "set_conversation_settings", "conversationId": group, "pinned": true});
     fleet.refused(carol, pin.clone(), "RESOURCE_NOT_FOUND").await;
     assert_eq!(fleet.expect(bob, pin, "conversation_settings").await["pinned"], true);
+}
+
+#[tokio::test]
+async fn settings_made_elsewhere_come_by_sync() {
+    let fleet = Fleet::start("settings_sync").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let message = fleet.send(bob, alice, "x").await["messageId"].clone();
+    let id = conversation(alice, bob);
+    let page = fleet.expect(alice, json!({"type": "get_messages", "recipientId": bob}), "private_messages").await;
+    let known = json!({"seq": 1, "version": page["version"]});
+    // The whole series is published before its end, which is the answer.
+    let sync = async |user| {
+        let before = fleet.published().len();
+        let command = json!({"type": "sync", "conversations": {(id.clone()): known}});
+        fleet.expect(user, command, "sync_complete").await;
+        let parts = fleet.published().into_iter().skip(before).map(|published| published.json());
+        parts.filter(|part| part["type"] == "sync_changes").map(|part| part["info"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(sync(alice).await, Vec::<Value>::new());
+    let set = json!({"type": "set_conversation_settings", "conversationId": id, "pinned": true, "markedUnread": true});
+    fleet.expect(alice, set, "conversation_settings").await;
+    assert_eq!(sync(alice).await, [json!({"mutedUntil": null, "pinned": true, "markedUnread": true})]);
+    fleet.expect(alice, json!({"type": "mark_message_read", "messageId": message}), "message_read").await;
+    assert_eq!(sync(alice).await, [json!({"mutedUntil": null, "pinned": true, "markedUnread": false})]);
+    assert_eq!(sync(bob).await, Vec::<Value>::new(), "nobody else's");
 }
 
 #[tokio::test]
