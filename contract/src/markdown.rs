@@ -31,14 +31,8 @@ const CHAPTERS: &[(&str, &[&str])] = &[
             "get_conversations",
         ],
     ),
-    (
-        "Inbox",
-        &["get_inbox", "set_conversation_settings"],
-    ),
-    (
-        "Users",
-        &["find_users", "block_user", "unblock_user", "get_blocked_users"],
-    ),
+    ("Inbox", &["get_inbox", "set_conversation_settings"]),
+    ("Users", &["find_users", "block_user", "unblock_user", "get_blocked_users"]),
     (
         "Direct messages and groups",
         &["mark_message_read", "typing", "pin_message", "unpin_message", "get_pinned_messages"],

@@ -194,7 +194,9 @@ fn kind(of: &Kind) -> Value {
         Kind::MemberCount => json!({"type": "integer", "minimum": 1, "maximum": limits.group_members}),
         Kind::Time => json!({"type": "string", "format": "date-time"}),
         Kind::TimeOrNull => json!({"type": ["string", "null"], "format": "date-time"}),
-        Kind::Cursor => json!({"type": "string", "pattern": "^([0-9a-f]{2})+$", "minLength": 10, "maxLength": MAX_CURSOR_CHARACTERS}),
+        Kind::Cursor => {
+            json!({"type": "string", "pattern": "^([0-9a-f]{2})+$", "minLength": 10, "maxLength": MAX_CURSOR_CHARACTERS})
+        }
         Kind::Choice(names) => json!({"type": "string", "enum": names}),
         Kind::UserIds { most } => json!({"type": "array", "items": kind(&Kind::UserId), "maxItems": most}),
         Kind::Positions { most, has_versions } => json!({

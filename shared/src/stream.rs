@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::commands::{Command, Contract, Sync};
+pub use crate::commands::{SyncPosition, SyncRound};
 use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GatewayId, GroupId, UserId};
 use crate::protocol::RequestId;
 
@@ -43,26 +44,6 @@ pub enum Body {
     Internal(Internal),
     /// A client's `sync`, or what is left of it.
     Sync(SyncRound),
-}
-
-/// What a `sync` is still to answer. A worker answers as much as a client takes at once, and hands the rest back
-/// ([`crate::publication::Header::AnswerContinues`]) for the gateway to send again when that is written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SyncRound {
-    pub positions: Vec<SyncPosition>,
-    /// Nothing of it is answered yet.
-    pub is_first: bool,
-}
-
-/// What a client knows of one conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SyncPosition {
-    pub conversation: ConversationId,
-    pub seq: i64,
-    /// Absent when only messages are asked for.
-    pub version: Option<i64>,
-    /// What the user hid is answered up to this number.
-    pub hidden_after: i64,
 }
 
 /// What a gateway asks for on its own account; answered to the gateway by an [`InternalReply`]. Append only.

@@ -107,7 +107,11 @@ async fn renew_worker_role(connection: &mut PgConnection, password: &str, has_ac
 /// Applies what is missing and returns it, one line each. The lock goes with the connection.
 async fn apply(connection: &mut PgConnection) -> Result<Vec<String>> {
     // Not by waiting in a statement, whose snapshot an index made CONCURRENTLY by the holder would wait for in turn.
-    while !sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock($1)").bind(LOCK_KEY).fetch_one(&mut *connection).await? {
+    while !sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock($1)")
+        .bind(LOCK_KEY)
+        .fetch_one(&mut *connection)
+        .await?
+    {
         tokio::time::sleep(LOCK_POLL).await;
     }
     connection.ensure_migrations_table().await?;

@@ -78,7 +78,11 @@ impl Contract for GetGroupMembers {
         or `cursor` a part of them, else all, at most 5,000. Allowed for its members.";
     const FIELDS: &'static [Field] = &[
         GROUP,
-        Field::optional("limit", Kind::LIMIT, "The size of the part; 50 with only a `cursor`. More than 200 becomes 200."),
+        Field::optional(
+            "limit",
+            Kind::LIMIT,
+            "The size of the part; 50 with only a `cursor`. More than 200 becomes 200.",
+        ),
         CURSOR,
     ];
     const REPLIES: &'static [&'static str] = &["group_members"];

@@ -11,6 +11,8 @@ pub use get_group_members::{MemberPosition, MembersPage};
 pub use get_inbox::InboxPosition;
 pub use prelude::{Context, Contract, PageRequest, Position, Route, Subject};
 
+pub use sync::{SyncPosition, SyncRound};
+
 use crate::ids::UserId;
 use crate::protocol::{Fields, Invalid, Spec};
 

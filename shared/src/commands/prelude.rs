@@ -127,7 +127,10 @@ pub enum Position {
     /// Counted from the newest.
     Offset(u32),
     /// Strictly before and/or after a number.
-    Seq { before: Option<i64>, after: Option<i64> },
+    Seq {
+        before: Option<i64>,
+        after: Option<i64>,
+    },
     /// About half before a number, the rest from it on.
     Around(i64),
     AroundMessage(MessageId),
@@ -192,11 +195,8 @@ pub const AROUND_SEQ: Field = Field::optional(
     Kind::SEQ,
     "About half of the page before this number, the rest from it on; `beforeSeq`, `afterSeq` and `offset` are then ignored.",
 );
-pub const AROUND_MESSAGE: Field = Field::optional(
-    "aroundMessageId",
-    Kind::MessageId,
-    "The same, around a message of this conversation.",
-);
+pub const AROUND_MESSAGE: Field =
+    Field::optional("aroundMessageId", Kind::MessageId, "The same, around a message of this conversation.");
 pub const CURSOR: Field = Field::optional(
     "cursor",
     Kind::Cursor,

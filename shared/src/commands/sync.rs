@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::prelude::*;
-use crate::stream::{SyncPosition, SyncRound};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sync {
@@ -13,6 +12,26 @@ pub struct Sync {
     /// The version known of some of them. Not in the encoding, which is that of release 0.2: gateways since send a [`SyncRound`].
     #[serde(skip)]
     pub versions: HashMap<ConversationId, i64>,
+}
+
+/// What a `sync` is still to answer. A worker answers as much as a client takes at once, and hands the rest back
+/// ([`crate::publication::Header::AnswerContinues`]) for the gateway to send again when that is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncRound {
+    pub positions: Vec<SyncPosition>,
+    /// Nothing of it is answered yet.
+    pub is_first: bool,
+}
+
+/// What a client knows of one conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncPosition {
+    pub conversation: ConversationId,
+    pub seq: i64,
+    /// Absent when only messages are asked for.
+    pub version: Option<i64>,
+    /// What the user hid is answered up to this number.
+    pub hidden_after: i64,
 }
 
 impl Sync {

@@ -11,7 +11,8 @@ pub struct UnblockUser {
 
 impl Contract for UnblockUser {
     const NAME: &'static str = "unblock_user";
-    const SUMMARY: &'static str = "Takes one's own block of a user back. Only where this server keeps the accounts (`BUILTIN_AUTH`).";
+    const SUMMARY: &'static str =
+        "Takes one's own block of a user back. Only where this server keeps the accounts (`BUILTIN_AUTH`).";
     const FIELDS: &'static [Field] = &[Field::required("userId", Kind::UserId, "The user; not oneself.")];
     const REPLIES: &'static [&'static str] = &["user_unblocked"];
     const EVENTS: &'static [&'static str] = &["user_unblocked"];

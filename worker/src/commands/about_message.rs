@@ -45,7 +45,8 @@ impl Context<'_> {
         let caller = self.caller();
         let request = match request.position {
             Position::AroundMessage(message) => {
-                let no_such = || Rejection::not_found("aroundMessageId", "There is no such message in this conversation");
+                let no_such =
+                    || Rejection::not_found("aroundMessageId", "There is no such message in this conversation");
                 let row = message_rows::list_by_id(self.db, &[message.0]).await?.pop().ok_or_else(no_such)?;
                 let id = conversation.to_string();
                 if row.conversation_id != id || message_rows::is_hidden(self.db, &id, row.seq, caller.0).await? {

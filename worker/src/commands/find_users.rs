@@ -23,7 +23,9 @@ impl Handle for FindUsers {
                 user_search::list_contacts_by_prefix(context.db, caller, &self.query, limit).await?
             }
             UserSearch::Off => {
-                return Err(Rejection::new(ErrorCode::PermissionDenied, "Users cannot be searched on this server").into());
+                return Err(
+                    Rejection::new(ErrorCode::PermissionDenied, "Users cannot be searched on this server").into()
+                );
             }
         };
         let users = known_users(context.db, &found).await?;

@@ -51,7 +51,8 @@ pub async fn read_page(
     let mut pagination = Pagination { limit: request.limit, offset, has_more: false, total: 0 };
     let other = conversation.other(user).map(|other| other.0);
     let Some(scope) = conversations::find_scope(db, &id, user.0, other).await? else {
-        let around = matches!(request.position, Position::Around(_)).then_some(Around { has_before: false, has_after: false });
+        let around =
+            matches!(request.position, Position::Around(_)).then_some(Around { has_before: false, has_after: false });
         return Ok(Page { messages: Vec::new(), pagination, version: FIRST_VERSION, around });
     };
     pagination.total = scope.visible_count;
@@ -67,8 +68,9 @@ pub async fn read_page(
                 limit: i64::from(limit),
             };
             let (mut entries, has_before) = reader.read(db, stretch(true, 0, seq, half), MAX_ANSWER_BYTES / 2).await?;
-            let (later, has_after) =
-                reader.read(db, stretch(false, seq.saturating_sub(1), i64::MAX, request.limit - half), MAX_ANSWER_BYTES / 2).await?;
+            let (later, has_after) = reader
+                .read(db, stretch(false, seq.saturating_sub(1), i64::MAX, request.limit - half), MAX_ANSWER_BYTES / 2)
+                .await?;
             entries.extend(later);
             pagination.has_more = has_before;
             (entries, Some(Around { has_before, has_after }))

@@ -48,10 +48,16 @@ async fn the_inbox_shows_direct_conversations_and_groups_alike() -> Result<()> {
     has_fields(&direct["lastMessage"], MESSAGE)?;
     assert_eq!((&direct["kind"], &direct["lastMessage"]["messageId"]), (&json!("direct"), &reply));
     assert_eq!(direct["lastMessage"]["replyTo"]["seq"], 1);
-    assert_eq!((&direct["participant"]["userId"], &direct["participant"]["online"]), (&json!(alice.id()), &json!(true)));
+    assert_eq!(
+        (&direct["participant"]["userId"], &direct["participant"]["online"]),
+        (&json!(alice.id()), &json!(true))
+    );
     assert_eq!((&direct["unreadCount"], &direct["lastSeq"]), (&json!(2), &json!(2)));
     has_fields(in_group, ENTRY)?;
-    assert_eq!((&in_group["kind"], &in_group["name"], &in_group["groupId"]), (&json!("group"), &json!("Climbers"), &group));
+    assert_eq!(
+        (&in_group["kind"], &in_group["name"], &in_group["groupId"]),
+        (&json!("group"), &json!("Climbers"), &group)
+    );
     assert_eq!((&in_group["unreadMentions"], &in_group["myRole"]), (&json!(1), &json!("member")));
     assert_eq!(listed["totalUnread"], 3);
 
