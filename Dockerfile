@@ -1,35 +1,68 @@
-# syntax=docker/dockerfile:1.7
-# One image for both services and chatctl; which of them runs is the container's command.
+# One image for both services and chatctl; the container's command decides which one runs. Built with plain BuildKit: no
+# `syntax` line, which would make every build depend on Docker Hub.
+#
+#   docker build --tag chat:0.1.0 .                             the image
+#   docker build --build-context build=FOLDER .                 from the programs in FOLDER, in seconds
+#   docker build --build-context web=FOLDER .                   with the files of FOLDER as the web client
+#   docker build --target symbols --output symbols .            the symbols that `perf` and debuggers need
+#
+# `deploy/pin.sh` writes the digests of the images below; see docs/deployment.md.
 
 FROM rust:1.95.0-slim-bookworm AS chef
-# The toolchain of the image, whatever rust-toolchain.toml would have rustup download besides.
+# The toolchain of the image, even if rust-toolchain.toml would make rustup download more.
 ENV RUSTUP_TOOLCHAIN=1.95.0 SQLX_OFFLINE=true
 RUN cargo install cargo-chef --locked --version 0.1.78
 WORKDIR /src
 
-# What the dependencies are, without the sources: this changes rarely, so the next stage's long layer stays cached.
+# The list of dependencies, without the sources: it changes rarely, so the long layer of the next stage stays cached.
 FROM chef AS plan
 COPY . .
 RUN cargo chef prepare --recipe-path recipe.json
 
-FROM chef AS build
+FROM chef AS compile
 COPY --from=plan /src/recipe.json recipe.json
 RUN cargo chef cook --release --locked --recipe-path recipe.json --package gateway --package worker --package chatctl
 COPY . .
+# Symbols take four fifths of the programs, and only profilers and debuggers read them.
 RUN cargo build --release --locked --package gateway --package worker --package chatctl \
-    && mkdir /out \
-    && cp target/release/gateway target/release/worker target/release/chatctl /out/
+    && mkdir /programs /symbols \
+    && for program in gateway worker chatctl; do \
+        objcopy --only-keep-debug "target/release/$program" "/symbols/$program.debug" \
+        && objcopy --strip-all --add-gnu-debuglink="/symbols/$program.debug" "target/release/$program" "/programs/$program" \
+        || exit 1; \
+    done
+
+FROM scratch AS symbols
+COPY --from=compile /symbols/ /
+
+FROM scratch AS build
+COPY --from=compile /programs/ /
+
+# The web client. A build without `--build-context web=FOLDER` has none: leave WEB_ROOT unset then.
+FROM debian:12.11-slim AS no-web
+RUN mkdir /web
+
+FROM scratch AS web
+COPY --from=no-web /web/ /
 
 FROM debian:12.11-slim
-# ca-certificates for TLS to Postgres and Redis; it brings openssl, which makes the self-signed certificate of compose.
+# ca-certificates for TLS to Postgres and Redis. It brings openssl, which makes the self-signed certificate of compose.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/*
-COPY --from=build /out/ /usr/local/bin/
+COPY --from=web / /usr/share/chat/web/
+COPY --from=build / /usr/local/bin/
 COPY --chmod=0755 deploy/probe.sh /usr/local/bin/probe
 WORKDIR /
 USER 65532:65532
 EXPOSE 8080 9090
 STOPSIGNAL SIGTERM
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="chat" \
+      org.opencontainers.image.description="Gateway, worker and command line of the chat server" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
 CMD ["gateway"]
