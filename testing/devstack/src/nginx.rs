@@ -19,6 +19,7 @@ pub struct Nginx {
     state_dir: PathBuf,
     http_port: u16,
     https_port: u16,
+    metrics_port: u16,
     config: String,
     /// The line that `nginx.sh` writes for a gateway.
     upstream: String,
@@ -31,15 +32,15 @@ impl Nginx {
     pub fn open(program: &Path, state_dir: &Path, deployed: &Path, tls: &Path) -> Result<Self> {
         let home = state_dir.join(NAME);
         std::fs::create_dir_all(&home).with_context(|| format!("making {}", home.display()))?;
-        let (http_port, https_port) = (ports::free_one()?, ports::free_one()?);
+        let (http_port, https_port, metrics_port) = (ports::free_one()?, ports::free_one()?, ports::free_one()?);
         let read = |name: &str| {
             let path = deployed.join(name);
             std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
         };
-        let config = render(&read("nginx.conf")?, &home, tls, http_port, https_port)?;
+        let config = render(&read("nginx.conf")?, &home, tls, http_port, https_port, metrics_port)?;
         let upstream = upstream_line(&read("nginx.sh")?)?;
         let (program, state_dir) = (program.to_path_buf(), state_dir.to_path_buf());
-        Ok(Self { program, state_dir, http_port, https_port, config, upstream, process: None })
+        Ok(Self { program, state_dir, http_port, https_port, metrics_port, config, upstream, process: None })
     }
 
     /// `https://localhost:PORT`, the name in the certificate.
@@ -49,6 +50,11 @@ impl Nginx {
 
     pub fn http_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.http_port)
+    }
+
+    /// Where Prometheus would ask.
+    pub fn metrics_url(&self) -> String {
+        format!("http://127.0.0.1:{}/metrics", self.metrics_port)
     }
 
     /// The configuration as it is run.
@@ -118,13 +124,14 @@ impl Nginx {
 const PLACE: &str = "$address:$GATEWAY_PORT";
 
 /// Puts folders and ports of this machine in; everything else stays as it is deployed.
-fn render(config: &str, home: &Path, tls: &Path, http_port: u16, https_port: u16) -> Result<String> {
+fn render(config: &str, home: &Path, tls: &Path, http_port: u16, https_port: u16, metrics_port: u16) -> Result<String> {
     let mut rendered = config.to_owned();
     let changes = [
         ("/tmp/nginx", home.display().to_string()),
         ("/etc/chat/tls", tls.display().to_string()),
         ("listen 8080;", format!("listen 127.0.0.1:{http_port};")),
-        ("listen 8443 ssl;", format!("listen 127.0.0.1:{https_port} ssl;")),
+        ("listen 8443 ssl", format!("listen 127.0.0.1:{https_port} ssl")),
+        ("listen 9113;", format!("listen 127.0.0.1:{metrics_port};")),
     ];
     for (from, to) in changes {
         if !rendered.contains(from) {
@@ -150,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_file_that_has_changed_beyond_recognition_is_an_error() {
-        let error = render("events {}", Path::new("/x"), Path::new("/y"), 1, 2).unwrap_err();
+        let error = render("events {}", Path::new("/x"), Path::new("/y"), 1, 2, 3).unwrap_err();
         assert!(error.to_string().contains("/tmp/nginx"));
         let script = "echo \"a\"\n  echo \"server $address:$GATEWAY_PORT max_fails=1;\"\n";
         assert_eq!(upstream_line(script).unwrap(), "server $address:$GATEWAY_PORT max_fails=1;");

@@ -1,11 +1,14 @@
 //! nginx as it is deployed in front of two gateways: TLS, stickiness, the clients' addresses, reloads and rolling restarts.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use client::Connect;
 use devstack::identity::Signal;
 use devstack::{Launch, Process, http, wait};
 use e2e::{Deployment, Front, Options, Talk, repository};
@@ -125,6 +128,52 @@ async fn a_rolling_restart_of_the_gateways_behind_nginx_loses_nothing() -> Resul
     Ok(())
 }
 
+/// The deployed script with nginx below it, where the look-up of `gateways` is what the file `answer` says.
+fn by_script(deployment: &Deployment, front: &Front, answer: &Path, options: &[(&str, &str)]) -> Result<Process> {
+    let folder = deployment.logs();
+    let home = folder.join("nginx");
+    let script = std::fs::read_to_string(repository("deploy/nginx/nginx.sh"))?;
+    ensure!(script.contains("home=/tmp/nginx\n"), "the script's folder has another name");
+    let script = script.replace("home=/tmp/nginx\n", &format!("home={}\n", home.display()));
+    std::fs::write(folder.join("nginx.sh"), script)?;
+    let bin = folder.join("bin");
+    std::fs::create_dir(&bin)?;
+    std::fs::write(
+        bin.join("getent"),
+        format!("#!/bin/sh\n[ \"$1 $2\" = 'ahostsv4 gateways' ] && cat '{}'\n", answer.display()),
+    )?;
+    std::fs::set_permissions(bin.join("getent"), std::fs::Permissions::from_mode(0o755))?;
+
+    let port = deployment.fleet.gateways[0].spec().port;
+    let mut env: Vec<(OsString, OsString)> =
+        options.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    env.extend([
+        ("PATH".into(), format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display()).into()),
+        ("GATEWAY_HOST".into(), "gateways".into()),
+        ("GATEWAY_PORT".into(), port.to_string().into()),
+        ("REFRESH_SECONDS".into(), "0.2".into()),
+        ("DRAIN_STEP_SECONDS".into(), "0.2".into()),
+        ("NGINX_CONF".into(), front.nginx.config_path().into()),
+    ]);
+    Process::spawn(&Launch {
+        name: "nginx-sh".to_owned(),
+        program: "/bin/sh".into(),
+        args: vec![folder.join("nginx.sh").into()],
+        env,
+        state_dir: folder.to_owned(),
+        working_dir: home,
+        user: None,
+    })
+}
+
+/// As `deploy/secrets.sh` does, which keeps what is there.
+fn make_certificate(folder: &Path) -> Result<()> {
+    let secrets = folder.parent().context("the folder of the secrets")?;
+    let made = std::process::Command::new("sh").arg(repository("deploy/secrets.sh")).arg(secrets).output()?;
+    ensure!(made.status.success(), "secrets.sh: {}", String::from_utf8_lossy(&made.stderr));
+    Ok(())
+}
+
 /// The deployed script, where the look-up of a name is a file and nginx is real.
 #[test]
 fn the_list_of_gateways_follows_the_name() -> Result<()> {
@@ -135,36 +184,10 @@ fn the_list_of_gateways_follows_the_name() -> Result<()> {
     let folder = deployment.logs();
     let home = folder.join("nginx");
 
-    let script = std::fs::read_to_string(repository("deploy/nginx/nginx.sh"))?;
-    ensure!(script.contains("home=/tmp/nginx\n"), "the script's folder has another name");
-    let script = script.replace("home=/tmp/nginx\n", &format!("home={}\n", home.display()));
-    std::fs::write(folder.join("nginx.sh"), script)?;
-    let bin = folder.join("bin");
-    std::fs::create_dir(&bin)?;
     let answer = folder.join("addresses");
-    std::fs::write(
-        bin.join("getent"),
-        format!("#!/bin/sh\n[ \"$1 $2\" = 'ahostsv4 gateways' ] && cat '{}'\n", answer.display()),
-    )?;
-    std::fs::set_permissions(bin.join("getent"), std::fs::Permissions::from_mode(0o755))?;
-
     let port = deployment.fleet.gateways[0].spec().port;
     std::fs::write(&answer, "127.0.0.1 STREAM gateways\n127.0.0.1 DGRAM\n")?;
-    let mut process = Process::spawn(&Launch {
-        name: "nginx-sh".to_owned(),
-        program: "/bin/sh".into(),
-        args: vec![folder.join("nginx.sh").into()],
-        env: vec![
-            ("PATH".into(), format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display()).into()),
-            ("GATEWAY_HOST".into(), "gateways".into()),
-            ("GATEWAY_PORT".into(), port.to_string().into()),
-            ("REFRESH_SECONDS".into(), "0.2".into()),
-            ("NGINX_CONF".into(), front.nginx.config_path().into()),
-        ],
-        state_dir: folder.to_owned(),
-        working_dir: home.clone(),
-        user: None,
-    })?;
+    let mut process = by_script(&deployment, &front, &answer, &[])?;
     let runtime = tokio::runtime::Runtime::new()?;
     let mut until = |what: &str, reachable: bool| {
         wait::until(what, PATIENCE, || {
@@ -185,8 +208,64 @@ fn the_list_of_gateways_follows_the_name() -> Result<()> {
     std::fs::write(&answer, "")?;
     until("it is still reached", true)?;
 
+    // A certificate that is replaced is served: the old one is not trusted any more.
+    let tls = folder.join("secrets/nginx");
+    std::fs::remove_file(tls.join("tls.crt"))?;
+    make_certificate(&tls)?;
+    let renewed = std::fs::read(tls.join("tls.crt"))?;
+    wait::until("the new certificate is served", PATIENCE, || {
+        let connect = Connect::new(&format!("{}/ws", front.nginx.url())).trusting(&renewed);
+        Ok(runtime.block_on(connect.open()).is_ok().then_some(()))
+    })?;
+    ensure!(runtime.block_on(front.connect().open()).is_err(), "the old certificate is served");
+
     // The end of the script is the end of nginx.
     ensure!(process.stop(Signal::TERM, PATIENCE)?, "the script did not end");
     ensure!(http::get(&format!("{}/nginx-live", front.nginx.http_url())).is_err(), "nginx is still there");
+    Ok(())
+}
+
+/// Behind a load balancer that hides the clients' addresses and tells them by the PROXY protocol.
+#[test]
+fn an_address_told_by_the_proxy_protocol_is_the_clients() -> Result<()> {
+    let options = Options { gateways: 1, workers: 1, ..behind_nginx() }.with("IP_RATE_LIMIT", "3");
+    let deployment = Deployment::start("proxy-protocol", options)?;
+    let mut front = Front::start(&deployment)?;
+    front.nginx.stop()?;
+    let answer = deployment.logs().join("addresses");
+    std::fs::write(&answer, "127.0.0.1 STREAM gateways\n")?;
+    let mut process = by_script(&deployment, &front, &answer, &[("PROXY_PROTOCOL_FROM", "127.0.0.1")])?;
+    // The status of an upgrade, which counts for its address; "none" when the connection is closed instead.
+    const UPGRADE: &str = "
+import socket, ssl, sys
+port, announced = int(sys.argv[1]), sys.argv[2]
+try:
+    plain = socket.create_connection(('127.0.0.1', port), 5)
+    if announced: plain.sendall(f'PROXY TCP4 {announced} 127.0.0.1 1000 443\\r\\n'.encode())
+    tls = ssl._create_unverified_context().wrap_socket(plain, server_hostname='localhost')
+    tls.sendall(b'GET /ws HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n'
+                b'Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\\r\\n\\r\\n')
+    print(tls.recv(4096).split()[1].decode())
+except (OSError, IndexError):
+    print('none')
+";
+    let port = front.nginx.url().rsplit_once(':').context("a port")?.1.to_owned();
+    let upgrade = |announced: &str| -> Result<String> {
+        let mut python = std::process::Command::new("python3");
+        let answer = python.args(["-c", UPGRADE, &port, announced]).output().context("python3")?;
+        Ok(String::from_utf8(answer.stdout)?.trim().to_owned())
+    };
+    wait::until("a client gets through", PATIENCE, || {
+        process.check_alive()?;
+        Ok((upgrade("192.0.2.1")? == "101").then_some(()))
+    })?;
+    ensure!(upgrade("")? == "none", "a connection without the PROXY protocol is refused");
+    let refused = wait::until("the first address used up its requests", PATIENCE, || {
+        let status = upgrade("192.0.2.1")?;
+        Ok((status != "101").then_some(status))
+    })?;
+    ensure!(refused == "429", "{refused}");
+    ensure!(upgrade("192.0.2.2")? == "101", "another client counts for itself");
+    ensure!(process.stop(Signal::TERM, PATIENCE)?, "the script did not end");
     Ok(())
 }

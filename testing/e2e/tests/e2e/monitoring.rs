@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use devstack::{Prometheus, testing, wait};
-use e2e::{Deployment, Options, repository};
+use e2e::{Deployment, Front, Options, repository};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -26,7 +26,10 @@ fn selectors(expression: &str) -> BTreeSet<String> {
         let word = &rest[start..];
         let end = word.find(|c| !is_name(c)).unwrap_or(word.len());
         let (name, after) = word.split_at(end);
-        let is_metric = name == "up" || name.starts_with("gateway_") || name.starts_with("chat_worker_");
+        let is_metric = name == "up"
+            || name.starts_with("nginx_")
+            || name.starts_with("gateway_")
+            || name.starts_with("chat_worker_");
         let labels = after.strip_prefix('{').and_then(|labels| labels.split_once('}'));
         rest = labels.map_or(after, |(_, rest)| rest);
         if is_metric {
@@ -51,6 +54,7 @@ fn collect<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_expression_of_rules_and_dashboard_finds_its_metrics() -> Result<()> {
     let deployment = Deployment::start("prometheus", Options::default())?;
+    let front = Front::start(&deployment)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
     let mut client = deployment.login(0, &alice).await?;
     client.request_ok(json!({"type": "send_private_message", "recipientId": bob.id, "content": "counted"})).await?;
@@ -61,6 +65,7 @@ async fn every_expression_of_rules_and_dashboard_finds_its_metrics() -> Result<(
     let targets = BTreeMap::from([
         ("gateway", addresses(&deployment.fleet.gateways)),
         ("worker", addresses(&deployment.fleet.workers)),
+        ("nginx", vec![front.nginx.metrics_url().replace("http://", "").replace("/metrics", "")]),
     ]);
     let program = testing::find_tool("prometheus")?;
     let deployed = repository("deploy/prometheus");
@@ -73,7 +78,7 @@ async fn every_expression_of_rules_and_dashboard_finds_its_metrics() -> Result<(
         let rules = api(&prometheus, "rules", &[])?;
         let mut health = Vec::new();
         collect(&rules, "health", &mut health);
-        let all = up["result"][0]["value"][1] == "4" && health.iter().all(|health| *health != "unknown");
+        let all = up["result"][0]["value"][1] == "5" && health.iter().all(|health| *health != "unknown");
         Ok(all.then_some(rules))
     })?;
     let group = &rules["groups"][0];
