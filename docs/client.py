@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """A chat client: client.py TOKEN URL [URL ...]; then lines of "<user id or group id> <text>" on stdin."""
 import asyncio, itertools, json, random, sys, uuid
-import websockets  # Debian: python3-websockets
+import websockets  # 10.4 (Debian's python3-websockets) to 17.4
 
 socket, unanswered, seen, last = None, {}, set(), {}
 
 async def send(**command):
-    if socket and socket.open:  # otherwise after the next login
+    if socket:  # if it is closed, after the next login
         await asyncio.gather(socket.send(json.dumps(command)), return_exceptions=True)
 
 async def say(to, text):

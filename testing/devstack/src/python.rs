@@ -1,6 +1,6 @@
 //! A Python that has the package `websockets`, for the test of the client that the documentation shows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::programs;
@@ -17,4 +17,12 @@ pub fn find() -> Option<PathBuf> {
         import.args(["-c", "import websockets"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         import.status().is_ok_and(|status| status.success())
     })
+}
+
+/// Installs a version of the package into a folder for `PYTHONPATH`; whether that worked, which takes pip and a registry.
+pub fn install_websockets(python: &Path, version: &str, folder: &Path) -> bool {
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"]).arg(folder);
+    pip.arg(format!("websockets=={version}")).stdin(Stdio::null());
+    pip.output().is_ok_and(|done| done.status.success())
 }

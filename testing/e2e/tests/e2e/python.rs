@@ -1,11 +1,12 @@
 //! `docs/client.py`, the client that shows the protocol, over a real fleet: it chats, and its gateway dies under it.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use devstack::python;
-use e2e::{Deployment, Options};
+use devstack::{Scratch, python};
+use e2e::{Deployment, Options, repository};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout, Command};
@@ -27,6 +28,30 @@ async fn types(stdin: &mut ChildStdin, line: &str) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_client_chats_and_survives_the_death_of_its_gateway() -> Result<()> {
     let python = python::find().context("python3 with the package websockets; `cargo xtask test` installs it")?;
+    chats_and_survives(&python, None).await
+}
+
+/// The oldest and the newest version that `docs/client.py` names.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_client_works_with_old_and_new_websockets() -> Result<()> {
+    // The one on the PATH, which is more likely to have pip than the system's.
+    let python = PathBuf::from("python3");
+    let script = std::fs::read_to_string(repository("docs/client.py"))?;
+    let named = script.lines().find_map(|line| line.strip_prefix("import websockets  # ")).context("the versions")?;
+    let versions: Vec<&str> = named.split(' ').filter(|word| word.starts_with(|c: char| c.is_ascii_digit())).collect();
+    ensure!(versions.len() == 2, "oldest and newest: {named}");
+    for version in versions {
+        let folder = Scratch::new("websockets")?;
+        if python::install_websockets(&python, version, folder.dir()) {
+            chats_and_survives(&python, Some(folder.dir())).await.with_context(|| format!("websockets {version}"))?;
+        } else {
+            println!("!!! docs/client.py was NOT CHECKED with websockets {version}: it cannot be installed. !!!");
+        }
+    }
+    Ok(())
+}
+
+async fn chats_and_survives(python: &Path, packages: Option<&Path>) -> Result<()> {
     let mut deployment = Deployment::start("python", Options { workers: 1, ..Options::default() })?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
     let mut peer = deployment.login(1, &bob).await?;
@@ -40,6 +65,7 @@ async fn the_python_client_chats_and_survives_the_death_of_its_gateway() -> Resu
         .args([script, &alice.token, &deployment.gateway_url(0), &deployment.gateway_url(1)])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .envs(packages.map(|folder| ("PYTHONPATH", folder)))
         .kill_on_drop(true)
         .spawn()?;
     let mut stdin = program.stdin.take().context("its input")?;
