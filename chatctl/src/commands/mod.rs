@@ -17,6 +17,7 @@ mod sessions;
 mod status;
 mod token;
 mod user;
+mod verify;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -55,6 +56,10 @@ pub enum Command {
     /// The keys of the encryption at rest.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Checks that what is stored is whole: numbers, counts, references, members, and that every row decrypts.
+    ///
+    /// For after a restore. Reads in one snapshot, so that servers may go on writing. Fails when a rule is broken, and names rows.
+    Verify(verify::VerifyArguments),
     /// What runs: processes, partitions and their owners, what waits, who is connected.
     Status(status::StatusArguments),
     /// Open sessions: user, gateway and connection, separated by tabs.
@@ -85,6 +90,7 @@ impl Command {
             Command::Migrate => migrate::run(settings).await,
             Command::Import(command) => command.run(settings).await,
             Command::Keys(command) => command.run(settings).await,
+            Command::Verify(arguments) => arguments.run(settings).await,
             Command::Status(arguments) => arguments.run(settings).await,
             Command::Sessions(arguments) => arguments.run(settings).await,
             Command::Kick(arguments) => arguments.run(settings).await,
