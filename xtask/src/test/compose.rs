@@ -1,0 +1,114 @@
+//! The compose file on a container engine, as `testing/compose/check.py` treats it, with an image of the programs that are built already.
+//!
+//! `DOCKER` names the engine's command (`docker` by default). `DOCKER_NETWORK` is what runs a command where published ports are,
+//! for engines that publish them in a network of their own.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use devstack::{install, ports};
+
+use super::deployment;
+use super::output::run_and_keep;
+use super::report::Outcome;
+use crate::workspace::Workspace;
+
+const PROGRAMS: [&str; 3] = ["gateway", "worker", "chatctl"];
+/// What a deployment needs of `deploy/`, without what an earlier one left there.
+const FILES: [&str; 9] =
+    ["backup", "nginx", "postgres", "redis", "prometheus", "grafana", "secrets.sh", "upgrade.sh", "restore.sh"];
+/// Two names for one image are enough for an upgrade.
+const IMAGES: [&str; 2] = ["chat:compose-test", "chat:compose-test-new"];
+/// In the Dockerfile; an image from built programs needs nothing of it.
+const RUST: &str = "rust:1.95.0-slim-bookworm=docker-image://debian:12.11-slim";
+
+fn words(variable: &str, default: &str) -> Vec<String> {
+    let value = std::env::var(variable).ok().filter(|value| !value.trim().is_empty());
+    value.unwrap_or_else(|| default.to_owned()).split_whitespace().map(str::to_owned).collect()
+}
+
+fn not_checked(why: &str) -> Outcome {
+    println!("\n!!! The compose file was NOT CHECKED: {why}. !!!");
+    Outcome::not_checked(why)
+}
+
+pub fn run(workspace: &Workspace) -> Result<Outcome> {
+    let docker = words("DOCKER", "docker");
+    let engine = |arguments: &[&str]| {
+        let mut command = Command::new(&docker[0]);
+        command.args(&docker[1..]).args(arguments).current_dir(&workspace.root);
+        command
+    };
+    let answers = engine(&["info", "--format", "{{.ServerVersion}}"]).output();
+    if !answers.is_ok_and(|info| info.status.success() && !info.stdout.trim_ascii().is_empty()) {
+        return Ok(not_checked("no container engine"));
+    }
+    let Some(bin) = deployment::tools(workspace)? else { return Ok(not_checked("no Python packages")) };
+    let programs = workspace.target_dir.join("compose/programs");
+    if !take_programs(workspace, &programs)? {
+        let packages = PROGRAMS.iter().flat_map(|program| ["--package", program]);
+        workspace.run_cargo(&["build"].into_iter().chain(packages).collect::<Vec<_>>())?;
+        take_programs(workspace, &programs)?;
+    }
+    for image in IMAGES {
+        let context = format!("build={}", programs.display());
+        let build = ["build", "--build-context", &context, "--build-context", RUST, "--tag", image, "."];
+        let (status, output) = run_and_keep(&mut engine(&build), false)?;
+        if !status.success() {
+            println!("{output}");
+            bail!("the image could not be built");
+        }
+    }
+    let folder = workspace.target_dir.join("compose/deployment");
+    lay_out(workspace, &folder)?;
+    let mut check = words("DOCKER_NETWORK", "");
+    check.extend([bin.join("python3").display().to_string(), "testing/compose/check.py".to_owned()]);
+    let mut command = Command::new(&check[0]);
+    command.args(&check[1..]).arg(&folder).args(IMAGES).current_dir(&workspace.root);
+    command.env("DOCKER", docker.join(" ")).env("COMPOSE_PROJECT_NAME", format!("chat-test-{}", std::process::id()));
+    for port in ["CHAT_HTTPS_PORT", "CHAT_PROMETHEUS_PORT", "CHAT_GRAFANA_PORT"] {
+        command.env(port, ports::free_one()?.to_string());
+    }
+    // As many as the test needs, on an engine of any limit.
+    command.env("CHAT_NOFILE", "16384");
+    let (status, output) = run_and_keep(&mut command, true)?;
+    let passed = output.lines().filter(|line| line.starts_with("ok ")).count() as u64;
+    let failed = u64::from(!status.success());
+    Ok(Outcome { failed, ..Outcome::passed(passed) })
+}
+
+/// Copies the programs without their symbols; whether all were there.
+fn take_programs(workspace: &Workspace, folder: &Path) -> Result<bool> {
+    std::fs::create_dir_all(folder)?;
+    for program in PROGRAMS {
+        let built = workspace.target_dir.join("debug").join(program);
+        if !built.exists() {
+            return Ok(false);
+        }
+        let copy = folder.join(program);
+        std::fs::copy(&built, &copy).with_context(|| format!("copying {program}"))?;
+        if install::has_program("strip") {
+            Command::new("strip").arg(&copy).status().context("strip")?;
+        }
+    }
+    Ok(true)
+}
+
+fn lay_out(workspace: &Workspace, folder: &Path) -> Result<()> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)?;
+    }
+    for made in ["deploy/secrets", "deploy/backups"] {
+        std::fs::create_dir_all(folder.join(made))?;
+    }
+    std::fs::copy(workspace.root.join("docker-compose.yml"), folder.join("docker-compose.yml"))?;
+    for name in FILES {
+        let (from, to) = (workspace.root.join("deploy").join(name), folder.join("deploy"));
+        let copied = Command::new("cp").arg("-R").arg(from).arg(to).status().context("cp")?;
+        if !copied.success() {
+            bail!("{name} could not be copied");
+        }
+    }
+    Ok(())
+}
