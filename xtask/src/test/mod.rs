@@ -1,8 +1,10 @@
 //! `cargo xtask test`: every check of the project, one after the other; all run, whatever fails before.
 
+mod compose;
 mod deny;
 mod deployment;
 mod hanging;
+mod kustomize;
 mod output;
 mod previous;
 mod report;
@@ -25,6 +27,8 @@ pub enum Part {
     Lint,
     /// The files of compose, Kubernetes and Prometheus, by tools for their kinds
     Deployment,
+    /// The compose file, started and broken on a container engine, where there is one
+    Compose,
     /// The TypeScript SDK, by Node
     Sdk,
     /// All tests but the end-to-end ones
@@ -64,6 +68,10 @@ pub fn run(workspace: &Workspace, part: Option<Part>, name: Option<&str>) -> Res
     }
     if wanted(Part::Unit) || wanted(Part::E2e) {
         tests(workspace, &mut report, wanted(Part::Unit), wanted(Part::E2e), name);
+    }
+    // After the tests, which make the programs.
+    if wanted(Part::Compose) {
+        step(&mut report, "compose file: on an engine", || compose::run(workspace));
     }
     println!("{report}");
     Ok(if report.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -105,8 +113,10 @@ fn deployment_files(workspace: &Workspace, report: &mut Report) {
         Ok(if tools.is_some() { Outcome::passed(1) } else { deployment::not_checked("Deployment files were") })
     });
     type Check = fn(&Workspace, &std::path::Path) -> Result<Outcome>;
-    let checks: [(&str, Check); 3] = [
+    let checks: [(&str, Check); 5] = [
         ("Kubernetes manifests: schema", deployment::manifests),
+        ("Kubernetes manifests: built", deployment::kustomizations),
+        ("Helm chart: the same objects", deployment::chart),
         ("compose file: schema", deployment::compose),
         ("Dockerfile: lints", deployment::dockerfile),
     ];

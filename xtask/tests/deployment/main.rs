@@ -78,6 +78,14 @@ fn items<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
     at(value, path).as_sequence().into_iter().flatten()
 }
 
+/// What gateway and worker share in Kubernetes: the ConfigMap that the base generates.
+fn shared_settings() -> BTreeMap<String, String> {
+    let base = documents(&read("k8s/base/kustomization.yaml")).remove(0);
+    let generated = items(&base, "/configMapGenerator").find(|made| text(made, "/name") == "chat-settings");
+    let literals = items(generated.unwrap(), "/literals").map(|literal| literal.as_str().unwrap().split_once('='));
+    literals.map(|literal| literal.unwrap()).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
 fn keys(value: &Value) -> Vec<String> {
     let keys = value.as_mapping().unwrap().keys();
     keys.map(|key| key.as_str().unwrap().to_owned()).collect()
@@ -120,8 +128,8 @@ fn every_environment_name_is_a_setting() {
             checked += 1;
         }
     }
-    for name in keys(at(&object("ConfigMap", "chat-settings"), "/data")) {
-        assert_setting(&settings, &name, "chat-settings");
+    for name in shared_settings().keys() {
+        assert_setting(&settings, name, "chat-settings");
         checked += 1;
     }
     // Of `chatctl migrate` alone.
@@ -179,7 +187,7 @@ fn probes_ask_paths_and_ports_that_exist() {
         assert!(has_route(service, path), "{service} has no {path}");
         let bound = text(&compose, &format!("/services/{service}/environment/{setting}"));
         assert!(bound.ends_with(&format!(":{}", text(check, "/2"))));
-        let monitor = object("ServiceMonitor", service);
+        let monitor = object("ServiceMonitor", &format!("chat-{service}"));
         assert!(has_route(service, text(&monitor, "/spec/endpoints/0/path")));
     }
     let nginx = object("Deployment", "nginx");
@@ -207,7 +215,7 @@ fn a_process_gets_the_time_its_drain_takes() {
         read("shared/src/lifecycle.rs")
             .contains(&format!("STOP_GRACE: Duration = Duration::from_secs({STOP_GRACE_SECONDS})"))
     );
-    let shutdown = seconds(text(&object("ConfigMap", "chat-settings"), "/data/SHUTDOWN_TIMEOUT"));
+    let shutdown = seconds(&shared_settings()["SHUTDOWN_TIMEOUT"]);
     for service in ["gateway", "worker"] {
         let deployment = object("Deployment", service);
         let pod = at(&deployment, "/spec/template/spec");
@@ -271,13 +279,20 @@ fn selectors_match_labels() {
 #[test]
 fn images_are_pinned_and_containers_restricted() {
     let is_pinned = |image: &str| {
+        // `deploy/pin.sh` adds the digest.
+        let (image, digest) = image.split_once('@').unwrap_or((image, "sha256:"));
+        assert!(digest.starts_with("sha256:"), "{image}");
         let tag = image.rsplit_once(':').map(|(_, tag)| tag);
         tag.is_some_and(|tag| tag.contains('.') && tag.bytes().any(|byte| byte.is_ascii_digit()))
     };
     let mut images = BTreeSet::new();
     let compose = compose();
     for (name, service) in at(&compose, "/services").as_mapping().unwrap() {
-        images.insert(text(service, "/image").to_owned());
+        // Ours may be another one: `${CHAT_IMAGE:-chat:0.1.0}`.
+        let image = text(service, "/image");
+        let default = image.strip_prefix("${CHAT_IMAGE:-").and_then(|image| image.strip_suffix('}'));
+        images.insert(default.unwrap_or(image).to_owned());
+        assert!(at(service, "/deploy/resources/limits/cpus").is_null(), "{name:?}: not every machine has that many");
         let limit = at(service, "/deploy/resources/limits/memory");
         assert!(!limit.is_null(), "{name:?} has no limit");
     }
@@ -292,11 +307,12 @@ fn images_are_pinned_and_containers_restricted() {
         }
     }
     let dockerfile = read("Dockerfile");
+    assert!(!dockerfile.starts_with("# syntax"), "a build would depend on Docker Hub");
     for line in dockerfile.lines().filter(|line| line.starts_with("FROM ")) {
         let image = line.split_whitespace().nth(1).unwrap();
         if image.contains(':') {
             images.insert(image.to_owned());
-        } else {
+        } else if image != "scratch" {
             assert!(dockerfile.contains(&format!(" AS {image}\n")), "{image}");
         }
     }
@@ -418,7 +434,21 @@ fn the_image_is_built_with_the_files_that_programs_include() {
 
 #[test]
 fn proxies_are_trusted_by_name_or_by_a_narrow_network() {
-    let mut values = vec![text(&compose(), "/services/gateway/environment/TRUSTED_PROXIES").to_owned()];
+    // In compose all private addresses: nobody but nginx reaches the gateways there.
+    let compose = compose();
+    assert!(at(&compose, "/services/gateway/ports").is_null());
+    assert!(read("deploy/nginx/nginx.conf").contains("proxy_set_header X-Forwarded-For $remote_addr;"));
+    let in_front = |service: &Value| items(service, "/networks").any(|network| network.as_str() == Some("front"));
+    let services = at(&compose, "/services").as_mapping().unwrap().iter();
+    let front: Vec<&str> =
+        services.filter(|(_, service)| in_front(service)).filter_map(|(name, _)| name.as_str()).collect();
+    assert_eq!(front, ["gateway", "nginx", "chatctl"]);
+    assert!(
+        !read("docker-compose.yml").contains("subnet"),
+        "a network of a fixed address overlaps with others now and then"
+    );
+
+    let mut values = Vec::new();
     for overlay in ["local", "production"] {
         let file = documents(&read(&format!("k8s/overlays/{overlay}/kustomization.yaml"))).remove(0);
         let operations: Vec<Value> =
@@ -447,8 +477,45 @@ fn nothing_in_front_cuts_a_quiet_websocket() {
     }
     let route = object("HTTPRoute", "chat");
     assert_eq!(text(&route, "/spec/rules/0/timeouts/request"), "0s", "0 is no limit");
-    // Over the time that a gateway takes to close its connections, nginx keeps running.
+}
+
+/// The formula of docs/capacity.md: what nginx may use fits the limit of its container, on a machine with any number of processors.
+#[test]
+fn nginx_fits_its_memory_with_every_client_it_takes() {
+    const MASTER_MIB: u64 = 32;
+    const PROCESS_MIB: u64 = 5;
+    const CLIENT_KIB: u64 = 50;
+    let config = read("deploy/nginx/nginx.conf");
+    let number = |directive: &str| -> u64 {
+        let value = config.lines().find_map(|line| line.trim().strip_prefix(directive)?.trim().strip_suffix(';'));
+        value.unwrap_or_else(|| panic!("{directive}")).parse().unwrap_or_else(|_| panic!("{directive} is no number"))
+    };
+    let (processes, connections) = (number("worker_processes"), number("worker_connections"));
+    assert!(number("worker_rlimit_nofile") > connections + 100);
+    let script = read("deploy/nginx/nginx.sh");
+    let old = script.split("MAX_OLD_PROCESSES:=").nth(1).and_then(|rest| rest.split('}').next()).unwrap();
+    let old: u64 = old.parse().unwrap();
+    let clients = processes * connections / 2;
+    let needed = MASTER_MIB + (processes + old) * PROCESS_MIB + clients * CLIENT_KIB / 1024;
+
     let nginx = object("Deployment", "nginx");
-    let grace = at(&nginx, "/spec/template/spec/terminationGracePeriodSeconds").as_u64().unwrap();
-    assert!(grace > 30);
+    let pod = at(&nginx, "/spec/template/spec");
+    let limits = [
+        text(pod, "/containers/0/resources/limits/memory").replace("Gi", "").parse::<u64>().unwrap(),
+        text(&compose(), "/services/nginx/deploy/resources/limits/memory").replace('G', "").parse::<u64>().unwrap(),
+    ];
+    assert!(limits.iter().all(|gib| gib * 1024 > needed), "{needed} MiB are needed, {limits:?} GiB allowed");
+    let open_files = at(&compose(), "/services/nginx/ulimits/nofile/hard").as_u64().unwrap();
+    assert!(open_files >= number("worker_rlimit_nofile"));
+
+    // Every process is ended on its own, so that clients do not all reconnect at once.
+    let steps = items(pod, "/containers/0/env").find(|variable| text(variable, "/name") == "DRAIN_STEP_SECONDS");
+    let step: u64 = text(steps.unwrap(), "/value").parse().unwrap();
+    let grace = at(pod, "/terminationGracePeriodSeconds").as_u64().unwrap();
+    let sleep: u64 = text(pod, "/containers/0/lifecycle/preStop/exec/command/1").parse().unwrap();
+    assert!(grace > sleep + (processes + old) * step, "{grace}");
+    let page = read("docs/capacity.md");
+    for stated in [format!("{MASTER_MIB} MiB"), format!("{PROCESS_MIB} MiB"), format!("{CLIENT_KIB} KiB")] {
+        assert!(page.contains(&stated), "docs/capacity.md does not say {stated}");
+    }
 }

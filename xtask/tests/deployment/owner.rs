@@ -29,12 +29,12 @@ fn compose_gives_the_owners_password_to_no_server() {
     assert_eq!(written("chat"), set(&["chatctl/database_url"]));
     assert_eq!(written("chat_worker"), set(&["worker/database_url"]));
 
-    assert_eq!(services(|service| mounts(service, "/chatctl")), set(&["chatctl", "migrate"]));
+    assert_eq!(services(|service| mounts(service, "/chatctl")), set(&["backup", "chatctl", "migrate"]));
     assert_eq!(services(|service| mounts(service, "/worker")), set(&["worker"]));
     assert_eq!(services(|service| mounts(service, "/postgres")), set(&["postgres"]));
     assert_eq!(services(|service| mounts(service, "")), set(&["secrets"]));
     let reaches = |service: &Value| items(service, "/networks").any(|network| network.as_str() == Some("database"));
-    assert_eq!(services(reaches), set(&["chatctl", "migrate", "postgres", "worker"]));
+    assert_eq!(services(reaches), set(&["backup", "chatctl", "migrate", "postgres", "worker"]));
 
     let compose = compose();
     let kept = |service: &str| text(&compose, &format!("/services/{service}/environment/BUILTIN_AUTH")).to_owned();
@@ -63,12 +63,12 @@ fn kubernetes_gives_the_owners_password_to_no_server() {
     assert!(files("chat-secrets").iter().all(|file| !file.contains("/chatctl/") && !file.contains("/postgres/")));
     assert_eq!(files("chat-migration"), ["secrets/chatctl/database_url", "secrets/chatctl/worker_password"]);
 
-    // Both overlays let the same two through.
+    // Both overlays let the same ones through.
     let policies = objects(&["NetworkPolicy"]);
     let mut to_postgres = policies.iter().filter(|policy| text(policy, "/metadata/name") == "to-postgres").peekable();
     assert!(to_postgres.peek().is_some());
     for policy in to_postgres {
         let may: Vec<_> = items(policy, "/spec/podSelector/matchExpressions/0/values").map(Value::as_str).collect();
-        assert_eq!(may, [Some("worker"), Some("migrate")]);
+        assert_eq!(may, [Some("worker"), Some("migrate"), Some("backup")]);
     }
 }

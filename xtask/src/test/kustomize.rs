@@ -1,0 +1,238 @@
+//! The kustomizations, built: only then are patches applied and components combined. By `kustomize`, or the one in `kubectl`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use devstack::install;
+use serde::Deserialize as _;
+use serde_yaml_ng::Value;
+
+use crate::workspace::Workspace;
+
+/// What is applied as it is: a name, and the kustomization.
+const OVERLAYS: [(&str, &str); 3] = [
+    ("local", "k8s/overlays/local"),
+    ("production", "k8s/overlays/production"),
+    ("migrate", "k8s/overlays/production/migrate"),
+];
+/// What takes the place of nginx in the production overlay.
+const FRONTS: [&str; 2] = ["gateway-api", "ingress"];
+/// Made by the operator of the cluster; see docs/deployment.md.
+const SECRETS: [&str; 3] = ["chat-secrets", "chat-migration", "chat-tls"];
+
+/// Where everything is built.
+pub fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.target_dir.join("kustomize")
+}
+
+/// Builds everything; `None` without a tool for it.
+pub fn build_all(workspace: &Workspace) -> Result<Option<Vec<PathBuf>>> {
+    let home = folder(workspace);
+    let tree = home.join("tree");
+    if home.exists() {
+        std::fs::remove_dir_all(&home)?;
+    }
+    let Some(program) = program() else { return Ok(None) };
+    std::fs::create_dir_all(&tree)?;
+    for folder in ["k8s", "deploy"] {
+        copy(&workspace.root.join(folder), &tree.join(folder))?;
+    }
+    let secrets = tree.join("k8s/overlays/local/secrets");
+    let made = Command::new("sh").arg(workspace.root.join("deploy/secrets.sh")).arg(&secrets).output()?;
+    if !made.status.success() {
+        bail!("secrets.sh: {}", String::from_utf8_lossy(&made.stderr));
+    }
+    let mut built = Vec::new();
+    for (name, folder) in OVERLAYS {
+        built.push(build(&program, &tree.join(folder), &home.join(format!("{name}.yaml")))?);
+    }
+    let overlay = tree.join("k8s/overlays/production/kustomization.yaml");
+    let with_nginx = std::fs::read_to_string(&overlay)?;
+    for front in FRONTS {
+        let line = "  - ../../components/nginx\n";
+        if !with_nginx.contains(line) {
+            bail!("the production overlay does not name the component nginx");
+        }
+        std::fs::write(&overlay, with_nginx.replace(line, &line.replace("nginx", front)))?;
+        let folder = overlay.parent().context("a folder")?;
+        built.push(build(&program, folder, &home.join(format!("{front}.yaml")))?);
+    }
+    Ok(Some(built))
+}
+
+fn program() -> Option<Vec<&'static str>> {
+    if install::has_program("kustomize") {
+        return Some(vec!["kustomize", "build"]);
+    }
+    // Components came with kustomize 3.7, which is in kubectl 1.21 and newer.
+    let version = Command::new("kubectl").args(["version", "--client", "--output", "json"]).output().ok()?;
+    let version: serde_json::Value = serde_json::from_slice(&version.stdout).ok()?;
+    version["kustomizeVersion"].is_string().then(|| vec!["kubectl", "kustomize"])
+}
+
+fn build(program: &[&str], folder: &Path, file: &Path) -> Result<PathBuf> {
+    let built = Command::new(program[0]).args(&program[1..]).arg(folder).output().context("running kustomize")?;
+    if !built.status.success() {
+        bail!("{}: {}", folder.display(), String::from_utf8_lossy(&built.stderr));
+    }
+    std::fs::write(file, built.stdout)?;
+    Ok(file.to_owned())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        // The secrets of a deployment on this machine are none of ours.
+        if entry.file_type()?.is_dir() && entry.file_name() != "secrets" {
+            copy(&entry.path(), &target)?;
+        } else if entry.path().is_file() {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    if from.ends_with("local") {
+        std::fs::create_dir_all(to.join("secrets"))?;
+    }
+    Ok(())
+}
+
+/// What does not fit in what a kustomization builds. `is_part`: more is applied beside it.
+pub fn findings(text: &str, is_part: bool) -> Vec<String> {
+    let documents = serde_yaml_ng::Deserializer::from_str(text).map(Value::deserialize);
+    let objects: Vec<Value> = match documents.collect() {
+        Ok(objects) => objects,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut findings = Vec::new();
+    let names = |kind: &str| -> BTreeSet<&str> {
+        objects
+            .iter()
+            .filter(|object| object["kind"] == kind)
+            .filter_map(|object| object["metadata"]["name"].as_str())
+            .collect()
+    };
+    let mut secrets = names("Secret");
+    secrets.extend(SECRETS);
+    let (config_maps, accounts, services) = (names("ConfigMap"), names("ServiceAccount"), names("Service"));
+    let workloads: Vec<&Value> =
+        objects.iter().filter(|object| !object["spec"]["template"]["spec"].is_null()).collect();
+    for workload in &workloads {
+        let name = workload["metadata"]["name"].as_str().unwrap_or_default();
+        let pod = &workload["spec"]["template"]["spec"];
+        let mut miss = |kind: &str, wanted: &Value, known: &BTreeSet<&str>| {
+            if let Some(wanted) = wanted.as_str().filter(|wanted| !known.contains(wanted)) {
+                findings.push(format!("{name} names the {kind} {wanted}, which is not there"));
+            }
+        };
+        miss("ServiceAccount", &pod["serviceAccountName"], &accounts);
+        for volume in items(&pod["volumes"]) {
+            miss("Secret", &volume["secret"]["secretName"], &secrets);
+            miss("ConfigMap", &volume["configMap"]["name"], &config_maps);
+        }
+        for container in items(&pod["containers"]) {
+            for source in items(&container["envFrom"]) {
+                miss("ConfigMap", &source["configMapRef"]["name"], &config_maps);
+            }
+            let variables: Vec<&str> =
+                items(&container["env"]).filter_map(|variable| variable["name"].as_str()).collect();
+            let distinct: BTreeSet<&&str> = variables.iter().collect();
+            if distinct.len() != variables.len() {
+                findings.push(format!("{name} sets a variable twice: {variables:?}"));
+            }
+            if container["resources"]["limits"]["memory"].is_null() {
+                findings.push(format!("{name} has no limit of memory"));
+            }
+        }
+    }
+    for object in &objects {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let selects = |selector: &Value| {
+            let wanted = selector.as_mapping().cloned().unwrap_or_default();
+            let has = |workload: &&&Value| {
+                let labels = &workload["spec"]["template"]["metadata"]["labels"];
+                wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+            };
+            wanted.is_empty() || workloads.iter().any(|workload| has(&workload))
+        };
+        match object["kind"].as_str().unwrap_or_default() {
+            "Service" if !selects(&object["spec"]["selector"]) => {
+                findings.push(format!("Service {name} selects nothing"))
+            }
+            "PodDisruptionBudget" if !selects(&object["spec"]["selector"]["matchLabels"]) => {
+                findings.push(format!("PodDisruptionBudget {name} selects nothing"));
+            }
+            "NetworkPolicy" if !is_part && !selects(&object["spec"]["podSelector"]["matchLabels"]) => {
+                findings.push(format!("NetworkPolicy {name} selects nothing"));
+            }
+            "HorizontalPodAutoscaler" | "ScaledObject" => {
+                let target = &object["spec"]["scaleTargetRef"]["name"];
+                let scalers = objects.iter().filter(|other| {
+                    matches!(other["kind"].as_str(), Some("HorizontalPodAutoscaler" | "ScaledObject"))
+                        && &other["spec"]["scaleTargetRef"]["name"] == target
+                });
+                if scalers.count() > 1 {
+                    findings.push(format!("two scale {target:?}"));
+                }
+                if !workloads.iter().any(|workload| &workload["metadata"]["name"] == target) {
+                    findings.push(format!("{name} scales {target:?}, which is not there"));
+                }
+            }
+            "HTTPRoute" | "Ingress" => {
+                let written = serde_yaml_ng::to_string(object).unwrap_or_default();
+                if !written.contains("name: gateway\n") || !services.contains("gateway") {
+                    findings.push(format!("{name} does not lead to the gateways"));
+                }
+                // Nothing else is to be open to the public.
+                let is_public =
+                    |service: &&Value| service["kind"] == "Service" && service["spec"]["type"] == "LoadBalancer";
+                findings.extend(objects.iter().filter(is_public).map(|service| {
+                    format!("beside {name} there is the public Service {:?}", service["metadata"]["name"])
+                }));
+                if names("Deployment").contains("nginx") {
+                    findings.push(format!("beside {name} there is nginx"));
+                }
+            }
+            _ => {}
+        }
+    }
+    findings
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_sequence().into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEPLOYMENT: &str = "
+kind: Deployment
+metadata: {name: nginx}
+spec:
+  template:
+    metadata: {labels: {app: nginx}}
+    spec:
+      volumes: [{name: a, configMap: {name: missing}}, {name: b, secret: {secretName: chat-tls}}]
+      containers:
+        - {name: nginx, env: [{name: A, value: a}, {name: A, value: b}], resources: {limits: {memory: 1Gi}}}
+";
+
+    #[test]
+    fn what_does_not_fit_together_is_found() {
+        let found = findings(DEPLOYMENT, false);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("ConfigMap missing") && found[1].contains("twice"), "{found:?}");
+        let public = "---\nkind: Service\nmetadata: {name: chat}\nspec: {type: LoadBalancer, selector: {app: nginx}}\n";
+        let route = "---\nkind: HTTPRoute\nmetadata: {name: chat}\nspec: {backendRefs: [{name: gateway}]}\n";
+        let found = findings(&format!("{DEPLOYMENT}{public}{route}"), false);
+        assert!(found.iter().any(|finding| finding.contains("public Service")), "{found:?}");
+        assert!(found.iter().any(|finding| finding.contains("there is nginx")), "{found:?}");
+        let twice = "---\nkind: HorizontalPodAutoscaler\nmetadata: {name: a}\nspec: {scaleTargetRef: {name: nginx}}\n";
+        let found = findings(&format!("{DEPLOYMENT}{twice}{twice}"), false);
+        assert!(found.iter().any(|finding| finding.contains("two scale")), "{found:?}");
+    }
+}
