@@ -104,6 +104,19 @@ async fn renew_worker_role(connection: &mut PgConnection, password: &str, has_ac
     Ok(())
 }
 
+/// The migrations that this binary knows and the database lacks, one line each. Changes nothing.
+pub async fn missing(connection: &mut PgConnection) -> Result<Vec<String>> {
+    let exists: bool =
+        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
+    let applied: HashSet<i64> = if exists {
+        connection.list_applied_migrations().await?.iter().map(|migration| migration.version).collect()
+    } else {
+        HashSet::new()
+    };
+    let new = MIGRATIONS.iter().filter(|m| !applied.contains(&m.version));
+    Ok(new.map(|m| format!("{:04} {}", m.version, m.description)).collect())
+}
+
 /// Applies what is missing and returns it, one line each. The lock goes with the connection.
 async fn apply(connection: &mut PgConnection) -> Result<Vec<String>> {
     // Not by waiting in a statement, whose snapshot an index made CONCURRENTLY by the holder would wait for in turn.

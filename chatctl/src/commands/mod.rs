@@ -4,6 +4,7 @@ mod chat;
 mod config;
 mod dlq;
 mod docs;
+mod doctor;
 mod drain;
 mod erase;
 mod export;
@@ -56,6 +57,10 @@ pub enum Command {
     /// The keys of the encryption at rest.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Checks what an operator would check on the first day: stores, durability, clocks, schema, rights, keys, processes.
+    ///
+    /// Each finding says what to do. Fails when there is a problem.
+    Doctor(doctor::DoctorArguments),
     /// Checks that what is stored is whole: numbers, counts, references, members, and that every row decrypts.
     ///
     /// For after a restore. Reads in one snapshot, so that servers may go on writing. Fails when a rule is broken, and names rows.
@@ -90,6 +95,7 @@ impl Command {
             Command::Migrate => migrate::run(settings).await,
             Command::Import(command) => command.run(settings).await,
             Command::Keys(command) => command.run(settings).await,
+            Command::Doctor(arguments) => arguments.run(settings).await,
             Command::Verify(arguments) => arguments.run(settings).await,
             Command::Status(arguments) => arguments.run(settings).await,
             Command::Sessions(arguments) => arguments.run(settings).await,

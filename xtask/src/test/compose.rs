@@ -47,7 +47,7 @@ pub fn run(workspace: &Workspace) -> Result<Outcome> {
     let Some(bin) = deployment::tools(workspace)? else { return Ok(not_checked("no Python packages")) };
     let programs = workspace.target_dir.join("compose/programs");
     if !take_programs(workspace, &programs)? {
-        let packages = PROGRAMS.iter().flat_map(|program| ["--package", program]);
+        let packages = PROGRAMS.iter().flat_map(|program| ["--package", *program]);
         workspace.run_cargo(&["build"].into_iter().chain(packages).collect::<Vec<_>>())?;
         take_programs(workspace, &programs)?;
     }

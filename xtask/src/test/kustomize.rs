@@ -107,34 +107,27 @@ pub fn findings(text: &str, is_part: bool) -> Vec<String> {
         Err(error) => return vec![error.to_string()],
     };
     let mut findings = Vec::new();
-    let names = |kind: &str| -> BTreeSet<&str> {
-        objects
-            .iter()
-            .filter(|object| object["kind"] == kind)
-            .filter_map(|object| object["metadata"]["name"].as_str())
-            .collect()
-    };
-    let mut secrets = names("Secret");
+    let mut secrets = names(&objects, "Secret");
     secrets.extend(SECRETS);
-    let (config_maps, accounts, services) = (names("ConfigMap"), names("ServiceAccount"), names("Service"));
+    let (config_maps, accounts, services) =
+        (names(&objects, "ConfigMap"), names(&objects, "ServiceAccount"), names(&objects, "Service"));
     let workloads: Vec<&Value> =
         objects.iter().filter(|object| !object["spec"]["template"]["spec"].is_null()).collect();
     for workload in &workloads {
         let name = workload["metadata"]["name"].as_str().unwrap_or_default();
         let pod = &workload["spec"]["template"]["spec"];
-        let mut miss = |kind: &str, wanted: &Value, known: &BTreeSet<&str>| {
-            if let Some(wanted) = wanted.as_str().filter(|wanted| !known.contains(wanted)) {
-                findings.push(format!("{name} names the {kind} {wanted}, which is not there"));
-            }
+        let missing = |kind: &str, wanted: &Value, known: &BTreeSet<&str>| {
+            let wanted = wanted.as_str().filter(|wanted| !known.contains(wanted))?;
+            Some(format!("{name} names the {kind} {wanted}, which is not there"))
         };
-        miss("ServiceAccount", &pod["serviceAccountName"], &accounts);
+        findings.extend(missing("ServiceAccount", &pod["serviceAccountName"], &accounts));
         for volume in items(&pod["volumes"]) {
-            miss("Secret", &volume["secret"]["secretName"], &secrets);
-            miss("ConfigMap", &volume["configMap"]["name"], &config_maps);
+            findings.extend(missing("Secret", &volume["secret"]["secretName"], &secrets));
+            findings.extend(missing("ConfigMap", &volume["configMap"]["name"], &config_maps));
         }
         for container in items(&pod["containers"]) {
             for source in items(&container["envFrom"]) {
-                miss("ConfigMap", &source["configMapRef"]["name"], &config_maps);
+                findings.extend(missing("ConfigMap", &source["configMapRef"]["name"], &config_maps));
             }
             let variables: Vec<&str> =
                 items(&container["env"]).filter_map(|variable| variable["name"].as_str()).collect();
@@ -191,7 +184,7 @@ pub fn findings(text: &str, is_part: bool) -> Vec<String> {
                 findings.extend(objects.iter().filter(is_public).map(|service| {
                     format!("beside {name} there is the public Service {:?}", service["metadata"]["name"])
                 }));
-                if names("Deployment").contains("nginx") {
+                if names(&objects, "Deployment").contains("nginx") {
                     findings.push(format!("beside {name} there is nginx"));
                 }
             }
@@ -199,6 +192,14 @@ pub fn findings(text: &str, is_part: bool) -> Vec<String> {
         }
     }
     findings
+}
+
+fn names<'a>(objects: &'a [Value], kind: &str) -> BTreeSet<&'a str> {
+    objects
+        .iter()
+        .filter(|object| object["kind"] == kind)
+        .filter_map(|object| object["metadata"]["name"].as_str())
+        .collect()
 }
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {

@@ -184,3 +184,47 @@ async fn every_command_of_the_runbook_runs() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_names_what_is_wrong_and_nothing_else() -> Result<()> {
+    let deployment = Deployment::start("doctor", Options::default())?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut client = deployment.login(0, &alice).await?;
+    client.request_ok(json!({"type": "send_private_message", "recipientId": bob.id, "content": "sealed"})).await?;
+    let doctor = || -> Result<String> {
+        let output = chatctl(&deployment, &["doctor"])?;
+        ensure!(output.status.code() == Some(1), "problems fail: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    // The tests' Postgres is fast and not durable, and that is all.
+    let healthy = doctor()?;
+    let problems: Vec<&str> = healthy.lines().filter(|line| line.starts_with("PROBLEM")).collect();
+    ensure!(
+        problems.len() == 2 && problems[0].contains("fsync") && problems[1].contains("full_page_writes"),
+        "{healthy}"
+    );
+    for said in [
+        "Postgres takes writes",
+        "the schema is up to date",
+        "chat_worker has its rights",
+        "the newest message decrypts",
+        "maxmemory-policy is noeviction",
+        "2 gateways are alive",
+        "2 workers are alive",
+    ] {
+        ensure!(
+            healthy.lines().any(|line| line.starts_with("ok ") && line.contains(said)),
+            "`{said}` is not in {healthy}"
+        );
+    }
+    ensure!(succeed(&deployment, &["verify"])?.lines().all(|line| line.starts_with("ok ")), "a database that is whole");
+
+    // What it names, it names with what to do.
+    deployment.sql("REVOKE INSERT ON private_messages FROM chat_worker")?;
+    ensure!(doctor()?.contains("PROBLEM chat_worker lacks rights on private_messages"), "a right that is missing");
+    deployment.sql("DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)")?;
+    let text = doctor()?;
+    ensure!(text.contains("PROBLEM the schema lacks 1 migrations"), "{text}");
+    ensure!(text.contains("chatctl migrate"), "{text}");
+    Ok(())
+}
