@@ -2,7 +2,7 @@ export type { ListedUser } from "./core/additions";
 export { ChatClient, connect } from "./core/client";
 export type { ClientEvents, ClientOptions, Handler, HistoryFields, HistoryPage, RequestOptions } from "./core/client";
 export type { State } from "./core/connection";
-export type { Clock, Logger, Socket, SocketConstructor } from "./core/environment";
+export type { Clock, Logger, Socket, SocketConstructor, Tabs } from "./core/environment";
 export { ChatError } from "./core/errors";
 export type { ErrorDetails, LocalErrorCode } from "./core/errors";
 export type { OutboxItem, Recipient, Sent } from "./core/outbox";

@@ -171,6 +171,10 @@ export class FakeServer {
     if (type === "ack") return this.#ack(frame);
     if (this.random() < this.faults.busy) return answer({ ...error("SERVICE_UNAVAILABLE"), retryAfter: 1 });
     if (type === "sync") return this.#sync(socket, frame);
+    if (type === "start_conversation") {
+      const id = `conv_${ME}_${frame.recipientId as string}`;
+      return answer({ ...this.#page({ type, conversationId: id, limit: 50 }), type: "conversation_started" });
+    }
     if (type === "get_inbox") return answer(this.#inbox(frame));
     if (type === "get_private_messages" || type === "get_group_messages") return answer(this.#page(frame));
     if (type === "mark_message_read") return this.#read(socket, frame, answer);
@@ -312,7 +316,7 @@ export class FakeServer {
     for (const [id, position] of Object.entries(asked)) {
       const conversation = this.conversations.get(id);
       if (!conversation) {
-        if (typeof position === "number") return socket.deliver({ ...error("RESOURCE_NOT_FOUND"), requestId: "sync" });
+        if (typeof position === "number") return socket.deliver({ ...error("RESOURCE_NOT_FOUND"), requestId: frame.requestId });
         socket.deliver({ type: "sync_gone", conversationId: id });
         continue;
       }
@@ -341,7 +345,7 @@ export class FakeServer {
       const version = this.#version(conversation);
       socket.deliver({ type: "sync_messages", conversationId: id, messages, hasMore: newer.length > 5, ...version });
     }
-    socket.deliver({ type: "sync_complete", requestId: "sync" });
+    socket.deliver({ type: "sync_complete", requestId: frame.requestId });
   }
 
   #durable(conversation: Conversation, make: () => Frame, besides?: FakeSocket): Frame {

@@ -7,6 +7,7 @@ test.each([
   ["index", 9_000],
   ["persist", 3_000],
   ["store", 5_000],
+  ["tabs", 2_000],
   ["react", 2_000],
 ])("%s has at most %i bytes", { timeout: 60_000 }, async (name, most) => {
   const output = await build({
@@ -34,5 +35,6 @@ test("nothing touches the browser when it is imported", async () => {
   await expect(import("../src/index")).resolves.toHaveProperty("connect");
   await expect(import("../src/persist")).resolves.toHaveProperty("indexedDb");
   await expect(import("../src/store")).resolves.toHaveProperty("createStore");
+  await expect(import("../src/tabs")).resolves.toHaveProperty("shareSocket");
   await expect(import("../src/react")).resolves.toHaveProperty("useInbox");
 });

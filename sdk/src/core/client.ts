@@ -2,7 +2,7 @@
 import type { Events, Message } from "../generated/protocol";
 import type { AllAnswers, AllCommands } from "./additions";
 import { Connection, type State } from "./connection";
-import { type Clock, type Logger, onWake, type SocketConstructor, systemClock } from "./environment";
+import { type Clock, type Logger, onWake, type SocketConstructor, systemClock, type Tabs } from "./environment";
 import { ChatError } from "./errors";
 import { keyOf, Outbox, type OutboxItem, type Recipient, type Sent } from "./outbox";
 import type { Persistence } from "./persistence";
@@ -27,6 +27,8 @@ export interface ClientOptions {
   /** Called whenever a token is needed; `reason` tells whether the last one may be given again. */
   getToken: GetToken;
   persist?: Persistence | undefined;
+  /** One socket for all tabs of the browser: `shareSocket({name: userId})` of `./tabs`. */
+  tabs?: Tabs | undefined;
   logger?: Logger | undefined;
   WebSocket?: SocketConstructor | undefined;
   clock?: Clock | undefined;
@@ -137,11 +139,14 @@ export class ChatClient {
     this.#random = options.random ?? Math.random;
     this.#logger = options.logger ?? (() => {});
     this.#persist = options.persist;
+    const own = {
+      getToken: options.getToken,
+      WebSocket: options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor),
+    };
     this.#connection = new Connection(
       {
         url: options.url,
-        getToken: options.getToken,
-        WebSocket: options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor),
+        ...(options.tabs?.(own) ?? own),
         clock: this.#clock,
         random: this.#random,
         logger: this.#logger,

@@ -1,3 +1,5 @@
+import type { GetToken } from "./token";
+
 /** Time as the client sees it. Replaced in tests. */
 export interface Clock {
   /** Epoch milliseconds. */
@@ -17,6 +19,11 @@ export interface Socket {
 }
 
 export type SocketConstructor = new (url: string, protocols?: string | string[]) => Socket;
+
+/** Puts something of its own in the place of these: how tabs share one socket. */
+export type Tabs = <T extends { WebSocket: SocketConstructor; getToken: GetToken }>(
+  own: T,
+) => { WebSocket: SocketConstructor; getToken: GetToken };
 
 /** Gets short lines about the connection; never a token, never the content of a message. */
 export type Logger = (line: string, details?: Record<string, unknown>) => void;

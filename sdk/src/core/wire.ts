@@ -73,6 +73,11 @@ export function isRepeatable(command: string): boolean {
   return isQuery(command) || command === "mark_message_read";
 }
 
+/** A send is answered before its echo, which everybody gets. */
+export function isSend(command: string): boolean {
+  return command.startsWith("send_");
+}
+
 /** The direct answer to a command is also what happened, and others get it as an event. */
 export function isChange(command: string, answer: object): boolean {
   return !isQuery(command) && conversationOf(answer) !== undefined;
