@@ -26,6 +26,7 @@ use crate::egress::gaps::{Gap, Gaps};
 use crate::egress::positions::Positions;
 use crate::egress::subscriptions::{Change, Subscriptions};
 use crate::http::tls::Tls;
+use crate::http::web::Web;
 use crate::lanes::admit::Admitted;
 use crate::lanes::ask::Requests;
 use crate::lanes::enqueue::Enqueue;
@@ -40,6 +41,8 @@ pub struct Gateway {
     pub core: Arc<Core>,
     /// Where the gateway itself terminates TLS.
     pub tls: Option<Tls>,
+    /// Where the gateway serves the web client.
+    pub web: Option<Web>,
 
     // Before a user is known.
     pub places: Arc<Places>,
@@ -98,13 +101,19 @@ impl Gateway {
     /// Puts the parts on top of `core`.
     ///
     /// # Errors
-    /// When the certificate is not usable.
+    /// When the certificate or the web client is not usable.
     pub fn assemble(core: Core) -> anyhow::Result<(Arc<Self>, Queues)> {
         let core = Arc::new(core);
         let common = &core.settings.common;
         let tls = match (&core.settings.tls_cert, &core.settings.tls_key) {
             (Some(cert_file), Some(key_file)) => Some(Tls::load(cert_file, key_file)?),
             _ => None,
+        };
+        let web = match &core.settings.web_root {
+            Some(root) => {
+                Some(Web::load(root.as_ref(), &core.settings.frame_ancestors, core.settings.builtin_auth)?)
+            }
+            None => None,
         };
         let places = Arc::new(Places::new(&core.settings, &core.metrics));
         let positions = Arc::new(Positions::default());
@@ -117,6 +126,7 @@ impl Gateway {
         let (closed_sessions, closed) = ClosedSessions::new();
         let gateway = Gateway {
             tls,
+            web,
             addresses: Addresses::new(core.clone(), places.clone()),
             places,
             lanes: Lanes::new(common.partitions, common.backlog_max_age),

@@ -22,7 +22,7 @@ use tower_service::Service;
 
 use crate::gateway::Gateway;
 
-use crate::http::reply::{Routes, error_response, is_upgrade};
+use crate::http::reply::{Routes, accepts, error_response, is_upgrade};
 use crate::http::routes;
 use crate::limits::addresses::{Address, Counted, Peer, Refused};
 use crate::limits::idle::HttpConnection;
@@ -146,6 +146,14 @@ async fn answer(
         // Answered as GET is; hyper, which knows what was asked for, leaves the body out and says its length.
         *request.method_mut() = Method::GET;
     }
+    // From memory, and a page of many files: not counted.
+    if let Some(web) = gateway.web.as_ref().filter(|_| !is_upgrade(&headers))
+        && let Some(response) = web.answer(request.method(), &path, &headers)
+    {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        return Ok(Response::from_parts(parts, Full::new(body)));
+    }
     let origin = cors_origin(&headers, &gateway.settings.allowed_origins);
     let refused = match may_upgrade || PROBES.contains(&path.as_str()) {
         true => None,
@@ -173,7 +181,7 @@ async fn answer(
         parts.headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
         parts.headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
-    if body.len() >= COMPRESS_FROM_BYTES && accepts_gzip(&headers) {
+    if body.len() >= COMPRESS_FROM_BYTES && accepts(&headers, "gzip") {
         body = gzip(&body);
         parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         parts.headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
@@ -212,44 +220,9 @@ fn cors_origin(headers: &HeaderMap, allowed: &AllowedOrigins) -> Option<HeaderVa
     origin.to_str().is_ok_and(|origin| allowed.allows(origin)).then(|| origin.clone())
 }
 
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let (mut gzip, mut any) = (None, None);
-    for coding in values.flat_map(|value| value.split(',')) {
-        let (name, parameter) = coding.split_once(';').unwrap_or((coding, ""));
-        let quality = parameter.trim().strip_prefix(['q', 'Q']).and_then(|rest| rest.strip_prefix('='));
-        let accepted = !quality.is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q == 0.0));
-        if name.trim().eq_ignore_ascii_case("gzip") {
-            gzip = Some(accepted);
-        } else if name.trim() == "*" {
-            any = Some(accepted);
-        }
-    }
-    // `*` stands for the codings that are not listed.
-    gzip.or(any).unwrap_or(false)
-}
-
 fn gzip(body: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::new(COMPRESSION_LEVEL));
     // Writing to memory cannot fail.
     let _ = encoder.write_all(body);
     encoder.finish().unwrap_or_default().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wildcard_does_not_override_the_quality_of_gzip() {
-        let accepts = |value: &'static str| {
-            accepts_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]))
-        };
-        for value in ["gzip", "GZIP;q=0.1", "br, *", "*;q=0, gzip", "gzip;q=1, *;q=0"] {
-            assert!(accepts(value), "{value}");
-        }
-        for value in ["", "br", "gzip;q=0, *", "*, gzip; q=0.000", "*;q=0", "gzip;Q=0"] {
-            assert!(!accepts(value), "{value}");
-        }
-    }
 }

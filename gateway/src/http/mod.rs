@@ -7,3 +7,4 @@ pub mod probes;
 pub mod reply;
 pub mod routes;
 pub mod tls;
+pub mod web;

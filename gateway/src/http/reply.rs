@@ -42,3 +42,39 @@ pub fn upgrade_required(message: &str) -> Response {
     response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
     response
 }
+
+/// Whether the client takes this coding of a body.
+pub fn accepts(headers: &HeaderMap, coding: &str) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let (mut named, mut any) = (None, None);
+    for entry in values.flat_map(|value| value.split(',')) {
+        let (name, parameter) = entry.split_once(';').unwrap_or((entry, ""));
+        let quality = parameter.trim().strip_prefix(['q', 'Q']).and_then(|rest| rest.strip_prefix('='));
+        let accepted = !quality.is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q == 0.0));
+        if name.trim().eq_ignore_ascii_case(coding) {
+            named = Some(accepted);
+        } else if name.trim() == "*" {
+            any = Some(accepted);
+        }
+    }
+    // `*` stands for the codings that are not listed.
+    named.or(any).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_does_not_override_the_quality_of_gzip() {
+        let accepts = |value: &'static str| {
+            accepts(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]), "gzip")
+        };
+        for value in ["gzip", "GZIP;q=0.1", "br, *", "*;q=0, gzip", "gzip;q=1, *;q=0"] {
+            assert!(accepts(value), "{value}");
+        }
+        for value in ["", "br", "gzip;q=0, *", "*, gzip; q=0.000", "*;q=0", "gzip;Q=0"] {
+            assert!(!accepts(value), "{value}");
+        }
+    }
+}

@@ -14,3 +14,4 @@ mod interruption;
 mod limits;
 mod sessions;
 mod tls;
+mod web;

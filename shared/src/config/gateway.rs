@@ -9,7 +9,7 @@ use super::macros::{Reader, settings};
 use super::net::{AllowedOrigins, TrustedProxies};
 use super::original;
 use super::parse::{
-    Parser, allowed_origins, boolean, byte_size, checked_secret, dialect, duration, integer, secret, socket_address,
+    Parser, allowed_origins, boolean, byte_size, checked_secret, dialect, duration, integer, origins, secret, socket_address,
     text, trusted_proxies,
 };
 use super::secret::Secret;
@@ -39,6 +39,10 @@ settings! {
         community_sync_max_payload_bytes: usize = "COMMUNITY_SYNC_MAX_PAYLOAD", byte_size("1KiB", "16MiB"), default("256KiB");
         /// Origins that browser pages may connect from.
         allowed_origins: AllowedOrigins = "ALLOWED_ORIGINS", allowed_origins(), default("*");
+        /// Folder with the built web client, read once at the start; without it `GET /` answers 426.
+        web_root: Option<String> = "WEB_ROOT", text("path of a folder", |path| !path.is_empty()), optional;
+        /// Origins of the pages that may embed the web client and give it a token.
+        frame_ancestors: Vec<String> = "FRAME_ANCESTORS", origins(), default("");
         /// Peers whose `X-Forwarded-For` is believed.
         trusted_proxies: TrustedProxies = "TRUSTED_PROXIES", trusted_proxies(), default("");
 

@@ -170,6 +170,10 @@ pub fn allowed_origins() -> Parser<AllowedOrigins> {
     })
 }
 
+pub fn origins() -> Parser<Vec<String>> {
+    Parser::new("list of origins", |text| list(text, parse_origin))
+}
+
 pub fn log_filter() -> Parser<String> {
     Parser::new("filter such as `info` or `info,gateway=debug`", |text| {
         tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(not_of_kind)

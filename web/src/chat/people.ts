@@ -1,0 +1,125 @@
+// Names of people, and the members of groups: what the screens need beside the store, fetched when it is first shown.
+import type { ChatClient } from "@elitescore/chat";
+import type { ChatStore } from "@elitescore/chat/store";
+import { useSyncExternalStore } from "react";
+import { useSession } from "./chat";
+import { isGroup, peerOf } from "./ids";
+
+export interface Person {
+  userId: string;
+  username: string;
+  displayName: string;
+}
+
+export interface Member extends Person {
+  role: "owner" | "admin" | "member";
+}
+
+export interface Group {
+  groupName: string;
+  groupDescription: string;
+  members: readonly Member[];
+}
+
+const MEMBERSHIP = [
+  "member_added",
+  "member_removed",
+  "member_left",
+  "member_promoted",
+  "member_demoted",
+  "ownership_transferred",
+  "group_info_updated",
+] as const;
+
+export class People {
+  readonly #client: ChatClient;
+  readonly #persons = new Map<string, Person>();
+  readonly #groups = new Map<string, Group>();
+  readonly #asked = new Set<string>();
+  readonly #listeners = new Set<() => void>();
+  #revision = 0;
+
+  constructor(client: ChatClient, store: ChatStore) {
+    this.#client = client;
+    store.inbox.subscribe(() => {
+      const known = this.#persons.size;
+      for (const { participant } of store.inbox.getSnapshot().entries) if (participant) this.#persons.set(participant.userId, participant);
+      if (this.#persons.size !== known) this.#changed();
+    });
+    for (const event of MEMBERSHIP) client.on(event, ({ groupId }) => this.reload(groupId));
+    client.on("state", ({ name }) => {
+      // Whatever was missed: those that are shown are asked for again.
+      if (name !== "online") return;
+      this.#asked.clear();
+      for (const groupId of this.#groups.keys()) this.load(groupId);
+    });
+  }
+
+  subscribe = (listener: () => void) => {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  };
+
+  revision = () => this.#revision;
+
+  person(userId: string): Person | undefined {
+    return this.#persons.get(userId);
+  }
+
+  group(groupId: string): Group | undefined {
+    return this.#groups.get(groupId);
+  }
+
+  add(person: Person): void {
+    if (this.#persons.has(person.userId)) return;
+    this.#persons.set(person.userId, person);
+    this.#changed();
+  }
+
+  /** Fetches what a conversation's screen needs to name it. */
+  load(conversationId: string): void {
+    if (this.#asked.has(conversationId)) return;
+    this.#asked.add(conversationId);
+    const loading = isGroup(conversationId) ? this.#loadGroup(conversationId) : this.#loadPeer(conversationId);
+    loading.catch(() => this.#asked.delete(conversationId));
+  }
+
+  async #loadPeer(conversationId: string): Promise<void> {
+    const recipientId = peerOf(conversationId, this.#client.me?.userId ?? "");
+    if (!recipientId || this.#persons.has(recipientId)) return;
+    const { recipient } = await this.#client.request("start_conversation", { recipientId });
+    this.add(recipient);
+  }
+
+  async #loadGroup(groupId: string): Promise<void> {
+    const [info, { members }] = await Promise.all([
+      this.#client.request("get_group_info", { groupId }),
+      this.#client.request("get_group_members", { groupId }),
+    ]);
+    for (const member of members) this.#persons.set(member.userId, member);
+    this.#groups.set(groupId, {
+      groupName: info.groupName,
+      groupDescription: info.groupDescription ?? "",
+      members: members as Member[],
+    });
+    this.#changed();
+  }
+
+  /** After a change of one's own, whose event may not come back to this connection. */
+  reload(groupId: string): void {
+    this.#asked.delete(groupId);
+    if (this.#groups.has(groupId)) this.load(groupId);
+  }
+
+  #changed(): void {
+    this.#revision++;
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** The people known by now; renders again when there are more. */
+export function usePeople(): People {
+  const { people } = useSession();
+  useSyncExternalStore(people.subscribe, people.revision);
+  return people;
+}

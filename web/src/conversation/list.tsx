@@ -1,0 +1,199 @@
+// The messages: a virtual list that stays at its end, keeps its place when older ones come in front, and jumps to any message.
+import { useChat } from "@elitescore/chat/react";
+import type { ChatMessage, MessageList as Messages } from "@elitescore/chat/store";
+import { type KeyboardEvent, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { Virtualizer, type VirtualizerHandle } from "virtua";
+import { useSession } from "../chat/chat";
+import { useI18n } from "../i18n";
+import { Icon } from "../ui/icon";
+import { Message } from "./message";
+import { MessageMenu } from "./message-menu";
+import { setAtEnd } from "./reading";
+import { toRows } from "./rows";
+
+interface Props {
+  id: string;
+  list: Messages;
+  newFrom: number | undefined;
+  /** The message to show, from the address. */
+  target: number | undefined;
+  onReply: (message: ChatMessage) => void;
+  onEdit: (message: ChatMessage) => void;
+  onJump: (seq: number) => void;
+}
+
+/** Counts as the end: less than a line is out of sight. */
+const END_PX = 24;
+const LOAD_BEFORE_PX = 1_200;
+const MARKED_MS = 2_000;
+
+export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump }: Props) {
+  const { t } = useI18n();
+  const { userId } = useSession();
+  const store = useChat();
+  const { messages, hasBefore, hasAfter } = list;
+  const rows = useMemo(() => toRows(messages, newFrom), [messages, newFrom]);
+  const scroller = useRef<HTMLDivElement>(null);
+  const virtual = useRef<VirtualizerHandle>(null);
+  const [isAtEnd, setIsAtEnd] = useState(true);
+  const [isPlaced, setPlaced] = useState(false);
+  const [marked, setMarked] = useState<number>();
+  const [active, setActive] = useState<string>();
+  const [menu, setMenu] = useState<{ message: ChatMessage; anchor: Element }>();
+  const [seenUpTo, setSeenUpTo] = useState(0);
+
+  // Older messages came in front: the place on the screen is kept from the end.
+  const first = messages[0]?.key;
+  const [shown, setShown] = useState({ first, length: messages.length, shifts: false });
+  if (shown.first !== first || shown.length !== messages.length) {
+    const place = messages.findIndex(({ key }) => key === shown.first);
+    setShown({ first, length: messages.length, shifts: place > 0 });
+  }
+
+  const newest = messages.findLast(({ status }) => status === "sent")?.seq ?? 0;
+  if (isAtEnd && !hasAfter && newest > seenUpTo) setSeenUpTo(newest);
+  const unseen = messages.filter(({ seq, senderId, status }) => status === "sent" && seq > seenUpTo && senderId !== userId).length;
+
+  useEffect(() => {
+    setAtEnd(id, isAtEnd && isPlaced);
+    return () => setAtEnd(id, false);
+  }, [id, isAtEnd, isPlaced]);
+
+  // The first time: at the first unread message, or at the end.
+  useLayoutEffect(() => {
+    if (isPlaced || target !== undefined) return;
+    const start = rows.findIndex((row) => row.startsNew);
+    if (start > 0) virtual.current?.scrollToIndex(start, { align: "start", offset: -80 });
+    else virtual.current?.scrollToIndex(rows.length - 1, { align: "end" });
+    setPlaced(true);
+  }, [isPlaced, target, rows]);
+
+  // New at the end: follow, if the end was in sight or the message is one's own.
+  const last = messages.at(-1);
+  const lastKey = last?.key;
+  const isOwn = last?.senderId === userId && last.status === "sending";
+  useLayoutEffect(() => {
+    if (isPlaced && (isAtEnd || isOwn)) virtual.current?.scrollToIndex(rows.length - 1, { align: "end" });
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- only when the last message is another one
+  }, [lastKey]);
+
+  // A place given by the address.
+  const [reached, setReached] = useState<number>();
+  const targetIndex = target === undefined ? -1 : rows.findIndex(({ message }) => message.seq === target);
+  const isMissing = target !== undefined && targetIndex === -1 && target !== reached;
+  useEffect(() => {
+    if (isMissing) void store.loadAround(id, { seq: target }).catch(() => setReached(target));
+  }, [isMissing, store, id, target]);
+  useLayoutEffect(() => {
+    if (target === undefined || target === reached || targetIndex === -1) return;
+    virtual.current?.scrollToIndex(targetIndex, { align: "center" });
+    setReached(target);
+    setPlaced(true);
+    setMarked(target);
+  }, [target, targetIndex, reached]);
+  useEffect(() => {
+    if (marked === undefined) return;
+    const timer = setTimeout(() => setMarked(undefined), MARKED_MS);
+    return () => clearTimeout(timer);
+  }, [marked]);
+
+  const scrolled = useCallback(
+    (offset: number) => {
+      const handle = virtual.current;
+      if (!handle) return;
+      setIsAtEnd(offset - handle.scrollSize + handle.viewportSize >= -END_PX);
+      if (!isPlaced) return;
+      if (offset < LOAD_BEFORE_PX && hasBefore) void store.loadBefore(id);
+      if (hasAfter && handle.scrollSize - handle.viewportSize - offset < LOAD_BEFORE_PX) void store.loadAfter(id);
+    },
+    [store, id, hasBefore, hasAfter, isPlaced],
+  );
+  // A page that is shorter than the screen cannot be scrolled.
+  useEffect(() => {
+    const handle = virtual.current;
+    if (isPlaced && hasBefore && handle && handle.scrollOffset < LOAD_BEFORE_PX) void store.loadBefore(id);
+  }, [isPlaced, hasBefore, rows.length, store, id]);
+
+  // The keyboard of a phone, or a longer draft, takes room: the end stays in sight.
+  useEffect(() => {
+    const element = scroller.current;
+    if (!element) return;
+    const observer = new ResizeObserver(() => {
+      if (isAtEnd && isPlaced) element.scrollTop = element.scrollHeight;
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, [isAtEnd, isPlaced]);
+
+  async function toLatest() {
+    if (hasAfter) await store.loadLatest(id);
+    virtual.current?.scrollToIndex(Number.MAX_SAFE_INTEGER, { align: "end" });
+    requestAnimationFrame(() => scroller.current?.scrollTo({ top: scroller.current.scrollHeight }));
+  }
+
+  function move(event: KeyboardEvent) {
+    if (event.altKey || event.target !== event.currentTarget.querySelector("article:focus")) return;
+    const now = rows.findIndex(({ message }) => message.key === active);
+    const next = { ArrowUp: now - 1, ArrowDown: now + 1, Home: 0, End: rows.length - 1 }[event.key];
+    const row = next === undefined ? undefined : rows[next];
+    if (next === undefined || !row) return;
+    event.preventDefault();
+    setActive(row.message.key);
+    virtual.current?.scrollToIndex(next, { align: "nearest" });
+    requestAnimationFrame(() => scroller.current?.querySelector<HTMLElement>(`[data-key="${CSS.escape(row.message.key)}"]`)?.focus());
+  }
+
+  const openMenu = useCallback((message: ChatMessage, anchor: Element) => setMenu({ message, anchor }), []);
+  const closeMenu = useCallback(() => setMenu(undefined), []);
+  const focusable = rows.some(({ message }) => message.key === active) ? active : rows.at(-1)?.message.key;
+  const total = rows.length;
+  return (
+    <div className="messages">
+      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions -- arrows move between the messages */}
+      <div ref={scroller} className="scroller" role="log" aria-live="off" aria-label={t("message")} onKeyDown={move}>
+        <div className="grow" />
+        <Virtualizer ref={virtual} scrollRef={scroller} shift={shown.shifts} onScroll={scrolled} data={rows} bufferSize={400}>
+          {(row, index) => (
+            <Message
+              key={row.message.key}
+              row={row}
+              conversationId={id}
+              position={index + 1}
+              total={total}
+              isFocusable={row.message.key === focusable}
+              isMarked={marked === row.message.seq}
+              isDelivered={row.message.seq <= list.deliveredSeq}
+              readBy={list.readBy}
+              onFocus={setActive}
+              onMenu={openMenu}
+              onReply={onReply}
+              onJump={onJump}
+            />
+          )}
+        </Virtualizer>
+      </div>
+      {(!isAtEnd || hasAfter) && (
+        <button
+          type="button"
+          className="to-latest"
+          aria-label={unseen > 0 ? t("toLatestCount", { count: unseen }) : t("toLatest")}
+          onClick={() => void toLatest()}
+        >
+          <Icon name="down" />
+          {unseen > 0 && <span className="badge">{unseen > 99 ? "99+" : unseen}</span>}
+        </button>
+      )}
+      {menu && (
+        <MessageMenu
+          id={id}
+          message={menu.message}
+          anchor={menu.anchor}
+          readBy={list.readBy}
+          onReply={onReply}
+          onEdit={onEdit}
+          onClose={closeMenu}
+        />
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,42 @@
+// What is pinned in a conversation, each with a way to its place.
+import type { Message } from "@elitescore/chat";
+import { useEffect, useState } from "react";
+import { useSession } from "../chat/chat";
+import { target } from "../chat/ids";
+import { usePeople } from "../chat/people";
+import { Content } from "../conversation/content";
+import { useI18n } from "../i18n";
+import { Empty, Spinner } from "../ui/empty";
+import { Panel } from "./panel";
+
+export default function Pins({ id, onClose, onJump }: { id: string; onClose: () => void; onJump: (seq: number) => void }) {
+  const { t, dateTime } = useI18n();
+  const { client, userId } = useSession();
+  const people = usePeople();
+  const [pins, setPins] = useState<readonly Message[]>();
+  useEffect(() => {
+    const load = () => client.request("get_pinned_messages", target(id) as { conversationId: string }).then(({ messages }) => setPins(messages), () => setPins([]));
+    void load();
+    const stops = (["message_pinned", "message_unpinned"] as const).map((type) => client.on(type, () => void load()));
+    return () => stops.forEach((stop) => stop());
+  }, [client, id]);
+  return (
+    <Panel title={t("pins")} onClose={onClose}>
+      {!pins && <Spinner label={t("loading")} />}
+      {pins?.length === 0 && <Empty icon="pin" title={t("noPins")} hint={t("noPinsHint")} />}
+      <ul className="pins">
+        {pins?.map((message) => (
+          <li key={message.messageId}>
+            <button type="button" onClick={() => onJump(message.seq)}>
+              <strong dir="auto">{people.person(message.senderId)?.displayName || message.senderUsername}</strong>
+              <time dateTime={message.createdAt}>{dateTime(message.createdAt)}</time>
+              <span dir="auto">
+                <Content text={message.content} mentions={message.mentions} me={userId} />
+              </span>
+            </button>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}

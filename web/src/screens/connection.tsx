@@ -1,0 +1,50 @@
+// What the person has to know of the connection, and nothing while it is good.
+import { useConnection } from "@elitescore/chat/react";
+import { useEffect, useState } from "react";
+import { useSession } from "../chat/chat";
+import { useI18n } from "../i18n";
+import { Empty } from "../ui/empty";
+import { Icon } from "../ui/icon";
+
+/** A short interruption is not worth a word. */
+const SILENT_MS = 1_500;
+
+export function ConnectionBanner() {
+  const { t } = useI18n();
+  const { client } = useSession();
+  const { name } = useConnection();
+  const isOnline = name === "online";
+  const [isShown, setShown] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setShown(!isOnline), isOnline ? 0 : SILENT_MS);
+    return () => clearTimeout(timer);
+  }, [isOnline]);
+  return (
+    <div role="status" className="connection">
+      {isShown && !isOnline && (
+        <p>
+          <Icon name="offline" size={18} />
+          <span>{t(name === "waiting" ? "offlineBanner" : name === "syncing" ? "syncing" : "reconnecting")}</span>
+          {name === "waiting" && (
+            <button type="button" className="button small" onClick={() => client.wake()}>
+              {t("retryNow")}
+            </button>
+          )}
+        </p>
+      )}
+    </div>
+  );
+}
+
+export function Replaced() {
+  const { t } = useI18n();
+  return (
+    <main className="alone">
+      <Empty icon="copy" title={t("replacedTitle")} hint={t("replacedHint")}>
+        <button type="button" className="button" onClick={() => location.reload()}>
+          {t("useHere")}
+        </button>
+      </Empty>
+    </main>
+  );
+}

@@ -1,0 +1,120 @@
+// The frame of the chat: a list beside a conversation, or one of them on a phone; what keys do everywhere.
+import { useConnection, useInbox } from "@elitescore/chat/react";
+import { lazy, Suspense, useEffect, useState } from "react";
+import { Redirect, useLocation, useRoute } from "wouter";
+import { useSession } from "../chat/chat";
+import { Conversation } from "../conversation/conversation";
+import { useI18n } from "../i18n";
+import { Inbox } from "../inbox/inbox";
+import { Empty, Spinner } from "../ui/empty";
+import { ConnectionBanner, Replaced } from "./connection";
+
+const Palette = lazy(() => import("./palette"));
+const NewChat = lazy(() => import("./new-chat"));
+const NewGroup = lazy(() => import("./new-group"));
+const Settings = lazy(() => import("./settings"));
+const Communities = lazy(() => import("./communities"));
+
+export function Shell() {
+  const { t } = useI18n();
+  const connection = useConnection();
+  const [location] = useLocation();
+  const [, open] = useRoute("/c/:id/:seq?");
+  const [shown, setShown] = useState<string>();
+  if (open && open.id !== shown) setShown(open.id);
+  const [isPaletteOpen, setPaletteOpen] = useState(false);
+  useShortcuts(open?.id, () => setPaletteOpen(true));
+  useTitle();
+
+  if (connection.name === "replaced") return <Replaced />;
+  const seq = open?.seq && /^\d+$/.test(open.seq) ? Number(open.seq) : undefined;
+  return (
+    <div className={open ? "shell with-conversation" : "shell"}>
+      <a className="skip" href="#main">
+        {t("chats")}
+      </a>
+      <aside className="side" aria-label={t("chats")}>
+        <ConnectionBanner />
+        <Suspense fallback={<Spinner label={t("loading")} />}>
+          <Side location={location} open={open?.id} />
+        </Suspense>
+      </aside>
+      <main id="main" tabIndex={-1}>
+        {shown ? <Conversation key={shown} id={shown} seq={seq} /> : <Welcome />}
+      </main>
+      {isPaletteOpen && (
+        <Suspense>
+          <Palette onClose={() => setPaletteOpen(false)} />
+        </Suspense>
+      )}
+    </div>
+  );
+}
+
+function Side({ location, open }: { location: string; open: string | undefined }) {
+  switch (location) {
+    case "/new":
+      return <NewChat />;
+    case "/new/group":
+      return <NewGroup />;
+    case "/settings":
+      return <Settings />;
+    case "/communities":
+      return <Communities />;
+    case "/":
+      return <Inbox open={open} />;
+    default:
+      return open ? <Inbox open={open} /> : <Redirect to="/" />;
+  }
+}
+
+function Welcome() {
+  const { t } = useI18n();
+  return (
+    <div className="welcome">
+      <Empty icon="chat" title={t("welcomeTitle")} hint={t("welcomeHint")}>
+        <p className="keys">
+          <kbd>Ctrl</kbd>
+          <kbd>K</kbd> <span>{t("shortcutHint")}</span>
+        </p>
+      </Empty>
+    </div>
+  );
+}
+
+/** Ctrl+K everywhere; Alt+arrows through the list; Esc back from a conversation to the list. */
+function useShortcuts(open: string | undefined, openPalette: () => void): void {
+  const { store } = useSession();
+  const [location, navigate] = useLocation();
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      if (event.defaultPrevented) return;
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+        event.preventDefault();
+        openPalette();
+      } else if (event.altKey && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+        event.preventDefault();
+        const { entries } = store.inbox.getSnapshot();
+        const now = entries.findIndex(({ conversationId }) => conversationId === open);
+        const step = event.key === "ArrowDown" ? 1 : -1;
+        const next = entries[now === -1 ? 0 : Math.max(0, Math.min(entries.length - 1, now + step))];
+        if (next) navigate(`/c/${next.conversationId}`);
+      } else if (event.key === "Escape" && !document.querySelector("dialog[open], :popover-open")) {
+        if (location !== "/") navigate("/");
+      }
+    };
+    window.addEventListener("keydown", press);
+    return () => window.removeEventListener("keydown", press);
+  }, [store, open, openPalette, location, navigate]);
+}
+
+/** What is unread, in the title and on the installed app's icon. */
+function useTitle(): void {
+  const { t } = useI18n();
+  const { totalUnread } = useInbox();
+  useEffect(() => {
+    document.title = totalUnread > 0 ? `(${totalUnread > 999 ? "999+" : totalUnread}) ${t("appName")}` : t("appName");
+    const badge = navigator as Partial<Pick<Navigator, "setAppBadge" | "clearAppBadge">>;
+    void (totalUnread > 0 ? badge.setAppBadge?.(totalUnread) : badge.clearAppBadge?.())?.catch(() => {});
+  }, [totalUnread, t]);
+}
