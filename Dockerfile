@@ -38,12 +38,17 @@ COPY --from=compile /symbols/ /
 FROM scratch AS build
 COPY --from=compile /programs/ /
 
-# The web client. A build without `--build-context web=FOLDER` has none: leave WEB_ROOT unset then.
-FROM debian:12.11-slim AS no-web
-RUN mkdir /web
+# The web client: static files, made with the SDK's sources. `--build-context web=FOLDER` takes files that are built already.
+FROM node:20.20.2-bookworm-slim AS compile-web
+WORKDIR /src/web
+COPY web/package.json web/package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY sdk/src /src/sdk/src
+COPY web ./
+RUN npm run build
 
 FROM scratch AS web
-COPY --from=no-web /web/ /
+COPY --from=compile-web /src/web/dist/ /
 
 FROM debian:12.11-slim
 # ca-certificates for TLS to Postgres and Redis. It brings openssl, which makes the self-signed certificate of compose.
@@ -53,6 +58,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=web / /usr/share/chat/web/
 COPY --from=build / /usr/local/bin/
+# Set to nothing, the gateway serves no web client.
+ENV WEB_ROOT=/usr/share/chat/web
 COPY --chmod=0755 deploy/probe.sh /usr/local/bin/probe
 WORKDIR /
 USER 65532:65532

@@ -2,9 +2,11 @@
 
 use anyhow::Result;
 
-use crate::stack::Stack;
+use crate::stack::{Stack, WEB};
+use crate::web;
 use crate::workspace::Workspace;
 
+const DEMO_TOKEN_TTL: &str = "7d";
 const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
 /// Adds the users and has everyone follow everyone else, except that nobody but carol follows dave: so that the rule
@@ -20,10 +22,15 @@ pub fn seed(stack: &Stack) -> Result<()> {
             }
         }
     }
+    let folder = stack.dir.join(WEB);
+    if folder.is_dir() {
+        let token = |name| Ok((name, stack.chatctl(&["token", name, "--ttl", DEMO_TOKEN_TTL])?));
+        web::write_demo_users(&folder, &USERS.into_iter().map(token).collect::<Result<Vec<_>>>()?)?;
+    }
     Ok(())
 }
 
-pub fn print_summary(stack: &mut Stack, workspace: &Workspace) {
+pub fn print_summary(stack: &mut Stack, workspace: &Workspace, no_web: Option<&str>) {
     println!();
     for (name, place, pid) in places(stack) {
         println!("  {name:<12} {place:<58} {}", pid.map(|pid| format!("pid {pid}")).unwrap_or_default());
@@ -31,6 +38,11 @@ pub fn print_summary(stack: &mut Stack, workspace: &Workspace) {
     println!("  {:<12} {}", "logs", workspace.shown(&stack.dir.join("*.log")));
     println!("  {:<12} {}", "for scripts", workspace.shown(&stack.dir.join("env")));
     print_lines_to_paste(stack, workspace);
+    match (no_web, stack.public_url()) {
+        (None, Some(url)) => println!("\nThe web client, to sign in as {}:\n\n  {url}", USERS.join(", ")),
+        (Some(why), _) => println!("\nThere is no web client: {why}."),
+        (None, None) => {}
+    }
 }
 
 fn places(stack: &mut Stack) -> Vec<(String, String, Option<u32>)> {

@@ -6,11 +6,13 @@ mod control;
 mod counts;
 mod demo;
 mod interrupt;
+mod node;
 mod sbom;
 mod sqlx;
 mod stack;
 mod test;
 mod up;
+mod web;
 mod workspace;
 
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ use devstack::{Process, install, logfile};
 use crate::stack::state::State;
 use crate::stack::{DATABASE, Stack, UpLock, env_file, running, stop_by_pid_files};
 use crate::workspace::Workspace;
-use crate::{control, demo, interrupt};
+use crate::{control, demo, interrupt, stack, web};
 
 const WATCH_INTERVAL: Duration = Duration::from_millis(300);
 
@@ -55,6 +55,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     }
     let programs = install::ensure(&mut |line| say(line))?;
     build(workspace, options.no_build)?;
+    let no_web = web::prepare(workspace, &dir.join(stack::WEB), options.no_build)?;
     interrupt::check()?;
 
     let mut state = match State::load(&dir)? {
@@ -80,7 +81,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         }
         return Err(error);
     }
-    demo::print_summary(&mut stack, workspace);
+    demo::print_summary(&mut stack, workspace, no_web.as_deref());
     if options.detach {
         println!("\nIt runs on in the background: `cargo xtask status`, `cargo xtask down`.");
         drop(lock);

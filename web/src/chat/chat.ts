@@ -25,7 +25,7 @@ export function openChat(userId: string, about: About): Chat {
     persist: indexedDb({ name: userId }),
   });
   const store = createStore(client);
-  const chat = { client, store, people: new People(client, store), userId, about };
+  const chat = { client, store, people: new People(client, store, userId), userId, about };
   client.on("state", (state) => {
     if (state.name !== "refused") return;
     expel(state.code === "TOKEN_EXPIRED" || state.code === "TOKEN_INVALID" ? "expired" : "revoked");

@@ -39,7 +39,11 @@ export class People {
   readonly #listeners = new Set<() => void>();
   #revision = 0;
 
-  constructor(client: ChatClient, store: ChatStore) {
+  constructor(
+    client: ChatClient,
+    store: ChatStore,
+    private readonly userId: string,
+  ) {
     this.#client = client;
     store.inbox.subscribe(() => {
       const known = this.#persons.size;
@@ -85,7 +89,7 @@ export class People {
   }
 
   async #loadPeer(conversationId: string): Promise<void> {
-    const recipientId = peerOf(conversationId, this.#client.me?.userId ?? "");
+    const recipientId = peerOf(conversationId, this.userId);
     if (!recipientId || this.#persons.has(recipientId)) return;
     const { recipient } = await this.#client.request("start_conversation", { recipientId });
     this.add(recipient);

@@ -40,7 +40,14 @@ export function Conversation({ id, seq }: { id: string; seq: number | undefined 
   }, [people, id]);
 
   const name = nameOf(id, entry, people, userId);
-  const jump = useCallback((target: number) => navigate(`/c/${id}/${target}`), [navigate, id]);
+  // By way of the bare address, so that a second jump to the same place is one, too.
+  const jump = useCallback(
+    (target: number) => {
+      navigate(`/c/${id}`, { replace: true });
+      setTimeout(() => navigate(`/c/${id}/${target}`));
+    },
+    [navigate, id],
+  );
   if (list.status === "gone") return <Gone />;
   const lastOwn = list.messages.findLast((message) => message.senderId === userId && message.status === "sent");
   return (
@@ -124,7 +131,7 @@ function Head({ id, name, entry, panel, setPanel }: HeadProps) {
       <button type="button" className="conversation-name" onClick={() => toggle("details")} aria-expanded={panel === "details"}>
         <Avatar id={peer ?? id} name={name} isGroup={isGroup(id)} isOnline={peer !== undefined && online.has(peer)} />
         <span>
-          <h2 dir="auto">{name}</h2>
+          <h1 dir="auto">{name}</h1>
           <Subtitle id={id} entry={entry} isOnline={peer !== undefined && online.has(peer)} />
         </span>
       </button>

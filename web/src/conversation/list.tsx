@@ -27,6 +27,11 @@ const END_PX = 24;
 const LOAD_BEFORE_PX = 1_200;
 const MARKED_MS = 2_000;
 
+/** A page that does not come is asked for again by the next scrolling. */
+function ignore(loading: Promise<void>): void {
+  loading.catch(() => {});
+}
+
 export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump }: Props) {
   const { t } = useI18n();
   const { userId } = useSession();
@@ -41,6 +46,8 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
   const [active, setActive] = useState<string>();
   const [menu, setMenu] = useState<{ message: ChatMessage; anchor: Element }>();
   const [seenUpTo, setSeenUpTo] = useState(0);
+  /** Asked for, and not there. */
+  const [missed, setMissed] = useState<number>();
 
   // Older messages came in front: the place on the screen is kept from the end.
   const first = messages[0]?.key;
@@ -61,12 +68,13 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
 
   // The first time: at the first unread message, or at the end.
   useLayoutEffect(() => {
-    if (isPlaced || target !== undefined) return;
+    if (isPlaced || (target !== undefined && target !== missed)) return;
     const start = rows.findIndex((row) => row.startsNew);
     if (start > 0) virtual.current?.scrollToIndex(start, { align: "start", offset: -80 });
     else virtual.current?.scrollToIndex(rows.length - 1, { align: "end" });
+    setIsAtEnd(start <= 0);
     setPlaced(true);
-  }, [isPlaced, target, rows]);
+  }, [isPlaced, target, missed, rows]);
 
   // New at the end: follow, if the end was in sight or the message is one's own.
   const last = messages.at(-1);
@@ -79,15 +87,17 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
 
   // A place given by the address.
   const [reached, setReached] = useState<number>();
+  if (target === undefined && reached !== undefined) setReached(undefined);
   const targetIndex = target === undefined ? -1 : rows.findIndex(({ message }) => message.seq === target);
-  const isMissing = target !== undefined && targetIndex === -1 && target !== reached;
+  const isMissing = target !== undefined && targetIndex === -1 && target !== missed;
   useEffect(() => {
-    if (isMissing) void store.loadAround(id, { seq: target }).catch(() => setReached(target));
+    if (isMissing) ignore(store.loadAround(id, { seq: target }).finally(() => setMissed(target)));
   }, [isMissing, store, id, target]);
   useLayoutEffect(() => {
     if (target === undefined || target === reached || targetIndex === -1) return;
     virtual.current?.scrollToIndex(targetIndex, { align: "center" });
     setReached(target);
+    setIsAtEnd(false);
     setPlaced(true);
     setMarked(target);
   }, [target, targetIndex, reached]);
@@ -97,22 +107,20 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
     return () => clearTimeout(timer);
   }, [marked]);
 
-  const scrolled = useCallback(
-    (offset: number) => {
-      const handle = virtual.current;
-      if (!handle) return;
-      setIsAtEnd(offset - handle.scrollSize + handle.viewportSize >= -END_PX);
-      if (!isPlaced) return;
-      if (offset < LOAD_BEFORE_PX && hasBefore) void store.loadBefore(id);
-      if (hasAfter && handle.scrollSize - handle.viewportSize - offset < LOAD_BEFORE_PX) void store.loadAfter(id);
-    },
-    [store, id, hasBefore, hasAfter, isPlaced],
-  );
-  // A page that is shorter than the screen cannot be scrolled.
+  const scrolled = useCallback(() => {
+    const element = scroller.current;
+    if (!element || !isPlaced) return;
+    const below = element.scrollHeight - element.clientHeight - element.scrollTop;
+    // Without a height it is not on the screen at all: a phone shows the list in its place.
+    setIsAtEnd(element.clientHeight > 0 && below <= END_PX);
+    if (element.scrollTop < LOAD_BEFORE_PX && hasBefore) ignore(store.loadBefore(id));
+    if (hasAfter && below < LOAD_BEFORE_PX) ignore(store.loadAfter(id));
+  }, [store, id, hasBefore, hasAfter, isPlaced]);
+  // A page that is shorter than the screen is not scrolled, and one that was placed only once it has a layout.
   useEffect(() => {
-    const handle = virtual.current;
-    if (isPlaced && hasBefore && handle && handle.scrollOffset < LOAD_BEFORE_PX) void store.loadBefore(id);
-  }, [isPlaced, hasBefore, rows.length, store, id]);
+    const frame = requestAnimationFrame(() => requestAnimationFrame(scrolled));
+    return () => cancelAnimationFrame(frame);
+  }, [scrolled, rows.length]);
 
   // The keyboard of a phone, or a longer draft, takes room: the end stays in sight.
   useEffect(() => {
@@ -120,13 +128,14 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
     if (!element) return;
     const observer = new ResizeObserver(() => {
       if (isAtEnd && isPlaced) element.scrollTop = element.scrollHeight;
+      scrolled();
     });
     observer.observe(element);
     return () => observer.disconnect();
-  }, [isAtEnd, isPlaced]);
+  }, [isAtEnd, isPlaced, scrolled]);
 
   async function toLatest() {
-    if (hasAfter) await store.loadLatest(id);
+    if (hasAfter) await store.loadLatest(id).catch(() => {});
     virtual.current?.scrollToIndex(Number.MAX_SAFE_INTEGER, { align: "end" });
     requestAnimationFrame(() => scroller.current?.scrollTo({ top: scroller.current.scrollHeight }));
   }

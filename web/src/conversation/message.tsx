@@ -84,7 +84,6 @@ export const Message = memo(function Message(props: Props) {
         tabIndex={isFocusable ? 0 : -1}
         onFocus={() => onFocus(message.key)}
         onKeyDown={press}
-        onDoubleClick={() => message.status === "sent" && onReply(message)}
         onContextMenu={(event) => {
           if (message.status !== "sent" || getSelection()?.toString()) return;
           event.preventDefault();

@@ -1,5 +1,5 @@
 // A column beside the conversation; on small screens it covers the conversation.
-import { type ReactNode, useEffect, useRef } from "react";
+import { type ReactNode, useEffect, useEffectEvent, useRef } from "react";
 import { useI18n } from "../i18n";
 import { Icon } from "../ui/icon";
 
@@ -12,6 +12,7 @@ interface Props {
 export function Panel({ title, onClose, children }: Props) {
   const { t } = useI18n();
   const ref = useRef<HTMLElement>(null);
+  const escaped = useEffectEvent(onClose);
   useEffect(() => {
     const panel = ref.current;
     const before = document.activeElement;
@@ -20,14 +21,14 @@ export function Panel({ title, onClose, children }: Props) {
       if (event.key !== "Escape" || document.querySelector("dialog[open], :popover-open")) return;
       event.preventDefault();
       event.stopPropagation();
-      onClose();
+      escaped();
     };
     panel?.addEventListener("keydown", press);
     return () => {
       panel?.removeEventListener("keydown", press);
       if (before instanceof HTMLElement && document.activeElement === document.body) before.focus();
     };
-  }, [onClose]);
+  }, []);
   return (
     <section ref={ref} className="panel" aria-label={title} tabIndex={-1}>
       <header className="panel-head">

@@ -84,6 +84,7 @@ export const ar: Texts = {
   typingMany: "عدة أشخاص يكتبون…",
   welcomeTitle: "تابع من حيث توقفت",
   welcomeHint: "اختر محادثة أو ابدأ محادثة جديدة.",
+  skip: "الانتقال إلى المحادثة",
   shortcutHint: "للانتقال إلى أي محادثة",
 
   findPeople: "الاسم أو اسم المستخدم",

@@ -77,6 +77,7 @@ export const de: Texts = {
   typingMany: "Mehrere schreiben …",
   welcomeTitle: "Mach weiter, wo du warst",
   welcomeHint: "Wähle eine Unterhaltung oder beginne eine neue.",
+  skip: "Zur Unterhaltung",
   shortcutHint: "springt zu jeder Unterhaltung",
 
   findPeople: "Name oder Benutzername",

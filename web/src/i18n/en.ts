@@ -76,6 +76,7 @@ export const en = {
   typingMany: "Several people are typing…",
   welcomeTitle: "Pick up where you left off",
   welcomeHint: "Choose a conversation, or start a new one.",
+  skip: "Skip to the conversation",
   shortcutHint: "jumps to any conversation",
 
   findPeople: "Name or username",

@@ -21,7 +21,9 @@ export function Shell() {
   const [location] = useLocation();
   const [, open] = useRoute("/c/:id/:seq?");
   const [shown, setShown] = useState<string>();
-  if (open && open.id !== shown) setShown(open.id);
+  // Beside settings and the like the conversation stays; the list alone ends it.
+  const wanted = open?.id ?? (location === "/" ? undefined : shown);
+  if (wanted !== shown) setShown(wanted);
   const [isPaletteOpen, setPaletteOpen] = useState(false);
   useShortcuts(open?.id, () => setPaletteOpen(true));
   useTitle();
@@ -31,7 +33,7 @@ export function Shell() {
   return (
     <div className={open ? "shell with-conversation" : "shell"}>
       <a className="skip" href="#main">
-        {t("chats")}
+        {t("skip")}
       </a>
       <aside className="side" aria-label={t("chats")}>
         <ConnectionBanner />

@@ -1,5 +1,5 @@
 // A menu on the browser's `popover`: placed at its button, and on phones at the bottom of the screen.
-import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useRef } from "react";
+import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useEffectEvent, useRef } from "react";
 import { Icon, type IconName } from "./icon";
 
 export interface Action {
@@ -35,16 +35,17 @@ function place(menu: HTMLElement, anchor: Element): void {
 
 export function Menu({ label, actions, anchor, onClose, children }: Props) {
   const ref = useRef<HTMLDivElement>(null);
+  const closed = useEffectEvent(onClose);
   useEffect(() => {
     const menu = ref.current;
     if (!menu) return;
     menu.showPopover();
     place(menu, anchor);
     menu.querySelector<HTMLElement>("button")?.focus();
-    const close = (event: ToggleEvent) => event.newState === "closed" && onClose();
+    const close = (event: ToggleEvent) => event.newState === "closed" && closed();
     menu.addEventListener("toggle", close);
     return () => menu.removeEventListener("toggle", close);
-  }, [anchor, onClose]);
+  }, [anchor]);
 
   const move = useCallback((event: KeyboardEvent) => {
     const buttons = [...(ref.current?.querySelectorAll("button") ?? [])];

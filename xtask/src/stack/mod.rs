@@ -18,6 +18,8 @@ use self::state::State;
 use crate::interrupt;
 
 pub const DATABASE: &str = "chat";
+/// The web client with the demo users, if it was built.
+pub const WEB: &str = "web";
 const STOP_GRACE: Duration = Duration::from_secs(30);
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -87,7 +89,16 @@ impl Stack {
         if kind == Kind::Gateway && self.nginx.is_some() && !trusts {
             env.push(("TRUSTED_PROXIES".into(), "127.0.0.1".into()));
         }
+        let web = self.dir.join(WEB);
+        if kind == Kind::Gateway && web.is_dir() && !env.iter().any(|(key, _)| key == "WEB_ROOT") {
+            env.push(("WEB_ROOT".into(), web.into()));
+        }
         env
+    }
+
+    /// Where clients connect.
+    pub fn public_url(&self) -> Option<String> {
+        self.nginx.as_ref().map(nginx::Nginx::url).or_else(|| self.gateways.first().map(Server::url))
     }
 
     /// A setting as the servers see it, whoever chose it.

@@ -9,6 +9,7 @@ mod output;
 mod previous;
 mod report;
 mod sdk;
+mod web;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -18,6 +19,7 @@ use devstack::{Scratch, install, testing};
 
 use self::report::{Outcome, Report};
 use crate::counts::{self, Comparison};
+use crate::node;
 use crate::sqlx;
 use crate::workspace::Workspace;
 
@@ -35,6 +37,8 @@ pub enum Part {
     Unit,
     /// End-to-end tests with whole fleets
     E2e,
+    /// The web client, by Node, in Chromium against a fleet
+    Web,
 }
 
 const END_TO_END: &str = "e2e";
@@ -68,6 +72,9 @@ pub fn run(workspace: &Workspace, part: Option<Part>, name: Option<&str>) -> Res
     }
     if wanted(Part::Unit) || wanted(Part::E2e) {
         tests(workspace, &mut report, wanted(Part::Unit), wanted(Part::E2e), name);
+    }
+    if wanted(Part::Web) {
+        web_client(workspace, &mut report, part.is_some());
     }
     // After the tests, which make the programs.
     if wanted(Part::Compose) {
@@ -132,13 +139,36 @@ fn deployment_files(workspace: &Workspace, report: &mut Report) {
 fn typescript_sdk(workspace: &Workspace, report: &mut Report) {
     let mut folder = None;
     step(report, "SDK: packages", || {
-        folder = sdk::prepare(workspace)?;
+        node::ensure();
+        folder = node::packages(workspace, "sdk")?;
         Ok(if folder.is_some() { Outcome::passed(1) } else { sdk::not_checked() })
     });
     let Some(folder) = folder else { return };
     for check in &sdk::CHECKS {
         step(report, check.name, || sdk::run(&folder, check));
     }
+}
+
+/// After the other tests, which build the servers.
+fn web_client(workspace: &Workspace, report: &mut Report, builds_servers: bool) {
+    let mut folder = None;
+    step(report, "web client: packages", || {
+        node::ensure();
+        folder = node::packages(workspace, "web")?;
+        Ok(if folder.is_some() { Outcome::passed(1) } else { web::not_checked("there is no Node, or npm cannot install") })
+    });
+    let Some(folder) = folder else { return };
+    for check in &web::CHECKS {
+        step(report, check.name, || sdk::run(&folder, check));
+    }
+    if builds_servers {
+        step(report, "web client: servers", || {
+            let mut build = workspace.cargo(&["build", "-p", "gateway", "-p", "worker", "-p", "chatctl"]);
+            let status = build.env("SQLX_OFFLINE", "true").status().context("running cargo build")?;
+            Ok(Outcome::of(status.success()))
+        });
+    }
+    step(report, "web client: tests in Chromium", || web::test(workspace, &folder));
 }
 
 fn one(result: Result<()>) -> Result<Outcome> {

@@ -1,0 +1,148 @@
+// Chromium, and what the tests do in it as a person would.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
+import { expect } from "vitest";
+import type { User } from "./fleet";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+export const PHONE = { width: 390, height: 844 };
+export const DESKTOP = { width: 1280, height: 800 };
+
+export function launch(): Promise<Browser> {
+  const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+  return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+}
+
+/** A browser profile of one person. Anything that the page reports as an error fails the test. */
+export class Person {
+  readonly errors: string[] = [];
+
+  private constructor(
+    readonly context: BrowserContext,
+    readonly page: Page,
+    readonly url: string,
+  ) {
+    this.watch(page);
+  }
+
+  static async open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Person> {
+    const context = await browser.newContext({ viewport: DESKTOP, locale: "en-GB", ...options });
+    context.setDefaultTimeout(10_000);
+    if (process.env["SHIM"]) await context.addInitScript({ path: process.env["SHIM"] });
+    return new Person(context, await context.newPage(), url);
+  }
+
+  /** Signed in already, at a path. */
+  static async signedIn(browser: Browser, url: string, user: User, path = "/", options: BrowserContextOptions = {}): Promise<Person> {
+    const person = await Person.open(browser, url, options);
+    const { page } = person;
+    await page.goto(`${url}/icon.svg`);
+    await page.evaluate((token) => {
+      return new Promise<void>((resolve, reject) => {
+        const request = indexedDB.open("chat-web", 1);
+        request.onupgradeneeded = () => request.result.createObjectStore("values");
+        request.onerror = () => reject(request.error ?? new Error("no IndexedDB"));
+        request.onsuccess = () => {
+          const put = request.result.transaction("values", "readwrite").objectStore("values").put(token, "token");
+          put.onsuccess = () => (request.result.close(), resolve());
+        };
+      });
+    }, user.token);
+    await person.goto(path);
+    return person;
+  }
+
+  watch(page: Page): void {
+    page.on("pageerror", (error) => this.errors.push(`${error}`));
+    page.on("console", (message) => {
+      const text = message.text();
+      if (message.type() === "error" && !/WebSocket connection|Failed to load resource|net::/.test(text)) this.errors.push(text);
+    });
+  }
+
+  async goto(path: string): Promise<void> {
+    await this.page.goto(this.url + path);
+  }
+
+  get composer(): Locator {
+    return this.page.locator(".composer textarea");
+  }
+
+  message(text: string): Locator {
+    return this.page.locator("article.message").filter({ has: this.page.locator(".content").getByText(text, { exact: true }) });
+  }
+
+  row(name: string): Locator {
+    return this.page.locator(".inbox .row").filter({ hasText: name });
+  }
+
+  async send(text: string): Promise<void> {
+    await this.composer.fill(text);
+    await this.composer.press("Enter");
+  }
+
+  async sees(text: string): Promise<void> {
+    await this.message(text).first().waitFor();
+  }
+
+  async status(text: string, status: string): Promise<void> {
+    await this.message(text).locator(`[data-status="${status}"]`).waitFor();
+  }
+
+  async act(text: string, action: string): Promise<void> {
+    await this.message(text).hover();
+    await this.message(text).locator(".more").click();
+    await this.page.getByRole("menuitem", { name: action, exact: true }).click();
+  }
+
+  /** No violation of any rule on what is shown. */
+  async axe(where: string): Promise<void> {
+    await this.page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {}))).then(() => {}));
+    // The policy forbids inline scripts, not those of the debugger.
+    const violations = await this.page.evaluate(`${AXE}; axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
+      violations.map(({ id, nodes }) => id + ": " + nodes.map((node) => node.html.slice(0, 160) + " — " + (node.any[0]?.message ?? node.all[0]?.message ?? "")).join("\\n  ")))`);
+    expect(violations, where).toEqual([]);
+  }
+
+  async close(): Promise<void> {
+    await this.context.close();
+    expect(this.errors).toEqual([]);
+  }
+}
+
+export function direct(a: User, b: User): string {
+  return BigInt(a.userId) < BigInt(b.userId) ? `/c/conv_${a.userId}_${b.userId}` : `/c/conv_${b.userId}_${a.userId}`;
+}
+
+/** Commands of a user on a connection of its own, each sent after the answer to the one before; returns the answers. */
+export async function commands(browser: Browser, url: string, user: User, list: object[]): Promise<Record<string, unknown>[]> {
+  const page = await browser.newPage();
+  await page.goto(`${url}/icon.svg`);
+  const answers = await page.evaluate(
+    ([address, token, list]) => {
+      return new Promise<Record<string, unknown>[]>((resolve, reject) => {
+        const socket = new WebSocket(address, "chat.v1");
+        const answers: Record<string, unknown>[] = [];
+        const next = () => {
+          if (answers.length === list.length) return void (socket.close(), resolve(answers));
+          socket.send(JSON.stringify({ ...list[answers.length], requestId: String(answers.length) }));
+        };
+        socket.onmessage = ({ data }) => {
+          const event = JSON.parse(data as string) as Record<string, unknown>;
+          if (event["type"] === "connected") socket.send(JSON.stringify({ type: "authenticate", token }));
+          else if (event["type"] === "auth_success") next();
+          else if (event["type"] === "error") reject(new Error(String(data)));
+          else if (event["requestId"] === String(answers.length)) {
+            answers.push(event);
+            next();
+          }
+        };
+        socket.onclose = () => reject(new Error("closed"));
+      });
+    },
+    [`${url.replace("http", "ws")}/ws`, user.token, list] as const,
+  );
+  await page.close();
+  return answers;
+}

@@ -1,0 +1,338 @@
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { direct, launch, Person } from "./browser";
+import { Fleet, Front, PASSWORD, until, type User } from "./fleet";
+
+let fleet: Fleet;
+let browser: Browser;
+let one: Front;
+let two: Front;
+
+beforeAll(async () => {
+  [fleet, browser] = await Promise.all([Fleet.start(), launch()]);
+  one = await Front.open(fleet.gateways[0].port);
+  two = await Front.open(fleet.gateways[1].port);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  one?.close();
+  two?.close();
+  await fleet?.stop();
+});
+
+/** Two people, each on a gateway of their own, in their conversation. */
+async function pair(): Promise<{ alice: Person; bob: Person; users: [User, User] }> {
+  const users: [User, User] = [await fleet.register("alice"), await fleet.register("bob")];
+  const path = direct(...users);
+  const alice = await Person.signedIn(browser, one.url, users[0], path);
+  const bob = await Person.signedIn(browser, two.url, users[1], path);
+  await Promise.all([alice, bob].map((person) => person.composer.waitFor()));
+  return { alice, bob, users };
+}
+
+async function done(...people: Person[]): Promise<void> {
+  for (const person of people) await person.close();
+}
+
+describe("signing in", () => {
+  test("a newcomer registers, finds somebody and writes", async () => {
+    const bob = await fleet.register("bob");
+    const person = await Person.open(browser, one.url);
+    const { page } = person;
+    await person.goto("/");
+    await page.getByRole("button", { name: "New here? Create an account" }).click();
+    await page.getByLabel("Username").fill(`newcomer_${Date.now()}`);
+    await page.getByLabel("Name that others see").fill("New Comer");
+    await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+    await page.getByRole("button", { name: "Create account", exact: true }).click();
+    await page.getByRole("link", { name: "Start a chat" }).click();
+    await page.getByLabel("Name or username").fill(bob.username);
+    await page.locator("button.person").click();
+    await person.send("hello, I am new here");
+    await person.status("hello, I am new here", "sent");
+    await page.goto(one.url);
+    await person.row("Bob").waitFor();
+    await done(person);
+  });
+
+  test("a wrong password is told, the right one signs in, signing out revokes", async () => {
+    const user = await fleet.register("alice");
+    const person = await Person.open(browser, one.url);
+    const { page } = person;
+    await person.goto("/");
+    await page.getByLabel("Username").fill(user.username);
+    await page.getByLabel("Password", { exact: true }).fill("not the password");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText("The username or the password is wrong.").waitFor();
+    await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("link", { name: "Settings" }).click();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Sign out" }).click();
+    await page.getByLabel("Username").waitFor();
+    await page.reload();
+    await page.getByLabel("Username").waitFor();
+    await done(person);
+  });
+});
+
+describe("a conversation", () => {
+  test("messages, typing and marks go from one gateway to the other", async () => {
+    const { alice, bob, users } = await pair();
+    await alice.composer.pressSequentially("he");
+    await bob.page.locator(".subtitle.is-typing").waitFor();
+    await alice.send("hello bob");
+    await bob.sees("hello bob");
+    await alice.status("hello bob", "read");
+    await bob.send("hello alice, see https://example.org/a?b=1.");
+    await alice.page.getByRole("link", { name: "https://example.org/a?b=1", exact: true }).waitFor();
+    await bob.goto("/");
+    await alice.send("are you still there?");
+    await bob.row("Alice").locator(".badge").getByText("1", { exact: true }).waitFor();
+    expect(await bob.page.title()).toBe("(1) Chat");
+    await alice.status("are you still there?", "delivered");
+    await bob.row("Alice").click();
+    await bob.page.locator(".new-line").waitFor();
+    await alice.status("are you still there?", "read");
+    expect(users.length).toBe(2);
+    await done(alice, bob);
+  });
+
+  test("one edits, replies, jumps, reacts, pins and deletes", async () => {
+    const { alice, bob } = await pair();
+    await alice.send("first wrods");
+    await alice.status("first wrods", "read");
+    await alice.composer.press("ArrowUp");
+    await alice.composer.fill("first words");
+    await alice.composer.press("Enter");
+    await bob.sees("first words");
+    await bob.message("first words").getByText("edited").waitFor();
+    await bob.act("first words", "Reply");
+    await bob.send("an answer");
+    await alice.message("an answer").locator(".quote").getByText("first words").waitFor();
+    await alice.message("an answer").locator(".quote").click();
+    await alice.page.waitForURL(/\/c\/conv_\d+_\d+\/1$/);
+    await alice.page.locator("article.marked").waitFor();
+    await alice.act("an answer", "React 🎉");
+    await bob.message("an answer").locator(".reactions").getByText("🎉").waitFor();
+    await alice.act("an answer", "Pin");
+    await bob.page.getByRole("button", { name: "Pinned messages" }).click();
+    await bob.page.locator(".pins").getByText("an answer").waitFor();
+    await alice.act("first words", "Delete for everyone");
+    await alice.page.getByRole("dialog").getByRole("button", { name: "Delete for everyone" }).click();
+    await bob.message("first words").waitFor({ state: "detached" });
+    await done(alice, bob);
+  });
+
+  test("a draft is kept, and shown in the list", async () => {
+    const { alice, bob } = await pair();
+    await bob.send("something to list");
+    await alice.sees("something to list");
+    await alice.composer.fill("not yet");
+    await alice.composer.press("Escape");
+    await alice.row("Bob").getByText("not yet").waitFor();
+    await alice.page.reload();
+    await alice.row("Bob").click();
+    expect(await alice.composer.inputValue()).toBe("not yet");
+    await done(alice, bob);
+  });
+
+  test("content that tries to be markup stays text", async () => {
+    const { alice, bob } = await pair();
+    const hostile = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script> javascript:alert(1)`;
+    await alice.send(hostile);
+    await bob.sees(hostile);
+    expect(await bob.page.locator(".content img, .content script, .content a").count()).toBe(0);
+    expect(await bob.page.title()).not.toContain("owned");
+    await done(alice, bob);
+  });
+});
+
+describe("a bad network", () => {
+  test("what is written offline goes out later, once and in order", async () => {
+    const { alice, bob } = await pair();
+    await alice.send("before");
+    await bob.sees("before");
+    one.leadTo(undefined);
+    one.cut();
+    for (const text of ["offline 1", "offline 2", "offline 3"]) await alice.send(text);
+    await alice.status("offline 3", "sending");
+    await alice.page.getByText("You are offline.").waitFor();
+    one.leadTo(fleet.gateways[0].port);
+    await alice.page.getByRole("button", { name: "Try now" }).click();
+    await bob.sees("offline 3");
+    await alice.status("offline 3", "read");
+    const contents = await bob.page.locator("article .content").allTextContents();
+    expect(contents).toEqual(["before", "offline 1", "offline 2", "offline 3"]);
+    await done(alice, bob);
+  });
+
+  test("a gateway that dies while one types loses nothing", async () => {
+    const { alice, bob } = await pair();
+    await alice.send("before the crash");
+    await bob.sees("before the crash");
+    await alice.composer.pressSequentially("half a sen");
+    one.leadTo(fleet.gateways[1].port);
+    await fleet.gateways[0].kill();
+    await bob.send("while alice was away");
+    await alice.composer.pressSequentially("tence");
+    await alice.composer.press("Enter");
+    await bob.sees("half a sentence");
+    await alice.sees("while alice was away");
+    await fleet.gateways[0].start();
+    one.leadTo(fleet.gateways[0].port);
+    await done(alice, bob);
+  });
+
+  test("without a connection the page starts, and shows what it knows", async () => {
+    const { alice, bob } = await pair();
+    await alice.page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
+    await alice.page.reload();
+    await alice.composer.waitFor();
+    one.leadTo(undefined);
+    one.cut();
+    await alice.page.reload();
+    await alice.composer.waitFor();
+    await alice.composer.fill("written in a tunnel");
+    await alice.composer.press("Enter");
+    one.leadTo(fleet.gateways[0].port);
+    await bob.sees("written in a tunnel");
+    await done(alice, bob);
+  });
+});
+
+describe("several devices", () => {
+  test("a second tab shows the same, and reading in one clears the other", async () => {
+    const { alice, bob } = await pair();
+    const tab = await alice.context.newPage();
+    alice.watch(tab);
+    await tab.goto(one.url);
+    await bob.send("for both tabs");
+    await alice.sees("for both tabs");
+    await tab.locator(".row").getByText("for both tabs").waitFor();
+    await tab.locator(".row").first().click();
+    await tab.locator("article .content").getByText("for both tabs").waitFor();
+    await tab.locator(".composer textarea").fill("from the second tab");
+    await tab.locator(".composer textarea").press("Enter");
+    await alice.sees("from the second tab");
+    await bob.sees("from the second tab");
+    await done(alice, bob);
+  });
+
+  test("a revoked token leads to the sign-in page, and says why", async () => {
+    const { alice, bob, users } = await pair();
+    await fleet.post("/api/auth/logout", {}, users[0].token);
+    await alice.page.getByText("You were signed out on this device.").waitFor();
+    await alice.page.getByLabel("Username").waitFor();
+    await done(alice, bob);
+  });
+});
+
+describe("a group", () => {
+  test("members are chosen, mentioned, promoted, and the group is handed on", async () => {
+    const users = [await fleet.register("alice"), await fleet.register("bob"), await fleet.register("carol")] as const;
+    const alice = await Person.signedIn(browser, one.url, users[0], "/new/group");
+    const bob = await Person.signedIn(browser, two.url, users[1], "/");
+    const { page } = alice;
+    await page.getByLabel("Name of the group").fill("The walkers");
+    for (const user of users.slice(1)) {
+      await page.getByLabel("Name or username").fill(user.username);
+      await page.locator("button.person").click();
+    }
+    await page.getByRole("button", { name: "Create group" }).click();
+    await page.getByText("3 members").waitFor();
+    await bob.row("The walkers").click();
+    await alice.composer.pressSequentially("dear @bo");
+    await page.getByRole("option", { name: /Bob/ }).waitFor();
+    await alice.composer.press("Enter");
+    await alice.composer.pressSequentially("welcome");
+    await alice.composer.press("Enter");
+    await bob.page.locator(".mention.me").getByText(`@${users[1].username}`).waitFor();
+    await bob.send("thank you");
+    await alice.sees("thank you");
+    await page.getByRole("button", { name: "Details", exact: true }).click();
+    const member = page.locator(".members .person").filter({ hasText: "Bob" });
+    await member.getByRole("button").click();
+    await page.getByRole("menuitem", { name: "Make admin" }).click();
+    await member.getByText("Admin").waitFor();
+    await member.getByRole("button").click();
+    await page.getByRole("menuitem", { name: "Make owner" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Make owner" }).click();
+    await member.getByText("Owner").waitFor();
+    await bob.page.getByRole("button", { name: "Details", exact: true }).click();
+    await bob.page.locator(".members .person").filter({ hasText: "Carol" }).getByRole("button").click();
+    await bob.page.getByRole("menuitem", { name: "Remove from the group" }).click();
+    await bob.page.getByRole("dialog").getByRole("button", { name: "Remove from the group" }).click();
+    await page.getByText("2 members").first().waitFor();
+    await done(alice, bob);
+  });
+});
+
+describe("settings of a conversation", () => {
+  test("muted, pinned and unread are marks that last", async () => {
+    const { alice, bob } = await pair();
+    await bob.send("please mute me");
+    await alice.sees("please mute me");
+    const { page } = alice;
+    await page.getByRole("button", { name: "Details", exact: true }).click();
+    await page.getByRole("button", { name: "Mute", exact: true }).click();
+    await page.getByRole("menuitem", { name: "For an hour" }).click();
+    await alice.row("Bob").getByText("Muted").waitFor();
+    await page.getByRole("button", { name: "Pin to the top" }).click();
+    await alice.row("Bob").getByText("Pinned").waitFor();
+    await page.goto(one.url);
+    await alice.row("Bob").getByText("Muted").waitFor();
+    await alice.row("Bob").getByText("Pinned").waitFor();
+    await done(alice, bob);
+  });
+
+  test("somebody who is blocked cannot write, and is told on trying", async () => {
+    const { alice, bob } = await pair();
+    const { page } = alice;
+    await page.getByRole("button", { name: "Details", exact: true }).click();
+    await page.getByRole("button", { name: "Block Bob" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Block Bob" }).click();
+    await page.getByRole("button", { name: "Unblock Bob" }).waitFor();
+    await bob.send("can you hear me?");
+    await bob.status("can you hear me?", "failed");
+    await page.getByRole("button", { name: "Unblock Bob" }).click();
+    await page.getByRole("button", { name: "Block Bob" }).waitFor();
+    await bob.page.getByRole("button", { name: "Try again" }).click();
+    await alice.sees("can you hear me?");
+    await done(alice, bob);
+  });
+});
+
+describe("the keyboard", () => {
+  test("is enough to find, read, answer and leave", async () => {
+    const { alice, bob } = await pair();
+    await bob.send("by hand");
+    await alice.sees("by hand");
+    const { page } = alice;
+    await page.keyboard.press("Escape");
+    await page.waitForURL(`${one.url}/`);
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type("bo");
+    await page.getByRole("option", { name: /Bob/ }).first().waitFor();
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/c\//);
+    await alice.composer.waitFor();
+    await page.keyboard.press("Shift+Tab");
+    await page.keyboard.press("Shift+Tab");
+    await until("the last message has the focus", () => page.evaluate(() => document.activeElement?.closest("article") !== null));
+    await page.locator("article.message").last().focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("menu").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("menu").waitFor({ state: "detached" });
+    await page.locator("article.message").last().focus();
+    await page.keyboard.press("r");
+    await page.keyboard.type("by keyboard");
+    await page.keyboard.press("Enter");
+    await bob.message("by keyboard").locator(".quote").getByText("by hand").waitFor();
+    await page.keyboard.press("Alt+ArrowDown");
+    await alice.composer.waitFor();
+    await done(alice, bob);
+  });
+});

@@ -1,0 +1,137 @@
+// `npm run measure`: the figures of docs/web.md, with a conversation of 10,000 messages.
+import type { Browser, CDPSession } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { commands, direct, launch, Person } from "./browser";
+import { Fleet, until, type User } from "./fleet";
+
+const MESSAGES = 10_000;
+
+let fleet: Fleet;
+let browser: Browser;
+let users: [User, User];
+const figures: string[] = [];
+
+beforeAll(async () => {
+  [fleet, browser] = await Promise.all([Fleet.start(), launch()]);
+  users = [await fleet.register("alice"), await fleet.register("bob")];
+  const texts = ["Yes", "I think that is right, but let me look at it again tomorrow.", "See https://example.org/a/long/path", "Lorem ipsum dolor sit amet, ".repeat(8)];
+  const half = (from: number, to: User) =>
+    Array.from({ length: MESSAGES / 20 }, (_, index) => ({ type: "send_private_message", recipientId: to.userId, content: `${from + index}: ${texts[index % texts.length]}` }));
+  // Ten connections of each at once: order does not matter here.
+  const connections = Array.from({ length: 20 }, (_, index) => {
+    const [from, to] = index % 2 === 0 ? [users[0], users[1]] : [users[1], users[0]];
+    return commands(browser, fleet.gateways[0].url, from, half(index * (MESSAGES / 20), to));
+  });
+  await Promise.all(connections);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await fleet?.stop();
+  process.stdout.write(`\n| what | measured |\n|---|---:|\n${figures.join("\n")}\n`);
+});
+
+function percentile(values: number[], part: number): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length * part)] ?? 0;
+}
+
+async function slowed(person: Person, rate: number): Promise<CDPSession> {
+  const session = await person.context.newCDPSession(person.page);
+  await session.send("Emulation.setCPUThrottlingRate", { rate });
+  return session;
+}
+
+test("the start", async () => {
+  const person = await Person.signedIn(browser, fleet.gateways[0].url, users[0]);
+  await person.page.locator(".row").first().waitFor();
+  await slowed(person, 4);
+  const start = Date.now();
+  await person.page.reload({ waitUntil: "commit" });
+  await person.page.locator(".row").first().waitFor();
+  figures.push(`| list usable, files cached, 4 × CPU slowdown | ${Date.now() - start} ms |`);
+  await person.close();
+});
+
+test("10,000 messages", async () => {
+  const person = await Person.signedIn(browser, fleet.gateways[0].url, users[0], direct(...users));
+  const { page } = person;
+  await page.locator("article").first().waitFor();
+  const session = await slowed(person, 1);
+
+  // Older pages in front, one after the other: the row in sight must not move.
+  let most = 0;
+  for (let pages = 0; pages < MESSAGES / 50 - 1; pages++) {
+    const moved = await page.evaluate(async () => {
+      const scroller = document.querySelector(".scroller") as HTMLElement;
+      const first = () => document.querySelector("article")?.getAttribute("aria-setsize");
+      const before = first();
+      scroller.scrollTop = 900;
+      const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+      await frame();
+      await frame();
+      const row = [...document.querySelectorAll<HTMLElement>("article")].find((article) => article.getBoundingClientRect().top > 200);
+      const seq = row?.dataset["seq"];
+      const top = row?.getBoundingClientRect().top ?? 0;
+      const end = performance.now() + 5_000;
+      while (first() === before && performance.now() < end) await frame();
+      await frame();
+      await frame();
+      const now = document.querySelector(`[data-seq="${seq}"]`)?.getBoundingClientRect().top ?? Number.NaN;
+      return first() === before ? undefined : Math.abs(now - top);
+    });
+    if (moved === undefined) break;
+    most = Math.max(most, moved);
+  }
+  const size = Number(await page.locator("article").first().getAttribute("aria-setsize"));
+  figures.push(`| messages loaded | ${size} |`, `| most that a row moved when older ones came in front | ${most.toFixed(1)} px |`);
+
+  const frames = await page.evaluate(async () => {
+    const scroller = document.querySelector(".scroller") as HTMLElement;
+    const times: number[] = [];
+    let last = performance.now();
+    for (let step = 0; step < 400; step++) {
+      scroller.scrollTop = (step / 400) * scroller.scrollHeight;
+      await new Promise((resolve) => requestAnimationFrame(resolve));
+      const now = performance.now();
+      times.push(now - last);
+      last = now;
+    }
+    return times;
+  });
+  figures.push(`| frame while scrolling through all, p95 | ${percentile(frames, 0.95).toFixed(1)} ms |`);
+  await session.send("HeapProfiler.collectGarbage");
+  const { usedSize } = await session.send("Runtime.getHeapUsage");
+  figures.push(`| heap | ${(usedSize / 1e6).toFixed(1)} MB |`);
+
+  await page.locator(".to-latest").click();
+  await person.composer.focus();
+  const keystrokes: number[] = [];
+  for (let count = 0; count < 30; count++) {
+    const painted = page.evaluate(() => {
+      return new Promise<number>((resolve) => {
+        document.querySelector("textarea")?.addEventListener("input", (event) => requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - event.timeStamp))), { once: true });
+      });
+    });
+    await page.keyboard.type("a");
+    keystrokes.push(await painted);
+  }
+  figures.push(`| keystroke to paint, p95 | ${percentile(keystrokes, 0.95).toFixed(1)} ms |`);
+  await person.composer.fill("");
+
+  await page.evaluate(() => {
+    const state = window as unknown as { longest: number };
+    state.longest = 0;
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) state.longest = Math.max(state.longest, entry.duration);
+    }).observe({ type: "longtask" });
+  });
+  const many = Array.from({ length: 100 }, (_, index) => ({ type: "send_private_message", recipientId: users[0].userId, content: `burst ${index}` }));
+  const start = Date.now();
+  await commands(browser, fleet.gateways[1].url, users[1], many);
+  const seconds = (Date.now() - start) / 1000;
+  await until("the last one is shown", () => page.locator("article").getByText("burst 99", { exact: true }).isVisible());
+  const longest = await page.evaluate(() => (window as unknown as { longest: number }).longest);
+  figures.push(`| longest task with ${Math.round(100 / seconds)} messages arriving a second | ${longest ? `${longest.toFixed(0)} ms` : "none over 50 ms"} |`);
+  expect(size).toBeGreaterThan(MESSAGES * 0.9);
+  await person.close();
+});

@@ -1,0 +1,55 @@
+//! The web client: types, lints, sizes, and its tests in a real browser against a fleet on private stores.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use devstack::{Scratch, install, testing};
+
+use super::report::Outcome;
+use super::sdk::Check;
+use crate::node::npm;
+use crate::workspace::Workspace;
+
+pub const CHECKS: [Check; 3] = [
+    Check { name: "web client: types", script: "typecheck" },
+    Check { name: "web client: lints", script: "lint" },
+    Check { name: "web client: build", script: "build" },
+];
+
+const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+/// What it means that something cannot be checked here.
+pub fn not_checked(why: &str) -> Outcome {
+    println!("\n!!! The web client was NOT CHECKED: {why}. !!!");
+    if std::env::var_os("CI").is_some() { Outcome::failed(1) } else { Outcome::not_checked("no Node or no browser") }
+}
+
+pub fn test(workspace: &Workspace, folder: &Path) -> Result<Outcome> {
+    let Some(browser) = browser() else {
+        return Ok(not_checked("there is no Chromium"));
+    };
+    // Ended by its guardian in any case, also after Ctrl-C.
+    let scratch = Scratch::new("web")?;
+    let postgres = testing::start_postgres(&scratch)?;
+    let redis = testing::start_redis(&scratch)?;
+    let database_url = postgres.create_database("web")?;
+    let mut test = npm(folder, &["run", "--silent", "test"]);
+    test.env(testing::DATABASE_URL_VARIABLE, database_url)
+        .env(testing::REDIS_URL_VARIABLE, redis.url())
+        .env(testing::BIN_DIR_VARIABLE, workspace.target_dir.join("debug"))
+        .env("CHROMIUM", browser);
+    let status = test.status().context("running npm")?;
+    Ok(Outcome::of(status.success()))
+}
+
+/// The path of the first browser that is installed, or that the system's packages bring.
+fn browser() -> Option<PathBuf> {
+    let find = || BROWSERS.iter().find_map(|name| install::find_program(name));
+    find().or_else(|| {
+        println!("installing Chromium");
+        if let Err(error) = install::install("Chromium", vec!["chromium"], &mut |line| println!("{line}")) {
+            println!("{error:#}");
+        }
+        find()
+    })
+}
