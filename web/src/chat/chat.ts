@@ -19,12 +19,13 @@ export interface Chat {
 export function openChat(userId: string, about: About): Chat {
   const address = new URL("/ws", location.href);
   address.protocol = address.protocol.replace("http", "ws");
+  const persist = indexedDb({ name: userId });
   const client = connect({
     url: address.href,
     getToken: ({ reason }) => currentToken(reason),
-    persist: indexedDb({ name: userId }),
+    persist,
   });
-  const store = createStore(client);
+  const store = createStore(client, { cache: persist.cache });
   const chat = { client, store, people: new People(client, store, userId), userId, about };
   client.on("state", (state) => {
     if (state.name !== "refused") return;
@@ -36,7 +37,7 @@ export function openChat(userId: string, about: About): Chat {
 
 export const ChatContext = createContext<Chat | undefined>(undefined);
 
-export function useSession(): Chat {
+export function useSignedIn(): Chat {
   const chat = useContext(ChatContext);
   if (!chat) throw new Error("Nobody is signed in");
   return chat;

@@ -2,7 +2,7 @@
 import type { ChatClient } from "@elitescore/chat";
 import type { ChatStore } from "@elitescore/chat/store";
 import { useSyncExternalStore } from "react";
-import { useSession } from "./chat";
+import { useSignedIn } from "./chat";
 import { isGroup, peerOf } from "./ids";
 
 export interface Person {
@@ -70,6 +70,12 @@ export class People {
     return this.#persons.get(userId);
   }
 
+  /** Where a message names only the username. */
+  nameFor(username: string): string {
+    const person = [...this.#persons.values()].find((person) => person.username === username);
+    return person?.displayName || username;
+  }
+
   group(groupId: string): Group | undefined {
     return this.#groups.get(groupId);
   }
@@ -123,7 +129,7 @@ export class People {
 
 /** The people known by now; renders again when there are more. */
 export function usePeople(): People {
-  const { people } = useSession();
+  const { people } = useSignedIn();
   useSyncExternalStore(people.subscribe, people.revision);
   return people;
 }

@@ -1,13 +1,13 @@
 // Reads new messages of the open conversation to screen readers, a few at a time. The list itself cannot: its rows are recycled.
 import type { ChatMessage } from "@elitescore/chat/store";
 import { useEffect, useRef, useState } from "react";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 
 const AFTER_MS = 700;
 const AT_MOST = 3;
 
 export function Announcer({ messages }: { messages: readonly ChatMessage[] }) {
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const [text, setText] = useState("");
   const heard = useRef<number>(undefined);
   const newest = messages.findLast((message) => message.status === "sent")?.seq ?? 0;

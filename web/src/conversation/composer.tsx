@@ -2,7 +2,7 @@
 import { useChat } from "@elitescore/chat/react";
 import type { ChatMessage } from "@elitescore/chat/store";
 import { type KeyboardEvent, lazy, Suspense, useCallback, useEffect, useId, useLayoutEffect, useRef, useState } from "react";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { isGroup } from "../chat/ids";
 import { usePeople } from "../chat/people";
 import { useI18n } from "../i18n";
@@ -30,7 +30,7 @@ interface Props {
 
 export function Composer({ id, name, replyTo, editing, onDone, onEditLast }: Props) {
   const { t } = useI18n();
-  const { userId, client } = useSession();
+  const { userId, client } = useSignedIn();
   const store = useChat();
   const attempt = useAttempt();
   const [text, setText] = useState(() => readDraft(userId, id));
@@ -218,7 +218,7 @@ interface Suggestion {
 /** Completes `@na` to a member's name, by arrows, Enter or Tab. */
 function useMentions(id: string, text: string, caret: number, onChoose: (username: string, start: number) => void) {
   const { t } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const people = usePeople();
   const listId = useId();
   const [chosen, setChosen] = useState(0);

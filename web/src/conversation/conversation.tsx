@@ -3,7 +3,7 @@ import { useChat, useInbox, useMessages, useOnline, useTyping } from "@elitescor
 import type { ChatMessage, InboxEntry } from "@elitescore/chat/store";
 import { lazy, Suspense, useCallback, useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { isGroup, peerOf } from "../chat/ids";
 import { nameOf } from "../chat/names";
 import { usePeople } from "../chat/people";
@@ -23,7 +23,7 @@ export type Panel = "details" | "pins";
 
 export function Conversation({ id, seq }: { id: string; seq: number | undefined }) {
   const { t } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const store = useChat();
   const people = usePeople();
   const entry = useEntry(id);
@@ -119,7 +119,7 @@ interface HeadProps {
 
 function Head({ id, name, entry, panel, setPanel }: HeadProps) {
   const { t } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const peer = peerOf(id, userId);
   const online = useOnline();
   const toggle = (which: Panel) => setPanel(panel === which ? undefined : which);

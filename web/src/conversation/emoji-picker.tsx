@@ -15,7 +15,7 @@ export default function EmojiPicker({ onChoose }: { onChoose: (emoji: string) =>
       <Picker.Search className="emoji-search" placeholder={t("search")} aria-label={t("search")} autoFocus />
       <Picker.Viewport className="emoji-viewport">
         <Picker.Loading className="hint">{t("loading")}</Picker.Loading>
-        <Picker.Empty className="hint">{t("nobodyFound").replace(/.*/, "🤷")}</Picker.Empty>
+        <Picker.Empty className="hint">🤷</Picker.Empty>
         <Picker.List />
       </Picker.Viewport>
     </Picker.Root>

@@ -3,7 +3,7 @@ import { useChat } from "@elitescore/chat/react";
 import type { ChatMessage, MessageList as Messages } from "@elitescore/chat/store";
 import { type KeyboardEvent, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { useI18n } from "../i18n";
 import { Icon } from "../ui/icon";
 import { Message } from "./message";
@@ -34,7 +34,7 @@ function ignore(loading: Promise<void>): void {
 
 export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump }: Props) {
   const { t } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const store = useChat();
   const { messages, hasBefore, hasAfter } = list;
   const rows = useMemo(() => toRows(messages, newFrom), [messages, newFrom]);

@@ -2,7 +2,7 @@
 import { useChat } from "@elitescore/chat/react";
 import type { ChatMessage } from "@elitescore/chat/store";
 import { lazy, Suspense, useState } from "react";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { isGroup } from "../chat/ids";
 import { usePeople } from "../chat/people";
 import { useI18n } from "../i18n";
@@ -31,7 +31,7 @@ type Step = "menu" | "emoji" | "readBy" | "deleteForAll" | "deleteForMe";
 
 export function MessageMenu({ id, message, anchor, readBy, onReply, onEdit, onClose }: Props) {
   const { t } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const store = useChat();
   const people = usePeople();
   const attempt = useAttempt();
@@ -111,7 +111,7 @@ interface ReadByProps {
 
 function ReadBy({ id, message, readBy, onClose }: ReadByProps) {
   const { t } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const people = usePeople();
   const readers = [...readBy].filter(([reader, seq]) => reader !== userId && seq >= message.seq).map(([reader]) => reader);
   const members = people.group(id)?.members ?? [];

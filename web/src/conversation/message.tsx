@@ -2,7 +2,7 @@
 import { useChat } from "@elitescore/chat/react";
 import type { ChatMessage } from "@elitescore/chat/store";
 import { type KeyboardEvent, memo, useRef } from "react";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { isGroup, peerOf } from "../chat/ids";
 import { usePeople } from "../chat/people";
 import { useI18n } from "../i18n";
@@ -33,7 +33,7 @@ export const Message = memo(function Message(props: Props) {
   const { row, conversationId, position, total, isFocusable, isMarked, onFocus, onMenu, onReply } = props;
   const { message, startsDay, startsNew, continues, endsGroup } = row;
   const { t, day, time } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const people = usePeople();
   const article = useRef<HTMLElement>(null);
   const holding = useRef<ReturnType<typeof setTimeout>>(undefined);
@@ -145,10 +145,12 @@ export const Message = memo(function Message(props: Props) {
 function Quote({ message, onJump }: { message: ChatMessage; onJump: (seq: number) => void }) {
   const { t } = useI18n();
   const store = useChat();
+  const people = usePeople();
   if (!message.replyToMessageId) return null;
   const original = message.replyTo as (typeof message.replyTo & { seq?: number }) | undefined;
   if (!original) return <span className="quote gone">{t("originalGone")}</span>;
   const messageId = message.replyToMessageId;
+  const name = people.nameFor(original.senderUsername);
   const jump = () => {
     if (original.seq !== undefined) return onJump(original.seq);
     const seqOf = () => store.messages(message.conversationId).getSnapshot().messages.find((m) => m.messageId === messageId)?.seq;
@@ -160,8 +162,8 @@ function Quote({ message, onJump }: { message: ChatMessage; onJump: (seq: number
     );
   };
   return (
-    <button type="button" tabIndex={-1} className="quote" aria-label={t("jumpToOriginal", { name: original.senderUsername })} onClick={jump}>
-      <strong dir="auto">{original.senderUsername}</strong>
+    <button type="button" tabIndex={-1} className="quote" title={t("jumpToOriginal", { name })} onClick={jump}>
+      <strong dir="auto">{name}</strong>
       <span dir="auto">{original.content}</span>
     </button>
   );
@@ -169,7 +171,7 @@ function Quote({ message, onJump }: { message: ChatMessage; onJump: (seq: number
 
 function Meta({ row, conversationId, isMine, isDelivered, readBy }: Props & { isMine: boolean }) {
   const { t, time, dateTime } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const { message } = row;
   return (
     <span className="meta">
@@ -237,7 +239,7 @@ function Failed({ message }: { message: ChatMessage }) {
 
 function Reactions({ message }: { message: ChatMessage }) {
   const { t, list } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const store = useChat();
   const attempt = useAttempt();
   const people = usePeople();
@@ -258,12 +260,12 @@ function Reactions({ message }: { message: ChatMessage }) {
           tabIndex={-1}
           className={isMine ? "mine" : ""}
           aria-pressed={isMine}
-          aria-label={t("reactedBy", { names: list(users), emoji })}
           title={list(users)}
           onClick={() => void attempt(store.react(message, emoji))}
         >
           {emoji}
           {users.length > 1 && <span>{users.length}</span>}
+          <span className="visually-hidden">{t("reactedBy", { names: list(users), emoji })}</span>
         </button>
       ))}
     </div>

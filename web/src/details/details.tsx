@@ -3,7 +3,7 @@ import { useChat } from "@elitescore/chat/react";
 import type { InboxEntry } from "@elitescore/chat/store";
 import { type FormEvent, useEffect, useState } from "react";
 import { useLocation } from "wouter";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { isGroup, peerOf } from "../chat/ids";
 import { isMuted } from "../chat/notifications";
 import { type Member, usePeople } from "../chat/people";
@@ -27,7 +27,7 @@ interface Props {
 
 export default function Details({ id, entry, name, onClose, onPins }: Props) {
   const { t } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const people = usePeople();
   const group = people.group(id);
   const peer = people.person(peerOf(id, userId) ?? "");
@@ -105,7 +105,7 @@ function OwnSettings({ id, entry, onPins }: { id: string; entry: InboxEntry | un
 
 function DirectDetails({ id, name }: { id: string; name: string }) {
   const { t } = useI18n();
-  const { client, userId, about } = useSession();
+  const { client, userId, about } = useSignedIn();
   const store = useChat();
   const attempt = useAttempt();
   const [, navigate] = useLocation();
@@ -168,7 +168,7 @@ type Asked = { what: "leave" | "delete" | "add" | "edit" } | { what: "remove" | 
 
 function GroupDetails({ id, isCommunity }: { id: string; isCommunity: boolean }) {
   const { t } = useI18n();
-  const { client, userId } = useSession();
+  const { client, userId } = useSignedIn();
   const store = useChat();
   const people = usePeople();
   const attempt = useAttempt();
@@ -345,7 +345,7 @@ function EditGroup({ name, description, onSave, onClose }: EditProps) {
   return (
     <Dialog title={t("editGroup")} onClose={onClose}>
       <form className="stack" onSubmit={submit}>
-        <Field label={t("groupName")} name="name" defaultValue={name} maxLength={100} required autoFocus />
+        <Field label={t("groupName")} name="name" defaultValue={name} maxLength={100} required data-autofocus />
         <Field label={t("groupDescription")} name="description" defaultValue={description} maxLength={500} />
         <button type="submit" className="button wide">
           {t("save")}

@@ -1,7 +1,7 @@
 // What is pinned in a conversation, each with a way to its place.
 import type { Message } from "@elitescore/chat";
 import { useEffect, useState } from "react";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { target } from "../chat/ids";
 import { usePeople } from "../chat/people";
 import { Content } from "../conversation/content";
@@ -11,7 +11,7 @@ import { Panel } from "./panel";
 
 export default function Pins({ id, onClose, onJump }: { id: string; onClose: () => void; onJump: (seq: number) => void }) {
   const { t, dateTime } = useI18n();
-  const { client, userId } = useSession();
+  const { client, userId } = useSignedIn();
   const people = usePeople();
   const [pins, setPins] = useState<readonly Message[]>();
   useEffect(() => {

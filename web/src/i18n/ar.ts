@@ -6,14 +6,12 @@ export const ar: Texts = {
   cancel: "إلغاء",
   close: "إغلاق",
   save: "حفظ",
-  saved: "تم الحفظ",
   remove: "إزالة",
   retry: "إعادة المحاولة",
   search: "بحث",
   loading: "جارٍ التحميل…",
   you: "أنت",
   more: "المزيد",
-  done: "تم",
 
   signInTitle: "أهلًا بعودتك",
   signInHint: "سجّل الدخول لمتابعة محادثاتك.",
@@ -42,7 +40,6 @@ export const ar: Texts = {
 
   online: "متصل",
   offline: "غير متصل",
-  connecting: "جارٍ الاتصال…",
   syncing: "جارٍ جلب ما فاتك…",
   offlineBanner: "أنت غير متصل. يُرسل ما تكتبه فور عودتك.",
   reconnecting: "جارٍ إعادة الاتصال…",
@@ -162,7 +159,6 @@ export const ar: Texts = {
   announce: "إعلان",
   announceHint: "يظهر بارزًا لجميع الأعضاء",
   mentionEveryone: "جميع أعضاء المجموعة",
-  unknownSender: "{name}، لم يعد في المجموعة",
 
   details: "التفاصيل",
   members: {
@@ -210,7 +206,6 @@ export const ar: Texts = {
   unblock: "إلغاء حظر {name}",
   blockTitle: "حظر {name}؟",
   blockHint: "لن تتمكنا من المراسلة، ولن يصله إشعار بذلك.",
-  blockedHint: "حظرت {name}.",
   communityHint: "يأتي الأعضاء من المجتمع نفسه.",
 
   noCommunities: "لا مجتمعات",
@@ -250,6 +245,4 @@ export const ar: Texts = {
   errorEditWindow: "فات أوان تعديل هذه الرسالة.",
   errorGroupFull: "المجموعة ممتلئة.",
   errorConnection: "انقطع الاتصال. حاول مرة أخرى.",
-  notFoundTitle: "لا شيء هنا",
-  notFoundHint: "قد يكون العنوان خاطئًا أو قديمًا.",
 };

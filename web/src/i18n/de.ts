@@ -6,14 +6,12 @@ export const de: Texts = {
   cancel: "Abbrechen",
   close: "Schließen",
   save: "Speichern",
-  saved: "Gespeichert",
   remove: "Entfernen",
   retry: "Noch einmal",
   search: "Suchen",
   loading: "Wird geladen …",
   you: "Du",
   more: "Mehr",
-  done: "Fertig",
 
   signInTitle: "Schön, dass du da bist",
   signInHint: "Melde dich an und lies weiter, wo du warst.",
@@ -42,7 +40,6 @@ export const de: Texts = {
 
   online: "Online",
   offline: "Offline",
-  connecting: "Verbindung wird hergestellt …",
   syncing: "Auf den neuesten Stand bringen …",
   offlineBanner: "Du bist offline. Was du schreibst, wird gesendet, sobald du wieder da bist.",
   reconnecting: "Verbindung wird wiederhergestellt …",
@@ -143,7 +140,6 @@ export const de: Texts = {
   announce: "Ankündigung",
   announceHint: "Für alle Mitglieder hervorgehoben",
   mentionEveryone: "Alle in der Gruppe",
-  unknownSender: "{name}, nicht mehr in der Gruppe",
 
   details: "Details",
   members: { one: "{count} Mitglied", other: "{count} Mitglieder" },
@@ -184,7 +180,6 @@ export const de: Texts = {
   unblock: "{name} freigeben",
   blockTitle: "{name} blockieren?",
   blockHint: "Ihr könnt euch nicht mehr schreiben. {name} erfährt davon nichts.",
-  blockedHint: "Du hast {name} blockiert.",
   communityHint: "Die Mitglieder kommen aus der Community selbst.",
 
   noCommunities: "Keine Communitys",
@@ -224,6 +219,4 @@ export const de: Texts = {
   errorEditWindow: "Für eine Änderung ist es zu spät.",
   errorGroupFull: "Die Gruppe ist voll.",
   errorConnection: "Die Verbindung ist abgerissen. Versuch es bitte noch einmal.",
-  notFoundTitle: "Hier ist nichts",
-  notFoundHint: "Die Adresse ist falsch oder alt.",
 };

@@ -5,14 +5,12 @@ export const en = {
   cancel: "Cancel",
   close: "Close",
   save: "Save",
-  saved: "Saved",
   remove: "Remove",
   retry: "Try again",
   search: "Search",
   loading: "Loading…",
   you: "You",
   more: "More",
-  done: "Done",
 
   signInTitle: "Welcome back",
   signInHint: "Sign in to go on with your conversations.",
@@ -41,7 +39,6 @@ export const en = {
 
   online: "Online",
   offline: "Offline",
-  connecting: "Connecting…",
   syncing: "Catching up…",
   offlineBanner: "You are offline. What you write is sent as soon as you are back.",
   reconnecting: "Reconnecting…",
@@ -142,7 +139,6 @@ export const en = {
   announce: "Announcement",
   announceHint: "Highlighted for all members",
   mentionEveryone: "Everyone in the group",
-  unknownSender: "{name}, not in the group any more",
 
   details: "Details",
   members: { one: "{count} member", other: "{count} members" },
@@ -183,7 +179,6 @@ export const en = {
   unblock: "Unblock {name}",
   blockTitle: "Block {name}?",
   blockHint: "You two can no longer write to each other. They are not told.",
-  blockedHint: "You blocked {name}.",
   communityHint: "Members come from the community itself.",
 
   noCommunities: "No communities",
@@ -223,8 +218,6 @@ export const en = {
   errorEditWindow: "It is too late to edit this message.",
   errorGroupFull: "The group is full.",
   errorConnection: "The connection was lost. Please try again.",
-  notFoundTitle: "There is nothing here",
-  notFoundHint: "The address may be wrong or old.",
 };
 
 export type Texts = { [K in keyof typeof en]: (typeof en)[K] extends string ? string : Partial<Record<Intl.LDMLPluralRule, string>> & { other: string } };

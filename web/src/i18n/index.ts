@@ -53,7 +53,9 @@ function dayNumber(date: Date): number {
 }
 
 export function createI18n(language: Language, texts: Texts, setLanguage: (language: Language) => void): I18n {
-  const format = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(language, options);
+  // With the habits of the person's own country, where the language is theirs.
+  const locale = navigator.languages.find((tag) => tag.split("-")[0] === language) ?? language;
+  const format = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(locale, options);
   const time = format({ hour: "numeric", minute: "2-digit" });
   const weekday = format({ weekday: "long" });
   const date = format({ day: "numeric", month: "long" });

@@ -3,7 +3,7 @@ import { useInbox } from "@elitescore/chat/react";
 import { useChat } from "@elitescore/chat/react";
 import { type KeyboardEvent, useRef, useState } from "react";
 import { Link } from "wouter";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { nameOf } from "../chat/names";
 import { usePeople } from "../chat/people";
 import { useI18n } from "../i18n";
@@ -13,7 +13,7 @@ import { Row } from "./row";
 
 export function Inbox({ open }: { open: string | undefined }) {
   const { t } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const store = useChat();
   const people = usePeople();
   const inbox = useInbox();

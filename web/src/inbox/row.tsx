@@ -3,7 +3,7 @@ import { useOnline, useTyping } from "@elitescore/chat/react";
 import type { InboxEntry } from "@elitescore/chat/store";
 import { memo } from "react";
 import { Link } from "wouter";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { isGroup } from "../chat/ids";
 import { nameOf } from "../chat/names";
 import { isMuted } from "../chat/notifications";
@@ -15,7 +15,7 @@ import { Icon } from "../ui/icon";
 
 export const Row = memo(function Row({ entry, isOpen }: { entry: InboxEntry; isOpen: boolean }) {
   const { t, short } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const people = usePeople();
   const online = useOnline();
   const { conversationId, participant, unreadCount, unreadMentions } = entry;
@@ -78,7 +78,7 @@ function Mark({ name, label }: { name: "pin" | "mute"; label: string }) {
 
 function Last({ entry }: { entry: InboxEntry }) {
   const { t } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const people = usePeople();
   const typists = useTyping(entry.conversationId);
   const draft = useDraft(userId, entry.conversationId);

@@ -2,7 +2,7 @@
 import type { Community, Progress } from "@elitescore/chat";
 import { useEffect, useState } from "react";
 import { Link } from "wouter";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { useI18n } from "../i18n";
 import { Avatar } from "../ui/avatar";
 import { Empty, Skeleton } from "../ui/empty";
@@ -10,7 +10,7 @@ import { SidePanel } from "./side-panel";
 
 export default function Communities() {
   const { t } = useI18n();
-  const { client } = useSession();
+  const { client } = useSignedIn();
   const [communities, setCommunities] = useState<readonly Community[]>();
   const [hasFailed, setFailed] = useState(false);
   const [attempts, setAttempts] = useState(0);
@@ -42,7 +42,7 @@ export default function Communities() {
 
 function CommunityCard({ community }: { community: Community }) {
   const { t } = useI18n();
-  const { client, userId } = useSession();
+  const { client, userId } = useSignedIn();
   const [progress, setProgress] = useState<Progress>();
   const { communityId } = community;
   useEffect(() => {

@@ -1,7 +1,7 @@
 // What the person has to know of the connection, and nothing while it is good.
 import { useConnection } from "@elitescore/chat/react";
 import { useEffect, useState } from "react";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { useI18n } from "../i18n";
 import { Empty } from "../ui/empty";
 import { Icon } from "../ui/icon";
@@ -11,7 +11,7 @@ const SILENT_MS = 1_500;
 
 export function ConnectionBanner() {
   const { t } = useI18n();
-  const { client } = useSession();
+  const { client } = useSignedIn();
   const { name } = useConnection();
   const isOnline = name === "online";
   const [isShown, setShown] = useState(false);

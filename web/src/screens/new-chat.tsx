@@ -1,5 +1,5 @@
 import { Link, useLocation } from "wouter";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { directId } from "../chat/ids";
 import { useI18n } from "../i18n";
 import { Icon } from "../ui/icon";
@@ -8,7 +8,7 @@ import { SidePanel } from "./side-panel";
 
 export default function NewChat() {
   const { t } = useI18n();
-  const { userId } = useSession();
+  const { userId } = useSignedIn();
   const [, navigate] = useLocation();
   return (
     <SidePanel title={t("newChat")}>

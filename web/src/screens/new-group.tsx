@@ -1,7 +1,7 @@
 import { useChat } from "@elitescore/chat/react";
 import { type FormEvent, useState } from "react";
 import { useLocation } from "wouter";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import type { Person } from "../chat/people";
 import { useI18n } from "../i18n";
 import { Avatar } from "../ui/avatar";
@@ -13,7 +13,7 @@ import { SidePanel } from "./side-panel";
 
 export default function NewGroup() {
   const { t } = useI18n();
-  const { client } = useSession();
+  const { client } = useSignedIn();
   const store = useChat();
   const attempt = useAttempt();
   const [, navigate] = useLocation();

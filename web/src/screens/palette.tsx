@@ -2,7 +2,7 @@
 import { useInbox } from "@elitescore/chat/react";
 import { type KeyboardEvent, useEffect, useId, useState } from "react";
 import { useLocation } from "wouter";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { directId, isGroup, peerOf } from "../chat/ids";
 import { nameOf } from "../chat/names";
 import { type Person, usePeople } from "../chat/people";
@@ -20,7 +20,7 @@ interface Option {
 
 export default function Palette({ onClose }: { onClose: () => void }) {
   const { t } = useI18n();
-  const { client, userId } = useSession();
+  const { client, userId } = useSignedIn();
   const people = usePeople();
   const { entries } = useInbox();
   const [, navigate] = useLocation();
@@ -79,7 +79,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
         type="text"
         role="combobox"
         dir="auto"
-        autoFocus
+        data-autofocus
         autoComplete="off"
         placeholder={t("palettePlaceholder")}
         aria-label={t("palettePlaceholder")}

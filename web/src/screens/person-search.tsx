@@ -1,6 +1,6 @@
 // Finding people by the beginning of their names.
 import { useEffect, useState } from "react";
-import { codeOf, useSession } from "../chat/chat";
+import { codeOf, useSignedIn } from "../chat/chat";
 import type { Person } from "../chat/people";
 import { useI18n } from "../i18n";
 import { Avatar } from "../ui/avatar";
@@ -17,7 +17,7 @@ type Found = { query: string; people: readonly Person[]; isOff: boolean };
 
 export function PersonSearch({ onChoose, hidden = [] }: Props) {
   const { t } = useI18n();
-  const { client, userId, people } = useSession();
+  const { client, userId, people } = useSignedIn();
   const [query, setQuery] = useState("");
   const [found, setFound] = useState<Found>();
   const wanted = query.trim();
@@ -47,6 +47,7 @@ export function PersonSearch({ onChoose, hidden = [] }: Props) {
           type="search"
           dir="auto"
           autoFocus
+          data-autofocus
           autoComplete="off"
           placeholder={t("findPeople")}
           aria-label={t("findPeople")}

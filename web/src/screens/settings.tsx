@@ -1,7 +1,7 @@
 // Oneself, and what one chose on this device.
 import { useConnection } from "@elitescore/chat/react";
 import { useEffect, useState } from "react";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { allowNotifications } from "../chat/notifications";
 import type { Person } from "../chat/people";
 import { type Language, LANGUAGES, useI18n } from "../i18n";
@@ -21,7 +21,7 @@ const THEMES = [
 
 export default function Settings() {
   const { t, language, setLanguage } = useI18n();
-  const { client, userId, about } = useSession();
+  const { client, userId, about } = useSignedIn();
   // Renders again when the server has said who one is.
   useConnection();
   const me = client.me;
@@ -117,7 +117,7 @@ export default function Settings() {
 
 function Blocked() {
   const { t } = useI18n();
-  const { client } = useSession();
+  const { client } = useSignedIn();
   const attempt = useAttempt();
   const [blocked, setBlocked] = useState<readonly Person[]>();
   useEffect(() => {
@@ -139,7 +139,7 @@ function Blocked() {
             <Avatar id={person.userId} name={person.displayName || person.username} size="small" />
             <span dir="auto">{person.displayName || person.username}</span>
             <button type="button" className="button small quiet" onClick={() => void unblock(person)}>
-              {t("unblock", { name: "" }).trim()}
+              {t("unblock", { name: person.displayName || person.username })}
             </button>
           </li>
         ))}

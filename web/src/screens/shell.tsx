@@ -2,7 +2,7 @@
 import { useConnection, useInbox } from "@elitescore/chat/react";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { Redirect, useLocation, useRoute } from "wouter";
-import { useSession } from "../chat/chat";
+import { useSignedIn } from "../chat/chat";
 import { Conversation } from "../conversation/conversation";
 import { useI18n } from "../i18n";
 import { Inbox } from "../inbox/inbox";
@@ -31,25 +31,25 @@ export function Shell() {
   if (connection.name === "replaced") return <Replaced />;
   const seq = open?.seq && /^\d+$/.test(open.seq) ? Number(open.seq) : undefined;
   return (
-    <div className={open ? "shell with-conversation" : "shell"}>
-      <a className="skip" href="#main">
+    <main className={open ? "shell with-conversation" : "shell"}>
+      <a className="skip" href="#stage">
         {t("skip")}
       </a>
-      <aside className="side" aria-label={t("chats")}>
+      <section className="side">
         <ConnectionBanner />
         <Suspense fallback={<Spinner label={t("loading")} />}>
           <Side location={location} open={open?.id} />
         </Suspense>
-      </aside>
-      <main id="main" tabIndex={-1}>
+      </section>
+      <div id="stage" className="stage" tabIndex={-1}>
         {shown ? <Conversation key={shown} id={shown} seq={seq} /> : <Welcome />}
-      </main>
+      </div>
       {isPaletteOpen && (
         <Suspense>
           <Palette onClose={() => setPaletteOpen(false)} />
         </Suspense>
       )}
-    </div>
+    </main>
   );
 }
 
@@ -86,7 +86,7 @@ function Welcome() {
 
 /** Ctrl+K everywhere; Alt+arrows through the list; Esc back from a conversation to the list. */
 function useShortcuts(open: string | undefined, openPalette: () => void): void {
-  const { store } = useSession();
+  const { store } = useSignedIn();
   const [location, navigate] = useLocation();
   useEffect(() => {
     const press = (event: KeyboardEvent) => {

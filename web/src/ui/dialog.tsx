@@ -17,6 +17,8 @@ export function Dialog({ title, onClose, children, className = "" }: Props) {
   useEffect(() => {
     const dialog = ref.current;
     if (dialog && !dialog.open) dialog.showModal();
+    // React's `autoFocus` comes before this, when nothing is shown yet.
+    dialog?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
     return () => dialog?.close();
   }, []);
   return (
@@ -56,7 +58,7 @@ export function Confirm({ title, hint, action, onConfirm, onClose }: ConfirmProp
     <Dialog title={title} onClose={onClose} className="confirm">
       <p>{hint}</p>
       <footer>
-        <button type="button" className="button quiet" onClick={onClose} autoFocus>
+        <button type="button" className="button quiet" onClick={onClose} data-autofocus>
           {t("cancel")}
         </button>
         <button type="button" className="button danger" onClick={() => (onClose(), onConfirm())}>
