@@ -65,9 +65,8 @@ impl Web {
             if ENCODINGS.iter().any(|(_, end)| path.strip_suffix(end).is_some_and(|plain| found.contains_key(plain))) {
                 continue;
             }
-            let encoded = ENCODINGS.iter().filter_map(|(name, end)| {
-                Some((*name, variant(found.get(&format!("{path}{end}"))?)))
-            });
+            let encoded =
+                ENCODINGS.iter().filter_map(|(name, end)| Some((*name, variant(found.get(&format!("{path}{end}"))?))));
             files.insert(path.clone(), File { kind: kind(path), plain: variant(body), encoded: encoded.collect() });
         }
         if !files.contains_key(INDEX) {

@@ -9,8 +9,8 @@ use super::macros::{Reader, settings};
 use super::net::{AllowedOrigins, TrustedProxies};
 use super::original;
 use super::parse::{
-    Parser, allowed_origins, boolean, byte_size, checked_secret, dialect, duration, integer, origins, secret, socket_address,
-    text, trusted_proxies,
+    Parser, allowed_origins, boolean, byte_size, checked_secret, dialect, duration, integer, origins, secret,
+    socket_address, text, trusted_proxies,
 };
 use super::secret::Secret;
 use crate::auth::TokenVerifier;

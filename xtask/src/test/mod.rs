@@ -155,7 +155,11 @@ fn web_client(workspace: &Workspace, report: &mut Report, builds_servers: bool) 
     step(report, "web client: packages", || {
         node::ensure();
         folder = node::packages(workspace, "web")?;
-        Ok(if folder.is_some() { Outcome::passed(1) } else { web::not_checked("there is no Node, or npm cannot install") })
+        Ok(if folder.is_some() {
+            Outcome::passed(1)
+        } else {
+            web::not_checked("there is no Node, or npm cannot install")
+        })
     });
     let Some(folder) = folder else { return };
     for check in &web::CHECKS {
