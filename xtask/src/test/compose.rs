@@ -3,7 +3,7 @@
 //! `DOCKER` names the engine's command (`docker` by default). `DOCKER_NETWORK` is what runs a command where published ports are,
 //! for engines that publish them in a network of their own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -20,8 +20,9 @@ const FILES: [&str; 9] =
     ["backup", "nginx", "postgres", "redis", "prometheus", "grafana", "secrets.sh", "upgrade.sh", "restore.sh"];
 /// Two names for one image are enough for an upgrade.
 const IMAGES: [&str; 2] = ["chat:compose-test", "chat:compose-test-new"];
-/// In the Dockerfile; an image from built programs needs nothing of it.
+/// In the Dockerfile; an image from built programs and a built web client needs nothing of them.
 const RUST: &str = "rust:1.95.0-slim-bookworm=docker-image://debian:12.11-slim";
+const NODE: &str = "node:20.20.2-bookworm-slim=docker-image://debian:12.11-slim";
 
 fn words(variable: &str, default: &str) -> Vec<String> {
     let value = std::env::var(variable).ok().filter(|value| !value.trim().is_empty());
@@ -51,9 +52,16 @@ pub fn run(workspace: &Workspace) -> Result<Outcome> {
         workspace.run_cargo(&["build"].into_iter().chain(packages).collect::<Vec<_>>())?;
         take_programs(workspace, &programs)?;
     }
+    let web = web_client(workspace)?;
     for image in IMAGES {
-        let context = format!("build={}", programs.display());
-        let build = ["build", "--build-context", &context, "--build-context", RUST, "--tag", image, "."];
+        let contexts = [
+            format!("build={}", programs.display()),
+            format!("web={}", web.display()),
+            RUST.to_owned(),
+            NODE.to_owned(),
+        ];
+        let contexts = contexts.iter().flat_map(|context| ["--build-context", context]);
+        let build: Vec<&str> = ["build"].into_iter().chain(contexts).chain(["--tag", image, "."]).collect();
         let (status, output) = run_and_keep(&mut engine(&build), false)?;
         if !status.success() {
             println!("{output}");
@@ -76,6 +84,18 @@ pub fn run(workspace: &Workspace) -> Result<Outcome> {
     let passed = output.lines().filter(|line| line.starts_with("ok ")).count() as u64;
     let failed = u64::from(!status.success());
     Ok(Outcome { failed, ..Outcome::passed(passed) })
+}
+
+/// The folder of the built web client, or of a page in its place.
+fn web_client(workspace: &Workspace) -> Result<PathBuf> {
+    let built = workspace.root.join("web/dist");
+    if built.join("index.html").exists() {
+        return Ok(built);
+    }
+    let folder = workspace.target_dir.join("compose/web");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("index.html"), "<!doctype html><title>Chat</title>\n")?;
+    Ok(folder)
 }
 
 /// Copies the programs without their symbols; whether all were there.
