@@ -79,7 +79,7 @@ async fn a_minute_between_clocks_breaks_no_promise() -> Result<()> {
     for created in seen.iter().filter(|event| event["type"] == "group_created") {
         let group = &created["groupId"];
         let kinds = ["group_created", "new_group_message", "group_message_edited", "group_reaction_added"];
-        let place = |kind| seen.iter().position(|event| event["type"] == kind && event["groupId"] == *group);
+        let place = |kind: &str| seen.iter().position(|event| event["type"] == kind && event["groupId"] == *group);
         let places = kinds.map(place);
         ensure!(places.is_sorted() && places[0].is_some(), "{kinds:?} of {group} come at {places:?}");
     }
