@@ -1,5 +1,6 @@
 //! The registry of sessions and presence, for the whole fleet. Every transition is one script. A user is online while in
-//! `online_users`; after the last session ended, until the grace period is over. All keys share one cluster slot, because a transition touches several of them.
+//! `online_users`; after the last session ended, until the grace period is over. All keys share one cluster slot, because a
+//! transition touches several of them.
 
 use std::collections::HashSet;
 use std::time::Duration;
