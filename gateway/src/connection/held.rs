@@ -85,7 +85,7 @@ impl Held {
                 Receipt::Durable { event } => !replayed_events.contains(&event),
                 Receipt::None => true,
             },
-            Mark::Ephemeral | Mark::Required => true,
+            Mark::Ephemeral | Mark::Required | Mark::Answer => true,
         })
     }
 }

@@ -2,7 +2,6 @@
 //! only makes events come once more, so that every bound here drops.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
 
 use shared::ids::{ConversationId, UserId};
 use shared::publication::Receipt;

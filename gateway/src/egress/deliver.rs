@@ -66,7 +66,7 @@ impl Deliverer {
             }
             (Header::AnswerContinues { connection, command }, Channel::Gateway) => {
                 count("answer");
-                self.answer_continues(connection, command, payload);
+                self.answer_continues(connection, command, &payload);
             }
             (Header::Internal { command }, Channel::Gateway) => {
                 count("internal");
@@ -150,7 +150,7 @@ impl Deliverer {
             }
             (Header::ReceiptsGiven { request }, Channel::Gateway) => {
                 count("receipts");
-                self.gateway.elsewhere.answered(request, postcard::from_bytes(payload).unwrap_or_default());
+                self.gateway.elsewhere.answered(request, postcard::from_bytes(&payload).unwrap_or_default());
             }
             (Header::Drain, Channel::Gateway) => {
                 count("operator");
