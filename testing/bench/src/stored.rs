@@ -33,7 +33,6 @@ fn body() -> Body {
         content: String::from_utf8_lossy(&CONTENT).into_owned(),
         reply_to: None,
         client_message_id: None,
-        version: Some(7),
     };
     Body::Client(Command::SendPrivateMessage(command))
 }
