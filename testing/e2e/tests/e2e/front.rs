@@ -235,37 +235,36 @@ fn an_address_told_by_the_proxy_protocol_is_the_clients() -> Result<()> {
     let answer = deployment.logs().join("addresses");
     std::fs::write(&answer, "127.0.0.1 STREAM gateways\n")?;
     let mut process = by_script(&deployment, &front, &answer, &[("PROXY_PROTOCOL_FROM", "127.0.0.1")])?;
-    // The status of an upgrade, which counts for its address; "none" when the connection is closed instead.
-    const UPGRADE: &str = "
+    // The status of a request, which counts for its address; "none" when the connection is closed instead.
+    const REQUEST: &str = "
 import socket, ssl, sys
 port, announced = int(sys.argv[1]), sys.argv[2]
 try:
     plain = socket.create_connection(('127.0.0.1', port), 5)
     if announced: plain.sendall(f'PROXY TCP4 {announced} 127.0.0.1 1000 443\\r\\n'.encode())
     tls = ssl._create_unverified_context().wrap_socket(plain, server_hostname='localhost')
-    tls.sendall(b'GET /ws HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n'
-                b'Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\\r\\n\\r\\n')
+    tls.sendall(b'GET /none HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n')
     print(tls.recv(4096).split()[1].decode())
 except (OSError, IndexError):
     print('none')
 ";
     let port = front.nginx.url().rsplit_once(':').context("a port")?.1.to_owned();
-    let upgrade = |announced: &str| -> Result<String> {
+    let request = |announced: &str| -> Result<String> {
         let mut python = std::process::Command::new("python3");
-        let answer = python.args(["-c", UPGRADE, &port, announced]).output().context("python3")?;
+        let answer = python.args(["-c", REQUEST, &port, announced]).output().context("python3")?;
         Ok(String::from_utf8(answer.stdout)?.trim().to_owned())
     };
     wait::until("a client gets through", PATIENCE, || {
         process.check_alive()?;
-        Ok((upgrade("192.0.2.1")? == "101").then_some(()))
+        Ok((request("192.0.2.1")? == "404").then_some(()))
     })?;
-    ensure!(upgrade("")? == "none", "a connection without the PROXY protocol is refused");
+    ensure!(request("")? == "none", "a connection without the PROXY protocol is refused");
     let refused = wait::until("the first address used up its requests", PATIENCE, || {
-        let status = upgrade("192.0.2.1")?;
-        Ok((status != "101").then_some(status))
+        let status = request("192.0.2.1")?;
+        Ok((status != "404").then_some(status))
     })?;
     ensure!(refused == "429", "{refused}");
-    ensure!(upgrade("192.0.2.2")? == "101", "another client counts for itself");
+    ensure!(request("192.0.2.2")? == "404", "another client counts for itself");
     ensure!(process.stop(Signal::TERM, PATIENCE)?, "the script did not end");
     Ok(())
 }
