@@ -323,22 +323,23 @@ export class FakeServer {
       const seq = typeof position === "number" ? position : position.seq;
       if (typeof position !== "number") {
         const news = conversation.changes.filter((change) => change.version > position.version && change.seq <= seq);
-        const changed = new Map<number, Message>();
-        const deleted = [];
-        for (const change of news) {
-          const message = conversation.messages.get(change.seq);
-          if (message) changed.set(change.seq, { ...message });
-          else deleted.push({ messageId: change.messageId, seq: change.seq });
-        }
         const { version } = conversation;
-        const parts = { changed: [...changed.values()], deleted, hidden: [], hasMore: false };
         if (news.length > 0 && this.isStale) {
           socket.deliver({ type: "sync_changes", conversationId: id, version, stale: true });
           continue;
         }
-        if (news.length > 0) {
-          socket.deliver({ type: "sync_changes", conversationId: id, fromVersion: position.version, version, ...parts });
+        // Bounded parts: a further one follows at once, or the next `sync` goes on.
+        while (news.length > 0) {
+          const part = news.splice(0, 2);
+          const hasMore = news.length > 0;
+          const changed = part.flatMap(({ seq }) => conversation.messages.get(seq) ?? []);
+          const deleted = part.filter(({ seq }) => !conversation.messages.has(seq)).map(({ messageId, seq }) => ({ messageId, seq }));
+          const upTo = hasMore ? part.at(-1)?.version : version;
+          const { version: fromVersion } = position;
+          socket.deliver({ type: "sync_changes", conversationId: id, fromVersion, version: upTo, changed, deleted, hidden: [], hasMore });
+          if (hasMore && this.random() < 0.5) break;
         }
+        if (news.length > 0) continue;
       }
       const newer = [...conversation.messages.values()].filter((message) => message.seq > seq);
       const messages = newer.slice(0, 5).map((message) => ({ ...message }));

@@ -239,6 +239,20 @@ test("after an absence the list is as the server's", async () => {
   expect(entry(DIRECT)?.unreadCount).toBe(44);
 });
 
+test("many changes arrive over several syncs", async () => {
+  store.close();
+  client.close();
+  // Each `sync` gets one part only.
+  server = Object.assign(new FakeServer(clock, () => 0, true), { faults: server.faults });
+  for (let seq = 1; seq <= 10; seq++) server.store(DIRECT, PEER, `d${seq}`);
+  start();
+  await open();
+  server.closeAll(1006);
+  for (let seq = 1; seq <= 9; seq++) server.edit(DIRECT, seq, "edited");
+  await clock.advance(20_000);
+  expect(contents()).toEqual([...Array.from({ length: 9 }, () => "edited"), "d10"]);
+});
+
 test("stale changes load the newest page again", async () => {
   await open();
   server.isStale = true;

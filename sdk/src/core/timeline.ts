@@ -69,7 +69,8 @@ export class Timeline {
     if (!event.stale && position.version !== undefined && event.version <= position.version) return;
     if (moved(position, asked)) return this.output.incomplete(event.conversationId);
     this.output.changes(event);
-    if (event.stale || event.hasMore) position.version = event.version;
+    if (event.stale || event.hasMore) position.version = asked.version = event.version;
+    if (event.hasMore) this.output.incomplete(event.conversationId);
   }
 
   /** The part of a `sync` about what is newer. Returns where to go on. */

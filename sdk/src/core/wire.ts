@@ -18,7 +18,7 @@ export interface SyncChangesEvent {
   deleted?: { messageId: string; seq: number }[];
   hidden?: { messageId: string; seq: number }[];
   hiddenThroughSeq?: number;
-  info?: Record<string, unknown>;
+  info?: object;
   /** The changes are no longer kept: drop what is held of the conversation. */
   stale?: boolean;
   hasMore?: boolean;
