@@ -172,7 +172,7 @@ async fn unreadable_messages(db: &mut PgConnection, keyring: &Keyring) -> Result
 async fn unreadable_blobs(
     db: &mut PgConnection,
     keyring: &Keyring,
-    (table, id, content): (&str, &str, &str),
+    (table, id, content): (&'static str, &str, &str),
 ) -> Result<Vec<String>> {
     let select =
         format!("SELECT {id}, {content} FROM {table} WHERE {id} > $1 AND {content} IS NOT NULL ORDER BY {id} LIMIT $2");

@@ -91,5 +91,5 @@ pub async fn members(db: &mut PgSession, group: &str, most: i64) -> Result<Vec<G
         can_add_members: row.can_add_members,
         joined_at: row.joined_at.into(),
     };
-    Ok(group_members::list_members(db, group, most).await?.into_iter().map(member).collect())
+    Ok(group_members::list_members(db, group, None, most).await?.into_iter().map(member).collect())
 }

@@ -19,7 +19,7 @@ impl Handle for ResignFromGroup {
         let mut transferred = None;
         if context.managed_membership(group).await?.is_owner() {
             // The owner is the first of the list.
-            let members = group_members::list_members(context.db, &id, 2).await?;
+            let members = group_members::list_members(context.db, &id, None, 2).await?;
             let Some(heir) = members.iter().find(|member| member.role == ADMIN) else {
                 return delete_group::delete(context, group, true).await;
             };

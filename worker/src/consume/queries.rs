@@ -283,8 +283,8 @@ async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit
 async fn finish(app: &App, stream: String, outcomes: Vec<Outcome>, ids: Vec<String>) {
     let publications: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.publications).collect();
     let messages = publish::messages(app, &publications);
-    let settled = shared::redis::settle::settle(&app.redis, &messages, &BTreeMap::from([(stream, ids)]), Some(GROUP));
-    if let Err(error) = settled.await {
+    let done = BTreeMap::from([(stream, ids)]);
+    if let Err(error) = shared::redis::settle::settle(&app.redis, &messages, &done, Some(GROUP)).await {
         // The entries stay pending; after a while some worker does it again.
         tracing::warn!(%error, "answers of queries could not be sent");
     }

@@ -76,7 +76,7 @@ impl Device {
     }
 
     pub async fn disconnect(&mut self) {
-        if let Some(client) = self.client.take() {
+        if let Some(mut client) = self.client.take() {
             client.close().await;
         }
     }

@@ -148,7 +148,8 @@ impl Scene<'_> {
             true => json!({"type": "send_group_message", "groupId": conversation, "content": word}),
             false => json!({"type": "send_message", "recipientId": other, "content": word}),
         };
-        let about_message = |message: Value| match self.random.below(7) {
+        let choice = self.random.below(7);
+        let about_message = |message: Value| match choice {
             0 => json!({"type": kind("edit_message", "edit_group_message"), "messageId": message, "content": word}),
             1 => json!({
                 "type": kind("delete_message", "delete_group_message"), "messageId": message, "deleteForEveryone": everyone

@@ -30,7 +30,7 @@ async fn stored(sender: &mut Client, to: &User, content: &str) -> Result<Value> 
 }
 
 async fn received(reader: &mut Client, sent: &Value) -> Result<Value> {
-    reader.expect("new_message", |event| event["messageId"] == sent["messageId"], SOON).await
+    Ok(reader.expect("new_message", |event| event["messageId"] == sent["messageId"], SOON).await?)
 }
 
 /// The contents that the history shows.
