@@ -24,8 +24,11 @@ pub fn seed(stack: &Stack) -> Result<()> {
     }
     let folder = stack.dir.join(WEB);
     if folder.is_dir() {
-        let token = |name| Ok((name, stack.chatctl(&["token", name, "--ttl", DEMO_TOKEN_TTL])?));
-        web::write_demo_users(&folder, &USERS.into_iter().map(token).collect::<Result<Vec<_>>>()?)?;
+        let mut users = Vec::new();
+        for name in USERS {
+            users.push((name, stack.chatctl(&["token", name, "--ttl", DEMO_TOKEN_TTL])?));
+        }
+        web::write_demo_users(&folder, &users)?;
     }
     Ok(())
 }
