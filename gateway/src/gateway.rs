@@ -110,7 +110,9 @@ impl Gateway {
             _ => None,
         };
         let web = match &core.settings.web_root {
-            Some(root) => Some(Web::load(root.as_ref(), &core.settings.frame_ancestors, core.settings.common.builtin_auth)?),
+            Some(root) => {
+                Some(Web::load(root.as_ref(), &core.settings.frame_ancestors, core.settings.common.builtin_auth)?)
+            }
             None => None,
         };
         let places = Arc::new(Places::new(&core.settings, &core.metrics));

@@ -82,6 +82,9 @@ export interface CommunityMember {
 /** A direct conversation, `conv_{a}_{b}` with the smaller user id first, or a group's id. */
 export type ConversationId = string;
 
+/** What sort of conversation it is. */
+export type ConversationKind = "direct" | "group" | "community";
+
 /** A direct conversation in a list. */
 export interface ConversationSummary {
   /** The conversation; for a group this is the group id. */
@@ -176,6 +179,72 @@ export interface GroupMember {
   joinedAt: Timestamp;
   /** `owner`, `admin` or `member` */
   role: string;
+  /** The user concerned. */
+  userId: UserId;
+  /** Username of the user concerned. */
+  username: string;
+}
+
+/** A conversation in the list, as the caller sees it. */
+export interface InboxEntry {
+  /** Of communities. */
+  communityId?: string;
+  /** The conversation; for a group this is the group id. */
+  conversationId: ConversationId;
+  /** Of groups and communities: the same as `conversationId`. */
+  groupId?: GroupId;
+  /** `direct`, `group`, or `community` for the default group of a community. */
+  kind: ConversationKind;
+  /** When the newest message was sent, also if that is gone; of a group without any, when the caller joined. */
+  lastActivityAt: Timestamp;
+  /** The newest message that the caller can see; absent when there is none, or it cannot be read. */
+  lastMessage?: Message;
+  /** `seq` of the newest message, also if that is gone; 0 when there was none. */
+  lastSeq: number;
+  /** Whether the caller marked it as unread. */
+  markedUnread: boolean;
+  /** Until when the caller muted it; absent when it is not muted. */
+  mutedUntil?: Timestamp;
+  /** Of groups and communities: `owner`, `admin` or `member`. */
+  myRole?: string;
+  /** Of groups and communities: its name. */
+  name?: string;
+  /** Of direct conversations: the other user. */
+  participant?: InboxParticipant;
+  /** Of direct conversations: how far the other user has read. */
+  peerReadSeq?: number;
+  /** Whether the caller pinned it. */
+  pinned: boolean;
+  /** The caller has read all messages up to this number. */
+  readSeq: number;
+  /** Messages of others that the caller has not read, counted to 1,000; 1,000 means at least as many. */
+  unreadCount: number;
+  /** How many of them mention the caller or everyone, counted likewise. */
+  unreadMentions: number;
+  /** The conversation's version: it grows with each change that participants can see. */
+  version: number;
+}
+
+/** The other user of a direct conversation. */
+export interface InboxParticipant {
+  /** The name to show; the username if the user chose none. */
+  displayName: string;
+  /** Whether the user is online; `false` when one of the two blocks the other. */
+  online: boolean;
+  /** Address of the user's picture; `null` if there is none. */
+  profileImage: string | null;
+  /** The user concerned. */
+  userId: UserId;
+  /** Empty when the account is gone. */
+  username: string;
+}
+
+/** A user as others see one. */
+export interface KnownUser {
+  /** The name to show; the username if the user chose none. */
+  displayName: string;
+  /** Address of the user's picture; `null` if there is none. */
+  profileImage: string | null;
   /** The user concerned. */
   userId: UserId;
   /** Username of the user concerned. */
@@ -281,6 +350,11 @@ export interface Message {
   senderUsername: string;
   /** Counts the conversation's messages from 1. */
   seq: number;
+  /**
+   * The conversation's version that this message made: in the event of a new message only, and not in pages, which have
+   * a version of their own.
+   */
+  version?: number;
 }
 
 /** A message: `msg_` and a UUID of version 7. */
@@ -288,6 +362,14 @@ export type MessageId = string;
 
 /** What sort of message it is. */
 export type MessageKind = "text" | "announcement";
+
+/** Which message, and where in its conversation. */
+export interface MessagePlace {
+  /** The message. */
+  messageId: MessageId;
+  /** Number of the message in its conversation, counted from 1. */
+  seq: number;
+}
 
 /** A user who is online. */
 export interface OnlineUser {
@@ -311,7 +393,7 @@ export interface Pagination {
   hasMore: boolean;
   /** The largest number of entries that this answer could contain. */
   limit: number;
-  /** From the newest; `null` when the page was asked for by `seq`. */
+  /** From the newest; `null` when the page was asked for by `seq` or around a message. */
   offset: number | null;
   /** Number of entries in the whole list that the caller can see. */
   total: number;
@@ -399,14 +481,45 @@ export interface ReplyPreview {
   messageId: MessageId;
   /** Username of the user who sent the message. */
   senderUsername: string;
+  /** Number of the message in its conversation, counted from 1. */
+  seq: number;
 }
 
 /** A user who was named but not taken. */
 export interface SkippedMember {
-  /** `RESOURCE_NOT_FOUND`, `USER_BLOCKED`, `NOT_FOLLOWING`, or `PERMISSION_DENIED` for a user whom the caller may not add (`GROUP_ADDING`) */
+  /**
+   * `RESOURCE_NOT_FOUND`, `USER_BLOCKED`, `NOT_FOLLOWING`, or `PERMISSION_DENIED` for a user whom the caller may not
+   * add (`GROUP_ADDING`)
+   */
   reason: string;
   /** The user concerned. */
   userId: UserId;
+}
+
+/** What a group is now, and what the caller set for oneself; only what changed is there. */
+export interface SyncInfo {
+  /** When it was created. */
+  createdAt?: Timestamp;
+  /** The user who created the group. */
+  createdBy?: UserId;
+  /** What the group is about. */
+  groupDescription?: string;
+  /** The group. */
+  groupId?: GroupId;
+  /** Name of the group. */
+  groupName?: string;
+  /** Whether the caller marked the conversation as unread. */
+  markedUnread?: boolean;
+  /** The largest number of members that the group may have. */
+  maxMembers?: number;
+  /** Number of members. */
+  memberCount?: number;
+  /** Until when the caller muted the conversation; `null` when it is not muted. */
+  mutedUntil?: Timestamp;
+  /** The caller's own role. */
+  myRole?: string;
+  /** Whether the caller pinned the conversation. */
+  pinned?: boolean;
 }
 
 /** RFC 3339, UTC, milliseconds. */
@@ -525,6 +638,17 @@ export interface AuthSuccessEvent {
   username: string;
 }
 
+/** Whom the caller blocks. */
+export interface BlockedUsersEvent {
+  type: "blocked_users";
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
+  /** When the event was sent. */
+  timestamp: Timestamp;
+  /** Those blocked last first. */
+  users: KnownUser[];
+}
+
 /** One's communities. */
 export interface CommunityListEvent {
   type: "community_list";
@@ -601,6 +725,27 @@ export interface ConversationDeletedEvent {
   eventId?: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** All messages up to this number are gone. */
+  throughSeq: number;
+  /** When the event was sent. */
+  timestamp: Timestamp;
+  /** The conversation's version after this. */
+  version: number;
+}
+
+/** How the caller sees a conversation. */
+export interface ConversationSettingsEvent {
+  type: "conversation_settings";
+  /** The conversation; for a group this is the group id. */
+  conversationId: ConversationId;
+  /** Whether the caller marked it as unread. */
+  markedUnread: boolean;
+  /** Until when the caller muted it; `null` when it is not muted. */
+  mutedUntil: Timestamp | null;
+  /** Whether the caller pinned it. */
+  pinned: boolean;
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
 }
@@ -620,6 +765,8 @@ export interface ConversationStartedEvent {
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The conversation's version; what changes later is told with a higher one. */
+  version: number;
   /** `NOT_FOLLOWING` */
   warning?: string;
 }
@@ -711,6 +858,11 @@ export interface GroupAnnouncementEvent {
   seq: number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /**
+   * The conversation's version that this message made: in the event of a new message only, and not in pages, which have
+   * a version of their own.
+   */
+  version?: number;
 }
 
 /** A new group, for its members; also for a member who is added later. */
@@ -740,6 +892,8 @@ export interface GroupCreatedEvent {
   skippedMembers?: SkippedMember[];
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** A group is gone. */
@@ -757,6 +911,8 @@ export interface GroupDeletedEvent {
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** What a group is. */
@@ -811,6 +967,8 @@ export interface GroupInfoUpdatedEvent {
   updatedBy: UserId;
   /** Username of the member who changed the group. */
   updatedByUsername: string;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** A group's members. */
@@ -820,6 +978,8 @@ export interface GroupMembersEvent {
   groupId: GroupId;
   /** The members. */
   members: ListedMember[];
+  /** Of a part of the members: to be given as `cursor` for the next part; absent with the last one. */
+  nextCursor?: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
@@ -843,6 +1003,8 @@ export interface GroupMessageDeletedEvent {
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** A group message has a new text. */
@@ -870,6 +1032,8 @@ export interface GroupMessageEditedEvent {
   seq: number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** The message is committed. */
@@ -900,6 +1064,13 @@ export interface GroupMessagesEvent {
   type: "group_messages";
   /** The group. */
   groupId: GroupId;
+  /** Whether there are newer messages than this page has; only for a page around a message. */
+  hasAfter?: boolean;
+  /**
+   * Whether there are older messages than this page has; only for a page around a message, and then `hasMore` is the
+   * same.
+   */
+  hasBefore?: boolean;
   /** Whether there are more entries than this answer contains. */
   hasMore: boolean;
   /** These three are those of `pagination`. */
@@ -914,6 +1085,8 @@ export interface GroupMessagesEvent {
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The conversation's version; what changes later is told with a higher one. */
+  version: number;
 }
 
 /** Somebody reacts to a group message; it replaces an earlier reaction of the same user. */
@@ -935,6 +1108,8 @@ export interface GroupReactionAddedEvent {
   userId: UserId;
   /** Username of the user concerned. */
   username: string;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** Somebody took a reaction to a group message away. */
@@ -956,6 +1131,25 @@ export interface GroupReactionRemovedEvent {
   userId: UserId;
   /** Username of the user concerned. */
   username: string;
+  /** The conversation's version after this. */
+  version: number;
+}
+
+/** A part of one's list of conversations. */
+export interface InboxEvent {
+  type: "inbox";
+  /** The most recently active first. */
+  entries: InboxEntry[];
+  /** To be given as `cursor` for the next part; absent with the last one. */
+  nextCursor?: string;
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
+  /** When the event was sent. */
+  timestamp: Timestamp;
+  /**
+   * Unread messages in all conversations, also those not in this part, counted to 1,000; 1,000 means at least as many.
+   */
+  totalUnread: number;
 }
 
 /** A group has a new member. */
@@ -979,6 +1173,8 @@ export interface MemberAddedEvent {
   userId: UserId;
   /** Username of the user concerned. */
   username: string;
+  /** The conversation's version after this. */
+  version: number;
   /** `NOT_FOLLOWING`, only for who added. */
   warning?: string;
 }
@@ -1000,6 +1196,8 @@ export interface MemberDemotedEvent {
   timestamp: Timestamp;
   /** The user concerned. */
   userId: UserId;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** A member left a group. */
@@ -1017,6 +1215,8 @@ export interface MemberLeftEvent {
   userId: UserId;
   /** Username of the user concerned. */
   username: string;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** A member became an admin. */
@@ -1036,6 +1236,8 @@ export interface MemberPromotedEvent {
   timestamp: Timestamp;
   /** The user concerned. */
   userId: UserId;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** A member was removed from a group; who was removed gets it, too. */
@@ -1055,6 +1257,8 @@ export interface MemberRemovedEvent {
   userId: UserId;
   /** Username of the user concerned. */
   username: string;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** For each user whom a group message mentions, unless one of the two blocks the other. */
@@ -1074,6 +1278,8 @@ export interface MentionedInGroupEvent {
   messageId: MessageId;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The conversation's version that the message made. */
+  version?: number;
 }
 
 /** A direct message is gone: for everyone, or for oneself. */
@@ -1091,6 +1297,8 @@ export interface MessageDeletedEvent {
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** All of the sender's messages up to this one reached the recipient. */
@@ -1131,6 +1339,8 @@ export interface MessageEditedEvent {
   seq: number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** A message was pinned. */
@@ -1150,6 +1360,8 @@ export interface MessagePinnedEvent {
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** This message and all before it were read. */
@@ -1211,6 +1423,8 @@ export interface MessageUnpinnedEvent {
   timestamp: Timestamp;
   /** The user who unpinned the message. */
   unpinnedBy: UserId;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** A group message, for all members. */
@@ -1260,6 +1474,11 @@ export interface NewGroupMessageEvent {
   seq: number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /**
+   * The conversation's version that this message made: in the event of a new message only, and not in pages, which have
+   * a version of their own.
+   */
+  version?: number;
 }
 
 /** A direct message, on every connection of both users. */
@@ -1309,6 +1528,11 @@ export interface NewMessageEvent {
   seq: number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /**
+   * The conversation's version that this message made: in the event of a new message only, and not in pages, which have
+   * a version of their own.
+   */
+  version?: number;
 }
 
 /** Who is online. */
@@ -1339,6 +1563,8 @@ export interface OwnershipTransferredEvent {
   timestamp: Timestamp;
   /** The new owner. */
   toUserId: UserId;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** The pinned messages. */
@@ -1354,6 +1580,8 @@ export interface PinnedMessagesEvent {
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The conversation's version; what changes later is told with a higher one. */
+  version: number;
 }
 
 /** The answer to `ping`. */
@@ -1370,6 +1598,13 @@ export interface PrivateMessagesEvent {
   type: "private_messages";
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** Whether there are newer messages than this page has; only for a page around a message. */
+  hasAfter?: boolean;
+  /**
+   * Whether there are older messages than this page has; only for a page around a message, and then `hasMore` is the
+   * same.
+   */
+  hasBefore?: boolean;
   /** Whether there are more entries than this answer contains. */
   hasMore: boolean;
   /** These four are those of `pagination`. */
@@ -1386,6 +1621,8 @@ export interface PrivateMessagesEvent {
   timestamp: Timestamp;
   /** Number of entries in the whole list that the caller can see. */
   total: number;
+  /** The conversation's version; what changes later is told with a higher one. */
+  version: number;
 }
 
 /** Somebody reacts to a direct message; it replaces an earlier reaction of the same user. */
@@ -1409,6 +1646,8 @@ export interface ReactionAddedEvent {
   userId: UserId;
   /** Username of the user concerned. */
   username: string;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** Somebody took a reaction to a direct message away. */
@@ -1430,6 +1669,8 @@ export interface ReactionRemovedEvent {
   userId: UserId;
   /** Username of the user concerned. */
   username: string;
+  /** The conversation's version after this. */
+  version: number;
 }
 
 /** Another connection of the same user took over. */
@@ -1441,12 +1682,51 @@ export interface SessionConflictEvent {
   timestamp: Timestamp;
 }
 
+/**
+ * What became of the messages that the client holds of one conversation, as it is now: applying it twice changes
+ * nothing.
+ */
+export interface SyncChangesEvent {
+  type: "sync_changes";
+  /** Changed messages as they are now, each once. */
+  changed?: Message[];
+  /** The conversation; for a group this is the group id. */
+  conversationId: ConversationId;
+  /** Messages that were deleted for everyone. */
+  deleted?: MessagePlace[];
+  /** The version that the client had. Absent with `stale`. */
+  fromVersion?: number;
+  /** There are more changes: a further part follows, or another `sync` from `version` goes on. */
+  hasMore?: boolean;
+  /** Messages that the caller hid, here or on another device. */
+  hidden?: MessagePlace[];
+  /** All messages up to this number are gone for the caller. */
+  hiddenThroughSeq?: number;
+  /** What the group is now, and the caller's own settings, if they changed. */
+  info?: SyncInfo;
+  /** The changes since the client's version are not kept any more: it drops what it holds of the conversation. */
+  stale?: boolean;
+  /** When the event was sent. */
+  timestamp: Timestamp;
+  /** The version that it has with this. */
+  version: number;
+}
+
 /** The end of the series. */
 export interface SyncCompleteEvent {
   type: "sync_complete";
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event happened. */
+  timestamp: Timestamp;
+}
+
+/** The caller is no longer part of this conversation, or it is gone. */
+export interface SyncGoneEvent {
+  type: "sync_gone";
+  /** The conversation; for a group this is the group id. */
+  conversationId: ConversationId;
+  /** When the event was sent. */
   timestamp: Timestamp;
 }
 
@@ -1461,6 +1741,8 @@ export interface SyncMessagesEvent {
   messages: Message[];
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The version that the client has with this and with the changes before it. */
+  version: number;
 }
 
 /** The answer to `test`. */
@@ -1472,6 +1754,17 @@ export interface TestResponseEvent {
   requestId?: string | number;
   /** Epoch milliseconds. */
   timestamp: number;
+}
+
+/** The caller blocks this user from now on. */
+export interface UserBlockedEvent {
+  type: "user_blocked";
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
+  /** When the event was sent. */
+  timestamp: Timestamp;
+  /** The user concerned. */
+  userId: UserId;
 }
 
 /** One's groups. */
@@ -1516,6 +1809,28 @@ export interface UserTypingEvent {
   userId: UserId;
   /** Username of the user concerned. */
   username: string;
+}
+
+/** The caller does not block this user any more. */
+export interface UserUnblockedEvent {
+  type: "user_unblocked";
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
+  /** When the event was sent. */
+  timestamp: Timestamp;
+  /** The user concerned. */
+  userId: UserId;
+}
+
+/** Users whose name begins with what was asked for. */
+export interface UsersFoundEvent {
+  type: "users_found";
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
+  /** When the event was sent. */
+  timestamp: Timestamp;
+  /** In the order of the name that was found. */
+  users: KnownUser[];
 }
 
 /** Confirms that messages and events arrived, after `authenticate` with `acks: true`. Only errors are answered. */
@@ -1583,6 +1898,18 @@ export interface AuthenticateCommand {
   requestId?: string | number;
   /** A JWT, signed with HS256, with `sub`, `jti` and `exp`. */
   token: string;
+}
+
+/**
+ * Blocks a user: neither can write to the other, finds the other, or sees whether the other is online. The user is not
+ * told. Only where this server keeps the accounts (`BUILTIN_AUTH`).
+ */
+export interface BlockUserCommand {
+  type: "block_user";
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+  /** The user; not oneself. */
+  userId: string | number;
 }
 
 /**
@@ -1695,6 +2022,31 @@ export type EditMessageCommand = {
   requestId?: string | number;
 } & ({ content: string } | { newContent: string });
 
+/**
+ * Returns users whose username or display name begins with a text, in any letter case; nobody who blocks the caller or
+ * whom the caller blocks. Depending on the setting `USER_SEARCH` among all users, among those who share a conversation,
+ * a group or a follow with the caller, or not at all.
+ */
+export interface FindUsersCommand {
+  type: "find_users";
+  /** Most users to return. More than 50 becomes 50. */
+  limit?: number;
+  /** What the name begins with. */
+  query: string;
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+}
+
+/**
+ * Returns the users whom the caller blocks, the latest first; at most 1,000. Only where this server keeps the accounts
+ * (`BUILTIN_AUTH`).
+ */
+export interface GetBlockedUsersCommand {
+  type: "get_blocked_users";
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+}
+
 /** Returns the communities that the caller belongs to. */
 export interface GetCommunitiesCommand {
   type: "get_communities";
@@ -1725,7 +2077,7 @@ export interface GetConversationsCommand {
   type: "get_conversations";
   /** The size of the page. More than 200 becomes 200, and the answer says so. */
   limit?: number;
-  /** How many to skip, counted from the newest. */
+  /** How many to skip, counted from the newest; the largest is `MAX_OFFSET`. */
   offset?: number;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
@@ -1740,11 +2092,18 @@ export interface GetGroupInfoCommand {
   requestId?: string | number;
 }
 
-/** Returns the members of a group. Allowed for its members. */
+/**
+ * Returns the members of a group, the owner first, then admins, then members, as they joined: with `limit` or `cursor`
+ * a part of them, else all, at most 5,000. Allowed for its members.
+ */
 export interface GetGroupMembersCommand {
   type: "get_group_members";
+  /** `nextCursor` of the part before. Absent, the list begins with its first entry. */
+  cursor?: string;
   /** The group. */
   groupId: string;
+  /** The size of the part; 50 with only a `cursor`. More than 200 becomes 200. */
+  limit?: number;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
@@ -1754,14 +2113,36 @@ export interface GetGroupMessagesCommand {
   type: "get_group_messages";
   /** Only messages after this number; `offset` is then ignored. */
   afterSeq?: number;
+  /** The same, around a message of this conversation. */
+  aroundMessageId?: string;
+  /**
+   * About half of the page before this number, the rest from it on; `beforeSeq`, `afterSeq` and `offset` are then
+   * ignored.
+   */
+  aroundSeq?: number;
   /** Only messages before this number; `offset` is then ignored. */
   beforeSeq?: number;
   /** The group. */
   groupId: string;
   /** The size of the page. More than 200 becomes 200, and the answer says so. */
   limit?: number;
-  /** How many to skip, counted from the newest. */
+  /** How many to skip, counted from the newest; the largest is `MAX_OFFSET`. */
   offset?: number;
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+}
+
+/**
+ * Returns the caller's conversations, direct ones, groups and communities in one order, the most recently active first,
+ * each with its newest message, its read marks and the caller's settings. A direct conversation in which the caller can
+ * see no message is left out.
+ */
+export interface GetInboxCommand {
+  type: "get_inbox";
+  /** `nextCursor` of the part before. Absent, the list begins with its first entry. */
+  cursor?: string;
+  /** The size of the page. More than 200 becomes 200, and the answer says so. */
+  limit?: number;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
@@ -1789,13 +2170,20 @@ export type GetPrivateMessagesCommand = {
   type: "get_private_messages";
   /** Only messages after this number; `offset` is then ignored. */
   afterSeq?: number;
+  /** The same, around a message of this conversation. */
+  aroundMessageId?: string;
+  /**
+   * About half of the page before this number, the rest from it on; `beforeSeq`, `afterSeq` and `offset` are then
+   * ignored.
+   */
+  aroundSeq?: number;
   /** Only messages before this number; `offset` is then ignored. */
   beforeSeq?: number;
   /** Either order of the two ids is accepted. */
   conversationId?: string;
   /** The size of the page. More than 200 becomes 200, and the answer says so. */
   limit?: number;
-  /** How many to skip, counted from the newest. */
+  /** How many to skip, counted from the newest; the largest is `MAX_OFFSET`. */
   offset?: number;
   /** The other user. */
   recipientId?: string | number;
@@ -1963,6 +2351,24 @@ export interface SendPrivateMessageCommand {
   requestId?: string | number;
 }
 
+/**
+ * Sets how the caller sees a conversation. What is absent stays as it is. It concerns nobody else; the caller's other
+ * connections are told.
+ */
+export interface SetConversationSettingsCommand {
+  type: "set_conversation_settings";
+  /** A direct conversation or a group. */
+  conversationId: string;
+  /** Whether it counts as unread, whatever was read. The next `mark_message_read` in it takes this away. */
+  markedUnread?: boolean;
+  /** Until when clients should not draw attention to it; `null` ends that. Messages are delivered all the same. */
+  mutedUntil?: string | null;
+  /** Whether clients should show it before others. */
+  pinned?: boolean;
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+}
+
 /** Opens the direct conversation with a user and returns its last 50 messages. Nothing is stored. */
 export interface StartConversationCommand {
   type: "start_conversation";
@@ -1973,14 +2379,19 @@ export interface StartConversationCommand {
 }
 
 /**
- * Returns, for each conversation, the messages after the `seq` that the client knows, as a series of `sync_messages`
- * that ends with `sync_complete`. If the caller does not belong to one of the conversations, the whole command is
- * rejected.
+ * Returns, for each conversation, what became of the messages that the client holds since the version that it knows
+ * (`sync_changes`), and the messages after its last `seq` (`sync_messages`); or `sync_gone`, if the caller no longer
+ * belongs to it. The series ends with `sync_complete`, and a long one comes as fast as the client reads it. After a
+ * last part with `hasMore`, another `sync` continues. If only a `seq` is given, only messages are returned, and if the
+ * caller does not belong to that conversation, the whole command is rejected.
  */
 export interface SyncCommand {
   type: "sync";
-  /** The last known `seq` of each conversation. */
-  conversations: Record<string, number>;
+  /** Of each conversation the last known `seq` and the `version` up to which it is known. */
+  conversations: Record<string, number | {
+    seq: number;
+    version?: number;
+  }>;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
@@ -2019,6 +2430,15 @@ export type TypingCommand = {
   requestId?: string | number;
 } & ({ recipientId: string | number } | { groupId: string });
 
+/** Takes one's own block of a user back. Only where this server keeps the accounts (`BUILTIN_AUTH`). */
+export interface UnblockUserCommand {
+  type: "unblock_user";
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+  /** The user; not oneself. */
+  userId: string | number;
+}
+
 /**
  * Unpins a message. In groups this is allowed for the owner and admins. Unpinning a message that is not pinned is
  * answered and changes nothing.
@@ -2055,12 +2475,14 @@ export interface Events {
   announcement_sent: AnnouncementSentEvent;
   auth_error: AuthErrorEvent;
   auth_success: AuthSuccessEvent;
+  blocked_users: BlockedUsersEvent;
   community_list: CommunityListEvent;
   community_members: CommunityMembersEvent;
   community_progress: CommunityProgressEvent;
   community_progress_update: CommunityProgressUpdateEvent;
   connected: ConnectedEvent;
   conversation_deleted: ConversationDeletedEvent;
+  conversation_settings: ConversationSettingsEvent;
   conversation_started: ConversationStartedEvent;
   conversations: ConversationsEvent;
   error: ErrorAnswer;
@@ -2076,6 +2498,7 @@ export interface Events {
   group_messages: GroupMessagesEvent;
   group_reaction_added: GroupReactionAddedEvent;
   group_reaction_removed: GroupReactionRemovedEvent;
+  inbox: InboxEvent;
   member_added: MemberAddedEvent;
   member_demoted: MemberDemotedEvent;
   member_left: MemberLeftEvent;
@@ -2099,13 +2522,18 @@ export interface Events {
   reaction_added: ReactionAddedEvent;
   reaction_removed: ReactionRemovedEvent;
   session_conflict: SessionConflictEvent;
+  sync_changes: SyncChangesEvent;
   sync_complete: SyncCompleteEvent;
+  sync_gone: SyncGoneEvent;
   sync_messages: SyncMessagesEvent;
   test_response: TestResponseEvent;
+  user_blocked: UserBlockedEvent;
   user_groups: UserGroupsEvent;
   user_offline: UserOfflineEvent;
   user_online: UserOnlineEvent;
   user_typing: UserTypingEvent;
+  user_unblocked: UserUnblockedEvent;
+  users_found: UsersFoundEvent;
 }
 
 /** Everything the server sends; `type` tells which. */
@@ -2142,6 +2570,7 @@ export interface Commands {
   add_group_reaction: AddGroupReactionCommand;
   add_reaction: AddReactionCommand;
   authenticate: AuthenticateCommand;
+  block_user: BlockUserCommand;
   create_group: CreateGroupCommand;
   delete_conversation: DeleteConversationCommand;
   delete_group: DeleteGroupCommand;
@@ -2150,6 +2579,8 @@ export interface Commands {
   demote_member: DemoteMemberCommand;
   edit_group_message: EditGroupMessageCommand;
   edit_message: EditMessageCommand;
+  find_users: FindUsersCommand;
+  get_blocked_users: GetBlockedUsersCommand;
   get_communities: GetCommunitiesCommand;
   get_community_members: GetCommunityMembersCommand;
   get_community_progress: GetCommunityProgressCommand;
@@ -2157,6 +2588,7 @@ export interface Commands {
   get_group_info: GetGroupInfoCommand;
   get_group_members: GetGroupMembersCommand;
   get_group_messages: GetGroupMessagesCommand;
+  get_inbox: GetInboxCommand;
   get_online_users: GetOnlineUsersCommand;
   get_pinned_messages: GetPinnedMessagesCommand;
   get_private_messages: GetPrivateMessagesCommand;
@@ -2173,11 +2605,13 @@ export interface Commands {
   send_announcement: SendAnnouncementCommand;
   send_group_message: SendGroupMessageCommand;
   send_private_message: SendPrivateMessageCommand;
+  set_conversation_settings: SetConversationSettingsCommand;
   start_conversation: StartConversationCommand;
   sync: SyncCommand;
   test: TestCommand;
   transfer_ownership: TransferOwnershipCommand;
   typing: TypingCommand;
+  unblock_user: UnblockUserCommand;
   unpin_message: UnpinMessageCommand;
   update_group_info: UpdateGroupInfoCommand;
 }
@@ -2189,6 +2623,7 @@ export interface Answers {
   add_group_reaction: GroupReactionAddedEvent | GroupReactionRemovedEvent;
   add_reaction: ReactionAddedEvent | ReactionRemovedEvent;
   authenticate: AuthSuccessEvent;
+  block_user: UserBlockedEvent;
   create_group: GroupCreatedEvent;
   delete_conversation: ConversationDeletedEvent;
   delete_group: GroupDeletedEvent;
@@ -2197,6 +2632,8 @@ export interface Answers {
   demote_member: MemberDemotedEvent;
   edit_group_message: GroupMessageEditedEvent;
   edit_message: MessageEditedEvent;
+  find_users: UsersFoundEvent;
+  get_blocked_users: BlockedUsersEvent;
   get_communities: CommunityListEvent;
   get_community_members: CommunityMembersEvent;
   get_community_progress: CommunityProgressEvent;
@@ -2204,6 +2641,7 @@ export interface Answers {
   get_group_info: GroupInfoEvent;
   get_group_members: GroupMembersEvent;
   get_group_messages: GroupMessagesEvent;
+  get_inbox: InboxEvent;
   get_online_users: OnlineUsersEvent;
   get_pinned_messages: PinnedMessagesEvent;
   get_private_messages: PrivateMessagesEvent;
@@ -2220,11 +2658,13 @@ export interface Answers {
   send_announcement: AnnouncementSentEvent;
   send_group_message: GroupMessageSentEvent | MessageSentEvent;
   send_private_message: MessageSentEvent | GroupMessageSentEvent;
+  set_conversation_settings: ConversationSettingsEvent;
   start_conversation: ConversationStartedEvent;
   sync: SyncCompleteEvent;
   test: TestResponseEvent;
   transfer_ownership: OwnershipTransferredEvent;
   typing: undefined;
+  unblock_user: UserUnblockedEvent;
   unpin_message: MessageUnpinnedEvent;
   update_group_info: GroupInfoUpdatedEvent;
 }
