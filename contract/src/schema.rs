@@ -57,6 +57,10 @@ fn tidy(schema: &mut Value) {
                     describe(name, property);
                 }
                 for (_, property) in properties.iter_mut().filter(|(name, _)| !required.contains(name)) {
+                    // Where `null` says something, the description says what.
+                    if property["description"].as_str().is_some_and(|about| about.contains("`null`")) {
+                        continue;
+                    }
                     remove_null(property);
                 }
             }
@@ -190,6 +194,8 @@ fn kind(of: &Kind) -> Value {
         Kind::Email { max } => text(3, max, r"^[^\s\u0000]*@[^\s\u0000]*$"),
         Kind::AnyString => json!({"type": "string"}),
         Kind::Boolean => json!({"type": "boolean"}),
+        // Larger numbers than any integer type holds are cut, too.
+        Kind::LIMIT => json!({"type": "integer", "minimum": 1}),
         Kind::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
         Kind::MemberCount => json!({"type": "integer", "minimum": 1, "maximum": limits.group_members}),
         Kind::Time => json!({"type": "string", "format": "date-time"}),

@@ -17,9 +17,9 @@ use crate::api::picture_cache::PictureCache;
 use crate::consume::withdrawal::Withdrawal;
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
-use crate::sends::strangers::Strangers;
 use crate::store::epoch::Epoch;
 use crate::store::session::Database;
+use crate::strangers::Strangers;
 
 pub struct App {
     /// This process; a new one each start. The names of its consumer groups begin with it.

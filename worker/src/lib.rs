@@ -20,6 +20,7 @@ mod recent;
 mod sends;
 mod sessions;
 mod store;
+mod strangers;
 mod sync;
 
 use std::sync::Arc;
@@ -48,9 +49,9 @@ use crate::consume::withdrawal::Withdrawal;
 use crate::jobs::heartbeat::{self, Stores};
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
-use crate::sends::strangers::Strangers;
 use crate::store::epoch::Epoch;
 use crate::store::session::{Database, Faults};
+use crate::strangers::Strangers;
 
 /// A transaction whose worker was stopped in the middle must not hold its partition for longer.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);

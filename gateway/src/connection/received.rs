@@ -18,7 +18,7 @@ const MAX_CONFIRMED: usize = 1_024;
 #[derive(Debug, Default)]
 pub struct Received {
     gathered: Gathered,
-    passed_on: [Gathered; 2],
+    passed_on: Option<Box<[Gathered; 2]>>,
     /// Messages written to a client that confirms what it receives, the oldest first.
     unconfirmed: VecDeque<Receipt>,
 }
@@ -59,7 +59,8 @@ impl Gathered {
 impl Received {
     /// Whether this event was received lately, so that it need not come again.
     pub fn holds(&self, receipt: &Receipt) -> bool {
-        self.gathered.holds(receipt) || self.passed_on.iter().any(|gathered| gathered.holds(receipt))
+        self.gathered.holds(receipt)
+            || self.passed_on.iter().flat_map(|lately| lately.iter()).any(|gathered| gathered.holds(receipt))
     }
 
     /// Notes that an event was written to a socket of `user`; true when it is time to pass on.
@@ -120,15 +121,19 @@ impl Received {
     pub fn take(&mut self, user: UserId) -> Option<Receipts> {
         let gathered = std::mem::take(&mut self.gathered);
         let receipts = gathered.receipts(user);
-        let [last, before] = &mut self.passed_on;
-        *before = std::mem::replace(last, gathered);
+        if receipts.is_none() && self.passed_on.as_deref().is_none_or(|[last, _]| last.len() == 0) {
+            self.passed_on = None;
+        } else {
+            let [last, before] = &mut **self.passed_on.get_or_insert_default();
+            *before = std::mem::replace(last, gathered);
+        }
         receipts
     }
 
     /// What was passed on so lately that it may not be settled yet, and what was gathered since.
     pub fn unsettled(&self, user: UserId) -> Vec<Receipts> {
-        let [last, before] = &self.passed_on;
-        [before, last, &self.gathered].into_iter().filter_map(|gathered| gathered.receipts(user)).collect()
+        let lately = self.passed_on.iter().flat_map(|lately| lately.iter().rev());
+        lately.chain([&self.gathered]).filter_map(|gathered| gathered.receipts(user)).collect()
     }
 }
 

@@ -133,7 +133,7 @@ impl Drop for AddressPlace {
 }
 
 /// A place for a TCP connection; given back when dropped.
-pub struct HttpPlace {
+struct HttpPlace {
     addresses: Arc<Addresses>,
     /// None for a proxy, which stands for many.
     address: Option<Address>,
@@ -165,7 +165,7 @@ impl Addresses {
         match place {
             Some(place) => {
                 let place = HttpPlace { addresses: self.clone(), address, _place: place };
-                Some(HttpConnection::new(self.http.clone(), place))
+                Some(HttpConnection::new(self.http.clone(), Box::new(place)))
             }
             None => {
                 self.give_back_http(address);

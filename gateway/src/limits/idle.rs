@@ -1,13 +1,15 @@
 //! HTTP connections, by how long they have done what they do: when all places are taken, the one that has waited longest for a
 //! request gives up its place; if none waits, the one that has been at its request longest.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::addresses::HttpPlace;
+/// Whatever frees the place of a connection when it is dropped.
+pub type Place = Box<dyn Any + Send>;
 
 /// The open HTTP connections with their places, which are kept here so that they can be taken away.
 #[derive(Default)]
@@ -18,7 +20,7 @@ pub struct HttpConnections {
 #[derive(Default)]
 struct Open {
     next: u64,
-    places: BTreeMap<Turn, (HttpPlace, CancellationToken)>,
+    places: BTreeMap<Turn, (Place, CancellationToken)>,
 }
 
 /// Its order is that in which connections are given up.
@@ -29,7 +31,7 @@ struct Turn {
 }
 
 impl Open {
-    fn insert(&mut self, is_busy: bool, entry: (HttpPlace, CancellationToken)) -> Turn {
+    fn insert(&mut self, is_busy: bool, entry: (Place, CancellationToken)) -> Turn {
         let turn = Turn { is_busy, since: self.next };
         self.next += 1;
         self.places.insert(turn, entry);
@@ -56,7 +58,7 @@ pub struct HttpConnection {
 }
 
 impl HttpConnection {
-    pub fn new(all: Arc<HttpConnections>, place: HttpPlace) -> Self {
+    pub fn new(all: Arc<HttpConnections>, place: Place) -> Self {
         let ended = CancellationToken::new();
         let turn = Mutex::new(all.open.lock().insert(false, (place, ended.clone())));
         HttpConnection { all, ended, turn }

@@ -25,9 +25,9 @@ use crate::connection::{Close, Connection, InFlight, Rest, Signals};
 use crate::gateway::Gateway;
 use crate::limits::addresses::{Address, Counted, Refused};
 use crate::limits::places::Place;
-use crate::session::READ_PAUSE_BYTES;
 use crate::session::authenticate::Attempt;
 use crate::session::decode::{Request, decode};
+use crate::session::inflow::READ_PAUSE_BYTES;
 use crate::session::opening;
 use crate::session::opening::{Membership, Opened, Refusal};
 

@@ -12,6 +12,9 @@ use tokio::time::Sleep;
 /// What a connection that was quiet may send at once, in seconds' worth; but always a message of the largest kind.
 const BURST_SECONDS: u64 = 4;
 
+/// With more unwritten, nothing is read from a client: whoever does not read is not listened to.
+pub const READ_PAUSE_BYTES: usize = 256 * 1024;
+
 pub struct Inflow {
     bytes_per_second: u64,
     burst_bytes: u64,

@@ -26,7 +26,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use websocket::{Decoder, Message, close_frame, pong_frame};
 
 use self::handler::Handler;
-use self::inflow::Inflow;
+use self::inflow::{Inflow, READ_PAUSE_BYTES};
 use self::io::{Io, Read, Socket, Written};
 use crate::connection::{Close, Connection};
 use crate::gateway::Gateway;
@@ -36,8 +36,6 @@ use crate::metrics::Totals;
 const MAX_ROUNDS: u32 = 16;
 /// Text of one wake-up, decompressed, after which others have their turn, too: a read of 32 KiB may be thirty times as much.
 const TURN_BYTES: usize = 256 * 1024;
-/// With more unwritten, nothing is read from a client: whoever does not read is not listened to.
-const READ_PAUSE_BYTES: usize = 256 * 1024;
 /// Time for the last frames, the close frame and the client's answer to it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 

@@ -69,7 +69,8 @@ async fn what_is_no_message_has_a_limit_ten_times_as_high() {
     let (mut phone, laptop) = (harness.login(1).await, harness.login(1).await);
     for number in 0..20 {
         let client = if number % 2 == 0 { &phone } else { &laptop };
-        client.send(json!({"type": "get_online_users"})).await.unwrap();
+        let message = "msg_0195a4c3-0001-7a10-8c22-5b7d9e0f1a2b";
+        client.send(json!({"type": "add_reaction", "messageId": message, "reaction": "x"})).await.unwrap();
         harness.worker.command().await;
     }
     let refused = phone.request(json!({"type": "get_user_groups"})).await.unwrap();

@@ -33,7 +33,7 @@ pub const COMMON_ERRORS: &[ErrorCode] = &[
 ];
 
 /// One field of a command or of a body.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
     pub name: &'static str,
     pub kind: Kind,
@@ -72,7 +72,7 @@ pub enum Presence {
 }
 
 /// What a field may hold. Lengths are in characters (code points); bounds are inclusive.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     UserId,
     MessageId,

@@ -5,6 +5,9 @@ use std::collections::{HashMap, VecDeque};
 
 use shared::ids::UserId;
 
+/// Whose work is that of people who have not said who they are, such as logins: many people, and so not bound as one.
+const NOBODY: UserId = UserId(0);
+
 #[derive(Debug)]
 pub struct FairQueue<T> {
     users: HashMap<UserId, Share<T>>,
@@ -48,11 +51,12 @@ impl<T> FairQueue<T> {
     }
 
     pub fn finish(&mut self, user: UserId) {
+        let bound = self.bound(user);
         let Some(share) = self.users.get_mut(&user) else { return };
         share.running -= 1;
         if share.waiting.is_empty() && share.running == 0 {
             self.users.remove(&user);
-        } else if share.running + 1 == self.max_running_per_user && !share.waiting.is_empty() {
+        } else if share.running + 1 == bound && !share.waiting.is_empty() {
             // It was at its bound, and so had no turn.
             self.turns.push_back(user);
         }
@@ -62,10 +66,15 @@ impl<T> FairQueue<T> {
         self.waiting
     }
 
+    fn bound(&self, user: UserId) -> usize {
+        if user == NOBODY { usize::MAX } else { self.max_running_per_user }
+    }
+
     /// Puts the user at the end of the line, unless it has nothing to begin or is in the line already.
     fn take_turn(&mut self, user: UserId) {
+        let bound = self.bound(user);
         let Some(share) = self.users.get(&user) else { return };
-        if !share.waiting.is_empty() && share.running < self.max_running_per_user && !self.turns.contains(&user) {
+        if !share.waiting.is_empty() && share.running < bound && !self.turns.contains(&user) {
             self.turns.push_back(user);
         }
     }
@@ -97,6 +106,18 @@ mod tests {
             assert_eq!(queue.push(ALICE, work), None);
         }
         queue
+    }
+
+    #[test]
+    fn logins_do_not_share_one_bound() {
+        let mut queue = FairQueue::new(10, 2);
+        for work in 0..5 {
+            assert_eq!(queue.push(NOBODY, work), None);
+        }
+        assert_eq!((0..5).filter_map(|_| queue.begin()).count(), 5);
+        assert_eq!(queue.push(NOBODY, 5), None);
+        queue.finish(NOBODY);
+        assert_eq!(queue.begin(), Some((NOBODY, 5)));
     }
 
     #[test]

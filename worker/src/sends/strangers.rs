@@ -6,7 +6,6 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use fred::prelude::*;
-use parking_lot::Mutex;
 use shared::ids::{ConversationId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
 use tokio::time::Instant;
@@ -20,37 +19,6 @@ use crate::store::session::PgSession;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Counting goes on without it.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
-/// Users remembered; then those who were first are forgotten, until their next stranger.
-const MOST_REMEMBERED: usize = 100_000;
-
-/// Who has written to as many as may be, and until when that counts.
-#[derive(Default)]
-pub struct Strangers {
-    exhausted: Mutex<HashMap<UserId, Instant>>,
-}
-
-impl Strangers {
-    fn until(&self, user: UserId) -> Option<Instant> {
-        let exhausted = self.exhausted.lock();
-        if exhausted.is_empty() {
-            return None;
-        }
-        exhausted.get(&user).copied().filter(|until| *until > Instant::now())
-    }
-
-    fn remember(&self, user: UserId, until: Instant) {
-        let mut exhausted = self.exhausted.lock();
-        if exhausted.len() >= MOST_REMEMBERED {
-            let now = Instant::now();
-            exhausted.retain(|_, until| *until > now);
-            if exhausted.len() >= MOST_REMEMBERED {
-                exhausted.clear();
-            }
-        }
-        exhausted.insert(user, until);
-    }
-}
-
 /// Why messages to strangers are refused, by their conversations: of users who have reached the limit.
 pub async fn refusals(
     app: &App,

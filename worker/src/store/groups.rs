@@ -170,7 +170,8 @@ pub async fn get_founded(db: &mut PgSession, user: i64) -> sqlx::Result<Founded>
         Founded,
         r#"SELECT count(*) AS "lately!",
                coalesce(ceil(extract(epoch FROM min(created_at) + interval '1 hour' - now())), 0)::int AS "wait_seconds!",
-               (SELECT count(*) FROM group_members WHERE user_id = $1 AND role = 'owner') AS "owned!"
+               (SELECT count(*) FROM group_members m JOIN group_chats g USING (group_id)
+                WHERE m.user_id = $1 AND m.role = 'owner' AND g.deleted_at IS NULL) AS "owned!"
            FROM group_chats WHERE created_by = $1 AND community_id IS NULL AND created_at > now() - interval '1 hour'"#,
         user
     )

@@ -153,7 +153,7 @@ fn figures(page: &mut String, sizes: &Sizes, results: &Results, readings: &[Read
     table(page, &["figure", "measured", "target", ""], &list.iter().map(row).collect::<Vec<_>>());
     page.push_str(
         "What bounds the figures that are missed, and what it would take, is in \
-         [performance](performance.md#what-bounds-the-figures-that-are-missed).\n\n",
+         [performance](performance.md#what-limits-the-figures-that-miss-their-target).\n\n",
     );
     let checked = results.every().all(|(_, result)| result["ok"] == true);
     if checked {

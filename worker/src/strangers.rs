@@ -1,0 +1,38 @@
+//! Which users have begun to write to as many strangers as they may in a day (`STRANGERS_PER_DAY`); counted in `sends::strangers`.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use shared::ids::UserId;
+use tokio::time::Instant;
+
+/// Users remembered; then those who were first are forgotten, until their next stranger.
+const MOST_REMEMBERED: usize = 100_000;
+
+/// Who has written to as many as may be, and until when that counts.
+#[derive(Default)]
+pub struct Strangers {
+    exhausted: Mutex<HashMap<UserId, Instant>>,
+}
+
+impl Strangers {
+    pub fn until(&self, user: UserId) -> Option<Instant> {
+        let exhausted = self.exhausted.lock();
+        if exhausted.is_empty() {
+            return None;
+        }
+        exhausted.get(&user).copied().filter(|until| *until > Instant::now())
+    }
+
+    pub fn remember(&self, user: UserId, until: Instant) {
+        let mut exhausted = self.exhausted.lock();
+        if exhausted.len() >= MOST_REMEMBERED {
+            let now = Instant::now();
+            exhausted.retain(|_, until| *until > now);
+            if exhausted.len() >= MOST_REMEMBERED {
+                exhausted.clear();
+            }
+        }
+        exhausted.insert(user, until);
+    }
+}
