@@ -61,8 +61,8 @@ drain() {
 if [ -n "$PROXY_PROTOCOL_FROM" ]; then
     for network in $PROXY_PROTOCOL_FROM; do echo "set_real_ip_from $network;"; done >"$home/real_ip.conf"
     echo 'real_ip_header proxy_protocol;' >>"$home/real_ip.conf"
-    sed 's/^\( *listen .* ssl.*\);/\1 proxy_protocol;/' "$conf" >"$home/nginx.conf"
-    conf=$home/nginx.conf
+    sed 's/^\( *listen .* ssl.*\);/\1 proxy_protocol;/' "$conf" >"$home/proxy_protocol.conf"
+    conf=$home/proxy_protocol.conf
 fi
 # Until the first gateway is known, requests get a 502. After a restart of the container the list may be there already.
 refresh || [ -s "$home/upstreams.conf" ] || echo 'server 127.0.0.1:1 down;' >"$home/upstreams.conf"

@@ -515,7 +515,7 @@ export interface SyncInfo {
   /** Number of members. */
   memberCount?: number;
   /** Until when the caller muted the conversation; `null` when it is not muted. */
-  mutedUntil?: Timestamp;
+  mutedUntil?: Timestamp | null;
   /** The caller's own role. */
   myRole?: string;
   /** Whether the caller pinned the conversation. */

@@ -28,8 +28,7 @@ impl Contract for FindUsers {
         if query.trim().is_empty() {
             return Err(Invalid::new("query", "`query` must not be empty"));
         }
-        let limit = fields.integer("limit", 1, i64::MAX)?.unwrap_or(i64::from(DEFAULT_FOUND_USERS));
-        Ok(FindUsers { query, limit: limit.min(i64::from(MAX_FOUND_USERS)) as u32 })
+        Ok(FindUsers { query, limit: fields.limit_of(DEFAULT_FOUND_USERS, MAX_FOUND_USERS)? })
     }
 
     fn route(&self, _caller: UserId) -> Route {

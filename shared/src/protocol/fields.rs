@@ -175,13 +175,18 @@ impl<'a> Fields<'a> {
 
     /// `limit`: 50 when absent, 200 when larger.
     pub fn limit(self) -> Result<u32, Invalid> {
+        self.limit_of(DEFAULT_PAGE, MAX_PAGE)
+    }
+
+    /// `limit`, with these for when it is absent and when it is larger.
+    pub fn limit_of(self, default: u32, max: u32) -> Result<u32, Invalid> {
         // From 2^53 on, every JSON number is an integer, however it is written.
         let is_huge = |value: &Value| value.as_f64().is_some_and(|number| number >= FIRST_FLOAT_WITHOUT_FRACTION);
         if self.get("limit").is_some_and(is_huge) {
-            return Ok(MAX_PAGE);
+            return Ok(max);
         }
-        let limit = self.integer("limit", 1, i64::MAX)?.unwrap_or(i64::from(DEFAULT_PAGE));
-        Ok(limit.min(i64::from(MAX_PAGE)) as u32)
+        let limit = self.integer("limit", 1, i64::MAX)?.unwrap_or(i64::from(default));
+        Ok(limit.min(i64::from(max)) as u32)
     }
 
     /// `offset`, at most `max`: 0 when absent.

@@ -12,7 +12,7 @@ const HASHES_AT_A_TIME: usize = 2;
 
 /// Requests that wait for one of these to end. Each holds up a place for queries meanwhile, so that whoever comes after
 /// them is refused.
-const MOST_WAITING: usize = 2;
+const MOST_WAITING: usize = 1;
 
 const RETRY_AFTER_SECONDS: u32 = 1;
 

@@ -162,5 +162,7 @@ fn body(kind: &str, mut fields: serde_json::Map<String, Value>, event_id: Uuid, 
     event.insert("eventId".to_owned(), event_id.to_string().into());
     event.append(&mut fields);
     event.entry("timestamp").or_insert_with(|| Timestamp::from(created_at).to_string().into());
+    // The original had no versions: whatever a client holds is at least as new as this.
+    event.entry("version").or_insert_with(|| 1.into());
     Value::Object(event).to_string().into_bytes()
 }

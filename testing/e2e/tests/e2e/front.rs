@@ -8,7 +8,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use client::Connect;
 use devstack::identity::Signal;
 use devstack::{Launch, Process, http, wait};
 use e2e::{Deployment, Front, Options, Talk, repository};
@@ -166,14 +165,6 @@ fn by_script(deployment: &Deployment, front: &Front, answer: &Path, options: &[(
     })
 }
 
-/// As `deploy/secrets.sh` does, which keeps what is there.
-fn make_certificate(folder: &Path) -> Result<()> {
-    let secrets = folder.parent().context("the folder of the secrets")?;
-    let made = std::process::Command::new("sh").arg(repository("deploy/secrets.sh")).arg(secrets).output()?;
-    ensure!(made.status.success(), "secrets.sh: {}", String::from_utf8_lossy(&made.stderr));
-    Ok(())
-}
-
 /// The deployed script, where the look-up of a name is a file and nginx is real.
 #[test]
 fn the_list_of_gateways_follows_the_name() -> Result<()> {
@@ -207,17 +198,6 @@ fn the_list_of_gateways_follows_the_name() -> Result<()> {
     until("it is back", true)?;
     std::fs::write(&answer, "")?;
     until("it is still reached", true)?;
-
-    // A certificate that is replaced is served: the old one is not trusted any more.
-    let tls = folder.join("secrets/nginx");
-    std::fs::remove_file(tls.join("tls.crt"))?;
-    make_certificate(&tls)?;
-    let renewed = std::fs::read(tls.join("tls.crt"))?;
-    wait::until("the new certificate is served", PATIENCE, || {
-        let connect = Connect::new(&format!("{}/ws", front.nginx.url())).trusting(&renewed);
-        Ok(runtime.block_on(connect.open()).is_ok().then_some(()))
-    })?;
-    ensure!(runtime.block_on(front.connect().open()).is_err(), "the old certificate is served");
 
     // The end of the script is the end of nginx.
     ensure!(process.stop(Signal::TERM, PATIENCE)?, "the script did not end");

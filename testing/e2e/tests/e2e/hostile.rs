@@ -183,7 +183,7 @@ impl Stage {
 
 async fn stage() -> Result<Stage> {
     let options = Options { gateways: 1, ..Options::default() };
-    let options = options.with("MESSAGE_RATE_LIMIT", "240").with("GROUPS_PER_HOUR", "100");
+    let options = options.with("MESSAGE_RATE_LIMIT", "240").with("GROUPS_PER_HOUR", "20");
     let deployment = Deployment::start("hostile", options)?;
     let [attacker, partner] = deployment.users(["attacker", "partner"])?;
     let mut writer = deployment.login(0, &partner).await?;

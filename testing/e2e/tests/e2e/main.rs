@@ -2,7 +2,6 @@
 
 mod chaos;
 mod clocks;
-mod devices;
 mod dialects;
 mod faults;
 mod front;

@@ -58,7 +58,7 @@ async fn whoever_returns_to_a_gateway_gets_no_old_message_after_a_newer_one() ->
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_device_is_not_given_what_the_first_has_received() -> Result<()> {
     // Nothing reaches the database by itself while the test runs.
-    let deployment = Deployment::start("receipts", Options::default().with("CURSOR_FLUSH_INTERVAL", "1h"))?;
+    let deployment = Deployment::start("receipts", Options::default().with("CURSOR_FLUSH_INTERVAL", "5m"))?;
     let [alice, bob, carol] = deployment.users(["alice", "bob", "carol"])?;
     let mut writer = deployment.login(0, &alice).await?;
     let mut phone = deployment.login(0, &bob).await?;
