@@ -188,7 +188,8 @@ async fn group(client: &mut Client, bob: &User, carol: &User) -> Result<()> {
 async fn role(client: &mut Client, group: &Value, user: &User) -> Result<String> {
     let answer = ask(client, "group_members", json!({"type": "get_group_members", "groupId": group})).await?;
     let members = answer["members"].as_array().context("members")?;
-    let member = members.iter().find(|member| member["userId"] == user.id.to_string()).context("the member")?;
+    let id = user.id.to_string();
+    let member = members.iter().find(|member| member["userId"] == id.as_str()).context("the member")?;
     Ok(member["role"].as_str().context("a role")?.to_owned())
 }
 

@@ -44,7 +44,7 @@ pub fn test(workspace: &Workspace, folder: &Path) -> Result<Outcome> {
 
 /// The path of the first browser that is installed, or that the system's packages bring.
 fn browser() -> Option<PathBuf> {
-    let find = || BROWSERS.iter().find_map(|name| install::find_program(name));
+    let find = || BROWSERS.iter().find_map(install::find_program);
     find().or_else(|| {
         println!("installing Chromium");
         if let Err(error) = install::install("Chromium", vec!["chromium"], &mut |line| println!("{line}")) {

@@ -141,11 +141,6 @@ impl Stage {
         self.repeat(10, 5, &page, ends_at).await
     }
 
-    async fn groups(&self, ends_at: Instant) -> Result<()> {
-        let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [self.partner.id]});
-        self.repeat(10, 5, &create, ends_at).await
-    }
-
     /// Strangers who send a mebibyte in a kilobyte, as often as they can.
     async fn compressed_pings(&self, ends_at: Instant) -> Result<()> {
         let ping = format!(r#"{{"type":"ping","x":"{}"}}"#, " ".repeat(1_000_000));
@@ -183,7 +178,7 @@ impl Stage {
 
 async fn stage() -> Result<Stage> {
     let options = Options { gateways: 1, ..Options::default() };
-    let options = options.with("MESSAGE_RATE_LIMIT", "240").with("GROUPS_PER_HOUR", "20");
+    let options = options.with("MESSAGE_RATE_LIMIT", "240");
     let deployment = Deployment::start("hostile", options)?;
     let [attacker, partner] = deployment.users(["attacker", "partner"])?;
     let mut writer = deployment.login(0, &partner).await?;
@@ -210,14 +205,13 @@ async fn an_attack_from_one_account_harms_nobody_else() -> Result<()> {
     quiet.print("quiet");
     let bound = (quiet.percentile(95) * FACTOR).max(FLOOR);
     let mut harmed = Vec::new();
-    for attack in ["large_pages", "syncs", "deep_offsets", "groups", "compressed_pings"] {
+    for attack in ["large_pages", "syncs", "deep_offsets", "compressed_pings"] {
         let ends_at = Instant::now() + lasting();
         let attacking = async {
             match attack {
                 "large_pages" => stage.large_pages(ends_at).await,
                 "syncs" => stage.syncs(ends_at).await,
                 "deep_offsets" => stage.deep_offsets(ends_at).await,
-                "groups" => stage.groups(ends_at).await,
                 _ => stage.compressed_pings(ends_at).await,
             }
         };
