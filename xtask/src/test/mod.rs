@@ -73,7 +73,8 @@ pub fn run(workspace: &Workspace, part: Option<Part>, name: Option<&str>) -> Res
     if wanted(Part::Unit) || wanted(Part::E2e) {
         tests(workspace, &mut report, wanted(Part::Unit), wanted(Part::E2e), name);
     }
-    if wanted(Part::Web) {
+    // On request: it needs minutes of a browser.
+    if part == Some(Part::Web) {
         web_client(workspace, &mut report, part.is_some());
     }
     // After the tests, which make the programs.
