@@ -425,7 +425,8 @@ impl Handler {
 /// A query's share of [`MAX_COST`]: a page is bounded, a list is not as small.
 fn cost(command: &Command, user: UserId) -> usize {
     match command {
-        command if command.is_message() => 0,
+        // Without an answer there is nothing to make room for, and nobody knows when it is done.
+        command if command.is_message() || !command.has_answer() => 0,
         Command::GetPrivateMessages(_) | Command::GetGroupMessages(_) => 1,
         Command::Sync(_) => MAX_COST,
         command if matches!(command.route(user), Route::Query) => 2,

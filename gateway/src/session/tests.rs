@@ -317,5 +317,5 @@ async fn signs_of_typing_are_passed_on_at_the_pace_of_people() {
     assert_eq!(test.event().await["type"], "pong");
     let passed_on = std::iter::from_fn(|| test.queues.admitted.try_recv().ok()).count();
     // The second may end in between.
-    assert!((1..=10).contains(&passed_on), "{passed_on}");
+    assert!((5..=10).contains(&passed_on), "{passed_on}");
 }
