@@ -1,4 +1,3 @@
-export type { ListedUser } from "./core/additions";
 export { ChatClient, connect } from "./core/client";
 export type { ClientEvents, ClientOptions, Handler, HistoryFields, HistoryPage, RequestOptions } from "./core/client";
 export type { State } from "./core/connection";
@@ -8,5 +7,5 @@ export type { ErrorDetails, LocalErrorCode } from "./core/errors";
 export type { OutboxItem, Recipient, Sent } from "./core/outbox";
 export type { Change, Persistence, Saved } from "./core/persistence";
 export type { GetToken, TokenReason } from "./core/token";
-export type { Position, ServerEvent, SyncChangesEvent } from "./core/wire";
+export type { Position, ServerEvent } from "./core/wire";
 export * from "./generated/protocol";

@@ -2,4 +2,5 @@
 export { ChatStore, createStore } from "./store/store";
 export type { StoreOptions } from "./store/store";
 export type { Cached, ChatMessage, Inbox, MessageList, Readable, StoreCache, Typist } from "./store/types";
-export type { ConversationSettings, InboxEntry, InboxMessage, InboxParticipant } from "./core/additions";
+export type { InboxParticipant } from "./generated/protocol";
+export type { ConversationSettings, InboxEntry, InboxMessage } from "./store/types";

@@ -1,6 +1,5 @@
 // The parts put together: the connection's events go through the timeline to the application; sends go through the outbox.
-import type { Events, Message } from "../generated/protocol";
-import type { AllAnswers, AllCommands } from "./additions";
+import type { Answers, Commands, Events, Message, SyncChangesEvent } from "../generated/protocol";
 import { Connection, type State } from "./connection";
 import { type Clock, type Logger, onWake, type SocketConstructor, systemClock, type Tabs } from "./environment";
 import { ChatError } from "./errors";
@@ -18,7 +17,6 @@ import {
   placeOf,
   type Position,
   type ServerEvent,
-  type SyncChangesEvent,
 } from "./wire";
 
 export interface ClientOptions {
@@ -260,13 +258,13 @@ export class ChatClient {
    * Any other command; it waits for a connection. What only asks is repeated when the connection is lost before the answer; anything
    * else rejects with `CONNECTION_LOST`, and may have been carried out.
    */
-  request<K extends keyof AllCommands>(
+  request<K extends keyof Commands>(
     type: K,
-    fields: Fields<AllCommands[K]>,
+    fields: Fields<Commands[K]>,
     { timeoutMs = REQUEST_TIMEOUT_MS, signal }: RequestOptions = {},
-  ): Promise<AllAnswers[K]> {
+  ): Promise<Answers[K]> {
     const requestId = `r${++this.#lastRequest}`;
-    return new Promise<AllAnswers[K]>((resolve, reject) => {
+    return new Promise<Answers[K]>((resolve, reject) => {
       const finish = () => {
         this.#clock.clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
@@ -277,7 +275,7 @@ export class ChatClient {
       const timer = this.#clock.setTimeout(() => {
         fail(new ChatError("TIMEOUT", `${type} was not answered within ${timeoutMs} ms`));
       }, timeoutMs);
-      const done = (result: unknown) => (finish(), resolve(result as AllAnswers[K]));
+      const done = (result: unknown) => (finish(), resolve(result as Answers[K]));
       const frame = { ...fields, type, requestId };
       this.#pending.set(requestId, { type, frame, isSent: false, done, fail });
       if (this.#isFinal()) return fail(new ChatError("CLOSED", "The client is closed"));

@@ -1,7 +1,7 @@
 // Turns what arrives, in whatever order and however often, into one stream per conversation: every message once, in the order
 // of `seq`, and every change once, in the order of `version`.
-import type { Events, Message } from "../generated/protocol";
-import { conversationOf, isMessage, type Position, type ServerEvent, type SyncChangesEvent } from "./wire";
+import type { Events, Message, SyncChangesEvent } from "../generated/protocol";
+import { conversationOf, isMessage, type Position, type ServerEvent } from "./wire";
 
 export interface TimelineOutput {
   message(message: Message): void;

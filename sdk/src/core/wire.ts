@@ -1,5 +1,5 @@
-// Client state as the protocol describes it in section 9. Each type here goes away when the contract generates it.
-import type { ChatEvent, ErrorAnswer, Events, Message } from "../generated/protocol";
+// What the client needs to know about commands and events beyond their types.
+import type { ChatEvent, ErrorAnswer, Events } from "../generated/protocol";
 
 /** Up to where a client holds a conversation without a gap. Servers without versions leave `version` out. */
 export interface Position {
@@ -7,31 +7,8 @@ export interface Position {
   version?: number | undefined;
 }
 
-/** What changed at or below a client's position while it was away. */
-export interface SyncChangesEvent {
-  type: "sync_changes";
-  conversationId: string;
-  fromVersion?: number;
-  version: number;
-  /** Each changed message once, as it is now. */
-  changed?: Message[];
-  deleted?: { messageId: string; seq: number }[];
-  hidden?: { messageId: string; seq: number }[];
-  hiddenThroughSeq?: number;
-  info?: object;
-  /** The changes are no longer kept: drop what is held of the conversation. */
-  stale?: boolean;
-  hasMore?: boolean;
-}
-
-/** The conversation no longer exists for this user. */
-export interface SyncGoneEvent {
-  type: "sync_gone";
-  conversationId: string;
-}
-
 /** Everything the client understands. */
-export type ServerEvent = (ChatEvent | SyncChangesEvent | SyncGoneEvent) & { version?: number };
+export type ServerEvent = ChatEvent & { version?: number };
 
 export type MessageFrame = Events["new_message" | "new_group_message" | "group_announcement"] & { version?: number };
 

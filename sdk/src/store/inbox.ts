@@ -1,5 +1,5 @@
 // The list of conversations: what the server answered last, with the events since then applied.
-import type { InboxEntry } from "../core/additions";
+import type { InboxEntry } from "./types";
 import type { Message } from "../generated/protocol";
 import { Live } from "./live";
 import type { Inbox } from "./types";

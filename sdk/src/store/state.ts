@@ -1,10 +1,10 @@
 // What happens to the lists when an event arrives. Nothing here asks the server; `refresh` and `reload` say that it has to be asked.
-import type { ConversationSettings, InboxEntry } from "../core/additions";
 import type { Clock } from "../core/environment";
-import { conversationOf, type ServerEvent, type SyncChangesEvent } from "../core/wire";
-import type { Message, Reaction } from "../generated/protocol";
+import { conversationOf, type ServerEvent } from "../core/wire";
+import type { Message, Reaction, SyncChangesEvent } from "../generated/protocol";
 import { InboxList } from "./inbox";
 import { OnlineUsers, Typing } from "./presence";
+import type { ConversationSettings, InboxEntry } from "./types";
 import type { MessageWindow } from "./window";
 
 export interface StateOutput {

@@ -1,14 +1,13 @@
 // The store: follows a client, asks for what is to be shown, and shows actions before the server has confirmed them.
-import type { AllCommands, ConversationSettings, InboxEntry } from "../core/additions";
 import type { ChatClient, ClientEvents } from "../core/client";
 import type { State } from "../core/connection";
 import { type Clock, systemClock } from "../core/environment";
 import type { OutboxItem } from "../core/outbox";
 import { placeOf, recipientOf } from "../core/wire";
-import type { Message } from "../generated/protocol";
+import type { Commands, Message } from "../generated/protocol";
 import { Live } from "./live";
 import { StoreState, withReaction } from "./state";
-import type { Cached, ChatMessage, Inbox, MessageList, Readable, StoreCache, Typist } from "./types";
+import type { Cached, ChatMessage, ConversationSettings, Inbox, InboxEntry, MessageList, Readable, StoreCache, Typist } from "./types";
 import { type Direction, MessageWindow } from "./window";
 
 export interface StoreOptions {
@@ -288,14 +287,14 @@ export class ChatStore {
   async #act(
     { messageId, conversationId, groupId }: ChatMessage,
     apply: (shown: ChatMessage) => ChatMessage | undefined,
-    type: keyof AllCommands,
+    type: keyof Commands,
     fields: object,
   ): Promise<void> {
     const undo = this.#window(conversationId).overlay({ messageId, apply });
     try {
       // `edit_message` and `edit_group_message`, and so on; pins have one name.
       const name = groupId && !type.includes("pin") ? type.replace("_", "_group_") : type;
-      this.#state.apply((await this.client.request(name as keyof AllCommands, { messageId, ...fields } as never)) as never);
+      this.#state.apply((await this.client.request(name as keyof Commands, { messageId, ...fields } as never)) as never);
     } finally {
       undo();
     }

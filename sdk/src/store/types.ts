@@ -1,5 +1,14 @@
-import type { InboxEntry } from "../core/additions";
-import type { Message, UserId } from "../generated/protocol";
+import type { InboxEntry as GivenEntry, Message, SetConversationSettingsCommand, UserId } from "../generated/protocol";
+
+/** What a user sets for a conversation. */
+export type ConversationSettings = Pick<SetConversationSettingsCommand, "mutedUntil" | "pinned" | "markedUnread">;
+
+/** The newest message of a conversation. An optimistic update knows only a part of it. */
+export type InboxMessage = Pick<Message, "messageId" | "content" | "senderId"> & Partial<Message>;
+
+/** A conversation of the inbox, as it was given and changed since. */
+export type InboxEntry = Omit<GivenEntry, "lastMessage" | "mutedUntil"> &
+  Pick<ConversationSettings, "mutedUntil"> & { lastMessage?: InboxMessage };
 
 /** The shape of React's `useSyncExternalStore`; a snapshot is the same object until something in it changes. */
 export interface Readable<T> {

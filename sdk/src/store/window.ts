@@ -2,8 +2,7 @@
 // whatever order they arrive, so that each row remembers up to which version it is right.
 import type { HistoryPage } from "../core/client";
 import type { OutboxItem } from "../core/outbox";
-import type { SyncChangesEvent } from "../core/wire";
-import type { Message } from "../generated/protocol";
+import type { Message, SyncChangesEvent } from "../generated/protocol";
 import { Live } from "./live";
 import type { ChatMessage, MessageList } from "./types";
 
