@@ -139,7 +139,7 @@ async fn verify_finds_every_kind_of_damage_and_nothing_else() {
         sqlx::raw_sql("DROP SCHEMA kept CASCADE").execute(&mut db).await.unwrap();
     }
 
-    // Under another key nothing decrypts, which is no concern of the rules about numbers.
+    // With another key nothing decrypts, but the rules about numbers still hold.
     let other = chatctl(&database, &["verify"], "a key that is not the right one at all");
     assert!(String::from_utf8_lossy(&other.stdout).contains("BROKEN  every message decrypts: 3 times"));
     assert!(chatctl(&database, &["verify", "--skip-decrypting"], "short").status.success());

@@ -182,7 +182,7 @@ async fn rights(findings: &mut Findings, db: &mut PgConnection) -> Result<()> {
     )?;
     let is_superuser: bool =
         sqlx::query_scalar("SELECT rolsuper FROM pg_roles WHERE rolname = 'chat_worker'").fetch_one(db).await?;
-    findings.advise(!is_superuser, "chat_worker is no superuser", "ALTER ROLE chat_worker NOSUPERUSER.")
+    findings.advise(!is_superuser, "chat_worker is not a superuser", "ALTER ROLE chat_worker NOSUPERUSER.")
 }
 
 /// Whether the newest message decrypts: a wrong key is noticed before users do.

@@ -237,7 +237,7 @@ impl Deliverer {
         }
     }
 
-    /// Delivers an event to whoever listens to its channel, or of those only to these users.
+    /// Delivers an event to the subscribers of its channel, restricted to the users in `only` if given.
     fn event(&mut self, header: &EventHeader, channel: Channel, payload: &[u8], only: Option<&[UserId]>) {
         let prepared = PreparedText::new(payload);
         let mut translated = Translated::new(payload);

@@ -29,7 +29,7 @@ impl<T> FairQueue<T> {
         FairQueue { users: HashMap::new(), turns: VecDeque::new(), waiting: 0, max_waiting, max_running_per_user }
     }
 
-    /// Adds a user's work. When too much waits, the newest of whoever has most is given back, to be refused.
+    /// Adds a user's work. When too much waits, the newest piece of the user with the most waiting work is returned, to be rejected.
     #[must_use]
     pub fn push(&mut self, user: UserId, work: T) -> Option<T> {
         let share = self.users.entry(user).or_insert_with(|| Share { waiting: VecDeque::new(), running: 0 });

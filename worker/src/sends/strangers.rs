@@ -1,5 +1,5 @@
 //! How many strangers a user begins to write to in a day (`STRANGERS_PER_DAY`). Counted in Redis when a first message is stored, so that
-//! no other message pays for it; whoever has reached the limit is remembered here, and only that user's messages are looked at first.
+//! no other message pays for it; a user who has reached the limit is remembered in `strangers`, and only that user's messages are looked at first.
 //! Each worker learns it by itself: a few more than the limit may get through.
 
 use std::collections::{HashMap, HashSet};
@@ -19,6 +19,7 @@ use crate::store::session::PgSession;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Counting goes on without it.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
+
 /// Why messages to strangers are refused, by their conversations: of users who have reached the limit.
 pub async fn refusals(
     app: &App,
