@@ -63,6 +63,7 @@ impl Default for Options {
             ("MAX_CONNECTIONS_PER_USER", "1000"),
             ("IP_RATE_LIMIT", "10000000"),
             ("MESSAGE_RATE_LIMIT", "1000000"),
+            ("STRANGERS_PER_DAY", "1000000"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         Options {
