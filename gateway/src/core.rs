@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fred::prelude::Client;
 use shared::auth::TokenVerifier;
-use shared::config::GatewaySettings;
+use shared::config::{GatewaySettings, Secret};
 use shared::crypto::Keyring;
 use shared::events;
 use shared::ids::{ConnectionId, ConnectionRef, GatewayId, GroupId};
@@ -15,6 +15,7 @@ use shared::redis::admit::Admit;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::telemetry::Metrics;
+use shared::telemetry::traces::Tracer;
 use shared::wire::Wire;
 use uuid::Uuid;
 
@@ -44,6 +45,7 @@ pub struct Core {
     pub redis: Client,
     pub admit: Admit,
     pub fleet: Fleet,
+    pub tracer: Tracer,
 }
 
 impl Core {
@@ -58,6 +60,12 @@ impl Core {
         redis: Client,
     ) -> anyhow::Result<Self> {
         let common = &settings.common;
+        let tracer = Tracer::start(
+            common.otlp_endpoint.as_ref().map(Secret::expose),
+            common.trace_one_in,
+            "chat-gateway",
+            &lifecycle,
+        )?;
         let encryption = common.encryption().map_err(anyhow::Error::msg)?;
         Ok(Core {
             id: GatewayId(Uuid::new_v4()),
@@ -80,6 +88,7 @@ impl Core {
             redis,
             admit: Admit::new(RATE_WINDOW),
             fleet: Fleet::default(),
+            tracer,
             lifecycle,
             settings,
         })

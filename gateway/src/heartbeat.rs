@@ -18,15 +18,9 @@ const ALIVE_MS: i64 = 5_000;
 
 /// Beats until the process stops, then takes itself off the list.
 pub async fn run(core: Arc<Core>) -> Result<(), Infallible> {
-    let stopped = core.lifecycle.stopped();
     let clock = FleetClock::new(&core.keys);
-    let mut ticks = tokio::time::interval(PERIOD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stopped.cancelled() => break,
-            _ = ticks.tick() => {}
-        }
+    let mut ticks = core.lifecycle.every_until_stopped(PERIOD);
+    while ticks.next().await {
         let started = std::time::Instant::now();
         let result = beat(&core, &clock).await;
         let was_up = core.fleet.set_redis(result.is_ok(), started.elapsed().as_micros() as u64);

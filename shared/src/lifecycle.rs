@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -59,6 +60,34 @@ pub enum Failure {
     Signals { reason: String },
 }
 
+/// When a repeated piece of work is due. One that took longer than the period is followed by a whole period.
+pub struct Ticks {
+    interval: Interval,
+    end: CancellationToken,
+}
+
+impl Ticks {
+    fn new(period: Duration, end: CancellationToken) -> Self {
+        let mut interval = tokio::time::interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ticks { interval, end }
+    }
+
+    /// Waits for the next one; false once there is none any more. Safe to drop.
+    pub async fn next(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.end.cancelled() => false,
+            _ = self.interval.tick() => true,
+        }
+    }
+
+    /// The next one comes after this time, the others in the period again.
+    pub fn reset_after(&mut self, time: Duration) {
+        self.interval.reset_after(time);
+    }
+}
+
 impl Lifecycle {
     /// `shutdown_timeout`: how long draining may take.
     pub fn new(shutdown_timeout: Duration) -> Self {
@@ -86,6 +115,16 @@ impl Lifecycle {
 
     pub fn is_draining(&self) -> bool {
         self.inner.draining.is_cancelled()
+    }
+
+    /// The beginnings of a period, the first at once, until a drain.
+    pub fn every(&self, period: Duration) -> Ticks {
+        Ticks::new(period, self.draining())
+    }
+
+    /// [`Self::every`], until [`Self::stopped`].
+    pub fn every_until_stopped(&self, period: Duration) -> Ticks {
+        Ticks::new(period, self.stopped())
     }
 
     /// The same as a first signal.

@@ -11,6 +11,7 @@ use crate::auth::TokenHash;
 use crate::clock::Timestamp;
 use crate::dialects::Dialect;
 use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GatewayId, GroupId, MessageId, UserId};
+use crate::telemetry::traces::TraceContext;
 
 /// Where a publication's payload goes. Append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +97,11 @@ pub enum Header {
         users: Vec<UserId>,
         bytes: u32,
         event: EventHeader,
+    },
+    /// Any other header, of something that a traced command caused. Made only where traces are collected.
+    Traced {
+        trace: TraceContext,
+        header: Box<Header>,
     },
 }
 

@@ -12,6 +12,7 @@ use crate::commands::{Command, Contract, Sync};
 pub use crate::commands::{SyncPosition, SyncRound};
 use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GatewayId, GroupId, UserId};
 use crate::protocol::RequestId;
+use crate::telemetry::traces::TraceContext;
 
 /// The name of the one field of a stream entry.
 pub const FIELD: &str = "c";
@@ -33,6 +34,8 @@ pub struct Envelope {
     pub deadline: Timestamp,
     /// How often a worker has passed it on to another partition.
     pub hops: u8,
+    /// Of a command that is traced.
+    pub trace: Option<TraceContext>,
 }
 
 /// The sealed part of an entry. Append only.
@@ -198,6 +201,7 @@ impl Envelope {
             ingested_at: Timestamp::now(),
             deadline,
             hops: 0,
+            trace: None,
         }
     }
 }

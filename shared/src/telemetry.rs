@@ -2,6 +2,7 @@
 
 mod log;
 mod metrics_table;
+pub mod traces;
 
 use std::time::Duration;
 

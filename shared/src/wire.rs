@@ -27,6 +27,7 @@ use crate::ids::{ConnectionRef, UserId};
 use crate::protocol::RequestId;
 use crate::publication::Header;
 use crate::stream::{Body, Envelope};
+use crate::telemetry::traces::TraceContext;
 
 #[cfg(test)]
 mod golden;
@@ -97,8 +98,8 @@ pub enum Unreadable {
 /// The envelope of format 1. Never changes.
 type Envelope1 = (Uuid, String, UserId, ConnectionRef, Option<RequestId>, Timestamp, Timestamp, Option<String>, u8);
 
-/// The envelope of format 2, without the deadline, which comes before it. Optional fields may be appended (a trace context is
-/// the next): readers skip what they do not know, and take what is not there for absent.
+/// The envelope of format 2, without the deadline, which comes before it. Optional fields may be appended: readers skip what they
+/// do not know, and take what is not there for absent. One follows so far, `Option<TraceContext>`, of commands that are traced.
 #[derive(Serialize)]
 struct Envelope2<'a> {
     id: Uuid,
@@ -156,6 +157,9 @@ impl Wire {
             hops: envelope.hops,
         };
         let mut entry = postcard::to_extend(&written, entry).unwrap_or_default();
+        if envelope.trace.is_some() {
+            entry = postcard::to_extend(&envelope.trace, entry).unwrap_or_default();
+        }
         let start = length_at + LENGTH_BYTES;
         // Names and request ids are far shorter than 64 KiB.
         let length = u16::try_from(entry.len() - start).unwrap_or(u16::MAX);
@@ -315,7 +319,7 @@ pub fn peek_envelope(entry: &[u8]) -> Result<Envelope, DecodeError> {
 }
 
 fn entry_1(envelope: &Envelope, sealed_body: &[u8]) -> Vec<u8> {
-    let Envelope { id, name, user, reply_to, request_id, ingested_at, deadline, hops } = envelope;
+    let Envelope { id, name, user, reply_to, request_id, ingested_at, deadline, hops, trace: _ } = envelope;
     let traceparent: Option<String> = None;
     let envelope = (id, name, user, reply_to, request_id, ingested_at, deadline, traceparent, hops);
     let mut entry = postcard::to_extend(&envelope, vec![FORMAT_1]).unwrap_or_default();
@@ -327,7 +331,7 @@ fn split_1(entry: &[u8]) -> Result<(Envelope, &[u8]), DecodeError> {
     let rest = entry.get(1..).unwrap_or_default();
     let (envelope, sealed) = postcard::take_from_bytes::<Envelope1>(rest).map_err(|_| DecodeError::Malformed)?;
     let (id, name, user, reply_to, request_id, ingested_at, deadline, _, hops) = envelope;
-    Ok((Envelope { id, name, user, reply_to, request_id, ingested_at, deadline, hops }, sealed))
+    Ok((Envelope { id, name, user, reply_to, request_id, ingested_at, deadline, hops, trace: None }, sealed))
 }
 
 /// The envelope and the encrypted body.
@@ -337,10 +341,12 @@ fn split_2(entry: &[u8]) -> Result<(Envelope, &[u8]), DecodeError> {
         let (deadline, rest) = rest.split_first_chunk::<DEADLINE_BYTES>()?;
         let (length, rest) = rest.split_first_chunk::<LENGTH_BYTES>()?;
         let (envelope, encrypted) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        let (read, _appended) = postcard::take_from_bytes::<ReadEnvelope2>(envelope).ok()?;
+        let (read, appended) = postcard::take_from_bytes::<ReadEnvelope2>(envelope).ok()?;
         let ReadEnvelope2 { id, name, user, reply_to, request_id, ingested_at, hops } = read;
         let deadline = Timestamp(i64::from_be_bytes(*deadline));
-        Some((Envelope { id, name, user, reply_to, request_id, ingested_at, deadline, hops }, encrypted))
+        // Of another version when it cannot be read; then nothing is traced.
+        let trace = postcard::take_from_bytes::<Option<TraceContext>>(appended).ok().and_then(|(trace, _)| trace);
+        Some((Envelope { id, name, user, reply_to, request_id, ingested_at, deadline, hops, trace }, encrypted))
     };
     split().ok_or(DecodeError::Malformed)
 }

@@ -9,6 +9,7 @@ use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::redis::presence::Presence;
 use shared::redis::time::FleetClock;
+use shared::telemetry::traces::Tracer;
 use shared::wire::{DecodeError, Wire};
 use uuid::Uuid;
 
@@ -41,6 +42,7 @@ pub struct App {
     /// Writes and reads what goes to gateways and comes from them.
     pub wire: Wire,
     pub metrics: WorkerMetrics,
+    pub tracer: Tracer,
     pub counts: Counts,
     pub pictures: PictureCache,
     pub password_work: PasswordWork,

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use shared::config::WorkerSettings;
+use shared::config::{Secret, WorkerSettings};
 use shared::crypto::Keyring;
 use shared::lifecycle::Lifecycle;
 use shared::redis::client::RedisOptions;
@@ -35,6 +35,7 @@ use shared::redis::keys::Keys;
 use shared::redis::presence::Presence;
 use shared::redis::time::FleetClock;
 use shared::telemetry::Metrics;
+use shared::telemetry::traces::Tracer;
 use shared::wire::Wire;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
@@ -118,6 +119,9 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         command_timeout: settings.common.redis_command_timeout,
     };
     let keys = Keys::new(settings.common.redis_prefix.clone());
+    let common = &settings.common;
+    let collector = common.otlp_endpoint.as_ref().map(Secret::expose);
+    let tracer = Tracer::start(collector, common.trace_one_in, "chat-worker", lifecycle)?;
     let epoch = Arc::new(Epoch::default());
     let [db, sends_db, control_db] = databases(&settings, &epoch)?;
     Ok(App {
@@ -134,6 +138,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         wire: Wire::new(keyring.clone(), settings.common.wire_format),
         keyring: Arc::new(keyring),
         metrics: WorkerMetrics::new(),
+        tracer,
         counts: Counts::default(),
         pictures: PictureCache::new(settings.pfp_cache_max_size, settings.pfp_cache_duration),
         password_work: PasswordWork::default(),

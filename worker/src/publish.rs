@@ -2,23 +2,34 @@
 
 use bytes::Bytes;
 use fred::prelude::Error;
+use shared::publication::Header;
 use shared::redis::settle::{self, Message};
+use shared::telemetry::traces::TraceContext;
 
 use crate::app::App;
 use crate::outcome::{Audience, Publication};
 
 /// Publishes in order.
 pub async fn publish(app: &App, publications: &[Publication]) -> Result<(), Error> {
-    settle::publish(&app.redis, &messages(app, publications)).await
+    settle::publish(&app.redis, &messages(app, publications, |_| None)).await
 }
 
 /// The publications as messages for their channels, in order. Each is bound to its channel.
-pub fn messages(app: &App, publications: &[Publication]) -> Vec<Message> {
+/// `trace` tells which command's trace a publication belongs to, by its position.
+pub fn messages(
+    app: &App,
+    publications: &[Publication],
+    trace: impl Fn(usize) -> Option<TraceContext>,
+) -> Vec<Message> {
     let keys = &app.keys;
     let mut messages = Vec::with_capacity(publications.len());
-    for publication in publications {
+    for (index, publication) in publications.iter().enumerate() {
+        // Release 0.1 could not read it.
+        let trace = trace(index).filter(|_| !app.wire.writes_format_1());
+        let traced = trace.map(|trace| Header::Traced { trace, header: Box::new(publication.header.clone()) });
+        let header = traced.as_ref().unwrap_or(&publication.header);
         let message = |channel: String| {
-            let bytes = app.wire.publication(&channel, &publication.header, &publication.payload);
+            let bytes = app.wire.publication(&channel, header, &publication.payload);
             (channel, Bytes::from(bytes))
         };
         match &publication.audience {

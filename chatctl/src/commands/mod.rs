@@ -17,6 +17,7 @@ mod send;
 mod sessions;
 mod status;
 mod token;
+mod trace;
 mod user;
 mod verify;
 
@@ -69,6 +70,8 @@ pub enum Command {
     Status(status::StatusArguments),
     /// Open sessions: user, gateway and connection, separated by tabs.
     Sessions(sessions::SessionsArguments),
+    /// The life of one message as the stores tell it, without its content: where it is, who has it, who has read it.
+    Trace(trace::TraceArguments),
     /// Closes all connections of a user, wherever they are (code 1008). A token stays valid: revoke it to keep the user out.
     Kick(kick::KickArguments),
     /// Ends a gateway as SIGTERM does: it closes its connections over DRAIN_WINDOW, and exits.
@@ -99,6 +102,7 @@ impl Command {
             Command::Verify(arguments) => arguments.run(settings).await,
             Command::Status(arguments) => arguments.run(settings).await,
             Command::Sessions(arguments) => arguments.run(settings).await,
+            Command::Trace(arguments) => arguments.run(settings).await,
             Command::Kick(arguments) => arguments.run(settings).await,
             Command::Drain(arguments) => arguments.run(settings).await,
             Command::Config(command) => command.run().await,

@@ -23,6 +23,7 @@ use shared::dialects::Dialect;
 use shared::ids::{ConnectionId, ConversationId, GroupId};
 use shared::protocol::CloseCode;
 use shared::stream::ReplayedEvent;
+use shared::telemetry::traces::TraceContext;
 use uuid::Uuid;
 
 use crate::connection::arrivals::Arrivals;
@@ -45,6 +46,8 @@ pub struct Connection {
     user: AtomicI64,
     waker: AtomicWaker,
     arrivals: Arrivals,
+    /// Of the request that opened it, when that was traced.
+    trace: Option<TraceContext>,
     inner: Mutex<Inner>,
 }
 
@@ -145,8 +148,19 @@ impl Connection {
             user: AtomicI64::new(0),
             waker: AtomicWaker::new(),
             arrivals,
+            trace: None,
             inner: Mutex::default(),
         }
+    }
+
+    /// What the connection sends belongs to this trace.
+    #[must_use]
+    pub fn traced(self, trace: Option<TraceContext>) -> Self {
+        Connection { trace, ..self }
+    }
+
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.trace
     }
 
     // The session's side.

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use shared::auth::TokenHash;
@@ -16,6 +17,7 @@ use shared::protocol::CloseCode;
 use shared::publication::{EventHeader, Header, Receipt};
 use shared::redis::keys::Channel;
 use shared::stream::InternalReply;
+use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext};
 use uuid::Uuid;
 use websocket::PreparedText;
 
@@ -53,9 +55,13 @@ impl Deliverer {
                 return self.not_read.publication(&self.gateway.core, &self.gateway.registry, channel, &error);
             }
         };
-        let payload = bytes.slice(payload..);
+        self.deliver(header, channel, bytes.slice(payload..));
+    }
+
+    fn deliver(&mut self, header: Header, channel: Channel, payload: Bytes) {
         let count = |kind| self.gateway.metrics.publications.with(kind).increment(1);
         match (header, channel) {
+            (Header::Traced { trace, header }, channel) => self.traced(trace, *header, channel, payload),
             (Header::Answer { connection, command }, Channel::Gateway) => {
                 count("answer");
                 self.answer(connection, command, &payload, true);
@@ -195,6 +201,26 @@ impl Deliverer {
             connection.wake();
         }
         self.to_wake.shrink_to(KEPT_CAPACITY);
+    }
+
+    /// A publication that a traced command caused. Those that come in a traced one would be forged.
+    fn traced(&mut self, trace: TraceContext, header: Header, channel: Channel, payload: Bytes) {
+        if matches!(header, Header::Traced { .. }) {
+            return self.gateway.metrics.unreadable.increment(1);
+        }
+        let (started_at, woken) = (SystemTime::now(), self.to_wake.len());
+        self.deliver(header, channel, payload);
+        self.gateway.tracer.record(Span {
+            name: "deliver",
+            kind: SpanKind::Consumer,
+            context: trace.child(),
+            parent: Some(trace),
+            started_at,
+            attributes: vec![
+                KeyValue::new("chat.gateway_id", self.gateway.id.to_string()),
+                KeyValue::new("chat.connections", (self.to_wake.len() - woken) as i64),
+            ],
+        });
     }
 
     fn answer(&mut self, id: ConnectionId, command: Uuid, payload: &Bytes, last: bool) {

@@ -8,6 +8,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use shared::dialects::{Dialect, SUBPROTOCOL};
 use shared::http::Condition;
+use shared::telemetry::traces::TraceContext;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use warp::filters::BoxedFilter;
@@ -105,14 +106,16 @@ fn upgrade(headers: HeaderMap, peer: Peer, on_upgrade: Option<OnUpgrade>, gatewa
     let deflate = accept.deflate();
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
     let (dialect, is_answered) = Dialect::negotiate(offered, gateway.settings.default_dialect);
+    let traceparent = headers.get("traceparent").filter(|_| gateway.settings.follow_traceparent);
+    let trace = traceparent.and_then(|header| TraceContext::from_traceparent(header.to_str().ok()?));
     let lifecycle = gateway.lifecycle.clone();
     lifecycle.track(async move {
         match Box::pin(upgraded(on_upgrade)).await {
             Some((Stream::Plain(socket), early)) => {
-                serve(gateway, Upgraded { socket, early, address, deflate, dialect }).await;
+                serve(gateway, Upgraded { socket, early, address, deflate, dialect, trace }).await;
             }
             Some((Stream::Tls(socket), early)) => {
-                serve(gateway, Upgraded { socket, early, address, deflate, dialect }).await;
+                serve(gateway, Upgraded { socket, early, address, deflate, dialect, trace }).await;
             }
             None => {}
         }

@@ -93,17 +93,11 @@ fn read(cert_file: &Path, key_file: &Path) -> anyhow::Result<CertifiedKey> {
 
 /// Takes up new files until the process stops. Files that are not usable, perhaps only half written, change nothing.
 pub async fn run(tls: Tls, lifecycle: Lifecycle) -> Result<(), Infallible> {
-    let stopped = lifecycle.stopped();
-    let mut ticks = tokio::time::interval(RELOAD_PERIOD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = lifecycle.every_until_stopped(RELOAD_PERIOD);
     // Of the first look: between loading and now nothing may be missed, so it reads once more.
     let mut seen: Stamp = [None, None];
     let mut warned = seen;
-    loop {
-        tokio::select! {
-            () = stopped.cancelled() => return Ok(()),
-            _ = ticks.tick() => {}
-        }
+    while ticks.next().await {
         let certificate = tls.certificate.clone();
         let looked = tokio::task::spawn_blocking(move || {
             let stamp = certificate.stamp();
@@ -127,4 +121,5 @@ pub async fn run(tls: Tls, lifecycle: Lifecycle) -> Result<(), Infallible> {
             Ok(_) | Err(_) => {}
         }
     }
+    Ok(())
 }

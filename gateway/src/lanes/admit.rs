@@ -1,6 +1,7 @@
 //! From a decoded command to a stream entry that may be appended. Only here can an [`Admitted`] be made.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use shared::clock::Timestamp;
 use shared::commands::{Command, Contract, Route, Sync};
@@ -9,6 +10,7 @@ use shared::ids::{ConnectionId, UserId, new_command_id, user_route_hint};
 use shared::protocol::{Rejection, RequestId};
 use shared::redis::admit::{Append, Rate};
 use shared::stream::{Body, Envelope, Internal};
+use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext};
 use uuid::Uuid;
 
 use crate::connection::Connection;
@@ -28,6 +30,36 @@ pub struct Admitted {
     command: Uuid,
     /// Of the ordered lane; `None` in that of queries.
     partition: Option<u32>,
+    traced: Option<Box<Traced>>,
+}
+
+/// A command that is traced.
+pub struct Traced {
+    context: TraceContext,
+    /// What the connection was opened with.
+    parent: Option<TraceContext>,
+    name: String,
+    at: SystemTime,
+}
+
+impl Traced {
+    /// Notes that it was appended, or was not.
+    pub fn appended(self, core: &Core, command: Uuid, appended: bool) {
+        let attributes = vec![
+            KeyValue::new("chat.command", self.name),
+            KeyValue::new("chat.command_id", command.to_string()),
+            KeyValue::new("chat.gateway_id", core.id.to_string()),
+            KeyValue::new("chat.appended", appended),
+        ];
+        core.tracer.record(Span {
+            name: "command",
+            kind: SpanKind::Server,
+            context: self.context,
+            parent: self.parent,
+            started_at: self.at,
+            attributes,
+        });
+    }
 }
 
 /// Who learns what became of an entry.
@@ -47,8 +79,8 @@ impl Admitted {
         self.partition
     }
 
-    pub fn into_parts(self) -> (Append, Origin, Uuid) {
-        (self.append, self.origin, self.command)
+    pub fn into_parts(self) -> (Append, Origin, Uuid, Option<Box<Traced>>) {
+        (self.append, self.origin, self.command, self.traced)
     }
 
     /// A client's command. Its id is what answers refer to.
@@ -76,6 +108,7 @@ impl Admitted {
         }
         let now = Timestamp::now();
         let id = new_command_id(now, hint);
+        let trace = core.tracer.sample(connection.trace());
         let envelope = Envelope {
             id,
             name: command.name().to_owned(),
@@ -85,6 +118,7 @@ impl Admitted {
             ingested_at: now,
             deadline: now.plus(core.settings.common.command_timeout),
             hops: 0,
+            trace,
         };
         let stream = match partition {
             Some(partition) => core.keys.partition(partition),
@@ -100,7 +134,10 @@ impl Admitted {
             command => Body::Client(command),
         };
         let append = Append { rate: Some(rate), entry: core.wire.entry(&stream, &envelope, &body).into(), stream };
-        Ok(Admitted { append, origin: Origin::Client(connection.clone()), command: id, partition })
+        let traced = trace.map(|context| {
+            Box::new(Traced { context, parent: connection.trace(), name: envelope.name, at: SystemTime::now() })
+        });
+        Ok(Admitted { append, origin: Origin::Client(connection.clone()), command: id, partition, traced })
     }
 
     /// A further round of a `sync`, under the id that its answers refer to. It was admitted with the first one.
@@ -115,11 +152,18 @@ impl Admitted {
             ingested_at: now,
             deadline: now.plus(core.settings.common.command_timeout),
             hops: 0,
+            trace: None,
         };
         let stream = core.keys.queries();
         let entry = core.wire.entry(&stream, &envelope, &Body::Sync(next.round)).into();
         let append = Append { stream, rate: None, entry };
-        Admitted { append, origin: Origin::Client(connection.clone()), command: next.command, partition: None }
+        Admitted {
+            append,
+            origin: Origin::Client(connection.clone()),
+            command: next.command,
+            partition: None,
+            traced: None,
+        }
     }
 
     /// The gateway's own request, for the query lane.
@@ -141,12 +185,13 @@ impl Admitted {
             ingested_at: now,
             deadline,
             hops: 0,
+            trace: None,
         };
         let body = Body::Internal(request.clone());
         let stream = core.keys.queries();
         let entry = core.wire.entry(&stream, &envelope, &body).into();
         let append = Append { stream, rate: None, entry };
-        Admitted { append, origin: Origin::Internal, command: id, partition: None }
+        Admitted { append, origin: Origin::Internal, command: id, partition: None, traced: None }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::core::Core;
-use crate::lanes::admit::{Admitted, Origin, command_rate_limit, not_appended};
+use crate::lanes::admit::{Admitted, Origin, Traced, command_rate_limit, not_appended};
 use crate::lanes::ask::Requests;
 use crate::metrics::Totals;
 
@@ -21,7 +21,7 @@ pub async fn run(core: Arc<Core>, requests: Arc<Requests>, client: Client, mut q
     let stopped = core.lifecycle.stopped();
     let mut taken: Vec<Admitted> = Vec::with_capacity(BATCH);
     let mut appends: Vec<Append> = Vec::with_capacity(BATCH);
-    let mut origins: Vec<(Origin, Uuid)> = Vec::with_capacity(BATCH);
+    let mut origins: Vec<(Origin, Uuid, Option<Box<Traced>>)> = Vec::with_capacity(BATCH);
     loop {
         let count = tokio::select! {
             count = queue.recv_many(&mut taken, BATCH) => count,
@@ -32,9 +32,9 @@ pub async fn run(core: Arc<Core>, requests: Arc<Requests>, client: Client, mut q
         }
         core.metrics.append_queue.set(queue.len() as f64);
         for admitted in taken.drain(..) {
-            let (append, origin, command) = admitted.into_parts();
+            let (append, origin, command, traced) = admitted.into_parts();
             appends.push(append);
-            origins.push((origin, command));
+            origins.push((origin, command, traced));
         }
         let started = tokio::time::Instant::now();
         let admissions = core.admit.run(&client, &appends).await;
@@ -42,7 +42,10 @@ pub async fn run(core: Arc<Core>, requests: Arc<Requests>, client: Client, mut q
         core.metrics.append_batch_size.record(appends.len() as f64);
         appends.clear();
         let mut errors = Vec::new();
-        for ((origin, command), admission) in origins.drain(..).zip(admissions) {
+        for ((origin, command, traced), admission) in origins.drain(..).zip(admissions) {
+            if let Some(traced) = traced {
+                traced.appended(&core, command, matches!(admission, Ok(Admission::Appended)));
+            }
             match admission {
                 Ok(Admission::Appended) => {}
                 Ok(Admission::RateLimited { retry_after }) => rate_limited(&core, &origin, command, retry_after),

@@ -12,6 +12,7 @@ use shared::dialects::Dialect;
 use shared::events::answer;
 use shared::events::session::Connected;
 use shared::protocol::{CloseCode, ErrorCode, Rejection};
+use shared::telemetry::traces::TraceContext;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
@@ -37,6 +38,8 @@ pub struct Upgraded<S> {
     pub address: Address,
     pub deflate: bool,
     pub dialect: Dialect,
+    /// Of the request, when it is traced.
+    pub trace: Option<TraceContext>,
 }
 
 /// What a session holds from before its start to its end.
@@ -48,12 +51,12 @@ struct Entry {
 
 /// Runs an upgraded connection to its end.
 pub async fn serve<S: Socket>(gateway: Arc<Gateway>, upgraded: Upgraded<S>) {
-    let Upgraded { socket, early, address, deflate, dialect } = upgraded;
+    let Upgraded { socket, early, address, deflate, dialect, trace } = upgraded;
     // The state of this is large, and gone before the session begins.
     match Box::pin(enter(&gateway, address)).await {
         Ok(entry) => {
             let Entry { _open, pending, _address } = entry;
-            let connection = connection(&gateway, deflate, dialect);
+            let connection = connection(&gateway, deflate, dialect, trace);
             greet(&connection);
             gateway.registry.insert(&connection);
             let handler = Handler::new(gateway.clone(), connection.clone(), address, pending);
@@ -87,7 +90,7 @@ async fn enter(gateway: &Arc<Gateway>, address: Address) -> Result<Entry, Reject
     }
 }
 
-fn connection(gateway: &Gateway, deflate: bool, dialect: Dialect) -> Arc<Connection> {
+fn connection(gateway: &Gateway, deflate: bool, dialect: Dialect, trace: Option<TraceContext>) -> Arc<Connection> {
     let now_ms = gateway.clock.now_ms();
     let settings = &gateway.settings;
     // The first ping comes anywhere within the interval, so that connections that came together are not pinged together.
@@ -103,7 +106,8 @@ fn connection(gateway: &Gateway, deflate: bool, dialect: Dialect) -> Arc<Connect
     };
     let id = gateway.next_connection_id();
     let (session, arrivals) = (Uuid::new_v4(), gateway.arrivals.clone());
-    Arc::new(Connection::new(id, session, deflate, dialect, settings.outbox_limit_bytes, timers, arrivals))
+    let connection = Connection::new(id, session, deflate, dialect, settings.outbox_limit_bytes, timers, arrivals);
+    Arc::new(connection.traced(trace))
 }
 
 fn greet(connection: &Connection) {

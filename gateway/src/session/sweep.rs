@@ -19,18 +19,13 @@ const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// Sweeps until the process stops.
 pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
-    let stopped = gateway.lifecycle.stopped();
-    let mut ticks = tokio::time::interval(PERIOD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = gateway.lifecycle.every_until_stopped(PERIOD);
     let mut round = 0;
-    loop {
-        tokio::select! {
-            () = stopped.cancelled() => return Ok(()),
-            _ = ticks.tick() => {}
-        }
+    while ticks.next().await {
         round += 1;
         sweep(&gateway, round);
     }
+    Ok(())
 }
 
 pub fn sweep(gateway: &Gateway, round: u64) {

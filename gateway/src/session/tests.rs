@@ -37,7 +37,14 @@ impl Test {
         gateway.fleet.set_redis(false, 0);
         let (near, far) = tokio::io::duplex(64 * 1024);
         let address = Address::of("127.0.0.1".parse().unwrap(), &http::HeaderMap::new(), &Default::default());
-        let upgraded = Upgraded { socket: far, early: Bytes::new(), address, deflate: false, dialect: Dialect::ChatV1 };
+        let upgraded = Upgraded {
+            socket: far,
+            early: Bytes::new(),
+            address,
+            deflate: false,
+            dialect: Dialect::ChatV1,
+            trace: None,
+        };
         let session = tokio::spawn(serve(gateway.clone(), upgraded));
         let mut test = Test { gateway, queues, socket: near, session };
         assert_eq!(test.event().await["type"], "connected");
@@ -251,7 +258,8 @@ async fn an_idle_session_is_small() {
     let (gateway, _queues) = gateway(&[]);
     let (_near, far) = tokio::io::duplex(64);
     let address = Address::of("127.0.0.1".parse().unwrap(), &http::HeaderMap::new(), &Default::default());
-    let upgraded = Upgraded { socket: far, early: Bytes::new(), address, deflate: true, dialect: Dialect::ChatV1 };
+    let upgraded =
+        Upgraded { socket: far, early: Bytes::new(), address, deflate: true, dialect: Dialect::ChatV1, trace: None };
     let future = serve(gateway, upgraded);
     assert!(size_of_val(&future) <= 1024, "{}", size_of_val(&future));
     assert!(size_of::<Connection>() <= 512, "{}", size_of::<Connection>());

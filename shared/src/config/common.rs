@@ -72,6 +72,11 @@ settings! {
             ("json", LogFormat::Json), ("text", LogFormat::Text), ("auto", LogFormat::Auto),
         ]), default("auto");
 
+        /// Where traces go: an OpenTelemetry collector that takes OTLP over HTTP, such as `http://collector:4318`. Without one nothing is traced.
+        otlp_endpoint: Option<Secret> = "OTEL_EXPORTER_OTLP_ENDPOINT", url(&["http"]), optional;
+        /// One command in so many is traced.
+        trace_one_in: u32 = "TRACE_ONE_IN", integer(1, 1_000_000), default("1000");
+
         /// Partitions of the ordered lane. The same in all processes; change it only while none is running and the streams are empty.
         partitions: u16 = "PARTITIONS", integer(1, 1024), default("64");
         /// A command that is not applied after this time is not applied any more.

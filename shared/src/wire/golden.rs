@@ -19,6 +19,7 @@ use crate::stream::{
     HttpRequest, Internal, InternalReply, MissingMessages, Receipts, ReplayCursor, ReplayPage, ReplayedEvent,
     SyncPosition, SyncRound,
 };
+use crate::telemetry::traces::TraceContext;
 
 const USER: UserId = UserId(17);
 const ID: Uuid = Uuid::from_u128(0x0190_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b);
@@ -57,7 +58,7 @@ variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Regi
 variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing);
 variants!(
     header, Header: Answer, Internal, Event, Joined, Left, AnswerPart, Replaced, Revoked, Report, Probe, Kicked, Drain,
-    AnswerAndEvent, ReplacedIn, Departed, AnswerContinues, ReceiptsWanted, ReceiptsGiven, ReducedFor,
+    AnswerAndEvent, ReplacedIn, Departed, AnswerContinues, ReceiptsWanted, ReceiptsGiven, ReducedFor, Traced,
 );
 variants!(receipt, Receipt: Message, Durable, None);
 
@@ -214,6 +215,7 @@ fn publications_keep_their_bytes() {
     pinned("receipt.txt", &receipts());
     let reference = ConnectionRef { gateway: GatewayId(ID), connection: ConnectionId(9) };
     let event = EventHeader { receipt: receipts()[0], exclude: Some(reference), exclude_users: vec![USER] };
+    let trace = TraceContext::from_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
     let headers = [
         Header::Answer { connection: ConnectionId(9), command: ID },
         Header::Internal { command: ID },
@@ -234,6 +236,7 @@ fn publications_keep_their_bytes() {
         Header::ReceiptsWanted { by: GatewayId(ID), request: ID },
         Header::ReceiptsGiven { request: ID },
         Header::ReducedFor { users: vec![USER], bytes: 2, event },
+        Header::Traced { trace, header: Box::new(Header::Kicked) },
     ];
     pinned("header.txt", &headers);
     let messages = ReportedMessages { conversation: CONVERSATION, first: 1, last: 3, first_age_ms: 9, last_age_ms: 4 };
@@ -258,6 +261,7 @@ fn an_envelope_of_each_format_keeps_its_bytes() {
         ingested_at: AT,
         deadline: Timestamp(AT.0 + 10_000),
         hops: 1,
+        trace: None,
     };
     let (path, lines) = golden("envelope.txt");
     let sealed = [1, 2, 3];

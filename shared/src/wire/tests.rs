@@ -32,6 +32,7 @@ fn command() -> (Envelope, Body) {
         ingested_at: Timestamp(1),
         deadline: Timestamp(2),
         hops: 0,
+        trace: None,
     };
     (envelope, body)
 }

@@ -63,6 +63,7 @@ fn envelope() -> Envelope {
         ingested_at: Timestamp(1_750_000_000_000),
         deadline: Timestamp(1_750_000_030_000),
         hops: 0,
+        trace: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //! the other commands, so that commands with the same route hint keep their order. One that fails fails alone.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use shared::clock::Timestamp;
 use shared::commands::{Command, Route, Subject};
@@ -10,6 +10,7 @@ use shared::protocol::Rejection;
 use shared::redis::dead_letters::DeadLetter;
 use shared::redis::lanes::RawEntry;
 use shared::stream::{Body, Envelope};
+use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext};
 use shared::wire::DecodeError;
 
 use super::lease::Assigned;
@@ -62,6 +63,8 @@ pub struct Batch<'a> {
     /// Some were left for a worker that knows them.
     has_too_new: bool,
     started_at: Instant,
+    size: usize,
+    wave_started_at: SystemTime,
 }
 
 impl<'a> Batch<'a> {
@@ -75,6 +78,8 @@ impl<'a> Batch<'a> {
             left: Vec::new(),
             has_too_new: false,
             started_at: Instant::now(),
+            size: entries.len(),
+            wave_started_at: SystemTime::now(),
         };
         for raw in entries {
             let lease = leases[raw.stream];
@@ -134,7 +139,6 @@ impl<'a> Batch<'a> {
     /// Works until every command is applied, answered, or another worker's. Gives the partitions whose streams still hold
     /// entries of this batch: should they be ours again, they have to be read from the beginning.
     pub async fn run(mut self, assigned: &Assigned) -> Vec<Lease> {
-        let size = self.items.len();
         let mut pause = FIRST_PAUSE;
         while !self.items.is_empty() {
             let present = assigned.peek();
@@ -143,6 +147,7 @@ impl<'a> Batch<'a> {
                 self.left.push(item.lease);
             }
             let stored = Instant::now();
+            self.wave_started_at = SystemTime::now();
             let progressed = self.wave().await;
             self.app.metrics.store_seconds.record(stored.elapsed().as_secs_f64());
             self.settle(assigned).await;
@@ -158,7 +163,7 @@ impl<'a> Batch<'a> {
             // They are read again at once.
             tokio::time::sleep(FIRST_PAUSE).await;
         }
-        self.app.metrics.batch_size.record(size as f64);
+        self.app.metrics.batch_size.record(self.size as f64);
         self.app.metrics.batch_seconds.record(self.started_at.elapsed().as_secs_f64());
         self.left
     }
@@ -271,7 +276,12 @@ impl<'a> Batch<'a> {
                 if matches!(item.work, Work::Send(_)) {
                     metrics.messages.increment(1);
                 }
+                let first = self.settlement.publications.len();
                 self.settlement.publications.extend(outcome.publications);
+                if let Some(trace) = item.envelope().trace {
+                    let applied = self.applied(&item, trace);
+                    self.settlement.traced.push((first..self.settlement.publications.len(), applied));
+                }
             }
             Err(Failure::Reject(rejection)) => {
                 outcomes.with("rejected").increment(1);
@@ -285,7 +295,11 @@ impl<'a> Batch<'a> {
             Err(Failure::Elsewhere(conversation)) => return self.pass_on(item, conversation),
             Err(Failure::Retry(error)) => {
                 outcomes.with("retried").increment(1);
-                tracing::warn!(%error, command_id = %item.envelope().id, "a command is tried again");
+                let envelope = item.envelope();
+                tracing::warn!(
+                    %error, command_id = %envelope.id, trace_id = envelope.trace.map(TraceContext::trace_id),
+                    "a command is tried again"
+                );
                 remaining.push(item);
                 return false;
             }
@@ -300,7 +314,8 @@ impl<'a> Batch<'a> {
                 let envelope = item.envelope();
                 tracing::error!(
                     error_id, command_id = %envelope.id, command = envelope.name, user_id = %envelope.user,
-                    gateway_id = %envelope.reply_to.gateway, error = format!("{error:#}"), "a command failed for good"
+                    gateway_id = %envelope.reply_to.gateway,
+                    trace_id = envelope.trace.map(TraceContext::trace_id), error = format!("{error:#}"), "a command failed for good"
                 );
                 outcomes.with("dead_letter").increment(1);
                 self.settlement.dead_letters.push(DeadLetter {
@@ -317,6 +332,34 @@ impl<'a> Batch<'a> {
         self.app.counts.add_command(age, is_error);
         self.settlement.done(item.stream, item.raw.id);
         true
+    }
+
+    /// Notes for the trace of a command that it is stored. Gives the span that its publications come from.
+    fn applied(&self, item: &Item, command: TraceContext) -> TraceContext {
+        let context = command.child();
+        self.app.tracer.record(Span {
+            name: "apply",
+            kind: SpanKind::Consumer,
+            context,
+            parent: Some(command),
+            started_at: SystemTime::now() - self.started_at.elapsed(),
+            attributes: vec![
+                KeyValue::new("chat.command_id", item.envelope().id.to_string()),
+                KeyValue::new("chat.worker_id", self.app.worker_id.to_string()),
+                KeyValue::new("chat.partition", i64::from(item.lease.partition)),
+                KeyValue::new("chat.entry_id", item.raw.id.clone()),
+                KeyValue::new("chat.batch_size", self.size as i64),
+            ],
+        });
+        self.app.tracer.record(Span {
+            name: "store",
+            kind: SpanKind::Internal,
+            context: context.child(),
+            parent: Some(context),
+            started_at: self.wave_started_at,
+            attributes: Vec::new(),
+        });
+        context
     }
 
     fn reject(&mut self, item: &Item, rejection: &Rejection) {

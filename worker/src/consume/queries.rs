@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use fred::prelude::*;
 use futures_util::FutureExt;
@@ -17,6 +17,7 @@ use shared::lifecycle::Lifecycle;
 use shared::protocol::Rejection;
 use shared::redis::lanes::{self, RawEntry};
 use shared::stream::{self, Body, Envelope, HttpRequest, Internal, InternalReply, SyncRound};
+use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext};
 use shared::wire::DecodeError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -107,6 +108,14 @@ impl Work {
         match self {
             Work::Query(query) => Some(query.0.user),
             Work::Http(request) => Some(request.0.user),
+            _ => None,
+        }
+    }
+
+    fn trace(&self) -> Option<TraceContext> {
+        match self {
+            Work::Query(query) => query.0.trace,
+            Work::Sync(query) => query.0.trace,
             _ => None,
         }
     }
@@ -266,7 +275,8 @@ async fn put_back(app: Arc<App>, stream: String, raw: RawEntry) {
 
 /// Carries one work out, answers, and acknowledges its entries. A failure leaves nothing unanswered.
 async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit: OwnedSemaphorePermit) {
-    let started = Instant::now();
+    let (started, started_at) = (Instant::now(), SystemTime::now());
+    let trace = work.trace();
     let outcomes = match AssertUnwindSafe(carry_out(&app, work)).catch_unwind().await {
         Ok(outcomes) => outcomes,
         Err(_) => {
@@ -275,6 +285,11 @@ async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit
         }
     };
     finish(&app, stream, outcomes, ids).await;
+    if let Some(trace) = trace {
+        let attributes = vec![KeyValue::new("chat.worker_id", app.worker_id.to_string())];
+        let (name, kind, context) = ("query", SpanKind::Consumer, trace.child());
+        app.tracer.record(Span { name, kind, context, parent: Some(trace), started_at, attributes });
+    }
     app.metrics.query_seconds.record(started.elapsed().as_secs_f64());
     drop(permit);
 }
@@ -282,7 +297,7 @@ async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit
 /// Answers, and acknowledges the entries.
 async fn finish(app: &App, stream: String, outcomes: Vec<Outcome>, ids: Vec<String>) {
     let publications: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.publications).collect();
-    let messages = publish::messages(app, &publications);
+    let messages = publish::messages(app, &publications, |_| None);
     let done = BTreeMap::from([(stream, ids)]);
     if let Err(error) = shared::redis::settle::settle(&app.redis, &messages, &done, Some(GROUP)).await {
         // The entries stay pending; after a while some worker does it again.

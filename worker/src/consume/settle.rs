@@ -2,10 +2,12 @@
 //! because what is committed must be told.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::ops::Range;
+use std::time::{Duration, SystemTime};
 
 use fred::prelude::*;
 use shared::redis::dead_letters::{DeadLetter, DeadLetters};
+use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext};
 
 use crate::app::App;
 use crate::outcome::Publication;
@@ -22,11 +24,17 @@ pub struct Settlement {
     /// Entries to append elsewhere: stream and entry.
     pub passed_on: Vec<(String, Vec<u8>)>,
     pub dead_letters: Vec<DeadLetter>,
+    /// Which publications belong to which trace.
+    pub traced: Vec<(Range<usize>, TraceContext)>,
 }
 
 impl Settlement {
     pub fn done(&mut self, stream: String, id: String) {
         self.done.entry(stream).or_default().push(id);
+    }
+
+    fn trace_of(&self, publication: usize) -> Option<TraceContext> {
+        self.traced.iter().find(|(range, _)| range.contains(&publication)).map(|(_, trace)| *trace)
     }
 
     fn is_empty(&self) -> bool {
@@ -41,7 +49,7 @@ impl Settlement {
         if self.is_empty() {
             return true;
         }
-        let started = tokio::time::Instant::now();
+        let (started, started_at) = (tokio::time::Instant::now(), SystemTime::now());
         let mut pause = Duration::from_millis(20);
         let mut at_once = true;
         while let Err(error) = self.attempt(app).await {
@@ -52,6 +60,16 @@ impl Settlement {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        for (publications, trace) in &self.traced {
+            app.tracer.record(Span {
+                name: "publish",
+                kind: SpanKind::Producer,
+                context: trace.child(),
+                parent: Some(*trace),
+                started_at,
+                attributes: vec![KeyValue::new("chat.publications", publications.len() as i64)],
+            });
         }
         app.metrics.settle_seconds.record(started.elapsed().as_secs_f64());
         app.recent.published(&self.publications, started);
@@ -70,7 +88,7 @@ impl Settlement {
         for letter in &self.dead_letters {
             dead_letters.insert(letter).await?;
         }
-        let messages = publish::messages(app, &self.publications);
+        let messages = publish::messages(app, &self.publications, |index| self.trace_of(index));
         shared::redis::settle::settle(&app.redis, &messages, &self.done, None).await
     }
 }

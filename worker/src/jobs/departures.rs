@@ -16,15 +16,9 @@ use crate::store::departures;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let draining = lifecycle.draining();
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while !draining.is_cancelled() {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = draining.cancelled() => break,
-        }
-        while !draining.is_cancelled() {
+    let mut ticks = lifecycle.every(INTERVAL);
+    while ticks.next().await {
+        while !lifecycle.is_draining() {
             match see_off_one(&app).await {
                 Ok(true) => {}
                 Ok(false) => break,

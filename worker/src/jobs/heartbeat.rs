@@ -149,14 +149,9 @@ impl Stores {
 
 /// Looks after the stores until the process stops; takes the sign of life back at the drain.
 pub async fn run(app: Arc<App>, stores: Arc<Stores>, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let draining = lifecycle.draining();
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while !draining.is_cancelled() {
-        tokio::select! {
-            _ = ticks.tick() => stores.look(&app).await,
-            () = draining.cancelled() => {}
-        }
+    let mut ticks = lifecycle.every(INTERVAL);
+    while ticks.next().await {
+        stores.look(&app).await;
     }
     let member = app.worker_id.simple().to_string();
     let _gone: Result<(), Error> = app.redis.zrem(app.keys.heartbeats("worker"), member).await;

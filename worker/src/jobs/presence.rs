@@ -31,17 +31,11 @@ const RESTORE_LOCK: i64 = 0x6368_6174_5052_4553;
 const CHUNK: usize = 500;
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let draining = lifecycle.draining();
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = lifecycle.every(INTERVAL);
     let mut silent = Silent::default();
     // Users taken from the registry but not announced yet, while a store is away.
     let mut gone: Vec<UserId> = Vec::new();
-    while !draining.is_cancelled() {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = draining.cancelled() => break,
-        }
+    while ticks.next().await {
         if let Err(error) = restore(&app).await {
             tracing::warn!(error = format!("{error:#}"), "who was online could not be restored");
         }

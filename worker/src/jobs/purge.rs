@@ -17,15 +17,9 @@ const BATCH: i64 = 2_000;
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let draining = lifecycle.draining();
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while !draining.is_cancelled() {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = draining.cancelled() => break,
-        }
-        while !draining.is_cancelled() {
+    let mut ticks = lifecycle.every(INTERVAL);
+    while ticks.next().await {
+        while !lifecycle.is_draining() {
             match purge_some(&app).await {
                 Ok(true) => tokio::time::sleep(PAUSE).await,
                 Ok(false) => break,

@@ -28,15 +28,9 @@ const MOST_FOUND: i64 = 50_000;
 const CHUNK: usize = 2_000;
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let draining = lifecycle.draining();
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = lifecycle.every(INTERVAL);
     let mut abandoned: Option<Abandoned> = None;
-    while !draining.is_cancelled() {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = draining.cancelled() => break,
-        }
+    while ticks.next().await {
         if abandoned.is_none() {
             abandoned = Instant::now().checked_sub(AFTER_TAKEOVER).and_then(|before| app.recent.take_abandoned(before));
         }

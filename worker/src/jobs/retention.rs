@@ -28,14 +28,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const LOCK: i64 = 0x6368_6174_5245_5431;
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let draining = lifecycle.draining();
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while !draining.is_cancelled() {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = draining.cancelled() => break,
-        }
+    let mut ticks = lifecycle.every(INTERVAL);
+    while ticks.next().await {
         let cleaned = async {
             clean_commands(&app, &lifecycle).await?;
             clean_audit(&app, &lifecycle).await?;

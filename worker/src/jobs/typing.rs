@@ -20,15 +20,9 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const CHUNK: usize = 500;
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let draining = lifecycle.draining();
     let ends = TypingEnds::default();
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while !draining.is_cancelled() {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = draining.cancelled() => break,
-        }
+    let mut ticks = lifecycle.every(INTERVAL);
+    while ticks.next().await {
         // What is lost by an error here may be lost: clients end a typing they hear nothing more of.
         if let Err(error) = end(&app, &ends).await {
             tracing::debug!(%error, "typing could not be ended");

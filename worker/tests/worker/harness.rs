@@ -273,6 +273,7 @@ impl Fleet {
             ingested_at: now,
             deadline: now.plus(Duration::from_secs(10)),
             hops: 0,
+            trace: None,
         };
         let stream = match route {
             Route::Ordered(_) => self.keys.partition(u32::from(hint) % u32::from(self.settings.common.partitions)),

@@ -24,3 +24,4 @@ mod security;
 mod stores;
 mod storm;
 mod takeover;
+mod traces;

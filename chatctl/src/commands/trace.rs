@@ -1,0 +1,115 @@
+//! `chatctl trace`: the life of one message as the stores tell it, without its content. When OpenTelemetry traces are collected
+//! (`OTEL_EXPORTER_OTLP_ENDPOINT`), those say how long each step took; this says where a message is, traced or not.
+
+use anyhow::Result;
+use clap::Args;
+use fred::prelude::*;
+use shared::ids::MessageId;
+use shared::redis::dead_letters::DeadLetters;
+use shared::wire::peek_envelope;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::database;
+use crate::fleet::Fleet;
+use crate::settings::Settings;
+use crate::terminal::print_line;
+
+/// Members and entries that are looked at.
+const MOST_MEMBERS: i64 = 100;
+const MOST_ENTRIES: u64 = 10_000;
+
+/// What happened to the message and since, in order.
+const LIFE: &str = "
+    SELECT format('%s  stored as number %s of %s, sent by user %s', to_char(p.created_at, 'YYYY-MM-DD HH24:MI:SS.MS'),
+        p.seq, p.conversation_id, p.sender_id), p.created_at AS at, 0 AS version
+      FROM private_messages p WHERE p.message_id = $1
+    UNION ALL
+    SELECT format('%s  changed: version %s of %s', to_char(c.at, 'YYYY-MM-DD HH24:MI:SS.MS'), c.version, c.conversation_id),
+        c.at, c.version
+      FROM conversation_changes c WHERE c.message_id = $1
+    UNION ALL
+    SELECT format('%s  deleted for everyone, or applied before: its id is kept', to_char(a.applied_at, 'YYYY-MM-DD HH24:MI:SS.MS')),
+        a.applied_at, 0
+      FROM applied_commands a WHERE a.command_id = $1
+    UNION ALL
+    SELECT format('%s  hidden by user %s', to_char(d.deleted_at, 'YYYY-MM-DD HH24:MI:SS.MS'), d.user_id), d.deleted_at, 0
+      FROM message_deletions d WHERE d.message_id = $1
+    ORDER BY 2, 3";
+
+/// Who has it: a delivered number at or above the message's means that it was written to a socket of theirs.
+const MEMBERS: &str = "
+    SELECT format('user %s: %s%s%s', m.user_id,
+        CASE WHEN m.delivered_seq >= p.seq THEN 'delivered' ELSE 'not delivered' END,
+        CASE WHEN m.read_seq >= p.seq THEN ', read' ELSE '' END,
+        CASE WHEN m.cleared_seq >= p.seq THEN ', put away' ELSE '' END)
+    FROM private_messages p JOIN conversation_members m USING (conversation_id)
+    WHERE p.message_id = $1 AND m.user_id <> p.sender_id
+    ORDER BY m.user_id LIMIT $2";
+
+const WAITING: &str = "
+    SELECT count(*) FROM event_log l JOIN event_queue q USING (event_id) WHERE l.message_id = $1 AND q.delivered_at IS NULL";
+
+#[derive(Debug, Args)]
+pub struct TraceArguments {
+    /// `msg_{uuid}`, or the bare UUID.
+    message: MessageId,
+}
+
+impl TraceArguments {
+    pub async fn run(self, settings: &Settings) -> Result<()> {
+        let id = self.message.0;
+        if let Some(timestamp) = id.get_timestamp() {
+            let (seconds, nanos) = timestamp.to_unix();
+            print_line(&format!("{}.{:03} s since 1970  taken by a gateway, its clock", seconds, nanos / 1_000_000))?;
+        }
+        let mut connection = database::connect(settings).await?;
+        let life: Vec<(String,)> = sqlx::query_as(&first_column(LIFE)).bind(id).fetch_all(&mut connection).await?;
+        if life.is_empty() {
+            print_line("it is not in the database")?;
+        }
+        for (line,) in &life {
+            print_line(line)?;
+        }
+        let members: Vec<(String,)> =
+            sqlx::query_as(MEMBERS).bind(id).bind(MOST_MEMBERS).fetch_all(&mut connection).await?;
+        for (line,) in &members {
+            print_line(line)?;
+        }
+        let waiting: i64 = sqlx::query_scalar(WAITING).bind(id).fetch_one(&mut connection).await?;
+        if waiting > 0 {
+            print_line(&format!("{waiting} events about it wait for their recipients"))?;
+        }
+        underway(settings, &mut connection, id).await
+    }
+}
+
+/// The lines alone of a query that also has what it is ordered by.
+fn first_column(query: &str) -> String {
+    format!("SELECT line FROM ({query}) AS life (line, at, version)")
+}
+
+/// Whether it waits in its partition's stream, or is a dead letter.
+async fn underway(settings: &Settings, connection: &mut PgConnection, id: Uuid) -> Result<()> {
+    let owners = database::list_partition_owners(connection).await?;
+    if owners.is_empty() {
+        return print_line("no worker has made partitions yet");
+    }
+    let partition = u32::from(MessageId(id).route_hint()) % owners.len() as u32;
+    let fleet = Fleet::connect(settings).await?;
+    let stream = fleet.keys.partition(partition);
+    let entries: Vec<(String, std::collections::HashMap<String, bytes::Bytes>)> =
+        fleet.redis.xrange(stream.as_str(), "-", "+", Some(MOST_ENTRIES)).await?;
+    let is_it = |entry: &bytes::Bytes| peek_envelope(entry).is_ok_and(|envelope| envelope.id == id);
+    match entries.iter().find(|(_, fields)| fields.values().any(is_it)) {
+        Some((entry, _)) => print_line(&format!("it waits in {stream} as {entry}, behind what came before"))?,
+        None => print_line(&format!("nothing of it waits in {stream}, of {} entries", entries.len()))?,
+    }
+    let letters = DeadLetters::new(fleet.redis.clone(), &fleet.keys);
+    for stored in letters.list(None, "+", MOST_ENTRIES).await? {
+        if stored.letter.envelope().is_ok_and(|envelope| envelope.id == id) {
+            print_line(&format!("it is dead letter {}: {}", stored.id, stored.letter.reason))?;
+        }
+    }
+    Ok(())
+}

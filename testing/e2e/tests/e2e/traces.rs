@@ -1,0 +1,110 @@
+//! The trace of a message, from the socket that it came by to those that it reached, as a collector receives it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use client::Connect;
+use devstack::ports;
+use e2e::{Deployment, Options};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const SPAN: &str = "00f067aa0ba902b7";
+
+/// Answers each request with an empty success and passes its spans on, as (service, span).
+async fn collect(mut stream: BufStream<TcpStream>, spans: mpsc::UnboundedSender<(String, Span)>) -> Result<()> {
+    loop {
+        let (mut length, mut line) = (0, String::new());
+        while stream.read_line(&mut line).await? > 2 {
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse()?;
+            }
+            line.clear();
+        }
+        ensure!(length > 0, "a request without a body");
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await?;
+        stream.flush().await?;
+        for resource in ExportTraceServiceRequest::decode(body.as_slice())?.resource_spans {
+            let service = format!("{:?}", resource.resource);
+            for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+                let _ = spans.send((service.clone(), span));
+            }
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_followed_from_socket_to_socket() -> Result<()> {
+    let port = ports::free_one()?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let (sender, mut spans) = mpsc::unbounded_channel();
+    let collector = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(collect(BufStream::new(stream), sender.clone()));
+        }
+    });
+    let options = Options::default().with("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://127.0.0.1:{port}"));
+    let options = options.with("TRACE_ONE_IN", "1000000").with("FOLLOW_TRACEPARENT", "true");
+    let mut deployment = Deployment::start("traces", options)?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut bobs = deployment.login(1, &bob).await?;
+    let connect = Connect::new(&deployment.gateway_url(0)).header("traceparent", &format!("00-{TRACE}-{SPAN}-01"));
+    let mut alices = connect.open().await?;
+    alices.authenticate(&alice.token).await?;
+    let sent = alices.request_ok(json!({"type": "send_message", "recipientId": bob.id, "content": "unspoken"})).await?;
+    bobs.expect("new_message", |event| event["content"] == "unspoken", DEADLINE).await?;
+
+    // What the stores tell of it.
+    let message = sent["messageId"].as_str().context("an id")?;
+    let delivered = format!("SELECT delivered_seq FROM conversation_members WHERE user_id = {}", bob.id);
+    deployment.until(&delivered, "1").await?;
+    let told = deployment.chatctl(&["trace", message])?;
+    ensure!(told.contains("stored as number 1") && told.contains(&format!("user {}: delivered", bob.id)), "{told}");
+    ensure!(told.contains("nothing of it waits") && !told.contains("unspoken"), "{told}");
+
+    // Of each name one; `deliver` once at each gateway, as the sender's own gateway has it for other devices.
+    let mut found = BTreeMap::new();
+    while !["command", "apply", "store", "publish", "deliver"].iter().all(|name| found.contains_key(*name)) {
+        let next = tokio::time::timeout(DEADLINE, spans.recv()).await;
+        let (service, span) = next.with_context(|| format!("found only {found:?}"))?.context("the collector")?;
+        ensure!(hex(&span.trace_id) == TRACE, "{span:?} belongs to no traced request");
+        ensure!(!format!("{span:?}").contains("unspoken"), "{span:?} shows what was said");
+        ensure!(span.end_time_unix_nano >= span.start_time_unix_nano, "{span:?}");
+        found.insert(span.name.clone(), (service, span));
+    }
+    let service = |name: &str| &found[name].0;
+    let parent = |name: &str| hex(&found[name].1.parent_span_id);
+    let id = |name: &str| hex(&found[name].1.span_id);
+    ensure!(service("command").contains("chat-gateway") && service("apply").contains("chat-worker"), "{found:?}");
+    ensure!(parent("command") == SPAN, "the client's request caused the command: {found:?}");
+    ensure!(parent("apply") == id("command"), "{found:?}");
+    for name in ["store", "publish", "deliver"] {
+        ensure!(parent(name) == id("apply"), "{name}: {found:?}");
+    }
+
+    // Without the collector everything goes on.
+    collector.abort();
+    let _ = collector.await;
+    for number in 0..20 {
+        let content = format!("without {number}");
+        alices.request_ok(json!({"type": "send_message", "recipientId": bob.id, "content": content})).await?;
+        bobs.expect("new_message", |event| event["content"] == content.as_str(), DEADLINE).await?;
+    }
+    Ok(())
+}
