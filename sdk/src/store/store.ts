@@ -1,5 +1,6 @@
 // The store: follows a client, asks for what is to be shown, and shows actions before the server has confirmed them.
-import type { ChatClient, ClientEvents } from "../core/client";
+import type { ChatClient } from "../core/client";
+import type { ClientEvents } from "../core/options";
 import type { State } from "../core/connection";
 import { type Clock, systemClock } from "../core/environment";
 import type { OutboxItem } from "../core/outbox";
