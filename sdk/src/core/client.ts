@@ -29,6 +29,7 @@ export class ChatClient {
   readonly #random: () => number;
   readonly #logger: Logger;
   readonly #persist: Persistence | undefined;
+  readonly #canConnect: boolean;
   /** When each recipient was told last that one types. */
   readonly #typing = new Map<string, number>();
   #stopListening: () => void = () => {};
@@ -37,13 +38,14 @@ export class ChatClient {
   constructor(options: ClientOptions) {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
-    this.#logger = options.logger ?? (() => {});
-    this.#persist = options.persist;
+    this.#logger = safe(options.logger);
+    this.#persist = options.persist && guarded(options.persist);
     this.#handlers = new Handlers(this.#logger);
     const own = {
       getToken: options.getToken,
       WebSocket: options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor),
     };
+    this.#canConnect = own.WebSocket !== undefined;
     this.#connection = new Connection(
       {
         url: options.url,
@@ -97,8 +99,13 @@ export class ChatClient {
     });
   }
 
-  /** Loads what was saved, and opens the connection. */
-  async start(): Promise<void> {
+  /** Loads what was saved, and opens the connection. Throws `NO_WEBSOCKET` at once where there is none and none was given. */
+  start(): Promise<void> {
+    if (this.#canConnect) return this.#start();
+    throw new ChatError("NO_WEBSOCKET", "There is no WebSocket here: give one as the option `WebSocket`, for example of the package ws");
+  }
+
+  async #start(): Promise<void> {
     const saved = await this.#persist?.load().catch(() => {
       this.#logger("persistence cannot be read");
       return undefined;
@@ -219,9 +226,9 @@ export class ChatClient {
   /** Ends everything for good; every promise that is still open rejects. */
   close(): void {
     this.#stopListening();
+    this.#requests.close();
     this.#connection.close();
     this.#outbox.close();
-    this.#requests.close();
     this.#catchUp.close();
     this.#receipts.close();
   }
@@ -287,7 +294,23 @@ export class ChatClient {
   }
 }
 
-/** Makes a client and opens its connection. */
+/** What it throws must not stop the client. */
+function safe(logger: Logger | undefined): Logger {
+  return (line, details) => {
+    try {
+      logger?.(line, details);
+    } catch {
+      // There is nobody else to tell.
+    }
+  };
+}
+
+/** Whatever it throws becomes a rejection. */
+function guarded(persist: Persistence): Persistence {
+  return { load: async () => persist.load(), save: async (change) => persist.save(change) };
+}
+
+/** Makes a client and opens its connection. Throws `NO_WEBSOCKET` where there is none and none was given. */
 export function connect(options: ClientOptions): ChatClient {
   const client = new ChatClient(options);
   void client.start();

@@ -197,7 +197,7 @@ test("a revoked token ends in refused, and every promise ends", async () => {
   const unsent = code(person.send({ recipientId: peer.userId }, "kept"));
   const asked = code(person.client.request("get_user_groups", {}));
   expect(person.client.outbox.map(({ content }) => content)).toEqual(["kept"]);
-  expect(await asked).toBe("CLOSED");
+  expect(await asked).toBe("REFUSED");
   person.client.close();
   expect(await unsent).toBe("CLOSED");
   const connections = proxy.opened;
