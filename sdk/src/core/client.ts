@@ -17,6 +17,7 @@ import { type AnyError, conversationOf, isChange, isGroup, isMessage, placeOf, t
 /** The server forgets it after 3 s. */
 const TYPING_EVERY_MS = 2_000;
 
+/** One user's connection to the chat, over any number of sockets one after the other. */
 export class ChatClient {
   readonly #connection: Connection;
   readonly #handlers: Handlers;
@@ -118,6 +119,7 @@ export class ChatClient {
     this.#connection.open();
   }
 
+  /** The state of the connection; `on("state", …)` tells of changes. */
   get state(): State {
     return this.#connection.state;
   }
@@ -132,7 +134,7 @@ export class ChatClient {
     return [...this.#outbox.items.values()];
   }
 
-  /** Returns what removes the handler. */
+  /** Calls `handler` for every event of this type from now on. Returns what removes the handler. */
   on<K extends keyof ClientEvents>(type: K, handler: Handler<ClientEvents[K]>): () => void {
     return this.#handlers.on(type, handler);
   }
@@ -166,17 +168,19 @@ export class ChatClient {
     return sent;
   }
 
+  /** Sends a message again that the server has rejected; nothing happens if it has not. Its `sent` has rejected already. */
   retry(clientMessageId: string): void {
     this.#outbox.retry(clientMessageId);
   }
 
+  /** Takes a message out of the outbox; its `sent` rejects with `DISCARDED`. The server may have stored it all the same. */
   discard(clientMessageId: string): void {
     this.#outbox.discard(clientMessageId);
   }
 
   /**
-   * Any other command; it waits for a connection. What only asks is repeated when the connection is lost before the answer; anything
-   * else rejects with `CONNECTION_LOST`, and may have been carried out.
+   * Any other command; it waits for a connection and fulfils with the server's answer. What only asks is repeated when the connection
+   * is lost before the answer; anything else rejects with `CONNECTION_LOST`, and may have been carried out.
    */
   request<K extends keyof Commands>(
     type: K,
@@ -213,6 +217,7 @@ export class ChatClient {
     this.#receipts.schedule();
   }
 
+  /** Up to where this client has the conversation without a gap; `undefined` if it does not follow it. */
   position(conversationId: string): Position | undefined {
     const position = this.#timeline.positions.get(conversationId);
     return position && { ...position };

@@ -6,6 +6,9 @@ import type { Clock, Logger, Socket, SocketConstructor } from "./environment";
 import { expiryOf, type GetToken, type TokenReason } from "./token";
 import type { AnyError, ServerEvent } from "./wire";
 
+/**
+ * `online` only when all that was missed has arrived; `retryAt` is in epoch milliseconds; `refused`, `replaced` and `closed` are final.
+ */
 export type State =
   | { name: "idle" | "connecting" | "authenticating" | "syncing" | "online" | "replaced" | "closed" }
   | { name: "waiting"; reason: string; retryAt: number }

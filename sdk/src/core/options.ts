@@ -20,8 +20,9 @@ export interface ClientOptions {
   logger?: Logger | undefined;
   /** The default is the global one, which Node has from version 22 on; before that give the `WebSocket` of the package `ws`. */
   WebSocket?: SocketConstructor | undefined;
+  /** For tests. */
   clock?: Clock | undefined;
-  /** Uniform in [0, 1). */
+  /** Uniform in [0, 1), for delays and ids. The default is `Math.random`. */
   random?: (() => number) | undefined;
 }
 
@@ -35,6 +36,7 @@ export interface ClientEvents extends Omit<Events, "new_message" | "new_group_me
   changes: SyncChangesEvent;
   /** The conversation no longer exists for this user. */
   gone: { conversationId: string };
+  /** The state of the connection has changed. */
   state: State;
   /** A message was queued, failed, confirmed (`removed` and `sent`) or discarded (`removed`). */
   outbox: { item: OutboxItem; removed: boolean; sent?: Sent | undefined };

@@ -4,9 +4,12 @@ import type { Clock } from "./environment";
 import { notBefore } from "./delay";
 import { ChatError } from "./errors";
 
+/** Whom a message goes to: a user, or a group. */
 export type Recipient = { recipientId: string } | { groupId: string };
 
+/** A message that the server has not confirmed. */
 export interface OutboxItem {
+  /** A UUID; the server stores no second message under it. */
   clientMessageId: string;
   to: Recipient;
   content: string;
@@ -17,6 +20,7 @@ export interface OutboxItem {
   failure?: { code: string; message: string } | undefined;
 }
 
+/** The server's confirmation: the message is committed under `messageId` and `seq`. */
 export type Sent = Events["message_sent"] | Events["group_message_sent"];
 
 export interface OutboxOutput {

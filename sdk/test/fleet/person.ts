@@ -1,6 +1,6 @@
 // An application as a customer would write it, which notes everything that it was told.
 import { WebSocket } from "ws";
-import { ChatClient, type ClientOptions, type Message, type Recipient, type Sent, type SocketConstructor, type State, type TokenReason } from "../../src/index";
+import { ChatClient, type ClientOptions, type Message, type Recipient, type Sent, type State, type TokenReason } from "../../src/index";
 import { type User, until } from "./fleet";
 
 export class Person {
@@ -20,7 +20,7 @@ export class Person {
     this.client = new ChatClient({
       url,
       getToken: ({ reason }) => (this.reasons.push(reason), token(reason)),
-      WebSocket: WebSocket as unknown as SocketConstructor,
+      WebSocket,
       ...options,
     });
     this.client.on("state", (state) => void this.states.push(state));
