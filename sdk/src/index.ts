@@ -1,11 +1,13 @@
 export { ChatClient, connect } from "./core/client";
-export type { ClientEvents, ClientOptions, Handler, HistoryFields, HistoryPage, RequestOptions } from "./core/client";
 export type { State } from "./core/connection";
 export type { Clock, Logger, Socket, SocketConstructor, Tabs } from "./core/environment";
 export { ChatError } from "./core/errors";
 export type { ErrorDetails, LocalErrorCode } from "./core/errors";
+export type { HistoryFields, HistoryPage } from "./core/history";
+export type { ClientEvents, ClientOptions, Handler } from "./core/options";
 export type { OutboxItem, Recipient, Sent } from "./core/outbox";
 export type { Change, Persistence, Saved } from "./core/persistence";
+export type { Fields, RequestOptions } from "./core/requests";
 export type { GetToken, TokenReason } from "./core/token";
 export type { Position, ServerEvent } from "./core/wire";
 export * from "./generated/protocol";

@@ -20,6 +20,7 @@ const NO_MESSAGES: MessageList = {
 const NOBODY: readonly Typist[] = [];
 const NO_ONE: ReadonlySet<string> = new Set();
 
+/** Gives the hooks below it their store. */
 export function ChatProvider({ store, children }: { store: ChatStore; children?: ReactNode }): ReactElement {
   return <Context.Provider value={store}>{children}</Context.Provider>;
 }
@@ -31,10 +32,12 @@ export function useChat(): ChatStore {
   return store;
 }
 
+/** The state of the client's connection. */
 export function useConnection(): State {
   return useReadable(useChat().connection, IDLE);
 }
 
+/** The list of conversations, pinned ones first. */
 export function useInbox(): Inbox {
   return useReadable(useChat().inbox, NO_INBOX);
 }

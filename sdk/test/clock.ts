@@ -9,7 +9,8 @@ export class FakeClock implements Clock {
   now = (): number => this.#now;
 
   setTimeout = (run: () => void, ms: number): unknown => {
-    this.#timers.set(++this.#next, { at: this.#now + Math.max(0, ms), run });
+    // Browsers and Node cut fractions off: a timer may fire a moment before the time that was computed.
+    this.#timers.set(++this.#next, { at: this.#now + Math.max(0, Math.trunc(ms)), run });
     return this.#next;
   };
 

@@ -1,6 +1,6 @@
 // The reaction to every close code and error.
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { ChatClient, type ChatError, type ClientOptions, type TokenReason } from "../src/index";
+import { ChatClient, type ChatError, type ClientOptions, connect, type TokenReason } from "../src/index";
 import { FakeClock, seeded } from "./clock";
 import { FakeServer, PEER } from "./server";
 
@@ -154,6 +154,44 @@ test("a failing getToken neither escapes nor stops the client", async () => {
   expect(client.state.name).toBe("online");
 });
 
+test.each(["", null, undefined])("a getToken that gives %j is asked again after the backoff", async (nothing) => {
+  let calls = 0;
+  start({ getToken: () => (++calls < 3 ? (nothing as string) : "token"), random: () => 0.999 });
+  await clock.advance(100);
+  expect([calls, client.state.name]).toEqual([1, "waiting"]);
+  await clock.advance(10_000);
+  expect([calls, client.state.name]).toEqual([3, "online"]);
+});
+
+test("what the application's logger and persistence throw does not stop the client", async () => {
+  const fail = () => {
+    throw new Error("mine");
+  };
+  await online({ logger: fail, persist: { load: fail, save: fail } });
+  const { sent } = client.send({ recipientId: PEER }, "hello");
+  await clock.advance(1_000);
+  expect((await sent).seq).toBe(1);
+});
+
+test("a request after the end of the connection rejects with REFUSED", async () => {
+  server.tokens.set("token1", "TOKEN_REVOKED");
+  start();
+  await clock.advance(1_000);
+  await expect(client.request("get_user_groups", {})).rejects.toMatchObject({ code: "REFUSED" });
+});
+
+test("without a WebSocket the start fails at once and says what to give", () => {
+  const { WebSocket } = globalThis;
+  Object.assign(globalThis, { WebSocket: undefined });
+  try {
+    expect(() => connect({ url: "ws://fake", getToken: () => "token" })).toThrow(/option `WebSocket`/);
+    client = new ChatClient({ url: "ws://fake", getToken: () => "token" });
+    expect(client.state.name, "made, as on a server").toBe("idle");
+  } finally {
+    Object.assign(globalThis, { WebSocket });
+  }
+});
+
 test("a dead socket is noticed within 75 s of silence, and within 5 s of a wake", async () => {
   await online();
   for (const socket of server.sockets) socket.isDead = true;
@@ -214,11 +252,12 @@ test("every promise ends: timeout, abort, loss, close", async () => {
   server.closeAll(1006);
   await clock.advance(600);
   const unsent = code(client.send({ recipientId: PEER }, "").sent);
+  const change = code(client.request("leave_group", { groupId: "group_a" }));
   client.close();
   const late = [code(client.request("get_user_groups", {})), code(client.send({ recipientId: PEER }, "x").sent)];
   await clock.advance(0);
   expect(await Promise.all(ends)).toEqual(["TIMEOUT", "ABORTED", "CONNECTION_LOST", "CLOSED"]);
-  expect(await Promise.all([unsent, ...late])).toEqual(["CLOSED", "CLOSED", "CLOSED"]);
+  expect(await Promise.all([unsent, change, ...late])).toEqual(["CLOSED", "CLOSED", "CLOSED", "CLOSED"]);
 });
 
 test("receipt is confirmed only after the handlers' promises", async () => {

@@ -55,6 +55,8 @@ export class FakeServer {
   readonly holding = new Set<string>();
   /** Changes are no longer kept. */
   isStale = false;
+  /** What every command is rejected with. */
+  rejection: Frame | undefined;
   /** What new connections are refused with. */
   refusal: Frame | undefined;
   #ids = 0;
@@ -169,6 +171,7 @@ export class FakeServer {
     if (type === "ping") return answer({ type: "pong", timestamp: this.clock.now() });
     if (!socket.isAuthenticated) return answer(error("AUTH_REQUIRED"));
     if (type === "ack") return this.#ack(frame);
+    if (this.rejection && type !== "sync" && type !== "ping" && type !== "ack") return answer(this.rejection);
     if (this.random() < this.faults.busy) return answer({ ...error("SERVICE_UNAVAILABLE"), retryAfter: 1 });
     if (type === "sync") return this.#sync(socket, frame);
     if (type === "start_conversation") {

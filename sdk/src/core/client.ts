@@ -1,146 +1,52 @@
 // The parts put together: the connection's events go through the timeline to the application; sends go through the outbox.
-import type { Answers, Commands, Events, Message, SyncChangesEvent } from "../generated/protocol";
+import type { Answers, Commands, Events } from "../generated/protocol";
+import { CatchUp } from "./catch-up";
 import { Connection, type State } from "./connection";
-import { type Clock, type Logger, onWake, type SocketConstructor, systemClock, type Tabs } from "./environment";
+import { type Clock, type Logger, onWake, type SocketConstructor, systemClock } from "./environment";
 import { ChatError } from "./errors";
+import { Handlers } from "./handlers";
+import { type AnsweredPage, type HistoryFields, type HistoryPage, pageOf } from "./history";
+import type { ClientEvents, ClientOptions, Handler } from "./options";
 import { keyOf, Outbox, type OutboxItem, type Recipient, type Sent } from "./outbox";
-import type { Persistence } from "./persistence";
+import type { Change, Persistence } from "./persistence";
+import { Receipts } from "./receipts";
+import { type Fields, type RequestOptions, Requests } from "./requests";
 import { Timeline } from "./timeline";
-import type { GetToken } from "./token";
-import {
-  type AnyError,
-  conversationOf,
-  isChange,
-  isGroup,
-  isMessage,
-  isRepeatable,
-  placeOf,
-  type Position,
-  type ServerEvent,
-} from "./wire";
+import { type AnyError, conversationOf, isChange, isGroup, isMessage, placeOf, type Position, type ServerEvent } from "./wire";
 
-export interface ClientOptions {
-  /** `wss://…` of any gateway. */
-  url: string;
-  /** Called whenever a token is needed; `reason` tells whether the last one may be given again. */
-  getToken: GetToken;
-  persist?: Persistence | undefined;
-  /** One socket for all tabs of the browser: `shareSocket({name: userId})` of `./tabs`. */
-  tabs?: Tabs | undefined;
-  logger?: Logger | undefined;
-  WebSocket?: SocketConstructor | undefined;
-  clock?: Clock | undefined;
-  /** Uniform in [0, 1). */
-  random?: (() => number) | undefined;
-}
-
-/** What `on` can listen to: the server's events by their `type`, and what the client makes of them. */
-export interface ClientEvents extends Omit<Events, "new_message" | "new_group_message" | "group_announcement"> {
-  /** Every message of every conversation once, in the order of `seq`. */
-  message: Message;
-  /** Everything else that happened, durable or not; also under its own type. */
-  event: ServerEvent;
-  /** What changed in a conversation while this client was away. */
-  changes: SyncChangesEvent;
-  /** The conversation no longer exists for this user. */
-  gone: { conversationId: string };
-  state: State;
-  /** A message was queued, failed, confirmed (`removed` and `sent`) or discarded (`removed`). */
-  outbox: { item: OutboxItem; removed: boolean; sent?: Sent | undefined };
-}
-
-/** A handler may return a promise: receipt is confirmed to the server only after it is fulfilled. */
-export type Handler<T> = (event: T) => void | Promise<void>;
-
-export interface RequestOptions {
-  timeoutMs?: number | undefined;
-  signal?: AbortSignal | undefined;
-}
-
-type Fields<T> = T extends unknown ? Omit<T, "type" | "requestId"> : never;
-
-interface Pending {
-  type: string;
-  frame: object;
-  isSent: boolean;
-  done(result: unknown): void;
-  fail(error: ChatError): void;
-}
-
-/** Which part of the history; at most one of those with `Seq` and `aroundMessageId`. */
-export interface HistoryFields {
-  /** 50, at most 200. */
-  limit?: number;
-  beforeSeq?: number | undefined;
-  afterSeq?: number | undefined;
-  /** About half of them before that one. */
-  aroundSeq?: number | undefined;
-  aroundMessageId?: string | undefined;
-}
-
-export interface HistoryPage {
-  /** Oldest first. */
-  messages: Message[];
-  version?: number | undefined;
-  hasBefore: boolean;
-  hasAfter: boolean;
-}
-
-interface AnsweredPage {
-  messages: Message[];
-  version?: number;
-  hasMore: boolean;
-  hasBefore?: boolean;
-  hasAfter?: boolean;
-}
-
-interface Syncing {
-  asked: Map<string, Position>;
-}
-
-const REQUEST_TIMEOUT_MS = 15_000;
 /** The server forgets it after 3 s. */
 const TYPING_EVERY_MS = 2_000;
-const HOLE_MS = 1_000;
-const ACK_AFTER_MS = 200;
-const SYNC_TIMEOUT_MS = 30_000;
-/** The most that one `sync` or `ack` names. */
-const MAX_ENTRIES = 1_000;
 
+/** One user's connection to the chat, over any number of sockets one after the other. */
 export class ChatClient {
   readonly #connection: Connection;
+  readonly #handlers: Handlers;
   readonly #outbox: Outbox;
+  readonly #requests: Requests;
   readonly #timeline: Timeline;
+  readonly #catchUp: CatchUp;
+  readonly #receipts: Receipts;
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #logger: Logger;
   readonly #persist: Persistence | undefined;
-  readonly #handlers = new Map<string, Set<Handler<never>>>();
+  readonly #canConnect: boolean;
   /** When each recipient was told last that one types. */
   readonly #typing = new Map<string, number>();
-  readonly #pending = new Map<string, Pending>();
-  /** Conversations to ask about, and the one series under way. */
-  readonly #toSync = new Set<string>();
-  #syncing: Syncing | undefined;
-  #holeTimer: unknown;
-  #syncTimer: unknown;
-  readonly #ackConversations = new Set<string>();
-  readonly #ackEvents = new Set<string>();
-  #ackTimer: unknown;
-  #handled: Promise<unknown> = Promise.resolve();
-  #lastRequest = 0;
   #stopListening: () => void = () => {};
   #me: Events["auth_success"] | undefined;
 
   constructor(options: ClientOptions) {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
-    this.#logger = options.logger ?? (() => {});
-    this.#persist = options.persist;
+    this.#logger = safe(options.logger);
+    this.#persist = options.persist && guarded(options.persist);
+    this.#handlers = new Handlers(this.#logger);
     const own = {
       getToken: options.getToken,
       WebSocket: options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor),
     };
+    this.#canConnect = own.WebSocket !== undefined;
     this.#connection = new Connection(
       {
         url: options.url,
@@ -150,39 +56,57 @@ export class ChatClient {
         logger: this.#logger,
       },
       {
-        state: (state) => this.#emit("state", state),
+        state: (state) => this.#handlers.emit("state", state),
         authenticated: (event) => this.#authenticated(event),
         event: (event) => this.#receive(event),
         lost: (code) => this.#lost(code),
       },
     );
-    this.#outbox = new Outbox(this.#clock, this.#random, {
+    const wire = {
       canSend: () => this.#connection.canSend,
-      send: (frame) => this.#connection.send(frame),
+      send: (frame: object) => this.#connection.send(frame),
       stalled: () => this.#connection.drop(),
+    };
+    this.#outbox = new Outbox(this.#clock, this.#random, {
+      ...wire,
       changed: (item, removed, sent) => {
         this.#save(removed ? { remove: item.clientMessageId } : { put: item });
-        this.#emit("outbox", { item, removed, sent });
+        this.#handlers.emit("outbox", { item, removed, sent });
       },
     });
     this.#timeline = new Timeline({
-      message: (message) => this.#emit("message", message),
+      message: (message) => this.#handlers.emit("message", message),
       event: (event) => {
-        this.#emit(event.type as keyof ClientEvents, event as never);
-        this.#emit("event", event);
+        this.#handlers.emit(event.type as keyof ClientEvents, event as never);
+        this.#handlers.emit("event", event);
       },
-      changes: (event) => this.#emit("changes", event),
+      changes: (event) => this.#handlers.emit("changes", event),
       gone: (conversationId) => {
         this.#save({ gone: [conversationId] });
-        this.#emit("gone", { conversationId });
+        this.#handlers.emit("gone", { conversationId });
       },
-      confirmed: (eventId) => void this.#ackEvents.add(eventId),
-      incomplete: (id) => this.#incomplete(id),
+      confirmed: (eventId) => this.#receipts.event(eventId),
+      incomplete: (id) => this.#catchUp.incomplete(id),
+    });
+    this.#requests = new Requests(this.#clock, { ...wire, ended: () => this.#ended() });
+    this.#catchUp = new CatchUp(this.#clock, this.#random, this.#logger, this.#timeline, {
+      ...wire,
+      done: () => this.#connection.online(),
+    });
+    this.#receipts = new Receipts(this.#clock, this.#logger, this.#timeline, {
+      ...wire,
+      handled: () => this.#handlers.takeDone(),
+      save: (change) => this.#persist?.save(change),
     });
   }
 
-  /** Loads what was saved, and opens the connection. */
-  async start(): Promise<void> {
+  /** Loads what was saved, and opens the connection. Throws `NO_WEBSOCKET` at once where there is none and none was given. */
+  start(): Promise<void> {
+    if (this.#canConnect) return this.#start();
+    throw new ChatError("NO_WEBSOCKET", "There is no WebSocket here: give one as the option `WebSocket`, for example of the package ws");
+  }
+
+  async #start(): Promise<void> {
     const saved = await this.#persist?.load().catch(() => {
       this.#logger("persistence cannot be read");
       return undefined;
@@ -195,6 +119,7 @@ export class ChatClient {
     this.#connection.open();
   }
 
+  /** The state of the connection; `on("state", …)` tells of changes. */
   get state(): State {
     return this.#connection.state;
   }
@@ -209,12 +134,9 @@ export class ChatClient {
     return [...this.#outbox.items.values()];
   }
 
-  /** Returns what removes the handler. */
+  /** Calls `handler` for every event of this type from now on. Returns what removes the handler. */
   on<K extends keyof ClientEvents>(type: K, handler: Handler<ClientEvents[K]>): () => void {
-    let handlers = this.#handlers.get(type);
-    if (!handlers) this.#handlers.set(type, (handlers = new Set()));
-    handlers.add(handler as Handler<never>);
-    return () => void handlers.delete(handler as Handler<never>);
+    return this.#handlers.on(type, handler);
   }
 
   /**
@@ -241,48 +163,31 @@ export class ChatClient {
 
   #enqueue(item: OutboxItem): Promise<Sent> {
     const sent = this.#outbox.add(item);
-    this.#emit("outbox", { item, removed: false });
+    this.#handlers.emit("outbox", { item, removed: false });
     if (this.state.name === "closed") this.#outbox.close();
     return sent;
   }
 
+  /** Sends a message again that the server has rejected; nothing happens if it has not. Its `sent` has rejected already. */
   retry(clientMessageId: string): void {
     this.#outbox.retry(clientMessageId);
   }
 
+  /** Takes a message out of the outbox; its `sent` rejects with `DISCARDED`. The server may have stored it all the same. */
   discard(clientMessageId: string): void {
     this.#outbox.discard(clientMessageId);
   }
 
   /**
-   * Any other command; it waits for a connection. What only asks is repeated when the connection is lost before the answer; anything
-   * else rejects with `CONNECTION_LOST`, and may have been carried out.
+   * Any other command; it waits for a connection and fulfils with the server's answer. What only asks is repeated when the connection
+   * is lost before the answer; anything else rejects with `CONNECTION_LOST`, and may have been carried out.
    */
   request<K extends keyof Commands>(
     type: K,
     fields: Fields<Commands[K]>,
-    { timeoutMs = REQUEST_TIMEOUT_MS, signal }: RequestOptions = {},
+    options?: RequestOptions,
   ): Promise<Answers[K]> {
-    const requestId = `r${++this.#lastRequest}`;
-    return new Promise<Answers[K]>((resolve, reject) => {
-      const finish = () => {
-        this.#clock.clearTimeout(timer);
-        signal?.removeEventListener("abort", abort);
-        this.#pending.delete(requestId);
-      };
-      const fail = (error: ChatError) => (finish(), reject(error));
-      const abort = () => fail(new ChatError("ABORTED", `${type} was aborted`));
-      const timer = this.#clock.setTimeout(() => {
-        fail(new ChatError("TIMEOUT", `${type} was not answered within ${timeoutMs} ms`));
-      }, timeoutMs);
-      const done = (result: unknown) => (finish(), resolve(result as Answers[K]));
-      const frame = { ...fields, type, requestId };
-      this.#pending.set(requestId, { type, frame, isSent: false, done, fail });
-      if (this.#isFinal()) return fail(new ChatError("CLOSED", "The client is closed"));
-      if (signal?.aborted) return abort();
-      signal?.addEventListener("abort", abort);
-      this.#flushRequests();
-    });
+    return this.#requests.add(type, fields, options);
   }
 
   /**
@@ -292,10 +197,8 @@ export class ChatClient {
   async history(conversationId: string, fields: HistoryFields = {}, options?: RequestOptions): Promise<HistoryPage> {
     const type = isGroup(conversationId) ? "get_group_messages" : "get_private_messages";
     const page: AnsweredPage = await this.request(type, { ...placeOf(conversationId), ...fields } as never, options);
-    const { messages, version, hasMore, hasBefore, hasAfter } = page;
-    this.track(conversationId, { seq: messages.at(-1)?.seq ?? 0, version });
-    const isForward = fields.afterSeq !== undefined;
-    return { messages, version, hasBefore: hasBefore ?? (!isForward && hasMore), hasAfter: hasAfter ?? (isForward && hasMore) };
+    this.track(conversationId, { seq: page.messages.at(-1)?.seq ?? 0, version: page.version });
+    return pageOf(page, fields);
   }
 
   /** Call it on every keystroke: the others are told at most every 2 s, and nothing while there is no connection. */
@@ -310,10 +213,11 @@ export class ChatClient {
   /** The position of a conversation that the application has loaded a page of; from there on nothing is missed. */
   track(conversationId: string, position: Position): void {
     this.#timeline.track(conversationId, position);
-    this.#ackConversations.add(conversationId);
-    this.#scheduleAck();
+    this.#receipts.conversation(conversationId);
+    this.#receipts.schedule();
   }
 
+  /** Up to where this client has the conversation without a gap; `undefined` if it does not follow it. */
   position(conversationId: string): Position | undefined {
     const position = this.#timeline.positions.get(conversationId);
     return position && { ...position };
@@ -327,201 +231,66 @@ export class ChatClient {
   /** Ends everything for good; every promise that is still open rejects. */
   close(): void {
     this.#stopListening();
+    this.#requests.close();
     this.#connection.close();
     this.#outbox.close();
-    this.#clock.clearTimeout(this.#ackTimer);
-    this.#clock.clearTimeout(this.#holeTimer);
-    for (const pending of [...this.#pending.values()]) pending.fail(new ChatError("CLOSED", "The client was closed"));
+    this.#catchUp.close();
+    this.#receipts.close();
   }
 
-  #isFinal(): boolean {
-    return ["closed", "refused", "replaced"].includes(this.state.name);
+  #ended(): ChatError | undefined {
+    const { name } = this.state;
+    if (name === "closed") return new ChatError("CLOSED", "The client is closed");
+    if (name === "refused" || name === "replaced") return new ChatError("REFUSED", `The connection has ended: ${name}`);
+    return undefined;
   }
 
   #authenticated(event: Events["auth_success"]): void {
     this.#me = event;
-    this.#emit("auth_success", event);
-    for (const id of this.#timeline.positions.keys()) this.#toSync.add(id);
-    this.#sync();
+    this.#handlers.emit("auth_success", event);
+    this.#catchUp.all();
     this.#outbox.flush();
-    this.#flushRequests();
+    this.#requests.flush();
   }
 
   #lost(code: number): void {
-    this.#syncing = undefined;
-    this.#clock.clearTimeout(this.#syncTimer);
+    this.#catchUp.disconnected();
     this.#outbox.disconnected(code === 1009);
-    for (const pending of [...this.#pending.values()]) {
-      if (this.#isFinal()) pending.fail(new ChatError("REFUSED", `The connection has ended: ${this.state.name}`));
-      else if (pending.isSent && !isRepeatable(pending.type)) {
-        pending.fail(new ChatError("CONNECTION_LOST", "The connection was lost before the answer"));
-      } else pending.isSent = false;
-    }
+    this.#requests.disconnected();
   }
 
   #receive(event: ServerEvent): void {
     const { requestId } = event as { requestId?: string };
     if (event.type === "error") return this.#error(event, requestId);
     if (event.type === "sync_messages" || event.type === "sync_changes" || event.type === "sync_gone") {
-      return this.#syncPart(event);
+      if (this.#catchUp.part(event)) this.#receipts.conversation(event.conversationId);
+      return this.#receipts.schedule();
     }
-    if (event.type === "sync_complete") return this.#syncComplete(requestId);
+    if (event.type === "sync_complete") return requestId === "sync" ? this.#catchUp.complete() : undefined;
     if ((event.type === "message_sent" || event.type === "group_message_sent") && requestId !== undefined) {
       this.#outbox.confirm(requestId, event);
       // What a repetition confirms is not delivered again.
       if (event.duplicate) this.#timeline.expect(conversationOf(event) ?? "", event.seq);
       return;
     }
-    const pending = requestId === undefined ? undefined : this.#pending.get(requestId);
+    const pending = this.#requests.get(requestId);
     if (!pending || isChange(pending.type, event)) this.#timeline.ingest(event);
-    if (isMessage(event)) this.#ackConversations.add(event.conversationId);
-    this.#scheduleAck();
+    if (isMessage(event)) this.#receipts.conversation(event.conversationId);
+    this.#receipts.schedule();
     pending?.done(event);
   }
 
   #error(event: AnyError, requestId: string | undefined): void {
     const { code, message, details, retryAfter } = event;
-    if (requestId === "sync") return this.#syncFailed(code, retryAfter);
+    if (requestId === "sync") return this.#catchUp.failed(code, retryAfter);
     if (requestId === undefined) return this.#logger("error", { code });
     this.#outbox.fail(requestId, code, message, retryAfter);
     const { field, errorId } = event as { field?: string; errorId?: string };
-    this.#pending.get(requestId)?.fail(new ChatError(code, message, { field, errorId, details, retryAfter }));
+    this.#requests.get(requestId)?.fail(new ChatError(code, message, { field, errorId, details, retryAfter }));
   }
 
-  #flushRequests(): void {
-    if (!this.#connection.canSend) return;
-    for (const pending of this.#pending.values()) {
-      if (pending.isSent) continue;
-      pending.isSent = true;
-      this.#connection.send(pending.frame);
-      // Only errors are answered.
-      if (pending.type === "typing" || pending.type === "ack") pending.done(undefined);
-    }
-  }
-
-  #incomplete(id: string): void {
-    this.#toSync.add(id);
-    // During a series the next one follows by itself; otherwise what is missing may be on its way.
-    if (this.#syncing || this.#holeTimer !== undefined) return;
-    this.#holeTimer = this.#clock.setTimeout(() => {
-      this.#holeTimer = undefined;
-      this.#sync();
-    }, HOLE_MS);
-  }
-
-  #sync(): void {
-    if (!this.#connection.canSend || this.#syncing) return;
-    const asked = new Map<string, Position>();
-    const conversations: Record<string, number | Position> = {};
-    for (const id of this.#toSync) {
-      if (asked.size === MAX_ENTRIES) break;
-      const position = this.#timeline.ask(id);
-      asked.set(id, position);
-      conversations[id] = position.version === undefined ? position.seq : position;
-      this.#toSync.delete(id);
-    }
-    if (asked.size === 0) return this.#connection.online();
-    this.#syncing = { asked };
-    this.#syncTimer = this.#clock.setTimeout(() => this.#connection.drop(), SYNC_TIMEOUT_MS);
-    this.#connection.send({ type: "sync", requestId: "sync", conversations });
-  }
-
-  #syncPart(event: SyncChangesEvent | Events["sync_messages"] | { type: "sync_gone"; conversationId: string }): void {
-    const asked = this.#syncing?.asked.get(event.conversationId);
-    if (!asked) return;
-    if (event.type === "sync_gone") return this.#timeline.gone(event.conversationId);
-    if (event.type === "sync_changes") this.#timeline.changes(event, asked);
-    else this.#timeline.messages(event, asked);
-    this.#ackConversations.add(event.conversationId);
-    this.#scheduleAck();
-  }
-
-  #syncComplete(requestId: string | undefined): void {
-    if (requestId !== "sync") return;
-    this.#clock.clearTimeout(this.#syncTimer);
-    this.#syncing = undefined;
-    this.#sync();
-  }
-
-  #syncFailed(code: string, retryAfter = 1): void {
-    const asked = [...(this.#syncing?.asked.keys() ?? [])];
-    this.#clock.clearTimeout(this.#syncTimer);
-    this.#syncing = undefined;
-    // A server without versions rejects the whole command for one conversation that is gone.
-    if (code === "RESOURCE_NOT_FOUND" && asked.length === 1) {
-      this.#timeline.gone(asked[0] as string);
-      return this.#sync();
-    }
-    if (code === "RESOURCE_NOT_FOUND") return void this.#syncInHalves(asked);
-    this.#logger("sync failed", { code });
-    for (const id of asked) this.#toSync.add(id);
-    this.#holeTimer = this.#clock.setTimeout(() => {
-      this.#holeTimer = undefined;
-      this.#sync();
-    }, retryAfter * 1_000 * (1 + this.#random() / 5));
-  }
-
-  #syncInHalves(ids: string[]): void {
-    // Halves, so that a thousand conversations with one that is gone take about twenty commands.
-    const half = Math.ceil(ids.length / 2);
-    const rest = [...ids.slice(half), ...this.#toSync];
-    this.#toSync.clear();
-    for (const id of ids.slice(0, half)) this.#toSync.add(id);
-    this.#sync();
-    for (const id of rest) this.#toSync.add(id);
-  }
-
-  #scheduleAck(): void {
-    if (this.#ackConversations.size + this.#ackEvents.size === 0) return;
-    this.#ackTimer ??= this.#clock.setTimeout(() => {
-      this.#ackTimer = undefined;
-      void this.#ack();
-    }, ACK_AFTER_MS);
-  }
-
-  /** Confirms only what the application's handlers are done with and what is saved. */
-  async #ack(): Promise<void> {
-    const ids = [...this.#ackConversations].slice(0, MAX_ENTRIES);
-    const eventIds = [...this.#ackEvents].slice(0, MAX_ENTRIES);
-    const positions: Record<string, Position> = {};
-    for (const id of ids) {
-      this.#ackConversations.delete(id);
-      const position = this.position(id);
-      if (position) positions[id] = position;
-    }
-    for (const id of eventIds) this.#ackEvents.delete(id);
-    const handled = this.#handled;
-    this.#handled = Promise.resolve();
-    try {
-      await handled;
-      await this.#persist?.save({ positions, seen: [...this.#timeline.seen] });
-    } catch {
-      // Not confirmed, so that the server delivers it again after the next start.
-      return this.#logger("a handler or the persistence failed: receipt is not confirmed");
-    }
-    if (!this.#connection.canSend) return;
-    const conversations = Object.fromEntries(Object.entries(positions).map(([id, { seq }]) => [id, seq]));
-    this.#connection.send({ type: "ack", conversations, eventIds });
-    this.#scheduleAck();
-  }
-
-  #save(change: Parameters<Persistence["save"]>[0]): void {
+  #save(change: Change): void {
     this.#persist?.save(change).catch(() => this.#logger("persistence cannot be written"));
-  }
-
-  #emit<K extends keyof ClientEvents>(type: K, event: ClientEvents[K]): void {
-    for (const handler of this.#handlers.get(type) ?? []) {
-      try {
-        const result = (handler as Handler<ClientEvents[K]>)(event);
-        if (result) {
-          this.#handled = Promise.all([this.#handled, result]);
-          // Looked at when receipt is confirmed.
-          this.#handled.catch(() => {});
-        }
-      } catch (error) {
-        this.#logger("a handler threw", { type, error });
-      }
-    }
   }
 
   #uuid(): string {
@@ -530,7 +299,23 @@ export class ChatClient {
   }
 }
 
-/** Makes a client and opens its connection. */
+/** What it throws must not stop the client. */
+function safe(logger: Logger | undefined): Logger {
+  return (line, details) => {
+    try {
+      logger?.(line, details);
+    } catch {
+      // There is nobody else to tell.
+    }
+  };
+}
+
+/** Whatever it throws becomes a rejection. */
+function guarded(persist: Persistence): Persistence {
+  return { load: async () => persist.load(), save: async (change) => persist.save(change) };
+}
+
+/** Makes a client and opens its connection. Throws `NO_WEBSOCKET` where there is none and none was given. */
 export function connect(options: ClientOptions): ChatClient {
   const client = new ChatClient(options);
   void client.start();

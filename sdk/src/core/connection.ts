@@ -6,6 +6,9 @@ import type { Clock, Logger, Socket, SocketConstructor } from "./environment";
 import { expiryOf, type GetToken, type TokenReason } from "./token";
 import type { AnyError, ServerEvent } from "./wire";
 
+/**
+ * `online` only when all that was missed has arrived; `retryAt` is in epoch milliseconds; `refused`, `replaced` and `closed` are final.
+ */
 export type State =
   | { name: "idle" | "connecting" | "authenticating" | "syncing" | "online" | "replaced" | "closed" }
   | { name: "waiting"; reason: string; retryAt: number }
@@ -144,7 +147,7 @@ export class Connection {
     const socket = this.#socket;
     const token = this.#token && this.#reason === "initial" ? this.#token : await this.#newToken(this.#reason);
     if (this.#socket !== socket) return;
-    if (token === undefined) return this.drop();
+    if (!token) return this.drop();
     if (this.#rejected.has(token)) return this.#refuse(this.#error?.code ?? "TOKEN_INVALID");
     this.#token = token;
     this.#reason = "initial";
@@ -232,7 +235,7 @@ export class Connection {
   async #renew(): Promise<void> {
     const socket = this.#socket;
     const token = await this.#newToken("renew");
-    if (token === undefined || this.#socket !== socket || !this.#isAuthenticated || token === this.#token) return;
+    if (!token || this.#socket !== socket || !this.#isAuthenticated || token === this.#token) return;
     this.#token = token;
     this.send({ type: "authenticate", token, acks: true });
   }

@@ -8,16 +8,20 @@ export interface Clock {
   clearTimeout(timer: unknown): void;
 }
 
+/** Written as a method, whose parameters TypeScript compares both ways: so the events of the package `ws` fit, too. */
+type Listener<T> = { listen(event: T): void }["listen"] | null;
+
 /** The part of the browser's `WebSocket` that the client uses. */
 export interface Socket {
-  onopen: ((event: never) => void) | null;
-  onmessage: ((event: { data: unknown }) => void) | null;
-  onclose: ((event: { code: number }) => void) | null;
-  onerror: ((event: never) => void) | null;
+  onopen: Listener<never>;
+  onmessage: Listener<{ data: unknown }>;
+  onclose: Listener<{ code: number }>;
+  onerror: Listener<never>;
   send(text: string): void;
   close(code?: number): void;
 }
 
+/** The browser's `WebSocket`, that of Node 22, or that of the package `ws`. */
 export type SocketConstructor = new (url: string, protocols?: string | string[]) => Socket;
 
 /** Puts something of its own in the place of these: how tabs share one socket. */

@@ -1,7 +1,10 @@
 import type { AuthErrorCode, ErrorCode } from "../generated/protocol";
 
-/** Codes of failures that the client itself reports. */
-export type LocalErrorCode = "TIMEOUT" | "ABORTED" | "CLOSED" | "CONNECTION_LOST" | "DISCARDED" | "REFUSED";
+/**
+ * Codes of failures that the client itself reports: no answer in time, aborted by the signal, the client was closed, the connection
+ * was lost before the answer, the message was discarded, the state is `refused` or `replaced`, and there is no `WebSocket`.
+ */
+export type LocalErrorCode = "TIMEOUT" | "ABORTED" | "CLOSED" | "CONNECTION_LOST" | "DISCARDED" | "REFUSED" | "NO_WEBSOCKET";
 
 /** What the server said about a rejected command; never contains what was sent. */
 export interface ErrorDetails {

@@ -4,9 +4,12 @@ import type { Clock } from "./environment";
 import { notBefore } from "./delay";
 import { ChatError } from "./errors";
 
+/** Whom a message goes to: a user, or a group. */
 export type Recipient = { recipientId: string } | { groupId: string };
 
+/** A message that the server has not confirmed. */
 export interface OutboxItem {
+  /** A UUID; the server stores no second message under it. */
   clientMessageId: string;
   to: Recipient;
   content: string;
@@ -17,6 +20,7 @@ export interface OutboxItem {
   failure?: { code: string; message: string } | undefined;
 }
 
+/** The server's confirmation: the message is committed under `messageId` and `seq`. */
 export type Sent = Events["message_sent"] | Events["group_message_sent"];
 
 export interface OutboxOutput {
@@ -42,8 +46,9 @@ export class Outbox {
   /** What was sent over the present connection and is not answered, by conversation. */
   readonly #inFlight = new Map<string, { id: string; timer: unknown }>();
   readonly #internalErrors = new Map<string, number>();
-  #pausedUntil = 0;
+  /** The server is busy: nothing is sent until this timer fires. The clock is not asked again, for timers may fire early. */
   #pause: unknown;
+  #pausedUntil = 0;
 
   constructor(
     private readonly clock: Clock,
@@ -80,7 +85,7 @@ export class Outbox {
 
   /** Sends the first message of every conversation that has none under way. */
   flush(): void {
-    if (!this.output.canSend() || this.clock.now() < this.#pausedUntil) return;
+    if (!this.output.canSend() || this.#pause !== undefined) return;
     for (const item of this.items.values()) {
       const key = keyOf(item.to);
       if (item.failure || this.#inFlight.has(key)) continue;
@@ -108,11 +113,7 @@ export class Outbox {
     const internal = code === "INTERNAL_ERROR" ? (this.#internalErrors.get(id) ?? 0) + 1 : 0;
     this.#internalErrors.set(id, internal);
     if (RETRYABLE.includes(code) || (internal > 0 && internal < MAX_INTERNAL_ERRORS)) {
-      const wait = notBefore(retryAfter ?? 1, this.random);
-      this.#pausedUntil = Math.max(this.#pausedUntil, this.clock.now() + wait);
-      this.clock.clearTimeout(this.#pause);
-      this.#pause = this.clock.setTimeout(() => this.flush(), this.#pausedUntil - this.clock.now());
-      return;
+      return this.#pauseFor(notBefore(retryAfter ?? 1, this.random));
     }
     item.failure = { code, message };
     this.output.changed(item, false);
@@ -133,6 +134,17 @@ export class Outbox {
     for (const id of [...this.#waiters.keys()]) {
       this.#settle(id)?.reject(new ChatError("CLOSED", "The client was closed; the message stays in the outbox"));
     }
+  }
+
+  #pauseFor(ms: number): void {
+    const until = this.clock.now() + ms;
+    if (this.#pause !== undefined && until <= this.#pausedUntil) return;
+    this.#pausedUntil = until;
+    this.clock.clearTimeout(this.#pause);
+    this.#pause = this.clock.setTimeout(() => {
+      this.#pause = undefined;
+      this.flush();
+    }, ms);
   }
 
   #settle(id: string): Waiter | undefined {

@@ -1,5 +1,6 @@
 // The store: follows a client, asks for what is to be shown, and shows actions before the server has confirmed them.
-import type { ChatClient, ClientEvents } from "../core/client";
+import type { ChatClient } from "../core/client";
+import type { ClientEvents } from "../core/options";
 import type { State } from "../core/connection";
 import { type Clock, systemClock } from "../core/environment";
 import type { OutboxItem } from "../core/outbox";
@@ -26,8 +27,11 @@ const READ_WITHIN_MS = 86_400_000;
 /** Many clients learn of a change at once. */
 const REFRESH_WITHIN_MS = 2_000;
 
+/** What a user interface shows of one client, and what a user does in it. */
 export class ChatStore {
+  /** The state of the client's connection. */
   readonly connection: Readable<State>;
+  /** The list of conversations, loaded once the client is online. */
   readonly inbox: Readable<Inbox>;
   /** User ids of the others in the inbox who are online, and of everybody who came online since. */
   readonly online: Readable<ReadonlySet<string>>;
@@ -85,6 +89,7 @@ export class ChatStore {
     return this.#window(conversationId).live;
   }
 
+  /** Who else is typing there. */
   typing(conversationId: string): Readable<readonly Typist[]> {
     return this.#state.typing.live(conversationId);
   }
@@ -103,11 +108,13 @@ export class ChatStore {
     if (hasMore) await this.refresh();
   }
 
+  /** Loads the page before the oldest message that is loaded, if there is one. */
   async loadBefore(conversationId: string): Promise<void> {
     const { first, hasBefore, loading } = this.#window(conversationId);
     if (first && hasBefore && !loading) await this.#page(conversationId, "before", { beforeSeq: first.seq });
   }
 
+  /** Loads the page after the newest message that is loaded, if there is one. */
   async loadAfter(conversationId: string): Promise<void> {
     const { last, hasAfter, loading } = this.#window(conversationId);
     if (last && hasAfter && !loading) await this.#page(conversationId, "after", { afterSeq: last.seq });
@@ -133,18 +140,22 @@ export class ChatStore {
     return clientMessageId;
   }
 
+  /** Sends a message again that the server has rejected. */
   retry(clientMessageId: string): void {
     this.client.retry(clientMessageId);
   }
 
+  /** Takes a message of one's own away that the server has not confirmed. */
   discard(clientMessageId: string): void {
     this.client.discard(clientMessageId);
   }
 
+  /** Shows the new content at once; takes it back and rejects if the server rejects it. */
   edit(message: ChatMessage, content: string): Promise<void> {
     return this.#act(message, (shown) => ({ ...shown, content, isEdited: true }), "edit_message", { content });
   }
 
+  /** Hides the message at once, by default for everyone; shows it again and rejects if the server rejects it. */
   remove(message: ChatMessage, deleteForEveryone = true): Promise<void> {
     return this.#act(message, () => undefined, "delete_message", { deleteForEveryone });
   }
@@ -158,11 +169,13 @@ export class ChatStore {
     return this.#act(message, (shown) => ({ ...shown, ...withReaction(shown, userId, added) }), "add_reaction", { reaction });
   }
 
+  /** Pins or unpins at once; takes it back and rejects if the server rejects it. */
   pin(message: ChatMessage, isPinned: boolean): Promise<void> {
     const type = isPinned ? "pin_message" : "unpin_message";
     return this.#act(message, (shown) => ({ ...shown, isPinned }), type, placeOf(message.conversationId));
   }
 
+  /** Mutes, pins or marks a conversation as unread, at once; loads the inbox again and rejects if the server rejects it. */
   async set(conversationId: string, settings: ConversationSettings): Promise<void> {
     this.#state.inbox.update(conversationId, () => settings);
     try {

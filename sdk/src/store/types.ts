@@ -27,6 +27,7 @@ export interface ChatMessage extends Message {
   failure?: { code: string; message: string } | undefined;
 }
 
+/** The list of conversations as it is shown. */
 export interface Inbox {
   /** `cached`: from an earlier start, not checked yet. */
   status: "loading" | "cached" | "ready" | "failed";
@@ -37,6 +38,7 @@ export interface Inbox {
   hasMore: boolean;
 }
 
+/** The loaded part of a conversation as it is shown. */
 export interface MessageList {
   /** `gone`: the conversation no longer exists for this user. */
   status: "loading" | "cached" | "ready" | "failed" | "gone";
@@ -53,6 +55,7 @@ export interface MessageList {
   readBy: ReadonlyMap<UserId, number>;
 }
 
+/** Somebody who is typing. */
 export interface Typist {
   userId: UserId;
   username: string;

@@ -1,6 +1,6 @@
 // The loaded part of one conversation's history. A page shows the present as of its `version`; events are applied on top of it in
 // whatever order they arrive, so that each row remembers up to which version it is right.
-import type { HistoryPage } from "../core/client";
+import type { HistoryPage } from "../core/history";
 import type { OutboxItem } from "../core/outbox";
 import type { Message, SyncChangesEvent } from "../generated/protocol";
 import { Live } from "./live";

@@ -11,6 +11,7 @@ mod report;
 mod sdk;
 mod web;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -31,7 +32,7 @@ pub enum Part {
     Deployment,
     /// The compose file, started and broken on a container engine, where there is one
     Compose,
-    /// The TypeScript SDK, by Node
+    /// The TypeScript SDK, by Node, in Chromium and against a fleet
     Sdk,
     /// All tests but the end-to-end ones
     Unit,
@@ -67,11 +68,16 @@ pub fn run(workspace: &Workspace, part: Option<Part>, name: Option<&str>) -> Res
     if wanted(Part::Deployment) {
         deployment_files(workspace, &mut report);
     }
-    if wanted(Part::Sdk) {
-        typescript_sdk(workspace, &mut report);
-    }
+    let sdk_folder = if wanted(Part::Sdk) { typescript_sdk(workspace, &mut report) } else { None };
     if wanted(Part::Unit) || wanted(Part::E2e) {
         tests(workspace, &mut report, wanted(Part::Unit), wanted(Part::E2e), name);
+    }
+    // After the tests, which make the programs.
+    if let Some(folder) = sdk_folder {
+        if part.is_some() {
+            servers(workspace, &mut report, "SDK: servers");
+        }
+        step(&mut report, "SDK: against a fleet", || sdk::test_against_fleet(workspace, &folder));
     }
     // On request: it needs minutes of a browser.
     if part == Some(Part::Web) {
@@ -137,17 +143,19 @@ fn deployment_files(workspace: &Workspace, report: &mut Report) {
     step(report, "alert rules: syntax and tests", || deployment::rules(workspace));
 }
 
-fn typescript_sdk(workspace: &Workspace, report: &mut Report) {
+/// Returns the SDK's folder unless it could not be checked.
+fn typescript_sdk(workspace: &Workspace, report: &mut Report) -> Option<PathBuf> {
     let mut folder = None;
     step(report, "SDK: packages", || {
         node::ensure();
         folder = node::packages(workspace, "sdk")?;
         Ok(if folder.is_some() { Outcome::passed(1) } else { sdk::not_checked() })
     });
-    let Some(folder) = folder else { return };
+    let folder = folder?;
     for check in &sdk::CHECKS {
         step(report, check.name, || sdk::run(&folder, check));
     }
+    Some(folder)
 }
 
 /// After the other tests, which build the servers.
@@ -167,13 +175,18 @@ fn web_client(workspace: &Workspace, report: &mut Report, builds_servers: bool) 
         step(report, check.name, || sdk::run(&folder, check));
     }
     if builds_servers {
-        step(report, "web client: servers", || {
-            let mut build = workspace.cargo(&["build", "-p", "gateway", "-p", "worker", "-p", "chatctl"]);
-            let status = build.env("SQLX_OFFLINE", "true").status().context("running cargo build")?;
-            Ok(Outcome::of(status.success()))
-        });
+        servers(workspace, report, "web client: servers");
     }
     step(report, "web client: tests in Chromium", || web::test(workspace, &folder));
+}
+
+/// Builds them, for a part that runs without the tests of unit and e2e.
+fn servers(workspace: &Workspace, report: &mut Report, name: &str) {
+    step(report, name, || {
+        let mut build = workspace.cargo(&["build", "-p", "gateway", "-p", "worker", "-p", "chatctl"]);
+        let status = build.env("SQLX_OFFLINE", "true").status().context("running cargo build")?;
+        Ok(Outcome::of(status.success()))
+    });
 }
 
 fn one(result: Result<()>) -> Result<Outcome> {

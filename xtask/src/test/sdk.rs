@@ -2,11 +2,14 @@
 //! this part is not checked, except in CI, where it must not be left out unnoticed.
 
 use std::path::Path;
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use devstack::{Scratch, testing};
 
 use super::report::Outcome;
 use crate::node::npm;
+use crate::workspace::Workspace;
 
 /// One thing to run in `sdk/`.
 pub struct Check {
@@ -31,5 +34,31 @@ pub fn not_checked() -> Outcome {
 
 pub fn run(folder: &Path, check: &Check) -> Result<Outcome> {
     let status = npm(folder, &["run", "--silent", check.script]).status().context("running npm")?;
+    Ok(Outcome::of(status.success()))
+}
+
+/// The client's promises against real servers, which must have been built.
+pub fn test_against_fleet(workspace: &Workspace, folder: &Path) -> Result<Outcome> {
+    on_fleet(workspace, npm(folder, &["run", "--silent", "test:fleet"]), "sdk")
+}
+
+/// Runs tests that start servers themselves: on private stores, with the programs that were built.
+pub fn on_fleet(workspace: &Workspace, mut test: Command, database: &str) -> Result<Outcome> {
+    let bin_dir = workspace.target_dir.join("debug");
+    for program in ["gateway", "worker", "chatctl"] {
+        let path = bin_dir.join(program);
+        if !path.is_file() {
+            bail!("{} is missing: build the workspace first", path.display());
+        }
+    }
+    // Ended by its guardian in any case, also after Ctrl-C.
+    let scratch = Scratch::new(database)?;
+    let postgres = testing::start_postgres(&scratch)?;
+    let redis = testing::start_redis(&scratch)?;
+    let database_url = postgres.create_database(database)?;
+    test.env(testing::DATABASE_URL_VARIABLE, database_url)
+        .env(testing::REDIS_URL_VARIABLE, redis.url())
+        .env(testing::BIN_DIR_VARIABLE, bin_dir);
+    let status = test.status().context("running npm")?;
     Ok(Outcome::of(status.success()))
 }

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
-use devstack::{Scratch, install, testing};
+use anyhow::Result;
+use devstack::install;
 
 use super::report::Outcome;
-use super::sdk::Check;
+use super::sdk::{self, Check};
 use crate::node::npm;
 use crate::workspace::Workspace;
 
@@ -28,18 +28,9 @@ pub fn test(workspace: &Workspace, folder: &Path) -> Result<Outcome> {
     let Some(browser) = browser() else {
         return Ok(not_checked("there is no Chromium"));
     };
-    // Ended by its guardian in any case, also after Ctrl-C.
-    let scratch = Scratch::new("web")?;
-    let postgres = testing::start_postgres(&scratch)?;
-    let redis = testing::start_redis(&scratch)?;
-    let database_url = postgres.create_database("web")?;
     let mut test = npm(folder, &["run", "--silent", "test"]);
-    test.env(testing::DATABASE_URL_VARIABLE, database_url)
-        .env(testing::REDIS_URL_VARIABLE, redis.url())
-        .env(testing::BIN_DIR_VARIABLE, workspace.target_dir.join("debug"))
-        .env("CHROMIUM", browser);
-    let status = test.status().context("running npm")?;
-    Ok(Outcome::of(status.success()))
+    test.env("CHROMIUM", browser);
+    sdk::on_fleet(workspace, test, "web")
 }
 
 /// The path of the first browser that is installed, or that the system's packages bring.

@@ -1,0 +1,35 @@
+// A page of a conversation's history, whatever the server calls it.
+import type { Message } from "../generated/protocol";
+
+/** Which part of the history; at most one of those with `Seq` and `aroundMessageId`. */
+export interface HistoryFields {
+  /** 50, at most 200. */
+  limit?: number;
+  beforeSeq?: number | undefined;
+  afterSeq?: number | undefined;
+  /** About half of them before that one. */
+  aroundSeq?: number | undefined;
+  aroundMessageId?: string | undefined;
+}
+
+export interface HistoryPage {
+  /** Oldest first. */
+  messages: Message[];
+  version?: number | undefined;
+  hasBefore: boolean;
+  hasAfter: boolean;
+}
+
+export interface AnsweredPage {
+  messages: Message[];
+  version?: number;
+  hasMore: boolean;
+  hasBefore?: boolean;
+  hasAfter?: boolean;
+}
+
+/** `hasMore` of the server is in the direction that was asked for. */
+export function pageOf({ messages, version, hasMore, hasBefore, hasAfter }: AnsweredPage, fields: HistoryFields): HistoryPage {
+  const isForward = fields.afterSeq !== undefined;
+  return { messages, version, hasBefore: hasBefore ?? (!isForward && hasMore), hasAfter: hasAfter ?? (isForward && hasMore) };
+}

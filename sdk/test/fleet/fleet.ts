@@ -1,0 +1,166 @@
+// A fleet of real processes on the stores that the caller started, with a database and a prefix of their own.
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { createWriteStream, mkdtempSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const LOGS = mkdtempSync(join(tmpdir(), "sdk-fleet-"));
+const READY_WITHIN_MS = 30_000;
+const PASSWORD = "a password for tests";
+
+const SETTINGS = {
+  JWT_SECRET: "dGhlIFNESydzIHRlc3RzIGFnYWluc3QgYSBmbGVldCwgbm90aGluZyBlbHNl",
+  CHAT_ENCRYPTION_KEY: "tests of the SDK",
+  CHAT_ENCRYPTION_SALT: "salt of the SDK",
+  COMMUNITY_SYNC_TOKEN: "tests of the SDK",
+  PARTITIONS: "4",
+  MAX_CONNECTIONS_PER_IP: "1000",
+  IP_RATE_LIMIT: "1000000",
+  MESSAGE_RATE_LIMIT: "100000",
+  STRANGERS_PER_DAY: "1000000",
+  BUILTIN_AUTH: "true",
+  LOG_LEVEL: "warn",
+  DRAIN_WINDOW: "0",
+};
+
+export interface User {
+  userId: string;
+  username: string;
+  token: string;
+}
+
+function required(name: string): string {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set: run this by \`cargo xtask test sdk\``);
+  return value;
+}
+
+/** Waits for a condition; fails with `what` after `ms`. */
+export async function until(what: string, check: () => boolean | Promise<boolean>, ms = 20_000): Promise<void> {
+  for (const end = Date.now() + ms; !(await check()); await pause(25)) {
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+  }
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+export class Program {
+  #child: ChildProcess | undefined;
+
+  constructor(
+    readonly name: "gateway" | "worker",
+    readonly port: number,
+    readonly env: Record<string, string>,
+  ) {}
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  async start(): Promise<void> {
+    const env = { ...this.env, BIND_ADDR: `127.0.0.1:${this.port}` };
+    const log = createWriteStream(join(LOGS, `${this.name}-${this.port}.log`), { flags: "a" });
+    const child = spawn(join(required("CHAT_BIN_DIR"), this.name), { env, stdio: ["ignore", "pipe", "pipe"] });
+    child.stdout.pipe(log);
+    child.stderr.pipe(log);
+    this.#child = child;
+    const isReady = () => fetch(`${this.url}/ready`).then(({ ok }) => ok, () => false);
+    await until(
+      `${this.name} is ready, logs in ${LOGS}`,
+      () => {
+        if (child.exitCode !== null) throw new Error(`${this.name} ended, logs in ${LOGS}`);
+        return isReady();
+      },
+      READY_WITHIN_MS,
+    );
+  }
+
+  /** kill -9, as a crash. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGKILL");
+    await ended;
+  }
+}
+
+export class Fleet {
+  private constructor(
+    readonly workers: Program[],
+    readonly gateways: Program[],
+    readonly env: Record<string, string>,
+  ) {}
+
+  static async start({ workers = 1, settings = {} }: { workers?: number; settings?: Record<string, string> } = {}): Promise<Fleet> {
+    const env = {
+      ...SETTINGS,
+      DATABASE_URL: required("TEST_DATABASE_URL"),
+      REDIS_URL: required("TEST_REDIS_URL"),
+      REDIS_PREFIX: `sdk${process.pid}:`,
+      PATH: process.env["PATH"] ?? "",
+      ...settings,
+    };
+    const { DATABASE_URL: _, ...withoutDatabase } = env;
+    const several = (count: number, make: (port: number) => Program) =>
+      Promise.all(Array.from({ length: count }, async () => make(await freePort())));
+    const fleet = new Fleet(
+      await several(workers, (port) => new Program("worker", port, env)),
+      await several(2, (port) => new Program("gateway", port, withoutDatabase)),
+      env,
+    );
+    fleet.chatctl("migrate");
+    await Promise.all(fleet.all.map((program) => program.start()));
+    return fleet;
+  }
+
+  get all(): Program[] {
+    return [...this.workers, ...this.gateways];
+  }
+
+  get ports(): number[] {
+    return this.gateways.map(({ port }) => port);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.all.map((program) => program.kill()));
+  }
+
+  chatctl(...args: string[]): string {
+    const { status, stdout, stderr } = spawnSync(join(required("CHAT_BIN_DIR"), "chatctl"), args, { env: this.env, encoding: "utf8" });
+    if (status !== 0) throw new Error(`chatctl ${args.join(" ")}: ${stderr}`);
+    return stdout.trim();
+  }
+
+  /** A token of a user, valid for so many seconds. */
+  token(user: User, seconds: number): string {
+    return this.chatctl("token", "--id", user.userId, "--ttl", `${seconds}s`);
+  }
+
+  async post(path: string, body: object, token?: string): Promise<Record<string, unknown>> {
+    const headers: Record<string, string> = { "Content-Type": "application/json" };
+    if (token) headers["Authorization"] = `Bearer ${token}`;
+    const response = await fetch(this.gateways[0]?.url + path, { method: "POST", headers, body: JSON.stringify(body) });
+    const answer = (await response.json()) as Record<string, unknown>;
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${JSON.stringify(answer)}`);
+    return answer;
+  }
+
+  /** A new account; the name is made unique. */
+  async register(name: string): Promise<User> {
+    const username = `${name}_${Math.random().toString(36).slice(2, 8)}`;
+    const { token, user } = await this.post("/api/auth/register", { username, displayName: name, password: PASSWORD });
+    return { username, token: token as string, userId: (user as { userId: string }).userId };
+  }
+}
