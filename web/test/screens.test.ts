@@ -111,7 +111,6 @@ describe.each(LOOKS)("$name", ({ name, options, language }) => {
       language === "ar" ? "rtl" : "ltr",
     ]);
     await look(guest, "sign-in", name);
-    await guest.close();
 
     const person = await Person.signedIn(browser, url, maya, "/", options);
     const { page } = person;
@@ -144,7 +143,6 @@ describe.each(LOOKS)("$name", ({ name, options, language }) => {
     await page.keyboard.press("Control+k");
     await page.getByRole("listbox").waitFor();
     await look(person, "palette", name);
-    await person.close();
   });
 });
 
@@ -156,5 +154,4 @@ test("nothing overflows at 320 pixels", async () => {
     const width = await person.page.evaluate(() => Math.max(document.documentElement.scrollWidth, document.body.scrollWidth));
     expect(width, path).toBeLessThanOrEqual(320);
   }
-  await person.close();
 });

@@ -73,11 +73,10 @@ pub fn run(workspace: &Workspace, part: Option<Part>, name: Option<&str>) -> Res
     if wanted(Part::Unit) || wanted(Part::E2e) {
         tests(workspace, &mut report, wanted(Part::Unit), wanted(Part::E2e), name);
     }
-    // On request: it needs minutes of a browser.
-    if part == Some(Part::Web) {
+    // After the tests, which make the programs.
+    if wanted(Part::Web) {
         web_client(workspace, &mut report, part.is_some());
     }
-    // After the tests, which make the programs.
     if wanted(Part::Compose) {
         step(&mut report, "compose file: on an engine", || compose::run(workspace));
     }
@@ -150,7 +149,7 @@ fn typescript_sdk(workspace: &Workspace, report: &mut Report) {
     }
 }
 
-/// After the other tests, which build the servers.
+/// The other tests build the servers; alone, it has to.
 fn web_client(workspace: &Workspace, report: &mut Report, builds_servers: bool) {
     let mut folder = None;
     step(report, "web client: packages", || {
