@@ -71,6 +71,11 @@ export class Person {
     await this.page.goto(this.url + path);
   }
 
+  /** As by a link, without loading the page again. */
+  async visit(path: string): Promise<void> {
+    await this.page.evaluate((path) => history.pushState(null, "", path), path);
+  }
+
   get composer(): Locator {
     return this.page.locator(".composer textarea");
   }
@@ -102,19 +107,19 @@ export class Person {
     await this.page.getByRole("menuitem", { name: action, exact: true }).click();
   }
 
-  /** No violation of any rule on what is shown. */
-  async axe(where: string): Promise<void> {
-    await this.page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {}))).then(() => {}));
-    // The policy forbids inline scripts, not those of the debugger.
-    const violations = await this.page.evaluate(`${AXE}; axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
-      violations.map(({ id, nodes }) => id + ": " + nodes.map((node) => node.html.slice(0, 160) + " — " + (node.any[0]?.message ?? node.all[0]?.message ?? "")).join("\\n  ")))`);
-    expect.soft(violations, where).toEqual([]);
-  }
-
   async #keepPicture(test: string): Promise<void> {
     const path = join(LOGS, `${test.replace(/\W+/g, "-")}-${Date.now()}.png`);
-    await this.page.screenshot({ path }).then(() => console.log(`A picture is in ${path}`), () => {});
+    await this.page.screenshot({ path }).then(() => process.stdout.write(`A picture is in ${path}\n`), () => {});
   }
+}
+
+/** The rules that what is shown violates, and where. */
+export async function axe(page: Page): Promise<string[]> {
+  await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {}))).then(() => {}));
+  // The policy forbids inline scripts, not those of the debugger.
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(AXE);
+  return await page.evaluate(`axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
+    violations.map(({ id, nodes }) => id + ": " + nodes.map((node) => node.html.slice(0, 160) + " — " + (node.any[0]?.message ?? node.all[0]?.message ?? "")).join("\\n  ")))`);
 }
 
 export function direct(a: User, b: User): string {

@@ -207,7 +207,7 @@ describe("several devices", () => {
   });
 
   test("a revoked token leads to the sign-in page, and says why", async () => {
-    const { alice, bob, users } = await pair();
+    const { alice, users } = await pair();
     await fleet.post("/api/auth/logout", {}, users[0].token);
     await alice.page.getByText("You were signed out on this device.").waitFor();
     await alice.page.getByLabel("Username").waitFor();
