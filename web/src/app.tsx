@@ -32,7 +32,7 @@ function Start() {
     case "unreachable":
       return (
         <main className="alone">
-          <Empty icon="offline" title={t("unreachable")} hint={t("unreachableHint")} />
+          <Empty isAlone icon="offline" title={t("unreachable")} hint={t("unreachableHint")} />
         </main>
       );
     case "signedOut":
@@ -84,7 +84,7 @@ function Crashed() {
   const { t } = useI18n();
   return (
     <main className="alone">
-      <Empty icon="alert" title={t("crashedTitle")} hint={t("crashedHint")}>
+      <Empty isAlone icon="alert" title={t("crashedTitle")} hint={t("crashedHint")}>
         <button type="button" className="button" onClick={() => location.reload()}>
           {t("reload")}
         </button>

@@ -1,9 +1,10 @@
 // Chromium, and what the tests do in it as a person would.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
-import { expect } from "vitest";
-import type { User } from "./fleet";
+import { expect, onTestFinished } from "vitest";
+import { LOGS, type User } from "./fleet";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 export const PHONE = { width: 390, height: 844 };
@@ -14,7 +15,7 @@ export function launch(): Promise<Browser> {
   return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 }
 
-/** A browser profile of one person. Anything that the page reports as an error fails the test. */
+/** A browser profile of one person, until the end of the test. Anything that the page reports as an error fails the test. */
 export class Person {
   readonly errors: string[] = [];
 
@@ -29,7 +30,13 @@ export class Person {
   static async open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Person> {
     const context = await browser.newContext({ viewport: DESKTOP, locale: "en-GB", ...options });
     context.setDefaultTimeout(10_000);
-    return new Person(context, await context.newPage(), url);
+    const person = new Person(context, await context.newPage(), url);
+    onTestFinished(async ({ task }) => {
+      if (task.result?.state === "fail") await person.#keepPicture(task.name);
+      await context.close();
+      expect(person.errors).toEqual([]);
+    });
+    return person;
   }
 
   /** Signed in already, at a path. */
@@ -64,6 +71,11 @@ export class Person {
     await this.page.goto(this.url + path);
   }
 
+  /** As by a link, without loading the page again. */
+  async visit(path: string): Promise<void> {
+    await this.page.evaluate((path) => history.pushState(null, "", path), path);
+  }
+
   get composer(): Locator {
     return this.page.locator(".composer textarea");
   }
@@ -95,19 +107,19 @@ export class Person {
     await this.page.getByRole("menuitem", { name: action, exact: true }).click();
   }
 
-  /** No violation of any rule on what is shown. */
-  async axe(where: string): Promise<void> {
-    await this.page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {}))).then(() => {}));
-    // The policy forbids inline scripts, not those of the debugger.
-    const violations = await this.page.evaluate(`${AXE}; axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
-      violations.map(({ id, nodes }) => id + ": " + nodes.map((node) => node.html.slice(0, 160) + " — " + (node.any[0]?.message ?? node.all[0]?.message ?? "")).join("\\n  ")))`);
-    expect.soft(violations, where).toEqual([]);
+  async #keepPicture(test: string): Promise<void> {
+    const path = join(LOGS, `${test.replace(/\W+/g, "-")}-${Date.now()}.png`);
+    await this.page.screenshot({ path }).then(() => process.stdout.write(`A picture is in ${path}\n`), () => {});
   }
+}
 
-  async close(): Promise<void> {
-    await this.context.close();
-    expect(this.errors).toEqual([]);
-  }
+/** The rules that what is shown violates, and where. */
+export async function axe(page: Page): Promise<string[]> {
+  await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {}))).then(() => {}));
+  // The policy forbids inline scripts, not those of the debugger.
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(AXE);
+  return await page.evaluate(`axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
+    violations.map(({ id, nodes }) => id + ": " + nodes.map((node) => node.html.slice(0, 160) + " — " + (node.any[0]?.message ?? node.all[0]?.message ?? "")).join("\\n  ")))`);
 }
 
 export function direct(a: User, b: User): string {

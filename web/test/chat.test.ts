@@ -31,10 +31,6 @@ async function pair(): Promise<{ alice: Person; bob: Person; users: [User, User]
   return { alice, bob, users };
 }
 
-async function done(...people: Person[]): Promise<void> {
-  for (const person of people) await person.close();
-}
-
 describe("signing in", () => {
   test("a newcomer registers, finds somebody and writes", async () => {
     const bob = await fleet.register("bob");
@@ -53,7 +49,6 @@ describe("signing in", () => {
     await person.status("hello, I am new here", "sent");
     await page.goto(one.url);
     await person.row("Bob").waitFor();
-    await done(person);
   });
 
   test("a wrong password is told, the right one signs in, signing out revokes", async () => {
@@ -73,7 +68,6 @@ describe("signing in", () => {
     await page.getByLabel("Username").waitFor();
     await page.reload();
     await page.getByLabel("Username").waitFor();
-    await done(person);
   });
 });
 
@@ -96,7 +90,6 @@ describe("a conversation", () => {
     await bob.page.locator(".new-line").waitFor();
     await alice.status("are you still there?", "read");
     expect(users.length).toBe(2);
-    await done(alice, bob);
   });
 
   test("one edits, replies, jumps, reacts, pins and deletes", async () => {
@@ -122,7 +115,6 @@ describe("a conversation", () => {
     await alice.act("first words", "Delete for everyone");
     await alice.page.getByRole("dialog").getByRole("button", { name: "Delete for everyone" }).click();
     await bob.message("first words").waitFor({ state: "detached" });
-    await done(alice, bob);
   });
 
   test("a draft is kept, and shown in the list", async () => {
@@ -135,7 +127,6 @@ describe("a conversation", () => {
     await alice.page.reload();
     await alice.row("Bob").click();
     expect(await alice.composer.inputValue()).toBe("not yet");
-    await done(alice, bob);
   });
 
   test("content that tries to be markup stays text", async () => {
@@ -145,7 +136,6 @@ describe("a conversation", () => {
     await bob.sees(hostile);
     expect(await bob.page.locator(".content img, .content script, .content a").count()).toBe(0);
     expect(await bob.page.title()).not.toContain("owned");
-    await done(alice, bob);
   });
 });
 
@@ -165,7 +155,6 @@ describe("a bad network", () => {
     await alice.status("offline 3", "read");
     const contents = await bob.page.locator("article .content").allTextContents();
     expect(contents).toEqual(["before", "offline 1", "offline 2", "offline 3"]);
-    await done(alice, bob);
   });
 
   test("a gateway that dies while one types loses nothing", async () => {
@@ -182,7 +171,6 @@ describe("a bad network", () => {
     await alice.sees("while alice was away");
     await fleet.gateways[0].start();
     one.leadTo(fleet.gateways[0].port);
-    await done(alice, bob);
   });
 
   test("without a connection the page starts, and shows what it knows", async () => {
@@ -198,7 +186,6 @@ describe("a bad network", () => {
     await alice.composer.press("Enter");
     one.leadTo(fleet.gateways[0].port);
     await bob.sees("written in a tunnel");
-    await done(alice, bob);
   });
 });
 
@@ -217,15 +204,13 @@ describe("several devices", () => {
     await tab.locator(".composer textarea").press("Enter");
     await alice.sees("from the second tab");
     await bob.sees("from the second tab");
-    await done(alice, bob);
   });
 
   test("a revoked token leads to the sign-in page, and says why", async () => {
-    const { alice, bob, users } = await pair();
+    const { alice, users } = await pair();
     await fleet.post("/api/auth/logout", {}, users[0].token);
     await alice.page.getByText("You were signed out on this device.").waitFor();
     await alice.page.getByLabel("Username").waitFor();
-    await done(alice, bob);
   });
 });
 
@@ -265,7 +250,6 @@ describe("a group", () => {
     await bob.page.getByRole("menuitem", { name: "Remove from the group" }).click();
     await bob.page.getByRole("dialog").getByRole("button", { name: "Remove from the group" }).click();
     await page.getByText("2 members").first().waitFor();
-    await done(alice, bob);
   });
 });
 
@@ -284,7 +268,6 @@ describe("settings of a conversation", () => {
     await page.goto(one.url);
     await alice.row("Bob").getByText("Muted").waitFor();
     await alice.row("Bob").getByText("Pinned").waitFor();
-    await done(alice, bob);
   });
 
   test("somebody who is blocked cannot write, and is told on trying", async () => {
@@ -300,7 +283,6 @@ describe("settings of a conversation", () => {
     await page.getByRole("button", { name: "Block Bob" }).waitFor();
     await bob.page.getByRole("button", { name: "Try again" }).click();
     await alice.sees("can you hear me?");
-    await done(alice, bob);
   });
 });
 
@@ -333,6 +315,5 @@ describe("the keyboard", () => {
     await bob.message("by keyboard").locator(".quote").getByText("by hand").waitFor();
     await page.keyboard.press("Alt+ArrowDown");
     await alice.composer.waitFor();
-    await done(alice, bob);
   });
 });

@@ -7,7 +7,8 @@ import { join } from "node:path";
 
 const BIN = required("CHAT_BIN_DIR");
 const WEB_ROOT = join(import.meta.dirname, "../dist");
-const LOGS = mkdtempSync(join(tmpdir(), "web-test-"));
+/** Logs of the fleet, and pictures of tests that failed. */
+export const LOGS = mkdtempSync(join(tmpdir(), "web-test-"));
 const READY_WITHIN_MS = 30_000;
 
 const SETTINGS: Record<string, string> = {

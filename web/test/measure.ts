@@ -49,7 +49,6 @@ test("the start", async () => {
   await person.page.reload({ waitUntil: "commit" });
   await person.page.locator(".row").first().waitFor();
   figures.push(`| list usable, files cached, 4 × CPU slowdown | ${Date.now() - start} ms |`);
-  await person.close();
 });
 
 test("10,000 messages", async () => {
@@ -133,5 +132,4 @@ test("10,000 messages", async () => {
   const longest = await page.evaluate(() => (window as unknown as { longest: number }).longest);
   figures.push(`| longest task with ${Math.round(100 / seconds)} messages arriving a second | ${longest ? `${longest.toFixed(0)} ms` : "none over 50 ms"} |`);
   expect(size).toBeGreaterThan(MESSAGES * 0.9);
-  await person.close();
 });

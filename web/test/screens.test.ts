@@ -3,18 +3,17 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, BrowserContextOptions } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { commands, DESKTOP, direct, launch, Person, PHONE } from "./browser";
-import { Fleet, type User } from "./fleet";
+import { axe, commands, DESKTOP, direct, launch, Person, PHONE } from "./browser";
+import { Fleet, Front, type User } from "./fleet";
 
-const PICTURES = join(import.meta.dirname, "../../docs/images");
-/** Written only on request: they differ with every font and every minute. */
-const KEPT =
-  process.env["PICTURES"] === "1"
-    ? ["details-light-desktop", "conversation-dark-desktop", "inbox-light-phone", "group-dark-phone", "group-arabic-light", "conversation-arabic-dark"]
-    : [];
+/** `PICTURES=1` writes those that README and docs/web.md show (they differ with every font and every minute), `PICTURES=dir` all. */
+const WANTED = process.env["PICTURES"];
+const FOLDER = WANTED === "1" ? join(import.meta.dirname, "../../docs/images") : WANTED;
+const SHOWN = ["details-light-desktop", "conversation-dark-desktop", "inbox-light-phone", "group-dark-phone", "group-light-arabic", "conversation-dark-arabic-phone"];
 
 let fleet: Fleet;
 let browser: Browser;
+let front: Front;
 let url: string;
 let maya: User;
 let group: string;
@@ -22,8 +21,9 @@ let chat: string;
 
 beforeAll(async () => {
   [fleet, browser] = await Promise.all([Fleet.start(), launch()]);
-  url = fleet.gateways[0].url;
-  mkdirSync(PICTURES, { recursive: true });
+  front = await Front.open(fleet.gateways[0].port);
+  url = front.url;
+  if (FOLDER) mkdirSync(FOLDER, { recursive: true });
   const names = ["maya", "jonas", "leila", "tom", "sofia"];
   const users: User[] = [];
   for (const name of names) users.push(await fleet.register(name));
@@ -51,6 +51,7 @@ beforeAll(async () => {
     post("14 km, and a hut with cake after two thirds of it"),
   ]);
   const routeId = (route as { messageId: string }).messageId;
+  await commands(browser, url, leila, [{ type: "pin_message", messageId: routeId, groupId: group }]);
   await commands(browser, url, maya, [
     { type: "add_group_reaction", messageId: routeId, reaction: "🎉" },
     post("Cake decides it. I bring coffee for everyone.", { replyToMessageId: routeId }),
@@ -83,78 +84,149 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await browser?.close();
+  front?.close();
   await fleet?.stop();
 });
 
-const LOOKS: { name: string; options: BrowserContextOptions; language: string }[] = [
-  { name: "light-desktop", options: { colorScheme: "light", viewport: DESKTOP }, language: "en" },
-  { name: "dark-desktop", options: { colorScheme: "dark", viewport: DESKTOP }, language: "en" },
-  { name: "light-phone", options: { colorScheme: "light", viewport: PHONE, hasTouch: true, isMobile: true }, language: "en" },
-  { name: "dark-phone", options: { colorScheme: "dark", viewport: PHONE, hasTouch: true, isMobile: true }, language: "en" },
-  { name: "arabic-light", options: { colorScheme: "light", viewport: DESKTOP, locale: "ar" }, language: "ar" },
-  { name: "arabic-dark", options: { colorScheme: "dark", viewport: PHONE, locale: "ar" }, language: "ar" },
+const PHONE_OPTIONS: BrowserContextOptions = { viewport: PHONE, hasTouch: true, isMobile: true };
+const LOOKS: { name: string; options: BrowserContextOptions; isRtl: boolean }[] = [
+  { name: "desktop", options: { viewport: DESKTOP }, isRtl: false },
+  { name: "phone", options: PHONE_OPTIONS, isRtl: false },
+  { name: "arabic", options: { viewport: DESKTOP, locale: "ar" }, isRtl: true },
+  { name: "arabic-phone", options: { ...PHONE_OPTIONS, locale: "ar" }, isRtl: true },
 ];
+const THEMES = ["light", "dark"] as const;
+/** Every screen in both directions, and on both sizes of screen; all four for pictures. */
+const ENOUGH = ["desktop", "arabic-phone"];
 
-async function look(person: Person, screen: string, look: string): Promise<void> {
-  await person.axe(`${screen}, ${look}`);
-  const picture = `${screen}-${look}`;
-  if (KEPT.includes(picture)) await person.page.screenshot({ path: join(PICTURES, `${picture}.png`) });
+/** No violation of any rule on what is shown, in both themes. */
+async function look({ page }: Person, screen: string, where: string): Promise<void> {
+  for (const colorScheme of THEMES) {
+    await page.emulateMedia({ colorScheme });
+    const name = `${screen}-${colorScheme}-${where}`;
+    expect.soft(await axe(page), name).toEqual([]);
+    if (FOLDER && (WANTED !== "1" || SHOWN.includes(name))) await page.screenshot({ path: join(FOLDER, `${name}.png`) });
+  }
 }
 
-describe.each(LOOKS)("$name", ({ name, options, language }) => {
-  test("all screens are free of what axe finds", async () => {
-    const guest = await Person.open(browser, url, options);
-    await guest.goto("/");
-    await guest.page.getByRole("textbox").first().waitFor();
-    expect(await guest.page.evaluate(() => [document.documentElement.lang, document.documentElement.dir])).toEqual([
-      language,
-      language === "ar" ? "rtl" : "ltr",
-    ]);
-    await look(guest, "sign-in", name);
-    await guest.close();
+describe.each(LOOKS.filter(({ name }) => FOLDER || ENOUGH.includes(name)))("axe finds nothing, $name", ({ name, options, isRtl }) => {
+  test("before one is signed in", async () => {
+    // The service worker would fetch the page that is changed below.
+    const person = await Person.open(browser, url, { ...options, serviceWorkers: "block" });
+    const { page } = person;
+    await person.goto("/");
+    await page.locator("input[name=username]").waitFor();
+    expect(await page.evaluate(() => document.documentElement.dir)).toBe(isRtl ? "rtl" : "ltr");
+    await look(person, "sign-in", name);
+    await page.locator(".card > .button.quiet").click();
+    await page.locator("input[name=displayName]").waitFor();
+    await look(person, "register", name);
 
+    // A server without accounts of its own, and a development server with demo users.
+    await page.route("**/web.json", (route) => route.fulfill({ json: { auth: "host", embeddedBy: [] } }));
+    await person.goto("/");
+    await page.locator(".card:not(:has(form))").waitFor();
+    await look(person, "host", name);
+    await page.route("**/demo-users.json", (route) => route.fulfill({ json: ["alice", "bob", "carol", "dave"].map((username) => ({ username, token: "" })) }));
+    await page.route("**/", async (route) => {
+      const response = await route.fetch();
+      const body = (await response.text()).replace("<head>", '<head><meta name="demo-users" content="/demo-users.json" />');
+      await route.fulfill({ response, body });
+    });
+    await person.goto("/");
+    await page.locator(".demo button").nth(3).waitFor();
+    await look(person, "demo", name);
+  });
+
+  test("with nothing in the list", async () => {
+    const person = await Person.signedIn(browser, url, await fleet.register("newcomer"), "/", options);
+    await person.page.locator(".inbox .empty").waitFor();
+    await look(person, "empty", name);
+    await person.visit("/communities");
+    await person.page.locator(".side-body .empty").waitFor();
+    await look(person, "no-communities", name);
+    await person.visit(`/c/group_${crypto.randomUUID()}`);
+    await person.page.locator(".stage .empty .button").waitFor();
+    await look(person, "gone", name);
+  });
+
+  test("in conversations", async () => {
     const person = await Person.signedIn(browser, url, maya, "/", options);
     const { page } = person;
-    await page.locator(".row").nth(3).waitFor();
+    await page.locator(".row").nth(2).waitFor();
     await look(person, "inbox", name);
-    await person.goto(chat);
+    await person.visit(chat);
     await page.locator("article").nth(5).waitFor();
     await look(person, "conversation", name);
-    await page.locator("article").last().locator(".more").focus();
-    await page.keyboard.press("Enter");
-    await page.getByRole("menu").waitFor();
+    const menu = async () => {
+      await page.locator("article").last().focus();
+      await page.keyboard.press("Enter");
+      await page.getByRole("menu").waitFor();
+    };
+    await menu();
     await look(person, "menu", name);
+    await page.locator(".quick-reactions button").last().click();
+    await page.locator("[frimousse-emoji]:visible").first().waitFor();
+    await look(person, "emoji", name);
     await page.keyboard.press("Escape");
-    await person.goto(`/c/${group}`);
+    await menu();
+    await page.getByRole("menuitem").last().click();
+    await page.locator("dialog .danger").waitFor();
+    await look(person, "delete", name);
+    await page.keyboard.press("Escape");
+    await person.visit(`/c/${group}`);
     await page.locator("article").nth(4).waitFor();
     await look(person, "group", name);
+    await page.locator(".conversation-head button.icon-button").first().click();
+    await page.locator(".pins button").waitFor();
+    await look(person, "pins", name);
+    await page.locator(".panel-head button").click();
     await page.locator(".conversation-head button.icon-button").last().click();
     await page.locator(".members .person").nth(3).waitFor();
     await look(person, "details", name);
-    await person.goto("/new");
+  });
+
+  test("beside conversations, and without a connection", async () => {
+    const person = await Person.signedIn(browser, url, maya, "/new", options);
+    const { page } = person;
     await page.locator(".person-search input").fill("so");
     await page.locator("button.person").first().waitFor();
     await look(person, "new-chat", name);
-    await person.goto("/settings");
+    await person.visit("/new/group");
+    await page.locator(".person-search input").fill("so");
+    await page.locator("button.person").first().click();
+    await page.locator(".chips button").waitFor();
+    await look(person, "new-group", name);
+    await person.visit("/settings");
     await page.locator(".segments").first().waitFor();
     await look(person, "settings", name);
-    await person.goto("/communities");
+    await person.visit("/communities");
     await page.locator(".community .progress").waitFor();
     await look(person, "communities", name);
     await page.keyboard.press("Control+k");
-    await page.getByRole("listbox").waitFor();
+    await page.getByRole("option").first().waitFor();
     await look(person, "palette", name);
-    await person.close();
+    await page.keyboard.press("Escape");
+    await person.visit("/");
+    front.leadTo(undefined);
+    front.cut();
+    try {
+      await page.locator(".connection .button").waitFor();
+      await look(person, "offline", name);
+    } finally {
+      front.leadTo(fleet.gateways[0].port);
+    }
   });
 });
 
 test("nothing overflows at 320 pixels", async () => {
   const person = await Person.signedIn(browser, url, maya, "/", { viewport: { width: 320, height: 640 } });
-  for (const path of ["/", chat, `/c/${group}`, "/settings", "/new/group", "/communities"]) {
-    await person.goto(path);
-    await person.page.locator("h1:visible, h2:visible").first().waitFor();
-    const width = await person.page.evaluate(() => Math.max(document.documentElement.scrollWidth, document.body.scrollWidth));
+  const { page } = person;
+  for (const path of ["/", chat, `/c/${group}`, "/settings", "/new", "/new/group", "/communities"]) {
+    await person.visit(path);
+    await page.locator("h1:visible, h2:visible").first().waitFor();
+    const width = await page.evaluate(() => Math.max(document.documentElement.scrollWidth, document.body.scrollWidth));
     expect(width, path).toBeLessThanOrEqual(320);
+    if (FOLDER && WANTED !== "1") await page.screenshot({ path: join(FOLDER, `narrow${path.replaceAll("/", "-").slice(0, 20)}.png`) });
   }
-  await person.close();
 });

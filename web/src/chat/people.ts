@@ -2,7 +2,7 @@
 import type { ChatClient } from "@elitescore/chat";
 import type { ChatStore } from "@elitescore/chat/store";
 import { useSyncExternalStore } from "react";
-import { useSignedIn } from "./chat";
+import { codeOf, useSignedIn } from "./chat";
 import { isGroup, peerOf } from "./ids";
 
 export interface Person {
@@ -36,6 +36,7 @@ export class People {
   readonly #persons = new Map<string, Person>();
   readonly #groups = new Map<string, Group>();
   readonly #asked = new Set<string>();
+  readonly #gone = new Set<string>();
   readonly #listeners = new Set<() => void>();
   #revision = 0;
 
@@ -80,6 +81,11 @@ export class People {
     return this.#groups.get(groupId);
   }
 
+  /** Whether the server says that there is no such group, or no such person. */
+  isGone(conversationId: string): boolean {
+    return this.#gone.has(conversationId);
+  }
+
   add(person: Person): void {
     if (this.#persons.has(person.userId)) return;
     this.#persons.set(person.userId, person);
@@ -91,7 +97,15 @@ export class People {
     if (this.#asked.has(conversationId)) return;
     this.#asked.add(conversationId);
     const loading = isGroup(conversationId) ? this.#loadGroup(conversationId) : this.#loadPeer(conversationId);
-    loading.catch(() => this.#asked.delete(conversationId));
+    loading.then(
+      () => this.#gone.delete(conversationId),
+      (error: unknown) => {
+        this.#asked.delete(conversationId);
+        if (!["RESOURCE_NOT_FOUND", "PERMISSION_DENIED", "VALIDATION_ERROR"].includes(codeOf(error))) return;
+        this.#gone.add(conversationId);
+        this.#changed();
+      },
+    );
   }
 
   async #loadPeer(conversationId: string): Promise<void> {

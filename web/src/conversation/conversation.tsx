@@ -48,7 +48,7 @@ export function Conversation({ id, seq }: { id: string; seq: number | undefined 
     },
     [navigate, id],
   );
-  if (list.status === "gone") return <Gone />;
+  if (list.status === "gone" || (people.isGone(id) && list.messages.length === 0)) return <Gone />;
   const lastOwn = list.messages.findLast((message) => message.senderId === userId && message.status === "sent");
   return (
     <>
@@ -187,7 +187,7 @@ function Subtitle({ id, entry, isOnline }: { id: string; entry: InboxEntry | und
 function Gone() {
   const { t } = useI18n();
   return (
-    <Empty icon="trash" title={t("goneTitle")} hint={t("goneHint")}>
+    <Empty isAlone icon="trash" title={t("goneTitle")} hint={t("goneHint")}>
       <Link href="/" className="button">
         {t("toChats")}
       </Link>

@@ -1,6 +1,21 @@
 // The emoji picker, loaded when it is first opened. Its data comes from this server; by default it would ask a CDN.
-import { EmojiPicker as Picker } from "frimousse";
+import { EmojiPicker as Picker, type EmojiPickerListEmojiProps } from "frimousse";
+import type { ComponentProps } from "react";
 import { useI18n } from "../i18n";
+
+// The picker counts rows and columns from 0, which assistive technology does not know. It scrolls to a row by its number, hence the
+// margin in the style.
+function Row({ "aria-rowindex": index, ...row }: ComponentProps<"div">) {
+  return <div {...row} aria-rowindex={index === undefined ? undefined : index + 1} />;
+}
+
+function Emoji({ emoji, "aria-colindex": index = 0, ...cell }: EmojiPickerListEmojiProps) {
+  return (
+    <button type="button" role="gridcell" {...cell} aria-colindex={index + 1}>
+      {emoji.emoji}
+    </button>
+  );
+}
 
 export default function EmojiPicker({ onChoose }: { onChoose: (emoji: string) => void }) {
   const { t, language } = useI18n();
@@ -16,7 +31,7 @@ export default function EmojiPicker({ onChoose }: { onChoose: (emoji: string) =>
       <Picker.Viewport className="emoji-viewport">
         <Picker.Loading className="hint">{t("loading")}</Picker.Loading>
         <Picker.Empty className="hint">🤷</Picker.Empty>
-        <Picker.List />
+        <Picker.List components={{ Row, Emoji }} />
       </Picker.Viewport>
     </Picker.Root>
   );

@@ -4,14 +4,13 @@ import { useEffect, useState } from "react";
 import { useSignedIn } from "../chat/chat";
 import { target } from "../chat/ids";
 import { usePeople } from "../chat/people";
-import { Content } from "../conversation/content";
 import { useI18n } from "../i18n";
 import { Empty, Spinner } from "../ui/empty";
 import { Panel } from "./panel";
 
 export default function Pins({ id, onClose, onJump }: { id: string; onClose: () => void; onJump: (seq: number) => void }) {
   const { t, dateTime } = useI18n();
-  const { client, userId } = useSignedIn();
+  const { client } = useSignedIn();
   const people = usePeople();
   const [pins, setPins] = useState<readonly Message[]>();
   useEffect(() => {
@@ -30,9 +29,8 @@ export default function Pins({ id, onClose, onJump }: { id: string; onClose: () 
             <button type="button" onClick={() => onJump(message.seq)}>
               <strong dir="auto">{people.person(message.senderId)?.displayName || message.senderUsername}</strong>
               <time dateTime={message.createdAt}>{dateTime(message.createdAt)}</time>
-              <span dir="auto">
-                <Content text={message.content} mentions={message.mentions} me={userId} />
-              </span>
+              {/* As plain text: a link cannot stand inside a button. */}
+              <span dir="auto">{message.content}</span>
             </button>
           </li>
         ))}

@@ -48,7 +48,7 @@ export function Inbox({ open }: { open: string | undefined }) {
           <Icon name="compose" />
         </Link>
       </header>
-      <div className="search">
+      <label className="search">
         <Icon name="search" size={18} />
         <input
           type="search"
@@ -59,7 +59,7 @@ export function Inbox({ open }: { open: string | undefined }) {
           onChange={(event) => setFilter(event.target.value)}
           onKeyDown={move}
         />
-      </div>
+      </label>
       <nav className="inbox" aria-label={t("chats")}>
         {inbox.status === "loading" && inbox.entries.length === 0 && <Skeleton rows={6} label={t("loading")} />}
         {inbox.status === "failed" && inbox.entries.length === 0 && (

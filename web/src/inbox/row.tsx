@@ -91,7 +91,7 @@ function Last({ entry }: { entry: InboxEntry }) {
     );
   }
   const last = entry.lastMessage;
-  if (!last) return null;
+  if (!last) return t("noMessages");
   const sender = last.senderId === userId ? t("you") : people.person(last.senderId)?.displayName ?? last.senderUsername;
   const isNamed = last.senderId === userId || entry.kind !== "direct";
   return (

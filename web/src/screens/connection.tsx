@@ -40,7 +40,7 @@ export function Replaced() {
   const { t } = useI18n();
   return (
     <main className="alone">
-      <Empty icon="copy" title={t("replacedTitle")} hint={t("replacedHint")}>
+      <Empty isAlone icon="copy" title={t("replacedTitle")} hint={t("replacedHint")}>
         <button type="button" className="button" onClick={() => location.reload()}>
           {t("useHere")}
         </button>

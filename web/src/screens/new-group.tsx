@@ -50,11 +50,8 @@ export default function NewGroup() {
         <ul className="chips">
           {chosen.map((person) => (
             <li key={person.userId}>
-              <button
-                type="button"
-                aria-label={`${t("remove")}: ${person.displayName || person.username}`}
-                onClick={() => setChosen(chosen.filter((other) => other !== person))}
-              >
+              <button type="button" onClick={() => setChosen(chosen.filter((other) => other !== person))}>
+                <span className="visually-hidden">{t("remove")}:</span>
                 <Avatar id={person.userId} name={person.displayName || person.username} size="small" />
                 <span dir="auto">{person.displayName || person.username}</span>
                 <Icon name="close" size={14} />

@@ -41,7 +41,7 @@ export function PersonSearch({ onChoose, hidden = [] }: Props) {
   const shown = wanted ? (found?.people.filter((person) => person.userId !== userId && !hidden.includes(person.userId)) ?? []) : [];
   return (
     <div className="person-search">
-      <div className="search">
+      <label className="search">
         <Icon name="search" size={18} />
         <input
           type="search"
@@ -54,18 +54,18 @@ export function PersonSearch({ onChoose, hidden = [] }: Props) {
           value={query}
           onChange={(event) => setQuery(event.target.value)}
         />
-      </div>
+      </label>
       <p className="hint" role="status">
         {!wanted ? t("findPeopleHint") : found?.isOff ? t("findPeopleOff") : found?.query === wanted && shown.length === 0 ? t("nobodyFound") : ""}
       </p>
       <ul className="people">
         {shown.map((person) => (
           <li key={person.userId}>
-            <button type="button" className="person" onClick={() => (people.add(person), onChoose(person))}>
+            <button type="button" className="person" onClick={() => (people.add(person), setQuery(""), onChoose(person))}>
               <Avatar id={person.userId} name={person.displayName || person.username} />
               <span>
                 <span dir="auto">{person.displayName || person.username}</span>
-                <small>@{person.username}</small>
+                <small dir="ltr">@{person.username}</small>
               </span>
             </button>
           </li>

@@ -40,7 +40,7 @@ export default function Settings() {
       <div className="details-head">
         <Avatar id={userId} name={name} size="large" />
         <h2 dir="auto">{name}</h2>
-        {me && <p className="hint">@{me.username}</p>}
+        {me && <p className="hint" dir="ltr">@{me.username}</p>}
         {me?.bio && <p dir="auto">{me.bio}</p>}
       </div>
       <fieldset>
@@ -76,19 +76,19 @@ export default function Settings() {
       <fieldset>
         <legend>{t("shortcuts")}</legend>
         <dl className="shortcuts">
-          <dt>
+          <dt dir="ltr">
             <kbd>Ctrl</kbd> <kbd>K</kbd>
           </dt>
           <dd>{t("shortcutPalette")}</dd>
-          <dt>
+          <dt dir="ltr">
             <kbd>Alt</kbd> <kbd>↑</kbd> <kbd>↓</kbd>
           </dt>
           <dd>{t("shortcutNext")}</dd>
-          <dt>
+          <dt dir="ltr">
             <kbd>↑</kbd>
           </dt>
           <dd>{t("shortcutEdit")}</dd>
-          <dt>
+          <dt dir="ltr">
             <kbd>Esc</kbd>
           </dt>
           <dd>{t("shortcutClose")}</dd>

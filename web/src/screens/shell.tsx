@@ -76,8 +76,10 @@ function Welcome() {
     <div className="welcome">
       <Empty icon="chat" title={t("welcomeTitle")} hint={t("welcomeHint")}>
         <p className="keys">
-          <kbd>Ctrl</kbd>
-          <kbd>K</kbd> <span>{t("shortcutHint")}</span>
+          <bdi dir="ltr">
+            <kbd>Ctrl</kbd> <kbd>K</kbd>
+          </bdi>{" "}
+          {t("shortcutHint")}
         </p>
       </Empty>
     </div>

@@ -5,7 +5,6 @@ import { type About, AccountError, type DemoUser, loadDemoUsers, register, signI
 import { isEmbedded } from "../session/host";
 import { type Ended, enter } from "../session/session";
 import { Avatar } from "../ui/avatar";
-import { Empty } from "../ui/empty";
 import { Field } from "../ui/field";
 import { Icon } from "../ui/icon";
 
@@ -29,12 +28,15 @@ export default function SignIn({ about, ended }: { about: About; ended?: Ended |
         )}
         {isHosted ? (
           demo.length === 0 && (
-            <Empty icon="link" title={t("hostTitle")} hint={t(isEmbedded() ? "hostWaiting" : "hostHint")} />
+            <>
+              <h1>{t("hostTitle")}</h1>
+              <p className="lead">{t(isEmbedded() ? "hostWaiting" : "hostHint")}</p>
+            </>
           )
         ) : (
           <AccountForm about={about} />
         )}
-        {demo.length > 0 && <Demo users={demo} about={about} />}
+        {demo.length > 0 && <Demo users={demo} about={about} isAlone={isHosted} />}
       </section>
     </main>
   );
@@ -112,11 +114,12 @@ function AccountForm({ about }: { about: About }) {
   );
 }
 
-function Demo({ users, about }: { users: DemoUser[]; about: About }) {
+function Demo({ users, about, isAlone }: { users: DemoUser[]; about: About; isAlone: boolean }) {
   const { t } = useI18n();
+  const Title = isAlone ? "h1" : "h2";
   return (
     <div className="demo">
-      <h2>{t("demoTitle")}</h2>
+      <Title>{t("demoTitle")}</Title>
       <ul>
         {users.map(({ username, token }) => (
           <li key={username}>

@@ -6,16 +6,19 @@ interface Props {
   icon: IconName;
   title: string;
   hint?: string;
+  /** Nothing else is on the page. */
+  isAlone?: boolean;
   children?: ReactNode;
 }
 
-export function Empty({ icon, title, hint, children }: Props) {
+export function Empty({ icon, title, hint, isAlone = false, children }: Props) {
+  const Title = isAlone ? "h1" : "h2";
   return (
     <div className="empty">
       <span className="empty-icon">
         <Icon name={icon} size={28} />
       </span>
-      <h2>{title}</h2>
+      <Title>{title}</Title>
       {hint && <p>{hint}</p>}
       {children}
     </div>

@@ -79,11 +79,9 @@ pub fn run(workspace: &Workspace, part: Option<Part>, name: Option<&str>) -> Res
         }
         step(&mut report, "SDK: against a fleet", || sdk::test_against_fleet(workspace, &folder));
     }
-    // On request: it needs minutes of a browser.
-    if part == Some(Part::Web) {
+    if wanted(Part::Web) {
         web_client(workspace, &mut report, part.is_some());
     }
-    // After the tests, which make the programs.
     if wanted(Part::Compose) {
         step(&mut report, "compose file: on an engine", || compose::run(workspace));
     }
@@ -158,7 +156,7 @@ fn typescript_sdk(workspace: &Workspace, report: &mut Report) -> Option<PathBuf>
     Some(folder)
 }
 
-/// After the other tests, which build the servers.
+/// The other tests build the servers; alone, it has to.
 fn web_client(workspace: &Workspace, report: &mut Report, builds_servers: bool) {
     let mut folder = None;
     step(report, "web client: packages", || {
