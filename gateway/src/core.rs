@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use fred::prelude::Client;
-use shared::auth::TokenVerifier;
 use shared::config::{GatewaySettings, Secret};
 use shared::crypto::Keyring;
 use shared::events;
@@ -23,6 +22,7 @@ use crate::clock::Uptime;
 use crate::connection::{Connection, InFlight};
 use crate::fleet::Fleet;
 use crate::metrics::{GatewayMetrics, Totals};
+use crate::tokens::Tokens;
 
 /// The user's sliding window of messages.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ pub struct Core {
     pub keys: Keys,
     /// Writes and reads what goes to workers and comes from them.
     pub wire: Wire,
-    pub verifier: TokenVerifier,
+    pub tokens: Tokens,
     pub metrics: GatewayMetrics,
     pub totals: Totals,
     /// What `/metrics` shows.
@@ -78,10 +78,7 @@ impl Core {
             clock: Uptime::start(),
             keys: Keys::new(common.redis_prefix.as_str()),
             wire: Wire::new(Keyring::derive(&encryption)?, common.wire_format),
-            verifier: match &settings.jwt_secret_previous {
-                Some(previous) => TokenVerifier::new(settings.jwt_secret.expose())?.and(previous.expose())?,
-                None => TokenVerifier::new(settings.jwt_secret.expose())?,
-            },
+            tokens: Tokens::new(&settings)?,
             metrics: GatewayMetrics::new(),
             totals: Totals::default(),
             recorder,

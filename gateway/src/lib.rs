@@ -27,6 +27,7 @@ mod metrics;
 mod session;
 #[cfg(any(test, feature = "bench", feature = "fuzz"))]
 mod testing;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -73,6 +74,7 @@ pub async fn run(
     let (gateway, queues) = making.await??;
 
     let core = gateway.core.clone();
+    lifecycle.spawn_until_stopped("issuer", infallible(tokens::run(core.clone())));
     lifecycle.spawn("subscriber", subscriber::run(gateway.clone(), published));
     lifecycle.spawn("subscriptions", infallible(subscriptions::run(core.clone(), subscriber, queues.changes)));
     let requests = gateway.requests.clone();

@@ -1,5 +1,7 @@
-//! The tokens clients authenticate with: JWTs under HS256. Verification here is of the token alone; whether it was revoked
-//! and whether the user exists is asked elsewhere.
+//! The tokens clients authenticate with: JWTs under HS256, and in [`issuer`] those under another issuer's public keys.
+//! Verification here is of the token alone; whether it was revoked and whether the user exists is asked elsewhere.
+
+pub mod issuer;
 
 use base64::Engine;
 use base64::alphabet;
@@ -102,14 +104,7 @@ impl TokenVerifier {
     /// When the secret is not base64 or decodes to less than 32 bytes.
     pub fn new(secret_base64: &str) -> Result<Self, SecretError> {
         let secret = decode_secret(secret_base64)?;
-        // The package only checks the algorithm and the signature. All about the claims is done below: it would take the
-        // time from the system clock, round a fractional `exp` and let a malformed `sub` pass.
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
-        Ok(Self { keys: vec![DecodingKey::from_secret(&secret)], validation })
+        Ok(Self { keys: vec![DecodingKey::from_secret(&secret)], validation: signature_only(Algorithm::HS256) })
     }
 
     /// Accepts tokens under another secret, too.
@@ -134,9 +129,25 @@ impl TokenVerifier {
         }
         let decode = |key| jsonwebtoken::decode::<RawClaims>(token, key, &self.validation).ok();
         let data = self.keys.iter().find_map(decode).ok_or(TokenError::Invalid)?;
-        check_header(&data.header)?;
+        check_header(&data.header, &["JWT"])?;
         data.claims.check(now_unix)
     }
+}
+
+/// The package only checks the algorithm and the signature. All about the claims is done below: it would take the time from the
+/// system clock, round a fractional `exp` and let a malformed `sub` pass.
+fn signature_only(algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.required_spec_claims.clear();
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    validation
+}
+
+/// What a token's header says; nothing of it is verified.
+fn header_of(token: &str) -> Option<Header> {
+    if token.len() > MAX_TOKEN_BYTES { None } else { jsonwebtoken::decode_header(token).ok() }
 }
 
 /// Signs tokens, for the built-in accounts and for tools.
@@ -207,10 +218,17 @@ enum UserIdClaim {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Audience {
-    #[expect(dead_code, reason = "only its type is checked")]
     One(String),
-    #[expect(dead_code, reason = "only its type is checked")]
     Many(Vec<String>),
+}
+
+impl Audience {
+    fn names(&self, audience: &str) -> bool {
+        match self {
+            Self::One(one) => one == audience,
+            Self::Many(many) => many.iter().any(|one| one == audience),
+        }
+    }
 }
 
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
@@ -239,23 +257,29 @@ impl RawClaims {
             (Some(id), None) | (None, Some(id)) => id.parse(),
         }
         .ok_or(TokenError::Invalid)?;
-        let times = [Some(self.exp), self.nbf, self.iat];
-        let in_range = times.iter().flatten().all(|time| (0..=MAX_UNIX_SECONDS).contains(time));
-        let immature = self.nbf.is_some_and(|nbf| nbf > now_unix.saturating_add(LEEWAY_SECONDS));
-        if !in_range || immature || !jti_is_valid(&self.jti) {
+        if !jti_is_valid(&self.jti) {
             return Err(TokenError::Invalid);
         }
-        if now_unix >= self.exp + LEEWAY_SECONDS {
-            return Err(TokenError::Expired);
-        }
+        check_times(self.exp, self.nbf, self.iat, now_unix)?;
         Ok(Claims { user_id, jti: self.jti, exp_unix: self.exp, iat_unix: self.iat })
     }
 }
 
+/// All in Unix seconds. Comes last: [`TokenError::Expired`] says that nothing else is wrong.
+fn check_times(exp: i64, nbf: Option<i64>, iat: Option<i64>, now_unix: i64) -> Result<(), TokenError> {
+    let times = [Some(exp), nbf, iat];
+    let in_range = times.iter().flatten().all(|time| (0..=MAX_UNIX_SECONDS).contains(time));
+    let immature = nbf.is_some_and(|nbf| nbf > now_unix.saturating_add(LEEWAY_SECONDS));
+    if !in_range || immature {
+        return Err(TokenError::Invalid);
+    }
+    if now_unix >= exp + LEEWAY_SECONDS { Err(TokenError::Expired) } else { Ok(()) }
+}
+
 /// Refuses what we would have to understand in order to trust the token: critical extensions (RFC 7515, 4.1.11), unencoded
 /// payloads, nested and encrypted tokens. Key hints (`kid`, `jwk`, `jku`, `x5u`) are never followed.
-fn check_header(header: &Header) -> Result<(), TokenError> {
-    let is_jwt = header.typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
+fn check_header(header: &Header, types: &[&str]) -> Result<(), TokenError> {
+    let is_jwt = header.typ.as_deref().is_none_or(|typ| types.iter().any(|known| typ.eq_ignore_ascii_case(known)));
     let needs_more = header.crit.is_some()
         || header.cty.is_some()
         || header.enc.is_some()

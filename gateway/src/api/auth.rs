@@ -67,7 +67,7 @@ async fn login(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread, peer: Pe
 }
 
 async fn logout(gateway: Arc<Gateway>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let claims = bearer::verify(&gateway.verifier, &headers)?;
+    let claims = bearer::verify(&gateway.tokens, &headers).await?;
     let expires_at = Timestamp(claims.exp_unix.saturating_mul(1000));
     ask(&gateway, UserId(claims.user_id), HttpRequest::Logout { token_id: claims.jti, expires_at }).await
 }
@@ -92,8 +92,9 @@ async fn sign_in(gateway: &Gateway, request: HttpRequest) -> Result<Response, Re
 }
 
 fn token(gateway: &Gateway, user: UserId) -> Result<String, Refusal> {
-    let signer = TokenSigner::new(gateway.settings.jwt_secret.expose());
-    let signer = signer.map_err(|_| Refusal::internal("the secret of the tokens is not usable"))?;
+    let secret = gateway.settings.jwt_secret.as_ref();
+    let signer = secret.and_then(|secret| TokenSigner::new(secret.expose()).ok());
+    let signer = signer.ok_or_else(|| Refusal::internal("the secret of the tokens is not usable"))?;
     let token_id = Uuid::new_v4().to_string();
     let token = signer.sign(user.0, &token_id, Timestamp::now().0 / 1000, TOKEN_LIFETIME);
     token.map_err(|_| Refusal::internal("a token cannot be signed"))

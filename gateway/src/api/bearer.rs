@@ -2,20 +2,20 @@
 //! to see.
 
 use http::{HeaderMap, StatusCode, header};
-use shared::auth::{Claims, TokenError, TokenVerifier};
-use shared::clock::Timestamp;
+use shared::auth::{Claims, TokenError};
 use shared::config::Secret;
 use subtle::ConstantTimeEq;
 
 use super::refusal::Refusal;
+use crate::tokens::{Refused, Tokens};
 
-/// Whose token it is.
-pub fn verify(verifier: &TokenVerifier, headers: &HeaderMap) -> Result<Claims, Refusal> {
-    let claims = match credentials(headers) {
-        Some(token) => verifier.verify(token, Timestamp::now().0 / 1000),
-        None => Err(TokenError::Missing),
-    };
-    claims.map_err(refused)
+/// Whose token it is. Waits for the issuer's keys when the token names one that is not known.
+pub async fn verify(tokens: &Tokens, headers: &HeaderMap) -> Result<Claims, Refusal> {
+    let token = credentials(headers).ok_or_else(|| refused(TokenError::Missing))?;
+    tokens.verify(token).await.map_err(|error| match error {
+        Refused::Token(error) => refused(error),
+        Refused::Unavailable { retry_after } => Refusal::unavailable(retry_after),
+    })
 }
 
 /// Whether the caller knows the secret; tells nothing of it by the time that takes, but its length.

@@ -25,7 +25,7 @@ pub fn route(gateway: &Arc<Gateway>) -> Routes {
 }
 
 async fn list(gateway: Arc<Gateway>, headers: HeaderMap, query: String) -> Result<Response, Refusal> {
-    let claims = bearer::verify(&gateway.verifier, &headers)?;
+    let claims = bearer::verify(&gateway.tokens, &headers).await?;
     let request = HttpRequest::Conversations { token_id: claims.jti, query };
     ask_for(&gateway, UserId(claims.user_id), request, "/api/conversations").await
 }

@@ -26,7 +26,7 @@ pub fn route(gateway: &Arc<Gateway>) -> Routes {
 }
 
 async fn list(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread) -> Result<Response, Refusal> {
-    let claims = bearer::verify(&gateway.verifier, &headers)?;
+    let claims = bearer::verify(&gateway.tokens, &headers).await?;
     let body = body::read(&headers, body, MAX_PICTURES_BODY_BYTES).await?;
     ask(&gateway, UserId(claims.user_id), HttpRequest::ProfilePictures { token_id: claims.jti, body }).await
 }

@@ -1,16 +1,23 @@
 //! The part of authentication that needs no worker: is this a valid token, and whose?
 
-use shared::auth::{MAX_TOKEN_BYTES, TokenError};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use shared::auth::issuer::Unverified;
+use shared::auth::{Claims, MAX_TOKEN_BYTES, TokenError};
 use shared::clock::Timestamp;
 use shared::events::answer;
 use shared::events::session::{AuthError, AuthErrorCode};
 use shared::ids::UserId;
-use shared::protocol::RequestId;
+use shared::protocol::{CloseCode, ErrorCode, Rejection, RequestId};
 use tokio::time::Instant;
 
+use crate::connection::{Close, Connection};
 use crate::gateway::Gateway;
+use crate::limits::addresses::{Address, Counted, Refused as TooMany};
 use crate::session::decode::Token;
 use crate::session::opening::Opener;
+use crate::tokens::Refused;
 
 /// A valid token on its way to a session.
 pub struct Attempt {
@@ -19,43 +26,96 @@ pub struct Attempt {
     pub started: Instant,
 }
 
+/// What becomes of a token.
+pub enum Verification {
+    Done(Attempt),
+    /// The finished `auth_error`.
+    Refused(Vec<u8>),
+    /// The token names a key that is not known: the issuer has to be asked.
+    Waits(Pin<Box<dyn Future<Output = Looked> + Send>>),
+}
+
+/// What the issuer's keys say of a token.
+pub enum Looked {
+    Valid(Attempt),
+    /// The finished `auth_error`.
+    Refused(Vec<u8>),
+    /// The same, for no fault of the client's.
+    Unavailable(Vec<u8>),
+}
+
 impl Attempt {
-    /// Checks a token; the error is the finished `auth_error`.
+    /// Checks a token.
     pub fn verify(
-        gateway: &Gateway,
+        gateway: &Arc<Gateway>,
         token: Token,
         wants_acks: bool,
         request_id: Option<RequestId>,
-    ) -> Result<Self, Vec<u8>> {
+    ) -> Verification {
         let started = Instant::now();
-        let claims = match &token {
-            Token::Missing => Err(TokenError::Missing),
-            Token::NoString => Err(TokenError::Invalid),
-            Token::Given(token) => gateway.verifier.verify(token, Timestamp::now().0 / 1000),
+        let (claims, token) = match token {
+            Token::Missing => (Err(TokenError::Missing.into()), String::new()),
+            Token::NoString => (Err(TokenError::Invalid.into()), String::new()),
+            Token::Given(token) => (gateway.tokens.verify_at_once(&token), token),
         };
         match claims {
-            Ok(claims) => Ok(Attempt {
-                opener: Opener { user: UserId(claims.user_id), token_id: claims.jti, wants_acks, request_id },
-                expires_unix: claims.exp_unix,
-                started,
-            }),
-            Err(error) => {
-                gateway.metrics.errors.with(error.code()).increment(1);
-                Err(auth_error(error, request_id.as_ref()))
+            Ok(claims) => Verification::Done(Attempt::of(claims, wants_acks, request_id, started)),
+            Err(Unverified::Refused(error)) => Verification::Refused(refuse(gateway, error, request_id.as_ref())),
+            Err(Unverified::KeyUnknown(_)) => {
+                let gateway = gateway.clone();
+                Verification::Waits(Box::pin(async move {
+                    match gateway.tokens.verify(&token).await {
+                        Ok(claims) => Looked::Valid(Attempt::of(claims, wants_acks, request_id, started)),
+                        Err(Refused::Token(error)) => Looked::Refused(refuse(&gateway, error, request_id.as_ref())),
+                        Err(Refused::Unavailable { retry_after }) => {
+                            Looked::Unavailable(unavailable(retry_after, request_id.as_ref()))
+                        }
+                    }
+                }))
             }
+        }
+    }
+
+    fn of(claims: Claims, wants_acks: bool, request_id: Option<RequestId>, started: Instant) -> Self {
+        Attempt {
+            opener: Opener { user: UserId(claims.user_id), token_id: claims.jti, wants_acks, request_id },
+            expires_unix: claims.exp_unix,
+            started,
         }
     }
 
     /// The `auth_error` that says that the fleet does not answer.
     pub fn unavailable(&self, retry_after: u32) -> Vec<u8> {
-        let event = AuthError {
-            message: "Authentication is not available for the moment",
-            details: "try again after `retryAfter` seconds",
-            code: AuthErrorCode::ServiceUnavailable,
-            retry_after: Some(retry_after),
-            timestamp: Timestamp::now(),
-        };
-        answer(&event, self.opener.request_id.as_ref())
+        unavailable(retry_after, self.opener.request_id.as_ref())
+    }
+}
+
+fn unavailable(retry_after: u32, request_id: Option<&RequestId>) -> Vec<u8> {
+    let event = AuthError {
+        message: "Authentication is not available for the moment",
+        details: "try again after `retryAfter` seconds",
+        code: AuthErrorCode::ServiceUnavailable,
+        retry_after: Some(retry_after),
+        timestamp: Timestamp::now(),
+    };
+    answer(&event, request_id)
+}
+
+/// The finished `auth_error`, counted.
+fn refuse(gateway: &Gateway, error: TokenError, request_id: Option<&RequestId>) -> Vec<u8> {
+    gateway.metrics.errors.with(error.code()).increment(1);
+    auth_error(error, request_id)
+}
+
+/// Counts a refused token against the connection's address, and ends the connection when there were too many.
+pub async fn count_failure(gateway: Arc<Gateway>, connection: Arc<Connection>, address: Address) {
+    if let Err(TooMany::TooManyRequests { retry_after }) = gateway.addresses.count(Counted::AuthFailures, address).await
+    {
+        let details = "too many failed authentications from your address";
+        let rejection = Rejection::new(ErrorCode::RateLimitExceeded, details);
+        let rejection = Rejection { retry_after: Some(retry_after), ..rejection };
+        gateway.push_error(&connection, &rejection, Some("authenticate"), None);
+        connection.close(Close::new(CloseCode::Policy, "Too many failed authentications"));
     }
 }
 
@@ -64,7 +124,7 @@ fn auth_error(error: TokenError, request_id: Option<&RequestId>) -> Vec<u8> {
         TokenError::Missing => (AuthErrorCode::TokenMissing, "`token` is required".to_owned()),
         TokenError::Invalid => {
             let details = format!(
-                "`token` must be a JWT of at most {MAX_TOKEN_BYTES} bytes, signed with HS256, with `jti` and `exp`"
+                "`token` must be a JWT of at most {MAX_TOKEN_BYTES} bytes with `jti` and `exp`, signed with a key that this server accepts"
             );
             (AuthErrorCode::TokenInvalid, details)
         }

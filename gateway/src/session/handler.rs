@@ -23,9 +23,9 @@ use crate::lanes::admit::{Admitted, not_appended};
 
 use crate::connection::{Close, Connection, InFlight, Rest, Signals};
 use crate::gateway::Gateway;
-use crate::limits::addresses::{Address, Counted, Refused};
+use crate::limits::addresses::Address;
 use crate::limits::places::Place;
-use crate::session::authenticate::Attempt;
+use crate::session::authenticate::{Attempt, Looked, Verification, count_failure};
 use crate::session::decode::{Request, decode};
 use crate::session::inflow::READ_PAUSE_BYTES;
 use crate::session::opening;
@@ -73,6 +73,8 @@ struct Authenticated {
 type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 enum Outcome {
+    /// A token whose key had to be asked for.
+    Looked(Box<Looked>),
     Opened(Box<(Attempt, Result<Opened, Refusal>)>),
     Renewed(Box<(Attempt, Result<Vec<u8>, Refusal>)>),
     Replayed(Result<(), Refusal>),
@@ -141,9 +143,13 @@ impl Handler {
             }
             Request::Authenticate { token, wants_acks } => {
                 count("authenticate");
-                match Attempt::verify(&self.gateway, token, wants_acks, request_id) {
-                    Ok(attempt) => self.authenticate(attempt),
-                    Err(auth_error) => self.failed(&auth_error),
+                match Attempt::verify(&self.gateway, token, wants_acks, request_id.clone()) {
+                    Verification::Done(attempt) => self.authenticate(attempt),
+                    Verification::Refused(auth_error) => self.failed(&auth_error),
+                    Verification::Waits(looking) if self.job.is_none() => {
+                        self.job = Some(Box::pin(async { Outcome::Looked(Box::new(looking.await)) }));
+                    }
+                    Verification::Waits(_) => self.error(&under_way(), Some("authenticate"), request_id.as_ref()),
                 }
             }
             Request::Ack { conversations, events } => {
@@ -285,9 +291,7 @@ impl Handler {
                 session.renewal = Some(attempt);
                 return self.next_job();
             }
-            State::Unauthenticated(_) | State::Authenticated(_) => {
-                Rejection::new(ErrorCode::ValidationError, "an authentication is under way already")
-            }
+            State::Unauthenticated(_) | State::Authenticated(_) => under_way(),
         };
         self.error(&refusal, Some("authenticate"), request_id.as_ref());
     }
@@ -367,6 +371,11 @@ impl Handler {
         };
         self.job = None;
         match outcome {
+            Outcome::Looked(looked) => match *looked {
+                Looked::Valid(attempt) => self.authenticate(attempt),
+                Looked::Refused(auth_error) => self.failed(&auth_error),
+                Looked::Unavailable(auth_error) => self.connection.push_json(&auth_error),
+            },
             Outcome::Opened(opened) => match *opened {
                 (attempt, Ok(opened)) => self.opened(attempt, opened),
                 (attempt, Err(refusal)) => self.refused(&attempt, refusal),
@@ -438,14 +447,6 @@ fn has_room(signals: &Signals, cost: usize) -> bool {
     signals.cost + cost <= MAX_COST && signals.unwritten_bytes < READ_PAUSE_BYTES
 }
 
-/// Counts a refused token against the connection's address, and ends the connection when there were too many.
-async fn count_failure(gateway: Arc<Gateway>, connection: Arc<Connection>, address: Address) {
-    if let Err(Refused::TooManyRequests { retry_after }) = gateway.addresses.count(Counted::AuthFailures, address).await
-    {
-        let details = "too many failed authentications from your address";
-        let rejection = Rejection::new(ErrorCode::RateLimitExceeded, details);
-        let rejection = Rejection { retry_after: Some(retry_after), ..rejection };
-        gateway.push_error(&connection, &rejection, Some("authenticate"), None);
-        connection.close(Close::new(CloseCode::Policy, "Too many failed authentications"));
-    }
+fn under_way() -> Rejection {
+    Rejection::new(ErrorCode::ValidationError, "an authentication is under way already")
 }

@@ -11,6 +11,7 @@ mod delivery;
 mod forged;
 mod http;
 mod interruption;
+mod issuer;
 mod limits;
 mod sessions;
 mod tls;

@@ -1896,7 +1896,7 @@ export interface AuthenticateCommand {
   acks?: boolean;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
-  /** A JWT, signed with HS256, with `sub`, `jti` and `exp`. */
+  /** A JWT with the user id and `exp`. */
   token: string;
 }
 

@@ -9,7 +9,7 @@ pub const AUTHENTICATE: Spec = Spec {
     summary: "Opens the session. Missed events follow the answer, then live events. Sent again for the same user, it renews the \
               session with the new token (`renewed: true`, no replay). Five failures close the connection with 1008.",
     fields: &[
-        Field::required("token", Kind::AnyString, "A JWT, signed with HS256, with `sub`, `jti` and `exp`."),
+        Field::required("token", Kind::AnyString, "A JWT with the user id and `exp`."),
         Field::default(
             "acks",
             Kind::Boolean,

@@ -10,7 +10,7 @@ use super::net::{AllowedOrigins, TrustedProxies};
 use super::original;
 use super::parse::{
     Parser, allowed_origins, boolean, byte_size, checked_secret, dialect, duration, integer, origins, secret,
-    socket_address, text, trusted_proxies,
+    socket_address, text, trusted_proxies, web_address,
 };
 use super::secret::Secret;
 use crate::auth::TokenVerifier;
@@ -29,10 +29,18 @@ settings! {
         tls_cert: Option<String> = "TLS_CERT", text("path of a file", |path| !path.is_empty()), optional;
         /// The certificate's private key, a PEM file.
         tls_key: Option<String> = "TLS_KEY", text("path of a file", |path| !path.is_empty()), optional;
-        /// Key of the HS256 tokens, as the main backend has it.
-        jwt_secret: Secret = "JWT_SECRET", token_secret(), required;
+        /// Key of the HS256 tokens, as the main backend has it. Not required with `JWKS_URL`; tokens are then accepted from either.
+        jwt_secret: Option<Secret> = "JWT_SECRET", token_secret(), unless("JWKS_URL");
         /// The key before it, while the main backend changes from one to the other: tokens under either are accepted.
         jwt_secret_previous: Option<Secret> = "JWT_SECRET_PREVIOUS", token_secret(), optional;
+        /// Where an issuer publishes the public keys of its tokens (a JWK Set): RS256, ES256 and EdDSA, chosen by `kid`. Read at the start, every 5 minutes, and when a token names an unknown key; kept while the issuer does not answer. `http` only outside production.
+        jwks_url: Option<String> = "JWKS_URL", web_address(), optional;
+        /// The `iss` of the tokens under `JWKS_URL`, which needs it.
+        token_issuer: Option<String> = "TOKEN_ISSUER", text("text", |text| !text.is_empty()), optional;
+        /// What the tokens under `JWKS_URL` must name in `aud`. Set it wherever the issuer signs tokens for other services, too.
+        token_audience: Option<String> = "TOKEN_AUDIENCE", text("text", |text| !text.is_empty()), optional;
+        /// The claim of the tokens under `JWKS_URL` that holds the user id, as a number or its digits.
+        token_user_claim: String = "TOKEN_USER_CLAIM", text("name of a claim", |text| !text.is_empty()), default("sub");
         /// Bearer token of `POST /community/progression`; without it there is no such endpoint.
         community_sync_token: Option<Secret> = "COMMUNITY_SYNC_TOKEN", secret("text; 32 bytes or more in production").strong(), optional;
         /// Largest body of `POST /community/progression`.
@@ -128,6 +136,7 @@ impl GatewaySettings {
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             reader.problem("TLS_CERT and TLS_KEY go together: one is set and the other is not");
         }
+        self.check_tokens(reader);
         if self.max_pending > self.max_connections {
             reader.problem("MAX_PENDING must not be more than MAX_CONNECTIONS");
         }
@@ -137,6 +146,26 @@ impl GatewaySettings {
         // A character takes up to 12 bytes in JSON (two \u escapes); 4 KiB are for the rest of the command.
         if self.max_payload_bytes < self.common.max_message_length * 12 + 4096 {
             reader.problem("MAX_PAYLOAD_SIZE is too small for a message of MAX_MESSAGE_LENGTH characters");
+        }
+    }
+
+    fn check_tokens(&self, reader: &mut Reader<'_>) {
+        if self.jwt_secret.is_none() && self.jwt_secret_previous.is_some() {
+            reader.problem("JWT_SECRET_PREVIOUS is set, and JWT_SECRET is not");
+        }
+        if self.jwt_secret.is_none() && self.common.builtin_auth {
+            reader.problem("JWT_SECRET is required with BUILTIN_AUTH, which signs tokens with it");
+        }
+        match &self.jwks_url {
+            Some(url) if reader.production && !url.starts_with("https://") => {
+                reader
+                    .problem("JWKS_URL must begin with https:// in production, or others could put in keys of theirs");
+            }
+            Some(_) if self.token_issuer.is_none() => reader.problem("TOKEN_ISSUER is required with JWKS_URL"),
+            None if self.token_issuer.is_some() || self.token_audience.is_some() => {
+                reader.problem("TOKEN_ISSUER and TOKEN_AUDIENCE go with JWKS_URL, which is not set");
+            }
+            Some(_) | None => {}
         }
     }
 }

@@ -11,7 +11,8 @@ use super::secret::weakness;
 /// field: Type = "VARIABLE", parser(range), default("30s");
 /// ```
 ///
-/// Instead of `default(..)`: `required`, or `optional` with a field of type `Option`. Makes `read`, for a [`Reader`], and
+/// Instead of `default(..)`: `required`, or with a field of type `Option` `optional`, or `unless("OTHER")`, which is required
+/// unless the other one is set. Makes `read`, for a [`Reader`], and
 /// `docs`. A field of a group declared elsewhere is written `..field: Type;` and comes first.
 macro_rules! settings {
     (
@@ -70,6 +71,10 @@ pub(super) mod default_doc {
         DefaultDoc::Required
     }
 
+    pub fn unless(_other: &'static str) -> DefaultDoc {
+        DefaultDoc::Required
+    }
+
     pub fn optional() -> DefaultDoc {
         DefaultDoc::Unset
     }
@@ -114,6 +119,13 @@ impl<'a> Reader<'a> {
             self.problem(format!("{name} is required: {}", parser.kind));
         }
         self.parse(name, parser, &text?)
+    }
+
+    pub fn unless<T: 'static>(&mut self, name: &str, parser: &Parser<T>, other: &str) -> Option<Option<T>> {
+        match self.variable(other) {
+            Some(_) => self.optional(name, parser),
+            None => self.required(name, parser).map(Some),
+        }
     }
 
     pub fn optional<T: 'static>(&mut self, name: &str, parser: &Parser<T>) -> Option<Option<T>> {

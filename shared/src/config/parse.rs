@@ -154,6 +154,19 @@ pub fn url(schemes: &'static [&'static str]) -> Parser<Secret> {
     .secret()
 }
 
+/// An address to read from, without a password in it.
+pub fn web_address() -> Parser<String> {
+    Parser::new("URL with the scheme https, http", |text| {
+        let (scheme, rest) = text.split_once("://").ok_or_else(String::new)?;
+        let host = rest.split(['/', '?']).next().unwrap_or_default();
+        let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '#' | '@' | '\\' | '"' | '<' | '>');
+        match matches!(scheme, "https" | "http") && !host.is_empty() && text.chars().all(is_plain) {
+            true => Ok(text.to_owned()),
+            false => Err(String::new()),
+        }
+    })
+}
+
 /// The path of a file with certificates, which must be readable at the start already.
 pub fn authorities() -> Parser<String> {
     Parser::new("path of a PEM file with certificates", |path| tls::read_authorities(path).map(|_| path.to_owned()))

@@ -164,6 +164,30 @@ fn all_problems_are_reported_together_and_show_no_secret() {
 }
 
 #[test]
+fn an_issuer_of_tokens_is_named_in_full_and_in_production_over_https() {
+    const URL: &str = "https://issuer.example.org/keys";
+    let issuer = [("JWKS_URL", URL), ("TOKEN_ISSUER", "https://issuer.example.org/")];
+    let alone = [issuer[0], issuer[1], ("JWT_SECRET", "")];
+    assert!(gateway(&alone).unwrap().jwt_secret.is_none());
+    assert_eq!(gateway(&issuer).unwrap().token_user_claim, "sub");
+    for (changes, start) in [
+        (vec![("JWKS_URL", URL)], "TOKEN_ISSUER is required"),
+        (vec![("TOKEN_AUDIENCE", "chat")], "TOKEN_ISSUER and TOKEN_AUDIENCE go with JWKS_URL"),
+        (vec![("JWKS_URL", "issuer.example.org/keys"), issuer[1]], "JWKS_URL: expected URL"),
+        (vec![("JWKS_URL", "https://user@issuer.example.org/"), issuer[1]], "JWKS_URL: expected URL"),
+        ([&alone[..], &[("BUILTIN_AUTH", "true")]].concat(), "JWT_SECRET is required with BUILTIN_AUTH"),
+        ([&alone[..], &[("JWT_SECRET_PREVIOUS", STRONG)]].concat(), "JWT_SECRET_PREVIOUS is set"),
+        (
+            vec![("JWKS_URL", "http://issuer.example.org/keys"), issuer[1], ("ENVIRONMENT", "production")],
+            "JWKS_URL must begin with https://",
+        ),
+    ] {
+        let problem = only_problem(gateway(&changes));
+        assert!(problem.starts_with(start), "{start}: {problem}");
+    }
+}
+
+#[test]
 fn missing_secrets_are_all_named_in_development_too() {
     let found = problems(GatewaySettings::from_source(|_| None));
     assert_eq!(found.len(), 2, "{found:?}");
@@ -341,7 +365,7 @@ fn secrets_can_come_from_files() {
     for (name, content) in
         [("lf", format!("{STRONG}\n")), ("crlf", format!("{STRONG}\r\n")), ("none", STRONG.to_owned())]
     {
-        assert_eq!(file(&write(name, content.as_bytes())).unwrap().jwt_secret.expose(), STRONG);
+        assert_eq!(file(&write(name, content.as_bytes())).unwrap().jwt_secret.unwrap().expose(), STRONG);
     }
     let key = worker(&[("CHAT_ENCRYPTION_KEY", " a key "), ("CHAT_ENCRYPTION_SALT", " s ")]).unwrap();
     assert_eq!(key.common.encryption_key.unwrap().expose(), " a key ");
