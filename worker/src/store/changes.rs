@@ -131,8 +131,12 @@ pub struct Hidden {
     pub message_id: Uuid,
 }
 
-/// The first `most` messages of each conversation that the user hid at or after a version, after one number and up to another; the
-/// arrays go in fours. In the order of the conversations, oldest first.
+/// The first `most` messages of each conversation that the user hid at or after a version, after one number and up to another; where
+/// the conversation has `moved` on since that version, also those hidden within the last day. The arrays go in fives. In the order of
+/// the conversations, oldest first.
+///
+/// Hiding raises no version, so a connected device that lost the event (while its gateway's subscription was interrupted) takes over
+/// later versions without noticing. The last day is repeated for that device.
 pub async fn list_hidden_since(
     db: &mut PgSession,
     user: i64,
@@ -140,18 +144,19 @@ pub async fn list_hidden_since(
     versions: &[i64],
     after: &[i64],
     up_to: &[i64],
+    moved: &[bool],
     most: i64,
 ) -> sqlx::Result<Vec<Hidden>> {
     sqlx::query_as!(
         Hidden,
         r#"SELECT i.ord AS "ord!", d.seq, d.message_id
-           FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) WITH ORDINALITY
-               AS i (conversation_id, version, after, up_to, ord)
+           FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bool[]) WITH ORDINALITY
+               AS i (conversation_id, version, after, up_to, moved, ord)
            CROSS JOIN LATERAL (
                SELECT d.seq, d.message_id FROM message_deletions d
                WHERE d.user_id = $1 AND d.conversation_id = i.conversation_id AND d.seq > i.after AND d.seq <= i.up_to
-                   AND d.version >= i.version
-               ORDER BY d.seq LIMIT $6
+                   AND (d.version >= i.version OR i.moved AND d.deleted_at > now() - interval '1 day')
+               ORDER BY d.seq LIMIT $7
            ) d
            ORDER BY i.ord, d.seq"#,
         user,
@@ -159,6 +164,7 @@ pub async fn list_hidden_since(
         versions,
         after,
         up_to,
+        moved,
         most
     )
     .fetch_all(db)

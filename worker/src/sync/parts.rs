@@ -171,7 +171,8 @@ fn answer_changes(
     messages: &mut Messages,
     answers: &mut Answers,
 ) -> Option<SyncPosition> {
-    let cleared = Some(extent.cleared_seq).filter(|seq| *seq > 0 && extent.cleared_version >= version);
+    let is_cleared = extent.cleared_seq > 0 && is_told(version, extent.cleared_version, extent);
+    let cleared = is_cleared.then_some(extent.cleared_seq);
     let hidden_through = cleared.max(reading.emptied_through);
     // With hidden messages left, no version is through: the next round reads the changes again.
     let through = if reading.has_more_hidden { version } else { reading.through.unwrap_or(extent.version) };
@@ -292,9 +293,16 @@ fn stale(conversation_id: ConversationId, version: i64) -> SyncChanges {
     }
 }
 
+/// Whether to tell a device with this version what the user did to their own view at another one. That raises no version, so a
+/// connected device that lost the event takes over later versions without noticing: it is told again when the conversation moves on.
+fn is_told(version: i64, done_at: i64, extent: &Extent) -> bool {
+    done_at >= version || extent.version > version
+}
+
 /// What changed of the group, and of the caller's own settings.
 fn info_since(version: i64, group: Option<&GroupState>, extent: &Extent) -> Option<SyncInfo> {
-    let settings = (extent.settings_version >= version).then(|| OwnSettings {
+    let is_set = extent.settings_version > 0;
+    let settings = (is_set && is_told(version, extent.settings_version, extent)).then(|| OwnSettings {
         muted_until: extent.muted_until.map(Into::into),
         pinned: extent.pinned,
         marked_unread: extent.marked_unread,

@@ -127,7 +127,7 @@ async fn read_hidden(
     readings: &mut [Reading],
 ) -> Result<(), Failure> {
     let (mut places, mut ids, mut versions) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut after, mut up_to) = (Vec::new(), Vec::new());
+    let (mut after, mut up_to, mut moved) = (Vec::new(), Vec::new(), Vec::new());
     for (place, (position, extent)) in items.iter().enumerate() {
         if let Some(version) = position.version
             && !is_stale(position, extent)
@@ -137,12 +137,13 @@ async fn read_hidden(
             versions.push(version);
             after.push(position.hidden_after.max(extent.cleared_seq));
             up_to.push(position.seq);
+            moved.push(extent.version > version);
         }
     }
     if places.is_empty() {
         return Ok(());
     }
-    for row in changes::list_hidden_since(db, reader.0, &ids, &versions, &after, &up_to, MOST_HIDDEN).await? {
+    for row in changes::list_hidden_since(db, reader.0, &ids, &versions, &after, &up_to, &moved, MOST_HIDDEN).await? {
         let reading = &mut readings[places[row.ord as usize - 1]];
         reading.hidden.push((MessageId(row.message_id), row.seq));
         reading.has_more_hidden = reading.hidden.len() as i64 == MOST_HIDDEN;

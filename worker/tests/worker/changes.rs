@@ -197,6 +197,36 @@ async fn an_emptied_conversation_is_hidden_up_to_where_it_was_emptied() {
 }
 
 #[tokio::test]
+async fn what_a_device_lost_of_its_users_view_is_told_again() {
+    let fleet = Fleet::start("lostview").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let conversation = direct(alice, bob);
+    let mut ids = Vec::new();
+    for text in ["one", "two", "three"] {
+        ids.push(fleet.send(bob, alice, text).await["messageId"].clone());
+    }
+    fleet
+        .expect(alice, json!({"type": "delete_conversation", "conversationId": conversation}), "conversation_deleted")
+        .await;
+    ids.push(fleet.send(bob, alice, "four").await["messageId"].clone());
+    let hide = json!({"type": "delete_message", "messageId": ids[3], "deleteForEveryone": false});
+    fleet.expect(alice, hide, "message_deleted").await;
+    let settings = json!({"type": "set_conversation_settings", "conversationId": conversation, "pinned": true});
+    fleet.expect(alice, settings, "conversation_settings").await;
+    // A device of Alice's that is connected receives this message, but none of the events before it.
+    fleet.send(bob, alice, "five").await;
+    let known = version(&fleet, &conversation).await;
+    assert_eq!(sync_one(&fleet, alice, &conversation, 5, known).await.0, Value::Null);
+    fleet.send(bob, alice, "six").await;
+    let (changes, messages) = sync_one(&fleet, alice, &conversation, 5, known).await;
+    assert_eq!(
+        (&changes["hiddenThroughSeq"], &changes["hidden"], &changes["info"]["pinned"]),
+        (&json!(3), &json!([{"messageId": ids[3], "seq": 4}]), &json!(true))
+    );
+    assert_eq!(seqs(&messages["messages"]), [6]);
+}
+
+#[tokio::test]
 async fn a_groups_information_is_told_as_it_is_now() {
     let fleet = Fleet::start("syncinfo").await;
     let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;

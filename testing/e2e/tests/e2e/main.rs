@@ -2,6 +2,7 @@
 
 mod chaos;
 mod clocks;
+mod devices;
 mod dialects;
 mod faults;
 mod front;
