@@ -14,6 +14,7 @@ use shared::publication::{EventHeader, Header, Receipt};
 use crate::app::App;
 use crate::outcome::{Audience, Publication};
 use crate::publish;
+use crate::store::groups::MAX_SIGNAL_MEMBERS;
 use crate::store::{presence, users};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +70,7 @@ async fn publications(
     let blocked = users::list_blocked_pairs(db, ids).await?;
     let contacts = match app.settings.common.presence_scope {
         PresenceScope::All => Vec::new(),
-        PresenceScope::Contacts => presence::list_contacts(db, ids).await?,
+        PresenceScope::Contacts => presence::list_contacts(db, ids, MAX_SIGNAL_MEMBERS).await?,
     };
     let timestamp = Timestamp::now();
     let mut publications = Vec::new();

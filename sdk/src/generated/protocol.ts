@@ -2416,7 +2416,8 @@ export interface TransferOwnershipCommand {
 
 /**
  * Tells the others that the caller is typing or has stopped. Typing ends by itself 3 s after the last `isTyping: true`.
- * Only errors are answered. If one of the two users blocks the other, nothing happens.
+ * Only errors are answered. If one of the two users blocks the other, nothing happens. In groups with more than 1,000
+ * members, nobody is told.
  */
 export type TypingCommand = {
   type: "typing";

@@ -14,7 +14,7 @@ impl Contract for Typing {
     const NAME: &'static str = "typing";
     const SUMMARY: &'static str = "Tells the others that the caller is typing or has stopped. Typing ends by itself 3 s \
         after the last `isTyping: true`. Only errors are answered. If one of the two users \
-        blocks the other, nothing happens.";
+        blocks the other, nothing happens. In groups with more than 1,000 members, nobody is told.";
     const FIELDS: &'static [Field] = &[
         Field::required("recipientId", Kind::UserId, "Not oneself."),
         Field::instead_of("recipientId", "groupId", Kind::GroupId, "The group in which one types."),

@@ -12,6 +12,7 @@ use super::{Context, Handle};
 use crate::error::Failure;
 use crate::jobs;
 use crate::outcome::Outcome;
+use crate::store::groups::{self, MAX_SIGNAL_MEMBERS};
 use crate::store::users;
 
 /// Typing ends so long after the last sign of it.
@@ -21,7 +22,12 @@ impl Handle for Typing {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let user = context.caller();
         match self.conversation {
-            ConversationId::Group(group) => drop(context.membership(group).await?),
+            ConversationId::Group(group) => {
+                drop(context.membership(group).await?);
+                if groups::is_larger_than(context.db, &group.to_string(), MAX_SIGNAL_MEMBERS).await? {
+                    return Ok(Outcome::default());
+                }
+            }
             ConversationId::Direct(..) => {
                 let no_such = || Rejection::not_found("recipientId", "There is no such user");
                 let other = self.conversation.other(user).ok_or_else(no_such)?;

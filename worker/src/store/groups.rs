@@ -108,6 +108,21 @@ pub async fn find_group(db: &mut PgSession, group: &str) -> sqlx::Result<Option<
     .await
 }
 
+/// In larger groups, members are not told who is typing, and do not count as contacts of each other for presence: either would cost
+/// each of them something for each of the others.
+pub const MAX_SIGNAL_MEMBERS: i64 = 1_000;
+
+/// Whether the group has more than so many members; reads no more of them than that.
+pub async fn is_larger_than(db: &mut PgSession, group: &str, members: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) > $2 AS "is_larger!" FROM (SELECT FROM group_members WHERE group_id = $1 LIMIT $2 + 1) m"#,
+        group,
+        members
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// A group in a user's list.
 pub struct UserGroupRow {
     pub group_id: String,

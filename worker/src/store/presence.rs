@@ -31,19 +31,23 @@ pub async fn list_online(db: &mut PgSession, after: i64, limit: i64) -> sqlx::Re
     .await
 }
 
-/// Everybody who shares a conversation, a group or a follow with one of these users; each pair once.
-pub async fn list_contacts(db: &mut PgSession, users: &[i64]) -> sqlx::Result<Vec<UserPair>> {
+/// Everybody who shares a conversation, a group of at most `most_members` or a follow with one of these users; each pair once.
+pub async fn list_contacts(db: &mut PgSession, users: &[i64], most_members: i64) -> sqlx::Result<Vec<UserPair>> {
     sqlx::query_as!(
         UserPair,
         r#"SELECT mine.user_id AS "user_id!", other.user_id AS "other_id!"
            FROM conversation_members mine
            JOIN conversation_members other ON other.conversation_id = mine.conversation_id AND other.user_id <> mine.user_id
            WHERE mine.user_id = ANY($1)
+               AND (SELECT count(*) FROM (
+                       SELECT FROM conversation_members m WHERE m.conversation_id = mine.conversation_id LIMIT $2 + 1
+                   ) counted) <= $2
            UNION
            SELECT follower_id, followee_id FROM user_follows WHERE follower_id = ANY($1)
            UNION
            SELECT followee_id, follower_id FROM user_follows WHERE followee_id = ANY($1)"#,
-        users
+        users,
+        most_members
     )
     .fetch_all(db)
     .await

@@ -228,6 +228,28 @@ async fn typing_is_told_to_the_others_and_ends_by_itself() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_who_types_in_a_large_group() {
+    let fleet = Fleet::start("typinglarge").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let group = crate::groups::create(&fleet, alice, &[bob]).await;
+    let fill = "INSERT INTO group_members (group_id, user_id, role) SELECT $1, n, 'member' FROM generate_series(10001, 10999) n";
+    sqlx::query(fill).bind(group.to_string()).execute(&fleet.db).await.unwrap();
+    let typing = json!({"type": "typing", "groupId": group, "isTyping": true});
+    fleet.append(&fleet.prepare(alice, &typing)).await;
+    // An entry goes when it is finished, after what it publishes.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while fleet.redis.xlen::<u64, _>(fleet.keys.queries()).await.unwrap() > 0 {
+        assert!(Instant::now() < deadline, "the command is not finished");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    sqlx::query("DELETE FROM group_members WHERE user_id = 10999").execute(&fleet.db).await.unwrap();
+    fleet.append(&fleet.prepare(bob, &typing)).await;
+    let channel = Channel::Group(group);
+    let told = fleet.wait_for("typing in a group of 1,000", |event| is_typing(event, channel, true)).await;
+    assert_eq!(told.json()["userId"], json!(bob));
+}
+
+#[tokio::test]
 async fn typing_is_dropped_between_blocked_users_and_refused_to_strangers() {
     let fleet = Fleet::start("typingblocked").await;
     let [alice, bob] = fleet.users(["alice", "bob"]).await;
