@@ -42,7 +42,12 @@ export class Person {
   /** Signed in already, at a path. */
   static async signedIn(browser: Browser, url: string, user: User, path = "/", options: BrowserContextOptions = {}): Promise<Person> {
     const person = await Person.open(browser, url, options);
-    const { page } = person;
+    await person.signIn(user, path);
+    return person;
+  }
+
+  async signIn(user: User, path: string): Promise<void> {
+    const { page, url } = this;
     await page.goto(`${url}/icon.svg`);
     await page.evaluate((token) => {
       return new Promise<void>((resolve, reject) => {
@@ -55,8 +60,7 @@ export class Person {
         };
       });
     }, user.token);
-    await person.goto(path);
-    return person;
+    await this.goto(path);
   }
 
   watch(page: Page): void {
