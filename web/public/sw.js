@@ -20,6 +20,19 @@ self.addEventListener("fetch", (event) => {
   else if (/^\/(assets|emoji)\/|^\/icon|^\/manifest/.test(pathname)) event.respondWith(file(request));
 });
 
+/** A notification that was shown by the worker: to its conversation. */
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(show(event.notification.data));
+});
+
+async function show(path) {
+  const [page] = await self.clients.matchAll({ type: "window" });
+  if (!page) return await self.clients.openWindow(path);
+  await page.focus();
+  return await page.navigate(path);
+}
+
 /** The newest page while there is a connection, which names the newest files. */
 async function page(request) {
   try {

@@ -42,7 +42,12 @@ export class Person {
   /** Signed in already, at a path. */
   static async signedIn(browser: Browser, url: string, user: User, path = "/", options: BrowserContextOptions = {}): Promise<Person> {
     const person = await Person.open(browser, url, options);
-    const { page } = person;
+    await person.signIn(user, path);
+    return person;
+  }
+
+  async signIn(user: User, path: string): Promise<void> {
+    const { page, url } = this;
     await page.goto(`${url}/icon.svg`);
     await page.evaluate((token) => {
       return new Promise<void>((resolve, reject) => {
@@ -55,8 +60,7 @@ export class Person {
         };
       });
     }, user.token);
-    await person.goto(path);
-    return person;
+    await this.goto(path);
   }
 
   watch(page: Page): void {
@@ -126,34 +130,37 @@ export function direct(a: User, b: User): string {
   return BigInt(a.userId) < BigInt(b.userId) ? `/c/conv_${a.userId}_${b.userId}` : `/c/conv_${b.userId}_${a.userId}`;
 }
 
-/** Commands of a user on a connection of its own, each sent after the answer to the one before; returns the answers. */
-export async function commands(browser: Browser, url: string, user: User, list: object[]): Promise<Record<string, unknown>[]> {
+/** Commands of a user on a connection of its own, so many at once (by default each after the answer to the one before); returns the answers. */
+export async function commands(browser: Browser, url: string, user: User, list: object[], atOnce = 1): Promise<Record<string, unknown>[]> {
   const page = await browser.newPage();
   await page.goto(`${url}/icon.svg`);
   const answers = await page.evaluate(
-    ([address, token, list]) => {
+    ([address, token, list, atOnce]) => {
       return new Promise<Record<string, unknown>[]>((resolve, reject) => {
         const socket = new WebSocket(address, "chat.v1");
         const answers: Record<string, unknown>[] = [];
+        let [sent, answered] = [0, 0];
+        const send = (index: number) => socket.send(JSON.stringify({ ...list[index], requestId: String(index) }));
         const next = () => {
-          if (answers.length === list.length) return void (socket.close(), resolve(answers));
-          socket.send(JSON.stringify({ ...list[answers.length], requestId: String(answers.length) }));
+          if (answered === list.length) return void (socket.close(), resolve(answers));
+          while (sent < list.length && sent - answered < atOnce) send(sent++);
         };
         socket.onmessage = ({ data }) => {
           const event = JSON.parse(data as string) as Record<string, unknown>;
           if (event["type"] === "connected") socket.send(JSON.stringify({ type: "authenticate", token }));
           else if (event["type"] === "auth_success") next();
-          else if (event["code"] === "SERVICE_UNAVAILABLE") setTimeout(next, Number(event["retryAfter"]) * 1_000);
+          else if (event["code"] === "SERVICE_UNAVAILABLE") setTimeout(send, Number(event["retryAfter"]) * 1_000, Number(event["requestId"]));
           else if (event["type"] === "error") reject(new Error(String(data)));
-          else if (event["requestId"] === String(answers.length)) {
-            answers.push(event);
+          else if (event["requestId"] !== undefined) {
+            answers[Number(event["requestId"])] = event;
+            answered++;
             next();
           }
         };
         socket.onclose = () => reject(new Error("closed"));
       });
     },
-    [`${url.replace("http", "ws")}/ws`, user.token, list] as const,
+    [`${url.replace("http", "ws")}/ws`, user.token, list, atOnce] as const,
   );
   await page.close();
   return answers;

@@ -198,6 +198,8 @@ describe("several devices", () => {
     await bob.send("for both tabs");
     await alice.sees("for both tabs");
     await tab.locator(".row").getByText("for both tabs").waitFor();
+    // Read in one tab, it is no longer unread in the other.
+    await until("nothing is unread", async () => (await tab.title()) === "Chat" && (await tab.locator(".row .badge").count()) === 0);
     await tab.locator(".row").first().click();
     await tab.locator("article .content").getByText("for both tabs").waitFor();
     await tab.locator(".composer textarea").fill("from the second tab");
@@ -236,6 +238,12 @@ describe("a group", () => {
     await bob.page.locator(".mention.me").getByText(`@${users[1].username}`).waitFor();
     await bob.send("thank you");
     await alice.sees("thank you");
+    // Carol is not there. Who answers has read, too.
+    await alice.status(`dear @${users[1].username} welcome`, "read");
+    await alice.act(`dear @${users[1].username} welcome`, "Read by");
+    await page.getByRole("dialog").getByText("Bob").waitFor();
+    expect(await page.getByRole("dialog").locator(".person").count()).toBe(1);
+    await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Details", exact: true }).click();
     const member = page.locator(".members .person").filter({ hasText: "Bob" });
     await member.getByRole("button").click();
@@ -253,6 +261,58 @@ describe("a group", () => {
   });
 });
 
+describe("notifications", () => {
+  /** The browser's own are out of sight: what the page asks for is kept in `notified`, and `away` is the page in the background. */
+  function imitate(): void {
+    const state = window as unknown as { away: boolean; notified: object[] };
+    Object.assign(state, { away: false, notified: [] });
+    Object.defineProperty(document, "hidden", { get: () => state.away });
+    class Imitation {
+      static permission = "granted";
+      static requestPermission = () => Promise.resolve("granted");
+      onclick?: () => void;
+      constructor(
+        readonly title: string,
+        { body }: { body: string },
+      ) {
+        state.notified.push({ title, body });
+        setTimeout(() => title === "Bob" && this.onclick?.());
+      }
+      close(): void {}
+    }
+    Object.defineProperty(window, "Notification", { value: Imitation });
+  }
+
+  test("come while nobody looks, lead to the conversation, and not from muted ones", async () => {
+    const users = [await fleet.register("alice"), await fleet.register("bob"), await fleet.register("carol")] as const;
+    const alice = await Person.open(browser, one.url);
+    await alice.context.addInitScript(imitate);
+    await alice.signIn(users[0], "/settings");
+    const { page } = alice;
+    const notified = () => page.evaluate(() => (window as unknown as { notified: object[] }).notified);
+    const setAway = (isAway: boolean) => page.evaluate((isAway) => void ((window as unknown as { away: boolean }).away = isAway), isAway);
+    await page.getByLabel("Show notifications for new messages").check();
+    await alice.visit(direct(users[0], users[2]));
+    const [bob, carol] = await Promise.all(users.slice(1).map((user) => Person.signedIn(browser, two.url, user, direct(users[0], user))));
+    await carol?.send("about to be muted");
+    await alice.sees("about to be muted");
+    expect(await notified()).toEqual([]);
+    await page.getByRole("button", { name: "Details", exact: true }).click();
+    await page.getByRole("button", { name: "Mute", exact: true }).click();
+    await page.getByRole("menuitem", { name: "For a day" }).click();
+    await alice.row("Carol").getByText("Muted", { exact: true }).waitFor();
+    await bob?.send("so that there is a conversation");
+    await alice.row("Bob").waitFor();
+    await setAway(true);
+    await carol?.send("into the void");
+    await alice.sees("into the void");
+    await bob?.send("are you there?");
+    await page.waitForURL(`**${direct(users[0], users[1])}`);
+    await alice.sees("are you there?");
+    expect(await notified()).toEqual([{ title: "Bob", body: "are you there?" }]);
+  });
+});
+
 describe("settings of a conversation", () => {
   test("muted, pinned and unread are marks that last", async () => {
     const { alice, bob } = await pair();
@@ -265,9 +325,13 @@ describe("settings of a conversation", () => {
     await alice.row("Bob").getByText("Muted").waitFor();
     await page.getByRole("button", { name: "Pin to the top" }).click();
     await alice.row("Bob").getByText("Pinned").waitFor();
+    await page.getByRole("button", { name: "Mark as unread" }).click();
     await page.goto(one.url);
     await alice.row("Bob").getByText("Muted").waitFor();
     await alice.row("Bob").getByText("Pinned").waitFor();
+    await alice.row("Bob").getByText("Marked as unread").waitFor();
+    await alice.row("Bob").click();
+    await alice.row("Bob").getByText("Marked as unread").waitFor({ state: "detached" });
   });
 
   test("somebody who is blocked cannot write, and is told on trying", async () => {

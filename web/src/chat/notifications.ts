@@ -15,10 +15,22 @@ export function notifyOf(message: Message, { store, userId }: Chat): void {
   const entry = store.inbox.getSnapshot().entries.find((entry) => entry.conversationId === message.conversationId);
   if (isMuted(entry?.mutedUntil)) return;
   const title = entry?.name ? `${message.senderUsername} · ${entry.name}` : (entry?.participant?.displayName ?? message.senderUsername);
-  const notification = new Notification(title, { body: message.content.slice(0, 200), tag: message.conversationId, icon: "/icon-192.png" });
+  show(title, message);
+}
+
+function show(title: string, { content, conversationId }: Message): void {
+  const options = { body: content.slice(0, 200), tag: conversationId, icon: "/icon-192.png", data: `/c/${conversationId}` };
+  let notification: Notification;
+  try {
+    notification = new Notification(title, options);
+  } catch {
+    // On Android only the service worker may show one; a click on it is handled there.
+    void navigator.serviceWorker.ready.then((worker) => worker.showNotification(title, options));
+    return;
+  }
   notification.onclick = () => {
     window.focus();
-    history.pushState(null, "", `/c/${message.conversationId}`);
+    history.pushState(null, "", options.data);
     notification.close();
   };
 }

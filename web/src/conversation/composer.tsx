@@ -268,7 +268,9 @@ function useMentions(id: string, text: string, caret: number, onChoose: (usernam
         >
           <Avatar id={key} name={label} size="small" isGroup={key === "everyone"} />
           <span dir="auto">{label}</span>
-          <span className="hint" dir="ltr">@{username}</span>
+          <bdi className="hint" dir="ltr">
+            @{username}
+          </bdi>
         </li>
       ))}
     </ul>

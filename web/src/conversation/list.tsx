@@ -4,12 +4,13 @@ import type { ChatMessage, MessageList as Messages } from "@elitescore/chat/stor
 import { type KeyboardEvent, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
 import { useSignedIn } from "../chat/chat";
+import { isGroup } from "../chat/ids";
 import { useI18n } from "../i18n";
 import { Icon } from "../ui/icon";
 import { Message } from "./message";
 import { MessageMenu } from "./message-menu";
 import { setAtEnd } from "./reading";
-import { toRows } from "./rows";
+import { toRows, withAnswers } from "./rows";
 
 interface Props {
   id: string;
@@ -38,6 +39,7 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
   const store = useChat();
   const { messages, hasBefore, hasAfter } = list;
   const rows = useMemo(() => toRows(messages, newFrom), [messages, newFrom]);
+  const readBy = useMemo(() => (isGroup(id) ? withAnswers(list) : list.readBy), [id, list]);
   const scroller = useRef<HTMLDivElement>(null);
   const virtual = useRef<VirtualizerHandle>(null);
   const [isAtEnd, setIsAtEnd] = useState(true);
@@ -172,7 +174,7 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
               isFocusable={row.message.key === focusable}
               isMarked={marked === row.message.seq}
               isDelivered={row.message.seq <= list.deliveredSeq}
-              readBy={list.readBy}
+              readBy={readBy}
               onFocus={setActive}
               onMenu={openMenu}
               onReply={onReply}
@@ -197,7 +199,7 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
           id={id}
           message={menu.message}
           anchor={menu.anchor}
-          readBy={list.readBy}
+          readBy={readBy}
           onReply={onReply}
           onEdit={onEdit}
           onClose={closeMenu}

@@ -1,5 +1,5 @@
 // What the list shows beside the messages: days, groups of messages by one person, and where the new ones begin.
-import type { ChatMessage } from "@elitescore/chat/store";
+import type { ChatMessage, MessageList } from "@elitescore/chat/store";
 
 const GROUPED_WITHIN_MS = 5 * 60_000;
 
@@ -23,6 +23,13 @@ function continues(message: ChatMessage, before: ChatMessage | undefined): boole
   if (!before || before.senderId !== message.senderId || before.kind !== message.kind || message.replyTo) return false;
   const apart = Date.parse(message.createdAt) - Date.parse(before.createdAt);
   return apart < GROUPED_WITHIN_MS && sameDay(message.createdAt, before.createdAt);
+}
+
+/** Up to where each member of a group has read. The server tells only the author of the message that was read last; who wrote has read, too. */
+export function withAnswers({ readBy, messages }: MessageList): ReadonlyMap<string, number> {
+  const all = new Map(readBy);
+  for (const { senderId, seq, status } of messages) if (status === "sent") all.set(senderId, Math.max(seq, all.get(senderId) ?? 0));
+  return all;
 }
 
 export function toRows(messages: readonly ChatMessage[], newFrom: number | undefined): MessageRow[] {

@@ -36,7 +36,11 @@ export default function Details({ id, entry, name, onClose, onPins }: Props) {
       <div className="details-head">
         <Avatar id={peer?.userId ?? id} name={name} size="large" isGroup={isGroup(id)} />
         <h3 dir="auto">{name}</h3>
-        {peer && <p className="hint" dir="ltr">@{peer.username}</p>}
+        {peer && (
+          <p className="hint">
+            <bdi dir="ltr">@{peer.username}</bdi>
+          </p>
+        )}
         {isGroup(id) && <p dir="auto">{group?.groupDescription || <span className="hint">{t("noDescription")}</span>}</p>}
       </div>
       <OwnSettings id={id} entry={entry} onPins={onPins} />

@@ -150,7 +150,7 @@ export const ar: Texts = {
   noPins: "لا شيء مثبّت",
   noPinsHint: "ثبّت ما يجب أن يجده الجميع لاحقًا.",
   readBy: "قرأها",
-  readByNobody: "لم يقرأها أحد بعد",
+  readByNobody: "لا يُعرف بعد أن أحدًا قرأها",
   reactedBy: "تفاعل {names} بـ {emoji}",
   originalGone: "لم تعد الرسالة الأصلية موجودة",
   jumpToOriginal: "الانتقال إلى رسالة {name}",
@@ -216,7 +216,7 @@ export const ar: Texts = {
   weeklyStreak: "أسابيع متتالية",
 
   appearance: "المظهر",
-  themeSystem: "حسب النظام",
+  themeSystem: "النظام",
   themeLight: "فاتح",
   themeDark: "داكن",
   language: "اللغة",

@@ -131,7 +131,7 @@ export const de: Texts = {
   noPins: "Nichts angeheftet",
   noPinsHint: "Hefte an, was alle wiederfinden sollen.",
   readBy: "Gelesen von",
-  readByNobody: "Noch hat sie niemand gelesen",
+  readByNobody: "Noch ist nicht bekannt, dass sie jemand gelesen hat",
   reactedBy: "{names}: {emoji}",
   originalGone: "Die ursprüngliche Nachricht gibt es nicht mehr",
   jumpToOriginal: "Zur Nachricht von {name}",
@@ -190,7 +190,7 @@ export const de: Texts = {
   weeklyStreak: "Wochen in Folge",
 
   appearance: "Aussehen",
-  themeSystem: "Wie das System",
+  themeSystem: "System",
   themeLight: "Hell",
   themeDark: "Dunkel",
   language: "Sprache",

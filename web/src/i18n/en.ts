@@ -130,7 +130,7 @@ export const en = {
   noPins: "Nothing pinned",
   noPinsHint: "Pin what everybody should find again.",
   readBy: "Read by",
-  readByNobody: "Nobody has read it yet",
+  readByNobody: "Nobody is known to have read it yet",
   reactedBy: "{names} reacted with {emoji}",
   originalGone: "The original message is gone",
   jumpToOriginal: "Go to the message of {name}",
@@ -189,7 +189,7 @@ export const en = {
   weeklyStreak: "Weeks in a row",
 
   appearance: "Appearance",
-  themeSystem: "As the system",
+  themeSystem: "System",
   themeLight: "Light",
   themeDark: "Dark",
   language: "Language",

@@ -65,7 +65,9 @@ export function PersonSearch({ onChoose, hidden = [] }: Props) {
               <Avatar id={person.userId} name={person.displayName || person.username} />
               <span>
                 <span dir="auto">{person.displayName || person.username}</span>
-                <small dir="ltr">@{person.username}</small>
+                <small>
+                  <bdi dir="ltr">@{person.username}</bdi>
+                </small>
               </span>
             </button>
           </li>

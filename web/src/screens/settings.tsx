@@ -40,7 +40,11 @@ export default function Settings() {
       <div className="details-head">
         <Avatar id={userId} name={name} size="large" />
         <h2 dir="auto">{name}</h2>
-        {me && <p className="hint" dir="ltr">@{me.username}</p>}
+        {me && (
+          <p className="hint">
+            <bdi dir="ltr">@{me.username}</bdi>
+          </p>
+        )}
         {me?.bio && <p dir="auto">{me.bio}</p>}
       </div>
       <fieldset>
@@ -76,20 +80,28 @@ export default function Settings() {
       <fieldset>
         <legend>{t("shortcuts")}</legend>
         <dl className="shortcuts">
-          <dt dir="ltr">
-            <kbd>Ctrl</kbd> <kbd>K</kbd>
+          <dt>
+            <bdi dir="ltr">
+              <kbd>Ctrl</kbd> <kbd>K</kbd>
+            </bdi>
           </dt>
           <dd>{t("shortcutPalette")}</dd>
-          <dt dir="ltr">
-            <kbd>Alt</kbd> <kbd>↑</kbd> <kbd>↓</kbd>
+          <dt>
+            <bdi dir="ltr">
+              <kbd>Alt</kbd> <kbd>↑</kbd> <kbd>↓</kbd>
+            </bdi>
           </dt>
           <dd>{t("shortcutNext")}</dd>
-          <dt dir="ltr">
-            <kbd>↑</kbd>
+          <dt>
+            <bdi dir="ltr">
+              <kbd>↑</kbd>
+            </bdi>
           </dt>
           <dd>{t("shortcutEdit")}</dd>
-          <dt dir="ltr">
-            <kbd>Esc</kbd>
+          <dt>
+            <bdi dir="ltr">
+              <kbd>Esc</kbd>
+            </bdi>
           </dt>
           <dd>{t("shortcutClose")}</dd>
         </dl>
