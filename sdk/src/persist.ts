@@ -11,6 +11,7 @@ export interface IndexedDbOptions {
 
 const VERSION = 2;
 const OPEN_WITHIN_MS = 5_000;
+const RETRY_AFTER_MS = 60_000;
 const CACHE_AFTER_MS = 1_000;
 const MAX_MESSAGES = 50;
 const MAX_ENTRIES = 200;
@@ -22,13 +23,15 @@ const STORES = ["positions", "outbox", "state", "messages"] as const;
  */
 export function indexedDb({ name, indexedDB }: IndexedDbOptions): Persistence & { cache: StoreCache } {
   let database: Promise<IDBDatabase> | undefined;
-  const open = () =>
-    (database ??= openDatabase(indexedDB ?? globalThis.indexedDB, `chat-${name}`, () => (database = undefined)).catch(
-      (error: unknown) => {
-        database = undefined;
-        throw error;
-      },
-    ));
+  let retryAt = Infinity;
+  const open = () => {
+    // Otherwise each message would wait for a database that does not open before it is sent.
+    if (database && Date.now() < retryAt) return database;
+    retryAt = Infinity;
+    database = openDatabase(indexedDB ?? globalThis.indexedDB, `chat-${name}`, () => (database = undefined));
+    database.catch(() => (retryAt = Date.now() + RETRY_AFTER_MS));
+    return database;
+  };
 
   /** Resolves with what `run` returns once all that it wrote is durable. */
   const transact = async (mode: IDBTransactionMode, run: (store: (name: Store) => IDBObjectStore) => void): Promise<void> => {

@@ -1,5 +1,5 @@
 import { IDBFactory } from "fake-indexeddb";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { ChatClient } from "../src/index";
 import { indexedDb } from "../src/persist";
 import { FakeClock, seeded } from "./clock";
@@ -50,4 +50,23 @@ test.each([
   expect(client.state.name).toBe("online");
   expect(lines).toContain("persistence cannot be read");
   client.close();
+});
+
+test("a database that does not open delays the first write only, and is tried again later", async () => {
+  vi.useFakeTimers();
+  try {
+    const open = vi.fn(() => ({}));
+    const persist = indexedDb({ name: "1", indexedDB: { open } as unknown as IDBFactory });
+    const first = persist.save({ seen: [] }).catch((error: Error) => error.message);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(await first).toBe("IndexedDB does not open");
+    await expect(persist.save({ seen: [] })).rejects.toThrow("IndexedDB does not open");
+    expect(open).toHaveBeenCalledTimes(1);
+    await vi.advanceTimersByTimeAsync(60_000);
+    persist.save({ seen: [] }).catch(() => {});
+    await vi.advanceTimersByTimeAsync(0);
+    expect(open).toHaveBeenCalledTimes(2);
+  } finally {
+    vi.useRealTimers();
+  }
 });
