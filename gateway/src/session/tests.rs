@@ -41,6 +41,7 @@ impl Test {
             socket: far,
             early: Bytes::new(),
             address,
+            unnamed_proxy: None,
             deflate: false,
             dialect: Dialect::ChatV1,
             trace: None,
@@ -258,8 +259,15 @@ async fn an_idle_session_is_small() {
     let (gateway, _queues) = gateway(&[]);
     let (_near, far) = tokio::io::duplex(64);
     let address = Address::of("127.0.0.1".parse().unwrap(), &http::HeaderMap::new(), &Default::default());
-    let upgraded =
-        Upgraded { socket: far, early: Bytes::new(), address, deflate: true, dialect: Dialect::ChatV1, trace: None };
+    let upgraded = Upgraded {
+        socket: far,
+        early: Bytes::new(),
+        address,
+        unnamed_proxy: None,
+        deflate: true,
+        dialect: Dialect::ChatV1,
+        trace: None,
+    };
     let future = serve(gateway, upgraded);
     assert!(size_of_val(&future) <= 1024, "{}", size_of_val(&future));
     assert!(size_of::<Connection>() <= 512, "{}", size_of::<Connection>());
