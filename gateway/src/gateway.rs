@@ -34,6 +34,7 @@ use crate::lanes::load::Lanes;
 use crate::lanes::receipts::ReceiptQueue;
 use crate::limits::addresses::Addresses;
 use crate::limits::places::Places;
+use crate::limits::unnamed_proxy::UnnamedProxies;
 use crate::session::closed::ClosedSessions;
 
 /// Dereferences to its [`Core`], so that what everybody uses is named without the detour.
@@ -47,6 +48,7 @@ pub struct Gateway {
     // Before a user is known.
     pub places: Arc<Places>,
     pub addresses: Arc<Addresses>,
+    pub unnamed_proxies: UnnamedProxies,
 
     // To the workers.
     pub lanes: Arc<Lanes>,
@@ -128,6 +130,7 @@ impl Gateway {
             tls,
             web,
             addresses: Addresses::new(core.clone(), places.clone()),
+            unnamed_proxies: UnnamedProxies::default(),
             places,
             lanes: Lanes::new(common.partitions, common.backlog_max_age),
             requests: Arc::new(Requests::new(core.clone(), enqueue.clone())),

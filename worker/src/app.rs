@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::api::password_work::PasswordWork;
 use crate::api::picture_cache::PictureCache;
+use crate::audiences::Audiences;
 use crate::consume::withdrawal::Withdrawal;
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
@@ -49,6 +50,7 @@ pub struct App {
     pub recent: Recent,
     pub withdrawal: Withdrawal,
     pub strangers: Strangers,
+    pub audiences: Audiences,
 }
 
 impl App {

@@ -5,6 +5,7 @@
 
 mod api;
 mod app;
+mod audiences;
 mod commands;
 mod consume;
 mod error;
@@ -43,6 +44,7 @@ use uuid::Uuid;
 use crate::api::password_work::PasswordWork;
 use crate::api::picture_cache::PictureCache;
 use crate::app::App;
+use crate::audiences::Audiences;
 use crate::consume::lease::LeaseManager;
 use crate::consume::pipeline::Pipeline;
 use crate::consume::queries::Queries;
@@ -145,6 +147,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         recent: Recent::default(),
         withdrawal: Withdrawal::default(),
         strangers: Strangers::default(),
+        audiences: Audiences::new(settings.deliveries_per_minute),
         settings,
     })
 }

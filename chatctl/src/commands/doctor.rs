@@ -274,6 +274,16 @@ async fn processes(findings: &mut Findings, fleet: &Fleet) -> Result<()> {
     let (length, age) = fleet.backlogs(&[fleet.keys.queries()]).await?.first().copied().unwrap_or_default();
     let what = format!("{length} queries wait, the oldest for {:.1} s", age.as_secs_f64());
     findings.check(age < Duration::from_secs(5), what, "See ChatBacklogOld in docs/runbook.md.")?;
+    let proxy: Option<String> = fleet.redis.get(fleet.keys.unnamed_proxy()).await?;
+    let what = match &proxy {
+        Some(proxy) => format!("within a day many clients were refused that {proxy} forwards for, as one address"),
+        None => "no proxy hides its clients' addresses".to_owned(),
+    };
+    findings.check(
+        proxy.is_none(),
+        what,
+        "If this is your proxy, name it in TRUSTED_PROXIES of the gateways; see docs/deployment.md.",
+    )?;
     let letters: u64 = fleet.redis.xlen(fleet.keys.dead_letters()).await?;
     findings.advise(letters == 0, format!("{letters} dead letters"), "Look at them with `chatctl dlq list`.")
 }

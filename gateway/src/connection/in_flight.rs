@@ -23,7 +23,7 @@ pub struct InFlight {
     pub started: Instant,
     /// Whether success is answered.
     pub has_answer: bool,
-    /// Its share of the answers that a connection may wait for at a time; 0 if the answer is small.
+    /// Its share of what a connection may have under way at a time; 0 if it does not count.
     pub cost: usize,
     /// Its place in its lane; of a command without an answer nobody knows when it is done.
     pub waiting: Option<Waiting>,

@@ -20,6 +20,7 @@ use crate::gateway::Gateway;
 use crate::http::probes;
 use crate::http::reply::{Response, Routes, error_response, is_upgrade, json_response, upgrade_required, with_status};
 use crate::limits::addresses::{Address, Peer};
+use crate::limits::unnamed_proxy;
 use crate::session::handshake::{Upgraded, origin_is_allowed, serve};
 
 pub fn routes(gateway: Arc<Gateway>) -> Routes {
@@ -103,6 +104,7 @@ fn upgrade(headers: HeaderMap, peer: Peer, on_upgrade: Option<OnUpgrade>, gatewa
         return upgrade_required("This connection cannot be upgraded");
     };
     let address = Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
+    let unnamed_proxy = unnamed_proxy::suspect(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
     let deflate = accept.deflate();
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
     let (dialect, is_answered) = Dialect::negotiate(offered, gateway.settings.default_dialect);
@@ -112,10 +114,10 @@ fn upgrade(headers: HeaderMap, peer: Peer, on_upgrade: Option<OnUpgrade>, gatewa
     lifecycle.track(async move {
         match Box::pin(upgraded(on_upgrade)).await {
             Some((Stream::Plain(socket), early)) => {
-                serve(gateway, Upgraded { socket, early, address, deflate, dialect, trace }).await;
+                serve(gateway, Upgraded { socket, early, address, unnamed_proxy, deflate, dialect, trace }).await;
             }
             Some((Stream::Tls(socket), early)) => {
-                serve(gateway, Upgraded { socket, early, address, deflate, dialect, trace }).await;
+                serve(gateway, Upgraded { socket, early, address, unnamed_proxy, deflate, dialect, trace }).await;
             }
             None => {}
         }

@@ -35,9 +35,12 @@ use crate::session::opening::{Membership, Opened, Refusal};
 const MAX_FAILURES: u8 = 5;
 /// How long after a command's deadline its sender is told that there is no answer.
 const ANSWER_GRACE_MS: u64 = 1_000;
-/// Queries of a connection under way at a time, by what their answers may weigh: so that a client which reads as fast as it can is
-/// never too slow for what it asked for.
-const MAX_COST: usize = 4;
+/// What a connection may have under way at a time, by what it costs. Queries, by what their answers may weigh: so that a client
+/// which reads as fast as it can is never too slow for what it asked for. Commands, by the time that they take in their lane, which
+/// others share: so that one account does not fill it.
+const MAX_COST: usize = 24;
+const PAGE_COST: usize = 6;
+const LIST_COST: usize = 12;
 /// Signs of typing that a connection may give in a second.
 const MAX_TYPING_PER_SECOND: u8 = 5;
 
@@ -50,7 +53,7 @@ pub struct Handler {
     failures: u8,
     /// Messages before authentication.
     early_messages: u8,
-    /// Queries that wait until the connection has taken the answers to earlier ones.
+    /// Commands that wait until there is room for them.
     waiting: VecDeque<(Command, Option<RequestId>)>,
     /// The second of the last sign of typing, and how many there were in it.
     typing: (u64, u8),
@@ -180,18 +183,19 @@ impl Handler {
         self.gateway.push_error(&self.connection, rejection, request_type, request_id);
     }
 
-    /// Passes a command on, or keeps a query until there is room for its answer.
+    /// Passes a command on, or keeps it until there is room for it.
     fn take_in(&mut self, user: UserId, command: Command, request_id: Option<RequestId>) {
         if matches!(command, Command::Typing(_)) && !self.may_type() {
             // Nobody waits for an answer, and who types is forgotten by itself.
             return;
         }
         let cost = cost(&command, user);
-        if cost == 0 || (self.waiting.is_empty() && has_room(&self.connection.signals(), cost)) {
+        // Nothing overtakes what waits.
+        if self.waiting.is_empty() && (cost == 0 || has_room(&self.connection.signals(), cost)) {
             return self.command(user, command, request_id);
         }
         if self.waiting.len() >= self.gateway.settings.max_in_flight {
-            let rejection = Rejection::unavailable("too many queries of this connection are waiting", 1);
+            let rejection = Rejection::unavailable("too many commands of this connection are waiting", 1);
             return self.error(&rejection, Some(command.name()), request_id.as_ref());
         }
         self.waiting.push_back((command, request_id));
@@ -208,12 +212,12 @@ impl Handler {
         *count <= MAX_TYPING_PER_SECOND
     }
 
-    /// Whether queries wait for room: nothing more is read meanwhile.
+    /// Whether commands wait for room: nothing more is read meanwhile.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Passes on the queries that there is room for now.
+    /// Passes on the commands that there is room for now.
     pub fn pass_waiting_on(&mut self) {
         let State::Authenticated(session) = &self.state else {
             self.waiting.clear();
@@ -431,15 +435,15 @@ impl Handler {
     }
 }
 
-/// A query's share of [`MAX_COST`]: a page is bounded, a list is not as small.
+/// A command's share of [`MAX_COST`]: a page is bounded, a list is not as small, messages are stored together.
 fn cost(command: &Command, user: UserId) -> usize {
     match command {
         // Without an answer there is nothing to make room for, and nobody knows when it is done.
         command if command.is_message() || !command.has_answer() => 0,
-        Command::GetPrivateMessages(_) | Command::GetGroupMessages(_) => 1,
-        Command::Sync(_) => MAX_COST,
-        command if matches!(command.route(user), Route::Query) => 2,
-        _ => 0,
+        Command::GetPrivateMessages(_) | Command::GetGroupMessages(_) => PAGE_COST,
+        Command::Sync(_) | Command::CreateGroup(_) => MAX_COST,
+        command if matches!(command.route(user), Route::Query) => LIST_COST,
+        _ => 1,
     }
 }
 

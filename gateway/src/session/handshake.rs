@@ -1,5 +1,6 @@
 //! From an upgraded connection to a session: the limits that hold before the greeting, the greeting, or the refusal.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
@@ -36,6 +37,8 @@ pub struct Upgraded<S> {
     /// What came with the request.
     pub early: Bytes,
     pub address: Address,
+    /// The peer, if it may be a proxy that `TRUSTED_PROXIES` does not name.
+    pub unnamed_proxy: Option<IpAddr>,
     pub deflate: bool,
     pub dialect: Dialect,
     /// Of the request, when it is traced.
@@ -51,9 +54,9 @@ struct Entry {
 
 /// Runs an upgraded connection to its end.
 pub async fn serve<S: Socket>(gateway: Arc<Gateway>, upgraded: Upgraded<S>) {
-    let Upgraded { socket, early, address, deflate, dialect, trace } = upgraded;
+    let Upgraded { socket, early, address, unnamed_proxy, deflate, dialect, trace } = upgraded;
     // The state of this is large, and gone before the session begins.
-    match Box::pin(enter(&gateway, address)).await {
+    match Box::pin(enter(&gateway, address, unnamed_proxy)).await {
         Ok(entry) => {
             let Entry { _open, pending, _address } = entry;
             let connection = connection(&gateway, deflate, dialect, trace);
@@ -66,7 +69,7 @@ pub async fn serve<S: Socket>(gateway: Arc<Gateway>, upgraded: Upgraded<S>) {
     }
 }
 
-async fn enter(gateway: &Arc<Gateway>, address: Address) -> Result<Entry, Rejection> {
+async fn enter(gateway: &Arc<Gateway>, address: Address, unnamed_proxy: Option<IpAddr>) -> Result<Entry, Rejection> {
     let too_many =
         |details: &str| Rejection::new(ErrorCode::MaxConnectionsExceeded, format!("too many connections {details}"));
     let open = gateway.places.take(Kind::Open).ok_or_else(|| too_many("on this server"))?;
@@ -77,6 +80,9 @@ async fn enter(gateway: &Arc<Gateway>, address: Address) -> Result<Entry, Reject
     let (request, place) =
         join(gateway.addresses.count(Counted::Requests, address), gateway.addresses.count_connection(address)).await;
     let checked = request.and(Ok(())).and(place);
+    if let (Err(_), Some(proxy)) = (&checked, unnamed_proxy) {
+        gateway.unnamed_proxies.refused(gateway, proxy).await;
+    }
     match checked {
         Ok(place) => Ok(Entry { _open: open, pending, _address: place }),
         Err(Refused::TooManyConnections) => Err(too_many("from your address")),

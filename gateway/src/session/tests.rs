@@ -41,6 +41,7 @@ impl Test {
             socket: far,
             early: Bytes::new(),
             address,
+            unnamed_proxy: None,
             deflate: false,
             dialect: Dialect::ChatV1,
             trace: None,
@@ -258,8 +259,15 @@ async fn an_idle_session_is_small() {
     let (gateway, _queues) = gateway(&[]);
     let (_near, far) = tokio::io::duplex(64);
     let address = Address::of("127.0.0.1".parse().unwrap(), &http::HeaderMap::new(), &Default::default());
-    let upgraded =
-        Upgraded { socket: far, early: Bytes::new(), address, deflate: true, dialect: Dialect::ChatV1, trace: None };
+    let upgraded = Upgraded {
+        socket: far,
+        early: Bytes::new(),
+        address,
+        unnamed_proxy: None,
+        deflate: true,
+        dialect: Dialect::ChatV1,
+        trace: None,
+    };
     let future = serve(gateway, upgraded);
     assert!(size_of_val(&future) <= 1024, "{}", size_of_val(&future));
     assert!(size_of::<Connection>() <= 512, "{}", size_of::<Connection>());
@@ -326,4 +334,27 @@ async fn signs_of_typing_are_passed_on_at_the_pace_of_people() {
     let passed_on = std::iter::from_fn(|| test.queues.admitted.try_recv().ok()).count();
     // The second may end in between.
     assert!((5..=10).contains(&passed_on), "{passed_on}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_does_not_fill_a_lane_and_keeps_its_order() {
+    let mut test = Test::authenticated(&[]).await;
+    for number in 0..10 {
+        test.send(&json!({"type": "create_group", "groupName": "g", "requestId": number})).await;
+    }
+    test.send(&json!({"type": "send_private_message", "recipientId": "2", "content": "after them"})).await;
+    let mut passed_on = Vec::new();
+    while passed_on.len() < 11 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let under_way: Vec<Admitted> = std::iter::from_fn(|| test.queues.admitted.try_recv().ok()).collect();
+        assert!((1..=2).contains(&under_way.len()), "{}", under_way.len());
+        for admitted in under_way {
+            let header = Header::Answer { connection: ConnectionId(1), command: admitted.command() };
+            test.publish_to_gateway(&header, br#"{"type":"group_created"}"#);
+            assert_eq!(test.event().await["type"], "group_created");
+            passed_on.push(admitted.partition());
+        }
+    }
+    let (last, groups) = passed_on.split_last().unwrap();
+    assert!(groups.iter().all(|partition| partition == &groups[0] && partition != last), "{passed_on:?}");
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use client::{Client, Error, event_type};
+use fred::interfaces::KeysInterface as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -301,4 +302,21 @@ async fn before_authentication_messages_are_few() {
     for _ in 0..150 {
         assert_eq!(event_type(&user.request(json!({"type": "ping"})).await.unwrap()), "pong");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_nobody_named_is_noticed_when_its_clients_are_refused() {
+    let harness = Harness::start(&[("MAX_CONNECTIONS_PER_IP", "1"), ("TRUSTED_PROXIES", "10.0.0.0/8")]).await;
+    let key = harness.worker.keys.unnamed_proxy();
+    let _first = harness.connect().forwarded_for("9.9.9.9").open().await.unwrap();
+    for client in 0..10 {
+        let noted: Option<String> = harness.worker.redis.get(&key).await.unwrap();
+        assert_eq!(noted, None, "after {client} refusals");
+        let from = format!("9.9.9.{client}");
+        assert_eq!(refused(harness.connect().forwarded_for(&from).open().await)["code"], "MAX_CONNECTIONS_EXCEEDED");
+    }
+    let noted = async {
+        while harness.worker.redis.get::<Option<String>, _>(&key).await.unwrap().as_deref() != Some("127.0.0.1") {}
+    };
+    tokio::time::timeout(SOON, noted).await.expect("the proxy's address");
 }

@@ -1538,8 +1538,10 @@ export interface NewMessageEvent {
 /** Who is online. */
 export interface OnlineUsersEvent {
   type: "online_users";
-  /** Number of entries in this answer. */
+  /** How many are listed. */
   count: number;
+  /** Whether more are online than are listed. */
+  hasMore: boolean;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
@@ -2147,7 +2149,11 @@ export interface GetInboxCommand {
   requestId?: string | number;
 }
 
-/** Returns everyone who is online, except the caller and users blocked in either direction. */
+/**
+ * Returns everyone who is online, except the caller and users blocked in either direction. Of more than
+ * `ONLINE_USERS_LIMIT` users (1,000 by default) it lists so many, those whom the caller follows or shares a
+ * conversation with first, and says so with `hasMore`.
+ */
 export interface GetOnlineUsersCommand {
   type: "get_online_users";
   /** Repeated in the direct answer, also in an error. */

@@ -60,7 +60,10 @@ pub struct OnlineUser {
 #[serde(rename_all = "camelCase")]
 pub struct OnlineUsers {
     pub users: Vec<OnlineUser>,
+    /// How many are listed.
     pub count: usize,
+    /// Whether more are online than are listed.
+    pub has_more: bool,
 }
 
 impl Event for OnlineUsers {

@@ -67,6 +67,12 @@ impl Keys {
         format!("{}address_registrations:{address}", self.prefix)
     }
 
+    /// String: the address of a proxy that `TRUSTED_PROXIES` does not name and whose clients were refused. Written by gateways, read by
+    /// `chatctl doctor`; lives for a day.
+    pub fn unnamed_proxy(&self) -> String {
+        format!("{}unnamed_proxy", self.prefix)
+    }
+
     /// String: the logins tried at one account, from one address, or both (`kind`), per slice of the window. Written by gateways;
     /// lives for the window.
     pub fn login_attempts(&self, kind: &str, whom: impl std::fmt::Display) -> String {

@@ -1,5 +1,7 @@
-//! `get_online_users`: everybody online anywhere in the fleet, but for those who are blocked in either direction.
-//! `PRESENCE_SCOPE` is about the events only.
+//! `get_online_users`: who is online anywhere in the fleet, but for those who are blocked in either direction. Of more than
+//! `ONLINE_USERS_LIMIT` users those with whom the caller has to do come first. `PRESENCE_SCOPE` is about the events only.
+
+use std::collections::BTreeSet;
 
 use shared::commands::GetOnlineUsers;
 use shared::events::presence::{OnlineUser, OnlineUsers};
@@ -10,13 +12,9 @@ use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::presence as presence_store;
 
-/// More would not fit into a message; who needs a larger fleet's list needs another list.
-const MOST_USERS: usize = 5_000;
-
 impl Handle for GetOnlineUsers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        let (online, _) = context.app.presence.online(&context.app.redis, MOST_USERS).await?;
-        let ids: Vec<i64> = online.iter().map(|user| user.0).collect();
+        let (ids, has_more) = choose(context).await?;
         let rows = presence_store::list_online_users(context.db, context.caller().0, &ids).await?;
         let user = |row: presence_store::OnlineUser| OnlineUser {
             user_id: UserId(row.user_id),
@@ -27,6 +25,27 @@ impl Handle for GetOnlineUsers {
             last_seen: row.last_seen_at.map(Into::into),
         };
         let users: Vec<OnlineUser> = rows.into_iter().map(user).collect();
-        Ok(Outcome::answered(context.envelope, &OnlineUsers { count: users.len(), users }))
+        Ok(Outcome::answered(context.envelope, &OnlineUsers { count: users.len(), users, has_more }))
     }
+}
+
+/// Who is listed, and whether more are online.
+async fn choose(context: &mut Context<'_>) -> Result<(Vec<i64>, bool), Failure> {
+    let (app, limit) = (context.app, context.app.settings.online_users_limit as usize);
+    let (others, total) = app.presence.online(&app.redis, limit).await?;
+    let has_more = total > others.len() as u64;
+    let mut chosen: BTreeSet<i64> = BTreeSet::new();
+    if has_more {
+        let contacts = presence_store::list_some_contacts(context.db, context.caller().0, limit as i64).await?;
+        let contacts: Vec<UserId> = contacts.into_iter().map(UserId).collect();
+        let online = app.presence.online_among(&app.redis, &contacts).await?;
+        chosen.extend(online.iter().map(|user| user.0).take(limit));
+    }
+    for user in others {
+        if chosen.len() >= limit {
+            break;
+        }
+        chosen.insert(user.0);
+    }
+    Ok((chosen.into_iter().collect(), has_more))
 }

@@ -94,9 +94,17 @@ pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: C
     }
     let mut context = Context { app, db: &mut transaction, envelope, lease: Some(lease) };
     let outcome = dispatch(command, &mut context).await?;
+    let reach = app.audiences.reach(&mut transaction, &outcome).await?;
+    if reach > 0
+        && let Some(rejection) = app.audiences.refusal(envelope.user)
+    {
+        // Nothing of it stays.
+        return Err(rejection.into());
+    }
     let sealed = app.wire.seal_outcome(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
     applied::insert_outcome(&mut transaction, envelope.id, &sealed).await?;
     transaction.commit().await?;
+    app.audiences.charge(envelope.user, reach);
     Ok(outcome)
 }
 

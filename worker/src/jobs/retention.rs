@@ -23,6 +23,8 @@ const EVENTS_PER_TRANSACTION: i64 = 200;
 /// Changes of a conversation that are kept however old they are.
 const CHANGES_KEPT: i64 = 10_000;
 const CONVERSATIONS_TOGETHER: i64 = 500;
+/// Users with too much waiting who are relieved in one round; the others wait for the next one.
+const USERS_TOGETHER: i64 = 1_000;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Whoever holds this advisory lock cleans up.
 const LOCK: i64 = 0x6368_6174_5245_5431;
@@ -34,6 +36,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
             clean_commands(&app, &lifecycle).await?;
             clean_audit(&app, &lifecycle).await?;
             clean_events(&app, &lifecycle).await?;
+            clean_crowded(&app, &lifecycle).await?;
             clean_changes(&app, &lifecycle).await
         };
         if let Err(error) = cleaned.await {
@@ -97,6 +100,32 @@ async fn clean_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
         transaction.commit().await?;
         drop(db);
         tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Walks the users for whom more waits than may; the oldest goes.
+async fn clean_crowded(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
+    // More than a replay has, so that its user hears that it is not all.
+    let most = i64::from(app.settings.waiting_events_per_user).max(i64::from(app.settings.replay_limit) + 1);
+    let mut db = app.db.acquire().await?;
+    let crowded = purge::list_crowded(&mut db, most, USERS_TOGETHER).await?;
+    drop(db);
+    for user in crowded {
+        while !lifecycle.is_draining() {
+            let mut db = app.db.acquire().await?;
+            let mut transaction = db.begin().await?;
+            if !purge::try_lock(&mut transaction, LOCK).await? {
+                return Ok(());
+            }
+            let deleted = purge::delete_surplus_events(&mut transaction, user, most, COMMANDS_PER_TRANSACTION).await?;
+            transaction.commit().await?;
+            if deleted < COMMANDS_PER_TRANSACTION as u64 {
+                break;
+            }
+            drop(db);
+            tokio::time::sleep(PAUSE).await;
+        }
     }
     Ok(())
 }

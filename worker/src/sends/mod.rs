@@ -82,6 +82,8 @@ pub async fn apply(
         // A reply to what cannot be replied to is not stored, but a redelivered one still has to be recognised.
         let refusal = facts.refusal(send);
         let refusal = refusal.or_else(|| strangers.remove(&(send.envelope.user, send.conversation)));
+        let refusal =
+            refusal.or_else(|| send.conversation.group().and_then(|_| app.audiences.refusal(send.envelope.user)));
         push_row(app, &mut rows, send, &facts, refusal.is_some());
         refusals.push(refusal);
     }
@@ -112,7 +114,15 @@ pub async fn apply(
         let refusal = refusals.get_mut(place).and_then(Option::take);
         outcome::of(app, batch[place], verdict, refusal, &facts, &mentions)
     };
-    Ok(verdicts.into_iter().enumerate().map(outcome).collect())
+    let outcomes: Vec<Result<Outcome, Failure>> = verdicts.into_iter().enumerate().map(outcome).collect();
+    for (send, outcome) in batch.iter().zip(&outcomes) {
+        if let (Some(_), Ok(outcome)) = (send.conversation.group(), outcome) {
+            // They are stored; what cannot be counted is not.
+            let reach = app.audiences.reach(db, outcome).await.unwrap_or(0);
+            app.audiences.charge(send.envelope.user, reach);
+        }
+    }
+    Ok(outcomes)
 }
 
 fn push_row(app: &App, rows: &mut SendRows, send: &Send, facts: &Facts, refused: bool) {

@@ -63,37 +63,59 @@ pub async fn choose(db: &mut PgSession, users: &[i64], limit: usize) -> Result<H
 async fn choose_together(db: &mut PgSession, users: &[i64], limit: usize) -> Result<HashMap<i64, Backlog>, Failure> {
     // One more than can be shown tells whether something is left out.
     let most = limit as i64 + 1;
-    let mut timed: HashMap<i64, Vec<(i64, Missed)>> = HashMap::new();
+    let mut timed: HashMap<i64, Vec<(Place, Missed)>> = HashMap::new();
+    let events = replay::list_missed_events(db, users, most).await?;
+    // A group's messages come after what makes their reader a member.
+    let joined =
+        events.iter().filter_map(|row| Some(((row.user_id, row.joined.as_deref()?), uuid_time_ms(row.event_id))));
+    let joined: HashMap<(i64, &str), i64> = joined.collect();
     // A message's place in time is never before that of its predecessors, whatever the gateways' clocks said: the order
     // within a conversation is that of the numbers.
     let mut times: HashMap<Uuid, i64> = HashMap::new();
     let mut previous: Option<(i64, String, i64)> = None;
     for row in replay::list_missed_messages(db, users, most).await? {
         let mut at_ms = (row.created_at.unix_timestamp_nanos() / 1_000_000) as i64;
-        if let Some((user, conversation, before_ms)) = &previous
-            && *user == row.user_id
-            && *conversation == row.conversation_id
-        {
-            at_ms = at_ms.max(*before_ms);
+        match &previous {
+            Some((user, conversation, before_ms)) if *user == row.user_id && *conversation == row.conversation_id => {
+                at_ms = at_ms.max(*before_ms);
+            }
+            _ => at_ms = at_ms.max(joined.get(&(row.user_id, &row.conversation_id)).copied().unwrap_or(0)),
         }
         previous = Some((row.user_id, row.conversation_id, at_ms));
         times.insert(row.message_id, at_ms);
-        timed.entry(row.user_id).or_default().push((at_ms, Missed::Message(row.message_id)));
+        let place = Place { at_ms, rank: Rank::Message };
+        timed.entry(row.user_id).or_default().push((place, Missed::Message(row.message_id)));
     }
-    for row in replay::list_missed_events(db, users, most).await? {
+    for row in &events {
         // What is about a message comes after it.
         let message_ms = row.message_id.and_then(|message| times.get(&message).copied());
         let at_ms = uuid_time_ms(row.event_id).max(message_ms.unwrap_or(0));
-        timed.entry(row.user_id).or_default().push((at_ms, Missed::Event(row.event_id)));
+        let rank = if row.joined.is_some() { Rank::Joined } else { Rank::Other };
+        timed.entry(row.user_id).or_default().push((Place { at_ms, rank }, Missed::Event(row.event_id)));
     }
-    let backlog = |(user, mut missed): (i64, Vec<(i64, Missed)>)| {
-        // Stable: what has the same time keeps its order.
-        missed.sort_by_key(|(at_ms, _)| *at_ms);
+    let backlog = |(user, mut missed): (i64, Vec<(Place, Missed)>)| {
+        // Stable: what has the same place keeps its order.
+        missed.sort_by_key(|(place, _)| *place);
         let surplus = missed.len().saturating_sub(limit);
         let kept = missed.split_off(surplus).into_iter().map(|(_, missed)| missed).collect();
         (user, Backlog { missed: kept, truncated: surplus > 0 })
     };
     Ok(timed.into_iter().map(backlog).collect())
+}
+
+/// Where something belongs in a replay.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    at_ms: i64,
+    rank: Rank,
+}
+
+/// The order within a millisecond.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Joined,
+    Message,
+    Other,
 }
 
 /// A UUIDv7's first 48 bits.

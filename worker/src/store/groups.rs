@@ -70,6 +70,13 @@ pub async fn list_member_ids(db: &mut PgSession, group: &str, except: i64) -> sq
         .await
 }
 
+/// How many members a group has.
+pub async fn count_members(db: &mut PgSession, group: &str) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM group_members WHERE group_id = $1"#, group)
+        .fetch_one(db)
+        .await
+}
+
 /// As [`find_membership`], and until the end of the transaction nobody else changes the group's membership: a community's
 /// sync, which comes past the group's partition, waits.
 pub async fn find_membership_locked(db: &mut PgSession, group: &str, user: i64) -> sqlx::Result<Option<Membership>> {

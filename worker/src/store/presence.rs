@@ -53,6 +53,23 @@ pub async fn list_contacts(db: &mut PgSession, users: &[i64], most_members: i64)
     .await
 }
 
+/// Users whom a user has to do with: followed ones, followers, and those who share a conversation or a group; up to `limit` of each.
+pub async fn list_some_contacts(db: &mut PgSession, user: i64, limit: i64) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        r#"(SELECT followee_id AS "user_id!" FROM user_follows WHERE follower_id = $1 LIMIT $2)
+           UNION
+           (SELECT follower_id FROM user_follows WHERE followee_id = $1 LIMIT $2)
+           UNION
+           (SELECT other.user_id FROM conversation_members mine
+            JOIN conversation_members other ON other.conversation_id = mine.conversation_id AND other.user_id <> mine.user_id
+            WHERE mine.user_id = $1 LIMIT $2)"#,
+        user,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// A user of the list of those online.
 pub struct OnlineUser {
     pub user_id: i64,

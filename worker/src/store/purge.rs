@@ -151,6 +151,34 @@ pub async fn delete_applied_commands(db: &mut PgSession, age: Duration, limit: i
     Ok(deleted.rows_affected())
 }
 
+/// Users for whom more than `most` events wait, up to `limit` of them.
+pub async fn list_crowded(db: &mut PgSession, most: i64, limit: i64) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        "SELECT user_id FROM event_queue WHERE delivered_at IS NULL GROUP BY user_id HAVING count(*) > $1 LIMIT $2",
+        most,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Deletes up to `limit` of the oldest events that wait for a user beside the newest `kept`; gives how many.
+pub async fn delete_surplus_events(db: &mut PgSession, user: i64, kept: i64, limit: i64) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "DELETE FROM event_queue q USING (
+             SELECT event_id FROM event_queue WHERE user_id = $1 AND delivered_at IS NULL
+             ORDER BY event_id DESC OFFSET $2 LIMIT $3
+         ) surplus
+         WHERE q.user_id = $1 AND q.event_id = surplus.event_id",
+        user,
+        kept,
+        limit
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
 /// A place in `event_log`, which is walked from the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPlace {

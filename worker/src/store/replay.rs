@@ -55,13 +55,15 @@ pub struct MissedEvent {
     pub event_id: Uuid,
     /// The message that it is about, if it is about one.
     pub message_id: Option<Uuid>,
+    /// The group of which the user became a member with it: both were stored in one transaction, and so have the same time.
+    pub joined: Option<String>,
 }
 
 /// The newest `limit` undelivered events of each of these users, oldest first, but for those about messages that the user hid.
 pub async fn list_missed_events(db: &mut PgSession, users: &[i64], limit: i64) -> sqlx::Result<Vec<MissedEvent>> {
     sqlx::query_as!(
         MissedEvent,
-        r#"SELECT u.user_id AS "user_id!", q.event_id AS "event_id!", p.message_id AS "message_id?"
+        r#"SELECT u.user_id AS "user_id!", q.event_id AS "event_id!", p.message_id AS "message_id?", g.group_id AS "joined?"
            FROM unnest($1::bigint[]) AS u (user_id)
            CROSS JOIN LATERAL (
                SELECT event_id FROM event_queue
@@ -69,6 +71,8 @@ pub async fn list_missed_events(db: &mut PgSession, users: &[i64], limit: i64) -
            ) q
            LEFT JOIN event_log l ON l.event_id = q.event_id
            LEFT JOIN private_messages p ON p.message_id = l.message_id
+           LEFT JOIN group_members g
+               ON g.group_id = l.conversation_id AND g.user_id = u.user_id AND g.joined_at = l.created_at
            WHERE l.message_id IS NULL
                OR NOT EXISTS (SELECT FROM message_deletions d WHERE d.user_id = u.user_id
                               AND d.conversation_id = p.conversation_id AND d.seq = p.seq)

@@ -433,3 +433,41 @@ async fn everyone_is_mentioned_by_members_of_small_groups_only() {
     fleet.expect(alice, command("add_group_member", group, carol), "member_added").await;
     assert_eq!((mentions(bob).await, mentions(alice).await), (0, 1));
 }
+
+/// Strangers to everybody else, made members without a word.
+async fn add_many(fleet: &Fleet, group: GroupId, count: i32) {
+    sqlx::query(
+        "WITH users AS (
+             INSERT INTO users_auth (username, email) SELECT 'm' || n, n || '@example.org' FROM generate_series(1, $2) AS n
+             RETURNING user_id
+         )
+         INSERT INTO group_members (group_id, user_id, role, can_add_members) SELECT $1, user_id, 'member', false FROM users",
+    )
+    .bind(group.to_string())
+    .bind(count)
+    .execute(&fleet.db)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_reaches_many_counts_with_everyone_whom_it_reaches() {
+    let fleet = Fleet::start_with("reach", &[("DELIVERIES_PER_MINUTE", "400")]).await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let large = create(&fleet, alice, &[bob]).await;
+    add_many(&fleet, large, 198).await;
+    let sent = fleet.expect(bob, text(large, "x"), "group_message_sent").await;
+    let reaction = json!({"type": "add_group_reaction", "messageId": sent["messageId"], "emoji": "\u{1f44d}"});
+    let answer = fleet.command(bob, reaction.clone()).await;
+    assert_ne!(answer["type"], "error", "{answer}");
+    // 400 deliveries: that was it for this minute.
+    let removal = json!({"type": "remove_group_reaction", "messageId": sent["messageId"], "emoji": "\u{1f44d}"});
+    for message in [removal, text(large, "y")] {
+        let error = fleet.refused(bob, message, "RATE_LIMIT_EXCEEDED").await;
+        assert!((1..=60).contains(&error["retryAfter"].as_i64().unwrap()), "{error}");
+    }
+    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM message_reactions").fetch_one(&fleet.db).await.unwrap();
+    assert_eq!(stored, 1, "nothing of what was refused is done");
+    fleet.expect(alice, text(large, "z"), "group_message_sent").await;
+    fleet.send(bob, alice, "direct messages are not concerned").await;
+}

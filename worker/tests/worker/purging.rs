@@ -174,3 +174,26 @@ async fn old_events_and_commands_are_forgotten_and_others_kept() {
         .await;
     fleet.until("SELECT count(*) = 3 FROM event_log").await;
 }
+
+#[tokio::test]
+async fn of_too_many_waiting_events_the_newest_are_kept() {
+    let settings = [("WAITING_EVENTS_PER_USER", "100"), ("REPLAY_LIMIT", "50")];
+    let fleet = Fleet::without_worker("crowded", &settings).await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let wait = "WITH logged AS (
+             INSERT INTO event_log (event_id, body)
+             SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, '' FROM generate_series(1, 6000) AS n
+             RETURNING event_id
+         )
+         INSERT INTO event_queue (user_id, event_id)
+         SELECT $1, event_id FROM logged UNION ALL (SELECT $2, event_id FROM logged ORDER BY event_id LIMIT 100)";
+    sqlx::query(wait).bind(alice.0).bind(bob.0).execute(&fleet.db).await.unwrap();
+    fleet.add_worker().await;
+    fleet.until("SELECT count(*) = 200 FROM event_queue").await;
+    let oldest: String = sqlx::query_scalar("SELECT min(event_id::text) FROM event_queue WHERE user_id = $1")
+        .bind(alice.0)
+        .fetch_one(&fleet.db)
+        .await
+        .unwrap();
+    assert_eq!(oldest, "00000000-0000-7000-8000-000000005901");
+}

@@ -310,3 +310,38 @@ async fn the_choice_of_what_is_replayed_is_bounded() {
     assert_eq!((&success["queuedEvents"], &success["replayTruncated"]), (&json!(2), &json!(true)));
     assert_eq!(contents(&page), last[18..]);
 }
+
+#[tokio::test]
+async fn a_group_is_replayed_before_its_messages_whatever_the_clocks_say() {
+    let fleet = Fleet::start("groupfirst").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let ahead = |prepared: &mut crate::harness::Prepared| {
+        // Of a gateway whose clock is ahead of the next one's.
+        let hint = prepared.envelope.id.as_u128() as u16;
+        prepared.envelope.id = shared::ids::new_command_id(Timestamp::now().plus(Duration::from_secs(2)), hint);
+    };
+    let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob]});
+    let mut prepared = fleet.prepare(alice, &create);
+    ahead(&mut prepared);
+    fleet.append(&prepared).await;
+    let group = fleet.answer(prepared.envelope.id).await["groupId"].clone();
+    let text = json!({"type": "send_group_message", "groupId": group, "content": "x"});
+    fleet.expect(alice, text.clone(), "group_message_sent").await;
+    let mut prepared = fleet.prepare(alice, &json!({"type": "add_group_member", "groupId": group, "userId": carol}));
+    ahead(&mut prepared);
+    fleet.append(&prepared).await;
+    fleet.answer(prepared.envelope.id).await;
+    fleet.expect(alice, text, "group_message_sent").await;
+    for (user, messages) in [(bob, 2), (carol, 1)] {
+        let (_, page) = resumed(&fleet, user, user.0 as u64).await;
+        let kinds: Vec<Value> = page
+            .events
+            .iter()
+            .map(|event| serde_json::from_slice::<Value>(&event.json).unwrap()["type"].clone())
+            .filter(|kind| kind == "group_created" || kind == "new_group_message")
+            .collect();
+        let expected: Vec<&str> =
+            ["group_created"].into_iter().chain(std::iter::repeat_n("new_group_message", messages)).collect();
+        assert_eq!(kinds, expected, "{user}");
+    }
+}

@@ -1,7 +1,8 @@
 //! `cargo deny`, installed below `target/tools` when it is not there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use devstack::install;
@@ -13,7 +14,7 @@ use crate::workspace::Workspace;
 const VERSION: &str = "^0.20";
 
 pub fn check_packages(workspace: &Workspace) -> Result<Outcome> {
-    let (success, output) = check(workspace, &["bans", "licenses", "sources"])?;
+    let (success, output) = check(workspace, &[], &["bans", "licenses", "sources"])?;
     if success {
         // The many lines before are about packages that are there in two versions.
         println!("{}", output.lines().last().unwrap_or_default());
@@ -23,24 +24,83 @@ pub fn check_packages(workspace: &Workspace) -> Result<Outcome> {
     Ok(Outcome::of(success))
 }
 
-/// The database of advisories comes from the network; without one, nothing can be said.
+/// Of an older database, silence means nothing.
+const MAX_DATABASE_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Checks against the database of advisories, which is fetched and kept below `CARGO_HOME`. Without a network the one of an earlier
+/// run is used; without that, or with one that is too old, nothing can be said.
 pub fn check_advisories(workspace: &Workspace) -> Result<Outcome> {
-    let (success, output) = check(workspace, &["advisories"])?;
-    println!("{output}");
-    if !success && is_fetch_failure(&output) {
-        println!("\n!!! Known vulnerabilities were NOT CHECKED: the database of advisories cannot be fetched. !!!");
-        return Ok(Outcome::not_checked("no network"));
+    let (mut success, mut output) = check(workspace, &[], &["advisories"])?;
+    let is_fetched = success || !is_fetch_failure(&output);
+    let mut database = newest_database();
+    if !is_fetched {
+        println!("the database of advisories cannot be fetched; the one of an earlier run is used if there is one");
+        if database.is_some() {
+            (success, output) = check(workspace, &["--disable-fetch"], &["advisories"])?;
+            // What cannot be read was not checked.
+            database = database.filter(|_| success || !output.contains("advisory database"));
+        }
     }
-    Ok(Outcome::of(success))
+    println!("{output}");
+    if let Some(database) = &database {
+        println!("the database of advisories is of {}", database.date);
+    }
+    let outcome = judge(success, is_fetched, database.map(|database| database.age));
+    if let Some(reason) = &outcome.not_checked {
+        println!("\n!!! Known vulnerabilities were NOT CHECKED: {reason}. !!!");
+    }
+    Ok(outcome)
+}
+
+/// An old database finds what it knows. One that is old although it was just fetched is nobody's any more: another has to be named.
+fn judge(success: bool, is_fetched: bool, age: Option<Duration>) -> Outcome {
+    match age {
+        Some(age) if age <= MAX_DATABASE_AGE => Outcome::of(success),
+        Some(_) if !success || is_fetched => Outcome::of(false),
+        // It is the newest that there is, wherever it is kept.
+        None if is_fetched => Outcome::of(success),
+        Some(_) => Outcome::not_checked("no network, and the database of advisories is older than 90 days"),
+        None => Outcome::not_checked("no network, and no database of advisories from before"),
+    }
+}
+
+struct Database {
+    /// Of its last change.
+    date: String,
+    age: Duration,
+}
+
+/// `cargo deny` keeps a clone for each address, in a folder whose name it makes up.
+fn newest_database() -> Option<Database> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))?;
+    let clones = ["advisory-dbs", "advisory-db"].map(|folder| home.join(folder));
+    let clones = clones.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    clones.filter_map(|clone| database(&clone.path())).min_by_key(|database| database.age)
+}
+
+fn database(clone: &Path) -> Option<Database> {
+    if !clone.join(".git").exists() && !clone.join("HEAD").exists() {
+        return None;
+    }
+    let output = Command::new("git").arg("-C").arg(clone).args(["log", "-1", "--format=%ct %cs"]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let (seconds, date) = text.trim().split_once(' ')?;
+    let changed_at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.parse().ok()?);
+    Some(Database { date: date.to_owned(), age: changed_at.elapsed().unwrap_or_default() })
 }
 
 fn is_fetch_failure(output: &str) -> bool {
     output.contains("failed to fetch advisory database")
 }
 
-fn check(workspace: &Workspace, what: &[&str]) -> Result<(bool, String)> {
+fn check(workspace: &Workspace, options: &[&str], what: &[&str]) -> Result<(bool, String)> {
     let mut command = Command::new(program(workspace)?);
-    command.args(["--color", "never", "check", "--hide-inclusion-graph"]).args(what).current_dir(&workspace.root);
+    command
+        .args(["--color", "never", "check", "--hide-inclusion-graph"])
+        .args(options)
+        .args(what)
+        .current_dir(&workspace.root);
     let (status, output) = run_and_keep(&mut command, false)?;
     Ok((status.success(), output.trim_end().to_owned()))
 }
@@ -52,9 +112,11 @@ fn program(workspace: &Workspace) -> Result<PathBuf> {
     let root = workspace.target_dir.join("tools");
     let installed = root.join("bin/cargo-deny");
     if !installed.is_file() {
-        println!("installing cargo-deny below {} (takes minutes, once)", root.display());
-        let mut cargo = workspace.cargo(&["install", "cargo-deny", "--locked", "--version", VERSION, "--root"]);
-        let status = cargo.arg(&root).status().context("running cargo install")?;
+        println!("installing cargo-deny below {} (takes a minute or two, once)", root.display());
+        // Without optimisation, which would take longer than the checks ever do.
+        let mut cargo =
+            workspace.cargo(&["install", "cargo-deny", "--debug", "--locked", "--version", VERSION, "--root"]);
+        let status = cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").arg(&root).status().context("running cargo install")?;
         if !status.success() {
             bail!("cargo-deny could not be installed ({status})");
         }
@@ -65,6 +127,23 @@ fn program(workspace: &Workspace) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_database_fails_with_a_network_and_is_no_check_without() {
+        let day = Duration::from_secs(24 * 3600);
+        let word = |success, is_fetched, age: Option<u32>| {
+            let outcome = judge(success, is_fetched, age.map(|days| day * days));
+            (outcome.passed, outcome.failed, outcome.not_checked.is_some())
+        };
+        assert_eq!(word(true, true, Some(90)), (1, 0, false));
+        assert_eq!(word(false, true, Some(1)), (0, 1, false));
+        assert_eq!(word(true, true, Some(91)), (0, 1, false), "a mirror that nobody renews");
+        assert_eq!(word(true, true, None), (1, 0, false), "it was fetched just now");
+        assert_eq!(word(true, false, Some(90)), (1, 0, false));
+        assert_eq!(word(false, false, Some(91)), (0, 1, false), "what it knows is known");
+        assert_eq!(word(true, false, Some(91)), (0, 0, true));
+        assert_eq!(word(false, false, None), (0, 0, true));
+    }
 
     #[test]
     fn a_missing_network_is_told_from_a_finding() {

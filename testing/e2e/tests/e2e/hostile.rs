@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 /// Pairs of bystanders, each of which sends a message after the other is told.
 const BYSTANDERS: usize = 8;
+/// `GROUP_MAX_MEMBERS`, without the founder.
+const STRANGERS: usize = 49;
 /// Between two messages of one: within `MESSAGE_RATE_LIMIT`.
 const PACE: Duration = Duration::from_millis(300);
 /// Slower than this times the quiet p95 is harm, unless it is fast all the same on two cores that attackers and servers share.
@@ -87,6 +89,8 @@ struct Stage {
     attacker: User,
     /// With whom the attacker has a long conversation of long messages.
     partner: User,
+    /// As many as a group may have, so that each is large.
+    strangers: Vec<User>,
 }
 
 impl Stage {
@@ -141,6 +145,13 @@ impl Stage {
         self.repeat(10, 5, &page, ends_at).await
     }
 
+    /// Groups of strangers, one after the other on many connections.
+    async fn groups(&self, ends_at: Instant) -> Result<()> {
+        let strangers: Vec<i64> = self.strangers.iter().map(|stranger| stranger.id).collect();
+        let create = json!({"type": "create_group", "groupName": "g", "initialMembers": strangers});
+        self.repeat(10, 5, &create, ends_at).await
+    }
+
     /// Strangers who send a mebibyte in a kilobyte, as often as they can.
     async fn compressed_pings(&self, ends_at: Instant) -> Result<()> {
         let ping = format!(r#"{{"type":"ping","x":"{}"}}"#, " ".repeat(1_000_000));
@@ -188,7 +199,8 @@ async fn stage() -> Result<Stage> {
         writer.request_ok(message).await?;
         writer.drain();
     }
-    Ok(Stage { deployment, attacker, partner })
+    let strangers = deployment.many_users("stranger", STRANGERS)?;
+    Ok(Stage { deployment, attacker, partner, strangers })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,13 +217,14 @@ async fn an_attack_from_one_account_harms_nobody_else() -> Result<()> {
     quiet.print("quiet");
     let bound = (quiet.percentile(95) * FACTOR).max(FLOOR);
     let mut harmed = Vec::new();
-    for attack in ["large_pages", "syncs", "deep_offsets", "compressed_pings"] {
+    for attack in ["large_pages", "syncs", "deep_offsets", "groups", "compressed_pings"] {
         let ends_at = Instant::now() + lasting();
         let attacking = async {
             match attack {
                 "large_pages" => stage.large_pages(ends_at).await,
                 "syncs" => stage.syncs(ends_at).await,
                 "deep_offsets" => stage.deep_offsets(ends_at).await,
+                "groups" => stage.groups(ends_at).await,
                 _ => stage.compressed_pings(ends_at).await,
             }
         };

@@ -220,6 +220,9 @@ async fn doctor_names_what_is_wrong_and_nothing_else() -> Result<()> {
     ensure!(succeed(&deployment, &["verify"])?.lines().all(|line| line.starts_with("ok ")), "a database that is whole");
 
     // What it names, it names with what to do.
+    deployment.redis.command(&["SET", "unnamed_proxy", "10.9.8.7"])?;
+    let text = doctor()?;
+    ensure!(text.contains("that 10.9.8.7 forwards for") && text.contains("TRUSTED_PROXIES"), "{text}");
     deployment.sql("REVOKE INSERT ON private_messages FROM chat_worker")?;
     ensure!(doctor()?.contains("PROBLEM chat_worker lacks rights on private_messages"), "a right that is missing");
     deployment.sql("DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)")?;

@@ -1,0 +1,121 @@
+//! How many deliveries each user has caused of late (`DELIVERIES_PER_MINUTE`): the limits at the gateways count commands, and one in
+//! a large group reaches thousands. Each worker counts for itself; all commands of a group go through one.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use shared::ids::{GroupId, UserId};
+use shared::protocol::{ErrorCode, Rejection};
+use shared::publication::Header;
+use tokio::time::Instant;
+
+use crate::outcome::{Audience, Outcome};
+use crate::store::groups;
+use crate::store::session::PgSession;
+
+const WINDOW: Duration = Duration::from_secs(60);
+/// What reaches fewer is not counted: the limits of commands bound it.
+const MIN_COUNTED: u64 = 100;
+/// A group's size is asked for again after so long.
+const SIZE_KEPT: Duration = Duration::from_secs(60);
+/// Groups, and users, remembered; beyond that everything older is forgotten.
+const MOST_REMEMBERED: usize = 50_000;
+
+pub struct Audiences {
+    per_minute: u32,
+    sizes: Mutex<HashMap<GroupId, (u64, Instant)>>,
+    /// Since when, and how many deliveries in that time.
+    spent: Mutex<HashMap<UserId, (Instant, u64)>>,
+}
+
+impl Audiences {
+    /// With a limit of deliveries in a minute.
+    pub fn new(per_minute: u32) -> Self {
+        Audiences { per_minute, sizes: Mutex::default(), spent: Mutex::default() }
+    }
+
+    /// Why the user may address large groups no more for the moment; `None` when it may.
+    pub fn refusal(&self, user: UserId) -> Option<Rejection> {
+        let spent = self.spent.lock();
+        let (since, deliveries) = *spent.get(&user)?;
+        let left = WINDOW.checked_sub(since.elapsed())?;
+        if deliveries < u64::from(self.per_minute) {
+            return None;
+        }
+        let details = format!("What you do may reach {} members of large groups in a minute", self.per_minute);
+        let retry_after = Some(left.as_secs().max(1) as u32);
+        Some(Rejection { retry_after, ..Rejection::new(ErrorCode::RateLimitExceeded, details) })
+    }
+
+    /// Whom the outcome's events are for, where they are many; 0 otherwise.
+    pub async fn reach(&self, db: &mut PgSession, outcome: &Outcome) -> sqlx::Result<u64> {
+        let mut reach = 0;
+        for publication in &outcome.publications {
+            if !matches!(publication.header, Header::Event(_) | Header::ReducedFor { .. }) {
+                continue;
+            }
+            reach += match &publication.audience {
+                Audience::Group(group) => self.size(db, *group).await?,
+                Audience::Users(users) => users.len() as u64,
+                Audience::Gateway(_) | Audience::User(_) | Audience::Everybody => 0,
+            };
+        }
+        Ok(if reach < MIN_COUNTED { 0 } else { reach })
+    }
+
+    /// Counts deliveries that the user caused.
+    pub fn charge(&self, user: UserId, deliveries: u64) {
+        if deliveries == 0 {
+            return;
+        }
+        let now = Instant::now();
+        let mut spent = self.spent.lock();
+        if spent.len() >= MOST_REMEMBERED {
+            spent.retain(|_, (since, _)| now.duration_since(*since) < WINDOW);
+        }
+        let (since, total) = spent.entry(user).or_insert((now, 0));
+        if now.duration_since(*since) >= WINDOW {
+            (*since, *total) = (now, 0);
+        }
+        *total += deliveries;
+    }
+
+    /// Members of a group, as of a minute ago at most.
+    async fn size(&self, db: &mut PgSession, group: GroupId) -> sqlx::Result<u64> {
+        let now = Instant::now();
+        let known = self.sizes.lock().get(&group).copied();
+        if let Some((size, at)) = known
+            && now.duration_since(at) < SIZE_KEPT
+        {
+            return Ok(size);
+        }
+        let size = groups::count_members(db, &group.to_string()).await?.unsigned_abs();
+        let mut sizes = self.sizes.lock();
+        if sizes.len() >= MOST_REMEMBERED {
+            sizes.retain(|_, (_, at)| now.duration_since(*at) < SIZE_KEPT);
+        }
+        sizes.insert(group, (size, now));
+        Ok(size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn deliveries_are_limited_by_the_minute() {
+        let audiences = Audiences::new(10_000);
+        let user = UserId(1);
+        audiences.charge(user, 9_999);
+        assert!(audiences.refusal(user).is_none());
+        audiences.charge(user, 5_000);
+        tokio::time::advance(Duration::from_secs(20)).await;
+        let refusal = audiences.refusal(user).unwrap();
+        assert_eq!((refusal.code, refusal.retry_after), (ErrorCode::RateLimitExceeded, Some(40)));
+        assert!(audiences.refusal(UserId(2)).is_none(), "others are not concerned");
+        tokio::time::advance(Duration::from_secs(41)).await;
+        assert!(audiences.refusal(user).is_none());
+    }
+}
