@@ -61,7 +61,7 @@ async fn a_message_is_followed_from_socket_to_socket() -> Result<()> {
     });
     let options = Options::default().with("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://127.0.0.1:{port}"));
     let options = options.with("TRACE_ONE_IN", "1000000").with("FOLLOW_TRACEPARENT", "true");
-    let mut deployment = Deployment::start("traces", options)?;
+    let deployment = Deployment::start("traces", options)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
     let mut bobs = deployment.login(1, &bob).await?;
     let connect = Connect::new(&deployment.gateway_url(0)).header("traceparent", &format!("00-{TRACE}-{SPAN}-01"));
