@@ -154,13 +154,23 @@ test("a failing getToken neither escapes nor stops the client", async () => {
   expect(client.state.name).toBe("online");
 });
 
-test.each(["", null, undefined])("a getToken that gives %j is asked again after the backoff", async (nothing) => {
+test.each([null, undefined])("a getToken that gives %j is asked again after the backoff", async (nothing) => {
   let calls = 0;
-  start({ getToken: () => (++calls < 3 ? (nothing as string) : "token"), random: () => 0.999 });
+  start({ getToken: () => (++calls < 3 ? (nothing as unknown as string) : "token"), random: () => 0.999 });
   await clock.advance(100);
   expect([calls, client.state.name]).toEqual([1, "waiting"]);
   await clock.advance(10_000);
   expect([calls, client.state.name]).toEqual([3, "online"]);
+});
+
+test("an empty token is refused, and not asked for again and again", async () => {
+  server.tokens.set("", "TOKEN_MISSING");
+  let calls = 0;
+  // The limit ends a loop that would never give the test a turn.
+  start({ getToken: () => (++calls < 10 ? "" : "token") });
+  await clock.advance(1_000);
+  expect(client.state).toEqual({ name: "refused", code: "TOKEN_MISSING" });
+  expect(calls).toBe(2);
 });
 
 test("what the application's logger and persistence throw does not stop the client", async () => {

@@ -147,7 +147,7 @@ export class Connection {
     const socket = this.#socket;
     const token = this.#token && this.#reason === "initial" ? this.#token : await this.#newToken(this.#reason);
     if (this.#socket !== socket) return;
-    if (!token) return this.drop();
+    if (token === undefined) return this.drop();
     if (this.#rejected.has(token)) return this.#refuse(this.#error?.code ?? "TOKEN_INVALID");
     this.#token = token;
     this.#reason = "initial";
@@ -161,7 +161,8 @@ export class Connection {
       timer = clock.setTimeout(() => resolve(undefined), TOKEN_TIMEOUT_MS);
     });
     try {
-      return await Promise.race([getToken({ reason }), timeout]);
+      // An application in JavaScript may give `null`.
+      return (await Promise.race([getToken({ reason }), timeout])) ?? undefined;
     } catch {
       logger("getToken failed", { reason });
       return undefined;
@@ -212,7 +213,7 @@ export class Connection {
     if (this.#isAuthenticated) return;
     this.#error = event;
     if (event.code === "SERVICE_UNAVAILABLE") return this.drop();
-    if (this.#token) this.#rejected.add(this.#token);
+    if (this.#token !== undefined) this.#rejected.add(this.#token);
     this.#reason = event.code === "TOKEN_EXPIRED" ? "expired" : "invalid";
     this.#token = undefined;
     // A second new token that is rejected, too: the application's tokens do not fit this server.
@@ -235,7 +236,7 @@ export class Connection {
   async #renew(): Promise<void> {
     const socket = this.#socket;
     const token = await this.#newToken("renew");
-    if (!token || this.#socket !== socket || !this.#isAuthenticated || token === this.#token) return;
+    if (token === undefined || this.#socket !== socket || !this.#isAuthenticated || token === this.#token) return;
     this.#token = token;
     this.send({ type: "authenticate", token, acks: true });
   }
