@@ -74,7 +74,8 @@ pub async fn run(
     let (gateway, queues) = making.await??;
 
     let core = gateway.core.clone();
-    lifecycle.spawn_until_stopped("issuer", infallible(tokens::run(core.clone())));
+    let issuer = core.clone();
+    lifecycle.spawn_until_stopped("issuer", infallible(async move { issuer.tokens.refresh().await }));
     lifecycle.spawn("subscriber", subscriber::run(gateway.clone(), published));
     lifecycle.spawn("subscriptions", infallible(subscriptions::run(core.clone(), subscriber, queues.changes)));
     let requests = gateway.requests.clone();

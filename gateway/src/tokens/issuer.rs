@@ -35,7 +35,7 @@ pub struct Issuer {
 
 #[derive(Default)]
 struct Reads {
-    /// When the last one began, and whether it succeeded.
+    /// Whether the last one succeeded, and when: a success counts from its beginning, a failure from its end.
     last: Option<(Instant, bool)>,
 }
 
@@ -77,10 +77,10 @@ impl Issuer {
             _ if self.is_settled(key_id) => return Ok(()),
             // It was read for somebody else in the meantime.
             Some((began_at, true)) if began_at >= asked_at => {}
-            Some((began_at, false)) if began_at.elapsed() < RETRY_PAUSE => return Err(Away),
+            Some((failed_at, false)) if failed_at.elapsed() < RETRY_PAUSE => return Err(Away),
             last => {
-                if let Some((began_at, _)) = last {
-                    tokio::time::sleep_until(began_at + LOOK_UP_PAUSE).await;
+                if let Some((at, _)) = last {
+                    tokio::time::sleep_until(at + LOOK_UP_PAUSE).await;
                 }
                 self.read(&mut reads).await?;
             }
@@ -113,7 +113,7 @@ impl Issuer {
     async fn read(&self, reads: &mut Reads) -> Result<(), Away> {
         let began_at = Instant::now();
         let read = self.source.read().await.and_then(|json| Ok(IssuerKeys::parse(&json)?));
-        reads.last = Some((began_at, read.is_ok()));
+        reads.last = Some(if read.is_ok() { (began_at, true) } else { (Instant::now(), false) });
         match read {
             Ok(keys) => {
                 *self.keys.write() = Arc::new(keys);

@@ -4,14 +4,11 @@
 mod fetch;
 mod issuer;
 
-use std::sync::Arc;
-
 use shared::auth::issuer::{Unverified, is_issuers};
 use shared::auth::{Claims, TokenError, TokenVerifier};
 use shared::clock::Timestamp;
 use shared::config::GatewaySettings;
 
-use crate::core::Core;
 use crate::tokens::issuer::Issuer;
 
 /// Told to callers when the issuer's keys cannot be read.
@@ -20,7 +17,7 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 /// Verifies tokens.
 pub struct Tokens {
     secret: Option<TokenVerifier>,
-    issuer: Option<Arc<Issuer>>,
+    issuer: Option<Issuer>,
 }
 
 /// Why a token is not accepted.
@@ -44,7 +41,14 @@ impl Tokens {
             (Some(secret), None) => Some(TokenVerifier::new(secret.expose())?),
             (None, _) => None,
         };
-        Ok(Tokens { secret, issuer: Issuer::new(settings)?.map(Arc::new) })
+        Ok(Tokens { secret, issuer: Issuer::new(settings)? })
+    }
+
+    /// Keeps the issuer's keys up to date; returns at once where there is no issuer.
+    pub async fn refresh(&self) {
+        if let Some(issuer) = &self.issuer {
+            issuer.refresh().await;
+        }
     }
 
     /// Verifies a token with the keys that are known.
@@ -78,12 +82,5 @@ impl Tokens {
             Unverified::Refused(error) => Refused::Token(error),
             Unverified::KeyUnknown(_) => Refused::Token(TokenError::Invalid),
         })
-    }
-}
-
-/// Keeps the issuer's keys up to date, where there is an issuer.
-pub async fn run(core: Arc<Core>) {
-    if let Some(issuer) = &core.tokens.issuer {
-        issuer.refresh().await;
     }
 }
