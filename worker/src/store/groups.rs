@@ -122,7 +122,7 @@ pub const MAX_SIGNAL_MEMBERS: i64 = 1_000;
 /// Whether the group has more than so many members; reads no more of them than that.
 pub async fn is_larger_than(db: &mut PgSession, group: &str, members: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"SELECT count(*) > $2 AS "is_larger!" FROM (SELECT FROM group_members WHERE group_id = $1 LIMIT $2 + 1) m"#,
+        r#"SELECT count(*) > $2::bigint AS "is_larger!" FROM (SELECT FROM group_members WHERE group_id = $1 LIMIT $2::bigint + 1) m"#,
         group,
         members
     )

@@ -40,8 +40,8 @@ pub async fn list_contacts(db: &mut PgSession, users: &[i64], most_members: i64)
            JOIN conversation_members other ON other.conversation_id = mine.conversation_id AND other.user_id <> mine.user_id
            WHERE mine.user_id = ANY($1)
                AND (SELECT count(*) FROM (
-                       SELECT FROM conversation_members m WHERE m.conversation_id = mine.conversation_id LIMIT $2 + 1
-                   ) counted) <= $2
+                       SELECT FROM conversation_members m WHERE m.conversation_id = mine.conversation_id LIMIT $2::bigint + 1
+                   ) counted) <= $2::bigint
            UNION
            SELECT follower_id, followee_id FROM user_follows WHERE follower_id = ANY($1)
            UNION
