@@ -18,7 +18,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Without a heartbeat for so long a process counts as dead, as gateways and workers see it.
 const ALIVE_MS: i64 = 5_000;
 
-pub struct Fleet {
+pub struct FleetClient {
     pub redis: Client,
     pub keys: Keys,
 }
@@ -31,7 +31,7 @@ pub struct Alive {
     pub seen_ms: i64,
 }
 
-impl Fleet {
+impl FleetClient {
     /// Connects; fails when Redis does not answer.
     pub async fn connect(settings: &Settings) -> Result<Self> {
         // The URL holds a password, so it is not part of any message.
@@ -39,7 +39,7 @@ impl Fleet {
         let redis = options.client(&Lifecycle::new(Duration::ZERO)).context("REDIS_URL")?;
         let answer: Result<(), Error> = redis.ping(None).await;
         answer.context("Redis does not answer")?;
-        Ok(Fleet { redis, keys: Keys::new(settings.redis_prefix()) })
+        Ok(FleetClient { redis, keys: Keys::new(settings.redis_prefix()) })
     }
 
     /// Live processes of a kind, `gateway` or `worker`.

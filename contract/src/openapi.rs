@@ -1,7 +1,7 @@
 //! `docs/openapi.json`: the HTTP endpoints as OpenAPI 3.1.
 
 use serde_json::{Map, Value, json};
-use shared::http::Refused;
+use shared::http::ErrorBody;
 
 use crate::http::{Auth, ENDPOINTS, Endpoint};
 use crate::schema;
@@ -14,9 +14,9 @@ pub fn openapi() -> Value {
         let content = (endpoint.answer)(&mut generator);
         paths.entry(endpoint.path).or_insert_with(|| json!({}))[endpoint.method] = operation(endpoint, content);
     }
-    let refused = schema::inline::<Refused>(&mut generator);
+    let refused = schema::inline::<ErrorBody>(&mut generator);
     let mut schemas = schema::components(&mut generator);
-    schemas.insert("Refused".to_owned(), refused);
+    schemas.insert("ErrorBody".to_owned(), refused);
     let bearer = |about: &str| json!({"type": "http", "scheme": "bearer", "description": about});
     json!({
         "openapi": "3.1.0",
@@ -48,7 +48,7 @@ fn operation(endpoint: &Endpoint, mut content: Value) -> Value {
         responses.insert("503".to_owned(), json!({"description": "The same, and not well.", "content": content}));
     }
     for (status, about) in endpoint.refusals {
-        let refused = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}}});
+        let refused = json!({"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}});
         responses.insert(status.to_string(), json!({"description": about, "content": refused}));
     }
     let id: String = format!("{}{}", endpoint.method, endpoint.path).replace(['/', '-'], "_");

@@ -7,14 +7,14 @@ use contract::events::EVENTS;
 use contract::http::ENDPOINTS;
 use contract::{check, examples, schema};
 use serde_json::{Map, Value, json};
-use shared::commands::{Command, Context, SPECS};
+use shared::commands::{Command, DecodeContext, SPECS};
 use shared::ids::UserId;
 use shared::limits::Limits;
 use shared::protocol::spec::{Field, Presence};
 use shared::protocol::{Fields, Frame, Spec};
 
 /// Who sends the examples.
-const ALICE: Context<'static> = Context {
+const ALICE: DecodeContext<'static> = DecodeContext {
     caller: UserId(17),
     limits: &Limits { message_characters: 5000, group_members: 50, group_name_characters: 100, offset: 10_000 },
 };

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::clock::Uptime;
 use crate::connection::{Connection, InFlight};
-use crate::fleet::Fleet;
+use crate::liveness::Liveness;
 use crate::metrics::{GatewayMetrics, Totals};
 use crate::tokens::Tokens;
 
@@ -44,7 +44,7 @@ pub struct Core {
     /// For everything but subscriptions and the ordered lane.
     pub redis: Client,
     pub admit: Admit,
-    pub fleet: Fleet,
+    pub liveness: Liveness,
     pub tracer: Tracer,
 }
 
@@ -84,7 +84,7 @@ impl Core {
             recorder,
             redis,
             admit: Admit::new(RATE_WINDOW),
-            fleet: Fleet::default(),
+            liveness: Liveness::default(),
             tracer,
             lifecycle,
             settings,

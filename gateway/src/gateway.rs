@@ -18,7 +18,7 @@ use shared::telemetry::Metrics;
 use tokio::sync::mpsc;
 
 use crate::connection::Connection;
-use crate::connection::arrivals::{Arrival, Arrivals};
+use crate::connection::deliveries::{Deliveries, Delivery};
 use crate::connection::registry::Registry;
 use crate::core::Core;
 use crate::egress::elsewhere::Elsewhere;
@@ -59,7 +59,7 @@ pub struct Gateway {
     // To the sockets.
     pub registry: Arc<Registry>,
     pub subscriptions: Subscriptions,
-    pub arrivals: Arrivals,
+    pub deliveries: Deliveries,
     pub positions: Arc<Positions>,
     pub gaps: Gaps,
     pub elsewhere: Elsewhere,
@@ -81,7 +81,7 @@ pub struct Queues {
     pub admitted: mpsc::Receiver<Admitted>,
     pub changes: mpsc::UnboundedReceiver<Change>,
     pub receipts: mpsc::Receiver<Receipts>,
-    pub arrivals: mpsc::Receiver<Arrival>,
+    pub deliveries: mpsc::Receiver<Delivery>,
     pub gaps: mpsc::Receiver<Gap>,
     pub closed_sessions: mpsc::UnboundedReceiver<Session>,
 }
@@ -123,7 +123,7 @@ impl Gateway {
         let (enqueue, admitted) = Enqueue::new();
         let (subscriptions, changes) = Subscriptions::new();
         let (receipts, receipt_queue) = ReceiptQueue::new();
-        let (arrivals, arrival_queue) = Arrivals::new();
+        let (deliveries, delivery_queue) = Deliveries::new();
         let (gaps, gap_queue) = Gaps::new(core.clone(), registry.clone(), positions.clone());
         let (closed_sessions, closed) = ClosedSessions::new();
         let gateway = Gateway {
@@ -139,7 +139,7 @@ impl Gateway {
             receipts,
             registry,
             subscriptions,
-            arrivals,
+            deliveries,
             positions,
             gaps,
             closed_sessions,
@@ -150,7 +150,7 @@ impl Gateway {
             admitted,
             changes,
             receipts: receipt_queue,
-            arrivals: arrival_queue,
+            deliveries: delivery_queue,
             gaps: gap_queue,
             closed_sessions: closed,
         };

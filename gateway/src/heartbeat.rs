@@ -23,7 +23,7 @@ pub async fn run(core: Arc<Core>) -> Result<(), Infallible> {
     while ticks.next().await {
         let started = std::time::Instant::now();
         let result = beat(&core, &clock).await;
-        let was_up = core.fleet.set_redis(result.is_ok(), started.elapsed().as_micros() as u64);
+        let was_up = core.liveness.set_redis(result.is_ok(), started.elapsed().as_micros() as u64);
         match result {
             Ok(()) if !was_up => tracing::info!("Redis answers"),
             Err(error) if was_up => tracing::warn!(error = %error, "Redis does not answer"),
@@ -52,9 +52,9 @@ async fn beat(core: &Core, clock: &FleetClock) -> Result<(), Error> {
     pipeline.publish::<(), _, _>(channel, Bytes::from(probe)).await?;
     pipeline.get::<(), _>(core.keys.store_epoch()).await?;
     let (_, live_workers, live, _, epoch): (i64, u32, Vec<String>, i64, Option<String>) = pipeline.all().await?;
-    core.fleet.set_alive(live, live_workers);
+    core.liveness.set_alive(live, live_workers);
     if let Some(epoch) = epoch {
-        core.fleet.set_epoch(epoch);
+        core.liveness.set_epoch(epoch);
     }
     Ok(())
 }

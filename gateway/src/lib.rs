@@ -14,7 +14,6 @@ mod connection;
 mod core;
 mod drain;
 mod egress;
-mod fleet;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -23,6 +22,7 @@ mod heartbeat;
 mod http;
 mod lanes;
 mod limits;
+mod liveness;
 mod metrics;
 mod session;
 #[cfg(any(test, feature = "bench", feature = "fuzz"))]
@@ -81,7 +81,7 @@ pub async fn run(
     let requests = gateway.requests.clone();
     lifecycle.spawn("append", infallible(append::run(core.clone(), requests.clone(), ordered, queues.admitted)));
     lifecycle.spawn("receipts", infallible(receipts::run(core.clone(), queues.receipts)));
-    lifecycle.spawn("arrivals", delivered::run(core.clone(), queues.arrivals));
+    lifecycle.spawn("deliveries", delivered::run(core.clone(), queues.deliveries));
     lifecycle.spawn("gaps", gaps::run(core.clone(), requests, queues.gaps));
     lifecycle.spawn("sessions", closed::run(core.clone(), gateway.registry.clone(), queues.closed_sessions));
     lifecycle.spawn("sweep", sweep::run(gateway.clone()));
@@ -110,7 +110,7 @@ async fn subscribe(gateway: Arc<Gateway>, channels: Vec<String>) {
     while gateway.subscriptions.subscribe(channels.clone()).await.is_err() {
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
-    gateway.fleet.subscribed();
+    gateway.liveness.subscribed();
 }
 
 async fn infallible(task: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {

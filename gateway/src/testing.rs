@@ -14,7 +14,7 @@ use shared::ids::ConnectionId;
 use shared::lifecycle::Lifecycle;
 use uuid::Uuid;
 
-use crate::connection::arrivals::Arrivals;
+use crate::connection::deliveries::Deliveries;
 use crate::connection::{Connection, Timers};
 use crate::core::Core;
 use crate::gateway::{Gateway, Queues};
@@ -46,7 +46,7 @@ pub fn core(overrides: &[(&str, &str)]) -> Core {
     let redis = Builder::default_centralized().build().unwrap();
     let lifecycle = Lifecycle::new(Duration::from_secs(1));
     let core = Core::new(settings(overrides), lifecycle, None, redis).unwrap();
-    core.fleet.set_redis(true, 0);
+    core.liveness.set_redis(true, 0);
     core
 }
 
@@ -82,6 +82,6 @@ fn connection_with(id: u64, deflate: bool, dialect: Dialect) -> Arc<Connection> 
         opened_at_ms: AtomicI64::new(0),
         resumed_at_ms: AtomicI64::new(0),
     };
-    let (id, arrivals) = (ConnectionId(id), Arrivals::new().0);
-    Arc::new(Connection::new(id, Uuid::nil(), deflate, dialect, OUTBOX_LIMIT_BYTES, timers, arrivals))
+    let (id, deliveries) = (ConnectionId(id), Deliveries::new().0);
+    Arc::new(Connection::new(id, Uuid::nil(), deflate, dialect, OUTBOX_LIMIT_BYTES, timers, deliveries))
 }

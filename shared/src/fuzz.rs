@@ -12,7 +12,7 @@ use sha2::Sha256;
 use uuid::Uuid;
 
 use crate::auth::{LEEWAY_SECONDS, TokenVerifier};
-use crate::commands::{Command, Context};
+use crate::commands::{Command, DecodeContext};
 use crate::crypto::{EncryptionSettings, Keyring, Sealed};
 use crate::ids::UserId;
 use crate::limits::Limits;
@@ -49,7 +49,7 @@ pub fn fuzz_command(data: &[u8]) {
     let (Ok(text), Some(keyring)) = (std::str::from_utf8(data), KEYRING.as_ref()) else { return };
     let Ok(frame) = Frame::parse(text) else { return };
     let limits = Limits::default();
-    let context = Context { caller: UserId(1), limits: &limits };
+    let context = DecodeContext { caller: UserId(1), limits: &limits };
     let Some(Ok(command)) = Command::decode(frame.kind(), frame.fields(), &context) else { return };
     let body = Body::Client(command);
     let envelope = stream::Envelope::internal(

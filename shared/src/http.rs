@@ -29,7 +29,7 @@ pub enum Failure {
 /// Why a request was not carried out.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Refused<'a> {
+pub struct ErrorBody<'a> {
     pub status: Failure,
     /// For programs.
     pub code: &'a str,
@@ -45,9 +45,9 @@ pub struct Refused<'a> {
     pub error_id: Option<&'a str>,
 }
 
-impl<'a> Refused<'a> {
+impl<'a> ErrorBody<'a> {
     pub fn new(code: &'a str, message: &'a str) -> Self {
-        Refused { status: Failure::Error, code, message, field: None, retry_after: None, error_id: None }
+        ErrorBody { status: Failure::Error, code, message, field: None, retry_after: None, error_id: None }
     }
 }
 

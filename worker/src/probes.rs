@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use shared::clock::Timestamp;
 use shared::http::{
-    Condition, Connections, Database, Health, Live, Memory, OriginalMetrics, Ready, Redis, Refused, Servers, Traffic,
+    Condition, Connections, Database, ErrorBody, Health, Live, Memory, OriginalMetrics, Ready, Redis, Servers, Traffic,
 };
 use shared::lifecycle::Lifecycle;
 use shared::telemetry::{Metrics, dropped_log_lines};
@@ -165,5 +165,5 @@ fn json_reply<T: Serialize>(status: StatusCode, body: &T) -> warp::reply::Respon
 }
 
 fn error(status: StatusCode, code: &str, message: &str) -> warp::reply::Response {
-    json_reply(status, &Refused::new(code, message))
+    json_reply(status, &ErrorBody::new(code, message))
 }

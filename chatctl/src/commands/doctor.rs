@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::migrate;
 use crate::database;
-use crate::fleet::Fleet;
+use crate::fleet::FleetClient;
 use crate::settings::Settings;
 use crate::terminal::print_line;
 
@@ -76,7 +76,7 @@ impl DoctorArguments {
                 findings.problem(format!("Postgres: {error:#}"), "Check DATABASE_URL, the network and the password.")?
             }
         }
-        match Fleet::connect(settings).await {
+        match FleetClient::connect(settings).await {
             Ok(fleet) => {
                 redis(&mut findings, &fleet).await.context("asking Redis")?;
                 processes(&mut findings, &fleet).await.context("asking Redis for the fleet")?;
@@ -209,7 +209,7 @@ async fn keys(findings: &mut Findings, settings: &Settings, db: &mut PgConnectio
     findings.check(opened, "the newest message decrypts", "The keys are not those that it was stored under.")
 }
 
-async fn redis(findings: &mut Findings, fleet: &Fleet) -> Result<()> {
+async fn redis(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
     let info: String = fleet
         .redis
         .custom(CustomCommand::new_static("INFO", None, false), Vec::<Value>::new())
@@ -262,7 +262,7 @@ async fn redis(findings: &mut Findings, fleet: &Fleet) -> Result<()> {
     Ok(())
 }
 
-async fn processes(findings: &mut Findings, fleet: &Fleet) -> Result<()> {
+async fn processes(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
     for kind in ["gateway", "worker"] {
         let alive = fleet.alive(kind).await?.len();
         let what = format!("{alive} {kind}s are alive");

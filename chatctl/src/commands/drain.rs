@@ -7,7 +7,7 @@ use clap::Args;
 use shared::publication::Header;
 
 use crate::duration;
-use crate::fleet::{Fleet, within};
+use crate::fleet::{FleetClient, within};
 use crate::settings::Settings;
 use crate::terminal::print_line;
 
@@ -22,7 +22,7 @@ pub struct DrainArguments {
 
 impl DrainArguments {
     pub async fn run(self, settings: &Settings) -> Result<()> {
-        let fleet = Fleet::connect(settings).await?;
+        let fleet = FleetClient::connect(settings).await?;
         fleet.tell_gateway(&settings.wire()?, &self.gateway, &Header::Drain).await?;
         let is_gone = || async { Ok(!fleet.alive("gateway").await?.iter().any(|alive| alive.id == self.gateway)) };
         if !within(self.within, is_gone).await? {

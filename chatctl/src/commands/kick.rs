@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use shared::publication::Header;
 
-use crate::fleet::{Fleet, within};
+use crate::fleet::{FleetClient, within};
 use crate::settings::Settings;
 use crate::terminal::print_line;
 use crate::{database, duration};
@@ -23,7 +23,7 @@ pub struct KickArguments {
 impl KickArguments {
     pub async fn run(self, settings: &Settings) -> Result<()> {
         let user = database::resolve(settings, &self.name).await?;
-        let fleet = Fleet::connect(settings).await?;
+        let fleet = FleetClient::connect(settings).await?;
         let before = fleet.user_sessions(user).await?;
         // Published even without a registered session: one may be opening at this moment.
         fleet.tell_user(&settings.wire()?, user, &Header::Kicked).await?;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::database;
-use crate::fleet::Fleet;
+use crate::fleet::FleetClient;
 use crate::settings::Settings;
 use crate::terminal::print_line;
 
@@ -18,7 +18,7 @@ pub struct SessionsArguments {
 
 impl SessionsArguments {
     pub async fn run(self, settings: &Settings) -> Result<()> {
-        let fleet = Fleet::connect(settings).await?;
+        let fleet = FleetClient::connect(settings).await?;
         let mut sessions = Vec::new();
         if let Some(name) = &self.name {
             let user = database::resolve(settings, name).await?;

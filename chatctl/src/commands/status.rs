@@ -9,7 +9,7 @@ use fred::prelude::*;
 use serde_json::{Value as Json, json};
 
 use crate::database::{self, PartitionOwner};
-use crate::fleet::Fleet;
+use crate::fleet::FleetClient;
 use crate::settings::Settings;
 use crate::terminal::print_line;
 
@@ -52,7 +52,7 @@ fn partitions_json(owners: &[PartitionOwner]) -> Json {
 }
 
 async fn look(settings: &Settings, partitions: u32) -> Result<Json> {
-    let fleet = Fleet::connect(settings).await?;
+    let fleet = FleetClient::connect(settings).await?;
     let mut gateways = Vec::new();
     for gateway in fleet.alive("gateway").await? {
         let sessions = fleet.count_sessions(&gateway.id).await?;

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::database;
-use crate::fleet::Fleet;
+use crate::fleet::FleetClient;
 use crate::settings::Settings;
 use crate::terminal::print_line;
 
@@ -96,7 +96,7 @@ async fn underway(settings: &Settings, connection: &mut PgConnection, id: Uuid) 
         return print_line("no worker has made partitions yet");
     }
     let partition = u32::from(MessageId(id).route_hint()) % owners.len() as u32;
-    let fleet = Fleet::connect(settings).await?;
+    let fleet = FleetClient::connect(settings).await?;
     let stream = fleet.keys.partition(partition);
     let entries: Vec<(String, std::collections::HashMap<String, bytes::Bytes>)> =
         fleet.redis.xrange(stream.as_str(), "-", "+", Some(MOST_ENTRIES)).await?;

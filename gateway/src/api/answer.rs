@@ -9,7 +9,7 @@ use shared::ids::UserId;
 use shared::stream::{HttpRequest, Internal, InternalReply};
 use warp::{Filter, Reply};
 
-use super::refusal::Refusal;
+use super::error::ApiError;
 use crate::gateway::Gateway;
 use crate::http::reply::Response;
 
@@ -23,12 +23,12 @@ pub fn with(
     warp::any().map(move || gateway.clone())
 }
 
-pub fn answered(result: Result<Response, Refusal>) -> Response {
-    result.unwrap_or_else(Refusal::into_response)
+pub fn answered(result: Result<Response, ApiError>) -> Response {
+    result.unwrap_or_else(ApiError::into_response)
 }
 
 /// Has a worker carry out a request whose answer is JSON.
-pub async fn ask(gateway: &Gateway, user: UserId, request: HttpRequest) -> Result<Response, Refusal> {
+pub async fn ask(gateway: &Gateway, user: UserId, request: HttpRequest) -> Result<Response, ApiError> {
     match gateway.requests.ask(user, &Internal::Http(request), None).await {
         InternalReply::Http { status, json } => Ok(json_response(status, json)),
         reply => Err(unexpected(&reply)),
@@ -36,7 +36,7 @@ pub async fn ask(gateway: &Gateway, user: UserId, request: HttpRequest) -> Resul
 }
 
 /// As [`ask`], with the answer of this path in the dialect that HTTP speaks here.
-pub async fn ask_for(gateway: &Gateway, user: UserId, request: HttpRequest, path: &str) -> Result<Response, Refusal> {
+pub async fn ask_for(gateway: &Gateway, user: UserId, request: HttpRequest, path: &str) -> Result<Response, ApiError> {
     let (status, mut json) = match gateway.requests.ask(user, &Internal::Http(request), None).await {
         InternalReply::Http { status, json } => (status, json),
         reply => return Err(unexpected(&reply)),
@@ -51,10 +51,10 @@ pub async fn ask_for(gateway: &Gateway, user: UserId, request: HttpRequest, path
 }
 
 /// Why there is no answer when `reply` is none that was hoped for.
-pub fn unexpected(reply: &InternalReply) -> Refusal {
+pub fn unexpected(reply: &InternalReply) -> ApiError {
     match reply {
-        InternalReply::Unavailable { retry_after } => Refusal::unavailable(*retry_after),
-        _ => Refusal::internal("a worker's answer is not one to this request"),
+        InternalReply::Unavailable { retry_after } => ApiError::unavailable(*retry_after),
+        _ => ApiError::internal("a worker's answer is not one to this request"),
     }
 }
 

@@ -18,11 +18,11 @@ use warp::Filter;
 
 use super::answer::{NOBODY, answered, ask, json_response, unexpected, with};
 use super::body::{self, Unread};
-use super::refusal::Refusal;
+use super::error::ApiError;
 use super::{bearer, login_attempts};
 use crate::gateway::Gateway;
 use crate::http::reply::{Response, Routes};
-use crate::limits::addresses::{Address, Counted, Peer, Refused};
+use crate::limits::addresses::{Address, Counted, OverLimit, Peer};
 
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
@@ -44,18 +44,18 @@ pub fn routes(gateway: &Arc<Gateway>) -> Routes {
     register.or(login).unify().or(logout).unify().boxed()
 }
 
-async fn register(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread, peer: Peer) -> Result<Response, Refusal> {
+async fn register(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread, peer: Peer) -> Result<Response, ApiError> {
     let body = body::read(&headers, body, MAX_ACCOUNT_BODY_BYTES).await?;
     let address = Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
-    if let Err(Refused::TooManyRequests { retry_after }) =
+    if let Err(OverLimit::TooManyRequests { retry_after }) =
         gateway.addresses.count(Counted::Registrations, address).await
     {
-        return Err(Refusal::too_many(retry_after, "Too many accounts were registered from your address"));
+        return Err(ApiError::too_many(retry_after, "Too many accounts were registered from your address"));
     }
     sign_in(&gateway, HttpRequest::Register { body }).await
 }
 
-async fn login(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread, peer: Peer) -> Result<Response, Refusal> {
+async fn login(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread, peer: Peer) -> Result<Response, ApiError> {
     let body = body::read(&headers, body, MAX_ACCOUNT_BODY_BYTES).await?;
     let address = Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
     let attempt = login_attempts::count(&gateway, address, account(&body).as_deref()).await?;
@@ -66,7 +66,7 @@ async fn login(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread, peer: Pe
     Ok(answer)
 }
 
-async fn logout(gateway: Arc<Gateway>, headers: HeaderMap) -> Result<Response, Refusal> {
+async fn logout(gateway: Arc<Gateway>, headers: HeaderMap) -> Result<Response, ApiError> {
     let claims = bearer::verify(&gateway.tokens, &headers).await?;
     let expires_at = Timestamp(claims.exp_unix.saturating_mul(1000));
     ask(&gateway, UserId(claims.user_id), HttpRequest::Logout { token_id: claims.jti, expires_at }).await
@@ -79,23 +79,24 @@ fn account(body: &[u8]) -> Option<String> {
     body.get("username")?.as_str().map(str::to_owned)
 }
 
-async fn sign_in(gateway: &Gateway, request: HttpRequest) -> Result<Response, Refusal> {
+async fn sign_in(gateway: &Gateway, request: HttpRequest) -> Result<Response, ApiError> {
     let (user, profile) = match gateway.requests.ask(NOBODY, &Internal::Http(request), None).await {
         InternalReply::SignedIn { user, profile } => (user, profile),
         InternalReply::Http { status, json } => return Ok(json_response(status, json)),
         reply => return Err(unexpected(&reply)),
     };
     let token = token(gateway, user)?;
-    let user: Profile = serde_json::from_slice(&profile).map_err(|_| Refusal::internal("a profile is not readable"))?;
+    let user: Profile =
+        serde_json::from_slice(&profile).map_err(|_| ApiError::internal("a profile is not readable"))?;
     let answer = serde_json::to_vec(&SignedIn { token: &token, user: &user });
-    Ok(json_response(200, answer.map_err(|_| Refusal::internal("an answer cannot be written"))?))
+    Ok(json_response(200, answer.map_err(|_| ApiError::internal("an answer cannot be written"))?))
 }
 
-fn token(gateway: &Gateway, user: UserId) -> Result<String, Refusal> {
+fn token(gateway: &Gateway, user: UserId) -> Result<String, ApiError> {
     let secret = gateway.settings.jwt_secret.as_ref();
     let signer = secret.and_then(|secret| TokenSigner::new(secret.expose()).ok());
-    let signer = signer.ok_or_else(|| Refusal::internal("the secret of the tokens is not usable"))?;
+    let signer = signer.ok_or_else(|| ApiError::internal("the secret of the tokens is not usable"))?;
     let token_id = Uuid::new_v4().to_string();
     let token = signer.sign(user.0, &token_id, Timestamp::now().0 / 1000, TOKEN_LIFETIME);
-    token.map_err(|_| Refusal::internal("a token cannot be signed"))
+    token.map_err(|_| ApiError::internal("a token cannot be signed"))
 }

@@ -6,20 +6,20 @@ use shared::auth::{Claims, TokenError};
 use shared::config::Secret;
 use subtle::ConstantTimeEq;
 
-use super::refusal::Refusal;
+use super::error::ApiError;
 use crate::tokens::{Refused, Tokens};
 
 /// Whose token it is. Waits for the issuer's keys when the token names one that is not known.
-pub async fn verify(tokens: &Tokens, headers: &HeaderMap) -> Result<Claims, Refusal> {
+pub async fn verify(tokens: &Tokens, headers: &HeaderMap) -> Result<Claims, ApiError> {
     let token = credentials(headers).ok_or_else(|| refused(TokenError::Missing))?;
     tokens.verify(token).await.map_err(|error| match error {
         Refused::Token(error) => refused(error),
-        Refused::Unavailable { retry_after } => Refusal::unavailable(retry_after),
+        Refused::Unavailable { retry_after } => ApiError::unavailable(retry_after),
     })
 }
 
 /// Whether the caller knows the secret; tells nothing of it by the time that takes, but its length.
-pub fn check_secret(secret: &Secret, headers: &HeaderMap) -> Result<(), Refusal> {
+pub fn check_secret(secret: &Secret, headers: &HeaderMap) -> Result<(), ApiError> {
     match credentials(headers) {
         Some(given) if bool::from(given.as_bytes().ct_eq(secret.expose().as_bytes())) => Ok(()),
         Some(_) => Err(refused(TokenError::Invalid)),
@@ -33,13 +33,13 @@ fn credentials(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| credentials.trim())
 }
 
-fn refused(error: TokenError) -> Refusal {
+fn refused(error: TokenError) -> ApiError {
     let message = match error {
         TokenError::Missing => "The header `Authorization: Bearer` is required",
         TokenError::Invalid => "The token is not valid",
         TokenError::Expired => "The token has expired",
     };
-    Refusal::new(StatusCode::UNAUTHORIZED, error.code(), message)
+    ApiError::new(StatusCode::UNAUTHORIZED, error.code(), message)
 }
 
 #[cfg(test)]

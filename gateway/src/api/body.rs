@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode, header};
 use warp::{Filter, Rejection};
 
-use super::refusal::Refusal;
+use super::error::ApiError;
 
 const READ_WITHIN: Duration = Duration::from_secs(15);
 /// Of a body that is refused so much is still read, for so long; then the connection is closed.
@@ -28,14 +28,14 @@ fn chunk<B: Buf>(chunk: Result<B, warp::Error>) -> Option<Bytes> {
 }
 
 /// Reads a body of at most `max_bytes`. Of a larger one no more is kept.
-pub async fn read(headers: &HeaderMap, mut body: Unread, max_bytes: usize) -> Result<Vec<u8>, Refusal> {
+pub async fn read(headers: &HeaderMap, mut body: Unread, max_bytes: usize) -> Result<Vec<u8>, ApiError> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > max_bytes as u64) {
         // Whoever waits for `100 Continue` has not begun, and is not told to.
         if !headers.contains_key(header::EXPECT) {
             drain(body);
         }
-        return Err(Refusal::too_large(max_bytes));
+        return Err(ApiError::too_large(max_bytes));
     }
     match tokio::time::timeout(READ_WITHIN, collect(&mut body, max_bytes)).await {
         Ok(Err(refusal)) if refusal.status == StatusCode::PAYLOAD_TOO_LARGE => {
@@ -44,7 +44,7 @@ pub async fn read(headers: &HeaderMap, mut body: Unread, max_bytes: usize) -> Re
         }
         Ok(read) => read,
         Err(_) => {
-            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body did not arrive in good time"))
+            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body did not arrive in good time"))
         }
     }
 }
@@ -63,13 +63,13 @@ fn drain(mut body: Unread) {
     }));
 }
 
-async fn collect(body: &mut Unread, max_bytes: usize) -> Result<Vec<u8>, Refusal> {
+async fn collect(body: &mut Unread, max_bytes: usize) -> Result<Vec<u8>, ApiError> {
     let mut read = Vec::new();
     while let Some(chunk) = body.next().await {
-        let broken = || Refusal::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "The body broke off");
+        let broken = || ApiError::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "The body broke off");
         let chunk = chunk.ok_or_else(broken)?;
         if read.len() + chunk.len() > max_bytes {
-            return Err(Refusal::too_large(max_bytes));
+            return Err(ApiError::too_large(max_bytes));
         }
         read.extend_from_slice(&chunk);
     }
@@ -90,7 +90,7 @@ mod tests {
         let none = HeaderMap::new();
         let whole = read(&none, body(vec![Some(b"ab"), Some(b"cd")]), 4).await;
         assert_eq!(whole, Ok(b"abcd".to_vec()));
-        let status = |result: Result<Vec<u8>, Refusal>| result.unwrap_err().status.as_u16();
+        let status = |result: Result<Vec<u8>, ApiError>| result.unwrap_err().status.as_u16();
         assert_eq!(status(read(&none, body(vec![Some(b"ab"), Some(b"cde")]), 4).await), 413);
         assert_eq!(status(read(&none, body(vec![Some(b"ab"), None]), 4).await), 400);
         assert_eq!(status(read(&none, Box::pin(stream::pending()), 4).await), 408);

@@ -9,7 +9,7 @@ use warp::Filter;
 use super::answer::{NOBODY, answered, ask, with};
 use super::bearer;
 use super::body::{self, Unread};
-use super::refusal::Refusal;
+use super::error::ApiError;
 use crate::gateway::Gateway;
 use crate::http::reply::{Response, Routes};
 
@@ -23,9 +23,9 @@ pub fn route(gateway: &Arc<Gateway>) -> Routes {
         .boxed()
 }
 
-async fn sync(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread) -> Result<Response, Refusal> {
+async fn sync(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread) -> Result<Response, ApiError> {
     let Some(secret) = &gateway.settings.community_sync_token else {
-        return Err(Refusal::new(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "There is nothing here"));
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "There is nothing here"));
     };
     bearer::check_secret(secret, &headers)?;
     let body = body::read(&headers, body, gateway.settings.community_sync_max_payload_bytes).await?;

@@ -9,7 +9,7 @@ use warp::Filter;
 
 use super::answer::{answered, ask_for, with};
 use super::bearer;
-use super::refusal::Refusal;
+use super::error::ApiError;
 use crate::gateway::Gateway;
 use crate::http::reply::{Response, Routes};
 
@@ -24,7 +24,7 @@ pub fn route(gateway: &Arc<Gateway>) -> Routes {
         .boxed()
 }
 
-async fn list(gateway: Arc<Gateway>, headers: HeaderMap, query: String) -> Result<Response, Refusal> {
+async fn list(gateway: Arc<Gateway>, headers: HeaderMap, query: String) -> Result<Response, ApiError> {
     let claims = bearer::verify(&gateway.tokens, &headers).await?;
     let request = HttpRequest::Conversations { token_id: claims.jti, query };
     ask_for(&gateway, UserId(claims.user_id), request, "/api/conversations").await

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fred::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::refusal::Refusal;
+use super::error::ApiError;
 use crate::gateway::Gateway;
 use crate::limits::addresses::Address;
 
@@ -29,7 +29,7 @@ pub struct Attempt {
 }
 
 /// Counts an attempt; `account` is the name as it was given, where there is one. Without Redis nobody logs in.
-pub async fn count(gateway: &Gateway, address: Address, account: Option<&str>) -> Result<Attempt, Refusal> {
+pub async fn count(gateway: &Gateway, address: Address, account: Option<&str>) -> Result<Attempt, ApiError> {
     let keys = &gateway.keys;
     let too_many = "Too many logins were tried from your address";
     count_one(gateway, &keys.login_attempts("address", address), PER_ADDRESS, too_many).await?;
@@ -64,18 +64,18 @@ impl Attempt {
     }
 }
 
-fn unavailable(error: Error) -> Refusal {
+fn unavailable(error: Error) -> ApiError {
     tracing::warn!(%error, "logins cannot be counted");
-    Refusal::unavailable(RETRY_AFTER_SECONDS)
+    ApiError::unavailable(RETRY_AFTER_SECONDS)
 }
 
-async fn count_one(gateway: &Gateway, key: &str, limit: u32, too_many: &str) -> Result<(), Refusal> {
-    if !gateway.fleet.redis_is_up() {
-        return Err(Refusal::unavailable(RETRY_AFTER_SECONDS));
+async fn count_one(gateway: &Gateway, key: &str, limit: u32, too_many: &str) -> Result<(), ApiError> {
+    if !gateway.liveness.redis_is_up() {
+        return Err(ApiError::unavailable(RETRY_AFTER_SECONDS));
     }
     match gateway.addresses.scripts.request(&gateway.redis, key, limit, WINDOW).await {
         Ok(None) => Ok(()),
-        Ok(Some(retry_after)) => Err(Refusal::too_many(retry_after, too_many)),
+        Ok(Some(retry_after)) => Err(ApiError::too_many(retry_after, too_many)),
         Err(error) => Err(unavailable(error)),
     }
 }

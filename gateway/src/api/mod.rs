@@ -7,9 +7,9 @@ mod bearer;
 mod body;
 mod community_sync;
 mod conversations;
+mod error;
 mod login_attempts;
 mod profile_pictures;
-mod refusal;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use warp::Filter;
 use super::answer::{answered, ask, with};
 use super::bearer;
 use super::body::{self, Unread};
-use super::refusal::Refusal;
+use super::error::ApiError;
 use crate::gateway::Gateway;
 use crate::http::reply::{Response, Routes};
 
@@ -25,7 +25,7 @@ pub fn route(gateway: &Arc<Gateway>) -> Routes {
         .boxed()
 }
 
-async fn list(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread) -> Result<Response, Refusal> {
+async fn list(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread) -> Result<Response, ApiError> {
     let claims = bearer::verify(&gateway.tokens, &headers).await?;
     let body = body::read(&headers, body, MAX_PICTURES_BODY_BYTES).await?;
     ask(&gateway, UserId(claims.user_id), HttpRequest::ProfilePictures { token_id: claims.jti, body }).await

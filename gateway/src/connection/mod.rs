@@ -1,7 +1,7 @@
 //! One client's connection as the rest of the process sees it: where frames for it are put, and when it has to end. The commands
 //! that wait for an answer are in `in_flight`, whose connection it is in `owner`, lost messages in `fills`. Its session alone touches the socket.
 
-pub mod arrivals;
+pub mod deliveries;
 pub mod fills;
 pub mod held;
 pub mod in_flight;
@@ -26,7 +26,7 @@ use shared::stream::ReplayedEvent;
 use shared::telemetry::traces::TraceContext;
 use uuid::Uuid;
 
-use crate::connection::arrivals::Arrivals;
+use crate::connection::deliveries::Deliveries;
 use crate::connection::held::Held;
 use crate::connection::outbox::{Mark, Outbox, Outgoing, Pushed};
 use crate::connection::received::Received;
@@ -45,7 +45,7 @@ pub struct Connection {
     /// 0 until it is known.
     user: AtomicI64,
     waker: AtomicWaker,
-    arrivals: Arrivals,
+    deliveries: Deliveries,
     /// Of the request that opened it, when that was traced.
     trace: Option<TraceContext>,
     inner: Mutex<Inner>,
@@ -136,7 +136,7 @@ impl Connection {
         dialect: Dialect,
         outbox_limit_bytes: usize,
         timers: Timers,
-        arrivals: Arrivals,
+        deliveries: Deliveries,
     ) -> Self {
         Connection {
             id,
@@ -147,7 +147,7 @@ impl Connection {
             timers,
             user: AtomicI64::new(0),
             waker: AtomicWaker::new(),
-            arrivals,
+            deliveries,
             trace: None,
             inner: Mutex::default(),
         }
@@ -228,7 +228,7 @@ impl Connection {
                 inner.received.note_unconfirmed(receipt);
             } else {
                 due |= inner.received.note(receipt, user);
-                self.arrivals.note(receipt, user);
+                self.deliveries.note(receipt, user);
             }
         }
         due

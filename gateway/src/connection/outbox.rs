@@ -16,7 +16,7 @@ pub enum Mark {
     Answer,
     /// An event nobody needs to be sure to get: the first to go when the client is slow.
     Ephemeral,
-    /// An event whose arrival is to be reported.
+    /// An event whose delivery is to be reported.
     Receipt(Arc<Receipt>),
 }
 

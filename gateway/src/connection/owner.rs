@@ -27,7 +27,7 @@ impl Connection {
     }
 
     /// A renewal ended: the session lives by the next token, or by the old one.
-    pub fn settle_token(&self, renewed: bool) {
+    pub fn end_renewal(&self, renewed: bool) {
         let tokens = &mut self.inner.lock().tokens;
         let next = tokens[1].take();
         if renewed && next.is_some() {
@@ -93,7 +93,7 @@ impl Connection {
         let mut inner = self.inner.lock();
         for (conversation, seq) in &conversations {
             if let Some(receipt) = inner.received.confirm(*conversation, *seq) {
-                self.arrivals.note(&receipt, user);
+                self.deliveries.note(&receipt, user);
             }
         }
         inner.received.add_confirmed(&conversations, events);

@@ -231,7 +231,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::egress::positions::Arrival;
+    use crate::egress::positions::SeqCheck;
     use crate::testing::connection;
 
     const ALICE: UserId = UserId(1);
@@ -269,18 +269,18 @@ mod tests {
         };
         registry.add_user(&one, ALICE, 2);
         registry.add_groups(&one, &[group(1)]);
-        assert_eq!(arrive(46), (Arrival::Next, Arrival::Next));
+        assert_eq!(arrive(46), (SeqCheck::Next, SeqCheck::Next));
         registry.add_user(&two, ALICE, 2);
         registry.add_groups(&two, &[group(1)]);
         registry.remove_user(&one, ALICE);
         // The second still listens: this is a gap.
-        assert_eq!(arrive(48), (Arrival::Gap { from: 47 }, Arrival::Gap { from: 47 }));
+        assert_eq!(arrive(48), (SeqCheck::Gap { from: 47 }, SeqCheck::Gap { from: 47 }));
         registry.remove_user(&two, ALICE);
         let three = connection(3);
         registry.add_user(&three, ALICE, 2);
         registry.add_groups(&three, &[group(1)]);
         // What was published meanwhile is in the replay of whoever came.
-        assert_eq!(arrive(72), (Arrival::Next, Arrival::Next));
+        assert_eq!(arrive(72), (SeqCheck::Next, SeqCheck::Next));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use websocket::PreparedText;
 
 use crate::connection::outbox::Mark;
 use crate::connection::{Close, Connection, Translated};
-use crate::egress::positions::Arrival;
+use crate::egress::positions::SeqCheck;
 use crate::egress::unreadable::NotRead;
 use crate::gateway::Gateway;
 
@@ -178,12 +178,12 @@ impl Deliverer {
         match *receipt {
             Receipt::Message { conversation, seq, .. } => {
                 match gateway.positions.message(channel, conversation, seq, gateway.clock.now_ms()) {
-                    Arrival::Next => {}
-                    Arrival::Again => {
+                    SeqCheck::Next => {}
+                    SeqCheck::Again => {
                         gateway.metrics.repetitions.increment(1);
                         return false;
                     }
-                    Arrival::Gap { from } => gateway.gaps.fill(channel, conversation, (from, seq - 1)),
+                    SeqCheck::Gap { from } => gateway.gaps.fill(channel, conversation, (from, seq - 1)),
                 }
             }
             Receipt::Durable { event } => gateway.positions.event(channel, event),
@@ -414,7 +414,7 @@ mod tests {
             connection.expect_token(TokenHash::of(token));
         }
         renewed.expect_token(TokenHash::of("next"));
-        renewed.settle_token(true);
+        renewed.end_renewal(true);
         let mut deliverer = Deliverer::new(gateway.clone());
         let channel = gateway.keys.presence_channel();
         let revoked = gateway.wire.publication(&channel, &Header::Revoked { token: TokenHash::of("revoked") }, &[]);

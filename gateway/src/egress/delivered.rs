@@ -15,7 +15,7 @@ use shared::publication::{EventHeader, Header, Receipt};
 use shared::redis::settle::{self, Message};
 use tokio::sync::mpsc;
 
-use crate::connection::arrivals::Arrival;
+use crate::connection::deliveries::Delivery;
 use crate::core::Core;
 
 /// A sender need not know sooner; a busy conversation costs a publication per pause.
@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const BATCH: usize = 4_096;
 
 /// Tells senders until the process stops.
-pub async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Arrival>) -> Result<(), Infallible> {
+pub async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Delivery>) -> Result<(), Infallible> {
     let stopped = core.lifecycle.stopped();
     let mut batch = Vec::new();
     loop {
@@ -42,31 +42,31 @@ pub async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Arrival>) -> Result<
 }
 
 /// The newest of each recipient in each conversation: it stands for all before it.
-fn newest(arrivals: impl Iterator<Item = Arrival>) -> Vec<Arrival> {
-    let mut newest: HashMap<(ConversationId, UserId), Arrival> = HashMap::new();
-    for arrival in arrivals {
-        let known = newest.entry((arrival.conversation, arrival.recipient)).or_insert(arrival);
-        if arrival.seq > known.seq {
-            *known = arrival;
+fn newest(deliveries: impl Iterator<Item = Delivery>) -> Vec<Delivery> {
+    let mut newest: HashMap<(ConversationId, UserId), Delivery> = HashMap::new();
+    for delivery in deliveries {
+        let known = newest.entry((delivery.conversation, delivery.recipient)).or_insert(delivery);
+        if delivery.seq > known.seq {
+            *known = delivery;
         }
     }
     newest.into_values().collect()
 }
 
-async fn publish(core: &Core, arrivals: Vec<Arrival>) -> Result<(), Error> {
+async fn publish(core: &Core, deliveries: Vec<Delivery>) -> Result<(), Error> {
     let header = Header::Event(EventHeader::new(Receipt::None));
-    let message = |arrival: Arrival| {
+    let message = |delivery: Delivery| {
         let event = MessageDelivered {
-            message_id: arrival.message,
-            conversation_id: arrival.conversation,
-            seq: arrival.seq,
-            delivered_to: arrival.recipient,
+            message_id: delivery.message,
+            conversation_id: delivery.conversation,
+            seq: delivery.seq,
+            delivered_to: delivery.recipient,
         };
-        let channel = core.keys.user_channel(arrival.sender);
+        let channel = core.keys.user_channel(delivery.sender);
         let message = Bytes::from(core.wire.publication(&channel, &header, &events::broadcast(&event)));
         (channel, message)
     };
-    let messages: Vec<Message> = arrivals.into_iter().map(message).collect();
+    let messages: Vec<Message> = deliveries.into_iter().map(message).collect();
     settle::publish(&core.redis, &messages).await
 }
 
@@ -76,20 +76,20 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::connection::arrivals::Arrivals;
+    use crate::connection::deliveries::Deliveries;
 
     #[test]
     fn the_newest_stands_for_all_before_it_and_ones_own_are_no_news() {
-        let (arrivals, mut queue) = Arrivals::new();
+        let (deliveries, mut queue) = Deliveries::new();
         let conversation = ConversationId::direct(UserId(1), UserId(2));
         let receipt = |seq, sender| Receipt::Message { conversation, seq, sender, message: MessageId(Uuid::nil()) };
         for (seq, sender, recipient) in [(1, 1, 2), (3, 1, 2), (2, 1, 2), (4, 1, 1), (5, 2, 1)] {
-            arrivals.note(&receipt(seq, UserId(sender)), UserId(recipient));
+            deliveries.note(&receipt(seq, UserId(sender)), UserId(recipient));
         }
-        arrivals.note(&Receipt::Durable { event: Uuid::nil() }, UserId(2));
+        deliveries.note(&Receipt::Durable { event: Uuid::nil() }, UserId(2));
         let mut noted = Vec::new();
-        while let Ok(arrival) = queue.try_recv() {
-            noted.push(arrival);
+        while let Ok(delivery) = queue.try_recv() {
+            noted.push(delivery);
         }
         let mut told: Vec<(i64, UserId)> = newest(noted.into_iter()).iter().map(|a| (a.seq, a.sender)).collect();
         told.sort();

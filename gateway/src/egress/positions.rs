@@ -38,7 +38,7 @@ struct Range {
 
 /// What a message's number says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub enum SeqCheck {
     Next,
     /// It came before on this channel.
     Again,
@@ -66,7 +66,7 @@ pub enum Standing {
 
 impl Positions {
     /// Notes that a message came.
-    pub fn message(&self, channel: Channel, conversation: ConversationId, seq: i64, now_ms: u64) -> Arrival {
+    pub fn message(&self, channel: Channel, conversation: ConversationId, seq: i64, now_ms: u64) -> SeqCheck {
         let mut inner = self.inner.lock();
         let is_full = inner.conversations >= MOST;
         let known = inner.channels.get_mut(&channel).and_then(|conversations| conversations.get_mut(&conversation));
@@ -76,7 +76,7 @@ impl Positions {
                 inner.channels.entry(channel).or_default().insert(conversation, range);
                 inner.conversations += 1;
             }
-            return Arrival::Next;
+            return SeqCheck::Next;
         };
         let expected = range.to.saturating_add(1);
         range.at_ms = now_ms;
@@ -84,9 +84,9 @@ impl Positions {
             range.to = seq;
         }
         match seq {
-            seq if seq > expected => Arrival::Gap { from: expected },
-            seq if seq == expected || seq < range.from => Arrival::Next,
-            _ => Arrival::Again,
+            seq if seq > expected => SeqCheck::Gap { from: expected },
+            seq if seq == expected || seq < range.from => SeqCheck::Next,
+            _ => SeqCheck::Again,
         }
     }
 
@@ -174,15 +174,15 @@ mod tests {
     fn a_number_tells_what_is_missing_and_what_came_before() {
         let positions = Positions::default();
         let arrives = |seq| positions.message(CHANNEL, conversation(), seq, 0);
-        assert_eq!(arrives(5), Arrival::Next);
-        assert_eq!(arrives(6), Arrival::Next);
-        assert_eq!(arrives(6), Arrival::Again);
-        assert_eq!(arrives(9), Arrival::Gap { from: 7 });
-        assert_eq!(arrives(10), Arrival::Next);
+        assert_eq!(arrives(5), SeqCheck::Next);
+        assert_eq!(arrives(6), SeqCheck::Next);
+        assert_eq!(arrives(6), SeqCheck::Again);
+        assert_eq!(arrives(9), SeqCheck::Gap { from: 7 });
+        assert_eq!(arrives(10), SeqCheck::Next);
         // From before the first: nothing is known of it.
-        assert_eq!(arrives(4), Arrival::Next);
+        assert_eq!(arrives(4), SeqCheck::Next);
         // Another channel has its own numbers.
-        assert_eq!(positions.message(Channel::User(UserId(2)), conversation(), 20, 0), Arrival::Next);
+        assert_eq!(positions.message(Channel::User(UserId(2)), conversation(), 20, 0), SeqCheck::Next);
     }
 
     #[test]

@@ -119,7 +119,7 @@ pub fn interrupted(gateway: &Arc<Gateway>) {
 /// may come again for other messages, and what was received of those that are gone says nothing of these. All sessions catch up.
 pub async fn follow_epoch(gateway: Arc<Gateway>) -> Result<(), Infallible> {
     let stopped = gateway.lifecycle.stopped();
-    let mut epochs = gateway.fleet.epochs();
+    let mut epochs = gateway.liveness.epochs();
     let mut known: Option<String> = None;
     loop {
         let epoch = epochs.borrow_and_update().clone();
@@ -155,14 +155,14 @@ mod tests {
         let following = tokio::spawn(follow_epoch(gateway.clone()));
         for (epoch, catches_up) in [("first", false), ("first", false), ("second", true)] {
             gateway.positions.message(channel, conversation, 5, 0);
-            gateway.fleet.set_epoch(epoch.to_owned());
+            gateway.liveness.set_epoch(epoch.to_owned());
             for _ in 0..10 {
                 tokio::task::yield_now().await;
             }
             assert_eq!(hers.is_holding(), catches_up, "{epoch}");
         }
         let arrival = gateway.positions.message(channel, conversation, 5, 0);
-        assert_eq!(arrival, crate::egress::positions::Arrival::Next, "the number of another message");
+        assert_eq!(arrival, crate::egress::positions::SeqCheck::Next, "the number of another message");
         gateway.lifecycle.stopped().cancel();
         following.await.unwrap().unwrap();
     }

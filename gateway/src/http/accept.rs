@@ -24,7 +24,7 @@ use crate::gateway::Gateway;
 
 use crate::http::reply::{Routes, accepts, error_response, is_upgrade};
 use crate::http::routes;
-use crate::limits::addresses::{Address, Counted, Peer, Refused};
+use crate::limits::addresses::{Address, Counted, OverLimit, Peer};
 use crate::limits::idle::HttpConnection;
 use crate::session::io::Socket;
 
@@ -192,7 +192,7 @@ async fn answer(
 
 /// Counts a request; 429 for an address over its limit.
 async fn refuse(gateway: &Gateway, address: Option<Address>) -> Option<warp::reply::Response> {
-    let Err(Refused::TooManyRequests { retry_after }) = gateway.addresses.count(Counted::Requests, address?).await
+    let Err(OverLimit::TooManyRequests { retry_after }) = gateway.addresses.count(Counted::Requests, address?).await
     else {
         return None;
     };

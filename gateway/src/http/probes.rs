@@ -19,16 +19,16 @@ pub fn live(gateway: &Gateway) -> Live {
 
 /// Whether clients are welcome, and why or why not.
 pub fn ready(gateway: &Gateway) -> Ready {
-    let redis = gateway.fleet.redis_is_up() && gateway.fleet.is_subscribed();
-    let workers = gateway.fleet.workers() > 0;
+    let redis = gateway.liveness.redis_is_up() && gateway.liveness.is_subscribed();
+    let workers = gateway.liveness.workers() > 0;
     let draining = gateway.lifecycle.is_draining();
     let components = BTreeMap::from([("redis", redis), ("workers", workers), ("draining", draining)]);
     Ready { ready: redis && workers && !draining, components, problems: Vec::new(), timestamp: Timestamp::now() }
 }
 
 pub fn health(gateway: &Gateway) -> Health {
-    let redis = gateway.fleet.redis_is_up();
-    let workers = gateway.fleet.workers();
+    let redis = gateway.liveness.redis_is_up();
+    let workers = gateway.liveness.workers();
     let status = match (redis, workers, gateway.lifecycle.is_draining()) {
         (false, _, _) => Condition::Unhealthy,
         (true, 0, _) | (true, _, true) => Condition::Degraded,
@@ -48,8 +48,8 @@ pub fn health(gateway: &Gateway) -> Health {
         memory: Memory { rss: resident_bytes() },
         // Only workers know Postgres; a live one reaches it.
         database: Database { connected: workers > 0, pool_size: 0, idle_connections: 0, response_time: 0.0 },
-        redis: Redis { connected: redis, response_time: gateway.fleet.redis_response_ms() },
-        fleet: Servers { gateways: gateway.fleet.live_gateways().len() as u32, workers },
+        redis: Redis { connected: redis, response_time: gateway.liveness.redis_response_ms() },
+        fleet: Servers { gateways: gateway.liveness.live_gateways().len() as u32, workers },
         metrics: Traffic {
             messages_sent: Totals::get(&gateway.totals.frames_sent),
             messages_received: Totals::get(&gateway.totals.frames_received),

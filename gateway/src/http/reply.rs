@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
-use shared::http::Refused;
+use shared::http::ErrorBody;
 use warp::Reply;
 use warp::filters::BoxedFilter;
 use websocket::handshake::VERSION;
@@ -31,7 +31,7 @@ pub fn with_status<T: Serialize>(ok: bool, body: &T) -> Response {
 
 /// `{status: "error", code, message}`.
 pub fn error_response(status: StatusCode, code: &str, message: &str) -> Response {
-    let mut response = json_response(&Refused::new(code, message));
+    let mut response = json_response(&ErrorBody::new(code, message));
     *response.status_mut() = status;
     response
 }

@@ -100,7 +100,7 @@ impl Admitted {
             Route::Ordered(subject) => (subject.route_hint(), Some(u32::from(subject.route_hint()) % partitions)),
             Route::Query => (user_route_hint(user), None),
         };
-        if !core.fleet.redis_is_up() {
+        if !core.liveness.redis_is_up() {
             return Err(Rejection::unavailable("the message queue does not answer", REDIS_RETRY_SECONDS));
         }
         if let Some(retry_after) = lanes.refuses(partition) {

@@ -16,7 +16,7 @@ const BATCH_USERS: usize = 256;
 const BATCH_RECEIPTS: usize = 8_192;
 const QUEUE_USERS: usize = 16_384;
 /// An entry that is not applied within this time would not be worth it: the next ones say the same and more.
-const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
+const RECORD_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Where connections put what they gathered.
 #[derive(Clone)]
@@ -49,14 +49,14 @@ pub async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Receipts>) {
             break;
         }
         for entry in entries(&mut batch) {
-            settle(&core, entry).await;
+            record(&core, entry).await;
         }
     }
     while let Ok(receipts) = queue.try_recv() {
         batch.push(receipts);
     }
     for entry in entries(&mut batch) {
-        settle(&core, entry).await;
+        record(&core, entry).await;
     }
 }
 
@@ -84,21 +84,21 @@ fn size(receipts: &Receipts) -> usize {
     receipts.conversations.len() + receipts.events.len()
 }
 
-/// The request to settle what was received in the present epoch of the database.
+/// The request to record what was received in the present epoch of the database.
 pub fn request(core: &Core, receipts: Vec<Receipts>) -> Internal {
-    match core.fleet.epoch() {
+    match core.liveness.epoch() {
         Some(epoch) => Internal::SettleIn { epoch, receipts },
         None => Internal::Settle { receipts },
     }
 }
 
-async fn settle(core: &Core, receipts: Vec<Receipts>) {
+async fn record(core: &Core, receipts: Vec<Receipts>) {
     let count: usize = receipts.iter().map(size).sum();
     let Some(user) = receipts.first().map(|first| first.user) else {
         return;
     };
     let request = request(core, receipts);
-    let deadline = Timestamp::now().plus(SETTLE_DEADLINE);
+    let deadline = Timestamp::now().plus(RECORD_DEADLINE);
     let admitted = Admitted::internal(core, user, &request, None, deadline);
     let admissions = core.admit.run(&core.redis, std::slice::from_ref(&admitted.append)).await;
     match admissions.into_iter().collect::<Result<Vec<_>, _>>() {

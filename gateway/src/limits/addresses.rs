@@ -85,7 +85,7 @@ pub enum Counted {
 
 /// Why an address is turned away.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum OverLimit {
     TooManyRequests { retry_after: u32 },
     TooManyConnections,
 }
@@ -201,7 +201,7 @@ impl Addresses {
     }
 
     /// Counts a request of an address, or a refused token.
-    pub async fn count(&self, counted: Counted, address: Address) -> Result<(), Refused> {
+    pub async fn count(&self, counted: Counted, address: Address) -> Result<(), OverLimit> {
         let window = self.core.settings.ip_rate_window;
         let (key, limit) = match counted {
             Counted::Requests => (self.core.keys.address_requests(address), self.core.settings.ip_rate_limit),
@@ -212,10 +212,10 @@ impl Addresses {
                 (self.core.keys.address_registrations(address), self.core.settings.ip_registration_limit)
             }
         };
-        if self.core.fleet.redis_is_up() {
+        if self.core.liveness.redis_is_up() {
             match self.scripts.request(&self.core.redis, &key, limit, window).await {
                 Ok(None) => return Ok(()),
-                Ok(Some(retry_after)) => return Err(Refused::TooManyRequests { retry_after }),
+                Ok(Some(retry_after)) => return Err(OverLimit::TooManyRequests { retry_after }),
                 Err(error) => tracing::debug!(error = %error, "requests are counted locally"),
             }
         }
@@ -231,13 +231,13 @@ impl Addresses {
         *count += 1;
         if *count > limit {
             let left_ms = (started_ms + window_ms).saturating_sub(now_ms);
-            return Err(Refused::TooManyRequests { retry_after: left_ms.div_ceil(1000).max(1) as u32 });
+            return Err(OverLimit::TooManyRequests { retry_after: left_ms.div_ceil(1000).max(1) as u32 });
         }
         Ok(())
     }
 
     /// Counts a connection of an address, until the place is dropped.
-    pub async fn count_connection(self: &Arc<Self>, address: Address) -> Result<AddressPlace, Refused> {
+    pub async fn count_connection(self: &Arc<Self>, address: Address) -> Result<AddressPlace, OverLimit> {
         let limit = self.core.settings.max_connections_per_ip;
         let connections = {
             let mut local = self.local.lock();
@@ -248,15 +248,15 @@ impl Addresses {
         // From here on every way out gives it back.
         let place = AddressPlace { addresses: self.clone(), address };
         if connections > limit {
-            return Err(Refused::TooManyConnections);
+            return Err(OverLimit::TooManyConnections);
         }
-        if self.core.fleet.redis_is_up() {
+        if self.core.liveness.redis_is_up() {
             let key = self.core.keys.address_connections(address);
-            let live = self.core.fleet.live_gateways();
+            let live = self.core.liveness.live_gateways();
             let wish = Connect { gateway: self.core.id, connections, limit, lifetime: LIFETIME, live: &live };
             match self.scripts.connect(&self.core.redis, &key, &wish).await {
                 Ok(true) => {}
-                Ok(false) => return Err(Refused::TooManyConnections),
+                Ok(false) => return Err(OverLimit::TooManyConnections),
                 Err(error) => tracing::debug!(error = %error, "connections are counted locally"),
             }
         }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::connection::{Close, Connection};
 use crate::gateway::Gateway;
-use crate::limits::addresses::{Address, Counted, Refused as TooMany};
+use crate::limits::addresses::{Address, Counted, OverLimit};
 use crate::session::decode::Token;
 use crate::session::opening::Opener;
 use crate::tokens::Refused;
@@ -109,7 +109,8 @@ fn refuse(gateway: &Gateway, error: TokenError, request_id: Option<&RequestId>) 
 
 /// Counts a refused token against the connection's address, and ends the connection when there were too many.
 pub async fn count_failure(gateway: Arc<Gateway>, connection: Arc<Connection>, address: Address) {
-    if let Err(TooMany::TooManyRequests { retry_after }) = gateway.addresses.count(Counted::AuthFailures, address).await
+    if let Err(OverLimit::TooManyRequests { retry_after }) =
+        gateway.addresses.count(Counted::AuthFailures, address).await
     {
         let details = "too many failed authentications from your address";
         let rejection = Rejection::new(ErrorCode::RateLimitExceeded, details);

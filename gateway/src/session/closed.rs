@@ -88,7 +88,7 @@ async fn close_now(core: &Core, presence: &Presence, batch: &[Session]) -> Resul
 
 /// Registers again what Redis lost, and takes away what it has too many.
 async fn compare(core: &Core, registry: &Registry, presence: &Presence) {
-    if !core.fleet.redis_is_up() {
+    if !core.liveness.redis_is_up() {
         return;
     }
     let open = registry.sessions();

@@ -1,7 +1,7 @@
 //! From a text message to a request: what the gateway answers itself, or a command for a worker.
 
 use shared::commands::prelude::positions;
-use shared::commands::{Command, Context, NAMES, session};
+use shared::commands::{Command, DecodeContext, NAMES, session};
 use shared::dialects::{self, Dialect};
 use shared::ids::{ConversationId, UserId};
 use shared::limits::{Limits, MAX_SYNC_ENTRIES};
@@ -36,18 +36,18 @@ pub struct Decoded {
 }
 
 /// What is answered to a message that is no command, or not now.
-pub struct Refused {
+pub struct Rejected {
     pub rejection: Rejection,
     pub request_id: Option<RequestId>,
     pub request_type: Option<String>,
 }
 
 /// Reads one message of a dialect. `caller` is the authenticated user, if there is one.
-pub fn decode(text: &str, dialect: Dialect, caller: Option<UserId>, limits: &Limits) -> Result<Decoded, Box<Refused>> {
+pub fn decode(text: &str, dialect: Dialect, caller: Option<UserId>, limits: &Limits) -> Result<Decoded, Box<Rejected>> {
     let mut frame = Frame::parse(text).map_err(|malformed| {
         let Malformed { rejection, request_id, request_type } = *malformed;
         let request_type = request_type.map(|name| name.chars().take(MAX_TYPE_CHARACTERS).collect());
-        Box::new(Refused { rejection, request_id, request_type })
+        Box::new(Rejected { rejection, request_id, request_type })
     })?;
     let request = match dialect.translator() {
         None => read(&frame, caller, limits),
@@ -65,7 +65,7 @@ pub fn decode(text: &str, dialect: Dialect, caller: Option<UserId>, limits: &Lim
         }
         Err(rejection) => {
             let request_type = Some(frame.kind().chars().take(MAX_TYPE_CHARACTERS).collect());
-            Err(Box::new(Refused { rejection, request_id: frame.request_id, request_type }))
+            Err(Box::new(Rejected { rejection, request_id: frame.request_id, request_type }))
         }
     }
 }
@@ -74,7 +74,7 @@ fn read(frame: &Frame, caller: Option<UserId>, limits: &Limits) -> Result<Reques
     let fields = frame.fields();
     let is = |spec: &Spec| spec.name == frame.kind() || spec.aliases.contains(&frame.kind());
     if is(&session::AUTHENTICATE) {
-        return Ok(authenticate(fields)?);
+        return Ok(decode_authenticate(fields)?);
     } else if is(&session::PING) {
         return Ok(Request::Ping);
     } else if is(&session::TEST) {
@@ -91,13 +91,13 @@ fn read(frame: &Frame, caller: Option<UserId>, limits: &Limits) -> Result<Reques
     if is_ack {
         return Ok(ack(fields)?);
     }
-    match Command::decode(frame.kind(), fields, &Context { caller, limits }) {
+    match Command::decode(frame.kind(), fields, &DecodeContext { caller, limits }) {
         Some(command) => Ok(Request::Command(command?)),
         None => Err(Rejection::new(ErrorCode::UnknownType, "")),
     }
 }
 
-fn authenticate(fields: Fields<'_>) -> Result<Request, Invalid> {
+fn decode_authenticate(fields: Fields<'_>) -> Result<Request, Invalid> {
     let token = match fields.get("token") {
         None => Token::Missing,
         Some(serde_json::Value::String(token)) => Token::Given(token.clone()),

@@ -29,7 +29,7 @@ use crate::session::authenticate::{Attempt, Looked, Verification, count_failure}
 use crate::session::decode::{Request, decode};
 use crate::session::inflow::READ_PAUSE_BYTES;
 use crate::session::opening;
-use crate::session::opening::{Membership, Opened, Refusal};
+use crate::session::opening::{Membership, OpenError, Opened};
 
 /// Failed authentications before the connection is closed.
 const MAX_FAILURES: u8 = 5;
@@ -78,9 +78,9 @@ type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 enum Outcome {
     /// A token whose key had to be asked for.
     Looked(Box<Looked>),
-    Opened(Box<(Attempt, Result<Opened, Refusal>)>),
-    Renewed(Box<(Attempt, Result<Vec<u8>, Refusal>)>),
-    Replayed(Result<(), Refusal>),
+    Opened(Box<(Attempt, Result<Opened, OpenError>)>),
+    Renewed(Box<(Attempt, Result<Vec<u8>, OpenError>)>),
+    Replayed(Result<(), OpenError>),
 }
 
 impl Handler {
@@ -147,7 +147,7 @@ impl Handler {
             Request::Authenticate { token, wants_acks } => {
                 count("authenticate");
                 match Attempt::verify(&self.gateway, token, wants_acks, request_id.clone()) {
-                    Verification::Done(attempt) => self.authenticate(attempt),
+                    Verification::Done(attempt) => self.begin(attempt),
                     Verification::Refused(auth_error) => self.failed(&auth_error),
                     Verification::Waits(looking) if self.job.is_none() => {
                         self.job = Some(Box::pin(async { Outcome::Looked(Box::new(looking.await)) }));
@@ -283,7 +283,7 @@ impl Handler {
 
     // Authentication.
 
-    fn authenticate(&mut self, attempt: Attempt) {
+    fn begin(&mut self, attempt: Attempt) {
         let request_id = attempt.opener.request_id.clone();
         let refusal = match &mut self.state {
             State::Ended => return,
@@ -340,14 +340,14 @@ impl Handler {
         }
     }
 
-    fn refused(&mut self, attempt: &Attempt, refusal: Refusal) {
+    fn refused(&mut self, attempt: &Attempt, refusal: OpenError) {
         match refusal {
-            Refusal::Refused(auth_error) => self.failed(&auth_error),
+            OpenError::Unauthenticated(auth_error) => self.failed(&auth_error),
             // The fault is ours and does not count against the client.
-            Refusal::Unavailable { retry_after } => {
+            OpenError::Unavailable { retry_after } => {
                 self.connection.push_json(&attempt.unavailable(retry_after));
             }
-            Refusal::TooManyConnections => {
+            OpenError::TooManyConnections => {
                 let details = "this user has too many connections";
                 let rejection = Rejection::new(ErrorCode::MaxConnectionsExceeded, details);
                 self.error(&rejection, Some("authenticate"), attempt.opener.request_id.as_ref());
@@ -376,7 +376,7 @@ impl Handler {
         self.job = None;
         match outcome {
             Outcome::Looked(looked) => match *looked {
-                Looked::Valid(attempt) => self.authenticate(attempt),
+                Looked::Valid(attempt) => self.begin(attempt),
                 Looked::Refused(auth_error) => self.failed(&auth_error),
                 Looked::Unavailable(auth_error) => self.connection.push_json(&auth_error),
             },
@@ -386,7 +386,7 @@ impl Handler {
             },
             Outcome::Renewed(renewed) => self.renewed(*renewed),
             Outcome::Replayed(Ok(())) => {}
-            Outcome::Replayed(Err(Refusal::Refused(auth_error))) => {
+            Outcome::Replayed(Err(OpenError::Unauthenticated(auth_error))) => {
                 self.connection.push_json(&auth_error);
                 self.connection.close(Close::new(CloseCode::Policy, "The token is no longer valid"));
             }
@@ -414,7 +414,7 @@ impl Handler {
         }
     }
 
-    fn renewed(&mut self, (attempt, result): (Attempt, Result<Vec<u8>, Refusal>)) {
+    fn renewed(&mut self, (attempt, result): (Attempt, Result<Vec<u8>, OpenError>)) {
         match result {
             Ok(auth_success) => {
                 self.connection.timers.expires_unix.store(attempt.expires_unix, Ordering::Relaxed);

@@ -21,7 +21,7 @@ use websocket::{PreparedText, close_frame};
 
 use crate::connection::{Connection, Timers};
 use crate::gateway::Gateway;
-use crate::limits::addresses::{Address, AddressPlace, Counted, Refused};
+use crate::limits::addresses::{Address, AddressPlace, Counted, OverLimit};
 use crate::limits::places::{Kind, Place};
 use crate::metrics::Totals;
 use crate::session::Session;
@@ -85,8 +85,8 @@ async fn enter(gateway: &Arc<Gateway>, address: Address, unnamed_proxy: Option<I
     }
     match checked {
         Ok(place) => Ok(Entry { _open: open, pending, _address: place }),
-        Err(Refused::TooManyConnections) => Err(too_many("from your address")),
-        Err(Refused::TooManyRequests { retry_after }) => {
+        Err(OverLimit::TooManyConnections) => Err(too_many("from your address")),
+        Err(OverLimit::TooManyRequests { retry_after }) => {
             Totals::add(&gateway.totals.rate_limited, 1);
             gateway.metrics.rate_limited.with("requests").increment(1);
             let details = "too many requests from your address";
@@ -111,8 +111,8 @@ fn connection(gateway: &Gateway, deflate: bool, dialect: Dialect, trace: Option<
         resumed_at_ms: AtomicI64::new(0),
     };
     let id = gateway.next_connection_id();
-    let (session, arrivals) = (Uuid::new_v4(), gateway.arrivals.clone());
-    let connection = Connection::new(id, session, deflate, dialect, settings.outbox_limit_bytes, timers, arrivals);
+    let (session, deliveries) = (Uuid::new_v4(), gateway.deliveries.clone());
+    let connection = Connection::new(id, session, deflate, dialect, settings.outbox_limit_bytes, timers, deliveries);
     Arc::new(connection.traced(trace))
 }
 

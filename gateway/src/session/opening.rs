@@ -60,9 +60,9 @@ pub struct Opened {
 }
 
 /// Why a session did not open or go on.
-pub enum Refusal {
+pub enum OpenError {
     /// The finished `auth_error`.
-    Refused(Vec<u8>),
+    Unauthenticated(Vec<u8>),
     /// Worth another try after so many seconds.
     Unavailable {
         retry_after: u32,
@@ -71,10 +71,10 @@ pub enum Refusal {
 }
 
 /// Opens a session.
-pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Opened, Refusal> {
+pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Opened, OpenError> {
     let user = opener.user;
     if !gateway.registry.add_user(&connection, user, gateway.settings.max_connections_per_user) {
-        return Err(Refusal::TooManyConnections);
+        return Err(OpenError::TooManyConnections);
     }
     let subscribed = gateway.subscriptions.subscribe(vec![gateway.keys.user_channel(user)]);
     // From here on whatever concerns the user is held back; dropped at any point, everything is undone.
@@ -83,7 +83,7 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
     connection.expect_token(TokenHash::of(&opener.token_id));
     subscribed.await.map_err(|_| unavailable())?;
 
-    let (groups, elsewhere) = tokio::join!(authenticate(&gateway, &opener), gateway.elsewhere.ask(user));
+    let (groups, elsewhere) = tokio::join!(check_token(&gateway, &opener), gateway.elsewhere.ask(user));
     let groups = groups?;
     let added = gateway.registry.add_groups(&connection, &groups);
     if !added.is_empty() {
@@ -97,14 +97,14 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
 }
 
 /// The session goes on under a new token; gives the `auth_success`.
-pub async fn renew(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Vec<u8>, Refusal> {
+pub async fn renew(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Vec<u8>, OpenError> {
     connection.expect_token(TokenHash::of(&opener.token_id));
     let renewed = async {
-        authenticate(&gateway, &opener).await?;
+        check_token(&gateway, &opener).await?;
         resume(&gateway, &connection, &opener, true, Vec::new()).await.map(|(auth_success, _)| auth_success)
     };
     let renewed = renewed.await;
-    connection.settle_token(renewed.is_ok());
+    connection.end_renewal(renewed.is_ok());
     renewed
 }
 
@@ -114,7 +114,7 @@ pub async fn replay(
     connection: Arc<Connection>,
     user: UserId,
     mut page: ReplayPage,
-) -> Result<(), Refusal> {
+) -> Result<(), OpenError> {
     loop {
         for event in &page.events {
             if let Receipt::Durable { event } = event.receipt {
@@ -152,13 +152,13 @@ fn parts(events: Vec<ReplayedEvent>, most_bytes: usize) -> Vec<Vec<ReplayedEvent
 }
 
 /// After an interruption: asks again who the user is and what it may see, and replays what was missed.
-pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<(), Refusal> {
+pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<(), OpenError> {
     connection.begin_catch_up();
     // What is known to have arrived need not come again.
     if let Some(receipts) = connection.take_receipts() {
         gateway.pass_on(receipts);
     }
-    let groups = patiently(|| authenticate(&gateway, &opener)).await?;
+    let groups = patiently(|| check_token(&gateway, &opener)).await?;
     let (added, removed) = gateway.registry.set_groups(&connection, &groups);
     gateway.subscriptions.unsubscribe(gateway.group_channels(&removed));
     if !added.is_empty() {
@@ -169,11 +169,11 @@ pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener
     replay(gateway.clone(), connection.clone(), opener.user, page).await
 }
 
-async fn authenticate(gateway: &Gateway, opener: &Opener) -> Result<Vec<GroupId>, Refusal> {
+async fn check_token(gateway: &Gateway, opener: &Opener) -> Result<Vec<GroupId>, OpenError> {
     let request = Internal::Authenticate { token_id: opener.token_id.clone() };
     match gateway.requests.ask(opener.user, &request, opener.request_id.as_ref()).await {
         InternalReply::Authenticated { groups } => Ok(groups),
-        other => Err(refusal(other)),
+        other => Err(open_error(other)),
     }
 }
 
@@ -183,7 +183,7 @@ async fn resume(
     opener: &Opener,
     renewal: bool,
     receipts: Vec<Receipts>,
-) -> Result<(Vec<u8>, ReplayPage), Refusal> {
+) -> Result<(Vec<u8>, ReplayPage), OpenError> {
     let request = Internal::Resume {
         token_id: opener.token_id.clone(),
         session: connection.session,
@@ -208,27 +208,27 @@ async fn resume(
     }
     match gateway.requests.ask(opener.user, &request, opener.request_id.as_ref()).await {
         InternalReply::Resumed { auth_success, replay } => Ok((auth_success, replay)),
-        other => Err(refusal(other)),
+        other => Err(open_error(other)),
     }
 }
 
-async fn next_page(gateway: &Gateway, user: UserId, cursor: ReplayCursor) -> Result<ReplayPage, Refusal> {
+async fn next_page(gateway: &Gateway, user: UserId, cursor: ReplayCursor) -> Result<ReplayPage, OpenError> {
     let request = Internal::Replay { cursor };
     patiently(|| async {
         match gateway.requests.ask(user, &request, None).await {
             InternalReply::Replayed(page) => Ok(page),
-            other => Err(refusal(other)),
+            other => Err(open_error(other)),
         }
     })
     .await
 }
 
 /// Tries again, after a while each time, while the fleet is not available.
-async fn patiently<T, F: Future<Output = Result<T, Refusal>>>(attempt: impl Fn() -> F) -> Result<T, Refusal> {
+async fn patiently<T, F: Future<Output = Result<T, OpenError>>>(attempt: impl Fn() -> F) -> Result<T, OpenError> {
     let mut attempts = 1;
     loop {
         match attempt().await {
-            Err(Refusal::Unavailable { retry_after }) if attempts < ATTEMPTS => {
+            Err(OpenError::Unavailable { retry_after }) if attempts < ATTEMPTS => {
                 attempts += 1;
                 // A fourth of it at random, so that those who failed together do not come back together.
                 let pause = Duration::from_secs(u64::from(retry_after.clamp(1, 5)));
@@ -239,16 +239,16 @@ async fn patiently<T, F: Future<Output = Result<T, Refusal>>>(attempt: impl Fn()
     }
 }
 
-fn refusal(reply: InternalReply) -> Refusal {
+fn open_error(reply: InternalReply) -> OpenError {
     match reply {
-        InternalReply::Refused { auth_error } => Refusal::Refused(auth_error),
-        InternalReply::Unavailable { retry_after } => Refusal::Unavailable { retry_after },
+        InternalReply::Refused { auth_error } => OpenError::Unauthenticated(auth_error),
+        InternalReply::Unavailable { retry_after } => OpenError::Unavailable { retry_after },
         _ => unavailable(),
     }
 }
 
-fn unavailable() -> Refusal {
-    Refusal::Unavailable { retry_after: 2 }
+fn unavailable() -> OpenError {
+    OpenError::Unavailable { retry_after: 2 }
 }
 
 /// Waits until everything was written. The session, which drives this and does the writing, looks again after each write.

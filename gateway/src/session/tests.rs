@@ -34,7 +34,7 @@ impl Test {
     async fn start(overrides: &[(&str, &str)]) -> Self {
         let (gateway, queues) = gateway(overrides);
         // So that nothing is asked of a Redis that is not there.
-        gateway.fleet.set_redis(false, 0);
+        gateway.liveness.set_redis(false, 0);
         let (near, far) = tokio::io::duplex(64 * 1024);
         let address = Address::of("127.0.0.1".parse().unwrap(), &http::HeaderMap::new(), &Default::default());
         let upgraded = Upgraded {
@@ -49,7 +49,7 @@ impl Test {
         let session = tokio::spawn(serve(gateway.clone(), upgraded));
         let mut test = Test { gateway, queues, socket: near, session };
         assert_eq!(test.event().await["type"], "connected");
-        test.gateway.fleet.set_redis(true, 0);
+        test.gateway.liveness.set_redis(true, 0);
         test
     }
 

@@ -25,7 +25,7 @@ impl Contract for AddGroupMember {
         ErrorCode::GroupFull,
     ];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(AddGroupMember { group: fields.required_group_id("groupId")?, user: fields.required_user_id("userId")? })
     }
 

@@ -19,7 +19,7 @@ impl Contract for AddGroupReaction {
     const EVENTS: &'static [&'static str] = &["group_reaction_added", "group_reaction_removed"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(AddGroupReaction { message: fields.required_message_id("messageId")?, reaction: reaction(fields)? })
     }
 

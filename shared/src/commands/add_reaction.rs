@@ -19,7 +19,7 @@ impl Contract for AddReaction {
     const EVENTS: &'static [&'static str] = &["reaction_added", "reaction_removed"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::UserBlocked];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(AddReaction { message: fields.required_message_id("messageId")?, reaction: reaction(fields)? })
     }
 

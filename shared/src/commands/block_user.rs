@@ -17,7 +17,7 @@ impl Contract for BlockUser {
     const EVENTS: &'static [&'static str] = &["user_blocked"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied, ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(BlockUser { user: context.other_user(fields, "userId")? })
     }
 

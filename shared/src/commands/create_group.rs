@@ -36,7 +36,7 @@ impl Contract for CreateGroup {
     const EVENTS: &'static [&'static str] = &["group_created"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::TooManyMembers, ErrorCode::PermissionDenied];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let group_members = context.limits.group_members;
         Ok(CreateGroup {
             name: group_name(fields, context)?.ok_or_else(|| Invalid::required("groupName"))?,

@@ -22,7 +22,7 @@ impl Contract for DeleteConversation {
     const EVENTS: &'static [&'static str] = &["conversation_deleted"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let conversation = match fields.conversation_id("conversationId")? {
             Some(ConversationId::Group(_)) => {
                 return Err(Invalid::new(

@@ -20,7 +20,7 @@ impl Contract for DeleteGroup {
     const EVENTS: &'static [&'static str] = &["group_deleted"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(DeleteGroup {
             group: fields.required_group_id("groupId")?,
             permanent: fields.boolean("permanent")?.unwrap_or(false),

@@ -20,7 +20,7 @@ impl Contract for DeleteGroupMessage {
     const EVENTS: &'static [&'static str] = &["group_message_deleted"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(DeleteGroupMessage {
             message: fields.required_message_id("messageId")?,
             for_everyone: fields.boolean("deleteForEveryone")?.unwrap_or(true),

@@ -21,7 +21,7 @@ impl Contract for DeleteMessage {
     const EVENTS: &'static [&'static str] = &["message_deleted"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(DeleteMessage {
             message: fields.required_message_id("messageId")?,
             for_everyone: fields.boolean("deleteForEveryone")?.unwrap_or(true),

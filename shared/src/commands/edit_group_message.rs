@@ -20,7 +20,7 @@ impl Contract for EditGroupMessage {
     const ERRORS: &'static [ErrorCode] =
         &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::EditWindowExpired];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(EditGroupMessage {
             message: fields.required_message_id("messageId")?,
             content: fields.content(&["content", "newContent"], context.limits.message_characters)?,

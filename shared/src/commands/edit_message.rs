@@ -25,7 +25,7 @@ impl Contract for EditMessage {
         ErrorCode::EditWindowExpired,
     ];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(EditMessage {
             message: fields.required_message_id("messageId")?,
             content: fields.content(&["content", "newContent"], context.limits.message_characters)?,

@@ -23,7 +23,7 @@ impl Contract for FindUsers {
     const REPLIES: &'static [&'static str] = &["users_found"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let query = fields.bounded("query", 1, MAX_USER_QUERY_CHARACTERS)?.ok_or_else(|| Invalid::required("query"))?;
         if query.trim().is_empty() {
             return Err(Invalid::new("query", "`query` must not be empty"));

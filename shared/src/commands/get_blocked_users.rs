@@ -14,7 +14,7 @@ impl Contract for GetBlockedUsers {
     const REPLIES: &'static [&'static str] = &["blocked_users"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied];
 
-    fn decode(_fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(_fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(GetBlockedUsers)
     }
 

@@ -12,7 +12,7 @@ impl Contract for GetCommunities {
     const SUMMARY: &'static str = "Returns the communities that the caller belongs to.";
     const REPLIES: &'static [&'static str] = &["community_list"];
 
-    fn decode(_fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(_fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(GetCommunities)
     }
 

@@ -16,7 +16,7 @@ impl Contract for GetCommunityMembers {
     const REPLIES: &'static [&'static str] = &["community_members"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(GetCommunityMembers { community: community_id(fields)? })
     }
 

@@ -16,7 +16,7 @@ impl Contract for GetCommunityProgress {
     const REPLIES: &'static [&'static str] = &["community_progress"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(GetCommunityProgress { community: community_id(fields)? })
     }
 

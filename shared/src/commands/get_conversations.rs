@@ -16,7 +16,7 @@ impl Contract for GetConversations {
     const FIELDS: &'static [Field] = &[LIMIT, OFFSET];
     const REPLIES: &'static [&'static str] = &["conversations"];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(GetConversations { limit: fields.limit()?, offset: fields.offset(context.limits.offset)? })
     }
 

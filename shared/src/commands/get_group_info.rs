@@ -16,7 +16,7 @@ impl Contract for GetGroupInfo {
     const REPLIES: &'static [&'static str] = &["group_info"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(GetGroupInfo { group: fields.required_group_id("groupId")? })
     }
 

@@ -88,7 +88,7 @@ impl Contract for GetGroupMembers {
     const REPLIES: &'static [&'static str] = &["group_members"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let after = fields.cursor()?;
         let limit = fields.limit()?;
         let is_paged = after.is_some() || fields.get("limit").is_some();

@@ -17,7 +17,7 @@ impl Contract for GetGroupMessages {
     const REPLIES: &'static [&'static str] = &["group_messages"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(GetGroupMessages {
             group: fields.required_group_id("groupId")?,
             page: PageRequest::decode(fields, context.limits)?,

@@ -31,7 +31,7 @@ impl Contract for GetInbox {
     const FIELDS: &'static [Field] = &[LIMIT, CURSOR];
     const REPLIES: &'static [&'static str] = &["inbox"];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(GetInbox { limit: fields.limit()?, after: fields.cursor()? })
     }
 

@@ -14,7 +14,7 @@ impl Contract for GetOnlineUsers {
         or shares a conversation with first, and says so with `hasMore`.";
     const REPLIES: &'static [&'static str] = &["online_users"];
 
-    fn decode(_fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(_fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(GetOnlineUsers)
     }
 

@@ -19,7 +19,7 @@ impl Contract for GetPinnedMessages {
     const REPLIES: &'static [&'static str] = &["pinned_messages"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(GetPinnedMessages { conversation: conversation_or_group(fields)? })
     }
 

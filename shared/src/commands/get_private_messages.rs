@@ -27,7 +27,7 @@ impl Contract for GetPrivateMessages {
     const REPLIES: &'static [&'static str] = &["private_messages"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let conversation = match fields.conversation_id("conversationId")? {
             Some(ConversationId::Group(_)) => {
                 return Err(Invalid::new(

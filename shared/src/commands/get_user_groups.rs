@@ -12,7 +12,7 @@ impl Contract for GetUserGroups {
     const SUMMARY: &'static str = "Returns the groups that the caller belongs to.";
     const REPLIES: &'static [&'static str] = &["user_groups"];
 
-    fn decode(_fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(_fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(GetUserGroups)
     }
 

@@ -18,7 +18,7 @@ impl Contract for LeaveGroup {
     const ERRORS: &'static [ErrorCode] =
         &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::OwnerCannotLeave];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(LeaveGroup { group: fields.required_group_id("groupId")? })
     }
 

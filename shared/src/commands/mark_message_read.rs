@@ -23,7 +23,7 @@ impl Contract for MarkMessageRead {
     const EVENTS: &'static [&'static str] = &["message_read", "conversation_settings"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let conversation = match fields.group_id("groupId")? {
             Some(group) => Some(ConversationId::Group(group)),
             None => fields.conversation_id("conversationId")?,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use get_group_members::{MemberPosition, MembersPage};
 pub use get_inbox::InboxPosition;
-pub use prelude::{Context, Contract, PageRequest, Position, Route, Subject};
+pub use prelude::{Contract, DecodeContext, PageRequest, Position, Route, Subject};
 
 pub use sync::{SyncPosition, SyncRound};
 
@@ -87,7 +87,7 @@ macro_rules! commands {
 
         impl Command {
             /// Reads the command of this name; `None` when there is no such command.
-            pub fn decode(name: &str, fields: Fields<'_>, context: &Context<'_>) -> Option<Result<Self, Invalid>> {
+            pub fn decode(name: &str, fields: Fields<'_>, context: &DecodeContext<'_>) -> Option<Result<Self, Invalid>> {
                 $(if name == $command::NAME || $command::ALIASES.contains(&name) {
                     return Some($command::decode(fields, context).map(Command::$command));
                 })*
@@ -196,7 +196,7 @@ mod tests {
     fn decode(name: &str, fields: Value) -> Result<Command, Invalid> {
         let Value::Object(fields) = fields else { panic!("an object") };
         let limits = Limits::default();
-        let context = Context { caller: UserId(1), limits: &limits };
+        let context = DecodeContext { caller: UserId(1), limits: &limits };
         Command::decode(name, Fields(&fields), &context).expect("a known command")
     }
 

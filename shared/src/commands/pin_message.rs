@@ -24,7 +24,7 @@ impl Contract for PinMessage {
     const ERRORS: &'static [ErrorCode] =
         &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::UserBlocked];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(PinMessage {
             message: fields.required_message_id("messageId")?,
             conversation: conversation_or_group(fields)?,

@@ -44,18 +44,18 @@ pub trait Contract: Sized {
     };
 
     /// Checks everything that needs no database.
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid>;
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid>;
 
     fn route(&self, caller: UserId) -> Route;
 }
 
 /// What decoding may depend on besides the fields.
-pub struct Context<'a> {
+pub struct DecodeContext<'a> {
     pub caller: UserId,
     pub limits: &'a Limits,
 }
 
-impl Context<'_> {
+impl DecodeContext<'_> {
     /// A required user other than the caller.
     pub fn other_user(&self, fields: Fields<'_>, field: &'static str) -> Result<UserId, Invalid> {
         let user = fields.required_user_id(field)?;
@@ -240,7 +240,7 @@ pub fn conversation_or_group(fields: Fields<'_>) -> Result<ConversationId, Inval
     fields.conversation_id("conversationId")?.ok_or_else(|| Invalid::new("conversationId", details))
 }
 
-pub fn group_name(fields: Fields<'_>, context: &Context<'_>) -> Result<Option<String>, Invalid> {
+pub fn group_name(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Option<String>, Invalid> {
     let name = fields.bounded("groupName", 1, context.limits.group_name_characters)?;
     if name.as_deref().is_some_and(is_blank) {
         return Err(Invalid::new("groupName", "`groupName` must not be empty"));
@@ -252,7 +252,7 @@ pub fn group_description(fields: Fields<'_>) -> Result<Option<String>, Invalid> 
     fields.bounded("groupDescription", 0, MAX_GROUP_DESCRIPTION_CHARACTERS)
 }
 
-pub fn max_members(fields: Fields<'_>, context: &Context<'_>) -> Result<Option<u32>, Invalid> {
+pub fn max_members(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Option<u32>, Invalid> {
     let max = i64::from(context.limits.group_members);
     Ok(fields.integer("maxMembers", 1, max)?.map(|number| number as u32))
 }

@@ -19,7 +19,7 @@ impl Contract for RemoveGroupMember {
     const EVENTS: &'static [&'static str] = &["member_removed"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(RemoveGroupMember { group: fields.required_group_id("groupId")?, user: fields.required_user_id("userId")? })
     }
 

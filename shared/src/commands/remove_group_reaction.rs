@@ -17,7 +17,7 @@ impl Contract for RemoveGroupReaction {
     const EVENTS: &'static [&'static str] = &["group_reaction_removed"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(RemoveGroupReaction { message: fields.required_message_id("messageId")? })
     }
 

@@ -18,7 +18,7 @@ impl Contract for ResignFromGroup {
     const EVENTS: &'static [&'static str] = &["member_left", "ownership_transferred", "group_deleted"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(ResignFromGroup { group: fields.required_group_id("groupId")? })
     }
 

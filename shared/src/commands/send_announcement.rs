@@ -19,7 +19,7 @@ impl Contract for SendAnnouncement {
     const EVENTS: &'static [&'static str] = &["group_announcement"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(SendAnnouncement {
             group: fields.required_group_id("groupId")?,
             content: fields.content(&["content"], context.limits.message_characters)?,

@@ -22,7 +22,7 @@ impl Contract for SendGroupMessage {
     const EVENTS: &'static [&'static str] = &["new_group_message", "mentioned_in_group"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(SendGroupMessage {
             group: fields.required_group_id("groupId")?,
             content: fields.content(&["content"], context.limits.message_characters)?,

@@ -35,7 +35,7 @@ impl Contract for SendPrivateMessage {
     const ERRORS: &'static [ErrorCode] =
         &[ErrorCode::ResourceNotFound, ErrorCode::UserBlocked, ErrorCode::NotFollowing];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let recipient = context.other_user(fields, "recipientId")?;
         let conversation = ConversationId::direct(context.caller, recipient);
         if fields.conversation_id("conversationId")?.is_some_and(|given| given != conversation) {

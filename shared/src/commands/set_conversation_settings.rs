@@ -36,7 +36,7 @@ impl Contract for SetConversationSettings {
     const EVENTS: &'static [&'static str] = &["conversation_settings"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let conversation = fields.conversation_id("conversationId")?;
         Ok(SetConversationSettings {
             conversation: conversation.ok_or_else(|| Invalid::required("conversationId"))?,

@@ -18,7 +18,7 @@ impl Contract for StartConversation {
     const ERRORS: &'static [ErrorCode] =
         &[ErrorCode::ResourceNotFound, ErrorCode::UserBlocked, ErrorCode::NotFollowing];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(StartConversation { recipient: context.other_user(fields, "recipientId")? })
     }
 

@@ -65,7 +65,7 @@ impl Contract for Sync {
     const REPLIES: &'static [&'static str] = &["sync_complete", "sync_changes", "sync_messages", "sync_gone"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, _context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let known = known_positions(fields, "conversations")?.ok_or_else(|| Invalid::required("conversations"))?;
         Ok(Sync {
             conversations: known.iter().map(|known| (known.conversation, known.seq)).collect(),

@@ -24,7 +24,7 @@ impl Contract for Typing {
     const EVENTS: &'static [&'static str] = &["user_typing"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let conversation = match fields.group_id("groupId")? {
             Some(group) => ConversationId::Group(group),
             None => ConversationId::direct(context.caller, context.other_user(fields, "recipientId")?),

@@ -18,7 +18,7 @@ impl Contract for UnblockUser {
     const EVENTS: &'static [&'static str] = &["user_unblocked"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(UnblockUser { user: context.other_user(fields, "userId")? })
     }
 

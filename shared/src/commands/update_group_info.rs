@@ -37,7 +37,7 @@ impl Contract for UpdateGroupInfo {
     const EVENTS: &'static [&'static str] = &["group_info_updated"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
 
-    fn decode(fields: Fields<'_>, context: &Context<'_>) -> Result<Self, Invalid> {
+    fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let update = UpdateGroupInfo {
             group: fields.required_group_id("groupId")?,
             name: group_name(fields, context)?,

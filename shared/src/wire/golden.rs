@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::auth::TokenHash;
-use crate::commands::{Command, Context};
+use crate::commands::{Command, DecodeContext};
 use crate::dialects::Dialect;
 use crate::ids::{ConnectionId, ConversationId, GatewayId, GroupId, MessageId};
 use crate::limits::Limits;
@@ -114,7 +114,7 @@ where
 fn commands_keep_their_place_and_their_bytes() {
     let examples: Value = serde_json::from_str(include_str!("../../../contract/src/examples.json")).unwrap();
     let limits = Limits::default();
-    let context = Context { caller: USER, limits: &limits };
+    let context = DecodeContext { caller: USER, limits: &limits };
     let decode = |name: &str, fields: &Value| {
         let Value::Object(fields) = fields else { panic!("{name}: no example") };
         Command::decode(name, Fields(fields), &context)
@@ -188,7 +188,7 @@ fn requests_of_gateways_keep_their_bytes() {
     let position = |version| SyncPosition { conversation: CONVERSATION, seq: 300, version, hidden_after: 2 };
     let round = SyncRound { positions: vec![position(None), position(Some(400))], is_first: true };
     let no_fields = serde_json::Map::new();
-    let context = Context { caller: USER, limits: &Limits::default() };
+    let context = DecodeContext { caller: USER, limits: &Limits::default() };
     let command = Command::decode("get_user_groups", Fields(&no_fields), &context).unwrap().unwrap();
     pinned("body.txt", &[Body::Client(command), Body::Internal(requests[0].clone()), Body::Sync(round)]);
 }

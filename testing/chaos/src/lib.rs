@@ -69,7 +69,7 @@ pub async fn run(plan: &Plan, say: &(dyn Fn(&str) + Send + Sync)) -> Result<Repo
         run.shared.violation(broken);
     } else {
         say("quiet: everything has to arrive now");
-        late = run.settle().await?;
+        late = run.quiesce().await?;
         run.check_presence().await?;
     }
     let (acknowledged, refused, unanswered) = run.shared.counts();
@@ -241,7 +241,7 @@ impl Run {
 
     /// Waits until everything was acknowledged and has arrived, then checks the history. Gives what arrived only by
     /// reconnecting.
-    async fn settle(&mut self) -> Result<Vec<String>> {
+    async fn quiesce(&mut self) -> Result<Vec<String>> {
         self.phase.send_replace(Phase::Finish);
         let deadline = Instant::now() + QUIET_WITHIN;
         while let Some((user, ..)) = self.people.iter().find(|(_, _, state)| !state.is_idle()) {

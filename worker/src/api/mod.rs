@@ -14,7 +14,7 @@ use crate::store::session::PgSession;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::clock::Timestamp;
-use shared::http::{self, Refused};
+use shared::http::{self, ErrorBody};
 use shared::ids::UserId;
 use shared::protocol::{ErrorCode, Rejection};
 use shared::stream::{Envelope, HttpRequest, InternalReply};
@@ -77,7 +77,7 @@ pub fn rejected(envelope: &Envelope, rejection: &Rejection) -> Outcome {
 }
 
 fn refused(envelope: &Envelope, status: u16, rejection: &Rejection) -> Outcome {
-    let body = Refused {
+    let body = ErrorBody {
         status: http::Failure::Error,
         code: rejection.code.as_str(),
         message: &rejection.details,

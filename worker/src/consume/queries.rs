@@ -28,7 +28,7 @@ use crate::consume::fair::FairQueue;
 use crate::error::{Failure, unpanicked, with_retries};
 use crate::outcome::Outcome;
 use crate::publish;
-use crate::sessions::{Request, authenticate, missing, replay, resume, settle};
+use crate::sessions::{Request, authenticate, missing, receipts, replay, resume};
 
 const GROUP: &str = "workers";
 const READ_COUNT: u64 = 256;
@@ -329,7 +329,7 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
         Work::Resume(requests) => {
             let (received, requests) = apart(requests);
             if !received.is_empty() {
-                settle_receipts(app, &received).await;
+                record_receipts(app, &received).await;
             }
             let replies = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
@@ -352,7 +352,7 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
             or_unavailable(replies.await, &requests)
         }
         Work::Settle(requests) => {
-            settle_receipts(app, &requests).await;
+            record_receipts(app, &requests).await;
             Vec::new()
         }
     }
@@ -392,12 +392,12 @@ async fn answer_query<F: Future<Output = Result<Outcome, Failure>>>(
     commands::rejected(envelope, &rejection)
 }
 
-async fn settle_receipts(app: &App, requests: &[Request]) {
-    let settled = with_retries(|| async {
+async fn record_receipts(app: &App, requests: &[Request]) {
+    let recorded = with_retries(|| async {
         let mut db = app.db.acquire().await?;
-        settle::settle(&mut db, app.epoch.current(), requests).await
+        receipts::record(&mut db, app.epoch.current(), requests).await
     });
-    if let Err(failure) = settled.await {
+    if let Err(failure) = recorded.await {
         // A lost cursor only causes repeats.
         tracing::warn!(?failure, "receipts could not be recorded");
     }

@@ -3,9 +3,9 @@
 
 pub mod authenticate;
 pub mod missing;
+pub mod receipts;
 pub mod replay;
 pub mod resume;
-pub mod settle;
 
 use shared::stream::{Envelope, Internal};
 

@@ -131,20 +131,28 @@ pub struct Hidden {
     pub message_id: Uuid,
 }
 
-/// The first `most` messages of each conversation that the user hid at or after a version, after one number and up to another; where
-/// the conversation has `moved` on since that version, also those hidden within the last day. The arrays go in fives. In the order of
-/// the conversations, oldest first.
+/// Where hidden messages are looked for: one conversation for each place of the lists.
+#[derive(Default)]
+pub struct HiddenSince {
+    pub conversations: Vec<String>,
+    pub versions: Vec<i64>,
+    /// Numbers above this one,
+    pub after: Vec<i64>,
+    /// and up to this one.
+    pub up_to: Vec<i64>,
+    /// Whether the conversation has moved on since the version.
+    pub moved: Vec<bool>,
+}
+
+/// The first `most` messages of each conversation that the user hid at or after the version; where the conversation has moved on, also
+/// those hidden within the last day. In the order of the conversations, oldest first.
 ///
 /// Hiding raises no version, so a connected device that lost the event (while its gateway's subscription was interrupted) takes over
 /// later versions without noticing. The last day is repeated for that device.
 pub async fn list_hidden_since(
     db: &mut PgSession,
     user: i64,
-    conversations: &[String],
-    versions: &[i64],
-    after: &[i64],
-    up_to: &[i64],
-    moved: &[bool],
+    asked: &HiddenSince,
     most: i64,
 ) -> sqlx::Result<Vec<Hidden>> {
     sqlx::query_as!(
@@ -160,11 +168,11 @@ pub async fn list_hidden_since(
            ) d
            ORDER BY i.ord, d.seq"#,
         user,
-        conversations,
-        versions,
-        after,
-        up_to,
-        moved,
+        &asked.conversations,
+        &asked.versions,
+        &asked.after,
+        &asked.up_to,
+        &asked.moved,
         most
     )
     .fetch_all(db)

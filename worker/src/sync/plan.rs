@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Item, ROUND_BYTES, is_stale};
 use crate::error::Failure;
-use crate::store::changes::{self, KIND_EMPTIED, KIND_INFO, KIND_MESSAGE};
+use crate::store::changes::{self, HiddenSince, KIND_EMPTIED, KIND_INFO, KIND_MESSAGE};
 
 /// Changes of one conversation in a round.
 const MOST_CHANGES: i64 = 200;
@@ -126,24 +126,23 @@ async fn read_hidden(
     items: &[Item],
     readings: &mut [Reading],
 ) -> Result<(), Failure> {
-    let (mut places, mut ids, mut versions) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut after, mut up_to, mut moved) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut places, mut asked) = (Vec::new(), HiddenSince::default());
     for (place, (position, extent)) in items.iter().enumerate() {
         if let Some(version) = position.version
             && !is_stale(position, extent)
         {
             places.push(place);
-            ids.push(extent.conversation_id.clone());
-            versions.push(version);
-            after.push(position.hidden_after.max(extent.cleared_seq));
-            up_to.push(position.seq);
-            moved.push(extent.version > version);
+            asked.conversations.push(extent.conversation_id.clone());
+            asked.versions.push(version);
+            asked.after.push(position.hidden_after.max(extent.cleared_seq));
+            asked.up_to.push(position.seq);
+            asked.moved.push(extent.version > version);
         }
     }
     if places.is_empty() {
         return Ok(());
     }
-    for row in changes::list_hidden_since(db, reader.0, &ids, &versions, &after, &up_to, &moved, MOST_HIDDEN).await? {
+    for row in changes::list_hidden_since(db, reader.0, &asked, MOST_HIDDEN).await? {
         let reading = &mut readings[places[row.ord as usize - 1]];
         reading.hidden.push((MessageId(row.message_id), row.seq));
         reading.has_more_hidden = reading.hidden.len() as i64 == MOST_HIDDEN;

@@ -11,7 +11,7 @@ use fred::prelude::*;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
-use shared::commands::{Command, Context, Route};
+use shared::commands::{Command, DecodeContext, Route};
 use shared::config::WorkerSettings;
 use shared::crypto::Keyring;
 use shared::ids::{ConnectionId, ConnectionRef, GatewayId, UserId, new_command_id};
@@ -254,7 +254,7 @@ impl Fleet {
         let text = message.to_string();
         let frame = Frame::parse(&text).unwrap_or_else(|malformed| panic!("{text}: {malformed:?}"));
         let limits = Limits::default();
-        let context = Context { caller: user, limits: &limits };
+        let context = DecodeContext { caller: user, limits: &limits };
         let command = Command::decode(frame.kind(), frame.fields(), &context)
             .unwrap_or_else(|| panic!("{text}: no such command"))
             .unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"));

@@ -10,7 +10,7 @@ use crate::error::Failure;
 use crate::store::{events, members};
 
 /// What was received in another epoch of the database says nothing of this one.
-pub async fn settle(db: &mut PgSession, epoch: Uuid, requests: &[Request]) -> Result<(), Failure> {
+pub async fn record(db: &mut PgSession, epoch: Uuid, requests: &[Request]) -> Result<(), Failure> {
     let (mut users, mut conversations, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
     let (mut event_users, mut event_ids) = (Vec::new(), Vec::new());
     for request in requests {

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 #[derive(Default)]
-pub struct Fleet {
+pub struct Liveness {
     redis_is_up: AtomicBool,
     /// The gateway's own channel was confirmed.
     is_subscribed: AtomicBool,
@@ -18,7 +18,7 @@ pub struct Fleet {
     epoch: watch::Sender<Option<String>>,
 }
 
-impl Fleet {
+impl Liveness {
     /// Whether the last heartbeat went through.
     pub fn redis_is_up(&self) -> bool {
         self.redis_is_up.load(Ordering::Acquire)

@@ -8,7 +8,7 @@ const QUEUE: usize = 16_384;
 
 /// A direct message that reached its recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrival {
+pub struct Delivery {
     pub conversation: ConversationId,
     pub seq: i64,
     pub message: MessageId,
@@ -18,14 +18,14 @@ pub struct Arrival {
 
 /// Where connections put what arrived.
 #[derive(Clone)]
-pub struct Arrivals {
-    queue: mpsc::Sender<Arrival>,
+pub struct Deliveries {
+    queue: mpsc::Sender<Delivery>,
 }
 
-impl Arrivals {
-    pub fn new() -> (Self, mpsc::Receiver<Arrival>) {
+impl Deliveries {
+    pub fn new() -> (Self, mpsc::Receiver<Delivery>) {
         let (queue, receiver) = mpsc::channel(QUEUE);
-        (Arrivals { queue }, receiver)
+        (Deliveries { queue }, receiver)
     }
 
     /// Notes that `recipient` has received an event. Dropped when too many wait: the next message's says the same and more.
@@ -34,7 +34,7 @@ impl Arrivals {
             && sender != recipient
             && matches!(conversation, ConversationId::Direct(..))
         {
-            let _ = self.queue.try_send(Arrival { conversation, seq, message, sender, recipient });
+            let _ = self.queue.try_send(Delivery { conversation, seq, message, sender, recipient });
         }
     }
 }

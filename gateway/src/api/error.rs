@@ -6,7 +6,7 @@ use crate::http::reply::{Response, error_response};
 
 /// What the caller is told instead of an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ApiError {
     pub status: StatusCode,
     pub code: &'static str,
     pub message: String,
@@ -14,25 +14,25 @@ pub struct Refusal {
     pub retry_after: Option<u32>,
 }
 
-impl Refusal {
+impl ApiError {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Refusal { status, code, message: message.into(), retry_after: None }
+        ApiError { status, code, message: message.into(), retry_after: None }
     }
 
     pub fn too_large(max_bytes: usize) -> Self {
         let message = format!("The body must have at most {max_bytes} bytes");
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message)
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message)
     }
 
     pub fn unavailable(retry_after: u32) -> Self {
         let message = "The service is not available for the moment";
-        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", message);
-        Refusal { retry_after: Some(retry_after), ..refusal }
+        let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", message);
+        ApiError { retry_after: Some(retry_after), ..error }
     }
 
     pub fn too_many(retry_after: u32, message: &str) -> Self {
-        let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", message);
-        Refusal { retry_after: Some(retry_after), ..refusal }
+        let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", message);
+        ApiError { retry_after: Some(retry_after), ..error }
     }
 
     /// A fault of ours; the cause goes to the log.
@@ -40,7 +40,7 @@ impl Refusal {
         let error_id = shared::telemetry::error_id();
         tracing::error!(error_id, cause, "an HTTP request failed");
         let message = format!("The cause is in the server's log under errorId {error_id}");
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", message)
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", message)
     }
 
     pub fn into_response(self) -> Response {
