@@ -74,6 +74,8 @@ describe("signing in", () => {
 describe("a conversation", () => {
   test("messages, typing and marks go from one gateway to the other", async () => {
     const { alice, bob, users } = await pair();
+    // A sign of typing reaches only who is connected.
+    await alice.page.locator(".subtitle").getByText("Online").waitFor();
     await alice.composer.pressSequentially("he");
     await bob.page.locator(".subtitle.is-typing").waitFor();
     await alice.send("hello bob");

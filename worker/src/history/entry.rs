@@ -13,9 +13,10 @@ use uuid::Uuid;
 use super::open::{add_reactions, open_message};
 use crate::app::App;
 use crate::error::Failure;
+use crate::mentions::MOST_SHOWN_USERS;
 use crate::store::conversations::Scope;
 use crate::store::history::{self, MessageRow};
-use crate::store::users;
+use crate::store::{groups, users};
 
 /// Reactions shown of one message; more are left out, lest one message of a large community fill a page.
 const MOST_REACTIONS: i64 = 500;
@@ -185,7 +186,8 @@ pub async fn show(app: &App, db: &mut PgSession, reader: UserId, rows: &[Message
     name(db, entries).await
 }
 
-/// As [`show`], with the version that each message made, as the event of a new message has it.
+/// As [`show`], with the version that each message made and the users that a mention of everyone means, as the event of a new
+/// message has them.
 pub async fn show_as_new(
     app: &App,
     db: &mut PgSession,
@@ -197,5 +199,38 @@ pub async fn show_as_new(
     for message in &mut messages {
         message.version = versions.get(&message.message_id.0).copied();
     }
+    name_everyone(db, &mut messages).await?;
     Ok(messages)
+}
+
+/// Adds whom a mention of everyone means: who is a member now.
+async fn name_everyone(db: &mut PgSession, messages: &mut [Message]) -> Result<(), Failure> {
+    let is_everyone = |mention: &Mention| matches!(mention, Mention::Everyone { .. });
+    let mut groups: Vec<String> = Vec::new();
+    for message in messages.iter().filter(|message| message.mentions.iter().any(is_everyone)) {
+        groups.extend(message.group_id.map(|group| group.to_string()));
+    }
+    if groups.is_empty() {
+        return Ok(());
+    }
+    groups.sort_unstable();
+    groups.dedup();
+    let mut members: HashMap<String, Vec<UserId>> = HashMap::new();
+    // One more than are shown, and the sender, who is not.
+    let most = MOST_SHOWN_USERS as i64 + 2;
+    for (group, user) in groups::list_some_members(db, &groups, most).await? {
+        members.entry(group).or_default().push(UserId(user));
+    }
+    for message in messages {
+        let Some(members) = message.group_id.and_then(|group| members.get(&group.to_string())) else { continue };
+        let others: Vec<UserId> = members.iter().copied().filter(|user| *user != message.sender_id).collect();
+        for mention in &mut message.mentions {
+            if let Mention::Everyone { user_ids } = mention
+                && others.len() <= MOST_SHOWN_USERS
+            {
+                user_ids.clone_from(&others);
+            }
+        }
+    }
+    Ok(())
 }

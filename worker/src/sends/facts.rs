@@ -14,11 +14,8 @@ use uuid::Uuid;
 use super::Send;
 use crate::app::App;
 use crate::error::Failure;
-use crate::mentions::{self, Mentioned};
+use crate::mentions::{self, MOST_SHOWN_USERS, Mentioned};
 use crate::store::{events, groups, history, users};
-
-/// Users named by a mention of everyone; more are not.
-const MOST_SHOWN_USERS: usize = 200;
 
 #[derive(Default)]
 pub struct Facts {
@@ -181,8 +178,9 @@ impl Facts {
             }
             let everyone = found.contains(&Mentioned::Everyone);
             let others = members.iter().map(|(user, _)| *user).filter(|user| *user != send.envelope.user);
-            let users: Vec<UserId> =
+            let mut users: Vec<UserId> =
                 if everyone { others.collect() } else { found.iter().filter_map(Mentioned::user).collect() };
+            users.sort_unstable();
             let shown_users = if users.len() <= MOST_SHOWN_USERS { users.as_slice() } else { &[] };
             let shown = found
                 .into_iter()

@@ -29,6 +29,21 @@ pub async fn list_member_names(db: &mut PgSession, groups: &[String]) -> sqlx::R
     .await
 }
 
+/// Up to `most` members of each of these groups, as `(group, user)`, the lowest ids first.
+pub async fn list_some_members(db: &mut PgSession, groups: &[String], most: i64) -> sqlx::Result<Vec<(String, i64)>> {
+    let members = sqlx::query!(
+        r#"SELECT m.group_id, m.user_id
+           FROM unnest($1::text[]) AS wanted (group_id)
+           CROSS JOIN LATERAL (
+               SELECT group_id, user_id FROM group_members g WHERE g.group_id = wanted.group_id ORDER BY user_id LIMIT $2
+           ) m
+           ORDER BY m.group_id, m.user_id"#,
+        groups,
+        most
+    );
+    Ok(members.fetch_all(db).await?.into_iter().map(|row| (row.group_id, row.user_id)).collect())
+}
+
 /// A user's part in a group.
 #[derive(Clone, Debug)]
 pub struct Membership {

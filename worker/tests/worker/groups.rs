@@ -6,6 +6,7 @@ use shared::publication::Header;
 use shared::redis::keys::Channel;
 
 use crate::harness::{Fleet, Published};
+use crate::sessions::resumed;
 
 pub async fn create(fleet: &Fleet, owner: UserId, members: &[UserId]) -> GroupId {
     let command = json!({"type": "create_group", "groupName": "Climbers", "initialMembers": members});
@@ -432,6 +433,20 @@ async fn everyone_is_mentioned_by_members_of_small_groups_only() {
     assert_eq!(mentions(bob).await, 1);
     fleet.expect(alice, command("add_group_member", group, carol), "member_added").await;
     assert_eq!((mentions(bob).await, mentions(alice).await), (0, 1));
+}
+
+#[tokio::test]
+async fn a_mention_of_everyone_names_the_same_users_live_and_replayed() {
+    let fleet = Fleet::start("named").await;
+    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let group = create(&fleet, alice, &[bob, carol]).await;
+    fleet.expect(alice, text(group, "@everyone"), "group_message_sent").await;
+    let live = fleet.event(Channel::Group(group), "new_group_message").await;
+    assert_eq!(live["mentions"][0]["userIds"], json!([bob, carol]));
+    let (_, page) = resumed(&fleet, bob, 1).await;
+    let replayed: Vec<Value> = page.events.iter().map(|event| serde_json::from_slice(&event.json).unwrap()).collect();
+    let message = replayed.iter().find(|event| event["type"] == "new_group_message").expect("the message");
+    assert_eq!(message["mentions"], live["mentions"]);
 }
 
 /// Strangers to everybody else, made members without a word.
