@@ -5,7 +5,7 @@ export { ChatError } from "./core/errors";
 export type { ErrorDetails, LocalErrorCode } from "./core/errors";
 export type { HistoryFields, HistoryPage } from "./core/history";
 export type { ClientEvents, ClientOptions, Handler } from "./core/options";
-export type { OutboxItem, Recipient, Sent } from "./core/outbox";
+export type { Addressee, OutboxItem, Recipient, Sent } from "./core/outbox";
 export type { Change, Persistence, Saved } from "./core/persistence";
 export type { Fields, RequestOptions } from "./core/requests";
 export type { GetToken, TokenReason } from "./core/token";

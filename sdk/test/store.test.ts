@@ -51,6 +51,15 @@ async function open(id = DIRECT): Promise<() => number> {
   return () => changes;
 }
 
+test("what is written before the client knows who it is goes to the other person", async () => {
+  expect(client.me).toBeUndefined();
+  store.send(DIRECT, "from a tunnel");
+  await clock.advance(500);
+  expect(client.outbox).toEqual([]);
+  await open();
+  expect(message("from a tunnel")).toMatchObject({ senderId: ME, conversationId: DIRECT });
+});
+
 test("the inbox shows what the server has and what arrives since", async () => {
   expect(inbox().status).toBe("loading");
   await clock.advance(500);

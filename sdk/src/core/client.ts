@@ -7,12 +7,12 @@ import { ChatError } from "./errors";
 import { Handlers } from "./handlers";
 import { type AnsweredPage, type HistoryFields, type HistoryPage, pageOf } from "./history";
 import type { ClientEvents, ClientOptions, Handler } from "./options";
-import { keyOf, Outbox, type OutboxItem, type Recipient, type Sent } from "./outbox";
+import { type Addressee, keyOf, Outbox, type OutboxItem, type Recipient, type Sent } from "./outbox";
 import type { Change, Persistence } from "./persistence";
 import { Receipts } from "./receipts";
 import { type Fields, type RequestOptions, Requests } from "./requests";
 import { Timeline } from "./timeline";
-import { type AnyError, conversationOf, isChange, isGroup, isMessage, placeOf, type Position, type ServerEvent } from "./wire";
+import { type AnyError, conversationOf, isChange, isGroup, isMessage, placeOf, type Position, recipientOf, type ServerEvent } from "./wire";
 
 /** The server forgets it after 3 s. */
 const TYPING_EVERY_MS = 2_000;
@@ -65,6 +65,7 @@ export class ChatClient {
     const wire = {
       canSend: () => this.#connection.canSend,
       send: (frame: object) => this.#connection.send(frame),
+      addressee: (to: Recipient) => this.#addressee(to),
       stalled: () => this.#connection.drop(),
     };
     this.#outbox = new Outbox(this.#clock, this.#random, {
@@ -207,7 +208,11 @@ export class ChatClient {
     const now = this.#clock.now();
     if (this.state.name !== "online" || (isTyping ? told && now - told < TYPING_EVERY_MS : !told)) return;
     this.#typing.set(keyOf(to), isTyping ? now : 0);
-    this.#connection.send({ type: "typing", ...to, isTyping });
+    this.#connection.send({ type: "typing", ...this.#addressee(to), isTyping });
+  }
+
+  #addressee(to: Recipient): Addressee {
+    return "conversationId" in to ? recipientOf(to.conversationId, this.me?.userId) : to;
   }
 
   /** The position of a conversation that the application has loaded a page of; from there on nothing is missed. */

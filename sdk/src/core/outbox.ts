@@ -4,8 +4,11 @@ import type { Clock } from "./environment";
 import { notBefore } from "./delay";
 import { ChatError } from "./errors";
 
-/** Whom a message goes to: a user, or a group. */
-export type Recipient = { recipientId: string } | { groupId: string };
+/** Whom a message goes to, as commands say it. */
+export type Addressee = { recipientId: string } | { groupId: string };
+
+/** Whom a message goes to: a user, a group, or whoever else is in a conversation, which is known once the client has signed in. */
+export type Recipient = Addressee | { conversationId: string };
 
 /** A message that the server has not confirmed. */
 export interface OutboxItem {
@@ -26,6 +29,8 @@ export type Sent = Events["message_sent"] | Events["group_message_sent"];
 export interface OutboxOutput {
   canSend(): boolean;
   send(frame: object): void;
+  /** Called while messages can be sent. */
+  addressee(to: Recipient): Addressee;
   /** No answer came: the connection is not to be trusted. */
   stalled(): void;
   changed(item: OutboxItem, removed: boolean, sent?: Sent): void;
@@ -87,13 +92,15 @@ export class Outbox {
   flush(): void {
     if (!this.output.canSend() || this.#pause !== undefined) return;
     for (const item of this.items.values()) {
-      const key = keyOf(item.to);
-      if (item.failure || this.#inFlight.has(key)) continue;
+      if (item.failure) continue;
+      const to = (item.to = this.output.addressee(item.to));
+      const key = keyOf(to);
+      if (this.#inFlight.has(key)) continue;
       const id = item.clientMessageId;
       this.#inFlight.set(key, { id, timer: this.clock.setTimeout(() => this.output.stalled(), ANSWER_WITHIN_MS) });
-      const type = "groupId" in item.to ? "send_group_message" : "send_private_message";
+      const type = "groupId" in to ? "send_group_message" : "send_private_message";
       const { content, replyToMessageId } = item;
-      this.output.send({ type, requestId: id, ...item.to, content, replyToMessageId, clientMessageId: id });
+      this.output.send({ type, requestId: id, ...to, content, replyToMessageId, clientMessageId: id });
     }
   }
 
@@ -169,5 +176,5 @@ export class Outbox {
 }
 
 export function keyOf(to: Recipient): string {
-  return "groupId" in to ? to.groupId : to.recipientId;
+  return Object.values(to)[0] as string;
 }

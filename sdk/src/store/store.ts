@@ -4,7 +4,7 @@ import type { ClientEvents } from "../core/options";
 import type { State } from "../core/connection";
 import { type Clock, systemClock } from "../core/environment";
 import type { OutboxItem } from "../core/outbox";
-import { placeOf, recipientOf } from "../core/wire";
+import { placeOf } from "../core/wire";
 import type { Commands, Message } from "../generated/protocol";
 import { Live } from "./live";
 import { StoreState, withReaction } from "./state";
@@ -134,7 +134,7 @@ export class ChatStore {
 
   /** Shows the message at once; returns its `clientMessageId`. */
   send(conversationId: string, content: string, replyToMessageId?: string): string {
-    const { clientMessageId } = this.client.send(recipientOf(conversationId, this.#myId), content, replyToMessageId);
+    const { clientMessageId } = this.client.send({ conversationId }, content, replyToMessageId);
     this.setTyping(conversationId, false);
     if (this.#window(conversationId).hasAfter) this.#reload(conversationId);
     return clientMessageId;
@@ -203,7 +203,7 @@ export class ChatStore {
 
   /** Call it on every keystroke; the server is told at most every 2 s. */
   setTyping(conversationId: string, isTyping: boolean): void {
-    this.client.typing(recipientOf(conversationId, this.#myId), isTyping);
+    this.client.typing({ conversationId }, isTyping);
   }
 
   /** Stops following the client, which goes on. */
@@ -358,5 +358,5 @@ export function createStore(client: ChatClient, options?: StoreOptions): ChatSto
 
 function isFor({ to }: OutboxItem, id: string): boolean {
   // Both a group's id and `conv_{a}_{b}`.
-  return "groupId" in to ? to.groupId === id : id.split("_").includes(to.recipientId);
+  return "recipientId" in to ? id.split("_").includes(to.recipientId) : Object.values(to)[0] === id;
 }
