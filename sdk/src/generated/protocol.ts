@@ -302,7 +302,7 @@ export type Mention = {
 } | {
   /** Which event this is. */
   type: "everyone";
-  /** Who that is, in the live event; a larger group's members are left out. */
+  /** Who that is, in the event of the message, live or replayed; a larger group's members are left out. */
   userIds?: UserId[];
 };
 

@@ -80,7 +80,7 @@ pub enum Mention {
     User { user_id: UserId, username: String },
     #[serde(rename_all = "camelCase")]
     Everyone {
-        /// Who that is, in the live event; a larger group's members are left out.
+        /// Who that is, in the event of the message, live or replayed; a larger group's members are left out.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         user_ids: Vec<UserId>,
     },
