@@ -25,7 +25,7 @@ BEGIN
     EXECUTE format(
         'CREATE FUNCTION chat_folded(TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS %L',
         'SELECT left(lower($1 COLLATE ' || CASE
-            WHEN EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') THEN '"und-x-icu"' ELSE '"default"'
+            WHEN getdatabaseencoding() = 'UTF8' AND EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') THEN '"und-x-icu"' ELSE '"default"'
         END || '), 64)');
 END
 $$;
