@@ -1,6 +1,8 @@
 //! `chatctl trace`: the life of one message as the stores tell it, without its content. When OpenTelemetry traces are collected
 //! (`OTEL_EXPORTER_OTLP_ENDPOINT`), those say how long each step took; this says where a message is, traced or not.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::Args;
 use fred::prelude::*;
@@ -8,6 +10,7 @@ use shared::ids::MessageId;
 use shared::redis::dead_letters::DeadLetters;
 use shared::wire::peek_envelope;
 use sqlx::PgConnection;
+use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::database;
@@ -61,7 +64,8 @@ impl TraceArguments {
         let id = self.message.0;
         if let Some(timestamp) = id.get_timestamp() {
             let (seconds, nanos) = timestamp.to_unix();
-            print_line(&format!("{}.{:03} s since 1970  taken by a gateway, its clock", seconds, nanos / 1_000_000))?;
+            let at = OffsetDateTime::UNIX_EPOCH + Duration::new(seconds, nanos);
+            print_line(&format!("{} {}  taken by a gateway, by its clock", at.date(), at.time()))?;
         }
         let mut connection = database::connect(settings).await?;
         let life: Vec<(String,)> = sqlx::query_as(&first_column(LIFE)).bind(id).fetch_all(&mut connection).await?;
@@ -75,6 +79,9 @@ impl TraceArguments {
             sqlx::query_as(MEMBERS).bind(id).bind(MOST_MEMBERS).fetch_all(&mut connection).await?;
         for (line,) in &members {
             print_line(line)?;
+        }
+        if members.len() as i64 == MOST_MEMBERS {
+            print_line(&format!("… of the members, only the first {MOST_MEMBERS} are shown"))?;
         }
         let waiting: i64 = sqlx::query_scalar(WAITING).bind(id).fetch_one(&mut connection).await?;
         if waiting > 0 {

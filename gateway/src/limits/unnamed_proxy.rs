@@ -11,7 +11,7 @@ use shared::config::TrustedProxies;
 use crate::core::Core;
 
 const WINDOW_MS: u64 = 60_000;
-/// Refusals of one peer within the window that are no coincidence.
+/// Refusals of one peer within the window from which on it is reported.
 const REFUSALS: u32 = 10;
 /// Peers counted at a time.
 const MAX_PEERS: usize = 1_000;

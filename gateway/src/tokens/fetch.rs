@@ -35,7 +35,7 @@ impl Source {
     /// Reads the system's certificate authorities, or those of `SSL_CERT_FILE`, for an `https` URL.
     ///
     /// # Errors
-    /// When it is not a URL, or there are no authorities.
+    /// When `url` is not a URL, or the system has no certificate authorities.
     pub fn new(url: &str) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().context("not a URL")?;
         let authority = uri.authority().context("the URL names no host")?;

@@ -202,7 +202,7 @@ export class ChatClient {
     return pageOf(page, fields);
   }
 
-  /** Call it on every keystroke: the others are told at most every 2 s, and nothing while there is no connection. */
+  /** Call it on every keystroke. The others are told at most every 2 s; without a connection nothing is sent. */
   typing(to: Recipient, isTyping: boolean): void {
     const told = this.#typing.get(keyOf(to));
     const now = this.#clock.now();

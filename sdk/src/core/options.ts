@@ -18,7 +18,7 @@ export interface ClientOptions {
   tabs?: Tabs | undefined;
   /** Gets short lines about the connection. The default logs nothing. */
   logger?: Logger | undefined;
-  /** The default is the global one, which Node has from version 22 on; before that give the `WebSocket` of the package `ws`. */
+  /** The default is the global `WebSocket`, which Node has since version 22. On older versions, pass the one of the package `ws`. */
   WebSocket?: SocketConstructor | undefined;
   /** For tests. */
   clock?: Clock | undefined;

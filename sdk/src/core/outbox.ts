@@ -7,7 +7,7 @@ import { ChatError } from "./errors";
 /** Whom a message goes to, as commands say it. */
 export type Addressee = { recipientId: string } | { groupId: string };
 
-/** Whom a message goes to: a user, a group, or whoever else is in a conversation, which is known once the client has signed in. */
+/** Whom a message goes to: a user, a group, or the others in a conversation, who are known once the client has signed in. */
 export type Recipient = Addressee | { conversationId: string };
 
 /** A message that the server has not confirmed. */

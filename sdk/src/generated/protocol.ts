@@ -2150,9 +2150,9 @@ export interface GetInboxCommand {
 }
 
 /**
- * Returns everyone who is online, except the caller and users blocked in either direction. Of more than
- * `ONLINE_USERS_LIMIT` users (1,000 by default) it lists so many, those whom the caller follows or shares a
- * conversation with first, and says so with `hasMore`.
+ * Returns who is online, except the caller and users blocked in either direction: at most `ONLINE_USERS_LIMIT` users
+ * (1,000 by default), first those whom the caller follows or shares a conversation with. `hasMore` says whether more
+ * are online.
  */
 export interface GetOnlineUsersCommand {
   type: "get_online_users";

@@ -74,7 +74,7 @@ settings! {
 
         /// Where traces go: an OpenTelemetry collector that takes OTLP over HTTP, such as `http://collector:4318`. Without one nothing is traced.
         otlp_endpoint: Option<Secret> = "OTEL_EXPORTER_OTLP_ENDPOINT", url(&["http"]), optional;
-        /// One command in so many is traced.
+        /// How many commands there are for each one that is traced.
         trace_one_in: u32 = "TRACE_ONE_IN", integer(1, 1_000_000), default("1000");
 
         /// Partitions of the ordered lane. The same in all processes; change it only while none is running and the streams are empty.

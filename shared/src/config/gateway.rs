@@ -91,7 +91,7 @@ settings! {
         ping_interval: Duration = "PING_INTERVAL", duration("500ms", "1h"), default("30s");
         /// Time over which connections are closed at a shutdown, so that clients do not all come back at once.
         drain_window: Duration = "DRAIN_WINDOW", duration("0", "10m"), default("20s");
-        /// Whether a connection belongs to the trace that the request names which opens it (`traceparent`), if that is sampled.
+        /// Whether the `traceparent` header of the request that opens a connection is followed, if it is sampled. Anybody who connects can send one.
         follow_traceparent: bool = "FOLLOW_TRACEPARENT", boolean(), default("false");
         /// A new connection of a user replaces the older one.
         single_connection_per_user: bool = "SINGLE_CONNECTION_PER_USER", boolean(), default("false");

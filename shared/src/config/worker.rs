@@ -99,7 +99,7 @@ settings! {
         groups_per_user: u32 = "GROUPS_PER_USER", integer(1, 1_000_000), default("1000");
         /// Deliveries to members of large groups (of 100 and more) that a user may cause in a minute: a message, a reaction or a sign of typing counts with every member. Each worker counts for itself.
         deliveries_per_minute: u32 = "DELIVERIES_PER_MINUTE", integer(100, 1_000_000_000), default("300000");
-        /// Events that may wait for a user; older ones are not kept any more, and whoever misses them reads with `sync` or from the history.
+        /// The most events that wait for a user. Older ones are dropped; clients get what they missed by `sync` or from the history.
         waiting_events_per_user: u32 = "WAITING_EVENTS_PER_USER", integer(100, 10_000_000), default("10000");
         /// Users that `get_online_users` lists: those whom the caller has to do with first.
         online_users_limit: u32 = "ONLINE_USERS_LIMIT", integer(1, 10_000), default("1000");

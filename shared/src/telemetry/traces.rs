@@ -94,7 +94,7 @@ pub struct Tracer(Option<Arc<Sampling>>);
 #[derive(Debug)]
 struct Sampling {
     queue: mpsc::Sender<SpanData>,
-    /// One command in so many is traced.
+    /// One command in this many is traced.
     one_in: u32,
     dropped: AtomicU64,
 }

@@ -180,7 +180,10 @@ impl Facts {
             let others = members.iter().map(|(user, _)| *user).filter(|user| *user != send.envelope.user);
             let mut users: Vec<UserId> =
                 if everyone { others.collect() } else { found.iter().filter_map(Mentioned::user).collect() };
-            users.sort_unstable();
+            if everyone {
+                // As replays name them.
+                users.sort_unstable();
+            }
             let shown_users = if users.len() <= MOST_SHOWN_USERS { users.as_slice() } else { &[] };
             let shown = found
                 .into_iter()
