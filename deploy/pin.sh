@@ -4,12 +4,13 @@
 set -eu
 cd "$(dirname "$0")/.."
 : "${DOCKER:=docker}"
-files="Dockerfile docker-compose.yml $(grep -rl --include='*.yaml' 'image: ' k8s)"
+files="Dockerfile docker-compose.yml deploy/helm/chat/values.yaml $(grep -rl --include='*.yaml' 'image: ' k8s)"
 # shellcheck disable=SC2086
 images=$(sed -n 's/^FROM \([a-z][^ ]*:[^ ]*\).*/\1/p; s/^ *\(- \)\?image: *\([a-z][^ ]*:[^ ]*\)$/\2/p' $files |
     sed 's/@sha256:.*//' | grep -v '^chat:' | sort -u)
 for image in $images; do
-    digest=$($DOCKER buildx imagetools inspect --format '{{.Manifest.Digest}}' "$image")
+    # Not by `--format`, which older versions apply to lists of platforms alone.
+    digest=$($DOCKER buildx imagetools inspect "$image" | sed -n 's/^Digest: *//p' | head -n 1)
     case $digest in sha256:*) ;; *) echo "no digest of $image: $digest" >&2; exit 1 ;; esac
     # shellcheck disable=SC2086
     sed -i "s#\($image\)\(@sha256:[0-9a-f]*\)\?\( \|\$\)#\1@$digest\3#" $files

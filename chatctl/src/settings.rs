@@ -130,9 +130,10 @@ impl Settings {
         needed(self.jwt_secret.as_ref(), "JWT_SECRET", "--jwt-secret")
     }
 
-    /// Of the role that workers have in Postgres, where `chatctl migrate` is to make it.
+    /// Of the role that workers have in Postgres, where `chatctl migrate` is to make it; an empty file stands for none, too.
     pub fn worker_password(&self) -> Result<Option<String>> {
-        self.worker_password.as_ref().map(Secret::read).transpose()
+        let password = self.worker_password.as_ref().map(Secret::read).transpose()?;
+        Ok(password.filter(|password| !password.trim().is_empty()))
     }
 
     /// Whether the servers keep the accounts themselves.
@@ -269,6 +270,14 @@ mod tests {
         let settings = Settings::merge(Sources::default(), &environment, &file);
         assert_eq!(settings.redis_url().unwrap(), "redis://from-file");
         assert_eq!(settings.database_url().unwrap(), "postgres://stack");
+        std::fs::write(&path, "\n").unwrap();
+        let file = parse(&format!("WORKER_PASSWORD_FILE={named}\n"));
+        assert_eq!(Settings::merge(Sources::default(), &|_| None, &file).worker_password().unwrap(), None);
+        std::fs::write(&path, "from-file\n").unwrap();
+        assert_eq!(
+            Settings::merge(Sources::default(), &|_| None, &file).worker_password().unwrap().unwrap(),
+            "from-file"
+        );
         let missing = parse("JWT_SECRET_FILE=/nonexistent\n");
         let error = Settings::merge(Sources::default(), &|_| None, &missing).jwt_secret().unwrap_err();
         assert!(format!("{error:#}").contains("JWT_SECRET_FILE: /nonexistent"), "{error:#}");

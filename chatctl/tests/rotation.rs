@@ -102,6 +102,14 @@ async fn rows_of_all_ages_end_up_under_the_newest_key() {
         sqlx::query(&insert).bind(event).bind(old.seal_blob(event, b"an event")).execute(&mut db).await.unwrap();
     }
 
+    let change =
+        "INSERT INTO conversation_changes (conversation_id, version, kind, event_id, body) VALUES ('c', 2, 2, $1, $2)";
+    sqlx::query(change).bind(event).bind(old.seal_blob(event, b"an event")).execute(&mut db).await.unwrap();
+    sqlx::raw_sql("INSERT INTO conversation_changes (conversation_id, version, kind) VALUES ('c', 3, 2)")
+        .execute(&mut db)
+        .await
+        .unwrap();
+
     // Broken off in the middle: killed as soon as it has written something.
     let mut broken = command(&database, "1").spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -154,7 +162,11 @@ async fn rows_of_all_ages_end_up_under_the_newest_key() {
                 .unwrap();
         assert_eq!(newest.open(*id, key_id, &iv, Some(&mac), &content).unwrap(), expected.as_bytes());
     }
-    for query in ["SELECT body FROM event_log", "SELECT outcome FROM applied_commands"] {
+    for query in [
+        "SELECT body FROM event_log",
+        "SELECT body FROM conversation_changes WHERE version = 2",
+        "SELECT outcome FROM applied_commands",
+    ] {
         let blob: Vec<u8> = sqlx::query_scalar(query).fetch_one(&mut db).await.unwrap();
         assert_eq!(newest.open_blob(event, &blob).unwrap(), b"an event");
     }

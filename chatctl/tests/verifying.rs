@@ -66,6 +66,17 @@ async fn fill(db: &mut PgConnection) {
             .execute(&mut *db)
             .await
             .unwrap();
+        let version = 1 + i64::from(seq);
+        sqlx::query(
+            "INSERT INTO conversation_changes (conversation_id, version, kind, event_id, body) VALUES ($1, $2, 2, $3, $4)",
+        )
+        .bind(conversation)
+        .bind(version)
+        .bind(event)
+        .bind(ring.seal_blob(event, b"{}"))
+        .execute(&mut *db)
+        .await
+        .unwrap();
     }
 }
 
@@ -93,6 +104,11 @@ async fn verify_finds_every_kind_of_damage_and_nothing_else() {
             "given out none",
         ),
         ("UPDATE conversation_members SET read_seq = 9 WHERE user_id = 2", "never sent", "user 2 in 1_2"),
+        (
+            "UPDATE conversation_members SET delivered_version = 9 WHERE user_id = 2",
+            "never made",
+            "user 2 in 1_2: beyond version 1",
+        ),
         ("DELETE FROM group_chats", "members belong to a group", "user 1 in group_g"),
         ("DELETE FROM group_chats", "messages of a group", "group_g"),
         ("DELETE FROM group_members WHERE role = 'owner'", "has an owner", "group_g"),
@@ -109,6 +125,7 @@ async fn verify_finds_every_kind_of_damage_and_nothing_else() {
         ("DELETE FROM event_log", "events that wait", "for user 2"),
         ("UPDATE private_messages SET content = content || content WHERE seq = 3", "every message decrypts", "key 1"),
         ("UPDATE event_log SET body = body || body", "every event", "event_log"),
+        ("UPDATE conversation_changes SET body = body || body", "every event", "conversation_changes"),
     ] {
         sqlx::raw_sql("CREATE SCHEMA kept").execute(&mut db).await.unwrap();
         let tables = [
@@ -121,6 +138,7 @@ async fn verify_finds_every_kind_of_damage_and_nothing_else() {
             "message_deletions",
             "event_log",
             "event_queue",
+            "conversation_changes",
         ];
         for table in tables {
             sqlx::raw_sql(&format!("CREATE TABLE kept.{table} AS TABLE {table}")).execute(&mut db).await.unwrap();

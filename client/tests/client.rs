@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use client::frame::{Data, Frame, OpCode};
 use client::{Client, Connect, Error, raw};
+use devstack::wait::SOON;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -16,8 +17,6 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-
-const SOON: Duration = Duration::from_secs(5);
 
 /// The server's side of one connection.
 struct Peer {

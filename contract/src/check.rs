@@ -126,13 +126,21 @@ pub fn reply(command: &str, answer: &Value) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a path is one of this template, whose parameters are in braces.
+fn is_path_of(template: &str, path: &str) -> bool {
+    let is_same = |(expected, given): (&str, &str)| expected.starts_with('{') || expected == given;
+    template.split('/').count() == path.split('/').count() && template.split('/').zip(path.split('/')).all(is_same)
+}
+
 /// Whether the document declares this JSON for such an answer over HTTP.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn http_answer(method: &str, path: &str, status: u16, body: &Value) -> Result<(), String> {
-    let key = (method.to_lowercase(), path.to_owned(), status.to_string());
-    let validator =
-        checks().answers.get(&key).ok_or_else(|| format!("{method} {path} declares no {status}: {body}"))?;
+    let (method_name, status_text) = (method.to_lowercase(), status.to_string());
+    let declared = checks().answers.iter().find(|((method, template, status), _)| {
+        (method, status) == (&method_name, &status_text) && is_path_of(template, path)
+    });
+    let (_, validator) = declared.ok_or_else(|| format!("{method} {path} declares no {status}: {body}"))?;
     faults(validator, body).map_err(|faults| format!("{method} {path} {status} is not as declared: {faults}: {body}"))
 }

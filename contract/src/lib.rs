@@ -15,6 +15,7 @@ mod meaning;
 mod objects;
 pub mod openapi;
 pub mod schema;
+mod server_api;
 pub mod typescript;
 
 pub use asyncapi::asyncapi;

@@ -55,7 +55,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("isRead", "In direct conversations: whether the recipient has read the message."),
     ("isTyping", "`true` when the user started typing, `false` when the user stopped."),
     ("joinedAt", "When the user joined."),
-    ("kind", "`text`, or `announcement` for an announcement in a group."),
+    (
+        "kind",
+        "`text`, `announcement` for an announcement in a group, or `system` for what the product says and not the sender: only its backend sends and edits it.",
+    ),
     ("lastChallengeId", "The main backend's id of the challenge completed last."),
     ("lastChallengeType", "The main backend's type of the challenge completed last."),
     ("lastCompletedAt", "When the last challenge was completed; `null` if none was."),

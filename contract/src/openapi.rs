@@ -14,6 +14,7 @@ pub fn openapi() -> Value {
         let content = (endpoint.answer)(&mut generator);
         paths.entry(endpoint.path).or_insert_with(|| json!({}))[endpoint.method] = operation(endpoint, content);
     }
+    crate::server_api::add_paths(&mut paths, &mut generator);
     let refused = schema::inline::<ErrorBody>(&mut generator);
     let mut schemas = schema::components(&mut generator);
     schemas.insert("ErrorBody".to_owned(), refused);
@@ -33,6 +34,7 @@ pub fn openapi() -> Value {
             "schemas": schemas,
             "securitySchemes": {
                 "user": bearer("The JWT that the WebSocket's `authenticate` takes."),
+                "apiKey": bearer("An API key, made by `chatctl apikey create`."),
                 "mainBackend": bearer("`COMMUNITY_SYNC_TOKEN`, a secret of the two servers."),
             },
         },

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 use shared::protocol::CloseCode;
+use shared::server_api;
 
 use crate::asyncapi::asyncapi;
 use crate::json;
@@ -46,6 +47,25 @@ pub fn typescript() -> String {
     );
     let answers = commands.iter().map(|(name, _)| (*name, answer(&operations[*name])));
     map(&mut module, "The direct answer to each command on success.", "Answers", answers);
+    module
+}
+
+/// `sdk/src/generated/server-api.ts`: method and path of every endpoint of the server API. The parameters of a path have the names of
+/// the command's fields.
+pub fn server_endpoints() -> String {
+    let mut module = String::from(
+        "// Made by `chatctl docs endpoints` from the contract of the server. Do not edit.\n\n\
+         /** Method and path of each endpoint by its name in the audit log. */\nexport const SERVER_ENDPOINTS = {\n",
+    );
+    for endpoint in server_api::ENDPOINTS {
+        let mut path = endpoint.path.to_owned();
+        for parameter in endpoint.parameters() {
+            let field = server_api::field_of(parameter).unwrap_or("actingUser");
+            path = path.replace(&format!("{{{parameter}}}"), &format!("{{{field}}}"));
+        }
+        module.push_str(&format!("  {}: [\"{}\", \"{path}\"],\n", endpoint.action(), endpoint.method.as_str()));
+    }
+    module.push_str("} as const;\n");
     module
 }
 

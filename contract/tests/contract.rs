@@ -73,6 +73,24 @@ fn every_endpoint_has_examples_that_are_as_declared() {
     }
 }
 
+/// The table of the page is kept by hand; the document is made.
+#[test]
+fn the_page_for_backends_lists_every_endpoint() {
+    let page = include_str!("../../docs/integrate.md");
+    let openapi = contract::openapi();
+    for endpoint in shared::server_api::ENDPOINTS {
+        let (method, path) = (endpoint.method.as_str(), endpoint.path);
+        let row = format!("| `{}` | `{method} {path}` |\n", endpoint.scope.as_str());
+        assert!(page.contains(&row), "{row}");
+        let path = format!("{}{path}", shared::server_api::PREFIX);
+        assert!(openapi["paths"][path][method.to_lowercase()]["responses"]["200"].is_object(), "{row}");
+    }
+    assert_eq!(
+        page.matches(" | `GET /").count() + page.matches(" | `P").count() + page.matches(" | `DELETE /").count(),
+        shared::server_api::ENDPOINTS.len()
+    );
+}
+
 #[test]
 fn every_field_that_is_sent_has_a_meaning() {
     let components = &contract::asyncapi()["components"];

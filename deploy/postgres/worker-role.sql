@@ -20,13 +20,19 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     group_members, event_log, event_queue, applied_commands, user_status, workers, partition_leases, communities,
     community_members, user_community_progress, community_challenge_events, conversation_purges, conversation_changes
     TO chat_worker;
+-- A view of these.
+GRANT SELECT ON due_events TO chat_worker;
 -- Written by `chatctl import original` alone.
 GRANT SELECT ON held_message_ids, held_conversation_ids TO chat_worker;
--- Written by `chatctl migrate` alone.
-GRANT SELECT ON main_backend_columns TO chat_worker;
+-- Written by `chatctl migrate` alone; `chatctl doctor` asks which migrations there are.
+GRANT SELECT ON main_backend_columns, _sqlx_migrations TO chat_worker;
 -- Kept in step by triggers, and by `chatctl migrate`.
 GRANT SELECT ON user_search TO chat_worker;
 GRANT SELECT, UPDATE ON store_epoch TO chat_worker;
 GRANT SELECT, UPDATE, DELETE ON departed_users TO chat_worker;
+-- Made and revoked by `chatctl apikey` alone; that a key was used is noted.
+GRANT SELECT, UPDATE (last_used_at) ON api_keys TO chat_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON api_requests TO chat_worker;
+GRANT SELECT, INSERT, DELETE ON deactivated_users TO chat_worker;
 -- What was put down is not changed; DELETE is for retention.
 GRANT SELECT, INSERT, DELETE ON audit_log TO chat_worker;

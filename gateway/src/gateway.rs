@@ -33,6 +33,7 @@ use crate::lanes::enqueue::Enqueue;
 use crate::lanes::load::Lanes;
 use crate::lanes::receipts::ReceiptQueue;
 use crate::limits::addresses::Addresses;
+use crate::limits::known_keys::KnownKeys;
 use crate::limits::places::Places;
 use crate::limits::unnamed_proxy::UnnamedProxies;
 use crate::session::closed::ClosedSessions;
@@ -49,6 +50,8 @@ pub struct Gateway {
     pub places: Arc<Places>,
     pub addresses: Arc<Addresses>,
     pub unnamed_proxies: UnnamedProxies,
+
+    pub known_keys: KnownKeys,
 
     // To the workers.
     pub lanes: Arc<Lanes>,
@@ -132,6 +135,7 @@ impl Gateway {
             addresses: Addresses::new(core.clone(), places.clone()),
             unnamed_proxies: UnnamedProxies::default(),
             places,
+            known_keys: KnownKeys::default(),
             lanes: Lanes::new(common.partitions, common.backlog_max_age),
             requests: Arc::new(Requests::new(core.clone(), enqueue.clone())),
             elsewhere: Elsewhere::new(core.clone()),

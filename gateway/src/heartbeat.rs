@@ -8,6 +8,7 @@ use bytes::Bytes;
 use fred::prelude::*;
 use shared::clock::Timestamp;
 use shared::publication::Header;
+use shared::redis::redirect::keyed;
 use shared::redis::time::FleetClock;
 
 use crate::core::Core;
@@ -30,8 +31,7 @@ pub async fn run(core: Arc<Core>) -> Result<(), Infallible> {
             Ok(()) | Err(_) => {}
         }
     }
-    let own: Result<(), Error> = core.redis.zrem(core.keys.heartbeats("gateway"), core.id.to_string()).await;
-    if let Err(error) = own {
+    if let Err(error) = unlist(&core, "gateway").await {
         tracing::debug!(error = %error, "the last heartbeat could not be taken back");
     }
     Ok(())
@@ -39,22 +39,56 @@ pub async fn run(core: Arc<Core>) -> Result<(), Infallible> {
 
 async fn beat(core: &Core, clock: &FleetClock) -> Result<(), Error> {
     core.metrics.clock_offset_seconds.set(clock.follow(&core.redis).await?);
-    let (gateways, workers) = (core.keys.heartbeats("gateway"), core.keys.heartbeats("worker"));
+    let (redis, keys) = (&core.redis, &core.keys);
     let now_ms = Timestamp::now().0;
     let alive_since = (now_ms - ALIVE_MS) as f64;
-    let pipeline = core.redis.pipeline();
-    let own = (now_ms as f64, core.id.to_string());
-    pipeline.zadd::<(), _, _>(&gateways, None, None, false, false, own).await?;
-    pipeline.zcount::<(), _>(&workers, alive_since, f64::INFINITY).await?;
-    pipeline.zrangebyscore::<(), _, _, _>(&gateways, alive_since, f64::INFINITY, false, None).await?;
-    let channel = core.keys.gateway_channel(core.id);
+    let channel = keys.gateway_channel(core.id);
     let probe = core.wire.publication(&channel, &Header::Probe { sent_at: Timestamp::now() }, &[]);
-    pipeline.publish::<(), _, _>(channel, Bytes::from(probe)).await?;
-    pipeline.get::<(), _>(core.keys.store_epoch()).await?;
-    let (_, live_workers, live, _, epoch): (i64, u32, Vec<String>, i64, Option<String>) = pipeline.all().await?;
+    let ((), live_workers, live, (), epoch, ()): ((), u32, Vec<String>, (), Option<String>, ()) = tokio::try_join!(
+        list(core, "gateway", now_ms),
+        keyed!(redis, keys.heartbeats("worker"), |sender, key| async move {
+            sender.zcount(key, alive_since, f64::INFINITY).await
+        }),
+        keyed!(redis, keys.heartbeats("gateway"), |sender, key| async move {
+            sender.zrangebyscore(key, alive_since, f64::INFINITY, false, None).await
+        }),
+        redis.publish::<(), _, _>(channel, Bytes::from(probe)),
+        keyed!(redis, keys.store_epoch(), |sender, key| async move { sender.get(key).await }),
+        follow_answers(core, now_ms, alive_since),
+    )?;
     core.liveness.set_alive(live, live_workers);
     if let Some(epoch) = epoch {
         core.liveness.set_epoch(epoch);
     }
     Ok(())
+}
+
+/// Lists this gateway as alive.
+async fn list(core: &Core, kind: &str, now_ms: i64) -> Result<(), Error> {
+    keyed!(&core.redis, core.keys.heartbeats(kind), |sender, key| async move {
+        sender.zadd(key, None, None, false, false, (now_ms as f64, core.id.to_string())).await
+    })
+    .await
+}
+
+async fn unlist(core: &Core, kind: &str) -> Result<(), Error> {
+    keyed!(
+        &core.redis,
+        core.keys.heartbeats(kind),
+        |sender, key| async move { sender.zrem(key, core.id.to_string()).await },
+    )
+    .await
+}
+
+/// Lets the workers know whether large answers are received, and forgets gateways that are gone.
+async fn follow_answers(core: &Core, now_ms: i64, alive_since: f64) -> Result<(), Error> {
+    if core.liveness.follows_answers() {
+        list(core, "answers", now_ms).await?;
+    } else {
+        unlist(core, "answers").await?;
+    }
+    keyed!(&core.redis, core.keys.heartbeats("answers"), |sender, key| async move {
+        sender.zremrangebyscore(key, f64::NEG_INFINITY, alive_since).await
+    })
+    .await
 }

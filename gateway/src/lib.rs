@@ -38,7 +38,7 @@ use shared::telemetry::Metrics;
 use tokio::net::TcpListener;
 
 use crate::core::redis_options;
-use crate::egress::{delivered, gaps, subscriber, subscriptions};
+use crate::egress::{answers, delivered, gaps, subscriber, subscriptions};
 use crate::gateway::Gateway;
 use crate::http::{accept, admin, tls};
 use crate::lanes::{append, backlog, receipts};
@@ -68,6 +68,8 @@ pub async fn run(
     let ordered = options.client(&lifecycle).context("REDIS_URL")?;
     let subscriber = options.subscriber(&lifecycle).context("REDIS_URL")?;
     let published = subscriber::Events::of(&subscriber);
+    let answering = options.subscriber(&lifecycle).context("REDIS_URL")?;
+    let answered = subscriber::Events::of(&answering);
 
     let (life, made) = (lifecycle.clone(), (settings, recorder, redis));
     let making = tokio::task::spawn_blocking(move || Gateway::new(made.0, life, made.1, made.2));
@@ -77,6 +79,7 @@ pub async fn run(
     let issuer = core.clone();
     lifecycle.spawn_until_stopped("issuer", infallible(async move { issuer.tokens.refresh().await }));
     lifecycle.spawn("subscriber", subscriber::run(gateway.clone(), published));
+    lifecycle.spawn("answers", answers::run(gateway.clone(), answering, answered));
     lifecycle.spawn("subscriptions", infallible(subscriptions::run(core.clone(), subscriber, queues.changes)));
     let requests = gateway.requests.clone();
     lifecycle.spawn("append", infallible(append::run(core.clone(), requests.clone(), ordered, queues.admitted)));

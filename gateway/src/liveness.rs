@@ -11,6 +11,8 @@ pub struct Liveness {
     redis_is_up: AtomicBool,
     /// The gateway's own channel was confirmed.
     is_subscribed: AtomicBool,
+    /// The channel of large answers was confirmed on its present connection.
+    follows_answers: AtomicBool,
     redis_micros: AtomicU64,
     workers: AtomicU32,
     gateways: RwLock<Vec<String>>,
@@ -31,6 +33,14 @@ impl Liveness {
 
     pub fn is_subscribed(&self) -> bool {
         self.is_subscribed.load(Ordering::Acquire)
+    }
+
+    pub fn set_follows_answers(&self, follows: bool) {
+        self.follows_answers.store(follows, Ordering::Release);
+    }
+
+    pub fn follows_answers(&self) -> bool {
+        self.follows_answers.load(Ordering::Acquire)
     }
 
     pub fn redis_response_ms(&self) -> f64 {

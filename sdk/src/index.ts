@@ -3,7 +3,7 @@ export type { State } from "./core/connection";
 export type { Clock, Logger, Socket, SocketConstructor, Tabs } from "./core/environment";
 export { ChatError } from "./core/errors";
 export type { ErrorDetails, LocalErrorCode } from "./core/errors";
-export type { HistoryFields, HistoryPage } from "./core/history";
+export type { HistoryFields, HistoryPage, InboxPage } from "./core/history";
 export type { ClientEvents, ClientOptions, Handler } from "./core/options";
 export type { Addressee, OutboxItem, Recipient, Sent } from "./core/outbox";
 export type { Change, Persistence, Saved } from "./core/persistence";

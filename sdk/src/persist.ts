@@ -88,10 +88,11 @@ function cacheIn(transact: Transact, readAll: <T>(from: Store) => Promise<Record
   /** The lists that are saved, so that only what changed is written. */
   const saved = new WeakSet<object>();
   let timer: unknown;
-  const save = ({ myId, entries, messages }: Cached) =>
+  const save = ({ myId, entries, messages, readBy = {} }: Cached) =>
     transact("readwrite", (store) => {
-      store("state").put({ myId, entries: entries.slice(0, MAX_ENTRIES) }, "inbox");
       const kept = new Set(entries.slice(0, MAX_ENTRIES).map(({ conversationId }) => conversationId));
+      const readers = Object.fromEntries(Object.entries(readBy).filter(([id]) => kept.has(id)));
+      store("state").put({ myId, entries: entries.slice(0, MAX_ENTRIES), readBy: readers }, "inbox");
       const keys = store("messages").getAllKeys();
       keys.onsuccess = () => {
         for (const id of keys.result) if (!kept.has(id as string)) store("messages").delete(id);
@@ -120,6 +121,7 @@ function cacheIn(transact: Transact, readAll: <T>(from: Store) => Promise<Record
 interface Inbox {
   myId?: string | undefined;
   entries: InboxEntry[];
+  readBy?: Cached["readBy"];
 }
 
 function openDatabase(factory: IDBFactory | undefined, name: string, lost: () => void): Promise<IDBDatabase> {

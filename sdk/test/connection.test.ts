@@ -87,6 +87,19 @@ test("the delay doubles to 30 s and starts anew after 10 s online", async () => 
   expect(wait()).toBeLessThan(500);
 });
 
+test("each second online takes one doubling of the delay back", async () => {
+  await online({ random: () => 0.999 });
+  const delays: number[] = [];
+  for (const onlineFor of [100, 100, 100, 100, 2_500, 2_500, 2_500, 2_500]) {
+    await clock.advance(onlineFor - 100);
+    server.closeAll(1006);
+    await clock.advance(0);
+    delays.push(Math.round(wait() / 100) / 10);
+    await clock.advance(wait() + 100);
+  }
+  expect(delays).toEqual([0.5, 1, 2, 4, 2, 1, 0.5, 0.5]);
+});
+
 test.each([90, 1])("an address over its limit waits %i s as the server says, and at least 30 s", async (retryAfter) => {
   server.refusal = { type: "error", code: "MAX_CONNECTIONS_EXCEEDED", retryAfter };
   start();

@@ -2,6 +2,7 @@ import { IDBFactory } from "fake-indexeddb";
 import { expect, test, vi } from "vitest";
 import { ChatClient } from "../src/index";
 import { indexedDb } from "../src/persist";
+import type { Cached } from "../src/store";
 import { FakeClock, seeded } from "./clock";
 import { FakeServer, PEER } from "./server";
 
@@ -69,4 +70,11 @@ test("a database that does not open delays the first write only, and is tried ag
   } finally {
     vi.useRealTimers();
   }
+});
+
+test("the cache keeps who has read, of the conversations in the list only", async () => {
+  const { cache } = indexedDb({ name: "2", indexedDB: new IDBFactory() });
+  const entry = { conversationId: "group_a" } as Cached["entries"][number];
+  cache.changed(() => ({ myId: "1", entries: [entry], messages: {}, readBy: { group_a: { "2": 7 }, group_gone: { "2": 3 } } }));
+  await expect.poll(() => cache.load(), { timeout: 10_000 }).toEqual({ myId: "1", entries: [entry], messages: {}, readBy: { group_a: { "2": 7 } } });
 });

@@ -9,6 +9,7 @@ test.each([
   ["store", 5_000],
   ["tabs", 2_000],
   ["react", 2_000],
+  ["server", 3_000],
 ])("%s has at most %i bytes", { timeout: 60_000 }, async (name, most) => {
   const output = await build({
     configFile: false,
@@ -37,4 +38,5 @@ test("nothing touches the browser when it is imported", async () => {
   await expect(import("../src/store")).resolves.toHaveProperty("createStore");
   await expect(import("../src/tabs")).resolves.toHaveProperty("shareSocket");
   await expect(import("../src/react")).resolves.toHaveProperty("useInbox");
+  await expect(import("../src/server")).resolves.toHaveProperty("serverApi");
 });

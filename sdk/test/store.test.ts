@@ -13,11 +13,11 @@ let server: FakeServer;
 let client: ChatClient;
 let store: ChatStore;
 
-function start(cache?: StoreCache): void {
+function start(cache?: StoreCache, maxMessages?: number): void {
   const { constructorOfSockets: WebSocket } = server;
   const random = seeded(7);
   client = new ChatClient({ url: "ws://fake", getToken: () => "token", WebSocket, clock, random });
-  store = new ChatStore(client, { clock, pageSize: 10, cache });
+  store = new ChatStore(client, { clock, pageSize: 10, maxMessages, cache });
   void client.start();
 }
 
@@ -143,6 +143,87 @@ test("pages go back to the first message and around any", async () => {
   expect(list().messages.map(({ seq }) => seq)).toEqual(Array.from({ length: 32 }, (_, place) => place + 1));
 });
 
+function startWith(maxMessages: number): void {
+  store.close();
+  client.close();
+  start(undefined, maxMessages);
+}
+
+const seqs = (id = DIRECT) => list(id).messages.map(({ seq }) => seq);
+const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, place) => from + place);
+
+test("a conversation that goes on keeps a bounded number of messages", async () => {
+  startWith(20);
+  await open();
+  for (let seq = 31; seq <= 200; seq++) {
+    server.store(DIRECT, PEER, `d${seq}`);
+    await clock.advance(30);
+    expect(seqs().length).toBeLessThan(30);
+    expect(seqs()).toEqual(range(seq - seqs().length + 1, seq));
+  }
+  expect(list()).toMatchObject({ hasBefore: true, hasAfter: false });
+  void store.loadBefore(DIRECT);
+  await clock.advance(100);
+  expect(seqs()).toEqual(range((seqs()[0] as number), (seqs()[0] as number) + seqs().length - 1));
+});
+
+test("who reads on loses the other end, and can come back to it", async () => {
+  startWith(15);
+  await open();
+  void store.loadBefore(DIRECT);
+  await clock.advance(100);
+  expect(seqs()).toEqual(range(11, 30));
+  void store.loadBefore(DIRECT);
+  await clock.advance(100);
+  expect(seqs()).toEqual(range(1, 15));
+  expect(list()).toMatchObject({ hasBefore: false, hasAfter: true });
+  server.store(DIRECT, PEER, "news");
+  await clock.advance(100);
+  expect(contents()).not.toContain("news");
+  for (let page = 0; page < 2; page++) {
+    void store.loadAfter(DIRECT);
+    await clock.advance(100);
+  }
+  expect(seqs()).toEqual(range(11, 31));
+  expect(list()).toMatchObject({ hasBefore: true, hasAfter: false });
+});
+
+test.each([true, false])("what arrives while an older page is on its way leaves no hole (it comes: %s)", async (comes) => {
+  startWith(15);
+  await open();
+  server.holding.add("get_private_messages");
+  store.loadBefore(DIRECT).catch(() => {});
+  await clock.advance(100);
+  for (let seq = 31; seq <= 60; seq++) server.store(DIRECT, PEER, `d${seq}`);
+  await clock.advance(100);
+  if (comes) for (const deliver of server.held) deliver();
+  await clock.advance(16_000);
+  server.store(DIRECT, PEER, "next");
+  await clock.advance(100);
+  expect(seqs()).toEqual(comes ? range(11, 25) : range(47, 61));
+  expect(list()).toMatchObject({ hasBefore: true, hasAfter: comes, isLoadingBefore: false });
+});
+
+test("of a conversation that nobody looks at only the newest page stays", async () => {
+  await clock.advance(500);
+  const leave = store.messages(DIRECT).subscribe(() => {});
+  await clock.advance(500);
+  void store.loadBefore(DIRECT);
+  await clock.advance(100);
+  expect(seqs()).toEqual(range(11, 30));
+  leave();
+  await open(GROUP);
+  expect(seqs()).toEqual(range(21, 30));
+  for (let seq = 31; seq <= 100; seq++) server.store(DIRECT, PEER, `d${seq}`);
+  await clock.advance(100);
+  expect(seqs().length).toBeLessThan(20);
+  expect(seqs()).toEqual(range(101 - seqs().length, 100));
+  await open();
+  void store.loadBefore(DIRECT);
+  await clock.advance(100);
+  expect(seqs()).toEqual(range(91 - seqs().length + 10, 100));
+});
+
 test("a message of one's own keeps its key from sending to sent", async () => {
   await open();
   server.closeAll(1006);
@@ -246,6 +327,24 @@ test("after an absence the list is as the server's", async () => {
   expect(contents().slice(-17)).toEqual(["d28", "edited", ...Array.from({ length: 15 }, (_, place) => `d${place + 31}`)]);
   expect(message("d28").reactions).toHaveLength(1);
   expect(entry(DIRECT)?.unreadCount).toBe(44);
+});
+
+test("what a message lost in one's absence is gone", async () => {
+  const replied = server.store(DIRECT, PEER, "d31");
+  replied.replyTo = { messageId: "msg_1", senderUsername: "two", content: "d1", createdAt: "", seq: 1 };
+  await open();
+  server.react(DIRECT, 31, PEER, "🎉");
+  await clock.advance(100);
+  expect(message("d31")).toMatchObject({ reactions: [{ reaction: "🎉" }], replyTo: { content: "d1" } });
+  server.closeAll(1006);
+  server.react(DIRECT, 31, PEER, "🎉");
+  // Absent if there are none, as the real server's.
+  delete replied.reactions;
+  delete replied.replyTo;
+  await clock.advance(5_000);
+  expect(message("d31")).not.toHaveProperty("reactions");
+  expect(message("d31")).not.toHaveProperty("replyTo");
+  expect(message("d31")).toMatchObject({ isOwn: false, status: "sent" });
 });
 
 test("many changes arrive over several syncs", async () => {
@@ -380,4 +479,29 @@ test("the cache shows the last state before there is a connection", async () => 
   await clock.advance(400_000);
   expect(list().status).toBe("ready");
   expect(contents().slice(-2)).toEqual(["edited", "later"]);
+});
+
+test("who has read in a group is known after the next start, and what arrived last is shown", async () => {
+  let read: (() => Cached) | undefined;
+  const cache: StoreCache = { load: async () => read && structuredClone(read()), changed: (now) => void (read = now) };
+  store.close();
+  client.close();
+  start(cache);
+  await open(DIRECT);
+  await clock.advance(2_000);
+  read = undefined;
+  server.peerRead(GROUP, 2, "3");
+  await clock.advance(100);
+  expect(read, "saved without another page").toBeDefined();
+  read = undefined;
+  server.store(DIRECT, PEER, "news");
+  await clock.advance(100);
+  const saved = structuredClone((read as unknown as () => Cached)());
+  read = () => saved;
+  expect(saved.messages[DIRECT]?.at(-1)?.content).toBe("news");
+  store.close();
+  client.close();
+  start(cache);
+  await open(GROUP);
+  expect([...list(GROUP).readBy]).toEqual([["3", 2]]);
 });

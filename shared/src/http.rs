@@ -10,7 +10,7 @@ use crate::events::community::{ChallengeEvent, Progress};
 use crate::events::direct::Conversations;
 use crate::events::membership::SkippedMember;
 use crate::events::session::Profile;
-use crate::ids::GroupId;
+use crate::ids::{GroupId, MessageId, UserId};
 
 /// `status` of a success.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
@@ -115,6 +115,91 @@ pub struct Broadcast {
 pub struct SignedIn<'a> {
     pub token: &'a str,
     pub user: &'a Profile,
+}
+
+/// Who is online, in the order in which they were asked for.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Presences {
+    pub status: Success,
+    pub users: Vec<Presence>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Presence {
+    pub user_id: UserId,
+    /// Also for `OFFLINE_GRACE_PERIOD` after the last connection; `false` for users who do not exist.
+    pub is_online: bool,
+}
+
+/// A user's connections.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Sessions {
+    pub status: Success,
+    pub sessions: Vec<Session>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    pub gateway_id: String,
+    /// Counts the connections of the gateway.
+    pub connection_id: u64,
+}
+
+/// An account as a backend sees it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Account<'a> {
+    pub status: Success,
+    pub user: &'a Profile,
+    /// Whether it may sign in.
+    pub is_active: bool,
+}
+
+/// A part of what is stored about a user.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Exported {
+    pub status: Success,
+    pub parts: Vec<ExportedRows>,
+    /// Absent with the last part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// Rows of one section. A section may go on in the next answer.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ExportedRows {
+    pub section: &'static str,
+    /// As they are stored; messages and events decrypted.
+    pub rows: Vec<serde_json::Value>,
+}
+
+/// A message that the user sent anywhere or received in a direct conversation.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExportedMessage {
+    pub message_id: MessageId,
+    pub conversation_id: String,
+    pub seq: i64,
+    pub sender_id: UserId,
+    /// `null` when it does not decrypt.
+    pub content: Option<String>,
+    pub created_at: Timestamp,
+    pub edited_at: Option<Timestamp>,
+    pub reply_to_message_id: Option<MessageId>,
+    pub client_message_id: Option<String>,
+}
+
+/// What waits for the user, or was delivered lately.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExportedEvent {
+    /// `null` when it does not decrypt.
+    pub event: Option<serde_json::Value>,
+    pub created_at: Timestamp,
+    pub delivered_at: Option<Timestamp>,
 }
 
 /// The process runs.

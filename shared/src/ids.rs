@@ -250,6 +250,55 @@ pub fn new_command_id(now: Timestamp, route_hint: u16) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(now.0.max(0) as u64, &random).into_uuid()
 }
 
+/// A community of the main backend, by the text that it chose.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CommunityId(pub String);
+
+impl fmt::Display for CommunityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A command, from the gateway that accepted it on; the same each time that it is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CommandId(pub Uuid);
+
+/// A durable event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub Uuid);
+
+/// One running worker process; a new one each start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WorkerId(pub Uuid);
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// Ids that a store keeps as they are.
+macro_rules! from_stored {
+    ($($id:ident: $stored:ty,)*) => {$(
+        impl From<$stored> for $id {
+            fn from(stored: $stored) -> Self {
+                $id(stored)
+            }
+        }
+    )*};
+}
+
+from_stored! {
+    UserId: i64,
+    MessageId: Uuid,
+    EventId: Uuid,
+    CommandId: Uuid,
+    CommunityId: String,
+}
+
 /// One running gateway process; a new one each start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GatewayId(pub Uuid);
@@ -269,6 +318,13 @@ pub struct ConnectionId(pub u64);
 pub struct ConnectionRef {
     pub gateway: GatewayId,
     pub connection: ConnectionId,
+}
+
+impl ConnectionRef {
+    /// Whether it stands for the gateway itself, which is connection 0.
+    pub fn is_gateway(self) -> bool {
+        self.connection == ConnectionId(0)
+    }
 }
 
 #[cfg(test)]

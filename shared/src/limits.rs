@@ -40,6 +40,12 @@ pub const MAX_JSON_VALUES: usize = 65_000;
 /// For 50 items of 128 characters, each of them an escape.
 pub const MAX_PICTURES_BODY_BYTES: usize = 64 * 1024;
 pub const MAX_PICTURES: usize = 50;
+/// Rows of a user's data that one answer holds.
+pub const MAX_EXPORTED_ROWS: usize = 500;
+/// Bytes of a user's data that one answer holds, a single larger row aside.
+pub const MAX_EXPORTED_BYTES: usize = 256 * 1024;
+/// Users whose presence is asked for at once.
+pub const MAX_PRESENCES: usize = 1_000;
 /// For a name, an address, a display name and a password of the longest kind, each character an escape.
 pub const MAX_ACCOUNT_BODY_BYTES: usize = 16 * 1024;
 pub const MIN_USERNAME_CHARACTERS: usize = 2;

@@ -10,8 +10,10 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::commands::{Command, Contract, Sync};
 pub use crate::commands::{SyncPosition, SyncRound};
+use crate::cursor::Cursor;
 use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GatewayId, GroupId, UserId};
 use crate::protocol::RequestId;
+use crate::server_api::key::KeyHash;
 use crate::telemetry::traces::TraceContext;
 
 /// The name of the one field of a stream entry.
@@ -47,6 +49,8 @@ pub enum Body {
     Internal(Internal),
     /// A client's `sync`, or what is left of it.
     Sync(SyncRound),
+    /// A message that a backend sends for a user as the system.
+    System(Command),
 }
 
 /// What a gateway asks for on its own account; answered to the gateway by an [`InternalReply`]. Append only.
@@ -70,13 +74,15 @@ pub enum Internal {
     ResumeAfter { resume: Box<Internal>, settle: Box<Internal> },
     /// As [`Internal::Settle`], of messages and events of this epoch of the database: in another one their numbers stand for others.
     SettleIn { epoch: Uuid, receipts: Vec<Receipts> },
+    /// Which conversation clients of the original called so: an id of a client's own making.
+    HeldConversation { held: String },
 }
 
 impl Body {
     /// What an envelope around it has to say.
     pub fn name(&self) -> &'static str {
         match self {
-            Body::Client(command) => command.name(),
+            Body::Client(command) | Body::System(command) => command.name(),
             Body::Internal(request) => request.name(),
             Body::Sync(_) => Sync::NAME,
         }
@@ -93,6 +99,7 @@ impl Internal {
             Internal::Http(_) => "http",
             Internal::Missing { .. } => "missing",
             Internal::ResumeAfter { .. } => "resume",
+            Internal::HeldConversation { .. } => "held_conversation",
         }
     }
 }
@@ -114,6 +121,55 @@ pub enum HttpRequest {
     Login { body: Vec<u8> },
     /// `POST /api/auth/logout`
     Logout { token_id: String, expires_at: Timestamp },
+    /// Whether an API key may be used for this. The request itself follows when it is allowed.
+    ServerCall(ServerCall),
+    /// `POST /api/server/v1/presence`, allowed.
+    Presences { body: Vec<u8> },
+    /// `POST /api/server/v1/users`, allowed.
+    CreateUser { body: Vec<u8> },
+    /// `PATCH /api/server/v1/users/{userId}`, allowed.
+    UpdateUser { user: UserId, body: Vec<u8> },
+    /// `GET /api/server/v1/users/{userId}/export`, allowed.
+    Export { user: UserId, after: Option<ExportPosition> },
+}
+
+/// Where the next part of a user's data begins. Append only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExportPosition {
+    /// In this section, after the row of this digest.
+    Rows { section: String, after: String },
+    /// After this message.
+    Messages { after: Uuid },
+    /// After this event.
+    Events { after: Uuid },
+}
+
+impl Cursor for ExportPosition {
+    const LIST: &'static str = "export";
+}
+
+/// A use of an API key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerCall {
+    pub key_id: String,
+    pub key_hash: KeyHash,
+    pub scope: String,
+    /// What is put down in the audit log; absent where nothing is changed.
+    pub action: Option<String>,
+    /// In whose name.
+    pub user: Option<UserId>,
+    pub repetition: Option<Repetition>,
+}
+
+/// What repetitions of a request are recognised by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repetition {
+    /// The `Idempotency-Key`.
+    pub key: String,
+    /// SHA-256 of method, path and fields of the request.
+    pub fingerprint: [u8; 32],
+    /// The command that it becomes, unless it is a repetition.
+    pub command: Uuid,
 }
 
 /// What one user has received.
@@ -163,6 +219,13 @@ pub enum InternalReply {
         profile: Vec<u8>,
     },
     Missing(MissingMessages),
+    /// The API key may be used so.
+    Allowed {
+        /// The command that a request with an `Idempotency-Key` becomes: that of the first one.
+        command: Option<Uuid>,
+    },
+    /// The conversation of a held id, if it is the id of one.
+    HeldConversation(Option<ConversationId>),
 }
 
 /// Messages for everybody in a conversation, oldest first, as they would have been published.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Renders deploy/helm/chat and compares it, object by object, with what the kustomizations make: compare.py CHART FOLDER.
 
-FOLDER has production.yaml, migrate.yaml, gateway-api.yaml and ingress.yaml as kustomize built them. Left out of the comparison is what
+FOLDER has what kustomize built. Left out of the comparison is what
 each tool does in its own way: namespaces, hashes in names against checksums in annotations, and hooks.
 """
 import pathlib, re, sys
@@ -12,6 +12,12 @@ import yaml
 CHART, BUILT = sys.argv[1], pathlib.Path(sys.argv[2])
 OWN = ("checksum/", "helm.sh/")
 FRONTS = {"gateway-api": {"httpRoute": {"enabled": True}}, "ingress": {"ingress": {"enabled": True}}}
+OWN_POD = {
+    "podLabels": {"team": "chat"},
+    "extraEnv": [{"name": "REDIS_TLS_CA", "value": "/ca/ca.crt"}],
+    "extraVolumes": [{"name": "ca", "secret": {"secretName": "redis-ca"}}],
+    "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": True}],
+}
 failures = 0
 
 
@@ -98,9 +104,19 @@ for finding in (helm.lint(CHART) or {}).get("messages", []):
 compare("production", {}, ["production", "migrate"])
 for front, values in FRONTS.items():
     compare(front, {"nginx": {"enabled": False}, **values}, [front, "migrate"])
+compare("backup", {"backup": {"enabled": True}}, ["backup", "migrate"])
+compare("encryption-keys", {"secrets": {"encryptionKeys": True}}, ["encryption-keys", "migrate"])
+# The plain autoscalers are what the overlay for one machine has.
+fewer = {"minReplicas": 2, "maxReplicas": 3}
+chart = render({"autoscaling": {"kind": "hpa"}, "gateway": fewer, "worker": fewer})
+built = by_name([(BUILT / "local.yaml").read_text()])
+for name in [("HorizontalPodAutoscaler", "gateway"), ("HorizontalPodAutoscaler", "worker")]:
+    for difference in differences("", chart.get(name), built.get(name)):
+        fail("autoscalers", *name, difference)
 # What the default values do not show.
 extra = render({"autoscaling": {"kind": "hpa"}, "backup": {"enabled": True}, "networkPolicies": {"enabled": False},
-                "nginx": {"proxyProtocolFrom": ["10.0.0.0/8", "192.0.2.0/24"]}, "image": {"digest": "sha256:" + "0" * 64}})
+                "nginx": {"proxyProtocolFrom": ["10.0.0.0/8", "192.0.2.0/24"]}, "image": {"digest": "sha256:" + "0" * 64},
+                "gateway": {"image": "chat:before", **OWN_POD}, "worker": OWN_POD})
 if any(kind in ("ScaledObject", "NetworkPolicy") for kind, _ in extra) or ("CronJob", "backup") not in extra:
     fail("options are ignored:", sorted(extra))
 if "@sha256:" not in extra["Deployment", "worker"]["spec"]["template"]["spec"]["containers"][0]["image"]:
@@ -108,6 +124,15 @@ if "@sha256:" not in extra["Deployment", "worker"]["spec"]["template"]["spec"]["
 if {"name": "PROXY_PROTOCOL_FROM", "value": "10.0.0.0/8 192.0.2.0/24"} not in \
         extra["Deployment", "nginx"]["spec"]["template"]["spec"]["containers"][0]["env"]:
     fail("the PROXY protocol is ignored")
+if extra["Deployment", "gateway"]["spec"]["template"]["spec"]["containers"][0]["image"] != "chat:before":
+    fail("gateways do not keep the image from before")
+for service in ("gateway", "worker"):
+    template = extra["Deployment", service]["spec"]["template"]
+    pod, container = template["spec"], template["spec"]["containers"][0]
+    parts = [(template["metadata"]["labels"].items(), OWN_POD["podLabels"].items()), (container["env"], OWN_POD["extraEnv"]),
+             (pod["volumes"], OWN_POD["extraVolumes"]), (container["volumeMounts"], OWN_POD["extraVolumeMounts"])]
+    if any(part not in all_parts for all_parts, own in parts for part in own):
+        fail(service, "lacks what was added to its pod")
 try:
     render({"gatway": {}})
     fail("a value that does not exist is accepted")

@@ -1,7 +1,7 @@
-import type { Browser } from "playwright-core";
+import type { Browser, Locator } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { direct, launch, Person } from "./browser";
-import { Fleet, Front, PASSWORD, until, type User } from "./fleet";
+import { type Fleet, Front, PASSWORD, startFleet, until, type User } from "./fleet";
 
 let fleet: Fleet;
 let browser: Browser;
@@ -9,7 +9,7 @@ let one: Front;
 let two: Front;
 
 beforeAll(async () => {
-  [fleet, browser] = await Promise.all([Fleet.start(), launch()]);
+  [fleet, browser] = await Promise.all([startFleet(), launch()]);
   one = await Front.open(fleet.gateways[0].port);
   two = await Front.open(fleet.gateways[1].port);
 });
@@ -29,6 +29,11 @@ async function pair(): Promise<{ alice: Person; bob: Person; users: [User, User]
   const bob = await Person.signedIn(browser, two.url, users[1], path);
   await Promise.all([alice, bob].map((person) => person.composer.waitFor()));
   return { alice, bob, users };
+}
+
+/** Keys that come before go elsewhere. */
+async function hasFocus(field: Locator): Promise<boolean> {
+  return (await field.count()) === 1 && (await field.evaluate((element) => element === document.activeElement));
 }
 
 describe("signing in", () => {
@@ -86,7 +91,7 @@ describe("a conversation", () => {
     await bob.goto("/");
     await alice.send("are you still there?");
     await bob.row("Alice").locator(".badge").getByText("1", { exact: true }).waitFor();
-    expect(await bob.page.title()).toBe("(1) Chat");
+    await until("the title counts it", async () => (await bob.page.title()) === "(1) Chat");
     await alice.status("are you still there?", "delivered");
     await bob.row("Alice").click();
     await bob.page.locator(".new-line").waitFor();
@@ -128,7 +133,7 @@ describe("a conversation", () => {
     await alice.row("Bob").getByText("not yet").waitFor();
     await alice.page.reload();
     await alice.row("Bob").click();
-    expect(await alice.composer.inputValue()).toBe("not yet");
+    await until("the draft is there again", async () => (await alice.composer.inputValue()) === "not yet");
   });
 
   test("content that tries to be markup stays text", async () => {
@@ -360,12 +365,16 @@ describe("the keyboard", () => {
     const { page } = alice;
     await page.keyboard.press("Escape");
     await page.waitForURL(`${one.url}/`);
+    // Until it is in the list, another Bob would be found first.
+    await alice.row("Bob").waitFor();
     await page.keyboard.press("Control+k");
+    await until("the search has the focus", () => hasFocus(page.getByRole("combobox")));
     await page.keyboard.type("bo");
     await page.getByRole("option", { name: /Bob/ }).first().waitFor();
     await page.keyboard.press("Enter");
     await page.waitForURL(/\/c\//);
-    await alice.composer.waitFor();
+    await until("the composer has the focus", () => hasFocus(alice.composer));
+    await alice.sees("by hand");
     await page.keyboard.press("Shift+Tab");
     await page.keyboard.press("Shift+Tab");
     await until("the last message has the focus", () => page.evaluate(() => document.activeElement?.closest("article") !== null));
@@ -376,6 +385,7 @@ describe("the keyboard", () => {
     await page.getByRole("menu").waitFor({ state: "detached" });
     await page.locator("article.message").last().focus();
     await page.keyboard.press("r");
+    await until("the composer has the focus", () => hasFocus(alice.composer));
     await page.keyboard.type("by keyboard");
     await page.keyboard.press("Enter");
     await bob.message("by keyboard").locator(".quote").getByText("by hand").waitFor();

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Browser, BrowserContextOptions } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { axe, commands, DESKTOP, direct, launch, Person, PHONE } from "./browser";
-import { Fleet, Front, type User } from "./fleet";
+import { type Fleet, Front, startFleet, SYNC_TOKEN, type User } from "./fleet";
 
 /** `PICTURES=1` writes those that README and docs/web.md show (they differ with every font and every minute), `PICTURES=dir` all. */
 const WANTED = process.env["PICTURES"];
@@ -20,7 +20,7 @@ let group: string;
 let chat: string;
 
 beforeAll(async () => {
-  [fleet, browser] = await Promise.all([Fleet.start(), launch()]);
+  [fleet, browser] = await Promise.all([startFleet(), launch()]);
   front = await Front.open(fleet.gateways[0].port);
   url = front.url;
   if (FOLDER) mkdirSync(FOLDER, { recursive: true });
@@ -78,7 +78,7 @@ beforeAll(async () => {
       members: [{ userId: maya.userId, role: "member" }, { userId: leila.userId, role: "owner" }],
       event: { eventId: crypto.randomUUID(), userId: maya.userId, challengeId: "c1", challengeType: "run", xpAwarded: 120, occurredAt: new Date().toISOString(), payload: {} },
     },
-    "tests of the web client",
+    SYNC_TOKEN,
   );
 });
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { launch, Person } from "./browser";
-import { Fleet, type User } from "./fleet";
+import { type Fleet, startFleet, type User } from "./fleet";
 
 const DIST = join(import.meta.dirname, "../dist");
 const MAX_SCRIPT_KB = 130;
@@ -45,7 +45,7 @@ let user: User;
 
 beforeAll(async () => {
   [allowed, other] = await Promise.all([host(), host()]);
-  [fleet, browser] = await Promise.all([Fleet.start({ FRAME_ANCESTORS: allowed.origin }), launch()]);
+  [fleet, browser] = await Promise.all([startFleet({ FRAME_ANCESTORS: allowed.origin }), launch()]);
   user = await fleet.register("alice");
   for (const { frame } of [allowed, other]) {
     frame.url = `${fleet.gateways[0].url}/`;

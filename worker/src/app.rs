@@ -5,14 +5,15 @@ use std::sync::Arc;
 use fred::prelude::Client;
 use shared::config::WorkerSettings;
 use shared::crypto::Keyring;
+use shared::ids::WorkerId;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::redis::presence::Presence;
 use shared::redis::time::FleetClock;
 use shared::telemetry::traces::Tracer;
 use shared::wire::{DecodeError, Wire};
-use uuid::Uuid;
 
+use crate::answers::AnswerChannels;
 use crate::api::password_work::PasswordWork;
 use crate::api::picture_cache::PictureCache;
 use crate::audiences::Audiences;
@@ -25,7 +26,7 @@ use crate::strangers::Strangers;
 
 pub struct App {
     /// This process; a new one each start. The names of its consumer groups begin with it.
-    pub worker_id: Uuid,
+    pub worker_id: WorkerId,
     pub settings: WorkerSettings,
     pub db: Database,
     /// For leases and signs of life alone: nothing else can take its connections.
@@ -51,6 +52,7 @@ pub struct App {
     pub withdrawal: Withdrawal,
     pub strangers: Strangers,
     pub audiences: Audiences,
+    pub answer_channels: AnswerChannels,
 }
 
 impl App {

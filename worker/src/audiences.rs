@@ -58,7 +58,7 @@ impl Audiences {
             reach += match &publication.audience {
                 Audience::Group(group) => self.size(db, *group).await?,
                 Audience::Users(users) => users.len() as u64,
-                Audience::Gateway(_) | Audience::User(_) | Audience::Everybody => 0,
+                Audience::Gateway(_) | Audience::Answers(_) | Audience::User(_) | Audience::Everybody => 0,
             };
         }
         Ok(if reach < MIN_COUNTED { 0 } else { reach })
@@ -90,7 +90,7 @@ impl Audiences {
         {
             return Ok(size);
         }
-        let size = groups::count_members(db, &group.to_string()).await?.unsigned_abs();
+        let size = groups::count_members(db, group).await?.unsigned_abs();
         let mut sizes = self.sizes.lock();
         if sizes.len() >= MOST_REMEMBERED {
             sizes.retain(|_, (_, at)| now.duration_since(*at) < SIZE_KEPT);

@@ -3,12 +3,15 @@
 //!
 //! The way of a command: `consume` (lease, read, batch) → `sends` or `commands` (rules, `store`) → `publish` → settled.
 
+mod answers;
 mod api;
 mod app;
 mod audiences;
 mod commands;
 mod consume;
 mod error;
+#[cfg(test)]
+mod golden;
 mod history;
 mod jobs;
 mod mentions;
@@ -30,6 +33,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use shared::config::{Secret, WorkerSettings};
 use shared::crypto::Keyring;
+use shared::ids::WorkerId;
 use shared::lifecycle::Lifecycle;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
@@ -41,6 +45,7 @@ use shared::wire::Wire;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
+use crate::answers::AnswerChannels;
 use crate::api::password_work::PasswordWork;
 use crate::api::picture_cache::PictureCache;
 use crate::app::App;
@@ -125,9 +130,10 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
     let collector = common.otlp_endpoint.as_ref().map(Secret::expose);
     let tracer = Tracer::start(collector, common.trace_one_in, "chat-worker", lifecycle)?;
     let epoch = Arc::new(Epoch::default());
-    let [db, sends_db, control_db] = databases(&settings, &epoch)?;
+    let metrics = WorkerMetrics::new();
+    let [db, sends_db, control_db] = databases(&settings, &epoch, &metrics)?;
     Ok(App {
-        worker_id: Uuid::now_v7(),
+        worker_id: WorkerId(Uuid::now_v7()),
         db,
         sends_db,
         control_db,
@@ -139,7 +145,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         keys,
         wire: Wire::new(keyring.clone(), settings.common.wire_format),
         keyring: Arc::new(keyring),
-        metrics: WorkerMetrics::new(),
+        metrics,
         tracer,
         counts: Counts::default(),
         pictures: PictureCache::new(settings.pfp_cache_max_size, settings.pfp_cache_duration),
@@ -147,6 +153,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         recent: Recent::default(),
         withdrawal: Withdrawal::default(),
         strangers: Strangers::default(),
+        answer_channels: AnswerChannels::default(),
         audiences: Audiences::new(settings.deliveries_per_minute),
         settings,
     })
@@ -154,7 +161,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
 
 /// The general pool; connections for `worker_pipelines` batches at a time, set up for the one statement that stores messages; and
 /// those for leases and signs of life.
-fn databases(settings: &WorkerSettings, epoch: &Arc<Epoch>) -> anyhow::Result<[Database; 3]> {
+fn databases(settings: &WorkerSettings, epoch: &Arc<Epoch>, metrics: &WorkerMetrics) -> anyhow::Result<[Database; 3]> {
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
     let options: PgConnectOptions = settings.database_url.expose().parse().context("DATABASE_URL")?;
     let options = options.application_name("chat-worker").statement_cache_capacity(settings.db_statement_cache);
@@ -173,7 +180,9 @@ fn databases(settings: &WorkerSettings, epoch: &Arc<Epoch>) -> anyhow::Result<[D
         .min_connections(settings.db_min_connections.min(size));
     let sends_pool = pool.clone().max_connections(settings.worker_pipelines).min_connections(0);
     let control_pool = pool.clone().max_connections(CONTROL_CONNECTIONS).min_connections(0);
-    let database =
-        |pool, settings: &[_]| Database::new(pool, options.clone(), settings, faults.clone(), epoch.clone(), is_pooled);
+    let database = |pool, settings: &[_]| {
+        let unreadable_rows = metrics.unreadable_rows.clone();
+        Database::new(pool, options.clone(), settings, faults.clone(), epoch.clone(), is_pooled, unreadable_rows)
+    };
     Ok([database(pool, &timeouts[..]), database(sends_pool, &for_sends[..]), database(control_pool, &timeouts[..])])
 }

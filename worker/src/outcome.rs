@@ -19,6 +19,8 @@ pub enum Audience {
     Everybody,
     /// Each of these users, on their own channels.
     Users(Vec<UserId>),
+    /// One connection's gateway, by the connection that large answers have to themselves.
+    Answers(shared::ids::GatewayId),
 }
 
 /// One message for one channel, finished.
@@ -48,6 +50,17 @@ impl Outcome {
     pub fn answer(&mut self, envelope: &Envelope, payload: Vec<u8>) {
         let header = Header::Answer { connection: envelope.reply_to.connection, command: envelope.id };
         self.publications.push(Publication { audience: Audience::Gateway(envelope.reply_to.gateway), header, payload });
+    }
+
+    /// With the answer sent to the gateway of this envelope: a backend may repeat a request at another one.
+    pub fn readdressed(mut self, envelope: &Envelope) -> Self {
+        for publication in &mut self.publications {
+            let (Header::Answer { command, .. } | Header::Internal { command }) = publication.header else { continue };
+            if command == envelope.id {
+                publication.audience = Audience::Gateway(envelope.reply_to.gateway);
+            }
+        }
+        self
     }
 
     /// A finished part of a direct answer of which more follows.
@@ -151,5 +164,50 @@ pub fn participants(conversation: ConversationId) -> Vec<Audience> {
     match conversation {
         ConversationId::Direct(a, b) => vec![Audience::User(a), Audience::User(b)],
         ConversationId::Group(group) => vec![Audience::Group(group)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::{ConnectionId, GatewayId};
+
+    use super::*;
+    use crate::golden;
+
+    /// Outcomes are kept for days, and a redelivery to a worker of another version publishes them again.
+    #[test]
+    fn outcomes_keep_their_golden_bytes() {
+        let id = Uuid::from_u128(0x0190_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b);
+        let (gateway, group, user) = (GatewayId(id), GroupId(id), UserId(17));
+        let to = |audience, header: Header| Outcome {
+            publications: vec![Publication { audience, header, payload: b"{}".to_vec() }],
+        };
+        let answer = Header::Answer { connection: ConnectionId(9), command: id };
+        let mut several = to(Audience::Gateway(gateway), answer.clone());
+        several.joined(group, vec![user]);
+        let outcomes = [
+            ("Gateway", to(Audience::Gateway(gateway), answer.clone())),
+            ("User", to(Audience::User(user), Header::Kicked)),
+            ("Group", to(Audience::Group(group), Header::Left { group })),
+            ("Everybody", to(Audience::Everybody, Header::Event(EventHeader::new(Receipt::None)))),
+            ("Users", to(Audience::Users(vec![user, UserId(300)]), Header::Joined { group })),
+            ("several", several),
+            ("none", Outcome::default()),
+            ("Answers", to(Audience::Answers(gateway), answer)),
+        ];
+        for (name, outcome) in &outcomes {
+            // An audience that is missing above does not compile.
+            let first = outcome.publications.first().map(|publication| match publication.audience {
+                Audience::Gateway(_) => "Gateway",
+                Audience::User(_) => "User",
+                Audience::Group(_) => "Group",
+                Audience::Everybody => "Everybody",
+                Audience::Users(_) => "Users",
+                Audience::Answers(_) => "Answers",
+            });
+            assert!(first.is_none_or(|first| first == *name || *name == "several"), "{name}");
+        }
+        let encode = |outcome: &Outcome| postcard::to_stdvec(outcome).unwrap_or_default();
+        golden::pin("outcome.txt", &outcomes, encode, |bytes| postcard::from_bytes(bytes).ok());
     }
 }

@@ -38,17 +38,14 @@ pub async fn announce(app: &App, db: &mut PgSession, users: &[UserId], transitio
     if users.is_empty() {
         return Ok(());
     }
-    let ids: Vec<i64> = users.iter().map(|user| user.0).collect();
     let mut transaction = db.begin().await?;
-    let mut changed = presence::update_status(&mut transaction, &ids, transition == Transition::CameOnline).await?;
+    let mut changed = presence::update_status(&mut transaction, users, transition == Transition::CameOnline).await?;
     if changed.is_empty() {
         return Ok(());
     }
     if transition == Transition::WentOffline {
         // Whoever is back by now was never gone.
-        let gone: Vec<UserId> = changed.iter().copied().map(UserId).collect();
-        let back: Vec<i64> =
-            app.presence.online_among(&app.redis, &gone).await?.into_iter().map(|user| user.0).collect();
+        let back: Vec<UserId> = app.presence.online_among(&app.redis, &changed).await?.into_iter().collect();
         if !back.is_empty() {
             presence::update_status(&mut transaction, &back, true).await?;
             changed.retain(|user| !back.contains(user));
@@ -63,7 +60,7 @@ pub async fn announce(app: &App, db: &mut PgSession, users: &[UserId], transitio
 async fn publications(
     app: &App,
     db: &mut PgSession,
-    ids: &[i64],
+    ids: &[UserId],
     transition: Transition,
 ) -> sqlx::Result<Vec<Publication>> {
     let names = users::list_names(db, ids).await?;
@@ -75,7 +72,7 @@ async fn publications(
     let timestamp = Timestamp::now();
     let mut publications = Vec::new();
     for name in names {
-        let user = UserId(name.user_id);
+        let user = name.user_id;
         let present = PresentUser {
             id: user,
             user_id: user,
@@ -86,14 +83,14 @@ async fn publications(
             Transition::CameOnline => events::broadcast(&UserOnline { user: &present, timestamp }),
             Transition::WentOffline => events::broadcast(&UserOffline { user: &present, timestamp }),
         };
-        let hidden_from = blocked.iter().filter(|pair| pair.user_id == user.0).map(|pair| UserId(pair.other_id));
+        let hidden_from = blocked.iter().filter(|pair| pair.user_id == user).map(|pair| pair.other_id);
         let exclude_users: Vec<UserId> = hidden_from.chain([user]).collect();
         if app.settings.common.presence_scope == PresenceScope::All {
             let header = Header::Event(EventHeader { exclude_users, ..EventHeader::new(Receipt::None) });
             publications.push(Publication { audience: Audience::Everybody, header, payload });
             continue;
         }
-        let known = contacts.iter().filter(|pair| pair.user_id == user.0).map(|pair| UserId(pair.other_id));
+        let known = contacts.iter().filter(|pair| pair.user_id == user).map(|pair| pair.other_id);
         for contact in known.filter(|contact| !exclude_users.contains(contact)) {
             let header = Header::Event(EventHeader::new(Receipt::None));
             publications.push(Publication { audience: Audience::User(contact), header, payload: payload.clone() });

@@ -34,6 +34,7 @@ pub fn messages(
         };
         match &publication.audience {
             Audience::Gateway(gateway) => messages.push(message(keys.gateway_channel(*gateway))),
+            Audience::Answers(gateway) => messages.push(message(keys.answer_channel(*gateway))),
             Audience::User(user) => messages.push(message(keys.user_channel(*user))),
             Audience::Group(group) => messages.push(message(keys.group_channel(*group))),
             Audience::Everybody => messages.push(message(keys.presence_channel())),

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use devstack::{Scratch, install};
 use serde::{Deserialize, Serialize};
 
@@ -97,11 +97,24 @@ fn count(workspace: &Workspace) -> Result<Counts> {
     let tools = tools(workspace)?;
     let program = build(workspace)?;
     let scratch = Scratch::new("counts")?;
-    let mut instructions = BTreeMap::new();
-    for function in output(&mut Command::new(&program))?.lines() {
-        instructions.insert(function.to_owned(), instructions_of(&program, function, scratch.dir())?);
-    }
-    Ok(Counts { tools, instructions })
+    let list = output(&mut Command::new(&program))?;
+    let functions: Vec<&str> = list.lines().collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let counted: Vec<Result<(String, u64)>> = std::thread::scope(|scope| {
+        let count = |functions: &[&str]| -> Vec<Result<(String, u64)>> {
+            let counted = functions
+                .iter()
+                .map(|function| Ok(((*function).to_owned(), instructions_of(&program, function, scratch.dir())?)));
+            counted.collect()
+        };
+        let parts = functions.chunks(functions.len().div_ceil(cores).max(1));
+        let threads: Vec<_> = parts.map(|part| scope.spawn(move || count(part))).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap_or_else(|_| vec![Err(anyhow!("a count panicked"))]))
+            .collect()
+    });
+    Ok(Counts { tools, instructions: counted.into_iter().collect::<Result<_>>()? })
 }
 
 fn build(workspace: &Workspace) -> Result<PathBuf> {

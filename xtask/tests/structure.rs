@@ -1,5 +1,6 @@
 //! The shape of the source tree: no file uses one that, over any number of others, uses it. Who reads a cycle has to read all of
-//! it at once. Paths are read from the text (`use` and `crate::…`), modules that only test are left out.
+//! it at once. Paths are read from the text (`use` and `crate::…`), modules that only test are left out. And the store takes no id
+//! as a bare number or text, which would compile with any other.
 
 #![allow(clippy::unwrap_used)]
 
@@ -57,6 +58,88 @@ fn paths_are_read_from_the_text() {
     let text = "//! crate::core is only mentioned\nuse super::{load::Lanes, admit::{self, Admitted}};\nfn f() { crate::core::g() }\n";
     let found = paths_in("lanes::ask", text, &known);
     assert_eq!(found, ["core", "lanes::admit", "lanes::load"].map(str::to_owned).into());
+}
+
+#[test]
+fn the_store_takes_no_bare_ids() {
+    let store = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("worker/src/store");
+    let mut files = Vec::new();
+    collect(&store, &mut files);
+    assert!(files.len() > 20, "{files:?}");
+    let bare = files.iter().flat_map(|file| {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        bare_ids(&std::fs::read_to_string(file).unwrap()).into_iter().map(move |found| format!("{name}: {found}"))
+    });
+    let bare: Vec<String> = bare.collect();
+    assert!(bare.is_empty(), "\n{}", bare.join("\n"));
+}
+
+#[test]
+fn a_bare_id_is_found() {
+    let text = "pub async fn f(db: &mut PgSession, users: &[i64], limit: i64) -> i64 {}
+        pub fn g(\n    group_id: &str,\n    (message, seq): (MessageId, i64),\n    other: Option<i64>,\n) {}
+        fn of_this_module(user: i64) {}
+        pub fn h((message, seq): (Uuid, i64), token_ids: &[String]) {}";
+    assert_eq!(bare_ids(text), ["f(users: &[i64])", "g(group_id: &str)", "g(other: Option<i64>)", "h(message: Uuid)"]);
+}
+
+/// What is called so is an id.
+const ID_NAMES: &str = "user users caller other others one ones sender senders recipients readers participants blocker message messages \
+    event events command worker conversation conversations group groups community";
+const BARE_TYPES: [&str; 5] = ["i64", "Uuid", "str", "String", "u64"];
+
+/// The parameters of public functions that are ids without a type of their own, as `function(name: type)`.
+fn bare_ids(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for item in text.split("pub ").skip(1) {
+        let Some(signature) = item.strip_prefix("async ").unwrap_or(item).strip_prefix("fn ") else { continue };
+        let Some((function, rest)) = signature.split_once('(') else { continue };
+        let function = function.split('<').next().unwrap_or_default();
+        for parameter in split_outside_brackets(until_closing(rest)) {
+            let Some((names, types)) = parameter.split_once(": ") else { continue };
+            let unpack = |text: &str| split_outside_brackets(text.trim_start_matches('(').trim_end_matches(')'));
+            let pairs: Vec<(String, String)> = if names.starts_with('(') {
+                unpack(names).into_iter().zip(unpack(types)).collect()
+            } else {
+                vec![(names.to_owned(), types.to_owned())]
+            };
+            found.extend(
+                pairs
+                    .into_iter()
+                    .filter(|(name, of)| is_id(name) && is_bare(of))
+                    .map(|(name, of)| format!("{function}({name}: {of})")),
+            );
+        }
+    }
+    found
+}
+
+fn is_id(name: &str) -> bool {
+    let name = name.strip_suffix("_id").unwrap_or(name);
+    ID_NAMES.split_whitespace().any(|id| id == name)
+}
+
+fn is_bare(of: &str) -> bool {
+    of.split(|c: char| !c.is_alphanumeric()).any(|word| BARE_TYPES.contains(&word))
+}
+
+/// The parameters, up to the bracket that closes them.
+fn until_closing(text: &str) -> &str {
+    let mut depth = 1;
+    let end = text.find(|c: char| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        depth == 0
+    });
+    &text[..end.unwrap_or(text.len())]
+}
+
+fn split_outside_brackets(text: &str) -> Vec<String> {
+    let mut depth = 0;
+    let parts = text.split(|c: char| {
+        depth += i32::from("([{<".contains(c)) - i32::from(")]}>".contains(c));
+        c == ',' && depth == 0
+    });
+    parts.map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
 }
 
 fn uses_of(src: &Path) -> Uses {

@@ -23,6 +23,8 @@ pub enum DocsCommand {
     Openapi(PageArguments),
     /// The WebSocket as TypeScript types, for the SDK.
     Typescript(PageArguments),
+    /// The endpoints of the server API as TypeScript, for the SDK.
+    Endpoints(PageArguments),
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +53,7 @@ impl DocsCommand {
             DocsCommand::Asyncapi(arguments) => (asyncapi(), arguments),
             DocsCommand::Openapi(arguments) => (openapi(), arguments),
             DocsCommand::Typescript(arguments) => (typescript(), arguments),
+            DocsCommand::Endpoints(arguments) => (endpoints(), arguments),
         };
         page.apply(&arguments)
     }
@@ -84,6 +87,11 @@ fn typescript() -> Page {
     Page { command: "typescript", file: "sdk/src/generated/protocol.ts", content }
 }
 
+fn endpoints() -> Page {
+    let content = contract::typescript::server_endpoints();
+    Page { command: "endpoints", file: "sdk/src/generated/server-api.ts", content }
+}
+
 impl Page {
     fn apply(&self, arguments: &PageArguments) -> Result<()> {
         let content = self.content.as_str();
@@ -112,7 +120,7 @@ mod tests {
 
     #[test]
     fn every_page_is_up_to_date() {
-        for page in [configuration(), metrics(), protocol(), asyncapi(), openapi(), typescript()] {
+        for page in [configuration(), metrics(), protocol(), asyncapi(), openapi(), typescript(), endpoints()] {
             let file = format!("{}/../{}", env!("CARGO_MANIFEST_DIR"), page.file);
             page.apply(&PageArguments { check: true, file: Some(file.into()) }).unwrap();
         }

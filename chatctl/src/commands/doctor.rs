@@ -9,6 +9,7 @@ use clap::Args;
 use fred::prelude::*;
 use fred::types::CustomCommand;
 use shared::clock::Timestamp;
+use shared::config::{DefaultDoc, GatewaySettings};
 use shared::crypto::Keyring;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -23,6 +24,10 @@ use crate::terminal::print_line;
 const MAX_CLOCK_OFFSET_MS: i64 = 1_000;
 const MIN_POSTGRES: i32 = 150_000;
 const MIN_REDIS_MAJOR: u32 = 7;
+/// What `deploy/redis/redis.conf` sets.
+const MIN_PUBSUB_HARD: u64 = 128 << 20;
+const MIN_PUBSUB_SOFT: u64 = 32 << 20;
+const SUBSCRIBERS_LIMIT: &str = "client-output-buffer-limit";
 /// Of a limit, in percent.
 const NEARLY_FULL: i64 = 80;
 
@@ -67,6 +72,7 @@ impl DoctorArguments {
     /// When there is a problem, or with `--strict` advice.
     pub async fn run(self, settings: &Settings) -> Result<()> {
         let mut findings = Findings::default();
+        open_files(&mut findings)?;
         match database::connect(settings).await {
             Ok(mut db) => {
                 postgres(&mut findings, &mut db).await.context("asking Postgres")?;
@@ -90,6 +96,33 @@ impl DoctorArguments {
             bail!("{problems} problems, {advice} pieces of advice");
         }
         print_line(&format!("no problems, {advice} pieces of advice"))
+    }
+}
+
+/// Of this process, which has the limits of its container.
+fn open_files(findings: &mut Findings) -> Result<()> {
+    let Ok(limits) = std::fs::read_to_string("/proc/self/limits") else { return Ok(()) };
+    let Some(files) = soft_limit(&limits) else { return Ok(()) };
+    let setting = GatewaySettings::docs().into_iter().find(|setting| setting.name == "MAX_CONNECTIONS");
+    let default = setting.and_then(|setting| match setting.default {
+        DefaultDoc::Value(value) => Some(value.to_owned()),
+        _ => None,
+    });
+    let connections = std::env::var("MAX_CONNECTIONS").ok().or(default).and_then(|value| value.parse::<u64>().ok());
+    let Some(connections) = connections else { return Ok(()) };
+    findings.advise(
+        files > connections,
+        format!("a process may open {files} files here, and a gateway {connections} connections"),
+        "If gateways have this limit (ulimit -n), raise it, or lower their MAX_CONNECTIONS.",
+    )
+}
+
+/// From /proc/PID/limits.
+fn soft_limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(u64::MAX),
+        soft => soft.parse().ok(),
     }
 }
 
@@ -163,7 +196,7 @@ async fn rights(findings: &mut Findings, db: &mut PgConnection) -> Result<()> {
     let lacking: Vec<String> = sqlx::query_scalar(
         "SELECT name FROM unnest(ARRAY['conversations', 'conversation_members', 'private_messages', 'message_reactions',
              'message_deletions', 'group_chats', 'group_members', 'event_log', 'event_queue', 'applied_commands', 'user_status',
-             'workers', 'partition_leases', 'communities', 'community_members']) AS name
+             'workers', 'partition_leases', 'communities', 'community_members', 'conversation_changes']) AS name
          WHERE NOT has_table_privilege('chat_worker', name, 'SELECT')
             OR NOT has_table_privilege('chat_worker', name, 'INSERT')
             OR NOT has_table_privilege('chat_worker', name, 'UPDATE')",
@@ -254,12 +287,43 @@ async fn redis(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
     findings.advise(is_durable, format!("Redis: aof_enabled is {}", value("aof_enabled")), remedy)?;
     let has_written = !is_durable || value("aof_last_write_status") == "ok";
     findings.check(has_written, "Redis writes its file", "Look at its log: the disk is full or broken.")?;
+    subscribers(findings, fleet).await?;
     let time: Vec<i64> =
         fleet.redis.custom(CustomCommand::new_static("TIME", None, false), Vec::<Value>::new()).await?;
     if let [seconds, micros] = time[..] {
         clock(findings, "Redis", seconds * 1000 + micros / 1000)?;
     }
     Ok(())
+}
+
+/// How far a gateway may fall behind before Redis cuts it off.
+async fn subscribers(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
+    let get: Vec<Value> = vec!["GET".into(), SUBSCRIBERS_LIMIT.into()];
+    let limits: Result<HashMap<String, String>, Error> =
+        fleet.redis.custom(CustomCommand::new_static("CONFIG", None, false), get).await;
+    let remedy =
+        "Set `client-output-buffer-limit pubsub 128mb 32mb 60` or more: a gateway beyond it replays for all its users.";
+    match limits.map(|limits| limits.get(SUBSCRIBERS_LIMIT).and_then(|text| pubsub_limits(text))) {
+        Ok(Some((hard, soft))) => {
+            let is_enough = |limit: u64, least: u64| limit == 0 || limit >= least;
+            let what = format!(
+                "Redis: subscribers may fall behind by {} MiB, and for a while by {} MiB",
+                hard >> 20,
+                soft >> 20
+            );
+            findings.advise(is_enough(hard, MIN_PUBSUB_HARD) && is_enough(soft, MIN_PUBSUB_SOFT), what, remedy)
+        }
+        // The services' user may not ask.
+        Ok(None) | Err(_) => {
+            print_line(&format!("skipped {SUBSCRIBERS_LIMIT}: only an administrator of Redis may ask for it"))
+        }
+    }
+}
+
+/// Of `normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60`: the hard and the soft limit, in bytes.
+fn pubsub_limits(text: &str) -> Option<(u64, u64)> {
+    let mut words = text.split_whitespace().skip_while(|word| *word != "pubsub").skip(1);
+    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
 
 async fn processes(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
@@ -292,4 +356,23 @@ fn clock(findings: &mut Findings, whose: &str, theirs_ms: i64) -> Result<()> {
     let offset = theirs_ms - Timestamp::now().0;
     let what = format!("the clock of {whose} differs from this machine's by {offset} ms");
     findings.advise(offset.abs() < MAX_CLOCK_OFFSET_MS, what, "Let both follow an NTP server.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_as_redis_and_linux_write_them() {
+        let text = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60";
+        assert_eq!(pubsub_limits(text), Some((32 << 20, 8 << 20)));
+        assert_eq!(pubsub_limits("normal 0 0 0"), None);
+        let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 524288               files\n";
+        assert_eq!(soft_limit(limits), Some(1024));
+        assert_eq!(
+            soft_limit("Max open files            unlimited            unlimited            files"),
+            Some(u64::MAX)
+        );
+        assert_eq!(soft_limit("Max processes  1  1  processes"), None);
+    }
 }

@@ -137,10 +137,14 @@ async fn erase_messages(connection: &mut PgConnection, keyring: &Keyring, user: 
                  SET content = n.content, iv = n.iv, mac = n.mac, key_id = $1, mentions = NULL, client_message_id = NULL,
                      erased_at = now()
                  FROM unnest($2::uuid[], $3::bytea[], $4::bytea[], $5::bytea[]) AS n (message_id, content, iv, mac)
-                 WHERE p.message_id = n.message_id RETURNING p.conversation_id
+                 WHERE p.message_id = n.message_id RETURNING p.conversation_id, p.message_id
              ),
              told AS (DELETE FROM event_log WHERE message_id = ANY($2) RETURNING event_id),
-             waiting AS (DELETE FROM event_queue WHERE event_id IN (SELECT event_id FROM told))
+             waiting AS (DELETE FROM event_queue WHERE event_id IN (SELECT event_id FROM told)),
+             shared AS (
+                 UPDATE conversation_changes c SET event_id = NULL, actor_id = NULL, about = NULL, body = NULL FROM erased e
+                 WHERE c.conversation_id = e.conversation_id AND c.event_id IS NOT NULL AND c.about = e.message_id
+             )
              UPDATE conversations SET version = version + 1 WHERE conversation_id IN (SELECT conversation_id FROM erased)",
         )
         .bind(keyring.newest_key_id())

@@ -10,6 +10,7 @@ use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use shared::crypto::Keyring;
+use shared::personal_data::SECTIONS;
 use sqlx::PgConnection;
 use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
@@ -17,45 +18,6 @@ use uuid::Uuid;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::{audit, database};
-
-/// Each a list: its name, and a query for its rows as JSON texts. The main backend's tables may have other columns than we
-/// know, so their rows are taken as they are, but never anything that opens an account.
-const SECTIONS: [(&str, &str); 15] = [
-    (
-        "account",
-        "SELECT jsonb_build_object('userId', u.user_id, 'username', u.username, 'email', to_jsonb(u) -> 'email',
-             'createdAt', to_jsonb(u) -> 'created_at')::text FROM users_auth u WHERE u.user_id = $1",
-    ),
-    (
-        "profile",
-        "SELECT to_jsonb(p)::text FROM user_profile_info p
-         WHERE $1::bigint::text = coalesce(to_jsonb(p) ->> 'user_id', to_jsonb(p) ->> 'user_id_serial')",
-    ),
-    ("following", "SELECT to_jsonb(f)::text FROM user_follows f WHERE f.follower_id = $1"),
-    ("blocked", "SELECT to_jsonb(b)::text FROM blocked_relationships b WHERE b.blocker_id = $1"),
-    ("status", "SELECT to_jsonb(s)::text FROM user_status s WHERE s.user_id = $1"),
-    ("conversations", "SELECT to_jsonb(c)::text FROM conversation_members c WHERE c.user_id = $1"),
-    (
-        "groups",
-        "SELECT (to_jsonb(m) || jsonb_build_object('name', g.name))::text
-         FROM group_members m LEFT JOIN group_chats g USING (group_id) WHERE m.user_id = $1",
-    ),
-    ("communities", "SELECT to_jsonb(m)::text FROM community_members m WHERE m.user_id = $1"),
-    ("progress", "SELECT to_jsonb(p)::text FROM user_community_progress p WHERE p.user_id = $1"),
-    ("challenges", "SELECT to_jsonb(e)::text FROM community_challenge_events e WHERE e.user_id = $1"),
-    ("reactions", "SELECT to_jsonb(r)::text FROM message_reactions r WHERE r.user_id = $1"),
-    (
-        "pins",
-        "SELECT jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id, 'pinned_at', pinned_at)::text
-         FROM private_messages WHERE pinned_at IS NOT NULL AND pinned_by = $1",
-    ),
-    ("createdGroups", "SELECT to_jsonb(g)::text FROM group_chats g WHERE g.created_by = $1"),
-    ("hidden", "SELECT to_jsonb(d)::text FROM message_deletions d WHERE d.user_id = $1"),
-    (
-        "audit",
-        "SELECT to_jsonb(a)::text FROM audit_log a WHERE a.target_user_id = $1 OR a.actor = 'user:' || $1 ORDER BY audit_id",
-    ),
-];
 
 const MESSAGES: &str = "
     SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, p.content, p.iv, p.mac, p.key_id, p.created_at, p.edited_at,
@@ -87,9 +49,21 @@ struct MessageRow {
     client_message_id: Option<String>,
 }
 
-const EVENTS: &str = "
+const EVENTS: &str = r"
     SELECT q.event_id, l.body, q.created_at, q.delivered_at
-    FROM event_queue q JOIN event_log l USING (event_id) WHERE q.user_id = $1 ORDER BY q.event_id";
+    FROM event_queue q JOIN event_log l USING (event_id) WHERE q.user_id = $1
+    UNION ALL
+    SELECT c.event_id, c.body, c.at, NULL
+    FROM conversation_members m
+    JOIN conversation_changes c ON c.conversation_id = m.conversation_id AND c.event_id IS NOT NULL
+        AND c.actor_id IS DISTINCT FROM m.user_id
+    WHERE m.user_id = $1 AND (m.conversation_id NOT LIKE 'group\_%' OR EXISTS (
+            SELECT FROM group_members g WHERE g.group_id = m.conversation_id AND g.user_id = $1 AND g.joined_at <= c.at))
+        AND (c.about IS NULL OR EXISTS (
+            SELECT FROM private_messages p WHERE p.message_id = c.about AND p.seq > m.cleared_seq AND NOT EXISTS (
+                SELECT FROM message_deletions d
+                WHERE d.user_id = $1 AND d.conversation_id = p.conversation_id AND d.seq = p.seq)))
+    ORDER BY event_id";
 
 #[derive(sqlx::FromRow)]
 struct EventRow {
@@ -112,10 +86,11 @@ pub async fn run(settings: &Settings, user: &str) -> Result<()> {
 
     let mut out = BufWriter::new(std::io::stdout().lock());
     write!(out, "{{\"exportedAt\":{}", json!(Timestamp::now()))?;
-    for (name, query) in SECTIONS {
+    for name in SECTIONS {
         let mut progress = Progress::new(name);
         write!(out, ",\n{}:[", json!(name))?;
-        let mut rows = sqlx::query_scalar::<_, String>(query).bind(user).fetch(&mut connection);
+        let query = sqlx::query_scalar::<_, String>("SELECT * FROM chat_personal_data($1, $2)");
+        let mut rows = query.bind(user).bind(name).fetch(&mut connection);
         while let Some(row) = rows.try_next().await? {
             write!(out, "{}{row}", if progress.count() == 0 { "\n" } else { ",\n" })?;
             progress.add(1);

@@ -18,7 +18,11 @@ use crate::{audit, database};
 
 const OUTCOMES: &str = "applied_commands";
 /// The tables whose sealed content is one byte string: table, id, content.
-const BLOBS: [(&str, &str, &str); 2] = [("event_log", "event_id", "body"), (OUTCOMES, "command_id", "outcome")];
+const BLOBS: [(&str, &str, &str); 3] = [
+    ("event_log", "event_id", "body"),
+    ("conversation_changes", "event_id", "body"),
+    (OUTCOMES, "command_id", "outcome"),
+];
 
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {

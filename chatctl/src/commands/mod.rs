@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod apikey;
 mod chat;
 mod config;
 mod dlq;
@@ -78,6 +79,9 @@ pub enum Command {
     ///
     /// Whatever supervises it starts a new one. To take a pod out of Kubernetes, delete it instead.
     Drain(drain::DrainArguments),
+    /// The keys of the server API, for a product's own backend.
+    #[command(subcommand)]
+    Apikey(apikey::ApikeyCommand),
     /// What the services would say of their settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -105,6 +109,7 @@ impl Command {
             Command::Trace(arguments) => arguments.run(settings).await,
             Command::Kick(arguments) => arguments.run(settings).await,
             Command::Drain(arguments) => arguments.run(settings).await,
+            Command::Apikey(command) => command.run(settings).await,
             Command::Config(command) => command.run().await,
             Command::Docs(command) => command.run(),
         }

@@ -50,8 +50,12 @@ const MEMBERS: &str = "
     WHERE p.message_id = $1 AND m.user_id <> p.sender_id
     ORDER BY m.user_id LIMIT $2";
 
+/// Of the changes, what recipients are still to be told.
 const WAITING: &str = "
-    SELECT count(*) FROM event_log l JOIN event_queue q USING (event_id) WHERE l.message_id = $1 AND q.delivered_at IS NULL";
+    SELECT (SELECT count(*) FROM event_log l JOIN event_queue q USING (event_id)
+            WHERE l.message_id = $1 AND q.delivered_at IS NULL)
+        + (SELECT count(*) FROM private_messages p JOIN due_events d ON d.conversation_id = p.conversation_id AND d.about = $1
+           WHERE p.message_id = $1)";
 
 #[derive(Debug, Args)]
 pub struct TraceArguments {

@@ -19,7 +19,7 @@ const MAX_NAMED: usize = 10;
 const BATCH: i64 = 1000;
 
 /// What must hold, and a query for what breaks it, a line of text for each.
-const RULES: [(&str, &str); 9] = [
+const RULES: [(&str, &str); 10] = [
     (
         "every message belongs to a conversation, under a number that it has given out",
         "SELECT format('message %s: number %s of %s, which has given out %s', p.message_id, p.seq, p.conversation_id,
@@ -40,6 +40,12 @@ const RULES: [(&str, &str); 9] = [
         "SELECT format('user %s in %s: beyond %s', m.user_id, m.conversation_id, coalesce(c.last_seq, 0))
          FROM conversation_members m LEFT JOIN conversations c USING (conversation_id)
          WHERE greatest(m.delivered_seq, m.read_seq, m.cleared_seq) > coalesce(c.last_seq, 0)",
+    ),
+    (
+        "nobody has been told of a change that was never made",
+        "SELECT format('user %s in %s: beyond version %s', m.user_id, m.conversation_id, coalesce(c.version, 0))
+         FROM conversation_members m LEFT JOIN conversations c USING (conversation_id)
+         WHERE greatest(m.delivered_version, upper(m.delivered_beyond) - 1) > coalesce(c.version, 0)",
     ),
     (
         "members belong to a group that exists",
@@ -76,8 +82,11 @@ const RULES: [(&str, &str); 9] = [
 ];
 
 /// Sealed content that is one byte string: table, id, column.
-const BLOBS: [(&str, &str, &str); 2] =
-    [("event_log", "event_id", "body"), ("applied_commands", "command_id", "outcome")];
+const BLOBS: [(&str, &str, &str); 3] = [
+    ("event_log", "event_id", "body"),
+    ("conversation_changes", "event_id", "body"),
+    ("applied_commands", "command_id", "outcome"),
+];
 
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
@@ -185,7 +194,7 @@ async fn unreadable_blobs(
         after = *last;
         for (row, blob) in &rows {
             let opened = match table {
-                "event_log" => keyring.open_blob(*row, blob).map(drop),
+                "event_log" | "conversation_changes" => keyring.open_blob(*row, blob).map(drop),
                 _ => wire::reseal_outcome(keyring, *row, blob).map(drop),
             };
             if let Err(error) = opened {

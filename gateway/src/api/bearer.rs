@@ -4,6 +4,7 @@
 use http::{HeaderMap, StatusCode, header};
 use shared::auth::{Claims, TokenError};
 use shared::config::Secret;
+use shared::server_api::key::ApiKey;
 use subtle::ConstantTimeEq;
 
 use super::error::ApiError;
@@ -25,6 +26,13 @@ pub fn check_secret(secret: &Secret, headers: &HeaderMap) -> Result<(), ApiError
         Some(_) => Err(refused(TokenError::Invalid)),
         None => Err(refused(TokenError::Missing)),
     }
+}
+
+/// The API key that the caller shows.
+pub fn api_key(headers: &HeaderMap) -> Result<ApiKey, ApiError> {
+    let text = credentials(headers).ok_or_else(|| refused(TokenError::Missing))?;
+    ApiKey::parse(text)
+        .ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, "TOKEN_INVALID", "This is not an API key"))
 }
 
 fn credentials(headers: &HeaderMap) -> Option<&str> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use shared::stream::HttpRequest;
 use warp::Filter;
 
@@ -25,7 +25,7 @@ pub fn route(gateway: &Arc<Gateway>) -> Routes {
 
 async fn sync(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread) -> Result<Response, ApiError> {
     let Some(secret) = &gateway.settings.community_sync_token else {
-        return Err(ApiError::new(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "There is nothing here"));
+        return Err(ApiError::nothing());
     };
     bearer::check_secret(secret, &headers)?;
     let body = body::read(&headers, body, gateway.settings.community_sync_max_payload_bytes).await?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fred::prelude::*;
 use sha2::{Digest, Sha256};
+use shared::redis::redirect::keyed;
 
 use super::error::ApiError;
 use crate::gateway::Gateway;
@@ -39,7 +40,11 @@ pub async fn count(gateway: &Gateway, address: Address, account: Option<&str>) -
     let too_many = "Too many logins were tried for this account";
     let key = keys.login_attempts("account_and_address", &account_and_address);
     count_one(gateway, &key, PER_ACCOUNT_AND_ADDRESS, too_many).await?;
-    let is_known: bool = gateway.redis.exists(keys.known_login(&account_and_address)).await.map_err(unavailable)?;
+    let is_known: bool = keyed!(&gateway.redis, keys.known_login(&account_and_address), |sender, key| async move {
+        sender.exists(key).await
+    },)
+    .await
+    .map_err(unavailable)?;
     if !is_known {
         let key = keys.login_attempts("account", &account);
         count_one(gateway, &key, PER_ACCOUNT_FROM_STRANGERS, too_many).await?;
@@ -54,9 +59,15 @@ impl Attempt {
         let keys = &gateway.keys;
         let expires = Expiration::EX(KNOWN_FOR.as_secs() as i64);
         let noted = async {
-            let _: () =
-                gateway.redis.set(keys.known_login(&account_and_address), 1, Some(expires), None, false).await?;
-            gateway.redis.del::<i64, _>(keys.login_attempts("account_and_address", &account_and_address)).await
+            let () = keyed!(&gateway.redis, keys.known_login(&account_and_address), |sender, key| {
+                let expires = expires.clone();
+                async move { sender.set(key, 1, Some(expires), None, false).await }
+            })
+            .await?;
+            let attempts = keys.login_attempts("account_and_address", &account_and_address);
+            let deleted: Result<(), Error> =
+                keyed!(&gateway.redis, attempts, |sender, key| async move { sender.del(key).await }).await;
+            deleted
         };
         if let Err(error) = noted.await {
             tracing::warn!(%error, "a login could not be noted");

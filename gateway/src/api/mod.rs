@@ -10,6 +10,7 @@ mod conversations;
 mod error;
 mod login_attempts;
 mod profile_pictures;
+mod server;
 
 use std::sync::Arc;
 
@@ -30,7 +31,12 @@ const METHODS: [(&str, &str); 6] = [
 
 /// The endpoints that the settings turn on.
 pub fn routes(gateway: &Arc<Gateway>) -> Routes {
-    let mut routes = conversations::route(gateway).or(profile_pictures::route(gateway)).unify().boxed();
+    let mut routes = conversations::route(gateway)
+        .or(profile_pictures::route(gateway))
+        .unify()
+        .or(server::route(gateway))
+        .unify()
+        .boxed();
     if gateway.settings.community_sync_token.is_some() {
         routes = routes.or(community_sync::route(gateway)).unify().boxed();
     }

@@ -209,7 +209,7 @@ impl Deliverer {
             return self.gateway.metrics.unreadable.increment(1);
         }
         let (started_at, woken) = (SystemTime::now(), self.to_wake.len());
-        self.deliver(header, channel, payload);
+        trace.log_span().in_scope(|| self.deliver(header, channel, payload));
         self.gateway.tracer.record(Span {
             name: "deliver",
             kind: SpanKind::Consumer,
@@ -225,6 +225,11 @@ impl Deliverer {
 
     fn answer(&mut self, id: ConnectionId, command: Uuid, payload: &Bytes, last: bool) {
         let Some(connection) = self.gateway.registry.get(id) else {
+            // The gateway itself had the command carried out, for a backend.
+            if id == ConnectionId(0) && last {
+                let reply = InternalReply::Http { status: 200, json: payload.to_vec() };
+                self.gateway.requests.answer(command, reply);
+            }
             return;
         };
         let taken = if last {
@@ -348,7 +353,7 @@ impl Deliverer {
     fn departed(&self, user: UserId) {
         let error = broadcast(&AuthError {
             message: "User not found",
-            details: "The account was deleted",
+            details: "The account was deleted or deactivated",
             code: AuthErrorCode::UserNotFound,
             retry_after: None,
             timestamp: Timestamp::now(),

@@ -1,6 +1,7 @@
 //! From publications to sockets: subscriber → deliver → (connection's outbox), and what notices that something is missing:
 //! `positions` and `gaps`. Nothing here reads what a client sent, and nothing here parses an event.
 
+pub mod answers;
 pub mod catch_up;
 pub mod deliver;
 pub mod delivered;

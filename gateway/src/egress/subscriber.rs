@@ -25,8 +25,8 @@ pub struct Closed;
 
 /// Both ends have to exist before the client connects.
 pub struct Events {
-    messages: Receiver<Message>,
-    reconnects: Receiver<fred::types::config::Server>,
+    pub messages: Receiver<Message>,
+    pub reconnects: Receiver<fred::types::config::Server>,
 }
 
 impl Events {
@@ -66,17 +66,37 @@ fn batch(
     first: Message,
     messages: &mut Receiver<Message>,
 ) -> Result<(), Closed> {
+    if let Some(lost) = deliver_batch(deliverer, first, messages)? {
+        lagged(gateway, lost);
+    }
+    Ok(())
+}
+
+/// Delivers what is there, and wakes its sessions. Returns how many publications were lost, if any were.
+///
+/// # Errors
+/// When publications can no longer be received.
+pub fn deliver_batch(
+    deliverer: &mut Deliverer,
+    first: Message,
+    messages: &mut Receiver<Message>,
+) -> Result<Option<u64>, Closed> {
+    let mut lost = None;
     deliver(deliverer, first);
     for _ in 1..BATCH {
         match messages.try_recv() {
             Ok(message) => deliver(deliverer, message),
             Err(TryRecvError::Empty) => break,
-            Err(error::TryRecvError::Lagged(lost)) => lagged(gateway, lost),
+            Err(error::TryRecvError::Lagged(more)) => {
+                lost = Some(more);
+                // Sessions hold back before they get what comes after the gap.
+                break;
+            }
             Err(TryRecvError::Closed) => return Err(Closed),
         }
     }
     deliverer.wake();
-    Ok(())
+    Ok(lost)
 }
 
 fn deliver(deliverer: &mut Deliverer, message: Message) {
@@ -109,6 +129,7 @@ pub fn interrupted(gateway: &Arc<Gateway>) {
         let gateway = gateway.clone();
         async move {
             gateway.subscriptions.resubscribe().await;
+            gateway.requests.repeat();
             catch_up(sessions).await
         }
     };

@@ -183,7 +183,7 @@ fn tell(waiting: Vec<oneshot::Sender<()>>) {
 }
 
 /// Subscribes and waits for the confirmation: the reply to a PING comes after it on the same connection.
-async fn subscribe(client: &SubscriberClient, channels: &[String]) -> Result<(), Error> {
+pub async fn subscribe(client: &SubscriberClient, channels: &[String]) -> Result<(), Error> {
     if channels.is_empty() {
         return Ok(());
     }

@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use shared::config::AllowedOrigins;
+use shared::server_api;
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
 
@@ -155,7 +156,9 @@ async fn answer(
         return Ok(Response::from_parts(parts, Full::new(body)));
     }
     let origin = cors_origin(&headers, &gateway.settings.allowed_origins);
-    let refused = match may_upgrade || PROBES.contains(&path.as_str()) {
+    // The server API counts by its keys.
+    let is_servers = path.strip_prefix(server_api::PREFIX).is_some_and(|rest| rest.starts_with('/'));
+    let refused = match may_upgrade || is_servers || PROBES.contains(&path.as_str()) {
         true => None,
         false => refuse(&gateway, address).await,
     };
@@ -173,7 +176,8 @@ async fn answer(
     // Our own answers are in memory already and cannot fail.
     let mut body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     if parts.status == StatusCode::METHOD_NOT_ALLOWED {
-        parts.headers.insert(header::ALLOW, HeaderValue::from_static(routes::allowed_methods(&path)));
+        let allowed = || HeaderValue::from_static(routes::allowed_methods(&path));
+        parts.headers.entry(header::ALLOW).or_insert_with(allowed);
     }
     if let Some(origin) = origin {
         parts.headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

@@ -43,6 +43,10 @@ pub struct Traced {
 }
 
 impl Traced {
+    pub fn context(&self) -> TraceContext {
+        self.context
+    }
+
     /// Notes that it was appended, or was not.
     pub fn appended(self, core: &Core, command: Uuid, appended: bool) {
         let attributes = vec![
@@ -95,49 +99,43 @@ impl Admitted {
         command: Command,
         request_id: Option<RequestId>,
     ) -> Result<Self, Rejection> {
-        let partitions = u32::from(core.settings.common.partitions);
-        let (hint, partition) = match command.route(user) {
-            Route::Ordered(subject) => (subject.route_hint(), Some(u32::from(subject.route_hint()) % partitions)),
-            Route::Query => (user_route_hint(user), None),
-        };
-        if !core.liveness.redis_is_up() {
-            return Err(Rejection::unavailable("the message queue does not answer", REDIS_RETRY_SECONDS));
-        }
-        if let Some(retry_after) = lanes.refuses(partition) {
-            return Err(Rejection::unavailable("too many commands are waiting", retry_after));
-        }
-        let now = Timestamp::now();
-        let id = new_command_id(now, hint);
-        let trace = core.tracer.sample(connection.trace());
-        let envelope = Envelope {
-            id,
-            name: command.name().to_owned(),
-            user,
-            reply_to: core.reference(connection.id),
-            request_id,
-            ingested_at: now,
-            deadline: now.plus(core.settings.common.command_timeout),
-            hops: 0,
-            trace,
-        };
-        let stream = match partition {
-            Some(partition) => core.keys.partition(partition),
-            None => core.keys.queries(),
-        };
-        let rate = if command.is_message() {
-            Rate { key: core.keys.message_rate(user), limit: core.settings.message_rate_limit }
+        let name = command.name();
+        let rate = if let Some(text) = command.message_text() {
+            let limit = connection.dialect.message_rate_limit(core.settings.message_rate_limit, text);
+            Rate { key: core.keys.message_rate(user), limit }
         } else {
             Rate { key: core.keys.command_rate(user), limit: command_rate_limit(&core.settings) }
         };
+        let route = command.route(user);
         let body = match command {
             Command::Sync(sync) => Body::Sync(sync.into_round()),
             command => Body::Client(command),
         };
-        let append = Append { rate: Some(rate), entry: core.wire.entry(&stream, &envelope, &body).into(), stream };
-        let traced = trace.map(|context| {
-            Box::new(Traced { context, parent: connection.trace(), name: envelope.name, at: SystemTime::now() })
+        let sender = Sender { connection: connection.id, user, request_id, caused_by: connection.trace() };
+        let entry = Entry::new(core, lanes, sender, route, &body, None)?;
+        let append = Append { rate: Some(rate), ..entry.append };
+        let traced = entry.trace.map(|context| {
+            let (parent, name) = (connection.trace(), name.to_owned());
+            Box::new(Traced { context, parent, name, at: SystemTime::now() })
         });
-        Ok(Admitted { append, origin: Origin::Client(connection.clone()), command: id, partition, traced })
+        let origin = Origin::Client(connection.clone());
+        Ok(Admitted { append, origin, command: entry.command, partition: entry.partition, traced })
+    }
+
+    /// A user's command that a backend has carried out; its answer comes to the gateway.
+    ///
+    /// # Errors
+    /// When its lane takes nothing for the moment.
+    pub fn server(core: &Core, lanes: &Lanes, ordered: Ordered) -> Result<Self, Rejection> {
+        let Ordered { user, command, is_systems, id, trace } = ordered;
+        let (name, route) = (command.name().to_owned(), command.route(user));
+        let body = if is_systems { Body::System(command) } else { Body::Client(command) };
+        let sender = Sender { connection: ConnectionId(0), user, request_id: None, caused_by: trace };
+        let entry = Entry::new(core, lanes, sender, route, &body, id)?;
+        let traced =
+            entry.trace.map(|context| Box::new(Traced { context, parent: trace, name, at: SystemTime::now() }));
+        let (append, command, partition) = (entry.append, entry.command, entry.partition);
+        Ok(Admitted { append, origin: Origin::Internal, command, partition, traced })
     }
 
     /// A further round of a `sync`, under the id that its answers refer to. It was admitted with the first one.
@@ -166,16 +164,17 @@ impl Admitted {
         }
     }
 
-    /// The gateway's own request, for the query lane.
+    /// The gateway's own request, for the query lane, under this id or a new one.
     pub fn internal(
         core: &Core,
+        id: Option<Uuid>,
         user: UserId,
         request: &Internal,
         request_id: Option<RequestId>,
         deadline: Timestamp,
     ) -> Self {
         let now = Timestamp::now();
-        let id = new_command_id(now, user_route_hint(user));
+        let id = id.unwrap_or_else(|| new_command_id(now, user_route_hint(user)));
         let envelope = Envelope {
             id,
             name: request.name().to_owned(),
@@ -192,6 +191,83 @@ impl Admitted {
         let entry = core.wire.entry(&stream, &envelope, &body).into();
         let append = Append { stream, rate: None, entry };
         Admitted { append, origin: Origin::Internal, command: id, partition: None, traced: None }
+    }
+}
+
+/// A command that a backend orders for a user.
+pub struct Ordered {
+    pub user: UserId,
+    pub command: Command,
+    /// Whether it is a message of the system.
+    pub is_systems: bool,
+    /// A repetition has that of the first.
+    pub id: Option<Uuid>,
+    /// What the request says to be part of.
+    pub trace: Option<TraceContext>,
+}
+
+/// Whose command it is, and where the answer goes.
+struct Sender {
+    connection: ConnectionId,
+    user: UserId,
+    request_id: Option<RequestId>,
+    /// What the connection, or the backend's request, was opened with.
+    caused_by: Option<TraceContext>,
+}
+
+/// A user's command as it is appended, without a rate limit.
+struct Entry {
+    append: Append,
+    command: Uuid,
+    /// Of the ordered lane; `None` in that of queries.
+    partition: Option<u32>,
+    trace: Option<TraceContext>,
+}
+
+impl Entry {
+    /// Under this id or a new one.
+    ///
+    /// # Errors
+    /// When its lane takes nothing for the moment.
+    fn new(
+        core: &Core,
+        lanes: &Lanes,
+        sender: Sender,
+        route: Route,
+        body: &Body,
+        id: Option<Uuid>,
+    ) -> Result<Self, Rejection> {
+        let partitions = u32::from(core.settings.common.partitions);
+        let (hint, partition) = match route {
+            Route::Ordered(subject) => (subject.route_hint(), Some(u32::from(subject.route_hint()) % partitions)),
+            Route::Query => (user_route_hint(sender.user), None),
+        };
+        if !core.liveness.redis_is_up() {
+            return Err(Rejection::unavailable("the message queue does not answer", REDIS_RETRY_SECONDS));
+        }
+        if let Some(retry_after) = lanes.refuses(partition) {
+            return Err(Rejection::unavailable("too many commands are waiting", retry_after));
+        }
+        let now = Timestamp::now();
+        let id = id.unwrap_or_else(|| new_command_id(now, hint));
+        let trace = core.tracer.sample(sender.caused_by);
+        let envelope = Envelope {
+            id,
+            name: body.name().to_owned(),
+            user: sender.user,
+            reply_to: core.reference(sender.connection),
+            request_id: sender.request_id,
+            ingested_at: now,
+            deadline: now.plus(core.settings.common.command_timeout),
+            hops: 0,
+            trace,
+        };
+        let stream = match partition {
+            Some(partition) => core.keys.partition(partition),
+            None => core.keys.queries(),
+        };
+        let append = Append { rate: None, entry: core.wire.entry(&stream, &envelope, body).into(), stream };
+        Ok(Entry { append, command: id, partition, trace })
     }
 }
 

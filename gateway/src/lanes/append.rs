@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fred::prelude::Client;
 use shared::protocol::{ErrorCode, Rejection};
 use shared::redis::admit::{Admission, Append};
+use shared::telemetry::traces::log_span;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -41,9 +42,10 @@ pub async fn run(core: Arc<Core>, requests: Arc<Requests>, client: Client, mut q
         core.metrics.append_seconds.record(started.elapsed());
         core.metrics.append_batch_size.record(appends.len() as f64);
         appends.clear();
-        let mut errors = Vec::new();
+        let (mut errors, mut failed_trace) = (Vec::new(), None);
         for ((origin, command, traced), admission) in origins.drain(..).zip(admissions) {
             if let Some(traced) = traced {
+                failed_trace = failed_trace.or(admission.is_err().then_some(traced.context()));
                 traced.appended(&core, command, matches!(admission, Ok(Admission::Appended)));
             }
             match admission {
@@ -56,7 +58,8 @@ pub async fn run(core: Arc<Core>, requests: Arc<Requests>, client: Client, mut q
             }
         }
         if let Some(error) = errors.first() {
-            tracing::warn!(%error, commands = errors.len(), "commands could not be appended");
+            let commands = errors.len();
+            log_span(failed_trace).in_scope(|| tracing::warn!(%error, commands, "commands could not be appended"));
         }
     }
 }

@@ -9,7 +9,8 @@ use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::protocol::RequestId;
 use shared::stream::{Internal, InternalReply};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::core::Core;
@@ -18,60 +19,148 @@ use crate::lanes::enqueue::Enqueue;
 
 /// Without an answer in this time the fleet counts as unavailable.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// One for each of the connections by which answers come. Answers that are too many for Redis are not asked for again and again.
+const REPETITIONS: u32 = 2;
 const RETRY_AFTER_SECONDS: u32 = 2;
+const UNAVAILABLE: InternalReply = InternalReply::Unavailable { retry_after: RETRY_AFTER_SECONDS };
 
-/// Requests under way: at most one per connection.
+/// Requests under way: at most two per connection, and those of backends.
 pub struct Requests {
     core: Arc<Core>,
     enqueue: Enqueue,
-    waiting: Mutex<HashMap<Uuid, oneshot::Sender<InternalReply>>>,
+    waiting: Mutex<HashMap<Uuid, Vec<oneshot::Sender<InternalReply>>>>,
+    /// Told when answers may have been lost.
+    interrupted: watch::Sender<()>,
 }
 
 impl Requests {
     pub fn new(core: Arc<Core>, enqueue: Enqueue) -> Self {
-        Requests { core, enqueue, waiting: Mutex::default() }
+        Requests { core, enqueue, waiting: Mutex::default(), interrupted: watch::Sender::new(()) }
     }
 
     /// Hands an answer to whoever waits for it, if anybody still does.
     pub fn answer(&self, command: Uuid, reply: InternalReply) {
-        if let Some(waiting) = self.waiting.lock().remove(&command) {
-            let _ = waiting.send(reply);
+        // A repeated request of a backend may wait for the same command.
+        for waiting in self.waiting.lock().remove(&command).unwrap_or_default() {
+            let _ = waiting.send(reply.clone());
         }
     }
 
     /// The request could not be passed on.
     pub fn fail(&self, command: Uuid) {
-        self.answer(command, InternalReply::Unavailable { retry_after: RETRY_AFTER_SECONDS });
+        self.answer(command, UNAVAILABLE);
+    }
+
+    /// Answers may have been lost: what sessions wait for is asked again now. A session that waited until its time is over would hold
+    /// back everything new for as long.
+    pub fn repeat(&self) {
+        self.interrupted.send_replace(());
     }
 
     /// Asks a worker; returns [`InternalReply::Unavailable`] when no answer comes in time. `request_id` is echoed in the events
     /// that the worker makes.
     pub async fn ask(&self, user: UserId, request: &Internal, request_id: Option<&RequestId>) -> InternalReply {
+        self.ask_as(None, user, request, request_id).await
+    }
+
+    /// [`Self::ask`] under the id of an earlier request, which this one may be a repetition of.
+    pub async fn ask_as(
+        &self,
+        id: Option<Uuid>,
+        user: UserId,
+        request: &Internal,
+        request_id: Option<&RequestId>,
+    ) -> InternalReply {
         let deadline = Timestamp::now().plus(ANSWER_WITHIN);
-        let admitted = Admitted::internal(&self.core, user, request, request_id.cloned(), deadline);
-        let command = admitted.command();
-        let (sender, answer) = oneshot::channel();
-        self.waiting.lock().insert(command, sender);
-        let _forget = Forget { requests: self, command };
-        let unavailable = InternalReply::Unavailable { retry_after: RETRY_AFTER_SECONDS };
-        if self.enqueue.submit(admitted).is_err() {
-            return unavailable;
+        let give_up = Instant::now() + ANSWER_WITHIN;
+        let mut interrupted = self.interrupted.subscribe();
+        let admit = |id| Admitted::internal(&self.core, id, user, request, request_id.cloned(), deadline);
+        let mut admitted = admit(id);
+        let mut answer = self.expect(admitted.command());
+        // What may change something is repeated by who asked for it.
+        let mut repetitions = if matches!(request, Internal::Http(_)) { 0 } else { REPETITIONS };
+        loop {
+            if self.enqueue.submit(admitted).is_err() {
+                return UNAVAILABLE;
+            }
+            tokio::select! {
+                biased;
+                reply = &mut answer.answer => return reply.unwrap_or(UNAVAILABLE),
+                Ok(()) = interrupted.changed(), if repetitions > 0 => {
+                    repetitions -= 1;
+                    admitted = admit(Some(answer.command));
+                }
+                () = tokio::time::sleep_until(give_up) => return UNAVAILABLE,
+            }
         }
-        match tokio::time::timeout(ANSWER_WITHIN, answer).await {
+    }
+
+    /// Appends an entry whose answer comes to this gateway, and waits for it; returns [`InternalReply::Unavailable`] when none comes
+    /// in time.
+    pub async fn wait_for(&self, admitted: Admitted, within: Duration) -> InternalReply {
+        let mut answer = self.expect(admitted.command());
+        if self.enqueue.submit(admitted).is_err() {
+            return UNAVAILABLE;
+        }
+        match tokio::time::timeout(within, &mut answer.answer).await {
             Ok(Ok(reply)) => reply,
-            Ok(Err(_)) | Err(_) => unavailable,
+            Ok(Err(_)) | Err(_) => UNAVAILABLE,
+        }
+    }
+
+    fn expect(&self, command: Uuid) -> Waiting<'_> {
+        let (sender, answer) = oneshot::channel();
+        self.waiting.lock().entry(command).or_default().push(sender);
+        Waiting { requests: self, command, answer }
+    }
+}
+
+/// An answer that is waited for. Takes the request off the list however the wait ends.
+struct Waiting<'a> {
+    requests: &'a Requests,
+    command: Uuid,
+    answer: oneshot::Receiver<InternalReply>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.answer.close();
+        let mut waiting = self.requests.waiting.lock();
+        if let Some(senders) = waiting.get_mut(&self.command) {
+            senders.retain(|sender| !sender.is_closed());
+            if senders.is_empty() {
+                waiting.remove(&self.command);
+            }
         }
     }
 }
 
-/// Takes a request off the list however its wait ends.
-struct Forget<'a> {
-    requests: &'a Requests,
-    command: Uuid,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::subscriber::interrupted;
+    use crate::egress::subscriptions::Change;
+    use crate::testing::gateway;
 
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        self.requests.waiting.lock().remove(&self.command);
+    #[tokio::test]
+    async fn a_session_asks_again_when_its_answer_may_be_lost() {
+        let (gateway, mut queues) = gateway(&[]);
+        let asking = tokio::spawn({
+            let gateway = gateway.clone();
+            async move {
+                let request = Internal::Authenticate { token_id: "jti".to_owned() };
+                gateway.requests.ask(UserId(1), &request, None).await
+            }
+        });
+        let first = queues.admitted.recv().await.unwrap().command();
+        interrupted(&gateway);
+        let Some(Change::Resubscribe { done }) = queues.changes.recv().await else { panic!("not subscribed again") };
+        done.send(()).unwrap();
+        let again = tokio::time::timeout(ANSWER_WITHIN / 2, queues.admitted.recv()).await;
+        let again = again.expect("asked again before its time is over").unwrap().command();
+        assert_eq!(first, again);
+        let reply = InternalReply::Authenticated { groups: Vec::new() };
+        gateway.requests.answer(first, reply.clone());
+        assert_eq!(asking.await.unwrap(), reply);
     }
 }

@@ -99,7 +99,7 @@ async fn record(core: &Core, receipts: Vec<Receipts>) {
     };
     let request = request(core, receipts);
     let deadline = Timestamp::now().plus(RECORD_DEADLINE);
-    let admitted = Admitted::internal(core, user, &request, None, deadline);
+    let admitted = Admitted::internal(core, None, user, &request, None, deadline);
     let admissions = core.admit.run(&core.redis, std::slice::from_ref(&admitted.append)).await;
     match admissions.into_iter().collect::<Result<Vec<_>, _>>() {
         Ok(_) => core.metrics.receipts.increment(count as u64),

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fred::prelude::*;
+use futures_util::future::try_join_all;
 use http::HeaderMap;
 use parking_lot::Mutex;
 use shared::config::TrustedProxies;
 use shared::redis::address::{AddressScripts, Connect};
+use shared::redis::redirect::keyed;
 use tokio::sync::Notify;
 
 use crate::core::Core;
@@ -295,19 +297,20 @@ async fn write_counts(addresses: &Addresses) -> Result<(), Error> {
     };
     let gateway_id = core.id.to_string();
     for chunk in counts.chunks(PIPELINE) {
-        let pipeline = core.redis.pipeline();
-        for (address, count) in chunk {
-            let key = core.keys.address_connections(address);
-            if *count == 0 {
-                pipeline.hdel::<(), _, _>(&key, gateway_id.as_str()).await?;
-            } else {
-                pipeline.hset::<(), _, _>(&key, (gateway_id.as_str(), *count)).await?;
-                pipeline.expire::<(), _>(&key, LIFETIME.as_secs() as i64, None).await?;
-            }
-        }
-        pipeline.all::<Vec<Value>>().await?;
+        try_join_all(chunk.iter().map(|(address, count)| write_count(core, &gateway_id, address, *count))).await?;
     }
     Ok(())
+}
+
+async fn write_count(core: &Core, gateway_id: &str, address: &Address, count: u32) -> Result<(), Error> {
+    let key = core.keys.address_connections(address);
+    if count == 0 {
+        return keyed!(&core.redis, &key, |sender, key| async move { sender.hdel(key, gateway_id).await }).await;
+    }
+    let () =
+        keyed!(&core.redis, &key, |sender, key| async move { sender.hset(key, (gateway_id, count)).await }).await?;
+    let seconds = LIFETIME.as_secs() as i64;
+    keyed!(&core.redis, &key, |sender, key| async move { sender.expire(key, seconds, None).await }).await
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! What keeps strangers within bounds, before a user is known: connections and requests by address (`addresses`), connections of
-//! the process (`places`), which HTTP connection gives up its place (`idle`), and proxies that hide addresses (`unnamed_proxy`).
+//! the process (`places`), which HTTP connection gives up its place (`idle`), proxies that hide addresses (`unnamed_proxy`), and API
+//! keys that a worker accepted lately (`known_keys`).
 
 pub mod addresses;
 pub mod idle;
+pub mod known_keys;
 pub mod places;
 pub mod unnamed_proxy;

@@ -7,6 +7,7 @@ use fred::prelude::*;
 use http::HeaderMap;
 use parking_lot::Mutex;
 use shared::config::TrustedProxies;
+use shared::redis::redirect::keyed;
 
 use crate::core::Core;
 
@@ -52,7 +53,11 @@ impl UnnamedProxies {
         );
         let key = core.keys.unnamed_proxy();
         let expires = Some(Expiration::EX(TOLD_SECONDS));
-        let noted: Result<(), Error> = core.redis.set(key, peer.to_string(), expires, None, false).await;
+        let noted: Result<(), Error> = keyed!(&core.redis, key, |sender, key| {
+            let expires = expires.clone();
+            async move { sender.set(key, peer.to_string(), expires, None, false).await }
+        })
+        .await;
         if let Err(error) = noted {
             tracing::debug!(%error, "an unnamed proxy could not be noted");
         }

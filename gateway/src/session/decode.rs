@@ -3,11 +3,15 @@
 use shared::commands::prelude::positions;
 use shared::commands::{Command, DecodeContext, NAMES, session};
 use shared::dialects::{self, Dialect};
+use shared::held_ids;
 use shared::ids::{ConversationId, UserId};
 use shared::limits::{Limits, MAX_SYNC_ENTRIES};
 use shared::protocol::frame::Malformed;
 use shared::protocol::{ErrorCode, Fields, Frame, Invalid, Rejection, RequestId, Spec};
 use uuid::Uuid;
+
+/// The field that names a conversation.
+const CONVERSATION: &str = "conversationId";
 
 /// A made-up type is echoed as far as this.
 const MAX_TYPE_CHARACTERS: usize = 64;
@@ -40,15 +44,31 @@ pub struct Rejected {
     pub rejection: Rejection,
     pub request_id: Option<RequestId>,
     pub request_type: Option<String>,
+    /// The `conversationId` that is none of ours, which may be one of a client's own making.
+    pub held: Option<String>,
 }
 
 /// Reads one message of a dialect. `caller` is the authenticated user, if there is one.
 pub fn decode(text: &str, dialect: Dialect, caller: Option<UserId>, limits: &Limits) -> Result<Decoded, Box<Rejected>> {
+    decode_about(text, None, dialect, caller, limits)
+}
+
+/// As [`decode`]; `about` is the conversation that the message's `conversationId` was found to stand for.
+pub fn decode_about(
+    text: &str,
+    about: Option<ConversationId>,
+    dialect: Dialect,
+    caller: Option<UserId>,
+    limits: &Limits,
+) -> Result<Decoded, Box<Rejected>> {
     let mut frame = Frame::parse(text).map_err(|malformed| {
         let Malformed { rejection, request_id, request_type } = *malformed;
         let request_type = request_type.map(|name| name.chars().take(MAX_TYPE_CHARACTERS).collect());
-        Box::new(Rejected { rejection, request_id, request_type })
+        Box::new(Rejected { rejection, request_id, request_type, held: None })
     })?;
+    if let Some(conversation) = about {
+        frame.set(CONVERSATION, conversation.to_string());
+    }
     let request = match dialect.translator() {
         None => read(&frame, caller, limits),
         Some(translator) => {
@@ -65,9 +85,18 @@ pub fn decode(text: &str, dialect: Dialect, caller: Option<UserId>, limits: &Lim
         }
         Err(rejection) => {
             let request_type = Some(frame.kind().chars().take(MAX_TYPE_CHARACTERS).collect());
-            Err(Box::new(Rejected { rejection, request_id: frame.request_id, request_type }))
+            let is_about_conversation = about.is_none() && rejection.field == Some(CONVERSATION);
+            let held = is_about_conversation.then(|| held_conversation(frame.fields())).flatten();
+            Err(Box::new(Rejected { rejection, request_id: frame.request_id, request_type, held }))
         }
     }
+}
+
+/// The conversation's id, if it is none of ours.
+fn held_conversation(fields: Fields<'_>) -> Option<String> {
+    let held = fields.get(CONVERSATION)?.as_str()?;
+    let is_held = held.parse::<ConversationId>().is_err() && held.chars().count() <= held_ids::MAX_CHARACTERS;
+    (is_held && !held.is_empty()).then(|| held.to_owned())
 }
 
 fn read(frame: &Frame, caller: Option<UserId>, limits: &Limits) -> Result<Request, Rejection> {

@@ -15,6 +15,7 @@ use shared::events::session::{Pong, TestResponse};
 use shared::ids::{ConversationId, UserId};
 use shared::limits::MAX_UNAUTHENTICATED_MESSAGES;
 use shared::protocol::{CloseCode, ErrorCode, Rejection, RequestId};
+use shared::stream::InternalReply;
 use tokio::time::Instant;
 use uuid::Uuid;
 use websocket::PreparedText;
@@ -26,8 +27,9 @@ use crate::gateway::Gateway;
 use crate::limits::addresses::Address;
 use crate::limits::places::Place;
 use crate::session::authenticate::{Attempt, Looked, Verification, count_failure};
-use crate::session::decode::{Request, decode};
+use crate::session::decode::{Rejected, Request, decode, decode_about};
 use crate::session::inflow::READ_PAUSE_BYTES;
+use crate::session::lookup::Lookup;
 use crate::session::opening;
 use crate::session::opening::{Membership, OpenError, Opened};
 
@@ -41,6 +43,8 @@ const ANSWER_GRACE_MS: u64 = 1_000;
 const MAX_COST: usize = 24;
 const PAGE_COST: usize = 6;
 const LIST_COST: usize = 12;
+/// Conversation ids that stand for nothing, which a connection may have looked up.
+const MAX_UNKNOWN_CONVERSATIONS: u8 = 16;
 /// Signs of typing that a connection may give in a second.
 const MAX_TYPING_PER_SECOND: u8 = 5;
 
@@ -55,6 +59,8 @@ pub struct Handler {
     early_messages: u8,
     /// Commands that wait until there is room for them.
     waiting: VecDeque<(Command, Option<RequestId>)>,
+    lookup: Option<Box<Lookup>>,
+    unknown_conversations: u8,
     /// The second of the last sign of typing, and how many there were in it.
     typing: (u64, u8),
 }
@@ -95,6 +101,8 @@ impl Handler {
             failures: 0,
             early_messages: 0,
             waiting: VecDeque::new(),
+            lookup: None,
+            unknown_conversations: 0,
             typing: (0, 0),
         }
     }
@@ -116,20 +124,39 @@ impl Handler {
         may_send
     }
 
+    fn caller(&self) -> Option<UserId> {
+        match &self.state {
+            State::Authenticated(session) => Some(session.membership.user),
+            State::Unauthenticated(_) | State::Ended => None,
+        }
+    }
+
     pub fn on_text(&mut self, text: &str) {
         if !self.may_send() {
             return;
         }
-        let caller = match &self.state {
-            State::Authenticated(session) => Some(session.membership.user),
-            State::Unauthenticated(_) | State::Ended => None,
-        };
-        let decoded = match decode(text, self.connection.dialect, caller, &self.gateway.limits) {
+        let Some(lookup) = &mut self.lookup else { return self.take(text, None) };
+        if !lookup.keep(text) {
+            let unavailable = Rejection::unavailable("too many commands of this connection are waiting", 1);
+            let decoded = decode(text, self.connection.dialect, self.caller(), &self.gateway.limits);
+            let request_id = decoded.map_or_else(|rejected| rejected.request_id, |decoded| decoded.request_id);
+            self.error(&unavailable, None, request_id.as_ref());
+        }
+    }
+
+    /// Does what a message asks for; `about` is the conversation that its id was found to stand for.
+    fn take(&mut self, text: &str, about: Option<ConversationId>) {
+        let caller = self.caller();
+        let decoded = match decode_about(text, about, self.connection.dialect, caller, &self.gateway.limits) {
             Ok(decoded) => decoded,
-            Err(refused) => {
-                self.error(&refused.rejection, refused.request_type.as_deref(), refused.request_id.as_ref());
-                return;
-            }
+            Err(mut rejected) => match (rejected.held.take(), caller) {
+                (Some(held), Some(caller)) if self.unknown_conversations < MAX_UNKNOWN_CONVERSATIONS => {
+                    let lookup = Lookup::begin(&self.gateway, caller, held, text, rejected);
+                    self.lookup = Some(Box::new(lookup));
+                    return;
+                }
+                _ => return self.reject(&rejected),
+            },
         };
         let request_id = decoded.request_id;
         let count = |name| self.gateway.metrics.commands.with(name).increment(1);
@@ -179,6 +206,30 @@ impl Handler {
         self.error(&rejection, None, None);
     }
 
+    fn reject(&self, rejected: &Rejected) {
+        self.error(&rejected.rejection, rejected.request_type.as_deref(), rejected.request_id.as_ref());
+    }
+
+    /// Drives the lookup; true when it ended.
+    fn poll_lookup(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(lookup) = &mut self.lookup else { return false };
+        let Poll::Ready(reply) = lookup.poll(cx) else { return false };
+        let Some(lookup) = self.lookup.take() else { return false };
+        match reply {
+            InternalReply::HeldConversation(Some(conversation)) => self.take(&lookup.text, Some(conversation)),
+            InternalReply::HeldConversation(None) => {
+                self.unknown_conversations += 1;
+                self.reject(&lookup.rejected);
+            }
+            _ => {
+                let rejection = Rejection::unavailable("the conversation could not be looked up", 2);
+                self.reject(&Rejected { rejection, ..*lookup.rejected });
+            }
+        }
+        lookup.later.iter().for_each(|text| self.on_text(text));
+        true
+    }
+
     fn error(&self, rejection: &Rejection, request_type: Option<&str>, request_id: Option<&RequestId>) {
         self.gateway.push_error(&self.connection, rejection, request_type, request_id);
     }
@@ -212,9 +263,9 @@ impl Handler {
         *count <= MAX_TYPING_PER_SECOND
     }
 
-    /// Whether commands wait for room: nothing more is read meanwhile.
+    /// Whether commands wait for room, or for a conversation to be looked up: nothing more is read meanwhile.
     pub fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || self.lookup.is_some()
     }
 
     /// Passes on the commands that there is room for now.
@@ -364,14 +415,15 @@ impl Handler {
 
     /// Drives the job; true when one ended, so that there may be something new to write or to do.
     pub fn poll_job(&mut self, cx: &mut Context<'_>) -> bool {
+        let looked_up = self.poll_lookup(cx);
         if self.job.is_none() {
             self.next_job();
         }
         let Some(job) = &mut self.job else {
-            return false;
+            return looked_up;
         };
         let Poll::Ready(outcome) = job.as_mut().poll(cx) else {
-            return false;
+            return looked_up;
         };
         self.job = None;
         match outcome {
@@ -431,6 +483,7 @@ impl Handler {
     /// Gives up whatever the session holds.
     pub fn end(&mut self) {
         self.job = None;
+        self.lookup = None;
         self.state = State::Ended;
     }
 }

@@ -9,6 +9,7 @@ pub mod handler;
 pub mod handshake;
 mod inflow;
 pub mod io;
+mod lookup;
 pub mod opening;
 pub mod sweep;
 

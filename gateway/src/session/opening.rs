@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use serde::Deserialize;
 use shared::auth::TokenHash;
 use shared::ids::{GroupId, UserId};
 use shared::protocol::RequestId;
@@ -165,8 +166,23 @@ pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener
         let subscribed = gateway.subscriptions.subscribe(gateway.group_channels(&added));
         subscribed.await.map_err(|_| unavailable())?;
     }
-    let (_, page) = patiently(|| resume(&gateway, &connection, &opener, false, Vec::new())).await?;
+    let (auth_success, page) = patiently(|| resume(&gateway, &connection, &opener, false, Vec::new())).await?;
+    // A client learns that only when its session opens: it has to come back.
+    if is_truncated(&auth_success) {
+        return Err(unavailable());
+    }
     replay(gateway.clone(), connection.clone(), opener.user, page).await
+}
+
+/// Whether more was missed than is replayed; a worker's reply has it only in the finished event.
+fn is_truncated(auth_success: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Told {
+        #[serde(default)]
+        replay_truncated: bool,
+    }
+    serde_json::from_slice::<Told>(auth_success).is_ok_and(|told| told.replay_truncated)
 }
 
 async fn check_token(gateway: &Gateway, opener: &Opener) -> Result<Vec<GroupId>, OpenError> {

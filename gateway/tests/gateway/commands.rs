@@ -6,7 +6,7 @@ use serde_json::json;
 use shared::commands::Command;
 use shared::ids::{ConversationId, UserId};
 use shared::publication::Header;
-use shared::stream::{SyncPosition, SyncRound};
+use shared::stream::{Internal, InternalReply, SyncPosition, SyncRound};
 
 use crate::harness::{BRIEFLY, Harness, SOON};
 
@@ -61,6 +61,37 @@ async fn more_commands_than_may_be_in_flight_wait_in_the_socket() {
     alice.expect_none("pong", |_| true, BRIEFLY).await.unwrap();
     harness.worker.answer(&first, json!({"type": "user_groups"})).await;
     alice.expect("pong", |_| true, SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_id_of_a_clients_own_making_is_looked_up_and_nothing_overtakes_it() {
+    let mut harness = Harness::start(&[]).await;
+    harness.worker.rote.lock().leave = Some("held_conversation");
+    let mut alice = harness.login(1).await;
+    let conversation = ConversationId::direct(UserId(1), UserId(2));
+    let page = |number: u64| json!({"type": "get_private_messages", "conversationId": "conv_user-1_user-2", "requestId": number});
+    for (number, found) in [(1, Some(conversation)), (2, None)] {
+        alice.send(page(number)).await.unwrap();
+        alice.send(json!({"type": "ping"})).await.unwrap();
+        let (envelope, asked) = harness.worker.internal("held_conversation").await;
+        assert_eq!(asked, Internal::HeldConversation { held: "conv_user-1_user-2".to_owned() });
+        alice.expect_none("pong", |_| true, BRIEFLY).await.unwrap();
+        harness.worker.reply(&envelope, &InternalReply::HeldConversation(found)).await;
+        match found {
+            Some(conversation) => {
+                let (envelope, command) = harness.worker.command().await;
+                let Command::GetPrivateMessages(get) = command else { panic!("{command:?}") };
+                assert_eq!(get.conversation, conversation);
+                harness.worker.answer(&envelope, json!({"type": "private_messages"})).await;
+            }
+            None => {
+                let error = alice.expect("error", |_| true, SOON).await.unwrap();
+                assert_eq!((&error["code"], &error["field"]), (&json!("VALIDATION_ERROR"), &json!("conversationId")));
+                assert_eq!(error["requestId"], number);
+            }
+        }
+        alice.expect("pong", |_| true, SOON).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

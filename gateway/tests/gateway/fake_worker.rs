@@ -189,7 +189,7 @@ impl Reading {
     async fn entry(&self, stream: &str, entry: &[u8]) {
         let (envelope, body) = self.wire.open_entry(stream, entry).unwrap();
         match body {
-            Body::Client(command) => drop(self.commands.send((envelope, command))),
+            Body::Client(command) | Body::System(command) => drop(self.commands.send((envelope, command))),
             Body::Sync(round) => {
                 let sync = Sync {
                     conversations: round.positions.iter().map(|known| (known.conversation, known.seq)).collect(),

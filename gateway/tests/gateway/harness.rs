@@ -13,11 +13,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::fake_worker::FakeWorker;
+pub use devstack::wait::SOON;
 
 pub const JWT_SECRET: &str = "dW5pdCB0ZXN0cyBvZiB0aGUgZ2F0ZXdheSBhbmQgbm90aGluZyBlbHNl";
 pub const ENCRYPTION_KEY: &str = "integration tests";
-/// Long enough for a busy machine; a test that passes never waits for it.
-pub const SOON: Duration = Duration::from_secs(10);
 /// For what must not happen.
 pub const BRIEFLY: Duration = Duration::from_millis(300);
 

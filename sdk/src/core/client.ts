@@ -1,11 +1,11 @@
 // The parts put together: the connection's events go through the timeline to the application; sends go through the outbox.
-import type { Answers, Commands, Events } from "../generated/protocol";
+import type { Answers, Commands, Events, InboxEntry } from "../generated/protocol";
 import { CatchUp } from "./catch-up";
 import { Connection, type State } from "./connection";
 import { type Clock, type Logger, onWake, type SocketConstructor, systemClock } from "./environment";
 import { ChatError } from "./errors";
 import { Handlers } from "./handlers";
-import { type AnsweredPage, type HistoryFields, type HistoryPage, pageOf } from "./history";
+import { type AnsweredPage, type HistoryFields, type HistoryPage, type InboxPage, MAX_PAGE_SIZE, pageOf } from "./history";
 import type { ClientEvents, ClientOptions, Handler } from "./options";
 import { type Addressee, keyOf, Outbox, type OutboxItem, type Recipient, type Sent } from "./outbox";
 import type { Change, Persistence } from "./persistence";
@@ -16,6 +16,9 @@ import { type AnyError, conversationOf, isChange, isGroup, isMessage, placeOf, t
 
 /** The server forgets it after 3 s. */
 const TYPING_EVERY_MS = 2_000;
+const READ_AFTER_MS = 300;
+/** Repeated after a lost connection. */
+const READ_WITHIN_MS = 86_400_000;
 
 /** One user's connection to the chat, over any number of sockets one after the other. */
 export class ChatClient {
@@ -33,6 +36,9 @@ export class ChatClient {
   readonly #canConnect: boolean;
   /** When each recipient was told last that one types. */
   readonly #typing = new Map<string, number>();
+  /** Read marks that the server is told of soon, by conversation. */
+  readonly #reads = new Map<string, string>();
+  #reading: Promise<unknown> | undefined;
   #stopListening: () => void = () => {};
   #me: Events["auth_success"] | undefined;
 
@@ -200,6 +206,40 @@ export class ChatClient {
     const page: AnsweredPage = await this.request(type, { ...placeOf(conversationId), ...fields } as never, options);
     this.track(conversationId, { seq: page.messages.at(-1)?.seq ?? 0, version: page.version });
     return pageOf(page, fields);
+  }
+
+  /** Up to `count` conversations, those with the newest activity first. From then on, nothing in them is missed. */
+  async inbox(count: number, options?: RequestOptions): Promise<InboxPage> {
+    const entries: InboxEntry[] = [];
+    let cursor: string | null | undefined;
+    let totalUnread: number;
+    do {
+      const limit = Math.min(MAX_PAGE_SIZE, count - entries.length);
+      const answer = await this.request("get_inbox", { limit, ...(cursor ? { cursor } : {}) }, options);
+      ({ nextCursor: cursor, totalUnread } = answer);
+      entries.push(...answer.entries);
+    } while (cursor && entries.length < count);
+    for (const { conversationId, lastSeq: seq, version } of entries) this.track(conversationId, { seq, version });
+    return { entries, totalUnread, hasMore: !!cursor };
+  }
+
+  /**
+   * Marks a message and all before it as read. The server is told of the last one of each conversation after 0.3 s, or once there is a
+   * connection; the promise rejects if it rejects one of those.
+   */
+  async markRead(conversationId: string, messageId: string): Promise<void> {
+    this.#reads.set(conversationId, messageId);
+    this.#reading ??= new Promise<void>((resolve) => this.#clock.setTimeout(resolve, READ_AFTER_MS)).then(() => this.#sendReads());
+    await this.#reading;
+  }
+
+  #sendReads(): Promise<unknown> {
+    const reads = [...this.#reads];
+    this.#reads.clear();
+    this.#reading = undefined;
+    const tell = ([id, messageId]: [string, string]) =>
+      this.request("mark_message_read", { messageId, ...placeOf(id) }, { timeoutMs: READ_WITHIN_MS });
+    return Promise.all(reads.map(tell));
   }
 
   /** Call it on every keystroke. The others are told at most every 2 s; without a connection nothing is sent. */

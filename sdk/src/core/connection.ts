@@ -1,7 +1,7 @@
 // One socket at a time, from the first token to the last close: the state machine, authentication, liveness and reconnecting.
 // It knows nothing of conversations; the client above it syncs and says when that is done.
 import type { AuthErrorCode, ErrorCode, Events } from "../generated/protocol";
-import { afterRefusal, afterRestart, backoff, notBefore } from "./delay";
+import { afterOnline, afterRefusal, afterRestart, backoff, notBefore } from "./delay";
 import type { Clock, Logger, Socket, SocketConstructor } from "./environment";
 import { expiryOf, type GetToken, type TokenReason } from "./token";
 import type { AnyError, ServerEvent } from "./wire";
@@ -34,6 +34,8 @@ export interface ConnectionOutput {
 const OPEN_TIMEOUT_MS = 15_000;
 const TOKEN_TIMEOUT_MS = 30_000;
 const STABLE_AFTER_MS = 10_000;
+/** Each of them online takes one doubling of the delay back. */
+const RECOVERS_EVERY_MS = 1_000;
 const TICK_MS = 10_000;
 const CLOCK_JUMP_MS = 20_000;
 const PING_AFTER_MS = 60_000;
@@ -51,6 +53,7 @@ export class Connection {
   #reason: TokenReason = "initial";
   #rejected = new Set<string>();
   #attempt = 0;
+  #onlineSince: number | undefined;
   #isAuthenticated = false;
   #error: AnyError | undefined;
   #lastTick = 0;
@@ -93,6 +96,7 @@ export class Connection {
   /** All that was missed has been applied. */
   online(): void {
     if (this.state.name !== "syncing") return;
+    this.#onlineSince = this.options.clock.now();
     this.#set({ name: "online" });
     this.#after("stable", STABLE_AFTER_MS, () => (this.#attempt = 0));
   }
@@ -248,8 +252,10 @@ export class Connection {
     this.#clear();
     this.output.lost(code);
     if (this.#isFinal()) return;
-    const { random } = this.options;
+    const { random, clock } = this.options;
     const error = this.#error;
+    if (this.#onlineSince !== undefined) this.#attempt = afterOnline(this.#attempt, (clock.now() - this.#onlineSince) / RECOVERS_EVERY_MS);
+    this.#onlineSince = undefined;
     const attempt = this.#attempt++;
     // Revoked or expired: the server tells which once the next token is presented.
     if (code === 1008 && wasAuthenticated && !error) this.#reason = "expired";

@@ -1,5 +1,8 @@
-// A page of a conversation's history, whatever the server calls it.
-import type { Message } from "../generated/protocol";
+// A page of a conversation's history, whatever the server calls it, and of the list of conversations.
+import type { InboxEntry, Message } from "../generated/protocol";
+
+/** The most that the server gives at once. */
+export const MAX_PAGE_SIZE = 200;
 
 /** Which part of the history; at most one of those with `Seq` and `aroundMessageId`. */
 export interface HistoryFields {
@@ -18,6 +21,13 @@ export interface HistoryPage {
   version?: number | undefined;
   hasBefore: boolean;
   hasAfter: boolean;
+}
+
+export interface InboxPage {
+  entries: InboxEntry[];
+  /** Of all conversations. */
+  totalUnread: number;
+  hasMore: boolean;
 }
 
 export interface AnsweredPage {

@@ -148,11 +148,13 @@ export class Timeline {
       const { type: _, version: __, ...message } = event;
       return this.output.message(message);
     }
-    if (position && version !== undefined) {
-      if (position.version !== undefined && version <= position.version) return void this.#confirm(event);
-      position.version = version;
-    }
-    this.#event(event);
+    if (!position || version === undefined) return this.#event(event);
+    // The version tells a repetition: its id need not be remembered.
+    const { eventId } = event as { eventId?: string };
+    if (eventId !== undefined) this.output.confirmed(eventId);
+    if (position.version !== undefined && version <= position.version) return;
+    position.version = version;
+    this.output.event(event);
   }
 
   #event(event: ServerEvent): void {

@@ -326,7 +326,10 @@ export interface Message {
   isPinned: boolean;
   /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
-  /** `text`, or `announcement` for an announcement in a group. */
+  /**
+   * `text`, `announcement` for an announcement in a group, or `system` for what the product says and not the sender:
+   * only its backend sends and edits it.
+   */
   kind: MessageKind;
   /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
   mentions?: Mention[];
@@ -361,7 +364,7 @@ export interface Message {
 export type MessageId = string;
 
 /** What sort of message it is. */
-export type MessageKind = "text" | "announcement";
+export type MessageKind = "text" | "announcement" | "system";
 
 /** Which message, and where in its conversation. */
 export interface MessagePlace {
@@ -572,7 +575,7 @@ export const CloseCode = {
   Internal: 1011,
   /** The server is restarting. */
   Restart: 1012,
-  /** The server is overloaded, or the client reads too slowly. Try again later. */
+  /** The server is overloaded, the client reads too slowly, or more was lost on the way to it than is replayed. Try again later. */
   TryLater: 1013,
 } as const;
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
@@ -832,7 +835,10 @@ export interface GroupAnnouncementEvent {
   isPinned: boolean;
   /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
-  /** `text`, or `announcement` for an announcement in a group. */
+  /**
+   * `text`, `announcement` for an announcement in a group, or `system` for what the product says and not the sender:
+   * only its backend sends and edits it.
+   */
   kind: MessageKind;
   /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
   mentions?: Mention[];
@@ -1272,7 +1278,7 @@ export interface MentionedInGroupEvent {
   mentionedBy: UserId;
   /** Username of the user who wrote the mention. */
   mentionedByUsername: string;
-  /** The message; absent in a replay, where it comes by itself. */
+  /** The message, unless it was deleted meanwhile. */
   message?: Message;
   /** The message. */
   messageId: MessageId;
@@ -1448,7 +1454,10 @@ export interface NewGroupMessageEvent {
   isPinned: boolean;
   /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
-  /** `text`, or `announcement` for an announcement in a group. */
+  /**
+   * `text`, `announcement` for an announcement in a group, or `system` for what the product says and not the sender:
+   * only its backend sends and edits it.
+   */
   kind: MessageKind;
   /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
   mentions?: Mention[];
@@ -1502,7 +1511,10 @@ export interface NewMessageEvent {
   isPinned: boolean;
   /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
-  /** `text`, or `announcement` for an announcement in a group. */
+  /**
+   * `text`, `announcement` for an announcement in a group, or `system` for what the product says and not the sender:
+   * only its backend sends and edits it.
+   */
   kind: MessageKind;
   /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
   mentions?: Mention[];

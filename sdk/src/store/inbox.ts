@@ -1,4 +1,5 @@
 // The list of conversations: what the server answered last, with the events since then applied.
+import type { InboxPage } from "../core/history";
 import type { InboxEntry } from "./types";
 import type { Message } from "../generated/protocol";
 import { Live } from "./live";
@@ -59,12 +60,11 @@ export class InboxList {
   }
 
   /** The newest conversations, or nothing when they could not be loaded. */
-  answered(entries?: readonly InboxEntry[], totalUnread = 0, hasMore = false): void {
-    if (entries) {
+  answered(page?: InboxPage): void {
+    if (page) {
       this.entries.clear();
-      for (const entry of entries) this.entries.set(entry.conversationId, entry);
-      this.#totalUnread = totalUnread;
-      this.hasMore = hasMore;
+      for (const entry of page.entries) this.entries.set(entry.conversationId, entry);
+      ({ totalUnread: this.#totalUnread, hasMore: this.hasMore } = page);
       this.status = "ready";
     } else if (this.status === "loading") this.status = "failed";
     this.live.answered();

@@ -2,16 +2,18 @@ import type { Readable } from "./types";
 
 /** A value that is computed when it is looked at, and tells its listeners once per task that it has changed. */
 export class Live<T> implements Readable<T> {
+  readonly #compute: () => T;
+  readonly #watched: () => void;
   readonly #listeners = new Set<() => void>();
   #snapshot: { value: T } | undefined;
   #isScheduled = false;
   #meanwhile: (() => void)[] | undefined;
 
   /** `watched` runs when a first listener comes. */
-  constructor(
-    private readonly compute: () => T,
-    private readonly watched: () => void = () => {},
-  ) {}
+  constructor(compute: () => T, watched = () => {}) {
+    this.#compute = compute;
+    this.#watched = watched;
+  }
 
   get isWatched(): boolean {
     return this.#listeners.size > 0;
@@ -21,11 +23,11 @@ export class Live<T> implements Readable<T> {
   readonly subscribe = (listener: () => void): (() => void) => {
     const own = () => listener();
     this.#listeners.add(own);
-    if (this.#listeners.size === 1) this.watched();
+    if (this.#listeners.size === 1) this.#watched();
     return () => void this.#listeners.delete(own);
   };
 
-  readonly getSnapshot = (): T => (this.#snapshot ??= { value: this.compute() }).value;
+  readonly getSnapshot = (): T => (this.#snapshot ??= { value: this.#compute() }).value;
 
   /** The server was asked for the present: its answer may be older than what is applied until then. */
   asked(): void {

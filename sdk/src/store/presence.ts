@@ -24,9 +24,12 @@ interface Typists {
 }
 
 export class Typing {
+  readonly #clock: Clock;
   readonly #conversations = new Map<string, Typists>();
 
-  constructor(private readonly clock: Clock) {}
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   live(id: string): Live<readonly Typist[]> {
     return this.#of(id).live;
@@ -35,15 +38,15 @@ export class Typing {
   set(id: string, { userId, username }: Typist, isTyping: boolean): void {
     const { users, live } = this.#of(id);
     const known = users.get(userId);
-    this.clock.clearTimeout(known?.timer);
+    this.#clock.clearTimeout(known?.timer);
     users.delete(userId);
     const end = () => this.set(id, { userId, username }, false);
-    if (isTyping) users.set(userId, { userId, username, timer: this.clock.setTimeout(end, TYPING_ENDS_MS) });
+    if (isTyping) users.set(userId, { userId, username, timer: this.#clock.setTimeout(end, TYPING_ENDS_MS) });
     if (isTyping !== !!known) live.changed();
   }
 
   close(): void {
-    for (const { users } of this.#conversations.values()) for (const { timer } of users.values()) this.clock.clearTimeout(timer);
+    for (const { users } of this.#conversations.values()) for (const { timer } of users.values()) this.#clock.clearTimeout(timer);
   }
 
   #of(id: string): Typists {

@@ -1,6 +1,6 @@
 // What happens to the lists when an event arrives. Nothing here asks the server; `refresh` and `reload` say that it has to be asked.
 import type { Clock } from "../core/environment";
-import { conversationOf, type ServerEvent } from "../core/wire";
+import { conversationOf, isGroup, type ServerEvent } from "../core/wire";
 import type { Message, Reaction, SyncChangesEvent } from "../generated/protocol";
 import { InboxList } from "./inbox";
 import { OnlineUsers, Typing } from "./presence";
@@ -13,11 +13,14 @@ export interface StateOutput {
   refresh(withinMs?: number): void;
   /** The newest page has to be loaded again. */
   reload(conversationId: string): void;
+  /** The window of a conversation that may not have been shown yet. */
+  window(conversationId: string): MessageWindow;
 }
 
 type Settings = { type: "conversation_settings"; conversationId: string } & ConversationSettings;
 
 export class StoreState {
+  readonly #output: StateOutput;
   readonly inbox = new InboxList();
   readonly online = new OnlineUsers();
   readonly typing: Typing;
@@ -25,8 +28,9 @@ export class StoreState {
 
   constructor(
     clock: Clock,
-    private readonly output: StateOutput,
+    output: StateOutput,
   ) {
+    this.#output = output;
     this.typing = new Typing(clock);
   }
 
@@ -34,14 +38,14 @@ export class StoreState {
     const { conversationId: id, senderId: userId, senderUsername: username } = message;
     this.windows.get(id)?.add(message);
     this.typing.set(id, { userId, username }, false);
-    if (!this.inbox.message(message, this.output.myId())) this.output.refresh();
+    if (!this.inbox.message(message, this.#output.myId())) this.#output.refresh();
   }
 
   changes(event: SyncChangesEvent): void {
     const window = this.windows.get(event.conversationId);
     if (!event.stale) return window?.changes(event);
     window?.clear("loading");
-    this.output.reload(event.conversationId);
+    this.#output.reload(event.conversationId);
   }
 
   gone(id: string): void {
@@ -53,7 +57,7 @@ export class StoreState {
   apply(event: ServerEvent | Settings): void {
     const id = conversationOf(event) ?? "";
     const window = this.windows.get(id);
-    const me = this.output.myId();
+    const me = this.#output.myId();
     const patch = (messageId: string, change: (message: Message) => Partial<Message>) =>
       window?.patch(messageId, (event as { version?: number }).version, change);
     const update = (change: (entry: InboxEntry) => Partial<InboxEntry>) => this.inbox.update(id, change);
@@ -71,7 +75,7 @@ export class StoreState {
         const entry = this.inbox.entries.get(id);
         const seq = window?.remove(({ messageId }) => messageId === event.messageId) ?? Infinity;
         // It was the newest one, or counted as unread.
-        if (entry && (seq > entry.readSeq || seq >= entry.lastSeq)) this.output.refresh();
+        if (entry && (seq > entry.readSeq || seq >= entry.lastSeq)) this.#output.refresh();
         return;
       }
       case "reaction_added":
@@ -85,7 +89,8 @@ export class StoreState {
         return patch(event.messageId, () => ({ isPinned: event.type === "message_pinned" }));
       case "message_read":
         if (event.readBy === me) return this.#read(id, event.seq, window);
-        window?.hasRead(event.readBy, event.seq);
+        // The inbox tells it of direct conversations; of groups nothing tells it again.
+        (isGroup(id) ? this.#output.window(id) : window)?.hasRead(event.readBy, event.seq);
         return update(({ peerReadSeq = 0 }) => ({ peerReadSeq: Math.max(peerReadSeq, event.seq) }));
       case "message_delivered":
         return window?.delivered(event.seq);
@@ -95,7 +100,7 @@ export class StoreState {
       case "user_offline":
         return this.#online(event.user.userId, event.type === "user_online");
       case "group_created":
-        return this.output.refresh(0);
+        return this.#output.refresh(0);
       case "group_info_updated":
         return update(() => ({ name: event.groupName }));
       case "group_deleted":
@@ -107,7 +112,7 @@ export class StoreState {
       case "member_demoted":
         return update(({ myRole = "" }) => ({ myRole: event.userId === me ? event.newRole : myRole }));
       case "ownership_transferred":
-        return this.output.refresh();
+        return this.#output.refresh();
       case "conversation_deleted":
         this.inbox.remove(id);
         return window?.clear("ready");
@@ -122,7 +127,7 @@ export class StoreState {
   #read(id: string, seq: number, window: MessageWindow | undefined): void {
     const unread = window?.unreadAfter(seq);
     this.inbox.read(id, seq, unread);
-    if (unread === undefined && seq < (this.inbox.entries.get(id)?.lastSeq ?? 0)) this.output.refresh();
+    if (unread === undefined && seq < (this.inbox.entries.get(id)?.lastSeq ?? 0)) this.#output.refresh();
   }
 
   #online(userId: string, online: boolean): void {

@@ -1,29 +1,29 @@
 // The store: follows a client, asks for what is to be shown, and shows actions before the server has confirmed them.
 import type { ChatClient } from "../core/client";
+import type { InboxPage } from "../core/history";
 import type { ClientEvents } from "../core/options";
 import type { State } from "../core/connection";
 import { type Clock, systemClock } from "../core/environment";
-import type { OutboxItem } from "../core/outbox";
+import { keyOf } from "../core/outbox";
 import { placeOf } from "../core/wire";
 import type { Commands, Message } from "../generated/protocol";
 import { Live } from "./live";
 import { StoreState, withReaction } from "./state";
-import type { Cached, ChatMessage, ConversationSettings, Inbox, InboxEntry, MessageList, Readable, StoreCache, Typist } from "./types";
+import type { Cached, ChatMessage, ConversationSettings, Inbox, MessageList, Readable, StoreCache, Typist } from "./types";
 import { type Direction, MessageWindow } from "./window";
 
 export interface StoreOptions {
   /** How many messages a page has; the default is 50. */
   pageSize?: number | undefined;
+  /** About how many messages of a conversation are kept while somebody looks at it; the default is 1,000. */
+  maxMessages?: number | undefined;
   /** Keeps the inbox and the newest messages for the next start. */
   cache?: StoreCache | undefined;
   clock?: Clock | undefined;
 }
 
 const PAGE_SIZE = 50;
-const MAX_PAGE_SIZE = 200;
-const READ_AFTER_MS = 300;
-/** The client repeats it after a lost connection. */
-const READ_WITHIN_MS = 86_400_000;
+const MAX_MESSAGES = 1_000;
 /** Many clients learn of a change at once. */
 const REFRESH_WITHIN_MS = 2_000;
 
@@ -38,12 +38,10 @@ export class ChatStore {
   readonly #state: StoreState;
   readonly #clock: Clock;
   readonly #pageSize: number;
+  readonly #maxMessages: number;
   readonly #cache: StoreCache | undefined;
   #cached: Cached = { entries: [], messages: {} };
   #refreshTimer: unknown;
-  #readTimer: unknown;
-  /** Read marks that the server is told of soon. */
-  readonly #reads = new Map<string, string>();
   readonly #undo: (() => void)[];
   #refreshing: Promise<void> | undefined;
   /** How many conversations to show. */
@@ -51,19 +49,19 @@ export class ChatStore {
 
   constructor(
     readonly client: ChatClient,
-    { pageSize = PAGE_SIZE, cache, clock = systemClock }: StoreOptions = {},
+    { pageSize = PAGE_SIZE, maxMessages = MAX_MESSAGES, cache, clock = systemClock }: StoreOptions = {},
   ) {
     this.#clock = clock;
     this.#pageSize = this.#wanted = pageSize;
+    this.#maxMessages = maxMessages;
     this.#cache = cache;
-    const state = new StoreState(clock, {
+    const state = (this.#state = new StoreState(clock, {
       myId: () => this.#myId,
       refresh: (withinMs) => this.#refreshSoon(withinMs),
       reload: (id) => this.#reload(id),
-    });
-    this.#state = state;
-    const connection = new Live(() => client.state);
-    this.connection = connection;
+      window: (id) => this.#window(id),
+    }));
+    const connection = (this.connection = new Live(() => client.state));
     this.inbox = state.inbox.live;
     this.online = state.online.live;
     this.#undo = [
@@ -72,8 +70,14 @@ export class ChatStore {
         if (name === "online") this.#online();
       }),
       client.on("outbox", (event) => this.#outbox(event)),
-      client.on("message", (message) => state.message(message)),
-      client.on("event", (event) => state.apply(event)),
+      client.on("message", (message) => {
+        state.message(message);
+        this.#changed();
+      }),
+      client.on("event", (event) => {
+        state.apply(event);
+        if (event.type !== "user_typing") this.#changed();
+      }),
       client.on("gone", ({ conversationId }) => state.gone(conversationId)),
       client.on("changes", (event) => {
         state.changes(event);
@@ -84,7 +88,10 @@ export class ChatStore {
     void this.#restore();
   }
 
-  /** A conversation's messages; the newest page is loaded when somebody subscribes. */
+  /**
+   * A conversation's messages; the newest page is loaded when somebody subscribes. What exceeds `maxMessages` is dropped at the end
+   * that was not loaded last, and of conversations without subscribers all but the newest page.
+   */
   messages(conversationId: string): Readable<MessageList> {
     return this.#window(conversationId).live;
   }
@@ -197,8 +204,7 @@ export class ChatStore {
     }
     if (!last || (entry && last.seq <= entry.readSeq && !entry.markedUnread)) return;
     this.#state.inbox.read(conversationId, last.seq, window.unreadAfter(last.seq));
-    this.#reads.set(conversationId, last.messageId);
-    this.#readTimer ??= this.#clock.setTimeout(() => this.#sendReads(), READ_AFTER_MS);
+    this.client.markRead(conversationId, last.messageId).catch(() => this.#refreshSoon());
   }
 
   /** Call it on every keystroke; the server is told at most every 2 s. */
@@ -224,27 +230,14 @@ export class ChatStore {
 
   async #load(): Promise<void> {
     const { inbox, online } = this.#state;
-    const entries: InboxEntry[] = [];
     inbox.live.asked();
+    let page: InboxPage | undefined;
     try {
-      let cursor: string | null | undefined;
-      let totalUnread;
-      do {
-        const limit = Math.min(MAX_PAGE_SIZE, this.#wanted - entries.length);
-        const answer = await this.client.request("get_inbox", { limit, ...(cursor ? { cursor } : {}) });
-        ({ nextCursor: cursor, totalUnread } = answer);
-        entries.push(...answer.entries);
-      } while (cursor && entries.length < this.#wanted);
-      inbox.answered(entries, totalUnread, !!cursor);
-    } catch (error) {
-      inbox.answered();
-      throw error;
+      page = await this.client.inbox(this.#wanted);
+    } finally {
+      inbox.answered(page);
     }
-    for (const { conversationId, lastSeq: seq, version, participant } of entries) {
-      // From here on the client misses nothing of these conversations.
-      this.client.track(conversationId, { seq, version });
-      if (participant) online.set(participant.userId, participant.online);
-    }
+    for (const { participant } of page.entries) if (participant) online.set(participant.userId, participant.online);
     this.#changed();
   }
 
@@ -270,12 +263,15 @@ export class ChatStore {
     if (window) return window;
     window = new MessageWindow(
       () => this.#myId,
+      this.#pageSize,
+      this.#maxMessages,
       () => {
+        for (const other of windows.values()) if (!other.live.isWatched) other.rest();
         if (window?.isNeeded) this.#reload(id);
       },
     );
     windows.set(id, window);
-    window.restore(this.#cached.messages[id]);
+    window.restore(this.#cached, id);
     for (const item of this.client.outbox) this.#outbox({ item, removed: false });
     return window;
   }
@@ -290,9 +286,9 @@ export class ChatStore {
       const { participant, peerReadSeq = 0 } = this.#state.inbox.entries.get(id) ?? {};
       if (participant) window.hasRead(participant.userId, peerReadSeq);
       this.#changed();
-    } catch (error) {
-      if (window.load === load) window.failed();
-      throw error;
+    } finally {
+      // A page that came has ended it.
+      if (window.load === load && window.loading) window.failed();
     }
   }
 
@@ -315,20 +311,11 @@ export class ChatStore {
 
   #outbox({ item, removed, sent }: ClientEvents["outbox"]): void {
     for (const [id, window] of this.#state.windows) {
-      if (!isFor(item, id)) continue;
+      // Names of a conversation: its id, and of a direct one the ids of both users.
+      if (![id, ...id.split("_")].includes(keyOf(item.to))) continue;
       if (removed) window.settled(item.clientMessageId, sent);
       else window.sending(item, id, this.client.me?.username);
     }
-  }
-
-  #sendReads(): void {
-    for (const [id, messageId] of this.#reads) {
-      const fields = { messageId, ...placeOf(id) };
-      const refresh = () => this.#refreshSoon();
-      this.client.request("mark_message_read", fields, { timeoutMs: READ_WITHIN_MS }).catch(refresh);
-    }
-    this.#reads.clear();
-    this.#readTimer = undefined;
   }
 
   async #restore(): Promise<void> {
@@ -336,17 +323,19 @@ export class ChatStore {
     if (!cached) return;
     this.#cached = cached;
     this.#state.inbox.restore(cached.entries);
-    for (const [id, window] of this.#state.windows) window.restore(cached.messages[id]);
+    for (const [id, window] of this.#state.windows) window.restore(cached, id);
   }
 
   #changed(): void {
     this.#cache?.changed(() => {
       const messages: Cached["messages"] = {};
+      const readBy = { ...this.#cached.readBy };
       for (const [id, { live }] of this.#state.windows) {
-        const { status, hasAfter, messages: shown } = live.getSnapshot();
+        const { status, hasAfter, messages: shown, readBy: readers } = live.getSnapshot();
         if (status === "ready" && !hasAfter) messages[id] = shown;
+        readBy[id] = Object.fromEntries(readers);
       }
-      return { myId: this.#myId, entries: this.inbox.getSnapshot().entries, messages };
+      return { myId: this.#myId, entries: this.inbox.getSnapshot().entries, messages, readBy };
     });
   }
 }
@@ -354,9 +343,4 @@ export class ChatStore {
 /** Follows a client: make it right after `connect`. */
 export function createStore(client: ChatClient, options?: StoreOptions): ChatStore {
   return new ChatStore(client, options);
-}
-
-function isFor({ to }: OutboxItem, id: string): boolean {
-  // Both a group's id and `conv_{a}_{b}`.
-  return "recipientId" in to ? id.split("_").includes(to.recipientId) : Object.values(to)[0] === id;
 }

@@ -67,6 +67,8 @@ export interface Cached {
   entries: readonly InboxEntry[];
   /** By conversation; the newest ones without a gap. */
   messages: Record<string, readonly ChatMessage[]>;
+  /** By conversation, then by user id: the server tells of each read mark in a group only once. */
+  readBy?: Record<string, Record<UserId, number>> | undefined;
 }
 
 /** Where the store keeps it; `indexedDb().cache` is one. */

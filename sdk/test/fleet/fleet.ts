@@ -1,19 +1,23 @@
-// A fleet of real processes on the stores that the caller started, with a database and a prefix of their own.
+// A fleet of real processes on the stores that the caller started, with a database and a prefix of their own: two gateways, and as many
+// workers as asked for. The tests of the web client use it, too.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createWriteStream, mkdtempSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const LOGS = mkdtempSync(join(tmpdir(), "sdk-fleet-"));
-const READY_WITHIN_MS = 30_000;
-const PASSWORD = "a password for tests";
+/** Logs of the fleet, and what else a test that fails leaves behind. */
+export const LOGS = mkdtempSync(join(tmpdir(), "fleet-"));
+const READY_WITHIN_MS = 60_000;
+export const PASSWORD = "a password for tests";
+/** What the main backend shows when it tells of communities. */
+export const SYNC_TOKEN = "tests of the clients";
 
 const SETTINGS = {
-  JWT_SECRET: "dGhlIFNESydzIHRlc3RzIGFnYWluc3QgYSBmbGVldCwgbm90aGluZyBlbHNl",
-  CHAT_ENCRYPTION_KEY: "tests of the SDK",
-  CHAT_ENCRYPTION_SALT: "salt of the SDK",
-  COMMUNITY_SYNC_TOKEN: "tests of the SDK",
+  JWT_SECRET: "dGhlIGNsaWVudHMnIHRlc3RzIGFnYWluc3QgYSBmbGVldCwgbm90aGluZyBlbHNl",
+  CHAT_ENCRYPTION_KEY: "tests of the clients",
+  CHAT_ENCRYPTION_SALT: "salt of the clients",
+  COMMUNITY_SYNC_TOKEN: SYNC_TOKEN,
   PARTITIONS: "4",
   MAX_CONNECTIONS_PER_IP: "1000",
   IP_RATE_LIMIT: "1000000",
@@ -32,13 +36,15 @@ export interface User {
 
 function required(name: string): string {
   const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: run this by \`cargo xtask test sdk\``);
+  if (!value) throw new Error(`${name} is not set: run this by \`cargo xtask test sdk\` or \`web\``);
   return value;
 }
 
 /** Waits for a condition; fails with `what` after `ms`. */
-export async function until(what: string, check: () => boolean | Promise<boolean>, ms = 20_000): Promise<void> {
-  for (const end = Date.now() + ms; !(await check()); await pause(25)) {
+export async function until<T>(what: string, check: () => T | Promise<T>, ms = 20_000): Promise<T> {
+  for (const end = Date.now() + ms; ; await pause(25)) {
+    const value = await check();
+    if (value) return value;
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
   }
 }
@@ -87,11 +93,27 @@ export class Program {
   }
 
   /** kill -9, as a crash. */
-  async kill(): Promise<void> {
+  kill(): Promise<void> {
+    return this.#end("SIGKILL");
+  }
+
+  /** As a deploy does. */
+  terminate(): Promise<void> {
+    return this.#end("SIGTERM");
+  }
+
+  /** It hangs for so long, and then goes on. */
+  async freeze(ms: number): Promise<void> {
+    this.#child?.kill("SIGSTOP");
+    await pause(ms);
+    this.#child?.kill("SIGCONT");
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGKILL");
+    child.kill(signal);
     await ended;
   }
 }
@@ -99,7 +121,7 @@ export class Program {
 export class Fleet {
   private constructor(
     readonly workers: Program[],
-    readonly gateways: Program[],
+    readonly gateways: [Program, Program],
     readonly env: Record<string, string>,
   ) {}
 
@@ -108,16 +130,16 @@ export class Fleet {
       ...SETTINGS,
       DATABASE_URL: required("TEST_DATABASE_URL"),
       REDIS_URL: required("TEST_REDIS_URL"),
-      REDIS_PREFIX: `sdk${process.pid}:`,
+      REDIS_PREFIX: `clients${process.pid}:`,
       PATH: process.env["PATH"] ?? "",
       ...settings,
     };
     const { DATABASE_URL: _, ...withoutDatabase } = env;
-    const several = (count: number, make: (port: number) => Program) =>
-      Promise.all(Array.from({ length: count }, async () => make(await freePort())));
+    const worker = async () => new Program("worker", await freePort(), env);
+    const gateway = async () => new Program("gateway", await freePort(), withoutDatabase);
     const fleet = new Fleet(
-      await several(workers, (port) => new Program("worker", port, env)),
-      await several(2, (port) => new Program("gateway", port, withoutDatabase)),
+      await Promise.all(Array.from({ length: workers }, worker)),
+      await Promise.all([gateway(), gateway()]),
       env,
     );
     fleet.chatctl("migrate");
@@ -137,6 +159,23 @@ export class Fleet {
     await Promise.all(this.all.map((program) => program.kill()));
   }
 
+  /** Redis loses everything. */
+  async emptyRedis(): Promise<void> {
+    const { hostname, port, password } = new URL(this.env["REDIS_URL"] ?? "");
+    const socket = connect(Number(port), hostname);
+    const [, reply] = await new Promise<string[]>((resolve, reject) => {
+      let text = "";
+      socket.on("error", reject);
+      socket.on("data", (chunk) => {
+        const lines = (text += String(chunk)).split("\r\n");
+        if (lines.length > 2) resolve(lines);
+      });
+      socket.write(`${password ? `AUTH ${password}` : "PING"}\r\nFLUSHALL\r\n`);
+    });
+    socket.destroy();
+    if (reply !== "+OK") throw new Error(`FLUSHALL: ${reply}`);
+  }
+
   chatctl(...args: string[]): string {
     const { status, stdout, stderr } = spawnSync(join(required("CHAT_BIN_DIR"), "chatctl"), args, { env: this.env, encoding: "utf8" });
     if (status !== 0) throw new Error(`chatctl ${args.join(" ")}: ${stderr}`);
@@ -151,7 +190,7 @@ export class Fleet {
   async post(path: string, body: object, token?: string): Promise<Record<string, unknown>> {
     const headers: Record<string, string> = { "Content-Type": "application/json" };
     if (token) headers["Authorization"] = `Bearer ${token}`;
-    const response = await fetch(this.gateways[0]?.url + path, { method: "POST", headers, body: JSON.stringify(body) });
+    const response = await fetch(this.gateways[0].url + path, { method: "POST", headers, body: JSON.stringify(body) });
     const answer = (await response.json()) as Record<string, unknown>;
     if (!response.ok) throw new Error(`${path}: ${response.status} ${JSON.stringify(answer)}`);
     return answer;
@@ -160,7 +199,8 @@ export class Fleet {
   /** A new account; the name is made unique. */
   async register(name: string): Promise<User> {
     const username = `${name}_${Math.random().toString(36).slice(2, 8)}`;
-    const { token, user } = await this.post("/api/auth/register", { username, displayName: name, password: PASSWORD });
+    const displayName = name.charAt(0).toUpperCase() + name.slice(1);
+    const { token, user } = await this.post("/api/auth/register", { username, displayName, password: PASSWORD });
     return { username, token: token as string, userId: (user as { userId: string }).userId };
   }
 }

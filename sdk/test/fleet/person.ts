@@ -31,8 +31,8 @@ export class Person {
     void this.client.start();
   }
 
-  online(ms?: number): Promise<void> {
-    return until(`${this.user.username} is online`, () => this.client.state.name === "online", ms);
+  async online(ms?: number): Promise<void> {
+    await until(`${this.user.username} is online`, () => this.client.state.name === "online", ms);
   }
 
   send(to: Recipient, content: string): Promise<Sent> {

@@ -6,7 +6,7 @@ use super::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetCommunityMembers {
-    pub community: String,
+    pub community: CommunityId,
 }
 
 impl Contract for GetCommunityMembers {

@@ -118,6 +118,13 @@ macro_rules! commands {
                 }
             }
 
+            /// The text of a command that is a message.
+            pub fn message_text(&self) -> Option<&str> {
+                match self {
+                    $(Command::$command(command) => command.message_text(),)*
+                }
+            }
+
             /// Whether success is answered.
             pub fn has_answer(&self) -> bool {
                 match self {
@@ -205,6 +212,15 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for name in NAMES {
             assert!(seen.insert(*name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_counts_as_a_message_has_a_text() {
+        let examples: Value = serde_json::from_str(include_str!("../../../contract/src/examples.json")).unwrap();
+        for name in NAMES.iter().filter(|name| Command::exists(name)) {
+            let command = decode(name, examples["requests"][name].clone()).unwrap();
+            assert_eq!(command.message_text().is_some(), command.is_message(), "{name}");
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use crate::ids::{ConversationId, GroupId, MessageId, UserId, user_route_hint};
+pub use crate::ids::{CommunityId, ConversationId, GroupId, MessageId, UserId, user_route_hint};
 pub use crate::limits::{MAX_SYNC_CONVERSATIONS, MAX_SYNC_ENTRIES};
 use crate::protocol::fields::is_blank;
 pub use crate::protocol::spec::{LIMIT, OFFSET, Presence};
@@ -20,7 +20,7 @@ pub trait Contract: Sized {
     const NAME: &'static str;
     /// Other names under which clients may send it.
     const ALIASES: &'static [&'static str] = &[];
-    /// Whether it counts against `MESSAGE_RATE_LIMIT`.
+    /// Whether it counts against `MESSAGE_RATE_LIMIT`; then it has a [`message_text`](Contract::message_text).
     const IS_MESSAGE: bool = false;
     const SUMMARY: &'static str;
     /// What [`decode`](Contract::decode) reads.
@@ -47,6 +47,11 @@ pub trait Contract: Sized {
     fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid>;
 
     fn route(&self, caller: UserId) -> Route;
+
+    /// The text of a message.
+    fn message_text(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What decoding may depend on besides the fields.
@@ -258,8 +263,9 @@ pub fn max_members(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Op
 }
 
 /// The main backend's id of a community: a string or an integer.
-pub fn community_id(fields: Fields<'_>) -> Result<String, Invalid> {
-    fields.foreign_id("communityId", MAX_FOREIGN_ID_CHARACTERS)?.ok_or_else(|| Invalid::required("communityId"))
+pub fn community_id(fields: Fields<'_>) -> Result<CommunityId, Invalid> {
+    let id = fields.foreign_id("communityId", MAX_FOREIGN_ID_CHARACTERS)?;
+    id.map(CommunityId).ok_or_else(|| Invalid::required("communityId"))
 }
 
 /// `{"<conversationId or groupId>": seq, …}`, at most 1,000 entries.

@@ -29,4 +29,8 @@ impl Contract for SendAnnouncement {
     fn route(&self, _caller: UserId) -> Route {
         Route::conversation(ConversationId::Group(self.group))
     }
+
+    fn message_text(&self) -> Option<&str> {
+        Some(&self.content)
+    }
 }

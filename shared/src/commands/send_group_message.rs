@@ -34,4 +34,8 @@ impl Contract for SendGroupMessage {
     fn route(&self, _caller: UserId) -> Route {
         Route::conversation(ConversationId::Group(self.group))
     }
+
+    fn message_text(&self) -> Option<&str> {
+        Some(&self.content)
+    }
 }

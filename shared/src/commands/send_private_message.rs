@@ -55,4 +55,8 @@ impl Contract for SendPrivateMessage {
     fn route(&self, caller: UserId) -> Route {
         Route::conversation(ConversationId::direct(caller, self.recipient))
     }
+
+    fn message_text(&self) -> Option<&str> {
+        Some(&self.content)
+    }
 }

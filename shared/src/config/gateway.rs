@@ -72,6 +72,8 @@ settings! {
         ip_rate_window: Duration = "IP_RATE_WINDOW", duration("1s", "1d"), default("15m");
         /// Messages of a user within sliding 60 seconds, over all gateways; of all other commands ten times as many.
         message_rate_limit: u32 = "MESSAGE_RATE_LIMIT", integer(1, 1_000_000_000), default("240");
+        /// Requests of an API key within a minute, over all gateways.
+        api_key_rate_limit: u32 = "API_KEY_RATE_LIMIT", integer(1, 1_000_000_000), default("6000");
         /// Largest message from a client, over all its frames and decompressed.
         max_payload_bytes: usize = "MAX_PAYLOAD_SIZE", byte_size("1KiB", "64MiB"), default("1MiB");
         /// Bytes that one connection may send in a second, decompressed; a quiet one may send four times as many at once. What is more is read later.

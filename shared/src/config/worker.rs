@@ -70,6 +70,8 @@ settings! {
         query_concurrency: usize = "QUERY_CONCURRENCY", integer(1, 1_000), default("8");
         /// Queries of one user under way at a time in this process; further ones wait, and hold up nobody else's.
         query_concurrency_per_user: usize = "QUERY_CONCURRENCY_PER_USER", integer(1, 1_000), default("2");
+        /// How long one user's queries may take in each second, in this process, and five times as much at once; further ones wait. The bytes of their answers count, too: 8 MiB as a second.
+        query_time_per_user: Duration = "QUERY_TIME_PER_USER", duration("1ms", "1h"), default("1s");
         /// A partition whose owner is not heard of for so long is taken over.
         lease_ttl: Duration = "LEASE_TTL", duration("500ms", "5m"), default("6s");
         /// How often leases are renewed and spread anew.
@@ -109,7 +111,7 @@ settings! {
         replay_limit: u32 = "REPLAY_LIMIT", integer(1, 100_000), default("1000");
         /// How long delivered queue rows are kept.
         event_retention_delivered: Duration = "EVENT_RETENTION_DELIVERED", duration("1m", "3650d"), default("7d");
-        /// How long queue rows that were not delivered are kept.
+        /// How long queue rows that were not delivered are kept, and events for all participants of a conversation.
         event_retention_undelivered: Duration = "EVENT_RETENTION_UNDELIVERED", duration("1m", "3650d"), default("30d");
         /// How long changes of a conversation are kept for `sync`; its newest 10,000 always are.
         changes_retention: Duration = "CHANGES_RETENTION", duration("1m", "3650d"), default("30d");

@@ -66,6 +66,11 @@ pub trait Translator: Sync {
         limits
     }
 
+    /// How many messages a user may have sent in the rate limit's window when this one is sent.
+    fn message_rate_limit(&self, limit: u32, _text: &str) -> u32 {
+        limit
+    }
+
     /// Whether a user has one connection in this dialect, the newest.
     fn has_single_connection(&self) -> bool {
         false
@@ -115,6 +120,11 @@ impl Dialect {
 
     pub fn limits(self, limits: Limits) -> Limits {
         self.translator().map_or(limits, |translator| translator.limits(limits))
+    }
+
+    /// As [`Translator::message_rate_limit`].
+    pub fn message_rate_limit(self, limit: u32, text: &str) -> u32 {
+        self.translator().map_or(limit, |translator| translator.message_rate_limit(limit, text))
     }
 
     /// A finished direct answer of `chat.v1` in this dialect: finished events, possibly none.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::Event;
 use crate::clock::Timestamp;
 use crate::ids::{GroupId, UserId};
+use crate::role::Role;
 
 /// A community as one of its members sees it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -18,7 +19,8 @@ pub struct Community {
     /// The group of all its members.
     pub default_group_id: Option<GroupId>,
     /// One's own.
-    pub role: String,
+    #[schemars(with = "String")]
+    pub role: Role,
     pub joined_at: Timestamp,
     pub is_muted: bool,
 }
@@ -39,7 +41,8 @@ impl Event for CommunityList {
 pub struct CommunityMember {
     pub user_id: UserId,
     pub username: String,
-    pub role: String,
+    #[schemars(with = "String")]
+    pub role: Role,
     pub joined_at: Timestamp,
     pub last_seen_at: Option<Timestamp>,
     pub is_muted: bool,

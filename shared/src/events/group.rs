@@ -49,7 +49,7 @@ pub struct MentionedInGroup<'a> {
     pub group_id: GroupId,
     pub mentioned_by: UserId,
     pub mentioned_by_username: &'a str,
-    /// The message; absent in a replay, where it comes by itself.
+    /// The message, unless it was deleted meanwhile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'a Message>,
     /// The conversation's version that the message made.

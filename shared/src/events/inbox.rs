@@ -7,6 +7,7 @@ use super::Event;
 use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, UserId};
+use crate::role::Role;
 
 /// A part of one's list of conversations.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -80,7 +81,8 @@ pub struct InboxEntry {
     pub marked_unread: bool,
     /// Of groups and communities: `owner`, `admin` or `member`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub my_role: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub my_role: Option<Role>,
 }
 
 /// The other user of a direct conversation.

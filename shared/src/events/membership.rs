@@ -8,6 +8,7 @@ use super::direct::{Around, Pagination};
 use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{GroupId, UserId};
+use crate::role::Role;
 
 /// A member of a group.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -16,7 +17,8 @@ pub struct GroupMember {
     pub user_id: UserId,
     pub username: String,
     /// `owner`, `admin` or `member`
-    pub role: String,
+    #[schemars(with = "String")]
+    pub role: Role,
     pub can_add_members: bool,
     pub joined_at: Timestamp,
 }
@@ -94,9 +96,11 @@ pub struct UserGroup {
     pub group_description: String,
     pub created_by: UserId,
     /// One's own.
-    pub role: String,
+    #[schemars(with = "String")]
+    pub role: Role,
     /// The same.
-    pub my_role: String,
+    #[schemars(with = "String")]
+    pub my_role: Role,
     pub member_count: i64,
     pub max_members: i32,
     pub joined_at: Timestamp,
@@ -121,7 +125,8 @@ pub struct ListedMember {
     pub user_id: UserId,
     pub username: String,
     pub display_name: String,
-    pub role: String,
+    #[schemars(with = "String")]
+    pub role: Role,
     pub can_add_members: bool,
     pub joined_at: Timestamp,
     pub online: bool,
@@ -177,7 +182,8 @@ pub struct MemberAdded<'a> {
     pub user_id: UserId,
     pub username: &'a str,
     pub user: AddedUser<'a>,
-    pub role: &'a str,
+    #[schemars(with = "String")]
+    pub role: Role,
     pub added_by: UserId,
     /// `NOT_FOLLOWING`, only for who added.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -224,32 +230,34 @@ impl Event for MemberLeft<'_> {
 /// A member became an admin.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct MemberPromoted<'a> {
+pub struct MemberPromoted {
     pub group_id: GroupId,
     pub user_id: UserId,
-    pub new_role: &'a str,
+    #[schemars(with = "String")]
+    pub new_role: Role,
     pub promoted_by: UserId,
     /// The conversation's version after this.
     pub version: i64,
 }
 
-impl Event for MemberPromoted<'_> {
+impl Event for MemberPromoted {
     const TYPE: &'static str = "member_promoted";
 }
 
 /// An admin became a member.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct MemberDemoted<'a> {
+pub struct MemberDemoted {
     pub group_id: GroupId,
     pub user_id: UserId,
-    pub new_role: &'a str,
+    #[schemars(with = "String")]
+    pub new_role: Role,
     pub demoted_by: UserId,
     /// The conversation's version after this.
     pub version: i64,
 }
 
-impl Event for MemberDemoted<'_> {
+impl Event for MemberDemoted {
     const TYPE: &'static str = "member_demoted";
 }
 

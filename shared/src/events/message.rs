@@ -13,6 +13,8 @@ use crate::ids::{ConversationId, GroupId, MessageId, UserId};
 pub enum MessageKind {
     Text,
     Announcement,
+    /// Said by the product, not by its sender. Only the server API sends it.
+    System,
 }
 
 // Read back from cached pages, too; hence `Deserialize`.

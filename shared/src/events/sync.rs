@@ -7,6 +7,7 @@ use super::Event;
 use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, MessageId, UserId};
+use crate::role::Role;
 
 /// What became of the messages that the client holds of one conversation, as it is now: applying it twice changes nothing.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -73,7 +74,8 @@ pub struct SyncInfo {
     pub created_at: Option<Timestamp>,
     /// The caller's own role.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub my_role: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub my_role: Option<Role>,
     #[serde(flatten)]
     pub settings: Option<OwnSettings>,
 }

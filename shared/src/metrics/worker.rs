@@ -55,7 +55,7 @@ crate::metrics_table! {
         pub partitions: Gauge = "chat_worker_partitions";
         /// Partitions taken or given back.
         pub lease_moves: Counter = "chat_worker_lease_moves_total";
-        /// Stored messages that could not be read: wrong key, tampered with, or malformed.
+        /// Stored rows that could not be read and were left out: wrong key, tampered with, or malformed.
         pub unreadable_rows: Counter = "chat_worker_unreadable_rows_total";
         /// Commands rejected because they are not authenticated: written by somebody without the encryption key, or by a process with another key or `WIRE_FORMAT`.
         pub rejected_entries: Counter = "chat_worker_rejected_entries_total";

@@ -54,6 +54,6 @@ close_codes! {
     Internal = 1011 Yes;
     /// The server is restarting.
     Restart = 1012 Yes;
-    /// The server is overloaded, or the client reads too slowly. Try again later.
+    /// The server is overloaded, the client reads too slowly, or more was lost on the way to it than is replayed. Try again later.
     TryLater = 1013 Yes;
 }

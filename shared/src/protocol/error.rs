@@ -75,6 +75,23 @@ error_codes! {
     InternalError "INTERNAL_ERROR" "An internal error occurred";
 }
 
+impl ErrorCode {
+    /// The status over HTTP.
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::ValidationError | Self::InvalidJson | Self::UnknownType | Self::TooManyMembers => 400,
+            Self::AuthRequired | Self::AuthFailed => 401,
+            Self::PermissionDenied | Self::UserBlocked | Self::NotFollowing => 403,
+            Self::ResourceNotFound => 404,
+            Self::EditWindowExpired | Self::GroupFull | Self::OwnerCannotLeave => 409,
+            Self::PayloadTooLarge => 413,
+            Self::RateLimitExceeded | Self::MaxConnectionsExceeded => 429,
+            Self::ServiceUnavailable => 503,
+            Self::InternalError => 500,
+        }
+    }
+}
+
 /// A command that is not carried out, and what its sender is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {

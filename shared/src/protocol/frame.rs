@@ -86,6 +86,11 @@ impl Frame {
         rewrite(&mut self.fields)
     }
 
+    /// Puts another text into a field.
+    pub fn set(&mut self, field: &str, text: String) {
+        self.fields.insert(field.to_owned(), Value::String(text));
+    }
+
     pub fn fields(&self) -> Fields<'_> {
         Fields(&self.fields)
     }

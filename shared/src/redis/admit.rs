@@ -24,7 +24,7 @@ pub struct Append {
 pub struct Rate {
     /// [`super::keys::Keys::message_rate`] or [`super::keys::Keys::command_rate`] of the sender.
     pub key: String,
-    /// In the sliding window; the same for the same key.
+    /// Of what counts against the key in the sliding window, this command included.
     pub limit: u32,
 }
 
@@ -128,18 +128,12 @@ impl Admit {
                 (stream, step.rate.map_or(0, |rate| rate_keys.of(&rate.key)))
             })
             .collect();
-        let mut limits = vec![0; rate_keys.keys.len()];
-        let mut arguments: Vec<Value> = Vec::with_capacity(3 + limits.len() + 3 * steps.len());
+        let mut arguments: Vec<Value> = Vec::with_capacity(3 + 4 * steps.len());
         let window_seconds = self.window.as_secs() as i64;
         arguments.extend([(streams.keys.len() as i64).into(), window_seconds.into(), FIELD.into()]);
-        for (step, (_, place)) in steps.iter().zip(&places) {
-            if let Some(rate) = step.rate {
-                limits[*place as usize - 1] = rate.limit;
-            }
-        }
-        arguments.extend(limits.into_iter().map(Value::from));
         for (step, (stream, rate)) in steps.iter().zip(places) {
-            arguments.extend([stream.into(), rate.into(), step.entry.clone().into()]);
+            let limit = step.rate.map_or(0, |rate| rate.limit);
+            arguments.extend([stream.into(), rate.into(), limit.into(), step.entry.clone().into()]);
         }
         let keys = streams.keys.into_iter().chain(rate_keys.keys).map(str::to_owned).collect();
         let seconds: Vec<u32> = super::run_script(&self.script, client, keys, arguments).await?;

@@ -54,7 +54,8 @@ impl RedisOptions {
                 connection.internal_command_timeout = Duration::from_secs(2);
                 // A second attempt after a lost reply would append a command twice.
                 connection.max_command_attempts = 1;
-                connection.max_redirections = 5;
+                // Followed in `redirect`.
+                connection.max_redirections = 0;
                 connection.tcp.nodelay = Some(true);
             })
             .with_performance_config(|performance| {
@@ -162,8 +163,8 @@ fn needs_new_connection(answer: &Result<String, Error>) -> Option<&'static str> 
     }
 }
 
-/// The client's own task reconnects whatever happens, but gives up when a node of a cluster redirects a command that is not to be
-/// attempted twice, as while a slot moves. What was under way then fails, as when a connection is lost.
+/// The client's own task reconnects whatever happens, but gives up after some errors. What was under way then fails, as when a
+/// connection is lost.
 ///
 /// # Errors
 /// When the settings are not usable after all, or the client's task panicked.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use fred::prelude::*;
 
 use super::keys::Keys;
+use super::redirect::keyed;
 use crate::clock::Timestamp;
 use crate::stream::{Envelope, FIELD};
 use crate::wire::{self, DecodeError, Wire};
@@ -48,6 +49,19 @@ impl DeadLetter {
         wire::peek_envelope(&self.entry)
     }
 
+    /// As it is kept. Other versions read it: names are never changed, and new ones may be missing.
+    fn to_fields(&self) -> Vec<(&'static str, Value)> {
+        let reason = &self.reason[..self.reason.floor_char_boundary(MAX_REASON_BYTES)];
+        let mut fields: Vec<(&'static str, Value)> = vec![
+            (FIELD, self.entry.clone().into()),
+            (LANE, self.lane.as_str().into()),
+            (REASON, reason.into()),
+            (ATTEMPTS, self.attempts.into()),
+        ];
+        fields.extend(self.subject.as_deref().map(|subject| (SUBJECT, Value::from(subject))));
+        fields
+    }
+
     /// The entry for another try: the same command under the same id, to be applied until `deadline`.
     fn renewed(&self, wire: &Wire, deadline: Timestamp) -> Result<Bytes, DecodeError> {
         let (envelope, body) = wire.open_entry(&self.lane, &self.entry)?;
@@ -77,19 +91,16 @@ impl DeadLetters {
     }
 
     pub async fn insert(&self, letter: &DeadLetter) -> Result<(), Error> {
-        let reason = &letter.reason[..letter.reason.floor_char_boundary(MAX_REASON_BYTES)];
-        let mut fields: Vec<(&str, Value)> = vec![
-            (FIELD, letter.entry.clone().into()),
-            (LANE, letter.lane.as_str().into()),
-            (REASON, reason.into()),
-            (ATTEMPTS, letter.attempts.into()),
-        ];
-        fields.extend(letter.subject.as_deref().map(|subject| (SUBJECT, Value::from(subject))));
-        self.client.xadd(self.stream.as_str(), false, ("MAXLEN", "~", KEPT), "*", fields).await
+        let fields = letter.to_fields();
+        keyed!(&self.client, &self.stream, |sender, stream| {
+            let fields = fields.clone();
+            async move { sender.xadd(stream, false, ("MAXLEN", "~", KEPT), "*", fields).await }
+        })
+        .await
     }
 
     pub async fn count(&self) -> Result<u64, Error> {
-        self.client.xlen(self.stream.as_str()).await
+        keyed!(&self.client, &self.stream, |sender, stream| async move { sender.xlen(stream).await }).await
     }
 
     /// At most `count`, oldest first: those after `after` (from the first when `None`) up to `last`.
@@ -156,4 +167,37 @@ fn from_fields(fields: Vec<(String, Bytes)>) -> DeadLetter {
         }
     }
     letter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Spelled out: a renamed field would make the letters of the version before unreadable.
+    #[test]
+    fn the_fields_of_a_letter_never_change() {
+        let letter = DeadLetter {
+            entry: Bytes::from_static(&[2, 0, 255]),
+            lane: "chat:{commands}:7".to_owned(),
+            subject: Some("conv_1_2".to_owned()),
+            reason: "it failed".to_owned(),
+            attempts: 5,
+        };
+        let golden: [(&str, &[u8]); 5] = [
+            ("c", &[2, 0, 255]),
+            ("lane", b"chat:{commands}:7"),
+            ("error", b"it failed"),
+            ("attempts", b"5"),
+            ("subject", b"conv_1_2"),
+        ];
+        let bytes = |value: Value| match value {
+            Value::Integer(number) => number.to_string().into_bytes(),
+            other => other.as_bytes().unwrap_or_default().to_vec(),
+        };
+        let written: Vec<(&str, Vec<u8>)> =
+            letter.to_fields().into_iter().map(|(name, value)| (name, bytes(value))).collect();
+        assert_eq!(written, golden.map(|(name, value)| (name, value.to_vec())));
+        let kept = golden.map(|(name, value)| (name.to_owned(), Bytes::from_static(value)));
+        assert_eq!(from_fields(kept.to_vec()), letter);
+    }
 }

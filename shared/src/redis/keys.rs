@@ -67,6 +67,11 @@ impl Keys {
         format!("{}address_registrations:{address}", self.prefix)
     }
 
+    /// String: the requests of one API key, per slice of the window. Written by gateways; lives for the window.
+    pub fn api_key_requests(&self, key_id: &str) -> String {
+        format!("{}api_key_requests:{key_id}", self.prefix)
+    }
+
     /// String: the address of a proxy that `TRUSTED_PROXIES` does not name and whose clients were refused. Written by gateways, read by
     /// `chatctl doctor`; lives for a day.
     pub fn unnamed_proxy(&self) -> String {
@@ -90,7 +95,8 @@ impl Keys {
         format!("{}address_connections:{address}", self.prefix)
     }
 
-    /// Sorted set: live processes of a kind (`gateway` or `worker`) by the time of their last heartbeat.
+    /// Sorted set: live processes of a kind (`gateway` or `worker`) by the time of their last heartbeat; as `answers`, gateways that
+    /// follow their [`Self::answer_channel`].
     pub fn heartbeats(&self, kind: &str) -> String {
         format!("{}heartbeats:{kind}", self.prefix)
     }
@@ -150,6 +156,12 @@ impl Keys {
         format!("{}gateway:{gateway}", self.prefix)
     }
 
+    /// Channel: large answers for one gateway's connections. It has a connection of its own, so that Redis may cut that for what waits
+    /// on it and no event is lost.
+    pub fn answer_channel(&self, gateway: GatewayId) -> String {
+        format!("{}answers:{gateway}", self.prefix)
+    }
+
     /// Channel: whatever concerns one user.
     pub fn user_channel(&self, user: UserId) -> String {
         format!("{}user:{user}", self.prefix)
@@ -182,7 +194,7 @@ impl Keys {
         if let Some(user) = name.strip_prefix("user:") {
             return user.parse().ok().map(Channel::User);
         }
-        if name.starts_with("gateway:") {
+        if name.starts_with("gateway:") || name.starts_with("answers:") {
             return Some(Channel::Gateway);
         }
         name.parse().ok().map(Channel::Group)
@@ -223,6 +235,7 @@ mod tests {
         assert_eq!(keys.parse_channel(&keys.user_channel(UserId(4))), Some(Channel::User(UserId(4))));
         assert_eq!(keys.parse_channel(&keys.group_channel(group)), Some(Channel::Group(group)));
         assert_eq!(keys.parse_channel(&keys.gateway_channel(GatewayId(Uuid::nil()))), Some(Channel::Gateway));
+        assert_eq!(keys.parse_channel(&keys.answer_channel(GatewayId(Uuid::nil()))), Some(Channel::Gateway));
         assert_eq!(keys.parse_channel(&keys.presence_channel()), Some(Channel::Presence));
         assert_eq!(keys.parse_channel(&keys.report_channel()), Some(Channel::Report));
         assert_eq!(keys.parse_channel("user:4"), None);

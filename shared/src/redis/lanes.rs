@@ -9,6 +9,7 @@ use fred::prelude::*;
 use fred::types::scripts::Script;
 use futures_util::future::try_join_all;
 
+use super::redirect::keyed;
 use super::topology::Topology;
 use crate::stream::FIELD;
 
@@ -93,8 +94,12 @@ pub async fn read(
 ) -> Result<Vec<RawEntry>, Error> {
     let ids = vec![">"; streams.len()];
     let block_ms = (block.as_millis() as u64).max(1);
-    let reply: Reply =
-        client.xreadgroup(group, "owner", Some(count), Some(block_ms), true, streams.to_vec(), ids).await?;
+    let Some(key) = streams.first() else { return Ok(Vec::new()) };
+    let reply: Reply = keyed!(client, key, |sender, _| {
+        let (group, streams, ids) = (group.to_owned(), streams.to_vec(), ids.clone());
+        async move { sender.xreadgroup(group, "owner", Some(count), Some(block_ms), true, streams, ids).await }
+    })
+    .await?;
     Ok(entries(streams, reply))
 }
 
@@ -108,7 +113,11 @@ pub async fn read_shared(
     block: Duration,
 ) -> Result<Vec<RawEntry>, Error> {
     let block_ms = (block.as_millis() as u64).max(1);
-    let reply: Reply = client.xreadgroup(group, consumer, Some(count), Some(block_ms), false, stream, ">").await?;
+    let reply: Reply = keyed!(client, stream, |sender, stream| {
+        let (group, consumer) = (group.to_owned(), consumer.to_owned());
+        async move { sender.xreadgroup(group, consumer, Some(count), Some(block_ms), false, stream, ">").await }
+    })
+    .await?;
     Ok(entries(&[stream.to_owned()], reply))
 }
 
@@ -122,8 +131,13 @@ pub async fn claim_abandoned(
     count: u64,
 ) -> Result<Vec<RawEntry>, Error> {
     type Claimed = Vec<(String, HashMap<String, Bytes>)>;
-    let (_, claimed): (String, Claimed) =
-        client.xautoclaim_values(stream, group, consumer, idle.as_millis() as u64, "0-0", Some(count), false).await?;
+    let idle_ms = idle.as_millis() as u64;
+    let reply: Value = keyed!(client, stream, |sender, stream| {
+        let (group, consumer) = (group.to_owned(), consumer.to_owned());
+        async move { sender.xautoclaim(stream, group, consumer, idle_ms, "0-0", Some(count), false).await }
+    })
+    .await?;
+    let (_, claimed): (String, Claimed) = reply.into_xautoclaim_values()?;
     let claimed = claimed.into_iter().map(|(id, fields)| (id, fields.into_iter().collect())).collect();
     Ok(entries(&[stream.to_owned()], Some(vec![(stream.to_owned(), claimed)])))
 }

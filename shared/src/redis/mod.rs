@@ -1,5 +1,5 @@
 //! Everything Redis: each key and channel (`keys`), connections (`client`) and whom they trust (`tls`), what a cluster needs other than
-//! a single server (`topology`), each server-side script with a typed function (`address`, `admit`, `lanes`, `presence`,
+//! a single server (`topology`, `redirect`), each server-side script with a typed function (`address`, `admit`, `lanes`, `presence`,
 //! `revocations`, `time`, `typing`), publishing (`settle`), and the stream of dead letters (`dead_letters`).
 
 pub mod address;
@@ -9,6 +9,7 @@ pub mod dead_letters;
 pub mod keys;
 pub mod lanes;
 pub mod presence;
+pub mod redirect;
 pub mod revocations;
 pub mod settle;
 pub mod time;
@@ -17,7 +18,11 @@ pub mod topology;
 pub mod typing;
 
 use fred::prelude::*;
+use fred::types::CustomCommand;
 use fred::types::scripts::Script;
+use fred::util::redis_keyslot;
+
+use self::topology::Topology;
 
 /// Runs a script that the server may not know yet: after its start, or because another one took over. NOSCRIPT means that nothing
 /// was done, so that a second run is safe; the script's text makes it known to the very server that has the keys.
@@ -27,11 +32,35 @@ pub(crate) async fn run_script<R: FromValue>(
     keys: Vec<String>,
     arguments: Vec<Value>,
 ) -> Result<R, Error> {
-    match script.evalsha(client, keys.clone(), arguments.clone()).await {
-        Err(error) if error.details().starts_with("NOSCRIPT") => match script.lua() {
-            Some(text) => client.eval(text.clone(), keys, arguments).await,
-            None => Err(error),
+    let run = match Topology::of(client) {
+        Topology::Single => script.evalsha(client, keys.clone(), arguments.clone()).await,
+        Topology::Cluster => run_on_node(client, "EVALSHA", script.sha1(), &keys, &arguments).await,
+    };
+    match (run, script.lua()) {
+        (Err(error), Some(text)) if error.details().starts_with("NOSCRIPT") => match Topology::of(client) {
+            Topology::Single => client.eval(text.clone(), keys, arguments).await,
+            Topology::Cluster => run_on_node(client, "EVAL", text, &keys, &arguments).await,
         },
-        other => other,
+        (run, _) => run,
     }
+}
+
+/// At the node of a cluster that has the keys.
+async fn run_on_node<R: FromValue>(
+    client: &Client,
+    command: &'static str,
+    script: &str,
+    keys: &[String],
+    arguments: &[Value],
+) -> Result<R, Error> {
+    let key = keys.first().map_or("", String::as_str);
+    let slot = redis_keyslot(key.as_bytes());
+    let mut words: Vec<Value> = vec![script.into(), (keys.len() as i64).into()];
+    words.extend(keys.iter().map(|key| Value::from(key.as_str())));
+    words.extend_from_slice(arguments);
+    redirect::keyed!(client, key, |sender, _| {
+        let words = words.clone();
+        async move { sender.custom(CustomCommand::new_static(command, slot, false), words).await }
+    })
+    .await
 }

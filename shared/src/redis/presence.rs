@@ -9,9 +9,10 @@ use fred::prelude::*;
 use fred::types::scripts::Script;
 
 use super::keys::Keys;
+use super::redirect::keyed;
 use super::run_script;
 use crate::clock::Timestamp;
-use crate::ids::{ConnectionId, GatewayId, UserId};
+use crate::ids::{ConnectionId, ConnectionRef, GatewayId, UserId};
 
 /// One session: a user's authenticated connection of some gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,11 +73,14 @@ impl Presence {
 
     /// Whether everybody who is online is listed: not so after a loss of data, until [`Self::set_complete`].
     pub async fn is_complete(&self, redis: &Client) -> Result<bool, Error> {
-        redis.exists(self.keys.presence_is_complete()).await
+        keyed!(redis, self.keys.presence_is_complete(), |sender, key| async move { sender.exists(key).await }).await
     }
 
     pub async fn set_complete(&self, redis: &Client) -> Result<(), Error> {
-        redis.set(self.keys.presence_is_complete(), 1, None, None, false).await
+        keyed!(redis, self.keys.presence_is_complete(), |sender, key| async move {
+            sender.set(key, 1, None, None, false).await
+        })
+        .await
     }
 
     /// Lists these users as online again; those without a session have `grace` to get one.
@@ -91,20 +95,38 @@ impl Presence {
 
     /// The sessions registered for a gateway.
     pub async fn sessions_of(&self, redis: &Client, gateway: GatewayId) -> Result<Vec<Session>, Error> {
-        let members: Vec<String> = redis.smembers(self.keys.gateway_sessions(gateway)).await?;
+        let key = self.keys.gateway_sessions(gateway);
+        let members: Vec<String> = keyed!(redis, key, |sender, key| async move { sender.smembers(key).await }).await?;
         Ok(members.iter().filter_map(|member| parse_session(member)).collect())
+    }
+
+    /// The connections of a user, each with its gateway.
+    pub async fn user_sessions(&self, redis: &Client, user: UserId) -> Result<Vec<ConnectionRef>, Error> {
+        let key = format!("{}{user}", self.keys.user_sessions_prefix());
+        let members: Vec<String> = redis.smembers(key).await?;
+        let session = |member: &String| {
+            let (gateway, connection) = member.split_once(':')?;
+            Some(ConnectionRef {
+                gateway: GatewayId(gateway.parse().ok()?),
+                connection: ConnectionId(connection.parse().ok()?),
+            })
+        };
+        Ok(members.iter().filter_map(session).collect())
     }
 
     /// How many sessions are registered for a gateway.
     pub async fn count_of(&self, redis: &Client, gateway: GatewayId) -> Result<u64, Error> {
-        redis.scard(self.keys.gateway_sessions(gateway)).await
+        keyed!(redis, self.keys.gateway_sessions(gateway), |sender, key| async move { sender.scard(key).await }).await
     }
 
     /// At most `most` users who are online, and how many there are.
     pub async fn online(&self, redis: &Client, most: usize) -> Result<(Vec<UserId>, u64), Error> {
-        let users: Vec<i64> =
-            redis.zrange(self.keys.online_users(), 0, most as i64 - 1, None, false, None, false).await?;
-        let count: u64 = redis.zcard(self.keys.online_users()).await?;
+        let online = self.keys.online_users();
+        let users: Vec<i64> = keyed!(redis, &online, |sender, key| async move {
+            sender.zrange(key, 0, most as i64 - 1, None, false, None, false).await
+        })
+        .await?;
+        let count: u64 = keyed!(redis, &online, |sender, key| async move { sender.zcard(key).await }).await?;
         Ok((users.into_iter().map(UserId).collect(), count))
     }
 
@@ -114,7 +136,11 @@ impl Presence {
             return Ok(HashSet::new());
         }
         let members: Vec<String> = users.iter().map(UserId::to_string).collect();
-        let scores: Vec<Option<f64>> = redis.zmscore(self.keys.online_users(), members).await?;
+        let scores: Vec<Option<f64>> = keyed!(redis, self.keys.online_users(), |sender, key| {
+            let members = members.clone();
+            async move { sender.zmscore(key, members).await }
+        })
+        .await?;
         Ok(users.iter().zip(scores).filter(|(_, score)| score.is_some()).map(|(user, _)| *user).collect())
     }
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use fred::prelude::*;
 use futures_util::future::{try_join, try_join_all, try_join3};
 
+use super::redirect::keyed;
 use super::topology::{Topology, one_node};
 
 /// One message for one channel.
@@ -38,11 +39,8 @@ pub async fn settle(
     let publications = publish_all(client, last);
     // Deleted before acknowledged: should a failover lose the second, what is pending and gone is dropped, but what is
     // acknowledged and there would stay for good.
-    let deletions =
-        try_join_all(done.iter().map(|(stream, ids)| client.xdel::<i64, _, _>(stream.as_str(), ids.clone())));
-    let acknowledged = group.map(|group| {
-        done.iter().map(move |(stream, ids)| client.xack::<i64, _, _, _>(stream.as_str(), group, ids.clone()))
-    });
+    let deletions = try_join_all(done.iter().map(|(stream, ids)| delete(client, stream, ids)));
+    let acknowledged = group.map(|group| done.iter().map(move |(stream, ids)| acknowledge(client, stream, group, ids)));
     let acknowledgements = try_join_all(acknowledged.into_iter().flatten());
     match Topology::of(client) {
         // Each is handed to the connection when it is first polled, and they are polled in this order.
@@ -54,6 +52,22 @@ pub async fn settle(
         }
     }
     Ok(())
+}
+
+async fn delete(client: &Client, stream: &str, ids: &[String]) -> Result<i64, Error> {
+    keyed!(client, stream, |sender, stream| {
+        let ids = ids.to_vec();
+        async move { sender.xdel(stream, ids).await }
+    })
+    .await
+}
+
+async fn acknowledge(client: &Client, stream: &str, group: &str, ids: &[String]) -> Result<i64, Error> {
+    keyed!(client, stream, |sender, stream| {
+        let (group, ids) = (group.to_owned(), ids.to_vec());
+        async move { sender.xack(stream, group, ids).await }
+    })
+    .await
 }
 
 async fn publish_all(client: &Client, messages: &[Message]) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fred::prelude::*;
 use fred::types::scripts::Script;
 
+use super::redirect::keyed;
 use super::run_script;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, UserId};
@@ -34,12 +35,15 @@ impl Typist {
 /// That the user types: it ends after `lasting` unless this is repeated.
 pub async fn start(redis: &Client, key: &str, typist: &Typist, lasting: Duration) -> Result<(), Error> {
     let ends_at_ms = Timestamp::now().plus(lasting).0 as f64;
-    redis.zadd(key, None, None, false, false, (ends_at_ms, typist.to_member())).await
+    keyed!(redis, key, |sender, key| async move {
+        sender.zadd(key, None, None, false, false, (ends_at_ms, typist.to_member())).await
+    })
+    .await
 }
 
 /// That the user stopped: it will not end by itself any more.
 pub async fn stop(redis: &Client, key: &str, typist: &Typist) -> Result<(), Error> {
-    redis.zrem(key, typist.to_member()).await
+    keyed!(redis, key, |sender, key| async move { sender.zrem(key, typist.to_member()).await }).await
 }
 
 /// The script that takes what is over, ready to run.

@@ -9,13 +9,15 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::TelemetryError;
+use super::traces::LOG_SPAN;
 use crate::config::{CommonSettings, LogFormat};
 
 /// A panic message can hold what the code was working on; this is as much as is logged of it.
@@ -91,9 +93,41 @@ where
     let layer: Box<dyn Layer<Registry> + Send + Sync> = if as_text {
         layer.with_ansi(is_terminal).boxed()
     } else {
-        layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        let json = layer.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        json.map_event_format(WithTrace).boxed()
     };
     Ok(tracing_subscriber::registry().with(layer.with_filter(filter)))
+}
+
+/// JSON lines with the `trace_id` of the command that they are about, among the line's own fields.
+struct WithTrace<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for WithTrace<F>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> fmt::Result {
+        let mut scope = context.event_scope().into_iter().flatten();
+        let Some(span) = scope.find(|span| span.name() == LOG_SPAN) else {
+            return self.0.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        let extensions = span.extensions();
+        let fields = extensions.get::<FormattedFields<N>>().map_or("", |fields| fields.fields.as_str());
+        // Both are objects, and neither is empty.
+        match (line.trim_end().strip_suffix('}'), fields.strip_prefix('{')) {
+            (Some(line), Some(fields)) => writeln!(writer, "{line},{fields}"),
+            _ => writer.write_str(&line),
+        }
+    }
 }
 
 /// RFC 3339 in UTC with milliseconds, as on the wire.

@@ -162,6 +162,30 @@ fn json_lines_are_flat_with_an_rfc_3339_time() {
 }
 
 #[test]
+fn lines_about_a_traced_command_name_its_trace() {
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let trace = traces::TraceContext::from_traceparent(traceparent);
+    let say = || {
+        let _trace = traces::log_span(trace).entered();
+        let _deeper = tracing::info_span!("deeper", secret = 7).entered();
+        tracing::warn!(attempts = 2, "within");
+        traces::log_span(None).in_scope(|| tracing::error!("within, and nothing of its own"));
+    };
+    for level in ["warn", "info"] {
+        let text = logged(level, LogFormat::Json, false, || {
+            say();
+            tracing::error!("outside");
+        });
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let ids: Vec<&Value> = lines.iter().map(|line| &line["trace_id"]).collect();
+        let id = Value::from(&traceparent[3..35]);
+        assert_eq!(ids, [&id, &id, &Value::Null], "{text}");
+        assert_eq!((&lines[0]["attempts"], &lines[0]["message"]), (&2.into(), &"within".into()), "{text}");
+    }
+    assert!(logged("info", LogFormat::Text, false, say).contains(&traceparent[3..35]));
+}
+
+#[test]
 fn auto_is_text_on_a_terminal_and_json_elsewhere() {
     let say = || tracing::info!("hello");
     assert!(serde_json::from_str::<Value>(&logged("info", LogFormat::Auto, false, say)).is_ok());

@@ -28,6 +28,8 @@ const EXPORTED_WITHIN: Duration = Duration::from_secs(5);
 /// Spans are collected for so long before they are sent.
 const COLLECTED_FOR: Duration = Duration::from_millis(500);
 const PATH: &str = "/v1/traces";
+/// The span of [`TraceContext::log_span`]. Errors are logged at every level, and so is the trace of everything.
+pub(super) const LOG_SPAN: &str = "trace";
 
 /// What goes on from one process to the next: the trace and the span that caused what follows. W3C Trace Context without flags:
 /// what is not sampled has no context.
@@ -68,10 +70,20 @@ impl TraceContext {
         TraceId::from_bytes(self.trace).to_string()
     }
 
+    /// What the log lines of work for the traced command are written in, so that each of them names the trace.
+    pub fn log_span(self) -> tracing::Span {
+        tracing::error_span!(LOG_SPAN, trace_id = self.trace_id())
+    }
+
     fn span_context(self) -> SpanContext {
         let (trace, span) = (TraceId::from_bytes(self.trace), SpanId::from_bytes(self.span));
         SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::default())
     }
+}
+
+/// Of a trace if there is one, and of no cost otherwise; see [`TraceContext::log_span`].
+pub fn log_span(trace: Option<TraceContext>) -> tracing::Span {
+    trace.map_or_else(tracing::Span::none, TraceContext::log_span)
 }
 
 /// A piece of work for a traced command, until now.

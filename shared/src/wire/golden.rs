@@ -15,9 +15,10 @@ use crate::ids::{ConnectionId, ConversationId, GatewayId, GroupId, MessageId};
 use crate::limits::Limits;
 use crate::protocol::{Fields, Frame};
 use crate::publication::{EventHeader, Receipt, Report, ReportedMessages};
+use crate::server_api::key::KeyHash;
 use crate::stream::{
-    HttpRequest, Internal, InternalReply, MissingMessages, Receipts, ReplayCursor, ReplayPage, ReplayedEvent,
-    SyncPosition, SyncRound,
+    ExportPosition, HttpRequest, Internal, InternalReply, MissingMessages, Receipts, Repetition, ReplayCursor,
+    ReplayPage, ReplayedEvent, ServerCall, SyncPosition, SyncRound,
 };
 use crate::telemetry::traces::TraceContext;
 
@@ -52,10 +53,10 @@ trait Listed {
     fn variant(&self) -> &'static str;
 }
 
-variants!(body, Body: Client, Internal, Sync);
-variants!(internal, Internal: Authenticate, Resume, Replay, Settle, Http, Missing, ResumeAfter, SettleIn);
-variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout);
-variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing);
+variants!(body, Body: Client, Internal, Sync, System);
+variants!(internal, Internal: Authenticate, Resume, Replay, Settle, Http, Missing, ResumeAfter, SettleIn, HeldConversation);
+variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout, ServerCall, Presences, CreateUser, UpdateUser, Export);
+variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing, Allowed, HeldConversation);
 variants!(
     header, Header: Answer, Internal, Event, Joined, Left, AnswerPart, Replaced, Revoked, Report, Probe, Kicked, Drain,
     AnswerAndEvent, ReplacedIn, Departed, AnswerContinues, ReceiptsWanted, ReceiptsGiven, ReducedFor, Traced,
@@ -161,6 +162,18 @@ fn requests_of_gateways_keep_their_bytes() {
         HttpRequest::Register { body: b"{}".to_vec() },
         HttpRequest::Login { body: b"{}".to_vec() },
         HttpRequest::Logout { token_id: token_id.clone(), expires_at: AT },
+        HttpRequest::ServerCall(ServerCall {
+            key_id: "0123456789abcdef".to_owned(),
+            key_hash: KeyHash([7; 32]),
+            scope: "groups".to_owned(),
+            action: Some("create_group".to_owned()),
+            user: Some(USER),
+            repetition: Some(Repetition { key: "k".to_owned(), fingerprint: [9; 32], command: ID }),
+        }),
+        HttpRequest::Presences { body: b"{}".to_vec() },
+        HttpRequest::CreateUser { body: b"{}".to_vec() },
+        HttpRequest::UpdateUser { user: USER, body: b"{}".to_vec() },
+        HttpRequest::Export { user: USER, after: Some(ExportPosition::Messages { after: ID }) },
     ];
     pinned("http_request.txt", &https);
     let receipts = Receipts { user: USER, conversations: vec![(CONVERSATION, 300)], events: vec![ID] };
@@ -183,6 +196,7 @@ fn requests_of_gateways_keep_their_bytes() {
         Internal::Missing { conversation: CONVERSATION, from: 12 },
         resume_after,
         settle_in,
+        Internal::HeldConversation { held: "conv_user-1_user-2".to_owned() },
     ];
     pinned("internal.txt", &requests);
     let position = |version| SyncPosition { conversation: CONVERSATION, seq: 300, version, hidden_after: 2 };
@@ -190,7 +204,8 @@ fn requests_of_gateways_keep_their_bytes() {
     let no_fields = serde_json::Map::new();
     let context = DecodeContext { caller: USER, limits: &Limits::default() };
     let command = Command::decode("get_user_groups", Fields(&no_fields), &context).unwrap().unwrap();
-    pinned("body.txt", &[Body::Client(command), Body::Internal(requests[0].clone()), Body::Sync(round)]);
+    let system = Body::System(command.clone());
+    pinned("body.txt", &[Body::Client(command), Body::Internal(requests[0].clone()), Body::Sync(round), system]);
 }
 
 #[test]
@@ -206,6 +221,8 @@ fn replies_to_gateways_keep_their_bytes() {
         InternalReply::Http { status: 200, json: b"{}".to_vec() },
         InternalReply::SignedIn { user: USER, profile: b"{}".to_vec() },
         InternalReply::Missing(missing),
+        InternalReply::Allowed { command: Some(ID) },
+        InternalReply::HeldConversation(Some(CONVERSATION)),
     ];
     pinned("internal_reply.txt", &replies);
 }

@@ -52,6 +52,10 @@ pub enum Fault {
     PostgresReadOnly,
     /// The main backend alters a column of its own.
     ColumnAltered,
+    /// Starts anew, logging much to a reader that stands still.
+    StalledLog(usize),
+    /// Workers stop, the database is dumped, dropped and restored. Redis and gateways stay as they are.
+    Restore,
     Cut(Link),
     /// Only what goes up (to the store or the gateway) is held up.
     CutUp(Link),
@@ -78,6 +82,8 @@ impl fmt::Display for Fault {
             Fault::RedisReadOnly => write!(f, "Redis becomes a replica"),
             Fault::PostgresReadOnly => write!(f, "PostgreSQL takes no writes"),
             Fault::ColumnAltered => write!(f, "the main backend alters a column"),
+            Fault::StalledLog(index) => write!(f, "the log reader of gateway {} stands still", index + 1),
+            Fault::Restore => write!(f, "PostgreSQL is restored from a dump"),
             Fault::Cut(link) => write!(f, "cut {link}"),
             Fault::CutUp(link) => write!(f, "cut {link}, upwards only"),
             Fault::CutDown(link) => write!(f, "cut {link}, downwards only"),
@@ -94,6 +100,7 @@ enum Subject {
     Gateway(usize),
     Worker(usize),
     Servers,
+    Everything,
     Redis,
     Postgres,
     Link(Link),
@@ -102,9 +109,11 @@ enum Subject {
 impl Fault {
     fn subject(self) -> Subject {
         match self {
-            Fault::KillGateway(index) | Fault::StopGateway(index) | Fault::GatewayClock(index, _) => {
-                Subject::Gateway(index)
-            }
+            Fault::KillGateway(index)
+            | Fault::StopGateway(index)
+            | Fault::GatewayClock(index, _)
+            | Fault::StalledLog(index) => Subject::Gateway(index),
+            Fault::Restore => Subject::Everything,
             Fault::KillWorker(index) | Fault::StopWorker(index) | Fault::WorkerClock(index, _) => {
                 Subject::Worker(index)
             }
@@ -124,7 +133,9 @@ impl Fault {
         let (a, b) = (self.subject(), other.subject());
         let is_server = |subject| matches!(subject, Subject::Gateway(_) | Subject::Worker(_) | Subject::Servers);
         let deploys = |subject| subject == Subject::Servers;
-        a != b && !(deploys(a) && is_server(b)) && !(deploys(b) && is_server(a))
+        let alone = |subject| subject == Subject::Everything;
+        let excludes = |one, other| alone(one) || deploys(one) && is_server(other);
+        a != b && !excludes(a, b) && !excludes(b, a)
     }
 }
 
@@ -155,7 +166,7 @@ pub struct Sequence {
     pairs: bool,
 }
 
-const KINDS: u8 = 19;
+const KINDS: u8 = 21;
 /// As much as clocks may differ.
 const CLOCK_OFFSET_SECONDS: i64 = 60;
 
@@ -165,7 +176,8 @@ impl Sequence {
         Self { rng: StdRng::seed_from_u64(seed), gateways, workers, kinds: Vec::new(), pairs }
     }
 
-    fn fault(&mut self) -> Fault {
+    /// A kind, and a fault of it.
+    fn fault(&mut self) -> (u8, Fault) {
         if self.kinds.is_empty() {
             self.kinds = (0..KINDS).collect();
         }
@@ -174,7 +186,7 @@ impl Sequence {
         let link = [Link::GatewayRedis, Link::WorkerRedis, Link::WorkerPostgres, Link::Clients(gateway)]
             [self.rng.random_range(0..4)];
         let offset = self.rng.random_range(-CLOCK_OFFSET_SECONDS..=CLOCK_OFFSET_SECONDS);
-        match kind {
+        let fault = match kind {
             0 => Fault::KillGateway(gateway),
             1 => Fault::KillWorker(worker),
             2 => Fault::StopGateway(gateway),
@@ -193,8 +205,11 @@ impl Sequence {
             15 => Fault::RedisReadOnly,
             16 => Fault::PostgresReadOnly,
             17 => Fault::ColumnAltered,
+            18 => Fault::StalledLog(gateway),
+            19 => Fault::Restore,
             _ => Fault::Tear(link),
-        }
+        };
+        (kind, fault)
     }
 }
 
@@ -202,10 +217,15 @@ impl Iterator for Sequence {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        let first = self.fault();
-        let second = self.rng.random_bool(0.25).then(|| self.fault());
+        let (_, first) = self.fault();
         let mut faults = vec![first];
-        faults.extend(second.filter(|second| self.pairs && first.may_go_with(*second)));
+        if self.rng.random_bool(0.25) {
+            let (kind, second) = self.fault();
+            match self.pairs && first.may_go_with(second) {
+                true => faults.push(second),
+                false => self.kinds.push(kind),
+            }
+        }
         let pause = Duration::from_millis(self.rng.random_range(200..2_500));
         // Often short; sometimes beyond the leases and what a command waits for.
         let hold = Duration::from_millis(if self.rng.random_bool(0.3) {
@@ -237,6 +257,7 @@ mod tests {
         assert!(!Fault::KillWorker(0).may_go_with(Fault::StopWorker(0)));
         assert!(Fault::KillWorker(0).may_go_with(Fault::StopWorker(1)));
         assert!(!Fault::RollingDeploy.may_go_with(Fault::KillGateway(1)));
+        assert!(!Fault::Restore.may_go_with(Fault::Cut(Link::GatewayRedis)));
         assert!(!Fault::RedisEmpty.may_go_with(Fault::RedisCrash));
     }
 }

@@ -8,9 +8,10 @@ use devstack::{Direction, Proxy, Server, Weather};
 use e2e::Deployment;
 
 use crate::faults::{Fault, Link};
+use crate::shared::GONE_WITHIN;
+use crate::{restore, stalled_log};
 
 const SLOW: Duration = Duration::from_millis(500);
-const GONE_WITHIN: Duration = Duration::from_secs(40);
 
 /// Begins a fault. Blocks.
 pub fn begin(deployment: &mut Deployment, fault: Fault) -> Result<()> {
@@ -28,6 +29,8 @@ pub fn begin(deployment: &mut Deployment, fault: Fault) -> Result<()> {
         Fault::RedisReadOnly => drop(deployment.redis.command(&["REPLICAOF", "127.0.0.1", "1"])?),
         Fault::PostgresReadOnly => read_only(deployment, "SET default_transaction_read_only = on")?,
         Fault::ColumnAltered => alter_column(deployment, "varchar(200)")?,
+        Fault::StalledLog(index) => stalled_log::begin(&mut fleet.gateways[index])?,
+        Fault::Restore => restore::begin(deployment)?,
         Fault::Cut(link) => proxy(deployment, link)?.set(Weather::Cut),
         Fault::CutUp(link) => proxy(deployment, link)?.set(Weather::OneWayCut(Direction::Up)),
         Fault::CutDown(link) => proxy(deployment, link)?.set(Weather::OneWayCut(Direction::Down)),
@@ -63,6 +66,8 @@ pub fn end(deployment: &mut Deployment, fault: Fault) -> Result<()> {
         Fault::PostgresReadOnly => read_only(deployment, "RESET default_transaction_read_only")?,
         Fault::ColumnAltered => alter_column(deployment, "text")?,
         Fault::PostgresCrash => deployment.postgres.start()?,
+        Fault::StalledLog(index) => stalled_log::end(&mut fleet.gateways[index])?,
+        Fault::Restore => restore::end(deployment)?,
         Fault::Cut(link) | Fault::CutUp(link) | Fault::CutDown(link) | Fault::Slow(link) => {
             proxy(deployment, link)?.set(Weather::Fair);
         }

@@ -6,7 +6,9 @@ mod inject;
 mod person;
 mod probe;
 mod report;
+mod restore;
 mod shared;
+mod stalled_log;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! What everybody in a run shares: the history checker, what went wrong, the counts, and when each gateway last served.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use e2e::Witness;
 use parking_lot::Mutex;
@@ -31,6 +32,8 @@ pub struct Shared {
     served: Mutex<Vec<Option<Instant>>>,
 }
 
+/// How long a server that was told to end may take.
+pub const GONE_WITHIN: Duration = Duration::from_secs(40);
 /// Enough to see what is wrong.
 const MOST_VIOLATIONS: usize = 50;
 

@@ -90,27 +90,53 @@ impl Cluster {
     /// is without its keys at the one, and not yet the other's, for at least so long.
     pub fn move_slots(&self, from: usize, to: usize, between: Duration) -> Result<usize> {
         let (source, target) = (self.nodes.get(from).context("no source")?, self.nodes.get(to).context("no target")?);
-        let (source_id, target_id) = (source.command(&["CLUSTER", "MYID"])?, target.command(&["CLUSTER", "MYID"])?);
-        let slot_of = |key: &str| source.command(&["CLUSTER", "KEYSLOT", key]);
-        let slots: BTreeSet<String> = source.command(&["KEYS", "*"])?.lines().map(slot_of).collect::<Result<_>>()?;
+        let slots = self.slots(from, "*")?;
         for slot in &slots {
-            target.command(&["CLUSTER", "SETSLOT", slot, "IMPORTING", &source_id])?;
-            source.command(&["CLUSTER", "SETSLOT", slot, "MIGRATING", &target_id])?;
-            loop {
-                let keys = source.command(&["CLUSTER", "GETKEYSINSLOT", slot, "1"])?;
-                if keys.is_empty() {
-                    break;
-                }
-                let port = target.port().to_string();
-                let migrate = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "AUTH", &self.password, "KEYS", &keys];
-                source.command(&migrate)?;
-            }
+            self.move_keys(slot, source, target)?;
             std::thread::sleep(between);
-            for node in [target, source] {
-                node.command(&["CLUSTER", "SETSLOT", slot, "NODE", &target_id])?;
-            }
+            self.give_slot(slot, source, target)?;
         }
         Ok(slots.len())
+    }
+
+    /// The slots with a key at this primary whose name matches the pattern.
+    pub fn slots(&self, at: usize, pattern: &str) -> Result<BTreeSet<String>> {
+        let node = self.nodes.get(at).context("no such node")?;
+        let slot_of = |key: &str| node.command(&["CLUSTER", "KEYSLOT", key]);
+        node.command(&["KEYS", pattern])?.lines().map(slot_of).collect()
+    }
+
+    /// Moves the keys of these slots, which stay half moved: without their keys at the one, and not yet the other's.
+    pub fn half_move(&self, slots: &BTreeSet<String>, from: usize, to: usize) -> Result<()> {
+        slots.iter().try_for_each(|slot| self.move_keys(slot, &self.nodes[from], &self.nodes[to]))
+    }
+
+    /// Ends what [`Self::half_move`] began.
+    pub fn finish_move(&self, slots: &BTreeSet<String>, from: usize, to: usize) -> Result<()> {
+        slots.iter().try_for_each(|slot| self.give_slot(slot, &self.nodes[from], &self.nodes[to]))
+    }
+
+    fn move_keys(&self, slot: &str, source: &Redis, target: &Redis) -> Result<()> {
+        let (source_id, target_id) = (source.command(&["CLUSTER", "MYID"])?, target.command(&["CLUSTER", "MYID"])?);
+        target.command(&["CLUSTER", "SETSLOT", slot, "IMPORTING", &source_id])?;
+        source.command(&["CLUSTER", "SETSLOT", slot, "MIGRATING", &target_id])?;
+        loop {
+            let keys = source.command(&["CLUSTER", "GETKEYSINSLOT", slot, "1"])?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            let port = target.port().to_string();
+            let migrate = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "AUTH", &self.password, "KEYS", &keys];
+            source.command(&migrate)?;
+        }
+    }
+
+    fn give_slot(&self, slot: &str, source: &Redis, target: &Redis) -> Result<()> {
+        let target_id = target.command(&["CLUSTER", "MYID"])?;
+        for node in [target, source] {
+            node.command(&["CLUSTER", "SETSLOT", slot, "NODE", &target_id])?;
+        }
+        Ok(())
     }
 
     /// Names all nodes.

@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+/// For what happens at once on an idle machine: long enough for one that compiles meanwhile. A test that passes never waits for it.
+/// A wait that has to be longer, or is a promise, has a name and a reason of its own.
+pub const SOON: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(15);
 
 /// Polls `condition` until it yields a value; fails with `what` when the deadline passes, at once when it errs.

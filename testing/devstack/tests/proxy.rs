@@ -6,9 +6,9 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use devstack::wait::SOON;
 use devstack::{Direction, Proxy, Weather};
 
-const SOON: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_millis(300);
 
 /// Gives back whatever it gets.

@@ -64,6 +64,8 @@ impl Default for Options {
             ("IP_RATE_LIMIT", "10000000"),
             ("MESSAGE_RATE_LIMIT", "1000000"),
             ("STRANGERS_PER_DAY", "1000000"),
+            // Whoever was away through a fault is told all of it, however much was sent meanwhile.
+            ("REPLAY_LIMIT", "100000"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         Options {

@@ -16,6 +16,10 @@ pub use talk::Talk;
 pub use tls::{Authority, LOOPBACK};
 pub use witness::Witness;
 
+/// Held by tests that compare how fast something is at different times, and by those that load the machine for a part of the time: only
+/// one of them runs at a time.
+pub static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A folder of this repository.
 pub fn repository(path: &str) -> std::path::PathBuf {
     std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(path)

@@ -3,14 +3,13 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use devstack::wait::SOON;
 use devstack::{Postgres, Redis, ports, wait};
 
 /// What a server on the loopback address is called.
 pub const LOOPBACK: &str = "IP:127.0.0.1";
-const SOON: Duration = Duration::from_secs(20);
 const NEW_KEY: [&str; 9] =
     ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
 

@@ -178,8 +178,11 @@ impl Witness {
             }
         }
         self.check_edits()?;
-        if complete && let Some(first) = self.missing(deployment)?.first() {
-            bail!("{first}");
+        if complete {
+            let missing = self.missing(deployment)?;
+            if let Some(first) = missing.first() {
+                bail!("{first}, first of {} that are missing", missing.len());
+            }
         }
         Ok(())
     }

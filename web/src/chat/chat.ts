@@ -25,7 +25,8 @@ export function openChat(userId: string, about: About): Chat {
     getToken: ({ reason }) => currentToken(reason),
     persist,
   });
-  const store = createStore(client, { cache: persist.cache });
+  // As much as somebody scrolls through at once: what is dropped has to be loaded again.
+  const store = createStore(client, { cache: persist.cache, maxMessages: 10_000 });
   const chat = { client, store, people: new People(client, store, userId), userId, about };
   client.on("state", (state) => {
     if (state.name !== "refused") return;

@@ -1,7 +1,7 @@
 // Where one writes: a text that grows, mentions that complete themselves, and what is replied to or edited.
 import { useChat } from "@elitescore/chat/react";
 import type { ChatMessage } from "@elitescore/chat/store";
-import { type KeyboardEvent, lazy, Suspense, useCallback, useEffect, useId, useLayoutEffect, useRef, useState } from "react";
+import { type KeyboardEvent, lazy, memo, Suspense, useCallback, useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 import { useSignedIn } from "../chat/chat";
 import { isGroup } from "../chat/ids";
 import { usePeople } from "../chat/people";
@@ -28,7 +28,7 @@ interface Props {
   onEditLast: () => void;
 }
 
-export function Composer({ id, name, replyTo, editing, onDone, onEditLast }: Props) {
+export const Composer = memo(function Composer({ id, name, replyTo, editing, onDone, onEditLast }: Props) {
   const { t } = useI18n();
   const { userId, client } = useSignedIn();
   const store = useChat();
@@ -207,7 +207,7 @@ export function Composer({ id, name, replyTo, editing, onDone, onEditLast }: Pro
       )}
     </form>
   );
-}
+});
 
 interface Suggestion {
   username: string;

@@ -48,8 +48,15 @@ export function Conversation({ id, seq }: { id: string; seq: number | undefined 
     },
     [navigate, id],
   );
+  const reply = useCallback((message: ChatMessage) => (setEditing(undefined), setReplyTo(message)), []);
+  const edit = useCallback((message: ChatMessage) => (setReplyTo(undefined), setEditing(message)), []);
+  const done = useCallback(() => (setReplyTo(undefined), setEditing(undefined)), []);
+  const editLast = useCallback(() => {
+    const { messages } = store.messages(id).getSnapshot();
+    const lastOwn = messages.findLast((message) => message.senderId === userId && message.status === "sent");
+    if (lastOwn) setEditing(lastOwn);
+  }, [store, id, userId]);
   if (list.status === "gone" || (people.isGone(id) && list.messages.length === 0)) return <Gone />;
-  const lastOwn = list.messages.findLast((message) => message.senderId === userId && message.status === "sent");
   return (
     <>
       <section className="conversation" aria-label={name}>
@@ -70,20 +77,13 @@ export function Conversation({ id, seq }: { id: string; seq: number | undefined 
             list={list}
             newFrom={newFrom}
             target={seq}
-            onReply={(message) => (setEditing(undefined), setReplyTo(message))}
-            onEdit={(message) => (setReplyTo(undefined), setEditing(message))}
+            onReply={reply}
+            onEdit={edit}
             onJump={jump}
           />
         )}
         <Announcer messages={list.messages} />
-        <Composer
-          id={id}
-          name={name}
-          replyTo={replyTo}
-          editing={editing}
-          onDone={() => (setReplyTo(undefined), setEditing(undefined))}
-          onEditLast={() => lastOwn && setEditing(lastOwn)}
-        />
+        <Composer id={id} name={name} replyTo={replyTo} editing={editing} onDone={done} onEditLast={editLast} />
       </section>
       {panel && (
         <Suspense fallback={<Spinner label={t("loading")} />}>
@@ -178,6 +178,8 @@ function Subtitle({ id, entry, isOnline }: { id: string; entry: InboxEntry | und
             : t("typing");
     return <span className="subtitle is-typing">{text}</span>;
   }
+  // Of somebody one has no conversation with yet nothing is known until they come or go.
+  if (!isGroup(id) && !entry && !isOnline) return null;
   if (!isGroup(id)) return <span className={isOnline ? "subtitle is-online" : "subtitle"}>{t(isOnline ? "online" : "offline")}</span>;
   const group = people.group(id);
   if (group) return <span className="subtitle">{t("members", { count: group.members.length })}</span>;

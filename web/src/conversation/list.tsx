@@ -10,7 +10,7 @@ import { Icon } from "../ui/icon";
 import { Message } from "./message";
 import { MessageMenu } from "./message-menu";
 import { setAtEnd } from "./reading";
-import { toRows, withAnswers } from "./rows";
+import { readUpTo, rowMaker, withAnswers } from "./rows";
 
 interface Props {
   id: string;
@@ -38,8 +38,9 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
   const { userId } = useSignedIn();
   const store = useChat();
   const { messages, hasBefore, hasAfter } = list;
-  const rows = useMemo(() => toRows(messages, newFrom), [messages, newFrom]);
-  const readBy = useMemo(() => (isGroup(id) ? withAnswers(list) : list.readBy), [id, list]);
+  const [toRows] = useState(rowMaker);
+  const rows = useMemo(() => toRows(messages, newFrom), [toRows, messages, newFrom]);
+  const read = useMemo(() => readUpTo(list, userId, isGroup(id)), [list, userId, id]);
   const scroller = useRef<HTMLDivElement>(null);
   const virtual = useRef<VirtualizerHandle>(null);
   const [isAtEnd, setIsAtEnd] = useState(true);
@@ -51,12 +52,13 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
   /** Asked for, and not there. */
   const [missed, setMissed] = useState<number>();
 
-  // Older messages came in front: the place on the screen is kept from the end.
-  const first = messages[0]?.key;
-  const [shown, setShown] = useState({ first, length: messages.length, shifts: false });
-  if (shown.first !== first || shown.length !== messages.length) {
-    const place = messages.findIndex(({ key }) => key === shown.first);
-    setShown({ first, length: messages.length, shifts: place > 0 });
+  // Older messages came in front, or were dropped there: the place on the screen is kept from the end.
+  const [first, length] = [messages[0], messages.length];
+  const [shown, setShown] = useState({ first, length, last: 0, shifts: false });
+  if (shown.first?.key !== first?.key || shown.length !== length) {
+    const came = messages.findIndex(({ key }) => key === shown.first?.key) > 0;
+    const wereDropped = !!first && !!shown.first && first.seq > shown.first.seq && first.seq <= shown.last;
+    setShown({ first, length, last: messages.findLast(({ status }) => status === "sent")?.seq ?? 0, shifts: came || wereDropped });
   }
 
   const newest = messages.findLast(({ status }) => status === "sent")?.seq ?? 0;
@@ -174,7 +176,7 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
               isFocusable={row.message.key === focusable}
               isMarked={marked === row.message.seq}
               isDelivered={row.message.seq <= list.deliveredSeq}
-              readBy={readBy}
+              isRead={row.message.seq <= read || row.message.isRead === true}
               onFocus={setActive}
               onMenu={openMenu}
               onReply={onReply}
@@ -199,7 +201,7 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
           id={id}
           message={menu.message}
           anchor={menu.anchor}
-          readBy={readBy}
+          readBy={isGroup(id) ? withAnswers(list) : list.readBy}
           onReply={onReply}
           onEdit={onEdit}
           onClose={closeMenu}

@@ -1,9 +1,10 @@
 // One message: who, what, how far it got, and what can be done with it.
+import type { Reaction } from "@elitescore/chat";
 import { useChat } from "@elitescore/chat/react";
 import type { ChatMessage } from "@elitescore/chat/store";
-import { type KeyboardEvent, memo, useRef } from "react";
+import { type KeyboardEvent, memo, useRef, useState } from "react";
 import { useSignedIn } from "../chat/chat";
-import { isGroup, peerOf } from "../chat/ids";
+import { isGroup } from "../chat/ids";
 import { usePeople } from "../chat/people";
 import { useI18n } from "../i18n";
 import { Avatar } from "../ui/avatar";
@@ -20,7 +21,7 @@ interface Props {
   isFocusable: boolean;
   isMarked: boolean;
   isDelivered: boolean;
-  readBy: ReadonlyMap<string, number>;
+  isRead: boolean;
   onFocus: (key: string) => void;
   onMenu: (message: ChatMessage, anchor: Element) => void;
   onReply: (message: ChatMessage) => void;
@@ -30,14 +31,16 @@ interface Props {
 const HOLD_MS = 450;
 
 export const Message = memo(function Message(props: Props) {
-  const { row, conversationId, position, total, isFocusable, isMarked, onFocus, onMenu, onReply } = props;
+  const { row, conversationId, position, total, isFocusable, isMarked, isDelivered, isRead, onFocus, onMenu, onReply, onJump } = props;
   const { message, startsDay, startsNew, continues, endsGroup } = row;
   const { t, day, time } = useI18n();
   const { userId } = useSignedIn();
   const people = usePeople();
   const article = useRef<HTMLElement>(null);
   const holding = useRef<ReturnType<typeof setTimeout>>(undefined);
-  const isMine = message.senderId === userId;
+  const [isPointed, setPointed] = useState(false);
+  const isSystems = message.kind === "system";
+  const isMine = message.senderId === userId && !isSystems;
   const name = people.person(message.senderId)?.displayName || message.senderUsername;
   const inGroup = isGroup(conversationId);
   const more = () => article.current?.querySelector(".more") ?? article.current;
@@ -59,6 +62,7 @@ export const Message = memo(function Message(props: Props) {
   if (endsGroup) classes.push("ends");
   if (isMarked) classes.push("marked");
   if (message.kind === "announcement") classes.push("announcement");
+  if (isSystems) classes.push("system");
   if (isEmojiOnly(message.content) && !message.replyTo) classes.push("emoji-only");
   return (
     <div className="message-row">
@@ -80,9 +84,11 @@ export const Message = memo(function Message(props: Props) {
         data-seq={message.seq}
         aria-posinset={position}
         aria-setsize={total}
-        aria-label={`${isMine ? t("you") : name}, ${time(message.createdAt)}`}
+        aria-label={isSystems ? time(message.createdAt) : `${isMine ? t("you") : name}, ${time(message.createdAt)}`}
         tabIndex={isFocusable ? 0 : -1}
         onFocus={() => onFocus(message.key)}
+        onPointerEnter={() => setPointed(true)}
+        onPointerLeave={() => setPointed(false)}
         onKeyDown={press}
         onContextMenu={(event) => {
           if (message.status !== "sent" || getSelection()?.toString()) return;
@@ -99,26 +105,10 @@ export const Message = memo(function Message(props: Props) {
         onTouchEnd={() => clearTimeout(holding.current)}
         onTouchMove={() => clearTimeout(holding.current)}
       >
-        {inGroup && !isMine && (endsGroup ? <Avatar id={message.senderId} name={name} size="small" /> : <span className="no-avatar" />)}
-        <div className="bubble">
-          {message.kind === "announcement" && (
-            <span className="announced">
-              <Icon name="megaphone" size={16} />
-              {t("announcement")}
-            </span>
-          )}
-          {inGroup && !isMine && !continues && (
-            <span className="sender" dir="auto">
-              {name}
-            </span>
-          )}
-          <Quote message={message} onJump={props.onJump} />
-          <span className="content" dir="auto">
-            <Content text={message.content} mentions={message.mentions} me={userId} />
-          </span>
-          <Meta {...props} isMine={isMine} />
-        </div>
-        {message.status === "sent" && (
+        {inGroup && !isMine && !isSystems && (endsGroup ? <Avatar id={message.senderId} name={name} size="small" /> : <span className="no-avatar" />)}
+        <Bubble {...{ row, isMine, isDelivered, isRead, isPointed, onJump }} sender={inGroup && !isMine && !isSystems && !continues ? name : undefined} />
+        {/* Thousands of rows go by before one of them is acted on. */}
+        {message.status === "sent" && (isPointed || isFocusable) && (
           <span className="message-tools">
             <button type="button" tabIndex={-1} className="icon-button" aria-label={t("reply")} onClick={() => onReply(message)}>
               <Icon name="reply" size={18} />
@@ -138,6 +128,51 @@ export const Message = memo(function Message(props: Props) {
         <Reactions message={message} />
         {message.status === "failed" && <Failed message={message} />}
       </article>
+    </div>
+  );
+});
+
+interface BubbleProps extends Pick<Props, "row" | "isDelivered" | "isRead" | "onJump"> {
+  isMine: boolean;
+  isPointed: boolean;
+  /** Shown above what others wrote in a group. */
+  sender: string | undefined;
+}
+
+/** What does not change when other messages come. */
+const Bubble = memo(function Bubble({ row: { message }, isMine, isPointed, isDelivered, isRead, sender, onJump }: BubbleProps) {
+  const { t, time, dateTime } = useI18n();
+  const { userId } = useSignedIn();
+  return (
+    <div className="bubble">
+      {message.kind === "announcement" && (
+        <span className="announced">
+          <Icon name="megaphone" size={16} />
+          {t("announcement")}
+        </span>
+      )}
+      {sender !== undefined && (
+        <span className="sender" dir="auto">
+          {sender}
+        </span>
+      )}
+      <Quote message={message} onJump={onJump} />
+      <span className="content" dir="auto">
+        <Content text={message.content} mentions={message.mentions} me={userId} />
+      </span>
+      <span className="meta">
+        {message.isPinned && (
+          <span title={t("pinned")}>
+            <Icon name="pin" size={13} />
+            <span className="visually-hidden">{t("pinned")}</span>
+          </span>
+        )}
+        {message.isEdited && <span>{t("edited")}</span>}
+        <time dateTime={message.createdAt} title={isPointed ? dateTime(message.createdAt) : undefined}>
+          {time(message.createdAt)}
+        </time>
+        {isMine && <Status message={message} isDelivered={isDelivered} isRead={isRead} />}
+      </span>
     </div>
   );
 });
@@ -167,33 +202,6 @@ function Quote({ message, onJump }: { message: ChatMessage; onJump: (seq: number
       <span dir="auto">{original.content}</span>
     </button>
   );
-}
-
-function Meta({ row, conversationId, isMine, isDelivered, readBy }: Props & { isMine: boolean }) {
-  const { t, time, dateTime } = useI18n();
-  const { userId } = useSignedIn();
-  const { message } = row;
-  return (
-    <span className="meta">
-      {message.isPinned && (
-        <span title={t("pinned")}>
-          <Icon name="pin" size={13} />
-          <span className="visually-hidden">{t("pinned")}</span>
-        </span>
-      )}
-      {message.isEdited && <span>{t("edited")}</span>}
-      <time dateTime={message.createdAt} title={dateTime(message.createdAt)}>
-        {time(message.createdAt)}
-      </time>
-      {isMine && <Status message={message} isDelivered={isDelivered} isRead={isRead(message, conversationId, userId, readBy)} />}
-    </span>
-  );
-}
-
-function isRead(message: ChatMessage, conversationId: string, me: string, readBy: ReadonlyMap<string, number>): boolean {
-  const peer = peerOf(conversationId, me);
-  if (peer) return message.isRead === true || (readBy.get(peer) ?? 0) >= message.seq;
-  return [...readBy].some(([reader, seq]) => reader !== me && seq >= message.seq);
 }
 
 function Status({ message, isDelivered, isRead }: { message: ChatMessage; isDelivered: boolean; isRead: boolean }) {
@@ -238,14 +246,17 @@ function Failed({ message }: { message: ChatMessage }) {
 }
 
 function Reactions({ message }: { message: ChatMessage }) {
+  return message.reactions?.length ? <SomeReactions message={message} reactions={message.reactions} /> : null;
+}
+
+const SomeReactions = memo(function SomeReactions({ message, reactions }: { message: ChatMessage; reactions: Reaction[] }) {
   const { t, list } = useI18n();
   const { userId } = useSignedIn();
   const store = useChat();
   const attempt = useAttempt();
   const people = usePeople();
-  if (!message.reactions?.length) return null;
   const byEmoji = new Map<string, { users: string[]; isMine: boolean }>();
-  for (const reaction of message.reactions) {
+  for (const reaction of reactions) {
     const group = byEmoji.get(reaction.reaction) ?? { users: [], isMine: false };
     group.users.push(reaction.userId === userId ? t("you") : people.person(reaction.userId)?.displayName || reaction.username);
     group.isMine ||= reaction.userId === userId;
@@ -270,4 +281,4 @@ function Reactions({ message }: { message: ChatMessage }) {
       ))}
     </div>
   );
-}
+});

@@ -15,14 +15,51 @@ export interface MessageRow {
   endsGroup: boolean;
 }
 
+type Rows = (messages: readonly ChatMessage[], newFrom: number | undefined) => readonly MessageRow[];
+
 function sameDay(a: string, b: string): boolean {
   return new Date(a).toDateString() === new Date(b).toDateString();
 }
 
-function continues(message: ChatMessage, before: ChatMessage | undefined): boolean {
+function startsDay(message: ChatMessage, before: ChatMessage | undefined): boolean {
+  return !before || !sameDay(before.createdAt, message.createdAt);
+}
+
+function startsNew(message: ChatMessage, before: ChatMessage | undefined, newFrom: number): boolean {
+  return message.seq >= newFrom && (!before || before.seq < newFrom);
+}
+
+function continues(message: ChatMessage, before: ChatMessage | undefined, newFrom: number): boolean {
   if (!before || before.senderId !== message.senderId || before.kind !== message.kind || message.replyTo) return false;
   const apart = Date.parse(message.createdAt) - Date.parse(before.createdAt);
-  return apart < GROUPED_WITHIN_MS && sameDay(message.createdAt, before.createdAt);
+  return apart < GROUPED_WITHIN_MS && !startsDay(message, before) && !startsNew(message, before, newFrom);
+}
+
+/** Makes rows of a list that changes: one whose message and neighbours are the same is the same object, and is not rendered again. */
+export function rowMaker(): Rows {
+  let last: { messages: readonly ChatMessage[]; newFrom: number; rows: readonly MessageRow[] } = { messages: [], newFrom: Infinity, rows: [] };
+  return (messages, newFrom = Infinity) => {
+    const known = newFrom === last.newFrom ? last.messages : [];
+    const rows = last.rows;
+    // Older ones may have come in front, or may have been dropped there.
+    const place = messages.indexOf(known[0] as ChatMessage);
+    const shift = place >= 0 ? place : -known.indexOf(messages[0] as ChatMessage);
+    const made = messages.map((message, index): MessageRow => {
+      const [before, after] = [messages[index - 1], messages[index + 1]];
+      const old = index - shift;
+      const row = known[old] === message ? rows[old] : undefined;
+      if (row && known[old - 1] === before && known[old + 1] === after) return row;
+      return {
+        message,
+        startsDay: startsDay(message, before),
+        startsNew: startsNew(message, before, newFrom),
+        continues: continues(message, before, newFrom),
+        endsGroup: !after || !continues(after, message, newFrom),
+      };
+    });
+    last = { messages, newFrom, rows: made };
+    return made;
+  };
 }
 
 /** Up to where each member of a group has read. The server tells only the author of the message that was read last; who wrote has read, too. */
@@ -32,15 +69,8 @@ export function withAnswers({ readBy, messages }: MessageList): ReadonlyMap<stri
   return all;
 }
 
-export function toRows(messages: readonly ChatMessage[], newFrom: number | undefined): MessageRow[] {
-  let isNewShown = newFrom === undefined;
-  const rows = messages.map((message, index): MessageRow => {
-    const before = messages[index - 1];
-    const startsDay = !before || !sameDay(before.createdAt, message.createdAt);
-    const startsNew = !isNewShown && message.seq >= (newFrom ?? 0);
-    if (startsNew) isNewShown = true;
-    return { message, startsDay, startsNew, continues: !startsDay && !startsNew && continues(message, before), endsGroup: true };
-  });
-  rows.forEach((row, index) => (row.endsGroup = !rows[index + 1]?.continues));
-  return rows;
+/** Up to where one of the others has read. */
+export function readUpTo(list: MessageList, me: string, inGroup: boolean): number {
+  const answer = inGroup ? list.messages.findLast(({ senderId, status }) => status === "sent" && senderId !== me) : undefined;
+  return [...list.readBy].reduce((most, [reader, seq]) => (reader === me ? most : Math.max(most, seq)), answer?.seq ?? 0);
 }

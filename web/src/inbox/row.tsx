@@ -93,7 +93,7 @@ function Last({ entry }: { entry: InboxEntry }) {
   const last = entry.lastMessage;
   if (!last) return t("noMessages");
   const sender = last.senderId === userId ? t("you") : people.person(last.senderId)?.displayName ?? last.senderUsername;
-  const isNamed = last.senderId === userId || entry.kind !== "direct";
+  const isNamed = last.kind !== "system" && (last.senderId === userId || entry.kind !== "direct");
   return (
     <>
       {isNamed && sender ? `${sender}: ` : ""}

@@ -1,5 +1,5 @@
 // The frame of the chat: a list beside a conversation, or one of them on a phone; what keys do everywhere.
-import { useConnection, useInbox } from "@elitescore/chat/react";
+import { useConnection } from "@elitescore/chat/react";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { Redirect, useLocation, useRoute } from "wouter";
 import { useSignedIn } from "../chat/chat";
@@ -14,6 +14,8 @@ const NewChat = lazy(() => import("./new-chat"));
 const NewGroup = lazy(() => import("./new-group"));
 const Settings = lazy(() => import("./settings"));
 const Communities = lazy(() => import("./communities"));
+
+const TITLE_EVERY_MS = 300;
 
 export function Shell() {
   const { t } = useI18n();
@@ -112,13 +114,34 @@ function useShortcuts(open: string | undefined, openPalette: () => void): void {
   }, [store, open, openPalette, location, navigate]);
 }
 
-/** What is unread, in the title and on the installed app's icon. */
+/** What is unread, in the title and on the installed app's icon; both cost more than a message does, and do not follow every one of many. */
 function useTitle(): void {
   const { t } = useI18n();
-  const { totalUnread } = useInbox();
+  const { store } = useSignedIn();
   useEffect(() => {
-    document.title = totalUnread > 0 ? `(${totalUnread > 999 ? "999+" : totalUnread}) ${t("appName")}` : t("appName");
-    const badge = navigator as Partial<Pick<Navigator, "setAppBadge" | "clearAppBadge">>;
-    void (totalUnread > 0 ? badge.setAppBadge?.(totalUnread) : badge.clearAppBadge?.())?.catch(() => {});
-  }, [totalUnread, t]);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let shown = "";
+    let shownAt = -Infinity;
+    const show = () => {
+      clearTimeout(timer);
+      timer = undefined;
+      const { totalUnread } = store.inbox.getSnapshot();
+      const title = totalUnread > 0 ? `(${totalUnread > 999 ? "999+" : totalUnread}) ${t("appName")}` : t("appName");
+      if (title === shown) return;
+      if (shown !== "") shownAt = performance.now();
+      document.title = shown = title;
+      const badge = navigator as Partial<Pick<Navigator, "setAppBadge" | "clearAppBadge">>;
+      void (totalUnread > 0 ? badge.setAppBadge?.(totalUnread) : badge.clearAppBadge?.())?.catch(() => {});
+    };
+    show();
+    const leave = store.inbox.subscribe(() => {
+      const wait = shownAt + TITLE_EVERY_MS - performance.now();
+      if (wait <= 0) show();
+      else timer ??= setTimeout(show, wait);
+    });
+    return () => {
+      clearTimeout(timer);
+      leave();
+    };
+  }, [store, t]);
 }

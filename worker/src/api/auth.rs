@@ -9,8 +9,8 @@ use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use shared::clock::Timestamp;
 use shared::events::session::Profile;
-use shared::http::{Done, Success};
-use shared::ids::UserId;
+use shared::http::{Account, Done, Success};
+use shared::ids::{CommandId, UserId};
 use shared::limits::{
     MAX_DISPLAY_NAME_CHARACTERS, MAX_EMAIL_CHARACTERS, MAX_PASSWORD_CHARACTERS, MAX_USERNAME_CHARACTERS,
     MIN_PASSWORD_CHARACTERS, MIN_USERNAME_CHARACTERS,
@@ -19,10 +19,11 @@ use shared::protocol::{ErrorCode, Fields, Invalid, Rejection};
 use shared::stream::{Envelope, InternalReply};
 
 use crate::app::App;
+use crate::commands::open_outcome;
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::sessions::resume::profile;
-use crate::store::{accounts, users};
+use crate::store::{accounts, applied, users};
 
 fn hash(password: &str) -> anyhow::Result<String> {
     let salt = SaltString::encode_b64(&rand::random::<[u8; 16]>()).map_err(|error| anyhow!("{error}"))?;
@@ -72,7 +73,36 @@ pub async fn register(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Out
     let (email, display_name) = (email.as_deref(), display_name.as_deref());
     let user = accounts::insert_account(&mut transaction, &username, email, &hash, display_name).await?;
     transaction.commit().await?;
-    signed_in(&mut db, envelope, UserId(user)).await
+    signed_in(&mut db, envelope, user).await
+}
+
+/// An account without a password, for whom a backend signs tokens. A repetition under the same id gets the first answer.
+pub async fn create(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome, Failure> {
+    /// Fits no password.
+    const NO_PASSWORD: &str = "!";
+    let map = super::object(body)?;
+    let fields = Fields(&map);
+    let username = username(fields)?;
+    let display_name = fields.bounded("displayName", 1, MAX_DISPLAY_NAME_CHARACTERS)?;
+    let mut db = app.db.acquire().await?;
+    let mut transaction = db.begin().await?;
+    accounts::lock_name(&mut transaction, &username).await?;
+    if let Some(sealed) = applied::find_outcome(&mut transaction, CommandId(envelope.id)).await? {
+        return open_outcome(app, envelope, sealed.as_deref());
+    }
+    if accounts::find_taken(&mut transaction, &username, None).await?.username {
+        let rejection = Rejection::invalid("username", "`username` is taken");
+        return Ok(super::refused(envelope, 409, &rejection));
+    }
+    let display_name = display_name.as_deref();
+    let user = accounts::insert_account(&mut transaction, &username, None, NO_PASSWORD, display_name).await?;
+    let found = users::list_candidates(&mut transaction, &[user], &[String::new()]).await?.pop();
+    let (_, candidate) = found.ok_or_else(|| anyhow!("an account vanished while it was made"))?;
+    let outcome = super::ok(envelope, &Account { status: Success::Ok, user: &profile(&candidate), is_active: true })?;
+    let sealed = app.wire.seal_outcome(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
+    applied::insert_outcome(&mut transaction, CommandId(envelope.id), &sealed).await?;
+    transaction.commit().await?;
+    Ok(outcome)
 }
 
 pub async fn login(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome, Failure> {
@@ -85,19 +115,19 @@ pub async fn login(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcom
     let stored = account.and_then(|account| account.password_hash);
     let fits = app.password_work.run(move || verify(&password, stored.as_deref())).await?;
     match user.filter(|_| fits) {
-        Some(user) => signed_in(&mut app.db.acquire().await?, envelope, UserId(user)).await,
+        Some(user) => signed_in(&mut app.db.acquire().await?, envelope, user).await,
         None => Err(Rejection::new(ErrorCode::AuthFailed, "The username or the password is wrong").into()),
     }
 }
 
 pub async fn logout(app: &App, envelope: &Envelope, token_id: &str, expires_at: Timestamp) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
-    accounts::insert_revocation(&mut db, token_id, envelope.user.0, expires_at.to_datetime()).await?;
+    accounts::insert_revocation(&mut db, token_id, envelope.user, expires_at.to_datetime()).await?;
     super::ok(envelope, &Done { status: Success::Ok })
 }
 
 async fn signed_in(db: &mut PgSession, envelope: &Envelope, user: UserId) -> Result<Outcome, Failure> {
-    let found = users::list_candidates(db, &[user.0], &[String::new()]).await?.pop();
+    let found = users::list_candidates(db, &[user], &[String::new()]).await?.pop();
     let (_, candidate) = found.ok_or_else(|| anyhow!("an account vanished while it signed in"))?;
     let profile: Profile = profile(&candidate);
     let profile = serde_json::to_vec(&profile).map_err(anyhow::Error::from)?;

@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value};
 use shared::held_ids;
-use shared::ids::{GroupId, UserId};
+use shared::ids::{CommunityId, GroupId, UserId};
 use shared::limits::{
     MAX_COMMUNITY_DESCRIPTION_CHARACTERS, MAX_COMMUNITY_MEMBERS, MAX_COMMUNITY_NAME_CHARACTERS,
     MAX_FOREIGN_ID_CHARACTERS, MAX_URL_CHARACTERS, MAX_XP,
 };
 use shared::protocol::fields::is_blank;
 use shared::protocol::{Fields, Invalid, Rejection};
+use shared::role::Role;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -16,7 +17,7 @@ use time::format_description::well_known::Rfc3339;
 pub struct Body {
     pub community: Community,
     /// Each user once, the last mention counts.
-    pub members: Option<Vec<(UserId, &'static str)>>,
+    pub members: Option<Vec<(UserId, Role)>>,
     /// Of the members that say so, whether they mute the community.
     pub muted: Vec<(UserId, bool)>,
     pub members_complete: bool,
@@ -26,7 +27,7 @@ pub struct Body {
 
 #[derive(Debug)]
 pub struct Community {
-    pub id: String,
+    pub id: CommunityId,
     /// The id where none is given.
     pub name: String,
     /// Whether the body names it: otherwise it stays as it is.
@@ -105,7 +106,7 @@ fn implied_community(fields: Fields<'_>) -> Result<Community, Invalid> {
     let (description, avatar_url) = (None, None);
     Ok(Community {
         name: id.clone(),
-        id,
+        id: CommunityId(id),
         is_named: false,
         description,
         avatar_url,
@@ -120,7 +121,7 @@ fn read_community(fields: Fields<'_>) -> Result<Community, Invalid> {
         return Err(Invalid::new("name", "`name` must not be empty"));
     }
     Ok(Community {
-        id: required(fields.foreign_id("communityId", MAX_FOREIGN_ID_CHARACTERS)?, "communityId")?,
+        id: CommunityId(required(fields.foreign_id("communityId", MAX_FOREIGN_ID_CHARACTERS)?, "communityId")?),
         name,
         is_named: true,
         description: fields.bounded("description", 0, MAX_COMMUNITY_DESCRIPTION_CHARACTERS)?,
@@ -133,7 +134,7 @@ fn read_community(fields: Fields<'_>) -> Result<Community, Invalid> {
     })
 }
 
-type Members = (Option<Vec<(UserId, &'static str)>>, Vec<(UserId, bool)>);
+type Members = (Option<Vec<(UserId, Role)>>, Vec<(UserId, bool)>);
 
 fn read_members(fields: Fields<'_>) -> Result<Members, Invalid> {
     let malformed =
@@ -154,9 +155,9 @@ fn read_members(fields: Fields<'_>) -> Result<Members, Invalid> {
         let Value::Object(item) = item else { return Err(malformed(place, "it must be an object")) };
         let item = Fields(item);
         let user = item.required_user_id("userId").map_err(|invalid| malformed(place, &invalid.details))?;
-        let role = item.string("role").map_err(|invalid| malformed(place, &invalid.details))?.unwrap_or("member");
-        let known = ["owner", "admin", "member"].into_iter().find(|known| known.eq_ignore_ascii_case(role));
-        let role = known.ok_or_else(|| malformed(place, "`role` must be owner, admin or member"))?;
+        let role = item.string("role").map_err(|invalid| malformed(place, &invalid.details))?;
+        let role = role.map_or(Ok(Role::Member), |role| role.to_ascii_lowercase().parse());
+        let role = role.map_err(|error| malformed(place, &format!("`role` {error}")))?;
         members.insert(user, role);
         if let Some(is_muted) = item.boolean("isMuted").map_err(|invalid| malformed(place, &invalid.details))? {
             muted.insert(user, is_muted);
@@ -235,7 +236,7 @@ mod tests {
     #[test]
     fn the_least_and_the_most_that_a_body_may_say() {
         let least = parsed(json!({"community": {"communityId": 7, "name": "Runners"}})).unwrap();
-        assert_eq!((least.community.id.as_str(), least.members.is_none()), ("7", true));
+        assert_eq!((least.community.id.0.as_str(), least.members.is_none()), ("7", true));
         let most = json!({
             "community": {"communityId": "c", "name": "x", "description": null, "isActive": false, "unknown": 1},
             "members": [{"userId": 1, "role": "OWNER"}, {"userId": "2"}, {"userId": 2, "role": "admin"}],
@@ -245,7 +246,7 @@ mod tests {
             "progress": {"totalXp": 5, "dailyStreak": 1},
         });
         let most = parsed(most).unwrap();
-        assert_eq!(most.members.unwrap(), [(UserId(1), "owner"), (UserId(2), "admin")]);
+        assert_eq!(most.members.unwrap(), [(UserId(1), Role::Owner), (UserId(2), Role::Admin)]);
         assert_eq!(most.progress.unwrap().user, UserId(1));
         assert_eq!(most.event.unwrap().challenge_id.as_deref(), Some("5"));
     }
@@ -254,9 +255,9 @@ mod tests {
     fn an_event_alone_names_its_community_and_a_group_may_have_any_name() {
         let event = json!({"event": {"eventId": "e", "userId": 1, "communityId": 7}});
         let event = parsed(event).unwrap();
-        assert_eq!((event.community.id.as_str(), event.community.is_named), ("7", false));
+        assert_eq!((event.community.id.0.as_str(), event.community.is_named), ("7", false));
         let progress = parsed(json!({"progress": {"communityId": "c", "userId": 1, "totalXp": 5}})).unwrap();
-        assert_eq!(progress.community.id, "c");
+        assert_eq!(progress.community.id.0, "c");
         let members = json!([{"userId": 1, "isMuted": true}, {"userId": 2}]);
         let community = json!({"communityId": "c", "name": "x", "defaultGroupId": "general"});
         let body = parsed(json!({"community": community, "members": members})).unwrap();

@@ -5,9 +5,10 @@ use shared::events::membership::{
     AddedUser, GroupCreated, GroupInfoUpdated, MemberAdded, MemberDemoted, MemberPromoted, MemberRemoved,
 };
 use shared::events::{self, Event};
-use shared::ids::{GroupId, UserId};
+use shared::ids::{CommunityId, ConversationId, EventId, GroupId, UserId};
 use shared::limits::{MAX_GROUP_DESCRIPTION_CHARACTERS, MAX_GROUP_NAME_CHARACTERS};
 use shared::protocol::Rejection;
+use shared::role::Role;
 use uuid::Uuid;
 
 use super::community_body::Community;
@@ -17,15 +18,17 @@ use crate::error::Failure;
 use crate::outcome::{Audience, Outcome};
 use crate::store::communities::{self, Difference};
 use crate::store::groups::{self, NewGroup};
+use crate::store::shared_events::{self, NewSharedEvent};
+use crate::store::users::NOBODY;
 use crate::store::{conversations, events as event_store, group_members, users};
 
 /// Shown as `maxMembers`; a community's size has no bound here.
 const MAX_MEMBERS: i32 = 1_000_000;
 /// Members shown in `group_created`: a list of thousands for each of thousands would be too much.
 const SHOWN_MEMBERS: i64 = 50;
-/// Changes told one by one, and the queue rows they may take; beyond that members get one `group_info_updated`.
+/// Changes told one by one, and how often they may have to be delivered; beyond that members get one `group_info_updated`.
 const MOST_SINGLE_CHANGES: usize = 100;
-const MOST_SINGLE_ROWS: usize = 50_000;
+const MOST_SINGLE_DELIVERIES: usize = 50_000;
 
 type Choice = fn(&Difference) -> bool;
 
@@ -38,22 +41,21 @@ pub async fn adopt(
     db: &mut PgSession,
     community: &Community,
     group: GroupId,
-    members: &[(UserId, &'static str)],
+    members: &[(UserId, Role)],
 ) -> Result<(), Failure> {
-    let id = group.to_string();
-    let founder = members.iter().find(|(_, role)| *role == group_rules::OWNER).or(members.first());
+    let founder = members.iter().find(|(_, role)| *role == Role::Owner).or(members.first());
     let new = NewGroup {
-        group_id: &id,
+        group_id: group,
         name: &cut(&community.name, MAX_GROUP_NAME_CHARACTERS),
         description: &cut(community.description.as_deref().unwrap_or_default(), MAX_GROUP_DESCRIPTION_CHARACTERS),
-        created_by: founder.map_or(0, |(user, _)| user.0),
+        created_by: founder.map_or(NOBODY, |(user, _)| *user),
         max_members: MAX_MEMBERS,
         community_id: Some(&community.id),
     };
     groups::insert_group(db, &new).await?;
-    match communities::find_group_locked(db, &id).await? {
-        Some(group) if !group.deleted && group.community_id.as_ref().is_none_or(|owner| *owner == community.id) => {
-            communities::update_group_owner(db, &id, &community.id, MAX_MEMBERS).await?;
+    match communities::find_group_locked(db, group).await? {
+        Some(found) if !found.deleted && found.community_id.as_ref().is_none_or(|owner| *owner == community.id) => {
+            communities::update_group_owner(db, group, &community.id, MAX_MEMBERS).await?;
             Ok(())
         }
         _ => {
@@ -65,7 +67,7 @@ pub async fn adopt(
 
 /// Excludes the group's members' commands until the end of the transaction.
 pub async fn lock(db: &mut PgSession, group: GroupId) -> Result<(), Failure> {
-    communities::find_group_locked(db, &group.to_string()).await?;
+    communities::find_group_locked(db, group).await?;
     Ok(())
 }
 
@@ -79,8 +81,8 @@ pub async fn rename(
 ) -> Result<(), Failure> {
     let name = cut(&community.name, MAX_GROUP_NAME_CHARACTERS);
     let description = community.description.as_deref().map(|text| cut(text, MAX_GROUP_DESCRIPTION_CHARACTERS));
-    groups::update_info(db, &group.to_string(), Some(&name), description.as_deref(), None).await?;
-    let version = conversations::raise_for_info(db, &group.to_string()).await?;
+    groups::update_info(db, group, Some(&name), description.as_deref(), None).await?;
+    let version = conversations::raise_for_info(db, group).await?;
     tell_of_info(app, db, group, false, version, outcome).await
 }
 
@@ -88,49 +90,48 @@ pub async fn rename(
 pub async fn follow(
     app: &App,
     db: &mut PgSession,
-    community: &str,
+    community: &CommunityId,
     group: GroupId,
     outcome: &mut Outcome,
 ) -> Result<Vec<UserId>, Failure> {
-    let id = group.to_string();
-    let differences = communities::list_differences(db, community, &id).await?;
+    let differences = communities::list_differences(db, community, group).await?;
     if differences.is_empty() {
         return Ok(Vec::new());
     }
-    let ids = |choose: Choice| -> Vec<i64> {
+    let ids = |choose: Choice| -> Vec<UserId> {
         differences.iter().filter(|difference| choose(difference)).map(|difference| difference.user_id).collect()
     };
-    let roles = |choose: Choice| -> Vec<String> {
-        differences.iter().filter(|difference| choose(difference)).filter_map(|d| d.new_role.clone()).collect()
+    let roles = |choose: Choice| -> Vec<Role> {
+        differences.iter().filter(|difference| choose(difference)).filter_map(|d| d.new_role).collect()
     };
     let is_new: Choice = |d| d.old_role.is_none();
     let is_gone: Choice = |d| d.new_role.is_none();
     let is_other: Choice = |d| d.old_role.is_some() && d.new_role.is_some();
     let (added, removed, changed) = (ids(is_new), ids(is_gone), ids(is_other));
     if !removed.is_empty() {
-        group_members::delete_members(db, &id, &removed).await?;
+        group_members::delete_members(db, group, &removed).await?;
     }
     if !added.is_empty() {
-        group_members::insert_members(db, &id, &added, &roles(is_new)).await?;
+        group_members::insert_members(db, group, &added, &roles(is_new)).await?;
     }
     if !changed.is_empty() {
-        communities::update_roles(db, &id, &changed, &roles(is_other)).await?;
+        communities::update_roles(db, group, &changed, &roles(is_other)).await?;
     }
 
     // Told of one by one, each change is a version of its own; else all of them together are one.
-    let members = groups::list_member_ids(db, &id, 0).await?;
-    let are_all_new = members.len() == added.len() && differences.len() == added.len();
+    let members = groups::count_members(db, group).await?.unsigned_abs() as usize;
+    let are_all_new = members == added.len() && differences.len() == added.len();
     let is_single = !are_all_new
         && differences.len() <= MOST_SINGLE_CHANGES
-        && differences.len() * members.len() <= MOST_SINGLE_ROWS;
-    let mut version = conversations::raise_for_info(db, &id).await?;
+        && differences.len() * members <= MOST_SINGLE_DELIVERIES;
+    let mut version = conversations::raise_for_info(db, group).await?;
     if !added.is_empty() {
         let details = group_rules::details(db, group, SHOWN_MEMBERS).await?;
         let created = GroupCreated { details: &details, group: &details, skipped_members: None, version };
-        let event_id = store(app, db, group, &created, &added).await?;
-        let added: Vec<UserId> = added.iter().copied().map(UserId).collect();
+        let event_id = Uuid::now_v7();
+        store_for(app, db, group, event_id, &created, &added).await?;
         outcome.joined(group, added.clone());
-        outcome.durable(Audience::Users(added), event_id, &created, None);
+        outcome.durable(Audience::Users(added.clone()), event_id, &created, None);
     }
     if are_all_new {
         // They were told of the group as a whole.
@@ -138,36 +139,54 @@ pub async fn follow(
         let by = author(db, group).await?;
         for (place, difference) in differences.iter().enumerate() {
             if place > 0 {
-                version = conversations::raise_for_info(db, &id).await?;
+                version = conversations::raise_for_info(db, group).await?;
             }
-            tell_of_change(app, db, group, difference, (by, version), &members, outcome).await?;
+            tell_of_change(app, db, group, difference, (by, version), outcome).await?;
         }
     } else {
         tell_of_removals(app, db, group, &differences, version, outcome).await?;
         tell_of_info(app, db, group, true, version, outcome).await?;
     }
-    outcome.left(group, removed.into_iter().map(UserId).collect());
-    Ok(added.into_iter().map(UserId).collect())
+    outcome.left(group, removed);
+    Ok(added)
 }
 
-/// Stores an event for these users under an id of its own: the transaction is applied once, and its outcome is kept.
-async fn store<E: Event>(
+/// Stores an event for all members under an id of its own, with the change that made this version: the transaction is applied once,
+/// and its outcome is kept.
+async fn store_shared<E: Event>(
     app: &App,
     db: &mut PgSession,
     group: GroupId,
+    version: i64,
     event: &E,
-    recipients: &[i64],
 ) -> Result<Uuid, Failure> {
     let event_id = Uuid::now_v7();
-    let sealed = app.keyring.seal_blob(event_id, &events::durable(event, event_id));
-    event_store::insert_event(db, event_id, Some(&group.to_string()), &sealed, recipients).await?;
+    let body = app.keyring.seal_blob(event_id, &events::durable(event, event_id));
+    let conversation = ConversationId::Group(group);
+    let stored =
+        NewSharedEvent { event_id: EventId(event_id), conversation, version, actor: None, about: None, body: &body };
+    shared_events::insert_event(db, &stored).await?;
     Ok(event_id)
+}
+
+/// Stores an event that concerns these users alone.
+async fn store_for<E: Event>(
+    app: &App,
+    db: &mut PgSession,
+    group: GroupId,
+    event_id: Uuid,
+    event: &E,
+    recipients: &[UserId],
+) -> Result<(), Failure> {
+    let sealed = app.keyring.seal_blob(event_id, &events::durable(event, event_id));
+    event_store::insert_event(db, EventId(event_id), Some(ConversationId::Group(group)), &sealed, recipients).await?;
+    Ok(())
 }
 
 /// Nobody in particular did it: it is told in the name of who founded the group.
 async fn author(db: &mut PgSession, group: GroupId) -> Result<UserId, Failure> {
-    let row = groups::find_group(db, &group.to_string()).await?;
-    Ok(UserId(row.map_or(0, |row| row.created_by)))
+    let row = groups::find_group(db, group).await?;
+    Ok(row.map_or(NOBODY, |row| row.created_by))
 }
 
 async fn tell_of_change(
@@ -176,12 +195,11 @@ async fn tell_of_change(
     group: GroupId,
     change: &Difference,
     (by, version): (UserId, i64),
-    members: &[i64],
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
-    let (user, username) = (UserId(change.user_id), change.username.as_str());
+    let (user, username) = (change.user_id, change.username.as_str());
     let everybody = Audience::Group(group);
-    match (change.old_role.as_deref(), change.new_role.as_deref()) {
+    match (change.old_role, change.new_role) {
         (None, Some(role)) => {
             let added = AddedUser { user_id: user, username };
             let event = MemberAdded {
@@ -194,38 +212,31 @@ async fn tell_of_change(
                 warning: None,
                 version,
             };
-            let event_id = store(app, db, group, &event, members).await?;
+            let event_id = store_shared(app, db, group, version, &event).await?;
             outcome.durable(Audience::User(user), event_id, &event, None);
             outcome.durable_except(everybody, event_id, &event, None, vec![user]);
         }
         (Some(_), None) => {
             let event = MemberRemoved { group_id: group, user_id: user, username, removed_by: by, version };
-            let recipients: Vec<i64> = members.iter().copied().chain([user.0]).collect();
-            let event_id = store(app, db, group, &event, &recipients).await?;
+            let event_id = store_shared(app, db, group, version, &event).await?;
+            // Who is no member any more is told apart.
+            store_for(app, db, group, event_id, &event, &[user]).await?;
             outcome.durable_except(everybody, event_id, &event, None, vec![user]);
             outcome.durable(Audience::User(user), event_id, &event, None);
         }
-        (Some(old), Some(new_role)) if rank(new_role) > rank(old) => {
+        (Some(old), Some(new_role)) if new_role.rank() < old.rank() => {
             let event = MemberPromoted { group_id: group, user_id: user, new_role, promoted_by: by, version };
-            let event_id = store(app, db, group, &event, members).await?;
+            let event_id = store_shared(app, db, group, version, &event).await?;
             outcome.durable(everybody, event_id, &event, None);
         }
         (Some(_), Some(new_role)) => {
             let event = MemberDemoted { group_id: group, user_id: user, new_role, demoted_by: by, version };
-            let event_id = store(app, db, group, &event, members).await?;
+            let event_id = store_shared(app, db, group, version, &event).await?;
             outcome.durable(everybody, event_id, &event, None);
         }
         (None, None) => {}
     }
     Ok(())
-}
-
-fn rank(role: &str) -> u8 {
-    match role {
-        group_rules::OWNER => 2,
-        group_rules::ADMIN => 1,
-        _ => 0,
-    }
 }
 
 /// Tells each who was removed, and nobody else.
@@ -240,16 +251,16 @@ async fn tell_of_removals(
     let by = author(db, group).await?;
     let (mut ids, mut bodies, mut users) = (Vec::new(), Vec::new(), Vec::new());
     for gone in differences.iter().filter(|difference| difference.new_role.is_none()) {
-        let user = UserId(gone.user_id);
+        let user = gone.user_id;
         let event = MemberRemoved { group_id: group, user_id: user, username: &gone.username, removed_by: by, version };
         let event_id = Uuid::now_v7();
-        ids.push(event_id);
+        ids.push(EventId(event_id));
         bodies.push(app.keyring.seal_blob(event_id, &events::durable(&event, event_id)));
-        users.push(user.0);
+        users.push(user);
         outcome.durable(Audience::User(user), event_id, &event, None);
     }
     if !ids.is_empty() {
-        event_store::insert_single_events(db, &group.to_string(), &ids, &bodies, &users).await?;
+        event_store::insert_single_events(db, ConversationId::Group(group), &ids, &bodies, &users).await?;
     }
     Ok(())
 }
@@ -263,23 +274,21 @@ async fn tell_of_info(
     version: i64,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
-    let id = group.to_string();
-    let Some(row) = groups::find_group(db, &id).await? else { return Ok(()) };
+    let Some(row) = groups::find_group(db, group).await? else { return Ok(()) };
     let founder = users::list_names(db, &[row.created_by]).await?.pop();
     let event = GroupInfoUpdated {
         group_id: group,
         group_name: row.name,
         group_description: row.description,
         max_members: row.max_members,
-        created_by: UserId(row.created_by),
+        created_by: row.created_by,
         created_at: row.created_at.into(),
-        updated_by: UserId(row.created_by),
+        updated_by: row.created_by,
         updated_by_username: founder.map(|name| name.username).unwrap_or_default(),
         member_count: members_changed.then_some(row.member_count),
         version,
     };
-    let members = groups::list_member_ids(db, &id, 0).await?;
-    let event_id = store(app, db, group, &event, &members).await?;
+    let event_id = store_shared(app, db, group, version, &event).await?;
     outcome.durable(Audience::Group(group), event_id, &event, None);
     Ok(())
 }

@@ -16,15 +16,15 @@ use shared::events::community::{ChallengeEvent, CommunityProgressUpdate, Progres
 use shared::events::membership::SkippedMember;
 use shared::held_ids;
 use shared::http::{Broadcast, CommunitySynced, Success};
-use shared::ids::{GroupId, UserId};
+use shared::ids::{CommandId, CommunityId, GroupId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
 use shared::publication::{EventHeader, Header, Receipt};
+use shared::role::Role;
 use shared::stream::Envelope;
 
 use super::community_body::{self, Body};
 use super::community_group;
 use crate::app::App;
-use crate::commands::group_rules::MEMBER;
 use crate::commands::{get_community_progress, open_outcome};
 use crate::error::Failure;
 use crate::outcome::{Audience, Outcome, Publication};
@@ -38,7 +38,7 @@ pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;
     communities::lock(&mut transaction, &community).await?;
-    if let Some(sealed) = applied::find_outcome(&mut transaction, envelope.id).await? {
+    if let Some(sealed) = applied::find_outcome(&mut transaction, CommandId(envelope.id)).await? {
         return open_outcome(app, envelope, sealed.as_deref());
     }
     let skipped = skip_unknown(&mut transaction, &mut body).await?;
@@ -52,10 +52,9 @@ pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome
     let changed = !duplicate && (event.is_some() || body.progress.is_some());
     if let Some(progress) = progress.as_ref().filter(|_| changed) {
         let members = communities::list_member_ids(&mut transaction, &community).await?;
-        let members: Vec<UserId> = members.into_iter().map(UserId).collect();
         delivered = presence::online_among(app, &members).await.len();
         let update = CommunityProgressUpdate {
-            community_id: &community,
+            community_id: &community.0,
             user_id: progress.user_id,
             event: event.as_ref(),
             progress: Some(progress),
@@ -69,7 +68,7 @@ pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome
     }
     let answer = CommunitySynced {
         status: Success::Ok,
-        community_id: &community,
+        community_id: &community.0,
         default_group_id: group,
         event: event.as_ref(),
         progress: progress.as_ref(),
@@ -79,7 +78,7 @@ pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome
     };
     outcome.publications.extend(super::ok(envelope, &answer)?.publications);
     let sealed = app.wire.seal_outcome(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
-    applied::insert_outcome(&mut transaction, envelope.id, &sealed).await?;
+    applied::insert_outcome(&mut transaction, CommandId(envelope.id), &sealed).await?;
     transaction.commit().await?;
     Ok(outcome)
 }
@@ -89,15 +88,15 @@ async fn skip_unknown(db: &mut PgSession, body: &mut Body) -> Result<Vec<Skipped
     let mut named: BTreeSet<UserId> = body.members.iter().flatten().map(|(user, _)| *user).collect();
     named.extend(body.event.iter().map(|event| event.user));
     named.extend(body.progress.iter().map(|progress| progress.user));
-    let ids: Vec<i64> = named.iter().map(|user| user.0).collect();
-    let known: HashSet<i64> = users::list_names(db, &ids).await?.into_iter().map(|name| name.user_id).collect();
+    let ids: Vec<UserId> = named.iter().copied().collect();
+    let known: HashSet<UserId> = users::list_names(db, &ids).await?.into_iter().map(|name| name.user_id).collect();
     if let Some(members) = &mut body.members {
-        members.retain(|(user, _)| known.contains(&user.0));
+        members.retain(|(user, _)| known.contains(user));
     }
-    body.event.take_if(|event| !known.contains(&event.user.0));
-    body.progress.take_if(|progress| !known.contains(&progress.user.0));
+    body.event.take_if(|event| !known.contains(&event.user));
+    body.progress.take_if(|progress| !known.contains(&progress.user));
     let reason = ErrorCode::ResourceNotFound.as_str();
-    let unknown = named.into_iter().filter(|user| !known.contains(&user.0));
+    let unknown = named.into_iter().filter(|user| !known.contains(user));
     Ok(unknown.map(|user_id| SkippedMember { user_id, reason }).collect())
 }
 
@@ -114,7 +113,7 @@ async fn store_community(
         body.community.name.clone_from(&stored.name);
     }
     let community = &body.community;
-    let present: Option<GroupId> = stored.as_ref().and_then(|stored| stored.default_group_id.parse().ok());
+    let present: Option<GroupId> = stored.as_ref().map(|stored| stored.default_group_id);
     let group = match (present, community.default_group) {
         (Some(present), Some(given)) if present != given && !held_ids::is_made_from_text(given.0) => {
             let details =
@@ -130,28 +129,28 @@ async fn store_community(
         name: &community.name,
         description: community.description.as_deref(),
         avatar_url: community.avatar_url.as_deref(),
-        default_group_id: &group.to_string(),
+        default_group_id: group,
         is_active: community.is_active,
     };
     communities::update(db, &update).await?;
     if let Some(members) = &body.members {
-        let ids: Vec<i64> = members.iter().map(|(user, _)| user.0).collect();
-        let roles: Vec<String> = members.iter().map(|(_, role)| (*role).to_owned()).collect();
+        let ids: Vec<UserId> = members.iter().map(|(user, _)| *user).collect();
+        let roles: Vec<Role> = members.iter().map(|(_, role)| *role).collect();
         communities::update_members(db, &community.id, &ids, &roles).await?;
         if body.members_complete {
             communities::delete_other_members(db, &community.id, &ids).await?;
         }
     }
     if !body.muted.is_empty() {
-        let (ids, muted): (Vec<i64>, Vec<bool>) = body.muted.iter().map(|(user, muted)| (user.0, *muted)).unzip();
+        let (ids, muted): (Vec<UserId>, Vec<bool>) = body.muted.iter().copied().unzip();
         communities::update_muted(db, &community.id, &ids, &muted).await?;
     }
     let mut may_differ = body.members.is_some() || present.is_none();
     // Whoever achieves something in a community belongs to it, unless the body lists all who do.
     if let Some(event) = body.event.as_ref().filter(|_| !body.members_complete)
-        && !communities::list_member_ids(db, &community.id).await?.contains(&event.user.0)
+        && !communities::list_member_ids(db, &community.id).await?.contains(&event.user)
     {
-        communities::update_members(db, &community.id, &[event.user.0], &[MEMBER.to_owned()]).await?;
+        communities::update_members(db, &community.id, &[event.user], &[Role::Member]).await?;
         may_differ = true;
     }
     if stored.is_none() {
@@ -177,7 +176,7 @@ async fn store_community(
 async fn store_event(
     db: &mut PgSession,
     envelope: &Envelope,
-    community: &str,
+    community: &CommunityId,
     event: Option<&community_body::Event>,
 ) -> Result<(Option<ChallengeEvent>, bool), Failure> {
     let Some(event) = event else { return Ok((None, false)) };
@@ -185,7 +184,7 @@ async fn store_event(
     let new = NewEvent {
         event_id: &event.id,
         community_id: community,
-        user_id: event.user.0,
+        user_id: event.user,
         challenge_id: event.challenge_id.as_deref(),
         challenge_type: event.challenge_type.as_deref(),
         xp_awarded: event.xp_awarded,
@@ -216,7 +215,7 @@ async fn store_progress(
     let Some(user) = body.progress.as_ref().map(|progress| progress.user).or(event.map(|event| event.user_id)) else {
         return Ok(None);
     };
-    let mut row = communities::find_progress(db, community, user.0).await?.unwrap_or_default();
+    let mut row = communities::find_progress(db, community, user).await?.unwrap_or_default();
     if !duplicate {
         if let Some(event) = event {
             row.last_challenge_id = event.challenge_id.clone();
@@ -236,7 +235,7 @@ async fn store_progress(
             (None, Some(event)) => row.total_xp = row.total_xp.saturating_add(event.xp_awarded),
             (None, None) => {}
         }
-        communities::update_progress(db, community, user.0, &row).await?;
+        communities::update_progress(db, community, user, &row).await?;
     }
     Ok(Some(get_community_progress::progress(community, user, row)))
 }

@@ -6,9 +6,13 @@ mod community_body;
 mod community_group;
 mod community_sync;
 mod conversations;
+mod export;
 pub mod password_work;
 pub mod picture_cache;
+mod presences;
 mod profile_pictures;
+mod server_call;
+mod update_user;
 
 use crate::store::session::PgSession;
 use serde::Serialize;
@@ -62,6 +66,11 @@ async fn carry_out(app: &App, envelope: &Envelope, request: HttpRequest) -> Resu
         HttpRequest::Register { body } => auth::register(app, envelope, &body).await,
         HttpRequest::Login { body } => auth::login(app, envelope, &body).await,
         HttpRequest::Logout { token_id, expires_at } => auth::logout(app, envelope, &token_id, expires_at).await,
+        HttpRequest::ServerCall(call) => server_call::authorise(app, envelope, &call).await,
+        HttpRequest::Presences { body } => presences::list(app, envelope, &body).await,
+        HttpRequest::CreateUser { body } => auth::create(app, envelope, &body).await,
+        HttpRequest::UpdateUser { user, body } => update_user::update(app, envelope, user, &body).await,
+        HttpRequest::Export { user, after } => export::list(app, envelope, user, after).await,
     }
 }
 
@@ -73,7 +82,7 @@ fn ok<T: Serialize>(envelope: &Envelope, answer: &T) -> Result<Outcome, Failure>
 
 /// The answer to a request that is not carried out.
 pub fn rejected(envelope: &Envelope, rejection: &Rejection) -> Outcome {
-    refused(envelope, status(rejection.code), rejection)
+    refused(envelope, rejection.code.http_status(), rejection)
 }
 
 fn refused(envelope: &Envelope, status: u16, rejection: &Rejection) -> Outcome {
@@ -90,19 +99,6 @@ fn refused(envelope: &Envelope, status: u16, rejection: &Rejection) -> Outcome {
     Outcome::reply(envelope, &InternalReply::Http { status, json })
 }
 
-fn status(code: ErrorCode) -> u16 {
-    match code {
-        ErrorCode::ValidationError | ErrorCode::InvalidJson => 400,
-        ErrorCode::AuthRequired | ErrorCode::AuthFailed => 401,
-        ErrorCode::PermissionDenied => 403,
-        ErrorCode::ResourceNotFound => 404,
-        ErrorCode::PayloadTooLarge => 413,
-        ErrorCode::RateLimitExceeded => 429,
-        ErrorCode::ServiceUnavailable => 503,
-        _ => 500,
-    }
-}
-
 /// The body as a JSON object.
 fn object(body: &[u8]) -> Result<Map<String, Value>, Rejection> {
     match serde_json::from_slice(body) {
@@ -114,8 +110,11 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Rejection> {
 
 /// Whether the envelope's user exists and the token was not revoked.
 async fn check_token(db: &mut PgSession, user: UserId, token_id: &str) -> Result<(), Failure> {
-    let found = users::list_candidates(db, &[user.0], &[token_id.to_owned()]).await?;
+    let found = users::list_candidates(db, &[user], &[token_id.to_owned()]).await?;
     match found.first() {
+        Some((_, candidate)) if candidate.deactivated => {
+            Err(Rejection::new(ErrorCode::AuthFailed, "The token's user was deactivated").into())
+        }
         Some((_, candidate)) if !candidate.revoked => Ok(()),
         Some(_) => Err(Rejection::new(ErrorCode::AuthFailed, "The token was revoked; log in again").into()),
         None => Err(Rejection::new(ErrorCode::AuthFailed, "The token's user does not exist").into()),

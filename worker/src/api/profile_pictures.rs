@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 use shared::http::{Picture, Pictures, Success};
-use shared::ids::UserId;
+use shared::ids::{CommunityId, UserId};
 use shared::limits::{MAX_FOREIGN_ID_CHARACTERS, MAX_PICTURES};
 use shared::protocol::{Fields, Invalid, Rejection};
 use shared::stream::Envelope;
@@ -36,10 +36,11 @@ pub async fn list(app: &App, envelope: &Envelope, token_id: &str, body: &[u8]) -
         }
     }
     // Whoever does not see a community does not see its picture either.
-    let named: Vec<String> = keys.iter().filter(|key| key.kind == COMMUNITY).map(|key| key.id.clone()).collect();
+    let named: Vec<CommunityId> =
+        keys.iter().filter(|key| key.kind == COMMUNITY).map(|key| CommunityId(key.id.clone())).collect();
     if !named.is_empty() {
-        let visible = communities::list_visible(&mut db, envelope.user.0, &named).await?;
-        found.retain(|key, _| key.kind != COMMUNITY || visible.contains(&key.id));
+        let visible = communities::list_visible(&mut db, envelope.user, &named).await?;
+        found.retain(|key, _| key.kind != COMMUNITY || visible.iter().any(|community| community.0 == key.id));
     }
     let item = |key: &'_ Key| {
         let url = found.get(key).cloned().flatten();

@@ -3,14 +3,15 @@
 
 use shared::commands::{PageRequest, Position};
 use shared::events::{self, Event};
-use shared::ids::{ConversationId, UserId};
+use shared::ids::{ConversationId, EventId, UserId};
 use shared::protocol::Rejection;
 
 use super::{Context, Found};
 use crate::error::Failure;
 use crate::history::{self, Page};
 use crate::outcome::{Outcome, participants};
-use crate::store::{changes, events as event_store, groups, history as message_rows, users};
+use crate::store::shared_events::{self, NewSharedEvent};
+use crate::store::{changes, history as message_rows, users};
 
 impl Context<'_> {
     /// As [`Context::notify_participants`], for an event about a message: whoever hid the message is not told, and when it is deleted
@@ -19,21 +20,17 @@ impl Context<'_> {
         &mut self,
         outcome: &mut Outcome,
         found: &Found,
+        version: i64,
         event: &E,
     ) -> Result<(), Failure> {
         let conversation = found.conversation;
-        let mut recipients = match conversation.other(self.caller()) {
-            Some(other) => vec![other.0],
-            None => groups::list_member_ids(self.db, &conversation.to_string(), self.caller().0).await?,
-        };
         let hidden_from = message_rows::list_hidden_from(self.db, &[found.row.message_id]).await?;
-        let hidden_from: Vec<UserId> = hidden_from.into_iter().map(|(_, user)| UserId(user)).collect();
-        recipients.retain(|user| !hidden_from.contains(&UserId(*user)));
+        let hidden_from: Vec<UserId> = hidden_from.into_iter().map(|(_, user)| user).collect();
         let event_id = self.envelope.id;
-        let sealed = self.app.keyring.seal_blob(event_id, &events::durable(event, event_id));
-        let message = found.row.message_id;
-        event_store::insert_message_event(self.db, event_id, &conversation.to_string(), message, &sealed, &recipients)
-            .await?;
+        let body = self.app.keyring.seal_blob(event_id, &events::durable(event, event_id));
+        let (actor, about) = (Some(self.caller()), Some(found.message_id()));
+        let stored = NewSharedEvent { event_id: EventId(event_id), conversation, version, actor, about, body: &body };
+        shared_events::insert_event(self.db, &stored).await?;
         for audience in participants(conversation) {
             outcome.durable_except(audience, event_id, event, Some(self.envelope.reply_to), hidden_from.clone());
         }
@@ -47,9 +44,10 @@ impl Context<'_> {
             Position::AroundMessage(message) => {
                 let no_such =
                     || Rejection::not_found("aroundMessageId", "There is no such message in this conversation");
-                let row = message_rows::list_by_id(self.db, &[message.0]).await?.pop().ok_or_else(no_such)?;
-                let id = conversation.to_string();
-                if row.conversation_id != id || message_rows::is_hidden(self.db, &id, row.seq, caller.0).await? {
+                let row = message_rows::list_by_id(self.db, &[message]).await?.pop().ok_or_else(no_such)?;
+                if row.conversation_id != conversation
+                    || message_rows::is_hidden(self.db, conversation, row.seq, caller).await?
+                {
                     return Err(no_such().into());
                 }
                 PageRequest { position: Position::Around(row.seq), ..request }
@@ -65,7 +63,7 @@ impl Context<'_> {
     /// `PERMISSION_DENIED` when the account does not exist any more.
     pub async fn caller_name(&mut self) -> Result<String, Failure> {
         let caller = self.caller();
-        let row = users::list_names(self.db, &[caller.0]).await?.pop();
+        let row = users::list_names(self.db, &[caller]).await?.pop();
         Ok(row.ok_or_else(super::no_account)?.username)
     }
 
@@ -78,10 +76,10 @@ impl Context<'_> {
             ConversationId::Direct(..) => {
                 let no_such = || Rejection::not_found("conversationId", "There is no such conversation");
                 let other = conversation.other(self.caller()).ok_or_else(no_such)?;
-                if users::exists(self.db, other.0).await? {
+                if users::exists(self.db, other).await? {
                     return Ok(());
                 }
-                let extents = changes::list_extents(self.db, self.caller().0, &[conversation.to_string()]).await?;
+                let extents = changes::list_extents(self.db, self.caller(), &[conversation]).await?;
                 if extents.iter().any(|extent| extent.last_seq > extent.cleared_seq) {
                     Ok(())
                 } else {

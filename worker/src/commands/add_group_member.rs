@@ -5,8 +5,9 @@ use shared::config::FollowPolicy;
 use shared::events::membership::{AddedUser, GroupCreated, MemberAdded};
 use shared::ids::ConversationId;
 use shared::protocol::{ErrorCode, Rejection};
+use shared::role::Role;
 
-use super::group_rules::{MEMBER, denied};
+use super::group_rules::denied;
 use super::{Context, Handle, derived_event_id};
 use crate::error::Failure;
 use crate::outcome::{Audience, Outcome};
@@ -15,15 +16,14 @@ use crate::store::{group_members, groups};
 impl Handle for AddGroupMember {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let (group, user, caller) = (self.group, self.user, context.caller());
-        let id = group.to_string();
         let membership = context.managed_membership(group).await?;
         if !membership.is_owner_or_admin() && !membership.can_add_members {
             return Err(denied("Only the owner, admins, and members who were given the right may add members"));
         }
         let about_user = |code, details: &str| Rejection { field: Some("userId"), ..Rejection::new(code, details) };
-        let prospect = group_members::list_prospects(context.db, caller.0, &[user.0]).await?.pop();
+        let prospect = group_members::list_prospects(context.db, caller, &[user]).await?.pop();
         let prospect = prospect.ok_or_else(|| Rejection::not_found("userId", "There is no such user"))?;
-        if groups::find_membership(context.db, &id, user.0).await?.is_some() {
+        if groups::find_membership(context.db, group, user).await?.is_some() {
             return Err(Rejection::invalid("userId", "`userId` names a member of this group").into());
         }
         if prospect.blocked {
@@ -37,12 +37,12 @@ impl Handle for AddGroupMember {
             let details = "This user can be added to groups only by those whom the user follows, or by nobody";
             return Err(about_user(ErrorCode::PermissionDenied, details).into());
         }
-        let before = groups::find_group(context.db, &id).await?;
+        let before = groups::find_group(context.db, group).await?;
         if let Some(full) = before.filter(|group| group.member_count >= i64::from(group.max_members)) {
             let details = format!("The group has {} members and may have {}", full.member_count, full.max_members);
             return Err(Rejection::new(ErrorCode::GroupFull, details).into());
         }
-        group_members::insert_members(context.db, &id, &[user.0], &[MEMBER.to_owned()]).await?;
+        group_members::insert_members(context.db, group, &[user], &[Role::Member]).await?;
 
         let details = context.group_details(group, i64::from(i32::MAX)).await?;
         let version = context.raise_version(group).await?;
@@ -52,7 +52,7 @@ impl Handle for AddGroupMember {
             user_id: user,
             username: &prospect.username,
             user: AddedUser { user_id: user, username: &prospect.username },
-            role: MEMBER,
+            role: Role::Member,
             added_by: caller,
             warning: None,
             version,
@@ -60,14 +60,13 @@ impl Handle for AddGroupMember {
         let warns = policy == FollowPolicy::Warn && !prospect.followed;
         let answer = MemberAdded { warning: warns.then_some(ErrorCode::NotFollowing.as_str()), ..added.clone() };
 
-        // In the order of their ids a replay shows them: the new member hears of the group first.
+        // In the order of their ids: the new member hears of the group first.
         let mut ids = [context.envelope.id, derived_event_id(context.envelope.id, 1)];
         ids.sort_unstable();
         let [created_id, added_id] = ids;
-        let conversation = Some(ConversationId::Group(group));
-        let others = groups::list_member_ids(context.db, &id, caller.0).await?;
-        context.store_event(created_id, conversation, &created, &[user.0]).await?;
-        context.store_event(added_id, conversation, &added, &others).await?;
+        let conversation = ConversationId::Group(group);
+        context.store_event(created_id, Some(conversation), &created, &[user]).await?;
+        context.store_shared_event(added_id, conversation, version, &added).await?;
 
         let own = Some(context.envelope.reply_to);
         let mut outcome = Outcome::answered(context.envelope, &answer);

@@ -18,12 +18,12 @@ impl Handle for AddGroupReaction {
         if toggled.is_there {
             let event = GroupReactionAdded { message_id, group_id, user_id, username, reaction, version };
             let mut outcome = Outcome::answered(context.envelope, &event);
-            context.notify_about(&mut outcome, &found, &event).await?;
+            context.notify_about(&mut outcome, &found, version, &event).await?;
             Ok(outcome)
         } else {
             let event = GroupReactionRemoved { message_id, group_id, user_id, username, reaction, version };
             let mut outcome = Outcome::answered(context.envelope, &event);
-            context.notify_about(&mut outcome, &found, &event).await?;
+            context.notify_about(&mut outcome, &found, version, &event).await?;
             Ok(outcome)
         }
     }

@@ -29,13 +29,13 @@ impl Handle for AddReaction {
                 version,
             };
             let mut outcome = Outcome::answered(context.envelope, &event);
-            context.notify_about(&mut outcome, &found, &event).await?;
+            context.notify_about(&mut outcome, &found, version, &event).await?;
             Ok(outcome)
         } else {
             let event =
                 ReactionRemoved { message_id, conversation_id, user_id, username: &username, reaction, version };
             let mut outcome = Outcome::answered(context.envelope, &event);
-            context.notify_about(&mut outcome, &found, &event).await?;
+            context.notify_about(&mut outcome, &found, version, &event).await?;
             Ok(outcome)
         }
     }
@@ -49,13 +49,13 @@ pub struct Toggled {
 
 /// Sets the caller's reaction, or takes it away when it is this one already.
 pub async fn toggle(context: &mut Context<'_>, found: &Found, reaction: &str) -> Result<Toggled, Failure> {
-    let (user, row) = (context.caller().0, &found.row);
+    let (user, row) = (context.caller(), &found.row);
     let message = (row.message_id, row.seq);
-    let set = messages::upsert_reaction(context.db, &row.conversation_id, message, user, reaction).await?;
+    let set = messages::upsert_reaction(context.db, row.conversation_id, message, user, reaction).await?;
     if let Some(version) = set {
         return Ok(Toggled { is_there: true, version });
     }
-    let removed = messages::delete_reaction(context.db, &row.conversation_id, message, user).await?;
+    let removed = messages::delete_reaction(context.db, row.conversation_id, message, user).await?;
     let gone = || anyhow::anyhow!("a reaction vanished while its conversation was locked");
     Ok(Toggled { is_there: false, version: removed.ok_or_else(gone)?.version })
 }

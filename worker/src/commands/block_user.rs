@@ -13,10 +13,10 @@ use crate::store::{user_search, users};
 impl Handle for BlockUser {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         refuse_foreign_blocks(context)?;
-        if !users::exists(context.db, self.user.0).await? {
+        if !users::exists(context.db, self.user).await? {
             return Err(Rejection::not_found("userId", "There is no such user").into());
         }
-        user_search::insert_block(context.db, context.caller().0, self.user.0).await?;
+        user_search::insert_block(context.db, context.caller(), self.user).await?;
         let event = UserBlocked { user_id: self.user };
         let mut outcome = Outcome::answered(context.envelope, &event);
         context.tell_own_connections(&mut outcome, &event);

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 
 use crate::store::session::PgSession;
 use shared::commands::Contract;
+use shared::events::message::MessageKind;
 use shared::events::{self, Event};
-use shared::ids::{ConversationId, GroupId, MessageId, UserId};
+use shared::ids::{ConversationId, EventId, GroupId, MessageId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
 use shared::publication::Receipt;
 use shared::stream::Envelope;
@@ -19,6 +20,7 @@ use crate::store::audit;
 use crate::store::groups::{self, Membership};
 use crate::store::history::{self, MessageRow};
 use crate::store::leases::Lease;
+use crate::store::shared_events::{self, NewSharedEvent};
 use crate::store::{events as event_store, users};
 
 /// What a handler works with.
@@ -47,7 +49,7 @@ pub struct Found {
 
 impl Found {
     pub fn message_id(&self) -> MessageId {
-        MessageId(self.row.message_id)
+        self.row.message_id
     }
 
     /// The other participant of a direct conversation.
@@ -68,8 +70,8 @@ impl Context<'_> {
     /// [`Failure::Elsewhere`] when its conversation belongs to another partition.
     pub async fn message(&mut self, message: MessageId) -> Result<Found, Failure> {
         let no_such = || Rejection::not_found("messageId", "There is no such message");
-        let row = history::list_by_id(self.db, &[message.0]).await?.pop().ok_or_else(no_such)?;
-        let conversation: ConversationId = row.conversation_id.parse().map_err(|_| no_such())?;
+        let row = history::list_by_id(self.db, &[message]).await?.pop().ok_or_else(no_such)?;
+        let conversation = row.conversation_id;
         let partitions = i64::from(self.app.settings.common.partitions);
         let partition = i64::from(conversation.route_hint()) % partitions;
         if self.lease.is_some_and(|lease| i64::from(lease.partition) != partition) {
@@ -85,10 +87,17 @@ impl Context<'_> {
                 Some(found.ok_or_else(no_such)?)
             }
         };
-        if history::is_hidden(self.db, &row.conversation_id, row.seq, self.caller().0).await? {
+        if history::is_hidden(self.db, row.conversation_id, row.seq, self.caller()).await? {
             return Err(no_such().into());
         }
         Ok(Found { row, conversation, membership })
+    }
+
+    /// Whether the caller may change this message as its sender. A message of the system is its sender's only for the backend that
+    /// had it sent: the words are not the user's own.
+    pub fn is_own(&self, found: &Found) -> bool {
+        found.row.sender_id == self.caller()
+            && (found.row.kind != MessageKind::System || self.envelope.reply_to.is_gateway())
     }
 
     /// The same, where only messages of direct conversations are meant.
@@ -126,16 +135,16 @@ impl Context<'_> {
 
     /// In the ordered lane the membership stays what it is until the end of the transaction.
     async fn find_membership(&mut self, group: GroupId) -> Result<Option<Membership>, Failure> {
-        let (group, user) = (group.to_string(), self.caller().0);
+        let user = self.caller();
         Ok(match self.lease {
-            Some(_) => groups::find_membership_locked(self.db, &group, user).await?,
-            None => groups::find_membership(self.db, &group, user).await?,
+            Some(_) => groups::find_membership_locked(self.db, group, user).await?,
+            None => groups::find_membership(self.db, group, user).await?,
         })
     }
 
     /// Refuses when one of the two blocks the other.
     pub async fn refuse_blocked(&mut self, other: UserId, field: &'static str) -> Result<(), Failure> {
-        if users::is_blocked(self.db, self.caller().0, other.0).await? {
+        if users::is_blocked(self.db, self.caller(), other).await? {
             let rejection = Rejection::new(ErrorCode::UserBlocked, "One of you blocks the other");
             return Err(Rejection { field: Some(field), ..rejection }.into());
         }
@@ -143,41 +152,54 @@ impl Context<'_> {
     }
 
     /// Everybody blocked by the caller or blocking the caller: nobody of them learns of the other when one is there.
-    pub async fn blocked_either_way(&mut self) -> Result<HashSet<i64>, Failure> {
-        let pairs = users::list_blocked_pairs(self.db, &[self.caller().0]).await?;
+    pub async fn blocked_either_way(&mut self) -> Result<HashSet<UserId>, Failure> {
+        let pairs = users::list_blocked_pairs(self.db, &[self.caller()]).await?;
         Ok(pairs.into_iter().map(|pair| pair.other_id).collect())
     }
 
-    /// Stores a durable event for everybody in the conversation but the caller's own command connection, and queues its
-    /// publications. The caller's other connections get it, too, but it is not kept for them: one knows what one did.
+    /// Stores a durable event for everybody in the conversation but the caller's own command connection, with the change that made
+    /// this version, and queues its publications. The caller's other connections get it, too, but it is not kept for them: one knows
+    /// what one did.
     pub async fn notify_participants<E: Event>(
         &mut self,
         outcome: &mut Outcome,
         conversation: ConversationId,
+        version: i64,
         event: &E,
     ) -> Result<(), Failure> {
-        let recipients = match conversation.other(self.caller()) {
-            Some(other) => vec![other.0],
-            None => groups::list_member_ids(self.db, &conversation.to_string(), self.caller().0).await?,
-        };
-        self.store_event(self.envelope.id, Some(conversation), event, &recipients).await?;
+        self.store_shared_event(self.envelope.id, conversation, version, event).await?;
         for audience in participants(conversation) {
             outcome.durable(audience, self.envelope.id, event, Some(self.envelope.reply_to));
         }
         Ok(())
     }
 
-    /// Puts an event into the queue of these users, sealed.
+    /// Stores an event for all participants but the caller, sealed, with the change that made this version.
+    pub async fn store_shared_event<E: Event>(
+        &mut self,
+        event_id: Uuid,
+        conversation: ConversationId,
+        version: i64,
+        event: &E,
+    ) -> Result<(), Failure> {
+        let body = self.app.keyring.seal_blob(event_id, &events::durable(event, event_id));
+        let actor = Some(self.caller());
+        let stored =
+            NewSharedEvent { event_id: EventId(event_id), conversation, version, actor, about: None, body: &body };
+        shared_events::insert_event(self.db, &stored).await?;
+        Ok(())
+    }
+
+    /// Puts an event that concerns these users alone, or outlives the conversation, into their queues, sealed.
     pub async fn store_event<E: Event>(
         &mut self,
         event_id: Uuid,
         conversation: Option<ConversationId>,
         event: &E,
-        recipients: &[i64],
+        recipients: &[UserId],
     ) -> Result<(), Failure> {
         let sealed = self.app.keyring.seal_blob(event_id, &events::durable(event, event_id));
-        let conversation = conversation.map(|id| id.to_string());
-        event_store::insert_event(self.db, event_id, conversation.as_deref(), &sealed, recipients).await?;
+        event_store::insert_event(self.db, EventId(event_id), conversation, &sealed, recipients).await?;
         Ok(())
     }
 
@@ -191,9 +213,9 @@ impl Context<'_> {
         let entry = audit::Entry {
             actor: &format!("user:{}", self.caller()),
             action: &self.envelope.name,
-            target_user: target.map(|user| user.0),
-            conversation: Some(&conversation.to_string()),
-            message: message.map(|message| message.0),
+            target_user: target,
+            conversation: Some(conversation),
+            message,
         };
         audit::insert_entry(self.db, &entry).await?;
         Ok(())

@@ -5,13 +5,14 @@
 use crate::store::session::PgSession;
 use shared::commands::DeleteConversation;
 use shared::events::direct::ConversationDeleted;
+use shared::ids::{ConversationId, UserId};
 use shared::protocol::Rejection;
 
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::conversations::Emptied;
-use crate::store::{conversations, purge};
+use crate::store::{conversations, purge, shared_events};
 
 /// Messages deleted in the command's own transaction.
 const MOST_MESSAGES: i64 = 2_000;
@@ -21,11 +22,10 @@ impl Handle for DeleteConversation {
         let no_such = || Rejection::not_found("conversationId", "There is no such conversation");
         let caller = context.caller();
         let other = self.conversation.other(caller).ok_or_else(no_such)?;
-        let id = self.conversation.to_string();
         let emptied = if self.for_everyone {
-            delete_for_both(context.db, &id, [caller.0, other.0]).await?
+            delete_for_both(context.db, self.conversation, [caller, other]).await?
         } else {
-            conversations::update_cleared(context.db, caller.0, &id).await?
+            conversations::update_cleared(context.db, caller, self.conversation).await?
         };
         let emptied = emptied.ok_or_else(no_such)?;
         let event = ConversationDeleted {
@@ -36,7 +36,7 @@ impl Handle for DeleteConversation {
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
         if self.for_everyone {
-            context.notify_participants(&mut outcome, self.conversation, &event).await?;
+            context.notify_participants(&mut outcome, self.conversation, emptied.version, &event).await?;
         } else {
             context.tell_own_connections(&mut outcome, &event);
         }
@@ -47,17 +47,18 @@ impl Handle for DeleteConversation {
 /// `None` when nothing was ever said.
 async fn delete_for_both(
     db: &mut PgSession,
-    conversation: &str,
-    participants: [i64; 2],
+    conversation: ConversationId,
+    participants: [UserId; 2],
 ) -> sqlx::Result<Option<Emptied>> {
     let Some(emptied) = conversations::update_emptied(db, conversation).await? else { return Ok(None) };
     let last_seq = emptied.last_seq;
     // What waits must not show what is deleted.
+    shared_events::update_all_delivered(db, conversation, &participants).await?;
     purge::delete_waiting_direct_events(db, conversation, &participants).await?;
     // First, so that a purge of an earlier deletion is waited for before anything of it is locked.
     purge::insert_purge(db, conversation, last_seq).await?;
-    if purge::delete_messages(db, conversation, last_seq, MOST_MESSAGES).await? < MOST_MESSAGES as u64 {
-        purge::delete_purge(db, conversation).await?;
+    if purge::delete_messages(db, &conversation.into(), last_seq, MOST_MESSAGES).await? < MOST_MESSAGES as u64 {
+        purge::delete_purge(db, &conversation.into()).await?;
     } else {
         for user in participants {
             conversations::update_cleared(db, user, conversation).await?;

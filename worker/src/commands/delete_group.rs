@@ -4,7 +4,7 @@
 
 use shared::commands::DeleteGroup;
 use shared::events::membership::GroupDeleted;
-use shared::ids::{ConversationId, GroupId, UserId};
+use shared::ids::{ConversationId, GroupId};
 
 use super::{Context, Handle};
 use crate::error::Failure;
@@ -23,16 +23,16 @@ impl Handle for DeleteGroup {
 
 /// Deletes a group; that the caller may is checked before.
 pub async fn delete(context: &mut Context<'_>, group: GroupId, permanent: bool) -> Result<Outcome, Failure> {
-    let (caller, id) = (context.caller(), group.to_string());
-    let others = groups::list_member_ids(context.db, &id, caller.0).await?;
+    let caller = context.caller();
+    let others = groups::list_member_ids(context.db, group, caller).await?;
     // What waits for members must not show them the group's content any more.
-    purge::delete_waiting_events(context.db, &id).await?;
-    groups::update_deleted(context.db, &id, permanent).await?;
+    purge::delete_waiting_events(context.db, group).await?;
+    groups::update_deleted(context.db, group, permanent).await?;
     let version = context.raise_version(group).await?;
     if permanent {
-        let deleted = purge::delete_messages(context.db, &id, i64::MAX, MOST_MESSAGES).await?;
+        let deleted = purge::delete_messages(context.db, &group.into(), i64::MAX, MOST_MESSAGES).await?;
         if deleted < MOST_MESSAGES as u64 {
-            purge::delete_group(context.db, &id).await?;
+            purge::delete_group(context.db, &group.into()).await?;
         }
     }
 
@@ -42,6 +42,6 @@ pub async fn delete(context: &mut Context<'_>, group: GroupId, permanent: bool) 
     context.store_event(event_id, Some(ConversationId::Group(group)), &deleted, &others).await?;
     let mut outcome = Outcome::answered(context.envelope, &deleted);
     outcome.durable(Audience::Group(group), event_id, &deleted, Some(context.envelope.reply_to));
-    outcome.left(group, others.into_iter().map(UserId).chain([caller]).collect());
+    outcome.left(group, others.into_iter().chain([caller]).collect());
     Ok(outcome)
 }

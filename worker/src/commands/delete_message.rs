@@ -12,11 +12,11 @@ use crate::store::messages;
 impl Handle for DeleteMessage {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = context.direct_message(self.message).await?;
-        if self.for_everyone && found.row.sender_id != context.caller().0 {
+        if self.for_everyone && !context.is_own(&found) {
             return Err(not_allowed("Only the sender may delete a message for everyone").into());
         }
         let version = if self.for_everyone {
-            messages::delete_message(context.db, self.message.0).await?
+            messages::delete_message(context.db, self.message).await?
         } else {
             hide(context, &found).await?
         };
@@ -28,7 +28,7 @@ impl Handle for DeleteMessage {
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
         if self.for_everyone {
-            context.notify_participants(&mut outcome, found.conversation, &event).await?;
+            context.notify_participants(&mut outcome, found.conversation, version, &event).await?;
         } else {
             context.tell_own_connections(&mut outcome, &event);
         }
@@ -38,8 +38,8 @@ impl Handle for DeleteMessage {
 
 /// Hides a message from the caller; returns the conversation's version, which it leaves as it is.
 pub async fn hide(context: &mut Context<'_>, found: &Found) -> Result<i64, Failure> {
-    let (user, row) = (context.caller().0, &found.row);
-    Ok(messages::insert_deletion(context.db, user, &row.conversation_id, row.seq, row.message_id).await?)
+    let (user, row) = (context.caller(), &found.row);
+    Ok(messages::insert_deletion(context.db, user, row.conversation_id, row.seq, row.message_id).await?)
 }
 
 pub fn not_allowed(details: &str) -> Rejection {

@@ -3,7 +3,6 @@
 
 use shared::commands::EditGroupMessage;
 use shared::events::change::GroupMessageEdited;
-use shared::ids::UserId;
 
 use super::edit_message::store_edit;
 use super::{Context, Handle};
@@ -20,8 +19,8 @@ impl Handle for EditGroupMessage {
         let (found, group_id, _) = context.group_message(self.message).await?;
         let mut mentioned: Vec<i64> = Vec::new();
         if self.content.contains('@') {
-            let members = groups::list_member_names(context.db, &[group_id.to_string()]).await?;
-            let members: Vec<_> = members.into_iter().map(|row| (UserId(row.user_id), row.username)).collect();
+            let members = groups::list_member_names(context.db, &[group_id]).await?;
+            let members: Vec<_> = members.into_iter().map(|row| (row.user_id, row.username)).collect();
             let all = mentions::find(&self.content, context.caller(), &members);
             mentioned = all.iter().map(|one| one.user().map_or(EVERYONE, |user| user.0)).collect();
         }
@@ -40,7 +39,7 @@ impl Handle for EditGroupMessage {
             version,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
-        context.notify_about(&mut outcome, &found, &event).await?;
+        context.notify_about(&mut outcome, &found, version, &event).await?;
         Ok(outcome)
     }
 }

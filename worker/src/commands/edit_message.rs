@@ -28,14 +28,14 @@ impl Handle for EditMessage {
             version,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
-        context.notify_about(&mut outcome, &found, &event).await?;
+        context.notify_about(&mut outcome, &found, version, &event).await?;
         Ok(outcome)
     }
 }
 
 /// Refuses all but the sender.
 pub fn refuse_others(context: &Context<'_>, found: &Found) -> Result<(), Failure> {
-    if found.row.sender_id == context.caller().0 {
+    if context.is_own(found) {
         return Ok(());
     }
     let details = "Only the sender may edit a message";
@@ -64,7 +64,7 @@ pub async fn store_edit(
         return Err(Rejection { field: Some("messageId"), ..rejection }.into());
     }
     let edited_at = Timestamp::now();
-    let sealed = context.app.keyring.seal(found.row.message_id, content.as_bytes());
+    let sealed = context.app.keyring.seal(found.row.message_id.0, content.as_bytes());
     let new = NewContent {
         content: &sealed.ciphertext,
         iv: &sealed.iv,

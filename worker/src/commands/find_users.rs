@@ -16,7 +16,7 @@ use crate::store::user_search::{self, UserRow};
 
 impl Handle for FindUsers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        let (caller, limit) = (context.caller().0, i64::from(self.limit));
+        let (caller, limit) = (context.caller(), i64::from(self.limit));
         let found = match context.app.settings.user_search() {
             UserSearch::All => user_search::list_by_prefix(context.db, caller, &self.query, limit).await?,
             UserSearch::Contacts => {
@@ -34,11 +34,11 @@ impl Handle for FindUsers {
 }
 
 /// These users as others see them, in this order; those who are gone are left out.
-pub async fn known_users(db: &mut PgSession, users: &[i64]) -> Result<Vec<KnownUser>, Failure> {
+pub async fn known_users(db: &mut PgSession, users: &[UserId]) -> Result<Vec<KnownUser>, Failure> {
     let rows = user_search::list_profiles(db, users).await?;
-    let mut rows: HashMap<i64, UserRow> = rows.into_iter().map(|row| (row.user_id, row)).collect();
+    let mut rows: HashMap<UserId, UserRow> = rows.into_iter().map(|row| (row.user_id, row)).collect();
     let known = |row: UserRow| KnownUser {
-        user_id: UserId(row.user_id),
+        user_id: row.user_id,
         display_name: row.display_name.unwrap_or_else(|| row.username.clone()),
         username: row.username,
         profile_image: row.profile_picture,

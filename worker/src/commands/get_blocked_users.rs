@@ -16,7 +16,7 @@ const MOST_BLOCKED: i64 = 1_000;
 impl Handle for GetBlockedUsers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         refuse_foreign_blocks(context)?;
-        let blocked = user_search::list_blocked(context.db, context.caller().0, MOST_BLOCKED).await?;
+        let blocked = user_search::list_blocked(context.db, context.caller(), MOST_BLOCKED).await?;
         let users = known_users(context.db, &blocked).await?;
         Ok(Outcome::answered(context.envelope, &BlockedUsers { users }))
     }

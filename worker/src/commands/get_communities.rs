@@ -13,13 +13,13 @@ const MOST_COMMUNITIES: i64 = 1_000;
 
 impl Handle for GetCommunities {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        let rows = communities::list_of_user(context.db, context.caller().0, MOST_COMMUNITIES).await?;
+        let rows = communities::list_of_user(context.db, context.caller(), MOST_COMMUNITIES).await?;
         let community = |row: CommunityRow| Community {
-            community_id: row.community_id,
+            community_id: row.community_id.0,
             name: row.name,
             description: row.description,
             avatar_url: row.avatar_url,
-            default_group_id: row.default_group_id.parse().ok(),
+            default_group_id: Some(row.default_group_id),
             role: row.role,
             joined_at: row.joined_at.into(),
             is_muted: row.is_muted,

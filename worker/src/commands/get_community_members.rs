@@ -2,7 +2,7 @@
 
 use shared::commands::GetCommunityMembers;
 use shared::events::community::{CommunityMember, CommunityMembers};
-use shared::ids::UserId;
+use shared::ids::CommunityId;
 
 use super::group_rules::denied;
 use super::{Context, Handle};
@@ -19,7 +19,7 @@ impl Handle for GetCommunityMembers {
         let rows = communities::list_members(context.db, &self.community, MOST_MEMBERS).await?;
         let blocked = context.blocked_either_way().await?;
         let member = |row: CommunityMemberRow| CommunityMember {
-            user_id: UserId(row.user_id),
+            user_id: row.user_id,
             username: row.username,
             role: row.role,
             joined_at: row.joined_at.into(),
@@ -27,15 +27,15 @@ impl Handle for GetCommunityMembers {
             is_muted: row.is_muted,
         };
         let members =
-            CommunityMembers { community_id: &self.community, members: rows.into_iter().map(member).collect() };
+            CommunityMembers { community_id: &self.community.0, members: rows.into_iter().map(member).collect() };
         Ok(Outcome::answered(context.envelope, &members))
     }
 }
 
 impl Context<'_> {
     /// Refuses who does not belong to the community, and says no more of it, be there such a community or not.
-    pub async fn refuse_community_outsider(&mut self, community: &str) -> Result<(), Failure> {
-        if communities::is_member(self.db, community, self.caller().0).await? {
+    pub async fn refuse_community_outsider(&mut self, community: &CommunityId) -> Result<(), Failure> {
+        if communities::is_member(self.db, community, self.caller()).await? {
             return Ok(());
         }
         Err(denied("You are not a member of this community"))

@@ -2,7 +2,7 @@
 
 use shared::commands::GetCommunityProgress;
 use shared::events::community::{CommunityProgress, Progress};
-use shared::ids::UserId;
+use shared::ids::{CommunityId, UserId};
 
 use super::{Context, Handle};
 use crate::error::Failure;
@@ -13,17 +13,16 @@ impl Handle for GetCommunityProgress {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.refuse_community_outsider(&self.community).await?;
         // Who has not begun has nothing yet.
-        let row =
-            communities::find_progress(context.db, &self.community, context.caller().0).await?.unwrap_or_default();
+        let row = communities::find_progress(context.db, &self.community, context.caller()).await?.unwrap_or_default();
         let progress = progress(&self.community, context.caller(), row);
-        Ok(Outcome::answered(context.envelope, &CommunityProgress { community_id: &self.community, progress }))
+        Ok(Outcome::answered(context.envelope, &CommunityProgress { community_id: &self.community.0, progress }))
     }
 }
 
 /// As the protocol shows it.
-pub fn progress(community: &str, user: UserId, row: ProgressRow) -> Progress {
+pub fn progress(community: &CommunityId, user: UserId, row: ProgressRow) -> Progress {
     Progress {
-        community_id: community.to_owned(),
+        community_id: community.0.clone(),
         user_id: user,
         total_xp: row.total_xp,
         daily_streak: row.daily_streak,

@@ -4,7 +4,7 @@ use crate::store::session::PgSession;
 use shared::clock::Timestamp;
 use shared::commands::GetConversations;
 use shared::events::direct::{ConversationSummary, Conversations, LastMessage, ListPagination, Participant};
-use shared::ids::{ConversationId, MessageId, UserId};
+use shared::ids::UserId;
 
 use super::{Context, Handle};
 use crate::app::App;
@@ -30,42 +30,40 @@ pub async fn list(
     limit: u32,
     offset: u32,
 ) -> Result<Conversations, Failure> {
-    let rows = conversations::list_direct(db, user.0, i64::from(limit), i64::from(offset), MOST_UNREAD).await?;
+    let rows = conversations::list_direct(db, user, i64::from(limit), i64::from(offset), MOST_UNREAD).await?;
     let count = rows.len();
     Ok(Conversations {
-        conversations: rows.into_iter().filter_map(|row| summary(app, row)).collect(),
+        conversations: rows.into_iter().map(|row| summary(app, row)).collect(),
         pagination: ListPagination { limit, offset, count },
         timestamp: Timestamp::now(),
     })
 }
 
-/// `None` for an id that is none of ours.
-fn summary(app: &App, row: ListedConversation) -> Option<ConversationSummary> {
-    let conversation_id: ConversationId = row.conversation_id.parse().ok()?;
+fn summary(app: &App, row: ListedConversation) -> ConversationSummary {
     let username = row.username.clone().unwrap_or_default();
-    Some(ConversationSummary {
-        conversation_id,
+    ConversationSummary {
+        conversation_id: row.conversation_id,
         participant: Participant {
-            user_id: UserId(row.other_id),
+            user_id: row.other_id,
             display_name: row.display_name.clone().unwrap_or_else(|| username.clone()),
             username,
         },
         unread_count: row.unread_count,
         last_message: last_message(app, row),
-    })
+    }
 }
 
 fn last_message(app: &App, row: ListedConversation) -> Option<LastMessage> {
-    let opened = app.keyring.open(row.message_id, row.key_id, &row.iv, row.mac.as_deref(), &row.content);
+    let opened = app.keyring.open(row.message_id.0, row.key_id, &row.iv, row.mac.as_deref(), &row.content);
     let content = opened.ok().and_then(|plain| String::from_utf8(plain).ok());
     if content.is_none() {
         app.metrics.unreadable_rows.increment(1);
-        tracing::error!(message_id = %row.message_id, key_id = row.key_id, "a stored message cannot be read");
+        tracing::error!(message_id = %row.message_id.0, key_id = row.key_id, "a stored message cannot be read");
     }
     Some(LastMessage {
-        id: MessageId(row.message_id),
+        id: row.message_id,
         content: content?,
-        sender_id: UserId(row.sender_id),
+        sender_id: row.sender_id,
         timestamp: row.created_at.into(),
     })
 }

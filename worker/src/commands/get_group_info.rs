@@ -2,7 +2,6 @@
 
 use shared::commands::GetGroupInfo;
 use shared::events::membership::GroupInfo;
-use shared::ids::UserId;
 use shared::protocol::Rejection;
 
 use super::{Context, Handle, group_rules};
@@ -16,17 +15,17 @@ const MOST_MEMBERS: i64 = 200;
 impl Handle for GetGroupInfo {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.membership(self.group).await?;
-        let row = groups::find_group(context.db, &self.group.to_string()).await?;
+        let row = groups::find_group(context.db, self.group).await?;
         let row = row.ok_or_else(|| Rejection::not_found("groupId", "There is no such group"))?;
         let info = GroupInfo {
             group_id: self.group,
             group_name: row.name,
             group_description: row.description,
-            created_by: UserId(row.created_by),
+            created_by: row.created_by,
             max_members: row.max_members,
             member_count: row.member_count,
             created_at: row.created_at.into(),
-            members: group_rules::members(context.db, &self.group.to_string(), MOST_MEMBERS).await?,
+            members: group_rules::members(context.db, self.group, MOST_MEMBERS).await?,
         };
         Ok(Outcome::answered(context.envelope, &info))
     }

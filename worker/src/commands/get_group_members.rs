@@ -21,7 +21,7 @@ impl Handle for GetGroupMembers {
         let after = self.page.as_ref().and_then(|page| page.after.as_ref()).map(place);
         // One more than asked for tells whether there are more.
         let limit = self.page.as_ref().map_or(MOST_MEMBERS, |page| i64::from(page.limit) + 1);
-        let mut rows = group_members::list_members(context.db, &self.group.to_string(), after, limit).await?;
+        let mut rows = group_members::list_members(context.db, self.group, after, limit).await?;
         let has_more = self.page.is_some() && rows.len() as i64 == limit;
         if has_more {
             rows.pop();
@@ -29,23 +29,21 @@ impl Handle for GetGroupMembers {
         let next_cursor = rows.last().filter(|_| has_more).map(cursor);
         let blocked = context.blocked_either_way().await?;
         let visible = rows.iter().map(|row| row.user_id).filter(|user| !blocked.contains(user));
-        let visible: Vec<UserId> = visible.map(UserId).collect();
+        let visible: Vec<UserId> = visible.collect();
         let online = presence::online_among(context.app, &visible).await;
         let member = |row: MemberRow| ListedMember {
-            user_id: UserId(row.user_id),
+            user_id: row.user_id,
             display_name: row.display_name.unwrap_or_else(|| row.username.clone()),
             username: row.username,
             role: row.role,
             can_add_members: row.can_add_members,
             joined_at: row.joined_at.into(),
-            online: online.contains(&UserId(row.user_id)),
+            online: online.contains(&row.user_id),
         };
         let members = rows.into_iter().map(member).collect();
         Ok(Outcome::answered(context.envelope, &GroupMembers { group_id: self.group, members, next_cursor }))
     }
 }
-
-const RANKS: [&str; 3] = ["owner", "admin", "member"];
 
 /// Postgres counts from 1.
 fn place(position: &MemberPosition) -> MemberPlace {
@@ -53,12 +51,11 @@ fn place(position: &MemberPosition) -> MemberPlace {
     MemberPlace {
         rank: i32::from(position.rank) + 1,
         joined_at: joined_at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
-        user_id: position.user.0,
+        user_id: position.user,
     }
 }
 
 fn cursor(row: &MemberRow) -> String {
-    let rank = RANKS.iter().position(|role| *role == row.role).unwrap_or_default() as u8;
     let joined_at_us = (row.joined_at.unix_timestamp_nanos() / 1_000) as i64;
-    MemberPosition { rank, joined_at_us, user: UserId(row.user_id) }.to_text()
+    MemberPosition { rank: row.role.rank(), joined_at_us, user: row.user_id }.to_text()
 }

@@ -6,9 +6,8 @@ use shared::commands::{GetInbox, InboxPosition};
 use shared::cursor::Cursor;
 use shared::events::inbox::{ConversationKind, Inbox, InboxEntry, InboxParticipant};
 use shared::events::message::Message;
-use shared::ids::{ConversationId, UserId};
+use shared::ids::{ConversationId, MessageId, UserId};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::{Context, Handle};
 use crate::error::Failure;
@@ -27,42 +26,41 @@ impl Handle for GetInbox {
         let user = context.caller();
         let after = self.after.map(|place| {
             let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(place.active_at_us) * 1_000);
-            (at.unwrap_or(OffsetDateTime::UNIX_EPOCH), place.conversation.to_string())
+            (at.unwrap_or(OffsetDateTime::UNIX_EPOCH), place.conversation)
         });
-        let after = after.as_ref().map(|(at, conversation)| (*at, conversation.as_str()));
         // One more than asked for tells whether there are more.
         let limit = self.limit as usize;
-        let mut rows = inbox::list_entries(context.db, user.0, after, limit as i64 + 1, MOST_UNREAD).await?;
+        let mut rows = inbox::list_entries(context.db, user, after, limit as i64 + 1, MOST_UNREAD).await?;
         let has_more = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| has_more).and_then(cursor);
+        let next_cursor = rows.last().filter(|_| has_more).map(cursor);
         let messages = newest_messages(context, &rows).await?;
         let participants = participants(context, &rows).await?;
         let total_unread = match rows.first() {
             Some(row) => row.total_unread,
             // What was to come after has moved to the front.
             None if after.is_some() => {
-                let first = inbox::list_entries(context.db, user.0, None, 1, MOST_UNREAD).await?;
+                let first = inbox::list_entries(context.db, user, None, 1, MOST_UNREAD).await?;
                 first.first().map_or(0, |row| row.total_unread)
             }
             None => 0,
         };
-        let entries = rows.into_iter().filter_map(|row| entry(row, user, &messages, &participants)).collect();
+        let entries = rows.into_iter().map(|row| entry(row, user, &messages, &participants)).collect();
         Ok(Outcome::answered(context.envelope, &Inbox { entries, next_cursor, total_unread }))
     }
 }
 
-fn cursor(row: &EntryRow) -> Option<String> {
+fn cursor(row: &EntryRow) -> String {
     let active_at_us = (row.active_at.unix_timestamp_nanos() / 1_000) as i64;
-    Some(InboxPosition { active_at_us, conversation: row.conversation_id.parse().ok()? }.to_text())
+    InboxPosition { active_at_us, conversation: row.conversation_id }.to_text()
 }
 
 /// As pages show them.
-async fn newest_messages(context: &mut Context<'_>, rows: &[EntryRow]) -> Result<HashMap<Uuid, Message>, Failure> {
-    let ids: Vec<Uuid> = rows.iter().filter_map(|row| row.message_id).collect();
+async fn newest_messages(context: &mut Context<'_>, rows: &[EntryRow]) -> Result<HashMap<MessageId, Message>, Failure> {
+    let ids: Vec<MessageId> = rows.iter().filter_map(|row| row.message_id).collect();
     let stored = history::list_by_id(context.db, &ids).await?;
     let shown = pages::show(context.app, context.db, context.envelope.user, &stored).await?;
-    Ok(shown.into_iter().map(|message| (message.message_id.0, message)).collect())
+    Ok(shown.into_iter().map(|message| (message.message_id, message)).collect())
 }
 
 /// The other users of direct conversations. Whoever is gone has no name.
@@ -71,19 +69,19 @@ async fn participants(
     rows: &[EntryRow],
 ) -> Result<HashMap<UserId, InboxParticipant>, Failure> {
     let caller = context.caller();
-    let other = |row: &EntryRow| row.conversation_id.parse::<ConversationId>().ok()?.other(caller);
+    let other = |row: &EntryRow| row.conversation_id.other(caller);
     let users: HashSet<UserId> = rows.iter().filter_map(other).collect();
     if users.is_empty() {
         return Ok(HashMap::new());
     }
-    let ids: Vec<i64> = users.iter().map(|user| user.0).collect();
+    let ids: Vec<UserId> = users.iter().copied().collect();
     let profiles = user_search::list_profiles(context.db, &ids).await?;
-    let mut profiles: HashMap<i64, UserRow> = profiles.into_iter().map(|row| (row.user_id, row)).collect();
+    let mut profiles: HashMap<UserId, UserRow> = profiles.into_iter().map(|row| (row.user_id, row)).collect();
     let blocked = context.blocked_either_way().await?;
-    let visible: Vec<UserId> = users.iter().copied().filter(|user| !blocked.contains(&user.0)).collect();
+    let visible: Vec<UserId> = users.iter().copied().filter(|user| !blocked.contains(user)).collect();
     let online = presence::online_among(context.app, &visible).await;
     let participant = |user: UserId| {
-        let profile = profiles.remove(&user.0);
+        let profile = profiles.remove(&user);
         let username = profile.as_ref().map(|profile| profile.username.clone()).unwrap_or_default();
         let participant = InboxParticipant {
             user_id: user,
@@ -97,25 +95,24 @@ async fn participants(
     Ok(users.into_iter().map(participant).collect())
 }
 
-/// `None` for an id that is none of ours.
 fn entry(
     row: EntryRow,
     caller: UserId,
-    messages: &HashMap<Uuid, Message>,
+    messages: &HashMap<MessageId, Message>,
     participants: &HashMap<UserId, InboxParticipant>,
-) -> Option<InboxEntry> {
-    let conversation_id: ConversationId = row.conversation_id.parse().ok()?;
+) -> InboxEntry {
+    let conversation_id = row.conversation_id;
     let other = conversation_id.other(caller);
     let kind = match (conversation_id, &row.community_id) {
         (ConversationId::Direct(..), _) => ConversationKind::Direct,
         (ConversationId::Group(_), None) => ConversationKind::Group,
         (ConversationId::Group(_), Some(_)) => ConversationKind::Community,
     };
-    Some(InboxEntry {
+    InboxEntry {
         kind,
         conversation_id,
         group_id: conversation_id.group(),
-        community_id: row.community_id,
+        community_id: row.community_id.map(|community| community.0),
         name: row.name,
         participant: other.and_then(|other| participants.get(&other)).cloned(),
         last_message: row.message_id.and_then(|message| messages.get(&message)).cloned(),
@@ -130,5 +127,5 @@ fn entry(
         pinned: row.pinned,
         marked_unread: row.marked_unread,
         my_role: row.role,
-    })
+    }
 }

@@ -15,10 +15,10 @@ use crate::store::presence as presence_store;
 impl Handle for GetOnlineUsers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let (ids, has_more) = choose(context).await?;
-        let rows = presence_store::list_online_users(context.db, context.caller().0, &ids).await?;
+        let rows = presence_store::list_online_users(context.db, context.caller(), &ids).await?;
         let user = |row: presence_store::OnlineUser| OnlineUser {
-            user_id: UserId(row.user_id),
-            id: UserId(row.user_id),
+            user_id: row.user_id,
+            id: row.user_id,
             display_name: row.display_name.unwrap_or_else(|| row.username.clone()),
             username: row.username,
             profile_image: row.profile_picture,
@@ -30,22 +30,21 @@ impl Handle for GetOnlineUsers {
 }
 
 /// Who is listed, and whether more are online.
-async fn choose(context: &mut Context<'_>) -> Result<(Vec<i64>, bool), Failure> {
+async fn choose(context: &mut Context<'_>) -> Result<(Vec<UserId>, bool), Failure> {
     let (app, limit) = (context.app, context.app.settings.online_users_limit as usize);
     let (others, total) = app.presence.online(&app.redis, limit).await?;
     let has_more = total > others.len() as u64;
-    let mut chosen: BTreeSet<i64> = BTreeSet::new();
+    let mut chosen: BTreeSet<UserId> = BTreeSet::new();
     if has_more {
-        let contacts = presence_store::list_some_contacts(context.db, context.caller().0, limit as i64).await?;
-        let contacts: Vec<UserId> = contacts.into_iter().map(UserId).collect();
+        let contacts = presence_store::list_some_contacts(context.db, context.caller(), limit as i64).await?;
         let online = app.presence.online_among(&app.redis, &contacts).await?;
-        chosen.extend(online.iter().map(|user| user.0).take(limit));
+        chosen.extend(online.into_iter().take(limit));
     }
     for user in others {
         if chosen.len() >= limit {
             break;
         }
-        chosen.insert(user.0);
+        chosen.insert(user);
     }
     Ok((chosen.into_iter().collect(), has_more))
 }

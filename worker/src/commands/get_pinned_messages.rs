@@ -14,9 +14,8 @@ impl Handle for GetPinnedMessages {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.refuse_outsiders(self.conversation).await?;
         let reader = context.caller();
-        let id = self.conversation.to_string();
-        let version = conversations::get_version(context.db, &id).await?;
-        let ids = rows::list_pinned(context.db, &id, reader.0, i64::from(MAX_PAGE)).await?;
+        let version = conversations::get_version(context.db, self.conversation).await?;
+        let ids = rows::list_pinned(context.db, self.conversation, reader, i64::from(MAX_PAGE)).await?;
         let mut pinned = rows::list_by_id(context.db, &ids).await?;
         pinned.sort_by_key(|row| row.seq);
         let event = PinnedMessages {

@@ -2,7 +2,6 @@
 
 use shared::commands::GetUserGroups;
 use shared::events::membership::{UserGroup, UserGroups};
-use shared::ids::UserId;
 
 use super::{Context, Handle};
 use crate::error::Failure;
@@ -16,27 +15,23 @@ const MOST_UNREAD: i64 = 1_000;
 
 impl Handle for GetUserGroups {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        let rows = groups::list_of_user(context.db, context.caller().0, MOST_GROUPS, MOST_UNREAD).await?;
-        Ok(Outcome::answered(
-            context.envelope,
-            &UserGroups { groups: rows.into_iter().filter_map(user_group).collect() },
-        ))
+        let rows = groups::list_of_user(context.db, context.caller(), MOST_GROUPS, MOST_UNREAD).await?;
+        Ok(Outcome::answered(context.envelope, &UserGroups { groups: rows.into_iter().map(user_group).collect() }))
     }
 }
 
-fn user_group(row: UserGroupRow) -> Option<UserGroup> {
-    Some(UserGroup {
-        // Ids in the database were written by us; a malformed one is nobody's group.
-        group_id: row.group_id.parse().ok()?,
+fn user_group(row: UserGroupRow) -> UserGroup {
+    UserGroup {
+        group_id: row.group_id,
         group_name: row.name,
         group_description: row.description,
-        created_by: UserId(row.created_by),
-        my_role: row.role.clone(),
+        created_by: row.created_by,
+        my_role: row.role,
         role: row.role,
         member_count: row.member_count,
         max_members: row.max_members,
         joined_at: row.joined_at.into(),
         last_seq: row.last_seq,
         unread_count: row.unread_count,
-    })
+    }
 }

@@ -11,10 +11,6 @@ use crate::error::Failure;
 use crate::store::groups::{self, Membership};
 use crate::store::{conversations, group_members, users};
 
-pub const OWNER: &str = "owner";
-pub const ADMIN: &str = "admin";
-pub const MEMBER: &str = "member";
-
 pub fn denied(details: &str) -> Failure {
     Rejection::new(ErrorCode::PermissionDenied, details).into()
 }
@@ -45,19 +41,19 @@ impl Context<'_> {
         if user == self.caller() {
             return Err(Rejection::invalid("userId", "`userId` must not be yourself").into());
         }
-        let found = groups::find_membership(self.db, &group.to_string(), user.0).await?;
+        let found = groups::find_membership(self.db, group, user).await?;
         found.ok_or_else(|| Rejection::not_found("userId", "There is no such member in this group").into())
     }
 
     /// Raises the version of a group whose information, members or roles this command changed; returns it. The event of the change
     /// carries it.
     pub async fn raise_version(&mut self, group: GroupId) -> Result<i64, Failure> {
-        Ok(conversations::raise_for_info(self.db, &group.to_string()).await?)
+        Ok(conversations::raise_for_info(self.db, group).await?)
     }
 
     /// A user's name; empty for one who is gone.
     pub async fn username(&mut self, user: UserId) -> Result<String, Failure> {
-        let name = users::list_names(self.db, &[user.0]).await?.pop();
+        let name = users::list_names(self.db, &[user]).await?.pop();
         Ok(name.map(|name| name.username).unwrap_or_default())
     }
 
@@ -69,23 +65,22 @@ impl Context<'_> {
 
 /// The group with its first `most_members` members.
 pub async fn details(db: &mut PgSession, group: GroupId, most_members: i64) -> Result<GroupDetails, Failure> {
-    let id = group.to_string();
-    let row = groups::find_group(db, &id).await?.ok_or_else(no_such_group)?;
+    let row = groups::find_group(db, group).await?.ok_or_else(no_such_group)?;
     Ok(GroupDetails {
         group_id: group,
         group_name: row.name,
         group_description: row.description,
-        created_by: UserId(row.created_by),
+        created_by: row.created_by,
         max_members: row.max_members,
         member_count: row.member_count,
-        members: members(db, &id, most_members).await?,
+        members: members(db, group, most_members).await?,
     })
 }
 
 /// The first `most` members of a group.
-pub async fn members(db: &mut PgSession, group: &str, most: i64) -> Result<Vec<GroupMember>, Failure> {
+pub async fn members(db: &mut PgSession, group: GroupId, most: i64) -> Result<Vec<GroupMember>, Failure> {
     let member = |row: group_members::MemberRow| GroupMember {
-        user_id: UserId(row.user_id),
+        user_id: row.user_id,
         username: row.username,
         role: row.role,
         can_add_members: row.can_add_members,

@@ -17,13 +17,13 @@ impl Handle for LeaveGroup {
             let details = "Transfer the ownership first (`transfer_ownership`), or delete the group (`delete_group`)";
             return Err(Rejection::new(ErrorCode::OwnerCannotLeave, details).into());
         }
-        group_members::delete_members(context.db, &group.to_string(), &[caller.0]).await?;
+        group_members::delete_members(context.db, group, &[caller]).await?;
         let username = context.username(caller).await?;
         let version = context.raise_version(group).await?;
         let left = MemberLeft { group_id: group, user_id: caller, username: &username, version };
         let mut outcome = Outcome::answered(context.envelope, &left);
         // The caller's other connections still follow the group's channel, and so hear of it, too.
-        context.notify_participants(&mut outcome, ConversationId::Group(group), &left).await?;
+        context.notify_participants(&mut outcome, ConversationId::Group(group), version, &left).await?;
         outcome.left(group, vec![caller]);
         Ok(outcome)
     }

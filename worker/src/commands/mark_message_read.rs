@@ -3,7 +3,7 @@
 
 use shared::commands::MarkMessageRead;
 use shared::events::change::MessageRead;
-use shared::ids::UserId;
+use shared::ids::ConversationId;
 
 use super::about_message::refuse_mismatch;
 use super::set_conversation_settings;
@@ -19,7 +19,7 @@ impl Handle for MarkMessageRead {
             refuse_mismatch(&found, named)?;
         }
         let reader = context.caller();
-        let moved = conversations::update_read(context.db, reader.0, &found.row.conversation_id, found.row.seq).await?;
+        let moved = conversations::update_read(context.db, reader, found.conversation, found.row.seq).await?;
         let event = MessageRead {
             message_id: found.message_id(),
             conversation_id: found.conversation,
@@ -28,21 +28,20 @@ impl Handle for MarkMessageRead {
             seq: found.row.seq,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
-        if inbox::update_no_longer_marked(context.db, reader.0, &found.row.conversation_id).await? {
+        if inbox::update_no_longer_marked(context.db, reader, found.conversation).await? {
             let settings = set_conversation_settings::find(context.db, reader, found.conversation).await?;
             outcome.ephemeral(Audience::User(reader), &settings, None);
         }
         // That one has read one's own message is no news to anybody.
-        if moved && found.row.sender_id != reader.0 {
+        if moved && found.row.sender_id != reader {
             // In a group, whoever wrote the message and is still there; else the other participant.
-            let told = match found.other(reader) {
+            let sender = found.row.sender_id;
+            let told = match found.conversation {
                 // Nobody blocked in either direction learns that one is there.
-                Some(other) if users::is_blocked(context.db, reader.0, other.0).await? => None,
-                Some(other) => Some(other),
-                None => {
-                    let sender = found.row.sender_id;
-                    let membership = groups::find_membership(context.db, &found.row.conversation_id, sender).await?;
-                    membership.map(|_| UserId(sender))
+                ConversationId::Direct(..) if users::is_blocked(context.db, reader, sender).await? => None,
+                ConversationId::Direct(..) => Some(sender),
+                ConversationId::Group(group) => {
+                    groups::find_membership(context.db, group, sender).await?.map(|_| sender)
                 }
             };
             for user in [Some(reader), told].into_iter().flatten() {

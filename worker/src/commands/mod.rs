@@ -52,6 +52,7 @@ use shared::clock::Timestamp;
 use shared::commands::Command;
 
 use shared::events;
+use shared::ids::CommandId;
 use shared::protocol::{ErrorCode, Rejection};
 use shared::stream::{Envelope, SyncRound};
 
@@ -79,11 +80,11 @@ shared::for_each_command!(dispatch);
 pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: Command) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;
-    let standing = leases::get_standing(&mut transaction, app.worker_id, lease, envelope.user.0).await?;
+    let standing = leases::get_standing(&mut transaction, app.worker_id, lease, envelope.user).await?;
     if !standing.is_held {
         return Err(Failure::LeaseLost);
     }
-    if let Some(sealed) = applied::find_outcome(&mut transaction, envelope.id).await? {
+    if let Some(sealed) = applied::find_outcome(&mut transaction, CommandId(envelope.id)).await? {
         return open_outcome(app, envelope, sealed.as_deref());
     }
     if Timestamp::now() > envelope.deadline {
@@ -102,7 +103,7 @@ pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: C
         return Err(rejection.into());
     }
     let sealed = app.wire.seal_outcome(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
-    applied::insert_outcome(&mut transaction, envelope.id, &sealed).await?;
+    applied::insert_outcome(&mut transaction, CommandId(envelope.id), &sealed).await?;
     transaction.commit().await?;
     app.audiences.charge(envelope.user, reach);
     Ok(outcome)
@@ -112,13 +113,14 @@ pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: C
 pub fn open_outcome(app: &App, envelope: &Envelope, sealed: Option<&[u8]>) -> Result<Outcome, Failure> {
     let Some(sealed) = sealed else { return Ok(Outcome::default()) };
     let plain = app.wire.open_outcome(envelope.id, sealed).map_err(|error| Failure::Fatal(error.into()))?;
-    postcard::from_bytes(&plain).map_err(|error| Failure::Fatal(error.into()))
+    let outcome: Outcome = postcard::from_bytes(&plain).map_err(|error| Failure::Fatal(error.into()))?;
+    Ok(outcome.readdressed(envelope))
 }
 
 /// Carries out a command of the query lane.
 pub async fn query(app: &App, envelope: &Envelope, command: Command) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
-    if !users::exists(&mut db, envelope.user.0).await? {
+    if !users::exists(&mut db, envelope.user).await? {
         return Err(no_account().into());
     }
     let mut context = Context { app, db: &mut db, envelope, lease: None };
@@ -128,7 +130,7 @@ pub async fn query(app: &App, envelope: &Envelope, command: Command) -> Result<O
 /// Answers a round of `sync`.
 pub async fn sync(app: &App, envelope: &Envelope, round: SyncRound) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
-    if !users::exists(&mut db, envelope.user.0).await? {
+    if !users::exists(&mut db, envelope.user).await? {
         return Err(no_account().into());
     }
     crate::sync::answer(app, &mut db, envelope, round).await

@@ -2,7 +2,7 @@
 
 use shared::commands::PinMessage;
 use shared::events::change::MessagePinned;
-use shared::ids::{ConversationId, MessageId, UserId};
+use shared::ids::{ConversationId, MessageId};
 use shared::protocol::{ErrorCode, Rejection};
 
 use super::about_message::refuse_mismatch;
@@ -18,12 +18,12 @@ impl Handle for PinMessage {
             context.refuse_blocked(other, "messageId").await?;
         }
         let caller = context.caller();
-        let pinned = messages::update_pinned(context.db, self.message.0, caller.0).await?;
+        let pinned = messages::update_pinned(context.db, self.message, caller).await?;
         let (pinned_by, version) = match pinned {
             Some(version) => (caller, version),
             None => {
-                let by = messages::find_pinned_by(context.db, self.message.0).await?.map_or(caller, UserId);
-                (by, conversations::get_version(context.db, &found.row.conversation_id).await?)
+                let by = messages::find_pinned_by(context.db, self.message).await?.unwrap_or(caller);
+                (by, conversations::get_version(context.db, found.conversation).await?)
             }
         };
         let event = MessagePinned {
@@ -35,7 +35,7 @@ impl Handle for PinMessage {
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
         if pinned.is_some() {
-            context.notify_about(&mut outcome, &found, &event).await?;
+            context.notify_about(&mut outcome, &found, version, &event).await?;
         }
         Ok(outcome)
     }

@@ -4,8 +4,8 @@ use shared::commands::PromoteMember;
 use shared::events::membership::MemberPromoted;
 use shared::ids::ConversationId;
 use shared::protocol::Rejection;
+use shared::role::Role;
 
-use super::group_rules::ADMIN;
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
@@ -15,16 +15,21 @@ impl Handle for PromoteMember {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let (group, user) = (self.group, self.user);
         context.owned_group(group).await?;
-        if context.other_member(group, user).await?.role == ADMIN {
+        if context.other_member(group, user).await?.role == Role::Admin {
             return Err(Rejection::invalid("userId", "`userId` names an admin already").into());
         }
-        group_members::update_role(context.db, &group.to_string(), user.0, ADMIN, true).await?;
+        group_members::update_role(context.db, group, user, Role::Admin, true).await?;
         context.audit(ConversationId::Group(group), Some(user), None).await?;
         let version = context.raise_version(group).await?;
-        let changed =
-            MemberPromoted { group_id: group, user_id: user, new_role: ADMIN, promoted_by: context.caller(), version };
+        let changed = MemberPromoted {
+            group_id: group,
+            user_id: user,
+            new_role: Role::Admin,
+            promoted_by: context.caller(),
+            version,
+        };
         let mut outcome = Outcome::answered(context.envelope, &changed);
-        context.notify_participants(&mut outcome, ConversationId::Group(group), &changed).await?;
+        context.notify_participants(&mut outcome, ConversationId::Group(group), version, &changed).await?;
         Ok(outcome)
     }
 }

@@ -8,12 +8,11 @@ use super::group_rules::denied;
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::{Audience, Outcome};
-use crate::store::{group_members, groups};
+use crate::store::group_members;
 
 impl Handle for RemoveGroupMember {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let (group, user, caller) = (self.group, self.user, context.caller());
-        let id = group.to_string();
         let membership = context.managed_membership(group).await?;
         if !membership.is_owner_or_admin() {
             return Err(denied("Only the owner and admins may remove members"));
@@ -22,17 +21,17 @@ impl Handle for RemoveGroupMember {
         if target.is_owner_or_admin() && !membership.is_owner() {
             return Err(denied("Only the owner may remove admins"));
         }
-        group_members::delete_members(context.db, &id, &[user.0]).await?;
+        group_members::delete_members(context.db, group, &[user]).await?;
         context.audit(ConversationId::Group(group), Some(user), None).await?;
 
         let username = context.username(user).await?;
         let version = context.raise_version(group).await?;
         let removed =
             MemberRemoved { group_id: group, user_id: user, username: &username, removed_by: caller, version };
-        let mut recipients = groups::list_member_ids(context.db, &id, caller.0).await?;
-        recipients.push(user.0);
-        let event_id = context.envelope.id;
-        context.store_event(event_id, Some(ConversationId::Group(group)), &removed, &recipients).await?;
+        let (event_id, conversation) = (context.envelope.id, ConversationId::Group(group));
+        context.store_shared_event(event_id, conversation, version, &removed).await?;
+        // Who is no member any more is told apart.
+        context.store_event(event_id, Some(conversation), &removed, &[user]).await?;
 
         let own = Some(context.envelope.reply_to);
         let mut outcome = Outcome::answered(context.envelope, &removed);

@@ -22,7 +22,7 @@ impl Handle for RemoveGroupReaction {
             version: removed.version,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
-        context.notify_about(&mut outcome, &found, &event).await?;
+        context.notify_about(&mut outcome, &found, removed.version, &event).await?;
         Ok(outcome)
     }
 }

@@ -23,7 +23,7 @@ impl Handle for RemoveReaction {
             version: removed.version,
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
-        context.notify_about(&mut outcome, &found, &event).await?;
+        context.notify_about(&mut outcome, &found, removed.version, &event).await?;
         Ok(outcome)
     }
 }
@@ -33,9 +33,9 @@ impl Handle for RemoveReaction {
 /// # Errors
 /// `RESOURCE_NOT_FOUND` when there is none.
 pub async fn take_away(context: &mut Context<'_>, found: &Found) -> Result<RemovedReaction, Failure> {
-    let (user, row) = (context.caller().0, &found.row);
+    let (user, row) = (context.caller(), &found.row);
     let message = (row.message_id, row.seq);
-    let removed = messages::delete_reaction(context.db, &row.conversation_id, message, user).await?;
+    let removed = messages::delete_reaction(context.db, row.conversation_id, message, user).await?;
     let none = || Rejection::not_found("messageId", "You have no reaction to this message");
     Ok(removed.ok_or_else(none)?)
 }

@@ -14,8 +14,8 @@ use crate::store::session::PgSession;
 impl Handle for SetConversationSettings {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.refuse_outsiders(self.conversation).await?;
-        let (user, id) = (context.caller().0, self.conversation.to_string());
-        let before = inbox::find_settings(context.db, user, &id).await?;
+        let (user, conversation) = (context.caller(), self.conversation);
+        let before = inbox::find_settings(context.db, user, conversation).await?;
         let after = Settings {
             muted_until: self.muted_until.map_or(before.muted_until, |until| until.map(|until| until.to_datetime())),
             pinned: self.pinned.unwrap_or(before.pinned),
@@ -23,7 +23,7 @@ impl Handle for SetConversationSettings {
         };
         let changed = after != before;
         if changed {
-            inbox::update_settings(context.db, user, &id, &after).await?;
+            inbox::update_settings(context.db, user, conversation, &after).await?;
         }
         let event = event(self.conversation, after);
         let mut outcome = Outcome::answered(context.envelope, &event);
@@ -40,7 +40,7 @@ pub async fn find(
     user: UserId,
     conversation: ConversationId,
 ) -> Result<ConversationSettings, Failure> {
-    Ok(event(conversation, inbox::find_settings(db, user.0, &conversation.to_string()).await?))
+    Ok(event(conversation, inbox::find_settings(db, user, conversation).await?))
 }
 
 fn event(conversation_id: ConversationId, settings: Settings) -> ConversationSettings {

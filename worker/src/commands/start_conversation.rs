@@ -14,7 +14,7 @@ use crate::store::users;
 
 impl Handle for StartConversation {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        let found = users::find_counterpart(context.db, context.caller().0, self.recipient.0).await?;
+        let found = users::find_counterpart(context.db, context.caller(), self.recipient).await?;
         let found = found.ok_or_else(|| Rejection::not_found("recipientId", "There is no such user"))?;
         let refused = |code, details| Rejection { field: Some("recipientId"), ..Rejection::new(code, details) };
         if found.blocked {

@@ -14,12 +14,12 @@ impl Handle for TransferOwnership {
         let (group, from, to) = (self.group, context.caller(), self.user);
         context.owned_group(group).await?;
         context.other_member(group, to).await?;
-        group_members::update_owner(context.db, &group.to_string(), from.0, to.0).await?;
+        group_members::update_owner(context.db, group, from, to).await?;
         context.audit(ConversationId::Group(group), Some(to), None).await?;
         let version = context.raise_version(group).await?;
         let transferred = OwnershipTransferred { group_id: group, from_user_id: from, to_user_id: to, version };
         let mut outcome = Outcome::answered(context.envelope, &transferred);
-        context.notify_participants(&mut outcome, ConversationId::Group(group), &transferred).await?;
+        context.notify_participants(&mut outcome, ConversationId::Group(group), version, &transferred).await?;
         Ok(outcome)
     }
 }

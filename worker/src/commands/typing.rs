@@ -24,14 +24,14 @@ impl Handle for Typing {
         match self.conversation {
             ConversationId::Group(group) => {
                 drop(context.membership(group).await?);
-                if groups::is_larger_than(context.db, &group.to_string(), MAX_SIGNAL_MEMBERS).await? {
+                if groups::is_larger_than(context.db, group, MAX_SIGNAL_MEMBERS).await? {
                     return Ok(Outcome::default());
                 }
             }
             ConversationId::Direct(..) => {
                 let no_such = || Rejection::not_found("recipientId", "There is no such user");
                 let other = self.conversation.other(user).ok_or_else(no_such)?;
-                let found = users::find_counterpart(context.db, user.0, other.0).await?.ok_or_else(no_such)?;
+                let found = users::find_counterpart(context.db, user, other).await?.ok_or_else(no_such)?;
                 if found.blocked {
                     return Ok(Outcome::default());
                 }

@@ -12,7 +12,7 @@ use crate::store::user_search;
 impl Handle for UnblockUser {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         refuse_foreign_blocks(context)?;
-        user_search::delete_block(context.db, context.caller().0, self.user.0).await?;
+        user_search::delete_block(context.db, context.caller(), self.user).await?;
         let event = UserUnblocked { user_id: self.user };
         let mut outcome = Outcome::answered(context.envelope, &event);
         context.tell_own_connections(&mut outcome, &event);

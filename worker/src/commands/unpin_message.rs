@@ -12,10 +12,10 @@ use crate::store::{conversations, messages};
 impl Handle for UnpinMessage {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = may_pin(context, self.message, self.conversation).await?;
-        let unpinned = messages::update_unpinned(context.db, self.message.0).await?;
+        let unpinned = messages::update_unpinned(context.db, self.message).await?;
         let version = match unpinned {
             Some(version) => version,
-            None => conversations::get_version(context.db, &found.row.conversation_id).await?,
+            None => conversations::get_version(context.db, found.conversation).await?,
         };
         let event = MessageUnpinned {
             message_id: self.message,
@@ -26,7 +26,7 @@ impl Handle for UnpinMessage {
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
         if unpinned.is_some() {
-            context.notify_about(&mut outcome, &found, &event).await?;
+            context.notify_about(&mut outcome, &found, version, &event).await?;
         }
         Ok(outcome)
     }

@@ -2,7 +2,7 @@
 
 use shared::commands::UpdateGroupInfo;
 use shared::events::membership::GroupInfoUpdated;
-use shared::ids::{ConversationId, UserId};
+use shared::ids::ConversationId;
 use shared::protocol::Rejection;
 
 use super::group_rules::denied;
@@ -13,7 +13,7 @@ use crate::store::groups;
 
 impl Handle for UpdateGroupInfo {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        let (group, id) = (self.group, self.group.to_string());
+        let group = self.group;
         let membership = context.membership(group).await?;
         if !membership.is_owner_or_admin() {
             return Err(denied("Only the owner and admins may change the group"));
@@ -24,7 +24,7 @@ impl Handle for UpdateGroupInfo {
                 return Err(denied("The size of this group comes from its community"));
             }
             let bound = context.app.settings.common.group_max_members;
-            let count = groups::find_group(context.db, &id).await?.ok_or_else(no_such)?.member_count;
+            let count = groups::find_group(context.db, group).await?.ok_or_else(no_such)?.member_count;
             if i64::from(max_members) < count || max_members > bound {
                 let details = format!("`maxMembers` must be from {count}, the members that the group has, to {bound}");
                 return Err(Rejection::invalid("maxMembers", details).into());
@@ -32,13 +32,13 @@ impl Handle for UpdateGroupInfo {
         }
         let max_members = self.max_members.map(|number| number as i32);
         let (name, description) = (self.name.as_deref(), self.description.as_deref());
-        let info = groups::update_info(context.db, &id, name, description, max_members).await?.ok_or_else(no_such)?;
+        let info = groups::update_info(context.db, group, name, description, max_members).await?.ok_or_else(no_such)?;
         let updated = GroupInfoUpdated {
             group_id: group,
             group_name: info.name,
             group_description: info.description,
             max_members: info.max_members,
-            created_by: UserId(info.created_by),
+            created_by: info.created_by,
             created_at: info.created_at.into(),
             updated_by: context.caller(),
             updated_by_username: context.caller_name().await?,
@@ -46,7 +46,7 @@ impl Handle for UpdateGroupInfo {
             version: context.raise_version(group).await?,
         };
         let mut outcome = Outcome::answered(context.envelope, &updated);
-        context.notify_participants(&mut outcome, ConversationId::Group(group), &updated).await?;
+        context.notify_participants(&mut outcome, ConversationId::Group(group), updated.version, &updated).await?;
         Ok(outcome)
     }
 }

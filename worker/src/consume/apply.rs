@@ -6,12 +6,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use shared::clock::Timestamp;
 use shared::commands::{Command, Route, Subject};
+use shared::events::message::MessageKind;
 use shared::protocol::Rejection;
 use shared::redis::dead_letters::DeadLetter;
 use shared::redis::lanes::RawEntry;
 use shared::stream::{Body, Envelope};
-use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext};
+use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext, log_span};
 use shared::wire::DecodeError;
+use tracing::Instrument;
 
 use super::lease::Assigned;
 use super::settle::Settlement;
@@ -89,10 +91,10 @@ impl<'a> Batch<'a> {
             }
             let stream = app.keys.partition(lease.partition as u32);
             match decode(app, &stream, &raw) {
-                Ok((envelope, command)) => {
+                Ok((envelope, command, is_systems)) => {
                     let waited = Timestamp::now().since(envelope.ingested_at);
                     app.metrics.wait_seconds.record(waited.as_secs_f64());
-                    batch.push(lease, stream, raw, envelope, command);
+                    batch.push(lease, stream, raw, (envelope, command, is_systems));
                 }
                 Err(DecodeError::TooNew { deadline }) if Timestamp::now() <= deadline => {
                     app.metrics.too_new_entries.increment(1);
@@ -123,13 +125,15 @@ impl<'a> Batch<'a> {
         batch
     }
 
-    fn push(&mut self, lease: Lease, stream: String, raw: RawEntry, envelope: Envelope, command: Command) {
+    fn push(&mut self, lease: Lease, stream: String, raw: RawEntry, decoded: Decoded) {
+        let (envelope, command, is_systems) = decoded;
         let subject = match command.route(envelope.user) {
             Route::Ordered(subject) => subject,
             Route::Query => Subject::User(envelope.user),
         };
         let expired = Timestamp::now() > envelope.deadline;
         let work = match Send::from_command(envelope, command, expired) {
+            Ok(send) if is_systems => Work::Send(Box::new(Send { kind: MessageKind::System, ..send })),
             Ok(send) => Work::Send(Box::new(send)),
             Err(other) => Work::Other(other),
         };
@@ -173,7 +177,8 @@ impl<'a> Batch<'a> {
     async fn settle(&mut self, assigned: &Assigned) {
         let settlement = std::mem::take(&mut self.settlement);
         let keep_trying = || assigned.peek().valid_until > tokio::time::Instant::now();
-        if !settlement.settle(self.app, keep_trying).await {
+        let trace = log_span(settlement.traced.first().map(|(_, trace)| *trace));
+        if !settlement.settle(self.app, keep_trying).instrument(trace).await {
             self.left.extend(self.leases);
         }
     }
@@ -183,7 +188,9 @@ impl<'a> Batch<'a> {
         let (sends, others, rest) = plan(std::mem::take(&mut self.items));
         let mut remaining = Vec::new();
         let mut progressed = false;
-        for (item, result) in self.apply_sends(sends).await {
+        // What is logged of all of them together names the first trace.
+        let trace = log_span(sends.iter().find_map(|item| item.envelope().trace));
+        for (item, result) in self.apply_sends(sends).instrument(trace).await {
             match result {
                 Some(result) => progressed |= self.finish(item, result, &mut remaining),
                 None => remaining.push(item),
@@ -261,11 +268,13 @@ impl<'a> Batch<'a> {
     async fn apply_other(&self, item: &Item) -> Result<Outcome, Failure> {
         let Work::Other(other) = &item.work else { return Err(Failure::LeaseLost) };
         let (envelope, command) = &**other;
-        unpanicked(commands::apply_once(self.app, item.lease, envelope, command.clone())).await
+        let applied = unpanicked(commands::apply_once(self.app, item.lease, envelope, command.clone()));
+        applied.instrument(log_span(envelope.trace)).await
     }
 
     /// Turns a result into what is to be settled, or keeps the item for another try. Whether it is finished.
     fn finish(&mut self, mut item: Item, result: Result<Outcome, Failure>, remaining: &mut Vec<Item>) -> bool {
+        let _trace = item.envelope().trace.map(|trace| trace.log_span().entered());
         let metrics = &self.app.metrics;
         let outcomes = metrics.commands.with(&item.envelope().name);
         let age = Timestamp::now().since(item.envelope().ingested_at);
@@ -295,11 +304,7 @@ impl<'a> Batch<'a> {
             Err(Failure::Elsewhere(conversation)) => return self.pass_on(item, conversation),
             Err(Failure::Retry(error)) => {
                 outcomes.with("retried").increment(1);
-                let envelope = item.envelope();
-                tracing::warn!(
-                    %error, command_id = %envelope.id, trace_id = envelope.trace.map(TraceContext::trace_id),
-                    "a command is tried again"
-                );
+                tracing::warn!(%error, command_id = %item.envelope().id, "a command is tried again");
                 remaining.push(item);
                 return false;
             }
@@ -314,8 +319,7 @@ impl<'a> Batch<'a> {
                 let envelope = item.envelope();
                 tracing::error!(
                     error_id, command_id = %envelope.id, command = envelope.name, user_id = %envelope.user,
-                    gateway_id = %envelope.reply_to.gateway,
-                    trace_id = envelope.trace.map(TraceContext::trace_id), error = format!("{error:#}"), "a command failed for good"
+                    gateway_id = %envelope.reply_to.gateway, error = format!("{error:#}"), "a command failed for good"
                 );
                 outcomes.with("dead_letter").increment(1);
                 self.settlement.dead_letters.push(DeadLetter {
@@ -385,11 +389,15 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn decode(app: &App, stream: &str, raw: &RawEntry) -> Result<(Envelope, Command), DecodeError> {
+/// With whether it is a message of the system.
+type Decoded = (Envelope, Command, bool);
+
+fn decode(app: &App, stream: &str, raw: &RawEntry) -> Result<Decoded, DecodeError> {
     match app.wire.open_entry(stream, &raw.entry)? {
-        (envelope, Body::Client(command)) => Ok((envelope, command)),
+        (envelope, Body::Client(command)) => Ok((envelope, command, false)),
+        (envelope, Body::System(command)) if command.is_message() => Ok((envelope, command, true)),
         // Neither a gateway's request nor a `sync` belongs in the ordered lane.
-        (_, Body::Internal(_) | Body::Sync(_)) => Err(DecodeError::Malformed),
+        (_, Body::Internal(_) | Body::Sync(_) | Body::System(_)) => Err(DecodeError::Malformed),
     }
 }
 

@@ -1,21 +1,45 @@
-//! Work that waits for its turn, fair to users: each has at most so many pieces under way, and those who wait take turns, so that
-//! one user's thousand queries hold up that user alone. Knows nothing of what the work is.
+//! Work that waits for its turn, fair to users: each has at most so many pieces under way and so much time for them, and those who
+//! wait take turns, so that one user's thousand queries hold up that user alone. Knows nothing of what the work is.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use shared::ids::UserId;
 
 /// Whose work is that of people who have not said who they are, such as logins: many people, and so not bound as one.
 const NOBODY: UserId = UserId(0);
 
+/// As many seconds' time may be used at once.
+const BURST_SECONDS: u32 = 5;
+/// Accounts that are settled go when there are more.
+const MIN_ACCOUNTS: usize = 1_024;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub waiting: usize,
+    pub running_per_user: usize,
+    /// Of a user's work, in each second; five times as much at once.
+    pub time_per_user: Duration,
+}
+
 #[derive(Debug)]
 pub struct FairQueue<T> {
     users: HashMap<UserId, Share<T>>,
     /// Users with work that may begin, in the order of their turns; each once.
     turns: VecDeque<UserId>,
+    /// Users with work who have used up their time, and until when.
+    resting: HashMap<UserId, Instant>,
+    accounts: HashMap<UserId, Account>,
+    max_accounts: usize,
     waiting: usize,
-    max_waiting: usize,
-    max_running_per_user: usize,
+    bounds: Bounds,
+}
+
+/// What a user has used and not been given yet.
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    used: Duration,
+    at: Instant,
 }
 
 #[derive(Debug)]
@@ -25,8 +49,16 @@ struct Share<T> {
 }
 
 impl<T> FairQueue<T> {
-    pub fn new(max_waiting: usize, max_running_per_user: usize) -> Self {
-        FairQueue { users: HashMap::new(), turns: VecDeque::new(), waiting: 0, max_waiting, max_running_per_user }
+    pub fn new(bounds: Bounds) -> Self {
+        FairQueue {
+            users: HashMap::new(),
+            turns: VecDeque::new(),
+            resting: HashMap::new(),
+            accounts: HashMap::new(),
+            max_accounts: MIN_ACCOUNTS,
+            waiting: 0,
+            bounds,
+        }
     }
 
     /// Adds a user's work. When too much waits, the newest piece of the user with the most waiting work is returned, to be rejected.
@@ -36,30 +68,73 @@ impl<T> FairQueue<T> {
         share.waiting.push_back(work);
         self.waiting += 1;
         self.take_turn(user);
-        if self.waiting > self.max_waiting { self.pop_largest() } else { None }
+        if self.waiting > self.bounds.waiting { self.pop_largest() } else { None }
     }
 
     /// The next work that may begin, and whose it is: to be told to [`Self::finish`].
-    pub fn begin(&mut self) -> Option<(UserId, T)> {
-        let user = self.turns.pop_front()?;
-        let share = self.users.get_mut(&user)?;
-        let work = share.waiting.pop_front()?;
-        share.running += 1;
-        self.waiting -= 1;
-        self.take_turn(user);
-        Some((user, work))
+    pub fn begin(&mut self, now: Instant) -> Option<(UserId, T)> {
+        let rested: Vec<UserId> = self.resting.extract_if(|_, until| *until <= now).map(|(user, _)| user).collect();
+        rested.into_iter().for_each(|user| self.take_turn(user));
+        loop {
+            let user = self.turns.pop_front()?;
+            if let Some(until) = self.overdrawn_until(user, now) {
+                self.resting.insert(user, until);
+                continue;
+            }
+            let share = self.users.get_mut(&user)?;
+            let work = share.waiting.pop_front()?;
+            share.running += 1;
+            self.waiting -= 1;
+            self.take_turn(user);
+            return Some((user, work));
+        }
     }
 
-    pub fn finish(&mut self, user: UserId) {
-        let bound = self.bound(user);
+    /// When work may begin that may not now because of the time that its user has used.
+    pub fn resumes_at(&self) -> Option<Instant> {
+        self.resting.values().min().copied()
+    }
+
+    /// A piece of the user's work is done, and took so long.
+    pub fn finish(&mut self, user: UserId, took: Duration, now: Instant) {
+        if user != NOBODY {
+            self.charge(user, took, now);
+        }
         let Some(share) = self.users.get_mut(&user) else { return };
         share.running -= 1;
         if share.waiting.is_empty() && share.running == 0 {
             self.users.remove(&user);
-        } else if share.running + 1 == bound && !share.waiting.is_empty() {
-            // It was at its bound, and so had no turn.
-            self.turns.push_back(user);
+        } else {
+            // If it was at its bound, it had no turn.
+            self.take_turn(user);
         }
+    }
+
+    /// Lets everything begin whatever its user has used.
+    pub fn forgive(&mut self) {
+        self.accounts.clear();
+        let resting: Vec<UserId> = self.resting.drain().map(|(user, _)| user).collect();
+        resting.into_iter().for_each(|user| self.take_turn(user));
+    }
+
+    fn charge(&mut self, user: UserId, took: Duration, now: Instant) {
+        let used = self.used(user, now) + took;
+        self.accounts.insert(user, Account { used, at: now });
+        if self.accounts.len() > self.max_accounts {
+            let (accounts, time) = (&mut self.accounts, self.bounds.time_per_user);
+            accounts.retain(|_, account| !account.left(time, now).is_zero());
+            self.max_accounts = MIN_ACCOUNTS.max(2 * accounts.len());
+        }
+    }
+
+    fn used(&self, user: UserId, now: Instant) -> Duration {
+        self.accounts.get(&user).map_or(Duration::ZERO, |account| account.left(self.bounds.time_per_user, now))
+    }
+
+    fn overdrawn_until(&self, user: UserId, now: Instant) -> Option<Instant> {
+        let time = self.bounds.time_per_user;
+        let surplus = self.used(user, now).checked_sub(time * BURST_SECONDS).filter(|surplus| !surplus.is_zero())?;
+        Some(now + Duration::from_secs_f64(surplus.as_secs_f64() / time.as_secs_f64()))
     }
 
     pub fn waiting(&self) -> usize {
@@ -67,14 +142,15 @@ impl<T> FairQueue<T> {
     }
 
     fn bound(&self, user: UserId) -> usize {
-        if user == NOBODY { usize::MAX } else { self.max_running_per_user }
+        if user == NOBODY { usize::MAX } else { self.bounds.running_per_user }
     }
 
     /// Puts the user at the end of the line, unless it has nothing to begin or is in the line already.
     fn take_turn(&mut self, user: UserId) {
         let bound = self.bound(user);
         let Some(share) = self.users.get(&user) else { return };
-        if !share.waiting.is_empty() && share.running < bound && !self.turns.contains(&user) {
+        let has_turn = self.turns.contains(&user) || self.resting.contains_key(&user);
+        if !share.waiting.is_empty() && share.running < bound && !has_turn {
             self.turns.push_back(user);
         }
     }
@@ -84,6 +160,7 @@ impl<T> FairQueue<T> {
         let (user, work) = (*user, share.waiting.pop_back());
         if share.waiting.is_empty() {
             self.turns.retain(|turn| *turn != user);
+            self.resting.remove(&user);
             if share.running == 0 {
                 self.users.remove(&user);
             }
@@ -93,15 +170,27 @@ impl<T> FairQueue<T> {
     }
 }
 
+impl Account {
+    fn left(self, time_per_second: Duration, now: Instant) -> Duration {
+        let given = time_per_second.mul_f64(now.saturating_duration_since(self.at).as_secs_f64());
+        self.used.saturating_sub(given)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const ALICE: UserId = UserId(1);
     const BOB: UserId = UserId(2);
+    const BOUNDS: Bounds = Bounds { waiting: 10, running_per_user: 2, time_per_user: Duration::from_millis(200) };
+
+    fn now() -> Instant {
+        Instant::now()
+    }
 
     fn queue(alice: usize, max_waiting: usize) -> FairQueue<usize> {
-        let mut queue = FairQueue::new(max_waiting, 2);
+        let mut queue = FairQueue::new(Bounds { waiting: max_waiting, ..BOUNDS });
         for work in 0..alice {
             assert_eq!(queue.push(ALICE, work), None);
         }
@@ -110,31 +199,34 @@ mod tests {
 
     #[test]
     fn logins_do_not_share_one_bound() {
-        let mut queue = FairQueue::new(10, 2);
+        let mut queue = FairQueue::new(BOUNDS);
         for work in 0..5 {
             assert_eq!(queue.push(NOBODY, work), None);
         }
-        assert_eq!((0..5).filter_map(|_| queue.begin()).count(), 5);
+        assert_eq!((0..5).filter_map(|_| queue.begin(now())).count(), 5);
         assert_eq!(queue.push(NOBODY, 5), None);
-        queue.finish(NOBODY);
-        assert_eq!(queue.begin(), Some((NOBODY, 5)));
+        queue.finish(NOBODY, Duration::ZERO, now());
+        assert_eq!(queue.begin(now()), Some((NOBODY, 5)));
     }
 
     #[test]
     fn a_user_has_so_much_under_way_and_no_more() {
         let mut queue = queue(5, 10);
-        assert_eq!((queue.begin(), queue.begin(), queue.begin()), (Some((ALICE, 0)), Some((ALICE, 1)), None));
+        assert_eq!(
+            (queue.begin(now()), queue.begin(now()), queue.begin(now())),
+            (Some((ALICE, 0)), Some((ALICE, 1)), None)
+        );
         assert_eq!(queue.push(BOB, 7), None);
-        assert_eq!((queue.begin(), queue.begin()), (Some((BOB, 7)), None));
-        queue.finish(ALICE);
-        assert_eq!((queue.begin(), queue.begin()), (Some((ALICE, 2)), None));
+        assert_eq!((queue.begin(now()), queue.begin(now())), (Some((BOB, 7)), None));
+        queue.finish(ALICE, Duration::ZERO, now());
+        assert_eq!((queue.begin(now()), queue.begin(now())), (Some((ALICE, 2)), None));
         for _ in 0..2 {
-            queue.finish(ALICE);
+            queue.finish(ALICE, Duration::ZERO, now());
         }
-        queue.finish(BOB);
-        assert_eq!((queue.begin(), queue.begin(), queue.waiting()), (Some((ALICE, 3)), Some((ALICE, 4)), 0));
+        queue.finish(BOB, Duration::ZERO, now());
+        assert_eq!((queue.begin(now()), queue.begin(now()), queue.waiting()), (Some((ALICE, 3)), Some((ALICE, 4)), 0));
         for _ in 0..2 {
-            queue.finish(ALICE);
+            queue.finish(ALICE, Duration::ZERO, now());
         }
         assert!(queue.users.is_empty() && queue.turns.is_empty(), "{queue:?}");
     }
@@ -145,7 +237,7 @@ mod tests {
         for work in 10..12 {
             assert_eq!(queue.push(BOB, work), None);
         }
-        let order: Vec<usize> = std::iter::from_fn(|| queue.begin()).map(|(_, work)| work).collect();
+        let order: Vec<usize> = std::iter::from_fn(|| queue.begin(now())).map(|(_, work)| work).collect();
         assert_eq!(order, [0, 10, 1, 11]);
     }
 
@@ -153,6 +245,36 @@ mod tests {
     fn a_full_queue_is_at_the_cost_of_whoever_filled_it() {
         let mut queue = queue(4, 4);
         assert_eq!(queue.push(BOB, 7), Some(3), "the newest of the one who has most");
-        assert_eq!((queue.begin(), queue.begin()), (Some((ALICE, 0)), Some((BOB, 7))));
+        assert_eq!((queue.begin(now()), queue.begin(now())), (Some((ALICE, 0)), Some((BOB, 7))));
+    }
+
+    #[test]
+    fn a_user_whose_time_is_used_up_rests_and_nobody_else() {
+        let mut queue = queue(4, 10);
+        let start = now();
+        let after = |millis: u64| start + Duration::from_millis(millis);
+        assert_eq!((queue.begin(start), queue.begin(start)), (Some((ALICE, 0)), Some((ALICE, 1))));
+        // A second is there at once, so that this is half a second too much: two and a half seconds of it.
+        queue.finish(ALICE, Duration::from_millis(1_500), start);
+        assert_eq!(queue.push(BOB, 7), None);
+        assert_eq!((queue.begin(start), queue.begin(start)), (Some((BOB, 7)), None));
+        assert_eq!(queue.resumes_at(), Some(after(2_500)));
+        queue.finish(ALICE, Duration::ZERO, start);
+        assert_eq!((queue.begin(after(2_499)), queue.waiting()), (None, 2));
+        assert_eq!((queue.begin(after(2_500)), queue.resumes_at()), (Some((ALICE, 2)), None));
+        queue.finish(ALICE, Duration::from_secs(1), after(2_500));
+        assert_eq!(queue.begin(after(2_500)), None);
+        queue.forgive();
+        assert_eq!(queue.begin(after(2_500)), Some((ALICE, 3)));
+    }
+
+    #[test]
+    fn accounts_that_are_settled_are_forgotten() {
+        let mut queue: FairQueue<usize> = FairQueue::new(BOUNDS);
+        let start = now();
+        for user in 0..10_000 {
+            queue.charge(UserId(user + 1), Duration::from_millis(1), start + Duration::from_millis(user as u64));
+        }
+        assert!(queue.accounts.len() <= MIN_ACCOUNTS, "{}", queue.accounts.len());
     }
 }

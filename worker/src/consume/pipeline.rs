@@ -90,7 +90,7 @@ impl Pipeline {
     }
 
     async fn read(&mut self, assignment: &Assignment, block: Duration) -> Result<Vec<RawEntry>, fred::error::Error> {
-        let group = format!("{}-{}", self.app.worker_id.simple(), self.restarts);
+        let group = format!("{}-{}", self.app.worker_id.0.simple(), self.restarts);
         let stream = |lease: &Lease| self.app.keys.partition(lease.partition as u32);
         let fresh: Vec<String> =
             assignment.leases.iter().filter(|lease| !self.taken.contains(lease)).map(stream).collect();

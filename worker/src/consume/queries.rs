@@ -2,6 +2,7 @@
 //! requests of the same kind that wait together are answered together.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,19 +17,21 @@ use shared::ids::UserId;
 use shared::lifecycle::Lifecycle;
 use shared::protocol::Rejection;
 use shared::redis::lanes::{self, RawEntry};
+use shared::redis::redirect::keyed;
 use shared::stream::{self, Body, Envelope, HttpRequest, Internal, InternalReply, SyncRound};
-use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext};
+use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext, log_span};
 use shared::wire::DecodeError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument;
 
 use crate::api;
 use crate::app::App;
 use crate::commands;
-use crate::consume::fair::FairQueue;
+use crate::consume::fair::{Bounds, FairQueue};
 use crate::error::{Failure, unpanicked, with_retries};
 use crate::outcome::Outcome;
 use crate::publish;
-use crate::sessions::{Request, authenticate, missing, receipts, replay, resume};
+use crate::sessions::{Request, authenticate, held_conversations, missing, receipts, replay, resume};
 
 const GROUP: &str = "workers";
 const READ_COUNT: u64 = 256;
@@ -45,6 +48,10 @@ const PUT_BACK_AFTER: Duration = Duration::from_millis(100);
 const MAX_WAITING: usize = 2_000;
 /// What sessions ask for has places of its own, which queries cannot take.
 const SESSION_CONCURRENCY: usize = 2;
+/// Sessions whose pages of a replay are in memory together.
+const SESSIONS_TOGETHER: usize = 32;
+/// As many bytes of answers count as a second of the database: what they cost in Redis, the gateway and on the way.
+const BYTES_PER_SECOND: u32 = 8 * 1024 * 1024;
 
 pub struct Queries {
     app: Arc<App>,
@@ -60,6 +67,8 @@ struct Lane {
     stream: String,
     queue: Mutex<FairQueue<(Work, Vec<String>)>>,
     permits: Arc<Semaphore>,
+    /// When the lane is looked at again because users rest.
+    looks_at: Mutex<Option<Instant>>,
 }
 
 impl Lane {
@@ -78,15 +87,34 @@ impl Lane {
             // Under the lock: between a look at the queue and a permit given back, nothing may be put in.
             let mut queue = self.queue.lock();
             let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
-            let Some((user, (work, ids))) = queue.begin() else { return };
+            let Some((user, (work, ids))) = queue.begin(Instant::now()) else {
+                let resumes_at = queue.resumes_at();
+                drop(queue);
+                return self.look_again(resumes_at);
+            };
             drop(queue);
             let lane = self.clone();
             self.lifecycle.track(async move {
-                run(lane.app.clone(), lane.stream.clone(), work, ids, permit).await;
-                lane.queue.lock().finish(user);
+                let took = run(lane.app.clone(), lane.stream.clone(), work, ids, permit).await;
+                lane.queue.lock().finish(user, took, Instant::now());
                 lane.dispatch();
             });
         }
+    }
+
+    /// Dispatches when users have rested.
+    fn look_again(self: &Arc<Self>, at: Option<Instant>) {
+        let mut looks_at = self.looks_at.lock();
+        let Some(at) = at.filter(|at| looks_at.is_none_or(|known| *at < known)) else { return };
+        *looks_at = Some(at);
+        drop(looks_at);
+        let lane = self.clone();
+        self.lifecycle.spawn_until_stopped("rested", async move {
+            tokio::time::sleep_until(at.into()).await;
+            lane.looks_at.lock().take_if(|known| *known == at);
+            lane.dispatch();
+            Ok::<(), Infallible>(())
+        });
     }
 }
 
@@ -100,6 +128,7 @@ enum Work {
     Replay(Vec<Request>),
     Settle(Vec<Request>),
     Missing(Vec<Request>),
+    HeldConversation(Vec<Request>),
 }
 
 impl Work {
@@ -107,6 +136,7 @@ impl Work {
     fn user(&self) -> Option<UserId> {
         match self {
             Work::Query(query) => Some(query.0.user),
+            Work::Sync(query) => Some(query.0.user),
             Work::Http(request) => Some(request.0.user),
             _ => None,
         }
@@ -133,6 +163,7 @@ fn refuse(app: &App, work: &Work) -> Vec<Outcome> {
     app.metrics.rejections.with(rejection.code.as_str()).increment(1);
     match work {
         Work::Query(query) => vec![commands::rejected(&query.0, &rejection)],
+        Work::Sync(query) => vec![commands::rejected(&query.0, &rejection)],
         Work::Http(request) => vec![api::rejected(&request.0, &rejection)],
         _ => Vec::new(),
     }
@@ -142,9 +173,21 @@ impl Queries {
     pub fn new(app: Arc<App>, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         let reader = app.redis_options.blocking_client(LONGEST_BLOCK, lifecycle)?;
         let permits = Arc::new(Semaphore::new(concurrency(&app.settings)));
-        let queue = Mutex::new(FairQueue::new(MAX_WAITING, app.settings.query_concurrency_per_user));
+        let bounds = Bounds {
+            waiting: MAX_WAITING,
+            running_per_user: app.settings.query_concurrency_per_user,
+            time_per_user: app.settings.query_time_per_user,
+        };
+        let queue = Mutex::new(FairQueue::new(bounds));
         let stream = app.keys.queries();
-        let lane = Arc::new(Lane { app: app.clone(), lifecycle: lifecycle.clone(), stream, queue, permits });
+        let lane = Arc::new(Lane {
+            app: app.clone(),
+            lifecycle: lifecycle.clone(),
+            stream,
+            queue,
+            permits,
+            looks_at: Mutex::default(),
+        });
         Ok(Queries { app, reader, lane, sessions: Arc::new(Semaphore::new(SESSION_CONCURRENCY)) })
     }
 
@@ -173,6 +216,9 @@ impl Queries {
         }
         let _sessions = self.sessions.acquire_many(SESSION_CONCURRENCY as u32).await;
         while self.lane.queue.lock().waiting() > 0 {
+            // A budget is no reason to go later.
+            self.lane.queue.lock().forgive();
+            self.lane.dispatch();
             tokio::time::sleep(RETRY_PAUSE).await;
         }
         let _queries = self.lane.permits.acquire_many(concurrency(&self.app.settings) as u32).await;
@@ -180,7 +226,7 @@ impl Queries {
     }
 
     async fn read(&self, stream: &str, claimed_at: &mut tokio::time::Instant) -> Result<Vec<RawEntry>, Error> {
-        let consumer = self.app.worker_id.simple().to_string();
+        let consumer = self.app.worker_id.0.simple().to_string();
         if claimed_at.elapsed() > CLAIM_INTERVAL {
             *claimed_at = tokio::time::Instant::now();
             let deleted = lanes::delete_idle_consumers(&self.app.redis, stream, GROUP, &consumer, GONE_AFTER);
@@ -199,7 +245,10 @@ impl Queries {
     async fn recover(&self, stream: &str, error: &Error) {
         if error.details().starts_with("NOGROUP") {
             // From the beginning: entries from before the group count, too. Another worker may be first.
-            let created: Result<(), Error> = self.app.redis.xgroup_create(stream, GROUP, "0", true).await;
+            let created: Result<(), Error> = keyed!(&self.app.redis, stream, |sender, stream| async move {
+                sender.xgroup_create(stream, GROUP, "0", true).await
+            })
+            .await;
             if created.is_ok() {
                 return;
             }
@@ -216,7 +265,7 @@ impl Queries {
         let mut together: HashMap<&'static str, (Vec<Request>, Vec<String>)> = HashMap::new();
         for raw in entries {
             match self.app.wire.open_entry(&stream, &raw.entry) {
-                Ok((envelope, Body::Client(command))) => {
+                Ok((envelope, Body::Client(command) | Body::System(command))) => {
                     sorted.push((Work::Query(Box::new((envelope, command))), vec![raw.id]));
                 }
                 Ok((envelope, Body::Sync(round))) => {
@@ -243,15 +292,20 @@ impl Queries {
             }
         }
         // What was received counts before what was missed is looked up.
-        for (kind, work) in [
-            ("settle", Work::Settle as fn(Vec<Request>) -> Work),
-            ("authenticate", Work::Authenticate),
-            ("resume", Work::Resume),
-            ("replay", Work::Replay),
-            ("missing", Work::Missing),
+        for (kind, work, most) in [
+            ("settle", Work::Settle as fn(Vec<Request>) -> Work, READ_COUNT as usize),
+            ("authenticate", Work::Authenticate, READ_COUNT as usize),
+            ("resume", Work::Resume, SESSIONS_TOGETHER),
+            ("replay", Work::Replay, SESSIONS_TOGETHER),
+            ("missing", Work::Missing, SESSIONS_TOGETHER),
+            ("held_conversation", Work::HeldConversation, READ_COUNT as usize),
         ] {
-            if let Some((requests, ids)) = together.remove(kind) {
+            let Some((mut requests, mut ids)) = together.remove(kind) else { continue };
+            while !requests.is_empty() {
+                let rest = requests.split_off(requests.len().min(most));
+                let rest_ids = ids.split_off(requests.len());
                 sorted.push((work(requests), ids));
+                (requests, ids) = (rest, rest_ids);
             }
         }
         sorted
@@ -264,7 +318,11 @@ async fn put_back(app: Arc<App>, stream: String, raw: RawEntry) {
     tokio::time::sleep(PUT_BACK_AFTER).await;
     let fields = vec![(stream::FIELD, raw.entry)];
     let put_back = async {
-        let _: String = app.redis.xadd(stream.as_str(), false, None, "*", fields).await?;
+        let () = keyed!(&app.redis, &stream, |sender, stream| {
+            let fields = fields.clone();
+            async move { sender.xadd(stream, false, None, "*", fields).await }
+        })
+        .await?;
         shared::redis::settle::settle(&app.redis, &[], &BTreeMap::from([(stream, vec![raw.id])]), Some(GROUP)).await
     };
     if let Err(error) = put_back.await {
@@ -273,18 +331,26 @@ async fn put_back(app: Arc<App>, stream: String, raw: RawEntry) {
     }
 }
 
-/// Carries one work out, answers, and acknowledges its entries. A failure leaves nothing unanswered.
-async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit: OwnedSemaphorePermit) {
+/// Carries one work out, answers, and acknowledges its entries. A failure leaves nothing unanswered. Returns what it cost.
+async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit: OwnedSemaphorePermit) -> Duration {
     let (started, started_at) = (Instant::now(), SystemTime::now());
     let trace = work.trace();
-    let outcomes = match AssertUnwindSafe(carry_out(&app, work)).catch_unwind().await {
-        Ok(outcomes) => outcomes,
-        Err(_) => {
-            tracing::error!("a query panicked; its sender is told when the command's time is over");
-            Vec::new()
-        }
-    };
-    finish(&app, stream, outcomes, ids).await;
+    let cost = async {
+        let outcomes = match AssertUnwindSafe(carry_out(&app, work)).catch_unwind().await {
+            Ok(outcomes) => outcomes,
+            Err(_) => {
+                tracing::error!("a query panicked; its sender is told when the command's time is over");
+                Vec::new()
+            }
+        };
+        let publications = outcomes.iter().flat_map(|outcome| &outcome.publications);
+        let bytes: usize = publications.map(|publication| publication.payload.len()).sum();
+        let cost = started.elapsed() + Duration::from_secs_f64(bytes as f64 / f64::from(BYTES_PER_SECOND));
+        finish(&app, stream, outcomes, ids).await;
+        cost
+    }
+    .instrument(log_span(trace))
+    .await;
     if let Some(trace) = trace {
         let attributes = vec![KeyValue::new("chat.worker_id", app.worker_id.to_string())];
         let (name, kind, context) = ("query", SpanKind::Consumer, trace.child());
@@ -292,10 +358,12 @@ async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit
     }
     app.metrics.query_seconds.record(started.elapsed().as_secs_f64());
     drop(permit);
+    cost
 }
 
 /// Answers, and acknowledges the entries.
-async fn finish(app: &App, stream: String, outcomes: Vec<Outcome>, ids: Vec<String>) {
+async fn finish(app: &App, stream: String, mut outcomes: Vec<Outcome>, ids: Vec<String>) {
+    app.answer_channels.lead(&app.redis, &app.keys, &mut outcomes).await;
     let publications: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.publications).collect();
     let messages = publish::messages(app, &publications, |_| None);
     let done = BTreeMap::from([(stream, ids)]);
@@ -348,6 +416,13 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
             let replies = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
                 missing::missing(app, &mut db, &requests).await
+            });
+            or_unavailable(replies.await, &requests)
+        }
+        Work::HeldConversation(requests) => {
+            let replies = with_retries(|| async {
+                let mut db = app.db.acquire().await?;
+                held_conversations::look_up(&mut db, &requests).await
             });
             or_unavailable(replies.await, &requests)
         }

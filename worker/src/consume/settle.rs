@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use fred::prelude::*;
 use shared::redis::dead_letters::{DeadLetter, DeadLetters};
+use shared::redis::redirect::keyed;
 use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext};
 
 use crate::app::App;
@@ -82,7 +83,11 @@ impl Settlement {
         // What goes elsewhere has to be there before its entry is deleted here.
         for (stream, entry) in &self.passed_on {
             let fields = vec![(shared::stream::FIELD, bytes::Bytes::from(entry.clone()))];
-            let _: () = app.redis.xadd(stream.as_str(), false, None, "*", fields).await?;
+            let () = keyed!(&app.redis, stream, |sender, stream| {
+                let fields = fields.clone();
+                async move { sender.xadd(stream, false, None, "*", fields).await }
+            })
+            .await?;
         }
         let dead_letters = DeadLetters::new(app.redis.clone(), &app.keys);
         for letter in &self.dead_letters {

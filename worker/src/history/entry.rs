@@ -6,9 +6,8 @@ use std::collections::{HashMap, HashSet};
 use crate::store::session::PgSession;
 use serde::{Deserialize, Serialize};
 use shared::events::message::{Mention, Message, ReplyPreview};
-use shared::ids::UserId;
+use shared::ids::{ConversationId, GroupId, MessageId, UserId};
 use shared::limits::REPLY_PREVIEW_CHARACTERS;
-use uuid::Uuid;
 
 use super::open::{add_reactions, open_message};
 use crate::app::App;
@@ -40,7 +39,7 @@ pub async fn open(app: &App, db: &mut PgSession, rows: &[MessageRow]) -> Result<
     if messages.is_empty() {
         return Ok(Vec::new());
     }
-    let ids: Vec<Uuid> = messages.iter().map(|message| message.message_id.0).collect();
+    let ids: Vec<MessageId> = messages.iter().map(|message| message.message_id).collect();
     add_reactions(&mut messages, history::list_reactions(db, &ids, MOST_REACTIONS).await?);
     let mut entries: Vec<Entry> = messages.into_iter().map(|message| Entry { message, quoted: None }).collect();
     add_quotes(app, db, &mut entries).await?;
@@ -49,8 +48,7 @@ pub async fn open(app: &App, db: &mut PgSession, rows: &[MessageRow]) -> Result<
 
 /// Puts in what is replied to, where it is still there.
 async fn add_quotes(app: &App, db: &mut PgSession, entries: &mut [Entry]) -> Result<(), Failure> {
-    let ids: HashSet<Uuid> =
-        entries.iter().filter_map(|entry| entry.message.reply_to_message_id).map(|id| id.0).collect();
+    let ids: HashSet<MessageId> = entries.iter().filter_map(|entry| entry.message.reply_to_message_id).collect();
     if ids.is_empty() {
         return Ok(());
     }
@@ -152,16 +150,15 @@ impl Entry {
 
 /// Takes away previews of messages that are hidden from this reader.
 pub async fn hide_quotes(db: &mut PgSession, reader: UserId, entries: &mut [Entry]) -> Result<(), Failure> {
-    let quotes =
-        entries.iter().filter_map(|entry| Some((entry.message.conversation_id.to_string(), entry.quoted?.seq)));
-    let (conversations, seqs): (Vec<String>, Vec<i64>) = quotes.unzip();
+    let quotes = entries.iter().filter_map(|entry| Some((entry.message.conversation_id, entry.quoted?.seq)));
+    let (conversations, seqs): (Vec<ConversationId>, Vec<i64>) = quotes.unzip();
     if seqs.is_empty() {
         return Ok(());
     }
-    let hidden: HashSet<_> = history::list_hidden(db, reader.0, &conversations, &seqs).await?.into_iter().collect();
+    let hidden: HashSet<_> = history::list_hidden(db, reader, &conversations, &seqs).await?.into_iter().collect();
     for entry in entries {
         let Some(quoted) = entry.quoted else { continue };
-        if hidden.contains(&(entry.message.conversation_id.to_string(), quoted.seq)) {
+        if hidden.contains(&(entry.message.conversation_id, quoted.seq)) {
             entry.message.reply_to = None;
         }
     }
@@ -170,12 +167,12 @@ pub async fn hide_quotes(db: &mut PgSession, reader: UserId, entries: &mut [Entr
 
 /// Puts in everybody's name, by one query.
 pub async fn name(db: &mut PgSession, entries: Vec<Entry>) -> Result<Vec<Message>, Failure> {
-    let users: HashSet<i64> = entries.iter().flat_map(Entry::users).map(|user| user.0).collect();
+    let users: HashSet<UserId> = entries.iter().flat_map(Entry::users).collect();
     if users.is_empty() {
         return Ok(Vec::new());
     }
     let rows = users::list_names(db, &users.into_iter().collect::<Vec<_>>()).await?;
-    let names: HashMap<UserId, String> = rows.into_iter().map(|row| (UserId(row.user_id), row.username)).collect();
+    let names: HashMap<UserId, String> = rows.into_iter().map(|row| (row.user_id, row.username)).collect();
     Ok(entries.into_iter().map(|entry| entry.named(&names)).collect())
 }
 
@@ -195,9 +192,10 @@ pub async fn show_as_new(
     rows: &[MessageRow],
 ) -> Result<Vec<Message>, Failure> {
     let mut messages = show(app, db, reader, rows).await?;
-    let versions: HashMap<Uuid, i64> = rows.iter().filter_map(|row| Some((row.message_id, row.version?))).collect();
+    let versions: HashMap<MessageId, i64> =
+        rows.iter().filter_map(|row| Some((row.message_id, row.version?))).collect();
     for message in &mut messages {
-        message.version = versions.get(&message.message_id.0).copied();
+        message.version = versions.get(&message.message_id).copied();
     }
     name_everyone(db, &mut messages).await?;
     Ok(messages)
@@ -206,23 +204,23 @@ pub async fn show_as_new(
 /// Adds whom a mention of everyone means: who is a member now.
 async fn name_everyone(db: &mut PgSession, messages: &mut [Message]) -> Result<(), Failure> {
     let is_everyone = |mention: &Mention| matches!(mention, Mention::Everyone { .. });
-    let mut groups: Vec<String> = Vec::new();
+    let mut groups: Vec<GroupId> = Vec::new();
     for message in messages.iter().filter(|message| message.mentions.iter().any(is_everyone)) {
-        groups.extend(message.group_id.map(|group| group.to_string()));
+        groups.extend(message.group_id);
     }
     if groups.is_empty() {
         return Ok(());
     }
     groups.sort_unstable();
     groups.dedup();
-    let mut members: HashMap<String, Vec<UserId>> = HashMap::new();
+    let mut members: HashMap<GroupId, Vec<UserId>> = HashMap::new();
     // One more than are shown, and the sender, who is not.
     let most = MOST_SHOWN_USERS as i64 + 2;
     for (group, user) in groups::list_some_members(db, &groups, most).await? {
-        members.entry(group).or_default().push(UserId(user));
+        members.entry(group).or_default().push(user);
     }
     for message in messages {
-        let Some(members) = message.group_id.and_then(|group| members.get(&group.to_string())) else { continue };
+        let Some(members) = message.group_id.and_then(|group| members.get(&group)) else { continue };
         let others: Vec<UserId> = members.iter().copied().filter(|user| *user != message.sender_id).collect();
         for mention in &mut message.mentions {
             if let Mention::Everyone { user_ids } = mention

@@ -43,14 +43,13 @@ pub async fn read_page(
     conversation: ConversationId,
     request: PageRequest,
 ) -> Result<Page, Failure> {
-    let id = conversation.to_string();
     let offset = match request.position {
         Position::Offset(offset) => Some(offset),
         _ => None,
     };
     let mut pagination = Pagination { limit: request.limit, offset, has_more: false, total: 0 };
-    let other = conversation.other(user).map(|other| other.0);
-    let Some(scope) = conversations::find_scope(db, &id, user.0, other).await? else {
+    let other = conversation.other(user);
+    let Some(scope) = conversations::find_scope(db, conversation, user, other).await? else {
         let around =
             matches!(request.position, Position::Around(_)).then_some(Around { has_before: false, has_after: false });
         return Ok(Page { messages: Vec::new(), pagination, version: FIRST_VERSION, around });
@@ -115,7 +114,7 @@ impl Reader<'_> {
         let mut entries = match from_window(self.app, db, self.user, self.conversation, self.scope, &wanted).await? {
             Some(entries) => entries,
             None => {
-                let rows = history::list_messages(db, &self.conversation.to_string(), self.user.0, wanted).await?;
+                let rows = history::list_messages(db, self.conversation, self.user, wanted).await?;
                 entry::open(self.app, db, &rows).await?
             }
         };
@@ -156,7 +155,7 @@ async fn from_window(
         None => {
             app.metrics.history_cache.with("miss").increment(1);
             let epoch = app.epoch.current();
-            let rows = history::list_newest(db, &conversation.to_string(), most).await?;
+            let rows = history::list_newest(db, conversation, most).await?;
             let covers_after = match rows.first() {
                 Some(oldest) if rows.len() as i64 == most => oldest.seq - 1,
                 // That is all there is.
@@ -172,8 +171,8 @@ async fn from_window(
         HashSet::new()
     } else {
         let seqs: Vec<i64> = window.entries.iter().map(|entry| entry.message.seq).collect();
-        let conversations = vec![conversation.to_string(); seqs.len()];
-        let hidden = history::list_hidden(db, user.0, &conversations, &seqs).await?;
+        let conversations = vec![conversation; seqs.len()];
+        let hidden = history::list_hidden(db, user, &conversations, &seqs).await?;
         hidden.into_iter().map(|(_, seq)| seq).collect()
     };
     Ok(window.cut(range, &hidden))

@@ -2,41 +2,36 @@
 
 use std::collections::HashMap;
 
-use shared::events::message::{Mention, Message, MessageKind, Reaction};
-use shared::ids::{ConversationId, MessageId, UserId};
-use uuid::Uuid;
+use shared::events::message::{Mention, Message, Reaction};
+use shared::ids::{MessageId, UserId};
 
 use crate::app::App;
-use crate::sends::KIND_ANNOUNCEMENT;
 use crate::store::history::{MessageRow, ReactionRow};
 
-/// Opens a row's content. `None` when it does not decrypt or its ids are malformed; that is logged with the message's id
+/// Opens a row's content. `None` when it does not decrypt; that is logged with the message's id
 /// and counted, and the message is left out.
 pub fn open_message(app: &App, row: &MessageRow) -> Option<Message> {
-    let plain = match app.keyring.open(row.message_id, row.key_id, &row.iv, row.mac.as_deref(), &row.content) {
+    let plain = match app.keyring.open(row.message_id.0, row.key_id, &row.iv, row.mac.as_deref(), &row.content) {
         Ok(plain) => plain,
         Err(error) => return unreadable(app, row, &error.to_string()),
     };
     let Ok(content) = String::from_utf8(plain) else { return unreadable(app, row, "the content is not UTF-8") };
-    let Ok(conversation_id) = row.conversation_id.parse::<ConversationId>() else {
-        return unreadable(app, row, "the conversation id is malformed");
-    };
     let mentions = row.mentions.as_deref().unwrap_or_default().iter().map(|id| match id {
         0 => Mention::Everyone { user_ids: Vec::new() },
         id => Mention::User { user_id: UserId(*id), username: String::new() },
     });
     Some(Message {
-        message_id: MessageId(row.message_id),
-        conversation_id,
+        message_id: row.message_id,
+        conversation_id: row.conversation_id,
         seq: row.seq,
-        sender_id: UserId(row.sender_id),
+        sender_id: row.sender_id,
         sender_username: row.sender_username.clone().unwrap_or_default(),
         content,
         created_at: row.created_at.into(),
-        kind: if row.kind == KIND_ANNOUNCEMENT { MessageKind::Announcement } else { MessageKind::Text },
-        recipient_id: row.recipient_id.map(UserId),
-        group_id: conversation_id.group(),
-        reply_to_message_id: row.reply_to_message_id.map(MessageId),
+        kind: row.kind,
+        recipient_id: row.recipient_id,
+        group_id: row.conversation_id.group(),
+        reply_to_message_id: row.reply_to_message_id,
         reply_to: None,
         mentions: mentions.collect(),
         reactions: Vec::new(),
@@ -44,7 +39,7 @@ pub fn open_message(app: &App, row: &MessageRow) -> Option<Message> {
         is_edited: row.edited_at.is_some(),
         edited_at: row.edited_at.map(Into::into),
         is_pinned: row.pinned_at.is_some(),
-        pinned_by: row.pinned_at.and(row.pinned_by).map(UserId),
+        pinned_by: row.pinned_at.and(row.pinned_by),
         pinned_at: row.pinned_at.map(Into::into),
         client_message_id: row.client_message_id.clone(),
         version: None,
@@ -53,17 +48,17 @@ pub fn open_message(app: &App, row: &MessageRow) -> Option<Message> {
 
 fn unreadable(app: &App, row: &MessageRow, reason: &str) -> Option<Message> {
     app.metrics.unreadable_rows.increment(1);
-    tracing::error!(message_id = %row.message_id, key_id = row.key_id, reason, "a stored message cannot be read");
+    tracing::error!(message_id = %row.message_id.0, key_id = row.key_id, reason, "a stored message cannot be read");
     None
 }
 
 /// Puts the reactions to their messages.
 pub fn add_reactions(messages: &mut [Message], rows: Vec<ReactionRow>) {
-    let places: HashMap<Uuid, usize> = messages.iter().enumerate().map(|(i, m)| (m.message_id.0, i)).collect();
+    let places: HashMap<MessageId, usize> = messages.iter().enumerate().map(|(i, m)| (m.message_id, i)).collect();
     for row in rows {
         if let Some(place) = places.get(&row.message_id) {
             messages[*place].reactions.push(Reaction {
-                user_id: UserId(row.user_id),
+                user_id: row.user_id,
                 username: row.username,
                 reaction: row.reaction,
                 timestamp: row.created_at.into(),

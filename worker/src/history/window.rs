@@ -9,6 +9,8 @@ use bytes::Bytes;
 use fred::prelude::*;
 use serde::{Deserialize, Serialize};
 use shared::ids::ConversationId;
+use shared::redis::redirect::keyed;
+use tokio::time::error::Elapsed;
 use uuid::Uuid;
 
 use super::entry::Entry;
@@ -50,9 +52,11 @@ impl Window {
     /// The window kept at this version.
     pub async fn find(app: &App, conversation: ConversationId, version: i64) -> Option<Window> {
         let key = app.keys.conversation_cache(conversation);
-        let read = tokio::time::timeout(LONGEST_WAIT, app.redis.get::<Option<Bytes>, _>(key));
-        let sealed = match read.await {
-            Ok(Ok(sealed)) => sealed?,
+        let get = keyed!(&app.redis, key, |sender, key| async move { sender.get(key).await });
+        let read = tokio::time::timeout(LONGEST_WAIT, get);
+        let sealed: Bytes = match read.await {
+            Ok(Ok(Some(sealed))) => sealed,
+            Ok(Ok(None)) => return None,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a cached page could not be read");
                 return None;
@@ -73,8 +77,12 @@ impl Window {
         let sealed = Bytes::from(app.wire.seal_window(context(conversation), &json));
         let lives = Expiration::EX(app.settings.cache_ttl.as_secs().max(1) as i64);
         let key = app.keys.conversation_cache(conversation);
-        let written = app.redis.set::<(), _, _>(key, sealed, Some(lives), None, false);
-        if let Ok(Err(error)) = tokio::time::timeout(LONGEST_WAIT, written).await {
+        let written = keyed!(&app.redis, key, |sender, key| {
+            let (sealed, lives) = (sealed.clone(), lives.clone());
+            async move { sender.set(key, sealed, Some(lives), None, false).await }
+        });
+        let written: Result<Result<(), Error>, Elapsed> = tokio::time::timeout(LONGEST_WAIT, written).await;
+        if let Ok(Err(error)) = written {
             tracing::debug!(%error, "a page could not be cached");
         }
     }
@@ -111,6 +119,7 @@ fn context(conversation: ConversationId) -> Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::golden;
 
     fn window(covers_after: i64, seqs: std::ops::RangeInclusive<i64>) -> Window {
         let entry = |seq: i64| {
@@ -173,10 +182,30 @@ mod tests {
         assert!(!may_hold(100, &scope(1000), &Range { before: 0, offset: i64::from(u32::MAX), ..ALL }));
     }
 
+    /// Workers of two versions share the windows during an update: what one keeps, the other reads or does not take for a window.
     #[test]
-    fn what_is_kept_is_read_back() {
-        let kept = window(0, 1..=2);
-        let json = serde_json::to_vec(&kept).unwrap();
-        assert_eq!(serde_json::from_slice::<Window>(&json).unwrap(), kept);
+    fn windows_keep_their_golden_bytes() {
+        let message = serde_json::json!({
+            "messageId": "msg_0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", "seq": 3,
+            "conversationId": "group_0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
+            "groupId": "group_0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
+            "senderId": "17", "senderUsername": "ada", "content": "@bob @all", "createdAt": "2026-03-01T09:15:02.481Z",
+            "kind": "announcement", "replyToMessageId": "msg_00000000-0000-0000-0000-000000000001",
+            "replyTo": {
+                "messageId": "msg_00000000-0000-0000-0000-000000000001", "seq": 1, "senderUsername": "bob",
+                "content": "x", "createdAt": "2026-03-01T09:15:00.000Z",
+            },
+            "mentions": [{"type": "user", "userId": "42", "username": "bob"}, {"type": "everyone"}],
+            "reactions": [
+                {"userId": "42", "username": "bob", "reaction": "👍", "timestamp": "2026-03-01T09:15:03.000Z"},
+            ],
+            "isEdited": true, "editedAt": "2026-03-01T09:16:00.000Z", "isPinned": true, "pinnedBy": "17",
+            "pinnedAt": "2026-03-01T09:17:00.000Z", "clientMessageId": "c-1",
+        });
+        let entry = serde_json::json!({"message": message, "quoted": {"sender": "42", "seq": 1}});
+        let whole = Window { entries: vec![serde_json::from_value(entry).unwrap()], ..window(2, 1..=1) };
+        let windows = [("plain", window(0, 1..=2)), ("whole", whole)];
+        let encode = |window: &Window| serde_json::to_vec(window).unwrap();
+        golden::pin("window.txt", &windows, encode, |bytes| serde_json::from_slice(bytes).ok());
     }
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::ids::UserId;
 use shared::lifecycle::Lifecycle;
 use shared::publication::Header;
 
@@ -38,8 +37,8 @@ async fn see_off_one(app: &App) -> anyhow::Result<bool> {
     let mut transaction = db.begin().await?;
     let Some(departed) = departures::find_departed(&mut transaction).await? else { return Ok(false) };
     if !departed.exists {
-        let user = UserId(departed.user_id);
-        departures::delete_memberships(&mut transaction, user.0).await?;
+        let user = departed.user_id;
+        departures::delete_memberships(&mut transaction, user).await?;
         // Before the commit: should it fail, the same is told again, and an account that is gone cannot open a session meanwhile.
         let ended = Publication { audience: Audience::User(user), header: Header::Departed, payload: Vec::new() };
         publish::publish(app, &[ended]).await?;

@@ -10,6 +10,8 @@ use fred::types::SetOptions;
 use parking_lot::Mutex;
 use shared::clock::Timestamp;
 use shared::lifecycle::Lifecycle;
+use shared::redis::dead_letters::DeadLetters;
+use shared::redis::redirect::keyed;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -119,30 +121,40 @@ impl Stores {
         app.metrics.clock_offset_seconds.set(app.clock.follow(&app.redis).await?);
         let now = Timestamp::now().0;
         let oldest = (now - ALIVE_FOR.as_millis() as i64) as f64;
-        let pipeline = app.redis.pipeline();
+        let redis = &app.redis;
         let (workers, gateways) = (app.keys.heartbeats("worker"), app.keys.heartbeats("gateway"));
         if self.database.answers() && self.main_backend.lock().is_empty() {
-            let member = app.worker_id.simple().to_string();
-            let _: () = pipeline.zadd(&workers, None, None, false, false, (now as f64, member)).await?;
+            let () = keyed!(redis, &workers, |sender, key| async move {
+                let member = app.worker_id.0.simple().to_string();
+                sender.zadd(key, None, None, false, false, (now as f64, member)).await
+            })
+            .await?;
         }
         let (epoch, told) = (app.epoch.current(), *self.told_epoch.lock());
         if self.database.answers() && !epoch.is_nil() {
             // Only news replace what another worker said.
             let only_missing = (epoch == told).then_some(SetOptions::NX);
-            let _: () =
-                pipeline.set(app.keys.store_epoch(), epoch.simple().to_string(), None, only_missing, false).await?;
+            let () = keyed!(redis, app.keys.store_epoch(), |sender, key| {
+                let only_missing = only_missing.clone();
+                async move { sender.set(key, epoch.simple().to_string(), None, only_missing, false).await }
+            })
+            .await?;
         }
         // What is long gone is forgotten.
-        let _: () = pipeline.zremrangebyscore(&workers, f64::NEG_INFINITY, oldest - 60_000.0).await?;
-        let _: () = pipeline.zcount(&workers, oldest, f64::INFINITY).await?;
-        let _: () = pipeline.zcount(&gateways, oldest, f64::INFINITY).await?;
-        let _: () = pipeline.xlen(app.keys.dead_letters()).await?;
-        let counts: Vec<Value> = pipeline.all().await?;
-        let count = |from_end: usize| counts.iter().rev().nth(from_end).and_then(Value::as_i64).unwrap_or(0);
+        let () = keyed!(redis, &workers, |sender, key| async move {
+            sender.zremrangebyscore(key, f64::NEG_INFINITY, oldest - 60_000.0).await
+        })
+        .await?;
+        let count = async |heartbeats: &str| -> Result<i64, Error> {
+            keyed!(redis, heartbeats, |sender, key| async move { sender.zcount(key, oldest, f64::INFINITY).await })
+                .await
+        };
+        let (live_workers, live_gateways) = (count(&workers).await?, count(&gateways).await?);
+        let letters = DeadLetters::new(redis.clone(), &app.keys).count().await?;
         *self.told_epoch.lock() = epoch;
-        app.metrics.dead_letters.set(count(0) as f64);
-        self.gateways.store(count(1), Ordering::Relaxed);
-        self.workers.store(count(2), Ordering::Relaxed);
+        app.metrics.dead_letters.set(letters as f64);
+        self.gateways.store(live_gateways, Ordering::Relaxed);
+        self.workers.store(live_workers, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -153,7 +165,7 @@ pub async fn run(app: Arc<App>, stores: Arc<Stores>, lifecycle: Lifecycle) -> an
     while ticks.next().await {
         stores.look(&app).await;
     }
-    let member = app.worker_id.simple().to_string();
+    let member = app.worker_id.0.simple().to_string();
     let _gone: Result<(), Error> = app.redis.zrem(app.keys.heartbeats("worker"), member).await;
     Ok(())
 }

@@ -10,10 +10,12 @@ use fred::prelude::*;
 use shared::clock::Timestamp;
 use shared::ids::{GatewayId, UserId};
 use shared::lifecycle::Lifecycle;
+use shared::redis::redirect::keyed;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::presence::{self, Transition};
+use crate::store::users::NOBODY;
 use crate::store::{presence as presence_store, purge};
 
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -80,13 +82,12 @@ async fn restore(app: &App) -> anyhow::Result<()> {
         return Ok(());
     }
     let grace = app.settings.common.offline_grace_period.max(REGISTERED_WITHIN);
-    let (mut after, mut restored) = (0, 0);
+    let (mut after, mut restored) = (NOBODY, 0);
     loop {
         let users = presence_store::list_online(&mut transaction, after, CHUNK as i64).await?;
         let Some(last) = users.last() else { break };
         after = *last;
         restored += users.len();
-        let users: Vec<UserId> = users.into_iter().map(UserId).collect();
         app.presence.restore(&app.redis, &users, grace).await?;
     }
     app.presence.set_complete(&app.redis).await?;
@@ -119,8 +120,10 @@ impl Silent {
 async fn bury_dead_gateways(app: &App, silent: &mut Silent) -> Result<(), Error> {
     let oldest = (Timestamp::now().0 - LATE_AFTER.as_millis() as i64) as f64;
     let heartbeats = app.keys.heartbeats("gateway");
-    let old: Vec<(String, f64)> =
-        app.redis.zrangebyscore(&heartbeats, f64::NEG_INFINITY, oldest, true, Some((0, MOST_DEAD))).await?;
+    let old: Vec<(String, f64)> = keyed!(&app.redis, &heartbeats, |sender, key| async move {
+        sender.zrangebyscore(key, f64::NEG_INFINITY, oldest, true, Some((0, MOST_DEAD))).await
+    })
+    .await?;
     for member in silent.note(old, Instant::now()) {
         if let Ok(id) = Uuid::try_parse(&member) {
             let gateway = GatewayId(id);
@@ -134,7 +137,11 @@ async fn bury_dead_gateways(app: &App, silent: &mut Silent) -> Result<(), Error>
         }
         // Last, so that another worker goes on where this one fails. Of a gateway that came back meanwhile, the next beat is a second
         // away.
-        let _: i64 = app.redis.zrem(&heartbeats, member).await?;
+        let () = keyed!(&app.redis, &heartbeats, |sender, key| {
+            let member = member.clone();
+            async move { sender.zrem(key, member).await }
+        })
+        .await?;
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ async fn purge_group(db: &mut PgSession, after: Duration) -> sqlx::Result<bool> 
     let Some(group) = purge::find_deleted_group(db, after).await? else { return Ok(false) };
     if purge::delete_messages(db, &group, i64::MAX, BATCH).await? < BATCH as u64 {
         purge::delete_group(db, &group).await?;
-        tracing::info!(group_id = group, "a deleted group was purged");
+        tracing::info!(group_id = %group, "a deleted group was purged");
     }
     Ok(true)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::prelude::*;
-use shared::ids::{ConversationId, UserId};
+use shared::ids::{EventId, MessageId, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::publication::{Header, Report};
 use shared::redis::settle;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::recent::Abandoned;
-use crate::store::replay;
+use crate::store::{replay, shared_events};
 
 const INTERVAL: Duration = Duration::from_secs(3);
 /// First the new owner publishes what it finds in the streams: that is the ordinary way.
@@ -52,18 +52,17 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
 async fn look(app: &App, abandoned: &Abandoned) -> sqlx::Result<()> {
     let settings = &app.settings;
     let reach = settings.lease_ttl + settings.common.command_timeout + CLOCK_MARGIN;
-    let from_ms = (abandoned.since - reach).unix_timestamp_nanos() / 1_000_000;
-    let from = uuid::Builder::from_unix_timestamp_millis(from_ms.max(0) as u64, &[0; 10]).into_uuid();
+    let from = replay::first_id(abandoned.since - reach);
     let mut db = app.db.acquire().await?;
-    let messages = replay::list_newest_since(&mut db, from, MOST_FOUND).await?;
-    let events = replay::list_undelivered_since(&mut db, from, MOST_FOUND).await?;
+    let messages = replay::list_newest_since(&mut db, MessageId(from), MOST_FOUND).await?;
+    let mut events = replay::list_undelivered_since(&mut db, EventId(from), MOST_FOUND).await?;
     let partitions = u32::from(settings.common.partitions);
-    let messages = messages.into_iter().filter_map(|(id, last)| {
-        let conversation: ConversationId = id.parse().ok()?;
+    let messages = messages.into_iter().filter(|(conversation, _)| {
         let partition = (u32::from(conversation.route_hint()) % partitions) as i32;
-        abandoned.partitions.contains(&partition).then_some((conversation, last))
+        abandoned.partitions.contains(&partition)
     });
-    let events: Vec<(UserId, Uuid)> = events.into_iter().map(|(user, event)| (UserId(user), event)).collect();
+    events.extend(shared_events::list_due_since(&mut db, EventId(from), MOST_FOUND).await?);
+    let events: Vec<(UserId, Uuid)> = events.into_iter().map(|(user, event)| (user, event.0)).collect();
     tracing::info!(
         partitions = abandoned.partitions.len(),
         events = events.len(),

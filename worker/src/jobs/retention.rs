@@ -1,16 +1,19 @@
-//! Deletes what has been kept long enough: rows of the event queue, events that are nobody's any more, changes of conversations, the
-//! memory of applied commands, and old entries of the audit log. One worker at a time, in bounded transactions.
+//! Deletes what has been kept long enough: rows of the event queue, events that are nobody's any more, changes of conversations and
+//! their events, the memory of applied commands and of backends' requests, and old entries of the audit log. One worker at a time, in
+//! bounded transactions.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::ids::EventId;
 use shared::lifecycle::Lifecycle;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::store::purge::{self, LogPlace};
-use crate::store::{audit, changes};
+use crate::store::replay::first_id;
+use crate::store::{Spelled, api_keys, audit, changes, shared_events};
 
 const INTERVAL: Duration = Duration::from_secs(600);
 /// After a round that failed.
@@ -18,6 +21,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(10);
 /// No gateway or stream delivers a command again after so long; its deadline is over after seconds.
 const APPLIED_COMMANDS_KEPT: Duration = Duration::from_secs(24 * 3600);
 const COMMANDS_PER_TRANSACTION: i64 = 5_000;
+/// Less than that: a repeated request finds its command applied, or is a new one.
+const REQUESTS_KEPT: Duration = Duration::from_secs(12 * 3600);
 /// An event can have a row for each of a group's members.
 const EVENTS_PER_TRANSACTION: i64 = 200;
 /// Changes of a conversation that are kept however old they are.
@@ -34,8 +39,10 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     while ticks.next().await {
         let cleaned = async {
             clean_commands(&app, &lifecycle).await?;
+            clean_requests(&app, &lifecycle).await?;
             clean_audit(&app, &lifecycle).await?;
             clean_events(&app, &lifecycle).await?;
+            clean_shared_events(&app, &lifecycle).await?;
             clean_crowded(&app, &lifecycle).await?;
             clean_changes(&app, &lifecycle).await
         };
@@ -66,6 +73,19 @@ async fn clean_commands(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
     Ok(())
 }
 
+async fn clean_requests(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
+    while !lifecycle.is_draining() {
+        let mut db = app.db.acquire().await?;
+        let deleted = api_keys::delete_old_requests(&mut db, REQUESTS_KEPT, COMMANDS_PER_TRANSACTION).await?;
+        if deleted < COMMANDS_PER_TRANSACTION as u64 {
+            return Ok(());
+        }
+        drop(db);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
 async fn clean_audit(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
     while !lifecycle.is_draining() {
         let mut db = app.db.acquire().await?;
@@ -83,7 +103,7 @@ async fn clean_audit(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
 async fn clean_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
     let delivered = app.settings.event_retention_delivered;
     let undelivered = app.settings.event_retention_undelivered;
-    let mut place = LogPlace { created_at: OffsetDateTime::UNIX_EPOCH, event_id: Uuid::nil() };
+    let mut place = LogPlace { created_at: OffsetDateTime::UNIX_EPOCH, event_id: EventId(Uuid::nil()) };
     while !lifecycle.is_draining() {
         let mut db = app.db.acquire().await?;
         let mut transaction = db.begin().await?;
@@ -93,11 +113,35 @@ async fn clean_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
         // A row is never kept for less than either time, and is never older than its event.
         let old =
             purge::list_old_events(&mut transaction, place, delivered.min(undelivered), EVENTS_PER_TRANSACTION).await?;
-        let Some(last) = old.last() else { return Ok(()) };
+        let Some(last) = old.last() else {
+            // Only dropped, it might still hold the lock when what comes next tries for it.
+            return transaction.commit().await;
+        };
         place = *last;
-        let events: Vec<Uuid> = old.iter().map(|place| place.event_id).collect();
+        let events: Vec<EventId> = old.iter().map(|place| place.event_id).collect();
         purge::delete_old_events(&mut transaction, &events, delivered, undelivered).await?;
         transaction.commit().await?;
+        drop(db);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Shared events are kept for as long as those that nobody received: who did is not told by their rows.
+async fn clean_shared_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
+    let oldest = OffsetDateTime::now_utc() - app.settings.event_retention_undelivered;
+    let before = first_id(oldest);
+    while !lifecycle.is_draining() {
+        let mut db = app.db.acquire().await?;
+        let mut transaction = db.begin().await?;
+        if !purge::try_lock(&mut transaction, LOCK).await? {
+            return Ok(());
+        }
+        let deleted = shared_events::delete_old(&mut transaction, EventId(before), COMMANDS_PER_TRANSACTION).await?;
+        transaction.commit().await?;
+        if deleted < COMMANDS_PER_TRANSACTION as u64 {
+            return Ok(());
+        }
         drop(db);
         tokio::time::sleep(PAUSE).await;
     }
@@ -132,7 +176,7 @@ async fn clean_crowded(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
 
 /// Walks the conversations that have changes, for those that have more than are kept.
 async fn clean_changes(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
-    let mut place = String::new();
+    let mut place = Spelled::default();
     while !lifecycle.is_draining() {
         let mut db = app.db.acquire().await?;
         let found = changes::list_surplus(&mut db, &place, CONVERSATIONS_TOGETHER, CHANGES_KEPT).await?;
@@ -152,7 +196,9 @@ async fn clean_changes(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
                     return Ok(());
                 }
                 let id = &surplus.conversation_id;
-                let deleted = changes::delete_old(&mut transaction, id, up_to, age, COMMANDS_PER_TRANSACTION).await?;
+                let deleted =
+                    changes::delete_old(&mut transaction, id, up_to, age, surplus.is_gone, COMMANDS_PER_TRANSACTION)
+                        .await?;
                 transaction.commit().await?;
                 drop(db);
                 tokio::time::sleep(PAUSE).await;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use crate::store::session::PgSession;
 use shared::events::group::MentionedInGroup;
 use shared::events::message::{Mention, Message, ReplyPreview};
-use shared::ids::{ConversationId, GroupId, MessageId, UserId};
+use shared::ids::{ConversationId, EventId, GroupId, MessageId, UserId};
 use shared::limits::REPLY_PREVIEW_CHARACTERS;
 use shared::protocol::Rejection;
 use uuid::Uuid;
@@ -65,12 +65,12 @@ pub struct MentionEvent {
     pub place: usize,
     /// The message's id, so that a second delivery of the command names the same event.
     pub event_id: Uuid,
-    pub conversation_id: String,
+    pub conversation: ConversationId,
     pub users: Vec<UserId>,
 }
 
 impl MentionEvent {
-    /// What those who are there get. The stored one has no message: its number is not known yet, and it is replayed by itself.
+    /// What those who are there get. The stored one has no message, whose number is not known yet: a replay adds it.
     pub fn with_message(&self, message: &Message) -> Vec<u8> {
         self.payload(Some(message), message.version)
     }
@@ -89,8 +89,7 @@ impl MentionEvent {
 
     pub async fn insert(&self, app: &App, db: &mut PgSession, version: Option<i64>) -> sqlx::Result<()> {
         let sealed = app.keyring.seal_blob(self.event_id, &self.payload(None, version));
-        let users: Vec<i64> = self.users.iter().map(|user| user.0).collect();
-        events::insert_event(db, self.event_id, Some(&self.conversation_id), &sealed, &users).await
+        events::insert_event(db, EventId(self.event_id), Some(self.conversation), &sealed, &self.users).await
     }
 }
 
@@ -108,8 +107,7 @@ impl Facts {
         if messages.is_empty() {
             return Ok(());
         }
-        let ids: Vec<Uuid> = messages.iter().map(|message| message.0).collect();
-        for row in history::list_by_id(db, &ids).await? {
+        for row in history::list_by_id(db, &messages).await? {
             let Some(message) = crate::history::open_message(app, &row) else { continue };
             let preview = ReplyPreview {
                 message_id: message.message_id,
@@ -126,13 +124,12 @@ impl Facts {
             };
             self.replied_to.insert(message.message_id, found);
         }
-        for (message, user) in history::list_hidden_from(db, &ids).await? {
-            if let Some(found) = self.replied_to.get_mut(&MessageId(message)) {
-                found.hidden_from.push(UserId(user));
+        for (message, user) in history::list_hidden_from(db, &messages).await? {
+            if let Some(found) = self.replied_to.get_mut(&message) {
+                found.hidden_from.push(user);
             }
         }
-        let user_ids: Vec<i64> = users.iter().map(|user| user.0).collect();
-        let known = history::list_known(db, &user_ids, &ids).await?;
+        let known = history::list_known(db, &users, &messages).await?;
         for ((user, message), known) in users.into_iter().zip(messages).zip(known) {
             if let Some(found) = self.replied_to.get_mut(&message).filter(|_| known) {
                 found.known_to.insert(user);
@@ -149,25 +146,20 @@ impl Facts {
         everyone_size: usize,
     ) -> Result<(), Failure> {
         let with_at = |send: &&&Send| send.content.contains('@');
-        let groups: Vec<String> = batch
-            .iter()
-            .filter(with_at)
-            .filter_map(|send| send.conversation.group())
-            .map(|id| id.to_string())
-            .collect();
+        let groups: Vec<GroupId> = batch.iter().filter(with_at).filter_map(|send| send.conversation.group()).collect();
         if groups.is_empty() {
             return Ok(());
         }
-        let mut members: HashMap<String, Vec<(UserId, String)>> = HashMap::new();
-        let mut leaders: HashSet<(String, UserId)> = HashSet::new();
+        let mut members: HashMap<GroupId, Vec<(UserId, String)>> = HashMap::new();
+        let mut leaders: HashSet<(GroupId, UserId)> = HashSet::new();
         for member in groups::list_member_names(db, &groups).await? {
-            if member.is_owner_or_admin() {
-                leaders.insert((member.group_id.clone(), UserId(member.user_id)));
+            if member.role.is_owner_or_admin() {
+                leaders.insert((member.group_id, member.user_id));
             }
-            members.entry(member.group_id).or_default().push((UserId(member.user_id), member.username));
+            members.entry(member.group_id).or_default().push((member.user_id, member.username));
         }
         for send in batch.iter().filter(with_at) {
-            let group = send.conversation.to_string();
+            let Some(group) = send.conversation.group() else { continue };
             let Some(members) = members.get(&group) else { continue };
             let mut found = mentions::find(&send.content, send.envelope.user, members);
             if members.len() > everyone_size && !leaders.contains(&(group, send.envelope.user)) {
@@ -204,18 +196,18 @@ impl Facts {
         let (mut senders, mut told) = (Vec::new(), Vec::new());
         for send in batch {
             for user in self.mentions.get(&send.envelope.id).into_iter().flat_map(|mentions| &mentions.users) {
-                senders.push(send.envelope.user.0);
-                told.push(user.0);
+                senders.push(send.envelope.user);
+                told.push(*user);
             }
         }
         if told.is_empty() {
             return Ok(());
         }
         let blocked = users::list_blocked_among(db, &senders, &told).await?;
-        let blocked: HashSet<(i64, i64)> = blocked.iter().map(|pair| (pair.user_id, pair.other_id)).collect();
+        let blocked: HashSet<(UserId, UserId)> = blocked.iter().map(|pair| (pair.user_id, pair.other_id)).collect();
         for send in batch {
             if let Some(mentions) = self.mentions.get_mut(&send.envelope.id) {
-                mentions.users.retain(|user| !blocked.contains(&(send.envelope.user.0, user.0)));
+                mentions.users.retain(|user| !blocked.contains(&(send.envelope.user, *user)));
             }
         }
         Ok(())
@@ -263,7 +255,7 @@ impl Facts {
                 mentioned_by_username: mentions.sender_username.clone(),
                 place,
                 event_id: send.envelope.id,
-                conversation_id: send.conversation.to_string(),
+                conversation: send.conversation,
                 users: mentions.users.clone(),
             })
         };

@@ -8,6 +8,7 @@ pub mod strangers;
 
 use crate::store::session::PgSession;
 use shared::commands::Command;
+use shared::events::message::MessageKind;
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
 use shared::stream::Envelope;
 
@@ -15,17 +16,14 @@ use crate::app::App;
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::leases::Lease;
-use crate::store::sends::{self, SendRows};
+use crate::store::sends::{self, NewMessage, SendRows};
 use facts::Facts;
-
-pub const KIND_TEXT: i16 = 1;
-pub const KIND_ANNOUNCEMENT: i16 = 2;
 
 /// One message to store, whichever command brought it.
 pub struct Send {
     pub envelope: Envelope,
     pub conversation: ConversationId,
-    pub kind: i16,
+    pub kind: MessageKind,
     pub content: String,
     pub reply_to: Option<MessageId>,
     pub client_message_id: Option<String>,
@@ -39,15 +37,17 @@ impl Send {
         let (conversation, kind, content, reply_to, client_message_id) = match command {
             Command::SendPrivateMessage(send) => (
                 ConversationId::direct(envelope.user, send.recipient),
-                KIND_TEXT,
+                MessageKind::Text,
                 send.content,
                 send.reply_to,
                 send.client_message_id,
             ),
             Command::SendGroupMessage(send) => {
-                (to_group(send.group), KIND_TEXT, send.content, send.reply_to, send.client_message_id)
+                (to_group(send.group), MessageKind::Text, send.content, send.reply_to, send.client_message_id)
             }
-            Command::SendAnnouncement(send) => (to_group(send.group), KIND_ANNOUNCEMENT, send.content, None, None),
+            Command::SendAnnouncement(send) => {
+                (to_group(send.group), MessageKind::Announcement, send.content, None, None)
+            }
             other => return Err(Box::new((envelope, other))),
         };
         Ok(Send { envelope, conversation, kind, content, reply_to, client_message_id, expired })
@@ -107,6 +107,7 @@ pub async fn apply(
         .iter()
         .zip(batch)
         .filter(|(verdict, send)| verdict.begins_with_stranger() && send.recipient().is_some())
+        .filter(|(_, send)| !send.envelope.reply_to.is_gateway())
         .map(|(_, send)| send.envelope.user)
         .collect();
     strangers::count(app, &begun).await;
@@ -128,19 +129,21 @@ pub async fn apply(
 fn push_row(app: &App, rows: &mut SendRows, send: &Send, facts: &Facts, refused: bool) {
     let sealed = app.keyring.seal(send.envelope.id, send.content.as_bytes());
     let partitions = u32::from(app.settings.common.partitions);
-    rows.message_id.push(send.envelope.id);
-    rows.conversation_id.push(send.conversation.to_string());
-    rows.partition.push((u32::from(send.conversation.route_hint()) % partitions) as i32);
-    rows.sender_id.push(send.envelope.user.0);
-    rows.recipient_id.push(send.recipient().map(|user| user.0));
-    rows.kind.push(send.kind);
-    rows.content.push(sealed.ciphertext);
-    rows.iv.push(sealed.iv.to_vec());
-    rows.mac.push(sealed.mac.to_vec());
-    rows.key_id.push(sealed.key_id);
-    rows.reply_to.push(send.reply_to.map(|message| message.0));
-    rows.mentions.push(facts.mentions(send).map(|mentions| mentions.array_literal()));
-    rows.client_message_id.push(send.client_message_id.clone());
-    rows.created_at.push(send.envelope.ingested_at.to_datetime());
-    rows.expired.push(send.expired || refused);
+    rows.push(NewMessage {
+        message: send.message_id(),
+        conversation: send.conversation,
+        partition: (u32::from(send.conversation.route_hint()) % partitions) as i32,
+        sender: send.envelope.user,
+        recipient: send.recipient(),
+        kind: send.kind,
+        content: sealed.ciphertext,
+        iv: sealed.iv.to_vec(),
+        mac: sealed.mac.to_vec(),
+        key_id: sealed.key_id,
+        reply_to: send.reply_to,
+        mentions: facts.mentions(send).map(|mentions| mentions.array_literal()),
+        client_message_id: send.client_message_id.clone(),
+        created_at: send.envelope.ingested_at.to_datetime(),
+        is_expired: send.expired || refused,
+    });
 }

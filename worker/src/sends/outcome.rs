@@ -7,10 +7,9 @@ use shared::events::message::{GroupAnnouncement, Message, MessageKind, NewGroupM
 use shared::ids::{ConversationId, MessageId};
 use shared::protocol::{ErrorCode, Rejection};
 use shared::publication::Receipt;
-use uuid::Uuid;
 
+use super::Send;
 use super::facts::{Facts, MentionEvent};
-use super::{KIND_ANNOUNCEMENT, Send};
 use crate::app::App;
 use crate::error::Failure;
 use crate::outcome::{Audience, Outcome, participants};
@@ -68,7 +67,13 @@ fn stored(app: &App, send: &Send, verdict: &Verdict, facts: &Facts, mentions: &[
     };
     match send.recipient() {
         Some(recipient) => {
-            outcome.answer_and_event(&send.envelope, &answer, receipt, &payload);
+            if send.envelope.reply_to.is_gateway() {
+                // It may not follow the sender's channel.
+                outcome.answer(&send.envelope, answer);
+                outcome.event(Audience::User(send.envelope.user), receipt, payload.clone(), None);
+            } else {
+                outcome.answer_and_event(&send.envelope, &answer, receipt, &payload);
+            }
             let shown = match &reduced {
                 Some(reduced) if hidden_from.contains(&recipient) => new_message(reduced),
                 _ => payload,
@@ -104,20 +109,16 @@ fn stored(app: &App, send: &Send, verdict: &Verdict, facts: &Facts, mentions: &[
 fn new_message(message: &Message) -> Vec<u8> {
     match (message.group_id, message.kind) {
         (None, _) => events::broadcast(&NewMessage(message)),
-        (Some(_), MessageKind::Text) => events::broadcast(&NewGroupMessage(message)),
+        (Some(_), MessageKind::Text | MessageKind::System) => events::broadcast(&NewGroupMessage(message)),
         (Some(_), MessageKind::Announcement) => events::broadcast(&GroupAnnouncement(message)),
     }
 }
 
 /// The first message's acknowledgement once more, and nothing to anybody else.
 fn duplicate(send: &Send, verdict: &Verdict) -> Outcome {
-    let (id, conversation): (Uuid, Option<ConversationId>) = match &verdict.first {
-        Some((id, conversation)) => (*id, conversation.parse().ok()),
-        None => (send.envelope.id, None),
-    };
+    let (id, conversation) = verdict.first.unwrap_or((send.message_id(), send.conversation));
     let mut outcome = Outcome::default();
-    let conversation = conversation.unwrap_or(send.conversation);
-    outcome.answer(&send.envelope, acknowledgement(send, verdict, MessageId(id), conversation, false, true));
+    outcome.answer(&send.envelope, acknowledgement(send, verdict, id, conversation, false, true));
     outcome
 }
 
@@ -145,7 +146,7 @@ fn acknowledgement(
             };
             events::answer(&sent, request_id)
         }
-        ConversationId::Group(group_id) if send.kind == KIND_ANNOUNCEMENT => {
+        ConversationId::Group(group_id) if send.kind == MessageKind::Announcement => {
             let sent = AnnouncementSent { message_id, group_id, seq: verdict.seq, created_at: verdict.created_at };
             events::answer(&sent, request_id)
         }
@@ -173,7 +174,7 @@ fn message(send: &Send, verdict: &Verdict, facts: &Facts) -> Message {
         sender_username: verdict.sender_username.clone(),
         content: send.content.clone(),
         created_at: verdict.created_at,
-        kind: if send.kind == KIND_ANNOUNCEMENT { MessageKind::Announcement } else { MessageKind::Text },
+        kind: send.kind,
         recipient_id: send.recipient(),
         group_id: send.conversation.group(),
         reply_to_message_id: send.reply_to,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use fred::prelude::*;
 use shared::ids::{ConversationId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
+use shared::redis::redirect::keyed;
 use tokio::time::Instant;
 
 use super::Send;
@@ -27,7 +28,8 @@ pub async fn refusals(
     batch: &[&Send],
 ) -> Result<HashMap<(UserId, ConversationId), Rejection>, Failure> {
     let mut asked = Vec::new();
-    for send in batch {
+    // What a backend says in somebody's name is no stranger's letter.
+    for send in batch.iter().filter(|send| !send.envelope.reply_to.is_gateway()) {
         if let (Some(recipient), Some(until)) = (send.recipient(), app.strangers.until(send.envelope.user)) {
             asked.push((send.envelope.user, recipient, send.conversation, until));
         }
@@ -35,13 +37,12 @@ pub async fn refusals(
     if asked.is_empty() {
         return Ok(HashMap::new());
     }
-    let senders: Vec<i64> = asked.iter().map(|asked| asked.0.0).collect();
-    let recipients: Vec<i64> = asked.iter().map(|asked| asked.1.0).collect();
-    let conversations: Vec<String> = asked.iter().map(|asked| asked.2.to_string()).collect();
+    let senders: Vec<UserId> = asked.iter().map(|asked| asked.0).collect();
+    let recipients: Vec<UserId> = asked.iter().map(|asked| asked.1).collect();
+    let conversations: Vec<ConversationId> = asked.iter().map(|asked| asked.2).collect();
     let found = store::list_strangers(db, &senders, &recipients, &conversations).await?;
-    let found: HashSet<(i64, String)> = found.into_iter().collect();
-    let is_stranger =
-        |asked: &(UserId, UserId, ConversationId, Instant)| found.contains(&(asked.0.0, asked.2.to_string()));
+    let found: HashSet<(UserId, ConversationId)> = found.into_iter().collect();
+    let is_stranger = |asked: &(UserId, UserId, ConversationId, Instant)| found.contains(&(asked.0, asked.2));
     let refusal = |(user, _, conversation, until): (UserId, UserId, ConversationId, Instant)| {
         let most = app.settings.strangers_per_day;
         let details = format!("You may begin to write to {most} users in a day whom you do not follow");
@@ -58,12 +59,16 @@ pub async fn count(app: &App, senders: &[UserId]) {
     for sender in senders {
         let key = app.keys.strangers(*sender);
         let counting = async {
-            let count: i64 = app.redis.incr(&key).await?;
+            let count: i64 = keyed!(&app.redis, &key, |sender, key| async move { sender.incr(key).await }).await?;
             if count == 1 {
-                let _: bool = app.redis.expire(&key, DAY.as_secs() as i64, None).await?;
+                let _: bool = keyed!(&app.redis, &key, |sender, key| async move {
+                    sender.expire(key, DAY.as_secs() as i64, None).await
+                })
+                .await?;
             }
             if count >= i64::from(app.settings.strangers_per_day) {
-                let left_seconds: i64 = app.redis.ttl(&key).await?;
+                let left_seconds: i64 =
+                    keyed!(&app.redis, &key, |sender, key| async move { sender.ttl(key).await }).await?;
                 let left = Duration::from_secs(left_seconds.max(1) as u64);
                 app.strangers.remember(*sender, Instant::now() + left);
             }

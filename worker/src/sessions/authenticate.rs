@@ -7,6 +7,7 @@ use crate::store::session::PgSession;
 use shared::clock::Timestamp;
 use shared::events;
 use shared::events::session::{AuthError, AuthErrorCode};
+use shared::ids::UserId;
 use shared::stream::{Envelope, Internal, InternalReply};
 
 use super::Request;
@@ -19,11 +20,7 @@ pub async fn authenticate(db: &mut PgSession, requests: &[Request]) -> Result<Ve
     let candidates = load(db, requests).await?;
     let reply = |(place, request): (usize, &Request)| {
         let reply = match check(candidates.get(&place), &request.envelope) {
-            Ok(candidate) => {
-                // Ids in the database were written by us; a malformed one is no group of anybody's.
-                let groups = candidate.groups.iter().filter_map(|group| group.parse().ok()).collect();
-                InternalReply::Authenticated { groups }
-            }
+            Ok(candidate) => InternalReply::Authenticated { groups: candidate.groups.clone() },
             Err(refused) => refused,
         };
         Outcome::reply(&request.envelope, &reply)
@@ -33,7 +30,7 @@ pub async fn authenticate(db: &mut PgSession, requests: &[Request]) -> Result<Ve
 
 /// What is known of the requests' users, by the request's place.
 pub async fn load(db: &mut PgSession, requests: &[Request]) -> Result<HashMap<usize, Candidate>, Failure> {
-    let users: Vec<i64> = requests.iter().map(|request| request.envelope.user.0).collect();
+    let users: Vec<UserId> = requests.iter().map(|request| request.envelope.user).collect();
     let token_id = |request: &Request| match &request.internal {
         Internal::Authenticate { token_id } | Internal::Resume { token_id, .. } => token_id.clone(),
         _ => String::new(),
@@ -51,6 +48,9 @@ pub fn check<'a>(candidate: Option<&'a Candidate>, envelope: &Envelope) -> Resul
     };
     match candidate {
         None => refused(AuthErrorCode::UserNotFound, "User not found", "The token's user does not exist"),
+        Some(candidate) if candidate.deactivated => {
+            refused(AuthErrorCode::UserNotFound, "User not found", "The token's user was deactivated")
+        }
         Some(candidate) if candidate.revoked => {
             refused(AuthErrorCode::TokenRevoked, "Token revoked", "The token was revoked; log in again")
         }

@@ -2,17 +2,16 @@
 //! its own.
 
 use crate::store::session::PgSession;
-use shared::ids::UserId;
+use shared::ids::MessageId;
 use shared::stream::{Internal, InternalReply, MissingMessages};
 
-use uuid::Uuid;
-
 use super::Request;
-use super::replay::{NOBODY, replayed_message};
+use super::replay::replayed_message;
 use crate::app::App;
 use crate::error::Failure;
 use crate::history;
 use crate::outcome::Outcome;
+use crate::store::users::NOBODY;
 use crate::store::{history as rows, replay};
 
 /// More than that is not sent in one publication.
@@ -23,25 +22,23 @@ pub async fn missing(app: &App, db: &mut PgSession, requests: &[Request]) -> Res
     let mut outcomes = Vec::with_capacity(requests.len());
     for request in requests {
         let Internal::Missing { conversation, from } = request.internal else { continue };
-        let id = conversation.to_string();
-        let mut found =
-            rows::list_after(db, NOBODY.0, std::slice::from_ref(&id), &[from - 1], MOST_MESSAGES + 1).await?;
+        let mut found = rows::list_after(db, NOBODY, &[conversation], &[from - 1], MOST_MESSAGES + 1).await?;
         let has_more = found.len() as i64 > MOST_MESSAGES;
         found.truncate(MOST_MESSAGES as usize);
         let mut found = rows::list_by_id(db, &found).await?;
         found.sort_by_key(|row| row.seq);
         // A reply to what somebody hid is not the same for everybody: then all ask for what they missed, one by one.
-        let quoted: Vec<Uuid> = found.iter().filter_map(|row| row.reply_to_message_id).collect();
+        let quoted: Vec<MessageId> = found.iter().filter_map(|row| row.reply_to_message_id).collect();
         let differs = !quoted.is_empty() && !rows::list_hidden_from(db, &quoted).await?.is_empty();
         if differs {
             found.clear();
         }
         let messages = history::show_as_new(app, db, NOBODY, &found).await?;
-        let only_after = replay::list_only_after(db, &id, from).await?;
+        let only_after = replay::list_only_after(db, conversation, from).await?;
         let missing = MissingMessages {
             events: messages.iter().map(replayed_message).collect(),
             has_more: has_more || differs,
-            only_after: only_after.into_iter().map(|(user, after)| (UserId(user), after)).collect(),
+            only_after,
         };
         outcomes.push(Outcome::reply(&request.envelope, &InternalReply::Missing(missing)));
     }

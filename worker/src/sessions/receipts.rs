@@ -2,12 +2,13 @@
 //! order, changes nothing, so that it needs no lane of its own.
 
 use crate::store::session::PgSession;
+use shared::ids::EventId;
 use shared::stream::Internal;
 use uuid::Uuid;
 
 use super::Request;
 use crate::error::Failure;
-use crate::store::{events, members};
+use crate::store::{events, members, shared_events};
 
 /// What was received in another epoch of the database says nothing of this one.
 pub async fn record(db: &mut PgSession, epoch: Uuid, requests: &[Request]) -> Result<(), Failure> {
@@ -21,13 +22,13 @@ pub async fn record(db: &mut PgSession, epoch: Uuid, requests: &[Request]) -> Re
         };
         for receipt in receipts {
             for (conversation, seq) in &receipt.conversations {
-                users.push(receipt.user.0);
-                conversations.push(conversation.to_string());
+                users.push(receipt.user);
+                conversations.push(*conversation);
                 seqs.push(*seq);
             }
             for event in &receipt.events {
-                event_users.push(receipt.user.0);
-                event_ids.push(*event);
+                event_users.push(receipt.user);
+                event_ids.push(EventId(*event));
             }
         }
     }
@@ -35,6 +36,7 @@ pub async fn record(db: &mut PgSession, epoch: Uuid, requests: &[Request]) -> Re
         members::update_delivered(db, &users, &conversations, &seqs).await?;
     }
     if !event_users.is_empty() {
+        shared_events::update_delivered(db, &event_users, &event_ids).await?;
         events::update_delivered(db, &event_users, &event_ids).await?;
     }
     Ok(())

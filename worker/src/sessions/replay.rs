@@ -1,16 +1,15 @@
 //! What a user missed, in the order to be shown: chosen when the session opens, read page by page as the client takes it.
 //! The choice travels with the request, so that any worker can go on and none keeps state.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::store::session::PgSession;
 use serde::{Deserialize, Serialize};
 use shared::events;
 use shared::events::message::{GroupAnnouncement, Message, MessageKind, NewGroupMessage, NewMessage};
-use shared::ids::UserId;
+use shared::ids::{ConversationId, EventId, MessageId, UserId};
 use shared::publication::Receipt;
 use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage, ReplayedEvent};
-use uuid::Uuid;
 
 use super::Request;
 use crate::app::App;
@@ -18,26 +17,27 @@ use crate::error::Failure;
 use crate::history;
 use crate::outcome::Outcome;
 use crate::store::history::MessageRow;
-use crate::store::{history as rows, replay};
+use crate::store::users::NOBODY;
+use crate::store::{history as rows, replay, shared_events};
 
-/// Events in a page, so that a page fits into one publication whatever the messages' length.
+/// Events in a page.
 const PAGE_EVENTS: usize = 100;
-/// Events of several users read by the same queries.
-const EVENTS_TOGETHER: usize = 2_000;
+/// Bytes of a page, so that it fits into one publication whatever the messages' length: the event that reaches it is its last.
+const PAGE_BYTES: usize = 256 * 1024;
+/// Events of several users read by the same queries: 10 MB if each is as long as a message may be.
+const EVENTS_TOGETHER: usize = 500;
 /// Users whose choice is made by the same queries: each may bring several times the limit into memory.
 const USERS_TOGETHER: usize = 32;
-/// Nobody has this id, and so nothing is hidden from its owner.
-pub const NOBODY: UserId = UserId(0);
 
 /// One thing that was missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Missed {
-    Message(Uuid),
-    Event(Uuid),
+    Message(MessageId),
+    Event(EventId),
 }
 
 /// What is still to be replayed to one user, oldest first.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backlog {
     missed: VecDeque<Missed>,
     /// More was missed than is replayed.
@@ -52,7 +52,7 @@ impl Backlog {
 }
 
 /// What each of these users missed; the newest `limit` of it.
-pub async fn choose(db: &mut PgSession, users: &[i64], limit: usize) -> Result<HashMap<i64, Backlog>, Failure> {
+pub async fn choose(db: &mut PgSession, users: &[UserId], limit: usize) -> Result<HashMap<UserId, Backlog>, Failure> {
     let mut chosen = HashMap::with_capacity(users.len());
     for users in users.chunks(USERS_TOGETHER) {
         chosen.extend(choose_together(db, users, limit).await?);
@@ -60,42 +60,45 @@ pub async fn choose(db: &mut PgSession, users: &[i64], limit: usize) -> Result<H
     Ok(chosen)
 }
 
-async fn choose_together(db: &mut PgSession, users: &[i64], limit: usize) -> Result<HashMap<i64, Backlog>, Failure> {
+async fn choose_together(
+    db: &mut PgSession,
+    users: &[UserId],
+    limit: usize,
+) -> Result<HashMap<UserId, Backlog>, Failure> {
     // One more than can be shown tells whether something is left out.
     let most = limit as i64 + 1;
-    let mut timed: HashMap<i64, Vec<(Place, Missed)>> = HashMap::new();
-    let events = replay::list_missed_events(db, users, most).await?;
-    // A group's messages come after what makes their reader a member.
-    let joined =
-        events.iter().filter_map(|row| Some(((row.user_id, row.joined.as_deref()?), uuid_time_ms(row.event_id))));
-    let joined: HashMap<(i64, &str), i64> = joined.collect();
-    // A message's place in time is never before that of its predecessors, whatever the gateways' clocks said: the order
-    // within a conversation is that of the numbers.
-    let mut times: HashMap<Uuid, i64> = HashMap::new();
-    let mut previous: Option<(i64, String, i64)> = None;
-    for row in replay::list_missed_messages(db, users, most).await? {
-        let mut at_ms = (row.created_at.unix_timestamp_nanos() / 1_000_000) as i64;
-        match &previous {
-            Some((user, conversation, before_ms)) if *user == row.user_id && *conversation == row.conversation_id => {
-                at_ms = at_ms.max(*before_ms);
+    let queued = replay::list_missed_events(db, users, most).await?;
+    // A group's messages and changes come after what makes their reader a member.
+    let joined = queued
+        .iter()
+        .filter_map(|row| Some(((row.user_id, ConversationId::Group(row.joined?)), time_ms(row.event_id))));
+    let joined: HashMap<(UserId, ConversationId), i64> = joined.collect();
+    let mut timed: HashMap<UserId, Vec<(i64, Missed)>> = HashMap::new();
+    for row in queued.iter().filter(|row| row.joined.is_some()) {
+        timed.entry(row.user_id).or_default().push((time_ms(row.event_id), Missed::Event(row.event_id)));
+    }
+    let mut message_times: HashMap<(UserId, MessageId), i64> = HashMap::new();
+    for ((user, conversation), missed) in list_sequences(db, users, most).await? {
+        // The place in time is never before that of what comes before, whatever the gateways' clocks said: the order within a
+        // conversation is that of its versions.
+        let mut at_ms = joined.get(&(user, conversation)).copied().unwrap_or(0);
+        for (own_ms, missed) in missed {
+            at_ms = at_ms.max(own_ms);
+            if let Missed::Message(message) = missed {
+                message_times.insert((user, message), at_ms);
             }
-            _ => at_ms = at_ms.max(joined.get(&(row.user_id, &row.conversation_id)).copied().unwrap_or(0)),
+            timed.entry(user).or_default().push((at_ms, missed));
         }
-        previous = Some((row.user_id, row.conversation_id, at_ms));
-        times.insert(row.message_id, at_ms);
-        let place = Place { at_ms, rank: Rank::Message };
-        timed.entry(row.user_id).or_default().push((place, Missed::Message(row.message_id)));
     }
-    for row in &events {
+    for row in queued.iter().filter(|row| row.joined.is_none()) {
         // What is about a message comes after it.
-        let message_ms = row.message_id.and_then(|message| times.get(&message).copied());
-        let at_ms = uuid_time_ms(row.event_id).max(message_ms.unwrap_or(0));
-        let rank = if row.joined.is_some() { Rank::Joined } else { Rank::Other };
-        timed.entry(row.user_id).or_default().push((Place { at_ms, rank }, Missed::Event(row.event_id)));
+        let message_ms = row.message_id.and_then(|message| message_times.get(&(row.user_id, message)).copied());
+        let at_ms = time_ms(row.event_id).max(message_ms.unwrap_or(0));
+        timed.entry(row.user_id).or_default().push((at_ms, Missed::Event(row.event_id)));
     }
-    let backlog = |(user, mut missed): (i64, Vec<(Place, Missed)>)| {
-        // Stable: what has the same place keeps its order.
-        missed.sort_by_key(|(place, _)| *place);
+    let backlog = |(user, mut missed): (UserId, Vec<(i64, Missed)>)| {
+        // Stable: what has the same time keeps its order.
+        missed.sort_by_key(|(at_ms, _)| *at_ms);
         let surplus = missed.len().saturating_sub(limit);
         let kept = missed.split_off(surplus).into_iter().map(|(_, missed)| missed).collect();
         (user, Backlog { missed: kept, truncated: surplus > 0 })
@@ -103,24 +106,32 @@ async fn choose_together(db: &mut PgSession, users: &[i64], limit: usize) -> Res
     Ok(timed.into_iter().map(backlog).collect())
 }
 
-/// Where something belongs in a replay.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    at_ms: i64,
-    rank: Rank,
-}
+/// What each user missed of a conversation, with its own time, in the order of the conversation.
+type Sequences = BTreeMap<(UserId, ConversationId), Vec<(i64, Missed)>>;
 
-/// The order within a millisecond.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Joined,
-    Message,
-    Other,
+async fn list_sequences(db: &mut PgSession, users: &[UserId], most: i64) -> Result<Sequences, Failure> {
+    // Messages of old have no version, and everything that has one came later.
+    const BEFORE_VERSIONS: i64 = 0;
+    let mut versioned: BTreeMap<_, Vec<(i64, i64, Missed)>> = BTreeMap::new();
+    for row in replay::list_missed_messages(db, users, most).await? {
+        let at_ms = (row.created_at.unix_timestamp_nanos() / 1_000_000) as i64;
+        let missed = (row.version.unwrap_or(BEFORE_VERSIONS), at_ms, Missed::Message(row.message_id));
+        versioned.entry((row.user_id, row.conversation_id)).or_default().push(missed);
+    }
+    for row in shared_events::list_missed(db, users, most).await? {
+        let missed = (row.version, time_ms(row.event_id), Missed::Event(row.event_id));
+        versioned.entry((row.user_id, row.conversation_id)).or_default().push(missed);
+    }
+    let in_order = |mut missed: Vec<(i64, i64, Missed)>| {
+        missed.sort_by_key(|(version, _, _)| *version);
+        missed.into_iter().map(|(_, at_ms, missed)| (at_ms, missed)).collect()
+    };
+    Ok(versioned.into_iter().map(|(key, missed)| (key, in_order(missed))).collect())
 }
 
 /// A UUIDv7's first 48 bits.
-fn uuid_time_ms(id: Uuid) -> i64 {
-    (id.as_u128() >> 80) as i64
+fn time_ms(event: EventId) -> i64 {
+    (event.0.as_u128() >> 80) as i64
 }
 
 /// When it was chosen what is replayed.
@@ -168,29 +179,51 @@ async fn pages(
 struct Reading {
     reader: UserId,
     page: VecDeque<Missed>,
-    next: Option<ReplayCursor>,
+    rest: VecDeque<Missed>,
 }
 
 impl Reading {
     fn begin(reader: UserId, mut backlog: Backlog) -> Self {
         let rest = backlog.missed.split_off(backlog.missed.len().min(PAGE_EVENTS));
-        let next = (!rest.is_empty()).then(|| Backlog { missed: rest, truncated: false }.to_cursor());
-        Reading { reader, page: backlog.missed, next }
+        Reading { reader, page: backlog.missed, rest }
+    }
+
+    /// The page of what has a content, as far as it fits; the next one begins where this one ends.
+    fn end(mut self, mut content: impl FnMut(&Missed) -> Option<ReplayedEvent>) -> ReplayPage {
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        while bytes < PAGE_BYTES
+            && let Some(missed) = self.page.pop_front()
+        {
+            if let Some(event) = content(&missed) {
+                bytes += event.json.len();
+                events.push(event);
+            }
+        }
+        self.page.append(&mut self.rest);
+        let next = (!self.page.is_empty()).then(|| Backlog { missed: self.page, truncated: false }.to_cursor());
+        ReplayPage { events, next }
     }
 }
 
 /// Takes out of the pages what their readers may not see any more.
 async fn drop_forbidden(db: &mut PgSession, readings: &mut [Reading]) -> Result<(), Failure> {
-    let mut messages: (Vec<i64>, Vec<Uuid>) = Default::default();
-    let mut events: (Vec<i64>, Vec<Uuid>) = Default::default();
+    let mut messages: (Vec<UserId>, Vec<MessageId>) = Default::default();
+    let mut events: (Vec<UserId>, Vec<EventId>) = Default::default();
     for reading in readings.iter() {
         for missed in &reading.page {
-            let (readers, ids) = if missed.message().is_some() { &mut messages } else { &mut events };
-            readers.push(reading.reader.0);
-            ids.push(missed.id());
+            match missed {
+                Missed::Message(id) => {
+                    messages.0.push(reading.reader);
+                    messages.1.push(*id);
+                }
+                Missed::Event(id) => {
+                    events.0.push(reading.reader);
+                    events.1.push(*id);
+                }
+            }
         }
     }
-    let mut allowed: HashSet<(i64, Missed)> = HashSet::new();
+    let mut allowed: HashSet<(UserId, Missed)> = HashSet::new();
     if !messages.0.is_empty() {
         let visible = replay::list_visible(db, &messages.0, &messages.1).await?;
         allowed.extend(visible.into_iter().map(|(reader, id)| (reader, Missed::Message(id))));
@@ -198,16 +231,18 @@ async fn drop_forbidden(db: &mut PgSession, readings: &mut [Reading]) -> Result<
     if !events.0.is_empty() {
         let queued = replay::list_queued(db, &events.0, &events.1).await?;
         allowed.extend(queued.into_iter().map(|(reader, id)| (reader, Missed::Event(id))));
+        let due = shared_events::list_due(db, &events.0, &events.1).await?;
+        allowed.extend(due.into_iter().map(|(reader, id)| (reader, Missed::Event(id))));
     }
     for reading in readings {
-        let reader = reading.reader.0;
+        let reader = reading.reader;
         reading.page.retain(|missed| allowed.contains(&(reader, *missed)));
     }
     Ok(())
 }
 
-/// Everybody's page by the same few queries, but for those who are shown what a message replies to: that may be hidden from one
-/// and not from another.
+/// Everybody's page by the same few queries, but for those who are shown what a message replies to, which may be hidden from one
+/// and not from another, or who are mentioned.
 async fn read_together(
     app: &App,
     db: &mut PgSession,
@@ -218,43 +253,72 @@ async fn read_together(
         drop_forbidden(db, &mut readings).await?;
     }
     let missed = || readings.iter().flat_map(|reading| &reading.page);
-    let messages: HashSet<Uuid> = missed().filter_map(|missed| missed.message()).collect();
-    let events: HashSet<Uuid> = missed().filter_map(|missed| missed.event()).collect();
-    // By kind and id: the event of a mention has its message's id.
+    let messages: HashSet<MessageId> = missed().filter_map(|missed| missed.message()).collect();
+    let events: HashSet<EventId> = missed().filter_map(|missed| missed.event()).collect();
     let mut contents: HashMap<Missed, ReplayedEvent> = HashMap::new();
-    let mut replies: HashMap<Uuid, MessageRow> = HashMap::new();
+    let mut replies: HashMap<MessageId, MessageRow> = HashMap::new();
+    let mut mentioning: HashMap<MessageId, MessageRow> = HashMap::new();
     if !messages.is_empty() {
         let rows = rows::list_by_id(db, &messages.into_iter().collect::<Vec<_>>()).await?;
         let (quoting, plain): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.reply_to_message_id.is_some());
         replies.extend(quoting.into_iter().map(|row| (row.message_id, row)));
         // Without a quotation nothing depends on the reader.
         for message in history::show_as_new(app, db, NOBODY, &plain).await? {
-            contents.insert(Missed::Message(message.message_id.0), replayed_message(&message));
+            contents.insert(Missed::Message(message.message_id), replayed_message(&message));
         }
     }
     if !events.is_empty() {
-        for row in replay::list_event_bodies(db, &events.into_iter().collect::<Vec<_>>()).await? {
-            match app.keyring.open_blob(row.event_id, &row.body) {
+        let ids: Vec<EventId> = events.into_iter().collect();
+        let mut bodies = replay::list_event_bodies(db, &ids).await?;
+        bodies.extend(shared_events::list_bodies(db, &ids).await?);
+        for row in bodies {
+            match app.keyring.open_blob(row.event_id.0, &row.body) {
                 Ok(json) => {
-                    let receipt = Receipt::Durable { event: row.event_id };
+                    let receipt = Receipt::Durable { event: row.event_id.0 };
                     contents.insert(Missed::Event(row.event_id), ReplayedEvent { receipt, json });
                 }
                 Err(error) => {
                     app.metrics.unreadable_rows.increment(1);
-                    tracing::error!(event_id = %row.event_id, %error, "a stored event cannot be read");
+                    tracing::error!(event_id = %row.event_id.0, %error, "a stored event cannot be read");
                 }
             }
         }
+        // The event of a mention has its message's id.
+        let ids: Vec<MessageId> = ids.iter().map(|id| MessageId(id.0)).collect();
+        mentioning.extend(rows::list_by_id(db, &ids).await?.into_iter().map(|row| (row.message_id, row)));
     }
+    // A message that its reader put away does not come back with a mention.
+    let events = readings.iter().flat_map(|r| r.page.iter().filter_map(|missed| Some((r.reader, missed.event()?))));
+    let mentions = events.map(|(reader, id)| (reader, MessageId(id.0)));
+    let (readers, ids): (Vec<UserId>, Vec<MessageId>) = mentions.filter(|(_, id)| mentioning.contains_key(id)).unzip();
+    let visible: HashSet<(UserId, MessageId)> = match ids.is_empty() {
+        true => HashSet::new(),
+        false => replay::list_visible(db, &readers, &ids).await?.into_iter().collect(),
+    };
+    let own_row = |reader: UserId, missed: &Missed| match missed {
+        Missed::Message(id) => replies.get(id),
+        Missed::Event(_) => mentioning.get(&missed.about()).filter(|_| visible.contains(&(reader, missed.about()))),
+    };
     let mut pages = Vec::with_capacity(readings.len());
     for reading in readings {
-        let own: Vec<MessageRow> =
-            reading.page.iter().filter_map(|missed| replies.get(&missed.message()?).cloned()).collect();
-        let own = if own.is_empty() { Vec::new() } else { history::show_as_new(app, db, reading.reader, &own).await? };
-        let mut own: HashMap<Missed, ReplayedEvent> =
-            own.iter().map(|message| (Missed::Message(message.message_id.0), replayed_message(message))).collect();
+        let own: HashMap<MessageId, MessageRow> = reading
+            .page
+            .iter()
+            .filter_map(|missed| Some((missed.about(), own_row(reading.reader, missed)?.clone())))
+            .collect();
+        let own: Vec<MessageRow> = own.into_values().collect();
+        let shown =
+            if own.is_empty() { Vec::new() } else { history::show_as_new(app, db, reading.reader, &own).await? };
+        let mut own: HashMap<Missed, ReplayedEvent> = HashMap::new();
+        for message in &shown {
+            let id = message.message_id;
+            own.insert(Missed::Message(id), replayed_message(message));
+            if let Some(mention) = contents.get(&Missed::mention(id)) {
+                own.insert(Missed::mention(id), with_message(mention, message));
+            }
+        }
         let content = |missed: &Missed| own.remove(missed).or_else(|| contents.get(missed).cloned());
-        pages.push(ReplayPage { events: reading.page.iter().filter_map(content).collect(), next: reading.next });
+        pages.push(reading.end(content));
     }
     let replayed: usize = pages.iter().map(|page: &ReplayPage| page.events.len()).sum();
     app.metrics.replayed.increment(replayed as u64);
@@ -264,7 +328,7 @@ async fn read_together(
 pub fn replayed_message(message: &Message) -> ReplayedEvent {
     let json = match (message.group_id, message.kind) {
         (None, _) => events::broadcast(&NewMessage(message)),
-        (Some(_), MessageKind::Text) => events::broadcast(&NewGroupMessage(message)),
+        (Some(_), MessageKind::Text | MessageKind::System) => events::broadcast(&NewGroupMessage(message)),
         (Some(_), MessageKind::Announcement) => events::broadcast(&GroupAnnouncement(message)),
     };
     let receipt = Receipt::Message {
@@ -276,19 +340,44 @@ pub fn replayed_message(message: &Message) -> ReplayedEvent {
     ReplayedEvent { receipt, json }
 }
 
+/// The event of a mention is stored without the message, which has no number yet then.
+fn with_message(mention: &ReplayedEvent, message: &Message) -> ReplayedEvent {
+    let mut json = mention.json.clone();
+    // Our own structs always serialise.
+    if let (Some(b'}'), Ok(message)) = (json.pop(), serde_json::to_vec(message)) {
+        json.extend_from_slice(b",\"message\":");
+        json.extend_from_slice(&message);
+        json.push(b'}');
+    }
+    ReplayedEvent { receipt: mention.receipt, json }
+}
+
 impl Missed {
-    fn id(self) -> Uuid {
+    /// The event that tells a user of having been mentioned in a message.
+    fn mention(message: MessageId) -> Self {
+        Missed::Event(EventId(message.0))
+    }
+
+    /// The message, or that of the mention.
+    fn about(self) -> MessageId {
         match self {
-            Missed::Message(id) | Missed::Event(id) => id,
+            Missed::Message(id) => id,
+            Missed::Event(id) => MessageId(id.0),
         }
     }
 
-    fn message(self) -> Option<Uuid> {
-        matches!(self, Missed::Message(_)).then(|| self.id())
+    fn message(self) -> Option<MessageId> {
+        match self {
+            Missed::Message(id) => Some(id),
+            Missed::Event(_) => None,
+        }
     }
 
-    fn event(self) -> Option<Uuid> {
-        matches!(self, Missed::Event(_)).then(|| self.id())
+    fn event(self) -> Option<EventId> {
+        match self {
+            Missed::Event(id) => Some(id),
+            Missed::Message(_) => None,
+        }
     }
 }
 
@@ -315,4 +404,26 @@ pub async fn replay(app: &App, db: &mut PgSession, requests: &[Request]) -> Resu
     let replied =
         |(request, page): (&Request, ReplayPage)| Outcome::reply(&request.envelope, &InternalReply::Replayed(page));
     Ok(requests.iter().zip(pages).map(replied).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::golden;
+
+    /// A client may take pages of one replay from workers of two versions.
+    #[test]
+    fn cursors_keep_their_golden_bytes() {
+        let id = Uuid::from_u128(0x0190_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b);
+        let backlog = |missed: &[Missed]| Backlog { missed: missed.iter().copied().collect(), truncated: false };
+        let backlogs = [
+            ("message", backlog(&[Missed::Message(MessageId(id))])),
+            ("event", backlog(&[Missed::Event(EventId(id))])),
+            ("both", backlog(&[Missed::Event(EventId(id)), Missed::Message(MessageId(id))])),
+        ];
+        let decode = |bytes: &[u8]| Backlog::from_cursor(&ReplayCursor(bytes.to_vec()));
+        golden::pin("replay_cursor.txt", &backlogs, |backlog| backlog.to_cursor().0, decode);
+    }
 }

@@ -23,15 +23,15 @@ use crate::store::users::Candidate;
 pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let candidates = authenticate::load(db, requests).await?;
     let opened = open_sessions(app, requests, &candidates).await?;
-    let users: Vec<i64> = requests
+    let users: Vec<UserId> = requests
         .iter()
         .filter(|request| matches!(request.internal, Internal::Resume { renewal: false, .. }))
-        .map(|request| request.envelope.user.0)
+        .map(|request| request.envelope.user)
         .collect();
     let limit = app.settings.replay_limit as usize;
     let backlogs = if users.is_empty() { HashMap::new() } else { replay::choose(db, &users, limit).await? };
     let backlog = |request: &Request| match request.internal {
-        Internal::Resume { renewal: false, .. } => backlogs.get(&request.envelope.user.0).cloned().unwrap_or_default(),
+        Internal::Resume { renewal: false, .. } => backlogs.get(&request.envelope.user).cloned().unwrap_or_default(),
         _ => Backlog::default(),
     };
     let chosen = requests.iter().map(|request| (request.envelope.user, backlog(request))).collect();
@@ -94,7 +94,7 @@ fn resumed(candidate: &Candidate, request: &Request, backlog: Option<&Backlog>, 
 }
 
 pub fn profile(candidate: &Candidate) -> Profile {
-    let id = UserId(candidate.user_id);
+    let id = candidate.user_id;
     Profile {
         id,
         user_id: id,

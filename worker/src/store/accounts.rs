@@ -1,6 +1,7 @@
 //! Accounts that this server keeps itself (`BUILTIN_AUTH`), in the tables that otherwise the main backend writes.
 
 use crate::store::session::PgSession;
+use shared::ids::UserId;
 use time::OffsetDateTime;
 
 /// Keeps others from taking the same name, in whatever letter case, until the end of the transaction.
@@ -36,8 +37,8 @@ pub async fn insert_account(
     email: Option<&str>,
     password_hash: &str,
     display_name: Option<&str>,
-) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
+) -> sqlx::Result<UserId> {
+    let user = sqlx::query_scalar!(
         r#"WITH account AS (
                INSERT INTO users_auth (username, email, password_hash) VALUES ($1, $2, $3) RETURNING user_id
            ),
@@ -49,35 +50,62 @@ pub async fn insert_account(
         display_name
     )
     .fetch_one(db)
-    .await
+    .await?;
+    Ok(UserId(user))
 }
 
 pub struct Account {
-    pub user_id: i64,
+    pub user_id: UserId,
     pub password_hash: Option<String>,
 }
 
+/// An account that may sign in.
 pub async fn find_account(db: &mut PgSession, username: &str) -> sqlx::Result<Option<Account>> {
     sqlx::query_as!(
         Account,
-        r#"SELECT user_id::bigint AS "user_id!", password_hash::text AS password_hash FROM users_auth WHERE username = $1"#,
+        r#"SELECT user_id::bigint AS "user_id!", password_hash::text AS password_hash FROM users_auth u
+           WHERE username = $1 AND NOT EXISTS (SELECT FROM deactivated_users d WHERE d.user_id = u.user_id)"#,
         username
     )
     .fetch_optional(db)
     .await
 }
 
+pub async fn update_display_name(db: &mut PgSession, user: UserId, display_name: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO user_profile_info (user_id, display_name) VALUES ($1, $2)
+         ON CONFLICT (user_id) DO UPDATE SET display_name = excluded.display_name",
+        user.0,
+        display_name
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the user from signing in, or allows it again; once is enough.
+pub async fn set_active(db: &mut PgSession, user: UserId, is_active: bool) -> sqlx::Result<()> {
+    if is_active {
+        sqlx::query!("DELETE FROM deactivated_users WHERE user_id = $1", user.0).execute(db).await?;
+    } else {
+        sqlx::query!("INSERT INTO deactivated_users (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING", user.0)
+            .execute(db)
+            .await?;
+    }
+    Ok(())
+}
+
 /// Revokes a token; once is enough.
 pub async fn insert_revocation(
     db: &mut PgSession,
     token_id: &str,
-    user: i64,
+    user: UserId,
     expires_at: OffsetDateTime,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO jwt_revocation (jti, user_id, expires_at) VALUES ($1, $2, $3) ON CONFLICT (jti) DO NOTHING",
         token_id,
-        user,
+        user.0,
         expires_at
     )
     .execute(db)

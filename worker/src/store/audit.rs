@@ -1,19 +1,20 @@
 //! `audit_log`: what administrators and moderators did, without any content.
 
+use super::columns::Column;
+use shared::ids::{ConversationId, MessageId, UserId};
 use std::time::Duration;
 
 use crate::store::session::PgSession;
 use sqlx::postgres::types::PgInterval;
-use uuid::Uuid;
 
 /// One action.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Entry<'a> {
     pub actor: &'a str,
     pub action: &'a str,
-    pub target_user: Option<i64>,
-    pub conversation: Option<&'a str>,
-    pub message: Option<Uuid>,
+    pub target_user: Option<UserId>,
+    pub conversation: Option<ConversationId>,
+    pub message: Option<MessageId>,
 }
 
 pub async fn insert_entry(db: &mut PgSession, entry: &Entry<'_>) -> sqlx::Result<()> {
@@ -21,9 +22,9 @@ pub async fn insert_entry(db: &mut PgSession, entry: &Entry<'_>) -> sqlx::Result
         "INSERT INTO audit_log (actor, action, target_user_id, conversation_id, message_id) VALUES ($1, $2, $3, $4, $5)",
         entry.actor,
         entry.action,
-        entry.target_user,
-        entry.conversation,
-        entry.message
+        entry.target_user.to_stored(),
+        entry.conversation.to_stored(),
+        entry.message.to_stored()
     )
     .execute(db)
     .await?;

@@ -1,12 +1,14 @@
 //! `conversation_changes`: what happened to a conversation besides new messages, for `sync`. The rows are written where the
-//! changes are made, in the same statements.
+//! changes are made, in the same statements. What participants are told of them is in [`super::shared_events`].
 
+use super::columns::{Spelled, Typed, raw};
+use shared::ids::{ConversationId, GroupId, MessageId, UserId};
+use shared::role::Role;
 use std::time::Duration;
 
 use crate::store::session::PgSession;
 use sqlx::postgres::types::PgInterval;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 /// What a change was about.
 pub const KIND_MESSAGE: i16 = 1;
@@ -15,7 +17,7 @@ pub const KIND_EMPTIED: i16 = 3;
 
 /// A conversation as `sync` has to know it.
 pub struct Extent {
-    pub conversation_id: String,
+    pub conversation_id: ConversationId,
     pub last_seq: i64,
     pub version: i64,
     /// Changes up to this version may not be kept any more.
@@ -31,18 +33,22 @@ pub struct Extent {
 }
 
 /// The extents of those conversations in which anything ever happened.
-pub async fn list_extents(db: &mut PgSession, user: i64, conversations: &[String]) -> sqlx::Result<Vec<Extent>> {
+pub async fn list_extents(
+    db: &mut PgSession,
+    user: UserId,
+    conversations: &[ConversationId],
+) -> sqlx::Result<Vec<Extent>> {
     sqlx::query_as!(
         Extent,
-        r#"SELECT c.conversation_id, c.last_seq, c.version, c.changes_lost, coalesce(m.cleared_seq, 0) AS "cleared_seq!",
+        r#"SELECT c.conversation_id AS "conversation_id: Typed<ConversationId>", c.last_seq, c.version, c.changes_lost, coalesce(m.cleared_seq, 0) AS "cleared_seq!",
                coalesce(m.cleared_version, 0) AS "cleared_version!", m.muted_until AS "muted_until?",
                coalesce(m.pinned, FALSE) AS "pinned!", coalesce(m.marked_unread, FALSE) AS "marked_unread!",
                coalesce(m.settings_version, 0) AS "settings_version!"
            FROM unnest($2::text[]) AS i (conversation_id)
            JOIN conversations c ON c.conversation_id = i.conversation_id
            LEFT JOIN conversation_members m ON m.conversation_id = c.conversation_id AND m.user_id = $1"#,
-        user,
-        conversations
+        user.0,
+        &raw(conversations)
     )
     .fetch_all(db)
     .await
@@ -55,7 +61,7 @@ pub struct Change {
     pub version: i64,
     pub kind: i16,
     pub seq: Option<i64>,
-    pub message_id: Option<Uuid>,
+    pub message_id: Option<MessageId>,
     /// Of the message's content; `None` when it is deleted.
     pub bytes: Option<i32>,
 }
@@ -64,13 +70,14 @@ pub struct Change {
 /// first.
 pub async fn list_changes(
     db: &mut PgSession,
-    conversations: &[String],
+    conversations: &[ConversationId],
     versions: &[i64],
     most: i64,
 ) -> sqlx::Result<Vec<Change>> {
     sqlx::query_as!(
         Change,
-        r#"SELECT i.ord AS "ord!", c.version, c.kind, c.seq, c.message_id, octet_length(p.content) AS bytes
+        r#"SELECT i.ord AS "ord!", c.version, c.kind, c.seq, c.message_id AS "message_id!: Typed<Option<MessageId>>",
+               octet_length(p.content) AS bytes
            FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS i (conversation_id, version, ord)
            CROSS JOIN LATERAL (
                SELECT c.version, c.kind, c.seq, c.message_id FROM conversation_changes c
@@ -79,7 +86,7 @@ pub async fn list_changes(
            ) c
            LEFT JOIN private_messages p ON p.message_id = c.message_id
            ORDER BY i.ord, c.version"#,
-        conversations,
+        &raw(conversations),
         versions,
         most
     )
@@ -90,7 +97,7 @@ pub async fn list_changes(
 /// A message that is there.
 pub struct Present {
     pub ord: i64,
-    pub message_id: Uuid,
+    pub message_id: MessageId,
     pub bytes: i32,
 }
 
@@ -98,8 +105,8 @@ pub struct Present {
 /// order of the conversations, oldest first.
 pub async fn list_after(
     db: &mut PgSession,
-    user: i64,
-    conversations: &[String],
+    user: UserId,
+    conversations: &[ConversationId],
     after: &[i64],
     most: i64,
 ) -> sqlx::Result<Vec<Present>> {
@@ -115,8 +122,8 @@ pub async fn list_after(
              ORDER BY p.seq LIMIT $4
          ) p
          ORDER BY i.ord, p.seq"#,
-        user,
-        conversations,
+        user.0,
+        &raw(conversations),
         after,
         most
     )
@@ -128,13 +135,13 @@ pub async fn list_after(
 pub struct Hidden {
     pub ord: i64,
     pub seq: i64,
-    pub message_id: Uuid,
+    pub message_id: MessageId,
 }
 
 /// Where hidden messages are looked for: one conversation for each place of the lists.
 #[derive(Default)]
 pub struct HiddenSince {
-    pub conversations: Vec<String>,
+    pub conversations: Vec<ConversationId>,
     pub versions: Vec<i64>,
     /// Numbers above this one,
     pub after: Vec<i64>,
@@ -151,7 +158,7 @@ pub struct HiddenSince {
 /// later versions without noticing. The last day is repeated for that device.
 pub async fn list_hidden_since(
     db: &mut PgSession,
-    user: i64,
+    user: UserId,
     asked: &HiddenSince,
     most: i64,
 ) -> sqlx::Result<Vec<Hidden>> {
@@ -167,8 +174,8 @@ pub async fn list_hidden_since(
                ORDER BY d.seq LIMIT $7
            ) d
            ORDER BY i.ord, d.seq"#,
-        user,
-        &asked.conversations,
+        user.0,
+        &raw(&asked.conversations),
         &asked.versions,
         &asked.after,
         &asked.up_to,
@@ -181,27 +188,27 @@ pub async fn list_hidden_since(
 
 /// A group as one of its members sees it.
 pub struct GroupState {
-    pub group_id: String,
+    pub group_id: GroupId,
     pub name: String,
     pub description: String,
-    pub created_by: i64,
+    pub created_by: UserId,
     pub max_members: i32,
     pub created_at: time::OffsetDateTime,
     pub member_count: i64,
-    pub role: String,
+    pub role: Role,
 }
 
 /// These groups, where the user is a member.
-pub async fn list_groups(db: &mut PgSession, user: i64, groups: &[String]) -> sqlx::Result<Vec<GroupState>> {
+pub async fn list_groups(db: &mut PgSession, user: UserId, groups: &[GroupId]) -> sqlx::Result<Vec<GroupState>> {
     sqlx::query_as!(
         GroupState,
-        r#"SELECT g.group_id, g.name, g.description, g.created_by, g.max_members, g.created_at, m.role,
+        r#"SELECT g.group_id AS "group_id: Typed<GroupId>", g.name, g.description, g.created_by, g.max_members, g.created_at, m.role AS "role: Typed<Role>",
                (SELECT count(*) FROM group_members n WHERE n.group_id = g.group_id) AS "member_count!"
            FROM group_chats g
            JOIN group_members m ON m.group_id = g.group_id AND m.user_id = $1
            WHERE g.group_id = ANY($2) AND g.deleted_at IS NULL"#,
-        user,
-        groups
+        user.0,
+        &raw(groups)
     )
     .fetch_all(db)
     .await
@@ -209,14 +216,14 @@ pub async fn list_groups(db: &mut PgSession, user: i64, groups: &[String]) -> sq
 
 /// A conversation with changes, and which of them are more than are kept.
 pub struct Surplus {
-    pub conversation_id: String,
+    pub conversation_id: Spelled,
     pub up_to: Option<i64>,
     /// The conversation does not exist any more.
     pub is_gone: bool,
 }
 
 /// The next `limit` conversations after one that have changes; those beyond the newest `kept` of each are surplus.
-pub async fn list_surplus(db: &mut PgSession, after: &str, limit: i64, kept: i64) -> sqlx::Result<Vec<Surplus>> {
+pub async fn list_surplus(db: &mut PgSession, after: &Spelled, limit: i64, kept: i64) -> sqlx::Result<Vec<Surplus>> {
     // From one conversation to the next by the index, whatever the number of changes in between.
     sqlx::query_as!(
         Surplus,
@@ -237,7 +244,7 @@ pub async fn list_surplus(db: &mut PgSession, after: &str, limit: i64, kept: i64
                 ORDER BY c.version DESC OFFSET $3 LIMIT 1) AS up_to,
                NOT EXISTS (SELECT FROM conversations c WHERE c.conversation_id = w.conversation_id) AS "is_gone!"
            FROM walked w ORDER BY w.place"#,
-        after,
+        after.0,
         limit,
         kept
     )
@@ -246,19 +253,21 @@ pub async fn list_surplus(db: &mut PgSession, after: &str, limit: i64, kept: i64
 }
 
 /// Deletes up to `limit` changes of a conversation up to a version that are older than `age`, and says that they are lost; returns
-/// how many.
+/// how many. Those whose event is still kept stay, unless they go `with_events`.
 pub async fn delete_old(
     db: &mut PgSession,
-    conversation_id: &str,
+    conversation: &Spelled,
     up_to: i64,
     age: Duration,
+    with_events: bool,
     limit: i64,
 ) -> sqlx::Result<i64> {
     let microseconds = age.as_micros().min(i64::MAX as u128) as i64;
     sqlx::query_scalar!(
         r#"WITH chosen AS MATERIALIZED (
                SELECT version FROM conversation_changes
-               WHERE conversation_id = $1 AND version <= $2 AND at <= now() - $3::interval ORDER BY version LIMIT $4
+               WHERE conversation_id = $1 AND version <= $2 AND at <= now() - $3::interval AND ($5 OR event_id IS NULL)
+               ORDER BY version LIMIT $4
            ),
            gone AS (
                DELETE FROM conversation_changes
@@ -269,10 +278,11 @@ pub async fn delete_old(
                WHERE conversation_id = $1 AND EXISTS (SELECT FROM chosen)
            )
            SELECT count(*) AS "count!" FROM chosen"#,
-        conversation_id,
+        conversation.0,
         up_to,
         PgInterval { months: 0, days: 0, microseconds },
-        limit
+        limit,
+        with_events
     )
     .fetch_one(db)
     .await

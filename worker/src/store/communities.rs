@@ -1,86 +1,115 @@
 //! `communities`, `community_members`, `user_community_progress` and `community_challenge_events`: what the main backend
 //! tells of its communities.
 
+use super::columns::{Column, Typed, raw, readable, typed};
 use crate::store::session::PgSession;
+use shared::ids::{CommunityId, GroupId, UserId};
+use shared::role::Role;
 use time::OffsetDateTime;
 
 /// A community in a member's list.
 pub struct CommunityRow {
-    pub community_id: String,
+    pub community_id: CommunityId,
     pub name: String,
     pub description: Option<String>,
     pub avatar_url: Option<String>,
-    pub default_group_id: String,
-    pub role: String,
+    pub default_group_id: GroupId,
+    pub role: Role,
     pub joined_at: OffsetDateTime,
     pub is_muted: bool,
 }
 
 /// Of these communities, the active ones that the user belongs to.
-pub async fn list_visible(db: &mut PgSession, user: i64, ids: &[String]) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar!(
+pub async fn list_visible(db: &mut PgSession, user: UserId, ids: &[CommunityId]) -> sqlx::Result<Vec<CommunityId>> {
+    let found = sqlx::query_scalar!(
         "SELECT c.community_id FROM community_members m JOIN communities c ON c.community_id = m.community_id AND c.is_active
          WHERE m.user_id = $1 AND m.community_id = ANY($2)",
-        user,
-        ids
+        user.0,
+        &raw(ids)
     )
     .fetch_all(db)
-    .await
+    .await?;
+    typed(found)
 }
 
 /// The active communities of a user, at most `limit`.
-pub async fn list_of_user(db: &mut PgSession, user: i64, limit: i64) -> sqlx::Result<Vec<CommunityRow>> {
-    sqlx::query_as!(
-        CommunityRow,
+pub async fn list_of_user(db: &mut PgSession, user: UserId, limit: i64) -> sqlx::Result<Vec<CommunityRow>> {
+    let rows = sqlx::query!(
         "SELECT c.community_id, c.name, c.description, c.avatar_url, c.default_group_id, m.role, m.joined_at, m.is_muted
          FROM community_members m JOIN communities c ON c.community_id = m.community_id AND c.is_active
          WHERE m.user_id = $1 ORDER BY m.joined_at, c.community_id LIMIT $2",
-        user,
+        user.0,
         limit
     )
-    .fetch_all(db)
-    .await
+    .fetch_all(&mut *db)
+    .await?;
+    Ok(readable(
+        db,
+        rows,
+        |row| row.community_id.clone(),
+        |row| {
+            Ok(CommunityRow {
+                community_id: CommunityId(row.community_id),
+                name: row.name,
+                description: row.description,
+                avatar_url: row.avatar_url,
+                default_group_id: GroupId::from_stored(row.default_group_id)?,
+                role: Role::from_stored(row.role)?,
+                joined_at: row.joined_at,
+                is_muted: row.is_muted,
+            })
+        },
+    ))
 }
 
-pub async fn is_member(db: &mut PgSession, community: &str, user: i64) -> sqlx::Result<bool> {
+pub async fn is_member(db: &mut PgSession, community: &CommunityId, user: UserId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM community_members WHERE community_id = $1 AND user_id = $2) AS "member!""#,
-        community,
-        user
+        community.0,
+        user.0
     )
     .fetch_one(db)
     .await
 }
 
 pub struct CommunityMemberRow {
-    pub user_id: i64,
+    pub user_id: UserId,
     pub username: String,
-    pub role: String,
+    pub role: Role,
     pub joined_at: OffsetDateTime,
     pub last_seen_at: Option<OffsetDateTime>,
     pub is_muted: bool,
 }
 
 /// The members, owners first, then admins, then members, as they joined; at most `limit`.
-pub async fn list_members(db: &mut PgSession, community: &str, limit: i64) -> sqlx::Result<Vec<CommunityMemberRow>> {
+pub async fn list_members(
+    db: &mut PgSession,
+    community: &CommunityId,
+    limit: i64,
+) -> sqlx::Result<Vec<CommunityMemberRow>> {
     sqlx::query_as!(
         CommunityMemberRow,
-        r#"SELECT m.user_id, coalesce(u.username, '')::text AS "username!", m.role, m.joined_at, s.last_seen_at AS "last_seen_at?", m.is_muted
+        r#"SELECT m.user_id, coalesce(u.username, '')::text AS "username!", m.role AS "role: Typed<Role>", m.joined_at,
+               s.last_seen_at AS "last_seen_at?", m.is_muted
            FROM community_members m
            JOIN users_auth u ON u.user_id = m.user_id
            LEFT JOIN user_status s ON s.user_id = m.user_id
            WHERE m.community_id = $1
            ORDER BY array_position(ARRAY['owner', 'admin', 'member'], m.role), m.joined_at, m.user_id
            LIMIT $2"#,
-        community,
+        community.0,
         limit
     )
     .fetch_all(db)
     .await
 }
 
-pub async fn list_member_ids(db: &mut PgSession, community: &str) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar!("SELECT user_id FROM community_members WHERE community_id = $1", community).fetch_all(db).await
+pub async fn list_member_ids(db: &mut PgSession, community: &CommunityId) -> sqlx::Result<Vec<UserId>> {
+    typed(
+        sqlx::query_scalar!("SELECT user_id FROM community_members WHERE community_id = $1", community.0)
+            .fetch_all(db)
+            .await?,
+    )
 }
 
 /// One user's progress.
@@ -94,13 +123,17 @@ pub struct ProgressRow {
     pub last_completed_at: Option<OffsetDateTime>,
 }
 
-pub async fn find_progress(db: &mut PgSession, community: &str, user: i64) -> sqlx::Result<Option<ProgressRow>> {
+pub async fn find_progress(
+    db: &mut PgSession,
+    community: &CommunityId,
+    user: UserId,
+) -> sqlx::Result<Option<ProgressRow>> {
     sqlx::query_as!(
         ProgressRow,
         "SELECT total_xp, daily_streak, weekly_streak, last_challenge_id, last_challenge_type, last_completed_at
          FROM user_community_progress WHERE community_id = $1 AND user_id = $2",
-        community,
-        user
+        community.0,
+        user.0
     )
     .fetch_optional(db)
     .await
@@ -109,8 +142,8 @@ pub async fn find_progress(db: &mut PgSession, community: &str, user: i64) -> sq
 /// Sets a user's progress.
 pub async fn update_progress(
     db: &mut PgSession,
-    community: &str,
-    user: i64,
+    community: &CommunityId,
+    user: UserId,
     progress: &ProgressRow,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -122,8 +155,8 @@ pub async fn update_progress(
              total_xp = excluded.total_xp, daily_streak = excluded.daily_streak, weekly_streak = excluded.weekly_streak,
              last_challenge_id = excluded.last_challenge_id, last_challenge_type = excluded.last_challenge_type,
              last_completed_at = excluded.last_completed_at",
-        community,
-        user,
+        community.0,
+        user.0,
         progress.total_xp,
         progress.daily_streak,
         progress.weekly_streak,
@@ -140,22 +173,22 @@ pub async fn update_progress(
 pub struct StoredCommunity {
     pub name: String,
     pub description: Option<String>,
-    pub default_group_id: String,
+    pub default_group_id: GroupId,
 }
 
 /// Waits until no other transaction syncs this community, and keeps others out until the end of this one.
-pub async fn lock(db: &mut PgSession, community: &str) -> sqlx::Result<()> {
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('community:' || $1::text, 0))", community)
+pub async fn lock(db: &mut PgSession, community: &CommunityId) -> sqlx::Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('community:' || $1::text, 0))", community.0)
         .execute(db)
         .await?;
     Ok(())
 }
 
-pub async fn find(db: &mut PgSession, community: &str) -> sqlx::Result<Option<StoredCommunity>> {
+pub async fn find(db: &mut PgSession, community: &CommunityId) -> sqlx::Result<Option<StoredCommunity>> {
     sqlx::query_as!(
         StoredCommunity,
-        "SELECT name, description, default_group_id FROM communities WHERE community_id = $1",
-        community
+        r#"SELECT name, description, default_group_id AS "default_group_id: Typed<GroupId>" FROM communities WHERE community_id = $1"#,
+        community.0
     )
     .fetch_optional(db)
     .await
@@ -163,11 +196,11 @@ pub async fn find(db: &mut PgSession, community: &str) -> sqlx::Result<Option<St
 
 /// What the main backend says of a community. What it does not say stays as it is.
 pub struct CommunityUpdate<'a> {
-    pub community_id: &'a str,
+    pub community_id: &'a CommunityId,
     pub name: &'a str,
     pub description: Option<&'a str>,
     pub avatar_url: Option<&'a str>,
-    pub default_group_id: &'a str,
+    pub default_group_id: GroupId,
     pub is_active: Option<bool>,
 }
 
@@ -178,11 +211,11 @@ pub async fn update(db: &mut PgSession, community: &CommunityUpdate<'_>) -> sqlx
          ON CONFLICT (community_id) DO UPDATE SET
              name = excluded.name, description = coalesce($3, c.description), avatar_url = coalesce($4, c.avatar_url),
              is_active = coalesce($6, c.is_active), updated_at = now()",
-        community.community_id,
+        community.community_id.0,
         community.name,
         community.description,
         community.avatar_url,
-        community.default_group_id,
+        community.default_group_id.to_string(),
         community.is_active
     )
     .execute(db)
@@ -191,15 +224,20 @@ pub async fn update(db: &mut PgSession, community: &CommunityUpdate<'_>) -> sqlx
 }
 
 /// Adds members and changes roles; the arrays go in pairs, no user twice. Unknown users are passed over.
-pub async fn update_members(db: &mut PgSession, community: &str, users: &[i64], roles: &[String]) -> sqlx::Result<()> {
+pub async fn update_members(
+    db: &mut PgSession,
+    community: &CommunityId,
+    users: &[UserId],
+    roles: &[Role],
+) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO community_members AS m (community_id, user_id, role)
          SELECT $1, n.user_id, n.role FROM unnest($2::bigint[], $3::text[]) AS n (user_id, role)
          JOIN users_auth u ON u.user_id = n.user_id
          ON CONFLICT (community_id, user_id) DO UPDATE SET role = excluded.role WHERE m.role <> excluded.role",
-        community,
-        users,
-        roles
+        community.0,
+        &raw(users),
+        &raw(roles)
     )
     .execute(db)
     .await?;
@@ -207,13 +245,18 @@ pub async fn update_members(db: &mut PgSession, community: &str, users: &[i64], 
 }
 
 /// Sets who mutes the community; the arrays go in pairs.
-pub async fn update_muted(db: &mut PgSession, community: &str, users: &[i64], muted: &[bool]) -> sqlx::Result<()> {
+pub async fn update_muted(
+    db: &mut PgSession,
+    community: &CommunityId,
+    users: &[UserId],
+    muted: &[bool],
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE community_members m SET is_muted = n.is_muted
          FROM unnest($2::bigint[], $3::boolean[]) AS n (user_id, is_muted)
          WHERE m.community_id = $1 AND m.user_id = n.user_id",
-        community,
-        users,
+        community.0,
+        &raw(users),
         muted
     )
     .execute(db)
@@ -222,12 +265,12 @@ pub async fn update_muted(db: &mut PgSession, community: &str, users: &[i64], mu
 }
 
 /// Removes everybody but these.
-pub async fn delete_other_members(db: &mut PgSession, community: &str, users: &[i64]) -> sqlx::Result<()> {
+pub async fn delete_other_members(db: &mut PgSession, community: &CommunityId, users: &[UserId]) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM community_members m WHERE community_id = $1
              AND NOT EXISTS (SELECT FROM unnest($2::bigint[]) AS n (user_id) WHERE n.user_id = m.user_id)",
-        community,
-        users
+        community.0,
+        &raw(users)
     )
     .execute(db)
     .await?;
@@ -237,8 +280,8 @@ pub async fn delete_other_members(db: &mut PgSession, community: &str, users: &[
 /// A completed challenge to remember.
 pub struct NewEvent<'a> {
     pub event_id: &'a str,
-    pub community_id: &'a str,
-    pub user_id: i64,
+    pub community_id: &'a CommunityId,
+    pub user_id: UserId,
     pub challenge_id: Option<&'a str>,
     pub challenge_type: Option<&'a str>,
     pub xp_awarded: i64,
@@ -253,8 +296,8 @@ pub async fn insert_event(db: &mut PgSession, event: &NewEvent<'_>) -> sqlx::Res
              event_id, community_id, user_id, challenge_id, challenge_type, xp_awarded, occurred_at, payload
          ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         event.event_id,
-        event.community_id,
-        event.user_id,
+        event.community_id.0,
+        event.user_id.0,
         event.challenge_id,
         event.challenge_type,
         event.xp_awarded,
@@ -268,16 +311,16 @@ pub async fn insert_event(db: &mut PgSession, event: &NewEvent<'_>) -> sqlx::Res
 
 /// The group that is to be a community's.
 pub struct DefaultGroup {
-    pub community_id: Option<String>,
+    pub community_id: Option<CommunityId>,
     pub deleted: bool,
 }
 
 /// Locks a group against its members' commands until the end of the transaction.
-pub async fn find_group_locked(db: &mut PgSession, group: &str) -> sqlx::Result<Option<DefaultGroup>> {
+pub async fn find_group_locked(db: &mut PgSession, group: GroupId) -> sqlx::Result<Option<DefaultGroup>> {
     sqlx::query_as!(
         DefaultGroup,
-        r#"SELECT community_id, deleted_at IS NOT NULL AS "deleted!" FROM group_chats WHERE group_id = $1 FOR UPDATE"#,
-        group
+        r#"SELECT community_id AS "community_id!: Typed<Option<CommunityId>>", deleted_at IS NOT NULL AS "deleted!" FROM group_chats WHERE group_id = $1 FOR UPDATE"#,
+        group.to_string()
     )
     .fetch_optional(db)
     .await
@@ -286,14 +329,14 @@ pub async fn find_group_locked(db: &mut PgSession, group: &str) -> sqlx::Result<
 /// Makes a group the community's.
 pub async fn update_group_owner(
     db: &mut PgSession,
-    group: &str,
-    community: &str,
+    group: GroupId,
+    community: &CommunityId,
     max_members: i32,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE group_chats SET community_id = $2, max_members = $3 WHERE group_id = $1",
-        group,
-        community,
+        group.to_string(),
+        community.0,
         max_members
     )
     .execute(db)
@@ -303,20 +346,24 @@ pub async fn update_group_owner(
 
 /// A user whose part in the group has to change for it to be in step with the community.
 pub struct Difference {
-    pub user_id: i64,
+    pub user_id: UserId,
     pub username: String,
     /// In the group; `None` for who is new.
-    pub old_role: Option<String>,
+    pub old_role: Option<Role>,
     /// In the community; `None` for who left.
-    pub new_role: Option<String>,
+    pub new_role: Option<Role>,
 }
 
 /// Where a group and its community differ.
-pub async fn list_differences(db: &mut PgSession, community: &str, group: &str) -> sqlx::Result<Vec<Difference>> {
+pub async fn list_differences(
+    db: &mut PgSession,
+    community: &CommunityId,
+    group: GroupId,
+) -> sqlx::Result<Vec<Difference>> {
     sqlx::query_as!(
         Difference,
         r#"SELECT d.user_id AS "user_id!", coalesce(u.username, '')::text AS "username!",
-               d.old_role AS "old_role?", d.new_role AS "new_role?"
+               d.old_role AS "old_role!: Typed<Option<Role>>", d.new_role AS "new_role!: Typed<Option<Role>>"
            FROM (
                SELECT coalesce(g.user_id, c.user_id) AS user_id, g.role AS old_role, c.role AS new_role
                FROM (SELECT user_id, role FROM group_members WHERE group_id = $2) g
@@ -326,22 +373,22 @@ pub async fn list_differences(db: &mut PgSession, community: &str, group: &str) 
            ) d
            LEFT JOIN users_auth u ON u.user_id = d.user_id
            ORDER BY d.user_id"#,
-        community,
-        group
+        community.0,
+        group.to_string()
     )
     .fetch_all(db)
     .await
 }
 
 /// Changes the roles of members; the arrays go in pairs.
-pub async fn update_roles(db: &mut PgSession, group: &str, users: &[i64], roles: &[String]) -> sqlx::Result<()> {
+pub async fn update_roles(db: &mut PgSession, group: GroupId, users: &[UserId], roles: &[Role]) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE group_members m SET role = n.role, can_add_members = n.role <> 'member'
          FROM unnest($2::bigint[], $3::text[]) AS n (user_id, role)
          WHERE m.group_id = $1 AND m.user_id = n.user_id",
-        group,
-        users,
-        roles
+        group.to_string(),
+        &raw(users),
+        &raw(roles)
     )
     .execute(db)
     .await?;

@@ -1,8 +1,9 @@
 //! `conversations` and what its participants have read and put away: scopes, lists, read marks, deletion of a whole one.
 
+use super::columns::{Column, readable};
 use crate::store::session::PgSession;
+use shared::ids::{ConversationId, GroupId, MessageId, UserId};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 /// The version of a conversation before anything happened in it.
 pub const FIRST_VERSION: i64 = 1;
@@ -29,9 +30,9 @@ pub struct Scope {
 /// of a direct conversation.
 pub async fn find_scope(
     db: &mut PgSession,
-    conversation_id: &str,
-    user: i64,
-    other: Option<i64>,
+    conversation: ConversationId,
+    user: UserId,
+    other: Option<UserId>,
 ) -> sqlx::Result<Option<Scope>> {
     // Counting takes time in a long conversation; it is only for those who put it away before.
     sqlx::query_as!(
@@ -54,9 +55,9 @@ pub async fn find_scope(
                WHERE d.user_id = $2 AND d.conversation_id = c.conversation_id AND d.seq > mine.cleared_seq
            ) hidden
            WHERE c.conversation_id = $1"#,
-        conversation_id,
-        user,
-        other
+        conversation.to_string(),
+        user.0,
+        other.map(|user| user.0)
     )
     .fetch_optional(db)
     .await
@@ -64,12 +65,12 @@ pub async fn find_scope(
 
 /// A line of a user's list of direct conversations, with its newest visible message, still sealed.
 pub struct ListedConversation {
-    pub conversation_id: String,
-    pub other_id: i64,
+    pub conversation_id: ConversationId,
+    pub other_id: UserId,
     pub username: Option<String>,
     pub display_name: Option<String>,
-    pub message_id: Uuid,
-    pub sender_id: i64,
+    pub message_id: MessageId,
+    pub sender_id: UserId,
     pub content: Vec<u8>,
     pub iv: Vec<u8>,
     pub mac: Option<Vec<u8>>,
@@ -82,7 +83,7 @@ pub struct ListedConversation {
 /// counted up to `most_unread` each.
 pub async fn list_direct(
     db: &mut PgSession,
-    user: i64,
+    user: UserId,
     limit: i64,
     offset: i64,
     most_unread: i64,
@@ -91,8 +92,7 @@ pub async fn list_direct(
     // nothing but the index on the numbers, which holds the senders for it; what the user deleted is looked up once for each
     // conversation, not for each message. Names and conversations are looked up one by one (`OFFSET 0` keeps the
     // planner from joining): it would read all of them to find a thousand.
-    sqlx::query_as!(
-        ListedConversation,
+    let rows = sqlx::query!(
         r#"WITH page AS MATERIALIZED (
                SELECT recent.*, newest.*, ARRAY(
                    SELECT d.seq FROM message_deletions d
@@ -141,23 +141,49 @@ pub async fn list_direct(
                ) counted
            ) unread
            ORDER BY page.last_message_at DESC, page.conversation_id"#,
-        user,
+        user.0,
         limit,
         offset,
         most_unread
     )
-    .fetch_all(db)
-    .await
+    .fetch_all(&mut *db)
+    .await?;
+    Ok(readable(
+        db,
+        rows,
+        |row| row.message_id,
+        |row| {
+            Ok(ListedConversation {
+                conversation_id: ConversationId::from_stored(row.conversation_id)?,
+                other_id: UserId(row.other_id),
+                username: row.username,
+                display_name: row.display_name,
+                message_id: MessageId(row.message_id),
+                sender_id: UserId(row.sender_id),
+                content: row.content,
+                iv: row.iv,
+                mac: row.mac,
+                key_id: row.key_id,
+                created_at: row.created_at,
+                unread_count: row.unread_count,
+            })
+        },
+    ))
 }
 
 /// Moves a read mark forward. Whether it moved: it never goes back.
-pub async fn update_read(db: &mut PgSession, user: i64, conversation_id: &str, seq: i64) -> sqlx::Result<bool> {
+pub async fn update_read(
+    db: &mut PgSession,
+    user: UserId,
+    conversation: ConversationId,
+    seq: i64,
+) -> sqlx::Result<bool> {
     let moved = sqlx::query!(
         "INSERT INTO conversation_members AS m (user_id, conversation_id, read_seq) VALUES ($1, $2, $3)
          ON CONFLICT (user_id, conversation_id) DO UPDATE SET read_seq = excluded.read_seq
          WHERE m.read_seq < excluded.read_seq",
-        user,
-        conversation_id,
+        user.0,
+        conversation.to_string(),
         seq
     )
     .execute(db)
@@ -167,7 +193,11 @@ pub async fn update_read(db: &mut PgSession, user: i64, conversation_id: &str, s
 
 /// Hides all that is there from one user, and counts it as delivered. This does not raise the version. `None` when nothing was ever
 /// said.
-pub async fn update_cleared(db: &mut PgSession, user: i64, conversation_id: &str) -> sqlx::Result<Option<Emptied>> {
+pub async fn update_cleared(
+    db: &mut PgSession,
+    user: UserId,
+    conversation: ConversationId,
+) -> sqlx::Result<Option<Emptied>> {
     sqlx::query_as!(
         Emptied,
         r#"INSERT INTO conversation_members AS m (user_id, conversation_id, delivered_seq, cleared_seq, cleared_version)
@@ -176,8 +206,8 @@ pub async fn update_cleared(db: &mut PgSession, user: i64, conversation_id: &str
              cleared_seq = excluded.cleared_seq, cleared_version = excluded.cleared_version,
              delivered_seq = greatest(m.delivered_seq, excluded.delivered_seq)
          RETURNING cleared_seq AS "last_seq!", cleared_version AS "version!""#,
-        user,
-        conversation_id
+        user.0,
+        conversation.to_string()
     )
     .fetch_optional(db)
     .await
@@ -191,7 +221,7 @@ pub struct Emptied {
 
 /// Says that nothing is left to see in a direct conversation; the numbers go on. `None` when nothing was ever said. The messages
 /// are [`super::purge`]'s.
-pub async fn update_emptied(db: &mut PgSession, conversation_id: &str) -> sqlx::Result<Option<Emptied>> {
+pub async fn update_emptied(db: &mut PgSession, conversation: ConversationId) -> sqlx::Result<Option<Emptied>> {
     sqlx::query_as!(
         Emptied,
         "WITH raised AS (
@@ -203,22 +233,23 @@ pub async fn update_emptied(db: &mut PgSession, conversation_id: &str) -> sqlx::
              SELECT $1, version, 3, last_seq FROM raised
          )
          SELECT last_seq, version FROM raised",
-        conversation_id
+        conversation.to_string()
     )
     .fetch_optional(db)
     .await
 }
 
 /// The version of a conversation; of one in which nothing happened yet it is [`FIRST_VERSION`].
-pub async fn get_version(db: &mut PgSession, conversation_id: &str) -> sqlx::Result<i64> {
-    let version = sqlx::query_scalar!("SELECT version FROM conversations WHERE conversation_id = $1", conversation_id)
-        .fetch_optional(db)
-        .await?;
+pub async fn get_version(db: &mut PgSession, conversation: ConversationId) -> sqlx::Result<i64> {
+    let version =
+        sqlx::query_scalar!("SELECT version FROM conversations WHERE conversation_id = $1", conversation.to_string())
+            .fetch_optional(db)
+            .await?;
     Ok(version.unwrap_or(FIRST_VERSION))
 }
 
 /// Raises the version of a group whose information, members or roles changed; returns it.
-pub async fn raise_for_info(db: &mut PgSession, group: &str) -> sqlx::Result<i64> {
+pub async fn raise_for_info(db: &mut PgSession, group: GroupId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         "WITH raised AS (
              INSERT INTO conversations AS c (conversation_id, version) VALUES ($1, 2)
@@ -226,7 +257,7 @@ pub async fn raise_for_info(db: &mut PgSession, group: &str) -> sqlx::Result<i64
          )
          INSERT INTO conversation_changes (conversation_id, version, kind) SELECT $1, version, 2 FROM raised
          RETURNING version",
-        group
+        group.to_string()
     )
     .fetch_one(db)
     .await

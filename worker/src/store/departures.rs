@@ -2,10 +2,12 @@
 
 use super::conversations;
 use super::session::PgSession;
+use shared::ids::UserId;
+use shared::role::Role;
 
 /// A user who was deleted and not dealt with yet; locked until the end of the transaction.
 pub struct Departed {
-    pub user_id: i64,
+    pub user_id: UserId,
     /// The account is there again.
     pub exists: bool,
 }
@@ -23,37 +25,39 @@ pub async fn find_departed(db: &mut PgSession) -> sqlx::Result<Option<Departed>>
 
 /// Takes the user out of all groups. A group that the user owned goes to its longest-serving admin, or else member; one without
 /// anybody else is deleted. As `chatctl user erase` does.
-pub async fn delete_memberships(db: &mut PgSession, user: i64) -> sqlx::Result<()> {
-    let groups = sqlx::query_scalar!("SELECT group_id FROM group_members WHERE user_id = $1 ORDER BY group_id", user)
+pub async fn delete_memberships(db: &mut PgSession, user: UserId) -> sqlx::Result<()> {
+    let groups = sqlx::query_scalar!("SELECT group_id FROM group_members WHERE user_id = $1 ORDER BY group_id", user.0)
         .fetch_all(&mut *db)
         .await?;
-    for group in groups {
+    for stored in groups {
         // Members' commands hold the group shared: who is owner, and who is there to inherit, stays until the end.
-        sqlx::query!("SELECT group_id FROM group_chats WHERE group_id = $1 FOR UPDATE", group)
+        sqlx::query!("SELECT group_id FROM group_chats WHERE group_id = $1 FOR UPDATE", stored)
             .fetch_optional(&mut *db)
             .await?;
         let role = sqlx::query_scalar!(
             "DELETE FROM group_members WHERE group_id = $1 AND user_id = $2 RETURNING role",
-            group,
-            user
+            stored,
+            user.0
         )
         .fetch_optional(&mut *db)
         .await?;
-        // Nobody is told at once; `sync` tells.
-        conversations::raise_for_info(&mut *db, &group).await?;
-        if role.as_deref() != Some("owner") {
+        // Nobody is told at once; `sync` tells, of groups that it can name.
+        if let Ok(group) = stored.parse() {
+            conversations::raise_for_info(&mut *db, group).await?;
+        }
+        if role.as_deref() != Some(Role::Owner.as_str()) {
             continue;
         }
         let inherited = sqlx::query!(
             "UPDATE group_members SET role = 'owner', can_add_members = TRUE
          WHERE group_id = $1 AND user_id = (SELECT user_id FROM group_members WHERE group_id = $1
                                             ORDER BY role <> 'admin', joined_at, user_id LIMIT 1)",
-            group
+            stored
         )
         .execute(&mut *db)
         .await?;
         if inherited.rows_affected() == 0 {
-            sqlx::query!("UPDATE group_chats SET deleted_at = coalesce(deleted_at, now()) WHERE group_id = $1", group)
+            sqlx::query!("UPDATE group_chats SET deleted_at = coalesce(deleted_at, now()) WHERE group_id = $1", stored)
                 .execute(&mut *db)
                 .await?;
         }
@@ -61,7 +65,7 @@ pub async fn delete_memberships(db: &mut PgSession, user: i64) -> sqlx::Result<(
     Ok(())
 }
 
-pub async fn delete_departed(db: &mut PgSession, user: i64) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM departed_users WHERE user_id = $1", user).execute(db).await?;
+pub async fn delete_departed(db: &mut PgSession, user: UserId) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM departed_users WHERE user_id = $1", user.0).execute(db).await?;
     Ok(())
 }

@@ -1,16 +1,19 @@
 //! `group_members`, and what goes with a membership: the member's cursors in `conversation_members`, and what waits for
 //! the member in `event_queue`.
 
+use super::columns::{Typed, raw};
 use crate::store::session::PgSession;
 use shared::config::GroupAdding;
+use shared::ids::{GroupId, UserId};
+use shared::role::Role;
 use time::OffsetDateTime;
 
 /// A member as others see one.
 pub struct MemberRow {
-    pub user_id: i64,
+    pub user_id: UserId,
     pub username: String,
     pub display_name: Option<String>,
-    pub role: String,
+    pub role: Role,
     pub can_add_members: bool,
     pub joined_at: OffsetDateTime,
 }
@@ -20,13 +23,13 @@ pub struct MemberPlace {
     /// Place of the role: owner, admin, member.
     pub rank: i32,
     pub joined_at: OffsetDateTime,
-    pub user_id: i64,
+    pub user_id: UserId,
 }
 
 /// The members of a group after a place, the owner first, then admins, then members, as they joined; at most `limit`.
 pub async fn list_members(
     db: &mut PgSession,
-    group: &str,
+    group: GroupId,
     after: Option<MemberPlace>,
     limit: i64,
 ) -> sqlx::Result<Vec<MemberRow>> {
@@ -34,7 +37,7 @@ pub async fn list_members(
     sqlx::query_as!(
         MemberRow,
         r#"SELECT m.user_id AS "user_id!", coalesce(u.username, '')::text AS "username!", p.display_name AS "display_name?",
-               m.role AS "role!", m.can_add_members AS "can_add_members!", m.joined_at AS "joined_at!"
+               m.role AS "role!: Typed<Role>", m.can_add_members AS "can_add_members!", m.joined_at AS "joined_at!"
            FROM (
                SELECT g.* FROM group_members g
                CROSS JOIN LATERAL (SELECT array_position(ARRAY['owner', 'admin', 'member'], g.role) AS rank) r
@@ -45,11 +48,11 @@ pub async fn list_members(
            JOIN users_auth u ON u.user_id = m.user_id
            LEFT JOIN LATERAL chat_profile(m.user_id) p ON TRUE
            ORDER BY array_position(ARRAY['owner', 'admin', 'member'], m.role), m.joined_at, m.user_id"#,
-        group,
+        group.to_string(),
         limit,
         after.map(|place| place.rank),
         after.map(|place| place.joined_at),
-        after.map(|place| place.user_id)
+        after.map(|place| place.user_id.0)
     )
     .fetch_all(db)
     .await
@@ -57,7 +60,7 @@ pub async fn list_members(
 
 /// Makes users members; the arrays go in pairs. What was said before is neither undelivered nor unread to them. Present
 /// members stay as they are.
-pub async fn insert_members(db: &mut PgSession, group: &str, users: &[i64], roles: &[String]) -> sqlx::Result<()> {
+pub async fn insert_members(db: &mut PgSession, group: GroupId, users: &[UserId], roles: &[Role]) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH joined AS (
              INSERT INTO group_members (group_id, user_id, role, can_add_members)
@@ -65,14 +68,15 @@ pub async fn insert_members(db: &mut PgSession, group: &str, users: &[i64], role
              ON CONFLICT DO NOTHING
              RETURNING user_id
          )
-         INSERT INTO conversation_members (user_id, conversation_id, delivered_seq, read_seq)
-         SELECT j.user_id, $1, coalesce(c.last_seq, 0), coalesce(c.last_seq, 0)
+         INSERT INTO conversation_members (user_id, conversation_id, delivered_seq, read_seq, delivered_version)
+         SELECT j.user_id, $1, coalesce(c.last_seq, 0), coalesce(c.last_seq, 0), coalesce(c.version, 0)
          FROM joined j LEFT JOIN conversations c ON c.conversation_id = $1
          ON CONFLICT (user_id, conversation_id) DO UPDATE SET
-             delivered_seq = excluded.delivered_seq, read_seq = excluded.read_seq",
-        group,
-        users,
-        roles
+             delivered_seq = excluded.delivered_seq, read_seq = excluded.read_seq,
+             delivered_version = excluded.delivered_version, delivered_beyond = NULL",
+        group.to_string(),
+        &raw(users),
+        &raw(roles)
     )
     .execute(db)
     .await?;
@@ -80,14 +84,14 @@ pub async fn insert_members(db: &mut PgSession, group: &str, users: &[i64], role
 }
 
 /// Ends memberships, with everything that waits for these users from this group.
-pub async fn delete_members(db: &mut PgSession, group: &str, users: &[i64]) -> sqlx::Result<()> {
+pub async fn delete_members(db: &mut PgSession, group: GroupId, users: &[UserId]) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH members AS (DELETE FROM group_members WHERE group_id = $1 AND user_id = ANY($2)),
               cursors AS (DELETE FROM conversation_members WHERE conversation_id = $1 AND user_id = ANY($2))
          DELETE FROM event_queue q USING event_log l
          WHERE q.user_id = ANY($2) AND q.delivered_at IS NULL AND l.event_id = q.event_id AND l.conversation_id = $1",
-        group,
-        users
+        group.to_string(),
+        &raw(users)
     )
     .execute(db)
     .await?;
@@ -96,16 +100,16 @@ pub async fn delete_members(db: &mut PgSession, group: &str, users: &[i64]) -> s
 
 pub async fn update_role(
     db: &mut PgSession,
-    group: &str,
-    user: i64,
-    role: &str,
+    group: GroupId,
+    user: UserId,
+    role: Role,
     can_add_members: bool,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE group_members SET role = $3, can_add_members = $4 WHERE group_id = $1 AND user_id = $2",
-        group,
-        user,
-        role,
+        group.to_string(),
+        user.0,
+        role.as_str(),
         can_add_members
     )
     .execute(db)
@@ -114,13 +118,13 @@ pub async fn update_role(
 }
 
 /// Makes `to` the owner and `from` an admin.
-pub async fn update_owner(db: &mut PgSession, group: &str, from: i64, to: i64) -> sqlx::Result<()> {
+pub async fn update_owner(db: &mut PgSession, group: GroupId, from: UserId, to: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE group_members SET role = CASE WHEN user_id = $3 THEN 'owner' ELSE 'admin' END, can_add_members = TRUE
          WHERE group_id = $1 AND user_id IN ($2, $3)",
-        group,
-        from,
-        to
+        group.to_string(),
+        from.0,
+        to.0
     )
     .execute(db)
     .await?;
@@ -129,7 +133,7 @@ pub async fn update_owner(db: &mut PgSession, group: &str, from: i64, to: i64) -
 
 /// What is known of users who are to become members, by the one who adds them.
 pub struct Prospect {
-    pub user_id: i64,
+    pub user_id: UserId,
     pub username: String,
     pub blocked: bool,
     pub followed: bool,
@@ -149,7 +153,7 @@ impl Prospect {
 }
 
 /// Unknown users are left out.
-pub async fn list_prospects(db: &mut PgSession, caller: i64, users: &[i64]) -> sqlx::Result<Vec<Prospect>> {
+pub async fn list_prospects(db: &mut PgSession, caller: UserId, users: &[UserId]) -> sqlx::Result<Vec<Prospect>> {
     sqlx::query_as!(
         Prospect,
         r#"SELECT u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!",
@@ -159,8 +163,8 @@ pub async fn list_prospects(db: &mut PgSession, caller: i64, users: &[i64]) -> s
                EXISTS (SELECT FROM user_follows WHERE follower_id = $1 AND followee_id = u.user_id) AS "followed!",
                EXISTS (SELECT FROM user_follows WHERE follower_id = u.user_id AND followee_id = $1) AS "follows!"
            FROM users_auth u WHERE u.user_id = ANY($2)"#,
-        caller,
-        users
+        caller.0,
+        &raw(users)
     )
     .fetch_all(db)
     .await

@@ -1,108 +1,117 @@
 //! `group_chats` and `group_members`.
 
+use super::columns::{Column, Typed, raw, readable, typed};
 use crate::store::session::PgSession;
+use shared::ids::{CommunityId, GroupId, UserId};
+use shared::role::Role;
 use time::OffsetDateTime;
 
 pub struct MemberName {
-    pub group_id: String,
-    pub user_id: i64,
+    pub group_id: GroupId,
+    pub user_id: UserId,
     pub username: String,
-    /// `owner`, `admin` or `member`
-    pub role: String,
-}
-
-impl MemberName {
-    pub fn is_owner_or_admin(&self) -> bool {
-        self.role != "member"
-    }
+    pub role: Role,
 }
 
 /// The members of these groups, by name.
-pub async fn list_member_names(db: &mut PgSession, groups: &[String]) -> sqlx::Result<Vec<MemberName>> {
+pub async fn list_member_names(db: &mut PgSession, groups: &[GroupId]) -> sqlx::Result<Vec<MemberName>> {
     sqlx::query_as!(
         MemberName,
-        r#"SELECT m.group_id, m.user_id, coalesce(u.username, '')::text AS "username!", m.role FROM group_members m
+        r#"SELECT m.group_id AS "group_id: Typed<GroupId>", m.user_id, coalesce(u.username, '')::text AS "username!", m.role AS "role: Typed<Role>"
+           FROM group_members m
            JOIN users_auth u ON u.user_id = m.user_id WHERE m.group_id = ANY($1)"#,
-        groups
+        &raw(groups)
     )
     .fetch_all(db)
     .await
 }
 
 /// Up to `most` members of each of these groups, as `(group, user)`, the lowest ids first.
-pub async fn list_some_members(db: &mut PgSession, groups: &[String], most: i64) -> sqlx::Result<Vec<(String, i64)>> {
+pub async fn list_some_members(
+    db: &mut PgSession,
+    groups: &[GroupId],
+    most: i64,
+) -> sqlx::Result<Vec<(GroupId, UserId)>> {
     let members = sqlx::query!(
-        r#"SELECT m.group_id, m.user_id
+        r#"SELECT m.group_id AS "group_id: Typed<GroupId>", m.user_id
            FROM unnest($1::text[]) AS wanted (group_id)
            CROSS JOIN LATERAL (
                SELECT group_id, user_id FROM group_members g WHERE g.group_id = wanted.group_id ORDER BY user_id LIMIT $2
            ) m
            ORDER BY m.group_id, m.user_id"#,
-        groups,
+        &raw(groups),
         most
     );
-    Ok(members.fetch_all(db).await?.into_iter().map(|row| (row.group_id, row.user_id)).collect())
+    Ok(members.fetch_all(db).await?.into_iter().map(|row| (row.group_id.into(), UserId(row.user_id))).collect())
 }
 
 /// A user's part in a group.
 #[derive(Clone, Debug)]
 pub struct Membership {
-    /// `owner`, `admin` or `member`
-    pub role: String,
+    pub role: Role,
     pub can_add_members: bool,
     /// Set for the default group of a community.
-    pub community_id: Option<String>,
+    pub community_id: Option<CommunityId>,
 }
 
 impl Membership {
     pub fn is_owner(&self) -> bool {
-        self.role == "owner"
+        self.role == Role::Owner
     }
 
     pub fn is_owner_or_admin(&self) -> bool {
-        self.role == "owner" || self.role == "admin"
+        self.role.is_owner_or_admin()
     }
 }
 
 /// The user's part in the group; `None` for outsiders and for a deleted group.
-pub async fn find_membership(db: &mut PgSession, group: &str, user: i64) -> sqlx::Result<Option<Membership>> {
+pub async fn find_membership(db: &mut PgSession, group: GroupId, user: UserId) -> sqlx::Result<Option<Membership>> {
     sqlx::query_as!(
         Membership,
-        "SELECT m.role, m.can_add_members, g.community_id FROM group_members m
+        r#"SELECT m.role AS "role: Typed<Role>", m.can_add_members, g.community_id AS "community_id!: Typed<Option<CommunityId>>" FROM group_members m
          JOIN group_chats g ON g.group_id = m.group_id AND g.deleted_at IS NULL
-         WHERE m.group_id = $1 AND m.user_id = $2",
-        group,
-        user
+         WHERE m.group_id = $1 AND m.user_id = $2"#,
+        group.to_string(),
+        user.0
     )
     .fetch_optional(db)
     .await
 }
 
 /// The members of a group but one.
-pub async fn list_member_ids(db: &mut PgSession, group: &str, except: i64) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar!("SELECT user_id FROM group_members WHERE group_id = $1 AND user_id <> $2", group, except)
-        .fetch_all(db)
-        .await
+pub async fn list_member_ids(db: &mut PgSession, group: GroupId, except: UserId) -> sqlx::Result<Vec<UserId>> {
+    let members = sqlx::query_scalar!(
+        "SELECT user_id FROM group_members WHERE group_id = $1 AND user_id <> $2",
+        group.to_string(),
+        except.0
+    )
+    .fetch_all(db)
+    .await?;
+    typed(members)
 }
 
 /// How many members a group has.
-pub async fn count_members(db: &mut PgSession, group: &str) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM group_members WHERE group_id = $1"#, group)
+pub async fn count_members(db: &mut PgSession, group: GroupId) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM group_members WHERE group_id = $1"#, group.to_string())
         .fetch_one(db)
         .await
 }
 
 /// As [`find_membership`], and until the end of the transaction nobody else changes the group's membership: a community's
 /// sync, which comes past the group's partition, waits.
-pub async fn find_membership_locked(db: &mut PgSession, group: &str, user: i64) -> sqlx::Result<Option<Membership>> {
+pub async fn find_membership_locked(
+    db: &mut PgSession,
+    group: GroupId,
+    user: UserId,
+) -> sqlx::Result<Option<Membership>> {
     sqlx::query_as!(
         Membership,
-        "SELECT m.role, m.can_add_members, g.community_id FROM group_chats g
+        r#"SELECT m.role AS "role: Typed<Role>", m.can_add_members, g.community_id AS "community_id!: Typed<Option<CommunityId>>" FROM group_chats g
          JOIN group_members m ON m.group_id = g.group_id AND m.user_id = $2
          WHERE g.group_id = $1 AND g.deleted_at IS NULL
-         FOR SHARE OF g, m",
-        group,
-        user
+         FOR SHARE OF g, m"#,
+        group.to_string(),
+        user.0
     )
     .fetch_optional(db)
     .await
@@ -112,19 +121,19 @@ pub async fn find_membership_locked(db: &mut PgSession, group: &str, user: i64) 
 pub struct GroupRow {
     pub name: String,
     pub description: String,
-    pub created_by: i64,
+    pub created_by: UserId,
     pub max_members: i32,
     pub created_at: OffsetDateTime,
     pub member_count: i64,
 }
 
-pub async fn find_group(db: &mut PgSession, group: &str) -> sqlx::Result<Option<GroupRow>> {
+pub async fn find_group(db: &mut PgSession, group: GroupId) -> sqlx::Result<Option<GroupRow>> {
     sqlx::query_as!(
         GroupRow,
         r#"SELECT name, description, created_by, max_members, created_at,
                (SELECT count(*) FROM group_members m WHERE m.group_id = g.group_id) AS "member_count!"
            FROM group_chats g WHERE group_id = $1 AND deleted_at IS NULL"#,
-        group
+        group.to_string()
     )
     .fetch_optional(db)
     .await
@@ -135,10 +144,10 @@ pub async fn find_group(db: &mut PgSession, group: &str) -> sqlx::Result<Option<
 pub const MAX_SIGNAL_MEMBERS: i64 = 1_000;
 
 /// Whether the group has more than so many members; reads no more of them than that.
-pub async fn is_larger_than(db: &mut PgSession, group: &str, members: i64) -> sqlx::Result<bool> {
+pub async fn is_larger_than(db: &mut PgSession, group: GroupId, members: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT count(*) > $2::bigint AS "is_larger!" FROM (SELECT FROM group_members WHERE group_id = $1 LIMIT $2::bigint + 1) m"#,
-        group,
+        group.to_string(),
         members
     )
     .fetch_one(db)
@@ -147,12 +156,12 @@ pub async fn is_larger_than(db: &mut PgSession, group: &str, members: i64) -> sq
 
 /// A group in a user's list.
 pub struct UserGroupRow {
-    pub group_id: String,
+    pub group_id: GroupId,
     pub name: String,
     pub description: String,
-    pub created_by: i64,
+    pub created_by: UserId,
     pub max_members: i32,
-    pub role: String,
+    pub role: Role,
     pub joined_at: OffsetDateTime,
     pub member_count: i64,
     pub last_seq: i64,
@@ -162,12 +171,11 @@ pub struct UserGroupRow {
 /// The groups of a user, those last written to first, at most `limit`. Unread messages are counted up to `most_unread`.
 pub async fn list_of_user(
     db: &mut PgSession,
-    user: i64,
+    user: UserId,
     limit: i64,
     most_unread: i64,
 ) -> sqlx::Result<Vec<UserGroupRow>> {
-    sqlx::query_as!(
-        UserGroupRow,
+    let rows = sqlx::query!(
         r#"SELECT g.group_id, g.name, g.description, g.created_by, g.max_members, m.role, m.joined_at,
                (SELECT count(*) FROM group_members n WHERE n.group_id = g.group_id) AS "member_count!",
                coalesce(c.last_seq, 0) AS "last_seq!",
@@ -185,12 +193,31 @@ pub async fn list_of_user(
            WHERE m.user_id = $1
            ORDER BY coalesce(c.last_message_at, m.joined_at) DESC, g.group_id
            LIMIT $2"#,
-        user,
+        user.0,
         limit,
         most_unread
     )
-    .fetch_all(db)
-    .await
+    .fetch_all(&mut *db)
+    .await?;
+    Ok(readable(
+        db,
+        rows,
+        |_| user,
+        |row| {
+            Ok(UserGroupRow {
+                group_id: GroupId::from_stored(row.group_id)?,
+                name: row.name,
+                description: row.description,
+                created_by: UserId(row.created_by),
+                max_members: row.max_members,
+                role: Role::from_stored(row.role)?,
+                joined_at: row.joined_at,
+                member_count: row.member_count,
+                last_seq: row.last_seq,
+                unread_count: row.unread_count,
+            })
+        },
+    ))
 }
 
 /// How many groups somebody has.
@@ -202,7 +229,7 @@ pub struct Founded {
     pub owned: i64,
 }
 
-pub async fn get_founded(db: &mut PgSession, user: i64) -> sqlx::Result<Founded> {
+pub async fn get_founded(db: &mut PgSession, user: UserId) -> sqlx::Result<Founded> {
     sqlx::query_as!(
         Founded,
         r#"SELECT count(*) AS "lately!",
@@ -210,7 +237,7 @@ pub async fn get_founded(db: &mut PgSession, user: i64) -> sqlx::Result<Founded>
                (SELECT count(*) FROM group_members m JOIN group_chats g USING (group_id)
                 WHERE m.user_id = $1 AND m.role = 'owner' AND g.deleted_at IS NULL) AS "owned!"
            FROM group_chats WHERE created_by = $1 AND community_id IS NULL AND created_at > now() - interval '1 hour'"#,
-        user
+        user.0
     )
     .fetch_one(db)
     .await
@@ -218,12 +245,12 @@ pub async fn get_founded(db: &mut PgSession, user: i64) -> sqlx::Result<Founded>
 
 /// A group to be made.
 pub struct NewGroup<'a> {
-    pub group_id: &'a str,
+    pub group_id: GroupId,
     pub name: &'a str,
     pub description: &'a str,
-    pub created_by: i64,
+    pub created_by: UserId,
     pub max_members: i32,
-    pub community_id: Option<&'a str>,
+    pub community_id: Option<&'a CommunityId>,
 }
 
 /// Makes a group and its conversation, without members; leaves one that exists as it is.
@@ -234,12 +261,12 @@ pub async fn insert_group(db: &mut PgSession, group: &NewGroup<'_>) -> sqlx::Res
          )
          INSERT INTO group_chats (group_id, name, description, created_by, max_members, community_id)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-        group.group_id,
+        group.group_id.to_string(),
         group.name,
         group.description,
-        group.created_by,
+        group.created_by.0,
         group.max_members,
-        group.community_id
+        group.community_id.map(|community| &*community.0)
     )
     .execute(db)
     .await?;
@@ -251,14 +278,14 @@ pub struct Info {
     pub name: String,
     pub description: String,
     pub max_members: i32,
-    pub created_by: i64,
+    pub created_by: UserId,
     pub created_at: OffsetDateTime,
 }
 
 /// Changes what is given; gives what holds now.
 pub async fn update_info(
     db: &mut PgSession,
-    group: &str,
+    group: GroupId,
     name: Option<&str>,
     description: Option<&str>,
     max_members: Option<i32>,
@@ -269,7 +296,7 @@ pub async fn update_info(
              max_members = coalesce($4, max_members)
          WHERE group_id = $1 AND deleted_at IS NULL
          RETURNING name, description, max_members, created_by, created_at",
-        group,
+        group.to_string(),
         name,
         description,
         max_members
@@ -279,10 +306,10 @@ pub async fn update_info(
 }
 
 /// Hides a group from everybody. Purged after a time, or as soon as may be.
-pub async fn update_deleted(db: &mut PgSession, group: &str, purge_at_once: bool) -> sqlx::Result<()> {
+pub async fn update_deleted(db: &mut PgSession, group: GroupId, purge_at_once: bool) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE group_chats SET deleted_at = CASE WHEN $2 THEN '-infinity'::timestamptz ELSE now() END WHERE group_id = $1",
-        group,
+        group.to_string(),
         purge_at_once
     )
     .execute(db)
@@ -291,14 +318,15 @@ pub async fn update_deleted(db: &mut PgSession, group: &str, purge_at_once: bool
 }
 
 /// Those of these groups that the user is a member of.
-pub async fn list_joined(db: &mut PgSession, user: i64, groups: &[String]) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar!(
+pub async fn list_joined(db: &mut PgSession, user: UserId, groups: &[GroupId]) -> sqlx::Result<Vec<GroupId>> {
+    let joined = sqlx::query_scalar!(
         "SELECT m.group_id FROM group_members m
          JOIN group_chats g ON g.group_id = m.group_id AND g.deleted_at IS NULL
          WHERE m.user_id = $1 AND m.group_id = ANY($2)",
-        user,
-        groups
+        user.0,
+        &raw(groups)
     )
     .fetch_all(db)
-    .await
+    .await?;
+    typed(joined)
 }

@@ -1,34 +1,80 @@
 //! Reading messages: pages of a conversation, single messages, with everything a message object shows.
 
+use super::columns::{Column, Typed, raw, readable, typed};
+use super::users::NOBODY;
 use crate::store::session::PgSession;
+use shared::events::message::MessageKind;
+use shared::ids::{ConversationId, MessageId, UserId};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 /// A stored message, its content still sealed.
 #[derive(Clone, Debug)]
 pub struct MessageRow {
-    pub message_id: Uuid,
-    pub conversation_id: String,
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
     pub seq: i64,
-    pub sender_id: i64,
+    pub sender_id: UserId,
     pub sender_username: Option<String>,
-    pub recipient_id: Option<i64>,
-    pub kind: i16,
+    pub recipient_id: Option<UserId>,
+    pub kind: MessageKind,
     pub content: Vec<u8>,
     pub iv: Vec<u8>,
     pub mac: Option<Vec<u8>>,
     pub key_id: i16,
-    pub reply_to_message_id: Option<Uuid>,
+    pub reply_to_message_id: Option<MessageId>,
     pub mentions: Option<Vec<i64>>,
     pub client_message_id: Option<String>,
     pub created_at: OffsetDateTime,
     pub edited_at: Option<OffsetDateTime>,
     pub pinned_at: Option<OffsetDateTime>,
-    pub pinned_by: Option<i64>,
+    pub pinned_by: Option<UserId>,
     /// The conversation's version that it made; unknown of one stored by an earlier release.
     pub version: Option<i64>,
     /// Of direct messages: whether the recipient has read it.
     pub is_read: Option<bool>,
+}
+
+/// Reads [`MessageRow`]s: those of `private_messages AS p` that the rest of the statement names.
+macro_rules! message_rows {
+    ($db:expr, $rest:literal, $($argument:expr),+ $(,)?) => {{
+        let rows = sqlx::query!(
+            r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
+                   p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
+                   p.created_at, p.edited_at, p.pinned_at, p.pinned_by, p.version,
+                   p.seq <= (SELECT r.read_seq FROM conversation_members r
+                             WHERE r.user_id = p.recipient_id AND r.conversation_id = p.conversation_id) AS is_read
+               FROM private_messages p
+               LEFT JOIN users_auth u ON u.user_id = p.sender_id
+               "# + $rest,
+            $($argument),+
+        )
+        .fetch_all(&mut *$db)
+        .await?;
+        readable($db, rows, |row| row.message_id, |row| {
+            Ok(MessageRow {
+                message_id: MessageId(row.message_id),
+                conversation_id: ConversationId::from_stored(row.conversation_id)?,
+                seq: row.seq,
+                sender_id: UserId(row.sender_id),
+                sender_username: row.sender_username,
+                recipient_id: row.recipient_id.map(UserId),
+                kind: MessageKind::from_stored(row.kind)?,
+                content: row.content,
+                iv: row.iv,
+                mac: row.mac,
+                key_id: row.key_id,
+                reply_to_message_id: row.reply_to_message_id.map(MessageId),
+                mentions: row.mentions,
+                client_message_id: row.client_message_id,
+                created_at: row.created_at,
+                edited_at: row.edited_at,
+                pinned_at: row.pinned_at,
+                pinned_by: row.pinned_by.map(UserId),
+                version: row.version,
+                is_read: row.is_read,
+            })
+        })
+    }};
 }
 
 /// Which stretch of a conversation to read, both ends exclusive.
@@ -45,56 +91,40 @@ pub struct Range {
 /// The messages of a stretch that this user can see, oldest first.
 pub async fn list_messages(
     db: &mut PgSession,
-    conversation_id: &str,
-    user: i64,
+    conversation: ConversationId,
+    user: UserId,
     range: Range,
 ) -> sqlx::Result<Vec<MessageRow>> {
+    let (after, before, offset, limit) = (range.after, range.before, range.offset, range.limit);
+    let conversation = conversation.to_string();
     let mut rows = if range.from_newest {
-        sqlx::query_as!(
-            MessageRow,
-            r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
-                   p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
-                   p.created_at, p.edited_at, p.pinned_at, p.pinned_by, p.version,
-                   p.seq <= (SELECT r.read_seq FROM conversation_members r
-                             WHERE r.user_id = p.recipient_id AND r.conversation_id = p.conversation_id) AS is_read
-               FROM private_messages p
-               LEFT JOIN users_auth u ON u.user_id = p.sender_id
-               WHERE p.conversation_id = $1 AND p.seq > $3 AND p.seq < $4
+        message_rows!(
+            db,
+            r#"WHERE p.conversation_id = $1 AND p.seq > $3 AND p.seq < $4
                    AND NOT EXISTS (SELECT FROM message_deletions d
                                    WHERE d.user_id = $2 AND d.conversation_id = $1 AND d.seq = p.seq)
                ORDER BY p.seq DESC OFFSET $5 LIMIT $6"#,
-            conversation_id,
-            user,
-            range.after,
-            range.before,
-            range.offset,
-            range.limit
+            conversation,
+            user.0,
+            after,
+            before,
+            offset,
+            limit
         )
-        .fetch_all(db)
-        .await?
     } else {
-        sqlx::query_as!(
-            MessageRow,
-            r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
-                   p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
-                   p.created_at, p.edited_at, p.pinned_at, p.pinned_by, p.version,
-                   p.seq <= (SELECT r.read_seq FROM conversation_members r
-                             WHERE r.user_id = p.recipient_id AND r.conversation_id = p.conversation_id) AS is_read
-               FROM private_messages p
-               LEFT JOIN users_auth u ON u.user_id = p.sender_id
-               WHERE p.conversation_id = $1 AND p.seq > $3 AND p.seq < $4
+        message_rows!(
+            db,
+            r#"WHERE p.conversation_id = $1 AND p.seq > $3 AND p.seq < $4
                    AND NOT EXISTS (SELECT FROM message_deletions d
                                    WHERE d.user_id = $2 AND d.conversation_id = $1 AND d.seq = p.seq)
                ORDER BY p.seq ASC OFFSET $5 LIMIT $6"#,
-            conversation_id,
-            user,
-            range.after,
-            range.before,
-            range.offset,
-            range.limit
+            conversation,
+            user.0,
+            after,
+            before,
+            offset,
+            limit
         )
-        .fetch_all(db)
-        .await?
     };
     if range.from_newest {
         rows.reverse();
@@ -103,41 +133,31 @@ pub async fn list_messages(
 }
 
 /// The newest messages of a conversation, whoever may see them, oldest first.
-pub async fn list_newest(db: &mut PgSession, conversation_id: &str, limit: i64) -> sqlx::Result<Vec<MessageRow>> {
-    // Nobody has the id 0, and so nothing is hidden.
+pub async fn list_newest(
+    db: &mut PgSession,
+    conversation: ConversationId,
+    limit: i64,
+) -> sqlx::Result<Vec<MessageRow>> {
     let range = Range { after: 0, before: i64::MAX, from_newest: true, offset: 0, limit };
-    list_messages(db, conversation_id, 0, range).await
+    list_messages(db, conversation, NOBODY, range).await
 }
 
 /// Single messages by id, whoever may see them.
-pub async fn list_by_id(db: &mut PgSession, messages: &[Uuid]) -> sqlx::Result<Vec<MessageRow>> {
-    sqlx::query_as!(
-        MessageRow,
-        r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
-               p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
-               p.created_at, p.edited_at, p.pinned_at, p.pinned_by, p.version,
-               p.seq <= (SELECT r.read_seq FROM conversation_members r
-                         WHERE r.user_id = p.recipient_id AND r.conversation_id = p.conversation_id) AS is_read
-           FROM private_messages p
-           LEFT JOIN users_auth u ON u.user_id = p.sender_id
-           WHERE p.message_id = ANY($1)"#,
-        messages
-    )
-    .fetch_all(db)
-    .await
+pub async fn list_by_id(db: &mut PgSession, messages: &[MessageId]) -> sqlx::Result<Vec<MessageRow>> {
+    Ok(message_rows!(db, "WHERE p.message_id = ANY($1)", &raw(messages)))
 }
 
 /// One reaction to one of several messages.
 pub struct ReactionRow {
-    pub message_id: Uuid,
-    pub user_id: i64,
+    pub message_id: MessageId,
+    pub user_id: UserId,
     pub username: String,
     pub reaction: String,
     pub created_at: OffsetDateTime,
 }
 
 /// The reactions to these messages, oldest first; of each message the first `most`.
-pub async fn list_reactions(db: &mut PgSession, messages: &[Uuid], most: i64) -> sqlx::Result<Vec<ReactionRow>> {
+pub async fn list_reactions(db: &mut PgSession, messages: &[MessageId], most: i64) -> sqlx::Result<Vec<ReactionRow>> {
     sqlx::query_as!(
         ReactionRow,
         r#"SELECT r.message_id, r.user_id, coalesce(u.username, '')::text AS "username!", r.reaction, r.created_at
@@ -148,7 +168,7 @@ pub async fn list_reactions(db: &mut PgSession, messages: &[Uuid], most: i64) ->
          ) r
          JOIN users_auth u ON u.user_id = r.user_id
          ORDER BY r.created_at, r.user_id"#,
-        messages,
+        &raw(messages),
         most
     )
     .fetch_all(db)
@@ -156,15 +176,15 @@ pub async fn list_reactions(db: &mut PgSession, messages: &[Uuid], most: i64) ->
 }
 
 /// Whether the user deleted this message, or put the conversation away with it.
-pub async fn is_hidden(db: &mut PgSession, conversation_id: &str, seq: i64, user: i64) -> sqlx::Result<bool> {
+pub async fn is_hidden(db: &mut PgSession, conversation: ConversationId, seq: i64, user: UserId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM message_deletions
                           WHERE user_id = $3 AND conversation_id = $1 AND seq = $2)
                OR EXISTS (SELECT FROM conversation_members
                           WHERE user_id = $3 AND conversation_id = $1 AND cleared_seq >= $2) AS "hidden!""#,
-        conversation_id,
+        conversation.to_string(),
         seq,
-        user
+        user.0
     )
     .fetch_one(db)
     .await
@@ -173,28 +193,28 @@ pub async fn is_hidden(db: &mut PgSession, conversation_id: &str, seq: i64, user
 /// Which of these places in conversations are hidden from the user; the arrays go in pairs.
 pub async fn list_hidden(
     db: &mut PgSession,
-    user: i64,
-    conversations: &[String],
+    user: UserId,
+    conversations: &[ConversationId],
     seqs: &[i64],
-) -> sqlx::Result<Vec<(String, i64)>> {
+) -> sqlx::Result<Vec<(ConversationId, i64)>> {
     let rows = sqlx::query!(
-        r#"SELECT i.conversation_id AS "conversation_id!", i.seq AS "seq!"
+        r#"SELECT i.conversation_id AS "conversation_id!: Typed<ConversationId>", i.seq AS "seq!"
            FROM unnest($2::text[], $3::bigint[]) AS i (conversation_id, seq)
            WHERE EXISTS (SELECT FROM message_deletions d
                          WHERE d.user_id = $1 AND d.conversation_id = i.conversation_id AND d.seq = i.seq)
               OR EXISTS (SELECT FROM conversation_members m
                          WHERE m.user_id = $1 AND m.conversation_id = i.conversation_id AND m.cleared_seq >= i.seq)"#,
-        user,
-        conversations,
+        user.0,
+        &raw(conversations),
         seqs
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.conversation_id, row.seq)).collect())
+    Ok(rows.into_iter().map(|row| (row.conversation_id.into(), row.seq)).collect())
 }
 
 /// From whom these messages are hidden: each message with a user. Only direct conversations can be cleared.
-pub async fn list_hidden_from(db: &mut PgSession, messages: &[Uuid]) -> sqlx::Result<Vec<(Uuid, i64)>> {
+pub async fn list_hidden_from(db: &mut PgSession, messages: &[MessageId]) -> sqlx::Result<Vec<(MessageId, UserId)>> {
     let rows = sqlx::query!(
         r#"SELECT message_id AS "message_id!", user_id AS "user_id!" FROM message_deletions WHERE message_id = ANY($1)
            UNION
@@ -202,16 +222,21 @@ pub async fn list_hidden_from(db: &mut PgSession, messages: &[Uuid]) -> sqlx::Re
            JOIN conversation_members m ON m.conversation_id = p.conversation_id AND m.user_id IN (p.sender_id, p.recipient_id)
                AND m.cleared_seq >= p.seq
            WHERE p.message_id = ANY($1) AND p.recipient_id IS NOT NULL"#,
-        messages
+        &raw(messages)
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.message_id, row.user_id)).collect())
+    Ok(rows.into_iter().map(|row| (MessageId(row.message_id), UserId(row.user_id))).collect())
 }
 
 /// The ids of the `most` messages pinned last that this user can see.
-pub async fn list_pinned(db: &mut PgSession, conversation_id: &str, user: i64, most: i64) -> sqlx::Result<Vec<Uuid>> {
-    sqlx::query_scalar!(
+pub async fn list_pinned(
+    db: &mut PgSession,
+    conversation: ConversationId,
+    user: UserId,
+    most: i64,
+) -> sqlx::Result<Vec<MessageId>> {
+    let found = sqlx::query_scalar!(
         "SELECT p.message_id FROM private_messages p
          WHERE p.conversation_id = $1 AND p.pinned_at IS NOT NULL
              AND NOT EXISTS (SELECT FROM message_deletions d
@@ -219,24 +244,25 @@ pub async fn list_pinned(db: &mut PgSession, conversation_id: &str, user: i64, m
              AND NOT EXISTS (SELECT FROM conversation_members m
                              WHERE m.user_id = $2 AND m.conversation_id = $1 AND m.cleared_seq >= p.seq)
          ORDER BY p.pinned_at DESC LIMIT $3",
-        conversation_id,
-        user,
+        conversation.to_string(),
+        user.0,
         most
     )
     .fetch_all(db)
-    .await
+    .await?;
+    typed(found)
 }
 
 /// The ids of the first `most` messages that this user can see after a number, for several conversations; the arrays go in
 /// pairs. In the order of the conversations, oldest first.
 pub async fn list_after(
     db: &mut PgSession,
-    user: i64,
-    conversations: &[String],
+    user: UserId,
+    conversations: &[ConversationId],
     after: &[i64],
     most: i64,
-) -> sqlx::Result<Vec<Uuid>> {
-    sqlx::query_scalar!(
+) -> sqlx::Result<Vec<MessageId>> {
+    let found = sqlx::query_scalar!(
         "SELECT p.message_id
          FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY AS i (conversation_id, after, ord)
          CROSS JOIN LATERAL (
@@ -247,18 +273,19 @@ pub async fn list_after(
              ORDER BY p.seq LIMIT $4
          ) p
          ORDER BY i.ord, p.seq",
-        user,
-        conversations,
+        user.0,
+        &raw(conversations),
         after,
         most
     )
     .fetch_all(db)
-    .await
+    .await?;
+    typed(found)
 }
 
 /// For pairs of a user and a message: whether the user may know of the message, by its place in the list. A group's
 /// message is known to members, a direct one to its two participants, neither when it is hidden from them.
-pub async fn list_known(db: &mut PgSession, users: &[i64], messages: &[Uuid]) -> sqlx::Result<Vec<bool>> {
+pub async fn list_known(db: &mut PgSession, users: &[UserId], messages: &[MessageId]) -> sqlx::Result<Vec<bool>> {
     sqlx::query_scalar!(
         r#"SELECT CASE WHEN p.recipient_id IS NOT NULL THEN i.user_id IN (p.sender_id, p.recipient_id)
                        ELSE EXISTS (
@@ -273,8 +300,8 @@ pub async fn list_known(db: &mut PgSession, users: &[i64], messages: &[Uuid]) ->
            FROM unnest($1::bigint[], $2::uuid[]) WITH ORDINALITY AS i (user_id, message_id, ord)
            LEFT JOIN private_messages p ON p.message_id = i.message_id
            ORDER BY i.ord"#,
-        users,
-        messages
+        &raw(users),
+        &raw(messages)
     )
     .fetch_all(db)
     .await

@@ -1,12 +1,14 @@
 //! A user's list of conversations, direct ones and groups together, and what the user set for each.
 
+use super::columns::{Column, readable};
 use crate::store::session::PgSession;
+use shared::ids::{CommunityId, ConversationId, MessageId, UserId};
+use shared::role::Role;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 /// A line of the list.
 pub struct EntryRow {
-    pub conversation_id: String,
+    pub conversation_id: ConversationId,
     pub active_at: OffsetDateTime,
     pub last_seq: i64,
     pub version: i64,
@@ -18,10 +20,10 @@ pub struct EntryRow {
     pub marked_unread: bool,
     /// Of groups, with the next two.
     pub name: Option<String>,
-    pub role: Option<String>,
-    pub community_id: Option<String>,
+    pub role: Option<Role>,
+    pub community_id: Option<CommunityId>,
     /// The newest message that the user can see.
-    pub message_id: Option<Uuid>,
+    pub message_id: Option<MessageId>,
     pub unread_count: i64,
     pub unread_mentions: i64,
     /// In all of the user's conversations, the same in each line.
@@ -32,17 +34,37 @@ pub struct EntryRow {
 /// counted up to `most_unread` each. Left out are deleted groups, and direct conversations in which the user can see nothing.
 pub async fn list_entries(
     db: &mut PgSession,
-    user: i64,
-    after: Option<(OffsetDateTime, &str)>,
+    user: UserId,
+    after: Option<(OffsetDateTime, ConversationId)>,
     limit: i64,
     most_unread: i64,
 ) -> sqlx::Result<Vec<EntryRow>> {
-    let (before, below) = after.unzip();
+    let mut asked = limit;
+    loop {
+        let (found, mut entries) = read_entries(db, user, after, asked, most_unread).await?;
+        let missing = limit - entries.len() as i64;
+        if found < asked || missing <= 0 {
+            entries.truncate(limit as usize);
+            return Ok(entries);
+        }
+        // What cannot be read must not look like the end of the list.
+        asked += missing;
+    }
+}
+
+/// As [`list_entries`]; with how many there were, readable or not.
+async fn read_entries(
+    db: &mut PgSession,
+    user: UserId,
+    after: Option<(OffsetDateTime, ConversationId)>,
+    limit: i64,
+    most_unread: i64,
+) -> sqlx::Result<(i64, Vec<EntryRow>)> {
+    let (before, below) = after.map(|(at, conversation)| (at, conversation.to_string())).unzip();
     // All of the user's conversations are looked up once, by key (`OFFSET 0` keeps the planner from reading whole tables instead),
     // for their order and for the sum of what is unread; everything else is looked up for those on the page. Counting messages
     // reads nothing but an index.
-    sqlx::query_as!(
-        EntryRow,
+    let rows = sqlx::query!(
         r#"WITH mine AS MATERIALIZED (
                SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.muted_until, m.pinned, m.marked_unread, c.last_seq,
                    c.version, greatest(m.read_seq, m.cleared_seq) AS seen_seq, kind.is_group,
@@ -140,14 +162,41 @@ pub async fn list_entries(
                ) counted
            ) mentions
            ORDER BY page.active_at DESC, page.conversation_id DESC"#,
-        user,
+        user.0,
         before,
         below,
         limit,
         most_unread
     )
-    .fetch_all(db)
-    .await
+    .fetch_all(&mut *db)
+    .await?;
+    let found = rows.len() as i64;
+    let entries = readable(
+        db,
+        rows,
+        |_| user,
+        |row| {
+            Ok(EntryRow {
+                conversation_id: ConversationId::from_stored(row.conversation_id)?,
+                active_at: row.active_at,
+                last_seq: row.last_seq,
+                version: row.version,
+                read_seq: row.read_seq,
+                peer_read_seq: row.peer_read_seq,
+                muted_until: row.muted_until,
+                pinned: row.pinned,
+                marked_unread: row.marked_unread,
+                name: row.name,
+                role: Option::from_stored(row.role)?,
+                community_id: row.community_id.map(CommunityId),
+                message_id: row.message_id.map(MessageId),
+                unread_count: row.unread_count,
+                unread_mentions: row.unread_mentions,
+                total_unread: row.total_unread,
+            })
+        },
+    );
+    Ok((found, entries))
 }
 
 /// What a user set for a conversation.
@@ -159,12 +208,12 @@ pub struct Settings {
 }
 
 /// What holds for a user's view of a conversation; nothing is set where there is no row.
-pub async fn find_settings(db: &mut PgSession, user: i64, conversation_id: &str) -> sqlx::Result<Settings> {
+pub async fn find_settings(db: &mut PgSession, user: UserId, conversation: ConversationId) -> sqlx::Result<Settings> {
     let found = sqlx::query_as!(
         Settings,
         "SELECT muted_until, pinned, marked_unread FROM conversation_members WHERE user_id = $1 AND conversation_id = $2",
-        user,
-        conversation_id
+        user.0,
+        conversation.to_string()
     )
     .fetch_optional(db)
     .await?;
@@ -174,8 +223,8 @@ pub async fn find_settings(db: &mut PgSession, user: i64, conversation_id: &str)
 /// Sets all of it.
 pub async fn update_settings(
     db: &mut PgSession,
-    user: i64,
-    conversation_id: &str,
+    user: UserId,
+    conversation: ConversationId,
     settings: &Settings,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -184,8 +233,8 @@ pub async fn update_settings(
          ON CONFLICT (user_id, conversation_id) DO UPDATE SET
              muted_until = excluded.muted_until, pinned = excluded.pinned, marked_unread = excluded.marked_unread,
              settings_version = excluded.settings_version",
-        user,
-        conversation_id,
+        user.0,
+        conversation.to_string(),
         settings.muted_until,
         settings.pinned,
         settings.marked_unread
@@ -196,13 +245,17 @@ pub async fn update_settings(
 }
 
 /// Takes away that a user marked a conversation as unread; whether that was so.
-pub async fn update_no_longer_marked(db: &mut PgSession, user: i64, conversation_id: &str) -> sqlx::Result<bool> {
+pub async fn update_no_longer_marked(
+    db: &mut PgSession,
+    user: UserId,
+    conversation: ConversationId,
+) -> sqlx::Result<bool> {
     let changed = sqlx::query!(
         "UPDATE conversation_members SET marked_unread = FALSE,
              settings_version = coalesce((SELECT c.version FROM conversations c WHERE c.conversation_id = $2), 0)
          WHERE user_id = $1 AND conversation_id = $2 AND marked_unread",
-        user,
-        conversation_id
+        user.0,
+        conversation.to_string()
     )
     .execute(db)
     .await?;

@@ -1,11 +1,11 @@
 //! `workers` and `partition_leases`: who is alive, and who may write to which partition.
 
+use shared::ids::{UserId, WorkerId};
 use std::time::Duration;
 
 use crate::store::session::PgSession;
 use sqlx::postgres::types::PgInterval;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 /// The right to apply the commands of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +31,14 @@ pub async fn insert_partitions(db: &mut PgSession, partitions: i32) -> sqlx::Res
 }
 
 /// A sign of life of this worker; forgets workers that gave none for ten times `ttl`.
-pub async fn update_heartbeat(db: &mut PgSession, worker: Uuid, ttl: Duration) -> sqlx::Result<()> {
+pub async fn update_heartbeat(db: &mut PgSession, worker: WorkerId, ttl: Duration) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH forgotten AS (
              DELETE FROM workers WHERE heartbeat_at < now() - $2::interval * 10 AND worker_id <> $1
          )
          INSERT INTO workers (worker_id, heartbeat_at) VALUES ($1, now())
          ON CONFLICT (worker_id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at",
-        worker,
+        worker.0,
         interval(ttl)
     )
     .execute(db)
@@ -47,18 +47,18 @@ pub async fn update_heartbeat(db: &mut PgSession, worker: Uuid, ttl: Duration) -
 }
 
 /// Writes without changing anything: whether this worker can.
-pub async fn update_probe(db: &mut PgSession, worker: Uuid) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE workers SET heartbeat_at = heartbeat_at WHERE worker_id = $1", worker).execute(db).await?;
+pub async fn update_probe(db: &mut PgSession, worker: WorkerId) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE workers SET heartbeat_at = heartbeat_at WHERE worker_id = $1", worker.0).execute(db).await?;
     Ok(())
 }
 
 /// Prolongs the leases that this worker still owns; gives them, with this worker's rank among the live workers (from 0)
 /// and their number.
-pub async fn update_owned(db: &mut PgSession, worker: Uuid, ttl: Duration) -> sqlx::Result<Owned> {
+pub async fn update_owned(db: &mut PgSession, worker: WorkerId, ttl: Duration) -> sqlx::Result<Owned> {
     let owned = sqlx::query_as!(
         Lease,
         "UPDATE partition_leases SET expires_at = now() + $2::interval WHERE owner = $1 RETURNING partition, epoch",
-        worker,
+        worker.0,
         interval(ttl)
     )
     .fetch_all(&mut *db)
@@ -66,7 +66,7 @@ pub async fn update_owned(db: &mut PgSession, worker: Uuid, ttl: Duration) -> sq
     let fleet = sqlx::query!(
         r#"SELECT count(*) AS "live!", count(*) FILTER (WHERE worker_id < $1) AS "rank!"
            FROM workers WHERE heartbeat_at > now() - $2::interval"#,
-        worker,
+        worker.0,
         interval(ttl)
     )
     .fetch_one(db)
@@ -91,7 +91,7 @@ pub struct Taken {
 /// commit still holds is left for the next time, so that one stuck transaction holds up nothing else.
 pub async fn update_unowned(
     db: &mut PgSession,
-    worker: Uuid,
+    worker: WorkerId,
     partitions: i32,
     count: i64,
     ttl: Duration,
@@ -104,7 +104,7 @@ pub async fn update_unowned(
                ORDER BY partition LIMIT $3 FOR UPDATE SKIP LOCKED) AS free
          WHERE l.partition = free.partition
          RETURNING l.partition, l.epoch, free.abandoned_at AS "abandoned_at?""#,
-        worker,
+        worker.0,
         partitions,
         count,
         interval(ttl)
@@ -116,10 +116,10 @@ pub async fn update_unowned(
 }
 
 /// Gives leases back, for others to take at once.
-pub async fn delete_owned(db: &mut PgSession, worker: Uuid, partitions: &[i32]) -> sqlx::Result<()> {
+pub async fn delete_owned(db: &mut PgSession, worker: WorkerId, partitions: &[i32]) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE partition_leases SET owner = NULL, expires_at = '-infinity' WHERE owner = $1 AND partition = ANY($2)",
-        worker,
+        worker.0,
         partitions
     )
     .execute(db)
@@ -128,8 +128,8 @@ pub async fn delete_owned(db: &mut PgSession, worker: Uuid, partitions: &[i32]) 
 }
 
 /// Takes this worker off the list, so that the others spread its partitions at once.
-pub async fn delete_worker(db: &mut PgSession, worker: Uuid) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM workers WHERE worker_id = $1", worker).execute(db).await?;
+pub async fn delete_worker(db: &mut PgSession, worker: WorkerId) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM workers WHERE worker_id = $1", worker.0).execute(db).await?;
     Ok(())
 }
 
@@ -141,14 +141,19 @@ pub struct Standing {
     pub caller_exists: bool,
 }
 
-pub async fn get_standing(db: &mut PgSession, worker: Uuid, lease: Lease, caller: i64) -> sqlx::Result<Standing> {
+pub async fn get_standing(
+    db: &mut PgSession,
+    worker: WorkerId,
+    lease: Lease,
+    caller: UserId,
+) -> sqlx::Result<Standing> {
     let row = sqlx::query!(
         r#"SELECT partition, EXISTS (SELECT FROM users_auth WHERE user_id = $4) AS "caller_exists!"
            FROM partition_leases WHERE partition = $1 AND epoch = $2 AND owner = $3 FOR SHARE"#,
         lease.partition,
         lease.epoch,
-        worker,
-        caller
+        worker.0,
+        caller.0
     )
     .fetch_optional(db)
     .await?;

@@ -1,13 +1,15 @@
 //! `conversation_members`: what each participant has received and read.
 
+use super::columns::raw;
 use crate::store::session::PgSession;
+use shared::ids::{ConversationId, UserId};
 
 /// Moves delivery cursors forward; the arrays go in threes. A cursor never moves back, and never beyond
 /// the newest message.
 pub async fn update_delivered(
     db: &mut PgSession,
-    users: &[i64],
-    conversations: &[String],
+    users: &[UserId],
+    conversations: &[ConversationId],
     seqs: &[i64],
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -17,8 +19,8 @@ pub async fn update_delivered(
                GROUP BY user_id, conversation_id ORDER BY user_id, conversation_id) AS d
          WHERE m.user_id = d.user_id AND m.conversation_id = d.conversation_id AND c.conversation_id = d.conversation_id
              AND m.delivered_seq < least(d.seq, c.last_seq)",
-        users,
-        conversations,
+        &raw(users),
+        &raw(conversations),
         seqs
     )
     .execute(db)

@@ -3,8 +3,8 @@
 //! return the version that they made.
 
 use crate::store::session::PgSession;
+use shared::ids::{ConversationId, MessageId, UserId};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 /// New content, sealed.
 pub struct NewContent<'a> {
@@ -16,7 +16,7 @@ pub struct NewContent<'a> {
     pub edited_at: OffsetDateTime,
 }
 
-pub async fn update_content(db: &mut PgSession, message: Uuid, new: &NewContent<'_>) -> sqlx::Result<i64> {
+pub async fn update_content(db: &mut PgSession, message: MessageId, new: &NewContent<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         "WITH edited AS (
              UPDATE private_messages SET content = $2, iv = $3, mac = $4, key_id = $5, mentions = $6, edited_at = $7
@@ -28,7 +28,7 @@ pub async fn update_content(db: &mut PgSession, message: Uuid, new: &NewContent<
          )
          INSERT INTO conversation_changes (conversation_id, version, kind, seq, message_id)
          SELECT conversation_id, version, 1, seq, $1::uuid FROM raised RETURNING version",
-        message,
+        message.0,
         new.content,
         new.iv,
         new.mac,
@@ -42,14 +42,19 @@ pub async fn update_content(db: &mut PgSession, message: Uuid, new: &NewContent<
 
 /// Removes a message with everything about it, and what waits to be told about it (a mention's event has the message's own
 /// id). Its id stays behind, lest a redelivered send bring it back.
-pub async fn delete_message(db: &mut PgSession, message: Uuid) -> sqlx::Result<i64> {
+pub async fn delete_message(db: &mut PgSession, message: MessageId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
-        "WITH gone AS (DELETE FROM private_messages WHERE message_id = $1 RETURNING conversation_id, seq),
+        "WITH gone AS (DELETE FROM private_messages WHERE message_id = $1 RETURNING conversation_id, seq, version),
          reactions AS (DELETE FROM message_reactions WHERE message_id = $1),
          hidden AS (DELETE FROM message_deletions WHERE message_id = $1),
          remembered AS (INSERT INTO applied_commands (command_id) SELECT $1 FROM gone ON CONFLICT DO NOTHING),
          told AS (DELETE FROM event_log WHERE message_id = $1 OR event_id = $1 RETURNING event_id),
          queued AS (DELETE FROM event_queue q USING told WHERE q.event_id = told.event_id),
+         shared AS (
+             UPDATE conversation_changes c SET event_id = NULL, actor_id = NULL, about = NULL, body = NULL FROM gone
+             WHERE c.conversation_id = gone.conversation_id AND c.version > coalesce(gone.version, 0)
+                 AND c.event_id IS NOT NULL AND c.about = $1
+         ),
          raised AS (
              UPDATE conversations c SET message_count = c.message_count - 1, version = c.version + 1,
                  last_message_at = (SELECT p.created_at FROM private_messages p
@@ -60,7 +65,7 @@ pub async fn delete_message(db: &mut PgSession, message: Uuid) -> sqlx::Result<i
          )
          INSERT INTO conversation_changes (conversation_id, version, kind, seq, message_id)
          SELECT conversation_id, version, 1, seq, $1 FROM raised RETURNING version",
-        message
+        message.0
     )
     .fetch_one(db)
     .await
@@ -69,10 +74,10 @@ pub async fn delete_message(db: &mut PgSession, message: Uuid) -> sqlx::Result<i
 /// Hides a message from one user. Nobody else sees that, so that it raises no version; returns the version there is.
 pub async fn insert_deletion(
     db: &mut PgSession,
-    user: i64,
-    conversation_id: &str,
+    user: UserId,
+    conversation: ConversationId,
     seq: i64,
-    message: Uuid,
+    message: MessageId,
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         "WITH present AS (SELECT version FROM conversations WHERE conversation_id = $2),
@@ -81,10 +86,10 @@ pub async fn insert_deletion(
              SELECT $1, $2, $3, $4, version FROM present ON CONFLICT DO NOTHING
          )
          SELECT version FROM present",
-        user,
-        conversation_id,
+        user.0,
+        conversation.to_string(),
         seq,
-        message
+        message.0
     )
     .fetch_one(db)
     .await
@@ -93,9 +98,9 @@ pub async fn insert_deletion(
 /// Sets a user's one reaction. `None`, with nothing changed, when it was this one already.
 pub async fn upsert_reaction(
     db: &mut PgSession,
-    conversation_id: &str,
-    (message, seq): (Uuid, i64),
-    user: i64,
+    conversation: ConversationId,
+    (message, seq): (MessageId, i64),
+    user: UserId,
     reaction: &str,
 ) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(
@@ -111,9 +116,9 @@ pub async fn upsert_reaction(
          )
          INSERT INTO conversation_changes (conversation_id, version, kind, seq, message_id)
          SELECT $1, version, 1, $5, $2 FROM raised RETURNING version",
-        conversation_id,
-        message,
-        user,
+        conversation.to_string(),
+        message.0,
+        user.0,
         reaction,
         seq
     )
@@ -130,9 +135,9 @@ pub struct RemovedReaction {
 /// Takes a user's reaction away; `None` when there was none.
 pub async fn delete_reaction(
     db: &mut PgSession,
-    conversation_id: &str,
-    (message, seq): (Uuid, i64),
-    user: i64,
+    conversation: ConversationId,
+    (message, seq): (MessageId, i64),
+    user: UserId,
 ) -> sqlx::Result<Option<RemovedReaction>> {
     sqlx::query_as!(
         RemovedReaction,
@@ -146,9 +151,9 @@ pub async fn delete_reaction(
              SELECT $1, version, 1, $4, $2 FROM raised
          )
          SELECT reaction, version FROM raised",
-        conversation_id,
-        message,
-        user,
+        conversation.to_string(),
+        message.0,
+        user.0,
         seq
     )
     .fetch_optional(db)
@@ -156,7 +161,7 @@ pub async fn delete_reaction(
 }
 
 /// Pins a message. `None`, with nothing changed, when it was pinned already.
-pub async fn update_pinned(db: &mut PgSession, message: Uuid, user: i64) -> sqlx::Result<Option<i64>> {
+pub async fn update_pinned(db: &mut PgSession, message: MessageId, user: UserId) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(
         "WITH pinned AS (
              UPDATE private_messages SET pinned_at = now(), pinned_by = $2
@@ -168,15 +173,15 @@ pub async fn update_pinned(db: &mut PgSession, message: Uuid, user: i64) -> sqlx
          )
          INSERT INTO conversation_changes (conversation_id, version, kind, seq, message_id)
          SELECT conversation_id, version, 1, seq, $1 FROM raised RETURNING version",
-        message,
-        user
+        message.0,
+        user.0
     )
     .fetch_optional(db)
     .await
 }
 
 /// Takes a pin away. `None`, with nothing changed, when there was none.
-pub async fn update_unpinned(db: &mut PgSession, message: Uuid) -> sqlx::Result<Option<i64>> {
+pub async fn update_unpinned(db: &mut PgSession, message: MessageId) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(
         "WITH unpinned AS (
              UPDATE private_messages SET pinned_at = NULL, pinned_by = NULL
@@ -188,16 +193,16 @@ pub async fn update_unpinned(db: &mut PgSession, message: Uuid) -> sqlx::Result<
          )
          INSERT INTO conversation_changes (conversation_id, version, kind, seq, message_id)
          SELECT conversation_id, version, 1, seq, $1 FROM raised RETURNING version",
-        message
+        message.0
     )
     .fetch_optional(db)
     .await
 }
 
 /// Who pinned a message.
-pub async fn find_pinned_by(db: &mut PgSession, message: Uuid) -> sqlx::Result<Option<i64>> {
-    let row = sqlx::query_scalar!("SELECT pinned_by FROM private_messages WHERE message_id = $1", message)
+pub async fn find_pinned_by(db: &mut PgSession, message: MessageId) -> sqlx::Result<Option<UserId>> {
+    let row = sqlx::query_scalar!("SELECT pinned_by FROM private_messages WHERE message_id = $1", message.0)
         .fetch_optional(db)
         .await?;
-    Ok(row.flatten())
+    Ok(row.flatten().map(UserId))
 }

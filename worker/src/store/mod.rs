@@ -2,9 +2,11 @@
 //! `list_` gives many, `insert_`, `update_`, `delete_` change.
 
 pub mod accounts;
+pub mod api_keys;
 pub mod applied;
 pub mod audit;
 pub mod changes;
+mod columns;
 pub mod communities;
 pub mod conversations;
 pub mod departures;
@@ -19,11 +21,15 @@ pub mod leases;
 pub mod main_backend;
 pub mod members;
 pub mod messages;
+pub mod personal_data;
 pub mod presence;
 pub mod purge;
 pub mod replay;
 pub mod revocations;
 pub mod sends;
 pub mod session;
+pub mod shared_events;
 pub mod user_search;
 pub mod users;
+
+pub use columns::Spelled;

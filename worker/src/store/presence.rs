@@ -1,38 +1,42 @@
 //! `user_status`: when users were last seen, and whether others believe them online; and whom a user is in contact with.
 
+use super::columns::{raw, typed};
 use crate::store::session::PgSession;
+use shared::ids::UserId;
 
 use super::users::UserPair;
 
 /// Keeps what others are told: these users are online or not from now on. Returns those of whom others were told otherwise; their
 /// rows stay locked until the end of the transaction.
-pub async fn update_status(db: &mut PgSession, users: &[i64], online: bool) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar!(
+pub async fn update_status(db: &mut PgSession, users: &[UserId], online: bool) -> sqlx::Result<Vec<UserId>> {
+    let users = sqlx::query_scalar!(
         "INSERT INTO user_status AS s (user_id, last_seen_at, online)
          SELECT DISTINCT u, now(), $2::boolean FROM unnest($1::bigint[]) AS u ORDER BY u
          ON CONFLICT (user_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, online = excluded.online
              WHERE s.online <> excluded.online
          RETURNING user_id",
-        users,
+        &raw(users),
         online
     )
     .fetch_all(db)
-    .await
+    .await?;
+    typed(users)
 }
 
 /// Users whom others believe online, after a user id, in its order.
-pub async fn list_online(db: &mut PgSession, after: i64, limit: i64) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar!(
+pub async fn list_online(db: &mut PgSession, after: UserId, limit: i64) -> sqlx::Result<Vec<UserId>> {
+    let users = sqlx::query_scalar!(
         "SELECT user_id FROM user_status WHERE online AND user_id > $1 ORDER BY user_id LIMIT $2",
-        after,
+        after.0,
         limit
     )
     .fetch_all(db)
-    .await
+    .await?;
+    typed(users)
 }
 
 /// Everybody who shares a conversation, a group of at most `most_members` or a follow with one of these users; each pair once.
-pub async fn list_contacts(db: &mut PgSession, users: &[i64], most_members: i64) -> sqlx::Result<Vec<UserPair>> {
+pub async fn list_contacts(db: &mut PgSession, users: &[UserId], most_members: i64) -> sqlx::Result<Vec<UserPair>> {
     sqlx::query_as!(
         UserPair,
         r#"SELECT mine.user_id AS "user_id!", other.user_id AS "other_id!"
@@ -46,7 +50,7 @@ pub async fn list_contacts(db: &mut PgSession, users: &[i64], most_members: i64)
            SELECT follower_id, followee_id FROM user_follows WHERE follower_id = ANY($1)
            UNION
            SELECT followee_id, follower_id FROM user_follows WHERE followee_id = ANY($1)"#,
-        users,
+        &raw(users),
         most_members
     )
     .fetch_all(db)
@@ -54,8 +58,8 @@ pub async fn list_contacts(db: &mut PgSession, users: &[i64], most_members: i64)
 }
 
 /// Users whom a user has to do with: followed ones, followers, and those who share a conversation or a group; up to `limit` of each.
-pub async fn list_some_contacts(db: &mut PgSession, user: i64, limit: i64) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar!(
+pub async fn list_some_contacts(db: &mut PgSession, user: UserId, limit: i64) -> sqlx::Result<Vec<UserId>> {
+    let users = sqlx::query_scalar!(
         r#"(SELECT followee_id AS "user_id!" FROM user_follows WHERE follower_id = $1 LIMIT $2)
            UNION
            (SELECT follower_id FROM user_follows WHERE followee_id = $1 LIMIT $2)
@@ -63,16 +67,17 @@ pub async fn list_some_contacts(db: &mut PgSession, user: i64, limit: i64) -> sq
            (SELECT other.user_id FROM conversation_members mine
             JOIN conversation_members other ON other.conversation_id = mine.conversation_id AND other.user_id <> mine.user_id
             WHERE mine.user_id = $1 LIMIT $2)"#,
-        user,
+        user.0,
         limit
     )
     .fetch_all(db)
-    .await
+    .await?;
+    typed(users)
 }
 
 /// A user of the list of those online.
 pub struct OnlineUser {
-    pub user_id: i64,
+    pub user_id: UserId,
     pub username: String,
     pub display_name: Option<String>,
     pub profile_picture: Option<String>,
@@ -80,7 +85,7 @@ pub struct OnlineUser {
 }
 
 /// These users as `caller` may see them: without the caller and without anybody blocked in either direction.
-pub async fn list_online_users(db: &mut PgSession, caller: i64, users: &[i64]) -> sqlx::Result<Vec<OnlineUser>> {
+pub async fn list_online_users(db: &mut PgSession, caller: UserId, users: &[UserId]) -> sqlx::Result<Vec<OnlineUser>> {
     sqlx::query_as!(
         OnlineUser,
         r#"SELECT u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!",
@@ -93,8 +98,8 @@ pub async fn list_online_users(db: &mut PgSession, caller: i64, users: &[i64]) -
                AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = $1 AND b.blocked_id = u.user_id)
                AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = u.user_id AND b.blocked_id = $1)
            ORDER BY u.user_id"#,
-        caller,
-        users
+        caller.0,
+        &raw(users)
     )
     .fetch_all(db)
     .await

@@ -1,35 +1,37 @@
 //! What is deleted for good in the background: deleted groups with everything in them, what was deleted of direct
 //! conversations, events and applied commands that are too old. Every statement is bounded, so that none holds its rows for long.
 
+use super::columns::{Spelled, raw, typed};
+use shared::ids::{ConversationId, EventId, GroupId, UserId};
 use std::time::Duration;
 
 use crate::store::session::PgSession;
 use sqlx::postgres::types::PgInterval;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 fn interval(duration: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: duration.as_micros().min(i64::MAX as u128) as i64 }
 }
 
 /// A group whose time is over, locked until the end of the transaction; others take another one meanwhile.
-pub async fn find_deleted_group(db: &mut PgSession, after: Duration) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!(
+pub async fn find_deleted_group(db: &mut PgSession, after: Duration) -> sqlx::Result<Option<Spelled>> {
+    let group = sqlx::query_scalar!(
         "SELECT group_id FROM group_chats WHERE deleted_at <= now() - $1::interval
          ORDER BY deleted_at LIMIT 1 FOR UPDATE SKIP LOCKED",
         interval(after)
     )
     .fetch_optional(db)
-    .await
+    .await?;
+    Ok(group.map(Spelled::from))
 }
 
 /// Puts down that a direct conversation's messages up to a number have to go. Nobody else deletes them until the end of the
 /// transaction.
-pub async fn insert_purge(db: &mut PgSession, conversation: &str, up_to: i64) -> sqlx::Result<()> {
+pub async fn insert_purge(db: &mut PgSession, conversation: ConversationId, up_to: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO conversation_purges (conversation_id, up_to_seq) VALUES ($1, $2)
          ON CONFLICT (conversation_id) DO UPDATE SET up_to_seq = excluded.up_to_seq",
-        conversation,
+        conversation.to_string(),
         up_to
     )
     .execute(db)
@@ -37,14 +39,14 @@ pub async fn insert_purge(db: &mut PgSession, conversation: &str, up_to: i64) ->
     Ok(())
 }
 
-pub async fn delete_purge(db: &mut PgSession, conversation: &str) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM conversation_purges WHERE conversation_id = $1", conversation).execute(db).await?;
+pub async fn delete_purge(db: &mut PgSession, conversation: &Spelled) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM conversation_purges WHERE conversation_id = $1", conversation.0).execute(db).await?;
     Ok(())
 }
 
 /// A direct conversation whose messages up to a number have to go.
 pub struct Purge {
-    pub conversation_id: String,
+    pub conversation_id: Spelled,
     pub up_to_seq: i64,
 }
 
@@ -61,7 +63,7 @@ pub async fn find_purge(db: &mut PgSession) -> sqlx::Result<Option<Purge>> {
 /// Deletes up to `limit` messages of a conversation up to a number, with their reactions and what was told about them; gives
 /// how many. Their ids are remembered for as long as a redelivered send could still be stored, which its deadline ends long
 /// before a day has passed.
-pub async fn delete_messages(db: &mut PgSession, conversation: &str, up_to: i64, limit: i64) -> sqlx::Result<u64> {
+pub async fn delete_messages(db: &mut PgSession, conversation: &Spelled, up_to: i64, limit: i64) -> sqlx::Result<u64> {
     let deleted = sqlx::query_scalar!(
         r#"WITH chosen AS MATERIALIZED (
                SELECT message_id FROM private_messages WHERE conversation_id = $1 AND seq <= $2 ORDER BY seq LIMIT $3
@@ -70,6 +72,10 @@ pub async fn delete_messages(db: &mut PgSession, conversation: &str, up_to: i64,
            hidden AS (DELETE FROM message_deletions WHERE message_id IN (SELECT message_id FROM chosen)),
            told AS (DELETE FROM event_log WHERE message_id IN (SELECT message_id FROM chosen) RETURNING event_id),
            waiting AS (DELETE FROM event_queue WHERE event_id IN (SELECT event_id FROM told)),
+           shared AS (
+               UPDATE conversation_changes SET event_id = NULL, actor_id = NULL, about = NULL, body = NULL
+               WHERE conversation_id = $1 AND event_id IS NOT NULL AND about IN (SELECT message_id FROM chosen)
+           ),
            messages AS (
                DELETE FROM private_messages WHERE message_id IN (SELECT message_id FROM chosen)
                RETURNING message_id, created_at
@@ -79,7 +85,7 @@ pub async fn delete_messages(db: &mut PgSession, conversation: &str, up_to: i64,
                SELECT message_id FROM messages WHERE created_at > now() - interval '1 day' ON CONFLICT DO NOTHING
            )
            SELECT count(*) AS "count!" FROM messages"#,
-        conversation,
+        conversation.0,
         up_to,
         limit
     )
@@ -89,13 +95,13 @@ pub async fn delete_messages(db: &mut PgSession, conversation: &str, up_to: i64,
 }
 
 /// Deletes what is left of a group without messages: members, cursors, and the group itself.
-pub async fn delete_group(db: &mut PgSession, group: &str) -> sqlx::Result<()> {
+pub async fn delete_group(db: &mut PgSession, group: &Spelled) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH members AS (DELETE FROM group_members WHERE group_id = $1),
               cursors AS (DELETE FROM conversation_members WHERE conversation_id = $1),
               conversation AS (DELETE FROM conversations WHERE conversation_id = $1)
          DELETE FROM group_chats WHERE group_id = $1",
-        group
+        group.0
     )
     .execute(db)
     .await?;
@@ -103,12 +109,12 @@ pub async fn delete_group(db: &mut PgSession, group: &str) -> sqlx::Result<()> {
 }
 
 /// Deletes what waits for the group's members from it.
-pub async fn delete_waiting_events(db: &mut PgSession, group: &str) -> sqlx::Result<()> {
+pub async fn delete_waiting_events(db: &mut PgSession, group: GroupId) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM event_queue q USING group_members m, event_log l
          WHERE m.group_id = $1 AND q.user_id = m.user_id AND q.delivered_at IS NULL
              AND l.event_id = q.event_id AND l.conversation_id = $1",
-        group
+        group.to_string()
     )
     .execute(db)
     .await?;
@@ -118,14 +124,14 @@ pub async fn delete_waiting_events(db: &mut PgSession, group: &str) -> sqlx::Res
 /// Deletes what waits for these participants of a direct conversation from it.
 pub async fn delete_waiting_direct_events(
     db: &mut PgSession,
-    conversation: &str,
-    participants: &[i64],
+    conversation: ConversationId,
+    participants: &[UserId],
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM event_queue q USING event_log l
          WHERE q.user_id = ANY($2) AND q.delivered_at IS NULL AND l.event_id = q.event_id AND l.conversation_id = $1",
-        conversation,
-        participants
+        conversation.to_string(),
+        &raw(participants)
     )
     .execute(db)
     .await?;
@@ -152,25 +158,26 @@ pub async fn delete_applied_commands(db: &mut PgSession, age: Duration, limit: i
 }
 
 /// Users for whom more than `most` events wait, up to `limit` of them.
-pub async fn list_crowded(db: &mut PgSession, most: i64, limit: i64) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar!(
+pub async fn list_crowded(db: &mut PgSession, most: i64, limit: i64) -> sqlx::Result<Vec<UserId>> {
+    let users = sqlx::query_scalar!(
         "SELECT user_id FROM event_queue WHERE delivered_at IS NULL GROUP BY user_id HAVING count(*) > $1 LIMIT $2",
         most,
         limit
     )
     .fetch_all(db)
-    .await
+    .await?;
+    typed(users)
 }
 
 /// Deletes up to `limit` of the oldest events that wait for a user beside the newest `kept`; gives how many.
-pub async fn delete_surplus_events(db: &mut PgSession, user: i64, kept: i64, limit: i64) -> sqlx::Result<u64> {
+pub async fn delete_surplus_events(db: &mut PgSession, user: UserId, kept: i64, limit: i64) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "DELETE FROM event_queue q USING (
              SELECT event_id FROM event_queue WHERE user_id = $1 AND delivered_at IS NULL
              ORDER BY event_id DESC OFFSET $2 LIMIT $3
          ) surplus
          WHERE q.user_id = $1 AND q.event_id = surplus.event_id",
-        user,
+        user.0,
         kept,
         limit
     )
@@ -183,7 +190,7 @@ pub async fn delete_surplus_events(db: &mut PgSession, user: i64, kept: i64, lim
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPlace {
     pub created_at: OffsetDateTime,
-    pub event_id: Uuid,
+    pub event_id: EventId,
 }
 
 /// The next `limit` events after `after` that are older than `age`.
@@ -199,7 +206,7 @@ pub async fn list_old_events(
          WHERE created_at >= $1 AND (created_at, event_id) > ($1, $2) AND created_at < now() - $3::interval
          ORDER BY created_at, event_id LIMIT $4",
         after.created_at,
-        after.event_id,
+        after.event_id.0,
         interval(age),
         limit
     )
@@ -211,7 +218,7 @@ pub async fn list_old_events(
 /// rows of the queue.
 pub async fn delete_old_events(
     db: &mut PgSession,
-    events: &[Uuid],
+    events: &[EventId],
     delivered: Duration,
     undelivered: Duration,
 ) -> sqlx::Result<u64> {
@@ -219,7 +226,7 @@ pub async fn delete_old_events(
         "DELETE FROM event_queue
          WHERE event_id = ANY($1)
              AND (delivered_at < now() - $2::interval OR created_at < now() - $3::interval)",
-        events,
+        &raw(events),
         interval(delivered),
         interval(undelivered)
     )
@@ -229,7 +236,7 @@ pub async fn delete_old_events(
     sqlx::query!(
         "DELETE FROM event_log l WHERE event_id = ANY($1)
              AND NOT EXISTS (SELECT FROM event_queue q WHERE q.event_id = l.event_id)",
-        events
+        &raw(events)
     )
     .execute(db)
     .await?;

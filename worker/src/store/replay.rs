@@ -1,25 +1,33 @@
 //! What users missed: messages past their delivery cursors, and durable events not delivered. First only what and when, for
 //! many users at once; contents later, page by page.
 
+use super::columns::{Column, raw, readable};
 use crate::store::session::PgSession;
+use shared::ids::{ConversationId, EventId, GroupId, MessageId, UserId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// A message that a user missed.
 pub struct MissedMessage {
-    pub user_id: i64,
-    pub message_id: Uuid,
-    pub conversation_id: String,
+    pub user_id: UserId,
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    /// The conversation's version that the message made; unknown of old ones.
+    pub version: Option<i64>,
     pub created_at: OffsetDateTime,
 }
 
 /// The newest `limit` missed messages of each conversation of these users, by conversation and number. A user's own
 /// messages and what the user hid are left out. Of a user with very many, only the conversations last written to are looked at, until
 /// they hold several times the limit: so that the work is bounded by the limit, whatever was missed.
-pub async fn list_missed_messages(db: &mut PgSession, users: &[i64], limit: i64) -> sqlx::Result<Vec<MissedMessage>> {
-    sqlx::query_as!(
-        MissedMessage,
-        r#"SELECT m.user_id, p.message_id AS "message_id!", m.conversation_id, p.created_at AS "created_at!"
+pub async fn list_missed_messages(
+    db: &mut PgSession,
+    users: &[UserId],
+    limit: i64,
+) -> sqlx::Result<Vec<MissedMessage>> {
+    let rows = sqlx::query!(
+        r#"SELECT m.user_id, p.message_id AS "message_id!", m.conversation_id, p.version AS "version?",
+               p.created_at AS "created_at!"
            FROM (
                SELECT m.user_id, m.conversation_id, greatest(m.delivered_seq, m.cleared_seq) AS after,
                    coalesce(sum(least(c.last_seq - greatest(m.delivered_seq, m.cleared_seq), $2)) OVER (
@@ -33,7 +41,7 @@ pub async fn list_missed_messages(db: &mut PgSession, users: &[i64], limit: i64)
                        SELECT FROM group_chats g WHERE g.group_id = m.conversation_id AND g.deleted_at IS NULL))
            ) m
            CROSS JOIN LATERAL (
-               SELECT p.message_id, p.seq, p.created_at FROM private_messages p
+               SELECT p.message_id, p.seq, p.version, p.created_at FROM private_messages p
                WHERE p.conversation_id = m.conversation_id AND p.seq > m.after
                    AND p.sender_id <> m.user_id
                    AND NOT EXISTS (SELECT FROM message_deletions d
@@ -42,27 +50,40 @@ pub async fn list_missed_messages(db: &mut PgSession, users: &[i64], limit: i64)
            ) p
            WHERE m.before < 4 * $2
            ORDER BY m.user_id, m.conversation_id, p.seq"#,
-        users,
+        &raw(users),
         limit
     )
-    .fetch_all(db)
-    .await
+    .fetch_all(&mut *db)
+    .await?;
+    Ok(readable(
+        db,
+        rows,
+        |row| row.message_id,
+        |row| {
+            Ok(MissedMessage {
+                user_id: UserId(row.user_id),
+                message_id: MessageId(row.message_id),
+                conversation_id: ConversationId::from_stored(row.conversation_id)?,
+                version: row.version,
+                created_at: row.created_at,
+            })
+        },
+    ))
 }
 
-/// A durable event that a user missed.
+/// A durable event that waits for a user in `event_queue`.
 pub struct MissedEvent {
-    pub user_id: i64,
-    pub event_id: Uuid,
+    pub user_id: UserId,
+    pub event_id: EventId,
     /// The message that it is about, if it is about one.
-    pub message_id: Option<Uuid>,
+    pub message_id: Option<MessageId>,
     /// The group of which the user became a member with it: both were stored in one transaction, and so have the same time.
-    pub joined: Option<String>,
+    pub joined: Option<GroupId>,
 }
 
 /// The newest `limit` undelivered events of each of these users, oldest first, but for those about messages that the user hid.
-pub async fn list_missed_events(db: &mut PgSession, users: &[i64], limit: i64) -> sqlx::Result<Vec<MissedEvent>> {
-    sqlx::query_as!(
-        MissedEvent,
+pub async fn list_missed_events(db: &mut PgSession, users: &[UserId], limit: i64) -> sqlx::Result<Vec<MissedEvent>> {
+    let rows = sqlx::query!(
         r#"SELECT u.user_id AS "user_id!", q.event_id AS "event_id!", p.message_id AS "message_id?", g.group_id AS "joined?"
            FROM unnest($1::bigint[]) AS u (user_id)
            CROSS JOIN LATERAL (
@@ -79,15 +100,32 @@ pub async fn list_missed_events(db: &mut PgSession, users: &[i64], limit: i64) -
                AND NOT EXISTS (SELECT FROM conversation_members m WHERE m.user_id = u.user_id
                                AND m.conversation_id = p.conversation_id AND m.cleared_seq >= p.seq)
            ORDER BY q.event_id"#,
-        users,
+        &raw(users),
         limit
     )
-    .fetch_all(db)
-    .await
+    .fetch_all(&mut *db)
+    .await?;
+    Ok(readable(
+        db,
+        rows,
+        |row| row.event_id,
+        |row| {
+            Ok(MissedEvent {
+                user_id: UserId(row.user_id),
+                event_id: EventId(row.event_id),
+                message_id: row.message_id.map(MessageId),
+                joined: Option::from_stored(row.joined)?,
+            })
+        },
+    ))
 }
 
 /// Of messages and their readers, in pairs, those that the reader may still see: a participant, who has not put it away.
-pub async fn list_visible(db: &mut PgSession, readers: &[i64], messages: &[Uuid]) -> sqlx::Result<Vec<(i64, Uuid)>> {
+pub async fn list_visible(
+    db: &mut PgSession,
+    readers: &[UserId],
+    messages: &[MessageId],
+) -> sqlx::Result<Vec<(UserId, MessageId)>> {
     let rows = sqlx::query!(
         r#"SELECT r.user_id AS "user_id!", p.message_id
            FROM unnest($1::bigint[], $2::uuid[]) AS r (user_id, message_id)
@@ -96,72 +134,94 @@ pub async fn list_visible(db: &mut PgSession, readers: &[i64], messages: &[Uuid]
                AND p.seq > m.cleared_seq
            WHERE NOT EXISTS (SELECT FROM message_deletions d
                              WHERE d.user_id = r.user_id AND d.conversation_id = p.conversation_id AND d.seq = p.seq)"#,
-        readers,
-        messages
+        &raw(readers),
+        &raw(messages)
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.user_id, row.message_id)).collect())
+    Ok(rows.into_iter().map(|row| (UserId(row.user_id), MessageId(row.message_id))).collect())
 }
 
 /// Of events and their readers, in pairs, those that are still the reader's: what waits for a member goes with the membership.
-pub async fn list_queued(db: &mut PgSession, readers: &[i64], events: &[Uuid]) -> sqlx::Result<Vec<(i64, Uuid)>> {
+pub async fn list_queued(
+    db: &mut PgSession,
+    readers: &[UserId],
+    events: &[EventId],
+) -> sqlx::Result<Vec<(UserId, EventId)>> {
     let rows = sqlx::query!(
         r#"SELECT q.user_id, q.event_id
            FROM unnest($1::bigint[], $2::uuid[]) AS r (user_id, event_id)
            JOIN event_queue q ON q.user_id = r.user_id AND q.event_id = r.event_id"#,
-        readers,
-        events
+        &raw(readers),
+        &raw(events)
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.user_id, row.event_id)).collect())
+    Ok(rows.into_iter().map(|row| (UserId(row.user_id), EventId(row.event_id))).collect())
 }
 
 /// A stored event, its body still sealed.
 pub struct EventBody {
-    pub event_id: Uuid,
+    pub event_id: EventId,
     pub body: Vec<u8>,
 }
 
-pub async fn list_event_bodies(db: &mut PgSession, events: &[Uuid]) -> sqlx::Result<Vec<EventBody>> {
-    sqlx::query_as!(EventBody, "SELECT event_id, body FROM event_log WHERE event_id = ANY($1)", events)
+pub async fn list_event_bodies(db: &mut PgSession, events: &[EventId]) -> sqlx::Result<Vec<EventBody>> {
+    sqlx::query_as!(EventBody, "SELECT event_id, body FROM event_log WHERE event_id = ANY($1)", &raw(events))
         .fetch_all(db)
         .await
 }
 
+/// The first of the ids that are made from a time on: they begin with the time.
+pub fn first_id(from: OffsetDateTime) -> Uuid {
+    let from_ms = from.unix_timestamp_nanos() / 1_000_000;
+    uuid::Builder::from_unix_timestamp_millis(from_ms.max(0) as u64, &[0; 10]).into_uuid()
+}
+
 /// The newest message's number of each conversation that has messages with an id from `from` on: ids begin with the time.
 /// At most `limit` messages are looked at, the newest.
-pub async fn list_newest_since(db: &mut PgSession, from: Uuid, limit: i64) -> sqlx::Result<Vec<(String, i64)>> {
+pub async fn list_newest_since(
+    db: &mut PgSession,
+    from: MessageId,
+    limit: i64,
+) -> sqlx::Result<Vec<(ConversationId, i64)>> {
     let rows = sqlx::query!(
         r#"SELECT conversation_id, max(seq) AS "last!"
            FROM (SELECT conversation_id, seq FROM private_messages WHERE message_id >= $1
                  ORDER BY message_id DESC LIMIT $2) AS recent
            GROUP BY conversation_id"#,
-        from,
+        from.0,
         limit
     )
-    .fetch_all(db)
+    .fetch_all(&mut *db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.conversation_id, row.last)).collect())
+    Ok(readable(db, rows, |row| row.last, |row| Ok((ConversationId::from_stored(row.conversation_id)?, row.last))))
 }
 
 /// Undelivered events with an id from `from` on, the newest `limit`: each with its recipient.
-pub async fn list_undelivered_since(db: &mut PgSession, from: Uuid, limit: i64) -> sqlx::Result<Vec<(i64, Uuid)>> {
+pub async fn list_undelivered_since(
+    db: &mut PgSession,
+    from: EventId,
+    limit: i64,
+) -> sqlx::Result<Vec<(UserId, EventId)>> {
     let rows = sqlx::query!(
         "SELECT user_id, event_id FROM event_queue WHERE event_id >= $1 AND delivered_at IS NULL
          ORDER BY event_id DESC LIMIT $2",
-        from,
+        from.0,
         limit
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.user_id, row.event_id)).collect())
+    Ok(rows.into_iter().map(|row| (UserId(row.user_id), EventId(row.event_id))).collect())
 }
 
 /// Of a conversation's participants, those who may not see all messages from `from` on, with the last number that they may
 /// not see: they put them away, or came later.
-pub async fn list_only_after(db: &mut PgSession, conversation_id: &str, from: i64) -> sqlx::Result<Vec<(i64, i64)>> {
+pub async fn list_only_after(
+    db: &mut PgSession,
+    conversation: ConversationId,
+    from: i64,
+) -> sqlx::Result<Vec<(UserId, i64)>> {
     let rows = sqlx::query!(
         r#"SELECT user_id AS "user_id!", max(after) AS "after!"
            FROM (SELECT user_id, cleared_seq AS after FROM conversation_members
@@ -171,10 +231,10 @@ pub async fn list_only_after(db: &mut PgSession, conversation_id: &str, from: i6
                  JOIN private_messages p ON p.conversation_id = g.group_id AND p.seq >= $2 AND p.created_at < g.joined_at
                  WHERE g.group_id = $1) AS hidden
            GROUP BY user_id"#,
-        conversation_id,
+        conversation.to_string(),
         from
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.user_id, row.after)).collect())
+    Ok(rows.into_iter().map(|row| (UserId(row.user_id), row.after)).collect())
 }

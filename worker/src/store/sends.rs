@@ -1,34 +1,76 @@
 //! The group commit: one statement that checks, numbers and stores a batch of messages, in one round trip and one
 //! transaction whatever the batch's size. Redelivered and repeated sends are recognised here.
 
+use super::columns::{Column, Typed, raw};
 use crate::store::session::PgSession;
 use shared::clock::Timestamp;
+use shared::events::message::MessageKind;
+use shared::ids::{ConversationId, MessageId, UserId, WorkerId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::leases::Lease;
 
-/// The rows of a batch, column by column, in the order of sending.
+/// A message to store.
+pub struct NewMessage {
+    pub message: MessageId,
+    pub conversation: ConversationId,
+    pub partition: i32,
+    pub sender: UserId,
+    /// `None` in groups.
+    pub recipient: Option<UserId>,
+    pub kind: MessageKind,
+    pub content: Vec<u8>,
+    pub iv: Vec<u8>,
+    pub mac: Vec<u8>,
+    pub key_id: i16,
+    pub reply_to: Option<MessageId>,
+    /// A Postgres array literal of user ids; 0 stands for everyone.
+    pub mentions: Option<String>,
+    pub client_message_id: Option<String>,
+    pub created_at: OffsetDateTime,
+    /// Past its deadline: recognised when it was stored before, but not stored now.
+    pub is_expired: bool,
+}
+
+/// The messages of a batch, column by column as the statement takes them, in the order of sending.
 #[derive(Default)]
 pub struct SendRows {
-    pub message_id: Vec<Uuid>,
-    pub conversation_id: Vec<String>,
-    pub partition: Vec<i32>,
-    pub sender_id: Vec<i64>,
-    /// `None` in groups.
-    pub recipient_id: Vec<Option<i64>>,
-    pub kind: Vec<i16>,
-    pub content: Vec<Vec<u8>>,
-    pub iv: Vec<Vec<u8>>,
-    pub mac: Vec<Vec<u8>>,
-    pub key_id: Vec<i16>,
-    pub reply_to: Vec<Option<Uuid>>,
-    /// A Postgres array literal of user ids; 0 stands for everyone.
-    pub mentions: Vec<Option<String>>,
-    pub client_message_id: Vec<Option<String>>,
-    pub created_at: Vec<OffsetDateTime>,
-    /// Past its deadline: recognised when it was stored before, but not stored now.
-    pub expired: Vec<bool>,
+    message_id: Vec<Uuid>,
+    conversation_id: Vec<String>,
+    partition: Vec<i32>,
+    sender_id: Vec<i64>,
+    recipient_id: Vec<Option<i64>>,
+    kind: Vec<i16>,
+    content: Vec<Vec<u8>>,
+    iv: Vec<Vec<u8>>,
+    mac: Vec<Vec<u8>>,
+    key_id: Vec<i16>,
+    reply_to: Vec<Option<Uuid>>,
+    mentions: Vec<Option<String>>,
+    client_message_id: Vec<Option<String>>,
+    created_at: Vec<OffsetDateTime>,
+    expired: Vec<bool>,
+}
+
+impl SendRows {
+    pub fn push(&mut self, new: NewMessage) {
+        self.message_id.push(new.message.to_stored());
+        self.conversation_id.push(new.conversation.to_stored());
+        self.partition.push(new.partition);
+        self.sender_id.push(new.sender.to_stored());
+        self.recipient_id.push(new.recipient.to_stored());
+        self.kind.push(new.kind.to_stored());
+        self.content.push(new.content);
+        self.iv.push(new.iv);
+        self.mac.push(new.mac);
+        self.key_id.push(new.key_id);
+        self.reply_to.push(new.reply_to.to_stored());
+        self.mentions.push(new.mentions);
+        self.client_message_id.push(new.client_message_id);
+        self.created_at.push(new.created_at);
+        self.expired.push(new.is_expired);
+    }
 }
 
 /// What the statement found of one row.
@@ -41,7 +83,7 @@ pub struct Verdict {
     pub version: Option<i64>,
     pub created_at: Timestamp,
     /// Of a repetition: the first message's id and conversation.
-    pub first: Option<(Uuid, String)>,
+    pub first: Option<(MessageId, ConversationId)>,
     pub following: bool,
 }
 
@@ -110,7 +152,7 @@ pub const PLANNING: [(&str, &str); 5] = [
 /// A unique violation when another partition stored the same `clientMessageId` at the same moment; the next try finds it.
 pub async fn insert_messages(
     db: &mut PgSession,
-    worker: Uuid,
+    worker: WorkerId,
     leases: &[Lease],
     enforce_following: bool,
     rows: &SendRows,
@@ -240,7 +282,7 @@ pub async fn insert_messages(
         SELECT f.verdict AS "verdict!", coalesce(f.sender_username, '')::text AS "sender_username!",
             coalesce(stored.seq, f.stored_seq, 0) AS "seq!", coalesce(stored.version, f.stored_version) AS version,
             coalesce(f.stored_at, f.created_at) AS "created_at!",
-            f.first_message_id AS "first_message_id?", f.first_conversation_id AS "first_conversation_id?",
+            f.first_message_id AS "first_message_id?", f.first_conversation_id AS "first_conversation_id?: Typed<ConversationId>",
             f.following AS "following!"
         FROM facts f LEFT JOIN stored ON stored.message_id = f.message_id
         ORDER BY f.ord
@@ -262,7 +304,7 @@ pub async fn insert_messages(
         &rows.expired,
         &partitions,
         &epochs,
-        worker,
+        worker.0,
         enforce_following,
     )
     .fetch_all(db)
@@ -275,7 +317,7 @@ pub async fn insert_messages(
             seq: row.seq,
             version: row.version,
             created_at: row.created_at.into(),
-            first: row.first_message_id.zip(row.first_conversation_id),
+            first: row.first_message_id.map(MessageId).zip(row.first_conversation_id.map(Into::into)),
             following: row.following,
         })
         .collect())
@@ -285,21 +327,21 @@ pub async fn insert_messages(
 /// sender does not follow.
 pub async fn list_strangers(
     db: &mut PgSession,
-    senders: &[i64],
-    recipients: &[i64],
-    conversations: &[String],
-) -> sqlx::Result<Vec<(i64, String)>> {
+    senders: &[UserId],
+    recipients: &[UserId],
+    conversations: &[ConversationId],
+) -> sqlx::Result<Vec<(UserId, ConversationId)>> {
     let rows = sqlx::query!(
-        r#"SELECT s.sender_id AS "sender_id!", s.conversation_id AS "conversation_id!"
+        r#"SELECT s.sender_id AS "sender_id!", s.conversation_id AS "conversation_id!: Typed<ConversationId>"
            FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS s (sender_id, recipient_id, conversation_id)
            WHERE NOT EXISTS (SELECT FROM conversations c WHERE c.conversation_id = s.conversation_id AND c.last_seq > 0)
                AND NOT EXISTS (SELECT FROM user_follows f
                                WHERE f.follower_id = s.sender_id AND f.followee_id = s.recipient_id)"#,
-        senders,
-        recipients,
-        conversations
+        &raw(senders),
+        &raw(recipients),
+        &raw(conversations)
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.sender_id, row.conversation_id)).collect())
+    Ok(rows.into_iter().map(|row| (UserId(row.sender_id), row.conversation_id.into())).collect())
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use metrics::Counter;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{
     PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTransactionManager, PgTypeInfo,
@@ -74,6 +75,7 @@ pub struct Database {
     pool: PgPool,
     faults: Arc<Faults>,
     usage: Use,
+    unreadable_rows: Counter,
 }
 
 impl Database {
@@ -86,6 +88,7 @@ impl Database {
         faults: Arc<Faults>,
         epoch: Arc<Epoch>,
         pooled: bool,
+        unreadable_rows: Counter,
     ) -> Self {
         let (options, usage) = if pooled {
             // Poolers refuse what they cannot restore for the next client.
@@ -109,15 +112,20 @@ impl Database {
                 async move { if looks { epoch.check(connection).await } else { Ok(()) } }.boxed()
             })
             .connect_lazy_with(options);
-        Database { pool, faults, usage }
+        Database { pool, faults, usage, unreadable_rows }
     }
 
     /// # Errors
     /// When none is free or can be opened in time.
     pub async fn acquire(&self) -> sqlx::Result<PgSession> {
         let connection = self.pool.acquire().await.inspect_err(|error| self.faults.observe(error))?;
-        let (faults, usage) = (self.faults.clone(), self.usage.clone());
-        Ok(PgSession { connection, faults, usage, is_in_transaction: false })
+        Ok(PgSession {
+            connection,
+            faults: self.faults.clone(),
+            usage: self.usage.clone(),
+            unreadable_rows: self.unreadable_rows.clone(),
+            is_in_transaction: false,
+        })
     }
 
     /// How to open a session beside the pool's.
@@ -144,6 +152,7 @@ pub struct PgSession {
     connection: PoolConnection<Postgres>,
     faults: Arc<Faults>,
     usage: Use,
+    unreadable_rows: Counter,
     is_in_transaction: bool,
 }
 
@@ -159,6 +168,10 @@ impl PgSession {
         began.inspect_err(|error| self.faults.observe(error))?;
         self.is_in_transaction = true;
         Ok(PgTransaction { session: self })
+    }
+
+    pub fn count_unreadable(&self) {
+        self.unreadable_rows.increment(1);
     }
 }
 

@@ -1,23 +1,25 @@
 //! `user_search`: users by the beginning of their names, kept in step by triggers (migration 0017), and `blocked_relationships`
 //! where this server keeps the accounts.
 
+use super::columns::{raw, typed};
 use crate::store::session::PgSession;
+use shared::ids::UserId;
 
 /// A user as others see one.
 pub struct UserRow {
-    pub user_id: i64,
+    pub user_id: UserId,
     pub username: String,
     pub display_name: Option<String>,
     pub profile_picture: Option<String>,
 }
 
 /// Users of these ids, in no order; those who are gone are left out.
-pub async fn list_profiles(db: &mut PgSession, users: &[i64]) -> sqlx::Result<Vec<UserRow>> {
+pub async fn list_profiles(db: &mut PgSession, users: &[UserId]) -> sqlx::Result<Vec<UserRow>> {
     sqlx::query_as!(
         UserRow,
         r#"SELECT u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!", p.display_name, p.profile_picture
            FROM users_auth u LEFT JOIN LATERAL chat_profile(u.user_id) p ON TRUE WHERE u.user_id = ANY($1)"#,
-        users
+        &raw(users)
     )
     .fetch_all(db)
     .await
@@ -25,9 +27,9 @@ pub async fn list_profiles(db: &mut PgSession, users: &[i64]) -> sqlx::Result<Ve
 
 /// Ids of the first `limit` users whose username or display name begins so, by the name that does: not the caller, and nobody
 /// blocked in either direction.
-pub async fn list_by_prefix(db: &mut PgSession, caller: i64, prefix: &str, limit: i64) -> sqlx::Result<Vec<i64>> {
+pub async fn list_by_prefix(db: &mut PgSession, caller: UserId, prefix: &str, limit: i64) -> sqlx::Result<Vec<UserId>> {
     // Both indexes are read in their order until there are enough; U+10FFFF comes after every name that begins so.
-    sqlx::query_scalar!(
+    let users = sqlx::query_scalar!(
         r#"WITH sought AS MATERIALIZED (SELECT chat_folded($2) COLLATE "C" AS low, chat_folded($2) || chr(1114111) AS high)
            SELECT found.user_id AS "user_id!" FROM (
                (SELECT s.user_id, s.username AS name FROM user_search s
@@ -46,23 +48,24 @@ pub async fn list_by_prefix(db: &mut PgSession, caller: i64, prefix: &str, limit
            GROUP BY found.user_id
            ORDER BY min(found.name), found.user_id
            LIMIT $3"#,
-        caller,
+        caller.0,
         prefix,
         limit
     )
     .fetch_all(db)
-    .await
+    .await?;
+    typed(users)
 }
 
 /// As [`list_by_prefix`], of those only who share a direct conversation, a group or a follow with the caller.
 pub async fn list_contacts_by_prefix(
     db: &mut PgSession,
-    caller: i64,
+    caller: UserId,
     prefix: &str,
     limit: i64,
-) -> sqlx::Result<Vec<i64>> {
+) -> sqlx::Result<Vec<UserId>> {
     // A user has far fewer contacts than there are names that begin with a letter.
-    sqlx::query_scalar!(
+    let users = sqlx::query_scalar!(
         r#"WITH sought AS MATERIALIZED (SELECT chat_folded($2) COLLATE "C" AS low, chat_folded($2) || chr(1114111) AS high),
            contact AS MATERIALIZED (
                SELECT CASE WHEN split_part(m.conversation_id, '_', 2) = $1::bigint::text
@@ -90,41 +93,43 @@ pub async fn list_contacts_by_prefix(
                AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = s.user_id AND b.blocked_id = $1)
            ORDER BY found.name, s.user_id
            LIMIT $3"#,
-        caller,
+        caller.0,
         prefix,
         limit
     )
     .fetch_all(db)
-    .await
+    .await?;
+    typed(users)
 }
 
 /// Blocks; once is enough.
-pub async fn insert_block(db: &mut PgSession, blocker: i64, blocked: i64) -> sqlx::Result<()> {
+pub async fn insert_block(db: &mut PgSession, blocker: UserId, blocked: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO blocked_relationships (blocker_id, blocked_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        blocker,
-        blocked
+        blocker.0,
+        blocked.0
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-pub async fn delete_block(db: &mut PgSession, blocker: i64, blocked: i64) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = $2", blocker, blocked)
+pub async fn delete_block(db: &mut PgSession, blocker: UserId, blocked: UserId) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = $2", blocker.0, blocked.0)
         .execute(db)
         .await?;
     Ok(())
 }
 
 /// Whom a user blocks, the latest first; at most `most`.
-pub async fn list_blocked(db: &mut PgSession, blocker: i64, most: i64) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar!(
+pub async fn list_blocked(db: &mut PgSession, blocker: UserId, most: i64) -> sqlx::Result<Vec<UserId>> {
+    let users = sqlx::query_scalar!(
         r#"SELECT blocked_id::bigint AS "blocked_id!" FROM blocked_relationships WHERE blocker_id = $1
            ORDER BY created_at DESC, blocked_id LIMIT $2"#,
-        blocker,
+        blocker.0,
         most
     )
     .fetch_all(db)
-    .await
+    .await?;
+    typed(users)
 }

@@ -4,39 +4,43 @@
 //! a profile is read by `chat_profile` (migration 0010), which knows how its columns may be called. Conditions are not cast: the
 //! indexes serve numbers of any width and texts of any kind.
 
+use super::columns::{raw, typed};
 use crate::store::session::PgSession;
+use shared::ids::{GroupId, UserId};
 
 /// One user whose token asks for a session.
 pub struct Candidate {
-    pub user_id: i64,
+    pub user_id: UserId,
     pub username: String,
     pub email: Option<String>,
     pub display_name: Option<String>,
     pub bio: Option<String>,
     pub profile_picture: Option<String>,
     pub revoked: bool,
-    /// `group_{uuid}` of every group the user belongs to.
-    pub groups: Vec<String>,
+    pub deactivated: bool,
+    /// Every group that the user belongs to.
+    pub groups: Vec<GroupId>,
 }
 
 /// Everything that decides on sessions and describes their users, for many at once; the arrays go in pairs. Unknown
 /// users are left out.
 pub async fn list_candidates(
     db: &mut PgSession,
-    users: &[i64],
+    users: &[UserId],
     token_ids: &[String],
 ) -> sqlx::Result<Vec<(i64, Candidate)>> {
     let rows = sqlx::query!(
         r#"SELECT c.ord AS "ord!", u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!",
                   u.email::text AS email, p.display_name, p.bio, p.profile_picture,
                   EXISTS (SELECT FROM jwt_revocation r WHERE r.jti = c.token_id) AS "revoked!",
+                  EXISTS (SELECT FROM deactivated_users d WHERE d.user_id = c.user_id) AS "deactivated!",
                   ARRAY(SELECT m.group_id FROM group_members m
                         JOIN group_chats g ON g.group_id = m.group_id AND g.deleted_at IS NULL
                         WHERE m.user_id = u.user_id) AS "groups!"
            FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS c (user_id, token_id, ord)
            JOIN users_auth u ON u.user_id = c.user_id
            LEFT JOIN LATERAL chat_profile(u.user_id) p ON TRUE"#,
-        users,
+        &raw(users),
         token_ids
     )
     .fetch_all(db)
@@ -45,33 +49,38 @@ pub async fn list_candidates(
         .into_iter()
         .map(|row| {
             let candidate = Candidate {
-                user_id: row.user_id,
+                user_id: UserId(row.user_id),
                 username: row.username,
                 email: row.email,
                 display_name: row.display_name,
                 bio: row.bio,
                 profile_picture: row.profile_picture,
                 revoked: row.revoked,
-                groups: row.groups,
+                deactivated: row.deactivated,
+                // We wrote them; a malformed one is no group of anybody's, and closes the door to nobody.
+                groups: row.groups.iter().filter_map(|group| group.parse().ok()).collect(),
             };
             (row.ord - 1, candidate)
         })
         .collect())
 }
 
+/// Nobody has this id: nothing is hidden from its owner, and no list leaves it out.
+pub const NOBODY: UserId = UserId(0);
+
 /// A user as others see one.
 pub struct UserName {
-    pub user_id: i64,
+    pub user_id: UserId,
     pub username: String,
     pub display_name: Option<String>,
 }
 
-pub async fn list_names(db: &mut PgSession, users: &[i64]) -> sqlx::Result<Vec<UserName>> {
+pub async fn list_names(db: &mut PgSession, users: &[UserId]) -> sqlx::Result<Vec<UserName>> {
     sqlx::query_as!(
         UserName,
         r#"SELECT u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!", p.display_name
            FROM users_auth u LEFT JOIN LATERAL chat_profile(u.user_id) p ON TRUE WHERE u.user_id = ANY($1)"#,
-        users
+        &raw(users)
     )
     .fetch_all(db)
     .await
@@ -87,7 +96,7 @@ pub struct Counterpart {
     pub followed: bool,
 }
 
-pub async fn find_counterpart(db: &mut PgSession, user: i64, other: i64) -> sqlx::Result<Option<Counterpart>> {
+pub async fn find_counterpart(db: &mut PgSession, user: UserId, other: UserId) -> sqlx::Result<Option<Counterpart>> {
     sqlx::query_as!(
         Counterpart,
         r#"SELECT coalesce(u.username, '')::text AS "username!", p.display_name,
@@ -95,68 +104,72 @@ pub async fn find_counterpart(db: &mut PgSession, user: i64, other: i64) -> sqlx
                    OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $2 AND blocked_id = $1) AS "blocked!",
                EXISTS (SELECT FROM user_follows WHERE follower_id = $1 AND followee_id = $2) AS "followed!"
            FROM users_auth u LEFT JOIN LATERAL chat_profile(u.user_id) p ON TRUE WHERE u.user_id = $2"#,
-        user,
-        other
+        user.0,
+        other.0
     )
     .fetch_optional(db)
     .await
 }
 
 /// Whether either of the two blocks the other.
-pub async fn is_blocked(db: &mut PgSession, one: i64, other: i64) -> sqlx::Result<bool> {
+pub async fn is_blocked(db: &mut PgSession, one: UserId, other: UserId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = $2)
                OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $2 AND blocked_id = $1) AS "blocked!""#,
-        one,
-        other
+        one.0,
+        other.0
     )
     .fetch_one(db)
     .await
 }
 
 /// Those of these users who exist.
-pub async fn list_existing(db: &mut PgSession, users: &[i64]) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar!(r#"SELECT u.user_id::bigint AS "user_id!" FROM users_auth u WHERE u.user_id = ANY($1)"#, users)
-        .fetch_all(db)
-        .await
+pub async fn list_existing(db: &mut PgSession, users: &[UserId]) -> sqlx::Result<Vec<UserId>> {
+    let users = sqlx::query_scalar!(
+        r#"SELECT u.user_id::bigint AS "user_id!" FROM users_auth u WHERE u.user_id = ANY($1)"#,
+        &raw(users)
+    )
+    .fetch_all(db)
+    .await?;
+    typed(users)
 }
 
 /// Two users who have to do with each other.
 pub struct UserPair {
-    pub user_id: i64,
-    pub other_id: i64,
+    pub user_id: UserId,
+    pub other_id: UserId,
 }
 
 /// Everybody whom one of these users blocks or is blocked by.
-pub async fn list_blocked_pairs(db: &mut PgSession, users: &[i64]) -> sqlx::Result<Vec<UserPair>> {
+pub async fn list_blocked_pairs(db: &mut PgSession, users: &[UserId]) -> sqlx::Result<Vec<UserPair>> {
     sqlx::query_as!(
         UserPair,
         r#"SELECT blocker_id::bigint AS "user_id!", blocked_id::bigint AS "other_id!"
            FROM blocked_relationships WHERE blocker_id = ANY($1)
            UNION
            SELECT blocked_id, blocker_id FROM blocked_relationships WHERE blocked_id = ANY($1)"#,
-        users
+        &raw(users)
     )
     .fetch_all(db)
     .await
 }
 
 /// Those of the pairs `ones[i]`, `others[i]` of which either blocks the other.
-pub async fn list_blocked_among(db: &mut PgSession, ones: &[i64], others: &[i64]) -> sqlx::Result<Vec<UserPair>> {
+pub async fn list_blocked_among(db: &mut PgSession, ones: &[UserId], others: &[UserId]) -> sqlx::Result<Vec<UserPair>> {
     sqlx::query_as!(
         UserPair,
         r#"SELECT p.one AS "user_id!", p.other AS "other_id!" FROM unnest($1::bigint[], $2::bigint[]) AS p (one, other)
            WHERE EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = p.one AND blocked_id = p.other)
                OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = p.other AND blocked_id = p.one)"#,
-        ones,
-        others
+        &raw(ones),
+        &raw(others)
     )
     .fetch_all(db)
     .await
 }
 
-pub async fn exists(db: &mut PgSession, user: i64) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM users_auth WHERE user_id = $1) AS "exists!""#, user)
+pub async fn exists(db: &mut PgSession, user: UserId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM users_auth WHERE user_id = $1) AS "exists!""#, user.0)
         .fetch_one(db)
         .await
 }

@@ -93,11 +93,11 @@ async fn advance(
         standing::refuse_foreign(db, reader, &positions).await?;
     }
     let later = positions.split_off(positions.len().min(ROUND_CONVERSATIONS));
-    let ids: Vec<String> = positions.iter().map(|position| position.conversation.to_string()).collect();
-    let mut extents: HashMap<String, Extent> = changes::list_extents(db, reader.0, &ids)
+    let ids: Vec<ConversationId> = positions.iter().map(|position| position.conversation).collect();
+    let mut extents: HashMap<ConversationId, Extent> = changes::list_extents(db, reader, &ids)
         .await?
         .into_iter()
-        .map(|extent| (extent.conversation_id.clone(), extent))
+        .map(|extent| (extent.conversation_id, extent))
         .collect();
     let standing = Standing::load(db, reader, &positions).await?;
     let mut present = Vec::with_capacity(positions.len());
@@ -116,7 +116,7 @@ async fn advance(
 }
 
 /// The extent of a conversation in which nothing happened yet.
-fn nothing_said(conversation_id: String) -> Extent {
+fn nothing_said(conversation_id: ConversationId) -> Extent {
     Extent {
         conversation_id,
         last_seq: 0,
@@ -139,9 +139,4 @@ fn is_stale(position: &SyncPosition, extent: &Extent) -> bool {
     position.version.is_some_and(|version| {
         version > extent.version || position.seq > extent.last_seq || version < extent.changes_lost
     })
-}
-
-/// The group that a conversation is.
-fn group_id(conversation: ConversationId) -> Option<String> {
-    conversation.group().map(|group| group.to_string())
 }

@@ -7,12 +7,11 @@ use crate::store::session::PgSession;
 use shared::events::message::Message;
 use shared::events::sync::{MessagePlace, OwnSettings, SyncChanges, SyncInfo, SyncMessages};
 use shared::events::{self, Event};
-use shared::ids::{ConversationId, MessageId, UserId};
+use shared::ids::{ConversationId, GroupId, MessageId, UserId};
 use shared::stream::{Envelope, SyncPosition};
-use uuid::Uuid;
 
 use super::plan::{Plan, Reading};
-use super::{Item, ROUND_BYTES, group_id, is_stale};
+use super::{Item, ROUND_BYTES, is_stale};
 use crate::app::App;
 use crate::error::Failure;
 use crate::history;
@@ -63,14 +62,14 @@ pub async fn answer(
     answers: &mut Answers,
 ) -> Result<Vec<SyncPosition>, Failure> {
     let mut messages = read(app, db, reader, &plan).await?;
-    let groups: Vec<String> = items
+    let groups: Vec<GroupId> = items
         .iter()
         .zip(&plan.readings)
         .filter(|(_, reading)| reading.has_new_info)
-        .filter_map(|((position, _), _)| group_id(position.conversation))
+        .filter_map(|((position, _), _)| position.conversation.group())
         .collect();
-    let groups = if groups.is_empty() { Vec::new() } else { changes::list_groups(db, reader.0, &groups).await? };
-    let infos: HashMap<String, GroupState> = groups.into_iter().map(|group| (group.group_id.clone(), group)).collect();
+    let groups = if groups.is_empty() { Vec::new() } else { changes::list_groups(db, reader, &groups).await? };
+    let infos: HashMap<GroupId, GroupState> = groups.into_iter().map(|group| (group.group_id, group)).collect();
 
     let mut readings = plan.readings.into_iter();
     let mut left = Vec::new();
@@ -79,7 +78,7 @@ pub async fn answer(
             left.push(position);
             continue;
         };
-        let info = infos.get(&extent.conversation_id);
+        let info = position.conversation.group().and_then(|group| infos.get(&group));
         left.extend(answer_one(position, &extent, reading, info, &mut messages, answers));
     }
     Ok(left)
@@ -87,10 +86,10 @@ pub async fn answer(
 
 /// The messages of a round, by id.
 struct Messages {
-    shown: HashMap<Uuid, Message>,
-    hidden: HashSet<Uuid>,
+    shown: HashMap<MessageId, Message>,
+    hidden: HashSet<MessageId>,
     /// Stored, but not to be read: neither changed nor deleted.
-    unreadable: HashSet<Uuid>,
+    unreadable: HashSet<MessageId>,
 }
 
 async fn read(app: &App, db: &mut PgSession, reader: UserId, plan: &Plan) -> Result<Messages, Failure> {
@@ -100,12 +99,12 @@ async fn read(app: &App, db: &mut PgSession, reader: UserId, plan: &Plan) -> Res
         return Ok(messages);
     }
     let found = rows::list_by_id(db, &ids).await?;
-    let (conversations, seqs): (Vec<String>, Vec<i64>) =
-        found.iter().map(|row| (row.conversation_id.clone(), row.seq)).unzip();
-    let hidden: HashSet<(String, i64)> =
-        rows::list_hidden(db, reader.0, &conversations, &seqs).await?.into_iter().collect();
+    let (conversations, seqs): (Vec<ConversationId>, Vec<i64>) =
+        found.iter().map(|row| (row.conversation_id, row.seq)).unzip();
+    let hidden: HashSet<(ConversationId, i64)> =
+        rows::list_hidden(db, reader, &conversations, &seqs).await?.into_iter().collect();
     for message in history::show(app, db, reader, &found).await? {
-        messages.shown.insert(message.message_id.0, message);
+        messages.shown.insert(message.message_id, message);
     }
     for row in found {
         if !messages.shown.contains_key(&row.message_id) {
@@ -212,7 +211,7 @@ fn answer_changes(
         match shown {
             Some(message) => part.changed.push(message),
             None => {
-                part.deleted.push(MessagePlace { message_id: MessageId(changed.message_id), seq: changed.seq });
+                part.deleted.push(MessagePlace { message_id: changed.message_id, seq: changed.seq });
             }
         }
         at = changed.version;
@@ -315,14 +314,14 @@ fn info_since(version: i64, group: Option<&GroupState>, extent: &Extent) -> Opti
 
 fn shown_info(group: &GroupState) -> SyncInfo {
     SyncInfo {
-        group_id: group.group_id.parse().ok(),
+        group_id: Some(group.group_id),
         group_name: Some(group.name.clone()),
         group_description: Some(group.description.clone()),
-        created_by: Some(UserId(group.created_by)),
+        created_by: Some(group.created_by),
         max_members: Some(group.max_members),
         member_count: Some(group.member_count),
         created_at: Some(group.created_at.into()),
-        my_role: Some(group.role.clone()),
+        my_role: Some(group.role),
         settings: None,
     }
 }

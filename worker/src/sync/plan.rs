@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use crate::store::session::PgSession;
 use shared::ids::{MessageId, UserId};
 use shared::limits::MAX_PAGE;
-use uuid::Uuid;
 
 use super::{Item, ROUND_BYTES, is_stale};
 use crate::error::Failure;
@@ -32,7 +31,7 @@ pub struct Reading {
     pub hidden: Vec<(MessageId, i64)>,
     pub has_more_hidden: bool,
     /// New messages.
-    pub messages: Vec<Uuid>,
+    pub messages: Vec<MessageId>,
     pub has_more_messages: bool,
 }
 
@@ -40,7 +39,7 @@ pub struct Reading {
 pub struct Changed {
     pub version: i64,
     pub seq: i64,
-    pub message_id: Uuid,
+    pub message_id: MessageId,
 }
 
 /// The readings of the first conversations, in their order.
@@ -67,9 +66,9 @@ impl Plan {
     }
 
     /// The messages to read.
-    pub fn messages(&self) -> Vec<Uuid> {
+    pub fn messages(&self) -> Vec<MessageId> {
         let of_one = |reading: &Reading| {
-            let changed: Vec<Uuid> = reading.changed.iter().map(|changed| changed.message_id).collect();
+            let changed: Vec<MessageId> = reading.changed.iter().map(|changed| changed.message_id).collect();
             changed.into_iter().chain(reading.messages.iter().copied()).collect::<Vec<_>>()
         };
         self.readings.iter().flat_map(of_one).collect()
@@ -88,7 +87,7 @@ async fn read_changes(
             && !is_stale(position, extent)
         {
             places.push(place);
-            ids.push(extent.conversation_id.clone());
+            ids.push(extent.conversation_id);
             versions.push(version);
         }
     }
@@ -132,7 +131,7 @@ async fn read_hidden(
             && !is_stale(position, extent)
         {
             places.push(place);
-            asked.conversations.push(extent.conversation_id.clone());
+            asked.conversations.push(extent.conversation_id);
             asked.versions.push(version);
             asked.after.push(position.hidden_after.max(extent.cleared_seq));
             asked.up_to.push(position.seq);
@@ -142,9 +141,9 @@ async fn read_hidden(
     if places.is_empty() {
         return Ok(());
     }
-    for row in changes::list_hidden_since(db, reader.0, &asked, MOST_HIDDEN).await? {
+    for row in changes::list_hidden_since(db, reader, &asked, MOST_HIDDEN).await? {
         let reading = &mut readings[places[row.ord as usize - 1]];
-        reading.hidden.push((MessageId(row.message_id), row.seq));
+        reading.hidden.push((row.message_id, row.seq));
         reading.has_more_hidden = reading.hidden.len() as i64 == MOST_HIDDEN;
     }
     Ok(())
@@ -164,14 +163,14 @@ async fn read_messages(
         let waits = readings[place].through.is_some() || readings[place].has_more_hidden;
         if extent.last_seq > from && !waits && !is_stale(position, extent) {
             places.push(place);
-            ids.push(extent.conversation_id.clone());
+            ids.push(extent.conversation_id);
             after.push(from);
         }
     }
     if ids.is_empty() {
         return Ok(());
     }
-    for row in changes::list_after(db, reader.0, &ids, &after, MOST_MESSAGES + 1).await? {
+    for row in changes::list_after(db, reader, &ids, &after, MOST_MESSAGES + 1).await? {
         let place = places[row.ord as usize - 1];
         let reading = &mut readings[place];
         if reading.messages.len() as i64 == MOST_MESSAGES {

@@ -3,49 +3,47 @@
 use std::collections::HashSet;
 
 use crate::store::session::PgSession;
-use shared::ids::{ConversationId, UserId};
+use shared::ids::{ConversationId, GroupId, UserId};
 use shared::protocol::Rejection;
 use shared::stream::SyncPosition;
 
-use super::group_id;
 use crate::error::Failure;
 use crate::store::changes::Extent;
 use crate::store::{groups, users};
 
 pub struct Standing {
     /// Of the other participants, those who exist.
-    existing: HashSet<i64>,
-    joined: HashSet<String>,
+    existing: HashSet<UserId>,
+    joined: HashSet<GroupId>,
 }
 
 impl Standing {
     pub async fn load(db: &mut PgSession, reader: UserId, positions: &[SyncPosition]) -> Result<Self, Failure> {
         let conversations = || positions.iter().map(|position| position.conversation);
-        let others: Vec<i64> =
-            conversations().filter_map(|conversation| conversation.other(reader)).map(|other| other.0).collect();
-        let group_ids: Vec<String> = conversations().filter_map(group_id).collect();
+        let others: Vec<UserId> = conversations().filter_map(|conversation| conversation.other(reader)).collect();
+        let group_ids: Vec<GroupId> = conversations().filter_map(ConversationId::group).collect();
         let mut standing = Standing { existing: HashSet::new(), joined: HashSet::new() };
         if !others.is_empty() {
             standing.existing = users::list_existing(db, &others).await?.into_iter().collect();
         }
         if !group_ids.is_empty() {
-            standing.joined = groups::list_joined(db, reader.0, &group_ids).await?.into_iter().collect();
+            standing.joined = groups::list_joined(db, reader, &group_ids).await?.into_iter().collect();
         }
         Ok(standing)
     }
 
     /// A direct conversation stays readable when the other account is deleted, as long as there is anything to see.
     pub fn is_part(&self, reader: UserId, conversation: ConversationId, extent: &Extent) -> bool {
-        match conversation.other(reader) {
-            Some(other) => self.existing.contains(&other.0) || extent.last_seq > extent.cleared_seq,
-            None => self.joined.contains(&extent.conversation_id),
-        }
+        let is_shown = conversation.other(reader).is_some() && extent.last_seq > extent.cleared_seq;
+        is_shown || self.is_known(reader, conversation)
     }
 
     fn is_known(&self, reader: UserId, conversation: ConversationId) -> bool {
-        match conversation.other(reader) {
-            Some(other) => self.existing.contains(&other.0),
-            None => self.joined.contains(&conversation.to_string()),
+        match conversation {
+            ConversationId::Direct(..) => {
+                conversation.other(reader).is_some_and(|other| self.existing.contains(&other))
+            }
+            ConversationId::Group(group) => self.joined.contains(&group),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What goes wrong inside of a worker: a message that cannot be stored at first, a lease that runs out and is renewed,
 //! a read whose reply is lost. Nothing is overtaken, and nothing stays in the stream for good.
 
+use devstack::{Durability, Scratch, testing};
 use fred::prelude::*;
 use serde_json::json;
+use shared::lifecycle::Lifecycle;
+use shared::redis::client::RedisOptions;
 use shared::redis::lanes;
 use sqlx::Executor as _;
 use std::time::Duration;
@@ -103,4 +106,36 @@ async fn a_read_that_comes_late_takes_nothing_away() {
             .await;
     assert!(late.unwrap_err().details().starts_with("NOGROUP"));
     assert_eq!(fleet.send(alice, bob, "y").await["seq"], 2);
+}
+
+/// Otherwise it is carried out once Redis is back, and what it takes is nobody's until some worker claims it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_was_given_up_while_redis_was_away_takes_nothing() {
+    const BLOCK: Duration = Duration::from_millis(50);
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let scratch = Scratch::new("given-up").unwrap();
+    let mut redis = testing::start_redis_with(&scratch, Durability::Durable).unwrap();
+    let options = RedisOptions { url: redis.url(), tls_ca: None, command_timeout: Duration::from_millis(300) };
+    let lifecycle = Lifecycle::new(Duration::ZERO);
+    let reader = options.blocking_client(BLOCK, &lifecycle).unwrap();
+    reader.wait_for_connect().await.unwrap();
+    redis.command(&["XGROUP", "CREATE", "stream", "group", "$", "MKSTREAM"]).unwrap();
+    redis.command(&["XADD", "stream", "*", shared::stream::FIELD, "entry"]).unwrap();
+
+    redis.kill().unwrap();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    // Whoever reads learns first that the connection is gone, and then nothing.
+    while !matches!(lanes::read_shared(&reader, "stream", "group", "reader", 1, BLOCK).await,
+        Err(error) if *error.kind() == ErrorKind::Timeout)
+    {
+        assert!(tokio::time::Instant::now() < deadline, "a read without Redis does not time out");
+    }
+    redis.start().unwrap();
+    let taken = loop {
+        match lanes::read_shared(&reader, "stream", "group", "reader", 1, BLOCK).await {
+            Ok(entries) => break entries,
+            Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error}"),
+        }
+    };
+    assert_eq!(taken.len(), 1, "somebody else has it");
 }

@@ -206,6 +206,13 @@ impl Fleet {
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
     }
 
+    /// Rows that could not be read, by all workers of this process.
+    pub fn unreadable_rows(&self) -> u64 {
+        let rendered = metrics().render();
+        let line = rendered.lines().find(|line| line.starts_with("chat_worker_unreadable_rows_total"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+    }
+
     /// Commands that were given up.
     pub async fn dead_letters(&self) -> u64 {
         self.redis.xlen(self.keys.dead_letters()).await.unwrap()
@@ -431,13 +438,11 @@ impl Fleet {
         waited.await.unwrap_or_else(|_| panic!("waited in vain for {query}"));
     }
 
-    /// The users to whom the durable event of this command is queued, in order.
+    /// The users for whom this durable event waits, queued or due to them with a change, in order.
     pub async fn queued_for(&self, event_id: &str) -> Vec<i64> {
-        sqlx::query_scalar("SELECT user_id FROM event_queue WHERE event_id = $1::text::uuid ORDER BY user_id")
-            .bind(event_id)
-            .fetch_all(&self.db)
-            .await
-            .unwrap()
+        let waiting = "SELECT user_id FROM event_queue WHERE event_id = $1::text::uuid
+             UNION SELECT user_id FROM due_events WHERE event_id = $1::text::uuid ORDER BY user_id";
+        sqlx::query_scalar(waiting).bind(event_id).fetch_all(&self.db).await.unwrap()
     }
 }
 

@@ -227,3 +227,17 @@ async fn a_row_that_does_not_open_is_left_out() {
         .unwrap();
     assert_eq!(seqs(&page(&fleet, bob, alice, json!({})).await), [1, 3]);
 }
+
+/// Whoever can write to the database, and has no key, cannot put one message's words in another's place.
+#[tokio::test]
+async fn a_content_under_another_message_is_left_out() {
+    let fleet = Fleet::start("swapped").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    fill(&fleet, alice, bob, 3).await;
+    let copied = sqlx::query(
+        "UPDATE private_messages AS copy SET content = original.content, iv = original.iv, mac = original.mac \
+         FROM private_messages AS original WHERE copy.seq = 2 AND original.seq = 1",
+    );
+    assert_eq!(copied.execute(&fleet.db).await.unwrap().rows_affected(), 1);
+    assert_eq!(seqs(&page(&fleet, bob, alice, json!({})).await), [1, 3]);
+}

@@ -33,6 +33,7 @@ async fn a_deleted_group_is_hidden_at_once_and_purged_when_its_time_is_over() {
     }
     // Nothing of the group waits for anybody but that it is gone.
     fleet.until("SELECT count(*) = 2 FROM event_queue WHERE delivered_at IS NULL").await;
+    fleet.until("SELECT count(*) = 0 FROM due_events").await;
     let messages: i64 = sqlx::query_scalar("SELECT count(*) FROM private_messages").fetch_one(&fleet.db).await.unwrap();
     assert_eq!(messages, 1);
     sqlx::query("UPDATE group_chats SET deleted_at = now() - interval '2h'").execute(&fleet.db).await.unwrap();

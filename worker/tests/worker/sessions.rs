@@ -31,7 +31,7 @@ pub async fn resumed(fleet: &Fleet, user: UserId, connection: u64) -> (Value, Re
     }
 }
 
-fn contents(page: &ReplayPage) -> Vec<String> {
+pub fn contents(page: &ReplayPage) -> Vec<String> {
     let content = |json: &[u8]| serde_json::from_slice::<Value>(json).unwrap()["content"].as_str().unwrap().to_owned();
     page.events.iter().map(|event| content(&event.json)).collect()
 }
@@ -49,6 +49,31 @@ async fn tokens_of_unknown_users_and_revoked_ones_open_nothing() {
         let error: Value = serde_json::from_slice(&auth_error).unwrap();
         assert_eq!((&error["type"], &error["code"]), (&json!("auth_error"), &json!(code)));
     }
+}
+
+/// However long messages are: pages of many sessions are in memory together.
+#[tokio::test]
+async fn a_page_of_a_replay_has_a_bound_in_bytes() {
+    const MOST_BYTES: usize = 256 * 1024 + 32 * 1024;
+    let fleet = Fleet::start("replaybytes").await;
+    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let long = "\u{8a9e}".repeat(4_990);
+    for i in 0..60 {
+        fleet.send(alice, bob, &format!("{i} {long}")).await;
+    }
+    let (_, first) = resumed(&fleet, bob, 1).await;
+    let (mut seen, mut pages, mut page) = (Vec::new(), 0, first);
+    loop {
+        let bytes: usize = page.events.iter().map(|event| event.json.len()).sum();
+        assert!(bytes <= MOST_BYTES, "{bytes} bytes in {} events", page.events.len());
+        seen.extend(contents(&page).iter().map(|content| content.split(' ').next().unwrap().to_owned()));
+        pages += 1;
+        let Some(cursor) = page.next else { break };
+        let InternalReply::Replayed(next) = fleet.internal(bob, Internal::Replay { cursor }).await else { panic!() };
+        page = next;
+    }
+    assert_eq!(seen, (0..60).map(|i| i.to_string()).collect::<Vec<_>>());
+    assert!(pages >= 3, "{pages} pages");
 }
 
 #[tokio::test]
@@ -104,7 +129,7 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
     fleet.until(&format!("SELECT delivered_seq = 240 FROM conversation_members WHERE user_id = {bob}")).await;
 }
 
-fn internal(fleet: &Fleet, user: UserId, request: Internal) -> crate::harness::Prepared {
+pub fn internal(fleet: &Fleet, user: UserId, request: Internal) -> crate::harness::Prepared {
     use shared::stream::{Body, Envelope};
     let now = Timestamp::now();
     let id = shared::ids::new_command_id(now, 0);
@@ -252,7 +277,8 @@ const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = cur
 async fn sessions_that_open_at_once_are_looked_up_together() {
     let fleet = Fleet::without_worker("together", &[]).await;
     let mut requests = Vec::new();
-    for number in 0..100 {
+    // As many as have their pages in memory together.
+    for number in 0..32 {
         let user = fleet.user(&format!("user{number}")).await;
         let request = internal(&fleet, user, resume(number));
         fleet.append(&request).await;

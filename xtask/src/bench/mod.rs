@@ -2,6 +2,7 @@
 
 mod growth;
 mod history;
+mod import;
 mod page;
 mod plot;
 mod runs;
@@ -18,8 +19,18 @@ use self::site::Site;
 use crate::interrupt;
 use crate::workspace::Workspace;
 
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Part {
+    /// The import of a million messages of the original server
+    Import,
+}
+
 #[derive(Debug, clap::Args)]
 pub struct Options {
+    /// Only this, which is printed and not part of the page
+    #[arg(value_enum)]
+    part: Option<Part>,
     /// A minute or two instead of many: smaller numbers, for trying it out
     #[arg(long)]
     quick: bool,
@@ -41,6 +52,9 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             workspace.target_dir.join("release")
         }
     };
+    if let Some(Part::Import) = options.part {
+        return import::measure(&programs, &bin_dir, if options.quick { 10_000 } else { 1_000_000 });
+    }
     devstack::process::raise_file_limit();
     let sizes = if options.quick { Sizes::QUICK } else { Sizes::FULL };
     let mut site = Site::start(&programs, &bin_dir, sizes.users())?;

@@ -20,9 +20,6 @@ const FILES: [&str; 9] =
     ["backup", "nginx", "postgres", "redis", "prometheus", "grafana", "secrets.sh", "upgrade.sh", "restore.sh"];
 /// Two names for one image are enough for an upgrade.
 const IMAGES: [&str; 2] = ["chat:compose-test", "chat:compose-test-new"];
-/// In the Dockerfile; an image from built programs and a built web client needs nothing of them.
-const RUST: &str = "rust:1.95.0-slim-bookworm=docker-image://debian:12.11-slim";
-const NODE: &str = "node:20.20.2-bookworm-slim=docker-image://debian:12.11-slim";
 
 fn words(variable: &str, default: &str) -> Vec<String> {
     let value = std::env::var(variable).ok().filter(|value| !value.trim().is_empty());
@@ -53,14 +50,10 @@ pub fn run(workspace: &Workspace) -> Result<Outcome> {
         take_programs(workspace, &programs)?;
     }
     let web = web_client(workspace)?;
+    let compilers = without_compilers(&std::fs::read_to_string(workspace.root.join("Dockerfile"))?)?;
     for image in IMAGES {
-        let contexts = [
-            format!("build={}", programs.display()),
-            format!("web={}", web.display()),
-            RUST.to_owned(),
-            NODE.to_owned(),
-        ];
-        let contexts = contexts.iter().flat_map(|context| ["--build-context", context]);
+        let contexts = [format!("build={}", programs.display()), format!("web={}", web.display())];
+        let contexts = contexts.iter().chain(&compilers).flat_map(|context| ["--build-context", context]);
         let build: Vec<&str> = ["build"].into_iter().chain(contexts).chain(["--tag", image, "."]).collect();
         let (status, output) = run_and_keep(&mut engine(&build), false)?;
         if !status.success() {
@@ -84,6 +77,15 @@ pub fn run(workspace: &Workspace) -> Result<Outcome> {
     let passed = output.lines().filter(|line| line.starts_with("ok ")).count() as u64;
     let failed = u64::from(!status.success());
     Ok(Outcome { failed, ..Outcome::passed(passed) })
+}
+
+/// An image from built programs and a built web client needs no compiler: the last image of the Dockerfile stands in for the others,
+/// under their whole names, with digests if they have them.
+fn without_compilers(dockerfile: &str) -> Result<Vec<String>> {
+    let images = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")?.split(' ').next());
+    let mut images: Vec<&str> = images.filter(|image| image.contains(':')).collect();
+    let last = images.pop().context("the Dockerfile names no image")?;
+    Ok(images.into_iter().map(|image| format!("{image}=docker-image://{last}")).collect())
 }
 
 /// The folder of the built web client, or of a page in its place.
@@ -131,4 +133,16 @@ fn lay_out(workspace: &Workspace, folder: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn pinned_compilers_are_replaced_by_their_whole_names() {
+        let dockerfile =
+            "FROM rust:1.9@sha256:ab AS chef\nFROM chef AS plan\nFROM scratch AS build\nFROM debian:12.1-slim\n";
+        let contexts = super::without_compilers(dockerfile).unwrap();
+        assert_eq!(contexts, ["rust:1.9@sha256:ab=docker-image://debian:12.1-slim"]);
+        assert!(super::without_compilers("FROM scratch\n").is_err());
+    }
 }

@@ -64,13 +64,15 @@ fn make_venv(home: &Path) -> Result<()> {
 }
 
 /// Told from a version that does not exist, which is a mistake in the list.
-fn is_unreachable(output: &str) -> bool {
+pub fn is_unreachable(output: &str) -> bool {
     [
         "NewConnectionError",
         "ConnectTimeoutError",
         "ProxyError",
         "Temporary failure in name resolution",
         "Read timed out",
+        // As uv says it.
+        "Failed to fetch",
     ]
     .iter()
     .any(|sign| output.contains(sign))

@@ -17,8 +17,14 @@ const OVERLAYS: [(&str, &str); 3] = [
     ("production", "k8s/overlays/production"),
     ("migrate", "k8s/overlays/production/migrate"),
 ];
-/// What takes the place of nginx in the production overlay.
-const FRONTS: [&str; 2] = ["gateway-api", "ingress"];
+/// Lines of the production overlay that others are to take the place of, as its comments and the documentation say: a name for the
+/// result, the line, and the other.
+const VARIANTS: [(&str, &str, &str); 4] = [
+    ("gateway-api", "  - ../../components/nginx\n", "  - ../../components/gateway-api\n"),
+    ("ingress", "  - ../../components/nginx\n", "  - ../../components/ingress\n"),
+    ("backup", "  # - ../../components/backup\n", "  - ../../components/backup\n"),
+    ("encryption-keys", "  # - ../../components/encryption-keys\n", "  - ../../components/encryption-keys\n"),
+];
 /// Made by the operator of the cluster; see docs/deployment.md.
 const SECRETS: [&str; 3] = ["chat-secrets", "chat-migration", "chat-tls"];
 
@@ -49,15 +55,14 @@ pub fn build_all(workspace: &Workspace) -> Result<Option<Vec<PathBuf>>> {
         built.push(build(&program, &tree.join(folder), &home.join(format!("{name}.yaml")))?);
     }
     let overlay = tree.join("k8s/overlays/production/kustomization.yaml");
-    let with_nginx = std::fs::read_to_string(&overlay)?;
-    for front in FRONTS {
-        let line = "  - ../../components/nginx\n";
-        if !with_nginx.contains(line) {
-            bail!("the production overlay does not name the component nginx");
+    let as_it_is = std::fs::read_to_string(&overlay)?;
+    for (name, line, other) in VARIANTS {
+        if !as_it_is.contains(line) {
+            bail!("the production overlay lacks the line {line:?}");
         }
-        std::fs::write(&overlay, with_nginx.replace(line, &line.replace("nginx", front)))?;
+        std::fs::write(&overlay, as_it_is.replace(line, other))?;
         let folder = overlay.parent().context("a folder")?;
-        built.push(build(&program, folder, &home.join(format!("{front}.yaml")))?);
+        built.push(build(&program, folder, &home.join(format!("{name}.yaml")))?);
     }
     Ok(Some(built))
 }

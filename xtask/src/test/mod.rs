@@ -6,6 +6,7 @@ mod deployment;
 mod hanging;
 mod kustomize;
 mod output;
+mod policies;
 mod previous;
 mod report;
 mod sdk;
@@ -125,10 +126,11 @@ fn deployment_files(workspace: &Workspace, report: &mut Report) {
         Ok(if tools.is_some() { Outcome::passed(1) } else { deployment::not_checked("Deployment files were") })
     });
     type Check = fn(&Workspace, &std::path::Path) -> Result<Outcome>;
-    let checks: [(&str, Check); 5] = [
+    let checks: [(&str, Check); 6] = [
         ("Kubernetes manifests: schema", deployment::manifests),
         ("Kubernetes manifests: built", deployment::kustomizations),
         ("Helm chart: the same objects", deployment::chart),
+        ("policies", policies::check),
         ("compose file: schema", deployment::compose),
         ("Dockerfile: lints", deployment::dockerfile),
     ];
@@ -181,7 +183,8 @@ fn web_client(workspace: &Workspace, report: &mut Report, builds_servers: bool) 
 /// Builds them, for a part that runs without the tests of unit and e2e.
 fn servers(workspace: &Workspace, report: &mut Report, name: &str) {
     step(report, name, || {
-        let mut build = workspace.cargo(&["build", "-p", "gateway", "-p", "worker", "-p", "chatctl"]);
+        let mut build =
+            workspace.cargo(&["build", "--workspace", "--bin", "gateway", "--bin", "worker", "--bin", "chatctl"]);
         let status = build.env("SQLX_OFFLINE", "true").status().context("running cargo build")?;
         Ok(Outcome::of(status.success()))
     });

@@ -44,11 +44,26 @@ fn run_tests_within(command: &mut Command, patience: Duration) -> Result<Outcome
     let status = child.wait().context("waiting for the tests")?;
     hanging.iter().for_each(|name| println!("error: hung: {name}"));
     let mut outcome = count(&output);
+    outcome.failures = failures(&output);
     outcome.failed += hanging.len() as u64;
+    outcome.failures.extend(hanging.into_iter().map(|name| format!("{name}: hung")));
     if !status.success() && outcome.failed == 0 {
         outcome.failed = 1;
     }
     Ok(outcome)
+}
+
+/// Runs a command that is one check; what it says of failed tests is kept.
+pub fn run_check(command: &mut Command) -> Result<Outcome> {
+    if std::io::stdout().is_terminal() {
+        command.env("FORCE_COLOR", "1");
+    }
+    let (status, output) = run_and_keep(command, true)?;
+    Ok(if status.success() {
+        Outcome::passed(1)
+    } else {
+        Outcome { failures: failures(&output), ..Outcome::failed(1) }
+    })
 }
 
 /// Both streams, each in its own order; shown as they come when `show`.
@@ -114,6 +129,25 @@ fn count(output: &str) -> Outcome {
     outcome
 }
 
+/// The failed tests that cargo test, nextest or vitest name; with vitest, and why. Each once.
+fn failures(output: &str) -> Vec<String> {
+    let mut failures: Vec<String> = Vec::new();
+    let mut lines = output.lines().map(without_colours);
+    while let Some(line) = lines.next() {
+        let line = line.trim();
+        let failure = if let Some(rest) = line.strip_prefix("FAIL [").or_else(|| line.strip_prefix("TIMEOUT [")) {
+            rest.split_once(") ").map(|(_, name)| name.to_owned())
+        } else if let Some(name) = line.strip_prefix("FAIL  ") {
+            let why = lines.next().unwrap_or_default();
+            Some(format!("{name}: {}", why.trim()))
+        } else {
+            line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")).map(str::to_owned)
+        };
+        failures.extend(failure.filter(|failure| !failures.contains(failure)));
+    }
+    failures
+}
+
 /// The `12` of `… 12 passed …`; 0 when there is none.
 fn number_before(text: &str, word: &str) -> u64 {
     let Some(at) = text.find(word) else { return 0 };
@@ -140,17 +174,30 @@ mod tests {
         let output = "running 3 tests\ntest a ... ok\n\
             test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s\n\
             test result: \u{1b}[31mFAILED\u{1b}[0m. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n";
-        assert_eq!(count(output), Outcome { passed: 7, failed: 2, not_checked: None });
+        assert_eq!(count(output), Outcome { passed: 7, failed: 2, ..Outcome::default() });
     }
 
     #[test]
     fn counts_nextest() {
         let output = "     Summary [   0.512s] 12 tests run: 9 passed (1 slow), 2 failed, 1 timed out, 3 skipped\n";
-        assert_eq!(count(output), Outcome { passed: 9, failed: 3, not_checked: None });
+        assert_eq!(count(output), Outcome { passed: 9, failed: 3, ..Outcome::default() });
         let shown = format!("    test result: FAILED. 0 passed; 1 failed; 0 ignored\n{output}");
         assert_eq!(count(&shown), count(output));
         let one = "\u{1b}[32;1m     Summary\u{1b}[0m [   0.1s] \u{1b}[1m1\u{1b}[0m test run: 1 \u{1b}[32mpassed\u{1b}[0m, 0 skipped";
-        assert_eq!(count(one), Outcome { passed: 1, failed: 0, not_checked: None });
+        assert_eq!(count(one), Outcome { passed: 1, failed: 0, ..Outcome::default() });
+    }
+
+    #[test]
+    fn failed_tests_are_named() {
+        let output = "---- stores::redis::a stdout ----\n        FAIL [   0.5s] (3/9) worker sync::tests::b\n\
+            \u{1b}[31m FAIL \u{1b}[39m test/chat.test.ts > a group > c\nError: not within 20000 ms\n\
+            FAIL [   0.5s] (3/9) worker sync::tests::b\n";
+        let names = [
+            "stores::redis::a",
+            "worker sync::tests::b",
+            "test/chat.test.ts > a group > c: Error: not within 20000 ms",
+        ];
+        assert_eq!(failures(output), names);
     }
 
     #[test]
@@ -159,7 +206,9 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("sh -c \"{program}\"; exit 101")]);
         let start = std::time::Instant::now();
-        assert_eq!(run_tests_within(&mut command, Duration::ZERO).unwrap(), Outcome::failed(1));
+        let failures = vec!["b::hangs: hung".to_owned()];
+        let expected = Outcome { failures, ..Outcome::failed(1) };
+        assert_eq!(run_tests_within(&mut command, Duration::ZERO).unwrap(), expected);
         assert!(start.elapsed() < Duration::from_secs(300));
     }
 

@@ -38,7 +38,10 @@ pub fn build(workspace: &Workspace) -> Result<Outcome> {
     }
     let source = folder(workspace).join("source");
     unpack(&workspace.root, &source)?;
-    let mut cargo = workspace.cargo(&["build", "--workspace", "--bins"]);
+    // Of the whole workspace, so that the dependencies get the features that they have in the present build, and are shared with it.
+    let mut args = vec!["build", "--workspace"];
+    args.extend(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
+    let mut cargo = workspace.cargo(&args);
     let status = cargo.current_dir(&source).env("SQLX_OFFLINE", "true").status().context("running cargo build")?;
     if !status.success() {
         return Ok(Outcome::failed(1));

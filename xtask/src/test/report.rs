@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Outcome {
     pub passed: u64,
     pub failed: u64,
+    /// The names of the failed tests, as far as the output told them.
+    pub failures: Vec<String>,
     /// Why something was left out; that counts as neither.
     pub not_checked: Option<String>,
 }
@@ -62,6 +64,11 @@ impl fmt::Display for Report {
             };
             writeln!(f, "{:>7.1} s  {name:<38} {word}", took.as_secs_f32())?;
         }
+        for (name, outcome, _) in &self.steps {
+            for failure in &outcome.failures {
+                writeln!(f, "\n{name}: {failure}")?;
+            }
+        }
         write!(f, "\n{passed} passed, {failed} failed")
     }
 }
@@ -76,10 +83,12 @@ mod tests {
         report.add("a", Outcome::passed(3), Duration::ZERO);
         report.add("b", Outcome::not_checked("no network"), Duration::ZERO);
         assert!(!report.has_failed());
-        report.add("c", Outcome { passed: 1, failed: 2, not_checked: None }, Duration::ZERO);
+        let failures = vec!["a::b".to_owned()];
+        report.add("c", Outcome { passed: 1, failed: 2, failures, not_checked: None }, Duration::ZERO);
         assert!(report.has_failed());
         let text = report.to_string();
         assert_eq!(text.lines().last(), Some("4 passed, 2 failed"));
         assert!(text.contains("NOT CHECKED: no network"));
+        assert!(text.contains("\nc: a::b\n"));
     }
 }

@@ -4,9 +4,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use devstack::{Scratch, testing};
 
+use super::output;
 use super::report::Outcome;
 use crate::node::npm;
 use crate::workspace::Workspace;
@@ -33,13 +34,14 @@ pub fn not_checked() -> Outcome {
 }
 
 pub fn run(folder: &Path, check: &Check) -> Result<Outcome> {
-    let status = npm(folder, &["run", "--silent", check.script]).status().context("running npm")?;
-    Ok(Outcome::of(status.success()))
+    output::run_check(&mut npm(folder, &["run", "--silent", check.script]))
 }
 
 /// The client's promises against real servers, which must have been built.
 pub fn test_against_fleet(workspace: &Workspace, folder: &Path) -> Result<Outcome> {
-    on_fleet(workspace, npm(folder, &["run", "--silent", "test:fleet"]), "sdk")
+    // On request the soak of docs/sdk.md instead, which takes as long as it is told to.
+    let script = if std::env::var_os("SOAK").is_some() { "soak" } else { "test:fleet" };
+    on_fleet(workspace, npm(folder, &["run", "--silent", script]), "sdk")
 }
 
 /// Runs tests that start servers themselves: on private stores, with the programs that were built.
@@ -59,6 +61,5 @@ pub fn on_fleet(workspace: &Workspace, mut test: Command, database: &str) -> Res
     test.env(testing::DATABASE_URL_VARIABLE, database_url)
         .env(testing::REDIS_URL_VARIABLE, redis.url())
         .env(testing::BIN_DIR_VARIABLE, bin_dir);
-    let status = test.status().context("running npm")?;
-    Ok(Outcome::of(status.success()))
+    output::run_check(&mut test)
 }

@@ -325,6 +325,71 @@ fn images_are_pinned_and_containers_restricted() {
     assert!(dockerfile.contains(&format!("FROM rust:{version}-")));
 }
 
+/// The files in which `deploy/pin.sh` may write, by path.
+fn files_with_images() -> BTreeMap<String, String> {
+    let mut files: BTreeMap<String, String> = ["Dockerfile", "docker-compose.yml", "deploy/helm/chat/values.yaml"]
+        .map(|path| (path.to_owned(), read(path)))
+        .into();
+    for (path, text) in manifests() {
+        files.insert(path.strip_prefix(root()).unwrap().display().to_string(), text);
+    }
+    files
+}
+
+#[test]
+fn public_images_are_pinned_by_digest_and_renewed() {
+    let folder = std::env::temp_dir().join(format!("chat-pin-{}", std::process::id()));
+    let put = |path: &str, text: &str| {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let before = files_with_images();
+    before.iter().for_each(|(path, text)| put(path, text));
+    put("deploy/pin.sh", &read("deploy/pin.sh"));
+    // Answers as `docker buildx imagetools inspect` does, of a list of platforms.
+    put(
+        "docker",
+        r#"for image; do :; done
+        case $image in *@*) exit 1 ;; esac
+        echo "Name: docker.io/$image"
+        echo "Digest: sha256:$(printf %s "$image $ROUND" | sha256sum | cut -c1-64)"
+        echo "Manifests:"
+        echo "  Name: docker.io/$image@sha256:0"
+        "#,
+    );
+    let mut pinned: Vec<BTreeMap<String, String>> = Vec::new();
+    for round in ["1", "2"] {
+        let mut pin = std::process::Command::new("sh");
+        pin.arg(folder.join("deploy/pin.sh")).env("DOCKER", format!("sh {}", folder.join("docker").display()));
+        let output = pin.env("ROUND", round).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let now = before.keys().map(|path| (path.clone(), std::fs::read_to_string(folder.join(path)).unwrap()));
+        pinned.push(now.collect());
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    let mut images = BTreeSet::new();
+    for (path, text) in &before {
+        let (first, second) = (&pinned[0][path], &pinned[1][path]);
+        for (line, (first, second)) in text.lines().zip(first.lines().zip(second.lines())) {
+            let word =
+                |line: &str| line.split(' ').find(|word| word.contains(':') && !word.ends_with(':')).map(str::to_owned);
+            let is_image = line.starts_with("FROM ") || line.trim_start_matches([' ', '-']).starts_with("image: ");
+            let image = word(line).filter(|image| is_image && !image.contains("chat:"));
+            let Some(image) = image else {
+                assert_eq!((line, line), (first, second), "{path}");
+                continue;
+            };
+            let digests =
+                [first, second].map(|line| line.split_once(&format!("{image}@sha256:")).unwrap().1[..64].to_owned());
+            assert_ne!(digests[0], digests[1], "{path}: {image} is not renewed");
+            assert_eq!(first.replace(&format!("@sha256:{}", digests[0]), ""), line, "{path}");
+            images.insert(image);
+        }
+    }
+    assert!(images.len() >= 8, "{images:?}");
+}
+
 #[test]
 fn rules_and_dashboard_name_metrics_that_exist() {
     let declared: BTreeSet<String> = ["gateway", "worker"]

@@ -51,8 +51,17 @@ fn kubernetes_gives_the_owners_password_to_no_server() {
     let gateway = serde_yaml_ng::to_string(&object("Deployment", "gateway")).unwrap();
     assert!(!gateway.contains("database"), "gateways need nothing of the database");
     let job = object("Job", "migrate");
-    let mut secrets = items(&job, "/spec/template/spec/containers/0/env").map(|variable| at(variable, "/valueFrom"));
-    assert!(secrets.all(|from| text(from, "/secretKeyRef/name") == "chat-migration"));
+    // As files, which no listing of the process or of the pod shows.
+    let files: BTreeSet<String> = items(&job, "/spec/template/spec/volumes")
+        .inspect(|volume| assert_eq!(text(volume, "/secret/secretName"), "chat-migration"))
+        .flat_map(|volume| items(volume, "/secret/items"))
+        .map(|item| format!("/run/secrets/chat/{}", text(item, "/path")))
+        .collect();
+    let named: BTreeSet<String> = items(&job, "/spec/template/spec/containers/0/env")
+        .inspect(|variable| assert!(text(variable, "/name").ends_with("_FILE"), "{variable:?}"))
+        .map(|variable| text(variable, "/value").to_owned())
+        .collect();
+    assert_eq!(named, files);
 
     let local = documents(&read("k8s/overlays/local/kustomization.yaml")).remove(0);
     let files = |secret: &str| -> Vec<String> {

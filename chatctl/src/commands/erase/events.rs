@@ -23,24 +23,63 @@ enum Fate {
     Goes,
 }
 
+/// Where events are stored, and how some of them go and others are replaced.
+struct Store {
+    table: &'static str,
+    change: &'static str,
+}
+
+const STORES: [Store; 2] = [
+    Store {
+        table: "event_log",
+        change: "WITH waiting AS (DELETE FROM event_queue WHERE event_id = ANY($1)),
+                      said AS (DELETE FROM event_log WHERE event_id = ANY($1))
+                 UPDATE event_log t SET body = n.new FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS n (id, old, new)
+                 WHERE t.event_id = n.id AND t.body = n.old",
+    },
+    // The change itself stays: it says only that there was one.
+    Store {
+        table: "conversation_changes",
+        change: "WITH said AS (
+                     UPDATE conversation_changes SET event_id = NULL, actor_id = NULL, about = NULL, body = NULL
+                     WHERE event_id = ANY($1)
+                 )
+                 UPDATE conversation_changes t SET body = n.new
+                 FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS n (id, old, new)
+                 WHERE t.event_id = n.id AND t.body = n.old",
+    },
+];
+
 /// Gives how many events were changed or deleted, and how many do not decrypt.
 pub async fn erase(connection: &mut PgConnection, keyring: &Keyring, user: i64) -> Result<(u64, u64)> {
+    let (mut changed, mut unreadable) = (0, 0);
+    for store in &STORES {
+        let (of_store, unreadable_of_store) = erase_in(connection, keyring, user, store).await?;
+        changed += of_store;
+        unreadable += unreadable_of_store;
+    }
+    Ok((changed, unreadable))
+}
+
+async fn erase_in(
+    connection: &mut PgConnection,
+    keyring: &Keyring,
+    user: i64,
+    Store { table, change }: &Store,
+) -> Result<(u64, u64)> {
+    let select = format!("SELECT event_id, body FROM {table} WHERE event_id > $1 ORDER BY event_id LIMIT $2");
     let mut progress = Progress::new("events");
     let (mut after, mut unreadable) = (Uuid::nil(), 0);
     loop {
         let rows: Vec<(Uuid, Vec<u8>)> =
-            sqlx::query_as("SELECT event_id, body FROM event_log WHERE event_id > $1 ORDER BY event_id LIMIT $2")
-                .bind(after)
-                .bind(BATCH)
-                .fetch_all(&mut *connection)
-                .await?;
+            sqlx::query_as(&select).bind(after).bind(BATCH).fetch_all(&mut *connection).await?;
         let Some((last, _)) = rows.last() else { return Ok((progress.count(), unreadable)) };
         after = *last;
         let (mut gone, mut ids, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (id, body) in rows {
             let Ok(plain) = keyring.open_blob(id, &body) else {
                 unreadable += 1;
-                eprintln!("event_log {id} does not decrypt");
+                eprintln!("{table} {id} does not decrypt");
                 continue;
             };
             match serde_json::from_slice(&plain).map_or(Fate::Stays, |event| fate(event, user)) {
@@ -53,18 +92,7 @@ pub async fn erase(connection: &mut PgConnection, keyring: &Keyring, user: i64) 
                 }
             }
         }
-        sqlx::query(
-            "WITH waiting AS (DELETE FROM event_queue WHERE event_id = ANY($1)),
-                  said AS (DELETE FROM event_log WHERE event_id = ANY($1))
-             UPDATE event_log t SET body = n.new FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS n (id, old, new)
-             WHERE t.event_id = n.id AND t.body = n.old",
-        )
-        .bind(&gone)
-        .bind(&ids)
-        .bind(&old)
-        .bind(&new)
-        .execute(&mut *connection)
-        .await?;
+        sqlx::query(change).bind(&gone).bind(&ids).bind(&old).bind(&new).execute(&mut *connection).await?;
         progress.add((gone.len() + ids.len()) as u64);
     }
 }

@@ -45,3 +45,8 @@ app.kubernetes.io/part-of: chat
 {{ toYaml . }}
 {{- end }}
 {{- end }}
+
+{{/* The key of the Secret that holds the encryption key, or the list of them. */}}
+{{- define "chat.keys" -}}
+encryption_key{{ if .Values.secrets.encryptionKeys }}s{{ end }}
+{{- end }}

@@ -17,6 +17,8 @@ use crate::protocol::Invalid;
 /// Longest message of that server.
 const MAX_MESSAGE_CHARACTERS: usize = 1_000;
 const MAX_GROUP_NAME_CHARACTERS: usize = 255;
+/// Of messages that are longer than this, that server allowed twice as many.
+const LONG_MESSAGE_CHARACTERS: usize = 500;
 
 pub struct Original;
 
@@ -27,6 +29,10 @@ impl Translator for Original {
             group_name_characters: MAX_GROUP_NAME_CHARACTERS,
             ..limits
         }
+    }
+
+    fn message_rate_limit(&self, limit: u32, text: &str) -> u32 {
+        if text.chars().count() > LONG_MESSAGE_CHARACTERS { limit.saturating_mul(2) } else { limit }
     }
 
     fn has_single_connection(&self) -> bool {

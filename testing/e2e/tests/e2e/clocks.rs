@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use devstack::fleet::READY_TIMEOUT;
+use devstack::wait::SOON;
 use e2e::{Deployment, Options};
 use serde_json::{Value, json};
 
-const SOON: Duration = Duration::from_secs(10);
 /// A gateway that seems dead is given up after six seconds, and the grace period is one.
 const LONG_ENOUGH_TO_BE_GIVEN_UP: Duration = Duration::from_secs(9);
 const ROUNDS: usize = 20;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use client::{Client, Connect, event_type};
+use devstack::wait::SOON;
 use e2e::{Deployment, Options, User};
 use serde_json::{Map, Value, json};
 
 const RECORDED: &str = include_str!("../fixtures/original_frames.json");
-const SOON: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_millis(300);
 
 /// Steps at which the original refused, or did by halves, what its own clients and documents ask for. What comes instead, to
@@ -341,5 +341,29 @@ async fn a_group_of_both_dialects_reads_the_same_conversation() -> Result<()> {
     let mut device = Connect::new(&fleet.gateway_url(1)).chat_v1().open().await?;
     device.authenticate(&old.token).await?;
     theirs.expect_none("a conflict", |event| event_type(event) == "session_conflict", QUIET).await?;
+    Ok(())
+}
+
+/// The original server allowed twice as many long messages; `chat.v1` makes no difference.
+#[tokio::test]
+async fn the_original_dialect_allows_twice_as_many_long_messages() -> Result<()> {
+    let fleet = Deployment::start("long", options().with("MESSAGE_RATE_LIMIT", "2"))?;
+    let [alice, bob] = fleet.users(["alice", "bob"])?;
+    let mut old = Connect::new(&fleet.gateway_url(0)).unobserved().open().await?;
+    old.authenticate(&alice.token).await?;
+    let mut new = Connect::new(&fleet.gateway_url(1)).chat_v1().open().await?;
+    new.authenticate(&alice.token).await?;
+    let send =
+        |characters: usize| json!({"type": "send_message", "recipientId": bob.id, "content": "x".repeat(characters)});
+    for characters in [500, 500, 501, 501] {
+        old.request_ok(send(characters)).await?;
+        if characters == 500 {
+            continue;
+        }
+        for (client, characters) in [(&mut old, 500), (&mut new, 501)] {
+            assert_eq!(client.request(send(characters)).await?["code"], "RATE_LIMIT_EXCEEDED");
+        }
+    }
+    assert_eq!(old.request(send(501)).await?["code"], "RATE_LIMIT_EXCEEDED");
     Ok(())
 }

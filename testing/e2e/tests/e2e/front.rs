@@ -180,24 +180,27 @@ fn the_list_of_gateways_follows_the_name() -> Result<()> {
     std::fs::write(&answer, "127.0.0.1 STREAM gateways\n127.0.0.1 DGRAM\n")?;
     let mut process = by_script(&deployment, &front, &answer, &[])?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let mut until = |what: &str, reachable: bool| {
+    let list = home.join("upstreams.conf");
+    // While nginx reloads, processes with the old list and with the new one accept connections.
+    let mut until = |what: &str, listed: &str, reachable: bool| {
         wait::until(what, PATIENCE, || {
             process.check_alive()?;
-            Ok((runtime.block_on(front.connect().open()).is_ok() == reachable).then_some(()))
+            let is_listed = std::fs::read_to_string(&list).is_ok_and(|list| list.contains(listed));
+            Ok((is_listed && runtime.block_on(front.connect().open()).is_ok() == reachable).then_some(()))
         })
     };
-    until("a gateway is reached", true)?;
-    let listed = std::fs::read_to_string(home.join("upstreams.conf"))?;
+    until("a gateway is reached", "127.0.0.1:", true)?;
+    let listed = std::fs::read_to_string(&list)?;
     ensure!(listed.lines().count() == 1 && listed.contains(&format!("server 127.0.0.1:{port} ")), "{listed}");
 
     // It has moved to where nobody listens.
     std::fs::write(&answer, "127.0.0.77 STREAM gateways\n")?;
-    until("the gateway is gone", false)?;
+    until("the gateway is gone", "127.0.0.77:", false)?;
     // A look-up that fails leaves the list as it is.
     std::fs::write(&answer, "127.0.0.1 STREAM gateways\n")?;
-    until("it is back", true)?;
+    until("it is back", "127.0.0.1:", true)?;
     std::fs::write(&answer, "")?;
-    until("it is still reached", true)?;
+    until("it is still reached", "127.0.0.1:", true)?;
 
     // The end of the script is the end of nginx.
     ensure!(process.stop(Signal::TERM, PATIENCE)?, "the script did not end");

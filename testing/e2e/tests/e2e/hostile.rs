@@ -1,5 +1,6 @@
 //! Attacks within all limits, each by one account or by strangers, while others go on talking: it must not become slow for them,
-//! and none of their messages may be refused. `HOSTILE_SECONDS=60` makes each attack last longer than the test needs.
+//! and none of their messages may be refused. `HOSTILE_SECONDS=60` makes each attack last longer than the test needs, and
+//! `HOSTILE_SETTINGS="GROUPS_PER_HOUR=1000000 GROUPS_PER_USER=1000000"` takes defences out, to see what they are good for.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use tokio::time::Instant;
 const BYSTANDERS: usize = 8;
 /// `GROUP_MAX_MEMBERS`, without the founder.
 const STRANGERS: usize = 49;
+/// Messages of the conversation whose depths are asked for.
+const DEEP: usize = 100_000;
 /// Between two messages of one: within `MESSAGE_RATE_LIMIT`.
 const PACE: Duration = Duration::from_millis(300);
 /// Slower than this times the quiet p95 is harm, unless it is fast all the same on two cores that attackers and servers share.
@@ -89,6 +92,8 @@ struct Stage {
     attacker: User,
     /// With whom the attacker has a long conversation of long messages.
     partner: User,
+    /// With whom the attacker has [`DEEP`] messages.
+    confidant: User,
     /// As many as a group may have, so that each is large.
     strangers: Vec<User>,
 }
@@ -141,7 +146,7 @@ impl Stage {
     }
 
     async fn deep_offsets(&self, ends_at: Instant) -> Result<()> {
-        let page = json!({"type": "get_private_messages", "recipientId": self.partner.id, "offset": 1_000_000_000});
+        let page = json!({"type": "get_private_messages", "recipientId": self.confidant.id, "offset": DEEP - 1});
         self.repeat(10, 5, &page, ends_at).await
     }
 
@@ -189,9 +194,13 @@ impl Stage {
 
 async fn stage() -> Result<Stage> {
     let options = Options { gateways: 1, ..Options::default() };
-    let options = options.with("MESSAGE_RATE_LIMIT", "240");
+    let mut options = options.with("MESSAGE_RATE_LIMIT", "240");
+    for setting in std::env::var("HOSTILE_SETTINGS").unwrap_or_default().split_whitespace() {
+        let (name, value) = setting.split_once('=').context("NAME=value in HOSTILE_SETTINGS")?;
+        options = options.with(name, value);
+    }
     let deployment = Deployment::start("hostile", options)?;
-    let [attacker, partner] = deployment.users(["attacker", "partner"])?;
+    let [attacker, partner, confidant] = deployment.users(["attacker", "partner", "confidant"])?;
     let mut writer = deployment.login(0, &partner).await?;
     let text = "\u{8a9e}".repeat(5_000);
     for _ in 0..200 {
@@ -199,12 +208,30 @@ async fn stage() -> Result<Stage> {
         writer.request_ok(message).await?;
         writer.drain();
     }
+    let message = json!({"type": "send_private_message", "recipientId": confidant.id, "content": "the first"});
+    deployment.login(0, &attacker).await?.request_ok(message).await?;
+    deepen(&deployment, &client::conversation_id(attacker.id, confidant.id))?;
     let strangers = deployment.many_users("stranger", STRANGERS)?;
-    Ok(Stage { deployment, attacker, partner, strangers })
+    Ok(Stage { deployment, attacker, partner, confidant, strangers })
+}
+
+/// Gives the conversation of one message as many as [`DEEP`], which nobody could read.
+fn deepen(deployment: &Deployment, conversation: &str) -> Result<()> {
+    deployment.sql(&format!(
+        "INSERT INTO private_messages \
+         (message_id, conversation_id, seq, sender_id, recipient_id, content, iv, mac, key_id, created_at, version) \
+         SELECT gen_random_uuid(), conversation_id, seq + n, sender_id, recipient_id, content, iv, mac, key_id, \
+         created_at, version FROM private_messages, generate_series(1, {DEEP} - 1) AS n \
+         WHERE conversation_id = '{conversation}'; \
+         UPDATE conversations SET last_seq = {DEEP}, message_count = {DEEP} WHERE conversation_id = '{conversation}'; \
+         ANALYZE private_messages"
+    ))?;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attack_from_one_account_harms_nobody_else() -> Result<()> {
+    let _machine = e2e::MACHINE.lock().await;
     let stage = stage().await?;
     let users = stage.deployment.many_users("bystander", 2 * BYSTANDERS)?;
     let mut bystanders = Vec::new();

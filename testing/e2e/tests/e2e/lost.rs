@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use client::Client;
+use devstack::wait::SOON;
 use e2e::{Deployment, Options, User};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-const SOON: Duration = Duration::from_secs(20);
 /// What is promised, and as much again for a slow machine.
 const FOUND_WITHIN: Duration = Duration::from_secs(60);
 /// The advisory lock that commits wait for.
@@ -27,7 +27,7 @@ impl HeldCommits {
             "CREATE FUNCTION wait_at_commit() RETURNS trigger LANGUAGE plpgsql AS
              $$ BEGIN PERFORM pg_advisory_xact_lock_shared({COMMITS}); RETURN NULL; END $$"
         ))?;
-        for table in ["private_messages", "event_queue"] {
+        for table in ["private_messages", "event_queue", "conversation_changes"] {
             deployment.sql(&format!(
                 "CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED
                  FOR EACH ROW EXECUTE FUNCTION wait_at_commit()"

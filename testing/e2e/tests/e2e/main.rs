@@ -22,6 +22,7 @@ mod python;
 mod returning;
 mod rolling;
 mod security;
+mod server_api;
 mod stores;
 mod storm;
 mod takeover;

@@ -12,15 +12,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// As an operator has it: the secrets in files.
 fn chatctl(deployment: &Deployment, arguments: &[&str]) -> Result<Output> {
+    chatctl_at(&deployment.postgres.url("chat"), deployment, arguments)
+}
+
+fn chatctl_at(database_url: &str, deployment: &Deployment, arguments: &[&str]) -> Result<Output> {
     let file = |name: &str, content: &str| -> Result<std::path::PathBuf> {
         let path = deployment.logs().join(name);
         std::fs::write(&path, format!("{content}\n"))?;
         Ok(path)
     };
-    let database_url = deployment.postgres.url("chat");
     let mut command = Command::new(testing::bin_dir()?.join("chatctl"));
     command.args(arguments).current_dir("/").env_clear();
-    command.env("DATABASE_URL_FILE", file("database_url", &database_url)?);
+    command.env("DATABASE_URL_FILE", file("database_url", database_url)?);
     command.env("REDIS_URL_FILE", file("redis_url", &deployment.redis.url())?);
     let secrets = deployment.fleet.secrets();
     command.env("CHAT_ENCRYPTION_KEY_FILE", file("encryption_key", &secrets.encryption_key)?);
@@ -218,6 +221,16 @@ async fn doctor_names_what_is_wrong_and_nothing_else() -> Result<()> {
         );
     }
     ensure!(succeed(&deployment, &["verify"])?.lines().all(|line| line.starts_with("ok ")), "a database that is whole");
+
+    let has_advice = |about: &str| healthy.lines().any(|line| line.starts_with("advice  ") && line.contains(about));
+    ensure!(has_advice("subscribers may fall behind by 32 MiB"), "the default of Redis is not enough: {healthy}");
+
+    // The rights of the workers are enough, as in a worker's pod.
+    let as_worker = format!("{}?options=-c%20role%3Dchat_worker", deployment.postgres.url("chat"));
+    let output = chatctl_at(&as_worker, &deployment, &["doctor"])?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let is_complete = text.lines().count() == healthy.lines().count() && text.contains("2 workers are alive");
+    ensure!(is_complete, "{text}{}", String::from_utf8_lossy(&output.stderr));
 
     // What it names, it names with what to do.
     deployment.redis.command(&["SET", "unnamed_proxy", "10.9.8.7"])?;

@@ -1,13 +1,10 @@
 //! The way of a message through the whole fleet, and what a client sees of it.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use client::{Client, event_type};
+use devstack::wait::SOON;
 use e2e::{Deployment, Options};
 use serde_json::json;
-
-const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_from_one_gateway_arrives_on_the_other_and_on_every_device() -> Result<()> {

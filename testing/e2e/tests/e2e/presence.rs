@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use devstack::fleet::READY_TIMEOUT;
+use devstack::wait::SOON;
 use e2e::{Deployment, Options};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-
-const SOON: Duration = Duration::from_secs(10);
 
 fn about(user: i64) -> impl Fn(&Value) -> bool {
     let id = user.to_string();
@@ -104,6 +103,8 @@ async fn a_leaving_gateway_sends_its_clients_away_and_they_stay_online() -> Resu
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_back_elsewhere_in_time_after_a_gateway_died_was_never_gone() -> Result<()> {
     const GRACE: Duration = Duration::from_secs(4);
+    /// A gateway is given up after 3 s without a heartbeat and 3 s of looking at it.
+    const GIVEN_UP_WITHIN: Duration = Duration::from_secs(10);
     let mut deployment = Deployment::start("gatewaydied", Options::default().with("OFFLINE_GRACE_PERIOD", "4s"))?;
     let [watcher, quick, late, lost] = deployment.users(["watcher", "quick", "late", "lost"])?;
     let mut watching = deployment.login(0, &watcher).await?;
@@ -117,7 +118,7 @@ async fn who_comes_back_elsewhere_in_time_after_a_gateway_died_was_never_gone() 
     let _quick = deployment.login(0, &quick).await?;
     // From here on the grace period runs for those who are not back.
     while deployment.redis.command(&["ZCARD", "{presence}grace"])?.trim() != "2" {
-        ensure!(died.elapsed() < SOON, "the dead gateway's sessions do not end");
+        ensure!(died.elapsed() < GIVEN_UP_WITHIN, "the dead gateway's sessions do not end");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let missed = Instant::now();

@@ -11,11 +11,12 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 
-const SOON: Duration = Duration::from_secs(60);
+/// An interpreter starts and imports its packages meanwhile.
+const PRINTED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What the program prints, line by line, each once.
 async fn prints(lines: &mut Lines<BufReader<ChildStdout>>, expected: &str) -> Result<()> {
-    let line = tokio::time::timeout(SOON, lines.next_line()).await;
+    let line = tokio::time::timeout(PRINTED_WITHIN, lines.next_line()).await;
     let line = line.with_context(|| format!("waiting for `{expected}`"))??.context("the program ended")?;
     ensure!(line == expected, "`{expected}` is to be printed, not `{line}`");
     Ok(())
@@ -76,7 +77,7 @@ async fn chats_and_survives(python: &Path, packages: Option<&Path>) -> Result<()
         [(bob.id.to_string(), "new_message", &conversation), (group.clone(), "new_group_message", &group)]
     {
         types(&mut stdin, &format!("{to} hello ✓")).await?;
-        peer.expect(kind, |event| event["content"] == "hello ✓", SOON).await?;
+        peer.expect(kind, |event| event["content"] == "hello ✓", PRINTED_WITHIN).await?;
         prints(&mut stdout, &format!("{place} {} hello ✓", alice.name)).await?;
     }
     peer.request_ok(json!({"type": "send_message", "recipientId": alice.id, "content": "one"})).await?;
@@ -87,11 +88,12 @@ async fn chats_and_survives(python: &Path, packages: Option<&Path>) -> Result<()
     peer.request_ok(json!({"type": "send_message", "recipientId": alice.id, "content": "two"})).await?;
     peer.request_ok(json!({"type": "send_group_message", "groupId": group, "content": "three"})).await?;
     types(&mut stdin, &format!("{group} four")).await?;
-    peer.expect("new_group_message", |event| event["content"] == "four", SOON).await?;
+    peer.expect("new_group_message", |event| event["content"] == "four", PRINTED_WITHIN).await?;
     let mut arrived = Vec::new();
     for _ in 0..3 {
-        let line =
-            tokio::time::timeout(SOON, stdout.next_line()).await.with_context(|| format!("after {arrived:?}"))??;
+        let line = tokio::time::timeout(PRINTED_WITHIN, stdout.next_line())
+            .await
+            .with_context(|| format!("after {arrived:?}"))??;
         arrived.push(line.context("the program ended")?);
     }
     arrived.sort();

@@ -83,6 +83,14 @@ async fn the_takeover_guide_leads_to_a_serving_fleet() -> Result<()> {
     assert_eq!(page["messages"][3]["replyTo"]["content"], "second");
     assert_eq!(page["messages"][2]["reactions"][0]["reaction"], "❤️");
 
+    // An id of the client's own making.
+    let held =
+        nine.request_ok(json!({"type": "get_private_messages", "conversationId": "conv_user-9_user-10"})).await?;
+    assert_eq!((&held["conversationId"], &held["messages"]), (&json!("conv_9_10"), &page["messages"]));
+    let unknown =
+        nine.request(json!({"type": "get_private_messages", "conversationId": "conv_user-9_user-11"})).await?;
+    assert_eq!(unknown["code"], "VALIDATION_ERROR");
+
     let mut ten = site.login(1, &ten).await?;
     let sent = ten.request_ok(json!({"type": "send_private_message", "recipientId": "9", "content": "and on"})).await?;
     assert_eq!(sent["seq"], 6);

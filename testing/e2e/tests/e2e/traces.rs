@@ -1,19 +1,21 @@
 //! The trace of a message, from the socket that it came by to those that it reached, as a collector receives it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use client::Connect;
 use devstack::ports;
-use e2e::{Deployment, Options};
+use e2e::{Deployment, Options, Request};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -49,16 +51,61 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_is_followed_from_socket_to_socket() -> Result<()> {
+type Spans = mpsc::UnboundedReceiver<(String, Span)>;
+
+/// The first line with `text` in any of the logs, which are written a little later.
+async fn log_line(logs: &[PathBuf], text: &str) -> Result<String> {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        for log in logs {
+            let log = std::fs::read_to_string(log)?;
+            if let Some(line) = log.lines().find(|line| line.contains(text) && line.ends_with('}')) {
+                return Ok(line.to_owned());
+            }
+        }
+        ensure!(Instant::now() < deadline, "no line says {text:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A collector, its port, and what it receives.
+async fn collector() -> Result<(u16, JoinHandle<()>, Spans)> {
     let port = ports::free_one()?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    let (sender, mut spans) = mpsc::unbounded_channel();
+    let (sender, spans) = mpsc::unbounded_channel();
     let collector = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(collect(BufStream::new(stream), sender.clone()));
         }
     });
+    Ok((port, collector, spans))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backends_request_is_traced_under_its_own_trace() -> Result<()> {
+    let (port, _collector, mut spans) = collector().await?;
+    let options = Options { gateways: 1, workers: 1, ..Options::default() };
+    let options = options.with("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://127.0.0.1:{port}"));
+    let deployment = Deployment::start("traces-server", options.with("TRACE_ONE_IN", "1000000"))?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let key = deployment.chatctl(&["apikey", "create", "backend", "--scope", "messages"])?;
+    let body = json!({"recipientId": bob.id, "content": "x"}).to_string();
+    let request = Request::new("POST", &format!("/api/server/v1/users/{}/direct-messages", alice.id));
+    let request = request.bearer(key.trim()).header("traceparent", &format!("00-{TRACE}-{SPAN}-01")).body(body);
+    ensure!(request.send(&deployment.fleet.gateways[0].url()).await?.status == 200);
+    loop {
+        let (_, span) = tokio::time::timeout(DEADLINE, spans.recv()).await?.context("the collector")?;
+        ensure!(hex(&span.trace_id) == TRACE, "{span:?} belongs to no traced request");
+        if span.name == "command" {
+            ensure!(hex(&span.parent_span_id) == SPAN, "{span:?}");
+            return Ok(());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_followed_from_socket_to_socket() -> Result<()> {
+    let (port, collector, mut spans) = collector().await?;
     let options = Options::default().with("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://127.0.0.1:{port}"));
     let options = options.with("TRACE_ONE_IN", "1000000").with("FOLLOW_TRACEPARENT", "true");
     let deployment = Deployment::start("traces", options)?;
@@ -97,6 +144,16 @@ async fn a_message_is_followed_from_socket_to_socket() -> Result<()> {
     for name in ["store", "publish", "deliver"] {
         ensure!(parent(name) == id("apply"), "{name}: {found:?}");
     }
+
+    // What a worker logs while it works for the trace names it.
+    deployment.sql(&format!(
+        "UPDATE private_messages SET mac = sha256(mac) WHERE message_id = '{}'",
+        &message["msg_".len()..]
+    ))?;
+    alices.request_ok(json!({"type": "get_messages", "recipientId": bob.id})).await?;
+    let logs: Vec<_> = deployment.fleet.workers.iter().map(|worker| worker.log_path()).collect();
+    let line = log_line(&logs, "a stored message cannot be read").await?;
+    ensure!(serde_json::from_str::<Value>(&line)?["trace_id"] == TRACE, "{line}");
 
     // Without the collector everything goes on.
     collector.abort();

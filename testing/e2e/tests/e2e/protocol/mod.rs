@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use client::{Client, event_type};
+use devstack::wait::SOON;
 use e2e::{Deployment, Options, User};
 use serde_json::Value;
 
-const SOON: Duration = Duration::from_secs(15);
 /// How long to listen for what must not come; everything before it has come through the same way already.
 const QUIET: Duration = Duration::from_millis(300);
 

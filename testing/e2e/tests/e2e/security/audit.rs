@@ -1,13 +1,11 @@
 //! The audit log, and a user's data exported and erased while others go on.
 
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use devstack::wait::SOON;
 use e2e::{Deployment, Options};
 use serde_json::{Value, json};
-
-const SOON: Duration = Duration::from_secs(20);
 
 fn chatctl(deployment: &Deployment, words: &[&str]) -> Result<Output> {
     let secrets = deployment.fleet.secrets();

@@ -7,13 +7,10 @@ mod rotation;
 mod stores;
 mod tls;
 
-use std::time::Duration;
-
 use anyhow::Result;
+use devstack::wait::SOON;
 use e2e::{Deployment, User};
 use serde_json::json;
-
-const SOON: Duration = Duration::from_secs(20);
 
 /// Alice on the first gateway writes to Bob on the last one, who reads all that was said so far.
 async fn talk(deployment: &Deployment, people: &[User; 2], content: &str) -> Result<Vec<String>> {

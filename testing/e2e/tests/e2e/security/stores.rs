@@ -2,13 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use devstack::wait::SOON;
 use e2e::{Deployment, Options, Request};
 use serde_json::json;
-
-const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn least_rights_are_enough_and_nothing_is_found_in_the_clear() -> Result<()> {

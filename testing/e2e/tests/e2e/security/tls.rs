@@ -1,16 +1,14 @@
 //! TLS to the stores: a fleet that serves over it, and servers that do not trust what the stores show.
 
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use devstack::wait::SOON;
 use devstack::{Kind, Server, ServerSpec, ports, wait};
 use e2e::{Authority, Deployment, LOOPBACK, Options};
 use serde_json::json;
 
 use super::talk;
-
-const SOON: Duration = Duration::from_secs(30);
 
 /// A server like the fleet's first of its kind, with one setting changed.
 fn stranger(deployment: &Deployment, kind: Kind, index: usize, (name, value): (&str, &str)) -> Result<Server> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use client::{Client, event_type};
+use devstack::wait::SOON;
 use devstack::{Cluster, http};
 use e2e::{Deployment, Options, Talk, User};
 use serde_json::{Value, json};
@@ -11,7 +12,6 @@ use tokio::time::Instant;
 
 use super::PATIENCE;
 
-const SOON: Duration = Duration::from_secs(15);
 const RATE_LIMIT: usize = 60;
 const RATE_WINDOW_SECONDS: u64 = 60;
 /// `COMMAND_TIMEOUT`, the two seconds that a gateway adds to it, and what a slow machine needs.
@@ -22,6 +22,8 @@ const BACK_WITHIN: Duration = Duration::from_secs(25);
 const BACK_FROM_SILENCE_WITHIN: Duration = Duration::from_secs(45);
 /// How long a slot is on its way, besides its keys.
 const SLOT_BETWEEN: Duration = Duration::from_millis(10);
+const HALF_MOVED: Duration = Duration::from_millis(150);
+const LONG_HALF_MOVED: Duration = Duration::from_secs(4);
 /// Enough that each primary has some of their partitions.
 const CONVERSATIONS: usize = 8;
 
@@ -227,6 +229,15 @@ impl Scene {
         self.progress(30).await.with_context(|| what.to_owned())
     }
 
+    fn nobody_connected_anew(&mut self) -> Result<()> {
+        for server in self.deployment.fleet.servers() {
+            let log = std::fs::read_to_string(server.log_path())?;
+            let anew = log.lines().find(|line| line.contains("connecting anew"));
+            ensure!(anew.is_none(), "{}: {anew:?}", server.name());
+        }
+        Ok(())
+    }
+
     /// Nothing acknowledged was lost, doubled or out of order, and nobody's connection was closed.
     async fn finish(self) -> Result<()> {
         for (user, client) in &self.people {
@@ -291,6 +302,38 @@ async fn slots_that_move_lose_nothing_and_close_nobody() -> Result<()> {
         let what = format!("{moved} slots moved from primary {} in {:?}", primary + 1, began.elapsed());
         scene.back(&what, Instant::now(), BACK_WITHIN).await?;
     }
+    scene.finish().await
+}
+
+/// A slot with many keys is half moved for a while, and commands for it are redirected: that is no reason to give up connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_stay_half_moved_make_nobody_connect_anew() -> Result<()> {
+    let mut scene = Scene::start("clusterhalf").await?;
+    let moved = cluster(&mut scene.deployment)?.move_slots(0, 1, HALF_MOVED)?;
+    scene.back(&format!("{moved} slots moved slowly"), Instant::now(), BACK_WITHIN).await?;
+    scene.nobody_connected_anew()?;
+    scene.finish().await
+}
+
+/// What is in such slots goes on at once, wherever its keys are.
+#[tokio::test(flavor = "multi_thread")]
+async fn conversations_go_on_while_their_slots_are_half_moved() -> Result<()> {
+    let mut scene = Scene::start("clusterheld").await?;
+    let slots = cluster(&mut scene.deployment)?.slots(0, "*:commands:*")?;
+    ensure!(!slots.is_empty(), "no stream is at the first primary");
+    cluster(&mut scene.deployment)?.half_move(&slots, 0, 1)?;
+    let began = Instant::now();
+    // Everybody's messages, so those too whose streams are in these slots.
+    scene.progress(5).await.context("just moved")?;
+    while began.elapsed() < LONG_HALF_MOVED {
+        scene.progress(10).await.context("half moved")?;
+    }
+    println!("{} slots were half moved for {:?}", slots.len(), began.elapsed());
+    ensure!(began.elapsed() < BACK_WITHIN, "{:?}", began.elapsed());
+    scene.nobody_connected_anew()?;
+    cluster(&mut scene.deployment)?.finish_move(&slots, 0, 1)?;
+    scene.back("the slots have moved", Instant::now(), BACK_WITHIN).await?;
+    scene.nobody_connected_anew()?;
     scene.finish().await
 }
 

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use client::event_type;
+use devstack::wait::SOON;
 use e2e::{Deployment, Options};
 use serde_json::{Value, json};
 
-const SOON: Duration = Duration::from_secs(60);
+/// Every try of a command that fails, with the pauses in between.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_fails_for_good_is_put_aside_and_can_be_looked_at_and_replayed() -> Result<()> {
@@ -46,7 +48,7 @@ async fn a_command_that_fails_for_good_is_put_aside_and_can_be_looked_at_and_rep
     // Replayed too early it fails again and comes back.
     assert_eq!(deployment.chatctl(&["dlq", "drop", &lion])?, "1 dropped\n");
     assert_eq!(deployment.chatctl(&["dlq", "replay", &id])?, "1 replayed\n");
-    let deadline = tokio::time::Instant::now() + SOON;
+    let deadline = tokio::time::Instant::now() + GIVEN_UP_WITHIN;
     while list()?.is_empty() {
         ensure!(tokio::time::Instant::now() < deadline, "it does not come back");
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use client::Client;
 use devstack::fleet::READY_TIMEOUT;
+use devstack::wait::SOON;
 use devstack::{Scratch, testing, wait};
 use e2e::{Deployment, Options, User};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-const SOON: Duration = Duration::from_secs(10);
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// Sends until it is stored; gives `message_sent`.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use client::Client;
 use devstack::{http, wait};
 use e2e::{Deployment, Options, Witness};
 use serde_json::json;
@@ -98,9 +99,58 @@ async fn a_subscription_that_redis_cuts_off_is_made_up_for() -> Result<()> {
         }
     }
     witness.check(&deployment, true)?;
-    let metrics = http::get(&format!("{}/metrics", deployment.fleet.gateways[1].url()))?.body;
-    let interruptions = metrics.lines().find(|line| line.starts_with("gateway_subscription_interruptions_total"));
-    let count: f64 = interruptions.and_then(|line| line.split(' ').next_back()?.parse().ok()).unwrap_or(0.0);
-    ensure!(count >= 1.0, "the subscription was never cut: {interruptions:?}");
+    let count = interruptions(&deployment, 1)?;
+    ensure!(count >= 1.0, "the subscription was never cut");
+    Ok(())
+}
+
+/// Catching up without a word of it would leave a client that never was away with a gap it does not know of.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_missed_more_than_is_replayed_has_to_come_back_and_is_told() -> Result<()> {
+    let options = Options { gateways: 1, workers: 1, ..Options::default() }.with("REPLAY_LIMIT", "3");
+    let deployment = Deployment::start("truncated", options)?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut sender = deployment.login(0, &alice).await?;
+    let mut recipient = Client::connect(&deployment.gateway_url(0)).await?;
+    recipient.authenticate_with(json!({"token": bob.token, "acks": true})).await?;
+    for number in 0..5 {
+        let send = json!({"type": "send_message", "recipientId": bob.id, "content": format!("number {number}")});
+        sender.request_ok(send).await?;
+    }
+    deployment.redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"])?;
+    let close = recipient.wait_closed(PATIENCE).await?;
+    ensure!(close.code == Some(1013), "{close}");
+    recipient = Client::connect(&deployment.gateway_url(0)).await?;
+    recipient.authenticate_with(json!({"token": bob.token, "acks": true})).await?;
+    ensure!(recipient.session()["replayTruncated"] == true, "{}", recipient.session());
+    Ok(())
+}
+
+fn interruptions(deployment: &Deployment, gateway: usize) -> Result<f64> {
+    let metrics = http::get(&format!("{}/metrics", deployment.fleet.gateways[gateway].url()))?.body;
+    let line = metrics.lines().find(|line| line.starts_with("gateway_subscription_interruptions_total"));
+    Ok(line.and_then(|line| line.split(' ').next_back()?.parse().ok()).unwrap_or(0.0))
+}
+
+/// Answers pile up behind a gateway that is slow to take them, and Redis ends the connection by which they come.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_answers_that_redis_cuts_off_interrupt_no_events() -> Result<()> {
+    let options = Options { gateways: 1, workers: 1, ..Options::default() }.with("COMMAND_TIMEOUT", "2s");
+    let deployment = Deployment::start("slowanswers", options)?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut client = deployment.login(0, &alice).await?;
+    let large = "\u{1f98b}".repeat(5_000);
+    for _ in 0..5 {
+        client.request_ok(json!({"type": "send_message", "recipientId": bob.id, "content": large})).await?;
+    }
+    let follows = || deployment.redis.command(&["ZCARD", "heartbeats:answers"]);
+    wait::until("the gateway follows its answers", PATIENCE, || Ok((follows()?.trim() == "1").then_some(())))?;
+    deployment.redis.command(&["CONFIG", "SET", "client-output-buffer-limit", TINY])?;
+    let page = json!({"type": "get_messages", "recipientId": bob.id});
+    unavailable(&mut client, &page).await?;
+    deployment.redis.command(&["CONFIG", "SET", "client-output-buffer-limit", ORDINARY])?;
+    let answer = until_served(&mut client, &page).await?;
+    ensure!(answer["messages"].as_array().is_some_and(|messages| messages.len() == 5), "{answer}");
+    ensure!(interruptions(&deployment, 0)? == 0.0, "events were lost with the answers");
     Ok(())
 }

@@ -1,0 +1,92 @@
+//! A user's command on a backend's behalf: admitted, appended and answered as if the user's own connection had sent it.
+
+use serde_json::{Map, Value};
+use shared::clock::Timestamp;
+use shared::commands::{Command, DecodeContext, Route};
+use shared::ids::new_command_id;
+use shared::protocol::{Fields, Invalid};
+use shared::server_api::{Call, SYSTEM, TEXT};
+use shared::stream::{InternalReply, Repetition};
+use uuid::Uuid;
+
+use super::request::Parsed;
+use crate::api::answer::{json_response, unexpected};
+use crate::api::error::ApiError;
+use crate::gateway::Gateway;
+use crate::http::reply::Response;
+use crate::lanes::admit::{Admitted, Ordered};
+
+/// What a repetition of the request is recognised by.
+pub fn repetition(gateway: &Gateway, request: &Parsed) -> Result<Option<Repetition>, ApiError> {
+    let Some(key) = request.idempotency_key.clone().filter(|_| !request.endpoint.is_read()) else { return Ok(None) };
+    let hint = match request.endpoint.call {
+        Call::Command(name) => {
+            let command = decode(gateway, name, request)?;
+            match command.route(request.acting()?) {
+                Route::Ordered(subject) => subject.route_hint(),
+                Route::Query => return Ok(None),
+            }
+        }
+        Call::CreateUser => 0,
+        Call::Sessions | Call::Kick | Call::Presence | Call::UpdateUser | Call::Export => return Ok(None),
+    };
+    let proposed = new_command_id(Timestamp::now(), hint);
+    Ok(Some(Repetition { key, fingerprint: request.fingerprint, command: proposed }))
+}
+
+fn decode(gateway: &Gateway, name: &str, request: &Parsed) -> Result<Command, ApiError> {
+    let caller = request.acting()?;
+    let context = DecodeContext { caller, limits: &gateway.limits };
+    let mut fields = request.fields.clone();
+    if let Some(key) = &request.idempotency_key {
+        // A message is recognised by it for longer than the request is. Other commands ignore it, as every unknown field.
+        fields.entry("clientMessageId").or_insert_with(|| Value::from(key.as_str()));
+    }
+    let decoded = Command::decode(name, Fields(&fields), &context).ok_or_else(ApiError::nothing)?;
+    decoded.map_err(|invalid| ApiError::invalid(&invalid))
+}
+
+/// Whether the message is to be the system's.
+fn is_systems(request: &Parsed) -> Result<bool, ApiError> {
+    if !request.endpoint.takes_kind() {
+        return Ok(false);
+    }
+    match request.fields.get("kind") {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::String(kind)) if kind == TEXT => Ok(false),
+        Some(Value::String(kind)) if kind == SYSTEM => Ok(true),
+        Some(_) => Err(ApiError::invalid(&Invalid::new("kind", format!("`kind` must be `{TEXT}` or `{SYSTEM}`")))),
+    }
+}
+
+/// Has the command carried out under this id, or a new one, and waits for its answer.
+pub async fn run(gateway: &Gateway, name: &str, request: Parsed, id: Option<Uuid>) -> Result<Response, ApiError> {
+    let ordered = Ordered {
+        user: request.acting()?,
+        command: decode(gateway, name, &request)?,
+        is_systems: is_systems(&request)?,
+        id,
+        trace: request.trace,
+    };
+    let admitted = Admitted::server(gateway, &gateway.lanes, ordered).map_err(ApiError::of_rejection)?;
+    let waiting = gateway.lanes.enter(admitted.partition());
+    match gateway.requests.wait_for(admitted, gateway.settings.common.command_timeout).await {
+        InternalReply::Http { json, .. } => {
+            waiting.answered();
+            response(&json)
+        }
+        reply => Err(unexpected(&reply)),
+    }
+}
+
+/// An answer in the form of HTTP: its event with `status` instead of `type`.
+fn response(json: &[u8]) -> Result<Response, ApiError> {
+    let unreadable = || ApiError::internal("the answer to a command is not readable");
+    let mut event: Map<String, Value> = serde_json::from_slice(json).map_err(|_| unreadable())?;
+    if event.get("type").is_some_and(|kind| kind == "error") {
+        return Err(ApiError::of_worker(None, json));
+    }
+    event.remove("type");
+    event.insert("status".to_owned(), Value::from("ok"));
+    Ok(json_response(200, serde_json::to_vec(&event).map_err(|_| unreadable())?))
+}

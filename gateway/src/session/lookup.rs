@@ -1,0 +1,47 @@
+//! A message about a conversation whose id a client of the original made up: a worker is asked what the id stands for, and nothing that
+//! the connection sends meanwhile overtakes the message.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use shared::ids::UserId;
+use shared::stream::{Internal, InternalReply};
+
+use crate::gateway::Gateway;
+use crate::session::decode::Rejected;
+use crate::session::inflow::READ_PAUSE_BYTES;
+
+pub struct Lookup {
+    pub text: String,
+    /// What is answered if the id stands for nothing.
+    pub rejected: Box<Rejected>,
+    /// What came after it.
+    pub later: VecDeque<String>,
+    reply: Pin<Box<dyn Future<Output = InternalReply> + Send>>,
+}
+
+impl Lookup {
+    /// Asks what `held` stands for.
+    pub fn begin(gateway: &Gateway, caller: UserId, held: String, text: &str, rejected: Box<Rejected>) -> Self {
+        let requests = gateway.requests.clone();
+        let reply = async move { requests.ask(caller, &Internal::HeldConversation { held }, None).await };
+        Lookup { text: text.to_owned(), rejected, later: VecDeque::new(), reply: Box::pin(reply) }
+    }
+
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<InternalReply> {
+        self.reply.as_mut().poll(cx)
+    }
+
+    /// Keeps what came after it; false when that is too much. It is little unless it was compressed: nothing more is read meanwhile.
+    #[must_use]
+    pub fn keep(&mut self, text: &str) -> bool {
+        let kept: usize = self.later.iter().map(String::len).sum();
+        let fits = kept + text.len() <= READ_PAUSE_BYTES;
+        if fits {
+            self.later.push_back(text.to_owned());
+        }
+        fits
+    }
+}

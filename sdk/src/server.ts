@@ -1,0 +1,176 @@
+// The server API for a product's backend: requests in a user's name, with an API key. Never for browsers: the key may do everything
+// that its scopes allow.
+import { ChatError, type ErrorDetails } from "./core/errors";
+import type { Fields, RequestOptions } from "./core/requests";
+import type { Answers, Commands, ErrorCode, Profile, UserId } from "./generated/protocol";
+import { SERVER_ENDPOINTS } from "./generated/server-api";
+
+export { ChatError } from "./core/errors";
+
+/** The commands that a backend can carry out for a user. */
+export type ServerCommand = Extract<keyof typeof SERVER_ENDPOINTS, keyof Commands>;
+
+/** A command's answer without what belongs to a connection. */
+export type ServerAnswer<K extends ServerCommand> = Fields<Answers[K]>;
+
+/** What a command takes. */
+export type ServerFields<K extends ServerCommand> = Fields<Commands[K]>;
+
+export interface ServerApiOptions {
+  /** Where a gateway is, or what stands in front of the gateways: `https://chat.example.org`. */
+  url: string;
+  /** As `chatctl apikey create` printed it. */
+  apiKey: string;
+  /** How often a request is repeated that nobody answered, or that the server asks to repeat; 3 by default. */
+  retries?: number | undefined;
+  fetch?: typeof fetch | undefined;
+}
+
+export interface ServerRequestOptions extends RequestOptions {
+  /**
+   * Take it from what happened (`order-4711-sent`): a request with a key that was used before is not carried out again, and returns the
+   * first answer. Without it each call has a key of its own, so that its repetitions are safe.
+   */
+  idempotencyKey?: string | undefined;
+}
+
+const TIMEOUT_MS = 15_000;
+const RETRIES = 3;
+
+/** Makes a client of the server API; it holds no connection. */
+export function serverApi(options: ServerApiOptions): ServerApi {
+  return new ServerApi(options);
+}
+
+/** An account as a backend sees it. */
+export interface Account {
+  user: Profile;
+  /** Whether it may sign in. */
+  isActive: boolean;
+}
+
+export interface Presence {
+  userId: UserId;
+  isOnline: boolean;
+}
+
+export class ServerApi {
+  readonly #options: ServerApiOptions;
+
+  constructor(options: ServerApiOptions) {
+    this.#options = options;
+  }
+
+  /** Acts for a user: with the user's rights, and seen by others as the user's own doing. */
+  as(userId: UserId | number): ActingUser {
+    return new ActingUser(this, String(userId));
+  }
+
+  /** Creates an account without a password, for which your backend signs tokens (only with `BUILTIN_AUTH`). */
+  createUser(user: { username: string; displayName?: string }, options?: ServerRequestOptions): Promise<Account> {
+    return this.request("create_user", user, options);
+  }
+
+  /** Who of up to 1,000 users is online, in their order. */
+  async presence(userIds: (UserId | number)[], options?: ServerRequestOptions): Promise<Presence[]> {
+    return (await this.request<{ users: Presence[] }>("presence", { userIds }, options)).users;
+  }
+
+  /**
+   * Any endpoint by its name in the audit log. Fields that are parameters of the path are put there.
+   * @throws {ChatError} with the server's code, or `TIMEOUT`, `ABORTED` or `CONNECTION_LOST`
+   */
+  async request<T>(
+    name: keyof typeof SERVER_ENDPOINTS,
+    fields: Record<string, unknown>,
+    { idempotencyKey, timeoutMs = TIMEOUT_MS, signal }: ServerRequestOptions = {},
+    actingUser = "",
+  ): Promise<T> {
+    const [method, template] = SERVER_ENDPOINTS[name];
+    const { url, apiKey, retries = RETRIES } = this.#options;
+    const rest = { ...fields };
+    const path = template.replace(/\{(\w+)\}/g, (_, parameter: string) => {
+      if (parameter === "actingUser") return encodeURIComponent(actingUser);
+      const value = rest[parameter];
+      delete rest[parameter];
+      return encodeURIComponent(String(value));
+    });
+    const headers: Record<string, string> = { authorization: `Bearer ${apiKey}` };
+    // A redirection would hand the key to somebody else.
+    const init: RequestInit = { method, headers, redirect: "error" };
+    let query = "";
+    if (method === "GET" || method === "DELETE") {
+      const given = Object.entries(rest).filter(([, value]) => value !== undefined);
+      if (given.length > 0) query = `?${new URLSearchParams(given.map(([key, value]) => [key, String(value)]))}`;
+    } else {
+      headers["content-type"] = "application/json";
+      init.body = JSON.stringify(rest);
+    }
+    if (method !== "GET") headers["idempotency-key"] = idempotencyKey ?? crypto.randomUUID();
+    const target = `${url.replace(/\/+$/, "")}/api/server/v1${path}${query}`;
+    const deadline = AbortSignal.timeout(timeoutMs);
+    init.signal = signal ? AbortSignal.any([signal, deadline]) : deadline;
+    for (let attempt = 0; ; attempt++) {
+      const result = await this.#try<T>(target, init);
+      if ("answer" in result) return result.answer;
+      if (signal?.aborted) throw new ChatError("ABORTED", `${name} was aborted`);
+      if (deadline.aborted) throw new ChatError("TIMEOUT", `${name} was not answered within ${timeoutMs} ms`);
+      if (result.waitSeconds === undefined || attempt >= retries) throw result.error;
+      await pause(result.waitSeconds * 1_000 * (1 + Math.random() / 4), init.signal);
+    }
+  }
+
+  /** `waitSeconds` is absent where a repetition would not help. */
+  async #try<T>(target: string, init: RequestInit): Promise<{ answer: T } | { error: ChatError; waitSeconds?: number | undefined }> {
+    const send = this.#options.fetch ?? fetch;
+    try {
+      const response = await send(target, init);
+      const body = (await response.json()) as T & ErrorDetails & { code: ErrorCode; message: string };
+      if (response.ok) return { answer: body };
+      const { code, message, field, retryAfter, errorId, details } = body;
+      return { error: new ChatError(code, message, { field, retryAfter, errorId, details }), waitSeconds: retryAfter };
+    } catch {
+      // No answer, or one that no chat server gives: of something in front of it.
+      return { error: new ChatError("CONNECTION_LOST", "the server API cannot be reached"), waitSeconds: 1 };
+    }
+  }
+}
+
+/** A user in whose name a backend acts. */
+export class ActingUser {
+  constructor(
+    private readonly api: ServerApi,
+    readonly userId: UserId,
+  ) {}
+
+  /** Carries out a command of the user's. */
+  call<K extends ServerCommand>(name: K, fields: ServerFields<K>, options?: ServerRequestOptions): Promise<ServerAnswer<K>> {
+    return this.api.request(name, fields, options, this.userId);
+  }
+
+  /** Sends a message that is the product's, not the user's; in a direct conversation it stands between the two. */
+  sendAsSystem(
+    message: Fields<Commands["send_private_message"]> | Fields<Commands["send_group_message"]>,
+    options?: ServerRequestOptions,
+  ): Promise<ServerAnswer<"send_private_message" | "send_group_message">> {
+    const name = "groupId" in message ? "send_group_message" : "send_private_message";
+    return this.api.request(name, { ...message, kind: "system" }, options, this.userId);
+  }
+
+  /** Changes the account; `isActive: false` closes its connections and keeps it from signing in (only with `BUILTIN_AUTH`). */
+  update(changes: { displayName?: string; isActive?: boolean }, options?: ServerRequestOptions): Promise<Account> {
+    return this.api.request("update_user", changes, options, this.userId);
+  }
+
+  /** Closes the user's connections; the token stays valid. */
+  async kick(options?: ServerRequestOptions): Promise<void> {
+    await this.api.request("kick", {}, options, this.userId);
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });
+}

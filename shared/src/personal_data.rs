@@ -1,0 +1,21 @@
+//! What is stored about one user, as `chatctl user export` and workers export it.
+
+/// The sections that the database's function `chat_personal_data` knows, in the order of an export; each is a list of rows.
+pub const SECTIONS: [&str; 16] = [
+    "account",
+    "profile",
+    "following",
+    "blocked",
+    "status",
+    "deactivated",
+    "conversations",
+    "groups",
+    "communities",
+    "progress",
+    "challenges",
+    "reactions",
+    "pins",
+    "createdGroups",
+    "hidden",
+    "audit",
+];

@@ -1,0 +1,277 @@
+//! The server API: what a product's backend may do over HTTP with an API key. Each endpoint is declared once, here: the gateway
+//! routes by the list, and the documents are made from it. What an endpoint takes and answers follows from its command.
+
+mod endpoints;
+pub mod key;
+
+use crate::commands::SPECS;
+use crate::limits::MAX_PRESENCES;
+use crate::protocol::Spec;
+use crate::protocol::spec::{Field, Kind};
+
+pub use endpoints::ENDPOINTS;
+
+/// Where all of its paths begin.
+pub const PREFIX: &str = "/api/server/v1";
+
+/// Longest `Idempotency-Key`: that of a `clientMessageId`, which it becomes when a message is sent.
+pub const MAX_IDEMPOTENCY_KEY_CHARACTERS: usize = crate::limits::MAX_CLIENT_MESSAGE_ID_CHARACTERS;
+
+/// The parameter of a path that says in whose name a request is carried out, with that user's rights.
+pub const ACTING_USER: &str = "userId";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+impl Method {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        }
+    }
+
+    /// Whether its fields are in a JSON body; otherwise they are in the query.
+    pub fn has_body(self) -> bool {
+        !matches!(self, Method::Get | Method::Delete)
+    }
+}
+
+/// What a key may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Send, edit and delete messages.
+    Messages,
+    /// Create, change and delete groups, their members and roles.
+    Groups,
+    /// Read histories, inboxes, groups and members.
+    Read,
+    /// List and close connections.
+    Sessions,
+    /// See who is online.
+    Presence,
+    /// Create, change and export accounts; block.
+    Users,
+}
+
+impl Scope {
+    pub const ALL: &[Scope] =
+        &[Scope::Messages, Scope::Groups, Scope::Read, Scope::Sessions, Scope::Presence, Scope::Users];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::Messages => "messages",
+            Scope::Groups => "groups",
+            Scope::Read => "read",
+            Scope::Sessions => "sessions",
+            Scope::Presence => "presence",
+            Scope::Users => "users",
+        }
+    }
+}
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// The acting user's command of this name.
+    Command(&'static str),
+    /// Lists the user's connections.
+    Sessions,
+    /// Closes the user's connections.
+    Kick,
+    /// Says which of some users are online.
+    Presence,
+    /// Creates an account.
+    CreateUser,
+    /// Changes an account.
+    UpdateUser,
+    /// Returns what is stored about the user.
+    Export,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint {
+    pub method: Method,
+    /// After [`PREFIX`]; parameters are in braces.
+    pub path: &'static str,
+    pub scope: Scope,
+    pub call: Call,
+    pub summary: &'static str,
+}
+
+impl Endpoint {
+    /// The name of its calls in the audit log.
+    pub fn action(&self) -> &'static str {
+        match self.call {
+            Call::Command(name) => name,
+            Call::Sessions => "sessions",
+            Call::Kick => "kick",
+            Call::Presence => "presence",
+            Call::CreateUser => "create_user",
+            Call::UpdateUser => "update_user",
+            Call::Export => "export",
+        }
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_read(&self) -> bool {
+        self.method == Method::Get || self.call == Call::Presence
+    }
+
+    /// Whether its messages may be the system's.
+    pub fn takes_kind(&self) -> bool {
+        matches!(self.call, Call::Command("send_private_message" | "send_group_message"))
+    }
+
+    /// The contract of its command.
+    pub fn spec(&self) -> Option<&'static Spec> {
+        let Call::Command(name) = self.call else { return None };
+        SPECS.iter().find(|spec| spec.name == name)
+    }
+
+    /// The names of the parameters in its path.
+    pub fn parameters(&self) -> impl Iterator<Item = &'static str> {
+        self.path.split('/').filter_map(parameter)
+    }
+
+    /// What it takes in the body or in the query.
+    pub fn fields(&self) -> Vec<Field> {
+        let own = match self.call {
+            Call::Command(_) => self.spec().map_or(&[][..], |spec| spec.fields),
+            Call::Sessions | Call::Kick => &[],
+            Call::Presence => PRESENCE,
+            Call::CreateUser => USER,
+            Call::UpdateUser => USER_CHANGES,
+            Call::Export => EXPORT,
+        };
+        let is_in_path = |field: &Field| self.parameters().any(|name| field_of(name) == Some(field.name));
+        let kind = self.takes_kind().then_some(&KIND);
+        own.iter().filter(|field| !is_in_path(field)).chain(kind).copied().collect()
+    }
+}
+
+/// The value of the field `kind` for a message of the system.
+pub const SYSTEM: &str = "system";
+/// The value of the field `kind` for a message of the user.
+pub const TEXT: &str = "text";
+
+const KIND: Field = Field::default(
+    "kind",
+    Kind::Choice(&[TEXT, SYSTEM]),
+    "\"text\"",
+    "`system`: said by the product, not by the user, and shown without a sender. The user cannot edit it.",
+);
+
+const PRESENCE: &[Field] = &[Field::required("userIds", Kind::UserIds { most: MAX_PRESENCES }, "Whom to look up.")];
+const EXPORT: &[Field] = &[Field::optional("cursor", Kind::Cursor, "`nextCursor` of the answer before.")];
+const DISPLAY_NAME: Kind = Kind::Text { min: 1, max: crate::limits::MAX_DISPLAY_NAME_CHARACTERS };
+const USER_CHANGES: &[Field] = &[
+    Field::optional("displayName", DISPLAY_NAME, "The new one."),
+    Field::optional(
+        "isActive",
+        Kind::Boolean,
+        "`false` deactivates the account: its connections are closed, and it cannot sign in until this is `true` again.",
+    ),
+];
+const USER: &[Field] = &[
+    Field::required(
+        "username",
+        Kind::Username { min: crate::limits::MIN_USERNAME_CHARACTERS, max: crate::limits::MAX_USERNAME_CHARACTERS },
+        "Letters, digits, `_`, `.` and `-`; not `everyone` or `all`; not taken, whatever the letter case.",
+    ),
+    Field::optional("displayName", DISPLAY_NAME, "Else the username."),
+];
+
+/// The command's field that a parameter of a path is; `None` for the acting user.
+pub fn field_of(parameter: &'static str) -> Option<&'static str> {
+    match parameter {
+        ACTING_USER => None,
+        "memberId" | "blockedId" => Some("userId"),
+        name => Some(name),
+    }
+}
+
+fn parameter(segment: &'static str) -> Option<&'static str> {
+    segment.strip_prefix('{')?.strip_suffix('}')
+}
+
+/// What is found under a path.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// With the parameters of the path, as they came.
+    Endpoint(&'static Endpoint, Vec<(&'static str, &'a str)>),
+    /// There are endpoints of other methods.
+    OtherMethods(Vec<Method>),
+    Nothing,
+}
+
+/// The endpoint of a path after [`PREFIX`].
+pub fn find<'a>(method: &str, path: &'a str) -> Found<'a> {
+    let mut methods = Vec::new();
+    for endpoint in ENDPOINTS {
+        let Some(parameters) = matched(endpoint.path, path) else { continue };
+        if endpoint.method.as_str() == method {
+            return Found::Endpoint(endpoint, parameters);
+        }
+        methods.push(endpoint.method);
+    }
+    if methods.is_empty() { Found::Nothing } else { Found::OtherMethods(methods) }
+}
+
+fn matched<'a>(template: &'static str, path: &'a str) -> Option<Vec<(&'static str, &'a str)>> {
+    let (mut expected, mut given) = (template.split('/'), path.split('/'));
+    let mut parameters = Vec::new();
+    loop {
+        match (expected.next(), given.next()) {
+            (None, None) => return Some(parameters),
+            (Some(expected), Some(given)) => match parameter(expected) {
+                Some(name) if !given.is_empty() => parameters.push((name, given)),
+                Some(_) => return None,
+                None if expected == given => {}
+                None => return None,
+            },
+            _ => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_has_a_command_that_takes_what_its_path_says() {
+        for endpoint in ENDPOINTS {
+            if let Call::Command(name) = endpoint.call {
+                let spec = endpoint.spec().unwrap_or_else(|| panic!("{name} is no command"));
+                for field in endpoint.parameters().filter_map(field_of) {
+                    assert!(spec.fields.iter().any(|known| known.name == field), "{name} takes no {field}");
+                }
+                assert!(!spec.replies.is_empty(), "{name} has no answer");
+            }
+            let same = |other: &&Endpoint| (other.method, other.path) == (endpoint.method, endpoint.path);
+            assert_eq!(ENDPOINTS.iter().filter(same).count(), 1, "{}", endpoint.path);
+        }
+    }
+
+    #[test]
+    fn paths_are_matched_as_a_whole() {
+        let member = find("DELETE", "/users/1/groups/group_x/members/2");
+        let Found::Endpoint(endpoint, parameters) = member else { panic!("{member:?}") };
+        assert_eq!(endpoint.call, Call::Command("remove_group_member"));
+        assert_eq!(parameters, [("userId", "1"), ("groupId", "group_x"), ("memberId", "2")]);
+        assert!(matches!(find("PUT", "/users/1/inbox"), Found::OtherMethods(methods) if methods == [Method::Get]));
+        for path in ["", "/", "/users/", "/users//inbox", "/users/1/inbox/", "/users/1/groups/x/members/2/admin/3"] {
+            assert!(matches!(find("GET", path), Found::Nothing), "{path}");
+        }
+    }
+}

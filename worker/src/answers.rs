@@ -1,0 +1,66 @@
+//! Which gateways have a connection of their own for large answers. Those of an earlier release have not, and get them as all else.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use fred::prelude::*;
+use parking_lot::Mutex;
+use shared::clock::Timestamp;
+use shared::ids::GatewayId;
+use shared::redis::keys::Keys;
+use shared::redis::redirect::keyed;
+use tokio::time::Instant;
+
+use crate::outcome::{Audience, Outcome};
+
+/// Smaller answers do not pile up: each connection has few under way.
+const MIN_LARGE_BYTES: usize = 16 * 1024;
+/// For how long it is known who follows.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
+/// Without a sign of life for so long a gateway does not follow.
+const FOLLOWS_MS: i64 = 3_000;
+
+#[derive(Default)]
+pub struct AnswerChannels {
+    following: Mutex<Option<(Instant, HashSet<String>)>>,
+}
+
+impl AnswerChannels {
+    /// Leads what is large to the connections for it, each outcome as a whole: its parts keep their order.
+    pub async fn lead(&self, redis: &Client, keys: &Keys, outcomes: &mut [Outcome]) {
+        for outcome in outcomes {
+            let bytes: usize = outcome.publications.iter().map(|publication| publication.payload.len()).sum();
+            if bytes < MIN_LARGE_BYTES {
+                continue;
+            }
+            for publication in &mut outcome.publications {
+                if let Audience::Gateway(gateway) = publication.audience
+                    && self.follows(redis, keys, gateway).await
+                {
+                    publication.audience = Audience::Answers(gateway);
+                }
+            }
+        }
+    }
+
+    async fn follows(&self, redis: &Client, keys: &Keys, gateway: GatewayId) -> bool {
+        let name = gateway.to_string();
+        let now = Instant::now();
+        if let Some((at, following)) = &*self.following.lock()
+            && now.duration_since(*at) < KNOWN_FOR
+        {
+            return following.contains(&name);
+        }
+        let since = (Timestamp::now().0 - FOLLOWS_MS) as f64;
+        let found: Result<HashSet<String>, Error> =
+            keyed!(redis, keys.heartbeats("answers"), |sender, key| async move {
+                sender.zrangebyscore(key, since, f64::INFINITY, false, None).await
+            })
+            .await;
+        // Not known, the way that all gateways know is the right one.
+        let following = found.unwrap_or_default();
+        let follows = following.contains(&name);
+        *self.following.lock() = Some((now, following));
+        follows
+    }
+}

@@ -1,0 +1,244 @@
+//! Events for all participants of a conversation, stored once: in `conversation_changes`, with the change that they tell of. Each
+//! participant has a delivered version; what is past it is due (the view `due_events`, which also says who may be told what).
+
+use super::columns::{Column, raw, readable};
+use crate::store::replay::EventBody;
+use crate::store::session::PgSession;
+use shared::ids::{ConversationId, EventId, MessageId, UserId};
+
+/// An event to store.
+pub struct NewSharedEvent<'a> {
+    pub event_id: EventId,
+    pub conversation: ConversationId,
+    /// The version that the change made; its row is there.
+    pub version: i64,
+    /// Who made the change, and is not told.
+    pub actor: Option<UserId>,
+    /// The message that the event is about: it goes when the message is deleted for everyone.
+    pub about: Option<MessageId>,
+    /// Sealed under the event's id.
+    pub body: &'a [u8],
+}
+
+/// Stores an event with its change. The transaction has raised the conversation's version, and so nobody else stores one meanwhile.
+/// Of an actor who had everything before, the delivered version moves on.
+///
+/// # Errors
+/// `RowNotFound` when the change has no row.
+pub async fn insert_event(db: &mut PgSession, event: &NewSharedEvent<'_>) -> sqlx::Result<()> {
+    let stored = sqlx::query!(
+        "WITH before AS (SELECT told_version FROM conversations WHERE conversation_id = $1),
+         told AS (UPDATE conversations SET told_version = $2, told_at = now() WHERE conversation_id = $1),
+         own AS (
+             UPDATE conversation_members m SET delivered_version = $2 FROM before
+             WHERE m.user_id = $3 AND m.conversation_id = $1 AND m.delivered_version >= before.told_version
+         )
+         UPDATE conversation_changes SET event_id = $4, actor_id = $3, about = $5, body = $6
+         WHERE conversation_id = $1 AND version = $2",
+        event.conversation.to_string(),
+        event.version,
+        event.actor.map(|actor| actor.0),
+        event.event_id.0,
+        event.about.map(|message| message.0),
+        event.body
+    )
+    .execute(db)
+    .await?;
+    if stored.rows_affected() == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+}
+
+/// A shared event that a user missed.
+pub struct MissedSharedEvent {
+    pub user_id: UserId,
+    pub conversation_id: ConversationId,
+    pub version: i64,
+    pub event_id: EventId,
+}
+
+/// The newest `limit` shared events due to each of these users, by conversation and version. Only the `limit` conversations told of
+/// last can hold one of them, and each is read from its newest event on, no further than to the limit: what `due_events` says, in an
+/// order that it leaves to the planner.
+pub async fn list_missed(db: &mut PgSession, users: &[UserId], limit: i64) -> sqlx::Result<Vec<MissedSharedEvent>> {
+    let rows = sqlx::query!(
+        r#"SELECT u.user_id AS "user_id!", e.conversation_id AS "conversation_id!", e.version AS "version!",
+               e.event_id AS "event_id!"
+           FROM unnest($1::bigint[]) AS u (user_id)
+           CROSS JOIN LATERAL (
+               SELECT m.conversation_id, due.version, due.event_id
+               FROM (
+                   SELECT m.conversation_id, m.delivered_version, m.delivered_beyond, m.cleared_seq
+                   FROM conversation_members m
+                   JOIN conversations c ON c.conversation_id = m.conversation_id AND c.told_version > m.delivered_version
+                   WHERE m.user_id = u.user_id AND (m.conversation_id NOT LIKE 'group\_%' OR EXISTS (
+                       SELECT FROM group_members g JOIN group_chats h ON h.group_id = g.group_id AND h.deleted_at IS NULL
+                       WHERE g.group_id = m.conversation_id AND g.user_id = u.user_id))
+                   ORDER BY c.told_at DESC LIMIT $2
+               ) m
+               CROSS JOIN LATERAL (
+                   SELECT c.version, c.event_id FROM conversation_changes c
+                   WHERE c.conversation_id = m.conversation_id AND c.version > m.delivered_version
+                       AND c.event_id IS NOT NULL AND c.actor_id IS DISTINCT FROM u.user_id
+                       AND NOT coalesce(m.delivered_beyond @> c.version, FALSE)
+                       AND (c.about IS NULL OR (
+                           SELECT p.seq > m.cleared_seq AND NOT EXISTS (
+                               SELECT FROM message_deletions d
+                               WHERE d.user_id = u.user_id AND d.conversation_id = p.conversation_id AND d.seq = p.seq)
+                           FROM private_messages p WHERE p.message_id = c.about))
+                   ORDER BY c.version DESC LIMIT $2
+               ) due
+               ORDER BY due.event_id DESC LIMIT $2
+           ) e
+           ORDER BY u.user_id, e.conversation_id, e.version"#,
+        &raw(users),
+        limit
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    Ok(readable(
+        db,
+        rows,
+        |row| row.event_id,
+        |row| {
+            Ok(MissedSharedEvent {
+                user_id: UserId(row.user_id),
+                conversation_id: ConversationId::from_stored(row.conversation_id)?,
+                version: row.version,
+                event_id: EventId(row.event_id),
+            })
+        },
+    ))
+}
+
+/// Of events and their readers, in pairs, those that are still due to the reader.
+pub async fn list_due(
+    db: &mut PgSession,
+    readers: &[UserId],
+    events: &[EventId],
+) -> sqlx::Result<Vec<(UserId, EventId)>> {
+    let rows = sqlx::query!(
+        r#"SELECT r.user_id AS "user_id!", r.event_id AS "event_id!"
+           FROM unnest($1::bigint[], $2::uuid[]) AS r (user_id, event_id)
+           JOIN due_events d ON d.user_id = r.user_id AND d.event_id = r.event_id"#,
+        &raw(readers),
+        &raw(events)
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (UserId(row.user_id), EventId(row.event_id))).collect())
+}
+
+pub async fn list_bodies(db: &mut PgSession, events: &[EventId]) -> sqlx::Result<Vec<EventBody>> {
+    sqlx::query_as!(
+        EventBody,
+        r#"SELECT event_id AS "event_id!", body AS "body!" FROM conversation_changes WHERE event_id = ANY($1)"#,
+        &raw(events)
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Due events with an id from `from` on, the newest `limit`: each with its recipient.
+pub async fn list_due_since(db: &mut PgSession, from: EventId, limit: i64) -> sqlx::Result<Vec<(UserId, EventId)>> {
+    let rows = sqlx::query!(
+        r#"SELECT user_id AS "user_id!", event_id AS "event_id!" FROM due_events WHERE event_id >= $1
+           ORDER BY event_id DESC LIMIT $2"#,
+        from.0,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (UserId(row.user_id), EventId(row.event_id))).collect())
+}
+
+/// Marks shared events as delivered to users; the arrays go in pairs, and other events are passed over. Received in order, they move
+/// the delivered version; beyond a gap they are remembered as ranges until the gap is filled, the newest hundred of them.
+pub async fn update_delivered(db: &mut PgSession, users: &[UserId], events: &[EventId]) -> sqlx::Result<()> {
+    // A range goes from behind the event before that concerns this user, since the versions in between have nothing for the user.
+    sqlx::query!(
+        r#"WITH received AS MATERIALIZED (
+               SELECT r.user_id, c.conversation_id, range_agg(int8range(c.version, c.version, '[]')) AS versions
+               FROM unnest($1::bigint[], $2::uuid[]) AS r (user_id, event_id)
+               JOIN conversation_changes c ON c.event_id = r.event_id
+               GROUP BY r.user_id, c.conversation_id
+           ),
+           members AS MATERIALIZED (
+               SELECT m.user_id, m.conversation_id, m.cleared_seq, r.versions AS received,
+                   coalesce(m.delivered_beyond, '{}') + int8multirange(int8range(0, m.delivered_version, '[]')) AS known
+               FROM conversation_members m
+               JOIN received r ON r.user_id = m.user_id AND r.conversation_id = m.conversation_id
+               ORDER BY m.user_id, m.conversation_id
+               FOR UPDATE OF m
+           ),
+           -- From the end of what was known before the first of them.
+           spans AS MATERIALIZED (
+               SELECT m.*, m.received - m.known AS fresh,
+                   (SELECT max(upper(part) - 1) FROM unnest(m.known) AS part
+                    WHERE upper(part) <= lower(m.received - m.known)) AS known_to
+               FROM members m WHERE NOT isempty(m.received - m.known)
+           ),
+           delivered AS MATERIALIZED (
+               SELECT s.user_id, s.conversation_id, s.known + (
+                   SELECT coalesce(range_agg(int8range(e.before, e.version, '(]')), '{}')
+                   FROM (
+                       SELECT c.version, lag(c.version, 1, s.known_to) OVER (ORDER BY c.version) AS before
+                       FROM conversation_changes c
+                       WHERE c.conversation_id = s.conversation_id AND c.version > s.known_to
+                           AND c.version < upper(s.fresh) AND c.event_id IS NOT NULL
+                           AND c.actor_id IS DISTINCT FROM s.user_id
+                           AND (c.about IS NULL OR (
+                               SELECT p.seq > s.cleared_seq AND NOT EXISTS (
+                                   SELECT FROM message_deletions d
+                                   WHERE d.user_id = s.user_id AND d.conversation_id = p.conversation_id AND d.seq = p.seq)
+                               FROM private_messages p WHERE p.message_id = c.about))
+                   ) e
+                   WHERE s.fresh @> e.version) AS versions
+               FROM spans s
+           )
+           UPDATE conversation_members m SET delivered_version = parts.through, delivered_beyond = parts.beyond
+           FROM delivered d
+           CROSS JOIN LATERAL (
+               SELECT max(upper(part) - 1) FILTER (WHERE part @> 0::bigint) AS through,
+                   range_agg(part) FILTER (WHERE NOT part @> 0::bigint AND place <= 100) AS beyond
+               FROM (SELECT part, row_number() OVER (ORDER BY part DESC) AS place
+                     FROM unnest(d.versions) AS part) AS numbered
+           ) parts
+           WHERE m.user_id = d.user_id AND m.conversation_id = d.conversation_id"#,
+        &raw(users),
+        &raw(events)
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Counts everything that these participants were to be told of a conversation as delivered.
+pub async fn update_all_delivered(
+    db: &mut PgSession,
+    conversation: ConversationId,
+    users: &[UserId],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE conversation_members m SET delivered_version = c.told_version, delivered_beyond = NULL
+         FROM conversations c
+         WHERE c.conversation_id = $1 AND m.conversation_id = $1 AND m.user_id = ANY($2)
+             AND m.delivered_version < c.told_version",
+        conversation.to_string(),
+        &raw(users)
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Forgets up to `limit` events with ids before this one; returns how many. Their changes stay.
+pub async fn delete_old(db: &mut PgSession, before: EventId, limit: i64) -> sqlx::Result<u64> {
+    let forgotten = sqlx::query!(
+        "UPDATE conversation_changes SET event_id = NULL, actor_id = NULL, about = NULL, body = NULL
+         WHERE event_id IN (SELECT event_id FROM conversation_changes WHERE event_id < $1 ORDER BY event_id LIMIT $2)",
+        before.0,
+        limit
+    )
+    .execute(db)
+    .await?;
+    Ok(forgotten.rows_affected())
+}
