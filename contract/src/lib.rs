@@ -8,7 +8,6 @@ pub mod asyncapi;
 pub mod check;
 pub mod events;
 pub mod examples;
-pub mod http;
 pub mod json;
 pub mod markdown;
 mod meaning;

@@ -3,13 +3,13 @@
 
 use serde_json::{Map, Value};
 use shared::commands::SPECS;
+use shared::endpoints::{Auth, ENDPOINTS, Endpoint};
 use shared::limits::Limits;
 use shared::protocol::close::Reconnect;
 use shared::protocol::spec::{Field, Kind, Presence};
 use shared::protocol::{CloseCode, ErrorCode, Spec};
 
 use crate::events::{Delivery, Described, EVENTS};
-use crate::http::{Auth, ENDPOINTS, Endpoint};
 use crate::{examples, json, objects, schema};
 
 const WIDTH: usize = 110;
@@ -288,7 +288,7 @@ fn close_codes(page: &mut String) {
 }
 
 fn http(page: &mut String, endpoint: &Endpoint) {
-    let method = endpoint.method.to_uppercase();
+    let method = endpoint.method.as_str();
     page.push_str(&format!("\n#### `{method} {}`\n\n{}", endpoint.path, endpoint.summary));
     page.push_str(match endpoint.auth {
         Auth::Anybody => "\n",
@@ -304,9 +304,10 @@ fn http(page: &mut String, endpoint: &Endpoint) {
         page.push_str("\nAnswer:\n");
         code_block(page, &answer);
     }
-    if !endpoint.refusals.is_empty() {
+    let refusals = endpoint.refusals();
+    if !refusals.is_empty() {
         page.push_str("\nErrors:\n\n");
-        endpoint.refusals.iter().for_each(|(status, about)| page.push_str(&format!("- {status}: {about}\n")));
+        refusals.iter().for_each(|(status, about)| page.push_str(&format!("- {status}: {about}\n")));
     }
 }
 

@@ -1,9 +1,12 @@
 //! `docs/openapi.json`: the HTTP endpoints as OpenAPI 3.1.
 
+use schemars::generate::SchemaGenerator;
 use serde_json::{Map, Value, json};
-use shared::http::ErrorBody;
+use shared::endpoints::{Auth, Call, ENDPOINTS, Endpoint};
+use shared::http::{
+    CommunitySynced, ConversationList, Done, ErrorBody, Health, Live, OriginalMetrics, Pictures, Ready, SignedIn,
+};
 
-use crate::http::{Auth, ENDPOINTS, Endpoint};
 use crate::schema;
 
 /// The document.
@@ -11,8 +14,9 @@ pub fn openapi() -> Value {
     let mut generator = schema::generator();
     let mut paths: Map<String, Value> = Map::new();
     for endpoint in ENDPOINTS {
-        let content = (endpoint.answer)(&mut generator);
-        paths.entry(endpoint.path).or_insert_with(|| json!({}))[endpoint.method] = operation(endpoint, content);
+        let content = answer(endpoint.call, &mut generator);
+        let method = endpoint.method.as_str().to_lowercase();
+        paths.entry(endpoint.path).or_insert_with(|| json!({}))[&method] = operation(endpoint, &method, content);
     }
     crate::server_api::add_paths(&mut paths, &mut generator);
     let refused = schema::inline::<ErrorBody>(&mut generator);
@@ -41,19 +45,40 @@ pub fn openapi() -> Value {
     })
 }
 
-fn operation(endpoint: &Endpoint, mut content: Value) -> Value {
+/// The schema of a 200, under its content types.
+fn answer(call: Call, generator: &mut SchemaGenerator) -> Value {
+    let schema = match call {
+        Call::Health => schema::inline::<Health>(generator),
+        Call::Ready => schema::inline::<Ready>(generator),
+        Call::Live => schema::inline::<Live>(generator),
+        Call::Metrics => schema::inline::<OriginalMetrics>(generator),
+        Call::Conversations => schema::inline::<ConversationList>(generator),
+        Call::ProfilePictures => schema::inline::<Pictures>(generator),
+        Call::CommunityProgression => schema::inline::<CommunitySynced>(generator),
+        Call::Register | Call::Login => schema::inline::<SignedIn>(generator),
+        Call::Logout => schema::inline::<Done>(generator),
+    };
+    let mut content = json!({"application/json": {"schema": schema}});
+    if call == Call::Metrics {
+        content["text/plain"] = json!({"schema": {"type": "string"}});
+    }
+    content
+}
+
+fn operation(endpoint: &Endpoint, method: &str, mut content: Value) -> Value {
     content["application/json"]["example"] = serde_json::from_str(endpoint.answered).unwrap_or_default();
-    let unavailable = endpoint.same_when_unavailable.then(|| content.clone());
+    let is_same_when_unavailable = matches!(endpoint.call, Call::Health | Call::Ready);
+    let unavailable = is_same_when_unavailable.then(|| content.clone());
     let mut responses = Map::new();
     responses.insert("200".to_owned(), json!({"description": "Done.", "content": content}));
     if let Some(content) = unavailable {
         responses.insert("503".to_owned(), json!({"description": "The same, and not well.", "content": content}));
     }
-    for (status, about) in endpoint.refusals {
+    for (status, about) in endpoint.refusals() {
         let refused = json!({"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}});
         responses.insert(status.to_string(), json!({"description": about, "content": refused}));
     }
-    let id: String = format!("{}{}", endpoint.method, endpoint.path).replace(['/', '-'], "_");
+    let id: String = format!("{method}{}", endpoint.path).replace(['/', '-'], "_");
     let mut operation = json!({"operationId": id, "summary": endpoint.summary, "responses": responses});
     if !endpoint.query.is_empty() {
         let fields = schema::object(endpoint.query);

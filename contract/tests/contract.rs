@@ -4,10 +4,10 @@
 use std::collections::{BTreeSet, HashSet};
 
 use contract::events::EVENTS;
-use contract::http::ENDPOINTS;
 use contract::{check, examples, schema};
 use serde_json::{Map, Value, json};
 use shared::commands::{Command, DecodeContext, SPECS};
+use shared::endpoints::ENDPOINTS;
 use shared::ids::UserId;
 use shared::limits::Limits;
 use shared::protocol::spec::{Field, Presence};
@@ -64,7 +64,7 @@ fn every_event_has_an_example_that_is_as_declared() {
 fn every_endpoint_has_examples_that_are_as_declared() {
     for endpoint in ENDPOINTS {
         let answer = serde_json::from_str(endpoint.answered).unwrap();
-        check::http_answer(endpoint.method, endpoint.path, 200, &answer).unwrap();
+        check::http_answer(endpoint.method.as_str(), endpoint.path, 200, &answer).unwrap();
         if let Some(body) = endpoint.example {
             let body: Value = serde_json::from_str(body).unwrap();
             assert!(validator(&schema::object(endpoint.body)).is_valid(&body), "{body}");

@@ -8,6 +8,7 @@ pub mod config;
 pub mod crypto;
 pub mod cursor;
 pub mod dialects;
+pub mod endpoints;
 pub mod events;
 #[doc(hidden)]
 pub mod fuzz;

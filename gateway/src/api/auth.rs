@@ -1,75 +1,47 @@
 //! `POST /api/auth/register`, `/login`, `/logout`: the accounts of this server's own (`BUILTIN_AUTH`). Workers know the accounts;
 //! tokens are made here.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use serde_json::Value;
-use shared::auth::TokenSigner;
+use shared::auth::{Claims, TokenSigner};
 use shared::clock::Timestamp;
 use shared::events::session::Profile;
 use shared::http::SignedIn;
 use shared::ids::UserId;
-use shared::limits::MAX_ACCOUNT_BODY_BYTES;
 use shared::stream::{HttpRequest, Internal, InternalReply};
 use uuid::Uuid;
-use warp::Filter;
 
-use super::answer::{NOBODY, answered, ask, json_response, unexpected, with};
-use super::body::{self, Unread};
+use super::answer::{NOBODY, ask, json_response, unexpected};
 use super::error::ApiError;
-use super::{bearer, login_attempts};
+use super::login_attempts;
 use crate::gateway::Gateway;
-use crate::http::reply::{Response, Routes};
-use crate::limits::addresses::{Address, Counted, OverLimit, Peer};
+use crate::http::reply::Response;
+use crate::limits::addresses::{Address, Counted, OverLimit};
 
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-pub fn routes(gateway: &Arc<Gateway>) -> Routes {
-    let post = || warp::post().and(with(gateway)).and(warp::header::headers_cloned());
-    let register = warp::path!("api" / "auth" / "register")
-        .and(post())
-        .and(body::unread())
-        .and(warp::ext::get::<Peer>())
-        .then(|gateway, headers, body, peer| async move { answered(register(gateway, headers, body, peer).await) });
-    let login = warp::path!("api" / "auth" / "login")
-        .and(post())
-        .and(body::unread())
-        .and(warp::ext::get::<Peer>())
-        .then(|gateway, headers, body, peer| async move { answered(login(gateway, headers, body, peer).await) });
-    let logout = warp::path!("api" / "auth" / "logout")
-        .and(post())
-        .then(|gateway, headers| async move { answered(logout(gateway, headers).await) });
-    register.or(login).unify().or(logout).unify().boxed()
-}
-
-async fn register(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread, peer: Peer) -> Result<Response, ApiError> {
-    let body = body::read(&headers, body, MAX_ACCOUNT_BODY_BYTES).await?;
-    let address = Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
+pub async fn register(gateway: &Gateway, address: Address, body: Vec<u8>) -> Result<Response, ApiError> {
     if let Err(OverLimit::TooManyRequests { retry_after }) =
         gateway.addresses.count(Counted::Registrations, address).await
     {
         return Err(ApiError::too_many(retry_after, "Too many accounts were registered from your address"));
     }
-    sign_in(&gateway, HttpRequest::Register { body }).await
+    sign_in(gateway, HttpRequest::Register { body }).await
 }
 
-async fn login(gateway: Arc<Gateway>, headers: HeaderMap, body: Unread, peer: Peer) -> Result<Response, ApiError> {
-    let body = body::read(&headers, body, MAX_ACCOUNT_BODY_BYTES).await?;
-    let address = Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
-    let attempt = login_attempts::count(&gateway, address, account(&body).as_deref()).await?;
-    let answer = sign_in(&gateway, HttpRequest::Login { body }).await?;
+pub async fn login(gateway: &Gateway, address: Address, body: Vec<u8>) -> Result<Response, ApiError> {
+    let attempt = login_attempts::count(gateway, address, account(&body).as_deref()).await?;
+    let answer = sign_in(gateway, HttpRequest::Login { body }).await?;
     if answer.status().is_success() {
-        attempt.succeeded(&gateway).await;
+        attempt.succeeded(gateway).await;
     }
     Ok(answer)
 }
 
-async fn logout(gateway: Arc<Gateway>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let claims = bearer::verify(&gateway.tokens, &headers).await?;
+pub async fn logout(gateway: &Gateway, claims: Claims) -> Result<Response, ApiError> {
     let expires_at = Timestamp(claims.exp_unix.saturating_mul(1000));
-    ask(&gateway, UserId(claims.user_id), HttpRequest::Logout { token_id: claims.jti, expires_at }).await
+    ask(gateway, UserId(claims.user_id), HttpRequest::Logout { token_id: claims.jti, expires_at }).await
 }
 
 /// Whose account a login is for. A body without a name is refused by the worker, which tells what is wrong with it.

@@ -1,5 +1,6 @@
-//! The HTTP endpoints that need a worker: a file per endpoint. Here they are put together; `answer` turns a worker's answer into
-//! a response. What is common to all HTTP answers (limits per address, CORS, compression) is in `http`.
+//! The HTTP endpoints that need a worker, and the server API: a file per endpoint. `http` finds the endpoint of a request and has it
+//! carried out here; `answer` turns a worker's answer into a response. What is common to all HTTP answers (limits per address, CORS,
+//! compression) is in `http`, too.
 
 mod answer;
 mod auth;
@@ -12,41 +13,65 @@ mod login_attempts;
 mod profile_pictures;
 mod server;
 
-use std::sync::Arc;
+use http::HeaderMap;
+use shared::auth::Claims;
+use shared::endpoints::{Auth, Call, Endpoint, MaxBody, Requires};
 
-use warp::Filter;
-
+pub use self::answer::answered;
+pub use self::body::{Unread, unread};
+pub use self::error::ApiError;
+pub use self::server::route as server_route;
 use crate::gateway::Gateway;
-use crate::http::reply::Routes;
+use crate::http::reply::Response;
+use crate::limits::addresses::{Address, Peer};
 
-/// The paths and the methods that each takes.
-const METHODS: [(&str, &str); 6] = [
-    ("/api/conversations", "GET, HEAD, OPTIONS"),
-    ("/api/profile-pictures/batch", "POST, OPTIONS"),
-    ("/community/progression", "POST, OPTIONS"),
-    ("/api/auth/register", "POST, OPTIONS"),
-    ("/api/auth/login", "POST, OPTIONS"),
-    ("/api/auth/logout", "POST, OPTIONS"),
-];
-
-/// The endpoints that the settings turn on.
-pub fn routes(gateway: &Arc<Gateway>) -> Routes {
-    let mut routes = conversations::route(gateway)
-        .or(profile_pictures::route(gateway))
-        .unify()
-        .or(server::route(gateway))
-        .unify()
-        .boxed();
-    if gateway.settings.community_sync_token.is_some() {
-        routes = routes.or(community_sync::route(gateway)).unify().boxed();
-    }
-    if gateway.settings.common.builtin_auth {
-        routes = routes.or(auth::routes(gateway)).unify().boxed();
-    }
-    routes
+/// What came with a request.
+pub struct Request {
+    pub query: String,
+    pub headers: HeaderMap,
+    pub body: Unread,
+    pub peer: Peer,
 }
 
-/// What `Allow` says for a path of these.
-pub fn allowed_methods(path: &str) -> Option<&'static str> {
-    METHODS.into_iter().find(|(known, _)| *known == path).map(|(_, methods)| methods)
+/// Whether the settings turn it on.
+pub fn is_on(gateway: &Gateway, endpoint: &Endpoint) -> bool {
+    match endpoint.requires {
+        Requires::Nothing => true,
+        Requires::BuiltinAuth => gateway.settings.common.builtin_auth,
+        Requires::CommunitySyncToken => gateway.settings.community_sync_token.is_some(),
+    }
+}
+
+/// Carries out a request to an endpoint that is not for operators.
+pub async fn carry_out(gateway: &Gateway, endpoint: &Endpoint, request: Request) -> Result<Response, ApiError> {
+    let claims = authenticate(gateway, endpoint.auth, &request.headers).await?;
+    let user = || claims.ok_or_else(|| ApiError::internal("an endpoint of users asks for no token"));
+    let address = Address::of(request.peer.0.ip(), &request.headers, &gateway.settings.trusted_proxies);
+    let body = match endpoint.max_body {
+        MaxBody::Nothing => Vec::new(),
+        MaxBody::Bytes(most) => body::read(&request.headers, request.body, most).await?,
+        MaxBody::CommunitySync => {
+            let most = gateway.settings.community_sync_max_payload_bytes;
+            body::read(&request.headers, request.body, most).await?
+        }
+    };
+    match endpoint.call {
+        Call::Conversations => conversations::list(gateway, user()?, request.query, endpoint.path).await,
+        Call::ProfilePictures => profile_pictures::list(gateway, user()?, body).await,
+        Call::CommunityProgression => community_sync::sync(gateway, body).await,
+        Call::Register => auth::register(gateway, address, body).await,
+        Call::Login => auth::login(gateway, address, body).await,
+        Call::Logout => auth::logout(gateway, user()?).await,
+        Call::Health | Call::Ready | Call::Live | Call::Metrics => Err(ApiError::nothing()),
+    }
+}
+
+/// Whose request it is; `None` where it is no user's.
+async fn authenticate(gateway: &Gateway, auth: Auth, headers: &HeaderMap) -> Result<Option<Claims>, ApiError> {
+    match (auth, &gateway.settings.community_sync_token) {
+        (Auth::Anybody, _) => Ok(None),
+        (Auth::User, _) => bearer::verify(&gateway.tokens, headers).await.map(Some),
+        (Auth::MainBackend, Some(secret)) => bearer::check_secret(secret, headers).map(|()| None),
+        (Auth::MainBackend, None) => Err(ApiError::nothing()),
+    }
 }

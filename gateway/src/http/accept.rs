@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use shared::config::AllowedOrigins;
+use shared::endpoints::ENDPOINTS;
 use shared::server_api;
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
@@ -41,8 +42,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const COMPRESS_FROM_BYTES: usize = 1024;
 /// Not 1: at that level zlib-rs panics when the output of what cannot be compressed does not fit into its buffer.
 const COMPRESSION_LEVEL: u32 = 3;
-/// They must answer whatever else goes on.
-const PROBES: [&str; 4] = ["/live", "/ready", "/health", "/metrics"];
 
 /// Accepts connections until the process drains.
 pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener) -> Result<(), Infallible> {
@@ -158,7 +157,7 @@ async fn answer(
     let origin = cors_origin(&headers, &gateway.settings.allowed_origins);
     // The server API counts by its keys.
     let is_servers = path.strip_prefix(server_api::PREFIX).is_some_and(|rest| rest.starts_with('/'));
-    let refused = match may_upgrade || is_servers || PROBES.contains(&path.as_str()) {
+    let refused = match may_upgrade || is_servers || is_for_operators(&path) {
         true => None,
         false => refuse(&gateway, address).await,
     };
@@ -192,6 +191,11 @@ async fn answer(
         parts.headers.remove(header::CONTENT_LENGTH);
     }
     Ok(Response::from_parts(parts, Full::new(body)))
+}
+
+/// They must be answered whatever else goes on.
+fn is_for_operators(path: &str) -> bool {
+    ENDPOINTS.iter().any(|endpoint| endpoint.path == path && endpoint.call.is_for_operators())
 }
 
 /// Counts a request; 429 for an address over its limit.

@@ -3,19 +3,21 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use shared::dialects::{Dialect, SUBPROTOCOL};
+use shared::endpoints::{self, Call, ENDPOINTS, Endpoint, Found};
 use shared::http::Condition;
 use shared::telemetry::traces::TraceContext;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use warp::filters::BoxedFilter;
+use warp::path::FullPath;
 use warp::{Filter, Rejection, Reply};
 use websocket::handshake;
 
-use crate::api;
+use crate::api::{self, Request};
 use crate::gateway::Gateway;
 use crate::http::probes;
 use crate::http::reply::{Response, Routes, error_response, is_upgrade, json_response, upgrade_required, with_status};
@@ -24,30 +26,25 @@ use crate::limits::unnamed_proxy;
 use crate::session::handshake::{Upgraded, origin_is_allowed, serve};
 
 pub fn routes(gateway: Arc<Gateway>) -> Routes {
-    let api = api::routes(&gateway);
-    let with_gateway = with(&gateway);
     let upgrade = warp::header::headers_cloned()
         .and_then(upgrade_requested)
         .and(warp::get())
         .and(warp::ext::get::<Peer>())
         .and(warp::ext::optional::<OnUpgrade>())
-        .and(with_gateway)
+        .and(with(&gateway))
         .map(upgrade);
-    let mut operators = probe_routes(&gateway);
-    if gateway.settings.admin_addr.is_none() {
-        operators = operators.or(metrics_route(&gateway)).unify().boxed();
-    }
     let root = warp::path::end().and(warp::get()).map(|| upgrade_required("This path is a WebSocket"));
-    upgrade.or(operators).unify().or(root).unify().or(api).unify().recover(rejected).unify().boxed()
+    let are_metrics_public = gateway.settings.admin_addr.is_none();
+    let operators = operators(&gateway, move |call| call != Call::Metrics || are_metrics_public);
+    let servers = api::server_route(&gateway);
+    let users = users(&gateway);
+    let all = upgrade.or(root).unify().or(operators).unify().or(servers).unify().or(users).unify();
+    all.recover(rejected).unify().boxed()
 }
 
 /// What `ADMIN_ADDR` answers.
 pub fn admin_routes(gateway: &Arc<Gateway>) -> Routes {
-    probe_routes(gateway).or(metrics_route(gateway)).unify().recover(rejected).unify().boxed()
-}
-
-fn get(path: &'static str) -> BoxedFilter<()> {
-    warp::path(path).and(warp::path::end()).and(warp::get()).boxed()
+    operators(gateway, |_| true).recover(rejected).unify().boxed()
 }
 
 fn with(gateway: &Arc<Gateway>) -> BoxedFilter<(Arc<Gateway>,)> {
@@ -55,30 +52,74 @@ fn with(gateway: &Arc<Gateway>) -> BoxedFilter<(Arc<Gateway>,)> {
     warp::any().map(move || gateway.clone()).boxed()
 }
 
-fn probe_routes(gateway: &Arc<Gateway>) -> Routes {
-    let live = get("live").and(with(gateway)).map(|gateway: Arc<Gateway>| json_response(&probes::live(&gateway)));
-    let ready = get("ready").and(with(gateway)).map(|gateway: Arc<Gateway>| {
-        let body = probes::ready(&gateway);
-        with_status(body.ready, &body)
-    });
-    let health = get("health").and(with(gateway)).map(|gateway: Arc<Gateway>| {
-        let body = probes::health(&gateway);
-        with_status(body.status != Condition::Unhealthy, &body)
-    });
-    live.or(ready).unify().or(health).unify().boxed()
+/// Probes and metrics.
+fn operators(gateway: &Arc<Gateway>, is_offered: impl Fn(Call) -> bool + Clone + Send + Sync + 'static) -> Routes {
+    found(move |endpoint, _| endpoint.call.is_for_operators() && is_offered(endpoint.call), gateway)
+        .and(warp::header::optional::<String>("accept"))
+        .map(|endpoint: Option<&Endpoint>, gateway: Arc<Gateway>, accept: Option<String>| match endpoint {
+            Some(endpoint) => answer_operator(&gateway, endpoint.call, accept.as_deref()),
+            None => no_such_method(),
+        })
+        .boxed()
 }
 
-fn metrics_route(gateway: &Arc<Gateway>) -> Routes {
-    get("metrics")
-        .and(warp::header::optional::<String>("accept"))
+fn answer_operator(gateway: &Gateway, call: Call, accept: Option<&str>) -> Response {
+    match call {
+        Call::Live => json_response(&probes::live(gateway)),
+        Call::Ready => {
+            let body = probes::ready(gateway);
+            with_status(body.ready, &body)
+        }
+        Call::Health => {
+            let body = probes::health(gateway);
+            with_status(body.status != Condition::Unhealthy, &body)
+        }
+        Call::Metrics => metrics(gateway, accept),
+        _ => nothing_here(),
+    }
+}
+
+/// The endpoints for users and the main backend, as far as the settings turn them on.
+fn users(gateway: &Arc<Gateway>) -> Routes {
+    found(|endpoint, gateway| !endpoint.call.is_for_operators() && api::is_on(gateway, endpoint), gateway)
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .and(warp::header::headers_cloned())
+        .and(api::unread())
+        .and(warp::ext::get::<Peer>())
+        .then(|endpoint: Option<&'static Endpoint>, gateway: Arc<Gateway>, query, headers, body, peer| async move {
+            let Some(endpoint) = endpoint else { return no_such_method() };
+            let request = Request { query, headers, body, peer };
+            api::answered(Box::pin(api::carry_out(&gateway, endpoint, request)).await)
+        })
+        .boxed()
+}
+
+/// The endpoint of the request, if it is offered here; `None` where it is one of another method.
+fn found(
+    is_offered: impl Fn(&Endpoint, &Gateway) -> bool + Clone + Send + Sync + 'static,
+    gateway: &Arc<Gateway>,
+) -> BoxedFilter<(Option<&'static Endpoint>, Arc<Gateway>)> {
+    warp::path::full()
+        .and(warp::method())
         .and(with(gateway))
-        .map(|accept: Option<String>, gateway: Arc<Gateway>| metrics(&gateway, accept.as_deref()))
+        .and_then(move |path: FullPath, method: Method, gateway: Arc<Gateway>| {
+            let (endpoint, is_method) = match endpoints::find(method.as_str(), path.as_str()) {
+                Found::Endpoint(endpoint) => (Some(endpoint), true),
+                Found::OtherMethods(endpoint) => (Some(endpoint), false),
+                Found::Nothing => (None, false),
+            };
+            let offered = endpoint.filter(|endpoint| is_offered(endpoint, &gateway));
+            let found = offered.map(|endpoint| (is_method.then_some(endpoint), gateway));
+            std::future::ready(found.ok_or_else(warp::reject::not_found))
+        })
+        .untuple_one()
         .boxed()
 }
 
 /// What `Allow` says for a known path.
 pub fn allowed_methods(path: &str) -> &'static str {
-    api::allowed_methods(path).unwrap_or("GET, HEAD, OPTIONS")
+    let takes_a_body = |endpoint: &Endpoint| endpoint.path == path && endpoint.method == endpoints::Method::Post;
+    if ENDPOINTS.iter().any(takes_a_body) { "POST, OPTIONS" } else { "GET, HEAD, OPTIONS" }
 }
 
 async fn upgrade_requested(headers: HeaderMap) -> Result<HeaderMap, Rejection> {
@@ -177,11 +218,19 @@ fn metrics(gateway: &Gateway, accept: Option<&str>) -> Response {
     response
 }
 
+fn no_such_method() -> Response {
+    error_response(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "This path has no such method")
+}
+
+fn nothing_here() -> Response {
+    error_response(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "There is nothing here")
+}
+
 async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
     let response = if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        error_response(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "This path has no such method")
+        no_such_method()
     } else if rejection.is_not_found() {
-        error_response(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "There is nothing here")
+        nothing_here()
     } else {
         error_response(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "The request is not valid")
     };

@@ -153,15 +153,10 @@ fn every_environment_name_is_a_setting() {
     assert!(checked > 30, "{checked}");
 }
 
-/// The routes are plain words in the gateway and paths in the worker.
 fn has_route(service: &str, path: &str) -> bool {
-    let routes = read(match service {
-        "gateway" => "gateway/src/http/routes.rs",
-        _ => "worker/src/probes.rs",
-    });
     match service {
-        "gateway" => routes.contains(&format!("get(\"{}\")", path.trim_start_matches('/'))),
-        _ => routes.contains(&format!("\"{path}\"")),
+        "gateway" => read("shared/src/endpoints.rs").contains(&format!("path: \"{path}\"")),
+        _ => read("worker/src/probes.rs").contains(&format!("\"{path}\"")),
     }
 }
 

@@ -1,18 +1,17 @@
-//! The HTTP endpoints: who may ask, with what, and what is answered.
+//! The HTTP endpoints beside the server API. Each is declared once, here: the gateway routes by the list, authenticates and bounds
+//! bodies as it says, and the documents are made from it.
 
-use schemars::generate::SchemaGenerator;
-use serde_json::{Value, json};
-use shared::http::{CommunitySynced, ConversationList, Done, Health, Live, OriginalMetrics, Pictures, Ready, SignedIn};
-use shared::limits::{
-    MAX_COMMUNITY_DESCRIPTION_CHARACTERS, MAX_COMMUNITY_MEMBERS, MAX_COMMUNITY_NAME_CHARACTERS,
+use crate::limits::{
+    MAX_ACCOUNT_BODY_BYTES, MAX_COMMUNITY_DESCRIPTION_CHARACTERS, MAX_COMMUNITY_MEMBERS, MAX_COMMUNITY_NAME_CHARACTERS,
     MAX_DISPLAY_NAME_CHARACTERS, MAX_EMAIL_CHARACTERS, MAX_FOREIGN_ID_CHARACTERS, MAX_PASSWORD_CHARACTERS,
-    MAX_PICTURES, MAX_URL_CHARACTERS, MAX_USERNAME_CHARACTERS, MAX_XP, MIN_PASSWORD_CHARACTERS,
-    MIN_USERNAME_CHARACTERS,
+    MAX_PICTURES, MAX_PICTURES_BODY_BYTES, MAX_URL_CHARACTERS, MAX_USERNAME_CHARACTERS, MAX_XP,
+    MIN_PASSWORD_CHARACTERS, MIN_USERNAME_CHARACTERS,
 };
-use shared::protocol::spec::{Field, Kind, LIMIT, OFFSET};
+use crate::protocol::spec::{Field, Kind, LIMIT, OFFSET};
+pub use crate::server_api::Method;
 
 /// Who may ask.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
     Anybody,
     /// A user's token.
@@ -21,33 +20,121 @@ pub enum Auth {
     MainBackend,
 }
 
+/// The setting without which there is no such endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requires {
+    Nothing,
+    BuiltinAuth,
+    CommunitySyncToken,
+}
+
+/// How large a body may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxBody {
+    /// None is read.
+    Nothing,
+    Bytes(usize),
+    /// The setting `COMMUNITY_SYNC_MAX_PAYLOAD`.
+    CommunitySync,
+}
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    Health,
+    Ready,
+    Live,
+    Metrics,
+    Conversations,
+    ProfilePictures,
+    CommunityProgression,
+    Register,
+    Login,
+    Logout,
+}
+
+impl Call {
+    /// Whether it tells operators how a server is: on gateways and workers, not counted against an address, and also on
+    /// `ADMIN_ADDR`.
+    pub fn is_for_operators(self) -> bool {
+        matches!(self, Call::Health | Call::Ready | Call::Live | Call::Metrics)
+    }
+}
+
+#[derive(Debug)]
 pub struct Endpoint {
-    pub method: &'static str,
+    pub method: Method,
     pub path: &'static str,
+    pub call: Call,
     pub auth: Auth,
+    pub requires: Requires,
+    pub max_body: MaxBody,
     pub summary: &'static str,
     pub query: &'static [Field],
     pub body: &'static [Field],
-    /// The schema of a 200, under a content type.
-    pub answer: fn(&mut SchemaGenerator) -> Value,
-    /// Whether 503 carries the same body.
-    pub same_when_unavailable: bool,
-    /// Statuses of refusals, with what they mean here.
-    pub refusals: &'static [(u16, &'static str)],
+    /// Statuses of refusals that do not follow from the rest, with what they mean here.
+    pub own_refusals: &'static [(u16, &'static str)],
     /// An example of the body.
     pub example: Option<&'static str>,
     /// An example of a 200 that is JSON.
     pub answered: &'static str,
 }
 
-const LIMITED: (u16, &str) = (429, "Too many requests from the address; `Retry-After` says when to try again.");
-const UNAVAILABLE: (u16, &str) = (503, "Temporarily unavailable; `Retry-After` says when to try again.");
-const INVALID: (u16, &str) = (400, "`VALIDATION_ERROR` or `INVALID_JSON`.");
-const UNAUTHORISED: (u16, &str) = (
-    401,
-    "`TOKEN_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, or `AUTH_FAILED` for a revoked token or one whose user does not exist.",
-);
-const TOO_LARGE: (u16, &str) = (413, "`PAYLOAD_TOO_LARGE`: the body is too large.");
+impl Endpoint {
+    /// Statuses of refusals in ascending order, with what they mean here.
+    pub fn refusals(&self) -> Vec<(u16, &'static str)> {
+        if self.call.is_for_operators() {
+            return Vec::new();
+        }
+        let mut refusals = self.own_refusals.to_vec();
+        if !self.body.is_empty() {
+            refusals.push((400, "`VALIDATION_ERROR` or `INVALID_JSON`."));
+        } else if !self.query.is_empty() {
+            refusals.push((400, "`VALIDATION_ERROR`."));
+        }
+        match self.auth {
+            Auth::Anybody => {}
+            Auth::User => refusals.push((
+                401,
+                "`TOKEN_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, or `AUTH_FAILED` for a revoked token or one whose user does not exist.",
+            )),
+            Auth::MainBackend => refusals.push((401, "`TOKEN_MISSING` or `TOKEN_INVALID`.")),
+        }
+        if self.requires != Requires::Nothing {
+            refusals.push((404, "The setting is not set."));
+        }
+        match self.max_body {
+            MaxBody::Nothing => {}
+            MaxBody::Bytes(_) => refusals.push((413, "`PAYLOAD_TOO_LARGE`: the body is too large.")),
+            MaxBody::CommunitySync => {
+                refusals.push((413, "`PAYLOAD_TOO_LARGE`: over 256 KiB (`COMMUNITY_SYNC_MAX_PAYLOAD`)."));
+            }
+        }
+        refusals.push((429, "Too many requests from the address; `Retry-After` says when to try again."));
+        refusals.push((503, "Temporarily unavailable; `Retry-After` says when to try again."));
+        refusals.sort_unstable_by_key(|(status, _)| *status);
+        refusals
+    }
+}
+
+/// What is found under a path.
+#[derive(Debug)]
+pub enum Found {
+    Endpoint(&'static Endpoint),
+    /// There is one of another method.
+    OtherMethods(&'static Endpoint),
+    Nothing,
+}
+
+/// The endpoint of a whole path.
+pub fn find(method: &str, path: &str) -> Found {
+    let of_path = || ENDPOINTS.iter().filter(|endpoint| endpoint.path == path);
+    match (of_path().find(|endpoint| endpoint.method.as_str() == method), of_path().next()) {
+        (Some(endpoint), _) => Found::Endpoint(endpoint),
+        (None, Some(other)) => Found::OtherMethods(other),
+        (None, None) => Found::Nothing,
+    }
+}
 
 const FOREIGN_ID: Kind = Kind::ForeignId(MAX_FOREIGN_ID_CHARACTERS);
 const SHORT_TEXT: Kind = Kind::Text { min: 0, max: MAX_FOREIGN_ID_CHARACTERS };
@@ -106,85 +193,85 @@ const PASSWORD: Field = Field::required(
 );
 const EMAIL: Field = Field::optional("email", Kind::Email { max: MAX_EMAIL_CHARACTERS }, "Free as yet.");
 
-fn json_answer(schema: Value) -> Value {
-    json!({"application/json": {"schema": schema}})
-}
-
 /// All of them.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
-        method: "get",
+        method: Method::Get,
         path: "/health",
+        call: Call::Health,
         auth: Auth::Anybody,
+        requires: Requires::Nothing,
+        max_body: MaxBody::Nothing,
         summary: "How the server is, with numbers. On gateways and workers.",
         query: &[],
         body: &[],
-        answer: |generator| json_answer(crate::schema::inline::<Health>(generator)),
-        same_when_unavailable: true,
-        refusals: &[],
+        own_refusals: &[],
         example: None,
         answered: r#"{"status": "healthy", "timestamp": "2026-03-01T09:15:02.481Z", "uptime": 86400.5, "version": "0.1.0", "connections": {"active": 812, "peak": 1204, "limit": 50000}, "memory": {"rss": 41943040}, "database": {"connected": true, "poolSize": 10, "idleConnections": 8, "responseTime": 0.4}, "redis": {"connected": true, "responseTime": 0.2}, "fleet": {"gateways": 2, "workers": 2}, "metrics": {"messagesSent": 90210, "messagesReceived": 45105, "errors": 3, "averageResponseTime": 4.2}}"#,
     },
     Endpoint {
-        method: "get",
+        method: Method::Get,
         path: "/ready",
+        call: Call::Ready,
         auth: Auth::Anybody,
+        requires: Requires::Nothing,
+        max_body: MaxBody::Nothing,
         summary: "Whether the server wants traffic; not while it drains. On gateways and workers.",
         query: &[],
         body: &[],
-        answer: |generator| json_answer(crate::schema::inline::<Ready>(generator)),
-        same_when_unavailable: true,
-        refusals: &[],
+        own_refusals: &[],
         example: None,
         answered: r#"{"ready": true, "components": {"redis": true, "workers": true, "draining": false}, "timestamp": "2026-03-01T09:15:02.481Z"}"#,
     },
     Endpoint {
-        method: "get",
+        method: Method::Get,
         path: "/live",
+        call: Call::Live,
         auth: Auth::Anybody,
+        requires: Requires::Nothing,
+        max_body: MaxBody::Nothing,
         summary: "That the process runs; depends on nothing else. On gateways and workers.",
         query: &[],
         body: &[],
-        answer: |generator| json_answer(crate::schema::inline::<Live>(generator)),
-        same_when_unavailable: false,
-        refusals: &[],
+        own_refusals: &[],
         example: None,
         answered: r#"{"alive": true, "uptime": 86400.5, "timestamp": "2026-03-01T09:15:02.481Z"}"#,
     },
     Endpoint {
-        method: "get",
+        method: Method::Get,
         path: "/metrics",
+        call: Call::Metrics,
         auth: Auth::Anybody,
+        requires: Requires::Nothing,
+        max_body: MaxBody::Nothing,
         summary: "Prometheus text; with `Accept: application/json` the original server's numbers. On gateways and workers.",
         query: &[],
         body: &[],
-        answer: |generator| {
-            let mut content = json_answer(crate::schema::inline::<OriginalMetrics>(generator));
-            content["text/plain"] = json!({"schema": {"type": "string"}});
-            content
-        },
-        same_when_unavailable: false,
-        refusals: &[],
+        own_refusals: &[],
         example: None,
         answered: r#"{"connections": 812, "messagesSent": 90210, "messagesReceived": 45105, "errors": 3, "startTime": 1772356502481, "activeUsers": 640, "peakConcurrentUsers": 1204, "averageResponseTime": 4.2, "totalDataTransferred": 73400320, "rateLimitHits": 7}"#,
     },
     Endpoint {
-        method: "get",
+        method: Method::Get,
         path: "/api/conversations",
+        call: Call::Conversations,
         auth: Auth::User,
+        requires: Requires::Nothing,
+        max_body: MaxBody::Nothing,
         summary: "One's direct conversations, as `get_conversations` lists them.",
         query: &[LIMIT, OFFSET],
         body: &[],
-        answer: |generator| json_answer(crate::schema::inline::<ConversationList>(generator)),
-        same_when_unavailable: false,
-        refusals: &[(400, "`VALIDATION_ERROR`."), UNAUTHORISED, LIMITED, UNAVAILABLE],
+        own_refusals: &[],
         example: None,
         answered: r#"{"status": "ok", "conversations": [{"conversationId": "conv_17_42", "participant": {"userId": "42", "username": "bob", "displayName": "Bob"}, "lastMessage": {"id": "msg_0195a4c3-0001-7a10-8c22-5b7d9e0f1a2b", "content": "Are you coming on Thursday?", "senderId": "17", "timestamp": "2026-03-01T09:15:02.481Z"}, "unreadCount": 0}], "pagination": {"limit": 50, "offset": 0, "count": 1}, "timestamp": "2026-03-01T09:15:02.481Z"}"#,
     },
     Endpoint {
-        method: "post",
+        method: Method::Post,
         path: "/api/profile-pictures/batch",
+        call: Call::ProfilePictures,
         auth: Auth::User,
+        requires: Requires::Nothing,
+        max_body: MaxBody::Bytes(MAX_PICTURES_BODY_BYTES),
         summary: "Returns the addresses of the pictures of up to 50 users and communities. The answer is cached for `PFP_CACHE_DURATION_MS` (5 minutes by default).",
         query: &[],
         body: &[Field::required(
@@ -192,16 +279,17 @@ pub const ENDPOINTS: &[Endpoint] = &[
             Kind::List { of: &Kind::Object(PICTURE), most: MAX_PICTURES },
             "Answered in this order.",
         )],
-        answer: |generator| json_answer(crate::schema::inline::<Pictures>(generator)),
-        same_when_unavailable: false,
-        refusals: &[INVALID, UNAUTHORISED, TOO_LARGE, LIMITED, UNAVAILABLE],
+        own_refusals: &[],
         example: Some(r#"{"items": [{"type": "user", "id": "42"}, {"type": "community", "id": "c-7"}]}"#),
         answered: r#"{"status": "ok", "items": [{"type": "user", "id": "42", "hasPicture": true, "default": false, "url": "https://example.org/bob.png"}, {"type": "community", "id": "c-7", "hasPicture": false, "default": true}]}"#,
     },
     Endpoint {
-        method: "post",
+        method: Method::Post,
         path: "/community/progression",
+        call: Call::CommunityProgression,
         auth: Auth::MainBackend,
+        requires: Requires::CommunitySyncToken,
+        max_body: MaxBody::CommunitySync,
         summary: "The main backend tells of a community, its members, and what one of them achieved. One transaction, \
                   idempotent by `eventId`; members online get `community_progress_update`. Only with \
                   `COMMUNITY_SYNC_TOKEN` set; else 404.",
@@ -226,25 +314,19 @@ pub const ENDPOINTS: &[Endpoint] = &[
             Field::optional("event", Kind::Object(EVENT), "A challenge that a member completed."),
             Field::optional("progress", Kind::Object(PROGRESS), "Where that member stands now."),
         ],
-        answer: |generator| json_answer(crate::schema::inline::<CommunitySynced>(generator)),
-        same_when_unavailable: false,
-        refusals: &[
-            INVALID,
-            (401, "`TOKEN_MISSING` or `TOKEN_INVALID`."),
-            (404, "The setting is not set."),
-            (413, "`PAYLOAD_TOO_LARGE`: over 256 KiB (`COMMUNITY_SYNC_MAX_PAYLOAD`)."),
-            LIMITED,
-            UNAVAILABLE,
-        ],
+        own_refusals: &[],
         example: Some(
             r#"{"community": {"communityId": "c-7", "name": "Runners"}, "members": [{"userId": 17, "role": "owner"}, {"userId": 42}], "event": {"eventId": "ev-1", "userId": 17, "challengeId": "ch-12", "challengeType": "daily", "xpAwarded": 20}}"#,
         ),
         answered: r#"{"status": "ok", "communityId": "c-7", "defaultGroupId": "group_0195a4c2-7f6e-7c31-9d5b-3f2a8e61c0b4", "event": {"eventId": "ev-1", "userId": "17", "challengeId": "ch-12", "challengeType": "daily", "xpAwarded": 20, "occurredAt": "2026-03-01T09:15:02.481Z", "payload": null}, "progress": {"communityId": "c-7", "userId": "17", "totalXp": 120, "dailyStreak": 3, "weeklyStreak": 1, "lastChallengeId": "ch-12", "lastChallengeType": "daily", "lastCompletedAt": "2026-03-01T09:15:02.481Z"}, "broadcast": {"delivered": 2}}"#,
     },
     Endpoint {
-        method: "post",
+        method: Method::Post,
         path: "/api/auth/register",
+        call: Call::Register,
         auth: Auth::Anybody,
+        requires: Requires::BuiltinAuth,
+        max_body: MaxBody::Bytes(MAX_ACCOUNT_BODY_BYTES),
         summary: "Makes an account and signs in. Only with `BUILTIN_AUTH=true`; else 404.",
         query: &[],
         body: &[
@@ -261,45 +343,58 @@ pub const ENDPOINTS: &[Endpoint] = &[
                 "Else the username.",
             ),
         ],
-        answer: |generator| json_answer(crate::schema::inline::<SignedIn>(generator)),
-        same_when_unavailable: false,
-        refusals: &[
-            INVALID,
-            (409, "`VALIDATION_ERROR`: the username or the e-mail is taken."),
-            TOO_LARGE,
-            LIMITED,
-            UNAVAILABLE,
-        ],
+        own_refusals: &[(409, "`VALIDATION_ERROR`: the username or the e-mail is taken.")],
         example: Some(r#"{"username": "alice", "email": "alice@example.org", "password": "correct horse battery"}"#),
         answered: r#"{"token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxNyJ9.c2ln", "user": {"id": "17", "userId": "17", "username": "alice", "email": "alice@example.org", "displayName": "alice", "profileImage": null, "bio": null}}"#,
     },
     Endpoint {
-        method: "post",
+        method: Method::Post,
         path: "/api/auth/login",
+        call: Call::Login,
         auth: Auth::Anybody,
+        requires: Requires::BuiltinAuth,
+        max_body: MaxBody::Bytes(MAX_ACCOUNT_BODY_BYTES),
         summary: "Signs in. Ten tries per account and fifty per address in 15 minutes. Only with `BUILTIN_AUTH=true`; else 404.",
         query: &[],
         body: &[
             Field::required("username", Kind::Text { min: 1, max: MAX_EMAIL_CHARACTERS }, "As it was registered."),
             Field::required("password", Kind::Text { min: 1, max: MAX_PASSWORD_CHARACTERS }, "The password."),
         ],
-        answer: |generator| json_answer(crate::schema::inline::<SignedIn>(generator)),
-        same_when_unavailable: false,
-        refusals: &[INVALID, (401, "`AUTH_FAILED`."), TOO_LARGE, LIMITED, UNAVAILABLE],
+        own_refusals: &[(401, "`AUTH_FAILED`.")],
         example: Some(r#"{"username": "alice", "password": "correct horse battery"}"#),
         answered: r#"{"token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxNyJ9.c2ln", "user": {"id": "17", "userId": "17", "username": "alice", "email": "alice@example.org", "displayName": "alice", "profileImage": null, "bio": null}}"#,
     },
     Endpoint {
-        method: "post",
+        method: Method::Post,
         path: "/api/auth/logout",
+        call: Call::Logout,
         auth: Auth::User,
+        requires: Requires::BuiltinAuth,
+        max_body: MaxBody::Nothing,
         summary: "Revokes the token; its connections are closed with 1008 within 5 s. Only with `BUILTIN_AUTH=true`; else 404.",
         query: &[],
         body: &[],
-        answer: |generator| json_answer(crate::schema::inline::<Done>(generator)),
-        same_when_unavailable: false,
-        refusals: &[UNAUTHORISED, LIMITED, UNAVAILABLE],
+        own_refusals: &[],
         example: None,
         answered: r#"{"status": "ok"}"#,
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_paths_with_their_methods_are_found() {
+        for endpoint in ENDPOINTS {
+            let same = |other: &&Endpoint| (other.method, other.path) == (endpoint.method, endpoint.path);
+            assert_eq!(ENDPOINTS.iter().filter(same).count(), 1, "{}", endpoint.path);
+            assert_eq!(endpoint.max_body == MaxBody::Nothing, endpoint.body.is_empty(), "{}", endpoint.path);
+            let found = find(endpoint.method.as_str(), endpoint.path);
+            assert!(matches!(found, Found::Endpoint(found) if found.call == endpoint.call), "{found:?}");
+            assert!(matches!(find("PATCH", endpoint.path), Found::OtherMethods(_)), "{}", endpoint.path);
+            assert!(matches!(find(endpoint.method.as_str(), &format!("{}/", endpoint.path)), Found::Nothing));
+        }
+        assert!(matches!(find("GET", "/"), Found::Nothing));
+    }
+}
