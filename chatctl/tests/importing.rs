@@ -1,6 +1,7 @@
 //! `chatctl import`: from a database as the original left it, with every quirk, into ours.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -105,9 +106,16 @@ async fn everything_that_fits_is_imported_and_the_rest_reported() {
     site.succeed(&["migrate"]);
     site.succeed(&site.import(&["--dry-run"]));
     assert_eq!(site.rows("SELECT count(*)::text FROM private_messages").await, ["0"]);
+    let of_messages = |report: &str| {
+        let lines: BTreeSet<String> =
+            report.lines().filter(|line| line.starts_with("private_messages")).map(str::to_owned).collect();
+        lines
+    };
+    let expected = of_messages(&std::fs::read_to_string(&site.report).unwrap());
 
     site.succeed(&site.import(&[]));
     let report = std::fs::read_to_string(&site.report).unwrap();
+    assert_eq!(of_messages(&report), expected, "a dry run tells what will not fit");
     for line in [
         "private_messages\tthe sender is no number\t7",
         "private_messages\tto oneself\t8",
@@ -268,6 +276,35 @@ async fn an_import_is_repeated_resumed_and_brought_up_to_date() {
         site.rows("SELECT count(*)::text FROM private_messages WHERE message_id::text LIKE '5555%'").await,
         ["0"]
     );
+
+    // What concerns communities and reactions is brought up to date, too, where only the import wrote.
+    site.sql(
+        "UPDATE original.user_community_progress SET total_xp = 999;
+         UPDATE original.community_members SET is_muted = FALSE;
+         UPDATE original.communities SET name = 'Renamed';
+         DELETE FROM original.message_reactions",
+    )
+    .await;
+    site.succeed(&site.import(&["--since", "2025-11-19T00:00:00Z"]));
+    let about = "SELECT (SELECT total_xp FROM user_community_progress) || ' ' || (SELECT name FROM communities) || ' '
+                     || (SELECT count(*) FROM community_members WHERE is_muted) || ' ' || (SELECT count(*) FROM message_reactions)";
+    assert_eq!(site.rows(about).await, ["999 Renamed 0 0"]);
+    site.sql("UPDATE user_community_progress SET total_xp = 1500; UPDATE original.user_community_progress SET total_xp = 1000").await;
+    site.succeed(&site.import(&[]));
+    assert_eq!(site.rows("SELECT total_xp::text FROM user_community_progress").await, ["1500"]);
+
+    // What the new server deleted stays deleted, whatever the source says, and is no difference.
+    site.sql("DELETE FROM private_messages WHERE message_id::text LIKE 'ee00%'").await;
+    site.succeed(&site.import(&[]));
+    let expected = &expected[..5];
+    assert_eq!(site.rows(NUMBERS).await, expected);
+    site.succeed(&site.import(&["--verify"]));
+    let report = std::fs::read_to_string(&site.report).unwrap();
+    assert!(report.contains("imported, and deleted here since"), "{report}");
+    site.sql("DELETE FROM original.private_messages WHERE message_id LIKE 'ff00%'").await;
+    site.succeed(&site.import(&["--verify"]));
+    let report = std::fs::read_to_string(&site.report).unwrap();
+    assert!(report.contains("imported, and gone from the source since"), "{report}");
 
     // Once the new server writes in a conversation, nothing that is there is changed any more.
     site.sql(

@@ -1,4 +1,5 @@
-//! Communities, their members, progress and completed challenges. A later call of the main backend's webhook brings them up to date.
+//! Communities, their members, progress and completed challenges. A later run brings them up to date, as far as the new server has not
+//! changed them by then; after the switch, calls of the main backend's webhook do.
 
 use anyhow::{Context as _, Result};
 use shared::held_ids;
@@ -155,12 +156,20 @@ async fn communities(import: &mut Import<'_>, groups: &Known) -> Result<()> {
             }
             let group = GroupId(group.0).to_string();
             sqlx::query(
-                "WITH community AS (
-                     INSERT INTO communities (community_id, name, description, avatar_url, default_group_id, is_active)
-                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING community_id
+                "WITH stored AS (
+                     INSERT INTO communities AS c (community_id, name, description, avatar_url, default_group_id, is_active)
+                     VALUES ($1, $2, $3, $4, $5, $6)
+                     ON CONFLICT (community_id) DO UPDATE SET name = excluded.name, description = excluded.description,
+                         avatar_url = excluded.avatar_url, default_group_id = excluded.default_group_id,
+                         is_active = excluded.is_active
+                     WHERE (SELECT digest FROM chat_import.rows WHERE table_name = 'communities' AND key = $1) = md5(c::text)
+                     RETURNING md5(c::text) AS digest
+                 ), noted AS (
+                     INSERT INTO chat_import.rows (table_name, key, digest) SELECT 'communities', $1, digest FROM stored
+                     ON CONFLICT (table_name, key) DO UPDATE SET digest = excluded.digest
                  )
                  UPDATE group_chats SET community_id = $1
-                 WHERE group_id = $5 AND EXISTS (SELECT FROM community)",
+                 WHERE group_id = $5 AND EXISTS (SELECT FROM stored)",
             )
             .bind(&id)
             .bind(row.name.as_deref().unwrap_or(&id))
@@ -199,8 +208,16 @@ async fn members(import: &mut Import<'_>) -> Result<()> {
                 continue;
             }
             sqlx::query(
-                "INSERT INTO community_members (community_id, user_id, role, is_muted, joined_at)
-                 SELECT $1, $2, $3, $4, coalesce($5, now()) ON CONFLICT DO NOTHING",
+                "WITH stored AS (
+                     INSERT INTO community_members AS c (community_id, user_id, role, is_muted, joined_at)
+                     SELECT $1, $2, $3, $4, coalesce($5, now())
+                     ON CONFLICT (community_id, user_id) DO UPDATE SET role = excluded.role, is_muted = excluded.is_muted
+                     WHERE (SELECT digest FROM chat_import.rows WHERE table_name = 'community_members' AND key = $2::bigint::text || ' ' || $1::text)
+                         = md5(c::text)
+                     RETURNING md5(c::text) AS digest
+                 )
+                 INSERT INTO chat_import.rows (table_name, key, digest) SELECT 'community_members', $2::bigint::text || ' ' || $1::text, digest FROM stored
+                 ON CONFLICT (table_name, key) DO UPDATE SET digest = excluded.digest",
             )
             .bind(row.community_id.unwrap_or_default())
             .bind(user.0)
@@ -233,9 +250,21 @@ async fn progress(import: &mut Import<'_>) -> Result<()> {
                 continue;
             }
             sqlx::query(
-                "INSERT INTO user_community_progress (community_id, user_id, total_xp, daily_streak, weekly_streak,
-                     last_challenge_id, last_challenge_type, last_completed_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+                "WITH stored AS (
+                     INSERT INTO user_community_progress AS c (community_id, user_id, total_xp, daily_streak, weekly_streak,
+                         last_challenge_id, last_challenge_type, last_completed_at)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                     ON CONFLICT (community_id, user_id) DO UPDATE SET total_xp = excluded.total_xp,
+                         daily_streak = excluded.daily_streak, weekly_streak = excluded.weekly_streak,
+                         last_challenge_id = excluded.last_challenge_id, last_challenge_type = excluded.last_challenge_type,
+                         last_completed_at = excluded.last_completed_at
+                     WHERE (SELECT digest FROM chat_import.rows WHERE table_name = 'user_community_progress' AND key = $2::bigint::text || ' ' || $1::text)
+                         = md5(c::text)
+                     RETURNING md5(c::text) AS digest
+                 )
+                 INSERT INTO chat_import.rows (table_name, key, digest)
+                 SELECT 'user_community_progress', $2::bigint::text || ' ' || $1::text, digest FROM stored
+                 ON CONFLICT (table_name, key) DO UPDATE SET digest = excluded.digest",
             )
             .bind(row.community_id.unwrap_or_default())
             .bind(user.0)

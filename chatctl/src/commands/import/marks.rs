@@ -93,10 +93,15 @@ async fn reactions(import: &mut Import<'_>) -> Result<()> {
         return Ok(());
     }
     let mut progress = Progress::new("message_reactions");
+    if !import.dry_run {
+        sqlx::raw_sql("CREATE TEMPORARY TABLE IF NOT EXISTS found_reactions (message_id UUID, user_id BIGINT); TRUNCATE found_reactions")
+            .execute(&mut *import.target)
+            .await?;
+    }
     let mut after = 0;
     loop {
         let rows: Vec<Reaction> = import.source.page(&REACTIONS, after, import.batch).await?;
-        let Some(last) = rows.last() else { return Ok(()) };
+        let Some(last) = rows.last() else { break };
         after = last.id;
         progress.add(rows.len() as u64);
         let mut source_ids = Vec::new();
@@ -133,6 +138,8 @@ async fn reactions(import: &mut Import<'_>) -> Result<()> {
                  LEFT JOIN private_messages p ON p.message_id = i.message_id
                  LEFT JOIN conversations c ON c.conversation_id = p.conversation_id
                  LEFT JOIN chat_import.conversations v ON v.conversation_id = p.conversation_id
+             ), found AS (
+                 INSERT INTO found_reactions SELECT message_id, user_id FROM input
              ), stored AS (
                  INSERT INTO message_reactions AS r (message_id, user_id, reaction, created_at)
                  SELECT DISTINCT ON (message_id, user_id) message_id, user_id, reaction, created_at FROM input
@@ -156,7 +163,21 @@ async fn reactions(import: &mut Import<'_>) -> Result<()> {
             import.report.note(REACTIONS.name, "to a message that is not here", id)?;
         }
     }
+    if !import.dry_run {
+        sqlx::raw_sql(TAKEN_BACK).execute(&mut *import.target).await.context("reactions that were taken back")?;
+    }
+    Ok(())
 }
+
+/// The original deletes the rows of reactions that are taken back.
+const TAKEN_BACK: &str = "
+    ANALYZE found_reactions;
+    DELETE FROM message_reactions r
+    USING chat_import.messages m, private_messages p, conversations c, chat_import.conversations v
+    WHERE m.message_id = r.message_id AND p.message_id = r.message_id AND c.conversation_id = p.conversation_id
+        AND v.conversation_id = c.conversation_id AND v.version = c.version
+        AND NOT EXISTS (SELECT FROM found_reactions f WHERE f.message_id = r.message_id AND f.user_id = r.user_id);
+    DROP TABLE found_reactions";
 
 async fn deletions(import: &mut Import<'_>) -> Result<()> {
     if !import.source.has(DELETIONS.name).await? {

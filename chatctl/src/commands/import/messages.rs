@@ -1,5 +1,7 @@
 //! Messages from the old table to the staging table: by serial id, each text sealed anew from the plain column.
 
+use std::collections::HashSet;
+
 use anyhow::{Context as _, Result};
 use shared::crypto::Keyring;
 use shared::held_ids;
@@ -137,6 +139,9 @@ impl Row {
     }
 }
 
+/// The reason why a message stays behind whose id an earlier row has.
+pub const DOUBLE: &str = "with an id that another row has";
+
 /// Reads the old table from where the run stopped. Without a run nothing is written.
 pub async fn stage(import: &mut Import<'_>, groups: &Known, run: Option<&Run>) -> Result<()> {
     if run.is_some_and(|run| run.is_staged) {
@@ -155,6 +160,8 @@ pub async fn stage(import: &mut Import<'_>, groups: &Known, run: Option<&Run>) -
         .await?;
     let mut progress = Progress::with_total("private_messages read", if since.is_some() { 0 } else { total as u64 });
     let mut after = run.map_or(0, |run| run.last_id);
+    // Only known without a run; with one, numbering finds the doubles.
+    let mut fitting = HashSet::new();
     while after < last.unwrap_or(0) {
         let rows: Vec<Row> = sqlx::query_as(&query)
             .bind(after)
@@ -178,11 +185,23 @@ pub async fn stage(import: &mut Import<'_>, groups: &Known, run: Option<&Run>) -
         for message in left_out {
             import.report.note(TABLE.name, "deleted for everyone", message.source_id)?;
         }
-        if let Some(run) = run {
-            let sealed = seal(import.keyring, messages).await?;
-            write(import.target, run.run_id, &sealed, after).await?;
+        match run {
+            Some(run) => {
+                let sealed = seal(import.keyring, messages).await?;
+                write(import.target, run.run_id, &sealed, after).await?;
+            }
+            None => {
+                for message in messages.iter().filter(|message| !message.is_deleted) {
+                    if !fitting.insert(message.message_id) {
+                        import.report.note(TABLE.name, DOUBLE, message.source_id)?;
+                    }
+                }
+            }
         }
         progress.add(count);
+    }
+    if run.is_none() {
+        import.report.imported(TABLE.name, fitting.len() as u64);
     }
     if let Some(run) = run {
         sqlx::query("UPDATE chat_import.runs SET is_staged = TRUE WHERE run_id = $1")

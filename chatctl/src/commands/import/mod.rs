@@ -68,9 +68,10 @@ pub struct OriginalArguments {
     /// Compares counts, texts and order of every conversation with the source instead of importing.
     #[arg(long)]
     verify: bool,
-    /// Where the rows that did not fit are listed: table, reason and id, separated by tabs.
-    #[arg(long, default_value = "import-report.tsv", value_name = "FILE")]
-    report: PathBuf,
+    /// Where the rows that did not fit are listed: table, reason and id, separated by tabs [default: import-report.tsv, or with
+    /// --verify verify-report.tsv].
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Rows read at a time.
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch: u32,
@@ -102,7 +103,9 @@ impl OriginalArguments {
         let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
         let mut target = database::connect(settings).await?;
         let mut source = Source::connect(&self.from, &self.schema, &self.time_zone).await?;
-        let mut report = Report::create(&self.report)?;
+        let name = if self.verify { "verify-report.tsv" } else { "import-report.tsv" };
+        let path = self.report.unwrap_or_else(|| name.into());
+        let mut report = Report::create(&path)?;
         if !self.dry_run {
             prepare(&mut target).await?;
         }
@@ -117,14 +120,14 @@ impl OriginalArguments {
         };
         if self.verify {
             let differences = verify::run(&mut import).await?;
-            report.finish(&self.report)?;
+            report.finish(&path)?;
             if differences > 0 {
-                bail!("{differences} differences, see {}", self.report.display());
+                bail!("{differences} differences, see {}", path.display());
             }
             return print_line("the import is as its source");
         }
         import.run(self.since.as_deref()).await?;
-        report.finish(&self.report)
+        report.finish(&path)
     }
 }
 

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use sqlx::Connection as _;
 
 use super::Import;
+use super::messages::DOUBLE;
 use crate::progress::Progress;
 
 /// A transaction numbers conversations of about so many messages together.
@@ -64,7 +65,7 @@ async fn leave_out_doubles(import: &mut Import<'_>) -> Result<()> {
     .fetch_all(&mut *import.target)
     .await?;
     for id in doubles {
-        import.report.note("private_messages", "with an id that another row has", id)?;
+        import.report.note("private_messages", DOUBLE, id)?;
     }
     Ok(())
 }

@@ -32,11 +32,12 @@ WHERE s.conversation_id IN (SELECT conversation_id FROM chosen) AND NOT s.is_del
     AND s.conversation_id NOT IN (SELECT conversation_id FROM touched)
     AND (e.edited OR p.pinned_at IS DISTINCT FROM s.pinned_at);
 
--- New ones, numbered behind what is there. A message that the new server deleted left its id in `applied_commands`.
+-- New ones, numbered behind what is there. What was imported once and is gone was deleted by the new server, or with its group.
 WITH new AS (
     SELECT DISTINCT ON (s.message_id) s.* FROM chat_import.staged s
     WHERE s.conversation_id IN (SELECT conversation_id FROM chosen) AND NOT s.is_deleted
         AND NOT EXISTS (SELECT FROM private_messages p WHERE p.message_id = s.message_id)
+        AND NOT EXISTS (SELECT FROM chat_import.messages m WHERE m.message_id = s.message_id)
         AND NOT EXISTS (SELECT FROM applied_commands a WHERE a.command_id = s.message_id)
     ORDER BY s.message_id, s.source_id
 ), stored AS (

@@ -23,15 +23,17 @@ struct Stored {
     created_at: OffsetDateTime,
 }
 
-/// The number of differences; each is in the report.
+/// The number of differences; each is in the report, and so are messages that were deleted since on one side, which are none.
 pub async fn run(import: &mut Import<'_>) -> Result<u64> {
     let known = groups::known(import.source).await?;
     let mut differences = 0;
     let mut expected: HashMap<String, i64> = HashMap::new();
     let mut progress = Progress::new("private_messages compared");
-    let mut after = 0;
+    let (mut after, mut gone) = (0, Vec::new());
     loop {
         let rows: Vec<Row> = import.source.page(&TABLE, after, import.batch).await?;
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        gone.extend(gone_within(import, after, &ids).await?);
         let Some(last) = rows.last() else { break };
         after = last.id;
         progress.add(rows.len() as u64);
@@ -39,10 +41,28 @@ pub async fn run(import: &mut Import<'_>) -> Result<u64> {
             rows.into_iter().filter_map(|row| row.understand(&known, import.decode_entities).ok()).collect();
         differences += compare(import, messages, &mut expected).await?;
     }
-    differences += count(import, &expected).await?;
+    differences += count(import, &expected, &gone).await?;
     differences += order(import).await?;
-    import.report.imported("private_messages compared", progress.count());
+    let compared: i64 = expected.values().sum();
+    import.report.imported("private_messages compared", compared.unsigned_abs());
     Ok(differences)
+}
+
+/// Imported messages after this row of the source whose own rows are gone from there, up to the last of `ids`.
+async fn gone_within(import: &mut Import<'_>, after: i64, ids: &[i64]) -> Result<Vec<i64>> {
+    let gone: Vec<i64> = sqlx::query_scalar(
+        "SELECT source_id FROM chat_import.messages WHERE source_id > $1 AND source_id <= $2 AND source_id <> ALL ($3)",
+    )
+    .bind(after)
+    .bind(ids.last().copied().unwrap_or(i64::MAX))
+    .bind(ids)
+    .fetch_all(&mut *import.target)
+    .await
+    .context("there was no import")?;
+    for id in &gone {
+        import.report.note("verify", "imported, and gone from the source since", id)?;
+    }
+    Ok(gone)
 }
 
 async fn compare(import: &mut Import<'_>, messages: Vec<Message>, expected: &mut HashMap<String, i64>) -> Result<u64> {
@@ -70,6 +90,10 @@ async fn compare(import: &mut Import<'_>, messages: Vec<Message>, expected: &mut
         let is_taken = first.contains_key(&message.source_id);
         let problem = match stored.get(&message.message_id) {
             None if message.is_deleted => continue,
+            None if is_taken => {
+                import.report.note("verify", "imported, and deleted here since", message.source_id)?;
+                continue;
+            }
             Some(_) if message.is_deleted => "deleted for everyone there, and here",
             None => "not here",
             Some(_) if !is_taken => continue,
@@ -96,11 +120,12 @@ async fn compare(import: &mut Import<'_>, messages: Vec<Message>, expected: &mut
 }
 
 /// Imported messages of each conversation, here and there.
-async fn count(import: &mut Import<'_>, expected: &HashMap<String, i64>) -> Result<u64> {
+async fn count(import: &mut Import<'_>, expected: &HashMap<String, i64>, gone: &[i64]) -> Result<u64> {
     let here: Vec<(String, i64)> = sqlx::query_as(
         "SELECT m.conversation_id, count(*) FROM chat_import.messages m
-         JOIN private_messages p ON p.message_id = m.message_id GROUP BY 1",
+         JOIN private_messages p ON p.message_id = m.message_id WHERE m.source_id <> ALL ($1) GROUP BY 1",
     )
+    .bind(gone)
     .fetch_all(&mut *import.target)
     .await?;
     let mut differences = 0;
