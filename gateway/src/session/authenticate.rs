@@ -60,13 +60,13 @@ impl Attempt {
         };
         match claims {
             Ok(claims) => Verification::Done(Attempt::of(claims, wants_acks, request_id, started)),
-            Err(Unverified::Refused(error)) => Verification::Refused(refuse(gateway, error, request_id.as_ref())),
+            Err(Unverified::Refused(error)) => Verification::Refused(reject(gateway, error, request_id.as_ref())),
             Err(Unverified::KeyUnknown(_)) => {
                 let gateway = gateway.clone();
                 Verification::Waits(Box::pin(async move {
                     match gateway.tokens.verify(&token).await {
                         Ok(claims) => Looked::Valid(Attempt::of(claims, wants_acks, request_id, started)),
-                        Err(Refused::Token(error)) => Looked::Refused(refuse(&gateway, error, request_id.as_ref())),
+                        Err(Refused::Token(error)) => Looked::Refused(reject(&gateway, error, request_id.as_ref())),
                         Err(Refused::Unavailable { retry_after }) => {
                             Looked::Unavailable(unavailable(retry_after, request_id.as_ref()))
                         }
@@ -102,7 +102,7 @@ fn unavailable(retry_after: u32, request_id: Option<&RequestId>) -> Vec<u8> {
 }
 
 /// The finished `auth_error`, counted.
-fn refuse(gateway: &Gateway, error: TokenError, request_id: Option<&RequestId>) -> Vec<u8> {
+fn reject(gateway: &Gateway, error: TokenError, request_id: Option<&RequestId>) -> Vec<u8> {
     gateway.metrics.errors.with(error.code()).increment(1);
     auth_error(error, request_id)
 }

@@ -10,8 +10,8 @@ use shared::protocol::frame::Malformed;
 use shared::protocol::{ErrorCode, Fields, Frame, Invalid, Rejection, RequestId, Spec};
 use uuid::Uuid;
 
-/// The field that names a conversation.
-const CONVERSATION: &str = "conversationId";
+/// The fields that name a conversation.
+const CONVERSATIONS: [&str; 2] = ["conversationId", "groupId"];
 
 /// A made-up type is echoed as far as this.
 const MAX_TYPE_CHARACTERS: usize = 64;
@@ -44,8 +44,14 @@ pub struct Rejected {
     pub rejection: Rejection,
     pub request_id: Option<RequestId>,
     pub request_type: Option<String>,
-    /// The `conversationId` that is none of ours, which may be one of a client's own making.
-    pub held: Option<String>,
+    /// The conversation's id that is none of ours, which may be one of a client's own making or a group's of the original.
+    pub held: Option<Held>,
+}
+
+/// A conversation's id that has to be looked up.
+pub struct Held {
+    pub field: &'static str,
+    pub id: String,
 }
 
 /// Reads one message of a dialect. `caller` is the authenticated user, if there is one.
@@ -53,10 +59,10 @@ pub fn decode(text: &str, dialect: Dialect, caller: Option<UserId>, limits: &Lim
     decode_about(text, None, dialect, caller, limits)
 }
 
-/// As [`decode`]; `about` is the conversation that the message's `conversationId` was found to stand for.
+/// As [`decode`]; `about` is the conversation that this field was found to stand for.
 pub fn decode_about(
     text: &str,
-    about: Option<ConversationId>,
+    about: Option<(&'static str, ConversationId)>,
     dialect: Dialect,
     caller: Option<UserId>,
     limits: &Limits,
@@ -66,8 +72,8 @@ pub fn decode_about(
         let request_type = request_type.map(|name| name.chars().take(MAX_TYPE_CHARACTERS).collect());
         Box::new(Rejected { rejection, request_id, request_type, held: None })
     })?;
-    if let Some(conversation) = about {
-        frame.set(CONVERSATION, conversation.to_string());
+    if let Some((field, conversation)) = about {
+        frame.set(field, conversation.to_string());
     }
     let request = match dialect.translator() {
         None => read(&frame, caller, limits),
@@ -85,18 +91,18 @@ pub fn decode_about(
         }
         Err(rejection) => {
             let request_type = Some(frame.kind().chars().take(MAX_TYPE_CHARACTERS).collect());
-            let is_about_conversation = about.is_none() && rejection.field == Some(CONVERSATION);
-            let held = is_about_conversation.then(|| held_conversation(frame.fields())).flatten();
+            let field = CONVERSATIONS.into_iter().find(|field| about.is_none() && rejection.field == Some(*field));
+            let held = field.and_then(|field| held_conversation(frame.fields(), field));
             Err(Box::new(Rejected { rejection, request_id: frame.request_id, request_type, held }))
         }
     }
 }
 
 /// The conversation's id, if it is none of ours.
-fn held_conversation(fields: Fields<'_>) -> Option<String> {
-    let held = fields.get(CONVERSATION)?.as_str()?;
-    let is_held = held.parse::<ConversationId>().is_err() && held.chars().count() <= held_ids::MAX_CHARACTERS;
-    (is_held && !held.is_empty()).then(|| held.to_owned())
+fn held_conversation(fields: Fields<'_>, field: &'static str) -> Option<Held> {
+    let id = fields.get(field)?.as_str()?;
+    let is_held = id.parse::<ConversationId>().is_err() && id.chars().count() <= held_ids::MAX_CHARACTERS;
+    (is_held && !id.is_empty()).then(|| Held { field, id: id.to_owned() })
 }
 
 fn read(frame: &Frame, caller: Option<UserId>, limits: &Limits) -> Result<Request, Rejection> {
@@ -145,7 +151,7 @@ fn ack(fields: Fields<'_>) -> Result<Request, Invalid> {
 mod tests {
     use super::*;
 
-    fn refused(text: &str, caller: Option<UserId>) -> Rejection {
+    fn rejected(text: &str, caller: Option<UserId>) -> Rejection {
         match decode(text, Dialect::ChatV1, caller, &Limits::default()) {
             Err(refused) => refused.rejection,
             Ok(_) => panic!("accepted: {text}"),
@@ -154,9 +160,9 @@ mod tests {
 
     #[test]
     fn before_authentication_known_and_unknown_types_are_told_apart() {
-        assert_eq!(refused(r#"{"type":"send_message"}"#, None).code, ErrorCode::AuthRequired);
-        assert_eq!(refused(r#"{"type":"ack"}"#, None).code, ErrorCode::AuthRequired);
-        let unknown = refused(r#"{"type":"nonsense"}"#, None);
+        assert_eq!(rejected(r#"{"type":"send_message"}"#, None).code, ErrorCode::AuthRequired);
+        assert_eq!(rejected(r#"{"type":"ack"}"#, None).code, ErrorCode::AuthRequired);
+        let unknown = rejected(r#"{"type":"nonsense"}"#, None);
         assert_eq!(unknown.code, ErrorCode::UnknownType);
         assert!(NAMES.iter().all(|name| unknown.details.contains(name)));
     }
@@ -181,7 +187,7 @@ mod tests {
         let decoded = decode(text, Dialect::ChatV1, caller, &Limits::default()).ok().unwrap();
         assert!(matches!(decoded.request, Request::Ack { conversations, events }
             if conversations == [(ConversationId::direct(UserId(1), UserId(2)), 7)] && events.len() == 1));
-        assert_eq!(refused(r#"{"type":"ack","eventIds":[1]}"#, caller).field, Some("eventIds"));
-        assert_eq!(refused(r#"{"type":"ack","conversations":[]}"#, caller).field, Some("conversations"));
+        assert_eq!(rejected(r#"{"type":"ack","eventIds":[1]}"#, caller).field, Some("eventIds"));
+        assert_eq!(rejected(r#"{"type":"ack","conversations":[]}"#, caller).field, Some("conversations"));
     }
 }

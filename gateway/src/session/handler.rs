@@ -144,8 +144,8 @@ impl Handler {
         }
     }
 
-    /// Does what a message asks for; `about` is the conversation that its id was found to stand for.
-    fn take(&mut self, text: &str, about: Option<ConversationId>) {
+    /// Does what a message asks for; `about` is the conversation that this field was found to stand for.
+    fn take(&mut self, text: &str, about: Option<(&'static str, ConversationId)>) {
         let caller = self.caller();
         let decoded = match decode_about(text, about, self.connection.dialect, caller, &self.gateway.limits) {
             Ok(decoded) => decoded,
@@ -216,7 +216,9 @@ impl Handler {
         let Poll::Ready(reply) = lookup.poll(cx) else { return false };
         let Some(lookup) = self.lookup.take() else { return false };
         match reply {
-            InternalReply::HeldConversation(Some(conversation)) => self.take(&lookup.text, Some(conversation)),
+            InternalReply::HeldConversation(Some(conversation)) => {
+                self.take(&lookup.text, Some((lookup.field, conversation)));
+            }
             InternalReply::HeldConversation(None) => {
                 self.unknown_conversations += 1;
                 self.reject(&lookup.rejected);
@@ -306,7 +308,7 @@ impl Handler {
             rest: Rest::None,
         });
         if gateway.enqueue.submit(admitted).is_err() {
-            gateway.refuse(&self.connection, id, &not_appended());
+            gateway.reject(&self.connection, id, &not_appended());
         }
     }
 
@@ -320,7 +322,7 @@ impl Handler {
         let command = next.command;
         let admitted = Admitted::next_round(gateway, &self.connection, session.membership.user, next);
         if gateway.enqueue.submit(admitted).is_err() {
-            gateway.refuse(&self.connection, command, &not_appended());
+            gateway.reject(&self.connection, command, &not_appended());
         }
     }
 
@@ -391,7 +393,7 @@ impl Handler {
         }
     }
 
-    fn refused(&mut self, attempt: &Attempt, refusal: OpenError) {
+    fn token_rejected(&mut self, attempt: &Attempt, refusal: OpenError) {
         match refusal {
             OpenError::Unauthenticated(auth_error) => self.failed(&auth_error),
             // The fault is ours and does not count against the client.
@@ -434,7 +436,7 @@ impl Handler {
             },
             Outcome::Opened(opened) => match *opened {
                 (attempt, Ok(opened)) => self.opened(attempt, opened),
-                (attempt, Err(refusal)) => self.refused(&attempt, refusal),
+                (attempt, Err(refusal)) => self.token_rejected(&attempt, refusal),
             },
             Outcome::Renewed(renewed) => self.renewed(*renewed),
             Outcome::Replayed(Ok(())) => {}
@@ -476,7 +478,7 @@ impl Handler {
                 }
                 self.connection.push_json(&auth_success);
             }
-            Err(refusal) => self.refused(&attempt, refusal),
+            Err(refusal) => self.token_rejected(&attempt, refusal),
         }
     }
 

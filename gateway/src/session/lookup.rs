@@ -1,4 +1,4 @@
-//! A message about a conversation whose id a client of the original made up: a worker is asked what the id stands for, and nothing that
+//! A message about a conversation whose id a client of the original made up, or about a group that the original called otherwise: a worker is asked what the id stands for, and nothing that
 //! the connection sends meanwhile overtakes the message.
 
 use std::collections::VecDeque;
@@ -10,11 +10,13 @@ use shared::ids::UserId;
 use shared::stream::{Internal, InternalReply};
 
 use crate::gateway::Gateway;
-use crate::session::decode::Rejected;
+use crate::session::decode::{Held, Rejected};
 use crate::session::inflow::READ_PAUSE_BYTES;
 
 pub struct Lookup {
     pub text: String,
+    /// Where the id is in it.
+    pub field: &'static str,
     /// What is answered if the id stands for nothing.
     pub rejected: Box<Rejected>,
     /// What came after it.
@@ -24,10 +26,11 @@ pub struct Lookup {
 
 impl Lookup {
     /// Asks what `held` stands for.
-    pub fn begin(gateway: &Gateway, caller: UserId, held: String, text: &str, rejected: Box<Rejected>) -> Self {
+    pub fn begin(gateway: &Gateway, caller: UserId, held: Held, text: &str, rejected: Box<Rejected>) -> Self {
         let requests = gateway.requests.clone();
-        let reply = async move { requests.ask(caller, &Internal::HeldConversation { held }, None).await };
-        Lookup { text: text.to_owned(), rejected, later: VecDeque::new(), reply: Box::pin(reply) }
+        let Held { field, id } = held;
+        let reply = async move { requests.ask(caller, &Internal::HeldConversation { held: id }, None).await };
+        Lookup { text: text.to_owned(), field, rejected, later: VecDeque::new(), reply: Box::pin(reply) }
     }
 
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<InternalReply> {

@@ -39,7 +39,7 @@ pub fn sweep(gateway: &Gateway, round: u64) {
             gateway.metrics.unanswered.increment(1);
             if entry.has_answer {
                 let rejection = Rejection::unavailable("no answer in time", RETRY_AFTER_SECONDS);
-                gateway.refuse_entry(connection, &entry, &rejection);
+                gateway.reject_entry(connection, &entry, &rejection);
             } else {
                 connection.wake();
             }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared::commands::Command;
-use shared::ids::{ConversationId, UserId};
+use shared::ids::{ConversationId, GroupId, UserId};
 use shared::publication::Header;
 use shared::stream::{Internal, InternalReply, SyncPosition, SyncRound};
+use uuid::Uuid;
 
 use crate::harness::{BRIEFLY, Harness, SOON};
 
@@ -91,6 +92,28 @@ async fn a_conversation_id_of_a_clients_own_making_is_looked_up_and_nothing_over
             }
         }
         alice.expect("pong", |_| true, SOON).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_id_of_the_original_is_looked_up() {
+    let mut harness = Harness::start(&[]).await;
+    harness.worker.rote.lock().leave = Some("held_conversation");
+    let mut alice = harness.login(1).await;
+    let direct = ConversationId::direct(UserId(1), UserId(2));
+    let group = GroupId(Uuid::from_u128(7));
+    for found in [None, Some(direct), Some(ConversationId::Group(group))] {
+        alice.send(json!({"type": "get_group_messages", "groupId": "general"})).await.unwrap();
+        let (envelope, asked) = harness.worker.internal("held_conversation").await;
+        assert_eq!(asked, Internal::HeldConversation { held: "general".to_owned() });
+        harness.worker.reply(&envelope, &InternalReply::HeldConversation(found)).await;
+        if found == Some(ConversationId::Group(group)) {
+            let (_, command) = harness.worker.command().await;
+            assert!(matches!(command, Command::GetGroupMessages(get) if get.group == group));
+        } else {
+            let error = alice.expect("error", |_| true, SOON).await.unwrap();
+            assert_eq!((&error["code"], &error["field"]), (&json!("VALIDATION_ERROR"), &json!("groupId")));
+        }
     }
 }
 

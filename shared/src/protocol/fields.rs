@@ -103,7 +103,7 @@ impl<'a> Fields<'a> {
     }
 
     pub fn message_id(self, field: &'static str) -> Result<Option<MessageId>, Invalid> {
-        match self.get(field).and_then(Value::as_str).filter(|text| is_held(text)) {
+        match self.get(field).and_then(Value::as_str).filter(|text| is_held(text, "msg_")) {
             Some(held) => Ok(held_ids::message_id(held)),
             None => self.parsed(field, MalformedId(MessageId::FORM)),
         }
@@ -114,7 +114,11 @@ impl<'a> Fields<'a> {
     }
 
     pub fn group_id(self, field: &'static str) -> Result<Option<GroupId>, Invalid> {
-        self.parsed(field, MalformedId(GroupId::FORM))
+        let text = self.get(field).and_then(Value::as_str);
+        match text.filter(|text| is_held(text, "group_") || Uuid::try_parse(text).is_ok()) {
+            Some(held) => Ok(held_ids::group_id(held)),
+            None => self.parsed(field, MalformedId(GroupId::FORM)),
+        }
     }
 
     pub fn required_group_id(self, field: &'static str) -> Result<GroupId, Invalid> {
@@ -226,9 +230,9 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Whether it looks like an id that the original server gave out other than a UUID: `msg_<ms>_<random>`.
-fn is_held(text: &str) -> bool {
-    let parts = text.strip_prefix("msg_").and_then(|rest| rest.split_once('_'));
+/// Whether it looks like an id that the original server gave out other than a UUID: `msg_<ms>_<random>`, or with another prefix.
+fn is_held(text: &str, prefix: &str) -> bool {
+    let parts = text.strip_prefix(prefix).and_then(|rest| rest.split_once('_'));
     let all = |text: &str, is: fn(&u8) -> bool| !text.is_empty() && text.len() <= 64 && text.as_bytes().iter().all(is);
     parts.is_some_and(|(ms, random)| all(ms, u8::is_ascii_digit) && all(random, u8::is_ascii_alphanumeric))
 }
@@ -318,5 +322,11 @@ mod tests {
         for bad in ["", "msg_", "msg_1", "msg_1_", "msg_x_y", "msg_1_a-b"] {
             assert_eq!(read(bad), Err("messageId"), "{bad}");
         }
+        let group = |id: &str| with(json!({"groupId": id}), |fields| fields.group_id("groupId"));
+        let held = "group_1762000000000_ab12";
+        assert_eq!(group(held), Ok(held_ids::group_id(held)));
+        let uuid = "1f799220-3207-47e8-b532-bce31d62573e";
+        assert_eq!(group(uuid), group(&format!("group_{uuid}")));
+        assert!(group("general").is_err(), "only a worker knows");
     }
 }
