@@ -114,14 +114,14 @@ impl Core {
     }
 
     /// Answers a command that was waiting for a worker with an error.
-    pub fn refuse(&self, connection: &Connection, command: Uuid, rejection: &Rejection) {
+    pub fn reject(&self, connection: &Connection, command: Uuid, rejection: &Rejection) {
         if let Some(entry) = connection.forget(command) {
-            self.refuse_entry(connection, &entry, rejection);
+            self.reject_entry(connection, &entry, rejection);
         }
     }
 
     /// The same for a command that is off the connection's list already.
-    pub fn refuse_entry(&self, connection: &Connection, entry: &InFlight, rejection: &Rejection) {
+    pub fn reject_entry(&self, connection: &Connection, entry: &InFlight, rejection: &Rejection) {
         self.push_error(connection, rejection, Some(entry.name), entry.request_id.as_ref());
     }
 

@@ -39,7 +39,7 @@ pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
     let rejection = Rejection::unavailable("this server is shutting down", 1);
     gateway.registry.for_each(|connection| {
         for entry in connection.take_overdue(u64::MAX) {
-            gateway.refuse_entry(connection, &entry, &rejection);
+            gateway.reject_entry(connection, &entry, &rejection);
         }
     });
     Ok(())

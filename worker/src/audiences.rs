@@ -36,7 +36,7 @@ impl Audiences {
     }
 
     /// Why the user may address large groups no more for the moment; `None` when it may.
-    pub fn refusal(&self, user: UserId) -> Option<Rejection> {
+    pub fn rejection(&self, user: UserId) -> Option<Rejection> {
         let spent = self.spent.lock();
         let (since, deliveries) = *spent.get(&user)?;
         let left = WINDOW.checked_sub(since.elapsed())?;
@@ -109,13 +109,13 @@ mod tests {
         let audiences = Audiences::new(10_000);
         let user = UserId(1);
         audiences.charge(user, 9_999);
-        assert!(audiences.refusal(user).is_none());
+        assert!(audiences.rejection(user).is_none());
         audiences.charge(user, 5_000);
         tokio::time::advance(Duration::from_secs(20)).await;
-        let refusal = audiences.refusal(user).unwrap();
+        let refusal = audiences.rejection(user).unwrap();
         assert_eq!((refusal.code, refusal.retry_after), (ErrorCode::RateLimitExceeded, Some(40)));
-        assert!(audiences.refusal(UserId(2)).is_none(), "others are not concerned");
+        assert!(audiences.rejection(UserId(2)).is_none(), "others are not concerned");
         tokio::time::advance(Duration::from_secs(41)).await;
-        assert!(audiences.refusal(user).is_none());
+        assert!(audiences.rejection(user).is_none());
     }
 }

@@ -72,13 +72,13 @@ fn rate_limited(core: &Core, origin: &Origin, command: Uuid, retry_after: u32) {
         let details = format!("at most {messages} messages and {others} other commands per minute");
         let rejection =
             Rejection { retry_after: Some(retry_after), ..Rejection::new(ErrorCode::RateLimitExceeded, details) };
-        core.refuse(connection, command, &rejection);
+        core.reject(connection, command, &rejection);
     }
 }
 
 fn fail(core: &Core, requests: &Requests, origin: &Origin, command: Uuid) {
     match origin {
-        Origin::Client(connection) => core.refuse(connection, command, &not_appended()),
+        Origin::Client(connection) => core.reject(connection, command, &not_appended()),
         Origin::Internal => requests.fail(command),
     }
 }

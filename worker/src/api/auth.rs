@@ -68,7 +68,7 @@ pub async fn register(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Out
     let field = if taken.username { Some("username") } else { taken.email.then_some("email") };
     if let Some(field) = field {
         let rejection = Rejection::invalid(field, format!("`{field}` is taken"));
-        return Ok(super::refused(envelope, 409, &rejection));
+        return Ok(super::rejected_with(envelope, 409, &rejection));
     }
     let (email, display_name) = (email.as_deref(), display_name.as_deref());
     let user = accounts::insert_account(&mut transaction, &username, email, &hash, display_name).await?;
@@ -92,7 +92,7 @@ pub async fn create(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outco
     }
     if accounts::find_taken(&mut transaction, &username, None).await?.username {
         let rejection = Rejection::invalid("username", "`username` is taken");
-        return Ok(super::refused(envelope, 409, &rejection));
+        return Ok(super::rejected_with(envelope, 409, &rejection));
     }
     let display_name = display_name.as_deref();
     let user = accounts::insert_account(&mut transaction, &username, None, NO_PASSWORD, display_name).await?;

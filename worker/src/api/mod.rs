@@ -82,10 +82,10 @@ fn ok<T: Serialize>(envelope: &Envelope, answer: &T) -> Result<Outcome, Failure>
 
 /// The answer to a request that is not carried out.
 pub fn rejected(envelope: &Envelope, rejection: &Rejection) -> Outcome {
-    refused(envelope, rejection.code.http_status(), rejection)
+    rejected_with(envelope, rejection.code.http_status(), rejection)
 }
 
-fn refused(envelope: &Envelope, status: u16, rejection: &Rejection) -> Outcome {
+fn rejected_with(envelope: &Envelope, status: u16, rejection: &Rejection) -> Outcome {
     let body = ErrorBody {
         status: http::Failure::Error,
         code: rejection.code.as_str(),

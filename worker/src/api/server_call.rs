@@ -17,7 +17,7 @@ pub async fn authorise(app: &App, envelope: &Envelope, call: &ServerCall) -> Res
     let key = api_keys::find(&mut db, &call.key_id).await?;
     let Some(key) = key.filter(|key| call.key_hash.matches(&key.key_hash)) else {
         let rejection = Rejection::new(ErrorCode::AuthFailed, "The API key does not exist or was revoked");
-        return Ok(super::refused(envelope, 401, &rejection));
+        return Ok(super::rejected_with(envelope, 401, &rejection));
     };
     if !key.scopes.contains(&call.scope) {
         let details = format!("The API key lacks the scope `{}`; it has {}", call.scope, key.scopes.join(", "));
@@ -30,7 +30,7 @@ pub async fn authorise(app: &App, envelope: &Envelope, call: &ServerCall) -> Res
     if let Some(repetition) = &call.repetition {
         let first = api_keys::insert_request(&mut db, &call.key_id, repetition).await?;
         if first.fingerprint != repetition.fingerprint {
-            return Ok(super::refused(envelope, 409, &Rejection::new(ErrorCode::ValidationError, REUSED)));
+            return Ok(super::rejected_with(envelope, 409, &Rejection::new(ErrorCode::ValidationError, REUSED)));
         }
         command = Some(first.command_id.0);
     }

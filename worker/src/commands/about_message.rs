@@ -70,7 +70,7 @@ impl Context<'_> {
     /// Refuses a conversation that the caller takes no part in, or whose other participant does not exist unless something was
     /// said there (it stays readable when an account is deleted), or a group that
     /// the caller is no member of.
-    pub async fn refuse_outsiders(&mut self, conversation: ConversationId) -> Result<(), Failure> {
+    pub async fn reject_outsiders(&mut self, conversation: ConversationId) -> Result<(), Failure> {
         match conversation {
             ConversationId::Group(group) => self.membership(group).await.map(drop),
             ConversationId::Direct(..) => {
@@ -91,7 +91,7 @@ impl Context<'_> {
 }
 
 /// Refuses a message of another conversation than the one that the command names.
-pub fn refuse_mismatch(found: &Found, named: ConversationId) -> Result<(), Failure> {
+pub fn reject_mismatch(found: &Found, named: ConversationId) -> Result<(), Failure> {
     if found.conversation == named {
         return Ok(());
     }

@@ -12,7 +12,7 @@ impl Handle for AddReaction {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = context.direct_message(self.message).await?;
         if let Some(other) = found.other(context.caller()) {
-            context.refuse_blocked(other, "messageId").await?;
+            context.reject_blocked(other, "messageId").await?;
         }
         let (user_id, username) = (context.caller(), context.caller_name().await?);
         let (message_id, conversation_id, reaction) = (self.message, found.conversation, self.reaction.as_str());

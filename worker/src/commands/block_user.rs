@@ -12,7 +12,7 @@ use crate::store::{user_search, users};
 
 impl Handle for BlockUser {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        refuse_foreign_blocks(context)?;
+        reject_foreign_blocks(context)?;
         if !users::exists(context.db, self.user).await? {
             return Err(Rejection::not_found("userId", "There is no such user").into());
         }
@@ -25,7 +25,7 @@ impl Handle for BlockUser {
 }
 
 /// Where the main backend keeps the accounts, the blocks are its own, too.
-pub fn refuse_foreign_blocks(context: &Context<'_>) -> Result<(), Failure> {
+pub fn reject_foreign_blocks(context: &Context<'_>) -> Result<(), Failure> {
     if context.app.settings.common.builtin_auth {
         return Ok(());
     }

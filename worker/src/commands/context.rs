@@ -143,7 +143,7 @@ impl Context<'_> {
     }
 
     /// Refuses when one of the two blocks the other.
-    pub async fn refuse_blocked(&mut self, other: UserId, field: &'static str) -> Result<(), Failure> {
+    pub async fn reject_blocked(&mut self, other: UserId, field: &'static str) -> Result<(), Failure> {
         if users::is_blocked(self.db, self.caller(), other).await? {
             let rejection = Rejection::new(ErrorCode::UserBlocked, "One of you blocks the other");
             return Err(Rejection { field: Some(field), ..rejection }.into());

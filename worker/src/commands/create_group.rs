@@ -29,7 +29,7 @@ impl Handle for CreateGroup {
             let rejection = Rejection::new(ErrorCode::TooManyMembers, details);
             return Err(Rejection { field: Some("initialMembers"), ..rejection }.into());
         }
-        refuse_too_many(context).await?;
+        reject_too_many(context).await?;
         let (accepted, skipped) = choose(context, &named).await?;
 
         let new = NewGroup {
@@ -63,7 +63,7 @@ impl Handle for CreateGroup {
 }
 
 /// Refuses whoever founds groups as a program would.
-async fn refuse_too_many(context: &mut Context<'_>) -> Result<(), Failure> {
+async fn reject_too_many(context: &mut Context<'_>) -> Result<(), Failure> {
     let (settings, creator) = (&context.app.settings, context.caller());
     let (per_hour, per_user) = (settings.groups_per_hour, settings.groups_per_user);
     let founded = groups::get_founded(context.db, creator).await?;

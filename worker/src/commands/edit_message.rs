@@ -34,7 +34,7 @@ impl Handle for EditMessage {
 }
 
 /// Refuses all but the sender.
-pub fn refuse_others(context: &Context<'_>, found: &Found) -> Result<(), Failure> {
+pub fn reject_others(context: &Context<'_>, found: &Found) -> Result<(), Failure> {
     if context.is_own(found) {
         return Ok(());
     }
@@ -49,10 +49,10 @@ pub async fn store_edit(
     content: &str,
     mentions: Option<&[i64]>,
 ) -> Result<(Timestamp, i64), Failure> {
-    refuse_others(context, found)?;
+    reject_others(context, found)?;
     // New words are a message, too. Groups have no other one.
     if let Some(other) = found.other(context.caller()) {
-        context.refuse_blocked(other, "messageId").await?;
+        context.reject_blocked(other, "messageId").await?;
     }
     // Both times are gateways', so that a worker that is late does not shorten the time to edit.
     let window = context.app.settings.edit_window;

@@ -3,7 +3,7 @@
 use shared::commands::GetBlockedUsers;
 use shared::events::users::BlockedUsers;
 
-use super::block_user::refuse_foreign_blocks;
+use super::block_user::reject_foreign_blocks;
 use super::find_users::known_users;
 use super::{Context, Handle};
 use crate::error::Failure;
@@ -15,7 +15,7 @@ const MOST_BLOCKED: i64 = 1_000;
 
 impl Handle for GetBlockedUsers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        refuse_foreign_blocks(context)?;
+        reject_foreign_blocks(context)?;
         let blocked = user_search::list_blocked(context.db, context.caller(), MOST_BLOCKED).await?;
         let users = known_users(context.db, &blocked).await?;
         Ok(Outcome::answered(context.envelope, &BlockedUsers { users }))

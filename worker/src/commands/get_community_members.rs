@@ -15,7 +15,7 @@ const MOST_MEMBERS: i64 = 5_000;
 
 impl Handle for GetCommunityMembers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        context.refuse_community_outsider(&self.community).await?;
+        context.reject_community_outsider(&self.community).await?;
         let rows = communities::list_members(context.db, &self.community, MOST_MEMBERS).await?;
         let blocked = context.blocked_either_way().await?;
         let member = |row: CommunityMemberRow| CommunityMember {
@@ -34,7 +34,7 @@ impl Handle for GetCommunityMembers {
 
 impl Context<'_> {
     /// Refuses who does not belong to the community, and says no more of it, be there such a community or not.
-    pub async fn refuse_community_outsider(&mut self, community: &CommunityId) -> Result<(), Failure> {
+    pub async fn reject_community_outsider(&mut self, community: &CommunityId) -> Result<(), Failure> {
         if communities::is_member(self.db, community, self.caller()).await? {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use crate::store::communities::{self, ProgressRow};
 
 impl Handle for GetCommunityProgress {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        context.refuse_community_outsider(&self.community).await?;
+        context.reject_community_outsider(&self.community).await?;
         // Who has not begun has nothing yet.
         let row = communities::find_progress(context.db, &self.community, context.caller()).await?.unwrap_or_default();
         let progress = progress(&self.community, context.caller(), row);

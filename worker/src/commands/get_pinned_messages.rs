@@ -12,7 +12,7 @@ use crate::store::{conversations, history as rows};
 
 impl Handle for GetPinnedMessages {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        context.refuse_outsiders(self.conversation).await?;
+        context.reject_outsiders(self.conversation).await?;
         let reader = context.caller();
         let version = conversations::get_version(context.db, self.conversation).await?;
         let ids = rows::list_pinned(context.db, self.conversation, reader, i64::from(MAX_PAGE)).await?;

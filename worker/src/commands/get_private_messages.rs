@@ -9,7 +9,7 @@ use crate::outcome::Outcome;
 
 impl Handle for GetPrivateMessages {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        context.refuse_outsiders(self.conversation).await?;
+        context.reject_outsiders(self.conversation).await?;
         let page = context.read_page(self.conversation, self.page).await?;
         let event = PrivateMessages {
             conversation_id: self.conversation,

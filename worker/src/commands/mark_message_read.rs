@@ -5,7 +5,7 @@ use shared::commands::MarkMessageRead;
 use shared::events::change::MessageRead;
 use shared::ids::ConversationId;
 
-use super::about_message::refuse_mismatch;
+use super::about_message::reject_mismatch;
 use super::set_conversation_settings;
 use super::{Context, Handle};
 use crate::error::Failure;
@@ -16,7 +16,7 @@ impl Handle for MarkMessageRead {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = context.message(self.message).await?;
         if let Some(named) = self.conversation {
-            refuse_mismatch(&found, named)?;
+            reject_mismatch(&found, named)?;
         }
         let reader = context.caller();
         let moved = conversations::update_read(context.db, reader, found.conversation, found.row.seq).await?;

@@ -97,7 +97,7 @@ pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: C
     let outcome = dispatch(command, &mut context).await?;
     let reach = app.audiences.reach(&mut transaction, &outcome).await?;
     if reach > 0
-        && let Some(rejection) = app.audiences.refusal(envelope.user)
+        && let Some(rejection) = app.audiences.rejection(envelope.user)
     {
         // Nothing of it stays.
         return Err(rejection.into());

@@ -5,7 +5,7 @@ use shared::events::change::MessagePinned;
 use shared::ids::{ConversationId, MessageId};
 use shared::protocol::{ErrorCode, Rejection};
 
-use super::about_message::refuse_mismatch;
+use super::about_message::reject_mismatch;
 use super::{Context, Found, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
@@ -15,7 +15,7 @@ impl Handle for PinMessage {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = may_pin(context, self.message, self.conversation).await?;
         if let Some(other) = found.other(context.caller()) {
-            context.refuse_blocked(other, "messageId").await?;
+            context.reject_blocked(other, "messageId").await?;
         }
         let caller = context.caller();
         let pinned = messages::update_pinned(context.db, self.message, caller).await?;
@@ -48,7 +48,7 @@ pub async fn may_pin(
     conversation: ConversationId,
 ) -> Result<Found, Failure> {
     let found = context.message(message).await?;
-    refuse_mismatch(&found, conversation)?;
+    reject_mismatch(&found, conversation)?;
     if found.membership.as_ref().is_some_and(|membership| !membership.is_owner_or_admin()) {
         let details = "Only the owner and admins may pin and unpin messages";
         return Err(Rejection::new(ErrorCode::PermissionDenied, details).into());

@@ -13,7 +13,7 @@ use crate::store::session::PgSession;
 
 impl Handle for SetConversationSettings {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        context.refuse_outsiders(self.conversation).await?;
+        context.reject_outsiders(self.conversation).await?;
         let (user, conversation) = (context.caller(), self.conversation);
         let before = inbox::find_settings(context.db, user, conversation).await?;
         let after = Settings {

@@ -16,13 +16,13 @@ impl Handle for StartConversation {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = users::find_counterpart(context.db, context.caller(), self.recipient).await?;
         let found = found.ok_or_else(|| Rejection::not_found("recipientId", "There is no such user"))?;
-        let refused = |code, details| Rejection { field: Some("recipientId"), ..Rejection::new(code, details) };
+        let rejected = |code, details| Rejection { field: Some("recipientId"), ..Rejection::new(code, details) };
         if found.blocked {
-            return Err(refused(ErrorCode::UserBlocked, "One of you blocks the other").into());
+            return Err(rejected(ErrorCode::UserBlocked, "One of you blocks the other").into());
         }
         let policy = context.app.settings.follow_policy;
         if !found.followed && policy == FollowPolicy::Enforce {
-            return Err(refused(ErrorCode::NotFollowing, "You can write only to users whom you follow").into());
+            return Err(rejected(ErrorCode::NotFollowing, "You can write only to users whom you follow").into());
         }
         let conversation_id = ConversationId::direct(context.caller(), self.recipient);
         let newest = PageRequest { limit: DEFAULT_PAGE, position: Position::Offset(0) };

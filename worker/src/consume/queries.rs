@@ -77,7 +77,7 @@ impl Lane {
         let surplus = self.queue.lock().push(user, (work, ids));
         if let Some((work, ids)) = surplus {
             let (app, stream) = (self.app.clone(), self.stream.clone());
-            self.lifecycle.track(async move { finish(&app, stream, refuse(&app, &work), ids).await });
+            self.lifecycle.track(async move { finish(&app, stream, reject(&app, &work), ids).await });
         }
         self.dispatch();
     }
@@ -158,7 +158,7 @@ fn concurrency(settings: &WorkerSettings) -> usize {
 }
 
 /// The answers of work that is not carried out.
-fn refuse(app: &App, work: &Work) -> Vec<Outcome> {
+fn reject(app: &App, work: &Work) -> Vec<Outcome> {
     let rejection = Rejection::unavailable("Too many queries are waiting", 2);
     app.metrics.rejections.with(rejection.code.as_str()).increment(1);
     match work {

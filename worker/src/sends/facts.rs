@@ -214,7 +214,7 @@ impl Facts {
     }
 
     /// Why this message's reply cannot be.
-    pub fn refusal(&self, send: &Send) -> Option<Rejection> {
+    pub fn rejection(&self, send: &Send) -> Option<Rejection> {
         let found = self.replied_to.get(&send.reply_to?);
         // Somebody else's conversation must not be found out by replying into it.
         let known = found.filter(|found| found.known_to.contains(&send.envelope.user));

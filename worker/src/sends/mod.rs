@@ -75,15 +75,15 @@ pub async fn apply(
     batch: &[&Send],
 ) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
     let facts = Facts::load(app, db, batch).await?;
-    let mut strangers = strangers::refusals(app, db, batch).await?;
+    let mut strangers = strangers::rejections(app, db, batch).await?;
     let mut rows = SendRows::default();
     let mut refusals = Vec::with_capacity(batch.len());
     for send in batch {
         // A reply to what cannot be replied to is not stored, but a redelivered one still has to be recognised.
-        let refusal = facts.refusal(send);
+        let refusal = facts.rejection(send);
         let refusal = refusal.or_else(|| strangers.remove(&(send.envelope.user, send.conversation)));
         let refusal =
-            refusal.or_else(|| send.conversation.group().and_then(|_| app.audiences.refusal(send.envelope.user)));
+            refusal.or_else(|| send.conversation.group().and_then(|_| app.audiences.rejection(send.envelope.user)));
         push_row(app, &mut rows, send, &facts, refusal.is_some());
         refusals.push(refusal);
     }

@@ -22,7 +22,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
 
 /// Why messages to strangers are refused, by their conversations: of users who have reached the limit.
-pub async fn refusals(
+pub async fn rejections(
     app: &App,
     db: &mut PgSession,
     batch: &[&Send],

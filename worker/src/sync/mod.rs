@@ -90,7 +90,7 @@ async fn advance(
     let mut positions = round.positions;
     // Before anything is answered, as a whole: a plain number of a conversation that is not the caller's refuses all.
     if round.is_first {
-        standing::refuse_foreign(db, reader, &positions).await?;
+        standing::reject_foreign(db, reader, &positions).await?;
     }
     let later = positions.split_off(positions.len().min(ROUND_CONVERSATIONS));
     let ids: Vec<ConversationId> = positions.iter().map(|position| position.conversation).collect();

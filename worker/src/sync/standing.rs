@@ -49,7 +49,7 @@ impl Standing {
 }
 
 /// Refuses all when a conversation that is asked for by a plain number is not the caller's to see.
-pub async fn refuse_foreign(db: &mut PgSession, reader: UserId, positions: &[SyncPosition]) -> Result<(), Failure> {
+pub async fn reject_foreign(db: &mut PgSession, reader: UserId, positions: &[SyncPosition]) -> Result<(), Failure> {
     let plain: Vec<SyncPosition> = positions.iter().filter(|position| position.version.is_none()).copied().collect();
     let standing = Standing::load(db, reader, &plain).await?;
     match plain.iter().find(|position| !standing.is_known(reader, position.conversation)) {

@@ -5,7 +5,7 @@ use shared::ids::{GroupId, UserId};
 use shared::redis::keys::Channel;
 
 use crate::groups::{command, create, text};
-use crate::harness::Fleet;
+use crate::harness::Harness;
 use crate::messages::say;
 
 fn direct(a: UserId, b: UserId) -> String {
@@ -16,17 +16,17 @@ fn number(value: &Value) -> i64 {
     value.as_i64().unwrap_or_else(|| panic!("a number, not {value}"))
 }
 
-async fn version(fleet: &Fleet, conversation: &str) -> i64 {
+async fn version(harness: &Harness, conversation: &str) -> i64 {
     sqlx::query_scalar("SELECT version FROM conversations WHERE conversation_id = $1")
         .bind(conversation)
-        .fetch_one(&fleet.db)
+        .fetch_one(&harness.db)
         .await
         .unwrap()
 }
 
 /// What the sync of one conversation says of changes and of messages.
-async fn sync_one(fleet: &Fleet, user: UserId, conversation: &str, seq: i64, version: i64) -> (Value, Value) {
-    let (series, _) = fleet.sync(user, json!({conversation: {"seq": seq, "version": version}})).await;
+async fn sync_one(harness: &Harness, user: UserId, conversation: &str, seq: i64, version: i64) -> (Value, Value) {
+    let (series, _) = harness.sync(user, json!({conversation: {"seq": seq, "version": version}})).await;
     let of = |kind: &str| series.iter().find(|part| part["type"] == kind).cloned().unwrap_or_default();
     assert_eq!(series.last().unwrap()["type"], "sync_complete");
     (of("sync_changes"), of("sync_messages"))
@@ -38,20 +38,20 @@ fn seqs(list: &Value) -> Vec<i64> {
 
 #[tokio::test]
 async fn each_change_raises_the_version_by_one_and_is_told_with_it() {
-    let fleet = Fleet::start("versions").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start("versions").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let conversation = direct(alice, bob);
     let page = json!({"type": "get_private_messages", "conversationId": conversation});
-    let empty = fleet.expect(alice, page.clone(), "private_messages").await;
+    let empty = harness.expect(alice, page.clone(), "private_messages").await;
     assert_eq!(empty["version"], 1);
     let started =
-        fleet.expect(alice, json!({"type": "start_conversation", "recipientId": bob}), "conversation_started");
+        harness.expect(alice, json!({"type": "start_conversation", "recipientId": bob}), "conversation_started");
     assert_eq!(started.await["version"], 1);
 
-    let first = fleet.send(alice, bob, "one").await["messageId"].clone();
-    let live = fleet.event(Channel::User(bob), "new_message").await;
+    let first = harness.send(alice, bob, "one").await["messageId"].clone();
+    let live = harness.event(Channel::User(bob), "new_message").await;
     assert_eq!(live["version"], 2);
-    let second = fleet.send(alice, bob, "two").await["messageId"].clone();
+    let second = harness.send(alice, bob, "two").await["messageId"].clone();
     let pin = |kind: &str| json!({"type": kind, "messageId": first, "conversationId": conversation});
     let steps = [
         (json!({"type": "edit_message", "messageId": first, "content": "new"}), "message_edited", 4),
@@ -73,33 +73,33 @@ async fn each_change_raises_the_version_by_one_and_is_told_with_it() {
         ),
     ];
     for (message, kind, expected) in steps {
-        let answer = fleet.expect(alice, message, kind).await;
+        let answer = harness.expect(alice, message, kind).await;
         assert_eq!(answer["version"], expected, "{answer}");
-        assert_eq!(version(&fleet, &conversation).await, expected);
+        assert_eq!(version(&harness, &conversation).await, expected);
     }
     for kind in ["message_edited", "message_pinned", "message_deleted", "conversation_deleted"] {
-        let event = fleet.event(Channel::User(bob), kind).await;
+        let event = harness.event(Channel::User(bob), kind).await;
         assert!(number(&event["version"]) > 2 && event["eventId"].is_string(), "{event}");
     }
-    assert_eq!(fleet.expect(bob, page, "private_messages").await["version"], 12);
+    assert_eq!(harness.expect(bob, page, "private_messages").await["version"], 12);
     let pinned = json!({"type": "get_pinned_messages", "conversationId": conversation});
-    assert_eq!(fleet.expect(bob, pinned, "pinned_messages").await["version"], 12);
+    assert_eq!(harness.expect(bob, pinned, "pinned_messages").await["version"], 12);
 }
 
 #[tokio::test]
 async fn messages_of_one_batch_have_versions_of_their_own() {
-    let fleet = Fleet::without_worker("batchversions", &[]).await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::without_worker("batchversions", &[]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let mut last = None;
     for n in 0..20 {
         let send = json!({"type": "send_message", "recipientId": bob, "content": n.to_string()});
-        let prepared = fleet.prepare(alice, &send);
-        fleet.append(&prepared).await;
+        let prepared = harness.prepare(alice, &send);
+        harness.append(&prepared).await;
         last = Some(prepared.envelope.id);
     }
-    fleet.add_worker().await;
-    fleet.answer(last.unwrap()).await;
-    let told: Vec<(i64, i64)> = fleet
+    harness.add_worker().await;
+    harness.answer(last.unwrap()).await;
+    let told: Vec<(i64, i64)> = harness
         .events(Channel::User(bob), "new_message")
         .iter()
         .map(|event| (number(&event["seq"]), number(&event["version"])))
@@ -109,10 +109,10 @@ async fn messages_of_one_batch_have_versions_of_their_own() {
 
 #[tokio::test]
 async fn changes_of_a_group_raise_its_version() {
-    let fleet = Fleet::start("groupversions").await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
-    let group = create(&fleet, alice, &[bob]).await;
-    let created = fleet.event(Channel::User(bob), "group_created").await;
+    let harness = Harness::start("groupversions").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let group = create(&harness, alice, &[bob]).await;
+    let created = harness.event(Channel::User(bob), "group_created").await;
     assert_eq!(created["version"], 1);
     let steps = [
         (alice, json!({"type": "update_group_info", "groupId": group, "groupName": "New"}), "group_info_updated"),
@@ -125,36 +125,39 @@ async fn changes_of_a_group_raise_its_version() {
         (bob, json!({"type": "delete_group", "groupId": group}), "group_deleted"),
     ];
     for (expected, (user, message, kind)) in (2..).zip(steps) {
-        let answer = fleet.expect(user, message, kind).await;
-        assert_eq!((answer["version"].clone(), version(&fleet, &group.to_string()).await), (json!(expected), expected));
+        let answer = harness.expect(user, message, kind).await;
+        assert_eq!(
+            (answer["version"].clone(), version(&harness, &group.to_string()).await),
+            (json!(expected), expected)
+        );
     }
 }
 
 #[tokio::test]
 async fn a_device_that_was_away_is_told_what_changed() {
-    let fleet = Fleet::start("syncchanges").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start("syncchanges").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let conversation = direct(alice, bob);
     let mut ids = Vec::new();
     for n in 1..=6 {
-        ids.push(fleet.send(bob, alice, &format!("m{n}")).await["messageId"].clone());
+        ids.push(harness.send(bob, alice, &format!("m{n}")).await["messageId"].clone());
     }
-    let known = version(&fleet, &conversation).await;
-    let (changes, messages) = sync_one(&fleet, alice, &conversation, 6, known).await;
+    let known = version(&harness, &conversation).await;
+    let (changes, messages) = sync_one(&harness, alice, &conversation, 6, known).await;
     assert_eq!((changes, &messages["messages"], &messages["version"]), (Value::Null, &json!([]), &json!(known)));
 
-    fleet.expect(bob, json!({"type": "edit_message", "messageId": ids[0], "content": "n1"}), "message_edited").await;
-    fleet.expect(bob, json!({"type": "edit_message", "messageId": ids[0], "content": "o1"}), "message_edited").await;
-    fleet.expect(bob, json!({"type": "add_reaction", "messageId": ids[0], "emoji": "x"}), "reaction_added").await;
-    fleet.expect(bob, json!({"type": "delete_message", "messageId": ids[1]}), "message_deleted").await;
+    harness.expect(bob, json!({"type": "edit_message", "messageId": ids[0], "content": "n1"}), "message_edited").await;
+    harness.expect(bob, json!({"type": "edit_message", "messageId": ids[0], "content": "o1"}), "message_edited").await;
+    harness.expect(bob, json!({"type": "add_reaction", "messageId": ids[0], "emoji": "x"}), "reaction_added").await;
+    harness.expect(bob, json!({"type": "delete_message", "messageId": ids[1]}), "message_deleted").await;
     let hide = json!({"type": "delete_message", "messageId": ids[2], "deleteForEveryone": false});
-    fleet.expect(alice, hide, "message_deleted").await;
-    fleet.send(alice, bob, "mine").await;
+    harness.expect(alice, hide, "message_deleted").await;
+    harness.send(alice, bob, "mine").await;
     // Of a message that the device does not have, the newest state is enough.
-    let seventh = fleet.send(bob, alice, "m8").await["messageId"].clone();
-    fleet.expect(bob, json!({"type": "edit_message", "messageId": seventh, "content": "n8"}), "message_edited").await;
+    let seventh = harness.send(bob, alice, "m8").await["messageId"].clone();
+    harness.expect(bob, json!({"type": "edit_message", "messageId": seventh, "content": "n8"}), "message_edited").await;
 
-    let (changes, messages) = sync_one(&fleet, alice, &conversation, 6, known).await;
+    let (changes, messages) = sync_one(&harness, alice, &conversation, 6, known).await;
     assert_eq!((&changes["fromVersion"], &changes["hasMore"]), (&json!(known), &json!(false)));
     let changed = changes["changed"].as_array().unwrap();
     assert_eq!(changed.len(), 1);
@@ -169,56 +172,56 @@ async fn a_device_that_was_away_is_told_what_changed() {
 
     // From there on nothing changed, and what others see of it differs only in what is hidden.
     let now = number(&messages["version"]);
-    let (again, messages) = sync_one(&fleet, alice, &conversation, 8, now).await;
+    let (again, messages) = sync_one(&harness, alice, &conversation, 8, now).await;
     assert_eq!((again, &messages["messages"]), (Value::Null, &json!([])));
-    let (others, _) = sync_one(&fleet, bob, &conversation, 6, known).await;
+    let (others, _) = sync_one(&harness, bob, &conversation, 6, known).await;
     assert_eq!(others["hidden"], json!([]));
 }
 
 #[tokio::test]
 async fn an_emptied_conversation_is_hidden_up_to_where_it_was_emptied() {
-    let fleet = Fleet::start("syncemptied").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start("syncemptied").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let conversation = direct(alice, bob);
-    fleet.send(alice, bob, "one").await;
-    let known = version(&fleet, &conversation).await;
+    harness.send(alice, bob, "one").await;
+    let known = version(&harness, &conversation).await;
     let clear = |everyone: bool| json!({"type": "delete_conversation", "conversationId": conversation, "deleteForEveryone": everyone});
-    fleet.expect(bob, clear(false), "conversation_deleted").await;
-    let (mine, _) = sync_one(&fleet, bob, &conversation, 1, known).await;
+    harness.expect(bob, clear(false), "conversation_deleted").await;
+    let (mine, _) = sync_one(&harness, bob, &conversation, 1, known).await;
     assert_eq!((&mine["hiddenThroughSeq"], &mine["version"]), (&json!(1), &json!(known)));
-    let (others, _) = sync_one(&fleet, alice, &conversation, 1, known).await;
+    let (others, _) = sync_one(&harness, alice, &conversation, 1, known).await;
     assert_eq!(others, Value::Null);
-    fleet.send(alice, bob, "two").await;
-    fleet.expect(bob, clear(true), "conversation_deleted").await;
-    fleet.send(alice, bob, "three").await;
-    let (changes, messages) = sync_one(&fleet, alice, &conversation, 2, known).await;
+    harness.send(alice, bob, "two").await;
+    harness.expect(bob, clear(true), "conversation_deleted").await;
+    harness.send(alice, bob, "three").await;
+    let (changes, messages) = sync_one(&harness, alice, &conversation, 2, known).await;
     assert_eq!((&changes["hiddenThroughSeq"], &changes["deleted"]), (&json!(2), &json!([])));
     assert_eq!(seqs(&messages["messages"]), [3]);
 }
 
 #[tokio::test]
 async fn what_a_device_lost_of_its_users_view_is_told_again() {
-    let fleet = Fleet::start("lostview").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start("lostview").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let conversation = direct(alice, bob);
     let mut ids = Vec::new();
     for text in ["one", "two", "three"] {
-        ids.push(fleet.send(bob, alice, text).await["messageId"].clone());
+        ids.push(harness.send(bob, alice, text).await["messageId"].clone());
     }
-    fleet
+    harness
         .expect(alice, json!({"type": "delete_conversation", "conversationId": conversation}), "conversation_deleted")
         .await;
-    ids.push(fleet.send(bob, alice, "four").await["messageId"].clone());
+    ids.push(harness.send(bob, alice, "four").await["messageId"].clone());
     let hide = json!({"type": "delete_message", "messageId": ids[3], "deleteForEveryone": false});
-    fleet.expect(alice, hide, "message_deleted").await;
+    harness.expect(alice, hide, "message_deleted").await;
     let settings = json!({"type": "set_conversation_settings", "conversationId": conversation, "pinned": true});
-    fleet.expect(alice, settings, "conversation_settings").await;
+    harness.expect(alice, settings, "conversation_settings").await;
     // A device of Alice's that is connected receives this message, but none of the events before it.
-    fleet.send(bob, alice, "five").await;
-    let known = version(&fleet, &conversation).await;
-    assert_eq!(sync_one(&fleet, alice, &conversation, 5, known).await.0, Value::Null);
-    fleet.send(bob, alice, "six").await;
-    let (changes, messages) = sync_one(&fleet, alice, &conversation, 5, known).await;
+    harness.send(bob, alice, "five").await;
+    let known = version(&harness, &conversation).await;
+    assert_eq!(sync_one(&harness, alice, &conversation, 5, known).await.0, Value::Null);
+    harness.send(bob, alice, "six").await;
+    let (changes, messages) = sync_one(&harness, alice, &conversation, 5, known).await;
     assert_eq!(
         (&changes["hiddenThroughSeq"], &changes["hidden"], &changes["info"]["pinned"]),
         (&json!(3), &json!([{"messageId": ids[3], "seq": 4}]), &json!(true))
@@ -228,16 +231,16 @@ async fn what_a_device_lost_of_its_users_view_is_told_again() {
 
 #[tokio::test]
 async fn a_groups_information_is_told_as_it_is_now() {
-    let fleet = Fleet::start("syncinfo").await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
-    let group = create(&fleet, alice, &[bob, carol]).await;
+    let harness = Harness::start("syncinfo").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let group = create(&harness, alice, &[bob, carol]).await;
     let id = group.to_string();
     let update = |name: &str| json!({"type": "update_group_info", "groupId": group, "groupName": name});
-    fleet.expect(alice, update("B"), "group_info_updated").await;
-    fleet.expect(alice, update("C"), "group_info_updated").await;
-    fleet.expect(alice, command("promote_member", group, bob), "member_promoted").await;
-    fleet.expect(alice, command("remove_group_member", group, carol), "member_removed").await;
-    let (changes, _) = sync_one(&fleet, bob, &id, 0, 1).await;
+    harness.expect(alice, update("B"), "group_info_updated").await;
+    harness.expect(alice, update("C"), "group_info_updated").await;
+    harness.expect(alice, command("promote_member", group, bob), "member_promoted").await;
+    harness.expect(alice, command("remove_group_member", group, carol), "member_removed").await;
+    let (changes, _) = sync_one(&harness, bob, &id, 0, 1).await;
     let info = &changes["info"];
     assert_eq!(
         (&info["groupId"], &info["groupName"], &info["memberCount"], &info["myRole"]),
@@ -247,23 +250,23 @@ async fn a_groups_information_is_told_as_it_is_now() {
     // Carol is no longer part of it, and Bob neither once it is deleted.
     let gone = |series: Vec<Value>| series.iter().map(|part| part["type"].clone()).collect::<Vec<_>>();
     let ask = json!({&id: {"seq": 0, "version": 1}});
-    assert_eq!(gone(fleet.sync(carol, ask.clone()).await.0), ["sync_gone", "sync_complete"]);
-    fleet.expect(alice, json!({"type": "delete_group", "groupId": group}), "group_deleted").await;
-    assert_eq!(gone(fleet.sync(bob, ask).await.0), ["sync_gone", "sync_complete"]);
+    assert_eq!(gone(harness.sync(carol, ask.clone()).await.0), ["sync_gone", "sync_complete"]);
+    harness.expect(alice, json!({"type": "delete_group", "groupId": group}), "group_deleted").await;
+    assert_eq!(gone(harness.sync(bob, ask).await.0), ["sync_gone", "sync_complete"]);
     let foreign = json!({direct(alice, bob): {"seq": 0, "version": 1}});
-    assert_eq!(gone(fleet.sync(carol, foreign).await.0), ["sync_gone", "sync_complete"]);
+    assert_eq!(gone(harness.sync(carol, foreign).await.0), ["sync_gone", "sync_complete"]);
 }
 
 #[tokio::test]
 async fn what_cannot_be_known_is_stale() {
-    let fleet = Fleet::start("stale").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start("stale").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let conversation = direct(alice, bob);
-    let id = fleet.send(alice, bob, "one").await["messageId"].clone();
+    let id = harness.send(alice, bob, "one").await["messageId"].clone();
     let react = |emoji: &str| json!({"type": "add_reaction", "messageId": id, "emoji": emoji});
-    fleet.expect(bob, react("x"), "reaction_added").await;
+    harness.expect(bob, react("x"), "reaction_added").await;
     let is_stale = async |seq: i64, version: i64| {
-        let (changes, messages) = sync_one(&fleet, alice, &conversation, seq, version).await;
+        let (changes, messages) = sync_one(&harness, alice, &conversation, seq, version).await;
         assert_eq!(messages.is_null(), changes["stale"] == true);
         changes["stale"] == true
     };
@@ -271,16 +274,16 @@ async fn what_cannot_be_known_is_stale() {
     // Of another history of the database.
     assert!(is_stale(1, 4).await && is_stale(2, 3).await);
     // A change by a release that leaves no row, or by hand.
-    sqlx::query("UPDATE conversations SET version = version + 1").execute(&fleet.db).await.unwrap();
+    sqlx::query("UPDATE conversations SET version = version + 1").execute(&harness.db).await.unwrap();
     assert!(is_stale(1, 3).await && !is_stale(1, 4).await);
-    fleet.expect(bob, react("y"), "reaction_added").await;
+    harness.expect(bob, react("y"), "reaction_added").await;
     assert!(!is_stale(1, 4).await);
 }
 
 #[tokio::test]
 async fn old_changes_beyond_the_newest_ten_thousand_go() {
-    let fleet = Fleet::without_worker("changeretention", &[("CHANGES_RETENTION", "1h")]).await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::without_worker("changeretention", &[("CHANGES_RETENTION", "1h")]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let conversation = direct(alice, bob);
     // 10,020 changes, the first 10 of them older than an hour, and 5 of a group that is gone.
     for statement in [
@@ -292,20 +295,20 @@ async fn old_changes_beyond_the_newest_ten_thousand_go() {
         "INSERT INTO conversation_changes (conversation_id, version, kind)
          SELECT replace($1, 'conv', 'group'), n, 2 FROM generate_series(2, 6) AS n",
     ] {
-        sqlx::query(statement).bind(&conversation).execute(&fleet.db).await.unwrap();
+        sqlx::query(statement).bind(&conversation).execute(&harness.db).await.unwrap();
     }
-    fleet.add_worker().await;
-    fleet.until("SELECT count(*) = 10010 AND min(version) = 12 FROM conversation_changes").await;
-    let lost: i64 = sqlx::query_scalar("SELECT changes_lost FROM conversations").fetch_one(&fleet.db).await.unwrap();
+    harness.add_worker().await;
+    harness.until("SELECT count(*) = 10010 AND min(version) = 12 FROM conversation_changes").await;
+    let lost: i64 = sqlx::query_scalar("SELECT changes_lost FROM conversations").fetch_one(&harness.db).await.unwrap();
     assert_eq!(lost, 11);
 }
 
 #[tokio::test]
 async fn many_changes_come_in_parts_that_go_on_from_each_other() {
-    let fleet = Fleet::start("syncparts").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start("syncparts").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let conversation = direct(alice, bob);
-    let first = fleet.send(bob, alice, &"x".repeat(5_000)).await["messageId"].clone();
+    let first = harness.send(bob, alice, &"x".repeat(5_000)).await["messageId"].clone();
     // 600 more like it, each changed since.
     sqlx::query(
         "WITH copied AS (
@@ -322,12 +325,12 @@ async fn many_changes_come_in_parts_that_go_on_from_each_other() {
          UPDATE conversations SET last_seq = 601, version = 2000, message_count = 601",
     )
     .bind(uuid::Uuid::parse_str(&first.as_str().unwrap()["msg_".len()..]).unwrap())
-    .execute(&fleet.db)
+    .execute(&harness.db)
     .await
     .unwrap();
-    reseal(&fleet).await;
+    reseal(&harness).await;
 
-    let (series, rounds) = fleet.sync(alice, json!({&conversation: {"seq": 601, "version": 2}})).await;
+    let (series, rounds) = harness.sync(alice, json!({&conversation: {"seq": 601, "version": 2}})).await;
     let parts: Vec<&Value> = series.iter().filter(|part| part["type"] == "sync_changes").collect();
     assert!(parts.len() > 10 && rounds > 4, "{} parts in {rounds} rounds", parts.len());
     let mut told = Vec::new();
@@ -341,25 +344,27 @@ async fn many_changes_come_in_parts_that_go_on_from_each_other() {
     assert_eq!((from, told), (json!(2000), (2..=601).collect::<Vec<_>>()));
     // From the middle, as a client goes on that was interrupted.
     let middle = number(&parts[5]["version"]);
-    let (series, _) = fleet.sync(alice, json!({&conversation: {"seq": 601, "version": middle}})).await;
+    let (series, _) = harness.sync(alice, json!({&conversation: {"seq": 601, "version": middle}})).await;
     let rest: Vec<i64> =
         series.iter().filter(|part| part["type"] == "sync_changes").flat_map(|part| seqs(&part["changed"])).collect();
     assert_eq!(rest, (middle - 999..=601).collect::<Vec<_>>());
 }
 
 /// Makes content that was copied between messages readable.
-async fn reseal(fleet: &Fleet) {
-    let rows: Vec<(uuid::Uuid,)> =
-        sqlx::query_as("SELECT message_id FROM private_messages WHERE mac IS NULL").fetch_all(&fleet.db).await.unwrap();
+async fn reseal(harness: &Harness) {
+    let rows: Vec<(uuid::Uuid,)> = sqlx::query_as("SELECT message_id FROM private_messages WHERE mac IS NULL")
+        .fetch_all(&harness.db)
+        .await
+        .unwrap();
     for (id,) in rows {
-        let sealed = fleet.keyring.seal(id, "x".repeat(5_000).as_bytes());
+        let sealed = harness.keyring.seal(id, "x".repeat(5_000).as_bytes());
         sqlx::query("UPDATE private_messages SET content = $2, iv = $3, mac = $4, key_id = $5 WHERE message_id = $1")
             .bind(id)
             .bind(sealed.ciphertext)
             .bind(sealed.iv.to_vec())
             .bind(sealed.mac.to_vec())
             .bind(sealed.key_id)
-            .execute(&fleet.db)
+            .execute(&harness.db)
             .await
             .unwrap();
     }
@@ -367,20 +372,20 @@ async fn reseal(fleet: &Fleet) {
 
 #[tokio::test]
 async fn five_thousand_conversations_fit_into_one_sync() {
-    let fleet = Fleet::start("syncmany").await;
-    let [alice] = fleet.users(["alice"]).await;
+    let harness = Harness::start("syncmany").await;
+    let [alice] = harness.users(["alice"]).await;
     sqlx::query(
         "WITH others AS (INSERT INTO users_auth (user_id, username) SELECT n, 'u' || n FROM generate_series(1000, 5999) AS n)
          INSERT INTO conversations (conversation_id, version, last_seq)
          SELECT 'conv_' || $1 || '_' || n, 3, 1 FROM generate_series(1000, 5999) AS n",
     )
     .bind(alice.0.to_string())
-    .execute(&fleet.db)
+    .execute(&harness.db)
     .await
     .unwrap();
     let positions: serde_json::Map<String, Value> =
         (1000..6000).map(|other| (direct(alice, UserId(other)), json!({"seq": 1, "version": 3}))).collect();
-    let (series, rounds) = fleet.sync(alice, Value::Object(positions)).await;
+    let (series, rounds) = harness.sync(alice, Value::Object(positions)).await;
     assert_eq!(series.len(), 5_001);
     assert!(series[..5_000].iter().all(|part| part["type"] == "sync_messages" && part["version"] == 3));
     assert!(rounds > 1);
@@ -388,13 +393,14 @@ async fn five_thousand_conversations_fit_into_one_sync() {
 
 #[tokio::test]
 async fn a_change_costs_the_same_whatever_the_number_of_members() {
-    let fleet = Fleet::start("changerows").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    let group: GroupId = create(&fleet, alice, &[bob]).await;
-    let id = say(&fleet, alice, &group.to_string(), "x").await;
+    let harness = Harness::start("changerows").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let group: GroupId = create(&harness, alice, &[bob]).await;
+    let id = say(&harness, alice, &group.to_string(), "x").await;
     let react = json!({"type": "add_group_reaction", "messageId": id, "reaction": "x"});
-    fleet.expect(bob, react, "group_reaction_added").await;
-    fleet.expect(alice, text(group, "y"), "group_message_sent").await;
-    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM conversation_changes").fetch_one(&fleet.db).await.unwrap();
+    harness.expect(bob, react, "group_reaction_added").await;
+    harness.expect(alice, text(group, "y"), "group_message_sent").await;
+    let rows: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM conversation_changes").fetch_one(&harness.db).await.unwrap();
     assert_eq!(rows, 1);
 }

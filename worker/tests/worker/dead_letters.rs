@@ -6,17 +6,17 @@ use serde_json::json;
 use shared::clock::Timestamp;
 use shared::redis::dead_letters::{DeadLetter, DeadLetters};
 
-use crate::harness::Fleet;
+use crate::harness::Harness;
 
 #[tokio::test]
 async fn a_dead_letter_that_is_replayed_twice_is_applied_once_and_whatever_its_old_deadline() {
-    let fleet = Fleet::start("deadletters").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    let letters = DeadLetters::new(fleet.redis.clone(), &fleet.keys);
-    let mut prepared = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
+    let harness = Harness::start("deadletters").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let letters = DeadLetters::new(harness.redis.clone(), &harness.keys);
+    let mut prepared = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
     prepared.envelope.deadline = Timestamp(0);
     let letter = DeadLetter {
-        entry: fleet.wire.entry(&prepared.stream, &prepared.envelope, &prepared.body).into(),
+        entry: harness.wire.entry(&prepared.stream, &prepared.envelope, &prepared.body).into(),
         lane: prepared.stream.clone(),
         subject: None,
         reason: "\u{e9}".repeat(5_000),
@@ -26,44 +26,44 @@ async fn a_dead_letter_that_is_replayed_twice_is_applied_once_and_whatever_its_o
     letters.insert(&letter).await.unwrap();
     letters.insert(&letter).await.unwrap();
     // A worker that is there makes the lane.
-    fleet.send(alice, bob, "before").await;
+    harness.send(alice, bob, "before").await;
     let soon = Timestamp::now().plus(Duration::from_secs(60));
     for stored in letters.list(None, "+", 10).await.unwrap() {
         assert_eq!(stored.letter.envelope().unwrap(), prepared.envelope);
         assert!(stored.letter.reason.len() <= 1_000, "the reason is bounded");
-        assert!(letters.replay(&fleet.wire, &stored, soon).await.unwrap());
+        assert!(letters.replay(&harness.wire, &stored, soon).await.unwrap());
     }
     assert_eq!(letters.count().await.unwrap(), 0);
-    assert_eq!(fleet.answer(prepared.envelope.id).await["seq"], 2);
-    assert_eq!(fleet.send(alice, bob, "after").await["seq"], 3);
+    assert_eq!(harness.answer(prepared.envelope.id).await["seq"], 2);
+    assert_eq!(harness.send(alice, bob, "after").await["seq"], 3);
 }
 
 #[tokio::test]
 async fn a_dead_letter_of_a_lane_that_nobody_reads_stays() {
-    let fleet = Fleet::without_worker("nolane", &[]).await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    let letters = DeadLetters::new(fleet.redis.clone(), &fleet.keys);
-    let prepared = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
-    let lane = fleet.keys.partition(9_999);
-    let entry = fleet.wire.entry(&lane, &prepared.envelope, &prepared.body).into();
+    let harness = Harness::without_worker("nolane", &[]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let letters = DeadLetters::new(harness.redis.clone(), &harness.keys);
+    let prepared = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
+    let lane = harness.keys.partition(9_999);
+    let entry = harness.wire.entry(&lane, &prepared.envelope, &prepared.body).into();
     letters.insert(&DeadLetter { entry, lane, subject: None, reason: String::new(), attempts: 1 }).await.unwrap();
     let stored = letters.list(None, "+", 1).await.unwrap().remove(0);
-    assert!(!letters.replay(&fleet.wire, &stored, Timestamp::now()).await.unwrap());
+    assert!(!letters.replay(&harness.wire, &stored, Timestamp::now()).await.unwrap());
     assert_eq!(letters.find(&stored.id).await.unwrap(), Some(stored));
 }
 
 #[tokio::test]
 async fn a_command_other_than_a_send_is_not_applied_after_its_deadline() {
-    let fleet = Fleet::start("latecommand").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    let sent = fleet.send(alice, bob, "x").await;
+    let harness = Harness::start("latecommand").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let sent = harness.send(alice, bob, "x").await;
     let react = json!({"type": "add_reaction", "messageId": sent["messageId"], "reaction": "+"});
-    let mut late = fleet.prepare(alice, &react);
+    let mut late = harness.prepare(alice, &react);
     late.envelope.deadline = Timestamp(Timestamp::now().0 - 1);
-    fleet.append(&late).await;
-    let answer = fleet.answer(late.envelope.id).await;
+    harness.append(&late).await;
+    let answer = harness.answer(late.envelope.id).await;
     assert_eq!(answer["code"], "SERVICE_UNAVAILABLE");
     assert!(answer["retryAfter"].as_i64().unwrap() > 0);
     let reactions = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM message_reactions");
-    assert_eq!(reactions.fetch_one(&fleet.db).await.unwrap(), 0);
+    assert_eq!(reactions.fetch_one(&harness.db).await.unwrap(), 0);
 }

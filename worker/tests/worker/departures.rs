@@ -5,19 +5,19 @@ use shared::publication::Header;
 use shared::redis::keys::Channel;
 use sqlx::Executor as _;
 
-use crate::harness::Fleet;
+use crate::harness::Harness;
 
 #[tokio::test]
 async fn a_deleted_account_applies_nothing_and_passes_its_groups_on() {
-    let fleet = Fleet::start("departed").await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
-    let sent = fleet.send(bob, alice, "x").await;
+    let harness = Harness::start("departed").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let sent = harness.send(bob, alice, "x").await;
     let create =
         |members: &[shared::ids::UserId]| json!({"type": "create_group", "groupName": "g", "initialMembers": members});
-    let shared = fleet.expect(alice, create(&[bob, carol]), "group_created").await["groupId"].clone();
-    let lonely = fleet.expect(alice, create(&[]), "group_created").await["groupId"].clone();
+    let shared = harness.expect(alice, create(&[bob, carol]), "group_created").await["groupId"].clone();
+    let lonely = harness.expect(alice, create(&[]), "group_created").await["groupId"].clone();
 
-    fleet.db.execute(format!("DELETE FROM users_auth WHERE user_id = {alice}").as_str()).await.unwrap();
+    harness.db.execute(format!("DELETE FROM users_auth WHERE user_id = {alice}").as_str()).await.unwrap();
     for command in [
         json!({"type": "promote_member", "groupId": shared, "userId": bob}),
         json!({"type": "add_reaction", "messageId": sent["messageId"], "reaction": "+"}),
@@ -25,27 +25,27 @@ async fn a_deleted_account_applies_nothing_and_passes_its_groups_on() {
         json!({"type": "get_conversations"}),
         json!({"type": "get_user_groups"}),
     ] {
-        fleet.refused(alice, command, "PERMISSION_DENIED").await;
+        harness.refused(alice, command, "PERMISSION_DENIED").await;
     }
     let ends = |published: &crate::harness::Published| {
         published.channel == Channel::User(alice) && published.header == Header::Departed
     };
-    fleet.wait_for("the end of the sessions", ends).await;
-    fleet.until("SELECT NOT EXISTS (SELECT FROM departed_users)").await;
+    harness.wait_for("the end of the sessions", ends).await;
+    harness.until("SELECT NOT EXISTS (SELECT FROM departed_users)").await;
 
-    let info = fleet.command(carol, json!({"type": "get_group_info", "groupId": shared})).await;
+    let info = harness.command(carol, json!({"type": "get_group_info", "groupId": shared})).await;
     let group = if info["group"].is_object() { &info["group"] } else { &info };
     assert_eq!(group["memberCount"], 2, "{info}");
-    let members = fleet.command(carol, json!({"type": "get_group_members", "groupId": shared})).await;
+    let members = harness.command(carol, json!({"type": "get_group_members", "groupId": shared})).await;
     let owners = members["members"].as_array().unwrap().iter().filter(|member| member["role"] == "owner").count();
     assert_eq!((members["members"].as_array().unwrap().len(), owners), (2, 1), "{members}");
     let lonely = lonely.as_str().unwrap();
-    fleet.until(&format!("SELECT deleted_at IS NOT NULL FROM group_chats WHERE group_id = '{lonely}'")).await;
+    harness.until(&format!("SELECT deleted_at IS NOT NULL FROM group_chats WHERE group_id = '{lonely}'")).await;
 
     // What was said stays listed and readable for the other.
-    let listed = fleet.command(bob, json!({"type": "get_conversations"})).await;
+    let listed = harness.command(bob, json!({"type": "get_conversations"})).await;
     assert_eq!(listed["conversations"].as_array().unwrap().len(), 1, "{listed}");
     let conversation = listed["conversations"][0]["conversationId"].clone();
-    let page = fleet.command(bob, json!({"type": "get_private_messages", "conversationId": conversation})).await;
+    let page = harness.command(bob, json!({"type": "get_private_messages", "conversationId": conversation})).await;
     assert_eq!(page["messages"].as_array().unwrap().len(), 1, "{page}");
 }

@@ -10,11 +10,11 @@ use shared::redis::lanes;
 use sqlx::Executor as _;
 use std::time::Duration;
 
-use crate::harness::Fleet;
+use crate::harness::Harness;
 
 /// Makes storing a message fail with this SQLSTATE while `failures` has rows. Each failure takes a number, which no
 /// rollback takes back.
-async fn make_storing_fail(fleet: &Fleet, sqlstate: &str) {
+async fn make_storing_fail(harness: &Harness, sqlstate: &str) {
     let script = format!(
         "CREATE TABLE failures (client_message_id text, up_to bigint);
          CREATE SEQUENCE failed;
@@ -26,71 +26,71 @@ async fn make_storing_fail(fleet: &Fleet, sqlstate: &str) {
          END $$;
          CREATE TRIGGER fail BEFORE INSERT ON private_messages FOR EACH ROW EXECUTE FUNCTION fail()"
     );
-    fleet.db.execute(script.as_str()).await.unwrap();
+    harness.db.execute(script.as_str()).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_message_that_is_tried_again_is_not_overtaken_by_later_ones_of_its_conversation() {
-    let fleet = Fleet::without_worker("overtaking", &[]).await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let harness = Harness::without_worker("overtaking", &[]).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     // A fault of the statement's own, twice: in the batch, and then alone.
-    make_storing_fail(&fleet, "22023").await;
-    fleet.db.execute("INSERT INTO failures VALUES ('n-2', 2)").await.unwrap();
+    make_storing_fail(&harness, "22023").await;
+    harness.db.execute("INSERT INTO failures VALUES ('n-2', 2)").await.unwrap();
     let mut sent = Vec::new();
     for number in 1..=5 {
         for to in [bob, carol] {
             let name = if to == bob { format!("n-{number}") } else { format!("other-{number}") };
             let message = json!({"type": "send_message", "recipientId": to, "content": "x", "clientMessageId": name});
-            let prepared = fleet.prepare(alice, &message);
-            fleet.append(&prepared).await;
+            let prepared = harness.prepare(alice, &message);
+            harness.append(&prepared).await;
             sent.push((number, prepared.envelope.id));
         }
     }
-    fleet.add_worker().await;
+    harness.add_worker().await;
     for (number, command) in sent {
-        let answer = fleet.answer(command).await;
+        let answer = harness.answer(command).await;
         assert_eq!(answer["seq"], number, "{answer}");
     }
-    let failures: i64 = sqlx::query_scalar("SELECT last_value FROM failed").fetch_one(&fleet.db).await.unwrap();
+    let failures: i64 = sqlx::query_scalar("SELECT last_value FROM failed").fetch_one(&harness.db).await.unwrap();
     assert!(failures >= 2, "the message failed in the batch and alone");
 }
 
 #[tokio::test]
 async fn what_was_left_when_a_lease_ran_out_is_applied_when_it_is_renewed() {
-    let fleet = Fleet::start("renewal").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    assert_eq!(fleet.send(alice, bob, "first").await["seq"], 1);
-    make_storing_fail(&fleet, "40001").await;
-    fleet.db.execute("INSERT INTO failures VALUES ('late', 1000000)").await.unwrap();
+    let harness = Harness::start("renewal").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    assert_eq!(harness.send(alice, bob, "first").await["seq"], 1);
+    make_storing_fail(&harness, "40001").await;
+    harness.db.execute("INSERT INTO failures VALUES ('late', 1000000)").await.unwrap();
     // Leases can be checked but not renewed: they run out, and as there is no other worker nobody takes them.
-    let mut held = fleet.db.begin().await.unwrap();
+    let mut held = harness.db.begin().await.unwrap();
     held.execute("SELECT FROM partition_leases FOR SHARE").await.unwrap();
     let message = json!({"type": "send_message", "recipientId": bob, "content": "x", "clientMessageId": "late"});
-    let prepared = fleet.prepare(alice, &message);
-    fleet.append(&prepared).await;
+    let prepared = harness.prepare(alice, &message);
+    harness.append(&prepared).await;
     // The longest pause between two tries is a second: by then the worker has given up.
-    fleet.until("SELECT bool_and(expires_at < now() - interval '1500 ms') FROM partition_leases").await;
-    fleet.db.execute("DELETE FROM failures").await.unwrap();
+    harness.until("SELECT bool_and(expires_at < now() - interval '1500 ms') FROM partition_leases").await;
+    harness.db.execute("DELETE FROM failures").await.unwrap();
     held.rollback().await.unwrap();
-    assert_eq!(fleet.answer(prepared.envelope.id).await["seq"], 2);
+    assert_eq!(harness.answer(prepared.envelope.id).await["seq"], 2);
 }
 
 #[tokio::test]
 async fn a_read_that_comes_late_takes_nothing_away() {
-    let fleet = Fleet::start("lostread").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    let prepared = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
-    fleet.append(&prepared).await;
-    fleet.answer(prepared.envelope.id).await;
+    let harness = Harness::start("lostread").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let prepared = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
+    harness.append(&prepared).await;
+    harness.answer(prepared.envelope.id).await;
     let groups = || async {
         let groups: Vec<std::collections::HashMap<String, Value>> =
-            fleet.redis.xinfo_groups(&prepared.stream).await.unwrap();
+            harness.redis.xinfo_groups(&prepared.stream).await.unwrap();
         groups.iter().filter_map(|group| group.get("name")?.as_string()).collect::<Vec<String>>()
     };
     let before = groups().await;
     assert_eq!(before.len(), 1, "{before:?}");
     // The reader's next read fails, as it does when its connection broke.
-    let _: i64 = fleet.redis.xgroup_destroy(&prepared.stream, before[0].as_str()).await.unwrap();
+    let _: i64 = harness.redis.xgroup_destroy(&prepared.stream, before[0].as_str()).await.unwrap();
     let again = tokio::time::timeout(crate::harness::DEADLINE, async {
         loop {
             let now = groups().await;
@@ -102,10 +102,10 @@ async fn a_read_that_comes_late_takes_nothing_away() {
     });
     assert_ne!(again.await.unwrap(), before);
     let late =
-        lanes::read(&fleet.redis, std::slice::from_ref(&prepared.stream), &before[0], 10, Duration::from_millis(1))
+        lanes::read(&harness.redis, std::slice::from_ref(&prepared.stream), &before[0], 10, Duration::from_millis(1))
             .await;
     assert!(late.unwrap_err().details().starts_with("NOGROUP"));
-    assert_eq!(fleet.send(alice, bob, "y").await["seq"], 2);
+    assert_eq!(harness.send(alice, bob, "y").await["seq"], 2);
 }
 
 /// Otherwise it is carried out once Redis is back, and what it takes is nobody's until some worker claims it.

@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 use shared::ids::{GroupId, UserId};
 
-use crate::harness::Fleet;
+use crate::harness::Harness;
 
 struct Scene {
-    fleet: Fleet,
+    harness: Harness,
     alice: UserId,
     /// Alice follows her.
     followed: UserId,
@@ -17,11 +17,11 @@ struct Scene {
 
 impl Scene {
     async fn start(policy: &str) -> Scene {
-        let fleet = Fleet::start_with(&format!("follow{policy}"), &[("FOLLOW_POLICY", policy)]).await;
-        let [alice, followed, follower] = fleet.users(["alice", "followed", "follower"]).await;
-        fleet.follow(alice, followed).await;
-        fleet.follow(follower, alice).await;
-        Scene { fleet, alice, followed, follower }
+        let harness = Harness::start_with(&format!("follow{policy}"), &[("FOLLOW_POLICY", policy)]).await;
+        let [alice, followed, follower] = harness.users(["alice", "followed", "follower"]).await;
+        harness.follow(alice, followed).await;
+        harness.follow(follower, alice).await;
+        Scene { harness, alice, followed, follower }
     }
 
     /// A group of alice's alone.
@@ -32,7 +32,7 @@ impl Scene {
 
     async fn create(&self, members: &[UserId]) -> Value {
         let create = json!({"type": "create_group", "groupName": "g", "initialMembers": members});
-        self.fleet.expect(self.alice, create, "group_created").await
+        self.harness.expect(self.alice, create, "group_created").await
     }
 
     /// What alice may do to `user`, with the answer that she gets if she may.
@@ -48,7 +48,7 @@ impl Scene {
     /// Alice may do all of it, and is warned each time or never.
     async fn is_let(&self, user: UserId, warning: Option<&str>) {
         for (command, answer) in self.commands(user).await {
-            let answered = self.fleet.expect(self.alice, command.clone(), answer).await;
+            let answered = self.harness.expect(self.alice, command.clone(), answer).await;
             assert_eq!(answered.get("warning").and_then(Value::as_str), warning, "{command}");
         }
     }
@@ -80,22 +80,22 @@ async fn a_warning_goes_to_who_does_not_follow_and_hinders_nothing() {
 #[tokio::test]
 async fn enforced_the_rule_refuses_what_it_concerns_until_one_follows() {
     let scene = Scene::start("enforce").await;
-    let (fleet, alice) = (&scene.fleet, scene.alice);
+    let (harness, alice) = (&scene.harness, scene.alice);
     scene.is_let(scene.followed, None).await;
     for (command, _) in scene.commands(scene.follower).await {
         let field = if command["type"] == "add_group_member" { "userId" } else { "recipientId" };
-        assert_eq!(fleet.refused(alice, command, "NOT_FOLLOWING").await["field"], field);
+        assert_eq!(harness.refused(alice, command, "NOT_FOLLOWING").await["field"], field);
     }
     let created = scene.create(&[scene.followed, scene.follower]).await;
     assert_eq!(created["memberCount"], 2);
     assert_eq!(created["skippedMembers"], json!([{"userId": scene.follower, "reason": "NOT_FOLLOWING"}]));
     // The follower may write to her, and members of a group need not follow each other.
     let back = json!({"type": "send_private_message", "recipientId": alice, "content": "x"});
-    fleet.expect(scene.follower, back, "message_sent").await;
+    harness.expect(scene.follower, back, "message_sent").await;
     let say = json!({"type": "send_group_message", "groupId": created["groupId"], "content": "@alice"});
-    fleet.expect(scene.followed, say, "group_message_sent").await;
+    harness.expect(scene.followed, say, "group_message_sent").await;
 
-    fleet.follow(alice, scene.follower).await;
+    harness.follow(alice, scene.follower).await;
     scene.is_let(scene.follower, None).await;
     scene.are_initial_members().await;
 }

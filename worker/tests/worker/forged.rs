@@ -11,54 +11,54 @@ use shared::redis::dead_letters::DeadLetters;
 use shared::stream::{Envelope, FIELD};
 use shared::wire::{Wire, WireFormat};
 
-use crate::harness::Fleet;
+use crate::harness::Harness;
 
-async fn add(fleet: &Fleet, stream: &str, entry: Vec<u8>) {
-    let _: String = fleet.redis.xadd(stream, false, None, "*", vec![(FIELD, Bytes::from(entry))]).await.unwrap();
+async fn add(harness: &Harness, stream: &str, entry: Vec<u8>) {
+    let _: String = harness.redis.xadd(stream, false, None, "*", vec![(FIELD, Bytes::from(entry))]).await.unwrap();
 }
 
 #[tokio::test]
 async fn an_entry_that_is_added_again_for_another_user_is_not_applied() {
-    let fleet = Fleet::start("forged").await;
-    let [alice, bob, eve] = fleet.users(["alice", "bob", "eve"]).await;
-    fleet.send(alice, bob, "a secret").await;
-    let letters = DeadLetters::new(fleet.redis.clone(), &fleet.keys);
+    let harness = Harness::start("forged").await;
+    let [alice, bob, eve] = harness.users(["alice", "bob", "eve"]).await;
+    harness.send(alice, bob, "a secret").await;
+    let letters = DeadLetters::new(harness.redis.clone(), &harness.keys);
     // What is not authenticated: the sealed body of a command of one's own, under an envelope that names somebody else.
-    let unauthenticated = Wire::new((*fleet.keyring).clone(), WireFormat::One);
-    let mut prepared = fleet.prepare(eve, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
+    let unauthenticated = Wire::new((*harness.keyring).clone(), WireFormat::One);
+    let mut prepared = harness.prepare(eve, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
     prepared.envelope = Envelope { user: alice, ..prepared.envelope };
-    add(&fleet, &prepared.stream, unauthenticated.entry("", &prepared.envelope, &prepared.body)).await;
+    add(&harness, &prepared.stream, unauthenticated.entry("", &prepared.envelope, &prepared.body)).await;
     // An authenticated one, in a stream that it was not written for.
-    let moved = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "moved"}));
-    add(&fleet, &moved.stream, fleet.wire.entry("another stream", &moved.envelope, &moved.body)).await;
+    let moved = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "moved"}));
+    add(&harness, &moved.stream, harness.wire.entry("another stream", &moved.envelope, &moved.body)).await;
     let rejected = async {
         while letters.count().await.unwrap() < 2 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), rejected).await.expect("both rejected");
-    assert_eq!(fleet.send(alice, bob, "after").await["seq"], 2, "nothing else was stored");
+    assert_eq!(harness.send(alice, bob, "after").await["seq"], 2, "nothing else was stored");
     // The same entry again is applied once.
-    let prepared = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "once"}));
-    fleet.append(&prepared).await;
-    fleet.append(&prepared).await;
-    assert_eq!(fleet.answer(prepared.envelope.id).await["seq"], 3);
-    assert_eq!(fleet.send(alice, bob, "last").await["seq"], 4);
+    let prepared = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "once"}));
+    harness.append(&prepared).await;
+    harness.append(&prepared).await;
+    assert_eq!(harness.answer(prepared.envelope.id).await["seq"], 3);
+    assert_eq!(harness.send(alice, bob, "last").await["seq"], 4);
 }
 
 #[tokio::test]
 async fn a_command_of_another_version_stays_until_its_deadline_and_nothing_overtakes_it() {
-    let fleet = Fleet::start("toonew").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    let letters = DeadLetters::new(fleet.redis.clone(), &fleet.keys);
-    let mut newer = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
+    let harness = Harness::start("toonew").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let letters = DeadLetters::new(harness.redis.clone(), &harness.keys);
+    let mut newer = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
     newer.envelope.name = "send_a_hologram".to_owned();
     let deadline = Timestamp::now().plus(Duration::from_secs(2));
     newer.envelope.deadline = deadline;
-    fleet.append(&newer).await;
-    let behind = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "behind"}));
-    fleet.append(&behind).await;
-    assert_eq!(fleet.answer(behind.envelope.id).await["seq"], 1);
+    harness.append(&newer).await;
+    let behind = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "behind"}));
+    harness.append(&behind).await;
+    assert_eq!(harness.answer(behind.envelope.id).await["seq"], 1);
     assert!(Timestamp::now() > deadline, "it was overtaken");
     assert_eq!(letters.count().await.unwrap(), 1, "and it is kept");
 }

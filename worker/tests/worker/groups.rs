@@ -5,12 +5,12 @@ use shared::ids::{GroupId, UserId};
 use shared::publication::Header;
 use shared::redis::keys::Channel;
 
-use crate::harness::{Fleet, Published};
+use crate::harness::{Harness, Published};
 use crate::sessions::resumed;
 
-pub async fn create(fleet: &Fleet, owner: UserId, members: &[UserId]) -> GroupId {
+pub async fn create(harness: &Harness, owner: UserId, members: &[UserId]) -> GroupId {
     let command = json!({"type": "create_group", "groupName": "Climbers", "initialMembers": members});
-    let created = fleet.expect(owner, command, "group_created").await;
+    let created = harness.expect(owner, command, "group_created").await;
     created["groupId"].as_str().unwrap().parse().unwrap()
 }
 
@@ -28,8 +28,8 @@ fn usernames(members: &Value) -> Vec<(String, String)> {
     members.as_array().unwrap().iter().map(name).collect()
 }
 
-async fn members(fleet: &Fleet, user: UserId, group: GroupId) -> Vec<(String, String)> {
-    let answer = fleet.expect(user, json!({"type": "get_group_members", "groupId": group}), "group_members").await;
+async fn members(harness: &Harness, user: UserId, group: GroupId) -> Vec<(String, String)> {
+    let answer = harness.expect(user, json!({"type": "get_group_members", "groupId": group}), "group_members").await;
     usernames(&answer["members"])
 }
 
@@ -38,31 +38,31 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// The place of the first publication that fits.
-async fn place(fleet: &Fleet, what: &str, fits: impl Fn(&Published) -> bool) -> usize {
-    fleet.wait_for(what, &fits).await;
-    fleet.published().iter().position(fits).unwrap()
+async fn place(harness: &Harness, what: &str, fits: impl Fn(&Published) -> bool) -> usize {
+    harness.wait_for(what, &fits).await;
+    harness.published().iter().position(fits).unwrap()
 }
 
 /// The durable event of this type, from wherever it was published.
-async fn durable(fleet: &Fleet, kind: &str) -> Value {
-    fleet.wait_for(kind, |p| p.json()["type"] == kind && p.json()["eventId"].is_string()).await.json()
+async fn durable(harness: &Harness, kind: &str) -> Value {
+    harness.wait_for(kind, |p| p.json()["type"] == kind && p.json()["eventId"].is_string()).await.json()
 }
 
-pub async fn queued(fleet: &Fleet, event: &Value) -> Vec<UserId> {
+pub async fn queued(harness: &Harness, event: &Value) -> Vec<UserId> {
     let id = event["eventId"].as_str().unwrap();
-    fleet.queued_for(id).await.into_iter().map(UserId).collect()
+    harness.queued_for(id).await.into_iter().map(UserId).collect()
 }
 
 #[tokio::test]
 async fn a_new_group_belongs_to_its_creator_and_is_told_to_its_members() {
-    let fleet = Fleet::start("creategroup").await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
-    fleet.block(carol, alice).await;
+    let harness = Harness::start("creategroup").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    harness.block(carol, alice).await;
     let command = json!({
         "type": "create_group", "groupName": "Climbers", "groupDescription": "up", "requestId": "r",
         "memberUserIds": [bob, carol, 999_999, alice, bob],
     });
-    let created = fleet.expect(alice, command, "group_created").await;
+    let created = harness.expect(alice, command, "group_created").await;
     let group: GroupId = created["groupId"].as_str().unwrap().parse().unwrap();
     for part in [&created, &created["group"]] {
         assert_eq!((&part["groupName"], &part["groupDescription"]), (&json!("Climbers"), &json!("up")));
@@ -74,114 +74,116 @@ async fn a_new_group_belongs_to_its_creator_and_is_told_to_its_members() {
         {"userId": carol, "reason": "USER_BLOCKED"}, {"userId": "999999", "reason": "RESOURCE_NOT_FOUND"},
     ]);
     assert_eq!(created["skippedMembers"], skipped);
-    let told = fleet.event(Channel::User(bob), "group_created").await;
+    let told = harness.event(Channel::User(bob), "group_created").await;
     assert_eq!((&told["groupId"], told.get("skippedMembers"), told.get("requestId")), (&json!(group), None, None));
-    assert_eq!(queued(&fleet, &told).await, [bob]);
+    assert_eq!(queued(&harness, &told).await, [bob]);
     let is_joined =
         |user: UserId| move |p: &Published| p.channel == Channel::User(user) && p.header == Header::Joined { group };
     for user in [alice, bob] {
-        let joined = place(&fleet, "joined", is_joined(user)).await;
-        let event =
-            place(&fleet, "group_created", |p| p.channel == Channel::User(user) && p.json()["type"] == "group_created");
+        let joined = place(&harness, "joined", is_joined(user)).await;
+        let event = place(&harness, "group_created", |p| {
+            p.channel == Channel::User(user) && p.json()["type"] == "group_created"
+        });
         assert!(joined < event.await);
     }
-    assert!(!fleet.published().iter().any(is_joined(carol)));
+    assert!(!harness.published().iter().any(is_joined(carol)));
 
-    let groups = fleet.expect(bob, json!({"type": "get_user_groups"}), "user_groups").await;
+    let groups = harness.expect(bob, json!({"type": "get_user_groups"}), "user_groups").await;
     let listed = &groups["groups"][0];
     assert_eq!(
         (&listed["groupId"], &listed["role"], &listed["myRole"]),
         (&json!(group), &json!("member"), &json!("member"))
     );
     assert_eq!((&listed["memberCount"], &listed["lastSeq"], &listed["unreadCount"]), (&json!(2), &json!(0), &json!(0)));
-    let info = fleet.expect(bob, json!({"type": "get_group_info", "groupId": group}), "group_info").await;
+    let info = harness.expect(bob, json!({"type": "get_group_info", "groupId": group}), "group_info").await;
     assert_eq!((&info["memberCount"], &info["createdBy"]), (&json!(2), &json!(alice)));
-    fleet.refused(carol, json!({"type": "get_group_info", "groupId": group}), "RESOURCE_NOT_FOUND").await;
+    harness.refused(carol, json!({"type": "get_group_info", "groupId": group}), "RESOURCE_NOT_FOUND").await;
 }
 
 #[tokio::test]
 async fn a_redelivered_creation_makes_no_second_group() {
-    let fleet = Fleet::start("createtwice").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    let prepared = fleet.prepare(alice, &json!({"type": "create_group", "groupName": "x", "initialMembers": [bob]}));
-    fleet.append(&prepared).await;
-    let first = fleet.answer(prepared.envelope.id).await;
-    fleet.append(&prepared).await;
-    create(&fleet, alice, &[]).await;
-    let groups = fleet.expect(alice, json!({"type": "get_user_groups"}), "user_groups").await;
+    let harness = Harness::start("createtwice").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let prepared = harness.prepare(alice, &json!({"type": "create_group", "groupName": "x", "initialMembers": [bob]}));
+    harness.append(&prepared).await;
+    let first = harness.answer(prepared.envelope.id).await;
+    harness.append(&prepared).await;
+    create(&harness, alice, &[]).await;
+    let groups = harness.expect(alice, json!({"type": "get_user_groups"}), "user_groups").await;
     assert_eq!(groups["groups"].as_array().unwrap().len(), 2);
     assert_eq!(first["groupId"], format!("group_{}", prepared.envelope.id));
 }
 
 #[tokio::test]
 async fn a_group_has_no_more_members_than_it_may() {
-    let fleet = Fleet::start("full").await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let harness = Harness::start("full").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let small = json!({"type": "create_group", "groupName": "x", "maxMembers": 2, "initialMembers": [bob, carol]});
-    fleet.refused(alice, small, "TOO_MANY_MEMBERS").await;
+    harness.refused(alice, small, "TOO_MANY_MEMBERS").await;
     let small = json!({"type": "create_group", "groupName": "x", "maxMembers": 2, "initialMembers": [bob]});
     let group: GroupId =
-        fleet.expect(alice, small, "group_created").await["groupId"].as_str().unwrap().parse().unwrap();
-    fleet.refused(alice, command("add_group_member", group, carol), "GROUP_FULL").await;
+        harness.expect(alice, small, "group_created").await["groupId"].as_str().unwrap().parse().unwrap();
+    harness.refused(alice, command("add_group_member", group, carol), "GROUP_FULL").await;
     let update = |max: u32| json!({"type": "update_group", "groupId": group, "maxMembers": max});
-    let refused = fleet.refused(alice, update(1), "VALIDATION_ERROR").await;
+    let refused = harness.refused(alice, update(1), "VALIDATION_ERROR").await;
     assert_eq!(refused["field"], "maxMembers");
-    assert_eq!(fleet.expect(alice, update(3), "group_info_updated").await["maxMembers"], 3);
-    fleet.expect(alice, command("add_group_member", group, carol), "member_added").await;
+    assert_eq!(harness.expect(alice, update(3), "group_info_updated").await["maxMembers"], 3);
+    harness.expect(alice, command("add_group_member", group, carol), "member_added").await;
 }
 
 #[tokio::test]
 async fn an_added_member_is_told_of_the_group_and_misses_only_what_comes() {
-    let fleet = Fleet::start("addmember").await;
-    let [alice, bob, carol, dave] = fleet.users(["alice", "bob", "carol", "dave"]).await;
-    let group = create(&fleet, alice, &[bob]).await;
-    fleet.expect(alice, text(group, "before"), "group_message_sent").await;
-    fleet.follow(alice, carol).await;
-    let added = fleet.expect(alice, command("add_group_member", group, carol), "member_added").await;
+    let harness = Harness::start("addmember").await;
+    let [alice, bob, carol, dave] = harness.users(["alice", "bob", "carol", "dave"]).await;
+    let group = create(&harness, alice, &[bob]).await;
+    harness.expect(alice, text(group, "before"), "group_message_sent").await;
+    harness.follow(alice, carol).await;
+    let added = harness.expect(alice, command("add_group_member", group, carol), "member_added").await;
     assert_eq!(added["user"], json!({"userId": carol, "username": "carol"}));
     assert_eq!((&added["role"], &added["addedBy"], added.get("warning")), (&json!("member"), &json!(alice), None));
 
-    let created = fleet.event(Channel::User(carol), "group_created").await;
+    let created = harness.event(Channel::User(carol), "group_created").await;
     assert_eq!(created["memberCount"], 3);
-    assert_eq!(queued(&fleet, &created).await, [carol]);
-    let event = fleet.event(Channel::Group(group), "member_added").await;
-    assert_eq!(queued(&fleet, &event).await, [bob, carol]);
+    assert_eq!(queued(&harness, &created).await, [carol]);
+    let event = harness.event(Channel::Group(group), "member_added").await;
+    assert_eq!(queued(&harness, &event).await, [bob, carol]);
     // In a replay, which goes by the ids, the new member hears of the group first.
     assert!(created["eventId"].as_str() < event["eventId"].as_str());
-    fleet.event(Channel::User(carol), "member_added").await;
-    let joined = place(&fleet, "joined", |p| p.channel == Channel::User(carol) && p.header == Header::Joined { group });
-    let told = place(&fleet, "created", |p| p.channel == Channel::User(carol) && p.json()["type"] == "group_created");
+    harness.event(Channel::User(carol), "member_added").await;
+    let joined =
+        place(&harness, "joined", |p| p.channel == Channel::User(carol) && p.header == Header::Joined { group });
+    let told = place(&harness, "created", |p| p.channel == Channel::User(carol) && p.json()["type"] == "group_created");
     assert!(joined.await < told.await);
 
-    let groups = fleet.expect(carol, json!({"type": "get_user_groups"}), "user_groups").await;
+    let groups = harness.expect(carol, json!({"type": "get_user_groups"}), "user_groups").await;
     assert_eq!((&groups["groups"][0]["lastSeq"], &groups["groups"][0]["unreadCount"]), (&json!(1), &json!(0)));
-    fleet.expect(bob, text(group, "after"), "group_message_sent").await;
-    let groups = fleet.expect(carol, json!({"type": "get_user_groups"}), "user_groups").await;
+    harness.expect(bob, text(group, "after"), "group_message_sent").await;
+    let groups = harness.expect(carol, json!({"type": "get_user_groups"}), "user_groups").await;
     assert_eq!(groups["groups"][0]["unreadCount"], 1);
     let page = json!({"type": "get_group_messages", "groupId": group});
-    let page = fleet.expect(carol, page, "group_messages").await;
+    let page = harness.expect(carol, page, "group_messages").await;
     assert_eq!((&page["messages"][0]["content"], &page["hasMore"]), (&json!("before"), &json!(false)));
 
     // By default whoever adds somebody not followed is warned, and nobody else hears of it.
-    let added = fleet.expect(alice, command("add_group_member", group, dave), "member_added").await;
+    let added = harness.expect(alice, command("add_group_member", group, dave), "member_added").await;
     assert_eq!(added["warning"], "NOT_FOLLOWING");
     let event =
-        fleet.wait_for("dave's", |p| p.channel == Channel::Group(group) && p.json()["userId"] == json!(dave)).await;
+        harness.wait_for("dave's", |p| p.channel == Channel::Group(group) && p.json()["userId"] == json!(dave)).await;
     assert_eq!(event.json().get("warning"), None);
 }
 
 #[tokio::test]
 async fn who_may_be_added_and_by_whom() {
-    let fleet = Fleet::start_with("mayadd", &[("FOLLOW_POLICY", "enforce")]).await;
-    let [alice, bob, carol, dave] = fleet.users(["alice", "bob", "carol", "dave"]).await;
+    let harness = Harness::start_with("mayadd", &[("FOLLOW_POLICY", "enforce")]).await;
+    let [alice, bob, carol, dave] = harness.users(["alice", "bob", "carol", "dave"]).await;
     let created = json!({"type": "create_group", "groupName": "x", "initialMembers": [bob]});
-    let created = fleet.expect(alice, created, "group_created").await;
+    let created = harness.expect(alice, created, "group_created").await;
     assert_eq!(created["skippedMembers"][0]["reason"], "NOT_FOLLOWING");
     let group: GroupId = created["groupId"].as_str().unwrap().parse().unwrap();
-    fleet.follow(alice, bob).await;
-    fleet.expect(alice, command("add_group_member", group, bob), "member_added").await;
-    fleet.block(dave, alice).await;
-    fleet.follow(alice, dave).await;
+    harness.follow(alice, bob).await;
+    harness.expect(alice, command("add_group_member", group, bob), "member_added").await;
+    harness.block(dave, alice).await;
+    harness.follow(alice, dave).await;
     for (user, code) in [
         (UserId(999_999), "RESOURCE_NOT_FOUND"),
         (bob, "VALIDATION_ERROR"),
@@ -189,35 +191,35 @@ async fn who_may_be_added_and_by_whom() {
         (carol, "NOT_FOLLOWING"),
         (dave, "USER_BLOCKED"),
     ] {
-        let refused = fleet.refused(alice, command("add_group_member", group, user), code).await;
+        let refused = harness.refused(alice, command("add_group_member", group, user), code).await;
         assert_eq!(refused["field"], "userId", "{user}");
     }
-    fleet.refused(bob, command("add_group_member", group, carol), "PERMISSION_DENIED").await;
-    fleet.refused(carol, command("add_group_member", group, carol), "RESOURCE_NOT_FOUND").await;
+    harness.refused(bob, command("add_group_member", group, carol), "PERMISSION_DENIED").await;
+    harness.refused(carol, command("add_group_member", group, carol), "RESOURCE_NOT_FOUND").await;
     sqlx::query("UPDATE group_members SET can_add_members = TRUE WHERE user_id = $1")
         .bind(bob.0)
-        .execute(&fleet.db)
+        .execute(&harness.db)
         .await
         .unwrap();
-    fleet.follow(bob, carol).await;
-    fleet.expect(bob, command("add_group_member", group, carol), "member_added").await;
+    harness.follow(bob, carol).await;
+    harness.expect(bob, command("add_group_member", group, carol), "member_added").await;
 }
 
 #[tokio::test]
 async fn a_removed_member_hears_of_it_and_of_nothing_later_or_before() {
-    let fleet = Fleet::start("remove").await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
-    let group = create(&fleet, alice, &[bob, carol]).await;
-    let other = create(&fleet, alice, &[bob]).await;
-    fleet.expect(alice, text(group, "@bob hello"), "group_message_sent").await;
-    let removed = fleet.expect(alice, command("remove_group_member", group, bob), "member_removed").await;
+    let harness = Harness::start("remove").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let group = create(&harness, alice, &[bob, carol]).await;
+    let other = create(&harness, alice, &[bob]).await;
+    harness.expect(alice, text(group, "@bob hello"), "group_message_sent").await;
+    let removed = harness.expect(alice, command("remove_group_member", group, bob), "member_removed").await;
     assert_eq!((&removed["username"], &removed["removedBy"]), (&json!("bob"), &json!(alice)));
-    let event = fleet.event(Channel::Group(group), "member_removed").await;
-    assert_eq!(queued(&fleet, &event).await, [bob, carol]);
-    let own = place(&fleet, "own", |p| p.channel == Channel::User(bob) && p.json()["type"] == "member_removed").await;
-    let left = place(&fleet, "left", |p| p.channel == Channel::User(bob) && p.header == Header::Left { group }).await;
+    let event = harness.event(Channel::Group(group), "member_removed").await;
+    assert_eq!(queued(&harness, &event).await, [bob, carol]);
+    let own = place(&harness, "own", |p| p.channel == Channel::User(bob) && p.json()["type"] == "member_removed").await;
+    let left = place(&harness, "left", |p| p.channel == Channel::User(bob) && p.header == Header::Left { group }).await;
     assert!(own < left);
-    let header = fleet
+    let header = harness
         .published()
         .into_iter()
         .find(|p| p.channel == Channel::Group(group) && p.json()["type"] == "member_removed");
@@ -229,7 +231,7 @@ async fn a_removed_member_hears_of_it_and_of_nothing_later_or_before() {
         "SELECT l.conversation_id FROM event_queue q JOIN event_log l USING (event_id) WHERE q.user_id = $1 ORDER BY 1",
     )
     .bind(bob.0)
-    .fetch_all(&fleet.db)
+    .fetch_all(&harness.db)
     .await
     .unwrap();
     let mut expected = vec![Some(group.to_string()), Some(other.to_string())];
@@ -237,37 +239,37 @@ async fn a_removed_member_hears_of_it_and_of_nothing_later_or_before() {
     assert_eq!(waiting, expected);
     let cursors: i64 = sqlx::query_scalar("SELECT count(*) FROM conversation_members WHERE user_id = $1")
         .bind(bob.0)
-        .fetch_one(&fleet.db)
+        .fetch_one(&harness.db)
         .await
         .unwrap();
     assert_eq!(cursors, 1);
-    fleet.expect(alice, text(group, "@bob @carol later"), "group_message_sent").await;
+    harness.expect(alice, text(group, "@bob @carol later"), "group_message_sent").await;
     for message in [
         text(group, "x"),
         json!({"type": "get_group_messages", "groupId": group}),
         json!({"type": "get_group_members", "groupId": group}),
         json!({"type": "leave_group", "groupId": group}),
     ] {
-        fleet.refused(bob, message, "RESOURCE_NOT_FOUND").await;
+        harness.refused(bob, message, "RESOURCE_NOT_FOUND").await;
     }
-    assert_eq!(fleet.events(Channel::User(bob), "mentioned_in_group").len(), 1);
+    assert_eq!(harness.events(Channel::User(bob), "mentioned_in_group").len(), 1);
     // Back again, as anybody new.
-    fleet.expect(alice, command("add_group_member", group, bob), "member_added").await;
-    let groups = fleet.expect(bob, json!({"type": "get_user_groups"}), "user_groups").await;
+    harness.expect(alice, command("add_group_member", group, bob), "member_added").await;
+    let groups = harness.expect(bob, json!({"type": "get_user_groups"}), "user_groups").await;
     assert!(groups["groups"].as_array().unwrap().iter().all(|group| group["unreadCount"] == 0));
 }
 
 #[tokio::test]
 async fn roles_and_what_each_may() {
-    let fleet = Fleet::start("roles").await;
+    let harness = Harness::start("roles").await;
     let [owner, admin, other_admin, member, outsider] =
-        fleet.users(["owner", "admin", "other_admin", "member", "outsider"]).await;
-    let group = create(&fleet, owner, &[admin, other_admin, member]).await;
-    let promoted = fleet.expect(owner, command("promote_member", group, admin), "member_promoted").await;
+        harness.users(["owner", "admin", "other_admin", "member", "outsider"]).await;
+    let group = create(&harness, owner, &[admin, other_admin, member]).await;
+    let promoted = harness.expect(owner, command("promote_member", group, admin), "member_promoted").await;
     assert_eq!((&promoted["newRole"], &promoted["promotedBy"]), (&json!("admin"), &json!(owner)));
-    let event = durable(&fleet, "member_promoted").await;
-    assert_eq!(queued(&fleet, &event).await, [admin, other_admin, member]);
-    fleet.expect(owner, command("promote_member", group, other_admin), "member_promoted").await;
+    let event = durable(&harness, "member_promoted").await;
+    assert_eq!(queued(&harness, &event).await, [admin, other_admin, member]);
+    harness.expect(owner, command("promote_member", group, other_admin), "member_promoted").await;
 
     let info = json!({"type": "update_group_info", "groupId": group, "groupName": "y"});
     let delete = json!({"type": "delete_group", "groupId": group});
@@ -302,155 +304,158 @@ async fn roles_and_what_each_may() {
         (outsider, json!({"type": "get_group_messages", "groupId": group}), unknown),
     ];
     for (user, message, code) in refused {
-        fleet.refused(user, message, code).await;
+        harness.refused(user, message, code).await;
     }
 
-    let updated = fleet.expect(admin, info, "group_info_updated").await;
+    let updated = harness.expect(admin, info, "group_info_updated").await;
     assert_eq!((&updated["groupName"], &updated["updatedBy"]), (&json!("y"), &json!(admin)));
-    assert_eq!(queued(&fleet, &durable(&fleet, "group_info_updated").await).await, [owner, other_admin, member]);
-    fleet.expect(admin, command("remove_group_member", group, member), "member_removed").await;
-    let demoted = fleet.expect(owner, command("demote_member", group, other_admin), "member_demoted").await;
+    assert_eq!(queued(&harness, &durable(&harness, "group_info_updated").await).await, [owner, other_admin, member]);
+    harness.expect(admin, command("remove_group_member", group, member), "member_removed").await;
+    let demoted = harness.expect(owner, command("demote_member", group, other_admin), "member_demoted").await;
     assert_eq!((&demoted["newRole"], &demoted["demotedBy"]), (&json!("member"), &json!(owner)));
     let can_add: bool = sqlx::query_scalar("SELECT can_add_members FROM group_members WHERE user_id = $1")
         .bind(other_admin.0)
-        .fetch_one(&fleet.db)
+        .fetch_one(&harness.db)
         .await
         .unwrap();
     assert!(!can_add);
-    let transferred = fleet.expect(owner, command("transfer_ownership", group, admin), "ownership_transferred").await;
+    let transferred = harness.expect(owner, command("transfer_ownership", group, admin), "ownership_transferred").await;
     assert_eq!((&transferred["fromUserId"], &transferred["toUserId"]), (&json!(owner), &json!(admin)));
     assert_eq!(
-        members(&fleet, owner, group).await,
+        members(&harness, owner, group).await,
         pairs(&[("admin", "owner"), ("owner", "admin"), ("other_admin", "member")])
     );
-    let left = fleet.expect(owner, json!({"type": "leave_group", "groupId": group}), "member_left").await;
+    let left = harness.expect(owner, json!({"type": "leave_group", "groupId": group}), "member_left").await;
     assert_eq!(left["username"], "owner");
-    assert_eq!(queued(&fleet, &durable(&fleet, "member_left").await).await, [admin, other_admin]);
-    fleet.wait_for("left", |p| p.channel == Channel::User(owner) && p.header == Header::Left { group }).await;
-    fleet.refused(owner, text(group, "x"), unknown).await;
+    assert_eq!(queued(&harness, &durable(&harness, "member_left").await).await, [admin, other_admin]);
+    harness.wait_for("left", |p| p.channel == Channel::User(owner) && p.header == Header::Left { group }).await;
+    harness.refused(owner, text(group, "x"), unknown).await;
 }
 
 #[tokio::test]
 async fn group_messages_reach_the_group_once_and_those_mentioned_are_told() {
-    let fleet = Fleet::start("groupsend").await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
-    let _outsider = fleet.user("dave").await;
-    let group = create(&fleet, alice, &[bob, carol]).await;
+    let harness = Harness::start("groupsend").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let _outsider = harness.user("dave").await;
+    let group = create(&harness, alice, &[bob, carol]).await;
     let message = json!({
         "type": "send_group_message", "groupId": group, "content": "@BOB and @dave, not a@carol.org or @alice",
         "clientMessageId": "c1",
     });
-    let sent = fleet.expect(alice, message.clone(), "group_message_sent").await;
+    let sent = harness.expect(alice, message.clone(), "group_message_sent").await;
     assert_eq!((&sent["seq"], &sent["groupId"]), (&json!(1), &json!(group)));
-    let event = fleet.event(Channel::Group(group), "new_group_message").await;
+    let event = harness.event(Channel::Group(group), "new_group_message").await;
     assert_eq!((&event["conversationId"], &event["groupId"]), (&json!(group), &json!(group)));
     assert_eq!(event["mentions"], json!([{"type": "user", "userId": bob, "username": "bob"}]));
-    let mention = fleet.event(Channel::User(bob), "mentioned_in_group").await;
+    let mention = harness.event(Channel::User(bob), "mentioned_in_group").await;
     assert_eq!(mention["messageId"], sent["messageId"]);
     assert_eq!((&mention["mentionedBy"], &mention["mentionedByUsername"]), (&json!(alice), &json!("alice")));
-    assert_eq!(queued(&fleet, &mention).await, [bob]);
-    let again = fleet.expect(alice, message, "group_message_sent").await;
+    assert_eq!(queued(&harness, &mention).await, [bob]);
+    let again = harness.expect(alice, message, "group_message_sent").await;
     assert_eq!((&again["duplicate"], &again["messageId"]), (&json!(true), &sent["messageId"]));
-    assert_eq!(fleet.events(Channel::Group(group), "new_group_message").len(), 1);
+    assert_eq!(harness.events(Channel::Group(group), "new_group_message").len(), 1);
 
-    let all = fleet.expect(bob, text(group, "@all, please"), "group_message_sent").await;
+    let all = harness.expect(bob, text(group, "@all, please"), "group_message_sent").await;
     let of = |user| move |p: &Published| p.channel == Channel::User(user) && p.json()["messageId"] == all["messageId"];
-    fleet.wait_for("alice's mention", of(alice)).await;
-    assert!(fleet.events(Channel::User(bob), "mentioned_in_group").len() == 1, "not the sender");
+    harness.wait_for("alice's mention", of(alice)).await;
+    assert!(harness.events(Channel::User(bob), "mentioned_in_group").len() == 1, "not the sender");
 
     let announce = json!({"type": "send_announcement", "groupId": group, "content": "hear"});
-    let sent = fleet.expect(alice, announce, "announcement_sent").await;
+    let sent = harness.expect(alice, announce, "announcement_sent").await;
     assert_eq!(sent["seq"], 3);
-    let event = fleet.event(Channel::Group(group), "group_announcement").await;
+    let event = harness.event(Channel::Group(group), "group_announcement").await;
     assert_eq!((&event["kind"], &event["content"], &event["seq"]), (&json!("announcement"), &json!("hear"), &json!(3)));
     let page = json!({"type": "get_group_messages", "groupId": group, "limit": 2});
-    let page = fleet.expect(carol, page, "group_messages").await;
+    let page = harness.expect(carol, page, "group_messages").await;
     assert_eq!((&page["hasMore"], &page["pagination"]["total"]), (&json!(true), &json!(3)));
     assert_eq!(page["messages"][1]["kind"], "announcement");
     // A reply stays within its conversation.
-    let other = create(&fleet, alice, &[bob]).await;
+    let other = create(&harness, alice, &[bob]).await;
     let reply = |group| json!({"type": "send_group_message", "groupId": group, "content": "x", "replyToMessageId": sent["messageId"]});
-    fleet.expect(bob, reply(group), "group_message_sent").await;
-    let refused = fleet.refused(bob, reply(other), "VALIDATION_ERROR").await;
+    harness.expect(bob, reply(group), "group_message_sent").await;
+    let refused = harness.refused(bob, reply(other), "VALIDATION_ERROR").await;
     assert_eq!(refused["field"], "replyToMessageId");
 }
 
 #[tokio::test]
 async fn groups_are_founded_at_the_pace_of_people() {
-    let fleet = Fleet::start_with("founders", &[("GROUPS_PER_HOUR", "2")]).await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start_with("founders", &[("GROUPS_PER_HOUR", "2")]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let create = json!({"type": "create_group", "groupName": "g"});
     for _ in 0..2 {
-        fleet.expect(alice, create.clone(), "group_created").await;
+        harness.expect(alice, create.clone(), "group_created").await;
     }
-    let error = fleet.refused(alice, create.clone(), "RATE_LIMIT_EXCEEDED").await;
+    let error = harness.refused(alice, create.clone(), "RATE_LIMIT_EXCEEDED").await;
     assert!((3_500..=3_600).contains(&error["retryAfter"].as_i64().unwrap()), "{error}");
-    fleet.expect(bob, create.clone(), "group_created").await;
-    sqlx::query("UPDATE group_chats SET created_at = created_at - interval '1 hour'").execute(&fleet.db).await.unwrap();
-    fleet.expect(alice, create, "group_created").await;
+    harness.expect(bob, create.clone(), "group_created").await;
+    sqlx::query("UPDATE group_chats SET created_at = created_at - interval '1 hour'")
+        .execute(&harness.db)
+        .await
+        .unwrap();
+    harness.expect(alice, create, "group_created").await;
 }
 
 #[tokio::test]
 async fn a_user_owns_so_many_groups_and_no_more() {
-    let fleet = Fleet::start_with("owners", &[("GROUPS_PER_USER", "1")]).await;
-    let alice = fleet.user("alice").await;
+    let harness = Harness::start_with("owners", &[("GROUPS_PER_USER", "1")]).await;
+    let alice = harness.user("alice").await;
     let create = json!({"type": "create_group", "groupName": "g"});
-    let group = fleet.expect(alice, create.clone(), "group_created").await["groupId"].clone();
-    fleet.refused(alice, create.clone(), "PERMISSION_DENIED").await;
-    fleet.expect(alice, json!({"type": "delete_group", "groupId": group}), "group_deleted").await;
-    fleet.expect(alice, create, "group_created").await;
+    let group = harness.expect(alice, create.clone(), "group_created").await["groupId"].clone();
+    harness.refused(alice, create.clone(), "PERMISSION_DENIED").await;
+    harness.expect(alice, json!({"type": "delete_group", "groupId": group}), "group_deleted").await;
+    harness.expect(alice, create, "group_created").await;
 }
 
 #[tokio::test]
 async fn strangers_add_nobody_who_is_added_by_followed_users_only() {
-    let fleet = Fleet::start_with("adding", &[("GROUP_ADDING", "followed")]).await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let harness = Harness::start_with("adding", &[("GROUP_ADDING", "followed")]).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     // Bob follows Alice, and so may be added by her.
-    fleet.follow(bob, alice).await;
-    fleet.follow(alice, carol).await;
+    harness.follow(bob, alice).await;
+    harness.follow(alice, carol).await;
     let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob, carol]});
-    let created = fleet.expect(alice, create, "group_created").await;
+    let created = harness.expect(alice, create, "group_created").await;
     assert_eq!(created["memberCount"], 2);
     assert_eq!(created["skippedMembers"], json!([{"userId": carol, "reason": "PERMISSION_DENIED"}]));
     let add = json!({"type": "add_group_member", "groupId": created["groupId"], "userId": carol});
-    fleet.refused(alice, add.clone(), "PERMISSION_DENIED").await;
-    fleet.follow(carol, alice).await;
-    fleet.expect(alice, add, "member_added").await;
+    harness.refused(alice, add.clone(), "PERMISSION_DENIED").await;
+    harness.follow(carol, alice).await;
+    harness.expect(alice, add, "member_added").await;
 }
 
 #[tokio::test]
 async fn everyone_is_mentioned_by_members_of_small_groups_only() {
-    let fleet = Fleet::start_with("everyone", &[("EVERYONE_GROUP_SIZE", "2")]).await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
-    let group = create(&fleet, alice, &[bob]).await;
+    let harness = Harness::start_with("everyone", &[("EVERYONE_GROUP_SIZE", "2")]).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let group = create(&harness, alice, &[bob]).await;
     let mentions = async |user| {
-        let sent = fleet.expect(user, text(group, "@everyone"), "group_message_sent").await;
+        let sent = harness.expect(user, text(group, "@everyone"), "group_message_sent").await;
         let page = json!({"type": "get_group_messages", "groupId": group, "limit": 1});
-        let page = fleet.expect(alice, page, "group_messages").await;
+        let page = harness.expect(alice, page, "group_messages").await;
         assert_eq!(page["messages"][0]["messageId"], sent["messageId"]);
         page["messages"][0]["mentions"].as_array().map_or(0, Vec::len)
     };
     assert_eq!(mentions(bob).await, 1);
-    fleet.expect(alice, command("add_group_member", group, carol), "member_added").await;
+    harness.expect(alice, command("add_group_member", group, carol), "member_added").await;
     assert_eq!((mentions(bob).await, mentions(alice).await), (0, 1));
 }
 
 #[tokio::test]
 async fn a_mention_of_everyone_names_the_same_users_live_and_replayed() {
-    let fleet = Fleet::start("named").await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
-    let group = create(&fleet, alice, &[bob, carol]).await;
-    fleet.expect(alice, text(group, "@everyone"), "group_message_sent").await;
-    let live = fleet.event(Channel::Group(group), "new_group_message").await;
+    let harness = Harness::start("named").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let group = create(&harness, alice, &[bob, carol]).await;
+    harness.expect(alice, text(group, "@everyone"), "group_message_sent").await;
+    let live = harness.event(Channel::Group(group), "new_group_message").await;
     assert_eq!(live["mentions"][0]["userIds"], json!([bob, carol]));
-    let (_, page) = resumed(&fleet, bob, 1).await;
+    let (_, page) = resumed(&harness, bob, 1).await;
     let replayed: Vec<Value> = page.events.iter().map(|event| serde_json::from_slice(&event.json).unwrap()).collect();
     let message = replayed.iter().find(|event| event["type"] == "new_group_message").expect("the message");
     assert_eq!(message["mentions"], live["mentions"]);
 }
 
 /// Strangers to everybody else, made members without a word.
-async fn add_many(fleet: &Fleet, group: GroupId, count: i32) {
+async fn add_many(harness: &Harness, group: GroupId, count: i32) {
     sqlx::query(
         "WITH users AS (
              INSERT INTO users_auth (username, email) SELECT 'm' || n, n || '@example.org' FROM generate_series(1, $2) AS n
@@ -460,29 +465,30 @@ async fn add_many(fleet: &Fleet, group: GroupId, count: i32) {
     )
     .bind(group.to_string())
     .bind(count)
-    .execute(&fleet.db)
+    .execute(&harness.db)
     .await
     .unwrap();
 }
 
 #[tokio::test]
 async fn what_reaches_many_counts_with_everyone_whom_it_reaches() {
-    let fleet = Fleet::start_with("reach", &[("DELIVERIES_PER_MINUTE", "400")]).await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    let large = create(&fleet, alice, &[bob]).await;
-    add_many(&fleet, large, 198).await;
-    let sent = fleet.expect(bob, text(large, "x"), "group_message_sent").await;
+    let harness = Harness::start_with("reach", &[("DELIVERIES_PER_MINUTE", "400")]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let large = create(&harness, alice, &[bob]).await;
+    add_many(&harness, large, 198).await;
+    let sent = harness.expect(bob, text(large, "x"), "group_message_sent").await;
     let reaction = json!({"type": "add_group_reaction", "messageId": sent["messageId"], "emoji": "\u{1f44d}"});
-    let answer = fleet.command(bob, reaction.clone()).await;
+    let answer = harness.command(bob, reaction.clone()).await;
     assert_ne!(answer["type"], "error", "{answer}");
     // 400 deliveries: that was it for this minute.
     let removal = json!({"type": "remove_group_reaction", "messageId": sent["messageId"], "emoji": "\u{1f44d}"});
     for message in [removal, text(large, "y")] {
-        let error = fleet.refused(bob, message, "RATE_LIMIT_EXCEEDED").await;
+        let error = harness.refused(bob, message, "RATE_LIMIT_EXCEEDED").await;
         assert!((1..=60).contains(&error["retryAfter"].as_i64().unwrap()), "{error}");
     }
-    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM message_reactions").fetch_one(&fleet.db).await.unwrap();
+    let stored: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM message_reactions").fetch_one(&harness.db).await.unwrap();
     assert_eq!(stored, 1, "nothing of what was refused is done");
-    fleet.expect(alice, text(large, "z"), "group_message_sent").await;
-    fleet.send(bob, alice, "direct messages are not concerned").await;
+    harness.expect(alice, text(large, "z"), "group_message_sent").await;
+    harness.send(bob, alice, "direct messages are not concerned").await;
 }

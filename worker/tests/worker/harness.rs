@@ -69,7 +69,7 @@ impl Published {
 }
 
 /// One deployment: its stores, its workers and one stand-in gateway.
-pub struct Fleet {
+pub struct Harness {
     pub settings: WorkerSettings,
     pub db: PgPool,
     pub redis: Client,
@@ -98,25 +98,25 @@ fn metrics() -> Metrics {
     METRICS.get_or_init(|| Metrics::install().unwrap()).clone()
 }
 
-impl Fleet {
+impl Harness {
     /// One worker with the default settings.
-    pub async fn start(label: &str) -> Fleet {
+    pub async fn start(label: &str) -> Harness {
         Self::start_with(label, &[]).await
     }
 
     /// One worker with these settings beside the tests' own.
-    pub async fn start_with(label: &str, settings: &[(&str, &str)]) -> Fleet {
-        let fleet = Self::without_worker(label, settings).await;
-        fleet.add_worker().await;
-        fleet
+    pub async fn start_with(label: &str, settings: &[(&str, &str)]) -> Harness {
+        let harness = Self::without_worker(label, settings).await;
+        harness.add_worker().await;
+        harness
     }
 
-    pub async fn without_worker(label: &str, settings: &[(&str, &str)]) -> Fleet {
+    pub async fn without_worker(label: &str, settings: &[(&str, &str)]) -> Harness {
         Self::on_tables(label, settings, "").await
     }
 
     /// In a database where these statements were run before our migrations.
-    pub async fn on_tables(label: &str, settings: &[(&str, &str)], tables: &str) -> Fleet {
+    pub async fn on_tables(label: &str, settings: &[(&str, &str)], tables: &str) -> Harness {
         let label = label.to_owned();
         let (database_url, redis_url) = tokio::task::spawn_blocking(move || {
             (devstack::testing::fresh_database(&label).unwrap(), devstack::testing::redis_url().unwrap())
@@ -163,7 +163,7 @@ impl Fleet {
             }
         });
         subscriber.psubscribe(format!("{}*", settings.common.redis_prefix)).await.unwrap();
-        Fleet {
+        Harness {
             settings,
             db,
             redis,
@@ -438,6 +438,12 @@ impl Fleet {
         waited.await.unwrap_or_else(|_| panic!("waited in vain for {query}"));
     }
 
+    /// Waits until what is sent next is later than all messages, also where the clocks of the stores differ a little: lists are in the
+    /// order of time, to the millisecond.
+    pub async fn until_all_is_past(&self) {
+        self.until("SELECT max(last_message_at) < clock_timestamp() - interval '20 ms' FROM conversations").await;
+    }
+
     /// The users for whom this durable event waits, queued or due to them with a change, in order.
     pub async fn queued_for(&self, event_id: &str) -> Vec<i64> {
         let waiting = "SELECT user_id FROM event_queue WHERE event_id = $1::text::uuid
@@ -446,7 +452,7 @@ impl Fleet {
     }
 }
 
-impl Drop for Fleet {
+impl Drop for Harness {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.published.lock().iter().for_each(check_contract);

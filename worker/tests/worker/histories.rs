@@ -5,22 +5,22 @@ use serde_json::{Value, json};
 use shared::ids::UserId;
 use sqlx::Executor as _;
 
-use crate::harness::Fleet;
+use crate::harness::Harness;
 
-async fn contents(fleet: &Fleet, reader: UserId, other: UserId) -> Vec<Value> {
-    let page = fleet.command(reader, json!({"type": "get_private_messages", "recipientId": other})).await;
+async fn contents(harness: &Harness, reader: UserId, other: UserId) -> Vec<Value> {
+    let page = harness.command(reader, json!({"type": "get_private_messages", "recipientId": other})).await;
     page["messages"].as_array().unwrap().iter().map(|message| message["content"].clone()).collect()
 }
 
 #[tokio::test]
 async fn nothing_cached_before_a_restore_is_shown_after_it() {
-    let fleet = Fleet::start("restore").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    fleet.send(alice, bob, "kept").await;
-    fleet.db.execute("CREATE TABLE kept AS SELECT * FROM conversations").await.unwrap();
-    fleet.send(alice, bob, "lost").await;
-    assert_eq!(contents(&fleet, bob, alice).await, ["kept", "lost"]);
-    let told: String = fleet.redis.get(fleet.keys.store_epoch()).await.unwrap();
+    let harness = Harness::start("restore").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    harness.send(alice, bob, "kept").await;
+    harness.db.execute("CREATE TABLE kept AS SELECT * FROM conversations").await.unwrap();
+    harness.send(alice, bob, "lost").await;
+    assert_eq!(contents(&harness, bob, alice).await, ["kept", "lost"]);
+    let told: String = harness.redis.get(harness.keys.store_epoch()).await.unwrap();
 
     // What a dump of before the second message leaves, restored elsewhere.
     let script = "BEGIN;
@@ -31,13 +31,13 @@ async fn nothing_cached_before_a_restore_is_shown_after_it() {
         COMMIT;
         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE application_name = 'chat-worker' AND datname = current_database()";
-    fleet.db.execute(script).await.unwrap();
-    let again = fleet.send(alice, bob, "new").await;
+    harness.db.execute(script).await.unwrap();
+    let again = harness.send(alice, bob, "new").await;
     assert_eq!(again["seq"], 2, "the number comes again");
-    assert_eq!(contents(&fleet, bob, alice).await, ["kept", "new"]);
+    assert_eq!(contents(&harness, bob, alice).await, ["kept", "new"]);
     // Gateways are told.
     let waited = tokio::time::timeout(crate::harness::DEADLINE, async {
-        while fleet.redis.get::<String, _>(fleet.keys.store_epoch()).await.unwrap() == told {
+        while harness.redis.get::<String, _>(harness.keys.store_epoch()).await.unwrap() == told {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     });

@@ -4,23 +4,23 @@ use fred::prelude::*;
 use serde_json::{Value, json};
 use shared::ids::{ConversationId, UserId};
 
-use crate::harness::{DEADLINE, Fleet};
+use crate::harness::{DEADLINE, Harness};
 
-async fn fill(fleet: &Fleet, from: UserId, to: UserId, count: usize) {
+async fn fill(harness: &Harness, from: UserId, to: UserId, count: usize) {
     let mut last = None;
     for i in 1..=count {
         let send = json!({"type": "send_message", "recipientId": to, "content": format!("{i}")});
-        let prepared = fleet.prepare(from, &send);
-        fleet.append(&prepared).await;
+        let prepared = harness.prepare(from, &send);
+        harness.append(&prepared).await;
         last = Some(prepared.envelope.id);
     }
-    fleet.answer(last.unwrap()).await;
+    harness.answer(last.unwrap()).await;
 }
 
-async fn page(fleet: &Fleet, user: UserId, other: UserId, mut request: Value) -> Value {
+async fn page(harness: &Harness, user: UserId, other: UserId, mut request: Value) -> Value {
     request["type"] = json!("get_private_messages");
     request["recipientId"] = json!(other);
-    fleet.expect(user, request, "private_messages").await
+    harness.expect(user, request, "private_messages").await
 }
 
 fn seqs(page: &Value) -> Vec<i64> {
@@ -33,12 +33,12 @@ fn run(from: i64, to: i64) -> Vec<i64> {
 
 /// What the cache holds once `user` was shown a page. A worker on a busy machine may do without the cache, which it waits for
 /// but briefly: then a page is asked for again.
-async fn cached(fleet: &Fleet, user: UserId, other: UserId) -> bytes::Bytes {
-    let key = fleet.keys.conversation_cache(ConversationId::direct(user, other));
+async fn cached(harness: &Harness, user: UserId, other: UserId) -> bytes::Bytes {
+    let key = harness.keys.conversation_cache(ConversationId::direct(user, other));
     let kept = async {
         loop {
-            page(fleet, user, other, json!({})).await;
-            if let Some(kept) = fleet.redis.get::<Option<bytes::Bytes>, _>(&key).await.unwrap() {
+            page(harness, user, other, json!({})).await;
+            if let Some(kept) = harness.redis.get::<Option<bytes::Bytes>, _>(&key).await.unwrap() {
                 break kept;
             }
         }
@@ -50,9 +50,9 @@ async fn cached(fleet: &Fleet, user: UserId, other: UserId) -> bytes::Bytes {
 #[tokio::test]
 async fn pages_are_right_whatever_is_cached() {
     for cached in ["0", "60", "1000"] {
-        let fleet = Fleet::start_with("pages", &[("CACHE_MESSAGES", cached)]).await;
-        let [alice, bob] = fleet.users(["alice", "bob"]).await;
-        fill(&fleet, alice, bob, 250).await;
+        let harness = Harness::start_with("pages", &[("CACHE_MESSAGES", cached)]).await;
+        let [alice, bob] = harness.users(["alice", "bob"]).await;
+        fill(&harness, alice, bob, 250).await;
         let cases = [
             (json!({}), run(201, 250), true, json!(0)),
             (json!({"limit": 10}), run(241, 250), true, json!(0)),
@@ -75,7 +75,7 @@ async fn pages_are_right_whatever_is_cached() {
         // Twice: the second time what can be cached is.
         for _ in 0..2 {
             for (request, expected, has_more, offset) in &cases {
-                let answer = page(&fleet, bob, alice, request.clone()).await;
+                let answer = page(&harness, bob, alice, request.clone()).await;
                 let name = format!("{request} with {cached} cached");
                 assert_eq!(seqs(&answer), *expected, "{name}");
                 assert_eq!(answer["hasMore"], *has_more, "{name}");
@@ -90,71 +90,71 @@ async fn pages_are_right_whatever_is_cached() {
 #[tokio::test]
 async fn what_is_hidden_is_neither_shown_nor_counted() {
     for cached in ["0", "1000"] {
-        let fleet = Fleet::start_with("hidden", &[("CACHE_MESSAGES", cached)]).await;
-        let [alice, bob] = fleet.users(["alice", "bob"]).await;
-        fill(&fleet, alice, bob, 10).await;
-        let all = page(&fleet, bob, alice, json!({})).await;
+        let harness = Harness::start_with("hidden", &[("CACHE_MESSAGES", cached)]).await;
+        let [alice, bob] = harness.users(["alice", "bob"]).await;
+        fill(&harness, alice, bob, 10).await;
+        let all = page(&harness, bob, alice, json!({})).await;
         let id = |seq: usize| all["messages"][seq - 1]["messageId"].clone();
         for seq in [10, 8] {
             let hide = json!({"type": "delete_message", "messageId": id(seq), "deleteForEveryone": false});
-            fleet.expect(bob, hide, "message_deleted").await;
+            harness.expect(bob, hide, "message_deleted").await;
         }
-        fleet.expect(alice, json!({"type": "delete_message", "messageId": id(2)}), "message_deleted").await;
-        let answer = page(&fleet, bob, alice, json!({"limit": 3})).await;
+        harness.expect(alice, json!({"type": "delete_message", "messageId": id(2)}), "message_deleted").await;
+        let answer = page(&harness, bob, alice, json!({"limit": 3})).await;
         assert_eq!((seqs(&answer), &answer["hasMore"], &answer["total"]), (vec![6, 7, 9], &json!(true), &json!(7)));
-        let answer = page(&fleet, bob, alice, json!({"afterSeq": 6})).await;
+        let answer = page(&harness, bob, alice, json!({"afterSeq": 6})).await;
         assert_eq!((seqs(&answer), &answer["hasMore"]), (vec![7, 9], &json!(false)));
-        assert_eq!(page(&fleet, alice, bob, json!({})).await["total"], 9);
+        assert_eq!(page(&harness, alice, bob, json!({})).await["total"], 9);
 
         let clear = json!({"type": "delete_conversation", "conversationId": format!("conv_{alice}_{bob}")});
-        fleet.expect(bob, clear, "conversation_deleted").await;
-        fleet.send(alice, bob, "new").await;
-        let answer = page(&fleet, bob, alice, json!({"afterSeq": 0})).await;
+        harness.expect(bob, clear, "conversation_deleted").await;
+        harness.send(alice, bob, "new").await;
+        let answer = page(&harness, bob, alice, json!({"afterSeq": 0})).await;
         assert_eq!((seqs(&answer), &answer["total"]), (vec![11], &json!(1)));
-        assert_eq!(page(&fleet, alice, bob, json!({})).await["total"], 10);
+        assert_eq!(page(&harness, alice, bob, json!({})).await["total"], 10);
     }
 }
 
 #[tokio::test]
 async fn ones_own_empty_conversation_is_an_empty_page_and_anybody_elses_does_not_exist() {
-    let fleet = Fleet::start("empty").await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
-    fleet.send(bob, carol, "x").await;
-    let answer = page(&fleet, alice, bob, json!({})).await;
+    let harness = Harness::start("empty").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    harness.send(bob, carol, "x").await;
+    let answer = page(&harness, alice, bob, json!({})).await;
     assert_eq!((&answer["messages"], &answer["total"], &answer["hasMore"]), (&json!([]), &json!(0), &json!(false)));
     for conversation in [format!("conv_{bob}_{carol}"), format!("conv_{alice}_999")] {
         let get = json!({"type": "get_messages", "conversationId": conversation});
-        assert_eq!(fleet.refused(alice, get, "RESOURCE_NOT_FOUND").await["field"], "conversationId");
+        assert_eq!(harness.refused(alice, get, "RESOURCE_NOT_FOUND").await["field"], "conversationId");
     }
-    fleet.block(bob, carol).await;
-    assert_eq!(page(&fleet, carol, bob, json!({})).await["total"], 1, "history stays readable");
+    harness.block(bob, carol).await;
+    assert_eq!(page(&harness, carol, bob, json!({})).await["total"], 1, "history stays readable");
 }
 
 #[tokio::test]
 async fn a_cached_page_is_used_sealed_and_given_up_with_every_change() {
-    let fleet = Fleet::start("cache").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    fill(&fleet, alice, bob, 3).await;
-    let key = fleet.keys.conversation_cache(ConversationId::direct(alice, bob));
-    let first = page(&fleet, bob, alice, json!({})).await;
-    let kept = cached(&fleet, bob, alice).await;
+    let harness = Harness::start("cache").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    fill(&harness, alice, bob, 3).await;
+    let key = harness.keys.conversation_cache(ConversationId::direct(alice, bob));
+    let first = page(&harness, bob, alice, json!({})).await;
+    let kept = cached(&harness, bob, alice).await;
     assert!(!kept.is_empty());
     assert!(!String::from_utf8_lossy(&kept).contains("senderUsername"), "it is sealed");
-    let lives: i64 = fleet.redis.ttl(&key).await.unwrap();
+    let lives: i64 = harness.redis.ttl(&key).await.unwrap();
     assert!((3_500..=3_600).contains(&lives), "{lives}");
 
     // A change behind the version's back is not seen: the page comes from the cache. Names are not kept in it.
-    sqlx::query("UPDATE private_messages SET pinned_at = now() WHERE seq = 1").execute(&fleet.db).await.unwrap();
+    sqlx::query("UPDATE private_messages SET pinned_at = now() WHERE seq = 1").execute(&harness.db).await.unwrap();
     sqlx::query("UPDATE users_auth SET username = 'alicia' WHERE user_id = $1")
         .bind(alice.0)
-        .execute(&fleet.db)
+        .execute(&harness.db)
         .await
         .unwrap();
     let from_cache = async {
         loop {
             // Without the cache it was read from the database, and kept as it is there.
-            let _: () = fleet.redis.set(&key, kept.clone(), None, None, false).await.unwrap();
-            let shown = page(&fleet, bob, alice, json!({})).await;
+            let _: () = harness.redis.set(&key, kept.clone(), None, None, false).await.unwrap();
+            let shown = page(&harness, bob, alice, json!({})).await;
             if shown["messages"][0]["isPinned"] == false {
                 break shown;
             }
@@ -196,48 +196,48 @@ async fn a_cached_page_is_used_sealed_and_given_up_with_every_change() {
         }),
     ];
     for (user, command, kind, holds) in changes {
-        fleet.expect(user, command, kind).await;
+        harness.expect(user, command, kind).await;
         for reader in [(alice, bob), (bob, alice)] {
-            let answer = page(&fleet, reader.0, reader.1, json!({})).await;
+            let answer = page(&harness, reader.0, reader.1, json!({})).await;
             assert!(holds(&shown(&answer)), "after {kind}: {answer}");
         }
     }
-    fleet.send(bob, alice, "another").await;
-    assert_eq!(seqs(&page(&fleet, alice, bob, json!({})).await), [1, 2, 4]);
+    harness.send(bob, alice, "another").await;
+    assert_eq!(seqs(&page(&harness, alice, bob, json!({})).await), [1, 2, 4]);
 
     // What is not a page of ours is as good as nothing.
-    let _: () = fleet.redis.set(&key, "garbage", None, None, false).await.unwrap();
-    assert_eq!(seqs(&page(&fleet, alice, bob, json!({})).await), [1, 2, 4]);
+    let _: () = harness.redis.set(&key, "garbage", None, None, false).await.unwrap();
+    assert_eq!(seqs(&page(&harness, alice, bob, json!({})).await), [1, 2, 4]);
     // Nor is another conversation's.
-    let [carol] = fleet.users(["carol"]).await;
-    fleet.send(carol, alice, "c").await;
-    let others = cached(&fleet, alice, carol).await;
-    let _: () = fleet.redis.set(&key, others, None, None, false).await.unwrap();
-    assert_eq!(seqs(&page(&fleet, alice, bob, json!({})).await), [1, 2, 4]);
+    let [carol] = harness.users(["carol"]).await;
+    harness.send(carol, alice, "c").await;
+    let others = cached(&harness, alice, carol).await;
+    let _: () = harness.redis.set(&key, others, None, None, false).await.unwrap();
+    assert_eq!(seqs(&page(&harness, alice, bob, json!({})).await), [1, 2, 4]);
 }
 
 #[tokio::test]
 async fn a_row_that_does_not_open_is_left_out() {
-    let fleet = Fleet::start("unreadable").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    fill(&fleet, alice, bob, 3).await;
+    let harness = Harness::start("unreadable").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    fill(&harness, alice, bob, 3).await;
     sqlx::query("UPDATE private_messages SET content = content || content WHERE seq = 2")
-        .execute(&fleet.db)
+        .execute(&harness.db)
         .await
         .unwrap();
-    assert_eq!(seqs(&page(&fleet, bob, alice, json!({})).await), [1, 3]);
+    assert_eq!(seqs(&page(&harness, bob, alice, json!({})).await), [1, 3]);
 }
 
 /// Whoever can write to the database, and has no key, cannot put one message's words in another's place.
 #[tokio::test]
 async fn a_content_under_another_message_is_left_out() {
-    let fleet = Fleet::start("swapped").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    fill(&fleet, alice, bob, 3).await;
+    let harness = Harness::start("swapped").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    fill(&harness, alice, bob, 3).await;
     let copied = sqlx::query(
         "UPDATE private_messages AS copy SET content = original.content, iv = original.iv, mac = original.mac \
          FROM private_messages AS original WHERE copy.seq = 2 AND original.seq = 1",
     );
-    assert_eq!(copied.execute(&fleet.db).await.unwrap().rows_affected(), 1);
-    assert_eq!(seqs(&page(&fleet, bob, alice, json!({})).await), [1, 3]);
+    assert_eq!(copied.execute(&harness.db).await.unwrap().rows_affected(), 1);
+    assert_eq!(seqs(&page(&harness, bob, alice, json!({})).await), [1, 3]);
 }

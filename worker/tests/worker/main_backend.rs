@@ -6,12 +6,12 @@ use shared::ids::{ConnectionId, UserId};
 use shared::stream::{Internal, InternalReply};
 use uuid::Uuid;
 
-use crate::harness::Fleet;
+use crate::harness::Harness;
 
 /// What a session begins with.
-async fn sign_in(fleet: &Fleet, user: UserId) -> Value {
+async fn sign_in(harness: &Harness, user: UserId) -> Value {
     let authenticate = Internal::Authenticate { token_id: "good".to_owned() };
-    let reply = fleet.internal(user, authenticate).await;
+    let reply = harness.internal(user, authenticate).await;
     assert!(matches!(reply, InternalReply::Authenticated { .. }), "{reply:?}");
     let resume = Internal::Resume {
         token_id: "good".to_owned(),
@@ -20,47 +20,47 @@ async fn sign_in(fleet: &Fleet, user: UserId) -> Value {
         wants_acks: false,
         renewal: false,
     };
-    match fleet.internal(user, resume).await {
+    match harness.internal(user, resume).await {
         InternalReply::Resumed { auth_success, .. } => serde_json::from_slice(&auth_success).unwrap(),
         other => panic!("{other:?}"),
     }
 }
 
 /// Everything that reads the main backend's tables, once.
-async fn use_all(fleet: &Fleet, [ann, bob]: [UserId; 2], name: &str) {
-    let session = sign_in(fleet, ann).await;
+async fn use_all(harness: &Harness, [ann, bob]: [UserId; 2], name: &str) {
+    let session = sign_in(harness, ann).await;
     assert_eq!(session["user"]["displayName"], name);
-    fleet.send(ann, bob, "hello").await;
+    harness.send(ann, bob, "hello").await;
     let started =
-        fleet.expect(bob, json!({"type": "start_conversation", "recipientId": ann}), "conversation_started").await;
+        harness.expect(bob, json!({"type": "start_conversation", "recipientId": ann}), "conversation_started").await;
     assert_eq!(started["recipient"]["displayName"], name);
-    let listed = fleet.expect(bob, json!({"type": "get_conversations"}), "conversations").await;
+    let listed = harness.expect(bob, json!({"type": "get_conversations"}), "conversations").await;
     assert_eq!(listed["conversations"][0]["participant"]["displayName"], name);
-    let page = fleet.expect(bob, json!({"type": "get_messages", "recipientId": ann}), "private_messages").await;
+    let page = harness.expect(bob, json!({"type": "get_messages", "recipientId": ann}), "private_messages").await;
     let message = page["messages"][0]["messageId"].clone();
     assert_eq!(page["messages"][0]["senderUsername"], "ann");
-    fleet.expect(bob, json!({"type": "add_reaction", "messageId": message, "reaction": "x"}), "reaction_added").await;
-    fleet.expect(bob, json!({"type": "remove_reaction", "messageId": message}), "reaction_removed").await;
+    harness.expect(bob, json!({"type": "add_reaction", "messageId": message, "reaction": "x"}), "reaction_added").await;
+    harness.expect(bob, json!({"type": "remove_reaction", "messageId": message}), "reaction_removed").await;
     let made = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob]});
-    let group = fleet.expect(ann, made, "group_created").await["groupId"].clone();
-    let members = fleet.expect(bob, json!({"type": "get_group_members", "groupId": group}), "group_members").await;
+    let group = harness.expect(ann, made, "group_created").await["groupId"].clone();
+    let members = harness.expect(bob, json!({"type": "get_group_members", "groupId": group}), "group_members").await;
     assert!(members["members"].as_array().unwrap().iter().any(|member| member["displayName"] == name), "{members}");
-    fleet.expect(ann, json!({"type": "get_online_users"}), "online_users").await;
+    harness.expect(ann, json!({"type": "get_online_users"}), "online_users").await;
 }
 
 #[tokio::test]
 async fn real_tables_serve_and_may_change_while_workers_run() {
     // Types without time zones and of 32 bits, a first and a last name, the key `user_id_serial`.
-    let fleet = Fleet::on_tables("main_backend", &[], original::MAIN_BACKEND).await;
-    fleet.add_worker().await;
-    let users = fleet.users(["ann", "bob"]).await;
+    let harness = Harness::on_tables("main_backend", &[], original::MAIN_BACKEND).await;
+    harness.add_worker().await;
+    let users = harness.users(["ann", "bob"]).await;
     let ann = users[0].0;
     let sql = async |statement: &str| {
-        sqlx::raw_sql(statement).execute(&fleet.db).await.unwrap();
+        sqlx::raw_sql(statement).execute(&harness.db).await.unwrap();
     };
     sql(&format!("INSERT INTO user_profile_info (user_id_serial, first_name, last_name) VALUES ({ann}, 'Ann', 'Lee')"))
         .await;
-    use_all(&fleet, users, "Ann Lee").await;
+    use_all(&harness, users, "Ann Lee").await;
 
     // Wider numbers, texts and times, under statements that are prepared already.
     sql("ALTER TABLE users_auth ALTER user_id TYPE BIGINT, ALTER username TYPE TEXT, ALTER email TYPE TEXT").await;
@@ -68,7 +68,7 @@ async fn real_tables_serve_and_may_change_while_workers_run() {
     sql("ALTER TABLE jwt_revocation ALTER revoked_at TYPE TIMESTAMPTZ, ALTER jti TYPE VARCHAR(300)").await;
     sql("ALTER TABLE blocked_relationships ALTER blocker_id TYPE INTEGER, ALTER blocked_id TYPE INTEGER").await;
     sql("ALTER TABLE user_follows ALTER follower_id TYPE INTEGER, ALTER followee_id TYPE INTEGER").await;
-    use_all(&fleet, users, "Ann Lee").await;
+    use_all(&harness, users, "Ann Lee").await;
 
     // Another key, a display name, and back to narrow numbers.
     sql("ALTER TABLE user_profile_info RENAME user_id_serial TO user_id").await;
@@ -76,38 +76,38 @@ async fn real_tables_serve_and_may_change_while_workers_run() {
     sql("UPDATE user_profile_info SET display_name = 'Annie', profile_picture = 'https://p/ann'").await;
     sql("ALTER TABLE user_profile_info ALTER user_id TYPE INTEGER").await;
     sql("ALTER TABLE users_auth ALTER user_id TYPE INTEGER, ALTER username TYPE VARCHAR(50)").await;
-    use_all(&fleet, users, "Annie").await;
-    assert_eq!(sign_in(&fleet, users[0]).await["user"]["profileImage"], "https://p/ann");
+    use_all(&harness, users, "Annie").await;
+    assert_eq!(sign_in(&harness, users[0]).await["user"]["profileImage"], "https://p/ann");
 
     // A block and a revocation count, whatever the types.
     sql(&format!("INSERT INTO blocked_relationships VALUES ({}, {ann})", users[1].0)).await;
-    fleet
+    harness
         .refused(users[0], json!({"type": "send_message", "recipientId": users[1], "content": "x"}), "USER_BLOCKED")
         .await;
     sql("INSERT INTO jwt_revocation (jti) VALUES ('bad')").await;
-    let refused = fleet.internal(users[0], Internal::Authenticate { token_id: "bad".to_owned() }).await;
+    let refused = harness.internal(users[0], Internal::Authenticate { token_id: "bad".to_owned() }).await;
     assert!(matches!(refused, InternalReply::Refused { .. }), "{refused:?}");
 }
 
 #[tokio::test]
 async fn revocations_without_a_time_zone_are_noticed_by_looking() {
-    let fleet = Fleet::on_tables("no_zone", &[], original::MAIN_BACKEND).await;
+    let harness = Harness::on_tables("no_zone", &[], original::MAIN_BACKEND).await;
     // The main backend's clock is eight hours behind UTC, and nobody notifies.
     sqlx::raw_sql(
         "DROP TRIGGER chat_revocation ON jwt_revocation;
          INSERT INTO jwt_revocation VALUES ('early', now() - interval '3 days')",
     )
-    .execute(&fleet.db)
+    .execute(&harness.db)
     .await
     .unwrap();
-    fleet.add_worker().await;
-    fleet.until("SELECT count(*) > 0 FROM workers").await;
+    harness.add_worker().await;
+    harness.until("SELECT count(*) > 0 FROM workers").await;
     sqlx::raw_sql("INSERT INTO jwt_revocation VALUES ('late', now() - interval '8 hours')")
-        .execute(&fleet.db)
+        .execute(&harness.db)
         .await
         .unwrap();
     let token = shared::auth::TokenHash::of("late");
-    fleet
+    harness
         .wait_for("the revocation", |published| {
             matches!(published.header, shared::publication::Header::Revoked { token: found } if found == token)
         })

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::groups::{create, text};
-use crate::harness::Fleet;
+use crate::harness::Harness;
 use crate::sessions::resumed;
 
 /// A group and a direct conversation of the users 1 and 2, written to last, with ids that do not parse.
@@ -23,24 +23,24 @@ const MALFORMED: [&str; 7] = [
     "UPDATE conversation_members SET delivered_version = 0 WHERE conversation_id IN ('group_of_seven', 'conv_1_two')",
 ];
 
-async fn insert_malformed(fleet: &Fleet) {
+async fn insert_malformed(harness: &Harness) {
     for statement in MALFORMED {
-        sqlx::query(statement).execute(&fleet.db).await.unwrap();
+        sqlx::query(statement).execute(&harness.db).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn replay_and_lists_show_the_others() {
-    let fleet = Fleet::start("malformed").await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let harness = Harness::start("malformed").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     assert_eq!((alice.0, bob.0), (1, 2), "the rows below are theirs");
-    let group = create(&fleet, alice, &[bob]).await;
-    fleet.expect(alice, text(group, "to all"), "group_message_sent").await;
-    fleet.send(alice, bob, "from alice").await;
-    fleet.send(carol, bob, "from carol").await;
-    insert_malformed(&fleet).await;
+    let group = create(&harness, alice, &[bob]).await;
+    harness.expect(alice, text(group, "to all"), "group_message_sent").await;
+    harness.send(alice, bob, "from alice").await;
+    harness.send(carol, bob, "from carol").await;
+    insert_malformed(&harness).await;
 
-    let (_, replay) = resumed(&fleet, bob, 1).await;
+    let (_, replay) = resumed(&harness, bob, 1).await;
     let contents: Vec<Value> = replay
         .events
         .iter()
@@ -49,7 +49,7 @@ async fn replay_and_lists_show_the_others() {
     // First that bob is a member, which has no content.
     assert_eq!(contents, [json!(null), json!("to all"), json!("from alice"), json!("from carol")]);
     // Of each of the two, a message and an event.
-    assert_eq!(fleet.unreadable_rows(), 4);
+    assert_eq!(harness.unreadable_rows(), 4);
 
     let expected = [format!("conv_{bob}_{carol}"), format!("conv_{alice}_{bob}"), group.to_string()];
     // What is left out at the top of a page is not the end of the list.
@@ -57,7 +57,7 @@ async fn replay_and_lists_show_the_others() {
         let (mut listed, mut cursor) = (Vec::new(), Value::Null);
         loop {
             let part = json!({"type": "get_inbox", "limit": limit, "cursor": cursor});
-            let part = fleet.expect(bob, part, "inbox").await;
+            let part = harness.expect(bob, part, "inbox").await;
             let ids = part["entries"].as_array().unwrap().iter().map(|entry| entry["conversationId"].clone());
             listed.extend(ids.map(|id| id.as_str().unwrap().to_owned()));
             match part.get("nextCursor") {
@@ -67,21 +67,21 @@ async fn replay_and_lists_show_the_others() {
         }
         assert_eq!(listed, expected, "{limit} at a time");
     }
-    let conversations = fleet.expect(bob, json!({"type": "get_conversations"}), "conversations").await;
+    let conversations = harness.expect(bob, json!({"type": "get_conversations"}), "conversations").await;
     assert_eq!(conversations["conversations"].as_array().unwrap().len(), 2, "{conversations}");
-    let groups = fleet.expect(bob, json!({"type": "get_user_groups"}), "user_groups").await;
+    let groups = harness.expect(bob, json!({"type": "get_user_groups"}), "user_groups").await;
     assert_eq!(groups["groups"].as_array().unwrap().len(), 1, "{groups}");
     assert_eq!(groups["groups"][0]["groupId"], json!(group));
 }
 
 #[tokio::test]
 async fn what_was_deleted_is_purged_whatever_its_id() {
-    let fleet = Fleet::start("oddpurge").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    let group = create(&fleet, alice, &[bob]).await;
-    fleet.expect(alice, text(group, "x"), "group_message_sent").await;
-    fleet.send(alice, bob, "y").await;
-    insert_malformed(&fleet).await;
+    let harness = Harness::start("oddpurge").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let group = create(&harness, alice, &[bob]).await;
+    harness.expect(alice, text(group, "x"), "group_message_sent").await;
+    harness.send(alice, bob, "y").await;
+    insert_malformed(&harness).await;
     for statement in [
         "UPDATE group_chats SET deleted_at = now() - interval '1 year' WHERE group_id = 'group_of_seven'",
         "UPDATE group_chats SET deleted_at = now() - interval '40 days' WHERE deleted_at IS NULL",
@@ -89,9 +89,9 @@ async fn what_was_deleted_is_purged_whatever_its_id() {
         "INSERT INTO conversation_purges (conversation_id, up_to_seq)
          SELECT conversation_id, last_seq FROM conversations WHERE conversation_id = 'conv_1_2'",
     ] {
-        sqlx::query(statement).execute(&fleet.db).await.unwrap();
+        sqlx::query(statement).execute(&harness.db).await.unwrap();
     }
-    fleet
+    harness
         .until(
             "SELECT NOT EXISTS (SELECT FROM group_chats) AND NOT EXISTS (SELECT FROM group_members)
                  AND NOT EXISTS (SELECT FROM private_messages) AND NOT EXISTS (SELECT FROM conversation_purges)",

@@ -10,11 +10,11 @@ use shared::clock::Timestamp;
 use shared::ids::UserId;
 use sqlx::Executor as _;
 
-use crate::harness::{DEADLINE, Fleet};
+use crate::harness::{DEADLINE, Harness};
 
 /// A bit of everything, at the same time: sends to the ordered lane, commands of it, and queries. Each has to succeed.
-async fn everything(fleet: &Fleet, alice: UserId, bob: UserId) {
-    let message = fleet.send(alice, bob, "x").await["messageId"].clone();
+async fn everything(harness: &Harness, alice: UserId, bob: UserId) {
+    let message = harness.send(alice, bob, "x").await["messageId"].clone();
     let mut commands = Vec::new();
     for number in 0..8 {
         for message in [
@@ -23,85 +23,85 @@ async fn everything(fleet: &Fleet, alice: UserId, bob: UserId) {
             json!({"type": "get_private_messages", "recipientId": bob, "limit": 5}),
             json!({"type": "get_conversations"}),
         ] {
-            let prepared = fleet.prepare(alice, &message);
-            fleet.append(&prepared).await;
+            let prepared = harness.prepare(alice, &message);
+            harness.append(&prepared).await;
             commands.push((message, prepared.envelope.id));
         }
     }
     for (message, command) in commands {
-        let answer = fleet.answer(command).await;
+        let answer = harness.answer(command).await;
         assert_ne!(answer["type"], "error", "{message} was answered {answer}");
     }
-    assert_eq!(fleet.dead_letters().await, 0);
+    assert_eq!(harness.dead_letters().await, 0);
 }
 
 #[tokio::test]
 async fn a_column_that_changes_its_type_fails_no_command() {
-    let fleet = Fleet::start("columntype").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start("columntype").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     // On as many sessions as will be used afterwards.
-    everything(&fleet, alice, bob).await;
+    everything(&harness, alice, bob).await;
     for change in [
         "ALTER TABLE users_auth ALTER COLUMN username TYPE varchar(100)",
         "ALTER TABLE user_profile_info ALTER COLUMN display_name TYPE varchar(100)",
         "ALTER TABLE users_auth ALTER COLUMN username TYPE text",
     ] {
-        fleet.db.execute(change).await.unwrap();
-        everything(&fleet, alice, bob).await;
+        harness.db.execute(change).await.unwrap();
+        everything(&harness, alice, bob).await;
     }
 }
 
 #[tokio::test]
 async fn a_table_that_is_swapped_holds_commands_up_and_fails_none() {
-    let fleet = Fleet::start("tableswap").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    everything(&fleet, alice, bob).await;
-    fleet.db.execute("ALTER TABLE users_auth RENAME TO users_auth_old").await.unwrap();
+    let harness = Harness::start("tableswap").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    everything(&harness, alice, bob).await;
+    harness.db.execute("ALTER TABLE users_auth RENAME TO users_auth_old").await.unwrap();
     let message = json!({"type": "send_private_message", "recipientId": bob, "content": "meanwhile"});
-    let send = fleet.prepare(alice, &message);
-    let group = fleet.prepare(alice, &json!({"type": "create_group", "groupName": "g", "memberIds": [bob]}));
-    fleet.append(&send).await;
-    fleet.append(&group).await;
+    let send = harness.prepare(alice, &message);
+    let group = harness.prepare(alice, &json!({"type": "create_group", "groupName": "g", "memberIds": [bob]}));
+    harness.append(&send).await;
+    harness.append(&group).await;
     // Longer than the tries after which a command of its own fault is given up.
-    until_retried(&fleet, "send_private_message").await;
-    fleet.db.execute("ALTER TABLE users_auth_old RENAME TO users_auth").await.unwrap();
-    assert_eq!(fleet.answer(send.envelope.id).await["type"], "message_sent");
-    assert_ne!(fleet.answer(group.envelope.id).await["type"], "error");
-    everything(&fleet, alice, bob).await;
+    until_retried(&harness, "send_private_message").await;
+    harness.db.execute("ALTER TABLE users_auth_old RENAME TO users_auth").await.unwrap();
+    assert_eq!(harness.answer(send.envelope.id).await["type"], "message_sent");
+    assert_ne!(harness.answer(group.envelope.id).await["type"], "error");
+    everything(&harness, alice, bob).await;
 }
 
 #[tokio::test]
 async fn lost_rights_hold_commands_up_and_fail_none() {
-    let mut fleet = Fleet::without_worker("lostrights", &[]).await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    let database = fleet.database_url().rsplit('/').next().unwrap().to_owned();
+    let mut harness = Harness::without_worker("lostrights", &[]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let database = harness.database_url().rsplit('/').next().unwrap().to_owned();
     let role = format!("worker_{database}");
     let script = format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'for-tests';
          GRANT ALL ON ALL TABLES IN SCHEMA public TO {role};
          GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}"
     );
-    fleet.db.execute(script.as_str()).await.unwrap();
-    let host = fleet.database_url().split_once('@').unwrap().1.to_owned();
-    fleet.set("DATABASE_URL", &format!("postgres://{role}:for-tests@{host}"));
-    fleet.add_worker().await;
-    everything(&fleet, alice, bob).await;
-    fleet.db.execute(format!("REVOKE ALL ON users_auth FROM {role}").as_str()).await.unwrap();
+    harness.db.execute(script.as_str()).await.unwrap();
+    let host = harness.database_url().split_once('@').unwrap().1.to_owned();
+    harness.set("DATABASE_URL", &format!("postgres://{role}:for-tests@{host}"));
+    harness.add_worker().await;
+    everything(&harness, alice, bob).await;
+    harness.db.execute(format!("REVOKE ALL ON users_auth FROM {role}").as_str()).await.unwrap();
     let message = json!({"type": "send_private_message", "recipientId": bob, "content": "meanwhile"});
-    let send = fleet.prepare(alice, &message);
-    fleet.append(&send).await;
-    until_retried(&fleet, "send_private_message").await;
-    fleet.db.execute(format!("GRANT ALL ON users_auth TO {role}").as_str()).await.unwrap();
-    assert_eq!(fleet.answer(send.envelope.id).await["type"], "message_sent");
-    everything(&fleet, alice, bob).await;
+    let send = harness.prepare(alice, &message);
+    harness.append(&send).await;
+    until_retried(&harness, "send_private_message").await;
+    harness.db.execute(format!("GRANT ALL ON users_auth TO {role}").as_str()).await.unwrap();
+    assert_eq!(harness.answer(send.envelope.id).await["type"], "message_sent");
+    everything(&harness, alice, bob).await;
 }
 
 /// Waits until a command of this kind was tried more often than one of its own fault would be.
-async fn until_retried(fleet: &Fleet, command: &str) {
-    let attempts = u64::from(fleet.settings.dlq_attempts) + 2;
-    let before = fleet.retried(command);
+async fn until_retried(harness: &Harness, command: &str) {
+    let attempts = u64::from(harness.settings.dlq_attempts) + 2;
+    let before = harness.retried(command);
     let waited = tokio::time::timeout(DEADLINE, async {
-        while fleet.retried(command) < before + attempts && fleet.dead_letters().await == 0 {
+        while harness.retried(command) < before + attempts && harness.dead_letters().await == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
@@ -110,29 +110,29 @@ async fn until_retried(fleet: &Fleet, command: &str) {
 
 #[tokio::test]
 async fn prepared_statements_that_are_gone_fail_no_command() {
-    let fleet = Fleet::start("deallocated").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    everything(&fleet, alice, bob).await;
+    let harness = Harness::start("deallocated").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    everything(&harness, alice, bob).await;
     // Each send makes its session forget what was prepared, as poolers do that reset their servers' sessions.
     let script = "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              EXECUTE 'DEALLOCATE ALL';
              RETURN NULL;
          END $$;
          CREATE TRIGGER forget AFTER INSERT ON private_messages FOR EACH STATEMENT EXECUTE FUNCTION forget()";
-    fleet.db.execute(script).await.unwrap();
-    everything(&fleet, alice, bob).await;
-    everything(&fleet, alice, bob).await;
+    harness.db.execute(script).await.unwrap();
+    everything(&harness, alice, bob).await;
+    everything(&harness, alice, bob).await;
 }
 
 #[tokio::test]
 async fn sessions_that_became_read_only_are_ended() {
-    let fleet = Fleet::start("readonly").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    everything(&fleet, alice, bob).await;
-    let database = fleet.database_url().rsplit('/').next().unwrap().to_owned();
+    let harness = Harness::start("readonly").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    everything(&harness, alice, bob).await;
+    let database = harness.database_url().rsplit('/').next().unwrap().to_owned();
     let set = format!("ALTER DATABASE {database} SET default_transaction_read_only = on");
-    fleet.db.execute(set.as_str()).await.unwrap();
-    fleet
+    harness.db.execute(set.as_str()).await.unwrap();
+    harness
         .db
         .execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -145,7 +145,7 @@ async fn sessions_that_became_read_only_are_ended() {
     let waited = tokio::time::timeout(DEADLINE, async {
         loop {
             let beats: Vec<(String, f64)> =
-                fleet.redis.zrange(fleet.keys.heartbeats("worker"), 0, -1, None, false, None, true).await.unwrap();
+                harness.redis.zrange(harness.keys.heartbeats("worker"), 0, -1, None, false, None, true).await.unwrap();
             let newest = beats.iter().map(|(_, at)| *at as i64).max().unwrap_or(0);
             let now = Timestamp::now().0;
             if now - newest > 2_500 && now - started.0 > 2_500 {
@@ -158,21 +158,21 @@ async fn sessions_that_became_read_only_are_ended() {
     let reset = format!(
         "SET default_transaction_read_only = off; ALTER DATABASE {database} RESET default_transaction_read_only"
     );
-    fleet.db.execute(reset.as_str()).await.unwrap();
-    everything(&fleet, alice, bob).await;
+    harness.db.execute(reset.as_str()).await.unwrap();
+    everything(&harness, alice, bob).await;
 }
 
 #[tokio::test]
 async fn a_pooler_in_transaction_mode_works_without_kept_statements() {
-    let mut fleet = Fleet::without_worker("pgbouncer", &[("DB_STATEMENT_CACHE", "0")]).await;
+    let mut harness = Harness::without_worker("pgbouncer", &[("DB_STATEMENT_CACHE", "0")]).await;
     let scratch = Scratch::new("pgbouncer").unwrap();
-    let mut bouncer = devstack::testing::start_pgbouncer(&scratch, fleet.database_url()).unwrap();
-    let url = bouncer.url(fleet.database_url());
-    fleet.set("DATABASE_URL", &url);
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    fleet.add_worker().await;
+    let mut bouncer = devstack::testing::start_pgbouncer(&scratch, harness.database_url()).unwrap();
+    let url = bouncer.url(harness.database_url());
+    harness.set("DATABASE_URL", &url);
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    harness.add_worker().await;
     for _ in 0..5 {
-        everything(&fleet, alice, bob).await;
+        everything(&harness, alice, bob).await;
     }
     bouncer.stop().unwrap();
 }

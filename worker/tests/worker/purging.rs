@@ -5,21 +5,21 @@ use shared::publication::Header;
 use shared::redis::keys::Channel;
 
 use crate::groups::{command, create, queued, text};
-use crate::harness::Fleet;
+use crate::harness::Harness;
 
 #[tokio::test]
 async fn a_deleted_group_is_hidden_at_once_and_purged_when_its_time_is_over() {
-    let fleet = Fleet::start_with("softdelete", &[("GROUP_PURGE_AFTER", "1h")]).await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
-    let group = create(&fleet, alice, &[bob, carol]).await;
-    fleet.expect(alice, text(group, "@bob secret"), "group_message_sent").await;
-    let deleted = fleet.expect(alice, json!({"type": "delete_group", "groupId": group}), "group_deleted").await;
+    let harness = Harness::start_with("softdelete", &[("GROUP_PURGE_AFTER", "1h")]).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let group = create(&harness, alice, &[bob, carol]).await;
+    harness.expect(alice, text(group, "@bob secret"), "group_message_sent").await;
+    let deleted = harness.expect(alice, json!({"type": "delete_group", "groupId": group}), "group_deleted").await;
     assert_eq!((&deleted["deletedBy"], &deleted["permanent"]), (&json!(alice), &json!(false)));
-    let event = fleet.event(Channel::Group(group), "group_deleted").await;
-    assert_eq!(queued(&fleet, &event).await, [bob, carol]);
+    let event = harness.event(Channel::Group(group), "group_deleted").await;
+    assert_eq!(queued(&harness, &event).await, [bob, carol]);
     for user in [alice, bob, carol] {
-        fleet.wait_for("left", |p| p.channel == Channel::User(user) && p.header == Header::Left { group }).await;
-        let groups = fleet.expect(user, json!({"type": "get_user_groups"}), "user_groups").await;
+        harness.wait_for("left", |p| p.channel == Channel::User(user) && p.header == Header::Left { group }).await;
+        let groups = harness.expect(user, json!({"type": "get_user_groups"}), "user_groups").await;
         assert_eq!(groups["groups"], json!([]));
     }
     for message in [
@@ -29,16 +29,17 @@ async fn a_deleted_group_is_hidden_at_once_and_purged_when_its_time_is_over() {
         json!({"type": "delete_group", "groupId": group}),
         command("add_group_member", group, carol),
     ] {
-        fleet.refused(alice, message, "RESOURCE_NOT_FOUND").await;
+        harness.refused(alice, message, "RESOURCE_NOT_FOUND").await;
     }
     // Nothing of the group waits for anybody but that it is gone.
-    fleet.until("SELECT count(*) = 2 FROM event_queue WHERE delivered_at IS NULL").await;
-    fleet.until("SELECT count(*) = 0 FROM due_events").await;
-    let messages: i64 = sqlx::query_scalar("SELECT count(*) FROM private_messages").fetch_one(&fleet.db).await.unwrap();
+    harness.until("SELECT count(*) = 2 FROM event_queue WHERE delivered_at IS NULL").await;
+    harness.until("SELECT count(*) = 0 FROM due_events").await;
+    let messages: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM private_messages").fetch_one(&harness.db).await.unwrap();
     assert_eq!(messages, 1);
-    sqlx::query("UPDATE group_chats SET deleted_at = now() - interval '2h'").execute(&fleet.db).await.unwrap();
-    fleet.add_worker().await;
-    fleet.until(NOTHING_LEFT).await;
+    sqlx::query("UPDATE group_chats SET deleted_at = now() - interval '2h'").execute(&harness.db).await.unwrap();
+    harness.add_worker().await;
+    harness.until(NOTHING_LEFT).await;
 }
 
 const NOTHING_LEFT: &str = "SELECT NOT EXISTS (SELECT FROM group_chats) AND NOT EXISTS (SELECT FROM private_messages)
@@ -47,40 +48,40 @@ const NOTHING_LEFT: &str = "SELECT NOT EXISTS (SELECT FROM group_chats) AND NOT 
 
 #[tokio::test]
 async fn a_permanent_deletion_leaves_nothing_however_long_the_history() {
-    let fleet = Fleet::start("harddelete").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start("harddelete").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     for many in [false, true] {
-        let group = create(&fleet, alice, &[bob]).await;
-        fleet.expect(alice, text(group, "x"), "group_message_sent").await;
+        let group = create(&harness, alice, &[bob]).await;
+        harness.expect(alice, text(group, "x"), "group_message_sent").await;
         if many {
             sqlx::query(
                 "INSERT INTO private_messages (message_id, conversation_id, seq, sender_id, content, iv, key_id, created_at)
                  SELECT gen_random_uuid(), $1, n, 1, '', '', 1, now() FROM generate_series(2, 5000) AS n",
             )
             .bind(group.to_string())
-            .execute(&fleet.db)
+            .execute(&harness.db)
             .await
             .unwrap();
             sqlx::query("INSERT INTO message_reactions SELECT message_id, 1, 'x' FROM private_messages")
-                .execute(&fleet.db)
+                .execute(&harness.db)
                 .await
                 .unwrap();
         }
         let delete = json!({"type": "delete_group", "groupId": group, "permanent": true});
-        assert_eq!(fleet.expect(alice, delete, "group_deleted").await["permanent"], true);
-        fleet.refused(bob, text(group, "x"), "RESOURCE_NOT_FOUND").await;
-        fleet.until(NOTHING_LEFT).await;
+        assert_eq!(harness.expect(alice, delete, "group_deleted").await["permanent"], true);
+        harness.refused(bob, text(group, "x"), "RESOURCE_NOT_FOUND").await;
+        harness.until(NOTHING_LEFT).await;
     }
 }
 
 #[tokio::test]
 async fn a_long_conversation_is_gone_for_both_at_once_and_deleted_bit_by_bit() {
-    let fleet = Fleet::start("deletelong").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start("deletelong").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let conversation = format!("conv_{alice}_{bob}");
-    let first = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "one"}));
-    fleet.append(&first).await;
-    fleet.answer(first.envelope.id).await;
+    let first = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "one"}));
+    harness.append(&first).await;
+    harness.answer(first.envelope.id).await;
     for statement in [
         "INSERT INTO private_messages (message_id, conversation_id, seq, sender_id, recipient_id, content, iv, key_id, created_at)
          SELECT gen_random_uuid(), conversation_id, n, 1, 2, '', '', 1, now() FROM conversations, generate_series(2, 7000) AS n",
@@ -93,48 +94,50 @@ async fn a_long_conversation_is_gone_for_both_at_once_and_deleted_bit_by_bit() {
         "CREATE TRIGGER count_deleted AFTER DELETE ON private_messages REFERENCING OLD TABLE AS gone
          FOR EACH STATEMENT EXECUTE FUNCTION count_deleted()",
     ] {
-        sqlx::query(statement).execute(&fleet.db).await.unwrap();
+        sqlx::query(statement).execute(&harness.db).await.unwrap();
     }
     let last: uuid::Uuid = sqlx::query_scalar("SELECT message_id FROM private_messages WHERE seq = 6999")
-        .fetch_one(&fleet.db)
+        .fetch_one(&harness.db)
         .await
         .unwrap();
     let delete = json!({"type": "delete_conversation", "conversationId": conversation, "deleteForEveryone": true});
-    fleet.expect(alice, delete, "conversation_deleted").await;
+    harness.expect(alice, delete, "conversation_deleted").await;
     let read = |other| json!({"type": "get_private_messages", "recipientId": other});
     for (user, other) in [(alice, bob), (bob, alice)] {
-        let page = fleet.expect(user, read(other), "private_messages").await;
+        let page = harness.expect(user, read(other), "private_messages").await;
         assert_eq!((&page["messages"], &page["total"]), (&json!([]), &json!(0)));
-        let listed = fleet.expect(user, json!({"type": "get_conversations"}), "conversations").await;
+        let listed = harness.expect(user, json!({"type": "get_conversations"}), "conversations").await;
         assert_eq!(listed["conversations"], json!([]));
     }
-    assert_eq!(fleet.send(alice, bob, "new").await["seq"], 7001);
-    let page = fleet.expect(bob, read(alice), "private_messages").await;
+    assert_eq!(harness.send(alice, bob, "new").await["seq"], 7001);
+    let page = harness.expect(bob, read(alice), "private_messages").await;
     assert_eq!((&page["messages"][0]["content"], &page["total"]), (&json!("new"), &json!(1)));
     let react = json!({"type": "add_reaction", "messageId": format!("msg_{last}"), "reaction": "x"});
-    fleet.refused(bob, react, "RESOURCE_NOT_FOUND").await;
+    harness.refused(bob, react, "RESOURCE_NOT_FOUND").await;
 
-    fleet.until("SELECT count(*) = 1 FROM private_messages").await;
-    fleet
+    harness.until("SELECT count(*) = 1 FROM private_messages").await;
+    harness
         .until(
             "SELECT NOT EXISTS (SELECT FROM message_reactions) AND NOT EXISTS (SELECT FROM message_deletions)
                  AND NOT EXISTS (SELECT FROM conversation_purges)",
         )
         .await;
-    let (all, most): (i64, i64) =
-        sqlx::query_as("SELECT sum(messages)::bigint, max(messages) FROM deleted").fetch_one(&fleet.db).await.unwrap();
+    let (all, most): (i64, i64) = sqlx::query_as("SELECT sum(messages)::bigint, max(messages) FROM deleted")
+        .fetch_one(&harness.db)
+        .await
+        .unwrap();
     assert_eq!((all, most), (7000, 2000));
     // A redelivered send does not come back.
-    fleet.append(&first).await;
-    assert_eq!(fleet.send(alice, bob, "newer").await["seq"], 7002);
-    assert_eq!(fleet.expect(bob, read(alice), "private_messages").await["total"], 2);
+    harness.append(&first).await;
+    assert_eq!(harness.send(alice, bob, "newer").await["seq"], 7002);
+    assert_eq!(harness.expect(bob, read(alice), "private_messages").await["total"], 2);
 }
 
 #[tokio::test]
 async fn old_events_and_commands_are_forgotten_and_others_kept() {
-    let fleet = Fleet::without_worker("retention", &[]).await;
+    let harness = Harness::without_worker("retention", &[]).await;
     let event = |id: u32, age_days: i32, delivered_days: Option<i32>| {
-        let db = fleet.db.clone();
+        let db = harness.db.clone();
         async move {
             sqlx::query(
                 "WITH e AS (INSERT INTO event_log (event_id, body, created_at)
@@ -158,29 +161,29 @@ async fn old_events_and_commands_are_forgotten_and_others_kept() {
     sqlx::query(
         "INSERT INTO event_log (event_id, body, created_at) VALUES (gen_random_uuid(), '', now() - interval '8 days')",
     )
-    .execute(&fleet.db)
+    .execute(&harness.db)
     .await
     .unwrap();
     sqlx::query(
         "INSERT INTO applied_commands (command_id, applied_at)
          VALUES (gen_random_uuid(), now() - interval '25h'), (gen_random_uuid(), now() - interval '23h')",
     )
-    .execute(&fleet.db)
+    .execute(&harness.db)
     .await
     .unwrap();
-    fleet.add_worker().await;
-    fleet.until("SELECT count(*) = 1 FROM applied_commands").await;
-    fleet
+    harness.add_worker().await;
+    harness.until("SELECT count(*) = 1 FROM applied_commands").await;
+    harness
         .until("SELECT array_agg(right(event_id::text, 1) ORDER BY event_id) = ARRAY['2', '4', '5'] FROM event_queue")
         .await;
-    fleet.until("SELECT count(*) = 3 FROM event_log").await;
+    harness.until("SELECT count(*) = 3 FROM event_log").await;
 }
 
 #[tokio::test]
 async fn of_too_many_waiting_events_the_newest_are_kept() {
     let settings = [("WAITING_EVENTS_PER_USER", "100"), ("REPLAY_LIMIT", "50")];
-    let fleet = Fleet::without_worker("crowded", &settings).await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::without_worker("crowded", &settings).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let wait = "WITH logged AS (
              INSERT INTO event_log (event_id, body)
              SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, '' FROM generate_series(1, 6000) AS n
@@ -188,12 +191,12 @@ async fn of_too_many_waiting_events_the_newest_are_kept() {
          )
          INSERT INTO event_queue (user_id, event_id)
          SELECT $1, event_id FROM logged UNION ALL (SELECT $2, event_id FROM logged ORDER BY event_id LIMIT 100)";
-    sqlx::query(wait).bind(alice.0).bind(bob.0).execute(&fleet.db).await.unwrap();
-    fleet.add_worker().await;
-    fleet.until("SELECT count(*) = 200 FROM event_queue").await;
+    sqlx::query(wait).bind(alice.0).bind(bob.0).execute(&harness.db).await.unwrap();
+    harness.add_worker().await;
+    harness.until("SELECT count(*) = 200 FROM event_queue").await;
     let oldest: String = sqlx::query_scalar("SELECT min(event_id::text) FROM event_queue WHERE user_id = $1")
         .bind(alice.0)
-        .fetch_one(&fleet.db)
+        .fetch_one(&harness.db)
         .await
         .unwrap();
     assert_eq!(oldest, "00000000-0000-7000-8000-000000005901");

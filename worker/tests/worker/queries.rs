@@ -9,48 +9,48 @@ use shared::redis::lanes;
 use shared::stream::{Internal, InternalReply};
 use sqlx::{Postgres, Transaction};
 
-use crate::harness::{DEADLINE, Fleet};
+use crate::harness::{DEADLINE, Harness};
 
 /// Whoever reads messages waits until this is given up.
-async fn stop_reading(fleet: &Fleet) -> Transaction<'static, Postgres> {
-    let mut blocking = fleet.db.begin().await.unwrap();
+async fn stop_reading(harness: &Harness) -> Transaction<'static, Postgres> {
+    let mut blocking = harness.db.begin().await.unwrap();
     sqlx::query("LOCK TABLE private_messages IN ACCESS EXCLUSIVE MODE").execute(&mut *blocking).await.unwrap();
     blocking
 }
 
-async fn ask_for_pages(fleet: &Fleet, user: UserId, other: UserId, count: usize) {
+async fn ask_for_pages(harness: &Harness, user: UserId, other: UserId, count: usize) {
     for _ in 0..count {
-        let page = fleet.prepare(user, &json!({"type": "get_private_messages", "recipientId": other}));
-        fleet.append(&page).await;
+        let page = harness.prepare(user, &json!({"type": "get_private_messages", "recipientId": other}));
+        harness.append(&page).await;
     }
 }
 
 #[tokio::test]
 async fn a_users_slow_queries_hold_up_that_user_alone() {
-    let fleet = Fleet::start("fair").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    fleet.send(alice, bob, "hello").await;
-    let blocking = stop_reading(&fleet).await;
-    ask_for_pages(&fleet, alice, bob, 50).await;
-    let answered = fleet.expect(bob, json!({"type": "get_online_users"}), "online_users");
+    let harness = Harness::start("fair").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    harness.send(alice, bob, "hello").await;
+    let blocking = stop_reading(&harness).await;
+    ask_for_pages(&harness, alice, bob, 50).await;
+    let answered = harness.expect(bob, json!({"type": "get_online_users"}), "online_users");
     tokio::time::timeout(Duration::from_secs(3), answered).await.expect("bob does not wait for alice");
     blocking.rollback().await.unwrap();
 }
 
 #[tokio::test]
 async fn signing_in_does_not_wait_for_queries() {
-    let fleet = Fleet::start("sessions_first").await;
-    let users = fleet.users(["a", "b", "c", "d", "e", "f", "g", "h"]).await;
-    fleet.send(users[0], users[1], "hello").await;
+    let harness = Harness::start("sessions_first").await;
+    let users = harness.users(["a", "b", "c", "d", "e", "f", "g", "h"]).await;
+    harness.send(users[0], users[1], "hello").await;
     for pair in users.windows(2) {
-        fleet.send(pair[0], pair[1], "hello").await;
+        harness.send(pair[0], pair[1], "hello").await;
     }
-    let blocking = stop_reading(&fleet).await;
+    let blocking = stop_reading(&harness).await;
     for pair in users.windows(2) {
-        ask_for_pages(&fleet, pair[0], pair[1], 5).await;
+        ask_for_pages(&harness, pair[0], pair[1], 5).await;
     }
     let authenticate = Internal::Authenticate { token_id: "jti".to_owned() };
-    let reply = tokio::time::timeout(Duration::from_secs(3), fleet.internal(users[0], authenticate)).await;
+    let reply = tokio::time::timeout(Duration::from_secs(3), harness.internal(users[0], authenticate)).await;
     assert!(matches!(reply, Ok(InternalReply::Authenticated { .. })), "{reply:?}");
     blocking.rollback().await.unwrap();
 }
@@ -62,11 +62,11 @@ fn long_text() -> String {
 
 #[tokio::test]
 async fn large_pages_are_cut_and_the_rest_can_be_fetched() {
-    let fleet = Fleet::start("cut").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start("cut").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let sends = 40;
     for _ in 0..sends {
-        fleet.send(alice, bob, &long_text()).await;
+        harness.send(alice, bob, &long_text()).await;
     }
     let seqs = |page: &Value| -> Vec<i64> {
         page["messages"].as_array().unwrap().iter().map(|message| message["seq"].as_i64().unwrap()).collect()
@@ -78,7 +78,7 @@ async fn large_pages_are_cut_and_the_rest_can_be_fetched() {
         }
         let mut all = Vec::new();
         loop {
-            let page = fleet.expect(bob, request.clone(), "private_messages").await;
+            let page = harness.expect(bob, request.clone(), "private_messages").await;
             assert!(page.to_string().len() <= 300 * 1024, "{}", page.to_string().len());
             let seqs = seqs(&page);
             let (first, last) = (seqs[0], seqs[seqs.len() - 1]);
@@ -95,8 +95,8 @@ async fn large_pages_are_cut_and_the_rest_can_be_fetched() {
 
 #[tokio::test]
 async fn readers_that_are_gone_are_removed_from_the_group() {
-    let fleet = Fleet::without_worker("readers", &[]).await;
-    let (stream, redis) = (fleet.keys.queries(), &fleet.redis);
+    let harness = Harness::without_worker("readers", &[]).await;
+    let (stream, redis) = (harness.keys.queries(), &harness.redis);
     let _: () = redis.xgroup_create(&stream, "workers", "0", true).await.unwrap();
     for reader in ["own", "gone", "with-work"] {
         let _: u64 = redis.xgroup_createconsumer(&stream, "workers", reader).await.unwrap();

@@ -7,24 +7,24 @@ use shared::clock::Timestamp;
 use shared::publication::{Header, Receipt};
 use shared::redis::keys::Channel;
 
-use crate::harness::{Fleet, without_timestamp};
+use crate::harness::{Harness, without_timestamp};
 
 #[tokio::test]
 async fn a_message_is_stored_sealed_acknowledged_and_published_to_both() {
-    let fleet = Fleet::start("sending").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    fleet.follow(alice, bob).await;
+    let harness = Harness::start("sending").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    harness.follow(alice, bob).await;
     let message = json!({
         "type": "send_message", "recipientId": bob, "content": " plaintext marker ", "clientMessageId": "c1", "requestId": 7,
     });
-    let sent = fleet.expect(alice, message, "message_sent").await;
+    let sent = harness.expect(alice, message, "message_sent").await;
     assert_eq!(sent["seq"], 1);
     assert_eq!(sent["requestId"], 7);
     assert_eq!(sent["conversationId"], format!("conv_{alice}_{bob}"));
     assert_eq!(sent["clientMessageId"], "c1");
     assert_eq!(sent.get("warning"), None);
     for user in [alice, bob] {
-        let event = fleet.event(Channel::User(user), "new_message").await;
+        let event = harness.event(Channel::User(user), "new_message").await;
         assert_eq!(event["content"], " plaintext marker ");
         assert_eq!(event["messageId"], sent["messageId"]);
         assert_eq!(event["senderUsername"], "alice");
@@ -32,49 +32,49 @@ async fn a_message_is_stored_sealed_acknowledged_and_published_to_both() {
         assert_eq!(event.get("requestId"), None);
     }
     let stored: Vec<u8> =
-        sqlx::query_scalar("SELECT content FROM private_messages").fetch_one(&fleet.db).await.unwrap();
+        sqlx::query_scalar("SELECT content FROM private_messages").fetch_one(&harness.db).await.unwrap();
     assert!(!String::from_utf8_lossy(&stored).contains("marker"));
     let history = json!({"type": "get_private_messages", "recipientId": alice});
-    let page = fleet.expect(bob, history, "private_messages").await;
+    let page = harness.expect(bob, history, "private_messages").await;
     assert_eq!(page["messages"][0]["content"], " plaintext marker ");
     assert_eq!(page["total"], 1);
 }
 
 #[tokio::test]
 async fn many_at_once_are_numbered_without_gaps_in_the_order_of_sending() {
-    let fleet = Fleet::start_with("ordering", &[("BATCH_MAX", "16")]).await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let harness = Harness::start_with("ordering", &[("BATCH_MAX", "16")]).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let mut sent = Vec::new();
     for i in 0..100 {
         for to in [bob, carol] {
             let message = json!({"type": "send_message", "recipientId": to, "content": format!("{i}")});
-            let prepared = fleet.prepare(alice, &message);
-            fleet.append(&prepared).await;
+            let prepared = harness.prepare(alice, &message);
+            harness.append(&prepared).await;
             sent.push((i, prepared.envelope.id));
         }
     }
     for (i, command) in sent {
-        assert_eq!(fleet.answer(command).await["seq"], i + 1);
+        assert_eq!(harness.answer(command).await["seq"], i + 1);
     }
     for to in [bob, carol] {
         let seqs: Vec<i64> =
-            fleet.events(Channel::User(to), "new_message").iter().map(|e| e["seq"].as_i64().unwrap()).collect();
+            harness.events(Channel::User(to), "new_message").iter().map(|e| e["seq"].as_i64().unwrap()).collect();
         assert_eq!(seqs, (1..=100).collect::<Vec<_>>());
     }
 }
 
 #[tokio::test]
 async fn a_redelivered_command_is_applied_once_and_answered_again() {
-    let fleet = Fleet::start("redelivery").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    let prepared = fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
-    fleet.append(&prepared).await;
-    fleet.answer(prepared.envelope.id).await;
-    fleet.append(&prepared).await;
-    fleet.append(&prepared).await;
-    let last = fleet.send(alice, bob, "y").await;
+    let harness = Harness::start("redelivery").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let prepared = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
+    harness.append(&prepared).await;
+    harness.answer(prepared.envelope.id).await;
+    harness.append(&prepared).await;
+    harness.append(&prepared).await;
+    let last = harness.send(alice, bob, "y").await;
     assert_eq!(last["seq"], 2);
-    let answers: Vec<_> = fleet
+    let answers: Vec<_> = harness
         .published()
         .into_iter()
         .filter(|p| matches!(&p.header, Header::Answer { command, .. } if *command == prepared.envelope.id))
@@ -82,70 +82,70 @@ async fn a_redelivered_command_is_applied_once_and_answered_again() {
     assert_eq!(answers.len(), 3);
     let first = without_timestamp(answers[0].json());
     assert!(answers.iter().all(|answer| without_timestamp(answer.json()) == first));
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM private_messages").fetch_one(&fleet.db).await.unwrap();
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM private_messages").fetch_one(&harness.db).await.unwrap();
     assert_eq!(count, 2);
 }
 
 #[tokio::test]
 async fn a_client_message_id_counts_once_whether_repeated_in_one_batch_or_later() {
-    let fleet = Fleet::without_worker("repetition", &[]).await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::without_worker("repetition", &[]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let message = json!({"type": "send_message", "recipientId": bob, "content": "x", "clientMessageId": "same"});
-    let (first, second) = (fleet.prepare(alice, &message), fleet.prepare(alice, &message));
-    fleet.append(&first).await;
-    fleet.append(&second).await;
-    fleet.add_worker().await;
-    let (first, second) = (fleet.answer(first.envelope.id).await, fleet.answer(second.envelope.id).await);
+    let (first, second) = (harness.prepare(alice, &message), harness.prepare(alice, &message));
+    harness.append(&first).await;
+    harness.append(&second).await;
+    harness.add_worker().await;
+    let (first, second) = (harness.answer(first.envelope.id).await, harness.answer(second.envelope.id).await);
     assert_eq!(first.get("duplicate"), None);
     assert_eq!(second["duplicate"], true);
     assert_eq!(second["messageId"], first["messageId"]);
     assert_eq!(second["seq"], first["seq"]);
-    let later = fleet.command(alice, message).await;
+    let later = harness.command(alice, message).await;
     assert_eq!((&later["duplicate"], &later["messageId"]), (&json!(true), &first["messageId"]));
-    assert_eq!(fleet.events(Channel::User(bob), "new_message").len(), 1);
+    assert_eq!(harness.events(Channel::User(bob), "new_message").len(), 1);
 }
 
 #[tokio::test]
 async fn refusals_name_their_reason_and_store_nothing() {
-    let fleet = Fleet::start_with("refusals", &[("FOLLOW_POLICY", "enforce")]).await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
-    fleet.follow(alice, carol).await;
+    let harness = Harness::start_with("refusals", &[("FOLLOW_POLICY", "enforce")]).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    harness.follow(alice, carol).await;
     let to = |user: i64| json!({"type": "send_message", "recipientId": user, "content": "x"});
-    assert_eq!(fleet.refused(alice, to(999_999), "RESOURCE_NOT_FOUND").await["field"], "recipientId");
-    fleet.refused(alice, to(bob.0), "NOT_FOLLOWING").await;
-    fleet.expect(alice, to(carol.0), "message_sent").await;
-    fleet.block(carol, alice).await;
-    fleet.refused(alice, to(carol.0), "USER_BLOCKED").await;
-    fleet.refused(carol, to(alice.0), "USER_BLOCKED").await;
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM private_messages").fetch_one(&fleet.db).await.unwrap();
+    assert_eq!(harness.refused(alice, to(999_999), "RESOURCE_NOT_FOUND").await["field"], "recipientId");
+    harness.refused(alice, to(bob.0), "NOT_FOLLOWING").await;
+    harness.expect(alice, to(carol.0), "message_sent").await;
+    harness.block(carol, alice).await;
+    harness.refused(alice, to(carol.0), "USER_BLOCKED").await;
+    harness.refused(carol, to(alice.0), "USER_BLOCKED").await;
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM private_messages").fetch_one(&harness.db).await.unwrap();
     assert_eq!(count, 1);
 }
 
 #[tokio::test]
 async fn by_default_writing_to_somebody_not_followed_warns() {
-    let fleet = Fleet::start("warning").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    assert_eq!(fleet.send(alice, bob, "x").await["warning"], "NOT_FOLLOWING");
+    let harness = Harness::start("warning").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    assert_eq!(harness.send(alice, bob, "x").await["warning"], "NOT_FOLLOWING");
 }
 
 #[tokio::test]
 async fn a_command_past_its_deadline_is_not_applied_but_one_applied_before_is_answered() {
-    let fleet = Fleet::start("deadline").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start("deadline").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let message = json!({"type": "send_message", "recipientId": bob, "content": "x"});
-    let mut late = fleet.prepare(alice, &message);
+    let mut late = harness.prepare(alice, &message);
     late.envelope.deadline = Timestamp(Timestamp::now().0 - 1);
-    fleet.append(&late).await;
-    let answer = fleet.answer(late.envelope.id).await;
+    harness.append(&late).await;
+    let answer = harness.answer(late.envelope.id).await;
     assert_eq!(answer["code"], "SERVICE_UNAVAILABLE");
     assert!(answer["retryAfter"].as_i64().unwrap() > 0);
-    let mut applied = fleet.prepare(alice, &message);
-    fleet.append(&applied).await;
-    assert_eq!(fleet.answer(applied.envelope.id).await["type"], "message_sent");
+    let mut applied = harness.prepare(alice, &message);
+    harness.append(&applied).await;
+    assert_eq!(harness.answer(applied.envelope.id).await["type"], "message_sent");
     applied.envelope.deadline = Timestamp(Timestamp::now().0 - 1);
-    fleet.append(&applied).await;
-    assert_eq!(fleet.send(alice, bob, "y").await["seq"], 2);
-    let receipts = fleet.published().into_iter().filter(|published| match &published.header {
+    harness.append(&applied).await;
+    assert_eq!(harness.send(alice, bob, "y").await["seq"], 2);
+    let receipts = harness.published().into_iter().filter(|published| match &published.header {
         Header::Event(event) => matches!(event.receipt, Receipt::Message { seq: 1, .. }),
         _ => false,
     });
@@ -155,23 +155,23 @@ async fn a_command_past_its_deadline_is_not_applied_but_one_applied_before_is_an
 
 #[tokio::test]
 async fn partitions_move_between_workers_and_order_holds() {
-    let fleet = Fleet::start("moving").await;
-    let [alice, bob, carol, dave] = fleet.users(["alice", "bob", "carol", "dave"]).await;
+    let harness = Harness::start("moving").await;
+    let [alice, bob, carol, dave] = harness.users(["alice", "bob", "carol", "dave"]).await;
     let others = [bob, carol, dave];
     let mut commands = Vec::new();
     let mut second = None;
     for i in 0..150 {
         for to in others {
             let message = json!({"type": "send_message", "recipientId": to, "content": format!("{i}")});
-            let prepared = fleet.prepare(alice, &message);
-            fleet.append(&prepared).await;
+            let prepared = harness.prepare(alice, &message);
+            harness.append(&prepared).await;
             commands.push((i, prepared.envelope.id));
         }
         if i == 30 {
-            second = Some(fleet.add_worker().await);
+            second = Some(harness.add_worker().await);
         }
         if i == 60 {
-            fleet.until("SELECT count(DISTINCT owner) = 2 FROM partition_leases").await;
+            harness.until("SELECT count(DISTINCT owner) = 2 FROM partition_leases").await;
         }
         if i == 110 {
             second.take().unwrap().start_draining();
@@ -179,21 +179,21 @@ async fn partitions_move_between_workers_and_order_holds() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     for (i, command) in commands {
-        assert_eq!(fleet.answer(command).await["seq"], i + 1);
+        assert_eq!(harness.answer(command).await["seq"], i + 1);
     }
-    fleet.until("SELECT count(DISTINCT owner) = 1 AND bool_and(owner IS NOT NULL) FROM partition_leases").await;
+    harness.until("SELECT count(DISTINCT owner) = 1 AND bool_and(owner IS NOT NULL) FROM partition_leases").await;
 }
 
 #[tokio::test]
 async fn a_worker_that_goes_hands_its_partitions_over_at_once() {
     // Far longer than any wait of this test: nothing is handed over by running out.
-    let fleet = Fleet::start_with("handover", &[("LEASE_TTL", "2m")]).await;
-    let [alice, bob, carol, dave] = fleet.users(["alice", "bob", "carol", "dave"]).await;
-    let second = fleet.add_worker().await;
-    fleet.until("SELECT count(DISTINCT owner) = 2 FROM partition_leases").await;
+    let harness = Harness::start_with("handover", &[("LEASE_TTL", "2m")]).await;
+    let [alice, bob, carol, dave] = harness.users(["alice", "bob", "carol", "dave"]).await;
+    let second = harness.add_worker().await;
+    harness.until("SELECT count(DISTINCT owner) = 2 FROM partition_leases").await;
     second.start_draining();
-    fleet.until("SELECT count(DISTINCT owner) = 1 AND bool_and(owner IS NOT NULL) FROM partition_leases").await;
+    harness.until("SELECT count(DISTINCT owner) = 1 AND bool_and(owner IS NOT NULL) FROM partition_leases").await;
     for to in [bob, carol, dave] {
-        assert_eq!(fleet.send(alice, to, "x").await["seq"], 1);
+        assert_eq!(harness.send(alice, to, "x").await["seq"], 1);
     }
 }

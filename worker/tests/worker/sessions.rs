@@ -12,7 +12,7 @@ use shared::redis::presence::{Presence, Session};
 use shared::stream::{Internal, InternalReply, Receipts, ReplayPage};
 use uuid::Uuid;
 
-use crate::harness::Fleet;
+use crate::harness::Harness;
 
 fn resume(connection: u64) -> Internal {
     Internal::Resume {
@@ -24,8 +24,8 @@ fn resume(connection: u64) -> Internal {
     }
 }
 
-pub async fn resumed(fleet: &Fleet, user: UserId, connection: u64) -> (Value, ReplayPage) {
-    match fleet.internal(user, resume(connection)).await {
+pub async fn resumed(harness: &Harness, user: UserId, connection: u64) -> (Value, ReplayPage) {
+    match harness.internal(user, resume(connection)).await {
         InternalReply::Resumed { auth_success, replay } => (serde_json::from_slice(&auth_success).unwrap(), replay),
         other => panic!("{other:?}"),
     }
@@ -38,14 +38,14 @@ pub fn contents(page: &ReplayPage) -> Vec<String> {
 
 #[tokio::test]
 async fn tokens_of_unknown_users_and_revoked_ones_open_nothing() {
-    let fleet = Fleet::start("authenticate").await;
-    let alice = fleet.user("alice").await;
+    let harness = Harness::start("authenticate").await;
+    let alice = harness.user("alice").await;
     let authenticate = |token: &str| Internal::Authenticate { token_id: token.to_owned() };
-    let accepted = fleet.internal(alice, authenticate("good")).await;
+    let accepted = harness.internal(alice, authenticate("good")).await;
     assert_eq!(accepted, InternalReply::Authenticated { groups: Vec::new() });
-    sqlx::query("INSERT INTO jwt_revocation (jti) VALUES ('bad')").execute(&fleet.db).await.unwrap();
+    sqlx::query("INSERT INTO jwt_revocation (jti) VALUES ('bad')").execute(&harness.db).await.unwrap();
     for (user, token, code) in [(alice, "bad", "TOKEN_REVOKED"), (UserId(999), "good", "USER_NOT_FOUND")] {
-        let InternalReply::Refused { auth_error } = fleet.internal(user, authenticate(token)).await else { panic!() };
+        let InternalReply::Refused { auth_error } = harness.internal(user, authenticate(token)).await else { panic!() };
         let error: Value = serde_json::from_slice(&auth_error).unwrap();
         assert_eq!((&error["type"], &error["code"]), (&json!("auth_error"), &json!(code)));
     }
@@ -55,13 +55,13 @@ async fn tokens_of_unknown_users_and_revoked_ones_open_nothing() {
 #[tokio::test]
 async fn a_page_of_a_replay_has_a_bound_in_bytes() {
     const MOST_BYTES: usize = 256 * 1024 + 32 * 1024;
-    let fleet = Fleet::start("replaybytes").await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start("replaybytes").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     let long = "\u{8a9e}".repeat(4_990);
     for i in 0..60 {
-        fleet.send(alice, bob, &format!("{i} {long}")).await;
+        harness.send(alice, bob, &format!("{i} {long}")).await;
     }
-    let (_, first) = resumed(&fleet, bob, 1).await;
+    let (_, first) = resumed(&harness, bob, 1).await;
     let (mut seen, mut pages, mut page) = (Vec::new(), 0, first);
     loop {
         let bytes: usize = page.events.iter().map(|event| event.json.len()).sum();
@@ -69,7 +69,7 @@ async fn a_page_of_a_replay_has_a_bound_in_bytes() {
         seen.extend(contents(&page).iter().map(|content| content.split(' ').next().unwrap().to_owned()));
         pages += 1;
         let Some(cursor) = page.next else { break };
-        let InternalReply::Replayed(next) = fleet.internal(bob, Internal::Replay { cursor }).await else { panic!() };
+        let InternalReply::Replayed(next) = harness.internal(bob, Internal::Replay { cursor }).await else { panic!() };
         page = next;
     }
     assert_eq!(seen, (0..60).map(|i| i.to_string()).collect::<Vec<_>>());
@@ -78,155 +78,156 @@ async fn a_page_of_a_replay_has_a_bound_in_bytes() {
 
 #[tokio::test]
 async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
-    let fleet = Fleet::start_with("replay", &[("REPLAY_LIMIT", "250")]).await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
+    let harness = Harness::start_with("replay", &[("REPLAY_LIMIT", "250")]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
     for i in 0..240 {
-        fleet
+        harness
             .append(
-                &fleet.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": format!("{i}")})),
+                &harness
+                    .prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": format!("{i}")})),
             )
             .await;
     }
-    fleet.send(alice, bob, "240").await;
-    let (success, first) = resumed(&fleet, bob, 1).await;
+    harness.send(alice, bob, "240").await;
+    let (success, first) = resumed(&harness, bob, 1).await;
     assert_eq!(success["queuedEvents"], 241);
     assert_eq!(success["user"]["username"], "bob");
     let mut seen = contents(&first);
     let mut next = first.next;
     while let Some(cursor) = next {
-        let InternalReply::Replayed(page) = fleet.internal(bob, Internal::Replay { cursor }).await else { panic!() };
+        let InternalReply::Replayed(page) = harness.internal(bob, Internal::Replay { cursor }).await else { panic!() };
         seen.extend(contents(&page));
         next = page.next;
     }
     assert_eq!(seen, (0..=240).map(|i| i.to_string()).collect::<Vec<_>>());
     // One's own messages are no news.
-    assert_eq!(resumed(&fleet, alice, 2).await.0["queuedEvents"], 0);
+    assert_eq!(resumed(&harness, alice, 2).await.0["queuedEvents"], 0);
 
     let Receipt::Message { conversation, .. } = first.events[0].receipt else { panic!() };
     let receipts =
         Receipts { user: bob, conversations: vec![(conversation, 239), (conversation, 100)], events: vec![] };
-    fleet.append(&internal(&fleet, bob, Internal::Settle { receipts: vec![receipts] })).await;
-    fleet.until(&format!("SELECT delivered_seq = 239 FROM conversation_members WHERE user_id = {bob}")).await;
-    let (success, page) = resumed(&fleet, bob, 3).await;
+    harness.append(&internal(&harness, bob, Internal::Settle { receipts: vec![receipts] })).await;
+    harness.until(&format!("SELECT delivered_seq = 239 FROM conversation_members WHERE user_id = {bob}")).await;
+    let (success, page) = resumed(&harness, bob, 3).await;
     assert_eq!((&success["queuedEvents"], contents(&page)), (&json!(2), vec!["239".to_owned(), "240".to_owned()]));
 
     // What was received in another epoch had the same number and was another message.
-    let epoch: Uuid = sqlx::query_scalar("SELECT epoch FROM store_epoch").fetch_one(&fleet.db).await.unwrap();
+    let epoch: Uuid = sqlx::query_scalar("SELECT epoch FROM store_epoch").fetch_one(&harness.db).await.unwrap();
     let received_in = |epoch| {
         let receipts = Receipts { user: bob, conversations: vec![(conversation, 240)], events: vec![] };
-        internal(&fleet, bob, Internal::SettleIn { epoch, receipts: vec![receipts] })
+        internal(&harness, bob, Internal::SettleIn { epoch, receipts: vec![receipts] })
     };
-    fleet.append(&received_in(Uuid::new_v4())).await;
+    harness.append(&received_in(Uuid::new_v4())).await;
     tokio::time::timeout(crate::harness::DEADLINE, async {
-        while fleet.redis.xlen::<u64, _>(fleet.keys.queries()).await.unwrap() > 0 {
+        while harness.redis.xlen::<u64, _>(harness.keys.queries()).await.unwrap() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
     .await
     .unwrap();
-    assert_eq!(resumed(&fleet, bob, 4).await.0["queuedEvents"], 2);
-    fleet.append(&received_in(epoch)).await;
-    fleet.until(&format!("SELECT delivered_seq = 240 FROM conversation_members WHERE user_id = {bob}")).await;
+    assert_eq!(resumed(&harness, bob, 4).await.0["queuedEvents"], 2);
+    harness.append(&received_in(epoch)).await;
+    harness.until(&format!("SELECT delivered_seq = 240 FROM conversation_members WHERE user_id = {bob}")).await;
 }
 
-pub fn internal(fleet: &Fleet, user: UserId, request: Internal) -> crate::harness::Prepared {
+pub fn internal(harness: &Harness, user: UserId, request: Internal) -> crate::harness::Prepared {
     use shared::stream::{Body, Envelope};
     let now = Timestamp::now();
     let id = shared::ids::new_command_id(now, 0);
-    let envelope = Envelope::internal(id, &request, user, fleet.gateway, now.plus(Duration::from_secs(10)));
-    crate::harness::Prepared { envelope, body: Body::Internal(request), stream: fleet.keys.queries() }
+    let envelope = Envelope::internal(id, &request, user, harness.gateway, now.plus(Duration::from_secs(10)));
+    crate::harness::Prepared { envelope, body: Body::Internal(request), stream: harness.keys.queries() }
 }
 
 #[tokio::test]
 async fn only_the_newest_are_replayed_and_that_is_said() {
-    let fleet = Fleet::start_with("truncated", &[("REPLAY_LIMIT", "3")]).await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let harness = Harness::start_with("truncated", &[("REPLAY_LIMIT", "3")]).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     for (from, content) in [(alice, "a1"), (carol, "c1"), (alice, "a2"), (carol, "c2")] {
-        fleet.send(from, bob, content).await;
+        harness.send(from, bob, content).await;
     }
-    let (success, page) = resumed(&fleet, bob, 1).await;
+    let (success, page) = resumed(&harness, bob, 1).await;
     assert_eq!((&success["queuedEvents"], &success["replayTruncated"]), (&json!(3), &json!(true)));
     assert_eq!(contents(&page), ["c1", "a2", "c2"]);
 }
 
 #[tokio::test]
 async fn presence_has_one_transition_each_way_however_many_connections_and_gateways() {
-    let fleet = Fleet::start_with("presence", &[("OFFLINE_GRACE_PERIOD", "300ms")]).await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
-    fleet.block(carol, alice).await;
-    resumed(&fleet, bob, 1).await;
-    resumed(&fleet, alice, 2).await;
-    resumed(&fleet, alice, 3).await;
+    let harness = Harness::start_with("presence", &[("OFFLINE_GRACE_PERIOD", "300ms")]).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    harness.block(carol, alice).await;
+    resumed(&harness, bob, 1).await;
+    resumed(&harness, alice, 2).await;
+    resumed(&harness, alice, 3).await;
     let is_alices = |event: &Value, kind: &str| event["type"] == kind && event["user"]["userId"] == alice.to_string();
-    let online = fleet.wait_for("user_online", |p| is_alices(&p.json(), "user_online")).await;
+    let online = harness.wait_for("user_online", |p| is_alices(&p.json(), "user_online")).await;
     assert_eq!(online.channel, Channel::Presence);
     let Header::Event(header) = &online.header else { panic!() };
     assert_eq!(header.exclude_users, [carol, alice]);
 
-    let list = fleet.expect(bob, json!({"type": "get_online_users"}), "online_users").await;
+    let list = harness.expect(bob, json!({"type": "get_online_users"}), "online_users").await;
     assert_eq!((&list["count"], &list["users"][0]["username"]), (&json!(1), &json!("alice")));
-    let list = fleet.expect(carol, json!({"type": "get_online_users"}), "online_users").await;
+    let list = harness.expect(carol, json!({"type": "get_online_users"}), "online_users").await;
     assert_eq!(list["count"], 1, "carol does not see alice, whom she blocks: {list}");
 
-    let presence = Presence::new(fleet.keys.clone());
+    let presence = Presence::new(harness.keys.clone());
     let grace = Duration::from_millis(300);
     let session = |connection| Session { user: alice, connection: ConnectionId(connection) };
-    presence.close(&fleet.redis, fleet.gateway, &[session(2)], grace).await.unwrap();
+    presence.close(&harness.redis, harness.gateway, &[session(2)], grace).await.unwrap();
     // Back within the grace period, which a busy machine must not outlast: nobody is told anything.
-    presence.close(&fleet.redis, fleet.gateway, &[session(3)], Duration::from_secs(60)).await.unwrap();
-    resumed(&fleet, alice, 4).await;
-    presence.close(&fleet.redis, fleet.gateway, &[session(4)], grace).await.unwrap();
-    fleet.wait_for("user_offline", |p| is_alices(&p.json(), "user_offline")).await;
-    let count = |kind: &str| fleet.published().iter().filter(|p| is_alices(&p.json(), kind)).count();
+    presence.close(&harness.redis, harness.gateway, &[session(3)], Duration::from_secs(60)).await.unwrap();
+    resumed(&harness, alice, 4).await;
+    presence.close(&harness.redis, harness.gateway, &[session(4)], grace).await.unwrap();
+    harness.wait_for("user_offline", |p| is_alices(&p.json(), "user_offline")).await;
+    let count = |kind: &str| harness.published().iter().filter(|p| is_alices(&p.json(), kind)).count();
     assert_eq!((count("user_online"), count("user_offline")), (1, 1));
-    resumed(&fleet, alice, 5).await;
-    fleet.wait_for("another user_online", |_| count("user_online") == 2).await;
+    resumed(&harness, alice, 5).await;
+    harness.wait_for("another user_online", |_| count("user_online") == 2).await;
 }
 
 #[tokio::test]
 async fn a_dead_gateways_users_go_offline_and_others_stay() {
-    let fleet = Fleet::start_with("deadgateway", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    resumed(&fleet, alice, 1).await;
-    resumed(&fleet, bob, 2).await;
+    let harness = Harness::start_with("deadgateway", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    resumed(&harness, alice, 1).await;
+    resumed(&harness, bob, 2).await;
     // Bob has another session, on a gateway that lives.
     let other = GatewayId(Uuid::new_v4());
-    let presence = Presence::new(fleet.keys.clone());
-    presence.open(&fleet.redis, other, &[Session { user: bob, connection: ConnectionId(1) }]).await.unwrap();
+    let presence = Presence::new(harness.keys.clone());
+    presence.open(&harness.redis, other, &[Session { user: bob, connection: ConnectionId(1) }]).await.unwrap();
     let long_ago = (Timestamp::now().0 - 60_000) as f64;
     let now = Timestamp::now().0 as f64 + 60_000.0;
-    for (gateway, at) in [(fleet.gateway, long_ago), (other, now)] {
-        let key = fleet.keys.heartbeats("gateway");
-        let _: i64 = fleet.redis.zadd(key, None, None, false, false, (at, gateway.to_string())).await.unwrap();
+    for (gateway, at) in [(harness.gateway, long_ago), (other, now)] {
+        let key = harness.keys.heartbeats("gateway");
+        let _: i64 = harness.redis.zadd(key, None, None, false, false, (at, gateway.to_string())).await.unwrap();
     }
-    let offline = fleet.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
+    let offline = harness.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
     assert_eq!(offline.json()["user"]["userId"], alice.to_string());
-    let online = presence.online_among(&fleet.redis, &[alice, bob]).await.unwrap();
+    let online = presence.online_among(&harness.redis, &[alice, bob]).await.unwrap();
     assert_eq!(online.into_iter().collect::<Vec<_>>(), [bob]);
 }
 
 #[tokio::test]
 async fn the_sessions_of_all_dead_gateways_end_however_many() {
-    let fleet = Fleet::start_with("manydead", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
-    let alice = fleet.user("alice").await;
-    resumed(&fleet, alice, 1).await;
-    let key = fleet.keys.heartbeats("gateway");
+    let harness = Harness::start_with("manydead", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
+    let alice = harness.user("alice").await;
+    resumed(&harness, alice, 1).await;
+    let key = harness.keys.heartbeats("gateway");
     let long_ago = (Timestamp::now().0 - 60_000) as f64;
     // Hers is the last of them all.
     let others = (0..250).map(|number| (long_ago - 1_000.0 + f64::from(number), Uuid::new_v4().to_string()));
-    let dead: Vec<(f64, String)> = others.chain([(long_ago, fleet.gateway.to_string())]).collect();
-    let _: i64 = fleet.redis.zadd(&key, None, None, false, false, dead).await.unwrap();
-    let offline = fleet.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
+    let dead: Vec<(f64, String)> = others.chain([(long_ago, harness.gateway.to_string())]).collect();
+    let _: i64 = harness.redis.zadd(&key, None, None, false, false, dead).await.unwrap();
+    let offline = harness.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
     assert_eq!(offline.json()["user"]["userId"], alice.to_string());
 }
 
 #[tokio::test]
 async fn a_gateway_whose_clock_is_slow_keeps_its_users() {
-    let fleet = Fleet::start_with("slowclock", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
-    let [alice, bob] = fleet.users(["alice", "bob"]).await;
-    resumed(&fleet, alice, 1).await;
+    let harness = Harness::start_with("slowclock", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    resumed(&harness, alice, 1).await;
     // As a gateway of the version before beats, which counts by its own clock.
-    let (redis, key, slow) = (fleet.redis.clone(), fleet.keys.heartbeats("gateway"), fleet.gateway);
+    let (redis, key, slow) = (harness.redis.clone(), harness.keys.heartbeats("gateway"), harness.gateway);
     let beating = tokio::spawn(async move {
         loop {
             let at = (Timestamp::now().0 - 60_000) as f64;
@@ -236,37 +237,37 @@ async fn a_gateway_whose_clock_is_slow_keeps_its_users() {
     });
     // A gateway that died at the same time shows when the slow one would have been given up.
     let dead = GatewayId(Uuid::new_v4());
-    let presence = Presence::new(fleet.keys.clone());
-    presence.open(&fleet.redis, dead, &[Session { user: bob, connection: ConnectionId(1) }]).await.unwrap();
+    let presence = Presence::new(harness.keys.clone());
+    presence.open(&harness.redis, dead, &[Session { user: bob, connection: ConnectionId(1) }]).await.unwrap();
     sqlx::query("INSERT INTO user_status (user_id, last_seen_at, online) VALUES ($1, now(), TRUE)")
         .bind(bob.0)
-        .execute(&fleet.db)
+        .execute(&harness.db)
         .await
         .unwrap();
     let at = (Timestamp::now().0 - 60_000) as f64;
-    let key = fleet.keys.heartbeats("gateway");
-    let _: i64 = fleet.redis.zadd(&key, None, None, false, false, (at, dead.to_string())).await.unwrap();
-    let offline = fleet.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
+    let key = harness.keys.heartbeats("gateway");
+    let _: i64 = harness.redis.zadd(&key, None, None, false, false, (at, dead.to_string())).await.unwrap();
+    let offline = harness.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
     assert_eq!(offline.json()["user"]["userId"], bob.to_string());
     beating.abort();
-    let online = presence.online_among(&fleet.redis, &[alice, bob]).await.unwrap();
+    let online = presence.online_among(&harness.redis, &[alice, bob]).await.unwrap();
     assert_eq!(online.into_iter().collect::<Vec<_>>(), [alice]);
 }
 
 #[tokio::test]
 async fn whoever_opened_while_the_database_was_away_is_announced() {
-    let fleet = Fleet::start("announced").await;
-    let alice = fleet.user("alice").await;
-    sqlx::query("ALTER TABLE user_status RENAME TO status_of_users").execute(&fleet.db).await.unwrap();
-    let refused = fleet.internal(alice, resume(1)).await;
+    let harness = Harness::start("announced").await;
+    let alice = harness.user("alice").await;
+    sqlx::query("ALTER TABLE user_status RENAME TO status_of_users").execute(&harness.db).await.unwrap();
+    let refused = harness.internal(alice, resume(1)).await;
     assert!(matches!(refused, InternalReply::Unavailable { .. }), "{refused:?}");
-    sqlx::query("ALTER TABLE status_of_users RENAME TO user_status").execute(&fleet.db).await.unwrap();
-    resumed(&fleet, alice, 1).await;
-    let online = fleet.wait_for("user_online", |p| p.json()["type"] == "user_online").await;
+    sqlx::query("ALTER TABLE status_of_users RENAME TO user_status").execute(&harness.db).await.unwrap();
+    resumed(&harness, alice, 1).await;
+    let online = harness.wait_for("user_online", |p| p.json()["type"] == "user_online").await;
     assert_eq!(online.json()["user"]["userId"], alice.to_string());
     // And once.
-    resumed(&fleet, alice, 2).await;
-    assert_eq!(fleet.published().iter().filter(|p| p.json()["type"] == "user_online").count(), 1);
+    resumed(&harness, alice, 2).await;
+    assert_eq!(harness.published().iter().filter(|p| p.json()["type"] == "user_online").count(), 1);
 }
 
 /// How many statements of the database's other users wait for a lock on the profiles, which every opening session reads.
@@ -275,48 +276,48 @@ const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = cur
 
 #[tokio::test]
 async fn sessions_that_open_at_once_are_looked_up_together() {
-    let fleet = Fleet::without_worker("together", &[]).await;
+    let harness = Harness::without_worker("together", &[]).await;
     let mut requests = Vec::new();
     // As many as have their pages in memory together.
     for number in 0..32 {
-        let user = fleet.user(&format!("user{number}")).await;
-        let request = internal(&fleet, user, resume(number));
-        fleet.append(&request).await;
+        let user = harness.user(&format!("user{number}")).await;
+        let request = internal(&harness, user, resume(number));
+        harness.append(&request).await;
         requests.push(request.envelope.id);
     }
-    let mut held = fleet.db.begin().await.unwrap();
+    let mut held = harness.db.begin().await.unwrap();
     sqlx::query("LOCK TABLE user_profile_info").execute(&mut *held).await.unwrap();
-    fleet.add_worker().await;
-    fleet.until(&WAITING.replace("count(*)", "count(*) > 0")).await;
+    harness.add_worker().await;
+    harness.until(&WAITING.replace("count(*)", "count(*) > 0")).await;
     // One by one, as many as there are connections would wait by now.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let waiting: i64 = sqlx::query_scalar(WAITING).fetch_one(&fleet.db).await.unwrap();
+    let waiting: i64 = sqlx::query_scalar(WAITING).fetch_one(&harness.db).await.unwrap();
     held.rollback().await.unwrap();
     assert_eq!(waiting, 1, "a statement for all of them");
     for id in requests {
-        fleet.wait_for("a session", |p| p.header == Header::Internal { command: id }).await;
+        harness.wait_for("a session", |p| p.header == Header::Internal { command: id }).await;
     }
 }
 
 #[tokio::test]
 async fn later_pages_of_a_replay_are_authorised_anew() {
-    let fleet = Fleet::start("removed_meanwhile").await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
-    let group = crate::groups::create(&fleet, alice, &[bob]).await;
+    let harness = Harness::start("removed_meanwhile").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let group = crate::groups::create(&harness, alice, &[bob]).await;
     for number in 0..150 {
         let text = crate::groups::text(group, &number.to_string());
         if number < 149 {
-            fleet.append(&fleet.prepare(alice, &text)).await;
+            harness.append(&harness.prepare(alice, &text)).await;
         } else {
-            fleet.expect(alice, text, "group_message_sent").await;
+            harness.expect(alice, text, "group_message_sent").await;
         }
     }
-    fleet.send(carol, bob, "still yours").await;
-    let (success, first) = resumed(&fleet, bob, 1).await;
+    harness.send(carol, bob, "still yours").await;
+    let (success, first) = resumed(&harness, bob, 1).await;
     assert_eq!(success["queuedEvents"], 152, "with group_created");
-    fleet.expect(alice, crate::groups::command("remove_group_member", group, bob), "member_removed").await;
+    harness.expect(alice, crate::groups::command("remove_group_member", group, bob), "member_removed").await;
     let cursor = first.next.unwrap();
-    let InternalReply::Replayed(page) = fleet.internal(bob, Internal::Replay { cursor }).await else { panic!() };
+    let InternalReply::Replayed(page) = harness.internal(bob, Internal::Replay { cursor }).await else { panic!() };
     assert_eq!(contents(&page), ["still yours"]);
     assert_eq!(page.next, None);
 }
@@ -324,42 +325,42 @@ async fn later_pages_of_a_replay_are_authorised_anew() {
 /// Messages in more conversations than the limit: looked at are those that were last written to.
 #[tokio::test]
 async fn the_choice_of_what_is_replayed_is_bounded() {
-    let fleet = Fleet::start_with("bounded_choice", &[("REPLAY_LIMIT", "2")]).await;
-    let bob = fleet.user("bob").await;
+    let harness = Harness::start_with("bounded_choice", &[("REPLAY_LIMIT", "2")]).await;
+    let bob = harness.user("bob").await;
     let mut last = Vec::new();
     for number in 0..20 {
-        let sender = fleet.user(&format!("sender{number}")).await;
-        fleet.send(sender, bob, &number.to_string()).await;
+        let sender = harness.user(&format!("sender{number}")).await;
+        harness.send(sender, bob, &number.to_string()).await;
         last.push(number.to_string());
     }
-    let (success, page) = resumed(&fleet, bob, 1).await;
+    let (success, page) = resumed(&harness, bob, 1).await;
     assert_eq!((&success["queuedEvents"], &success["replayTruncated"]), (&json!(2), &json!(true)));
     assert_eq!(contents(&page), last[18..]);
 }
 
 #[tokio::test]
 async fn a_group_is_replayed_before_its_messages_whatever_the_clocks_say() {
-    let fleet = Fleet::start("groupfirst").await;
-    let [alice, bob, carol] = fleet.users(["alice", "bob", "carol"]).await;
+    let harness = Harness::start("groupfirst").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let ahead = |prepared: &mut crate::harness::Prepared| {
         // Of a gateway whose clock is ahead of the next one's.
         let hint = prepared.envelope.id.as_u128() as u16;
         prepared.envelope.id = shared::ids::new_command_id(Timestamp::now().plus(Duration::from_secs(2)), hint);
     };
     let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob]});
-    let mut prepared = fleet.prepare(alice, &create);
+    let mut prepared = harness.prepare(alice, &create);
     ahead(&mut prepared);
-    fleet.append(&prepared).await;
-    let group = fleet.answer(prepared.envelope.id).await["groupId"].clone();
+    harness.append(&prepared).await;
+    let group = harness.answer(prepared.envelope.id).await["groupId"].clone();
     let text = json!({"type": "send_group_message", "groupId": group, "content": "x"});
-    fleet.expect(alice, text.clone(), "group_message_sent").await;
-    let mut prepared = fleet.prepare(alice, &json!({"type": "add_group_member", "groupId": group, "userId": carol}));
+    harness.expect(alice, text.clone(), "group_message_sent").await;
+    let mut prepared = harness.prepare(alice, &json!({"type": "add_group_member", "groupId": group, "userId": carol}));
     ahead(&mut prepared);
-    fleet.append(&prepared).await;
-    fleet.answer(prepared.envelope.id).await;
-    fleet.expect(alice, text, "group_message_sent").await;
+    harness.append(&prepared).await;
+    harness.answer(prepared.envelope.id).await;
+    harness.expect(alice, text, "group_message_sent").await;
     for (user, messages) in [(bob, 2), (carol, 1)] {
-        let (_, page) = resumed(&fleet, user, user.0 as u64).await;
+        let (_, page) = resumed(&harness, user, user.0 as u64).await;
         let kinds: Vec<Value> = page
             .events
             .iter()
