@@ -84,6 +84,8 @@ const NUMBERS: &str = "SELECT seq || ' ' || left(message_id::text, 4) FROM priva
 async fn the_originals_tables_move_away_and_back() {
     let mut site = Site::new("moving").await;
     assert!(site.fail(&["migrate"]).contains("chatctl import move-tables"));
+    let own: String = site.rows("SELECT current_user::text").await.remove(0);
+    assert!(site.fail(&["import", "move-tables", "--role", &own]).contains("another role"));
     assert_eq!(site.succeed(&["import", "move-tables"]).lines().count(), 13);
     site.succeed(&["migrate"]);
     let schema = "SELECT table_schema || '' FROM information_schema.columns
@@ -281,17 +283,25 @@ async fn an_import_is_repeated_resumed_and_brought_up_to_date() {
     site.sql(
         "UPDATE original.user_community_progress SET total_xp = 999;
          UPDATE original.community_members SET is_muted = FALSE;
+         DELETE FROM original.community_members WHERE user_id = '2';
          UPDATE original.communities SET name = 'Renamed';
          DELETE FROM original.message_reactions",
     )
     .await;
     site.succeed(&site.import(&["--since", "2025-11-19T00:00:00Z"]));
     let about = "SELECT (SELECT total_xp FROM user_community_progress) || ' ' || (SELECT name FROM communities) || ' '
-                     || (SELECT count(*) FROM community_members WHERE is_muted) || ' ' || (SELECT count(*) FROM message_reactions)";
-    assert_eq!(site.rows(about).await, ["999 Renamed 0 0"]);
+                     || (SELECT count(*) FROM community_members WHERE is_muted) || ' '
+                     || (SELECT count(*) FROM community_members) || ' ' || (SELECT count(*) FROM message_reactions)";
+    assert_eq!(site.rows(about).await, ["999 Renamed 0 1 0"]);
     site.sql("UPDATE user_community_progress SET total_xp = 1500; UPDATE original.user_community_progress SET total_xp = 1000").await;
     site.succeed(&site.import(&[]));
     assert_eq!(site.rows("SELECT total_xp::text FROM user_community_progress").await, ["1500"]);
+
+    // Runs of one import have the same options.
+    let mut raw = site.import(&[]);
+    raw.retain(|argument| *argument != "--decode-entities");
+    assert!(site.fail(&raw).contains("--decode-entities was given"));
+    assert!(site.fail(&site.import(&["--verify", "--time-zone", "Europe/Berlin"])).contains("--time-zone was UTC"));
 
     // What the new server deleted stays deleted, whatever the source says, and is no difference.
     site.sql("DELETE FROM private_messages WHERE message_id::text LIKE 'ee00%'").await;

@@ -25,6 +25,13 @@ const LOCK_POLL: Duration = Duration::from_millis(100);
 pub async fn run(settings: &Settings) -> Result<()> {
     let profile_columns = settings.profile_columns()?;
     let mut connection = database::connect(settings).await?;
+    let schema: Option<String> = sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&mut connection).await?;
+    if schema.as_deref() != Some("public") {
+        let schema = schema.unwrap_or_default();
+        bail!(
+            "the search path of DATABASE_URL's role begins with the schema `{schema}`, and this server's tables belong into `public`"
+        );
+    }
     if super::import::has_original_tables(&mut connection).await? {
         bail!(
             "the original server's tables stand where ours belong: `chatctl import move-tables` moves them to a schema of their own"

@@ -1,6 +1,8 @@
 //! Communities, their members, progress and completed challenges. A later run brings them up to date, as far as the new server has not
 //! changed them by then; after the switch, calls of the main backend's webhook do.
 
+use std::collections::HashSet;
+
 use anyhow::{Context as _, Result};
 use shared::held_ids;
 use shared::ids::GroupId;
@@ -117,22 +119,25 @@ struct Challenge {
 }
 
 const NO_USER: &str = "the user is no number";
+const NO_COMMUNITY: &str = "of a community that is not here";
 
 pub async fn run(import: &mut Import<'_>, groups: &Known) -> Result<()> {
-    communities(import, groups).await?;
-    members(import).await?;
-    progress(import).await?;
-    challenges(import).await
+    let known = communities(import, groups).await?;
+    members(import, &known).await?;
+    progress(import, &known).await?;
+    challenges(import, &known).await
 }
 
-async fn communities(import: &mut Import<'_>, groups: &Known) -> Result<()> {
+/// Returns the ids of those that fit.
+async fn communities(import: &mut Import<'_>, groups: &Known) -> Result<HashSet<String>> {
+    let mut known = HashSet::new();
     if !import.source.has(COMMUNITIES.name).await? {
-        return Ok(());
+        return Ok(known);
     }
     let mut after = 0;
     loop {
         let rows: Vec<Community> = import.source.page(&COMMUNITIES, after, import.batch).await?;
-        let Some(last) = rows.last() else { return Ok(()) };
+        let Some(last) = rows.last() else { return Ok(known) };
         after = last.id;
         for row in rows {
             let held = row.default_group_id.unwrap_or_default();
@@ -151,6 +156,7 @@ async fn communities(import: &mut Import<'_>, groups: &Known) -> Result<()> {
                 )?;
             }
             import.report.imported(COMMUNITIES.name, 1);
+            known.insert(id.clone());
             if import.dry_run {
                 continue;
             }
@@ -172,8 +178,8 @@ async fn communities(import: &mut Import<'_>, groups: &Known) -> Result<()> {
                  WHERE group_id = $5 AND EXISTS (SELECT FROM stored)",
             )
             .bind(&id)
-            .bind(row.name.as_deref().unwrap_or(&id))
-            .bind(&row.description)
+            .bind(row.name.map_or_else(|| id.clone(), |name| import.read_text(name)))
+            .bind(row.description.map(|text| import.read_text(text)))
             .bind(&row.avatar_url)
             .bind(&group)
             .bind(row.is_active.unwrap_or(true))
@@ -184,14 +190,14 @@ async fn communities(import: &mut Import<'_>, groups: &Known) -> Result<()> {
     }
 }
 
-async fn members(import: &mut Import<'_>) -> Result<()> {
+async fn members(import: &mut Import<'_>, known: &HashSet<String>) -> Result<()> {
     if !import.source.has(MEMBERS.name).await? {
         return Ok(());
     }
-    let mut after = 0;
+    let (mut after, mut found) = (0, Vec::new());
     loop {
         let rows: Vec<Member> = import.source.page(&MEMBERS, after, import.batch).await?;
-        let Some(last) = rows.last() else { return Ok(()) };
+        let Some(last) = rows.last() else { return remove_members(import, &found).await };
         after = last.id;
         for row in rows {
             let Some(user) = ids::user(row.user_id.as_deref()) else {
@@ -203,10 +209,15 @@ async fn members(import: &mut Import<'_>) -> Result<()> {
             if role != given {
                 import.report.note(MEMBERS.name, "with another role, a member now", row.id)?;
             }
+            let Some(community) = row.community_id.filter(|id| known.contains(id)) else {
+                import.report.note(MEMBERS.name, NO_COMMUNITY, row.id)?;
+                continue;
+            };
             import.report.imported(MEMBERS.name, 1);
             if import.dry_run {
                 continue;
             }
+            found.push(format!("{} {}", user.0, community));
             sqlx::query(
                 "WITH stored AS (
                      INSERT INTO community_members AS c (community_id, user_id, role, is_muted, joined_at)
@@ -219,7 +230,7 @@ async fn members(import: &mut Import<'_>) -> Result<()> {
                  INSERT INTO chat_import.rows (table_name, key, digest) SELECT 'community_members', $2::bigint::text || ' ' || $1::text, digest FROM stored
                  ON CONFLICT (table_name, key) DO UPDATE SET digest = excluded.digest",
             )
-            .bind(row.community_id.unwrap_or_default())
+            .bind(&community)
             .bind(user.0)
             .bind(role)
             .bind(row.is_muted.unwrap_or(false))
@@ -231,7 +242,24 @@ async fn members(import: &mut Import<'_>) -> Result<()> {
     }
 }
 
-async fn progress(import: &mut Import<'_>) -> Result<()> {
+/// Those who were members in the last run, and are not among these, unless the new server changed them.
+async fn remove_members(import: &mut Import<'_>, found: &[String]) -> Result<()> {
+    if import.dry_run {
+        return Ok(());
+    }
+    sqlx::query(
+        "DELETE FROM community_members c USING chat_import.rows r
+         WHERE r.table_name = 'community_members' AND r.key = c.user_id || ' ' || c.community_id AND r.digest = md5(c::text)
+             AND r.key NOT IN (SELECT unnest($1::text[]))",
+    )
+    .bind(found)
+    .execute(&mut *import.target)
+    .await
+    .context("members who left a community")?;
+    Ok(())
+}
+
+async fn progress(import: &mut Import<'_>, known: &HashSet<String>) -> Result<()> {
     if !import.source.has(PROGRESS.name).await? {
         return Ok(());
     }
@@ -243,6 +271,10 @@ async fn progress(import: &mut Import<'_>) -> Result<()> {
         for row in rows {
             let Some(user) = ids::user(row.user_id.as_deref()) else {
                 import.report.note(PROGRESS.name, NO_USER, row.id)?;
+                continue;
+            };
+            let Some(community) = row.community_id.filter(|id| known.contains(id)) else {
+                import.report.note(PROGRESS.name, NO_COMMUNITY, row.id)?;
                 continue;
             };
             import.report.imported(PROGRESS.name, 1);
@@ -266,7 +298,7 @@ async fn progress(import: &mut Import<'_>) -> Result<()> {
                  SELECT 'user_community_progress', $2::bigint::text || ' ' || $1::text, digest FROM stored
                  ON CONFLICT (table_name, key) DO UPDATE SET digest = excluded.digest",
             )
-            .bind(row.community_id.unwrap_or_default())
+            .bind(&community)
             .bind(user.0)
             .bind(row.total_xp.unwrap_or(0))
             .bind(row.daily_streak.unwrap_or(0))
@@ -281,7 +313,7 @@ async fn progress(import: &mut Import<'_>) -> Result<()> {
     }
 }
 
-async fn challenges(import: &mut Import<'_>) -> Result<()> {
+async fn challenges(import: &mut Import<'_>, known: &HashSet<String>) -> Result<()> {
     if !import.source.has(CHALLENGES.name).await? {
         return Ok(());
     }
@@ -295,6 +327,10 @@ async fn challenges(import: &mut Import<'_>) -> Result<()> {
                 import.report.note(CHALLENGES.name, "the user is no number, or without an id", row.id)?;
                 continue;
             };
+            let Some(community) = row.community_id.filter(|id| known.contains(id)) else {
+                import.report.note(CHALLENGES.name, NO_COMMUNITY, row.id)?;
+                continue;
+            };
             import.report.imported(CHALLENGES.name, 1);
             if import.dry_run {
                 continue;
@@ -305,7 +341,7 @@ async fn challenges(import: &mut Import<'_>) -> Result<()> {
                  SELECT $1, $2, $3, $4, $5, $6, $7, $8::jsonb, coalesce($9, now()) ON CONFLICT DO NOTHING",
             )
             .bind(event)
-            .bind(row.community_id.unwrap_or_default())
+            .bind(&community)
             .bind(user.0)
             .bind(row.challenge_id)
             .bind(row.challenge_type)

@@ -189,8 +189,13 @@ async fn store(import: &mut Import<'_>, group: Group, members: Vec<Member>) -> R
     let joined: Vec<OffsetDateTime> = members.iter().map(|member| member.joined_at).collect();
     sqlx::query(STORE)
         .bind(&id)
-        .bind(group.group_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(&held))
-        .bind(group.group_description.unwrap_or_default())
+        .bind(
+            group
+                .group_name
+                .filter(|name| !name.is_empty())
+                .map_or_else(|| held.clone(), |name| import.read_text(name)),
+        )
+        .bind(import.read_text(group.group_description.unwrap_or_default()))
         .bind(created_by)
         .bind(group.max_members.unwrap_or(DEFAULT_MAX_MEMBERS).max(i32::try_from(users.len()).unwrap_or(i32::MAX)))
         .bind(created_at)

@@ -85,6 +85,7 @@ struct Import<'a> {
     report: &'a mut Report,
     batch: i64,
     decode_entities: bool,
+    time_zone: &'a str,
     dry_run: bool,
 }
 
@@ -116,6 +117,7 @@ impl OriginalArguments {
             report: &mut report,
             batch: self.batch.into(),
             decode_entities: self.decode_entities,
+            time_zone: &self.time_zone,
             dry_run: self.dry_run,
         };
         if self.verify {
@@ -132,6 +134,11 @@ impl OriginalArguments {
 }
 
 impl Import<'_> {
+    /// A text of the source, as it is to be stored.
+    fn read_text(&self, text: String) -> String {
+        if self.decode_entities { ids::decode_entities(&text) } else { text }
+    }
+
     async fn run(&mut self, since: Option<&str>) -> Result<()> {
         let known = groups::known(self.source).await?;
         if self.dry_run {

@@ -46,6 +46,9 @@ pub struct MoveArguments {
 impl MoveArguments {
     pub async fn run(self, settings: &Settings) -> Result<()> {
         let mut connection = database::connect(settings).await?;
+        if let Some(role) = self.role.as_deref().filter(|_| !self.back) {
+            refuse_own_role(&mut connection, role).await?;
+        }
         let mut transaction = connection.begin().await?;
         // The original may be serving: rather fail and be run again than hold it up.
         sqlx::raw_sql("SET LOCAL lock_timeout = '5s'").execute(&mut *transaction).await?;
@@ -57,7 +60,7 @@ impl MoveArguments {
             } else {
                 let database = database_name(&mut transaction).await?;
                 format!(
-                    "GRANT USAGE ON SCHEMA {schema} TO {role};
+                    "GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};
                      ALTER ROLE {role} IN DATABASE {database} SET search_path = {schema}, public"
                 )
             };
@@ -99,6 +102,19 @@ impl MoveArguments {
     }
 }
 
+/// Whoever uses the role finds the original's tables from now on; this server must not.
+async fn refuse_own_role(db: &mut PgConnection, role: &str) -> Result<()> {
+    let own: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(db).await?;
+    if own == role {
+        bail!(
+            "--role: {role} is the role of DATABASE_URL, too, and this server would find the original's tables under the names of its \
+             own: let it have another role (`CREATE ROLE chat LOGIN PASSWORD '…' IN ROLE {role}` in Postgres), and name that in \
+             DATABASE_URL"
+        );
+    }
+    Ok(())
+}
+
 /// Whether the original's tables stand where ours belong.
 pub async fn has_original_tables(db: &mut PgConnection) -> Result<bool> {
     Ok(!originals(db, "public").await?.is_empty())
@@ -108,8 +124,9 @@ pub async fn has_original_tables(db: &mut PgConnection) -> Result<bool> {
 async fn originals(db: &mut PgConnection, schema: &str) -> Result<Vec<String>> {
     Ok(sqlx::query_scalar(
         "SELECT t.name FROM unnest($1::text[]) AS t (name)
-         WHERE EXISTS (SELECT FROM information_schema.columns c
-                       WHERE c.table_schema = $2 AND c.table_name = t.name AND c.column_name = 'id')",
+         WHERE EXISTS (SELECT FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+                       WHERE c.relnamespace = to_regnamespace(quote_ident($2)) AND c.relname = t.name AND a.attname = 'id'
+                           AND NOT a.attisdropped)",
     )
     .bind(&TABLES[..])
     .bind(schema)

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::Import;
 
@@ -31,6 +32,7 @@ pub async fn begin(import: &mut Import<'_>, since: Option<&str>) -> Result<Run> 
     if let Some(other) = other {
         bail!("this database has an import from {other}; drop the schema chat_import to import from {source} besides");
     }
+    check(import).await?;
     let unfinished: Option<(i64, i64, bool)> = sqlx::query_as(
         "SELECT run_id, last_id, is_staged FROM chat_import.runs
          WHERE finished_at IS NULL AND since IS NOT DISTINCT FROM $1::text::timestamptz AND decode = $2
@@ -47,14 +49,48 @@ pub async fn begin(import: &mut Import<'_>, since: Option<&str>) -> Result<Run> 
     }
     sqlx::query("TRUNCATE chat_import.staged").execute(&mut *import.target).await?;
     let run_id: i64 = sqlx::query_scalar(
-        "INSERT INTO chat_import.runs (source, since, decode) VALUES ($1, $2::text::timestamptz, $3) RETURNING run_id",
+        "INSERT INTO chat_import.runs (source, since, decode, time_zone) VALUES ($1, $2::text::timestamptz, $3, $4)
+         RETURNING run_id",
     )
     .bind(&source)
     .bind(since)
     .bind(import.decode_entities)
+    .bind(import.time_zone)
     .fetch_one(&mut *import.target)
     .await?;
     Ok(Run { run_id, source, since: since_text, last_id: 0, is_staged: false })
+}
+
+/// What decides how texts and times are read and sealed has to be as in the runs before.
+///
+/// # Errors
+/// With the option that is another one.
+pub async fn check(import: &mut Import<'_>) -> Result<()> {
+    let before: Option<(bool, String)> =
+        sqlx::query_as("SELECT decode, time_zone FROM chat_import.runs ORDER BY run_id DESC LIMIT 1")
+            .fetch_optional(&mut *import.target)
+            .await?;
+    if let Some((decode, time_zone)) = before {
+        if decode != import.decode_entities {
+            let given = if decode { "given" } else { "not given" };
+            bail!("--decode-entities was {given} in the import before: it belongs into every run or into none");
+        }
+        if time_zone != import.time_zone {
+            bail!("--time-zone was {time_zone} in the import before");
+        }
+    }
+    let stored: Option<(Uuid, i16, Vec<u8>, Option<Vec<u8>>, Vec<u8>)> = sqlx::query_as(
+        "SELECT p.message_id, p.key_id, p.iv, p.mac, p.content FROM chat_import.messages m
+         JOIN private_messages p ON p.message_id = m.message_id ORDER BY m.source_id DESC LIMIT 1",
+    )
+    .fetch_optional(&mut *import.target)
+    .await?;
+    if let Some((message, key_id, iv, mac, content)) = stored
+        && import.keyring.open(message, key_id, &iv, mac.as_deref(), &content).is_err()
+    {
+        bail!("CHAT_ENCRYPTION_KEYS: with these keys, what was imported before cannot be read");
+    }
+    Ok(())
 }
 
 pub async fn finish(target: &mut PgConnection, run: &Run) -> Result<()> {

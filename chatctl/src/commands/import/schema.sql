@@ -9,6 +9,7 @@ CREATE TABLE IF NOT EXISTS chat_import.runs (
     source      TEXT NOT NULL,
     since       TIMESTAMPTZ,
     decode      BOOLEAN NOT NULL,
+    time_zone   TEXT NOT NULL,
     -- Rows of the old table up to this `id` are staged.
     last_id     BIGINT NOT NULL DEFAULT 0,
     is_staged   BOOLEAN NOT NULL DEFAULT FALSE,

@@ -8,7 +8,7 @@ use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::messages::{Message, Row, TABLE};
-use super::{Import, groups};
+use super::{Import, groups, runs};
 use crate::progress::Progress;
 
 #[derive(sqlx::FromRow)]
@@ -25,6 +25,7 @@ struct Stored {
 
 /// The number of differences; each is in the report, and so are messages that were deleted since on one side, which are none.
 pub async fn run(import: &mut Import<'_>) -> Result<u64> {
+    runs::check(import).await?;
     let known = groups::known(import.source).await?;
     let mut differences = 0;
     let mut expected: HashMap<String, i64> = HashMap::new();

@@ -1,4 +1,5 @@
-//! Ids as clients of the original know them: messages by bare UUIDs, direct conversations by the two user ids sorted as strings.
+//! What is inside objects as clients of the original know it: messages by bare UUIDs, direct conversations by the two user ids sorted
+//! as strings, and texts that are safe to show as HTML, which some of these clients do.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -8,10 +9,13 @@ use crate::ids::ConversationId;
 
 /// Fields that hold an id of a message or a conversation.
 const FIELDS: [&str; 6] = ["id", "messageId", "replyTo", "replyToMessageId", "announcementId", "conversationId"];
-/// Fields that hold what others wrote.
+/// Fields that hold what people wrote.
+const TEXTS: [&str; 7] =
+    ["content", "newContent", "lastMessage", "groupName", "groupDescription", "name", "description"];
+/// Fields that hold what other servers wrote.
 const OPAQUE: [&str; 1] = ["payload"];
 
-/// Shows all ids in an object and in what it holds.
+/// Shows all ids and texts in an object and in what it holds.
 pub fn show_in(object: &mut Object) {
     for (name, value) in object.iter_mut() {
         if OPAQUE.contains(&name.as_str()) {
@@ -23,10 +27,18 @@ pub fn show_in(object: &mut Object) {
                     *id = shown;
                 }
             }
+            Value::String(text) if TEXTS.contains(&name.as_str()) => escape(text),
             Value::Object(inner) => show_in(inner),
             Value::Array(items) => items.iter_mut().filter_map(Value::as_object_mut).for_each(show_in),
             _ => {}
         }
+    }
+}
+
+/// The original stored `<` and `>` as entities. `&` stays: a text that was imported as the original stored it has entities already.
+fn escape(text: &mut String) {
+    if text.contains(['<', '>']) {
+        *text = text.replace('<', "&lt;").replace('>', "&gt;");
     }
 }
 

@@ -56,6 +56,15 @@ fn a_direct_message_is_nested_and_named_by_who_gets_it() {
 }
 
 #[test]
+fn texts_hold_no_html() {
+    let new = message(json!({"type": "new_message", "content": "<img src=x onerror=y> & \"q\""}));
+    assert_eq!(event(&new, false)["message"]["content"], "&lt;img src=x onerror=y&gt; & \"q\"");
+    let renamed =
+        event(&json!({"type": "group_info_updated", "groupId": "g", "groupName": "<b>", "updatedBy": "1"}), false);
+    assert!(renamed.to_string().contains("&lt;b&gt;") && !renamed.to_string().contains('<'), "{renamed}");
+}
+
+#[test]
 fn who_caused_an_event_is_told_apart() {
     let is_own =
         |event: Value, user| Dialect::Original.read(event.to_string().as_bytes()).unwrap().is_own(Some(UserId(user)));
