@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use client::Client;
-use devstack::{Postgres, Secrets, original, testing};
+use devstack::{Postgres, Secrets, http, original, testing, wait};
 use e2e::{DATABASE, Deployment, Options, User};
 use serde_json::json;
 
@@ -66,7 +66,7 @@ fn take_over(postgres: &Postgres, secrets: &Secrets) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_takeover_guide_leads_to_a_serving_fleet() -> Result<()> {
     assert!(Path::new(&testing::bin_dir()?).join("chatctl").is_file());
-    let site = Deployment::start("takeover", Options { before: Some(take_over), ..Options::default() })?;
+    let mut site = Deployment::start("takeover", Options { before: Some(take_over), ..Options::default() })?;
     let user = |id: i64| -> Result<User> {
         let token = client::token::mint(&site.fleet.secrets().jwt_secret, id, std::time::Duration::from_secs(600))?;
         Ok(User { id, name: format!("user{id}"), token })
@@ -114,5 +114,17 @@ async fn the_takeover_guide_leads_to_a_serving_fleet() -> Result<()> {
     assert_eq!(site.sql("SELECT count(*) FROM chat_parked.private_messages WHERE seq = 6")?, "1");
     follow("2. Move", &database, site.fleet.secrets())?;
     assert_eq!(site.sql("SELECT count(*) FROM public.private_messages WHERE seq = 6")?, "1");
+
+    // A worker with a search path as the original's role has one finds the original's tables, and says so.
+    site.sql(&format!("ALTER DATABASE {DATABASE} SET search_path = original, public"))?;
+    site.sql("GRANT USAGE ON SCHEMA original TO PUBLIC")?;
+    let worker = &mut site.fleet.workers[0];
+    worker.kill()?;
+    worker.start()?;
+    let url = format!("{}/ready", worker.url());
+    wait::until("what is wrong in /ready", wait::SOON, || {
+        let ready = http::get(&url).ok();
+        Ok(ready.filter(|ready| ready.status == 503 && ready.body.contains("search_path is original, public")))
+    })?;
     Ok(())
 }
