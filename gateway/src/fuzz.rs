@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 use websocket::PreparedText;
 
-use crate::connection::outbox::Outgoing;
+use crate::connection::outbox::{BURST, Outgoing};
 use crate::connection::{Connection, InFlight};
 use crate::core::Core;
 use crate::egress::deliver::Deliverer;
@@ -307,7 +307,10 @@ impl Client {
             self.promised.extend(due.frames.into_iter().filter(|frame| !got.contains(frame)));
         }
         assert_eq!(signals.in_flight, usize::from(self.waiting.is_some()), "each command has one answer");
-        assert!(signals.unwritten_bytes <= OUTBOX_LIMIT_BYTES.max(self.largest_frame), "the outbox has no bound");
+        assert!(
+            signals.unwritten_bytes <= (BURST * OUTBOX_LIMIT_BYTES).max(self.largest_frame),
+            "the outbox has no bound"
+        );
     }
 
     /// The replay is there, which here holds nothing.

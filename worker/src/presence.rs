@@ -2,20 +2,27 @@
 //! who may know.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use crate::store::session::PgSession;
+use fred::prelude::*;
+use fred::types::SetOptions;
 use shared::clock::Timestamp;
 use shared::config::PresenceScope;
 use shared::events;
 use shared::events::presence::{PresentUser, UserOffline, UserOnline};
-use shared::ids::UserId;
+use shared::ids::{GatewayId, UserId};
 use shared::publication::{EventHeader, Header, Receipt};
+use shared::redis::redirect::keyed;
 
 use crate::app::App;
 use crate::outcome::{Audience, Publication};
 use crate::publish;
 use crate::store::groups::MAX_SIGNAL_MEMBERS;
 use crate::store::{presence, users};
+
+/// A gateway gives a sign of life every second: one that is older is looked at.
+pub const LATE_AFTER: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
@@ -97,4 +104,14 @@ async fn publications(
         }
     }
     Ok(publications)
+}
+
+/// Lists a gateway as silent unless it is listed: a session that was opened for it, perhaps late, ends when it is dead. What is not
+/// listed would never be looked at again.
+pub async fn suspect(app: &App, gateway: GatewayId) -> Result<(), Error> {
+    let silent_since = (Timestamp::now().0 - LATE_AFTER.as_millis() as i64) as f64;
+    keyed!(&app.redis, app.keys.heartbeats("gateway"), |sender, key| async move {
+        sender.zadd(key, Some(SetOptions::NX), None, false, false, (silent_since, gateway.to_string())).await
+    })
+    .await
 }

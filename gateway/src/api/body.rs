@@ -11,9 +11,6 @@ use warp::{Filter, Rejection};
 use super::error::ApiError;
 
 const READ_WITHIN: Duration = Duration::from_secs(15);
-/// Of a body that is refused so much is still read, for so long; then the connection is closed.
-const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
-const DRAIN_WITHIN: Duration = Duration::from_secs(2);
 
 /// A body that nobody has read yet; `None` is where it broke off.
 pub type Unread = Pin<Box<dyn Stream<Item = Option<Bytes>> + Send>>;
@@ -31,36 +28,11 @@ fn chunk<B: Buf>(chunk: Result<B, warp::Error>) -> Option<Bytes> {
 pub async fn read(headers: &HeaderMap, mut body: Unread, max_bytes: usize) -> Result<Vec<u8>, ApiError> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > max_bytes as u64) {
-        // Whoever waits for `100 Continue` has not begun, and is not told to.
-        if !headers.contains_key(header::EXPECT) {
-            drain(body);
-        }
         return Err(ApiError::too_large(max_bytes));
     }
-    match tokio::time::timeout(READ_WITHIN, collect(&mut body, max_bytes)).await {
-        Ok(Err(refusal)) if refusal.status == StatusCode::PAYLOAD_TOO_LARGE => {
-            drain(body);
-            Err(refusal)
-        }
-        Ok(read) => read,
-        Err(_) => {
-            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body did not arrive in good time"))
-        }
-    }
-}
-
-/// Reads on and throws away, while the refusal is on its way: a connection closed with unread input is reset, and its client, still
-/// writing, would never see the answer.
-fn drain(mut body: Unread) {
-    tokio::spawn(tokio::time::timeout(DRAIN_WITHIN, async move {
-        let mut left = MAX_DRAINED_BYTES;
-        while let Some(Some(chunk)) = body.next().await {
-            match left.checked_sub(chunk.len()) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
-    }));
+    let late =
+        |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body did not arrive in good time");
+    tokio::time::timeout(READ_WITHIN, collect(&mut body, max_bytes)).await.map_err(late)?
 }
 
 async fn collect(body: &mut Unread, max_bytes: usize) -> Result<Vec<u8>, ApiError> {

@@ -3,9 +3,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use shared::publication::Receipt;
+use tokio::time::Instant;
 
 /// What a frame is to its client.
 #[derive(Clone, Debug)]
@@ -42,7 +44,7 @@ pub enum Pushed {
     Taken,
     /// It, or earlier ones, were dropped; this many frames in all.
     Dropped(u32),
-    /// It does not fit even without the ephemeral frames.
+    /// It does not fit even without the ephemeral frames, and its client is too slow.
     Full,
 }
 
@@ -51,10 +53,15 @@ pub struct Outbox {
     queue: VecDeque<Outgoing>,
     /// Of the queue, and of frames handed out by [`Self::take`] that are not yet written.
     bytes: usize,
+    /// When more came than the limit; `None` since something fitted again.
+    over_since: Option<Instant>,
+    /// Of the bytes those of large answers: in the queue, and handed out.
+    answers: [usize; 2],
 }
 
-/// Room for large answers besides that for everything else.
-const ANSWERS_BYTES: usize = 4 * 1024 * 1024;
+/// A client that reads as fast as it can is not too slow because much came at once: so many times the limit may wait for so long.
+pub const BURST: usize = 3;
+const BURST_LASTS: Duration = Duration::from_secs(1);
 
 /// Capacity that an emptied queue may keep: a connection between messages should own next to nothing, but the next message
 /// should need no allocation.
@@ -67,21 +74,30 @@ impl Outbox {
     pub fn push(&mut self, item: Outgoing, limit_bytes: usize) -> Pushed {
         let size = item.frame.len();
         let mut dropped = 0;
-        // The connection asked for it, and its session asks for no more than it takes.
-        let limit_bytes = if matches!(item.mark, Mark::Answer) { limit_bytes + ANSWERS_BYTES } else { limit_bytes };
+        let answer_size = if matches!(item.mark, Mark::Answer) { size } else { 0 };
+        // What the connection asked for is not what it fails to keep up with; its session asks for few answers at a time.
+        let limit_bytes = limit_bytes + self.answers.iter().sum::<usize>() + answer_size;
         if self.bytes() + size > limit_bytes {
             if matches!(item.mark, Mark::Ephemeral) {
                 return Pushed::Dropped(1);
             }
             dropped = self.drop_ephemeral();
             // One frame larger than the limit still goes to a client that has read everything else.
-            if self.bytes > 0 && self.bytes() + size > limit_bytes {
+            if self.bytes > 0 && self.bytes() + size > limit_bytes && self.is_too_slow(size, limit_bytes) {
                 return Pushed::Full;
             }
+        } else {
+            self.over_since = None;
         }
         self.bytes += size;
+        self.answers[0] += answer_size;
         self.queue.push_back(item);
         if dropped > 0 { Pushed::Dropped(dropped) } else { Pushed::Taken }
+    }
+
+    fn is_too_slow(&mut self, size: usize, limit_bytes: usize) -> bool {
+        let since = *self.over_since.get_or_insert_with(Instant::now);
+        self.bytes() + size > limit_bytes.saturating_mul(BURST) || since.elapsed() >= BURST_LASTS
     }
 
     fn drop_ephemeral(&mut self) -> u32 {
@@ -101,6 +117,7 @@ impl Outbox {
     /// Hands all waiting frames out by swapping with `empty`.
     pub fn take(&mut self, empty: &mut VecDeque<Outgoing>) {
         debug_assert!(empty.is_empty());
+        self.answers = [0, self.answers[0]];
         if !self.queue.is_empty() {
             if empty.capacity() > KEPT_CAPACITY {
                 empty.shrink_to(KEPT_CAPACITY);
@@ -128,6 +145,7 @@ impl Outbox {
     pub fn clear(&mut self) {
         let waiting: usize = self.queue.iter().map(|item| item.frame.len()).sum();
         self.bytes -= waiting;
+        self.answers[0] = 0;
         self.queue = VecDeque::new();
     }
 }
@@ -140,8 +158,8 @@ mod tests {
         Outgoing { frame: Bytes::from(vec![0; size]), mark }
     }
 
-    #[test]
-    fn ephemeral_frames_go_first_and_required_ones_never() {
+    #[tokio::test(start_paused = true)]
+    async fn ephemeral_frames_go_first_and_required_ones_never() {
         let two = 2 * (40 + FRAME_OVERHEAD_BYTES);
         let mut outbox = Outbox::default();
         assert_eq!(outbox.push(item(40, Mark::Ephemeral), two + 39), Pushed::Taken);
@@ -149,31 +167,69 @@ mod tests {
         assert_eq!(outbox.push(item(40, Mark::Ephemeral), two + 39), Pushed::Dropped(1));
         assert_eq!(outbox.push(item(40, Mark::Required), two + 39), Pushed::Dropped(1));
         assert_eq!(outbox.bytes(), two);
+        assert_eq!(outbox.push(item(40, Mark::Required), two + 39), Pushed::Taken, "for the moment");
+        tokio::time::advance(BURST_LASTS).await;
         assert_eq!(outbox.push(item(40, Mark::Required), two + 39), Pushed::Full);
     }
 
-    #[test]
-    fn bytes_handed_out_count_until_they_are_written() {
+    #[tokio::test(start_paused = true)]
+    async fn bytes_handed_out_count_until_they_are_written() {
+        let limit = 60 + FRAME_OVERHEAD_BYTES;
         let mut outbox = Outbox::default();
-        outbox.push(item(60, Mark::Required), 100);
+        outbox.push(item(60, Mark::Required), limit);
         let mut writing = VecDeque::new();
         outbox.take(&mut writing);
         assert_eq!(writing.len(), 1);
-        assert_eq!(outbox.push(item(60, Mark::Required), 100), Pushed::Full);
-        outbox.written(60);
-        assert_eq!(outbox.push(item(60, Mark::Required), 100), Pushed::Taken);
-        assert_eq!(outbox.bytes(), 60 + FRAME_OVERHEAD_BYTES);
+        assert_eq!(outbox.push(item(130, Mark::Required), limit), Pushed::Taken, "for the moment");
+        tokio::time::advance(BURST_LASTS).await;
+        assert_eq!(outbox.push(item(60, Mark::Required), limit), Pushed::Full);
+        outbox.take(&mut VecDeque::new());
+        outbox.written(190);
+        assert_eq!(outbox.push(item(60, Mark::Required), limit), Pushed::Taken);
+        assert_eq!(outbox.bytes(), limit);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn much_at_once_waits_for_a_moment_and_is_bounded() {
+        let mut outbox = Outbox::default();
+        let taken = (0..10).take_while(|_| outbox.push(item(40_000, Mark::Required), 100_000) == Pushed::Taken).count();
+        assert_eq!(taken, 7, "three times the limit");
+        tokio::time::advance(BURST_LASTS / 2).await;
+        outbox.take(&mut VecDeque::new());
+        outbox.written(7 * 40_000);
+        let again = (0..5).all(|_| outbox.push(item(40_000, Mark::Required), 100_000) == Pushed::Taken);
+        assert!(again, "whoever has read everything may get as much again");
+        tokio::time::advance(BURST_LASTS).await;
+        assert_eq!(outbox.push(item(1, Mark::Required), 100_000), Pushed::Full);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_take_no_room_from_events() {
+        let mut outbox = Outbox::default();
+        let (limit, mut writing) = (100_000, VecDeque::new());
+        for _ in 0..2 {
+            assert_eq!(outbox.push(item(5_000_000, Mark::Answer), limit), Pushed::Taken);
+        }
+        outbox.take(&mut writing);
+        assert_eq!(outbox.push(item(90_000, Mark::Required), limit), Pushed::Taken);
+        tokio::time::advance(BURST_LASTS).await;
+        assert_eq!(outbox.push(item(9_000, Mark::Required), limit), Pushed::Taken, "nothing is over the limit");
+        assert_eq!(outbox.push(item(9_000, Mark::Required), limit), Pushed::Taken, "for the moment");
+        outbox.written(10_000_000);
+        outbox.take(&mut VecDeque::new());
+        tokio::time::advance(BURST_LASTS).await;
+        assert_eq!(outbox.push(item(9_000, Mark::Required), limit), Pushed::Full, "the answers are written");
     }
 
     #[test]
     fn many_small_frames_are_not_for_nothing() {
         let mut outbox = Outbox::default();
         let taken = (0..100_000).take_while(|_| outbox.push(item(2, Mark::Required), 1 << 20) == Pushed::Taken);
-        assert_eq!(taken.count(), (1 << 20) / (2 + FRAME_OVERHEAD_BYTES) + 1);
+        assert!(taken.count() <= (BURST << 20) / (2 + FRAME_OVERHEAD_BYTES) + 1);
     }
 
-    #[test]
-    fn a_frame_over_the_limit_goes_to_a_client_that_has_read_everything() {
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_over_the_limit_goes_to_a_client_that_has_read_everything() {
         let mut outbox = Outbox::default();
         assert_eq!(outbox.push(item(500, Mark::Required), 100), Pushed::Taken);
         assert_eq!(outbox.push(item(1, Mark::Required), 100), Pushed::Full);

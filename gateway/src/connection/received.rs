@@ -19,15 +19,25 @@ const MAX_CONFIRMED: usize = 1_024;
 pub struct Received {
     gathered: Gathered,
     passed_on: Option<Box<[Gathered; 2]>>,
-    /// Messages written to a client that confirms what it receives, the oldest first.
+    /// What was written to a client that confirms what it receives, the oldest first.
     unconfirmed: VecDeque<Receipt>,
 }
 
 #[derive(Debug, Default)]
 struct Gathered {
-    /// With the first and the last of a row of messages.
-    conversations: Vec<(ConversationId, i64, i64)>,
+    conversations: Vec<Row>,
     events: Vec<Uuid>,
+}
+
+/// Messages of a conversation without a gap.
+#[derive(Debug)]
+struct Row {
+    conversation: ConversationId,
+    first: i64,
+    /// The newest of somebody else's.
+    last: i64,
+    /// The newest, which may be one's own.
+    through: i64,
 }
 
 impl Gathered {
@@ -39,7 +49,7 @@ impl Gathered {
     fn receipts(&self, user: UserId) -> Option<Receipts> {
         (self.len() > 0).then(|| Receipts {
             user,
-            conversations: self.conversations.iter().map(|(conversation, _, last)| (*conversation, *last)).collect(),
+            conversations: self.conversations.iter().map(|row| (row.conversation, row.last)).collect(),
             events: self.events.clone(),
         })
     }
@@ -49,7 +59,7 @@ impl Gathered {
             Receipt::Message { conversation, seq, .. } => self
                 .conversations
                 .iter()
-                .any(|(known, first, last)| *known == conversation && (*first..=*last).contains(&seq)),
+                .any(|row| row.conversation == conversation && (row.first..=row.through).contains(&seq)),
             Receipt::Durable { event } => self.events.contains(&event),
             Receipt::None => false,
         }
@@ -61,13 +71,20 @@ impl Received {
     pub fn holds(&self, receipt: &Receipt) -> bool {
         self.gathered.holds(receipt)
             || self.passed_on.iter().flat_map(|lately| lately.iter()).any(|gathered| gathered.holds(receipt))
+            || self.unconfirmed.iter().any(|written| is_same(written, receipt))
     }
 
     /// Notes that an event was written to a socket of `user`; true when it is time to pass on.
     pub fn note(&mut self, receipt: &Receipt, user: UserId) -> bool {
         match *receipt {
-            // One's own messages are no news.
-            Receipt::Message { sender, .. } if sender == user => {}
+            // One's own messages are no news, but do not break a row.
+            Receipt::Message { conversation, seq, sender, .. } if sender == user => {
+                if let Some(row) = self.row(conversation)
+                    && row.through.checked_add(1) == Some(seq)
+                {
+                    row.through = seq;
+                }
+            }
             Receipt::Message { conversation, seq, .. } => self.advance(conversation, seq),
             Receipt::Durable { event } => self.gathered.events.push(event),
             Receipt::None => {}
@@ -80,15 +97,20 @@ impl Received {
         for (conversation, seq) in conversations {
             if self.gathered.len() < MAX_CONFIRMED {
                 self.advance(*conversation, *seq);
+                // Whoever confirms a message confirms all before it.
+                if let Some(row) = self.row(*conversation) {
+                    row.first = 0;
+                }
             }
         }
+        self.unconfirmed.retain(|written| !matches!(written, Receipt::Durable { event } if events.contains(event)));
         let room = MAX_CONFIRMED.saturating_sub(self.gathered.len());
         self.gathered.events.extend(events.into_iter().take(room));
     }
 
-    /// Notes a message that the client has not confirmed; of too many the oldest is forgotten.
+    /// Notes what the client has not confirmed; of too much the oldest is forgotten.
     pub fn note_unconfirmed(&mut self, receipt: &Receipt) {
-        if matches!(receipt, Receipt::Message { .. }) {
+        if !matches!(receipt, Receipt::None) {
             if self.unconfirmed.len() >= MAX_GATHERED {
                 self.unconfirmed.pop_front();
             }
@@ -108,13 +130,17 @@ impl Received {
     }
 
     fn advance(&mut self, conversation: ConversationId, seq: i64) {
-        // The newest are at the end, and most receipts are for one of them.
-        match self.gathered.conversations.iter_mut().rev().find(|(known, ..)| *known == conversation) {
-            Some((_, _, last)) if last.checked_add(1) == Some(seq) => *last = seq,
-            Some((_, first, last)) if seq > *last => (*first, *last) = (seq, seq),
+        match self.row(conversation) {
+            Some(row) if row.through.checked_add(1) == Some(seq) => (row.last, row.through) = (seq, seq),
+            Some(row) if seq > row.last => (row.first, row.last, row.through) = (seq, seq, seq),
             Some(_) => {}
-            None => self.gathered.conversations.push((conversation, seq, seq)),
+            None => self.gathered.conversations.push(Row { conversation, first: seq, last: seq, through: seq }),
         }
+    }
+
+    /// The newest are at the end, and most receipts are for one of them.
+    fn row(&mut self, conversation: ConversationId) -> Option<&mut Row> {
+        self.gathered.conversations.iter_mut().rev().find(|row| row.conversation == conversation)
     }
 
     /// Hands over what was gathered; `None` when that is nothing.
@@ -134,6 +160,16 @@ impl Received {
     pub fn unsettled(&self, user: UserId) -> Vec<Receipts> {
         let lately = self.passed_on.iter().flat_map(|lately| lately.iter().rev());
         lately.chain([&self.gathered]).filter_map(|gathered| gathered.receipts(user)).collect()
+    }
+}
+
+fn is_same(one: &Receipt, other: &Receipt) -> bool {
+    match (*one, *other) {
+        (Receipt::Message { conversation, seq, .. }, Receipt::Message { conversation: of, seq: number, .. }) => {
+            (conversation, seq) == (of, number)
+        }
+        (Receipt::Durable { event }, Receipt::Durable { event: known }) => event == known,
+        _ => false,
     }
 }
 
@@ -172,13 +208,38 @@ mod tests {
         }
         let known = |received: &Received| [2, 3, 4, 5].map(|seq| received.holds(&message(seq, 2)));
         assert_eq!((known(&received), received.holds(&edited)), ([false, true, true, false], true));
-        // Number 6 was one's own: of what lies before, nothing is sure any more.
-        received.note(&message(7, 2), UserId(1));
+        received.note(&message(5, 1), UserId(1));
+        received.note(&message(6, 2), UserId(1));
+        assert_eq!(known(&received), [false, true, true, true], "one's own message does not break a row");
+        // Number 7 is missing: of what lies before, nothing is sure any more.
+        received.note(&message(8, 2), UserId(1));
         assert_eq!(known(&received), [false; 4]);
         for is_known in [true, true, false] {
             received.take(UserId(1));
             assert_eq!(received.holds(&edited), is_known);
         }
+    }
+
+    #[test]
+    fn what_was_written_is_known_before_and_after_it_is_confirmed() {
+        let mut received = Received::default();
+        let event = Uuid::from_u128(7);
+        for receipt in [message(3, 2), message(7, 2), Receipt::Durable { event }] {
+            received.note_unconfirmed(&receipt);
+        }
+        let known = |received: &Received| {
+            [
+                received.holds(&message(3, 2)),
+                received.holds(&message(7, 2)),
+                received.holds(&Receipt::Durable { event }),
+            ]
+        };
+        assert_eq!(known(&received), [true; 3]);
+        let conversation = ConversationId::direct(UserId(1), UserId(2));
+        received.confirm(conversation, 7);
+        received.add_confirmed(&[(conversation, 7)], vec![event]);
+        assert!(received.unconfirmed.is_empty());
+        assert_eq!(known(&received), [true; 3]);
     }
 
     #[test]

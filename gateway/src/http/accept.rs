@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
 
 use crate::gateway::Gateway;
-
+use crate::http::drained::Drained;
 use crate::http::reply::{Routes, accepts, error_response, is_upgrade};
 use crate::http::routes;
 use crate::limits::addresses::{Address, Counted, OverLimit, Peer};
@@ -104,7 +104,7 @@ async fn serve<S: Socket>(gateway: Arc<Gateway>, routes: Routes, socket: S, from
         connection.set_busy(true);
         request.extensions_mut().insert(Peer(*peer));
         async move {
-            let response = answer(gateway, routes, request).await;
+            let response = answer(gateway, routes, Drained::wrap(request)).await;
             from.1.set_busy(false);
             response
         }
@@ -131,7 +131,7 @@ async fn serve<S: Socket>(gateway: Arc<Gateway>, routes: Routes, socket: S, from
 async fn answer(
     gateway: Arc<Gateway>,
     routes: Routes,
-    mut request: Request<Incoming>,
+    mut request: Request<Drained>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     gateway.metrics.http_requests.increment(1);
     let headers = request.headers().clone();

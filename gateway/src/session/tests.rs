@@ -276,7 +276,8 @@ async fn an_idle_session_is_small() {
     };
     let future = serve(gateway, upgraded);
     assert!(size_of_val(&future) <= 1024, "{}", size_of_val(&future));
-    assert!(size_of::<Connection>() <= 512, "{}", size_of::<Connection>());
+    // With the two counts of its `Arc` it is in the allocator's class of 640 bytes.
+    assert!(size_of::<Connection>() <= 640 - 16, "{}", size_of::<Connection>());
 }
 
 #[tokio::test(start_paused = true)]

@@ -360,23 +360,31 @@ fn gunzip(compressed: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_still_writes_a_body_sees_that_it_is_too_large() {
+async fn whoever_still_writes_a_body_sees_why_it_is_refused() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let harness = Harness::start(&[("COMMUNITY_SYNC_TOKEN", SYNC_TOKEN)]).await;
     let mebibytes = 4;
-    let head = format!(
-        "POST /community/progression HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SYNC_TOKEN}\r\nContent-Length: {}\r\n\r\n",
-        mebibytes << 20
-    );
-    let mut stream = tokio::net::TcpStream::connect(harness.url.strip_prefix("http://").unwrap()).await.unwrap();
-    stream.write_all(head.as_bytes()).await.unwrap();
-    // Like most clients it reads when it has written everything.
-    for _ in 0..mebibytes {
-        stream.write_all(&vec![b' '; 1 << 20]).await.expect("it is not reset");
+    for (method, path, token, status) in [
+        ("POST", "/community/progression", SYNC_TOKEN, 413),
+        ("POST", "/community/progression", "another", 401),
+        ("PUT", "/community/progression", SYNC_TOKEN, 405),
+        ("POST", "/nothing/here", SYNC_TOKEN, 404),
+        ("POST", "/api/server/v1/users", "no key", 401),
+    ] {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n",
+            mebibytes << 20
+        );
+        let mut stream = tokio::net::TcpStream::connect(harness.url.strip_prefix("http://").unwrap()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // Like most clients it reads when it has written everything.
+        for _ in 0..mebibytes {
+            stream.write_all(&vec![b' '; 1 << 20]).await.expect("it is not reset");
+        }
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.unwrap();
+        assert_eq!(start, *format!("HTTP/1.1 {status}").as_bytes(), "{method} {path}");
     }
-    let mut start = [0; 12];
-    stream.read_exact(&mut start).await.unwrap();
-    assert_eq!(&start, b"HTTP/1.1 413");
 }
 
 #[tokio::test(flavor = "multi_thread")]

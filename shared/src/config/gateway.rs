@@ -78,7 +78,8 @@ settings! {
         max_payload_bytes: usize = "MAX_PAYLOAD_SIZE", byte_size("1KiB", "64MiB"), default("1MiB");
         /// Bytes that one connection may send in a second, decompressed; a quiet one may send four times as many at once. What is more is read later.
         inbound_rate_bytes: usize = "INBOUND_RATE", byte_size("16KiB", "1GiB"), default("1MiB");
-        /// Bytes waiting for one client, and 128 for each waiting frame, beyond which it is closed as too slow.
+        /// Bytes waiting for one client, and 128 for each waiting frame, beyond which it is closed as too slow: for a second three
+        /// times as many may wait, and large answers do not count.
         outbox_limit_bytes: usize = "OUTBOX_LIMIT", byte_size("64KiB", "256MiB"), default("2MiB");
         /// Commands of one connection that are not yet answered.
         max_in_flight: usize = "MAX_IN_FLIGHT", integer(1, 100_000), default("256");

@@ -11,13 +11,13 @@ import { Dialog } from "../ui/dialog";
 import { Icon } from "../ui/icon";
 import { useAttempt } from "../ui/toasts";
 import { draftsChanged, readDraft, saveDraft } from "./drafts";
+import { folded, typedMention } from "./mentions";
 
 const EmojiPicker = lazy(() => import("./emoji-picker"));
 
 const MAX_CHARACTERS = 5_000;
 const SHOWN_COUNT_FROM = 4_500;
 const MAX_SUGGESTIONS = 6;
-const MENTION = /(?:^|[\s([{"'])@([\p{L}\p{N}_.-]*)$/u;
 
 interface Props {
   id: string;
@@ -223,15 +223,15 @@ function useMentions(id: string, text: string, caret: number, onChoose: (usernam
   const listId = useId();
   const [chosen, setChosen] = useState(0);
   const [dismissed, setDismissed] = useState<string>();
-  const match = isGroup(id) ? MENTION.exec(text.slice(0, caret)) : null;
-  const word = match?.[1]?.toLowerCase();
-  const start = caret - (word?.length ?? 0) - 1;
+  const typed = isGroup(id) ? typedMention(text.slice(0, caret)) : undefined;
+  const word = typed === undefined ? undefined : folded(typed);
+  const start = caret - (typed?.length ?? 0) - 1;
 
   const suggestions: Suggestion[] = [];
   if (word !== undefined && dismissed !== `${start}`) {
     for (const member of people.group(id)?.members ?? []) {
       if (member.userId === userId) continue;
-      const names = [member.username, member.displayName].map((name) => name.toLowerCase());
+      const names = [member.username, member.displayName].map(folded);
       if (names.some((name) => name.startsWith(word) && !(names[0] === word && text[caret] === " "))) {
         suggestions.push({ key: member.userId, username: member.username, label: member.displayName || member.username });
       }

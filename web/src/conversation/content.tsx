@@ -1,6 +1,7 @@
 // A message's text with its links and mentions. Text stays text: nothing of it is ever markup.
 import type { Mention } from "@elitescore/chat";
 import { Fragment, memo, type ReactNode } from "react";
+import { folded, splitMentions } from "./mentions";
 
 const LINK = /https?:\/\/[^\s<>"'`]+/gi;
 /** Belongs to the sentence around a link, not to the link. */
@@ -39,11 +40,12 @@ function withMentions(text: string, mentions: Mention[] | undefined, me: string)
   if (!mentions?.length || !text.includes("@")) return text;
   const names = new Map<string, boolean>();
   for (const mention of mentions) {
-    if (mention.type === "user") names.set(mention.username.toLowerCase(), mention.userId === me);
+    if (mention.type === "user") names.set(folded(mention.username), mention.userId === me);
     else for (const word of ["everyone", "all"]) names.set(word, true);
   }
-  return text.split(/(@[\p{L}\p{N}_.-]+)/u).map((part, index) => {
-    const isMine = names.get(part.slice(1).toLowerCase()) ?? names.get(part.slice(1).replace(/[.-]+$/, "").toLowerCase());
+  return splitMentions(text).map((part, index) => {
+    const name = folded(part.slice(1));
+    const isMine = names.get(name) ?? names.get(name.replace(/[.-]+$/, ""));
     if (!part.startsWith("@") || isMine === undefined) return part;
     return (
       <span key={index} className={isMine ? "mention me" : "mention"}>

@@ -19,8 +19,6 @@ use crate::store::users::NOBODY;
 use crate::store::{presence as presence_store, purge};
 
 const INTERVAL: Duration = Duration::from_millis(500);
-/// A gateway gives a sign of life every second: one that is older is looked at.
-const LATE_AFTER: Duration = Duration::from_secs(3);
 /// And if none came for so long while it was looked at, it is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(3);
 /// Silent gateways looked at together.
@@ -118,7 +116,7 @@ impl Silent {
 }
 
 async fn bury_dead_gateways(app: &App, silent: &mut Silent) -> Result<(), Error> {
-    let oldest = (Timestamp::now().0 - LATE_AFTER.as_millis() as i64) as f64;
+    let oldest = (Timestamp::now().0 - presence::LATE_AFTER.as_millis() as i64) as f64;
     let heartbeats = app.keys.heartbeats("gateway");
     let old: Vec<(String, f64)> = keyed!(&app.redis, &heartbeats, |sender, key| async move {
         sender.zrangebyscore(key, f64::NEG_INFINITY, oldest, true, Some((0, MOST_DEAD))).await
@@ -142,6 +140,11 @@ async fn bury_dead_gateways(app: &App, silent: &mut Silent) -> Result<(), Error>
             async move { sender.zrem(key, member).await }
         })
         .await?;
+        if let Ok(id) = Uuid::try_parse(&member)
+            && !app.presence.sessions_of(&app.redis, GatewayId(id)).await?.is_empty()
+        {
+            presence::suspect(app, GatewayId(id)).await?;
+        }
     }
     Ok(())
 }

@@ -65,6 +65,8 @@ async fn open_sessions(
     let mut users = Vec::new();
     for (gateway, sessions) in by_gateway {
         app.presence.open(&app.redis, gateway, &sessions).await?;
+        // It may have died while its request waited.
+        presence::suspect(app, gateway).await?;
         users.extend(sessions.iter().map(|session| session.user));
     }
     Ok(users)

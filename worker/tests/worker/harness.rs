@@ -163,6 +163,10 @@ impl Harness {
             }
         });
         subscriber.psubscribe(format!("{}*", settings.common.redis_prefix)).await.unwrap();
+        // It lives as long as any test.
+        let gateway = GatewayId(Uuid::new_v4());
+        let beat = (Timestamp::now().0 as f64 + 3_600_000.0, gateway.to_string());
+        let _: i64 = redis.zadd(keys.heartbeats("gateway"), None, None, false, false, beat).await.unwrap();
         Harness {
             settings,
             db,
@@ -170,7 +174,7 @@ impl Harness {
             keys,
             keyring: Arc::new(keyring),
             wire,
-            gateway: GatewayId(Uuid::new_v4()),
+            gateway,
             workers: Mutex::default(),
             published,
             news,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::harness::Harness;
 
 /// What a session begins with.
-async fn sign_in(harness: &Harness, user: UserId) -> Value {
+pub async fn sign_in(harness: &Harness, user: UserId) -> Value {
     let authenticate = Internal::Authenticate { token_id: "good".to_owned() };
     let reply = harness.internal(user, authenticate).await;
     assert!(matches!(reply, InternalReply::Authenticated { .. }), "{reply:?}");

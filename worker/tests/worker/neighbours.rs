@@ -11,6 +11,7 @@ use shared::ids::UserId;
 use sqlx::Executor as _;
 
 use crate::harness::{DEADLINE, Harness};
+use crate::main_backend::sign_in;
 
 /// A bit of everything, at the same time: sends to the ordered lane, commands of it, and queries. Each has to succeed.
 async fn everything(harness: &Harness, alice: UserId, bob: UserId) {
@@ -173,6 +174,9 @@ async fn a_pooler_in_transaction_mode_works_without_kept_statements() {
     harness.add_worker().await;
     for _ in 0..5 {
         everything(&harness, alice, bob).await;
+        for user in [alice, bob, alice, bob] {
+            sign_in(&harness, user).await;
+        }
     }
     bouncer.stop().unwrap();
 }

@@ -222,6 +222,18 @@ async fn the_sessions_of_all_dead_gateways_end_however_many() {
 }
 
 #[tokio::test]
+async fn a_session_opened_for_a_gateway_that_is_gone_ends() {
+    let harness = Harness::start_with("late_session", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
+    let alice = harness.user("alice").await;
+    // It was dead, and its sessions had ended, before a worker came to its last request.
+    let key = harness.keys.heartbeats("gateway");
+    let _: i64 = harness.redis.zrem(key, harness.gateway.to_string()).await.unwrap();
+    resumed(&harness, alice, 1).await;
+    let offline = harness.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
+    assert_eq!(offline.json()["user"]["userId"], alice.to_string());
+}
+
+#[tokio::test]
 async fn a_gateway_whose_clock_is_slow_keeps_its_users() {
     let harness = Harness::start_with("slowclock", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;

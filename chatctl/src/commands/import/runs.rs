@@ -61,6 +61,15 @@ pub async fn begin(import: &mut Import<'_>, since: Option<&str>) -> Result<Run> 
     Ok(Run { run_id, source, since: since_text, last_id: 0, is_staged: false })
 }
 
+#[derive(sqlx::FromRow)]
+struct Sealed {
+    message_id: Uuid,
+    key_id: i16,
+    iv: Vec<u8>,
+    mac: Option<Vec<u8>>,
+    content: Vec<u8>,
+}
+
 /// What decides how texts and times are read and sealed has to be as in the runs before.
 ///
 /// # Errors
@@ -79,14 +88,17 @@ pub async fn check(import: &mut Import<'_>) -> Result<()> {
             bail!("--time-zone was {time_zone} in the import before");
         }
     }
-    let stored: Option<(Uuid, i16, Vec<u8>, Option<Vec<u8>>, Vec<u8>)> = sqlx::query_as(
+    let stored: Option<Sealed> = sqlx::query_as(
         "SELECT p.message_id, p.key_id, p.iv, p.mac, p.content FROM chat_import.messages m
          JOIN private_messages p ON p.message_id = m.message_id ORDER BY m.source_id DESC LIMIT 1",
     )
     .fetch_optional(&mut *import.target)
     .await?;
-    if let Some((message, key_id, iv, mac, content)) = stored
-        && import.keyring.open(message, key_id, &iv, mac.as_deref(), &content).is_err()
+    if let Some(sealed) = stored
+        && import
+            .keyring
+            .open(sealed.message_id, sealed.key_id, &sealed.iv, sealed.mac.as_deref(), &sealed.content)
+            .is_err()
     {
         bail!("CHAT_ENCRYPTION_KEYS: with these keys, what was imported before cannot be read");
     }
