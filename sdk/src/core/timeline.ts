@@ -16,6 +16,8 @@ export interface TimelineOutput {
 
 /** Enough for the server's replay of 1,000 events several times over. */
 const MAX_SEEN_EVENTS = 5_000;
+/** Messages of a conversation whose ids are remembered. */
+const MAX_RECENT = 20;
 /** Versions are positive. */
 const BEFORE_ANY_CHANGE = 0;
 
@@ -25,6 +27,9 @@ export class Timeline {
   readonly seen = new Set<string>();
   /** What came ahead of something missing, in the order of arrival. */
   readonly #held = new Map<string, ServerEvent[]>();
+
+  /** Which message had which number lately. */
+  readonly #recent = new Map<string, Map<number, string>>();
 
   constructor(private readonly output: TimelineOutput) {}
 
@@ -87,9 +92,9 @@ export class Timeline {
       return this.output.incomplete(id);
     }
     for (const message of event.messages) {
-      if (message.seq <= position.seq) continue;
+      if (message.seq <= position.seq && !this.#rewinds(id, message)) continue;
       position.seq = message.seq;
-      this.output.message(message);
+      this.#output(message);
     }
     if (version !== undefined && version > (position.version ?? 0)) position.version = version;
     if (event.hasMore) return this.output.incomplete(id);
@@ -99,6 +104,7 @@ export class Timeline {
 
   gone(conversationId: string): void {
     this.positions.delete(conversationId);
+    this.#recent.delete(conversationId);
     this.#held.delete(conversationId);
     this.output.gone(conversationId);
   }
@@ -142,11 +148,11 @@ export class Timeline {
     const { version } = event;
     if (isMessage(event)) {
       const current = this.#position(id);
-      if (event.seq <= current.seq) return;
+      if (event.seq <= current.seq && !this.#rewinds(id, event)) return;
       current.seq = event.seq;
       current.version = version ?? current.version;
       const { type: _, version: __, ...message } = event;
-      return this.output.message(message);
+      return this.#output(message);
     }
     if (!position || version === undefined) return this.#event(event);
     // The version tells a repetition: its id need not be remembered.
@@ -155,6 +161,29 @@ export class Timeline {
     if (position.version !== undefined && version <= position.version) return;
     position.version = version;
     this.output.event(event);
+  }
+
+  #output(message: Message): void {
+    let recent = this.#recent.get(message.conversationId);
+    if (!recent) this.#recent.set(message.conversationId, (recent = new Map()));
+    recent.set(message.seq, message.messageId);
+    if (recent.size > MAX_RECENT) recent.delete(recent.keys().next().value as number);
+    this.output.message(message);
+  }
+
+  /**
+   * Whether another message had this number: the server's database was restored from a backup, or lost what it stored last. Then what
+   * is held of the conversation is dropped, and what comes from here on is news.
+   */
+  #rewinds(id: string, message: { seq: number; messageId: string }): boolean {
+    const known = this.#recent.get(id)?.get(message.seq);
+    if (known === undefined || known === message.messageId) return false;
+    this.#recent.delete(id);
+    const { version } = message as { version?: number };
+    const position = this.#position(id);
+    position.version = before(version);
+    this.output.changes({ type: "sync_changes", conversationId: id, stale: true, version: version ?? 1, timestamp: "" });
+    return true;
   }
 
   #event(event: ServerEvent): void {
