@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::prelude::*;
 use crate::limits::{DEFAULT_FOUND_USERS, MAX_FOUND_USERS, MAX_USER_QUERY_CHARACTERS};
+use crate::protocol::fields::is_blank;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindUsers {
@@ -25,7 +26,7 @@ impl Contract for FindUsers {
 
     fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let query = fields.bounded("query", 1, MAX_USER_QUERY_CHARACTERS)?.ok_or_else(|| Invalid::required("query"))?;
-        if query.trim().is_empty() {
+        if is_blank(&query) {
             return Err(Invalid::new("query", "`query` must not be empty"));
         }
         Ok(FindUsers { query, limit: fields.limit_of(DEFAULT_FOUND_USERS, MAX_FOUND_USERS)? })

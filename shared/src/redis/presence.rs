@@ -103,7 +103,7 @@ impl Presence {
     /// The connections of a user, each with its gateway.
     pub async fn user_sessions(&self, redis: &Client, user: UserId) -> Result<Vec<ConnectionRef>, Error> {
         let key = format!("{}{user}", self.keys.user_sessions_prefix());
-        let members: Vec<String> = redis.smembers(key).await?;
+        let members: Vec<String> = keyed!(redis, key, |sender, key| async move { sender.smembers(key).await }).await?;
         let session = |member: &String| {
             let (gateway, connection) = member.split_once(':')?;
             Some(ConnectionRef {

@@ -166,6 +166,10 @@ pub async fn run(app: Arc<App>, stores: Arc<Stores>, lifecycle: Lifecycle) -> an
         stores.look(&app).await;
     }
     let member = app.worker_id.0.simple().to_string();
-    let _gone: Result<(), Error> = app.redis.zrem(app.keys.heartbeats("worker"), member).await;
+    let _gone: Result<(), Error> = keyed!(&app.redis, app.keys.heartbeats("worker"), |sender, key| {
+        let member = member.clone();
+        async move { sender.zrem(key, member).await }
+    })
+    .await;
     Ok(())
 }
