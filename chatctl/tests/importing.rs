@@ -305,7 +305,14 @@ async fn an_import_is_repeated_resumed_and_brought_up_to_date() {
 
     // What the new server deleted stays deleted, whatever the source says, and is no difference.
     site.sql("DELETE FROM private_messages WHERE message_id::text LIKE 'ee00%'").await;
+    assert!(site.fail(&site.import(&["--verify"])).contains("difference"), "lost, and not deleted");
+    site.sql(
+        "UPDATE conversations SET version = version + 1 WHERE conversation_id = 'conv_9_10';
+         DELETE FROM community_members",
+    )
+    .await;
     site.succeed(&site.import(&[]));
+    assert_eq!(site.rows("SELECT count(*)::text FROM community_members").await, ["0"]);
     let expected = &expected[..5];
     assert_eq!(site.rows(NUMBERS).await, expected);
     site.succeed(&site.import(&["--verify"]));

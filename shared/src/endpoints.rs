@@ -126,8 +126,9 @@ pub enum Found {
     Nothing,
 }
 
-/// The endpoint of a whole path.
+/// The endpoint of a whole path, which may end with a slash.
 pub fn find(method: &str, path: &str) -> Found {
+    let path = path.strip_suffix('/').unwrap_or(path);
     let of_path = || ENDPOINTS.iter().filter(|endpoint| endpoint.path == path);
     match (of_path().find(|endpoint| endpoint.method.as_str() == method), of_path().next()) {
         (Some(endpoint), _) => Found::Endpoint(endpoint),
@@ -393,7 +394,8 @@ mod tests {
             let found = find(endpoint.method.as_str(), endpoint.path);
             assert!(matches!(found, Found::Endpoint(found) if found.call == endpoint.call), "{found:?}");
             assert!(matches!(find("PATCH", endpoint.path), Found::OtherMethods(_)), "{}", endpoint.path);
-            assert!(matches!(find(endpoint.method.as_str(), &format!("{}/", endpoint.path)), Found::Nothing));
+            assert!(matches!(find(endpoint.method.as_str(), &format!("{}/", endpoint.path)), Found::Endpoint(_)));
+            assert!(matches!(find(endpoint.method.as_str(), &format!("{}/x", endpoint.path)), Found::Nothing));
         }
         assert!(matches!(find("GET", "/"), Found::Nothing));
     }

@@ -23,6 +23,8 @@ use crate::store::{presence, users};
 
 /// A gateway gives a sign of life every second: one that is older is looked at.
 pub const LATE_AFTER: Duration = Duration::from_secs(3);
+/// And one of this age counts as alive nowhere.
+const SILENT_FOR: Duration = Duration::from_secs(6);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
@@ -109,7 +111,7 @@ async fn publications(
 /// Lists a gateway as silent unless it is listed: a session that was opened for it, perhaps late, ends when it is dead. What is not
 /// listed would never be looked at again.
 pub async fn suspect(app: &App, gateway: GatewayId) -> Result<(), Error> {
-    let silent_since = (Timestamp::now().0 - LATE_AFTER.as_millis() as i64) as f64;
+    let silent_since = (Timestamp::now().0 - SILENT_FOR.as_millis() as i64) as f64;
     keyed!(&app.redis, app.keys.heartbeats("gateway"), |sender, key| async move {
         sender.zadd(key, Some(SetOptions::NX), None, false, false, (silent_since, gateway.to_string())).await
     })

@@ -25,9 +25,13 @@ const LOCK_POLL: Duration = Duration::from_millis(100);
 pub async fn run(settings: &Settings) -> Result<()> {
     let profile_columns = settings.profile_columns()?;
     let mut connection = database::connect(settings).await?;
-    let schema: Option<String> = sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&mut connection).await?;
-    if schema.as_deref() != Some("public") {
-        let schema = schema.unwrap_or_default();
+    let elsewhere: Option<String> = sqlx::query_scalar(
+        "SELECT current_schema()::text
+         WHERE current_schema() <> 'public' AND to_regclass(quote_ident(current_schema()) || '.audit_log') IS NULL",
+    )
+    .fetch_optional(&mut connection)
+    .await?;
+    if let Some(schema) = elsewhere {
         bail!(
             "the search path of DATABASE_URL's role begins with the schema `{schema}`, and this server's tables belong into `public`"
         );

@@ -76,14 +76,16 @@ impl Outbox {
         let mut dropped = 0;
         let answer_size = if matches!(item.mark, Mark::Answer) { size } else { 0 };
         // What the connection asked for is not what it fails to keep up with; its session asks for few answers at a time.
-        let limit_bytes = limit_bytes + self.answers.iter().sum::<usize>() + answer_size;
+        let answers = self.answers.iter().sum::<usize>() + answer_size;
+        let burst_bytes = limit_bytes.saturating_mul(BURST) + answers;
+        let limit_bytes = limit_bytes + answers;
         if self.bytes() + size > limit_bytes {
             if matches!(item.mark, Mark::Ephemeral) {
                 return Pushed::Dropped(1);
             }
             dropped = self.drop_ephemeral();
             // One frame larger than the limit still goes to a client that has read everything else.
-            if self.bytes > 0 && self.bytes() + size > limit_bytes && self.is_too_slow(size, limit_bytes) {
+            if self.bytes > 0 && self.bytes() + size > limit_bytes && self.is_too_slow(size, burst_bytes) {
                 return Pushed::Full;
             }
         } else {
@@ -95,9 +97,9 @@ impl Outbox {
         if dropped > 0 { Pushed::Dropped(dropped) } else { Pushed::Taken }
     }
 
-    fn is_too_slow(&mut self, size: usize, limit_bytes: usize) -> bool {
+    fn is_too_slow(&mut self, size: usize, burst_bytes: usize) -> bool {
         let since = *self.over_since.get_or_insert_with(Instant::now);
-        self.bytes() + size > limit_bytes.saturating_mul(BURST) || since.elapsed() >= BURST_LASTS
+        self.bytes() + size > burst_bytes || since.elapsed() >= BURST_LASTS
     }
 
     fn drop_ephemeral(&mut self) -> u32 {
@@ -129,11 +131,15 @@ impl Outbox {
     /// So many bytes of frames handed out were written.
     pub fn written(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_sub(bytes);
+        if self.bytes == 0 {
+            self.over_since = None;
+        }
     }
 
     /// A frame handed out has become another one.
     pub fn reframed(&mut self, before: usize, now: usize) {
         self.bytes = (self.bytes + now).saturating_sub(before);
+        self.answers[1] = (self.answers[1] + now).saturating_sub(before);
     }
 
     /// Bytes not yet written, those handed out included, and what it costs to keep the waiting ones as frames.

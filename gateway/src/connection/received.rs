@@ -97,10 +97,6 @@ impl Received {
         for (conversation, seq) in conversations {
             if self.gathered.len() < MAX_CONFIRMED {
                 self.advance(*conversation, *seq);
-                // Whoever confirms a message confirms all before it.
-                if let Some(row) = self.row(*conversation) {
-                    row.first = 0;
-                }
             }
         }
         self.unconfirmed.retain(|written| !matches!(written, Receipt::Durable { event } if events.contains(event)));
@@ -118,14 +114,27 @@ impl Received {
         }
     }
 
-    /// The client confirms a conversation up to this number: gives the newest message of it that was written.
+    /// The client confirms a conversation up to this number: returns the newest message of it that was written.
     pub fn confirm(&mut self, confirmed: ConversationId, up_to: i64) -> Option<Receipt> {
         let is_confirmed = |receipt: &Receipt| match receipt {
             Receipt::Message { conversation, seq, .. } => *conversation == confirmed && *seq <= up_to,
             _ => false,
         };
         let newest = self.unconfirmed.iter().rev().copied().find(|receipt| is_confirmed(receipt));
+        let written = self.unconfirmed.iter().filter(|receipt| is_confirmed(receipt));
+        let oldest = written
+            .filter_map(|receipt| if let Receipt::Message { seq, .. } = receipt { Some(*seq) } else { None })
+            .min();
         self.unconfirmed.retain(|receipt| !is_confirmed(receipt));
+        // All of them arrived, not only the newest.
+        if self.gathered.len() < MAX_CONFIRMED
+            && let Some(oldest) = oldest
+        {
+            self.advance(confirmed, up_to);
+            if let Some(row) = self.row(confirmed) {
+                row.first = row.first.min(oldest);
+            }
+        }
         newest
     }
 
@@ -165,9 +174,8 @@ impl Received {
 
 fn is_same(one: &Receipt, other: &Receipt) -> bool {
     match (*one, *other) {
-        (Receipt::Message { conversation, seq, .. }, Receipt::Message { conversation: of, seq: number, .. }) => {
-            (conversation, seq) == (of, number)
-        }
+        // After a restore of the database numbers come again.
+        (Receipt::Message { message, .. }, Receipt::Message { message: known, .. }) => message == known,
         (Receipt::Durable { event }, Receipt::Durable { event: known }) => event == known,
         _ => false,
     }
@@ -184,7 +192,7 @@ mod tests {
             conversation: ConversationId::direct(UserId(1), UserId(2)),
             seq,
             sender: UserId(sender),
-            message: MessageId(Uuid::nil()),
+            message: MessageId(Uuid::from_u128(seq.unsigned_abs().into())),
         }
     }
 

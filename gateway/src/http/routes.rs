@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use shared::dialects::{Dialect, SUBPROTOCOL};
-use shared::endpoints::{self, Call, ENDPOINTS, Endpoint, Found};
+use shared::endpoints::{self, Call, Endpoint, Found};
 use shared::http::Condition;
 use shared::telemetry::traces::TraceContext;
 use tokio::net::TcpStream;
@@ -55,9 +55,12 @@ fn with(gateway: &Arc<Gateway>) -> BoxedFilter<(Arc<Gateway>,)> {
 /// Probes and metrics.
 fn operators(gateway: &Arc<Gateway>, is_offered: impl Fn(Call) -> bool + Clone + Send + Sync + 'static) -> Routes {
     found(move |endpoint, _| endpoint.call.is_for_operators() && is_offered(endpoint.call), gateway)
-        .and(warp::header::optional::<String>("accept"))
-        .map(|endpoint: Option<&Endpoint>, gateway: Arc<Gateway>, accept: Option<String>| match endpoint {
-            Some(endpoint) => answer_operator(&gateway, endpoint.call, accept.as_deref()),
+        .and(warp::header::headers_cloned())
+        .map(|endpoint: Option<&Endpoint>, gateway: Arc<Gateway>, headers: HeaderMap| match endpoint {
+            Some(endpoint) => {
+                let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+                answer_operator(&gateway, endpoint.call, accept)
+            }
             None => no_such_method(),
         })
         .boxed()
@@ -118,8 +121,10 @@ fn found(
 
 /// What `Allow` says for a known path.
 pub fn allowed_methods(path: &str) -> &'static str {
-    let takes_a_body = |endpoint: &Endpoint| endpoint.path == path && endpoint.method == endpoints::Method::Post;
-    if ENDPOINTS.iter().any(takes_a_body) { "POST, OPTIONS" } else { "GET, HEAD, OPTIONS" }
+    match endpoints::find("POST", path) {
+        Found::Endpoint(_) => "POST, OPTIONS",
+        _ => "GET, HEAD, OPTIONS",
+    }
 }
 
 async fn upgrade_requested(headers: HeaderMap) -> Result<HeaderMap, Rejection> {

@@ -164,7 +164,9 @@ async fn communities(import: &mut Import<'_>, groups: &Known) -> Result<HashSet<
             sqlx::query(
                 "WITH stored AS (
                      INSERT INTO communities AS c (community_id, name, description, avatar_url, default_group_id, is_active)
-                     VALUES ($1, $2, $3, $4, $5, $6)
+                     SELECT $1, $2, $3, $4, $5, $6
+                     WHERE EXISTS (SELECT FROM communities WHERE community_id = $1)
+                         OR NOT EXISTS (SELECT FROM chat_import.rows WHERE table_name = 'communities' AND key = $1)
                      ON CONFLICT (community_id) DO UPDATE SET name = excluded.name, description = excluded.description,
                          avatar_url = excluded.avatar_url, default_group_id = excluded.default_group_id,
                          is_active = excluded.is_active
@@ -174,8 +176,8 @@ async fn communities(import: &mut Import<'_>, groups: &Known) -> Result<HashSet<
                      INSERT INTO chat_import.rows (table_name, key, digest) SELECT 'communities', $1, digest FROM stored
                      ON CONFLICT (table_name, key) DO UPDATE SET digest = excluded.digest
                  )
-                 UPDATE group_chats SET community_id = $1
-                 WHERE group_id = $5 AND EXISTS (SELECT FROM stored)",
+                 UPDATE group_chats SET community_id = CASE WHEN group_id = $5 THEN $1 END
+                 WHERE (group_id = $5 OR community_id = $1) AND EXISTS (SELECT FROM stored)",
             )
             .bind(&id)
             .bind(row.name.map_or_else(|| id.clone(), |name| import.read_text(name)))
@@ -222,6 +224,9 @@ async fn members(import: &mut Import<'_>, known: &HashSet<String>) -> Result<()>
                 "WITH stored AS (
                      INSERT INTO community_members AS c (community_id, user_id, role, is_muted, joined_at)
                      SELECT $1, $2, $3, $4, coalesce($5, now())
+                     WHERE EXISTS (SELECT FROM community_members WHERE community_id = $1 AND user_id = $2)
+                         OR NOT EXISTS (SELECT FROM chat_import.rows
+                                        WHERE table_name = 'community_members' AND key = $2::bigint::text || ' ' || $1::text)
                      ON CONFLICT (community_id, user_id) DO UPDATE SET role = excluded.role, is_muted = excluded.is_muted
                      WHERE (SELECT digest FROM chat_import.rows WHERE table_name = 'community_members' AND key = $2::bigint::text || ' ' || $1::text)
                          = md5(c::text)
@@ -248,9 +253,13 @@ async fn remove_members(import: &mut Import<'_>, found: &[String]) -> Result<()>
         return Ok(());
     }
     sqlx::query(
-        "DELETE FROM community_members c USING chat_import.rows r
-         WHERE r.table_name = 'community_members' AND r.key = c.user_id || ' ' || c.community_id AND r.digest = md5(c::text)
-             AND r.key NOT IN (SELECT unnest($1::text[]))",
+        "WITH left_it AS (
+             DELETE FROM community_members c USING chat_import.rows r
+             WHERE r.table_name = 'community_members' AND r.key = c.user_id || ' ' || c.community_id AND r.digest = md5(c::text)
+                 AND r.key NOT IN (SELECT unnest($1::text[]))
+             RETURNING r.key
+         )
+         DELETE FROM chat_import.rows r USING left_it WHERE r.table_name = 'community_members' AND r.key = left_it.key",
     )
     .bind(found)
     .execute(&mut *import.target)
@@ -285,7 +294,10 @@ async fn progress(import: &mut Import<'_>, known: &HashSet<String>) -> Result<()
                 "WITH stored AS (
                      INSERT INTO user_community_progress AS c (community_id, user_id, total_xp, daily_streak, weekly_streak,
                          last_challenge_id, last_challenge_type, last_completed_at)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                     SELECT $1, $2, $3, $4, $5, $6, $7, $8
+                     WHERE EXISTS (SELECT FROM user_community_progress WHERE community_id = $1 AND user_id = $2)
+                         OR NOT EXISTS (SELECT FROM chat_import.rows WHERE table_name = 'user_community_progress'
+                                            AND key = $2::bigint::text || ' ' || $1::text)
                      ON CONFLICT (community_id, user_id) DO UPDATE SET total_xp = excluded.total_xp,
                          daily_streak = excluded.daily_streak, weekly_streak = excluded.weekly_streak,
                          last_challenge_id = excluded.last_challenge_id, last_challenge_type = excluded.last_challenge_type,

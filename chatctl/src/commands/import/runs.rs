@@ -75,10 +75,12 @@ struct Sealed {
 /// # Errors
 /// With the option that is another one.
 pub async fn check(import: &mut Import<'_>) -> Result<()> {
-    let before: Option<(bool, String)> =
-        sqlx::query_as("SELECT decode, time_zone FROM chat_import.runs ORDER BY run_id DESC LIMIT 1")
-            .fetch_optional(&mut *import.target)
-            .await?;
+    let before: Option<(bool, String)> = sqlx::query_as(
+        "SELECT decode, time_zone FROM chat_import.runs WHERE EXISTS (SELECT FROM chat_import.messages)
+             ORDER BY run_id LIMIT 1",
+    )
+    .fetch_optional(&mut *import.target)
+    .await?;
     if let Some((decode, time_zone)) = before {
         if decode != import.decode_entities {
             let given = if decode { "given" } else { "not given" };

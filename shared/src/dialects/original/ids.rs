@@ -10,8 +10,21 @@ use crate::ids::ConversationId;
 /// Fields that hold an id of a message or a conversation.
 const FIELDS: [&str; 6] = ["id", "messageId", "replyTo", "replyToMessageId", "announcementId", "conversationId"];
 /// Fields that hold what people wrote.
-const TEXTS: [&str; 7] =
-    ["content", "newContent", "lastMessage", "groupName", "groupDescription", "name", "description"];
+const TEXTS: [&str; 13] = [
+    "content",
+    "newContent",
+    "oldContent",
+    "lastMessage",
+    "reaction",
+    "groupName",
+    "groupDescription",
+    "name",
+    "description",
+    "displayName",
+    "firstName",
+    "lastName",
+    "bio",
+];
 /// Fields that hold what other servers wrote.
 const OPAQUE: [&str; 1] = ["payload"];
 
