@@ -172,6 +172,7 @@ async fn answer(
         }
     };
     let (mut parts, body) = response.into_parts();
+    tracing::trace!(path, status = parts.status.as_u16(), "answered a request");
     // Our own answers are in memory already and cannot fail.
     let mut body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     if parts.status == StatusCode::METHOD_NOT_ALLOWED {
