@@ -303,7 +303,7 @@ async fn an_import_is_repeated_resumed_and_brought_up_to_date() {
     assert!(site.fail(&raw).contains("--decode-entities was given"));
     assert!(site.fail(&site.import(&["--verify", "--time-zone", "Europe/Berlin"])).contains("--time-zone was UTC"));
 
-    // What the new server deleted stays deleted, whatever the source says, and is no difference.
+    // A message that the new server deleted is not imported again, and does not count as a difference.
     site.sql("DELETE FROM private_messages WHERE message_id::text LIKE 'ee00%'").await;
     assert!(site.fail(&site.import(&["--verify"])).contains("difference"), "lost, and not deleted");
     site.sql(

@@ -1,4 +1,4 @@
-// Numbers that come again, because the server's database went back in time.
+// Numbers that come again because the server's database was restored.
 import { expect, test } from "vitest";
 import { Timeline } from "../src/core/timeline";
 import type { ServerEvent } from "../src/core/wire";
@@ -28,7 +28,7 @@ test("another message with a known number drops what is held and goes on from th
   expect(timeline.positions.get("conv_1_2")).toEqual({ seq: 6, version: 6 });
 });
 
-test("a repetition is no news", () => {
+test("a repeated message is ignored", () => {
   const { timeline, seen } = listen();
   for (const seq of [1, 2, 3, 2, 3, 1, 4]) timeline.ingest(live(seq, `m-${seq}`));
   expect(seen).toEqual(["m-1", "m-2", "m-3", "m-4"]);

@@ -20,7 +20,7 @@ pub enum Auth {
     MainBackend,
 }
 
-/// The setting without which there is no such endpoint.
+/// The setting that turns an endpoint on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requires {
     Nothing,
@@ -121,7 +121,7 @@ impl Endpoint {
 #[derive(Debug)]
 pub enum Found {
     Endpoint(&'static Endpoint),
-    /// There is one of another method.
+    /// The path exists, but takes another method.
     OtherMethods(&'static Endpoint),
     Nothing,
 }

@@ -108,8 +108,8 @@ async fn publications(
     Ok(publications)
 }
 
-/// Lists a gateway as silent unless it is listed: a session that was opened for it, perhaps late, ends when it is dead. What is not
-/// listed would never be looked at again.
+/// Lists a gateway as silent unless it is listed already. A session may be opened late, for a gateway that has died and is no longer
+/// listed: nothing would ever end that session.
 pub async fn suspect(app: &App, gateway: GatewayId) -> Result<(), Error> {
     let silent_since = (Timestamp::now().0 - SILENT_FOR.as_millis() as i64) as f64;
     keyed!(&app.redis, app.keys.heartbeats("gateway"), |sender, key| async move {

@@ -66,7 +66,7 @@ pub async fn carry_out(gateway: &Gateway, endpoint: &Endpoint, request: Request)
     }
 }
 
-/// Whose request it is; `None` where it is no user's.
+/// Authenticates the caller as the endpoint demands; returns `None` if that is not a user.
 async fn authenticate(gateway: &Gateway, auth: Auth, headers: &HeaderMap) -> Result<Option<Claims>, ApiError> {
     match (auth, &gateway.settings.community_sync_token) {
         (Auth::Anybody, _) => Ok(None),

@@ -59,7 +59,8 @@ pub struct Outbox {
     answers: [usize; 2],
 }
 
-/// A client that reads as fast as it can is not too slow because much came at once: so many times the limit may wait for so long.
+/// A client that reads at full speed is not too slow just because much arrives at once: this many times the limit may wait, for at
+/// most [`BURST_LASTS`].
 pub const BURST: usize = 3;
 const BURST_LASTS: Duration = Duration::from_secs(1);
 
@@ -204,7 +205,7 @@ mod tests {
         outbox.take(&mut VecDeque::new());
         outbox.written(7 * 40_000);
         let again = (0..5).all(|_| outbox.push(item(40_000, Mark::Required), 100_000) == Pushed::Taken);
-        assert!(again, "whoever has read everything may get as much again");
+        assert!(again, "a client that has read everything may get as much again");
         tokio::time::advance(BURST_LASTS).await;
         assert_eq!(outbox.push(item(1, Mark::Required), 100_000), Pushed::Full);
     }

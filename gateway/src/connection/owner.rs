@@ -96,7 +96,7 @@ impl Connection {
                 self.deliveries.note(&receipt, user);
             }
         }
-        inner.received.add_confirmed(&conversations, events);
+        inner.received.confirm_events(events);
     }
 
     pub fn take_receipts(&self) -> Option<Receipts> {

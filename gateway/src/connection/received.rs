@@ -77,7 +77,7 @@ impl Received {
     /// Notes that an event was written to a socket of `user`; true when it is time to pass on.
     pub fn note(&mut self, receipt: &Receipt, user: UserId) -> bool {
         match *receipt {
-            // One's own messages are no news, but do not break a row.
+            // The user's own messages need no receipt, but do not break a row.
             Receipt::Message { conversation, seq, sender, .. } if sender == user => {
                 if let Some(row) = self.row(conversation)
                     && row.through.checked_add(1) == Some(seq)
@@ -92,13 +92,8 @@ impl Received {
         self.gathered.len() >= MAX_GATHERED
     }
 
-    /// Notes what a client says it has received. The client decides how much that is, so what is too much is dropped.
-    pub fn add_confirmed(&mut self, conversations: &[(ConversationId, i64)], events: Vec<Uuid>) {
-        for (conversation, seq) in conversations {
-            if self.gathered.len() < MAX_CONFIRMED {
-                self.advance(*conversation, *seq);
-            }
-        }
+    /// The client confirms durable events. It decides how many those are, so what is too much is dropped.
+    pub fn confirm_events(&mut self, events: Vec<Uuid>) {
         self.unconfirmed.retain(|written| !matches!(written, Receipt::Durable { event } if events.contains(event)));
         let room = MAX_CONFIRMED.saturating_sub(self.gathered.len());
         self.gathered.events.extend(events.into_iter().take(room));
@@ -114,24 +109,22 @@ impl Received {
         }
     }
 
-    /// The client confirms a conversation up to this number: returns the newest message of it that was written.
+    /// The client confirms a conversation up to this number; returns the newest message of it that was written. Bounded as
+    /// [`Self::confirm_events`] is.
     pub fn confirm(&mut self, confirmed: ConversationId, up_to: i64) -> Option<Receipt> {
-        let is_confirmed = |receipt: &Receipt| match receipt {
-            Receipt::Message { conversation, seq, .. } => *conversation == confirmed && *seq <= up_to,
-            _ => false,
-        };
-        let newest = self.unconfirmed.iter().rev().copied().find(|receipt| is_confirmed(receipt));
-        let written = self.unconfirmed.iter().filter(|receipt| is_confirmed(receipt));
-        let oldest = written
-            .filter_map(|receipt| if let Receipt::Message { seq, .. } = receipt { Some(*seq) } else { None })
-            .min();
-        self.unconfirmed.retain(|receipt| !is_confirmed(receipt));
-        // All of them arrived, not only the newest.
-        if self.gathered.len() < MAX_CONFIRMED
-            && let Some(oldest) = oldest
-        {
+        let (mut oldest, mut newest) = (None, None);
+        self.unconfirmed.retain(|receipt| match *receipt {
+            Receipt::Message { conversation, seq, .. } if conversation == confirmed && seq <= up_to => {
+                oldest = Some(oldest.map_or(seq, |oldest: i64| oldest.min(seq)));
+                newest = Some(*receipt);
+                false
+            }
+            _ => true,
+        });
+        if self.gathered.len() < MAX_CONFIRMED {
             self.advance(confirmed, up_to);
-            if let Some(row) = self.row(confirmed) {
+            // All of them arrived, not only the newest.
+            if let (Some(oldest), Some(row)) = (oldest, self.row(confirmed)) {
                 row.first = row.first.min(oldest);
             }
         }
@@ -245,7 +238,7 @@ mod tests {
         assert_eq!(known(&received), [true; 3]);
         let conversation = ConversationId::direct(UserId(1), UserId(2));
         received.confirm(conversation, 7);
-        received.add_confirmed(&[(conversation, 7)], vec![event]);
+        received.confirm_events(vec![event]);
         assert!(received.unconfirmed.is_empty());
         assert_eq!(known(&received), [true; 3]);
     }
@@ -255,9 +248,13 @@ mod tests {
         let mut received = Received::default();
         let conversations: Vec<_> =
             (2..2_000).map(|user| (ConversationId::direct(UserId(1), UserId(user)), user)).collect();
-        received.add_confirmed(&conversations[..1_000], Vec::new());
-        received.add_confirmed(&conversations[..1_000], vec![Uuid::nil(); 1_000]);
-        received.add_confirmed(&conversations, vec![Uuid::nil()]);
+        for (confirmed, events) in [(&conversations[..1_000], 0), (&conversations[..1_000], 1_000), (&conversations, 1)]
+        {
+            for (conversation, seq) in confirmed {
+                received.confirm(*conversation, *seq);
+            }
+            received.confirm_events(vec![Uuid::nil(); events]);
+        }
         let receipts = received.take(UserId(1)).unwrap();
         assert_eq!((receipts.conversations.len(), receipts.events.len()), (1_000, MAX_CONFIRMED - 1_000));
         assert_eq!(receipts.conversations, conversations[..1_000]);

@@ -1,5 +1,5 @@
-//! Bodies that nobody read to their end, because the request was refused before: so much of them is read and thrown away. A connection
-//! closed with unread input is reset, and its client, still writing, would never see the answer.
+//! Drains bodies that are not read to their end because the request was refused. A connection that is closed with unread input is
+//! reset, and its client, which is still writing, would never see the answer.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

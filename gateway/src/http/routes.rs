@@ -1,4 +1,5 @@
-//! The paths: probes, metrics, the upgrade on any path, and the endpoints of `api`. What is common to all answers is in `http`.
+//! Finds what a request is for: the upgrade on any path, the server API, or an endpoint that `shared::endpoints` declares. What is
+//! common to all answers is in `accept`.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -252,7 +252,7 @@ mod tests {
     fn every_endpoint_has_a_command_that_takes_what_its_path_says() {
         for endpoint in ENDPOINTS {
             if let Call::Command(name) = endpoint.call {
-                let spec = endpoint.spec().unwrap_or_else(|| panic!("{name} is no command"));
+                let spec = endpoint.spec().unwrap_or_else(|| panic!("{name} is not a command"));
                 for field in endpoint.parameters().filter_map(field_of) {
                     assert!(spec.fields.iter().any(|known| known.name == field), "{name} takes no {field}");
                 }

@@ -1,6 +1,5 @@
 //! Ends what ended elsewhere: grace periods that are over, and the sessions of gateways that died; restores who is believed online
-//! when Redis lost it. Any worker does it, and
-//! what one takes no other gets.
+//! when Redis lost it. Any worker does it, and what one takes no other gets.
 
 use std::collections::HashMap;
 use std::sync::Arc;
