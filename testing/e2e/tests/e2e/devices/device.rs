@@ -2,7 +2,7 @@
 //! gap, and after each reconnect, it asks for the rest by `sync`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use client::{Client, event_type};
@@ -129,9 +129,11 @@ impl Device {
         self.history.push(format!("runs {command}"));
         let client = self.client.as_ref().context("connected")?;
         client.send(command.clone()).await?;
+        let deadline = Instant::now() + ANSWER_WITHIN;
         loop {
             let client = self.client.as_mut().context("connected")?;
-            let event = client.next_event(ANSWER_WITHIN).await.with_context(|| format!("the answer to {command}"))?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = client.next_event(left).await.with_context(|| format!("the answer to {command}"))?;
             self.apply(&event).await?;
             if event["requestId"] == command["requestId"] {
                 return Ok(event);
@@ -141,13 +143,15 @@ impl Device {
 
     /// Applies the events that are here, and syncs what they leave open.
     pub async fn take_events(&mut self) -> Result<()> {
+        let deadline = Instant::now() + ANSWER_WITHIN;
         loop {
             let events = self.client.as_mut().context("connected")?.drain();
             if events.is_empty() {
                 let behind: Vec<String> =
                     self.held.iter().filter(|(_, held)| held.heard > held.version).map(|(id, _)| id.clone()).collect();
-                if behind.is_empty() {
-                    return Ok(());
+                let Some(first) = behind.first() else { return Ok(()) };
+                if Instant::now() > deadline {
+                    bail!("no sync brings {first} up to what events told:\n  {}", self.history(first));
                 }
                 self.sync(behind).await?;
             }

@@ -17,6 +17,7 @@ const SEQUENCES: u64 = 200;
 /// Sequences at a time: they wait more than they work.
 const AT_ONCE: u64 = 40;
 const STEPS: u64 = 25;
+const SEQUENCE_WITHIN: Duration = Duration::from_secs(120);
 /// The time until all devices show what a fresh one shows.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 const SHOWN: Duration = Duration::from_millis(20);
@@ -50,7 +51,10 @@ async fn every_device_shows_what_a_fresh_one_shows() -> Result<()> {
     while seed < last {
         let until = last.min(seed + AT_ONCE);
         let users = deployment.many_users(&format!("user{seed}"), 3 * (until - seed) as usize)?;
-        let sequences = (seed..until).zip(users.chunks(3)).map(|(seed, users)| sequence(&deployment, seed, users));
+        let sequences = (seed..until).zip(users.chunks(3)).map(|(seed, users)| {
+            let ends = tokio::time::timeout(SEQUENCE_WITHIN, sequence(&deployment, seed, users));
+            async { ends.await.context("the sequence does not end")? }
+        });
         for (seed, result) in (seed..).zip(futures_util::future::join_all(sequences).await) {
             result.with_context(|| format!("SYNC_SEED={seed}"))?;
         }
