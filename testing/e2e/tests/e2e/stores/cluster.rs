@@ -221,12 +221,27 @@ impl Scene {
         let refused = self.until_served().await.with_context(|| what.to_owned())?;
         self.progress(5).await.with_context(|| what.to_owned())?;
         let [(carol, of_carol), (dave, of_dave)] = &mut self.people;
-        until_live(of_carol, dave, of_dave).await.with_context(|| what.to_owned())?;
-        until_live(of_dave, carol, of_carol).await.with_context(|| what.to_owned())?;
+        let mut live = until_live(of_carol, dave, of_dave).await;
+        if live.is_ok() {
+            live = until_live(of_dave, carol, of_carol).await;
+        }
+        live.with_context(|| format!("{what}:{}", self.warnings()))?;
         let elapsed = since.elapsed();
         println!("{what}: back after {elapsed:?}; {refused} commands were refused");
         ensure!(elapsed < within, "{what}: {elapsed:?}");
         self.progress(30).await.with_context(|| what.to_owned())
+    }
+
+    /// The last warnings of each server.
+    fn warnings(&mut self) -> String {
+        const LINES: usize = 25;
+        let mut text = String::new();
+        for server in self.deployment.fleet.servers() {
+            let log = std::fs::read_to_string(server.log_path()).unwrap_or_default();
+            let warnings: Vec<&str> = log.lines().filter(|line| !line.contains("\"INFO\"")).collect();
+            text += &format!("\n{}:\n{}", server.name(), warnings[warnings.len().saturating_sub(LINES)..].join("\n"));
+        }
+        text
     }
 
     fn nobody_connected_anew(&mut self) -> Result<()> {
