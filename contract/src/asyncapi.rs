@@ -37,10 +37,13 @@ pub fn asyncapi() -> Value {
     let pushed = EVENTS.iter().filter(|event| event.delivery != Delivery::Answer || event.name == "session_conflict");
     let pushed: Vec<Value> = pushed.map(|event| reference(event.name)).collect();
     operations.insert("greet".to_owned(), send("Before anything else.", vec![reference("connected")]));
-    operations.insert("push".to_owned(), send("What happens, to everybody whom it concerns.", pushed));
+    operations.insert("push".to_owned(), send("Events, sent to every user they concern.", pushed));
     operations.insert(
         "refuse".to_owned(),
-        send("To what is no command, and before a refused connection is closed.", vec![reference("error")]),
+        send(
+            "The answer to a message that is not a command, and the last message before a refused connection is closed.",
+            vec![reference("error")],
+        ),
     );
     json!({
         "asyncapi": "3.0.0",

@@ -203,7 +203,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         auth: Auth::Anybody,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
-        summary: "How the server is, with numbers. On gateways and workers.",
+        summary: "Reports the state of the server with figures. On gateways and workers.",
         query: &[],
         body: &[],
         own_refusals: &[],
@@ -217,7 +217,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         auth: Auth::Anybody,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
-        summary: "Whether the server wants traffic; not while it drains. On gateways and workers.",
+        summary: "Reports whether the server accepts traffic; it does not while it drains. On gateways and workers.",
         query: &[],
         body: &[],
         own_refusals: &[],
@@ -231,7 +231,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         auth: Auth::Anybody,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
-        summary: "That the process runs; depends on nothing else. On gateways and workers.",
+        summary: "Reports that the process runs, independently of anything else. On gateways and workers.",
         query: &[],
         body: &[],
         own_refusals: &[],
@@ -259,7 +259,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         auth: Auth::User,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
-        summary: "One's direct conversations, as `get_conversations` lists them.",
+        summary: "Returns the caller's direct conversations, as `get_conversations` lists them.",
         query: &[LIMIT, OFFSET],
         body: &[],
         own_refusals: &[],
@@ -291,9 +291,9 @@ pub const ENDPOINTS: &[Endpoint] = &[
         auth: Auth::MainBackend,
         requires: Requires::CommunitySyncToken,
         max_body: MaxBody::CommunitySync,
-        summary: "The main backend tells of a community, its members, and what one of them achieved. One transaction, \
-                  idempotent by `eventId`; members online get `community_progress_update`. Only with \
-                  `COMMUNITY_SYNC_TOKEN` set; else 404.",
+        summary: "Called by the main backend to report a community, its members, and what a member achieved. One \
+                  transaction, idempotent by `eventId`; members online get `community_progress_update`. Requires \
+                  `COMMUNITY_SYNC_TOKEN`; otherwise 404.",
         query: &[],
         body: &[
             Field::optional(
@@ -328,7 +328,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         auth: Auth::Anybody,
         requires: Requires::BuiltinAuth,
         max_body: MaxBody::Bytes(MAX_ACCOUNT_BODY_BYTES),
-        summary: "Makes an account and signs in. Only with `BUILTIN_AUTH=true`; else 404.",
+        summary: "Makes an account and signs in. Requires `BUILTIN_AUTH=true`; otherwise 404.",
         query: &[],
         body: &[
             Field::required(
@@ -355,7 +355,9 @@ pub const ENDPOINTS: &[Endpoint] = &[
         auth: Auth::Anybody,
         requires: Requires::BuiltinAuth,
         max_body: MaxBody::Bytes(MAX_ACCOUNT_BODY_BYTES),
-        summary: "Signs in. Ten tries per account and fifty per address in 15 minutes. Only with `BUILTIN_AUTH=true`; else 404.",
+        summary: "Signs in. Within 15 minutes, at most 10 attempts for an account from one address, 50 from an address, \
+                  and 100 for an account from addresses that it has not used before. Requires `BUILTIN_AUTH=true`; \
+                  otherwise 404.",
         query: &[],
         body: &[
             Field::required("username", Kind::Text { min: 1, max: MAX_EMAIL_CHARACTERS }, "As it was registered."),
@@ -372,7 +374,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
         auth: Auth::User,
         requires: Requires::BuiltinAuth,
         max_body: MaxBody::Nothing,
-        summary: "Revokes the token; its connections are closed with 1008 within 5 s. Only with `BUILTIN_AUTH=true`; else 404.",
+        summary: "Revokes the token; its connections are closed with 1008 within 5 s. Requires `BUILTIN_AUTH=true`; \
+                  otherwise 404.",
         query: &[],
         body: &[],
         own_refusals: &[],

@@ -57,7 +57,7 @@ pub struct Done {
     pub status: Success,
 }
 
-/// One's direct conversations, the most recently active first.
+/// The caller's direct conversations, the most recently active first.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ConversationList {
     pub status: Success,
@@ -231,7 +231,7 @@ pub enum Condition {
     Unhealthy,
 }
 
-/// How the server is.
+/// The state of the server.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Health {
     pub status: Condition,

@@ -12,7 +12,7 @@ export interface AddedUser {
 export const AuthErrorCode = {
   /** There is no `token`. */
   TOKEN_MISSING: "TOKEN_MISSING",
-  /** It is no JWT, not signed by whom it should be, or lacks a claim. */
+  /** Not a JWT, not signed by an accepted key, or without a required claim. */
   TOKEN_INVALID: "TOKEN_INVALID",
   /** Its time is over: get a new one. */
   TOKEN_EXPIRED: "TOKEN_EXPIRED",
@@ -424,7 +424,7 @@ export interface PresentUser {
   username: string;
 }
 
-/** Oneself, as the main backend knows one. */
+/** The caller, as the main backend knows them. */
 export interface Profile {
   /** What the user wrote about themselves. */
   bio: string | null;
@@ -774,7 +774,7 @@ export interface ConversationStartedEvent {
   warning?: string;
 }
 
-/** One's direct conversations, the most recently active first. */
+/** The caller's direct conversations, the most recently active first. */
 export interface ConversationsEvent {
   type: "conversations";
   /** The caller's direct conversations, the most recently active first. */
@@ -878,7 +878,7 @@ export interface GroupCreatedEvent {
   createdBy: UserId;
   /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
-  /** The same once more. */
+  /** Another name for the same object. */
   group: GroupDetails;
   /** What the group is about. */
   groupDescription: string;
@@ -1718,7 +1718,10 @@ export interface SyncChangesEvent {
   hiddenThroughSeq?: number;
   /** What the group is now, and the caller's own settings, if they changed. */
   info?: SyncInfo;
-  /** The changes since the client's version are not kept any more: it drops what it holds of the conversation. */
+  /**
+   * The changes since the client's version are no longer kept: the client must drop this conversation and load it
+   * again.
+   */
   stale?: boolean;
   /** When the event was sent. */
   timestamp: Timestamp;
@@ -1792,7 +1795,7 @@ export interface UserGroupsEvent {
   timestamp: Timestamp;
 }
 
-/** A user went offline: 60 s passed since the user's last connection ended. */
+/** A user went offline: `OFFLINE_GRACE_PERIOD` (60 s by default) has passed since the last connection closed. */
 export interface UserOfflineEvent {
   type: "user_offline";
   /** When the event happened. */
@@ -1961,8 +1964,8 @@ export interface DeleteConversationCommand {
 }
 
 /**
- * Deletes a group. Allowed for the owner. The group disappears at once; its data is purged after 30 days, or at once
- * with `permanent`.
+ * Deletes a group. Allowed for the owner. The group disappears at once; its data is purged after `GROUP_PURGE_AFTER`
+ * (30 days by default), or at once with `permanent`.
  */
 export interface DeleteGroupCommand {
   type: "delete_group";

@@ -13,7 +13,7 @@ pub struct DeleteGroup {
 impl Contract for DeleteGroup {
     const NAME: &'static str = "delete_group";
     const SUMMARY: &'static str = "Deletes a group. Allowed for the owner. The group disappears at once; its data is \
-        purged after 30 days, or at once with `permanent`.";
+        purged after `GROUP_PURGE_AFTER` (30 days by default), or at once with `permanent`.";
     const FIELDS: &'static [Field] =
         &[GROUP, Field::default("permanent", Kind::Boolean, "false", "Purges it at once.")];
     const REPLIES: &'static [&'static str] = &["group_deleted"];

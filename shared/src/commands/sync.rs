@@ -9,7 +9,8 @@ use super::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sync {
     pub conversations: Vec<(ConversationId, i64)>,
-    /// The version known of some of them. Not in the encoding, which is that of release 0.2: gateways since send a [`SyncRound`].
+    /// The version known of some of them. Not encoded: release 0.1 decodes this struct. Gateways of 0.2 and later send a
+    /// [`SyncRound`] instead.
     #[serde(skip)]
     pub versions: HashMap<ConversationId, i64>,
 }

@@ -134,7 +134,7 @@ impl Event for UserTyping<'_> {
     const TYPE: &'static str = "user_typing";
 }
 
-/// One's direct conversations, the most recently active first.
+/// The caller's direct conversations, the most recently active first.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Conversations {

@@ -52,7 +52,7 @@ pub struct SkippedMember {
 pub struct GroupCreated<'a> {
     #[serde(flatten)]
     pub details: &'a GroupDetails,
-    /// The same once more.
+    /// Another name for the same object.
     pub group: &'a GroupDetails,
     /// Only for the creator.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -30,7 +30,7 @@ impl Event for UserOnline<'_> {
     const HAS_TIMESTAMP: bool = true;
 }
 
-/// A user went offline: 60 s passed since the user's last connection ended.
+/// A user went offline: `OFFLINE_GRACE_PERIOD` (60 s by default) has passed since the last connection closed.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserOffline<'a> {

@@ -22,7 +22,7 @@ impl Event for Connected<'_> {
     const HAS_TIMESTAMP: bool = true;
 }
 
-/// Oneself, as the main backend knows one.
+/// The caller, as the main backend knows them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
@@ -67,7 +67,7 @@ impl Event for AuthSuccess<'_> {
 pub enum AuthErrorCode {
     /// There is no `token`.
     TokenMissing,
-    /// It is no JWT, not signed by whom it should be, or lacks a claim.
+    /// Not a JWT, not signed by an accepted key, or without a required claim.
     TokenInvalid,
     /// Its time is over: get a new one.
     TokenExpired,

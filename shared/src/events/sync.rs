@@ -37,7 +37,7 @@ pub struct SyncChanges {
     /// There are more changes: a further part follows, or another `sync` from `version` goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub has_more: Option<bool>,
-    /// The changes since the client's version are not kept any more: it drops what it holds of the conversation.
+    /// The changes since the client's version are no longer kept: the client must drop this conversation and load it again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale: Option<bool>,
 }
