@@ -32,7 +32,7 @@ pub enum PresenceScope {
 settings! {
     /// What both services need to know.
     pub struct CommonSettings {
-        /// In production, secrets that are short or well known are refused.
+        /// In production, short or well-known secrets are rejected.
         environment: Environment = "ENVIRONMENT", choice(&[
             ("development", Environment::Development), ("production", Environment::Production),
         ]), default("development");
@@ -79,11 +79,11 @@ settings! {
 
         /// Partitions of the ordered lane. The same in all processes; change it only while none is running and the streams are empty.
         partitions: u16 = "PARTITIONS", integer(1, 1024), default("64");
-        /// A command that is not applied after this time is not applied any more.
+        /// A command that has not been applied by then is rejected.
         command_timeout: Duration = "COMMAND_TIMEOUT", duration("100ms", "5m"), default("10s");
-        /// Commands waiting in a lane beyond which further ones are refused with `SERVICE_UNAVAILABLE`.
+        /// Commands waiting in a lane above which new ones are rejected with `SERVICE_UNAVAILABLE`.
         backlog_limit: u64 = "BACKLOG_LIMIT", integer(1, 10_000_000), default("50000");
-        /// Age of a lane's oldest waiting command beyond which further ones are refused. Of a lane that is offered more than it can do, no more is taken than it does in half of this time.
+        /// Age of a lane's oldest waiting command above which new ones are rejected. A lane that is offered more than it can complete accepts only what it completes in half of this time.
         backlog_max_age: Duration = "BACKLOG_MAX_AGE", duration("100ms", "10m"), default("5s");
 
         /// Longest message content, in characters.
@@ -103,7 +103,7 @@ settings! {
         /// Time after a user's last connection closed in which the user counts as online.
         offline_grace_period: Duration = "OFFLINE_GRACE_PERIOD", duration("0", "1d"), default("60s");
 
-        /// Threads that everything runs on; 0 takes one for each processor. Where more processes than processors share a machine, 1 each is fastest.
+        /// Worker threads; 0 means one per processor. If more processes than processors share a machine, 1 each is fastest.
         runtime_threads: usize = "RUNTIME_THREADS", integer(0, 1024), default("0");
         /// For tests: by how many milliseconds this process takes its machine's clock to be ahead of what it says.
         clock_offset_ms: i64 = "CLOCK_OFFSET_MS", clock_offset(), default("0");

@@ -88,7 +88,7 @@ settings! {
         auth_timeout: Duration = "AUTH_TIMEOUT", duration("1s", "10m"), default("30s");
         /// A connection without a text message for so long is closed; 0 turns it off.
         connection_timeout: Duration = "CONNECTION_TIMEOUT", duration("0", "7d"), default("300s");
-        /// A connection without any frame, pongs included, for so long is closed.
+        /// A connection that receives no frame, not even a pong, for this long is closed.
         keep_alive_timeout: Duration = "KEEP_ALIVE_TIMEOUT", duration("1s", "1h"), default("60s");
         /// How often a connection is pinged.
         ping_interval: Duration = "PING_INTERVAL", duration("500ms", "1h"), default("30s");

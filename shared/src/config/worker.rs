@@ -45,7 +45,7 @@ settings! {
         bind_addr: SocketAddr = "BIND_ADDR", socket_address(), default("0.0.0.0:9090");
         /// Postgres. With `?sslmode=verify-full&sslrootcert=…` over TLS, to the server of that name, for which the authorities in that PEM file or the system's vouch.
         database_url: Secret = "DATABASE_URL", url(&["postgres", "postgresql"]), required;
-        /// Most connections to Postgres, besides two that are kept for leases and signs of life.
+        /// Most connections to Postgres, besides two that are kept for leases and heartbeats.
         db_max_connections: u32 = "DB_MAX_CONNECTIONS", integer(2, 1_000), default("10");
         /// Connections to Postgres that are kept open.
         db_min_connections: u32 = "DB_MIN_CONNECTIONS", integer(0, 1_000), default("2");
@@ -55,8 +55,8 @@ settings! {
         db_connection_timeout: Duration = "DB_CONNECTION_TIMEOUT", duration("50ms", "5m"), default("2s");
         /// Longest run of one statement.
         db_statement_timeout: Duration = "DB_STATEMENT_TIMEOUT", duration("100ms", "1h"), default("30s");
-        /// Prepared statements kept per connection. 0 is for a pooler in transaction mode: every statement is then sent anew in a
-        /// transaction of its own, with the settings of its session.
+        /// Prepared statements kept per connection. Set 0 behind a pooler in transaction mode: each statement is then sent
+        /// unprepared, in its own transaction with its session settings.
         db_statement_cache: usize = "DB_STATEMENT_CACHE", integer(0, 10_000), default("200");
 
         /// What the columns of `user_profile_info` are called where they are not `user_id` or `user_id_serial`, `display_name` or `first_name` and `last_name`, `bio`, `profile_picture`. `chatctl migrate` applies it, the same as for workers.
@@ -81,7 +81,7 @@ settings! {
 
         /// How long a sender may edit a message.
         edit_window: Duration = "EDIT_WINDOW", duration("0", "365d"), default("300s");
-        /// Writing to somebody whom one does not follow: allowed, allowed with a warning, or refused.
+        /// Writing to a user whom the sender does not follow: allowed, allowed with a warning, or rejected.
         follow_policy: FollowPolicy = "FOLLOW_POLICY", choice(&[
             ("off", FollowPolicy::Off), ("warn", FollowPolicy::Warn), ("enforce", FollowPolicy::Enforce),
         ]), default("warn");
@@ -93,7 +93,7 @@ settings! {
         group_adding: GroupAdding = "GROUP_ADDING", choice(&[
             ("everybody", GroupAdding::Everybody), ("followed", GroupAdding::Followed), ("nobody", GroupAdding::Nobody),
         ]), default("everybody");
-        /// Users whom one does not follow and to whom one may begin to write in a day. Each worker counts along; a few more may get through.
+        /// Users they do not follow whom a user may start writing to per day. Each worker counts, so a few more may get through.
         strangers_per_day: u32 = "STRANGERS_PER_DAY", integer(1, 1_000_000), default("500");
         /// Groups that a user may create in an hour.
         groups_per_hour: u32 = "GROUPS_PER_HOUR", integer(1, 1_000_000), default("100");
@@ -103,7 +103,7 @@ settings! {
         deliveries_per_minute: u32 = "DELIVERIES_PER_MINUTE", integer(100, 1_000_000_000), default("300000");
         /// The most events that wait for a user. Older ones are dropped; clients get what they missed by `sync` or from the history.
         waiting_events_per_user: u32 = "WAITING_EVENTS_PER_USER", integer(100, 10_000_000), default("10000");
-        /// Users that `get_online_users` lists: those whom the caller has to do with first.
+        /// Users that `get_online_users` lists; the caller's contacts come first.
         online_users_limit: u32 = "ONLINE_USERS_LIMIT", integer(1, 10_000), default("1000");
         /// In a group with more members than this, `@everyone` and `@all` of members who are neither owner nor admin mention nobody.
         everyone_group_size: u32 = "EVERYONE_GROUP_SIZE", integer(1, 1_000_000), default("100");

@@ -74,7 +74,7 @@ crate::metrics_table! {
         pub gaps: Counter = "gateway_gaps_total";
         /// Messages published again that had come before; they are dropped.
         pub repetitions: Counter = "gateway_repetitions_total";
-        /// Time from publishing to this gateway's hands, measured every second with a publication of its own.
+        /// Time from publishing until this gateway receives the publication, measured every second with a probe of its own.
         pub subscription_lag_seconds: Histogram = "gateway_subscription_lag_seconds";
         /// Channels subscribed to.
         pub channels: Gauge = "gateway_channels";
@@ -92,7 +92,7 @@ crate::metrics_table! {
         pub backlog_age_seconds: Family<Gauge> = "gateway_backlog_age_seconds", "lane" in LANES;
         /// Lanes that take no further commands for the moment.
         pub lanes_refusing: Gauge = "gateway_lanes_refusing";
-        /// Refusals by a rate limit: messages and other commands of a user, requests of an address.
+        /// Rejections by a rate limit: messages and other commands of a user, requests of an address.
         pub rate_limited: Family<Counter> = "gateway_rate_limited_total", "limit" in &["messages", "requests"];
         /// HTTP requests, upgrades included.
         pub http_requests: Counter = "gateway_http_requests_total";

@@ -29,7 +29,7 @@ crate::metrics_table! {
     pub struct WorkerMetrics {
         /// Commands finished, by type and by how they ended; requests over HTTP and what cannot be read are `other`.
         pub commands: Family2<Counter> = "chat_worker_commands_total", "type" in NAMES, "outcome" in OUTCOMES;
-        /// Refusals that clients were told, by error code.
+        /// Rejections that clients were told, by error code.
         pub rejections: Family<Counter> = "chat_worker_rejections_total", "code" in REJECTION_CODES;
         /// Time from a command's arrival at the gateway to its reading here: appending and waiting in the stream.
         pub wait_seconds: Histogram = "chat_worker_wait_seconds";
@@ -67,7 +67,7 @@ crate::metrics_table! {
         pub dead_letters: Gauge = "chat_worker_dead_letters";
         /// Pages of history asked for, by whether they were cached.
         pub history_cache: Family<Counter> = "chat_worker_history_cache_total", "result" in CACHE_RESULTS;
-        /// Revoked tokens told to the gateways.
+        /// Revoked tokens announced to the gateways.
         pub revocations: Counter = "chat_worker_revocations_total";
         /// How far the machine's clock is ahead of that of Redis, which all processes count by; negative when it is behind.
         pub clock_offset_seconds: Gauge = "chat_worker_clock_offset_seconds";
