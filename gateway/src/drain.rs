@@ -36,7 +36,7 @@ pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
     while !gateway.registry.is_empty() && tokio::time::Instant::now() < end {
         tokio::time::sleep(STEP).await;
     }
-    let rejection = Rejection::unavailable("this server is shutting down", 1);
+    let rejection = Rejection::unavailable("This server is shutting down", 1);
     gateway.registry.for_each(|connection| {
         for entry in connection.take_overdue(u64::MAX) {
             gateway.reject_entry(connection, &entry, &rejection);

@@ -31,14 +31,17 @@ pub async fn read(headers: &HeaderMap, mut body: Unread, max_bytes: usize) -> Re
         return Err(ApiError::too_large(max_bytes));
     }
     let late =
-        |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body did not arrive in good time");
+        |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The request body did not arrive in time");
     tokio::time::timeout(READ_WITHIN, collect(&mut body, max_bytes)).await.map_err(late)?
 }
 
 async fn collect(body: &mut Unread, max_bytes: usize) -> Result<Vec<u8>, ApiError> {
     let mut read = Vec::new();
     while let Some(chunk) = body.next().await {
-        let broken = || ApiError::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "The body broke off");
+        let broken = || {
+            let message = "The request body ended before it was complete";
+            ApiError::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", message)
+        };
         let chunk = chunk.ok_or_else(broken)?;
         if read.len() + chunk.len() > max_bytes {
             return Err(ApiError::too_large(max_bytes));

@@ -62,7 +62,7 @@ impl ApiError {
     }
 
     pub fn nothing() -> Self {
-        ApiError::new(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "There is nothing here")
+        ApiError::new(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "There is no endpoint at this path")
     }
 
     pub fn too_large(max_bytes: usize) -> Self {
@@ -71,7 +71,7 @@ impl ApiError {
     }
 
     pub fn unavailable(retry_after: u32) -> Self {
-        let message = "The service is not available for the moment";
+        let message = "The service is temporarily unavailable";
         let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", message);
         ApiError { retry_after: Some(retry_after), ..error }
     }

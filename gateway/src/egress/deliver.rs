@@ -335,7 +335,7 @@ impl Deliverer {
     fn end_revoked(&mut self) {
         let error = AuthError {
             message: "The token was revoked",
-            details: "log in again",
+            details: "Log in again",
             code: AuthErrorCode::TokenRevoked,
             retry_after: None,
             timestamp: Timestamp::now(),
@@ -367,7 +367,7 @@ impl Deliverer {
     /// Only older connections go (of one dialect, if one is given): two that open at the same time must not close each other.
     fn replaced(&self, user: UserId, by: ConnectionRef, opened_at: Timestamp, only: Option<Dialect>) {
         let conflict = broadcast(&SessionConflict {
-            message: "A newer connection of yours has taken this one's place",
+            message: "A newer connection replaced this one",
             timestamp: Timestamp::now(),
         });
         self.gateway.registry.for_user(user, |connection| {

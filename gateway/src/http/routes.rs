@@ -225,11 +225,11 @@ fn metrics(gateway: &Gateway, accept: Option<&str>) -> Response {
 }
 
 fn no_such_method() -> Response {
-    error_response(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "This path has no such method")
+    error_response(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "This path does not support this method")
 }
 
 fn nothing_here() -> Response {
-    error_response(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "There is nothing here")
+    error_response(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "There is no endpoint at this path")
 }
 
 async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {

@@ -243,10 +243,10 @@ impl Entry {
             Route::Query => (user_route_hint(sender.user), None),
         };
         if !core.liveness.redis_is_up() {
-            return Err(Rejection::unavailable("the message queue does not answer", REDIS_RETRY_SECONDS));
+            return Err(Rejection::unavailable("The message queue does not answer", REDIS_RETRY_SECONDS));
         }
         if let Some(retry_after) = lanes.refuses(partition) {
-            return Err(Rejection::unavailable("too many commands are waiting", retry_after));
+            return Err(Rejection::unavailable("Too many commands are waiting", retry_after));
         }
         let now = Timestamp::now();
         let id = id.unwrap_or_else(|| new_command_id(now, hint));
@@ -278,5 +278,5 @@ pub fn command_rate_limit(settings: &GatewaySettings) -> u32 {
 
 /// What a sender is told when the entry could not be appended.
 pub fn not_appended() -> Rejection {
-    Rejection::unavailable("the message queue does not answer", REDIS_RETRY_SECONDS)
+    Rejection::unavailable("The message queue does not answer", REDIS_RETRY_SECONDS)
 }

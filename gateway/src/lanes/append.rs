@@ -69,7 +69,7 @@ fn rate_limited(core: &Core, origin: &Origin, command: Uuid, retry_after: u32) {
     core.metrics.rate_limited.with("messages").increment(1);
     if let Origin::Client(connection) = origin {
         let (messages, others) = (core.settings.message_rate_limit, command_rate_limit(&core.settings));
-        let details = format!("at most {messages} messages and {others} other commands per minute");
+        let details = format!("At most {messages} messages and {others} other commands per minute");
         let rejection =
             Rejection { retry_after: Some(retry_after), ..Rejection::new(ErrorCode::RateLimitExceeded, details) };
         core.reject(connection, command, &rejection);

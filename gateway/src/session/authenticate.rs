@@ -92,8 +92,8 @@ impl Attempt {
 
 fn unavailable(retry_after: u32, request_id: Option<&RequestId>) -> Vec<u8> {
     let event = AuthError {
-        message: "Authentication is not available for the moment",
-        details: "try again after `retryAfter` seconds",
+        message: "Authentication is temporarily unavailable",
+        details: "Try again after `retryAfter` seconds",
         code: AuthErrorCode::ServiceUnavailable,
         retry_after: Some(retry_after),
         timestamp: Timestamp::now(),
@@ -112,7 +112,7 @@ pub async fn count_failure(gateway: Arc<Gateway>, connection: Arc<Connection>, a
     if let Err(OverLimit::TooManyRequests { retry_after }) =
         gateway.addresses.count(Counted::AuthFailures, address).await
     {
-        let details = "too many failed authentications from your address";
+        let details = "Too many failed authentications from your address";
         let rejection = Rejection::new(ErrorCode::RateLimitExceeded, details);
         let rejection = Rejection { retry_after: Some(retry_after), ..rejection };
         gateway.push_error(&connection, &rejection, Some("authenticate"), None);

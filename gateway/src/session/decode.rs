@@ -117,11 +117,11 @@ fn read(frame: &Frame, caller: Option<UserId>, limits: &Limits) -> Result<Reques
     }
     let is_ack = is(&session::ACK);
     if !is_ack && !Command::exists(frame.kind()) {
-        let details = format!("supported types: {}", NAMES.join(", "));
+        let details = format!("Supported types: {}", NAMES.join(", "));
         return Err(Rejection::new(ErrorCode::UnknownType, details));
     }
     let Some(caller) = caller else {
-        return Err(Rejection::new(ErrorCode::AuthRequired, "send `authenticate` with a token first"));
+        return Err(Rejection::new(ErrorCode::AuthRequired, "Send `authenticate` with a token first"));
     };
     if is_ack {
         return Ok(ack(fields)?);

@@ -137,7 +137,7 @@ impl Handler {
         }
         let Some(lookup) = &mut self.lookup else { return self.take(text, None) };
         if !lookup.keep(text) {
-            let unavailable = Rejection::unavailable("too many commands of this connection are waiting", 1);
+            let unavailable = Rejection::unavailable("Too many commands of this connection are waiting", 1);
             let decoded = decode(text, self.connection.dialect, self.caller(), &self.gateway.limits);
             let request_id = decoded.map_or_else(|rejected| rejected.request_id, |decoded| decoded.request_id);
             self.error(&unavailable, None, request_id.as_ref());
@@ -202,7 +202,7 @@ impl Handler {
         if !self.may_send() {
             return;
         }
-        let rejection = Rejection::new(ErrorCode::ValidationError, "messages must be text, not binary");
+        let rejection = Rejection::new(ErrorCode::ValidationError, "Messages must be text, not binary");
         self.error(&rejection, None, None);
     }
 
@@ -224,7 +224,7 @@ impl Handler {
                 self.reject(&lookup.rejected);
             }
             _ => {
-                let rejection = Rejection::unavailable("the conversation could not be looked up", 2);
+                let rejection = Rejection::unavailable("The conversation could not be looked up", 2);
                 self.reject(&Rejected { rejection, ..*lookup.rejected });
             }
         }
@@ -248,7 +248,7 @@ impl Handler {
             return self.command(user, command, request_id);
         }
         if self.waiting.len() >= self.gateway.settings.max_in_flight {
-            let rejection = Rejection::unavailable("too many commands of this connection are waiting", 1);
+            let rejection = Rejection::unavailable("Too many commands of this connection are waiting", 1);
             return self.error(&rejection, Some(command.name()), request_id.as_ref());
         }
         self.waiting.push_back((command, request_id));
@@ -342,7 +342,7 @@ impl Handler {
             State::Ended => return,
             State::Unauthenticated(_) if self.job.is_none() => return self.open(attempt),
             State::Authenticated(session) if session.membership.user != attempt.opener.user => {
-                Rejection::invalid("token", "the connection belongs to another user: open a new one")
+                Rejection::invalid("token", "The connection belongs to another user; open a new one")
             }
             State::Authenticated(session) if session.renewal.is_none() => {
                 session.renewal = Some(attempt);
@@ -401,7 +401,7 @@ impl Handler {
                 self.connection.push_json(&attempt.unavailable(retry_after));
             }
             OpenError::TooManyConnections => {
-                let details = "this user has too many connections";
+                let details = "This user has too many connections";
                 let rejection = Rejection::new(ErrorCode::MaxConnectionsExceeded, details);
                 self.error(&rejection, Some("authenticate"), attempt.opener.request_id.as_ref());
                 self.connection.close(Close::new(CloseCode::Policy, "Too many connections"));
@@ -507,5 +507,5 @@ fn has_room(signals: &Signals, cost: usize) -> bool {
 }
 
 fn under_way() -> Rejection {
-    Rejection::new(ErrorCode::ValidationError, "an authentication is under way already")
+    Rejection::new(ErrorCode::ValidationError, "An `authenticate` command is already in progress")
 }

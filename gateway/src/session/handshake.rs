@@ -71,7 +71,7 @@ pub async fn serve<S: Socket>(gateway: Arc<Gateway>, upgraded: Upgraded<S>) {
 
 async fn enter(gateway: &Arc<Gateway>, address: Address, unnamed_proxy: Option<IpAddr>) -> Result<Entry, Rejection> {
     let too_many =
-        |details: &str| Rejection::new(ErrorCode::MaxConnectionsExceeded, format!("too many connections {details}"));
+        |details: &str| Rejection::new(ErrorCode::MaxConnectionsExceeded, format!("Too many connections {details}"));
     let open = gateway.places.take(Kind::Open).ok_or_else(|| too_many("on this server"))?;
     let pending = gateway.places.take(Kind::Pending).ok_or_else(|| too_many("that are not authenticated"))?;
     gateway.metrics.accepted.increment(1);
@@ -89,7 +89,7 @@ async fn enter(gateway: &Arc<Gateway>, address: Address, unnamed_proxy: Option<I
         Err(OverLimit::TooManyRequests { retry_after }) => {
             Totals::add(&gateway.totals.rate_limited, 1);
             gateway.metrics.rate_limited.with("requests").increment(1);
-            let details = "too many requests from your address";
+            let details = "Too many requests from your address";
             let rejection = Rejection::new(ErrorCode::RateLimitExceeded, details);
             Err(Rejection { retry_after: Some(retry_after), ..rejection })
         }

@@ -38,7 +38,7 @@ pub fn sweep(gateway: &Gateway, round: u64) {
         for entry in connection.take_overdue(now_ms) {
             gateway.metrics.unanswered.increment(1);
             if entry.has_answer {
-                let rejection = Rejection::unavailable("no answer in time", RETRY_AFTER_SECONDS);
+                let rejection = Rejection::unavailable("No answer arrived in time", RETRY_AFTER_SECONDS);
                 gateway.reject_entry(connection, &entry, &rejection);
             } else {
                 connection.wake();

@@ -70,7 +70,7 @@ error_codes! {
     /// Over HTTP: the body is too large. On a WebSocket, a message over `MAX_PAYLOAD_SIZE` closes the connection with 1009 instead.
     PayloadTooLarge "PAYLOAD_TOO_LARGE" "The message is too large";
     /// The service is temporarily unavailable. Try again after `retryAfter` seconds. The command may have been applied, so repeat a send with the same `clientMessageId`.
-    ServiceUnavailable "SERVICE_UNAVAILABLE" "The service is not available for the moment";
+    ServiceUnavailable "SERVICE_UNAVAILABLE" "The service is temporarily unavailable";
     /// An error occurred in the server; its log has the cause under `errorId`.
     InternalError "INTERNAL_ERROR" "An internal error occurred";
 }

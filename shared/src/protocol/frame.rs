@@ -42,15 +42,15 @@ impl Frame {
             return Err(refuse(ErrorCode::ValidationError, details));
         }
         if values > MAX_JSON_VALUES {
-            let details = format!("a message may have at most {MAX_JSON_VALUES} values and names");
+            let details = format!("A message may have at most {MAX_JSON_VALUES} values and names");
             return Err(refuse(ErrorCode::ValidationError, details));
         }
         let value: Value = serde_json::from_str(text).map_err(|error| {
-            let details = format!("line {}, column {}", error.line(), error.column());
+            let details = format!("Line {}, column {}", error.line(), error.column());
             Box::new(Malformed { request_id: readable_request_id(text), ..*refuse(ErrorCode::InvalidJson, details) })
         })?;
         let Value::Object(fields) = value else {
-            return Err(refuse(ErrorCode::ValidationError, "a message must be a JSON object".to_owned()));
+            return Err(refuse(ErrorCode::ValidationError, "A message must be a JSON object".to_owned()));
         };
         let kind = Fields(&fields).get("type").and_then(Value::as_str).map(str::to_owned);
         let request_id = match request_id(Fields(&fields).get("requestId")) {

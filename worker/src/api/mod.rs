@@ -44,7 +44,7 @@ pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Out
         Err(Failure::Reject(rejection)) => rejection,
         Err(Failure::Retry(error)) => {
             tracing::warn!(%error, command = envelope.name, "an HTTP request failed for the moment");
-            Rejection::unavailable("The database is not available for the moment", 2)
+            Rejection::unavailable("The database is temporarily unavailable", 2)
         }
         Err(failure) => {
             let error_id = shared::telemetry::error_id();

@@ -24,7 +24,7 @@ impl Handle for AddGroupMember {
         let prospect = group_members::list_prospects(context.db, caller, &[user]).await?.pop();
         let prospect = prospect.ok_or_else(|| Rejection::not_found("userId", "There is no such user"))?;
         if groups::find_membership(context.db, group, user).await?.is_some() {
-            return Err(Rejection::invalid("userId", "`userId` names a member of this group").into());
+            return Err(Rejection::invalid("userId", "`userId` is already a member of this group").into());
         }
         if prospect.blocked {
             return Err(about_user(ErrorCode::UserBlocked, "One of you blocks the other").into());
@@ -34,7 +34,8 @@ impl Handle for AddGroupMember {
             return Err(about_user(ErrorCode::NotFollowing, "You can add only users whom you follow").into());
         }
         if !prospect.may_be_added(context.app.settings.group_adding) {
-            let details = "This user can be added to groups only by those whom the user follows, or by nobody";
+            let details = "This server allows users to be added to groups only by people they follow, or by nobody \
+                           (`GROUP_ADDING`)";
             return Err(about_user(ErrorCode::PermissionDenied, details).into());
         }
         let before = groups::find_group(context.db, group).await?;

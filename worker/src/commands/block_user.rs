@@ -29,5 +29,6 @@ pub fn reject_foreign_blocks(context: &Context<'_>) -> Result<(), Failure> {
     if context.app.settings.common.builtin_auth {
         return Ok(());
     }
-    Err(Rejection::new(ErrorCode::PermissionDenied, "Users are blocked where the accounts are kept, not here").into())
+    Err(Rejection::new(ErrorCode::PermissionDenied, "Blocks are managed by the main backend, not by this server")
+        .into())
 }

@@ -16,7 +16,7 @@ impl Handle for DemoteMember {
         let (group, user) = (self.group, self.user);
         context.owned_group(group).await?;
         if context.other_member(group, user).await?.role == Role::Member {
-            return Err(Rejection::invalid("userId", "`userId` names no admin").into());
+            return Err(Rejection::invalid("userId", "`userId` is not an admin of this group").into());
         }
         group_members::update_role(context.db, group, user, Role::Member, false).await?;
         context.audit(ConversationId::Group(group), Some(user), None).await?;

@@ -16,7 +16,7 @@ impl Handle for PromoteMember {
         let (group, user) = (self.group, self.user);
         context.owned_group(group).await?;
         if context.other_member(group, user).await?.role == Role::Admin {
-            return Err(Rejection::invalid("userId", "`userId` names an admin already").into());
+            return Err(Rejection::invalid("userId", "`userId` is already an admin of this group").into());
         }
         group_members::update_role(context.db, group, user, Role::Admin, true).await?;
         context.audit(ConversationId::Group(group), Some(user), None).await?;

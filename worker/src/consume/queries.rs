@@ -258,7 +258,7 @@ impl Queries {
         tokio::time::sleep(RETRY_PAUSE).await;
     }
 
-    /// Puts requests of the same kind together; gives each work with its entries' ids.
+    /// Puts requests of the same kind together; returns each work with its entries' ids.
     fn sort(&self, entries: Vec<RawEntry>, lifecycle: &Lifecycle) -> Vec<(Work, Vec<String>)> {
         let stream = self.app.keys.queries();
         let mut sorted = Vec::new();
@@ -451,7 +451,7 @@ async fn answer_query<F: Future<Output = Result<Outcome, Failure>>>(
         Err(Failure::Reject(rejection)) => rejection,
         Err(Failure::Retry(error)) => {
             tracing::warn!(%error, command = envelope.name, "a query failed for the moment");
-            Rejection::unavailable("The database is not available for the moment", 2)
+            Rejection::unavailable("The database is temporarily unavailable", 2)
         }
         Err(failure) => {
             let error_id = shared::telemetry::error_id();

@@ -75,7 +75,7 @@ async fn serve(
 }
 
 fn other_method(methods: &[server_api::Method]) -> Response {
-    let message = "This path has no such method";
+    let message = "This path does not support this method";
     let mut response = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message).into_response();
     let allowed: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
     if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
