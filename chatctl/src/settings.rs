@@ -26,7 +26,7 @@ pub struct Sources {
     /// Redis.
     #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     redis_url: Option<String>,
-    /// What stands before every Redis key.
+    /// Prefix of every Redis key.
     #[arg(long, global = true, env = "REDIS_PREFIX", value_name = "PREFIX")]
     redis_prefix: Option<String>,
     /// The secret that tokens are signed with, in base64.

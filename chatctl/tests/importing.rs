@@ -119,7 +119,7 @@ async fn everything_that_fits_is_imported_and_the_rest_reported() {
     let report = std::fs::read_to_string(&site.report).unwrap();
     assert_eq!(of_messages(&report), expected, "a dry run tells what will not fit");
     for line in [
-        "private_messages\tthe sender is no number\t7",
+        "private_messages\tthe sender id is not a number\t7",
         "private_messages\tto oneself\t8",
         "private_messages\twith an id that another row has\t9",
         "private_messages\tdeleted for everyone\t10",
@@ -127,12 +127,12 @@ async fn everything_that_fits_is_imported_and_the_rest_reported() {
         "group_chats\twithout a creator that is a number, and without members\t5",
         "group_members\tcould not send messages, and can now\t3",
         "group_members\twith another role, a member now\t3",
-        "group_members\tthe user is no number\t6",
+        "group_members\tthe user id is not a number\t6",
         "message_reactions\tto a message that is not here\t3",
         "message_reactions\tempty or of more than 10 characters\t5",
         "message_deletions\tof a message that is not here\t2",
         "conversation_deletions\tof a conversation without messages, or somebody else's\t2",
-        "conversations\ta participant is no number\t2",
+        "conversations\ta participant id is not a number\t2",
         "communities\tits external_ref is not kept\t1",
         "event_queue\tof a message, which is replayed by itself\t2",
     ] {

@@ -29,12 +29,12 @@ use crate::settings::Settings;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Users and what is between them.
+    /// Manage users, follows and blocks.
     #[command(subcommand)]
     User(user::UserCommand),
     /// Prints a token for a user.
     Token(token::TokenArguments),
-    /// Talks with somebody in the terminal.
+    /// Chat with a user in the terminal.
     Chat(chat::ChatArguments),
     /// Sends one message and prints the acknowledgement as JSON.
     Send(send::SendArguments),
@@ -50,8 +50,8 @@ pub enum Command {
     ///
     /// With WORKER_PASSWORD (or WORKER_PASSWORD_FILE) also makes the role chat_worker, or gives it this password, with the
     /// rights that workers need, which with BUILTIN_AUTH=true are a few more. Without it, run
-    /// deploy/postgres/worker-role.sql by hand. Fails at last when the main backend's tables lack a column; PROFILE_COLUMNS
-    /// says what one is called.
+    /// deploy/postgres/worker-role.sql by hand. Fails at the end if the main backend's tables lack a column;
+    /// PROFILE_COLUMNS names a column that is called differently.
     Migrate,
     /// Takes over what the server before this one stored.
     #[command(subcommand)]
@@ -82,7 +82,7 @@ pub enum Command {
     /// The keys of the server API, for a product's own backend.
     #[command(subcommand)]
     Apikey(apikey::ApikeyCommand),
-    /// What the services would say of their settings.
+    /// Check settings as the services read them.
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Writes or checks the pages that are made from the code.

@@ -24,11 +24,11 @@ pub enum UserCommand {
     },
     /// NAME follows OTHER.
     Follow(Pair),
-    /// NAME follows OTHER no more.
+    /// NAME stops following OTHER.
     Unfollow(Pair),
     /// NAME blocks OTHER.
     Block(Pair),
-    /// NAME blocks OTHER no more.
+    /// NAME unblocks OTHER.
     Unblock(Pair),
     /// Writes everything that is stored about a user to stdout as JSON, decrypted.
     Export {

@@ -118,7 +118,7 @@ struct Challenge {
     created_at: Option<OffsetDateTime>,
 }
 
-const NO_USER: &str = "the user is no number";
+const NO_USER: &str = "the user id is not a number";
 const NO_COMMUNITY: &str = "of a community that is not here";
 
 pub async fn run(import: &mut Import<'_>, groups: &Known) -> Result<()> {
@@ -336,7 +336,7 @@ async fn challenges(import: &mut Import<'_>, known: &HashSet<String>) -> Result<
         after = last.id;
         for row in rows {
             let (Some(user), Some(event)) = (ids::user(row.user_id.as_deref()), row.event_id) else {
-                import.report.note(CHALLENGES.name, "the user is no number, or without an id", row.id)?;
+                import.report.note(CHALLENGES.name, "the user id is not a number, or without an id", row.id)?;
                 continue;
             };
             let Some(community) = row.community_id.filter(|id| known.contains(id)) else {

@@ -75,7 +75,7 @@ async fn status(import: &mut Import<'_>) -> Result<()> {
                     users.push(user.0);
                     times.push(time);
                 }
-                (None, _) => import.report.note(STATUS.name, "the user is no number", row.id)?,
+                (None, _) => import.report.note(STATUS.name, "the user id is not a number", row.id)?,
                 (_, None) => import.report.note(STATUS.name, "never seen", row.id)?,
             }
         }
@@ -109,7 +109,7 @@ async fn queue(import: &mut Import<'_>) -> Result<()> {
             let kind = row.event_type.unwrap_or_default();
             let data = row.event_data.as_deref().and_then(|data| serde_json::from_str::<Value>(data).ok());
             let Some(user) = ids::user(row.user_id.as_deref()) else {
-                import.report.note(QUEUE.name, "the user is no number", row.id)?;
+                import.report.note(QUEUE.name, "the user id is not a number", row.id)?;
                 continue;
             };
             if OF_MESSAGES.contains(&kind.as_str()) {

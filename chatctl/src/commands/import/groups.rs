@@ -120,7 +120,7 @@ async fn members_of(import: &mut Import<'_>, groups: &[String]) -> Result<HashMa
     let mut members: HashMap<String, BTreeMap<i64, Member>> = HashMap::new();
     for row in rows {
         let Some(user) = ids::user(row.user_id.as_deref()) else {
-            import.report.note(MEMBERS.name, "the user is no number", row.id)?;
+            import.report.note(MEMBERS.name, "the user id is not a number", row.id)?;
             continue;
         };
         if row.can_send_messages == Some(false) {

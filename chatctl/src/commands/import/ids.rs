@@ -2,7 +2,7 @@
 
 use shared::ids::{ConversationId, UserId};
 
-/// `None` for what is no number.
+/// `None` for what is not a number.
 pub fn user(text: Option<&str>) -> Option<UserId> {
     text?.parse().ok()
 }

@@ -111,7 +111,7 @@ async fn reactions(import: &mut Import<'_>) -> Result<()> {
             let reaction = row.reaction.unwrap_or_default();
             let length = reaction.chars().count();
             match (message, ids::user(row.user_id.as_deref())) {
-                (_, None) => import.report.note(REACTIONS.name, "the user is no number", row.id)?,
+                (_, None) => import.report.note(REACTIONS.name, "the user id is not a number", row.id)?,
                 (None, _) => import.report.note(REACTIONS.name, "without a message", row.id)?,
                 _ if length == 0 || length > MAX_REACTION_CHARACTERS => {
                     import.report.note(REACTIONS.name, "empty or of more than 10 characters", row.id)?;
@@ -192,7 +192,7 @@ async fn deletions(import: &mut Import<'_>) -> Result<()> {
         for row in rows {
             let message = row.message_id.as_deref().and_then(held_ids::message_id);
             let (Some(message), Some(user)) = (message, ids::user(row.user_id.as_deref())) else {
-                import.report.note(DELETIONS.name, "the user is no number", row.id)?;
+                import.report.note(DELETIONS.name, "the user id is not a number", row.id)?;
                 continue;
             };
             source_ids.push(row.id);
@@ -251,7 +251,7 @@ async fn held_conversations(import: &mut Import<'_>) -> Result<()> {
                     held.push((id, ConversationId::direct(one, other).to_string()));
                 }
                 Some(_) => {}
-                None => import.report.note(CONVERSATIONS.name, "a participant is no number", row.id)?,
+                None => import.report.note(CONVERSATIONS.name, "a participant id is not a number", row.id)?,
             }
         }
         if !import.dry_run {
@@ -274,7 +274,7 @@ async fn cleared(import: &mut Import<'_>, groups: &Known) -> Result<()> {
         for row in rows {
             let id = row.conversation_id.unwrap_or_default();
             let (Some(user), Some(deleted_at)) = (ids::user(row.user_id.as_deref()), row.deleted_at) else {
-                import.report.note(CLEARED.name, "the user is no number, or without a time", row.id)?;
+                import.report.note(CLEARED.name, "the user id is not a number, or without a time", row.id)?;
                 continue;
             };
             let ours = match groups.get(&id) {

@@ -92,7 +92,7 @@ impl Row {
     pub fn understand(self, groups: &Known, decode_entities: bool) -> Result<Message, &'static str> {
         let held = self.message_id.as_deref().unwrap_or_default();
         let message_id = held_ids::message_id(held).ok_or("without an id")?.0;
-        let sender = ids::user(self.sender_id.as_deref()).ok_or("the sender is no number")?.0;
+        let sender = ids::user(self.sender_id.as_deref()).ok_or("the sender id is not a number")?.0;
         let (conversation, recipient) = self.place(groups)?;
         let created_at = self.created_at.or(self.updated_at).ok_or("without a time")?;
         let text = self.content.ok_or("without a text")?;
@@ -130,8 +130,8 @@ impl Row {
         if self.is_group_message == Some(true) {
             return Err("of a group that is not there");
         }
-        let sender = ids::user(self.sender_id.as_deref()).ok_or("the sender is no number")?;
-        let recipient = ids::user(self.recipient_id.as_deref()).ok_or("the recipient is no number")?;
+        let sender = ids::user(self.sender_id.as_deref()).ok_or("the sender id is not a number")?;
+        let recipient = ids::user(self.recipient_id.as_deref()).ok_or("the recipient id is not a number")?;
         if sender == recipient {
             return Err("to oneself");
         }
