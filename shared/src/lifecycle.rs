@@ -190,7 +190,7 @@ impl Lifecycle {
         };
         match ended {
             Ok(()) => {
-                tracing::info!("ended in order");
+                tracing::info!("stopped cleanly");
                 ExitCode::SUCCESS
             }
             Err(failure) => {

@@ -145,7 +145,7 @@ pub async fn follow_epoch(gateway: Arc<Gateway>) -> Result<(), Infallible> {
     loop {
         let epoch = epochs.borrow_and_update().clone();
         if known.is_some() && epoch != known {
-            tracing::warn!("the database is of another history than before: sessions catch up");
+            tracing::warn!("the database has another history than before: sessions catch up");
             gateway.registry.for_everybody(|connection| connection.forget_received());
             interrupted(&gateway);
         }

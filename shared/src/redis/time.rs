@@ -38,9 +38,9 @@ impl FleetClock {
         let is_off = ahead_ms.abs() > REPORTED_MS;
         if self.is_off.swap(is_off, Ordering::Relaxed) != is_off {
             if is_off {
-                tracing::warn!(ahead_ms, "this machine's clock differs from that of Redis, which is counted by");
+                tracing::warn!(ahead_ms, "this process's clock differs from the clock of Redis, which the fleet uses");
             } else {
-                tracing::info!(ahead_ms, "this machine's clock is right again");
+                tracing::info!(ahead_ms, "this process's clock is in step again");
             }
         }
         Ok(ahead_ms as f64 / 1000.0)

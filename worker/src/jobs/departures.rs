@@ -22,7 +22,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "what a deleted account left could not be dealt with");
+                    tracing::warn!(error = format!("{error:#}"), "cleaning up after a deleted account failed");
                     break;
                 }
             }

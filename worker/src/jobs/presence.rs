@@ -88,7 +88,7 @@ async fn restore(app: &App) -> anyhow::Result<()> {
         app.presence.restore(&app.redis, &users, grace).await?;
     }
     app.presence.set_complete(&app.redis).await?;
-    tracing::info!(users = restored, "restored who is believed online");
+    tracing::info!(users = restored, "restored the users last known to be online");
     Ok(())
 }
 

@@ -19,7 +19,7 @@ impl Epoch {
     fn adopt(&self, found: Uuid) {
         let before = std::mem::replace(&mut *self.current.lock(), found);
         if before != found && !before.is_nil() {
-            tracing::warn!(%before, now = %found, "the database is of another history than before: what was cached does not count");
+            tracing::warn!(%before, now = %found, "the database has another history than before: caches are discarded");
         }
     }
 
