@@ -62,7 +62,7 @@ impl FanOut {
         }
     }
 
-    /// Publishes the next message of the group, and writes what the sessions then have; gives the number of frames.
+    /// Publishes the next message of the group, and writes what the sessions then have; returns the number of frames.
     pub fn deliver(&mut self) -> usize {
         let publication = self.publication();
         self.deliverer.publication(&self.channel, &publication);

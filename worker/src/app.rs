@@ -29,7 +29,7 @@ pub struct App {
     pub worker_id: WorkerId,
     pub settings: WorkerSettings,
     pub db: Database,
-    /// For leases and signs of life alone: nothing else can take its connections.
+    /// For leases and heartbeats alone: nothing else can take its connections.
     pub control_db: Database,
     /// For storing messages alone, see [`crate::store::sends::PLANNING`].
     pub sends_db: Database,

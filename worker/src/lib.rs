@@ -64,7 +64,7 @@ use crate::strangers::Strangers;
 /// A transaction whose worker was stopped in the middle must not hold its partition for longer.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One for leases and one for signs of life.
+/// One for leases and one for heartbeats.
 pub(crate) const CONTROL_CONNECTIONS: u32 = 2;
 
 /// Starts everything and returns; what runs belongs to the lifecycle.
@@ -160,7 +160,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
 }
 
 /// The general pool; connections for `worker_pipelines` batches at a time, set up for the one statement that stores messages; and
-/// those for leases and signs of life.
+/// those for leases and heartbeats.
 fn databases(settings: &WorkerSettings, epoch: &Arc<Epoch>, metrics: &WorkerMetrics) -> anyhow::Result<[Database; 3]> {
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
     let options: PgConnectOptions = settings.database_url.expose().parse().context("DATABASE_URL")?;

@@ -96,7 +96,7 @@ impl Registry {
         true
     }
 
-    /// Adds groups to one connection; gives those that are new to it.
+    /// Adds groups to one connection; returns those that are new to it.
     pub fn add_groups(&self, connection: &Arc<Connection>, groups: &[GroupId]) -> Vec<GroupId> {
         let mut audience = self.audience.write();
         let new = |group: &&GroupId| connection.add_group(**group);
@@ -107,7 +107,7 @@ impl Registry {
         added
     }
 
-    /// Makes `groups` the only ones of the connection; gives what was added and what was taken away.
+    /// Makes `groups` the only ones of the connection; returns what was added and what was taken away.
     pub fn set_groups(&self, connection: &Arc<Connection>, groups: &[GroupId]) -> (Vec<GroupId>, Vec<GroupId>) {
         let stay: HashSet<&GroupId> = groups.iter().collect();
         let removed: Vec<GroupId> = connection.groups().into_iter().filter(|group| !stay.contains(group)).collect();
@@ -123,7 +123,7 @@ impl Registry {
         (self.add_groups(connection, groups), removed)
     }
 
-    /// `user` joined `group`: gives the connections to which it is new.
+    /// `user` joined `group`: returns the connections to which it is new.
     pub fn join(&self, user: UserId, group: GroupId) -> Vec<Arc<Connection>> {
         let mut audience = self.audience.write();
         let Some(connections) = audience.users.get(&user) else {
@@ -148,7 +148,7 @@ impl Registry {
         })
     }
 
-    /// `user` left `group`: gives how many connections that concerned.
+    /// `user` left `group`: returns how many connections that concerned.
     pub fn leave(&self, user: UserId, group: GroupId) -> usize {
         let mut audience = self.audience.write();
         let Some(connections) = audience.users.get(&user) else {
@@ -162,7 +162,7 @@ impl Registry {
         left.len()
     }
 
-    /// The connection belongs to nobody any more; gives the groups it was in.
+    /// The connection belongs to nobody any more; returns the groups it was in.
     pub fn remove_user(&self, connection: &Arc<Connection>, user: UserId) -> Vec<GroupId> {
         let mut audience = self.audience.write();
         let groups = connection.groups();

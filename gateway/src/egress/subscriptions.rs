@@ -48,7 +48,7 @@ impl Subscriptions {
         (Subscriptions { changes }, receiver)
     }
 
-    /// Counts the channels up, now, and gives a future that waits until Redis has confirmed them. Whatever comes of it, each
+    /// Counts the channels up, now, and returns a future that waits until Redis has confirmed them. Whatever comes of it, each
     /// call has to be made up for by one [`Self::unsubscribe`].
     pub fn subscribe(&self, channels: Vec<String>) -> impl Future<Output = Result<(), NotSubscribed>> + Send + 'static {
         let (done, confirmed) = oneshot::channel();

@@ -104,7 +104,7 @@ pub struct Addresses {
 #[derive(Default)]
 struct Local {
     connections: HashMap<Address, u32>,
-    /// TCP connections that are no WebSockets yet, or never.
+    /// TCP connections that have not upgraded (and may never).
     http: HashMap<Address, u32>,
     /// Counts that Redis does not know yet.
     changed: HashSet<Address>,

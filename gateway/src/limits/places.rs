@@ -14,7 +14,7 @@ pub struct Places {
     open: Count,
     pending: Count,
     refusals: Count,
-    /// For the count of HTTP connections that are no WebSockets yet, or never.
+    /// Counts HTTP connections that have not upgraded (and may never).
     http: Count,
 }
 

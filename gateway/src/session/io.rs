@@ -123,7 +123,7 @@ impl<S: Socket> Io<S> {
         }
     }
 
-    /// Takes written bytes off the front; gives how many frames are complete with that.
+    /// Takes written bytes off the front; returns how many frames are complete with that.
     fn advance(&mut self, mut written: usize) -> usize {
         let mut complete = 0;
         for item in &mut self.writing {

@@ -97,7 +97,7 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
     Ok(Opened { membership, auth_success, replay })
 }
 
-/// The session goes on under a new token; gives the `auth_success`.
+/// The session goes on under a new token; returns the `auth_success`.
 pub async fn renew(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Vec<u8>, OpenError> {
     connection.expect_token(TokenHash::of(&opener.token_id));
     let renewed = async {

@@ -60,7 +60,7 @@ impl Admit {
         Admit { script: Script::from_lua(include_str!("scripts/admit.lua")), window }
     }
 
-    /// Admits the batch; gives what became of each command, in order. After an error nothing is known of it.
+    /// Admits the batch; returns what became of each command, in order. After an error nothing is known of it.
     pub async fn run(&self, client: &Client, batch: &[Append]) -> Vec<Result<Admission, Error>> {
         let steps = batch.iter().map(|append| Step {
             stream: Some(append.stream.as_str()),

@@ -27,7 +27,7 @@ impl Default for Revocations {
 }
 
 impl Revocations {
-    /// Announces those of the tokens that nobody has announced yet; gives how many.
+    /// Announces those of the tokens that nobody has announced yet; returns how many.
     pub async fn announce(&self, redis: &Client, keys: &Keys, wire: &Wire, tokens: &[TokenHash]) -> Result<u64, Error> {
         let channel = keys.presence_channel();
         let mut arguments: Vec<Value> =

@@ -26,7 +26,8 @@ use crate::store::{conversations, events as event_store, group_members, users};
 const MAX_MEMBERS: i32 = 1_000_000;
 /// Members shown in `group_created`: a list of thousands for each of thousands would be too much.
 const SHOWN_MEMBERS: i64 = 50;
-/// Changes told one by one, and how often they may have to be delivered; beyond that members get one `group_info_updated`.
+/// Changes that are announced one by one, and the deliveries they may cause; above that, members receive one
+/// `group_info_updated`.
 const MOST_SINGLE_CHANGES: usize = 100;
 const MOST_SINGLE_DELIVERIES: usize = 50_000;
 
@@ -86,7 +87,7 @@ pub async fn rename(
     tell_of_info(app, db, group, false, version, outcome).await
 }
 
-/// Makes the group's members and roles those of the community, and tells everybody concerned; gives the new ones.
+/// Makes the group's members and roles those of the community, and tells everybody concerned; returns the new ones.
 pub async fn follow(
     app: &App,
     db: &mut PgSession,

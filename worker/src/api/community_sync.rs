@@ -83,7 +83,7 @@ pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome
     Ok(outcome)
 }
 
-/// Takes out of the body whatever concerns users who do not exist; gives those users.
+/// Takes out of the body whatever concerns users who do not exist; returns those users.
 async fn skip_unknown(db: &mut PgSession, body: &mut Body) -> Result<Vec<SkippedMember>, Failure> {
     let mut named: BTreeSet<UserId> = body.members.iter().flatten().map(|(user, _)| *user).collect();
     named.extend(body.event.iter().map(|event| event.user));

@@ -33,7 +33,7 @@ impl Handle for GetCommunityMembers {
 }
 
 impl Context<'_> {
-    /// Refuses who does not belong to the community, and says no more of it, be there such a community or not.
+    /// Rejects callers who are not members, with the same answer whether or not the community exists.
     pub async fn reject_community_outsider(&mut self, community: &CommunityId) -> Result<(), Failure> {
         if communities::is_member(self.db, community, self.caller()).await? {
             return Ok(());

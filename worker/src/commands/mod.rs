@@ -76,7 +76,7 @@ macro_rules! dispatch {
 shared::for_each_command!(dispatch);
 
 /// Applies a command of the ordered lane in a transaction of its own, under its partition's fence, once: a command that
-/// was applied before gives its first outcome again.
+/// was applied before returns its first outcome again.
 pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: Command) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;

@@ -140,7 +140,7 @@ impl<'a> Batch<'a> {
         self.items.push(Item { lease, stream, raw, subject, tries: 0, work });
     }
 
-    /// Works until every command is applied, answered, or another worker's. Gives the partitions whose streams still hold
+    /// Works until every command is applied, answered, or another worker's. Returns the partitions whose streams still hold
     /// entries of this batch: should they be ours again, they have to be read from the beginning.
     pub async fn run(mut self, assigned: &Assigned) -> Vec<Lease> {
         let mut pause = FIRST_PAUSE;
@@ -338,7 +338,7 @@ impl<'a> Batch<'a> {
         true
     }
 
-    /// Notes for the trace of a command that it is stored. Gives the span that its publications come from.
+    /// Notes for the trace of a command that it is stored. Returns the span that its publications come from.
     fn applied(&self, item: &Item, command: TraceContext) -> TraceContext {
         let context = command.child();
         self.app.tracer.record(Span {

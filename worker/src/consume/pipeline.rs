@@ -27,7 +27,7 @@ pub struct Pipeline {
     reader: Client,
     reconnections: broadcast::Receiver<Server>,
     lanes: Lanes,
-    /// Whose streams' consumer groups are ours alone.
+    /// Leases whose streams we have already taken over.
     taken: Vec<Lease>,
     /// How often it started over. The consumer group's name ends with it, so that a read whose reply was lost, should it reach
     /// Redis late, finds no group and takes no entries with it.

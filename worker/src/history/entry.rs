@@ -17,7 +17,7 @@ use crate::store::conversations::Scope;
 use crate::store::history::{self, MessageRow};
 use crate::store::{groups, users};
 
-/// Reactions shown of one message; more are left out, lest one message of a large community fill a page.
+/// Reactions shown of one message; more are left out, so that one message of a large community does not fill a page.
 const MOST_REACTIONS: i64 = 500;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -52,7 +52,7 @@ fn unreadable(app: &App, row: &MessageRow, reason: &str) -> Option<Message> {
     None
 }
 
-/// Puts the reactions to their messages.
+/// Attaches each reaction to its message.
 pub fn add_reactions(messages: &mut [Message], rows: Vec<ReactionRow>) {
     let places: HashMap<MessageId, usize> = messages.iter().enumerate().map(|(i, m)| (m.message_id, i)).collect();
     for row in rows {

@@ -30,7 +30,7 @@ pub async fn find_taken(db: &mut PgSession, username: &str, email: Option<&str>)
     .await
 }
 
-/// Makes an account; gives its id.
+/// Makes an account; returns its id.
 pub async fn insert_account(
     db: &mut PgSession,
     username: &str,

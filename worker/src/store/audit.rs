@@ -31,7 +31,7 @@ pub async fn insert_entry(db: &mut PgSession, entry: &Entry<'_>) -> sqlx::Result
     Ok(())
 }
 
-/// Deletes up to `limit` entries that are older than `age`; gives how many.
+/// Deletes up to `limit` entries that are older than `age`; returns how many.
 pub async fn delete_old(db: &mut PgSession, age: Duration, limit: i64) -> sqlx::Result<u64> {
     let microseconds = age.as_micros().min(i64::MAX as u128) as i64;
     let deleted = sqlx::query!(

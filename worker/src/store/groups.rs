@@ -282,7 +282,7 @@ pub struct Info {
     pub created_at: OffsetDateTime,
 }
 
-/// Changes what is given; gives what holds now.
+/// Changes what is given; returns what holds now.
 pub async fn update_info(
     db: &mut PgSession,
     group: GroupId,

@@ -52,7 +52,7 @@ pub async fn update_probe(db: &mut PgSession, worker: WorkerId) -> sqlx::Result<
     Ok(())
 }
 
-/// Prolongs the leases that this worker still owns; gives them, with this worker's rank among the live workers (from 0)
+/// Prolongs the leases that this worker still owns; returns them, with this worker's rank among the live workers (from 0)
 /// and their number.
 pub async fn update_owned(db: &mut PgSession, worker: WorkerId, ttl: Duration) -> sqlx::Result<Owned> {
     let owned = sqlx::query_as!(

@@ -41,7 +41,7 @@ pub async fn update_content(db: &mut PgSession, message: MessageId, new: &NewCon
 }
 
 /// Removes a message with everything about it, and what waits to be told about it (a mention's event has the message's own
-/// id). Its id stays behind, lest a redelivered send bring it back.
+/// id). Its id stays behind, so that a redelivered send does not restore it.
 pub async fn delete_message(db: &mut PgSession, message: MessageId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         "WITH gone AS (DELETE FROM private_messages WHERE message_id = $1 RETURNING conversation_id, seq, version),

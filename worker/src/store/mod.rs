@@ -1,5 +1,5 @@
 //! The only place with SQL: a file per subject. Queries are checked at compile time. Verbs: `find_` may find nothing,
-//! `list_` gives many, `insert_`, `update_`, `delete_` change.
+//! `list_` returns many, `insert_`, `update_`, `delete_` change.
 
 pub mod accounts;
 pub mod api_keys;

@@ -60,7 +60,7 @@ pub async fn find_purge(db: &mut PgSession) -> sqlx::Result<Option<Purge>> {
     .await
 }
 
-/// Deletes up to `limit` messages of a conversation up to a number, with their reactions and what was told about them; gives
+/// Deletes up to `limit` messages of a conversation up to a number, with their reactions and what was told about them; returns
 /// how many. Their ids are remembered for as long as a redelivered send could still be stored, which its deadline ends long
 /// before a day has passed.
 pub async fn delete_messages(db: &mut PgSession, conversation: &Spelled, up_to: i64, limit: i64) -> sqlx::Result<u64> {
@@ -143,7 +143,7 @@ pub async fn try_lock(db: &mut PgSession, key: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, key).fetch_one(db).await
 }
 
-/// Deletes up to `limit` applied commands that are older than `age`; gives how many.
+/// Deletes up to `limit` applied commands that are older than `age`; returns how many.
 pub async fn delete_applied_commands(db: &mut PgSession, age: Duration, limit: i64) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "DELETE FROM applied_commands WHERE command_id IN (
@@ -169,7 +169,7 @@ pub async fn list_crowded(db: &mut PgSession, most: i64, limit: i64) -> sqlx::Re
     typed(users)
 }
 
-/// Deletes up to `limit` of the oldest events that wait for a user beside the newest `kept`; gives how many.
+/// Deletes up to `limit` of the oldest events that wait for a user beside the newest `kept`; returns how many.
 pub async fn delete_surplus_events(db: &mut PgSession, user: UserId, kept: i64, limit: i64) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "DELETE FROM event_queue q USING (
@@ -214,7 +214,7 @@ pub async fn list_old_events(
     .await
 }
 
-/// Deletes the rows of these events that were kept long enough, and the events that are nobody's any more; gives how many
+/// Deletes the rows of these events that were kept long enough, and the events that are nobody's any more; returns how many
 /// rows of the queue.
 pub async fn delete_old_events(
     db: &mut PgSession,

@@ -1,6 +1,6 @@
 -- Announces revoked tokens, each once in the fleet: what another worker announced is passed over.
 -- KEYS[1] sorted set of announced tokens by time. ARGV[1] channel, ARGV[2] now in ms, ARGV[3] forget what is older (ms),
--- then pairs of a token's hash and the publication. Gives how many were announced.
+-- then pairs of a token's hash and the publication. Returns how many were announced.
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[2] - ARGV[3])
 local announced = 0
 for i = 4, #ARGV, 2 do
