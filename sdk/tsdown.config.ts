@@ -1,3 +1,4 @@
+// Builds the package: one entry per part, as ES modules and CommonJS, with types.
 import { defineConfig } from "tsdown";
 
 export default defineConfig({

@@ -1,3 +1,4 @@
+// Builds the web client with the SDK from its sources, the emoji data, and compressed copies of text files.
 import { cpSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";

@@ -1,3 +1,4 @@
+// What the package exports: the client, its options and errors, and the types of the protocol.
 export { ChatClient, connect } from "./core/client";
 export type { State } from "./core/connection";
 export type { Clock, Logger, Socket, SocketConstructor, Tabs } from "./core/environment";

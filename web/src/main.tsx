@@ -1,3 +1,4 @@
+// Starts the client: preferences, session, language, the first screen and the service worker.
 import { createRoot } from "react-dom/client";
 import { App } from "./app";
 import { chosenLanguage, loadTexts } from "./i18n";

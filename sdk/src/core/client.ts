@@ -131,7 +131,7 @@ export class ChatClient {
     return this.#connection.state;
   }
 
-  /** Oneself, after the first authentication. */
+  /** The signed-in user, after the first authentication. */
   get me(): Events["auth_success"]["user"] | undefined {
     return this.#me?.user;
   }

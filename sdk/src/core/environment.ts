@@ -1,3 +1,4 @@
+// What the client needs from its environment: a clock, sockets, a logger and other tabs. Tests replace them.
 import type { GetToken } from "./token";
 
 /** Time as the client sees it. Replaced in tests. */

@@ -1,3 +1,4 @@
+// The error that the client's promises reject with.
 import type { AuthErrorCode, ErrorCode } from "../generated/protocol";
 
 /**

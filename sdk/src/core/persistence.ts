@@ -1,3 +1,4 @@
+// What the client keeps across restarts, and where it keeps it.
 import type { OutboxItem } from "./outbox";
 import type { Position } from "./wire";
 

@@ -1,3 +1,4 @@
+// A value that is computed on demand and can be watched.
 import type { Readable } from "./types";
 
 /** A value that is computed when it is looked at, and tells its listeners once per task that it has changed. */

@@ -1,3 +1,4 @@
+// The types of what the store shows.
 import type { InboxEntry as GivenEntry, Message, SetConversationSettingsCommand, UserId } from "../generated/protocol";
 
 /** What a user sets for a conversation. */

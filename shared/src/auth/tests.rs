@@ -1,3 +1,4 @@
+//! Which tokens are accepted, and what is said about the others.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+//! Reading and checking settings: defaults, bounds, secrets, and the reports of what is wrong.
 #![allow(clippy::unwrap_used)]
 
 mod tls;

@@ -1,3 +1,4 @@
+//! Sealing and opening: published test vectors, the original server's rows, tampering, and the rotation of keys.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::LazyLock;

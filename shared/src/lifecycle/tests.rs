@@ -1,3 +1,4 @@
+//! Starting, draining and stopping, with tasks that fail, panic or do not end.
 #![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;

@@ -1,3 +1,4 @@
+//! What metrics and log lines look like.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashSet;

@@ -1,3 +1,5 @@
+//! Entries and publications: who can read which format, and that no byte of them can be changed.
+
 use super::*;
 use crate::commands::{Command, SendPrivateMessage};
 use crate::crypto::EncryptionSettings;

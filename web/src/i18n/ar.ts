@@ -1,3 +1,4 @@
+// Every text of the client in Arabic.
 import type { Texts } from "./en";
 
 export const ar: Texts = {

@@ -1,3 +1,4 @@
+// Every text of the client in German.
 import type { Texts } from "./en";
 
 export const de: Texts = {

@@ -1,3 +1,4 @@
+// Searches for a person and opens the conversation with them.
 import { Link, useLocation } from "wouter";
 import { useSignedIn } from "../chat/chat";
 import { directId } from "../chat/ids";

@@ -1,3 +1,4 @@
+// Chooses members, asks for a name and creates a group.
 import { useChat } from "@elitescore/chat/react";
 import { type FormEvent, useState } from "react";
 import { useLocation } from "wouter";

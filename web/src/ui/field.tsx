@@ -1,3 +1,4 @@
+// A text field with a label and a hint.
 import { type InputHTMLAttributes, useId } from "react";
 
 interface Props extends InputHTMLAttributes<HTMLInputElement> {

@@ -1,3 +1,5 @@
+//! Commands and events in the shapes of the original server.
+
 use serde_json::{Value, json};
 
 use super::super::Dialect;
