@@ -1,5 +1,5 @@
 //! Bytes of every variant, as `golden/*.txt` has them: one line each, `name`, for commands the fields as a client sends them, and
-//! the bytes. A line is never changed or moved. `GOLDEN=append cargo test -p shared golden` adds lines for new variants.
+//! the bytes. A line is never changed or moved. `GOLDEN=append cargo xtask test unit golden` adds lines for new variants.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
