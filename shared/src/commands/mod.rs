@@ -64,7 +64,7 @@ mod update_group_info;
 
 /// Makes the enum of all commands, and what is uniform over them, from the one list.
 macro_rules! commands {
-    ($($module:ident $command:ident,)*) => {
+    ($($module:ident $command:ident $($batched:ident)?,)*) => {
         $(pub use $module::$command;)*
 
         /// A command that has passed its contract.
@@ -143,7 +143,7 @@ macro_rules! for_each_command {
     ($macro:ident) => {
         $macro! {
             start_conversation StartConversation,
-            send_private_message SendPrivateMessage,
+            send_private_message SendPrivateMessage batched,
             get_private_messages GetPrivateMessages,
             mark_message_read MarkMessageRead,
             edit_message EditMessage,
@@ -161,8 +161,8 @@ macro_rules! for_each_command {
             get_pinned_messages GetPinnedMessages,
             get_conversations GetConversations,
             create_group CreateGroup,
-            send_group_message SendGroupMessage,
-            send_announcement SendAnnouncement,
+            send_group_message SendGroupMessage batched,
+            send_announcement SendAnnouncement batched,
             get_group_messages GetGroupMessages,
             get_user_groups GetUserGroups,
             get_communities GetCommunities,

@@ -38,7 +38,6 @@ mod remove_group_member;
 mod remove_group_reaction;
 mod remove_reaction;
 mod resign_from_group;
-mod sending;
 pub mod set_conversation_settings;
 mod start_conversation;
 mod sync;
@@ -64,20 +63,49 @@ use crate::store::leases::{self, Lease};
 use crate::store::users;
 pub use context::{Context, Found, Handle, derived_event_id};
 
+/// Sorts the list into the commands that are dispatched and those marked `batched`.
 macro_rules! dispatch {
-    ($($module:ident $command:ident,)*) => {
-        async fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+    (@ [$($single:ident)*] [$($batched:ident)*] $module:ident $command:ident batched, $($rest:tt)*) => {
+        dispatch!(@ [$($single)*] [$($batched)* $command] $($rest)*);
+    };
+    (@ [$($single:ident)*] [$($batched:ident)*] $module:ident $command:ident, $($rest:tt)*) => {
+        dispatch!(@ [$($single)* $command] [$($batched)*] $($rest)*);
+    };
+    (@ [$($single:ident)*] [$($batched:ident)*]) => {
+        /// A command that is applied on its own, by its [`Handle`].
+        #[derive(Clone)]
+        pub enum Single {
+            $($single(shared::commands::$single),)*
+        }
+
+        /// A command that is applied together with others, see [`crate::sends`].
+        pub enum Batched {
+            $($batched(shared::commands::$batched),)*
+        }
+
+        /// Tells which way a command is applied.
+        pub fn split(command: Command) -> Result<Single, Batched> {
             match command {
-                $(Command::$command(command) => Box::pin(command.handle(context)).await,)*
+                $(Command::$single(command) => Ok(Single::$single(command)),)*
+                $(Command::$batched(command) => Err(Batched::$batched(command)),)*
             }
         }
+
+        async fn dispatch(command: Single, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+            match command {
+                $(Single::$single(command) => Box::pin(command.handle(context)).await,)*
+            }
+        }
+    };
+    ($($list:tt)*) => {
+        dispatch!(@ [] [] $($list)*);
     };
 }
 shared::for_each_command!(dispatch);
 
 /// Applies a command of the ordered lane in a transaction of its own, under its partition's fence, once: a command that
 /// was applied before returns its first outcome again.
-pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: Command) -> Result<Outcome, Failure> {
+pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: Single) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;
     let standing = leases::get_standing(&mut transaction, app.worker_id, lease, envelope.user).await?;
@@ -119,6 +147,9 @@ pub fn open_outcome(app: &App, envelope: &Envelope, sealed: Option<&[u8]>) -> Re
 
 /// Carries out a command of the query lane.
 pub async fn query(app: &App, envelope: &Envelope, command: Command) -> Result<Outcome, Failure> {
+    let Ok(command) = split(command) else {
+        return Err(Failure::Fatal(anyhow::anyhow!("a message to be sent is in the query lane")));
+    };
     let mut db = app.db.acquire().await?;
     if !users::exists(&mut db, envelope.user).await? {
         return Err(no_account().into());

@@ -18,7 +18,7 @@ use tracing::Instrument;
 use super::lease::Assigned;
 use super::settle::Settlement;
 use crate::app::App;
-use crate::commands;
+use crate::commands::{self, Single};
 use crate::error::{Failure, unpanicked};
 use crate::outcome::Outcome;
 use crate::sends::{self, Send};
@@ -43,7 +43,7 @@ struct Item {
 
 enum Work {
     Send(Box<Send>),
-    Other(Box<(Envelope, Command)>),
+    Other(Box<(Envelope, Single)>),
 }
 
 impl Item {
@@ -132,10 +132,13 @@ impl<'a> Batch<'a> {
             Route::Query => Subject::User(envelope.user),
         };
         let expired = Timestamp::now() > envelope.deadline;
-        let work = match Send::from_command(envelope, command, expired) {
-            Ok(send) if is_systems => Work::Send(Box::new(Send { kind: MessageKind::System, ..send })),
-            Ok(send) => Work::Send(Box::new(send)),
-            Err(other) => Work::Other(other),
+        let work = match commands::split(command) {
+            Ok(single) => Work::Other(Box::new((envelope, single))),
+            Err(batched) => {
+                let send = Send::new(envelope, batched, expired);
+                let kind = if is_systems { MessageKind::System } else { send.kind };
+                Work::Send(Box::new(Send { kind, ..send }))
+            }
         };
         self.items.push(Item { lease, stream, raw, subject, tries: 0, work });
     }

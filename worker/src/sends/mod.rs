@@ -7,12 +7,12 @@ pub mod outcome;
 pub mod strangers;
 
 use crate::store::session::PgSession;
-use shared::commands::Command;
 use shared::events::message::MessageKind;
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
 use shared::stream::Envelope;
 
 use crate::app::App;
+use crate::commands::Batched;
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::leases::Lease;
@@ -31,26 +31,24 @@ pub struct Send {
 }
 
 impl Send {
-    /// Takes the commands that send; gives any other back.
-    pub fn from_command(envelope: Envelope, command: Command, expired: bool) -> Result<Send, Box<(Envelope, Command)>> {
+    pub fn new(envelope: Envelope, command: Batched, expired: bool) -> Self {
         let to_group = |group: GroupId| ConversationId::Group(group);
         let (conversation, kind, content, reply_to, client_message_id) = match command {
-            Command::SendPrivateMessage(send) => (
+            Batched::SendPrivateMessage(send) => (
                 ConversationId::direct(envelope.user, send.recipient),
                 MessageKind::Text,
                 send.content,
                 send.reply_to,
                 send.client_message_id,
             ),
-            Command::SendGroupMessage(send) => {
+            Batched::SendGroupMessage(send) => {
                 (to_group(send.group), MessageKind::Text, send.content, send.reply_to, send.client_message_id)
             }
-            Command::SendAnnouncement(send) => {
+            Batched::SendAnnouncement(send) => {
                 (to_group(send.group), MessageKind::Announcement, send.content, None, None)
             }
-            other => return Err(Box::new((envelope, other))),
         };
-        Ok(Send { envelope, conversation, kind, content, reply_to, client_message_id, expired })
+        Send { envelope, conversation, kind, content, reply_to, client_message_id, expired }
     }
 
     pub fn message_id(&self) -> MessageId {
