@@ -1,7 +1,7 @@
 //! The query lane: reads and session requests, taken by any worker in no order. A slow query holds up no other, and
 //! requests of the same kind that wait together are answered together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -118,17 +118,33 @@ impl Lane {
     }
 }
 
+/// What sessions ask for, in the order in which it is answered: what was received counts before what was missed is looked up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Settle,
+    Authenticate,
+    Resume,
+    Replay,
+    Missing,
+    HeldConversation,
+}
+
+impl Kind {
+    /// So many of them are answered together.
+    fn most(self) -> usize {
+        match self {
+            Kind::Settle | Kind::Authenticate | Kind::HeldConversation => READ_COUNT as usize,
+            Kind::Resume | Kind::Replay | Kind::Missing => SESSIONS_TOGETHER,
+        }
+    }
+}
+
 /// Requests that are answered together.
 enum Work {
     Query(Box<(Envelope, Command)>),
     Sync(Box<(Envelope, SyncRound)>),
     Http(Box<(Envelope, HttpRequest)>),
-    Authenticate(Vec<Request>),
-    Resume(Vec<Request>),
-    Replay(Vec<Request>),
-    Settle(Vec<Request>),
-    Missing(Vec<Request>),
-    HeldConversation(Vec<Request>),
+    Session(Kind, Vec<Request>),
 }
 
 impl Work {
@@ -138,7 +154,7 @@ impl Work {
             Work::Query(query) => Some(query.0.user),
             Work::Sync(query) => Some(query.0.user),
             Work::Http(request) => Some(request.0.user),
-            _ => None,
+            Work::Session(..) => None,
         }
     }
 
@@ -146,7 +162,7 @@ impl Work {
         match self {
             Work::Query(query) => query.0.trace,
             Work::Sync(query) => query.0.trace,
-            _ => None,
+            Work::Http(_) | Work::Session(..) => None,
         }
     }
 }
@@ -165,7 +181,7 @@ fn reject(app: &App, work: &Work) -> Vec<Outcome> {
         Work::Query(query) => vec![commands::rejected(&query.0, &rejection)],
         Work::Sync(query) => vec![commands::rejected(&query.0, &rejection)],
         Work::Http(request) => vec![api::rejected(&request.0, &rejection)],
-        _ => Vec::new(),
+        Work::Session(..) => Vec::new(),
     }
 }
 
@@ -262,7 +278,7 @@ impl Queries {
     fn sort(&self, entries: Vec<RawEntry>, lifecycle: &Lifecycle) -> Vec<(Work, Vec<String>)> {
         let stream = self.app.keys.queries();
         let mut sorted = Vec::new();
-        let mut together: HashMap<&'static str, (Vec<Request>, Vec<String>)> = HashMap::new();
+        let mut together: BTreeMap<Kind, (Vec<Request>, Vec<String>)> = BTreeMap::new();
         for raw in entries {
             match self.app.wire.open_entry(&stream, &raw.entry) {
                 Ok((envelope, Body::Client(command) | Body::System(command))) => {
@@ -271,11 +287,20 @@ impl Queries {
                 Ok((envelope, Body::Sync(round))) => {
                     sorted.push((Work::Sync(Box::new((envelope, round))), vec![raw.id]));
                 }
-                Ok((envelope, Body::Internal(Internal::Http(request)))) => {
-                    sorted.push((Work::Http(Box::new((envelope, request))), vec![raw.id]));
-                }
                 Ok((envelope, Body::Internal(internal))) => {
-                    let (requests, ids) = together.entry(internal.name()).or_default();
+                    let kind = match internal {
+                        Internal::Http(request) => {
+                            sorted.push((Work::Http(Box::new((envelope, request))), vec![raw.id]));
+                            continue;
+                        }
+                        Internal::Settle { .. } | Internal::SettleIn { .. } => Kind::Settle,
+                        Internal::Authenticate { .. } => Kind::Authenticate,
+                        Internal::Resume { .. } | Internal::ResumeAfter { .. } => Kind::Resume,
+                        Internal::Replay { .. } => Kind::Replay,
+                        Internal::Missing { .. } => Kind::Missing,
+                        Internal::HeldConversation { .. } => Kind::HeldConversation,
+                    };
+                    let (requests, ids) = together.entry(kind).or_default();
                     requests.push(Request { envelope, internal });
                     ids.push(raw.id);
                 }
@@ -287,24 +312,15 @@ impl Queries {
                 Err(error) => {
                     self.app.count_unreadable(&error);
                     tracing::error!(entry_id = raw.id, %error, "an entry of the query lane cannot be read; dropped");
-                    sorted.push((Work::Settle(Vec::new()), vec![raw.id]));
+                    sorted.push((Work::Session(Kind::Settle, Vec::new()), vec![raw.id]));
                 }
             }
         }
-        // What was received counts before what was missed is looked up.
-        for (kind, work, most) in [
-            ("settle", Work::Settle as fn(Vec<Request>) -> Work, READ_COUNT as usize),
-            ("authenticate", Work::Authenticate, READ_COUNT as usize),
-            ("resume", Work::Resume, SESSIONS_TOGETHER),
-            ("replay", Work::Replay, SESSIONS_TOGETHER),
-            ("missing", Work::Missing, SESSIONS_TOGETHER),
-            ("held_conversation", Work::HeldConversation, READ_COUNT as usize),
-        ] {
-            let Some((mut requests, mut ids)) = together.remove(kind) else { continue };
+        for (kind, (mut requests, mut ids)) in together {
             while !requests.is_empty() {
-                let rest = requests.split_off(requests.len().min(most));
+                let rest = requests.split_off(requests.len().min(kind.most()));
                 let rest_ids = ids.split_off(requests.len());
-                sorted.push((work(requests), ids));
+                sorted.push((Work::Session(kind, requests), ids));
                 (requests, ids) = (rest, rest_ids);
             }
         }
@@ -387,14 +403,20 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
             let (envelope, request) = *request;
             vec![api::answer(app, &envelope, request).await]
         }
-        Work::Authenticate(requests) => {
+        Work::Session(kind, requests) => answer_sessions(app, kind, requests).await,
+    }
+}
+
+async fn answer_sessions(app: &App, kind: Kind, requests: Vec<Request>) -> Vec<Outcome> {
+    match kind {
+        Kind::Authenticate => {
             let replies = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
                 authenticate::authenticate(&mut db, &requests).await
             });
             or_unavailable(replies.await, &requests)
         }
-        Work::Resume(requests) => {
+        Kind::Resume => {
             let (received, requests) = apart(requests);
             if !received.is_empty() {
                 record_receipts(app, &received).await;
@@ -405,28 +427,28 @@ async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
             });
             or_unavailable(replies.await, &requests)
         }
-        Work::Replay(requests) => {
+        Kind::Replay => {
             let replies = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
                 replay::replay(app, &mut db, &requests).await
             });
             or_unavailable(replies.await, &requests)
         }
-        Work::Missing(requests) => {
+        Kind::Missing => {
             let replies = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
                 missing::missing(app, &mut db, &requests).await
             });
             or_unavailable(replies.await, &requests)
         }
-        Work::HeldConversation(requests) => {
+        Kind::HeldConversation => {
             let replies = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
                 held_conversations::look_up(&mut db, &requests).await
             });
             or_unavailable(replies.await, &requests)
         }
-        Work::Settle(requests) => {
+        Kind::Settle => {
             record_receipts(app, &requests).await;
             Vec::new()
         }
