@@ -52,14 +52,10 @@ pub fn fuzz_command(data: &[u8]) {
     let context = DecodeContext { caller: UserId(1), limits: &limits };
     let Some(Ok(command)) = Command::decode(frame.kind(), frame.fields(), &context) else { return };
     let body = Body::Client(command);
-    let envelope = stream::Envelope::internal(
-        Uuid::nil(),
-        &stream::Internal::Authenticate { token_id: String::new() },
-        UserId(1),
-        crate::ids::GatewayId(Uuid::nil()),
-        crate::clock::Timestamp(0),
-    );
-    let envelope = stream::Envelope { name: body.name().to_owned(), ..envelope };
+    let (gateway, connection) = (crate::ids::GatewayId(Uuid::nil()), crate::ids::ConnectionId(0));
+    let reply_to = crate::ids::ConnectionRef { gateway, connection };
+    let at = crate::clock::Timestamp(0);
+    let envelope = stream::Envelope::new(Uuid::nil(), &body, UserId(1), reply_to, at, at);
     for format in [WireFormat::One, WireFormat::Two] {
         let wire = Wire::new(keyring.clone(), format);
         let read = wire.open_entry("stream", &wire.entry("stream", &envelope, &body));
@@ -213,12 +209,14 @@ mod tests {
         #[test]
         fn a_changed_entry_breaks_nothing(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in 0..400usize) {
             let id = Uuid::from_u128(7);
-            let request = stream::Internal::Authenticate { token_id: "t".repeat(50) };
-            let gateway = crate::ids::GatewayId(id);
-            let envelope = stream::Envelope::internal(id, &request, UserId(3), gateway, crate::clock::Timestamp(9));
+            let body = Body::Internal(stream::Internal::Authenticate { token_id: "t".repeat(50) });
+            let (gateway, connection) = (crate::ids::GatewayId(id), crate::ids::ConnectionId(0));
+            let reply_to = crate::ids::ConnectionRef { gateway, connection };
+            let time = crate::clock::Timestamp(9);
+            let envelope = stream::Envelope::new(id, &body, UserId(3), reply_to, time, time);
             let keyring = KEYRING.as_ref().unwrap();
             let wire = Wire::new(keyring.clone(), WireFormat::Two);
-            let mut entry = wire.entry("stream", &envelope, &Body::Internal(request));
+            let mut entry = wire.entry("stream", &envelope, &body);
             let at = at.index(entry.len());
             entry[at] ^= byte.max(1);
             fuzz_entry(&entry);

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::commands::{Command, Contract, Sync};
 pub use crate::commands::{SyncPosition, SyncRound};
 use crate::cursor::Cursor;
-use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GatewayId, GroupId, UserId};
+use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GroupId, UserId};
 use crate::protocol::RequestId;
 use crate::server_api::key::KeyHash;
 use crate::telemetry::traces::TraceContext;
@@ -133,7 +133,7 @@ pub enum HttpRequest {
     Export { user: UserId, after: Option<ExportPosition> },
 }
 
-/// Where the next part of a user's data begins. Append only.
+/// Where the next part of a user's data begins. Callers carry it between versions. Append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExportPosition {
     /// In this section, after the row of this digest.
@@ -253,15 +253,22 @@ pub struct ReplayedEvent {
 }
 
 impl Envelope {
-    /// An envelope for a gateway's own request.
-    pub fn internal(id: Uuid, request: &Internal, user: UserId, gateway: GatewayId, deadline: Timestamp) -> Self {
+    /// Makes the envelope of `body`, of a request without a `requestId` that is not traced.
+    pub fn new(
+        id: Uuid,
+        body: &Body,
+        user: UserId,
+        reply_to: ConnectionRef,
+        ingested_at: Timestamp,
+        deadline: Timestamp,
+    ) -> Self {
         Envelope {
             id,
-            name: request.name().to_owned(),
+            name: body.name().to_owned(),
             user,
-            reply_to: ConnectionRef { gateway, connection: ConnectionId(0) },
+            reply_to,
             request_id: None,
-            ingested_at: Timestamp::now(),
+            ingested_at,
             deadline,
             hops: 0,
             trace: None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use shared::clock::Timestamp;
-use shared::commands::{Command, Contract, Route, Sync};
+use shared::commands::{Command, Route};
 use shared::config::GatewaySettings;
 use shared::ids::{ConnectionId, UserId, new_command_id, user_route_hint};
 use shared::protocol::{Rejection, RequestId};
@@ -141,19 +141,12 @@ impl Admitted {
     /// A further round of a `sync`, under the id that its answers refer to. It was admitted with the first one.
     pub fn next_round(core: &Core, connection: &Arc<Connection>, user: UserId, next: NextRound) -> Self {
         let now = Timestamp::now();
-        let envelope = Envelope {
-            id: next.command,
-            name: Sync::NAME.to_owned(),
-            user,
-            reply_to: core.reference(connection.id),
-            request_id: next.request_id,
-            ingested_at: now,
-            deadline: now.plus(core.settings.common.command_timeout),
-            hops: 0,
-            trace: None,
-        };
+        let (id, body, deadline) =
+            (next.command, Body::Sync(next.round), now.plus(core.settings.common.command_timeout));
+        let envelope = Envelope::new(id, &body, user, core.reference(connection.id), now, deadline);
+        let envelope = Envelope { request_id: next.request_id, ..envelope };
         let stream = core.keys.queries();
-        let entry = core.wire.entry(&stream, &envelope, &Body::Sync(next.round)).into();
+        let entry = core.wire.entry(&stream, &envelope, &body).into();
         let append = Append { stream, rate: None, entry };
         Admitted {
             append,
@@ -175,18 +168,9 @@ impl Admitted {
     ) -> Self {
         let now = Timestamp::now();
         let id = id.unwrap_or_else(|| new_command_id(now, user_route_hint(user)));
-        let envelope = Envelope {
-            id,
-            name: request.name().to_owned(),
-            user,
-            reply_to: core.reference(ConnectionId(0)),
-            request_id,
-            ingested_at: now,
-            deadline,
-            hops: 0,
-            trace: None,
-        };
         let body = Body::Internal(request.clone());
+        let reply_to = core.reference(ConnectionId(0));
+        let envelope = Envelope { request_id, ..Envelope::new(id, &body, user, reply_to, now, deadline) };
         let stream = core.keys.queries();
         let entry = core.wire.entry(&stream, &envelope, &body).into();
         let append = Append { stream, rate: None, entry };
@@ -251,17 +235,9 @@ impl Entry {
         let now = Timestamp::now();
         let id = id.unwrap_or_else(|| new_command_id(now, hint));
         let trace = core.tracer.sample(sender.caused_by);
-        let envelope = Envelope {
-            id,
-            name: body.name().to_owned(),
-            user: sender.user,
-            reply_to: core.reference(sender.connection),
-            request_id: sender.request_id,
-            ingested_at: now,
-            deadline: now.plus(core.settings.common.command_timeout),
-            hops: 0,
-            trace,
-        };
+        let deadline = now.plus(core.settings.common.command_timeout);
+        let envelope = Envelope::new(id, body, sender.user, core.reference(sender.connection), now, deadline);
+        let envelope = Envelope { request_id: sender.request_id, trace, ..envelope };
         let stream = match partition {
             Some(partition) => core.keys.partition(partition),
             None => core.keys.queries(),

@@ -6,7 +6,7 @@ use shared::ids::{ConnectionId, GroupId, UserId};
 use shared::publication::Header;
 use shared::redis::keys::Channel;
 use shared::redis::presence::{Presence, Session};
-use shared::stream::{Body, Envelope, HttpRequest, Internal, InternalReply};
+use shared::stream::{HttpRequest, Internal, InternalReply};
 
 use crate::harness::{Harness, Prepared, Published};
 
@@ -222,17 +222,13 @@ async fn an_event_alone_makes_its_user_a_member_who_hears_of_it() {
 async fn a_redelivered_sync_answers_the_same_and_syncs_at_once_do_not_meet() {
     let harness = Harness::start("synctwice").await;
     let alice = harness.user("alice").await;
-    let now = Timestamp::now();
     let prepare = |event: &str| {
         let body = json!({
             "community": {"communityId": "c", "name": "Runners"}, "members": [{"userId": alice}],
             "event": {"eventId": event, "userId": alice, "xpAwarded": 1},
         });
         let request = Internal::Http(HttpRequest::CommunitySync { body: body.to_string().into() });
-        let id = shared::ids::new_command_id(now, 0);
-        let deadline = now.plus(std::time::Duration::from_secs(30));
-        let envelope = Envelope::internal(id, &request, UserId(0), harness.gateway, deadline);
-        Prepared { envelope, body: Body::Internal(request), stream: harness.keys.queries() }
+        harness.prepare_internal(UserId(0), request)
     };
     let requests: Vec<Prepared> = (0..6).map(|i| prepare(&format!("e{i}"))).collect();
     for request in requests.iter().chain(&requests) {

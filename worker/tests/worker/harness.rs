@@ -275,24 +275,17 @@ impl Harness {
             Route::Query => 0,
         };
         let now = Timestamp::now();
-        let envelope = Envelope {
-            id: new_command_id(now, hint),
-            name: command.name().to_owned(),
-            user,
-            reply_to: ConnectionRef { gateway: self.gateway, connection: ConnectionId(1) },
-            request_id: frame.request_id.clone(),
-            ingested_at: now,
-            deadline: now.plus(Duration::from_secs(10)),
-            hops: 0,
-            trace: None,
-        };
-        let stream = match route {
-            Route::Ordered(_) => self.keys.partition(u32::from(hint) % u32::from(self.settings.common.partitions)),
-            Route::Query => self.keys.queries(),
-        };
+        let reply_to = ConnectionRef { gateway: self.gateway, connection: ConnectionId(1) };
+        let (id, deadline) = (new_command_id(now, hint), now.plus(Duration::from_secs(10)));
         let body = match command {
             Command::Sync(sync) => Body::Sync(sync.into_round()),
             command => Body::Client(command),
+        };
+        let envelope = Envelope::new(id, &body, user, reply_to, now, deadline);
+        let envelope = Envelope { request_id: frame.request_id.clone(), ..envelope };
+        let stream = match route {
+            Route::Ordered(_) => self.keys.partition(u32::from(hint) % u32::from(self.settings.common.partitions)),
+            Route::Query => self.keys.queries(),
         };
         Prepared { envelope, body, stream }
     }
@@ -376,13 +369,24 @@ impl Harness {
         }
     }
 
+    /// Prepares a gateway's own request.
+    pub fn prepare_internal(&self, user: UserId, request: Internal) -> Prepared {
+        let now = Timestamp::now();
+        let (id, deadline) = (new_command_id(now, 0), now.plus(Duration::from_secs(30)));
+        let reply_to = ConnectionRef { gateway: self.gateway, connection: ConnectionId(0) };
+        let body = Body::Internal(request);
+        Prepared {
+            envelope: Envelope::new(id, &body, user, reply_to, now, deadline),
+            body,
+            stream: self.keys.queries(),
+        }
+    }
+
     /// Asks as a gateway on its own account and waits for the reply.
     pub async fn internal(&self, user: UserId, request: Internal) -> InternalReply {
-        let now = Timestamp::now();
-        let id = new_command_id(now, 0);
-        let envelope = Envelope::internal(id, &request, user, self.gateway, now.plus(Duration::from_secs(10)));
-        let stream = self.keys.queries();
-        self.append(&Prepared { envelope, body: Body::Internal(request), stream }).await;
+        let prepared = self.prepare_internal(user, request);
+        let id = prepared.envelope.id;
+        self.append(&prepared).await;
         let is_reply = |published: &Published| published.header == Header::Internal { command: id };
         let published = self.wait_for("an internal reply", is_reply).await;
         let reply = postcard::from_bytes(&published.payload).unwrap();

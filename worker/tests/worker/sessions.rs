@@ -106,7 +106,7 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
     let Receipt::Message { conversation, .. } = first.events[0].receipt else { panic!() };
     let receipts =
         Receipts { user: bob, conversations: vec![(conversation, 239), (conversation, 100)], events: vec![] };
-    harness.append(&internal(&harness, bob, Internal::Settle { receipts: vec![receipts] })).await;
+    harness.append(&harness.prepare_internal(bob, Internal::Settle { receipts: vec![receipts] })).await;
     harness.until(&format!("SELECT delivered_seq = 239 FROM conversation_members WHERE user_id = {bob}")).await;
     let (success, page) = resumed(&harness, bob, 3).await;
     assert_eq!((&success["queuedEvents"], contents(&page)), (&json!(2), vec!["239".to_owned(), "240".to_owned()]));
@@ -115,7 +115,7 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
     let epoch: Uuid = sqlx::query_scalar("SELECT epoch FROM store_epoch").fetch_one(&harness.db).await.unwrap();
     let received_in = |epoch| {
         let receipts = Receipts { user: bob, conversations: vec![(conversation, 240)], events: vec![] };
-        internal(&harness, bob, Internal::SettleIn { epoch, receipts: vec![receipts] })
+        harness.prepare_internal(bob, Internal::SettleIn { epoch, receipts: vec![receipts] })
     };
     harness.append(&received_in(Uuid::new_v4())).await;
     tokio::time::timeout(crate::harness::DEADLINE, async {
@@ -128,14 +128,6 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
     assert_eq!(resumed(&harness, bob, 4).await.0["queuedEvents"], 2);
     harness.append(&received_in(epoch)).await;
     harness.until(&format!("SELECT delivered_seq = 240 FROM conversation_members WHERE user_id = {bob}")).await;
-}
-
-pub fn internal(harness: &Harness, user: UserId, request: Internal) -> crate::harness::Prepared {
-    use shared::stream::{Body, Envelope};
-    let now = Timestamp::now();
-    let id = shared::ids::new_command_id(now, 0);
-    let envelope = Envelope::internal(id, &request, user, harness.gateway, now.plus(Duration::from_secs(10)));
-    crate::harness::Prepared { envelope, body: Body::Internal(request), stream: harness.keys.queries() }
 }
 
 #[tokio::test]
@@ -293,7 +285,7 @@ async fn sessions_that_open_at_once_are_looked_up_together() {
     // As many as have their pages in memory together.
     for number in 0..32 {
         let user = harness.user(&format!("user{number}")).await;
-        let request = internal(&harness, user, resume(number));
+        let request = harness.prepare_internal(user, resume(number));
         harness.append(&request).await;
         requests.push(request.envelope.id);
     }
