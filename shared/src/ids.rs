@@ -180,7 +180,8 @@ impl fmt::Display for ConversationId {
     }
 }
 
-/// On JSON the text form, in our own envelopes the given compact form.
+/// In JSON the text form, elsewhere the given compact form. That form is the encoding of ids in streams, publications and
+/// cursors, and never changes: for a conversation it is a `Result`, whose `Ok` is variant 0 and whose `Err` is variant 1.
 macro_rules! serialise_as {
     ($($id:ty: $compact:ty = |$this:ident| $to:expr, $from:expr;)*) => {$(
         impl Serialize for $id {

@@ -23,7 +23,7 @@ pub struct MembersPage {
     pub after: Option<MemberPosition>,
 }
 
-/// The last member of the part before.
+/// The last member of the part before. Clients carry it between versions: its fields stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberPosition {
     /// Place of the role: owner, admin, member.

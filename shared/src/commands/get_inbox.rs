@@ -11,7 +11,7 @@ pub struct GetInbox {
     pub after: Option<InboxPosition>,
 }
 
-/// The last entry of the part before.
+/// The last entry of the part before. Clients carry it between versions: its fields stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboxPosition {
     /// Microseconds since the epoch.

@@ -126,7 +126,7 @@ pub struct PageRequest {
     pub position: Position,
 }
 
-/// Append only.
+/// Where the wanted part is. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Position {
     /// Counted from the newest.

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::auth::TokenHash;
-use crate::commands::{Command, DecodeContext};
+use crate::commands::{Command, DecodeContext, InboxPosition, MemberPosition, Position};
+use crate::cursor::Cursor;
 use crate::dialects::Dialect;
 use crate::ids::{ConnectionId, ConversationId, GatewayId, GroupId, MessageId};
 use crate::limits::Limits;
@@ -62,6 +63,8 @@ variants!(
     AnswerAndEvent, ReplacedIn, Departed, AnswerContinues, ReceiptsWanted, ReceiptsGiven, ReducedFor, Traced,
 );
 variants!(receipt, Receipt: Message, Durable, None);
+variants!(export_position, ExportPosition: Rows, Messages, Events);
+variants!(position, Position: Offset, Seq, Around, AroundMessage);
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -85,6 +88,19 @@ fn append(path: &PathBuf, line: &str) {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, format!("{text}{line}\n")).unwrap();
+}
+
+/// Each line is as it was.
+fn pinned_lines(file: &str, lines: &[(&str, String)]) {
+    let (path, kept) = golden(file);
+    for (at, (name, value)) in lines.iter().enumerate() {
+        let line = format!("{name}\t{value}");
+        match kept.get(at) {
+            Some(golden) => assert_eq!(golden.join("\t"), line, "{file}: append only"),
+            None => append(&path, &line),
+        }
+    }
+    assert!(kept.len() <= lines.len(), "{file}: a value was taken out");
 }
 
 /// Every variant has a value, in the order of the enum, and each value has its bytes.
@@ -258,12 +274,41 @@ fn publications_keep_their_bytes() {
     pinned("header.txt", &headers);
     let messages = ReportedMessages { conversation: CONVERSATION, first: 1, last: 3, first_age_ms: 9, last_age_ms: 4 };
     let report = Report { messages: vec![messages], events: vec![(USER, ID)] };
-    let (path, lines) = golden("report.txt");
-    let line = format!("Report\t{}", hex(&postcard::to_stdvec(&report).unwrap()));
-    match lines.first() {
-        Some(golden) => assert_eq!(golden.join("\t"), line),
-        None => append(&path, &line),
+    pinned_lines("report.txt", &[("Report", hex(&postcard::to_stdvec(&report).unwrap()))]);
+}
+
+#[test]
+fn positions_in_lists_keep_their_bytes() {
+    let positions = [
+        ExportPosition::Rows { section: "devices".to_owned(), after: "0a".to_owned() },
+        ExportPosition::Messages { after: ID },
+        ExportPosition::Events { after: ID },
+    ];
+    pinned("export_position.txt", &positions);
+    let pages = [
+        Position::Offset(300),
+        Position::Seq { before: Some(300), after: None },
+        Position::Around(300),
+        Position::AroundMessage(MessageId(ID)),
+    ];
+    pinned("position.txt", &pages);
+}
+
+#[test]
+fn cursors_that_clients_carry_keep_their_text() {
+    fn text<T: Cursor + PartialEq + std::fmt::Debug>(position: &T) -> String {
+        let text = position.to_text();
+        assert_eq!(T::parse(&text).as_ref(), Some(position));
+        text
     }
+    let inbox = |conversation| InboxPosition { active_at_us: 1_750_000_000_000_000, conversation };
+    let cursors = [
+        ("MemberPosition", text(&MemberPosition { rank: 2, joined_at_us: 1_750_000_000_000_000, user: USER })),
+        ("InboxPosition", text(&inbox(CONVERSATION))),
+        ("InboxPosition", text(&inbox(ConversationId::Group(GROUP)))),
+        ("ExportPosition", text(&ExportPosition::Events { after: ID })),
+    ];
+    pinned_lines("cursor.txt", &cursors);
 }
 
 #[test]
@@ -280,18 +325,19 @@ fn an_envelope_of_each_format_keeps_its_bytes() {
         hops: 1,
         trace: None,
     };
-    let (path, lines) = golden("envelope.txt");
+    let trace = TraceContext::from_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let traced = Envelope { trace, ..envelope.clone() };
+    assert!(traced.trace.is_some());
     let sealed = [1, 2, 3];
     let keyring = Keyring::derive(&crate::crypto::EncryptionSettings::single("golden", "golden")).unwrap();
-    let second = Wire::new(keyring, WireFormat::Two).entry_2("stream", &envelope, b"");
-    let body_bytes = 32;
-    let second = &second[PREAMBLE_BYTES..second.len() - body_bytes];
-    for (at, (name, bytes)) in [("1", entry_1(&envelope, &sealed)), ("2", second.to_vec())].into_iter().enumerate() {
-        let line = format!("{name}\t{}", hex(&bytes));
-        match lines.get(at) {
-            Some(golden) => assert_eq!(golden.join("\t"), line),
-            None => append(&path, &line),
-        }
-    }
+    let wire = Wire::new(keyring, WireFormat::Two);
+    let second = |envelope: &Envelope| {
+        let entry = wire.entry_2("stream", envelope, b"");
+        let body_bytes = 32;
+        hex(&entry[PREAMBLE_BYTES..entry.len() - body_bytes])
+    };
+    let lines =
+        [("1", hex(&entry_1(&envelope, &sealed))), ("2", second(&envelope)), ("2 with a trace", second(&traced))];
+    pinned_lines("envelope.txt", &lines);
     assert_eq!(peek_envelope(&entry_1(&envelope, &sealed)), Ok(envelope.clone()));
 }

@@ -29,14 +29,14 @@ const EVENTS_TOGETHER: usize = 500;
 /// Users whose choice is made by the same queries: each may bring several times the limit into memory.
 const USERS_TOGETHER: usize = 32;
 
-/// One thing that was missed.
+/// One thing that was missed. Append only: it is in [`ReplayCursor`]s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Missed {
     Message(MessageId),
     Event(EventId),
 }
 
-/// What is still to be replayed to one user, oldest first.
+/// What is still to be replayed to one user, oldest first. A [`ReplayCursor`] is one: its fields stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backlog {
     missed: VecDeque<Missed>,
@@ -423,6 +423,14 @@ mod tests {
             ("event", backlog(&[Missed::Event(EventId(id))])),
             ("both", backlog(&[Missed::Event(EventId(id)), Missed::Message(MessageId(id))])),
         ];
+        for (name, backlog) in &backlogs {
+            // What is missing above does not compile.
+            let first = backlog.missed.front().map(|missed| match missed {
+                Missed::Message(_) => "message",
+                Missed::Event(_) => "event",
+            });
+            assert!(first == Some(*name) || *name == "both", "{name}");
+        }
         let decode = |bytes: &[u8]| Backlog::from_cursor(&ReplayCursor(bytes.to_vec()));
         golden::pin("replay_cursor.txt", &backlogs, |backlog| backlog.to_cursor().0, decode);
     }
