@@ -10,6 +10,7 @@ pub mod cursor;
 pub mod dialects;
 pub mod endpoints;
 pub mod events;
+#[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
 pub mod held_ids;

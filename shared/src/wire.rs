@@ -272,6 +272,7 @@ impl Wire {
     }
 
     /// A publication as a later version may write it, for tests.
+    #[cfg(any(test, feature = "fuzz"))]
     #[doc(hidden)]
     pub fn unknown_publication(&self, channel: &str) -> Vec<u8> {
         let mut bytes = self.begin(0);

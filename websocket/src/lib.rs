@@ -14,6 +14,7 @@ mod decode;
 mod deflate;
 mod encode;
 mod error;
+#[cfg(feature = "fuzz")]
 mod fuzz;
 pub mod handshake;
 mod header;
@@ -24,6 +25,7 @@ mod prepared;
 pub use decode::{Decoder, Feed, Message};
 pub use encode::{close_frame, ping_frame, pong_frame, text_frame};
 pub use error::ProtocolError;
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub use fuzz::fuzz_decoder;
 pub use prepared::PreparedText;
