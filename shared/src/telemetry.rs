@@ -63,16 +63,13 @@ impl Metrics {
 
     /// Starts the task that keeps histograms small.
     pub fn start_upkeep(&self, lifecycle: &Lifecycle) {
-        let (handle, stopped) = (self.handle.clone(), lifecycle.stopped());
+        let (handle, mut ticks) = (self.handle.clone(), lifecycle.every_until_stopped(UPKEEP_INTERVAL));
         lifecycle.spawn("metrics_upkeep", async move {
-            let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
-            loop {
-                tokio::select! {
-                    () = stopped.cancelled() => return Ok::<(), std::convert::Infallible>(()),
-                    _ = ticks.tick() => handle.run_upkeep(),
-                }
+            while ticks.next().await {
+                handle.run_upkeep();
             }
         });
+            Ok::<(), std::convert::Infallible>(())
     }
 
     /// All metrics in the text format of Prometheus.

@@ -16,23 +16,19 @@ const PERIOD: Duration = Duration::from_millis(500);
 /// Looks at the lanes until the process stops.
 pub async fn run(core: Arc<Core>, lanes: Arc<Lanes>) -> Result<(), Infallible> {
     let backlogs = Backlogs::default();
-    let stopped = core.lifecycle.stopped();
     let partitions = u32::from(core.settings.common.partitions);
     let streams: Vec<String> = (0..partitions).map(|p| core.keys.partition(p)).chain([core.keys.queries()]).collect();
     let mut past = lanes.past();
-    let mut periods = tokio::time::interval(load::PERIOD);
-    let mut ticks = tokio::time::interval(PERIOD);
-    for interval in [&mut periods, &mut ticks] {
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    }
+    let mut periods = core.lifecycle.every_until_stopped(load::PERIOD);
+    let mut ticks = core.lifecycle.every_until_stopped(PERIOD);
     loop {
         tokio::select! {
-            () = stopped.cancelled() => return Ok(()),
-            _ = periods.tick() => {
+            true = periods.next() => {
                 lanes.end_period(&mut past);
                 continue;
             }
-            _ = ticks.tick() => {}
+            true = ticks.next() => {}
+            else => return Ok(()),
         }
         // When Redis does not answer, appending fails by itself.
         if let Err(error) = look(&core, &lanes, &backlogs, &streams).await {

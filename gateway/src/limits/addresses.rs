@@ -268,13 +268,13 @@ impl Addresses {
 
 /// Keeps Redis' counts of this gateway's connections right until the process stops.
 pub async fn run(addresses: Arc<Addresses>) -> Result<(), Infallible> {
-    let stopped = addresses.core.lifecycle.stopped();
-    let mut ticks = tokio::time::interval(RENEW_PERIOD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = addresses.core.lifecycle.every_until_stopped(RENEW_PERIOD);
     loop {
         tokio::select! {
-            () = stopped.cancelled() => return Ok(()),
-            _ = ticks.tick() => {
+            is_due = ticks.next() => {
+                if !is_due {
+                    return Ok(());
+                }
                 // All of them: Redis may have lost everything.
                 let mut local = addresses.local.lock();
                 let all: Vec<Address> = local.connections.keys().copied().collect();

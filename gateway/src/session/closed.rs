@@ -45,17 +45,19 @@ pub async fn run(
     registry: Arc<Registry>,
     mut closed: mpsc::UnboundedReceiver<Session>,
 ) -> Result<(), Infallible> {
-    let stopped = core.lifecycle.stopped();
     let presence = Presence::new(core.keys.clone());
-    let mut ticks = tokio::time::interval(COMPARE_PERIOD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = core.lifecycle.every_until_stopped(COMPARE_PERIOD);
     let mut batch = Vec::new();
     loop {
         tokio::select! {
             biased;
             _ = closed.recv_many(&mut batch, BATCH) => close(&core, &presence, &mut batch).await,
-            () = stopped.cancelled() => break,
-            _ = ticks.tick() => compare(&core, &registry, &presence).await,
+            is_due = ticks.next() => {
+                if !is_due {
+                    break;
+                }
+                compare(&core, &registry, &presence).await;
+            }
         }
     }
     while let Ok(session) = closed.try_recv() {

@@ -99,14 +99,8 @@ impl LeaseManager {
 
     /// Runs until the drain, then gives everything back once the pipelines are done with it.
     pub async fn run(mut self, lifecycle: Lifecycle) -> anyhow::Result<()> {
-        let draining = lifecycle.draining();
-        let mut ticks = tokio::time::interval(self.app.settings.lease_interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while !draining.is_cancelled() {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = draining.cancelled() => break,
-            }
+        let mut ticks = lifecycle.every(self.app.settings.lease_interval);
+        while ticks.next().await {
             // A tick that hangs must not outlive what it would renew.
             match tokio::time::timeout(self.app.settings.lease_ttl / 2, self.tick()).await {
                 Ok(Ok(())) => {}

@@ -29,20 +29,20 @@ const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let (heard, mut notified) = mpsc::channel(CHUNK);
     lifecycle.spawn("revocation-listener", listen(app.clone(), heard, lifecycle.clone()));
-    let draining = lifecycle.draining();
     let script = Revocations::default();
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = lifecycle.every(INTERVAL);
     let mut looked_at: Option<Instant> = None;
     let mut tokens = Vec::new();
     loop {
         let result = tokio::select! {
-            () = draining.cancelled() => return Ok(()),
             count = notified.recv_many(&mut tokens, CHUNK) => {
                 tracing::debug!(count, "tokens were revoked");
                 announce(&app, &script, &tokens.split_off(0)).await
             }
-            _ = ticks.tick() => {
+            is_due = ticks.next() => {
+                if !is_due {
+                    return Ok(());
+                }
                 let began = Instant::now();
                 let looked = look(&app, &script, looked_at.map_or(FIRST_LOOKBACK, |at| at.elapsed() + OVERLAP)).await;
                 if looked.is_ok() {
