@@ -179,7 +179,7 @@ impl Gateway {
         let publication = Bytes::from(self.wire.publication(&channel, &header, &[]));
         tokio::spawn(async move {
             if let Err(error) = redis.publish::<(), _, _>(channel, publication).await {
-                tracing::warn!(error = %error, "the user's older connections were not told");
+                tracing::warn!(%error, "the user's older connections were not told");
             }
         });
     }

@@ -27,12 +27,12 @@ pub async fn run(core: Arc<Core>) -> Result<(), Infallible> {
         let was_up = core.liveness.set_redis(result.is_ok(), started.elapsed().as_micros() as u64);
         match result {
             Ok(()) if !was_up => tracing::info!("Redis answers"),
-            Err(error) if was_up => tracing::warn!(error = %error, "Redis does not answer"),
+            Err(error) if was_up => tracing::warn!(%error, "Redis does not answer"),
             Ok(()) | Err(_) => {}
         }
     }
     if let Err(error) = unlist(&core, "gateway").await {
-        tracing::debug!(error = %error, "the last heartbeat could not be taken back");
+        tracing::debug!(%error, "the last heartbeat could not be taken back");
     }
     Ok(())
 }

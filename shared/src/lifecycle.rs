@@ -193,8 +193,8 @@ impl Lifecycle {
                 tracing::info!("stopped cleanly");
                 ExitCode::SUCCESS
             }
-            Err(failure) => {
-                tracing::error!(error = %failure, "ended with a failure");
+            Err(error) => {
+                tracing::error!(%error, "ended with a failure");
                 ExitCode::FAILURE
             }
         }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::config::CommonSettings;
 use crate::lifecycle::{self, Lifecycle};
-use crate::telemetry::{LogSettings, Metrics, init_logging};
+use crate::telemetry::{LogSettings, Metrics, init_logging, with_causes};
 
 /// Unusable settings: another start will not help.
 const EXIT_SETTINGS: u8 = 2;
@@ -51,7 +51,7 @@ where
         })
     };
     run().unwrap_or_else(|error| {
-        tracing::error!(error = format!("{error:#}"), "the service could not start");
+        tracing::error!(error = %with_causes(&error), "the service could not start");
         ExitCode::FAILURE
     })
 }

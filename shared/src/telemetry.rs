@@ -4,6 +4,7 @@ mod log;
 mod metrics_table;
 pub mod traces;
 
+use std::fmt;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -68,8 +69,8 @@ impl Metrics {
             while ticks.next().await {
                 handle.run_upkeep();
             }
-        });
             Ok::<(), std::convert::Infallible>(())
+        });
     }
 
     /// All metrics in the text format of Prometheus.
@@ -91,6 +92,11 @@ pub fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
     pages.unwrap_or(0) * PAGE_BYTES
+}
+
+/// Shows an error with its causes, for the field `error` of a log line.
+pub fn with_causes(error: &anyhow::Error) -> impl fmt::Display {
+    fmt::from_fn(move |f| write!(f, "{error:#}"))
 }
 
 /// A short random id that connects an error shown to a client with its log line. 12 characters, about 60 bits.

@@ -1,12 +1,14 @@
 //! What becomes of a command that was not applied. The failing place decides: the client is told, the command is tried
 //! again, or it goes to the dead letters.
 
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use shared::ids::ConversationId;
 use shared::protocol::{Invalid, Rejection};
+use shared::telemetry::with_causes;
 
 /// Why a command was not applied.
 #[derive(Debug)]
@@ -21,6 +23,18 @@ pub enum Failure {
     LeaseLost,
     /// The command belongs to this conversation's partition.
     Elsewhere(ConversationId),
+}
+
+/// For the log, with the causes.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Reject(rejection) => write!(f, "rejected with {}", rejection.code.as_str()),
+            Failure::Retry(error) | Failure::Fatal(error) => with_causes(error).fmt(f),
+            Failure::LeaseLost => f.write_str("the partition belongs to another worker"),
+            Failure::Elsewhere(conversation) => write!(f, "the command belongs to the partition of {conversation}"),
+        }
+    }
 }
 
 impl From<Rejection> for Failure {

@@ -39,8 +39,8 @@ use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::redis::presence::Presence;
 use shared::redis::time::FleetClock;
-use shared::telemetry::Metrics;
 use shared::telemetry::traces::Tracer;
+use shared::telemetry::{Metrics, with_causes};
 use shared::wire::Wire;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
@@ -83,9 +83,12 @@ pub async fn run(settings: WorkerSettings, metrics: Metrics, lifecycle: Lifecycl
 
 /// Waits for the stores, then starts to consume: what a worker reads it judges by the fleet's clock.
 async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let draining = lifecycle.draining();
     let partitions = i32::from(app.settings.common.partitions);
+    let mut ticks = lifecycle.every(Duration::from_secs(1));
     loop {
+        if !ticks.next().await {
+            return Ok(());
+        }
         let prepared = async {
             let mut db = app.db.acquire().await?;
             store::leases::insert_partitions(&mut db, partitions).await?;
@@ -93,11 +96,7 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
         };
         match prepared.await {
             Ok(_offset) => break,
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "waiting for the stores"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-            () = draining.cancelled() => return Ok(()),
+            Err(error) => tracing::warn!(error = %with_causes(&error), "waiting for the stores"),
         }
     }
     let (manager, assigned) = LeaseManager::new(app.clone());

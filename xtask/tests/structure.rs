@@ -83,6 +83,41 @@ fn a_bare_id_is_found() {
     assert_eq!(bare_ids(text), ["f(users: &[i64])", "g(group_id: &str)", "g(other: Option<i64>)", "h(message: Uuid)"]);
 }
 
+/// A search for `error` in the log is to find them all.
+#[test]
+fn errors_are_logged_under_one_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    for name in CRATES {
+        collect(&root.join(name).join("src"), &mut files);
+    }
+    let others = files.iter().flat_map(|file| {
+        let text = std::fs::read_to_string(file).unwrap();
+        let found: Vec<String> = odd_errors(&text).map(|line| format!("{}: {line}", file.display())).collect();
+        found
+    });
+    let others: Vec<String> = others.collect();
+    assert!(others.is_empty(), "write `%error` or `error = %with_causes(&error)`:\n{}", others.join("\n"));
+}
+
+#[test]
+fn an_error_that_is_logged_otherwise_is_found() {
+    let text = "warn!(%error, \"\")\nwarn!(error = %with_causes(&error))\nwarn!(error = %failure)\n\
+        warn!(error = format!(\"{error:#}\"))\nwarn!(?failure, \"\")\nwarn!(id, ?error, \"\")\nlet error = f(error)?;";
+    assert_eq!(odd_errors(text).count(), 4);
+}
+
+/// Lines that log an error under another name or in another form.
+fn odd_errors(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| {
+        let line = line.replace("error = %with_causes(", "");
+        line.contains(" error = %")
+            || line.contains("(error = %")
+            || line.contains("error = format!(\"{error")
+            || ["?error", "?failure", "%failure"].iter().any(|form| line.contains(form))
+    })
+}
+
 /// What is called so is an id.
 const ID_NAMES: &str = "user users caller other others one ones sender senders recipients readers participants blocker message messages \
     event events command worker conversation conversations group groups community";

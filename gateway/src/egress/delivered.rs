@@ -35,7 +35,7 @@ pub async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Delivery>) -> Result
             return Ok(());
         }
         if let Err(error) = publish(&core, newest(batch.drain(..))).await {
-            tracing::debug!(error = %error, "senders were not told what arrived");
+            tracing::debug!(%error, "senders were not told what arrived");
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -132,14 +132,14 @@ impl Counts {
             }
             // Whoever waits learns it from the dropped sender.
             Err(error) => {
-                tracing::warn!(error = %error, channels = new.len(), "could not subscribe")
+                tracing::warn!(%error, channels = new.len(), "could not subscribe")
             }
         }
         gone.retain(|channel| !self.by_channel.contains_key(channel));
         for chunk in gone.chunks(BATCH) {
             // Should it fail, a channel too many is heard, and its publications have no audience.
             if let Err(error) = client.unsubscribe(chunk.to_vec()).await {
-                tracing::debug!(error = %error, "could not unsubscribe");
+                tracing::debug!(%error, "could not unsubscribe");
             }
         }
     }
@@ -168,7 +168,7 @@ impl Counts {
     async fn subscribe_all(&mut self, client: &SubscriberClient) {
         let all: Vec<String> = self.by_channel.keys().cloned().collect();
         while let Err(error) = subscribe(client, &all).await {
-            tracing::warn!(error = %error, channels = all.len(), "could not subscribe again");
+            tracing::warn!(%error, channels = all.len(), "could not subscribe again");
             tokio::time::sleep(RETRY_PAUSE).await;
         }
         self.confirm(&all);

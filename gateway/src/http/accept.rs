@@ -67,7 +67,7 @@ pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener) -> Result<(), 
                 });
             }
             Err(error) => {
-                tracing::warn!(error = %error, "a connection could not be accepted");
+                tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use shared::lifecycle::Lifecycle;
+use shared::telemetry::with_causes;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -113,7 +114,7 @@ pub async fn run(tls: Tls, lifecycle: Lifecycle) -> Result<(), Infallible> {
             }
             Ok((stamp, Some(Err(error)))) if warned != stamp => {
                 tracing::warn!(
-                    error = format!("{error:#}"),
+                    error = %with_causes(&error),
                     "the new TLS certificate is not usable; the old one stays"
                 );
                 warned = stamp;

@@ -32,7 +32,7 @@ pub async fn run(core: Arc<Core>, lanes: Arc<Lanes>) -> Result<(), Infallible> {
         }
         // When Redis does not answer, appending fails by itself.
         if let Err(error) = look(&core, &lanes, &backlogs, &streams).await {
-            tracing::debug!(error = %error, "the lanes could not be looked at");
+            tracing::debug!(%error, "the lanes could not be looked at");
         }
     }
 }

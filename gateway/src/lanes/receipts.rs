@@ -104,7 +104,7 @@ async fn record(core: &Core, receipts: Vec<Receipts>) {
     match admissions.into_iter().collect::<Result<Vec<_>, _>>() {
         Ok(_) => core.metrics.receipts.increment(count as u64),
         Err(error) => {
-            tracing::debug!(error = %error, count, "receipts were dropped");
+            tracing::debug!(%error, count, "receipts were dropped");
             core.metrics.receipts_dropped.increment(count as u64);
         }
     }

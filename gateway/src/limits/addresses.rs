@@ -218,7 +218,7 @@ impl Addresses {
             match self.scripts.request(&self.core.redis, &key, limit, window).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(retry_after)) => return Err(OverLimit::TooManyRequests { retry_after }),
-                Err(error) => tracing::debug!(error = %error, "requests are counted locally"),
+                Err(error) => tracing::debug!(%error, "requests are counted locally"),
             }
         }
         let window_ms = window.as_millis() as u64;
@@ -259,7 +259,7 @@ impl Addresses {
             match self.scripts.connect(&self.core.redis, &key, &wish).await {
                 Ok(true) => {}
                 Ok(false) => return Err(OverLimit::TooManyConnections),
-                Err(error) => tracing::debug!(error = %error, "connections are counted locally"),
+                Err(error) => tracing::debug!(%error, "connections are counted locally"),
             }
         }
         Ok(place)
@@ -283,7 +283,7 @@ pub async fn run(addresses: Arc<Addresses>) -> Result<(), Infallible> {
             () = addresses.changed.notified() => {}
         }
         if let Err(error) = write_counts(&addresses).await {
-            tracing::debug!(error = %error, "the counts of connections per address could not be written");
+            tracing::debug!(%error, "the counts of connections per address could not be written");
         }
     }
 }

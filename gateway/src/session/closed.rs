@@ -65,7 +65,7 @@ pub async fn run(
     }
     for chunk in batch.chunks(BATCH) {
         if let Err(error) = close_now(&core, &presence, chunk).await {
-            tracing::warn!(error = %error, "sessions are left to be found by the workers");
+            tracing::warn!(%error, "sessions are left to be found by the workers");
             break;
         }
     }
@@ -74,7 +74,7 @@ pub async fn run(
 
 async fn close(core: &Core, presence: &Presence, batch: &mut Vec<Session>) {
     while let Err(error) = close_now(core, presence, batch).await {
-        tracing::warn!(error = %error, sessions = batch.len(), "sessions could not be taken off the registry");
+        tracing::warn!(%error, sessions = batch.len(), "sessions could not be taken off the registry");
         if core.lifecycle.stopped().is_cancelled() {
             return;
         }
@@ -112,6 +112,6 @@ async fn compare(core: &Core, registry: &Registry, presence: &Presence) {
         Ok::<(), fred::error::Error>(())
     };
     if let Err(error) = compared.await {
-        tracing::debug!(error = %error, "the registry of sessions could not be compared");
+        tracing::debug!(%error, "the registry of sessions could not be compared");
     }
 }

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use shared::auth::Claims;
 use shared::auth::issuer::{IssuerKeys, IssuerRules, Unverified};
 use shared::config::GatewaySettings;
+use shared::telemetry::with_causes;
 use tokio::time::Instant;
 
 use crate::tokens::fetch::Source;
@@ -121,7 +122,7 @@ impl Issuer {
             }
             Err(error) => {
                 tracing::warn!(
-                    error = format!("{error:#}"),
+                    error = %with_causes(&error),
                     "the keys of JWKS_URL could not be read; the known ones stay"
                 );
                 Err(Away)

@@ -46,9 +46,9 @@ pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Out
             tracing::warn!(%error, command = envelope.name, "an HTTP request failed for the moment");
             Rejection::unavailable("The database is temporarily unavailable", 2)
         }
-        Err(failure) => {
+        Err(error) => {
             let error_id = shared::telemetry::error_id();
-            tracing::error!(error_id, command_id = %envelope.id, ?failure, "an HTTP request failed");
+            tracing::error!(error_id, command_id = %envelope.id, %error, "an HTTP request failed");
             Rejection::internal(error_id)
         }
     };

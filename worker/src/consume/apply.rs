@@ -12,6 +12,7 @@ use shared::redis::dead_letters::DeadLetter;
 use shared::redis::lanes::RawEntry;
 use shared::stream::{Body, Envelope};
 use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext, log_span};
+use shared::telemetry::with_causes;
 use shared::wire::DecodeError;
 use tracing::Instrument;
 
@@ -218,8 +219,8 @@ impl<'a> Batch<'a> {
             Ok(results) => results.into_iter().map(Some).collect(),
             Err(Failure::Fatal(_)) if items.len() > 1 => self.apply_one_by_one(&mut items).await,
             Err(Failure::Fatal(error)) => vec![Some(Err(Failure::Fatal(error)))],
-            Err(failure) => {
-                tracing::warn!(?failure, commands = items.len(), "a batch could not be stored, trying again");
+            Err(error) => {
+                tracing::warn!(%error, commands = items.len(), "a batch could not be stored, trying again");
                 items.iter().map(|_| Some(Err(Failure::Retry(anyhow::anyhow!("the batch failed"))))).collect()
             }
         };
@@ -322,7 +323,7 @@ impl<'a> Batch<'a> {
                 let envelope = item.envelope();
                 tracing::error!(
                     error_id, command_id = %envelope.id, command = envelope.name, user_id = %envelope.user,
-                    gateway_id = %envelope.reply_to.gateway, error = format!("{error:#}"), "a command failed for good"
+                    gateway_id = %envelope.reply_to.gateway, error = %with_causes(&error), "a command failed for good"
                 );
                 outcomes.with("dead_letter").increment(1);
                 self.settlement.dead_letters.push(DeadLetter {

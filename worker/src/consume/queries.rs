@@ -475,10 +475,10 @@ async fn answer_query<F: Future<Output = Result<Outcome, Failure>>>(
             tracing::warn!(%error, command = envelope.name, "a query failed for the moment");
             Rejection::unavailable("The database is temporarily unavailable", 2)
         }
-        Err(failure) => {
+        Err(error) => {
             let error_id = shared::telemetry::error_id();
             tracing::error!(
-                error_id, command_id = %envelope.id, command = envelope.name, user_id = %envelope.user, ?failure,
+                error_id, command_id = %envelope.id, command = envelope.name, user_id = %envelope.user, %error,
                 "a query failed"
             );
             Rejection::internal(error_id)
@@ -494,9 +494,9 @@ async fn record_receipts(app: &App, requests: &[Request]) {
         let mut db = app.db.acquire().await?;
         receipts::record(&mut db, app.epoch.current(), requests).await
     });
-    if let Err(failure) = recorded.await {
+    if let Err(error) = recorded.await {
         // A lost cursor only causes repeats.
-        tracing::warn!(?failure, "receipts could not be recorded");
+        tracing::warn!(%error, "receipts could not be recorded");
     }
 }
 
@@ -518,8 +518,8 @@ fn apart(requests: Vec<Request>) -> (Vec<Request>, Vec<Request>) {
 
 /// The outcomes, or for each request that it has to be tried again.
 fn or_unavailable(result: Result<Vec<Outcome>, Failure>, requests: &[Request]) -> Vec<Outcome> {
-    result.unwrap_or_else(|failure| {
-        tracing::warn!(?failure, requests = requests.len(), "sessions could not be looked up");
+    result.unwrap_or_else(|error| {
+        tracing::warn!(%error, requests = requests.len(), "sessions could not be looked up");
         let unavailable = InternalReply::Unavailable { retry_after: 2 };
         requests.iter().map(|request| Outcome::reply(&request.envelope, &unavailable)).collect()
     })

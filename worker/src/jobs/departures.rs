@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use shared::lifecycle::Lifecycle;
 use shared::publication::Header;
+use shared::telemetry::with_causes;
 
 use crate::app::App;
 use crate::outcome::{Audience, Publication};
@@ -22,7 +23,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "cleaning up after a deleted account failed");
+                    tracing::warn!(error = %with_causes(&error), "cleaning up after a deleted account failed");
                     break;
                 }
             }

@@ -10,6 +10,7 @@ use shared::clock::Timestamp;
 use shared::ids::{GatewayId, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::redis::redirect::keyed;
+use shared::telemetry::with_causes;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -36,13 +37,13 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let mut gone: Vec<UserId> = Vec::new();
     while ticks.next().await {
         if let Err(error) = restore(&app).await {
-            tracing::warn!(error = format!("{error:#}"), "who was online could not be restored");
+            tracing::warn!(error = %with_causes(&error), "who was online could not be restored");
         }
         if let Err(error) = bury_dead_gateways(&app, &mut silent).await {
             tracing::warn!(%error, "dead gateways could not be looked for");
         }
         if let Err(error) = end_graces(&app, &mut gone).await {
-            tracing::warn!(error = format!("{error:#}"), "grace periods could not be ended");
+            tracing::warn!(error = %with_causes(&error), "grace periods could not be ended");
         }
     }
     // What was taken must still be told.

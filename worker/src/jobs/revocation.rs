@@ -8,6 +8,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use shared::auth::TokenHash;
 use shared::lifecycle::Lifecycle;
 use shared::redis::revocations::Revocations;
+use shared::telemetry::with_causes;
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::mpsc;
@@ -52,7 +53,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
             }
         };
         if let Err(error) = result {
-            tracing::warn!(error = format!("{error:#}"), "revoked tokens could not be told of; trying again");
+            tracing::warn!(error = %with_causes(&error), "revoked tokens could not be told of; trying again");
         }
     }
 }
