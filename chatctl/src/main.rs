@@ -14,6 +14,8 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use shared::config::ConfigError;
+use shared::service::EXIT_SETTINGS;
 
 use crate::commands::Command;
 use crate::settings::{Settings, Sources};
@@ -44,7 +46,7 @@ async fn main() -> ExitCode {
         Err(error) if terminal::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("chatctl: {}", terminal::printable(&format!("{error:#}")));
-            ExitCode::FAILURE
+            if error.is::<ConfigError>() { ExitCode::from(EXIT_SETTINGS) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::lifecycle::{self, Lifecycle};
 use crate::telemetry::{LogSettings, Metrics, init_logging, with_causes};
 
 /// Unusable settings: another start will not help.
-const EXIT_SETTINGS: u8 = 2;
+pub const EXIT_SETTINGS: u8 = 2;
 
 /// Runs a service to its end. `start` starts it and returns; it goes on until the lifecycle ends.
 ///

@@ -142,12 +142,12 @@ fn config_check_names_every_problem() -> Result<()> {
 
     let broken = check("gateway", &[key, ("MAX_CONNECTIONS", "many"), ("REDIS_URL_FILE", "/nonexistent")])?;
     let text = String::from_utf8_lossy(&broken.stderr);
-    ensure!(broken.status.code() == Some(1), "{broken:?}");
+    ensure!(broken.status.code() == Some(2), "{broken:?}");
     for problem in ["MAX_CONNECTIONS", "REDIS_URL_FILE", "JWT_SECRET is required"] {
         ensure!(text.contains(problem), "{problem} is not in {text}");
     }
     let worker = check("worker", &[key])?;
-    ensure!(worker.status.code() == Some(1) && String::from_utf8_lossy(&worker.stderr).contains("DATABASE_URL"));
+    ensure!(worker.status.code() == Some(2) && String::from_utf8_lossy(&worker.stderr).contains("DATABASE_URL"));
     Ok(())
 }
 
