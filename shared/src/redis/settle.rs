@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use fred::prelude::*;
-use futures_util::future::{try_join, try_join_all, try_join3};
+use futures_util::future::{try_join, try_join_all};
 
 use super::redirect::keyed;
 use super::topology::{Topology, one_node};
@@ -37,19 +37,20 @@ pub async fn settle(
         publish_all(client, messages).await?;
     }
     let publications = publish_all(client, last);
-    // Deleted before acknowledged: should a failover lose the second, what is pending and gone is dropped, but what is
-    // acknowledged and there would stay for good.
     let deletions = try_join_all(done.iter().map(|(stream, ids)| delete(client, stream, ids)));
-    let acknowledged = group.map(|group| done.iter().map(move |(stream, ids)| acknowledge(client, stream, group, ids)));
-    let acknowledgements = try_join_all(acknowledged.into_iter().flatten());
     match Topology::of(client) {
         // Each is handed to the connection when it is first polled, and they are polled in this order.
-        Topology::Single => drop(try_join3(publications, deletions, acknowledgements).await?),
+        Topology::Single => drop(try_join(publications, deletions).await?),
         // Nothing that may still have to be published is deleted.
         Topology::Cluster => {
             publications.await?;
-            try_join(deletions, acknowledgements).await?;
+            deletions.await?;
         }
+    }
+    // Only what is deleted for certain: some reader claims what is pending, be it gone or not, but nobody ever reads again what is
+    // acknowledged and still there, and its age would close the lane for good.
+    if let Some(group) = group {
+        try_join_all(done.iter().map(|(stream, ids)| acknowledge(client, stream, group, ids))).await?;
     }
     Ok(())
 }

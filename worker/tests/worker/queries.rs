@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fred::prelude::*;
+use fred::types::CustomCommand;
 use serde_json::{Value, json};
 use shared::ids::UserId;
 use shared::redis::lanes;
@@ -16,6 +17,35 @@ async fn stop_reading(harness: &Harness) -> Transaction<'static, Postgres> {
     let mut blocking = harness.db.begin().await.unwrap();
     sqlx::query("LOCK TABLE private_messages IN ACCESS EXCLUSIVE MODE").execute(&mut *blocking).await.unwrap();
     blocking
+}
+
+/// An entry that is acknowledged but still there would be read by nobody, and its age would close the lane for good.
+#[tokio::test]
+async fn a_query_whose_entry_could_not_be_deleted_is_settled_later() {
+    const USER: &str = "may_not_delete";
+    let mut harness = Harness::without_worker("undeleted", &[]).await;
+    let [alice] = harness.users(["alice"]).await;
+    let redis = harness.redis.clone();
+    let set_user = |right: &'static str| {
+        let words = ["SETUSER", USER, "on", "nopass", "~*", "&*", "+@all", right];
+        redis.custom::<(), _>(CustomCommand::new_static("ACL", None, false), words.to_vec())
+    };
+    set_user("-xdel").await.unwrap();
+    let address = harness.settings.common.redis_url.expose().rsplit(['@', '/']).find(|part| part.contains(':'));
+    let url = format!("redis://{USER}:any@{}", address.unwrap());
+    let stream = harness.keys.queries();
+    harness.set("REDIS_URL", &url);
+    harness.add_worker().await;
+    harness.expect(alice, json!({"type": "get_user_groups"}), "user_groups").await;
+    let length = || async { harness.redis.xlen::<u64, _>(&stream).await.unwrap() };
+    assert_eq!(length().await, 1);
+    set_user("+xdel").await.unwrap();
+    let deleted = async {
+        while length().await > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, deleted).await.expect("the entry is read again and deleted");
 }
 
 async fn ask_for_pages(harness: &Harness, user: UserId, other: UserId, count: usize) {
