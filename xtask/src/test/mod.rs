@@ -217,7 +217,8 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
         command
     };
     let mut has_previous = false;
-    if end_to_end && name.is_none() {
+    let upgrade = previous::tests_named(workspace, name).filter(|_| end_to_end);
+    if upgrade.is_some() {
         step(report, "build of the previous release", || {
             let outcome = previous::build(workspace)?;
             has_previous = outcome.passed > 0;
@@ -255,10 +256,12 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
             output::run_tests(cargo(&test).args(name))
         });
     }
-    if has_previous {
+    if let Some(filter) = upgrade.filter(|_| has_previous) {
         step(report, "upgrade from the previous release", || {
-            let test = ["test", "--workspace", "--test", "upgrade", "--no-fail-fast"];
-            output::run_tests(cargo(&test).env(testing::PREVIOUS_BIN_DIR_VARIABLE, previous::bin_dir(workspace)))
+            let test = ["test", "--workspace", "--test", previous::TESTS, "--no-fail-fast"];
+            let mut cargo = cargo(&test);
+            cargo.env(testing::PREVIOUS_BIN_DIR_VARIABLE, previous::bin_dir(workspace));
+            output::run_tests(cargo.args(filter))
         });
     }
 }

@@ -13,6 +13,19 @@ use crate::workspace::Workspace;
 const COMMIT: &str = "cb217db5adfd4ad00142bd7d52d53d6feb8c3583";
 const PROGRAMS: [&str; 2] = ["gateway", "worker"];
 
+/// The program with the tests of an upgrade.
+pub const TESTS: &str = "upgrade";
+
+/// The filter for the tests of an upgrade whose names contain `name`, where their program's name counts, too; `None` if there is
+/// no such test.
+pub fn tests_named<'a>(workspace: &Workspace, name: Option<&'a str>) -> Option<Option<&'a str>> {
+    let Some(name) = name.filter(|name| !TESTS.contains(name)) else { return Some(None) };
+    let source = std::fs::read_to_string(workspace.root.join(format!("testing/e2e/tests/{TESTS}.rs"))).ok()?;
+    let mut tests =
+        source.split("#[tokio::test").skip(1).filter_map(|test| test.split("fn ").nth(1)?.split('(').next());
+    tests.any(|test| test.contains(name)).then_some(Some(name))
+}
+
 /// Where [`build`] leaves the programs.
 pub fn bin_dir(workspace: &Workspace) -> PathBuf {
     folder(workspace).join(COMMIT)
