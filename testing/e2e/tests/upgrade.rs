@@ -1,19 +1,34 @@
 //! A fleet of the previous release becomes one of the present release and goes back, process by process, as docs/upgrading.md says,
 //! while people talk and use every kind of command. `cargo xtask test e2e` builds the previous release first.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use client::{Client, Connect, Error, event_type};
 use devstack::fleet::Kind;
 use devstack::testing;
-use e2e::{Deployment, Options, Talk, User};
+use e2e::{Deployment, Options, Request, Talk, User};
 use serde_json::{Value, json};
+use shared::commands::{NAMES, session};
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Messages of each talk between two restarts.
 const PROGRESS: usize = 20;
+/// A sign of typing that has not arrived after this time was lost.
+const TYPING_PATIENCE: Duration = Duration::from_secs(2);
+/// Commands that the previous release does not know.
+const NEWER: [&str; 7] = [
+    "resign_from_group",
+    "get_inbox",
+    "set_conversation_settings",
+    "find_users",
+    "block_user",
+    "unblock_user",
+    "get_blocked_users",
+];
+const COMMUNITY: &str = "runners";
 
 #[derive(Clone, Copy, Debug)]
 enum Release {
@@ -27,6 +42,8 @@ struct Site {
     deployment: Deployment,
     talks: Vec<Talk>,
     users: [User; 3],
+    /// Whether every `sync` is asked of a worker that knows how the gateway passes it on.
+    has_sync: bool,
 }
 
 impl Site {
@@ -42,7 +59,13 @@ impl Site {
             talks.push(Talk::start(from, to, connects(orders.0), connects(orders.1)));
         }
         let users = deployment.users(["alice", "bob", "carol"])?;
-        let site = Self { deployment, talks, users };
+        let members = json!([{"userId": users[0].id}]);
+        let community = json!({"community": {"communityId": COMMUNITY, "name": "Runners"}, "members": members});
+        let request = Request::post("/community/progression", &community);
+        let secret = &deployment.fleet.secrets().community_sync_token;
+        let answer = request.bearer(secret).send(&deployment.fleet.gateways[0].url()).await?;
+        ensure!(answer.status == 200, "{}", answer.text());
+        let site = Self { deployment, talks, users, has_sync: true };
         site.check().await.context("on the previous release")?;
         Ok(site)
     }
@@ -75,7 +98,9 @@ impl Site {
             talk.progress(PROGRESS).await?;
         }
         for gateway in 0..2 {
-            errands(&self.deployment, gateway, &self.users).await.with_context(|| format!("by gateway {gateway}"))?;
+            errands(&self.deployment, gateway, &self.users, self.has_sync)
+                .await
+                .with_context(|| format!("by gateway {gateway}"))?;
         }
         Ok(())
     }
@@ -94,11 +119,30 @@ fn connect(deployment: &Deployment, gateway: usize) -> Connect {
     Connect::new(&deployment.gateway_url(gateway)).unobserved()
 }
 
+/// Somebody who uses commands, and which.
+struct Caller {
+    client: Client,
+    used: BTreeSet<String>,
+}
+
+impl Caller {
+    async fn login(deployment: &Deployment, gateway: usize, user: &User) -> Result<Self> {
+        let mut client = connect(deployment, gateway).open().await?;
+        client.authenticate(&user.token).await?;
+        Ok(Self { client, used: BTreeSet::new() })
+    }
+
+    fn uses(&mut self, command: &Value) {
+        self.used.extend(command["type"].as_str().map(str::to_owned));
+    }
+}
+
 /// Asks until the answer is not one of a service that is busy; it must be of this type.
-async fn ask(client: &mut Client, kind: &str, command: Value) -> Result<Value> {
+async fn ask(caller: &mut Caller, kind: &str, command: Value) -> Result<Value> {
     let deadline = Instant::now() + PATIENCE;
+    caller.uses(&command);
     loop {
-        match client.request_ok(command.clone()).await {
+        match caller.client.request_ok(command.clone()).await {
             Ok(answer) => {
                 ensure!(event_type(&answer) == kind, "{command} was answered with {answer}");
                 return Ok(answer);
@@ -114,26 +158,66 @@ async fn ask(client: &mut Client, kind: &str, command: Value) -> Result<Value> {
 }
 
 /// Each kind of command once, by answers that tell one from another.
-async fn errands(deployment: &Deployment, gateway: usize, [alice, bob, carol]: &[User; 3]) -> Result<()> {
-    let mut client = connect(deployment, gateway).open().await?;
-    client.authenticate(&alice.token).await?;
-    direct(&mut client, bob).await.context("in a direct conversation")?;
-    group(&mut client, bob, carol).await.context("in a group")
+async fn errands(
+    deployment: &Deployment,
+    gateway: usize,
+    [alice, bob, carol]: &[User; 3],
+    has_sync: bool,
+) -> Result<()> {
+    let mut client = Caller::login(deployment, gateway, alice).await?;
+    let mut other = Caller::login(deployment, gateway, bob).await?;
+    let (conversation, seq) = direct(&mut client, &mut other, bob).await.context("in a direct conversation")?;
+    if has_sync {
+        sync(&mut client, &conversation, seq).await?;
+    }
+    group(&mut client, bob, carol).await.context("in a group")?;
+    community(&mut client).await.context("in a community")?;
+    client.used.append(&mut other.used);
+    let session = [session::AUTHENTICATE, session::PING, session::TEST, session::ACK].map(|command| command.name);
+    let known = NAMES.iter().filter(|name| !session.contains(name) && !NEWER.contains(name));
+    let mut unused = known.filter(|name| !client.used.contains(**name)).copied().collect::<Vec<_>>();
+    unused.retain(|name| has_sync || *name != "sync");
+    ensure!(unused.is_empty(), "commands without an errand: {unused:?}");
+    Ok(())
 }
 
-async fn direct(client: &mut Client, bob: &User) -> Result<()> {
+/// Types until it is seen, which nobody is promised.
+async fn typing(client: &mut Caller, other: &mut Caller, recipient: &User) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut is_typing = true;
+    loop {
+        let command = json!({"type": "typing", "recipientId": recipient.id, "isTyping": is_typing});
+        client.uses(&command);
+        client.client.send(command).await?;
+        match other.client.expect("user_typing", |_| true, TYPING_PATIENCE).await {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > deadline => return Err(error).context("typing"),
+            Err(_) => is_typing = !is_typing,
+        }
+    }
+}
+
+/// Nothing is missing after this number.
+async fn sync(client: &mut Caller, conversation: &str, seq: i64) -> Result<()> {
+    ask(client, "sync_complete", json!({"type": "sync", "conversations": {conversation: seq}})).await.map(drop)
+}
+
+/// Returns the conversation and the number of its last message.
+async fn direct(client: &mut Caller, other: &mut Caller, bob: &User) -> Result<(String, i64)> {
     let started =
         ask(client, "conversation_started", json!({"type": "start_conversation", "recipientId": bob.id})).await?;
     let conversation = started["conversationId"].clone();
     let send = json!({"type": "send_private_message", "recipientId": bob.id, "content": "hello"});
     let sent = ask(client, "message_sent", send).await?;
     let message = sent["messageId"].clone();
+    typing(client, other, bob).await?;
     let about = |kind: &str| json!({"type": kind, "messageId": message, "conversationId": conversation});
     let with = |kind: &str, field: &str, value: &str| {
         let mut command = about(kind);
         command[field] = json!(value);
         command
     };
+    ask(other, "message_read", about("mark_message_read")).await?;
     let edited = ask(client, "message_edited", with("edit_message", "content", "hello again")).await?;
     ensure!(edited["newContent"] == "hello again", "{edited}");
     ask(client, "reaction_added", with("add_reaction", "reaction", "👍")).await?;
@@ -149,10 +233,13 @@ async fn direct(client: &mut Client, bob: &User) -> Result<()> {
     ask(client, "message_deleted", delete).await?;
     ask(client, "conversations", json!({"type": "get_conversations"})).await?;
     ask(client, "online_users", json!({"type": "get_online_users"})).await?;
-    Ok(())
+    let hide = json!({"type": "delete_conversation", "conversationId": conversation, "deleteForEveryone": false});
+    ask(client, "conversation_deleted", hide).await?;
+    let seq = sent["seq"].as_i64().context("the message's number")?;
+    Ok((conversation.as_str().context("a conversation")?.to_owned(), seq))
 }
 
-async fn group(client: &mut Client, bob: &User, carol: &User) -> Result<()> {
+async fn group(client: &mut Caller, bob: &User, carol: &User) -> Result<()> {
     let create = json!({"type": "create_group", "groupName": "Upgrade", "initialMembers": [bob.id]});
     let created = ask(client, "group_created", create).await?;
     let group = created["groupId"].clone();
@@ -179,13 +266,31 @@ async fn group(client: &mut Client, bob: &User, carol: &User) -> Result<()> {
     let page = ask(client, "group_messages", about("get_group_messages")).await?;
     ensure!(page["messages"][0]["content"] == "hello again", "{page}");
     ask(client, "group_message_deleted", json!({"type": "delete_group_message", "messageId": message})).await?;
+    let mut announce = about("send_announcement");
+    announce["content"] = json!("heed this");
+    ask(client, "announcement_sent", announce).await?;
+    let page = ask(client, "group_messages", about("get_group_messages")).await?;
+    ensure!(page["messages"][0]["content"] == "heed this", "{page}");
     ask(client, "user_groups", json!({"type": "get_user_groups"})).await?;
     ask(client, "ownership_transferred", concerning("transfer_ownership", bob)).await?;
     ask(client, "member_left", about("leave_group")).await?;
+    let create = json!({"type": "create_group", "groupName": "Brief", "initialMembers": [bob.id]});
+    let brief = ask(client, "group_created", create).await?;
+    ask(client, "group_deleted", json!({"type": "delete_group", "groupId": brief["groupId"]})).await?;
     Ok(())
 }
 
-async fn role(client: &mut Client, group: &Value, user: &User) -> Result<String> {
+async fn community(client: &mut Caller) -> Result<()> {
+    let listed = ask(client, "community_list", json!({"type": "get_communities"})).await?;
+    ensure!(listed["communities"][0]["communityId"] == COMMUNITY, "{listed}");
+    let about = |kind: &str| json!({"type": kind, "communityId": COMMUNITY});
+    let listed = ask(client, "community_members", about("get_community_members")).await?;
+    ensure!(listed["members"].as_array().is_some_and(|members| members.len() == 1), "{listed}");
+    ask(client, "community_progress", about("get_community_progress")).await?;
+    Ok(())
+}
+
+async fn role(client: &mut Caller, group: &Value, user: &User) -> Result<String> {
     let answer = ask(client, "group_members", json!({"type": "get_group_members", "groupId": group})).await?;
     let members = answer["members"].as_array().context("members")?;
     let id = user.id.to_string();
@@ -208,10 +313,12 @@ async fn the_documented_rollout_and_the_way_back_lose_nothing() -> Result<()> {
     site.finish().await
 }
 
-/// The two releases meet in the other order, too.
+/// The two releases meet in the other order, too. Then a worker of the previous release cannot read a `sync` that a gateway of the
+/// present one passes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn either_order_is_possible_while_the_format_is_that_of_the_previous_release() -> Result<()> {
     let mut site = Site::start("upgrade-order").await?;
+    site.has_sync = false;
     site.roll([Kind::Gateway, Kind::Worker], Release::Present("1")).await?;
     site.roll([Kind::Worker, Kind::Gateway], Release::Previous).await?;
     site.finish().await
