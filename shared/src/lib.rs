@@ -25,6 +25,7 @@ pub mod protocol;
 pub mod publication;
 pub mod redis;
 pub mod role;
+pub mod secret;
 pub mod server_api;
 pub mod service;
 pub mod stream;

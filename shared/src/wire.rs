@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+pub use crate::config::WireFormat;
 use crate::crypto::{Keyring, OpenError, Place, TAG_BYTES, TagError};
 use crate::ids::{ConnectionRef, UserId};
 use crate::protocol::RequestId;
@@ -44,17 +45,6 @@ const LENGTH_BYTES: usize = 2;
 const OUTCOME: Uuid = Uuid::from_u128(0x7f0c_6f75_7463_6f6d_6500_0000_0000_0002);
 /// The same for cached windows and the ids of conversations.
 const WINDOW: Uuid = Uuid::from_u128(0x7f0c_7769_6e64_6f77_0000_0000_0000_0002);
-
-/// What a process writes and reads: `WIRE_FORMAT`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WireFormat {
-    /// Writes what release 0.1 reads; reads both.
-    One,
-    /// Writes format 2; reads both.
-    Both,
-    /// Writes and reads format 2 only.
-    Two,
-}
 
 /// Writes and reads what travels between our processes. Cheap to clone.
 #[derive(Clone, Debug)]

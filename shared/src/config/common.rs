@@ -6,9 +6,9 @@ use super::ConfigError;
 use super::macros::{Reader, settings};
 use super::original;
 use super::parse::{authorities, boolean, choice, clock_offset, duration, integer, log_filter, secret, text, url};
-use super::secret::Secret;
+use super::wire_format::WireFormat;
 use crate::crypto::EncryptionSettings;
-use crate::wire::WireFormat;
+use crate::secret::Secret;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {

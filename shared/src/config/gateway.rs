@@ -12,9 +12,9 @@ use super::parse::{
     Parser, allowed_origins, boolean, byte_size, checked_secret, dialect, duration, integer, origins, secret,
     socket_address, text, trusted_proxies, web_address,
 };
-use super::secret::Secret;
 use crate::auth::TokenVerifier;
 use crate::dialects::Dialect;
+use crate::secret::Secret;
 
 settings! {
     /// What the gateway needs to know.

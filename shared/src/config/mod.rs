@@ -10,14 +10,16 @@ mod original;
 mod parse;
 mod profile_columns;
 mod secret;
+mod wire_format;
 mod worker;
 
+pub use crate::secret::Secret;
 pub use common::{CommonSettings, Environment, LogFormat, PresenceScope};
 pub use gateway::GatewaySettings;
 pub use macros::read_secret_file;
 pub use net::{AllowedOrigins, IpNet, TrustedProxies};
 pub use profile_columns::parse_profile_columns;
-pub use secret::Secret;
+pub use wire_format::WireFormat;
 pub use worker::{FollowPolicy, GroupAdding, UserSearch, WorkerSettings};
 
 /// One setting, as the reference shows it.

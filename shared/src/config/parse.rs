@@ -6,9 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::net::{AllowedOrigins, IpNet, TrustedProxies, parse_origin};
-use super::secret::Secret;
 use crate::dialects::Dialect;
 use crate::redis::tls;
+use crate::secret::Secret;
 
 /// Longest list accepted.
 const MAX_LIST_ENTRIES: usize = 1_000;

@@ -1,29 +1,6 @@
-//! A setting that must not be shown, and the test whether one is fit for production.
-
-use std::fmt;
+//! The test whether a secret is fit for production.
 
 use zeroize::Zeroizing;
-
-/// A secret text: `Debug` does not show it, there is no `Display`, and it is wiped when dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    pub fn new(text: &str) -> Self {
-        Self(Zeroizing::new(text.to_owned()))
-    }
-
-    /// The text itself. Not for logs, nor for error messages.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
 
 /// Parts of the secrets that stand in examples and demonstrations. None is shorter than six characters, so that none turns up
 /// by chance in a random secret.

@@ -9,8 +9,8 @@ use super::macros::{Reader, settings};
 use super::original;
 use super::parse::{choice, duration, integer, socket_address, text, url};
 use super::profile_columns::parse_profile_columns;
-use super::secret::Secret;
 use crate::redis::tls;
+use crate::secret::Secret;
 
 /// What happens when somebody writes to a user whom they do not follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

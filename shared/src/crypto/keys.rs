@@ -11,7 +11,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::config::Secret;
+use crate::secret::Secret;
 
 /// The key id of rows that the original server wrote: no MAC, salt `salt`, hex content and IV.
 pub const LEGACY_KEY_ID: i16 = 0;

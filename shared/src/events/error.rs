@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Event;
 use crate::clock::Timestamp;
-use crate::protocol::ErrorCode;
+use crate::protocol::{ErrorCode, Rejection};
 
 /// A command was not carried out, or a connection is refused.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -38,4 +38,22 @@ pub struct ErrorEvent<'a> {
 impl Event for ErrorEvent<'_> {
     const TYPE: &'static str = "error";
     const HAS_TIMESTAMP: bool = true;
+}
+
+impl Rejection {
+    /// The event that carries this to the sender of a command named `request_type`.
+    pub fn event<'a>(&'a self, request_type: Option<&'a str>) -> ErrorEvent<'a> {
+        ErrorEvent {
+            message: self.code.message(),
+            error: self.code.message(),
+            details: &self.details,
+            code: self.code,
+            field: self.field,
+            retry_after: self.retry_after,
+            requires_auth: (self.code == ErrorCode::AuthRequired).then_some(true),
+            error_id: self.error_id.as_deref(),
+            request_type,
+            timestamp: Timestamp::now(),
+        }
+    }
 }

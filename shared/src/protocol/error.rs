@@ -5,7 +5,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Invalid;
-use crate::events::error::ErrorEvent;
 
 /// Makes the enum, and what is told of each code, from one table.
 macro_rules! error_codes {
@@ -126,22 +125,6 @@ impl Rejection {
         Rejection {
             error_id: Some(error_id),
             ..Rejection::new(ErrorCode::InternalError, "The cause is in the server's log under this errorId")
-        }
-    }
-
-    /// The event that carries this to the sender of a command named `request_type`.
-    pub fn event<'a>(&'a self, request_type: Option<&'a str>) -> ErrorEvent<'a> {
-        ErrorEvent {
-            message: self.code.message(),
-            error: self.code.message(),
-            details: &self.details,
-            code: self.code,
-            field: self.field,
-            retry_after: self.retry_after,
-            requires_auth: (self.code == ErrorCode::AuthRequired).then_some(true),
-            error_id: self.error_id.as_deref(),
-            request_type,
-            timestamp: crate::clock::Timestamp::now(),
         }
     }
 }
