@@ -79,6 +79,7 @@ macro_rules! dispatch {
         }
 
         /// A command that is applied together with others, see [`crate::sends`].
+        #[expect(clippy::enum_variant_names, reason = "they are called as their commands")]
         pub enum Batched {
             $($batched(shared::commands::$batched),)*
         }
