@@ -142,6 +142,16 @@ pub async fn claim_abandoned(
     Ok(entries(&[stream.to_owned()], Some(vec![(stream.to_owned(), claimed)])))
 }
 
+/// Takes a reader's pending entries for just read, so that nobody else claims them.
+pub async fn keep(client: &Client, stream: &str, group: &str, consumer: &str, ids: &[String]) -> Result<(), Error> {
+    let _: Value = keyed!(client, stream, |sender, stream| {
+        let (group, consumer, ids) = (group.to_owned(), consumer.to_owned(), ids.to_vec());
+        async move { sender.xclaim(stream, group, consumer, 0, ids, None, None, None, false, true).await }
+    })
+    .await?;
+    Ok(())
+}
+
 /// Removes readers of a group, but for `own`, that have nothing pending and gave no sign for `idle`: each worker that ever lived
 /// was one.
 pub async fn delete_idle_consumers(

@@ -1,7 +1,7 @@
 //! The query lane: reads and session requests, taken by any worker in no order. A slow query holds up no other, and
 //! requests of the same kind that wait together are answered together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -58,6 +58,41 @@ pub struct Queries {
     reader: Client,
     lane: Arc<Lane>,
     sessions: Arc<Semaphore>,
+    under_way: UnderWay,
+}
+
+/// The entries that this worker took and has not settled yet: nobody else may take them for abandoned.
+#[derive(Clone, Default)]
+struct UnderWay(Arc<Mutex<HashSet<String>>>);
+
+/// Entries under way, until this is dropped.
+struct Taken {
+    ids: Vec<String>,
+    under_way: UnderWay,
+}
+
+impl UnderWay {
+    fn take(&self, ids: Vec<String>) -> Taken {
+        self.0.lock().extend(ids.iter().cloned());
+        Taken { ids, under_way: self.clone() }
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.0.lock().contains(id)
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.0.lock().iter().cloned().collect()
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut under_way = self.under_way.0.lock();
+        for id in &self.ids {
+            under_way.remove(id);
+        }
+    }
 }
 
 /// The queries of this worker: which wait and which are under way.
@@ -65,7 +100,7 @@ struct Lane {
     app: Arc<App>,
     lifecycle: Lifecycle,
     stream: String,
-    queue: Mutex<FairQueue<(Work, Vec<String>)>>,
+    queue: Mutex<FairQueue<(Work, Taken)>>,
     permits: Arc<Semaphore>,
     /// When the lane is looked at again because users rest.
     looks_at: Mutex<Option<Instant>>,
@@ -73,11 +108,11 @@ struct Lane {
 
 impl Lane {
     /// Takes in a user's work, and begins what may begin.
-    fn push(self: &Arc<Self>, user: UserId, work: Work, ids: Vec<String>) {
-        let surplus = self.queue.lock().push(user, (work, ids));
-        if let Some((work, ids)) = surplus {
+    fn push(self: &Arc<Self>, user: UserId, work: Work, taken: Taken) {
+        let surplus = self.queue.lock().push(user, (work, taken));
+        if let Some((work, taken)) = surplus {
             let (app, stream) = (self.app.clone(), self.stream.clone());
-            self.lifecycle.track(async move { finish(&app, stream, reject(&app, &work), ids).await });
+            self.lifecycle.track(async move { finish(&app, stream, reject(&app, &work), taken).await });
         }
         self.dispatch();
     }
@@ -87,7 +122,7 @@ impl Lane {
             // Under the lock: between a look at the queue and a permit given back, nothing may be put in.
             let mut queue = self.queue.lock();
             let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
-            let Some((user, (work, ids))) = queue.begin(Instant::now()) else {
+            let Some((user, (work, taken))) = queue.begin(Instant::now()) else {
                 let resumes_at = queue.resumes_at();
                 drop(queue);
                 return self.look_again(resumes_at);
@@ -95,7 +130,7 @@ impl Lane {
             drop(queue);
             let lane = self.clone();
             self.lifecycle.track(async move {
-                let took = run(lane.app.clone(), lane.stream.clone(), work, ids, permit).await;
+                let took = run(lane.app.clone(), lane.stream.clone(), work, taken, permit).await;
                 lane.queue.lock().finish(user, took, Instant::now());
                 lane.dispatch();
             });
@@ -204,13 +239,16 @@ impl Queries {
             permits,
             looks_at: Mutex::default(),
         });
-        Ok(Queries { app, reader, lane, sessions: Arc::new(Semaphore::new(SESSION_CONCURRENCY)) })
+        let sessions = Arc::new(Semaphore::new(SESSION_CONCURRENCY));
+        Ok(Queries { app, reader, lane, sessions, under_way: UnderWay::default() })
     }
 
     /// Runs until the drain, then waits for what is under way.
     pub async fn run(self, lifecycle: Lifecycle) -> anyhow::Result<()> {
         let draining = lifecycle.draining();
         let stream = self.app.keys.queries();
+        let keep = keep(self.app.clone(), stream.clone(), self.under_way.clone(), lifecycle.clone());
+        lifecycle.spawn_until_stopped("queries-under-way", keep);
         let mut claimed_at = tokio::time::Instant::now();
         while !draining.is_cancelled() {
             let read = match self.read(&stream, &mut claimed_at).await {
@@ -221,13 +259,14 @@ impl Queries {
                 }
             };
             for (work, ids) in self.sort(read, &lifecycle) {
+                let taken = self.under_way.take(ids);
                 if let Some(user) = work.user() {
-                    self.lane.push(user, work, ids);
+                    self.lane.push(user, work, taken);
                     continue;
                 }
                 // Not more at a time than allowed; what is not read yet others may take.
                 let Ok(permit) = self.sessions.clone().acquire_owned().await else { return Ok(()) };
-                lifecycle.track(run(self.app.clone(), stream.clone(), work, ids, permit));
+                lifecycle.track(run(self.app.clone(), stream.clone(), work, taken, permit));
             }
         }
         let _sessions = self.sessions.acquire_many(SESSION_CONCURRENCY as u32).await;
@@ -242,15 +281,17 @@ impl Queries {
     }
 
     async fn read(&self, stream: &str, claimed_at: &mut tokio::time::Instant) -> Result<Vec<RawEntry>, Error> {
-        let consumer = self.app.worker_id.0.simple().to_string();
+        let consumer = consumer(&self.app);
         if claimed_at.elapsed() > CLAIM_INTERVAL {
             *claimed_at = tokio::time::Instant::now();
             let deleted = lanes::delete_idle_consumers(&self.app.redis, stream, GROUP, &consumer, GONE_AFTER);
             if let Err(error) = deleted.await {
                 tracing::debug!(%error, "readers of queries that are gone could not be removed");
             }
-            let claimed =
+            let mut claimed =
                 lanes::claim_abandoned(&self.app.redis, stream, GROUP, &consumer, ABANDONED_AFTER, READ_COUNT).await?;
+            // After a pause of this process its own entries look abandoned, too.
+            claimed.retain(|entry| !self.under_way.has(&entry.id));
             if !claimed.is_empty() {
                 return Ok(claimed);
             }
@@ -328,6 +369,28 @@ impl Queries {
     }
 }
 
+/// This worker among the readers of the lane.
+fn consumer(app: &App) -> String {
+    app.worker_id.0.simple().to_string()
+}
+
+/// Tells other workers, until the process stops, that what takes its time here is not abandoned.
+async fn keep(app: Arc<App>, stream: String, under_way: UnderWay, lifecycle: Lifecycle) -> Result<(), Infallible> {
+    let mut ticks = lifecycle.every_until_stopped(CLAIM_INTERVAL);
+    let mut before = Vec::new();
+    while ticks.next().await {
+        let ids = std::mem::replace(&mut before, under_way.ids());
+        let long: Vec<String> = ids.into_iter().filter(|id| under_way.has(id)).collect();
+        if long.is_empty() {
+            continue;
+        }
+        if let Err(error) = lanes::keep(&app.redis, &stream, GROUP, &consumer(&app), &long).await {
+            tracing::warn!(%error, "other workers may take this one's queries for abandoned");
+        }
+    }
+    Ok(())
+}
+
 /// Puts an entry of another version back, for a worker that knows it. It is not left pending: that would take seconds, after which
 /// any worker could claim it, this one too.
 async fn put_back(app: Arc<App>, stream: String, raw: RawEntry) {
@@ -348,7 +411,7 @@ async fn put_back(app: Arc<App>, stream: String, raw: RawEntry) {
 }
 
 /// Carries one work out, answers, and acknowledges its entries. A failure leaves nothing unanswered. Returns what it cost.
-async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit: OwnedSemaphorePermit) -> Duration {
+async fn run(app: Arc<App>, stream: String, work: Work, taken: Taken, permit: OwnedSemaphorePermit) -> Duration {
     let (started, started_at) = (Instant::now(), SystemTime::now());
     let trace = work.trace();
     let cost = async {
@@ -362,7 +425,7 @@ async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit
         let publications = outcomes.iter().flat_map(|outcome| &outcome.publications);
         let bytes: usize = publications.map(|publication| publication.payload.len()).sum();
         let cost = started.elapsed() + Duration::from_secs_f64(bytes as f64 / f64::from(BYTES_PER_SECOND));
-        finish(&app, stream, outcomes, ids).await;
+        finish(&app, stream, outcomes, taken).await;
         cost
     }
     .instrument(log_span(trace))
@@ -378,11 +441,11 @@ async fn run(app: Arc<App>, stream: String, work: Work, ids: Vec<String>, permit
 }
 
 /// Answers, and acknowledges the entries.
-async fn finish(app: &App, stream: String, mut outcomes: Vec<Outcome>, ids: Vec<String>) {
+async fn finish(app: &App, stream: String, mut outcomes: Vec<Outcome>, taken: Taken) {
     app.answer_channels.lead(&app.redis, &app.keys, &mut outcomes).await;
     let publications: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.publications).collect();
     let messages = publish::messages(app, &publications, |_| None);
-    let done = BTreeMap::from([(stream, ids)]);
+    let done = BTreeMap::from([(stream, taken.ids.clone())]);
     if let Err(error) = shared::redis::settle::settle(&app.redis, &messages, &done, Some(GROUP)).await {
         // The entries stay pending; after a while some worker does it again.
         tracing::warn!(%error, "answers of queries could not be sent");

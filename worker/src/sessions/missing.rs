@@ -27,9 +27,10 @@ pub async fn missing(app: &App, db: &mut PgSession, requests: &[Request]) -> Res
         found.truncate(MOST_MESSAGES as usize);
         let mut found = rows::list_by_id(db, &found).await?;
         found.sort_by_key(|row| row.seq);
-        // A reply to what somebody hid is not the same for everybody: then all ask for what they missed, one by one.
-        let quoted: Vec<MessageId> = found.iter().filter_map(|row| row.reply_to_message_id).collect();
-        let differs = !quoted.is_empty() && !rows::list_hidden_from(db, &quoted).await?.is_empty();
+        // What somebody hid, and a reply to it, is not the same for everybody: then all ask for what they missed, one by one.
+        let shown: Vec<MessageId> =
+            found.iter().flat_map(|row| [Some(row.message_id), row.reply_to_message_id]).flatten().collect();
+        let differs = !shown.is_empty() && !rows::list_hidden_from(db, &shown).await?.is_empty();
         if differs {
             found.clear();
         }

@@ -148,3 +148,40 @@ async fn readers_that_are_gone_are_removed_from_the_group() {
     };
     tokio::time::timeout(DEADLINE, removed).await.expect("one goes, and only that one");
 }
+
+/// Other workers take over what is abandoned, and not what takes long.
+#[tokio::test]
+async fn a_slow_query_is_carried_out_once() {
+    const LONGER_THAN_ABANDONED: Duration = Duration::from_secs(7);
+    let harness = Harness::start("slowonce").await;
+    harness.add_worker().await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    harness.send(alice, bob, "hello").await;
+    let blocking = stop_reading(&harness).await;
+    ask_for_pages(&harness, alice, bob, 1).await;
+    tokio::time::sleep(LONGER_THAN_ABANDONED).await;
+    let deliveries: Vec<(String, String, u64, u64)> =
+        harness.redis.xpending(harness.keys.queries(), "workers", ("-", "+", 10u64)).await.unwrap();
+    blocking.rollback().await.unwrap();
+    assert_eq!(deliveries.len(), 1);
+    assert_eq!(deliveries[0].3, 1, "read once, claimed by nobody: {deliveries:?}");
+}
+
+/// What the other one hid would come back on the devices of whoever hid it.
+#[tokio::test]
+async fn a_lost_message_that_somebody_hid_is_made_up_for_one_by_one() {
+    let harness = Harness::start("lostandhidden").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let sent = harness.send(alice, bob, "hidden").await;
+    harness.send(alice, bob, "shown").await;
+    let conversation = shared::ids::ConversationId::direct(alice, bob);
+    for (hides, events) in [(false, 2), (true, 0)] {
+        if hides {
+            let hide = json!({"type": "delete_message", "messageId": sent["messageId"], "deleteForEveryone": false});
+            harness.expect(bob, hide, "message_deleted").await;
+        }
+        let reply = harness.internal(alice, Internal::Missing { conversation, from: 1 }).await;
+        let InternalReply::Missing(missing) = reply else { panic!("{reply:?}") };
+        assert_eq!((missing.events.len(), missing.has_more), (events, hides));
+    }
+}
