@@ -33,6 +33,12 @@ impl Held {
         fits
     }
 
+    /// Lets go of what is held back: a replay will hold it.
+    pub fn clear(&mut self) {
+        self.items.clear();
+        self.bytes = 0;
+    }
+
     /// Notes that an event was replayed.
     pub fn note_replayed(&mut self, receipt: &Receipt) {
         match *receipt {

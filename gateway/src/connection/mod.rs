@@ -281,8 +281,12 @@ impl Connection {
         if ephemeral {
             return Delivered { dropped: 1, ..Delivered::default() };
         }
-        inner.close.get_or_insert(Close::new(CloseCode::TryLater, "Too slow"));
-        Delivered { wake: true, dropped: 0, too_slow: true }
+        // It is we who hold back, and not the client who is slow: what does not fit is asked for once more.
+        held.clear();
+        inner.interrupted = true;
+        inner.fills.clear();
+        inner.catch_up = true;
+        Delivered { wake: true, ..Delivered::default() }
     }
 
     /// From now on live events are held back.
@@ -377,5 +381,31 @@ impl Connection {
     pub fn close(&self, close: Close) {
         self.inner.lock().close.get_or_insert(close);
         self.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{OUTBOX_LIMIT_BYTES, connection};
+    use shared::ids::{ConversationId, MessageId, UserId};
+    use shared::publication::Receipt;
+
+    #[test]
+    fn a_client_that_we_hold_back_is_asked_for_again_and_not_too_slow() {
+        let conversation = ConversationId::direct(UserId(1), UserId(2));
+        let receipt =
+            |seq| Receipt::Message { conversation, seq, sender: UserId(2), message: MessageId(uuid::Uuid::nil()) };
+        let connection = connection(1);
+        connection.hold();
+        let frame = Bytes::from(vec![b'x'; OUTBOX_LIMIT_BYTES / 2]);
+        for seq in 1..=3 {
+            assert!(!connection.deliver(&frame, &receipt(seq).into()).too_slow);
+        }
+        let signals = connection.signals();
+        assert!(signals.close.is_none() && signals.catch_up, "what was held back is replayed");
+        connection.release();
+        assert!(connection.is_holding(), "until the replay");
+        assert_eq!(connection.signals().unwritten_bytes, 0);
     }
 }
