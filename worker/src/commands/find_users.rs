@@ -7,6 +7,7 @@ use shared::config::UserSearch;
 use shared::events::users::{KnownUser, UsersFound};
 use shared::ids::UserId;
 use shared::protocol::{ErrorCode, Rejection};
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::{Context, Handle};
 use crate::error::Failure;
@@ -17,11 +18,11 @@ use crate::store::user_search::{self, UserRow};
 impl Handle for FindUsers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let (caller, limit) = (context.caller(), i64::from(self.limit));
+        // As names are nearly always written.
+        let query: String = self.query.nfc().collect();
         let found = match context.app.settings.user_search() {
-            UserSearch::All => user_search::list_by_prefix(context.db, caller, &self.query, limit).await?,
-            UserSearch::Contacts => {
-                user_search::list_contacts_by_prefix(context.db, caller, &self.query, limit).await?
-            }
+            UserSearch::All => user_search::list_by_prefix(context.db, caller, &query, limit).await?,
+            UserSearch::Contacts => user_search::list_contacts_by_prefix(context.db, caller, &query, limit).await?,
             UserSearch::Off => {
                 return Err(
                     Rejection::new(ErrorCode::PermissionDenied, "Users cannot be searched on this server").into()

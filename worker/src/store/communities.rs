@@ -354,7 +354,7 @@ pub struct Difference {
     pub new_role: Option<Role>,
 }
 
-/// Where a group and its community differ.
+/// Where a group and its community differ. A member of the community whose account is gone does not count.
 pub async fn list_differences(
     db: &mut PgSession,
     community: &CommunityId,
@@ -367,7 +367,10 @@ pub async fn list_differences(
            FROM (
                SELECT coalesce(g.user_id, c.user_id) AS user_id, g.role AS old_role, c.role AS new_role
                FROM (SELECT user_id, role FROM group_members WHERE group_id = $2) g
-               FULL JOIN (SELECT user_id, role FROM community_members WHERE community_id = $1) c
+               FULL JOIN (
+                   SELECT m.user_id, m.role FROM community_members m
+                   WHERE m.community_id = $1 AND EXISTS (SELECT FROM users_auth a WHERE a.user_id = m.user_id)
+               ) c
                    ON c.user_id = g.user_id
                WHERE g.role IS DISTINCT FROM c.role
            ) d

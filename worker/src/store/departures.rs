@@ -23,9 +23,10 @@ pub async fn find_departed(db: &mut PgSession) -> sqlx::Result<Option<Departed>>
     .await
 }
 
-/// Takes the user out of all groups. A group that the user owned goes to its longest-serving admin, or else member; one without
+/// Takes the user out of all communities and groups. A group that the user owned goes to its longest-serving admin, or else member; one without
 /// anybody else is deleted. As `chatctl user erase` does.
 pub async fn delete_memberships(db: &mut PgSession, user: UserId) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM community_members WHERE user_id = $1", user.0).execute(&mut *db).await?;
     let groups = sqlx::query_scalar!("SELECT group_id FROM group_members WHERE user_id = $1 ORDER BY group_id", user.0)
         .fetch_all(&mut *db)
         .await?;

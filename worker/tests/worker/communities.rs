@@ -433,3 +433,26 @@ async fn passwords_that_would_wait_long_to_be_hashed_are_refused_at_once() {
         assert_eq!((&refusal["code"], &refusal["retryAfter"]), (&json!("SERVICE_UNAVAILABLE"), &json!(1)));
     }
 }
+
+/// Nor does what the community knows of it bring it back.
+#[tokio::test]
+async fn a_deleted_account_leaves_its_communities_for_good() {
+    let harness = Harness::start("departedmember").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let community = json!({"communityId": "c1", "name": "Runners"});
+    let members = json!([{"userId": alice, "role": "owner"}, {"userId": bob, "role": "member"}]);
+    sync(&harness, &json!({"community": community, "members": members})).await;
+    sqlx::query("DELETE FROM users_auth WHERE user_id = $1").bind(alice.0).execute(&harness.db).await.unwrap();
+    harness.until("SELECT NOT EXISTS (SELECT FROM departed_users)").await;
+    harness.until(&format!("SELECT NOT EXISTS (SELECT FROM community_members WHERE user_id = {alice})")).await;
+    // As an older backup of the main backend's would leave it.
+    sqlx::query("INSERT INTO community_members (community_id, user_id, role) VALUES ('c1', $1, 'owner')")
+        .bind(alice.0)
+        .execute(&harness.db)
+        .await
+        .unwrap();
+    let further = json!([{"userId": carol, "role": "member"}]);
+    sync(&harness, &json!({"community": community, "members": further})).await;
+    let users: Vec<i64> = group_roles(&harness).await.into_iter().map(|(user, _)| user).collect();
+    assert_eq!(users, [bob.0, carol.0]);
+}

@@ -36,6 +36,7 @@ async fn users_are_found_by_either_name_in_any_letter_case() {
     assert_eq!(found(&harness, me, "ann").await, ["Anna", "annabel", "zoe"]);
     assert_eq!(found(&harness, me, "ANNAB").await, ["annabel"]);
     assert_eq!(found(&harness, me, "anne é").await, ["zoe"]);
+    assert_eq!(found(&harness, me, "anne e\u{301}").await, ["zoe"], "decomposed");
     assert_eq!(found(&harness, me, "nna").await, [""; 0], "only beginnings");
     assert_eq!(found(&harness, me, "ann%").await, [""; 0], "no patterns");
     assert_eq!(found(&harness, me, "me").await, [""; 0], "not oneself");
