@@ -63,8 +63,10 @@ pub async fn list_members(
 pub async fn insert_members(db: &mut PgSession, group: GroupId, users: &[UserId], roles: &[Role]) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH joined AS (
-             INSERT INTO group_members (group_id, user_id, role, can_add_members)
-             SELECT $1, user_id, role, role <> 'member' FROM unnest($2::bigint[], $3::text[]) AS n (user_id, role)
+             INSERT INTO group_members (group_id, user_id, role, can_add_members, joined_seq)
+             SELECT $1, user_id, role, role <> 'member',
+                 coalesce((SELECT last_seq FROM conversations WHERE conversation_id = $1), 0)
+             FROM unnest($2::bigint[], $3::text[]) AS n (user_id, role)
              ON CONFLICT DO NOTHING
              RETURNING user_id
          )

@@ -228,7 +228,8 @@ pub async fn list_only_after(
                  WHERE conversation_id = $1 AND cleared_seq >= $2
                  UNION ALL
                  SELECT g.user_id, p.seq FROM group_members g
-                 JOIN private_messages p ON p.conversation_id = g.group_id AND p.seq >= $2 AND p.created_at < g.joined_at
+                 JOIN private_messages p ON p.conversation_id = g.group_id AND p.seq >= $2
+                     AND CASE WHEN g.joined_seq IS NULL THEN p.created_at < g.joined_at ELSE p.seq <= g.joined_seq END
                  WHERE g.group_id = $1) AS hidden
            GROUP BY user_id"#,
         conversation.to_string(),

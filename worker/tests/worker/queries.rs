@@ -185,3 +185,24 @@ async fn a_lost_message_that_somebody_hid_is_made_up_for_one_by_one() {
         assert_eq!((missing.events.len(), missing.has_more), (events, hides));
     }
 }
+
+/// The clocks of the stores may differ: what came before somebody joined is told by the numbers.
+#[tokio::test]
+async fn a_lost_message_reaches_a_member_who_joined_just_before_it() {
+    let harness = Harness::start("lostandjoined").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let create = json!({"type": "create_group", "groupName": "g", "initialMembers": []});
+    let group = harness.expect(alice, create, "group_created").await["groupId"].as_str().unwrap().to_owned();
+    let send = json!({"type": "send_group_message", "groupId": group, "content": "x"});
+    harness.expect(alice, send.clone(), "group_message_sent").await;
+    harness.expect(alice, json!({"type": "add_group_member", "groupId": group, "userId": bob}), "member_added").await;
+    sqlx::query("UPDATE group_members SET joined_at = joined_at + interval '30 seconds'")
+        .execute(&harness.db)
+        .await
+        .unwrap();
+    harness.expect(alice, send, "group_message_sent").await;
+    let conversation = shared::ids::ConversationId::Group(group.parse().unwrap());
+    let reply = harness.internal(alice, Internal::Missing { conversation, from: 1 }).await;
+    let InternalReply::Missing(missing) = reply else { panic!("{reply:?}") };
+    assert_eq!((missing.events.len(), missing.only_after), (2, vec![(bob, 1)]));
+}
