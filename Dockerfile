@@ -1,7 +1,7 @@
 # One image for both services and chatctl; the container's command decides which one runs. Built with plain BuildKit: no
 # `syntax` line, which would make every build depend on Docker Hub.
 #
-#   docker build --tag chat:0.1.0 .                             the image
+#   docker build --tag chat:0.2.0 .                             the image
 #   docker build --build-context build=FOLDER .                 from the programs in FOLDER, in seconds
 #   docker build --build-context web=FOLDER .                   with the files of FOLDER as the web client
 #   docker build --target symbols --output symbols .            the symbols that `perf` and debuggers need
@@ -66,7 +66,7 @@ WORKDIR /
 USER 65532:65532
 EXPOSE 8080 9090
 STOPSIGNAL SIGTERM
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="chat" \
       org.opencontainers.image.description="Gateway, worker and command line of the chat server" \

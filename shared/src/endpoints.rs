@@ -208,7 +208,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         body: &[],
         own_refusals: &[],
         example: None,
-        answered: r#"{"status": "healthy", "timestamp": "2026-03-01T09:15:02.481Z", "uptime": 86400.5, "version": "0.1.0", "connections": {"active": 812, "peak": 1204, "limit": 50000}, "memory": {"rss": 41943040}, "database": {"connected": true, "poolSize": 10, "idleConnections": 8, "responseTime": 0.4}, "redis": {"connected": true, "responseTime": 0.2}, "fleet": {"gateways": 2, "workers": 2}, "metrics": {"messagesSent": 90210, "messagesReceived": 45105, "errors": 3, "averageResponseTime": 4.2}}"#,
+        answered: r#"{"status": "healthy", "timestamp": "2026-03-01T09:15:02.481Z", "uptime": 86400.5, "version": "0.2.0", "connections": {"active": 812, "peak": 1204, "limit": 50000}, "memory": {"rss": 41943040}, "database": {"connected": true, "poolSize": 10, "idleConnections": 8, "responseTime": 0.4}, "redis": {"connected": true, "responseTime": 0.2}, "fleet": {"gateways": 2, "workers": 2}, "metrics": {"messagesSent": 90210, "messagesReceived": 45105, "errors": 3, "averageResponseTime": 4.2}}"#,
     },
     Endpoint {
         method: Method::Get,

@@ -283,7 +283,7 @@ fn images_are_pinned_and_containers_restricted() {
     let mut images = BTreeSet::new();
     let compose = compose();
     for (name, service) in at(&compose, "/services").as_mapping().unwrap() {
-        // Ours may be another one: `${CHAT_IMAGE:-chat:0.1.0}`.
+        // Ours may be another one: `${CHAT_IMAGE:-chat:0.2.0}`.
         let image = text(service, "/image");
         let default = image.strip_prefix("${CHAT_IMAGE:-").and_then(|image| image.strip_suffix('}'));
         images.insert(default.unwrap_or(image).to_owned());
