@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::ids::UserId;
 use shared::lifecycle::Lifecycle;
 use shared::publication::Header;
 use shared::telemetry::with_causes;
@@ -14,17 +15,24 @@ use crate::publish;
 use crate::store::departures;
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// In one transaction: messages to a group wait until it ends.
+const MAX_GROUPS: i64 = 10;
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let mut ticks = lifecycle.every(INTERVAL);
     while ticks.next().await {
+        // One that cannot be dealt with holds up nobody else.
+        let mut failed = Vec::new();
         while !lifecycle.is_draining() {
-            match see_off_one(&app).await {
+            let known = failed.len();
+            match see_off_one(&app, &mut failed).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
                     tracing::warn!(error = %with_causes(&error), "cleaning up after a deleted account failed");
-                    break;
+                    if failed.len() == known {
+                        break;
+                    }
                 }
             }
         }
@@ -32,20 +40,29 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether there was anybody.
-async fn see_off_one(app: &App) -> anyhow::Result<bool> {
+/// Deals with one account, or with a part of its groups. Whether there was anybody but those in `failed`, to which an account that could
+/// not be dealt with is added.
+async fn see_off_one(app: &App, failed: &mut Vec<UserId>) -> anyhow::Result<bool> {
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;
-    let Some(departed) = departures::find_departed(&mut transaction).await? else { return Ok(false) };
+    let Some(departed) = departures::find_departed(&mut transaction, failed).await? else { return Ok(false) };
+    let user = departed.user_id;
+    failed.push(user);
+    let mut is_done = true;
     if !departed.exists {
-        let user = departed.user_id;
-        departures::delete_memberships(&mut transaction, user).await?;
-        // Before the commit: should it fail, the same is told again, and an account that is gone cannot open a session meanwhile.
+        // Before the commit: should it fail, the same is told again, and an account that is gone cannot open a session meanwhile. And
+        // before groups are locked, which other commands wait for.
         let ended = Publication { audience: Audience::User(user), header: Header::Departed, payload: Vec::new() };
         publish::publish(app, &[ended]).await?;
+        is_done = departures::delete_memberships(&mut transaction, user, MAX_GROUPS).await?;
+    }
+    if is_done {
+        departures::delete_departed(&mut transaction, user).await?;
+    }
+    transaction.commit().await?;
+    failed.pop();
+    if is_done && !departed.exists {
         tracing::info!(user_id = %user, "an account was deleted: its sessions end, its groups are passed on");
     }
-    departures::delete_departed(&mut transaction, departed.user_id).await?;
-    transaction.commit().await?;
     Ok(true)
 }

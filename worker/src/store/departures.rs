@@ -1,5 +1,6 @@
 //! `departed_users`: accounts that the main backend deleted, and what of them is left here.
 
+use super::columns::raw;
 use super::conversations;
 use super::session::PgSession;
 use shared::ids::UserId;
@@ -12,24 +13,30 @@ pub struct Departed {
     pub exists: bool,
 }
 
-/// The next one that nobody else deals with.
-pub async fn find_departed(db: &mut PgSession) -> sqlx::Result<Option<Departed>> {
+/// The next one that nobody else deals with, and that is none of these.
+pub async fn find_departed(db: &mut PgSession, but: &[UserId]) -> sqlx::Result<Option<Departed>> {
     sqlx::query_as!(
         Departed,
         r#"SELECT d.user_id, EXISTS (SELECT FROM users_auth u WHERE u.user_id = d.user_id) AS "exists!"
-           FROM departed_users d ORDER BY d.departed_at LIMIT 1 FOR UPDATE SKIP LOCKED"#
+           FROM departed_users d WHERE d.user_id <> ALL($1) ORDER BY d.departed_at LIMIT 1 FOR UPDATE SKIP LOCKED"#,
+        &raw(but)
     )
     .fetch_optional(db)
     .await
 }
 
 /// Takes the user out of all communities and groups. A group that the user owned goes to its longest-serving admin, or else member; one without
-/// anybody else is deleted. As `chatctl user erase` does.
-pub async fn delete_memberships(db: &mut PgSession, user: UserId) -> sqlx::Result<()> {
+/// anybody else is deleted. As `chatctl user erase` does. At most `most` groups; returns whether these were all.
+pub async fn delete_memberships(db: &mut PgSession, user: UserId, most: i64) -> sqlx::Result<bool> {
     sqlx::query!("DELETE FROM community_members WHERE user_id = $1", user.0).execute(&mut *db).await?;
-    let groups = sqlx::query_scalar!("SELECT group_id FROM group_members WHERE user_id = $1 ORDER BY group_id", user.0)
-        .fetch_all(&mut *db)
-        .await?;
+    let groups = sqlx::query_scalar!(
+        "SELECT group_id FROM group_members WHERE user_id = $1 ORDER BY group_id LIMIT $2",
+        user.0,
+        most
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let are_all = (groups.len() as i64) < most;
     for stored in groups {
         // Members' commands hold the group shared: who is owner, and who is there to inherit, stays until the end.
         sqlx::query!("SELECT group_id FROM group_chats WHERE group_id = $1 FOR UPDATE", stored)
@@ -63,7 +70,7 @@ pub async fn delete_memberships(db: &mut PgSession, user: UserId) -> sqlx::Resul
                 .await?;
         }
     }
-    Ok(())
+    Ok(are_all)
 }
 
 pub async fn delete_departed(db: &mut PgSession, user: UserId) -> sqlx::Result<()> {

@@ -49,3 +49,34 @@ async fn a_deleted_account_applies_nothing_and_passes_its_groups_on() {
     let page = harness.command(bob, json!({"type": "get_private_messages", "conversationId": conversation})).await;
     assert_eq!(page["messages"].as_array().unwrap().len(), 1, "{page}");
 }
+
+/// A group at a time is locked for a moment only, however many they are; and an account that cannot be dealt with holds up nobody.
+#[tokio::test]
+async fn a_deleted_account_leaves_any_number_of_groups_and_waits_for_no_other() {
+    let harness = Harness::start_with("manydeparted", &[("GROUP_CREATE_LIMIT", "1000")]).await;
+    let [alice, bob, stuck] = harness.users(["alice", "bob", "stuck"]).await;
+    let create = |owner_and: &[shared::ids::UserId]| json!({"type": "create_group", "groupName": "g", "initialMembers": owner_and});
+    for _ in 0..25 {
+        harness.expect(alice, create(&[bob]), "group_created").await;
+    }
+    harness.expect(stuck, create(&[bob]), "group_created").await;
+    harness
+        .db
+        .execute(
+            format!(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not this one''; END';
+                 CREATE TRIGGER refuse BEFORE DELETE ON group_members FOR EACH ROW WHEN (OLD.user_id = {stuck})
+                 EXECUTE FUNCTION refuse();"
+            )
+            .as_str(),
+        )
+        .await
+        .unwrap();
+    for user in [stuck, alice] {
+        harness.db.execute(format!("DELETE FROM users_auth WHERE user_id = {user}").as_str()).await.unwrap();
+    }
+    harness.until(&format!("SELECT NOT EXISTS (SELECT FROM departed_users WHERE user_id = {alice})")).await;
+    harness.until(&format!("SELECT NOT EXISTS (SELECT FROM group_members WHERE user_id = {alice})")).await;
+    harness.until(&format!("SELECT count(*) = 25 FROM group_members WHERE role = 'owner' AND user_id = {bob}")).await;
+    harness.until(&format!("SELECT EXISTS (SELECT FROM departed_users WHERE user_id = {stuck})")).await;
+}
