@@ -146,13 +146,16 @@ impl Device {
         let deadline = Instant::now() + ANSWER_WITHIN;
         loop {
             let events = self.client.as_mut().context("connected")?.drain();
+            let behind: Vec<String> =
+                self.held.iter().filter(|(_, held)| held.heard > held.version).map(|(id, _)| id.clone()).collect();
+            if events.is_empty() && behind.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let first = behind.first().map_or("group_", String::as_str);
+                bail!("the events do not end, or no sync brings {first} up to them:\n  {}", self.history(first));
+            }
             if events.is_empty() {
-                let behind: Vec<String> =
-                    self.held.iter().filter(|(_, held)| held.heard > held.version).map(|(id, _)| id.clone()).collect();
-                let Some(first) = behind.first() else { return Ok(()) };
-                if Instant::now() > deadline {
-                    bail!("no sync brings {first} up to what events told:\n  {}", self.history(first));
-                }
                 self.sync(behind).await?;
             }
             for event in events {

@@ -58,6 +58,7 @@ async fn every_device_shows_what_a_fresh_one_shows() -> Result<()> {
         for (seed, result) in (seed..).zip(futures_util::future::join_all(sequences).await) {
             result.with_context(|| format!("SYNC_SEED={seed}"))?;
         }
+        println!("{} sequences", until - first);
         seed = until;
     }
     Ok(())
