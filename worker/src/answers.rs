@@ -1,6 +1,7 @@
 //! Which gateways have a connection of their own for large answers. Those of an earlier release have not, and get them as all else.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use fred::prelude::*;
@@ -33,10 +34,15 @@ impl AnswerChannels {
             if bytes < MIN_LARGE_BYTES {
                 continue;
             }
+            // Asked once: with parts on both connections, the end could overtake the others.
+            let mut follows = HashMap::new();
             for publication in &mut outcome.publications {
-                if let Audience::Gateway(gateway) = publication.audience
-                    && self.follows(redis, keys, gateway).await
-                {
+                let Audience::Gateway(gateway) = publication.audience else { continue };
+                let follows = match follows.entry(gateway) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(new) => *new.insert(self.follows(redis, keys, gateway).await),
+                };
+                if follows {
                     publication.audience = Audience::Answers(gateway);
                 }
             }

@@ -16,6 +16,7 @@ use shared::config::WorkerSettings;
 use shared::ids::UserId;
 use shared::lifecycle::Lifecycle;
 use shared::protocol::Rejection;
+use shared::publication::Header;
 use shared::redis::lanes::{self, RawEntry};
 use shared::redis::redirect::keyed;
 use shared::stream::{self, Body, Envelope, HttpRequest, Internal, InternalReply, SyncRound};
@@ -444,9 +445,18 @@ async fn run(app: Arc<App>, stream: String, work: Work, taken: Taken, permit: Ow
 async fn finish(app: &App, stream: String, mut outcomes: Vec<Outcome>, taken: Taken) {
     app.answer_channels.lead(&app.redis, &app.keys, &mut outcomes).await;
     let publications: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.publications).collect();
-    let messages = publish::messages(app, &publications, |_| None);
+    let mut messages = publish::messages(app, &publications, |_| None);
     let done = BTreeMap::from([(stream, taken.ids.clone())]);
-    if let Err(error) = shared::redis::settle::settle(&app.redis, &messages, &done, Some(GROUP)).await {
+    let settle = async {
+        // The end of an answer in parts says that all of it is there: when the connection is lost in between, it must not arrive alone.
+        if publications.iter().any(|publication| matches!(publication.header, Header::AnswerPart { .. })) {
+            let end = messages.split_off(messages.len() - 1);
+            shared::redis::settle::publish(&app.redis, &messages).await?;
+            messages = end;
+        }
+        shared::redis::settle::settle(&app.redis, &messages, &done, Some(GROUP)).await
+    };
+    if let Err(error) = settle.await {
         // The entries stay pending; after a while some worker does it again.
         tracing::warn!(%error, "answers of queries could not be sent");
     }
