@@ -281,7 +281,7 @@ impl Connection {
         if ephemeral {
             return Delivered { dropped: 1, ..Delivered::default() };
         }
-        // It is we who hold back, and not the client who is slow: what does not fit is asked for once more.
+        // The client is not slow, the gateway holds back: what does not fit is replayed.
         held.clear();
         inner.interrupted = true;
         inner.fills.clear();
@@ -392,7 +392,7 @@ mod tests {
     use shared::publication::Receipt;
 
     #[test]
-    fn a_client_that_we_hold_back_is_asked_for_again_and_not_too_slow() {
+    fn events_held_back_beyond_the_limit_are_replayed() {
         let conversation = ConversationId::direct(UserId(1), UserId(2));
         let receipt =
             |seq| Receipt::Message { conversation, seq, sender: UserId(2), message: MessageId(uuid::Uuid::nil()) };

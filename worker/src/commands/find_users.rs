@@ -18,7 +18,7 @@ use crate::store::user_search::{self, UserRow};
 impl Handle for FindUsers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let (caller, limit) = (context.caller(), i64::from(self.limit));
-        // As names are nearly always written.
+        // Names are nearly always stored in this form.
         let query: String = self.query.nfc().collect();
         let found = match context.app.settings.user_search() {
             UserSearch::All => user_search::list_by_prefix(context.db, caller, &query, limit).await?,

@@ -1,7 +1,7 @@
 //! The query lane: reads and session requests, taken by any worker in no order. A slow query holds up no other, and
 //! requests of the same kind that wait together are answered together.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -29,6 +29,7 @@ use crate::api;
 use crate::app::App;
 use crate::commands;
 use crate::consume::fair::{Bounds, FairQueue};
+use crate::consume::under_way::{Taken, UnderWay};
 use crate::error::{Failure, unpanicked, with_retries};
 use crate::outcome::Outcome;
 use crate::publish;
@@ -60,40 +61,6 @@ pub struct Queries {
     lane: Arc<Lane>,
     sessions: Arc<Semaphore>,
     under_way: UnderWay,
-}
-
-/// The entries that this worker took and has not settled yet: nobody else may take them for abandoned.
-#[derive(Clone, Default)]
-struct UnderWay(Arc<Mutex<HashSet<String>>>);
-
-/// Entries under way, until this is dropped.
-struct Taken {
-    ids: Vec<String>,
-    under_way: UnderWay,
-}
-
-impl UnderWay {
-    fn take(&self, ids: Vec<String>) -> Taken {
-        self.0.lock().extend(ids.iter().cloned());
-        Taken { ids, under_way: self.clone() }
-    }
-
-    fn has(&self, id: &str) -> bool {
-        self.0.lock().contains(id)
-    }
-
-    fn ids(&self) -> Vec<String> {
-        self.0.lock().iter().cloned().collect()
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        let mut under_way = self.under_way.0.lock();
-        for id in &self.ids {
-            under_way.remove(id);
-        }
-    }
 }
 
 /// The queries of this worker: which wait and which are under way.
@@ -248,7 +215,9 @@ impl Queries {
     pub async fn run(self, lifecycle: Lifecycle) -> anyhow::Result<()> {
         let draining = lifecycle.draining();
         let stream = self.app.keys.queries();
-        let keep = keep(self.app.clone(), stream.clone(), self.under_way.clone(), lifecycle.clone());
+        let ticks = lifecycle.every_until_stopped(CLAIM_INTERVAL);
+        let keep =
+            self.under_way.clone().keep(self.app.redis.clone(), stream.clone(), GROUP, consumer(&self.app), ticks);
         lifecycle.spawn_until_stopped("queries-under-way", keep);
         let mut claimed_at = tokio::time::Instant::now();
         while !draining.is_cancelled() {
@@ -373,23 +342,6 @@ impl Queries {
 /// This worker among the readers of the lane.
 fn consumer(app: &App) -> String {
     app.worker_id.0.simple().to_string()
-}
-
-/// Tells other workers, until the process stops, that what takes its time here is not abandoned.
-async fn keep(app: Arc<App>, stream: String, under_way: UnderWay, lifecycle: Lifecycle) -> Result<(), Infallible> {
-    let mut ticks = lifecycle.every_until_stopped(CLAIM_INTERVAL);
-    let mut before = Vec::new();
-    while ticks.next().await {
-        let ids = std::mem::replace(&mut before, under_way.ids());
-        let long: Vec<String> = ids.into_iter().filter(|id| under_way.has(id)).collect();
-        if long.is_empty() {
-            continue;
-        }
-        if let Err(error) = lanes::keep(&app.redis, &stream, GROUP, &consumer(&app), &long).await {
-            tracing::warn!(%error, "other workers may take this one's queries for abandoned");
-        }
-    }
-    Ok(())
 }
 
 /// Puts an entry of another version back, for a worker that knows it. It is not left pending: that would take seconds, after which

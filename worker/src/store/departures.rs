@@ -13,20 +13,20 @@ pub struct Departed {
     pub exists: bool,
 }
 
-/// The next one that nobody else deals with, and that is none of these.
-pub async fn find_departed(db: &mut PgSession, but: &[UserId]) -> sqlx::Result<Option<Departed>> {
+/// The next one that nobody else deals with, except these.
+pub async fn find_departed(db: &mut PgSession, except: &[UserId]) -> sqlx::Result<Option<Departed>> {
     sqlx::query_as!(
         Departed,
         r#"SELECT d.user_id, EXISTS (SELECT FROM users_auth u WHERE u.user_id = d.user_id) AS "exists!"
            FROM departed_users d WHERE d.user_id <> ALL($1) ORDER BY d.departed_at LIMIT 1 FOR UPDATE SKIP LOCKED"#,
-        &raw(but)
+        &raw(except)
     )
     .fetch_optional(db)
     .await
 }
 
-/// Takes the user out of all communities and groups. A group that the user owned goes to its longest-serving admin, or else member; one without
-/// anybody else is deleted. As `chatctl user erase` does. At most `most` groups; returns whether these were all.
+/// Takes the user out of all communities and of up to `most` groups; returns whether these were all. A group that the user owned
+/// goes to its longest-serving admin, or else member; one without anybody else is deleted. As `chatctl user erase` does.
 pub async fn delete_memberships(db: &mut PgSession, user: UserId, most: i64) -> sqlx::Result<bool> {
     sqlx::query!("DELETE FROM community_members WHERE user_id = $1", user.0).execute(&mut *db).await?;
     let groups = sqlx::query_scalar!(

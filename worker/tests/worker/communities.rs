@@ -434,7 +434,7 @@ async fn passwords_that_would_wait_long_to_be_hashed_are_refused_at_once() {
     }
 }
 
-/// Nor does what the community knows of it bring it back.
+/// Its row in the community does not bring it back either.
 #[tokio::test]
 async fn a_deleted_account_leaves_its_communities_for_good() {
     let harness = Harness::start("departedmember").await;

@@ -22,17 +22,17 @@ async fn stop_reading(harness: &Harness) -> Transaction<'static, Postgres> {
 /// An entry that is acknowledged but still there would be read by nobody, and its age would close the lane for good.
 #[tokio::test]
 async fn a_query_whose_entry_could_not_be_deleted_is_settled_later() {
-    const USER: &str = "may_not_delete";
     let mut harness = Harness::without_worker("undeleted", &[]).await;
     let [alice] = harness.users(["alice"]).await;
     let redis = harness.redis.clone();
+    let user = format!("may_not_delete_{}", uuid::Uuid::new_v4().simple());
     let set_user = |right: &'static str| {
-        let words = ["SETUSER", USER, "on", "nopass", "~*", "&*", "+@all", right];
+        let words = ["SETUSER", &user, "on", "nopass", "~*", "&*", "+@all", right];
         redis.custom::<(), _>(CustomCommand::new_static("ACL", None, false), words.to_vec())
     };
     set_user("-xdel").await.unwrap();
     let address = harness.settings.common.redis_url.expose().rsplit(['@', '/']).find(|part| part.contains(':'));
-    let url = format!("redis://{USER}:any@{}", address.unwrap());
+    let url = format!("redis://{user}:any@{}", address.unwrap());
     let stream = harness.keys.queries();
     harness.set("REDIS_URL", &url);
     harness.add_worker().await;
@@ -149,7 +149,7 @@ async fn readers_that_are_gone_are_removed_from_the_group() {
     tokio::time::timeout(DEADLINE, removed).await.expect("one goes, and only that one");
 }
 
-/// Other workers take over what is abandoned, and not what takes long.
+/// Other workers take over abandoned queries, but not slow ones.
 #[tokio::test]
 async fn a_slow_query_is_carried_out_once() {
     const LONGER_THAN_ABANDONED: Duration = Duration::from_secs(7);
@@ -167,9 +167,9 @@ async fn a_slow_query_is_carried_out_once() {
     assert_eq!(deliveries[0].3, 1, "read once, claimed by nobody: {deliveries:?}");
 }
 
-/// What the other one hid would come back on the devices of whoever hid it.
+/// Otherwise it would reappear on the devices of the user who hid it.
 #[tokio::test]
-async fn a_lost_message_that_somebody_hid_is_made_up_for_one_by_one() {
+async fn a_lost_message_that_somebody_hid_is_sent_to_nobody_at_once() {
     let harness = Harness::start("lostandhidden").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let sent = harness.send(alice, bob, "hidden").await;
