@@ -188,6 +188,12 @@ mod tests {
         assert!(matches!(decoded.request, Request::Ack { conversations, events }
             if conversations == [(ConversationId::direct(UserId(1), UserId(2)), 7)] && events.len() == 1));
         assert_eq!(rejected(r#"{"type":"ack","eventIds":[1]}"#, caller).field, Some("eventIds"));
+        // Under ids that the original server gave out, too.
+        let uuid = "1f799220-3207-47e8-b532-bce31d62573e";
+        for kind in ["ack", "sync"] {
+            let held = format!(r#"{{"type":"{kind}","conversations":{{"conv_10_9":1,"{uuid}":2}}}}"#);
+            assert!(decode(&held, Dialect::ChatV1, caller, &Limits::default()).is_ok(), "{kind}");
+        }
         assert_eq!(rejected(r#"{"type":"ack","conversations":[]}"#, caller).field, Some("conversations"));
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 pub use crate::ids::{CommunityId, ConversationId, GroupId, MessageId, UserId, user_route_hint};
 pub use crate::limits::{MAX_SYNC_CONVERSATIONS, MAX_SYNC_ENTRIES};
-use crate::protocol::fields::is_blank;
+use crate::protocol::fields::{is_blank, parse_conversation_id};
 pub use crate::protocol::spec::{LIMIT, OFFSET, Presence};
 pub use crate::protocol::{ErrorCode, Field, Fields, Invalid, Kind, Spec};
 
@@ -282,7 +282,7 @@ pub fn positions(fields: Fields<'_>, field: &'static str) -> Result<Option<Vec<(
     };
     let entry = |(id, seq): (&String, &Value)| {
         let seq = seq.as_i64().filter(|seq| *seq >= 0).ok_or_else(form)?;
-        Ok((id.parse().map_err(|_| form())?, seq))
+        Ok((parse_conversation_id(id).ok_or_else(form)?, seq))
     };
     map.iter().map(entry).collect::<Result<_, _>>().map(Some)
 }
@@ -310,7 +310,7 @@ pub fn known_positions(fields: Fields<'_>, field: &'static str) -> Result<Option
     };
     let number = |value: &Value| value.as_i64().filter(|number| *number >= 0).ok_or_else(form);
     let known = |(id, position): (&String, &Value)| {
-        let conversation = id.parse().map_err(|_| form())?;
+        let conversation = parse_conversation_id(id).ok_or_else(form)?;
         let (seq, version) = match position {
             Value::Object(position) => {
                 let seq = position.get("seq").map_or(Ok(0), number)?;

@@ -114,9 +114,8 @@ impl<'a> Fields<'a> {
     }
 
     pub fn group_id(self, field: &'static str) -> Result<Option<GroupId>, Invalid> {
-        let text = self.get(field).and_then(Value::as_str);
-        match text.filter(|text| is_held(text, "group_") || Uuid::try_parse(text).is_ok()) {
-            Some(held) => Ok(held_ids::group_id(held)),
+        match self.get(field).and_then(Value::as_str).and_then(held_group) {
+            Some(held) => Ok(Some(held)),
             None => self.parsed(field, MalformedId(GroupId::FORM)),
         }
     }
@@ -126,7 +125,14 @@ impl<'a> Fields<'a> {
     }
 
     pub fn conversation_id(self, field: &'static str) -> Result<Option<ConversationId>, Invalid> {
-        self.parsed(field, MalformedId(ConversationId::FORM))
+        match self.get(field) {
+            None => Ok(None),
+            Some(value) => value
+                .as_str()
+                .and_then(parse_conversation_id)
+                .map(Some)
+                .ok_or_else(|| malformed_field(field, MalformedId(ConversationId::FORM))),
+        }
     }
 
     fn parsed<T: std::str::FromStr>(self, field: &'static str, form: MalformedId) -> Result<Option<T>, Invalid> {
@@ -230,6 +236,17 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The conversation of an id in the form of ours, or of one that the original server gave to a group.
+pub fn parse_conversation_id(text: &str) -> Option<ConversationId> {
+    text.parse().ok().or_else(|| held_group(text).map(ConversationId::Group))
+}
+
+/// The group of an id that the original server gave out.
+fn held_group(text: &str) -> Option<GroupId> {
+    let is_held = is_held(text, "group_") || Uuid::try_parse(text).is_ok();
+    is_held.then(|| held_ids::group_id(text)).flatten()
+}
+
 /// Whether it looks like an id that the original server gave out other than a UUID: `msg_<ms>_<random>`, or with another prefix.
 fn is_held(text: &str, prefix: &str) -> bool {
     let parts = text.strip_prefix(prefix).and_then(|rest| rest.split_once('_'));
@@ -328,5 +345,11 @@ mod tests {
         let uuid = "1f799220-3207-47e8-b532-bce31d62573e";
         assert_eq!(group(uuid), group(&format!("group_{uuid}")));
         assert!(group("general").is_err(), "only a worker knows");
+        let conversation =
+            |id: &str| with(json!({"conversationId": id}), |fields| fields.conversation_id("conversationId"));
+        let of_group = group(held).unwrap().map(ConversationId::Group);
+        assert_eq!(conversation(held), Ok(of_group));
+        assert_eq!(conversation(uuid), conversation(&format!("group_{uuid}")));
+        assert!(conversation("general").is_err() && conversation("conv_user-1_user-2").is_err(), "only a worker knows");
     }
 }
