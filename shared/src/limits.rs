@@ -15,8 +15,8 @@ pub const MAX_USER_QUERY_CHARACTERS: usize = 64;
 pub const DEFAULT_FOUND_USERS: u32 = 20;
 /// Larger limits are cut to this.
 pub const MAX_FOUND_USERS: u32 = 50;
-/// About so large is an answer with messages at most: of a page that would be larger, a part is answered, with `hasMore`.
-pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
+/// The messages of a page have at most so many bytes: of a page that would be larger, a part is answered, with `hasMore`.
+pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 pub const MAX_REQUEST_ID_CHARACTERS: usize = 64;
 pub const MAX_CLIENT_MESSAGE_ID_CHARACTERS: usize = 64;
 pub const MAX_GROUP_NAME_CHARACTERS: usize = 100;

@@ -56,23 +56,22 @@ pub async fn read_page(
     };
     pagination.total = scope.visible_count;
     let reader = Reader { app, user, conversation, scope: &scope };
-    let (mut entries, around) = match request.position {
+    let (stretch, around) = match request.position {
         Position::Around(seq) => {
             let half = request.limit / 2;
-            let stretch = |from_newest, after: i64, before, limit| Range {
+            let range = |from_newest, after: i64, before, limit| Range {
                 after: after.max(scope.cleared_seq),
                 before,
                 from_newest,
                 offset: 0,
                 limit: i64::from(limit),
             };
-            let (mut entries, has_before) = reader.read(db, stretch(true, 0, seq, half), MAX_ANSWER_BYTES / 2).await?;
-            let (later, has_after) = reader
-                .read(db, stretch(false, seq.saturating_sub(1), i64::MAX, request.limit - half), MAX_ANSWER_BYTES / 2)
-                .await?;
-            entries.extend(later);
-            pagination.has_more = has_before;
-            (entries, Some(Around { has_before, has_after }))
+            let earlier = reader.read(db, range(true, 0, seq, half), MAX_ANSWER_BYTES / 2).await?;
+            let later = range(false, seq.saturating_sub(1), i64::MAX, request.limit - half);
+            let later = reader.read(db, later, MAX_ANSWER_BYTES / 2).await?;
+            let around = Around { has_before: earlier.has_more, has_after: later.has_more };
+            pagination.has_more = earlier.has_more;
+            (earlier.followed_by(later), Some(around))
         }
         Position::Offset(_) | Position::Seq { .. } | Position::AroundMessage(_) => {
             let (before, after) = match request.position {
@@ -86,11 +85,15 @@ pub async fn read_page(
                 offset: i64::from(offset.unwrap_or(0)),
                 limit: i64::from(request.limit),
             };
-            let (entries, has_more) = reader.read(db, range, MAX_ANSWER_BYTES).await?;
-            pagination.has_more = has_more;
-            (entries, None)
+            let stretch = reader.read(db, range, MAX_ANSWER_BYTES).await?;
+            pagination.has_more = stretch.has_more;
+            (stretch, None)
         }
     };
+    let Stretch { mut entries, is_cut, .. } = stretch;
+    if is_cut {
+        pagination.limit = entries.len() as u32;
+    }
     for entry in &mut entries {
         entry.set_read(user, &scope);
     }
@@ -106,9 +109,28 @@ struct Reader<'a> {
     scope: &'a Scope,
 }
 
+/// Messages of a conversation that follow each other.
+struct Stretch {
+    entries: Vec<Entry>,
+    has_more: bool,
+    /// Whether there are more only because these are so large.
+    is_cut: bool,
+}
+
+impl Stretch {
+    fn followed_by(mut self, later: Stretch) -> Stretch {
+        self.entries.extend(later.entries);
+        Stretch {
+            entries: self.entries,
+            has_more: self.has_more || later.has_more,
+            is_cut: self.is_cut || later.is_cut,
+        }
+    }
+}
+
 impl Reader<'_> {
-    /// The entries of a stretch, of which `most_bytes` are shown, and whether there are more of them.
-    async fn read(&self, db: &mut PgSession, range: Range, most_bytes: usize) -> Result<(Vec<Entry>, bool), Failure> {
+    /// The entries of a range, of which `most_bytes` are shown.
+    async fn read(&self, db: &mut PgSession, range: Range, most_bytes: usize) -> Result<Stretch, Failure> {
         // One more than asked for tells whether there are more.
         let wanted = Range { limit: range.limit + 1, ..range };
         let mut entries = match from_window(self.app, db, self.user, self.conversation, self.scope, &wanted).await? {
@@ -121,14 +143,16 @@ impl Reader<'_> {
         // The end that the range begins with is shown.
         let messages = entries.iter().map(|entry| &entry.message);
         let fits = if range.from_newest { fitting(messages.rev(), most_bytes) } else { fitting(messages, most_bytes) };
-        let fits = fits.min(usize::try_from(range.limit).unwrap_or(usize::MAX)).min(entries.len());
+        let asked = entries.len().min(usize::try_from(range.limit).unwrap_or(usize::MAX));
+        let is_cut = fits < asked;
+        let fits = fits.min(asked);
         let has_more = entries.len() > fits;
         if range.from_newest {
             entries.drain(..entries.len() - fits);
         } else {
             entries.truncate(fits);
         }
-        Ok((entries, has_more))
+        Ok(Stretch { entries, has_more, is_cut })
     }
 }
 
