@@ -1,4 +1,4 @@
-//! Which users have begun to write to as many strangers as they may in a day (`STRANGERS_PER_DAY`); counted in `sends::strangers`.
+//! Which users have begun to write to as many strangers as they may in a day (`NEW_CONVERSATION_LIMIT`); counted in `sends::strangers`.
 
 use std::collections::HashMap;
 

@@ -492,7 +492,7 @@ export interface ReplyPreview {
 export interface SkippedMember {
   /**
    * `RESOURCE_NOT_FOUND`, `USER_BLOCKED`, `NOT_FOLLOWING`, or `PERMISSION_DENIED` for a user whom the caller may not
-   * add (`GROUP_ADDING`)
+   * add (`GROUP_ADD_POLICY`), or who is in `MAX_GROUPS_PER_USER` groups
    */
   reason: string;
   /** The user concerned. */

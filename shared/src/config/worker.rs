@@ -30,10 +30,10 @@ pub enum UserSearch {
 
 /// Who may add a user to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupAdding {
-    Everybody,
+pub enum GroupAddPolicy {
+    All,
     Followed,
-    Nobody,
+    None,
 }
 
 settings! {
@@ -90,15 +90,15 @@ settings! {
             ("all", UserSearch::All), ("contacts", UserSearch::Contacts), ("off", UserSearch::Off),
         ]), optional;
         /// Who may add a user to a group: everybody, only those whom the user follows, or nobody. Communities are not bound by it.
-        group_adding: GroupAdding = "GROUP_ADDING", choice(&[
-            ("everybody", GroupAdding::Everybody), ("followed", GroupAdding::Followed), ("nobody", GroupAdding::Nobody),
-        ]), default("everybody");
+        group_add_policy: GroupAddPolicy = "GROUP_ADD_POLICY", choice(&[
+            ("all", GroupAddPolicy::All), ("followed", GroupAddPolicy::Followed), ("none", GroupAddPolicy::None),
+        ]), default("all");
         /// Users they do not follow whom a user may start writing to per day. Each worker counts, so a few more may get through.
-        strangers_per_day: u32 = "STRANGERS_PER_DAY", integer(1, 1_000_000), default("500");
+        new_conversation_limit: u32 = "NEW_CONVERSATION_LIMIT", integer(1, 1_000_000), default("100");
         /// Groups that a user may create in an hour.
-        groups_per_hour: u32 = "GROUPS_PER_HOUR", integer(1, 1_000_000), default("100");
-        /// Groups that a user may own.
-        groups_per_user: u32 = "GROUPS_PER_USER", integer(1, 1_000_000), default("1000");
+        group_create_limit: u32 = "GROUP_CREATE_LIMIT", integer(1, 1_000_000), default("30");
+        /// Groups that a user may be in; communities' groups do not count.
+        max_groups_per_user: u32 = "MAX_GROUPS_PER_USER", integer(1, 100_000), default("2000");
         /// Deliveries to members of large groups (of 100 and more) that a user may cause in a minute: a message, a reaction or a sign of typing counts with every member. Each worker counts for itself.
         deliveries_per_minute: u32 = "DELIVERIES_PER_MINUTE", integer(100, 1_000_000_000), default("300000");
         /// The most events that wait for a user. Older ones are dropped; clients get what they missed by `sync` or from the history.

@@ -42,7 +42,7 @@ pub struct GroupDetails {
 #[serde(rename_all = "camelCase")]
 pub struct SkippedMember {
     pub user_id: UserId,
-    /// `RESOURCE_NOT_FOUND`, `USER_BLOCKED`, `NOT_FOLLOWING`, or `PERMISSION_DENIED` for a user whom the caller may not add (`GROUP_ADDING`)
+    /// `RESOURCE_NOT_FOUND`, `USER_BLOCKED`, `NOT_FOLLOWING`, or `PERMISSION_DENIED` for a user whom the caller may not add (`GROUP_ADD_POLICY`), or who is in `MAX_GROUPS_PER_USER` groups
     pub reason: &'static str,
 }
 

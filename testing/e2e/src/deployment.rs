@@ -63,7 +63,7 @@ impl Default for Options {
             ("MAX_CONNECTIONS_PER_USER", "1000"),
             ("IP_RATE_LIMIT", "10000000"),
             ("MESSAGE_RATE_LIMIT", "1000000"),
-            ("STRANGERS_PER_DAY", "1000000"),
+            ("NEW_CONVERSATION_LIMIT", "1000000"),
             // Whoever was away through a fault is told all of it, however much was sent meanwhile.
             ("REPLAY_LIMIT", "100000"),
         ];

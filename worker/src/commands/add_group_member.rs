@@ -21,7 +21,8 @@ impl Handle for AddGroupMember {
             return Err(denied("Only the owner, admins, and members who were given the right may add members"));
         }
         let about_user = |code, details: &str| Rejection { field: Some("userId"), ..Rejection::new(code, details) };
-        let prospect = group_members::list_prospects(context.db, caller, &[user]).await?.pop();
+        let max_groups = context.app.settings.max_groups_per_user;
+        let prospect = group_members::list_prospects(context.db, caller, &[user], max_groups).await?.pop();
         let prospect = prospect.ok_or_else(|| Rejection::not_found("userId", "There is no such user"))?;
         if groups::find_membership(context.db, group, user).await?.is_some() {
             return Err(Rejection::invalid("userId", "`userId` is already a member of this group").into());
@@ -33,10 +34,14 @@ impl Handle for AddGroupMember {
         if policy == FollowPolicy::Enforce && !prospect.followed {
             return Err(about_user(ErrorCode::NotFollowing, "You can add only users whom you follow").into());
         }
-        if !prospect.may_be_added(context.app.settings.group_adding) {
+        if !prospect.may_be_added(context.app.settings.group_add_policy) {
             let details = "This server allows users to be added to groups only by people they follow, or by nobody \
-                           (`GROUP_ADDING`)";
+                           (`GROUP_ADD_POLICY`)";
             return Err(about_user(ErrorCode::PermissionDenied, details).into());
+        }
+        if prospect.is_in_enough {
+            let details = format!("The user is in {max_groups} groups, which is as many as a user may be in");
+            return Err(about_user(ErrorCode::PermissionDenied, &details).into());
         }
         let before = groups::find_group(context.db, group).await?;
         if let Some(full) = before.filter(|group| group.member_count >= i64::from(group.max_members)) {

@@ -62,10 +62,9 @@ impl Handle for CreateGroup {
     }
 }
 
-/// Refuses whoever founds groups as a program would.
+/// Rejects users who found groups at a program's pace.
 async fn reject_too_many(context: &mut Context<'_>) -> Result<(), Failure> {
-    let (settings, creator) = (&context.app.settings, context.caller());
-    let (per_hour, per_user) = (settings.groups_per_hour, settings.groups_per_user);
+    let (per_hour, creator) = (context.app.settings.group_create_limit, context.caller());
     let founded = groups::get_founded(context.db, creator).await?;
     // A backend makes a group whenever something happens.
     if founded.lately >= i64::from(per_hour) && !context.envelope.reply_to.is_gateway() {
@@ -74,9 +73,6 @@ async fn reject_too_many(context: &mut Context<'_>) -> Result<(), Failure> {
         let rejection = Rejection { retry_after, ..Rejection::new(ErrorCode::RateLimitExceeded, details) };
         return Err(rejection.into());
     }
-    if founded.owned >= i64::from(per_user) {
-        return Err(denied(&format!("You own {per_user} groups, which is as many as you may")));
-    }
     Ok(())
 }
 
@@ -84,11 +80,16 @@ async fn reject_too_many(context: &mut Context<'_>) -> Result<(), Failure> {
 async fn choose(context: &mut Context<'_>, named: &[UserId]) -> Result<(Vec<UserId>, Vec<SkippedMember>), Failure> {
     let creator = context.caller();
     let ids: Vec<UserId> = named.iter().copied().chain([creator]).collect();
-    let prospects = group_members::list_prospects(context.db, creator, &ids).await?;
-    if !prospects.iter().any(|prospect| prospect.user_id == creator) {
-        return Err(denied("Your account does not exist any more"));
+    let max_groups = context.app.settings.max_groups_per_user;
+    let prospects = group_members::list_prospects(context.db, creator, &ids, max_groups).await?;
+    match prospects.iter().find(|prospect| prospect.user_id == creator) {
+        None => return Err(denied("Your account does not exist any more")),
+        Some(creator) if creator.is_in_enough => {
+            return Err(denied(&format!("You are in {max_groups} groups, which is as many as you may be in")));
+        }
+        Some(_) => {}
     }
-    let adding = context.app.settings.group_adding;
+    let adding = context.app.settings.group_add_policy;
     let enforce = context.app.settings.follow_policy == FollowPolicy::Enforce;
     let (mut accepted, mut skipped) = (Vec::new(), Vec::new());
     for user in named {
@@ -96,7 +97,7 @@ async fn choose(context: &mut Context<'_>, named: &[UserId]) -> Result<(Vec<User
             None => ErrorCode::ResourceNotFound,
             Some(prospect) if prospect.blocked => ErrorCode::UserBlocked,
             Some(prospect) if enforce && !prospect.followed => ErrorCode::NotFollowing,
-            Some(prospect) if !prospect.may_be_added(adding) => ErrorCode::PermissionDenied,
+            Some(prospect) if !prospect.may_be_added(adding) || prospect.is_in_enough => ErrorCode::PermissionDenied,
             Some(_) => {
                 accepted.push(*user);
                 continue;

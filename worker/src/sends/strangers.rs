@@ -1,4 +1,4 @@
-//! How many strangers a user begins to write to in a day (`STRANGERS_PER_DAY`). Counted in Redis when a first message is stored, so that
+//! How many strangers a user begins to write to in a day (`NEW_CONVERSATION_LIMIT`). Counted in Redis when a first message is stored, so that
 //! no other message pays for it; a user who has reached the limit is remembered in `strangers`, and only that user's messages are looked at first.
 //! Each worker learns it by itself: a few more than the limit may get through.
 
@@ -44,7 +44,7 @@ pub async fn rejections(
     let found: HashSet<(UserId, ConversationId)> = found.into_iter().collect();
     let is_stranger = |asked: &(UserId, UserId, ConversationId, Instant)| found.contains(&(asked.0, asked.2));
     let refusal = |(user, _, conversation, until): (UserId, UserId, ConversationId, Instant)| {
-        let most = app.settings.strangers_per_day;
+        let most = app.settings.new_conversation_limit;
         let details = format!("You may begin to write to {most} users in a day whom you do not follow");
         let wait = until.saturating_duration_since(Instant::now()).as_secs().max(1);
         let rejection = Rejection::new(ErrorCode::RateLimitExceeded, details);
@@ -66,7 +66,7 @@ pub async fn count(app: &App, senders: &[UserId]) {
                 })
                 .await?;
             }
-            if count >= i64::from(app.settings.strangers_per_day) {
+            if count >= i64::from(app.settings.new_conversation_limit) {
                 let left_seconds: i64 =
                     keyed!(&app.redis, &key, |sender, key| async move { sender.ttl(key).await }).await?;
                 let left = Duration::from_secs(left_seconds.max(1) as u64);

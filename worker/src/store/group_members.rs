@@ -3,7 +3,7 @@
 
 use super::columns::{Typed, raw};
 use crate::store::session::PgSession;
-use shared::config::GroupAdding;
+use shared::config::GroupAddPolicy;
 use shared::ids::{GroupId, UserId};
 use shared::role::Role;
 use time::OffsetDateTime;
@@ -141,21 +141,28 @@ pub struct Prospect {
     pub followed: bool,
     /// Whether the user follows the one who adds.
     pub follows: bool,
+    /// Whether the user is in as many groups as a user may be; communities' groups do not count.
+    pub is_in_enough: bool,
 }
 
 impl Prospect {
     /// Whether the user is content with being added.
-    pub fn may_be_added(&self, adding: GroupAdding) -> bool {
+    pub fn may_be_added(&self, adding: GroupAddPolicy) -> bool {
         match adding {
-            GroupAdding::Everybody => true,
-            GroupAdding::Followed => self.follows,
-            GroupAdding::Nobody => false,
+            GroupAddPolicy::All => true,
+            GroupAddPolicy::Followed => self.follows,
+            GroupAddPolicy::None => false,
         }
     }
 }
 
-/// Unknown users are left out.
-pub async fn list_prospects(db: &mut PgSession, caller: UserId, users: &[UserId]) -> sqlx::Result<Vec<Prospect>> {
+/// Unknown users are left out. `max_groups` is how many groups a user may be in.
+pub async fn list_prospects(
+    db: &mut PgSession,
+    caller: UserId,
+    users: &[UserId],
+    max_groups: u32,
+) -> sqlx::Result<Vec<Prospect>> {
     sqlx::query_as!(
         Prospect,
         r#"SELECT u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!",
@@ -163,10 +170,15 @@ pub async fn list_prospects(db: &mut PgSession, caller: UserId, users: &[UserId]
                    OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = u.user_id AND blocked_id = $1)
                    AS "blocked!",
                EXISTS (SELECT FROM user_follows WHERE follower_id = $1 AND followee_id = u.user_id) AS "followed!",
-               EXISTS (SELECT FROM user_follows WHERE follower_id = u.user_id AND followee_id = $1) AS "follows!"
+               EXISTS (SELECT FROM user_follows WHERE follower_id = u.user_id AND followee_id = $1) AS "follows!",
+               (SELECT count(*) FROM (
+                    SELECT FROM group_members m JOIN group_chats g USING (group_id)
+                    WHERE m.user_id = u.user_id AND g.deleted_at IS NULL AND g.community_id IS NULL LIMIT $3
+                ) AS counted) >= $3 AS "is_in_enough!"
            FROM users_auth u WHERE u.user_id = ANY($2)"#,
         caller.0,
-        &raw(users)
+        &raw(users),
+        i64::from(max_groups)
     )
     .fetch_all(db)
     .await

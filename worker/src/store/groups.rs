@@ -226,16 +226,13 @@ pub struct Founded {
     pub lately: i64,
     /// Until the first of those is older, in seconds.
     pub wait_seconds: i32,
-    pub owned: i64,
 }
 
 pub async fn get_founded(db: &mut PgSession, user: UserId) -> sqlx::Result<Founded> {
     sqlx::query_as!(
         Founded,
         r#"SELECT count(*) AS "lately!",
-               coalesce(ceil(extract(epoch FROM min(created_at) + interval '1 hour' - now())), 0)::int AS "wait_seconds!",
-               (SELECT count(*) FROM group_members m JOIN group_chats g USING (group_id)
-                WHERE m.user_id = $1 AND m.role = 'owner' AND g.deleted_at IS NULL) AS "owned!"
+               coalesce(ceil(extract(epoch FROM min(created_at) + interval '1 hour' - now())), 0)::int AS "wait_seconds!"
            FROM group_chats WHERE created_by = $1 AND community_id IS NULL AND created_at > now() - interval '1 hour'"#,
         user.0
     )

@@ -329,7 +329,7 @@ async fn sync_of_what_is_not_ones_own_is_one_error() {
 
 #[tokio::test]
 async fn so_many_strangers_are_written_to_in_a_day_and_no_more() {
-    let harness = Harness::start_with("strangers", &[("STRANGERS_PER_DAY", "2")]).await;
+    let harness = Harness::start_with("strangers", &[("NEW_CONVERSATION_LIMIT", "2")]).await;
     let [alice, bob, carol, dave, erin] = harness.users(["alice", "bob", "carol", "dave", "erin"]).await;
     for stranger in [bob, carol] {
         harness.send(alice, stranger, "hello").await;

@@ -379,7 +379,7 @@ async fn group_messages_reach_the_group_once_and_those_mentioned_are_told() {
 
 #[tokio::test]
 async fn groups_are_founded_at_the_pace_of_people() {
-    let harness = Harness::start_with("founders", &[("GROUPS_PER_HOUR", "2")]).await;
+    let harness = Harness::start_with("founders", &[("GROUP_CREATE_LIMIT", "2")]).await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let create = json!({"type": "create_group", "groupName": "g"});
     for _ in 0..2 {
@@ -396,19 +396,27 @@ async fn groups_are_founded_at_the_pace_of_people() {
 }
 
 #[tokio::test]
-async fn a_user_owns_so_many_groups_and_no_more() {
-    let harness = Harness::start_with("owners", &[("GROUPS_PER_USER", "1")]).await;
-    let alice = harness.user("alice").await;
-    let create = json!({"type": "create_group", "groupName": "g"});
-    let group = harness.expect(alice, create.clone(), "group_created").await["groupId"].clone();
-    harness.refused(alice, create.clone(), "PERMISSION_DENIED").await;
-    harness.expect(alice, json!({"type": "delete_group", "groupId": group}), "group_deleted").await;
-    harness.expect(alice, create, "group_created").await;
+async fn a_user_is_in_so_many_groups_and_no_more() {
+    let harness = Harness::start_with("joiners", &[("MAX_GROUPS_PER_USER", "1")]).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let create = |members: &[UserId]| json!({"type": "create_group", "groupName": "g", "initialMembers": members});
+    let created = harness.expect(alice, create(&[bob]), "group_created").await;
+    for member in [alice, bob] {
+        harness.refused(member, create(&[]), "PERMISSION_DENIED").await;
+    }
+    let other = harness.expect(carol, create(&[bob]), "group_created").await;
+    assert_eq!(other["skippedMembers"], json!([{"userId": bob, "reason": "PERMISSION_DENIED"}]));
+    let add = json!({"type": "add_group_member", "groupId": other["groupId"], "userId": bob});
+    harness.refused(carol, add.clone(), "PERMISSION_DENIED").await;
+    // A group that was deleted counts no more.
+    harness.expect(alice, json!({"type": "delete_group", "groupId": created["groupId"]}), "group_deleted").await;
+    harness.expect(carol, add, "member_added").await;
+    harness.expect(alice, create(&[]), "group_created").await;
 }
 
 #[tokio::test]
 async fn strangers_add_nobody_who_is_added_by_followed_users_only() {
-    let harness = Harness::start_with("adding", &[("GROUP_ADDING", "followed")]).await;
+    let harness = Harness::start_with("adding", &[("GROUP_ADD_POLICY", "followed")]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     // Bob follows Alice, and so may be added by her.
     harness.follow(bob, alice).await;

@@ -55,7 +55,7 @@ impl Site {
             ("MAX_CONNECTIONS_PER_IP", "10000000"),
             ("IP_RATE_LIMIT", "1000000000"),
             ("MESSAGE_RATE_LIMIT", "1000000000"),
-            ("STRANGERS_PER_DAY", "1000000"),
+            ("NEW_CONVERSATION_LIMIT", "1000000"),
             ("PRESENCE_SCOPE", "contacts"),
             ("RUNTIME_THREADS", "1"),
         ];

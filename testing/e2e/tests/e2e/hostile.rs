@@ -1,6 +1,6 @@
 //! Attacks within all limits, each by one account or by strangers, while others go on talking: it must not become slow for them,
 //! and none of their messages may be refused. `HOSTILE_SECONDS=60` makes each attack last longer than the test needs, and
-//! `HOSTILE_SETTINGS="GROUPS_PER_HOUR=1000000 GROUPS_PER_USER=1000000"` takes defences out, to see what they are good for.
+//! `HOSTILE_SETTINGS="GROUP_CREATE_LIMIT=1000000 MAX_GROUPS_PER_USER=1000000"` takes defences out, to see what they are good for.
 
 use std::io::Write as _;
 use std::time::Duration;
