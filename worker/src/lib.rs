@@ -24,6 +24,7 @@ mod recent;
 mod sends;
 mod sessions;
 mod store;
+mod stored_keys;
 mod strangers;
 mod sync;
 
@@ -92,10 +93,14 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
         let prepared = async {
             let mut db = app.db.acquire().await?;
             store::leases::insert_partitions(&mut db, partitions).await?;
-            anyhow::Ok(app.clock.follow(&app.redis).await?)
+            app.clock.follow(&app.redis).await?;
+            anyhow::Ok(store::history::list_sealed(&mut db).await?)
         };
         match prepared.await {
-            Ok(_offset) => break,
+            Ok(newest) => {
+                stored_keys::check(&app.keyring, &newest)?;
+                break;
+            }
             Err(error) => tracing::warn!(error = %with_causes(&error), "waiting for the stores"),
         }
     }

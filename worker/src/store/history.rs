@@ -3,9 +3,11 @@
 use super::columns::{Column, Typed, raw, readable, typed};
 use super::users::NOBODY;
 use crate::store::session::PgSession;
+use shared::clock::Timestamp;
 use shared::events::message::MessageKind;
 use shared::ids::{ConversationId, MessageId, UserId};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// A stored message, its content still sealed.
 #[derive(Clone, Debug)]
@@ -145,6 +147,33 @@ pub async fn list_newest(
 /// Single messages by id, whoever may see them.
 pub async fn list_by_id(db: &mut PgSession, messages: &[MessageId]) -> sqlx::Result<Vec<MessageRow>> {
     Ok(message_rows!(db, "WHERE p.message_id = ANY($1)", &raw(messages)))
+}
+
+/// A stored message's content, sealed.
+pub struct SealedRow {
+    pub message_id: Uuid,
+    pub content: Vec<u8>,
+    pub iv: Vec<u8>,
+    pub mac: Option<Vec<u8>>,
+    pub key_id: i16,
+}
+
+/// Some of the newest messages, and some of those that were imported: their ids say nothing of their age.
+pub async fn list_sealed(db: &mut PgSession) -> sqlx::Result<Vec<SealedRow>> {
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+    let tomorrow = Timestamp::now().0.max(0) as u64 + DAY_MS;
+    let newest = uuid::Builder::from_unix_timestamp_millis(tomorrow, &[0xff; 10]).into_uuid();
+    sqlx::query_as!(
+        SealedRow,
+        r#"(SELECT message_id AS "message_id!", content AS "content!", iv AS "iv!", mac, key_id AS "key_id!"
+            FROM private_messages WHERE message_id <= $1 ORDER BY message_id DESC LIMIT 20)
+           UNION ALL
+           (SELECT message_id, content, iv, mac, key_id
+            FROM private_messages WHERE message_id > $1 ORDER BY message_id DESC LIMIT 20)"#,
+        newest
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// One reaction to one of several messages.

@@ -241,3 +241,17 @@ async fn a_content_under_another_message_is_left_out() {
     assert_eq!(copied.execute(&harness.db).await.unwrap().rows_affected(), 1);
     assert_eq!(seqs(&page(&harness, bob, alice, json!({})).await), [1, 3]);
 }
+
+/// It would leave out all that is stored, and store what no other process can read.
+#[tokio::test]
+async fn a_worker_with_another_key_than_the_stored_messages_stops() {
+    let mut harness = Harness::start("otherkey").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    fill(&harness, alice, bob, 3).await;
+    harness.set("CHAT_ENCRYPTION_KEY", "another key for tests only, long enough");
+    let worker = harness.add_worker().await;
+    let (_signals, none) = tokio::sync::mpsc::channel(1);
+    let ended = tokio::time::timeout(DEADLINE, worker.run_until(none)).await.expect("the worker stops");
+    let failure = format!("{:?}", ended.unwrap_err());
+    assert!(failure.contains("key id 1") && failure.contains("CHAT_ENCRYPTION_KEY"), "{failure}");
+}

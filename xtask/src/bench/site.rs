@@ -56,6 +56,7 @@ impl Site {
             ("IP_RATE_LIMIT", "1000000000"),
             ("MESSAGE_RATE_LIMIT", "1000000000"),
             ("NEW_CONVERSATION_LIMIT", "1000000"),
+            ("GROUP_CREATE_LIMIT", "1000000"),
             ("PRESENCE_SCOPE", "contacts"),
             ("RUNTIME_THREADS", "1"),
         ];
