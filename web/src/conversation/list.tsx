@@ -165,7 +165,7 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
       {/* eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions -- arrows move between the messages */}
       <div ref={scroller} className="scroller" role="log" aria-live="off" aria-label={t("message")} onKeyDown={move}>
         <div className="grow" />
-        <Virtualizer ref={virtual} scrollRef={scroller} shift={shown.shifts} onScroll={scrolled} data={rows} bufferSize={400}>
+        <Virtualizer ref={virtual} scrollRef={scroller} shift={shown.shifts} onScroll={scrolled} data={rows} bufferSize={200}>
           {(row, index) => (
             <Message
               key={row.message.key}
