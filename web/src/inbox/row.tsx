@@ -35,32 +35,38 @@ export const Row = memo(function Row({ entry, isOpen }: { entry: InboxEntry; isO
           isGroup={isGroup(conversationId)}
           isOnline={participant !== undefined && online.has(participant.userId)}
         />
-        <span className="row-name" dir="auto">
-          {name}
-        </span>
-        <time className="row-time" dateTime={entry.lastActivityAt}>
-          {short(entry.lastActivityAt)}
-        </time>
-        <span className="row-last" dir="auto">
-          <Last entry={entry} />
-        </span>
-        <span className="row-marks">
-          {entry.pinned && <Mark name="pin" label={t("pinned")} />}
-          {muted && <Mark name="mute" label={t("muted")} />}
-          {unreadMentions > 0 && (
-            <span className="badge mention">
-              <span aria-hidden="true">@</span>
-              <span className="visually-hidden">{t("mentionsYou")}</span>
+        <span className="row-lines">
+          <span className="row-line">
+            <span className="row-name" dir="auto">
+              {name}
             </span>
-          )}
-          {hasUnread && (
-            <span className={muted ? "badge muted" : "badge"}>
-              <span aria-hidden="true">{unreadCount > 0 ? (unreadCount > 999 ? "999+" : unreadCount) : ""}</span>
-              <span className="visually-hidden">
-                {unreadCount > 0 ? t("unread", { count: unreadCount }) : t("markedUnread")}
-              </span>
+            <time className="row-time" dateTime={entry.lastActivityAt}>
+              {short(entry.lastActivityAt)}
+            </time>
+          </span>
+          <span className="row-line">
+            <span className="row-last" dir="auto">
+              <Last entry={entry} />
             </span>
-          )}
+            <span className="row-marks">
+              {entry.pinned && <Mark name="pin" label={t("pinned")} />}
+              {muted && <Mark name="mute" label={t("muted")} />}
+              {unreadMentions > 0 && (
+                <span className="badge mention">
+                  <span aria-hidden="true">@</span>
+                  <span className="visually-hidden">{t("mentionsYou")}</span>
+                </span>
+              )}
+              {hasUnread && (
+                <span className={muted ? "badge muted" : "badge"}>
+                  <span aria-hidden="true">{unreadCount > 0 ? (unreadCount > 999 ? "999+" : unreadCount) : ""}</span>
+                  <span className="visually-hidden">
+                    {unreadCount > 0 ? t("unread", { count: unreadCount }) : t("markedUnread")}
+                  </span>
+                </span>
+              )}
+            </span>
+          </span>
         </span>
       </Link>
     </li>
