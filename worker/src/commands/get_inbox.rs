@@ -21,6 +21,13 @@ use crate::store::user_search::{self, UserRow};
 /// Unread messages are counted only so far: a number that nobody reads must not cost a scan.
 pub const MOST_UNREAD: i64 = 1_000;
 
+/// With more unsettled conversations than this, the quiet ones are settled: they are each looked up otherwise.
+const MAX_UNSETTLED: i64 = 64;
+/// Settled in one statement, which holds up messages to these conversations for a few milliseconds.
+const SETTLED_AT_ONCE: i64 = 100;
+/// And by one command.
+const MAX_SETTLED: i64 = 5_000;
+
 impl Handle for GetInbox {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let user = context.caller();
@@ -33,6 +40,9 @@ impl Handle for GetInbox {
         let mut rows = inbox::list_entries(context.db, user, after, limit as i64 + 1, MOST_UNREAD).await?;
         let has_more = rows.len() > limit;
         rows.truncate(limit);
+        if rows.first().is_some_and(|row| row.unsettled_count > MAX_UNSETTLED) {
+            settle(context).await;
+        }
         let next_cursor = rows.last().filter(|_| has_more).map(cursor);
         let messages = newest_messages(context, &rows).await?;
         let participants = participants(context, &rows).await?;
@@ -47,6 +57,17 @@ impl Handle for GetInbox {
         };
         let entries = rows.into_iter().map(|row| entry(row, user, &messages, &participants)).collect();
         Ok(Outcome::answered(context.envelope, &Inbox { entries, next_cursor, total_unread }))
+    }
+}
+
+/// The list is right without it, only slower.
+async fn settle(context: &mut Context<'_>) {
+    for _ in 0..MAX_SETTLED / SETTLED_AT_ONCE {
+        match inbox::settle(context.db, context.caller(), SETTLED_AT_ONCE).await {
+            Ok(settled) if settled == SETTLED_AT_ONCE as u64 => {}
+            Ok(_) => return,
+            Err(error) => return tracing::warn!(%error, "a list of conversations is not settled"),
+        }
     }
 }
 

@@ -180,7 +180,8 @@ pub async fn update_read(
 ) -> sqlx::Result<bool> {
     let moved = sqlx::query!(
         "INSERT INTO conversation_members AS m (user_id, conversation_id, read_seq) VALUES ($1, $2, $3)
-         ON CONFLICT (user_id, conversation_id) DO UPDATE SET read_seq = excluded.read_seq
+         ON CONFLICT (user_id, conversation_id) DO UPDATE SET
+             read_seq = excluded.read_seq, settled_at = NULL, settled_unread = FALSE
          WHERE m.read_seq < excluded.read_seq",
         user.0,
         conversation.to_string(),
@@ -204,7 +205,7 @@ pub async fn update_cleared(
          SELECT $1, conversation_id, last_seq, last_seq, version FROM conversations WHERE conversation_id = $2
          ON CONFLICT (user_id, conversation_id) DO UPDATE SET
              cleared_seq = excluded.cleared_seq, cleared_version = excluded.cleared_version,
-             delivered_seq = greatest(m.delivered_seq, excluded.delivered_seq)
+             delivered_seq = greatest(m.delivered_seq, excluded.delivered_seq), settled_at = NULL, settled_unread = FALSE
          RETURNING cleared_seq AS "last_seq!", cleared_version AS "version!""#,
         user.0,
         conversation.to_string()

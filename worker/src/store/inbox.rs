@@ -28,6 +28,8 @@ pub struct EntryRow {
     pub unread_mentions: i64,
     /// In all of the user's conversations, the same in each line.
     pub total_unread: i64,
+    /// Direct conversations that were looked up because they are not settled, the same in each line.
+    pub unsettled_count: i64,
 }
 
 /// The entries of a user after this place, the most recently active first; at most `limit`. Unread messages and mentions are
@@ -61,16 +63,22 @@ async fn read_entries(
     most_unread: i64,
 ) -> sqlx::Result<(i64, Vec<EntryRow>)> {
     let (before, below) = after.map(|(at, conversation)| (at, conversation.to_string())).unzip();
-    // All of the user's conversations are looked up once, by key (`OFFSET 0` keeps the planner from reading whole tables instead),
-    // for their order and for the sum of what is unread; everything else is looked up for those on the page. Counting messages
-    // reads nothing but an index.
+    // Settled conversations are read in the order of their index until the page is full, and the sum of what is unread passes
+    // over those without. The others are looked up once each, by key (`OFFSET 0` keeps the planner from reading whole tables
+    // instead; ordering the rows of `live` keeps it from reading all of the user's). Everything else is looked up for those on the
+    // page. Counting messages reads nothing but an index.
     let rows = sqlx::query!(
-        r#"WITH mine AS MATERIALIZED (
+        r#"WITH live AS MATERIALIZED (
                SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.muted_until, m.pinned, m.marked_unread, c.last_seq,
                    c.version, greatest(m.read_seq, m.cleared_seq) AS seen_seq, kind.is_group,
                    coalesce(c.last_message_at, (SELECT g.joined_at FROM group_members g
                                                 WHERE g.group_id = m.conversation_id AND g.user_id = $1)) AS active_at
-               FROM conversation_members m
+               FROM (
+                   SELECT * FROM conversation_members m
+                   WHERE m.user_id = $1 AND m.settled_at IS NULL
+                   ORDER BY m.settled_at, m.conversation_id
+                   OFFSET 0
+               ) m
                CROSS JOIN LATERAL (SELECT left(m.conversation_id, 6) = 'group_' AS is_group) kind
                CROSS JOIN LATERAL (
                    SELECT c.last_seq, c.version, c.last_message_at FROM conversations c
@@ -78,14 +86,44 @@ async fn read_entries(
                        AND (kind.is_group OR c.message_count > 0 AND c.last_seq > m.cleared_seq)
                    OFFSET 0
                ) c
-               WHERE m.user_id = $1
+           ),
+           settled AS MATERIALIZED (
+               SELECT m.*, c.last_seq, c.version, greatest(m.read_seq, m.cleared_seq) AS seen_seq, FALSE AS is_group
+               FROM (
+                   SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.muted_until, m.pinned, m.marked_unread,
+                       m.settled_at AS active_at
+                   FROM conversation_members m
+                   WHERE m.user_id = $1 AND m.settled_at > '-infinity'
+                       AND (m.settled_at, m.conversation_id) < (coalesce($2::timestamptz, 'infinity'), coalesce($3::text, ''))
+                   ORDER BY m.settled_at DESC, m.conversation_id DESC
+                   OFFSET 0
+               ) m
+               CROSS JOIN LATERAL (
+                   SELECT c.last_seq, c.version FROM conversations c
+                   WHERE c.conversation_id = m.conversation_id AND c.message_count > 0 AND c.last_seq > m.cleared_seq
+                   OFFSET 0
+               ) c
+               WHERE EXISTS (
+                   SELECT FROM private_messages p
+                   WHERE p.conversation_id = m.conversation_id AND p.seq > m.cleared_seq
+                       AND NOT EXISTS (
+                           SELECT FROM message_deletions d
+                           WHERE d.user_id = $1 AND d.conversation_id = m.conversation_id AND d.seq = p.seq))
+               ORDER BY m.active_at DESC, m.conversation_id DESC
+               LIMIT $4
            ),
            page AS MATERIALIZED (
                SELECT recent.*, joined.name, joined.community_id, joined.role, newest.message_id
                FROM (
-                   SELECT * FROM mine
+                   SELECT conversation_id, read_seq, cleared_seq, muted_until, pinned, marked_unread, last_seq, version, seen_seq,
+                       is_group, active_at
+                   FROM live
                    WHERE active_at IS NOT NULL
                        AND ($2::timestamptz IS NULL OR (active_at, conversation_id) < ($2, $3::text))
+                   UNION ALL
+                   SELECT conversation_id, read_seq, cleared_seq, muted_until, pinned, marked_unread, last_seq, version, seen_seq,
+                       is_group, active_at
+                   FROM settled
                    ORDER BY active_at DESC, conversation_id DESC
                ) recent
                LEFT JOIN LATERAL (
@@ -112,7 +150,12 @@ async fn read_entries(
                page.community_id AS "community_id?", page.message_id AS "message_id?", unread.count AS "unread_count!",
                mentions.count AS "unread_mentions!",
                (SELECT count(*) FROM (
-                   SELECT FROM mine
+                   SELECT FROM (
+                       SELECT conversation_id, seen_seq, is_group FROM live WHERE last_seq > seen_seq
+                       UNION ALL
+                       SELECT m.conversation_id, greatest(m.read_seq, m.cleared_seq), FALSE FROM conversation_members m
+                       WHERE m.user_id = $1 AND m.settled_unread
+                   ) mine
                    CROSS JOIN LATERAL (
                        SELECT ARRAY(
                            SELECT d.seq FROM message_deletions d
@@ -128,9 +171,9 @@ async fn read_entries(
                            AND p.seq <> ALL (hidden.seqs)
                        ORDER BY p.seq LIMIT $5
                    ) p
-                   WHERE mine.last_seq > mine.seen_seq
                    LIMIT $5
-               ) counted) AS "total_unread!"
+               ) counted) AS "total_unread!",
+               (SELECT count(*) FROM live WHERE NOT is_group) AS "unsettled_count!"
            FROM page
            LEFT JOIN LATERAL (
                SELECT o.read_seq FROM conversation_members o
@@ -193,10 +236,65 @@ async fn read_entries(
                 unread_count: row.unread_count,
                 unread_mentions: row.unread_mentions,
                 total_unread: row.total_unread,
+                unsettled_count: row.unsettled_count,
             })
         },
     );
     Ok((found, entries))
+}
+
+/// Settles up to `limit` of a user's direct conversations in which nothing has happened for a minute: from then on [`list_entries`]
+/// reads them in the order of an index. Returns how many. Those that somebody is changing are passed over.
+pub async fn settle(db: &mut PgSession, user: UserId, limit: i64) -> sqlx::Result<u64> {
+    // A conversation that changed after this statement began does not have the version that it sees. What comes later finds the
+    // conversation marked as settled, and undoes it (migration 0033).
+    let settled = sqlx::query!(
+        r#"WITH quiet AS MATERIALIZED (
+               SELECT m.conversation_id, c.last_message_at,
+                   EXISTS (
+                       SELECT FROM private_messages p
+                       WHERE p.conversation_id = m.conversation_id AND p.seq > m.cleared_seq
+                           AND NOT EXISTS (
+                               SELECT FROM message_deletions d
+                               WHERE d.user_id = $1 AND d.conversation_id = m.conversation_id AND d.seq = p.seq)
+                   ) AS is_visible,
+                   EXISTS (
+                       SELECT FROM private_messages p
+                       WHERE p.conversation_id = m.conversation_id AND p.seq > greatest(m.read_seq, m.cleared_seq)
+                           AND p.sender_id <> $1
+                   ) AS has_unread
+               FROM conversation_members m
+               CROSS JOIN LATERAL (
+                   SELECT c.version FROM conversations c WHERE c.conversation_id = m.conversation_id OFFSET 0
+               ) seen
+               CROSS JOIN LATERAL (
+                   SELECT c.last_message_at FROM conversations c
+                   WHERE c.conversation_id = m.conversation_id AND c.version = seen.version
+                       AND (c.last_message_at < now() - interval '1 minute') IS NOT FALSE
+                   FOR NO KEY UPDATE SKIP LOCKED
+               ) c
+               CROSS JOIN LATERAL (
+                   SELECT FROM conversation_members held
+                   WHERE held.user_id = $1 AND held.conversation_id = m.conversation_id AND held.settled_at IS NULL
+                   FOR NO KEY UPDATE SKIP LOCKED
+               ) held
+               WHERE m.user_id = $1 AND m.settled_at IS NULL AND m.conversation_id LIKE 'conv\_%'
+               LIMIT $2
+           ),
+           noted AS (
+               UPDATE conversations c SET settled = TRUE
+               FROM quiet WHERE c.conversation_id = quiet.conversation_id AND NOT c.settled
+           )
+           UPDATE conversation_members m
+           SET settled_at = CASE WHEN quiet.is_visible THEN quiet.last_message_at ELSE '-infinity' END,
+               settled_unread = quiet.is_visible AND quiet.has_unread
+           FROM quiet WHERE m.user_id = $1 AND m.conversation_id = quiet.conversation_id"#,
+        user.0,
+        limit
+    )
+    .execute(db)
+    .await?;
+    Ok(settled.rows_affected())
 }
 
 /// What a user set for a conversation.

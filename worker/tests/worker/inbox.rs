@@ -152,6 +152,101 @@ async fn parts_of_the_inbox_neither_skip_nor_double() {
     assert_eq!(seen, expected);
 }
 
+/// The whole inbox, in parts.
+async fn all_parts(harness: &Harness, user: UserId) -> (Vec<Value>, Value) {
+    let (mut entries, mut cursor) = (Vec::new(), Value::Null);
+    loop {
+        let answer = part(harness, user, 30, &cursor).await;
+        entries.extend(answer["entries"].as_array().unwrap().clone());
+        match answer.get("nextCursor") {
+            Some(next) => cursor = next.clone(),
+            None => return (entries, answer["totalUnread"].clone()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn settled_conversations_are_listed_like_any_other() {
+    let harness = Harness::start("inbox_settled").await;
+    let alice = harness.user("alice").await;
+    let (mut others, mut messages) = (Vec::new(), Vec::new());
+    for i in 0..80 {
+        let other = harness.user(&format!("u{i}")).await;
+        messages.push(harness.send(other, alice, "x").await["messageId"].clone());
+        others.push(other);
+    }
+    let group = create(&harness, others[0], &[alice]).await;
+    harness.expect(others[0], text(group, "x"), "group_message_sent").await;
+    // Quiet for long, several since the same moment.
+    let age = "UPDATE conversations SET last_message_at = date_trunc('second', last_message_at) - interval '1 hour'
+               WHERE conversation_id LIKE 'conv%'";
+    let settled = "SELECT count(*) FROM conversation_members WHERE user_id = $1 AND settled_at IS NOT NULL";
+    let count = async || -> i64 { sqlx::query_scalar(settled).bind(alice.0).fetch_one(&harness.db).await.unwrap() };
+    // As they are, and as they would be if nothing were settled.
+    let check = async |what: &str| {
+        let found = all_parts(&harness, alice).await;
+        let unsettle = "UPDATE conversation_members SET settled_at = NULL, settled_unread = FALSE";
+        let mut transaction = harness.db.begin().await.unwrap();
+        sqlx::query("CREATE TABLE kept AS SELECT * FROM conversation_members")
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        sqlx::query(unsettle).execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+        let answer = part(&harness, alice, 200, &Value::Null).await;
+        let looked_up = (answer["entries"].as_array().unwrap().clone(), answer["totalUnread"].clone());
+        let restore = "UPDATE conversation_members m SET settled_at = k.settled_at, settled_unread = k.settled_unread
+                       FROM kept k WHERE k.user_id = m.user_id AND k.conversation_id = m.conversation_id";
+        sqlx::query(restore).execute(&harness.db).await.unwrap();
+        sqlx::query("DROP TABLE kept").execute(&harness.db).await.unwrap();
+        assert_eq!(found, looked_up, "{what}");
+        found
+    };
+    sqlx::query(age).execute(&harness.db).await.unwrap();
+    let (entries, total) = check("at first").await;
+    assert_eq!((entries.len(), &total), (81, &json!(81)));
+    part(&harness, alice, 1, &Value::Null).await;
+    assert_eq!(count().await, 80);
+    assert_eq!(check("settled").await.0, entries);
+
+    harness.send(others[7], alice, "again").await;
+    assert_eq!(count().await, 79, "a message unsettles");
+    assert_eq!(check("a message").await.0[0]["unreadCount"], 2);
+    for command in [
+        json!({"type": "mark_message_read", "messageId": messages[20]}),
+        json!({"type": "delete_message", "messageId": messages[21], "deleteForEveryone": false}),
+        json!({"type": "delete_conversation", "conversationId": conversation(alice, others[22])}),
+        json!({"type": "set_conversation_settings", "conversationId": conversation(alice, others[23]), "pinned": true}),
+        json!({"type": "add_reaction", "messageId": messages[24], "reaction": "👍"}),
+    ] {
+        let answer = harness.command(alice, command.clone()).await;
+        assert_ne!(answer["type"], "error", "{command}: {answer}");
+        check(&command.to_string()).await;
+    }
+    let gone = json!({"type": "delete_message", "messageId": messages[30], "deleteForEveryone": true});
+    harness.expect(others[30], gone, "message_deleted").await;
+    check("deleted for everyone").await;
+    let read = json!({"type": "mark_message_read", "messageId": messages[24]});
+    harness.expect(alice, read, "message_read").await;
+    check("read after it was unsettled").await;
+
+    // What can be seen no more is settled, too, and comes back with a message.
+    sqlx::query("UPDATE conversation_members SET settled_at = NULL, settled_unread = FALSE")
+        .execute(&harness.db)
+        .await
+        .unwrap();
+    sqlx::query(age).execute(&harness.db).await.unwrap();
+    part(&harness, alice, 1, &Value::Null).await;
+    let (entries, _) = check("settled again").await;
+    assert_eq!(entries.len(), 78);
+    for other in [21, 22, 30] {
+        harness.send(others[other], alice, "back").await;
+        let (entries, _) = check("back").await;
+        assert_eq!(entries[0]["participant"]["userId"], json!(others[other]));
+    }
+    assert_eq!(check("all").await.0.len(), 81);
+}
+
 #[tokio::test]
 async fn unread_messages_are_counted_to_1000_in_every_list() {
     let harness = Harness::start("inbox_unread").await;

@@ -1,0 +1,28 @@
+-- The list of a user's conversations without looking at each of them. A direct conversation that has been quiet is settled for a
+-- participant: the participant's row has the time of its last message, and whether anything was unread then, and so the list is
+-- read in the order of an index. The next change of the conversation undoes that. Conversations that go on, and groups, are looked up
+-- by their keys; a group's message writes to no member's row.
+
+-- Tables that every message writes to: rather fail and be run again than hold them up.
+SET LOCAL lock_timeout = '10s';
+
+-- Some participant's row is settled. Not indexed, so that setting it rewrites no index.
+ALTER TABLE conversations ADD COLUMN settled BOOLEAN NOT NULL DEFAULT FALSE;
+
+ALTER TABLE conversation_members
+    -- `last_message_at` of the conversation, or -infinity when this participant can see nothing of it; NULL while it is not settled.
+    ADD COLUMN settled_at     TIMESTAMPTZ,
+    -- Something was unread when it was settled; it may have been read since.
+    ADD COLUMN settled_unread BOOLEAN NOT NULL DEFAULT FALSE;
+
+-- A trigger, because a worker of the version before, and whoever mends by hand, must not leave what is not true any more.
+CREATE FUNCTION chat_unsettle() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE conversation_members SET settled_at = NULL, settled_unread = FALSE
+    WHERE conversation_id = NEW.conversation_id AND settled_at IS NOT NULL;
+    NEW.settled := FALSE;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER chat_unsettle BEFORE UPDATE ON conversations FOR EACH ROW
+    WHEN (OLD.settled) EXECUTE FUNCTION chat_unsettle();
