@@ -57,6 +57,12 @@ pub async fn list_by_prefix(db: &mut PgSession, caller: UserId, prefix: &str, li
     typed(users)
 }
 
+/// Members of larger groups are not enumerated: whether a user is one is looked up.
+const MAX_ENUMERATED_MEMBERS: i64 = 5_000;
+/// Names of more contacts are not looked up one by one. With a million users, 20 of this many contacts are found among the first 10,000
+/// names on average, which takes as long as looking up this many.
+const MAX_NAMES_BY_KEY: i64 = 2_000;
+
 /// As [`list_by_prefix`], of those only who share a direct conversation, a group or a follow with the caller.
 pub async fn list_contacts_by_prefix(
     db: &mut PgSession,
@@ -64,38 +70,74 @@ pub async fn list_contacts_by_prefix(
     prefix: &str,
     limit: i64,
 ) -> sqlx::Result<Vec<UserId>> {
-    // A user has far fewer contacts than there are names that begin with a letter.
+    // The names of few contacts are looked up one by one. Of many, some are among the first names that begin so: these are read
+    // in their order until enough of them are contacts'. Then the work does not depend on how many members a large group has.
     let users = sqlx::query_scalar!(
         r#"WITH sought AS MATERIALIZED (SELECT chat_folded($2) COLLATE "C" AS low, chat_folded($2) || chr(1114111) AS high),
+           joined AS MATERIALIZED (
+               SELECT mine.group_id, g.max_members > $4::bigint AND (
+                   SELECT count(*) > $4::bigint FROM (SELECT FROM group_members m WHERE m.group_id = mine.group_id LIMIT $4::bigint + 1) counted
+               ) AS is_large
+               FROM group_members mine
+               JOIN group_chats g ON g.group_id = mine.group_id AND g.deleted_at IS NULL
+               WHERE mine.user_id = $1
+           ),
            contact AS MATERIALIZED (
                SELECT CASE WHEN split_part(m.conversation_id, '_', 2) = $1::bigint::text
                            THEN split_part(m.conversation_id, '_', 3) ELSE split_part(m.conversation_id, '_', 2) END::bigint AS id
                FROM conversation_members m WHERE m.user_id = $1 AND m.conversation_id LIKE 'conv\_%'
                UNION
-               SELECT theirs.user_id FROM group_members mine
-               JOIN group_chats g ON g.group_id = mine.group_id AND g.deleted_at IS NULL
-               JOIN group_members theirs ON theirs.group_id = mine.group_id
-               WHERE mine.user_id = $1
+               SELECT theirs.user_id FROM joined JOIN group_members theirs ON theirs.group_id = joined.group_id
+               WHERE NOT joined.is_large
                UNION SELECT f.followee_id FROM user_follows f WHERE f.follower_id = $1
                UNION SELECT f.follower_id FROM user_follows f WHERE f.followee_id = $1
+           ),
+           extent AS MATERIALIZED (
+               SELECT (SELECT count(*) FROM contact) > $5 OR EXISTS (SELECT FROM joined WHERE is_large) AS is_large
            )
-           SELECT s.user_id AS "user_id!"
-           FROM contact
-           CROSS JOIN LATERAL (SELECT * FROM user_search s WHERE s.user_id = contact.id OFFSET 0) s
-           CROSS JOIN LATERAL (
-               SELECT least(
-                   CASE WHEN s.username >= low AND s.username < high THEN s.username END,
-                   CASE WHEN s.display_name >= low AND s.display_name < high THEN s.display_name END) AS name
-               FROM sought
+           SELECT found.user_id AS "user_id!" FROM (
+               SELECT s.user_id, named.name
+               FROM contact
+               CROSS JOIN LATERAL (SELECT * FROM user_search s WHERE s.user_id = contact.id OFFSET 0) s
+               CROSS JOIN LATERAL (
+                   SELECT least(
+                       CASE WHEN s.username >= low AND s.username < high THEN s.username END,
+                       CASE WHEN s.display_name >= low AND s.display_name < high THEN s.display_name END) AS name
+                   FROM sought
+               ) named
+               WHERE NOT (SELECT is_large FROM extent) AND named.name IS NOT NULL AND s.user_id <> $1
+                   AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = $1 AND b.blocked_id = s.user_id)
+                   AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = s.user_id AND b.blocked_id = $1)
+               UNION ALL
+               (SELECT s.user_id, s.username FROM user_search s
+                WHERE (SELECT is_large FROM extent)
+                    AND s.username >= (SELECT low FROM sought) AND s.username < (SELECT high FROM sought) AND s.user_id <> $1
+                    AND (s.user_id IN (SELECT id FROM contact) OR EXISTS (
+                        SELECT FROM joined JOIN group_members m ON m.group_id = joined.group_id AND m.user_id = s.user_id
+                        WHERE joined.is_large OFFSET 0))
+                    AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = $1 AND b.blocked_id = s.user_id)
+                    AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = s.user_id AND b.blocked_id = $1)
+                ORDER BY s.username, s.user_id LIMIT $3)
+               UNION ALL
+               (SELECT s.user_id, s.display_name FROM user_search s
+                WHERE (SELECT is_large FROM extent)
+                    AND s.display_name >= (SELECT low FROM sought) AND s.display_name < (SELECT high FROM sought)
+                    AND s.user_id <> $1
+                    AND (s.user_id IN (SELECT id FROM contact) OR EXISTS (
+                        SELECT FROM joined JOIN group_members m ON m.group_id = joined.group_id AND m.user_id = s.user_id
+                        WHERE joined.is_large OFFSET 0))
+                    AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = $1 AND b.blocked_id = s.user_id)
+                    AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = s.user_id AND b.blocked_id = $1)
+                ORDER BY s.display_name, s.user_id LIMIT $3)
            ) found
-           WHERE found.name IS NOT NULL AND s.user_id <> $1
-               AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = $1 AND b.blocked_id = s.user_id)
-               AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = s.user_id AND b.blocked_id = $1)
-           ORDER BY found.name, s.user_id
+           GROUP BY found.user_id
+           ORDER BY min(found.name), found.user_id
            LIMIT $3"#,
         caller.0,
         prefix,
-        limit
+        limit,
+        MAX_ENUMERATED_MEMBERS,
+        MAX_NAMES_BY_KEY
     )
     .fetch_all(db)
     .await?;
