@@ -169,12 +169,14 @@ fn databases(settings: &WorkerSettings, epoch: &Arc<Epoch>, metrics: &WorkerMetr
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
     let options: PgConnectOptions = settings.database_url.expose().parse().context("DATABASE_URL")?;
     let options = options.application_name("chat-worker").statement_cache_capacity(settings.db_statement_cache);
-    let timeouts = vec![
+    let common = vec![
+        // Compiling a plan takes longer than any statement here.
+        ("jit", "off".to_owned()),
         ("statement_timeout", milliseconds(settings.db_statement_timeout)),
         ("idle_in_transaction_session_timeout", milliseconds(IDLE_IN_TRANSACTION_TIMEOUT)),
     ];
     let planning = store::sends::PLANNING.map(|(name, value)| (name, value.to_owned()));
-    let for_sends = [timeouts.as_slice(), &planning].concat();
+    let for_sends = [common.as_slice(), &planning].concat();
     let (faults, is_pooled) = (Arc::new(Faults::default()), settings.db_statement_cache == 0);
     let size = settings.db_max_connections - settings.worker_pipelines;
     let pool = PgPoolOptions::new()
@@ -188,5 +190,5 @@ fn databases(settings: &WorkerSettings, epoch: &Arc<Epoch>, metrics: &WorkerMetr
         let unreadable_rows = metrics.unreadable_rows.clone();
         Database::new(pool, options.clone(), settings, faults.clone(), epoch.clone(), is_pooled, unreadable_rows)
     };
-    Ok([database(pool, &timeouts[..]), database(sends_pool, &for_sends[..]), database(control_pool, &timeouts[..])])
+    Ok([database(pool, &common[..]), database(sends_pool, &for_sends[..]), database(control_pool, &common[..])])
 }

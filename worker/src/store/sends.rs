@@ -136,13 +136,11 @@ impl VerdictKind {
 /// How the statement is planned, as settings of its session: once, and the same whatever the tables hold. Planning anew takes
 /// longer than executing, and a plan made for empty tables reads whole ones later. Every lookup is by a key (`OFFSET 0` keeps
 /// the planner from joining otherwise), so that only joins within the batch are left, which are to be hashed.
-pub const PLANNING: [(&str, &str); 5] = [
+pub const PLANNING: [(&str, &str); 4] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_nestloop", "off"),
-    // What is ruled out above counts as so expensive that compiling the plan would seem worth it.
-    ("jit", "off"),
 ];
 
 /// Checks and stores the batch. A verdict per row, in the rows' order. No two rows may have the same id, or the same
