@@ -28,8 +28,10 @@ use parts::Answers;
 use plan::Plan;
 use standing::Standing;
 
-/// Conversations looked at in one round.
-const ROUND_CONVERSATIONS: usize = 250;
+/// Conversations looked at together at first: what of them does not fit is looked at again.
+const MIN_BATCH: usize = 32;
+/// As long as all of them fit, twice as many follow, up to this number.
+const MAX_BATCH: usize = 256;
 /// After so many bytes of answers a round ends.
 const ROUND_BYTES: usize = 256 * 1024;
 /// All rounds together, for a gateway of the version before, which takes the answer at once.
@@ -38,11 +40,8 @@ const WHOLE_BYTES: usize = 1024 * 1024;
 /// Answers one round; the outcome ends with what is left, or with `sync_complete`.
 pub async fn answer(app: &App, db: &mut PgSession, envelope: &Envelope, round: SyncRound) -> Result<Outcome, Failure> {
     let mut answers = Answers::default();
-    let mut left = round;
     // Where nothing has to be said of many conversations, one round goes through several batches of them.
-    while !left.positions.is_empty() && answers.bytes() < ROUND_BYTES {
-        left = advance(app, db, envelope.user, left, &mut answers).await?;
-    }
+    let left = advance(app, db, envelope.user, round, ROUND_BYTES, &mut answers).await?;
     let mut outcome = answers.into_outcome(envelope);
     if left.positions.is_empty() {
         complete(envelope, &mut outcome);
@@ -60,10 +59,7 @@ pub async fn answer_whole(
     round: SyncRound,
 ) -> Result<Outcome, Failure> {
     let mut answers = Answers::default();
-    let mut left = round;
-    while !left.positions.is_empty() && answers.bytes() < WHOLE_BYTES {
-        left = advance(app, db, envelope.user, left, &mut answers).await?;
-    }
+    let left = advance(app, db, envelope.user, round, WHOLE_BYTES, &mut answers).await?;
     for position in left.positions {
         let version = position.version.unwrap_or(FIRST_VERSION);
         let conversation_id = position.conversation;
@@ -79,12 +75,33 @@ fn complete(envelope: &Envelope, outcome: &mut Outcome) {
     outcome.answer(envelope, events::answer(&complete, envelope.request_id.as_ref()));
 }
 
-/// Answers what fits of the first conversations; returns what is left.
+/// Answers one batch of conversations after the other, up to so many bytes; returns what is left.
 async fn advance(
     app: &App,
     db: &mut PgSession,
     reader: UserId,
     round: SyncRound,
+    most_bytes: usize,
+    answers: &mut Answers,
+) -> Result<SyncRound, Failure> {
+    let (mut left, mut batch) = (round, MIN_BATCH);
+    while !left.positions.is_empty() && answers.bytes() < most_bytes {
+        let before = left.positions.len();
+        left = answer_batch(app, db, reader, left, batch, answers).await?;
+        if before - left.positions.len() == batch {
+            batch = (batch * 2).min(MAX_BATCH);
+        }
+    }
+    Ok(left)
+}
+
+/// Answers what fits of the first conversations; returns what is left.
+async fn answer_batch(
+    app: &App,
+    db: &mut PgSession,
+    reader: UserId,
+    round: SyncRound,
+    batch: usize,
     answers: &mut Answers,
 ) -> Result<SyncRound, Failure> {
     let mut positions = round.positions;
@@ -92,7 +109,7 @@ async fn advance(
     if round.is_first {
         standing::reject_foreign(db, reader, &positions).await?;
     }
-    let later = positions.split_off(positions.len().min(ROUND_CONVERSATIONS));
+    let later = positions.split_off(positions.len().min(batch));
     let ids: Vec<ConversationId> = positions.iter().map(|position| position.conversation).collect();
     let mut extents: HashMap<ConversationId, Extent> = changes::list_extents(db, reader, &ids)
         .await?

@@ -20,6 +20,7 @@ mod main_backend;
 mod malformed;
 mod messages;
 mod neighbours;
+mod plans;
 mod purging;
 mod queries;
 mod reactions_and_pins;

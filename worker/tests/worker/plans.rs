@@ -1,0 +1,176 @@
+//! What the queries of a client's lists touch in a large database: buffers, not time, so that a bad plan shows on any machine.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use shared::ids::UserId;
+use sqlx::Row;
+
+use crate::groups::create;
+use crate::harness::Harness;
+
+/// The statement in `.sqlx` that has these words.
+fn statement(words: &str) -> String {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.sqlx");
+    let queries = std::fs::read_dir(dir).unwrap().map(|entry| {
+        let data: Value = serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        data["query"].as_str().unwrap().to_owned()
+    });
+    let mut found: Vec<String> = queries.filter(|query| query.contains(words)).collect();
+    assert_eq!(found.len(), 1, "statements with `{words}`");
+    found.remove(0)
+}
+
+/// Buffers that the statement touches with these arguments, by the worse of the two ways to plan a prepared statement.
+async fn buffers(harness: &Harness, words: &str, arguments: &str) -> u64 {
+    let mut worst = 0;
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        let mut session = harness.db.acquire().await.unwrap();
+        let script = format!(
+            "SET plan_cache_mode = {mode}; DEALLOCATE ALL; PREPARE plan AS {}; EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE plan({arguments})",
+            statement(words)
+        );
+        let row = sqlx::raw_sql(&script).fetch_one(&mut *session).await.unwrap();
+        let explained: Value = serde_json::from_str(&row.try_get_unchecked::<String, _>(0).unwrap()).unwrap();
+        let plan = &explained[0]["Plan"];
+        let touched = plan["Shared Hit Blocks"].as_u64().unwrap() + plan["Shared Read Blocks"].as_u64().unwrap();
+        println!("{words}: {touched} buffers, {mode}");
+        worst = worst.max(touched);
+        session.close().await.unwrap();
+    }
+    worst
+}
+
+async fn run(harness: &Harness, statements: &[&str]) {
+    for statement in statements {
+        sqlx::raw_sql(statement).execute(&harness.db).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+}
+
+/// Users with ids from 1000 on, named `u01000`, `u01001`…
+async fn add_users(harness: &Harness, count: u32) {
+    let last = 999 + count;
+    let insert = format!(
+        "INSERT INTO users_auth (user_id, username, email)
+         SELECT n, 'u' || lpad(n::text, 5, '0'), n || '@example.org' FROM generate_series(1000, {last}) n"
+    );
+    run(harness, &[&insert]).await;
+}
+
+/// One message from each of the `count` first of them to this user, a minute apart, the newest first; every second one is read.
+async fn add_conversations(harness: &Harness, user: UserId, count: u32) {
+    let last = 999 + count;
+    let each = format!("generate_series(1000, {last}) n CROSS JOIN LATERAL (SELECT 'conv_{user}_' || n AS id) c");
+    let at = "now() - n * interval '1 minute'";
+    run(
+        harness,
+        &[
+            &format!("INSERT INTO conversations (conversation_id, last_seq, message_count, version, last_message_at) SELECT id, 1, 1, 2, {at} FROM {each}"),
+            &format!("INSERT INTO conversation_members (user_id, conversation_id, read_seq) SELECT {user}, id, n % 2 FROM {each}"),
+            &format!("INSERT INTO conversation_members (user_id, conversation_id) SELECT n, id FROM {each}"),
+            &format!(
+                "INSERT INTO private_messages (message_id, conversation_id, seq, sender_id, recipient_id, content, iv, mac, key_id, created_at, version)
+                 SELECT gen_random_uuid(), id, 1, n, {user}, '', '', '', 1, {at}, 2 FROM {each}"
+            ),
+            "VACUUM ANALYZE",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_inbox_touches_what_its_page_shows() {
+    let harness = Harness::start("plan_inbox").await;
+    let alice = harness.user("alice").await;
+    add_users(&harness, 3_000).await;
+    add_conversations(&harness, alice, 3_000).await;
+    // The contents are not sealed, so that the page is empty; but its conversations are settled.
+    harness.expect(alice, json!({"type": "get_inbox"}), "inbox").await;
+    run(&harness, &["VACUUM ANALYZE"]).await;
+    let inbox = |after: &str| format!("{alice}, {after}, 51, 1000");
+    let first = buffers(&harness, "\"total_unread!\"", &inbox("NULL, NULL")).await;
+    let deep = buffers(&harness, "\"total_unread!\"", &inbox("now() - interval '2000 minutes', 'conv_'")).await;
+    // Each of the conversations takes five, where all are looked up.
+    assert!(first.max(deep) < 4_500, "{first} and {deep}");
+}
+
+#[tokio::test]
+async fn finding_contacts_touches_few_of_many() {
+    let harness = Harness::start("plan_finding").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    add_users(&harness, 20_000).await;
+    add_conversations(&harness, alice, 3_000).await;
+    let group = create(&harness, bob, &[]).await;
+    let join = format!(
+        "UPDATE group_chats SET max_members = 50000;
+         INSERT INTO group_members (group_id, user_id, role) SELECT '{group}', n, 'member' FROM generate_series(1000, 18999) n
+         UNION ALL SELECT '{group}', 10, 'member'"
+    );
+    run(
+        &harness,
+        &[&format!("INSERT INTO users_auth (user_id, username, email) VALUES (10, 'dave', 'd@example.org'); {join}")],
+    )
+    .await;
+    run(&harness, &["VACUUM ANALYZE"]).await;
+    // Some of the first, the last, and one who is nobody's.
+    let many = buffers(&harness, "contact AS MATERIALIZED", &format!("{alice}, 'u', 20, 5000, 2000")).await;
+    let crowd = buffers(&harness, "contact AS MATERIALIZED", "10, 'u', 20, 5000, 2000").await;
+    assert!(many < 3_000, "{many}: of 3,000 conversations");
+    assert!(crowd < 1_000, "{crowd}: of a group of 18,000");
+
+    let find = async |user, query: &str| {
+        let answer = harness.expect(user, json!({"type": "find_users", "query": query}), "users_found").await;
+        let names =
+            answer["users"].as_array().unwrap().iter().map(|found| found["username"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let dave = UserId(10);
+    let expected: Vec<String> = (1000..1020).map(|n| format!("u{n:05}")).collect();
+    assert_eq!((find(alice, "u").await, find(dave, "U").await), (expected.clone(), expected));
+    assert_eq!(
+        find(alice, "u0399").await,
+        ["u03990", "u03991", "u03992", "u03993", "u03994", "u03995", "u03996", "u03997", "u03998", "u03999"]
+    );
+    assert_eq!(find(alice, "u04").await, [""; 0], "no contacts");
+    assert_eq!(find(dave, "u1899").await.len(), 10);
+    assert_eq!((find(dave, "u19").await, find(dave, "bo").await), (vec![], vec!["bob".to_owned()]));
+    harness.block(UserId(1001), dave).await;
+    harness.block(dave, UserId(1003)).await;
+    assert_eq!(find(dave, "u0100").await[..3], ["u01000", "u01002", "u01004"]);
+}
+
+#[tokio::test]
+async fn a_sync_reads_each_change_about_once() {
+    const CONVERSATIONS: u32 = 300;
+    let harness = Harness::start("plan_sync").await;
+    let alice = harness.user("alice").await;
+    add_users(&harness, CONVERSATIONS).await;
+    add_conversations(&harness, alice, CONVERSATIONS).await;
+    run(
+        &harness,
+        &[
+            "INSERT INTO private_messages (message_id, conversation_id, seq, sender_id, recipient_id, content, iv, mac, key_id, created_at, version)
+             SELECT gen_random_uuid(), conversation_id, n, sender_id, recipient_id, '', '', '', 1, now(), n + 1
+             FROM private_messages, generate_series(2, 10) n",
+            "INSERT INTO conversation_changes (conversation_id, version, kind, seq, message_id)
+             SELECT conversation_id, 11 + seq, 1, seq, message_id FROM private_messages",
+            "UPDATE conversations SET last_seq = 10, message_count = 10, version = 21",
+            "UPDATE conversations SET changes_lost = 0",
+            "VACUUM ANALYZE",
+        ],
+    )
+    .await;
+    let positions: serde_json::Map<String, Value> = (1000..1000 + CONVERSATIONS)
+        .map(|n| (format!("conv_{alice}_{n}"), json!({"seq": 10, "version": 11})))
+        .collect();
+    let (_, rounds) = harness.sync(alice, Value::Object(positions)).await;
+    println!("{rounds} rounds");
+    // What a session did is counted at its end at the latest.
+    let end = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = 'chat-worker'";
+    run(&harness, &[end]).await;
+    let read =
+        "SELECT (idx_tup_fetch + seq_tup_read)::bigint FROM pg_stat_user_tables WHERE relname = 'conversation_changes'";
+    let read: i64 = sqlx::query_scalar(read).fetch_one(&harness.db).await.unwrap();
+    assert!((3_000..6_000).contains(&read), "{read} of 3,000 changes");
+}
