@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: a fleet on private, durable stores under the standard set of loads, and docs/benchmarks.md from it.
 
+mod crowd;
 mod growth;
 mod history;
 mod import;
@@ -24,6 +25,8 @@ use crate::workspace::Workspace;
 enum Part {
     /// The import of a million messages of the original server
     Import,
+    /// A message to 5,000 and to 19,500 connected members of a community of 50,000
+    Crowd,
 }
 
 #[derive(Debug, clap::Args)]
@@ -52,8 +55,13 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             workspace.target_dir.join("release")
         }
     };
-    if let Some(Part::Import) = options.part {
-        return import::measure(&programs, &bin_dir, if options.quick { 10_000 } else { 1_000_000 });
+    match options.part {
+        Some(Part::Import) => {
+            return import::measure(&programs, &bin_dir, if options.quick { 10_000 } else { 1_000_000 });
+        }
+        Some(Part::Crowd) if options.quick => return crowd::measure(&programs, &bin_dir, 5_000, &[500]),
+        Some(Part::Crowd) => return crowd::measure(&programs, &bin_dir, 50_000, &[5_000, 19_500]),
+        None => {}
     }
     devstack::process::raise_file_limit();
     let sizes = if options.quick { Sizes::QUICK } else { Sizes::FULL };
