@@ -4,7 +4,7 @@ import { ChatClient } from "../src/index";
 import { indexedDb } from "../src/persist";
 import type { Cached } from "../src/store";
 import { FakeClock, seeded } from "./clock";
-import { FakeServer, PEER } from "./server";
+import { FakeServer, ME, PEER } from "./server";
 
 const item = (id: string, queuedAt: number) => ({ clientMessageId: id, to: { recipientId: "2" }, content: id, queuedAt });
 
@@ -51,6 +51,45 @@ test.each([
   expect(client.state.name).toBe("online");
   expect(lines).toContain("persistence cannot be read");
   client.close();
+});
+
+test.each([4, undefined])("saved positions ahead of a restored server are dropped, the outbox is sent (version: %s)", async (version) => {
+  const clock = new FakeClock();
+  const server = new FakeServer(clock, seeded(1), true);
+  const id = `conv_${ME}_${PEER}`;
+  const factory = new IDBFactory();
+  const open = async () => {
+    const persist = indexedDb({ name: "1", indexedDB: factory });
+    const client = new ChatClient({ url: "ws://fake", getToken: () => "token", persist, WebSocket: server.constructorOfSockets, clock });
+    const told: string[] = [];
+    client.on("message", ({ content }) => void told.push(content));
+    client.on("changes", async ({ stale, conversationId }) => {
+      told.push(stale ? "stale" : "changes");
+      for (const { content } of (await client.history(conversationId)).messages) told.push(`loaded ${content}`);
+    });
+    await client.start();
+    const settled = () => expect.poll(() => clock.advance(1_000).then(() => client.state.name === "online" && client.outbox.length)).toBe(0);
+    return { client, persist, told, settled };
+  };
+  for (const content of ["kept 1", "kept 2"]) server.store(id, PEER, content);
+  const first = await open();
+  await first.settled();
+  const restore = server.backup();
+  for (const content of ["lost 1", "lost 2"]) server.store(id, PEER, content);
+  await expect.poll(() => clock.advance(1_000).then(() => first.persist.load())).toMatchObject({ positions: { [id]: { seq: 4, version: 4 } } });
+  first.client.close();
+  await first.persist.save({ positions: { [id]: { seq: 4, version } } });
+  await first.persist.save({ put: { clientMessageId: "mine", to: { conversationId: id }, content: "mine", queuedAt: clock.now() } });
+
+  restore();
+  const second = await open();
+  await second.settled();
+  server.store(id, PEER, "new");
+  await clock.advance(1_000);
+  expect(second.told).toEqual(["stale", "mine", "loaded kept 1", "loaded kept 2", "loaded mine", "new"]);
+  expect(second.client.position(id)?.seq).toBe(4);
+  await expect.poll(() => clock.advance(1_000).then(() => second.persist.load())).toMatchObject({ positions: { [id]: { seq: 4 } }, outbox: [] });
+  second.client.close();
 });
 
 test("a database that does not open delays the first write only, and is tried again later", async () => {

@@ -155,6 +155,29 @@ export class FakeServer {
     }
   }
 
+  /** What `restore` goes back to, as a backup has it. */
+  backup(): () => void {
+    const state = () => ({
+      conversations: [...this.conversations],
+      sent: [...this.sent].map(([id, { conversation, seq }]) => [id, { id: conversation.id, seq }] as const),
+      unconfirmed: [...this.unconfirmed.keys()],
+      delivered: [...this.delivered],
+      reads: [...this.reads],
+    });
+    const { conversations, sent, unconfirmed, delivered, reads } = structuredClone(state());
+    return () => {
+      const fill = <K, V>(map: Map<K, V>, entries: Iterable<readonly [K, V]>) => {
+        map.clear();
+        for (const [key, value] of entries) map.set(key, value);
+      };
+      fill(this.conversations, structuredClone(conversations));
+      fill(this.sent, sent.map(([key, { id, seq }]) => [key, { conversation: this.conversation(id), seq }]));
+      fill(this.delivered, delivered);
+      fill(this.reads, reads);
+      for (const id of this.unconfirmed.keys()) if (!unconfirmed.includes(id)) this.unconfirmed.delete(id);
+    };
+  }
+
   closeAll(code: number): void {
     for (const socket of [...this.sockets]) socket.shut(code);
   }
@@ -327,7 +350,8 @@ export class FakeServer {
       if (typeof position !== "number") {
         const news = conversation.changes.filter((change) => change.version > position.version && change.seq <= seq);
         const { version } = conversation;
-        if (news.length > 0 && this.isStale) {
+        const isAhead = position.version > version || seq > conversation.seq;
+        if (isAhead || (news.length > 0 && this.isStale)) {
           socket.deliver({ type: "sync_changes", conversationId: id, version, stale: true });
           continue;
         }

@@ -371,6 +371,38 @@ test("stale changes load the newest page again", async () => {
   expect(contents()).toHaveLength(10);
 });
 
+test("after a restore the inbox shows what the server has, at once after the resume", async () => {
+  const restore = server.backup();
+  await open();
+  server.store(DIRECT, PEER, "lost");
+  await clock.advance(100);
+  expect(entry(DIRECT)).toMatchObject({ lastSeq: 31, unreadCount: 31, lastMessage: { content: "lost" } });
+  restore();
+  server.closeAll(1012);
+  await clock.advance(5_200);
+  expect(client.state.name).toBe("online");
+  expect(entry(DIRECT)).toMatchObject({ lastSeq: 30, unreadCount: 30, lastMessage: { content: "d30" } });
+  expect(inbox().totalUnread).toBe(33);
+  expect(contents().at(-1)).toBe("d30");
+  server.store(DIRECT, PEER, "new");
+  await clock.advance(100);
+  expect(entry(DIRECT)).toMatchObject({ lastSeq: 31, unreadCount: 31, lastMessage: { content: "new" } });
+  expect(contents().slice(-2)).toEqual(["d30", "new"]);
+});
+
+test("a number that comes again on a connection that stayed shows in the inbox at once", async () => {
+  const restore = server.backup();
+  await open();
+  for (const content of ["lost 1", "lost 2"]) server.store(DIRECT, PEER, content);
+  await clock.advance(100);
+  restore();
+  server.store(DIRECT, PEER, "new");
+  await clock.advance(150);
+  expect(entry(DIRECT)).toMatchObject({ lastSeq: 31, unreadCount: 31, lastMessage: { content: "new" } });
+  expect(inbox().totalUnread).toBe(34);
+  expect(contents().slice(-2)).toEqual(["d30", "new"]);
+});
+
 test("read marks show at once, and are sent again after a lost connection", async () => {
   await open();
   server.closeAll(1006);

@@ -102,10 +102,11 @@ export class CatchUp {
     const conversations: Record<string, number | Position> = {};
     for (const id of this.#missing) {
       if (asked.size === MAX_ENTRIES) break;
+      this.#missing.delete(id);
       const position = this.timeline.ask(id);
+      if (!position) continue;
       asked.set(id, position);
       conversations[id] = position.version === undefined ? position.seq : position;
-      this.#missing.delete(id);
     }
     if (asked.size === 0) return this.output.done();
     this.#asked = asked;

@@ -87,7 +87,10 @@ export class ChatClient {
         this.#handlers.emit(event.type as keyof ClientEvents, event as never);
         this.#handlers.emit("event", event);
       },
-      changes: (event) => this.#handlers.emit("changes", event),
+      changes: (event) => {
+        if (event.stale) this.#save({ gone: [event.conversationId] });
+        this.#handlers.emit("changes", event);
+      },
       gone: (conversationId) => {
         this.#save({ gone: [conversationId] });
         this.#handlers.emit("gone", { conversationId });

@@ -40,25 +40,31 @@ export class Timeline {
     if (known.seq === position.seq && !this.#held.has(conversationId)) known.version ??= position.version;
   }
 
-  /** The position to send in a `sync`. The answer to it contains whatever was held back until now. */
-  ask(conversationId: string): Position {
+  /**
+   * The position to send in a `sync`; `undefined` if the conversation is not followed any more. The answer to it contains whatever was
+   * held back until now.
+   */
+  ask(conversationId: string): Position | undefined {
+    const position = this.positions.get(conversationId);
     const held = this.#held.get(conversationId) ?? [];
     this.#held.delete(conversationId);
     for (const event of held) if (isUnordered(event)) this.#event(event);
-    return { ...this.#position(conversationId) };
+    return position && { ...position };
   }
 
   /** The server said that a message with this number exists. */
   expect(conversationId: string, seq: number): void {
-    this.#begin(conversationId, { seq: seq - 1 });
-    if (this.#position(conversationId).seq < seq) this.output.incomplete(conversationId);
+    if (this.#begin(conversationId, { seq: seq - 1 }).seq < seq) this.output.incomplete(conversationId);
   }
 
   /** A live or replayed event, or the direct answer to one's own command. */
   ingest(event: ServerEvent): void {
     const id = conversationOf(event);
     if (id === undefined) return this.#event(event);
-    if (isMessage(event)) this.#begin(id, { seq: event.seq - 1, version: before(event.version) });
+    if (isMessage(event)) {
+      this.#rewinds(id, event);
+      this.#begin(id, { seq: event.seq - 1, version: before(event.version) });
+    }
     const held = this.#held.get(id);
     if (held) held.push(event);
     else if (this.#isAhead(id, event)) this.#held.set(id, [event]);
@@ -69,19 +75,24 @@ export class Timeline {
 
   /** The part of a `sync` about what the client holds. `asked` is the position that was sent. */
   changes(event: SyncChangesEvent, asked: Position): void {
-    const position = this.#position(event.conversationId);
+    const position = this.positions.get(event.conversationId);
+    // Dropped meanwhile.
+    if (!position) return;
     // What arrived meanwhile is newer than this answer.
     if (!event.stale && position.version !== undefined && event.version <= position.version) return;
     if (moved(position, asked)) return this.output.incomplete(event.conversationId);
+    if (event.stale) return this.#drop(event);
     this.output.changes(event);
-    if (event.stale || event.hasMore) position.version = asked.version = event.version;
-    if (event.hasMore) this.output.incomplete(event.conversationId);
+    if (!event.hasMore) return;
+    position.version = asked.version = event.version;
+    this.output.incomplete(event.conversationId);
   }
 
   /** The part of a `sync` about what is newer. Returns where to go on. */
   messages(event: Events["sync_messages"] & { version?: number }, asked: Position): void {
     const id = event.conversationId;
-    const position = this.#begin(id, asked);
+    let position = this.positions.get(id);
+    if (!position) return;
     const { version } = event;
     const overtaken = moved(position, asked);
     if (version !== undefined && version > (position.version ?? BEFORE_ANY_CHANGE) && overtaken) {
@@ -92,7 +103,8 @@ export class Timeline {
       return this.output.incomplete(id);
     }
     for (const message of event.messages) {
-      if (message.seq <= position.seq && !this.#rewinds(id, message)) continue;
+      if (this.#rewinds(id, message)) position = this.#begin(id, { seq: message.seq - 1, version: before(version) });
+      if (message.seq <= position.seq) continue;
       position.seq = message.seq;
       this.#output(message);
     }
@@ -103,14 +115,26 @@ export class Timeline {
   }
 
   gone(conversationId: string): void {
-    this.positions.delete(conversationId);
-    this.#recent.delete(conversationId);
-    this.#held.delete(conversationId);
+    this.#forget(conversationId);
     this.output.gone(conversationId);
   }
 
-  #position(id: string): Position {
-    return this.#begin(id, { seq: 0 });
+  /**
+   * What is held is not what the server has, perhaps not even the numbers: the position is that of what the application loads anew, or
+   * of the next message.
+   */
+  #drop(event: SyncChangesEvent): void {
+    const id = event.conversationId;
+    const held = this.#held.get(id) ?? [];
+    this.#forget(id);
+    this.output.changes(event);
+    for (const one of held) this.ingest(one);
+  }
+
+  #forget(id: string): void {
+    this.positions.delete(id);
+    this.#recent.delete(id);
+    this.#held.delete(id);
   }
 
   #begin(id: string, at: Position): Position {
@@ -144,16 +168,16 @@ export class Timeline {
   }
 
   #apply(id: string, event: ServerEvent): void {
-    const position = this.positions.get(id);
     const { version } = event;
     if (isMessage(event)) {
-      const current = this.#position(id);
-      if (event.seq <= current.seq && !this.#rewinds(id, event)) return;
+      const current = this.#begin(id, { seq: event.seq - 1 });
+      if (event.seq <= current.seq) return;
       current.seq = event.seq;
       current.version = version ?? current.version;
       const { type: _, version: __, ...message } = event;
       return this.#output(message);
     }
+    const position = this.positions.get(id);
     if (!position || version === undefined) return this.#event(event);
     // The version tells a repetition: its id need not be remembered.
     const { eventId } = event as { eventId?: string };
@@ -175,14 +199,10 @@ export class Timeline {
    * Whether another message had this number: the server's database was restored from a backup, or lost what it stored last. Then what
    * is held of the conversation is dropped, and what comes from here on is news.
    */
-  #rewinds(id: string, message: { seq: number; messageId: string }): boolean {
-    const known = this.#recent.get(id)?.get(message.seq);
-    if (known === undefined || known === message.messageId) return false;
-    this.#recent.delete(id);
-    const { version } = message as { version?: number };
-    const position = this.#position(id);
-    position.version = before(version);
-    this.output.changes({ type: "sync_changes", conversationId: id, stale: true, version: version ?? 1, timestamp: "" });
+  #rewinds(id: string, { seq, messageId, version = 1 }: { seq: number; messageId: string; version?: number }): boolean {
+    const known = this.#recent.get(id)?.get(seq);
+    if (known === undefined || known === messageId) return false;
+    this.#drop({ type: "sync_changes", conversationId: id, stale: true, version, timestamp: "" });
     return true;
   }
 
