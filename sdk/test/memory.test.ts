@@ -26,7 +26,7 @@ function frame(seq: number): Parameters<Timeline["ingest"]>[0] {
 
 test("a message that is kept takes less than 600 bytes, edited or not", () => {
   const count = 5_000;
-  const window = new MessageWindow(() => "1", 50, count, () => {});
+  const window = new MessageWindow(() => "1", { pageSize: 50, maxMessages: count }, () => {});
   window.live.subscribe(() => {});
   const timeline = new Timeline({ ...nowhere, message: (message) => window.add(message) });
   const arrive = (seq: number) => {

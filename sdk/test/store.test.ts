@@ -390,6 +390,43 @@ test("after a restore the inbox shows what the server has, at once after the res
   expect(contents().slice(-2)).toEqual(["d30", "new"]);
 });
 
+test("what was lost while the inbox was loading does not come back with its answer", async () => {
+  const restore = server.backup();
+  await open();
+  server.holding.add("get_inbox");
+  store.refresh().catch(() => {});
+  await clock.advance(50);
+  server.store(DIRECT, PEER, "lost");
+  await clock.advance(100);
+  restore();
+  server.holding.clear();
+  server.closeAll(1012);
+  await clock.advance(5_200);
+  expect(entry(DIRECT)).toMatchObject({ lastSeq: 30, unreadCount: 30, lastMessage: { content: "d30" } });
+  expect(inbox().totalUnread).toBe(33);
+});
+
+test("marks of what was lost are not taken for marks of what has its number", async () => {
+  const restore = server.backup();
+  const cached = { entries: [], messages: {}, readBy: { [GROUP]: { "3": 4 } } };
+  store.close();
+  client.close();
+  start({ load: () => Promise.resolve(cached), changed: () => {} });
+  await open();
+  store.send(DIRECT, "lost");
+  store.send(GROUP, "lost");
+  await clock.advance(100);
+  server.peerRead(DIRECT, 31);
+  server.publish({ type: "message_delivered", conversationId: DIRECT, seq: 31 });
+  await clock.advance(100);
+  expect(list()).toMatchObject({ deliveredSeq: 31, readBy: new Map([[PEER, 31]]) });
+  restore();
+  server.closeAll(1012);
+  await clock.advance(5_200);
+  expect(list()).toMatchObject({ deliveredSeq: 0, readBy: new Map([[PEER, 0]]) });
+  expect(list(GROUP).readBy).toEqual(new Map());
+});
+
 test("a number that comes again on a connection that stayed shows in the inbox at once", async () => {
   const restore = server.backup();
   await open();

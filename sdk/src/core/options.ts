@@ -32,7 +32,7 @@ export interface ClientEvents extends Omit<Events, "new_message" | "new_group_me
   message: Message;
   /** Everything else that happened, durable or not; also under its own type. */
   event: ServerEvent;
-  /** What changed in a conversation while this client was away. */
+  /** What changed in a conversation while this client was away; with `stale`, drop what you hold of it and load it again. */
   changes: SyncChangesEvent;
   /** The conversation no longer exists for this user. */
   gone: { conversationId: string };

@@ -1,13 +1,12 @@
 // The list of conversations: what the server answered last, with the events since then applied.
 import type { InboxPage } from "../core/history";
-import type { InboxEntry } from "./types";
 import type { Message } from "../generated/protocol";
 import { Live } from "./live";
-import type { Inbox } from "./types";
+import type { Inbox, InboxEntry } from "./types";
 
 export class InboxList {
   readonly live = new Live<Inbox>(() => this.#compute());
-  readonly entries = new Map<string, InboxEntry>();
+  entries = new Map<string, InboxEntry>();
   status: Inbox["status"] = "loading";
   hasMore = false;
   #totalUnread = 0;
@@ -62,8 +61,7 @@ export class InboxList {
   /** The newest conversations, or nothing when they could not be loaded. */
   answered(page?: InboxPage): void {
     if (page) {
-      this.entries.clear();
-      for (const entry of page.entries) this.entries.set(entry.conversationId, entry);
+      this.entries = new Map(page.entries.map((entry) => [entry.conversationId, entry]));
       ({ totalUnread: this.#totalUnread, hasMore: this.hasMore } = page);
       this.status = "ready";
     } else if (this.status === "loading") this.status = "failed";

@@ -1,6 +1,6 @@
-// What happens to the lists when an event arrives. Nothing here asks the server; `refresh` and `reload` say that it has to be asked.
+// What happens to the lists when an event arrives. Nothing here asks the server; `refresh` says that it has to be asked.
 import type { Clock } from "../core/environment";
-import { conversationOf, isGroup, type ServerEvent } from "../core/wire";
+import { conversationOf, type ServerEvent } from "../core/wire";
 import type { Message, Reaction, SyncChangesEvent } from "../generated/protocol";
 import { InboxList } from "./inbox";
 import { OnlineUsers, Typing } from "./presence";
@@ -11,8 +11,6 @@ export interface StateOutput {
   myId(): string | undefined;
   /** The inbox has to be loaded again, not at once by all clients. */
   refresh(withinMs?: number): void;
-  /** The newest page has to be loaded again. */
-  reload(conversationId: string): void;
   /** The window of a conversation that may not have been shown yet. */
   window(conversationId: string): MessageWindow;
 }
@@ -26,10 +24,7 @@ export class StoreState {
   readonly typing: Typing;
   readonly windows = new Map<string, MessageWindow>();
 
-  constructor(
-    clock: Clock,
-    output: StateOutput,
-  ) {
+  constructor(clock: Clock, output: StateOutput) {
     this.#output = output;
     this.typing = new Typing(clock);
   }
@@ -42,15 +37,17 @@ export class StoreState {
   }
 
   changes(event: SyncChangesEvent): void {
-    const window = this.windows.get(event.conversationId);
-    if (!event.stale) return window?.changes(event);
-    window?.clear("loading");
-    this.#output.reload(event.conversationId);
+    const { conversationId: id, stale } = event;
+    if (!stale) return this.windows.get(id)?.changes(event);
+    // Also one that was not shown yet: what is cached of it is not right, either.
+    this.#output.window(id).forget();
+    this.inbox.update(id, () => ({ lastSeq: 0, peerReadSeq: 0 }));
   }
 
-  gone(id: string): void {
+  /** `ready` says that the conversation is empty and may go on. */
+  gone(id: string, status: "gone" | "ready" = "gone"): void {
     this.inbox.remove(id);
-    this.windows.get(id)?.clear("gone");
+    this.windows.get(id)?.clear(status);
   }
 
   /** Anything else: an event of others, or the answer to one's own command. */
@@ -89,8 +86,8 @@ export class StoreState {
         return patch(event.messageId, () => ({ isPinned: event.type === "message_pinned" }));
       case "message_read":
         if (event.readBy === me) return this.#read(id, event.seq, window);
-        // The inbox tells it of direct conversations; of groups nothing tells it again.
-        (isGroup(id) ? this.#output.window(id) : window)?.hasRead(event.readBy, event.seq);
+        // Of groups nothing tells it again: also one that was not shown yet has to know.
+        this.#output.window(id).hasRead(event.readBy, event.seq);
         return update(({ peerReadSeq = 0 }) => ({ peerReadSeq: Math.max(peerReadSeq, event.seq) }));
       case "message_delivered":
         return window?.delivered(event.seq);
@@ -110,12 +107,11 @@ export class StoreState {
         return event.userId === me ? this.gone(id) : undefined;
       case "member_promoted":
       case "member_demoted":
-        return update(({ myRole = "" }) => ({ myRole: event.userId === me ? event.newRole : myRole }));
+        return event.userId === me ? update(() => ({ myRole: event.newRole })) : undefined;
       case "ownership_transferred":
         return this.#output.refresh();
       case "conversation_deleted":
-        this.inbox.remove(id);
-        return window?.clear("ready");
+        return this.gone(id, "ready");
       case "conversation_settings": {
         const { mutedUntil, pinned, markedUnread } = event;
         return update(() => ({ mutedUntil, pinned, markedUnread }) as ConversationSettings);

@@ -6,11 +6,11 @@ import type { State } from "../core/connection";
 import { type Clock, systemClock } from "../core/environment";
 import { keyOf } from "../core/outbox";
 import { placeOf } from "../core/wire";
-import type { Commands, Message } from "../generated/protocol";
+import type { Commands } from "../generated/protocol";
 import { Live } from "./live";
 import { StoreState, withReaction } from "./state";
 import type { Cached, ChatMessage, ConversationSettings, Inbox, MessageList, Readable, StoreCache, Typist } from "./types";
-import { type Direction, MessageWindow } from "./window";
+import { type Direction, MessageWindow, type WindowLimits } from "./window";
 
 export interface StoreOptions {
   /** How many messages a page has; the default is 50. */
@@ -37,8 +37,7 @@ export class ChatStore {
   readonly online: Readable<ReadonlySet<string>>;
   readonly #state: StoreState;
   readonly #clock: Clock;
-  readonly #pageSize: number;
-  readonly #maxMessages: number;
+  readonly #limits: WindowLimits;
   readonly #cache: StoreCache | undefined;
   #cached: Cached = { entries: [], messages: {} };
   #refreshTimer: unknown;
@@ -52,13 +51,12 @@ export class ChatStore {
     { pageSize = PAGE_SIZE, maxMessages = MAX_MESSAGES, cache, clock = systemClock }: StoreOptions = {},
   ) {
     this.#clock = clock;
-    this.#pageSize = this.#wanted = pageSize;
-    this.#maxMessages = maxMessages;
+    this.#limits = { pageSize, maxMessages };
+    this.#wanted = pageSize;
     this.#cache = cache;
     const state = (this.#state = new StoreState(clock, {
       myId: () => this.#myId,
       refresh: (withinMs) => this.#refreshSoon(withinMs),
-      reload: (id) => this.#reload(id),
       window: (id) => this.#window(id),
     }));
     const connection = (this.connection = new Live(() => client.state));
@@ -67,7 +65,7 @@ export class ChatStore {
     this.#undo = [
       client.on("state", ({ name }) => {
         connection.changed();
-        if (name === "online") this.#online();
+        if (name === "online") this.#loadShown();
       }),
       client.on("outbox", (event) => this.#outbox(event)),
       client.on("message", (message) => {
@@ -81,10 +79,11 @@ export class ChatStore {
       client.on("gone", ({ conversationId }) => state.gone(conversationId)),
       client.on("changes", (event) => {
         state.changes(event);
-        this.#refreshSoon();
+        if (event.stale) this.#loadShown();
+        else this.#refreshSoon();
       }),
     ];
-    if (client.state.name === "online") this.#online();
+    if (client.state.name === "online") this.#loadShown();
     void this.#restore();
   }
 
@@ -129,9 +128,9 @@ export class ChatStore {
 
   /** Replaces what is loaded by the messages around one, unless it is there already. */
   async loadAround(conversationId: string, around: { seq: number } | { messageId: string }): Promise<void> {
-    const { seq: aroundSeq, messageId: aroundMessageId } = around as { seq?: number; messageId?: string };
-    const isIt = ({ seq, messageId }: Message) => seq === aroundSeq || messageId === aroundMessageId;
-    if (!this.#window(conversationId).find(isIt)) await this.#page(conversationId, "around", { aroundSeq, aroundMessageId });
+    const { seq, messageId } = around as { seq?: number; messageId?: string };
+    if (this.#window(conversationId).find((one) => one.seq === seq || one.messageId === messageId)) return;
+    await this.#page(conversationId, "around", { aroundSeq: seq, aroundMessageId: messageId });
   }
 
   /** Replaces what is loaded by the newest page. */
@@ -200,7 +199,7 @@ export class ChatStore {
     const window = this.#window(conversationId);
     let last: { messageId: string; seq: number } | undefined = window.find((one) => one.seq <= seq);
     if (entry?.lastMessage && entry.lastSeq <= seq && entry.lastSeq > (last?.seq ?? 0)) {
-      last = { messageId: entry.lastMessage.messageId, seq: entry.lastSeq };
+      last = { ...entry.lastMessage, seq: entry.lastSeq };
     }
     if (!last || (entry && last.seq <= entry.readSeq && !entry.markedUnread)) return;
     this.#state.inbox.read(conversationId, last.seq, window.unreadAfter(last.seq));
@@ -223,9 +222,10 @@ export class ChatStore {
     return this.client.me?.userId ?? this.#cached.myId;
   }
 
-  #online(): void {
-    this.refresh().catch(() => {});
-    for (const [id, { isNeeded, live }] of this.#state.windows) if (isNeeded && live.isWatched) this.#reload(id);
+  /** What is shown may not be right, or is not there. */
+  #loadShown(): void {
+    this.#refreshSoon(0);
+    for (const [id, { isNeeded }] of this.#state.windows) if (isNeeded) this.#reload(id);
   }
 
   async #load(): Promise<void> {
@@ -237,17 +237,27 @@ export class ChatStore {
     } finally {
       inbox.answered(page);
     }
-    for (const { participant } of page.entries) if (participant) online.set(participant.userId, participant.online);
+    for (const { conversationId, participant } of page.entries) {
+      if (participant) online.set(participant.userId, participant.online);
+      this.#peerRead(conversationId);
+    }
     this.#changed();
+  }
+
+  /** The inbox tells it of direct conversations, a page does not. */
+  #peerRead(id: string): void {
+    const { participant, peerReadSeq = 0 } = this.#state.inbox.entries.get(id) ?? {};
+    if (participant) this.#state.windows.get(id)?.hasRead(participant.userId, peerReadSeq);
   }
 
   #refreshSoon(withinMs = REFRESH_WITHIN_MS): void {
     // As soon as it is online, it is loaded anyway.
-    if (this.client.state.name !== "online") return;
-    this.#refreshTimer ??= this.#clock.setTimeout(() => {
+    if (this.client.state.name !== "online" || (withinMs && this.#refreshTimer)) return;
+    this.#clock.clearTimeout(this.#refreshTimer);
+    this.#refreshTimer = this.#clock.setTimeout(() => {
       // An answer that is on its way may be too old.
       Promise.resolve(this.#refreshing)
-        .then(() => this.refresh())
+        .finally(() => this.refresh())
         .catch(() => {});
     }, Math.random() * withinMs);
   }
@@ -263,10 +273,9 @@ export class ChatStore {
     if (window) return window;
     window = new MessageWindow(
       () => this.#myId,
-      this.#pageSize,
-      this.#maxMessages,
+      this.#limits,
       () => {
-        for (const other of windows.values()) if (!other.live.isWatched) other.rest();
+        for (const other of windows.values()) other.rest();
         if (window?.isNeeded) this.#reload(id);
       },
     );
@@ -280,15 +289,14 @@ export class ChatStore {
     const window = this.#window(id);
     const load = window.begin(direction);
     try {
-      const page = await this.client.history(id, { limit: this.#pageSize, ...fields });
-      if (window.load !== load) return;
+      const page = await this.client.history(id, { limit: this.#limits.pageSize, ...fields });
+      if (window.loading !== load) return;
       window.page(direction, page);
-      const { participant, peerReadSeq = 0 } = this.#state.inbox.entries.get(id) ?? {};
-      if (participant) window.hasRead(participant.userId, peerReadSeq);
+      this.#peerRead(id);
       this.#changed();
     } finally {
       // A page that came has ended it.
-      if (window.load === load && window.loading) window.failed();
+      if (window.loading === load) window.failed();
     }
   }
 

@@ -14,6 +14,11 @@ export interface Overlay {
 
 export type Direction = "before" | "after" | "around" | "latest";
 
+export interface WindowLimits {
+  pageSize: number;
+  maxMessages: number;
+}
+
 interface Row {
   message: ChatMessage;
   version: number;
@@ -22,32 +27,23 @@ interface Row {
 export class MessageWindow {
   readonly live: Live<MessageList>;
   readonly #myId: () => string | undefined;
-  readonly #pageSize: number;
-  readonly #maxMessages: number;
+  readonly #limits: WindowLimits;
   status: MessageList["status"] = "loading";
   hasBefore = false;
   hasAfter = false;
   deliveredSeq = 0;
   readBy: ReadonlyMap<string, number> = new Map();
-  /** The direction in which a page is being loaded. */
-  loading: Direction | undefined;
-  /** Counts the pages that were asked for. */
-  load = 0;
+  /** The page that is being loaded. */
+  loading: { direction: Direction } | undefined;
   #rows: Row[] = [];
   /** Up to this `seq` pages have told what exists. */
   #through = 0;
   readonly #sending = new Map<string, ChatMessage>();
   readonly #overlays = new Set<Overlay>();
 
-  constructor(
-    myId: () => string | undefined,
-    pageSize: number,
-    maxMessages: number,
-    watched: () => void,
-  ) {
+  constructor(myId: () => string | undefined, limits: WindowLimits, watched: () => void) {
     this.#myId = myId;
-    this.#pageSize = pageSize;
-    this.#maxMessages = maxMessages;
+    this.#limits = limits;
     this.live = new Live(() => this.#compute(), watched);
   }
 
@@ -63,9 +59,9 @@ export class MessageWindow {
     return this.#rows.findLast(({ message }) => wanted(message))?.message;
   }
 
-  /** Whether the newest page has to be loaded before the window shows the present. */
+  /** Whether somebody looks at it, and the newest page has to be loaded before it shows the present. */
   get isNeeded(): boolean {
-    return this.status !== "ready" && this.status !== "gone" && !this.loading;
+    return this.live.isWatched && this.status !== "ready" && this.status !== "gone" && !this.loading;
   }
 
   /** How many messages of others are newer; `undefined` when not all of them are loaded. */
@@ -80,19 +76,18 @@ export class MessageWindow {
     if (direction !== "before") this.hasAfter = hasAfter;
     for (const message of messages) this.#put(message, version);
     if (direction !== "before" && !this.hasAfter) this.#through = messages.at(-1)?.seq ?? this.#through;
-    this.#keep(this.#maxMessages, direction === "before");
+    this.#keep(this.#limits.maxMessages, direction === "before");
     this.status = "ready";
     this.loading = undefined;
     this.live.answered();
   }
 
   /** Begins to load a page; whatever was being loaded is not wanted any more. */
-  begin(direction: Direction): number {
-    this.loading = direction;
+  begin(direction: Direction): object {
     this.live.asked();
     if (this.status === "failed") this.status = "loading";
     this.live.changed();
-    return ++this.load;
+    return (this.loading = { direction });
   }
 
   hasRead(userId: string, seq: number): void {
@@ -127,13 +122,14 @@ export class MessageWindow {
       if (message.seq > this.#through && !this.hasAfter) this.#put(message, 0);
     });
     // A page that is on its way has to fit to what is there.
-    if (!this.loading) this.#keep(this.live.isWatched ? this.#maxMessages : this.#pageSize);
+    if (!this.loading) this.#keep(this.live.isWatched ? this.#limits.maxMessages : this.#limits.pageSize);
   }
 
-  /** Nobody looks at it any more. */
+  /** Keeps only the newest page if nobody looks at it. */
   rest(): void {
-    if (this.hasAfter || this.loading === "before") return this.clear("loading");
-    this.live.apply(() => this.#keep(this.#pageSize));
+    if (this.live.isWatched) return;
+    if (this.hasAfter || this.loading?.direction === "before") return this.clear("loading");
+    this.live.apply(() => this.#keep(this.#limits.pageSize));
   }
 
   patch(messageId: string, version: number | undefined, change: (message: ChatMessage) => Partial<Message>): void {
@@ -165,12 +161,18 @@ export class MessageWindow {
   clear(status: MessageList["status"]): void {
     this.#rows = [];
     this.hasBefore = this.hasAfter = false;
-    this.load++;
     this.loading = undefined;
     this.#through = 0;
     this.status = status;
     this.live.asked();
     this.live.answered();
+  }
+
+  /** Nothing that was held is right any more: its numbers, and with them the marks, may be those of other messages now. */
+  forget(): void {
+    this.readBy = new Map();
+    this.deliveredSeq = 0;
+    this.clear("loading");
   }
 
   sending(item: OutboxItem, conversationId: string, myName = ""): void {
@@ -234,7 +236,7 @@ export class MessageWindow {
   /** Drops what exceeds `most` at one end: a page at a time, so that a full window does not change at both ends with each message. */
   #keep(most: number, oldest?: boolean): void {
     const excess = this.#rows.length - most;
-    if (excess < this.#pageSize) return;
+    if (excess < this.#limits.pageSize) return;
     this.#rows.splice(oldest ? most : 0, excess);
     this[oldest ? "hasAfter" : "hasBefore"] = true;
   }
@@ -249,8 +251,8 @@ export class MessageWindow {
       messages: [...messages, ...this.#sending.values()],
       hasBefore: this.hasBefore,
       hasAfter: this.hasAfter,
-      isLoadingBefore: this.loading === "before",
-      isLoadingAfter: this.loading === "after",
+      isLoadingBefore: this.loading?.direction === "before",
+      isLoadingAfter: this.loading?.direction === "after",
       deliveredSeq: this.deliveredSeq,
       readBy: this.readBy,
     };
