@@ -19,6 +19,8 @@ pub const MAX_FOUND_USERS: u32 = 50;
 pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 pub const MAX_REQUEST_ID_CHARACTERS: usize = 64;
 pub const MAX_CLIENT_MESSAGE_ID_CHARACTERS: usize = 64;
+/// Members of a group that names no `maxMembers`, unless `GROUP_MAX_MEMBERS` is less.
+pub const DEFAULT_GROUP_MEMBERS: u32 = 50;
 pub const MAX_GROUP_NAME_CHARACTERS: usize = 100;
 pub const MAX_GROUP_DESCRIPTION_CHARACTERS: usize = 500;
 pub const MAX_REACTION_CHARACTERS: usize = 10;

@@ -402,7 +402,7 @@ impl Handler {
             }
             OpenError::TooManyConnections => {
                 let details = "This user has too many connections";
-                let rejection = Rejection::new(ErrorCode::MaxConnectionsExceeded, details);
+                let rejection = Rejection::too_many_connections(details);
                 self.error(&rejection, Some("authenticate"), attempt.opener.request_id.as_ref());
                 self.connection.close(Close::new(CloseCode::Policy, "Too many connections"));
             }

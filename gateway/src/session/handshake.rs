@@ -70,8 +70,7 @@ pub async fn serve<S: Socket>(gateway: Arc<Gateway>, upgraded: Upgraded<S>) {
 }
 
 async fn enter(gateway: &Arc<Gateway>, address: Address, unnamed_proxy: Option<IpAddr>) -> Result<Entry, Rejection> {
-    let too_many =
-        |details: &str| Rejection::new(ErrorCode::MaxConnectionsExceeded, format!("Too many connections {details}"));
+    let too_many = |details: &str| Rejection::too_many_connections(format!("Too many connections {details}"));
     let open = gateway.places.take(Kind::Open).ok_or_else(|| too_many("on this server"))?;
     let pending = gateway.places.take(Kind::Pending).ok_or_else(|| too_many("that are not authenticated"))?;
     gateway.metrics.accepted.increment(1);

@@ -138,7 +138,8 @@ async fn places_of_this_gateway_are_limited() {
     let harness =
         Harness::start(&[("MAX_CONNECTIONS", "3"), ("MAX_PENDING", "2"), ("MAX_CONNECTIONS_PER_USER", "1")]).await;
     let (_a, mut b) = (harness.connect().open().await.unwrap(), harness.connect().open().await.unwrap());
-    assert_eq!(refused(harness.connect().open().await)["code"], "MAX_CONNECTIONS_EXCEEDED");
+    let error = refused(harness.connect().open().await);
+    assert_eq!((&error["code"], &error["retryAfter"]), (&json!("MAX_CONNECTIONS_EXCEEDED"), &json!(30)));
     b.authenticate(&token(1)).await.unwrap();
     // A place among the pending is free again.
     let mut c = harness.connect().open().await.unwrap();

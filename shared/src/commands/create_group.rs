@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::prelude::*;
+use crate::limits::DEFAULT_GROUP_MEMBERS;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateGroup {
@@ -37,17 +38,37 @@ impl Contract for CreateGroup {
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::TooManyMembers, ErrorCode::PermissionDenied];
 
     fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
-        let group_members = context.limits.group_members;
+        let default = DEFAULT_GROUP_MEMBERS.min(context.limits.group_members);
         Ok(CreateGroup {
             name: group_name(fields, context)?.ok_or_else(|| Invalid::required("groupName"))?,
             description: group_description(fields)?.unwrap_or_default(),
             // More than any group can hold would be refused by the worker anyway; this bounds the list itself.
             members: fields.user_ids(&["initialMembers", "memberUserIds"], MAX_SYNC_ENTRIES)?,
-            max_members: max_members(fields, context)?.unwrap_or(group_members),
+            max_members: max_members(fields, context)?.unwrap_or(default),
         })
     }
 
     fn route(&self, caller: UserId) -> Route {
         Route::Ordered(Subject::User(caller))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+    use crate::limits::Limits;
+
+    #[test]
+    fn a_group_has_50_places_unless_the_server_allows_fewer() {
+        for (allowed, expected) in [(200, 50), (50, 50), (20, 20)] {
+            let limits = Limits { group_members: allowed, ..Limits::default() };
+            let context = DecodeContext { caller: UserId(1), limits: &limits };
+            let fields = json!({"groupName": "g"});
+            let command = CreateGroup::decode(Fields(fields.as_object().unwrap()), &context).unwrap();
+            assert_eq!(command.max_members, expected);
+        }
     }
 }

@@ -223,7 +223,7 @@ pub fn client_message_id(fields: Fields<'_>) -> Result<Option<String>, Invalid> 
 pub fn reply_to(fields: Fields<'_>) -> Result<Option<MessageId>, Invalid> {
     match fields.message_id("replyToMessageId")? {
         Some(message) => Ok(Some(message)),
-        None => fields.message_id("replyTo"),
+        None => fields.message_id("replyTo").map_err(|invalid| Invalid::new("replyToMessageId", invalid.details)),
     }
 }
 
@@ -328,6 +328,12 @@ pub fn known_positions(fields: Fields<'_>, field: &'static str) -> Result<Option
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn of_two_names_the_first_one_is_named() {
+        let bad = json!({"replyTo": "zz"});
+        assert_eq!(reply_to(Fields(bad.as_object().unwrap())).unwrap_err().field, "replyToMessageId");
+    }
 
     #[test]
     fn a_page_far_back_is_refused_and_before_seq_is_named() {

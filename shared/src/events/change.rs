@@ -210,8 +210,10 @@ pub struct PinnedMessages {
     pub conversation_id: ConversationId,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_id: Option<GroupId>,
-    /// Oldest first; at most 200, those pinned last.
+    /// Oldest first; at most 200 and 1 MiB of them, those pinned last.
     pub messages: Vec<Message>,
+    /// Whether there are more.
+    pub has_more: bool,
     /// The conversation's version; what changes later is told with a higher one.
     pub version: i64,
 }

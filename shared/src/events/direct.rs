@@ -93,6 +93,8 @@ pub struct ConversationStarted<'a> {
     pub participant: &'a Participant,
     /// The last 50, oldest first.
     pub messages: Vec<Message>,
+    /// Whether there are older ones.
+    pub has_more: bool,
     /// `NOT_FOLLOWING`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<&'a str>,
@@ -179,6 +181,8 @@ pub struct ListPagination {
     pub offset: u32,
     /// How many this part has.
     pub count: usize,
+    /// Whether the list goes on after them.
+    pub has_more: bool,
 }
 
 /// All of the sender's messages up to this one reached the recipient.

@@ -120,6 +120,13 @@ impl Rejection {
         Rejection { retry_after: Some(retry_after_seconds), ..Rejection::new(ErrorCode::ServiceUnavailable, details) }
     }
 
+    /// Places become free as others leave; there is no telling when.
+    pub fn too_many_connections(details: impl Into<String>) -> Self {
+        const RETRY_AFTER_SECONDS: u32 = 30;
+        let rejection = Rejection::new(ErrorCode::MaxConnectionsExceeded, details);
+        Rejection { retry_after: Some(RETRY_AFTER_SECONDS), ..rejection }
+    }
+
     /// A fault of ours; `error_id` is in the log with the cause.
     pub fn internal(error_id: String) -> Self {
         Rejection {

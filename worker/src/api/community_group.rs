@@ -138,15 +138,19 @@ pub async fn follow(
         // They were told of the group as a whole.
     } else if is_single {
         let by = author(db, group).await?;
-        for (place, difference) in differences.iter().enumerate() {
+        // Those removed come last, and hear of nothing after their own removal.
+        let (gone, others): (Vec<&Difference>, Vec<&Difference>) = differences.iter().partition(|d| is_gone(d));
+        for (place, difference) in others.into_iter().chain(gone).enumerate() {
             if place > 0 {
                 version = conversations::raise_for_info(db, group).await?;
             }
-            tell_of_change(app, db, group, difference, (by, version), outcome).await?;
+            let told = removed.iter().copied().take_while(|user| *user != difference.user_id);
+            let told: Vec<UserId> = if is_gone(difference) { told.collect() } else { Vec::new() };
+            tell_of_change(app, db, group, difference, told, (by, version), outcome).await?;
         }
     } else {
-        tell_of_removals(app, db, group, &differences, version, outcome).await?;
         tell_of_info(app, db, group, true, version, outcome).await?;
+        tell_of_removals(app, db, group, &differences, version, outcome).await?;
     }
     outcome.left(group, removed);
     Ok(added)
@@ -195,6 +199,8 @@ async fn tell_of_change(
     db: &mut PgSession,
     group: GroupId,
     change: &Difference,
+    // Those who have been told of their own removal.
+    mut told: Vec<UserId>,
     (by, version): (UserId, i64),
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
@@ -222,7 +228,8 @@ async fn tell_of_change(
             let event_id = store_shared(app, db, group, version, &event).await?;
             // Who is no member any more is told apart.
             store_for(app, db, group, event_id, &event, &[user]).await?;
-            outcome.durable_except(everybody, event_id, &event, None, vec![user]);
+            told.push(user);
+            outcome.durable_except(everybody, event_id, &event, None, told);
             outcome.durable(Audience::User(user), event_id, &event, None);
         }
         (Some(old), Some(new_role)) if new_role.rank() < old.rank() => {

@@ -21,16 +21,15 @@ impl Handle for CreateGroup {
         let (group, creator) = (GroupId(context.envelope.id), context.caller());
         let max_members = self.max_members.min(context.app.settings.common.group_max_members);
         let named: Vec<UserId> = self.members.iter().copied().filter(|user| *user != creator).collect();
-        if named.len() + 1 > max_members as usize {
-            let details = format!(
-                "`initialMembers` and you are {} members, and the group may have {max_members}",
-                named.len() + 1
-            );
+        reject_too_many(context).await?;
+        let (accepted, skipped) = choose(context, &named).await?;
+        let members = accepted.len() + 1;
+        if members > max_members as usize {
+            let details =
+                format!("`initialMembers` and you are {members} members, and the group may have {max_members}");
             let rejection = Rejection::new(ErrorCode::TooManyMembers, details);
             return Err(Rejection { field: Some("initialMembers"), ..rejection }.into());
         }
-        reject_too_many(context).await?;
-        let (accepted, skipped) = choose(context, &named).await?;
 
         let new = NewGroup {
             group_id: group,

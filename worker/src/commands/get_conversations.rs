@@ -5,6 +5,7 @@ use shared::clock::Timestamp;
 use shared::commands::GetConversations;
 use shared::events::direct::{ConversationSummary, Conversations, LastMessage, ListPagination, Participant};
 use shared::ids::UserId;
+use shared::limits::MAX_ANSWER_BYTES;
 
 use super::{Context, Handle};
 use crate::app::App;
@@ -30,11 +31,19 @@ pub async fn list(
     limit: u32,
     offset: u32,
 ) -> Result<Conversations, Failure> {
-    let rows = conversations::list_direct(db, user, i64::from(limit), i64::from(offset), MOST_UNREAD).await?;
-    let count = rows.len();
+    // One more than asked for tells whether there are more.
+    let most = i64::from(limit) + 1;
+    let rows = conversations::list_direct(db, user, most, i64::from(offset), MOST_UNREAD).await?;
+    let found = rows.len();
+    let mut bytes = 0;
+    let fits = |row: &&ListedConversation| {
+        bytes += row.content.len();
+        bytes <= MAX_ANSWER_BYTES
+    };
+    let count = rows.iter().take(limit as usize).take_while(fits).count().max(1).min(found);
     Ok(Conversations {
-        conversations: rows.into_iter().map(|row| summary(app, row)).collect(),
-        pagination: ListPagination { limit, offset, count },
+        conversations: rows.into_iter().take(count).map(|row| summary(app, row)).collect(),
+        pagination: ListPagination { limit, offset, count, has_more: found > count },
         timestamp: Timestamp::now(),
     })
 }

@@ -7,6 +7,7 @@ use shared::cursor::Cursor;
 use shared::events::inbox::{ConversationKind, Inbox, InboxEntry, InboxParticipant};
 use shared::events::message::Message;
 use shared::ids::{ConversationId, MessageId, UserId};
+use shared::limits::MAX_ANSWER_BYTES;
 use time::OffsetDateTime;
 
 use super::{Context, Handle};
@@ -38,13 +39,14 @@ impl Handle for GetInbox {
         // One more than asked for tells whether there are more.
         let limit = self.limit as usize;
         let mut rows = inbox::list_entries(context.db, user, after, limit as i64 + 1, MOST_UNREAD).await?;
-        let has_more = rows.len() > limit;
+        let found = rows.len();
         rows.truncate(limit);
         if rows.first().is_some_and(|row| row.unsettled_count > MAX_UNSETTLED) {
             settle(context).await;
         }
-        let next_cursor = rows.last().filter(|_| has_more).map(cursor);
         let messages = newest_messages(context, &rows).await?;
+        rows.truncate(fitting(&rows, &messages));
+        let next_cursor = rows.last().filter(|_| found > rows.len()).map(cursor);
         let participants = participants(context, &rows).await?;
         let total_unread = match rows.first() {
             Some(row) => row.total_unread,
@@ -74,6 +76,16 @@ async fn settle(context: &mut Context<'_>) {
 fn cursor(row: &EntryRow) -> String {
     let active_at_us = (row.active_at.unix_timestamp_nanos() / 1_000) as i64;
     InboxPosition { active_at_us, conversation: row.conversation_id }.to_text()
+}
+
+/// How many of the entries the answer has room for, at least one.
+fn fitting(rows: &[EntryRow], messages: &HashMap<MessageId, Message>) -> usize {
+    let mut bytes = 0;
+    let fits = |row: &&EntryRow| {
+        bytes += row.message_id.and_then(|id| messages.get(&id)).map_or(0, pages::json_bytes);
+        bytes <= MAX_ANSWER_BYTES
+    };
+    rows.iter().take_while(fits).count().max(1)
 }
 
 /// As pages show them.

@@ -37,6 +37,7 @@ impl Handle for StartConversation {
             recipient: &recipient,
             participant: &recipient,
             messages: page.messages,
+            has_more: page.pagination.has_more,
             version: page.version,
             warning: (!found.followed && policy == FollowPolicy::Warn).then_some(ErrorCode::NotFollowing.as_str()),
         };

@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::error::Failure;
 use crate::store::conversations::{self, FIRST_VERSION, Scope};
 use crate::store::history::{self, Range};
-pub use entry::{Entry, fitting, show, show_as_new};
+pub use entry::{Entry, fitting, json_bytes, show, show_as_new};
 pub use open::open_message;
 use window::Window;
 

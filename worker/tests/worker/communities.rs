@@ -106,6 +106,27 @@ async fn a_community_gets_a_group_that_follows_its_members() {
 }
 
 #[tokio::test]
+async fn members_hear_of_nothing_after_their_removal() {
+    let harness = Harness::start("removals").await;
+    let [alice, bob, carol, dave] = harness.users(["alice", "bob", "carol", "dave"]).await;
+    let community = json!({"communityId": "c1", "name": "Runners"});
+    let members = json!([{"userId": alice, "role": "owner"}, {"userId": bob}, {"userId": carol}, {"userId": dave}]);
+    sync(&harness, &json!({"community": community, "members": members})).await;
+    let left = json!([{"userId": alice, "role": "owner"}, {"userId": dave, "role": "admin"}]);
+    sync(&harness, &json!({"community": community, "members": left, "membersComplete": true})).await;
+    for user in [bob, carol] {
+        let is_left = |p: &Published| p.channel == Channel::User(user) && matches!(p.header, Header::Left { .. });
+        harness.wait_for("left", is_left).await;
+        let published = harness.published();
+        let is_removal = |p: &Published| p.channel == Channel::User(user) && p.json()["type"] == "member_removed";
+        let removal = published.iter().position(is_removal).expect("the user is told");
+        let reaches = |p: &&Published| matches!((&p.channel, &p.header), (Channel::Group(_), Header::Event(event)) if !event.exclude_users.contains(&user));
+        let later: Vec<Value> = published[removal..].iter().filter(reaches).map(Published::json).collect();
+        assert!(later.is_empty(), "{later:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_members_see_and_outsiders_do_not() {
     let harness = Harness::start("communityreads").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;

@@ -120,6 +120,11 @@ async fn a_group_has_no_more_members_than_it_may() {
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let small = json!({"type": "create_group", "groupName": "x", "maxMembers": 2, "initialMembers": [bob, carol]});
     harness.refused(alice, small, "TOO_MANY_MEMBERS").await;
+    // Those who are left out take no place.
+    let skipping =
+        json!({"type": "create_group", "groupName": "x", "maxMembers": 2, "initialMembers": [bob, "999999"]});
+    let created = harness.expect(alice, skipping, "group_created").await;
+    assert_eq!((&created["memberCount"], &created["skippedMembers"][0]["userId"]), (&json!(2), &json!("999999")));
     let small = json!({"type": "create_group", "groupName": "x", "maxMembers": 2, "initialMembers": [bob]});
     let group: GroupId =
         harness.expect(alice, small, "group_created").await["groupId"].as_str().unwrap().parse().unwrap();

@@ -127,6 +127,63 @@ async fn large_pages_are_cut_and_the_rest_can_be_fetched() {
 }
 
 #[tokio::test]
+async fn lists_with_long_messages_are_cut_too() {
+    const MAX_BYTES: usize = 1024 * 1024;
+    let harness = Harness::start("longlists").await;
+    let alice = harness.user("alice").await;
+    for place in 0..80 {
+        let other = harness.user(&format!("user{place}")).await;
+        harness.send(other, alice, &long_text()).await;
+    }
+    let mut inbox = json!({"type": "get_inbox", "limit": 200});
+    let mut conversations = json!({"type": "get_conversations", "limit": 200});
+    let (mut entries, mut summaries) = (0, 0);
+    loop {
+        let part = harness.expect(alice, inbox.clone(), "inbox").await;
+        assert!(part.to_string().len() <= MAX_BYTES + 200 * 1024, "{}", part.to_string().len());
+        entries += part["entries"].as_array().unwrap().len();
+        if part["nextCursor"].is_null() {
+            break;
+        }
+        inbox["cursor"] = part["nextCursor"].clone();
+    }
+    loop {
+        let part = harness.expect(alice, conversations.clone(), "conversations").await;
+        assert!(part.to_string().len() <= MAX_BYTES + 200 * 1024, "{}", part.to_string().len());
+        summaries += part["conversations"].as_array().unwrap().len();
+        assert_eq!(part["pagination"]["count"], part["conversations"].as_array().unwrap().len());
+        if part["pagination"]["hasMore"] == false {
+            break;
+        }
+        conversations["offset"] = json!(summaries);
+    }
+    assert_eq!((entries, summaries), (80, 80));
+}
+
+#[tokio::test]
+async fn pinned_messages_are_cut_and_the_newest_pins_kept() {
+    let harness = Harness::start("longpins").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    for _ in 0..80 {
+        let sent = harness.send(alice, bob, &long_text()).await;
+        let pin =
+            json!({"type": "pin_message", "messageId": sent["messageId"], "conversationId": sent["conversationId"]});
+        harness.expect(bob, pin, "message_pinned").await;
+    }
+    let conversation = shared::ids::ConversationId::direct(alice, bob);
+    let pins = json!({"type": "get_pinned_messages", "conversationId": conversation});
+    let pinned = harness.expect(bob, pins, "pinned_messages").await;
+    assert!(pinned["messages"].to_string().len() <= 1024 * 1024);
+    let seqs: Vec<i64> = pinned["messages"].as_array().unwrap().iter().map(|m| m["seq"].as_i64().unwrap()).collect();
+    let kept = seqs.len() as i64;
+    assert_eq!((pinned["hasMore"].clone(), seqs), (json!(true), (81 - kept..=80).collect()));
+
+    let start = json!({"type": "start_conversation", "recipientId": alice});
+    let started = harness.expect(bob, start, "conversation_started").await;
+    assert_eq!((started["messages"].as_array().unwrap().len(), &started["hasMore"]), (50, &json!(true)));
+}
+
+#[tokio::test]
 async fn readers_that_are_gone_are_removed_from_the_group() {
     let harness = Harness::without_worker("readers", &[]).await;
     let (stream, redis) = (harness.keys.queries(), &harness.redis);
