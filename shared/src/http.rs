@@ -215,9 +215,10 @@ pub struct Live {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Ready {
     pub ready: bool,
-    /// What it depends on: `redis`, `draining`, on a gateway `workers`, on a worker `database` and `mainBackend`.
+    /// What it depends on: `redis`, `draining`, on a gateway `workers`, on a worker `database`, `mainBackend` and `ownTables`.
     pub components: BTreeMap<&'static str, bool>,
-    /// What keeps a component from working, where that is known in words: a column of the main backend's that is missing.
+    /// What keeps a component from working, where that is known in words: a column of the main backend's that is missing, a
+    /// right on a table.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
     pub timestamp: Timestamp,

@@ -19,6 +19,7 @@ use crate::api::picture_cache::PictureCache;
 use crate::audiences::Audiences;
 use crate::consume::withdrawal::Withdrawal;
 use crate::metrics::{Counts, WorkerMetrics};
+use crate::presence::LateSessions;
 use crate::recent::Recent;
 use crate::store::epoch::Epoch;
 use crate::store::session::Database;
@@ -53,6 +54,7 @@ pub struct App {
     pub strangers: Strangers,
     pub audiences: Audiences,
     pub answer_channels: AnswerChannels,
+    pub late_sessions: LateSessions,
 }
 
 impl App {

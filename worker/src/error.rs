@@ -109,6 +109,20 @@ impl Fault {
     }
 }
 
+/// Whether a failure that may pass need not concern other commands: a row is locked, a table lacks rights or is being changed. One
+/// of a store that is away, or of the server as a whole, concerns all.
+pub fn may_spare_others(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<sqlx::Error>() {
+        Some(sqlx::Error::Database(database)) => spares_others(&database.code().unwrap_or_default()),
+        _ => false,
+    }
+}
+
+fn spares_others(code: &str) -> bool {
+    // Races, tables and rights, locks, and statements that took too long.
+    matches!(code, "23505" | "57014") || matches!(code.get(..2), Some("40" | "42" | "55")) && code != "42P05"
+}
+
 /// Runs a handler; a panic in it becomes a failure of this command alone.
 pub async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     match AssertUnwindSafe(work).catch_unwind().await {
@@ -149,6 +163,16 @@ mod tests {
         }
         for code in ["22021", "23514", "21000", "54000", "P0001", "XX001"] {
             assert_eq!(Fault::of_sqlstate(code), Fault::Command, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_one_command_meets_need_not_concern_others() {
+        for code in ["55P03", "57014", "42501", "42P01", "40001", "40P01", "23505"] {
+            assert!(spares_others(code), "{code}");
+        }
+        for code in ["57P01", "53300", "53100", "08006", "25006", "42P05", "0A000", "XX000", ""] {
+            assert!(!spares_others(code), "{code}");
         }
     }
 

@@ -57,9 +57,10 @@ use crate::consume::queries::Queries;
 use crate::consume::withdrawal::Withdrawal;
 use crate::jobs::heartbeat::{self, Stores};
 use crate::metrics::{Counts, WorkerMetrics};
+use crate::presence::LateSessions;
 use crate::recent::Recent;
 use crate::store::epoch::Epoch;
-use crate::store::session::{Database, Faults};
+use crate::store::session::{Database, Faults, milliseconds};
 use crate::strangers::Strangers;
 
 /// A transaction whose worker was stopped in the middle must not hold its partition for longer.
@@ -158,6 +159,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         withdrawal: Withdrawal::default(),
         strangers: Strangers::default(),
         answer_channels: AnswerChannels::default(),
+        late_sessions: LateSessions::default(),
         audiences: Audiences::new(settings.deliveries_per_minute),
         settings,
     })
@@ -166,7 +168,6 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
 /// The general pool; connections for `worker_pipelines` batches at a time, set up for the one statement that stores messages; and
 /// those for leases and heartbeats.
 fn databases(settings: &WorkerSettings, epoch: &Arc<Epoch>, metrics: &WorkerMetrics) -> anyhow::Result<[Database; 3]> {
-    let milliseconds = |duration: Duration| duration.as_millis().to_string();
     let options: PgConnectOptions = settings.database_url.expose().parse().context("DATABASE_URL")?;
     let options = options.application_name("chat-worker").statement_cache_capacity(settings.db_statement_cache);
     let common = vec![

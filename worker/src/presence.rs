@@ -1,18 +1,20 @@
 //! Who is online, and telling others about it. The registry is in Redis (`shared::redis::presence`); here are the rules of
 //! who may know.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::store::session::PgSession;
 use fred::prelude::*;
 use fred::types::SetOptions;
+use parking_lot::Mutex;
 use shared::clock::Timestamp;
 use shared::config::PresenceScope;
 use shared::events;
 use shared::events::presence::{PresentUser, UserOffline, UserOnline};
 use shared::ids::{GatewayId, UserId};
 use shared::publication::{EventHeader, Header, Receipt};
+use shared::redis::presence::Session;
 use shared::redis::redirect::keyed;
 
 use crate::app::App;
@@ -25,6 +27,39 @@ use crate::store::{presence, users};
 pub const LATE_AFTER: Duration = Duration::from_secs(3);
 /// And one of this age counts as alive nowhere.
 const SILENT_FOR: Duration = Duration::from_secs(6);
+
+/// More than these are not kept: their gateways register them themselves, but nobody is told.
+const MAX_LATE: usize = 100_000;
+
+/// Sessions that opened while the registry was out of reach, as while a cluster moves its slot. They are registered and announced once
+/// it is back.
+#[derive(Default)]
+pub struct LateSessions {
+    sessions: Mutex<Vec<(GatewayId, Session)>>,
+}
+
+impl LateSessions {
+    pub fn push(&self, gateway: GatewayId, late: &[Session]) {
+        let mut sessions = self.sessions.lock();
+        let room = MAX_LATE.saturating_sub(sessions.len());
+        sessions.extend(late.iter().take(room).map(|session| (gateway, *session)));
+    }
+
+    pub fn take(&self) -> HashMap<GatewayId, Vec<Session>> {
+        let mut by_gateway: HashMap<GatewayId, Vec<Session>> = HashMap::new();
+        for (gateway, session) in std::mem::take(&mut *self.sessions.lock()) {
+            by_gateway.entry(gateway).or_default().push(session);
+        }
+        by_gateway
+    }
+}
+
+/// Registers sessions that a gateway says it has.
+pub async fn register(app: &App, gateway: GatewayId, sessions: &[Session]) -> Result<(), Error> {
+    app.presence.open(&app.redis, gateway, sessions).await?;
+    // It may have died while its request waited.
+    suspect(app, gateway).await
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
@@ -80,14 +115,15 @@ async fn publications(
     };
     let timestamp = Timestamp::now();
     let mut publications = Vec::new();
-    for name in names {
-        let user = name.user_id;
-        let present = PresentUser {
-            id: user,
-            user_id: user,
-            display_name: name.display_name.unwrap_or_else(|| name.username.clone()),
-            username: name.username,
-        };
+    for user in ids.iter().copied() {
+        let name = names.iter().find(|name| name.user_id == user);
+        // Whose account was deleted has no name any more, but goes offline all the same.
+        if name.is_none() && transition == Transition::CameOnline {
+            continue;
+        }
+        let username = name.map_or_else(String::new, |name| name.username.clone());
+        let display_name = name.and_then(|name| name.display_name.clone()).unwrap_or_else(|| username.clone());
+        let present = PresentUser { id: user, user_id: user, display_name, username };
         let payload = match transition {
             Transition::CameOnline => events::broadcast(&UserOnline { user: &present, timestamp }),
             Transition::WentOffline => events::broadcast(&UserOffline { user: &present, timestamp }),

@@ -94,15 +94,17 @@ fn respond(path: &str, method: &warp::http::Method, accept: Option<&str>, servic
 fn ready(service: &Service) -> warp::reply::Response {
     let (database, redis) = (service.stores.database().answers(), service.stores.redis().answers());
     let draining = service.lifecycle.is_draining();
-    let problems = service.stores.main_backend_problems();
-    let ready = database && redis && problems.is_empty() && !draining;
+    let (theirs, ours) = (service.stores.main_backend_problems(), service.stores.own_problems());
+    let ready = database && redis && theirs.is_empty() && ours.is_empty() && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let components = BTreeMap::from([
         ("database", database),
-        ("mainBackend", problems.is_empty()),
+        ("mainBackend", theirs.is_empty()),
+        ("ownTables", ours.is_empty()),
         ("redis", redis),
         ("draining", draining),
     ]);
+    let problems = [theirs, ours].concat();
     json_reply(status, &Ready { ready, components, problems, timestamp: Timestamp::now() })
 }
 

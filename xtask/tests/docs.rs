@@ -73,6 +73,7 @@ fn the_tests_that_pages_name_exist() {
         "shared/src",
         "gateway/src",
         "gateway/tests",
+        "worker/src",
         "worker/tests",
         "testing/e2e/tests",
         "testing/model/tests",

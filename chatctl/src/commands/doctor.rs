@@ -176,7 +176,26 @@ async fn postgres(findings: &mut Findings, db: &mut PgConnection) -> Result<()> 
         sqlx::query_scalar("SELECT unnest(chat_main_backend_problems())").fetch_all(&mut *db).await?;
     let what = if problems.is_empty() { "the main backend's tables fit".to_owned() } else { problems.join("; ") };
     findings.check(problems.is_empty(), what, "Set PROFILE_COLUMNS for `chatctl migrate`; see docs/takeover.md.")?;
+    departures(findings, db).await?;
     rights(findings, db).await
+}
+
+/// Whether the main backend's deleting an account is noticed. Nothing is cleaned up without: a table that is empty for a moment, because it
+/// is loaded anew, must not end everybody's groups.
+async fn departures(findings: &mut Findings, db: &mut PgConnection) -> Result<()> {
+    let is_noticed: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('users_auth') AND tgname = 'chat_departure'
+                        AND tgenabled IN ('O', 'A'))",
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    findings.advise(
+        is_noticed,
+        "deleted accounts are noticed by the trigger chat_departure",
+        "The trigger on users_auth is missing or disabled: sessions of deleted accounts go on (their commands are rejected), and they \
+         stay in their groups. As its owner: CREATE TRIGGER chat_departure AFTER DELETE ON users_auth FOR EACH ROW EXECUTE FUNCTION \
+         chat_note_departure().",
+    )
 }
 
 /// Of the workers' role, where there is one.

@@ -14,13 +14,15 @@ use shared::protocol::RequestId;
 use shared::publication::Receipt;
 use shared::redis::keys::Channel;
 use shared::stream::{Internal, InternalReply, Receipts, ReplayCursor, ReplayPage, ReplayedEvent};
+use tokio::time::Instant;
 
 use crate::connection::Connection;
 use crate::gateway::Gateway;
 use crate::lanes::receipts;
 
-/// How often a page or a catch-up is asked for before the client is sent away to come back later.
-const ATTEMPTS: u32 = 6;
+/// For how long a page or a catch-up is asked for before the client is sent away to come back later: longer than a store takes to fail
+/// over. Whoever came back sooner would only wait once more, with all others who were sent away. Commands are answered meanwhile.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Who opens a session.
 #[derive(Clone, Debug)]
@@ -241,11 +243,10 @@ async fn next_page(gateway: &Gateway, user: UserId, cursor: ReplayCursor) -> Res
 
 /// Tries again, after a while each time, while the fleet is not available.
 async fn patiently<T, F: Future<Output = Result<T, OpenError>>>(attempt: impl Fn() -> F) -> Result<T, OpenError> {
-    let mut attempts = 1;
+    let give_up = Instant::now() + PATIENCE;
     loop {
         match attempt().await {
-            Err(OpenError::Unavailable { retry_after }) if attempts < ATTEMPTS => {
-                attempts += 1;
+            Err(OpenError::Unavailable { retry_after }) if Instant::now() < give_up => {
                 // A fourth of it at random, so that those who failed together do not come back together.
                 let pause = Duration::from_secs(u64::from(retry_after.clamp(1, 5)));
                 tokio::time::sleep(pause.mul_f64(0.75 + rand::random::<f64>() / 4.0)).await;
@@ -284,6 +285,20 @@ mod tests {
     use shared::publication::Receipt;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_waits_for_the_stores_but_not_for_good() {
+        let began = Instant::now();
+        let after = |pause: Duration| {
+            move || {
+                let is_back = began.elapsed() >= pause;
+                async move { if is_back { Ok(()) } else { Err(unavailable()) } }
+            }
+        };
+        assert!(patiently(after(Duration::from_secs(60))).await.is_ok(), "a failover takes no longer");
+        assert!(patiently(after(Duration::from_secs(3_600))).await.is_err());
+        assert!(began.elapsed() < Duration::from_secs(200), "{:?}", began.elapsed());
+    }
 
     #[test]
     fn a_page_is_split_by_bytes_and_stays_in_order() {

@@ -39,7 +39,8 @@ impl Frame {
         let (depth, values) = measure(text.as_bytes());
         if depth > MAX_JSON_DEPTH {
             let details = format!("JSON may be nested at most {MAX_JSON_DEPTH} levels deep");
-            return Err(refuse(ErrorCode::ValidationError, details));
+            let request_id = if values > MAX_JSON_VALUES { None } else { readable_request_id(text) };
+            return Err(Box::new(Malformed { request_id, ..*refuse(ErrorCode::ValidationError, details) }));
         }
         if values > MAX_JSON_VALUES {
             let details = format!("A message may have at most {MAX_JSON_VALUES} values and names");
@@ -96,8 +97,8 @@ impl Frame {
     }
 }
 
-/// The `requestId` of a text that has the form of a JSON object, but whose other values are not all ones: a lone surrogate, or a
-/// number out of range.
+/// The `requestId` of a text that has the form of a JSON object, but whose other values are not all ones (a lone surrogate, or a
+/// number out of range), or are nested too deep.
 fn readable_request_id(text: &str) -> Option<RequestId> {
     /// What is not asked for is only skipped, not evaluated.
     #[derive(Deserialize)]
@@ -199,8 +200,13 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_refused_unless_it_is_text() {
-        let deep = format!("{{\"type\":\"ping\",\"x\":{}{}}}", "[".repeat(16), "]".repeat(16));
-        assert_eq!(code(&deep), ErrorCode::ValidationError);
+        for depth in [16, 1_000] {
+            let x = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            let deep = format!("{{\"type\":\"ping\",\"x\":{x},\"requestId\":7}}");
+            assert_eq!(code(&deep), ErrorCode::ValidationError);
+            let request_id = Frame::parse(&deep).err().and_then(|malformed| malformed.request_id);
+            assert_eq!(request_id.unwrap().as_json(), "7", "{depth}");
+        }
         let text = format!("{{\"type\":\"ping\",\"x\":\"\\\"{}\"}}", "[".repeat(50));
         assert!(Frame::parse(&text).is_ok());
     }

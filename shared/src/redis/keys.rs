@@ -119,7 +119,8 @@ impl Keys {
         format!("{}{{presence}}grace", self.prefix)
     }
 
-    /// String: there once the sorted set of online users holds everybody; gone when Redis lost its data. Written by workers.
+    /// String: there once the sorted set of online users holds everybody; gone when Redis lost its data. The epoch of the database that
+    /// knows the same users to be online. Written by workers.
     pub fn presence_is_complete(&self) -> String {
         format!("{}{{presence}}complete", self.prefix)
     }

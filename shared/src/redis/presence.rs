@@ -71,14 +71,15 @@ impl Presence {
         Ok(gone.into_iter().map(UserId).collect())
     }
 
-    /// Whether everybody who is online is listed: not so after a loss of data, until [`Self::set_complete`].
-    pub async fn is_complete(&self, redis: &Client) -> Result<bool, Error> {
-        keyed!(redis, self.keys.presence_is_complete(), |sender, key| async move { sender.exists(key).await }).await
+    /// The mark that everybody who is online is listed: none after a loss of data, until [`Self::set_complete`]. It is the epoch of the
+    /// database that was last compared with the list, or what a release before 0.2 put there.
+    pub async fn complete(&self, redis: &Client) -> Result<Option<String>, Error> {
+        keyed!(redis, self.keys.presence_is_complete(), |sender, key| async move { sender.get(key).await }).await
     }
 
-    pub async fn set_complete(&self, redis: &Client) -> Result<(), Error> {
+    pub async fn set_complete(&self, redis: &Client, mark: &str) -> Result<(), Error> {
         keyed!(redis, self.keys.presence_is_complete(), |sender, key| async move {
-            sender.set(key, 1, None, None, false).await
+            sender.set(key, mark, None, None, false).await
         })
         .await
     }
@@ -117,6 +118,15 @@ impl Presence {
     /// How many sessions are registered for a gateway.
     pub async fn count_of(&self, redis: &Client, gateway: GatewayId) -> Result<u64, Error> {
         keyed!(redis, self.keys.gateway_sessions(gateway), |sender, key| async move { sender.scard(key).await }).await
+    }
+
+    /// All users who are online.
+    pub async fn all_online(&self, redis: &Client) -> Result<Vec<UserId>, Error> {
+        let users: Vec<i64> = keyed!(redis, self.keys.online_users(), |sender, key| async move {
+            sender.zrange(key, 0, -1, None, false, None, false).await
+        })
+        .await?;
+        Ok(users.into_iter().map(UserId).collect())
     }
 
     /// At most `most` users who are online, and how many there are.

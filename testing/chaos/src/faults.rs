@@ -46,9 +46,9 @@ pub enum Fault {
     /// Starts anew with a clock that is off by so many seconds.
     GatewayClock(usize, i64),
     WorkerClock(usize, i64),
-    /// Redis becomes a replica and keeps its connections.
-    RedisReadOnly,
-    /// PostgreSQL takes no writes and keeps its connections.
+    /// Another Redis takes over; the former one becomes its replica and keeps its connections.
+    RedisFailover,
+    /// PostgreSQL opens read-only sessions, which stay so when it is over.
     PostgresReadOnly,
     /// The main backend alters a column of its own.
     ColumnAltered,
@@ -79,8 +79,8 @@ impl fmt::Display for Fault {
             Fault::PostgresCrash => write!(f, "crash of PostgreSQL"),
             Fault::GatewayClock(index, seconds) => write!(f, "gateway {} with a clock {seconds:+} s off", index + 1),
             Fault::WorkerClock(index, seconds) => write!(f, "worker {} with a clock {seconds:+} s off", index + 1),
-            Fault::RedisReadOnly => write!(f, "Redis becomes a replica"),
-            Fault::PostgresReadOnly => write!(f, "PostgreSQL takes no writes"),
+            Fault::RedisFailover => write!(f, "Redis fails over and keeps its connections"),
+            Fault::PostgresReadOnly => write!(f, "PostgreSQL opens sessions that take no writes"),
             Fault::ColumnAltered => write!(f, "the main backend alters a column"),
             Fault::StalledLog(index) => write!(f, "the log reader of gateway {} stands still", index + 1),
             Fault::Restore => write!(f, "PostgreSQL is restored from a dump"),
@@ -118,7 +118,7 @@ impl Fault {
                 Subject::Worker(index)
             }
             Fault::RollingDeploy => Subject::Servers,
-            Fault::RedisEmpty | Fault::RedisCrash | Fault::RedisReadOnly => Subject::Redis,
+            Fault::RedisEmpty | Fault::RedisCrash | Fault::RedisFailover => Subject::Redis,
             Fault::PostgresCrash | Fault::PostgresReadOnly | Fault::ColumnAltered => Subject::Postgres,
             Fault::Cut(link)
             | Fault::CutUp(link)
@@ -202,7 +202,7 @@ impl Sequence {
             12 => Fault::Reset(link),
             13 => Fault::GatewayClock(gateway, offset),
             14 => Fault::WorkerClock(worker, offset),
-            15 => Fault::RedisReadOnly,
+            15 => Fault::RedisFailover,
             16 => Fault::PostgresReadOnly,
             17 => Fault::ColumnAltered,
             18 => Fault::StalledLog(gateway),

@@ -1,20 +1,31 @@
 //! Carrying faults out on a deployment, and taking them back.
 
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use devstack::fleet::READY_TIMEOUT;
-use devstack::{Direction, Proxy, Server, Weather};
+use devstack::{Direction, Proxy, Redis, Server, Weather};
 use e2e::Deployment;
 
 use crate::faults::{Fault, Link};
+use crate::restore::Losers;
 use crate::shared::GONE_WITHIN;
 use crate::{restore, stalled_log};
 
 const SLOW: Duration = Duration::from_millis(500);
+const SYNCED_WITHIN: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What the end of a fault needs to know of its beginning.
+#[derive(Default)]
+pub struct Begun {
+    losers: Option<Losers>,
+}
 
 /// Begins a fault. Blocks.
-pub fn begin(deployment: &mut Deployment, fault: Fault) -> Result<()> {
+pub fn begin(deployment: &mut Deployment, fault: Fault) -> Result<Begun> {
+    let mut begun = Begun::default();
     let fleet = &mut deployment.fleet;
     match fault {
         Fault::KillGateway(index) | Fault::GatewayClock(index, _) => fleet.gateways[index].kill()?,
@@ -25,12 +36,17 @@ pub fn begin(deployment: &mut Deployment, fault: Fault) -> Result<()> {
         Fault::RollingDeploy => {}
         Fault::RedisEmpty | Fault::RedisCrash => deployment.redis.kill()?,
         Fault::PostgresCrash => deployment.postgres.kill()?,
-        // Of nothing, so that it keeps what it has.
-        Fault::RedisReadOnly => drop(deployment.redis.command(&["REPLICAOF", "127.0.0.1", "1"])?),
-        Fault::PostgresReadOnly => read_only(deployment, "SET default_transaction_read_only = on")?,
+        Fault::RedisFailover => fail_over(deployment)?,
+        Fault::PostgresReadOnly => {
+            read_only(deployment, "SET default_transaction_read_only = on")?;
+            // Their successors are read-only for as long as they last.
+            let others =
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'chat-worker'";
+            drop(deployment.sql(others)?);
+        }
         Fault::ColumnAltered => alter_column(deployment, "varchar(200)")?,
         Fault::StalledLog(index) => stalled_log::begin(&mut fleet.gateways[index])?,
-        Fault::Restore => restore::begin(deployment)?,
+        Fault::Restore => begun.losers = Some(restore::begin(deployment)?),
         Fault::Cut(link) => proxy(deployment, link)?.set(Weather::Cut),
         Fault::CutUp(link) => proxy(deployment, link)?.set(Weather::OneWayCut(Direction::Up)),
         Fault::CutDown(link) => proxy(deployment, link)?.set(Weather::OneWayCut(Direction::Down)),
@@ -42,11 +58,11 @@ pub fn begin(deployment: &mut Deployment, fault: Fault) -> Result<()> {
             proxy.tear_next(Direction::Down);
         }
     }
-    Ok(())
+    Ok(begun)
 }
 
 /// Ends it: what was killed runs again, though it need not be ready yet. Blocks.
-pub fn end(deployment: &mut Deployment, fault: Fault) -> Result<()> {
+pub fn end(deployment: &mut Deployment, fault: Fault, begun: &Begun) -> Result<()> {
     let fleet = &mut deployment.fleet;
     match fault {
         Fault::KillGateway(index) => fleet.gateways[index].start()?,
@@ -62,12 +78,17 @@ pub fn end(deployment: &mut Deployment, fault: Fault) -> Result<()> {
         Fault::RedisCrash => deployment.redis.start()?,
         Fault::GatewayClock(index, seconds) => start_with_clock(&mut fleet.gateways[index], seconds)?,
         Fault::WorkerClock(index, seconds) => start_with_clock(&mut fleet.workers[index], seconds)?,
-        Fault::RedisReadOnly => drop(deployment.redis.command(&["REPLICAOF", "NO", "ONE"])?),
+        // There is no way back but the next one.
+        Fault::RedisFailover => {}
         Fault::PostgresReadOnly => read_only(deployment, "RESET default_transaction_read_only")?,
         Fault::ColumnAltered => alter_column(deployment, "text")?,
         Fault::PostgresCrash => deployment.postgres.start()?,
         Fault::StalledLog(index) => stalled_log::end(&mut fleet.gateways[index])?,
-        Fault::Restore => restore::end(deployment)?,
+        Fault::Restore => {
+            if let Some(losers) = &begun.losers {
+                restore::end(deployment, losers)?;
+            }
+        }
         Fault::Cut(link) | Fault::CutUp(link) | Fault::CutDown(link) | Fault::Slow(link) => {
             proxy(deployment, link)?.set(Weather::Fair);
         }
@@ -82,9 +103,33 @@ fn start_with_clock(server: &mut Server, seconds: i64) -> Result<()> {
     server.start()
 }
 
+/// What sessions read when they begin.
 fn read_only(deployment: &Deployment, setting: &str) -> Result<()> {
-    deployment.sql(&format!("ALTER SYSTEM {setting}"))?;
-    deployment.sql("SELECT pg_reload_conf()").map(drop)
+    // In a transaction that would itself be read-only.
+    deployment.sql(&format!("SET transaction_read_only = off; ALTER DATABASE chat {setting}")).map(drop)
+}
+
+/// Another Redis takes over, behind the same address. The connections to the former primary stay, and it is a replica from now on.
+fn fail_over(deployment: &mut Deployment) -> Result<()> {
+    let mut successor = match deployment.redis_replica.take() {
+        Some(replica) => replica,
+        None => deployment.start_spare_redis()?,
+    };
+    let port = |redis: &Redis| redis.port().to_string();
+    successor.command(&["REPLICAOF", "127.0.0.1", &port(&deployment.redis)])?;
+    let deadline = Instant::now() + SYNCED_WITHIN;
+    while !successor.command(&["INFO", "replication"])?.contains("master_link_status:up") {
+        ensure!(Instant::now() < deadline, "the replica of Redis does not follow");
+        sleep(LOOK);
+    }
+    successor.command(&["REPLICAOF", "NO", "ONE"])?;
+    let network = deployment.network()?;
+    network.gateway_redis.lead_to(successor.port());
+    network.worker_redis.lead_to(successor.port());
+    deployment.redis.command(&["REPLICAOF", "127.0.0.1", &port(&successor)])?;
+    std::mem::swap(&mut deployment.redis, &mut successor);
+    deployment.redis_replica = Some(successor);
+    Ok(())
 }
 
 fn alter_column(deployment: &Deployment, kind: &str) -> Result<()> {

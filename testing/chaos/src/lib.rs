@@ -183,7 +183,10 @@ impl Run {
     }
 
     /// Works on the deployment on a thread that may block.
-    async fn blocking(&mut self, work: impl FnOnce(&mut Deployment) -> Result<()> + Send + 'static) -> Result<()> {
+    async fn blocking<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Deployment) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let mut deployment = self.deployment.take().context("the deployment was lost in a panic")?;
         let (deployment, result) = spawn_blocking(move || {
             let result = work(&mut deployment);
@@ -229,12 +232,13 @@ impl Run {
     /// One step: how long it lasted, and after what time more every gateway served again.
     async fn step(&mut self, step: &Step) -> Result<(Duration, Duration)> {
         let began = Instant::now();
+        let mut begun = Vec::new();
         for fault in step.faults.clone() {
-            self.blocking(move |deployment| inject::begin(deployment, fault)).await?;
+            begun.push((fault, self.blocking(move |deployment| inject::begin(deployment, fault)).await?));
         }
         sleep(step.hold).await;
-        for fault in step.faults.clone() {
-            self.blocking(move |deployment| inject::end(deployment, fault)).await?;
+        for (fault, begun) in begun {
+            self.blocking(move |deployment| inject::end(deployment, fault, &begun)).await?;
         }
         let ended = Instant::now();
         let back_after = self.back_since(ended).await?;

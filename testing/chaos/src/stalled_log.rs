@@ -1,6 +1,8 @@
-//! A log reader that stands still: the server logs to a pipe that is held open and never read.
+//! A log reader that stands still: the server logs to a pipe that is full, held open and never read.
 
 use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -13,7 +15,10 @@ use crate::shared::GONE_WITHIN;
 /// Longer than any step; then the pipe is given up.
 const HELD: Duration = Duration::from_secs(120);
 
-/// Starts it anew on such a pipe, with more to log than this holds.
+/// Of `open`, on Linux.
+const O_NONBLOCK: i32 = 0o4000;
+
+/// Starts it anew on such a pipe.
 pub fn begin(server: &mut Server) -> Result<()> {
     server.kill()?;
     let path = server.log_path();
@@ -21,7 +26,9 @@ pub fn begin(server: &mut Server) -> Result<()> {
     let made = Command::new("mkfifo").arg(&path).status().context("mkfifo")?;
     ensure!(made.success(), "no pipe at {}", path.display());
     // For reading too, or it could not be opened before there is a reader.
-    let pipe = OpenOptions::new().read(true).write(true).open(&path)?;
+    let mut pipe = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(&path)?;
+    // Full from the first line on.
+    while pipe.write(b"\n").is_ok() {}
     std::thread::spawn(move || {
         let _held = pipe;
         std::thread::sleep(HELD);

@@ -105,10 +105,13 @@ pub struct Deployment {
     pub postgres: Postgres,
     /// The primary, where there are sentinels; not used, where there is a cluster.
     pub redis: Redis,
+    /// Of those that failed over while their connections were kept: the former primary.
+    pub redis_replica: Option<Redis>,
     pub sentinels: Option<Sentinels>,
     pub cluster: Option<Cluster>,
     network: Option<Network>,
     authority: Option<Authority>,
+    spare: Option<Scratch>,
     // Ends every process when it is dropped, so it comes last.
     scratch: Scratch,
 }
@@ -183,7 +186,26 @@ impl Deployment {
                 network.clients.push(Proxy::start(gateway.spec().port)?);
             }
         }
-        Ok(Deployment { fleet, postgres, redis, sentinels, cluster, network, authority, scratch })
+        Ok(Deployment {
+            fleet,
+            postgres,
+            redis,
+            redis_replica: None,
+            sentinels,
+            cluster,
+            network,
+            authority,
+            spare: None,
+            scratch,
+        })
+    }
+
+    /// A second Redis with the first one's password and nothing in it, which ends with this.
+    pub fn start_spare_redis(&mut self) -> Result<Redis> {
+        let scratch = Scratch::new("spare")?;
+        let redis = testing::start_redis_beside(&scratch, &self.redis)?;
+        self.spare = Some(scratch);
+        Ok(redis)
     }
 
     /// The connections between the parts.

@@ -47,6 +47,8 @@ mod unblock_user;
 mod unpin_message;
 mod update_group_info;
 
+use std::time::Duration;
+
 use shared::clock::Timestamp;
 use shared::commands::Command;
 
@@ -105,11 +107,18 @@ macro_rules! dispatch {
 shared::for_each_command!(dispatch);
 
 /// Applies a command of the ordered lane in a transaction of its own, under its partition's fence, once: a command that
-/// was applied before returns its first outcome again.
-pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: Single) -> Result<Outcome, Failure> {
+/// was applied before returns its first outcome again. It is not applied after its deadline.
+pub async fn apply_once(
+    app: &App,
+    lease: Lease,
+    envelope: &Envelope,
+    command: Single,
+    lock_patience: Duration,
+) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;
-    let standing = leases::get_standing(&mut transaction, app.worker_id, lease, envelope.user).await?;
+    let standing = leases::get_standing(&mut transaction, app.worker_id, lease, envelope.user, lock_patience);
+    let standing = standing.await?;
     if !standing.is_held {
         return Err(Failure::LeaseLost);
     }
@@ -133,6 +142,10 @@ pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: S
     }
     let sealed = app.wire.seal_outcome(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
     applied::insert_outcome(&mut transaction, CommandId(envelope.id), &sealed).await?;
+    if Timestamp::now() > envelope.deadline {
+        // It waited for locks.
+        return Err(expired().into());
+    }
     transaction.commit().await?;
     app.audiences.charge(envelope.user, reach);
     Ok(outcome)

@@ -1,5 +1,6 @@
 //! Applying a batch of the ordered lane, in waves: all sends that can go together in one group commit, and beside them
-//! the other commands, so that commands with the same route hint keep their order. One that fails fails alone.
+//! the other commands, so that commands with the same route hint keep their order. One that fails fails alone, and one that something
+//! of its own holds up holds up only what comes after it in its conversation.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,11 +17,12 @@ use shared::telemetry::with_causes;
 use shared::wire::DecodeError;
 use tracing::Instrument;
 
+use super::item::{self, Item, Plan, Work};
 use super::lease::Assigned;
 use super::settle::Settlement;
 use crate::app::App;
-use crate::commands::{self, Single};
-use crate::error::{Failure, unpanicked};
+use crate::commands;
+use crate::error::{Failure, may_spare_others, unpanicked};
 use crate::outcome::Outcome;
 use crate::sends::{self, Send};
 use crate::store::leases::Lease;
@@ -32,28 +34,19 @@ const UNREADABLE: &str = "other";
 /// A command is passed on to the partition where it belongs at most so often.
 const MOST_HOPS: u8 = 2;
 
-/// A command of the batch that is not finished.
-struct Item {
-    lease: Lease,
-    stream: String,
-    raw: RawEntry,
-    subject: Subject,
-    tries: u32,
-    work: Work,
-}
+/// For how long commands wait for what somebody else has locked: the first time, and when one was held up by it.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_PATIENCE_ALONE: Duration = Duration::from_millis(50);
+/// When so many commands of a batch failed alone, the others are left for its next wave.
+const MOST_FAILURES: usize = 8;
 
-enum Work {
-    Send(Box<Send>),
-    Other(Box<(Envelope, Single)>),
-}
-
-impl Item {
-    fn envelope(&self) -> &Envelope {
-        match &self.work {
-            Work::Send(send) => &send.envelope,
-            Work::Other(other) => &other.0,
-        }
-    }
+/// What a batch does not finish.
+#[derive(Default)]
+pub struct Unfinished {
+    /// Partitions whose streams still hold entries of the batch: should they be ours again, they have to be read from the beginning.
+    pub left: Vec<Lease>,
+    /// Commands that are held up, and those behind them: they are to begin the next batch.
+    pub held_up: Vec<Item>,
 }
 
 pub struct Batch<'a> {
@@ -71,12 +64,12 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Reads the entries. One that cannot be read goes to the dead letters.
-    pub fn new(app: &'a App, leases: &'a [Lease], entries: Vec<RawEntry>) -> Self {
+    /// Reads the entries, which come after what an earlier batch left held up. One that cannot be read goes to the dead letters.
+    pub fn new(app: &'a App, leases: &'a [Lease], held_up: Vec<Item>, entries: Vec<RawEntry>) -> Self {
         let mut batch = Batch {
             app,
             leases,
-            items: Vec::with_capacity(entries.len()),
+            items: held_up,
             settlement: Settlement::default(),
             left: Vec::new(),
             has_too_new: false,
@@ -132,23 +125,21 @@ impl<'a> Batch<'a> {
             Route::Ordered(subject) => subject,
             Route::Query => Subject::User(envelope.user),
         };
-        let expired = Timestamp::now() > envelope.deadline;
         let work = match commands::split(command) {
             Ok(single) => Work::Other(Box::new((envelope, single))),
             Err(batched) => {
-                let send = Send::new(envelope, batched, expired);
+                let send = Send::new(envelope, batched);
                 let kind = if is_systems { MessageKind::System } else { send.kind };
                 Work::Send(Box::new(Send { kind, ..send }))
             }
         };
-        self.items.push(Item { lease, stream, raw, subject, tries: 0, work });
+        self.items.push(Item::new(lease, stream, raw, subject, work));
     }
 
-    /// Works until every command is applied, answered, or another worker's. Returns the partitions whose streams still hold
-    /// entries of this batch: should they be ours again, they have to be read from the beginning.
-    pub async fn run(mut self, assigned: &Assigned) -> Vec<Lease> {
+    /// Works until every command is applied, answered, another worker's, or held up.
+    pub async fn run(mut self, assigned: &Assigned) -> Unfinished {
         let mut pause = FIRST_PAUSE;
-        while !self.items.is_empty() {
+        loop {
             let present = assigned.peek();
             for item in self.items.extract_if(.., |item| !present.holds(item.lease)) {
                 self.app.metrics.commands.with(&item.envelope().name).with("lease_lost").increment(1);
@@ -159,21 +150,25 @@ impl<'a> Batch<'a> {
             let progressed = self.wave().await;
             self.app.metrics.store_seconds.record(stored.elapsed().as_secs_f64());
             self.settle(assigned).await;
+            if item::are_held_up(&self.items) {
+                break;
+            }
             if progressed {
                 pause = FIRST_PAUSE;
-            } else if !self.items.is_empty() {
+            } else {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
-        self.settle(assigned).await;
         if self.has_too_new {
             // They are read again at once.
             tokio::time::sleep(FIRST_PAUSE).await;
         }
-        self.app.metrics.batch_size.record(self.size as f64);
-        self.app.metrics.batch_seconds.record(self.started_at.elapsed().as_secs_f64());
-        self.left
+        if self.size > 0 {
+            self.app.metrics.batch_size.record(self.size as f64);
+            self.app.metrics.batch_seconds.record(self.started_at.elapsed().as_secs_f64());
+        }
+        Unfinished { left: self.left, held_up: self.items }
     }
 
     /// Publishes and deletes what is finished, unless Redis is away for longer than the leases last. When Redis was away, the
@@ -189,7 +184,7 @@ impl<'a> Batch<'a> {
 
     /// Applies what can go at once; keeps the rest in order. Whether anything was finished.
     async fn wave(&mut self) -> bool {
-        let (sends, others, rest) = plan(std::mem::take(&mut self.items));
+        let Plan { sends, others, alone, rest } = Plan::of(std::mem::take(&mut self.items));
         let mut remaining = Vec::new();
         let mut progressed = false;
         // What is logged of all of them together names the first trace.
@@ -200,8 +195,17 @@ impl<'a> Batch<'a> {
                 None => remaining.push(item),
             }
         }
+        // What is locked for one may be locked for many.
+        let mut patience = LOCK_PATIENCE;
         for item in others {
-            let result = self.apply_other(&item).await;
+            let result = self.apply_other(&item, patience).await;
+            if matches!(&result, Err(Failure::Retry(error)) if may_spare_others(error)) {
+                patience = LOCK_PATIENCE_ALONE;
+            }
+            progressed |= self.finish(item, result, &mut remaining);
+        }
+        for item in alone {
+            let result = self.apply_alone(&item).await;
             progressed |= self.finish(item, result, &mut remaining);
         }
         // What failed was in front of what waits behind it.
@@ -211,14 +215,15 @@ impl<'a> Batch<'a> {
     }
 
     /// Stores the sends together; a result for each that was tried.
-    async fn apply_sends(&self, mut items: Vec<Item>) -> Vec<(Item, Option<Result<Outcome, Failure>>)> {
+    async fn apply_sends(&self, items: Vec<Item>) -> Vec<(Item, Option<Result<Outcome, Failure>>)> {
         if items.is_empty() {
             return Vec::new();
         }
-        let results = match self.group_commit(&mut items).await {
+        let results = match self.group_commit(&items, LOCK_PATIENCE).await {
             Ok(results) => results.into_iter().map(Some).collect(),
-            Err(Failure::Fatal(_)) if items.len() > 1 => self.apply_one_by_one(&mut items).await,
-            Err(Failure::Fatal(error)) => vec![Some(Err(Failure::Fatal(error)))],
+            Err(error) if items.len() == 1 => vec![Some(Err(error))],
+            Err(Failure::Fatal(_)) => self.apply_one_by_one(&items).await,
+            Err(Failure::Retry(error)) if may_spare_others(&error) => self.apply_one_by_one(&items).await,
             Err(error) => {
                 tracing::warn!(%error, commands = items.len(), "a batch could not be stored, trying again");
                 items.iter().map(|_| Some(Err(Failure::Retry(anyhow::anyhow!("the batch failed"))))).collect()
@@ -227,52 +232,63 @@ impl<'a> Batch<'a> {
         items.into_iter().zip(results).collect()
     }
 
-    /// One of the sends is at fault: finds out which, each alone. What comes after one that is to be tried again, with the
+    /// One of the sends is at fault, or held up: finds out which, each alone. What comes after one that is to be tried again, with the
     /// same route hint, waits for it, or it would be overtaken.
-    async fn apply_one_by_one(&self, items: &mut [Item]) -> Vec<Option<Result<Outcome, Failure>>> {
+    async fn apply_one_by_one(&self, items: &[Item]) -> Vec<Option<Result<Outcome, Failure>>> {
         let mut results = Vec::with_capacity(items.len());
         let mut waiting: HashSet<u16> = HashSet::new();
+        let mut failures = 0;
         for item in items {
             let hint = item.subject.route_hint();
-            if waiting.contains(&hint) {
+            if waiting.contains(&hint) || failures == MOST_FAILURES {
                 results.push(None);
                 continue;
             }
-            let alone = self.group_commit(std::slice::from_mut(item)).await;
-            let result = alone.and_then(|mut one| one.pop().unwrap_or(Err(Failure::LeaseLost)));
+            let result = self.apply_alone(item).await;
             if matches!(result, Err(Failure::Retry(_) | Failure::Fatal(_))) {
                 waiting.insert(hint);
+                failures += 1;
             }
             results.push(Some(result));
         }
         results
     }
 
+    async fn apply_alone(&self, item: &Item) -> Result<Outcome, Failure> {
+        if matches!(item.work, Work::Other(_)) {
+            return self.apply_other(item, LOCK_PATIENCE_ALONE).await;
+        }
+        let alone = self.group_commit(std::slice::from_ref(item), LOCK_PATIENCE_ALONE).await;
+        alone.and_then(|mut one| one.pop().unwrap_or(Err(Failure::LeaseLost)))
+    }
+
     /// Stores the items' messages in one transaction.
-    async fn group_commit(&self, items: &mut [Item]) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
-        let now = Timestamp::now();
+    async fn group_commit(
+        &self,
+        items: &[Item],
+        lock_patience: Duration,
+    ) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
         let mut leases: Vec<Lease> = Vec::new();
         let mut sends = Vec::with_capacity(items.len());
-        for item in &mut *items {
+        for item in items {
             if !leases.contains(&item.lease) {
                 leases.push(item.lease);
             }
-            if let Work::Send(send) = &mut item.work {
-                send.expired = now > send.envelope.deadline;
+            if let Work::Send(send) = &item.work {
                 sends.push(&**send);
             }
         }
         let stored = async {
             let mut db = self.app.sends_db.acquire().await?;
-            sends::apply(self.app, &mut db, &leases, &sends).await
+            sends::apply(self.app, &mut db, &leases, &sends, lock_patience).await
         };
         unpanicked(stored).await
     }
 
-    async fn apply_other(&self, item: &Item) -> Result<Outcome, Failure> {
+    async fn apply_other(&self, item: &Item, lock_patience: Duration) -> Result<Outcome, Failure> {
         let Work::Other(other) = &item.work else { return Err(Failure::LeaseLost) };
         let (envelope, command) = &**other;
-        let applied = unpanicked(commands::apply_once(self.app, item.lease, envelope, command.clone()));
+        let applied = unpanicked(commands::apply_once(self.app, item.lease, envelope, command.clone(), lock_patience));
         applied.instrument(log_span(envelope.trace)).await
     }
 
@@ -308,7 +324,10 @@ impl<'a> Batch<'a> {
             Err(Failure::Elsewhere(conversation)) => return self.pass_on(item, conversation),
             Err(Failure::Retry(error)) => {
                 outcomes.with("retried").increment(1);
-                tracing::warn!(%error, command_id = %item.envelope().id, "a command is tried again");
+                tracing::warn!(error = %with_causes(&error), command_id = %item.envelope().id, "a command is tried again");
+                if item.is_held_up() || may_spare_others(&error) {
+                    item.hold_up();
+                }
                 remaining.push(item);
                 return false;
             }
@@ -403,43 +422,4 @@ fn decode(app: &App, stream: &str, raw: &RawEntry) -> Result<Decoded, DecodeErro
         // Neither a gateway's request nor a `sync` belongs in the ordered lane.
         (_, Body::Internal(_) | Body::Sync(_) | Body::System(_)) => Err(DecodeError::Malformed),
     }
-}
-
-/// Splits a batch into the sends of this wave, the other commands of this wave, and what has to wait: whatever comes after
-/// a command of another kind with the same route hint, and repetitions within the wave.
-fn plan(items: Vec<Item>) -> (Vec<Item>, Vec<Item>, Vec<Item>) {
-    let (mut sends, mut others, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-    let mut sending: HashSet<u16> = HashSet::new();
-    let mut closed: HashSet<u16> = HashSet::new();
-    let mut ids = HashSet::new();
-    let mut repetitions: HashSet<(shared::ids::UserId, String)> = HashSet::new();
-    for item in items {
-        let hint = item.subject.route_hint();
-        if closed.contains(&hint) {
-            rest.push(item);
-            continue;
-        }
-        match &item.work {
-            Work::Send(send) => {
-                let key = send.repetition_key().map(|(user, id)| (user, id.to_owned()));
-                let repeated = key.is_some_and(|key| !repetitions.insert(key)) || !ids.insert(send.envelope.id);
-                if repeated {
-                    closed.insert(hint);
-                    rest.push(item);
-                } else {
-                    sending.insert(hint);
-                    sends.push(item);
-                }
-            }
-            Work::Other(_) => {
-                closed.insert(hint);
-                if sending.contains(&hint) {
-                    rest.push(item);
-                } else {
-                    others.push(item);
-                }
-            }
-        }
-    }
-    (sends, others, rest)
 }

@@ -3,6 +3,7 @@
 
 pub mod apply;
 mod fair;
+mod item;
 pub mod lease;
 pub mod pipeline;
 pub mod queries;

@@ -11,12 +11,15 @@ use tokio::sync::broadcast::{self, error::TryRecvError};
 use tokio::time::Instant;
 
 use super::apply::Batch;
+use super::item::{self, Item};
 use super::lease::{Assigned, Assignment};
 use crate::app::App;
 use crate::store::leases::Lease;
 
 /// Between tries while Redis is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Redis takes 0 for no end.
+const SHORTEST_BLOCK: Duration = Duration::from_millis(5);
 /// A read must return well before the lease runs out.
 const LEASE_MARGIN: Duration = Duration::from_millis(200);
 
@@ -29,6 +32,8 @@ pub struct Pipeline {
     lanes: Lanes,
     /// Leases whose streams we have already taken over.
     taken: Vec<Lease>,
+    /// Commands of earlier reads that something of their own holds up, and those behind them.
+    held_up: Vec<Item>,
     /// How often it started over. The consumer group's name ends with it, so that a read whose reply was lost, should it reach
     /// Redis late, finds no group and takes no entries with it.
     restarts: u64,
@@ -38,7 +43,16 @@ impl Pipeline {
     pub fn new(app: Arc<App>, assigned: Assigned, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         let reader = app.redis_options.blocking_client(longest_block(&app), lifecycle)?;
         let reconnections = reader.reconnect_rx();
-        Ok(Pipeline { app, assigned, reader, reconnections, lanes: Lanes::default(), taken: Vec::new(), restarts: 0 })
+        Ok(Pipeline {
+            app,
+            assigned,
+            reader,
+            reconnections,
+            lanes: Lanes::default(),
+            taken: Vec::new(),
+            held_up: Vec::new(),
+            restarts: 0,
+        })
     }
 
     /// Runs until the drain; what was read by then is finished.
@@ -55,7 +69,9 @@ impl Pipeline {
                 }
                 continue;
             }
-            match self.read(&assignment, block).await {
+            // What is no longer ours, its new owner reads.
+            self.held_up.retain(|item| assignment.leases.contains(&item.lease));
+            match self.read(&assignment, self.until_next_try(block)).await {
                 Ok(entries) if !self.was_reconnected() => self.apply(&assignment, entries).await,
                 // Another server may have taken over, where what was read and settled last is not settled, and the group's
                 // position is behind or past it.
@@ -75,7 +91,14 @@ impl Pipeline {
     /// The next read is from the first entry that is not settled.
     fn start_over(&mut self) {
         self.taken.clear();
+        self.held_up.clear();
         self.restarts += 1;
+    }
+
+    /// How long a read may take that would block for so long.
+    fn until_next_try(&self, block: Duration) -> Duration {
+        let Some(at) = item::next_try(&self.held_up) else { return block };
+        block.min(at.saturating_duration_since(Instant::now())).max(SHORTEST_BLOCK)
     }
 
     /// Whether the reader has a new connection since this was last asked.
@@ -90,6 +113,10 @@ impl Pipeline {
     }
 
     async fn read(&mut self, assignment: &Assignment, block: Duration) -> Result<Vec<RawEntry>, fred::error::Error> {
+        if self.held_up.len() >= self.app.settings.batch_max {
+            tokio::time::sleep(block).await;
+            return Ok(Vec::new());
+        }
         let group = format!("{}-{}", self.app.worker_id.0.simple(), self.restarts);
         let stream = |lease: &Lease| self.app.keys.partition(lease.partition as u32);
         let fresh: Vec<String> =
@@ -106,13 +133,21 @@ impl Pipeline {
 
     async fn apply(&mut self, assignment: &Assignment, mut entries: Vec<RawEntry>) {
         let mut left: Vec<Lease> = Vec::new();
-        while !entries.is_empty() {
+        let mut held_up = std::mem::take(&mut self.held_up);
+        while !entries.is_empty() || !held_up.is_empty() {
             let rest = entries.split_off(entries.len().min(self.app.settings.batch_max));
-            left.extend(Batch::new(&self.app, &assignment.leases, entries).run(&self.assigned).await);
-            entries = rest;
+            let batch = Batch::new(&self.app, &assignment.leases, held_up, entries);
+            let unfinished = batch.run(&self.assigned).await;
+            left.extend(unfinished.left);
+            (held_up, entries) = (unfinished.held_up, rest);
             // Nothing may overtake what was left in the stream.
+            held_up.retain(|item| !left.contains(&item.lease));
             entries.retain(|raw| !left.contains(&assignment.leases[raw.stream]));
+            if entries.is_empty() {
+                break;
+            }
         }
+        self.held_up = held_up;
         self.taken.retain(|lease| !left.contains(lease));
     }
 }

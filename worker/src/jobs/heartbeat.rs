@@ -28,6 +28,8 @@ pub struct Stores {
     redis: Health,
     /// What of the main backend's tables is not as this server needs it.
     main_backend: Mutex<Vec<String>>,
+    /// Which of our own tables cannot be used.
+    own_tables: Mutex<Vec<String>>,
     /// The epoch that gateways were told of.
     told_epoch: Mutex<Uuid>,
     pub gateways: AtomicI64,
@@ -70,6 +72,25 @@ impl Stores {
         self.main_backend.lock().clone()
     }
 
+    pub fn own_problems(&self) -> Vec<String> {
+        self.own_tables.lock().clone()
+    }
+
+    /// Looks at the rights on our own tables. What others can do without them they go on doing: this worker still counts.
+    async fn look_at_own_tables(&self, app: &App) {
+        let looking = async { main_backend::list_unusable(&mut app.control_db.acquire().await?).await };
+        let Ok(Ok(found)) = tokio::time::timeout(ALIVE_FOR / 2, looking).await else { return };
+        let mut known = self.own_tables.lock();
+        if *known != found {
+            if found.is_empty() {
+                tracing::info!("our tables can be used again");
+            } else {
+                tracing::error!(problems = found.join("; "), "our tables cannot be used");
+            }
+            *known = found;
+        }
+    }
+
     /// Looks at the main backend's tables, which change while we run.
     async fn look_at_main_backend(&self, app: &App) {
         let looking = async { main_backend::list_problems(&mut app.control_db.acquire().await?).await };
@@ -108,6 +129,7 @@ impl Stores {
         app.metrics.db_connections_max.set(f64::from(app.settings.db_max_connections + crate::CONTROL_CONNECTIONS));
         if self.database.answers() {
             self.look_at_main_backend(app).await;
+            self.look_at_own_tables(app).await;
         }
         if app.epoch.current() != *self.told_epoch.lock() {
             app.recent.clear();

@@ -1,7 +1,7 @@
 //! Ends what ended elsewhere: grace periods that are over, and the sessions of gateways that died; restores who is believed online
 //! when Redis lost it. Any worker does it, and what one takes no other gets.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::presence::{self, Transition};
+use crate::store::session::PgSession;
 use crate::store::users::NOBODY;
 use crate::store::{presence as presence_store, purge};
 
@@ -38,6 +39,9 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     while ticks.next().await {
         if let Err(error) = restore(&app).await {
             tracing::warn!(error = %with_causes(&error), "who was online could not be restored");
+        }
+        if let Err(error) = register_late(&app).await {
+            tracing::warn!(error = %with_causes(&error), "sessions could not be registered yet");
         }
         if let Err(error) = bury_dead_gateways(&app, &mut silent).await {
             tracing::warn!(%error, "dead gateways could not be looked for");
@@ -67,30 +71,87 @@ async fn end_graces(app: &App, gone: &mut Vec<UserId>) -> anyhow::Result<()> {
     }
 }
 
-/// When Redis has lost everything: whoever is believed online is so again, and goes offline unless a gateway registers a session
-/// in time.
+/// Registers and announces the sessions that could not be registered when they opened. One that has closed since is registered, too:
+/// its gateway finds it, and ends it as any other.
+async fn register_late(app: &App) -> anyhow::Result<()> {
+    let late = app.late_sessions.take();
+    let mut result = Ok(());
+    for (gateway, sessions) in late {
+        let registered = async {
+            presence::register(app, gateway, &sessions).await?;
+            let users: Vec<UserId> = sessions.iter().map(|session| session.user).collect();
+            presence::announce(app, &mut app.db.acquire().await?, &users, Transition::CameOnline).await
+        };
+        if let Err(error) = registered.await {
+            app.late_sessions.push(gateway, &sessions);
+            result = Err(error);
+        }
+    }
+    result
+}
+
+/// Of a release before 0.2, which kept no epoch.
+const MARK_OF_BEFORE: &str = "1";
+
+/// After Redis or the database has lost something: whoever is believed online is so, and the other way round.
 async fn restore(app: &App) -> anyhow::Result<()> {
-    if app.presence.is_complete(&app.redis).await? {
+    let epoch = app.epoch.current();
+    let mark = epoch.simple().to_string();
+    let found = app.presence.complete(&app.redis).await?;
+    if found.as_deref() == Some(mark.as_str()) || (epoch.is_nil() && found.is_some()) {
         return Ok(());
     }
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;
     // Another worker does it, or has just done it.
-    if !purge::try_lock(&mut transaction, RESTORE_LOCK).await? || app.presence.is_complete(&app.redis).await? {
+    if !purge::try_lock(&mut transaction, RESTORE_LOCK).await? || app.presence.complete(&app.redis).await? != found {
         return Ok(());
     }
+    let online = match found.as_deref() {
+        None => {
+            restore_registry(app, &mut transaction).await?;
+            None
+        }
+        Some(MARK_OF_BEFORE) => None,
+        Some(_) => Some(restore_status(app, &mut transaction).await?),
+    };
+    transaction.commit().await?;
+    if let Some(before) = online {
+        // Who came or went meanwhile may have been told of the other history.
+        let now = app.presence.all_online(&app.redis).await?;
+        let (was, is): (HashSet<UserId>, HashSet<UserId>) = (before.into_iter().collect(), now.into_iter().collect());
+        let difference = |these: &HashSet<UserId>, those| these.difference(those).copied().collect::<Vec<UserId>>();
+        presence::announce(app, &mut db, &difference(&is, &was), Transition::CameOnline).await?;
+        presence::announce(app, &mut db, &difference(&was, &is), Transition::WentOffline).await?;
+    }
+    let mark = if epoch.is_nil() { MARK_OF_BEFORE } else { &mark };
+    app.presence.set_complete(&app.redis, mark).await?;
+    Ok(())
+}
+
+/// When Redis has lost everything: whoever is believed online is so again, and goes offline unless a gateway registers a session
+/// in time.
+async fn restore_registry(app: &App, db: &mut PgSession) -> anyhow::Result<()> {
     let grace = app.settings.common.offline_grace_period.max(REGISTERED_WITHIN);
     let (mut after, mut restored) = (NOBODY, 0);
     loop {
-        let users = presence_store::list_online(&mut transaction, after, CHUNK as i64).await?;
+        let users = presence_store::list_online(db, after, CHUNK as i64).await?;
         let Some(last) = users.last() else { break };
         after = *last;
         restored += users.len();
         app.presence.restore(&app.redis, &users, grace).await?;
     }
-    app.presence.set_complete(&app.redis).await?;
     tracing::info!(users = restored, "restored the users last known to be online");
     Ok(())
+}
+
+/// When the database has another history, as after a restore: what others were told last is what Redis has, and nobody is told anew.
+/// Returns those who are online.
+async fn restore_status(app: &App, db: &mut PgSession) -> anyhow::Result<Vec<UserId>> {
+    let online = app.presence.all_online(&app.redis).await?;
+    presence_store::replace_online(db, &online).await?;
+    tracing::info!(users = online.len(), "the database knows again who is online");
+    Ok(online)
 }
 
 /// Gateways that seem dead: by what heartbeat, and since when this worker has seen no other. A gateway is dead only if its heartbeat

@@ -6,7 +6,10 @@ pub mod facts;
 pub mod outcome;
 pub mod strangers;
 
+use std::time::Duration;
+
 use crate::store::session::PgSession;
+use shared::clock::Timestamp;
 use shared::events::message::MessageKind;
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
 use shared::stream::Envelope;
@@ -16,8 +19,11 @@ use crate::commands::Batched;
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::leases::Lease;
-use crate::store::sends::{self, NewMessage, SendRows};
+use crate::store::sends::{self, NewMessage, Patience, SendRows};
 use facts::Facts;
+
+/// A statement that stores nothing takes no longer, either.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// One message to store, whichever command brought it.
 pub struct Send {
@@ -27,11 +33,10 @@ pub struct Send {
     pub content: String,
     pub reply_to: Option<MessageId>,
     pub client_message_id: Option<String>,
-    pub expired: bool,
 }
 
 impl Send {
-    pub fn new(envelope: Envelope, command: Batched, expired: bool) -> Self {
+    pub fn new(envelope: Envelope, command: Batched) -> Self {
         let to_group = |group: GroupId| ConversationId::Group(group);
         let (conversation, kind, content, reply_to, client_message_id) = match command {
             Batched::SendPrivateMessage(send) => (
@@ -48,7 +53,7 @@ impl Send {
                 (to_group(send.group), MessageKind::Announcement, send.content, None, None)
             }
         };
-        Send { envelope, conversation, kind, content, reply_to, client_message_id, expired }
+        Send { envelope, conversation, kind, content, reply_to, client_message_id }
     }
 
     pub fn message_id(&self) -> MessageId {
@@ -65,15 +70,18 @@ impl Send {
     }
 }
 
-/// Checks and stores a batch of messages of the leased partitions. An outcome per message, in their order.
+/// Checks and stores a batch of messages of the leased partitions, none after its deadline. An outcome per message, in their order.
 pub async fn apply(
     app: &App,
     db: &mut PgSession,
     leases: &[Lease],
     batch: &[&Send],
+    lock_patience: Duration,
 ) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
     let facts = Facts::load(app, db, batch).await?;
     let mut strangers = strangers::rejections(app, db, batch).await?;
+    let now = Timestamp::now();
+    let mut patience = Patience { lock: lock_patience, whole: LONGEST };
     let mut rows = SendRows::default();
     let mut refusals = Vec::with_capacity(batch.len());
     for send in batch {
@@ -82,16 +90,22 @@ pub async fn apply(
         let refusal = refusal.or_else(|| strangers.remove(&(send.envelope.user, send.conversation)));
         let refusal =
             refusal.or_else(|| send.conversation.group().and_then(|_| app.audiences.rejection(send.envelope.user)));
-        push_row(app, &mut rows, send, &facts, refusal.is_some());
+        let is_expired = now > send.envelope.deadline;
+        if !is_expired {
+            patience.whole = patience.whole.min(send.envelope.deadline.since(now));
+        }
+        push_row(app, &mut rows, send, &facts, is_expired || refusal.is_some());
         refusals.push(refusal);
     }
+    patience.lock = patience.lock.min(patience.whole);
     let enforce = app.settings.follow_policy == shared::config::FollowPolicy::Enforce;
     let mentions = facts.mention_events(batch, &refusals);
     let verdicts = if mentions.is_empty() {
-        sends::insert_messages(db, app.worker_id, leases, enforce, &rows).await?
+        sends::insert_messages(db, app.worker_id, leases, enforce, &rows, patience).await?
     } else {
         let mut transaction = db.begin().await?;
-        let verdicts = sends::insert_messages(&mut transaction, app.worker_id, leases, enforce, &rows).await?;
+        let verdicts =
+            sends::insert_messages(&mut transaction, app.worker_id, leases, enforce, &rows, patience).await?;
         for mention in &mentions {
             let verdict = &verdicts[mention.place];
             if verdict.kind == sends::VerdictKind::Stored {
@@ -124,7 +138,7 @@ pub async fn apply(
     Ok(outcomes)
 }
 
-fn push_row(app: &App, rows: &mut SendRows, send: &Send, facts: &Facts, refused: bool) {
+fn push_row(app: &App, rows: &mut SendRows, send: &Send, facts: &Facts, is_expired: bool) {
     let sealed = app.keyring.seal(send.envelope.id, send.content.as_bytes());
     let partitions = u32::from(app.settings.common.partitions);
     rows.push(NewMessage {
@@ -142,6 +156,6 @@ fn push_row(app: &App, rows: &mut SendRows, send: &Send, facts: &Facts, refused:
         mentions: facts.mentions(send).map(|mentions| mentions.array_literal()),
         client_message_id: send.client_message_id.clone(),
         created_at: send.envelope.ingested_at.to_datetime(),
-        is_expired: send.expired || refused,
+        is_expired,
     });
 }

@@ -22,7 +22,7 @@ use crate::store::users::Candidate;
 /// An outcome per request, in their order. Others are told of those who came online.
 pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let candidates = authenticate::load(db, requests).await?;
-    let opened = open_sessions(app, requests, &candidates).await?;
+    let opened = open_sessions(app, requests, &candidates).await;
     let users: Vec<UserId> = requests
         .iter()
         .filter(|request| matches!(request.internal, Internal::Resume { renewal: false, .. }))
@@ -48,12 +48,9 @@ pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Resu
     Ok(outcomes)
 }
 
-/// Registers the sessions; returns their users.
-async fn open_sessions(
-    app: &App,
-    requests: &[Request],
-    candidates: &HashMap<usize, Candidate>,
-) -> Result<Vec<UserId>, Failure> {
+/// Registers the sessions; returns the users of those that are registered. The others go on all the same: whom one can write to does not
+/// depend on who is seen to be online.
+async fn open_sessions(app: &App, requests: &[Request], candidates: &HashMap<usize, Candidate>) -> Vec<UserId> {
     let mut by_gateway: HashMap<GatewayId, Vec<Session>> = HashMap::new();
     for (place, request) in requests.iter().enumerate() {
         let Internal::Resume { connection, .. } = request.internal else { continue };
@@ -64,12 +61,14 @@ async fn open_sessions(
     }
     let mut users = Vec::new();
     for (gateway, sessions) in by_gateway {
-        app.presence.open(&app.redis, gateway, &sessions).await?;
-        // It may have died while its request waited.
-        presence::suspect(app, gateway).await?;
+        if let Err(error) = presence::register(app, gateway, &sessions).await {
+            tracing::warn!(%error, sessions = sessions.len(), "sessions open that could not be registered yet");
+            app.late_sessions.push(gateway, &sessions);
+            continue;
+        }
         users.extend(sessions.iter().map(|session| session.user));
     }
-    Ok(users)
+    users
 }
 
 fn resumed(candidate: &Candidate, request: &Request, backlog: Option<&Backlog>, replay: ReplayPage) -> InternalReply {

@@ -3,8 +3,7 @@
 use shared::ids::{UserId, WorkerId};
 use std::time::Duration;
 
-use crate::store::session::PgSession;
-use sqlx::postgres::types::PgInterval;
+use super::session::{PgSession, interval, milliseconds};
 use time::OffsetDateTime;
 
 /// The right to apply the commands of a partition.
@@ -13,10 +12,6 @@ pub struct Lease {
     pub partition: i32,
     /// Rises with each change of owner.
     pub epoch: i64,
-}
-
-fn interval(duration: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: duration.as_micros().min(i64::MAX as u128) as i64 }
 }
 
 /// Makes the rows of partitions `0..partitions` where they are missing.
@@ -141,19 +136,24 @@ pub struct Standing {
     pub caller_exists: bool,
 }
 
+/// Also sets for how long each statement of this transaction waits for a lock.
 pub async fn get_standing(
     db: &mut PgSession,
     worker: WorkerId,
     lease: Lease,
     caller: UserId,
+    lock_patience: Duration,
 ) -> sqlx::Result<Standing> {
     let row = sqlx::query!(
         r#"SELECT partition, EXISTS (SELECT FROM users_auth WHERE user_id = $4) AS "caller_exists!"
-           FROM partition_leases WHERE partition = $1 AND epoch = $2 AND owner = $3 FOR SHARE"#,
+           FROM partition_leases
+           WHERE partition = $1 AND epoch = $2 AND owner = $3 AND (SELECT set_config('lock_timeout', $5, true)) IS NOT NULL
+           FOR SHARE"#,
         lease.partition,
         lease.epoch,
         worker.0,
-        caller.0
+        caller.0,
+        milliseconds(lock_patience)
     )
     .fetch_optional(db)
     .await?;

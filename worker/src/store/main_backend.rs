@@ -17,3 +17,18 @@ pub async fn list_problems(db: &mut PgSession) -> sqlx::Result<Vec<String>> {
     .fetch_one(db)
     .await
 }
+
+/// The tables of ours that this role may not read and write as it has to. Without rights on one, only the commands that need it wait.
+pub async fn list_unusable(db: &mut PgSession) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"SELECT 'the role ' || current_user || ' may not read and write ' || name AS "problem!"
+           FROM unnest(ARRAY['conversations', 'conversation_members', 'private_messages', 'message_reactions', 'message_deletions',
+               'group_chats', 'group_members', 'event_log', 'event_queue', 'applied_commands', 'user_status', 'workers',
+               'partition_leases', 'communities', 'community_members', 'user_community_progress', 'community_challenge_events',
+               'conversation_purges', 'conversation_changes']) AS name
+           WHERE NOT coalesce(has_table_privilege(to_regclass(name), 'SELECT') AND has_table_privilege(to_regclass(name), 'INSERT')
+               AND has_table_privilege(to_regclass(name), 'UPDATE') AND has_table_privilege(to_regclass(name), 'DELETE'), false)"#
+    )
+    .fetch_all(db)
+    .await
+}

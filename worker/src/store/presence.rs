@@ -23,6 +23,15 @@ pub async fn update_status(db: &mut PgSession, users: &[UserId], online: bool) -
     typed(users)
 }
 
+/// These users are believed online, and nobody else.
+pub async fn replace_online(db: &mut PgSession, users: &[UserId]) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE user_status SET online = FALSE WHERE online AND user_id <> ALL($1)", &raw(users))
+        .execute(&mut *db)
+        .await?;
+    update_status(db, users, true).await?;
+    Ok(())
+}
+
 /// Users whom others believe online, after a user id, in its order.
 pub async fn list_online(db: &mut PgSession, after: UserId, limit: i64) -> sqlx::Result<Vec<UserId>> {
     let users = sqlx::query_scalar!(

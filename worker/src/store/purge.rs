@@ -5,13 +5,8 @@ use super::columns::{Spelled, raw, typed};
 use shared::ids::{ConversationId, EventId, GroupId, UserId};
 use std::time::Duration;
 
-use crate::store::session::PgSession;
-use sqlx::postgres::types::PgInterval;
+use crate::store::session::{PgSession, interval};
 use time::OffsetDateTime;
-
-fn interval(duration: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: duration.as_micros().min(i64::MAX as u128) as i64 }
-}
 
 /// A group whose time is over, locked until the end of the transaction; others take another one meanwhile.
 pub async fn find_deleted_group(db: &mut PgSession, after: Duration) -> sqlx::Result<Option<Spelled>> {

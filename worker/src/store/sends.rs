@@ -1,6 +1,8 @@
 //! The group commit: one statement that checks, numbers and stores a batch of messages, in one round trip and one
 //! transaction whatever the batch's size. Redelivered and repeated sends are recognised here.
 
+use std::time::Duration;
+
 use super::columns::{Column, Typed, raw};
 use crate::store::session::PgSession;
 use shared::clock::Timestamp;
@@ -10,6 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::leases::Lease;
+use super::session::{interval, milliseconds};
 
 /// A message to store.
 pub struct NewMessage {
@@ -31,6 +34,15 @@ pub struct NewMessage {
     pub created_at: OffsetDateTime,
     /// Past its deadline: recognised when it was stored before, but not stored now.
     pub is_expired: bool,
+}
+
+/// For how long the statement may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a lock that somebody else holds.
+    pub lock: Duration,
+    /// For all of them together: nothing is stored later than this after the statement's arrival.
+    pub whole: Duration,
 }
 
 /// The messages of a batch, column by column as the statement takes them, in the order of sending.
@@ -148,12 +160,14 @@ pub const PLANNING: [(&str, &str); 4] = [
 ///
 /// # Errors
 /// A unique violation when another partition stored the same `clientMessageId` at the same moment; the next try finds it.
+/// `lock_not_available` or `query_canceled` when it would have taken more than this patience; then nothing is stored.
 pub async fn insert_messages(
     db: &mut PgSession,
     worker: WorkerId,
     leases: &[Lease],
     enforce_following: bool,
     rows: &SendRows,
+    patience: Patience,
 ) -> sqlx::Result<Vec<Verdict>> {
     let partitions: Vec<i32> = leases.iter().map(|lease| lease.partition).collect();
     let epochs: Vec<i64> = leases.iter().map(|lease| lease.epoch).collect();
@@ -168,6 +182,8 @@ pub async fn insert_messages(
                 mac, key_id, reply_to, mentions, client_message_id, created_at, expired, ord
             )
         ),
+        -- From here on, and for this transaction.
+        patience AS MATERIALIZED (SELECT set_config('lock_timeout', $20, true) AS lock_timeout),
         -- A takeover of a partition waits for this lock, or was first and makes the row vanish from here.
         fence AS MATERIALIZED (
             SELECT held.partition FROM unnest($16::int[], $17::bigint[]) AS held (partition, epoch)
@@ -176,6 +192,7 @@ pub async fn insert_messages(
                 WHERE l.partition = held.partition AND l.epoch = held.epoch AND l.owner = $18
                 FOR SHARE
             ) l
+            WHERE (SELECT lock_timeout FROM patience) IS NOT NULL
         ),
         facts AS MATERIALIZED (
             SELECT i.*, sender.username AS sender_username,
@@ -275,7 +292,8 @@ pub async fn insert_messages(
                 a.content, a.iv, a.mac, a.key_id, a.reply_to, a.mentions::bigint[], a.client_message_id, a.created_at,
                 n.version - a.messages + a.place
             FROM accepted a JOIN numbered n ON n.conversation_id = a.conversation_id
-            RETURNING message_id, seq, version
+            -- `now()` is when the transaction began, before all waiting.
+            RETURNING message_id, seq, version, CASE WHEN clock_timestamp() > now() + $21 THEN chat_reject_late() END
         )
         SELECT f.verdict AS "verdict!", coalesce(f.sender_username, '')::text AS "sender_username!",
             coalesce(stored.seq, f.stored_seq, 0) AS "seq!", coalesce(stored.version, f.stored_version) AS version,
@@ -304,6 +322,8 @@ pub async fn insert_messages(
         &epochs,
         worker.0,
         enforce_following,
+        milliseconds(patience.lock),
+        interval(patience.whole),
     )
     .fetch_all(db)
     .await?;

@@ -1,6 +1,7 @@
 //! Sessions with Postgres: the pool that hands them out, and the transactions on them. Every statement of the worker passes
 //! through here, so that a session that only a new one mends is noticed wherever it shows, and none of its age is used again.
 
+use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,13 +12,23 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use metrics::Counter;
 use sqlx::pool::PoolConnection;
+use sqlx::postgres::types::PgInterval;
 use sqlx::postgres::{
     PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTransactionManager, PgTypeInfo,
 };
-use sqlx::{Connection, Describe, Either, Execute, Executor, PgPool, Postgres, TransactionManager};
+use sqlx::{Describe, Either, Execute, Executor, PgPool, Postgres, TransactionManager};
 
 use super::epoch::Epoch;
 use crate::error::Fault;
+
+/// As settings of Postgres take it. None of them may be 0, which means without end.
+pub fn milliseconds(duration: Duration) -> String {
+    duration.as_millis().clamp(1, i32::MAX as u128).to_string()
+}
+
+pub fn interval(duration: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: duration.as_micros().min(i64::MAX as u128) as i64 }
+}
 
 /// Sessions are not ended more often, or a fault that new ones have, too, would only make Postgres fork.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
@@ -164,7 +175,7 @@ impl PgSession {
             Use::Direct => None,
             Use::Pooled { begin } => Some(begin.to_string().into()),
         };
-        let began = PgTransactionManager::begin(&mut self.connection, begin).await;
+        let began = begin_on(&mut self.connection, begin).await;
         began.inspect_err(|error| self.faults.observe(error))?;
         self.is_in_transaction = true;
         Ok(PgTransaction { session: self })
@@ -172,6 +183,35 @@ impl PgSession {
 
     pub fn count_unreadable(&self) {
         self.unreadable_rows.increment(1);
+    }
+}
+
+/// sqlx counts a transaction once it has begun. Given up before that, the session would go on in one that nobody ends, and what it is
+/// told to store next would never be committed: it is closed.
+async fn begin_on(connection: &mut PoolConnection<Postgres>, statement: Option<Cow<'static, str>>) -> sqlx::Result<()> {
+    struct Beginning<'s>(Option<&'s mut PoolConnection<Postgres>>);
+
+    impl Drop for Beginning<'_> {
+        fn drop(&mut self) {
+            if let Some(connection) = self.0.take() {
+                connection.close_on_drop();
+            }
+        }
+    }
+
+    let mut beginning = Beginning(Some(connection));
+    let Some(connection) = beginning.0.as_mut() else { return Ok(()) };
+    let began = PgTransactionManager::begin(connection, statement).await;
+    beginning.0 = None;
+    began
+}
+
+/// Rolls back what was not committed.
+struct RollingBack<'s>(&'s mut PoolConnection<Postgres>);
+
+impl Drop for RollingBack<'_> {
+    fn drop(&mut self) {
+        PgTransactionManager::start_rollback(self.0);
     }
 }
 
@@ -247,9 +287,10 @@ impl PgSession {
                 let begin = begin.to_string();
                 // Preparing and executing are two turns with the server, which only a transaction keeps together.
                 let all = async move {
-                    let mut transaction = connection.begin_with(begin).await?;
-                    let steps: Vec<Step> = transaction.fetch_many(Unnamed(query)).try_collect().await?;
-                    transaction.commit().await?;
+                    begin_on(connection, Some(begin.into())).await?;
+                    let transaction = RollingBack(connection);
+                    let steps: Vec<Step> = transaction.0.fetch_many(Unnamed(query)).try_collect().await?;
+                    PgTransactionManager::commit(transaction.0).await?;
                     Ok(stream::iter(steps.into_iter().map(Ok)))
                 };
                 all.try_flatten_stream().boxed()
@@ -313,5 +354,22 @@ mod tests {
         faults.observe(&sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
         assert!(!faults.spares(Duration::from_secs(1)));
         assert!(faults.spares(Duration::ZERO));
+    }
+
+    /// Otherwise what the session stores afterwards is in a transaction that nobody commits.
+    #[tokio::test]
+    async fn a_session_given_up_while_a_transaction_begins_is_closed() {
+        let url = tokio::task::spawn_blocking(|| devstack::testing::fresh_database("givenup").unwrap()).await.unwrap();
+        let others = PgPool::connect(&url).await.unwrap();
+        sqlx::migrate!("../migrations").run(&others).await.unwrap();
+        let one = PgPoolOptions::new().max_connections(1);
+        let (options, faults, epoch) = (url.parse().unwrap(), Arc::default(), Arc::default());
+        let database = Database::new(one, options, &[], faults, epoch, false, Counter::noop());
+        let mut session = database.acquire().await.unwrap();
+        assert!(session.begin().now_or_never().is_none(), "nothing is begun without a round trip");
+        drop(session);
+        let mut session = database.acquire().await.unwrap();
+        sqlx::query("CREATE TABLE kept ()").execute(&mut session).await.unwrap();
+        sqlx::query("SELECT FROM kept").execute(&others).await.unwrap();
     }
 }

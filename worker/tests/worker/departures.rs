@@ -80,3 +80,24 @@ async fn a_deleted_account_leaves_any_number_of_groups_and_waits_for_no_other() 
     harness.until(&format!("SELECT count(*) = 25 FROM group_members WHERE role = 'owner' AND user_id = {bob}")).await;
     harness.until(&format!("SELECT EXISTS (SELECT FROM departed_users WHERE user_id = {stuck})")).await;
 }
+
+/// Whoever was seen to be online is not left so, though nothing tells the name any more.
+#[tokio::test]
+async fn a_deleted_account_is_told_to_be_offline() {
+    let harness = Harness::start_with("departedoffline", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
+    let alice = harness.user("alice").await;
+    crate::main_backend::sign_in(&harness, alice).await;
+    let is_about_alice = |kind: &'static str| {
+        move |published: &crate::harness::Published| {
+            let event = published.json();
+            event["type"] == kind && event["user"]["userId"] == json!(alice)
+        }
+    };
+    harness.wait_for("user_online", is_about_alice("user_online")).await;
+    harness.db.execute(format!("DELETE FROM users_auth WHERE user_id = {alice}").as_str()).await.unwrap();
+    // As its gateway does when it has ended the session.
+    let session = shared::redis::presence::Session { user: alice, connection: shared::ids::ConnectionId(1) };
+    let presence = shared::redis::presence::Presence::new(harness.keys.clone());
+    presence.close(&harness.redis, harness.gateway, &[session], std::time::Duration::ZERO).await.unwrap();
+    harness.wait_for("user_offline", is_about_alice("user_offline")).await;
+}

@@ -4,6 +4,7 @@
 use devstack::{Durability, Scratch, testing};
 use fred::prelude::*;
 use serde_json::json;
+use shared::clock::Timestamp;
 use shared::lifecycle::Lifecycle;
 use shared::redis::client::RedisOptions;
 use shared::redis::lanes;
@@ -139,4 +140,112 @@ async fn a_read_that_was_given_up_while_redis_was_away_takes_nothing() {
         }
     };
     assert_eq!(pending[0].as_i64(), Some(0), "a read that was given up has it");
+}
+
+/// What is in a transaction of its own until it is dropped.
+async fn locking<'a>(harness: &'a Harness, statement: &str) -> sqlx::Transaction<'a, sqlx::Postgres> {
+    let mut locking = harness.db.begin().await.unwrap();
+    locking.execute(statement).await.unwrap();
+    locking
+}
+
+#[tokio::test]
+async fn a_message_that_waited_beyond_its_deadline_is_not_stored() {
+    let harness = Harness::start("latelock").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    harness.send(alice, bob, "first").await;
+    // Locked rows are waited for again and again, a locked table in the middle of the statement.
+    for lock in ["SELECT FROM conversations FOR UPDATE", "LOCK TABLE private_messages IN ACCESS EXCLUSIVE MODE"] {
+        let locked = locking(&harness, lock).await;
+        let message = json!({"type": "send_message", "recipientId": bob, "content": "late", "clientMessageId": "late"});
+        let mut prepared = harness.prepare(alice, &message);
+        prepared.envelope.deadline = Timestamp::now().plus(Duration::from_millis(1_200));
+        harness.append(&prepared).await;
+        while Timestamp::now() <= prepared.envelope.deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        locked.rollback().await.unwrap();
+        let answer = harness.answer(prepared.envelope.id).await;
+        assert_eq!(answer["code"], "SERVICE_UNAVAILABLE", "{lock}: {answer}");
+    }
+    let again = json!({"type": "send_message", "recipientId": bob, "content": "late", "clientMessageId": "late"});
+    assert_eq!(harness.expect(alice, again, "message_sent").await["seq"], 2);
+}
+
+#[tokio::test]
+async fn a_command_that_waited_beyond_its_deadline_is_not_applied() {
+    let harness = Harness::start("latecommand").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let message = harness.send(alice, bob, "first").await["messageId"].clone();
+    let locked = locking(&harness, "LOCK TABLE message_reactions IN ACCESS EXCLUSIVE MODE").await;
+    let mut prepared = harness.prepare(bob, &json!({"type": "add_reaction", "messageId": message, "reaction": "+"}));
+    prepared.envelope.deadline = Timestamp::now().plus(Duration::from_millis(800));
+    harness.append(&prepared).await;
+    while Timestamp::now() <= prepared.envelope.deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    locked.rollback().await.unwrap();
+    assert_eq!(harness.answer(prepared.envelope.id).await["code"], "SERVICE_UNAVAILABLE");
+    harness.until("SELECT NOT EXISTS (SELECT FROM message_reactions)").await;
+}
+
+/// With one pipeline, which all partitions share.
+#[tokio::test]
+async fn a_locked_conversation_holds_up_no_other() {
+    let harness = Harness::start_with("lockedrow", &[("WORKER_PIPELINES", "1")]).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let first = harness.send(alice, bob, "first").await;
+    let conversation = first["conversationId"].as_str().unwrap();
+    let of_carol = harness.send(alice, carol, "first").await["messageId"].clone();
+    let lock = format!("SELECT FROM conversations WHERE conversation_id = '{conversation}' FOR UPDATE");
+    let locked = locking(&harness, &lock).await;
+    let mut waiting = Vec::new();
+    for number in 2..5 {
+        let prepared = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
+        harness.append(&prepared).await;
+        waiting.push((number, prepared.envelope.id));
+    }
+    let edit = json!({"type": "edit_message", "messageId": first["messageId"], "content": "edited"});
+    let edit = harness.prepare(alice, &edit);
+    harness.append(&edit).await;
+    // For longer than all commands of the locked conversation wait alone.
+    let began = tokio::time::Instant::now();
+    for number in 2..12 {
+        assert_eq!(harness.send(alice, carol, "x").await["seq"], number);
+        let reaction = json!({"type": "add_reaction", "messageId": of_carol, "reaction": format!("r{number}")});
+        harness.expect(carol, reaction, "reaction_added").await;
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(8), "others waited for {took:?}");
+    assert!(!harness.was_answered(waiting[0].1), "what is locked was stored");
+    locked.rollback().await.unwrap();
+    for (number, command) in waiting {
+        assert_eq!(harness.answer(command).await["seq"], number);
+    }
+    assert_eq!(harness.answer(edit.envelope.id).await["type"], "message_edited");
+}
+
+#[tokio::test]
+async fn lost_rights_on_one_table_hold_up_no_other_command() {
+    let harness = Harness::start_with("onetable", &[("WORKER_PIPELINES", "1")]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let message = harness.send(alice, bob, "first").await["messageId"].clone();
+    // As without the right to write there.
+    let script = "CREATE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION 'permission denied' USING ERRCODE = 'insufficient_privilege';
+         END $$;
+         CREATE TRIGGER forbid BEFORE INSERT ON message_reactions FOR EACH ROW EXECUTE FUNCTION forbid()";
+    harness.db.execute(script).await.unwrap();
+    let reaction = harness.prepare(bob, &json!({"type": "add_reaction", "messageId": message, "reaction": "+"}));
+    harness.append(&reaction).await;
+    let group = harness.expect(alice, json!({"type": "create_group", "groupName": "g"}), "group_created").await;
+    let began = tokio::time::Instant::now();
+    for number in 1..12 {
+        let said = json!({"type": "send_group_message", "groupId": group["groupId"], "content": "x"});
+        assert_eq!(harness.command(alice, said).await["seq"], number);
+    }
+    assert!(began.elapsed() < Duration::from_secs(8), "others waited for {:?}", began.elapsed());
+    assert!(!harness.was_answered(reaction.envelope.id));
+    harness.db.execute("DROP TRIGGER forbid ON message_reactions").await.unwrap();
+    assert_eq!(harness.answer(reaction.envelope.id).await["type"], "reaction_added");
 }

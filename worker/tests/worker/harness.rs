@@ -325,6 +325,13 @@ impl Harness {
         self.wait_for(&format!("the answer to {command}"), is_answer).await.json()
     }
 
+    /// Whether a direct answer to this command was published by now.
+    pub fn was_answered(&self, command: Uuid) -> bool {
+        let is_answer =
+            |published: &Published| matches!(&published.header, Header::Answer { command: id, .. } if *id == command);
+        self.published.lock().iter().any(is_answer)
+    }
+
     /// Sends a direct message; gives `message_sent`.
     pub async fn send(&self, from: UserId, to: UserId, content: &str) -> Value {
         self.expect(

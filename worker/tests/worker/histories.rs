@@ -43,3 +43,32 @@ async fn nothing_cached_before_a_restore_is_shown_after_it() {
     });
     waited.await.unwrap();
 }
+
+/// Otherwise who came online since the dump is never told to have gone, and who went is never told to be back.
+#[tokio::test]
+async fn a_restored_database_learns_who_is_online() {
+    let harness = Harness::start("restoredstatus").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    crate::main_backend::sign_in(&harness, alice).await;
+    harness.until(&format!("SELECT online FROM user_status WHERE user_id = {alice}")).await;
+    // Once the worker has compared, so that the next comparison is that with another history.
+    let mark = async || -> Option<String> { harness.redis.get(harness.keys.presence_is_complete()).await.unwrap() };
+    let before: String = sqlx::query_scalar("SELECT replace(epoch::text, '-', '') FROM store_epoch")
+        .fetch_one(&harness.db)
+        .await
+        .unwrap();
+    let compared = tokio::time::timeout(crate::harness::DEADLINE, async {
+        while mark().await.as_deref() != Some(before.as_str()) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+    compared.await.unwrap();
+    let restored = format!(
+        "UPDATE user_status SET online = FALSE WHERE user_id = {alice};
+         INSERT INTO user_status (user_id, last_seen_at, online) VALUES ({bob}, now(), TRUE);
+         UPDATE store_epoch SET epoch = gen_random_uuid()"
+    );
+    sqlx::raw_sql(&restored).execute(&harness.db).await.unwrap();
+    harness.until(&format!("SELECT online FROM user_status WHERE user_id = {alice}")).await;
+    harness.until(&format!("SELECT NOT online FROM user_status WHERE user_id = {bob}")).await;
+}

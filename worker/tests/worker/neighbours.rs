@@ -180,3 +180,45 @@ async fn a_pooler_in_transaction_mode_works_without_kept_statements() {
     }
     bouncer.stop().unwrap();
 }
+
+/// Reading a column as it is, so that a statement that is prepared no longer fits once the type has changed.
+#[tokio::test]
+async fn a_plan_that_no_longer_fits_is_made_anew_at_once() {
+    let harness = Harness::start("cachedplan").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob]});
+    let group = harness.expect(alice, create, "group_created").await["groupId"].clone();
+    let look = async || {
+        let mut looks = Vec::new();
+        for _ in 0..8 {
+            for message in [
+                json!({"type": "get_group_info", "groupId": group}),
+                json!({"type": "update_group_info", "groupId": group, "groupDescription": "d"}),
+                json!({"type": "send_group_message", "groupId": group, "content": "x"}),
+                json!({"type": "get_user_groups"}),
+            ] {
+                let prepared = harness.prepare(alice, &message);
+                harness.append(&prepared).await;
+                looks.push((message, prepared.envelope.id));
+            }
+        }
+        for (message, command) in looks {
+            let answer = harness.answer(command).await;
+            assert_ne!(answer["type"], "error", "{message} was answered {answer}");
+        }
+    };
+    look().await;
+    for kind in ["varchar(1000)", "text", "varchar(500)"] {
+        let opened = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'chat-worker'
+                      AND datname = current_database() AND backend_start > $1";
+        let changed: time::OffsetDateTime =
+            sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&harness.db).await.unwrap();
+        harness.db.execute(format!("ALTER TABLE group_chats ALTER COLUMN name TYPE {kind}").as_str()).await.unwrap();
+        let began = tokio::time::Instant::now();
+        look().await;
+        assert!(began.elapsed() < Duration::from_secs(5), "{kind}: {:?}", began.elapsed());
+        let anew: i64 = sqlx::query_scalar(opened).bind(changed).fetch_one(&harness.db).await.unwrap();
+        assert!(anew > 0, "{kind}: all statements still fit, so that this tests nothing");
+    }
+    assert_eq!(harness.dead_letters().await, 0);
+}

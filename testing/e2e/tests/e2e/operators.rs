@@ -1,10 +1,11 @@
 //! What operators do with `chatctl` on a running fleet.
 
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use devstack::testing;
+use devstack::wait::SOON;
+use devstack::{http, testing};
 use e2e::{Deployment, Options};
 use serde_json::{Value, json};
 
@@ -238,6 +239,16 @@ async fn doctor_names_what_is_wrong_and_nothing_else() -> Result<()> {
     ensure!(text.contains("that 10.9.8.7 forwards for") && text.contains("TRUSTED_PROXIES"), "{text}");
     deployment.sql("REVOKE INSERT ON private_messages FROM chat_worker")?;
     ensure!(doctor()?.contains("PROBLEM chat_worker lacks rights on private_messages"), "a right that is missing");
+    let ready = format!("{}/ready", deployment.fleet.workers[0].url());
+    let deadline = Instant::now() + SOON;
+    while !http::get(&ready).is_ok_and(|answer| answer.status == 503 && answer.body.contains("write private_messages"))
+    {
+        ensure!(Instant::now() < deadline, "a worker without a right is ready: {}", http::get(&ready)?.body);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    ensure!(healthy.contains("ok      deleted accounts are noticed"), "{healthy}");
+    deployment.sql("ALTER TABLE users_auth DISABLE TRIGGER chat_departure")?;
+    ensure!(doctor()?.contains("advice  deleted accounts are noticed"), "a trigger that is off");
     deployment.sql("DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)")?;
     let text = doctor()?;
     ensure!(text.contains("PROBLEM the schema lacks 1 migrations"), "{text}");

@@ -352,6 +352,28 @@ async fn conversations_go_on_while_their_slots_are_half_moved() -> Result<()> {
     scene.finish().await
 }
 
+/// Who is online is kept in one slot, of which some keys do not exist: while it is half moved, nothing can be registered there.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_sign_in_while_the_slot_of_presence_is_half_moved() -> Result<()> {
+    let mut deployment = Deployment::start("clusterpresence", on_cluster())?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut a = deployment.login(0, &alice).await?;
+    let nodes = cluster(&mut deployment)?;
+    let (mut primary, mut slots) = (0, nodes.slots(0, "*{presence}*")?);
+    while slots.is_empty() {
+        primary += 1;
+        slots = nodes.slots(primary, "*{presence}*")?;
+    }
+    nodes.half_move(&slots, primary, (primary + 1) % 3)?;
+    let mut b = deployment.login(1, &bob).await.context("while the slot is half moved")?;
+    let sent = b.request_ok(direct(&alice, "there")).await?;
+    a.expect("new_message", |event| event["messageId"] == sent["messageId"], SOON).await?;
+    cluster(&mut deployment)?.finish_move(&slots, primary, (primary + 1) % 3)?;
+    let id_of_bob = bob.id.to_string();
+    a.expect("user_online", |event| event["user"]["userId"] == id_of_bob, PATIENCE).await?;
+    Ok(())
+}
+
 fn cluster(deployment: &mut Deployment) -> Result<&mut Cluster> {
     deployment.cluster.as_mut().context("a cluster")
 }

@@ -1,0 +1,134 @@
+//! A command of a batch that is not finished, and whose turn it is. Commands with the same route hint keep their order.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use shared::commands::Subject;
+use shared::redis::lanes::RawEntry;
+use shared::stream::Envelope;
+use tokio::time::Instant;
+
+use crate::commands::Single;
+use crate::sends::Send;
+use crate::store::leases::Lease;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// So many commands that are held up are tried in one wave.
+const MOST_ALONE: usize = 8;
+
+pub struct Item {
+    pub lease: Lease,
+    pub stream: String,
+    pub raw: RawEntry,
+    pub subject: Subject,
+    pub tries: u32,
+    pub work: Work,
+    /// Until when it is not tried again, and for how long it waited for that.
+    held_up: Option<(Instant, Duration)>,
+}
+
+pub enum Work {
+    Send(Box<Send>),
+    Other(Box<(Envelope, Single)>),
+}
+
+impl Item {
+    pub fn new(lease: Lease, stream: String, raw: RawEntry, subject: Subject, work: Work) -> Self {
+        Item { lease, stream, raw, subject, tries: 0, work, held_up: None }
+    }
+
+    pub fn envelope(&self) -> &Envelope {
+        match &self.work {
+            Work::Send(send) => &send.envelope,
+            Work::Other(other) => &other.0,
+        }
+    }
+
+    /// It failed for a reason that need not concern others, such as a row that somebody has locked. From now on it is tried alone and
+    /// at intervals, and only what has the same route hint waits behind it.
+    pub fn hold_up(&mut self) {
+        let pause = self.held_up.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
+        self.held_up = Some((Instant::now() + pause, pause));
+    }
+
+    pub fn is_held_up(&self) -> bool {
+        self.held_up.is_some()
+    }
+}
+
+/// When the first of these that is held up is to be tried again.
+pub fn next_try(items: &[Item]) -> Option<Instant> {
+    items.iter().filter_map(|item| item.held_up).map(|(until, _)| until).min()
+}
+
+/// Whether all of them are held up, or wait behind one that is.
+pub fn are_held_up(items: &[Item]) -> bool {
+    let mut closed: HashSet<u16> = HashSet::new();
+    items.iter().all(|item| {
+        let hint = item.subject.route_hint();
+        if item.is_held_up() {
+            closed.insert(hint);
+        }
+        closed.contains(&hint)
+    })
+}
+
+/// What is applied in one wave.
+#[derive(Default)]
+pub struct Plan {
+    /// Messages that are stored together.
+    pub sends: Vec<Item>,
+    pub others: Vec<Item>,
+    /// What was held up and is tried again.
+    pub alone: Vec<Item>,
+    /// What has to wait, in its order: whatever comes after a command of another kind or one that is held up, with the same route hint,
+    /// and repetitions within the wave.
+    pub rest: Vec<Item>,
+}
+
+impl Plan {
+    pub fn of(items: Vec<Item>) -> Self {
+        let now = Instant::now();
+        let mut plan = Plan::default();
+        let mut sending: HashSet<u16> = HashSet::new();
+        let mut closed: HashSet<u16> = HashSet::new();
+        let mut ids = HashSet::new();
+        let mut repetitions: HashSet<(shared::ids::UserId, String)> = HashSet::new();
+        for item in items {
+            let hint = item.subject.route_hint();
+            if closed.contains(&hint) {
+                plan.rest.push(item);
+                continue;
+            }
+            if let Some((until, _)) = item.held_up {
+                closed.insert(hint);
+                let is_due = until <= now && plan.alone.len() < MOST_ALONE && !sending.contains(&hint);
+                if is_due { &mut plan.alone } else { &mut plan.rest }.push(item);
+                continue;
+            }
+            match &item.work {
+                Work::Send(send) => {
+                    let key = send.repetition_key().map(|(user, id)| (user, id.to_owned()));
+                    let repeated = key.is_some_and(|key| !repetitions.insert(key)) || !ids.insert(send.envelope.id);
+                    if repeated {
+                        closed.insert(hint);
+                        plan.rest.push(item);
+                    } else {
+                        sending.insert(hint);
+                        plan.sends.push(item);
+                    }
+                }
+                Work::Other(_) => {
+                    closed.insert(hint);
+                    if sending.contains(&hint) {
+                        plan.rest.push(item);
+                    } else {
+                        plan.others.push(item);
+                    }
+                }
+            }
+        }
+        plan
+    }
+}
