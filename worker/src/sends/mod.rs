@@ -20,6 +20,7 @@ use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::leases::Lease;
 use crate::store::sends::{self, NewMessage, Patience, SendRows};
+use crate::webhooks::record;
 use facts::Facts;
 
 /// A statement that stores nothing takes no longer, either.
@@ -100,7 +101,8 @@ pub async fn apply(
     patience.lock = patience.lock.min(patience.whole);
     let enforce = app.settings.follow_policy == shared::config::FollowPolicy::Enforce;
     let mentions = facts.mention_events(batch, &refusals);
-    let verdicts = if mentions.is_empty() {
+    let hooks_want = record::wants_messages(app);
+    let verdicts = if mentions.is_empty() && !hooks_want {
         sends::insert_messages(db, app.worker_id, leases, enforce, &rows, patience).await?
     } else {
         let mut transaction = db.begin().await?;
@@ -112,7 +114,14 @@ pub async fn apply(
                 mention.insert(app, &mut transaction, verdict.version).await?;
             }
         }
+        if hooks_want {
+            let is_stored = |verdict: &sends::Verdict| verdict.kind == sends::VerdictKind::Stored;
+            let stored = verdicts.iter().zip(batch).filter(|(verdict, _)| is_stored(verdict));
+            record::messages(app, &mut transaction, stored.map(|(_, send)| (send.message_id(), send.conversation)))
+                .await?;
+        }
         transaction.commit().await?;
+        app.webhooks.announce();
         verdicts
     };
     let begun: Vec<UserId> = verdicts

@@ -27,3 +27,4 @@ mod stores;
 mod storm;
 mod takeover;
 mod traces;
+mod webhooks;
