@@ -524,6 +524,29 @@ fn proxies_are_trusted_by_name_or_by_a_narrow_network() {
     }
 }
 
+/// The migration, then the workers with what they need, and only then what sends them commands.
+#[test]
+fn argo_cd_rolls_workers_out_before_gateways() {
+    let annotation = |annotations: &Value, name: &str| {
+        let value = annotations.get(format!("argocd.argoproj.io/{name}")).and_then(Value::as_str);
+        value.unwrap_or_default().to_owned()
+    };
+    let of = |object: &Value, name: &str| annotation(at(object, "/metadata/annotations"), name);
+    let wave = |text: String| text.parse::<i32>().unwrap_or_default();
+    let workers = wave(of(&object("Deployment", "worker"), "sync-wave"));
+    assert!(wave(of(&object("ServiceAccount", "worker"), "sync-wave")) < workers);
+    let base = documents(&read("k8s/base/kustomization.yaml")).remove(0);
+    let settings = annotation(at(&base, "/configMapGenerator/0/options/annotations"), "sync-wave");
+    assert!(wave(settings) < workers, "workers would start with the settings from before");
+    for later in objects(&["Deployment", "HorizontalPodAutoscaler", "ScaledObject", "Service"]) {
+        let is_worker = text(&later, "/kind") == "Deployment" && text(&later, "/metadata/name") == "worker";
+        assert!(is_worker || wave(of(&later, "sync-wave")) > workers, "{later:?}");
+    }
+    let (job, account) = (object("Job", "migrate"), object("ServiceAccount", "migrate"));
+    assert_eq!([of(&job, "hook"), of(&account, "hook")], ["PreSync", "PreSync"]);
+    assert!(wave(of(&account, "sync-wave")) < wave(of(&job, "sync-wave")));
+}
+
 #[test]
 fn policies_and_monitors_name_what_clusters_have() {
     let dns = objects(&["NetworkPolicy"]).into_iter().find(|policy| text(policy, "/metadata/name") == "dns").unwrap();
