@@ -26,7 +26,7 @@ make gateway/community_sync_token openssl rand -hex 32
 if [ ! -s nginx/tls.crt ]; then
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 825 -subj /CN=localhost \
         -addext basicConstraints=critical,CA:FALSE \
-        -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout nginx/tls.key -out nginx/tls.crt.new 2>/dev/null
+        -addext subjectAltName=DNS:localhost,DNS:nginx,IP:127.0.0.1 -keyout nginx/tls.key -out nginx/tls.crt.new 2>/dev/null
     mv nginx/tls.crt.new nginx/tls.crt
 fi
 
@@ -36,6 +36,8 @@ printf 'postgres://chat_worker:%s@postgres:5432/chat' "$(cat chatctl/worker_pass
 printf 'redis://chat:%s@redis:6379' "$(cat redis/password)" >worker/redis_url
 cp worker/redis_url gateway/redis_url
 cp gateway/encryption_key worker/encryption_key
+# `chatctl doctor` connects to nginx.
+cp nginx/tls.crt chatctl/tls.crt
 {
     printf 'DATABASE_URL=%s\nREDIS_URL=%s\nREDIS_PREFIX=chat:\n' "$(cat chatctl/database_url)" "$(cat worker/redis_url)"
     printf 'JWT_SECRET=%s\nCHAT_ENCRYPTION_KEY=%s\n' "$(cat gateway/jwt_secret)" "$(cat gateway/encryption_key)"

@@ -80,12 +80,20 @@ impl Access {
         result
     }
 
+    /// Connects once, without keeping the connection busy: nothing is sent on it but the answers to pings.
+    pub async fn login_quietly(&self) -> Result<Client, Error> {
+        self.authenticate(Connect::new(self.url()), false).await
+    }
+
     async fn try_login(&self, acks: bool) -> Result<Client, Error> {
+        self.authenticate(Connect::new(self.url()).keepalive(KEEPALIVE).dead_after(DEAD_AFTER), acks).await
+    }
+
+    async fn authenticate(&self, connect: Connect, acks: bool) -> Result<Client, Error> {
         let token = match &self.identity {
             Identity::Token(token) => token.clone(),
             Identity::User { user_id, secret } => token::mint(secret, *user_id, TOKEN_TTL)?,
         };
-        let connect = Connect::new(self.url()).keepalive(KEEPALIVE).dead_after(DEAD_AFTER);
         let mut client = connect.open().await?;
         let fields = if acks { json!({"token": token, "acks": true}) } else { json!({"token": token}) };
         client.authenticate_with(fields).await?;

@@ -51,6 +51,11 @@ impl FleetClient {
         Ok(beats.into_iter().map(|(id, at)| Alive { id, seen_ms: now - at as i64 }).collect())
     }
 
+    /// What a live process is of; `None` if it does not say.
+    pub async fn version(&self, kind: &str, process: &str) -> Result<Option<String>> {
+        Ok(self.redis.get(self.keys.version(kind, process)).await?)
+    }
+
     /// How many sessions are registered for a gateway.
     pub async fn count_sessions(&self, gateway: &str) -> Result<u64> {
         Ok(self.redis.scard(self.keys.gateway_sessions(gateway_id(gateway)?)).await?)

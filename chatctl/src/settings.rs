@@ -112,6 +112,14 @@ impl Settings {
         needed(self.database_url.as_ref(), "DATABASE_URL", "--database-url")
     }
 
+    pub fn has_database(&self) -> bool {
+        self.database_url.is_some()
+    }
+
+    pub fn has_redis(&self) -> bool {
+        self.redis_url.is_some()
+    }
+
     pub fn redis_url(&self) -> Result<String> {
         needed(self.redis_url.as_ref(), "REDIS_URL", "--redis-url")
     }
@@ -164,9 +172,13 @@ impl Settings {
         Ok(Wire::new(Keyring::derive(&encryption)?, common.wire_format))
     }
 
+    /// What a service would read, from the environment and the file.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().or_else(|| self.file.get(name).cloned())
+    }
+
     fn common(&self) -> Result<CommonSettings> {
-        let variable = |name: &str| std::env::var(name).ok().or_else(|| self.file.get(name).cloned());
-        Ok(CommonSettings::from_source(variable)?)
+        Ok(CommonSettings::from_source(|name| self.variable(name))?)
     }
 
     /// The gateways to try, in order; at least one.

@@ -10,6 +10,7 @@ use shared::clock::Timestamp;
 use shared::publication::Header;
 use shared::redis::redirect::keyed;
 use shared::redis::time::FleetClock;
+use shared::redis::version::tell_version;
 
 use crate::core::Core;
 
@@ -44,8 +45,9 @@ async fn beat(core: &Core, clock: &FleetClock) -> Result<(), Error> {
     let alive_since = (now_ms - ALIVE_MS) as f64;
     let channel = keys.gateway_channel(core.id);
     let probe = core.wire.publication(&channel, &Header::Probe { sent_at: Timestamp::now() }, &[]);
-    let ((), live_workers, live, (), epoch, ()): ((), u32, Vec<String>, (), Option<String>, ()) = tokio::try_join!(
+    let ((), (), live_workers, live, (), epoch, ()): ((), (), u32, Vec<String>, (), Option<String>, ()) = tokio::try_join!(
         list(core, "gateway", now_ms),
+        tell_version(redis, keys.version("gateway", core.id), env!("CARGO_PKG_VERSION")),
         keyed!(redis, keys.heartbeats("worker"), |sender, key| async move {
             sender.zcount(key, alive_since, f64::INFINITY).await
         }),

@@ -222,6 +222,87 @@ async def front(load, tls):
     print("ok      TLS is verified, sessions are sticky, addresses are the clients', /metrics is closed", flush=True)
 
 
+def doctor(tls_file, *arguments, image=IMAGE):
+    """What `chatctl doctor` says from inside, through nginx; the exit code, too."""
+    command = ["compose", "run", "--rm", "--no-TTY", "--no-deps", "--env", f"SSL_CERT_FILE={tls_file}", *arguments,
+               "chatctl", "doctor", "--connect-as", "user1", "--url", "https://nginx:8443"]
+    done = subprocess.run([*DOCKER, *command], cwd=FOLDER, text=True, capture_output=True, timeout=240,
+                          env={**os.environ, "CHAT_IMAGE": image})
+    return done.returncode, done.stdout + done.stderr
+
+
+async def healthy():
+    code, said = await in_thread(doctor, "/run/secrets/chatctl/tls.crt")
+    ensure(code == 0 and "a quiet connection outlives" in said, "chatctl doctor:", said)
+    # CHAT_NOFILE of this test is less than the gateways' MAX_CONNECTIONS.
+    advice = [line for line in said.splitlines() if line.startswith("advice") and "files here" not in line]
+    ensure(not advice, "chatctl doctor:", said)
+    print("ok      chatctl doctor finds nothing, and stays connected through nginx", flush=True)
+
+
+async def renewed_certificate(load, tls):
+    """Another certificate is served within seconds, and connections stay."""
+    before = [client.socket for client in load.clients]
+    script = "rm /secrets/nginx/tls.*; sh /usr/local/bin/secrets.sh /secrets"
+    await in_thread(docker, "run", "--rm", "--user", "0:0", "--network", "none", "--volume", f"{FOLDER}/deploy/secrets:/secrets",
+                    "--volume", f"{FOLDER}/deploy/secrets.sh:/usr/local/bin/secrets.sh:ro", IMAGE, "sh", "-c", script)
+    since = time.monotonic()
+    renewed = ssl.create_default_context(cadata=compose("exec", "--no-TTY", "nginx", "cat", "/etc/chat/tls/tls.crt") + "\n")
+    while True:
+        try:
+            ensure(await http("/ready", renewed) == "200", "/ready with the new certificate")
+            break
+        except ssl.SSLError:
+            ensure(time.monotonic() - since < 10, "the new certificate is not served")
+            await asyncio.sleep(0.2)
+    print(f"ok      a new certificate is served after {time.monotonic() - since:.1f} s", flush=True)
+    tls.load_verify_locations(cadata=compose("exec", "--no-TTY", "nginx", "cat", "/etc/chat/tls/tls.crt") + "\n")
+    ensure(before == [client.socket for client in load.clients], "connections were closed for the new certificate")
+    await load.progress("with the new certificate")
+
+
+BROKEN = """
+services:
+  postgres: {command: [postgres, -c, fsync=off, -c, synchronous_commit=off]}
+  redis: {command: [redis-server, /etc/redis/redis.conf, --maxmemory-policy, allkeys-lru, --appendonly, "no", --maxmemory, "0"]}
+  gateway: {environment: {TRUSTED_PROXIES: ""}, deploy: {replicas: 1}}
+"""
+NAMED = ("PROBLEM Postgres: fsync is off", "PROBLEM Postgres: synchronous_commit is off", "PROBLEM Redis: maxmemory-policy is allkeys-lru",
+         "of no limit are in use", "aof_enabled is 0", "the gateways do not count", "PROBLEM chat_worker lacks INSERT on private_messages",
+         "PROBLEM https://nginx:8443: a quiet connection ended", "1 gateways are alive", "PROBLEM MAX_CONNECTIONS",
+         "PROBLEM the newest message decrypts")
+
+
+async def broken_on_purpose():
+    """Everything that an operator may do wrong, at once: chatctl doctor names it all."""
+    (FOLDER / "docker-compose.override.yml").write_text(BROKEN)
+    config = FOLDER / "deploy/nginx/nginx.conf"
+    config.write_text(config.read_text().replace("proxy_read_timeout 1h;", "proxy_read_timeout 3s;"))
+    await in_thread(compose, "up", "--detach", "--wait", "--wait-timeout", "180", image=NEW_IMAGE)
+    await in_thread(compose, "restart", "nginx", image=NEW_IMAGE)
+    await in_thread(compose, "up", "--detach", "--wait", "--wait-timeout", "180", image=NEW_IMAGE)
+    sql("REVOKE INSERT ON private_messages FROM chat_worker")
+    code, said = await in_thread(doctor, "/run/secrets/chatctl/tls.crt", "--env", "MAX_CONNECTIONS=many",
+                                 "--env", "CHAT_ENCRYPTION_KEY=a key that nothing was ever encrypted with", image=NEW_IMAGE)
+    unnamed = [named for named in NAMED if named not in said]
+    ensure(code == 1 and not unnamed, "chatctl doctor does not say", unnamed, "but", said)
+    print(f"ok      chatctl doctor names all {len(NAMED)} things that were broken on purpose", flush=True)
+
+
+def backup_as_cron_job():
+    """The container of k8s/components/backup: nobody's user, no rights, nothing to write to but the volume."""
+    image = compose("config", "--format", "json")
+    image = json.loads(image)["services"]["postgres"]["image"]
+    made = docker("run", "--rm", "--read-only", "--user", "65532:65532", "--cap-drop", "ALL", "--tmpfs", "/backups:mode=1777",
+                  "--network", os.environ["COMPOSE_PROJECT_NAME"] + "_database",
+                  "--volume", f"{FOLDER}/deploy/secrets/chatctl:/run/secrets/chat:ro",
+                  "--volume", f"{FOLDER}/deploy/backup:/usr/local/share/chat:ro",
+                  "--env", "DATABASE_URL_FILE=/run/secrets/chat/database_url", "--env", "BACKUP_FOLDER=/backups", "--env", "KEEP_DAYS=14",
+                  image, "/bin/sh", "/usr/local/share/chat/backup.sh")
+    ensure(made.startswith("/backups/chat-"), "the backup of the CronJob", made)
+    print("ok      the container of the CronJob makes a backup", flush=True)
+
+
 async def main():
     compose("up", "--detach", "--wait", "--wait-timeout", "180")
     print("ok      the compose file starts and becomes healthy", flush=True)
@@ -236,6 +317,8 @@ async def main():
     await load.start()
     await load.progress("at first")
     await front(load, tls)
+    await healthy()
+    await renewed_certificate(load, tls)
 
     load.reset()
     await in_thread(compose, "up", "--detach", "--wait", "--no-recreate", "--scale", "gateway=3", "--scale", "worker=3")
@@ -272,6 +355,7 @@ async def main():
     await load.progress("after the backup")
     dumps = sorted((FOLDER / "deploy/backups").glob("chat-*.dump"))
     ensure(len(dumps) == 1 and dumps[0].stat().st_size > 10_000, "a dump", dumps)
+    await in_thread(backup_as_cron_job)
     await load.settle()
     chatctl("verify", image=NEW_IMAGE)
     load.paused = True
@@ -306,6 +390,7 @@ async def main():
     await in_thread(compose, "up", "--detach", "--wait", "--wait-timeout", "180", image=NEW_IMAGE)
     ensure(int(sql("SELECT count(*) FROM private_messages")) >= restored, "messages are gone with the secrets")
     print("ok      got back in after deploy/secrets was lost", flush=True)
+    await broken_on_purpose()
 
 
 try:

@@ -13,8 +13,8 @@ use crate::scram;
 use crate::settings::Settings;
 use crate::terminal::print_line;
 
-const WORKER_ROLE: &str = include_str!("../../../deploy/postgres/worker-role.sql");
-const BUILTIN_AUTH: &str = include_str!("../../../deploy/postgres/builtin-auth.sql");
+pub(super) const WORKER_ROLE: &str = include_str!("../../../deploy/postgres/worker-role.sql");
+pub(super) const BUILTIN_AUTH: &str = include_str!("../../../deploy/postgres/builtin-auth.sql");
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 

@@ -56,11 +56,15 @@ async fn look(settings: &Settings, partitions: u32) -> Result<Json> {
     let mut gateways = Vec::new();
     for gateway in fleet.alive("gateway").await? {
         let sessions = fleet.count_sessions(&gateway.id).await?;
-        gateways.push(json!({"id": gateway.id, "heartbeatMs": gateway.seen_ms, "sessions": sessions}));
+        let version = fleet.version("gateway", &gateway.id).await?;
+        let (id, seen) = (gateway.id, gateway.seen_ms);
+        gateways.push(json!({"id": id, "version": version, "heartbeatMs": seen, "sessions": sessions}));
     }
-    let workers = fleet.alive("worker").await?;
-    let workers: Vec<Json> =
-        workers.iter().map(|worker| json!({"id": worker.id, "heartbeatMs": worker.seen_ms})).collect();
+    let mut workers = Vec::new();
+    for worker in fleet.alive("worker").await? {
+        let version = fleet.version("worker", &worker.id).await?;
+        workers.push(json!({"id": worker.id, "version": version, "heartbeatMs": worker.seen_ms}));
+    }
     let streams: Vec<String> = (0..partitions).map(|partition| fleet.keys.partition(partition)).collect();
     let ordered = fleet.backlogs(&streams).await?;
     let queries = fleet.backlogs(&[fleet.keys.queries()]).await?;
@@ -79,17 +83,22 @@ fn backlog_json(lanes: &[(u64, Duration)]) -> Json {
     json!({"commands": commands, "lanes": busy, "oldestSeconds": oldest})
 }
 
+fn version(process: &Json) -> &str {
+    process["version"].as_str().unwrap_or("of an unknown version")
+}
+
 fn print(status: &Json) -> Result<()> {
     let list = |value: &Json| value.as_array().cloned().unwrap_or_default();
     let fleet = &status["fleet"];
     if !fleet.is_null() {
         for gateway in list(&fleet["gateways"]) {
             let (id, seen) = (gateway["id"].as_str().unwrap_or_default(), &gateway["heartbeatMs"]);
-            print_line(&format!("gateway  {id}  {} sessions, seen {seen} ms ago", gateway["sessions"]))?;
+            let (version, sessions) = (version(&gateway), &gateway["sessions"]);
+            print_line(&format!("gateway  {id}  {version}, {sessions} sessions, seen {seen} ms ago"))?;
         }
         for worker in list(&fleet["workers"]) {
             let id = worker["id"].as_str().unwrap_or_default();
-            print_line(&format!("worker   {id}  seen {} ms ago", worker["heartbeatMs"]))?;
+            print_line(&format!("worker   {id}  {}, seen {} ms ago", version(&worker), worker["heartbeatMs"]))?;
         }
         for lane in ["ordered", "queries"] {
             let waiting = &fleet["waiting"][lane];

@@ -95,6 +95,12 @@ impl Keys {
         format!("{}address_connections:{address}", self.prefix)
     }
 
+    /// String: the version of a process of a kind (`gateway` or `worker`). Written by itself with each heartbeat, read by `chatctl`; lives
+    /// for a minute.
+    pub fn version(&self, kind: &str, process: impl std::fmt::Display) -> String {
+        format!("{}version:{kind}:{process}", self.prefix)
+    }
+
     /// Sorted set: live processes of a kind (`gateway` or `worker`) by the time of their last heartbeat; as `answers`, gateways that
     /// follow their [`Self::answer_channel`].
     pub fn heartbeats(&self, kind: &str) -> String {

@@ -1,6 +1,7 @@
 //! Everything Redis: each key and channel (`keys`), connections (`client`) and whom they trust (`tls`), what a cluster needs other than
 //! a single server (`topology`, `redirect`), each server-side script with a typed function (`address`, `admit`, `lanes`, `presence`,
-//! `revocations`, `time`, `typing`), publishing (`settle`), and the stream of dead letters (`dead_letters`).
+//! `revocations`, `time`, `typing`), publishing (`settle`), the stream of dead letters (`dead_letters`), and the
+//! versions of the processes (`version`).
 
 pub mod address;
 pub mod admit;
@@ -16,6 +17,7 @@ pub mod time;
 pub mod tls;
 pub mod topology;
 pub mod typing;
+pub mod version;
 
 use fred::prelude::*;
 use fred::types::CustomCommand;

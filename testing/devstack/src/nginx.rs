@@ -62,6 +62,15 @@ impl Nginx {
         self.home().join("nginx.conf")
     }
 
+    /// Changes one line of the configuration; counts from the next start on.
+    pub fn change_config(&mut self, from: &str, to: &str) -> Result<()> {
+        if !self.config.contains(from) {
+            bail!("nginx.conf has no `{from}`");
+        }
+        self.config = self.config.replace(from, to);
+        Ok(())
+    }
+
     /// Writes the list of gateways (`address:port`); counts from the next start or reload on.
     pub fn set_gateways(&self, gateways: &[String]) -> Result<()> {
         let lines: String = gateways.iter().map(|gateway| self.upstream.replace(PLACE, gateway) + "\n").collect();

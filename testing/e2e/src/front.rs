@@ -1,7 +1,7 @@
 //! nginx with the deployed configuration in front of a deployment's gateways, with a certificate of its own.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,6 +13,7 @@ use crate::{Deployment, User, repository};
 pub struct Front {
     pub nginx: Nginx,
     certificate: Vec<u8>,
+    certificate_path: PathBuf,
 }
 
 impl Front {
@@ -27,7 +28,14 @@ impl Front {
         let addresses: Vec<String> = gateways.map(|gateway| format!("127.0.0.1:{}", gateway.spec().port)).collect();
         nginx.set_gateways(&addresses)?;
         nginx.start()?;
-        Ok(Front { nginx, certificate: std::fs::read(tls.join("tls.crt")).context("the certificate")? })
+        let certificate_path = tls.join("tls.crt");
+        let certificate = std::fs::read(&certificate_path).context("the certificate")?;
+        Ok(Front { nginx, certificate, certificate_path })
+    }
+
+    /// Of the certificate that clients are to trust.
+    pub fn certificate_path(&self) -> &Path {
+        &self.certificate_path
     }
 
     /// A connection through nginx, encrypted, to a path.

@@ -12,6 +12,7 @@ use shared::clock::Timestamp;
 use shared::lifecycle::Lifecycle;
 use shared::redis::dead_letters::DeadLetters;
 use shared::redis::redirect::keyed;
+use shared::redis::version::tell_version;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -151,6 +152,8 @@ impl Stores {
                 sender.zadd(key, None, None, false, false, (now as f64, member)).await
             })
             .await?;
+            tell_version(redis, app.keys.version("worker", app.worker_id.0.simple()), env!("CARGO_PKG_VERSION"))
+                .await?;
         }
         let (epoch, told) = (app.epoch.current(), *self.told_epoch.lock());
         if self.database.answers() && !epoch.is_nil() {

@@ -75,6 +75,7 @@ fn machine(page: &mut String, workspace: &Workspace, results: &Results) {
         ("processor", format!("{cpus} × {}", after(&read("/proc/cpuinfo"), "model name"))),
         ("memory", format!("{:.0} GiB", memory / (1024.0 * 1024.0))),
         ("system", format!("Linux {}", read("/proc/sys/kernel/osrelease").trim())),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("commit", commit),
         ("fleet", "2 gateways, 2 workers; release build".to_owned()),
         ("stores", "PostgreSQL with `fsync` and `synchronous_commit` on, Redis with its append-only file".to_owned()),

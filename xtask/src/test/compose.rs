@@ -18,6 +18,9 @@ const PROGRAMS: [&str; 3] = ["gateway", "worker", "chatctl"];
 /// What a deployment needs of `deploy/`, without what an earlier one left there.
 const FILES: [&str; 9] =
     ["backup", "nginx", "postgres", "redis", "prometheus", "grafana", "secrets.sh", "upgrade.sh", "restore.sh"];
+/// What the image has beside the programs, the web client included. Released, the programs take about 40 MB, which makes an image of
+/// less than 120 MB; those of a test are larger.
+const MAX_BYTES_BESIDE_PROGRAMS: u64 = 70_000_000;
 /// Two names for one image are enough for an upgrade.
 const IMAGES: [&str; 2] = ["chat:compose-test", "chat:compose-test-new"];
 
@@ -61,6 +64,9 @@ pub fn run(workspace: &Workspace) -> Result<Outcome> {
             bail!("the image could not be built");
         }
     }
+    let size =
+        engine(&["image", "inspect", "--format", "{{.Size}}", IMAGES[0]]).output().context("the image's size")?;
+    check_size(&String::from_utf8_lossy(&size.stdout), &programs)?;
     let folder = workspace.target_dir.join("compose/deployment");
     lay_out(workspace, &folder)?;
     let mut check = words("DOCKER_NETWORK", "");
@@ -77,6 +83,21 @@ pub fn run(workspace: &Workspace) -> Result<Outcome> {
     let passed = output.lines().filter(|line| line.starts_with("ok ")).count() as u64;
     let failed = u64::from(!status.success());
     Ok(Outcome { failed, ..Outcome::passed(passed) })
+}
+
+fn check_size(image: &str, programs: &Path) -> Result<()> {
+    let mut beside: u64 = image.trim().parse().with_context(|| format!("the image's size: {image}"))?;
+    for program in PROGRAMS {
+        beside -= std::fs::metadata(programs.join(program))?.len();
+    }
+    if beside > MAX_BYTES_BESIDE_PROGRAMS {
+        bail!(
+            "the image has {beside} bytes beside the programs, of at most {MAX_BYTES_BESIDE_PROGRAMS}: see `docker history {}`",
+            IMAGES[0]
+        );
+    }
+    println!("the image has {} MB beside the programs", beside / 1_000_000);
+    Ok(())
 }
 
 /// An image from built programs and a built web client needs no compiler: the last image of the Dockerfile stands in for the others,
@@ -144,5 +165,16 @@ mod tests {
         let contexts = super::without_compilers(dockerfile).unwrap();
         assert_eq!(contexts, ["rust:1.9@sha256:ab=docker-image://debian:12.1-slim"]);
         assert!(super::without_compilers("FROM scratch\n").is_err());
+    }
+
+    #[test]
+    fn an_image_that_has_grown_fails() {
+        let folder = std::env::temp_dir().join(format!("chat-image-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        super::PROGRAMS.iter().for_each(|program| std::fs::write(folder.join(program), [0; 1000]).unwrap());
+        let largest = super::MAX_BYTES_BESIDE_PROGRAMS + 3_000;
+        assert!(super::check_size(&format!("{largest}\n"), &folder).is_ok());
+        assert!(super::check_size(&format!("{}\n", largest + 1), &folder).is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -116,6 +116,14 @@ pub fn findings(text: &str, is_part: bool) -> Vec<String> {
     secrets.extend(SECRETS);
     let (config_maps, accounts, services) =
         (names(&objects, "ConfigMap"), names(&objects, "ServiceAccount"), names(&objects, "Service"));
+    // A pod restarts with a changed setting because the ConfigMap then has another name.
+    let has_hash = |name: &&&str| name.rsplit_once('-').is_some_and(|(_, hash)| hash.len() == 10);
+    for made in ["chat-settings", "nginx-config"] {
+        let unhashed = config_maps.iter().filter(|name| name.starts_with(made)).find(|name| !has_hash(name));
+        findings.extend(
+            unhashed.map(|name| format!("the name of the ConfigMap {name} has no hash: no pod restarts with a change")),
+        );
+    }
     let workloads: Vec<&Value> =
         objects.iter().filter(|object| !object["spec"]["template"]["spec"].is_null()).collect();
     for workload in &workloads {
@@ -237,6 +245,10 @@ spec:
         let found = findings(&format!("{DEPLOYMENT}{public}{route}"), false);
         assert!(found.iter().any(|finding| finding.contains("public Service")), "{found:?}");
         assert!(found.iter().any(|finding| finding.contains("there is nginx")), "{found:?}");
+        let settings = "---\nkind: ConfigMap\nmetadata: {name: NAME}\n";
+        let unhashed = findings(&settings.replace("NAME", "chat-settings"), false);
+        assert!(unhashed.len() == 1 && unhashed[0].contains("no hash"), "{unhashed:?}");
+        assert!(findings(&settings.replace("NAME", "chat-settings-9772fgbgh8"), false).is_empty());
         let twice = "---\nkind: HorizontalPodAutoscaler\nmetadata: {name: a}\nspec: {scaleTargetRef: {name: nginx}}\n";
         let found = findings(&format!("{DEPLOYMENT}{twice}{twice}"), false);
         assert!(found.iter().any(|finding| finding.contains("two scale")), "{found:?}");

@@ -524,6 +524,70 @@ fn proxies_are_trusted_by_name_or_by_a_narrow_network() {
     }
 }
 
+/// The migration, then the workers with what they need, and only then what sends them commands.
+#[test]
+fn argo_cd_rolls_workers_out_before_gateways() {
+    let annotation = |annotations: &Value, name: &str| {
+        let value = annotations.get(format!("argocd.argoproj.io/{name}")).and_then(Value::as_str);
+        value.unwrap_or_default().to_owned()
+    };
+    let of = |object: &Value, name: &str| annotation(at(object, "/metadata/annotations"), name);
+    let wave = |text: String| text.parse::<i32>().unwrap_or_default();
+    let workers = wave(of(&object("Deployment", "worker"), "sync-wave"));
+    assert!(wave(of(&object("ServiceAccount", "worker"), "sync-wave")) < workers);
+    let base = documents(&read("k8s/base/kustomization.yaml")).remove(0);
+    let settings = annotation(at(&base, "/configMapGenerator/0/options/annotations"), "sync-wave");
+    assert!(wave(settings) < workers, "workers would start with the settings from before");
+    for later in objects(&["Deployment", "HorizontalPodAutoscaler", "ScaledObject", "Service"]) {
+        let is_worker = text(&later, "/kind") == "Deployment" && text(&later, "/metadata/name") == "worker";
+        assert!(is_worker || wave(of(&later, "sync-wave")) > workers, "{later:?}");
+    }
+    let (job, account) = (object("Job", "migrate"), object("ServiceAccount", "migrate"));
+    assert_eq!([of(&job, "hook"), of(&account, "hook")], ["PreSync", "PreSync"]);
+    assert!(wave(of(&account, "sync-wave")) < wave(of(&job, "sync-wave")));
+}
+
+#[test]
+fn policies_and_monitors_name_what_clusters_have() {
+    let dns = objects(&["NetworkPolicy"]).into_iter().find(|policy| text(policy, "/metadata/name") == "dns").unwrap();
+    let mut to = items(&dns, "/spec/egress/0/to");
+    let kube_dns = at(to.next().unwrap(), "/namespaceSelector/matchLabels");
+    assert_eq!(kube_dns.get("kubernetes.io/metadata.name").and_then(Value::as_str), Some("kube-system"));
+    assert_eq!(text(to.next().unwrap(), "/ipBlock/cidr"), "169.254.20.10/32", "no way to NodeLocal DNSCache");
+    let ports: BTreeSet<&str> = items(&dns, "/spec/egress/0/ports").map(|port| text(port, "/protocol")).collect();
+    assert_eq!(ports, BTreeSet::from(["TCP", "UDP"]));
+
+    // kube-prometheus-stack reads only what has its label; every job is called otherwise than those of other applications.
+    let page = read("docs/deployment.md");
+    for kind in ["ServiceMonitor", "PrometheusRule"] {
+        for found in objects(&[kind]) {
+            assert_eq!(text(&found, "/metadata/labels/release"), "kube-prometheus-stack");
+        }
+    }
+    let mut jobs = BTreeSet::new();
+    for monitor in objects(&["ServiceMonitor"]) {
+        let relabelings = items(&monitor, "/spec/endpoints/0/relabelings");
+        let job = relabelings
+            .filter(|relabeling| text(relabeling, "/targetLabel") == "job")
+            .map(|job| text(job, "/replacement"));
+        let job = job.last().unwrap().to_owned();
+        assert_eq!(job, text(&monitor, "/metadata/name"));
+        assert!(page.contains(&format!("`{job}`")), "docs/deployment.md does not name {job}");
+        jobs.insert(job);
+    }
+    assert_eq!(jobs.len(), 3, "{jobs:?}");
+    let rules = documents(&read("deploy/prometheus/rules.yml")).remove(0);
+    for rule in items(&rules, "/groups/0/rules") {
+        let expression = text(rule, "/expr");
+        let keeps_apart =
+            expression.contains("by (namespace") || !expression.contains(" by (") && !expression.contains("sum(");
+        assert!(keeps_apart, "{expression} mixes the deployments of a cluster");
+        for job in expression.split("job=").skip(1) {
+            assert!(job.trim_start_matches(['~', '"']).starts_with("chat-"), "{expression} matches jobs of others");
+        }
+    }
+}
+
 /// A quiet WebSocket carries a ping per interval; whatever is in front must wait longer than that, and than the gateway itself.
 #[test]
 fn nothing_in_front_cuts_a_quiet_websocket() {

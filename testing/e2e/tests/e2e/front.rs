@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn behind_nginx() -> Options {
+pub fn behind_nginx() -> Options {
     Options::default().with("TRUSTED_PROXIES", "127.0.0.1")
 }
 
@@ -128,7 +128,7 @@ async fn a_rolling_restart_of_the_gateways_behind_nginx_loses_nothing() -> Resul
 }
 
 /// The deployed script with nginx below it, where the look-up of `gateways` is what the file `answer` says.
-fn by_script(deployment: &Deployment, front: &Front, answer: &Path, options: &[(&str, &str)]) -> Result<Process> {
+pub fn by_script(deployment: &Deployment, front: &Front, answer: &Path, options: &[(&str, &str)]) -> Result<Process> {
     let folder = deployment.logs();
     let home = folder.join("nginx");
     let script = std::fs::read_to_string(repository("deploy/nginx/nginx.sh"))?;
@@ -144,16 +144,15 @@ fn by_script(deployment: &Deployment, front: &Front, answer: &Path, options: &[(
     std::fs::set_permissions(bin.join("getent"), std::fs::Permissions::from_mode(0o755))?;
 
     let port = deployment.fleet.gateways[0].spec().port;
-    let mut env: Vec<(OsString, OsString)> =
-        options.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    env.extend([
+    let mut env: Vec<(OsString, OsString)> = vec![
         ("PATH".into(), format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display()).into()),
         ("GATEWAY_HOST".into(), "gateways".into()),
         ("GATEWAY_PORT".into(), port.to_string().into()),
         ("REFRESH_SECONDS".into(), "0.2".into()),
         ("DRAIN_STEP_SECONDS".into(), "0.2".into()),
         ("NGINX_CONF".into(), front.nginx.config_path().into()),
-    ]);
+    ];
+    env.extend(options.iter().map(|(name, value)| ((*name).into(), (*value).into())));
     Process::spawn(&Launch {
         name: "nginx-sh".to_owned(),
         program: "/bin/sh".into(),

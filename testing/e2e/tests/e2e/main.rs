@@ -13,6 +13,7 @@ mod logs;
 mod lost;
 mod monitoring;
 mod network;
+mod nginx_sh;
 mod operators;
 mod overload;
 mod path;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use devstack::wait::SOON;
 use devstack::{http, testing};
-use e2e::{Deployment, Options};
+use e2e::{Deployment, Front, Options};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -17,19 +17,23 @@ fn chatctl(deployment: &Deployment, arguments: &[&str]) -> Result<Output> {
 }
 
 fn chatctl_at(database_url: &str, deployment: &Deployment, arguments: &[&str]) -> Result<Output> {
+    chatctl_command(database_url, deployment)?.args(arguments).output().context("chatctl")
+}
+
+fn chatctl_command(database_url: &str, deployment: &Deployment) -> Result<Command> {
     let file = |name: &str, content: &str| -> Result<std::path::PathBuf> {
         let path = deployment.logs().join(name);
         std::fs::write(&path, format!("{content}\n"))?;
         Ok(path)
     };
     let mut command = Command::new(testing::bin_dir()?.join("chatctl"));
-    command.args(arguments).current_dir("/").env_clear();
+    command.current_dir("/").env_clear();
     command.env("DATABASE_URL_FILE", file("database_url", database_url)?);
     command.env("REDIS_URL_FILE", file("redis_url", &deployment.redis.url())?);
     let secrets = deployment.fleet.secrets();
     command.env("CHAT_ENCRYPTION_KEY_FILE", file("encryption_key", &secrets.encryption_key)?);
     command.env("CHAT_ENCRYPTION_SALT", &secrets.encryption_salt);
-    command.output().context("chatctl")
+    Ok(command)
 }
 
 fn succeed(deployment: &Deployment, arguments: &[&str]) -> Result<String> {
@@ -215,6 +219,8 @@ async fn doctor_names_what_is_wrong_and_nothing_else() -> Result<()> {
         "maxmemory-policy is noeviction",
         "2 gateways are alive",
         "2 workers are alive",
+        concat!("and there are gateways of ", env!("CARGO_PKG_VERSION"), ", workers of ", env!("CARGO_PKG_VERSION")),
+        "the settings here are usable",
     ] {
         ensure!(
             healthy.lines().any(|line| line.starts_with("ok ") && line.contains(said)),
@@ -238,7 +244,6 @@ async fn doctor_names_what_is_wrong_and_nothing_else() -> Result<()> {
     let text = doctor()?;
     ensure!(text.contains("that 10.9.8.7 forwards for") && text.contains("TRUSTED_PROXIES"), "{text}");
     deployment.sql("REVOKE INSERT ON private_messages FROM chat_worker")?;
-    ensure!(doctor()?.contains("PROBLEM chat_worker lacks rights on private_messages"), "a right that is missing");
     let ready = format!("{}/ready", deployment.fleet.workers[0].url());
     let deadline = Instant::now() + SOON;
     while !http::get(&ready).is_ok_and(|answer| answer.status == 503 && answer.body.contains("write private_messages"))
@@ -249,9 +254,52 @@ async fn doctor_names_what_is_wrong_and_nothing_else() -> Result<()> {
     ensure!(healthy.contains("ok      deleted accounts are noticed"), "{healthy}");
     deployment.sql("ALTER TABLE users_auth DISABLE TRIGGER chat_departure")?;
     ensure!(doctor()?.contains("advice  deleted accounts are noticed"), "a trigger that is off");
+    deployment.sql("REVOKE UPDATE (last_used_at) ON api_keys FROM chat_worker")?;
+    let text = doctor()?;
+    let lacks = "PROBLEM chat_worker lacks INSERT on private_messages, UPDATE (last_used_at) on api_keys\n";
+    ensure!(text.contains(lacks), "rights that are missing: {text}");
+    deployment.sql("SELECT pg_create_physical_replication_slot('forgotten', true)")?;
+    ensure!(doctor()?.contains("advice  Postgres: nobody reads the replication slots forgotten"));
+    let now = deployment.redis.command(&["TIME"])?;
+    let now_ms = format!("{}000", now.lines().next().context("a time")?);
+    deployment.redis.command(&["ZADD", "heartbeats:gateway", &now_ms, "00000000000000000000000000000001"])?;
+    deployment.redis.command(&["SET", "version:gateway:00000000000000000000000000000001", "0.0.9"])?;
+    let text = doctor()?;
+    ensure!(text.contains("advice  this is chatctl") && text.contains("gateways of 0.0.9"), "{text}");
     deployment.sql("DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)")?;
     let text = doctor()?;
     ensure!(text.contains("PROBLEM the schema lacks 1 migrations"), "{text}");
     ensure!(text.contains("chatctl migrate"), "{text}");
+    Ok(())
+}
+
+/// What stands in front of the gateways: nginx, as it is deployed and with an idle timeout that is too short.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_notices_a_proxy_that_ends_quiet_connections() -> Result<()> {
+    let options = Options { gateways: 1, workers: 1, ..Options::default() };
+    let options = options.with("TRUSTED_PROXIES", "127.0.0.1").with("PING_INTERVAL", "4s");
+    let deployment = Deployment::start("doctor-front", options)?;
+    let mut front = Front::start(&deployment)?;
+    let alice = deployment.user("alice")?;
+    let (url, certificate) = (front.nginx.url(), front.certificate_path().to_owned());
+    let doctor = || -> Result<String> {
+        let mut command = chatctl_command(&deployment.postgres.url("chat"), &deployment)?;
+        command.args(["doctor", "--connect-as", &alice.name, "--url", &url, "--token", &alice.token]);
+        command.env("SSL_CERT_FILE", &certificate).env("PING_INTERVAL", "4s").env("MAX_CONNECTIONS", "many");
+        Ok(String::from_utf8(command.output().context("chatctl")?.stdout)?)
+    };
+    let text = doctor()?;
+    ensure!(text.contains("a quiet connection outlives two pings of the gateway, one every 4 s"), "{text}");
+    ensure!(text.contains("the gateways count 127.0.0.1, the address of this machine"), "{text}");
+    ensure!(
+        text.contains("PROBLEM MAX_CONNECTIONS") && !text.contains("is required"),
+        "a setting that is unusable: {text}"
+    );
+
+    front.nginx.stop()?;
+    front.nginx.change_config("proxy_read_timeout 1h;", "proxy_read_timeout 1s;")?;
+    front.nginx.start()?;
+    let text = doctor()?;
+    ensure!(text.contains("a quiet connection ended after") && text.contains("exceed PING_INTERVAL"), "{text}");
     Ok(())
 }
