@@ -12,7 +12,7 @@ use shared::redis::presence::{Presence, Session};
 use shared::stream::{Internal, InternalReply, Receipts, ReplayPage};
 use uuid::Uuid;
 
-use crate::harness::Harness;
+use crate::harness::{Harness, Published};
 
 fn resume(connection: u64) -> Internal {
     Internal::Resume {
@@ -272,6 +272,25 @@ async fn whoever_opened_while_the_database_was_away_is_announced() {
     // And once.
     resumed(&harness, alice, 2).await;
     assert_eq!(harness.published().iter().filter(|p| p.json()["type"] == "user_online").count(), 1);
+}
+
+#[tokio::test]
+async fn a_large_group_makes_nobody_a_contact() {
+    let harness = Harness::start_with("crowd", &[("PRESENCE_SCOPE", "contacts")]).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let large = crate::groups::create(&harness, bob, &[alice]).await;
+    crate::groups::create(&harness, carol, &[alice]).await;
+    let fill =
+        "INSERT INTO conversation_members (user_id, conversation_id) SELECT n, $1 FROM generate_series(10001, 10999) n";
+    sqlx::query(fill).bind(large.to_string()).execute(&harness.db).await.unwrap();
+    let is_told =
+        |event: &Published, user| event.channel == Channel::User(user) && event.json()["type"] == "user_online";
+    resumed(&harness, alice, 1).await;
+    harness.wait_for("carol is told", |event| is_told(event, carol)).await;
+    // All are told together, in no order.
+    harness.send(carol, bob, "after").await;
+    let told = harness.published().iter().filter(|event| event.json()["type"] == "user_online").count();
+    assert_eq!(told, 1, "of 1,001 members, none is told");
 }
 
 /// How many statements of the database's other users wait for a lock on the profiles, which every opening session reads.
