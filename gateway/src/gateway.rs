@@ -12,7 +12,7 @@ use shared::config::GatewaySettings;
 use shared::ids::{ConnectionId, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::publication::Header;
-use shared::redis::presence::Session;
+use shared::redis::presence::UserSession;
 use shared::stream::Receipts;
 use shared::telemetry::Metrics;
 use tokio::sync::mpsc;
@@ -30,7 +30,7 @@ use crate::http::web::Web;
 use crate::lanes::admit::Admitted;
 use crate::lanes::ask::Requests;
 use crate::lanes::enqueue::Enqueue;
-use crate::lanes::load::Lanes;
+use crate::lanes::load::LaneLoads;
 use crate::lanes::receipts::ReceiptQueue;
 use crate::limits::addresses::Addresses;
 use crate::limits::known_keys::KnownKeys;
@@ -54,7 +54,7 @@ pub struct Gateway {
     pub known_keys: KnownKeys,
 
     // To the workers.
-    pub lanes: Arc<Lanes>,
+    pub lanes: Arc<LaneLoads>,
     pub enqueue: Enqueue,
     pub requests: Arc<Requests>,
     pub receipts: ReceiptQueue,
@@ -86,7 +86,7 @@ pub struct Queues {
     pub receipts: mpsc::Receiver<Receipts>,
     pub deliveries: mpsc::Receiver<Delivery>,
     pub gaps: mpsc::Receiver<Gap>,
-    pub closed_sessions: mpsc::UnboundedReceiver<Session>,
+    pub closed_sessions: mpsc::UnboundedReceiver<UserSession>,
 }
 
 impl Gateway {
@@ -136,7 +136,7 @@ impl Gateway {
             unnamed_proxies: UnnamedProxies::default(),
             places,
             known_keys: KnownKeys::default(),
-            lanes: Lanes::new(common.partitions, common.backlog_max_age),
+            lanes: LaneLoads::new(common.partitions, common.backlog_max_age),
             requests: Arc::new(Requests::new(core.clone(), enqueue.clone())),
             elsewhere: Elsewhere::new(core.clone()),
             enqueue,
@@ -184,11 +184,11 @@ impl Gateway {
         });
     }
 
-    /// What reached a user by connections of this gateway and may not be settled yet.
-    pub fn unsettled(&self, user: UserId) -> Vec<Receipts> {
-        let mut unsettled = Vec::new();
-        self.registry.for_user(user, |connection| unsettled.extend(connection.unsettled()));
-        unsettled
+    /// What reached a user by connections of this gateway and may not be recorded yet.
+    pub fn unrecorded(&self, user: UserId) -> Vec<Receipts> {
+        let mut unrecorded = Vec::new();
+        self.registry.for_user(user, |connection| unrecorded.extend(connection.unrecorded()));
+        unrecorded
     }
 
     /// Sends receipts on their way, or drops them when too many are waiting.

@@ -12,7 +12,7 @@ use shared::events;
 use shared::events::direct::MessageDelivered;
 use shared::ids::{ConversationId, UserId};
 use shared::publication::{EventHeader, Header, Receipt};
-use shared::redis::settle::{self, Message};
+use shared::redis::settle::{self, ChannelMessage};
 use tokio::sync::mpsc;
 
 use crate::connection::deliveries::Delivery;
@@ -66,7 +66,7 @@ async fn publish(core: &Core, deliveries: Vec<Delivery>) -> Result<(), Error> {
         let message = Bytes::from(core.wire.publication(&channel, &header, &events::broadcast(&event)));
         (channel, message)
     };
-    let messages: Vec<Message> = deliveries.into_iter().map(message).collect();
+    let messages: Vec<ChannelMessage> = deliveries.into_iter().map(message).collect();
     settle::publish(&core.redis, &messages).await
 }
 

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use shared::dialects::{Dialect, SUBPROTOCOL};
-use shared::endpoints::{self, Call, Endpoint, Found};
+use shared::endpoints::{self, Endpoint, EndpointMatch, Operation};
 use shared::http::Condition;
 use shared::telemetry::traces::TraceContext;
 use tokio::net::TcpStream;
@@ -36,7 +36,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Routes {
         .map(upgrade);
     let root = warp::path::end().and(warp::get()).map(|| upgrade_required("This path is a WebSocket"));
     let are_metrics_public = gateway.settings.admin_addr.is_none();
-    let operators = operators(&gateway, move |call| call != Call::Metrics || are_metrics_public);
+    let operators = operators(&gateway, move |operation| operation != Operation::Metrics || are_metrics_public);
     let servers = api::server_route(&gateway);
     let users = users(&gateway);
     let all = upgrade.or(root).unify().or(operators).unify().or(servers).unify().or(users).unify();
@@ -54,38 +54,38 @@ fn with(gateway: &Arc<Gateway>) -> BoxedFilter<(Arc<Gateway>,)> {
 }
 
 /// Probes and metrics.
-fn operators(gateway: &Arc<Gateway>, is_offered: impl Fn(Call) -> bool + Clone + Send + Sync + 'static) -> Routes {
-    found(move |endpoint, _| endpoint.call.is_for_operators() && is_offered(endpoint.call), gateway)
+fn operators(gateway: &Arc<Gateway>, is_offered: impl Fn(Operation) -> bool + Clone + Send + Sync + 'static) -> Routes {
+    found(move |endpoint, _| endpoint.operation.is_for_operators() && is_offered(endpoint.operation), gateway)
         .and(warp::header::headers_cloned())
         .map(|endpoint: Option<&Endpoint>, gateway: Arc<Gateway>, headers: HeaderMap| match endpoint {
             Some(endpoint) => {
                 let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-                answer_operator(&gateway, endpoint.call, accept)
+                answer_operator(&gateway, endpoint.operation, accept)
             }
             None => no_such_method(),
         })
         .boxed()
 }
 
-fn answer_operator(gateway: &Gateway, call: Call, accept: Option<&str>) -> Response {
-    match call {
-        Call::Live => json_response(&probes::live(gateway)),
-        Call::Ready => {
+fn answer_operator(gateway: &Gateway, operation: Operation, accept: Option<&str>) -> Response {
+    match operation {
+        Operation::Live => json_response(&probes::live(gateway)),
+        Operation::Ready => {
             let body = probes::ready(gateway);
             with_status(body.ready, &body)
         }
-        Call::Health => {
+        Operation::Health => {
             let body = probes::health(gateway);
             with_status(body.status != Condition::Unhealthy, &body)
         }
-        Call::Metrics => metrics(gateway, accept),
+        Operation::Metrics => metrics(gateway, accept),
         _ => nothing_here(),
     }
 }
 
 /// The endpoints for users and the main backend, as far as the settings turn them on.
 fn users(gateway: &Arc<Gateway>) -> Routes {
-    found(|endpoint, gateway| !endpoint.call.is_for_operators() && api::is_on(gateway, endpoint), gateway)
+    found(|endpoint, gateway| !endpoint.operation.is_for_operators() && api::is_on(gateway, endpoint), gateway)
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::header::headers_cloned())
         .and(api::unread())
@@ -108,9 +108,9 @@ fn found(
         .and(with(gateway))
         .and_then(move |path: FullPath, method: Method, gateway: Arc<Gateway>| {
             let (endpoint, is_method) = match endpoints::find(method.as_str(), path.as_str()) {
-                Found::Endpoint(endpoint) => (Some(endpoint), true),
-                Found::OtherMethods(endpoint) => (Some(endpoint), false),
-                Found::Nothing => (None, false),
+                EndpointMatch::Endpoint(endpoint) => (Some(endpoint), true),
+                EndpointMatch::OtherMethods(endpoint) => (Some(endpoint), false),
+                EndpointMatch::Nothing => (None, false),
             };
             let offered = endpoint.filter(|endpoint| is_offered(endpoint, &gateway));
             let found = offered.map(|endpoint| (is_method.then_some(endpoint), gateway));
@@ -123,7 +123,7 @@ fn found(
 /// What `Allow` says for a known path.
 pub fn allowed_methods(path: &str) -> &'static str {
     match endpoints::find("POST", path) {
-        Found::Endpoint(_) => "POST, OPTIONS",
+        EndpointMatch::Endpoint(_) => "POST, OPTIONS",
         _ => "GET, HEAD, OPTIONS",
     }
 }

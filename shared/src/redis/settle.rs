@@ -13,13 +13,13 @@ use super::redirect::keyed;
 use super::topology::{Topology, one_node};
 
 /// One message for one channel.
-pub type Message = (String, Bytes);
+pub type ChannelMessage = (String, Bytes);
 
 /// Commands under way at a time.
-const MOST_MESSAGES: usize = 1_000;
+const MAX_MESSAGES: usize = 1_000;
 
 /// Publishes in order.
-pub async fn publish(client: &Client, messages: &[Message]) -> Result<(), Error> {
+pub async fn publish(client: &Client, messages: &[ChannelMessage]) -> Result<(), Error> {
     settle(client, messages, &BTreeMap::new(), None).await
 }
 
@@ -27,13 +27,13 @@ pub async fn publish(client: &Client, messages: &[Message]) -> Result<(), Error>
 /// error any part of it may have happened.
 pub async fn settle(
     client: &Client,
-    messages: &[Message],
+    messages: &[ChannelMessage],
     done: &BTreeMap<String, Vec<String>>,
     group: Option<&str>,
 ) -> Result<(), Error> {
-    let last = messages.len().saturating_sub(1) / MOST_MESSAGES * MOST_MESSAGES;
+    let last = messages.len().saturating_sub(1) / MAX_MESSAGES * MAX_MESSAGES;
     let (first, last) = messages.split_at(last);
-    for messages in first.chunks(MOST_MESSAGES) {
+    for messages in first.chunks(MAX_MESSAGES) {
         publish_all(client, messages).await?;
     }
     let publications = publish_all(client, last);
@@ -71,7 +71,7 @@ async fn acknowledge(client: &Client, stream: &str, group: &str, ids: &[String])
     .await
 }
 
-async fn publish_all(client: &Client, messages: &[Message]) -> Result<(), Error> {
+async fn publish_all(client: &Client, messages: &[ChannelMessage]) -> Result<(), Error> {
     let Some(((channel, message), before)) = messages.split_last() else { return Ok(()) };
     let one_node = one_node(client);
     let pipeline = client.pipeline().with_options(&one_node);

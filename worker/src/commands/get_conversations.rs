@@ -14,7 +14,7 @@ use crate::outcome::Outcome;
 use crate::store::conversations::{self, ListedConversation};
 
 /// Unread messages are counted only so far: a number that nobody reads must not cost a scan.
-const MOST_UNREAD: i64 = 1_000;
+const MAX_UNREAD: i64 = 1_000;
 
 impl Handle for GetConversations {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -33,7 +33,7 @@ pub async fn list(
 ) -> Result<Conversations, Failure> {
     // One more than asked for tells whether there are more.
     let most = i64::from(limit) + 1;
-    let rows = conversations::list_direct(db, user, most, i64::from(offset), MOST_UNREAD).await?;
+    let rows = conversations::list_direct(db, user, most, i64::from(offset), MAX_UNREAD).await?;
     let found = rows.len();
     let mut bytes = 0;
     let fits = |row: &&ListedConversation| {

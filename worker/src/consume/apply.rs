@@ -28,11 +28,11 @@ use crate::sends::{self, Send};
 use crate::store::leases::Lease;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// The type under which entries that cannot be read are counted.
 const UNREADABLE: &str = "other";
 /// A command is passed on to the partition where it belongs at most so often.
-const MOST_HOPS: u8 = 2;
+const MAX_HOPS: u8 = 2;
 
 /// For how long commands wait for what somebody else has locked: the first time, and when one was held up by it.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
@@ -157,7 +157,7 @@ impl<'a> Batch<'a> {
                 pause = FIRST_PAUSE;
             } else {
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause = (pause * 2).min(MAX_PAUSE);
             }
         }
         if self.has_too_new {
@@ -397,7 +397,7 @@ impl<'a> Batch<'a> {
     /// The message that the command names belongs to another partition: an id that was not made by this server.
     fn pass_on(&mut self, item: Item, conversation: shared::ids::ConversationId) -> bool {
         let envelope = item.envelope();
-        if envelope.hops >= MOST_HOPS {
+        if envelope.hops >= MAX_HOPS {
             self.reject(&item, &Rejection::not_found("messageId", "There is no such message"));
         } else if let Ok((_, body)) = self.app.wire.open_entry(&item.stream, &item.raw.entry) {
             let partition = u32::from(conversation.route_hint()) % u32::from(self.app.settings.common.partitions);

@@ -8,10 +8,10 @@ use shared::clock::Timestamp;
 use shared::events;
 use shared::events::session::{AuthSuccess, Profile};
 use shared::ids::{GatewayId, UserId};
-use shared::redis::presence::Session;
+use shared::redis::presence::UserSession;
 use shared::stream::{Internal, InternalReply, ReplayPage};
 
-use super::replay::{self, Backlog};
+use super::replay::{self, MissedEvents};
 use super::{Request, authenticate};
 use crate::app::App;
 use crate::error::Failure;
@@ -29,17 +29,19 @@ pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Resu
         .map(|request| request.envelope.user)
         .collect();
     let limit = app.settings.replay_limit as usize;
-    let backlogs = if users.is_empty() { HashMap::new() } else { replay::choose(db, &users, limit).await? };
-    let backlog = |request: &Request| match request.internal {
-        Internal::Resume { renewal: false, .. } => backlogs.get(&request.envelope.user).cloned().unwrap_or_default(),
-        _ => Backlog::default(),
+    let missed_events = if users.is_empty() { HashMap::new() } else { replay::choose(db, &users, limit).await? };
+    let missed = |request: &Request| match request.internal {
+        Internal::Resume { renewal: false, .. } => {
+            missed_events.get(&request.envelope.user).cloned().unwrap_or_default()
+        }
+        _ => MissedEvents::default(),
     };
-    let chosen = requests.iter().map(|request| (request.envelope.user, backlog(request))).collect();
+    let chosen = requests.iter().map(|request| (request.envelope.user, missed(request))).collect();
     let pages = replay::first_pages(app, db, chosen).await?;
     let mut outcomes = Vec::with_capacity(requests.len());
     for ((place, request), page) in requests.iter().enumerate().zip(pages) {
         let reply = match authenticate::check(candidates.get(&place), &request.envelope) {
-            Ok(candidate) => resumed(candidate, request, backlogs.get(&candidate.user_id), page),
+            Ok(candidate) => resumed(candidate, request, missed_events.get(&candidate.user_id), page),
             Err(refused) => refused,
         };
         outcomes.push(Outcome::reply(&request.envelope, &reply));
@@ -51,11 +53,11 @@ pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Resu
 /// Registers the sessions; returns the users of those that are registered. The others go on all the same: whom one can write to does not
 /// depend on who is seen to be online.
 async fn open_sessions(app: &App, requests: &[Request], candidates: &HashMap<usize, Candidate>) -> Vec<UserId> {
-    let mut by_gateway: HashMap<GatewayId, Vec<Session>> = HashMap::new();
+    let mut by_gateway: HashMap<GatewayId, Vec<UserSession>> = HashMap::new();
     for (place, request) in requests.iter().enumerate() {
         let Internal::Resume { connection, .. } = request.internal else { continue };
         if authenticate::check(candidates.get(&place), &request.envelope).is_ok() {
-            let session = Session { user: request.envelope.user, connection };
+            let session = UserSession { user: request.envelope.user, connection };
             by_gateway.entry(request.envelope.reply_to.gateway).or_default().push(session);
         }
     }
@@ -71,12 +73,17 @@ async fn open_sessions(app: &App, requests: &[Request], candidates: &HashMap<usi
     users
 }
 
-fn resumed(candidate: &Candidate, request: &Request, backlog: Option<&Backlog>, replay: ReplayPage) -> InternalReply {
+fn resumed(
+    candidate: &Candidate,
+    request: &Request,
+    missed: Option<&MissedEvents>,
+    replay: ReplayPage,
+) -> InternalReply {
     let (session, renewal) = match &request.internal {
         Internal::Resume { session, renewal, .. } => (session.to_string(), *renewal),
         _ => Default::default(),
     };
-    let backlog = backlog.filter(|_| !renewal);
+    let missed = missed.filter(|_| !renewal);
     let profile = profile(candidate);
     let now = Timestamp::now();
     let success = AuthSuccess {
@@ -85,8 +92,8 @@ fn resumed(candidate: &Candidate, request: &Request, backlog: Option<&Backlog>, 
         username: &profile.username,
         display_name: &profile.display_name,
         session_id: &session,
-        queued_events: backlog.map_or(0, Backlog::len) as u32,
-        replay_truncated: backlog.is_some_and(|backlog| backlog.truncated).then_some(true),
+        queued_events: missed.map_or(0, MissedEvents::len) as u32,
+        replay_truncated: missed.is_some_and(|missed| missed.truncated).then_some(true),
         renewed: renewal.then_some(true),
         server_time: now,
         timestamp: now,

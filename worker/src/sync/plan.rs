@@ -6,21 +6,21 @@ use crate::store::session::PgSession;
 use shared::ids::{MessageId, UserId};
 use shared::limits::MAX_PAGE;
 
-use super::{Item, ROUND_BYTES, is_stale};
+use super::{ROUND_BYTES, RoundItem, is_stale};
 use crate::error::Failure;
 use crate::store::changes::{self, HiddenSince, KIND_EMPTIED, KIND_INFO, KIND_MESSAGE};
 
 /// Changes of one conversation in a round.
-const MOST_CHANGES: i64 = 200;
+const MAX_CHANGES: i64 = 200;
 /// Messages that a user hid in one conversation, in a round.
-const MOST_HIDDEN: i64 = 1_000;
-const MOST_MESSAGES: i64 = MAX_PAGE as i64;
+const MAX_HIDDEN: i64 = 1_000;
+const MAX_MESSAGES: i64 = MAX_PAGE as i64;
 /// What a message takes beside its content, about.
 const MESSAGE_OVERHEAD_BYTES: usize = 400;
 
 /// What is read of one conversation.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub struct ChangesRead {
     /// Each message that changed, with the last version of those read in which it did; by that version.
     pub changed: Vec<Changed>,
     pub has_new_info: bool,
@@ -44,13 +44,13 @@ pub struct Changed {
 
 /// The readings of the first conversations, in their order.
 pub struct Plan {
-    pub readings: Vec<Reading>,
+    pub readings: Vec<ChangesRead>,
 }
 
 impl Plan {
-    pub async fn read(db: &mut PgSession, reader: UserId, items: &[Item]) -> Result<Plan, Failure> {
+    pub async fn read(db: &mut PgSession, reader: UserId, items: &[RoundItem]) -> Result<Plan, Failure> {
         let mut sizes = vec![0_usize; items.len()];
-        let mut readings: Vec<Reading> = items.iter().map(|_| Reading::default()).collect();
+        let mut readings: Vec<ChangesRead> = items.iter().map(|_| ChangesRead::default()).collect();
         read_changes(db, items, &mut readings, &mut sizes).await?;
         read_hidden(db, reader, items, &mut readings).await?;
         read_messages(db, reader, items, &mut readings, &mut sizes).await?;
@@ -67,7 +67,7 @@ impl Plan {
 
     /// The messages to read.
     pub fn messages(&self) -> Vec<MessageId> {
-        let of_one = |reading: &Reading| {
+        let of_one = |reading: &ChangesRead| {
             let changed: Vec<MessageId> = reading.changed.iter().map(|changed| changed.message_id).collect();
             changed.into_iter().chain(reading.messages.iter().copied()).collect::<Vec<_>>()
         };
@@ -77,8 +77,8 @@ impl Plan {
 
 async fn read_changes(
     db: &mut PgSession,
-    items: &[Item],
-    readings: &mut [Reading],
+    items: &[RoundItem],
+    readings: &mut [ChangesRead],
     sizes: &mut [usize],
 ) -> Result<(), Failure> {
     let (mut places, mut ids, mut versions) = (Vec::new(), Vec::new(), Vec::new());
@@ -95,7 +95,7 @@ async fn read_changes(
         return Ok(());
     }
     let mut counts: HashMap<usize, (i64, i64)> = HashMap::new();
-    for change in changes::list_changes(db, &ids, &versions, MOST_CHANGES).await? {
+    for change in changes::list_changes(db, &ids, &versions, MAX_CHANGES).await? {
         let place = places[change.ord as usize - 1];
         let count = counts.entry(place).or_default();
         *count = (count.0 + 1, change.version);
@@ -114,7 +114,7 @@ async fn read_changes(
         }
     }
     for (place, (count, last)) in counts {
-        readings[place].through = (count == MOST_CHANGES && last < items[place].1.version).then_some(last);
+        readings[place].through = (count == MAX_CHANGES && last < items[place].1.version).then_some(last);
     }
     Ok(())
 }
@@ -122,8 +122,8 @@ async fn read_changes(
 async fn read_hidden(
     db: &mut PgSession,
     reader: UserId,
-    items: &[Item],
-    readings: &mut [Reading],
+    items: &[RoundItem],
+    readings: &mut [ChangesRead],
 ) -> Result<(), Failure> {
     let (mut places, mut asked) = (Vec::new(), HiddenSince::default());
     for (place, (position, extent)) in items.iter().enumerate() {
@@ -141,10 +141,10 @@ async fn read_hidden(
     if places.is_empty() {
         return Ok(());
     }
-    for row in changes::list_hidden_since(db, reader, &asked, MOST_HIDDEN).await? {
+    for row in changes::list_hidden_since(db, reader, &asked, MAX_HIDDEN).await? {
         let reading = &mut readings[places[row.ord as usize - 1]];
         reading.hidden.push((row.message_id, row.seq));
-        reading.has_more_hidden = reading.hidden.len() as i64 == MOST_HIDDEN;
+        reading.has_more_hidden = reading.hidden.len() as i64 == MAX_HIDDEN;
     }
     Ok(())
 }
@@ -152,8 +152,8 @@ async fn read_hidden(
 async fn read_messages(
     db: &mut PgSession,
     reader: UserId,
-    items: &[Item],
-    readings: &mut [Reading],
+    items: &[RoundItem],
+    readings: &mut [ChangesRead],
     sizes: &mut [usize],
 ) -> Result<(), Failure> {
     let (mut places, mut ids, mut after) = (Vec::new(), Vec::new(), Vec::new());
@@ -170,10 +170,10 @@ async fn read_messages(
     if ids.is_empty() {
         return Ok(());
     }
-    for row in changes::list_after(db, reader, &ids, &after, MOST_MESSAGES + 1).await? {
+    for row in changes::list_after(db, reader, &ids, &after, MAX_MESSAGES + 1).await? {
         let place = places[row.ord as usize - 1];
         let reading = &mut readings[place];
-        if reading.messages.len() as i64 == MOST_MESSAGES {
+        if reading.messages.len() as i64 == MAX_MESSAGES {
             reading.has_more_messages = true;
             continue;
         }

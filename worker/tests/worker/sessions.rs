@@ -8,7 +8,7 @@ use shared::clock::Timestamp;
 use shared::ids::{ConnectionId, GatewayId, UserId};
 use shared::publication::{Header, Receipt};
 use shared::redis::keys::Channel;
-use shared::redis::presence::{Presence, Session};
+use shared::redis::presence::{PresenceScripts, UserSession};
 use shared::stream::{Internal, InternalReply, Receipts, ReplayPage};
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ async fn tokens_of_unknown_users_and_revoked_ones_open_nothing() {
 /// However long messages are: pages of many sessions are in memory together.
 #[tokio::test]
 async fn a_page_of_a_replay_has_a_bound_in_bytes() {
-    const MOST_BYTES: usize = 256 * 1024 + 32 * 1024;
+    const MAX_BYTES: usize = 256 * 1024 + 32 * 1024;
     let harness = Harness::start("replaybytes").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let long = "\u{8a9e}".repeat(4_990);
@@ -65,7 +65,7 @@ async fn a_page_of_a_replay_has_a_bound_in_bytes() {
     let (mut seen, mut pages, mut page) = (Vec::new(), 0, first);
     loop {
         let bytes: usize = page.events.iter().map(|event| event.json.len()).sum();
-        assert!(bytes <= MOST_BYTES, "{bytes} bytes in {} events", page.events.len());
+        assert!(bytes <= MAX_BYTES, "{bytes} bytes in {} events", page.events.len());
         seen.extend(contents(&page).iter().map(|content| content.split(' ').next().unwrap().to_owned()));
         pages += 1;
         let Some(cursor) = page.next else { break };
@@ -106,7 +106,7 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
     let Receipt::Message { conversation, .. } = first.events[0].receipt else { panic!() };
     let receipts =
         Receipts { user: bob, conversations: vec![(conversation, 239), (conversation, 100)], events: vec![] };
-    harness.append(&harness.prepare_internal(bob, Internal::Settle { receipts: vec![receipts] })).await;
+    harness.append(&harness.prepare_internal(bob, Internal::RecordReceipts { receipts: vec![receipts] })).await;
     harness.until(&format!("SELECT delivered_seq = 239 FROM conversation_members WHERE user_id = {bob}")).await;
     let (success, page) = resumed(&harness, bob, 3).await;
     assert_eq!((&success["queuedEvents"], contents(&page)), (&json!(2), vec!["239".to_owned(), "240".to_owned()]));
@@ -115,7 +115,7 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
     let epoch: Uuid = sqlx::query_scalar("SELECT epoch FROM store_epoch").fetch_one(&harness.db).await.unwrap();
     let received_in = |epoch| {
         let receipts = Receipts { user: bob, conversations: vec![(conversation, 240)], events: vec![] };
-        harness.prepare_internal(bob, Internal::SettleIn { epoch, receipts: vec![receipts] })
+        harness.prepare_internal(bob, Internal::RecordReceiptsIn { epoch, receipts: vec![receipts] })
     };
     harness.append(&received_in(Uuid::new_v4())).await;
     tokio::time::timeout(crate::harness::DEADLINE, async {
@@ -161,9 +161,9 @@ async fn presence_has_one_transition_each_way_however_many_connections_and_gatew
     let list = harness.expect(carol, json!({"type": "get_online_users"}), "online_users").await;
     assert_eq!(list["count"], 1, "carol does not see alice, whom she blocks: {list}");
 
-    let presence = Presence::new(harness.keys.clone());
+    let presence = PresenceScripts::new(harness.keys.clone());
     let grace = Duration::from_millis(300);
-    let session = |connection| Session { user: alice, connection: ConnectionId(connection) };
+    let session = |connection| UserSession { user: alice, connection: ConnectionId(connection) };
     presence.close(&harness.redis, harness.gateway, &[session(2)], grace).await.unwrap();
     // Back within the grace period, which a busy machine must not outlast: nobody is told anything.
     presence.close(&harness.redis, harness.gateway, &[session(3)], Duration::from_secs(60)).await.unwrap();
@@ -184,8 +184,8 @@ async fn a_dead_gateways_users_go_offline_and_others_stay() {
     resumed(&harness, bob, 2).await;
     // Bob has another session, on a gateway that lives.
     let other = GatewayId(Uuid::new_v4());
-    let presence = Presence::new(harness.keys.clone());
-    presence.open(&harness.redis, other, &[Session { user: bob, connection: ConnectionId(1) }]).await.unwrap();
+    let presence = PresenceScripts::new(harness.keys.clone());
+    presence.open(&harness.redis, other, &[UserSession { user: bob, connection: ConnectionId(1) }]).await.unwrap();
     let long_ago = (Timestamp::now().0 - 60_000) as f64;
     let now = Timestamp::now().0 as f64 + 60_000.0;
     for (gateway, at) in [(harness.gateway, long_ago), (other, now)] {
@@ -241,8 +241,8 @@ async fn a_gateway_whose_clock_is_slow_keeps_its_users() {
     });
     // A gateway that died at the same time shows when the slow one would have been given up.
     let dead = GatewayId(Uuid::new_v4());
-    let presence = Presence::new(harness.keys.clone());
-    presence.open(&harness.redis, dead, &[Session { user: bob, connection: ConnectionId(1) }]).await.unwrap();
+    let presence = PresenceScripts::new(harness.keys.clone());
+    presence.open(&harness.redis, dead, &[UserSession { user: bob, connection: ConnectionId(1) }]).await.unwrap();
     sqlx::query("INSERT INTO user_status (user_id, last_seen_at, online) VALUES ($1, now(), TRUE)")
         .bind(bob.0)
         .execute(&harness.db)
