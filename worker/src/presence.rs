@@ -14,7 +14,7 @@ use shared::events;
 use shared::events::presence::{PresentUser, UserOffline, UserOnline};
 use shared::ids::{GatewayId, UserId};
 use shared::publication::{EventHeader, Header, Receipt};
-use shared::redis::presence::Session;
+use shared::redis::presence::UserSession;
 use shared::redis::redirect::keyed;
 
 use crate::app::App;
@@ -36,18 +36,18 @@ const MAX_LATE: usize = 100_000;
 /// it is back.
 #[derive(Default)]
 pub struct LateSessions {
-    sessions: Mutex<Vec<(GatewayId, Session)>>,
+    sessions: Mutex<Vec<(GatewayId, UserSession)>>,
 }
 
 impl LateSessions {
-    pub fn push(&self, gateway: GatewayId, late: &[Session]) {
+    pub fn push(&self, gateway: GatewayId, late: &[UserSession]) {
         let mut sessions = self.sessions.lock();
         let room = MAX_LATE.saturating_sub(sessions.len());
         sessions.extend(late.iter().take(room).map(|session| (gateway, *session)));
     }
 
-    pub fn take(&self) -> HashMap<GatewayId, Vec<Session>> {
-        let mut by_gateway: HashMap<GatewayId, Vec<Session>> = HashMap::new();
+    pub fn take(&self) -> HashMap<GatewayId, Vec<UserSession>> {
+        let mut by_gateway: HashMap<GatewayId, Vec<UserSession>> = HashMap::new();
         for (gateway, session) in std::mem::take(&mut *self.sessions.lock()) {
             by_gateway.entry(gateway).or_default().push(session);
         }
@@ -56,7 +56,7 @@ impl LateSessions {
 }
 
 /// Registers sessions that a gateway says it has.
-pub async fn register(app: &App, gateway: GatewayId, sessions: &[Session]) -> Result<(), Error> {
+pub async fn register(app: &App, gateway: GatewayId, sessions: &[UserSession]) -> Result<(), Error> {
     app.presence.open(&app.redis, gateway, sessions).await?;
     // It may have died while its request waited.
     suspect(app, gateway).await

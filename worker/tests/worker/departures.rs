@@ -96,8 +96,8 @@ async fn a_deleted_account_is_told_to_be_offline() {
     harness.wait_for("user_online", is_about_alice("user_online")).await;
     harness.db.execute(format!("DELETE FROM users_auth WHERE user_id = {alice}").as_str()).await.unwrap();
     // As its gateway does when it has ended the session.
-    let session = shared::redis::presence::Session { user: alice, connection: shared::ids::ConnectionId(1) };
-    let presence = shared::redis::presence::Presence::new(harness.keys.clone());
+    let session = shared::redis::presence::UserSession { user: alice, connection: shared::ids::ConnectionId(1) };
+    let presence = shared::redis::presence::PresenceScripts::new(harness.keys.clone());
     presence.close(&harness.redis, harness.gateway, &[session], std::time::Duration::ZERO).await.unwrap();
     harness.wait_for("user_offline", is_about_alice("user_offline")).await;
 }

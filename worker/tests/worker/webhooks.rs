@@ -6,7 +6,7 @@ use std::time::Duration;
 use devstack::{Post, Receiver, Reply};
 use serde_json::{Value, json};
 use shared::ids::{ConnectionId, UserId};
-use shared::redis::presence::{Presence, Session};
+use shared::redis::presence::{PresenceScripts, UserSession};
 use shared::webhooks::{WebhookSecret, signatures};
 
 use crate::harness::{DEADLINE, Harness};
@@ -319,8 +319,8 @@ async fn groups_and_memberships_are_told_once_each() {
 async fn a_push_is_wanted_for_those_who_are_away_and_have_not_muted() {
     let (harness, receiver) = start("hookspush", "message.created,push.wanted", &[]).await;
     let [alice, there, away, muted] = harness.users(["alice", "there", "away", "muted"]).await;
-    let presence = Presence::new(harness.keys.clone());
-    let session = |user, connection| Session { user, connection: ConnectionId(connection) };
+    let presence = PresenceScripts::new(harness.keys.clone());
+    let session = |user, connection| UserSession { user, connection: ConnectionId(connection) };
     let sessions = [session(alice, 1), session(there, 2), session(away, 3)];
     presence.open(&harness.redis, harness.gateway, &sessions).await.unwrap();
     // Within the grace period others still see this user online.

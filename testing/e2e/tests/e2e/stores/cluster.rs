@@ -370,7 +370,7 @@ async fn people_sign_in_while_the_slot_of_presence_is_half_moved() -> Result<()>
     a.expect("new_message", |event| event["messageId"] == sent["messageId"], SOON).await?;
     cluster(&mut deployment)?.finish_move(&slots, primary, (primary + 1) % 3)?;
     let id_of_bob = bob.id.to_string();
-    a.expect("user_online", |event| event["user"]["userId"] == id_of_bob, PATIENCE).await?;
+    a.expect("user_online", |event| event["user"]["userId"] == id_of_bob, RECOVERS_WITHIN).await?;
     Ok(())
 }
 
