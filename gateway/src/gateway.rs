@@ -184,11 +184,11 @@ impl Gateway {
         });
     }
 
-    /// What reached a user by connections of this gateway and may not be settled yet.
-    pub fn unsettled(&self, user: UserId) -> Vec<Receipts> {
-        let mut unsettled = Vec::new();
-        self.registry.for_user(user, |connection| unsettled.extend(connection.unsettled()));
-        unsettled
+    /// What reached a user by connections of this gateway and may not be recorded yet.
+    pub fn unrecorded(&self, user: UserId) -> Vec<Receipts> {
+        let mut unrecorded = Vec::new();
+        self.registry.for_user(user, |connection| unrecorded.extend(connection.unrecorded()));
+        unrecorded
     }
 
     /// Sends receipts on their way, or drops them when too many are waiting.

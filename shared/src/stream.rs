@@ -65,15 +65,15 @@ pub enum Internal {
     /// The next part of a replay.
     Replay { cursor: ReplayCursor },
     /// Events that reached clients. Has no reply.
-    Settle { receipts: Vec<Receipts> },
+    RecordReceipts { receipts: Vec<Receipts> },
     /// An HTTP request that needs the database.
     Http(HttpRequest),
     /// The messages of a conversation from this number on, which the gateway should have been given and was not.
     Missing { conversation: ConversationId, from: i64 },
-    /// [`Internal::Resume`], once this is settled: what reached the user by other connections.
-    ResumeAfter { resume: Box<Internal>, settle: Box<Internal> },
-    /// As [`Internal::Settle`], of messages and events of this epoch of the database: in another one their numbers stand for others.
-    SettleIn { epoch: Uuid, receipts: Vec<Receipts> },
+    /// [`Internal::Resume`], once `receipts` (a request of its own) is carried out: what reached the user by other connections.
+    ResumeAfter { resume: Box<Internal>, receipts: Box<Internal> },
+    /// As [`Internal::RecordReceipts`], of messages and events of this epoch of the database: in another one their numbers stand for others.
+    RecordReceiptsIn { epoch: Uuid, receipts: Vec<Receipts> },
     /// Which conversation clients of the original called so: an id of a client's own making.
     HeldConversation { held: String },
 }
@@ -95,7 +95,8 @@ impl Internal {
             Internal::Authenticate { .. } => "authenticate",
             Internal::Resume { .. } => "resume",
             Internal::Replay { .. } => "replay",
-            Internal::Settle { .. } | Internal::SettleIn { .. } => "settle",
+            // Named as in the first release: gateways and workers of all versions must agree.
+            Internal::RecordReceipts { .. } | Internal::RecordReceiptsIn { .. } => "settle",
             Internal::Http(_) => "http",
             Internal::Missing { .. } => "missing",
             Internal::ResumeAfter { .. } => "resume",

@@ -104,9 +104,9 @@ impl Connection {
         self.inner.lock().received.take(user)
     }
 
-    /// What was received and may not be settled yet.
-    pub fn unsettled(&self) -> Vec<Receipts> {
+    /// What was received and may not be recorded yet.
+    pub fn unrecorded(&self) -> Vec<Receipts> {
         let Some(user) = self.user() else { return Vec::new() };
-        self.inner.lock().received.unsettled(user)
+        self.inner.lock().received.unrecorded(user)
     }
 }

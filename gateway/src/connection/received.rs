@@ -158,8 +158,8 @@ impl Received {
         receipts
     }
 
-    /// What was passed on so lately that it may not be settled yet, and what was gathered since.
-    pub fn unsettled(&self, user: UserId) -> Vec<Receipts> {
+    /// What was passed on so lately that it may not be recorded yet, and what was gathered since.
+    pub fn unrecorded(&self, user: UserId) -> Vec<Receipts> {
         let lately = self.passed_on.iter().flat_map(|lately| lately.iter().rev());
         lately.chain([&self.gathered]).filter_map(|gathered| gathered.receipts(user)).collect()
     }

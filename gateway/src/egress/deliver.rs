@@ -151,7 +151,7 @@ impl Deliverer {
             (Header::ReceiptsWanted { by, request }, Channel::User(user)) => {
                 count("receipts");
                 if by != self.gateway.id {
-                    self.gateway.elsewhere.answer(by, request, &self.gateway.unsettled(user));
+                    self.gateway.elsewhere.answer(by, request, &self.gateway.unrecorded(user));
                 }
             }
             (Header::ReceiptsGiven { request }, Channel::Gateway) => {

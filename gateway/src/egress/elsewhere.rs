@@ -1,4 +1,4 @@
-//! What reached a user by connections of other gateways and is not settled yet: asked for when a session opens, so that a second
+//! What reached a user by connections of other gateways and is not recorded yet: asked for when a session opens, so that a second
 //! device does not get again what the first has received.
 
 use std::collections::HashMap;

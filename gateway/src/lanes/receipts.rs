@@ -87,8 +87,8 @@ fn size(receipts: &Receipts) -> usize {
 /// The request to record what was received in the present epoch of the database.
 pub fn request(core: &Core, receipts: Vec<Receipts>) -> Internal {
     match core.liveness.epoch() {
-        Some(epoch) => Internal::SettleIn { epoch, receipts },
-        None => Internal::Settle { receipts },
+        Some(epoch) => Internal::RecordReceiptsIn { epoch, receipts },
+        None => Internal::RecordReceipts { receipts },
     }
 }
 

@@ -91,7 +91,7 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
         let subscribed = gateway.subscriptions.subscribe(gateway.group_channels(&added));
         subscribed.await.map_err(|_| unavailable())?;
     }
-    let mut receipts = gateway.unsettled(user);
+    let mut receipts = gateway.unrecorded(user);
     receipts.extend(elsewhere);
     let (auth_success, replay) = resume(&gateway, &connection, &opener, false, receipts).await?;
     Ok(Opened { membership, auth_success, replay })
@@ -213,7 +213,7 @@ async fn resume(
     if !receipts.is_empty() {
         let request = Internal::ResumeAfter {
             resume: Box::new(request.clone()),
-            settle: Box::new(receipts::request(gateway, receipts)),
+            receipts: Box::new(receipts::request(gateway, receipts)),
         };
         if let InternalReply::Resumed { auth_success, replay } =
             gateway.requests.ask(opener.user, &request, opener.request_id.as_ref()).await

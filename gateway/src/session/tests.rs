@@ -225,7 +225,7 @@ async fn a_full_queue_refuses_at_once() {
         &test.gateway,
         None,
         UserId(1),
-        &shared::stream::Internal::Settle { receipts: Vec::new() },
+        &shared::stream::Internal::RecordReceipts { receipts: Vec::new() },
         None,
         filler,
     )) {}

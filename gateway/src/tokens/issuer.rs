@@ -70,12 +70,12 @@ impl Issuer {
     /// who ask at the same time share one request. The key may still be unknown afterwards.
     pub async fn look_up(&self, key_id: &str) -> Result<(), Away> {
         let asked_at = Instant::now();
-        if self.is_settled(key_id) {
+        if self.is_answered(key_id) {
             return Ok(());
         }
         let mut reads = self.reads.lock().await;
         match reads.last {
-            _ if self.is_settled(key_id) => return Ok(()),
+            _ if self.is_answered(key_id) => return Ok(()),
             // It was read for somebody else in the meantime.
             Some((began_at, true)) if began_at >= asked_at => {}
             Some((failed_at, false)) if failed_at.elapsed() < RETRY_PAUSE => return Err(Away),
@@ -97,7 +97,7 @@ impl Issuer {
     }
 
     /// Whether there is no need to ask.
-    fn is_settled(&self, key_id: &str) -> bool {
+    fn is_answered(&self, key_id: &str) -> bool {
         self.keys.read().contains(key_id)
             || self.unknown.lock().get(key_id).is_some_and(|since| since.elapsed() < UNKNOWN_FOR)
     }

@@ -101,7 +101,7 @@ impl FakeWorker {
     /// The next receipts.
     pub async fn receipts(&mut self) -> Vec<Receipts> {
         match self.internal("settle").await.1 {
-            Internal::Settle { receipts } | Internal::SettleIn { receipts, .. } => receipts,
+            Internal::RecordReceipts { receipts } | Internal::RecordReceiptsIn { receipts, .. } => receipts,
             _ => unreachable!(),
         }
     }

@@ -55,7 +55,7 @@ trait Listed {
 }
 
 variants!(body, Body: Client, Internal, Sync, System);
-variants!(internal, Internal: Authenticate, Resume, Replay, Settle, Http, Missing, ResumeAfter, SettleIn, HeldConversation);
+variants!(internal, Internal: Authenticate, Resume, Replay, RecordReceipts, Http, Missing, ResumeAfter, RecordReceiptsIn, HeldConversation);
 variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout, ServerCall, Presences, CreateUser, UpdateUser, Export);
 variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing, Allowed, HeldConversation);
 variants!(
@@ -200,18 +200,19 @@ fn requests_of_gateways_keep_their_bytes() {
         wants_acks: true,
         renewal,
     };
-    let settle_in = Internal::SettleIn { epoch: ID, receipts: vec![receipts.clone()] };
-    let resume_after = Internal::ResumeAfter { resume: Box::new(resume(false)), settle: Box::new(settle_in.clone()) };
+    let receipts_in = Internal::RecordReceiptsIn { epoch: ID, receipts: vec![receipts.clone()] };
+    let resume_after =
+        Internal::ResumeAfter { resume: Box::new(resume(false)), receipts: Box::new(receipts_in.clone()) };
     let requests = [
         Internal::Authenticate { token_id: token_id.clone() },
         resume(false),
         resume(true),
         Internal::Replay { cursor: ReplayCursor(vec![1, 2]) },
-        Internal::Settle { receipts: vec![receipts] },
+        Internal::RecordReceipts { receipts: vec![receipts] },
         Internal::Http(HttpRequest::Login { body: b"{}".to_vec() }),
         Internal::Missing { conversation: CONVERSATION, from: 12 },
         resume_after,
-        settle_in,
+        receipts_in,
         Internal::HeldConversation { held: "conv_user-1_user-2".to_owned() },
     ];
     pinned("internal.txt", &requests);

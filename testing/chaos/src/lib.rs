@@ -308,7 +308,7 @@ impl Run {
 
     /// Some leave; then every gateway's list has to show exactly who is connected.
     async fn check_presence(&self) -> Result<()> {
-        self.phase.send_replace(Phase::Settle);
+        self.phase.send_replace(Phase::Calm);
         let deployment = self.deployment()?;
         let mut expected: Vec<String> =
             self.people.iter().filter(|(_, stays, _)| *stays).map(|(user, ..)| user.id.to_string()).collect();

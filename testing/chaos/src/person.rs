@@ -207,8 +207,8 @@ impl Mind {
                     match now {
                         Phase::Load | Phase::Finish => {}
                         Phase::Reconnect => return Left::Lost,
-                        Phase::Settle if self.person.stays => {}
-                        Phase::Settle | Phase::End => return Left::Gone,
+                        Phase::Calm if self.person.stays => {}
+                        Phase::Calm | Phase::End => return Left::Gone,
                     }
                     if changed.is_err() {
                         return Left::Gone;

@@ -17,7 +17,7 @@ pub enum Phase {
     /// They connect anew, once.
     Reconnect,
     /// Some leave for good.
-    Settle,
+    Calm,
     End,
 }
 

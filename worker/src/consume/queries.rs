@@ -124,7 +124,7 @@ impl Lane {
 /// What sessions ask for, in the order in which it is answered: what was received counts before what was missed is looked up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    Settle,
+    Receipts,
     Authenticate,
     Resume,
     Replay,
@@ -136,7 +136,7 @@ impl Kind {
     /// So many of them are answered together.
     fn most(self) -> usize {
         match self {
-            Kind::Settle | Kind::Authenticate | Kind::HeldConversation => READ_COUNT as usize,
+            Kind::Receipts | Kind::Authenticate | Kind::HeldConversation => READ_COUNT as usize,
             Kind::Resume | Kind::Replay | Kind::Missing => SESSIONS_TOGETHER,
         }
     }
@@ -304,7 +304,7 @@ impl Queries {
                             sorted.push((Work::Http(Box::new((envelope, request))), vec![raw.id]));
                             continue;
                         }
-                        Internal::Settle { .. } | Internal::SettleIn { .. } => Kind::Settle,
+                        Internal::RecordReceipts { .. } | Internal::RecordReceiptsIn { .. } => Kind::Receipts,
                         Internal::Authenticate { .. } => Kind::Authenticate,
                         Internal::Resume { .. } | Internal::ResumeAfter { .. } => Kind::Resume,
                         Internal::Replay { .. } => Kind::Replay,
@@ -323,7 +323,7 @@ impl Queries {
                 Err(error) => {
                     self.app.count_unreadable(&error);
                     tracing::error!(entry_id = raw.id, %error, "an entry of the query lane cannot be read; dropped");
-                    sorted.push((Work::Session(Kind::Settle, Vec::new()), vec![raw.id]));
+                    sorted.push((Work::Session(Kind::Receipts, Vec::new()), vec![raw.id]));
                 }
             }
         }
@@ -473,7 +473,7 @@ async fn answer_sessions(app: &App, kind: Kind, requests: Vec<Request>) -> Vec<O
             });
             or_unavailable(replies.await, &requests)
         }
-        Kind::Settle => {
+        Kind::Receipts => {
             record_receipts(app, &requests).await;
             Vec::new()
         }
@@ -525,13 +525,13 @@ async fn record_receipts(app: &App, requests: &[Request]) {
     }
 }
 
-/// Sessions to resume, and before them what is to be settled first.
+/// Sessions to resume, and before them the receipts to record first.
 fn apart(requests: Vec<Request>) -> (Vec<Request>, Vec<Request>) {
     let (mut received, mut sessions) = (Vec::new(), Vec::with_capacity(requests.len()));
     for Request { envelope, internal } in requests {
         let internal = match internal {
-            Internal::ResumeAfter { resume, settle } => {
-                received.push(Request { envelope: envelope.clone(), internal: *settle });
+            Internal::ResumeAfter { resume, receipts } => {
+                received.push(Request { envelope: envelope.clone(), internal: *receipts });
                 *resume
             }
             internal => internal,

@@ -1,4 +1,4 @@
-//! Sessions: opening them (`authenticate`, `resume`) and recording what reached them (`settle`), each for many users at
+//! Sessions: opening them (`authenticate`, `resume`) and recording what reached them (`receipts`), each for many users at
 //! once, so that a thousand reconnecting clients cost a few queries.
 
 pub mod authenticate;

@@ -16,8 +16,8 @@ pub async fn record(db: &mut PgSession, epoch: Uuid, requests: &[Request]) -> Re
     let (mut event_users, mut event_ids) = (Vec::new(), Vec::new());
     for request in requests {
         let receipts = match &request.internal {
-            Internal::Settle { receipts } => receipts,
-            Internal::SettleIn { epoch: received_in, receipts } if *received_in == epoch => receipts,
+            Internal::RecordReceipts { receipts } => receipts,
+            Internal::RecordReceiptsIn { epoch: received_in, receipts } if *received_in == epoch => receipts,
             _ => continue,
         };
         for receipt in receipts {

@@ -106,7 +106,7 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
     let Receipt::Message { conversation, .. } = first.events[0].receipt else { panic!() };
     let receipts =
         Receipts { user: bob, conversations: vec![(conversation, 239), (conversation, 100)], events: vec![] };
-    harness.append(&harness.prepare_internal(bob, Internal::Settle { receipts: vec![receipts] })).await;
+    harness.append(&harness.prepare_internal(bob, Internal::RecordReceipts { receipts: vec![receipts] })).await;
     harness.until(&format!("SELECT delivered_seq = 239 FROM conversation_members WHERE user_id = {bob}")).await;
     let (success, page) = resumed(&harness, bob, 3).await;
     assert_eq!((&success["queuedEvents"], contents(&page)), (&json!(2), vec!["239".to_owned(), "240".to_owned()]));
@@ -115,7 +115,7 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
     let epoch: Uuid = sqlx::query_scalar("SELECT epoch FROM store_epoch").fetch_one(&harness.db).await.unwrap();
     let received_in = |epoch| {
         let receipts = Receipts { user: bob, conversations: vec![(conversation, 240)], events: vec![] };
-        harness.prepare_internal(bob, Internal::SettleIn { epoch, receipts: vec![receipts] })
+        harness.prepare_internal(bob, Internal::RecordReceiptsIn { epoch, receipts: vec![receipts] })
     };
     harness.append(&received_in(Uuid::new_v4())).await;
     tokio::time::timeout(crate::harness::DEADLINE, async {

@@ -50,7 +50,7 @@ async fn replayed(harness: &Harness, user: UserId) -> Vec<String> {
 /// Has the user receive these events, and waits until that is recorded.
 async fn receive(harness: &Harness, user: UserId, events: &[Uuid]) {
     let receipts = Receipts { user, conversations: vec![], events: events.to_vec() };
-    harness.append(&harness.prepare_internal(user, Internal::Settle { receipts: vec![receipts] })).await;
+    harness.append(&harness.prepare_internal(user, Internal::RecordReceipts { receipts: vec![receipts] })).await;
     let mut due = "SELECT count(*) = 0 FROM due_events WHERE user_id = ".to_owned();
     let ids: Vec<String> = events.iter().map(|event| format!("'{event}'")).collect();
     due += &format!("{user} AND event_id IN ({})", ids.join(","));
@@ -212,7 +212,7 @@ async fn of_very_many_gaps_the_newest_are_remembered() {
         .map(|n| format!("00000000-0000-7000-8000-{n:012}").parse().unwrap())
         .collect();
     let receipts = Receipts { user: bob, conversations: vec![], events: odd[1..].to_vec() };
-    harness.append(&harness.prepare_internal(bob, Internal::Settle { receipts: vec![receipts] })).await;
+    harness.append(&harness.prepare_internal(bob, Internal::RecordReceipts { receipts: vec![receipts] })).await;
     // Of 199 the newest hundred: the others come again.
     harness.until(&format!("SELECT count(*) = 300 AND min(version) = 601 FROM due_events WHERE user_id = {bob}")).await;
     let beyond = "SELECT count(*) = 100 FROM (SELECT unnest(delivered_beyond) FROM conversation_members) AS ranges";

@@ -19,7 +19,7 @@ const AT_ONCE: u64 = 40;
 const STEPS: u64 = 25;
 const SEQUENCE_WITHIN: Duration = Duration::from_secs(120);
 /// The time until all devices show what a fresh one shows.
-const SETTLED_WITHIN: Duration = Duration::from_secs(15);
+const CONVERGED_WITHIN: Duration = Duration::from_secs(15);
 const SHOWN: Duration = Duration::from_millis(20);
 
 /// Splitmix64.
@@ -90,7 +90,7 @@ async fn sequence(deployment: &Deployment, seed: u64, users: &[User]) -> Result<
     for _ in 0..STEPS {
         scene.step().await?;
     }
-    scene.settle().await
+    scene.converge().await
 }
 
 impl Scene<'_> {
@@ -177,7 +177,7 @@ impl Scene<'_> {
     }
 
     /// All devices come back, and show what a fresh one of the same user shows.
-    async fn settle(mut self) -> Result<()> {
+    async fn converge(mut self) -> Result<()> {
         for place in 0..self.devices.len() {
             if !self.devices[place].is_connected() {
                 let client = self.deployment.login(place % 2, &self.users[self.devices[place].user]).await?;
@@ -199,7 +199,7 @@ impl Scene<'_> {
                 if held == *fresh {
                     break;
                 }
-                if began.elapsed() > SETTLED_WITHIN {
+                if began.elapsed() > CONVERGED_WITHIN {
                     for ((conversation, held), (_, fresh)) in held.iter().zip(fresh) {
                         ensure!(
                             held == fresh,
