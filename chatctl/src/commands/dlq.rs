@@ -17,8 +17,8 @@ use crate::terminal::{print_line, printable};
 
 const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
 const PAGE: u64 = 100;
-/// How long a replayed command may wait for its turn.
-const REPLAY_WITHIN: Duration = Duration::from_secs(600);
+/// How long a requeued command may wait for its turn.
+const REQUEUE_WITHIN: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Subcommand)]
 pub enum DlqCommand {
@@ -35,7 +35,8 @@ pub enum DlqCommand {
         reveal: bool,
     },
     /// Puts commands back on their lanes, with CHAT_ENCRYPTION_KEY, for the workers to apply. What fails again comes back with a new id.
-    Replay(Which),
+    #[command(name = "replay")]
+    Requeue(Which),
     /// Deletes commands for good.
     Drop(Which),
 }
@@ -58,7 +59,7 @@ impl DlqCommand {
         match self {
             DlqCommand::List { limit } => list(&letters, limit).await,
             DlqCommand::Show { id, reveal } => show(settings, &letters, &id, reveal).await,
-            DlqCommand::Replay(which) => for_each(&letters, which, &Action::Replay(settings.wire()?)).await,
+            DlqCommand::Requeue(which) => for_each(&letters, which, &Action::Requeue(settings.wire()?)).await,
             DlqCommand::Drop(which) => for_each(&letters, which, &Action::Drop).await,
         }
     }
@@ -136,7 +137,7 @@ fn body(settings: &Settings, stored: &Stored) -> Result<Value> {
 
 /// What is done with each.
 enum Action {
-    Replay(Wire),
+    Requeue(Wire),
     Drop,
 }
 
@@ -144,8 +145,8 @@ impl Action {
     async fn run(&self, letters: &DeadLetters, stored: &Stored) -> Result<()> {
         match self {
             Action::Drop => letters.delete(&stored.id).await.map(drop).context("Redis"),
-            Action::Replay(wire) => {
-                if !letters.replay(wire, stored, Timestamp::now().plus(REPLAY_WITHIN)).await? {
+            Action::Requeue(wire) => {
+                if !letters.requeue(wire, stored, Timestamp::now().plus(REQUEUE_WITHIN)).await? {
                     let (id, lane) = (&stored.id, &stored.letter.lane);
                     bail!("{id} came from {lane}, which no worker reads: was PARTITIONS or REDIS_PREFIX changed?");
                 }
@@ -156,7 +157,7 @@ impl Action {
 
     fn done(&self) -> &'static str {
         match self {
-            Action::Replay(_) => "replayed",
+            Action::Requeue(_) => "replayed",
             Action::Drop => "dropped",
         }
     }

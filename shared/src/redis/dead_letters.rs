@@ -71,7 +71,7 @@ impl DeadLetter {
 
 /// Why a dead letter is not put back.
 #[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
+pub enum RequeueError {
     #[error("this version cannot read it: {0}")]
     Unreadable(#[from] DecodeError),
     #[error("Redis: {0}")]
@@ -122,12 +122,12 @@ impl DeadLetters {
     }
 
     /// Puts the command back on its lane, then takes it off the dead letters. `false`, and nothing is done, when there is no
-    /// such lane: no worker would read it. Should it be interrupted in between, the next replay appends it again, and it is
+    /// such lane: no worker would read it. Should it be interrupted in between, the next requeue appends it again, and it is
     /// applied once nevertheless.
     ///
     /// # Errors
     /// When Redis fails, or the entry is not one that `wire` reads.
-    pub async fn replay(&self, wire: &Wire, stored: &Stored, deadline: Timestamp) -> Result<bool, ReplayError> {
+    pub async fn requeue(&self, wire: &Wire, stored: &Stored, deadline: Timestamp) -> Result<bool, RequeueError> {
         let fields = vec![(FIELD, stored.letter.renewed(wire, deadline)?)];
         let appended: Option<String> = self.client.xadd(stored.letter.lane.as_str(), true, None, "*", fields).await?;
         if appended.is_none() {
