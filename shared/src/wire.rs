@@ -1,4 +1,4 @@
-//! The wire between our own processes: what is written in which format, what authenticates it, and what becomes of what this
+//! The wire between our own processes: what is written in which format, what proves that it is ours, and what becomes of what this
 //! build cannot read. Streams, publications, and what waits in a store come through here; their contents are defined in
 //! [`crate::stream`] and [`crate::publication`].
 //!
@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 pub use crate::config::WireFormat;
-use crate::crypto::{Keyring, OpenError, Place, TAG_BYTES, TagError};
+use crate::crypto::{Keyring, Medium, OpenError, TAG_BYTES, TagError};
 use crate::ids::{ConnectionRef, UserId};
 use crate::protocol::RequestId;
 use crate::publication::Header;
@@ -63,7 +63,7 @@ pub enum DecodeError {
     #[error("the body cannot be opened")]
     Sealed,
     #[error("the entry is not authenticated: it has format 1, which WIRE_FORMAT does not allow")]
-    Unauthenticated,
+    Unverified,
     #[error("the entry is not ours: {0}")]
     Forged(#[from] TagError),
     /// It is ours, but of another version: a worker that knows it applies it before the deadline.
@@ -77,7 +77,7 @@ pub enum Unreadable {
     #[error("the publication is malformed or of an unknown format")]
     Malformed,
     #[error("the publication is not authenticated: it has format 1, which WIRE_FORMAT does not allow")]
-    Unauthenticated,
+    Unverified,
     #[error("the publication is not ours: {0}")]
     Forged(#[from] TagError),
     /// It is ours, but of another version: whoever it is for has to ask for what it said.
@@ -155,7 +155,7 @@ impl Wire {
         let length = u16::try_from(entry.len() - start).unwrap_or(u16::MAX);
         entry[length_at..start].copy_from_slice(&length.to_be_bytes());
         self.keyring.encrypt_onto(&mut entry, body);
-        self.sign(Place::Stream(stream), &mut entry);
+        self.sign(Medium::Stream(stream), &mut entry);
         entry
     }
 
@@ -165,7 +165,7 @@ impl Wire {
     /// With what becomes of it: see [`DecodeError`].
     pub fn open_entry(&self, stream: &str, entry: &[u8]) -> Result<(Envelope, Body), DecodeError> {
         let (envelope, body) = match entry.first() {
-            Some(&FORMAT_1) if self.format == WireFormat::Two => return Err(DecodeError::Unauthenticated),
+            Some(&FORMAT_1) if self.format == WireFormat::Two => return Err(DecodeError::Unverified),
             Some(&FORMAT_1) => {
                 let (envelope, sealed) = split_1(entry)?;
                 let plain = self.keyring.open_blob(envelope.id, sealed).map_err(|_| DecodeError::Sealed)?;
@@ -183,7 +183,7 @@ impl Wire {
     }
 
     fn open_entry_2(&self, stream: &str, entry: &[u8]) -> Result<(Envelope, Body), DecodeError> {
-        let (key_id, rest) = self.check(Place::Stream(stream), entry)?.ok_or(DecodeError::Malformed)?;
+        let (key_id, rest) = self.verify(Medium::Stream(stream), entry)?.ok_or(DecodeError::Malformed)?;
         // From here on, what cannot be read was written by another version.
         let (deadline, _) = rest.split_first_chunk::<DEADLINE_BYTES>().ok_or(DecodeError::Malformed)?;
         let deadline = Timestamp(i64::from_be_bytes(*deadline));
@@ -207,7 +207,7 @@ impl Wire {
         // Serialising plain values into memory cannot fail.
         let mut bytes = postcard::to_extend(header, self.begin(128 + payload.len())).unwrap_or_default();
         bytes.extend_from_slice(payload);
-        self.sign(Place::Channel(channel), &mut bytes);
+        self.sign(Medium::Channel(channel), &mut bytes);
         bytes
     }
 
@@ -217,10 +217,10 @@ impl Wire {
     /// With what becomes of it: see [`Unreadable`].
     pub fn open_publication(&self, channel: &str, bytes: &[u8]) -> Result<(Header, usize), Unreadable> {
         let (rest, error) = match bytes.split_first() {
-            Some((&FORMAT_1, _)) if self.format == WireFormat::Two => return Err(Unreadable::Unauthenticated),
+            Some((&FORMAT_1, _)) if self.format == WireFormat::Two => return Err(Unreadable::Unverified),
             Some((&FORMAT_1, rest)) => (rest, Unreadable::Malformed),
             Some((&format, _)) => {
-                let (_, rest) = self.check(Place::Channel(channel), bytes)?.ok_or(Unreadable::Malformed)?;
+                let (_, rest) = self.verify(Medium::Channel(channel), bytes)?.ok_or(Unreadable::Malformed)?;
                 if format != FORMAT_2 {
                     return Err(Unreadable::TooNew);
                 }
@@ -267,7 +267,7 @@ impl Wire {
     pub fn unknown_publication(&self, channel: &str) -> Vec<u8> {
         let mut bytes = self.begin(0);
         bytes[0] = u8::MAX;
-        self.sign(Place::Channel(channel), &mut bytes);
+        self.sign(Medium::Channel(channel), &mut bytes);
         bytes
     }
 
@@ -280,18 +280,18 @@ impl Wire {
         bytes
     }
 
-    fn sign(&self, place: Place<'_>, bytes: &mut [u8]) {
+    fn sign(&self, medium: Medium<'_>, bytes: &mut [u8]) {
         let Some((preamble, rest)) = bytes.split_at_mut_checked(PREAMBLE_BYTES) else { return };
         let (kept, empty) = preamble.split_at_mut(PREAMBLE_BYTES - TAG_BYTES);
-        empty.copy_from_slice(&self.keyring.tag(place, &[kept, rest]));
+        empty.copy_from_slice(&self.keyring.tag(medium, &[kept, rest]));
     }
 
     /// The key id, and what follows the preamble once its tag is found right; `None` when it is too short for one.
-    fn check<'a>(&self, place: Place<'_>, bytes: &'a [u8]) -> Result<Option<(i16, &'a [u8])>, TagError> {
+    fn verify<'a>(&self, medium: Medium<'_>, bytes: &'a [u8]) -> Result<Option<(i16, &'a [u8])>, TagError> {
         let Some((preamble, rest)) = bytes.split_first_chunk::<PREAMBLE_BYTES>() else { return Ok(None) };
         let [format, id_high, id_low, tag @ ..] = *preamble;
         let key_id = i16::from_be_bytes([id_high, id_low]);
-        self.keyring.check_tag(key_id, place, &[&[format, id_high, id_low], rest], &tag)?;
+        self.keyring.verify_tag(key_id, medium, &[&[format, id_high, id_low], rest], &tag)?;
         Ok(Some((key_id, rest)))
     }
 }

@@ -58,7 +58,7 @@ pub struct App {
 impl App {
     pub fn count_unreadable(&self, error: &DecodeError) {
         self.metrics.unreadable_entries.increment(1);
-        if matches!(error, DecodeError::Forged(_) | DecodeError::Unauthenticated | DecodeError::Sealed) {
+        if matches!(error, DecodeError::Forged(_) | DecodeError::Unverified | DecodeError::Sealed) {
             self.metrics.rejected_entries.increment(1);
         }
     }

@@ -31,7 +31,7 @@ impl NotRead {
         core.metrics.unreadable.increment(1);
         match error {
             Unreadable::TooNew => self.fall_behind(core, registry, channel),
-            Unreadable::Forged(_) | Unreadable::Unauthenticated => {
+            Unreadable::Forged(_) | Unreadable::Unverified => {
                 core.metrics.rejected.increment(1);
                 let now_ms = core.clock.now_ms();
                 if self.logged_at_ms.is_none_or(|at| now_ms.saturating_sub(at) > LOG_INTERVAL_MS) {

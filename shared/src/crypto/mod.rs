@@ -10,4 +10,4 @@ mod tag;
 
 pub use keys::{EncryptionSettings, Keyring, KeyringError, LEGACY_KEY_ID};
 pub use seal::{OpenError, Sealed};
-pub use tag::{Place, TAG_BYTES, TagError};
+pub use tag::{Medium, TAG_BYTES, TagError};

@@ -1,4 +1,4 @@
-//! The tags that authenticate what travels between our processes: AES-256-CMAC, under keys of their own for stream entries and
+//! The tags that prove the origin of what travels between our processes: AES-256-CMAC, under keys of their own for stream entries and
 //! for publications. A tag covers the bytes and the stream or channel they were written to, so that nothing can be moved.
 //!
 //! CMAC instead of the HMAC used at rest: with the processor's AES instructions it takes a twentieth of the time, and every
@@ -18,7 +18,7 @@ const IV_BYTES: usize = 16;
 
 /// What a tag is good for.
 #[derive(Clone, Copy, Debug)]
-pub enum Place<'a> {
+pub enum Medium<'a> {
     /// An entry of this stream.
     Stream(&'a str),
     /// A publication on this channel.
@@ -36,24 +36,24 @@ pub enum TagError {
 
 impl Keyring {
     /// The tag of `parts`, one after the other, under the newest key.
-    pub(crate) fn tag(&self, place: Place<'_>, parts: &[&[u8]]) -> [u8; TAG_BYTES] {
+    pub(crate) fn tag(&self, medium: Medium<'_>, parts: &[&[u8]]) -> [u8; TAG_BYTES] {
         // The newest key is put in by the only constructor, so that indexing cannot fail.
-        self.inner.keys[&self.inner.newest].tag(place, parts).finalize().into_bytes().into()
+        self.inner.keys[&self.inner.newest].tag(medium, parts).finalize().into_bytes().into()
     }
 
     /// Compares in constant time.
-    pub(crate) fn check_tag(
+    pub(crate) fn verify_tag(
         &self,
         key_id: i16,
-        place: Place<'_>,
+        medium: Medium<'_>,
         parts: &[&[u8]],
         tag: &[u8; TAG_BYTES],
     ) -> Result<(), TagError> {
         let key = self.key(key_id)?;
-        key.tag(place, parts).verify(&(*tag).into()).map_err(|_| TagError::Mismatch)
+        key.tag(medium, parts).verify(&(*tag).into()).map_err(|_| TagError::Mismatch)
     }
 
-    /// Appends a random IV and the ciphertext under the newest key. Nothing authenticates them but the tag around them.
+    /// Appends a random IV and the ciphertext under the newest key. Only the tag around them proves their origin.
     pub(crate) fn encrypt_onto(&self, bytes: &mut Vec<u8>, plaintext: &[u8]) {
         let key = &self.inner.keys[&self.inner.newest];
         let mut iv = [0u8; IV_BYTES];
@@ -80,10 +80,10 @@ impl Keyring {
 }
 
 impl Key {
-    fn tag(&self, place: Place<'_>, parts: &[&[u8]]) -> Cmac<aes::Aes256Enc> {
+    fn tag(&self, medium: Medium<'_>, parts: &[&[u8]]) -> Cmac<aes::Aes256Enc> {
         let (state, name) = match place {
-            Place::Stream(name) => (&self.entry, name),
-            Place::Channel(name) => (&self.publication, name),
+            Medium::Stream(name) => (&self.entry, name),
+            Medium::Channel(name) => (&self.publication, name),
         };
         let mut mac = state.clone();
         // With its length, so that no end of a name can pass for the beginning of what follows.

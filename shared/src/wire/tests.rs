@@ -44,11 +44,11 @@ fn event() -> Header {
 }
 
 /// Signs bytes as a version of the program would that writes `format`.
-fn signed(wire: &Wire, place: Place<'_>, format: u8, rest: &[u8]) -> Vec<u8> {
+fn signed(wire: &Wire, medium: Medium<'_>, format: u8, rest: &[u8]) -> Vec<u8> {
     let mut bytes = wire.begin(0);
     bytes[0] = format;
     bytes.extend_from_slice(rest);
-    wire.sign(place, &mut bytes);
+    wire.sign(medium, &mut bytes);
     bytes
 }
 
@@ -66,9 +66,9 @@ fn each_format_is_read_by_those_who_may() {
             assert_eq!((header, &publication[offset..]), (event(), &b"{}"[..]));
         }
     }
-    assert_eq!(two.open_entry(STREAM, &one.entry(STREAM, &envelope, &body)), Err(DecodeError::Unauthenticated));
+    assert_eq!(two.open_entry(STREAM, &one.entry(STREAM, &envelope, &body)), Err(DecodeError::Unverified));
     let publication = one.publication(CHANNEL, &event(), b"{}");
-    assert_eq!(two.open_publication(CHANNEL, &publication), Err(Unreadable::Unauthenticated));
+    assert_eq!(two.open_publication(CHANNEL, &publication), Err(Unreadable::Unverified));
     assert!(two.open_entry(STREAM, &both.entry(STREAM, &envelope, &body)).is_ok());
 }
 
@@ -120,14 +120,14 @@ fn keys_are_rotated_as_those_at_rest() {
 fn what_a_later_version_wrote_is_told_from_a_forgery() {
     let [wire, other] = ["1:key", "1:other"].map(|keys| wire(keys, WireFormat::Two));
     let rest = [&5i64.to_be_bytes()[..], b"whatever it may be"].concat();
-    let entry = signed(&wire, Place::Stream(STREAM), 3, &rest);
+    let entry = signed(&wire, Medium::Stream(STREAM), 3, &rest);
     assert_eq!(wire.open_entry(STREAM, &entry), Err(DecodeError::TooNew { deadline: Timestamp(5) }));
     assert_eq!(other.open_entry(STREAM, &entry), Err(DecodeError::Forged(TagError::Mismatch)));
-    let publication = signed(&wire, Place::Channel(CHANNEL), 3, b"whatever it may be");
+    let publication = signed(&wire, Medium::Channel(CHANNEL), 3, b"whatever it may be");
     assert_eq!(wire.open_publication(CHANNEL, &publication), Err(Unreadable::TooNew));
     assert_eq!(other.open_publication(CHANNEL, &publication), Err(Unreadable::Forged(TagError::Mismatch)));
     // A variant that only the later version has.
-    let publication = signed(&wire, Place::Channel(CHANNEL), FORMAT_2, &[100, 0, 0]);
+    let publication = signed(&wire, Medium::Channel(CHANNEL), FORMAT_2, &[100, 0, 0]);
     assert_eq!(wire.open_publication(CHANNEL, &publication), Err(Unreadable::TooNew));
     let (envelope, _) = command();
     let entry = wire.entry_2(STREAM, &envelope, &[0, 100, 1]);
@@ -157,7 +157,7 @@ fn fields_can_be_appended_to_the_envelope() {
     entry.splice(end..end, *appended);
     entry[length_at..length_at + LENGTH_BYTES].copy_from_slice(&(length + appended.len() as u16).to_be_bytes());
     entry[PREAMBLE_BYTES - TAG_BYTES..PREAMBLE_BYTES].fill(0);
-    wire.sign(Place::Stream(STREAM), &mut entry);
+    wire.sign(Medium::Stream(STREAM), &mut entry);
     assert_eq!(wire.open_entry(STREAM, &entry), Ok((envelope, body)));
 }
 
