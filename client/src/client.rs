@@ -15,7 +15,7 @@ use crate::{Connect, Error, observe};
 
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// Longer waits are cut to this, as points in time have a limit.
-const LONGEST_WAIT: Duration = Duration::from_secs(365 * 86_400);
+const MAX_WAIT: Duration = Duration::from_secs(365 * 86_400);
 /// How many events are kept that were passed over while waiting for another one.
 const MAX_PASSED_OVER: usize = 20_000;
 
@@ -216,7 +216,7 @@ impl Client {
         {
             return Ok(event);
         }
-        let deadline = Instant::now() + within.min(LONGEST_WAIT);
+        let deadline = Instant::now() + within.min(MAX_WAIT);
         loop {
             match timeout_at(deadline, self.connection.events.recv()).await {
                 Ok(Some(event)) if matches(&event) => return Ok(event),

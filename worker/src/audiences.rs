@@ -20,7 +20,7 @@ const MIN_COUNTED: u64 = 100;
 /// A group's size is asked for again after so long.
 const SIZE_KEPT: Duration = Duration::from_secs(60);
 /// Groups, and users, remembered; beyond that everything older is forgotten.
-const MOST_REMEMBERED: usize = 50_000;
+const MAX_REMEMBERED: usize = 50_000;
 
 pub struct Audiences {
     per_minute: u32,
@@ -71,7 +71,7 @@ impl Audiences {
         }
         let now = Instant::now();
         let mut spent = self.spent.lock();
-        if spent.len() >= MOST_REMEMBERED {
+        if spent.len() >= MAX_REMEMBERED {
             spent.retain(|_, (since, _)| now.duration_since(*since) < WINDOW);
         }
         let (since, total) = spent.entry(user).or_insert((now, 0));
@@ -92,7 +92,7 @@ impl Audiences {
         }
         let size = groups::count_members(db, group).await?.unsigned_abs();
         let mut sizes = self.sizes.lock();
-        if sizes.len() >= MOST_REMEMBERED {
+        if sizes.len() >= MAX_REMEMBERED {
             sizes.retain(|_, (_, at)| now.duration_since(*at) < SIZE_KEPT);
         }
         sizes.insert(group, (size, now));

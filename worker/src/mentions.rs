@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 /// Users named by a mention of everyone; where they are more, none are.
-pub const MOST_SHOWN_USERS: usize = 200;
+pub const MAX_SHOWN_USERS: usize = 200;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mentioned {

@@ -15,7 +15,7 @@ use crate::outcome::Publication;
 /// In how many reports something is told: the first ones may be lost.
 const TOLD: usize = 3;
 /// Conversations, and events, kept of the time between two reports; further ones are not told.
-const MOST: usize = 50_000;
+const MAX_REMEMBERED: usize = 50_000;
 
 #[derive(Default)]
 pub struct Recent {
@@ -68,7 +68,7 @@ impl Recent {
     pub fn found(&self, messages: impl Iterator<Item = (ConversationId, i64)>, events: Vec<(UserId, Uuid)>) {
         let (now, mut inner) = (Instant::now(), self.inner.lock());
         messages.for_each(|(conversation, seq)| inner.now.note(conversation, seq, now));
-        let room = MOST.saturating_sub(inner.now.events.len());
+        let room = MAX_REMEMBERED.saturating_sub(inner.now.events.len());
         inner.now.events.extend(events.into_iter().take(room));
     }
 
@@ -110,7 +110,7 @@ impl Recent {
 
 impl Interval {
     fn note(&mut self, conversation: ConversationId, seq: i64, at: Instant) {
-        let is_full = self.messages.len() >= MOST;
+        let is_full = self.messages.len() >= MAX_REMEMBERED;
         match self.messages.get_mut(&conversation) {
             Some(published) if seq > published.last.0 => published.last = (seq, at),
             // A repetition.

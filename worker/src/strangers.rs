@@ -7,7 +7,7 @@ use shared::ids::UserId;
 use tokio::time::Instant;
 
 /// Users remembered; then those who were first are forgotten, until their next stranger.
-const MOST_REMEMBERED: usize = 100_000;
+const MAX_REMEMBERED: usize = 100_000;
 
 /// Who has written to as many as may be, and until when that counts.
 #[derive(Default)]
@@ -26,10 +26,10 @@ impl Strangers {
 
     pub fn remember(&self, user: UserId, until: Instant) {
         let mut exhausted = self.exhausted.lock();
-        if exhausted.len() >= MOST_REMEMBERED {
+        if exhausted.len() >= MAX_REMEMBERED {
             let now = Instant::now();
             exhausted.retain(|_, until| *until > now);
-            if exhausted.len() >= MOST_REMEMBERED {
+            if exhausted.len() >= MAX_REMEMBERED {
                 exhausted.clear();
             }
         }

@@ -31,7 +31,7 @@ const ENVIRONMENT: [(&str, &str); 2] = [
     ("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-ERMS"),
 ];
 /// More than this is a failure.
-const MOST_PERCENT: u64 = 5;
+const MAX_PERCENT: u64 = 5;
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -205,7 +205,7 @@ fn failures(before: &Counts, now: &Counts) -> Vec<String> {
     for (name, &count) in &now.instructions {
         match before.instructions.get(name) {
             None => failures.push(format!("{name} is not in {FILE}: run `cargo xtask counts --write`")),
-            Some(&then) if count * 100 > then * (100 + MOST_PERCENT) => failures.push(format!(
+            Some(&then) if count * 100 > then * (100 + MAX_PERCENT) => failures.push(format!(
                 "{name} takes {:+.1} % instructions; if that is meant, run `cargo xtask counts --write`",
                 percent(then, count)
             )),

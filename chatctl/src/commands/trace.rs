@@ -19,8 +19,8 @@ use crate::settings::Settings;
 use crate::terminal::print_line;
 
 /// Members and entries that are looked at.
-const MOST_MEMBERS: i64 = 100;
-const MOST_ENTRIES: u64 = 10_000;
+const MAX_MEMBERS: i64 = 100;
+const MAX_ENTRIES: u64 = 10_000;
 
 /// What happened to the message and since, in order.
 const LIFE: &str = "
@@ -80,12 +80,12 @@ impl TraceArguments {
             print_line(line)?;
         }
         let members: Vec<(String,)> =
-            sqlx::query_as(MEMBERS).bind(id).bind(MOST_MEMBERS).fetch_all(&mut connection).await?;
+            sqlx::query_as(MEMBERS).bind(id).bind(MAX_MEMBERS).fetch_all(&mut connection).await?;
         for (line,) in &members {
             print_line(line)?;
         }
-        if members.len() as i64 == MOST_MEMBERS {
-            print_line(&format!("… of the members, only the first {MOST_MEMBERS} are shown"))?;
+        if members.len() as i64 == MAX_MEMBERS {
+            print_line(&format!("… of the members, only the first {MAX_MEMBERS} are shown"))?;
         }
         let waiting: i64 = sqlx::query_scalar(WAITING).bind(id).fetch_one(&mut connection).await?;
         if waiting > 0 {
@@ -110,14 +110,14 @@ async fn underway(settings: &Settings, connection: &mut PgConnection, id: Uuid) 
     let fleet = FleetClient::connect(settings).await?;
     let stream = fleet.keys.partition(partition);
     let entries: Vec<(String, std::collections::HashMap<String, bytes::Bytes>)> =
-        fleet.redis.xrange(stream.as_str(), "-", "+", Some(MOST_ENTRIES)).await?;
+        fleet.redis.xrange(stream.as_str(), "-", "+", Some(MAX_ENTRIES)).await?;
     let is_it = |entry: &bytes::Bytes| peek_envelope(entry).is_ok_and(|envelope| envelope.id == id);
     match entries.iter().find(|(_, fields)| fields.values().any(is_it)) {
         Some((entry, _)) => print_line(&format!("it waits in {stream} as {entry}, behind what came before"))?,
         None => print_line(&format!("nothing of it waits in {stream}, of {} entries", entries.len()))?,
     }
     let letters = DeadLetters::new(fleet.redis.clone(), &fleet.keys);
-    for stored in letters.list(None, "+", MOST_ENTRIES).await? {
+    for stored in letters.list(None, "+", MAX_ENTRIES).await? {
         if stored.letter.envelope().is_ok_and(|envelope| envelope.id == id) {
             print_line(&format!("it is dead letter {}: {}", stored.id, stored.letter.reason))?;
         }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// Well beyond the time for which workers report what they published.
 const KEPT_MS: u64 = 120_000;
 /// Conversations, and events, kept; of further ones nothing is known.
-const MOST: usize = 200_000;
+const MAX_POSITIONS: usize = 200_000;
 
 #[derive(Default)]
 pub struct Positions {
@@ -68,7 +68,7 @@ impl Positions {
     /// Notes that a message came.
     pub fn message(&self, channel: Channel, conversation: ConversationId, seq: i64, now_ms: u64) -> SeqCheck {
         let mut inner = self.inner.lock();
-        let is_full = inner.conversations >= MOST;
+        let is_full = inner.conversations >= MAX_POSITIONS;
         let known = inner.channels.get_mut(&channel).and_then(|conversations| conversations.get_mut(&conversation));
         let Some(range) = known else {
             if !is_full {
@@ -108,7 +108,7 @@ impl Positions {
             Some(range) if range.from > first => Standing::Before { to: range.from - 1 },
             Some(_) => Standing::Complete,
             // It may have come and there was no room to note it.
-            None if inner.conversations >= MOST => Standing::Complete,
+            None if inner.conversations >= MAX_POSITIONS => Standing::Complete,
             None => Standing::Nothing,
         }
     }
@@ -116,7 +116,7 @@ impl Positions {
     /// Notes that a durable event came, live or replayed.
     pub fn event(&self, channel: Channel, event: Uuid) {
         let mut inner = self.inner.lock();
-        if inner.events[0].len() < MOST {
+        if inner.events[0].len() < MAX_POSITIONS {
             inner.events[0].insert((channel, event));
         }
     }

@@ -16,7 +16,7 @@ use super::topology::{Topology, one_node};
 pub type Message = (String, Bytes);
 
 /// Commands under way at a time.
-const MOST_MESSAGES: usize = 1_000;
+const MAX_MESSAGES: usize = 1_000;
 
 /// Publishes in order.
 pub async fn publish(client: &Client, messages: &[Message]) -> Result<(), Error> {
@@ -31,9 +31,9 @@ pub async fn settle(
     done: &BTreeMap<String, Vec<String>>,
     group: Option<&str>,
 ) -> Result<(), Error> {
-    let last = messages.len().saturating_sub(1) / MOST_MESSAGES * MOST_MESSAGES;
+    let last = messages.len().saturating_sub(1) / MAX_MESSAGES * MAX_MESSAGES;
     let (first, last) = messages.split_at(last);
-    for messages in first.chunks(MOST_MESSAGES) {
+    for messages in first.chunks(MAX_MESSAGES) {
         publish_all(client, messages).await?;
     }
     let publications = publish_all(client, last);

@@ -222,9 +222,9 @@ pub fn metrics_markdown(groups: &[(&str, &[MetricDoc])]) -> String {
 
 fn label_markdown((label, values): &LabelDoc) -> String {
     // The names of all commands would fill the page.
-    const MOST_VALUES: usize = 20;
+    const MAX_VALUES: usize = 20;
     match values.len() {
-        0..MOST_VALUES => format!("`{label}`: {}", values.join(", ")),
+        0..MAX_VALUES => format!("`{label}`: {}", values.join(", ")),
         many => format!("`{label}`: {many} values"),
     }
 }

@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(100);
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// A server that says nothing at all for so long has forgotten the command, which it must not.
 const NO_ANSWER: Duration = Duration::from_secs(20);
-const MOST_UNANSWERED: usize = 24;
+const MAX_UNANSWERED: usize = 24;
 /// Messages that are still edited.
 const RECENT: usize = 20;
 
@@ -232,7 +232,7 @@ impl Mind {
             self.person.shared.count_unanswered();
             return Some(Left::Lost);
         }
-        while connected.pending.len() < MOST_UNANSWERED
+        while connected.pending.len() < MAX_UNANSWERED
             && self.to_repeat.front().is_some_and(|(due, _)| *due <= Instant::now())
             && let Some((_, message)) = self.to_repeat.pop_front()
         {
@@ -240,7 +240,7 @@ impl Mind {
         }
         let is_idle = connected.pending.is_empty() && self.to_repeat.is_empty();
         self.person.state.is_idle.store(is_idle, Ordering::Release);
-        if phase == Phase::Load && connected.pending.len() < MOST_UNANSWERED {
+        if phase == Phase::Load && connected.pending.len() < MAX_UNANSWERED {
             return self.act_freely(connected).await;
         }
         None

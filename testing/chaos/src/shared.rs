@@ -35,7 +35,7 @@ pub struct Shared {
 /// How long a server that was told to end may take.
 pub const GONE_WITHIN: Duration = Duration::from_secs(40);
 /// Enough to see what is wrong.
-const MOST_VIOLATIONS: usize = 50;
+const MAX_VIOLATIONS: usize = 50;
 
 impl Shared {
     pub fn new(gateways: usize) -> Self {
@@ -45,7 +45,7 @@ impl Shared {
     /// Something happened that must not.
     pub fn violation(&self, what: String) {
         let mut violations = self.violations.lock();
-        if violations.len() < MOST_VIOLATIONS {
+        if violations.len() < MAX_VIOLATIONS {
             violations.push(what);
         }
     }

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Anything longer counts as this.
-const LONGEST_US: u64 = 120_000_000;
+const MAX_US: u64 = 120_000_000;
 const DIGITS: u8 = 3;
 
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct Latencies(Histogram<u64>);
 impl Default for Latencies {
     fn default() -> Self {
         // The bounds are constants that the package accepts.
-        Self(Histogram::new_with_bounds(1, LONGEST_US, DIGITS).unwrap_or_else(|_| unreachable!("constant bounds")))
+        Self(Histogram::new_with_bounds(1, MAX_US, DIGITS).unwrap_or_else(|_| unreachable!("constant bounds")))
     }
 }
 
@@ -25,7 +25,7 @@ impl Latencies {
     }
 
     pub fn record_us(&mut self, us: u64) {
-        self.0.saturating_record(us.clamp(1, LONGEST_US));
+        self.0.saturating_record(us.clamp(1, MAX_US));
     }
 
     pub fn merge(&mut self, other: &Self) {

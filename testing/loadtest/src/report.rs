@@ -14,7 +14,7 @@ use crate::tally::Tally;
 use crate::verify::Verdict;
 
 /// Statements and commands shown, by calls.
-const MOST_SHOWN: usize = 12;
+const MAX_SHOWN: usize = 12;
 const SHOWN_CHARS: usize = 100;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -136,7 +136,7 @@ impl StoreCost {
         spent.sort_by_key(|(_, calls, _)| std::cmp::Reverse(*calls));
         let calls = spent.iter().map(|(_, calls, _)| calls).sum();
         let busy_ms = spent.iter().map(|(_, _, ms)| ms).sum();
-        spent.truncate(MOST_SHOWN);
+        spent.truncate(MAX_SHOWN);
         for (name, ..) in &mut spent {
             *name = name.chars().take(SHOWN_CHARS).collect();
         }

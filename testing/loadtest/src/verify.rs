@@ -93,7 +93,7 @@ pub struct Verdict {
     pub examples: Vec<String>,
 }
 
-const MOST_EXAMPLES: usize = 10;
+const MAX_EXAMPLES: usize = 10;
 
 impl Verdict {
     pub fn is_clean(&self) -> bool {
@@ -120,7 +120,7 @@ impl Verdict {
     }
 
     pub fn example(&mut self, what: impl FnOnce() -> String) {
-        if self.examples.len() < MOST_EXAMPLES {
+        if self.examples.len() < MAX_EXAMPLES {
             self.examples.push(what());
         }
     }
@@ -134,7 +134,7 @@ impl Verdict {
         self.unanswered += other.unanswered;
         self.closed += other.closed;
         self.examples.extend(other.examples);
-        self.examples.truncate(MOST_EXAMPLES);
+        self.examples.truncate(MAX_EXAMPLES);
     }
 }
 

@@ -28,8 +28,8 @@ const MAX_MEMBERS: i32 = 1_000_000;
 const SHOWN_MEMBERS: i64 = 50;
 /// Changes that are announced one by one, and the deliveries they may cause; above that, members receive one
 /// `group_info_updated`.
-const MOST_SINGLE_CHANGES: usize = 100;
-const MOST_SINGLE_DELIVERIES: usize = 50_000;
+const MAX_SINGLE_CHANGES: usize = 100;
+const MAX_SINGLE_DELIVERIES: usize = 50_000;
 
 type Choice = fn(&Difference) -> bool;
 
@@ -122,9 +122,8 @@ pub async fn follow(
     // Told of one by one, each change is a version of its own; else all of them together are one.
     let members = groups::count_members(db, group).await?.unsigned_abs() as usize;
     let are_all_new = members == added.len() && differences.len() == added.len();
-    let is_single = !are_all_new
-        && differences.len() <= MOST_SINGLE_CHANGES
-        && differences.len() * members <= MOST_SINGLE_DELIVERIES;
+    let is_single =
+        !are_all_new && differences.len() <= MAX_SINGLE_CHANGES && differences.len() * members <= MAX_SINGLE_DELIVERIES;
     let mut version = conversations::raise_for_info(db, group).await?;
     if !added.is_empty() {
         let details = group_rules::details(db, group, SHOWN_MEMBERS).await?;

@@ -12,7 +12,7 @@ const HASHES_AT_A_TIME: usize = 2;
 
 /// Requests that wait for one of these to end. Each holds up a place for queries meanwhile, so that whoever comes after
 /// them is refused.
-const MOST_WAITING: usize = 1;
+const MAX_WAITING: usize = 1;
 
 const RETRY_AFTER_SECONDS: u32 = 1;
 
@@ -26,7 +26,7 @@ pub struct PasswordWork {
 impl Default for PasswordWork {
     fn default() -> Self {
         PasswordWork {
-            places: Arc::new(Semaphore::new(HASHES_AT_A_TIME + MOST_WAITING)),
+            places: Arc::new(Semaphore::new(HASHES_AT_A_TIME + MAX_WAITING)),
             permits: Arc::new(Semaphore::new(HASHES_AT_A_TIME)),
         }
     }

@@ -15,7 +15,7 @@ use crate::store::conversations::Emptied;
 use crate::store::{conversations, purge, shared_events};
 
 /// Messages deleted in the command's own transaction.
-const MOST_MESSAGES: i64 = 2_000;
+const MAX_MESSAGES: i64 = 2_000;
 
 impl Handle for DeleteConversation {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -57,7 +57,7 @@ async fn delete_for_both(
     purge::delete_waiting_direct_events(db, conversation, &participants).await?;
     // First, so that a purge of an earlier deletion is waited for before anything of it is locked.
     purge::insert_purge(db, conversation, last_seq).await?;
-    if purge::delete_messages(db, &conversation.into(), last_seq, MOST_MESSAGES).await? < MOST_MESSAGES as u64 {
+    if purge::delete_messages(db, &conversation.into(), last_seq, MAX_MESSAGES).await? < MAX_MESSAGES as u64 {
         purge::delete_purge(db, &conversation.into()).await?;
     } else {
         for user in participants {

@@ -12,7 +12,7 @@ use crate::outcome::{Audience, Outcome};
 use crate::store::{groups, purge};
 
 /// Messages deleted in the command's own transaction.
-const MOST_MESSAGES: i64 = 2_000;
+const MAX_MESSAGES: i64 = 2_000;
 
 impl Handle for DeleteGroup {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -30,8 +30,8 @@ pub async fn delete(context: &mut Context<'_>, group: GroupId, permanent: bool) 
     groups::update_deleted(context.db, group, permanent).await?;
     let version = context.raise_version(group).await?;
     if permanent {
-        let deleted = purge::delete_messages(context.db, &group.into(), i64::MAX, MOST_MESSAGES).await?;
-        if deleted < MOST_MESSAGES as u64 {
+        let deleted = purge::delete_messages(context.db, &group.into(), i64::MAX, MAX_MESSAGES).await?;
+        if deleted < MAX_MESSAGES as u64 {
             purge::delete_group(context.db, &group.into()).await?;
         }
     }

@@ -11,12 +11,12 @@ use crate::outcome::Outcome;
 use crate::store::user_search;
 
 /// More would not fit into a message.
-const MOST_BLOCKED: i64 = 1_000;
+const MAX_BLOCKED: i64 = 1_000;
 
 impl Handle for GetBlockedUsers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         reject_foreign_blocks(context)?;
-        let blocked = user_search::list_blocked(context.db, context.caller(), MOST_BLOCKED).await?;
+        let blocked = user_search::list_blocked(context.db, context.caller(), MAX_BLOCKED).await?;
         let users = known_users(context.db, &blocked).await?;
         Ok(Outcome::answered(context.envelope, &BlockedUsers { users }))
     }

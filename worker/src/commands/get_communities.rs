@@ -9,11 +9,11 @@ use crate::outcome::Outcome;
 use crate::store::communities::{self, CommunityRow};
 
 /// More would not fit into a message.
-const MOST_COMMUNITIES: i64 = 1_000;
+const MAX_COMMUNITIES: i64 = 1_000;
 
 impl Handle for GetCommunities {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        let rows = communities::list_of_user(context.db, context.caller(), MOST_COMMUNITIES).await?;
+        let rows = communities::list_of_user(context.db, context.caller(), MAX_COMMUNITIES).await?;
         let community = |row: CommunityRow| Community {
             community_id: row.community_id.0,
             name: row.name,

@@ -11,12 +11,12 @@ use crate::outcome::Outcome;
 use crate::store::communities::{self, CommunityMemberRow};
 
 /// More would not fit into a message.
-const MOST_MEMBERS: i64 = 5_000;
+const MAX_MEMBERS: i64 = 5_000;
 
 impl Handle for GetCommunityMembers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.reject_community_outsider(&self.community).await?;
-        let rows = communities::list_members(context.db, &self.community, MOST_MEMBERS).await?;
+        let rows = communities::list_members(context.db, &self.community, MAX_MEMBERS).await?;
         let blocked = context.blocked_either_way().await?;
         let member = |row: CommunityMemberRow| CommunityMember {
             user_id: row.user_id,

@@ -13,7 +13,7 @@ use crate::outcome::Outcome;
 use crate::store::conversations::{self, ListedConversation};
 
 /// Unread messages are counted only so far: a number that nobody reads must not cost a scan.
-const MOST_UNREAD: i64 = 1_000;
+const MAX_UNREAD: i64 = 1_000;
 
 impl Handle for GetConversations {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -30,7 +30,7 @@ pub async fn list(
     limit: u32,
     offset: u32,
 ) -> Result<Conversations, Failure> {
-    let rows = conversations::list_direct(db, user, i64::from(limit), i64::from(offset), MOST_UNREAD).await?;
+    let rows = conversations::list_direct(db, user, i64::from(limit), i64::from(offset), MAX_UNREAD).await?;
     let count = rows.len();
     Ok(Conversations {
         conversations: rows.into_iter().map(|row| summary(app, row)).collect(),

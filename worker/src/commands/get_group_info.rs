@@ -10,7 +10,7 @@ use crate::outcome::Outcome;
 use crate::store::groups;
 
 /// Shown with the group; `get_group_members` lists all.
-const MOST_MEMBERS: i64 = 200;
+const MAX_MEMBERS: i64 = 200;
 
 impl Handle for GetGroupInfo {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -25,7 +25,7 @@ impl Handle for GetGroupInfo {
             max_members: row.max_members,
             member_count: row.member_count,
             created_at: row.created_at.into(),
-            members: group_rules::members(context.db, self.group, MOST_MEMBERS).await?,
+            members: group_rules::members(context.db, self.group, MAX_MEMBERS).await?,
         };
         Ok(Outcome::answered(context.envelope, &info))
     }

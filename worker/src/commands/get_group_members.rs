@@ -13,14 +13,14 @@ use crate::presence;
 use crate::store::group_members::{self, MemberPlace, MemberRow};
 
 /// More would not fit into a message; only communities' groups can have more.
-const MOST_MEMBERS: i64 = 5_000;
+const MAX_MEMBERS: i64 = 5_000;
 
 impl Handle for GetGroupMembers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.membership(self.group).await?;
         let after = self.page.as_ref().and_then(|page| page.after.as_ref()).map(place);
         // One more than asked for tells whether there are more.
-        let limit = self.page.as_ref().map_or(MOST_MEMBERS, |page| i64::from(page.limit) + 1);
+        let limit = self.page.as_ref().map_or(MAX_MEMBERS, |page| i64::from(page.limit) + 1);
         let mut rows = group_members::list_members(context.db, self.group, after, limit).await?;
         let has_more = self.page.is_some() && rows.len() as i64 == limit;
         if has_more {

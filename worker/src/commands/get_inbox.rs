@@ -19,7 +19,7 @@ use crate::store::inbox::{self, EntryRow};
 use crate::store::user_search::{self, UserRow};
 
 /// Unread messages are counted only so far: a number that nobody reads must not cost a scan.
-pub const MOST_UNREAD: i64 = 1_000;
+pub const MAX_UNREAD: i64 = 1_000;
 
 /// With more unsettled conversations than this, the quiet ones are settled: they are each looked up otherwise.
 const MAX_UNSETTLED: i64 = 64;
@@ -37,7 +37,7 @@ impl Handle for GetInbox {
         });
         // One more than asked for tells whether there are more.
         let limit = self.limit as usize;
-        let mut rows = inbox::list_entries(context.db, user, after, limit as i64 + 1, MOST_UNREAD).await?;
+        let mut rows = inbox::list_entries(context.db, user, after, limit as i64 + 1, MAX_UNREAD).await?;
         let has_more = rows.len() > limit;
         rows.truncate(limit);
         if rows.first().is_some_and(|row| row.unsettled_count > MAX_UNSETTLED) {
@@ -50,7 +50,7 @@ impl Handle for GetInbox {
             Some(row) => row.total_unread,
             // What was to come after has moved to the front.
             None if after.is_some() => {
-                let first = inbox::list_entries(context.db, user, None, 1, MOST_UNREAD).await?;
+                let first = inbox::list_entries(context.db, user, None, 1, MAX_UNREAD).await?;
                 first.first().map_or(0, |row| row.total_unread)
             }
             None => 0,

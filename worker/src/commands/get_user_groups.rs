@@ -9,13 +9,13 @@ use crate::outcome::Outcome;
 use crate::store::groups::{self, UserGroupRow};
 
 /// Those written to last; more would not fit into a message.
-const MOST_GROUPS: i64 = 1_000;
+const MAX_GROUPS: i64 = 1_000;
 /// Counting on would take time and tell nobody more.
-const MOST_UNREAD: i64 = 1_000;
+const MAX_UNREAD: i64 = 1_000;
 
 impl Handle for GetUserGroups {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
-        let rows = groups::list_of_user(context.db, context.caller(), MOST_GROUPS, MOST_UNREAD).await?;
+        let rows = groups::list_of_user(context.db, context.caller(), MAX_GROUPS, MAX_UNREAD).await?;
         Ok(Outcome::answered(context.envelope, &UserGroups { groups: rows.into_iter().map(user_group).collect() }))
     }
 }

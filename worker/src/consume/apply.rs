@@ -26,11 +26,11 @@ use crate::sends::{self, Send};
 use crate::store::leases::Lease;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// The type under which entries that cannot be read are counted.
 const UNREADABLE: &str = "other";
 /// A command is passed on to the partition where it belongs at most so often.
-const MOST_HOPS: u8 = 2;
+const MAX_HOPS: u8 = 2;
 
 /// A command of the batch that is not finished.
 struct Item {
@@ -163,7 +163,7 @@ impl<'a> Batch<'a> {
                 pause = FIRST_PAUSE;
             } else if !self.items.is_empty() {
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause = (pause * 2).min(MAX_PAUSE);
             }
         }
         self.settle(assigned).await;
@@ -378,7 +378,7 @@ impl<'a> Batch<'a> {
     /// The message that the command names belongs to another partition: an id that was not made by this server.
     fn pass_on(&mut self, item: Item, conversation: shared::ids::ConversationId) -> bool {
         let envelope = item.envelope();
-        if envelope.hops >= MOST_HOPS {
+        if envelope.hops >= MAX_HOPS {
             self.reject(&item, &Rejection::not_found("messageId", "There is no such message"));
         } else if let Ok((_, body)) = self.app.wire.open_entry(&item.stream, &item.raw.entry) {
             let partition = u32::from(conversation.route_hint()) % u32::from(self.app.settings.common.partitions);

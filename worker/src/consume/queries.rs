@@ -37,7 +37,7 @@ use crate::sessions::{Request, authenticate, held_conversations, missing, receip
 
 const GROUP: &str = "workers";
 const READ_COUNT: u64 = 256;
-const LONGEST_BLOCK: Duration = Duration::from_millis(500);
+const MAX_BLOCK: Duration = Duration::from_millis(500);
 /// Entries that another worker took and did not finish are taken over after this time.
 const ABANDONED_AFTER: Duration = Duration::from_secs(5);
 /// A reader without entries that was not heard of for so long is gone: a live one reads all the time.
@@ -190,7 +190,7 @@ fn reject(app: &App, work: &Work) -> Vec<Outcome> {
 
 impl Queries {
     pub fn new(app: Arc<App>, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
-        let reader = app.redis_options.blocking_client(LONGEST_BLOCK, lifecycle)?;
+        let reader = app.redis_options.blocking_client(MAX_BLOCK, lifecycle)?;
         let permits = Arc::new(Semaphore::new(concurrency(&app.settings)));
         let bounds = Bounds {
             waiting: MAX_WAITING,
@@ -266,7 +266,7 @@ impl Queries {
                 return Ok(claimed);
             }
         }
-        lanes::read_shared(&self.reader, stream, GROUP, &consumer, READ_COUNT, LONGEST_BLOCK).await
+        lanes::read_shared(&self.reader, stream, GROUP, &consumer, READ_COUNT, MAX_BLOCK).await
     }
 
     async fn recover(&self, stream: &str, error: &Error) {

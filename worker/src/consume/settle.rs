@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::outcome::Publication;
 use crate::publish;
 
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// What remains to be told and deleted of a wave.
 #[derive(Default)]
@@ -60,7 +60,7 @@ impl Settlement {
                 return false;
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_PAUSE);
         }
         for (publications, trace) in &self.traced {
             app.tracer.record(Span {

@@ -12,13 +12,13 @@ use shared::limits::REPLY_PREVIEW_CHARACTERS;
 use super::open::{add_reactions, open_message};
 use crate::app::App;
 use crate::error::Failure;
-use crate::mentions::MOST_SHOWN_USERS;
+use crate::mentions::MAX_SHOWN_USERS;
 use crate::store::conversations::Scope;
 use crate::store::history::{self, MessageRow};
 use crate::store::{groups, users};
 
 /// Reactions shown of one message; more are left out, so that one message of a large community does not fill a page.
-const MOST_REACTIONS: i64 = 500;
+const MAX_REACTIONS: i64 = 500;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -40,7 +40,7 @@ pub async fn open(app: &App, db: &mut PgSession, rows: &[MessageRow]) -> Result<
         return Ok(Vec::new());
     }
     let ids: Vec<MessageId> = messages.iter().map(|message| message.message_id).collect();
-    add_reactions(&mut messages, history::list_reactions(db, &ids, MOST_REACTIONS).await?);
+    add_reactions(&mut messages, history::list_reactions(db, &ids, MAX_REACTIONS).await?);
     let mut entries: Vec<Entry> = messages.into_iter().map(|message| Entry { message, quoted: None }).collect();
     add_quotes(app, db, &mut entries).await?;
     Ok(entries)
@@ -215,7 +215,7 @@ async fn name_everyone(db: &mut PgSession, messages: &mut [Message]) -> Result<(
     groups.dedup();
     let mut members: HashMap<GroupId, Vec<UserId>> = HashMap::new();
     // One more than are shown, and the sender, who is not.
-    let most = MOST_SHOWN_USERS as i64 + 2;
+    let most = MAX_SHOWN_USERS as i64 + 2;
     for (group, user) in groups::list_some_members(db, &groups, most).await? {
         members.entry(group).or_default().push(user);
     }
@@ -224,7 +224,7 @@ async fn name_everyone(db: &mut PgSession, messages: &mut [Message]) -> Result<(
         let others: Vec<UserId> = members.iter().copied().filter(|user| *user != message.sender_id).collect();
         for mention in &mut message.mentions {
             if let Mention::Everyone { user_ids } = mention
-                && others.len() <= MOST_SHOWN_USERS
+                && others.len() <= MAX_SHOWN_USERS
             {
                 user_ids.clone_from(&others);
             }

@@ -19,9 +19,9 @@ use crate::store::conversations::Scope;
 use crate::store::history::Range;
 
 /// Reading Postgres takes less than waiting longer.
-const LONGEST_WAIT: Duration = Duration::from_millis(100);
+const MAX_WAIT: Duration = Duration::from_millis(100);
 /// Larger windows are not kept, whatever `CACHE_MESSAGES` says: very long messages would fill Redis.
-const MOST_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 256 * 1024;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Window {
@@ -53,7 +53,7 @@ impl Window {
     pub async fn find(app: &App, conversation: ConversationId, version: i64) -> Option<Window> {
         let key = app.keys.conversation_cache(conversation);
         let get = keyed!(&app.redis, key, |sender, key| async move { sender.get(key).await });
-        let read = tokio::time::timeout(LONGEST_WAIT, get);
+        let read = tokio::time::timeout(MAX_WAIT, get);
         let sealed: Bytes = match read.await {
             Ok(Ok(Some(sealed))) => sealed,
             Ok(Ok(None)) => return None,
@@ -71,7 +71,7 @@ impl Window {
 
     pub async fn store(&self, app: &App, conversation: ConversationId) {
         let Ok(json) = serde_json::to_vec(self) else { return };
-        if json.len() > MOST_BYTES {
+        if json.len() > MAX_BYTES {
             return;
         }
         let sealed = Bytes::from(app.wire.seal_window(context(conversation), &json));
@@ -81,7 +81,7 @@ impl Window {
             let (sealed, lives) = (sealed.clone(), lives.clone());
             async move { sender.set(key, sealed, Some(lives), None, false).await }
         });
-        let written: Result<Result<(), Error>, Elapsed> = tokio::time::timeout(LONGEST_WAIT, written).await;
+        let written: Result<Result<(), Error>, Elapsed> = tokio::time::timeout(MAX_WAIT, written).await;
         if let Ok(Err(error)) = written {
             tracing::debug!(%error, "a page could not be cached");
         }

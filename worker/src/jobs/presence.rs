@@ -22,7 +22,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// And if none came for so long while it was looked at, it is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(3);
 /// Silent gateways looked at together.
-const MOST_DEAD: i64 = 1_000;
+const MAX_DEAD: i64 = 1_000;
 /// Gateways compare their sessions with the registry every 5 s; until then nobody is given up.
 const REGISTERED_WITHIN: Duration = Duration::from_secs(15);
 /// Whoever holds this advisory lock restores.
@@ -119,7 +119,7 @@ async fn bury_dead_gateways(app: &App, silent: &mut Silent) -> Result<(), Error>
     let oldest = (Timestamp::now().0 - presence::LATE_AFTER.as_millis() as i64) as f64;
     let heartbeats = app.keys.heartbeats("gateway");
     let old: Vec<(String, f64)> = keyed!(&app.redis, &heartbeats, |sender, key| async move {
-        sender.zrangebyscore(key, f64::NEG_INFINITY, oldest, true, Some((0, MOST_DEAD))).await
+        sender.zrangebyscore(key, f64::NEG_INFINITY, oldest, true, Some((0, MAX_DEAD))).await
     })
     .await?;
     for member in silent.note(old, Instant::now()) {

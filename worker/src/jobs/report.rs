@@ -23,7 +23,7 @@ const AFTER_TAKEOVER: Duration = Duration::from_secs(3);
 /// What the clock of Redis, by which ids are made, may be apart from that of Postgres, by which leases run out.
 const CLOCK_MARGIN: Duration = Duration::from_secs(70);
 /// Messages, and events, looked at after a takeover.
-const MOST_FOUND: i64 = 50_000;
+const MAX_FOUND: i64 = 50_000;
 /// Conversations, and events, in one publication.
 const CHUNK: usize = 2_000;
 
@@ -54,14 +54,14 @@ async fn look(app: &App, abandoned: &Abandoned) -> sqlx::Result<()> {
     let reach = settings.lease_ttl + settings.common.command_timeout + CLOCK_MARGIN;
     let from = replay::first_id(abandoned.since - reach);
     let mut db = app.db.acquire().await?;
-    let messages = replay::list_newest_since(&mut db, MessageId(from), MOST_FOUND).await?;
-    let mut events = replay::list_undelivered_since(&mut db, EventId(from), MOST_FOUND).await?;
+    let messages = replay::list_newest_since(&mut db, MessageId(from), MAX_FOUND).await?;
+    let mut events = replay::list_undelivered_since(&mut db, EventId(from), MAX_FOUND).await?;
     let partitions = u32::from(settings.common.partitions);
     let messages = messages.into_iter().filter(|(conversation, _)| {
         let partition = (u32::from(conversation.route_hint()) % partitions) as i32;
         abandoned.partitions.contains(&partition)
     });
-    events.extend(shared_events::list_due_since(&mut db, EventId(from), MOST_FOUND).await?);
+    events.extend(shared_events::list_due_since(&mut db, EventId(from), MAX_FOUND).await?);
     let events: Vec<(UserId, Uuid)> = events.into_iter().map(|(user, event)| (user, event.0)).collect();
     tracing::info!(
         partitions = abandoned.partitions.len(),

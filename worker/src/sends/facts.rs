@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::Send;
 use crate::app::App;
 use crate::error::Failure;
-use crate::mentions::{self, MOST_SHOWN_USERS, Mentioned};
+use crate::mentions::{self, MAX_SHOWN_USERS, Mentioned};
 use crate::store::{events, groups, history, users};
 
 #[derive(Default)]
@@ -176,7 +176,7 @@ impl Facts {
                 // As replays name them.
                 users.sort_unstable();
             }
-            let shown_users = if users.len() <= MOST_SHOWN_USERS { users.as_slice() } else { &[] };
+            let shown_users = if users.len() <= MAX_SHOWN_USERS { users.as_slice() } else { &[] };
             let shown = found
                 .into_iter()
                 .map(|mentioned| match mentioned {

@@ -19,7 +19,7 @@ use crate::store::session::PgSession;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Counting goes on without it.
-const LONGEST_WAIT: Duration = Duration::from_millis(200);
+const MAX_WAIT: Duration = Duration::from_millis(200);
 
 /// Why messages to strangers are refused, by their conversations: of users who have reached the limit.
 pub async fn rejections(
@@ -74,7 +74,7 @@ pub async fn count(app: &App, senders: &[UserId]) {
             }
             Ok::<(), Error>(())
         };
-        match tokio::time::timeout(LONGEST_WAIT, counting).await {
+        match tokio::time::timeout(MAX_WAIT, counting).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "a first message to a stranger could not be counted"),
             Err(_) => {}

@@ -15,16 +15,16 @@ use crate::store::users::NOBODY;
 use crate::store::{history as rows, replay};
 
 /// More than that is not sent in one publication.
-const MOST_MESSAGES: i64 = 100;
+const MAX_MESSAGES: i64 = 100;
 
 /// An outcome per request, in their order.
 pub async fn missing(app: &App, db: &mut PgSession, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let mut outcomes = Vec::with_capacity(requests.len());
     for request in requests {
         let Internal::Missing { conversation, from } = request.internal else { continue };
-        let mut found = rows::list_after(db, NOBODY, &[conversation], &[from - 1], MOST_MESSAGES + 1).await?;
-        let has_more = found.len() as i64 > MOST_MESSAGES;
-        found.truncate(MOST_MESSAGES as usize);
+        let mut found = rows::list_after(db, NOBODY, &[conversation], &[from - 1], MAX_MESSAGES + 1).await?;
+        let has_more = found.len() as i64 > MAX_MESSAGES;
+        found.truncate(MAX_MESSAGES as usize);
         let mut found = rows::list_by_id(db, &found).await?;
         found.sort_by_key(|row| row.seq);
         // What somebody hid, and a reply to it, is not the same for everybody: then all ask for what they missed, one by one.

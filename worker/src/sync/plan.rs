@@ -11,10 +11,10 @@ use crate::error::Failure;
 use crate::store::changes::{self, HiddenSince, KIND_EMPTIED, KIND_INFO, KIND_MESSAGE};
 
 /// Changes of one conversation in a round.
-const MOST_CHANGES: i64 = 200;
+const MAX_CHANGES: i64 = 200;
 /// Messages that a user hid in one conversation, in a round.
-const MOST_HIDDEN: i64 = 1_000;
-const MOST_MESSAGES: i64 = MAX_PAGE as i64;
+const MAX_HIDDEN: i64 = 1_000;
+const MAX_MESSAGES: i64 = MAX_PAGE as i64;
 /// What a message takes beside its content, about.
 const MESSAGE_OVERHEAD_BYTES: usize = 400;
 
@@ -95,7 +95,7 @@ async fn read_changes(
         return Ok(());
     }
     let mut counts: HashMap<usize, (i64, i64)> = HashMap::new();
-    for change in changes::list_changes(db, &ids, &versions, MOST_CHANGES).await? {
+    for change in changes::list_changes(db, &ids, &versions, MAX_CHANGES).await? {
         let place = places[change.ord as usize - 1];
         let count = counts.entry(place).or_default();
         *count = (count.0 + 1, change.version);
@@ -114,7 +114,7 @@ async fn read_changes(
         }
     }
     for (place, (count, last)) in counts {
-        readings[place].through = (count == MOST_CHANGES && last < items[place].1.version).then_some(last);
+        readings[place].through = (count == MAX_CHANGES && last < items[place].1.version).then_some(last);
     }
     Ok(())
 }
@@ -141,10 +141,10 @@ async fn read_hidden(
     if places.is_empty() {
         return Ok(());
     }
-    for row in changes::list_hidden_since(db, reader, &asked, MOST_HIDDEN).await? {
+    for row in changes::list_hidden_since(db, reader, &asked, MAX_HIDDEN).await? {
         let reading = &mut readings[places[row.ord as usize - 1]];
         reading.hidden.push((row.message_id, row.seq));
-        reading.has_more_hidden = reading.hidden.len() as i64 == MOST_HIDDEN;
+        reading.has_more_hidden = reading.hidden.len() as i64 == MAX_HIDDEN;
     }
     Ok(())
 }
@@ -170,10 +170,10 @@ async fn read_messages(
     if ids.is_empty() {
         return Ok(());
     }
-    for row in changes::list_after(db, reader, &ids, &after, MOST_MESSAGES + 1).await? {
+    for row in changes::list_after(db, reader, &ids, &after, MAX_MESSAGES + 1).await? {
         let place = places[row.ord as usize - 1];
         let reading = &mut readings[place];
-        if reading.messages.len() as i64 == MOST_MESSAGES {
+        if reading.messages.len() as i64 == MAX_MESSAGES {
             reading.has_more_messages = true;
             continue;
         }

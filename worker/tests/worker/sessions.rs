@@ -54,7 +54,7 @@ async fn tokens_of_unknown_users_and_revoked_ones_open_nothing() {
 /// However long messages are: pages of many sessions are in memory together.
 #[tokio::test]
 async fn a_page_of_a_replay_has_a_bound_in_bytes() {
-    const MOST_BYTES: usize = 256 * 1024 + 32 * 1024;
+    const MAX_BYTES: usize = 256 * 1024 + 32 * 1024;
     let harness = Harness::start("replaybytes").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let long = "\u{8a9e}".repeat(4_990);
@@ -65,7 +65,7 @@ async fn a_page_of_a_replay_has_a_bound_in_bytes() {
     let (mut seen, mut pages, mut page) = (Vec::new(), 0, first);
     loop {
         let bytes: usize = page.events.iter().map(|event| event.json.len()).sum();
-        assert!(bytes <= MOST_BYTES, "{bytes} bytes in {} events", page.events.len());
+        assert!(bytes <= MAX_BYTES, "{bytes} bytes in {} events", page.events.len());
         seen.extend(contents(&page).iter().map(|content| content.split(' ').next().unwrap().to_owned()));
         pages += 1;
         let Some(cursor) = page.next else { break };

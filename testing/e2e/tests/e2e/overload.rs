@@ -132,7 +132,7 @@ async fn a_client_that_does_not_read_is_closed_and_gets_the_rest_later() -> Resu
 async fn a_group_half_of_which_does_not_read_is_as_fast_for_the_other_half() -> Result<()> {
     const MEMBERS: usize = 200;
     // The kernel takes up to 4 MB for a client that does not read.
-    const MOST_MESSAGES: usize = 400;
+    const MAX_MESSAGES: usize = 400;
     let deployment = Deployment::start("slowgroup", small_outboxes())?;
     let url = deployment.gateway_url(0);
     let members: Vec<User> = (0..MEMBERS).map(|_| deployment.user("member")).collect::<Result<_>>()?;
@@ -162,7 +162,7 @@ async fn a_group_half_of_which_does_not_read_is_as_fast_for_the_other_half() -> 
     };
     let mut sent = 0;
     while closed()? < slow.len() as f64 {
-        ensure!(sent < MOST_MESSAGES, "of {} who do not read {} were closed", slow.len(), closed()?);
+        ensure!(sent < MAX_MESSAGES, "of {} who do not read {} were closed", slow.len(), closed()?);
         let lasted = send(large(sent)).await?;
         ensure!(lasted < Duration::from_secs(15), "a send took {lasted:?}");
         sent += 1;
