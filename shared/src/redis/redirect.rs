@@ -14,7 +14,7 @@ use fred::util::redis_keyslot;
 use tokio::time::Instant;
 
 /// For how long a command of several keys is repeated while some of them are at the old node and some at the new one.
-const HALF_MOVED_PATIENCE: Duration = Duration::from_millis(500);
+const HALF_MOVED_RETRIED_FOR: Duration = Duration::from_millis(500);
 const HALF_MOVED_PAUSE: Duration = Duration::from_millis(20);
 /// From one node to the next, and back to the first.
 const MAX_REDIRECTIONS: u32 = 5;
@@ -55,7 +55,7 @@ where
 {
     let key = key.as_ref();
     let slot = redis_keyslot(key.as_bytes());
-    let deadline = Instant::now() + HALF_MOVED_PATIENCE;
+    let deadline = Instant::now() + HALF_MOVED_RETRIED_FOR;
     let mut importer = None;
     let mut redirections = 0;
     loop {

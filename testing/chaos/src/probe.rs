@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::shared::{Phase, Shared};
 
 const PERIOD: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_millis(1_500);
+const ANSWERED_WITHIN: Duration = Duration::from_millis(1_500);
 
 pub struct Probe {
     pub gateway: usize,
@@ -47,7 +47,8 @@ impl Probe {
         let client = match client {
             Some(client) => client,
             None => {
-                let mut new = Connect::new(&self.url).open_within(PATIENCE).answer_within(PATIENCE).open().await?;
+                let mut new =
+                    Connect::new(&self.url).open_within(ANSWERED_WITHIN).answer_within(ANSWERED_WITHIN).open().await?;
                 new.authenticate(&self.user.token).await?;
                 client.insert(new)
             }
@@ -57,7 +58,7 @@ impl Probe {
             "type": "send_private_message", "recipientId": self.to, "content": format!("probe {number}"),
             "clientMessageId": format!("p-{number}"),
         });
-        let answer = client.request_within(message, PATIENCE).await?;
+        let answer = client.request_within(message, ANSWERED_WITHIN).await?;
         let is_acknowledged = event_type(&answer) == "message_sent";
         if is_acknowledged {
             self.shared.witness.lock().acknowledged(&answer);

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{Deployment, User, Witness};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
 
 /// A conversation under way: one sends until stopped, repeating what was not acknowledged; one listens, reconnecting.
 pub struct Talk {
@@ -44,7 +44,7 @@ impl Talk {
     /// Waits until so many more messages were acknowledged.
     pub async fn progress(&self, more: usize) -> Result<()> {
         let target = self.acknowledged().await + more;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + ARRIVES_WITHIN;
         while self.acknowledged().await < target {
             if Instant::now() > deadline {
                 bail!("no progress: {} of {target} acknowledged", self.acknowledged().await);
@@ -58,7 +58,7 @@ impl Talk {
     pub async fn finish(self, deployment: &Deployment) -> Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
         self.sender.await??;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + ARRIVES_WITHIN;
         loop {
             let stored = deployment.stored(&self.conversation)?.len();
             if self.witness.lock().await.seen_count(&self.recipient.name, &self.conversation) >= stored {

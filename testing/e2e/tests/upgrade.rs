@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use shared::commands::{NAMES, session};
 use tokio::time::Instant;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
 /// Messages of each talk between two restarts.
 const PROGRESS: usize = 20;
 /// A sign of typing that has not arrived after this time was lost.
-const TYPING_PATIENCE: Duration = Duration::from_secs(2);
+const TYPING_ARRIVES_WITHIN: Duration = Duration::from_secs(2);
 /// Commands that the previous release does not know.
 const NEWER: [&str; 7] = [
     "resign_from_group",
@@ -139,7 +139,7 @@ impl Caller {
 
 /// Asks until the answer is not one of a service that is busy; it must be of this type.
 async fn ask(caller: &mut Caller, kind: &str, command: Value) -> Result<Value> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + ARRIVES_WITHIN;
     caller.uses(&command);
     loop {
         match caller.client.request_ok(command.clone()).await {
@@ -183,13 +183,13 @@ async fn errands(
 
 /// Types until it is seen, which nobody is promised.
 async fn typing(client: &mut Caller, other: &mut Caller, recipient: &User) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + ARRIVES_WITHIN;
     let mut is_typing = true;
     loop {
         let command = json!({"type": "typing", "recipientId": recipient.id, "isTyping": is_typing});
         client.uses(&command);
         client.client.send(command).await?;
-        match other.client.expect("user_typing", |_| true, TYPING_PATIENCE).await {
+        match other.client.expect("user_typing", |_| true, TYPING_ARRIVES_WITHIN).await {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() > deadline => return Err(error).context("typing"),
             Err(_) => is_typing = !is_typing,

@@ -112,7 +112,7 @@ async fn a_read_that_comes_late_takes_nothing_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_was_given_up_while_redis_was_away_takes_nothing() {
     const BLOCK: Duration = Duration::from_millis(50);
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const BLOCKED_WITHIN: Duration = Duration::from_secs(20);
     let scratch = Scratch::new("given-up").unwrap();
     let mut redis = testing::start_redis_with(&scratch, Durability::Durable).unwrap();
     let options = RedisOptions { url: redis.url(), tls_ca: None, command_timeout: Duration::from_millis(300) };
@@ -123,7 +123,7 @@ async fn a_read_that_was_given_up_while_redis_was_away_takes_nothing() {
     redis.command(&["XADD", "stream", "*", shared::stream::FIELD, "entry"]).unwrap();
 
     redis.kill().unwrap();
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + BLOCKED_WITHIN;
     // Whoever reads learns first that the connection is gone, and then nothing.
     while !matches!(lanes::read_shared(&reader, "stream", "group", "reader", 1, BLOCK).await,
         Err(error) if *error.kind() == ErrorKind::Timeout)

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a test may run after libtest called it slow.
-pub const PATIENCE: Duration = Duration::from_secs(9 * 60);
+pub const HANGS_AFTER: Duration = Duration::from_secs(9 * 60);
 
 /// The tests that libtest called slow and that have not ended, with the time of that report.
 #[derive(Default)]

@@ -13,7 +13,7 @@ use super::report::Outcome;
 /// Runs a test command and counts what it reports; a failure without any failed test (it did not compile) counts one.
 /// A test that hangs under `cargo test` is named, fails, and is terminated with the others of its program.
 pub fn run_tests(command: &mut Command) -> Result<Outcome> {
-    run_tests_within(command, hanging::PATIENCE)
+    run_tests_within(command, hanging::HANGS_AFTER)
 }
 
 fn run_tests_within(command: &mut Command, patience: Duration) -> Result<Outcome> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use e2e::{Deployment, Options, Talk};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 
 async fn talking(label: &str) -> Result<(Deployment, Talk)> {
     talking_with(label, Options::default().with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s")).await
@@ -90,7 +90,7 @@ async fn servers_that_start_before_their_stores_serve_once_those_are_there() -> 
     }
     // They have tried to reach the stores, in vain, when they say that they are alive.
     for server in &deployment.fleet.gateways {
-        devstack::wait::until("a gateway says that it is not ready", PATIENCE, || {
+        devstack::wait::until("a gateway says that it is not ready", NOTICED_WITHIN, || {
             Ok(devstack::http::get(&format!("{}/ready", server.url())).ok().map(|ready| assert_eq!(ready.status, 503)))
         })?;
     }

@@ -13,7 +13,7 @@ use devstack::{Launch, Process, http, wait};
 use e2e::{Deployment, Front, Options, Talk, repository};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const SERVED_WITHIN: Duration = Duration::from_secs(60);
 
 pub fn behind_nginx() -> Options {
     Options::default().with("TRUSTED_PROXIES", "127.0.0.1")
@@ -44,7 +44,7 @@ async fn clients_stay_with_a_gateway_and_count_under_their_own_address() -> Resu
     at_home
         .request_ok(json!({"type": "send_private_message", "recipientId": bob.id, "content": "through TLS"}))
         .await?;
-    let message = at_work.expect("new_message", |_| true, PATIENCE).await?;
+    let message = at_work.expect("new_message", |_| true, SERVED_WITHIN).await?;
     ensure!(message["content"] == "through TLS", "{message}");
 
     let mut used = BTreeSet::new();
@@ -120,7 +120,7 @@ async fn a_rolling_restart_of_the_gateways_behind_nginx_loses_nothing() -> Resul
         talk.progress(50).await.with_context(|| format!("without gateway {gateway}"))?;
         let server = &mut deployment.fleet.gateways[gateway];
         server.start()?;
-        server.wait_ready(PATIENCE)?;
+        server.wait_ready(SERVED_WITHIN)?;
         talk.progress(50).await.with_context(|| format!("with gateway {gateway} back"))?;
     }
     talk.finish(&deployment).await?;
@@ -182,7 +182,7 @@ fn the_list_of_gateways_follows_the_name() -> Result<()> {
     let list = home.join("upstreams.conf");
     // While nginx reloads, processes with the old list and with the new one accept connections.
     let mut until = |what: &str, listed: &str, reachable: bool| {
-        wait::until(what, PATIENCE, || {
+        wait::until(what, SERVED_WITHIN, || {
             process.check_alive()?;
             let is_listed = std::fs::read_to_string(&list).is_ok_and(|list| list.contains(listed));
             Ok((is_listed && runtime.block_on(front.connect().open()).is_ok() == reachable).then_some(()))
@@ -202,7 +202,7 @@ fn the_list_of_gateways_follows_the_name() -> Result<()> {
     until("it is still reached", "127.0.0.1:", true)?;
 
     // The end of the script is the end of nginx.
-    ensure!(process.stop(Signal::TERM, PATIENCE)?, "the script did not end");
+    ensure!(process.stop(Signal::TERM, SERVED_WITHIN)?, "the script did not end");
     ensure!(http::get(&format!("{}/nginx-live", front.nginx.http_url())).is_err(), "nginx is still there");
     Ok(())
 }
@@ -236,17 +236,17 @@ except (OSError, IndexError):
         let answer = python.args(["-c", REQUEST, &port, announced]).output().context("python3")?;
         Ok(String::from_utf8(answer.stdout)?.trim().to_owned())
     };
-    wait::until("a client gets through", PATIENCE, || {
+    wait::until("a client gets through", SERVED_WITHIN, || {
         process.check_alive()?;
         Ok((request("192.0.2.1")? == "404").then_some(()))
     })?;
     ensure!(request("")? == "none", "a connection without the PROXY protocol is refused");
-    let refused = wait::until("the first address used up its requests", PATIENCE, || {
+    let refused = wait::until("the first address used up its requests", SERVED_WITHIN, || {
         let status = request("192.0.2.1")?;
         Ok((status != "404").then_some(status))
     })?;
     ensure!(refused == "429", "{refused}");
     ensure!(request("192.0.2.2")? == "404", "another client counts for itself");
-    ensure!(process.stop(Signal::TERM, PATIENCE)?, "the script did not end");
+    ensure!(process.stop(Signal::TERM, SERVED_WITHIN)?, "the script did not end");
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use devstack::{http, ports, testing, wait};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const LOGGED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Ends with the test.
 struct Gateway(Child);
@@ -41,7 +41,7 @@ fn a_log_reader_that_stands_still_does_not_stop_the_process() -> Result<()> {
         let line = page.lines().find_map(|line| line.strip_prefix("gateway_log_lines_dropped_total "))?;
         line.parse::<u64>().ok().filter(|lines| *lines > 0)
     };
-    let lines = wait::until("dropped lines", PATIENCE, || {
+    let lines = wait::until("dropped lines", LOGGED_WITHIN, || {
         (0..100).for_each(|_| drop(http::get(&url("live"))));
         Ok(dropped())
     })?;

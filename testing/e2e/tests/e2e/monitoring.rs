@@ -8,7 +8,7 @@ use devstack::{Prometheus, testing, wait};
 use e2e::{Deployment, Front, Options, repository};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const EVALUATED_WITHIN: Duration = Duration::from_secs(120);
 
 /// A `data` of the HTTP API; an error's text otherwise.
 fn api(prometheus: &Prometheus, path: &str, parameters: &[(&str, &str)]) -> Result<Value> {
@@ -73,7 +73,7 @@ async fn every_expression_of_rules_and_dashboard_finds_its_metrics() -> Result<(
     prometheus.start()?;
 
     // Everybody was asked, and every rule was evaluated on it.
-    let rules = wait::until("all targets are up and all rules evaluated", PATIENCE, || {
+    let rules = wait::until("all targets are up and all rules evaluated", EVALUATED_WITHIN, || {
         let up = api(&prometheus, "query", &[("query", "count(up == 1)")])?;
         let rules = api(&prometheus, "rules", &[])?;
         let mut health = Vec::new();

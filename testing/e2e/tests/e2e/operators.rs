@@ -8,7 +8,7 @@ use devstack::testing;
 use e2e::{Deployment, Front, Options};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const DONE_WITHIN: Duration = Duration::from_secs(60);
 
 /// As an operator has it: the secrets in files.
 fn chatctl(deployment: &Deployment, arguments: &[&str]) -> Result<Output> {
@@ -60,7 +60,7 @@ async fn status_sessions_and_kick_see_the_whole_fleet() -> Result<()> {
     let mut other = deployment.login(1, &bob).await?;
 
     // Partitions are spread within seconds of the start.
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + DONE_WITHIN;
     let seen = loop {
         let seen = status(&deployment)?;
         let owners = seen["partitions"].as_array().context("partitions")?;
@@ -91,7 +91,7 @@ async fn status_sessions_and_kick_see_the_whole_fleet() -> Result<()> {
 
     ensure!(succeed(&deployment, &["kick", &alice.name])?.trim() == "2 closed");
     for client in [&mut first, &mut second] {
-        let closed = client.wait_closed(PATIENCE).await?;
+        let closed = client.wait_closed(DONE_WITHIN).await?;
         ensure!(closed.code == Some(1008), "{closed:?}");
     }
     other.request_ok(json!({"type": "ping"})).await.context("somebody else")?;
@@ -111,9 +111,9 @@ async fn a_drained_gateway_closes_its_connections_and_ends() -> Result<()> {
     let gateway = health["gatewayId"].as_str().context("gatewayId")?;
 
     ensure!(succeed(&deployment, &["drain", gateway])?.trim() == "ended");
-    let closed = client.wait_closed(PATIENCE).await?;
+    let closed = client.wait_closed(DONE_WITHIN).await?;
     ensure!(closed.code == Some(1012), "{closed:?}");
-    deployment.fleet.gateways[0].wait_gone(PATIENCE)?;
+    deployment.fleet.gateways[0].wait_gone(DONE_WITHIN)?;
     deployment.login(1, &alice).await.context("the other gateway")?;
     ensure!(fail(&deployment, &["drain", gateway])?.contains("there is no gateway"));
     ensure!(fail(&deployment, &["drain", "gateway-1"])?.contains("is no gateway's id"));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const HAPPENS_WITHIN: Duration = Duration::from_secs(60);
 const MIB: u64 = 1 << 20;
 
 /// A value of the gateway's metrics; 0 when it is not there.
@@ -24,7 +24,7 @@ fn metric(deployment: &Deployment, name: &str) -> Result<f64> {
 }
 
 async fn until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + HAPPENS_WITHIN;
     while !condition()? {
         ensure!(Instant::now() < deadline, "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -76,7 +76,7 @@ async fn without_workers_gateways_refuse_at_the_bound_and_stay_small() -> Result
     ensure!(after < before + 16 * MIB, "the gateway grew from {before} to {after} bytes while it refused");
 
     deployment.fleet.workers[0].start()?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + HAPPENS_WITHIN;
     while event_type(&asking.request(message.clone()).await?) != "message_sent" {
         ensure!(Instant::now() < deadline, "the lane stays closed");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -108,7 +108,7 @@ async fn a_client_that_does_not_read_is_closed_and_gets_the_rest_later() -> Resu
     let mut slow = slow_reader(&deployment.gateway_url(0), &bob).await?;
     let mut sender = deployment.login(0, &alice).await?;
     let mut sent = 0;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + HAPPENS_WITHIN;
     while metric(&deployment, "gateway_slow_consumers_total")? < 1.0 {
         ensure!(Instant::now() < deadline, "the client that does not read was not noticed");
         let message = json!({"type": "send_private_message", "recipientId": bob.id, "content": large(sent)});
@@ -117,12 +117,12 @@ async fn a_client_that_does_not_read_is_closed_and_gets_the_rest_later() -> Resu
         sent += 1;
     }
     // Reads now, and finds why it was sent away.
-    let close = slow.wait_closed(PATIENCE).await?;
+    let close = slow.wait_closed(HAPPENS_WITHIN).await?;
     ensure!(close.code == Some(1013), "{close}");
     // Nothing was confirmed, so all of it comes again: many times what an outbox holds.
     let mut again = deployment.login(0, &bob).await?;
     for number in 1..=sent {
-        let event = again.expect("new_message", |_| true, PATIENCE).await?;
+        let event = again.expect("new_message", |_| true, HAPPENS_WITHIN).await?;
         ensure!(event["seq"] == number, "number {number} was to come: {}", event["seq"]);
     }
     Ok(())
@@ -180,7 +180,7 @@ const LAST: &str = "the last one";
 /// Every message, in order, on one connection.
 async fn read_all(mut client: Client) -> Result<()> {
     for number in 1.. {
-        let event: Value = client.expect("new_group_message", |_| true, PATIENCE).await?;
+        let event: Value = client.expect("new_group_message", |_| true, HAPPENS_WITHIN).await?;
         ensure!(event["seq"] == number, "number {number} was to come: {}", event["seq"]);
         if event["content"] == LAST {
             break;
@@ -221,13 +221,13 @@ async fn a_compressed_bomb_is_not_blown_up() -> Result<()> {
         }));
     }
     for code in thrown {
-        ensure!(tokio::time::timeout(PATIENCE, code).await??? == 1009);
+        ensure!(tokio::time::timeout(HAPPENS_WITHIN, code).await??? == 1009);
     }
     let after = memory_bytes(&deployment, "VmHWM")?;
     ensure!(after < before + 24 * MIB, "the gateway grew from {before} to {after} bytes by bombs of 48 MiB");
     // Without the extension a compressed frame is a violation.
     let mut socket = Connect::new(&url).open_raw().await?;
     socket.write_all(&bomb).await?;
-    ensure!(tokio::time::timeout(PATIENCE, raw::read_close_code(&mut socket)).await?? == 1002);
+    ensure!(tokio::time::timeout(HAPPENS_WITHIN, raw::read_close_code(&mut socket)).await?? == 1002);
     Ok(())
 }

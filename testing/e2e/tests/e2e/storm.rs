@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const BACK_WITHIN: Duration = Duration::from_secs(120);
 /// A thousand clients are back, each with what it missed, within this time; more may take as much longer.
 const OVER_WITHIN: Duration = Duration::from_secs(30);
 /// How long anybody else may have to wait meanwhile, on a slow machine.
@@ -44,7 +44,7 @@ async fn come_back(url: String, user: User, place: usize, dropped: Instant) -> R
     let mut backoff = Backoff::default();
     let mut refused = 0;
     loop {
-        ensure!(dropped.elapsed() < PATIENCE, "{} did not come back after {refused} tries", user.name);
+        ensure!(dropped.elapsed() < BACK_WITHIN, "{} did not come back after {refused} tries", user.name);
         let Ok(mut client) = login(&url, &user, place).await else {
             refused += 1;
             tokio::time::sleep(backoff.next_delay().min(Duration::from_secs(2))).await;
@@ -52,7 +52,7 @@ async fn come_back(url: String, user: User, place: usize, dropped: Instant) -> R
         };
         let authenticated = dropped.elapsed();
         ensure!(client.session()["queuedEvents"] == 1, "{}", client.session());
-        client.expect("new_message", |event| event["content"] == "missed", PATIENCE).await?;
+        client.expect("new_message", |event| event["content"] == "missed", BACK_WITHIN).await?;
         return Ok(Return { authenticated, replayed: dropped.elapsed(), refused });
     }
 }
@@ -68,10 +68,10 @@ async fn talk(
     while stop.try_recv().is_err() {
         let started = Instant::now();
         let sent =
-            from.request_within(json!({"type": "send_message", "recipientId": recipient, "content": "x"}), PATIENCE);
+            from.request_within(json!({"type": "send_message", "recipientId": recipient, "content": "x"}), BACK_WITHIN);
         let sent = sent.await?;
         if event_type(&sent) == "message_sent" {
-            to.expect("new_message", |event| event["messageId"] == sent["messageId"], PATIENCE).await?;
+            to.expect("new_message", |event| event["messageId"] == sent["messageId"], BACK_WITHIN).await?;
         }
         waits.push(started.elapsed());
         from.drain();
@@ -120,7 +120,7 @@ async fn everybody_comes_back_at_once_and_nobody_else_waits() -> Result<()> {
             sender.send(json!({"type": "send_message", "recipientId": user.id, "content": "missed"})).await?;
         }
         for _ in users {
-            sender.expect("message_sent", |_| true, PATIENCE).await?;
+            sender.expect("message_sent", |_| true, BACK_WITHIN).await?;
         }
         sender.drain();
     }

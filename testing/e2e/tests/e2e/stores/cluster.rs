@@ -10,7 +10,7 @@ use e2e::{Deployment, Options, Talk, User};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::PATIENCE;
+use super::RECOVERS_WITHIN;
 
 const RATE_LIMIT: usize = 60;
 const RATE_WINDOW_SECONDS: u64 = 60;
@@ -139,17 +139,17 @@ async fn operators_see_and_change_a_fleet_on_a_cluster() -> Result<()> {
     ensure!(deployment.chatctl(&["dlq", "list"])?.contains("add_reaction"));
     deployment.sql(super::MEND_REACTIONS)?;
     ensure!(deployment.chatctl(&["dlq", "replay", "--all"])? == "1 replayed\n");
-    b.expect("reaction_added", |event| event["reaction"] == "lion", PATIENCE).await?;
+    b.expect("reaction_added", |event| event["reaction"] == "lion", RECOVERS_WITHIN).await?;
     ensure!(deployment.chatctl(&["dlq", "list"])?.is_empty());
 
     ensure!(deployment.chatctl(&["kick", &alice.name])? == "1 closed\n");
-    ensure!(a.wait_closed(PATIENCE).await?.code == Some(1008));
+    ensure!(a.wait_closed(RECOVERS_WITHIN).await?.code == Some(1008));
     let health: Value =
         serde_json::from_str(&http::get(&format!("{}/health", deployment.fleet.gateways[1].url()))?.body)?;
     let gateway = health["gatewayId"].as_str().context("gatewayId")?;
     ensure!(deployment.chatctl(&["drain", gateway])? == "ended\n");
-    ensure!(b.wait_closed(PATIENCE).await?.code == Some(1012));
-    deployment.fleet.gateways[1].wait_gone(PATIENCE)?;
+    ensure!(b.wait_closed(RECOVERS_WITHIN).await?.code == Some(1012));
+    deployment.fleet.gateways[1].wait_gone(RECOVERS_WITHIN)?;
     ensure!(deployment.chatctl(&["drain", gateway]).is_err(), "it is gone");
     Ok(())
 }
@@ -188,7 +188,7 @@ impl Scene {
 
     /// Both write to each other until both are served; until then they are refused as the protocol says, and in time.
     async fn until_served(&mut self) -> Result<usize> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + RECOVERS_WITHIN;
         let mut refused = 0;
         loop {
             let [(carol, of_carol), (dave, of_dave)] = &mut self.people;
@@ -267,7 +267,7 @@ impl Scene {
 
 /// Waits until what is not stored, and so comes only live, reaches the other gateway.
 async fn until_live(from: &Client, to: &User, receiver: &mut Client) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + RECOVERS_WITHIN;
     receiver.drain();
     loop {
         from.send(json!({"type": "typing", "recipientId": to.id, "isTyping": true})).await?;

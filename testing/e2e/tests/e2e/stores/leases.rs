@@ -8,7 +8,7 @@ use e2e::{Deployment, Options};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::PATIENCE;
+use super::RECOVERS_WITHIN;
 
 /// How many valid partitions each owner has, in ascending order.
 const SHARES: &str = "SELECT string_agg(n::text, ',' ORDER BY n) FROM
@@ -38,7 +38,7 @@ async fn spread(deployment: &Deployment, what: &str, expected: &str, within: Dur
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_are_spread_evenly_whoever_comes_goes_or_dies() -> Result<()> {
     let mut deployment = Deployment::start("leases", Options { gateways: 1, workers: 2, ..Options::default() })?;
-    spread(&deployment, "two workers", "32,32", PATIENCE).await?;
+    spread(&deployment, "two workers", "32,32", RECOVERS_WITHIN).await?;
     deployment.fleet.add(Kind::Worker)?.wait_ready(READY_TIMEOUT)?;
     spread(&deployment, "a third came", "21,21,22", MOVED_WITHIN).await?;
     deployment.fleet.workers[0].terminate()?;
@@ -63,7 +63,7 @@ async fn a_new_owner_first_finishes_in_order_what_the_old_one_left() -> Result<(
         client.send(send).await?;
     }
     // Only what has reached Redis is there for the next owner.
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + RECOVERS_WITHIN;
     while waiting(&deployment)? < COUNT as u64 {
         ensure!(Instant::now() < deadline, "the commands do not reach their stream");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -71,7 +71,7 @@ async fn a_new_owner_first_finishes_in_order_what_the_old_one_left() -> Result<(
     deployment.fleet.workers[0].kill()?;
     deployment.fleet.add(Kind::Worker)?;
     for number in 0..COUNT {
-        let answer = client.expect("message_sent", |_| true, PATIENCE).await?;
+        let answer = client.expect("message_sent", |_| true, RECOVERS_WITHIN).await?;
         ensure!(answer["requestId"] == number && answer["seq"] == number + 1, "at {number}: {answer}");
     }
     Ok(())

@@ -15,13 +15,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 /// The sum of all patience with a slow machine; what was really needed is printed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RECOVERS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Asks until it is not refused as unavailable.
 async fn until_served(client: &mut Client, command: &Value) -> Result<Value> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + RECOVERS_WITHIN;
     loop {
-        let answer = client.request_within(command.clone(), PATIENCE).await?;
+        let answer = client.request_within(command.clone(), RECOVERS_WITHIN).await?;
         if answer["code"] != "SERVICE_UNAVAILABLE" {
             return Ok(answer);
         }
@@ -35,7 +35,7 @@ async fn until_served(client: &mut Client, command: &Value) -> Result<Value> {
 /// Asks, and expects to be told to come back later; gives the time until the answer.
 async fn unavailable(client: &mut Client, command: &Value) -> Result<Duration> {
     let asked = Instant::now();
-    let answer = client.request_within(command.clone(), PATIENCE).await?;
+    let answer = client.request_within(command.clone(), RECOVERS_WITHIN).await?;
     ensure!(event_type(&answer) == "error" && answer["code"] == "SERVICE_UNAVAILABLE", "{answer}");
     ensure!(answer["retryAfter"].as_u64().is_some_and(|seconds| seconds > 0), "{answer}");
     Ok(asked.elapsed())

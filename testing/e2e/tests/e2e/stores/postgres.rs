@@ -10,7 +10,7 @@ use e2e::{Deployment, Options, WORKER_ROLE};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{PATIENCE, unavailable, until_served};
+use super::{RECOVERS_WITHIN, unavailable, until_served};
 use crate::faults::talking_with;
 
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
@@ -57,7 +57,7 @@ impl Fault {
                 under.locker = Some(lock(deployment)?);
                 let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted
                     AND relation = 'private_messages'::regclass";
-                wait::until("the lock", PATIENCE, || Ok((deployment.sql(held)? == "1").then_some(())))
+                wait::until("the lock", RECOVERS_WITHIN, || Ok((deployment.sql(held)? == "1").then_some(())))
             }
             // A trigger that says what PostgreSQL says then: a disk of a test's own would need root.
             Fault::Full => deployment
@@ -95,7 +95,7 @@ fn fail_over(deployment: &mut Deployment, under: &mut Under) -> Result<()> {
     deployment.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")?;
     deployment.sql("SELECT pg_reload_conf()")?;
     let in_step = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
-    wait::until("the replica is in step", PATIENCE, || Ok((deployment.sql(in_step)? == "1").then_some(())))?;
+    wait::until("the replica is in step", RECOVERS_WITHIN, || Ok((deployment.sql(in_step)? == "1").then_some(())))?;
     deployment.postgres.kill()?;
     replica.promote_to(deployment.postgres.port())?;
     deployment.postgres = replica;

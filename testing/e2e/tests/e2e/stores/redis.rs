@@ -9,7 +9,7 @@ use e2e::{Deployment, Options, Witness};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{PATIENCE, unavailable, until_served};
+use super::{RECOVERS_WITHIN, unavailable, until_served};
 use crate::faults::talking_with;
 
 /// From a fault's end to the first command that is served; and what a slow machine may add to that.
@@ -30,7 +30,7 @@ async fn a_failover_under_sentinel_loses_nothing() -> Result<()> {
         talk.progress(100).await.context(round)?;
         let old = &mut deployment.redis;
         old.start()?;
-        wait::until("the old primary is a replica in step", PATIENCE, || {
+        wait::until("the old primary is a replica in step", RECOVERS_WITHIN, || {
             // It resets connections while it becomes a replica.
             let answer = old.command(&["INFO", "replication"]);
             Ok(answer.is_ok_and(|answer| answer.contains("master_link_status:up")).then_some(()))
@@ -91,7 +91,7 @@ async fn a_subscription_that_redis_cuts_off_is_made_up_for() -> Result<()> {
     // What is replayed comes the same way.
     deployment.redis.command(&["CONFIG", "SET", "client-output-buffer-limit", ORDINARY])?;
     let conversation = client::conversation_id(alice.id, bob.id);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + RECOVERS_WITHIN;
     while witness.seen_count(&bob.name, &conversation) < COUNT {
         ensure!(Instant::now() < deadline, "{} of {COUNT} arrived", witness.seen_count(&bob.name, &conversation));
         if let Ok(event) = recipient.next_event(Duration::from_millis(500)).await {
@@ -118,7 +118,7 @@ async fn who_missed_more_than_is_replayed_has_to_come_back_and_is_told() -> Resu
         sender.request_ok(send).await?;
     }
     deployment.redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"])?;
-    let close = recipient.wait_closed(PATIENCE).await?;
+    let close = recipient.wait_closed(RECOVERS_WITHIN).await?;
     ensure!(close.code == Some(1013), "{close}");
     recipient = Client::connect(&deployment.gateway_url(0)).await?;
     recipient.authenticate_with(json!({"token": bob.token, "acks": true})).await?;
@@ -144,7 +144,7 @@ async fn large_answers_that_redis_cuts_off_interrupt_no_events() -> Result<()> {
         client.request_ok(json!({"type": "send_message", "recipientId": bob.id, "content": large})).await?;
     }
     let follows = || deployment.redis.command(&["ZCARD", "heartbeats:answers"]);
-    wait::until("the gateway follows its answers", PATIENCE, || Ok((follows()?.trim() == "1").then_some(())))?;
+    wait::until("the gateway follows its answers", RECOVERS_WITHIN, || Ok((follows()?.trim() == "1").then_some(())))?;
     deployment.redis.command(&["CONFIG", "SET", "client-output-buffer-limit", TINY])?;
     let page = json!({"type": "get_messages", "recipientId": bob.id});
     unavailable(&mut client, &page).await?;
