@@ -30,7 +30,7 @@ use crate::http::web::Web;
 use crate::lanes::admit::Admitted;
 use crate::lanes::ask::Requests;
 use crate::lanes::enqueue::Enqueue;
-use crate::lanes::load::Lanes;
+use crate::lanes::load::LaneLoads;
 use crate::lanes::receipts::ReceiptQueue;
 use crate::limits::addresses::Addresses;
 use crate::limits::known_keys::KnownKeys;
@@ -54,7 +54,7 @@ pub struct Gateway {
     pub known_keys: KnownKeys,
 
     // To the workers.
-    pub lanes: Arc<Lanes>,
+    pub lanes: Arc<LaneLoads>,
     pub enqueue: Enqueue,
     pub requests: Arc<Requests>,
     pub receipts: ReceiptQueue,
@@ -136,7 +136,7 @@ impl Gateway {
             unnamed_proxies: UnnamedProxies::default(),
             places,
             known_keys: KnownKeys::default(),
-            lanes: Lanes::new(common.partitions, common.backlog_max_age),
+            lanes: LaneLoads::new(common.partitions, common.backlog_max_age),
             requests: Arc::new(Requests::new(core.clone(), enqueue.clone())),
             elsewhere: Elsewhere::new(core.clone()),
             enqueue,

@@ -63,7 +63,7 @@ fn a_cycle_over_three_files_is_found() {
 #[test]
 fn paths_are_read_from_the_text() {
     let known = ["", "lanes", "lanes::admit", "lanes::load", "core"].map(str::to_owned).into();
-    let text = "//! crate::core is only mentioned\nuse super::{load::Lanes, admit::{self, Admitted}};\nfn f() { crate::core::g() }\n";
+    let text = "//! crate::core is only mentioned\nuse super::{load::LaneLoads, admit::{self, Admitted}};\nfn f() { crate::core::g() }\n";
     let found = paths_in("lanes::ask", text, &known);
     assert_eq!(found, ["core", "lanes::admit", "lanes::load"].map(str::to_owned).into());
     let found = paths_in("lanes", "pub use admit::Admitted;\nuse other::load;\nfn f() { super::core::g() }\n", &known);

@@ -80,10 +80,10 @@ pub fn json_response(status: u16, json: Vec<u8>) -> Response {
 /// A worker says it in the body.
 fn retry_after(status: StatusCode, json: &[u8]) -> Option<u32> {
     #[derive(Deserialize)]
-    struct Refused {
+    struct Refusal {
         #[serde(rename = "retryAfter")]
         retry_after: Option<u32>,
     }
     let may_say = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
-    if may_say { serde_json::from_slice::<Refused>(json).ok()?.retry_after } else { None }
+    if may_say { serde_json::from_slice::<Refusal>(json).ok()?.retry_after } else { None }
 }

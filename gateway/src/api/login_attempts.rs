@@ -25,16 +25,16 @@ const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// An attempt that was counted and may go on.
-pub struct Attempt {
+pub struct LoginAttempt {
     account_and_address: Option<String>,
 }
 
 /// Counts an attempt; `account` is the name as it was given, where there is one. Without Redis nobody logs in.
-pub async fn count(gateway: &Gateway, address: Address, account: Option<&str>) -> Result<Attempt, ApiError> {
+pub async fn count(gateway: &Gateway, address: Address, account: Option<&str>) -> Result<LoginAttempt, ApiError> {
     let keys = &gateway.keys;
     let too_many = "Too many logins were tried from your address";
     count_one(gateway, &keys.login_attempts("address", address), PER_ADDRESS, too_many).await?;
-    let Some(account) = account else { return Ok(Attempt { account_and_address: None }) };
+    let Some(account) = account else { return Ok(LoginAttempt { account_and_address: None }) };
     let account = digest(account);
     let account_and_address = format!("{account}:{address}");
     let too_many = "Too many logins were tried for this account";
@@ -49,10 +49,10 @@ pub async fn count(gateway: &Gateway, address: Address, account: Option<&str>) -
         let key = keys.login_attempts("account", &account);
         count_one(gateway, &key, PER_ACCOUNT_FROM_STRANGERS, too_many).await?;
     }
-    Ok(Attempt { account_and_address: Some(account_and_address) })
+    Ok(LoginAttempt { account_and_address: Some(account_and_address) })
 }
 
-impl Attempt {
+impl LoginAttempt {
     /// Its password was right: the address is known to the account from now on, and earlier mistakes are forgotten.
     pub async fn succeeded(self, gateway: &Gateway) {
         let Some(account_and_address) = self.account_and_address else { return };

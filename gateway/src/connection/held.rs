@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::connection::outbox::{Mark, Outgoing};
 
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct HeldEvents {
     items: VecDeque<Outgoing>,
     bytes: usize,
     /// The last message replayed of each conversation.
@@ -21,7 +21,7 @@ pub struct Held {
     left: Vec<GroupId>,
 }
 
-impl Held {
+impl HeldEvents {
     /// Holds an event back. False when there is no room for one that must not be lost.
     #[must_use]
     pub fn push(&mut self, item: Outgoing, limit_bytes: usize) -> bool {
@@ -80,7 +80,7 @@ impl Held {
 
     /// The events held back that `user` has not got by the replay, oldest first.
     pub fn release(self, user: UserId) -> impl Iterator<Item = Outgoing> {
-        let Held { items, replayed, replayed_events, filled, .. } = self;
+        let HeldEvents { items, replayed, replayed_events, filled, .. } = self;
         items.into_iter().filter(move |item| match &item.mark {
             Mark::Receipt(receipt) => match **receipt {
                 Receipt::Message { conversation, seq, sender, .. } => {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_the_replay_held_is_dropped_and_the_rest_keeps_its_order() {
-        let mut held = Held::default();
+        let mut held = HeldEvents::default();
         let event = Uuid::from_u128(7);
         let receipts = [message(4, 2), message(5, 2), Receipt::Durable { event }, message(3, 1), message(6, 2)];
         for (name, receipt) in receipts.into_iter().enumerate() {
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_was_lost_and_made_up_for_is_dropped_ones_own_included() {
-        let mut held = Held::default();
+        let mut held = HeldEvents::default();
         for (name, receipt) in [message(4, 1), message(5, 2), message(6, 1)].into_iter().enumerate() {
             assert!(held.push(Outgoing { frame: Bytes::from(vec![name as u8]), mark: receipt.into() }, 100));
         }
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn holding_back_is_bounded() {
-        let mut held = Held::default();
+        let mut held = HeldEvents::default();
         let item = || Outgoing { frame: Bytes::from_static(&[0; 60]), mark: Mark::Ephemeral };
         assert!(held.push(item(), 100));
         assert!(!held.push(item(), 100));

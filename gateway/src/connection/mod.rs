@@ -27,7 +27,7 @@ use shared::telemetry::traces::TraceContext;
 use uuid::Uuid;
 
 use crate::connection::deliveries::Deliveries;
-use crate::connection::held::Held;
+use crate::connection::held::HeldEvents;
 use crate::connection::outbox::{Mark, Outbox, Outgoing, Pushed};
 use crate::connection::received::Received;
 pub use in_flight::{InFlight, Rest};
@@ -69,7 +69,7 @@ pub struct Timers {
 #[derive(Default)]
 struct Inner {
     outbox: Outbox,
-    held: Option<Box<Held>>,
+    held: Option<Box<HeldEvents>>,
     in_flight: Vec<InFlight>,
     /// Some of them may have a rest to ask for; see `in_flight`.
     has_rest: bool,

@@ -19,7 +19,7 @@ use crate::connection::fills::Filling;
 use crate::connection::registry::Registry;
 use crate::core::Core;
 use crate::egress::catch_up;
-use crate::egress::positions::{Positions, Standing};
+use crate::egress::positions::{Completeness, Positions};
 use crate::lanes::ask::Requests;
 
 /// Gaps waiting to be filled; with more, connections catch up one by one, which is paced.
@@ -115,20 +115,20 @@ impl Gaps {
         let ReportedMessages { conversation, first, last, .. } = *reported;
         let now = Timestamp::now();
         let at = |age_ms: u32| Timestamp(now.0 - i64::from(age_ms));
-        match self.positions.standing(channel, conversation, first, last) {
-            Standing::Complete => {}
-            Standing::Behind { from } => {
+        match self.positions.completeness(channel, conversation, first, last) {
+            Completeness::Complete => {}
+            Completeness::Behind { from } => {
                 let published_at = at(reported.last_age_ms);
                 self.positions.made_up(channel, conversation, from, last);
                 self.fill_of(channel, conversation, (from, last), |connection| connection.resumed_before(published_at));
             }
             // Whoever came between the first and what came first here has its own from the replay.
-            Standing::Before { to } => {
+            Completeness::Before { to } => {
                 let published_at = at(reported.first_age_ms);
                 self.positions.made_up(channel, conversation, first, to);
                 self.fill_of(channel, conversation, (first, to), |connection| connection.resumed_before(published_at));
             }
-            Standing::Nothing => {
+            Completeness::Nothing => {
                 let published_at = at(reported.last_age_ms);
                 self.registry.for_channel(channel, |connection| {
                     if connection.resumed_before(published_at) && !connection.is_catching_up() {

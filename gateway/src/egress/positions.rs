@@ -50,7 +50,7 @@ pub enum SeqCheck {
 
 /// How what was given compares with what a worker reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Completeness {
     Complete,
     /// The last ones are missing, from this number on.
     Behind {
@@ -101,15 +101,15 @@ impl Positions {
     }
 
     /// Compares with messages `first..=last`.
-    pub fn standing(&self, channel: Channel, conversation: ConversationId, first: i64, last: i64) -> Standing {
+    pub fn completeness(&self, channel: Channel, conversation: ConversationId, first: i64, last: i64) -> Completeness {
         let inner = self.inner.lock();
         match inner.channels.get(&channel).and_then(|conversations| conversations.get(&conversation)) {
-            Some(range) if range.to < last => Standing::Behind { from: range.to + 1 },
-            Some(range) if range.from > first => Standing::Before { to: range.from - 1 },
-            Some(_) => Standing::Complete,
+            Some(range) if range.to < last => Completeness::Behind { from: range.to + 1 },
+            Some(range) if range.from > first => Completeness::Before { to: range.from - 1 },
+            Some(_) => Completeness::Complete,
             // It may have come and there was no room to note it.
-            None if inner.conversations >= MAX_POSITIONS => Standing::Complete,
-            None => Standing::Nothing,
+            None if inner.conversations >= MAX_POSITIONS => Completeness::Complete,
+            None => Completeness::Nothing,
         }
     }
 
@@ -188,15 +188,15 @@ mod tests {
     #[test]
     fn a_report_shows_what_never_came() {
         let positions = Positions::default();
-        let standing = |first, last| positions.standing(CHANNEL, conversation(), first, last);
-        assert_eq!(standing(1, 1), Standing::Nothing);
+        let completeness = |first, last| positions.completeness(CHANNEL, conversation(), first, last);
+        assert_eq!(completeness(1, 1), Completeness::Nothing);
         positions.message(CHANNEL, conversation(), 5, 0);
-        assert_eq!(standing(5, 5), Standing::Complete);
-        assert_eq!(standing(3, 5), Standing::Before { to: 4 });
-        assert_eq!(standing(5, 7), Standing::Behind { from: 6 });
+        assert_eq!(completeness(5, 5), Completeness::Complete);
+        assert_eq!(completeness(3, 5), Completeness::Before { to: 4 });
+        assert_eq!(completeness(5, 7), Completeness::Behind { from: 6 });
         positions.made_up(CHANNEL, conversation(), 6, 7);
         positions.made_up(CHANNEL, conversation(), 4, 4);
-        assert_eq!(standing(4, 7), Standing::Complete);
+        assert_eq!(completeness(4, 7), Completeness::Complete);
     }
 
     #[test]
@@ -208,6 +208,6 @@ mod tests {
         assert!(positions.has_event([CHANNEL], Uuid::nil()));
         positions.sweep(2 * KEPT_MS);
         assert!(!positions.has_event([CHANNEL], Uuid::nil()));
-        assert_eq!(positions.standing(CHANNEL, conversation(), 5, 5), Standing::Nothing);
+        assert_eq!(positions.completeness(CHANNEL, conversation(), 5, 5), Completeness::Nothing);
     }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::connection::Connection;
 use crate::connection::in_flight::NextRound;
 use crate::core::Core;
-use crate::lanes::load::Lanes;
+use crate::lanes::load::LaneLoads;
 
 /// Told to senders when Redis does not answer.
 const REDIS_RETRY_SECONDS: u32 = 2;
@@ -93,7 +93,7 @@ impl Admitted {
     /// When its lane takes nothing for the moment.
     pub fn client(
         core: &Core,
-        lanes: &Lanes,
+        lanes: &LaneLoads,
         connection: &Arc<Connection>,
         user: UserId,
         command: Command,
@@ -126,7 +126,7 @@ impl Admitted {
     ///
     /// # Errors
     /// When its lane takes nothing for the moment.
-    pub fn server(core: &Core, lanes: &Lanes, ordered: Ordered) -> Result<Self, Rejection> {
+    pub fn server(core: &Core, lanes: &LaneLoads, ordered: Ordered) -> Result<Self, Rejection> {
         let Ordered { user, command, is_systems, id, trace } = ordered;
         let (name, route) = (command.name().to_owned(), command.route(user));
         let body = if is_systems { Body::System(command) } else { Body::Client(command) };
@@ -215,7 +215,7 @@ impl Entry {
     /// When its lane takes nothing for the moment.
     fn new(
         core: &Core,
-        lanes: &Lanes,
+        lanes: &LaneLoads,
         sender: Sender,
         route: Route,
         body: &Body,

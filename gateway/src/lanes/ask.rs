@@ -108,21 +108,21 @@ impl Requests {
         }
     }
 
-    fn expect(&self, command: Uuid) -> Waiting<'_> {
+    fn expect(&self, command: Uuid) -> PendingReply<'_> {
         let (sender, answer) = oneshot::channel();
         self.waiting.lock().entry(command).or_default().push(sender);
-        Waiting { requests: self, command, answer }
+        PendingReply { requests: self, command, answer }
     }
 }
 
 /// An answer that is waited for. Takes the request off the list however the wait ends.
-struct Waiting<'a> {
+struct PendingReply<'a> {
     requests: &'a Requests,
     command: Uuid,
     answer: oneshot::Receiver<InternalReply>,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for PendingReply<'_> {
     fn drop(&mut self) {
         self.answer.close();
         let mut waiting = self.requests.waiting.lock();

@@ -9,12 +9,12 @@ use fred::prelude::Error;
 use shared::redis::lanes::Backlogs;
 
 use crate::core::Core;
-use crate::lanes::load::{self, Lanes};
+use crate::lanes::load::{self, LaneLoads};
 
 const PERIOD: Duration = Duration::from_millis(500);
 
 /// Looks at the lanes until the process stops.
-pub async fn run(core: Arc<Core>, lanes: Arc<Lanes>) -> Result<(), Infallible> {
+pub async fn run(core: Arc<Core>, lanes: Arc<LaneLoads>) -> Result<(), Infallible> {
     let backlogs = Backlogs::default();
     let partitions = u32::from(core.settings.common.partitions);
     let streams: Vec<String> = (0..partitions).map(|p| core.keys.partition(p)).chain([core.keys.queries()]).collect();
@@ -37,7 +37,7 @@ pub async fn run(core: Arc<Core>, lanes: Arc<Lanes>) -> Result<(), Infallible> {
     }
 }
 
-async fn look(core: &Core, lanes: &Lanes, backlogs: &Backlogs, streams: &[String]) -> Result<(), Error> {
+async fn look(core: &Core, lanes: &LaneLoads, backlogs: &Backlogs, streams: &[String]) -> Result<(), Error> {
     let backlogs = backlogs.of(&core.redis, streams).await?;
     let common = &core.settings.common;
     for (place, backlog) in backlogs.iter().enumerate() {

@@ -18,7 +18,7 @@ const MAX_RETRY_SECONDS: u64 = 30;
 
 /// The partitions, and then the lane of queries.
 #[derive(Debug)]
-pub struct Lanes {
+pub struct LaneLoads {
     lanes: Box<[Lane]>,
     /// How long commands may wait by the second rule.
     longest_wait: Duration,
@@ -39,7 +39,7 @@ struct Lane {
 /// A command's place among those that wait for their answers, until it is dropped.
 #[derive(Debug)]
 pub struct Waiting {
-    lanes: Arc<Lanes>,
+    lanes: Arc<LaneLoads>,
     lane: usize,
 }
 
@@ -50,7 +50,7 @@ pub struct Past {
     waiting: u32,
 }
 
-impl Lanes {
+impl LaneLoads {
     /// `max_age` is the age of the oldest command at which the first rule refuses; the second keeps waits to half of it, so that
     /// the first stays for lanes that stand still.
     pub fn new(partitions: u16, max_age: Duration) -> Arc<Self> {
@@ -60,7 +60,7 @@ impl Lanes {
             answered: AtomicU32::new(0),
             most_waiting: AtomicU32::new(u32::MAX),
         };
-        Arc::new(Lanes { lanes: (0..=partitions).map(|_| lane()).collect(), longest_wait: max_age / 2 })
+        Arc::new(LaneLoads { lanes: (0..=partitions).map(|_| lane()).collect(), longest_wait: max_age / 2 })
     }
 
     /// The place of a partition among the lanes, or that of the queries.
@@ -154,8 +154,8 @@ mod tests {
 
     const LANE: Option<u32> = Some(1);
 
-    fn lanes() -> (Arc<Lanes>, Vec<Past>) {
-        let lanes = Lanes::new(2, Duration::from_secs(5));
+    fn lanes() -> (Arc<LaneLoads>, Vec<Past>) {
+        let lanes = LaneLoads::new(2, Duration::from_secs(5));
         let past = lanes.past();
         (lanes, past)
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// Whatever frees the place of a connection when it is dropped.
-pub type Place = Box<dyn Any + Send>;
+pub type Guard = Box<dyn Any + Send>;
 
 /// The open HTTP connections with their places, which are kept here so that they can be taken away.
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub struct HttpConnections {
 #[derive(Default)]
 struct Open {
     next: u64,
-    places: BTreeMap<Turn, (Place, CancellationToken)>,
+    places: BTreeMap<Turn, (Guard, CancellationToken)>,
 }
 
 /// Its order is that in which connections are given up.
@@ -31,7 +31,7 @@ struct Turn {
 }
 
 impl Open {
-    fn insert(&mut self, is_busy: bool, entry: (Place, CancellationToken)) -> Turn {
+    fn insert(&mut self, is_busy: bool, entry: (Guard, CancellationToken)) -> Turn {
         let turn = Turn { is_busy, since: self.next };
         self.next += 1;
         self.places.insert(turn, entry);
@@ -58,7 +58,7 @@ pub struct HttpConnection {
 }
 
 impl HttpConnection {
-    pub fn new(all: Arc<HttpConnections>, place: Place) -> Self {
+    pub fn new(all: Arc<HttpConnections>, place: Guard) -> Self {
         let ended = CancellationToken::new();
         let turn = Mutex::new(all.open.lock().insert(false, (place, ended.clone())));
         HttpConnection { all, ended, turn }

@@ -45,11 +45,11 @@ pub struct Rejected {
     pub request_id: Option<RequestId>,
     pub request_type: Option<String>,
     /// The conversation's id that is none of ours, which may be one of a client's own making or a group's of the original.
-    pub held: Option<Held>,
+    pub held: Option<HeldId>,
 }
 
 /// A conversation's id that has to be looked up.
-pub struct Held {
+pub struct HeldId {
     pub field: &'static str,
     pub id: String,
 }
@@ -99,10 +99,10 @@ pub fn decode_about(
 }
 
 /// The conversation's id, if it is none of ours.
-fn held_conversation(fields: Fields<'_>, field: &'static str) -> Option<Held> {
+fn held_conversation(fields: Fields<'_>, field: &'static str) -> Option<HeldId> {
     let id = fields.get(field)?.as_str()?;
     let is_held = id.parse::<ConversationId>().is_err() && id.chars().count() <= held_ids::MAX_CHARACTERS;
-    (is_held && !id.is_empty()).then(|| Held { field, id: id.to_owned() })
+    (is_held && !id.is_empty()).then(|| HeldId { field, id: id.to_owned() })
 }
 
 fn read(frame: &Frame, caller: Option<UserId>, limits: &Limits) -> Result<Request, Rejection> {

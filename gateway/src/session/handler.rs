@@ -31,7 +31,7 @@ use crate::session::decode::{Rejected, Request, decode, decode_about};
 use crate::session::inflow::READ_PAUSE_BYTES;
 use crate::session::lookup::Lookup;
 use crate::session::opening;
-use crate::session::opening::{Membership, OpenError, Opened};
+use crate::session::opening::{Membership, Opened, SessionError};
 
 /// Failed authentications before the connection is closed.
 const MAX_FAILURES: u8 = 5;
@@ -79,14 +79,14 @@ struct Authenticated {
     renewal: Option<Attempt>,
 }
 
-type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+type Job = Pin<Box<dyn Future<Output = JobResult> + Send>>;
 
-enum Outcome {
+enum JobResult {
     /// A token whose key had to be asked for.
     Looked(Box<Looked>),
-    Opened(Box<(Attempt, Result<Opened, OpenError>)>),
-    Renewed(Box<(Attempt, Result<Vec<u8>, OpenError>)>),
-    Replayed(Result<(), OpenError>),
+    Opened(Box<(Attempt, Result<Opened, SessionError>)>),
+    Renewed(Box<(Attempt, Result<Vec<u8>, SessionError>)>),
+    Replayed(Result<(), SessionError>),
 }
 
 impl Handler {
@@ -177,7 +177,7 @@ impl Handler {
                     Verification::Done(attempt) => self.begin(attempt),
                     Verification::Refused(auth_error) => self.failed(&auth_error),
                     Verification::Waits(looking) if self.job.is_none() => {
-                        self.job = Some(Box::pin(async { Outcome::Looked(Box::new(looking.await)) }));
+                        self.job = Some(Box::pin(async { JobResult::Looked(Box::new(looking.await)) }));
                     }
                     Verification::Waits(_) => self.error(&under_way(), Some("authenticate"), request_id.as_ref()),
                 }
@@ -355,7 +355,7 @@ impl Handler {
 
     fn open(&mut self, attempt: Attempt) {
         let opening = opening::open(self.gateway.clone(), self.connection.clone(), attempt.opener.clone());
-        self.job = Some(Box::pin(async { Outcome::Opened(Box::new((attempt, opening.await))) }));
+        self.job = Some(Box::pin(async { JobResult::Opened(Box::new((attempt, opening.await))) }));
     }
 
     fn opened(&mut self, attempt: Attempt, opened: Opened) {
@@ -375,7 +375,7 @@ impl Handler {
             return;
         }
         let replaying = opening::replay(self.gateway.clone(), self.connection.clone(), user, page);
-        self.job = Some(Box::pin(async { Outcome::Replayed(replaying.await) }));
+        self.job = Some(Box::pin(async { JobResult::Replayed(replaying.await) }));
     }
 
     /// Whether the connection is closed for its failures: the rest of what was read with the last one is not looked at.
@@ -393,14 +393,14 @@ impl Handler {
         }
     }
 
-    fn token_rejected(&mut self, attempt: &Attempt, refusal: OpenError) {
+    fn token_rejected(&mut self, attempt: &Attempt, refusal: SessionError) {
         match refusal {
-            OpenError::Unauthenticated(auth_error) => self.failed(&auth_error),
+            SessionError::Unauthenticated(auth_error) => self.failed(&auth_error),
             // The fault is ours and does not count against the client.
-            OpenError::Unavailable { retry_after } => {
+            SessionError::Unavailable { retry_after } => {
                 self.connection.push_json(&attempt.unavailable(retry_after));
             }
-            OpenError::TooManyConnections => {
+            SessionError::TooManyConnections => {
                 let details = "This user has too many connections";
                 let rejection = Rejection::new(ErrorCode::MaxConnectionsExceeded, details);
                 self.error(&rejection, Some("authenticate"), attempt.opener.request_id.as_ref());
@@ -429,22 +429,22 @@ impl Handler {
         };
         self.job = None;
         match outcome {
-            Outcome::Looked(looked) => match *looked {
+            JobResult::Looked(looked) => match *looked {
                 Looked::Valid(attempt) => self.begin(attempt),
                 Looked::Refused(auth_error) => self.failed(&auth_error),
                 Looked::Unavailable(auth_error) => self.connection.push_json(&auth_error),
             },
-            Outcome::Opened(opened) => match *opened {
+            JobResult::Opened(opened) => match *opened {
                 (attempt, Ok(opened)) => self.opened(attempt, opened),
                 (attempt, Err(refusal)) => self.token_rejected(&attempt, refusal),
             },
-            Outcome::Renewed(renewed) => self.renewed(*renewed),
-            Outcome::Replayed(Ok(())) => {}
-            Outcome::Replayed(Err(OpenError::Unauthenticated(auth_error))) => {
+            JobResult::Renewed(renewed) => self.renewed(*renewed),
+            JobResult::Replayed(Ok(())) => {}
+            JobResult::Replayed(Err(SessionError::Unauthenticated(auth_error))) => {
                 self.connection.push_json(&auth_error);
                 self.connection.close(Close::new(CloseCode::Policy, "The token is no longer valid"));
             }
-            Outcome::Replayed(Err(_)) => {
+            JobResult::Replayed(Err(_)) => {
                 self.connection.close(Close::new(CloseCode::TryLater, "Temporarily unavailable"));
             }
         }
@@ -461,14 +461,14 @@ impl Handler {
         let (gateway, connection) = (self.gateway.clone(), self.connection.clone());
         if let Some(attempt) = session.renewal.take() {
             let renewing = opening::renew(gateway, connection, attempt.opener.clone());
-            self.job = Some(Box::pin(async { Outcome::Renewed(Box::new((attempt, renewing.await))) }));
+            self.job = Some(Box::pin(async { JobResult::Renewed(Box::new((attempt, renewing.await))) }));
         } else if self.connection.signals().catch_up {
             let catching_up = opening::catch_up(gateway, connection, session.attempt.opener.quiet());
-            self.job = Some(Box::pin(async { Outcome::Replayed(catching_up.await) }));
+            self.job = Some(Box::pin(async { JobResult::Replayed(catching_up.await) }));
         }
     }
 
-    fn renewed(&mut self, (attempt, result): (Attempt, Result<Vec<u8>, OpenError>)) {
+    fn renewed(&mut self, (attempt, result): (Attempt, Result<Vec<u8>, SessionError>)) {
         match result {
             Ok(auth_success) => {
                 self.connection.timers.expires_unix.store(attempt.expires_unix, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use shared::ids::UserId;
 use shared::stream::{Internal, InternalReply};
 
 use crate::gateway::Gateway;
-use crate::session::decode::{Held, Rejected};
+use crate::session::decode::{HeldId, Rejected};
 use crate::session::inflow::READ_PAUSE_BYTES;
 
 pub struct Lookup {
@@ -26,9 +26,9 @@ pub struct Lookup {
 
 impl Lookup {
     /// Asks what `held` stands for.
-    pub fn begin(gateway: &Gateway, caller: UserId, held: Held, text: &str, rejected: Box<Rejected>) -> Self {
+    pub fn begin(gateway: &Gateway, caller: UserId, held: HeldId, text: &str, rejected: Box<Rejected>) -> Self {
         let requests = gateway.requests.clone();
-        let Held { field, id } = held;
+        let HeldId { field, id } = held;
         let reply = async move { requests.ask(caller, &Internal::HeldConversation { held: id }, None).await };
         Lookup { text: text.to_owned(), field, rejected, later: VecDeque::new(), reply: Box::pin(reply) }
     }

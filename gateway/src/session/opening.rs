@@ -61,7 +61,7 @@ pub struct Opened {
 }
 
 /// Why a session did not open or go on.
-pub enum OpenError {
+pub enum SessionError {
     /// The finished `auth_error`.
     Unauthenticated(Vec<u8>),
     /// Worth another try after so many seconds.
@@ -72,10 +72,10 @@ pub enum OpenError {
 }
 
 /// Opens a session.
-pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Opened, OpenError> {
+pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Opened, SessionError> {
     let user = opener.user;
     if !gateway.registry.add_user(&connection, user, gateway.settings.max_connections_per_user) {
-        return Err(OpenError::TooManyConnections);
+        return Err(SessionError::TooManyConnections);
     }
     let subscribed = gateway.subscriptions.subscribe(vec![gateway.keys.user_channel(user)]);
     // From here on whatever concerns the user is held back; dropped at any point, everything is undone.
@@ -98,7 +98,11 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
 }
 
 /// The session goes on under a new token; returns the `auth_success`.
-pub async fn renew(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<Vec<u8>, OpenError> {
+pub async fn renew(
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
+    opener: Opener,
+) -> Result<Vec<u8>, SessionError> {
     connection.expect_token(TokenHash::of(&opener.token_id));
     let renewed = async {
         check_token(&gateway, &opener).await?;
@@ -115,7 +119,7 @@ pub async fn replay(
     connection: Arc<Connection>,
     user: UserId,
     mut page: ReplayPage,
-) -> Result<(), OpenError> {
+) -> Result<(), SessionError> {
     loop {
         for event in &page.events {
             if let Receipt::Durable { event } = event.receipt {
@@ -153,7 +157,7 @@ fn parts(events: Vec<ReplayedEvent>, most_bytes: usize) -> Vec<Vec<ReplayedEvent
 }
 
 /// After an interruption: asks again who the user is and what it may see, and replays what was missed.
-pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<(), OpenError> {
+pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<(), SessionError> {
     connection.begin_catch_up();
     // What is known to have arrived need not come again.
     if let Some(receipts) = connection.take_receipts() {
@@ -185,11 +189,11 @@ fn is_truncated(auth_success: &[u8]) -> bool {
     serde_json::from_slice::<Told>(auth_success).is_ok_and(|told| told.replay_truncated)
 }
 
-async fn check_token(gateway: &Gateway, opener: &Opener) -> Result<Vec<GroupId>, OpenError> {
+async fn check_token(gateway: &Gateway, opener: &Opener) -> Result<Vec<GroupId>, SessionError> {
     let request = Internal::Authenticate { token_id: opener.token_id.clone() };
     match gateway.requests.ask(opener.user, &request, opener.request_id.as_ref()).await {
         InternalReply::Authenticated { groups } => Ok(groups),
-        other => Err(open_error(other)),
+        other => Err(session_error(other)),
     }
 }
 
@@ -199,7 +203,7 @@ async fn resume(
     opener: &Opener,
     renewal: bool,
     receipts: Vec<Receipts>,
-) -> Result<(Vec<u8>, ReplayPage), OpenError> {
+) -> Result<(Vec<u8>, ReplayPage), SessionError> {
     let request = Internal::Resume {
         token_id: opener.token_id.clone(),
         session: connection.session,
@@ -224,27 +228,27 @@ async fn resume(
     }
     match gateway.requests.ask(opener.user, &request, opener.request_id.as_ref()).await {
         InternalReply::Resumed { auth_success, replay } => Ok((auth_success, replay)),
-        other => Err(open_error(other)),
+        other => Err(session_error(other)),
     }
 }
 
-async fn next_page(gateway: &Gateway, user: UserId, cursor: ReplayCursor) -> Result<ReplayPage, OpenError> {
+async fn next_page(gateway: &Gateway, user: UserId, cursor: ReplayCursor) -> Result<ReplayPage, SessionError> {
     let request = Internal::Replay { cursor };
     patiently(|| async {
         match gateway.requests.ask(user, &request, None).await {
             InternalReply::Replayed(page) => Ok(page),
-            other => Err(open_error(other)),
+            other => Err(session_error(other)),
         }
     })
     .await
 }
 
 /// Tries again, after a while each time, while the fleet is not available.
-async fn patiently<T, F: Future<Output = Result<T, OpenError>>>(attempt: impl Fn() -> F) -> Result<T, OpenError> {
+async fn patiently<T, F: Future<Output = Result<T, SessionError>>>(attempt: impl Fn() -> F) -> Result<T, SessionError> {
     let mut attempts = 1;
     loop {
         match attempt().await {
-            Err(OpenError::Unavailable { retry_after }) if attempts < ATTEMPTS => {
+            Err(SessionError::Unavailable { retry_after }) if attempts < ATTEMPTS => {
                 attempts += 1;
                 // A fourth of it at random, so that those who failed together do not come back together.
                 let pause = Duration::from_secs(u64::from(retry_after.clamp(1, 5)));
@@ -255,16 +259,16 @@ async fn patiently<T, F: Future<Output = Result<T, OpenError>>>(attempt: impl Fn
     }
 }
 
-fn open_error(reply: InternalReply) -> OpenError {
+fn session_error(reply: InternalReply) -> SessionError {
     match reply {
-        InternalReply::Refused { auth_error } => OpenError::Unauthenticated(auth_error),
-        InternalReply::Unavailable { retry_after } => OpenError::Unavailable { retry_after },
+        InternalReply::Refused { auth_error } => SessionError::Unauthenticated(auth_error),
+        InternalReply::Unavailable { retry_after } => SessionError::Unavailable { retry_after },
         _ => unavailable(),
     }
 }
 
-fn unavailable() -> OpenError {
-    OpenError::Unavailable { retry_after: 2 }
+fn unavailable() -> SessionError {
+    SessionError::Unavailable { retry_after: 2 }
 }
 
 /// Waits until everything was written. The session, which drives this and does the writing, looks again after each write.
