@@ -6,7 +6,7 @@ use shared::commands::SPECS;
 use shared::endpoints::{Auth, ENDPOINTS, Endpoint};
 use shared::limits::Limits;
 use shared::protocol::close::Reconnect;
-use shared::protocol::spec::{Field, Kind, Presence};
+use shared::protocol::spec::{Field, Kind, Requirement};
 use shared::protocol::{CloseCode, ErrorCode, Spec};
 
 use crate::events::{Delivery, Described, EVENTS};
@@ -155,12 +155,12 @@ fn nested(page: &mut String, name: &str, kind: &Kind) {
 }
 
 fn row(page: &mut String, name: &str, field: &Field) {
-    let presence = match field.presence {
-        Presence::Required => "required".to_owned(),
-        Presence::Optional => String::new(),
-        Presence::Default(default) => format!("default `{default}`"),
-        Presence::InsteadOf(other) => format!("instead of `{other}`"),
-        Presence::AtLeastOne => "at least one".to_owned(),
+    let presence = match field.requirement {
+        Requirement::Required => "required".to_owned(),
+        Requirement::Optional => String::new(),
+        Requirement::Default(default) => format!("default `{default}`"),
+        Requirement::InsteadOf(other) => format!("instead of `{other}`"),
+        Requirement::AtLeastOne => "at least one".to_owned(),
     };
     page.push_str(&format!("| `{name}` | {presence} | {} | {} |\n", value(&field.kind), field.about));
 }

@@ -2,7 +2,7 @@
 
 use schemars::generate::SchemaGenerator;
 use serde_json::{Map, Value, json};
-use shared::endpoints::{Auth, Call, ENDPOINTS, Endpoint};
+use shared::endpoints::{Auth, ENDPOINTS, Endpoint, Operation};
 use shared::http::{
     CommunitySynced, ConversationList, Done, ErrorBody, Health, Live, OriginalMetrics, Pictures, Ready, SignedIn,
 };
@@ -46,20 +46,20 @@ pub fn openapi() -> Value {
 }
 
 /// The schema of a 200, under its content types.
-fn answer(call: Call, generator: &mut SchemaGenerator) -> Value {
+fn answer(call: Operation, generator: &mut SchemaGenerator) -> Value {
     let schema = match call {
-        Call::Health => schema::inline::<Health>(generator),
-        Call::Ready => schema::inline::<Ready>(generator),
-        Call::Live => schema::inline::<Live>(generator),
-        Call::Metrics => schema::inline::<OriginalMetrics>(generator),
-        Call::Conversations => schema::inline::<ConversationList>(generator),
-        Call::ProfilePictures => schema::inline::<Pictures>(generator),
-        Call::CommunityProgression => schema::inline::<CommunitySynced>(generator),
-        Call::Register | Call::Login => schema::inline::<SignedIn>(generator),
-        Call::Logout => schema::inline::<Done>(generator),
+        Operation::Health => schema::inline::<Health>(generator),
+        Operation::Ready => schema::inline::<Ready>(generator),
+        Operation::Live => schema::inline::<Live>(generator),
+        Operation::Metrics => schema::inline::<OriginalMetrics>(generator),
+        Operation::Conversations => schema::inline::<ConversationList>(generator),
+        Operation::ProfilePictures => schema::inline::<Pictures>(generator),
+        Operation::CommunityProgression => schema::inline::<CommunitySynced>(generator),
+        Operation::Register | Operation::Login => schema::inline::<SignedIn>(generator),
+        Operation::Logout => schema::inline::<Done>(generator),
     };
     let mut content = json!({"application/json": {"schema": schema}});
-    if call == Call::Metrics {
+    if call == Operation::Metrics {
         content["text/plain"] = json!({"schema": {"type": "string"}});
     }
     content
@@ -67,7 +67,7 @@ fn answer(call: Call, generator: &mut SchemaGenerator) -> Value {
 
 fn operation(endpoint: &Endpoint, method: &str, mut content: Value) -> Value {
     content["application/json"]["example"] = serde_json::from_str(endpoint.answered).unwrap_or_default();
-    let is_same_when_unavailable = matches!(endpoint.call, Call::Health | Call::Ready);
+    let is_same_when_unavailable = matches!(endpoint.call, Operation::Health | Operation::Ready);
     let unavailable = is_same_when_unavailable.then(|| content.clone());
     let mut responses = Map::new();
     responses.insert("200".to_owned(), json!({"description": "Done.", "content": content}));

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use shared::cursor::MAX_CURSOR_CHARACTERS;
 use shared::limits::{Limits, MAX_REQUEST_ID_CHARACTERS};
 use shared::protocol::Spec;
-use shared::protocol::spec::{Field, Kind, Presence};
+use shared::protocol::spec::{Field, Kind, Requirement};
 
 use crate::meaning;
 
@@ -134,21 +134,21 @@ pub fn object(fields: &[Field]) -> Value {
     for field in fields {
         let mut schema = kind(&field.kind);
         schema["description"] = json!(field.about);
-        match field.presence {
-            Presence::Default(default) => schema["default"] = serde_json::from_str(default).unwrap_or_default(),
-            Presence::Required => {
-                let others = fields.iter().filter(|other| other.presence == Presence::InsteadOf(field.name));
+        match field.requirement {
+            Requirement::Default(default) => schema["default"] = serde_json::from_str(default).unwrap_or_default(),
+            Requirement::Required => {
+                let others = fields.iter().filter(|other| other.requirement == Requirement::InsteadOf(field.name));
                 let names: Vec<&str> = [field.name].into_iter().chain(others.map(|other| other.name)).collect();
                 match names.as_slice() {
                     [only] => required.push(json!(only)),
                     names => choices.push(any_of(names)),
                 }
             }
-            Presence::Optional | Presence::InsteadOf(_) | Presence::AtLeastOne => {}
+            Requirement::Optional | Requirement::InsteadOf(_) | Requirement::AtLeastOne => {}
         }
         properties.insert(field.name.to_owned(), schema);
     }
-    let one_of_these = fields.iter().filter(|field| field.presence == Presence::AtLeastOne);
+    let one_of_these = fields.iter().filter(|field| field.requirement == Requirement::AtLeastOne);
     let one_of_these: Vec<&str> = one_of_these.map(|field| field.name).collect();
     if !one_of_these.is_empty() {
         choices.push(any_of(&one_of_these));

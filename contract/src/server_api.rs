@@ -6,8 +6,8 @@ use schemars::generate::SchemaGenerator;
 use serde_json::{Map, Value, json};
 use shared::http::{Account, Done, Exported, Presences, Sessions};
 use shared::protocol::ErrorCode;
-use shared::protocol::spec::{Field, Kind, Presence};
-use shared::server_api::{ENDPOINTS, Endpoint, MAX_IDEMPOTENCY_KEY_CHARACTERS, Method, PREFIX, field_of};
+use shared::protocol::spec::{Field, Kind, Requirement};
+use shared::server_api::{ENDPOINTS, MAX_IDEMPOTENCY_KEY_CHARACTERS, Method, PREFIX, ServerEndpoint, field_of};
 
 use crate::events::EVENTS;
 use crate::{examples, schema};
@@ -37,7 +37,7 @@ pub fn add_paths(paths: &mut Map<String, Value>, generator: &mut SchemaGenerator
     }
 }
 
-fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
+fn operation(endpoint: &ServerEndpoint, generator: &mut SchemaGenerator) -> Value {
     let mut responses = Map::new();
     let answer = json!({"application/json": {"schema": answer(endpoint, generator)}});
     responses.insert("200".to_owned(), json!({"description": "Done.", "content": answer}));
@@ -62,13 +62,13 @@ fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
 }
 
 /// The command's example without what is elsewhere in the request.
-fn example(endpoint: &Endpoint, fields: &[Field]) -> Option<Value> {
+fn example(endpoint: &ServerEndpoint, fields: &[Field]) -> Option<Value> {
     let example = examples::request(endpoint.action()).as_object()?;
     let is_own = |name: &String| fields.iter().any(|field| field.name == *name);
     Some(example.iter().filter(|(name, _)| is_own(name)).map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
-fn parameters(endpoint: &Endpoint, fields: &[Field]) -> Value {
+fn parameters(endpoint: &ServerEndpoint, fields: &[Field]) -> Value {
     let mut parameters = Vec::new();
     for name in endpoint.parameters() {
         let field = endpoint.spec().into_iter().flat_map(|spec| spec.fields);
@@ -77,7 +77,7 @@ fn parameters(endpoint: &Endpoint, fields: &[Field]) -> Value {
             Some(field) => (field.kind, field.about),
             None => (Kind::UserId, "The user in whose name, and with whose rights, this is done."),
         };
-        let one = [Field { name, kind, presence: Presence::Required, about }];
+        let one = [Field { name, kind, requirement: Requirement::Required, about }];
         let schema = schema::object(&one)["properties"][name].clone();
         parameters.push(json!({"name": name, "in": "path", "required": true, "schema": schema}));
     }
@@ -97,7 +97,7 @@ fn parameters(endpoint: &Endpoint, fields: &[Field]) -> Value {
 }
 
 /// The answers of its command, with `status` instead of `type`.
-fn answer(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
+fn answer(endpoint: &ServerEndpoint, generator: &mut SchemaGenerator) -> Value {
     let Some(spec) = endpoint.spec() else {
         return match endpoint.action() {
             "presence" => schema::inline::<Presences>(generator),
@@ -127,7 +127,7 @@ fn with_status(mut schema: Value) -> Value {
 }
 
 /// Statuses, with what they mean here.
-fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, String> {
+fn refusals(endpoint: &ServerEndpoint) -> BTreeMap<u16, String> {
     let mut refusals: BTreeMap<u16, String> =
         COMMON.iter().map(|(status, about)| (*status, (*about).to_owned())).collect();
     let mut add = |status: u16, about: String| {

@@ -10,7 +10,7 @@ use shared::commands::{Command, DecodeContext, SPECS};
 use shared::endpoints::ENDPOINTS;
 use shared::ids::UserId;
 use shared::limits::Limits;
-use shared::protocol::spec::{Field, Presence};
+use shared::protocol::spec::{Field, Requirement};
 use shared::protocol::{Fields, Frame, Spec};
 
 /// Who sends the examples.
@@ -245,11 +245,11 @@ fn values() -> Vec<Value> {
 /// The example without the field and without what stands in for it.
 fn without(spec: &Spec, field: &Field) -> Map<String, Value> {
     let mut request = examples::request(spec.name).as_object().unwrap().clone();
-    let original = match field.presence {
-        Presence::InsteadOf(other) => other,
+    let original = match field.requirement {
+        Requirement::InsteadOf(other) => other,
         _ => field.name,
     };
-    let related = |other: &&Field| other.name == original || other.presence == Presence::InsteadOf(original);
+    let related = |other: &&Field| other.name == original || other.requirement == Requirement::InsteadOf(original);
     for other in spec.fields.iter().filter(related) {
         request.remove(other.name);
     }

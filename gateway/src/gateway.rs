@@ -12,7 +12,7 @@ use shared::config::GatewaySettings;
 use shared::ids::{ConnectionId, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::publication::Header;
-use shared::redis::presence::Session;
+use shared::redis::presence::UserSession;
 use shared::stream::Receipts;
 use shared::telemetry::Metrics;
 use tokio::sync::mpsc;
@@ -86,7 +86,7 @@ pub struct Queues {
     pub receipts: mpsc::Receiver<Receipts>,
     pub deliveries: mpsc::Receiver<Delivery>,
     pub gaps: mpsc::Receiver<Gap>,
-    pub closed_sessions: mpsc::UnboundedReceiver<Session>,
+    pub closed_sessions: mpsc::UnboundedReceiver<UserSession>,
 }
 
 impl Gateway {

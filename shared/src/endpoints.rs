@@ -40,7 +40,7 @@ pub enum MaxBody {
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
+pub enum Operation {
     Health,
     Ready,
     Live,
@@ -53,11 +53,11 @@ pub enum Call {
     Logout,
 }
 
-impl Call {
+impl Operation {
     /// Whether it tells operators how a server is: on gateways and workers, not counted against an address, and also on
     /// `ADMIN_ADDR`.
     pub fn is_for_operators(self) -> bool {
-        matches!(self, Call::Health | Call::Ready | Call::Live | Call::Metrics)
+        matches!(self, Operation::Health | Operation::Ready | Operation::Live | Operation::Metrics)
     }
 }
 
@@ -65,7 +65,7 @@ impl Call {
 pub struct Endpoint {
     pub method: Method,
     pub path: &'static str,
-    pub call: Call,
+    pub call: Operation,
     pub auth: Auth,
     pub requires: Requires,
     pub max_body: MaxBody,
@@ -119,7 +119,7 @@ impl Endpoint {
 
 /// What is found under a path.
 #[derive(Debug)]
-pub enum Found {
+pub enum EndpointMatch {
     Endpoint(&'static Endpoint),
     /// The path exists, but takes another method.
     OtherMethods(&'static Endpoint),
@@ -127,13 +127,13 @@ pub enum Found {
 }
 
 /// The endpoint of a whole path, which may end with a slash.
-pub fn find(method: &str, path: &str) -> Found {
+pub fn find(method: &str, path: &str) -> EndpointMatch {
     let path = path.strip_suffix('/').unwrap_or(path);
     let of_path = || ENDPOINTS.iter().filter(|endpoint| endpoint.path == path);
     match (of_path().find(|endpoint| endpoint.method.as_str() == method), of_path().next()) {
-        (Some(endpoint), _) => Found::Endpoint(endpoint),
-        (None, Some(other)) => Found::OtherMethods(other),
-        (None, None) => Found::Nothing,
+        (Some(endpoint), _) => EndpointMatch::Endpoint(endpoint),
+        (None, Some(other)) => EndpointMatch::OtherMethods(other),
+        (None, None) => EndpointMatch::Nothing,
     }
 }
 
@@ -199,7 +199,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Get,
         path: "/health",
-        call: Call::Health,
+        call: Operation::Health,
         auth: Auth::Anybody,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
@@ -213,7 +213,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Get,
         path: "/ready",
-        call: Call::Ready,
+        call: Operation::Ready,
         auth: Auth::Anybody,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
@@ -227,7 +227,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Get,
         path: "/live",
-        call: Call::Live,
+        call: Operation::Live,
         auth: Auth::Anybody,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
@@ -241,7 +241,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Get,
         path: "/metrics",
-        call: Call::Metrics,
+        call: Operation::Metrics,
         auth: Auth::Anybody,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
@@ -255,7 +255,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Get,
         path: "/api/conversations",
-        call: Call::Conversations,
+        call: Operation::Conversations,
         auth: Auth::User,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
@@ -269,7 +269,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Post,
         path: "/api/profile-pictures/batch",
-        call: Call::ProfilePictures,
+        call: Operation::ProfilePictures,
         auth: Auth::User,
         requires: Requires::Nothing,
         max_body: MaxBody::Bytes(MAX_PICTURES_BODY_BYTES),
@@ -287,7 +287,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Post,
         path: "/community/progression",
-        call: Call::CommunityProgression,
+        call: Operation::CommunityProgression,
         auth: Auth::MainBackend,
         requires: Requires::CommunitySyncToken,
         max_body: MaxBody::CommunitySync,
@@ -324,7 +324,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Post,
         path: "/api/auth/register",
-        call: Call::Register,
+        call: Operation::Register,
         auth: Auth::Anybody,
         requires: Requires::BuiltinAuth,
         max_body: MaxBody::Bytes(MAX_ACCOUNT_BODY_BYTES),
@@ -351,7 +351,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Post,
         path: "/api/auth/login",
-        call: Call::Login,
+        call: Operation::Login,
         auth: Auth::Anybody,
         requires: Requires::BuiltinAuth,
         max_body: MaxBody::Bytes(MAX_ACCOUNT_BODY_BYTES),
@@ -370,7 +370,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Post,
         path: "/api/auth/logout",
-        call: Call::Logout,
+        call: Operation::Logout,
         auth: Auth::User,
         requires: Requires::BuiltinAuth,
         max_body: MaxBody::Nothing,
@@ -395,11 +395,14 @@ mod tests {
             assert_eq!(ENDPOINTS.iter().filter(same).count(), 1, "{}", endpoint.path);
             assert_eq!(endpoint.max_body == MaxBody::Nothing, endpoint.body.is_empty(), "{}", endpoint.path);
             let found = find(endpoint.method.as_str(), endpoint.path);
-            assert!(matches!(found, Found::Endpoint(found) if found.call == endpoint.call), "{found:?}");
-            assert!(matches!(find("PATCH", endpoint.path), Found::OtherMethods(_)), "{}", endpoint.path);
-            assert!(matches!(find(endpoint.method.as_str(), &format!("{}/", endpoint.path)), Found::Endpoint(_)));
-            assert!(matches!(find(endpoint.method.as_str(), &format!("{}/x", endpoint.path)), Found::Nothing));
+            assert!(matches!(found, EndpointMatch::Endpoint(found) if found.call == endpoint.call), "{found:?}");
+            assert!(matches!(find("PATCH", endpoint.path), EndpointMatch::OtherMethods(_)), "{}", endpoint.path);
+            assert!(matches!(
+                find(endpoint.method.as_str(), &format!("{}/", endpoint.path)),
+                EndpointMatch::Endpoint(_)
+            ));
+            assert!(matches!(find(endpoint.method.as_str(), &format!("{}/x", endpoint.path)), EndpointMatch::Nothing));
         }
-        assert!(matches!(find("GET", "/"), Found::Nothing));
+        assert!(matches!(find("GET", "/"), EndpointMatch::Nothing));
     }
 }

@@ -46,12 +46,12 @@ struct Running {
     next: u64,
     names: BTreeMap<u64, &'static str>,
     /// The first failure: it started the drain and decides the exit code.
-    failure: Option<Failure>,
+    failure: Option<ProcessFailure>,
 }
 
 /// Why a process ended other than as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+pub enum ProcessFailure {
     #[error("task {name} failed: {reason}")]
     Task { name: &'static str, reason: String },
     #[error("did not finish in time; still running: {unfinished}")]
@@ -185,7 +185,7 @@ impl Lifecycle {
             Err(error) => {
                 self.start_draining();
                 self.inner.stopped.cancel();
-                Err(Failure::Signals { reason: error.to_string() })
+                Err(ProcessFailure::Signals { reason: error.to_string() })
             }
         };
         match ended {
@@ -204,7 +204,7 @@ impl Lifecycle {
     ///
     /// # Errors
     /// When a task failed, or did not end in time.
-    pub async fn run_until(self, mut signals: mpsc::Receiver<&'static str>) -> Result<(), Failure> {
+    pub async fn run_until(self, mut signals: mpsc::Receiver<&'static str>) -> Result<(), ProcessFailure> {
         let inner = &self.inner;
         tokio::select! {
             () = inner.draining.cancelled() => tracing::info!("draining"),
@@ -238,7 +238,7 @@ impl Lifecycle {
         let unfinished = unfinished.or_else(|| ended.is_err().then(|| self.unfinished()));
         match (inner.running.lock().failure.take(), unfinished) {
             (Some(failure), _) => Err(failure),
-            (None, Some(unfinished)) => Err(Failure::Unfinished { unfinished }),
+            (None, Some(unfinished)) => Err(ProcessFailure::Unfinished { unfinished }),
             (None, None) => Ok(()),
         }
     }
@@ -277,7 +277,7 @@ impl Lifecycle {
     fn fail(&self, name: &'static str, reason: String) {
         tracing::error!(task = name, reason, "a background task failed");
         let mut running = self.inner.running.lock();
-        running.failure.get_or_insert(Failure::Task { name, reason });
+        running.failure.get_or_insert(ProcessFailure::Task { name, reason });
         drop(running);
         self.start_draining();
     }

@@ -8,7 +8,7 @@ use shared::crypto::Keyring;
 use shared::ids::WorkerId;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
-use shared::redis::presence::Presence;
+use shared::redis::presence::PresenceScripts;
 use shared::redis::time::FleetClock;
 use shared::telemetry::traces::Tracer;
 use shared::wire::{DecodeError, Wire};
@@ -39,7 +39,7 @@ pub struct App {
     pub redis_options: RedisOptions,
     pub clock: FleetClock,
     pub keys: Keys,
-    pub presence: Presence,
+    pub presence: PresenceScripts,
     pub keyring: Arc<Keyring>,
     /// Writes and reads what goes to gateways and comes from them.
     pub wire: Wire,

@@ -38,7 +38,7 @@ use shared::ids::WorkerId;
 use shared::lifecycle::Lifecycle;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
-use shared::redis::presence::Presence;
+use shared::redis::presence::PresenceScripts;
 use shared::redis::time::FleetClock;
 use shared::telemetry::traces::Tracer;
 use shared::telemetry::{Metrics, with_causes};
@@ -145,7 +145,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         redis: redis_options.client(lifecycle).context("REDIS_URL")?,
         clock: FleetClock::new(&keys),
         redis_options,
-        presence: Presence::new(keys.clone()),
+        presence: PresenceScripts::new(keys.clone()),
         keys,
         wire: Wire::new(keyring.clone(), settings.common.wire_format),
         keyring: Arc::new(keyring),

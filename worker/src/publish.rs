@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fred::prelude::Error;
 use shared::publication::Header;
-use shared::redis::settle::{self, Message};
+use shared::redis::settle::{self, ChannelMessage};
 use shared::telemetry::traces::TraceContext;
 
 use crate::app::App;
@@ -20,7 +20,7 @@ pub fn messages(
     app: &App,
     publications: &[Publication],
     trace: impl Fn(usize) -> Option<TraceContext>,
-) -> Vec<Message> {
+) -> Vec<ChannelMessage> {
     let keys = &app.keys;
     let mut messages = Vec::with_capacity(publications.len());
     for (index, publication) in publications.iter().enumerate() {

@@ -15,7 +15,7 @@ mod server;
 
 use http::HeaderMap;
 use shared::auth::Claims;
-use shared::endpoints::{Auth, Call, Endpoint, MaxBody, Requires};
+use shared::endpoints::{Auth, Endpoint, MaxBody, Operation, Requires};
 
 pub use self::answer::answered;
 pub use self::body::{Unread, unread};
@@ -56,13 +56,13 @@ pub async fn carry_out(gateway: &Gateway, endpoint: &Endpoint, request: Request)
         }
     };
     match endpoint.call {
-        Call::Conversations => conversations::list(gateway, user()?, request.query, endpoint.path).await,
-        Call::ProfilePictures => profile_pictures::list(gateway, user()?, body).await,
-        Call::CommunityProgression => community_sync::sync(gateway, body).await,
-        Call::Register => auth::register(gateway, address, body).await,
-        Call::Login => auth::login(gateway, address, body).await,
-        Call::Logout => auth::logout(gateway, user()?).await,
-        Call::Health | Call::Ready | Call::Live | Call::Metrics => Err(ApiError::nothing()),
+        Operation::Conversations => conversations::list(gateway, user()?, request.query, endpoint.path).await,
+        Operation::ProfilePictures => profile_pictures::list(gateway, user()?, body).await,
+        Operation::CommunityProgression => community_sync::sync(gateway, body).await,
+        Operation::Register => auth::register(gateway, address, body).await,
+        Operation::Login => auth::login(gateway, address, body).await,
+        Operation::Logout => auth::logout(gateway, user()?).await,
+        Operation::Health | Operation::Ready | Operation::Live | Operation::Metrics => Err(ApiError::nothing()),
     }
 }
 

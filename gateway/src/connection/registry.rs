@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use shared::ids::{ConnectionId, GroupId, UserId};
 use shared::redis::keys::Channel;
-use shared::redis::presence::Session;
+use shared::redis::presence::UserSession;
 
 use crate::connection::Connection;
 use crate::egress::positions::Positions;
@@ -60,11 +60,11 @@ impl Registry {
     }
 
     /// All open sessions.
-    pub fn sessions(&self) -> Vec<Session> {
+    pub fn sessions(&self) -> Vec<UserSession> {
         let mut sessions = Vec::new();
         let open = |connection: &Arc<Connection>| {
             if let (Some(user), true) = (connection.user(), connection.is_open()) {
-                sessions.push(Session { user, connection: connection.id });
+                sessions.push(UserSession { user, connection: connection.id });
             }
         };
         self.for_everybody(open);

@@ -12,7 +12,7 @@ use shared::events;
 use shared::events::direct::MessageDelivered;
 use shared::ids::{ConversationId, UserId};
 use shared::publication::{EventHeader, Header, Receipt};
-use shared::redis::settle::{self, Message};
+use shared::redis::settle::{self, ChannelMessage};
 use tokio::sync::mpsc;
 
 use crate::connection::deliveries::Delivery;
@@ -66,7 +66,7 @@ async fn publish(core: &Core, deliveries: Vec<Delivery>) -> Result<(), Error> {
         let message = Bytes::from(core.wire.publication(&channel, &header, &events::broadcast(&event)));
         (channel, message)
     };
-    let messages: Vec<Message> = deliveries.into_iter().map(message).collect();
+    let messages: Vec<ChannelMessage> = deliveries.into_iter().map(message).collect();
     settle::publish(&core.redis, &messages).await
 }
 
@@ -82,7 +82,8 @@ mod tests {
     fn the_newest_stands_for_all_before_it_and_ones_own_are_no_news() {
         let (deliveries, mut queue) = Deliveries::new();
         let conversation = ConversationId::direct(UserId(1), UserId(2));
-        let receipt = |seq, sender| Receipt::Message { conversation, seq, sender, message: MessageId(Uuid::nil()) };
+        let receipt =
+            |seq, sender| Receipt::ChannelMessage { conversation, seq, sender, message: MessageId(Uuid::nil()) };
         for (seq, sender, recipient) in [(1, 1, 2), (3, 1, 2), (2, 1, 2), (4, 1, 1), (5, 2, 1)] {
             deliveries.note(&receipt(seq, UserId(sender)), UserId(recipient));
         }

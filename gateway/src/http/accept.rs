@@ -17,7 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use shared::config::AllowedOrigins;
-use shared::endpoints::{self, Found};
+use shared::endpoints::{self, EndpointMatch};
 use shared::server_api;
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
@@ -197,8 +197,8 @@ async fn answer(
 /// They must be answered whatever else goes on.
 fn is_for_operators(path: &str) -> bool {
     match endpoints::find("GET", path) {
-        Found::Endpoint(endpoint) | Found::OtherMethods(endpoint) => endpoint.call.is_for_operators(),
-        Found::Nothing => false,
+        EndpointMatch::Endpoint(endpoint) | EndpointMatch::OtherMethods(endpoint) => endpoint.call.is_for_operators(),
+        EndpointMatch::Nothing => false,
     }
 }
 

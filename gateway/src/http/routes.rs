@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use shared::dialects::{Dialect, SUBPROTOCOL};
-use shared::endpoints::{self, Call, Endpoint, Found};
+use shared::endpoints::{self, Endpoint, EndpointMatch, Operation};
 use shared::http::Condition;
 use shared::telemetry::traces::TraceContext;
 use tokio::net::TcpStream;
@@ -36,7 +36,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Routes {
         .map(upgrade);
     let root = warp::path::end().and(warp::get()).map(|| upgrade_required("This path is a WebSocket"));
     let are_metrics_public = gateway.settings.admin_addr.is_none();
-    let operators = operators(&gateway, move |call| call != Call::Metrics || are_metrics_public);
+    let operators = operators(&gateway, move |call| call != Operation::Metrics || are_metrics_public);
     let servers = api::server_route(&gateway);
     let users = users(&gateway);
     let all = upgrade.or(root).unify().or(operators).unify().or(servers).unify().or(users).unify();
@@ -54,7 +54,7 @@ fn with(gateway: &Arc<Gateway>) -> BoxedFilter<(Arc<Gateway>,)> {
 }
 
 /// Probes and metrics.
-fn operators(gateway: &Arc<Gateway>, is_offered: impl Fn(Call) -> bool + Clone + Send + Sync + 'static) -> Routes {
+fn operators(gateway: &Arc<Gateway>, is_offered: impl Fn(Operation) -> bool + Clone + Send + Sync + 'static) -> Routes {
     found(move |endpoint, _| endpoint.call.is_for_operators() && is_offered(endpoint.call), gateway)
         .and(warp::header::headers_cloned())
         .map(|endpoint: Option<&Endpoint>, gateway: Arc<Gateway>, headers: HeaderMap| match endpoint {
@@ -67,18 +67,18 @@ fn operators(gateway: &Arc<Gateway>, is_offered: impl Fn(Call) -> bool + Clone +
         .boxed()
 }
 
-fn answer_operator(gateway: &Gateway, call: Call, accept: Option<&str>) -> Response {
+fn answer_operator(gateway: &Gateway, call: Operation, accept: Option<&str>) -> Response {
     match call {
-        Call::Live => json_response(&probes::live(gateway)),
-        Call::Ready => {
+        Operation::Live => json_response(&probes::live(gateway)),
+        Operation::Ready => {
             let body = probes::ready(gateway);
             with_status(body.ready, &body)
         }
-        Call::Health => {
+        Operation::Health => {
             let body = probes::health(gateway);
             with_status(body.status != Condition::Unhealthy, &body)
         }
-        Call::Metrics => metrics(gateway, accept),
+        Operation::Metrics => metrics(gateway, accept),
         _ => nothing_here(),
     }
 }
@@ -108,9 +108,9 @@ fn found(
         .and(with(gateway))
         .and_then(move |path: FullPath, method: Method, gateway: Arc<Gateway>| {
             let (endpoint, is_method) = match endpoints::find(method.as_str(), path.as_str()) {
-                Found::Endpoint(endpoint) => (Some(endpoint), true),
-                Found::OtherMethods(endpoint) => (Some(endpoint), false),
-                Found::Nothing => (None, false),
+                EndpointMatch::Endpoint(endpoint) => (Some(endpoint), true),
+                EndpointMatch::OtherMethods(endpoint) => (Some(endpoint), false),
+                EndpointMatch::Nothing => (None, false),
             };
             let offered = endpoint.filter(|endpoint| is_offered(endpoint, &gateway));
             let found = offered.map(|endpoint| (is_method.then_some(endpoint), gateway));
@@ -123,7 +123,7 @@ fn found(
 /// What `Allow` says for a known path.
 pub fn allowed_methods(path: &str) -> &'static str {
     match endpoints::find("POST", path) {
-        Found::Endpoint(_) => "POST, OPTIONS",
+        EndpointMatch::Endpoint(_) => "POST, OPTIONS",
         _ => "GET, HEAD, OPTIONS",
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::ids::UserId;
-use shared::redis::presence::{Presence, Session};
+use shared::redis::presence::{PresenceScripts, UserSession};
 use tokio::sync::mpsc;
 
 use crate::connection::Connection;
@@ -24,18 +24,18 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// would keep its user online until this gateway ends.
 #[derive(Clone)]
 pub struct ClosedSessions {
-    sender: mpsc::UnboundedSender<Session>,
+    sender: mpsc::UnboundedSender<UserSession>,
 }
 
 impl ClosedSessions {
-    pub fn new() -> (Self, mpsc::UnboundedReceiver<Session>) {
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<UserSession>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (ClosedSessions { sender }, receiver)
     }
 
     pub fn push(&self, user: UserId, connection: &Connection) {
         // The receiver is gone when the process ends; then workers find the sessions of a dead core.
-        let _ = self.sender.send(Session { user, connection: connection.id });
+        let _ = self.sender.send(UserSession { user, connection: connection.id });
     }
 }
 
@@ -43,9 +43,9 @@ impl ClosedSessions {
 pub async fn run(
     core: Arc<Core>,
     registry: Arc<Registry>,
-    mut closed: mpsc::UnboundedReceiver<Session>,
+    mut closed: mpsc::UnboundedReceiver<UserSession>,
 ) -> Result<(), Infallible> {
-    let presence = Presence::new(core.keys.clone());
+    let presence = PresenceScripts::new(core.keys.clone());
     let mut ticks = core.lifecycle.every_until_stopped(COMPARE_PERIOD);
     let mut batch = Vec::new();
     loop {
@@ -72,7 +72,7 @@ pub async fn run(
     Ok(())
 }
 
-async fn close(core: &Core, presence: &Presence, batch: &mut Vec<Session>) {
+async fn close(core: &Core, presence: &PresenceScripts, batch: &mut Vec<UserSession>) {
     while let Err(error) = close_now(core, presence, batch).await {
         tracing::warn!(%error, sessions = batch.len(), "sessions could not be taken off the registry");
         if core.lifecycle.stopped().is_cancelled() {
@@ -83,13 +83,13 @@ async fn close(core: &Core, presence: &Presence, batch: &mut Vec<Session>) {
     batch.clear();
 }
 
-async fn close_now(core: &Core, presence: &Presence, batch: &[Session]) -> Result<(), fred::error::Error> {
+async fn close_now(core: &Core, presence: &PresenceScripts, batch: &[UserSession]) -> Result<(), fred::error::Error> {
     let grace = core.settings.common.offline_grace_period;
     presence.close(&core.redis, core.id, batch, grace).await
 }
 
 /// Registers again what Redis lost, and takes away what it has too many.
-async fn compare(core: &Core, registry: &Registry, presence: &Presence) {
+async fn compare(core: &Core, registry: &Registry, presence: &PresenceScripts) {
     if !core.liveness.redis_is_up() {
         return;
     }
@@ -98,14 +98,14 @@ async fn compare(core: &Core, registry: &Registry, presence: &Presence) {
         if presence.count_of(&core.redis, core.id).await? == open.len() as u64 {
             return Ok(());
         }
-        let registered: HashSet<Session> = presence.sessions_of(&core.redis, core.id).await?.into_iter().collect();
-        let missing: Vec<Session> = open.into_iter().filter(|session| !registered.contains(session)).collect();
+        let registered: HashSet<UserSession> = presence.sessions_of(&core.redis, core.id).await?.into_iter().collect();
+        let missing: Vec<UserSession> = open.into_iter().filter(|session| !registered.contains(session)).collect();
         for chunk in missing.chunks(BATCH) {
             presence.open(&core.redis, core.id, chunk).await?;
         }
         // Looked at once more, so that none is taken away that opened meanwhile.
         let gone = registered.into_iter().filter(|session| !registry.holds(session.connection));
-        let gone: Vec<Session> = gone.collect();
+        let gone: Vec<UserSession> = gone.collect();
         for chunk in gone.chunks(BATCH) {
             close_now(core, presence, chunk).await?;
         }

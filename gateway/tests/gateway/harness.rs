@@ -6,7 +6,7 @@ use std::time::Duration;
 use client::{Client, Connect};
 use serde_json::Value;
 use shared::config::GatewaySettings;
-use shared::lifecycle::{Failure, Lifecycle};
+use shared::lifecycle::{Lifecycle, ProcessFailure};
 use shared::telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -25,7 +25,7 @@ pub struct Harness {
     pub prefix: String,
     pub worker: FakeWorker,
     signals: mpsc::Sender<&'static str>,
-    running: JoinHandle<Result<(), Failure>>,
+    running: JoinHandle<Result<(), ProcessFailure>>,
 }
 
 impl Harness {
@@ -90,7 +90,7 @@ impl Harness {
         self.signals.send("SIGTERM").await.unwrap();
     }
 
-    pub async fn ended(self) -> Result<(), Failure> {
+    pub async fn ended(self) -> Result<(), ProcessFailure> {
         tokio::time::timeout(SOON, self.running).await.unwrap().unwrap()
     }
 

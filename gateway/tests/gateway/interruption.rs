@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use devstack::{Redis, Scratch, testing};
 use serde_json::json;
-use shared::redis::presence::Presence;
+use shared::redis::presence::PresenceScripts;
 use shared::stream::{InternalReply, ReplayPage};
 
 use crate::delivery::seqs;
@@ -87,7 +87,7 @@ async fn a_redis_that_lost_everything_costs_no_connection_and_no_session() {
     assert_eq!(seqs(&mut client, 1).await, [2]);
     client.send(json!({"type": "get_user_groups"})).await.unwrap();
     let (envelope, _) = harness.worker.command().await;
-    let presence = Presence::new(harness.worker.keys.clone());
+    let presence = PresenceScripts::new(harness.worker.keys.clone());
     let registered = async {
         while presence.count_of(&harness.worker.redis, envelope.reply_to.gateway).await.unwrap() != 1 {
             tokio::time::sleep(Duration::from_millis(20)).await;

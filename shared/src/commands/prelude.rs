@@ -6,7 +6,7 @@ use serde_json::Value;
 pub use crate::ids::{CommunityId, ConversationId, GroupId, MessageId, UserId, user_route_hint};
 pub use crate::limits::{MAX_SYNC_CONVERSATIONS, MAX_SYNC_ENTRIES};
 use crate::protocol::fields::{is_blank, parse_conversation_id};
-pub use crate::protocol::spec::{LIMIT, OFFSET, Presence};
+pub use crate::protocol::spec::{LIMIT, OFFSET, Requirement};
 pub use crate::protocol::{ErrorCode, Field, Fields, Invalid, Kind, Spec};
 
 use crate::limits::{

@@ -19,17 +19,17 @@ impl Contract for UpdateGroupInfo {
         Absent fields stay unchanged.";
     const FIELDS: &'static [Field] = &[
         GROUP,
-        Field { name: "groupName", kind: GROUP_NAME, presence: Presence::AtLeastOne, about: "The new name." },
+        Field { name: "groupName", kind: GROUP_NAME, requirement: Requirement::AtLeastOne, about: "The new name." },
         Field {
             name: "groupDescription",
             kind: GROUP_DESCRIPTION,
-            presence: Presence::AtLeastOne,
+            requirement: Requirement::AtLeastOne,
             about: "The new description.",
         },
         Field {
             name: "maxMembers",
             kind: Kind::MemberCount,
-            presence: Presence::AtLeastOne,
+            requirement: Requirement::AtLeastOne,
             about: "Not less than the members there are.",
         },
     ];

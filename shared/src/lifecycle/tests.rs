@@ -10,7 +10,7 @@ use super::*;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-fn start() -> (Lifecycle, mpsc::Sender<&'static str>, JoinHandle<Result<(), Failure>>) {
+fn start() -> (Lifecycle, mpsc::Sender<&'static str>, JoinHandle<Result<(), ProcessFailure>>) {
     let lifecycle = Lifecycle::new(TIMEOUT);
     let (signals, receiver) = mpsc::channel(4);
     let run = tokio::spawn(lifecycle.clone().run_until(receiver));
@@ -63,7 +63,7 @@ async fn a_task_with_an_error_ends_the_process_in_order() {
     lifecycle.spawn_work("accept", until(lifecycle.draining()));
     lifecycle.spawn("subscriber", async { Err("connection refused") });
     let failure = run.await.unwrap().unwrap_err();
-    assert_eq!(failure, Failure::Task { name: "subscriber", reason: "connection refused".into() });
+    assert_eq!(failure, ProcessFailure::Task { name: "subscriber", reason: "connection refused".into() });
     assert_eq!(failure.to_string(), "task subscriber failed: connection refused");
 }
 
@@ -83,7 +83,7 @@ async fn a_task_that_panics_ends_the_process_in_order() {
         assert!(std::hint::black_box(false), "broken");
         Ok::<(), Infallible>(())
     });
-    assert_eq!(run.await.unwrap(), Err(Failure::Task { name: "consume", reason: "it panicked".into() }));
+    assert_eq!(run.await.unwrap(), Err(ProcessFailure::Task { name: "consume", reason: "it panicked".into() }));
     assert!(finished.load(Ordering::SeqCst));
 }
 
@@ -102,7 +102,7 @@ async fn what_may_be_dropped_ends_the_process_when_it_fails_before() {
     let (lifecycle, _signals, run) = start();
     lifecycle.spawn_until_stopped("watch", async { Err("gave up") });
     let ended = timeout(TIMEOUT, run).await.unwrap().unwrap();
-    assert_eq!(ended, Err(Failure::Task { name: "watch", reason: "gave up".into() }));
+    assert_eq!(ended, Err(ProcessFailure::Task { name: "watch", reason: "gave up".into() }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +117,7 @@ async fn the_first_failure_is_reported_and_one_while_draining_counts() {
         });
     }
     signals.send("SIGINT").await.unwrap();
-    assert_eq!(run.await.unwrap(), Err(Failure::Task { name: "first", reason: "late".into() }));
+    assert_eq!(run.await.unwrap(), Err(ProcessFailure::Task { name: "first", reason: "late".into() }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,7 +137,7 @@ async fn draining_is_bounded_and_who_did_not_finish_is_named() {
     lifecycle.spawn_work("accept", until(lifecycle.draining()));
     let started = Instant::now();
     signals.send("SIGTERM").await.unwrap();
-    let Err(Failure::Unfinished { unfinished }) = run.await.unwrap() else { unreachable!() };
+    let Err(ProcessFailure::Unfinished { unfinished }) = run.await.unwrap() else { unreachable!() };
     assert!(unfinished.ends_with("stuck"), "{unfinished}");
     assert!(!unfinished.contains("accept"), "{unfinished}");
     assert!(started.elapsed() >= TIMEOUT && started.elapsed() <= TIMEOUT + STOP_GRACE, "{:?}", started.elapsed());
@@ -154,7 +154,7 @@ async fn a_second_signal_stops_at_once() {
     signals.send("SIGTERM").await.unwrap();
     sleep(Duration::from_secs(1)).await;
     signals.send("SIGTERM").await.unwrap();
-    let Err(Failure::Unfinished { unfinished }) = run.await.unwrap() else { unreachable!() };
+    let Err(ProcessFailure::Unfinished { unfinished }) = run.await.unwrap() else { unreachable!() };
     assert!(unfinished.starts_with("2 pieces of work"), "{unfinished}");
     assert!(started.elapsed() <= Duration::from_secs(1) + STOP_GRACE);
 }

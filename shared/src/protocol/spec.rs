@@ -37,30 +37,30 @@ pub const COMMON_ERRORS: &[ErrorCode] = &[
 pub struct Field {
     pub name: &'static str,
     pub kind: Kind,
-    pub presence: Presence,
+    pub requirement: Requirement,
     pub about: &'static str,
 }
 
 impl Field {
     pub const fn required(name: &'static str, kind: Kind, about: &'static str) -> Field {
-        Field { name, kind, presence: Presence::Required, about }
+        Field { name, kind, requirement: Requirement::Required, about }
     }
 
     pub const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Field {
-        Field { name, kind, presence: Presence::Optional, about }
+        Field { name, kind, requirement: Requirement::Optional, about }
     }
 
     pub const fn default(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Field {
-        Field { name, kind, presence: Presence::Default(default), about }
+        Field { name, kind, requirement: Requirement::Default(default), about }
     }
 
     pub const fn instead_of(other: &'static str, name: &'static str, kind: Kind, about: &'static str) -> Field {
-        Field { name, kind, presence: Presence::InsteadOf(other), about }
+        Field { name, kind, requirement: Requirement::InsteadOf(other), about }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
+pub enum Requirement {
     Required,
     Optional,
     /// Optional; absent, it is this JSON.

@@ -16,14 +16,14 @@ use crate::ids::{ConnectionId, ConnectionRef, GatewayId, UserId};
 
 /// One session: a user's authenticated connection of some gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Session {
+pub struct UserSession {
     pub user: UserId,
     pub connection: ConnectionId,
 }
 
 /// The scripts, ready to run.
 #[derive(Clone)]
-pub struct Presence {
+pub struct PresenceScripts {
     keys: Keys,
     open: Script,
     close: Script,
@@ -31,9 +31,9 @@ pub struct Presence {
     restore: Script,
 }
 
-impl Presence {
+impl PresenceScripts {
     pub fn new(keys: Keys) -> Self {
-        Presence {
+        PresenceScripts {
             keys,
             open: Script::from_lua(include_str!("scripts/sessions_open.lua")),
             close: Script::from_lua(include_str!("scripts/sessions_close.lua")),
@@ -43,7 +43,7 @@ impl Presence {
     }
 
     /// Registers sessions, any number of times: their users are online from now on.
-    pub async fn open(&self, redis: &Client, gateway: GatewayId, sessions: &[Session]) -> Result<(), Error> {
+    pub async fn open(&self, redis: &Client, gateway: GatewayId, sessions: &[UserSession]) -> Result<(), Error> {
         let arguments = vec![self.keys.user_sessions_prefix().into(), gateway.to_string().into()];
         let _: i64 = run_script(&self.open, redis, self.keys(gateway), with_sessions(arguments, sessions)).await?;
         Ok(())
@@ -54,7 +54,7 @@ impl Presence {
         &self,
         redis: &Client,
         gateway: GatewayId,
-        sessions: &[Session],
+        sessions: &[UserSession],
         grace: Duration,
     ) -> Result<(), Error> {
         let ends_at = Timestamp::now().plus(grace).0;
@@ -94,7 +94,7 @@ impl Presence {
     }
 
     /// The sessions registered for a gateway.
-    pub async fn sessions_of(&self, redis: &Client, gateway: GatewayId) -> Result<Vec<Session>, Error> {
+    pub async fn sessions_of(&self, redis: &Client, gateway: GatewayId) -> Result<Vec<UserSession>, Error> {
         let key = self.keys.gateway_sessions(gateway);
         let members: Vec<String> = keyed!(redis, key, |sender, key| async move { sender.smembers(key).await }).await?;
         Ok(members.iter().filter_map(|member| parse_session(member)).collect())
@@ -149,7 +149,7 @@ impl Presence {
     }
 }
 
-fn with_sessions(mut arguments: Vec<Value>, sessions: &[Session]) -> Vec<Value> {
+fn with_sessions(mut arguments: Vec<Value>, sessions: &[UserSession]) -> Vec<Value> {
     for session in sessions {
         arguments.push(session.user.0.into());
         arguments.push((session.connection.0 as i64).into());
@@ -157,7 +157,7 @@ fn with_sessions(mut arguments: Vec<Value>, sessions: &[Session]) -> Vec<Value> 
     arguments
 }
 
-fn parse_session(member: &str) -> Option<Session> {
+fn parse_session(member: &str) -> Option<UserSession> {
     let (user, connection) = member.split_once(':')?;
-    Some(Session { user: user.parse().ok()?, connection: ConnectionId(connection.parse().ok()?) })
+    Some(UserSession { user: user.parse().ok()?, connection: ConnectionId(connection.parse().ok()?) })
 }

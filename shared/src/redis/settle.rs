@@ -13,13 +13,13 @@ use super::redirect::keyed;
 use super::topology::{Topology, one_node};
 
 /// One message for one channel.
-pub type Message = (String, Bytes);
+pub type ChannelMessage = (String, Bytes);
 
 /// Commands under way at a time.
 const MAX_MESSAGES: usize = 1_000;
 
 /// Publishes in order.
-pub async fn publish(client: &Client, messages: &[Message]) -> Result<(), Error> {
+pub async fn publish(client: &Client, messages: &[ChannelMessage]) -> Result<(), Error> {
     settle(client, messages, &BTreeMap::new(), None).await
 }
 
@@ -27,7 +27,7 @@ pub async fn publish(client: &Client, messages: &[Message]) -> Result<(), Error>
 /// error any part of it may have happened.
 pub async fn settle(
     client: &Client,
-    messages: &[Message],
+    messages: &[ChannelMessage],
     done: &BTreeMap<String, Vec<String>>,
     group: Option<&str>,
 ) -> Result<(), Error> {
@@ -71,7 +71,7 @@ async fn acknowledge(client: &Client, stream: &str, group: &str, ids: &[String])
     .await
 }
 
-async fn publish_all(client: &Client, messages: &[Message]) -> Result<(), Error> {
+async fn publish_all(client: &Client, messages: &[ChannelMessage]) -> Result<(), Error> {
     let Some(((channel, message), before)) = messages.split_last() else { return Ok(()) };
     let one_node = one_node(client);
     let pipeline = client.pipeline().with_options(&one_node);

@@ -1,9 +1,15 @@
 //! THE list of the server API's endpoints.
 
-use super::{Call, Endpoint, Method, Scope};
+use super::{Method, Scope, ServerEndpoint, ServerOperation};
 
-const fn endpoint(method: Method, path: &'static str, scope: Scope, call: Call, summary: &'static str) -> Endpoint {
-    Endpoint { method, path, scope, call, summary }
+const fn endpoint(
+    method: Method,
+    path: &'static str,
+    scope: Scope,
+    call: ServerOperation,
+    summary: &'static str,
+) -> ServerEndpoint {
+    ServerEndpoint { method, path, scope, call, summary }
 }
 
 const fn command(
@@ -12,12 +18,12 @@ const fn command(
     scope: Scope,
     command: &'static str,
     summary: &'static str,
-) -> Endpoint {
-    endpoint(method, path, scope, Call::Command(command), summary)
+) -> ServerEndpoint {
+    endpoint(method, path, scope, ServerOperation::Command(command), summary)
 }
 
 /// A path that begins with `/users/{userId}` acts for that user: with the user's rights, and seen by others as the user's own doing.
-pub const ENDPOINTS: &[Endpoint] = &[
+pub const ENDPOINTS: &[ServerEndpoint] = &[
     command(
         Method::Post,
         "/users/{userId}/direct-messages",
@@ -178,36 +184,42 @@ pub const ENDPOINTS: &[Endpoint] = &[
         Method::Get,
         "/users/{userId}/sessions",
         Scope::Sessions,
-        Call::Sessions,
+        ServerOperation::Sessions,
         "Returns the user's connections, each with the gateway that it is at.",
     ),
     endpoint(
         Method::Delete,
         "/users/{userId}/sessions",
         Scope::Sessions,
-        Call::Kick,
+        ServerOperation::Kick,
         "Closes the user's connections with 1008. The user's token stays valid.",
     ),
-    endpoint(Method::Post, "/presence", Scope::Presence, Call::Presence, "Says which of up to 1,000 users are online."),
+    endpoint(
+        Method::Post,
+        "/presence",
+        Scope::Presence,
+        ServerOperation::Presence,
+        "Says which of up to 1,000 users are online.",
+    ),
     endpoint(
         Method::Post,
         "/users",
         Scope::Users,
-        Call::CreateUser,
+        ServerOperation::CreateUser,
         "Creates an account without a password, for whom your backend signs tokens. Requires `BUILTIN_AUTH=true`; otherwise 404.",
     ),
     endpoint(
         Method::Patch,
         "/users/{userId}",
         Scope::Users,
-        Call::UpdateUser,
+        ServerOperation::UpdateUser,
         "Changes the user's account, or deactivates it. Requires `BUILTIN_AUTH=true`; otherwise 404.",
     ),
     endpoint(
         Method::Get,
         "/users/{userId}/export",
         Scope::Users,
-        Call::Export,
+        ServerOperation::Export,
         "Returns everything that is stored about the user, in parts: read on with `nextCursor` until there is none. A part may be empty.",
     ),
 ];

@@ -81,7 +81,7 @@ impl Scope {
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
+pub enum ServerOperation {
     /// The acting user's command of this name.
     Command(&'static str),
     /// Lists the user's connections.
@@ -99,42 +99,42 @@ pub enum Call {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Endpoint {
+pub struct ServerEndpoint {
     pub method: Method,
     /// After [`PREFIX`]; parameters are in braces.
     pub path: &'static str,
     pub scope: Scope,
-    pub call: Call,
+    pub call: ServerOperation,
     pub summary: &'static str,
 }
 
-impl Endpoint {
+impl ServerEndpoint {
     /// The name of its calls in the audit log.
     pub fn action(&self) -> &'static str {
         match self.call {
-            Call::Command(name) => name,
-            Call::Sessions => "sessions",
-            Call::Kick => "kick",
-            Call::Presence => "presence",
-            Call::CreateUser => "create_user",
-            Call::UpdateUser => "update_user",
-            Call::Export => "export",
+            ServerOperation::Command(name) => name,
+            ServerOperation::Sessions => "sessions",
+            ServerOperation::Kick => "kick",
+            ServerOperation::Presence => "presence",
+            ServerOperation::CreateUser => "create_user",
+            ServerOperation::UpdateUser => "update_user",
+            ServerOperation::Export => "export",
         }
     }
 
     /// Whether it changes nothing.
     pub fn is_read(&self) -> bool {
-        self.method == Method::Get || self.call == Call::Presence
+        self.method == Method::Get || self.call == ServerOperation::Presence
     }
 
     /// Whether its messages may be the system's.
     pub fn takes_kind(&self) -> bool {
-        matches!(self.call, Call::Command("send_private_message" | "send_group_message"))
+        matches!(self.call, ServerOperation::Command("send_private_message" | "send_group_message"))
     }
 
     /// The contract of its command.
     pub fn spec(&self) -> Option<&'static Spec> {
-        let Call::Command(name) = self.call else { return None };
+        let ServerOperation::Command(name) = self.call else { return None };
         SPECS.iter().find(|spec| spec.name == name)
     }
 
@@ -146,12 +146,12 @@ impl Endpoint {
     /// What it takes in the body or in the query.
     pub fn fields(&self) -> Vec<Field> {
         let own = match self.call {
-            Call::Command(_) => self.spec().map_or(&[][..], |spec| spec.fields),
-            Call::Sessions | Call::Kick => &[],
-            Call::Presence => PRESENCE,
-            Call::CreateUser => USER,
-            Call::UpdateUser => USER_CHANGES,
-            Call::Export => EXPORT,
+            ServerOperation::Command(_) => self.spec().map_or(&[][..], |spec| spec.fields),
+            ServerOperation::Sessions | ServerOperation::Kick => &[],
+            ServerOperation::Presence => PRESENCE,
+            ServerOperation::CreateUser => USER,
+            ServerOperation::UpdateUser => USER_CHANGES,
+            ServerOperation::Export => EXPORT,
         };
         let is_in_path = |field: &Field| self.parameters().any(|name| field_of(name) == Some(field.name));
         let kind = self.takes_kind().then_some(&KIND);
@@ -206,25 +206,25 @@ fn parameter(segment: &'static str) -> Option<&'static str> {
 
 /// What is found under a path.
 #[derive(Debug)]
-pub enum Found<'a> {
+pub enum ServerMatch<'a> {
     /// With the parameters of the path, as they came.
-    Endpoint(&'static Endpoint, Vec<(&'static str, &'a str)>),
+    Endpoint(&'static ServerEndpoint, Vec<(&'static str, &'a str)>),
     /// There are endpoints of other methods.
     OtherMethods(Vec<Method>),
     Nothing,
 }
 
 /// The endpoint of a path after [`PREFIX`].
-pub fn find<'a>(method: &str, path: &'a str) -> Found<'a> {
+pub fn find<'a>(method: &str, path: &'a str) -> ServerMatch<'a> {
     let mut methods = Vec::new();
     for endpoint in ENDPOINTS {
         let Some(parameters) = matched(endpoint.path, path) else { continue };
         if endpoint.method.as_str() == method {
-            return Found::Endpoint(endpoint, parameters);
+            return ServerMatch::Endpoint(endpoint, parameters);
         }
         methods.push(endpoint.method);
     }
-    if methods.is_empty() { Found::Nothing } else { Found::OtherMethods(methods) }
+    if methods.is_empty() { ServerMatch::Nothing } else { ServerMatch::OtherMethods(methods) }
 }
 
 fn matched<'a>(template: &'static str, path: &'a str) -> Option<Vec<(&'static str, &'a str)>> {
@@ -251,14 +251,14 @@ mod tests {
     #[test]
     fn every_endpoint_has_a_command_that_takes_what_its_path_says() {
         for endpoint in ENDPOINTS {
-            if let Call::Command(name) = endpoint.call {
+            if let ServerOperation::Command(name) = endpoint.call {
                 let spec = endpoint.spec().unwrap_or_else(|| panic!("{name} is not a command"));
                 for field in endpoint.parameters().filter_map(field_of) {
                     assert!(spec.fields.iter().any(|known| known.name == field), "{name} takes no {field}");
                 }
                 assert!(!spec.replies.is_empty(), "{name} has no answer");
             }
-            let same = |other: &&Endpoint| (other.method, other.path) == (endpoint.method, endpoint.path);
+            let same = |other: &&ServerEndpoint| (other.method, other.path) == (endpoint.method, endpoint.path);
             assert_eq!(ENDPOINTS.iter().filter(same).count(), 1, "{}", endpoint.path);
         }
     }
@@ -266,12 +266,14 @@ mod tests {
     #[test]
     fn paths_are_matched_as_a_whole() {
         let member = find("DELETE", "/users/1/groups/group_x/members/2");
-        let Found::Endpoint(endpoint, parameters) = member else { panic!("{member:?}") };
-        assert_eq!(endpoint.call, Call::Command("remove_group_member"));
+        let ServerMatch::Endpoint(endpoint, parameters) = member else { panic!("{member:?}") };
+        assert_eq!(endpoint.call, ServerOperation::Command("remove_group_member"));
         assert_eq!(parameters, [("userId", "1"), ("groupId", "group_x"), ("memberId", "2")]);
-        assert!(matches!(find("PUT", "/users/1/inbox"), Found::OtherMethods(methods) if methods == [Method::Get]));
+        assert!(
+            matches!(find("PUT", "/users/1/inbox"), ServerMatch::OtherMethods(methods) if methods == [Method::Get])
+        );
         for path in ["", "/", "/users/", "/users//inbox", "/users/1/inbox/", "/users/1/groups/x/members/2/admin/3"] {
-            assert!(matches!(find("GET", path), Found::Nothing), "{path}");
+            assert!(matches!(find("GET", path), ServerMatch::Nothing), "{path}");
         }
     }
 }

@@ -8,7 +8,7 @@ use shared::clock::Timestamp;
 use shared::events;
 use shared::events::session::{AuthSuccess, Profile};
 use shared::ids::{GatewayId, UserId};
-use shared::redis::presence::Session;
+use shared::redis::presence::UserSession;
 use shared::stream::{Internal, InternalReply, ReplayPage};
 
 use super::replay::{self, Backlog};
@@ -54,11 +54,11 @@ async fn open_sessions(
     requests: &[Request],
     candidates: &HashMap<usize, Candidate>,
 ) -> Result<Vec<UserId>, Failure> {
-    let mut by_gateway: HashMap<GatewayId, Vec<Session>> = HashMap::new();
+    let mut by_gateway: HashMap<GatewayId, Vec<UserSession>> = HashMap::new();
     for (place, request) in requests.iter().enumerate() {
         let Internal::Resume { connection, .. } = request.internal else { continue };
         if authenticate::check(candidates.get(&place), &request.envelope).is_ok() {
-            let session = Session { user: request.envelope.user, connection };
+            let session = UserSession { user: request.envelope.user, connection };
             by_gateway.entry(request.envelope.reply_to.gateway).or_default().push(session);
         }
     }

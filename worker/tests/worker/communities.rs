@@ -5,7 +5,7 @@ use shared::clock::Timestamp;
 use shared::ids::{ConnectionId, GroupId, UserId};
 use shared::publication::Header;
 use shared::redis::keys::Channel;
-use shared::redis::presence::{Presence, Session};
+use shared::redis::presence::{PresenceScripts, UserSession};
 use shared::stream::{HttpRequest, Internal, InternalReply};
 
 use crate::harness::{Harness, Prepared, Published};
@@ -160,8 +160,8 @@ async fn nobody_blocked_in_either_direction_learns_when_a_member_was_last_seen()
 async fn an_event_counts_once_and_is_pushed_to_who_is_online() {
     let harness = Harness::start("progress").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
-    let session = Session { user: bob, connection: ConnectionId(1) };
-    Presence::new(harness.keys.clone()).open(&harness.redis, harness.gateway, &[session]).await.unwrap();
+    let session = UserSession { user: bob, connection: ConnectionId(1) };
+    PresenceScripts::new(harness.keys.clone()).open(&harness.redis, harness.gateway, &[session]).await.unwrap();
     let body = json!({
         "community": {"communityId": "c", "name": "Runners"},
         "members": [{"userId": alice}, {"userId": bob}, {"userId": carol}],

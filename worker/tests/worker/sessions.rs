@@ -8,7 +8,7 @@ use shared::clock::Timestamp;
 use shared::ids::{ConnectionId, GatewayId, UserId};
 use shared::publication::{Header, Receipt};
 use shared::redis::keys::Channel;
-use shared::redis::presence::{Presence, Session};
+use shared::redis::presence::{PresenceScripts, UserSession};
 use shared::stream::{Internal, InternalReply, Receipts, ReplayPage};
 use uuid::Uuid;
 
@@ -161,9 +161,9 @@ async fn presence_has_one_transition_each_way_however_many_connections_and_gatew
     let list = harness.expect(carol, json!({"type": "get_online_users"}), "online_users").await;
     assert_eq!(list["count"], 1, "carol does not see alice, whom she blocks: {list}");
 
-    let presence = Presence::new(harness.keys.clone());
+    let presence = PresenceScripts::new(harness.keys.clone());
     let grace = Duration::from_millis(300);
-    let session = |connection| Session { user: alice, connection: ConnectionId(connection) };
+    let session = |connection| UserSession { user: alice, connection: ConnectionId(connection) };
     presence.close(&harness.redis, harness.gateway, &[session(2)], grace).await.unwrap();
     // Back within the grace period, which a busy machine must not outlast: nobody is told anything.
     presence.close(&harness.redis, harness.gateway, &[session(3)], Duration::from_secs(60)).await.unwrap();
@@ -184,8 +184,8 @@ async fn a_dead_gateways_users_go_offline_and_others_stay() {
     resumed(&harness, bob, 2).await;
     // Bob has another session, on a gateway that lives.
     let other = GatewayId(Uuid::new_v4());
-    let presence = Presence::new(harness.keys.clone());
-    presence.open(&harness.redis, other, &[Session { user: bob, connection: ConnectionId(1) }]).await.unwrap();
+    let presence = PresenceScripts::new(harness.keys.clone());
+    presence.open(&harness.redis, other, &[UserSession { user: bob, connection: ConnectionId(1) }]).await.unwrap();
     let long_ago = (Timestamp::now().0 - 60_000) as f64;
     let now = Timestamp::now().0 as f64 + 60_000.0;
     for (gateway, at) in [(harness.gateway, long_ago), (other, now)] {
@@ -241,8 +241,8 @@ async fn a_gateway_whose_clock_is_slow_keeps_its_users() {
     });
     // A gateway that died at the same time shows when the slow one would have been given up.
     let dead = GatewayId(Uuid::new_v4());
-    let presence = Presence::new(harness.keys.clone());
-    presence.open(&harness.redis, dead, &[Session { user: bob, connection: ConnectionId(1) }]).await.unwrap();
+    let presence = PresenceScripts::new(harness.keys.clone());
+    presence.open(&harness.redis, dead, &[UserSession { user: bob, connection: ConnectionId(1) }]).await.unwrap();
     sqlx::query("INSERT INTO user_status (user_id, last_seen_at, online) VALUES ($1, now(), TRUE)")
         .bind(bob.0)
         .execute(&harness.db)

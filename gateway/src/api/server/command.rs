@@ -5,7 +5,7 @@ use shared::clock::Timestamp;
 use shared::commands::{Command, DecodeContext, Route};
 use shared::ids::new_command_id;
 use shared::protocol::{Fields, Invalid};
-use shared::server_api::{Call, SYSTEM, TEXT};
+use shared::server_api::{SYSTEM, ServerOperation, TEXT};
 use shared::stream::{InternalReply, Repetition};
 use uuid::Uuid;
 
@@ -20,15 +20,19 @@ use crate::lanes::admit::{Admitted, Ordered};
 pub fn repetition(gateway: &Gateway, request: &Parsed) -> Result<Option<Repetition>, ApiError> {
     let Some(key) = request.idempotency_key.clone().filter(|_| !request.endpoint.is_read()) else { return Ok(None) };
     let hint = match request.endpoint.call {
-        Call::Command(name) => {
+        ServerOperation::Command(name) => {
             let command = decode(gateway, name, request)?;
             match command.route(request.acting()?) {
                 Route::Ordered(subject) => subject.route_hint(),
                 Route::Query => return Ok(None),
             }
         }
-        Call::CreateUser => 0,
-        Call::Sessions | Call::Kick | Call::Presence | Call::UpdateUser | Call::Export => return Ok(None),
+        ServerOperation::CreateUser => 0,
+        ServerOperation::Sessions
+        | ServerOperation::Kick
+        | ServerOperation::Presence
+        | ServerOperation::UpdateUser
+        | ServerOperation::Export => return Ok(None),
     };
     let proposed = new_command_id(Timestamp::now(), hint);
     Ok(Some(Repetition { key, fingerprint: request.fingerprint, command: proposed }))

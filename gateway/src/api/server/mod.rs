@@ -13,9 +13,9 @@ use shared::http::{Done, Session, Sessions, Success};
 use shared::ids::{ConnectionRef, UserId};
 use shared::protocol::Fields;
 use shared::publication::Header;
-use shared::redis::presence::Presence;
+use shared::redis::presence::PresenceScripts;
 use shared::server_api::key::ApiKey;
-use shared::server_api::{self, Call, Found};
+use shared::server_api::{self, ServerMatch, ServerOperation};
 use shared::stream::{HttpRequest, Internal, InternalReply, ServerCall};
 use uuid::Uuid;
 use warp::Filter;
@@ -65,12 +65,12 @@ async fn serve(
     let key = bearer::api_key(headers);
     count(&gateway, address, key.as_ref().ok()).await?;
     match server_api::find(method.as_str(), path) {
-        Found::Endpoint(endpoint, parameters) => {
+        ServerMatch::Endpoint(endpoint, parameters) => {
             let incoming = Incoming { endpoint, parameters, path, query, headers };
             carry_out(&gateway, address, key?, incoming, body).await
         }
-        Found::OtherMethods(methods) => Ok(other_method(&methods)),
-        Found::Nothing => Err(ApiError::nothing()),
+        ServerMatch::OtherMethods(methods) => Ok(other_method(&methods)),
+        ServerMatch::Nothing => Err(ApiError::nothing()),
     }
 }
 
@@ -92,7 +92,9 @@ async fn carry_out(
     body: Unread,
 ) -> Result<Response, ApiError> {
     let endpoint = incoming.endpoint;
-    if matches!(endpoint.call, Call::CreateUser | Call::UpdateUser) && !gateway.settings.common.builtin_auth {
+    if matches!(endpoint.call, ServerOperation::CreateUser | ServerOperation::UpdateUser)
+        && !gateway.settings.common.builtin_auth
+    {
         return Err(ApiError::nothing());
     }
     let body = match endpoint.method.has_body() {
@@ -102,13 +104,15 @@ async fn carry_out(
     let request = Parsed::new(&incoming, &body)?;
     let command = authorise(gateway, address, &key, &request).await?;
     match endpoint.call {
-        Call::Command(name) => command::run(gateway, name, request, command).await,
-        Call::Sessions => sessions(gateway, request.acting()?).await,
-        Call::Kick => kick(gateway, request.acting()?).await,
-        Call::Presence => ask(gateway, HttpRequest::Presences { body }, command).await,
-        Call::CreateUser => ask(gateway, HttpRequest::CreateUser { body }, command).await,
-        Call::UpdateUser => ask(gateway, HttpRequest::UpdateUser { user: request.acting()?, body }, command).await,
-        Call::Export => {
+        ServerOperation::Command(name) => command::run(gateway, name, request, command).await,
+        ServerOperation::Sessions => sessions(gateway, request.acting()?).await,
+        ServerOperation::Kick => kick(gateway, request.acting()?).await,
+        ServerOperation::Presence => ask(gateway, HttpRequest::Presences { body }, command).await,
+        ServerOperation::CreateUser => ask(gateway, HttpRequest::CreateUser { body }, command).await,
+        ServerOperation::UpdateUser => {
+            ask(gateway, HttpRequest::UpdateUser { user: request.acting()?, body }, command).await
+        }
+        ServerOperation::Export => {
             let after = Fields(&request.fields).cursor().map_err(|invalid| ApiError::invalid(&invalid))?;
             ask(gateway, HttpRequest::Export { user: request.acting()?, after }, command).await
         }
@@ -183,7 +187,7 @@ async fn ask(gateway: &Gateway, request: HttpRequest, command: Option<Uuid>) -> 
 
 /// Lists all connections of a user, on whatever gateways.
 async fn sessions(gateway: &Gateway, user: UserId) -> Result<Response, ApiError> {
-    let presence = Presence::new(gateway.keys.clone());
+    let presence = PresenceScripts::new(gateway.keys.clone());
     let mut found = presence.user_sessions(&gateway.redis, user).await.map_err(|error| {
         tracing::warn!(%error, "a user's connections could not be read");
         ApiError::unavailable(2)

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use shared::ids::UserId;
 use shared::protocol::Fields;
 use shared::protocol::spec::{Field, Kind};
-use shared::server_api::{ACTING_USER, Call, Endpoint, MAX_IDEMPOTENCY_KEY_CHARACTERS, field_of};
+use shared::server_api::{ACTING_USER, MAX_IDEMPOTENCY_KEY_CHARACTERS, ServerEndpoint, ServerOperation, field_of};
 use shared::telemetry::traces::TraceContext;
 
 use crate::api::error::ApiError;
@@ -15,7 +15,7 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// A request for an endpoint, as it came.
 pub struct Incoming<'a> {
-    pub endpoint: &'static Endpoint,
+    pub endpoint: &'static ServerEndpoint,
     pub parameters: Vec<(&'static str, &'a str)>,
     /// After the prefix.
     pub path: &'a str,
@@ -25,7 +25,7 @@ pub struct Incoming<'a> {
 
 /// What it says.
 pub struct Parsed {
-    pub endpoint: &'static Endpoint,
+    pub endpoint: &'static ServerEndpoint,
     /// In whose name; absent where nobody's.
     pub user: Option<UserId>,
     pub fields: Map<String, Value>,
@@ -67,7 +67,7 @@ impl Parsed {
     /// Whether the audit log has it: all that changes something, and a user's data once.
     pub fn is_audited(&self) -> bool {
         match self.endpoint.call {
-            Call::Export => !self.fields.contains_key("cursor"),
+            ServerOperation::Export => !self.fields.contains_key("cursor"),
             _ => !self.endpoint.is_read(),
         }
     }
