@@ -14,7 +14,7 @@ pub fn openapi() -> Value {
     let mut generator = schema::generator();
     let mut paths: Map<String, Value> = Map::new();
     for endpoint in ENDPOINTS {
-        let content = answer(endpoint.call, &mut generator);
+        let content = answer(endpoint.operation, &mut generator);
         let method = endpoint.method.as_str().to_lowercase();
         paths.entry(endpoint.path).or_insert_with(|| json!({}))[&method] = operation(endpoint, &method, content);
     }
@@ -46,8 +46,8 @@ pub fn openapi() -> Value {
 }
 
 /// The schema of a 200, under its content types.
-fn answer(call: Operation, generator: &mut SchemaGenerator) -> Value {
-    let schema = match call {
+fn answer(operation: Operation, generator: &mut SchemaGenerator) -> Value {
+    let schema = match operation {
         Operation::Health => schema::inline::<Health>(generator),
         Operation::Ready => schema::inline::<Ready>(generator),
         Operation::Live => schema::inline::<Live>(generator),
@@ -59,7 +59,7 @@ fn answer(call: Operation, generator: &mut SchemaGenerator) -> Value {
         Operation::Logout => schema::inline::<Done>(generator),
     };
     let mut content = json!({"application/json": {"schema": schema}});
-    if call == Operation::Metrics {
+    if operation == Operation::Metrics {
         content["text/plain"] = json!({"schema": {"type": "string"}});
     }
     content
@@ -67,7 +67,7 @@ fn answer(call: Operation, generator: &mut SchemaGenerator) -> Value {
 
 fn operation(endpoint: &Endpoint, method: &str, mut content: Value) -> Value {
     content["application/json"]["example"] = serde_json::from_str(endpoint.answered).unwrap_or_default();
-    let is_same_when_unavailable = matches!(endpoint.call, Operation::Health | Operation::Ready);
+    let is_same_when_unavailable = matches!(endpoint.operation, Operation::Health | Operation::Ready);
     let unavailable = is_same_when_unavailable.then(|| content.clone());
     let mut responses = Map::new();
     responses.insert("200".to_owned(), json!({"description": "Done.", "content": content}));

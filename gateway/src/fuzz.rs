@@ -178,7 +178,7 @@ impl<'a> World<'a> {
                 _ => Due::default(),
             })
             .collect();
-        let before: Vec<Before> = self.clients.iter().map(Client::standing).collect();
+        let before: Vec<ClientState> = self.clients.iter().map(Client::state).collect();
         let _entered = self.runtime.enter();
         self.deliverer.publication(name, &Bytes::copy_from_slice(publication));
         self.deliverer.wake();
@@ -215,17 +215,17 @@ impl<'a> World<'a> {
 }
 
 /// A connection before a publication.
-struct Before {
+struct ClientState {
     holds: bool,
     is_closed: bool,
     unread_bytes: usize,
 }
 
 impl Client {
-    fn standing(&self) -> Before {
+    fn state(&self) -> ClientState {
         let signals = self.connection.signals();
         let holds = self.connection.is_holding();
-        Before { holds, is_closed: signals.close.is_some(), unread_bytes: signals.unwritten_bytes }
+        ClientState { holds, is_closed: signals.close.is_some(), unread_bytes: signals.unwritten_bytes }
     }
 
     /// What the header promises to this connection, said without the router's help.
@@ -287,7 +287,7 @@ impl Client {
     }
 
     /// Nobody gets what is not theirs, nobody is ended without a reason, and what can go out at once does.
-    fn check(&mut self, due: Due, before: &Before) {
+    fn check(&mut self, due: Due, before: &ClientState) {
         let got = self.take();
         let signals = self.connection.signals();
         let closes = signals.close.is_some() && !before.is_closed;

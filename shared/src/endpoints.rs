@@ -65,7 +65,7 @@ impl Operation {
 pub struct Endpoint {
     pub method: Method,
     pub path: &'static str,
-    pub call: Operation,
+    pub operation: Operation,
     pub auth: Auth,
     pub requires: Requires,
     pub max_body: MaxBody,
@@ -83,7 +83,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// Statuses of refusals in ascending order, with what they mean here.
     pub fn refusals(&self) -> Vec<(u16, &'static str)> {
-        if self.call.is_for_operators() {
+        if self.operation.is_for_operators() {
             return Vec::new();
         }
         let mut refusals = self.own_refusals.to_vec();
@@ -199,7 +199,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Get,
         path: "/health",
-        call: Operation::Health,
+        operation: Operation::Health,
         auth: Auth::Anybody,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
@@ -213,7 +213,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Get,
         path: "/ready",
-        call: Operation::Ready,
+        operation: Operation::Ready,
         auth: Auth::Anybody,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
@@ -227,7 +227,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Get,
         path: "/live",
-        call: Operation::Live,
+        operation: Operation::Live,
         auth: Auth::Anybody,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
@@ -241,7 +241,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Get,
         path: "/metrics",
-        call: Operation::Metrics,
+        operation: Operation::Metrics,
         auth: Auth::Anybody,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
@@ -255,7 +255,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Get,
         path: "/api/conversations",
-        call: Operation::Conversations,
+        operation: Operation::Conversations,
         auth: Auth::User,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
@@ -269,7 +269,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Post,
         path: "/api/profile-pictures/batch",
-        call: Operation::ProfilePictures,
+        operation: Operation::ProfilePictures,
         auth: Auth::User,
         requires: Requires::Nothing,
         max_body: MaxBody::Bytes(MAX_PICTURES_BODY_BYTES),
@@ -287,7 +287,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Post,
         path: "/community/progression",
-        call: Operation::CommunityProgression,
+        operation: Operation::CommunityProgression,
         auth: Auth::MainBackend,
         requires: Requires::CommunitySyncToken,
         max_body: MaxBody::CommunitySync,
@@ -324,7 +324,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Post,
         path: "/api/auth/register",
-        call: Operation::Register,
+        operation: Operation::Register,
         auth: Auth::Anybody,
         requires: Requires::BuiltinAuth,
         max_body: MaxBody::Bytes(MAX_ACCOUNT_BODY_BYTES),
@@ -351,7 +351,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Post,
         path: "/api/auth/login",
-        call: Operation::Login,
+        operation: Operation::Login,
         auth: Auth::Anybody,
         requires: Requires::BuiltinAuth,
         max_body: MaxBody::Bytes(MAX_ACCOUNT_BODY_BYTES),
@@ -370,7 +370,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::Post,
         path: "/api/auth/logout",
-        call: Operation::Logout,
+        operation: Operation::Logout,
         auth: Auth::User,
         requires: Requires::BuiltinAuth,
         max_body: MaxBody::Nothing,
@@ -395,7 +395,10 @@ mod tests {
             assert_eq!(ENDPOINTS.iter().filter(same).count(), 1, "{}", endpoint.path);
             assert_eq!(endpoint.max_body == MaxBody::Nothing, endpoint.body.is_empty(), "{}", endpoint.path);
             let found = find(endpoint.method.as_str(), endpoint.path);
-            assert!(matches!(found, EndpointMatch::Endpoint(found) if found.call == endpoint.call), "{found:?}");
+            assert!(
+                matches!(found, EndpointMatch::Endpoint(found) if found.operation == endpoint.operation),
+                "{found:?}"
+            );
             assert!(matches!(find("PATCH", endpoint.path), EndpointMatch::OtherMethods(_)), "{}", endpoint.path);
             assert!(matches!(
                 find(endpoint.method.as_str(), &format!("{}/", endpoint.path)),

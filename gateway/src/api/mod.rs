@@ -55,7 +55,7 @@ pub async fn carry_out(gateway: &Gateway, endpoint: &Endpoint, request: Request)
             body::read(&request.headers, request.body, most).await?
         }
     };
-    match endpoint.call {
+    match endpoint.operation {
         Operation::Conversations => conversations::list(gateway, user()?, request.query, endpoint.path).await,
         Operation::ProfilePictures => profile_pictures::list(gateway, user()?, body).await,
         Operation::CommunityProgression => community_sync::sync(gateway, body).await,

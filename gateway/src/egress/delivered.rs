@@ -82,8 +82,7 @@ mod tests {
     fn the_newest_stands_for_all_before_it_and_ones_own_are_no_news() {
         let (deliveries, mut queue) = Deliveries::new();
         let conversation = ConversationId::direct(UserId(1), UserId(2));
-        let receipt =
-            |seq, sender| Receipt::ChannelMessage { conversation, seq, sender, message: MessageId(Uuid::nil()) };
+        let receipt = |seq, sender| Receipt::Message { conversation, seq, sender, message: MessageId(Uuid::nil()) };
         for (seq, sender, recipient) in [(1, 1, 2), (3, 1, 2), (2, 1, 2), (4, 1, 1), (5, 2, 1)] {
             deliveries.note(&receipt(seq, UserId(sender)), UserId(recipient));
         }

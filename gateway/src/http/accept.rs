@@ -197,7 +197,9 @@ async fn answer(
 /// They must be answered whatever else goes on.
 fn is_for_operators(path: &str) -> bool {
     match endpoints::find("GET", path) {
-        EndpointMatch::Endpoint(endpoint) | EndpointMatch::OtherMethods(endpoint) => endpoint.call.is_for_operators(),
+        EndpointMatch::Endpoint(endpoint) | EndpointMatch::OtherMethods(endpoint) => {
+            endpoint.operation.is_for_operators()
+        }
         EndpointMatch::Nothing => false,
     }
 }

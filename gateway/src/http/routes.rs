@@ -36,7 +36,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Routes {
         .map(upgrade);
     let root = warp::path::end().and(warp::get()).map(|| upgrade_required("This path is a WebSocket"));
     let are_metrics_public = gateway.settings.admin_addr.is_none();
-    let operators = operators(&gateway, move |call| call != Operation::Metrics || are_metrics_public);
+    let operators = operators(&gateway, move |operation| operation != Operation::Metrics || are_metrics_public);
     let servers = api::server_route(&gateway);
     let users = users(&gateway);
     let all = upgrade.or(root).unify().or(operators).unify().or(servers).unify().or(users).unify();
@@ -55,20 +55,20 @@ fn with(gateway: &Arc<Gateway>) -> BoxedFilter<(Arc<Gateway>,)> {
 
 /// Probes and metrics.
 fn operators(gateway: &Arc<Gateway>, is_offered: impl Fn(Operation) -> bool + Clone + Send + Sync + 'static) -> Routes {
-    found(move |endpoint, _| endpoint.call.is_for_operators() && is_offered(endpoint.call), gateway)
+    found(move |endpoint, _| endpoint.operation.is_for_operators() && is_offered(endpoint.operation), gateway)
         .and(warp::header::headers_cloned())
         .map(|endpoint: Option<&Endpoint>, gateway: Arc<Gateway>, headers: HeaderMap| match endpoint {
             Some(endpoint) => {
                 let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-                answer_operator(&gateway, endpoint.call, accept)
+                answer_operator(&gateway, endpoint.operation, accept)
             }
             None => no_such_method(),
         })
         .boxed()
 }
 
-fn answer_operator(gateway: &Gateway, call: Operation, accept: Option<&str>) -> Response {
-    match call {
+fn answer_operator(gateway: &Gateway, operation: Operation, accept: Option<&str>) -> Response {
+    match operation {
         Operation::Live => json_response(&probes::live(gateway)),
         Operation::Ready => {
             let body = probes::ready(gateway);
@@ -85,7 +85,7 @@ fn answer_operator(gateway: &Gateway, call: Operation, accept: Option<&str>) -> 
 
 /// The endpoints for users and the main backend, as far as the settings turn them on.
 fn users(gateway: &Arc<Gateway>) -> Routes {
-    found(|endpoint, gateway| !endpoint.call.is_for_operators() && api::is_on(gateway, endpoint), gateway)
+    found(|endpoint, gateway| !endpoint.operation.is_for_operators() && api::is_on(gateway, endpoint), gateway)
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::header::headers_cloned())
         .and(api::unread())

@@ -81,7 +81,7 @@ impl Keyring {
 
 impl Key {
     fn tag(&self, medium: Medium<'_>, parts: &[&[u8]]) -> Cmac<aes::Aes256Enc> {
-        let (state, name) = match place {
+        let (state, name) = match medium {
             Medium::Stream(name) => (&self.entry, name),
             Medium::Channel(name) => (&self.publication, name),
         };

@@ -6,10 +6,10 @@ const fn endpoint(
     method: Method,
     path: &'static str,
     scope: Scope,
-    call: ServerOperation,
+    operation: ServerOperation,
     summary: &'static str,
 ) -> ServerEndpoint {
-    ServerEndpoint { method, path, scope, call, summary }
+    ServerEndpoint { method, path, scope, operation, summary }
 }
 
 const fn command(

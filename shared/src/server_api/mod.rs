@@ -104,14 +104,14 @@ pub struct ServerEndpoint {
     /// After [`PREFIX`]; parameters are in braces.
     pub path: &'static str,
     pub scope: Scope,
-    pub call: ServerOperation,
+    pub operation: ServerOperation,
     pub summary: &'static str,
 }
 
 impl ServerEndpoint {
     /// The name of its calls in the audit log.
     pub fn action(&self) -> &'static str {
-        match self.call {
+        match self.operation {
             ServerOperation::Command(name) => name,
             ServerOperation::Sessions => "sessions",
             ServerOperation::Kick => "kick",
@@ -124,17 +124,17 @@ impl ServerEndpoint {
 
     /// Whether it changes nothing.
     pub fn is_read(&self) -> bool {
-        self.method == Method::Get || self.call == ServerOperation::Presence
+        self.method == Method::Get || self.operation == ServerOperation::Presence
     }
 
     /// Whether its messages may be the system's.
     pub fn takes_kind(&self) -> bool {
-        matches!(self.call, ServerOperation::Command("send_private_message" | "send_group_message"))
+        matches!(self.operation, ServerOperation::Command("send_private_message" | "send_group_message"))
     }
 
     /// The contract of its command.
     pub fn spec(&self) -> Option<&'static Spec> {
-        let ServerOperation::Command(name) = self.call else { return None };
+        let ServerOperation::Command(name) = self.operation else { return None };
         SPECS.iter().find(|spec| spec.name == name)
     }
 
@@ -145,7 +145,7 @@ impl ServerEndpoint {
 
     /// What it takes in the body or in the query.
     pub fn fields(&self) -> Vec<Field> {
-        let own = match self.call {
+        let own = match self.operation {
             ServerOperation::Command(_) => self.spec().map_or(&[][..], |spec| spec.fields),
             ServerOperation::Sessions | ServerOperation::Kick => &[],
             ServerOperation::Presence => PRESENCE,
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn every_endpoint_has_a_command_that_takes_what_its_path_says() {
         for endpoint in ENDPOINTS {
-            if let ServerOperation::Command(name) = endpoint.call {
+            if let ServerOperation::Command(name) = endpoint.operation {
                 let spec = endpoint.spec().unwrap_or_else(|| panic!("{name} is not a command"));
                 for field in endpoint.parameters().filter_map(field_of) {
                     assert!(spec.fields.iter().any(|known| known.name == field), "{name} takes no {field}");
@@ -267,7 +267,7 @@ mod tests {
     fn paths_are_matched_as_a_whole() {
         let member = find("DELETE", "/users/1/groups/group_x/members/2");
         let ServerMatch::Endpoint(endpoint, parameters) = member else { panic!("{member:?}") };
-        assert_eq!(endpoint.call, ServerOperation::Command("remove_group_member"));
+        assert_eq!(endpoint.operation, ServerOperation::Command("remove_group_member"));
         assert_eq!(parameters, [("userId", "1"), ("groupId", "group_x"), ("memberId", "2")]);
         assert!(
             matches!(find("PUT", "/users/1/inbox"), ServerMatch::OtherMethods(methods) if methods == [Method::Get])

@@ -31,7 +31,7 @@ const SHOWN_MEMBERS: i64 = 50;
 const MAX_SINGLE_CHANGES: usize = 100;
 const MAX_SINGLE_DELIVERIES: usize = 50_000;
 
-type Choice = fn(&Difference) -> bool;
+type Filter = fn(&Difference) -> bool;
 
 fn cut(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
@@ -99,15 +99,15 @@ pub async fn follow(
     if differences.is_empty() {
         return Ok(Vec::new());
     }
-    let ids = |choose: Choice| -> Vec<UserId> {
+    let ids = |choose: Filter| -> Vec<UserId> {
         differences.iter().filter(|difference| choose(difference)).map(|difference| difference.user_id).collect()
     };
-    let roles = |choose: Choice| -> Vec<Role> {
+    let roles = |choose: Filter| -> Vec<Role> {
         differences.iter().filter(|difference| choose(difference)).filter_map(|d| d.new_role).collect()
     };
-    let is_new: Choice = |d| d.old_role.is_none();
-    let is_gone: Choice = |d| d.new_role.is_none();
-    let is_other: Choice = |d| d.old_role.is_some() && d.new_role.is_some();
+    let is_new: Filter = |d| d.old_role.is_none();
+    let is_gone: Filter = |d| d.new_role.is_none();
+    let is_other: Filter = |d| d.old_role.is_some() && d.new_role.is_some();
     let (added, removed, changed) = (ids(is_new), ids(is_gone), ids(is_other));
     if !removed.is_empty() {
         group_members::delete_members(db, group, &removed).await?;

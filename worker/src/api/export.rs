@@ -29,7 +29,7 @@ pub async fn list(
 ) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
     let mut position = after.or_else(|| start_of(SECTIONS.first()));
-    let mut part = Part::default();
+    let mut part = ExportPart::default();
     while let Some(from) = position.take() {
         position = match from {
             ExportPosition::Rows { section, after } => rows(&mut db, &mut part, user, &section, &after).await?,
@@ -46,7 +46,7 @@ pub async fn list(
 
 /// What one answer holds.
 #[derive(Default)]
-struct Part {
+struct ExportPart {
     parts: Vec<ExportedRows>,
     rows: usize,
     bytes: usize,
@@ -54,7 +54,7 @@ struct Part {
     is_done: bool,
 }
 
-impl Part {
+impl ExportPart {
     fn left(&self) -> i64 {
         (MAX_EXPORTED_ROWS - self.rows) as i64
     }
@@ -88,7 +88,7 @@ fn json<T: Serialize>(value: &T) -> Result<Value, Failure> {
 
 async fn rows(
     db: &mut PgSession,
-    part: &mut Part,
+    part: &mut ExportPart,
     user: UserId,
     section: &str,
     after: &str,
@@ -115,7 +115,7 @@ async fn rows(
 async fn messages(
     app: &App,
     db: &mut PgSession,
-    part: &mut Part,
+    part: &mut ExportPart,
     user: UserId,
     after: MessageId,
 ) -> Result<Option<ExportPosition>, Failure> {
@@ -160,7 +160,7 @@ fn opened(app: &App, message: StoredMessage) -> ExportedMessage {
 async fn events(
     app: &App,
     db: &mut PgSession,
-    part: &mut Part,
+    part: &mut ExportPart,
     user: UserId,
     after: EventId,
 ) -> Result<Option<ExportPosition>, Failure> {

@@ -35,11 +35,11 @@ pub async fn authorise(app: &App, envelope: &Envelope, call: &ServerCall) -> Res
         command = Some(first.command_id.0);
     }
     if let Some(action) = &call.action {
-        let entry = audit::Entry {
+        let entry = audit::AuditEntry {
             actor: &format!("key:{}", call.key_id),
             action,
             target_user: call.user,
-            ..audit::Entry::default()
+            ..audit::AuditEntry::default()
         };
         audit::insert_entry(&mut db, &entry).await?;
     }

@@ -6,7 +6,7 @@ use shared::events::{self, Event};
 use shared::ids::{ConversationId, EventId, UserId};
 use shared::protocol::Rejection;
 
-use super::{Context, Found};
+use super::{Context, FoundMessage};
 use crate::error::Failure;
 use crate::history::{self, Page};
 use crate::outcome::{Outcome, participants};
@@ -19,7 +19,7 @@ impl Context<'_> {
     pub async fn notify_about<E: Event>(
         &mut self,
         outcome: &mut Outcome,
-        found: &Found,
+        found: &FoundMessage,
         version: i64,
         event: &E,
     ) -> Result<(), Failure> {
@@ -91,7 +91,7 @@ impl Context<'_> {
 }
 
 /// Refuses a message of another conversation than the one that the command names.
-pub fn reject_mismatch(found: &Found, named: ConversationId) -> Result<(), Failure> {
+pub fn reject_mismatch(found: &FoundMessage, named: ConversationId) -> Result<(), Failure> {
     if found.conversation == named {
         return Ok(());
     }

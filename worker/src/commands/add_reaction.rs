@@ -3,7 +3,7 @@
 use shared::commands::AddReaction;
 use shared::events::change::{ReactionAdded, ReactionRemoved};
 
-use super::{Context, Found, Handle};
+use super::{Context, FoundMessage, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::messages;
@@ -48,7 +48,7 @@ pub struct Toggled {
 }
 
 /// Sets the caller's reaction, or takes it away when it is this one already.
-pub async fn toggle(context: &mut Context<'_>, found: &Found, reaction: &str) -> Result<Toggled, Failure> {
+pub async fn toggle(context: &mut Context<'_>, found: &FoundMessage, reaction: &str) -> Result<Toggled, Failure> {
     let (user, row) = (context.caller(), &found.row);
     let message = (row.message_id, row.seq);
     let set = messages::upsert_reaction(context.db, row.conversation_id, message, user, reaction).await?;

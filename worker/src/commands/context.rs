@@ -40,14 +40,14 @@ pub trait Handle: Contract {
 }
 
 /// A message that the caller may know of.
-pub struct Found {
+pub struct FoundMessage {
     pub row: MessageRow,
     pub conversation: ConversationId,
     /// In groups, the caller's part.
     pub membership: Option<Membership>,
 }
 
-impl Found {
+impl FoundMessage {
     pub fn message_id(&self) -> MessageId {
         self.row.message_id
     }
@@ -68,7 +68,7 @@ impl Context<'_> {
     /// # Errors
     /// `RESOURCE_NOT_FOUND` when there is none, it is hidden from the caller, or it is none of the caller's business;
     /// [`Failure::Elsewhere`] when its conversation belongs to another partition.
-    pub async fn message(&mut self, message: MessageId) -> Result<Found, Failure> {
+    pub async fn message(&mut self, message: MessageId) -> Result<FoundMessage, Failure> {
         let no_such = || Rejection::not_found("messageId", "There is no such message");
         let row = history::list_by_id(self.db, &[message]).await?.pop().ok_or_else(no_such)?;
         let conversation = row.conversation_id;
@@ -90,18 +90,18 @@ impl Context<'_> {
         if history::is_hidden(self.db, row.conversation_id, row.seq, self.caller()).await? {
             return Err(no_such().into());
         }
-        Ok(Found { row, conversation, membership })
+        Ok(FoundMessage { row, conversation, membership })
     }
 
     /// Whether the caller may change this message as its sender. A message of the system is its sender's only for the backend that
     /// had it sent: the words are not the user's own.
-    pub fn is_own(&self, found: &Found) -> bool {
+    pub fn is_own(&self, found: &FoundMessage) -> bool {
         found.row.sender_id == self.caller()
             && (found.row.kind != MessageKind::System || self.envelope.reply_to.is_gateway())
     }
 
     /// The same, where only messages of direct conversations are meant.
-    pub async fn direct_message(&mut self, message: MessageId) -> Result<Found, Failure> {
+    pub async fn direct_message(&mut self, message: MessageId) -> Result<FoundMessage, Failure> {
         let found = self.message(message).await?;
         match found.conversation {
             ConversationId::Direct(..) => Ok(found),
@@ -113,7 +113,7 @@ impl Context<'_> {
     }
 
     /// The same, where only messages of groups are meant; with the group and the caller's part in it.
-    pub async fn group_message(&mut self, message: MessageId) -> Result<(Found, GroupId, Membership), Failure> {
+    pub async fn group_message(&mut self, message: MessageId) -> Result<(FoundMessage, GroupId, Membership), Failure> {
         let found = self.message(message).await?;
         match (found.conversation, found.membership.clone()) {
             (ConversationId::Group(group), Some(membership)) => Ok((found, group, membership)),
@@ -210,7 +210,7 @@ impl Context<'_> {
         target: Option<UserId>,
         message: Option<MessageId>,
     ) -> Result<(), Failure> {
-        let entry = audit::Entry {
+        let entry = audit::AuditEntry {
             actor: &format!("user:{}", self.caller()),
             action: &self.envelope.name,
             target_user: target,

@@ -4,7 +4,7 @@ use shared::commands::DeleteMessage;
 use shared::events::change::MessageDeleted;
 use shared::protocol::{ErrorCode, Rejection};
 
-use super::{Context, Found, Handle};
+use super::{Context, FoundMessage, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::messages;
@@ -37,7 +37,7 @@ impl Handle for DeleteMessage {
 }
 
 /// Hides a message from the caller; returns the conversation's version, which it leaves as it is.
-pub async fn hide(context: &mut Context<'_>, found: &Found) -> Result<i64, Failure> {
+pub async fn hide(context: &mut Context<'_>, found: &FoundMessage) -> Result<i64, Failure> {
     let (user, row) = (context.caller(), &found.row);
     Ok(messages::insert_deletion(context.db, user, row.conversation_id, row.seq, row.message_id).await?)
 }

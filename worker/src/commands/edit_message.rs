@@ -6,7 +6,7 @@ use shared::commands::EditMessage;
 use shared::events::change::MessageEdited;
 use shared::protocol::{ErrorCode, Rejection};
 
-use super::{Context, Found, Handle};
+use super::{Context, FoundMessage, Handle};
 use crate::error::Failure;
 use crate::history::open_message;
 use crate::outcome::Outcome;
@@ -34,7 +34,7 @@ impl Handle for EditMessage {
 }
 
 /// Refuses all but the sender.
-pub fn reject_others(context: &Context<'_>, found: &Found) -> Result<(), Failure> {
+pub fn reject_others(context: &Context<'_>, found: &FoundMessage) -> Result<(), Failure> {
     if context.is_own(found) {
         return Ok(());
     }
@@ -45,7 +45,7 @@ pub fn reject_others(context: &Context<'_>, found: &Found) -> Result<(), Failure
 /// Stores new content if the caller may change it; returns the time of the edit, and the version that it made.
 pub async fn store_edit(
     context: &mut Context<'_>,
-    found: &Found,
+    found: &FoundMessage,
     content: &str,
     mentions: Option<&[i64]>,
 ) -> Result<(Timestamp, i64), Failure> {

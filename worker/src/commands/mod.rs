@@ -61,7 +61,7 @@ use crate::outcome::Outcome;
 use crate::store::applied;
 use crate::store::leases::{self, Lease};
 use crate::store::users;
-pub use context::{Context, Found, Handle, derived_event_id};
+pub use context::{Context, FoundMessage, Handle, derived_event_id};
 
 /// Sorts the list into the commands that are dispatched and those marked `batched`.
 macro_rules! dispatch {
@@ -109,8 +109,8 @@ shared::for_each_command!(dispatch);
 pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: Single) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;
-    let standing = leases::get_standing(&mut transaction, app.worker_id, lease, envelope.user).await?;
-    if !standing.is_held {
+    let precondition = leases::get_precondition(&mut transaction, app.worker_id, lease, envelope.user).await?;
+    if !precondition.is_held {
         return Err(Failure::LeaseLost);
     }
     if let Some(sealed) = applied::find_outcome(&mut transaction, CommandId(envelope.id)).await? {
@@ -119,7 +119,7 @@ pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: S
     if Timestamp::now() > envelope.deadline {
         return Err(expired().into());
     }
-    if !standing.caller_exists {
+    if !precondition.caller_exists {
         return Err(no_account().into());
     }
     let mut context = Context { app, db: &mut transaction, envelope, lease: Some(lease) };

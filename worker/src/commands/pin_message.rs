@@ -6,7 +6,7 @@ use shared::ids::{ConversationId, MessageId};
 use shared::protocol::{ErrorCode, Rejection};
 
 use super::about_message::reject_mismatch;
-use super::{Context, Found, Handle};
+use super::{Context, FoundMessage, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::{conversations, messages};
@@ -46,7 +46,7 @@ pub async fn may_pin(
     context: &mut Context<'_>,
     message: MessageId,
     conversation: ConversationId,
-) -> Result<Found, Failure> {
+) -> Result<FoundMessage, Failure> {
     let found = context.message(message).await?;
     reject_mismatch(&found, conversation)?;
     if found.membership.as_ref().is_some_and(|membership| !membership.is_owner_or_admin()) {

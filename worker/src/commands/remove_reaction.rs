@@ -4,7 +4,7 @@ use shared::commands::RemoveReaction;
 use shared::events::change::ReactionRemoved;
 use shared::protocol::Rejection;
 
-use super::{Context, Found, Handle};
+use super::{Context, FoundMessage, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::messages::{self, RemovedReaction};
@@ -32,7 +32,7 @@ impl Handle for RemoveReaction {
 ///
 /// # Errors
 /// `RESOURCE_NOT_FOUND` when there is none.
-pub async fn take_away(context: &mut Context<'_>, found: &Found) -> Result<RemovedReaction, Failure> {
+pub async fn take_away(context: &mut Context<'_>, found: &FoundMessage) -> Result<RemovedReaction, Failure> {
     let (user, row) = (context.caller(), &found.row);
     let message = (row.message_id, row.seq);
     let removed = messages::delete_reaction(context.db, row.conversation_id, message, user).await?;

@@ -11,8 +11,8 @@ const NOBODY: UserId = UserId(0);
 
 /// As many seconds' time may be used at once.
 const BURST_SECONDS: u32 = 5;
-/// Accounts that are settled go when there are more.
-const MIN_ACCOUNTS: usize = 1_024;
+/// Of users who used nothing lately, the usage is forgotten when there are more.
+const MIN_USAGES: usize = 1_024;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -29,15 +29,15 @@ pub struct FairQueue<T> {
     turns: VecDeque<UserId>,
     /// Users with work who have used up their time, and until when.
     resting: HashMap<UserId, Instant>,
-    accounts: HashMap<UserId, Account>,
-    max_accounts: usize,
+    usages: HashMap<UserId, Usage>,
+    max_usages: usize,
     waiting: usize,
     bounds: Bounds,
 }
 
 /// What a user has used and not been given yet.
 #[derive(Clone, Copy, Debug)]
-struct Account {
+struct Usage {
     used: Duration,
     at: Instant,
 }
@@ -54,8 +54,8 @@ impl<T> FairQueue<T> {
             users: HashMap::new(),
             turns: VecDeque::new(),
             resting: HashMap::new(),
-            accounts: HashMap::new(),
-            max_accounts: MIN_ACCOUNTS,
+            usages: HashMap::new(),
+            max_usages: MIN_USAGES,
             waiting: 0,
             bounds,
         }
@@ -112,23 +112,23 @@ impl<T> FairQueue<T> {
 
     /// Lets everything begin whatever its user has used.
     pub fn forgive(&mut self) {
-        self.accounts.clear();
+        self.usages.clear();
         let resting: Vec<UserId> = self.resting.drain().map(|(user, _)| user).collect();
         resting.into_iter().for_each(|user| self.take_turn(user));
     }
 
     fn charge(&mut self, user: UserId, took: Duration, now: Instant) {
         let used = self.used(user, now) + took;
-        self.accounts.insert(user, Account { used, at: now });
-        if self.accounts.len() > self.max_accounts {
-            let (accounts, time) = (&mut self.accounts, self.bounds.time_per_user);
-            accounts.retain(|_, account| !account.left(time, now).is_zero());
-            self.max_accounts = MIN_ACCOUNTS.max(2 * accounts.len());
+        self.usages.insert(user, Usage { used, at: now });
+        if self.usages.len() > self.max_usages {
+            let (usages, time) = (&mut self.usages, self.bounds.time_per_user);
+            usages.retain(|_, usage| !usage.left(time, now).is_zero());
+            self.max_usages = MIN_USAGES.max(2 * usages.len());
         }
     }
 
     fn used(&self, user: UserId, now: Instant) -> Duration {
-        self.accounts.get(&user).map_or(Duration::ZERO, |account| account.left(self.bounds.time_per_user, now))
+        self.usages.get(&user).map_or(Duration::ZERO, |usage| usage.left(self.bounds.time_per_user, now))
     }
 
     fn overdrawn_until(&self, user: UserId, now: Instant) -> Option<Instant> {
@@ -170,7 +170,7 @@ impl<T> FairQueue<T> {
     }
 }
 
-impl Account {
+impl Usage {
     fn left(self, time_per_second: Duration, now: Instant) -> Duration {
         let given = time_per_second.mul_f64(now.saturating_duration_since(self.at).as_secs_f64());
         self.used.saturating_sub(given)
@@ -275,6 +275,6 @@ mod tests {
         for user in 0..10_000 {
             queue.charge(UserId(user + 1), Duration::from_millis(1), start + Duration::from_millis(user as u64));
         }
-        assert!(queue.accounts.len() <= MIN_ACCOUNTS, "{}", queue.accounts.len());
+        assert!(queue.usages.len() <= MIN_USAGES, "{}", queue.usages.len());
     }
 }

@@ -65,14 +65,14 @@ impl Assigned {
     }
 }
 
-struct Pipeline {
+struct PipelineHandle {
     sender: watch::Sender<Assignment>,
     in_use: Arc<Mutex<Vec<Lease>>>,
 }
 
 pub struct LeaseManager {
     app: Arc<App>,
-    pipelines: Vec<Pipeline>,
+    pipelines: Vec<PipelineHandle>,
     /// What Postgres says is ours.
     owned: HashMap<i32, Lease>,
     /// Ours still, but no longer to be used.
@@ -91,7 +91,7 @@ impl LeaseManager {
             .map(|_| {
                 let (sender, receiver) = watch::channel(Assignment::none());
                 let in_use = Arc::new(Mutex::new(Vec::new()));
-                (Pipeline { sender, in_use: in_use.clone() }, Assigned { receiver, in_use })
+                (PipelineHandle { sender, in_use: in_use.clone() }, Assigned { receiver, in_use })
             })
             .unzip();
         (LeaseManager { app, pipelines, owned: HashMap::new(), leaving: Vec::new() }, assigned)

@@ -68,7 +68,7 @@ struct Lane {
     app: Arc<App>,
     lifecycle: Lifecycle,
     stream: String,
-    queue: Mutex<FairQueue<(Work, Taken)>>,
+    queue: Mutex<FairQueue<(Requests, Taken)>>,
     permits: Arc<Semaphore>,
     /// When the lane is looked at again because users rest.
     looks_at: Mutex<Option<Instant>>,
@@ -76,7 +76,7 @@ struct Lane {
 
 impl Lane {
     /// Takes in a user's work, and begins what may begin.
-    fn push(self: &Arc<Self>, user: UserId, work: Work, taken: Taken) {
+    fn push(self: &Arc<Self>, user: UserId, work: Requests, taken: Taken) {
         let surplus = self.queue.lock().push(user, (work, taken));
         if let Some((work, taken)) = surplus {
             let (app, stream) = (self.app.clone(), self.stream.clone());
@@ -143,29 +143,29 @@ impl Kind {
 }
 
 /// Requests that are answered together.
-enum Work {
+enum Requests {
     Query(Box<(Envelope, Command)>),
     Sync(Box<(Envelope, SyncRound)>),
     Http(Box<(Envelope, HttpRequest)>),
     Session(Kind, Vec<Request>),
 }
 
-impl Work {
+impl Requests {
     /// Who is charged with it; those who are not known yet together. `None` for what sessions ask for.
     fn user(&self) -> Option<UserId> {
         match self {
-            Work::Query(query) => Some(query.0.user),
-            Work::Sync(query) => Some(query.0.user),
-            Work::Http(request) => Some(request.0.user),
-            Work::Session(..) => None,
+            Requests::Query(query) => Some(query.0.user),
+            Requests::Sync(query) => Some(query.0.user),
+            Requests::Http(request) => Some(request.0.user),
+            Requests::Session(..) => None,
         }
     }
 
     fn trace(&self) -> Option<TraceContext> {
         match self {
-            Work::Query(query) => query.0.trace,
-            Work::Sync(query) => query.0.trace,
-            Work::Http(_) | Work::Session(..) => None,
+            Requests::Query(query) => query.0.trace,
+            Requests::Sync(query) => query.0.trace,
+            Requests::Http(_) | Requests::Session(..) => None,
         }
     }
 }
@@ -177,14 +177,14 @@ fn concurrency(settings: &WorkerSettings) -> usize {
 }
 
 /// The answers of work that is not carried out.
-fn reject(app: &App, work: &Work) -> Vec<Outcome> {
+fn reject(app: &App, work: &Requests) -> Vec<Outcome> {
     let rejection = Rejection::unavailable("Too many queries are waiting", 2);
     app.metrics.rejections.with(rejection.code.as_str()).increment(1);
     match work {
-        Work::Query(query) => vec![commands::rejected(&query.0, &rejection)],
-        Work::Sync(query) => vec![commands::rejected(&query.0, &rejection)],
-        Work::Http(request) => vec![api::rejected(&request.0, &rejection)],
-        Work::Session(..) => Vec::new(),
+        Requests::Query(query) => vec![commands::rejected(&query.0, &rejection)],
+        Requests::Sync(query) => vec![commands::rejected(&query.0, &rejection)],
+        Requests::Http(request) => vec![api::rejected(&request.0, &rejection)],
+        Requests::Session(..) => Vec::new(),
     }
 }
 
@@ -286,22 +286,22 @@ impl Queries {
     }
 
     /// Puts requests of the same kind together; returns each work with its entries' ids.
-    fn sort(&self, entries: Vec<RawEntry>, lifecycle: &Lifecycle) -> Vec<(Work, Vec<String>)> {
+    fn sort(&self, entries: Vec<RawEntry>, lifecycle: &Lifecycle) -> Vec<(Requests, Vec<String>)> {
         let stream = self.app.keys.queries();
         let mut sorted = Vec::new();
         let mut together: BTreeMap<Kind, (Vec<Request>, Vec<String>)> = BTreeMap::new();
         for raw in entries {
             match self.app.wire.open_entry(&stream, &raw.entry) {
                 Ok((envelope, Body::Client(command) | Body::System(command))) => {
-                    sorted.push((Work::Query(Box::new((envelope, command))), vec![raw.id]));
+                    sorted.push((Requests::Query(Box::new((envelope, command))), vec![raw.id]));
                 }
                 Ok((envelope, Body::Sync(round))) => {
-                    sorted.push((Work::Sync(Box::new((envelope, round))), vec![raw.id]));
+                    sorted.push((Requests::Sync(Box::new((envelope, round))), vec![raw.id]));
                 }
                 Ok((envelope, Body::Internal(internal))) => {
                     let kind = match internal {
                         Internal::Http(request) => {
-                            sorted.push((Work::Http(Box::new((envelope, request))), vec![raw.id]));
+                            sorted.push((Requests::Http(Box::new((envelope, request))), vec![raw.id]));
                             continue;
                         }
                         Internal::RecordReceipts { .. } | Internal::RecordReceiptsIn { .. } => Kind::Receipts,
@@ -323,7 +323,7 @@ impl Queries {
                 Err(error) => {
                     self.app.count_unreadable(&error);
                     tracing::error!(entry_id = raw.id, %error, "an entry of the query lane cannot be read; dropped");
-                    sorted.push((Work::Session(Kind::Receipts, Vec::new()), vec![raw.id]));
+                    sorted.push((Requests::Session(Kind::Receipts, Vec::new()), vec![raw.id]));
                 }
             }
         }
@@ -331,7 +331,7 @@ impl Queries {
             while !requests.is_empty() {
                 let rest = requests.split_off(requests.len().min(kind.most()));
                 let rest_ids = ids.split_off(requests.len());
-                sorted.push((Work::Session(kind, requests), ids));
+                sorted.push((Requests::Session(kind, requests), ids));
                 (requests, ids) = (rest, rest_ids);
             }
         }
@@ -364,7 +364,7 @@ async fn put_back(app: Arc<App>, stream: String, raw: RawEntry) {
 }
 
 /// Carries one work out, answers, and acknowledges its entries. A failure leaves nothing unanswered. Returns what it cost.
-async fn run(app: Arc<App>, stream: String, work: Work, taken: Taken, permit: OwnedSemaphorePermit) -> Duration {
+async fn run(app: Arc<App>, stream: String, work: Requests, taken: Taken, permit: OwnedSemaphorePermit) -> Duration {
     let (started, started_at) = (Instant::now(), SystemTime::now());
     let trace = work.trace();
     let cost = async {
@@ -414,21 +414,21 @@ async fn finish(app: &App, stream: String, mut outcomes: Vec<Outcome>, taken: Ta
     }
 }
 
-async fn carry_out(app: &App, work: Work) -> Vec<Outcome> {
+async fn carry_out(app: &App, work: Requests) -> Vec<Outcome> {
     match work {
-        Work::Query(query) => {
+        Requests::Query(query) => {
             let (envelope, command) = *query;
             vec![answer_query(app, &envelope, || commands::query(app, &envelope, command.clone())).await]
         }
-        Work::Sync(query) => {
+        Requests::Sync(query) => {
             let (envelope, round) = *query;
             vec![answer_query(app, &envelope, || commands::sync(app, &envelope, round.clone())).await]
         }
-        Work::Http(request) => {
+        Requests::Http(request) => {
             let (envelope, request) = *request;
             vec![api::answer(app, &envelope, request).await]
         }
-        Work::Session(kind, requests) => answer_sessions(app, kind, requests).await,
+        Requests::Session(kind, requests) => answer_sessions(app, kind, requests).await,
     }
 }
 

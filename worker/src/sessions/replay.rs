@@ -38,21 +38,25 @@ enum Missed {
 
 /// What is still to be replayed to one user, oldest first. A [`ReplayCursor`] is one: its fields stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Backlog {
+pub struct MissedEvents {
     missed: VecDeque<Missed>,
     /// More was missed than is replayed.
     #[serde(skip)]
     pub truncated: bool,
 }
 
-impl Backlog {
+impl MissedEvents {
     pub fn len(&self) -> usize {
         self.missed.len()
     }
 }
 
 /// What each of these users missed; the newest `limit` of it.
-pub async fn choose(db: &mut PgSession, users: &[UserId], limit: usize) -> Result<HashMap<UserId, Backlog>, Failure> {
+pub async fn choose(
+    db: &mut PgSession,
+    users: &[UserId],
+    limit: usize,
+) -> Result<HashMap<UserId, MissedEvents>, Failure> {
     let mut chosen = HashMap::with_capacity(users.len());
     for users in users.chunks(USERS_TOGETHER) {
         chosen.extend(choose_together(db, users, limit).await?);
@@ -64,7 +68,7 @@ async fn choose_together(
     db: &mut PgSession,
     users: &[UserId],
     limit: usize,
-) -> Result<HashMap<UserId, Backlog>, Failure> {
+) -> Result<HashMap<UserId, MissedEvents>, Failure> {
     // One more than can be shown tells whether something is left out.
     let most = limit as i64 + 1;
     let queued = replay::list_missed_events(db, users, most).await?;
@@ -96,14 +100,14 @@ async fn choose_together(
         let at_ms = time_ms(row.event_id).max(message_ms.unwrap_or(0));
         timed.entry(row.user_id).or_default().push((at_ms, Missed::Event(row.event_id)));
     }
-    let backlog = |(user, mut missed): (UserId, Vec<(i64, Missed)>)| {
+    let newest = |(user, mut missed): (UserId, Vec<(i64, Missed)>)| {
         // Stable: what has the same time keeps its order.
         missed.sort_by_key(|(at_ms, _)| *at_ms);
         let surplus = missed.len().saturating_sub(limit);
         let kept = missed.split_off(surplus).into_iter().map(|(_, missed)| missed).collect();
-        (user, Backlog { missed: kept, truncated: surplus > 0 })
+        (user, MissedEvents { missed: kept, truncated: surplus > 0 })
     };
-    Ok(timed.into_iter().map(backlog).collect())
+    Ok(timed.into_iter().map(newest).collect())
 }
 
 /// What each user missed of a conversation, with its own time, in the order of the conversation.
@@ -136,56 +140,56 @@ fn time_ms(event: EventId) -> i64 {
 
 /// When it was chosen what is replayed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Choice {
+enum ChosenAt {
     Now,
     /// When the session opened: since then its user may have been removed from a group.
     Earlier,
 }
 
-/// Reads the first page of each backlog, in their order.
+/// Reads the first page for each user, in their order.
 pub async fn first_pages(
     app: &App,
     db: &mut PgSession,
-    backlogs: Vec<(UserId, Backlog)>,
+    missed_events: Vec<(UserId, MissedEvents)>,
 ) -> Result<Vec<ReplayPage>, Failure> {
-    pages(app, db, backlogs, Choice::Now).await
+    pages(app, db, missed_events, ChosenAt::Now).await
 }
 
-/// Reads the next page of each backlog, in their order, as many together as are bounded to fit. What was deleted meanwhile or
+/// Reads the next page for each user, in their order, as many together as are bounded to fit. What was deleted meanwhile or
 /// cannot be read is left out.
 async fn pages(
     app: &App,
     db: &mut PgSession,
-    backlogs: Vec<(UserId, Backlog)>,
-    choice: Choice,
+    missed_events: Vec<(UserId, MissedEvents)>,
+    chosen_at: ChosenAt,
 ) -> Result<Vec<ReplayPage>, Failure> {
-    let mut pages = Vec::with_capacity(backlogs.len());
-    let mut together: Vec<Reading> = Vec::new();
+    let mut pages = Vec::with_capacity(missed_events.len());
+    let mut together: Vec<PageReading> = Vec::new();
     let mut events = 0;
-    for (reader, backlog) in backlogs {
-        let reading = Reading::begin(reader, backlog);
+    for (reader, missed) in missed_events {
+        let reading = PageReading::begin(reader, missed);
         if events + reading.page.len() > EVENTS_TOGETHER {
-            pages.extend(read_together(app, db, std::mem::take(&mut together), choice).await?);
+            pages.extend(read_together(app, db, std::mem::take(&mut together), chosen_at).await?);
             events = 0;
         }
         events += reading.page.len();
         together.push(reading);
     }
-    pages.extend(read_together(app, db, together, choice).await?);
+    pages.extend(read_together(app, db, together, chosen_at).await?);
     Ok(pages)
 }
 
 /// One user's page, while it is read.
-struct Reading {
+struct PageReading {
     reader: UserId,
     page: VecDeque<Missed>,
     rest: VecDeque<Missed>,
 }
 
-impl Reading {
-    fn begin(reader: UserId, mut backlog: Backlog) -> Self {
-        let rest = backlog.missed.split_off(backlog.missed.len().min(PAGE_EVENTS));
-        Reading { reader, page: backlog.missed, rest }
+impl PageReading {
+    fn begin(reader: UserId, MissedEvents { missed: mut page, .. }: MissedEvents) -> Self {
+        let rest = page.split_off(page.len().min(PAGE_EVENTS));
+        PageReading { reader, page, rest }
     }
 
     /// The page of what has a content, as far as it fits; the next one begins where this one ends.
@@ -200,13 +204,13 @@ impl Reading {
             }
         }
         self.page.append(&mut self.rest);
-        let next = (!self.page.is_empty()).then(|| Backlog { missed: self.page, truncated: false }.to_cursor());
+        let next = (!self.page.is_empty()).then(|| MissedEvents { missed: self.page, truncated: false }.to_cursor());
         ReplayPage { events, next }
     }
 }
 
 /// Takes out of the pages what their readers may not see any more.
-async fn drop_forbidden(db: &mut PgSession, readings: &mut [Reading]) -> Result<(), Failure> {
+async fn drop_forbidden(db: &mut PgSession, readings: &mut [PageReading]) -> Result<(), Failure> {
     let mut messages: (Vec<UserId>, Vec<MessageId>) = Default::default();
     let mut events: (Vec<UserId>, Vec<EventId>) = Default::default();
     for reading in readings.iter() {
@@ -246,10 +250,10 @@ async fn drop_forbidden(db: &mut PgSession, readings: &mut [Reading]) -> Result<
 async fn read_together(
     app: &App,
     db: &mut PgSession,
-    mut readings: Vec<Reading>,
-    choice: Choice,
+    mut readings: Vec<PageReading>,
+    chosen_at: ChosenAt,
 ) -> Result<Vec<ReplayPage>, Failure> {
-    if choice == Choice::Earlier {
+    if chosen_at == ChosenAt::Earlier {
         drop_forbidden(db, &mut readings).await?;
     }
     let missed = || readings.iter().flat_map(|reading| &reading.page);
@@ -381,7 +385,7 @@ impl Missed {
     }
 }
 
-impl Backlog {
+impl MissedEvents {
     fn to_cursor(&self) -> ReplayCursor {
         // Serialising plain ids into memory cannot fail.
         ReplayCursor(postcard::to_stdvec(self).unwrap_or_default())
@@ -394,13 +398,13 @@ impl Backlog {
 
 /// Answers requests for further pages.
 pub async fn replay(app: &App, db: &mut PgSession, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
-    let backlog = |request: &Request| match &request.internal {
+    let rest = |request: &Request| match &request.internal {
         // Made by a worker of another version: end here; what was not received is replayed the next time.
-        Internal::Replay { cursor } => Backlog::from_cursor(cursor).unwrap_or_default(),
-        _ => Backlog::default(),
+        Internal::Replay { cursor } => MissedEvents::from_cursor(cursor).unwrap_or_default(),
+        _ => MissedEvents::default(),
     };
-    let backlogs = requests.iter().map(|request| (request.envelope.user, backlog(request))).collect();
-    let pages = pages(app, db, backlogs, Choice::Earlier).await?;
+    let missed_events = requests.iter().map(|request| (request.envelope.user, rest(request))).collect();
+    let pages = pages(app, db, missed_events, ChosenAt::Earlier).await?;
     let replied =
         |(request, page): (&Request, ReplayPage)| Outcome::reply(&request.envelope, &InternalReply::Replayed(page));
     Ok(requests.iter().zip(pages).map(replied).collect())
@@ -417,21 +421,21 @@ mod tests {
     #[test]
     fn cursors_keep_their_golden_bytes() {
         let id = Uuid::from_u128(0x0190_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b);
-        let backlog = |missed: &[Missed]| Backlog { missed: missed.iter().copied().collect(), truncated: false };
-        let backlogs = [
-            ("message", backlog(&[Missed::Message(MessageId(id))])),
-            ("event", backlog(&[Missed::Event(EventId(id))])),
-            ("both", backlog(&[Missed::Event(EventId(id)), Missed::Message(MessageId(id))])),
+        let of = |missed: &[Missed]| MissedEvents { missed: missed.iter().copied().collect(), truncated: false };
+        let values = [
+            ("message", of(&[Missed::Message(MessageId(id))])),
+            ("event", of(&[Missed::Event(EventId(id))])),
+            ("both", of(&[Missed::Event(EventId(id)), Missed::Message(MessageId(id))])),
         ];
-        for (name, backlog) in &backlogs {
+        for (name, value) in &values {
             // What is missing above does not compile.
-            let first = backlog.missed.front().map(|missed| match missed {
+            let first = value.missed.front().map(|missed| match missed {
                 Missed::Message(_) => "message",
                 Missed::Event(_) => "event",
             });
             assert!(first == Some(*name) || *name == "both", "{name}");
         }
-        let decode = |bytes: &[u8]| Backlog::from_cursor(&ReplayCursor(bytes.to_vec()));
-        golden::pin("replay_cursor.txt", &backlogs, |backlog| backlog.to_cursor().0, decode);
+        let decode = |bytes: &[u8]| MissedEvents::from_cursor(&ReplayCursor(bytes.to_vec()));
+        golden::pin("replay_cursor.txt", &values, |value| value.to_cursor().0, decode);
     }
 }

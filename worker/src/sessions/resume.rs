@@ -11,7 +11,7 @@ use shared::ids::{GatewayId, UserId};
 use shared::redis::presence::UserSession;
 use shared::stream::{Internal, InternalReply, ReplayPage};
 
-use super::replay::{self, Backlog};
+use super::replay::{self, MissedEvents};
 use super::{Request, authenticate};
 use crate::app::App;
 use crate::error::Failure;
@@ -29,17 +29,19 @@ pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Resu
         .map(|request| request.envelope.user)
         .collect();
     let limit = app.settings.replay_limit as usize;
-    let backlogs = if users.is_empty() { HashMap::new() } else { replay::choose(db, &users, limit).await? };
-    let backlog = |request: &Request| match request.internal {
-        Internal::Resume { renewal: false, .. } => backlogs.get(&request.envelope.user).cloned().unwrap_or_default(),
-        _ => Backlog::default(),
+    let missed_events = if users.is_empty() { HashMap::new() } else { replay::choose(db, &users, limit).await? };
+    let missed = |request: &Request| match request.internal {
+        Internal::Resume { renewal: false, .. } => {
+            missed_events.get(&request.envelope.user).cloned().unwrap_or_default()
+        }
+        _ => MissedEvents::default(),
     };
-    let chosen = requests.iter().map(|request| (request.envelope.user, backlog(request))).collect();
+    let chosen = requests.iter().map(|request| (request.envelope.user, missed(request))).collect();
     let pages = replay::first_pages(app, db, chosen).await?;
     let mut outcomes = Vec::with_capacity(requests.len());
     for ((place, request), page) in requests.iter().enumerate().zip(pages) {
         let reply = match authenticate::check(candidates.get(&place), &request.envelope) {
-            Ok(candidate) => resumed(candidate, request, backlogs.get(&candidate.user_id), page),
+            Ok(candidate) => resumed(candidate, request, missed_events.get(&candidate.user_id), page),
             Err(refused) => refused,
         };
         outcomes.push(Outcome::reply(&request.envelope, &reply));
@@ -72,12 +74,17 @@ async fn open_sessions(
     Ok(users)
 }
 
-fn resumed(candidate: &Candidate, request: &Request, backlog: Option<&Backlog>, replay: ReplayPage) -> InternalReply {
+fn resumed(
+    candidate: &Candidate,
+    request: &Request,
+    missed: Option<&MissedEvents>,
+    replay: ReplayPage,
+) -> InternalReply {
     let (session, renewal) = match &request.internal {
         Internal::Resume { session, renewal, .. } => (session.to_string(), *renewal),
         _ => Default::default(),
     };
-    let backlog = backlog.filter(|_| !renewal);
+    let missed = missed.filter(|_| !renewal);
     let profile = profile(candidate);
     let now = Timestamp::now();
     let success = AuthSuccess {
@@ -86,8 +93,8 @@ fn resumed(candidate: &Candidate, request: &Request, backlog: Option<&Backlog>, 
         username: &profile.username,
         display_name: &profile.display_name,
         session_id: &session,
-        queued_events: backlog.map_or(0, Backlog::len) as u32,
-        replay_truncated: backlog.is_some_and(|backlog| backlog.truncated).then_some(true),
+        queued_events: missed.map_or(0, MissedEvents::len) as u32,
+        replay_truncated: missed.is_some_and(|missed| missed.truncated).then_some(true),
         renewed: renewal.then_some(true),
         server_time: now,
         timestamp: now,

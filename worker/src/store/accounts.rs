@@ -13,14 +13,14 @@ pub async fn lock_name(db: &mut PgSession, username: &str) -> sqlx::Result<()> {
 }
 
 /// Whether the name, in whatever letter case, or the address is taken.
-pub struct Taken {
+pub struct TakenNames {
     pub username: bool,
     pub email: bool,
 }
 
-pub async fn find_taken(db: &mut PgSession, username: &str, email: Option<&str>) -> sqlx::Result<Taken> {
+pub async fn find_taken(db: &mut PgSession, username: &str, email: Option<&str>) -> sqlx::Result<TakenNames> {
     sqlx::query_as!(
-        Taken,
+        TakenNames,
         r#"SELECT EXISTS (SELECT FROM users_auth WHERE lower(username) = lower($1)) AS "username!",
                EXISTS (SELECT FROM users_auth WHERE lower(email) = lower($2)) AS "email!""#,
         username,

@@ -9,7 +9,7 @@ use sqlx::postgres::types::PgInterval;
 
 /// One action.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Entry<'a> {
+pub struct AuditEntry<'a> {
     pub actor: &'a str,
     pub action: &'a str,
     pub target_user: Option<UserId>,
@@ -17,7 +17,7 @@ pub struct Entry<'a> {
     pub message: Option<MessageId>,
 }
 
-pub async fn insert_entry(db: &mut PgSession, entry: &Entry<'_>) -> sqlx::Result<()> {
+pub async fn insert_entry(db: &mut PgSession, entry: &AuditEntry<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO audit_log (actor, action, target_user_id, conversation_id, message_id) VALUES ($1, $2, $3, $4, $5)",
         entry.actor,

@@ -38,17 +38,17 @@ impl Epoch {
     }
 }
 
-struct Found {
+struct StoredEpoch {
     epoch: Uuid,
     is_here: bool,
 }
 
-async fn find<C>(db: &mut C) -> sqlx::Result<Found>
+async fn find<C>(db: &mut C) -> sqlx::Result<StoredEpoch>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
 {
     sqlx::query_as!(
-        Found,
+        StoredEpoch,
         r#"SELECT epoch, CASE WHEN pg_is_in_recovery() THEN true ELSE place = store_place() END AS "is_here!" FROM store_epoch"#
     )
     .fetch_one(db)

@@ -81,7 +81,7 @@ pub struct Owned {
 }
 
 /// A lease taken over.
-pub struct Taken {
+pub struct Takeover {
     pub lease: Lease,
     /// When the lease of an owner ran out that did not give it back.
     pub abandoned_at: Option<OffsetDateTime>,
@@ -95,7 +95,7 @@ pub async fn update_unowned(
     partitions: i32,
     count: i64,
     ttl: Duration,
-) -> sqlx::Result<Vec<Taken>> {
+) -> sqlx::Result<Vec<Takeover>> {
     let rows = sqlx::query!(
         r#"UPDATE partition_leases AS l
          SET owner = $1, epoch = l.epoch + 1, expires_at = now() + $4::interval
@@ -111,7 +111,7 @@ pub async fn update_unowned(
     )
     .fetch_all(db)
     .await?;
-    let taken = |partition, epoch, abandoned_at| Taken { lease: Lease { partition, epoch }, abandoned_at };
+    let taken = |partition, epoch, abandoned_at| Takeover { lease: Lease { partition, epoch }, abandoned_at };
     Ok(rows.into_iter().map(|row| taken(row.partition, row.epoch, row.abandoned_at)).collect())
 }
 
@@ -134,19 +134,19 @@ pub async fn delete_worker(db: &mut PgSession, worker: WorkerId) -> sqlx::Result
 }
 
 /// What decides whether a command may be applied at all.
-pub struct Standing {
+pub struct Precondition {
     /// The lease still holds, locked against a takeover until the end of the transaction.
     pub is_held: bool,
     /// The caller's account exists.
     pub caller_exists: bool,
 }
 
-pub async fn get_standing(
+pub async fn get_precondition(
     db: &mut PgSession,
     worker: WorkerId,
     lease: Lease,
     caller: UserId,
-) -> sqlx::Result<Standing> {
+) -> sqlx::Result<Precondition> {
     let row = sqlx::query!(
         r#"SELECT partition, EXISTS (SELECT FROM users_auth WHERE user_id = $4) AS "caller_exists!"
            FROM partition_leases WHERE partition = $1 AND epoch = $2 AND owner = $3 FOR SHARE"#,
@@ -157,5 +157,5 @@ pub async fn get_standing(
     )
     .fetch_optional(db)
     .await?;
-    Ok(Standing { is_held: row.is_some(), caller_exists: row.is_some_and(|row| row.caller_exists) })
+    Ok(Precondition { is_held: row.is_some(), caller_exists: row.is_some_and(|row| row.caller_exists) })
 }

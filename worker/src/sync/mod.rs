@@ -1,14 +1,14 @@
 //! `sync`, in rounds: each answers as much as a client takes at once, and what is left is handed back to its gateway, which sends
 //! it again when the client has taken the answers. So neither side keeps more than a round of it, whatever the client asks for.
 //!
-//! positions → extents and `standing` → `plan` (what of which conversation, by rows and bytes) → `parts` (answers, by bytes)
+//! positions → extents and `participation` → `plan` (what of which conversation, by rows and bytes) → `parts` (answers, by bytes)
 //!
 //! What is answered is the present: a version is read before the content, so that content is never older than the version that
 //! the client is told to have with it. A change in between is told again by the next `sync`, which changes nothing.
 
+mod participation;
 mod parts;
 mod plan;
-mod standing;
 
 use std::collections::HashMap;
 
@@ -24,9 +24,9 @@ use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::changes::{self, Extent};
 use crate::store::conversations::FIRST_VERSION;
+use participation::Participation;
 use parts::Answers;
 use plan::Plan;
-use standing::Standing;
 
 /// Conversations looked at together at first: what of them does not fit is looked at again.
 const MIN_BATCH: usize = 32;
@@ -107,7 +107,7 @@ async fn answer_batch(
     let mut positions = round.positions;
     // Before anything is answered, as a whole: a plain number of a conversation that is not the caller's refuses all.
     if round.is_first {
-        standing::reject_foreign(db, reader, &positions).await?;
+        participation::reject_foreign(db, reader, &positions).await?;
     }
     let later = positions.split_off(positions.len().min(batch));
     let ids: Vec<ConversationId> = positions.iter().map(|position| position.conversation).collect();
@@ -116,11 +116,11 @@ async fn answer_batch(
         .into_iter()
         .map(|extent| (extent.conversation_id, extent))
         .collect();
-    let standing = Standing::load(db, reader, &positions).await?;
+    let participation = Participation::load(db, reader, &positions).await?;
     let mut present = Vec::with_capacity(positions.len());
     for (position, id) in positions.into_iter().zip(ids) {
         let extent = extents.remove(&id).unwrap_or_else(|| nothing_said(id));
-        if standing.is_part(reader, position.conversation, &extent) {
+        if participation.is_part(reader, position.conversation, &extent) {
             present.push((position, extent));
         } else {
             answers.push(&SyncGone { conversation_id: position.conversation });
@@ -149,7 +149,7 @@ fn nothing_said(conversation_id: ConversationId) -> Extent {
 }
 
 /// A conversation of a round, with what is stored of it.
-type Item = (SyncPosition, Extent);
+type RoundItem = (SyncPosition, Extent);
 
 /// Whether the changes since the client's version are not known: they are not kept any more, or it is of another history.
 fn is_stale(position: &SyncPosition, extent: &Extent) -> bool {

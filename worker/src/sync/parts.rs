@@ -10,8 +10,8 @@ use shared::events::{self, Event};
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
 use shared::stream::{Envelope, SyncPosition};
 
-use super::plan::{Plan, Reading};
-use super::{Item, ROUND_BYTES, is_stale};
+use super::plan::{ChangesRead, Plan};
+use super::{ROUND_BYTES, RoundItem, is_stale};
 use crate::app::App;
 use crate::error::Failure;
 use crate::history;
@@ -57,7 +57,7 @@ pub async fn answer(
     app: &App,
     db: &mut PgSession,
     reader: UserId,
-    items: Vec<Item>,
+    items: Vec<RoundItem>,
     plan: Plan,
     answers: &mut Answers,
 ) -> Result<Vec<SyncPosition>, Failure> {
@@ -121,7 +121,7 @@ async fn read(app: &App, db: &mut PgSession, reader: UserId, plan: &Plan) -> Res
 fn answer_one(
     position: SyncPosition,
     extent: &Extent,
-    reading: Reading,
+    reading: ChangesRead,
     info: Option<&GroupState>,
     messages: &mut Messages,
     answers: &mut Answers,
@@ -165,7 +165,7 @@ fn answer_changes(
     position: SyncPosition,
     version: i64,
     extent: &Extent,
-    reading: &Reading,
+    reading: &ChangesRead,
     info: Option<&GroupState>,
     messages: &mut Messages,
     answers: &mut Answers,
@@ -178,12 +178,12 @@ fn answer_changes(
     let hidden: Vec<MessagePlace> =
         reading.hidden.iter().map(|(message_id, seq)| MessagePlace { message_id: *message_id, seq: *seq }).collect();
     let last_hidden = hidden.last().map(|place| place.seq);
-    let mut part = Part {
+    let mut part = ChangesPart {
         bytes: hidden.len() * PLACE_BYTES,
         hidden,
         hidden_through,
         info: info_since(version, info, extent),
-        ..Part::new(position.conversation, version)
+        ..ChangesPart::new(position.conversation, version)
     };
     if reading.has_more_hidden {
         answers.push(&part.finish(version, true));
@@ -205,7 +205,7 @@ fn answer_changes(
                 let hidden_after = last_hidden.unwrap_or(position.hidden_after);
                 return Some(SyncPosition { version: Some(at), hidden_after, ..position });
             }
-            part = Part::new(position.conversation, at);
+            part = ChangesPart::new(position.conversation, at);
         }
         part.bytes += bytes;
         match shown {
@@ -228,7 +228,7 @@ fn answer_changes(
 }
 
 /// A `sync_changes` while it is filled.
-struct Part {
+struct ChangesPart {
     conversation_id: ConversationId,
     from: i64,
     changed: Vec<Message>,
@@ -239,9 +239,9 @@ struct Part {
     bytes: usize,
 }
 
-impl Part {
+impl ChangesPart {
     fn new(conversation_id: ConversationId, from: i64) -> Self {
-        Part {
+        ChangesPart {
             conversation_id,
             from,
             changed: Vec::new(),

@@ -6,7 +6,7 @@ use crate::store::session::PgSession;
 use shared::ids::{MessageId, UserId};
 use shared::limits::MAX_PAGE;
 
-use super::{Item, ROUND_BYTES, is_stale};
+use super::{ROUND_BYTES, RoundItem, is_stale};
 use crate::error::Failure;
 use crate::store::changes::{self, HiddenSince, KIND_EMPTIED, KIND_INFO, KIND_MESSAGE};
 
@@ -20,7 +20,7 @@ const MESSAGE_OVERHEAD_BYTES: usize = 400;
 
 /// What is read of one conversation.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub struct ChangesRead {
     /// Each message that changed, with the last version of those read in which it did; by that version.
     pub changed: Vec<Changed>,
     pub has_new_info: bool,
@@ -44,13 +44,13 @@ pub struct Changed {
 
 /// The readings of the first conversations, in their order.
 pub struct Plan {
-    pub readings: Vec<Reading>,
+    pub readings: Vec<ChangesRead>,
 }
 
 impl Plan {
-    pub async fn read(db: &mut PgSession, reader: UserId, items: &[Item]) -> Result<Plan, Failure> {
+    pub async fn read(db: &mut PgSession, reader: UserId, items: &[RoundItem]) -> Result<Plan, Failure> {
         let mut sizes = vec![0_usize; items.len()];
-        let mut readings: Vec<Reading> = items.iter().map(|_| Reading::default()).collect();
+        let mut readings: Vec<ChangesRead> = items.iter().map(|_| ChangesRead::default()).collect();
         read_changes(db, items, &mut readings, &mut sizes).await?;
         read_hidden(db, reader, items, &mut readings).await?;
         read_messages(db, reader, items, &mut readings, &mut sizes).await?;
@@ -67,7 +67,7 @@ impl Plan {
 
     /// The messages to read.
     pub fn messages(&self) -> Vec<MessageId> {
-        let of_one = |reading: &Reading| {
+        let of_one = |reading: &ChangesRead| {
             let changed: Vec<MessageId> = reading.changed.iter().map(|changed| changed.message_id).collect();
             changed.into_iter().chain(reading.messages.iter().copied()).collect::<Vec<_>>()
         };
@@ -77,8 +77,8 @@ impl Plan {
 
 async fn read_changes(
     db: &mut PgSession,
-    items: &[Item],
-    readings: &mut [Reading],
+    items: &[RoundItem],
+    readings: &mut [ChangesRead],
     sizes: &mut [usize],
 ) -> Result<(), Failure> {
     let (mut places, mut ids, mut versions) = (Vec::new(), Vec::new(), Vec::new());
@@ -122,8 +122,8 @@ async fn read_changes(
 async fn read_hidden(
     db: &mut PgSession,
     reader: UserId,
-    items: &[Item],
-    readings: &mut [Reading],
+    items: &[RoundItem],
+    readings: &mut [ChangesRead],
 ) -> Result<(), Failure> {
     let (mut places, mut asked) = (Vec::new(), HiddenSince::default());
     for (place, (position, extent)) in items.iter().enumerate() {
@@ -152,8 +152,8 @@ async fn read_hidden(
 async fn read_messages(
     db: &mut PgSession,
     reader: UserId,
-    items: &[Item],
-    readings: &mut [Reading],
+    items: &[RoundItem],
+    readings: &mut [ChangesRead],
     sizes: &mut [usize],
 ) -> Result<(), Failure> {
     let (mut places, mut ids, mut after) = (Vec::new(), Vec::new(), Vec::new());

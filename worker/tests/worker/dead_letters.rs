@@ -31,7 +31,7 @@ async fn a_dead_letter_that_is_replayed_twice_is_applied_once_and_whatever_its_o
     for stored in letters.list(None, "+", 10).await.unwrap() {
         assert_eq!(stored.letter.envelope().unwrap(), prepared.envelope);
         assert!(stored.letter.reason.len() <= 1_000, "the reason is bounded");
-        assert!(letters.replay(&harness.wire, &stored, soon).await.unwrap());
+        assert!(letters.requeue(&harness.wire, &stored, soon).await.unwrap());
     }
     assert_eq!(letters.count().await.unwrap(), 0);
     assert_eq!(harness.answer(prepared.envelope.id).await["seq"], 2);
@@ -48,7 +48,7 @@ async fn a_dead_letter_of_a_lane_that_nobody_reads_stays() {
     let entry = harness.wire.entry(&lane, &prepared.envelope, &prepared.body).into();
     letters.insert(&DeadLetter { entry, lane, subject: None, reason: String::new(), attempts: 1 }).await.unwrap();
     let stored = letters.list(None, "+", 1).await.unwrap().remove(0);
-    assert!(!letters.replay(&harness.wire, &stored, Timestamp::now()).await.unwrap());
+    assert!(!letters.requeue(&harness.wire, &stored, Timestamp::now()).await.unwrap());
     assert_eq!(letters.find(&stored.id).await.unwrap(), Some(stored));
 }
 

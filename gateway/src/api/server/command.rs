@@ -19,7 +19,7 @@ use crate::lanes::admit::{Admitted, Ordered};
 /// What a repetition of the request is recognised by.
 pub fn repetition(gateway: &Gateway, request: &Parsed) -> Result<Option<Repetition>, ApiError> {
     let Some(key) = request.idempotency_key.clone().filter(|_| !request.endpoint.is_read()) else { return Ok(None) };
-    let hint = match request.endpoint.call {
+    let hint = match request.endpoint.operation {
         ServerOperation::Command(name) => {
             let command = decode(gateway, name, request)?;
             match command.route(request.acting()?) {

@@ -92,7 +92,7 @@ async fn carry_out(
     body: Unread,
 ) -> Result<Response, ApiError> {
     let endpoint = incoming.endpoint;
-    if matches!(endpoint.call, ServerOperation::CreateUser | ServerOperation::UpdateUser)
+    if matches!(endpoint.operation, ServerOperation::CreateUser | ServerOperation::UpdateUser)
         && !gateway.settings.common.builtin_auth
     {
         return Err(ApiError::nothing());
@@ -103,7 +103,7 @@ async fn carry_out(
     };
     let request = Parsed::new(&incoming, &body)?;
     let command = authorise(gateway, address, &key, &request).await?;
-    match endpoint.call {
+    match endpoint.operation {
         ServerOperation::Command(name) => command::run(gateway, name, request, command).await,
         ServerOperation::Sessions => sessions(gateway, request.acting()?).await,
         ServerOperation::Kick => kick(gateway, request.acting()?).await,

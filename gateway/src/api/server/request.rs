@@ -66,7 +66,7 @@ impl Parsed {
 
     /// Whether the audit log has it: all that changes something, and a user's data once.
     pub fn is_audited(&self) -> bool {
-        match self.endpoint.call {
+        match self.endpoint.operation {
             ServerOperation::Export => !self.fields.contains_key("cursor"),
             _ => !self.endpoint.is_read(),
         }

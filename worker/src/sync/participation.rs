@@ -11,25 +11,25 @@ use crate::error::Failure;
 use crate::store::changes::Extent;
 use crate::store::{groups, users};
 
-pub struct Standing {
+pub struct Participation {
     /// Of the other participants, those who exist.
     existing: HashSet<UserId>,
     joined: HashSet<GroupId>,
 }
 
-impl Standing {
+impl Participation {
     pub async fn load(db: &mut PgSession, reader: UserId, positions: &[SyncPosition]) -> Result<Self, Failure> {
         let conversations = || positions.iter().map(|position| position.conversation);
         let others: Vec<UserId> = conversations().filter_map(|conversation| conversation.other(reader)).collect();
         let group_ids: Vec<GroupId> = conversations().filter_map(ConversationId::group).collect();
-        let mut standing = Standing { existing: HashSet::new(), joined: HashSet::new() };
+        let mut participation = Participation { existing: HashSet::new(), joined: HashSet::new() };
         if !others.is_empty() {
-            standing.existing = users::list_existing(db, &others).await?.into_iter().collect();
+            participation.existing = users::list_existing(db, &others).await?.into_iter().collect();
         }
         if !group_ids.is_empty() {
-            standing.joined = groups::list_joined(db, reader, &group_ids).await?.into_iter().collect();
+            participation.joined = groups::list_joined(db, reader, &group_ids).await?.into_iter().collect();
         }
-        Ok(standing)
+        Ok(participation)
     }
 
     /// A direct conversation stays readable when the other account is deleted, as long as there is anything to see.
@@ -51,8 +51,8 @@ impl Standing {
 /// Refuses all when a conversation that is asked for by a plain number is not the caller's to see.
 pub async fn reject_foreign(db: &mut PgSession, reader: UserId, positions: &[SyncPosition]) -> Result<(), Failure> {
     let plain: Vec<SyncPosition> = positions.iter().filter(|position| position.version.is_none()).copied().collect();
-    let standing = Standing::load(db, reader, &plain).await?;
-    match plain.iter().find(|position| !standing.is_known(reader, position.conversation)) {
+    let participation = Participation::load(db, reader, &plain).await?;
+    match plain.iter().find(|position| !participation.is_known(reader, position.conversation)) {
         None => Ok(()),
         Some(position) => {
             let details =
