@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn without_gateways_the_public_address_serves_and_without_anything_an_error_helps() {
+    fn the_public_address_serves_or_explains_without_gateways() {
         let file = parse("GATEWAY_URLS=\nPUBLIC_URL=http://p:1\n");
         let public = Settings::merge(Sources::default(), &|_| None, &file);
         assert_eq!(public.urls().unwrap(), ["http://p:1"]);

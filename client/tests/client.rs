@@ -128,7 +128,7 @@ async fn a_failed_expectation_tells_what_came_instead() {
 }
 
 #[tokio::test]
-async fn pings_are_answered_while_nobody_reads_and_its_own_pings_stay_hidden() {
+async fn pings_are_answered_without_a_reader_and_stay_hidden() {
     let (url, server) = serve(|mut peer| async move {
         peer.admit().await;
         let command = peer.command().await;

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn five_percent_more_is_let_pass_and_whatever_has_no_counterpart_is_not() {
+    fn counts_may_grow_by_five_percent_and_must_have_a_base() {
         let before = counts("1", &[("a", 1_000), ("b", 1_000), ("c", 1_000), ("gone", 1)]);
         let now = counts("1", &[("a", 1_050), ("b", 1_051), ("c", 10), ("new", 1)]);
         let failures = failures(&before, &now);

@@ -121,29 +121,65 @@ fn the_files_and_functions_that_the_architecture_names_exist() {
     assert!(files > 20 && functions > 20, "{files} files, {functions} functions");
 }
 
-/// A setting that nothing reads promises something that does not happen.
+/// A setting that nothing reads promises something that does not happen. It is read as `settings.field` or `common.field`, or as
+/// `self.field` where `shared::config` makes others of it, or, before all others, as `source("VARIABLE")`.
 #[test]
 fn every_declared_setting_is_read() {
     let config = root().join("shared/src/config");
-    let mut sources = String::new();
-    for folder in ["shared/src", "gateway/src", "worker/src", "chatctl/src"] {
-        read_all(&root().join(folder), &mut sources);
-    }
-    let mut unread = Vec::new();
-    let mut declared = 0;
+    let mut declarations = String::new();
     for file in ["common.rs", "gateway.rs", "worker.rs"] {
-        let text = std::fs::read_to_string(config.join(file)).unwrap();
-        for line in text.lines() {
-            let Some((field, variable)) = setting_declared_in(line) else { continue };
-            declared += 1;
-            let reads = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
-            if !sources.split(&format!(".{field}")).skip(1).any(reads) {
-                unread.push(variable.to_owned());
-            }
-        }
+        declarations.push_str(&std::fs::read_to_string(config.join(file)).unwrap());
     }
+    let own = production_code(&declarations).replace("self.", "settings.");
+    let folders = ["shared/src", "gateway/src", "worker/src", "chatctl/src"];
+    let code = folders.map(|folder| code_in(&root().join(folder))).concat() + &own;
+    let declared = declarations.lines().filter_map(setting_declared_in).count();
     assert!(declared > 60, "{declared}");
-    assert!(unread.is_empty(), "declared and read by nothing: {unread:?}");
+    assert_eq!(unread_settings(&declarations, &code), Vec::<&str>::new());
+}
+
+#[test]
+fn a_setting_that_nothing_reads_is_found() {
+    let declarations =
+        "port: u16 = \"PORT\", integer(1..9), default(\"1\");\nunused: u16 = \"UNUSED\", integer(1..9), required;\n";
+    let unread = |code: &str| unread_settings(declarations, &production_code(code)).join(" ");
+    let reads_port = "let port = settings\n    .port;\n";
+    assert_eq!(unread(&format!("{reads_port}let x = common.unused;\n")), "");
+    let elsewhere = "#[cfg(test)]\nmod tests {\n settings.unused }";
+    for other in ["", "cache.unused", "settings.unused_bytes", "// settings.unused", elsewhere] {
+        assert_eq!(unread(&format!("{reads_port}{other}")), "UNUSED", "{other}");
+    }
+}
+
+/// The variables of the declared settings that `code` does not read.
+fn unread_settings<'a>(declarations: &'a str, code: &str) -> Vec<&'a str> {
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    let is_owner = |before: &str| ["settings", "common"].iter().any(|owner| before.trim_end().ends_with(owner));
+    let is_read = |field: &str| {
+        let access = format!(".{field}");
+        code.match_indices(&access).any(|(at, _)| ends(&code[at + access.len()..]) && is_owner(&code[..at]))
+    };
+    let declared = declarations.lines().filter_map(setting_declared_in);
+    let is_asked_for = |variable: &str| code.contains(&format!("source(\"{variable}\")"));
+    declared
+        .filter(|(field, variable)| !is_read(field) && !is_asked_for(variable))
+        .map(|(_, variable)| variable)
+        .collect()
+}
+
+/// Without comments and unit tests.
+fn production_code(source: &str) -> String {
+    let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+}
+
+fn code_in(folder: &Path) -> String {
+    let code_of = |path: PathBuf| match path.is_dir() {
+        true => code_in(&path),
+        false if path.ends_with("tests.rs") || path.extension().is_none_or(|kind| kind != "rs") => String::new(),
+        false => production_code(&std::fs::read_to_string(&path).unwrap()),
+    };
+    std::fs::read_dir(folder).unwrap().map(|entry| code_of(entry.unwrap().path())).collect()
 }
 
 /// Field and variable of `field: Type = "VARIABLE", …`.

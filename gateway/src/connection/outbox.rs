@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_frame_over_the_limit_goes_to_a_client_that_has_read_everything() {
+    async fn a_client_without_backlog_gets_a_frame_over_the_limit() {
         let mut outbox = Outbox::default();
         assert_eq!(outbox.push(item(500, Mark::Required), 100), Pushed::Taken);
         assert_eq!(outbox.push(item(1, Mark::Required), 100), Pushed::Full);

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_that_is_offered_more_than_it_does_takes_what_it_does_in_half_of_the_longest_age() {
+    fn an_overloaded_lane_takes_what_it_does_in_half_the_max_age() {
         let (lanes, mut past) = lanes();
         let mut waiting: Vec<Waiting> = (0..1_000).map(|_| lanes.enter(LANE)).collect();
         lanes.end_period(&mut past);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_leaves_the_bound_where_the_lanes_speed_put_it_and_a_stop_has_none() {
+    fn a_pause_keeps_the_bound_of_a_lane_and_a_stop_has_none() {
         let (lanes, mut past) = lanes();
         let mut waiting: Vec<Waiting> = (0..900).map(|_| lanes.enter(LANE)).collect();
         lanes.end_period(&mut past);

@@ -136,7 +136,7 @@ impl Test {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unauthenticated_connection_is_closed_in_time_and_not_before() {
+async fn an_unauthenticated_connection_is_closed_on_time() {
     let mut test = Test::start(&[]).await;
     test.pass(Duration::from_millis(29_500)).await;
     assert!(!test.session.is_finished());
@@ -190,7 +190,7 @@ async fn a_silent_connection_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unanswered_command_is_answered_for_and_a_late_answer_dropped() {
+async fn an_unanswered_command_times_out_and_drops_late_answers() {
     let mut test = Test::authenticated(&[]).await;
     test.send(&json!({"type": "get_user_groups", "requestId": 9})).await;
     let command = test.admitted().await.command();
@@ -205,7 +205,7 @@ async fn an_unanswered_command_is_answered_for_and_a_late_answer_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_a_restart_nothing_new_is_read_but_what_is_under_way_is_answered() {
+async fn a_restarting_worker_answers_only_what_is_under_way() {
     let mut test = Test::authenticated(&[]).await;
     test.send(&json!({"type": "get_user_groups"})).await;
     let command = test.admitted().await.command();

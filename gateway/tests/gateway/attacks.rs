@@ -211,7 +211,7 @@ async fn odd_json_is_refused_or_read_in_one_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_in_one_read_with_the_last_bad_token_is_not_looked_at() {
+async fn input_after_the_last_bad_token_is_ignored() {
     let harness = Harness::start(&[("IP_AUTH_FAILURE_LIMIT", "50")]).await;
     let mut socket = harness.connect().open_raw().await.unwrap();
     let bad = br#"{"type":"authenticate","token":"x"}"#;

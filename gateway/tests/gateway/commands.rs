@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::harness::{BRIEFLY, Harness, SOON};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_goes_sealed_into_its_conversations_lane_and_the_answer_comes_back() {
+async fn a_message_is_enqueued_sealed_and_its_answer_returned() {
     let mut harness = Harness::start(&[]).await;
     let mut alice = harness.login(1).await;
     alice.send(json!({"type": "send_message", "recipientId": 2, "content": "MARKER", "requestId": "r"})).await.unwrap();
@@ -65,7 +65,7 @@ async fn more_commands_than_may_be_in_flight_wait_in_the_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_id_of_a_clients_own_making_is_looked_up_and_nothing_overtakes_it() {
+async fn nothing_overtakes_the_lookup_of_a_held_id() {
     let mut harness = Harness::start(&[]).await;
     harness.worker.rote.lock().leave = Some("held_conversation");
     let mut alice = harness.login(1).await;
@@ -139,7 +139,7 @@ async fn what_is_no_message_has_a_limit_ten_times_as_high() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_rate_limit_counts_messages_of_all_connections_and_nothing_else() {
+async fn the_rate_limit_counts_only_messages_on_all_connections() {
     let mut harness = Harness::start(&[("MESSAGE_RATE_LIMIT", "2")]).await;
     let (mut phone, laptop) = (harness.login(1).await, harness.login(1).await);
     let send = json!({"type": "send_message", "recipientId": 2, "content": "x"});

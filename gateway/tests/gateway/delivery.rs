@@ -24,7 +24,7 @@ pub async fn seqs(client: &mut client::Client, count: usize) -> Vec<i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_reaches_all_connections_of_its_user_but_the_excluded() {
+async fn an_event_skips_only_the_excluded_connection() {
     let mut harness = Harness::start(&[]).await;
     let (mut phone, mut laptop, mut other) = (harness.login(1).await, harness.login(1).await, harness.login(2).await);
     // Sent by somebody who is not here: its sender would be told of the delivery.
@@ -69,7 +69,7 @@ async fn presence_reaches_everybody_but_those_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missed_events_come_first_and_live_ones_neither_twice_nor_too_early() {
+async fn missed_events_come_before_live_ones_and_none_twice() {
     let mut harness = Harness::start(&[]).await;
     let event = Uuid::from_u128(77);
     harness.worker.rote.lock().replay = [
@@ -160,7 +160,7 @@ async fn membership_decides_over_a_groups_events_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn joining_a_group_brings_nothing_back_whose_receipt_is_on_its_way() {
+async fn joining_a_group_repeats_nothing_with_a_pending_receipt() {
     let mut harness = Harness::start(&[]).await;
     let mut client = harness.login(1).await;
     harness.worker.internal("resume").await;
@@ -220,7 +220,7 @@ async fn whoever_hid_what_is_replied_to_gets_the_reduced_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_written_is_reported_unless_the_client_confirms_itself() {
+async fn written_events_are_reported_unless_clients_send_acks() {
     let mut harness = Harness::start(&[("CURSOR_FLUSH_INTERVAL", "500ms")]).await;
     let conversation = ConversationId::direct(UserId(1), UserId(2));
     let event = Uuid::new_v4();
@@ -276,7 +276,7 @@ async fn a_client_that_does_not_read_is_closed_and_harms_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminated_gateway_answers_what_is_in_flight_and_says_goodbye() {
+async fn a_terminated_gateway_answers_commands_in_flight() {
     let mut harness = Harness::start(&[]).await;
     let mut client = harness.login(1).await;
     client.send(json!({"type": "get_user_groups"})).await.unwrap();
@@ -323,7 +323,7 @@ async fn a_terminated_gateway_sends_its_clients_away_over_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminated_gateway_writes_what_waits_for_a_client_before_it_goes() {
+async fn a_terminated_gateway_empties_its_outboxes_first() {
     // More than the kernel takes for a client that does not read.
     const COUNT: i64 = 160;
     let harness = Harness::start(&[("OUTBOX_LIMIT", "32MiB")]).await;
@@ -361,7 +361,7 @@ async fn events_pass_between_gateways() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_lost_on_the_way_are_asked_for_once_and_come_in_order() {
+async fn lost_messages_are_asked_for_once_and_come_in_order() {
     let mut harness = Harness::start(&[]).await;
     let (mut phone, mut laptop) = (harness.login(1).await, harness.login(1).await);
     harness.worker.rote.lock().leave = Some("missing");

@@ -67,7 +67,7 @@ async fn an_interruption_is_made_up_for_to_all_sessions_however_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_lost_everything_costs_no_connection_and_no_session() {
+async fn losing_all_redis_data_closes_no_connection() {
     let (_scratch, mut redis) = start_redis();
     let mut harness = Harness::start_on(&redis.url(), &[]).await;
     let mut client = harness.login(1).await;

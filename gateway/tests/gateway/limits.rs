@@ -172,7 +172,7 @@ async fn broken_frames_close_with_the_proper_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_redis_a_gateway_lives_is_not_ready_and_refuses_at_once() {
+async fn without_redis_a_gateway_is_live_not_ready_and_refuses() {
     let (port, prefix) = (closed_port().await, "gone:");
     let idle = FakeWorker::start(redis_url(), "unused:").await;
     let url = format!("redis://127.0.0.1:{port}");
@@ -306,7 +306,7 @@ async fn before_authentication_messages_are_few() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_nobody_named_is_noticed_when_its_clients_are_refused() {
+async fn an_unnamed_proxy_is_noticed_when_its_clients_are_refused() {
     let harness = Harness::start(&[("MAX_CONNECTIONS_PER_IP", "1"), ("TRUSTED_PROXIES", "10.0.0.0/8")]).await;
     let key = harness.worker.keys.unnamed_proxy();
     let _first = harness.connect().forwarded_for("9.9.9.9").open().await.unwrap();

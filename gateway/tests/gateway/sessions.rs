@@ -24,7 +24,7 @@ async fn the_server_greets_and_answers_signs_of_life() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_a_command_gets_its_own_error_before_and_after_authentication() {
+async fn non_commands_get_their_error_before_and_after_login() {
     let harness = Harness::start(&[]).await;
     let mut stranger = Client::connect(&harness.url).await.unwrap();
     let mut member = harness.login(1).await;
@@ -88,7 +88,7 @@ async fn a_refused_token_leaves_nothing_behind_and_another_may_follow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_worker_authentication_says_so_and_does_not_count_against_the_client() {
+async fn login_without_workers_is_unavailable_and_not_counted() {
     let harness = Harness::start(&[]).await;
     harness.worker.rote.lock().silent = true;
     let mut client = Client::connect(&harness.url).await.unwrap();
@@ -154,7 +154,7 @@ async fn pings_keep_a_quiet_connection_alive_and_a_dead_one_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_connection_takes_the_place_of_the_older_where_that_is_the_rule() {
+async fn a_newer_connection_replaces_the_older_if_so_configured() {
     let harness = Harness::start(&[("SINGLE_CONNECTION_PER_USER", "true")]).await;
     let mut older = harness.login(1).await;
     let mut newer = harness.login(1).await;

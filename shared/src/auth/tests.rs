@@ -214,7 +214,7 @@ fn only_hs256_is_accepted() {
 }
 
 #[test]
-fn header_extensions_we_do_not_understand_are_refused_and_key_hints_ignored() {
+fn unknown_critical_headers_are_refused_and_key_hints_ignored() {
     for extra in [
         r#""crit":["exp"]"#,
         r#""crit":[]"#,

@@ -165,7 +165,7 @@ fn all_problems_are_reported_together_and_show_no_secret() {
 }
 
 #[test]
-fn an_issuer_of_tokens_is_named_in_full_and_in_production_over_https() {
+fn an_issuer_needs_all_settings_and_https_in_production() {
     const URL: &str = "https://issuer.example.org/keys";
     let issuer = [("JWKS_URL", URL), ("TOKEN_ISSUER", "https://issuer.example.org/")];
     let alone = [issuer[0], issuer[1], ("JWT_SECRET", "")];
@@ -529,7 +529,7 @@ fn the_originals_settings_that_nothing_reads_are_named() {
 }
 
 #[test]
-fn production_refuses_the_key_that_the_original_printed_and_shows_the_way_out() {
+fn production_refuses_the_published_key_and_names_the_fix() {
     let default = "super-secure-aes-encryption-key-32";
     let problem = only_problem(worker(&[("ENVIRONMENT", "production"), ("CHAT_ENCRYPTION_KEY", default)]));
     assert!(problem.contains("CHAT_ENCRYPTION_LEGACY_KEY") && !problem.contains(default), "{problem}");

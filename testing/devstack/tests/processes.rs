@@ -76,7 +76,7 @@ fn a_crash_is_told_with_the_end_of_the_log() {
 }
 
 #[test]
-fn another_process_finds_it_by_its_pid_file_but_not_by_a_recycled_pid() {
+fn a_pid_file_with_a_recycled_pid_finds_no_process() {
     let scratch = Scratch::new("proc").unwrap();
     let process = Process::spawn(&shell(&scratch, "one", "sleep 60")).unwrap();
     let mut again = Process::attach("one", scratch.dir()).unwrap();

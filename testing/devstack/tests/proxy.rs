@@ -78,7 +78,7 @@ fn a_slow_and_a_narrow_network_keep_every_byte() {
 }
 
 #[test]
-fn connections_are_reset_at_once_or_in_the_middle_of_what_they_carry() {
+fn connections_are_reset_at_once_or_in_the_middle_of_data() {
     let proxy = Proxy::start(echo_server()).unwrap();
     for direction in [Direction::Up, Direction::Down] {
         let mut stream = connect(&proxy);

@@ -316,7 +316,7 @@ async fn the_documented_rollout_and_the_way_back_lose_nothing() -> Result<()> {
 /// The two releases meet in the other order, too. Then a worker of the previous release cannot read a `sync` that a gateway of the
 /// present one passes on.
 #[tokio::test(flavor = "multi_thread")]
-async fn either_order_is_possible_while_the_format_is_that_of_the_previous_release() -> Result<()> {
+async fn either_upgrade_order_works_with_the_previous_wire_format() -> Result<()> {
     let mut site = Site::start("upgrade-order").await?;
     site.has_sync = false;
     site.roll([Kind::Gateway, Kind::Worker], Release::Present("1")).await?;

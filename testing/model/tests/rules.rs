@@ -45,7 +45,7 @@ fn all_can_arrive() {
 }
 
 #[test]
-fn a_loss_of_redis_and_a_crash_at_once_need_the_comparison_and_the_notice_of_jumps() {
+fn losing_redis_in_a_crash_needs_comparison_and_gap_detection() {
     is_needed(|rules| rules.compares_last = false, DOUBLE_FAULT, DELIVERED);
     is_needed(|rules| rules.notices_jumps = false, DOUBLE_FAULT, ORDERED_SEEN);
     // A single fault does not.

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_alone_names_its_community_and_a_group_may_have_any_name() {
+    fn a_group_may_have_any_name_and_its_event_the_community() {
         let event = json!({"event": {"eventId": "e", "userId": 1, "communityId": 7}});
         let event = parsed(event).unwrap();
         assert_eq!((event.community.id.0.as_str(), event.community.is_named), ("7", false));

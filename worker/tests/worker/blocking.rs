@@ -12,7 +12,7 @@ fn mentioned(harness: &Harness, user: UserId, message: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn nobody_is_told_of_a_mention_by_somebody_blocked_in_either_direction() {
+async fn blocked_members_are_not_told_of_mentions() {
     let harness = Harness::start("mentionblocked").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob, carol]});

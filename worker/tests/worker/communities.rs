@@ -157,7 +157,7 @@ async fn what_members_see_and_outsiders_do_not() {
 }
 
 #[tokio::test]
-async fn nobody_blocked_in_either_direction_learns_when_a_member_was_last_seen() {
+async fn blocked_members_do_not_see_when_one_was_last_seen() {
     let harness = Harness::start("lastseen").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let members = json!([{"userId": alice}, {"userId": bob}, {"userId": carol}]);
@@ -240,7 +240,7 @@ async fn an_event_alone_makes_its_user_a_member_who_hears_of_it() {
 }
 
 #[tokio::test]
-async fn a_redelivered_sync_answers_the_same_and_syncs_at_once_do_not_meet() {
+async fn concurrent_and_redelivered_syncs_answer_the_same() {
     let harness = Harness::start("synctwice").await;
     let alice = harness.user("alice").await;
     let prepare = |event: &str| {
@@ -425,7 +425,7 @@ async fn accounts_of_the_servers_own() {
 }
 
 #[tokio::test]
-async fn passwords_that_would_wait_long_to_be_hashed_are_refused_at_once() {
+async fn passwords_are_refused_at_once_when_hashing_is_busy() {
     const MANY: usize = 40;
     let harness = Harness::start("hashes").await;
     let alice = harness.user("alice").await;

@@ -9,7 +9,7 @@ use shared::redis::dead_letters::{DeadLetter, DeadLetters};
 use crate::harness::Harness;
 
 #[tokio::test]
-async fn a_dead_letter_that_is_replayed_twice_is_applied_once_and_whatever_its_old_deadline() {
+async fn a_dead_letter_requeued_twice_is_applied_once() {
     let harness = Harness::start("deadletters").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let letters = DeadLetters::new(harness.redis.clone(), &harness.keys);
@@ -53,7 +53,7 @@ async fn a_dead_letter_of_a_lane_that_nobody_reads_stays() {
 }
 
 #[tokio::test]
-async fn a_command_other_than_a_send_is_not_applied_after_its_deadline() {
+async fn only_sends_are_applied_after_their_deadline() {
     let harness = Harness::start("latecommand").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let sent = harness.send(alice, bob, "x").await;

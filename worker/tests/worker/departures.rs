@@ -52,7 +52,7 @@ async fn a_deleted_account_applies_nothing_and_passes_its_groups_on() {
 
 /// A group at a time is locked for a moment only, however many they are; and an account that cannot be dealt with holds up nobody.
 #[tokio::test]
-async fn a_deleted_account_leaves_any_number_of_groups_and_waits_for_no_other() {
+async fn a_deleted_account_leaves_all_groups_without_waiting() {
     let harness = Harness::start_with("manydeparted", &[("GROUP_CREATE_LIMIT", "1000")]).await;
     let [alice, bob, stuck] = harness.users(["alice", "bob", "stuck"]).await;
     let create = |owner_and: &[shared::ids::UserId]| json!({"type": "create_group", "groupName": "g", "initialMembers": owner_and});

@@ -148,7 +148,7 @@ async fn deleted_for_oneself_it_is_hidden_until_the_next_message() {
 }
 
 #[tokio::test]
-async fn deleted_for_everyone_the_messages_are_gone_and_the_numbers_go_on() {
+async fn seqs_go_on_after_a_deletion_for_everyone() {
     let harness = Harness::start("deleteall").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let first = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "one"}));
@@ -253,7 +253,7 @@ async fn nobody_is_told_who_types_in_a_large_group() {
 }
 
 #[tokio::test]
-async fn typing_is_dropped_between_blocked_users_and_refused_to_strangers() {
+async fn typing_is_dropped_for_blocked_users_and_strangers_refused() {
     let harness = Harness::start("typingblocked").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     harness.block(bob, alice).await;

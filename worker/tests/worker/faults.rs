@@ -31,7 +31,7 @@ async fn make_storing_fail(harness: &Harness, sqlstate: &str) {
 }
 
 #[tokio::test]
-async fn a_message_that_is_tried_again_is_not_overtaken_by_later_ones_of_its_conversation() {
+async fn a_retried_message_is_not_overtaken_in_its_conversation() {
     let harness = Harness::without_worker("overtaking", &[]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     // A fault of the statement's own, twice: in the batch, and then alone.
@@ -57,7 +57,7 @@ async fn a_message_that_is_tried_again_is_not_overtaken_by_later_ones_of_its_con
 }
 
 #[tokio::test]
-async fn what_was_left_when_a_lease_ran_out_is_applied_when_it_is_renewed() {
+async fn entries_left_by_an_expired_lease_are_applied_on_renewal() {
     let harness = Harness::start("renewal").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     assert_eq!(harness.send(alice, bob, "first").await["seq"], 1);

@@ -47,7 +47,7 @@ async fn an_entry_that_is_added_again_for_another_user_is_not_applied() {
 }
 
 #[tokio::test]
-async fn a_command_of_another_version_stays_until_its_deadline_and_nothing_overtakes_it() {
+async fn nothing_overtakes_a_command_of_another_version() {
     let harness = Harness::start("toonew").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let letters = DeadLetters::new(harness.redis.clone(), &harness.keys);

@@ -54,7 +54,7 @@ pub async fn queued(harness: &Harness, event: &Value) -> Vec<UserId> {
 }
 
 #[tokio::test]
-async fn a_new_group_belongs_to_its_creator_and_is_told_to_its_members() {
+async fn a_new_group_has_its_creator_as_owner_and_tells_members() {
     let harness = Harness::start("creategroup").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     harness.block(carol, alice).await;
@@ -137,7 +137,7 @@ async fn a_group_has_no_more_members_than_it_may() {
 }
 
 #[tokio::test]
-async fn an_added_member_is_told_of_the_group_and_misses_only_what_comes() {
+async fn an_added_member_misses_only_what_comes_after_joining() {
     let harness = Harness::start("addmember").await;
     let [alice, bob, carol, dave] = harness.users(["alice", "bob", "carol", "dave"]).await;
     let group = create(&harness, alice, &[bob]).await;
@@ -338,7 +338,7 @@ async fn roles_and_what_each_may() {
 }
 
 #[tokio::test]
-async fn group_messages_reach_the_group_once_and_those_mentioned_are_told() {
+async fn group_messages_arrive_once_and_mentions_are_told() {
     let harness = Harness::start("groupsend").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let _outsider = harness.user("dave").await;

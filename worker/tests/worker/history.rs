@@ -116,7 +116,7 @@ async fn what_is_hidden_is_neither_shown_nor_counted() {
 }
 
 #[tokio::test]
-async fn ones_own_empty_conversation_is_an_empty_page_and_anybody_elses_does_not_exist() {
+async fn an_empty_conversation_exists_only_for_its_participants() {
     let harness = Harness::start("empty").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     harness.send(bob, carol, "x").await;

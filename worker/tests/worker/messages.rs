@@ -164,7 +164,7 @@ async fn the_sender_edits_within_the_window() {
 }
 
 #[tokio::test]
-async fn nothing_new_is_said_by_an_edit_to_somebody_blocked_in_either_direction() {
+async fn an_edit_says_nothing_new_to_a_blocked_user() {
     let harness = Harness::start("editblocked").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let ids = [harness.send(alice, bob, "to bob").await, harness.send(bob, alice, "to alice").await]
@@ -185,7 +185,7 @@ async fn nothing_new_is_said_by_an_edit_to_somebody_blocked_in_either_direction(
 }
 
 #[tokio::test]
-async fn nobody_learns_what_somebody_blocked_in_either_direction_has_read() {
+async fn blocked_members_do_not_see_read_marks() {
     let harness = Harness::start("readblocked").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let sent = harness.send(alice, bob, "x").await;
@@ -214,7 +214,7 @@ async fn nobody_learns_what_somebody_blocked_in_either_direction_has_read() {
 }
 
 #[tokio::test]
-async fn whoever_left_a_group_does_not_learn_who_reads_what_they_wrote() {
+async fn former_members_do_not_see_read_marks() {
     let harness = Harness::start("readleft").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let group = group(&harness, &[(alice, "owner"), (bob, "member"), (carol, "member")]).await;

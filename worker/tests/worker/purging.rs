@@ -8,7 +8,7 @@ use crate::groups::{command, create, queued, text};
 use crate::harness::Harness;
 
 #[tokio::test]
-async fn a_deleted_group_is_hidden_at_once_and_purged_when_its_time_is_over() {
+async fn a_deleted_group_is_hidden_at_once_and_purged_later() {
     let harness = Harness::start_with("softdelete", &[("GROUP_PURGE_AFTER", "1h")]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let group = create(&harness, alice, &[bob, carol]).await;
@@ -75,7 +75,7 @@ async fn a_permanent_deletion_leaves_nothing_however_long_the_history() {
 }
 
 #[tokio::test]
-async fn a_long_conversation_is_gone_for_both_at_once_and_deleted_bit_by_bit() {
+async fn a_long_conversation_vanishes_at_once_and_is_purged_in_parts() {
     let harness = Harness::start("deletelong").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let conversation = format!("conv_{alice}_{bob}");

@@ -8,7 +8,7 @@ use crate::harness::{Harness, without_timestamp};
 use crate::messages::{group, group_channel, history, say};
 
 #[tokio::test]
-async fn one_reaction_each_replaced_by_another_and_taken_away_by_the_same() {
+async fn a_second_reaction_replaces_and_the_same_removes() {
     let harness = Harness::start("react").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let id = harness.send(alice, bob, "x").await["messageId"].clone();

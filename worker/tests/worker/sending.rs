@@ -10,7 +10,7 @@ use shared::redis::keys::Channel;
 use crate::harness::{Harness, without_timestamp};
 
 #[tokio::test]
-async fn a_message_is_stored_sealed_acknowledged_and_published_to_both() {
+async fn a_message_is_stored_sealed_and_published_to_both() {
     let harness = Harness::start("sending").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     harness.follow(alice, bob).await;
@@ -41,7 +41,7 @@ async fn a_message_is_stored_sealed_acknowledged_and_published_to_both() {
 }
 
 #[tokio::test]
-async fn many_at_once_are_numbered_without_gaps_in_the_order_of_sending() {
+async fn concurrent_sends_are_numbered_without_gaps_in_order() {
     let harness = Harness::start_with("ordering", &[("BATCH_MAX", "16")]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let mut sent = Vec::new();
@@ -87,7 +87,7 @@ async fn a_redelivered_command_is_applied_once_and_answered_again() {
 }
 
 #[tokio::test]
-async fn a_client_message_id_counts_once_whether_repeated_in_one_batch_or_later() {
+async fn a_repeated_client_message_id_stores_one_message() {
     let harness = Harness::without_worker("repetition", &[]).await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let message = json!({"type": "send_message", "recipientId": bob, "content": "x", "clientMessageId": "same"});
@@ -129,7 +129,7 @@ async fn by_default_writing_to_somebody_not_followed_warns() {
 }
 
 #[tokio::test]
-async fn a_command_past_its_deadline_is_not_applied_but_one_applied_before_is_answered() {
+async fn an_expired_command_is_answered_only_if_it_was_applied() {
     let harness = Harness::start("deadline").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let message = json!({"type": "send_message", "recipientId": bob, "content": "x"});

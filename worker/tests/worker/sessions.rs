@@ -143,7 +143,7 @@ async fn only_the_newest_are_replayed_and_that_is_said() {
 }
 
 #[tokio::test]
-async fn presence_has_one_transition_each_way_however_many_connections_and_gateways() {
+async fn presence_changes_once_over_all_connections_and_gateways() {
     let harness = Harness::start_with("presence", &[("OFFLINE_GRACE_PERIOD", "300ms")]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     harness.block(carol, alice).await;
@@ -362,7 +362,7 @@ async fn the_choice_of_what_is_replayed_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_group_is_replayed_before_its_messages_whatever_the_clocks_say() {
+async fn a_group_is_replayed_before_its_messages() {
     let harness = Harness::start("groupfirst").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let ahead = |prepared: &mut crate::harness::Prepared| {

@@ -67,7 +67,7 @@ async fn a_crash_of_postgres_loses_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_stopped_beyond_its_lease_commits_nothing_when_it_comes_back() -> Result<()> {
+async fn a_worker_paused_beyond_its_lease_commits_nothing() -> Result<()> {
     let (mut deployment, talk) = talking("paused").await?;
     for worker in 0..2 {
         deployment.fleet.workers[worker].pause()?;
@@ -80,7 +80,7 @@ async fn a_worker_stopped_beyond_its_lease_commits_nothing_when_it_comes_back() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_that_start_before_their_stores_serve_once_those_are_there() -> Result<()> {
+async fn servers_started_before_their_stores_serve_once_they_are_up() -> Result<()> {
     let (mut deployment, talk) = talking("nostores").await?;
     deployment.redis.kill()?;
     deployment.postgres.kill()?;

@@ -33,7 +33,7 @@ fn connections(deployment: &Deployment) -> Result<Vec<i64>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_stay_with_a_gateway_and_count_under_their_own_address() -> Result<()> {
+async fn clients_stick_to_a_gateway_under_their_own_address() -> Result<()> {
     let options = behind_nginx().with("MAX_CONNECTIONS_PER_IP", "3");
     let deployment = Deployment::start("front", options)?;
     let front = Front::start(&deployment)?;

@@ -160,7 +160,7 @@ async fn load(clients: &mut [Client], recipient: i64, pace: Pace) -> Result<Tall
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn offered_ten_times_as_much_the_fleet_does_as_much_as_at_its_peak() -> Result<()> {
+async fn at_ten_times_the_load_the_fleet_keeps_its_peak_goodput() -> Result<()> {
     let _machine = e2e::MACHINE.lock().await;
     let options = Options { gateways: 1, workers: 1, ..Options::default() };
     let options = options

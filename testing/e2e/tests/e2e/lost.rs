@@ -156,7 +156,7 @@ async fn a_message_whose_publication_went_down_with_redis_is_replayed() -> Resul
 
 /// The answer shows that it is the command, delivered again: what finds lost messages answers nobody.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_worker_committed_before_it_died_its_successor_publishes() -> Result<()> {
+async fn a_successor_publishes_what_a_dead_worker_committed() -> Result<()> {
     let mut scene = Scene::start("redelivered").await?;
     let message = json!({"type": "send_message", "recipientId": scene.bob.id, "content": "late", "requestId": "r"});
     let committed = "SELECT count(*) FROM private_messages WHERE seq = 2";

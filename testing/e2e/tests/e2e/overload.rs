@@ -102,7 +102,7 @@ fn large(number: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_does_not_read_is_closed_and_gets_the_rest_later() -> Result<()> {
+async fn a_slow_client_is_closed_and_gets_the_rest_later() -> Result<()> {
     let deployment = Deployment::start("slowreader", small_outboxes())?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
     let mut slow = slow_reader(&deployment.gateway_url(0), &bob).await?;
@@ -129,7 +129,7 @@ async fn a_client_that_does_not_read_is_closed_and_gets_the_rest_later() -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_half_of_which_does_not_read_is_as_fast_for_the_other_half() -> Result<()> {
+async fn slow_readers_do_not_slow_the_rest_of_their_group() -> Result<()> {
     const MEMBERS: usize = 200;
     // The kernel takes up to 4 MB for a client that does not read.
     const MAX_MESSAGES: usize = 400;

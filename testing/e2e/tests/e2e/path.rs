@@ -7,7 +7,7 @@ use e2e::{Deployment, Options};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_from_one_gateway_arrives_on_the_other_and_on_every_device() -> Result<()> {
+async fn a_message_reaches_every_device_on_every_gateway() -> Result<()> {
     let deployment = Deployment::start("path", Options::default())?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
     let mut sender = deployment.login(0, &alice).await?;

@@ -15,7 +15,7 @@ fn about(user: i64) -> impl Fn(&Value) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_sees_who_comes_and_goes_wherever_they_are_connected() -> Result<()> {
+async fn presence_is_seen_on_every_gateway() -> Result<()> {
     let mut deployment = Deployment::start("presence", Options::default().with("OFFLINE_GRACE_PERIOD", "2s"))?;
     let [alice, bob, carol] = deployment.users(["alice", "bob", "carol"])?;
     deployment.sql(&format!(
@@ -82,7 +82,7 @@ async fn a_sender_learns_what_arrived() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leaving_gateway_sends_its_clients_away_and_they_stay_online() -> Result<()> {
+async fn users_stay_online_when_their_gateway_drains() -> Result<()> {
     let options = Options::default().with("DRAIN_WINDOW", "1s").with("OFFLINE_GRACE_PERIOD", "5s");
     let mut deployment = Deployment::start("drain", options)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
@@ -101,7 +101,7 @@ async fn a_leaving_gateway_sends_its_clients_away_and_they_stay_online() -> Resu
 /// A gateway dies with three users on it: one is back before it is missed, one within the grace period that begins then, and
 /// one stays away. Its successor starts meanwhile and takes nobody's session away.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_back_elsewhere_in_time_after_a_gateway_died_was_never_gone() -> Result<()> {
+async fn returning_within_the_grace_after_a_crash_shows_no_absence() -> Result<()> {
     const GRACE: Duration = Duration::from_secs(4);
     /// A gateway is given up after 3 s without a heartbeat and 3 s of looking at it.
     const GIVEN_UP_WITHIN: Duration = Duration::from_secs(10);
@@ -154,7 +154,7 @@ fn ids(online: &Value) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_leaving_when_redis_lost_everything_is_told_to_be_gone() -> Result<()> {
+async fn users_leaving_when_redis_lost_its_data_go_offline() -> Result<()> {
     let mut deployment = Deployment::start("presenceloss", Options::default().with("OFFLINE_GRACE_PERIOD", "10s"))?;
     let [alice, bob, carol] = deployment.users(["alice", "bob", "carol"])?;
     let mut watching = deployment.login(0, &bob).await?;

@@ -27,7 +27,7 @@ async fn types(stdin: &mut ChildStdin, line: &str) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_python_client_chats_and_survives_the_death_of_its_gateway() -> Result<()> {
+async fn the_python_client_survives_a_gateway_crash() -> Result<()> {
     let python = python::find().context("python3 with the package websockets; `cargo xtask test` installs it")?;
     chats_and_survives(&python, None).await
 }

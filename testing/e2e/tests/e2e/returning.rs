@@ -14,7 +14,7 @@ const STAY: Duration = Duration::from_millis(400);
 const VISITS: usize = 10;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_returns_to_a_gateway_gets_no_old_message_after_a_newer_one() -> Result<()> {
+async fn a_returning_client_gets_no_message_out_of_order() -> Result<()> {
     let deployment = Arc::new(Deployment::start("returning", Options::default())?);
     let [alice, bob] = deployment.users(["alice", "bob"])?;
     let mut writer = deployment.login(0, &alice).await?;

@@ -234,7 +234,7 @@ async fn every_error_code_is_produced() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_one_connection_per_user_the_older_one_goes_wherever_it_is() -> Result<()> {
+async fn a_single_connection_replaces_older_ones_on_any_gateway() -> Result<()> {
     let options = Options { workers: 1, ..Options::default() }.with("SINGLE_CONNECTION_PER_USER", "true");
     let fleet = Deployment::start("single", options)?;
     let [alice, bob] = fleet.users(["alice", "bob"])?;

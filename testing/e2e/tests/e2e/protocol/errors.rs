@@ -28,7 +28,7 @@ async fn code(client: &mut Client, command: Value) -> Result<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn malformed_messages_have_their_codes_and_the_connection_goes_on() -> Result<()> {
+async fn malformed_messages_get_their_codes_and_close_nothing() -> Result<()> {
     let alice = Person::connect("alice", 0).await?;
     let stranger = Client::connect(&fleet()?.gateway_url(1)).await?;
     for mut client in [alice.client, stranger] {

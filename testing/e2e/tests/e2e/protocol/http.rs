@@ -195,7 +195,7 @@ async fn sync(body: &Value, place: usize) -> Result<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_main_backend_tells_of_communities_and_members_see_it_everywhere() -> Result<()> {
+async fn community_changes_of_the_main_backend_reach_all_members() -> Result<()> {
     let (mut alice, mut bob) = (Person::connect("alice", 0).await?, Person::connect("bob", 1).await?);
     let (mut carol, mut outsider) = (Person::connect("carol", 1).await?, Person::connect("dave", 0).await?);
     let community = json!({"communityId": format!("c-{}", alice.user.id), "name": "Runners"});

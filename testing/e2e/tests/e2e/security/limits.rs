@@ -39,7 +39,7 @@ async fn the_connections_of_a_dead_gateway_do_not_count() -> Result<()> {
 
 /// Whichever gateways a user's messages go by, they count together, and the refusal says when there is room again.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_messages_of_a_user_are_limited_over_all_gateways_and_the_wait_is_told_to_the_second() -> Result<()> {
+async fn a_users_rate_limit_spans_gateways_and_tells_the_exact_wait() -> Result<()> {
     const WINDOW_SECONDS: u64 = 60;
     let options = Options { workers: 1, ..Options::default() }.with("MESSAGE_RATE_LIMIT", "3");
     let deployment = Deployment::start("flood", options)?;

@@ -151,7 +151,7 @@ async fn the_password_of_postgres_changes_by_way_of_a_second_role() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_of_the_webhook_changes_and_what_was_refused_is_repeated() -> Result<()> {
+async fn a_webhook_refused_for_its_old_token_is_repeated() -> Result<()> {
     let mut deployment = Deployment::start("webhook", Options { gateways: 1, workers: 1, ..Options::default() })?;
     let people = deployment.users(["alice", "bob"])?;
     let old = deployment.fleet.secrets().community_sync_token.clone();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_that_fails_for_good_is_put_aside_and_can_be_looked_at_and_replayed() -> Result<()> {
+async fn a_failed_command_can_be_inspected_and_requeued() -> Result<()> {
     let deployment = Deployment::start("deadletters", Options { gateways: 1, workers: 1, ..Options::default() })?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
     let mut sender = deployment.login(0, &alice).await?;

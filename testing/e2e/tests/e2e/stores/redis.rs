@@ -106,7 +106,7 @@ async fn a_subscription_that_redis_cuts_off_is_made_up_for() -> Result<()> {
 
 /// Catching up without a word of it would leave a client that never was away with a gap it does not know of.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_missed_more_than_is_replayed_has_to_come_back_and_is_told() -> Result<()> {
+async fn missing_more_than_is_replayed_closes_with_a_reason() -> Result<()> {
     let options = Options { gateways: 1, workers: 1, ..Options::default() }.with("REPLAY_LIMIT", "3");
     let deployment = Deployment::start("truncated", options)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
