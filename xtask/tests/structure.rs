@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-const CRATES: [&str; 14] = [
+const CRATES: [&str; 15] = [
     "shared",
     "gateway",
     "worker",
     "websocket",
+    "outbound",
     "client",
     "contract",
     "chatctl",
