@@ -168,6 +168,56 @@ export class ActingUser {
   }
 }
 
+/** What the server posts to a webhook. */
+export interface WebhookDelivery {
+  /** The same each time it is delivered: take it once. */
+  id: string;
+  /** `message.created`, `push.wanted` and so on. */
+  type: string;
+  /** When it happened. */
+  timestamp: string;
+  data: Record<string, unknown>;
+}
+
+/**
+ * Reads a delivery of a webhook, if it was signed with one of these secrets, and lately.
+ * @param body as it came, before anything parses it
+ * @param headers of the request, of `fetch` or of Node.js
+ * @param secrets as `chatctl webhook` printed them; two while they change
+ * @param toleranceSeconds how far the clocks of server and receiver may be apart, and how old a try may be
+ * @throws {Error} when it is none; answer 401 then
+ */
+export async function verifyWebhook(
+  body: string | Uint8Array,
+  headers: Headers | Record<string, string | string[] | undefined>,
+  secrets: string | readonly string[],
+  toleranceSeconds = 300,
+): Promise<WebhookDelivery> {
+  const header = (name: string) => String((headers instanceof Headers ? headers.get(name) : headers[name]) ?? "");
+  const [id, sentAt] = [header("webhook-id"), header("webhook-timestamp")];
+  if (!(Math.abs(Date.now() / 1_000 - Number(sentAt || NaN)) <= toleranceSeconds)) throw new Error("The webhook is too old");
+  const text = typeof body === "string" ? body : new TextDecoder().decode(body);
+  const signed = new TextEncoder().encode(`${id}.${sentAt}.${text}`);
+  for (const secret of [secrets].flat()) {
+    const algorithm = { name: "HMAC", hash: "SHA-256" };
+    const key = await crypto.subtle.importKey("raw", bytesOf(secret.replace(/^whsec_/, "")), algorithm, false, ["verify"]);
+    for (const signature of header("webhook-signature").split(" ")) {
+      const given = signature.startsWith("v1,") ? bytesOf(signature.slice(3)) : undefined;
+      if (given && (await crypto.subtle.verify("HMAC", key, given, signed))) return JSON.parse(text) as WebhookDelivery;
+    }
+  }
+  throw new Error("The webhook is not signed with this secret");
+}
+
+/** Of base64; nothing for what is none. */
+function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
+  try {
+    return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  } catch {
+    return new Uint8Array();
+  }
+}
+
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, ms);
