@@ -4,7 +4,10 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+use shared::crypto::{EncryptionSettings, Keyring};
 use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
 
 const GROUP: &str = "group_0";
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -79,4 +82,49 @@ async fn a_group_that_changes_hands_meanwhile_has_one_owner() {
             .unwrap();
         assert_eq!(owners, [owner], "user {erased} was erased");
     }
+}
+
+/// What waits for a webhook tells of people as what waits for users does.
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_that_wait_tell_nothing_of_who_was_erased() {
+    let database = devstack::testing::fresh_database("erasinghooks").unwrap();
+    assert!(command(&database, &["migrate"]).output().unwrap().status.success());
+    let mut db = PgConnection::connect(&database).await.unwrap();
+    let settings = EncryptionSettings::single("a key for tests only, long enough", "elitescore-chat");
+    let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&settings)).await.unwrap().unwrap();
+    let told = [
+        json!({"type": "reaction_added", "userId": "1", "username": "eve", "reaction": "x"}),
+        json!({"type": "member_added", "userId": "1", "username": "eve", "addedBy": "2"}),
+        json!({"type": "member_added", "userId": "3", "username": "bob", "addedBy": "2"}),
+    ];
+    for (n, told) in told.iter().enumerate() {
+        let id = Uuid::from_u128(n as u128 + 1);
+        // For two endpoints each.
+        sqlx::query(
+            "INSERT INTO webhook_deliveries (endpoint_id, topic, event, event_id, body)
+             SELECT gen_random_uuid(), 'group_0', 'e', $1, $2 FROM generate_series(1, 2)",
+        )
+        .bind(id)
+        .bind(keyring.seal_blob(id, told.to_string().as_bytes()))
+        .execute(&mut db)
+        .await
+        .unwrap();
+    }
+    let message = "INSERT INTO webhook_deliveries (endpoint_id, topic, event, event_id, about)
+                   SELECT gen_random_uuid(), 'group_0', 'message.created', gen_random_uuid(), gen_random_uuid()";
+    sqlx::query(message).execute(&mut db).await.unwrap();
+    let output = command(&database, &["user", "erase", "1", "--yes"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows: Vec<(Uuid, Option<Vec<u8>>)> =
+        sqlx::query_as("SELECT event_id, body FROM webhook_deliveries ORDER BY delivery_id")
+            .fetch_all(&mut db)
+            .await
+            .unwrap();
+    let names: Vec<String> = rows
+        .iter()
+        .filter_map(|(id, body)| keyring.open_blob(*id, body.as_ref()?).ok())
+        .map(|plain| serde_json::from_slice::<Value>(&plain).unwrap()["username"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["deleted-1", "deleted-1", "bob", "bob"]);
+    assert_eq!(rows.len(), 5, "what is only about a message stays");
 }

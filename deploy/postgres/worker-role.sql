@@ -36,3 +36,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON api_requests TO chat_worker;
 GRANT SELECT, INSERT, DELETE ON deactivated_users TO chat_worker;
 -- What was put down is not changed; DELETE is for retention.
 GRANT SELECT, INSERT, DELETE ON audit_log TO chat_worker;
+-- Endpoints are made by `chatctl webhook`, and by a worker that has WEBHOOK_URL.
+GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_endpoints, webhook_deliveries, webhook_topics TO chat_worker;

@@ -30,4 +30,5 @@ pub mod server_api;
 pub mod service;
 pub mod stream;
 pub mod telemetry;
+pub mod webhooks;
 pub mod wire;

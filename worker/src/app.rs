@@ -23,6 +23,7 @@ use crate::recent::Recent;
 use crate::store::epoch::Epoch;
 use crate::store::session::Database;
 use crate::strangers::Strangers;
+use crate::webhooks::subscriptions::Subscriptions;
 
 pub struct App {
     /// This process; a new one each start. The names of its consumer groups begin with it.
@@ -51,6 +52,7 @@ pub struct App {
     pub recent: Recent,
     pub withdrawal: Withdrawal,
     pub strangers: Strangers,
+    pub webhooks: Subscriptions,
     pub audiences: Audiences,
     pub answer_channels: AnswerChannels,
 }

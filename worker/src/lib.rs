@@ -27,6 +27,7 @@ mod store;
 mod stored_keys;
 mod strangers;
 mod sync;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +62,7 @@ use crate::recent::Recent;
 use crate::store::epoch::Epoch;
 use crate::store::session::{Database, Faults};
 use crate::strangers::Strangers;
+use crate::webhooks::Subscriptions;
 
 /// A transaction whose worker was stopped in the middle must not hold its partition for longer.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
@@ -99,7 +101,10 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
         match prepared.await {
             Ok(newest) => {
                 stored_keys::check(&app.keyring, &newest)?;
-                break;
+                match jobs::webhooks::prepare(&app).await {
+                    Ok(()) => break,
+                    Err(error) => tracing::warn!(%error, "waiting for the stores"),
+                }
             }
             Err(error) => tracing::warn!(error = %with_causes(&error), "waiting for the stores"),
         }
@@ -116,6 +121,7 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
     lifecycle.spawn("retention", jobs::retention::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("revocation", jobs::revocation::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("report", jobs::report::run(app.clone(), lifecycle.clone()));
+    lifecycle.spawn_work("webhooks", jobs::webhooks::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("typing", jobs::typing::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn_work("queries", Queries::new(app, &lifecycle)?.run(lifecycle.clone()));
     Ok(())
@@ -157,6 +163,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         recent: Recent::default(),
         withdrawal: Withdrawal::default(),
         strangers: Strangers::default(),
+        webhooks: Subscriptions::default(),
         answer_channels: AnswerChannels::default(),
         audiences: Audiences::new(settings.deliveries_per_minute),
         settings,

@@ -20,6 +20,7 @@ use crate::outcome::{Audience, Publication};
 use crate::publish;
 use crate::store::groups::MAX_SIGNAL_MEMBERS;
 use crate::store::{presence, users};
+use crate::webhooks::record;
 
 /// A gateway gives a sign of life every second: one that is older is looked at.
 pub const LATE_AFTER: Duration = Duration::from_secs(3);
@@ -48,7 +49,9 @@ pub async fn announce(app: &App, db: &mut PgSession, users: &[UserId], transitio
         return Ok(());
     }
     let mut transaction = db.begin().await?;
-    let mut changed = presence::update_status(&mut transaction, users, transition == Transition::CameOnline).await?;
+    let came = transition == Transition::CameOnline;
+    let returning = if came { record::returning(app, &mut transaction, users).await? } else { Vec::new() };
+    let mut changed = presence::update_status(&mut transaction, users, came).await?;
     if changed.is_empty() {
         return Ok(());
     }
@@ -61,8 +64,10 @@ pub async fn announce(app: &App, db: &mut PgSession, users: &[UserId], transitio
         }
     }
     let publications = publications(app, &mut transaction, &changed, transition).await?;
+    record::presence(app, &mut transaction, &changed, came, &returning).await?;
     publish::publish(app, &publications).await?;
     transaction.commit().await?;
+    app.webhooks.announce();
     Ok(())
 }
 

@@ -18,10 +18,13 @@ use crate::{audit, database};
 
 const OUTCOMES: &str = "applied_commands";
 /// The tables whose sealed content is one byte string: table, id, content.
-const BLOBS: [(&str, &str, &str); 3] = [
+const BLOBS: [(&str, &str, &str); 5] = [
     ("event_log", "event_id", "body"),
     ("conversation_changes", "event_id", "body"),
     (OUTCOMES, "command_id", "outcome"),
+    // Of an event for several endpoints all rows have the same bytes, and are replaced together.
+    ("webhook_deliveries", "event_id", "body"),
+    ("webhook_endpoints", "endpoint_id", "secrets"),
 ];
 
 #[derive(Debug, Subcommand)]

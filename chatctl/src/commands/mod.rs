@@ -21,6 +21,7 @@ mod token;
 mod trace;
 mod user;
 mod verify;
+mod webhook;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -82,6 +83,9 @@ pub enum Command {
     /// The keys of the server API, for a product's own backend.
     #[command(subcommand)]
     Apikey(apikey::ApikeyCommand),
+    /// The webhooks of a product's own backend: endpoints, and what could not be delivered.
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Check settings as the services read them.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -110,6 +114,7 @@ impl Command {
             Command::Kick(arguments) => arguments.run(settings).await,
             Command::Drain(arguments) => arguments.run(settings).await,
             Command::Apikey(command) => command.run(settings).await,
+            Command::Webhook(command) => command.run(settings).await,
             Command::Config(command) => command.run().await,
             Command::Docs(command) => command.run(),
         }

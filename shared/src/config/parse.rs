@@ -9,6 +9,7 @@ use super::net::{AllowedOrigins, IpNet, TrustedProxies, parse_origin};
 use crate::dialects::Dialect;
 use crate::redis::tls;
 use crate::secret::Secret;
+use crate::webhooks::{self, WebhookEvent, WebhookSecret};
 
 /// Longest list accepted.
 const MAX_LIST_ENTRIES: usize = 1_000;
@@ -172,8 +173,24 @@ pub fn authorities() -> Parser<String> {
     Parser::new("path of a PEM file with certificates", |path| tls::read_authorities(path).map(|_| path.to_owned()))
 }
 
+pub fn networks() -> Parser<Vec<IpNet>> {
+    Parser::new("list of addresses and networks", |text| list(text, IpNet::from_str))
+}
+
 pub fn trusted_proxies() -> Parser<TrustedProxies> {
     Parser::new("list of addresses and networks", |text| list(text, IpNet::from_str).map(TrustedProxies))
+}
+
+pub fn webhook_url() -> Parser<String> {
+    Parser::new("URL with the scheme https, http", |text| webhooks::check_url(text).map(|()| text.to_owned()))
+}
+
+pub fn webhook_events() -> Parser<Vec<WebhookEvent>> {
+    Parser::new("list of events", webhooks::parse_events)
+}
+
+pub fn webhook_secrets() -> Parser<Secret> {
+    checked_secret("one or two secrets in base64", |text| WebhookSecret::parse_pair(text).map(drop))
 }
 
 pub fn allowed_origins() -> Parser<AllowedOrigins> {

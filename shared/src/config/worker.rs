@@ -6,11 +6,15 @@ use std::time::Duration;
 use super::ConfigError;
 use super::common::CommonSettings;
 use super::macros::{Reader, settings};
+use super::net::IpNet;
 use super::original;
-use super::parse::{choice, duration, integer, socket_address, text, url};
+use super::parse::{
+    choice, duration, integer, networks, socket_address, text, url, webhook_events, webhook_secrets, webhook_url,
+};
 use super::profile_columns::parse_profile_columns;
 use crate::redis::tls;
 use crate::secret::Secret;
+use crate::webhooks::WebhookEvent;
 
 /// What happens when somebody writes to a user whom they do not follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +123,26 @@ settings! {
         group_purge_after: Duration = "GROUP_PURGE_AFTER", duration("0", "3650d"), default("30d");
         /// How long entries of the audit log are kept.
         audit_retention: Duration = "AUDIT_RETENTION", duration("1h", "36500d"), default("365d");
+        /// Where the product's own backend is told of events, beside the endpoints of `chatctl webhook`; see `docs/integrate.md`. Not set, there is no such endpoint.
+        webhook_url: Option<String> = "WEBHOOK_URL", webhook_url(), optional;
+        /// What it is told of: names of events separated by commas; `all` stands for all but `user.online` and `user.offline`.
+        webhook_events: Vec<WebhookEvent> = "WEBHOOK_EVENTS", webhook_events(), default("all");
+        /// What its deliveries are signed with: 24 to 64 bytes in base64, with or without `whsec_` before it; two, separated by a comma, while they change.
+        webhook_secrets: Option<Secret> = "WEBHOOK_SECRETS", webhook_secrets(), optional;
+        /// Networks in which webhooks may have addresses that are not public, and may be `http://`.
+        webhook_allowed_networks: Vec<IpNet> = "WEBHOOK_ALLOWED_NETWORKS", networks(), default("");
+        /// After this time a delivery that was not answered has failed.
+        webhook_timeout: Duration = "WEBHOOK_TIMEOUT", duration("100ms", "60s"), default("10s");
+        /// Deliveries to one endpoint under way at a time, in this process; those of one conversation follow each other. There are up to 16 endpoints, and each has as many for itself.
+        webhook_concurrency: usize = "WEBHOOK_CONCURRENCY", integer(1, 256), default("16");
+        /// The longest pause between two tries of a delivery.
+        webhook_max_pause: Duration = "WEBHOOK_MAX_PAUSE", duration("100ms", "1h"), default("5m");
+        /// How long a delivery is tried; then it is set aside, for `chatctl webhook`.
+        webhook_retry_for: Duration = "WEBHOOK_RETRY_FOR", duration("1s", "30d"), default("24h");
+        /// How long deliveries that were set aside are kept.
+        webhook_kept: Duration = "WEBHOOK_KEPT", duration("1m", "3650d"), default("30d");
+        /// A user who was away for so long and comes back is a `user.returned`.
+        webhook_returned_after: Duration = "WEBHOOK_RETURNED_AFTER", duration("1s", "3650d"), default("7d");
         /// Cached messages per conversation; 0 turns the cache off.
         cache_messages: u32 = "CACHE_MESSAGES", integer(0, 1_000), default("100");
         /// How long cached messages live.
@@ -171,6 +195,9 @@ impl WorkerSettings {
         }
         if self.lease_ttl < self.lease_interval * 4 {
             reader.problem("LEASE_TTL must be at least four times LEASE_INTERVAL");
+        }
+        if self.webhook_url.is_some() && self.webhook_secrets.is_none() {
+            reader.problem("WEBHOOK_SECRETS must be set with WEBHOOK_URL: deliveries are signed");
         }
         if self.event_retention_undelivered < self.event_retention_delivered {
             reader.problem("EVENT_RETENTION_UNDELIVERED must not be less than EVENT_RETENTION_DELIVERED");

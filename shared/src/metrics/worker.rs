@@ -8,6 +8,9 @@ pub const OUTCOMES: &[&str] = &["applied", "rejected", "retried", "dead_letter",
 /// Whether a page was in the cache; `beyond` reaches further back than is cached.
 pub const CACHE_RESULTS: &[&str] = &["hit", "miss", "beyond"];
 
+/// How tries to deliver a webhook end.
+pub const DELIVERY_OUTCOMES: &[&str] = &["delivered", "failed"];
+
 /// Codes of errors that workers answer with.
 pub const REJECTION_CODES: &[&str] = &[
     "VALIDATION_ERROR",
@@ -69,6 +72,18 @@ crate::metrics_table! {
         pub history_cache: Family<Counter> = "chat_worker_history_cache_total", "result" in CACHE_RESULTS;
         /// Revoked tokens announced to the gateways.
         pub revocations: Counter = "chat_worker_revocations_total";
+        /// Webhook endpoints that this worker knows.
+        pub webhook_endpoints: Gauge = "chat_worker_webhook_endpoints";
+        /// Tries to deliver webhooks, by how they ended.
+        pub webhook_deliveries: Family<Counter> = "chat_worker_webhook_deliveries_total", "outcome" in DELIVERY_OUTCOMES;
+        /// Time of one try to deliver a webhook.
+        pub webhook_seconds: Histogram = "chat_worker_webhook_seconds";
+        /// Webhook deliveries that wait, of all workers, counted up to 100,000.
+        pub webhook_waiting: Gauge = "chat_worker_webhook_waiting";
+        /// How long the oldest webhook delivery has waited, of all workers; 0 when none waits.
+        pub webhook_oldest_seconds: Gauge = "chat_worker_webhook_oldest_seconds";
+        /// Webhook deliveries that were set aside after `WEBHOOK_RETRY_FOR`, of all workers, counted up to 100,000.
+        pub webhook_set_aside: Gauge = "chat_worker_webhook_set_aside";
         /// How far the machine's clock is ahead of that of Redis, which all processes count by; negative when it is behind.
         pub clock_offset_seconds: Gauge = "chat_worker_clock_offset_seconds";
         /// Connections to Postgres, open.

@@ -144,6 +144,21 @@ impl PresenceScripts {
         Ok(users.iter().zip(scores).filter(|(_, score)| score.is_some()).map(|(user, _)| *user).collect())
     }
 
+    /// Which of these users have a session: those who are online, without those whose grace period runs.
+    pub async fn connected_among(&self, redis: &Client, users: &[UserId]) -> Result<HashSet<UserId>, Error> {
+        let online: Vec<UserId> = self.online_among(redis, users).await?.into_iter().collect();
+        if online.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let members: Vec<String> = online.iter().map(UserId::to_string).collect();
+        let leaving: Vec<Option<f64>> = keyed!(redis, self.keys.grace_periods(), |sender, key| {
+            let members = members.clone();
+            async move { sender.zmscore(key, members).await }
+        })
+        .await?;
+        Ok(online.iter().zip(leaving).filter(|(_, ends_at)| ends_at.is_none()).map(|(user, _)| *user).collect())
+    }
+
     fn keys(&self, gateway: GatewayId) -> Vec<String> {
         vec![self.keys.online_users(), self.keys.grace_periods(), self.keys.gateway_sessions(gateway)]
     }

@@ -31,6 +31,7 @@ use crate::outcome::{Audience, Outcome, Publication};
 use crate::presence;
 use crate::store::communities::{self, CommunityUpdate, NewEvent};
 use crate::store::{applied, users};
+use crate::webhooks::record;
 
 pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome, Failure> {
     let mut body = community_body::parse(body)?;
@@ -78,8 +79,10 @@ pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome
     };
     outcome.publications.extend(super::ok(envelope, &answer)?.publications);
     let sealed = app.wire.seal_outcome(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
+    record::outcome(app, &mut transaction, &outcome).await?;
     applied::insert_outcome(&mut transaction, CommandId(envelope.id), &sealed).await?;
     transaction.commit().await?;
+    app.webhooks.announce();
     Ok(outcome)
 }
 

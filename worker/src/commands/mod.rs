@@ -61,6 +61,7 @@ use crate::outcome::Outcome;
 use crate::store::applied;
 use crate::store::leases::{self, Lease};
 use crate::store::users;
+use crate::webhooks::record;
 pub use context::{Context, FoundMessage, Handle, derived_event_id};
 
 /// Sorts the list into the commands that are dispatched and those marked `batched`.
@@ -132,8 +133,10 @@ pub async fn apply_once(app: &App, lease: Lease, envelope: &Envelope, command: S
         return Err(rejection.into());
     }
     let sealed = app.wire.seal_outcome(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
+    record::outcome(app, &mut transaction, &outcome).await?;
     applied::insert_outcome(&mut transaction, CommandId(envelope.id), &sealed).await?;
     transaction.commit().await?;
+    app.webhooks.announce();
     app.audiences.charge(envelope.user, reach);
     Ok(outcome)
 }

@@ -8,3 +8,4 @@ pub mod report;
 pub mod retention;
 pub mod revocation;
 pub mod typing;
+pub mod webhooks;

@@ -17,6 +17,7 @@ use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::leases::Lease;
 use crate::store::sends::{self, NewMessage, SendRows};
+use crate::webhooks::record;
 use facts::Facts;
 
 /// One message to store, whichever command brought it.
@@ -87,7 +88,8 @@ pub async fn apply(
     }
     let enforce = app.settings.follow_policy == shared::config::FollowPolicy::Enforce;
     let mentions = facts.mention_events(batch, &refusals);
-    let verdicts = if mentions.is_empty() {
+    let hooks_want = record::wants_messages(app);
+    let verdicts = if mentions.is_empty() && !hooks_want {
         sends::insert_messages(db, app.worker_id, leases, enforce, &rows).await?
     } else {
         let mut transaction = db.begin().await?;
@@ -98,7 +100,14 @@ pub async fn apply(
                 mention.insert(app, &mut transaction, verdict.version).await?;
             }
         }
+        if hooks_want {
+            let is_stored = |verdict: &sends::Verdict| verdict.kind == sends::VerdictKind::Stored;
+            let stored = verdicts.iter().zip(batch).filter(|(verdict, _)| is_stored(verdict));
+            record::messages(app, &mut transaction, stored.map(|(_, send)| (send.message_id(), send.conversation)))
+                .await?;
+        }
         transaction.commit().await?;
+        app.webhooks.announce();
         verdicts
     };
     let begun: Vec<UserId> = verdicts

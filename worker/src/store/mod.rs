@@ -31,5 +31,6 @@ pub mod session;
 pub mod shared_events;
 pub mod user_search;
 pub mod users;
+pub mod webhooks;
 
 pub use columns::Spelled;

@@ -27,3 +27,4 @@ mod reactions_and_pins;
 mod sending;
 mod sessions;
 mod shared_events;
+mod webhooks;

@@ -29,7 +29,7 @@ struct Store {
     change: &'static str,
 }
 
-const STORES: [Store; 2] = [
+const STORES: [Store; 3] = [
     Store {
         table: "event_log",
         change: "WITH waiting AS (DELETE FROM event_queue WHERE event_id = ANY($1)),
@@ -45,6 +45,14 @@ const STORES: [Store; 2] = [
                      WHERE event_id = ANY($1)
                  )
                  UPDATE conversation_changes t SET body = n.new
+                 FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS n (id, old, new)
+                 WHERE t.event_id = n.id AND t.body = n.old",
+    },
+    // Those without a body are about a message, which is erased itself.
+    Store {
+        table: "webhook_deliveries",
+        change: "WITH said AS (DELETE FROM webhook_deliveries WHERE event_id = ANY($1))
+                 UPDATE webhook_deliveries t SET body = n.new
                  FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS n (id, old, new)
                  WHERE t.event_id = n.id AND t.body = n.old",
     },
@@ -67,7 +75,9 @@ async fn erase_in(
     user: i64,
     Store { table, change }: &Store,
 ) -> Result<(u64, u64)> {
-    let select = format!("SELECT event_id, body FROM {table} WHERE event_id > $1 ORDER BY event_id LIMIT $2");
+    let select = format!(
+        "SELECT event_id, body FROM {table} WHERE event_id > $1 AND body IS NOT NULL ORDER BY event_id LIMIT $2"
+    );
     let mut progress = Progress::new("events");
     let (mut after, mut unreadable) = (Uuid::nil(), 0);
     loop {

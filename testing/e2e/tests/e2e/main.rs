@@ -28,3 +28,4 @@ mod stores;
 mod storm;
 mod takeover;
 mod traces;
+mod webhooks;

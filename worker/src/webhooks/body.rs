@@ -1,0 +1,142 @@
+//! What a delivery says: `id`, `type`, `timestamp` and `data`. Messages are read when they are delivered, so that what was deleted or
+//! erased meanwhile is not told any more.
+
+use std::collections::HashMap;
+
+use anyhow::Context;
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use shared::clock::Timestamp;
+use shared::events::message::Message;
+use shared::ids::{MessageId, UserId};
+
+use crate::app::App;
+use crate::error::Failure;
+use crate::history::show_as_new;
+use crate::store::history;
+use crate::store::session::PgSession;
+use crate::store::users::NOBODY;
+use crate::store::webhooks::DeliveryRow;
+
+/// Larger ones lose their longest lists.
+pub const MAX_BYTES: usize = 256 * 1024;
+
+/// The messages that deliveries are about: `None` for one that is stored and cannot be read.
+pub type Messages = HashMap<MessageId, Option<Message>>;
+
+/// Reads what these deliveries are about.
+pub async fn load_messages(app: &App, db: &mut PgSession, rows: &[DeliveryRow]) -> Result<Messages, Failure> {
+    // What has a body of its own needs no message.
+    let ids: Vec<MessageId> = rows.iter().filter(|row| row.body.is_none()).filter_map(|row| row.about).collect();
+    if ids.is_empty() {
+        return Ok(Messages::new());
+    }
+    let stored = history::list_by_id(db, &ids).await?;
+    let mut messages: Messages = stored.iter().map(|row| (row.message_id, None)).collect();
+    for message in show_as_new(app, db, NOBODY, &stored).await? {
+        messages.insert(message.message_id, Some(message));
+    }
+    Ok(messages)
+}
+
+/// What there is to say, apart from whom a push is for.
+///
+/// # Errors
+/// When the body or the message cannot be read.
+pub fn data(app: &App, row: &DeliveryRow, messages: &Messages) -> anyhow::Result<Value> {
+    if let Some(sealed) = &row.body {
+        let plain = app.keyring.open_blob(row.event_id.0, sealed).context("what it says cannot be decrypted")?;
+        let mut told: Map<String, Value> = serde_json::from_slice(&plain).context("what it says cannot be read")?;
+        for field in ["type", "eventId", "timestamp"] {
+            told.remove(field);
+        }
+        return Ok(Value::Object(told));
+    }
+    let about = row.about.context("it says nothing")?;
+    match messages.get(&about) {
+        Some(Some(message)) => Ok(serde_json::to_value(message)?),
+        Some(None) => anyhow::bail!("the message cannot be decrypted"),
+        // Deleted since.
+        None => Ok(json!({"messageId": about, "conversationId": row.topic, "content": null, "removed": true})),
+    }
+}
+
+/// The data of a push: the message, and who is to be reached.
+pub fn push(message: Value, recipients: &[UserId]) -> Value {
+    json!({"message": message, "recipientIds": recipients})
+}
+
+#[derive(Serialize)]
+struct Delivery<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    event: &'a str,
+    timestamp: Timestamp,
+    data: &'a Value,
+}
+
+/// The finished body.
+///
+/// # Errors
+/// When it is too large whatever is left out.
+pub fn encode(id: &str, row: &DeliveryRow, mut data: Value) -> anyhow::Result<Bytes> {
+    loop {
+        let delivery = Delivery { id, event: &row.event, timestamp: row.happened_at.into(), data: &data };
+        let json = serde_json::to_vec(&delivery)?;
+        if json.len() <= MAX_BYTES {
+            return Ok(json.into());
+        }
+        let longest = data.as_object_mut().and_then(leave_out_longest);
+        let longest = longest.context("it is too large")?;
+        if let Some(fields) = data.as_object_mut() {
+            let omitted = fields.entry("omitted").or_insert_with(|| json!([]));
+            omitted.as_array_mut().context("it is too large")?.push(longest.into());
+        }
+    }
+}
+
+/// Takes the longest list or object away; returns its name.
+fn leave_out_longest(fields: &mut Map<String, Value>) -> Option<String> {
+    let lists = fields.iter().filter(|(name, value)| (value.is_array() || value.is_object()) && *name != "omitted");
+    let longest = lists.max_by_key(|(_, value)| value.to_string().len()).map(|(name, _)| name.clone())?;
+    fields.remove(&longest);
+    Some(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::EventId;
+    use time::OffsetDateTime;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn row() -> DeliveryRow {
+        DeliveryRow {
+            delivery_id: 1,
+            topic: "conv_1_2".to_owned(),
+            event: "group.created".to_owned(),
+            event_id: EventId(Uuid::nil()),
+            about: None,
+            body: None,
+            happened_at: OffsetDateTime::UNIX_EPOCH,
+            after_user: UserId(0),
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_too_large_loses_its_longest_lists() {
+        let members: Vec<String> = vec!["x".repeat(1_000); 300];
+        let data =
+            json!({"groupId": "g", "members": members, "group": {"members": ["x".repeat(MAX_BYTES)]}, "short": [1]});
+        let body: Value = serde_json::from_slice(&encode("i", &row(), data).unwrap()).unwrap();
+        let kept = json!({"groupId": "g", "short": [1], "omitted": ["members", "group"]});
+        let mut omitted = body["data"].clone();
+        // Both are about as long.
+        omitted["omitted"].as_array_mut().unwrap().sort_by_key(|name| name != "members");
+        assert_eq!(omitted, kept);
+        assert_eq!((&body["type"], &body["id"]), (&json!("group.created"), &json!("i")));
+        assert!(encode("i", &row(), json!({"text": "x".repeat(MAX_BYTES)})).is_err());
+    }
+}
