@@ -82,10 +82,12 @@ const RULES: [(&str, &str); 10] = [
 ];
 
 /// Sealed content that is one byte string: table, id, column.
-const BLOBS: [(&str, &str, &str); 3] = [
+const BLOBS: [(&str, &str, &str); 5] = [
     ("event_log", "event_id", "body"),
     ("conversation_changes", "event_id", "body"),
     ("applied_commands", "command_id", "outcome"),
+    ("webhook_deliveries", "event_id", "body"),
+    ("webhook_endpoints", "endpoint_id", "secrets"),
 ];
 
 #[derive(Debug, Args)]
@@ -194,8 +196,8 @@ async fn unreadable_blobs(
         after = *last;
         for (row, blob) in &rows {
             let opened = match table {
-                "event_log" | "conversation_changes" => keyring.open_blob(*row, blob).map(drop),
-                _ => wire::reseal_outcome(keyring, *row, blob).map(drop),
+                "applied_commands" => wire::reseal_outcome(keyring, *row, blob).map(drop),
+                _ => keyring.open_blob(*row, blob).map(drop),
             };
             if let Err(error) = opened {
                 found.push(format!("{table} {row}: {error}"));

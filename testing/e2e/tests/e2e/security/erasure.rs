@@ -18,7 +18,7 @@ fn opened(deployment: &Deployment, keyring: &Keyring, wire: &Wire) -> Result<Vec
     let sealed = "SELECT string_agg(table_name || '.' || column_name, ' ' ORDER BY table_name, column_name)
                   FROM information_schema.columns WHERE table_schema = 'public' AND data_type = 'bytea'
                   AND table_name NOT IN ('_sqlx_migrations', 'api_keys', 'api_requests')";
-    let known = "applied_commands.outcome conversation_changes.body event_log.body private_messages.content private_messages.iv private_messages.mac";
+    let known = "applied_commands.outcome conversation_changes.body event_log.body private_messages.content private_messages.iv private_messages.mac webhook_deliveries.body webhook_endpoints.secrets";
     assert_eq!(deployment.sql(sealed)?, known);
     let mut texts = Vec::new();
     let rows = deployment.sql(
@@ -36,6 +36,7 @@ fn opened(deployment: &Deployment, keyring: &Keyring, wire: &Wire) -> Result<Vec
     let rows = deployment.sql(
         "SELECT event_id || ' ' || encode(body, 'hex') FROM event_log UNION ALL
          SELECT event_id || ' ' || encode(body, 'hex') FROM conversation_changes WHERE body IS NOT NULL UNION ALL
+         SELECT event_id || ' ' || encode(body, 'hex') FROM webhook_deliveries WHERE body IS NOT NULL UNION ALL
          SELECT command_id || ' ' || encode(outcome, 'hex') FROM applied_commands WHERE outcome IS NOT NULL",
     )?;
     for row in rows.lines() {
