@@ -16,7 +16,7 @@ use sqlx::postgres::{
 };
 use sqlx::{Connection, Describe, Either, Execute, Executor, PgPool, Postgres, TransactionManager};
 
-use super::epoch::Epoch;
+use super::epoch::CurrentEpoch;
 use crate::error::Fault;
 
 /// Sessions are not ended more often, or a fault that new ones have, too, would only make Postgres fork.
@@ -86,7 +86,7 @@ impl Database {
         options: PgConnectOptions,
         settings: &[(&'static str, String)],
         faults: Arc<Faults>,
-        epoch: Arc<Epoch>,
+        epoch: Arc<CurrentEpoch>,
         pooled: bool,
         unreadable_rows: Counter,
     ) -> Self {
