@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shared::auth::TokenHash;
-use shared::ids::{GatewayId, GroupId, UserId};
+use shared::ids::{GatewayId, GroupId, TokenId, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::publication::{self, Header, Receipt};
 use shared::redis::keys::Channel;
@@ -137,7 +137,7 @@ impl<'a> World<'a> {
                 waiting: None,
                 rest: crate::connection::Rest::None,
             });
-            let token = user.map(|user| TokenHash::of(&user.to_string()));
+            let token = user.map(|user| TokenHash::of(&TokenId(user.to_string())));
             if let Some(user) = user {
                 gateway.registry.add_user(&connection, UserId(user), 9);
                 gateway.registry.add_groups(&connection, groups);

@@ -1,10 +1,10 @@
 //! Who else is alive, as `heartbeat` found it: the live gateways and workers, and whether Redis answers.
+use shared::ids::Epoch;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 #[derive(Default)]
 pub struct Liveness {
@@ -61,8 +61,8 @@ impl Liveness {
         });
     }
 
-    pub fn epoch(&self) -> Option<Uuid> {
-        self.epoch.borrow().as_ref().and_then(|epoch| epoch.parse().ok())
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.epoch.borrow().as_ref().and_then(|epoch| epoch.parse().ok()).map(Epoch)
     }
 
     pub fn epochs(&self) -> watch::Receiver<Option<String>> {

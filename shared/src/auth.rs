@@ -3,6 +3,7 @@
 
 pub mod issuer;
 
+use crate::ids::TokenId;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -35,7 +36,7 @@ pub struct Claims {
     /// Greater than zero.
     pub user_id: i64,
     /// 1 to 255 bytes, no control characters.
-    pub jti: String,
+    pub jti: TokenId,
     /// Expiry in Unix seconds, 0 to the end of the year 9999.
     pub exp_unix: i64,
     /// When it was issued, in Unix seconds, if it says so.
@@ -47,8 +48,8 @@ pub struct Claims {
 pub struct TokenHash(pub u128);
 
 impl TokenHash {
-    pub fn of(jti: &str) -> Self {
-        let hash: [u8; 32] = Sha256::digest(jti.as_bytes()).into();
+    pub fn of(token: &TokenId) -> Self {
+        let hash: [u8; 32] = Sha256::digest(token.0.as_bytes()).into();
         let (half, _) = hash.split_at(16);
         TokenHash(half.iter().fold(0, |number, byte| number << 8 | u128::from(*byte)))
     }
@@ -261,7 +262,7 @@ impl RawClaims {
             return Err(TokenError::Invalid);
         }
         check_times(self.exp, self.nbf, self.iat, now_unix)?;
-        Ok(Claims { user_id, jti: self.jti, exp_unix: self.exp, iat_unix: self.iat })
+        Ok(Claims { user_id, jti: TokenId(self.jti), exp_unix: self.exp, iat_unix: self.iat })
     }
 }
 

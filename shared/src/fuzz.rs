@@ -39,7 +39,7 @@ pub fn fuzz_token(data: &[u8]) {
     mac.update(signed.as_bytes());
     let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
     let Ok(accepted) = verifier.verify(&token, NOW_UNIX) else { return };
-    assert!(accepted.user_id > 0 && !accepted.jti.is_empty() && accepted.exp_unix + LEEWAY_SECONDS > NOW_UNIX);
+    assert!(accepted.user_id > 0 && !accepted.jti.0.is_empty() && accepted.exp_unix + LEEWAY_SECONDS > NOW_UNIX);
     let header: Option<serde_json::Value> = serde_json::from_str(header).ok();
     assert!(header.is_some_and(|header| header["alg"] == "HS256" && header.get("crit").is_none()), "{token}");
 }
@@ -209,7 +209,7 @@ mod tests {
         #[test]
         fn a_changed_entry_breaks_nothing(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in 0..400usize) {
             let id = Uuid::from_u128(7);
-            let body = Body::Internal(stream::Internal::Authenticate { token_id: "t".repeat(50) });
+            let body = Body::Internal(stream::Internal::Authenticate { token_id: crate::ids::TokenId("t".repeat(50)) });
             let (gateway, connection) = (crate::ids::GatewayId(id), crate::ids::ConnectionId(0));
             let reply_to = crate::ids::ConnectionRef { gateway, connection };
             let time = crate::clock::Timestamp(9);

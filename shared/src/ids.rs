@@ -271,6 +271,27 @@ pub struct CommandId(pub Uuid);
 #[serde(transparent)]
 pub struct EventId(pub Uuid);
 
+/// An access token (a JWT), by its `jti`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenId(pub String);
+
+/// A key of the server API: its part between `ck_` and the next `_`, which is no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ApiKeyId(pub String);
+
+impl fmt::Display for ApiKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A history of the database. Another one begins when the database went back in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub Uuid);
+
 /// One running worker process; a new one each start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WorkerId(pub Uuid);
@@ -298,6 +319,8 @@ from_stored! {
     EventId: Uuid,
     CommandId: Uuid,
     CommunityId: String,
+    Epoch: Uuid,
+    TokenId: String,
 }
 
 /// One running gateway process; a new one each start.

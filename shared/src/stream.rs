@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::commands::{Command, Contract, Sync};
 pub use crate::commands::{SyncPosition, SyncRound};
 use crate::cursor::Cursor;
-use crate::ids::{ConnectionId, ConnectionRef, ConversationId, GroupId, UserId};
+use crate::ids::{ApiKeyId, ConnectionId, ConnectionRef, ConversationId, Epoch, GroupId, TokenId, UserId};
 use crate::protocol::RequestId;
 use crate::server_api::key::KeyHash;
 use crate::telemetry::traces::TraceContext;
@@ -57,11 +57,11 @@ pub enum Body {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Internal {
     /// Is this token's user known, and is the token not revoked?
-    Authenticate { token_id: String },
+    Authenticate { token_id: TokenId },
     /// The gateway is subscribed to all that concerns the user: register the session and give what was missed.
     /// The session is registered under the gateway's connection; should that be closed by the time of the reply, the
     /// gateway takes it back. A renewal changes only the token: it has no replay.
-    Resume { token_id: String, session: Uuid, connection: ConnectionId, wants_acks: bool, renewal: bool },
+    Resume { token_id: TokenId, session: Uuid, connection: ConnectionId, wants_acks: bool, renewal: bool },
     /// The next part of a replay.
     Replay { cursor: ReplayCursor },
     /// Events that reached clients. Has no reply.
@@ -73,7 +73,7 @@ pub enum Internal {
     /// [`Internal::Resume`], once `receipts` (a request of its own) is carried out: what reached the user by other connections.
     ResumeAfter { resume: Box<Internal>, receipts: Box<Internal> },
     /// As [`Internal::RecordReceipts`], of messages and events of this epoch of the database: in another one their numbers stand for others.
-    RecordReceiptsIn { epoch: Uuid, receipts: Vec<Receipts> },
+    RecordReceiptsIn { epoch: Epoch, receipts: Vec<Receipts> },
     /// Which conversation clients of the original called so: an id of a client's own making.
     HeldConversation { held: String },
 }
@@ -113,15 +113,15 @@ pub enum HttpRequest {
     /// `POST /community/progression`; the bearer token was compared.
     CommunitySync { body: Vec<u8> },
     /// `GET /api/conversations`
-    Conversations { token_id: String, query: String },
+    Conversations { token_id: TokenId, query: String },
     /// `POST /api/profile-pictures/batch`
-    ProfilePictures { token_id: String, body: Vec<u8> },
+    ProfilePictures { token_id: TokenId, body: Vec<u8> },
     /// `POST /api/auth/register`
     Register { body: Vec<u8> },
     /// `POST /api/auth/login`
     Login { body: Vec<u8> },
     /// `POST /api/auth/logout`
-    Logout { token_id: String, expires_at: Timestamp },
+    Logout { token_id: TokenId, expires_at: Timestamp },
     /// Whether an API key may be used for this. The request itself follows when it is allowed.
     ServerCall(ServerCall),
     /// `POST /api/server/v1/presence`, allowed.
@@ -152,8 +152,9 @@ impl Cursor for ExportPosition {
 /// A use of an API key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerCall {
-    pub key_id: String,
+    pub key_id: ApiKeyId,
     pub key_hash: KeyHash,
+    /// As text: a worker may be of an earlier version than the gateway that names it.
     pub scope: String,
     /// What is put down in the audit log; absent where nothing is changed.
     pub action: Option<String>,

@@ -21,7 +21,7 @@ use crate::consume::withdrawal::Withdrawal;
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::presence::LateSessions;
 use crate::recent::Recent;
-use crate::store::epoch::Epoch;
+use crate::store::epoch::CurrentEpoch;
 use crate::store::session::Database;
 use crate::strangers::Strangers;
 use crate::webhooks::subscriptions::Subscriptions;
@@ -36,7 +36,7 @@ pub struct App {
     /// For storing messages alone, see [`crate::store::sends::PLANNING`].
     pub sends_db: Database,
     /// Which history of the database the worker is in.
-    pub epoch: Arc<Epoch>,
+    pub epoch: Arc<CurrentEpoch>,
     pub redis: Client,
     pub redis_options: RedisOptions,
     pub clock: FleetClock,

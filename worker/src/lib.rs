@@ -60,7 +60,7 @@ use crate::jobs::heartbeat::{self, Stores};
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::presence::LateSessions;
 use crate::recent::Recent;
-use crate::store::epoch::Epoch;
+use crate::store::epoch::CurrentEpoch;
 use crate::store::session::{Database, Faults, milliseconds};
 use crate::strangers::Strangers;
 use crate::webhooks::Subscriptions;
@@ -140,7 +140,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
     let common = &settings.common;
     let collector = common.otlp_endpoint.as_ref().map(Secret::expose);
     let tracer = Tracer::start(collector, common.trace_one_in, "chat-worker", lifecycle)?;
-    let epoch = Arc::new(Epoch::default());
+    let epoch = Arc::new(CurrentEpoch::default());
     let metrics = WorkerMetrics::new();
     let [db, sends_db, control_db] = databases(&settings, &epoch, &metrics)?;
     Ok(App {
@@ -174,7 +174,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
 
 /// The general pool; connections for `worker_pipelines` batches at a time, set up for the one statement that stores messages; and
 /// those for leases and heartbeats.
-fn databases(settings: &WorkerSettings, epoch: &Arc<Epoch>, metrics: &WorkerMetrics) -> anyhow::Result<[Database; 3]> {
+fn databases(settings: &WorkerSettings, epoch: &Arc<CurrentEpoch>, metrics: &WorkerMetrics) -> anyhow::Result<[Database; 3]> {
     let options: PgConnectOptions = settings.database_url.expose().parse().context("DATABASE_URL")?;
     let options = options.application_name("chat-worker").statement_cache_capacity(settings.db_statement_cache);
     let common = vec![

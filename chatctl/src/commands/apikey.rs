@@ -63,13 +63,13 @@ async fn create(settings: &Settings, name: &str, scopes: &[String]) -> Result<()
     let mut connection = database::connect(settings).await?;
     let mut transaction = connection.begin().await?;
     sqlx::query("INSERT INTO api_keys (key_id, name, key_hash, scopes) VALUES ($1, $2, $3, $4)")
-        .bind(&key.id)
+        .bind(&key.id.0)
         .bind(name)
         .bind(key.hash.0.as_slice())
         .bind(&scopes)
         .execute(&mut *transaction)
         .await?;
-    audit::record(&mut transaction, "apikey_create", None, json!({"key": key.id, "name": name, "scopes": scopes}))
+    audit::record(&mut transaction, "apikey_create", None, json!({"key": key.id.0, "name": name, "scopes": scopes}))
         .await?;
     transaction.commit().await?;
     print_line(&text)

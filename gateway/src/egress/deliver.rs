@@ -387,7 +387,7 @@ mod tests {
     use super::*;
     use std::collections::VecDeque;
 
-    use shared::ids::{ConversationId, MessageId};
+    use shared::ids::{ConversationId, MessageId, TokenId};
 
     use crate::testing::{connection, gateway, speaking};
 
@@ -416,13 +416,17 @@ mod tests {
         for (connection, token) in [(&ending, "revoked"), (&renewed, "revoked"), (&other, "other")] {
             gateway.registry.insert(connection);
             gateway.registry.add_user(connection, ALICE, 9);
-            connection.expect_token(TokenHash::of(token));
+            connection.expect_token(TokenHash::of(&TokenId(token.to_owned())));
         }
-        renewed.expect_token(TokenHash::of("next"));
+        renewed.expect_token(TokenHash::of(&TokenId("next".to_owned())));
         renewed.end_renewal(true);
         let mut deliverer = Deliverer::new(gateway.clone());
         let channel = gateway.keys.presence_channel();
-        let revoked = gateway.wire.publication(&channel, &Header::Revoked { token: TokenHash::of("revoked") }, &[]);
+        let revoked = gateway.wire.publication(
+            &channel,
+            &Header::Revoked { token: TokenHash::of(&TokenId("revoked".to_owned())) },
+            &[],
+        );
         deliverer.publication(&channel, &Bytes::from(revoked));
         deliverer.wake();
         assert_eq!(ending.signals().close, Some(Close::new(CloseCode::Policy, "Token revoked")));

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use shared::clock::Timestamp;
 use shared::crypto::{EncryptionSettings, Keyring};
-use shared::ids::{ConnectionId, ConnectionRef, ConversationId, MessageId};
+use shared::ids::{ConnectionId, ConnectionRef, ConversationId, MessageId, TokenId};
 use shared::publication::{EventHeader, Report, ReportedMessages};
 use shared::wire::{Wire, WireFormat};
 
@@ -91,7 +91,7 @@ fn header() -> impl Strategy<Value = Header> {
         1 => group().prop_map(|group| Header::Joined { group }),
         1 => group().prop_map(|group| Header::Left { group }),
         1 => (reference(), 0..3i64).prop_map(|(by, at)| Header::Replaced { by, opened_at: Timestamp(at) }),
-        1 => (1..=4u8).prop_map(|user| Header::Revoked { token: TokenHash::of(&user.to_string()) }),
+        1 => (1..=4u8).prop_map(|user| Header::Revoked { token: TokenHash::of(&TokenId(user.to_string())) }),
         1 => any::<i64>().prop_map(|at| Header::Probe { sent_at: Timestamp(at) }),
         1 => prop::sample::select(vec![Header::Kicked, Header::Drain, Header::Report]),
     ]

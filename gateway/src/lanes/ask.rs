@@ -138,9 +138,11 @@ impl Drop for PendingReply<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
     use crate::egress::subscriber::interrupted;
     use crate::egress::subscriptions::Change;
     use crate::testing::gateway;
+    use shared::ids::TokenId;
 
     #[tokio::test]
     async fn a_session_asks_again_when_its_answer_may_be_lost() {
@@ -148,7 +150,7 @@ mod tests {
         let asking = tokio::spawn({
             let gateway = gateway.clone();
             async move {
-                let request = Internal::Authenticate { token_id: "jti".to_owned() };
+                let request = Internal::Authenticate { token_id: TokenId("jti".to_owned()) };
                 gateway.requests.ask(UserId(1), &request, None).await
             }
         });

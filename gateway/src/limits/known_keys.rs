@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use shared::ids::ApiKeyId;
 use shared::server_api::key::{ApiKey, KeyHash};
 use tokio::time::Instant;
 
@@ -14,7 +15,7 @@ const MAX_KEYS: usize = 10_000;
 /// By the id of the key.
 #[derive(Default)]
 pub struct KnownKeys {
-    keys: Mutex<HashMap<String, (KeyHash, Instant)>>,
+    keys: Mutex<HashMap<ApiKeyId, (KeyHash, Instant)>>,
 }
 
 impl KnownKeys {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use shared::auth::TokenHash;
-use shared::ids::{GroupId, UserId};
+use shared::ids::{GroupId, TokenId, UserId};
 use shared::protocol::RequestId;
 use shared::publication::Receipt;
 use shared::redis::keys::Channel;
@@ -28,7 +28,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug)]
 pub struct Opener {
     pub user: UserId,
-    pub token_id: String,
+    pub token_id: TokenId,
     pub wants_acks: bool,
     pub request_id: Option<RequestId>,
 }

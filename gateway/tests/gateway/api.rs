@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::auth::TokenVerifier;
 use shared::clock::Timestamp;
 use shared::events::session::Profile;
-use shared::ids::UserId;
+use shared::ids::{TokenId, UserId};
 use shared::stream::{Envelope, HttpRequest, Internal, InternalReply};
 
 use crate::fake_worker::FakeWorker;
@@ -64,7 +64,7 @@ fn ok(body: &Value) -> InternalReply {
     InternalReply::Http { status: 200, json: body.to_string().into_bytes() }
 }
 
-fn jti(token: &str) -> String {
+fn jti(token: &str) -> TokenId {
     TokenVerifier::new(JWT_SECRET).unwrap().verify(token, Timestamp::now().0 / 1000).unwrap().jti
 }
 

@@ -11,6 +11,7 @@ use super::{
     Audience, Claims, MAX_TOKEN_BYTES, TokenError, UserIdClaim, check_header, check_times, jti_is_valid, present,
 };
 use super::{header_of, signature_only};
+use crate::ids::TokenId;
 
 /// Keys read of one set; issuers publish a handful.
 const MAX_KEYS: usize = 100;
@@ -154,7 +155,7 @@ impl IssuerRules {
             return Err(TokenError::Invalid);
         };
         check_times(claims.exp, claims.nbf, claims.iat, now_unix)?;
-        Ok(Claims { user_id, jti, exp_unix: claims.exp, iat_unix: claims.iat })
+        Ok(Claims { user_id, jti: TokenId(jti), exp_unix: claims.exp, iat_unix: claims.iat })
     }
 }
 

@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use crate::ids::TokenId;
+
 use super::*;
 
 const SECRET: [u8; 32] = *b"\x00\xff0123456789abcdefghijABCDEFGHIJ";
@@ -55,7 +57,7 @@ fn with_header(header: &str) -> Result<Claims, TokenError> {
 #[test]
 fn a_valid_token_says_who_it_is() {
     let claims = with(json!({})).unwrap();
-    assert_eq!(claims, Claims { user_id: 42, jti: "j-1".into(), exp_unix: NOW + 60, iat_unix: Some(NOW - 1) });
+    assert_eq!(claims, Claims { user_id: 42, jti: TokenId("j-1".into()), exp_unix: NOW + 60, iat_unix: Some(NOW - 1) });
 }
 
 #[test]
@@ -322,7 +324,7 @@ fn what_is_signed_verifies() {
     let signer = TokenSigner::new(&STANDARD.encode(SECRET)).unwrap();
     let token = signer.sign(7, "id", NOW, Duration::from_secs(60)).unwrap();
     let claims = verifier().verify(&token, NOW).unwrap();
-    assert_eq!(claims, Claims { user_id: 7, jti: "id".into(), exp_unix: NOW + 60, iat_unix: Some(NOW) });
+    assert_eq!(claims, Claims { user_id: 7, jti: TokenId("id".into()), exp_unix: NOW + 60, iat_unix: Some(NOW) });
     assert_eq!(verifier().verify(&token, NOW + 65), Err(TokenError::Expired));
     for (user_id, jti, ttl) in [(0, "id", 60), (-1, "id", 60), (7, "", 60), (7, "id", u64::MAX), (7, "id", 1 << 40)] {
         assert!(signer.sign(user_id, jti, NOW, Duration::from_secs(ttl)).is_err());

@@ -1,7 +1,7 @@
 //! Every key, stream and channel in Redis: what it holds, who writes and reads it, how long it lives. Nothing else in
 //! the project spells a key.
 
-use crate::ids::{ConversationId, GatewayId, GroupId, UserId};
+use crate::ids::{ApiKeyId, ConversationId, GatewayId, GroupId, UserId};
 
 /// The hash tags of the partitions' streams, one in each sixteenth of a cluster's slots. A command can read the streams of one
 /// slot only, so that each tag takes a worker a connection; more servers than tags do not share the streams.
@@ -68,7 +68,7 @@ impl Keys {
     }
 
     /// String: the requests of one API key, per slice of the window. Written by gateways; lives for the window.
-    pub fn api_key_requests(&self, key_id: &str) -> String {
+    pub fn api_key_requests(&self, key_id: &ApiKeyId) -> String {
         format!("{}api_key_requests:{key_id}", self.prefix)
     }
 

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::ids::ApiKeyId;
+
 const PREFIX: &str = "ck_";
 const ID_CHARACTERS: usize = 16;
 const SECRET_CHARACTERS: usize = 64;
@@ -30,7 +32,7 @@ impl std::fmt::Debug for KeyHash {
 /// A key as a caller shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
-    pub id: String,
+    pub id: ApiKeyId,
     pub hash: KeyHash,
 }
 
@@ -40,7 +42,7 @@ impl ApiKey {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
         let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let has_form = id.len() == ID_CHARACTERS && secret.len() == SECRET_CHARACTERS && is_hex(id) && is_hex(secret);
-        has_form.then(|| ApiKey { id: id.to_owned(), hash: KeyHash(Sha256::digest(text.as_bytes()).into()) })
+        has_form.then(|| ApiKey { id: ApiKeyId(id.to_owned()), hash: KeyHash(Sha256::digest(text.as_bytes()).into()) })
     }
 
     /// A new key, and its text, which is nowhere else.
@@ -49,7 +51,7 @@ impl ApiKey {
             (hex(&rand::random::<[u8; ID_CHARACTERS / 2]>()), hex(&rand::random::<[u8; SECRET_CHARACTERS / 2]>()));
         let text = format!("{PREFIX}{id}_{secret}");
         let hash = KeyHash(Sha256::digest(text.as_bytes()).into());
-        (ApiKey { id, hash }, text)
+        (ApiKey { id: ApiKeyId(id), hash }, text)
     }
 }
 

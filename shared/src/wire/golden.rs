@@ -12,7 +12,7 @@ use crate::auth::TokenHash;
 use crate::commands::{Command, DecodeContext, InboxPosition, MemberPosition, Position};
 use crate::cursor::Cursor;
 use crate::dialects::Dialect;
-use crate::ids::{ConnectionId, ConversationId, GatewayId, GroupId, MessageId};
+use crate::ids::{ApiKeyId, ConnectionId, ConversationId, Epoch, GatewayId, GroupId, MessageId, TokenId};
 use crate::limits::Limits;
 use crate::protocol::{Fields, Frame};
 use crate::publication::{EventHeader, Receipt, Report, ReportedMessages};
@@ -170,7 +170,7 @@ fn page() -> ReplayPage {
 
 #[test]
 fn requests_of_gateways_keep_their_bytes() {
-    let token_id = "jti".to_owned();
+    let token_id = TokenId("jti".to_owned());
     let https = [
         HttpRequest::CommunitySync { body: b"{}".to_vec() },
         HttpRequest::Conversations { token_id: token_id.clone(), query: "limit=1".to_owned() },
@@ -179,7 +179,7 @@ fn requests_of_gateways_keep_their_bytes() {
         HttpRequest::Login { body: b"{}".to_vec() },
         HttpRequest::Logout { token_id: token_id.clone(), expires_at: AT },
         HttpRequest::ServerCall(ServerCall {
-            key_id: "0123456789abcdef".to_owned(),
+            key_id: ApiKeyId("0123456789abcdef".to_owned()),
             key_hash: KeyHash([7; 32]),
             scope: "groups".to_owned(),
             action: Some("create_group".to_owned()),
@@ -200,7 +200,7 @@ fn requests_of_gateways_keep_their_bytes() {
         wants_acks: true,
         renewal,
     };
-    let receipts_in = Internal::RecordReceiptsIn { epoch: ID, receipts: vec![receipts.clone()] };
+    let receipts_in = Internal::RecordReceiptsIn { epoch: Epoch(ID), receipts: vec![receipts.clone()] };
     let resume_after =
         Internal::ResumeAfter { resume: Box::new(resume(false)), receipts: Box::new(receipts_in.clone()) };
     let requests = [
@@ -258,7 +258,7 @@ fn publications_keep_their_bytes() {
         Header::Left { group: GROUP },
         Header::AnswerPart { connection: ConnectionId(9), command: ID },
         Header::Replaced { by: reference, opened_at: AT },
-        Header::Revoked { token: TokenHash::of("jti") },
+        Header::Revoked { token: TokenHash::of(&TokenId("jti".to_owned())) },
         Header::Report,
         Header::Probe { sent_at: AT },
         Header::Kicked,

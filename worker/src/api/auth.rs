@@ -10,7 +10,7 @@ use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, Salt
 use shared::clock::Timestamp;
 use shared::events::session::Profile;
 use shared::http::{Account, Done, Success};
-use shared::ids::{CommandId, UserId};
+use shared::ids::{CommandId, TokenId, UserId};
 use shared::limits::{
     MAX_DISPLAY_NAME_CHARACTERS, MAX_EMAIL_CHARACTERS, MAX_PASSWORD_CHARACTERS, MAX_USERNAME_CHARACTERS,
     MIN_PASSWORD_CHARACTERS, MIN_USERNAME_CHARACTERS,
@@ -96,7 +96,7 @@ pub async fn create(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outco
     }
     let display_name = display_name.as_deref();
     let user = accounts::insert_account(&mut transaction, &username, None, NO_PASSWORD, display_name).await?;
-    let found = users::list_candidates(&mut transaction, &[user], &[String::new()]).await?.pop();
+    let found = users::list_candidates(&mut transaction, &[user], &[TokenId(String::new())]).await?.pop();
     let (_, candidate) = found.ok_or_else(|| anyhow!("an account vanished while it was made"))?;
     let outcome = super::ok(envelope, &Account { status: Success::Ok, user: &profile(&candidate), is_active: true })?;
     let sealed = app.wire.seal_outcome(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
@@ -120,14 +120,19 @@ pub async fn login(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcom
     }
 }
 
-pub async fn logout(app: &App, envelope: &Envelope, token_id: &str, expires_at: Timestamp) -> Result<Outcome, Failure> {
+pub async fn logout(
+    app: &App,
+    envelope: &Envelope,
+    token_id: &TokenId,
+    expires_at: Timestamp,
+) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
     accounts::insert_revocation(&mut db, token_id, envelope.user, expires_at.to_datetime()).await?;
     super::ok(envelope, &Done { status: Success::Ok })
 }
 
 async fn signed_in(db: &mut PgSession, envelope: &Envelope, user: UserId) -> Result<Outcome, Failure> {
-    let found = users::list_candidates(db, &[user], &[String::new()]).await?.pop();
+    let found = users::list_candidates(db, &[user], &[TokenId(String::new())]).await?.pop();
     let (_, candidate) = found.ok_or_else(|| anyhow!("an account vanished while it signed in"))?;
     let profile: Profile = profile(&candidate);
     let profile = serde_json::to_vec(&profile).map_err(anyhow::Error::from)?;

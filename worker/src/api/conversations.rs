@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Number, Value};
 use shared::http::{ConversationList, Success};
+use shared::ids::TokenId;
 use shared::protocol::Fields;
 use shared::stream::Envelope;
 
@@ -10,7 +11,7 @@ use crate::commands::get_conversations;
 use crate::error::Failure;
 use crate::outcome::Outcome;
 
-pub async fn list(app: &App, envelope: &Envelope, token_id: &str, query: &str) -> Result<Outcome, Failure> {
+pub async fn list(app: &App, envelope: &Envelope, token_id: &TokenId, query: &str) -> Result<Outcome, Failure> {
     let parameters = parameters(query);
     let fields = Fields(&parameters);
     let (limit, offset) = (fields.limit()?, fields.offset(app.settings.common.max_offset)?);

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::clock::Timestamp;
 use shared::http::{self, ErrorBody};
-use shared::ids::UserId;
+use shared::ids::{TokenId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
 use shared::stream::{Envelope, HttpRequest, InternalReply};
 
@@ -109,8 +109,8 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Rejection> {
 }
 
 /// Whether the envelope's user exists and the token was not revoked.
-async fn check_token(db: &mut PgSession, user: UserId, token_id: &str) -> Result<(), Failure> {
-    let found = users::list_candidates(db, &[user], &[token_id.to_owned()]).await?;
+async fn check_token(db: &mut PgSession, user: UserId, token_id: &TokenId) -> Result<(), Failure> {
+    let found = users::list_candidates(db, &[user], std::slice::from_ref(token_id)).await?;
     match found.first() {
         Some((_, candidate)) if candidate.deactivated => {
             Err(Rejection::new(ErrorCode::AuthFailed, "The token's user was deactivated").into())

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::store::accounts::PictureKind;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// `user` or `community`.
-    pub kind: &'static str,
+    pub kind: PictureKind,
     pub id: String,
 }
 
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     fn key(id: u32) -> Key {
-        Key { kind: "user", id: id.to_string() }
+        Key { kind: PictureKind::User, id: id.to_string() }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 use shared::http::{Picture, Pictures, Success};
-use shared::ids::{CommunityId, UserId};
+use shared::ids::{CommunityId, TokenId, UserId};
 use shared::limits::{MAX_FOREIGN_ID_CHARACTERS, MAX_PICTURES};
 use shared::protocol::{Fields, Invalid, Rejection};
 use shared::stream::Envelope;
@@ -14,22 +14,22 @@ use super::picture_cache::Key;
 use crate::app::App;
 use crate::error::Failure;
 use crate::outcome::Outcome;
-use crate::store::{accounts, communities};
+use crate::store::accounts::{self, PictureKind};
+use crate::store::communities;
 
-pub async fn list(app: &App, envelope: &Envelope, token_id: &str, body: &[u8]) -> Result<Outcome, Failure> {
+pub async fn list(app: &App, envelope: &Envelope, token_id: &TokenId, body: &[u8]) -> Result<Outcome, Failure> {
     let keys = parse(body)?;
     let mut db = app.db.acquire().await?;
     super::check_token(&mut db, envelope.user, token_id).await?;
     let mut found = app.pictures.find(&keys, Instant::now());
     let missing: Vec<&Key> = keys.iter().filter(|key| !found.contains_key(key)).collect();
     if !missing.is_empty() {
-        let kinds: Vec<String> = missing.iter().map(|key| key.kind.to_owned()).collect();
+        let kinds: Vec<PictureKind> = missing.iter().map(|key| key.kind).collect();
         let ids: Vec<String> = missing.iter().map(|key| key.id.clone()).collect();
         let rows = accounts::list_pictures(&mut db, &kinds, &ids).await?;
         let now = Instant::now();
         for row in rows {
-            let Some(kind) = KINDS.into_iter().find(|kind| **kind == row.kind) else { continue };
-            let key = Key { kind, id: row.id };
+            let key = Key { kind: row.kind, id: row.id };
             let url = row.url.filter(|url| !url.is_empty());
             app.pictures.insert(key.clone(), url.clone(), now);
             found.insert(key, url);
@@ -37,10 +37,12 @@ pub async fn list(app: &App, envelope: &Envelope, token_id: &str, body: &[u8]) -
     }
     // Whoever does not see a community does not see its picture either.
     let named: Vec<CommunityId> =
-        keys.iter().filter(|key| key.kind == COMMUNITY).map(|key| CommunityId(key.id.clone())).collect();
+        keys.iter().filter(|key| key.kind == PictureKind::Community).map(|key| CommunityId(key.id.clone())).collect();
     if !named.is_empty() {
         let visible = communities::list_visible(&mut db, envelope.user, &named).await?;
-        found.retain(|key, _| key.kind != COMMUNITY || visible.iter().any(|community| community.0 == key.id));
+        found.retain(|key, _| {
+            key.kind != PictureKind::Community || visible.iter().any(|community| community.0 == key.id)
+        });
     }
     let item = |key: &'_ Key| {
         let url = found.get(key).cloned().flatten();
@@ -50,14 +52,11 @@ pub async fn list(app: &App, envelope: &Envelope, token_id: &str, body: &[u8]) -
         .iter()
         .map(|key| {
             let (has_picture, url) = item(key);
-            Picture { kind: key.kind, id: &key.id, has_picture, default: !has_picture, url }
+            Picture { kind: key.kind.as_str(), id: &key.id, has_picture, default: !has_picture, url }
         })
         .collect();
     super::ok(envelope, &Pictures { status: Success::Ok, items })
 }
-
-const COMMUNITY: &str = "community";
-const KINDS: [&str; 2] = ["user", COMMUNITY];
 
 fn parse(body: &[u8]) -> Result<Vec<Key>, Rejection> {
     let map = super::object(body)?;
@@ -71,9 +70,9 @@ fn parse(body: &[u8]) -> Result<Vec<Key>, Rejection> {
         let malformed = |details: &str| Rejection::invalid("items", format!("In `items`, entry {place}: {details}"));
         let Value::Object(item) = item else { return Err(malformed("it must be an object")) };
         let item = Fields(item);
-        let kind = item.string("type").ok().flatten().and_then(|given| KINDS.into_iter().find(|kind| *kind == given));
+        let kind = item.string("type").ok().flatten().and_then(PictureKind::parse);
         let kind = kind.ok_or_else(|| malformed("`type` must be user or community"))?;
-        let id = if kind == "user" {
+        let id = if kind == PictureKind::User {
             item.required_user_id("id").map(|user: UserId| user.to_string())
         } else {
             let id = item.foreign_id("id", MAX_FOREIGN_ID_CHARACTERS);

@@ -36,10 +36,11 @@ pub async fn authorise(app: &App, envelope: &Envelope, call: &ServerCall) -> Res
     }
     if let Some(action) = &call.action {
         let entry = audit::AuditEntry {
-            actor: &format!("key:{}", call.key_id),
+            actor: audit::Actor::ApiKey(&call.key_id),
             action,
             target_user: call.user,
-            ..audit::AuditEntry::default()
+            conversation: None,
+            message: None,
         };
         audit::insert_entry(&mut db, &entry).await?;
     }

@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 use shared::http::{Account, Success};
-use shared::ids::UserId;
+use shared::ids::{TokenId, UserId};
 use shared::limits::MAX_DISPLAY_NAME_CHARACTERS;
 use shared::protocol::{Fields, Rejection};
 use shared::publication::Header;
@@ -30,7 +30,7 @@ pub async fn update(app: &App, envelope: &Envelope, user: UserId, body: &[u8]) -
     if let Some(is_active) = is_active {
         accounts::set_active(&mut transaction, user, is_active).await?;
     }
-    let found = users::list_candidates(&mut transaction, &[user], &[String::new()]).await?.pop();
+    let found = users::list_candidates(&mut transaction, &[user], &[TokenId(String::new())]).await?.pop();
     let (_, candidate) = found.ok_or_else(|| anyhow!("an account vanished while it was changed"))?;
     transaction.commit().await?;
     let account = Account { status: Success::Ok, user: &profile(&candidate), is_active: !candidate.deactivated };

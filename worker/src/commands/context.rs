@@ -211,7 +211,7 @@ impl Context<'_> {
         message: Option<MessageId>,
     ) -> Result<(), Failure> {
         let entry = audit::AuditEntry {
-            actor: &format!("user:{}", self.caller()),
+            actor: audit::Actor::User(self.caller()),
             action: &self.envelope.name,
             target_user: target,
             conversation: Some(conversation),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::prelude::*;
 use serde::{Deserialize, Serialize};
-use shared::ids::ConversationId;
+use shared::ids::{ConversationId, Epoch};
 use shared::redis::redirect::keyed;
 use tokio::time::error::Elapsed;
 use uuid::Uuid;
@@ -26,7 +26,7 @@ const MAX_BYTES: usize = 256 * 1024;
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     /// The history of the database that this is of: in another one the same version may be another content.
-    pub epoch: Uuid,
+    pub epoch: Epoch,
     pub version: i64,
     /// All messages with higher numbers are here.
     pub covers_after: i64,
@@ -130,7 +130,7 @@ mod tests {
             });
             serde_json::from_value(serde_json::json!({"message": message, "quoted": null})).unwrap()
         };
-        Window { epoch: Uuid::nil(), version: 1, covers_after, entries: seqs.map(entry).collect() }
+        Window { epoch: Epoch::default(), version: 1, covers_after, entries: seqs.map(entry).collect() }
     }
 
     fn cut(window: Window, range: Range, hidden: &[i64]) -> Option<Vec<i64>> {

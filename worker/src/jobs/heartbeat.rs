@@ -9,11 +9,11 @@ use fred::prelude::*;
 use fred::types::SetOptions;
 use parking_lot::Mutex;
 use shared::clock::Timestamp;
+use shared::ids::Epoch;
 use shared::lifecycle::Lifecycle;
 use shared::redis::dead_letters::DeadLetters;
 use shared::redis::redirect::keyed;
 use shared::redis::version::tell_version;
-use uuid::Uuid;
 
 use crate::app::App;
 use crate::store::{leases, main_backend};
@@ -32,7 +32,7 @@ pub struct Stores {
     /// Which of our own tables cannot be used.
     own_tables: Mutex<Vec<String>>,
     /// The epoch that gateways were told of.
-    told_epoch: Mutex<Uuid>,
+    told_epoch: Mutex<Epoch>,
     pub gateways: AtomicI64,
     pub workers: AtomicI64,
 }
@@ -156,12 +156,12 @@ impl Stores {
                 .await?;
         }
         let (epoch, told) = (app.epoch.current(), *self.told_epoch.lock());
-        if self.database.answers() && !epoch.is_nil() {
+        if self.database.answers() && !epoch.0.is_nil() {
             // Only news replace what another worker said.
             let only_missing = (epoch == told).then_some(SetOptions::NX);
             let () = keyed!(redis, app.keys.store_epoch(), |sender, key| {
                 let only_missing = only_missing.clone();
-                async move { sender.set(key, epoch.simple().to_string(), None, only_missing, false).await }
+                async move { sender.set(key, epoch.0.simple().to_string(), None, only_missing, false).await }
             })
             .await?;
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use shared::auth::TokenHash;
+use shared::ids::TokenId;
 use shared::lifecycle::Lifecycle;
 use shared::redis::revocations::Revocations;
 use shared::telemetry::with_causes;
@@ -68,8 +69,8 @@ async fn look(app: &App, script: &Revocations, lookback: Duration) -> anyhow::Re
     Ok(())
 }
 
-async fn announce(app: &App, script: &Revocations, token_ids: &[String]) -> anyhow::Result<()> {
-    let hashes: Vec<TokenHash> = token_ids.iter().map(|id| TokenHash::of(id)).collect();
+async fn announce(app: &App, script: &Revocations, token_ids: &[TokenId]) -> anyhow::Result<()> {
+    let hashes: Vec<TokenHash> = token_ids.iter().map(TokenHash::of).collect();
     let announced = script.announce(&app.redis, &app.keys, &app.wire, &hashes).await?;
     if announced > 0 {
         app.metrics.revocations.increment(announced);
@@ -78,7 +79,7 @@ async fn announce(app: &App, script: &Revocations, token_ids: &[String]) -> anyh
 }
 
 /// Passes on what the database notifies of, on a connection of its own; not through a pooler.
-async fn listen(app: Arc<App>, heard: mpsc::Sender<String>, lifecycle: Lifecycle) -> anyhow::Result<()> {
+async fn listen(app: Arc<App>, heard: mpsc::Sender<TokenId>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     if app.db.is_pooled() {
         // The backend that listens would be another client's the next moment.
         return Ok(());
@@ -98,13 +99,13 @@ async fn listen(app: Arc<App>, heard: mpsc::Sender<String>, lifecycle: Lifecycle
     }
 }
 
-async fn pass_on(pool: &PgPool, heard: &mpsc::Sender<String>) -> sqlx::Result<()> {
+async fn pass_on(pool: &PgPool, heard: &mpsc::Sender<TokenId>) -> sqlx::Result<()> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(revocations::CHANNEL).await?;
     // Ends with the connection: a new one listens again.
     while let Some(notification) = listener.try_recv().await? {
         // When too many wait the look at the table finds it.
-        let _ = heard.try_send(notification.payload().to_owned());
+        let _ = heard.try_send(TokenId(notification.payload().to_owned()));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::store::session::PgSession;
 use shared::clock::Timestamp;
 use shared::events;
 use shared::events::session::{AuthError, AuthErrorCode};
-use shared::ids::UserId;
+use shared::ids::{TokenId, UserId};
 use shared::stream::{Envelope, Internal, InternalReply};
 
 use super::Request;
@@ -33,9 +33,9 @@ pub async fn load(db: &mut PgSession, requests: &[Request]) -> Result<HashMap<us
     let users: Vec<UserId> = requests.iter().map(|request| request.envelope.user).collect();
     let token_id = |request: &Request| match &request.internal {
         Internal::Authenticate { token_id } | Internal::Resume { token_id, .. } => token_id.clone(),
-        _ => String::new(),
+        _ => TokenId(String::new()),
     };
-    let token_ids: Vec<String> = requests.iter().map(token_id).collect();
+    let token_ids: Vec<TokenId> = requests.iter().map(token_id).collect();
     let rows = users::list_candidates(db, &users, &token_ids).await?;
     Ok(rows.into_iter().map(|(ord, candidate)| (ord as usize, candidate)).collect())
 }

@@ -2,16 +2,15 @@
 //! order, changes nothing, so that it needs no lane of its own.
 
 use crate::store::session::PgSession;
-use shared::ids::EventId;
+use shared::ids::{Epoch, EventId};
 use shared::stream::Internal;
-use uuid::Uuid;
 
 use super::Request;
 use crate::error::Failure;
 use crate::store::{events, members, shared_events};
 
 /// What was received in another epoch of the database says nothing of this one.
-pub async fn record(db: &mut PgSession, epoch: Uuid, requests: &[Request]) -> Result<(), Failure> {
+pub async fn record(db: &mut PgSession, epoch: Epoch, requests: &[Request]) -> Result<(), Failure> {
     let (mut users, mut conversations, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
     let (mut event_users, mut event_ids) = (Vec::new(), Vec::new());
     for request in requests {

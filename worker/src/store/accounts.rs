@@ -1,7 +1,7 @@
 //! Accounts that this server keeps itself (`BUILTIN_AUTH`), in the tables that otherwise the main backend writes.
 
 use crate::store::session::PgSession;
-use shared::ids::UserId;
+use shared::ids::{TokenId, UserId};
 use time::OffsetDateTime;
 
 /// Keeps others from taking the same name, in whatever letter case, until the end of the transaction.
@@ -98,13 +98,13 @@ pub async fn set_active(db: &mut PgSession, user: UserId, is_active: bool) -> sq
 /// Revokes a token; once is enough.
 pub async fn insert_revocation(
     db: &mut PgSession,
-    token_id: &str,
+    token_id: &TokenId,
     user: UserId,
     expires_at: OffsetDateTime,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO jwt_revocation (jti, user_id, expires_at) VALUES ($1, $2, $3) ON CONFLICT (jti) DO NOTHING",
-        token_id,
+        token_id.0,
         user.0,
         expires_at
     )
@@ -113,26 +113,50 @@ pub async fn insert_revocation(
     Ok(())
 }
 
+/// Whose picture it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PictureKind {
+    User,
+    Community,
+}
+
+impl PictureKind {
+    pub const ALL: [PictureKind; 2] = [PictureKind::User, PictureKind::Community];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PictureKind::User => "user",
+            PictureKind::Community => "community",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
 /// A picture that was asked for.
 pub struct Picture {
-    pub kind: String,
+    pub kind: PictureKind,
     pub id: String,
     pub url: Option<String>,
 }
 
 /// The pictures of users and communities; the arrays go in pairs. Unknown ones are without.
-pub async fn list_pictures(db: &mut PgSession, kinds: &[String], ids: &[String]) -> sqlx::Result<Vec<Picture>> {
-    sqlx::query_as!(
-        Picture,
+pub async fn list_pictures(db: &mut PgSession, kinds: &[PictureKind], ids: &[String]) -> sqlx::Result<Vec<Picture>> {
+    let kinds: Vec<String> = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
+    let rows = sqlx::query!(
         r#"SELECT i.kind AS "kind!", i.id AS "id!",
                CASE i.kind
                    WHEN 'user' THEN (SELECT p.profile_picture FROM chat_profile(i.id::bigint) p)
                    ELSE (SELECT c.avatar_url FROM communities c WHERE c.community_id = i.id)
                END AS url
            FROM unnest($1::text[], $2::text[]) AS i (kind, id)"#,
-        kinds,
+        &kinds,
         ids
     )
     .fetch_all(db)
-    .await
+    .await?;
+    let picture = |kind: &str, id, url| Some(Picture { kind: PictureKind::parse(kind)?, id, url });
+    Ok(rows.into_iter().filter_map(|row| picture(&row.kind, row.id, row.url)).collect())
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shared::ids::CommandId;
+use shared::ids::{ApiKeyId, CommandId};
 use shared::stream::Repetition;
 use sqlx::postgres::types::PgInterval;
 
@@ -17,19 +17,19 @@ pub struct ApiKey {
 }
 
 /// A key that was not revoked.
-pub async fn find(db: &mut PgSession, key_id: &str) -> sqlx::Result<Option<ApiKey>> {
+pub async fn find(db: &mut PgSession, key_id: &ApiKeyId) -> sqlx::Result<Option<ApiKey>> {
     sqlx::query_as!(
         ApiKey,
         r#"SELECT key_hash, scopes, COALESCE(last_used_at < now() - interval '1 minute', TRUE) AS "was_unused!"
            FROM api_keys WHERE key_id = $1 AND revoked_at IS NULL"#,
-        key_id
+        key_id.0
     )
     .fetch_optional(db)
     .await
 }
 
-pub async fn update_used(db: &mut PgSession, key_id: &str) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE api_keys SET last_used_at = now() WHERE key_id = $1", key_id).execute(db).await?;
+pub async fn update_used(db: &mut PgSession, key_id: &ApiKeyId) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE api_keys SET last_used_at = now() WHERE key_id = $1", key_id.0).execute(db).await?;
     Ok(())
 }
 
@@ -39,14 +39,14 @@ pub struct FirstRequest {
 }
 
 /// Notes a request, or finds the first one under its key.
-pub async fn insert_request(db: &mut PgSession, key_id: &str, request: &Repetition) -> sqlx::Result<FirstRequest> {
+pub async fn insert_request(db: &mut PgSession, key_id: &ApiKeyId, request: &Repetition) -> sqlx::Result<FirstRequest> {
     // The update changes nothing, and makes the row that is there returned.
     sqlx::query_as!(
         FirstRequest,
         "INSERT INTO api_requests AS first (key_id, idempotency_key, fingerprint, command_id) VALUES ($1, $2, $3, $4)
          ON CONFLICT (key_id, idempotency_key) DO UPDATE SET command_id = first.command_id
          RETURNING fingerprint, command_id",
-        key_id,
+        key_id.0,
         request.key,
         request.fingerprint.as_slice(),
         request.command

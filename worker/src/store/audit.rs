@@ -1,16 +1,34 @@
 //! `audit_log`: what administrators and moderators did, without any content.
 
 use super::columns::Column;
-use shared::ids::{ConversationId, MessageId, UserId};
+use shared::ids::{ApiKeyId, ConversationId, MessageId, UserId};
+use std::fmt;
 use std::time::Duration;
 
 use crate::store::session::PgSession;
 use sqlx::postgres::types::PgInterval;
 
+/// Who did something.
+#[derive(Clone, Copy, Debug)]
+pub enum Actor<'a> {
+    User(UserId),
+    /// A backend, with a key of the server API.
+    ApiKey(&'a ApiKeyId),
+}
+
+impl fmt::Display for Actor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Actor::User(user) => write!(f, "user:{user}"),
+            Actor::ApiKey(key) => write!(f, "key:{key}"),
+        }
+    }
+}
+
 /// One action.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct AuditEntry<'a> {
-    pub actor: &'a str,
+    pub actor: Actor<'a>,
     pub action: &'a str,
     pub target_user: Option<UserId>,
     pub conversation: Option<ConversationId>,
@@ -20,7 +38,7 @@ pub struct AuditEntry<'a> {
 pub async fn insert_entry(db: &mut PgSession, entry: &AuditEntry<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO audit_log (actor, action, target_user_id, conversation_id, message_id) VALUES ($1, $2, $3, $4, $5)",
-        entry.actor,
+        entry.actor.to_string(),
         entry.action,
         entry.target_user.to_stored(),
         entry.conversation.to_stored(),

@@ -10,10 +10,29 @@ use crate::store::session::PgSession;
 use sqlx::postgres::types::PgInterval;
 use time::OffsetDateTime;
 
-/// What a change was about.
-pub const KIND_MESSAGE: i16 = 1;
-pub const KIND_INFO: i16 = 2;
-pub const KIND_EMPTIED: i16 = 3;
+/// What a change is of; the numbers are those of the column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// A message: it was edited, deleted, pinned, or has other reactions.
+    Message,
+    /// What is shown of the conversation itself.
+    Info,
+    /// All messages up to a number were deleted.
+    Emptied,
+    /// Of a later version.
+    Unknown,
+}
+
+impl From<i16> for ChangeKind {
+    fn from(stored: i16) -> Self {
+        match stored {
+            1 => ChangeKind::Message,
+            2 => ChangeKind::Info,
+            3 => ChangeKind::Emptied,
+            _ => ChangeKind::Unknown,
+        }
+    }
+}
 
 /// A conversation as `sync` has to know it.
 pub struct Extent {
@@ -59,7 +78,7 @@ pub struct Change {
     /// The place of its conversation among those that were asked for, from 1.
     pub ord: i64,
     pub version: i64,
-    pub kind: i16,
+    pub kind: ChangeKind,
     pub seq: Option<i64>,
     pub message_id: Option<MessageId>,
     /// Of the message's content; `None` when it is deleted.

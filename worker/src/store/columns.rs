@@ -5,7 +5,7 @@
 use std::fmt::{self, Debug};
 
 use shared::events::message::MessageKind;
-use shared::ids::{CommunityId, ConversationId, EventId, GroupId, MessageId, UserId};
+use shared::ids::{CommunityId, ConversationId, EventId, GroupId, MessageId, TokenId, UserId};
 use shared::role::Role;
 use sqlx::error::BoxDynError;
 use sqlx::{Decode, Postgres};
@@ -144,6 +144,7 @@ columns! {
     GroupId: String, |group| group.to_string(), |stored| parse(&stored);
     ConversationId: String, |conversation| conversation.to_string(), |stored| parse(&stored);
     CommunityId: String, |community| community.0.clone(), |stored| Ok(CommunityId(stored));
+    TokenId: String, |token| token.0.clone(), |stored| Ok(TokenId(stored));
     Role: String, |role| role.as_str().to_owned(), |stored| parse(&stored);
     MessageKind: i16, |kind| match kind {
         MessageKind::Text => 1,

@@ -2,24 +2,24 @@
 //! standby took over that had not received everything.
 
 use parking_lot::Mutex;
+use shared::ids::Epoch;
 use sqlx::{Executor, Postgres};
-use uuid::Uuid;
 
 /// The epoch that this worker's sessions are in.
 #[derive(Debug, Default)]
-pub struct Epoch {
-    current: Mutex<Uuid>,
+pub struct CurrentEpoch {
+    current: Mutex<Epoch>,
 }
 
-impl Epoch {
-    pub fn current(&self) -> Uuid {
+impl CurrentEpoch {
+    pub fn current(&self) -> Epoch {
         *self.current.lock()
     }
 
-    fn adopt(&self, found: Uuid) {
+    fn adopt(&self, found: Epoch) {
         let before = std::mem::replace(&mut *self.current.lock(), found);
-        if before != found && !before.is_nil() {
-            tracing::warn!(%before, now = %found, "the database has another history than before: caches are discarded");
+        if before != found && !before.0.is_nil() {
+            tracing::warn!(before = %before.0, now = %found.0, "the database has another history than before: caches are discarded");
         }
     }
 
@@ -39,7 +39,7 @@ impl Epoch {
 }
 
 struct StoredEpoch {
-    epoch: Uuid,
+    epoch: Epoch,
     is_here: bool,
 }
 

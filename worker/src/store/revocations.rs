@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::store::session::PgSession;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use shared::ids::TokenId;
 use sqlx::postgres::types::PgInterval;
 
 /// Where the trigger of migration 0004 tells of a revocation, with the token's id.
 pub const CHANNEL: &str = "chat_revocation";
 
 /// The ids of the tokens that were revoked within the last `lookback`.
-pub fn stream_revoked(db: &mut PgSession, lookback: Duration) -> impl Stream<Item = sqlx::Result<String>> + Send + '_ {
+pub fn stream_revoked(db: &mut PgSession, lookback: Duration) -> impl Stream<Item = sqlx::Result<TokenId>> + Send + '_ {
     let microseconds = lookback.as_micros().min(i64::MAX as u128) as i64;
     let lookback = PgInterval { months: 0, days: 0, microseconds };
     // Judged by the newest row rather than by our clock: where the main backend keeps no time zone, its time is hours off. One
@@ -25,5 +26,6 @@ pub fn stream_revoked(db: &mut PgSession, lookback: Duration) -> impl Stream<Ite
         lookback
     )
     .fetch(db)
+    .map_ok(TokenId)
     .boxed()
 }

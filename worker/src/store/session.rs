@@ -18,7 +18,7 @@ use sqlx::postgres::{
 };
 use sqlx::{Describe, Either, Execute, Executor, PgPool, Postgres, TransactionManager};
 
-use super::epoch::Epoch;
+use super::epoch::CurrentEpoch;
 use crate::error::Fault;
 
 /// As settings of Postgres take it. None of them may be 0, which means without end.
@@ -97,7 +97,7 @@ impl Database {
         options: PgConnectOptions,
         settings: &[(&'static str, String)],
         faults: Arc<Faults>,
-        epoch: Arc<Epoch>,
+        epoch: Arc<CurrentEpoch>,
         pooled: bool,
         unreadable_rows: Counter,
     ) -> Self {

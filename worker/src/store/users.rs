@@ -6,7 +6,7 @@
 
 use super::columns::{raw, typed};
 use crate::store::session::PgSession;
-use shared::ids::{GroupId, UserId};
+use shared::ids::{GroupId, TokenId, UserId};
 
 /// One user whose token asks for a session.
 pub struct Candidate {
@@ -27,7 +27,7 @@ pub struct Candidate {
 pub async fn list_candidates(
     db: &mut PgSession,
     users: &[UserId],
-    token_ids: &[String],
+    token_ids: &[TokenId],
 ) -> sqlx::Result<Vec<(i64, Candidate)>> {
     let rows = sqlx::query!(
         r#"SELECT c.ord AS "ord!", u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!",
@@ -41,7 +41,7 @@ pub async fn list_candidates(
            JOIN users_auth u ON u.user_id = c.user_id
            LEFT JOIN LATERAL chat_profile(u.user_id) p ON TRUE"#,
         &raw(users),
-        token_ids
+        &raw(token_ids)
     )
     .fetch_all(db)
     .await?;

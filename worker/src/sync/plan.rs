@@ -8,7 +8,7 @@ use shared::limits::MAX_PAGE;
 
 use super::{ROUND_BYTES, RoundItem, is_stale};
 use crate::error::Failure;
-use crate::store::changes::{self, HiddenSince, KIND_EMPTIED, KIND_INFO, KIND_MESSAGE};
+use crate::store::changes::{self, ChangeKind, HiddenSince};
 
 /// Changes of one conversation in a round.
 const MAX_CHANGES: i64 = 200;
@@ -102,14 +102,14 @@ async fn read_changes(
         let (position, reading) = (&items[place].0, &mut readings[place]);
         match (change.kind, change.seq, change.message_id) {
             // What is newer comes with the new messages.
-            (KIND_MESSAGE, Some(seq), _) if seq > position.seq => {}
-            (KIND_MESSAGE, Some(seq), Some(message_id)) => {
+            (ChangeKind::Message, Some(seq), _) if seq > position.seq => {}
+            (ChangeKind::Message, Some(seq), Some(message_id)) => {
                 reading.changed.retain(|changed| changed.message_id != message_id);
                 reading.changed.push(Changed { version: change.version, seq, message_id });
                 sizes[place] += change.bytes.unwrap_or(0).unsigned_abs() as usize + MESSAGE_OVERHEAD_BYTES;
             }
-            (KIND_INFO, ..) => reading.has_new_info = true,
-            (KIND_EMPTIED, Some(seq), _) => reading.emptied_through = reading.emptied_through.max(Some(seq)),
+            (ChangeKind::Info, ..) => reading.has_new_info = true,
+            (ChangeKind::Emptied, Some(seq), _) => reading.emptied_through = reading.emptied_through.max(Some(seq)),
             _ => {}
         }
     }

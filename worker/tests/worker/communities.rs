@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
-use shared::ids::{ConnectionId, GroupId, UserId};
+use shared::ids::{ConnectionId, GroupId, TokenId, UserId};
 use shared::publication::Header;
 use shared::redis::keys::Channel;
 use shared::redis::presence::{PresenceScripts, UserSession};
@@ -325,7 +325,7 @@ async fn conversations_and_pictures_over_http() {
     let harness = Harness::start("httpreads").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     harness.send(bob, alice, "hello").await;
-    let token_id = || "t".to_owned();
+    let token_id = || TokenId("t".to_owned());
     let conversations = |query: &str| HttpRequest::Conversations { token_id: token_id(), query: query.to_owned() };
     let (status, answer) = http(&harness, alice, conversations("limit=10&offset=0&x=y")).await;
     assert_eq!((status, &answer["status"]), (200, &json!("ok")));
@@ -417,10 +417,10 @@ async fn accounts_of_the_servers_own() {
     let user: UserId = profile["userId"].as_str().unwrap().parse().unwrap();
     let expires_at = Timestamp::now();
     for _ in 0..2 {
-        let logout = HttpRequest::Logout { token_id: "jti".to_owned(), expires_at };
+        let logout = HttpRequest::Logout { token_id: TokenId("jti".to_owned()), expires_at };
         assert_eq!(http(&harness, user, logout).await.0, 200);
     }
-    let refused = harness.internal(user, Internal::Authenticate { token_id: "jti".to_owned() }).await;
+    let refused = harness.internal(user, Internal::Authenticate { token_id: TokenId("jti".to_owned()) }).await;
     assert!(matches!(refused, InternalReply::Refused { .. }));
 }
 

@@ -2,7 +2,7 @@
 
 use devstack::original;
 use serde_json::{Value, json};
-use shared::ids::{ConnectionId, UserId};
+use shared::ids::{ConnectionId, TokenId, UserId};
 use shared::stream::{Internal, InternalReply};
 use uuid::Uuid;
 
@@ -10,11 +10,11 @@ use crate::harness::Harness;
 
 /// What a session begins with.
 pub async fn sign_in(harness: &Harness, user: UserId) -> Value {
-    let authenticate = Internal::Authenticate { token_id: "good".to_owned() };
+    let authenticate = Internal::Authenticate { token_id: TokenId("good".to_owned()) };
     let reply = harness.internal(user, authenticate).await;
     assert!(matches!(reply, InternalReply::Authenticated { .. }), "{reply:?}");
     let resume = Internal::Resume {
-        token_id: "good".to_owned(),
+        token_id: TokenId("good".to_owned()),
         session: Uuid::new_v4(),
         connection: ConnectionId(1),
         wants_acks: false,
@@ -85,7 +85,7 @@ async fn real_tables_serve_and_may_change_while_workers_run() {
         .refused(users[0], json!({"type": "send_message", "recipientId": users[1], "content": "x"}), "USER_BLOCKED")
         .await;
     sql("INSERT INTO jwt_revocation (jti) VALUES ('bad')").await;
-    let refused = harness.internal(users[0], Internal::Authenticate { token_id: "bad".to_owned() }).await;
+    let refused = harness.internal(users[0], Internal::Authenticate { token_id: TokenId("bad".to_owned()) }).await;
     assert!(matches!(refused, InternalReply::Refused { .. }), "{refused:?}");
 }
 
@@ -106,7 +106,7 @@ async fn revocations_without_a_time_zone_are_noticed_by_looking() {
         .execute(&harness.db)
         .await
         .unwrap();
-    let token = shared::auth::TokenHash::of("late");
+    let token = shared::auth::TokenHash::of(&TokenId("late".to_owned()));
     harness
         .wait_for("the revocation", |published| {
             matches!(published.header, shared::publication::Header::Revoked { token: found } if found == token)

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
-use shared::ids::UserId;
+use shared::ids::{TokenId, UserId};
 use shared::publication::Header;
 use shared::redis::keys::Channel;
 
@@ -457,7 +457,7 @@ async fn a_replayed_message_is_the_same_object_as_in_history() {
     let react = json!({"type": "add_group_reaction", "messageId": second, "reaction": "x"});
     harness.expect(alice, react, "group_reaction_added").await;
     let resume = Internal::Resume {
-        token_id: "t".to_owned(),
+        token_id: TokenId("t".to_owned()),
         session: uuid::Uuid::new_v4(),
         connection: ConnectionId(1),
         wants_acks: false,

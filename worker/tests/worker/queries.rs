@@ -5,7 +5,7 @@ use std::time::Duration;
 use fred::prelude::*;
 use fred::types::CustomCommand;
 use serde_json::{Value, json};
-use shared::ids::UserId;
+use shared::ids::{TokenId, UserId};
 use shared::redis::lanes;
 use shared::stream::{Internal, InternalReply};
 use sqlx::{Postgres, Transaction};
@@ -79,7 +79,7 @@ async fn signing_in_does_not_wait_for_queries() {
     for pair in users.windows(2) {
         ask_for_pages(&harness, pair[0], pair[1], 5).await;
     }
-    let authenticate = Internal::Authenticate { token_id: "jti".to_owned() };
+    let authenticate = Internal::Authenticate { token_id: TokenId("jti".to_owned()) };
     let reply = tokio::time::timeout(Duration::from_secs(3), harness.internal(users[0], authenticate)).await;
     assert!(matches!(reply, Ok(InternalReply::Authenticated { .. })), "{reply:?}");
     blocking.rollback().await.unwrap();

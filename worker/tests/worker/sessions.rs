@@ -5,7 +5,7 @@ use std::time::Duration;
 use fred::prelude::*;
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
-use shared::ids::{ConnectionId, GatewayId, UserId};
+use shared::ids::{ConnectionId, Epoch, GatewayId, TokenId, UserId};
 use shared::publication::{Header, Receipt};
 use shared::redis::keys::Channel;
 use shared::redis::presence::{PresenceScripts, UserSession};
@@ -16,7 +16,7 @@ use crate::harness::{Harness, Published};
 
 fn resume(connection: u64) -> Internal {
     Internal::Resume {
-        token_id: "t".to_owned(),
+        token_id: TokenId("t".to_owned()),
         session: Uuid::new_v4(),
         connection: ConnectionId(connection),
         wants_acks: false,
@@ -40,7 +40,7 @@ pub fn contents(page: &ReplayPage) -> Vec<String> {
 async fn tokens_of_unknown_users_and_revoked_ones_open_nothing() {
     let harness = Harness::start("authenticate").await;
     let alice = harness.user("alice").await;
-    let authenticate = |token: &str| Internal::Authenticate { token_id: token.to_owned() };
+    let authenticate = |token: &str| Internal::Authenticate { token_id: TokenId(token.to_owned()) };
     let accepted = harness.internal(alice, authenticate("good")).await;
     assert_eq!(accepted, InternalReply::Authenticated { groups: Vec::new() });
     sqlx::query("INSERT INTO jwt_revocation (jti) VALUES ('bad')").execute(&harness.db).await.unwrap();
@@ -112,12 +112,12 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
     assert_eq!((&success["queuedEvents"], contents(&page)), (&json!(2), vec!["239".to_owned(), "240".to_owned()]));
 
     // What was received in another epoch had the same number and was another message.
-    let epoch: Uuid = sqlx::query_scalar("SELECT epoch FROM store_epoch").fetch_one(&harness.db).await.unwrap();
+    let epoch = sqlx::query_scalar("SELECT epoch FROM store_epoch").fetch_one(&harness.db).await.map(Epoch).unwrap();
     let received_in = |epoch| {
         let receipts = Receipts { user: bob, conversations: vec![(conversation, 240)], events: vec![] };
         harness.prepare_internal(bob, Internal::RecordReceiptsIn { epoch, receipts: vec![receipts] })
     };
-    harness.append(&received_in(Uuid::new_v4())).await;
+    harness.append(&received_in(Epoch(Uuid::new_v4()))).await;
     tokio::time::timeout(crate::harness::DEADLINE, async {
         while harness.redis.xlen::<u64, _>(harness.keys.queries()).await.unwrap() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
