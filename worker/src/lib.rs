@@ -174,7 +174,11 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
 
 /// The general pool; connections for `worker_pipelines` batches at a time, set up for the one statement that stores messages; and
 /// those for leases and heartbeats.
-fn databases(settings: &WorkerSettings, epoch: &Arc<CurrentEpoch>, metrics: &WorkerMetrics) -> anyhow::Result<[Database; 3]> {
+fn databases(
+    settings: &WorkerSettings,
+    epoch: &Arc<CurrentEpoch>,
+    metrics: &WorkerMetrics,
+) -> anyhow::Result<[Database; 3]> {
     let options: PgConnectOptions = settings.database_url.expose().parse().context("DATABASE_URL")?;
     let options = options.application_name("chat-worker").statement_cache_capacity(settings.db_statement_cache);
     let common = vec![

@@ -267,6 +267,8 @@ export interface LastMessage {
 export interface ListPagination {
   /** How many this part has. */
   count: number;
+  /** Whether the list goes on after them. */
+  hasMore: boolean;
   /** The largest number of entries that this answer could contain. */
   limit: number;
   /** Number of entries skipped before this answer. */
@@ -758,6 +760,8 @@ export interface ConversationStartedEvent {
   type: "conversation_started";
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
+  /** Whether there are older ones. */
+  hasMore: boolean;
   /** The last 50, oldest first. */
   messages: Message[];
   /** The same as `recipient`. */
@@ -1588,7 +1592,9 @@ export interface PinnedMessagesEvent {
   conversationId: ConversationId;
   /** The group. */
   groupId?: GroupId;
-  /** Oldest first; at most 200, those pinned last. */
+  /** Whether there are more. */
+  hasMore: boolean;
+  /** Oldest first; at most 200 and 1 MiB of them, those pinned last. */
   messages: Message[];
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;

@@ -95,7 +95,7 @@ const MARK_OF_BEFORE: &str = "1";
 
 /// After Redis or the database has lost something: whoever is believed online is so, and the other way round.
 async fn restore(app: &App) -> anyhow::Result<()> {
-    let epoch = app.epoch.current();
+    let epoch = app.epoch.current().0;
     let mark = epoch.simple().to_string();
     let found = app.presence.complete(&app.redis).await?;
     if found.as_deref() == Some(mark.as_str()) || (epoch.is_nil() && found.is_some()) {
