@@ -264,7 +264,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         body: &[],
         own_refusals: &[],
         example: None,
-        answered: r#"{"status": "ok", "conversations": [{"conversationId": "conv_17_42", "participant": {"userId": "42", "username": "bob", "displayName": "Bob"}, "lastMessage": {"id": "msg_0195a4c3-0001-7a10-8c22-5b7d9e0f1a2b", "content": "Are you coming on Thursday?", "senderId": "17", "timestamp": "2026-03-01T09:15:02.481Z"}, "unreadCount": 0}], "pagination": {"limit": 50, "offset": 0, "count": 1}, "timestamp": "2026-03-01T09:15:02.481Z"}"#,
+        answered: r#"{"status": "ok", "conversations": [{"conversationId": "conv_17_42", "participant": {"userId": "42", "username": "bob", "displayName": "Bob"}, "lastMessage": {"id": "msg_0195a4c3-0001-7a10-8c22-5b7d9e0f1a2b", "content": "Are you coming on Thursday?", "senderId": "17", "timestamp": "2026-03-01T09:15:02.481Z"}, "unreadCount": 0}], "pagination": {"limit": 50, "offset": 0, "count": 1, "hasMore": false}, "timestamp": "2026-03-01T09:15:02.481Z"}"#,
     },
     Endpoint {
         method: Method::Post,

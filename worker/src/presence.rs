@@ -1,13 +1,12 @@
 //! Who is online, and telling others about it. The registry is in Redis (`shared::redis::presence`); here are the rules of
 //! who may know.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::store::session::PgSession;
 use fred::prelude::*;
 use fred::types::SetOptions;
-use parking_lot::Mutex;
 use shared::clock::Timestamp;
 use shared::config::PresenceScope;
 use shared::events;
@@ -28,32 +27,6 @@ use crate::webhooks::record;
 pub const LATE_AFTER: Duration = Duration::from_secs(3);
 /// And one of this age counts as alive nowhere.
 const SILENT_FOR: Duration = Duration::from_secs(6);
-
-/// More than these are not kept: their gateways register them themselves, but nobody is told.
-const MAX_LATE: usize = 100_000;
-
-/// Sessions that opened while the registry was out of reach, as while a cluster moves its slot. They are registered and announced once
-/// it is back.
-#[derive(Default)]
-pub struct LateSessions {
-    sessions: Mutex<Vec<(GatewayId, UserSession)>>,
-}
-
-impl LateSessions {
-    pub fn push(&self, gateway: GatewayId, late: &[UserSession]) {
-        let mut sessions = self.sessions.lock();
-        let room = MAX_LATE.saturating_sub(sessions.len());
-        sessions.extend(late.iter().take(room).map(|session| (gateway, *session)));
-    }
-
-    pub fn take(&self) -> HashMap<GatewayId, Vec<UserSession>> {
-        let mut by_gateway: HashMap<GatewayId, Vec<UserSession>> = HashMap::new();
-        for (gateway, session) in std::mem::take(&mut *self.sessions.lock()) {
-            by_gateway.entry(gateway).or_default().push(session);
-        }
-        by_gateway
-    }
-}
 
 /// Registers sessions that a gateway says it has.
 pub async fn register(app: &App, gateway: GatewayId, sessions: &[UserSession]) -> Result<(), Error> {

@@ -329,7 +329,7 @@ async fn conversations_and_pictures_over_http() {
     let conversations = |query: &str| HttpRequest::Conversations { token_id: token_id(), query: query.to_owned() };
     let (status, answer) = http(&harness, alice, conversations("limit=10&offset=0&x=y")).await;
     assert_eq!((status, &answer["status"]), (200, &json!("ok")));
-    assert_eq!(answer["pagination"], json!({"limit": 10, "offset": 0, "count": 1}));
+    assert_eq!(answer["pagination"], json!({"limit": 10, "offset": 0, "count": 1, "hasMore": false}));
     let first = &answer["conversations"][0];
     assert_eq!((&first["participant"]["username"], &first["unreadCount"]), (&json!("bob"), &json!(1)));
     assert_eq!(first["lastMessage"]["content"], "hello");

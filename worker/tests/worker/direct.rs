@@ -113,7 +113,7 @@ async fn the_list_has_the_newest_visible_message_and_what_is_unread() {
     let page =
         harness.expect(alice, json!({"type": "get_conversations", "limit": 1, "offset": 1}), "conversations").await;
     assert_eq!(page["conversations"][0]["participant"]["username"], "bob");
-    assert_eq!(page["pagination"], json!({"limit": 1, "offset": 1, "count": 1}));
+    assert_eq!(page["pagination"], json!({"limit": 1, "offset": 1, "count": 1, "hasMore": false}));
 }
 
 #[tokio::test]

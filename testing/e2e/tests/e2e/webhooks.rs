@@ -218,7 +218,7 @@ async fn the_receivers_of_the_page_take_what_is_genuine_once() -> Result<()> {
         .await?;
         let event: Value = serde_json::from_str(&genuine[0])?;
         ensure!(
-            event["type"] == "message.created" && event["data"]["senderId"] == alice.id.to_string(),
+            event["type"] == "message.created" && event["data"]["senderId"] == json!(alice.id),
             "{language}: {event}"
         );
         // Somebody else's is refused.
