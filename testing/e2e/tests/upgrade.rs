@@ -49,7 +49,11 @@ struct Site {
 impl Site {
     async fn start(label: &str) -> Result<Self> {
         let options = Options { previous_release: true, ..Options::default() };
-        let options = options.with("DRAIN_WINDOW", "1s").with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s");
+        let options = options
+            .with("GROUP_CREATE_LIMIT", "100000")
+            .with("DRAIN_WINDOW", "1s")
+            .with("LEASE_TTL", "2s")
+            .with("COMMAND_TIMEOUT", "5s");
         let deployment = Deployment::start(label, options)?;
         // The contract that connections are otherwise held to is that of the present release.
         let connects = |order: [usize; 2]| order.map(|gateway| connect(&deployment, gateway)).to_vec();

@@ -188,7 +188,9 @@ async fn every_command_of_the_runbook_runs() -> Result<()> {
         let said = String::from_utf8_lossy(&output.stdout);
         // redis-cli shows an error and ends as if all were well.
         let refused = ["ERR ", "NOPERM", "WRONGTYPE"].iter().any(|error| said.contains(error));
-        ensure!(output.status.success() && !refused && !said.trim().is_empty(), "{block}: {output:?}");
+        // Without webhooks there is nothing to list.
+        let has_answer = !said.trim().is_empty() || block.starts_with("chatctl webhook");
+        ensure!(output.status.success() && !refused && has_answer, "{block}: {output:?}");
     }
     Ok(())
 }

@@ -116,12 +116,12 @@ async fn conversations_are_listed_paged_and_packed() -> Result<()> {
     }
     let list = |query: &str| Request::get(&format!("/api/conversations{query}")).bearer(&alice.user.token);
     let all = ok(list(""), 1).await?;
-    assert_eq!(all["pagination"], json!({"limit": 50, "offset": 0, "count": 3}));
+    assert_eq!(all["pagination"], json!({"limit": 50, "offset": 0, "count": 3, "hasMore": false}));
     let newest = &all["conversations"][0];
     assert_eq!(newest["participant"]["userId"], others[2].id.to_string());
     has_fields(&newest["lastMessage"], &[("id", Str), ("content", Str), ("senderId", Str), ("timestamp", Time)])?;
     let page = ok(list("?limit=1&offset=1"), 0).await?;
-    assert_eq!(page["pagination"], json!({"limit": 1, "offset": 1, "count": 1}));
+    assert_eq!(page["pagination"], json!({"limit": 1, "offset": 1, "count": 1, "hasMore": true}));
     assert_eq!(page["conversations"][0], all["conversations"][1]);
     assert_eq!(ok(list("?limit=201"), 0).await?["pagination"]["limit"], 200);
     for query in ["?limit=0", "?limit=-1", "?limit=x", "?offset=-1", "?limit=1.5"] {
