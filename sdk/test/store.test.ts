@@ -440,6 +440,41 @@ test("a number that comes again on a connection that stayed shows in the inbox a
   expect(contents().slice(-2)).toEqual(["d30", "new"]);
 });
 
+test("a number that only a page has shown is told from a repetition when it comes again", async () => {
+  store.close();
+  client.close();
+  const restore = server.backup();
+  for (const content of ["lost 1", "lost 2"]) server.store(DIRECT, PEER, content);
+  server.delivered.set(DIRECT, 32);
+  start();
+  await open();
+  expect(contents().slice(-2)).toEqual(["lost 1", "lost 2"]);
+  restore();
+  for (const content of ["new 1", "new 2", "new 3"]) server.store(DIRECT, PEER, content);
+  await clock.advance(3_000);
+  expect(contents().slice(-4)).toEqual(["d30", "new 1", "new 2", "new 3"]);
+});
+
+test("a message with an old number and an unknown id leads to a sync", async () => {
+  store.close();
+  client.close();
+  server.delivered.set(DIRECT, 30);
+  const saved = { positions: { [DIRECT]: { seq: 30, version: 30 } }, seen: [], outbox: [] };
+  const persist = { load: async () => structuredClone(saved), save: async () => {} };
+  const { constructorOfSockets: WebSocket } = server;
+  client = new ChatClient({ url: "ws://fake", getToken: () => "token", WebSocket, clock, random: seeded(7), persist });
+  const stale: string[] = [];
+  client.on("changes", ({ conversationId, stale: is }) => void (is && stale.push(conversationId)));
+  void client.start();
+  await clock.advance(500);
+  expect(stale).toEqual([]);
+  const conversation = server.conversation(DIRECT);
+  [conversation.seq, conversation.version] = [28, 28];
+  server.store(DIRECT, PEER, "another 29");
+  await clock.advance(3_000);
+  expect(stale).toEqual([DIRECT]);
+});
+
 test("read marks show at once, and are sent again after a lost connection", async () => {
   await open();
   server.closeAll(1006);

@@ -208,6 +208,7 @@ export class ChatClient {
     const type = isGroup(conversationId) ? "get_group_messages" : "get_private_messages";
     const page: AnsweredPage = await this.request(type, { ...placeOf(conversationId), ...fields } as never, options);
     this.track(conversationId, { seq: page.messages.at(-1)?.seq ?? 0, version: page.version });
+    this.#timeline.know(page.messages);
     return pageOf(page, fields);
   }
 

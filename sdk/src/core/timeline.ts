@@ -40,6 +40,14 @@ export class Timeline {
     if (known.seq === position.seq && !this.#held.has(conversationId)) known.version ??= position.version;
   }
 
+  /** Messages of a page: by their ids a number that comes again is told apart from a repetition. */
+  know(messages: readonly Message[]): void {
+    for (const message of messages) {
+      const { seq } = this.positions.get(message.conversationId) ?? { seq: 0 };
+      if (message.seq > seq - MAX_RECENT) this.#know(message);
+    }
+  }
+
   /**
    * The position to send in a `sync`; `undefined` if the conversation is not followed any more. The answer to it contains whatever was
    * held back until now.
@@ -171,7 +179,11 @@ export class Timeline {
     const { version } = event;
     if (isMessage(event)) {
       const current = this.#begin(id, { seq: event.seq - 1 });
-      if (event.seq <= current.seq) return;
+      if (event.seq <= current.seq) {
+        // Perhaps no repetition: the server knows whether it has gone back in time.
+        if (!this.#recent.get(id)?.has(event.seq)) this.output.incomplete(id);
+        return;
+      }
       current.seq = event.seq;
       current.version = version ?? current.version;
       const { type: _, version: __, ...message } = event;
@@ -188,11 +200,15 @@ export class Timeline {
   }
 
   #output(message: Message): void {
-    let recent = this.#recent.get(message.conversationId);
-    if (!recent) this.#recent.set(message.conversationId, (recent = new Map()));
-    recent.set(message.seq, message.messageId);
-    if (recent.size > MAX_RECENT) recent.delete(recent.keys().next().value as number);
+    this.#know(message);
     this.output.message(message);
+  }
+
+  #know({ conversationId, seq, messageId }: Message): void {
+    let recent = this.#recent.get(conversationId);
+    if (!recent) this.#recent.set(conversationId, (recent = new Map()));
+    recent.set(seq, messageId);
+    if (recent.size > MAX_RECENT) recent.delete(recent.keys().next().value as number);
   }
 
   /**
