@@ -123,7 +123,7 @@ settings! {
         group_purge_after: Duration = "GROUP_PURGE_AFTER", duration("0", "3650d"), default("30d");
         /// How long entries of the audit log are kept.
         audit_retention: Duration = "AUDIT_RETENTION", duration("1h", "36500d"), default("365d");
-        /// Where the product's own backend is told of events, beside the endpoints of `chatctl webhook`; see `docs/integrate.md`. Not set, there is no such endpoint.
+        /// Where the product's own backend is told of events, beside the endpoints of `chatctl webhook`; see `docs/integrate.md`. Without it there is no such endpoint.
         webhook_url: Option<String> = "WEBHOOK_URL", webhook_url(), optional;
         /// What it is told of: names of events separated by commas; `all` stands for all but `user.online` and `user.offline`.
         webhook_events: Vec<WebhookEvent> = "WEBHOOK_EVENTS", webhook_events(), default("all");

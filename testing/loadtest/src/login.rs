@@ -12,7 +12,7 @@ use crate::scan;
 use crate::target::Target;
 use crate::wire::{Opener, Wire};
 
-const LONGEST: Duration = Duration::from_secs(60);
+const MAX_LOGIN_TIME: Duration = Duration::from_secs(60);
 
 /// An authenticated connection that is not driven yet.
 pub struct LoggedIn {
@@ -28,7 +28,9 @@ pub struct LoggedIn {
 }
 
 pub async fn log_in(opener: &Opener, target: &Target, account: &Account, index: usize) -> Result<LoggedIn> {
-    tokio::time::timeout(LONGEST, steps(opener, target, account, index)).await.context("the login took too long")?
+    tokio::time::timeout(MAX_LOGIN_TIME, steps(opener, target, account, index))
+        .await
+        .context("the login took too long")?
 }
 
 async fn steps(opener: &Opener, target: &Target, account: &Account, index: usize) -> Result<LoggedIn> {

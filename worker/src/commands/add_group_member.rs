@@ -39,7 +39,7 @@ impl Handle for AddGroupMember {
                            (`GROUP_ADD_POLICY`)";
             return Err(about_user(ErrorCode::PermissionDenied, details).into());
         }
-        if prospect.is_in_enough {
+        if prospect.has_max_groups {
             let details = format!("The user is in {max_groups} groups, which is as many as a user may be in");
             return Err(about_user(ErrorCode::PermissionDenied, &details).into());
         }

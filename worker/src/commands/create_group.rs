@@ -83,7 +83,7 @@ async fn choose(context: &mut Context<'_>, named: &[UserId]) -> Result<(Vec<User
     let prospects = group_members::list_prospects(context.db, creator, &ids, max_groups).await?;
     match prospects.iter().find(|prospect| prospect.user_id == creator) {
         None => return Err(denied("Your account does not exist any more")),
-        Some(creator) if creator.is_in_enough => {
+        Some(creator) if creator.has_max_groups => {
             return Err(denied(&format!("You are in {max_groups} groups, which is as many as you may be in")));
         }
         Some(_) => {}
@@ -96,7 +96,7 @@ async fn choose(context: &mut Context<'_>, named: &[UserId]) -> Result<(Vec<User
             None => ErrorCode::ResourceNotFound,
             Some(prospect) if prospect.blocked => ErrorCode::UserBlocked,
             Some(prospect) if enforce && !prospect.followed => ErrorCode::NotFollowing,
-            Some(prospect) if !prospect.may_be_added(adding) || prospect.is_in_enough => ErrorCode::PermissionDenied,
+            Some(prospect) if !prospect.may_be_added(adding) || prospect.has_max_groups => ErrorCode::PermissionDenied,
             Some(_) => {
                 accepted.push(*user);
                 continue;

@@ -38,7 +38,7 @@ const MAX_HOPS: u8 = 2;
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 const LOCK_PATIENCE_ALONE: Duration = Duration::from_millis(50);
 /// When so many commands of a batch failed alone, the others are left for its next wave.
-const MOST_FAILURES: usize = 8;
+const MAX_FAILURES: usize = 8;
 
 /// What a batch does not finish.
 #[derive(Default)]
@@ -240,7 +240,7 @@ impl<'a> Batch<'a> {
         let mut failures = 0;
         for item in items {
             let hint = item.subject.route_hint();
-            if waiting.contains(&hint) || failures == MOST_FAILURES {
+            if waiting.contains(&hint) || failures == MAX_FAILURES {
                 results.push(None);
                 continue;
             }

@@ -13,9 +13,9 @@ use crate::sends::Send;
 use crate::store::leases::Lease;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// So many commands that are held up are tried in one wave.
-const MOST_ALONE: usize = 8;
+const MAX_ALONE: usize = 8;
 
 pub struct Item {
     pub lease: Lease,
@@ -48,7 +48,7 @@ impl Item {
     /// It failed for a reason that need not concern others, such as a row that somebody has locked. From now on it is tried alone and
     /// at intervals, and only what has the same route hint waits behind it.
     pub fn hold_up(&mut self) {
-        let pause = self.held_up.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
+        let pause = self.held_up.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(MAX_PAUSE));
         self.held_up = Some((Instant::now() + pause, pause));
     }
 
@@ -103,7 +103,7 @@ impl Plan {
             }
             if let Some((until, _)) = item.held_up {
                 closed.insert(hint);
-                let is_due = until <= now && plan.alone.len() < MOST_ALONE && !sending.contains(&hint);
+                let is_due = until <= now && plan.alone.len() < MAX_ALONE && !sending.contains(&hint);
                 if is_due { &mut plan.alone } else { &mut plan.rest }.push(item);
                 continue;
             }

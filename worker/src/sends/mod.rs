@@ -23,8 +23,8 @@ use crate::store::sends::{self, NewMessage, Patience, SendRows};
 use crate::webhooks::record;
 use facts::Facts;
 
-/// A statement that stores nothing takes no longer, either.
-const LONGEST: Duration = Duration::from_secs(60);
+/// For the storing statement when no message in it has an earlier deadline.
+const MAX_STATEMENT_TIME: Duration = Duration::from_secs(60);
 
 /// One message to store, whichever command brought it.
 pub struct Send {
@@ -82,7 +82,7 @@ pub async fn apply(
     let facts = Facts::load(app, db, batch).await?;
     let mut strangers = strangers::rejections(app, db, batch).await?;
     let now = Timestamp::now();
-    let mut patience = Patience { lock: lock_patience, whole: LONGEST };
+    let mut patience = Patience { lock: lock_patience, whole: MAX_STATEMENT_TIME };
     let mut rows = SendRows::default();
     let mut refusals = Vec::with_capacity(batch.len());
     for send in batch {

@@ -142,7 +142,7 @@ pub struct Prospect {
     /// Whether the user follows the one who adds.
     pub follows: bool,
     /// Whether the user is in as many groups as a user may be; communities' groups do not count.
-    pub is_in_enough: bool,
+    pub has_max_groups: bool,
 }
 
 impl Prospect {
@@ -174,7 +174,7 @@ pub async fn list_prospects(
                (SELECT count(*) FROM (
                     SELECT FROM group_members m JOIN group_chats g USING (group_id)
                     WHERE m.user_id = u.user_id AND g.deleted_at IS NULL AND g.community_id IS NULL LIMIT $3
-                ) AS counted) >= $3 AS "is_in_enough!"
+                ) AS counted) >= $3 AS "has_max_groups!"
            FROM users_auth u WHERE u.user_id = ANY($2)"#,
         caller.0,
         &raw(users),

@@ -4,19 +4,14 @@
 use std::time::Duration;
 
 use shared::ids::{EventId, MessageId, UserId, WorkerId};
-use sqlx::postgres::types::PgInterval;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::columns::{raw, typed};
-use super::session::PgSession;
+use super::session::{PgSession, interval};
 
 /// More are not counted.
-const MOST_COUNTED: i64 = 100_000;
-
-fn interval(duration: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: duration.as_micros().min(i64::MAX as u128) as i64 }
-}
+const MAX_COUNTED: i64 = 100_000;
 
 /// An endpoint, its secrets still sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -367,7 +362,7 @@ pub async fn get_backlog(db: &mut PgSession) -> sqlx::Result<Backlog> {
                    SELECT waiting_since FROM webhook_deliveries WHERE set_aside_at IS NULL ORDER BY waiting_since LIMIT 1
                )), 0)::float8 AS "oldest_seconds!",
                (SELECT count(*) FROM (SELECT FROM webhook_deliveries WHERE set_aside_at IS NOT NULL LIMIT $1) s) AS "set_aside!""#,
-        MOST_COUNTED
+        MAX_COUNTED
     )
     .fetch_one(db)
     .await

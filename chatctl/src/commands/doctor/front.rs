@@ -18,7 +18,7 @@ const COUNTED_WITHIN: Duration = Duration::from_secs(5);
 /// After the second ping.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Logs in through the front door, and stays for two pings without a word.
+/// Logs in through the front door, and stays for two pings, sending nothing.
 pub async fn check(findings: &mut Findings, access: &mut Access, fleet: Option<&FleetClient>) -> Result<()> {
     let url = access.url().to_owned();
     let mut client = match access.login_quietly().await {
@@ -79,7 +79,7 @@ fn own_address(url: &str) -> Option<IpAddr> {
 async fn quiet(findings: &mut Findings, url: &str, client: &mut Client) -> Result<()> {
     let interval = value_here("PING_INTERVAL").and_then(|text| duration::parse(&text).ok()).context("PING_INTERVAL")?;
     let stay = interval * 2 + MARGIN;
-    eprintln!("chatctl: stays connected for {} s without a word", stay.as_secs());
+    eprintln!("chatctl: stays connected for {} s and sends nothing", stay.as_secs());
     let (since, deadline) = (Instant::now(), Instant::now() + stay);
     let ended = loop {
         match timeout_at(deadline, client.recv()).await {

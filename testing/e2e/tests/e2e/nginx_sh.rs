@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::front::{behind_nginx, by_script};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const DONE_WITHIN: Duration = Duration::from_secs(60);
 /// `REFRESH_SECONDS`, and a reload on a slow machine.
 const WITHIN_SECONDS: Duration = Duration::from_secs(10);
 
@@ -31,7 +31,7 @@ fn start(label: &str, options: &[(&str, &str)]) -> Result<(Deployment, Front, Pr
 }
 
 async fn wait_until_open(connect: impl Fn() -> Connect) -> Result<client::Client> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DONE_WITHIN;
     loop {
         match connect().open().await {
             Ok(client) => return Ok(client),
@@ -67,7 +67,7 @@ async fn a_replaced_certificate_is_served_within_seconds() -> Result<()> {
     wait_until_open(trusting).await.context("with the second certificate")?;
     ensure!(replaced.elapsed() < WITHIN_SECONDS, "served after {:?}", replaced.elapsed());
     open.request_ok(json!({"type": "ping"})).await.context("a connection from before")?;
-    ensure!(process.stop(Signal::TERM, PATIENCE)?, "the script did not end");
+    ensure!(process.stop(Signal::TERM, DONE_WITHIN)?, "the script did not end");
     Ok(())
 }
 
@@ -83,7 +83,7 @@ async fn nginx_ends_its_connections_one_process_at_a_time() -> Result<()> {
     }
     process.signal(Signal::TERM)?;
     let ended = open.into_iter().map(|mut client| async move {
-        client.wait_closed(PATIENCE).await?;
+        client.wait_closed(DONE_WITHIN).await?;
         Ok::<_, client::Error>(Instant::now())
     });
     let mut ended = futures_util::future::try_join_all(ended).await?;
@@ -91,7 +91,7 @@ async fn nginx_ends_its_connections_one_process_at_a_time() -> Result<()> {
     // Four processes: the last connections end at least two steps after the first ones, and not all in between at once.
     let groups = 1 + ended.windows(2).filter(|pair| pair[1] - pair[0] > STEP / 2).count();
     ensure!(groups >= 3, "{groups} groups of connections ended");
-    process.wait_gone(PATIENCE)?;
+    process.wait_gone(DONE_WITHIN)?;
     Ok(())
 }
 
@@ -108,16 +108,16 @@ async fn the_oldest_process_of_nginx_ends_when_there_are_too_many() -> Result<()
         // Another address that nobody answers at: a reload, and a process that stays with its connection.
         let gone = format!("127.0.0.{}", 100 + reload);
         std::fs::write(&answer, format!("127.0.0.1 STREAM gateways\n{gone} STREAM gateways\n"))?;
-        wait::until("the list is new", PATIENCE, || {
+        wait::until("the list is new", DONE_WITHIN, || {
             Ok(std::fs::read_to_string(&list).is_ok_and(|list| list.contains(&gone)).then_some(()))
         })?;
         let mut other = wait_until_open(|| front.connect()).await?;
         other.authenticate(&alice.token).await?;
         others.push(other);
     }
-    oldest.wait_closed(PATIENCE).await.context("the oldest connection")?;
+    oldest.wait_closed(DONE_WITHIN).await.context("the oldest connection")?;
     let newest = others.last_mut().context("the newest connection")?;
     ensure!(newest.close_info().is_none(), "the newest process ended, too");
-    ensure!(process.stop(Signal::TERM, PATIENCE)?, "the script did not end");
+    ensure!(process.stop(Signal::TERM, DONE_WITHIN)?, "the script did not end");
     Ok(())
 }
