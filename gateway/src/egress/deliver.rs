@@ -2,18 +2,13 @@
 //! all recipients, without an allocation for each.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use shared::auth::TokenHash;
-use shared::clock::Timestamp;
 use shared::dialects::Dialect;
-use shared::events::broadcast;
-use shared::events::session::{AuthError, AuthErrorCode, SessionConflict};
-use shared::ids::{ConnectionId, ConnectionRef, GroupId, UserId};
-use shared::protocol::CloseCode;
+use shared::ids::{ConnectionId, ConnectionRef, UserId};
 use shared::publication::{EventHeader, Header, Receipt};
 use shared::redis::keys::Channel;
 use shared::stream::InternalReply;
@@ -22,7 +17,8 @@ use uuid::Uuid;
 use websocket::PreparedText;
 
 use crate::connection::outbox::Mark;
-use crate::connection::{Close, Connection, Translated};
+use crate::connection::{Connection, Translated};
+use crate::egress::control;
 use crate::egress::positions::SeqCheck;
 use crate::egress::unreadable::NotRead;
 use crate::gateway::Gateway;
@@ -59,115 +55,89 @@ impl Deliverer {
     }
 
     fn deliver(&mut self, header: Header, channel: Channel, payload: Bytes) {
-        let count = |kind| self.gateway.metrics.publications.with(kind).increment(1);
         match (header, channel) {
             (Header::Traced { trace, header }, channel) => self.traced(trace, *header, channel, payload),
-            (Header::Answer { connection, command }, Channel::Gateway) => {
-                count("answer");
-                self.answer(connection, command, &payload, true);
-            }
-            (Header::AnswerPart { connection, command }, Channel::Gateway) => {
-                count("answer");
-                self.answer(connection, command, &payload, false);
-            }
-            (Header::AnswerContinues { connection, command }, Channel::Gateway) => {
-                count("answer");
-                self.answer_continues(connection, command, &payload);
-            }
-            (Header::Internal { command }, Channel::Gateway) => {
-                count("internal");
-                self.internal(command, &payload);
-            }
             (Header::Event(header), channel) => {
-                count("event");
+                self.count("event");
                 if self.is_new(channel, &header.receipt) {
                     self.event(&header, channel, &payload, None);
                 }
             }
-            (Header::ReducedFor { users, bytes, mut event }, channel) => {
-                count("event");
-                let Some((reduced, whole)) = payload.split_at_checked(bytes as usize) else {
-                    self.gateway.metrics.unreadable.increment(1);
-                    return;
-                };
-                if self.is_new(channel, &event.receipt) {
-                    self.event(&event, channel, reduced, Some(&users));
-                    event.exclude_users.extend(users);
-                    self.event(&event, channel, whole, None);
-                }
-            }
             (Header::AnswerAndEvent { to, command, bytes, event }, channel @ Channel::User(_)) => {
-                count("event");
-                if bytes as usize > payload.len() {
-                    self.gateway.metrics.unreadable.increment(1);
-                    return;
-                }
-                if to.gateway == self.gateway.id {
-                    self.answer(to.connection, command, &payload.slice(..bytes as usize), true);
-                }
-                if self.is_new(channel, &event.receipt) {
-                    self.event(&event, channel, &payload[bytes as usize..], None);
-                }
+                self.count("event");
+                self.answer_and_event(to, command, bytes as usize, &event, channel, &payload);
             }
-            (Header::Report, Channel::Report) => {
-                count("report");
-                match postcard::from_bytes(&payload) {
-                    Ok(report) => self.gateway.gaps.compare(&report),
-                    Err(_) => self.gateway.metrics.unreadable.increment(1),
-                }
+            (Header::ReducedFor { users, bytes, event }, channel) => {
+                self.count("event");
+                self.in_two_forms(users, bytes as usize, event, channel, &payload);
             }
-            (Header::Joined { group }, Channel::User(user)) => {
-                count("membership");
-                self.joined(user, group);
+            (Header::Answer { connection, command }, Channel::Gateway) => {
+                self.count("answer");
+                self.answer(connection, command, &payload, true);
             }
-            (Header::Left { group }, Channel::User(user)) => {
-                count("membership");
-                let connections = self.gateway.registry.leave(user, group);
-                let channel = self.gateway.keys.group_channel(group);
-                self.gateway.subscriptions.unsubscribe(vec![channel; connections]);
+            (Header::AnswerPart { connection, command }, Channel::Gateway) => {
+                self.count("answer");
+                self.answer(connection, command, &payload, false);
             }
-            (Header::Replaced { by, opened_at }, Channel::User(user)) => {
-                count("membership");
-                self.replaced(user, by, opened_at, None);
+            (Header::AnswerContinues { connection, command }, Channel::Gateway) => {
+                self.count("answer");
+                self.answer_continues(connection, command, &payload);
             }
-            (Header::ReplacedIn { by, opened_at, dialect }, Channel::User(user)) => {
-                count("membership");
-                self.replaced(user, by, opened_at, Some(dialect));
+            (Header::Internal { command }, Channel::Gateway) => {
+                self.count("internal");
+                self.internal(command, &payload);
             }
             (Header::Revoked { token }, Channel::Presence) => {
-                count("revocation");
+                self.count("revocation");
                 self.revoked.insert(token);
             }
-            (Header::Kicked, Channel::User(user)) => {
-                count("operator");
-                self.gateway.registry.for_user(user, |connection| {
-                    connection.close(Close::new(CloseCode::Policy, "Closed by an operator"));
-                });
-            }
-            (Header::Departed, Channel::User(user)) => {
-                count("membership");
-                self.departed(user);
-            }
-            (Header::ReceiptsWanted { by, request }, Channel::User(user)) => {
-                count("receipts");
-                if by != self.gateway.id {
-                    self.gateway.elsewhere.answer(by, request, &self.gateway.unrecorded(user));
-                }
-            }
-            (Header::ReceiptsGiven { request }, Channel::Gateway) => {
-                count("receipts");
-                self.gateway.elsewhere.answered(request, postcard::from_bytes(&payload).unwrap_or_default());
-            }
-            (Header::Drain, Channel::Gateway) => {
-                count("operator");
-                tracing::info!("an operator ends this gateway");
-                self.gateway.lifecycle.start_draining();
-            }
-            (Header::Probe { sent_at }, Channel::Gateway) => {
-                count("probe");
-                self.gateway.metrics.subscription_lag_seconds.record(Timestamp::now().since(sent_at));
-            }
-            _ => self.gateway.metrics.unreadable.increment(1),
+            (header, channel) => control::obey(&self.gateway, header, channel, &payload),
+        }
+    }
+
+    fn count(&self, kind: &'static str) {
+        self.gateway.metrics.publications.with(kind).increment(1);
+    }
+
+    /// The first `bytes` of the payload answer the sender's connection, wherever it is; the rest is the event.
+    fn answer_and_event(
+        &mut self,
+        to: ConnectionRef,
+        command: Uuid,
+        bytes: usize,
+        event: &EventHeader,
+        channel: Channel,
+        payload: &Bytes,
+    ) {
+        if bytes > payload.len() {
+            self.gateway.metrics.unreadable.increment(1);
+            return;
+        }
+        if to.gateway == self.gateway.id {
+            self.answer(to.connection, command, &payload.slice(..bytes), true);
+        }
+        if self.is_new(channel, &event.receipt) {
+            self.event(event, channel, &payload[bytes..], None);
+        }
+    }
+
+    /// The first `bytes` of the payload are what these users may see of the event; the rest is for everybody else.
+    fn in_two_forms(
+        &mut self,
+        users: Vec<UserId>,
+        bytes: usize,
+        mut event: EventHeader,
+        channel: Channel,
+        payload: &[u8],
+    ) {
+        let Some((reduced, whole)) = payload.split_at_checked(bytes) else {
+            self.gateway.metrics.unreadable.increment(1);
+            return;
+        };
+        if self.is_new(channel, &event.receipt) {
+            self.event(&event, channel, reduced, Some(&users));
+            event.exclude_users.extend(users);
+            self.event(&event, channel, whole, None);
         }
     }
 
@@ -195,7 +165,8 @@ impl Deliverer {
     /// Wakes the sessions that got something since the last time.
     pub fn wake(&mut self) {
         if !self.revoked.is_empty() {
-            self.end_revoked();
+            control::end_revoked(&self.gateway, &self.revoked);
+            self.revoked.clear();
         }
         for connection in self.to_wake.drain(..) {
             connection.wake();
@@ -308,78 +279,6 @@ impl Deliverer {
             Channel::Gateway | Channel::Report => gateway.metrics.unreadable.increment(1),
         }
     }
-
-    /// The user's connections follow the group from now on, and catch up on what was said before the subscription stood.
-    fn joined(&self, user: UserId, group: GroupId) {
-        let connections = self.gateway.registry.join(user, group);
-        if connections.is_empty() {
-            return;
-        }
-        connections.iter().for_each(|connection| connection.interrupt());
-        let channel = self.gateway.keys.group_channel(group);
-        let subscribed = self.gateway.subscriptions.subscribe(vec![channel; connections.len()]);
-        self.gateway.lifecycle.spawn_until_stopped("joined", async move {
-            let subscribed = subscribed.await;
-            for connection in connections {
-                match subscribed {
-                    Ok(()) => connection.catch_up(),
-                    // It subscribes anew when it comes back.
-                    Err(_) => connection.close(Close::new(CloseCode::TryLater, "Temporarily unavailable")),
-                }
-            }
-            Ok::<_, Infallible>(())
-        });
-    }
-
-    /// Sessions that are still opening end, too: a worker may have looked before the revocation.
-    fn end_revoked(&mut self) {
-        let error = AuthError {
-            message: "The token was revoked",
-            details: "Log in again",
-            code: AuthErrorCode::TokenRevoked,
-            retry_after: None,
-            timestamp: Timestamp::now(),
-        };
-        let error = broadcast(&error);
-        self.gateway.registry.for_everybody(|connection| {
-            if connection.lives_by(|token| self.revoked.contains(token)) {
-                connection.push_json(&error);
-                connection.close(Close::new(CloseCode::Policy, "Token revoked"));
-            }
-        });
-        self.revoked.clear();
-    }
-
-    fn departed(&self, user: UserId) {
-        let error = broadcast(&AuthError {
-            message: "User not found",
-            details: "The account was deleted or deactivated",
-            code: AuthErrorCode::UserNotFound,
-            retry_after: None,
-            timestamp: Timestamp::now(),
-        });
-        self.gateway.registry.for_user(user, |connection| {
-            connection.push_json(&error);
-            connection.close(Close::new(CloseCode::Policy, "Account deleted"));
-        });
-    }
-
-    /// Only older connections go (of one dialect, if one is given): two that open at the same time must not close each other.
-    fn replaced(&self, user: UserId, by: ConnectionRef, opened_at: Timestamp, only: Option<Dialect>) {
-        let conflict = broadcast(&SessionConflict {
-            message: "A newer connection replaced this one",
-            timestamp: Timestamp::now(),
-        });
-        self.gateway.registry.for_user(user, |connection| {
-            let own = self.gateway.reference(connection.id);
-            let order = |at: Timestamp, id: ConnectionRef| (at, id.gateway.0, id.connection.0);
-            let concerned = only.is_none_or(|dialect| dialect == connection.dialect);
-            if concerned && connection.opened_at().is_some_and(|at| order(at, own) < order(opened_at, by)) {
-                connection.push_json(&conflict);
-                connection.close(Close::new(CloseCode::Normal, "Session conflict"));
-            }
-        });
-    }
 }
 
 #[cfg(test)]
@@ -387,51 +286,9 @@ mod tests {
     use super::*;
     use std::collections::VecDeque;
 
-    use shared::ids::{ConversationId, MessageId, TokenId};
+    use shared::ids::{ConversationId, GroupId, MessageId};
 
-    use crate::testing::{connection, gateway, speaking};
-
-    const ALICE: UserId = UserId(1);
-
-    #[tokio::test]
-    async fn the_connections_of_a_deleted_account_end() {
-        let (gateway, _queues) = gateway(&[]);
-        let [hers, his] = [connection(1), connection(2)];
-        gateway.registry.insert(&hers);
-        gateway.registry.add_user(&hers, ALICE, 9);
-        gateway.registry.insert(&his);
-        gateway.registry.add_user(&his, UserId(2), 9);
-        let mut deliverer = Deliverer::new(gateway.clone());
-        let channel = gateway.keys.user_channel(ALICE);
-        let departed = gateway.wire.publication(&channel, &Header::Departed, &[]);
-        deliverer.publication(&channel, &Bytes::from(departed));
-        assert_eq!(hers.signals().close, Some(Close::new(CloseCode::Policy, "Account deleted")));
-        assert_eq!(his.signals().close, None);
-    }
-
-    #[tokio::test]
-    async fn only_the_connections_of_a_revoked_token_end() {
-        let (gateway, _queues) = gateway(&[]);
-        let [ending, renewed, other] = [connection(1), connection(2), connection(3)];
-        for (connection, token) in [(&ending, "revoked"), (&renewed, "revoked"), (&other, "other")] {
-            gateway.registry.insert(connection);
-            gateway.registry.add_user(connection, ALICE, 9);
-            connection.expect_token(TokenHash::of(&TokenId(token.to_owned())));
-        }
-        renewed.expect_token(TokenHash::of(&TokenId("next".to_owned())));
-        renewed.end_renewal(true);
-        let mut deliverer = Deliverer::new(gateway.clone());
-        let channel = gateway.keys.presence_channel();
-        let revoked = gateway.wire.publication(
-            &channel,
-            &Header::Revoked { token: TokenHash::of(&TokenId("revoked".to_owned())) },
-            &[],
-        );
-        deliverer.publication(&channel, &Bytes::from(revoked));
-        deliverer.wake();
-        assert_eq!(ending.signals().close, Some(Close::new(CloseCode::Policy, "Token revoked")));
-        assert_eq!((renewed.signals().close, other.signals().close), (None, None));
-    }
+    use crate::testing::{gateway, speaking};
 
     /// Of a group of both dialects, with the sender among those of the older one.
     #[tokio::test]

@@ -1,0 +1,200 @@
+//! Publications that change who is connected and to what: memberships, sessions that end, and an operator's orders.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+
+use shared::auth::TokenHash;
+use shared::clock::Timestamp;
+use shared::dialects::Dialect;
+use shared::events::broadcast;
+use shared::events::session::{AuthError, AuthErrorCode, SessionConflict};
+use shared::ids::{ConnectionRef, GroupId, UserId};
+use shared::protocol::CloseCode;
+use shared::publication::Header;
+use shared::redis::keys::Channel;
+
+use crate::connection::Close;
+use crate::gateway::Gateway;
+
+/// Carries out what a publication orders. One that this version does not know, or that came on the wrong channel, counts as unreadable.
+pub fn obey(gateway: &Gateway, header: Header, channel: Channel, payload: &[u8]) {
+    let count = |kind| gateway.metrics.publications.with(kind).increment(1);
+    match (header, channel) {
+        (Header::Joined { group }, Channel::User(user)) => {
+            count("membership");
+            join(gateway, user, group);
+        }
+        (Header::Left { group }, Channel::User(user)) => {
+            count("membership");
+            let connections = gateway.registry.leave(user, group);
+            let channel = gateway.keys.group_channel(group);
+            gateway.subscriptions.unsubscribe(vec![channel; connections]);
+        }
+        (Header::Replaced { by, opened_at }, Channel::User(user)) => {
+            count("membership");
+            end_replaced(gateway, user, by, opened_at, None);
+        }
+        (Header::ReplacedIn { by, opened_at, dialect }, Channel::User(user)) => {
+            count("membership");
+            end_replaced(gateway, user, by, opened_at, Some(dialect));
+        }
+        (Header::Departed, Channel::User(user)) => {
+            count("membership");
+            end_departed(gateway, user);
+        }
+        (Header::Kicked, Channel::User(user)) => {
+            count("operator");
+            gateway.registry.for_user(user, |connection| {
+                connection.close(Close::new(CloseCode::Policy, "Closed by an operator"));
+            });
+        }
+        (Header::Drain, Channel::Gateway) => {
+            count("operator");
+            tracing::info!("an operator ends this gateway");
+            gateway.lifecycle.start_draining();
+        }
+        (Header::ReceiptsWanted { by, request }, Channel::User(user)) => {
+            count("receipts");
+            if by != gateway.id {
+                gateway.elsewhere.answer(by, request, &gateway.unrecorded(user));
+            }
+        }
+        (Header::ReceiptsGiven { request }, Channel::Gateway) => {
+            count("receipts");
+            gateway.elsewhere.answered(request, postcard::from_bytes(payload).unwrap_or_default());
+        }
+        (Header::Report, Channel::Report) => {
+            count("report");
+            match postcard::from_bytes(payload) {
+                Ok(report) => gateway.gaps.compare(&report),
+                Err(_) => gateway.metrics.unreadable.increment(1),
+            }
+        }
+        (Header::Probe { sent_at }, Channel::Gateway) => {
+            count("probe");
+            gateway.metrics.subscription_lag_seconds.record(Timestamp::now().since(sent_at));
+        }
+        _ => gateway.metrics.unreadable.increment(1),
+    }
+}
+
+/// The user's connections follow the group from now on, and catch up on what was said before the subscription stood.
+fn join(gateway: &Gateway, user: UserId, group: GroupId) {
+    let connections = gateway.registry.join(user, group);
+    if connections.is_empty() {
+        return;
+    }
+    connections.iter().for_each(|connection| connection.interrupt());
+    let channel = gateway.keys.group_channel(group);
+    let subscribed = gateway.subscriptions.subscribe(vec![channel; connections.len()]);
+    gateway.lifecycle.spawn_until_stopped("joined", async move {
+        let subscribed = subscribed.await;
+        for connection in connections {
+            match subscribed {
+                Ok(()) => connection.catch_up(),
+                // It subscribes anew when it comes back.
+                Err(_) => connection.close(Close::new(CloseCode::TryLater, "Temporarily unavailable")),
+            }
+        }
+        Ok::<_, Infallible>(())
+    });
+}
+
+/// Sessions that are still opening end, too: a worker may have looked before the revocation.
+pub fn end_revoked(gateway: &Gateway, revoked: &HashSet<TokenHash>) {
+    let error = AuthError {
+        message: "The token was revoked",
+        details: "Log in again",
+        code: AuthErrorCode::TokenRevoked,
+        retry_after: None,
+        timestamp: Timestamp::now(),
+    };
+    let error = broadcast(&error);
+    gateway.registry.for_everybody(|connection| {
+        if connection.lives_by(|token| revoked.contains(token)) {
+            connection.push_json(&error);
+            connection.close(Close::new(CloseCode::Policy, "Token revoked"));
+        }
+    });
+}
+
+fn end_departed(gateway: &Gateway, user: UserId) {
+    let error = broadcast(&AuthError {
+        message: "User not found",
+        details: "The account was deleted or deactivated",
+        code: AuthErrorCode::UserNotFound,
+        retry_after: None,
+        timestamp: Timestamp::now(),
+    });
+    gateway.registry.for_user(user, |connection| {
+        connection.push_json(&error);
+        connection.close(Close::new(CloseCode::Policy, "Account deleted"));
+    });
+}
+
+/// Only older connections go (of one dialect, if one is given): two that open at the same time must not close each other.
+fn end_replaced(gateway: &Gateway, user: UserId, by: ConnectionRef, opened_at: Timestamp, only: Option<Dialect>) {
+    let conflict =
+        broadcast(&SessionConflict { message: "A newer connection replaced this one", timestamp: Timestamp::now() });
+    gateway.registry.for_user(user, |connection| {
+        let own = gateway.reference(connection.id);
+        let order = |at: Timestamp, id: ConnectionRef| (at, id.gateway.0, id.connection.0);
+        let concerned = only.is_none_or(|dialect| dialect == connection.dialect);
+        if concerned && connection.opened_at().is_some_and(|at| order(at, own) < order(opened_at, by)) {
+            connection.push_json(&conflict);
+            connection.close(Close::new(CloseCode::Normal, "Session conflict"));
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use shared::ids::TokenId;
+
+    use super::*;
+    use crate::egress::deliver::Deliverer;
+    use crate::testing::{connection, gateway};
+
+    const ALICE: UserId = UserId(1);
+
+    #[tokio::test]
+    async fn the_connections_of_a_deleted_account_end() {
+        let (gateway, _queues) = gateway(&[]);
+        let [hers, his] = [connection(1), connection(2)];
+        gateway.registry.insert(&hers);
+        gateway.registry.add_user(&hers, ALICE, 9);
+        gateway.registry.insert(&his);
+        gateway.registry.add_user(&his, UserId(2), 9);
+        let mut deliverer = Deliverer::new(gateway.clone());
+        let channel = gateway.keys.user_channel(ALICE);
+        let departed = gateway.wire.publication(&channel, &Header::Departed, &[]);
+        deliverer.publication(&channel, &Bytes::from(departed));
+        assert_eq!(hers.signals().close, Some(Close::new(CloseCode::Policy, "Account deleted")));
+        assert_eq!(his.signals().close, None);
+    }
+
+    #[tokio::test]
+    async fn only_the_connections_of_a_revoked_token_end() {
+        let (gateway, _queues) = gateway(&[]);
+        let [ending, renewed, other] = [connection(1), connection(2), connection(3)];
+        for (connection, token) in [(&ending, "revoked"), (&renewed, "revoked"), (&other, "other")] {
+            gateway.registry.insert(connection);
+            gateway.registry.add_user(connection, ALICE, 9);
+            connection.expect_token(TokenHash::of(&TokenId(token.to_owned())));
+        }
+        renewed.expect_token(TokenHash::of(&TokenId("next".to_owned())));
+        renewed.end_renewal(true);
+        let mut deliverer = Deliverer::new(gateway.clone());
+        let channel = gateway.keys.presence_channel();
+        let revoked = gateway.wire.publication(
+            &channel,
+            &Header::Revoked { token: TokenHash::of(&TokenId("revoked".to_owned())) },
+            &[],
+        );
+        deliverer.publication(&channel, &Bytes::from(revoked));
+        deliverer.wake();
+        assert_eq!(ending.signals().close, Some(Close::new(CloseCode::Policy, "Token revoked")));
+        assert_eq!((renewed.signals().close, other.signals().close), (None, None));
+    }
+}
