@@ -1,7 +1,8 @@
 //! The worker: consumes the commands that gateways append, applies the rules, persists in batches, and publishes events
-//! and answers. It never sees a socket of a client.
+//! and answers. It never sees a client's socket.
 //!
-//! The way of a command: `consume` (lease, read, batch) → `sends` or `commands` (rules, `store`) → `publish` → settled.
+//! The path of a command: `consume` (lease, read, batch) → `sends` or `commands` (rules, `store`) → `publish` →
+//! settled.
 
 mod answers;
 mod api;
@@ -72,10 +73,10 @@ const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
 /// One for leases and one for heartbeats.
 pub(crate) const CONTROL_CONNECTIONS: u32 = 2;
 
-/// Starts everything and returns; what runs belongs to the lifecycle.
+/// Starts everything and returns; the tasks belong to the lifecycle.
 ///
 /// # Errors
-/// With what keeps the worker from starting. Stores that are away do not: they are waited for.
+/// When the worker cannot start. Stores that are away are no reason: the worker waits for them.
 pub async fn run(settings: WorkerSettings, metrics: Metrics, lifecycle: Lifecycle) -> anyhow::Result<()> {
     shared::clock::shift(settings.common.clock_offset_ms);
     let app = Arc::new(connect(settings, &lifecycle).await?);

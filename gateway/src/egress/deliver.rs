@@ -1,5 +1,5 @@
-//! One publication to the connections it concerns. The header is read, the JSON never: its frame is prepared once and shared by
-//! all recipients, without an allocation for each.
+//! Delivers one publication to the connections it concerns. It reads the header and never the JSON: the frame is
+//! prepared once and shared by all recipients, without an allocation for each.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -27,15 +27,15 @@ use crate::egress::positions::SeqCheck;
 use crate::egress::unreadable::NotRead;
 use crate::gateway::Gateway;
 
-/// Capacity kept for the connections to wake after a batch.
+/// Capacity kept for the list of connections to wake after a batch.
 const KEPT_CAPACITY: usize = 4096;
 
-/// Delivers batches of publications: sessions are woken after the batch, so that what it holds for one of them goes out in one
-/// write.
+/// Delivers batches of publications. Sessions are woken after the batch, so that everything in it for one session goes
+/// out in one write.
 pub struct Deliverer {
     gateway: Arc<Gateway>,
     to_wake: Vec<Arc<Connection>>,
-    /// Tokens of this batch: one look at all connections serves them all.
+    /// Tokens revoked in this batch: one pass over all connections serves them all.
     revoked: HashSet<TokenHash>,
     not_read: NotRead,
 }
@@ -160,7 +160,7 @@ impl Deliverer {
             }
             (Header::Drain, Channel::Gateway) => {
                 count("operator");
-                tracing::info!("an operator ends this gateway");
+                tracing::info!("an operator stops this gateway");
                 self.gateway.lifecycle.start_draining();
             }
             (Header::Probe { sent_at }, Channel::Gateway) => {
@@ -171,8 +171,8 @@ impl Deliverer {
         }
     }
 
-    /// Notes what comes on a channel. A message that came before is a repetition by a worker that took over and knows no
-    /// better; one that comes too early shows that others were lost.
+    /// Records what arrives on a channel. A message that arrived before is a repetition by a worker that took over; a
+    /// number that jumps ahead shows that messages were lost.
     fn is_new(&self, channel: Channel, receipt: &Receipt) -> bool {
         let gateway = &self.gateway;
         match *receipt {
@@ -192,7 +192,7 @@ impl Deliverer {
         true
     }
 
-    /// Wakes the sessions that got something since the last time.
+    /// Wakes the sessions that got something since the last call.
     pub fn wake(&mut self) {
         if !self.revoked.is_empty() {
             self.end_revoked();
@@ -203,7 +203,7 @@ impl Deliverer {
         self.to_wake.shrink_to(KEPT_CAPACITY);
     }
 
-    /// A publication that a traced command caused. Those that come in a traced one would be forged.
+    /// Delivers a publication caused by a traced command. A traced publication inside another one must be forged.
     fn traced(&mut self, trace: TraceContext, header: Header, channel: Channel, payload: Bytes) {
         if matches!(header, Header::Traced { .. }) {
             return self.gateway.metrics.unreadable.increment(1);
@@ -225,7 +225,7 @@ impl Deliverer {
 
     fn answer(&mut self, id: ConnectionId, command: Uuid, payload: &Bytes, last: bool) {
         let Some(connection) = self.gateway.registry.get(id) else {
-            // The gateway itself had the command carried out, for a backend.
+            // The gateway itself ran the command, for a backend.
             if id == ConnectionId(0) && last {
                 let reply = InternalReply::Http { status: 200, json: payload.to_vec() };
                 self.gateway.requests.answer(command, reply);
@@ -248,7 +248,7 @@ impl Deliverer {
             return;
         };
         let Ok(round) = postcard::from_bytes(payload) else {
-            // The client is told when the command's time is over.
+            // The client is told once the command's deadline has passed.
             self.gateway.metrics.unreadable.increment(1);
             return;
         };
@@ -260,7 +260,7 @@ impl Deliverer {
     fn internal(&self, command: Uuid, payload: &[u8]) {
         match postcard::from_bytes::<InternalReply>(payload) {
             Ok(reply) => self.gateway.requests.answer(command, reply),
-            // Of another version: whoever asks again may be answered by a worker of this one.
+            // It is from another version; a repeated request may be answered by a worker of this version.
             Err(_) => {
                 self.gateway.metrics.unreadable.increment(1);
                 self.gateway.requests.fail(command);
@@ -309,7 +309,7 @@ impl Deliverer {
         }
     }
 
-    /// The user's connections follow the group from now on, and catch up on what was said before the subscription stood.
+    /// Makes the user's connections follow the group, and catch up on what was sent before the subscription stood.
     fn joined(&self, user: UserId, group: GroupId) {
         let connections = self.gateway.registry.join(user, group);
         if connections.is_empty() {
@@ -323,7 +323,7 @@ impl Deliverer {
             for connection in connections {
                 match subscribed {
                     Ok(()) => connection.catch_up(),
-                    // It subscribes anew when it comes back.
+                    // It subscribes again when it comes back.
                     Err(_) => connection.close(Close::new(CloseCode::TryLater, "Temporarily unavailable")),
                 }
             }
@@ -331,7 +331,8 @@ impl Deliverer {
         });
     }
 
-    /// Sessions that are still opening end, too: a worker may have looked before the revocation.
+    /// Closes sessions of revoked tokens, including those still opening: a worker may have checked before the
+    /// revocation.
     fn end_revoked(&mut self) {
         let error = AuthError {
             message: "The token was revoked",
@@ -364,7 +365,8 @@ impl Deliverer {
         });
     }
 
-    /// Only older connections go (of one dialect, if one is given): two that open at the same time must not close each other.
+    /// Closes only older connections (of one dialect, if given), so that two that open at the same time do not close
+    /// each other.
     fn replaced(&self, user: UserId, by: ConnectionRef, opened_at: Timestamp, only: Option<Dialect>) {
         let conflict = broadcast(&SessionConflict {
             message: "A newer connection replaced this one",
@@ -433,7 +435,7 @@ mod tests {
         assert_eq!((renewed.signals().close, other.signals().close), (None, None));
     }
 
-    /// Of a group of both dialects, with the sender among those of the older one.
+    /// In a group with both dialects, whose sender is among the connections of the older one.
     #[tokio::test]
     async fn an_event_is_made_once_for_each_dialect_and_part_in_it() {
         let (gateway, _queues) = gateway(&[]);
