@@ -1,4 +1,4 @@
-//! `send_private_message`: a direct message.
+//! `send_private_message`: sends a direct message.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ impl Contract for SendPrivateMessage {
         Field::optional(
             "conversationId",
             Kind::DirectConversationId,
-            "That of the two users, in either order; only checked.",
+            "The conversation of the two users, in either order of ids; only checked.",
         ),
         CLIENT_MESSAGE_ID,
     ];

@@ -1,4 +1,4 @@
-//! Reading and checking settings: defaults, bounds, secrets, and the reports of what is wrong.
+//! Reading and checking settings: defaults, bounds, secrets, and the reports of problems.
 #![allow(clippy::unwrap_used)]
 
 mod tls;
@@ -88,7 +88,8 @@ fn the_defaults_are_those_of_the_protocol() {
     assert_eq!((w.pfp_cache_max_size, w.pfp_cache_duration), (1000, Duration::from_secs(300)));
 }
 
-/// Every setting has a default that its own parser accepts, or none; this finds a declaration that contradicts itself.
+/// Every setting has a default that its own parser accepts, or none; this finds declarations that contradict
+/// themselves.
 #[test]
 fn every_declared_default_is_valid_and_every_range_is_enforced() {
     for (group, settings) in reference() {
@@ -371,7 +372,7 @@ fn secrets_can_come_from_files() {
     let key = worker(&[("CHAT_ENCRYPTION_KEY", " a key "), ("CHAT_ENCRYPTION_SALT", " s ")]).unwrap();
     assert_eq!(key.common.encryption_key.unwrap().expose(), " a key ");
     assert_eq!(key.common.encryption_salt, " s ");
-    // One newline only: what comes before it belongs to the secret.
+    // Only one newline is removed; what comes before it belongs to the secret.
     let two = write("two", b" a key \n\n");
     let key = worker(&[("CHAT_ENCRYPTION_KEY", ""), ("CHAT_ENCRYPTION_KEY_FILE", &two)]).unwrap();
     assert_eq!(key.common.encryption_key.unwrap().expose(), " a key \n");
@@ -384,7 +385,7 @@ fn secrets_can_come_from_files() {
     assert!(only_problem(file(&write("large", &[b'a'; 65 * 1024]))).contains("longer than 64 KiB"));
     assert!(only_problem(file(&write("binary", &[0xff; 40]))).contains("cannot be read"));
     assert!(only_problem(file(directory.to_str().unwrap())).contains("cannot be read"));
-    // Only secrets have files.
+    // Only secrets can come from files.
     assert!(gateway(&[("LOG_LEVEL_FILE", "/nowhere")]).is_ok());
     std::fs::remove_dir_all(&directory).unwrap();
 }
@@ -498,7 +499,7 @@ fn the_originals_settings_are_understood() {
         .unwrap();
     assert_eq!(g.bind_addr, "0.0.0.0:3001".parse().unwrap());
     assert_eq!(g.common.redis_url.expose(), "redis://:x%20y@redis:6380");
-    // Ours decide, and what Kubernetes puts into every pod is nobody's setting.
+    // Ours take precedence, and the variables that Kubernetes puts into every pod are ignored.
     let g = gateway(&[
         ("PORT", "3001"),
         ("BIND_ADDR", "127.0.0.1:1"),

@@ -108,7 +108,7 @@ pub async fn outcome(app: &App, db: &mut PgSession, outcome: &Outcome) -> sqlx::
             found.push(event);
         }
     }
-    // For added members the group is new, so they get `group_created`; everyone else gets the change.
+    // Added members get `group_created` and everyone else gets the change; webhooks need only the change.
     if found.iter().any(|found| found.event != WebhookEvent::GroupCreated) {
         found.retain(|found| found.event != WebhookEvent::GroupCreated);
     }
