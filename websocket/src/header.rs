@@ -1,9 +1,8 @@
-//! The frame header: its layout, and the rules that one header alone can break. Rules about the order of frames are the
-//! decoder's.
+//! The frame header: its layout, and the rules that a single header can break. The decoder checks the order of frames.
 
 use crate::ProtocolError;
 
-/// A client's header at its longest: 2 bytes, 8 of length, 4 of mask.
+/// The maximum size of a client's header: 2 bytes, 8 of length, 4 of mask.
 pub(crate) const MAX_HEADER_BYTES: usize = 14;
 pub(crate) const MAX_CONTROL_BYTES: usize = 125;
 
@@ -51,8 +50,8 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads the header at the start of `bytes` and says how long it is. `None` when there are not enough bytes yet, which
-    /// cannot be when there are [`MAX_HEADER_BYTES`].
+    /// Reads the header at the start of `bytes` and says how long it is. `None` if there are not enough bytes yet;
+    /// [`MAX_HEADER_BYTES`] are always enough.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(None);

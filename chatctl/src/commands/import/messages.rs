@@ -82,7 +82,7 @@ pub struct Message {
     pub edited_at: Option<OffsetDateTime>,
     pub pinned_at: Option<OffsetDateTime>,
     pub pinned_by: Option<i64>,
-    /// For everyone.
+    /// Deleted for everyone.
     pub is_deleted: bool,
 }
 
