@@ -1,6 +1,6 @@
-//! The two tasks behind a client: one reads (and so answers pings), one writes. How a connection ended.
+//! The two tasks behind a client: one reads (and so answers pings), one writes. It also defines how a connection ended.
 //!
-//! Nothing here knows a command or waits for an answer; that is `client.rs`.
+//! Nothing here knows commands or waits for answers; `client.rs` does.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
