@@ -86,7 +86,7 @@ async fn a_group_that_changes_hands_meanwhile_has_one_owner() {
 
 /// Waiting webhook deliveries contain personal data, just like waiting events.
 #[tokio::test(flavor = "multi_thread")]
-async fn webhooks_that_wait_tell_nothing_of_who_was_erased() {
+async fn pending_webhooks_tell_nothing_of_an_erased_user() {
     let database = devstack::testing::fresh_database("erasinghooks").unwrap();
     assert!(command(&database, &["migrate"]).output().unwrap().status.success());
     let mut db = PgConnection::connect(&database).await.unwrap();

@@ -181,8 +181,8 @@ impl Reader {
 
 /// Every message from the server is a JSON object with a string `type`; anything else is a server error.
 fn parse(text: &str, observed: bool) -> Result<Value, String> {
-    let event: Value =
-        serde_json::from_str(text).map_err(|e| format!("the server sent something that is not JSON ({e}): {text:.200}"))?;
+    let event: Value = serde_json::from_str(text)
+        .map_err(|e| format!("the server sent something that is not JSON ({e}): {text:.200}"))?;
     if !event["type"].is_string() {
         return Err(format!("the server sent something that is not an object with a type: {text:.200}"));
     }

@@ -72,7 +72,10 @@ fn operation(endpoint: &Endpoint, method: &str, mut content: Value) -> Value {
     let mut responses = Map::new();
     responses.insert("200".to_owned(), json!({"description": "Done.", "content": content}));
     if let Some(content) = unavailable {
-        responses.insert("503".to_owned(), json!({"description": "The same, but the server is not healthy.", "content": content}));
+        responses.insert(
+            "503".to_owned(),
+            json!({"description": "The same, but the server is not healthy.", "content": content}),
+        );
     }
     for (status, about) in endpoint.refusals() {
         let refused = json!({"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}});

@@ -323,7 +323,10 @@ impl Client {
         }
         let got = self.take();
         let mut promised = self.promised.drain(..);
-        assert!(got.iter().all(|frame| promised.any(|due| due == frame)), "held back although it is not for this connection");
+        assert!(
+            got.iter().all(|frame| promised.any(|due| due == frame)),
+            "held back although it is not for this connection"
+        );
     }
 
     fn take(&mut self) -> Vec<Bytes> {

@@ -144,7 +144,11 @@ const STREAK: Kind = Kind::Integer { min: 0, max: i32::MAX as i64 };
 
 const COMMUNITY: &[Field] = &[
     Field::required("communityId", FOREIGN_ID, "The main backend's id of the community."),
-    Field::required("name", Kind::Words { max: MAX_COMMUNITY_NAME_CHARACTERS }, "The name of the community and of its group."),
+    Field::required(
+        "name",
+        Kind::Words { max: MAX_COMMUNITY_NAME_CHARACTERS },
+        "The name of the community and of its group.",
+    ),
     Field::optional(
         "description",
         Kind::Text { min: 0, max: MAX_COMMUNITY_DESCRIPTION_CHARACTERS },

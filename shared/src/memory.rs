@@ -11,7 +11,7 @@ pub fn refuse_huge_pages() {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     #[test]
-    fn huge_pages_are_refused() {
+    fn huge_pages_are_rejected() {
         super::refuse_huge_pages();
         assert!(rustix::thread::transparent_huge_pages_are_disabled().unwrap());
     }

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_upgrade_gets_426() {
+    fn an_invalid_upgrade_gets_426() {
         for (name, value) in
             [("upgrade", None), ("upgrade", Some("websockets")), ("connection", None), ("connection", Some("close"))]
         {

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_lengths_not_minimal_or_with_the_top_bit() {
+    fn rejects_lengths_not_minimal_or_with_the_top_bit() {
         assert_eq!(length_of(&[0x81, 0xfe, 0, 125]), Err(ProtocolError::InvalidLength));
         assert_eq!(length_of(&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff]), Err(ProtocolError::InvalidLength));
         assert_eq!(length_of(&[0x81, 0xff, 0x80, 0, 0, 0, 0, 1, 0, 0]), Err(ProtocolError::InvalidLength));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_the_first_two_bytes_give_away() {
+    fn rejects_what_the_first_two_bytes_give_away() {
         let cases = [
             (0x91, 0x80, ProtocolError::ReservedBits),
             (0xa1, 0x80, ProtocolError::ReservedBits),

@@ -169,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn refuses_data_after_a_final_block() {
+    fn rejects_data_after_a_final_block() {
         let mut payload = compress(b"Hello", FlushCompress::Finish);
         payload.extend_from_slice(&compress(b"World", FlushCompress::Sync));
         assert_eq!(Inflater::default().inflate(&payload, LIMIT_BYTES), Err(ProtocolError::InvalidDeflate));
     }
 
     #[test]
-    fn refuses_what_is_no_deflate_and_recovers() {
+    fn rejects_invalid_deflate_and_recovers() {
         let mut inflater = Inflater::default();
         assert_eq!(inflater.inflate(&[0xff; 20], LIMIT_BYTES), Err(ProtocolError::InvalidDeflate));
         let payload = compress(b"fine", FlushCompress::Sync);

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_is_told_three_times() {
+    fn everything_is_reported_three_times() {
         let recent = Recent::default();
         let conversation = ConversationId::direct(UserId(1), UserId(2));
         recent.found(

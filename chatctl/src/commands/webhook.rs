@@ -117,7 +117,10 @@ async fn create(db: &mut PgConnection, settings: &Settings, name: &str, url: &st
 }
 
 fn reject_settings(name: &str) -> Result<()> {
-    ensure!(name != SETTINGS_NAME, "the endpoint {SETTINGS_NAME} is configured with WEBHOOK_URL and must be changed there");
+    ensure!(
+        name != SETTINGS_NAME,
+        "the endpoint {SETTINGS_NAME} is configured with WEBHOOK_URL and must be changed there"
+    );
     Ok(())
 }
 

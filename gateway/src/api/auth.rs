@@ -58,8 +58,7 @@ async fn sign_in(gateway: &Gateway, request: HttpRequest) -> Result<Response, Ap
         reply => return Err(unexpected(&reply)),
     };
     let token = token(gateway, user)?;
-    let user: Profile =
-        serde_json::from_slice(&profile).map_err(|_| ApiError::internal("a profile cannot be read"))?;
+    let user: Profile = serde_json::from_slice(&profile).map_err(|_| ApiError::internal("a profile cannot be read"))?;
     let answer = serde_json::to_vec(&SignedIn { token: &token, user: &user });
     Ok(json_response(200, answer.map_err(|_| ApiError::internal("an answer cannot be serialised"))?))
 }

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_and_made_up_for_is_dropped_ones_own_included() {
+    fn filled_messages_are_dropped_including_own_ones() {
         let mut held = HeldEvents::default();
         for (name, receipt) in [message(4, 1), message(5, 2), message(6, 1)].into_iter().enumerate() {
             assert!(held.push(Outgoing { frame: Bytes::from(vec![name as u8]), mark: receipt.into() }, 100));

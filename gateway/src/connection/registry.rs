@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_has_so_many_connections_and_no_more() {
+    fn connections_per_user_are_limited() {
         let registry = Registry::default();
         let (one, two) = (connection(1), connection(2));
         assert!(registry.add_user(&one, ALICE, 1));

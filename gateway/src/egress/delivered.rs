@@ -80,7 +80,7 @@ mod tests {
     use crate::connection::deliveries::Deliveries;
 
     #[test]
-    fn the_newest_stands_for_all_before_it_and_ones_own_are_no_news() {
+    fn the_newest_receipt_covers_all_before_and_skips_own_ones() {
         let (deliveries, mut queue) = Deliveries::new();
         let conversation = ConversationId::direct(UserId(1), UserId(2));
         let receipt = |seq, sender| Receipt::Message { conversation, seq, sender, message: MessageId(Uuid::nil()) };

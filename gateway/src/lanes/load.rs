@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_refuses_as_long_as_its_backlog_is_too_old() {
+    fn a_lane_rejects_as_long_as_its_backlog_is_too_old() {
         let (lanes, _) = lanes();
         lanes.set_refusing(2, Some(Duration::from_secs(90)));
         assert_eq!([lanes.refuses(LANE), lanes.refuses(None)], [None, Some(30)]);

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn many_refusals_are_told_once_a_minute() {
+    fn many_refusals_are_logged_once_a_minute() {
         let (proxies, peer) = (UnnamedProxies::default(), "10.0.0.1".parse().unwrap());
         let told = |now_ms| (0..100).filter(|_| proxies.is_worth_a_warning(peer, now_ms)).count();
         assert_eq!([told(70_000), told(100_000), told(130_000)], [1, 0, 1]);

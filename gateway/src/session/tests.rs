@@ -218,7 +218,7 @@ async fn a_restarting_worker_answers_only_what_is_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_refuses_at_once() {
+async fn a_full_queue_rejects_at_once() {
     let mut test = Test::authenticated(&[("MAX_IN_FLIGHT", "100000")]).await;
     let filler = Timestamp::now();
     while let Ok(()) = test.gateway.enqueue.submit(Admitted::internal(
@@ -300,7 +300,7 @@ async fn what_is_over_the_inbound_rate_is_read_later() {
 
 /// Requests pages of maximum size for a client that has read nothing yet.
 #[tokio::test(start_paused = true)]
-async fn whoever_asks_for_much_gets_it_and_is_not_too_slow() {
+async fn a_client_gets_all_it_requests_without_being_too_slow() {
     let mut test = Test::authenticated(&[("OUTBOX_LIMIT", "64KiB"), ("MAX_PAYLOAD_SIZE", "64KiB")]).await;
     let asked = 12;
     for number in 0..asked {

@@ -133,7 +133,7 @@ async fn pictures_are_asked_for_with_a_bounded_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn communities_are_synced_by_whoever_knows_the_secret() {
+async fn communities_are_synced_with_the_shared_secret() {
     let settings = [("COMMUNITY_SYNC_TOKEN", SYNC_TOKEN), ("COMMUNITY_SYNC_MAX_PAYLOAD", "1KiB")];
     let mut harness = Harness::start(&settings).await;
     let path = "/community/progression";
@@ -291,7 +291,7 @@ async fn without_redis_nobody_logs_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_methods_are_refused_and_head_is_get_without_a_body() {
+async fn other_methods_are_rejected_and_head_is_get_without_a_body() {
     let mut harness = Harness::start(&[]).await;
     for (method, path, allowed) in [
         ("POST", "/api/conversations", "get, head, options"),
@@ -360,7 +360,7 @@ fn gunzip(compressed: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_still_writes_a_body_sees_why_it_is_refused() {
+async fn a_client_still_writing_a_body_sees_why_it_is_rejected() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let harness = Harness::start(&[("COMMUNITY_SYNC_TOKEN", SYNC_TOKEN)]).await;
     let mebibytes = 4;
@@ -388,7 +388,7 @@ async fn whoever_still_writes_a_body_sees_why_it_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_registers_so_many_accounts_and_no_more() {
+async fn registrations_per_address_are_limited() {
     let mut harness = Harness::start(&[BUILTIN_AUTH, ("IP_REGISTRATION_LIMIT", "1")]).await;
     let register = request("POST", "/api/auth/register", None, "{}");
     let reply = InternalReply::Http { status: 409, json: b"{}".to_vec() };

@@ -185,7 +185,7 @@ async fn frames_against_the_rules_close_with_a_protocol_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_json_is_refused_or_read_in_one_way() {
+async fn odd_json_is_rejected_or_read_in_one_way() {
     let harness = Harness::start(&[]).await;
     let mut client = Client::login(&harness.url, &token(1)).await.unwrap();
     let nested = format!("{{\"type\":\"ping\",\"x\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));

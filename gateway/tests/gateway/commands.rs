@@ -118,7 +118,7 @@ async fn a_group_id_of_the_original_is_looked_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_message_has_a_limit_ten_times_as_high() {
+async fn other_commands_have_a_limit_ten_times_as_high() {
     let mut harness = Harness::start(&[("MESSAGE_RATE_LIMIT", "2")]).await;
     let (mut phone, laptop) = (harness.login(1).await, harness.login(1).await);
     for number in 0..20 {
@@ -227,7 +227,7 @@ async fn an_answer_that_does_not_come_is_answered_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lane_with_a_backlog_refuses_at_once_and_others_do_not() {
+async fn a_lane_with_a_backlog_rejects_at_once_and_others_do_not() {
     let mut harness = Harness::start(&[("BACKLOG_LIMIT", "1"), ("BACKLOG_MAX_AGE", "10m")]).await;
     let mut alice = harness.login(1).await;
     harness.worker.rote.lock().keep = true;

@@ -199,7 +199,7 @@ async fn joining_a_group_repeats_nothing_with_a_pending_receipt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_hid_what_is_replied_to_gets_the_reduced_form() {
+async fn users_who_hid_the_quoted_message_get_the_reduced_form() {
     let harness = Harness::start(&[]).await;
     let group = GroupId(Uuid::new_v4());
     harness.worker.rote.lock().groups = vec![group];
@@ -396,7 +396,7 @@ async fn lost_messages_are_asked_for_once_and_come_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_worker_reports_and_never_came_is_made_up_for() {
+async fn reported_messages_that_never_arrived_are_fetched() {
     let mut harness = Harness::start(&[]).await;
     let mut client = harness.login(1).await;
     harness.worker.internal("resume").await;

@@ -40,7 +40,7 @@ async fn everybody_catches_up_before_live_events_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interruption_is_made_up_for_to_all_sessions_however_many() {
+async fn all_sessions_catch_up_after_an_interruption() {
     // More sessions than begin to catch up at once.
     const SESSIONS: i64 = 120;
     let (_scratch, redis) = start_redis();

@@ -75,7 +75,7 @@ async fn too_many_failures(harness: &Harness, address: &str, failures: usize) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_tokens_of_an_address_are_limited_over_all_gateways() {
+async fn failed_tokens_of_an_address_are_limited_over_all_gateways() {
     let limits = [("IP_AUTH_FAILURE_LIMIT", "3"), ("IP_RATE_WINDOW", "120s"), ("TRUSTED_PROXIES", "127.0.0.1")];
     let one = Harness::start(&limits).await;
     let idle = FakeWorker::start(redis_url(), "unused:").await;

@@ -74,7 +74,7 @@ async fn bad_tokens_get_their_codes_and_the_fifth_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_token_leaves_nothing_behind_and_another_may_follow() {
+async fn a_failed_token_leaves_nothing_behind_and_another_may_follow() {
     let harness = Harness::start(&[]).await;
     harness.worker.rote.lock().refuse = Some("TOKEN_REVOKED");
     let mut client = Client::connect(&harness.url).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_session_is_renewed_for_its_user_and_for_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_does_not_authenticate_or_says_nothing_is_closed() {
+async fn silent_and_unauthenticated_connections_are_closed() {
     let harness = Harness::start(&[("AUTH_TIMEOUT", "1s"), ("CONNECTION_TIMEOUT", "1500ms")]).await;
     let mut stranger = Client::connect(&harness.url).await.unwrap();
     let mut quiet = harness.login(1).await;

@@ -170,7 +170,7 @@ fn jti_and_exp_are_required_and_the_rest_is_tolerated() {
 }
 
 #[test]
-fn payloads_that_are_no_claims_are_invalid() {
+fn payloads_without_claims_are_invalid() {
     for payload in ["", "null", "[]", "42", "\"x\"", "{", "{}", "\u{feff}{}"] {
         assert_eq!(with_payload(payload), Err(TokenError::Invalid), "{payload}");
     }
@@ -216,7 +216,7 @@ fn only_hs256_is_accepted() {
 }
 
 #[test]
-fn unknown_critical_headers_are_refused_and_key_hints_ignored() {
+fn unknown_critical_headers_are_rejected_and_key_hints_ignored() {
     for extra in [
         r#""crit":["exp"]"#,
         r#""crit":[]"#,
@@ -339,7 +339,7 @@ fn codes_are_those_of_the_protocol() {
 
 proptest! {
     #[test]
-    fn noise_is_refused_without_a_panic(text in ".{0,200}", header in ".{0,60}", payload in ".{0,100}", now: i64) {
+    fn noise_is_rejected_without_a_panic(text in ".{0,200}", header in ".{0,60}", payload in ".{0,100}", now: i64) {
         prop_assert!(verifier().verify(&text, now).is_err());
         prop_assert!(verifier().verify(&token_of(&header, &payload), now).is_err());
         let _ = verifier().verify(&token_of(HEADER, &valid().to_string()), now);

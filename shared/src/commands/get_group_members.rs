@@ -107,7 +107,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn without_a_page_the_bytes_are_those_of_before() {
+    fn without_a_page_the_bytes_are_unchanged() {
         let group = GroupId(Uuid::from_u128(7));
         let after = Some(MemberPosition { rank: 2, joined_at_us: 5, user: UserId(9) });
         let all = GetGroupMembers { group, page: None };

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_to_oneself_or_to_another_conversation_is_refused() {
+    fn messages_to_oneself_or_a_wrong_conversation_are_rejected() {
         let to_self = decode("send_private_message", json!({"recipientId": 1, "content": "x"}));
         assert_eq!(to_self.unwrap_err().field, "recipientId");
         let elsewhere = json!({"recipientId": 2, "content": "x", "conversationId": "conv_1_3"});

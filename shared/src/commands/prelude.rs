@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_far_back_is_refused_and_before_seq_is_named() {
+    fn a_page_far_back_is_rejected_and_before_seq_is_named() {
         let limits = Limits::default();
         let page = |request: Value| PageRequest::decode(Fields(request.as_object().unwrap()), &limits);
         assert_eq!(page(json!({"offset": 10_000})).map(|page| page.position), Ok(Position::Offset(10_000)));

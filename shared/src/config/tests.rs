@@ -236,7 +236,7 @@ fn values_come_in_all_their_forms() {
 }
 
 #[test]
-fn malformed_values_are_refused() {
+fn malformed_values_are_rejected() {
     for (name, value) in [
         ("BUILTIN_AUTH", "yes"),
         ("BIND_ADDR", "8080"),
@@ -258,7 +258,7 @@ fn malformed_values_are_refused() {
 }
 
 #[test]
-fn settings_that_contradict_each_other_are_refused() {
+fn contradictory_settings_are_rejected() {
     for (changes, named) in [
         (&[("PING_INTERVAL", "60s")][..], "PING_INTERVAL must be less than KEEP_ALIVE_TIMEOUT"),
         (&[("DRAIN_WINDOW", "31s")], "DRAIN_WINDOW must not be more than SHUTDOWN_TIMEOUT"),
@@ -309,7 +309,7 @@ fn encryption_is_set_by_one_key_or_by_a_list() {
 }
 
 #[test]
-fn production_refuses_weak_secrets() {
+fn production_rejects_weak_secrets() {
     let production = ("ENVIRONMENT", "production");
     assert!(gateway(&[production, ("COMMUNITY_SYNC_TOKEN", STRONG_KEY)]).is_ok());
     assert!(worker(&[production]).is_ok());
@@ -530,7 +530,7 @@ fn the_originals_settings_that_nothing_reads_are_named() {
 }
 
 #[test]
-fn production_refuses_the_published_key_and_names_the_fix() {
+fn production_rejects_the_published_key_and_names_the_fix() {
     let default = "super-secure-aes-encryption-key-32";
     let problem = only_problem(worker(&[("ENVIRONMENT", "production"), ("CHAT_ENCRYPTION_KEY", default)]));
     assert!(problem.contains("CHAT_ENCRYPTION_LEGACY_KEY") && !problem.contains(default), "{problem}");

@@ -98,7 +98,7 @@ fn rows_of_the_original_server_are_readable_in_hex_and_raw() {
 }
 
 #[test]
-fn malformed_legacy_rows_are_refused() {
+fn malformed_legacy_rows_are_rejected() {
     let open = |iv: &[u8], mac, content: &[u8]| KEYRING.open(ID, LEGACY_KEY_ID, iv, mac, content);
     let (iv, content) = (LEGACY_IV_HEX.as_bytes(), LEGACY_CONTENT_HEX.as_bytes());
     assert_eq!(open(&iv[..31], None, content), Err(OpenError::BadIv));
@@ -193,7 +193,7 @@ fn nothing_prints_a_key() {
 }
 
 #[test]
-fn blobs_that_are_none_are_refused() {
+fn invalid_blobs_are_rejected() {
     let blob = KEYRING.seal_blob(ID, b"x");
     assert_eq!(blob.len(), 51 + 16);
     for length in 0..51 {

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_cut_at_200_and_refused_below_1() {
+    fn pages_are_cut_at_200_and_rejected_below_1() {
         assert_eq!(with(json!({}), |f| f.limit()), Ok(50));
         assert_eq!(with(json!({"limit": 200}), |f| f.limit()), Ok(200));
         assert_eq!(with(json!({"limit": 201}), |f| f.limit()), Ok(200));

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_and_what_is_no_command() {
+    fn messages_that_are_not_json_or_not_commands_are_rejected() {
         for bad in ["", "{", "nope", "{\"type\":\"ping\"} x", "{\"type\":\"\\ud800\"}"] {
             assert_eq!(code(bad), ErrorCode::InvalidJson, "{bad}");
         }
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_almost_json_is_refused_with_its_request_id() {
+    fn broken_json_is_rejected_with_its_request_id() {
         let echo = |text: &str| Frame::parse(text).err().and_then(|malformed| malformed.request_id);
         for value in ["\"\\ud800\"", "1e999", "[{\"y\":-1e999}]"] {
             for text in [
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn many_values_are_refused_unless_they_are_text() {
+    fn many_values_are_rejected_unless_they_are_text() {
         for (piece, most) in [("{\"\":0},", 21_665), ("0,", 64_995), ("[],", 32_497)] {
             let list = |count: usize| format!("{{\"type\":\"ping\",\"x\":[{}0]}}", piece.repeat(count));
             assert!(Frame::parse(&list(most)).is_ok(), "{most} times {piece}");
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_refused_unless_it_is_text() {
+    fn deep_nesting_is_rejected_unless_it_is_text() {
         for depth in [16, 1_000] {
             let x = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
             let deep = format!("{{\"type\":\"ping\",\"x\":{x},\"requestId\":7}}");

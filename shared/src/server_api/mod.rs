@@ -173,7 +173,8 @@ const KIND: Field = Field::default(
     "`system`: the message comes from the product, not from the user, and is shown without a sender. The user cannot edit it.",
 );
 
-const PRESENCE: &[Field] = &[Field::required("userIds", Kind::UserIds { most: MAX_PRESENCES }, "The users to look up.")];
+const PRESENCE: &[Field] =
+    &[Field::required("userIds", Kind::UserIds { most: MAX_PRESENCES }, "The users to look up.")];
 const EXPORT: &[Field] = &[Field::optional("cursor", Kind::Cursor, "`nextCursor` of the previous answer.")];
 const DISPLAY_NAME: Kind = Kind::Text { min: 1, max: crate::limits::MAX_DISPLAY_NAME_CHARACTERS };
 const USER_CHANGES: &[Field] = &[

@@ -221,7 +221,7 @@ proptest! {
 }
 
 #[test]
-fn both_refuse_each_malformed_stream() {
+fn both_reject_each_malformed_stream() {
     let fragment = frame(TEXT, b"a");
     let mut unmasked = frame(FIN | TEXT, b"abcd");
     unmasked[1] &= 0x7f;

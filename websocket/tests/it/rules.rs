@@ -195,7 +195,7 @@ fn the_limit_is_exact_over_all_frames() {
 }
 
 #[test]
-fn a_length_over_the_limit_is_refused_from_the_header() {
+fn a_length_over_the_limit_is_rejected_from_the_header() {
     for first in [FIN | BINARY, BINARY, FIN | RSV1 | BINARY] {
         let mut header = vec![first, 0x80 | 127];
         header.extend_from_slice(&(1u64 << 40).to_be_bytes());

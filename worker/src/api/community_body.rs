@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_names_its_field() {
+    fn a_rejection_names_its_field() {
         let community = json!({"communityId": "c", "name": "x"});
         let event = |event: Value| json!({"community": community, "event": event});
         let cases = [

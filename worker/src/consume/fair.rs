@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_has_so_much_under_way_and_no_more() {
+    fn work_in_progress_per_user_is_limited() {
         let mut queue = queue(5, 10);
         assert_eq!(
             (queue.begin(now()), queue.begin(now()), queue.begin(now())),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_takes_turns() {
+    fn waiting_users_take_turns() {
         let mut queue = queue(3, 10);
         for work in 10..12 {
             assert_eq!(queue.push(BOB, work), None);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_is_at_the_cost_of_whoever_filled_it() {
+    fn a_full_queue_rejects_work_of_the_user_who_filled_it() {
         let mut queue = queue(4, 4);
         assert_eq!(queue.push(BOB, 7), Some(3), "the newest of the one who has most");
         assert_eq!((queue.begin(now()), queue.begin(now())), (Some((ALICE, 0)), Some((BOB, 7))));

@@ -142,7 +142,7 @@ mod tests {
     const ALL: Range = Range { after: 0, before: i64::MAX, from_newest: true, offset: 0, limit: 3 };
 
     #[test]
-    fn a_range_within_is_cut_and_one_beyond_is_refused() {
+    fn a_range_within_is_cut_and_one_beyond_is_rejected() {
         let newest = || window(10, 11..=20);
         let cases = [
             ("newest", ALL, &[][..], Some(vec![18, 19, 20])),

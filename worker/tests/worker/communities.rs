@@ -178,7 +178,7 @@ async fn blocked_members_do_not_see_when_one_was_last_seen() {
 }
 
 #[tokio::test]
-async fn an_event_counts_once_and_is_pushed_to_who_is_online() {
+async fn an_event_counts_once_and_is_pushed_to_online_users() {
     let harness = Harness::start("progress").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let session = UserSession { user: bob, connection: ConnectionId(1) };
@@ -425,7 +425,7 @@ async fn accounts_of_the_servers_own() {
 }
 
 #[tokio::test]
-async fn passwords_are_refused_at_once_when_hashing_is_busy() {
+async fn passwords_are_rejected_at_once_when_hashing_is_busy() {
     const MANY: usize = 40;
     let harness = Harness::start("hashes").await;
     let alice = harness.user("alice").await;

@@ -314,7 +314,7 @@ async fn sync_answers_each_conversation_and_then_the_end() {
 }
 
 #[tokio::test]
-async fn sync_of_what_is_not_ones_own_is_one_error() {
+async fn sync_of_a_foreign_conversation_is_one_error() {
     let harness = Harness::start("syncforeign").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     harness.send(bob, alice, "x").await;
@@ -328,7 +328,7 @@ async fn sync_of_what_is_not_ones_own_is_one_error() {
 }
 
 #[tokio::test]
-async fn so_many_strangers_are_written_to_in_a_day_and_no_more() {
+async fn strangers_written_to_per_day_are_limited() {
     let harness = Harness::start_with("strangers", &[("NEW_CONVERSATION_LIMIT", "2")]).await;
     let [alice, bob, carol, dave, erin] = harness.users(["alice", "bob", "carol", "dave", "erin"]).await;
     for stranger in [bob, carol] {

@@ -70,7 +70,7 @@ async fn without_the_rule_nothing_is_said_about_following() {
 }
 
 #[tokio::test]
-async fn a_warning_goes_to_who_does_not_follow_and_hinders_nothing() {
+async fn a_warning_goes_to_non_followers_and_hinders_nothing() {
     let scene = Scene::start("warn").await;
     scene.is_let(scene.followed, None).await;
     scene.is_let(scene.follower, Some("NOT_FOLLOWING")).await;

@@ -401,7 +401,7 @@ async fn groups_are_founded_at_the_pace_of_people() {
 }
 
 #[tokio::test]
-async fn a_user_is_in_so_many_groups_and_no_more() {
+async fn groups_per_user_are_limited() {
     let harness = Harness::start_with("joiners", &[("MAX_GROUPS_PER_USER", "1")]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let create = |members: &[UserId]| json!({"type": "create_group", "groupName": "g", "initialMembers": members});
@@ -484,7 +484,7 @@ async fn add_many(harness: &Harness, group: GroupId, count: i32) {
 }
 
 #[tokio::test]
-async fn what_reaches_many_counts_with_everyone_whom_it_reaches() {
+async fn deliveries_count_for_each_member_reached() {
     let harness = Harness::start_with("reach", &[("DELIVERIES_PER_MINUTE", "400")]).await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let large = create(&harness, alice, &[bob]).await;

@@ -273,7 +273,7 @@ async fn unread_messages_are_counted_to_1000_in_every_list() {
 }
 
 #[tokio::test]
-async fn settings_are_kept_for_oneself_and_told_to_ones_devices() {
+async fn settings_are_stored_and_sent_to_the_users_devices() {
     let harness = Harness::start("settings").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let message = harness.send(bob, alice, "x").await["messageId"].clone();

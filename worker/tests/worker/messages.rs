@@ -95,7 +95,7 @@ async fn a_read_mark_covers_all_before_it_and_never_goes_back() {
 }
 
 #[tokio::test]
-async fn in_a_group_only_the_sender_and_oneself_hear_of_a_read_mark() {
+async fn a_group_read_mark_reaches_only_sender_and_reader() {
     let harness = Harness::start("readgroup").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let group = group(&harness, &[(alice, "owner"), (bob, "member"), (carol, "member")]).await;
@@ -232,7 +232,7 @@ async fn former_members_do_not_see_read_marks() {
 }
 
 #[tokio::test]
-async fn an_edit_in_a_group_finds_the_mentions_anew() {
+async fn a_group_edit_finds_its_mentions_again() {
     let harness = Harness::start("editgroup").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let group = group(&harness, &[(alice, "owner"), (bob, "member")]).await;
@@ -252,7 +252,7 @@ async fn an_edit_in_a_group_finds_the_mentions_anew() {
 }
 
 #[tokio::test]
-async fn deleted_for_everyone_a_message_leaves_only_its_number() {
+async fn a_message_deleted_for_everyone_leaves_only_its_number() {
     let harness = Harness::start("delete").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let first = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "secret"}));
@@ -300,7 +300,7 @@ async fn deleted_for_everyone_a_message_leaves_only_its_number() {
 }
 
 #[tokio::test]
-async fn deleted_for_oneself_a_message_stays_for_the_other() {
+async fn a_message_deleted_for_oneself_stays_for_the_other() {
     let harness = Harness::start("hide").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let id = harness.send(alice, bob, "x").await["messageId"].clone();
@@ -320,7 +320,7 @@ async fn deleted_for_oneself_a_message_stays_for_the_other() {
 }
 
 #[tokio::test]
-async fn what_one_hid_comes_back_neither_quoted_nor_edited() {
+async fn hidden_messages_come_back_neither_quoted_nor_edited() {
     let harness = Harness::start("hidden").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let hide = |id: &Value| json!({"type": "delete_message", "messageId": id, "deleteForEveryone": false});

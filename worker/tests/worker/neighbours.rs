@@ -183,7 +183,7 @@ async fn a_pooler_in_transaction_mode_works_without_kept_statements() {
 
 /// Reads a column with its own type, so that a prepared statement no longer fits after the type has changed.
 #[tokio::test]
-async fn a_plan_that_no_longer_fits_is_made_anew_at_once() {
+async fn a_plan_that_no_longer_fits_is_replaced_at_once() {
     let harness = Harness::start("cachedplan").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob]});

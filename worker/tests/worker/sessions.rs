@@ -259,7 +259,7 @@ async fn a_gateway_whose_clock_is_slow_keeps_its_users() {
 }
 
 #[tokio::test]
-async fn whoever_opened_while_the_database_was_away_is_announced() {
+async fn sessions_opened_while_the_database_was_away_are_announced() {
     let harness = Harness::start("announced").await;
     let alice = harness.user("alice").await;
     sqlx::query("ALTER TABLE user_status RENAME TO status_of_users").execute(&harness.db).await.unwrap();
@@ -324,7 +324,7 @@ async fn sessions_that_open_at_once_are_looked_up_together() {
 }
 
 #[tokio::test]
-async fn later_pages_of_a_replay_are_authorised_anew() {
+async fn later_pages_of_a_replay_are_authorised_again() {
     let harness = Harness::start("removed_meanwhile").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let group = crate::groups::create(&harness, alice, &[bob]).await;

@@ -95,7 +95,7 @@ async fn quiet_group(harness: &Harness, owner: UserId, members: &[UserId]) -> (G
 }
 
 #[tokio::test]
-async fn a_change_is_one_row_whatever_the_number_of_members() {
+async fn a_change_is_one_row_for_any_number_of_members() {
     let harness = Harness::start("onerow").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let group = group_of(&harness, &[(alice, "owner"), (bob, "member"), (carol, "member")]).await;
@@ -182,7 +182,7 @@ async fn receipts_out_of_order_leave_what_was_not_received() {
 }
 
 #[tokio::test]
-async fn what_one_did_oneself_is_no_gap() {
+async fn own_actions_leave_no_gap() {
     let harness = Harness::start("owngap").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let (_, message) = quiet_group(&harness, alice, &[bob, carol]).await;
@@ -221,7 +221,7 @@ async fn of_very_many_gaps_the_newest_are_remembered() {
 }
 
 #[tokio::test]
-async fn who_comes_back_to_a_group_is_told_only_what_happens_since() {
+async fn a_returning_member_hears_only_what_happens_since() {
     let harness = Harness::start("rejoining").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let (group, message) = quiet_group(&harness, alice, &[bob, carol]).await;

@@ -265,7 +265,7 @@ async fn addresses_that_are_not_public_are_not_connected_to() {
 }
 
 #[tokio::test]
-async fn what_was_deleted_meanwhile_is_not_told_any_more() {
+async fn content_deleted_meanwhile_is_not_delivered() {
     let (harness, receiver) = start("hooksgone", "message.created,message.deleted", &[]).await;
     receiver.behave(|_| Reply::Status(500));
     let [alice, bob] = harness.users(["alice", "bob"]).await;
@@ -282,7 +282,7 @@ async fn what_was_deleted_meanwhile_is_not_told_any_more() {
 }
 
 #[tokio::test]
-async fn groups_and_memberships_are_told_once_each() {
+async fn groups_and_memberships_are_reported_once_each() {
     let (harness, receiver) = start("hooksgroups", "message.created,group.created,group.updated,group.deleted,group.owner_changed,member.added,member.removed,member.left,member.promoted,member.demoted", &[]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob]});
@@ -343,7 +343,7 @@ async fn a_push_is_wanted_for_those_who_are_away_and_have_not_muted() {
 }
 
 #[tokio::test]
-async fn who_comes_back_after_days_has_returned() {
+async fn a_user_back_after_days_has_returned() {
     let (harness, receiver) = start("hooksback", "user.returned,user.online", &[]).await;
     let [back, regular] = harness.users(["back", "regular"]).await;
     for (user, days) in [(back, 8), (regular, 6)] {

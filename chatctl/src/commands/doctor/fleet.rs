@@ -37,7 +37,9 @@ pub async fn check(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
     findings.check(age < Duration::from_secs(5), what, "See ChatBacklogOld in docs/runbook.md.")?;
     let proxy: Option<String> = fleet.redis.get(fleet.keys.unnamed_proxy()).await?;
     let what = match &proxy {
-        Some(proxy) => format!("in the last day many clients behind {proxy} were refused, because they count as one address"),
+        Some(proxy) => {
+            format!("in the last day many clients behind {proxy} were refused, because they count as one address")
+        }
         None => "no proxy hides its clients' addresses".to_owned(),
     };
     findings.check(

@@ -113,9 +113,7 @@ impl DoctorArguments {
                 let mut access = Access::new(settings, &self.access, name).await?;
                 front::check(&mut findings, &mut access, fleet.as_ref()).await?;
             }
-            None => {
-                print_line("skipped what is in front of the gateways: --connect-as NAME and --url URL check it")?
-            }
+            None => print_line("skipped what is in front of the gateways: --connect-as NAME and --url URL check it")?,
         }
         let Findings { problems, advice } = findings;
         if problems > 0 || (self.strict && advice > 0) {

@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn only_ids_that_are_none_of_ours_are_of_a_clients_making() {
+    fn only_foreign_ids_are_made_by_clients() {
         assert!(is_own_making("conv_user-1_user-2") && is_own_making("general"));
         assert!(!is_own_making("conv_10_9") && !is_own_making(""));
     }

@@ -107,7 +107,7 @@ async fn the_user_id_stands_where_the_setting_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_that_are_not_for_this_server_are_refused() {
+async fn claims_that_are_not_for_this_server_are_rejected() {
     let key = Key::p256("e");
     let server = Server::start(set(&[&key])).await;
     let harness = start(&server, &[]).await;

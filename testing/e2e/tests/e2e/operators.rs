@@ -244,7 +244,7 @@ async fn doctor_names_what_is_wrong_and_nothing_else() -> Result<()> {
     // What it names, it names with what to do.
     deployment.redis.command(&["SET", "unnamed_proxy", "10.9.8.7"])?;
     let text = doctor()?;
-    ensure!(text.contains("that 10.9.8.7 forwards for") && text.contains("TRUSTED_PROXIES"), "{text}");
+    ensure!(text.contains("clients behind 10.9.8.7") && text.contains("TRUSTED_PROXIES"), "{text}");
     deployment.sql("REVOKE INSERT ON private_messages FROM chat_worker")?;
     let ready = format!("{}/ready", deployment.fleet.workers[0].url());
     let deadline = Instant::now() + SOON;

@@ -41,7 +41,7 @@ fn memory_bytes(deployment: &Deployment, name: &str) -> Result<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_workers_gateways_refuse_at_the_bound_and_stay_small() -> Result<()> {
+async fn without_workers_gateways_reject_at_the_bound_and_stay_small() -> Result<()> {
     const BACKLOG: usize = 200;
     let options = Options { gateways: 1, workers: 1, ..Options::default() };
     let options = options.with("BACKLOG_LIMIT", "200").with("BACKLOG_MAX_AGE", "5m").with("COMMAND_TIMEOUT", "60s");

@@ -222,7 +222,7 @@ async fn with_the_scope_of_contacts_strangers_are_told_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_and_goes_all_the_time_is_told_once() -> Result<()> {
+async fn a_user_who_comes_and_goes_is_announced_once() -> Result<()> {
     let deployment = Deployment::start("flapping", Options::default().with("OFFLINE_GRACE_PERIOD", "30s"))?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
     let mut watching = deployment.login(0, &bob).await?;

@@ -90,7 +90,7 @@ async fn commands_for_one_kind_of_message_do_not_serve_the_other() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn limits_refuse_and_say_why() -> Result<()> {
+async fn limits_reject_and_say_why() -> Result<()> {
     let options = Options { gateways: 1, workers: 1, ..Options::default() }
         .with("MESSAGE_RATE_LIMIT", "5")
         .with("MAX_CONNECTIONS_PER_IP", "3")

@@ -333,7 +333,7 @@ async fn a_group_is_renamed_and_deleted() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_removed_hears_of_it_and_of_nothing_later() -> Result<()> {
+async fn a_removed_member_hears_of_it_and_of_nothing_later() -> Result<()> {
     let mut group = Group::new().await?;
     let mut guest = Person::connect("guest", 1).await?;
     let guest_id = json!(guest.id());

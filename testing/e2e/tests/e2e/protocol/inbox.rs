@@ -69,7 +69,7 @@ async fn the_inbox_shows_direct_conversations_and_groups_alike() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_reach_ones_other_devices_and_nobody_else() -> Result<()> {
+async fn settings_reach_only_the_users_other_devices() -> Result<()> {
     let (mut alice, mut bob) = (Person::connect("alice", 0).await?, Person::connect("bob", 1).await?);
     let mut device = alice.device(1).await?;
     let conversation = client::conversation_id(alice.user.id, bob.user.id);

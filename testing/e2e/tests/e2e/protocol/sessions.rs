@@ -228,7 +228,7 @@ async fn presence_is_listed_and_pushed() -> Result<()> {
 
 /// What bob missed, told once and with an id for each.
 #[tokio::test(flavor = "multi_thread")]
-async fn durable_events_wait_for_who_is_offline() -> Result<()> {
+async fn durable_events_wait_for_users_who_are_offline() -> Result<()> {
     let (mut alice, mut bob) = (Person::connect("alice", 0).await?, Person::connect("bob", 1).await?);
     let send = json!({"type": "send_message", "recipientId": bob.user.id, "content": "before"});
     let sent = alice.ask(send, "message_sent", &[]).await?;
@@ -298,7 +298,7 @@ async fn durable_events_wait_for_who_is_offline() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_a_group_waits_for_who_was_removed_from_it() -> Result<()> {
+async fn nothing_of_a_group_waits_for_removed_members() -> Result<()> {
     let (mut alice, mut bob) = (Person::connect("alice", 0).await?, Person::connect("bob", 1).await?);
     let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob.user.id]});
     let group = alice.ask(create, "group_created", &[]).await?["groupId"].clone();

@@ -37,7 +37,7 @@ fn with_token(user: &User, secret: &str) -> Result<User> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_secret_of_the_tokens_changes_without_a_refused_login() -> Result<()> {
+async fn the_secret_of_the_tokens_changes_without_a_failed_login() -> Result<()> {
     let mut deployment = Deployment::start("jwt", Options { workers: 1, ..Options::default() })?;
     let old = deployment.fleet.secrets().jwt_secret.clone();
     let new = Secrets::generate()?.jwt_secret;

@@ -322,7 +322,7 @@ async fn slots_that_move_lose_nothing_and_close_nobody() -> Result<()> {
 
 /// A slot with many keys is half moved for a while, and commands for it are redirected: that is no reason to give up connections.
 #[tokio::test(flavor = "multi_thread")]
-async fn slots_that_stay_half_moved_make_nobody_connect_anew() -> Result<()> {
+async fn half_moved_slots_make_nobody_reconnect() -> Result<()> {
     let mut scene = Scene::start("clusterhalf").await?;
     let moved = cluster(&mut scene.deployment)?.move_slots(0, 1, HALF_MOVED)?;
     scene.back(&format!("{moved} slots moved slowly"), Instant::now(), BACK_WITHIN).await?;

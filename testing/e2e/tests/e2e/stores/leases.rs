@@ -36,7 +36,7 @@ async fn spread(deployment: &Deployment, what: &str, expected: &str, within: Dur
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn partitions_are_spread_evenly_whoever_comes_goes_or_dies() -> Result<()> {
+async fn partitions_stay_spread_evenly_as_workers_come_and_go() -> Result<()> {
     let mut deployment = Deployment::start("leases", Options { gateways: 1, workers: 2, ..Options::default() })?;
     spread(&deployment, "two workers", "32,32", RECOVERS_WITHIN).await?;
     deployment.fleet.add(Kind::Worker)?.wait_ready(READY_TIMEOUT)?;

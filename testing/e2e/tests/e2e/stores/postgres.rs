@@ -112,7 +112,7 @@ fn lock(deployment: &Deployment) -> Result<Child> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_faults_refuse_commands_in_time_and_service_resumes() -> Result<()> {
+async fn postgres_faults_reject_commands_in_time_and_service_resumes() -> Result<()> {
     let options = Options::default();
     let options = options.with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "3s");
     let (mut deployment, talk) = talking_with("postgresfaults", options).await?;

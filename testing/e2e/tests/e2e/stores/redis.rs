@@ -73,7 +73,7 @@ const TINY: &str = "pubsub 1024 0 0";
 const ORDINARY: &str = "pubsub 33554432 8388608 60";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscription_that_redis_cuts_off_is_made_up_for() -> Result<()> {
+async fn a_subscription_cut_off_by_redis_is_caught_up() -> Result<()> {
     let options = Options { workers: 1, ..Options::default() }.with("COMMAND_TIMEOUT", "2s");
     let deployment = Deployment::start("slowsubscriber", options)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
