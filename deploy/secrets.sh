@@ -1,6 +1,6 @@
 #!/bin/sh
 # secrets.sh FOLDER: makes the secrets of a deployment that brings its own Postgres and Redis (compose, the local overlay).
-# What is there already stays, so that a second run changes nothing; derived files are written anew. Needs openssl.
+# Existing files stay, so a second run changes nothing; derived files are written again. Needs openssl.
 # Each subfolder is for one consumer and readable by its user only, where this runs as root.
 set -eu
 umask 077

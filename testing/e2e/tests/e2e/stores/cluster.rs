@@ -247,8 +247,8 @@ impl Scene {
     fn nobody_connected_anew(&mut self) -> Result<()> {
         for server in self.deployment.fleet.servers() {
             let log = std::fs::read_to_string(server.log_path())?;
-            let anew = log.lines().find(|line| line.contains("connecting anew"));
-            ensure!(anew.is_none(), "{}: {anew:?}", server.name());
+            let gave_up = log.lines().find(|line| line.contains("gave up: reconnecting"));
+            ensure!(gave_up.is_none(), "{}: {gave_up:?}", server.name());
         }
         Ok(())
     }
