@@ -1,4 +1,4 @@
-//! The table of groups: every command, its answer, and the event on the other gateway.
+//! Groups: every command, its answer, and the event on the other gateway.
 
 use anyhow::Result;
 use client::event_type;
@@ -25,7 +25,7 @@ struct Group {
 }
 
 impl Group {
-    /// A group of an owner on one gateway and a member on the other.
+    /// Creates a group with an owner on one gateway and a member on the other.
     async fn new() -> Result<Group> {
         let (mut owner, mut member) = (Person::connect("owner", 0).await?, Person::connect("member", 1).await?);
         let create = json!({

@@ -1,4 +1,4 @@
-//! The inbox, settings of a conversation, finding and blocking users: what every device of a user sees of them.
+//! The inbox, settings of a conversation, finding and blocking users: what every device of a user sees.
 
 use anyhow::{Context as _, Result};
 use e2e::Request;
@@ -81,7 +81,7 @@ async fn settings_reach_only_the_users_other_devices() -> Result<()> {
     alice.ask(set, "conversation_settings", fields).await?;
     let told = device.sees("conversation_settings", ("conversationId", &json!(conversation)), fields).await?;
     assert_eq!((&told["mutedUntil"], &told["markedUnread"]), (&json!("2040-01-01T00:00:00.000Z"), &json!(true)));
-    // A read mark takes `markedUnread` away; the device that sent it is told as well.
+    // A read mark removes `markedUnread`; the device that sent it gets the event as well.
     device.ask(json!({"type": "mark_message_read", "messageId": message}), "message_read", &[]).await?;
     for person in [&mut alice, &mut device] {
         let told = person.sees("conversation_settings", ("markedUnread", &json!(false)), fields).await?;
