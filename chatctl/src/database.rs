@@ -191,7 +191,7 @@ impl Relation {
 /// Sets the relation from one user to the other; `false` if it was already so.
 pub async fn relate(connection: &mut PgConnection, relation: Relation, from: i64, to: i64) -> Result<bool> {
     if from == to {
-        bail!("a user cannot follow or block oneself");
+        bail!("users cannot follow or block themselves");
     }
     let done = sqlx::query(relation.statement()).bind(from).bind(to).execute(connection).await?;
     Ok(done.rows_affected() > 0)

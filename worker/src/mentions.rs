@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn not_inside_words_not_oneself_each_once() {
+    fn not_inside_words_not_the_sender_each_once() {
         assert_eq!(names("a@bob x.@bob @@bob"), Vec::<String>::new());
         assert_eq!(names("@alice @bob @BOB"), ["bob"]);
         assert_eq!(names("(@bob) @nobody @"), ["bob"]);

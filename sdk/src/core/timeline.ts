@@ -212,8 +212,8 @@ export class Timeline {
   }
 
   /**
-   * Whether another message had this number: the server's database was restored from a backup, or lost what it stored
-   * last. Then the client drops what it has of the conversation, and everything from here on is new.
+   * Returns true if another message had this number: the server's database was restored from a backup, or lost what it
+   * stored last. Then the client drops what it has of the conversation, and everything from here on is new.
    */
   #rewinds(id: string, { seq, messageId, version = 1 }: { seq: number; messageId: string; version?: number }): boolean {
     const known = this.#recent.get(id)?.get(seq);

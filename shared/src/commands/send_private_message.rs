@@ -19,7 +19,7 @@ impl Contract for SendPrivateMessage {
     const SUMMARY: &'static str = "Sends a direct message. The answer confirms that the message is stored; without an \
         answer, send it again with the same `clientMessageId`.";
     const FIELDS: &'static [Field] = &[
-        Field::required("recipientId", Kind::UserId, "Not oneself."),
+        Field::required("recipientId", Kind::UserId, "Not the caller."),
         CONTENT,
         REPLY_TO,
         REPLY_TO_ALIAS,

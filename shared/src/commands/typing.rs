@@ -16,7 +16,7 @@ impl Contract for Typing {
         after the last `isTyping: true`. Only errors are answered. If one of the two users \
         blocks the other, nothing happens. In groups with more than 1,000 members, nobody is told.";
     const FIELDS: &'static [Field] = &[
-        Field::required("recipientId", Kind::UserId, "Not oneself."),
+        Field::required("recipientId", Kind::UserId, "Not the caller."),
         Field::instead_of("recipientId", "groupId", Kind::GroupId, "The group in which the caller is typing."),
         Field::required("isTyping", Kind::Boolean, "`false` ends it immediately."),
     ];

@@ -133,7 +133,7 @@ pub struct Common {
     /// After the last login, and before the first snapshot of memory
     #[arg(long, default_value = "1s", value_parser = duration)]
     pub settle: Duration,
-    /// How long to wait at the end for what is under way
+    /// How long to wait at the end for what is in flight
     #[arg(long, default_value = "15s", value_parser = duration)]
     pub drain: Duration,
     /// Logins per second, all together

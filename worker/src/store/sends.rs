@@ -145,9 +145,10 @@ impl VerdictKind {
     }
 }
 
-/// How the statement is planned, as settings of its session: once, and the same whatever the tables hold. Planning anew takes
-/// longer than executing, and a plan made for empty tables reads whole ones later. Every lookup is by a key (`OFFSET 0` keeps
-/// the planner from joining otherwise), so that only joins within the batch are left, which are to be hashed.
+/// The session settings for planning the statement: it is planned once, whatever the tables contain. Planning it each
+/// time takes longer than executing it, and a plan made for empty tables scans large ones completely later. Every
+/// lookup is by a key (`OFFSET 0` keeps the planner from joining in other ways), so only joins within the batch are
+/// left, which should be hash joins.
 pub const PLANNING: [(&str, &str); 4] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),

@@ -10,7 +10,7 @@ use super::site::{DATABASE, Site};
 
 const GROUP: &str = "group_00000000-0000-4000-8000-000000000001";
 
-/// `members` belong to the group; `connected` of them are connected at a time.
+/// `members` belong to the group; each count in `connected` is measured with that many of them connected.
 pub fn measure(programs: &Programs, bin_dir: &Path, members: usize, connected: &[usize]) -> Result<()> {
     process::raise_file_limit();
     let site = Site::start(programs, bin_dir, members)?;
