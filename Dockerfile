@@ -51,7 +51,7 @@ FROM scratch AS web
 COPY --from=compile-web /src/web/dist/ /
 
 # ca-certificates for TLS to Postgres and Redis. It brings openssl, which makes the self-signed certificate of compose.
-# What only installs packages goes, a fifth of the image: nothing is installed in a container that runs.
+# Removes what only installs packages, a fifth of the image: nothing is installed in a running container.
 # checkov:skip=CKV_DOCKER_9: apt is not run, but removed
 FROM debian:12.11-slim AS system
 # hadolint ignore=DL3008
@@ -61,7 +61,7 @@ RUN apt-get update \
         apt libapt-pkg6.0 gpgv debian-archive-keyring libgnutls30 libp11-kit0 libunistring2 libidn2-0 libstdc++6 perl-base \
     && rm -rf /var/lib/apt /var/cache/* /var/log/* /usr/share/doc /usr/share/info /usr/share/locale /usr/share/man
 
-# From nothing, because what a layer below has would stay in the image.
+# From scratch, because files of lower layers would stay in the image.
 FROM scratch
 # hadolint ignore=DL3067
 COPY --from=system / /
@@ -69,7 +69,7 @@ ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 COPY --from=web / /usr/share/chat/web/
 COPY --from=build / /usr/local/bin/
 # checkov:skip=CKV_DOCKER_2: the command decides what is healthy; compose and Kubernetes have a probe for each program
-# Set to nothing, the gateway serves no web client.
+# If empty, the gateway serves no web client.
 ENV WEB_ROOT=/usr/share/chat/web
 COPY --chmod=0755 deploy/probe.sh /usr/local/bin/probe
 WORKDIR /

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pins the public images by digest, wherever they are named, or renews the digests: `sh deploy/pin.sh`, then look at the difference
+# Pins all public images by digest, or renews the digests: `sh deploy/pin.sh`, then look at the difference
 # and commit it. Needs `docker buildx` and the registry. The digest is that of the list of platforms, so that it serves them all.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,7 +9,7 @@ files="Dockerfile docker-compose.yml deploy/helm/chat/values.yaml $(grep -rl --i
 images=$(sed -n 's/^FROM \([a-z][^ ]*:[^ ]*\).*/\1/p; s/^ *\(- \)\?image: *\([a-z][^ ]*:[^ ]*\)$/\2/p' $files |
     sed 's/@sha256:.*//' | grep -v '^chat:' | sort -u)
 for image in $images; do
-    # Not by `--format`, which older versions apply to lists of platforms alone.
+    # Without `--format`, which older versions apply only to lists of platforms.
     digest=$($DOCKER buildx imagetools inspect "$image" | sed -n 's/^Digest: *//p' | head -n 1)
     case $digest in sha256:*) ;; *) echo "no digest of $image: $digest" >&2; exit 1 ;; esac
     # shellcheck disable=SC2086

@@ -1,7 +1,7 @@
 #!/bin/sh
 # restore.sh FILE: brings the database of a compose deployment back to a dump in deploy/backups.
 #
-# The present database is kept as chat_before_restore, and Redis is left as it is: see docs/backup.md. Gateways stay and refuse
+# The present database is kept as chat_before_restore, and Redis is left as it is: see docs/backup.md. Gateways stay and reject
 # commands while the workers are down.
 set -eu
 cd "$(dirname "$0")/.."
@@ -17,7 +17,7 @@ $DOCKER compose stop worker
 postgres dropdb --username=chat --maintenance-db=postgres --if-exists chat_before_restore
 postgres psql --quiet --username=chat --dbname=postgres --command='ALTER DATABASE chat RENAME TO chat_before_restore'
 postgres createdb --username=chat --maintenance-db=postgres chat
-# The rights of the workers' role come with the migration.
+# The migration grants the rights of the workers' role.
 $DOCKER compose run --rm --no-TTY --no-deps --entrypoint sh backup -c \
     'pg_restore --exit-on-error --single-transaction --no-owner --no-privileges --dbname="$(cat "$DATABASE_URL_FILE")" "/backups/$0"' "$file"
 $DOCKER compose run --rm --no-TTY --no-deps migrate

@@ -1,7 +1,7 @@
 #!/bin/sh
-# secrets.sh FOLDER: makes the secrets of a deployment that brings its own Postgres and Redis (compose, the local overlay).
-# What is there already stays, so that a second run changes nothing; derived files are written anew. Needs openssl.
-# Each subfolder is for one consumer and readable by its user only, where this runs as root.
+# secrets.sh FOLDER: creates the secrets of a deployment that brings its own Postgres and Redis (compose, the local overlay).
+# Existing files stay, so a second run changes nothing; derived files are written again. Needs openssl.
+# Each subfolder is for one consumer; if this runs as root, only that consumer's user can read it.
 set -eu
 umask 077
 cd "$1"
@@ -30,7 +30,7 @@ if [ ! -s nginx/tls.crt ]; then
     mv nginx/tls.crt.new nginx/tls.crt
 fi
 
-# The owner of the schema is for migrations and chatctl; workers have a role of their own, which the migration makes.
+# The owner of the schema is for migrations and chatctl; workers have their own role, which the migration creates.
 printf 'postgres://chat:%s@postgres:5432/chat' "$(cat postgres/password)" >chatctl/database_url
 printf 'postgres://chat_worker:%s@postgres:5432/chat' "$(cat chatctl/worker_password)" >worker/database_url
 printf 'redis://chat:%s@redis:6379' "$(cat redis/password)" >worker/redis_url

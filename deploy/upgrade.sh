@@ -15,14 +15,14 @@ compose() {
     $DOCKER compose "$@"
 }
 
-# A container more, and when it is healthy an old one less. The old one drains before it exits.
+# Starts one more container, and once it is healthy stops an old one. The old one drains before it exits.
 replace() {
     old=$(compose ps --quiet "$1")
     [ -n "$old" ] || { echo "there is no running $1" >&2; exit 1; }
     count=$(echo "$old" | wc -l)
     for container in $old; do
         compose up --detach --no-deps --no-recreate --wait --wait-timeout "$WAIT_SECONDS" --scale "$1=$((count + 1))" "$1"
-        # nginx takes a new gateway in within seconds, and asks another one while this one drains.
+        # nginx uses a new gateway within seconds, and another one while this one drains.
         sleep 3
         $DOCKER stop "$container" >/dev/null
         $DOCKER rm "$container" >/dev/null

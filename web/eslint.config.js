@@ -22,7 +22,7 @@ export default tseslint.config(
       "@typescript-eslint/no-unused-expressions": "off",
       "@typescript-eslint/no-dynamic-delete": "off",
       "@typescript-eslint/no-invalid-void-type": "off",
-      // The dialogs and the composer of a chat: focus belongs there, and is put there after an action of the user.
+      // The dialogs and the composer of a chat: focus belongs there, and moves there after an action of the user.
       "jsx-a11y/no-autofocus": "off",
       // Where a list is placed can be known only after its layout.
       "react-hooks/set-state-in-effect": "off",

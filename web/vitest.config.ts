@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-// One fleet and one browser per file, one file after the other: two cores are all there is.
+// One fleet and one browser per file, one file after the other: the machine has only two cores.
 export default defineConfig({
   test: {
     include: ["test/*.test.ts"],

@@ -1,4 +1,4 @@
-//! How a command gets onto a gateway: which one, and as whom.
+//! How a command connects to a gateway: which one, and as which user.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use tokio::time::timeout;
 use crate::database;
 use crate::settings::Settings;
 
-/// Reconnecting makes a new one, so it only has to outlast one connection.
+/// Reconnecting mints a new one, so it only has to outlast one connection.
 const TOKEN_TTL: Duration = Duration::from_secs(12 * 3_600);
 /// Well below the server's limit for inactivity (300 s).
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// The server pings every 30 s and answers the keep-alive.
 const DEAD_AFTER: Duration = Duration::from_secs(90);
 
-/// What was asked for is done by then; a server that does not answer the close must not hold the terminal.
+/// By then the command has done its work; a server that does not answer the close must not hold the terminal.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Closes politely and soon. Never within a deadline that decides whether the command succeeded.
+/// Closes the connection properly and quickly. Never part of a deadline that decides if the command succeeded.
 pub async fn leave(mut client: Client) {
     let _ = timeout(LEAVE_WITHIN, client.close()).await;
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct AccessArguments {
-    /// The gateway; default: the first of GATEWAY_URLS, then the others in turn.
+    /// Gateway to connect to [default: the first of GATEWAY_URLS, then the others in turn].
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// A token to use instead of one made from JWT_SECRET.
+    /// Token to use instead of one signed with JWT_SECRET.
     #[arg(long, env = "CHAT_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
 }
@@ -66,12 +66,12 @@ impl Access {
         Ok(Self { urls, attempts: 0, identity })
     }
 
-    /// The gateway that the next attempt goes to.
+    /// The gateway of the next attempt.
     pub fn url(&self) -> &str {
         self.urls.get(self.attempts % self.urls.len().max(1)).map_or("", String::as_str)
     }
 
-    /// Connects and authenticates; after a failure the next attempt goes to the next gateway.
+    /// Connects and authenticates; after a failure, the next attempt uses the next gateway.
     pub async fn login(&mut self, acks: bool) -> Result<Client, Error> {
         let result = self.try_login(acks).await;
         if result.is_err() {
@@ -80,7 +80,7 @@ impl Access {
         result
     }
 
-    /// Connects once, without keeping the connection busy: nothing is sent on it but the answers to pings.
+    /// Connects once and sends nothing except answers to pings.
     pub async fn login_quietly(&self) -> Result<Client, Error> {
         self.authenticate(Connect::new(self.url()), false).await
     }

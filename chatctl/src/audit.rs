@@ -1,10 +1,10 @@
-//! `audit_log`: what was done with this program, by whom.
+//! `audit_log`: what was done with this program, and by whom.
 
 use anyhow::Result;
 use serde_json::Value;
 use sqlx::PgConnection;
 
-/// Puts down an action on a user, or on everything.
+/// Records an action on a user, or on everything.
 pub async fn record(
     connection: &mut PgConnection,
     action: &str,

@@ -1,7 +1,7 @@
-//! The few statements on the main backend's tables, and names to ids.
+//! The few statements on the main backend's tables, and the lookup of users by name.
 //!
 //! Checked when they run, not when they are compiled: this binary must build without the services' query data, and the
-//! main backend may have made these tables with other integer types, hence the casts.
+//! main backend may use other integer types in these tables, hence the casts.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ pub struct User {
 
 pub async fn connect(settings: &Settings) -> Result<PgConnection> {
     let url = settings.database_url()?;
-    // The URL holds a password, so it is not part of any message.
+    // The URL contains a password, so error messages must not quote it.
     timeout(CONNECT_WITHIN, PgConnection::connect(&url))
         .await
         .context("Postgres does not answer")?
         .context("cannot connect to Postgres")
 }
 
-/// A number stands for itself; anything else is looked up as a username.
+/// A number is an id; anything else is looked up as a username.
 pub async fn resolve(settings: &Settings, name_or_id: &str) -> Result<i64> {
     if let Some(id) = as_id(name_or_id)? {
         return Ok(id);
@@ -38,7 +38,8 @@ pub async fn resolve(settings: &Settings, name_or_id: &str) -> Result<i64> {
     get_user_id(&mut connection, name_or_id).await
 }
 
-/// As `resolve`: what is stored here may outlast the account, which is the main backend's to delete.
+/// Like `resolve`, but the user need not exist: what is stored here may outlast the account, which the main backend
+/// deletes.
 pub async fn get_id(connection: &mut PgConnection, name_or_id: &str) -> Result<i64> {
     match as_id(name_or_id)? {
         Some(id) => Ok(id),
@@ -46,7 +47,7 @@ pub async fn get_id(connection: &mut PgConnection, name_or_id: &str) -> Result<i
     }
 }
 
-/// As `resolve`, and the user must exist.
+/// Like `resolve`, and the user must exist.
 pub async fn get_user(connection: &mut PgConnection, name_or_id: &str) -> Result<i64> {
     match as_id(name_or_id)? {
         None => get_user_id(connection, name_or_id).await,
@@ -72,14 +73,14 @@ async fn get_user_id(connection: &mut PgConnection, username: &str) -> Result<i6
         .bind(username)
         .fetch_optional(connection)
         .await?;
-    found.with_context(|| format!("there is no user {username}; `chatctl user add {username}` makes one"))
+    found.with_context(|| format!("there is no user {username}; `chatctl user add {username}` creates one"))
 }
 
-/// Makes the user unless there is one; a display name that is given replaces the old one.
+/// Creates the user unless one exists; a given display name replaces the old one.
 pub async fn add_user(connection: &mut PgConnection, username: &str, display_name: Option<&str>) -> Result<i64> {
     check_username(username)?;
     let mut transaction = connection.begin().await?;
-    // The main backend's tables have not everywhere the constraint that a conflict would be with.
+    // Not all main backends have the constraint that `ON CONFLICT` would need.
     sqlx::query(
         "INSERT INTO users_auth (username) SELECT $1 WHERE NOT EXISTS (SELECT FROM users_auth WHERE username = $1)
          ON CONFLICT DO NOTHING",
@@ -93,7 +94,7 @@ pub async fn add_user(connection: &mut PgConnection, username: &str, display_nam
     Ok(user_id)
 }
 
-/// Where profiles have no display name, it becomes the first name.
+/// If profiles have no display name, it becomes the first name.
 async fn add_profile(db: &mut PgConnection, user_id: i64, username: &str, display_name: Option<&str>) -> Result<()> {
     let column: String = sqlx::query_scalar(
         "SELECT attname::text FROM pg_attribute
@@ -117,7 +118,7 @@ async fn add_profile(db: &mut PgConnection, user_id: i64, username: &str, displa
     Ok(())
 }
 
-/// Fails with what the main backend's tables lack.
+/// Fails with what is missing in the main backend's tables.
 pub async fn check_main_backend(connection: &mut PgConnection) -> Result<()> {
     let problems: Vec<String> =
         sqlx::query_scalar("SELECT unnest(chat_main_backend_problems())").fetch_all(connection).await?;
@@ -127,7 +128,7 @@ pub async fn check_main_backend(connection: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// What can be mentioned in a message, and is no id.
+/// Accepts what can be mentioned in a message and is not an id.
 fn check_username(username: &str) -> Result<()> {
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
     if username.is_empty() || username.chars().count() > 64 || !username.chars().all(allowed) {
@@ -148,7 +149,7 @@ pub async fn list_users(connection: &mut PgConnection, limit: i64) -> Result<Vec
     Ok(users.bind(limit).fetch_all(connection).await?)
 }
 
-/// A worker and how many partitions it has; `None` has those without a valid lease.
+/// A worker and its number of partitions; `None` has those without a valid lease.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct PartitionOwner {
     pub worker: Option<uuid::Uuid>,
@@ -163,7 +164,7 @@ pub async fn list_partition_owners(connection: &mut PgConnection) -> Result<Vec<
     Ok(owners.fetch_all(connection).await?)
 }
 
-/// A relation between two users, and whether it is to be there.
+/// A relation between two users, to be added or removed.
 #[derive(Debug, Clone, Copy)]
 pub enum Relation {
     Follow,
@@ -187,10 +188,10 @@ impl Relation {
     }
 }
 
-/// Sets the relation from one user to the other; `false` when it was so already.
+/// Sets the relation from one user to the other; `false` if it was already so.
 pub async fn relate(connection: &mut PgConnection, relation: Relation, from: i64, to: i64) -> Result<bool> {
     if from == to {
-        bail!("a user cannot follow or block oneself");
+        bail!("users cannot follow or block themselves");
     }
     let done = sqlx::query(relation.statement()).bind(from).bind(to).execute(connection).await?;
     Ok(done.rows_affected() > 0)

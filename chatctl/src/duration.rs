@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// For clap's `value_parser`.
+/// Used as clap's `value_parser`.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);

@@ -1,4 +1,4 @@
-//! The fleet as Redis knows it, for operators: who is alive, who is connected, and messages to gateways.
+//! The fleet as Redis knows it, for operators: who is alive and who is connected; also sends messages to gateways.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use shared::wire::Wire;
 use crate::settings::Settings;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// Without a heartbeat for so long a process counts as dead, as gateways and workers see it.
+/// A process counts as dead after this time without a heartbeat, as for gateways and workers.
 const ALIVE_MS: i64 = 5_000;
 
 pub struct FleetClient {
@@ -23,18 +23,18 @@ pub struct FleetClient {
     pub keys: Keys,
 }
 
-/// A process that gave a sign of life lately.
+/// A process with a recent heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alive {
     pub id: String,
-    /// Since its last heartbeat.
+    /// Milliseconds since its last heartbeat.
     pub seen_ms: i64,
 }
 
 impl FleetClient {
-    /// Connects; fails when Redis does not answer.
+    /// Connects; fails if Redis does not answer.
     pub async fn connect(settings: &Settings) -> Result<Self> {
-        // The URL holds a password, so it is not part of any message.
+        // The URL contains a password, so error messages must not quote it.
         let options = settings.redis_options(ANSWER_WITHIN)?;
         let redis = options.client(&Lifecycle::new(Duration::ZERO)).context("REDIS_URL")?;
         let answer: Result<(), Error> = redis.ping(None).await;
@@ -51,12 +51,12 @@ impl FleetClient {
         Ok(beats.into_iter().map(|(id, at)| Alive { id, seen_ms: now - at as i64 }).collect())
     }
 
-    /// What a live process is of; `None` if it does not say.
+    /// The version of a live process; `None` if it has not published one.
     pub async fn version(&self, kind: &str, process: &str) -> Result<Option<String>> {
         Ok(self.redis.get(self.keys.version(kind, process)).await?)
     }
 
-    /// How many sessions are registered for a gateway.
+    /// The number of sessions registered for a gateway.
     pub async fn count_sessions(&self, gateway: &str) -> Result<u64> {
         Ok(self.redis.scard(self.keys.gateway_sessions(gateway_id(gateway)?)).await?)
     }
@@ -97,10 +97,10 @@ impl FleetClient {
         self.publish(wire, self.keys.user_channel(UserId(user)), header).await
     }
 
-    /// Publishes to a gateway, which must be alive to hear it.
+    /// Publishes to a gateway, which must be alive to receive it.
     pub async fn tell_gateway(&self, wire: &Wire, gateway: &str, header: &Header) -> Result<()> {
         let channel = self.keys.gateway_channel(gateway_id(gateway)?);
-        // How many heard a publication is no answer: a cluster's server counts its own subscribers only.
+        // The number of receivers that Redis returns is no help: a cluster node counts only its own subscribers.
         if !self.alive("gateway").await?.iter().any(|alive| alive.id == gateway) {
             bail!("there is no gateway {gateway}; `chatctl status` lists them");
         }
@@ -121,7 +121,7 @@ fn pair(member: &str) -> Option<(String, String)> {
     member.split_once(':').map(|(first, second)| (first.to_owned(), second.to_owned()))
 }
 
-/// Polls until `done`; false when the time is over before.
+/// Polls until `done`; returns false after the limit.
 pub async fn within<F: Future<Output = Result<bool>>>(limit: Duration, mut done: impl FnMut() -> F) -> Result<bool> {
     const PAUSE: Duration = Duration::from_millis(100);
     let deadline = tokio::time::Instant::now() + limit;

@@ -1,4 +1,5 @@
-//! `chatctl`: the command line of the chat server. Parsing and the exit code; the work is in `commands/`.
+//! `chatctl`: the command line of the chat server. This file parses arguments and sets the exit code; the work is in
+//! `commands/`.
 
 mod access;
 mod audit;
@@ -20,7 +21,7 @@ use shared::service::EXIT_SETTINGS;
 use crate::commands::Command;
 use crate::settings::{Settings, Sources};
 
-/// Users, tokens, messages, migrations and operation of a chat server.
+/// Manages users, tokens, messages, migrations and the operation of a chat server.
 ///
 /// Settings come from flags, from the environment, or from the file that `cargo xtask up` writes (target/stack/env),
 /// in this order. Secrets may be in files named by DATABASE_URL_FILE, REDIS_URL_FILE and JWT_SECRET_FILE.
@@ -42,7 +43,7 @@ async fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads the output has enough: `chatctl listen … | head -1`.
+        // The reader of the output has enough: `chatctl listen … | head -1`.
         Err(error) if terminal::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("chatctl: {}", terminal::printable(&format!("{error:#}")));

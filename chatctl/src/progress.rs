@@ -1,4 +1,4 @@
-//! Progress on stderr, a line every few seconds; where the end is known with a bar.
+//! Progress on stderr, one line every few seconds; with a bar if the end is known.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ const BAR_CHARACTERS: u64 = 30;
 pub struct Progress {
     what: &'static str,
     count: u64,
-    /// 0 where it is not known.
+    /// 0 if unknown.
     total: u64,
     told: Instant,
 }
@@ -18,7 +18,7 @@ impl Progress {
         Self::with_total(what, 0)
     }
 
-    /// Of so many; 0 where that is not known.
+    /// With this total; 0 if unknown.
     pub fn with_total(what: &'static str, total: u64) -> Self {
         Progress { what, count: 0, total, told: Instant::now() }
     }

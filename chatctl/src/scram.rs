@@ -1,4 +1,4 @@
-//! What PostgreSQL keeps of a password: given in its place, the password itself never leaves this process.
+//! What PostgreSQL stores of a password. Sending this instead keeps the password itself inside this process.
 
 use anyhow::{Context, Result};
 use base64::Engine;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 /// `scram_iterations` of PostgreSQL.
 const ITERATIONS: u32 = 4_096;
 
-/// The verifier of SCRAM-SHA-256 (RFC 5803) under a new salt; ASCII without quotes.
+/// The verifier of SCRAM-SHA-256 (RFC 5803) with a new salt; ASCII without quotes.
 ///
 /// # Errors
 /// When the password has characters that SASLprep forbids.
@@ -19,7 +19,7 @@ pub fn verifier(password: &str) -> Result<String> {
 
 fn verifier_with(password: &str, salt: &[u8]) -> Result<String> {
     let password =
-        stringprep::saslprep(password).context("WORKER_PASSWORD has characters that no password may have")?;
+        stringprep::saslprep(password).context("WORKER_PASSWORD has characters that are not allowed in passwords")?;
     let salted = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), salt, ITERATIONS);
     let keyed = |name: &[u8]| -> Result<[u8; 32]> {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&salted)?;
@@ -37,7 +37,7 @@ mod tests {
 
     use super::*;
 
-    /// Password and salt of the example in RFC 7677, whose exchange proves these keys.
+    /// Password and salt from the example in RFC 7677, whose exchange proves these keys.
     #[test]
     fn the_verifier_of_the_known_example() {
         let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();

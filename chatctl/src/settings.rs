@@ -11,36 +11,37 @@ use shared::crypto::{EncryptionSettings, Keyring};
 use shared::redis::client::RedisOptions;
 use shared::wire::Wire;
 
-/// Below the workspace's root; looked for from the current folder upwards.
+/// Relative to the workspace root; searched from the current folder upwards.
 const STACK_FILE: &str = "target/stack/env";
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct Sources {
-    /// File of KEY=VALUE lines; default: target/stack/env, from the current folder upwards.
+    /// File with KEY=VALUE lines [default: target/stack/env, searched from the current folder upwards].
     #[arg(long, global = true, value_name = "FILE")]
     env_file: Option<PathBuf>,
-    /// Postgres.
+    /// URL of Postgres.
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
-    /// Redis.
+    /// URL of Redis.
     #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     redis_url: Option<String>,
     /// Prefix of every Redis key.
     #[arg(long, global = true, env = "REDIS_PREFIX", value_name = "PREFIX")]
     redis_prefix: Option<String>,
-    /// The secret that tokens are signed with, in base64.
+    /// Secret that signs tokens, in base64.
     #[arg(long, global = true, env = "JWT_SECRET", hide_env_values = true, value_name = "BASE64")]
     jwt_secret: Option<String>,
-    /// Gateways, separated by commas; the first one is used, the others when it does not answer.
+    /// Gateways, separated by commas; the first one is used, and the others if it does not answer.
     #[arg(long, global = true, env = "GATEWAY_URLS", value_name = "URLS")]
     gateway_urls: Option<String>,
-    /// The address in front of all gateways, used when no gateway is named.
+    /// Address in front of all gateways, used if no gateway is named.
     #[arg(long, global = true, env = "PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
 }
 
-/// A secret, or where it is: read when it is needed, so that a command which needs none does not fail for it.
+/// A secret, or where it is stored: read only when needed, so that a command without secrets does not fail because of
+/// it.
 #[derive(Clone)]
 enum Secret {
     Value(String),
@@ -59,12 +60,12 @@ pub struct Settings {
     profile_columns: Option<String>,
     gateway_urls: Option<String>,
     public_url: Option<String>,
-    /// What the file says.
+    /// The content of the file.
     file: HashMap<String, String>,
 }
 
 impl Settings {
-    /// Reads the file when there is one; one that was asked for by name must exist.
+    /// Reads the file if it exists; one that was named explicitly must exist.
     pub fn load(sources: Sources) -> Result<Self> {
         let file = match &sources.env_file {
             Some(path) => Some(path.clone()),
@@ -78,11 +79,11 @@ impl Settings {
     }
 
     fn merge(sources: Sources, environment: &dyn Fn(&str) -> Option<String>, file: &HashMap<String, String>) -> Self {
-        // An empty value counts as none, wherever it stands.
+        // An empty value counts as unset, wherever it comes from.
         let filled = |value: &String| !value.trim().is_empty();
         let pick =
             |given: Option<String>, key: &str| given.filter(filled).or_else(|| file.get(key).cloned().filter(filled));
-        // A secret may be in a file of its own, named wherever the secret itself could be.
+        // A secret may be in a file, named wherever the secret itself could be.
         let secret = |given: Option<String>, key: &str| {
             let named = format!("{key}_FILE");
             let in_file = |path: String| Secret::File { variable: named.clone(), path };
@@ -138,13 +139,14 @@ impl Settings {
         needed(self.jwt_secret.as_ref(), "JWT_SECRET", "--jwt-secret")
     }
 
-    /// Of the role that workers have in Postgres, where `chatctl migrate` is to make it; an empty file stands for none, too.
+    /// The password of the workers' role in Postgres, if `chatctl migrate` should create it; an empty file counts as
+    /// none.
     pub fn worker_password(&self) -> Result<Option<String>> {
         let password = self.worker_password.as_ref().map(Secret::read).transpose()?;
         Ok(password.filter(|password| !password.trim().is_empty()))
     }
 
-    /// Whether the servers keep the accounts themselves.
+    /// True if the servers keep the accounts themselves.
     pub fn builtin_auth(&self) -> Result<bool> {
         match self.builtin_auth.as_deref().map(str::trim) {
             None | Some("false" | "0") => Ok(false),
@@ -153,26 +155,26 @@ impl Settings {
         }
     }
 
-    /// What the columns of a profile are called, where it is set: pairs of field and column.
+    /// The names of the profile columns, if configured: pairs of field and column.
     pub fn profile_columns(&self) -> Result<Vec<(String, String)>> {
         let text = self.profile_columns.as_deref().unwrap_or_default();
         shared::config::parse_profile_columns(text)
             .context("PROFILE_COLUMNS: expected `field=column` separated by commas")
     }
 
-    /// The settings of the services that say how content is sealed, from the environment and the file.
+    /// The services' settings for sealing content, from the environment and the file.
     pub fn encryption(&self) -> Result<EncryptionSettings> {
         self.common()?.encryption().map_err(anyhow::Error::msg)
     }
 
-    /// What the services need to read each other, and whoever wants to be heard by them.
+    /// The wire that the services use among each other; needed to send them messages.
     pub fn wire(&self) -> Result<Wire> {
         let common = self.common()?;
         let encryption = common.encryption().map_err(anyhow::Error::msg)?;
         Ok(Wire::new(Keyring::derive(&encryption)?, common.wire_format))
     }
 
-    /// What a service would read, from the environment and the file.
+    /// The value that a service would read, from the environment and the file.
     pub fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok().or_else(|| self.file.get(name).cloned())
     }
@@ -189,7 +191,7 @@ impl Settings {
             urls.extend(self.public_url.clone());
         }
         if urls.is_empty() {
-            bail!("no server is known: give --url, set GATEWAY_URLS, or start one with `cargo xtask up`");
+            bail!("no server is known: pass --url, set GATEWAY_URLS, or start one with `cargo xtask up`");
         }
         Ok(urls)
     }
@@ -209,7 +211,7 @@ impl Secret {
 fn needed(secret: Option<&Secret>, key: &str, flag: &str) -> Result<String> {
     match secret {
         Some(secret) => secret.read(),
-        None => bail!("{key} is needed: set it, give {flag}, or start a stack with `cargo xtask up`"),
+        None => bail!("{key} is needed: set it, pass {flag}, or start a stack with `cargo xtask up`"),
     }
 }
 
@@ -220,12 +222,12 @@ fn find_upwards(from: &Path) -> Option<PathBuf> {
 fn read(path: &Path) -> Result<String> {
     let size = std::fs::metadata(path)?.len();
     if size > MAX_FILE_BYTES {
-        bail!("the file is {size} bytes long, which is no settings file");
+        bail!("the file is {size} bytes long, which is too large for a settings file");
     }
     Ok(std::fs::read_to_string(path)?)
 }
 
-/// Lines of KEY=VALUE; `export` before and quotes around are taken off, so that a shell may read the same file.
+/// Parses lines of KEY=VALUE; a leading `export` and quotes are removed, so that a shell can read the same file.
 fn parse(text: &str) -> HashMap<String, String> {
     let mut values = HashMap::new();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {

@@ -1,4 +1,4 @@
-//! Text on the terminal: what others wrote made harmless, lines flushed at once, lines typed.
+//! Text on the terminal: escapes what others wrote, flushes lines immediately, and reads typed lines.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Read, Write};
@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 const MAX_LINE_BYTES: u64 = 64 * 1024;
 const TYPED_LINES: usize = 64;
 
-/// Control characters and direction overrides become `�`: a message must not move the cursor or pose as another line.
+/// Replaces control characters and direction overrides with `�`: a message must not move the cursor or look like
+/// another line.
 pub fn printable(text: &str) -> String {
     let harmless = |c: char| match c {
         '\n' | '\t' => c,
@@ -21,12 +22,12 @@ pub fn printable(text: &str) -> String {
     text.chars().map(harmless).collect()
 }
 
-/// One line of JSON with the same characters escaped: it stays the same JSON, and harmless on a terminal.
+/// Escapes the same characters in a line of JSON: it stays the same JSON, and is harmless on a terminal.
 pub fn escaped_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_control() || is_direction_override(c) {
-            // All of them are below U+10000. In compact JSON they only occur in strings.
+            // All of them are below U+10000, and occur only in strings in compact JSON.
             let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         } else {
             escaped.push(c);
@@ -39,7 +40,7 @@ fn is_direction_override(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Writes a line to stdout and flushes it, so that a script sees it at once.
+/// Writes a line to stdout and flushes it, so that a script sees it immediately.
 pub fn print_line(line: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
@@ -51,8 +52,8 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// The lines of stdin; the channel ends with them. A thread of its own, because a blocked read of stdin would keep the
-/// runtime from ending.
+/// The lines of stdin; the channel ends with them. Uses a separate thread, because a blocked read of stdin would keep
+/// the runtime from ending.
 pub fn typed_lines() -> mpsc::Receiver<String> {
     let (lines, typed) = mpsc::channel(TYPED_LINES);
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! The binary against a server in the test that plays one scripted connection after the other.
+//! Runs the binary against a server in the test that plays one scripted connection after the other.
 #![allow(clippy::unwrap_used)]
 
 use std::future::Future;
@@ -24,7 +24,7 @@ struct Server {
 /// One admitted connection.
 struct Peer(WebSocketStream<TcpStream>);
 
-/// What is left of the program when it has ended.
+/// The result of the program after it has ended.
 struct Ended {
     code: Option<i32>,
     stdout: String,
@@ -47,7 +47,7 @@ impl Server {
         peer
     }
 
-    /// Runs chatctl as user 1, with nothing of the surroundings, while the script runs.
+    /// Runs chatctl as user 1 with an empty environment, alongside the script.
     async fn run<F: Future>(&self, arguments: &[&str], input: &str, script: F) -> (Ended, F::Output) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_chatctl"))
             .args(arguments)

@@ -1,4 +1,4 @@
-//! `chatctl user erase` beside members' own commands on the same groups.
+//! `chatctl user erase` concurrently with members' own commands on the same groups.
 #![allow(clippy::unwrap_used)]
 
 use std::process::{Command, Stdio};
@@ -45,10 +45,10 @@ async fn a_group_that_changes_hands_meanwhile_has_one_owner() {
     assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
     let mut db = PgConnection::connect(&database).await.unwrap();
     let mut other = PgConnection::connect(&database).await.unwrap();
-    // From user 1 to user 3, while either is erased.
+    // From user 1 to user 3, while one of them is erased.
     for (erased, owner) in [("1", 3), ("3", 1)] {
         group(&mut db).await;
-        // As a worker does it.
+        // Like a worker.
         let mut transfer = other.begin().await.unwrap();
         sqlx::query(
             "SELECT FROM group_chats g JOIN group_members m USING (group_id)
@@ -84,9 +84,9 @@ async fn a_group_that_changes_hands_meanwhile_has_one_owner() {
     }
 }
 
-/// What waits for a webhook tells of people as what waits for users does.
+/// Waiting webhook deliveries contain personal data, just like waiting events.
 #[tokio::test(flavor = "multi_thread")]
-async fn webhooks_that_wait_tell_nothing_of_who_was_erased() {
+async fn pending_webhooks_tell_nothing_of_an_erased_user() {
     let database = devstack::testing::fresh_database("erasinghooks").unwrap();
     assert!(command(&database, &["migrate"]).output().unwrap().status.success());
     let mut db = PgConnection::connect(&database).await.unwrap();

@@ -144,7 +144,7 @@ async fn everything_that_fits_is_imported_and_the_rest_reported() {
     );
     let one = |query: &str| query.to_owned();
     for (query, expected) in [
-        // The reply by a held id; those to nothing and to elsewhere.
+        // The reply to a held id; those to nothing and to another conversation.
         (one("SELECT count(*)::text FROM private_messages WHERE reply_to_message_id IS NOT NULL"), "1"),
         (one("SELECT held_id FROM held_message_ids"), "msg_1762000000000_k3j9x2"),
         (
@@ -176,7 +176,7 @@ async fn everything_that_fits_is_imported_and_the_rest_reported() {
         ),
         (one("SELECT pinned_by::text FROM private_messages WHERE pinned_at IS NOT NULL"), "2"),
         (one("SELECT to_char(edited_at, 'HH24:MI') FROM private_messages WHERE edited_at IS NOT NULL"), "10:05"),
-        // 10 has read up to the second, 9 up to the third, and was given them; 10 has one to come.
+        // 10 has read up to the second, 9 up to the third, and these were delivered; 10 has one still to come.
         (
             one(
                 "SELECT string_agg(user_id || ':' || read_seq || ':' || delivered_seq, ' ' ORDER BY user_id) FROM conversation_members WHERE conversation_id = 'conv_9_10'",
@@ -220,13 +220,13 @@ async fn everything_that_fits_is_imported_and_the_rest_reported() {
     }
     site.succeed(&site.import(&["--verify"]));
 
-    // What is wrong is found, and where.
+    // Finds what is wrong, and where.
     site.sql("UPDATE private_messages SET content = content || content WHERE message_id::text LIKE '1111%'").await;
     assert!(site.fail(&site.import(&["--verify"])).contains("1 differences"));
     assert!(std::fs::read_to_string(&site.report).unwrap().contains("verify\twith another text\t1"));
 }
 
-/// How ids of the older kind begin here.
+/// How older ids begin here.
 fn held(id: &str) -> String {
     shared::held_ids::message_id(id).unwrap().0.to_string()[..4].to_owned()
 }
@@ -236,7 +236,7 @@ async fn an_import_is_repeated_resumed_and_brought_up_to_date() {
     let mut site = Site::new("repeating").await;
     site.succeed(&["import", "move-tables"]);
     site.succeed(&["migrate"]);
-    // Broken off in the middle: it goes on where it stopped.
+    // Interrupted in the middle: it continues where it stopped.
     site.succeed(&site.import(&["--dry-run"]));
     site.sql(include_str!("../src/commands/import/schema.sql")).await;
     site.sql(
@@ -257,7 +257,7 @@ async fn an_import_is_repeated_resumed_and_brought_up_to_date() {
     site.succeed(&site.import(&[]));
     assert_eq!(site.rows(state).await, before, "a second run changes nothing");
 
-    // What came meanwhile: one more, one that belongs before others, an edit, one taken back.
+    // What was added meanwhile: one more, one that belongs before others, an edit, one removed reaction.
     site.sql(
         "INSERT INTO original.private_messages (message_id, conversation_id, sender_id, recipient_id, content, created_at) VALUES
              ('ee000000-0000-4000-8000-000000000000', 'conv_10_9', '9', '10', 'new', '2025-11-20 10:00:00'),
@@ -271,7 +271,7 @@ async fn an_import_is_repeated_resumed_and_brought_up_to_date() {
     let expected =
         ["1 3333", "2 ff00", "3 1111", &format!("4 {}", held("msg_1762000000000_k3j9x2")), "5 2222", "6 ee00"];
     let found = site.rows(NUMBERS).await;
-    // The late one was made now, so that it is among what changed since.
+    // The late one was created now, so it is among the recent changes.
     assert_eq!(found, expected);
     site.succeed(&site.import(&["--verify"]));
     assert_eq!(
@@ -279,7 +279,7 @@ async fn an_import_is_repeated_resumed_and_brought_up_to_date() {
         ["0"]
     );
 
-    // What concerns communities and reactions is brought up to date, too, where only the import wrote.
+    // Communities and reactions are updated, too, if only the import wrote them.
     site.sql(
         "UPDATE original.user_community_progress SET total_xp = 999;
          UPDATE original.community_members SET is_muted = FALSE;
@@ -297,7 +297,7 @@ async fn an_import_is_repeated_resumed_and_brought_up_to_date() {
     site.succeed(&site.import(&[]));
     assert_eq!(site.rows("SELECT total_xp::text FROM user_community_progress").await, ["1500"]);
 
-    // Runs of one import have the same options.
+    // All runs of one import have the same options.
     let mut raw = site.import(&[]);
     raw.retain(|argument| *argument != "--decode-entities");
     assert!(site.fail(&raw).contains("--decode-entities was given"));
@@ -323,7 +323,7 @@ async fn an_import_is_repeated_resumed_and_brought_up_to_date() {
     let report = std::fs::read_to_string(&site.report).unwrap();
     assert!(report.contains("imported, and gone from the source since"), "{report}");
 
-    // Once the new server writes in a conversation, nothing that is there is changed any more.
+    // Once the new server has written in a conversation, nothing in it is changed any more.
     site.sql(
         "UPDATE conversations SET version = version + 1 WHERE conversation_id = 'conv_9_10';
          UPDATE original.private_messages SET content = 'too late', edited_at = now() WHERE message_id LIKE '2222%'",

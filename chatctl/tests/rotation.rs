@@ -1,4 +1,4 @@
-//! `chatctl keys rotate` on rows of several keys and of the original server, broken off, and while others write.
+//! `chatctl keys rotate` on rows with several keys and of the original server, interrupted, and while others write.
 #![allow(clippy::unwrap_used)]
 
 use std::process::{Command, Output, Stdio};
@@ -110,7 +110,7 @@ async fn rows_of_all_ages_end_up_under_the_newest_key() {
         .await
         .unwrap();
 
-    // Broken off in the middle: killed as soon as it has written something.
+    // Interrupted in the middle: killed as soon as it has written something.
     let mut broken = command(&database, "1").spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     let rotated = "SELECT count(*) FROM private_messages WHERE key_id = 2";
@@ -123,7 +123,7 @@ async fn rows_of_all_ages_end_up_under_the_newest_key() {
     let half = count(&mut db, rotated).await;
     assert!(half < rows + 1, "it was quicker than the kill");
 
-    // While an old server still edits: whatever it writes last, stays.
+    // While an old server still edits: whatever it writes last stays.
     let editing = tokio::spawn({
         let (database, old, edited) = (database.clone(), old.clone(), ids[3].0);
         async move {
@@ -171,7 +171,7 @@ async fn rows_of_all_ages_end_up_under_the_newest_key() {
         assert_eq!(newest.open_blob(event, &blob).unwrap(), b"an event");
     }
 
-    // Nothing more to do, and what cannot be read is named and left.
+    // Nothing more to do; unreadable rows are named and left alone.
     let again = succeed(&command(&database, "500").output().unwrap());
     assert!(again.contains("private_messages: 0 re-encrypted"), "{again}");
     let broken = ids[5].0;

@@ -1,4 +1,4 @@
-//! `chatctl verify` on a database that is whole, and after each way in which it can fail to be.
+//! `chatctl verify` on a consistent database, and after each kind of damage.
 #![allow(clippy::unwrap_used)]
 
 use std::process::{Command, Output};
@@ -23,7 +23,7 @@ fn chatctl(database: &str, arguments: &[&str], key: &str) -> Output {
         .unwrap()
 }
 
-/// Three messages of two users, the second of them deleted for everyone; a group with a message.
+/// Three messages between two users, the second deleted for everyone; a group with a message.
 async fn fill(db: &mut PgConnection) {
     let keys = vec![(1, Secret::new(KEY))];
     let ring = Keyring::derive(&EncryptionSettings { keys, salt: SALT.to_owned(), legacy_key: None }).unwrap();

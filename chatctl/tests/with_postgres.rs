@@ -125,7 +125,7 @@ fn the_main_backends_real_tables_fit_and_what_does_not_is_named() {
     assert!(!usable && problems.contains(missing), "{problems}");
     assert!(check("nickname=x").1.contains("PROFILE_COLUMNS"));
 
-    // Set by hand.
+    // Changed by hand.
     sql("ALTER TABLE users_auth RENAME mail TO email");
     let migrate = |columns: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chatctl"));

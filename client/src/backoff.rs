@@ -1,8 +1,9 @@
-//! How long to wait before connecting again.
+//! How long to wait before reconnecting.
 
 use std::time::Duration;
 
-/// Exponential with full jitter, so that clients cut off at the same moment do not come back at the same moment.
+/// Exponential with full jitter, so that clients that were cut off at the same moment do not reconnect at the same
+/// moment.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -22,7 +23,7 @@ impl Backoff {
         bound.mul_f64(rand::random_range(0.1..=1.0))
     }
 
-    /// To be called once a connection has proved to work.
+    /// Call it once a connection has proved to work.
     pub fn reset(&mut self) {
         self.attempts = 0;
     }

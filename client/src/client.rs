@@ -1,4 +1,4 @@
-//! What one does with a connection: log in, send, ask, wait, close.
+//! What a program does with a connection: log in, send, ask, wait, close.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::event::event_type;
 use crate::{Connect, Error, observe};
 
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-/// Longer waits are cut to this, as points in time have a limit.
+/// Longer waits are cut to this, because points in time have a limit.
 const MAX_WAIT: Duration = Duration::from_secs(365 * 86_400);
-/// How many events are kept that were passed over while waiting for another one.
+/// How many events are kept that were skipped while waiting for another one.
 const MAX_PASSED_OVER: usize = 20_000;
 
-/// One connection to the server. Events come in the order in which the server sent them.
+/// One connection to the server. Events arrive in the order in which the server sent them.
 #[derive(Debug)]
 pub struct Client {
     connection: Connection,
@@ -44,7 +44,7 @@ impl Client {
         }
     }
 
-    /// Connects with the defaults of [`Connect`] and takes the greeting.
+    /// Connects with the defaults of [`Connect`] and reads the greeting.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         Connect::new(url).open().await
     }
@@ -56,12 +56,12 @@ impl Client {
         Ok(client)
     }
 
-    /// Authenticates and returns `auth_success`; an `auth_error` is `Rejected`. What was missed is read as any event.
+    /// Authenticates and returns `auth_success`; an `auth_error` is `Rejected`. Missed events are read like any others.
     pub async fn authenticate(&mut self, token: &str) -> Result<Value, Error> {
         self.authenticate_with(json!({"token": token})).await
     }
 
-    /// The same with further fields, as `acks`.
+    /// Does the same with further fields, such as `acks`.
     pub async fn authenticate_with(&mut self, mut fields: Value) -> Result<Value, Error> {
         fields["type"] = json!("authenticate");
         let answer = self.request_ok(fields).await?;
@@ -72,7 +72,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// The `connected` event; null when it was not taken.
+    /// The `connected` event; null if it was not read.
     pub fn greeting(&self) -> &Value {
         &self.greeting
     }
@@ -86,12 +86,12 @@ impl Client {
         &self.session
     }
 
-    /// The user id as the server tells it; empty before `auth_success`.
+    /// The user id that the server sent; empty before `auth_success`.
     pub fn user_id(&self) -> &str {
         self.session["userId"].as_str().unwrap_or_default()
     }
 
-    /// A handle that sends only, for another task.
+    /// A handle that can only send, for another task.
     pub fn sender(&self) -> Sender {
         self.connection.sender.clone()
     }
@@ -110,7 +110,7 @@ impl Client {
         self.send_message(Message::binary(bytes.into())).await
     }
 
-    /// Sends one frame as it is (masked, as a client must): fragments, reserved bits, text that is no UTF-8.
+    /// Sends one frame as it is (masked, as a client must): fragments, reserved bits, text that is not UTF-8.
     pub async fn send_frame(&self, frame: Frame) -> Result<(), Error> {
         self.send_message(Message::Frame(frame)).await
     }
@@ -119,15 +119,15 @@ impl Client {
         self.connection.sender.send_message(message).await
     }
 
-    /// Sends a command under a `requestId` of its own (unless it has one) and returns the direct answer, error or not.
-    /// Other events stay to be read, in order.
+    /// Sends a command with its own `requestId` (unless it has one) and returns the direct answer, error or not. Other
+    /// events can still be read, in order.
     pub async fn request(&mut self, command: Value) -> Result<Value, Error> {
         self.request_within(command, self.answer_within).await
     }
 
     pub async fn request_within(&mut self, mut command: Value, within: Duration) -> Result<Value, Error> {
         if !command.is_object() {
-            return Err(Error::Invalid(format!("a command is a JSON object: {command}")));
+            return Err(Error::Invalid(format!("a command must be a JSON object: {command}")));
         }
         if command["requestId"].is_null() {
             self.requests += 1;
@@ -143,7 +143,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// As `request`, with an `error` or `auth_error` as `Error::Rejected`.
+    /// Like `request`, but returns an `error` or `auth_error` as `Error::Rejected`.
     pub async fn request_ok(&mut self, command: Value) -> Result<Value, Error> {
         let answer = self.request(command).await?;
         match event_type(&answer) {
@@ -152,7 +152,7 @@ impl Client {
         }
     }
 
-    /// The next event in order, waiting without a limit. May be cancelled without losing anything.
+    /// The next event in order, waiting without a limit. Cancel safe.
     pub async fn recv(&mut self) -> Result<Value, Error> {
         match self.passed_over.pop_front() {
             Some(event) => Ok(event),
@@ -182,7 +182,7 @@ impl Client {
         self.wait_for(&expected, within, |event| event_type(event) == kind && predicate(event)).await
     }
 
-    /// Succeeds when no such event is there or comes within the time; the others stay, in order.
+    /// Succeeds if no such event is present or arrives in this time; the others stay, in order.
     pub async fn expect_none(
         &mut self,
         kind: &str,
@@ -196,7 +196,7 @@ impl Client {
         }
     }
 
-    /// Takes every event that is here already.
+    /// Takes every event that has already arrived.
     pub fn drain(&mut self) -> Vec<Value> {
         let mut events: Vec<Value> = self.passed_over.drain(..).collect();
         while let Ok(event) = self.connection.events.try_recv() {
@@ -248,7 +248,7 @@ impl Client {
         self.connection.end.get().cloned()
     }
 
-    /// Waits until the server ends the connection and returns how; the events until then stay to be read.
+    /// Waits until the server ends the connection and returns how; the events until then can still be read.
     pub async fn wait_closed(&mut self, within: Duration) -> Result<CloseInfo, Error> {
         match self.wait_for("the end of the connection", within, |_| false).await {
             Err(Error::Closed { close, .. }) => Ok(close),
@@ -261,10 +261,11 @@ impl Client {
         self.wait_closed(CLOSE_WITHIN).await.unwrap_or_else(|error| CloseInfo::lost(error.to_string()))
     }
 
-    /// Closes as the protocol says and returns how the connection ended. Events that came before can still be read.
+    /// Closes according to the protocol and returns how the connection ended. Events that came before can still be
+    /// read.
     pub async fn close(&mut self) -> CloseInfo {
         let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        // Fails when the connection is over already; its end is then known all the same.
+        // Fails if the connection is already over; its end is then known anyway.
         let _ = self.send_message(Message::Close(Some(frame))).await;
         let close = self.closed().await;
         self.connection.abort().await;

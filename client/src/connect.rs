@@ -25,7 +25,7 @@ const MAX_WRITE_BUFFER_BYTES: usize = 32 * 1024 * 1024;
 /// Small, because load programs hold many connections, and the library allocates this much for each.
 const BUFFER_BYTES: usize = 4 * 1024;
 
-/// A connection to be opened, with everything that may differ from the default.
+/// A connection to be opened, with everything that can differ from the default.
 #[derive(Debug, Clone)]
 pub struct Connect {
     url: String,
@@ -73,7 +73,7 @@ impl Connect {
         self
     }
 
-    /// The local address to connect from; on Linux every address of 127.0.0.0/8 will do for a local server.
+    /// The local address to connect from; on Linux any address of 127.0.0.0/8 works for a local server.
     pub fn source(mut self, address: IpAddr) -> Self {
         self.source = Some(address);
         self
@@ -85,7 +85,7 @@ impl Connect {
         self
     }
 
-    /// The socket's receive buffer: a small one makes a client that does not read a slow one sooner.
+    /// The socket's receive buffer: with a small one, a client that does not read becomes slow sooner.
     pub fn recv_buffer_bytes(mut self, bytes: u32) -> Self {
         self.recv_buffer_bytes = Some(bytes);
         self
@@ -109,24 +109,24 @@ impl Connect {
         self
     }
 
-    /// Gives the connection up when nothing at all, pings included, came for so long. Off by default.
+    /// Gives up the connection if nothing at all arrives, not even a ping, for this long. Off by default.
     pub fn dead_after(mut self, limit: Duration) -> Self {
         self.limits.dead_after = Some(limit);
         self
     }
 
-    /// Offers the subprotocol `chat.v1`, the protocol of this client, whatever the server speaks by default.
+    /// Offers the subprotocol `chat.v1`, the protocol of this client, whatever the server's default is.
     pub fn chat_v1(self) -> Self {
         self.header("Sec-WebSocket-Protocol", "chat.v1")
     }
 
-    /// What comes is not held against the contract: another dialect is spoken.
+    /// Does not check frames against the contract, because another dialect is spoken.
     pub fn unobserved(mut self) -> Self {
         self.limits.observed = false;
         self
     }
 
-    /// Opens the connection and takes the server's greeting; fails with `Refused` when that is an error.
+    /// Opens the connection and reads the server's greeting; fails with `Refused` if that is an error.
     pub async fn open(self) -> Result<Client, Error> {
         let deadline = self.open_within;
         timeout(deadline, self.clone().open_unbounded())
@@ -134,7 +134,7 @@ impl Connect {
             .unwrap_or_else(|_| Err(self.failed(format!("not connected after {deadline:?}"))))
     }
 
-    /// Does the handshake by hand and hands over the bare TCP connection, for input that no library would send.
+    /// Performs the handshake by hand and returns the bare TCP connection, for input that no library would send.
     pub async fn open_raw(self) -> Result<TcpStream, Error> {
         let open = async {
             let uri = self.uri()?;
@@ -155,7 +155,7 @@ impl Connect {
         }
         let mut connector = None;
         if uri.scheme_str() == Some("wss") {
-            // Fails when the program has chosen a provider before, which serves as well.
+            // Fails if the program has already chosen a provider, which works as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
             connector = self.certificates.as_deref().map(trusting_only).transpose()?;
         }

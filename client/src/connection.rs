@@ -1,6 +1,6 @@
-//! The two tasks behind a client: one reads (and so answers pings), one writes. How a connection ended.
+//! The two tasks behind a client: one reads (and so answers pings), one writes. It also defines how a connection ended.
 //!
-//! Nothing here knows a command or waits for an answer; that is `client.rs`.
+//! Nothing here knows commands or waits for answers; `client.rs` does.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -20,23 +20,23 @@ use crate::{Error, observe};
 
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// The client's own pings carry this `requestId`; their answers are not shown to anybody.
+/// Marks the client's own pings; their answers are not shown.
 const KEEPALIVE_REQUEST_ID: &str = "client-keepalive";
 const OUTGOING_MESSAGES: usize = 64;
 /// How long the server may take to close TCP after its close frame.
 const LINGER: Duration = Duration::from_secs(1);
-/// As good as never.
+/// Practically never.
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
-/// RFC 6455: a close frame came, but it had no code.
+/// RFC 6455: a close frame arrived without a code.
 const NO_CODE: u16 = 1005;
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseInfo {
-    /// The code of the server's close frame (1005 when it had none); `None` when no close frame came.
+    /// The code of the server's close frame (1005 if it had none); `None` if no close frame arrived.
     pub code: Option<u16>,
     pub reason: String,
-    /// What broke the connection when no close frame came.
+    /// What broke the connection if no close frame arrived.
     pub detail: Option<String>,
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct Limits {
     pub queue_events: usize,
     pub keepalive: Option<Duration>,
     pub dead_after: Option<Duration>,
-    /// Whether the program's observer looks at what comes.
+    /// True if the program's observer looks at frames.
     pub observed: bool,
 }
 
@@ -131,11 +131,12 @@ impl Reader {
     async fn run(mut self, writer: AbortHandle) {
         let close = self.read_to_end().await;
         let clean = close.code.is_some();
-        // The end is known before the queue of events ends, so that whoever sees the one can read the other.
+        // The end is set before the queue of events ends, so that a reader of the queue's end can read how the
+        // connection ended.
         let _ = self.end.set(close);
         drop(self.arrived);
         if clean {
-            // Reading on writes the answer to the server's close frame.
+            // Reading further also writes the answer to the server's close frame.
             let _ = timeout(LINGER, async { while let Some(Ok(_)) = self.stream.next().await {} }).await;
         }
         writer.abort();
@@ -155,7 +156,7 @@ impl Reader {
                 Some(Err(error)) => return CloseInfo::lost(error.to_string()),
                 Some(Ok(Message::Text(text))) => match parse(text.as_str(), self.observed) {
                     Ok(event) if event["requestId"] == KEEPALIVE_REQUEST_ID => {}
-                    // A full queue stops the reading, which is what a slow client looks like to the server.
+                    // A full queue stops the reading, which looks like a slow client to the server.
                     Ok(event) => {
                         if self.arrived.send(event).await.is_err() {
                             return CloseInfo::lost("the client was dropped");
@@ -178,12 +179,12 @@ impl Reader {
     }
 }
 
-/// Every message of the server is a JSON object with a string `type`; anything else is an error of the server.
+/// Every message from the server is a JSON object with a string `type`; anything else is a server error.
 fn parse(text: &str, observed: bool) -> Result<Value, String> {
-    let event: Value =
-        serde_json::from_str(text).map_err(|e| format!("the server sent what is no JSON ({e}): {text:.200}"))?;
+    let event: Value = serde_json::from_str(text)
+        .map_err(|e| format!("the server sent something that is not JSON ({e}): {text:.200}"))?;
     if !event["type"].is_string() {
-        return Err(format!("the server sent no object with a type: {text:.200}"));
+        return Err(format!("the server sent something that is not an object with a type: {text:.200}"));
     }
     if observed {
         observe::event(&event)?;
@@ -196,7 +197,7 @@ async fn write(
     mut to_write: mpsc::Receiver<Message>,
     keepalive: Option<Duration>,
 ) {
-    // Without a keep-alive the ticks are so rare that they do not matter.
+    // Without a keep-alive, the ticks are so rare that they do not matter.
     let period = keepalive.map_or(NEVER, |period| period.clamp(Duration::from_millis(1), NEVER));
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -213,7 +214,7 @@ async fn write(
         if sink.feed(message).await.is_err() {
             return;
         }
-        // Whatever else is waiting goes out in the same write.
+        // Everything else that is waiting goes out in the same write.
         while let Ok(message) = to_write.try_recv() {
             if sink.feed(message).await.is_err() {
                 return;

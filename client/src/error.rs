@@ -1,4 +1,5 @@
-//! Why an operation of the client failed. Written for whoever reads a failed test: each names what came instead.
+//! Why an operation of the client failed. Written for the reader of a failed test: each error names what arrived
+//! instead.
 
 use std::time::Duration;
 
@@ -9,16 +10,16 @@ use crate::event;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The URL, a header or a secret handed to the client is unusable.
+    /// The URL, a header or a secret passed to the client cannot be used.
     #[error("{0}")]
     Invalid(String),
-    /// The TCP connection, TLS or the WebSocket handshake did not come about.
+    /// The TCP connection, TLS or the WebSocket handshake failed.
     #[error("cannot connect to {url}: {reason}")]
     Connect { url: String, reason: String },
-    /// The server answered the upgrade with an ordinary HTTP answer, for instance 403 for a refused origin.
+    /// The server answered the upgrade with an ordinary HTTP answer, for example 403 for a refused origin.
     #[error("the upgrade was answered with HTTP {status}: {body}")]
     Http { status: u16, body: String },
-    /// The server accepted the upgrade only to say in an `error` event why it turns the connection away.
+    /// The server accepted the upgrade, but only to send an `error` event that says why it refuses the connection.
     #[error("the connection was refused: {}; {close}", event::summary(.event))]
     Refused { event: Value, close: CloseInfo },
     /// A command was answered by `error` or `auth_error`.
@@ -27,22 +28,22 @@ pub enum Error {
     /// The connection is over.
     #[error("the connection ended: {close}{}", event::left(.arrived))]
     Closed { close: CloseInfo, arrived: Vec<Value> },
-    /// What was waited for did not come in time.
+    /// What the caller waited for did not arrive in time.
     #[error("waited {waited:?} for {expected} in vain; {}", event::arrived(.arrived))]
     Timeout { expected: String, waited: Duration, arrived: Vec<Value> },
-    /// An event came that must not come.
+    /// An event arrived that must not arrive.
     #[error("unexpected: {}", event::summary(.0))]
     Unexpected(Value),
-    /// An answer is none that the observer accepts.
+    /// The observer does not accept an answer.
     #[error("the server broke the contract: {0}")]
     Contract(String),
-    /// More events were passed over while waiting for another one than the client keeps.
+    /// While waiting for another event, more events were skipped than the client keeps.
     #[error("more than {0} events are waiting to be looked at")]
     TooManyWaiting(usize),
 }
 
 impl Error {
-    /// The error code of the server's answer, when this is one.
+    /// The error code of the server's answer, if this is one.
     pub fn code(&self) -> Option<&str> {
         match self {
             Error::Rejected(event) | Error::Refused { event, .. } => event["code"].as_str(),
@@ -50,7 +51,7 @@ impl Error {
         }
     }
 
-    /// The server's `retryAfter`, when its answer has one.
+    /// The server's `retryAfter`, if its answer has one.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Error::Rejected(event) | Error::Refused { event, .. } => {
@@ -60,7 +61,7 @@ impl Error {
         }
     }
 
-    /// Whether the same thing on a fresh connection may well succeed.
+    /// True if the same operation may well succeed on a new connection.
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Invalid(_) | Error::Unexpected(_) | Error::Contract(_) => false,

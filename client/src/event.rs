@@ -24,7 +24,7 @@ pub fn summary(event: &Value) -> String {
     }
 }
 
-/// What came instead, for the message of a failed expectation.
+/// What arrived instead, for the message of a failed expectation.
 pub(crate) fn arrived(events: &[Value]) -> String {
     if events.is_empty() {
         return "nothing arrived".to_owned();

@@ -1,11 +1,11 @@
-//! A hook for tests: every frame that any client of this program gets, and every answer to a request, may be looked at. What
-//! the observer refuses breaks the connection, as a frame that is no JSON does.
+//! A hook for tests, which can inspect every frame that any client of this program gets, and every answer to a request.
+//! What the observer rejects breaks the connection, like a frame that is not JSON.
 
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
-/// What looks at frames; an `Err` says what is wrong.
+/// Inspects frames; an `Err` says what is wrong.
 #[derive(Debug, Clone, Copy)]
 pub struct Observer {
     pub event: fn(&Value) -> Result<(), String>,
@@ -15,7 +15,7 @@ pub struct Observer {
 
 static OBSERVER: OnceLock<Observer> = OnceLock::new();
 
-/// Installs the observer of this program; the first one stays.
+/// Installs this program's observer; only the first call has an effect.
 pub fn observe(observer: Observer) {
     let _ = OBSERVER.set(observer);
 }

@@ -1,6 +1,6 @@
 //! A WebSocket connection byte by byte, for tests of what the server does with broken input.
 //!
-//! Only what such tests need: the upgrade, sending is the stream's own `write_all`, and reading one frame.
+//! Only what such tests need: the upgrade and reading one frame. Sending is the stream's own `write_all`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use crate::Error;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 const MAX_FRAME_BYTES: u64 = 16 * 1024 * 1024;
 
-/// One frame as it came: nothing is unpacked or put together.
+/// One frame as received: neither decoded nor reassembled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawFrame {
     /// FIN, the three reserved bits and the opcode.
@@ -86,7 +86,7 @@ pub(crate) async fn upgrade(stream: &mut TcpStream, uri: &Uri, headers: &[(Strin
     request.push_str("\r\n");
     stream.write_all(request.as_bytes()).await.map_err(|e| failed(e.to_string()))?;
 
-    // Byte by byte, so that nothing of the first frame is taken.
+    // Byte by byte, so that nothing of the first frame is consumed.
     let mut head = Vec::with_capacity(512);
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() >= MAX_HEAD_BYTES {

@@ -1,6 +1,6 @@
 //! Tokens for tests and for `chatctl`: the main backend's HS256 JWTs, and every kind of bad one.
 //!
-//! Made by hand rather than by the library that the server verifies with.
+//! Made by hand and not with the library that the server verifies with.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -56,7 +56,7 @@ impl TokenBuilder {
         self
     }
 
-    /// The token's `jti`, to be revoked later; empty when it is absent or no string.
+    /// The token's `jti`, to be revoked later; empty if it is absent or not a string.
     pub fn jti(&self) -> &str {
         self.claims.get("jti").and_then(Value::as_str).unwrap_or_default()
     }
@@ -71,7 +71,7 @@ impl TokenBuilder {
         Ok(format!("{signed}.{signature}"))
     }
 
-    /// The token with an empty signature, as `alg: none` would have it.
+    /// The token with an empty signature, as for `alg: none`.
     pub fn unsigned(&self) -> String {
         format!("{}.", self.signing_input())
     }

@@ -103,7 +103,7 @@ async fn an_answer_is_found_among_events_and_these_keep_their_order() {
     assert_eq!(error.code(), Some("RATE_LIMIT_EXCEEDED"));
     assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
 
-    // Takes the second message, and leaves the first one and the foreign answer.
+    // Takes the second message, and leaves the first one and the unrelated answer.
     client.expect("new_message", |e| e["seq"] == 2, SOON).await.unwrap();
     assert_eq!(client.next_event(SOON).await.unwrap()["seq"], 1);
     let close = client.wait_closed(SOON).await.unwrap();
@@ -219,7 +219,8 @@ async fn a_refused_upgrade_gives_the_http_status() {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").await.unwrap();
-            // The request is read, or closing would reset the connection before the client sees the answer.
+            // Reads the request, because closing would otherwise reset the connection before the client sees the
+            // answer.
             let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
         }
     });

@@ -58,7 +58,7 @@ pub fn asyncapi() -> Value {
         "servers": {"gateway": {
             "host": "localhost:8080",
             "protocol": "ws",
-            "description": "Any gateway, or what is in front of them; `wss` in production. Any path upgrades.",
+            "description": "Any gateway, or whatever is in front of them; `wss` in production. Any path upgrades.",
         }},
         "defaultContentType": "application/json",
         "channels": {"chat": {
@@ -87,7 +87,7 @@ fn command(spec: &Spec) -> Value {
     })
 }
 
-/// The codes with which a command may be refused.
+/// The codes with which a command may be rejected.
 pub fn errors(spec: &Spec) -> impl Iterator<Item = ErrorCode> {
     spec.errors.iter().chain(COMMON_ERRORS).copied()
 }

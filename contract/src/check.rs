@@ -1,5 +1,5 @@
-//! Frames and HTTP answers held against the documents as they are checked in, strictly: a type or a field that a document
-//! does not declare is a fault, though clients are told to ignore both.
+//! Checks frames and HTTP answers against the checked-in documents, strictly: a type or field that a document does not
+//! declare is an error, although clients are told to ignore both.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 struct Checks {
     events: HashMap<String, Validator>,
-    /// By command: the types of its direct answer, and the codes of its errors.
+    /// By command: the types of its direct answer, and its error codes.
     commands: HashMap<String, (Vec<String>, Vec<String>)>,
     answers: HashMap<(String, String, String), Validator>,
 }
@@ -72,7 +72,7 @@ fn validator(schema: &Value, schemas: &Value) -> Validator {
     options.build(&schema).expect("a schema")
 }
 
-/// Forbids what is not declared.
+/// Forbids everything that is not declared.
 fn close(schema: &mut Value) {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(close),
@@ -94,7 +94,7 @@ fn faults(validator: &Validator, value: &Value) -> Result<(), String> {
     if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
 }
 
-/// Whether the document declares this event so.
+/// Checks this event against its declaration.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -108,12 +108,12 @@ pub fn event(event: &Value) -> Result<(), String> {
     faults(validator, event).map_err(|faults| format!("`{kind}` is not as declared: {faults}: {event}"))
 }
 
-/// Whether this is an answer that the document declares for the command of this name; [`event`] checks the rest.
+/// Checks that the document declares this answer for the command with this name; [`event`] checks the rest.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn reply(command: &str, answer: &Value) -> Result<(), String> {
-    // Of a command that is none every refusal is right.
+    // For an unknown command every error is correct.
     let Some((replies, errors)) = checks().commands.get(command) else { return Ok(()) };
     let kind = answer["type"].as_str().unwrap_or_default();
     if !replies.iter().any(|reply| reply == kind) {
@@ -126,13 +126,13 @@ pub fn reply(command: &str, answer: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a path is one of this template, whose parameters are in braces.
+/// True if a path matches this template, whose parameters are in braces.
 fn is_path_of(template: &str, path: &str) -> bool {
     let is_same = |(expected, given): (&str, &str)| expected.starts_with('{') || expected == given;
     template.split('/').count() == path.split('/').count() && template.split('/').zip(path.split('/')).all(is_same)
 }
 
-/// Whether the document declares this JSON for such an answer over HTTP.
+/// Checks this JSON against the declaration of an HTTP answer.
 ///
 /// # Errors
 /// What is wrong with it.

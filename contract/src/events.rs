@@ -30,16 +30,16 @@ use shared::limits::MAX_REQUEST_ID_CHARACTERS;
 
 use crate::schema;
 
-/// How an event comes.
+/// How an event is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// Only as the direct answer to a command, or about the connection itself.
     Answer,
-    /// Also on its own accord; who is not connected misses it.
+    /// Also unsolicited; users who are not connected miss it.
     Ephemeral,
-    /// Also on its own accord; kept for whoever is not connected. Told from repetitions by `messageId`.
+    /// Also unsolicited; stored for users who are not connected. `messageId` identifies repetitions.
     Message,
-    /// The same, told from repetitions by `eventId`.
+    /// The same, but `eventId` identifies repetitions.
     Durable,
 }
 
@@ -50,7 +50,7 @@ pub struct Described {
 }
 
 impl Described {
-    /// The whole frame: the event's own fields, `type`, and what a delivery adds.
+    /// The whole frame: the event's own fields, `type`, and what delivery adds.
     pub fn frame_schema(&self, generator: &mut SchemaGenerator) -> Value {
         let mut schema = (self.schema)(generator);
         schema["properties"]["type"] = json!({"const": self.name});
@@ -79,15 +79,15 @@ impl Described {
         schema
     }
 
-    /// Whether it can be the direct answer to a command, which echoes its `requestId`.
+    /// True if it can be the direct answer to a command, which echoes the `requestId`.
     pub fn echoes_request(&self) -> bool {
         let is_error = matches!(self.name, "error" | "auth_error");
-        // Of the series that `sync` is answered with only the end does.
+        // Of the series that answers `sync`, only the end does.
         is_error || (!is_part_of_sync(self.name) && SPECS.iter().any(|spec| spec.replies.contains(&self.name)))
     }
 }
 
-/// Whether it is a part of the series that answers `sync`, and not its end.
+/// True if it is a part of the series that answers `sync`, and not its end.
 pub fn is_part_of_sync(name: &str) -> bool {
     matches!(name, "sync_changes" | "sync_messages" | "sync_gone")
 }

@@ -1,5 +1,5 @@
-//! A request of each command and an event of each type, from `examples.json`: alice (17) and bob (42) talk, in a direct
-//! conversation and in a group.
+//! A request for each command and an event of each type, from `examples.json`: alice (17) and bob (42) talk, in a
+//! direct conversation and in a group.
 
 use std::sync::OnceLock;
 
@@ -9,21 +9,21 @@ use crate::events::EVENTS;
 
 fn all() -> &'static Value {
     static ALL: OnceLock<Value> = OnceLock::new();
-    // A test reads it; should it be broken all the same, there are no examples.
+    // A test reads it; if it is broken anyway, there are no examples.
     ALL.get_or_init(|| serde_json::from_str(include_str!("examples.json")).unwrap_or_default())
 }
 
-/// The frame by which alice sends this command; `null` when there is none.
+/// The frame with which alice sends this command; `null` if there is none.
 pub fn request(command: &str) -> &'static Value {
     &all()["requests"][command]
 }
 
-/// An event of this type as it comes; `null` when there is none.
+/// An event of this type as it is sent; `null` if there is none.
 pub fn event(kind: &str) -> &'static Value {
     &all()["events"][kind]
 }
 
-/// The direct answer to [`request`]: the ordinary one, without what only others get.
+/// The direct answer to [`request`]: the usual one, without what only others get.
 pub fn reply(command: &str, kind: &str) -> Value {
     let mut reply = event(kind).clone();
     if let Value::Object(map) = &mut reply {

@@ -1,8 +1,8 @@
-//! JSON for people: one form whatever the build, what belongs on a line on one line.
+//! JSON for people: always in the same form, with everything on one line that belongs there.
 
 use serde_json::Value;
 
-/// These come first, in this order; the others follow in theirs.
+/// These fields come first, in this order, followed by the others in theirs.
 const FIRST: [&str; 12] = [
     "asyncapi",
     "openapi",
@@ -18,7 +18,7 @@ const FIRST: [&str; 12] = [
     "$ref",
 ];
 
-/// With a line's end. Lines are kept below `width` characters where that is possible.
+/// Ends with a newline. Lines stay below `width` characters if possible.
 pub fn print(value: &Value, width: usize) -> String {
     let mut text = String::new();
     write(value, 0, width, &mut text);

@@ -1,5 +1,6 @@
-//! The wire contract as documents, made from the types of `shared`: AsyncAPI for the WebSocket, OpenAPI for HTTP, and a page
-//! for frontend developers; and as the TypeScript types of the SDK. With the feature `check`, what servers send is held against the documents that are checked in.
+//! The wire contract as documents, generated from the types of `shared`: AsyncAPI for the WebSocket, OpenAPI for HTTP,
+//! and a page for frontend developers; also as the TypeScript types of the SDK. With the feature `check`, what servers
+//! send is compared with the checked-in documents.
 //!
 //! Nothing here is part of a server.
 

@@ -1,5 +1,5 @@
-//! `docs/protocol.md`: the contract as a page for frontend developers. The prose is in `protocol_head.md`; everything that
-//! lists is made from the same data as the schemas.
+//! `docs/protocol.md`: the contract as a page for frontend developers. The prose is in `protocol_head.md`; all lists
+//! are generated from the same data as the schemas.
 
 use serde_json::{Map, Value};
 use shared::commands::SPECS;
@@ -14,7 +14,7 @@ use crate::{examples, json, objects, schema};
 
 const WIDTH: usize = 110;
 
-/// The chapters of commands: a heading, and the names.
+/// The chapters of commands: a heading, and the commands' names.
 const CHAPTERS: &[(&str, &[&str])] = &[
     ("Session", &["authenticate", "ping", "test", "ack", "sync"]),
     (
@@ -89,7 +89,7 @@ pub fn protocol_markdown() -> String {
     page
 }
 
-/// Whether each command has its place in a chapter.
+/// True if each command is in a chapter.
 pub fn is_complete() -> bool {
     let listed: Vec<&str> = CHAPTERS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
     listed.len() == SPECS.len() && SPECS.iter().all(|spec| listed.contains(&spec.name))
@@ -116,7 +116,7 @@ fn command(page: &mut String, spec: &Spec) {
             };
             page.push_str(&format!("\nAnswer: `{first}`{others}\n"));
             code_block(page, &examples::reply(spec.name, first));
-            // Other events have a chapter of their own.
+            // Other events have their own chapter.
             let is_answer = |event: &&Described| event.name == *first && event.delivery == Delivery::Answer;
             if let Some(event) = EVENTS.iter().find(is_answer) {
                 let (schema, schemas) = frame(event);
@@ -280,8 +280,8 @@ fn close_codes(page: &mut String) {
     page.push_str("\n## Close codes\n\n| code | why | reconnect |\n|---|---|---|\n");
     for code in CloseCode::ALL {
         let reconnect = match code.reconnect() {
-            Reconnect::Yes => "yes, after a growing, random delay",
-            Reconnect::AfterChange => "only after a change, because the same would happen again",
+            Reconnect::Yes => "yes, after an increasing random delay",
+            Reconnect::AfterChange => "only after a change, because otherwise the same would happen again",
         };
         page.push_str(&format!("| {} | {} | {reconnect} |\n", *code as u16, code.about()));
     }

@@ -1,9 +1,9 @@
-//! The tables of `docs/protocol.md` that list what is sent: the fields of events and of the objects in them, with type and
-//! meaning, from the same schemas as in `asyncapi.json`.
+//! The tables of `docs/protocol.md` that list what is sent: the fields of events and of the objects in them, with type
+//! and meaning, from the same schemas as in `asyncapi.json`.
 
 use serde_json::{Map, Value};
 
-/// The schemas that are shown as a word or link of their own, not as an object with a chapter.
+/// The schemas that are shown as a single word or link, not as an object with its own chapter.
 const WORDS: &[(&str, &str)] = &[
     ("ConversationId", "conversation id"),
     ("GroupId", "group id"),
@@ -13,7 +13,7 @@ const WORDS: &[(&str, &str)] = &[
     ("UserId", "user id"),
 ];
 
-/// A table of the object's fields; nothing for one without fields.
+/// A table of the object's fields; nothing if it has no fields.
 pub fn table(page: &mut String, schema: &Value, schemas: &Map<String, Value>) {
     let variants = schema["oneOf"].as_array().map_or_else(|| vec![schema], |variants| variants.iter().collect());
     let fields: Vec<String> = variants.into_iter().flat_map(|variant| rows(variant, schemas)).collect();
@@ -26,7 +26,7 @@ pub fn table(page: &mut String, schema: &Value, schemas: &Map<String, Value>) {
 fn rows(schema: &Value, schemas: &Map<String, Value>) -> Vec<String> {
     let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let properties = schema["properties"].as_object().into_iter().flatten();
-    // The name of the event itself heads the chapter.
+    // The event's own name is the heading of the chapter.
     let shown =
         properties.filter(|(name, property)| *name != "type" || property["const"].is_null() || is_variant(schema));
     shown
@@ -38,12 +38,12 @@ fn rows(schema: &Value, schemas: &Map<String, Value>) -> Vec<String> {
         .collect()
 }
 
-/// Variants of an object are told apart by a `type` that is a string, events have only the constant.
+/// Variants of an object are distinguished by a `type` that is a string; events have only the constant.
 fn is_variant(schema: &Value) -> bool {
     schema["properties"]["type"]["type"] == "string"
 }
 
-/// The objects that have a chapter of their own, with their schemas.
+/// The objects that have their own chapter, with their schemas.
 pub fn chapters(schemas: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
     let is_word = |name: &str| WORDS.iter().any(|(known, _)| *known == name);
     schemas.iter().filter(move |(name, schema)| !is_word(name) && is_object(schema))
@@ -84,7 +84,7 @@ fn named(name: &str, schemas: &Map<String, Value>) -> String {
     if is_object(schema) {
         return format!("[{name}](#{})", name.to_lowercase());
     }
-    // Codes have a table of their own.
+    // Codes have their own table.
     if name.ends_with("Code") { "[code](#errors)".to_owned() } else { kind_of_choice(schema, schemas) }
 }
 

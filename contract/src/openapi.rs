@@ -32,20 +32,20 @@ pub fn openapi() -> Value {
                 by `ALLOWED_ORIGINS`, and a known path with another method is 405. Made by `chatctl docs openapi`.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "http://localhost:8080", "description": "Any gateway, or what is in front of them."}],
+        "servers": [{"url": "http://localhost:8080", "description": "Any gateway, or whatever is in front of them."}],
         "paths": paths,
         "components": {
             "schemas": schemas,
             "securitySchemes": {
                 "user": bearer("The JWT that the WebSocket's `authenticate` takes."),
-                "apiKey": bearer("An API key, made by `chatctl apikey create`."),
-                "mainBackend": bearer("`COMMUNITY_SYNC_TOKEN`, a secret of the two servers."),
+                "apiKey": bearer("An API key, created with `chatctl apikey create`."),
+                "mainBackend": bearer("`COMMUNITY_SYNC_TOKEN`, a secret that the two servers share."),
             },
         },
     })
 }
 
-/// The schema of a 200, under its content types.
+/// The schema of a response with status 200, under its content types.
 fn answer(operation: Operation, generator: &mut SchemaGenerator) -> Value {
     let schema = match operation {
         Operation::Health => schema::inline::<Health>(generator),
@@ -72,7 +72,10 @@ fn operation(endpoint: &Endpoint, method: &str, mut content: Value) -> Value {
     let mut responses = Map::new();
     responses.insert("200".to_owned(), json!({"description": "Done.", "content": content}));
     if let Some(content) = unavailable {
-        responses.insert("503".to_owned(), json!({"description": "The same, and not well.", "content": content}));
+        responses.insert(
+            "503".to_owned(),
+            json!({"description": "The same, but the server is not healthy.", "content": content}),
+        );
     }
     for (status, about) in endpoint.refusals() {
         let refused = json!({"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}});

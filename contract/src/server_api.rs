@@ -1,4 +1,5 @@
-//! The server API's part of the OpenAPI document, made from the list of its endpoints and from the contracts of their commands.
+//! The server API's part of the OpenAPI document, generated from the list of its endpoints and the contracts of their
+//! commands.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use shared::server_api::{ENDPOINTS, MAX_IDEMPOTENCY_KEY_CHARACTERS, Method, PREF
 use crate::events::EVENTS;
 use crate::{examples, schema};
 
-/// What any request may be refused with.
+/// The errors that any request may get.
 const COMMON: &[(u16, &str)] = &[
     (400, "`VALIDATION_ERROR` or `INVALID_JSON`."),
     (
@@ -25,7 +26,7 @@ const COMMON: &[(u16, &str)] = &[
     (500, "`INTERNAL_ERROR`: the cause is in the server's log under `errorId`."),
     (
         503,
-        "Temporarily unavailable; `Retry-After` says when to try again. The request may have been carried out: repeat it with the same `Idempotency-Key`.",
+        "Temporarily unavailable; `Retry-After` says when to try again. The request may have been processed: repeat it with the same `Idempotency-Key`.",
     ),
 ];
 
@@ -61,7 +62,7 @@ fn operation(endpoint: &ServerEndpoint, generator: &mut SchemaGenerator) -> Valu
     operation
 }
 
-/// The command's example without what is elsewhere in the request.
+/// The command's example without the fields that are elsewhere in the request.
 fn example(endpoint: &ServerEndpoint, fields: &[Field]) -> Option<Value> {
     let example = examples::request(endpoint.action()).as_object()?;
     let is_own = |name: &String| fields.iter().any(|field| field.name == *name);
@@ -75,7 +76,7 @@ fn parameters(endpoint: &ServerEndpoint, fields: &[Field]) -> Value {
         let known = field.into_iter().find(|field| field_of(name) == Some(field.name));
         let (kind, about) = match known {
             Some(field) => (field.kind, field.about),
-            None => (Kind::UserId, "The user in whose name, and with whose rights, this is done."),
+            None => (Kind::UserId, "The user for whom, and with whose rights, the request acts."),
         };
         let one = [Field { name, kind, requirement: Requirement::Required, about }];
         let schema = schema::object(&one)["properties"][name].clone();
@@ -126,7 +127,7 @@ fn with_status(mut schema: Value) -> Value {
     schema
 }
 
-/// Statuses, with what they mean here.
+/// Error statuses with their meaning here.
 fn refusals(endpoint: &ServerEndpoint) -> BTreeMap<u16, String> {
     let mut refusals: BTreeMap<u16, String> =
         COMMON.iter().map(|(status, about)| (*status, (*about).to_owned())).collect();

@@ -1,5 +1,6 @@
-//! `sdk/src/generated/protocol.ts`: the WebSocket contract as TypeScript, made from the AsyncAPI document. Generators from npm emit
-//! index signatures for objects that accept further fields, and those break narrowing by `type`; this one does not.
+//! `sdk/src/generated/protocol.ts`: the WebSocket contract as TypeScript, generated from the AsyncAPI document.
+//! Generators from npm emit index signatures for objects that accept further fields, and those break narrowing by
+//! `type`; this one does not.
 
 use serde_json::{Map, Value};
 use shared::protocol::CloseCode;
@@ -9,10 +10,10 @@ use crate::asyncapi::asyncapi;
 use crate::json;
 
 const LINE_CHARACTERS: usize = 120;
-/// Enums that programs compare with: they become objects of constants, too.
+/// Enums that programs compare with: they also become objects of constants.
 const CONSTANTS: [&str; 2] = ["ErrorCode", "AuthErrorCode"];
 
-/// The module. Every type is an interface or an alias, so that only the code constants are left at run time.
+/// The module. Every type is an interface or an alias, so that only the code constants exist at run time.
 pub fn typescript() -> String {
     let document = asyncapi();
     let mut module =
@@ -33,11 +34,11 @@ pub fn typescript() -> String {
     }
     map(&mut module, "Every event by its `type`.", "Events", events.iter().map(|(name, _)| (*name, event_name(name))));
     module.push_str(
-        "\n/** Everything the server sends; `type` tells which. */\nexport type ChatEvent = Events[keyof Events];\n",
+        "\n/** Everything the server sends, distinguished by `type`. */\nexport type ChatEvent = Events[keyof Events];\n",
     );
     let durable = events.iter().filter(|(_, message)| message["payload"]["properties"].get("eventId").is_some());
     let durable: Vec<String> = durable.map(|(name, _)| format!("\n  | {}", event_name(name))).collect();
-    let about = "Kept for users who are offline, and told from repetitions by `eventId`.";
+    let about = "Kept for users who are offline; `eventId` identifies repetitions.";
     module.push_str(&format!("\n/** {about} */\nexport type DurableEvent ={};\n", durable.concat()));
     map(
         &mut module,
@@ -50,8 +51,8 @@ pub fn typescript() -> String {
     module
 }
 
-/// `sdk/src/generated/server-api.ts`: method and path of every endpoint of the server API. The parameters of a path have the names of
-/// the command's fields.
+/// `sdk/src/generated/server-api.ts`: method and path of every endpoint of the server API. Path parameters have the
+/// names of the command's fields.
 pub fn server_endpoints() -> String {
     let mut module = String::from(
         "// Made by `chatctl docs endpoints` from the contract of the server. Do not edit.\n\n\
@@ -77,7 +78,7 @@ fn is_command(operations: &Value, message: &str) -> bool {
     operations[message]["action"] == "receive"
 }
 
-/// The types of the answers but errors.
+/// The types of the answers except errors.
 fn answer(operation: &Value) -> String {
     let replies = operation["reply"]["messages"].as_array().into_iter().flatten();
     let names = replies.filter_map(|reply| reply["$ref"].as_str()?.rsplit('/').next());
@@ -90,7 +91,7 @@ fn answer(operation: &Value) -> String {
 
 fn event_name(name: &str) -> String {
     match name {
-        // Not `ErrorEvent`, which is a type of the DOM.
+        // Not `ErrorEvent`, which is a DOM type.
         "error" => "ErrorAnswer".to_owned(),
         name => format!("{}Event", pascal(name)),
     }
@@ -134,7 +135,7 @@ fn close_codes(module: &mut String) {
     module.push_str("} as const;\nexport type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];\n");
 }
 
-/// Fields of which at least one is required become a union, beside the fields that stand alone.
+/// Fields of which at least one is required become a union, next to the other fields.
 fn command(module: &mut String, name: &str, schema: &Value) {
     let mut schema = schema.clone();
     // Aliases are for old clients.

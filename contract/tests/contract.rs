@@ -1,4 +1,4 @@
-//! The documents in themselves, and against the parser that they describe.
+//! The documents themselves, and compared with the parser that they describe.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeSet, HashSet};
@@ -13,7 +13,7 @@ use shared::limits::Limits;
 use shared::protocol::spec::{Field, Requirement};
 use shared::protocol::{Fields, Frame, Spec};
 
-/// Who sends the examples.
+/// The sender of the examples.
 const ALICE: DecodeContext<'static> = DecodeContext {
     caller: UserId(17),
     limits: &Limits { message_characters: 5000, group_members: 50, group_name_characters: 100, offset: 10_000 },
@@ -56,7 +56,7 @@ fn every_event_has_an_example_that_is_as_declared() {
         check::event(examples::event(event.name)).unwrap();
     }
     for kind in SPECS.iter().flat_map(|spec| spec.replies.iter().chain(spec.events)) {
-        assert!(EVENTS.iter().any(|event| event.name == *kind), "{kind} is no event");
+        assert!(EVENTS.iter().any(|event| event.name == *kind), "{kind} is not an event");
     }
 }
 
@@ -73,7 +73,7 @@ fn every_endpoint_has_examples_that_are_as_declared() {
     }
 }
 
-/// The table of the page is kept by hand; the document is made.
+/// The page's table is maintained by hand; the document is generated.
 #[test]
 fn the_page_for_backends_lists_every_endpoint() {
     let page = include_str!("../../docs/integrate.md");
@@ -128,7 +128,7 @@ fn faults_are_found() {
     assert!(check::reply("send_message", &refused).is_err() && check::reply("add_group_member", &refused).is_ok());
 }
 
-/// All events that the code knows, found in its text: the list must not be shorter.
+/// All events in the code, found in its text: the list must not be shorter.
 #[test]
 fn every_event_is_listed() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/src/events");
@@ -154,7 +154,7 @@ fn the_documents_hold_together() {
     let mut names = HashSet::new();
     let all_names = SPECS.iter().flat_map(|spec| [spec.name].into_iter().chain(spec.aliases.iter().copied()));
     for name in all_names.chain(EVENTS.iter().map(|event| event.name)) {
-        assert!(names.insert(name), "{name} is there twice");
+        assert!(names.insert(name), "{name} occurs twice");
     }
     for document in [contract::asyncapi(), contract::openapi()] {
         let mut references = Vec::new();
@@ -179,7 +179,7 @@ fn collect_references(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// What a field is tried with: each bound from both sides, each type.
+/// The values to try in a field: both sides of each bound, and each type.
 fn values() -> Vec<Value> {
     let message = "msg_0195a4c3-0001-7a10-8c22-5b7d9e0f1a2b";
     let group = "group_0195a4c2-7f6e-7c31-9d5b-3f2a8e61c0b4";
@@ -242,7 +242,7 @@ fn values() -> Vec<Value> {
     values
 }
 
-/// The example without the field and without what stands in for it.
+/// The example without the field and without the fields that can replace it.
 fn without(spec: &Spec, field: &Field) -> Map<String, Value> {
     let mut request = examples::request(spec.name).as_object().unwrap().clone();
     let original = match field.requirement {
@@ -270,7 +270,7 @@ fn the_schemas_accept_what_the_parser_accepts_and_nothing_else() {
             });
             for mut request in requests.chain([base.clone()]) {
                 let parsed = parses(spec, &request);
-                // As good as absent.
+                // Equivalent to an absent field.
                 request.retain(|_, value| !value.is_null());
                 let shown: String = Value::from(request.clone()).to_string().chars().take(300).collect();
                 assert_eq!(validator.is_valid(&request.into()), parsed, "{shown}");

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Dumps the database that the file DATABASE_URL_FILE names into BACKUP_FOLDER, and removes dumps older than KEEP_DAYS.
-# A dump is complete or not there. It holds sealed messages: keep CHAT_ENCRYPTION_KEY somewhere else. See docs/backup.md.
+# A dump is complete or absent. It contains sealed messages: keep CHAT_ENCRYPTION_KEY somewhere else. See docs/backup.md.
 set -eu
 umask 077
 : "${DATABASE_URL_FILE:?}" "${BACKUP_FOLDER:=/backups}" "${KEEP_DAYS:=14}"

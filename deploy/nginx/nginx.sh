@@ -8,13 +8,13 @@
 # The upstreams are addresses, not the name, because nginx's consistent hash treats all addresses of a name as one server.
 set -eu
 : "${GATEWAY_HOST:?}" "${GATEWAY_PORT:=8080}" "${REFRESH_SECONDS:=2}" "${PROXY_PROTOCOL_FROM:=}" "${DRAIN_STEP_SECONDS:=5}"
-# After a reload, processes of the old configuration stay with their connections. This many may: more would need more memory.
+# After a reload, processes of the old configuration keep their connections. The most that may stay: more would need more memory.
 : "${MAX_OLD_PROCESSES:=16}"
 home=/tmp/nginx
 conf=${NGINX_CONF:-/etc/chat/nginx/nginx.conf}
 mkdir -p "$home"
 
-# Writes the list; succeeds when it differs from the one before. A failed look-up changes nothing.
+# Writes the list; succeeds if it differs from the previous one. A failed look-up changes nothing.
 refresh() {
     addresses=$(getent ahostsv4 "$GATEWAY_HOST" | awk '{ print $1 }' | sort -u) || return 1
     [ -n "$addresses" ] || return 1
@@ -25,12 +25,12 @@ refresh() {
     mv "$home/upstreams.new" "$home/upstreams.conf"
 }
 
-# A checksum of the certificate and its key, wherever the configuration has them.
+# Prints a checksum of the certificate and its key, wherever the configuration has them.
 certificate() {
     sed -n 's/^ *ssl_certificate\(_key\)\? \(.*\);/\2/p' "$conf" | xargs cat 2>/dev/null | cksum
 }
 
-# The worker processes, oldest first; with `old`, only those of an earlier configuration.
+# Prints the worker processes, oldest first; with `old`, only those of an earlier configuration.
 workers() {
     for pid in $(cat "/proc/$nginx/task/$nginx/children" 2>/dev/null); do
         [ "${1:-}" = old ] && ! grep -q 'shutting down' "/proc/$pid/cmdline" 2>/dev/null && continue
@@ -38,13 +38,13 @@ workers() {
     done
 }
 
-# Ends the oldest processes when there are too many. Their clients reconnect, to the gateways they belong to by now.
+# Ends the oldest processes if there are too many. Their clients reconnect, to the gateways where they belong now.
 limit_old() {
     excess=$(($(workers old | wc -l) - MAX_OLD_PROCESSES))
     [ "$excess" -le 0 ] || workers old | head -n "$excess" | xargs kill -TERM 2>/dev/null || true
 }
 
-# No new connections; then one worker process after the other, so that not all clients reconnect at once.
+# Stops accepting connections, then ends one worker process after the other, so that not all clients reconnect at once.
 drain() {
     trap '' TERM QUIT INT
     all=$(workers)

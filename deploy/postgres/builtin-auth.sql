@@ -1,4 +1,4 @@
--- What workers need besides, where this server keeps the accounts itself (BUILTIN_AUTH=true). After worker-role.sql.
+-- What workers need in addition, where this server keeps the accounts itself (BUILTIN_AUTH=true). After worker-role.sql.
 
 GRANT INSERT ON users_auth, user_profile_info, jwt_revocation TO chat_worker;
 -- The server API changes display names.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Gives the owner of the schema the password that deploy/secrets has now. For when deploy/secrets was lost and made anew while the
+# Gives the owner of the schema the password that deploy/secrets has now. For when deploy/secrets was lost and created again while the
 # database stayed; see docs/deployment.md. Needs the compose service `postgres` to run.
 set -eu
 cd "$(dirname "$0")/../.."

@@ -1,5 +1,5 @@
-//! The way of one event through a gateway, from its publication to the sessions, for benchmarks and the test that counts its
-//! allocations. Not part of a server: only the feature `bench` has it.
+//! The path of one event through a gateway, from its publication to the sessions, for benchmarks and the test that
+//! counts allocations. Only compiled with the feature `bench`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::testing;
 pub use crate::session::decode::decode;
 
 const GROUP: GroupId = GroupId(Uuid::from_u128(3));
-/// So far from 0 that a number takes the same bytes in every publication.
+/// Large enough that every number takes the same number of bytes in a publication.
 const FIRST_SEQ: i64 = 1_000_000;
 
-/// A group whose members are all connected here, each with a session that is read to at once.
+/// A group whose members are all connected here, each with a session that is read immediately.
 pub struct FanOut {
     deliverer: Deliverer,
     channel: String,
@@ -31,9 +31,9 @@ pub struct FanOut {
     connections: Vec<Arc<Connection>>,
     payload: Vec<u8>,
     next_seq: i64,
-    /// What a session takes out to write; one serves them all, since they write one after the other.
+    /// What a session takes out to write; all share one, since they write one after the other.
     writing: VecDeque<Outgoing>,
-    /// Held, so that the queues take what is put into them.
+    /// Held so that the queues accept what is put into them.
     _queues: Queues,
 }
 
@@ -62,7 +62,7 @@ impl FanOut {
         }
     }
 
-    /// Publishes the next message of the group, and writes what the sessions then have; returns the number of frames.
+    /// Publishes the group's next message and writes what the sessions then have; returns the number of frames.
     pub fn deliver(&mut self) -> usize {
         let publication = self.publication();
         self.deliverer.publication(&self.channel, &publication);
@@ -70,7 +70,7 @@ impl FanOut {
         self.write()
     }
 
-    /// Each has the next number: a repetition would go to nobody.
+    /// Gives each publication the next number; a repetition would not be delivered.
     fn publication(&mut self) -> Bytes {
         let seq = self.next_seq;
         self.next_seq += 1;
@@ -79,7 +79,7 @@ impl FanOut {
         Bytes::from(self.wire.publication(&self.channel, &Header::Event(EventHeader::new(receipt)), &self.payload))
     }
 
-    /// What sessions do, without their sockets.
+    /// Does what sessions do, without their sockets.
     fn write(&mut self) -> usize {
         let mut frames = 0;
         for connection in &self.connections {

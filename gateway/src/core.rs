@@ -1,4 +1,4 @@
-//! The ground floor: what every part of the gateway may use. It knows no part itself.
+//! The ground floor: what every part of the gateway may use. It does not know any of the parts.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::liveness::Liveness;
 use crate::metrics::{GatewayMetrics, Totals};
 use crate::tokens::Tokens;
 
-/// The user's sliding window of messages.
+/// The window of a user's rate limit for messages.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 
 pub struct Core {
@@ -34,14 +34,14 @@ pub struct Core {
     pub lifecycle: Lifecycle,
     pub clock: Uptime,
     pub keys: Keys,
-    /// Writes and reads what goes to workers and comes from them.
+    /// Encodes and decodes what goes to workers and comes from them.
     pub wire: Wire,
     pub tokens: Tokens,
     pub metrics: GatewayMetrics,
     pub totals: Totals,
-    /// What `/metrics` shows.
+    /// The metrics that `/metrics` shows.
     pub recorder: Option<Metrics>,
-    /// For everything but subscriptions and the ordered lane.
+    /// Used for everything but subscriptions and the ordered lane.
     pub redis: Client,
     pub admit: Admit,
     pub liveness: Liveness,
@@ -91,7 +91,7 @@ impl Core {
         })
     }
 
-    /// A connection of this gateway, as the fleet names it.
+    /// The fleet-wide name of a connection of this gateway.
     pub fn reference(&self, connection: ConnectionId) -> ConnectionRef {
         ConnectionRef { gateway: self.id, connection }
     }
@@ -100,7 +100,7 @@ impl Core {
         groups.iter().map(|group| self.keys.group_channel(*group)).collect()
     }
 
-    /// Sends a connection an `error`, counted.
+    /// Sends a connection an `error` and counts it.
     pub fn push_error(
         &self,
         connection: &Connection,
@@ -113,14 +113,14 @@ impl Core {
         connection.push_json(&events::answer(&rejection.event(request_type), request_id));
     }
 
-    /// Answers a command that was waiting for a worker with an error.
+    /// Answers a command that waits for a worker with an error.
     pub fn reject(&self, connection: &Connection, command: Uuid, rejection: &Rejection) {
         if let Some(entry) = connection.forget(command) {
             self.reject_entry(connection, &entry, rejection);
         }
     }
 
-    /// The same for a command that is off the connection's list already.
+    /// Does the same for a command that is no longer on the connection's list.
     pub fn reject_entry(&self, connection: &Connection, entry: &InFlight, rejection: &Rejection) {
         self.push_error(connection, rejection, Some(entry.name), entry.request_id.as_ref());
     }

@@ -1,5 +1,5 @@
-//! The end of the gateway: connections are closed over a while, so that their clients do not all come back at once, each after
-//! its commands are answered and its outbox is written.
+//! Shuts the gateway down: closes connections over a while, so that their clients do not all reconnect at once. Each is
+//! closed after its commands are answered and its outbox is written.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::connection::Close;
 use crate::gateway::Gateway;
 
 const STEP: Duration = Duration::from_millis(50);
-/// For the answers to commands that came just before the end.
+/// Allows for the answers to commands that arrived just before the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Waits for the drain and closes all connections; their sessions end by themselves, and the process waits for them.
@@ -27,11 +27,11 @@ pub async fn run(gateway: Arc<Gateway>) -> Result<(), Infallible> {
         close(step.iter().filter_map(std::sync::Weak::upgrade));
         tokio::time::sleep(if window.is_zero() { Duration::ZERO } else { STEP }).await;
     }
-    // Upgrades that were under way when the drain began.
+    // Upgrades that were in progress when the drain began.
     let mut late = Vec::new();
     gateway.registry.for_each(|connection| late.push(connection.clone()));
     close(late.into_iter());
-    // Whoever still waits for an answer is told that there will be none here.
+    // Clients that still wait for an answer are told that this gateway will not send one.
     let end = tokio::time::Instant::now() + LAST_ANSWERS;
     while !gateway.registry.is_empty() && tokio::time::Instant::now() < end {
         tokio::time::sleep(STEP).await;

@@ -1,8 +1,7 @@
-//! Entry for a fuzzer and for property tests: publications from outside through the router to connections that are registered
-//! in all the ways there are, with what each of them got held against what the header says. Not part of a server: only the
-//! feature `fuzz` has it.
+//! The entry point for the fuzzer and property tests: sends publications through the router to connections in every
+//! kind of state, and compares what each of them got with what the header says. Only compiled with the feature `fuzz`.
 //!
-//! It panics when an invariant is broken, which is for the fuzzer to find.
+//! It panics if an invariant is broken, which the fuzzer then reports.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -34,17 +33,18 @@ const OWN: GatewayId = GatewayId(Uuid::from_u128(1));
 const FRIENDS: GroupId = GroupId(Uuid::from_u128(2));
 const OTHERS: GroupId = GroupId(Uuid::from_u128(3));
 
-/// Bits of the byte that each publication begins with.
+/// Bits of the flags byte at the start of each publication.
 const READS: u8 = 1;
 const CATCHES_UP: u8 = 2;
 const RUNS_TASKS: u8 = 4;
 const SUBSCRIBES: u8 = 8;
 
-/// Spawned tasks go on for so many turns.
+/// How many turns spawned tasks get.
 const TURNS: usize = 8;
 
 thread_local! {
-    /// Made once, because the key derivation takes far longer than an input; the parts are put together anew for each.
+    /// Made once, because the key derivation takes far longer than one input; the parts are assembled again for each
+    /// input.
     static CORE: Cell<Option<Core>> = Cell::new(Some(testing::core(&[("WIRE_FORMAT", "both")])));
 }
 
@@ -73,7 +73,8 @@ pub fn fuzz_router(data: &[u8]) {
     }));
 }
 
-/// The gateway's surroundings: clients that read or do not, Redis that confirms subscriptions or does not.
+/// The surroundings of the gateway: clients that may or may not read, a Redis that may or may not confirm
+/// subscriptions.
 struct World<'a> {
     gateway: Arc<Gateway>,
     queues: &'a mut Queues,
@@ -91,15 +92,15 @@ struct Client {
     /// Taken out of the outbox and not yet written.
     unread: VecDeque<Outgoing>,
     largest_frame: usize,
-    /// What may come once nothing is held back any more.
+    /// What may arrive once nothing is held back any more.
     promised: VecDeque<Bytes>,
 }
 
-/// What a publication may bring to one connection.
+/// What a publication may deliver to one connection.
 #[derive(Default)]
 struct Due {
     frames: Vec<Bytes>,
-    /// At least these, unless the connection is held back, closed, or full.
+    /// At least these, unless the connection is holding back, closed, or full.
     certain: bool,
     answers: bool,
     may_close: bool,
@@ -164,7 +165,7 @@ impl<'a> World<'a> {
         World { gateway: gateway.clone(), queues, deliverer, runtime, channels, clients }
     }
 
-    /// Delivers one publication and looks at what became of it for every connection.
+    /// Delivers one publication and checks its effect on every connection.
     fn publish(&mut self, channel: u8, publication: &[u8]) {
         let name = &self.channels[usize::from(channel) % self.channels.len()];
         let channel = self.gateway.keys.parse_channel(name);
@@ -187,14 +188,14 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What happens around the router until the next publication.
+    /// Does what happens around the router until the next publication.
     fn go_on(&mut self, flags: u8) {
         while let Ok(change) = self.queues.changes.try_recv() {
             if let (Change::Subscribe { done, .. }, true) = (change, flags & SUBSCRIBES != 0) {
                 let _ = done.send(());
             }
         }
-        // Nobody fills gaps here: connections wait for a replay instead.
+        // Nothing fills gaps here: connections wait for a replay instead.
         while self.queues.gaps.try_recv().is_ok() {}
         if flags & RUNS_TASKS != 0 {
             self.runtime.block_on(async {
@@ -228,7 +229,7 @@ impl Client {
         ClientState { holds, is_closed: signals.close.is_some(), unread_bytes: signals.unwritten_bytes }
     }
 
-    /// What the header promises to this connection, said without the router's help.
+    /// What the header promises to this connection, determined without the router's help.
     fn due(&mut self, channel: Channel, header: &Header, payload: &[u8]) -> Due {
         let user = self.connection.user();
         let is_listening = match channel {
@@ -286,13 +287,14 @@ impl Client {
         excluded || self.connection.user().is_some_and(|user| event.exclude_users.contains(&user))
     }
 
-    /// Nobody gets what is not theirs, nobody is ended without a reason, and what can go out at once does.
+    /// Checks that connections get only what is theirs, none is closed without a reason, and what can go out
+    /// immediately does.
     fn check(&mut self, due: Due, before: &ClientState) {
         let got = self.take();
         let signals = self.connection.signals();
         let closes = signals.close.is_some() && !before.is_closed;
         if due.frames.is_empty() {
-            assert!(got.is_empty() || (due.may_close && got.len() == 1), "frames for somebody else");
+            assert!(got.is_empty() || (due.may_close && got.len() == 1), "frames for another connection");
             assert!(!closes || due.may_close, "closed for no reason");
         } else {
             let mut wanted = due.frames.iter();
@@ -301,7 +303,7 @@ impl Client {
             let has_room = before.unread_bytes + bytes <= OUTBOX_LIMIT_BYTES;
             let is_free = due.answers || !before.holds;
             if due.certain && has_room && is_free && !before.is_closed {
-                assert_eq!(got.len(), due.frames.len(), "it did not come");
+                assert_eq!(got.len(), due.frames.len(), "it did not arrive");
             }
             assert!(!closes || !has_room || !is_free || self.connection.is_holding(), "closed, though there was room");
             self.promised.extend(due.frames.into_iter().filter(|frame| !got.contains(frame)));
@@ -313,7 +315,7 @@ impl Client {
         );
     }
 
-    /// The replay is there, which here holds nothing.
+    /// Delivers the replay, which is empty here.
     fn catch_up(&mut self) {
         if self.connection.user().is_some() {
             self.connection.begin_catch_up();
@@ -321,7 +323,10 @@ impl Client {
         }
         let got = self.take();
         let mut promised = self.promised.drain(..);
-        assert!(got.iter().all(|frame| promised.any(|due| due == frame)), "held back, and not for this connection");
+        assert!(
+            got.iter().all(|frame| promised.any(|due| due == frame)),
+            "held back although it is not for this connection"
+        );
     }
 
     fn take(&mut self) -> Vec<Bytes> {

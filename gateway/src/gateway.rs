@@ -1,5 +1,5 @@
-//! The top floor: the parts, put together once at the start. A part takes what it needs and never the whole; only the way of a
-//! connection (`session`, `deliver`, `http`, `api`) touches all of them.
+//! The top floor: all parts, assembled once at the start. A part takes what it needs and never the whole; only the path
+//! of a connection (`session`, `deliver`, `http`, `api`) touches all of them.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ use crate::limits::places::Places;
 use crate::limits::unnamed_proxy::UnnamedProxies;
 use crate::session::closed::ClosedSessions;
 
-/// Dereferences to its [`Core`], so that what everybody uses is named without the detour.
+/// Dereferences to its [`Core`], which saves a detour in the names that all parts use.
 pub struct Gateway {
     pub core: Arc<Core>,
     /// Where the gateway itself terminates TLS.
@@ -90,7 +90,7 @@ pub struct Queues {
 }
 
 impl Gateway {
-    /// Puts everything together and starts nothing. Blocks for the key derivation.
+    /// Assembles everything and starts nothing. Blocks for the key derivation.
     ///
     /// # Errors
     /// When a setting that was checked before turns out to be unusable.
@@ -103,7 +103,7 @@ impl Gateway {
         Self::assemble(Core::new(settings, lifecycle, recorder, redis)?)
     }
 
-    /// Puts the parts on top of `core`.
+    /// Assembles the parts on top of `core`.
     ///
     /// # Errors
     /// When the certificate or the web client is not usable.
@@ -165,7 +165,8 @@ impl Gateway {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Tells the fleet that `connection` takes the place of its user's older ones, where they or those in its dialect have one.
+    /// Tells the fleet that `connection` replaces its user's older ones, if those (or those in its dialect) are limited
+    /// to one.
     pub fn replace_older(&self, user: UserId, connection: &Connection, opened_at: Timestamp) {
         let (by, dialect) = (self.reference(connection.id), connection.dialect);
         let header = if self.settings.single_connection_per_user {
@@ -179,19 +180,19 @@ impl Gateway {
         let publication = Bytes::from(self.wire.publication(&channel, &header, &[]));
         tokio::spawn(async move {
             if let Err(error) = redis.publish::<(), _, _>(channel, publication).await {
-                tracing::warn!(%error, "the user's older connections were not told");
+                tracing::warn!(%error, "the user's older connections were not notified");
             }
         });
     }
 
-    /// What reached a user by connections of this gateway and may not be recorded yet.
+    /// What reached a user through connections of this gateway and may not be recorded yet.
     pub fn unrecorded(&self, user: UserId) -> Vec<Receipts> {
         let mut unrecorded = Vec::new();
         self.registry.for_user(user, |connection| unrecorded.extend(connection.unrecorded()));
         unrecorded
     }
 
-    /// Sends receipts on their way, or drops them when too many are waiting.
+    /// Passes receipts on, or drops them if too many are waiting.
     pub fn pass_on(&self, receipts: Receipts) {
         if !self.receipts.push(receipts) {
             self.metrics.receipts_dropped.increment(1);

@@ -1,4 +1,4 @@
-//! This gateway's heartbeat, and a look at everybody else's.
+//! This gateway's heartbeat, and a look at all the others.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use shared::redis::version::tell_version;
 use crate::core::Core;
 
 const PERIOD: Duration = Duration::from_secs(1);
-/// Without a heartbeat for so long a process counts as dead.
+/// A process counts as dead after this time without a heartbeat.
 const ALIVE_MS: i64 = 5_000;
 
-/// Beats until the process stops, then takes itself off the list.
+/// Sends heartbeats until the process stops, then takes this gateway off the list.
 pub async fn run(core: Arc<Core>) -> Result<(), Infallible> {
     let clock = FleetClock::new(&core.keys);
     let mut ticks = core.lifecycle.every_until_stopped(PERIOD);
@@ -82,7 +82,7 @@ async fn unlist(core: &Core, kind: &str) -> Result<(), Error> {
     .await
 }
 
-/// Lets the workers know whether large answers are received, and forgets gateways that are gone.
+/// Tells the workers if large answers are received, and forgets gateways that are gone.
 async fn follow_answers(core: &Core, now_ms: i64, alive_since: f64) -> Result<(), Error> {
     if core.liveness.follows_answers() {
         list(core, "answers", now_ms).await?;

@@ -1,9 +1,9 @@
 //! Terminates WebSocket connections: decodes, checks and limits what clients send and appends it to Redis streams; writes what
-//! workers publish to sockets. It holds no database credentials and applies no rule of the chat itself.
+//! workers publish to sockets. It holds no database credentials and does not apply the chat's rules itself.
 //!
 //! A command: `http` (accept, routes) → `session` (handshake, decode, handler) → `lanes` (admit, enqueue) → stream.
 //! An event: pub/sub → `egress` (subscriber, deliver) → `connection` (registry, outbox) → `session` → socket.
-//! An HTTP request that needs a worker: `http` → `api` → `lanes` (ask) → stream, and the reply back by pub/sub.
+//! An HTTP request that needs a worker: `http` → `api` → `lanes` (ask) → stream, and the reply back over pub/sub.
 
 mod api;
 #[cfg(feature = "bench")]
@@ -47,11 +47,11 @@ use crate::session::{closed, sweep};
 
 pub use crate::metrics::GatewayMetrics;
 
-/// Starts a gateway on `listener`; it runs until `lifecycle` ends. Several may run in one process. Does not wait for Redis: the
-/// gateway is not ready until that answers. `recorder` is what `/metrics` shows.
+/// Starts a gateway on `listener`; it runs until `lifecycle` ends. Several may run in one process. Does not wait for
+/// Redis; the gateway is not ready until Redis answers. `recorder` holds the metrics for `/metrics`.
 ///
 /// # Errors
-/// When a setting is not usable after all, or `ADMIN_ADDR` cannot be bound.
+/// When a setting turns out to be unusable, or `ADMIN_ADDR` cannot be bound.
 pub async fn run(
     settings: GatewaySettings,
     listener: TcpListener,
@@ -96,7 +96,7 @@ pub async fn run(
         lifecycle.spawn("tls", tls::run(tls.clone(), lifecycle.clone()));
     }
 
-    // Answers come on the gateway's own channel: nobody is let in before Redis has confirmed it.
+    // Answers arrive on the gateway's own channel, so no client is let in before Redis has confirmed it.
     let keys = &gateway.keys;
     let channels = vec![keys.gateway_channel(gateway.id), keys.presence_channel(), keys.report_channel()];
     lifecycle.spawn_until_stopped("subscribe", infallible(subscribe(gateway.clone(), channels)));
@@ -109,7 +109,7 @@ pub async fn run(
 }
 
 async fn subscribe(gateway: Arc<Gateway>, channels: Vec<String>) {
-    // Once counted, the channels are subscribed to again with every new connection to Redis, should this fail.
+    // Once counted, the channels are subscribed to again with every new connection to Redis if this fails.
     while gateway.subscriptions.subscribe(channels.clone()).await.is_err() {
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }

@@ -1,4 +1,4 @@
-//! Who else is alive, as `heartbeat` found it: the live gateways and workers, and whether Redis answers.
+//! Who else is alive, as `heartbeat` found out: the live gateways and workers, and if Redis answers.
 use shared::ids::Epoch;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -9,9 +9,9 @@ use tokio::sync::watch;
 #[derive(Default)]
 pub struct Liveness {
     redis_is_up: AtomicBool,
-    /// The gateway's own channel was confirmed.
+    /// The gateway's own channel has been confirmed.
     is_subscribed: AtomicBool,
-    /// The channel of large answers was confirmed on its present connection.
+    /// The channel for large answers has been confirmed on its present connection.
     follows_answers: AtomicBool,
     redis_micros: AtomicU64,
     workers: AtomicU32,
@@ -21,12 +21,12 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// Whether the last heartbeat went through.
+    /// True if the last heartbeat reached Redis.
     pub fn redis_is_up(&self) -> bool {
         self.redis_is_up.load(Ordering::Acquire)
     }
 
-    /// Answers can be received from now on.
+    /// Called once answers can be received.
     pub fn subscribed(&self) {
         self.is_subscribed.store(true, Ordering::Release);
     }
@@ -52,7 +52,7 @@ impl Liveness {
         self.workers.load(Ordering::Relaxed)
     }
 
-    /// Notes the database's epoch.
+    /// Stores the database's epoch.
     pub fn set_epoch(&self, epoch: String) {
         self.epoch.send_if_modified(|known| {
             let is_another = known.as_ref() != Some(&epoch);
@@ -73,13 +73,13 @@ impl Liveness {
         self.gateways.read().clone()
     }
 
-    /// Notes a heartbeat that went through or not, and how long Redis took; returns whether the one before went through.
+    /// Records if a heartbeat succeeded and how long Redis took; returns true if the previous one succeeded.
     pub fn set_redis(&self, is_up: bool, micros: u64) -> bool {
         self.redis_micros.store(micros, Ordering::Relaxed);
         self.redis_is_up.swap(is_up, Ordering::AcqRel)
     }
 
-    /// Notes who else is alive.
+    /// Records who else is alive.
     pub fn set_alive(&self, gateways: Vec<String>, workers: u32) {
         self.workers.store(workers, Ordering::Relaxed);
         *self.gateways.write() = gateways;

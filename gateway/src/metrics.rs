@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use shared::metrics::gateway::GatewayMetrics;
 
-/// Plain atomics for what happens with every frame; brought into the metrics when these are asked for.
+/// Plain atomics for what happens with every frame; copied into the metrics when those are requested.
 #[derive(Default)]
 pub struct Totals {
     pub frames_received: AtomicU64,
@@ -29,7 +29,7 @@ impl Totals {
         counter.load(Ordering::Relaxed)
     }
 
-    /// Brings the metrics up to date.
+    /// Updates the metrics.
     pub fn publish(&self, metrics: &GatewayMetrics) {
         let pairs = [
             (&metrics.frames_received, &self.frames_received),

@@ -1,6 +1,7 @@
-//! What unit tests, fuzzing and benchmarks need: settings, a gateway that is connected to nothing, connections without a socket.
+//! Helpers for unit tests, fuzzing and benchmarks: settings, a gateway that is connected to nothing, connections
+//! without a socket.
 
-// With the features `bench` and `fuzz` this is no test's code.
+// With the features `bench` and `fuzz` this is not test code.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::gateway::{Gateway, Queues};
 
 pub const JWT_SECRET: &str = "dW5pdCB0ZXN0cyBvZiB0aGUgZ2F0ZXdheSBhbmQgbm90aGluZyBlbHNl";
 
-/// Of the connections.
+/// The limit of the connections' outboxes.
 pub const OUTBOX_LIMIT_BYTES: usize = 1000;
 
 pub fn settings(overrides: &[(&str, &str)]) -> GatewaySettings {
@@ -36,12 +37,12 @@ pub fn settings(overrides: &[(&str, &str)]) -> GatewaySettings {
     .unwrap()
 }
 
-/// A gateway whose queues nobody works on but the test.
+/// A gateway whose queues are worked only by the test.
 pub fn gateway(overrides: &[(&str, &str)]) -> (Arc<Gateway>, Queues) {
     Gateway::assemble(core(overrides)).unwrap()
 }
 
-/// For a gateway that takes Redis to answer.
+/// A core that assumes that Redis answers.
 pub fn core(overrides: &[(&str, &str)]) -> Core {
     let redis = Builder::default_centralized().build().unwrap();
     let lifecycle = Lifecycle::new(Duration::from_secs(1));

@@ -1,8 +1,9 @@
-//! Which addresses are on the public internet. A URL of somebody's choosing must not reach what only this network may.
+//! Which addresses are on the public internet. A URL that somebody else chose must not reach what only this network may
+//! reach.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether it is a unicast address of the public internet, and so is the IPv4 address in it where it stands for one.
+/// True if it is a unicast address of the public internet; an IPv4 address embedded in it must be public, too.
 pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),
@@ -10,7 +11,7 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// By <https://www.iana.org/assignments/iana-ipv4-special-registry>.
+/// Follows <https://www.iana.org/assignments/iana-ipv4-special-registry>.
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     !matches!(
@@ -28,7 +29,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     )
 }
 
-/// By <https://www.iana.org/assignments/iana-ipv6-special-registry>: of what is assigned, 2000::/3, without its special parts.
+/// Follows <https://www.iana.org/assignments/iana-ipv6-special-registry>: of the assigned addresses, 2000::/3 without
+/// its special parts.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, c, d, .., y, z] = address.segments();
     let embedded = |high: u16, low: u16| is_public_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));

@@ -1,5 +1,5 @@
-//! Requests of our own over HTTP(S): to the issuers of tokens, and to webhooks. One connection to one address, which the caller may
-//! have looked at; no redirects, and answers of bounded size. Callers bound the time.
+//! Our own requests over HTTP(S): to token issuers and to webhooks. One connection to one address, which the caller may
+//! have checked; no redirects, and answers of bounded size. Callers bound the time.
 
 pub mod address;
 
@@ -21,11 +21,11 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
-/// Where requests go.
+/// Where requests are sent.
 pub struct Target {
     host: String,
     port: u16,
-    /// As the header `Host` has it.
+    /// The value of the header `Host`.
     authority: HeaderValue,
     path: String,
     /// Absent for plain HTTP.
@@ -59,7 +59,7 @@ impl Target {
         self.tls.is_some()
     }
 
-    /// The addresses of its host as they are now.
+    /// Looks up the current addresses of its host.
     ///
     /// # Errors
     /// When the name has none.
@@ -71,10 +71,10 @@ impl Target {
     /// Connects to the first of these addresses that answers.
     ///
     /// # Errors
-    /// When none does, or it is not the host that TLS is to prove.
+    /// When none answers, or its certificate is not for the host.
     pub async fn connect(&self, addresses: &[SocketAddr]) -> anyhow::Result<Connection> {
         let socket = TcpStream::connect(addresses).await.context("cannot connect")?;
-        // A request is one write; nothing is gained by waiting for more.
+        // A request is one write, so waiting for more gains nothing.
         socket.set_nodelay(true)?;
         match &self.tls {
             Some((connector, name)) => {
@@ -85,7 +85,7 @@ impl Target {
         }
     }
 
-    /// Sends a request for this target's path; its headers are completed with `Host`.
+    /// Sends a request for this target's path; adds the header `Host`.
     ///
     /// # Errors
     /// When the connection fails, or the body of the answer is larger than `max_bytes`.
@@ -107,7 +107,7 @@ impl Target {
     }
 }
 
-/// A connection, closed when it is dropped.
+/// A connection, closed when dropped.
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: AbortHandle,
@@ -120,7 +120,7 @@ impl Connection {
         Ok(Connection { sender, driver })
     }
 
-    /// Whether another request can be sent, as far as is known.
+    /// True if another request can be sent, as far as is known.
     pub fn is_open(&self) -> bool {
         !self.sender.is_closed()
     }

@@ -3,9 +3,9 @@ import type { Change, OutboxItem, Persistence, Position, Saved } from "./index";
 import type { Cached, ChatMessage, InboxEntry, StoreCache } from "./store";
 
 export interface IndexedDbOptions {
-  /** Tells users of one browser apart; use the user id. */
+  /** Distinguishes the users of one browser; use the user id. */
   name: string;
-  /** The default is the browser's. */
+  /** The browser's by default. */
   indexedDB?: IDBFactory | undefined;
 }
 
@@ -18,14 +18,14 @@ const MAX_ENTRIES = 200;
 const STORES = ["positions", "outbox", "state", "messages"] as const;
 
 /**
- * Keeps positions, seen events and the outbox, and in `cache` what a store shows first. Where there is no IndexedDB (private mode, a
- * full disk, another tab that blocks the upgrade) its promises reject, and the client goes on in memory.
+ * Keeps positions, seen events and the outbox, and in `cache` what a store shows first. Without IndexedDB (private
+ * mode, a full disk, another tab that blocks the upgrade) its promises reject, and the client continues in memory.
  */
 export function indexedDb({ name, indexedDB }: IndexedDbOptions): Persistence & { cache: StoreCache } {
   let database: Promise<IDBDatabase> | undefined;
   let retryAt = Infinity;
   const open = () => {
-    // Otherwise each message would wait for a database that does not open before it is sent.
+    // Otherwise each message would wait for a database that does not open.
     if (database && Date.now() < retryAt) return database;
     retryAt = Infinity;
     database = openDatabase(indexedDB ?? globalThis.indexedDB, `chat-${name}`, () => (database = undefined));
@@ -85,7 +85,7 @@ type Store = (typeof STORES)[number];
 type Transact = (mode: IDBTransactionMode, run: (store: (name: Store) => IDBObjectStore) => void) => Promise<void>;
 
 function cacheIn(transact: Transact, readAll: <T>(from: Store) => Promise<Record<string, T>>): StoreCache {
-  /** The lists that are saved, so that only what changed is written. */
+  /** The lists that were saved, so that only changes are written. */
   const saved = new WeakSet<object>();
   let timer: unknown;
   const save = ({ myId, entries, messages, readBy = {} }: Cached) =>

@@ -1,5 +1,5 @@
-// The server API for a product's backend: requests in a user's name, with an API key. Never for browsers: the key may do everything
-// that its scopes allow.
+// The server API for a product's backend: requests for a user, with an API key. Never use it in browsers: the key may
+// do everything that its scopes allow.
 import { ChatError, type ErrorDetails } from "./core/errors";
 import type { Fields, RequestOptions } from "./core/requests";
 import type { Answers, Commands, ErrorCode, Profile, UserId } from "./generated/protocol";
@@ -7,29 +7,29 @@ import { SERVER_ENDPOINTS } from "./generated/server-api";
 
 export { ChatError } from "./core/errors";
 
-/** The commands that a backend can carry out for a user. */
+/** The commands that a backend can run for a user. */
 export type ServerCommand = Extract<keyof typeof SERVER_ENDPOINTS, keyof Commands>;
 
 /** A command's answer without what belongs to a connection. */
 export type ServerAnswer<K extends ServerCommand> = Fields<Answers[K]>;
 
-/** What a command takes. */
+/** The fields of a command. */
 export type ServerFields<K extends ServerCommand> = Fields<Commands[K]>;
 
 export interface ServerApiOptions {
-  /** Where a gateway is, or what stands in front of the gateways: `https://chat.example.org`. */
+  /** URL of a gateway, or of what is in front of the gateways: `https://chat.example.org`. */
   url: string;
-  /** As `chatctl apikey create` printed it. */
+  /** The key printed by `chatctl apikey create`. */
   apiKey: string;
-  /** How often a request is repeated that nobody answered, or that the server asks to repeat; 3 by default. */
+  /** How often a request is repeated that was not answered, or that the server asks to repeat; 3 by default. */
   retries?: number | undefined;
   fetch?: typeof fetch | undefined;
 }
 
 export interface ServerRequestOptions extends RequestOptions {
   /**
-   * Take it from what happened (`order-4711-sent`): a request with a key that was used before is not carried out again, and returns the
-   * first answer. Without it each call has a key of its own, so that its repetitions are safe.
+   * Derive it from what happened (`order-4711-sent`): a request with a key that was used before is not processed again,
+   * and returns the first answer. Without it each call has its own key, so that its repetitions are safe.
    */
   idempotencyKey?: string | undefined;
 }
@@ -37,7 +37,7 @@ export interface ServerRequestOptions extends RequestOptions {
 const TIMEOUT_MS = 15_000;
 const RETRIES = 3;
 
-/** Makes a client of the server API; it holds no connection. */
+/** Creates a client of the server API; it keeps no connection open. */
 export function serverApi(options: ServerApiOptions): ServerApi {
   return new ServerApi(options);
 }
@@ -61,7 +61,7 @@ export class ServerApi {
     this.#options = options;
   }
 
-  /** Acts for a user: with the user's rights, and seen by others as the user's own doing. */
+  /** Acts for a user: with the user's rights, and to others it looks as if the user had done it. */
   as(userId: UserId | number): ActingUser {
     return new ActingUser(this, String(userId));
   }
@@ -71,13 +71,13 @@ export class ServerApi {
     return this.request("create_user", user, options);
   }
 
-  /** Who of up to 1,000 users is online, in their order. */
+  /** Which of up to 1,000 users are online, in their order. */
   async presence(userIds: (UserId | number)[], options?: ServerRequestOptions): Promise<Presence[]> {
     return (await this.request<{ users: Presence[] }>("presence", { userIds }, options)).users;
   }
 
   /**
-   * Any endpoint by its name in the audit log. Fields that are parameters of the path are put there.
+   * Calls any endpoint by its name in the audit log. Fields that are path parameters are put into the path.
    * @throws {ChatError} with the server's code, or `TIMEOUT`, `ABORTED` or `CONNECTION_LOST`
    */
   async request<T>(
@@ -96,7 +96,7 @@ export class ServerApi {
       return encodeURIComponent(String(value));
     });
     const headers: Record<string, string> = { authorization: `Bearer ${apiKey}` };
-    // A redirection would hand the key to somebody else.
+    // A redirect would send the key to another server.
     const init: RequestInit = { method, headers, redirect: "error" };
     let query = "";
     if (method === "GET" || method === "DELETE") {
@@ -120,7 +120,7 @@ export class ServerApi {
     }
   }
 
-  /** `waitSeconds` is absent where a repetition would not help. */
+  /** `waitSeconds` is absent if a repetition would not help. */
   async #try<T>(target: string, init: RequestInit): Promise<{ answer: T } | { error: ChatError; waitSeconds?: number | undefined }> {
     const send = this.#options.fetch ?? fetch;
     try {
@@ -130,25 +130,25 @@ export class ServerApi {
       const { code, message, field, retryAfter, errorId, details } = body;
       return { error: new ChatError(code, message, { field, retryAfter, errorId, details }), waitSeconds: retryAfter };
     } catch {
-      // No answer, or one that no chat server gives: of something in front of it.
+      // No answer, or one that did not come from a chat server but from something in front of it.
       return { error: new ChatError("CONNECTION_LOST", "the server API cannot be reached"), waitSeconds: 1 };
     }
   }
 }
 
-/** A user in whose name a backend acts. */
+/** A user for whom a backend acts. */
 export class ActingUser {
   constructor(
     private readonly api: ServerApi,
     readonly userId: UserId,
   ) {}
 
-  /** Carries out a command of the user's. */
+  /** Runs a command for the user. */
   call<K extends ServerCommand>(name: K, fields: ServerFields<K>, options?: ServerRequestOptions): Promise<ServerAnswer<K>> {
     return this.api.request(name, fields, options, this.userId);
   }
 
-  /** Sends a message that is the product's, not the user's; in a direct conversation it stands between the two. */
+  /** Sends a message from the product instead of the user; in a direct conversation it is shown between the two. */
   sendAsSystem(
     message: Fields<Commands["send_private_message"]> | Fields<Commands["send_group_message"]>,
     options?: ServerRequestOptions,
@@ -157,7 +157,7 @@ export class ActingUser {
     return this.api.request(name, { ...message, kind: "system" }, options, this.userId);
   }
 
-  /** Changes the account; `isActive: false` closes its connections and keeps it from signing in (only with `BUILTIN_AUTH`). */
+  /** Changes the account; `isActive: false` closes its connections and blocks signing in (only with `BUILTIN_AUTH`). */
   update(changes: { displayName?: string; isActive?: boolean }, options?: ServerRequestOptions): Promise<Account> {
     return this.api.request("update_user", changes, options, this.userId);
   }
@@ -170,7 +170,7 @@ export class ActingUser {
 
 /** What the server posts to a webhook. */
 export interface WebhookDelivery {
-  /** The same each time it is delivered: take it once. */
+  /** The same for each repetition of the delivery: process it once. */
   id: string;
   /** `message.created`, `push.wanted` and so on. */
   type: string;
@@ -180,12 +180,12 @@ export interface WebhookDelivery {
 }
 
 /**
- * Reads a delivery of a webhook, if it was signed with one of these secrets, and lately.
- * @param body as it came, before anything parses it
+ * Parses a webhook delivery, if it was signed with one of these secrets, and recently.
+ * @param body as received, before anything parses it
  * @param headers of the request, of `fetch` or of Node.js
  * @param secrets as `chatctl webhook` printed them; two while they change
- * @param toleranceSeconds how far the clocks of server and receiver may be apart, and how old a try may be
- * @throws {Error} when it is none; answer 401 then
+ * @param toleranceSeconds how far the clocks of server and receiver may differ, and how old an attempt may be
+ * @throws {Error} when it is not valid; then answer 401
  */
 export async function verifyWebhook(
   body: string | Uint8Array,
@@ -209,7 +209,7 @@ export async function verifyWebhook(
   throw new Error("The webhook is not signed with this secret");
 }
 
-/** Of base64; nothing for what is none. */
+/** Decodes base64; empty if the text is not base64. */
 function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
   try {
     return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));

@@ -1,10 +1,11 @@
-// One socket for all tabs of a browser. Each tab has a client of its own, which believes that it has a socket of its own; the tab that
-// holds a Web Lock has the real one, and passes frames on over a BroadcastChannel. Without Web Locks each tab goes by itself.
+// One socket for all tabs of a browser. Each tab has its own client, which believes that it has its own socket; the tab
+// that holds a Web Lock has the real one, and forwards frames over a BroadcastChannel. Without Web Locks, each tab has
+// its own socket.
 import { isChange, isSend } from "./core/wire";
 import type { Socket, SocketConstructor, Tabs } from "./index";
 
 export interface TabsOptions {
-  /** Tells users of one browser apart; use the user id. */
+  /** Distinguishes the users of one browser; use the user id. */
   name: string;
   locks?: Pick<LockManager, "request"> | undefined;
   BroadcastChannel?: (new (name: string) => BroadcastChannel) | undefined;
@@ -12,19 +13,19 @@ export interface TabsOptions {
 
 type Frame = Record<string, unknown> & { type: string; requestId?: string };
 
-/** What tabs tell each other; `to` is a tab, or nothing for all. */
+/** The messages between tabs; `to` is a tab, or absent for all. */
 type Note = { from: string; to?: string } & (
   | { is: "hello" | "alive" | "welcome" | "bye" }
   | { is: "command" | "event"; frame: Frame }
 );
 
-/** A leader that does not answer for so long hangs: its lock is taken. */
+/** A leader that does not answer within this time hangs: its lock is taken. */
 const LEADER_ANSWERS_WITHIN_MS = 5_000;
-/** Within this the other tabs have found a new leader. */
+/** The time within which the other tabs have found a new leader. */
 const RECENT_MS = 10_000;
 const ABNORMAL = 1006;
 
-/** Give it to `connect({tabs})`. */
+/** Pass it to `connect({tabs})`. */
 export function shareSocket({ name, locks, BroadcastChannel }: TabsOptions): Tabs {
   const manager = locks ?? globalThis.navigator?.locks;
   const Channel = BroadcastChannel ?? globalThis.BroadcastChannel;
@@ -37,29 +38,29 @@ export function shareSocket({ name, locks, BroadcastChannel }: TabsOptions): Tab
           super(hub, url);
         }
       },
-      // Only the leader's token is ever presented.
+      // Only the leader's token is ever sent.
       getToken: (request) => (hub.isLeader ? getToken(request) : ""),
     };
   };
 }
 
-/** This tab's end: of the channel, of the lock, and of the real socket while it leads. */
+/** This tab's end of the channel and of the lock, and of the real socket while it leads. */
 class Hub {
   readonly id = Math.random().toString(36).slice(2, 10);
   isLeader = false;
   real: Socket | undefined;
-  /** What answered the leader's `authenticate`: the session is open. */
+  /** The answer to the leader's `authenticate`: the session is open. */
   success: Frame | undefined;
   readonly #channel: BroadcastChannel;
   #local: SharedSocket | undefined;
   #release: (() => void) | undefined;
   #isAsking = false;
-  /** Something came from the leader since this tab said hello. */
+  /** Something has arrived from the leader since this tab said hello. */
   #isLed = false;
-  /** Whose `sync` is under way, and those that wait: the parts of its answer do not tell. */
+  /** Whose `sync` is in progress, and those that wait, since the parts of its answer do not say. */
   #syncs: { tab: string; frame: Frame }[] = [];
   readonly #types = new Map<string, string>();
-  /** What came since the session opened, for tabs that are about to come back from the previous leader. */
+  /** What arrived since the session opened, for tabs that are about to move from the previous leader. */
   #recent: Frame[] = [];
   #openedAt = 0;
 
@@ -84,7 +85,7 @@ class Hub {
     }, LEADER_ANSWERS_WITHIN_MS);
   }
 
-  /** With a `code` the client has ended, and another tab shall lead. */
+  /** With a `code` the client has ended, and another tab must lead. */
   close(socket: SharedSocket, code?: number): void {
     if (this.#local !== socket) return;
     this.#local = undefined;
@@ -109,7 +110,7 @@ class Hub {
       new Promise<void>((resolve) => {
         this.isLeader = true;
         this.#release = resolve;
-        // Who was led by another tab connects anew: here.
+        // Tabs that another tab led reconnect here.
         this.#tell({ is: "bye" });
         if (this.#local?.isOpen) this.#local.shut(ABNORMAL);
         else if (this.#local) this.#openReal(this.#local);
@@ -118,7 +119,7 @@ class Hub {
       .request(this.name, { steal }, hold)
       .catch(() => {})
       .finally(() => {
-        // Given back, or taken away because this tab did not answer.
+        // Released, or taken away because this tab did not answer.
         this.#isAsking = false;
         if (!this.isLeader) return;
         this.isLeader = false;
@@ -188,7 +189,7 @@ class Hub {
       if (!this.success) this.#openedAt = Date.now();
       this.success = event;
       this.#local?.receive(event);
-      // Those that waited for a session.
+      // For tabs that waited for a session.
       return this.#tell({ is: "welcome" });
     }
     if (event.type === "auth_error" && !["TOKEN_REVOKED", "USER_NOT_FOUND"].includes(event.code as string)) {
@@ -209,14 +210,14 @@ class Hub {
       const [next] = this.#syncs;
       if (next) this.#pass(next.tab, next.frame);
     }
-    // The server tells the other connections what this one has done; the other tabs are on the same one.
+    // The server notifies the other connections of what this one has done; the other tabs share this one.
     if (type && event.type !== "error" && !isSend(type) && isChange(type, event)) {
       const { requestId: _, ...news } = event;
       this.#deliver(undefined, news as Frame, tab);
     }
   }
 
-  /** To one tab, or to all but one. */
+  /** Delivers to one tab, or to all except one. */
   #deliver(tab: string | undefined, frame: Frame, except?: string): void {
     if (tab === this.id || (tab === undefined && except !== this.id)) this.#local?.receive(frame);
     if (tab === this.id) return;

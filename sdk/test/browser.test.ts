@@ -11,7 +11,7 @@ const DIRECT = `conv_${ME}_${PEER}`;
 
 declare const tab: Tab;
 
-// Left out only where somebody sees it.
+// Left out only where that is visible.
 const isMissing = !existsSync(CHROMIUM) && !process.env.CI;
 
 describe.skipIf(isMissing)("a real browser", { timeout: 60_000 }, () => {
@@ -113,7 +113,7 @@ describe.skipIf(isMissing)("a real browser", { timeout: 60_000 }, () => {
     expect(await page.evaluate(() => tab.send("here"))).toBe(1);
   });
 
-  test("without Web Locks each tab goes by itself", async () => {
+  test("without Web Locks each tab has its own connection", async () => {
     const before = () => Object.defineProperty(navigator, "locks", { value: undefined });
     const pages = [await open({ before }), await open({ before })];
     await Promise.all(pages.map(online));

@@ -1,6 +1,6 @@
 import type { Clock } from "../src/index";
 
-/** Time that moves only when told to. */
+/** A clock that moves only on request. */
 export class FakeClock implements Clock {
   #now = 1_800_000_000_000;
   #next = 0;
@@ -9,7 +9,7 @@ export class FakeClock implements Clock {
   now = (): number => this.#now;
 
   setTimeout = (run: () => void, ms: number): unknown => {
-    // Browsers and Node cut fractions off: a timer may fire a moment before the time that was computed.
+    // Browsers and Node truncate fractions: a timer may fire slightly before the computed time.
     this.#timers.set(++this.#next, { at: this.#now + Math.max(0, Math.trunc(ms)), run });
     return this.#next;
   };
@@ -20,7 +20,7 @@ export class FakeClock implements Clock {
     return this.#timers.size;
   }
 
-  /** Lets `ms` pass, with everything that is due in between. */
+  /** Lets `ms` pass, and runs everything that is due in between. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
     for (;;) {
@@ -46,7 +46,7 @@ export async function settle(): Promise<void> {
   for (let turn = 0; turn < 12; turn++) await null;
 }
 
-/** A small generator with a seed (mulberry32). */
+/** A small seeded generator (mulberry32). */
 export function seeded(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

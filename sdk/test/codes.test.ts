@@ -4,7 +4,7 @@ import { AuthErrorCode, ChatClient, CloseCode, ErrorCode } from "../src/index";
 import { FakeClock, seeded } from "./clock";
 import { FakeServer, PEER } from "./server";
 
-/** What a send does that is rejected with it. */
+/** What happens to a send that is rejected with each code. */
 const SENDS: Record<keyof typeof ErrorCode, "again" | "fails" | "five times"> = {
   AUTH_REQUIRED: "again",
   RATE_LIMIT_EXCEEDED: "again",
@@ -93,12 +93,12 @@ test.each(Object.entries(SENDS))("a send that is rejected with %s: %s", async (c
   }
 });
 
-test.each(Object.keys(ErrorCode))("a request that is rejected with %s rejects with it", async (code) => {
+test.each(Object.keys(ErrorCode))("a request that the server rejects with %s rejects with it", async (code) => {
   await online();
   server.rejection = { type: "error", code, message: code, retryAfter: 7, field: "groupId" };
   const asked = client.request("leave_group", { groupId: "group_a" }).catch((error: unknown) => error);
   await clock.advance(1_000);
-  // This one says that the session is gone: the command was not carried out, and the connection is made anew.
+  // This code says that the session is gone: the command was not applied, and the client reconnects.
   const expected = code === "AUTH_REQUIRED" ? { code: "CONNECTION_LOST" } : { code, server: { retryAfter: 7, field: "groupId" } };
   expect(await asked).toMatchObject({ name: "ChatError", ...expected });
 });

@@ -71,7 +71,7 @@ test.each([
   expect(client.state.name).toBe("online");
 });
 
-test("the delay doubles to 30 s and starts anew after 10 s online", async () => {
+test("the delay doubles to 30 s and is reset after 10 s online", async () => {
   await online({ random: () => 0.999 });
   const delays: number[] = [];
   for (let round = 0; round < 9; round++) {
@@ -87,7 +87,7 @@ test("the delay doubles to 30 s and starts anew after 10 s online", async () => 
   expect(wait()).toBeLessThan(500);
 });
 
-test("each second online takes one doubling of the delay back", async () => {
+test("each second online undoes one doubling of the delay", async () => {
   await online({ random: () => 0.999 });
   const delays: number[] = [];
   for (const onlineFor of [100, 100, 100, 100, 2_500, 2_500, 2_500, 2_500]) {
@@ -114,7 +114,7 @@ test.each(["TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_MISSING"])("%s asks for anot
   expect(reasons).toEqual(["initial", code === "TOKEN_EXPIRED" ? "expired" : "invalid"]);
 });
 
-test("the same token again is refused", async () => {
+test("the same token again is rejected", async () => {
   server.tokens.set("same", "TOKEN_EXPIRED");
   start({ getToken: () => "same" });
   await clock.advance(1_000);
@@ -154,7 +154,7 @@ test("a token is renewed on the open socket 60 s before it expires", async () =>
   expect(server.frames.filter((frame) => frame.type === "authenticate").length).toBe(2);
 });
 
-test("a token that never comes ends in another try", async () => {
+test("a token that never arrives leads to another attempt", async () => {
   start({ getToken: () => new Promise(() => {}) });
   await clock.advance(31_000);
   expect(["waiting", "connecting", "authenticating"]).toContain(client.state.name);
@@ -167,7 +167,7 @@ test("a failing getToken neither escapes nor stops the client", async () => {
   expect(client.state.name).toBe("online");
 });
 
-test.each([null, undefined])("a getToken that gives %j is asked again after the backoff", async (nothing) => {
+test.each([null, undefined])("a getToken that returns %j is called again after the backoff", async (nothing) => {
   let calls = 0;
   start({ getToken: () => (++calls < 3 ? (nothing as unknown as string) : "token"), random: () => 0.999 });
   await clock.advance(100);
@@ -176,7 +176,7 @@ test.each([null, undefined])("a getToken that gives %j is asked again after the 
   expect([calls, client.state.name]).toEqual([3, "online"]);
 });
 
-test("an empty token is refused, and not asked for again and again", async () => {
+test("an empty token is rejected, and getToken is not called in a loop", async () => {
   server.tokens.set("", "TOKEN_MISSING");
   let calls = 0;
   // The limit ends a loop that would never give the test a turn.
@@ -186,7 +186,7 @@ test("an empty token is refused, and not asked for again and again", async () =>
   expect(calls).toBe(2);
 });
 
-test("what the application's logger and persistence throw does not stop the client", async () => {
+test("exceptions of the application's logger and persistence do not stop the client", async () => {
   const fail = () => {
     throw new Error("mine");
   };
@@ -203,7 +203,7 @@ test("a request after the end of the connection rejects with REFUSED", async () 
   await expect(client.request("get_user_groups", {})).rejects.toMatchObject({ code: "REFUSED" });
 });
 
-test("without a WebSocket the start fails at once and says what to give", () => {
+test("without a WebSocket the start fails at once and says what to pass", () => {
   const { WebSocket } = globalThis;
   Object.assign(globalThis, { WebSocket: undefined });
   try {
@@ -237,7 +237,7 @@ test("a laptop that slept finds out at its first tick", async () => {
   expect(client.state.name).toBe("online");
 });
 
-test("what is rejected for good fails alone and can be discarded", async () => {
+test("a permanently rejected message fails alone and can be discarded", async () => {
   await online();
   const bad = client.send({ recipientId: PEER }, "");
   const good = client.send({ recipientId: PEER }, "good");
@@ -249,7 +249,7 @@ test("what is rejected for good fails alone and can be discarded", async () => {
   expect(client.outbox).toEqual([]);
 });
 
-test("a busy server gets sends again, in order, not before it said", async () => {
+test("a busy server gets sends again, in order, not before retryAfter", async () => {
   await online();
   server.faults = { ...server.faults, busy: 1 };
   const sent = ["a", "b", "c"].map((content) => client.send({ recipientId: PEER }, content).sent);

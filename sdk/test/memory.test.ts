@@ -1,4 +1,4 @@
-// What a client keeps is bounded, and as small as it can be.
+// The memory of a client is bounded and small.
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
@@ -33,7 +33,7 @@ test("a message that is kept takes less than 600 bytes, edited or not", () => {
     timeline.ingest(frame(seq));
     if (seq % 2) window.patch(`msg_${seq}`, seq, () => ({ isEdited: true }));
   };
-  // What is compiled and cached once does not count.
+  // Code that is compiled and cached once does not count.
   for (let seq = 1; seq <= 100; seq++) arrive(seq);
   const before = heap();
   for (let seq = 101; seq <= count; seq++) arrive(seq);

@@ -1,4 +1,4 @@
-// Random faults against a model: whatever happens, nothing is lost, nothing doubled, the order is that of `seq`, and the state ends as
+// Random faults against a model: nothing is lost or doubled, the order is that of `seq`, and the state ends as
 // that of a client that has just started.
 import { expect, test } from "vitest";
 import { type Change, ChatClient, type Message, type Persistence, type Saved } from "../src/index";
@@ -34,7 +34,7 @@ class Disk implements Persistence {
   };
 }
 
-/** A tab: a client and an application that keeps what it is told. */
+/** A tab: a client and an application that keeps what it receives. */
 class Tab {
   readonly client: ChatClient;
   readonly #arrived = new Map<string, number>();
@@ -65,7 +65,7 @@ class Tab {
     this.client.on("group_message_edited", (event) => this.#edit(event.groupId, event));
     this.client.on("message_deleted", (event) => this.#delete(event.conversationId, event));
     this.client.on("group_message_deleted", (event) => this.#delete(event.groupId, event));
-    // What is held beyond the saved position may have been deleted since; `sync` brings it again if not.
+    // Messages beyond the saved position may have been deleted since; if not, `sync` brings them again.
     for (const [id, messages] of disk.messages) {
       const { seq } = disk.positions.get(id) ?? { seq: 0 };
       for (const held of [...messages.keys()]) if (held > seq) messages.delete(held);
@@ -77,7 +77,7 @@ class Tab {
 
   isDead = false;
 
-  /** Without any chance to say goodbye. */
+  /** Without a chance to close. */
   die(): void {
     this.isDead = true;
     this.client.close();
@@ -163,7 +163,7 @@ async function schedule(seed: number, versions: boolean): Promise<void> {
       [...all].map(({ seq, messageId, content }) => ({ seq, messageId, content })).sort((a, b) => a.seq - b.seq);
     expect(view(disk.messages.get(id)?.values() ?? []), `state of ${id}`).toEqual(view(messages.values()));
   }
-  // Each of one's own messages was stored once; some were edited or deleted since.
+  // Each message of the client was stored once; some were edited or deleted since.
   for (const content of sent) {
     expect(contents.filter((message) => message.content === content).length).toBeLessThanOrEqual(1);
   }

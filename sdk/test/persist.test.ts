@@ -8,7 +8,7 @@ import { FakeServer, ME, PEER } from "./server";
 
 const item = (id: string, queuedAt: number) => ({ clientMessageId: id, to: { recipientId: "2" }, content: id, queuedAt });
 
-test("what was saved is loaded, the outbox in its order", async () => {
+test("saved state is loaded, and the outbox keeps its order", async () => {
   const factory = new IDBFactory();
   const first = indexedDb({ name: "1", indexedDB: factory });
   await first.save({ positions: { a: { seq: 5, version: 9 }, b: { seq: 1 } }, seen: ["e1"], put: item("z", 1) });
@@ -53,7 +53,7 @@ test.each([
   client.close();
 });
 
-test.each([4, undefined])("saved positions ahead of a restored server are dropped, the outbox is sent (version: %s)", async (version) => {
+test.each([4, undefined])("saved positions ahead of a restored server are discarded, the outbox is sent (version: %s)", async (version) => {
   const clock = new FakeClock();
   const server = new FakeServer(clock, seeded(1), true);
   const id = `conv_${ME}_${PEER}`;

@@ -1,4 +1,4 @@
-// The example of the README runs as it is printed.
+// The example in the README runs exactly as shown.
 import { readFileSync } from "node:fs";
 import ts from "typescript";
 import { expect, test } from "vitest";

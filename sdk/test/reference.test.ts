@@ -1,4 +1,4 @@
-// The reference in docs/sdk is what typedoc makes of the sources.
+// The reference in docs/sdk is what typedoc generates from the sources.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

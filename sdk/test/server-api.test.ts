@@ -1,4 +1,4 @@
-// What a backend sends and how it repeats it, against a `fetch` that fails as networks and servers do.
+// What a backend sends and repeats, with a `fetch` that fails like networks and servers.
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type ChatError, serverApi } from "../src/server";
 
@@ -61,7 +61,7 @@ test("a command goes to its endpoint, with the user and the ids in the path", as
   expect(calls[2]?.url).toBe("https://chat.example.org/api/server/v1/users/7/group-messages");
 });
 
-test("repetitions have the key of the first try, and other calls another", async () => {
+test("repetitions have the key of the first attempt, and other calls another", async () => {
   const api = answering(new TypeError("fetch failed"), failed(503, { code: "SERVICE_UNAVAILABLE", retryAfter: 2 }), ok({ seq: 1 }));
   const send = () => api.as("7").call("send_private_message", { recipientId: "8", content: "hi" });
   const sent = send();
@@ -77,7 +77,7 @@ test("repetitions have the key of the first try, and other calls another", async
   expect(calls.at(-1)?.headers["idempotency-key"]).toBe("order-1");
 });
 
-test("what a repetition would not change is reported at once", async () => {
+test("errors that a repetition would not change are reported at once", async () => {
   const api = answering(failed(403, { code: "USER_BLOCKED", field: "recipientId" }));
   const error = await rejection(api.as("7").call("send_private_message", { recipientId: "8", content: "secret text" }));
   expect(calls).toHaveLength(1);
@@ -85,7 +85,7 @@ test("what a repetition would not change is reported at once", async () => {
   expect(JSON.stringify([error, error.message, error.stack])).not.toMatch(/secret/);
 });
 
-test("a server that stays away is an error after the last try", async () => {
+test("a server that stays unavailable is an error after the last attempt", async () => {
   const api = answering(new TypeError("fetch failed"));
   expect(await rejection(api.presence(["1"]))).toMatchObject({ code: "CONNECTION_LOST" });
   expect(calls).toHaveLength(4);

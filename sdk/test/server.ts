@@ -1,4 +1,4 @@
-// A server that keeps the protocol's promises, and nothing beyond them: it may lose, delay and double what it publishes live, and
+// A server that keeps the protocol's promises, but nothing more: it may lose, delay and double what it publishes live, and
 // close any connection at any time.
 import type { Message, Socket } from "../src/index";
 import type { FakeClock } from "./clock";
@@ -28,9 +28,9 @@ export interface Faults {
   /** Probability that a live event is lost or doubled. */
   lose: number;
   double: number;
-  /** The most that a frame takes, in milliseconds. */
+  /** The longest delay of a frame, in milliseconds. */
   delay: number;
-  /** Probability that a command is rejected for the moment. */
+  /** Probability that a command is temporarily rejected. */
   busy: number;
 }
 
@@ -50,14 +50,14 @@ export class FakeServer {
   /** Up to where each user has read, by conversation. */
   readonly reads = new Map<string, Record<string, number>>();
   readonly settings = new Map<string, object>();
-  /** Answers to these commands are computed at once, and wait here to be delivered. */
+  /** Answers to these commands are computed at once, and held back here. */
   readonly held: (() => void)[] = [];
   readonly holding = new Set<string>();
   /** Changes are no longer kept. */
   isStale = false;
-  /** What every command is rejected with. */
+  /** The error with which every command is rejected. */
   rejection: Frame | undefined;
-  /** What new connections are refused with. */
+  /** The error with which new connections are refused. */
   refusal: Frame | undefined;
   #ids = 0;
 
@@ -110,7 +110,7 @@ export class FakeServer {
     conversation.changes.push({ version: ++conversation.version, seq, messageId: message.messageId });
     const { messageId } = message;
     const type = id.startsWith("group_") ? "group_message_edited" : "message_edited";
-    // A repetition shows the present.
+    // A repetition shows the present state.
     const make = () => ({ type, messageId, ...key(id), content: message.content, newContent: message.content, seq });
     return this.#durable(conversation, make, besides);
   }
@@ -138,14 +138,14 @@ export class FakeServer {
     return this.#durable(conversation, () => ({ type, messageId, ...key(id), deleteForEveryone: true }), besides);
   }
 
-  /** The other one read up to there. */
+  /** The other user has read up to this number. */
   peerRead(id: string, seq: number, userId = PEER): void {
     const { messageId } = this.conversation(id).messages.get(seq) as Message;
     this.reads.set(id, { ...this.reads.get(id), [userId]: seq });
     this.publish({ type: "message_read", messageId, ...key(id), readBy: userId, seq });
   }
 
-  /** To every open session, with the faults of publishing. */
+  /** Publishes to every open session, with random faults. */
   publish(frame: Frame, besides?: FakeSocket): void {
     for (const socket of this.sockets) {
       if (!socket.isAuthenticated || socket === besides) continue;
@@ -155,7 +155,7 @@ export class FakeServer {
     }
   }
 
-  /** What `restore` goes back to, as a backup has it. */
+  /** The state that `restore` goes back to, like a backup. */
   backup(): () => void {
     const state = () => ({
       conversations: [...this.conversations],
@@ -237,7 +237,7 @@ export class FakeServer {
         ...extra,
       });
       if (known) return answer(sent(known.seq, { duplicate: true }));
-      // Committed; the answer goes before the echo.
+      // Committed; the answer comes before the echo.
       const seq = this.conversation(id).seq + 1;
       answer(sent(seq, {}));
       this.store(id, ME, frame.content as string, frame.clientMessageId as string);
@@ -355,7 +355,7 @@ export class FakeServer {
           socket.deliver({ type: "sync_changes", conversationId: id, version, stale: true });
           continue;
         }
-        // Bounded parts: a further one follows at once, or the next `sync` goes on.
+        // Bounded parts: a further one follows at once, or the next `sync` continues.
         while (news.length > 0) {
           const part = news.splice(0, 2);
           const hasMore = news.length > 0;
@@ -395,7 +395,7 @@ export class FakeSocket implements Socket {
   onclose: ((event: { code: number }) => void) | null = null;
   onerror: ((event: never) => void) | null = null;
   isAuthenticated = false;
-  /** Nothing goes through any more, and neither side has noticed. */
+  /** Nothing gets through any more, and neither side has noticed. */
   isDead = false;
   #toClient = 0;
   #toServer = 0;
@@ -433,7 +433,7 @@ export class FakeSocket implements Socket {
     if (!dead) this.server.clock.setTimeout(() => onclose?.({ code }), 0);
   }
 
-  /** In order, as TCP has it. */
+  /** In order, like TCP. */
   #later(side: "client" | "server", run: () => void): void {
     const { clock, random, faults } = this.server;
     const due = clock.now() + Math.floor(random() * faults.delay);

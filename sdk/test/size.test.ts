@@ -1,4 +1,4 @@
-// What an application pays for each module: minified, gzip, without what it shares with `.`.
+// The size that each module adds to an application: minified, gzip, without what it shares with `.`.
 import { gzipSync } from "node:zlib";
 import { build } from "vite";
 import { expect, test } from "vitest";
@@ -16,7 +16,7 @@ test.each([
     logLevel: "silent",
     build: {
       write: false,
-      // Vite's own leaves white space in libraries, for the bundler of the application to take away.
+      // Vite's own minifier leaves white space in libraries, which the application's bundler removes.
       minify: false,
       target: "es2022",
       lib: { entry: `src/${name}.${name === "react" ? "tsx" : "ts"}`, formats: ["es"] },

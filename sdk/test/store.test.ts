@@ -33,7 +33,7 @@ beforeEach(() => {
 afterEach(async () => {
   store.close();
   client.close();
-  // What the server has sent is still on its way.
+  // What the server has sent is still in flight.
   await clock.advance(100);
   expect(clock.pending, "timers left after close").toBeLessThanOrEqual(1);
 });
@@ -51,7 +51,7 @@ async function open(id = DIRECT): Promise<() => number> {
   return () => changes;
 }
 
-test("what is written before the client knows who it is goes to the other person", async () => {
+test("a message written before the client knows its user goes to the other person", async () => {
   expect(client.me).toBeUndefined();
   store.send(DIRECT, "from a tunnel");
   await clock.advance(500);
@@ -75,7 +75,7 @@ test("the inbox shows what the server has and what arrives since", async () => {
   expect(inbox().entries[0]?.conversationId).toBe(GROUP);
 });
 
-test("a new conversation and one that is gone come and go", async () => {
+test("a new conversation appears, and a deleted one disappears", async () => {
   await clock.advance(500);
   server.store("group_b", "3", "first");
   await clock.advance(5_000);
@@ -152,7 +152,7 @@ function startWith(maxMessages: number): void {
 const seqs = (id = DIRECT) => list(id).messages.map(({ seq }) => seq);
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, place) => from + place);
 
-test("a conversation that goes on keeps a bounded number of messages", async () => {
+test("a growing conversation keeps a bounded number of messages", async () => {
   startWith(20);
   await open();
   for (let seq = 31; seq <= 200; seq++) {
@@ -167,7 +167,7 @@ test("a conversation that goes on keeps a bounded number of messages", async () 
   expect(seqs()).toEqual(range((seqs()[0] as number), (seqs()[0] as number) + seqs().length - 1));
 });
 
-test("who reads on loses the other end, and can come back to it", async () => {
+test("paging drops the other end of the list, and can return to it", async () => {
   startWith(15);
   await open();
   void store.loadBefore(DIRECT);
@@ -188,7 +188,7 @@ test("who reads on loses the other end, and can come back to it", async () => {
   expect(list()).toMatchObject({ hasBefore: true, hasAfter: false });
 });
 
-test.each([true, false])("what arrives while an older page is on its way leaves no hole (it comes: %s)", async (comes) => {
+test.each([true, false])("a message that arrives while an older page loads leaves no gap (it arrives: %s)", async (comes) => {
   startWith(15);
   await open();
   server.holding.add("get_private_messages");
@@ -204,7 +204,7 @@ test.each([true, false])("what arrives while an older page is on its way leaves 
   expect(list()).toMatchObject({ hasBefore: true, hasAfter: comes, isLoadingBefore: false });
 });
 
-test("of a conversation that nobody looks at only the newest page stays", async () => {
+test("of a conversation without subscribers only the newest page is kept", async () => {
   await clock.advance(500);
   const leave = store.messages(DIRECT).subscribe(() => {});
   await clock.advance(500);
@@ -224,7 +224,7 @@ test("of a conversation that nobody looks at only the newest page stays", async 
   expect(seqs()).toEqual(range(91 - seqs().length + 10, 100));
 });
 
-test("a message of one's own keeps its key from sending to sent", async () => {
+test("an own message keeps its key from sending to sent", async () => {
   await open();
   server.closeAll(1006);
   await clock.advance(0);
@@ -260,7 +260,7 @@ test("a rejected message fails, and can be sent again or discarded", async () =>
   expect(contents()).not.toContain("");
 });
 
-test("an edit shows at once and is taken back when it is rejected", async () => {
+test("an edit shows at once and is undone if it is rejected", async () => {
   await open();
   const done = store.edit(message("d30"), "edited");
   expect(contents().at(-1)).toBe("edited");
@@ -290,7 +290,7 @@ test("reactions and deletions show at once", async () => {
   expect(contents()).not.toContain("d29");
 });
 
-test("what arrives while a page is on its way is not lost under it", async () => {
+test("a message that arrives while a page loads is not lost", async () => {
   server.holding.add("get_private_messages");
   await open();
   server.edit(DIRECT, 30, "edited");
@@ -329,7 +329,7 @@ test("after an absence the list is as the server's", async () => {
   expect(entry(DIRECT)?.unreadCount).toBe(44);
 });
 
-test("what a message lost in one's absence is gone", async () => {
+test("reactions and quotations removed during an absence are gone", async () => {
   const replied = server.store(DIRECT, PEER, "d31");
   replied.replyTo = { messageId: "msg_1", senderUsername: "two", content: "d1", createdAt: "", seq: 1 };
   await open();
@@ -338,7 +338,7 @@ test("what a message lost in one's absence is gone", async () => {
   expect(message("d31")).toMatchObject({ reactions: [{ reaction: "🎉" }], replyTo: { content: "d1" } });
   server.closeAll(1006);
   server.react(DIRECT, 31, PEER, "🎉");
-  // Absent if there are none, as the real server's.
+  // Absent if there are none, like those of the real server.
   delete replied.reactions;
   delete replied.replyTo;
   await clock.advance(5_000);
@@ -390,7 +390,7 @@ test("after a restore the inbox shows what the server has, at once after the res
   expect(contents().slice(-2)).toEqual(["d30", "new"]);
 });
 
-test("what was lost while the inbox was loading does not come back with its answer", async () => {
+test("messages lost while the inbox was loading do not come back with its answer", async () => {
   const restore = server.backup();
   await open();
   server.holding.add("get_inbox");
@@ -406,7 +406,7 @@ test("what was lost while the inbox was loading does not come back with its answ
   expect(inbox().totalUnread).toBe(33);
 });
 
-test("marks of what was lost are not taken for marks of what has its number", async () => {
+test("marks of a lost message do not apply to the message that has its number now", async () => {
   const restore = server.backup();
   const cached = { entries: [], messages: {}, readBy: { [GROUP]: { "3": 4 } } };
   store.close();
@@ -440,7 +440,7 @@ test("a number that comes again on a connection that stayed shows in the inbox a
   expect(contents().slice(-2)).toEqual(["d30", "new"]);
 });
 
-test("a number that only a page has shown is told from a repetition when it comes again", async () => {
+test("a number known only from a page is distinguished from a repetition", async () => {
   store.close();
   client.close();
   const restore = server.backup();
@@ -537,7 +537,7 @@ test("typing ends by itself and with the message", async () => {
   expect(typists()).toEqual([]);
 });
 
-test("a keystroke is told at most every two seconds", async () => {
+test("typing is sent at most every two seconds", async () => {
   await clock.advance(500);
   for (let stroke = 0; stroke < 10; stroke++) {
     store.setTyping(DIRECT, true);

@@ -20,7 +20,7 @@ function live(seq: number, messageId: string, version = seq): ServerEvent {
   return { type: "new_message", conversationId: "conv_1_2", seq, version, messageId, senderId: "2", timestamp: "t" } as ServerEvent;
 }
 
-test("another message with a known number drops what is held and goes on from there", () => {
+test("another message with a known number discards the state and continues from there", () => {
   const { timeline, seen } = listen();
   for (let seq = 1; seq <= 5; seq++) timeline.ingest(live(seq, `old-${seq}`));
   for (let seq = 3; seq <= 6; seq++) timeline.ingest(live(seq, `new-${seq}`));

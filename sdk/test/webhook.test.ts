@@ -27,7 +27,7 @@ test("a delivery is read by either of two signatures", async () => {
   await expect(verifyWebhook(BODY, headers, OTHER)).resolves.toBeTruthy();
 });
 
-test("what is not signed as it came is refused", async () => {
+test("a delivery that does not match its signature is rejected", async () => {
   const headers = sign(SECRET);
   const refused = [
     () => verifyWebhook(`${BODY} `, headers, SECRET),

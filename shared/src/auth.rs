@@ -1,5 +1,5 @@
 //! The tokens clients authenticate with: JWTs under HS256, and in [`issuer`] those under another issuer's public keys.
-//! Verification here is of the token alone; whether it was revoked and whether the user exists is asked elsewhere.
+//! Only the token itself is verified here; revocation and the user's existence are checked elsewhere.
 
 pub mod issuer;
 
@@ -12,17 +12,17 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// Clock difference between the issuer and us that is put up with.
+/// How far the clocks of the issuer and this server may differ.
 pub const LEEWAY_SECONDS: i64 = 5;
-/// Longest token looked at.
+/// Longer tokens are invalid.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 const MIN_SECRET_BYTES: usize = 32;
 const MAX_JTI_BYTES: usize = 255;
-/// The end of the year 9999: beyond it a time cannot be written as RFC 3339.
+/// The end of the year 9999: later times cannot be written as RFC 3339.
 const MAX_UNIX_SECONDS: i64 = 253_402_300_799;
 
-/// The decoder of the main backend: standard alphabet; it minds neither missing padding nor unused trailing bits.
+/// Decodes like the main backend: standard alphabet, tolerating missing padding and unused trailing bits.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -30,7 +30,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// What a valid token says.
+/// The claims of a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
     /// Greater than zero.
@@ -39,11 +39,12 @@ pub struct Claims {
     pub jti: TokenId,
     /// Expiry in Unix seconds, 0 to the end of the year 9999.
     pub exp_unix: i64,
-    /// When it was issued, in Unix seconds, if it says so.
+    /// When it was issued, in Unix seconds, if the token says so.
     pub iat_unix: Option<i64>,
 }
 
-/// A token as the fleet names it where the token itself must not stand: the first half of the SHA-256 of its `jti`.
+/// Identifies a token within the fleet where the token itself must not appear: the first half of the SHA-256 of its
+/// `jti`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TokenHash(pub u128);
 
@@ -61,7 +62,7 @@ impl std::fmt::Display for TokenHash {
     }
 }
 
-/// Why a token was refused.
+/// Why a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     #[error("no token was given")]
@@ -73,7 +74,7 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// The code on the wire.
+    /// The error code on the wire.
     pub fn code(self) -> &'static str {
         match self {
             Self::Missing => "TOKEN_MISSING",
@@ -83,7 +84,7 @@ impl TokenError {
     }
 }
 
-/// Why a secret cannot be used. Never holds a part of it.
+/// Why a secret cannot be used. Never contains a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     #[error("not base64 in the standard alphabet")]
@@ -95,7 +96,7 @@ pub enum SecretError {
 /// Verifies tokens. Its `Debug` output shows no key.
 #[derive(Clone, Debug)]
 pub struct TokenVerifier {
-    /// A token under any of them is accepted.
+    /// A token signed with any of them is accepted.
     keys: Vec<DecodingKey>,
     validation: Validation,
 }
@@ -108,10 +109,10 @@ impl TokenVerifier {
         Ok(Self { keys: vec![DecodingKey::from_secret(&secret)], validation: signature_only(Algorithm::HS256) })
     }
 
-    /// Accepts tokens under another secret, too.
+    /// Also accepts tokens signed with another secret.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// Like [`Self::new`].
     pub fn and(mut self, secret_base64: &str) -> Result<Self, SecretError> {
         self.keys.push(DecodingKey::from_secret(&decode_secret(secret_base64)?));
         Ok(self)
@@ -135,8 +136,8 @@ impl TokenVerifier {
     }
 }
 
-/// The package only checks the algorithm and the signature. All about the claims is done below: it would take the time from the
-/// system clock, round a fractional `exp` and let a malformed `sub` pass.
+/// The package checks only the algorithm and the signature. The claims are checked below: the package would read the
+/// system clock, round a fractional `exp` and accept a malformed `sub`.
 fn signature_only(algorithm: Algorithm) -> Validation {
     let mut validation = Validation::new(algorithm);
     validation.required_spec_claims.clear();
@@ -146,7 +147,7 @@ fn signature_only(algorithm: Algorithm) -> Validation {
     validation
 }
 
-/// What a token's header says; nothing of it is verified.
+/// A token's header; nothing in it is verified.
 fn header_of(token: &str) -> Option<Header> {
     if token.len() > MAX_TOKEN_BYTES { None } else { jsonwebtoken::decode_header(token).ok() }
 }
@@ -158,8 +159,7 @@ pub struct TokenSigner {
 }
 
 impl TokenSigner {
-    /// # Errors
-    /// As [`TokenVerifier::new`].
+    /// # Errors Like [`TokenVerifier::new`].
     pub fn new(secret_base64: &str) -> Result<Self, SecretError> {
         let secret = decode_secret(secret_base64)?;
         Ok(Self { key: EncodingKey::from_secret(&secret) })
@@ -188,8 +188,8 @@ struct SignedClaims<'a> {
     exp: i64,
 }
 
-/// The claims known here, in the types they must have. An explicit `null` is a wrong type, and a name given twice is an
-/// error of the decoder. Others (`username`, `roles`) are ignored.
+/// The known claims, in the types they must have. An explicit `null` is a wrong type, and a duplicate name is a
+/// decoding error. Others (`username`, `roles`) are ignored.
 #[derive(Deserialize)]
 struct RawClaims {
     #[serde(default, deserialize_with = "present")]
@@ -204,7 +204,7 @@ struct RawClaims {
     iat: Option<i64>,
     #[serde(default, deserialize_with = "present", rename = "iss")]
     _iss: Option<String>,
-    /// Whoever it was issued for: the main backend sets none, and this server is one of its audiences.
+    /// Any value is accepted: the main backend sets none, and this server is one of its audiences.
     #[serde(default, deserialize_with = "present", rename = "aud")]
     _aud: Option<Audience>,
 }
@@ -237,7 +237,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 }
 
 impl UserIdClaim {
-    /// Only the canonical decimal form counts, so that one user has one id.
+    /// Accepts only the canonical decimal form, so that one user has one id.
     fn parse(&self) -> Option<i64> {
         let id = match self {
             Self::Integer(id) => *id,
@@ -266,7 +266,7 @@ impl RawClaims {
     }
 }
 
-/// All in Unix seconds. Comes last: [`TokenError::Expired`] says that nothing else is wrong.
+/// All times are in Unix seconds. Checked last: [`TokenError::Expired`] means that nothing else is wrong.
 fn check_times(exp: i64, nbf: Option<i64>, iat: Option<i64>, now_unix: i64) -> Result<(), TokenError> {
     let times = [Some(exp), nbf, iat];
     let in_range = times.iter().flatten().all(|time| (0..=MAX_UNIX_SECONDS).contains(time));
@@ -277,7 +277,7 @@ fn check_times(exp: i64, nbf: Option<i64>, iat: Option<i64>, now_unix: i64) -> R
     if now_unix >= exp + LEEWAY_SECONDS { Err(TokenError::Expired) } else { Ok(()) }
 }
 
-/// Refuses what we would have to understand in order to trust the token: critical extensions (RFC 7515, 4.1.11), unencoded
+/// Rejects what we would have to understand to trust the token: critical extensions (RFC 7515, 4.1.11), unencoded
 /// payloads, nested and encrypted tokens. Key hints (`kid`, `jwk`, `jku`, `x5u`) are never followed.
 fn check_header(header: &Header, types: &[&str]) -> Result<(), TokenError> {
     let is_jwt = header.typ.as_deref().is_none_or(|typ| types.iter().any(|known| typ.eq_ignore_ascii_case(known)));
@@ -289,7 +289,7 @@ fn check_header(header: &Header, types: &[&str]) -> Result<(), TokenError> {
     if is_jwt && !needs_more { Ok(()) } else { Err(TokenError::Invalid) }
 }
 
-/// It is compared with a text column of Postgres, which takes no NUL.
+/// It is compared with a Postgres text column, which cannot contain NUL.
 fn jti_is_valid(jti: &str) -> bool {
     !jti.is_empty() && jti.len() <= MAX_JTI_BYTES && !jti.chars().any(char::is_control)
 }

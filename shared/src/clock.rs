@@ -1,9 +1,9 @@
 //! Time as the protocol shows it: milliseconds since the epoch, printed as RFC 3339 in UTC. Durations are measured with
 //! `std::time::Instant`, not with this.
 //!
-//! All processes of a fleet count by one clock, that of Redis: each measures how far its own is off (`redis::time`), so that a
-//! deadline, a grace period or a message's time means the same to whoever sets it and whoever judges it, whatever the machines'
-//! clocks say. Until a process has measured, it counts by its machine's.
+//! All processes of a fleet use one clock, that of Redis: each measures the offset of its own (`redis::time`), so that
+//! a deadline, a grace period or a message's time means the same to all of them, whatever the machines' clocks say.
+//! Until a process has measured, it uses its machine's clock.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,7 +22,7 @@ use time::format_description::well_known::Rfc3339;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The present, by the fleet's clock.
+    /// The current time, by the fleet's clock.
     pub fn now() -> Self {
         match CLOCK.anchor_us.load(Ordering::Relaxed) {
             UNKNOWN => Self::by_machine(),
@@ -30,7 +30,7 @@ impl Timestamp {
         }
     }
 
-    /// The present, by this machine's clock.
+    /// The current time, by this machine's clock.
     fn by_machine() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(since_epoch.as_millis() as i64 + CLOCK.shift_ms.load(Ordering::Relaxed))
@@ -41,7 +41,7 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(duration.as_millis() as i64))
     }
 
-    /// How long ago `earlier` was; zero when it lies ahead.
+    /// The time since `earlier`; zero if that is in the future.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0) as u64)
     }
@@ -53,7 +53,7 @@ impl Timestamp {
 
 /// Not measured yet.
 const UNKNOWN: i64 = i64::MIN;
-/// How much less is known after a second of what was measured: clocks drift, by far less than this.
+/// How much the error of a measurement grows per second: clocks drift by far less than this.
 const DRIFT_US_PER_SECOND: i64 = 1_000;
 
 static CLOCK: LazyLock<Clock> = LazyLock::new(|| Clock {
@@ -68,7 +68,7 @@ struct Clock {
     started: Instant,
     /// The fleet's time at `started`.
     anchor_us: AtomicI64,
-    /// How far the machine's clock is made to differ, in tests.
+    /// How far the machine's clock is shifted, in tests.
     shift_ms: AtomicI64,
     measured: Mutex<Option<Measured>>,
 }
@@ -86,7 +86,7 @@ impl Measured {
         self.error_us + micros(now.duration_since(self.at)) / 1_000_000 * DRIFT_US_PER_SECOND
     }
 
-    /// Whichever is to be believed: what was measured at present, unless what was measured before is more exact and agrees.
+    /// The better of two measurements: the current one, unless the previous one is more exact and agrees with it.
     fn or_before(self, before: Option<Self>) -> Self {
         match before {
             Some(before) => {
@@ -99,7 +99,7 @@ impl Measured {
     }
 }
 
-/// Takes in what the store said the time was when it was asked: at some moment between `asked` and `answered`. Returns by how many
+/// Processes the time that the store reported for some moment between `asked` and `answered`. Returns by how many
 /// milliseconds this machine's clock is ahead of the fleet's.
 pub fn follow(store_us: i64, asked: Instant, answered: Instant) -> i64 {
     let error_us = micros(answered.duration_since(asked)) / 2;
@@ -113,7 +113,7 @@ pub fn follow(store_us: i64, asked: Instant, answered: Instant) -> i64 {
     Timestamp::by_machine().0 - Timestamp::now().0
 }
 
-/// Makes this machine's clock differ, for tests.
+/// Shifts this machine's clock, for tests.
 pub fn shift(milliseconds: i64) {
     CLOCK.shift_ms.store(milliseconds, Ordering::Relaxed);
 }
@@ -123,7 +123,7 @@ fn micros(duration: Duration) -> i64 {
 }
 
 impl Timestamp {
-    /// As [`Display`](fmt::Display) shows it, without the machinery of formatting: every event carries one.
+    /// The same text as [`Display`](fmt::Display), without the formatting machinery, since every event has one.
     pub fn rfc3339(self) -> [u8; 24] {
         let time = self.to_datetime();
         let mut text = *b"0000-00-00T00:00:00.000Z";
@@ -171,7 +171,7 @@ impl JsonSchema for Timestamp {
     }
 }
 
-// On the wire (JSON) a string, between our own processes (postcard) a number.
+// A string on the wire (JSON), a number between our own processes (postcard).
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_i64(self.0) }
@@ -210,7 +210,7 @@ mod tests {
         let exact = measured(1_000_000, 200, 0);
         let believed = |present: Measured| present.or_before(Some(exact)).anchor_us;
         assert_eq!(believed(measured(1_040_000, 50_000, 1)), 1_000_000, "a slow answer says less");
-        assert_eq!(believed(measured(1_000_900, 1_000, 1)), 1_000_900, "the former is no longer so exact");
+        assert_eq!(believed(measured(1_000_900, 1_000, 1)), 1_000_900, "the former is no longer as exact");
         assert_eq!(believed(measured(1_400_000, 50_000, 1)), 1_400_000, "the store's clock was set");
         assert_eq!(exact.or_before(None).anchor_us, 1_000_000);
     }

@@ -1,16 +1,17 @@
-//! Where the next part of a list begins, as a client gets it and gives it back. It means nothing to the client and grants nothing:
-//! whoever makes one up reads another part of their own list. One that is damaged, or another list's, is rejected.
+//! Where the next part of a list begins, as a client receives it and sends it back. It is opaque to the client and
+//! grants nothing: a client that makes one up reads another part of its own list. A damaged one, or one of another
+//! list, is rejected.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 const CHECKSUM_BYTES: usize = 4;
-/// Longest in characters, for the schemas.
+/// The maximum length in characters, for the schemas.
 pub const MAX_CURSOR_CHARACTERS: usize = 256;
 
-/// A place in one kind of list.
+/// A position in one kind of list.
 pub trait Cursor: Serialize + DeserializeOwned {
-    /// Tells the lists apart.
+    /// Distinguishes the lists.
     const LIST: &'static str;
 
     fn to_text(&self) -> String {
@@ -24,7 +25,7 @@ pub trait Cursor: Serialize + DeserializeOwned {
         })
     }
 
-    /// `None` when it is none of this list's.
+    /// `None` if it is not a cursor of this list.
     fn parse(text: &str) -> Option<Self> {
         if text.len() > MAX_CURSOR_CHARACTERS || !text.len().is_multiple_of(2) {
             return None;
@@ -40,7 +41,7 @@ pub trait Cursor: Serialize + DeserializeOwned {
     }
 }
 
-/// FNV-1a; it guards against accidents.
+/// FNV-1a; it detects accidental damage.
 fn checksum(list: &str, position: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let mix = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
     list.as_bytes().iter().chain(&[0]).chain(position).fold(0x811c_9dc5, mix).to_be_bytes()

@@ -1,5 +1,5 @@
-//! The HTTP endpoints beside the server API. Each is declared once, here: the gateway routes by the list, authenticates and bounds
-//! bodies as it says, and the documents are made from it.
+//! The HTTP endpoints outside the server API. Each is declared once, here: the gateway uses this list for routing,
+//! authentication and body bounds, and the documents are generated from it.
 
 use crate::limits::{
     MAX_ACCOUNT_BODY_BYTES, MAX_COMMUNITY_DESCRIPTION_CHARACTERS, MAX_COMMUNITY_MEMBERS, MAX_COMMUNITY_NAME_CHARACTERS,
@@ -10,7 +10,7 @@ use crate::limits::{
 use crate::protocol::spec::{Field, Kind, LIMIT, OFFSET};
 pub use crate::server_api::Method;
 
-/// Who may ask.
+/// Who may call an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
     Anybody,
@@ -31,7 +31,7 @@ pub enum Requires {
 /// How large a body may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxBody {
-    /// None is read.
+    /// No body is read.
     Nothing,
     Bytes(usize),
     /// The setting `COMMUNITY_SYNC_MAX_PAYLOAD`.
@@ -54,8 +54,8 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether it tells operators how a server is: on gateways and workers, not counted against an address, and also on
-    /// `ADMIN_ADDR`.
+    /// True for the endpoints that report a server's state to operators: available on gateways and workers, not counted
+    /// against an address, and also on `ADMIN_ADDR`.
     pub fn is_for_operators(self) -> bool {
         matches!(self, Operation::Health | Operation::Ready | Operation::Live | Operation::Metrics)
     }
@@ -72,16 +72,16 @@ pub struct Endpoint {
     pub summary: &'static str,
     pub query: &'static [Field],
     pub body: &'static [Field],
-    /// Statuses of refusals that do not follow from the rest, with what they mean here.
+    /// Error statuses that do not follow from the rest, with their meaning here.
     pub own_refusals: &'static [(u16, &'static str)],
     /// An example of the body.
     pub example: Option<&'static str>,
-    /// An example of a 200 that is JSON.
+    /// An example of a JSON answer with status 200.
     pub answered: &'static str,
 }
 
 impl Endpoint {
-    /// Statuses of refusals in ascending order, with what they mean here.
+    /// Error statuses in ascending order, with their meaning here.
     pub fn refusals(&self) -> Vec<(u16, &'static str)> {
         if self.operation.is_for_operators() {
             return Vec::new();
@@ -101,7 +101,7 @@ impl Endpoint {
             Auth::MainBackend => refusals.push((401, "`TOKEN_MISSING` or `TOKEN_INVALID`.")),
         }
         if self.requires != Requires::Nothing {
-            refusals.push((404, "The setting is not set."));
+            refusals.push((404, "The setting is missing."));
         }
         match self.max_body {
             MaxBody::Nothing => {}
@@ -117,7 +117,7 @@ impl Endpoint {
     }
 }
 
-/// What is found under a path.
+/// The result of looking up a path.
 #[derive(Debug)]
 pub enum EndpointMatch {
     Endpoint(&'static Endpoint),
@@ -126,7 +126,7 @@ pub enum EndpointMatch {
     Nothing,
 }
 
-/// The endpoint of a whole path, which may end with a slash.
+/// Finds the endpoint of a whole path, which may end with a slash.
 pub fn find(method: &str, path: &str) -> EndpointMatch {
     let path = path.strip_suffix('/').unwrap_or(path);
     let of_path = || ENDPOINTS.iter().filter(|endpoint| endpoint.path == path);
@@ -143,56 +143,60 @@ const XP: Kind = Kind::Integer { min: 0, max: MAX_XP };
 const STREAK: Kind = Kind::Integer { min: 0, max: i32::MAX as i64 };
 
 const COMMUNITY: &[Field] = &[
-    Field::required("communityId", FOREIGN_ID, "The main backend's."),
-    Field::required("name", Kind::Words { max: MAX_COMMUNITY_NAME_CHARACTERS }, "Also the group's."),
+    Field::required("communityId", FOREIGN_ID, "The main backend's id of the community."),
+    Field::required(
+        "name",
+        Kind::Words { max: MAX_COMMUNITY_NAME_CHARACTERS },
+        "The name of the community and of its group.",
+    ),
     Field::optional(
         "description",
         Kind::Text { min: 0, max: MAX_COMMUNITY_DESCRIPTION_CHARACTERS },
-        "Absent, it stays.",
+        "Unchanged if absent.",
     ),
-    Field::optional("avatarUrl", Kind::Text { min: 0, max: MAX_URL_CHARACTERS }, "Absent, it stays."),
+    Field::optional("avatarUrl", Kind::Text { min: 0, max: MAX_URL_CHARACTERS }, "Unchanged if absent."),
     Field::optional(
         "defaultGroupId",
         Kind::ForeignId(255),
-        "That of an existing group, or any name of another server's; absent, one is made.",
+        "The id of an existing group, or any name used by another server; if absent, a group is created.",
     ),
-    Field::optional("isActive", Kind::Boolean, "Absent, it stays."),
+    Field::optional("isActive", Kind::Boolean, "Unchanged if absent."),
 ];
 const MEMBER: &[Field] = &[
     Field::required("userId", Kind::UserId, "Unknown users are skipped and listed."),
     Field::default("role", Kind::Choice(&["owner", "admin", "member"]), "\"member\"", "In any letter case."),
-    Field::optional("isMuted", Kind::Boolean, "Whether the member mutes the community; absent, it stays."),
+    Field::optional("isMuted", Kind::Boolean, "Whether the member mutes the community; unchanged if absent."),
 ];
 const EVENT: &[Field] = &[
-    Field::required("eventId", FOREIGN_ID, "A repetition changes nothing again."),
-    Field::required("userId", Kind::UserId, "Whose event it is; becomes a member."),
-    Field::optional("communityId", FOREIGN_ID, "Only read where there is no `community`."),
+    Field::required("eventId", FOREIGN_ID, "A repetition changes nothing."),
+    Field::required("userId", Kind::UserId, "The user who completed it; becomes a member."),
+    Field::optional("communityId", FOREIGN_ID, "Only read without `community`."),
     Field::optional("challengeId", FOREIGN_ID, "The challenge."),
     Field::optional("challengeType", SHORT_TEXT, "Its type."),
-    Field::default("xpAwarded", XP, "0", "Added to the total when there is no `progress`."),
-    Field::optional("occurredAt", Kind::Time, "Absent, it is now."),
-    Field::optional("payload", Kind::AnyJson, "Passed on as it is."),
+    Field::default("xpAwarded", XP, "0", "Added to the total if there is no `progress`."),
+    Field::optional("occurredAt", Kind::Time, "The current time if absent."),
+    Field::optional("payload", Kind::AnyJson, "Passed on unchanged."),
 ];
 const PROGRESS: &[Field] = &[
-    Field::optional("communityId", FOREIGN_ID, "Only read where there is no `community`."),
-    Field::optional("userId", Kind::UserId, "The event's when there is one; else required."),
-    Field::optional("totalXp", XP, "Absent, it stays."),
-    Field::optional("dailyStreak", STREAK, "Absent, it stays."),
-    Field::optional("weeklyStreak", STREAK, "Absent, it stays."),
-    Field::optional("lastChallengeId", FOREIGN_ID, "Absent, the event's, or it stays."),
-    Field::optional("lastChallengeType", SHORT_TEXT, "Absent, the event's, or it stays."),
-    Field::optional("lastCompletedAt", Kind::Time, "Absent, the event's, or it stays."),
+    Field::optional("communityId", FOREIGN_ID, "Only read without `community`."),
+    Field::optional("userId", Kind::UserId, "The event's user by default; required without an event."),
+    Field::optional("totalXp", XP, "Unchanged if absent."),
+    Field::optional("dailyStreak", STREAK, "Unchanged if absent."),
+    Field::optional("weeklyStreak", STREAK, "Unchanged if absent."),
+    Field::optional("lastChallengeId", FOREIGN_ID, "If absent, taken from the event, or unchanged."),
+    Field::optional("lastChallengeType", SHORT_TEXT, "If absent, taken from the event, or unchanged."),
+    Field::optional("lastCompletedAt", Kind::Time, "If absent, taken from the event, or unchanged."),
 ];
 const PICTURE: &[Field] = &[
-    Field::required("type", Kind::Choice(&["user", "community"]), "What the id is of."),
-    Field::required("id", FOREIGN_ID, "A user's or a community's."),
+    Field::required("type", Kind::Choice(&["user", "community"]), "The kind of id."),
+    Field::required("id", FOREIGN_ID, "The id of a user or a community."),
 ];
 const PASSWORD: Field = Field::required(
     "password",
     Kind::Text { min: MIN_PASSWORD_CHARACTERS, max: MAX_PASSWORD_CHARACTERS },
-    "Stored by Argon2id.",
+    "Stored as an Argon2id hash.",
 );
-const EMAIL: Field = Field::optional("email", Kind::Email { max: MAX_EMAIL_CHARACTERS }, "Free as yet.");
+const EMAIL: Field = Field::optional("email", Kind::Email { max: MAX_EMAIL_CHARACTERS }, "Must not be taken.");
 
 /// All of them.
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -203,7 +207,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         auth: Auth::Anybody,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
-        summary: "Reports the state of the server with figures. On gateways and workers.",
+        summary: "Reports the state of the server in numbers. On gateways and workers.",
         query: &[],
         body: &[],
         own_refusals: &[],
@@ -231,7 +235,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         auth: Auth::Anybody,
         requires: Requires::Nothing,
         max_body: MaxBody::Nothing,
-        summary: "Reports that the process runs, independently of anything else. On gateways and workers.",
+        summary: "Reports that the process is running, regardless of anything else. On gateways and workers.",
         query: &[],
         body: &[],
         own_refusals: &[],
@@ -273,12 +277,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
         auth: Auth::User,
         requires: Requires::Nothing,
         max_body: MaxBody::Bytes(MAX_PICTURES_BODY_BYTES),
-        summary: "Returns the addresses of the pictures of up to 50 users and communities. The answer is cached for `PFP_CACHE_DURATION_MS` (5 minutes by default).",
+        summary: "Returns the URLs of the pictures of up to 50 users and communities. The answer is cached for `PFP_CACHE_DURATION_MS` (5 minutes by default).",
         query: &[],
         body: &[Field::required(
             "items",
             Kind::List { of: &Kind::Object(PICTURE), most: MAX_PICTURES },
-            "Answered in this order.",
+            "The answer has the same order.",
         )],
         own_refusals: &[],
         example: Some(r#"{"items": [{"type": "user", "id": "42"}, {"type": "community", "id": "c-7"}]}"#),
@@ -299,21 +303,21 @@ pub const ENDPOINTS: &[Endpoint] = &[
             Field::optional(
                 "community",
                 Kind::Object(COMMUNITY),
-                "The community; without it `event` or `progress` has its `communityId`.",
+                "The community; without it, `event` or `progress` must contain `communityId`.",
             ),
             Field::optional(
                 "members",
                 Kind::List { of: &Kind::Object(MEMBER), most: MAX_COMMUNITY_MEMBERS },
-                "Added, or given another role.",
+                "Members to add, or whose role to change.",
             ),
             Field::default(
                 "membersComplete",
                 Kind::Boolean,
                 "false",
-                "`members` is the whole list: others are removed.",
+                "`members` is the complete list: others are removed.",
             ),
             Field::optional("event", Kind::Object(EVENT), "A challenge that a member completed."),
-            Field::optional("progress", Kind::Object(PROGRESS), "Where that member stands now."),
+            Field::optional("progress", Kind::Object(PROGRESS), "That member's current progress."),
         ],
         own_refusals: &[],
         example: Some(
@@ -328,20 +332,20 @@ pub const ENDPOINTS: &[Endpoint] = &[
         auth: Auth::Anybody,
         requires: Requires::BuiltinAuth,
         max_body: MaxBody::Bytes(MAX_ACCOUNT_BODY_BYTES),
-        summary: "Makes an account and signs in. Requires `BUILTIN_AUTH=true`; otherwise 404.",
+        summary: "Creates an account and signs in. Requires `BUILTIN_AUTH=true`; otherwise 404.",
         query: &[],
         body: &[
             Field::required(
                 "username",
                 Kind::Username { min: MIN_USERNAME_CHARACTERS, max: MAX_USERNAME_CHARACTERS },
-                "Letters, digits, `_`, `.` and `-`; not `everyone` or `all`; free as yet, whatever the letter case.",
+                "Letters, digits, `_`, `.` and `-`; not `everyone` or `all`; must not be taken in any letter case.",
             ),
             EMAIL,
             PASSWORD,
             Field::optional(
                 "displayName",
                 Kind::Text { min: 1, max: MAX_DISPLAY_NAME_CHARACTERS },
-                "Else the username.",
+                "The username by default.",
             ),
         ],
         own_refusals: &[(409, "`VALIDATION_ERROR`: the username or the e-mail is taken.")],

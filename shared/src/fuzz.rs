@@ -1,7 +1,7 @@
-//! Entries for fuzzers and property tests: arbitrary bytes through everything that reads bytes from elsewhere, with the
-//! invariants asserted. What the WebSocket codec reads is in `websocket`.
+//! Entry points for fuzzers and property tests: send arbitrary bytes through everything that reads bytes from outside,
+//! and assert the invariants. The WebSocket codec's are in `websocket`.
 //!
-//! All of them panic when an invariant is broken, which is for the fuzzer to find.
+//! All of them panic if an invariant is broken, which the fuzzer then reports.
 
 use std::sync::LazyLock;
 
@@ -28,8 +28,8 @@ const NOW_UNIX: i64 = 1_800_000_000;
 static VERIFIER: LazyLock<Option<TokenVerifier>> =
     LazyLock::new(|| TokenVerifier::new(&STANDARD.encode(TOKEN_SECRET)).ok());
 
-/// A token as it comes, and one whose header and claims are the two lines, properly signed: what is accepted is of an algorithm
-/// that is allowed, of somebody, and of now.
+/// A token in raw form, and one correctly signed with the two lines as header and claims: what is accepted has an
+/// allowed algorithm, a user, and a valid time.
 pub fn fuzz_token(data: &[u8]) {
     let (Ok(text), Some(verifier)) = (std::str::from_utf8(data), VERIFIER.as_ref()) else { return };
     assert!(verifier.verify(text, NOW_UNIX).is_err(), "a forged token was accepted");
@@ -44,7 +44,7 @@ pub fn fuzz_token(data: &[u8]) {
     assert!(header.is_some_and(|header| header["alg"] == "HS256" && header.get("crit").is_none()), "{token}");
 }
 
-/// A client's text: a command that is accepted survives its way through a stream.
+/// A client's text: an accepted command survives its way through a stream.
 pub fn fuzz_command(data: &[u8]) {
     let (Ok(text), Some(keyring)) = (std::str::from_utf8(data), KEYRING.as_ref()) else { return };
     let Ok(frame) = Frame::parse(text) else { return };
@@ -63,7 +63,7 @@ pub fn fuzz_command(data: &[u8]) {
     }
 }
 
-/// A stream's entry: nothing breaks, and nothing that we did not write opens, in whichever format it comes.
+/// A stream entry: nothing panics, and nothing that we did not write opens, in any format.
 pub fn fuzz_entry(data: &[u8]) {
     let _shown = wire::peek_envelope(data);
     let Some(keyring) = KEYRING.as_ref() else { return };
@@ -73,7 +73,7 @@ pub fn fuzz_entry(data: &[u8]) {
     }
 }
 
-/// A sealed record, as a blob and as the row of the original server.
+/// A sealed record, as a blob and as a row of the original server.
 pub fn fuzz_sealed(data: &[u8]) {
     let Some(keyring) = KEYRING.as_ref() else { return };
     if let Ok(sealed) = Sealed::from_blob(data) {
@@ -81,7 +81,7 @@ pub fn fuzz_sealed(data: &[u8]) {
         assert!(keyring.open_sealed(Uuid::nil(), &sealed).is_err(), "a forged record opened");
     }
     let (iv, content) = data.split_at(data.len().min(32));
-    // Without a MAC anything may come out, but nothing longer than went in.
+    // Without a MAC the result may be anything, but no longer than the input.
     if let Ok(plain) = keyring.open(Uuid::nil(), crate::crypto::LEGACY_KEY_ID, iv, None, content) {
         assert!(plain.len() < content.len());
     }
@@ -100,7 +100,7 @@ pub fn fuzz_publication(data: &[u8]) {
     let Ok((header, offset)) = Wire::new(keyring.clone(), WireFormat::Both).open_publication("channel", data) else {
         return;
     };
-    let Some(payload) = data.get(offset..) else { panic!("the payload begins behind the end") };
+    let Some(payload) = data.get(offset..) else { panic!("the payload begins after the end") };
     let again = strict.publication("channel", &header, payload);
     let read = strict.open_publication("channel", &again);
     assert!(read.is_ok_and(|(read, offset)| read == header && again[offset..] == *payload));
@@ -197,7 +197,7 @@ mod tests {
             fuzz_sealed(&data);
             fuzz_entry(&data);
             fuzz_publication(&data);
-            // Past the version byte.
+            // After the version byte.
             if let Some(first) = data.first_mut() {
                 *first = 1;
             }

@@ -1,27 +1,27 @@
-//! Ids that the original server gave out, as clients and its tables hold them, turned into ours without asking anybody: the same
-//! text is the same id in every process and in every run of an import. What cannot be known from the text alone (a
-//! conversation id of a client's own making) is in the table `held_conversation_ids`.
+//! Turns ids that the original server assigned, as its clients and tables hold them, into ours: the same text becomes
+//! the same id in every process and in every run of an import. Conversation ids that clients made up cannot be derived
+//! from their text; they are in the table `held_conversation_ids`.
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::ids::{GroupId, MessageId};
 
-/// Longest id that the original stored.
+/// The longest id that the original stored.
 pub const MAX_CHARACTERS: usize = 255;
 
-/// The message that the original called so: `msg_{uuid}` and a bare UUID are that UUID, any other text a UUID of version 8 made
-/// from it. `None` for a text that cannot have been an id.
+/// The message with this id in the original: `msg_{uuid}` and a bare UUID become that UUID, any other text a version 8
+/// UUID derived from it. `None` for a text that cannot have been an id.
 pub fn message_id(held: &str) -> Option<MessageId> {
     uuid_of(held, "msg_", "message").map(MessageId)
 }
 
-/// As [`message_id`], for a group.
+/// Like [`message_id`], for a group.
 pub fn group_id(held: &str) -> Option<GroupId> {
     uuid_of(held, "group_", "group").map(GroupId)
 }
 
-/// Whether the id of ours shows what the original called it. If not, the tables of held ids know.
+/// True if our id was derived from a text. If so, only the tables of held ids know the original's id.
 pub fn is_made_from_text(id: Uuid) -> bool {
     id.get_version_num() == 8
 }
@@ -31,7 +31,7 @@ fn uuid_of(held: &str, prefix: &str, kind: &str) -> Option<Uuid> {
         return None;
     }
     let bare = held.strip_prefix(prefix).unwrap_or(held);
-    // Only the hyphenated form, as everywhere.
+    // Only the hyphenated form, as everywhere else.
     if bare.len() == 36
         && let Ok(uuid) = Uuid::try_parse(bare)
     {
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn any_other_text_becomes_the_same_uuid_every_time() {
-        // Stored ids are made so: another value would leave clients with ids that lead nowhere.
+        // Stored ids were derived this way: another value would leave clients with ids that lead nowhere.
         let id = message_id("msg_1762000000000_k3j9x2").unwrap();
         assert_eq!(id.0.to_string(), "6e682169-3754-8b07-aab1-51790aa4e5a0");
         let group = group_id("general").unwrap();

@@ -1,4 +1,5 @@
-//! What the HTTP endpoints answer, as JSON bodies. Who may ask and how is in the gateway's `api`; here are shapes alone.
+//! The JSON answers of the HTTP endpoints. Who may call them and how is in the gateway's `api`; this module only has
+//! the shapes.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +20,14 @@ pub enum Success {
     Ok,
 }
 
-/// `status` of a refusal.
+/// `status` of an error.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Failure {
     Error,
 }
 
-/// Why a request was not carried out.
+/// Why a request was rejected.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorBody<'a> {
@@ -51,13 +52,13 @@ impl<'a> ErrorBody<'a> {
     }
 }
 
-/// Nothing more is to be said.
+/// A success with nothing more to say.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Done {
     pub status: Success,
 }
 
-/// The caller's direct conversations, the most recently active first.
+/// The caller's direct conversations, most recently active first.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ConversationList {
     pub status: Success,
@@ -65,14 +66,14 @@ pub struct ConversationList {
     pub conversations: Conversations,
 }
 
-/// In the order in which they were asked for.
+/// In the order in which they were requested.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Pictures<'a> {
     pub status: Success,
     pub items: Vec<Picture<'a>>,
 }
 
-/// Where the picture of a user or a community is.
+/// The URL of the picture of a user or a community.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Picture<'a> {
@@ -81,13 +82,13 @@ pub struct Picture<'a> {
     pub kind: &'a str,
     pub id: &'a str,
     pub has_picture: bool,
-    /// The client shows its own.
+    /// The client shows its own default picture.
     pub default: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
 
-/// The community is stored as the body says.
+/// The community was stored as the body says.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommunitySynced<'a> {
@@ -97,7 +98,7 @@ pub struct CommunitySynced<'a> {
     pub event: Option<&'a ChallengeEvent>,
     pub progress: Option<&'a Progress>,
     pub broadcast: Broadcast,
-    /// The event was known already.
+    /// The event was already known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duplicate: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -110,14 +111,14 @@ pub struct Broadcast {
     pub delivered: usize,
 }
 
-/// A token for `authenticate`, and whose it is.
+/// A token for `authenticate`, and its user.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SignedIn<'a> {
     pub token: &'a str,
     pub user: &'a Profile,
 }
 
-/// Who is online, in the order in which they were asked for.
+/// Who is online, in the requested order.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Presences {
     pub status: Success,
@@ -143,7 +144,7 @@ pub struct Sessions {
 #[serde(rename_all = "camelCase")]
 pub struct Session {
     pub gateway_id: String,
-    /// Counts the connections of the gateway.
+    /// The number of the connection on its gateway.
     pub connection_id: u64,
 }
 
@@ -157,22 +158,22 @@ pub struct Account<'a> {
     pub is_active: bool,
 }
 
-/// A part of what is stored about a user.
+/// A part of the data stored about a user.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Exported {
     pub status: Success,
     pub parts: Vec<ExportedRows>,
-    /// Absent with the last part.
+    /// Absent in the last part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }
 
-/// Rows of one section. A section may go on in the next answer.
+/// Rows of one section. A section may continue in the next answer.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ExportedRows {
     pub section: &'static str,
-    /// As they are stored; messages and events decrypted.
+    /// As they are stored, with messages and events decrypted.
     pub rows: Vec<serde_json::Value>,
 }
 
@@ -184,7 +185,7 @@ pub struct ExportedMessage {
     pub conversation_id: String,
     pub seq: i64,
     pub sender_id: UserId,
-    /// `null` when it does not decrypt.
+    /// `null` if it does not decrypt.
     pub content: Option<String>,
     pub created_at: Timestamp,
     pub edited_at: Option<Timestamp>,
@@ -192,17 +193,17 @@ pub struct ExportedMessage {
     pub client_message_id: Option<String>,
 }
 
-/// What waits for the user, or was delivered lately.
+/// An event that waits for the user, or was delivered recently.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExportedEvent {
-    /// `null` when it does not decrypt.
+    /// `null` if it does not decrypt.
     pub event: Option<serde_json::Value>,
     pub created_at: Timestamp,
     pub delivered_at: Option<Timestamp>,
 }
 
-/// The process runs.
+/// The process is running.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Live {
     pub alive: bool,
@@ -215,9 +216,10 @@ pub struct Live {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Ready {
     pub ready: bool,
-    /// What it depends on: `redis`, `draining`, on a gateway `workers`, on a worker `database`, `mainBackend` and `ownTables`.
+    /// The parts it depends on: `redis`, `draining`, on a gateway `workers`, on a worker `database`, `mainBackend` and
+    /// `ownTables`.
     pub components: BTreeMap<&'static str, bool>,
-    /// What keeps a component from working, where that is known in words: a column of the main backend's that is missing, a
+    /// Why a component does not work, if that can be said in words: a missing column of the main backend, a missing
     /// right on a table.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
@@ -283,7 +285,7 @@ pub struct Redis {
     pub response_time: f64,
 }
 
-/// How many live.
+/// The number of live servers.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Servers {
     pub gateways: u32,

@@ -1,5 +1,5 @@
-//! The identifiers of the protocol, each a type of its own, with their text forms.
-//! On the wire they are strings; between our own processes they are numbers.
+//! The identifiers of the protocol, each with its own type, and their text forms. On the wire they are strings; between
+//! our own processes they are numbers.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -42,7 +42,7 @@ impl fmt::Display for UserId {
     }
 }
 
-/// A message, `msg_{uuid}`. Made once at the gateway, as a UUIDv7 whose last 16 bits are the conversation's
+/// A message, `msg_{uuid}`. Assigned once at the gateway, as a UUIDv7 whose last 16 bits are the conversation's
 /// [`route hint`](ConversationId::route_hint), so that later commands that name only the message find its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub Uuid);
@@ -96,7 +96,7 @@ impl fmt::Display for GroupId {
 
 fn parse_prefixed_uuid(text: &str, prefix: &str) -> Option<Uuid> {
     let rest = text.strip_prefix(prefix)?;
-    // Only the hyphenated form: an id has one spelling but for its letters' case.
+    // Only the hyphenated form: an id has one spelling apart from letter case.
     (rest.len() == 36).then(|| Uuid::try_parse(rest).ok()).flatten()
 }
 
@@ -131,7 +131,7 @@ impl ConversationId {
         }
     }
 
-    /// 16 bits that are the same for this conversation in every process and version: they choose its partition.
+    /// 16 bits that are the same for this conversation in every process and version; they choose its partition.
     pub fn route_hint(self) -> u16 {
         match self {
             ConversationId::Direct(a, b) => fold16(fnv1a(&[&a.0.to_be_bytes(), &b.0.to_be_bytes()])),
@@ -140,7 +140,7 @@ impl ConversationId {
     }
 }
 
-/// The route hint of commands that concern a user and no conversation.
+/// The route hint of commands that concern a user and not a conversation.
 pub fn user_route_hint(user: UserId) -> u16 {
     fold16(fnv1a(&[&user.0.to_be_bytes()]))
 }
@@ -180,8 +180,9 @@ impl fmt::Display for ConversationId {
     }
 }
 
-/// In JSON the text form, elsewhere the given compact form. That form is the encoding of ids in streams, publications and
-/// cursors, and never changes: for a conversation it is a `Result`, whose `Ok` is variant 0 and whose `Err` is variant 1.
+/// Uses the text form in JSON, and the given compact form elsewhere. The compact form is the encoding of ids in
+/// streams, publications and cursors, and never changes: for a conversation it is a `Result`, whose `Ok` is variant 0
+/// and whose `Err` is variant 1.
 macro_rules! serialise_as {
     ($($id:ty: $compact:ty = |$this:ident| $to:expr, $from:expr;)*) => {$(
         impl Serialize for $id {
@@ -220,7 +221,7 @@ serialise_as! {
     };
 }
 
-/// The form in which an id is answered, as a schema.
+/// The form of an id in answers, as a schema.
 macro_rules! schema_of_ids {
     ($($id:ident $pattern:literal $about:literal;)*) => {$(
         impl JsonSchema for $id {
@@ -243,15 +244,15 @@ schema_of_ids! {
         "A direct conversation, `conv_{a}_{b}` with the smaller user id first, or a group's id.";
 }
 
-/// A new command's id: a UUIDv7 that ends in the route hint. For sends it is the message's id, for `create_group` the
-/// group's.
+/// The id of a new command: a UUIDv7 that ends in the route hint. For sends it is also the message's id, for
+/// `create_group` the group's.
 pub fn new_command_id(now: Timestamp, route_hint: u16) -> Uuid {
     let mut random: [u8; 10] = rand::random();
     random[8..].copy_from_slice(&route_hint.to_be_bytes());
     uuid::Builder::from_unix_timestamp_millis(now.0.max(0) as u64, &random).into_uuid()
 }
 
-/// A community of the main backend, by the text that it chose.
+/// A community of the main backend, identified by the text that it chose.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CommunityId(pub String);
@@ -262,7 +263,7 @@ impl fmt::Display for CommunityId {
     }
 }
 
-/// A command, from the gateway that accepted it on; the same each time that it is delivered.
+/// A command, from the gateway that accepted it; the same for each delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CommandId(pub Uuid);
 
@@ -276,7 +277,7 @@ pub struct EventId(pub Uuid);
 #[serde(transparent)]
 pub struct TokenId(pub String);
 
-/// A key of the server API: its part between `ck_` and the next `_`, which is no secret.
+/// A key of the server API: its part between `ck_` and the next `_`, which is not secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ApiKeyId(pub String);
@@ -287,12 +288,12 @@ impl fmt::Display for ApiKeyId {
     }
 }
 
-/// A history of the database. Another one begins when the database went back in time.
+/// A history of the database. Another one begins if the database goes back in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub Uuid);
 
-/// One running worker process; a new one each start.
+/// One running worker process; a new one at each start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WorkerId(pub Uuid);
 
@@ -302,7 +303,7 @@ impl fmt::Display for WorkerId {
     }
 }
 
-/// Ids that a store keeps as they are.
+/// Ids that a store keeps unchanged.
 macro_rules! from_stored {
     ($($id:ident: $stored:ty,)*) => {$(
         impl From<$stored> for $id {
@@ -323,7 +324,7 @@ from_stored! {
     TokenId: String,
 }
 
-/// One running gateway process; a new one each start.
+/// One running gateway process; a new one at each start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GatewayId(pub Uuid);
 
@@ -345,7 +346,7 @@ pub struct ConnectionRef {
 }
 
 impl ConnectionRef {
-    /// Whether it stands for the gateway itself, which is connection 0.
+    /// True if it stands for the gateway itself, which is connection 0.
     pub fn is_gateway(self) -> bool {
         self.connection == ConnectionId(0)
     }
@@ -392,7 +393,7 @@ mod tests {
 
     #[test]
     fn route_hints_never_change() {
-        // Stored message ids carry them: a different value would send commands to the wrong partition.
+        // Stored message ids contain them: a different value would send commands to the wrong partition.
         assert_eq!(ConversationId::direct(UserId(1), UserId(2)).route_hint(), 39526);
         assert_eq!(user_route_hint(UserId(1)), 20477);
     }

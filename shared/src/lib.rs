@@ -1,5 +1,5 @@
-//! What gateway and worker must agree on: protocol types, envelopes, Redis keys and channels, configuration, tokens,
-//! encryption and telemetry. It knows neither SQL nor HTTP nor WebSockets.
+//! What gateway and worker share: protocol types, envelopes, Redis keys and channels, configuration, tokens, encryption
+//! and telemetry. It knows neither SQL nor HTTP nor WebSockets.
 
 pub mod auth;
 pub mod clock;

@@ -1,7 +1,7 @@
-//! The life of a process: its tasks, and its end in two stages. What the tasks do is not known here.
+//! The life of a process: its tasks, and its end in two stages. It does not know what the tasks do.
 //!
-//! 1. **Draining**: take nothing new, finish what is under way. Starts with SIGTERM or SIGINT, when a background task fails,
-//!    or by [`Lifecycle::start_draining`].
+//! 1. **Draining**: take nothing new, finish work in progress. Starts with SIGTERM or SIGINT, when a background task
+//!    fails, or by [`Lifecycle::start_draining`].
 //! 2. **Stopped**: everything ends at once. Starts when all work is finished, after the shutdown timeout, or with a second
 //!    signal.
 
@@ -20,7 +20,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long tasks may take to end once stopped; then they are dropped where they stand.
+/// How long tasks may take to end once stopped; then they are dropped.
 pub const STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// Handle to the process's tasks and tokens. Cheap to clone.
@@ -32,11 +32,11 @@ pub struct Lifecycle {
 struct Inner {
     draining: CancellationToken,
     stopped: CancellationToken,
-    /// What a drain waits for.
+    /// The tasks that a drain waits for.
     work: TaskTracker,
-    /// What serves the work, and so ends after it.
+    /// Tasks that serve the work, and therefore end after it.
     background: TaskTracker,
-    /// Named tasks still running, for telling which of them would not end.
+    /// Named tasks still running, to report which of them did not end.
     running: Mutex<Running>,
     shutdown_timeout: Duration,
 }
@@ -49,7 +49,7 @@ struct Running {
     failure: Option<ProcessFailure>,
 }
 
-/// Why a process ended other than as asked.
+/// Why a process ended before it was asked to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProcessFailure {
     #[error("task {name} failed: {reason}")]
@@ -60,7 +60,7 @@ pub enum ProcessFailure {
     Signals { reason: String },
 }
 
-/// When a repeated piece of work is due. One that took longer than the period is followed by a whole period.
+/// When a periodic task is due. A run that took longer than the period is followed by a whole period.
 pub struct Ticks {
     interval: Interval,
     end: CancellationToken,
@@ -73,7 +73,7 @@ impl Ticks {
         Ticks { interval, end }
     }
 
-    /// Waits for the next one; false once there is none any more. Safe to drop.
+    /// Waits for the next run; false once there are no more. Cancel safe.
     pub async fn next(&mut self) -> bool {
         tokio::select! {
             biased;
@@ -82,7 +82,7 @@ impl Ticks {
         }
     }
 
-    /// The next one comes after this time, the others in the period again.
+    /// Schedules the next run after this time, and the following ones in the usual period.
     pub fn reset_after(&mut self, time: Duration) {
         self.interval.reset_after(time);
     }
@@ -103,12 +103,12 @@ impl Lifecycle {
         }
     }
 
-    /// Cancelled when nothing new is to be taken.
+    /// Cancelled when no new work may be taken.
     pub fn draining(&self) -> CancellationToken {
         self.inner.draining.clone()
     }
 
-    /// Cancelled when everything is to end.
+    /// Cancelled when everything must end.
     pub fn stopped(&self) -> CancellationToken {
         self.inner.stopped.clone()
     }
@@ -117,23 +117,23 @@ impl Lifecycle {
         self.inner.draining.is_cancelled()
     }
 
-    /// The beginnings of a period, the first at once, until a drain.
+    /// Ticks at the beginning of each period, the first one immediately, until a drain.
     pub fn every(&self, period: Duration) -> Ticks {
         Ticks::new(period, self.draining())
     }
 
-    /// [`Self::every`], until [`Self::stopped`].
+    /// Like [`Self::every`], but until [`Self::stopped`].
     pub fn every_until_stopped(&self, period: Duration) -> Ticks {
         Ticks::new(period, self.stopped())
     }
 
-    /// The same as a first signal.
+    /// Has the same effect as a first signal.
     pub fn start_draining(&self) {
         self.inner.draining.cancel();
     }
 
-    /// Starts a background task that serves the others (a subscriber, a sampler). It may run until [`Self::stopped`]; a drain
-    /// does not wait for it. When it panics or returns an error, that is logged, the process drains, and fails.
+    /// Starts a background task that serves the others (a subscriber, a sampler). It may run until [`Self::stopped`]; a
+    /// drain does not wait for it. If it panics or returns an error, that is logged, and the process drains and fails.
     pub fn spawn<F, E>(&self, name: &'static str, task: F)
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -142,7 +142,8 @@ impl Lifecycle {
         self.supervise(&self.inner.background, name, task);
     }
 
-    /// [`Self::spawn`] for a task that may be dropped wherever it stands once [`Self::stopped`] (an endless watch, an errand).
+    /// Like [`Self::spawn`], for a task that may be dropped at any point after [`Self::stopped`] (an endless watch, an
+    /// errand).
     pub fn spawn_until_stopped<F, E>(&self, name: &'static str, task: F)
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -153,7 +154,7 @@ impl Lifecycle {
     }
 
     /// Starts a task that takes in or does work (an accept loop, a consumer). It has to end by itself after
-    /// [`Self::draining`], and the drain waits for it. It fails the process as [`Self::spawn`] does.
+    /// [`Self::draining`], and the drain waits for it. Its failure fails the process like that of [`Self::spawn`].
     pub fn spawn_work<F, E>(&self, name: &'static str, task: F)
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -162,8 +163,9 @@ impl Lifecycle {
         self.supervise(&self.inner.work, name, task);
     }
 
-    /// Starts work whose failure concerns nobody else (a connection, a request). A drain waits for it; a panic in it is
-    /// logged by the panic hook and goes no further. It has to end by itself once [`Self::stopped`] is cancelled.
+    /// Starts work whose failure does not affect anything else (a connection, a request). A drain waits for it; a panic
+    /// in it is logged by the panic hook and has no other effect. It has to end by itself once [`Self::stopped`] is
+    /// cancelled.
     pub fn track<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -172,12 +174,12 @@ impl Lifecycle {
         self.inner.work.spawn(task)
     }
 
-    /// Pieces of work under way, [`Self::spawn_work`] and [`Self::track`] together.
+    /// The number of tasks in progress, from [`Self::spawn_work`] and [`Self::track`] together.
     pub fn work_in_progress(&self) -> usize {
         self.inner.work.len()
     }
 
-    /// Waits for the end of the process: until a signal or a failure, then through both stages. For the end of `main`.
+    /// Waits until a signal or a failure, then runs both stages of the end. Called at the end of `main`.
     /// The exit code is 0 after an orderly end and 1 after a failure.
     pub async fn run(self) -> ExitCode {
         let ended = match shutdown_signals() {
@@ -200,7 +202,7 @@ impl Lifecycle {
         }
     }
 
-    /// [`Self::run`] with signals from elsewhere: each item is one, with its name.
+    /// Like [`Self::run`], with signals from another source: each item is the name of one.
     ///
     /// # Errors
     /// When a task failed, or did not end in time.
@@ -234,7 +236,7 @@ impl Lifecycle {
             inner.background.wait().await;
         };
         let ended = tokio::time::timeout(STOP_GRACE, all_ended).await;
-        // Supervised tasks were dropped by now if they had to be; whoever is left is tracked work that ignores the stop.
+        // Supervised tasks have been dropped by now if necessary; what remains is tracked work that ignores the stop.
         let unfinished = unfinished.or_else(|| ended.is_err().then(|| self.unfinished()));
         match (inner.running.lock().failure.take(), unfinished) {
             (Some(failure), _) => Err(failure),
@@ -251,7 +253,7 @@ impl Lifecycle {
         let running = RunningGuard::new(self.clone(), name);
         let stopped = self.stopped();
         tracker.spawn(async move {
-            // A task of its own, so that a panic ends in its handle and not here.
+            // A separate task, so that a panic ends in its handle and not here.
             let mut task = tokio::spawn(task);
             let ended = tokio::select! {
                 ended = &mut task => Some(ended),
@@ -288,7 +290,7 @@ impl Lifecycle {
     }
 }
 
-/// Keeps a task's name among the running ones for as long as it lives, however it ends.
+/// Keeps a task's name among the running ones as long as it lives, however it ends.
 struct RunningGuard {
     lifecycle: Lifecycle,
     id: u64,
@@ -311,7 +313,7 @@ impl Drop for RunningGuard {
     }
 }
 
-/// The next one; never when there can be no more.
+/// Waits for the next signal; never returns if there can be no more.
 async fn next_signal(signals: &mut mpsc::Receiver<&'static str>) -> &'static str {
     match signals.recv().await {
         Some(signal) => signal,
@@ -338,10 +340,10 @@ fn shutdown_signals() -> std::io::Result<mpsc::Receiver<&'static str>> {
     Ok(receiver)
 }
 
-/// What everything runs on: so many threads, or for 0 one for each processor.
+/// Builds the runtime with this many threads, or for 0 one per processor.
 ///
 /// # Errors
-/// When the system gives no threads.
+/// When the system cannot create threads.
 pub fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if threads > 0 {

@@ -1,4 +1,4 @@
-//! What is stored about one user, as `chatctl user export` and workers export it.
+//! The data stored about one user, as `chatctl user export` and workers export it.
 
 /// The sections that the database's function `chat_personal_data` knows, in the order of an export; each is a list of rows.
 pub const SECTIONS: [&str; 16] = [

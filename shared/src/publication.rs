@@ -1,8 +1,8 @@
 //! What workers publish and gateways deliver: a small routing header and the finished JSON. A gateway reads the header
 //! and never the JSON; the same bytes go to every socket.
 //!
-//! How it is written is in [`crate::wire`]. The order of variants and of fields is the encoding: **append only**, variants at the
-//! end of their enum; fields not at all.
+//! [`crate::wire`] defines the encoding. The order of variants and of fields is the encoding: **append only**, variants
+//! at the end of their enum; fields not at all.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -25,10 +25,10 @@ pub enum Header {
     Internal {
         command: Uuid,
     },
-    /// An event for a user, a group, or everybody, as the channel says.
+    /// An event for a user, a group, or everyone, depending on the channel.
     Event(EventHeader),
     /// This user joined or left a group (on the user's channel): the gateway follows or leaves the group's channel.
-    /// Without payload.
+    /// It has no payload.
     Joined {
         group: GroupId,
     },
@@ -40,49 +40,51 @@ pub enum Header {
         connection: ConnectionId,
         command: Uuid,
     },
-    /// A connection takes the place of this user's older ones (on the user's channel). Without payload.
+    /// A connection replaces this user's older ones (on the user's channel). It has no payload.
     Replaced {
         by: ConnectionRef,
         opened_at: Timestamp,
     },
-    /// This token was revoked (on the presence channel, which every gateway follows): its connections end. Without payload.
+    /// This token was revoked (on the presence channel, which every gateway follows): its connections are closed. It
+    /// has no payload.
     Revoked {
         token: TokenHash,
     },
-    /// What gateways should have been given; the payload is the postcard of a [`Report`].
+    /// What gateways should have received; the payload is the postcard of a [`Report`].
     Report,
-    /// A gateway's publication to itself (on its own channel), which shows how long publications take. Without payload.
+    /// A gateway's publication to itself (on its own channel), which measures how long publications take. It has no
+    /// payload.
     Probe {
         sent_at: Timestamp,
     },
-    /// An operator closes all connections of this user (on the user's channel). Without payload.
+    /// An operator closes all connections of this user (on the user's channel). It has no payload.
     Kicked,
-    /// An operator ends this gateway, as SIGTERM does (on the gateway's channel). Without payload.
+    /// An operator stops this gateway, like SIGTERM (on the gateway's channel). It has no payload.
     Drain,
-    /// An event of which one connection gets an answer first (on its user's channel): the payload is `bytes` of answer, then the
-    /// event. One publication for what else would be two to the same gateway.
+    /// An event for which one connection first gets an answer (on its user's channel): the payload is `bytes` of
+    /// answer, then the event. One publication instead of two to the same gateway.
     AnswerAndEvent {
         to: ConnectionRef,
         command: Uuid,
         bytes: u32,
         event: EventHeader,
     },
-    /// As [`Header::Replaced`], where only older connections in the same dialect go.
+    /// Like [`Header::Replaced`], but only older connections in the same dialect are closed.
     ReplacedIn {
         by: ConnectionRef,
         opened_at: Timestamp,
         dialect: Dialect,
     },
-    /// This user's account was deleted (on the user's channel): all sessions end. Without payload.
+    /// This user's account was deleted (on the user's channel): all sessions end. It has no payload.
     Departed,
-    /// What was answered of a `sync` is not all: the payload is the postcard of a [`crate::stream::SyncRound`], which the gateway sends
-    /// again once the connection has taken what came before (on a gateway's channel).
+    /// The answer to a `sync` is not complete: the payload is the postcard of a [`crate::stream::SyncRound`], which the
+    /// gateway sends again once the connection has taken the previous parts (on a gateway's channel).
     AnswerContinues {
         connection: ConnectionId,
         command: Uuid,
     },
-    /// A session of this user opens (on the user's channel): the gateways with others tell that gateway what reached the user by them of
-    /// late. Without payload.
+    /// A session of this user opens (on the user's channel): other gateways with sessions of the user report what
+    /// reached the user through them recently. It has no payload.
     ReceiptsWanted {
         by: GatewayId,
         request: Uuid,
@@ -91,22 +93,22 @@ pub enum Header {
     ReceiptsGiven {
         request: Uuid,
     },
-    /// An event of which these users get a reduced form, such as a reply without the message that they hid: the payload is `bytes` of
-    /// that form, then the whole event.
+    /// An event that these users get in a reduced form, such as a reply without the message that they hid: the payload
+    /// is `bytes` of that form, then the whole event.
     ReducedFor {
         users: Vec<UserId>,
         bytes: u32,
         event: EventHeader,
     },
-    /// Any other header, of something that a traced command caused. Made only where traces are collected.
+    /// Any other header, for something that a traced command caused. Only used if traces are collected.
     Traced {
         trace: TraceContext,
         header: Box<Header>,
     },
 }
 
-/// What a worker published lately, or found stored and perhaps never published: gateways compare it with what they were
-/// given.
+/// What a worker published recently, or found stored and perhaps never published. Gateways compare it with what they
+/// received.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     pub messages: Vec<ReportedMessages>,
@@ -120,7 +122,8 @@ pub struct ReportedMessages {
     pub conversation: ConversationId,
     pub first: i64,
     pub last: i64,
-    /// Since the first and since the last were published. Whoever subscribed and asked for its replay since has them.
+    /// Time since the first and since the last were published. Connections that subscribed and requested a replay since
+    /// then have them.
     pub first_age_ms: u32,
     pub last_age_ms: u32,
 }
@@ -130,18 +133,18 @@ pub struct EventHeader {
     pub receipt: Receipt,
     /// The connection that already has this as its direct answer.
     pub exclude: Option<ConnectionRef>,
-    /// Users who must not see it: the typing user, or whoever is blocked.
+    /// Users who must not see it: the typing user, or blocked users.
     pub exclude_users: Vec<UserId>,
 }
 
-/// What writing an event to a user's socket proves. Append only.
+/// What writing an event to a user's socket acknowledges. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Receipt {
     /// This message arrived.
     Message { conversation: ConversationId, seq: i64, sender: UserId, message: MessageId },
     /// This durable event arrived.
     Durable { event: Uuid },
-    /// Nothing: not durable, and the first to be dropped when a client is slow.
+    /// Nothing: not durable, and the first to be dropped if a client is slow.
     None,
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// A member's part. The highest comes first.
+/// A member's role, highest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     Owner,
@@ -14,7 +14,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// In the order of lists of members.
+    /// In the order of member lists.
     pub const ALL: [Role; 3] = [Role::Owner, Role::Admin, Role::Member];
 
     pub fn as_str(self) -> &'static str {
@@ -25,7 +25,7 @@ impl Role {
         }
     }
 
-    /// The place in [`Role::ALL`].
+    /// The position in [`Role::ALL`].
     pub fn rank(self) -> u8 {
         self as u8
     }
@@ -35,7 +35,7 @@ impl Role {
     }
 }
 
-/// The text names no role.
+/// The text does not name a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be owner, admin or member")]
 pub struct UnknownRole;

@@ -13,7 +13,7 @@ impl Secret {
         Self(Zeroizing::new(text.to_owned()))
     }
 
-    /// The text itself. Not for logs, nor for error messages.
+    /// The text itself. Must not go into logs or error messages.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! What `main` of a service does: settings, log, metrics, runtime, and the exit code.
+//! The `main` of a service: settings, log, metrics, runtime, and the exit code.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -11,9 +11,10 @@ use crate::telemetry::{LogSettings, Metrics, init_logging, with_causes};
 /// Unusable settings: another start will not help.
 pub const EXIT_SETTINGS: u8 = 2;
 
-/// Runs a service to its end. `start` starts it and returns; it goes on until the lifecycle ends.
+/// Runs a service to its end. `start` starts it and returns; the service runs until the lifecycle ends.
 ///
-/// Exits with 2 for settings that are not usable, and says which on standard error; with 1 if it cannot start or a task of it fails.
+/// Exits with 2 if settings cannot be used, and prints which on standard error; with 1 if the service cannot start or
+/// one of its tasks fails.
 pub fn main<S, E, F>(
     name: &'static str,
     settings: Result<S, E>,

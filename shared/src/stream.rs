@@ -1,8 +1,8 @@
-//! A stream entry: what a gateway appends and a worker consumes. A readable envelope and a sealed body; content is never
-//! in the clear in anything that Redis keeps.
+//! A stream entry: what a gateway appends and a worker consumes. It has a readable envelope and a sealed body; nothing
+//! that Redis stores contains content in plain text.
 //!
-//! How it is written is in [`crate::wire`]. The order of variants and of fields is the encoding: **append only**, variants at the
-//! end of their enum; fields not at all.
+//! [`crate::wire`] defines the encoding. The order of variants and of fields is the encoding: **append only**, variants
+//! at the end of their enum; fields not at all.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,24 +19,24 @@ use crate::telemetry::traces::TraceContext;
 /// The name of the one field of a stream entry.
 pub const FIELD: &str = "c";
 
-/// The readable part of an entry. Its encoding is [`crate::wire`]'s; it serialises for people only.
+/// The readable part of an entry. [`crate::wire`] defines its encoding; it is serialised only for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Envelope {
     /// UUIDv7, made once at the gateway; for sends it is the message's id.
     pub id: Uuid,
     /// [`Command::name`], or the name of an internal request.
     pub name: String,
-    /// Whose token the connection carried. Not yet authorised for anything.
+    /// The user of the connection's token. Not yet authorised for anything.
     pub user: UserId,
     /// Where the answer goes. Connection 0 is the gateway itself.
     pub reply_to: ConnectionRef,
     pub request_id: Option<RequestId>,
     pub ingested_at: Timestamp,
-    /// After this the command is not applied any more.
+    /// After this time the command is not applied any more.
     pub deadline: Timestamp,
     /// How often a worker has passed it on to another partition.
     pub hops: u8,
-    /// Of a command that is traced.
+    /// The trace of a traced command.
     pub trace: Option<TraceContext>,
 }
 
@@ -47,20 +47,20 @@ pub enum Body {
     Client(Command),
     /// A gateway's own request.
     Internal(Internal),
-    /// A client's `sync`, or what is left of it.
+    /// A client's `sync`, or the rest of one.
     Sync(SyncRound),
-    /// A message that a backend sends for a user as the system.
+    /// A system message that a backend sends for a user.
     System(Command),
 }
 
-/// What a gateway asks for on its own account; answered to the gateway by an [`InternalReply`]. Append only.
+/// A gateway's own request, answered to the gateway with an [`InternalReply`]. Append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Internal {
     /// Is this token's user known, and is the token not revoked?
     Authenticate { token_id: TokenId },
-    /// The gateway is subscribed to all that concerns the user: register the session and give what was missed.
-    /// The session is registered under the gateway's connection; should that be closed by the time of the reply, the
-    /// gateway takes it back. A renewal changes only the token: it has no replay.
+    /// The gateway is subscribed to everything that concerns the user: register the session and return what was missed.
+    /// The session is registered under the gateway's connection; if that is closed by the time of the reply, the
+    /// gateway removes it again. A renewal changes only the token, without a replay.
     Resume { token_id: TokenId, session: Uuid, connection: ConnectionId, wants_acks: bool, renewal: bool },
     /// The next part of a replay.
     Replay { cursor: ReplayCursor },
@@ -68,18 +68,20 @@ pub enum Internal {
     RecordReceipts { receipts: Vec<Receipts> },
     /// An HTTP request that needs the database.
     Http(HttpRequest),
-    /// The messages of a conversation from this number on, which the gateway should have been given and was not.
+    /// The messages of a conversation from this number on, which the gateway should have received but did not.
     Missing { conversation: ConversationId, from: i64 },
-    /// [`Internal::Resume`], once `receipts` (a request of its own) is carried out: what reached the user by other connections.
+    /// [`Internal::Resume`], after `receipts` (a separate request) was handled, which contains what reached the user
+    /// through other connections.
     ResumeAfter { resume: Box<Internal>, receipts: Box<Internal> },
-    /// As [`Internal::RecordReceipts`], of messages and events of this epoch of the database: in another one their numbers stand for others.
+    /// Like [`Internal::RecordReceipts`], for messages and events of this epoch of the database: in another one their
+    /// numbers mean others.
     RecordReceiptsIn { epoch: Epoch, receipts: Vec<Receipts> },
-    /// Which conversation clients of the original called so: an id of a client's own making.
+    /// The conversation to which clients of the original gave this id of their own.
     HeldConversation { held: String },
 }
 
 impl Body {
-    /// What an envelope around it has to say.
+    /// The name that its envelope must have.
     pub fn name(&self) -> &'static str {
         match self {
             Body::Client(command) | Body::System(command) => command.name(),
@@ -95,7 +97,7 @@ impl Internal {
             Internal::Authenticate { .. } => "authenticate",
             Internal::Resume { .. } => "resume",
             Internal::Replay { .. } => "replay",
-            // Named as in the first release: gateways and workers of all versions must agree.
+            // The name from the first release: gateways and workers of all versions must agree on it.
             Internal::RecordReceipts { .. } | Internal::RecordReceiptsIn { .. } => "settle",
             Internal::Http(_) => "http",
             Internal::Missing { .. } => "missing",
@@ -105,9 +107,8 @@ impl Internal {
     }
 }
 
-/// Bodies and queries are as they came, bounded by the gateway; the worker reads and checks them. Where a request carries a
-/// user's token, its signature was checked and the envelope names its user; whether it was revoked is for the worker to see.
-/// Append only.
+/// Bodies and queries as received, bounded by the gateway; the worker parses and checks them. If a request has a user's
+/// token, its signature was checked and the envelope names its user; the worker checks for revocation. Append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HttpRequest {
     /// `POST /community/progression`; the bearer token was compared.
@@ -122,7 +123,7 @@ pub enum HttpRequest {
     Login { body: Vec<u8> },
     /// `POST /api/auth/logout`
     Logout { token_id: TokenId, expires_at: Timestamp },
-    /// Whether an API key may be used for this. The request itself follows when it is allowed.
+    /// Asks if an API key may be used for this. The request itself follows if it is allowed.
     ServerCall(ServerCall),
     /// `POST /api/server/v1/presence`, allowed.
     Presences { body: Vec<u8> },
@@ -149,21 +150,21 @@ impl Cursor for ExportPosition {
     const LIST: &'static str = "export";
 }
 
-/// A use of an API key.
+/// One use of an API key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerCall {
     pub key_id: ApiKeyId,
     pub key_hash: KeyHash,
-    /// As text: a worker may be of an earlier version than the gateway that names it.
+    /// As text, because a worker may be older than the gateway that names it.
     pub scope: String,
-    /// What is put down in the audit log; absent where nothing is changed.
+    /// The entry for the audit log; absent if nothing is changed.
     pub action: Option<String>,
-    /// In whose name.
+    /// The user for whom the request acts.
     pub user: Option<UserId>,
     pub repetition: Option<Repetition>,
 }
 
-/// What repetitions of a request are recognised by.
+/// How repetitions of a request are recognised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repetition {
     /// The `Idempotency-Key`.
@@ -183,7 +184,7 @@ pub struct Receipts {
     pub events: Vec<Uuid>,
 }
 
-/// Where a replay goes on: opaque to the gateway.
+/// Where a replay continues; opaque to the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayCursor(pub Vec<u8>);
 
@@ -194,7 +195,7 @@ pub enum InternalReply {
         /// The groups whose events this user gets.
         groups: Vec<GroupId>,
     },
-    /// The token does not open a session: the finished `auth_error`, and whether the fault is ours.
+    /// The token does not open a session: the finished `auth_error`, and if the fault is on our side.
     Refused {
         auth_error: Vec<u8>,
     },
@@ -204,7 +205,7 @@ pub enum InternalReply {
         replay: ReplayPage,
     },
     Replayed(ReplayPage),
-    /// Not carried out; worth another try after so many seconds.
+    /// Not handled; worth another attempt after this many seconds.
     Unavailable {
         retry_after: u32,
     },
@@ -213,7 +214,7 @@ pub enum InternalReply {
         status: u16,
         json: Vec<u8>,
     },
-    /// A user of the built-in accounts is who one claims to be: the gateway makes the token and answers
+    /// The password of a built-in account was right: the gateway makes the token and answers
     /// `{"token": …, "user": …}`.
     SignedIn {
         user: UserId,
@@ -221,22 +222,22 @@ pub enum InternalReply {
         profile: Vec<u8>,
     },
     Missing(MissingMessages),
-    /// The API key may be used so.
+    /// The API key may be used for this.
     Allowed {
-        /// The command that a request with an `Idempotency-Key` becomes: that of the first one.
+        /// The command that a request with an `Idempotency-Key` becomes: that of the first request.
         command: Option<Uuid>,
     },
-    /// The conversation of a held id, if it is the id of one.
+    /// The conversation of a held id, if it belongs to one.
     HeldConversation(Option<ConversationId>),
 }
 
-/// Messages for everybody in a conversation, oldest first, as they would have been published.
+/// Messages for everyone in a conversation, oldest first, as they would have been published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct MissingMessages {
     pub events: Vec<ReplayedEvent>,
-    /// There are more than fit: who misses them has to ask for all that it missed.
+    /// There are more than fit: connections that miss them have to request everything that they missed.
     pub has_more: bool,
-    /// Users who may only see what comes after this number: it was hidden, or they came later.
+    /// Users who may only see what comes after this number, because they hid it or joined later.
     pub only_after: Vec<(UserId, i64)>,
 }
 
@@ -255,7 +256,7 @@ pub struct ReplayedEvent {
 }
 
 impl Envelope {
-    /// Makes the envelope of `body`, of a request without a `requestId` that is not traced.
+    /// Makes the envelope of `body`, for an untraced request without a `requestId`.
     pub fn new(
         id: Uuid,
         body: &Body,

@@ -1,4 +1,5 @@
-//! Logs and metrics of a process: where they go and in what form. What is logged and counted is declared where it happens.
+//! Logs and metrics of a process: where they go and in what form. What is logged and counted is declared where it
+//! happens.
 
 mod log;
 mod metrics_table;
@@ -15,14 +16,15 @@ pub use log::{LogGuard, LogSettings, dropped_log_lines, init_logging};
 pub use metrics_table::Declared;
 pub use metrics_table::{Family, Handle, LabelDoc, MetricDoc, MetricKind, metrics_markdown};
 
-/// What metrics are worked with; `metrics_table!` takes them from here, so that services need not depend on the package.
+/// The types of metrics handles; `metrics_table!` takes them from here, so that services need not depend on the
+/// package.
 pub mod handles {
     pub use metrics::{Counter, Gauge, Histogram};
 }
 
 use crate::lifecycle::Lifecycle;
 
-/// How often histograms are brought together; without it they grow between scrapes.
+/// How often histograms are compacted; without this they grow between scrapes.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// 100 µs to 10 s.
@@ -48,11 +50,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Installs the recorder behind all metrics of the process. Call it before any handle is made; handles made earlier count
-    /// nothing.
+    /// Installs the recorder behind all metrics of the process. Call it before any handle is created; earlier handles
+    /// count nothing.
     ///
     /// # Errors
-    /// When there is a recorder already.
+    /// When there already is a recorder.
     pub fn install() -> Result<Self, TelemetryError> {
         let error = |error: metrics_exporter_prometheus::BuildError| TelemetryError {
             what: "the metrics recorder",
@@ -86,7 +88,7 @@ fn builder() -> Result<PrometheusBuilder, metrics_exporter_prometheus::BuildErro
         .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), BYTES_BUCKETS)
 }
 
-/// Memory of this process that is in RAM, in bytes; 0 where the system does not tell.
+/// Memory of this process that is in RAM, in bytes; 0 if the system does not tell.
 pub fn resident_bytes() -> u64 {
     const PAGE_BYTES: u64 = 4096;
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -101,7 +103,7 @@ pub fn with_causes(error: &anyhow::Error) -> impl fmt::Display {
 
 /// A short random id that connects an error shown to a client with its log line. 12 characters, about 60 bits.
 pub fn error_id() -> String {
-    /// Without the digits and letters that look alike.
+    /// Without digits and letters that look alike.
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = rand::rng();
     (0..12).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()

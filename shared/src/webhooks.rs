@@ -1,5 +1,5 @@
-//! Webhooks as their receivers know them: the names of events, secrets, and signatures, as <https://www.standardwebhooks.com>
-//! has them. What is delivered when is the worker's affair.
+//! Webhooks as their receivers know them: the names of events, secrets, and signatures as
+//! <https://www.standardwebhooks.com> defines them. The worker decides what is delivered when.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-/// Endpoints that there may be: each has its own connections, so that none waits for another.
+/// How many endpoints there may be: each has its own connections, so that none waits for another.
 pub const MAX_ENDPOINTS: usize = 16;
-/// The endpoint that is named by settings.
+/// The endpoint that is configured with settings.
 pub const SETTINGS_NAME: &str = "settings";
 
 const PREFIX: &str = "whsec_";
@@ -55,11 +55,11 @@ webhook_events! {
     MemberLeft = "member.left";
     MemberPromoted = "member.promoted";
     MemberDemoted = "member.demoted";
-    /// Somebody is there again after `WEBHOOK_RETURNED_AFTER`.
+    /// A user is online again after `WEBHOOK_RETURNED_AFTER`.
     UserReturned = "user.returned";
     UserOnline = "user.online";
     UserOffline = "user.offline";
-    /// A message for people who are not there and have not muted the conversation.
+    /// A message for users who are not connected and have not muted the conversation.
     PushWanted = "push.wanted";
 }
 
@@ -68,21 +68,21 @@ impl WebhookEvent {
         Self::ALL.iter().copied().find(|event| event.as_str() == name)
     }
 
-    /// A bit of its own in a mask.
+    /// Each event's own bit in a mask.
     pub fn bit(self) -> u32 {
         1 << self as u32
     }
 
-    /// Whether `all` means it, too. Presence is a stream of its own, and only sent if asked for by name.
+    /// True if `all` includes it. Presence is a separate stream, sent only if it is named.
     pub fn is_in_all(self) -> bool {
         !matches!(self, WebhookEvent::UserOnline | WebhookEvent::UserOffline)
     }
 }
 
-/// Reads a list of events, separated by commas; `all` stands for all but `user.online` and `user.offline`.
+/// Reads a list of events, separated by commas; `all` stands for all except `user.online` and `user.offline`.
 ///
 /// # Errors
-/// With the first name that is none, or when there are none.
+/// With the first unknown name, or when there are none.
 pub fn parse_events(text: &str) -> Result<Vec<WebhookEvent>, String> {
     let mut events = Vec::new();
     for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
@@ -98,7 +98,7 @@ pub fn parse_events(text: &str) -> Result<Vec<WebhookEvent>, String> {
     if events.is_empty() { Err("names no event".to_owned()) } else { Ok(events) }
 }
 
-/// Checks what can be checked of an endpoint's URL before it is resolved.
+/// Checks an endpoint's URL as far as possible before it is resolved.
 ///
 /// # Errors
 /// With what is wrong.
@@ -115,7 +115,7 @@ pub fn check_url(url: &str) -> Result<(), String> {
     }
 }
 
-/// What deliveries are signed with.
+/// The secret that signs deliveries.
 #[derive(Clone)]
 pub struct WebhookSecret(Zeroizing<Vec<u8>>);
 
@@ -130,7 +130,7 @@ impl WebhookSecret {
         WebhookSecret(Zeroizing::new(rand::random::<[u8; 32]>().to_vec()))
     }
 
-    /// Reads base64 of 24 to 64 bytes, with or without `whsec_` before it.
+    /// Reads base64 of 24 to 64 bytes, with or without the prefix `whsec_`.
     ///
     /// # Errors
     /// With what is wrong; the secret is not quoted.
@@ -147,20 +147,20 @@ impl WebhookSecret {
     /// One secret, or two separated by a comma.
     ///
     /// # Errors
-    /// As [`Self::parse`].
+    /// Like [`Self::parse`].
     pub fn parse_pair(text: &str) -> Result<Vec<Self>, String> {
         let secrets: Vec<Self> = text.split(',').map(Self::parse).collect::<Result<_, _>>()?;
         if secrets.len() <= 2 { Ok(secrets) } else { Err("must be one secret, or two while they change".to_owned()) }
     }
 
-    /// As receivers are given it.
+    /// The text that receivers are given.
     pub fn to_text(&self) -> String {
         format!("{PREFIX}{}", STANDARD.encode(&*self.0))
     }
 
-    /// Of a delivery's id, the time of the try in seconds since 1970, and the body.
+    /// Signs a delivery's id, the time of the attempt in seconds since 1970, and the body.
     fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
-        // A key of any length is one for HMAC.
+        // HMAC accepts keys of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
         mac.update(format!("{id}.{timestamp}.").as_bytes());
         mac.update(body);
@@ -168,7 +168,7 @@ impl WebhookSecret {
     }
 }
 
-/// The header `webhook-signature`: a signature by each secret, separated by blanks.
+/// The header `webhook-signature`: a signature with each secret, separated by spaces.
 pub fn signatures(secrets: &[WebhookSecret], id: &str, timestamp: i64, body: &[u8]) -> String {
     secrets.iter().map(|secret| secret.sign(id, timestamp, body)).collect::<Vec<_>>().join(" ")
 }
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_signature_is_that_of_the_specification() {
-        // The example of https://github.com/standard-webhooks/standard-webhooks.
+        // The example from https://github.com/standard-webhooks/standard-webhooks.
         let secret = WebhookSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let signed = signatures(&[secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
         assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");

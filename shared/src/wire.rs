@@ -1,22 +1,23 @@
-//! The wire between our own processes: what is written in which format, what proves that it is ours, and what becomes of what this
-//! build cannot read. Streams, publications, and what waits in a store come through here; their contents are defined in
+//! The wire between our own processes: which format is written, how it is authenticated, and what happens to what this
+//! build cannot read. Streams, publications, and what waits in a store pass through here; their contents are defined in
 //! [`crate::stream`] and [`crate::publication`].
 //!
 //! **Formats.** The first byte is the format.
 //!
 //! - Format 1 (release 0.1): an entry is the envelope in postcard and then the sealed body; a publication is the header in
-//!   postcard and then the payload. Whoever can write to Redis can make either.
+//!   postcard and then the payload. Anyone who can write to Redis can make either.
 //! - Format 2: `format (1) ‖ key id (2) ‖ tag (16) ‖ rest`. The tag covers everything else and the name of the stream or channel.
-//!   The rest of a publication is the header in postcard and the payload; that of an entry is
-//!   `deadline (8) ‖ length of the envelope (2) ‖ envelope in postcard ‖ IV (16) ‖ encrypted body`. Fields can be appended to the
-//!   envelope: a reader skips what it does not know.
+//!   The rest of a publication is the header in postcard and the payload; the rest of an entry is
+//!   `deadline (8) ‖ length of the envelope (2) ‖ envelope in postcard ‖ IV (16) ‖ encrypted body`. Fields can be
+//!   appended to the envelope: a reader skips unknown ones.
 //!
-//! All later formats begin with format, key id and tag, and an entry's go on with the deadline, so that a build which is too old for
-//! one can still tell it from a forgery, and knows how long it may be left for another worker.
+//! All later formats begin with format, key id and tag, followed in entries by the deadline, so that a build which is
+//! too old for one can still tell it from a forgery, and knows how long it may be left for another worker.
 //!
-//! **Append only.** Postcard writes an enum's variant as its number and a struct as its fields in order: variants and commands are
-//! added at the end of their lists, fields of structs are never added outside the envelope, and nothing is taken out or reordered.
-//! `golden/` holds bytes of each variant, which every later version has to read as the same values.
+//! **Append only.** Postcard writes an enum's variant as its number and a struct as its fields in order: add variants
+//! and commands at the end of their lists, never add fields to structs outside the envelope, and never remove or
+//! reorder anything. `golden/` contains bytes of each variant, which every later version must decode to the same
+//! values.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -41,19 +42,19 @@ const FORMAT_2: u8 = 2;
 const PREAMBLE_BYTES: usize = 1 + 2 + TAG_BYTES;
 const DEADLINE_BYTES: usize = 8;
 const LENGTH_BYTES: usize = 2;
-/// Separates stored outcomes from everything else that is sealed under a command's id.
+/// Separates stored outcomes from everything else sealed under a command's id.
 const OUTCOME: Uuid = Uuid::from_u128(0x7f0c_6f75_7463_6f6d_6500_0000_0000_0002);
 /// The same for cached windows and the ids of conversations.
 const WINDOW: Uuid = Uuid::from_u128(0x7f0c_7769_6e64_6f77_0000_0000_0000_0002);
 
-/// Writes and reads what travels between our processes. Cheap to clone.
+/// Encodes and decodes what travels between our processes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Wire {
     keyring: Keyring,
     format: WireFormat,
 }
 
-/// An entry that is not applied here.
+/// Why an entry is not applied here.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     #[error("the entry has the unknown format {0}")]
@@ -66,12 +67,12 @@ pub enum DecodeError {
     Unverified,
     #[error("the entry is not ours: {0}")]
     Forged(#[from] TagError),
-    /// It is ours, but of another version: a worker that knows it applies it before the deadline.
+    /// It is ours, but from another version: a worker that knows it applies it before the deadline.
     #[error("the entry was written by another version of the program, which knows what this one does not")]
     TooNew { deadline: Timestamp },
 }
 
-/// A publication that is not delivered.
+/// Why a publication is not delivered.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     #[error("the publication is malformed or of an unknown format")]
@@ -80,7 +81,7 @@ pub enum Unreadable {
     Unverified,
     #[error("the publication is not ours: {0}")]
     Forged(#[from] TagError),
-    /// It is ours, but of another version: whoever it is for has to ask for what it said.
+    /// It is ours, but from another version: its receivers have to request what it said.
     #[error("the publication was written by another version of the program, which knows what this one does not")]
     TooNew,
 }
@@ -88,8 +89,8 @@ pub enum Unreadable {
 /// The envelope of format 1. Never changes.
 type Envelope1 = (Uuid, String, UserId, ConnectionRef, Option<RequestId>, Timestamp, Timestamp, Option<String>, u8);
 
-/// The envelope of format 2, without the deadline, which comes before it. Optional fields may be appended: readers skip what they
-/// do not know, and take what is not there for absent. One follows so far, `Option<TraceContext>`, of commands that are traced.
+/// The envelope of format 2, without the deadline, which comes before it. Optional fields may be appended: readers skip
+/// unknown ones, and treat missing ones as absent. One follows so far: `Option<TraceContext>`, for traced commands.
 #[derive(Serialize)]
 struct Envelope2<'a> {
     id: Uuid,
@@ -117,12 +118,12 @@ impl Wire {
         Wire { keyring, format }
     }
 
-    /// Whether what is written can be read by release 0.1.
+    /// True if release 0.1 can read what is written.
     pub fn writes_format_1(&self) -> bool {
         self.format == WireFormat::One
     }
 
-    /// An entry for this stream.
+    /// Encodes an entry for this stream.
     pub fn entry(&self, stream: &str, envelope: &Envelope, body: &Body) -> Vec<u8> {
         // Serialising plain values into memory cannot fail.
         let body = postcard::to_stdvec(body).unwrap_or_default();
@@ -159,10 +160,10 @@ impl Wire {
         entry
     }
 
-    /// Reads an entry of this stream.
+    /// Decodes an entry of this stream.
     ///
     /// # Errors
-    /// With what becomes of it: see [`DecodeError`].
+    /// Says how to handle the entry: see [`DecodeError`].
     pub fn open_entry(&self, stream: &str, entry: &[u8]) -> Result<(Envelope, Body), DecodeError> {
         let (envelope, body) = match entry.first() {
             Some(&FORMAT_1) if self.format == WireFormat::Two => return Err(DecodeError::Unverified),
@@ -175,7 +176,7 @@ impl Wire {
             Some(_) => self.open_entry_2(stream, entry)?,
             None => return Err(DecodeError::Malformed),
         };
-        // The variant's number says what is done, the name what was meant.
+        // The variant's number decides what is done, the name what was meant.
         if envelope.name != body.name() {
             return Err(DecodeError::TooNew { deadline: envelope.deadline });
         }
@@ -184,7 +185,7 @@ impl Wire {
 
     fn open_entry_2(&self, stream: &str, entry: &[u8]) -> Result<(Envelope, Body), DecodeError> {
         let (key_id, rest) = self.verify(Medium::Stream(stream), entry)?.ok_or(DecodeError::Malformed)?;
-        // From here on, what cannot be read was written by another version.
+        // From here on, anything unreadable was written by another version.
         let (deadline, _) = rest.split_first_chunk::<DEADLINE_BYTES>().ok_or(DecodeError::Malformed)?;
         let deadline = Timestamp(i64::from_be_bytes(*deadline));
         let too_new = DecodeError::TooNew { deadline };
@@ -199,7 +200,7 @@ impl Wire {
         read().ok_or(too_new)
     }
 
-    /// A publication for this channel.
+    /// Encodes a publication for this channel.
     pub fn publication(&self, channel: &str, header: &Header, payload: &[u8]) -> Vec<u8> {
         if self.format == WireFormat::One {
             return publication_1(header, payload);
@@ -211,10 +212,10 @@ impl Wire {
         bytes
     }
 
-    /// Reads a publication on this channel: its header, and where the payload begins.
+    /// Decodes a publication on this channel: its header, and where the payload begins.
     ///
     /// # Errors
-    /// With what becomes of it: see [`Unreadable`].
+    /// Says how to handle the publication: see [`Unreadable`].
     pub fn open_publication(&self, channel: &str, bytes: &[u8]) -> Result<(Header, usize), Unreadable> {
         let (rest, error) = match bytes.split_first() {
             Some((&FORMAT_1, _)) if self.format == WireFormat::Two => return Err(Unreadable::Unverified),
@@ -232,7 +233,7 @@ impl Wire {
         Ok((header, bytes.len() - payload.len()))
     }
 
-    /// Seals the outcome of a command for Postgres: opens only as this command's, and as nothing but an outcome.
+    /// Seals the outcome of a command for Postgres: it opens only as an outcome of this command.
     pub fn seal_outcome(&self, command: Uuid, outcome: &[u8]) -> Vec<u8> {
         match self.format {
             WireFormat::One => self.keyring.seal_blob(command, outcome),
@@ -240,8 +241,7 @@ impl Wire {
         }
     }
 
-    /// # Errors
-    /// As [`Keyring::open_blob`].
+    /// # Errors Like [`Keyring::open_blob`].
     pub fn open_outcome(&self, command: Uuid, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         let opened = self.keyring.open_blob(apart(command, OUTCOME), sealed);
         match self.format {
@@ -250,13 +250,12 @@ impl Wire {
         }
     }
 
-    /// Seals a cached part of a conversation. Of both formats, since whatever does not open is read from Postgres.
+    /// Seals a cached part of a conversation. Any format works, since whatever does not open is read from Postgres.
     pub fn seal_window(&self, conversation: Uuid, window: &[u8]) -> Vec<u8> {
         self.keyring.seal_blob(apart(conversation, WINDOW), window)
     }
 
-    /// # Errors
-    /// As [`Keyring::open_blob`].
+    /// # Errors Like [`Keyring::open_blob`].
     pub fn open_window(&self, conversation: Uuid, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         self.keyring.open_blob(apart(conversation, WINDOW), sealed)
     }
@@ -271,7 +270,7 @@ impl Wire {
         bytes
     }
 
-    /// The preamble, its tag still empty.
+    /// The preamble, with an empty tag.
     fn begin(&self, capacity: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(capacity);
         bytes.push(FORMAT_2);
@@ -286,7 +285,7 @@ impl Wire {
         empty.copy_from_slice(&self.keyring.tag(medium, &[kept, rest]));
     }
 
-    /// The key id, and what follows the preamble once its tag is found right; `None` when it is too short for one.
+    /// The key id, and what follows the preamble after its tag was verified; `None` if it is too short.
     fn verify<'a>(&self, medium: Medium<'_>, bytes: &'a [u8]) -> Result<Option<(i16, &'a [u8])>, TagError> {
         let Some((preamble, rest)) = bytes.split_first_chunk::<PREAMBLE_BYTES>() else { return Ok(None) };
         let [format, id_high, id_low, tag @ ..] = *preamble;
@@ -296,7 +295,7 @@ impl Wire {
     }
 }
 
-/// Reads an entry's envelope to show it to a person: without a key, so that nothing says that it is true.
+/// Reads an entry's envelope to show it to a person. No key is used, so it is not authenticated.
 ///
 /// # Errors
 /// When this build cannot read it.
@@ -335,7 +334,7 @@ fn split_2(entry: &[u8]) -> Result<(Envelope, &[u8]), DecodeError> {
         let (read, appended) = postcard::take_from_bytes::<ReadEnvelope2>(envelope).ok()?;
         let ReadEnvelope2 { id, name, user, reply_to, request_id, ingested_at, hops } = read;
         let deadline = Timestamp(i64::from_be_bytes(*deadline));
-        // Of another version when it cannot be read; then nothing is traced.
+        // If it is unreadable, it comes from another version; then nothing is traced.
         let trace = postcard::take_from_bytes::<Option<TraceContext>>(appended).ok().and_then(|(trace, _)| trace);
         Some((Envelope { id, name, user, reply_to, request_id, ingested_at, deadline, hops, trace }, encrypted))
     };
@@ -350,17 +349,17 @@ fn publication_1(header: &Header, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Seals an outcome anew, under the newest key and in the format that it has (`chatctl keys rotate`).
+/// Seals an outcome again, with the newest key and in its present format (`chatctl keys rotate`).
 ///
 /// # Errors
-/// As [`Keyring::open_blob`].
+/// Like [`Keyring::open_blob`].
 pub fn reseal_outcome(keyring: &Keyring, command: Uuid, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
     let contexts = [apart(command, OUTCOME), command];
     let context = if keyring.open_blob(contexts[0], sealed).is_ok() { contexts[0] } else { contexts[1] };
     keyring.open_blob(context, sealed).map(|plain| keyring.seal_blob(context, &plain))
 }
 
-/// An id that differs from every id of its kind: these are random or begin with a time.
+/// An id that differs from every id of its kind, since those are random or begin with a time.
 fn apart(id: Uuid, purpose: Uuid) -> Uuid {
     Uuid::from_u128(id.as_u128() ^ purpose.as_u128())
 }

@@ -213,7 +213,7 @@ async def front(load, tls):
     # One address, one gateway.
     gateways = {line.split("\t")[1] for line in (await in_thread(chatctl, "sessions")).splitlines() if line.count("\t") >= 2}
     ensure(len(gateways) == 1, "sessions of one address are on", gateways)
-    # The address that counts is the client's and not nginx's.
+    # The client's address counts, not nginx's.
     ours = {addresses["IPAddress"] for container in containers("nginx")
             for addresses in json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", container)).values()}
     keys = compose("exec", "--no-TTY", "redis", "sh", "-c",
@@ -349,7 +349,7 @@ async def main():
     ensure(not any(client.offline for client in load.clients), "somebody was told to be offline")
     await load.settle()
 
-    # A backup under load, and back to it in a database of its own.
+    # A backup under load, restored to a separate database.
     await load.progress("before the backup")
     await in_thread(compose, "run", "--rm", "--no-TTY", "--no-deps", "backup")
     await load.progress("after the backup")
@@ -379,7 +379,7 @@ async def main():
         task.cancel()
     print("ok      taken down and up with its data", flush=True)
 
-    # The secrets are lost and the data is kept: what docs/deployment.md says.
+    # The secrets are lost and the data is kept: follows docs/deployment.md.
     await in_thread(compose, "down")
     await in_thread(docker, "run", "--rm", "--user", "0:0", "--network", "none", "--volume", f"{FOLDER}/deploy/secrets:/secrets", IMAGE,
                     "sh", "-c", "mkdir /secrets/lost && for f in postgres redis chatctl worker; do mv /secrets/$f /secrets/lost/; done")

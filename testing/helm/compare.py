@@ -53,7 +53,7 @@ def by_name(texts):
             item["metadata"].pop("namespace", None)
             item = stripped(item)
             for pod in [item.get("spec", {}).get("template", {}).get("spec")] if isinstance(item.get("spec"), dict) else []:
-                # Whose order means nothing.
+                # The order of these has no meaning.
                 for container in (pod or {}).get("containers", []):
                     container.get("env", []).sort(key=lambda variable: variable["name"])
             name = (item["kind"], item["metadata"]["name"])
@@ -98,7 +98,7 @@ def compare(what, values, files):
 
 
 for finding in (helm.lint(CHART) or {}).get("messages", []):
-    # 1 is advice, such as an icon.
+    # Level 1 is advice, such as to add an icon.
     if finding["severity"] > 1:
         fail("lint", finding["path"], finding["error"])
 compare("production", {}, ["production", "migrate"])
@@ -106,14 +106,14 @@ for front, values in FRONTS.items():
     compare(front, {"nginx": {"enabled": False}, **values}, [front, "migrate"])
 compare("backup", {"backup": {"enabled": True}}, ["backup", "migrate"])
 compare("encryption-keys", {"secrets": {"encryptionKeys": True}}, ["encryption-keys", "migrate"])
-# The plain autoscalers are what the overlay for one machine has.
+# The plain autoscalers are those of the overlay for one machine.
 fewer = {"minReplicas": 2, "maxReplicas": 3}
 chart = render({"autoscaling": {"kind": "hpa"}, "gateway": fewer, "worker": fewer})
 built = by_name([(BUILT / "local.yaml").read_text()])
 for name in [("HorizontalPodAutoscaler", "gateway"), ("HorizontalPodAutoscaler", "worker")]:
     for difference in differences("", chart.get(name), built.get(name)):
         fail("autoscalers", *name, difference)
-# What the default values do not show.
+# What the default values do not cover.
 extra = render({"autoscaling": {"kind": "hpa"}, "backup": {"enabled": True}, "networkPolicies": {"enabled": False},
                 "nginx": {"proxyProtocolFrom": ["10.0.0.0/8", "192.0.2.0/24"]}, "image": {"digest": "sha256:" + "0" * 64},
                 "gateway": {"image": "chat:before", **OWN_POD}, "worker": OWN_POD})

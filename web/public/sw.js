@@ -20,7 +20,7 @@ self.addEventListener("fetch", (event) => {
   else if (/^\/(assets|emoji)\/|^\/icon|^\/manifest/.test(pathname)) event.respondWith(file(request));
 });
 
-/** A notification that was shown by the worker: to its conversation. */
+/** Opens the conversation of a notification that the worker has shown. */
 self.addEventListener("notificationclick", (event) => {
   event.notification.close();
   event.waitUntil(show(event.notification.data));
@@ -33,7 +33,7 @@ async function show(path) {
   return await page.navigate(path);
 }
 
-/** The newest page while there is a connection, which names the newest files. */
+/** Returns the newest page, which names the newest files, while there is a connection. */
 async function page(request) {
   try {
     const response = await fetch(request);

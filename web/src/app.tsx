@@ -1,4 +1,4 @@
-// From what is known of the person to the screen: signing in, or the chat.
+// Chooses the screen: signing in, or the chat.
 import { ChatProvider } from "@elitescore/chat/react";
 import { Component, lazy, type ReactNode, Suspense, useEffect, useState } from "react";
 import { type Chat, ChatContext, openChat } from "./chat/chat";
@@ -67,7 +67,7 @@ function SignedIn({ userId, about }: { userId: string; about: About }) {
   );
 }
 
-/** A mistake of ours must not leave an empty page. */
+/** A bug must not leave an empty page. */
 class Boundary extends Component<{ children: ReactNode }, { hasFailed: boolean }> {
   override state = { hasFailed: false };
 

@@ -1,4 +1,4 @@
-// Chromium, and what the tests do in it as a person would.
+// Chromium, and the actions of a user in it.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -117,7 +117,7 @@ export class Person {
   }
 }
 
-/** The rules that what is shown violates, and where. */
+/** Returns the accessibility rules that the page violates, and where. */
 export async function axe(page: Page): Promise<string[]> {
   await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {}))).then(() => {}));
   // The policy forbids inline scripts, not those of the debugger.

@@ -21,7 +21,7 @@ afterAll(async () => {
   await fleet?.stop();
 });
 
-/** Two people, each on a gateway of their own, in their conversation. */
+/** Two people, each on a different gateway, in their conversation. */
 async function pair(): Promise<{ alice: Person; bob: Person; users: [User, User] }> {
   const users: [User, User] = [await fleet.register("alice"), await fleet.register("bob")];
   const path = direct(...users);
@@ -31,7 +31,7 @@ async function pair(): Promise<{ alice: Person; bob: Person; users: [User, User]
   return { alice, bob, users };
 }
 
-/** Keys that come before go elsewhere. */
+/** Returns true if the field has the focus; earlier keystrokes go elsewhere. */
 async function hasFocus(field: Locator): Promise<boolean> {
   return (await field.count()) === 1 && (await field.evaluate((element) => element === document.activeElement));
 }
@@ -56,7 +56,7 @@ describe("signing in", () => {
     await person.row("Bob").waitFor();
   });
 
-  test("a wrong password is told, the right one signs in, signing out revokes", async () => {
+  test("a wrong password is reported, the right one signs in, signing out revokes", async () => {
     const user = await fleet.register("alice");
     const person = await Person.open(browser, one.url);
     const { page } = person;
@@ -79,7 +79,7 @@ describe("signing in", () => {
 describe("a conversation", () => {
   test("messages, typing and marks go from one gateway to the other", async () => {
     const { alice, bob, users } = await pair();
-    // A sign of typing reaches only who is connected.
+    // A typing indicator reaches only users who are connected.
     await alice.page.locator(".subtitle").getByText("Online").waitFor();
     await alice.composer.pressSequentially("he");
     await bob.page.locator(".subtitle.is-typing").waitFor();
@@ -245,7 +245,7 @@ describe("a group", () => {
     await bob.page.locator(".mention.me").getByText(`@${users[1].username}`).waitFor();
     await bob.send("thank you");
     await alice.sees("thank you");
-    // Carol is not there. Who answers has read, too.
+    // Carol is offline. A user who answers has read, too.
     await alice.status(`dear @${users[1].username} welcome`, "read");
     await alice.act(`dear @${users[1].username} welcome`, "Read by");
     await page.getByRole("dialog").getByText("Bob").waitFor();
@@ -341,7 +341,7 @@ describe("settings of a conversation", () => {
     await alice.row("Bob").getByText("Marked as unread").waitFor({ state: "detached" });
   });
 
-  test("somebody who is blocked cannot write, and is told on trying", async () => {
+  test("a blocked user cannot write, and gets an error", async () => {
     const { alice, bob } = await pair();
     const { page } = alice;
     await page.getByRole("button", { name: "Details", exact: true }).click();

@@ -11,7 +11,7 @@ export function startFleet(settings: Record<string, string> = {}): Promise<Fleet
   return Fleet.start({ settings: { WEB_ROOT, ...settings } });
 }
 
-/** An address that leads to a gateway of choice, or nowhere: what the network does to a browser. */
+/** An address that leads to a chosen gateway, or nowhere: it simulates a browser's network. */
 export class Front {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();

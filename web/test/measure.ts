@@ -60,7 +60,7 @@ test("a long conversation", async () => {
   await page.locator("article").first().waitFor();
   const session = await slowed(person, 1);
 
-  // Older pages in front, one after the other: the row in sight must not move.
+  // Load older pages, one after the other: the visible row must not move.
   let most = 0;
   for (let pages = 0; pages < MESSAGES / 50 - 1; pages++) {
     const moved = await page.evaluate(async () => {

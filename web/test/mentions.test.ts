@@ -1,4 +1,4 @@
-// What counts as a mention in scripts with marks, and that names are compared however they are composed.
+// What counts as a mention in scripts with marks, and comparing composed and decomposed names.
 import { expect, test } from "vitest";
 import { folded, splitMentions, typedMention } from "../src/conversation/mentions";
 

@@ -24,7 +24,7 @@ test("messages by one person shortly after each other are a group", () => {
   expect(rowMaker()([a, b], 2).map(marks)).toEqual([["startsDay", "endsGroup"], ["startsNew", "endsGroup"]]);
 });
 
-test("only rows whose message or neighbours changed are made anew", () => {
+test("only rows whose message or neighbours changed are rebuilt", () => {
   const make = rowMaker();
   const same = (now: readonly MessageRow[], before: readonly MessageRow[]) => now.map((row) => before.includes(row));
   const first = make([b, c], undefined);
@@ -38,7 +38,7 @@ test("only rows whose message or neighbours changed are made anew", () => {
   for (const rows of [appended, prepended, dropped]) expect(rows.map(marks)).toEqual(rowMaker()(rows.map((row) => row.message), undefined).map(marks));
 });
 
-test("who answers in a group has read what came before", () => {
+test("a member who answers in a group has read the messages before", () => {
   const list = { readBy: new Map([["2", 1], ["1", 9]]), messages: [a, b, c] } as unknown as Parameters<typeof readUpTo>[0];
   expect(readUpTo(list, "1", true)).toBe(3);
   expect(readUpTo(list, "1", false)).toBe(1);

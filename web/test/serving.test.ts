@@ -22,7 +22,7 @@ interface Host {
   frame: { url: string; token: string };
 }
 
-/** A page on an origin of its own that embeds the client and answers when it asks for a token. */
+/** A page on another origin that embeds the client and answers its requests for a token. */
 async function host(): Promise<Host> {
   const frame = { url: "", token: "" };
   const server = createServer((_, response) => {

@@ -1,8 +1,8 @@
 //! Inbound frames to messages: the state of one connection, and the rules about the order of frames, sizes and content.
 //!
-//! A message that lies whole in the caller's read buffer is unmasked there and handed out as a slice of it. Only what the
-//! read buffer cuts off, or the client fragments, is copied into a buffer of the connection's own, which is given up as
-//! soon as the message is complete. So a connection between messages owns nothing but the [`Decoder`] itself.
+//! A message that lies entirely in the caller's read buffer is unmasked there and returned as a slice of it. Only what
+//! the read buffer cuts off, or the client fragments, is copied into the connection's own buffer, which is released as
+//! soon as the message is complete. A connection between messages therefore owns nothing but the [`Decoder`] itself.
 
 use std::mem;
 use std::ops::Range;
@@ -26,8 +26,8 @@ pub enum Message<'a> {
 /// The inbound half of one connection.
 #[derive(Debug)]
 pub struct Decoder {
-    /// The payload so far of the message under way, unmasked but still compressed; behind it that of a control frame of which
-    /// a part has come. No allocation while nothing is pending.
+    /// The payload so far of the current message, unmasked but still compressed, followed by that of a partly received
+    /// control frame. No allocation while nothing is pending.
     buffer: Vec<u8>,
     state: State,
     /// Set from a message's first frame to its last.
@@ -50,7 +50,7 @@ enum State {
 
 const BETWEEN_FRAMES: State = State::Header { bytes: [0; MAX_HEADER_BYTES], have: 0 };
 
-/// A frame whose header is read.
+/// A frame whose header has been read.
 #[derive(Debug, Clone, Copy)]
 struct Frame {
     opcode: Opcode,
@@ -75,31 +75,31 @@ struct Complete {
 }
 
 impl Decoder {
-    /// `limit_bytes` bounds a message over all its frames, compressed and decompressed; `deflate` says whether
+    /// `limit_bytes` bounds a message over all its frames, compressed and decompressed; `deflate` is true if
     /// permessage-deflate was negotiated.
     #[must_use]
     pub fn new(limit_bytes: u32, deflate: bool) -> Self {
         Self { buffer: Vec::new(), state: BETWEEN_FRAMES, message: None, deflate, limit_bytes }
     }
 
-    /// Sets the bound for the next messages. One that is under way may have passed a smaller one already.
+    /// Sets the bound for the next messages. The current message may have exceeded a smaller one already.
     pub fn set_limit(&mut self, limit_bytes: u32) {
         self.limit_bytes = limit_bytes;
     }
 
-    /// Takes the bytes just read from the socket, all of which count as consumed. Call [`Feed::next_message`] until it
-    /// returns `None`; messages not asked for are lost.
+    /// Accepts the bytes just read from the socket, all of which count as consumed. Call [`Feed::next_message`] until
+    /// it returns `None`, or messages are lost.
     pub fn feed<'a>(&'a mut self, input: &'a mut [u8]) -> Feed<'a> {
         Feed { decoder: self, input, at: 0, taken: Vec::new(), lease: Lease::default() }
     }
 
-    /// The memory held for a message that is not complete; 0 for an idle connection.
+    /// The memory held for an incomplete message; 0 for an idle connection.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
         self.buffer.capacity()
     }
 
-    /// Whether a close frame or an error has ended the stream; further input is ignored.
+    /// True if a close frame or an error has ended the stream; further input is ignored.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         matches!(self.state, State::Ended)
@@ -142,16 +142,17 @@ impl Decoder {
         })
     }
 
-    /// How long a message's payload may be as it comes over the wire. Incompressible data grows a little by compression, most
-    /// with a small window; the exact limit holds for what it decompresses to.
+    /// How long a message's payload may be on the wire. Incompressible data grows a little when compressed, most with a
+    /// small window; the exact limit applies to the decompressed payload.
     fn wire_limit(&self, message: MessageStart) -> u64 {
         let limit = u64::from(self.limit_bytes);
         let slack = if message.compressed { limit / 8 + 64 } else { 0 };
         (limit + slack).min(u64::from(u32::MAX))
     }
 
-    /// Keeps a part of a frame of which `wanted` bytes, the part included, were still to come. Capacity doubles, so that many
-    /// fragments cost no more than linear time, but not on the word of a length alone, and not past what may yet come.
+    /// Keeps a part of a frame of which `wanted` bytes, including this part, were outstanding. Capacity doubles, so
+    /// that many fragments take only linear time, but it never grows because of an announced length alone, nor beyond
+    /// what may still arrive.
     fn keep(&mut self, part: &[u8], frame: &Frame, wanted: u32) {
         let length = self.buffer.len();
         if part.len() > self.buffer.capacity() - length {
@@ -171,16 +172,16 @@ pub struct Feed<'a> {
     decoder: &'a mut Decoder,
     input: &'a mut [u8],
     at: usize,
-    /// The last message, if it was not whole in the input.
+    /// The last message, if it was not entirely in the input.
     taken: Vec<u8>,
     lease: Lease,
 }
 
 impl Feed<'_> {
-    /// The next complete message, or `None` when the input is used up.
+    /// The next complete message, or `None` if the input is used up.
     ///
     /// # Errors
-    /// When the client breaks the protocol or passes the limit. From then on there is nothing but `None`.
+    /// When the client breaks the protocol or exceeds the limit. After that, this returns `None`.
     pub fn next_message(&mut self) -> Result<Option<Message<'_>>, ProtocolError> {
         let complete = match self.advance() {
             Ok(Some(complete)) => complete,
@@ -230,7 +231,7 @@ impl Feed<'_> {
         }
     }
 
-    /// Reads a header from the input, or from the end of the last input and the start of this.
+    /// Reads a header from the input, or from the end of the last input and the start of this one.
     fn read_header(&mut self) -> Result<Option<Header>, ProtocolError> {
         let State::Header { bytes, have } = &mut self.decoder.state else {
             return Ok(None);
@@ -241,7 +242,7 @@ impl Feed<'_> {
             self.at += header_bytes;
             return Ok(Some(header));
         }
-        // Rare, so it may be slow: a header arrives in pieces.
+        // A header that arrives in pieces is rare, so this may be slow.
         while let Some(byte) = self.input.get(self.at) {
             bytes[usize::from(*have)] = *byte;
             *have += 1;
@@ -253,7 +254,7 @@ impl Feed<'_> {
         Ok(None)
     }
 
-    /// Reads as much of the frame's payload as there is. The state afterwards is `Payload` if that was not all.
+    /// Reads as much of the frame's payload as has arrived. Afterwards the state is `Payload` if that was not all.
     fn read_payload(&mut self, mut frame: Frame) -> Option<Complete> {
         let decoder = &mut *self.decoder;
         let wanted = frame.length - frame.received;
@@ -278,7 +279,7 @@ impl Feed<'_> {
             if !ends_here || !frame.fin {
                 return None;
             }
-            // A control frame lies behind the fragments of the message that it interrupts.
+            // A control frame comes after the fragments of the message that it interrupts.
             let fragment_bytes = decoder.buffer.len() - frame.length as usize;
             self.taken = if is_control && fragment_bytes > 0 {
                 decoder.buffer.split_off(fragment_bytes)

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::header::{FIN, MAX_CONTROL_BYTES, Opcode, RSV1};
 
-/// A server's header at its longest: 2 bytes and 8 of length.
+/// The maximum size of a server's header: 2 bytes and 8 of length.
 const MAX_SERVER_HEADER_BYTES: usize = 10;
 
 /// An uncompressed text frame for one recipient. The payload must be UTF-8.
@@ -13,20 +13,20 @@ pub fn text_frame(payload: &[u8]) -> Bytes {
     frame(Opcode::Text, false, &[payload])
 }
 
-/// A payload over 125 bytes is cut there.
+/// A ping; a payload over 125 bytes is cut.
 #[must_use]
 pub fn ping_frame(payload: &[u8]) -> Bytes {
     control_frame(Opcode::Ping, payload)
 }
 
-/// The answer to a ping must carry the ping's payload. One over 125 bytes, which no decoded ping has, is cut there.
+/// A pong, which must carry the ping's payload. One over 125 bytes, which no decoded ping has, is cut.
 #[must_use]
 pub fn pong_frame(payload: &[u8]) -> Bytes {
     control_frame(Opcode::Pong, payload)
 }
 
-/// A close frame with a code and a reason, which is cut after 123 bytes at the latest; or, with `None`, an empty one. What
-/// [`Message::Close`](crate::Message::Close) holds can be echoed with it as it is.
+/// A close frame with a code and a reason, which is cut after 123 bytes at the latest; or, with `None`, an empty one.
+/// The content of [`Message::Close`](crate::Message::Close) can be echoed with it unchanged.
 #[must_use]
 pub fn close_frame(close: Option<(u16, &str)>) -> Bytes {
     let Some((code, reason)) = close else {
@@ -53,7 +53,7 @@ pub(crate) fn frame(opcode: Opcode, compressed: bool, parts: &[&[u8]]) -> Bytes 
     Bytes::from(frame)
 }
 
-/// The header, and how many of its bytes count.
+/// The header, and its length.
 fn header(opcode: Opcode, compressed: bool, payload_bytes: usize) -> ([u8; MAX_SERVER_HEADER_BYTES], usize) {
     let mut header = [0; MAX_SERVER_HEADER_BYTES];
     header[0] = FIN | if compressed { RSV1 } else { 0 } | opcode as u8;
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_long_close_reason_is_cut_between_characters() {
-        // 123 is no multiple of 2.
+        // 123 is not a multiple of 2.
         let frame = close_frame(Some((1008, &"é".repeat(100))));
         assert_eq!(frame.len(), 2 + 2 + 122);
         assert!(std::str::from_utf8(&frame[4..]).is_ok());

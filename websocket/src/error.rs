@@ -1,8 +1,8 @@
-//! Why an inbound stream is refused, with the close code that tells the client. Handshake errors are in `handshake`.
+//! Why an inbound stream is invalid, with the close code that tells the client. Handshake errors are in `handshake`.
 
 use std::fmt;
 
-/// A violation of the protocol or of a limit. The connection cannot go on after it: send a close frame with
+/// A violation of the protocol or of a limit. The connection cannot continue after it: send a close frame with
 /// [`close_code`](Self::close_code) and [`reason`](Self::reason), then close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProtocolError {
@@ -13,7 +13,7 @@ pub enum ProtocolError {
     ControlTooLong,
     /// The length is not encoded in the fewest bytes possible, or has its top bit set.
     InvalidLength,
-    /// A continuation frame while no message is under way.
+    /// A continuation frame although no message has begun.
     UnexpectedContinuation,
     /// A new message before the last one's final fragment.
     ExpectedContinuation,
@@ -35,7 +35,7 @@ impl ProtocolError {
         }
     }
 
-    /// The close reason to send; short, and says nothing of the payload.
+    /// The close reason to send; short, and says nothing about the payload.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {

@@ -1,12 +1,13 @@
-//! One entry for fuzzers and property tests: arbitrary bytes through the decoder, with its invariants asserted.
+//! The entry point for fuzzers and property tests: sends arbitrary bytes through the decoder, and asserts its
+//! invariants.
 
 use crate::{Decoder, Message};
 
-/// Splits `data` into settings and a client's bytes, decodes these in one piece and in many, and asserts that both give the
-/// same, that no message passes the limit, and that memory stays bounded.
+/// Splits `data` into settings and a client's bytes, decodes these in one piece and in many, and asserts that both have
+/// the same result, that no message exceeds the limit, and that memory stays bounded.
 ///
 /// # Panics
-/// When an invariant is broken, which is for the fuzzer to find.
+/// When an invariant is broken, which the fuzzer then reports.
 pub fn fuzz_decoder(data: &[u8]) {
     let &[settings, step, ref stream @ ..] = data else {
         return;

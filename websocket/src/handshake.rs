@@ -1,11 +1,11 @@
-//! The upgrade: checks the request's headers and says what the answer's must be. Which paths upgrade, and the HTTP around it,
-//! are the caller's.
+//! The upgrade: checks the request's headers and determines the answer's. The caller decides which paths upgrade, and
+//! handles the HTTP around it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-/// The one version there is; a refusal with 426 must name it in `Sec-WebSocket-Version`.
+/// The only version; a refusal with 426 must name it in `Sec-WebSocket-Version`.
 pub const VERSION: &str = "13";
 
 const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -15,17 +15,17 @@ const DEFLATE: &str = "permessage-deflate; server_no_context_takeover; client_no
 const DEFLATE_WITH_WINDOW: &str =
     "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15";
 
-/// What the answer with status 101 carries beside `Connection: Upgrade` and `Upgrade: websocket`.
+/// The headers of the answer with status 101, in addition to `Connection: Upgrade` and `Upgrade: websocket`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accept {
     /// `Sec-WebSocket-Accept`.
     pub accept_key: String,
-    /// `Sec-WebSocket-Extensions`; leave the header out when there is none.
+    /// `Sec-WebSocket-Extensions`; omit the header if there is none.
     pub extensions: Option<&'static str>,
 }
 
 impl Accept {
-    /// Whether messages may be compressed, in both directions.
+    /// True if messages may be compressed, in both directions.
     #[must_use]
     pub fn deflate(&self) -> bool {
         self.extensions.is_some()
@@ -53,10 +53,10 @@ impl HandshakeError {
     }
 }
 
-/// Checks the headers of a GET request. `header` gives all values of a header by its lower-case name, in their order.
+/// Checks the headers of a GET request. `header` returns all values of a header by its lower-case name, in their order.
 ///
 /// # Errors
-/// When the request is no valid upgrade. An extension that cannot be agreed on is no error: it is left out.
+/// When the request is not a valid upgrade. An unacceptable extension is not an error: it is left out.
 pub fn negotiate<'a, I>(header: impl Fn(&'static str) -> I) -> Result<Accept, HandshakeError>
 where
     I: Iterator<Item = &'a [u8]>,
@@ -85,7 +85,7 @@ fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
 }
 
 fn is_key(key: &[u8]) -> bool {
-    // One byte more, because the decoder asks for room by an estimate.
+    // One more byte, because the decoder estimates the room it needs.
     let mut decoded = [0; KEY_BYTES + 2];
     key.len() == 24 && STANDARD.decode_slice(key, &mut decoded) == Ok(KEY_BYTES)
 }
@@ -94,8 +94,9 @@ fn accept_key(key: &[u8]) -> String {
     STANDARD.encode(Sha1::new().chain_update(key).chain_update(KEY_SUFFIX).finalize())
 }
 
-/// The answer to one offered extension, if it can be accepted (RFC 7692, section 7.1). We always compress and decompress with
-/// a 15-bit window, which reads whatever a client wrote with a smaller one, and so `client_max_window_bits` needs no answer.
+/// The answer to one offered extension, if it can be accepted (RFC 7692, section 7.1). We always compress and
+/// decompress with a 15-bit window, which can read what a client wrote with a smaller one, so `client_max_window_bits`
+/// needs no answer.
 fn accept_offer(offer: &str) -> Option<&'static str> {
     let mut pieces = split_unquoted(offer, ';');
     if !pieces.next()?.eq_ignore_ascii_case("permessage-deflate") {
@@ -112,14 +113,14 @@ fn accept_offer(offer: &str) -> Option<&'static str> {
         match (name.as_str(), value) {
             ("server_no_context_takeover" | "client_no_context_takeover" | "client_max_window_bits", None) => {}
             ("client_max_window_bits", Some(value)) if window_bits(value).is_some() => {}
-            // Fewer bits are a demand that our compressor cannot meet.
+            // Our compressor cannot fulfil a demand for fewer bits.
             ("server_max_window_bits", Some(value)) if window_bits(value) == Some(15) => answer = DEFLATE_WITH_WINDOW,
             _ => return None,
         }
         if seen.contains(&name) {
             return None;
         }
-        // Four names exist, so this stays short.
+        // There are four names, so this stays short.
         seen.push(name);
     }
     Some(answer)
@@ -162,7 +163,7 @@ mod tests {
         negotiate(|name| headers.iter().filter(move |header| header.0 == name).map(|header| header.1.as_bytes()))
     }
 
-    /// The upgrade with one header replaced, or left out.
+    /// The upgrade with one header replaced or omitted.
     fn negotiate_with(name: &str, value: Option<&str>) -> Result<Accept, HandshakeError> {
         let mut headers: Vec<_> = UPGRADE.into_iter().filter(|header| header.0 != name).collect();
         headers.extend(value.map(|value| (name, value)));
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_upgrade_gets_426() {
+    fn an_invalid_upgrade_gets_426() {
         for (name, value) in
             [("upgrade", None), ("upgrade", Some("websockets")), ("connection", None), ("connection", Some("close"))]
         {

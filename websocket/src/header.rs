@@ -1,9 +1,8 @@
-//! The frame header: its layout, and the rules that one header alone can break. Rules about the order of frames are the
-//! decoder's.
+//! The frame header: its layout, and the rules that a single header can break. The decoder checks the order of frames.
 
 use crate::ProtocolError;
 
-/// A client's header at its longest: 2 bytes, 8 of length, 4 of mask.
+/// The maximum size of a client's header: 2 bytes, 8 of length, 4 of mask.
 pub(crate) const MAX_HEADER_BYTES: usize = 14;
 pub(crate) const MAX_CONTROL_BYTES: usize = 125;
 
@@ -51,8 +50,8 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads the header at the start of `bytes` and says how long it is. `None` when there are not enough bytes yet, which
-    /// cannot be when there are [`MAX_HEADER_BYTES`].
+    /// Reads the header at the start of `bytes` and says how long it is. `None` if there are not enough bytes yet;
+    /// [`MAX_HEADER_BYTES`] are always enough.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(None);
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_lengths_not_minimal_or_with_the_top_bit() {
+    fn rejects_lengths_not_minimal_or_with_the_top_bit() {
         assert_eq!(length_of(&[0x81, 0xfe, 0, 125]), Err(ProtocolError::InvalidLength));
         assert_eq!(length_of(&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff]), Err(ProtocolError::InvalidLength));
         assert_eq!(length_of(&[0x81, 0xff, 0x80, 0, 0, 0, 0, 1, 0, 0]), Err(ProtocolError::InvalidLength));
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_the_first_two_bytes_give_away() {
+    fn rejects_what_the_first_two_bytes_give_away() {
         let cases = [
             (0x91, 0x80, ProtocolError::ReservedBits),
             (0xa1, 0x80, ProtocolError::ReservedBits),

@@ -8,16 +8,16 @@ use flate2::{Decompress, FlushDecompress, Status};
 use crate::ProtocolError;
 use crate::deflate::SYNC_TAIL;
 
-/// What an idle inflater may keep of its output buffer.
+/// How much of its output buffer an idle inflater may keep.
 const KEPT_OUTPUT_BYTES: usize = 64 * 1024;
 const FIRST_OUTPUT_BYTES: usize = 4 * 1024;
 
 thread_local! {
-    /// One is enough: a thread reads one connection at a time.
+    /// One is enough, since a thread reads one connection at a time.
     static SPARE: Cell<Option<Box<Inflater>>> = const { Cell::new(None) };
 }
 
-/// Takes the thread's inflater at first use and gives it back when dropped.
+/// Takes the thread's inflater at first use and returns it when dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Lease(Option<Box<Inflater>>);
 
@@ -47,14 +47,14 @@ pub(crate) struct Inflater {
 
 impl Default for Inflater {
     fn default() -> Self {
-        // Raw deflate with the largest window reads what was written with any smaller one.
+        // Raw deflate with the largest window can read what was written with any smaller one.
         Self { decompress: Decompress::new(false), output: Vec::new() }
     }
 }
 
 impl Inflater {
-    /// Decompresses a whole message's payload. Never holds more than `limit_bytes + 1` bytes of output, or what the last
-    /// messages left if that is more.
+    /// Decompresses a whole message's payload. Never holds more than `limit_bytes + 1` bytes of output, or the capacity
+    /// left from earlier messages if that is more.
     pub(crate) fn inflate(&mut self, payload: &[u8], limit_bytes: usize) -> Result<&[u8], ProtocolError> {
         self.output.clear();
         // RFC 7692 writes an empty message as one zero octet; some clients write it as none.
@@ -89,7 +89,7 @@ impl Inflater {
             if status == Status::StreamEnd {
                 return Ok(Ended::AtFinalBlock { unread: input });
             }
-            // Room left over means that there is no more to come out.
+            // Remaining room means that there is no more output.
             if self.output.len() < self.output.capacity() {
                 return match input {
                     [] => Ok(Ended::AtInputEnd),
@@ -99,7 +99,8 @@ impl Inflater {
         }
     }
 
-    /// At least one byte of room. Doubles up to one byte more than the limit, which shows that the limit was passed.
+    /// Makes room for at least one byte. Doubles up to one byte more than the limit, which shows that the limit was
+    /// exceeded.
     fn make_room(&mut self, input_bytes: usize, limit_bytes: usize) -> Result<(), ProtocolError> {
         let length = self.output.len();
         if length < self.output.capacity() {
@@ -134,7 +135,7 @@ mod tests {
 
     const LIMIT_BYTES: usize = 1 << 20;
 
-    /// A message's payload as RFC 7692 has it, from a compressor of its own.
+    /// A message's payload in the form of RFC 7692, from a separate compressor.
     fn compress(data: &[u8], flush: FlushCompress) -> Vec<u8> {
         let mut compress = Compress::new(Compression::best(), false);
         let mut output = Vec::with_capacity(data.len() + 1024);
@@ -168,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn refuses_data_after_a_final_block() {
+    fn rejects_data_after_a_final_block() {
         let mut payload = compress(b"Hello", FlushCompress::Finish);
         payload.extend_from_slice(&compress(b"World", FlushCompress::Sync));
         assert_eq!(Inflater::default().inflate(&payload, LIMIT_BYTES), Err(ProtocolError::InvalidDeflate));
     }
 
     #[test]
-    fn refuses_what_is_no_deflate_and_recovers() {
+    fn rejects_invalid_deflate_and_recovers() {
         let mut inflater = Inflater::default();
         assert_eq!(inflater.inflate(&[0xff; 20], LIMIT_BYTES), Err(ProtocolError::InvalidDeflate));
         let payload = compress(b"fine", FlushCompress::Sync);
@@ -216,7 +217,7 @@ mod tests {
         let mut inflater = Inflater::default();
         assert_eq!(inflater.inflate(&bomb, LIMIT_BYTES), Err(ProtocolError::TooLarge));
         assert!(inflater.output.capacity() <= LIMIT_BYTES + 1, "{}", inflater.output.capacity());
-        // It stopped there, and did not read on to throw the rest away.
+        // It stopped there, and did not continue to read and discard.
         assert!(inflater.decompress.total_out() <= LIMIT_BYTES as u64 + 1);
     }
 

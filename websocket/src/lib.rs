@@ -1,6 +1,6 @@
 //! RFC 6455 framing and RFC 7692 compression for the server's side, without I/O.
 //!
-//! Bytes in, messages out, and the reverse; no sockets, timers or tasks live here, and nothing about what a message says.
+//! Bytes in, messages out, and the reverse; it has no sockets, timers or tasks, and does not know what a message says.
 //!
 //! - [`handshake`]: from request headers to the answer's headers.
 //! - [`Decoder`]: a connection's inbound state, a few dozen bytes and no buffer while no frame is pending.

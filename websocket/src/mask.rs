@@ -11,7 +11,7 @@ pub(crate) fn unmask(data: &mut [u8], mask: [u8; 4], offset: usize) {
     };
     let key = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
 
-    // Words keep the compiler free to use whatever vectors the target has.
+    // Words let the compiler use whatever vectors the target has.
     let (words, tail) = data.as_chunks_mut::<8>();
     for word in words {
         *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();

@@ -13,7 +13,7 @@ use crate::header::Opcode;
 pub struct PreparedText {
     plain: Bytes,
     payload_start: usize,
-    /// Made when the first recipient with compression asks. `None` inside when compression does not pay.
+    /// Made when the first recipient with compression asks for it. Contains `None` if compression does not pay.
     compressed: OnceLock<Option<Bytes>>,
 }
 
@@ -27,7 +27,7 @@ impl PreparedText {
         Self::from_parts(&[payload])
     }
 
-    /// As [`new`](Self::new), for a payload that lies in several pieces.
+    /// Like [`new`](Self::new), for a payload in several pieces.
     #[must_use]
     pub fn from_parts(parts: &[&[u8]]) -> Self {
         Self {
@@ -37,8 +37,8 @@ impl PreparedText {
         }
     }
 
-    /// The frame for one recipient; `deflate` says whether that connection negotiated compression. It copies nothing. The
-    /// first call with `deflate` compresses, and others at the same time wait for it.
+    /// The frame for one recipient; `deflate` is true if that connection negotiated compression. It copies nothing. The
+    /// first call with `deflate` compresses, and concurrent calls wait for it.
     #[must_use]
     pub fn frame(&self, deflate: bool) -> Bytes {
         if deflate && let Some(compressed) = self.compressed() {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
     use crate::inflate::Inflater;
 
-    /// Not compressible: the high bits of a linear congruential generator, as letters of no pattern.
+    /// Incompressible: the high bits of a linear congruential generator, as letters without a pattern.
     fn noise(length: usize) -> Vec<u8> {
         let mut state = 1u64;
         std::iter::repeat_with(|| {

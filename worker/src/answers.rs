@@ -1,4 +1,5 @@
-//! Which gateways have a connection of their own for large answers. Those of an earlier release have not, and get them as all else.
+//! Which gateways have a separate connection for large answers. Those of an earlier release do not, and get large
+//! answers like all others.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -14,11 +15,11 @@ use tokio::time::Instant;
 
 use crate::outcome::{Audience, Outcome};
 
-/// Smaller answers do not pile up: each connection has few under way.
+/// Smaller answers do not pile up, because each connection has only a few in flight.
 const MIN_LARGE_BYTES: usize = 16 * 1024;
-/// For how long it is known who follows.
+/// How long the set of following gateways is cached.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
-/// Without a sign of life for so long a gateway does not follow.
+/// A gateway without a heartbeat for this long does not follow.
 const FOLLOWS_MS: i64 = 3_000;
 
 #[derive(Default)]
@@ -27,7 +28,7 @@ pub struct AnswerChannels {
 }
 
 impl AnswerChannels {
-    /// Leads what is large to the connections for it, each outcome as a whole: its parts keep their order.
+    /// Routes large outcomes to the connections for them, each outcome as a whole, so that its parts keep their order.
     pub async fn lead(&self, redis: &Client, keys: &Keys, outcomes: &mut [Outcome]) {
         for outcome in outcomes {
             let bytes: usize = outcome.publications.iter().map(|publication| publication.payload.len()).sum();
@@ -63,7 +64,7 @@ impl AnswerChannels {
                 sender.zrangebyscore(key, since, f64::INFINITY, false, None).await
             })
             .await;
-        // Not known, the way that all gateways know is the right one.
+        // If unknown, use the channel that all gateways know.
         let following = found.unwrap_or_default();
         let follows = following.contains(&name);
         *self.following.lock() = Some((now, following));

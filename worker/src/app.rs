@@ -1,4 +1,5 @@
-//! What every part of the worker shares: stores, keys and settings. No rule and no state of a single command.
+//! What every part of the worker shares: stores, keys and settings. It holds no rules, and no state of a single
+//! command.
 
 use std::sync::Arc;
 
@@ -27,15 +28,15 @@ use crate::strangers::Strangers;
 use crate::webhooks::subscriptions::Subscriptions;
 
 pub struct App {
-    /// This process; a new one each start. The names of its consumer groups begin with it.
+    /// This process; new at each start. The names of its consumer groups begin with it.
     pub worker_id: WorkerId,
     pub settings: WorkerSettings,
     pub db: Database,
-    /// For leases and heartbeats alone: nothing else can take its connections.
+    /// For leases and heartbeats only, so that nothing else can take its connections.
     pub control_db: Database,
-    /// For storing messages alone, see [`crate::store::sends::PLANNING`].
+    /// For storing messages only, see [`crate::store::sends::PLANNING`].
     pub sends_db: Database,
-    /// Which history of the database the worker is in.
+    /// The history of the database that the worker is in.
     pub epoch: Arc<CurrentEpoch>,
     pub redis: Client,
     pub redis_options: RedisOptions,
@@ -43,7 +44,7 @@ pub struct App {
     pub keys: Keys,
     pub presence: PresenceScripts,
     pub keyring: Arc<Keyring>,
-    /// Writes and reads what goes to gateways and comes from them.
+    /// Encodes and decodes what goes to gateways and comes from them.
     pub wire: Wire,
     pub metrics: WorkerMetrics,
     pub tracer: Tracer,

@@ -1,5 +1,6 @@
-//! How many deliveries each user has caused of late (`DELIVERIES_PER_MINUTE`): the limits at the gateways count commands, and one in
-//! a large group reaches thousands. Each worker counts for itself; all commands of a group go through one.
+//! How many deliveries each user has caused recently (`DELIVERIES_PER_MINUTE`). The gateways' limits count commands,
+//! but one command in a large group reaches thousands of members. Each worker counts for itself; all commands of a
+//! group go through the same worker.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,27 +16,27 @@ use crate::store::groups;
 use crate::store::session::PgSession;
 
 const WINDOW: Duration = Duration::from_secs(60);
-/// What reaches fewer is not counted: the limits of commands bound it.
+/// Smaller audiences are not counted: the limits on commands bound them.
 const MIN_COUNTED: u64 = 100;
-/// A group's size is asked for again after so long.
+/// How long a group's size is cached.
 const SIZE_KEPT: Duration = Duration::from_secs(60);
-/// Groups, and users, remembered; beyond that everything older is forgotten.
+/// How many groups, and users, are remembered; beyond that, everything older is forgotten.
 const MAX_REMEMBERED: usize = 50_000;
 
 pub struct Audiences {
     per_minute: u32,
     sizes: Mutex<HashMap<GroupId, (u64, Instant)>>,
-    /// Since when, and how many deliveries in that time.
+    /// The start of the period, and the number of deliveries since then.
     spent: Mutex<HashMap<UserId, (Instant, u64)>>,
 }
 
 impl Audiences {
-    /// With a limit of deliveries in a minute.
+    /// Allows this many deliveries per minute.
     pub fn new(per_minute: u32) -> Self {
         Audiences { per_minute, sizes: Mutex::default(), spent: Mutex::default() }
     }
 
-    /// Why the user may address large groups no more for the moment; `None` when it may.
+    /// Why the user may not address large groups at the moment; `None` if the user may.
     pub fn rejection(&self, user: UserId) -> Option<Rejection> {
         let spent = self.spent.lock();
         let (since, deliveries) = *spent.get(&user)?;
@@ -48,7 +49,7 @@ impl Audiences {
         Some(Rejection { retry_after, ..Rejection::new(ErrorCode::RateLimitExceeded, details) })
     }
 
-    /// Whom the outcome's events are for, where they are many; 0 otherwise.
+    /// How many users the outcome's events are for, if there are many; 0 otherwise.
     pub async fn reach(&self, db: &mut PgSession, outcome: &Outcome) -> sqlx::Result<u64> {
         let mut reach = 0;
         for publication in &outcome.publications {
@@ -81,7 +82,7 @@ impl Audiences {
         *total += deliveries;
     }
 
-    /// Members of a group, as of a minute ago at most.
+    /// The number of a group's members, at most a minute old.
     async fn size(&self, db: &mut PgSession, group: GroupId) -> sqlx::Result<u64> {
         let now = Instant::now();
         let known = self.sizes.lock().get(&group).copied();
@@ -114,7 +115,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(20)).await;
         let refusal = audiences.rejection(user).unwrap();
         assert_eq!((refusal.code, refusal.retry_after), (ErrorCode::RateLimitExceeded, Some(40)));
-        assert!(audiences.rejection(UserId(2)).is_none(), "others are not concerned");
+        assert!(audiences.rejection(UserId(2)).is_none(), "other users are not affected");
         tokio::time::advance(Duration::from_secs(41)).await;
         assert!(audiences.rejection(user).is_none());
     }

@@ -1,4 +1,4 @@
-//! What becomes of a command that was not applied. The failing place decides: the client is told, the command is tried
+//! What happens to a command that was not applied. The failing place decides: the client is told, the command is tried
 //! again, or it goes to the dead letters.
 
 use std::fmt;
@@ -13,19 +13,19 @@ use shared::telemetry::with_causes;
 /// Why a command was not applied.
 #[derive(Debug)]
 pub enum Failure {
-    /// The client's affair: answered with this, and done.
+    /// The client's mistake: answered with this, and done.
     Reject(Rejection),
-    /// A store is away or was in the way: nothing was applied, and another try may succeed.
+    /// A store is away or busy: nothing was applied, and another attempt may succeed.
     Retry(anyhow::Error),
-    /// A fault of the command or of ours, which another try hardly mends.
+    /// A fault of the command or on our side, which another attempt is unlikely to fix.
     Fatal(anyhow::Error),
-    /// The partition belongs to another worker now, which will apply the command.
+    /// The partition now belongs to another worker, which will apply the command.
     LeaseLost,
     /// The command belongs to this conversation's partition.
     Elsewhere(ConversationId),
 }
 
-/// For the log, with the causes.
+/// For the log, with causes.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -64,15 +64,15 @@ impl From<fred::error::Error> for Failure {
     }
 }
 
-/// Whose fault it is that a statement failed. Statements are fixed and checked when the program is built, so that only data can
-/// make one fail for a reason of its command's own.
+/// What is at fault when a statement fails. Statements are fixed and checked at build time, so only data can make one
+/// fail for a reason specific to its command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The session's: the same works in a new one.
+    /// The session: the same statement works in a new one.
     Session,
-    /// Nobody's here: the database is away, busy, or being changed. The same may work later.
+    /// The database is away, busy, or being changed. The same statement may work later.
     Passing,
-    /// The command's, or ours.
+    /// The command, or our code.
     Command,
 }
 
@@ -91,26 +91,27 @@ impl Fault {
         match code {
             // Two commands raced for the same unique value.
             "23505" => Fault::Passing,
-            // A plan made before a table was changed; a prepared statement that is not there, or is another's; a read-only server.
+            // A plan made before a table was changed; a prepared statement that is missing, or is another client's; a
+            // read-only server.
             "0A000" | "26000" | "42P05" | "25006" => Fault::Session,
             // Damaged data.
             "XX001" | "XX002" => Fault::Command,
             _ => match code.get(..2).unwrap_or_default() {
-                // Connection.
+                // The connection.
                 "08" => Fault::Session,
                 // Cardinality, data, constraint, view, program limit, raised by a trigger.
                 "21" | "22" | "23" | "44" | "54" | "P0" => Fault::Command,
-                // The server, or an administrator, ends the session.
+                // The server or an administrator ends the session.
                 "57" if code.starts_with("57P") => Fault::Session,
-                // Everything else is about the server, the session's rights, or tables that are not as they should be.
+                // Everything else concerns the server, the session's rights, or tables that are not as they should be.
                 _ => Fault::Passing,
             },
         }
     }
 }
 
-/// Whether a failure that may pass need not concern other commands: a row is locked, a table lacks rights or is being changed. One
-/// of a store that is away, or of the server as a whole, concerns all.
+/// True if a temporary failure need not concern other commands: a row is locked, a table lacks rights or is being
+/// changed. If a store is away or the whole server has a problem, all commands are affected.
 pub fn may_spare_others(error: &anyhow::Error) -> bool {
     match error.downcast_ref::<sqlx::Error>() {
         Some(sqlx::Error::Database(database)) => spares_others(&database.code().unwrap_or_default()),
@@ -123,7 +124,7 @@ fn spares_others(code: &str) -> bool {
     matches!(code, "23505" | "57014") || matches!(code.get(..2), Some("40" | "42" | "55")) && code != "42P05"
 }
 
-/// Runs a handler; a panic in it becomes a failure of this command alone.
+/// Runs a handler; a panic in it becomes a failure of only this command.
 pub async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(result) => result,
@@ -131,11 +132,11 @@ pub async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Re
     }
 }
 
-/// Together well below what a gateway waits for.
+/// Their sum is well below a gateway's timeout.
 const RETRY_PAUSES: [Duration; 4] =
     [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
 
-/// Tries again soon after a failure that may pass, where nobody else does.
+/// Retries quickly after a temporary failure, for callers that nobody else retries for.
 pub async fn with_retries<T, F: Future<Output = Result<T, Failure>>>(attempt: impl Fn() -> F) -> Result<T, Failure> {
     for pause in RETRY_PAUSES {
         match attempt().await {
@@ -178,7 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_a_handler_is_a_failure_of_its_command() {
-        let panics = async { if true { panic!("a test wants this") } else { Ok(()) } };
+        let panics = async { if true { panic!("a test requested this") } else { Ok(()) } };
         assert!(matches!(unpanicked(panics).await, Err(Failure::Fatal(_))));
         assert!(matches!(unpanicked(async { Ok(7) }).await, Ok(7)));
     }

@@ -1,11 +1,11 @@
-//! Bytes of what the worker keeps and another version reads back, as `golden/*.txt` has them: one line each, `name` and the bytes in
-//! hex. A line is never changed or moved. `GOLDEN=append cargo xtask test unit golden` adds lines for new values. What
-//! gateways and workers send each other is pinned in `shared/src/wire/golden.rs`.
+//! Bytes of what the worker stores and another version reads, as recorded in `golden/*.txt`: one line each, with `name`
+//! and the bytes in hex. A line is never changed or moved. `GOLDEN=append cargo xtask test unit golden` adds lines for
+//! new values. `shared/src/wire/golden.rs` pins what gateways and workers send each other.
 
 use std::fmt::{Debug, Write as _};
 use std::path::PathBuf;
 
-/// Each value has the bytes of its line, and each line is still read as its value.
+/// Asserts that each value encodes to the bytes of its line, and that each line decodes to its value.
 pub fn pin<T: PartialEq + Debug>(
     file: &str,
     values: &[(&str, T)],
@@ -15,7 +15,7 @@ pub fn pin<T: PartialEq + Debug>(
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/golden").join(file);
     let mut text = std::fs::read_to_string(&path).unwrap_or_default();
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    assert!(lines.len() <= values.len(), "{file}: a value was taken out");
+    assert!(lines.len() <= values.len(), "{file}: a value was removed");
     for (at, (name, value)) in values.iter().enumerate() {
         let line = format!("{name}\t{}", hex(&encode(value)));
         let Some(golden) = lines.get(at) else {

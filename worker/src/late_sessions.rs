@@ -1,4 +1,4 @@
-//! Sessions that could not be registered when they opened. How they are registered is known to `presence`.
+//! Sessions that could not be registered when they opened. `presence` registers them.
 
 use std::collections::HashMap;
 
@@ -6,11 +6,11 @@ use parking_lot::Mutex;
 use shared::ids::GatewayId;
 use shared::redis::presence::UserSession;
 
-/// More than these are not kept: their gateways register them themselves, but nobody is told.
+/// No more than this many are kept: for others, their gateways register them, but nobody is notified.
 const MAX_LATE: usize = 100_000;
 
-/// Sessions that opened while the registry was out of reach, as while a cluster moves its slot. They are registered and announced once
-/// it is back.
+/// Sessions that opened while the registry was out of reach, for example while a cluster moves its slot. They are
+/// registered and announced once it is back.
 #[derive(Default)]
 pub struct LateSessions {
     sessions: Mutex<Vec<(GatewayId, UserSession)>>,

@@ -1,7 +1,8 @@
 //! The worker: consumes the commands that gateways append, applies the rules, persists in batches, and publishes events
-//! and answers. It never sees a socket of a client.
+//! and answers. It never sees a client's socket.
 //!
-//! The way of a command: `consume` (lease, read, batch) → `sends` or `commands` (rules, `store`) → `publish` → settled.
+//! The path of a command: `consume` (lease, read, batch) → `sends` or `commands` (rules, `store`) → `publish` →
+//! settled.
 
 mod answers;
 mod api;
@@ -66,16 +67,16 @@ use crate::store::session::{Database, Faults, milliseconds};
 use crate::strangers::Strangers;
 use crate::webhooks::Subscriptions;
 
-/// A transaction whose worker was stopped in the middle must not hold its partition for longer.
+/// How long a transaction may stay idle, so that a worker stopped in the middle of one releases its partition.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One for leases and one for heartbeats.
+/// One connection for leases and one for heartbeats.
 pub(crate) const CONTROL_CONNECTIONS: u32 = 2;
 
-/// Starts everything and returns; what runs belongs to the lifecycle.
+/// Starts everything and returns; the tasks belong to the lifecycle.
 ///
 /// # Errors
-/// With what keeps the worker from starting. Stores that are away do not: they are waited for.
+/// When the worker cannot start. Stores that are away are no reason: the worker waits for them.
 pub async fn run(settings: WorkerSettings, metrics: Metrics, lifecycle: Lifecycle) -> anyhow::Result<()> {
     shared::clock::shift(settings.common.clock_offset_ms);
     let app = Arc::new(connect(settings, &lifecycle).await?);
@@ -86,7 +87,7 @@ pub async fn run(settings: WorkerSettings, metrics: Metrics, lifecycle: Lifecycl
     Ok(())
 }
 
-/// Waits for the stores, then starts to consume: what a worker reads it judges by the fleet's clock.
+/// Waits for the stores, then starts to consume, because commands are judged by the fleet's clock.
 async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let partitions = i32::from(app.settings.common.partitions);
     let mut ticks = lifecycle.every(Duration::from_secs(1));
@@ -173,8 +174,8 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
     })
 }
 
-/// The general pool; connections for `worker_pipelines` batches at a time, set up for the one statement that stores messages; and
-/// those for leases and heartbeats.
+/// The general pool; connections for `worker_pipelines` concurrent batches, set up for the one statement that stores
+/// messages; and those for leases and heartbeats.
 fn databases(
     settings: &WorkerSettings,
     epoch: &Arc<CurrentEpoch>,

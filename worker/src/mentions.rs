@@ -1,5 +1,5 @@
-//! Who is mentioned in a text: `@username` of a member (any letter case, however accents are encoded, the longest run that is a
-//! member's name, whole words only), `@everyone` and `@all`; never the sender, each once, in order of appearance.
+//! Who is mentioned in a text: `@username` of a member (in any letter case and accent encoding, the longest run that is
+//! a member's name, whole words only), `@everyone` and `@all`; never the sender, each once, in order of appearance.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use shared::ids::UserId;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// Users named by a mention of everyone; where they are more, none are.
+/// How many users a mention of everyone lists; if there are more, it lists none.
 pub const MAX_SHOWN_USERS: usize = 200;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Mentioned {
     }
 }
 
-/// What belongs to the character before it (UAX #29, rule WB4): accents, vowel signs, joiners.
+/// True for characters that belong to the previous one (UAX #29, rule WB4): accents, vowel signs, joiners.
 fn extends(c: char) -> bool {
     is_combining_mark(c) || matches!(c, '\u{200c}' | '\u{200d}')
 }
@@ -34,12 +34,12 @@ fn is_of_words(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || extends(c)
 }
 
-/// What a username may consist of.
+/// True for the characters that a username may contain.
 fn is_name_character(c: char) -> bool {
     is_of_words(c) || matches!(c, '.' | '-')
 }
 
-/// What two spellings of the same name have in common.
+/// A key that is equal for all spellings of a name.
 fn key(name: &str) -> String {
     name.to_lowercase().nfc().collect()
 }
@@ -47,7 +47,7 @@ fn key(name: &str) -> String {
 /// The members by the keys of their names.
 struct Names<'a> {
     members: HashMap<String, &'a (UserId, String)>,
-    /// In characters.
+    /// Length in characters.
     longest: usize,
 }
 
@@ -63,7 +63,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Finds the mentions of `members` in `text`, in time that grows as the text does.
+/// Finds the mentions of `members` in `text`, in time linear in the length of the text.
 pub fn find(text: &str, sender: UserId, members: &[(UserId, String)]) -> Vec<Mentioned> {
     let mut found: Vec<Mentioned> = Vec::new();
     if !text.contains('@') {
@@ -96,7 +96,7 @@ pub fn find(text: &str, sender: UserId, members: &[(UserId, String)]) -> Vec<Men
 /// The longest beginning of `run` that is a member's name or a word for everyone, and ends a word: what follows it may
 /// only be punctuation (`@bob.` mentions bob, `@bob.smith` does not).
 fn named(run: &str, names: &Names<'_>) -> Option<Mentioned> {
-    // Lower case has no fewer characters.
+    // Lower-casing does not reduce the number of characters.
     let mut end = run.char_indices().nth(names.longest).map_or(run.len(), |(at, _)| at);
     if run[end..].contains(is_of_words) {
         return None;
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn not_inside_words_not_oneself_each_once() {
+    fn not_inside_words_not_the_sender_each_once() {
         assert_eq!(names("a@bob x.@bob @@bob"), Vec::<String>::new());
         assert_eq!(names("@alice @bob @BOB"), ["bob"]);
         assert_eq!(names("(@bob) @nobody @"), ["bob"]);
@@ -180,7 +180,7 @@ mod tests {
         ] {
             assert_eq!(find(&text, UserId(1), &members), []);
         }
-        // Milliseconds; a hundred of them where each character of a run was compared with all names.
+        // Milliseconds; it took a hundred when each character of a run was compared with all names.
         assert!(begun.elapsed() < std::time::Duration::from_millis(500), "{:?}", begun.elapsed());
     }
 

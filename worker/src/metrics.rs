@@ -1,11 +1,11 @@
-//! The few sums that the worker keeps beside its metrics, which `shared::metrics` declares.
+//! The few sums that the worker keeps in addition to the metrics that `shared::metrics` declares.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use shared::metrics::worker::WorkerMetrics;
 
-/// The few sums that the JSON of `/health` and `/metrics` shows; Prometheus has everything.
+/// The sums shown in the JSON of `/health` and `/metrics`; Prometheus has everything.
 #[derive(Default)]
 pub struct Counts {
     publications: AtomicU64,
@@ -19,7 +19,7 @@ impl Counts {
         self.publications.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// A command ended so long after its arrival at the gateway.
+    /// Records that a command ended this long after its arrival at the gateway.
     pub fn add_command(&self, age: Duration, is_error: bool) {
         self.commands.fetch_add(1, Ordering::Relaxed);
         self.errors.fetch_add(u64::from(is_error), Ordering::Relaxed);

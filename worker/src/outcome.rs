@@ -1,5 +1,5 @@
-//! What the application of a command sends, and to whom: the answer, events, and control publications for gateways. Nothing here
-//! sends anything; that is `publish`, after the commit.
+//! What applying a command sends, and to whom: the answer, events, and control publications for gateways. Nothing here
+//! sends anything; `publish` does, after the commit.
 
 use serde::{Deserialize, Serialize};
 use shared::events::{self, Event};
@@ -19,11 +19,11 @@ pub enum Audience {
     Everybody,
     /// Each of these users, on their own channels.
     Users(Vec<UserId>),
-    /// One connection's gateway, by the connection that large answers have to themselves.
+    /// One connection's gateway, through the connection reserved for large answers.
     Answers(shared::ids::GatewayId),
 }
 
-/// One message for one channel, finished.
+/// One message for one channel, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
     pub audience: Audience,
@@ -31,8 +31,8 @@ pub struct Publication {
     pub payload: Vec<u8>,
 }
 
-/// All that the application of one command sends, in order. Stored with the command, so that a redelivery sends it again: the
-/// encoding never changes, and the tests of this module pin it.
+/// Everything that applying one command sends, in order. Stored with the command, so that a redelivery sends it again;
+/// therefore the encoding never changes, and the tests of this module pin it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     pub publications: Vec<Publication>,
@@ -46,13 +46,14 @@ impl Outcome {
         outcome
     }
 
-    /// A finished direct answer.
+    /// A direct answer as finished JSON.
     pub fn answer(&mut self, envelope: &Envelope, payload: Vec<u8>) {
         let header = Header::Answer { connection: envelope.reply_to.connection, command: envelope.id };
         self.publications.push(Publication { audience: Audience::Gateway(envelope.reply_to.gateway), header, payload });
     }
 
-    /// With the answer sent to the gateway of this envelope: a backend may repeat a request at another one.
+    /// The same outcome with the answer sent to the gateway of this envelope, since a backend may repeat a request at
+    /// another gateway.
     pub fn readdressed(mut self, envelope: &Envelope) -> Self {
         for publication in &mut self.publications {
             let (Header::Answer { command, .. } | Header::Internal { command }) = publication.header else { continue };
@@ -63,13 +64,13 @@ impl Outcome {
         self
     }
 
-    /// A finished part of a direct answer of which more follows.
+    /// One part of a direct answer, as finished JSON; more follows.
     pub fn answer_part(&mut self, envelope: &Envelope, payload: Vec<u8>) {
         let header = Header::AnswerPart { connection: envelope.reply_to.connection, command: envelope.id };
         self.publications.push(Publication { audience: Audience::Gateway(envelope.reply_to.gateway), header, payload });
     }
 
-    /// What is left of a `sync`, for the gateway to send again.
+    /// The rest of a `sync`, which the gateway sends again.
     pub fn answer_continues(&mut self, envelope: &Envelope, left: &SyncRound) {
         let header = Header::AnswerContinues { connection: envelope.reply_to.connection, command: envelope.id };
         // Serialising plain values into memory cannot fail.
@@ -87,7 +88,7 @@ impl Outcome {
         Outcome { publications: vec![publication] }
     }
 
-    /// A finished event of which the connection that sent the command, on the channel of its user, gets the answer first.
+    /// An event as finished JSON. The connection that sent the command, on its user's channel, gets the answer first.
     pub fn answer_and_event(&mut self, envelope: &Envelope, answer: &[u8], receipt: Receipt, event: &[u8]) {
         let header = Header::AnswerAndEvent {
             to: envelope.reply_to,
@@ -109,13 +110,13 @@ impl Outcome {
         self.event(audience, Receipt::Durable { event: event_id }, events::durable(event, event_id), exclude);
     }
 
-    /// A finished event.
+    /// An event as finished JSON.
     pub fn event(&mut self, audience: Audience, receipt: Receipt, payload: Vec<u8>, exclude: Option<ConnectionRef>) {
         let header = Header::Event(EventHeader { exclude, ..EventHeader::new(receipt) });
         self.publications.push(Publication { audience, header, payload });
     }
 
-    /// A finished event that these users get in a reduced form.
+    /// An event as finished JSON, of which these users get a reduced form.
     pub fn reduced_for(
         &mut self,
         audience: Audience,
@@ -128,7 +129,7 @@ impl Outcome {
         self.publications.push(Publication { audience, header, payload: [reduced, whole].concat() });
     }
 
-    /// A durable event for an audience without some of its users, who get it otherwise or must not.
+    /// A durable event for an audience except some of its users, who get it in another way or must not get it.
     pub fn durable_except<E: Event>(
         &mut self,
         audience: Audience,
@@ -142,12 +143,12 @@ impl Outcome {
         self.publications.push(Publication { audience, header: Header::Event(header), payload });
     }
 
-    /// Makes the gateways of these users follow the group's channel.
+    /// Makes these users' gateways follow the group's channel.
     pub fn joined(&mut self, group: GroupId, users: Vec<UserId>) {
         self.control(users, Header::Joined { group });
     }
 
-    /// Makes the gateways of these users leave the group's channel.
+    /// Makes these users' gateways leave the group's channel.
     pub fn left(&mut self, group: GroupId, users: Vec<UserId>) {
         self.control(users, Header::Left { group });
     }
@@ -159,7 +160,7 @@ impl Outcome {
     }
 }
 
-/// The audiences that are "all participants" of a conversation.
+/// The audiences that together are all participants of a conversation.
 pub fn participants(conversation: ConversationId) -> Vec<Audience> {
     match conversation {
         ConversationId::Direct(a, b) => vec![Audience::User(a), Audience::User(b)],
@@ -196,7 +197,7 @@ mod tests {
             ("Answers", to(Audience::Answers(gateway), answer)),
         ];
         for (name, outcome) in &outcomes {
-            // An audience that is missing above does not compile.
+            // Fails to compile if an audience is missing above.
             let first = outcome.publications.first().map(|publication| match publication.audience {
                 Audience::Gateway(_) => "Gateway",
                 Audience::User(_) => "User",

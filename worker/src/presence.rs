@@ -1,4 +1,4 @@
-//! Who is online, and telling others about it. The registry is in Redis (`shared::redis::presence`); here are the rules of
+//! Who is online, and how others are told. The registry is in Redis (`shared::redis::presence`); this module decides
 //! who may know.
 
 use std::collections::HashSet;
@@ -23,15 +23,15 @@ use crate::store::groups::MAX_SIGNAL_MEMBERS;
 use crate::store::{presence, users};
 use crate::webhooks::record;
 
-/// A gateway gives a sign of life every second: one that is older is looked at.
+/// A gateway sends a heartbeat every second; one whose heartbeat is older is checked.
 pub const LATE_AFTER: Duration = Duration::from_secs(3);
-/// And one of this age counts as alive nowhere.
+/// A gateway with a heartbeat of this age counts as dead everywhere.
 const SILENT_FOR: Duration = Duration::from_secs(6);
 
-/// Registers sessions that a gateway says it has.
+/// Registers the sessions that a gateway reports.
 pub async fn register(app: &App, gateway: GatewayId, sessions: &[UserSession]) -> Result<(), Error> {
     app.presence.open(&app.redis, gateway, sessions).await?;
-    // It may have died while its request waited.
+    // The gateway may have died while its request waited.
     suspect(app, gateway).await
 }
 
@@ -41,7 +41,7 @@ pub enum Transition {
     WentOffline,
 }
 
-/// Which of these users are online. Nobody, when Redis does not tell.
+/// Which of these users are online; none if Redis does not answer.
 pub async fn online_among(app: &App, users: &[UserId]) -> HashSet<UserId> {
     app.presence.online_among(&app.redis, users).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "presence is not known");
@@ -49,9 +49,10 @@ pub async fn online_among(app: &App, users: &[UserId]) -> HashSet<UserId> {
     })
 }
 
-/// Tells others that these users came online, or went offline, if others believe otherwise: everybody but those blocked in either
-/// direction, or the users' contacts. What others believe is kept in Postgres and changes with the publication or not at all, so that
-/// this can be repeated until it succeeds; of two transitions of a user, the second waits for the first.
+/// Announces that these users came online or went offline, if others believe otherwise, to everyone except users
+/// blocked in either direction, or only to the users' contacts. What others believe is stored in Postgres and changes
+/// together with the publication, so this can be repeated until it succeeds; of two transitions of a user, the second
+/// waits for the first.
 pub async fn announce(app: &App, db: &mut PgSession, users: &[UserId], transition: Transition) -> anyhow::Result<()> {
     if users.is_empty() {
         return Ok(());
@@ -64,7 +65,7 @@ pub async fn announce(app: &App, db: &mut PgSession, users: &[UserId], transitio
         return Ok(());
     }
     if transition == Transition::WentOffline {
-        // Whoever is back by now was never gone.
+        // Users who are back by now never went offline.
         let back: Vec<UserId> = app.presence.online_among(&app.redis, &changed).await?.into_iter().collect();
         if !back.is_empty() {
             presence::update_status(&mut transaction, &back, true).await?;
@@ -95,7 +96,7 @@ async fn publications(
     let mut publications = Vec::new();
     for user in ids.iter().copied() {
         let name = names.iter().find(|name| name.user_id == user);
-        // Whose account was deleted has no name any more, but goes offline all the same.
+        // A deleted account has no name any more, but still goes offline.
         if name.is_none() && transition == Transition::CameOnline {
             continue;
         }
@@ -122,8 +123,8 @@ async fn publications(
     Ok(publications)
 }
 
-/// Lists a gateway as silent unless it is listed already. A session may be opened late, for a gateway that has died and is no longer
-/// listed: nothing would ever end that session.
+/// Lists a gateway as silent unless it is already listed. A session may be opened late, for a gateway that has died and
+/// is no longer listed; nothing else would ever end it.
 pub async fn suspect(app: &App, gateway: GatewayId) -> Result<(), Error> {
     let silent_since = (Timestamp::now().0 - SILENT_FOR.as_millis() as i64) as f64;
     keyed!(&app.redis, app.keys.heartbeats("gateway"), |sender, key| async move {

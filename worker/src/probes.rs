@@ -148,7 +148,7 @@ fn servers(count: &AtomicI64) -> u32 {
     u32::try_from(count.load(Ordering::Relaxed)).unwrap_or(0)
 }
 
-/// The JSON that the original server gave at the same path.
+/// The JSON that the original server returned at the same path.
 fn original_metrics(service: &Service) -> warp::reply::Response {
     let counts = &service.app.counts;
     let body = OriginalMetrics {

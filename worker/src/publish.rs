@@ -1,4 +1,4 @@
-//! From outcomes to channels. Nothing is published before its commit.
+//! From outcomes to channels. Nothing is published before its transaction commits.
 
 use bytes::Bytes;
 use fred::prelude::Error;
@@ -14,8 +14,8 @@ pub async fn publish(app: &App, publications: &[Publication]) -> Result<(), Erro
     settle::publish(&app.redis, &messages(app, publications, |_| None)).await
 }
 
-/// The publications as messages for their channels, in order. Each is bound to its channel.
-/// `trace` tells which command's trace a publication belongs to, by its position.
+/// Encodes the publications as messages for their channels, in order. Each is bound to its channel. `trace` returns the
+/// trace of a publication by its position.
 pub fn messages(
     app: &App,
     publications: &[Publication],

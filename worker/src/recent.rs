@@ -1,5 +1,5 @@
-//! What this worker published in the last seconds, and the partitions it took over from workers that did not give them back:
-//! what gateways are told to compare with (`jobs::report`).
+//! What this worker published in the last seconds, and the partitions it took over from workers that did not give them
+//! back. Gateways compare both with what they received (`jobs::report`).
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use crate::outcome::Publication;
 
-/// In how many reports something is told: the first ones may be lost.
+/// How many reports mention the same thing, because the first ones may be lost.
 const TOLD: usize = 3;
-/// Conversations, and events, kept of the time between two reports; further ones are not told.
+/// How many conversations, and events, are kept between two reports; further ones are not reported.
 const MAX_REMEMBERED: usize = 50_000;
 
 #[derive(Default)]
@@ -41,16 +41,16 @@ struct Published {
     last: (i64, Instant),
 }
 
-/// Partitions whose owner is gone without a word: what it committed last may never have been published.
+/// Partitions whose owner died: what it committed last may never have been published.
 pub struct Abandoned {
     pub partitions: Vec<i32>,
-    /// When the first of their leases ran out.
+    /// When the first of their leases expired.
     pub since: OffsetDateTime,
     pub taken_at: Instant,
 }
 
 impl Recent {
-    /// Notes messages that were published, none before `started`.
+    /// Records published messages, none published before `started`.
     pub fn published(&self, publications: &[Publication], started: Instant) {
         let mut inner = self.inner.lock();
         for publication in publications {
@@ -64,7 +64,7 @@ impl Recent {
         }
     }
 
-    /// Notes what was found stored, whether or not it was ever published.
+    /// Records what was found stored, published or not.
     pub fn found(&self, messages: impl Iterator<Item = (ConversationId, i64)>, events: Vec<(UserId, Uuid)>) {
         let (now, mut inner) = (Instant::now(), self.inner.lock());
         messages.for_each(|(conversation, seq)| inner.now.note(conversation, seq, now));
@@ -81,17 +81,17 @@ impl Recent {
         abandoned.taken_at = Instant::now();
     }
 
-    /// Partitions that were taken over before `taken_before`.
+    /// Takes the partitions that were taken over before `taken_before`.
     pub fn take_abandoned(&self, taken_before: Instant) -> Option<Abandoned> {
         self.inner.lock().abandoned.take_if(|abandoned| abandoned.taken_at <= taken_before)
     }
 
-    /// Forgets everything: the numbers of another history.
+    /// Forgets everything, because the numbers belong to another history.
     pub fn clear(&self) {
         *self.inner.lock() = Inner::default();
     }
 
-    /// What is to be told now.
+    /// The next report.
     pub fn report(&self) -> Report {
         let mut inner = self.inner.lock();
         let now = std::mem::take(&mut inner.now);
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_is_told_three_times() {
+    fn everything_is_reported_three_times() {
         let recent = Recent::default();
         let conversation = ConversationId::direct(UserId(1), UserId(2));
         recent.found(

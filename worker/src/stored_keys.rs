@@ -1,5 +1,5 @@
-//! Whether the keys of the settings are those that the stored messages were sealed with. A worker with another key under the same
-//! id would leave out all that is stored, and store what no other process can read.
+//! Checks that the configured keys are those that stored messages were sealed with. A worker with another key under the
+//! same id would leave out everything that is stored, and store what no other process can read.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use shared::crypto::Keyring;
 
 use crate::store::history::SealedRow;
 
-/// Looks at some stored messages, the newest ones.
+/// Checks some of the newest stored messages.
 ///
 /// # Errors
-/// When all of those under a key that is configured do not open with it.
+/// When none of the messages under a configured key opens with it.
 pub fn check(keyring: &Keyring, newest: &[SealedRow]) -> anyhow::Result<()> {
     let mut opened: BTreeMap<i16, bool> = BTreeMap::new();
     for row in newest {

@@ -1,4 +1,5 @@
-//! Which users have begun to write to as many strangers as they may in a day (`NEW_CONVERSATION_LIMIT`); counted in `sends::strangers`.
+//! Users who have started to write to as many strangers as they may in a day (`NEW_CONVERSATION_LIMIT`);
+//! `sends::strangers` counts.
 
 use std::collections::HashMap;
 
@@ -6,10 +7,10 @@ use parking_lot::Mutex;
 use shared::ids::UserId;
 use tokio::time::Instant;
 
-/// Users remembered; then those who were first are forgotten, until their next stranger.
+/// How many users are remembered; beyond that the oldest are forgotten, until their next stranger.
 const MAX_REMEMBERED: usize = 100_000;
 
-/// Who has written to as many as may be, and until when that counts.
+/// Users who have reached the limit, and until when that counts.
 #[derive(Default)]
 pub struct Strangers {
     exhausted: Mutex<HashMap<UserId, Instant>>,

@@ -1,4 +1,4 @@
-//! `cargo xtask chaos`: builds the servers and the program that breaks them, and runs it.
+//! `cargo xtask chaos`: builds the servers and the chaos program, and runs it.
 
 use std::process::ExitCode;
 
@@ -9,10 +9,10 @@ use crate::workspace::Workspace;
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// For how long faults begin; the check afterwards takes its own time
+    /// For how long faults begin; the check afterwards takes additional time
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// The same seed gives the same sequence of faults; without one it is random
+    /// The same seed gives the same sequence of faults; default: random
     #[arg(long)]
     seed: Option<u64>,
     /// How many gateways
@@ -21,12 +21,12 @@ pub struct Options {
     /// How many workers
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=20))]
     workers: u16,
-    /// Never two faults at once
+    /// Injects no two faults at once
     #[arg(long)]
     one_at_a_time: bool,
 }
 
-/// Fails when something was lost, doubled or out of order; the logs are then kept in `target/chaos`.
+/// Fails if something was lost, doubled or out of order; the logs are then kept in `target/chaos`.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     install::ensure(&mut |line| println!("==> {line}"))?;
     let build = workspace.cargo(&["build", "--workspace", "--bins"]).env("SQLX_OFFLINE", "true").status();

@@ -1,4 +1,4 @@
-//! Commands on a stack that runs, or whose `up` crashed: down, status, logs, restart.
+//! Commands for a running stack, or one whose `up` crashed: down, status, logs, restart.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
@@ -12,7 +12,7 @@ use crate::stack::state::State;
 use crate::stack::{Stack, UpLock, control_lock, env_file, nginx, running, stop_by_pid_files};
 use crate::workspace::Workspace;
 
-/// As long as the slowest orderly end of a foreground `up` may take.
+/// The longest that the orderly end of a foreground `up` may take.
 const DOWN_TIMEOUT: Duration = Duration::from_secs(120);
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -35,7 +35,7 @@ pub fn down(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Success when everything runs.
+/// Succeeds if everything is running.
 pub fn status(workspace: &Workspace) -> Result<ExitCode> {
     let dir = workspace.stack_dir();
     let Some(state) = State::load(&dir)? else {
@@ -76,7 +76,7 @@ fn condition(dir: &std::path::Path, name: &str, port: u16) -> (String, bool) {
     }
 }
 
-/// Hands over to `tail`, which knows how to follow files that are replaced.
+/// Runs `tail`, which can follow files that are replaced.
 pub fn logs(workspace: &Workspace, name: Option<&str>, follow: bool, lines: usize) -> Result<()> {
     let dir = workspace.stack_dir();
     let mut files: Vec<_> = std::fs::read_dir(&dir)
@@ -98,7 +98,7 @@ pub fn logs(workspace: &Workspace, name: Option<&str>, follow: bool, lines: usiz
     Err(command.args(files).exec()).context("running tail")
 }
 
-/// Ends one part if it runs, starts it on its old port, waits until it is ready and records its pid.
+/// Ends one part if it is running, starts it on its old port, waits until it is ready and records its pid.
 pub fn restart(workspace: &Workspace, name: &str) -> Result<()> {
     let dir = workspace.stack_dir();
     let mut stack = Stack::load(&dir)?;
@@ -131,7 +131,7 @@ pub fn restart(workspace: &Workspace, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Starts the server with number `$INDEX`, else the first that does not run.
+/// Starts the server with number `$INDEX`, or the first that is not running.
 pub fn start_missing(workspace: &Workspace, kind: Kind) -> Result<()> {
     let index = match std::env::var("INDEX") {
         Ok(text) if !text.is_empty() => {
@@ -168,7 +168,7 @@ fn start_if_dead(server: &mut Server) -> Result<()> {
     server.wait_ready(READY_TIMEOUT)
 }
 
-/// A single part of a stack that is down would be left behind.
+/// Fails if the stack is down: a single part that was started would be left running.
 fn require_running(dir: &std::path::Path) -> Result<()> {
     if running(dir).is_empty() {
         bail!("the stack does not run; start it with `cargo xtask up`");

@@ -1,9 +1,9 @@
-//! `cargo xtask counts`: how many instructions a call of each hot function takes, against the counts that are checked in.
+//! `cargo xtask counts`: how many instructions a call of each hot function takes, compared with the checked-in counts.
 //!
-//! Instructions do not depend on the clock or on what else the machine does, so that a few percent can be told, which times
-//! cannot on a shared machine. They do depend on the tools, and on the instructions a program finds the processor to have:
-//! valgrind shows it one and the same processor (a Haswell without SHA, VAES and AVX-512) wherever the real one has AVX2. What
-//! was counted with other tools is therefore not compared.
+//! Instructions do not depend on the clock or on what else the machine does, so a change of a few percent is visible,
+//! which it is not in times on a shared machine. They do depend on the tools, and on the instruction sets of the
+//! processor: valgrind always emulates the same processor (a Haswell without SHA, VAES and AVX-512) if the real one has
+//! AVX2. Counts made with other tools are therefore not compared.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,21 +16,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::workspace::Workspace;
 
-/// Where the counts are; made by `cargo xtask counts --write`.
+/// The file of the counts, written by `cargo xtask counts --write`.
 const FILE: &str = "testing/bench/counts.json";
 const PACKAGE: &str = "bench";
 /// The function of the program that makes the calls.
 const COUNTED: &str = "*measured_calls*";
-/// A multiple of the calls after which what is drawn from a block of random bytes repeats itself.
+/// A multiple of the number of calls that use up one block of random bytes.
 const CALLS: u64 = 64;
-/// All that the program is told from outside.
+/// The program's whole environment.
 const ENVIRONMENT: [(&str, &str); 2] = [
-    // Memory is not given back, which the allocator does by the clock.
+    // The allocator must not release memory, because it does so by the clock.
     ("MIMALLOC_PURGE_DELAY", "-1"),
-    // Instructions that clear or copy a whole area count once for each of its bytes, and would hide all the others.
+    // Instructions that clear or copy a whole area count once per byte, and would hide all others.
     ("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-ERMS"),
 ];
-/// More than this is a failure.
+/// A larger increase is a failure.
 const MAX_PERCENT: u64 = 5;
 
 #[derive(Debug, clap::Args)]
@@ -48,13 +48,13 @@ struct Counts {
     instructions: BTreeMap<String, u64>,
 }
 
-/// How this build compares.
+/// The result of the comparison.
 pub enum Comparison {
     Compared {
         functions: usize,
         failures: Vec<String>,
     },
-    /// The checked-in counts say nothing about this machine.
+    /// The checked-in counts cannot be compared on this machine.
     NotComparable(String),
 }
 
@@ -119,7 +119,7 @@ fn count(workspace: &Workspace) -> Result<Counts> {
 
 fn build(workspace: &Workspace) -> Result<PathBuf> {
     let mut cargo = workspace.cargo(&["build", "--release", "--package", PACKAGE, "--bin", PACKAGE]);
-    // Flags of one's own, such as `target-cpu=native`, would make it another program.
+    // The developer's own flags, such as `target-cpu=native`, would produce a different program.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env("CARGO_INCREMENTAL", "0");
     let status = cargo.status().context("running cargo")?;
     if !status.success() {
@@ -128,7 +128,7 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(workspace.target_dir.join("release").join(PACKAGE))
 }
 
-/// Per call of one function.
+/// Returns the instructions per call of one function.
 fn instructions_of(program: &Path, function: &str, dir: &Path) -> Result<u64> {
     let counted = dir.join(function);
     let mut valgrind = Command::new(install::find_program("valgrind").context("valgrind is not there")?);
@@ -144,14 +144,14 @@ fn instructions_of(program: &Path, function: &str, dir: &Path) -> Result<u64> {
     Ok(total.div_ceil(CALLS))
 }
 
-/// The sum in callgrind's file; `None` when nothing was counted.
+/// Returns the sum in callgrind's file; `None` if nothing was counted.
 fn total(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("totals: "))?;
     line.trim().parse().ok().filter(|total| *total > 0)
 }
 
-/// All that decides which instructions run, but the code and `Cargo.lock`: the compilers (the allocator is written in C), the
-/// C library with its copying of memory, and valgrind with its processor.
+/// Returns everything that determines which instructions run, except the code and `Cargo.lock`: the compilers (the
+/// allocator is written in C), the C library with its copying of memory, and valgrind with its processor.
 fn tools(workspace: &Workspace) -> Result<BTreeMap<String, String>> {
     let mut rustc = Command::new("rustc");
     rustc.arg("--version").current_dir(&workspace.root);
@@ -181,7 +181,7 @@ fn processor() -> String {
     format!("{} {} AVX2", std::env::consts::ARCH, if has_avx2 { "with" } else { "without" })
 }
 
-/// What a command prints, which must succeed.
+/// Returns what a command prints; it must succeed.
 fn output(command: &mut Command) -> Result<String> {
     let name = command.get_program().display().to_string();
     let output = command.output().with_context(|| format!("running {name}"))?;

@@ -1,4 +1,4 @@
-//! The demo users, and the lines `up` prints to paste.
+//! The demo users, and the lines to paste that `up` prints.
 
 use anyhow::Result;
 
@@ -9,8 +9,8 @@ use crate::workspace::Workspace;
 const DEMO_TOKEN_TTL: &str = "7d";
 const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
-/// Adds the users and has everyone follow everyone else, except that nobody but carol follows dave: so that the rule
-/// about followers can be tried out, too. Can be repeated.
+/// Adds the users and lets everyone follow everyone else, except that only carol follows dave, to try out the rule
+/// about followers. Can be repeated.
 pub fn seed(stack: &Stack) -> Result<()> {
     for name in USERS {
         stack.chatctl(&["user", "add", name])?;
@@ -64,7 +64,7 @@ fn places(stack: &mut Stack) -> Vec<(String, String, Option<u32>)> {
 fn print_lines_to_paste(stack: &Stack, workspace: &Workspace) {
     let chatctl = workspace.shown(&stack.state.bin_dir.join("chatctl"));
     let env = workspace.shown(&stack.dir.join("env"));
-    // With one gateway there is only one to use.
+    // If there is only one gateway, use it for both.
     let (Some(first), Some(last)) = (stack.gateways.first(), stack.gateways.get(1).or(stack.gateways.first())) else {
         return;
     };

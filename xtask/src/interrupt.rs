@@ -1,4 +1,4 @@
-//! Ctrl-C and the other polite ways to be ended: a flag that the work looks at. A second one ends at once.
+//! Ctrl-C and the other signals to end: they set a flag that running work checks. A second signal ends at once.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -24,7 +24,7 @@ pub fn requested() -> bool {
     FLAG.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
 }
 
-/// An error once an end was asked for, to leave whatever is under way.
+/// Fails once an end was requested, so that running work stops.
 pub fn check() -> Result<()> {
     if requested() {
         bail!("interrupted");

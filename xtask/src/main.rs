@@ -85,7 +85,7 @@ enum Command {
 enum Sqlx {
     /// Writes .sqlx from the queries in the code and the migrations
     Prepare {
-        /// Only tell whether .sqlx is up to date
+        /// Only check if .sqlx is up to date
         #[arg(long)]
         check: bool,
     },

@@ -1,4 +1,4 @@
-//! Node and npm, for the SDK and the web client. Nothing else needs them, so whoever calls decides what their absence means.
+//! Node and npm, for the SDK and the web client. Nothing else needs them, so callers decide what their absence means.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::workspace::Workspace;
 
 const OLDEST: u32 = 20;
 
-/// A folder of the workspace with the packages of its lock file installed; `None` without Node or a registry.
+/// Installs the packages of a folder's lock file and returns the folder; `None` without Node or a registry.
 pub fn packages(workspace: &Workspace, folder: &str) -> Result<Option<PathBuf>> {
     let folder = workspace.root.join(folder);
     if !is_there() {
@@ -24,7 +24,7 @@ pub fn packages(workspace: &Workspace, folder: &str) -> Result<Option<PathBuf>> 
     Ok(status.success().then_some(folder))
 }
 
-/// Installs Node where the system's packages can be installed.
+/// Installs Node if system packages can be installed.
 pub fn ensure() {
     if is_there() {
         return;
@@ -45,7 +45,8 @@ pub fn npm(folder: &Path, args: &[&str]) -> Command {
     npm
 }
 
-/// npm keeps a copy of the lock file with what it installed; `npm ci` would remove and fetch everything again.
+/// Returns true if the packages are up to date: npm keeps a copy of the lock file, and `npm ci` would fetch everything
+/// again.
 fn is_installed(folder: &Path) -> bool {
     let time = |path: &str| std::fs::metadata(folder.join(path)).and_then(|file| file.modified());
     let (Ok(lock), Ok(installed)) = (time("package-lock.json"), time("node_modules/.package-lock.json")) else {

@@ -1,5 +1,5 @@
 //! `cargo xtask sbom`: what the delivered programs are made of, as CycloneDX JSON: every package with version, license and
-//! checksum. What only tests and builds use is not in it.
+//! checksum. Packages that only tests and builds use are left out.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -24,7 +24,7 @@ pub fn print(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// By name and version.
+/// Returns the checksums by name and version.
 fn checksums(lock: &str) -> HashMap<(&str, &str), &str> {
     lock.split("[[package]]")
         .filter_map(|block| Some(((value(block, "name")?, value(block, "version")?), value(block, "checksum")?)))
@@ -36,7 +36,7 @@ fn value<'a>(block: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn document(tree: &str, checksums: &HashMap<(&str, &str), &str>) -> String {
-    // Lines as `bytes v1.12.0|MIT`, with ` (*)` or the path of our own packages between.
+    // Lines as `bytes v1.12.0|MIT`, with ` (*)` or, for our own packages, the path in between.
     let packages: BTreeSet<(&str, &str, &str)> = tree
         .lines()
         .filter_map(|line| {

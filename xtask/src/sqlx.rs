@@ -1,4 +1,4 @@
-//! The checked query data in `.sqlx`: made by compiling the crates with SQL against a fresh, migrated database.
+//! The checked query data in `.sqlx`: created by compiling the crates with SQL against a fresh, migrated database.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,7 +14,7 @@ const CRATES: [&str; 2] = ["worker", "chatctl"];
 
 type Queries = BTreeMap<String, Vec<u8>>;
 
-/// Brings `.sqlx` up to date; nothing is changed when the queries do not compile.
+/// Brings `.sqlx` up to date; nothing is changed if the queries do not compile.
 pub fn prepare(workspace: &Workspace) -> Result<()> {
     let made = generate(workspace)?;
     let dir = workspace.root.join(".sqlx");
@@ -29,7 +29,7 @@ pub fn prepare(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Fails with the differences when `.sqlx` is not what [`prepare`] would make.
+/// Fails with the differences if `.sqlx` is not what [`prepare`] would write.
 pub fn check(workspace: &Workspace) -> Result<()> {
     let made = generate(workspace)?;
     let committed = read(&workspace.root.join(".sqlx"))?;
@@ -51,9 +51,9 @@ fn generate(workspace: &Workspace) -> Result<Queries> {
     }
     let out = scratch.dir().join("queries");
     std::fs::create_dir(&out)?;
-    // The macros run only when a crate is compiled, and do not tell cargo what they depend on.
+    // The macros run only when a crate is compiled, and do not declare their dependencies to cargo.
     touch_roots(workspace)?;
-    // The whole workspace, so that dependencies are built with the same features as everywhere else, and so only once.
+    // The whole workspace, so that dependencies are built with the same features as everywhere else, and only once.
     let args = ["check", "--workspace", "--all-targets"];
     let status = workspace
         .cargo(&args)
@@ -62,7 +62,7 @@ fn generate(workspace: &Workspace) -> Result<Queries> {
         .env("SQLX_OFFLINE_DIR", &out)
         .status()
         .context("running cargo")?;
-    // Whoever compiles next must not take our results for theirs.
+    // The next compilation must not reuse these results.
     touch_roots(workspace)?;
     if !status.success() {
         bail!("the queries do not compile against the migrations ({status})");
@@ -70,7 +70,7 @@ fn generate(workspace: &Workspace) -> Result<Queries> {
     read(&out)
 }
 
-/// The migrations in the order they are applied.
+/// Returns the migrations in the order in which they are applied.
 fn migrations(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
         .with_context(|| format!("folder {}", dir.display()))?
@@ -127,7 +127,7 @@ fn differences(committed: &Queries, made: &Queries) -> Vec<String> {
     lines
 }
 
-/// The beginning of the query, for people; the data is one field per line.
+/// Returns the beginning of the query, for people; the data has one field per line.
 fn query_of(content: &[u8]) -> String {
     let text = String::from_utf8_lossy(content);
     let query = text.lines().find_map(|line| line.trim().strip_prefix("\"query\": "));

@@ -67,7 +67,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     state.bin_dir = workspace.target_dir.join("release");
     state.caller_env = devstack::process::inherited_env();
     state.save(&dir)?;
-    // Of an earlier run that crashed; scripts take its presence for a running stack.
+    // It is left from a crashed run; scripts take its presence for a running stack.
     let _ = std::fs::remove_file(dir.join("env"));
 
     let mut stack = Stack::open(&dir, state, &programs)?;
@@ -129,7 +129,7 @@ fn build(workspace: &Workspace, no_build: bool) -> Result<()> {
     say("building gateway, worker and chatctl (release)");
     let mut args = vec!["build", "--release"];
     args.extend(BINARIES.iter().flat_map(|name| ["--bin", name]));
-    // Queries were checked against the migrations when .sqlx was made; no database is needed to build.
+    // Queries were checked against the migrations when .sqlx was written; no database is needed to build.
     let status = workspace.cargo(&args).env("SQLX_OFFLINE", "true").status().context("running cargo")?;
     interrupt::check()?;
     if !status.success() {
@@ -170,7 +170,7 @@ struct Watched {
     pid: Option<u32>,
 }
 
-/// Reports parts that end and come back, until an end is asked for.
+/// Reports parts that end and come back, until an end is requested.
 fn watch(stack: &mut Stack) {
     let dir = stack.dir.clone();
     let mut parts: Vec<Watched> =
@@ -187,7 +187,7 @@ fn watch(stack: &mut Stack) {
     }
 }
 
-/// The change since last seen, in words; an end that was asked for (its pid file is gone) needs none.
+/// Returns the change since the last look, in words; an intended end (its pid file is gone) is not reported.
 fn report(part: &mut Watched, now: Option<u32>, dir: &Path) -> Option<String> {
     if part.pid == now {
         return None;
@@ -209,7 +209,7 @@ fn live_pid(dir: &Path, name: &str) -> Option<u32> {
     Process::attach(name, dir).map(|process| process.pid())
 }
 
-/// Collects the exit codes of our own children, so that no zombies gather.
+/// Collects the exit codes of our own children, so that there are no zombies.
 fn reap(stack: &mut Stack) {
     stack.postgres.is_alive();
     stack.redis.is_alive();

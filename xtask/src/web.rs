@@ -1,5 +1,5 @@
-//! The web client of the development stack: built when Node is there, and copied beside the stack with the demo users that one
-//! may sign in as. Only this copy knows them; what is deployed does not.
+//! The web client of the development stack: built if Node is available, and copied beside the stack with the demo users
+//! that you may sign in as. Only this copy knows them, not the deployed one.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 
 const META: &str = r#"<meta name="demo-users" content="/demo-users.json" />"#;
 
-/// Puts the client into `target`; without one there, gateways serve none. Returns what to tell when there is none.
+/// Copies the client to `target`, from where gateways serve it. If there is no client, returns the reason.
 pub fn prepare(workspace: &Workspace, target: &Path, no_build: bool) -> Result<Option<String>> {
     let _ = std::fs::remove_dir_all(target);
     let dist = workspace.root.join("web/dist");
@@ -29,7 +29,7 @@ pub fn prepare(workspace: &Workspace, target: &Path, no_build: bool) -> Result<O
     Ok(None)
 }
 
-/// Names the users, each with a token that lets one sign in.
+/// Writes the users, each with a token to sign in.
 pub fn write_demo_users(target: &Path, users: &[(&str, String)]) -> Result<()> {
     let users: Vec<String> =
         users.iter().map(|(name, token)| format!(r#"{{"username":"{name}","token":"{}"}}"#, token.trim())).collect();

@@ -1,4 +1,4 @@
-//! The checkout: where its root is, where cargo puts things, and how cargo is called.
+//! The checkout: its root, cargo's target folder, and how cargo is called.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 #[derive(Clone, Debug)]
 pub struct Workspace {
     pub root: PathBuf,
-    /// Where cargo builds: `CARGO_TARGET_DIR`, else `target` at the root.
+    /// Where cargo builds: `CARGO_TARGET_DIR`, or `target` at the root.
     pub target_dir: PathBuf,
 }
 
@@ -34,13 +34,15 @@ impl Workspace {
         Ok(Self { root, target_dir })
     }
 
-    /// State of the development stack. Always here, wherever cargo builds, so that everybody finds it.
+    /// Returns the folder of the development stack's state. It is always here, wherever cargo builds, so it can be
+    /// found.
     pub fn stack_dir(&self) -> PathBuf {
         self.root.join("target/stack")
     }
 
-    /// A cargo command at the root, with the environment that one typed there would have: build scripts that look at what
-    /// `cargo run` tells us of this package (ring's does) would run again, and all that depends on them.
+    /// Returns a cargo command at the root, with the environment of a command that was typed there: build scripts that
+    /// read the variables that `cargo run` sets for this package (ring's does) would run again, and everything that
+    /// depends on them.
     pub fn cargo(&self, args: &[&str]) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_of_a_package)) {
@@ -50,7 +52,7 @@ impl Workspace {
         command
     }
 
-    /// Runs cargo with its output where ours goes.
+    /// Runs cargo with our own output streams.
     pub fn run_cargo(&self, args: &[&str]) -> Result<()> {
         let status = self.cargo(args).status().context("running cargo")?;
         if !status.success() {
@@ -59,7 +61,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// `path` as one would type it in the root.
+    /// Returns `path` as it would be typed at the root.
     pub fn shown(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }

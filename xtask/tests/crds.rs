@@ -1,4 +1,4 @@
-//! Manifests of kinds that Kubernetes itself does not have: read, field by field, by types generated from their projects' own
+//! Manifests of kinds that Kubernetes itself does not have: read by types generated from their projects' own
 //! definitions. A field that the definition does not have is an error, as is one that is missing.
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_yaml_ng::Value;
 
-/// What is wrong with a spec: unknown fields, or why it cannot be read at all.
+/// Returns what is wrong with a spec: unknown fields, or why it cannot be read at all.
 fn findings<Spec: DeserializeOwned>(spec: &Value) -> Vec<String> {
     let mut findings = Vec::new();
     let read = serde_ignored::deserialize::<_, _, Spec>(spec.clone(), |path| findings.push(format!("unknown: {path}")));

@@ -1,7 +1,8 @@
-//! The shape of the source tree: no file uses one that, over any number of others, uses it. Who reads a cycle has to read all of
-//! it at once. A module and those in its folder may use each other, as parts of one thing, but not two of the folder by themselves.
-//! Paths are read from the text (`use`, `crate::…` and `super::…`), and what only tests is left out. And the store takes no id as a
-//! bare number or text, which would compile with any other, and errors are logged under one name.
+//! The shape of the source tree: no file uses another one that uses it, directly or through others. The files of a
+//! cycle can only be read all at once. A module and those in its folder may use each other, as parts of one thing, but
+//! two modules of a folder may not. Paths are read from the text (`use`, `crate::…` and `super::…`); test code is left
+//! out. Also: the store does not accept ids as bare numbers or texts, which the compiler could not tell apart, and
+//! errors are logged under one name.
 
 #![allow(clippy::unwrap_used)]
 
@@ -97,7 +98,7 @@ fn a_bare_id_is_found() {
     assert_eq!(bare_ids(text), ["f(users: &[i64])", "g(group_id: &str)", "g(other: Option<i64>)", "h(message: Uuid)"]);
 }
 
-/// A search for `error` in the log is to find them all.
+/// A search for `error` in the log must find all of them.
 #[test]
 fn errors_are_logged_under_one_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -132,12 +133,12 @@ fn odd_errors(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What is called so is an id.
+/// Parameters with these names are ids.
 const ID_NAMES: &str = "user users caller other others one ones sender senders recipients readers participants blocker message messages \
     event events command worker conversation conversations group groups community";
 const BARE_TYPES: [&str; 5] = ["i64", "Uuid", "str", "String", "u64"];
 
-/// The parameters of public functions that are ids without a type of their own, as `function(name: type)`.
+/// Returns the parameters of public functions that are ids without a type of their own, as `function(name: type)`.
 fn bare_ids(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for item in text.split("pub ").skip(1) {
@@ -172,7 +173,7 @@ fn is_bare(of: &str) -> bool {
     of.split(|c: char| !c.is_alphanumeric()).any(|word| BARE_TYPES.contains(&word))
 }
 
-/// The parameters, up to the bracket that closes them.
+/// Returns the parameters, up to the closing bracket.
 fn until_closing(text: &str) -> &str {
     let mut depth = 1;
     let end = text.find(|c: char| {
@@ -191,7 +192,7 @@ fn split_outside_brackets(text: &str) -> Vec<String> {
     parts.map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
 }
 
-/// Whether these are a module and others below it.
+/// Returns true if these are a module and others below it.
 fn is_of_one_folder(cycle: &[String]) -> bool {
     cycle.iter().any(|module| cycle.iter().all(|other| other == module || is_child(other, module)))
 }
@@ -234,7 +235,7 @@ fn module_of(src: &Path, file: &Path) -> String {
     parts.join("::")
 }
 
-/// The modules that `module` uses, itself and the crate's root left out.
+/// Returns the modules that `module` uses, without itself and the crate's root.
 fn paths_in(module: &str, text: &str, known: &BTreeSet<String>) -> BTreeSet<String> {
     let code = without_tests(text);
     let mut paths = Vec::new();
@@ -247,7 +248,7 @@ fn paths_in(module: &str, text: &str, known: &BTreeSet<String>) -> BTreeSet<Stri
         for (place, _) in code.match_indices(root).filter(|(place, _)| !code[..*place].ends_with("super::")) {
             let path = &code[place..];
             let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(path.len());
-            // A tree is the `use` above.
+            // Trees belong to the `use` above.
             if !path[..end].ends_with("::") {
                 paths.push(path[..end].to_owned());
             }
@@ -256,7 +257,7 @@ fn paths_in(module: &str, text: &str, known: &BTreeSet<String>) -> BTreeSet<Stri
     paths.iter().filter_map(|path| resolve(module, path, known)).collect()
 }
 
-/// The lines that are compiled outside tests, without comments.
+/// Returns the lines that are compiled outside tests, without comments.
 fn without_tests(text: &str) -> String {
     let mut code = String::new();
     let mut lines = text.lines();
@@ -276,7 +277,7 @@ fn without_tests(text: &str) -> String {
     code
 }
 
-/// Writes out a tree of `use`: `a::{b, c::{self, d}}`.
+/// Expands a tree of `use`: `a::{b, c::{self, d}}`.
 fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
     let tree = tree.trim();
     let Some(open) = tree.find('{') else {
@@ -300,7 +301,7 @@ fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
     expand(&prefix, &inner[start..], paths);
 }
 
-/// The module in which what `path` names is found.
+/// Returns the module that contains what `path` names.
 fn resolve(module: &str, path: &str, known: &BTreeSet<String>) -> Option<String> {
     let mut base: Vec<&str> = module.split("::").filter(|part| !part.is_empty()).collect();
     let mut parts: Vec<&str> = path.split("::").map(str::trim).filter(|part| !part.is_empty()).collect();
@@ -318,7 +319,7 @@ fn resolve(module: &str, path: &str, known: &BTreeSet<String>) -> Option<String>
                 parts.remove(0);
             }
         }
-        // Another crate, or a module of this one's own.
+        // Another crate, or a child module of this one.
         Some(first) => {
             let own = [base.as_slice(), &[*first]].concat().join("::");
             if !known.contains(&own) {
@@ -335,7 +336,7 @@ fn resolve(module: &str, path: &str, known: &BTreeSet<String>) -> Option<String>
         .filter(|name| name != module)
 }
 
-/// Sets of modules that all use each other, over any number of steps.
+/// Returns sets of modules that all use each other, directly or through others.
 fn find_cycles(uses: &Uses) -> Vec<Vec<String>> {
     let reachable = |from: &String| {
         let mut seen = BTreeSet::new();

@@ -13,19 +13,19 @@ use crate::{audit, database};
 
 #[derive(Debug, Subcommand)]
 pub enum ApikeyCommand {
-    /// Makes a key and prints it, this once: only its hash is stored.
+    /// Creates a key and prints it. It cannot be shown again, because only its hash is stored.
     Create {
-        /// What it is for, for `list`.
+        /// Description of the key, shown by `list`.
         name: String,
-        /// What it may be used for; several, separated by commas, or `all`.
+        /// Scopes of the key, separated by commas, or `all`.
         #[arg(long, value_delimiter = ',', required = true, value_parser = scopes())]
         scope: Vec<String>,
     },
-    /// Prints id, name, scopes, when it was made and last used, and `revoked` or `active`, separated by tabs.
+    /// Prints id, name, scopes, when it was created and last used, and `revoked` or `active`, separated by tabs.
     List,
-    /// Ends a key, at once.
+    /// Revokes a key immediately.
     Revoke {
-        /// As `list` has it: the part of the key between `ck_` and the next `_`.
+        /// Id of the key as shown by `list`: its part between `ck_` and the next `_`.
         id: String,
     },
 }

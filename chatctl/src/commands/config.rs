@@ -1,4 +1,4 @@
-//! `chatctl config check`: reads the environment as a service does, and says all that is wrong with it.
+//! `chatctl config check`: reads the environment like a service, and reports all problems with it.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use tokio::time::timeout;
 use crate::database;
 use crate::terminal::print_line;
 
-/// A check must not take long where nothing answers.
+/// A check must not take long if nothing answers.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Checks this environment, and the secrets' files it names, for a service; names every problem.
+    /// Checks this environment, and the secret files it names, for a service; reports every problem.
     ///
-    /// For a worker also the main backend's tables, where the database answers and was migrated.
+    /// For a worker, also checks the main backend's tables if the database answers and has been migrated.
     Check { service: Service },
 }
 
@@ -39,7 +39,8 @@ impl ConfigCommand {
     }
 }
 
-/// Looks at the main backend's tables. That a database is away or empty is no fault of the settings, and said on stderr only.
+/// Checks the main backend's tables. A database that is away or empty is not a problem of the settings, and only
+/// mentioned on stderr.
 async fn check_database(settings: &WorkerSettings) -> Result<()> {
     let connecting = timeout(CONNECT_WITHIN, PgConnection::connect(settings.database_url.expose())).await;
     let Ok(Ok(mut connection)) = connecting else {

@@ -1,4 +1,5 @@
-//! `chatctl dlq …`: looks at the commands that failed for good, and puts them back or away. Content is shown only on request.
+//! `chatctl dlq …`: inspects the commands that failed for good, requeues them or deletes them. Content is shown only on
+//! request.
 
 use std::time::Duration;
 
@@ -22,19 +23,20 @@ const REQUEUE_WITHIN: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Subcommand)]
 pub enum DlqCommand {
-    /// Prints id, age, command, user, what it concerns, attempts and reason, separated by tabs, the oldest first.
+    /// Prints id, age, command, user, what it concerns, attempts and reason, separated by tabs, oldest first.
     List {
         #[arg(long, default_value_t = 100)]
         limit: u64,
     },
-    /// Prints one as JSON, without its content.
+    /// Prints a dead letter as JSON, without its content.
     Show {
         id: String,
-        /// Opens the body, too, with CHAT_ENCRYPTION_KEY: what people wrote is shown.
+        /// Also decrypts the body with CHAT_ENCRYPTION_KEY, which shows what people wrote.
         #[arg(long)]
         reveal: bool,
     },
-    /// Puts commands back on their lanes, with CHAT_ENCRYPTION_KEY, for the workers to apply. What fails again comes back with a new id.
+    /// Puts commands back on their lanes for the workers to apply; needs CHAT_ENCRYPTION_KEY. A command that fails
+    /// again becomes a dead letter with a new id.
     #[command(name = "replay")]
     Requeue(Which),
     /// Deletes commands for good.
@@ -45,7 +47,7 @@ pub enum DlqCommand {
 #[group(required = true, multiple = false)]
 pub struct Which {
     id: Option<String>,
-    /// All that are there now.
+    /// All present dead letters.
     #[arg(long)]
     all: bool,
 }
@@ -53,7 +55,7 @@ pub struct Which {
 impl DlqCommand {
     pub async fn run(self, settings: &Settings) -> Result<()> {
         let options = settings.redis_options(REDIS_TIMEOUT)?;
-        // The URL holds a password, so it is not part of any message.
+        // The URL contains a password, so error messages must not quote it.
         let client = options.client(&Lifecycle::new(Duration::ZERO)).context("REDIS_URL cannot be used")?;
         let letters = DeadLetters::new(client, &Keys::new(settings.redis_prefix()));
         match self {
@@ -93,7 +95,7 @@ fn line(stored: &Stored) -> String {
     format!("{id}\t{age}\t{command}\t{user}\t{subject}\t{attempts}\t{reason}")
 }
 
-/// Since it came here, by the time that is part of its id: `90s`, `12m`, `5h`, `3d`.
+/// The time since it failed, from the time in its id: `90s`, `12m`, `5h`, `3d`.
 fn age(stored: &Stored) -> String {
     let came_at = stored.id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or_default();
     let seconds = Timestamp::now().since(Timestamp(came_at)).as_secs();
@@ -135,7 +137,7 @@ fn body(settings: &Settings, stored: &Stored) -> Result<Value> {
     }
 }
 
-/// What is done with each.
+/// What to do with each dead letter.
 enum Action {
     Requeue(Wire),
     Drop,
@@ -163,7 +165,8 @@ impl Action {
     }
 }
 
-/// In the order in which they failed, so that commands of one conversation keep their order. What comes meanwhile is left.
+/// In the order in which they failed, so that commands of one conversation keep their order. Letters that arrive
+/// meanwhile are left alone.
 async fn for_each(letters: &DeadLetters, which: Which, action: &Action) -> Result<()> {
     if let Some(id) = &which.id {
         let stored = find(letters, id).await?;

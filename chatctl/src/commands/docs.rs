@@ -1,4 +1,4 @@
-//! `chatctl docs`: pages that are made from the code, and the check that they are up to date.
+//! `chatctl docs`: pages that are generated from the code, and the check that they are up to date.
 
 use std::path::PathBuf;
 
@@ -29,15 +29,15 @@ pub enum DocsCommand {
 
 #[derive(Debug, Args)]
 pub struct PageArguments {
-    /// Writes nothing, and fails when the file is not what would be written.
+    /// Writes nothing, and fails if the file differs from what would be written.
     #[arg(long)]
     check: bool,
-    /// The default is the page's place in the repository.
+    /// File to write [default: the page's path in the repository].
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
-/// A page that is made from the code.
+/// A page that is generated from the code.
 struct Page {
     command: &'static str,
     file: &'static str,

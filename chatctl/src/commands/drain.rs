@@ -1,4 +1,4 @@
-//! `chatctl drain`: ends one gateway as SIGTERM does.
+//! `chatctl drain`: stops one gateway, like SIGTERM.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::terminal::print_line;
 
 #[derive(Debug, Args)]
 pub struct DrainArguments {
-    /// The gateway's id, from `chatctl status` or from `gatewayId` in the gateway's `/health`.
+    /// Id of the gateway, from `chatctl status` or `gatewayId` in its `/health`.
     gateway: String,
-    /// How long to wait for its end.
+    /// How long to wait until it has stopped.
     #[arg(long, default_value = "2m", value_parser = duration::parse)]
     within: Duration,
 }

@@ -1,9 +1,9 @@
-//! `chatctl user erase`: takes a user's data out of the chat.
+//! `chatctl user erase`: removes a user's data from the chat.
 //!
-//! What the user wrote becomes a placeholder that keeps its place and number, so that the other side of a direct
-//! conversation and the members of a group keep a history without gaps, with their own messages in it. Everything else of
-//! the user is deleted; what was told about the user and waits for others is in `events`. Each step is repeatable, so a run
-//! that was broken off is simply repeated. The tables that the main backend owns are left to it, unless asked for.
+//! Each message of the user becomes a placeholder that keeps its place and number, so that other participants keep a
+//! history without gaps, with their own messages in it. All other data of the user is deleted; `events` handles waiting
+//! events about the user. Each step can be repeated, so an interrupted run is simply started again. The main backend's
+//! tables are left alone unless requested.
 
 mod events;
 
@@ -21,7 +21,7 @@ use crate::{audit, database};
 const PLACEHOLDER: &[u8] = b"[message of a deleted account]";
 const BATCH: i64 = 500;
 
-/// Rows that go as they are, in batches of whole statements: `$1` is the user, `$2` the batch.
+/// Rows to delete, in batches of whole statements: `$1` is the user, `$2` the batch.
 const DELETIONS: [(&str, &str); 8] = [
     (
         "reactions",
@@ -68,7 +68,7 @@ const DELETIONS: [(&str, &str); 8] = [
     ("status", "WITH gone AS (DELETE FROM user_status WHERE user_id = $1 AND $2 > 0 RETURNING 1) SELECT count(*) FROM gone"),
 ];
 
-/// Erases; `account` too where this server keeps the accounts itself.
+/// Erases the user's data; with `account` also the account, if this server keeps the accounts.
 pub async fn run(settings: &Settings, user: &str, account: bool, confirmed: bool) -> Result<()> {
     let encryption = settings.encryption()?;
     let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
@@ -111,7 +111,7 @@ pub async fn run(settings: &Settings, user: &str, account: bool, confirmed: bool
     Ok(())
 }
 
-/// Placeholders instead of content, and nothing is told about it any more that shows the old one.
+/// Replaces content with placeholders, and removes events that show the old content.
 async fn erase_messages(connection: &mut PgConnection, keyring: &Keyring, user: i64) -> Result<u64> {
     let mut progress = Progress::new("messages");
     let mut after = Uuid::nil();
@@ -158,7 +158,7 @@ async fn erase_messages(connection: &mut PgConnection, keyring: &Keyring, user: 
     }
 }
 
-/// A group that the user owns goes to its longest-serving admin, or else member; one without anybody else is deleted.
+/// A group that the user owned goes to its longest-serving admin, or else member; one without other members is deleted.
 async fn leave_groups(connection: &mut PgConnection, user: i64) -> Result<u64> {
     let groups: Vec<String> = sqlx::query_scalar("SELECT group_id FROM group_members WHERE user_id = $1")
         .bind(user)
@@ -166,7 +166,8 @@ async fn leave_groups(connection: &mut PgConnection, user: i64) -> Result<u64> {
         .await?;
     for group in &groups {
         let mut transaction = connection.begin().await?;
-        // Members' commands hold the group shared: who is owner, and who is there to inherit, stays until the end.
+        // Members' commands hold a share lock on the group: the owner, and the members who may inherit, stay the same
+        // until the end.
         sqlx::query("SELECT FROM group_chats WHERE group_id = $1 FOR UPDATE")
             .bind(group)
             .execute(&mut *transaction)
@@ -204,7 +205,7 @@ async fn leave_groups(connection: &mut PgConnection, user: i64) -> Result<u64> {
     Ok(groups.len() as u64)
 }
 
-/// The account keeps its id, which messages refer to, and nothing else.
+/// The account keeps only its id, which messages refer to.
 async fn erase_account(connection: &mut PgConnection, user: i64) -> Result<()> {
     for statement in [
         "UPDATE users_auth SET username = 'deleted-' || user_id, email = NULL, password_hash = NULL WHERE user_id = $1",

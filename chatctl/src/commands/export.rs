@@ -1,7 +1,8 @@
 //! `chatctl user export`: everything that is stored about one user, as one JSON document, row by row.
 //!
-//! Messages are those the user sent anywhere and those received in direct conversations and not put away. What others
-//! wrote in groups is theirs and left out. Events are those that wait for the user and those kept since they were delivered, whole.
+//! Messages are those the user sent anywhere and those received in direct conversations and not put away. Other
+//! members' messages in groups are left out. Events are those that wait for the user and those kept after delivery,
+//! complete.
 
 use std::io::{BufWriter, Write};
 
@@ -45,7 +46,7 @@ struct MessageRow {
     edited_at: Option<OffsetDateTime>,
     mentions: Option<Vec<i64>>,
     reply_to_message_id: Option<Uuid>,
-    /// The sender's own name for it.
+    /// The sender's own id for it.
     client_message_id: Option<String>,
 }
 
@@ -76,7 +77,7 @@ struct EventRow {
 /// Writes the document to stdout.
 ///
 /// # Errors
-/// Also when messages or events do not decrypt; they stand in the document without content, and are named on stderr.
+/// Also when messages or events do not decrypt; they appear in the document without content, and are named on stderr.
 pub async fn run(settings: &Settings, user: &str) -> Result<()> {
     let encryption = settings.encryption()?;
     let keyring = tokio::task::spawn_blocking(move || Keyring::derive(&encryption)).await??;
@@ -107,7 +108,7 @@ pub async fn run(settings: &Settings, user: &str) -> Result<()> {
     Ok(())
 }
 
-/// Gives how many did not decrypt.
+/// Returns how many did not decrypt.
 async fn messages(out: &mut impl Write, connection: &mut PgConnection, keyring: &Keyring, user: i64) -> Result<u64> {
     let mut progress = Progress::new("messages");
     let mut unreadable = 0;
@@ -145,7 +146,7 @@ fn message_id(id: Uuid) -> String {
     format!("msg_{id}")
 }
 
-/// As clients read it, without the name.
+/// A mention as clients read it, without the name.
 fn mention(user: i64) -> Value {
     match user {
         0 => json!({"type": "everyone"}),
@@ -153,7 +154,7 @@ fn mention(user: i64) -> Value {
     }
 }
 
-/// Gives how many did not decrypt.
+/// Returns how many did not decrypt.
 async fn events(out: &mut impl Write, connection: &mut PgConnection, keyring: &Keyring, user: i64) -> Result<u64> {
     let mut progress = Progress::new("events");
     let mut unreadable = 0;

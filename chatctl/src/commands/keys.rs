@@ -1,7 +1,7 @@
 //! `chatctl keys`: re-encrypts what is stored, so that an old key can be thrown away.
 //!
-//! Rows are found by their key id and replaced only where the old ciphertext still stands, so that the servers may go on
-//! writing and a run that was broken off is simply repeated. What Redis holds is not touched: it is short-lived.
+//! Rows are found by their key id and replaced only if the old ciphertext is unchanged, so that servers may continue to
+//! write, and an interrupted run is simply repeated. Data in Redis is not touched, because it is short-lived.
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -22,7 +22,7 @@ const BLOBS: [(&str, &str, &str); 5] = [
     ("event_log", "event_id", "body"),
     ("conversation_changes", "event_id", "body"),
     (OUTCOMES, "command_id", "outcome"),
-    // Of an event for several endpoints all rows have the same bytes, and are replaced together.
+    // All rows of an event for several endpoints have the same bytes, and are replaced together.
     ("webhook_deliveries", "event_id", "body"),
     ("webhook_endpoints", "endpoint_id", "secrets"),
 ];
@@ -31,14 +31,14 @@ const BLOBS: [(&str, &str, &str); 5] = [
 pub enum KeysCommand {
     /// Re-encrypts everything that is stored under older keys with the newest key of CHAT_ENCRYPTION_KEYS.
     ///
-    /// All servers must know the newest key already. Repeat it after an interruption, or when servers still wrote under an
-    /// older key meanwhile. Fails, and names the rows, when some do not decrypt.
+    /// All servers must already know the newest key. Repeat it after an interruption, or if servers were still writing
+    /// with an older key. Fails and names the rows if some do not decrypt.
     Rotate(RotateArguments),
 }
 
 #[derive(Debug, Args)]
 pub struct RotateArguments {
-    /// Rows in one transaction.
+    /// Rows per transaction.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
 }
@@ -51,7 +51,7 @@ impl KeysCommand {
     }
 }
 
-/// What became of one table's rows.
+/// The results for one table's rows.
 #[derive(Default)]
 struct Counts {
     rotated: u64,
@@ -104,7 +104,7 @@ struct MessageRow {
     content: Vec<u8>,
 }
 
-/// New content beside the old, column by column.
+/// New content next to the old, column by column.
 #[derive(Default)]
 struct NewMessages {
     ids: Vec<Uuid>,
@@ -179,7 +179,7 @@ async fn rotate_blobs(
     (table, id, content): (&'static str, &str, &str),
     batch: i64,
 ) -> Result<Counts> {
-    // The key id stands behind the version byte.
+    // The key id comes after the version byte.
     let select = format!(
         "SELECT {id}, {content} FROM {table} WHERE {id} > $1 AND substring({content} FROM 2 FOR 2) <> $2
          ORDER BY {id} LIMIT $3"

@@ -13,7 +13,7 @@ use crate::duration;
 use crate::settings::Settings;
 use crate::terminal::{escaped_json, print_line, printable};
 
-/// A connection that lived so long has proved that the server is well.
+/// A connection that lasted this long shows that the server works.
 const PROVED: Duration = Duration::from_secs(5);
 /// Without `--timeout`.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -22,7 +22,7 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 pub struct ListenArguments {
     /// Username or id.
     name: String,
-    /// Ends after so many events; when --timeout comes first, that is a failure.
+    /// Ends after this many events; fails if --timeout comes first.
     #[arg(long)]
     count: Option<u64>,
     /// Only events of this type; may be given several times.
@@ -31,7 +31,7 @@ pub struct ListenArguments {
     /// Ends after this time.
     #[arg(long, value_parser = duration::parse)]
     timeout: Option<Duration>,
-    /// Confirms each event once it is printed; what was not confirmed comes again after a reconnect.
+    /// Confirms each event once it is printed; unconfirmed events are sent again after a reconnect.
     #[arg(long)]
     ack: bool,
     #[command(flatten)]
@@ -58,7 +58,7 @@ impl ListenArguments {
                 Ok(())
             }
             Err(_) => match self.count {
-                Some(count) => bail!("{} of {count} events came within the time", listener.printed),
+                Some(count) => bail!("{} of {count} events arrived in time", listener.printed),
                 None => Ok(()),
             },
         }
@@ -66,7 +66,7 @@ impl ListenArguments {
 }
 
 impl Listener {
-    /// Returns the connection on which enough had come.
+    /// Returns the connection on which enough events arrived.
     async fn run(&mut self, access: &mut Access) -> Result<Option<Client>> {
         let mut backoff = Backoff::default();
         loop {
@@ -96,7 +96,7 @@ impl Listener {
         }
     }
 
-    /// Prints until enough has come (`None`) or the connection ends.
+    /// Prints until enough events have arrived (`None`) or the connection ends.
     async fn follow(&mut self, client: &mut Client) -> Result<Option<Error>> {
         loop {
             let event = match client.recv().await {
@@ -110,7 +110,7 @@ impl Listener {
             if self.ack
                 && let Some(ack) = confirmation(&event)
             {
-                // When the connection is gone the next `recv` says so.
+                // If the connection is gone, the next `recv` says so.
                 let _ = client.send(ack).await;
             }
             if self.is_done() {

@@ -1,5 +1,5 @@
-//! `chatctl migrate`: applies `migrations/`, which are part of this binary, and renews the rights of the workers' role, which
-//! new tables need.
+//! `chatctl migrate`: applies `migrations/`, which are part of this binary, and renews the rights of the workers' role
+//! for new tables.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) const BUILTIN_AUTH: &str = include_str!("../../../deploy/postgres/bui
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
-/// Taken before sqlx takes its own, so that of several at once each knows what it applied itself.
+/// Taken before sqlx takes its own lock, so that of several concurrent runs each knows what it applied itself.
 const LOCK_KEY: i64 = 0x6368_6174_6374_6c00;
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
@@ -33,12 +33,12 @@ pub async fn run(settings: &Settings) -> Result<()> {
     .await?;
     if let Some(schema) = elsewhere {
         bail!(
-            "the search path of DATABASE_URL's role begins with the schema `{schema}`, and this server's tables belong into `public`"
+            "the search path of DATABASE_URL's role begins with the schema `{schema}`, but this server's tables belong in `public`"
         );
     }
     if super::import::has_original_tables(&mut connection).await? {
         bail!(
-            "the original server's tables stand where ours belong: `chatctl import move-tables` moves them to a schema of their own"
+            "the original server's tables are where ours belong: `chatctl import move-tables` moves them to a separate schema"
         );
     }
     let applied = apply(&mut connection).await?;
@@ -59,7 +59,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
     database::check_main_backend(&mut connection).await
 }
 
-/// Tells the database what the columns of a profile are called; whether that is new to it.
+/// Stores the names of the profile columns in the database; returns true if they have changed.
 async fn map_profile(connection: &mut PgConnection, columns: &[(String, String)]) -> Result<bool> {
     let mut transaction = connection.begin().await?;
     let before: Vec<(String, String)> =
@@ -83,8 +83,8 @@ async fn map_profile(connection: &mut PgConnection, columns: &[(String, String)]
     Ok(wanted != before)
 }
 
-/// Makes users of before found by their names, or all of them anew, a few at a time: each transaction holds up changes of its own
-/// users' names only.
+/// Indexes the names of existing users, or renews all of them, a few at a time: each transaction blocks only changes of
+/// its own users' names.
 async fn fill_user_search(connection: &mut PgConnection, renew: bool) -> Result<()> {
     const USERS: i32 = 5_000;
     let mut after = Some(i64::MIN);
@@ -99,16 +99,16 @@ async fn fill_user_search(connection: &mut PgConnection, renew: bool) -> Result<
     Ok(())
 }
 
-/// Makes the role unless it is there. Sessions that are open go on whatever the password was.
+/// Creates the role if it does not exist. Open sessions continue, whatever the password was.
 async fn renew_worker_role(connection: &mut PgConnection, password: &str, has_accounts: bool) -> Result<()> {
     let mut transaction = connection.begin().await?;
-    // Two at once would make the same role.
+    // Two at once would create the same role.
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK_KEY).execute(&mut *transaction).await?;
     sqlx::raw_sql(WORKER_ROLE).execute(&mut *transaction).await?;
     if has_accounts {
         sqlx::raw_sql(BUILTIN_AUTH).execute(&mut *transaction).await?;
     }
-    // The statement takes no parameters, and the server may log it or keep it among its statistics.
+    // The statement takes no parameters, and the server may log it or keep it in its statistics.
     let statement = format!("ALTER ROLE chat_worker PASSWORD '{}'", scram::verifier(password)?);
     sqlx::raw_sql(&statement).execute(&mut *transaction).await?;
     transaction.commit().await?;
@@ -128,9 +128,10 @@ pub async fn missing(connection: &mut PgConnection) -> Result<Vec<String>> {
     Ok(new.map(|m| format!("{:04} {}", m.version, m.description)).collect())
 }
 
-/// Applies what is missing and returns it, one line each. The lock goes with the connection.
+/// Applies what is missing and returns it, one line each. The lock is released with the connection.
 async fn apply(connection: &mut PgConnection) -> Result<Vec<String>> {
-    // Not by waiting in a statement, whose snapshot an index made CONCURRENTLY by the holder would wait for in turn.
+    // Not with a waiting statement: an index that the holder creates CONCURRENTLY would wait for that statement's
+    // snapshot in turn.
     while !sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock($1)")
         .bind(LOCK_KEY)
         .fetch_one(&mut *connection)

@@ -41,55 +41,57 @@ pub enum Command {
     Send(send::SendArguments),
     /// Prints a user's events, one JSON object per line.
     ///
-    /// What came is printed as it came: after a reconnect an event may come a second time. The state of the connection
-    /// is told on stderr.
+    /// Events are printed unchanged; after a reconnect an event may be printed a second time. The state of the
+    /// connection is printed on stderr.
     Listen(listen::ListenArguments),
-    /// The dead letters: commands that failed for good.
+    /// Inspect and requeue dead letters: commands that failed for good.
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
     /// Brings the database to the schema that this binary knows.
     ///
-    /// With WORKER_PASSWORD (or WORKER_PASSWORD_FILE) also makes the role chat_worker, or gives it this password, with the
-    /// rights that workers need, which with BUILTIN_AUTH=true are a few more. Without it, run
+    /// With WORKER_PASSWORD (or WORKER_PASSWORD_FILE) it also creates the role chat_worker, or changes its password,
+    /// and grants the rights that workers need (a few more with BUILTIN_AUTH=true). Without it, run
     /// deploy/postgres/worker-role.sql by hand. Fails at the end if the main backend's tables lack a column;
-    /// PROFILE_COLUMNS names a column that is called differently.
+    /// PROFILE_COLUMNS maps columns with other names.
     Migrate,
-    /// Takes over what the server before this one stored.
+    /// Imports the data of the server that this one replaces.
     #[command(subcommand)]
     Import(import::ImportCommand),
-    /// The keys of the encryption at rest.
+    /// Manage the keys of the encryption at rest.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
     /// Checks what an operator would check on the first day: stores, durability, clocks, schema, rights, keys, processes.
     ///
-    /// Each finding says what to do. Fails when there is a problem.
+    /// Each finding says what to do. Fails if there is a problem.
     Doctor(doctor::DoctorArguments),
-    /// Checks that what is stored is whole: numbers, counts, references, members, and that every row decrypts.
+    /// Checks that the stored data is consistent: numbers, counts, references, members, and that every row decrypts.
     ///
-    /// For after a restore. Reads in one snapshot, so that servers may go on writing. Fails when a rule is broken, and names rows.
+    /// Use it after a restore. It reads in one snapshot, so servers may continue to write. Fails and names the rows if
+    /// a rule is broken.
     Verify(verify::VerifyArguments),
-    /// What runs: processes, partitions and their owners, what waits, who is connected.
+    /// Shows the deployment: processes, partitions and their owners, waiting commands, connected users.
     Status(status::StatusArguments),
-    /// Open sessions: user, gateway and connection, separated by tabs.
+    /// Lists open sessions: user, gateway and connection, separated by tabs.
     Sessions(sessions::SessionsArguments),
-    /// The life of one message as the stores tell it, without its content: where it is, who has it, who has read it.
+    /// Shows the life of one message from the stores, without its content: where it is, who has it, who has read it.
     Trace(trace::TraceArguments),
-    /// Closes all connections of a user, wherever they are (code 1008). A token stays valid: revoke it to keep the user out.
+    /// Closes all connections of a user, on all gateways (code 1008). The user's token stays valid: revoke it to keep
+    /// the user out.
     Kick(kick::KickArguments),
-    /// Ends a gateway as SIGTERM does: it closes its connections over DRAIN_WINDOW, and exits.
+    /// Stops a gateway, like SIGTERM: it closes its connections over DRAIN_WINDOW, and exits.
     ///
-    /// Whatever supervises it starts a new one. To take a pod out of Kubernetes, delete it instead.
+    /// Its supervisor starts a new one. To remove a pod from Kubernetes, delete it instead.
     Drain(drain::DrainArguments),
-    /// The keys of the server API, for a product's own backend.
+    /// Manage API keys, with which a product's own backend uses the server API.
     #[command(subcommand)]
     Apikey(apikey::ApikeyCommand),
-    /// The webhooks of a product's own backend: endpoints, and what could not be delivered.
+    /// Manage the webhooks of a product's own backend: endpoints and failed deliveries.
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
     /// Check settings as the services read them.
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Writes or checks the pages that are made from the code.
+    /// Writes or checks the pages that are generated from the code.
     #[command(subcommand)]
     Docs(docs::DocsCommand),
 }

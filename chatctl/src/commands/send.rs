@@ -1,4 +1,4 @@
-//! `chatctl send`: one message, acknowledged or not.
+//! `chatctl send`: sends one message and waits for its acknowledgement.
 
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ pub struct SendArguments {
     #[arg(long, value_name = "OTHER")]
     to: String,
     text: String,
-    /// The same id again sends nothing twice; default: a new one.
+    /// A repeated id does not send the message twice [default: a new id].
     #[arg(long, value_name = "ID")]
     client_message_id: Option<String>,
-    /// How long to try for. After a lost connection and while the service is not available it tries again; any other
-    /// refusal is the end.
+    /// How long to keep trying. It tries again after a lost connection and while the service is unavailable; any other
+    /// error is final.
     #[arg(long, default_value = "30s", value_parser = duration::parse)]
     timeout: Duration,
     #[command(flatten)]
@@ -38,7 +38,7 @@ impl SendArguments {
     pub async fn run(self, settings: &Settings) -> Result<()> {
         let recipient = database::resolve(settings, &self.to).await?;
         let mut access = Access::new(settings, &self.access, &self.name).await?;
-        // Under one id for all attempts, so that a message whose acknowledgement got lost is not stored twice.
+        // One id for all attempts, so that a message whose acknowledgement was lost is not stored twice.
         let id = self.client_message_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let command = json!({
             "type": "send_private_message",
@@ -76,7 +76,7 @@ impl SendArguments {
     }
 }
 
-/// Whether to try again; a refusal about the message or its sender stays one.
+/// True if another attempt may succeed; an error about the message or its sender is final.
 fn may_succeed(error: &Error) -> bool {
     match error {
         Error::Rejected(_) => error.code() == Some("SERVICE_UNAVAILABLE"),

@@ -1,4 +1,4 @@
-//! `chatctl sessions`: who is connected where.
+//! `chatctl sessions`: lists who is connected where.
 
 use anyhow::Result;
 use clap::Args;
@@ -10,7 +10,7 @@ use crate::terminal::print_line;
 
 #[derive(Debug, Args)]
 pub struct SessionsArguments {
-    /// Username or id; default: everybody's.
+    /// Username or id [default: all users].
     name: Option<String>,
     #[arg(long, default_value_t = 1_000)]
     limit: usize,

@@ -1,5 +1,5 @@
-//! `chatctl status`: the state of the whole deployment, from Redis and Postgres. What one of them does not tell is left out,
-//! and the command fails after showing the rest.
+//! `chatctl status`: the state of the whole deployment, from Redis and Postgres. If one of them does not answer, its
+//! part is left out, and the command fails after showing the rest.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::terminal::print_line;
 
 #[derive(Debug, Args)]
 pub struct StatusArguments {
-    /// As one JSON object.
+    /// Prints one JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -25,7 +25,7 @@ impl StatusArguments {
         let mut problems = Vec::new();
         let mut note = |problem: anyhow::Error| problems.push(format!("{problem:#}"));
         let owners = owners(settings).await.map_err(&mut note).ok();
-        // Postgres knows how many partitions there are; without it Redis is asked for the usual number.
+        // Postgres knows how many partitions there are; without it, assume the default number.
         let partitions = owners.as_ref().map_or(64, |owners| owners.iter().map(|owner| owner.partitions).sum::<i64>());
         let fleet = look(settings, partitions.unsigned_abs() as u32).await.map_err(&mut note).ok();
         let status = json!({"fleet": fleet, "partitions": owners.as_deref().map(partitions_json)});

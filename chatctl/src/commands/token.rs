@@ -14,7 +14,7 @@ pub struct TokenArguments {
     /// Username or id.
     #[arg(required_unless_present = "id")]
     name: Option<String>,
-    /// The user id; no database is needed then.
+    /// User id; then no database is needed.
     #[arg(long, conflicts_with = "name")]
     id: Option<i64>,
     /// How long the token is valid: 90s, 15m, 12h, 7d.

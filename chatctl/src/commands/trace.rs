@@ -1,5 +1,5 @@
-//! `chatctl trace`: the life of one message as the stores tell it, without its content. When OpenTelemetry traces are collected
-//! (`OTEL_EXPORTER_OTLP_ENDPOINT`), those say how long each step took; this says where a message is, traced or not.
+//! `chatctl trace`: the life of one message from the stores, without its content. If OpenTelemetry traces are collected
+//! (`OTEL_EXPORTER_OTLP_ENDPOINT`), those show how long each step took; this shows where a message is, traced or not.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use crate::fleet::FleetClient;
 use crate::settings::Settings;
 use crate::terminal::print_line;
 
-/// Members and entries that are looked at.
+/// How many members and entries are looked at.
 const MAX_MEMBERS: i64 = 100;
 const MAX_ENTRIES: u64 = 10_000;
 
-/// What happened to the message and since, in order.
+/// What happened to the message and since then, in order.
 const LIFE: &str = "
     SELECT format('%s  stored as number %s of %s, sent by user %s', to_char(p.created_at, 'YYYY-MM-DD HH24:MI:SS.MS'),
         p.seq, p.conversation_id, p.sender_id), p.created_at AS at, 0 AS version
@@ -40,7 +40,7 @@ const LIFE: &str = "
       FROM message_deletions d WHERE d.message_id = $1
     ORDER BY 2, 3";
 
-/// Who has it: a delivered number at or above the message's means that it was written to a socket of theirs.
+/// Who has it: a delivered number at or above the message's means that it was written to one of the user's sockets.
 const MEMBERS: &str = "
     SELECT format('user %s: %s%s%s', m.user_id,
         CASE WHEN m.delivered_seq >= p.seq THEN 'delivered' ELSE 'not delivered' END,
@@ -50,7 +50,7 @@ const MEMBERS: &str = "
     WHERE p.message_id = $1 AND m.user_id <> p.sender_id
     ORDER BY m.user_id LIMIT $2";
 
-/// Of the changes, what recipients are still to be told.
+/// The changes that recipients have not received yet.
 const WAITING: &str = "
     SELECT (SELECT count(*) FROM event_log l JOIN event_queue q USING (event_id)
             WHERE l.message_id = $1 AND q.delivered_at IS NULL)
@@ -95,12 +95,12 @@ impl TraceArguments {
     }
 }
 
-/// The lines alone of a query that also has what it is ordered by.
+/// Only the lines of a query that also returns what it is ordered by.
 fn first_column(query: &str) -> String {
     format!("SELECT line FROM ({query}) AS life (line, at, version)")
 }
 
-/// Whether it waits in its partition's stream, or is a dead letter.
+/// Reports if it waits in its partition's stream, or is a dead letter.
 async fn underway(settings: &Settings, connection: &mut PgConnection, id: Uuid) -> Result<()> {
     let owners = database::list_partition_owners(connection).await?;
     if owners.is_empty() {

@@ -1,4 +1,4 @@
-//! `chatctl user …`: what the main backend does otherwise, for development and tests.
+//! `chatctl user …`: what the main backend usually does, for development and tests.
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -10,10 +10,10 @@ use crate::terminal::{print_line, printable};
 
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
-    /// Makes a user unless there is one of that name, and prints the id.
+    /// Creates a user unless one with this name exists, and prints the id.
     Add {
         name: String,
-        /// Default: the name.
+        /// Display name [default: the name].
         #[arg(long)]
         display_name: Option<String>,
     },
@@ -35,14 +35,14 @@ pub enum UserCommand {
         /// Username or id.
         user: String,
     },
-    /// Takes a user's data out of the chat for good; messages become placeholders. Revoke the user's tokens first.
+    /// Permanently removes a user's data from the chat; messages become placeholders. Revoke the user's tokens first.
     Erase {
         /// Username or id.
         user: String,
-        /// The account, too: only where this server keeps the accounts itself (BUILTIN_AUTH).
+        /// Also erase the account; only if this server keeps the accounts (BUILTIN_AUTH).
         #[arg(long)]
         account: bool,
-        /// It cannot be undone.
+        /// Confirms that this cannot be undone.
         #[arg(long)]
         yes: bool,
     },

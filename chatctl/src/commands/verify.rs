@@ -1,6 +1,7 @@
-//! `chatctl verify`: whether what is stored is whole. For after a restore, and whenever a store has misbehaved. Reads only.
+//! `chatctl verify`: checks that the stored data is consistent. For use after a restore, and whenever a store has
+//! misbehaved. Reads only.
 //!
-//! Everything is read in one snapshot, so that servers may go on writing.
+//! Everything is read in one snapshot, so that servers may continue to write.
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -14,11 +15,11 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::terminal::print_line;
 
-/// Rows named per finding.
+/// How many rows are named per finding.
 const MAX_NAMED: usize = 10;
 const BATCH: i64 = 1000;
 
-/// What must hold, and a query for what breaks it, a line of text for each.
+/// A rule, and a query that returns a line of text for each violation.
 const RULES: [(&str, &str); 10] = [
     (
         "every message belongs to a conversation, under a number that it has given out",
@@ -27,7 +28,7 @@ const RULES: [(&str, &str); 10] = [
          FROM private_messages p LEFT JOIN conversations c USING (conversation_id)
          WHERE p.seq < 1 OR c.last_seq IS NULL OR p.seq > c.last_seq",
     ),
-    // Numbers of messages that were deleted for everyone stay unused, so gaps show by the count alone.
+    // Numbers of messages that were deleted for everyone stay unused, so only the count reveals gaps.
     (
         "no message is missing: each conversation has as many as it counts",
         "SELECT format('%s: %s of %s messages', c.conversation_id, count(p.message_id), c.message_count)
@@ -81,7 +82,7 @@ const RULES: [(&str, &str); 10] = [
     ),
 ];
 
-/// Sealed content that is one byte string: table, id, column.
+/// Sealed content in one byte string: table, id, column.
 const BLOBS: [(&str, &str, &str); 5] = [
     ("event_log", "event_id", "body"),
     ("conversation_changes", "event_id", "body"),
@@ -92,7 +93,7 @@ const BLOBS: [(&str, &str, &str); 5] = [
 
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
-    /// Leave out decrypting every row, which takes the keys and about a minute for each million.
+    /// Skip decrypting every row, which needs the keys and takes about a minute per million.
     #[arg(long)]
     skip_decrypting: bool,
 }
@@ -133,7 +134,7 @@ impl VerifyArguments {
     }
 }
 
-/// Prints what came of a rule; 1 when it is broken.
+/// Prints the result of a rule; returns 1 if it is broken.
 fn tell(rule: &str, found: &[String]) -> Result<usize> {
     if found.is_empty() {
         print_line(&format!("ok      {rule}"))?;

@@ -1,4 +1,4 @@
-//! `chatctl webhook …`: where the product's backend is told of events, and what could not be delivered.
+//! `chatctl webhook …`: the endpoints of the product's backend that receive events, and failed deliveries.
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
@@ -12,41 +12,44 @@ use crate::settings::Settings;
 use crate::terminal::{print_line, printable};
 use crate::{audit, database};
 
-/// Rows that one statement changes: workers deliver meanwhile.
+/// How many rows one statement changes; workers deliver meanwhile.
 const BATCH: i64 = 1_000;
 
 #[derive(Debug, Subcommand)]
 pub enum WebhookCommand {
-    /// Makes an endpoint and prints the secret that its deliveries are signed with, this once. Workers know it within seconds.
+    /// Creates an endpoint and prints the secret that signs its deliveries, which cannot be shown again. Workers use it
+    /// within seconds.
     Create {
-        /// What it is called here.
+        /// Name of the endpoint.
         name: String,
-        /// Where deliveries are posted to.
+        /// URL that deliveries are posted to.
         url: String,
-        /// What it is told of: names separated by commas; `all` stands for all but user.online and user.offline.
+        /// Events that it receives, separated by commas; `all` stands for all except user.online and user.offline.
         #[arg(long, default_value = "all")]
         events: String,
     },
-    /// Prints name, URL, events, how many deliveries wait, since when, and how many were set aside, separated by tabs.
+    /// Prints name, URL, events, how many deliveries are waiting, since when, and how many were set aside, separated by
+    /// tabs.
     List,
-    /// Makes a new secret and prints it, this once. Deliveries are signed with the old one as well, until `--finish`.
+    /// Creates a new secret and prints it; it cannot be shown again. Deliveries are also signed with the old one until
+    /// `--finish`.
     Secret {
         name: String,
         /// Stops signing with the old secret.
         #[arg(long)]
         finish: bool,
     },
-    /// Takes an endpoint away, with all that waits for it.
+    /// Deletes an endpoint with all of its deliveries.
     Remove { name: String },
-    /// Prints deliveries that were set aside, oldest first: id, endpoint, event, conversation or user, when it happened, tries and the
-    /// last error, separated by tabs.
+    /// Prints deliveries that were set aside, oldest first: id, endpoint, event, conversation or user, when it
+    /// happened, attempts and the last error, separated by tabs.
     Failed {
-        /// Of this endpoint only.
+        /// Only of this endpoint.
         name: Option<String>,
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=100_000))]
         limit: i64,
     },
-    /// Delivers what was set aside after all; in a conversation, before what waits there.
+    /// Delivers what was set aside; in a conversation, before what is waiting there.
     Replay(Choice),
     /// Deletes what was set aside.
     Drop(Choice),
@@ -55,9 +58,9 @@ pub enum WebhookCommand {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Choice {
-    /// Deliveries, by the ids that `failed` prints.
+    /// Ids of deliveries, as printed by `failed`.
     ids: Vec<i64>,
-    /// All of this endpoint.
+    /// All deliveries of this endpoint.
     #[arg(long, value_name = "NAME")]
     all: Option<String>,
 }
@@ -94,7 +97,7 @@ async fn create(db: &mut PgConnection, settings: &Settings, name: &str, url: &st
     let sealed = keyring(settings).await?.seal_blob(id, secret.as_bytes());
     let mut transaction = db.begin().await?;
     let known: i64 = sqlx::query_scalar("SELECT count(*) FROM webhook_endpoints").fetch_one(&mut *transaction).await?;
-    ensure!(known < MAX_ENDPOINTS as i64, "there are {known} endpoints, which is as many as there may be");
+    ensure!(known < MAX_ENDPOINTS as i64, "there are {known} endpoints, which is the maximum");
     let made = sqlx::query(
         "INSERT INTO webhook_endpoints (endpoint_id, name, url, events, secrets) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (name) DO NOTHING",
@@ -114,7 +117,10 @@ async fn create(db: &mut PgConnection, settings: &Settings, name: &str, url: &st
 }
 
 fn reject_settings(name: &str) -> Result<()> {
-    ensure!(name != SETTINGS_NAME, "the endpoint {SETTINGS_NAME} is that of WEBHOOK_URL, and changed there");
+    ensure!(
+        name != SETTINGS_NAME,
+        "the endpoint {SETTINGS_NAME} is configured with WEBHOOK_URL and must be changed there"
+    );
     Ok(())
 }
 
@@ -165,8 +171,8 @@ async fn change_secret(db: &mut PgConnection, settings: &Settings, name: &str, f
     let has_two = known.contains(',');
     let fresh = match (finish, has_two) {
         (true, true) => None,
-        (true, false) => bail!("{name} has one secret only; without --finish it is given a new one"),
-        (false, true) => bail!("{name} has two secrets already; give --finish when its receiver knows the new one"),
+        (true, false) => bail!("{name} has one secret only; run without --finish to give it a new one"),
+        (false, true) => bail!("{name} has two secrets already; run with --finish when its receiver knows the new one"),
         (false, false) => Some(WebhookSecret::generate().to_text()),
     };
     let secrets = fresh.as_ref().map_or_else(|| newest.to_owned(), |fresh| format!("{fresh},{newest}"));
@@ -191,7 +197,7 @@ async fn remove(db: &mut PgConnection, name: &str) -> Result<()> {
         sqlx::query("DELETE FROM webhook_endpoints WHERE name = $1").bind(name).execute(&mut *transaction).await?;
     ensure!(removed.rows_affected() == 1, no_such(name));
     audit::record(&mut transaction, "webhook_remove", None, json!({"name": name})).await?;
-    // What waits is deleted by the workers, in parts.
+    // Waiting deliveries are deleted by the workers, in batches.
     transaction.commit().await?;
     Ok(())
 }
@@ -237,7 +243,7 @@ async fn delete(db: &mut PgConnection, choice: Choice) -> Result<()> {
     change_chosen(db, choice, "webhook_drop", "DELETE FROM webhook_deliveries", "dropped").await
 }
 
-/// Changes what was chosen and is set aside, in batches; says how many.
+/// Changes the chosen deliveries that are set aside, in batches; prints how many.
 async fn change_chosen(
     db: &mut PgConnection,
     Choice { ids, all }: Choice,

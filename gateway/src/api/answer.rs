@@ -13,7 +13,7 @@ use super::error::ApiError;
 use crate::gateway::Gateway;
 use crate::http::reply::Response;
 
-/// The caller of requests that are not a user's.
+/// The caller of requests that are not made for a user.
 pub const NOBODY: UserId = UserId(0);
 
 pub fn with(
@@ -27,7 +27,7 @@ pub fn answered(result: Result<Response, ApiError>) -> Response {
     result.unwrap_or_else(ApiError::into_response)
 }
 
-/// Has a worker carry out a request whose answer is JSON.
+/// Asks a worker to handle a request, and returns its JSON answer.
 pub async fn ask(gateway: &Gateway, user: UserId, request: HttpRequest) -> Result<Response, ApiError> {
     match gateway.requests.ask(user, &Internal::Http(request), None).await {
         InternalReply::Http { status, json } => Ok(json_response(status, json)),
@@ -35,7 +35,7 @@ pub async fn ask(gateway: &Gateway, user: UserId, request: HttpRequest) -> Resul
     }
 }
 
-/// As [`ask`], with the answer of this path in the dialect that HTTP speaks here.
+/// Like [`ask`], but returns the answer in the HTTP dialect of this path.
 pub async fn ask_for(gateway: &Gateway, user: UserId, request: HttpRequest, path: &str) -> Result<Response, ApiError> {
     let (status, mut json) = match gateway.requests.ask(user, &Internal::Http(request), None).await {
         InternalReply::Http { status, json } => (status, json),
@@ -50,15 +50,15 @@ pub async fn ask_for(gateway: &Gateway, user: UserId, request: HttpRequest, path
     Ok(json_response(status, json))
 }
 
-/// Why there is no answer when `reply` is none that was hoped for.
+/// The error for a `reply` that is not an expected one.
 pub fn unexpected(reply: &InternalReply) -> ApiError {
     match reply {
         InternalReply::Unavailable { retry_after } => ApiError::unavailable(*retry_after),
-        _ => ApiError::internal("a worker's answer is not one to this request"),
+        _ => ApiError::internal("a worker's answer does not belong to this request"),
     }
 }
 
-/// A finished answer.
+/// A response with this JSON body.
 pub fn json_response(status: u16, json: Vec<u8>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let retry_after = retry_after(status, &json);
@@ -66,7 +66,7 @@ pub fn json_response(status: u16, json: Vec<u8>) -> Response {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // Each is one user's, and of this moment.
+    // Each answer is for one user and valid only at this moment.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(seconds) = retry_after {
         headers.insert(header::RETRY_AFTER, seconds.into());
@@ -77,7 +77,7 @@ pub fn json_response(status: u16, json: Vec<u8>) -> Response {
     response
 }
 
-/// A worker says it in the body.
+/// Reads the wait that a worker put into the body.
 fn retry_after(status: StatusCode, json: &[u8]) -> Option<u32> {
     #[derive(Deserialize)]
     struct Refusal {

@@ -1,5 +1,5 @@
-//! `POST /api/auth/register`, `/login`, `/logout`: the accounts of this server's own (`BUILTIN_AUTH`). Workers know the accounts;
-//! tokens are made here.
+//! `POST /api/auth/register`, `/login`, `/logout`: this server's built-in accounts (`BUILTIN_AUTH`). Workers hold the
+//! accounts; the gateway signs the tokens.
 
 use std::time::Duration;
 
@@ -44,9 +44,9 @@ pub async fn logout(gateway: &Gateway, claims: Claims) -> Result<Response, ApiEr
     ask(gateway, UserId(claims.user_id), HttpRequest::Logout { token_id: claims.jti, expires_at }).await
 }
 
-/// Whose account a login is for. A body without a name is refused by the worker, which tells what is wrong with it.
+/// The account that a login is for. A worker rejects a body without a name and says what is wrong with it.
 fn account(body: &[u8]) -> Option<String> {
-    // As the worker reads it: of a name given twice the last one counts.
+    // Like the worker's parser: if a name is given twice, the last one counts.
     let body: Value = serde_json::from_slice(body).ok()?;
     body.get("username")?.as_str().map(str::to_owned)
 }
@@ -58,16 +58,15 @@ async fn sign_in(gateway: &Gateway, request: HttpRequest) -> Result<Response, Ap
         reply => return Err(unexpected(&reply)),
     };
     let token = token(gateway, user)?;
-    let user: Profile =
-        serde_json::from_slice(&profile).map_err(|_| ApiError::internal("a profile is not readable"))?;
+    let user: Profile = serde_json::from_slice(&profile).map_err(|_| ApiError::internal("a profile cannot be read"))?;
     let answer = serde_json::to_vec(&SignedIn { token: &token, user: &user });
-    Ok(json_response(200, answer.map_err(|_| ApiError::internal("an answer cannot be written"))?))
+    Ok(json_response(200, answer.map_err(|_| ApiError::internal("an answer cannot be serialised"))?))
 }
 
 fn token(gateway: &Gateway, user: UserId) -> Result<String, ApiError> {
     let secret = gateway.settings.jwt_secret.as_ref();
     let signer = secret.and_then(|secret| TokenSigner::new(secret.expose()).ok());
-    let signer = signer.ok_or_else(|| ApiError::internal("the secret of the tokens is not usable"))?;
+    let signer = signer.ok_or_else(|| ApiError::internal("the token secret cannot be used"))?;
     let token_id = Uuid::new_v4().to_string();
     let token = signer.sign(user.0, &token_id, Timestamp::now().0 / 1000, TOKEN_LIFETIME);
     token.map_err(|_| ApiError::internal("a token cannot be signed"))

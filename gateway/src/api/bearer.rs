@@ -1,5 +1,4 @@
-//! `Authorization: Bearer …`: a user's token, or a secret that two servers share. Whether a token was revoked is for the worker
-//! to see.
+//! `Authorization: Bearer …`: a user's token, or a secret that two servers share. Revocation is checked by the worker.
 
 use http::{HeaderMap, StatusCode, header};
 use shared::auth::{Claims, TokenError};
@@ -10,7 +9,7 @@ use subtle::ConstantTimeEq;
 use super::error::ApiError;
 use crate::tokens::{Refused, Tokens};
 
-/// Whose token it is. Waits for the issuer's keys when the token names one that is not known.
+/// Verifies the user's token. Waits for the issuer's keys if the token names an unknown one.
 pub async fn verify(tokens: &Tokens, headers: &HeaderMap) -> Result<Claims, ApiError> {
     let token = credentials(headers).ok_or_else(|| refused(TokenError::Missing))?;
     tokens.verify(token).await.map_err(|error| match error {
@@ -19,7 +18,7 @@ pub async fn verify(tokens: &Tokens, headers: &HeaderMap) -> Result<Claims, ApiE
     })
 }
 
-/// Whether the caller knows the secret; tells nothing of it by the time that takes, but its length.
+/// Checks that the caller knows the secret. The time this takes reveals only the secret's length.
 pub fn check_secret(secret: &Secret, headers: &HeaderMap) -> Result<(), ApiError> {
     match credentials(headers) {
         Some(given) if bool::from(given.as_bytes().ct_eq(secret.expose().as_bytes())) => Ok(()),
@@ -28,7 +27,7 @@ pub fn check_secret(secret: &Secret, headers: &HeaderMap) -> Result<(), ApiError
     }
 }
 
-/// The API key that the caller shows.
+/// The API key in the request.
 pub fn api_key(headers: &HeaderMap) -> Result<ApiKey, ApiError> {
     let text = credentials(headers).ok_or_else(|| refused(TokenError::Missing))?;
     ApiKey::parse(text)

@@ -1,4 +1,4 @@
-//! Bodies of requests: bounded in size, before and while they are read, and in the time that they may take.
+//! Request bodies, bounded in size (before and while they are read) and in time.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::error::ApiError;
 
 const READ_WITHIN: Duration = Duration::from_secs(15);
 
-/// A body that nobody has read yet; `None` is where it broke off.
+/// A body that has not been read yet; `None` marks the place where it broke off.
 pub type Unread = Pin<Box<dyn Stream<Item = Option<Bytes>> + Send>>;
 
 /// The request's body, unread.
@@ -24,7 +24,7 @@ fn chunk<B: Buf>(chunk: Result<B, warp::Error>) -> Option<Bytes> {
     chunk.ok().map(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))
 }
 
-/// Reads a body of at most `max_bytes`. Of a larger one no more is kept.
+/// Reads a body of at most `max_bytes`, and keeps no more than that of a larger one.
 pub async fn read(headers: &HeaderMap, mut body: Unread, max_bytes: usize) -> Result<Vec<u8>, ApiError> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > max_bytes as u64) {

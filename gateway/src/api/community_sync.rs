@@ -1,4 +1,4 @@
-//! `POST /community/progression`: from the main backend, which shows a secret of its own.
+//! `POST /community/progression`: called by the main backend, which has its own secret.
 
 use shared::stream::HttpRequest;
 

@@ -1,4 +1,4 @@
-//! Why an HTTP request is not carried out, and the one form in which that is said.
+//! Why an HTTP request failed, and the one form in which clients are told.
 
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use shared::protocol::{ErrorCode, Invalid, Rejection};
 
 use crate::http::reply::{Response, json_response};
 
-/// What the caller is told instead of an answer.
+/// The error that the caller gets instead of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ApiError {
     pub status: StatusCode,
@@ -15,9 +15,9 @@ pub struct ApiError {
     pub message: String,
     /// In seconds.
     pub retry_after: Option<u32>,
-    /// What is wrong in the request.
+    /// The request field that is wrong.
     pub field: Option<String>,
-    /// Where the cause is in a worker's log.
+    /// Identifies the cause in a worker's log.
     pub error_id: Option<String>,
 }
 
@@ -26,13 +26,13 @@ impl ApiError {
         ApiError { status, code, message: message.into(), retry_after: None, field: None, error_id: None }
     }
 
-    /// A command's fields break its contract.
+    /// The error for a command whose fields break its contract.
     pub fn invalid(invalid: &Invalid) -> Self {
         let error = ApiError::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", invalid.details.clone());
         ApiError { field: Some(invalid.field.to_owned()), ..error }
     }
 
-    /// A command that is not carried out.
+    /// The error for a rejected command.
     pub fn of_rejection(rejection: Rejection) -> Self {
         let status = StatusCode::from_u16(rejection.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let field = rejection.field.map(str::to_owned);
@@ -40,7 +40,7 @@ impl ApiError {
         ApiError { retry_after: rejection.retry_after, field, error_id: rejection.error_id, ..error }
     }
 
-    /// What a worker says of a request or a command in JSON: `message` over HTTP, `details` on a WebSocket.
+    /// The error in a worker's JSON answer: it is called `message` over HTTP and `details` on a WebSocket.
     pub fn of_worker(status: Option<u16>, json: &[u8]) -> Self {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -52,7 +52,7 @@ impl ApiError {
             retry_after: Option<u32>,
             error_id: Option<String>,
         }
-        let unreadable = || ApiError::internal("a worker's error is not readable");
+        let unreadable = || ApiError::internal("a worker's error cannot be read");
         let Ok(said) = serde_json::from_slice::<Said>(json) else { return unreadable() };
         let Some(code) = ErrorCode::ALL.iter().find(|code| code.as_str() == said.code) else { return unreadable() };
         let status = StatusCode::from_u16(status.unwrap_or(code.http_status()));
@@ -81,7 +81,7 @@ impl ApiError {
         ApiError { retry_after: Some(retry_after), ..error }
     }
 
-    /// A fault of ours; the cause goes to the log.
+    /// An error on our side; its cause goes to the log.
     pub fn internal(cause: &str) -> Self {
         let error_id = shared::telemetry::error_id();
         tracing::error!(error_id, cause, "an HTTP request failed");

@@ -1,7 +1,7 @@
-//! How often a login may be tried over the whole fleet: for one account from one address, from one address, and for one account from
-//! all addresses that it was never used from. Whoever guesses somebody's password slows down only themselves and addresses that are
-//! strange to the account: its owner, where it was used before, is not locked out. Attempts count whether they succeed or not, so that
-//! an answer tells nothing about the account.
+//! Limits login attempts over the whole fleet: for one account from one address, from one address, and for one account
+//! from all addresses that it was never used from. An attacker who guesses passwords slows down only themselves and
+//! addresses that the account has not used; the owner can still log in from a known address. Attempts count whether
+//! they succeed or not, so that an answer reveals nothing about the account.
 
 use std::time::Duration;
 
@@ -15,21 +15,21 @@ use crate::limits::addresses::Address;
 
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 const PER_ACCOUNT_AND_ADDRESS: u32 = 10;
-/// A household or an office shares an address.
+/// Higher than one user needs, because a household or an office shares an address.
 const PER_ADDRESS: u32 = 50;
-/// From addresses that the account was never used from, together.
+/// For all addresses that the account was never used from, together.
 const PER_ACCOUNT_FROM_STRANGERS: u32 = 100;
-/// An address is known to an account for so long after a login.
+/// How long an address stays known to an account after a login.
 const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
-/// Told to callers when Redis does not answer.
+/// What callers are told if Redis does not answer.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
-/// An attempt that was counted and may go on.
+/// A counted attempt that may proceed.
 pub struct LoginAttempt {
     account_and_address: Option<String>,
 }
 
-/// Counts an attempt; `account` is the name as it was given, where there is one. Without Redis nobody logs in.
+/// Counts an attempt. `account` is the name as given, if there is one. Nobody can log in while Redis is away.
 pub async fn count(gateway: &Gateway, address: Address, account: Option<&str>) -> Result<LoginAttempt, ApiError> {
     let keys = &gateway.keys;
     let too_many = "Too many logins were tried from your address";
@@ -53,7 +53,8 @@ pub async fn count(gateway: &Gateway, address: Address, account: Option<&str>) -
 }
 
 impl LoginAttempt {
-    /// Its password was right: the address is known to the account from now on, and earlier mistakes are forgotten.
+    /// Records that the password was right: the address is known to the account from now on, and earlier mistakes are
+    /// forgotten.
     pub async fn succeeded(self, gateway: &Gateway) {
         let Some(account_and_address) = self.account_and_address else { return };
         let keys = &gateway.keys;
@@ -70,7 +71,7 @@ impl LoginAttempt {
             deleted
         };
         if let Err(error) = noted.await {
-            tracing::warn!(%error, "a login could not be noted");
+            tracing::warn!(%error, "a login could not be recorded");
         }
     }
 }
@@ -91,7 +92,7 @@ async fn count_one(gateway: &Gateway, key: &str, limit: u32, too_many: &str) -> 
     }
 }
 
-/// A key of one length whatever a stranger sends, and no names in Redis.
+/// Makes a key of fixed length from any input, and keeps names out of Redis.
 fn digest(account: &str) -> String {
     let digest = Sha256::digest(account.to_lowercase());
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()

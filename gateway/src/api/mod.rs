@@ -1,6 +1,6 @@
-//! The HTTP endpoints that need a worker, and the server API: a file per endpoint. `http` finds the endpoint of a request and has it
-//! carried out here; `answer` turns a worker's answer into a response. What is common to all HTTP answers (limits per address, CORS,
-//! compression) is in `http`, too.
+//! The HTTP endpoints that need a worker, and the server API: one file per endpoint. `http` finds the endpoint of a
+//! request and runs it here; `answer` turns a worker's answer into a response. `http` also holds what all HTTP answers
+//! share (limits per address, CORS, compression).
 
 mod answer;
 mod auth;
@@ -25,7 +25,7 @@ use crate::gateway::Gateway;
 use crate::http::reply::Response;
 use crate::limits::addresses::{Address, Peer};
 
-/// What came with a request.
+/// The parts of an incoming request.
 pub struct Request {
     pub query: String,
     pub headers: HeaderMap,
@@ -33,7 +33,7 @@ pub struct Request {
     pub peer: Peer,
 }
 
-/// Whether the settings turn it on.
+/// True if the settings enable the endpoint.
 pub fn is_on(gateway: &Gateway, endpoint: &Endpoint) -> bool {
     match endpoint.requires {
         Requires::Nothing => true,
@@ -42,10 +42,10 @@ pub fn is_on(gateway: &Gateway, endpoint: &Endpoint) -> bool {
     }
 }
 
-/// Carries out a request to an endpoint that is not for operators.
+/// Handles a request to an endpoint that is not for operators.
 pub async fn carry_out(gateway: &Gateway, endpoint: &Endpoint, request: Request) -> Result<Response, ApiError> {
     let claims = authenticate(gateway, endpoint.auth, &request.headers).await?;
-    let user = || claims.ok_or_else(|| ApiError::internal("an endpoint of users asks for no token"));
+    let user = || claims.ok_or_else(|| ApiError::internal("an endpoint for users does not ask for a token"));
     let address = Address::of(request.peer.0.ip(), &request.headers, &gateway.settings.trusted_proxies);
     let body = match endpoint.max_body {
         MaxBody::Nothing => Vec::new(),
@@ -66,7 +66,7 @@ pub async fn carry_out(gateway: &Gateway, endpoint: &Endpoint, request: Request)
     }
 }
 
-/// Authenticates the caller as the endpoint demands; returns `None` if that is not a user.
+/// Authenticates the caller as the endpoint requires; returns `None` if the caller is not a user.
 async fn authenticate(gateway: &Gateway, auth: Auth, headers: &HeaderMap) -> Result<Option<Claims>, ApiError> {
     match (auth, &gateway.settings.community_sync_token) {
         (Auth::Anybody, _) => Ok(None),

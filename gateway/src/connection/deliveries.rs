@@ -1,4 +1,5 @@
-//! Direct messages that were written to their recipients' sockets, queued for `egress::delivered`, which tells their senders.
+//! Direct messages that were written to their recipients' sockets, queued for `egress::delivered`, which notifies their
+//! senders.
 
 use shared::ids::{ConversationId, MessageId, UserId};
 use shared::publication::Receipt;
@@ -16,7 +17,7 @@ pub struct Delivery {
     pub recipient: UserId,
 }
 
-/// Where connections put what arrived.
+/// Where connections put the direct messages that arrived.
 #[derive(Clone)]
 pub struct Deliveries {
     queue: mpsc::Sender<Delivery>,
@@ -28,7 +29,7 @@ impl Deliveries {
         (Deliveries { queue }, receiver)
     }
 
-    /// Notes that `recipient` has received an event. Dropped when too many wait: the next message's says the same and more.
+    /// Records that `recipient` has received an event. Dropped if too many wait: the next delivery covers it.
     pub fn note(&self, receipt: &Receipt, recipient: UserId) {
         if let Receipt::Message { conversation, seq, sender, message } = *receipt
             && sender != recipient

@@ -1,4 +1,4 @@
-//! A connection that waits for messages lost on the way: it holds back what is newer until it has them.
+//! A connection that waits for messages lost on the way. It holds back newer ones until it has them.
 
 use std::sync::atomic::Ordering;
 
@@ -39,20 +39,22 @@ impl Filling {
         Filling { messages: events.iter().filter_map(message).collect() }
     }
 
-    /// The last message's number.
+    /// The number of the last message.
     pub fn last(&self) -> Option<i64> {
         self.messages.last().map(|message| message.seq)
     }
 }
 
 impl Connection {
-    /// Holds back from now on, until [`Self::fill`] or [`Self::abandon_fill`]. False when the connection catches up anyhow.
+    /// Starts holding events back, until [`Self::fill`] or [`Self::abandon_fill`]. False if the connection is going to
+    /// catch up anyway.
     pub fn begin_fill(&self, fill: u64, conversation: ConversationId) -> bool {
         let mut inner = self.inner.lock();
         if inner.interrupted {
             return false;
         }
-        // What is held back lies between two gaps, or a replay is under way, which may have been read before: all is asked for.
+        // If something held back lies between two gaps, or a running replay may have been read earlier, the session
+        // asks for everything.
         let replaying = inner.held.is_some() && inner.fills.is_empty();
         if replaying || inner.fills.iter().any(|(_, filling)| *filling == conversation) {
             inner.fills.clear();
@@ -67,7 +69,7 @@ impl Connection {
         true
     }
 
-    /// Puts the lost messages after number `only_after` into the outbox, and lets go what was held back for them.
+    /// Puts the lost messages after number `only_after` into the outbox, and releases what was held back for them.
     pub fn fill(&self, fill: u64, filling: &Filling, only_after: i64) {
         let mut inner = self.inner.lock();
         let Some(at) = inner.fills.iter().position(|(waiting, _)| *waiting == fill) else { return };
@@ -86,7 +88,7 @@ impl Connection {
         self.release();
     }
 
-    /// The lost messages cannot be had that way: the session asks for all that it missed.
+    /// Called if the lost messages cannot be fetched this way: the session then asks for everything it missed.
     pub fn abandon_fill(&self, fill: u64) {
         let mut inner = self.inner.lock();
         if inner.fills.iter().any(|(waiting, _)| *waiting == fill) {
@@ -98,17 +100,18 @@ impl Connection {
         self.wake();
     }
 
-    /// A replay is asked for now.
+    /// Records that a replay is requested now.
     pub fn note_resumed(&self) {
         self.timers.resumed_at_ms.store(Timestamp::now().0, Ordering::Relaxed);
     }
 
-    /// Whether its last replay was asked for before this time, so that it says nothing of what came then.
+    /// True if the connection requested its last replay before this time; that replay then says nothing about later
+    /// events.
     pub fn resumed_before(&self, at: Timestamp) -> bool {
         self.is_open() && self.timers.resumed_at_ms.load(Ordering::Relaxed) < at.0
     }
 
-    /// Whether it will ask for what it missed, or does so.
+    /// True if the connection will ask for what it missed, or is doing so.
     pub fn is_catching_up(&self) -> bool {
         let inner = self.inner.lock();
         inner.interrupted || (inner.held.is_some() && inner.fills.is_empty())

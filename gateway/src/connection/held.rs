@@ -1,4 +1,4 @@
-//! Live events held back while what was missed is replayed, and which of them the replay already held.
+//! Live events held back during a replay, and which of them the replay already contained.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -15,14 +15,14 @@ pub struct HeldEvents {
     /// The last message replayed of each conversation.
     replayed: HashMap<ConversationId, i64>,
     replayed_events: HashSet<Uuid>,
-    /// The last message of each conversation that was lost and made up for, one's own included.
+    /// The last lost message of each conversation that was filled in, including the user's own.
     filled: HashMap<ConversationId, i64>,
-    /// Groups that the user left meanwhile: an older answer must not bring them back.
+    /// Groups that the user left meanwhile; an older answer must not add them back.
     left: Vec<GroupId>,
 }
 
 impl HeldEvents {
-    /// Holds an event back. False when there is no room for one that must not be lost.
+    /// Holds an event back. False if there is no room for an event that must not be lost.
     #[must_use]
     pub fn push(&mut self, item: Outgoing, limit_bytes: usize) -> bool {
         let fits = self.bytes + item.frame.len() <= limit_bytes;
@@ -33,13 +33,13 @@ impl HeldEvents {
         fits
     }
 
-    /// Lets go of what is held back: a replay will hold it.
+    /// Drops what is held back; a replay will contain it.
     pub fn clear(&mut self) {
         self.items.clear();
         self.bytes = 0;
     }
 
-    /// Notes that an event was replayed.
+    /// Records that an event was replayed.
     pub fn note_replayed(&mut self, receipt: &Receipt) {
         match *receipt {
             Receipt::Message { conversation, seq, .. } => {
@@ -53,7 +53,7 @@ impl HeldEvents {
         }
     }
 
-    /// Notes that a lost message was made up for.
+    /// Records that a lost message was filled in.
     pub fn note_filled(&mut self, receipt: &Receipt) {
         if let Receipt::Message { conversation, seq, .. } = *receipt {
             let last = self.filled.entry(conversation).or_insert(seq);
@@ -65,7 +65,7 @@ impl HeldEvents {
         self.left.push(group);
     }
 
-    /// A newer answer will say what the user belongs to.
+    /// Forgets the groups left, since a newer answer will list the user's groups.
     pub fn forget_left(&mut self) {
         self.left.clear();
     }
@@ -78,14 +78,14 @@ impl HeldEvents {
         self.left.contains(&group)
     }
 
-    /// The events held back that `user` has not got by the replay, oldest first.
+    /// The held events that `user` did not get from the replay, oldest first.
     pub fn release(self, user: UserId) -> impl Iterator<Item = Outgoing> {
         let HeldEvents { items, replayed, replayed_events, filled, .. } = self;
         items.into_iter().filter(move |item| match &item.mark {
             Mark::Receipt(receipt) => match **receipt {
                 Receipt::Message { conversation, seq, sender, .. } => {
                     let is_in = |last: Option<&i64>| last.is_some_and(|last| seq <= *last);
-                    // One's own messages are never replayed.
+                    // A user's own messages are never replayed.
                     !is_in(filled.get(&conversation)) && (sender == user || !is_in(replayed.get(&conversation)))
                 }
                 Receipt::Durable { event } => !replayed_events.contains(&event),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_and_made_up_for_is_dropped_ones_own_included() {
+    fn filled_messages_are_dropped_including_own_ones() {
         let mut held = HeldEvents::default();
         for (name, receipt) in [message(4, 1), message(5, 2), message(6, 1)].into_iter().enumerate() {
             assert!(held.push(Outgoing { frame: Bytes::from(vec![name as u8]), mark: receipt.into() }, 100));

@@ -1,4 +1,4 @@
-//! The commands of a connection that wait for their answers: each gets exactly one.
+//! The commands of a connection that wait for their answers; each gets exactly one.
 
 use bytes::Bytes;
 use shared::protocol::RequestId;
@@ -10,7 +10,7 @@ use crate::connection::outbox::{Mark, Outgoing};
 use crate::connection::{Connection, Inner};
 use crate::lanes::load::Waiting;
 
-/// A larger answer becomes a frame in its session, not in the one task that delivers to all of them.
+/// An answer at least this large is encoded by its session, not by the one task that delivers to all sessions.
 const ENCODE_LATER_FROM_BYTES: usize = 4 * 1024;
 
 /// A command that waits for its answer.
@@ -21,29 +21,29 @@ pub struct InFlight {
     pub request_id: Option<RequestId>,
     pub deadline_ms: u64,
     pub started: Instant,
-    /// Whether success is answered.
+    /// True if success is answered.
     pub has_answer: bool,
-    /// Its share of what a connection may have under way at a time; 0 if it does not count.
+    /// Its share of what a connection may have in flight; 0 if it does not count.
     pub cost: usize,
-    /// Its place in its lane; of a command without an answer nobody knows when it is done.
+    /// Its place in its lane. A command without an answer has none, since nobody learns when it is done.
     pub waiting: Option<Waiting>,
-    /// What is left of a `sync`.
+    /// What remains of a `sync`.
     pub rest: Rest,
 }
 
-/// How an answer goes on that comes in rounds.
+/// The state of an answer that comes in rounds.
 #[derive(Debug, Default)]
 pub enum Rest {
-    /// Asked for, or nothing is left.
+    /// Already requested, or nothing remains.
     #[default]
     None,
-    /// Asked for when the client has taken what is there.
+    /// To be requested once the client has taken what was sent.
     Held(SyncRound),
-    /// A further round was asked for.
+    /// Another round was requested.
     UnderWay,
 }
 
-/// A round to ask for.
+/// A round to request.
 pub struct NextRound {
     pub command: Uuid,
     pub request_id: Option<RequestId>,
@@ -57,12 +57,12 @@ impl Connection {
         inner.in_flight.push(entry);
     }
 
-    /// Takes the command off the list without an answer.
+    /// Removes the command from the list without an answer.
     pub fn forget(&self, command: Uuid) -> Option<InFlight> {
         self.inner.lock().take_entry(command)
     }
 
-    /// Puts the answer to a command into the outbox, if the command still waits for one. Does not wake the session.
+    /// Puts the answer to a command into the outbox if the command still waits for one. Does not wake the session.
     pub fn answer(&self, command: Uuid, json: &Bytes) -> Option<InFlight> {
         let mut inner = self.inner.lock();
         let entry = inner.take_entry(command)?;
@@ -70,7 +70,7 @@ impl Connection {
         Some(entry)
     }
 
-    /// The same for a part of an answer: more follows. False when the command does not wait any more.
+    /// Puts one part of an answer into the outbox; more follows. False if the command no longer waits.
     pub fn answer_part(&self, command: Uuid, json: &Bytes) -> bool {
         let mut inner = self.inner.lock();
         let waits = inner.in_flight.iter().any(|entry| entry.command == command);
@@ -80,8 +80,8 @@ impl Connection {
         waits
     }
 
-    /// An answer goes on when the client has taken what came of it; a slow client is not overdue meanwhile. Does not wake the
-    /// session.
+    /// Holds the next round until the client has taken what was sent; a slow client does not make the command overdue.
+    /// Does not wake the session.
     pub fn hold_rest(&self, command: Uuid, round: SyncRound) -> bool {
         let mut inner = self.inner.lock();
         let Some(entry) = inner.in_flight.iter_mut().find(|entry| entry.command == command) else { return false };
@@ -94,7 +94,8 @@ impl Connection {
         true
     }
 
-    /// The next round to ask for, whose place in the lane is `waiting`; one at a time, and none while anything is unwritten.
+    /// The next round to request, with `waiting` as its place in the lane. There is one at a time, and none while
+    /// anything is unwritten.
     pub fn take_rest(&self, deadline_ms: u64, waiting: impl FnOnce() -> Waiting) -> Option<NextRound> {
         let mut inner = self.inner.lock();
         if inner.outbox.bytes() > 0 || inner.in_flight.iter().any(|entry| matches!(entry.rest, Rest::UnderWay)) {
@@ -115,17 +116,17 @@ impl Connection {
         let item = if json.len() >= ENCODE_LATER_FROM_BYTES {
             Outgoing { frame: json.clone(), mark: Mark::Answer }
         } else {
-            // An answer that this dialect does not have.
+            // This dialect has no form for the answer.
             let Some(frame) = self.answer_frames(json) else { return };
             Outgoing { frame, mark: Mark::Required }
         };
         self.put(inner, item);
     }
 
-    /// Commands whose answer is overdue; they are off the list.
+    /// Removes and returns the commands whose answers are overdue.
     pub fn take_overdue(&self, now_ms: u64) -> Vec<InFlight> {
         let mut inner = self.inner.lock();
-        // No allocation unless there are any.
+        // Allocates only if there are any.
         if inner.in_flight.iter().all(|entry| entry.deadline_ms > now_ms) {
             return Vec::new();
         }

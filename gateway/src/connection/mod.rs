@@ -1,5 +1,6 @@
-//! One client's connection as the rest of the process sees it: where frames for it are put, and when it has to end. The commands
-//! that wait for an answer are in `in_flight`, whose connection it is in `owner`, lost messages in `fills`. Its session alone touches the socket.
+//! One client's connection as the rest of the process sees it: where its frames are put, and when it has to end.
+//! `in_flight` holds the commands that wait for an answer, `owner` the connection's user, `fills` the lost messages.
+//! Only its session touches the socket.
 
 pub mod deliveries;
 pub mod fills;
@@ -37,7 +38,7 @@ pub struct Connection {
     pub id: ConnectionId,
     /// `clientId` of the greeting, and the session's id in the fleet.
     pub session: Uuid,
-    /// Whether compression was negotiated.
+    /// True if compression was negotiated.
     pub deflate: bool,
     pub dialect: Dialect,
     outbox_limit_bytes: usize,
@@ -46,12 +47,12 @@ pub struct Connection {
     user: AtomicI64,
     waker: AtomicWaker,
     deliveries: Deliveries,
-    /// Of the request that opened it, when that was traced.
+    /// The trace of the request that opened it, if that was traced.
     trace: Option<TraceContext>,
     inner: Mutex<Inner>,
 }
 
-/// When the connection was last heard of, and when something is due. Read by the sweep alone.
+/// When the connection was last heard from, and when something is due. Only the sweep reads it.
 pub struct Timers {
     pub last_frame_ms: AtomicU64,
     pub last_text_ms: AtomicU64,
@@ -62,7 +63,7 @@ pub struct Timers {
     pub expires_unix: AtomicI64,
     /// When the session opened, in Unix milliseconds; 0 before.
     pub opened_at_ms: AtomicI64,
-    /// When its last replay was asked for, in Unix milliseconds.
+    /// When its last replay was requested, in Unix milliseconds.
     pub resumed_at_ms: AtomicI64,
 }
 
@@ -71,22 +72,22 @@ struct Inner {
     outbox: Outbox,
     held: Option<Box<HeldEvents>>,
     in_flight: Vec<InFlight>,
-    /// Some of them may have a rest to ask for; see `in_flight`.
+    /// Some of them may have a next round to request; see `in_flight`.
     has_rest: bool,
-    /// Of all that is in flight.
+    /// The cost of all commands in flight.
     cost: usize,
     close: Option<Close>,
     received: Received,
     groups: HashSet<GroupId>,
-    /// The tokens that the session lives by: its own, and during a renewal the next one.
+    /// The tokens of the session: its own, and during a renewal also the next one.
     tokens: [Option<TokenHash>; 2],
-    /// With `acks: true` what was written proves nothing.
+    /// With `acks: true`, a successful write is not proof of delivery.
     wants_acks: bool,
-    /// Something may have been missed: events stay held back until it is replayed.
+    /// Events may have been missed; live ones stay held back until these are replayed.
     interrupted: bool,
-    /// Lost messages that are waited for; see `fills`.
+    /// Lost messages that the connection waits for; see `fills`.
     fills: Vec<(u64, ConversationId)>,
-    /// The session may ask for the replay now.
+    /// The session may request the replay now.
     catch_up: bool,
     #[cfg(test)]
     panic_next: bool,
@@ -105,26 +106,26 @@ impl Close {
     }
 }
 
-/// What a session has to look at each time it wakes.
+/// What a session checks each time it wakes.
 #[derive(Clone, Copy, Debug)]
 pub struct Signals {
     pub close: Option<Close>,
     pub in_flight: usize,
-    /// Of what is in flight, see [`InFlight::cost`].
+    /// The cost of what is in flight, see [`InFlight::cost`].
     pub cost: usize,
     pub unwritten_bytes: usize,
     pub catch_up: bool,
-    /// Something of an answer may be left to ask for.
+    /// An answer may have another round to request.
     pub has_rest: bool,
 }
 
-/// What became of an event for one connection.
+/// What happened to an event at one connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
     /// Its session has to be woken.
     pub wake: bool,
     pub dropped: u32,
-    /// It is closed because it reads too slowly.
+    /// It is being closed because it reads too slowly.
     pub too_slow: bool,
 }
 
@@ -153,7 +154,7 @@ impl Connection {
         }
     }
 
-    /// What the connection sends belongs to this trace.
+    /// Adds what the connection sends to this trace.
     #[must_use]
     pub fn traced(self, trace: Option<TraceContext>) -> Self {
         Connection { trace, ..self }
@@ -176,7 +177,7 @@ impl Connection {
     pub fn signals(&self) -> Signals {
         let inner = self.inner.lock();
         #[cfg(test)]
-        assert!(!inner.panic_next, "a test wants a panic");
+        assert!(!inner.panic_next, "a test requested a panic");
         Signals {
             close: inner.close,
             in_flight: inner.in_flight.len(),
@@ -187,13 +188,13 @@ impl Connection {
         }
     }
 
-    /// The session panics when it looks next.
+    /// Makes the session panic at its next check.
     #[cfg(test)]
     pub fn panic_next(&self) {
         self.inner.lock().panic_next = true;
     }
 
-    /// Hands out what is to be written. Large answers become frames here, outside of the lock.
+    /// Hands out what is to be written. Large answers become frames here, outside the lock.
     pub fn take_outgoing(&self, empty: &mut VecDeque<Outgoing>) {
         self.inner.lock().outbox.take(empty);
         if empty.iter().any(|item| matches!(item.mark, Mark::Answer)) {
@@ -216,7 +217,8 @@ impl Connection {
         self.inner.lock().outbox.reframed(before, now);
     }
 
-    /// So many bytes were written, and with them the first `frames` of `writing`. True when receipts are to be passed on.
+    /// Records that `bytes` bytes were written, and with them the first `frames` frames of `writing`. True if receipts
+    /// are due.
     pub fn written(&self, bytes: usize, frames: usize, writing: &mut VecDeque<Outgoing>) -> bool {
         let user = self.user();
         let mut inner = self.inner.lock();
@@ -243,7 +245,7 @@ impl Connection {
         self.wake();
     }
 
-    /// A finished JSON answer, in whatever this connection speaks.
+    /// Pushes a JSON answer, in the dialect of this connection.
     pub fn push_json(&self, json: &[u8]) {
         if let Some(frames) = self.answer_frames(json) {
             self.push(frames);
@@ -267,7 +269,7 @@ impl Connection {
 
     // Events.
 
-    /// Puts an event into the outbox, or holds it back. Does not wake the session.
+    /// Puts an event into the outbox or holds it back. Does not wake the session.
     pub fn deliver(&self, frame: &Bytes, mark: &Mark) -> Delivered {
         let mut inner = self.inner.lock();
         let item = Outgoing { frame: frame.clone(), mark: mark.clone() };
@@ -281,7 +283,7 @@ impl Connection {
         if ephemeral {
             return Delivered { dropped: 1, ..Delivered::default() };
         }
-        // The client is not slow, the gateway holds back: what does not fit is replayed.
+        // The client is not slow, the gateway is holding back; what does not fit is replayed.
         held.clear();
         inner.interrupted = true;
         inner.fills.clear();
@@ -289,33 +291,33 @@ impl Connection {
         Delivered { wake: true, ..Delivered::default() }
     }
 
-    /// From now on live events are held back.
+    /// Starts holding live events back.
     pub fn hold(&self) {
         self.inner.lock().held.get_or_insert_default();
     }
 
-    /// Whether live events are held back.
+    /// True if live events are held back.
     #[cfg(any(test, feature = "fuzz"))]
     pub fn is_holding(&self) -> bool {
         self.inner.lock().held.is_some()
     }
 
-    /// Something may have been missed: holds back at once; [`Self::catch_up`] says when to ask for it.
+    /// Called when events may have been missed: holds back immediately; [`Self::catch_up`] says when to request them.
     pub fn interrupt(&self) {
         let mut inner = self.inner.lock();
         inner.held.get_or_insert_default();
         inner.interrupted = true;
-        // The replay will hold them, too.
+        // The replay will contain them, too.
         inner.fills.clear();
     }
 
-    /// The session may ask for what was missed.
+    /// Allows the session to request what was missed.
     pub fn catch_up(&self) {
         self.inner.lock().catch_up = true;
         self.wake();
     }
 
-    /// The replay that makes up for all interruptions so far begins.
+    /// Called when the replay begins that covers all interruptions so far.
     pub fn begin_catch_up(&self) {
         let mut inner = self.inner.lock();
         inner.held.get_or_insert_default().forget_left();
@@ -324,7 +326,7 @@ impl Connection {
         inner.fills.clear();
     }
 
-    /// The connection belongs to nobody any more: nothing that was held back for its user may reach the next one.
+    /// Detaches the connection from its user: nothing that was held back may reach the next one.
     pub fn reset(&self) {
         self.set_user(None);
         let mut inner = self.inner.lock();
@@ -336,7 +338,8 @@ impl Connection {
         inner.fills.clear();
     }
 
-    /// Puts replayed events into the outbox, but for those that came here and whose receipts are still on their way to the workers.
+    /// Puts replayed events into the outbox, except those that arrived here and whose receipts are still on their way
+    /// to the workers.
     pub fn replay(&self, events: Vec<ReplayedEvent>) {
         let mut inner = self.inner.lock();
         for event in events {
@@ -353,13 +356,13 @@ impl Connection {
         self.wake();
     }
 
-    /// What was received and not passed on yet is of another history of the database.
+    /// Forgets what was received and not yet passed on, because it belongs to another history of the database.
     pub fn forget_received(&self) {
         self.inner.lock().received = Received::default();
     }
 
-    /// Lets the events held back go, unless there was another interruption, which needs another replay, or lost messages are
-    /// waited for.
+    /// Releases the held events, unless another interruption needs another replay or the connection waits for lost
+    /// messages.
     pub fn release(&self) {
         let user = self.user();
         let mut inner = self.inner.lock();
@@ -377,7 +380,7 @@ impl Connection {
 
     // The end.
 
-    /// Ends the connection; the first reason counts.
+    /// Closes the connection; the first reason counts.
     pub fn close(&self, close: Close) {
         self.inner.lock().close.get_or_insert(close);
         self.wake();
@@ -403,7 +406,7 @@ mod tests {
             assert!(!connection.deliver(&frame, &receipt(seq).into()).too_slow);
         }
         let signals = connection.signals();
-        assert!(signals.close.is_none() && signals.catch_up, "what was held back is replayed");
+        assert!(signals.close.is_none() && signals.catch_up, "the held events are to be replayed");
         connection.release();
         assert!(connection.is_holding(), "until the replay");
         assert_eq!(connection.signals().unwritten_bytes, 0);

@@ -1,5 +1,5 @@
-//! What waits to be written to one client: bounded in bytes, in order, and which frames may be dropped first.
-//! It knows neither sockets nor locks.
+//! Frames that wait to be written to one client: bounded in bytes, in order, with the frames marked that may be dropped
+//! first. It knows neither sockets nor locks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use bytes::Bytes;
 use shared::publication::Receipt;
 use tokio::time::Instant;
 
-/// What a frame is to its client.
+/// What kind of frame this is for its client.
 #[derive(Clone, Debug)]
 pub enum Mark {
     /// A direct answer or a control frame: never dropped.
     Required,
-    /// A large direct answer, which is still JSON: the session makes frames of it.
+    /// A large direct answer, still JSON: the session encodes it as frames.
     Answer,
-    /// An event nobody needs to be sure to get: the first to go when the client is slow.
+    /// An event that the client can do without: the first to be dropped if the client is slow.
     Ephemeral,
-    /// An event whose delivery is to be reported.
+    /// An event whose delivery must be reported.
     Receipt(Arc<Receipt>),
 }
 
@@ -38,37 +38,37 @@ pub struct Outgoing {
     pub mark: Mark,
 }
 
-/// Whether a frame was taken.
+/// What happened to a pushed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
     Taken,
-    /// It, or earlier ones, were dropped; this many frames in all.
+    /// This frame or earlier ones were dropped; the number of dropped frames.
     Dropped(u32),
-    /// It does not fit even without the ephemeral frames, and its client is too slow.
+    /// It does not fit even without the ephemeral frames: the client is too slow.
     Full,
 }
 
 #[derive(Debug, Default)]
 pub struct Outbox {
     queue: VecDeque<Outgoing>,
-    /// Of the queue, and of frames handed out by [`Self::take`] that are not yet written.
+    /// Bytes of the queue, and of frames handed out by [`Self::take`] that are not yet written.
     bytes: usize,
-    /// When more came than the limit; `None` since something fitted again.
+    /// When the limit was first exceeded; `None` once something fits again.
     over_since: Option<Instant>,
-    /// Of the bytes those of large answers: in the queue, and handed out.
+    /// Of these bytes, those of large answers: in the queue, and handed out.
     answers: [usize; 2],
 }
 
-/// A client that reads at full speed is not too slow just because much arrives at once: this many times the limit may wait, for at
-/// most [`BURST_LASTS`].
+/// A client that reads at full speed is not too slow just because much arrives at once: up to this many times the limit
+/// may wait, for at most [`BURST_LASTS`].
 pub const BURST: usize = 3;
 const BURST_LASTS: Duration = Duration::from_secs(1);
 
-/// Capacity that an emptied queue may keep: a connection between messages should own next to nothing, but the next message
-/// should need no allocation.
+/// Capacity that an emptied queue keeps: an idle connection should own almost nothing, but its next message should not
+/// need an allocation.
 const KEPT_CAPACITY: usize = 8;
 
-/// An item in the queue and an allocation: many times a pong.
+/// One queue item and one allocation: many times the size of a pong.
 const FRAME_OVERHEAD_BYTES: usize = 128;
 
 impl Outbox {
@@ -76,7 +76,7 @@ impl Outbox {
         let size = item.frame.len();
         let mut dropped = 0;
         let answer_size = if matches!(item.mark, Mark::Answer) { size } else { 0 };
-        // What the connection asked for is not what it fails to keep up with; its session asks for few answers at a time.
+        // A client is not slow because of answers it asked for; its session requests only a few answers at a time.
         let answers = self.answers.iter().sum::<usize>() + answer_size;
         let burst_bytes = limit_bytes.saturating_mul(BURST) + answers;
         let limit_bytes = limit_bytes + answers;
@@ -85,7 +85,7 @@ impl Outbox {
                 return Pushed::Dropped(1);
             }
             dropped = self.drop_ephemeral();
-            // One frame larger than the limit still goes to a client that has read everything else.
+            // A frame over the limit still goes to a client that has read everything else.
             if self.bytes > 0 && self.bytes() + size > limit_bytes && self.is_too_slow(size, burst_bytes) {
                 return Pushed::Full;
             }
@@ -117,7 +117,7 @@ impl Outbox {
         (before - self.queue.len()) as u32
     }
 
-    /// Hands all waiting frames out by swapping with `empty`.
+    /// Hands out all waiting frames by swapping with `empty`.
     pub fn take(&mut self, empty: &mut VecDeque<Outgoing>) {
         debug_assert!(empty.is_empty());
         self.answers = [0, self.answers[0]];
@@ -129,7 +129,7 @@ impl Outbox {
         }
     }
 
-    /// So many bytes of frames handed out were written.
+    /// Records that this many bytes of handed-out frames were written.
     pub fn written(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_sub(bytes);
         if self.bytes == 0 {
@@ -137,18 +137,18 @@ impl Outbox {
         }
     }
 
-    /// A frame handed out has become another one.
+    /// Records that a handed-out frame has changed its size.
     pub fn reframed(&mut self, before: usize, now: usize) {
         self.bytes = (self.bytes + now).saturating_sub(before);
         self.answers[1] = (self.answers[1] + now).saturating_sub(before);
     }
 
-    /// Bytes not yet written, those handed out included, and what it costs to keep the waiting ones as frames.
+    /// Unwritten bytes, including those handed out, and the overhead of the waiting frames.
     pub fn bytes(&self) -> usize {
         self.bytes + self.queue.len() * FRAME_OVERHEAD_BYTES
     }
 
-    /// Forgets what waits.
+    /// Drops everything that waits.
     pub fn clear(&mut self) {
         let waiting: usize = self.queue.iter().map(|item| item.frame.len()).sum();
         self.bytes -= waiting;

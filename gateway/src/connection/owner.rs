@@ -1,4 +1,4 @@
-//! Whose connection it is: the user, the user's groups, and what has reached the user by it.
+//! The owner of a connection: the user, the user's groups, and what has reached the user through it.
 
 use std::sync::atomic::Ordering;
 
@@ -18,15 +18,15 @@ impl Connection {
         }
     }
 
-    /// The session is to live by this token, as soon as a worker accepts it. Noted before the question: a revocation that
-    /// the answer does not know of yet must find the connection.
+    /// The session will use this token once a worker accepts it. Recorded before the worker is asked, so that a
+    /// revocation which the answer does not know about yet still finds the connection.
     pub fn expect_token(&self, token: TokenHash) {
         let tokens = &mut self.inner.lock().tokens;
         let next = usize::from(tokens[0].is_some());
         tokens[next] = Some(token);
     }
 
-    /// A renewal ended: the session lives by the next token, or by the old one.
+    /// Ends a renewal: the session uses the next token, or keeps the old one.
     pub fn end_renewal(&self, renewed: bool) {
         let tokens = &mut self.inner.lock().tokens;
         let next = tokens[1].take();
@@ -47,7 +47,7 @@ impl Connection {
         }
     }
 
-    /// Whether its session is open, not only on the way to it.
+    /// True if its session is open, and not still opening.
     pub fn is_open(&self) -> bool {
         self.opened_at().is_some()
     }
@@ -56,21 +56,21 @@ impl Connection {
         self.user.store(user.map_or(0, |user| user.0), Ordering::Release);
     }
 
-    /// Adds a group; false when it is there already or the user has left it meanwhile.
+    /// Adds a group; false if it is present already or the user has left it meanwhile.
     pub fn add_group(&self, group: GroupId) -> bool {
         let mut inner = self.inner.lock();
         let left = inner.held.as_ref().is_some_and(|held| held.has_left(group));
         !left && inner.groups.insert(group)
     }
 
-    /// The user joined: what it left earlier does not matter any more.
+    /// Records that the user joined: an earlier leave no longer matters.
     pub fn note_joined(&self, group: GroupId) {
         if let Some(held) = &mut self.inner.lock().held {
             held.note_joined(group);
         }
     }
 
-    /// Takes a group away; false when it was not there.
+    /// Removes a group; false if it was not present.
     pub fn remove_group(&self, group: GroupId) -> bool {
         let mut inner = self.inner.lock();
         if let Some(held) = &mut inner.held {
@@ -87,7 +87,7 @@ impl Connection {
         self.inner.lock().wants_acks = wants_acks;
     }
 
-    /// The client confirms what it received.
+    /// Records what the client confirms to have received.
     pub fn acknowledge(&self, conversations: Vec<(ConversationId, i64)>, events: Vec<Uuid>) {
         let Some(user) = self.user() else { return };
         let mut inner = self.inner.lock();

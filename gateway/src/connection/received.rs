@@ -1,5 +1,5 @@
-//! What one connection received since its receipts were last passed on: gathered here, passed on by `lanes::receipts`. Losing some
-//! only makes events come once more, so that every bound here drops.
+//! What one connection received since its receipts were last passed on: gathered here, passed on by `lanes::receipts`.
+//! A lost receipt only repeats an event, so each bound here simply drops.
 
 use std::collections::VecDeque;
 
@@ -8,18 +8,18 @@ use shared::publication::Receipt;
 use shared::stream::Receipts;
 use uuid::Uuid;
 
-/// What one connection gathers before it is passed on out of turn.
+/// Beyond this many, receipts are passed on before their turn.
 const MAX_GATHERED: usize = 256;
-/// What a client may confirm until it is passed on in its turn.
+/// How much a client may confirm before its receipts are passed on.
 const MAX_CONFIRMED: usize = 1_024;
 
-/// What one connection received since the last time it was passed on, and what was passed on lately: workers may not have noted it
-/// yet, and would replay it.
+/// What one connection received since its receipts were last passed on, and what was passed on recently: workers may
+/// not have recorded it yet and would replay it.
 #[derive(Debug, Default)]
 pub struct Received {
     gathered: Gathered,
     passed_on: Option<Box<[Gathered; 2]>>,
-    /// What was written to a client that confirms what it receives, the oldest first.
+    /// Events written to a client that confirms what it receives, oldest first.
     unconfirmed: VecDeque<Receipt>,
 }
 
@@ -29,14 +29,14 @@ struct Gathered {
     events: Vec<Uuid>,
 }
 
-/// Messages of a conversation without a gap.
+/// Messages of a conversation without a gap between them.
 #[derive(Debug)]
 struct Row {
     conversation: ConversationId,
     first: i64,
-    /// The newest of somebody else's.
+    /// The newest message of another user.
     last: i64,
-    /// The newest, which may be one's own.
+    /// The newest message of any user.
     through: i64,
 }
 
@@ -45,7 +45,7 @@ impl Gathered {
         self.conversations.len() + self.events.len()
     }
 
-    /// `None` when nothing was gathered.
+    /// `None` if nothing was gathered.
     fn receipts(&self, user: UserId) -> Option<Receipts> {
         (self.len() > 0).then(|| Receipts {
             user,
@@ -67,17 +67,17 @@ impl Gathered {
 }
 
 impl Received {
-    /// Whether this event was received lately, so that it need not come again.
+    /// True if this event was received recently and need not be sent again.
     pub fn holds(&self, receipt: &Receipt) -> bool {
         self.gathered.holds(receipt)
             || self.passed_on.iter().flat_map(|lately| lately.iter()).any(|gathered| gathered.holds(receipt))
             || self.unconfirmed.iter().any(|written| is_same(written, receipt))
     }
 
-    /// Notes that an event was written to a socket of `user`; true when it is time to pass on.
+    /// Records that an event was written to a socket of `user`; true when it is time to pass receipts on.
     pub fn note(&mut self, receipt: &Receipt, user: UserId) -> bool {
         match *receipt {
-            // The user's own messages need no receipt, but do not break a row.
+            // The user's own messages need no receipt, but do not interrupt a row.
             Receipt::Message { conversation, seq, sender, .. } if sender == user => {
                 if let Some(row) = self.row(conversation)
                     && row.through.checked_add(1) == Some(seq)
@@ -92,14 +92,14 @@ impl Received {
         self.gathered.len() >= MAX_GATHERED
     }
 
-    /// The client confirms durable events. It decides how many those are, so what is too much is dropped.
+    /// Confirms durable events. The client decides how many there are, so those over the bound are dropped.
     pub fn confirm_events(&mut self, events: Vec<Uuid>) {
         self.unconfirmed.retain(|written| !matches!(written, Receipt::Durable { event } if events.contains(event)));
         let room = MAX_CONFIRMED.saturating_sub(self.gathered.len());
         self.gathered.events.extend(events.into_iter().take(room));
     }
 
-    /// Notes what the client has not confirmed; of too much the oldest is forgotten.
+    /// Records an event that the client has not confirmed; beyond the bound the oldest is forgotten.
     pub fn note_unconfirmed(&mut self, receipt: &Receipt) {
         if !matches!(receipt, Receipt::None) {
             if self.unconfirmed.len() >= MAX_GATHERED {
@@ -109,8 +109,8 @@ impl Received {
         }
     }
 
-    /// The client confirms a conversation up to this number; returns the newest message of it that was written. Bounded as
-    /// [`Self::confirm_events`] is.
+    /// Confirms a conversation up to this number; returns its newest message that was written. Bounded like
+    /// [`Self::confirm_events`].
     pub fn confirm(&mut self, confirmed: ConversationId, up_to: i64) -> Option<Receipt> {
         let (mut oldest, mut newest) = (None, None);
         self.unconfirmed.retain(|receipt| match *receipt {
@@ -140,12 +140,12 @@ impl Received {
         }
     }
 
-    /// The newest are at the end, and most receipts are for one of them.
+    /// Searches from the end: most receipts are for one of the newest rows.
     fn row(&mut self, conversation: ConversationId) -> Option<&mut Row> {
         self.gathered.conversations.iter_mut().rev().find(|row| row.conversation == conversation)
     }
 
-    /// Hands over what was gathered; `None` when that is nothing.
+    /// Takes what was gathered; `None` if there is nothing.
     pub fn take(&mut self, user: UserId) -> Option<Receipts> {
         let gathered = std::mem::take(&mut self.gathered);
         let receipts = gathered.receipts(user);
@@ -158,7 +158,7 @@ impl Received {
         receipts
     }
 
-    /// What was passed on so lately that it may not be recorded yet, and what was gathered since.
+    /// What was passed on so recently that it may not be recorded yet, and what was gathered since.
     pub fn unrecorded(&self, user: UserId) -> Vec<Receipts> {
         let lately = self.passed_on.iter().flat_map(|lately| lately.iter().rev());
         lately.chain([&self.gathered]).filter_map(|gathered| gathered.receipts(user)).collect()
@@ -167,7 +167,7 @@ impl Received {
 
 fn is_same(one: &Receipt, other: &Receipt) -> bool {
     match (*one, *other) {
-        // After a restore of the database numbers come again.
+        // After a database restore, numbers are used again.
         (Receipt::Message { message, .. }, Receipt::Message { message: known, .. }) => message == known,
         (Receipt::Durable { event }, Receipt::Durable { event: known }) => event == known,
         _ => false,
@@ -211,8 +211,8 @@ mod tests {
         assert_eq!((known(&received), received.holds(&edited)), ([false, true, true, false], true));
         received.note(&message(5, 1), UserId(1));
         received.note(&message(6, 2), UserId(1));
-        assert_eq!(known(&received), [false, true, true, true], "one's own message does not break a row");
-        // Number 7 is missing: of what lies before, nothing is sure any more.
+        assert_eq!(known(&received), [false, true, true, true], "the user's own message does not interrupt a row");
+        // Number 7 is missing, so what lies before it is no longer certain.
         received.note(&message(8, 2), UserId(1));
         assert_eq!(known(&received), [false; 4]);
         for is_known in [true, true, false] {

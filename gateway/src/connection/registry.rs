@@ -11,7 +11,7 @@ use shared::redis::presence::UserSession;
 use crate::connection::Connection;
 use crate::egress::positions::Positions;
 
-/// So that the sweep over all connections holds up only a part of them at a time.
+/// Lets the sweep over all connections lock only a part of them at a time.
 const SHARDS: usize = 16;
 
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl Registry {
         &self.connections[id.0 as usize % SHARDS]
     }
 
-    /// Calls for each connection, authenticated or not.
+    /// Calls `f` for each connection, authenticated or not.
     pub fn for_each(&self, mut f: impl FnMut(&Arc<Connection>)) {
         for shard in &self.connections {
             shard.read().values().for_each(&mut f);
@@ -71,7 +71,7 @@ impl Registry {
         sessions
     }
 
-    /// Whether there is such a connection, authenticated or not.
+    /// True if this connection exists, authenticated or not.
     pub fn holds(&self, id: ConnectionId) -> bool {
         self.shard(id).read().contains_key(&id.0)
     }
@@ -80,7 +80,7 @@ impl Registry {
         self.audience.read().users.len()
     }
 
-    /// The connection belongs to `user` from now on and holds events back. False when the user has `max` connections.
+    /// Gives the connection to `user` and holds events back. False if the user has `max` connections.
     pub fn add_user(&self, connection: &Arc<Connection>, user: UserId, max: usize) -> bool {
         let mut audience = self.audience.write();
         let connections = audience.users.entry(user).or_insert_with(|| Vec::with_capacity(1));
@@ -96,7 +96,7 @@ impl Registry {
         true
     }
 
-    /// Adds groups to one connection; returns those that are new to it.
+    /// Adds groups to one connection; returns those that it did not have.
     pub fn add_groups(&self, connection: &Arc<Connection>, groups: &[GroupId]) -> Vec<GroupId> {
         let mut audience = self.audience.write();
         let new = |group: &&GroupId| connection.add_group(**group);
@@ -107,7 +107,7 @@ impl Registry {
         added
     }
 
-    /// Makes `groups` the only ones of the connection; returns what was added and what was taken away.
+    /// Makes `groups` the only ones of the connection; returns the added and the removed ones.
     pub fn set_groups(&self, connection: &Arc<Connection>, groups: &[GroupId]) -> (Vec<GroupId>, Vec<GroupId>) {
         let stay: HashSet<&GroupId> = groups.iter().collect();
         let removed: Vec<GroupId> = connection.groups().into_iter().filter(|group| !stay.contains(group)).collect();
@@ -123,7 +123,7 @@ impl Registry {
         (self.add_groups(connection, groups), removed)
     }
 
-    /// `user` joined `group`: returns the connections to which it is new.
+    /// Records that `user` joined `group`; returns the connections that did not have it.
     pub fn join(&self, user: UserId, group: GroupId) -> Vec<Arc<Connection>> {
         let mut audience = self.audience.write();
         let Some(connections) = audience.users.get(&user) else {
@@ -140,7 +140,7 @@ impl Registry {
         joined
     }
 
-    /// The connections in a group, to which one at least is about to be added.
+    /// The connections in a group; the caller is about to add at least one.
     fn members<'a>(&self, audience: &'a mut Audience, group: GroupId) -> &'a mut Vec<Arc<Connection>> {
         audience.groups.entry(group).or_insert_with(|| {
             self.positions.begin(Channel::Group(group));
@@ -148,7 +148,7 @@ impl Registry {
         })
     }
 
-    /// `user` left `group`: returns how many connections that concerned.
+    /// Records that `user` left `group`; returns the number of connections affected.
     pub fn leave(&self, user: UserId, group: GroupId) -> usize {
         let mut audience = self.audience.write();
         let Some(connections) = audience.users.get(&user) else {
@@ -162,7 +162,7 @@ impl Registry {
         left.len()
     }
 
-    /// The connection belongs to nobody any more; returns the groups it was in.
+    /// Detaches the connection from its user; returns the groups it was in.
     pub fn remove_user(&self, connection: &Arc<Connection>, user: UserId) -> Vec<GroupId> {
         let mut audience = self.audience.write();
         let groups = connection.groups();
@@ -191,7 +191,7 @@ impl Registry {
         }
     }
 
-    /// Calls for each connection that gets what is published on a channel for a user or a group.
+    /// Calls `f` for each connection that gets publications on a channel of a user or a group.
     pub fn for_channel(&self, channel: Channel, f: impl FnMut(&Arc<Connection>)) {
         match channel {
             Channel::User(user) => self.for_user(user, f),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_has_so_many_connections_and_no_more() {
+    fn connections_per_user_are_limited() {
         let registry = Registry::default();
         let (one, two) = (connection(1), connection(2));
         assert!(registry.add_user(&one, ALICE, 1));
@@ -273,13 +273,13 @@ mod tests {
         registry.add_user(&two, ALICE, 2);
         registry.add_groups(&two, &[group(1)]);
         registry.remove_user(&one, ALICE);
-        // The second still listens: this is a gap.
+        // The second one still listens, so this is a gap.
         assert_eq!(arrive(48), (SeqCheck::Gap { from: 47 }, SeqCheck::Gap { from: 47 }));
         registry.remove_user(&two, ALICE);
         let three = connection(3);
         registry.add_user(&three, ALICE, 2);
         registry.add_groups(&three, &[group(1)]);
-        // What was published meanwhile is in the replay of whoever came.
+        // The newcomer's replay holds what was published meanwhile.
         assert_eq!(arrive(72), (SeqCheck::Next, SeqCheck::Next));
     }
 

@@ -1,5 +1,5 @@
-//! What connections of another dialect than `chat.v1` get: an answer's frames, and an event's, which are made once for all who
-//! share the dialect and their part in the event.
+//! Frames for connections in dialects other than `chat.v1`: those of an answer, and those of an event, which are made
+//! once for all connections with the same dialect and the same part in the event.
 
 use bytes::Bytes;
 use shared::dialects::{Dialect, Read};
@@ -8,7 +8,7 @@ use websocket::PreparedText;
 use crate::connection::Connection;
 
 impl Connection {
-    /// The frames of a direct answer, one after the other; `None` when this connection's dialect has none.
+    /// The frames of a direct answer, concatenated; `None` if this connection's dialect has none.
     pub fn answer_frames(&self, json: &[u8]) -> Option<Bytes> {
         if self.dialect == Dialect::ChatV1 {
             return Some(PreparedText::new(json).frame(self.deflate));
@@ -39,12 +39,12 @@ pub struct Translated<'a> {
 
 struct InDialect {
     read: Option<Read>,
-    /// For others, and for whoever caused it.
+    /// For the others, and for the user who caused it.
     frames: [Option<PreparedText>; 2],
 }
 
 impl<'a> Translated<'a> {
-    /// Costs next to nothing before [`Self::frame`] is asked for.
+    /// Does almost no work until [`Self::frame`] is called.
     pub fn new(json: &'a [u8]) -> Self {
         Translated { json, dialects: [const { None }; Dialect::COUNT] }
     }

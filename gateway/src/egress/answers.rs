@@ -1,5 +1,6 @@
-//! Large answers, which come by a subscription connection of their own: when Redis cuts it because too many are waiting, no event is
-//! lost. A client's query is then answered `SERVICE_UNAVAILABLE` in time, and what sessions have asked for is asked again.
+//! Large answers, which come over their own subscription connection: if Redis cuts it because too many are waiting, no
+//! event is lost. A client's query is then answered with `SERVICE_UNAVAILABLE` in time, and the requests of sessions
+//! are repeated.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -48,14 +49,14 @@ fn too_fast(lost: u64) {
     tracing::warn!(lost, "large answers were lost because they came faster than they could be delivered");
 }
 
-/// Subscribes, and lets the workers know once Redis has confirmed it.
+/// Subscribes, and tells the workers once Redis has confirmed it.
 fn follow(gateway: &Arc<Gateway>, client: &SubscriberClient) {
     gateway.liveness.set_follows_answers(false);
     let (follower, client) = (gateway.clone(), client.clone());
     let following = async move {
         let channels = [follower.keys.answer_channel(follower.id)];
         while let Err(error) = subscribe(&client, &channels).await {
-            tracing::debug!(%error, "large answers cannot be subscribed to");
+            tracing::debug!(%error, "cannot subscribe to large answers");
             tokio::time::sleep(RETRY_PAUSE).await;
         }
         follower.liveness.set_follows_answers(true);

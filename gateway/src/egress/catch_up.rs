@@ -1,4 +1,5 @@
-//! Sessions whose subscription was interrupted ask for what they missed, paced: what the workers replay besides their other work.
+//! Lets sessions whose subscription was interrupted request what they missed, at a pace that leaves workers time for
+//! their other work.
 
 use std::convert::Infallible;
 use std::sync::Weak;
@@ -10,7 +11,7 @@ use crate::connection::Connection;
 const CATCH_UP_STEP: usize = 50;
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(25);
 
-/// Lets interrupted sessions ask for what they missed, a few at a time.
+/// Lets interrupted sessions request what they missed, a few at a time.
 pub async fn catch_up(sessions: Vec<Weak<Connection>>) -> Result<(), Infallible> {
     for step in sessions.chunks(CATCH_UP_STEP) {
         step.iter().filter_map(Weak::upgrade).for_each(|connection| connection.catch_up());
@@ -32,7 +33,7 @@ mod tests {
         let begun = || connections.iter().filter(|connection| connection.signals().catch_up).count();
         let catching_up = tokio::spawn(catch_up(connections.iter().map(Arc::downgrade).collect()));
         for expected in [50, 100, 120] {
-            // In the middle between two steps.
+            // Halfway between two steps.
             tokio::time::sleep(CATCH_UP_PAUSE / 2).await;
             assert_eq!(begun(), expected);
             tokio::time::sleep(CATCH_UP_PAUSE / 2).await;

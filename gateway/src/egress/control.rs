@@ -50,7 +50,7 @@ pub fn obey(gateway: &Gateway, header: Header, channel: Channel, payload: &[u8])
         }
         (Header::Drain, Channel::Gateway) => {
             count("operator");
-            tracing::info!("an operator ends this gateway");
+            tracing::info!("an operator stops this gateway");
             gateway.lifecycle.start_draining();
         }
         (Header::ReceiptsWanted { by, request }, Channel::User(user)) => {
@@ -78,7 +78,7 @@ pub fn obey(gateway: &Gateway, header: Header, channel: Channel, payload: &[u8])
     }
 }
 
-/// The user's connections follow the group from now on, and catch up on what was said before the subscription stood.
+/// Makes the user's connections follow the group, and catch up on what was sent before the subscription stood.
 fn join(gateway: &Gateway, user: UserId, group: GroupId) {
     let connections = gateway.registry.join(user, group);
     if connections.is_empty() {
@@ -92,7 +92,7 @@ fn join(gateway: &Gateway, user: UserId, group: GroupId) {
         for connection in connections {
             match subscribed {
                 Ok(()) => connection.catch_up(),
-                // It subscribes anew when it comes back.
+                // It subscribes again when it comes back.
                 Err(_) => connection.close(Close::new(CloseCode::TryLater, "Temporarily unavailable")),
             }
         }
@@ -100,7 +100,7 @@ fn join(gateway: &Gateway, user: UserId, group: GroupId) {
     });
 }
 
-/// Sessions that are still opening end, too: a worker may have looked before the revocation.
+/// Closes sessions of revoked tokens, including those still opening: a worker may have checked before the revocation.
 pub fn end_revoked(gateway: &Gateway, revoked: &HashSet<TokenHash>) {
     let error = AuthError {
         message: "The token was revoked",
@@ -132,7 +132,7 @@ fn end_departed(gateway: &Gateway, user: UserId) {
     });
 }
 
-/// Only older connections go (of one dialect, if one is given): two that open at the same time must not close each other.
+/// Closes only older connections (of one dialect, if given), so that two that open at the same time do not close each other.
 fn end_replaced(gateway: &Gateway, user: UserId, by: ConnectionRef, opened_at: Timestamp, only: Option<Dialect>) {
     let conflict =
         broadcast(&SessionConflict { message: "A newer connection replaced this one", timestamp: Timestamp::now() });

@@ -1,5 +1,5 @@
-//! One publication to the connections it concerns. The header is read, the JSON never: its frame is prepared once and shared by
-//! all recipients, without an allocation for each.
+//! Delivers one publication to the connections it concerns. It reads the header and never the JSON: the frame is
+//! prepared once and shared by all recipients, without an allocation for each.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,15 +23,15 @@ use crate::egress::positions::SeqCheck;
 use crate::egress::unreadable::NotRead;
 use crate::gateway::Gateway;
 
-/// Capacity kept for the connections to wake after a batch.
+/// Capacity kept for the list of connections to wake after a batch.
 const KEPT_CAPACITY: usize = 4096;
 
-/// Delivers batches of publications: sessions are woken after the batch, so that what it holds for one of them goes out in one
-/// write.
+/// Delivers batches of publications. Sessions are woken after the batch, so that everything in it for one session goes
+/// out in one write.
 pub struct Deliverer {
     gateway: Arc<Gateway>,
     to_wake: Vec<Arc<Connection>>,
-    /// Tokens of this batch: one look at all connections serves them all.
+    /// Tokens revoked in this batch: one pass over all connections serves them all.
     revoked: HashSet<TokenHash>,
     not_read: NotRead,
 }
@@ -141,8 +141,8 @@ impl Deliverer {
         }
     }
 
-    /// Notes what comes on a channel. A message that came before is a repetition by a worker that took over and knows no
-    /// better; one that comes too early shows that others were lost.
+    /// Records what arrives on a channel. A message that arrived before is a repetition by a worker that took over; a
+    /// number that jumps ahead shows that messages were lost.
     fn is_new(&self, channel: Channel, receipt: &Receipt) -> bool {
         let gateway = &self.gateway;
         match *receipt {
@@ -162,7 +162,7 @@ impl Deliverer {
         true
     }
 
-    /// Wakes the sessions that got something since the last time.
+    /// Wakes the sessions that got something since the last call.
     pub fn wake(&mut self) {
         if !self.revoked.is_empty() {
             control::end_revoked(&self.gateway, &self.revoked);
@@ -174,7 +174,7 @@ impl Deliverer {
         self.to_wake.shrink_to(KEPT_CAPACITY);
     }
 
-    /// A publication that a traced command caused. Those that come in a traced one would be forged.
+    /// Delivers a publication caused by a traced command. A traced publication inside another one must be forged.
     fn traced(&mut self, trace: TraceContext, header: Header, channel: Channel, payload: Bytes) {
         if matches!(header, Header::Traced { .. }) {
             return self.gateway.metrics.unreadable.increment(1);
@@ -196,7 +196,7 @@ impl Deliverer {
 
     fn answer(&mut self, id: ConnectionId, command: Uuid, payload: &Bytes, last: bool) {
         let Some(connection) = self.gateway.registry.get(id) else {
-            // The gateway itself had the command carried out, for a backend.
+            // The gateway itself ran the command, for a backend.
             if id == ConnectionId(0) && last {
                 let reply = InternalReply::Http { status: 200, json: payload.to_vec() };
                 self.gateway.requests.answer(command, reply);
@@ -219,7 +219,7 @@ impl Deliverer {
             return;
         };
         let Ok(round) = postcard::from_bytes(payload) else {
-            // The client is told when the command's time is over.
+            // The client is told once the command's deadline has passed.
             self.gateway.metrics.unreadable.increment(1);
             return;
         };
@@ -231,7 +231,7 @@ impl Deliverer {
     fn internal(&self, command: Uuid, payload: &[u8]) {
         match postcard::from_bytes::<InternalReply>(payload) {
             Ok(reply) => self.gateway.requests.answer(command, reply),
-            // Of another version: whoever asks again may be answered by a worker of this one.
+            // It is from another version; a repeated request may be answered by a worker of this version.
             Err(_) => {
                 self.gateway.metrics.unreadable.increment(1);
                 self.gateway.requests.fail(command);
@@ -290,7 +290,7 @@ mod tests {
 
     use crate::testing::{gateway, speaking};
 
-    /// Of a group of both dialects, with the sender among those of the older one.
+    /// In a group with both dialects, whose sender is among the connections of the older one.
     #[tokio::test]
     async fn an_event_is_made_once_for_each_dialect_and_part_in_it() {
         let (gateway, _queues) = gateway(&[]);

@@ -1,5 +1,6 @@
-//! `message_delivered`: tells the senders of direct messages how far these have reached their recipients. Not durable, so that
-//! the gateway that wrote them publishes it itself; what comes within a moment is told together.
+//! `message_delivered`: tells the senders of direct messages how far these have reached their recipients. It is not
+//! durable, so the gateway that wrote the messages publishes it itself; what accumulates within a moment is sent
+//! together.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,11 +19,11 @@ use tokio::sync::mpsc;
 use crate::connection::deliveries::Delivery;
 use crate::core::Core;
 
-/// A sender need not know sooner; a busy conversation costs a publication per pause.
+/// Soon enough for senders; a busy conversation costs one publication per pause.
 const PAUSE: Duration = Duration::from_millis(50);
 const BATCH: usize = 4_096;
 
-/// Tells senders until the process stops.
+/// Notifies senders until the process stops.
 pub async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Delivery>) -> Result<(), Infallible> {
     let stopped = core.lifecycle.stopped();
     let mut batch = Vec::new();
@@ -35,13 +36,13 @@ pub async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Delivery>) -> Result
             return Ok(());
         }
         if let Err(error) = publish(&core, newest(batch.drain(..))).await {
-            tracing::debug!(%error, "senders were not told what arrived");
+            tracing::debug!(%error, "senders were not notified of deliveries");
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// The newest of each recipient in each conversation: it stands for all before it.
+/// The newest of each recipient in each conversation, which covers all before it.
 fn newest(deliveries: impl Iterator<Item = Delivery>) -> Vec<Delivery> {
     let mut newest: HashMap<(ConversationId, UserId), Delivery> = HashMap::new();
     for delivery in deliveries {
@@ -79,7 +80,7 @@ mod tests {
     use crate::connection::deliveries::Deliveries;
 
     #[test]
-    fn the_newest_stands_for_all_before_it_and_ones_own_are_no_news() {
+    fn the_newest_receipt_covers_all_before_and_skips_own_ones() {
         let (deliveries, mut queue) = Deliveries::new();
         let conversation = ConversationId::direct(UserId(1), UserId(2));
         let receipt = |seq, sender| Receipt::Message { conversation, seq, sender, message: MessageId(Uuid::nil()) };

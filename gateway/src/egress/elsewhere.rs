@@ -1,5 +1,5 @@
-//! What reached a user by connections of other gateways and is not recorded yet: asked for when a session opens, so that a second
-//! device does not get again what the first has received.
+//! What reached a user through connections of other gateways and is not recorded yet. It is requested when a session
+//! opens, so that a second device does not get again what the first has received.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use uuid::Uuid;
 
 use crate::core::Core;
 
-/// Without an answer in this time a gateway is not waited for: what it knows only comes once more.
+/// How long to wait for a gateway's answer; without it, some events are only repeated.
 const ANSWER_WITHIN: Duration = Duration::from_millis(150);
 
-/// Questions to other gateways under way.
+/// Pending questions to other gateways.
 pub struct Elsewhere {
     core: Arc<Core>,
     waiting: Mutex<HashMap<Uuid, mpsc::UnboundedSender<Vec<Receipts>>>>,
@@ -30,7 +30,7 @@ impl Elsewhere {
         Elsewhere { core, waiting: Mutex::default() }
     }
 
-    /// What the user's connections on other gateways received of late. Whoever asks is subscribed to the user's channel.
+    /// What the user's connections on other gateways received recently. The caller is subscribed to the user's channel.
     pub async fn ask(&self, user: UserId) -> Vec<Receipts> {
         let core = &self.core;
         let request = Uuid::new_v4();
@@ -43,7 +43,7 @@ impl Elsewhere {
         let mut receipts = Vec::new();
         let asking = async {
             let listening: u32 = core.redis.publish(channel, question).await?;
-            // This gateway listens, too.
+            // This gateway also listens.
             for _ in 1..listening {
                 receipts.extend(answers.recv().await.unwrap_or_default());
             }
@@ -69,7 +69,7 @@ impl Elsewhere {
         });
     }
 
-    /// Hands another gateway's answer to whoever waits for it, if anybody still does.
+    /// Hands another gateway's answer to the waiting caller, if there still is one.
     pub fn answered(&self, request: Uuid, receipts: Vec<Receipts>) {
         if let Some(waiting) = self.waiting.lock().get(&request) {
             let _ = waiting.send(receipts);
@@ -77,7 +77,7 @@ impl Elsewhere {
     }
 }
 
-/// Takes a question off the list however its wait ends.
+/// Removes a question from the list, however its wait ends.
 struct Forget<'a> {
     elsewhere: &'a Elsewhere,
     request: Uuid,

@@ -1,6 +1,6 @@
-//! Messages that were lost on the way here: found by a jump of a conversation's numbers, or by a worker's report. They are asked
-//! for once for all connections concerned, which hold back what is newer until they have them. Whatever does not go that way
-//! (too many, no answer, no number to begin with) becomes an ordinary catch-up.
+//! Messages that were lost on the way here, found by a jump in a conversation's numbers or by a worker's report. They
+//! are requested once for all connections concerned, which hold newer ones back until they have them. If that does not
+//! work (too many, no answer, no starting number), the sessions catch up as usual.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,12 +22,12 @@ use crate::egress::catch_up;
 use crate::egress::positions::{Completeness, Positions};
 use crate::lanes::ask::Requests;
 
-/// Gaps waiting to be filled; with more, connections catch up one by one, which is paced.
+/// Gaps waiting to be filled; beyond this, connections catch up one by one, at a pace.
 const QUEUE: usize = 1_024;
-/// Between two questions to the workers.
+/// The pause between two requests to the workers.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// One conversation's messages `from..=to`, which are stored and did not come on a channel.
+/// The messages `from..=to` of one conversation, which are stored and did not arrive on a channel.
 pub struct Gap {
     id: u64,
     conversation: ConversationId,
@@ -51,7 +51,8 @@ impl Gaps {
         (Gaps { core, registry, positions, queue, next: AtomicU64::new(1) }, receiver)
     }
 
-    /// The messages `from..=to` did not come on `channel`: from now on its connections hold back what is newer.
+    /// Fills in the messages `from..=to`, which did not arrive on `channel`: its connections hold newer ones back from
+    /// now on.
     pub fn fill(&self, channel: Channel, conversation: ConversationId, (from, to): (i64, i64)) {
         self.fill_of(channel, conversation, (from, to), |_| true);
     }
@@ -80,7 +81,7 @@ impl Gaps {
         }
     }
 
-    /// Compares what a worker published or found with what came here.
+    /// Compares what a worker published or found with what arrived here.
     pub fn compare(&self, report: &Report) {
         let mut behind = Vec::new();
         for reported in &report.messages {
@@ -122,7 +123,8 @@ impl Gaps {
                 self.positions.made_up(channel, conversation, from, last);
                 self.fill_of(channel, conversation, (from, last), |connection| connection.resumed_before(published_at));
             }
-            // Whoever came between the first and what came first here has its own from the replay.
+            // Connections that were added between the first message and the first that arrived here have theirs from
+            // the replay.
             Completeness::Before { to } => {
                 let published_at = at(reported.first_age_ms);
                 self.positions.made_up(channel, conversation, first, to);
@@ -165,7 +167,7 @@ async fn fill(requests: &Requests, gap: Gap) {
 }
 
 fn deliver(gap: &Gap, missing: &MissingMessages) {
-    // What is newer comes by itself.
+    // Newer messages arrive by themselves.
     let filling = Filling::new(&missing.events, gap.to);
     if missing.has_more && filling.last().is_none_or(|last| last < gap.to) {
         return gap.connections.iter().for_each(|connection| connection.abandon_fill(gap.id));

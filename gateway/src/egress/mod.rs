@@ -1,5 +1,5 @@
-//! From publications to sockets: subscriber → deliver → (connection's outbox), and what notices that something is missing:
-//! `positions` and `gaps`. Nothing here reads what a client sent, and nothing here parses an event.
+//! From publications to sockets: subscriber → deliver → (connection's outbox), with `positions` and `gaps`, which
+//! notice that something is missing. Nothing here reads what a client sent, and nothing here parses an event.
 
 pub mod answers;
 pub mod catch_up;

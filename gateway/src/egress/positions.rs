@@ -1,6 +1,7 @@
-//! What this gateway was given, by channel and conversation: which numbers came without a gap, so that a lost message shows
-//! itself by the next one's number, or by a worker's report. Positions live as long as somebody here listens to their channel: what
-//! came before the present subscription says nothing about what comes on it. Only what came lately is kept.
+//! What this gateway received, by channel and conversation: which numbers arrived without a gap, so that the next
+//! message's number or a worker's report reveals a lost one. Positions live as long as a connection here listens to
+//! their channel: what arrived before the present subscription says nothing about what arrives on it. Only recent
+//! positions are kept.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 /// Well beyond the time for which workers report what they published.
 const KEPT_MS: u64 = 120_000;
-/// Conversations, and events, kept; of further ones nothing is known.
+/// The number of conversations, and of events, that are kept; further ones are not tracked.
 const MAX_POSITIONS: usize = 200_000;
 
 #[derive(Default)]
@@ -22,33 +23,33 @@ pub struct Positions {
 #[derive(Default)]
 struct Inner {
     channels: HashMap<Channel, HashMap<ConversationId, Range>>,
-    /// Of all channels.
+    /// The number of conversations of all channels.
     conversations: usize,
-    /// Durable events of this and of the last period.
+    /// Durable events of this period and the previous one.
     events: [HashSet<(Channel, Uuid)>; 2],
     swept_ms: u64,
 }
 
-/// The numbers `from..=to` came.
+/// The numbers `from..=to` arrived.
 struct Range {
     from: i64,
     to: i64,
     at_ms: u64,
 }
 
-/// What a message's number says.
+/// What a message's number shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeqCheck {
     Next,
-    /// It came before on this channel.
+    /// It already arrived on this channel.
     Again,
-    /// The messages from this number on, up to this one, did not come.
+    /// The messages from this number up to this one did not arrive.
     Gap {
         from: i64,
     },
 }
 
-/// How what was given compares with what a worker reports.
+/// How what arrived compares with what a worker reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
     Complete,
@@ -60,12 +61,12 @@ pub enum Completeness {
     Before {
         to: i64,
     },
-    /// Nothing came.
+    /// Nothing arrived.
     Nothing,
 }
 
 impl Positions {
-    /// Notes that a message came.
+    /// Records that a message arrived.
     pub fn message(&self, channel: Channel, conversation: ConversationId, seq: i64, now_ms: u64) -> SeqCheck {
         let mut inner = self.inner.lock();
         let is_full = inner.conversations >= MAX_POSITIONS;
@@ -90,7 +91,7 @@ impl Positions {
         }
     }
 
-    /// Notes that the messages `from..=to`, next to those that came, are being made up for.
+    /// Records that the messages `from..=to`, adjacent to those that arrived, are being filled in.
     pub fn made_up(&self, channel: Channel, conversation: ConversationId, from: i64, to: i64) {
         let mut inner = self.inner.lock();
         let conversations = inner.channels.get_mut(&channel);
@@ -107,13 +108,13 @@ impl Positions {
             Some(range) if range.to < last => Completeness::Behind { from: range.to + 1 },
             Some(range) if range.from > first => Completeness::Before { to: range.from - 1 },
             Some(_) => Completeness::Complete,
-            // It may have come and there was no room to note it.
+            // It may have arrived when there was no room to record it.
             None if inner.conversations >= MAX_POSITIONS => Completeness::Complete,
             None => Completeness::Nothing,
         }
     }
 
-    /// Notes that a durable event came, live or replayed.
+    /// Records that a durable event arrived, live or replayed.
     pub fn event(&self, channel: Channel, event: Uuid) {
         let mut inner = self.inner.lock();
         if inner.events[0].len() < MAX_POSITIONS {
@@ -121,27 +122,27 @@ impl Positions {
         }
     }
 
-    /// Whether a durable event came on one of these channels.
+    /// True if a durable event arrived on one of these channels.
     pub fn has_event(&self, channels: impl IntoIterator<Item = Channel>, event: Uuid) -> bool {
         let inner = self.inner.lock();
         channels.into_iter().any(|channel| inner.events.iter().any(|seen| seen.contains(&(channel, event))))
     }
 
-    /// Somebody begins to listen to a channel that nobody here listened to: what came on it before is of another subscription.
+    /// Called for the first listener on a channel: what arrived on it before belongs to another subscription.
     pub fn begin(&self, channel: Channel) {
         let mut inner = self.inner.lock();
         let forgotten = inner.channels.remove(&channel).map_or(0, |conversations| conversations.len());
         inner.conversations -= forgotten;
     }
 
-    /// Whatever came before may have left gaps that are made up for otherwise.
+    /// Forgets everything: earlier gaps are filled in another way.
     pub fn clear(&self) {
         let mut inner = self.inner.lock();
         inner.channels.clear();
         inner.conversations = 0;
     }
 
-    /// Forgets what is old; cheap but once in a while.
+    /// Forgets old positions; cheap except once per period.
     pub fn sweep(&self, now_ms: u64) {
         let mut inner = self.inner.lock();
         if now_ms < inner.swept_ms + KEPT_MS {
@@ -179,7 +180,7 @@ mod tests {
         assert_eq!(arrives(6), SeqCheck::Again);
         assert_eq!(arrives(9), SeqCheck::Gap { from: 7 });
         assert_eq!(arrives(10), SeqCheck::Next);
-        // From before the first: nothing is known of it.
+        // From before the first one, about which nothing is known.
         assert_eq!(arrives(4), SeqCheck::Next);
         // Another channel has its own numbers.
         assert_eq!(positions.message(Channel::User(UserId(2)), conversation(), 20, 0), SeqCheck::Next);

@@ -1,5 +1,5 @@
-//! The one subscription connection of this process: takes publications from Redis and hands them to `deliver`. When it was
-//! interrupted, whatever was published meanwhile is gone, and all sessions catch up.
+//! The one subscription connection of this process: takes publications from Redis and hands them to `deliver`. After an
+//! interruption, everything published meanwhile is gone, and all sessions catch up.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::egress::catch_up::catch_up;
 use crate::egress::deliver::Deliverer;
 use crate::gateway::Gateway;
 
-/// Publications delivered before their sessions are woken, when so many are waiting.
+/// Publications delivered before their sessions are woken, if this many are waiting.
 const BATCH: usize = 256;
 
-/// Why the subscriber ended, which ends the process.
+/// The subscriber ended, which ends the process.
 #[derive(Debug, thiserror::Error)]
 #[error("the subscription's channel was closed")]
 pub struct Closed;
@@ -72,7 +72,7 @@ fn batch(
     Ok(())
 }
 
-/// Delivers what is there, and wakes its sessions. Returns how many publications were lost, if any were.
+/// Delivers what has arrived and wakes its sessions. Returns the number of lost publications, if there were any.
 ///
 /// # Errors
 /// When publications can no longer be received.
@@ -136,8 +136,9 @@ pub fn interrupted(gateway: &Arc<Gateway>) {
     gateway.lifecycle.spawn_until_stopped("catch-up", task);
 }
 
-/// Follows the database's epoch until the process stops. When another one begins, the database went back in time: the numbers seen
-/// may come again for other messages, and what was received of those that are gone says nothing of these. All sessions catch up.
+/// Follows the database's epoch until the process stops. A new epoch means that the database went back in time: its
+/// numbers may be used again for other messages, and receipts for the lost messages say nothing about the new ones. All
+/// sessions catch up.
 pub async fn follow_epoch(gateway: Arc<Gateway>) -> Result<(), Infallible> {
     let stopped = gateway.lifecycle.stopped();
     let mut epochs = gateway.liveness.epochs();
@@ -145,7 +146,7 @@ pub async fn follow_epoch(gateway: Arc<Gateway>) -> Result<(), Infallible> {
     loop {
         let epoch = epochs.borrow_and_update().clone();
         if known.is_some() && epoch != known {
-            tracing::warn!("the database has another history than before: sessions catch up");
+            tracing::warn!("the database has a different history now: sessions catch up");
             gateway.registry.for_everybody(|connection| connection.forget_received());
             interrupted(&gateway);
         }

@@ -1,5 +1,5 @@
-//! Which channels this process is subscribed to: counted, so that a channel is subscribed to once for all who need it. One task
-//! keeps the counts and talks to Redis; whoever asks waits for Redis' confirmation, many at a time for the same one.
+//! The channels this process is subscribed to, counted, so that each is subscribed to once for all who need it. One
+//! task keeps the counts and talks to Redis; callers wait for its confirmation, many of them for the same one.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::core::Core;
 
-/// Requests taken in one go, and channels in one SUBSCRIBE.
+/// The number of requests taken at once, and of channels in one SUBSCRIBE.
 const BATCH: usize = 512;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -25,14 +25,14 @@ pub enum Change {
     Unsubscribe {
         channels: Vec<String>,
     },
-    /// The connection to Redis is a new one: everything again.
+    /// The connection to Redis is new: subscribe to everything again.
     Resubscribe {
         done: oneshot::Sender<()>,
     },
 }
 
-/// Handle for everybody. The queue has no bound of its own: it holds at most one entry to subscribe and one to unsubscribe per
-/// connection and group, and those are bounded.
+/// A handle that all parts share. The queue needs no bound: it holds at most one entry to subscribe and one to
+/// unsubscribe per connection and group, and those are bounded.
 #[derive(Clone)]
 pub struct Subscriptions {
     changes: mpsc::UnboundedSender<Change>,
@@ -48,8 +48,8 @@ impl Subscriptions {
         (Subscriptions { changes }, receiver)
     }
 
-    /// Counts the channels up, now, and returns a future that waits until Redis has confirmed them. Whatever comes of it, each
-    /// call has to be made up for by one [`Self::unsubscribe`].
+    /// Increments the channels' counts now, and returns a future that waits until Redis has confirmed them. Whatever
+    /// the outcome, each call must be matched by one [`Self::unsubscribe`].
     pub fn subscribe(&self, channels: Vec<String>) -> impl Future<Output = Result<(), NotSubscribed>> + Send + 'static {
         let (done, confirmed) = oneshot::channel();
         // The receiver is gone when the process ends; then nothing will be confirmed.
@@ -57,7 +57,7 @@ impl Subscriptions {
         async { confirmed.await.map_err(|_| NotSubscribed) }
     }
 
-    /// Counts the channels down.
+    /// Decrements the channels' counts.
     pub fn unsubscribe(&self, channels: Vec<String>) {
         if !channels.is_empty() {
             let _ = self.changes.send(Change::Unsubscribe { channels });
@@ -98,7 +98,7 @@ struct Counts {
 
 #[derive(Default)]
 struct Channel {
-    /// Below zero for a moment when a connection ends while it is being counted up elsewhere.
+    /// Below zero for a moment if a connection ends while another task still counts it up.
     users: i64,
     /// Redis has confirmed the subscription.
     confirmed: bool,
@@ -130,21 +130,21 @@ impl Counts {
                 self.confirm(&new);
                 tell(waiting);
             }
-            // Whoever waits learns it from the dropped sender.
+            // The waiting callers learn it from the dropped sender.
             Err(error) => {
                 tracing::warn!(%error, channels = new.len(), "could not subscribe")
             }
         }
         gone.retain(|channel| !self.by_channel.contains_key(channel));
         for chunk in gone.chunks(BATCH) {
-            // Should it fail, a channel too many is heard, and its publications have no audience.
+            // If it fails, one channel too many is heard, and its publications have no audience.
             if let Err(error) = client.unsubscribe(chunk.to_vec()).await {
                 tracing::debug!(%error, "could not unsubscribe");
             }
         }
     }
 
-    /// Counts up or down, and lists a channel that may now have to be subscribed to, or not any more.
+    /// Counts up or down, and lists a channel if its subscription may have to change.
     fn count(&mut self, name: String, change: i64, changed: &mut Vec<String>) {
         let channel = self.by_channel.entry(name.clone()).or_default();
         channel.users += change;
@@ -175,7 +175,7 @@ impl Counts {
     }
 }
 
-/// Whoever gave up waiting does not matter.
+/// Callers that gave up waiting do not matter.
 fn tell(waiting: Vec<oneshot::Sender<()>>) {
     for done in waiting {
         let _ = done.send(());

@@ -1,5 +1,6 @@
-//! Publications that this build cannot read. One of another version of the program lets the sessions it was for catch up, since a
-//! worker's replay holds what it said; one that we did not write is counted, and changes nothing.
+//! Publications that this build cannot read. If one is from another version of the program, the sessions it was for
+//! catch up, since a worker's replay contains what it said; if it was not written by our processes, it is counted and
+//! changes nothing.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -14,13 +15,13 @@ use super::catch_up::catch_up;
 use crate::connection::registry::Registry;
 use crate::core::Core;
 
-/// What comes in this time is made up for together, so that a fleet of which a part is older does not replay all the time.
+/// Everything in this time is handled together, so that a partly older fleet does not replay all the time.
 const GATHERED_FOR: Duration = Duration::from_secs(2);
 const LOG_INTERVAL_MS: u64 = 10_000;
 
 #[derive(Default)]
 pub struct NotRead {
-    /// What waits to be made up for. Bounded by the channels subscribed to.
+    /// What waits to be replayed. Bounded by the channels subscribed to.
     channels: Arc<Mutex<HashSet<Channel>>>,
     /// When a rejection was last logged, by the process's uptime.
     logged_at_ms: Option<u64>,
@@ -36,7 +37,7 @@ impl NotRead {
                 let now_ms = core.clock.now_ms();
                 if self.logged_at_ms.is_none_or(|at| now_ms.saturating_sub(at) > LOG_INTERVAL_MS) {
                     self.logged_at_ms = Some(now_ms);
-                    tracing::error!(%error, "publications were rejected: somebody else writes to Redis, or keys differ");
+                    tracing::error!(%error, "publications were rejected: something else writes to Redis, or the keys differ");
                 }
             }
             Unreadable::Malformed => {}

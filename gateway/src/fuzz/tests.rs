@@ -1,4 +1,4 @@
-//! The router under random series of publications, most of which concern somebody, and under the fuzzer's seeds.
+//! Runs the router with random series of publications, most of which concern a connection, and with the fuzzer's seeds.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -103,7 +103,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     (length, any::<u8>()).prop_map(|(length, letter)| vec![b'a' + letter % 26; length])
 }
 
-/// As the fuzzer gives it, sometimes damaged.
+/// A step in the fuzzer's form, sometimes damaged.
 fn step() -> impl Strategy<Value = Vec<u8>> {
     let encoded = (header(), payload()).prop_map(|(header, payload)| WIRE.publication("", &header, &payload));
     let publication = prop_oneof![9 => encoded, 1 => report()];

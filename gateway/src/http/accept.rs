@@ -1,4 +1,4 @@
-//! The accept loop and what is the same for all HTTP answers: limits, compression, CORS. What the paths answer is in `routes`.
+//! The accept loop, and what all HTTP answers share: limits, compression, CORS. `routes` decides what the paths answer.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -32,15 +32,16 @@ use crate::session::io::Socket;
 
 /// For a request's head, and between two requests of one connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that stays HTTP is asked to end after so long, and cut off when it does not: whoever reads nothing would keep it.
+/// A connection that stays HTTP is asked to end after this time, and cut off if it does not: a client that reads
+/// nothing would keep it open.
 const MAX_HTTP_AGE: Duration = Duration::from_secs(300);
 const HTTP_GRACE: Duration = Duration::from_secs(30);
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
-/// Out of file descriptors, accepting again at once would fail again.
+/// Without file descriptors, accepting again at once would fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const COMPRESS_FROM_BYTES: usize = 1024;
-/// Not 1: at that level zlib-rs panics when the output of what cannot be compressed does not fit into its buffer.
+/// Not 1: at that level zlib-rs panics if incompressible output does not fit into its buffer.
 const COMPRESSION_LEVEL: u32 = 3;
 
 /// Accepts connections until the process drains.
@@ -74,12 +75,12 @@ pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener) -> Result<(), 
     }
 }
 
-/// Where a connection comes from, and its place.
+/// The origin of a connection, and its place.
 type From = Arc<(SocketAddr, HttpConnection)>;
 
-/// The handshake, where the gateway itself ends TLS; then the requests.
+/// Performs the TLS handshake if the gateway itself terminates TLS, then serves the requests.
 async fn secure(gateway: Arc<Gateway>, routes: Routes, socket: TcpStream, from: From) {
-    // Fails only for a socket that is gone already.
+    // Fails only if the socket is already gone.
     let _ = socket.set_nodelay(true);
     match &gateway.tls {
         None => serve(gateway, routes, socket, from).await,
@@ -120,7 +121,7 @@ async fn serve<S: Socket>(gateway: Arc<Gateway>, routes: Routes, socket: S, from
     );
     for patience in [MAX_HTTP_AGE, HTTP_GRACE] {
         tokio::select! {
-            // Broken and slow requests are the client's own affair.
+            // Broken and slow requests are the client's own business.
             _ = connection.as_mut() => return,
             () = stopped.cancelled() => return,
             () = tokio::time::sleep(patience) => connection.as_mut().graceful_shutdown(),
@@ -140,13 +141,13 @@ async fn answer(
         .extensions()
         .get::<Peer>()
         .map(|peer| Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies));
-    // One that succeeds is counted on its way to the WebSocket, on which a refusal is told.
+    // A successful upgrade is counted on its way to the WebSocket, where a refusal can be reported.
     let may_upgrade = request.method() == Method::GET && is_upgrade(&headers);
     if request.method() == Method::HEAD && !is_upgrade(&headers) {
-        // Answered as GET is; hyper, which knows what was asked for, leaves the body out and says its length.
+        // Answered like GET; hyper, which knows the method, omits the body and keeps its length.
         *request.method_mut() = Method::GET;
     }
-    // From memory, and a page of many files: not counted.
+    // Served from memory, and one page loads many files: not counted.
     if let Some(web) = gateway.web.as_ref().filter(|_| !is_upgrade(&headers))
         && let Some(response) = web.answer(request.method(), &path, &headers)
     {
@@ -155,7 +156,7 @@ async fn answer(
         return Ok(Response::from_parts(parts, Full::new(body)));
     }
     let origin = cors_origin(&headers, &gateway.settings.allowed_origins);
-    // The server API counts by its keys.
+    // The server API has limits per key.
     let is_servers = path.strip_prefix(server_api::PREFIX).is_some_and(|rest| rest.starts_with('/'));
     let refused = match may_upgrade || is_servers || is_for_operators(&path) {
         true => None,
@@ -173,7 +174,7 @@ async fn answer(
     };
     let (mut parts, body) = response.into_parts();
     tracing::trace!(path, status = parts.status.as_u16(), "answered a request");
-    // Our own answers are in memory already and cannot fail.
+    // Our own answers are already in memory, so this cannot fail.
     let mut body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     if parts.status == StatusCode::METHOD_NOT_ALLOWED {
         let allowed = || HeaderValue::from_static(routes::allowed_methods(&path));
@@ -194,7 +195,7 @@ async fn answer(
     Ok(Response::from_parts(parts, Full::new(body)))
 }
 
-/// They must be answered whatever else goes on.
+/// Operators' requests must be answered regardless of what else happens.
 fn is_for_operators(path: &str) -> bool {
     match endpoints::find("GET", path) {
         EndpointMatch::Endpoint(endpoint) | EndpointMatch::OtherMethods(endpoint) => {
@@ -204,7 +205,7 @@ fn is_for_operators(path: &str) -> bool {
     }
 }
 
-/// Counts a request; 429 for an address over its limit.
+/// Counts a request; returns a 429 for an address over its limit.
 async fn refuse(gateway: &Gateway, address: Option<Address>) -> Option<warp::reply::Response> {
     let Err(OverLimit::TooManyRequests { retry_after }) = gateway.addresses.count(Counted::Requests, address?).await
     else {
@@ -228,7 +229,7 @@ fn preflight() -> warp::reply::Response {
     response
 }
 
-/// The origin to name in the answer, if it may read it.
+/// The origin to name in the answer, if it may read the answer.
 fn cors_origin(headers: &HeaderMap, allowed: &AllowedOrigins) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
     origin.to_str().is_ok_and(|origin| allowed.allows(origin)).then(|| origin.clone())

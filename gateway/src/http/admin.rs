@@ -1,5 +1,5 @@
-//! Probes and metrics on a listener of their own, `ADMIN_ADDR`. It is for the cluster and not for clients: nothing here counts
-//! addresses, and it answers to the end of the drain.
+//! Probes and metrics on their own listener, `ADMIN_ADDR`. It is for the cluster and not for clients: it counts no
+//! addresses, and it answers until the drain ends.
 
 use std::convert::Infallible;
 use std::sync::Arc;

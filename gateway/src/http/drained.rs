@@ -1,4 +1,4 @@
-//! Drains bodies that are not read to their end because the request was refused. A connection that is closed with unread input is
+//! Drains bodies that are not read to their end because the request failed. A connection closed with unread input is
 //! reset, and its client, which is still writing, would never see the answer.
 
 use std::pin::Pin;
@@ -9,19 +9,19 @@ use http::{Request, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
-/// Of a body that is refused so much is still read, for so long; then the connection is closed.
+/// How much of an unwanted body is still read, and for how long; then the connection is closed.
 const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
 const DRAIN_WITHIN: Duration = Duration::from_secs(2);
 
-/// A request's body. What is left of it when it is dropped is drained.
+/// A request's body. Dropping it drains what is left.
 pub struct Drained {
     body: Option<Incoming>,
-    /// Its client waits for `100 Continue`, which reading sends.
+    /// The client waits for `100 Continue`, which reading sends.
     is_not_begun: bool,
 }
 
 impl Drained {
-    /// The request with its body to be drained.
+    /// Wraps the request so that its body is drained.
     pub fn wrap(request: Request<Incoming>) -> Request<Self> {
         let is_not_begun = request.headers().contains_key(header::EXPECT);
         request.map(|body| Drained { body: Some(body), is_not_begun })

@@ -1,5 +1,5 @@
-//! HTTP: the accept loop (`accept`), the listener of operators (`admin`), bodies that are not read (`drained`), the paths (`routes`), the
-//! form of answers (`reply`), the probes and TLS. Endpoints that need a worker are in `api`.
+//! HTTP: the accept loop (`accept`), the operators' listener (`admin`), unread bodies (`drained`), the paths
+//! (`routes`), the form of answers (`reply`), the probes and TLS. Endpoints that need a worker are in `api`.
 
 pub mod accept;
 pub mod admin;

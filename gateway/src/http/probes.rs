@@ -1,4 +1,4 @@
-//! What the probes say: alive, ready, healthy, and the original's JSON metrics.
+//! The answers of the probes (alive, ready, healthy) and the original's JSON metrics.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use crate::gateway::Gateway;
 use crate::limits::places::Kind;
 use crate::metrics::Totals;
 
-/// Depends on nothing but the process.
+/// Depends only on the process.
 pub fn live(gateway: &Gateway) -> Live {
     Live { alive: true, uptime: uptime_seconds(gateway), timestamp: Timestamp::now() }
 }
 
-/// Whether clients are welcome, and why or why not.
+/// Says if clients are welcome, and why or why not.
 pub fn ready(gateway: &Gateway) -> Ready {
     let redis = gateway.liveness.redis_is_up() && gateway.liveness.is_subscribed();
     let workers = gateway.liveness.workers() > 0;
@@ -46,7 +46,7 @@ pub fn health(gateway: &Gateway) -> Health {
             limit: gateway.settings.max_connections,
         },
         memory: Memory { rss: resident_bytes() },
-        // Only workers know Postgres; a live one reaches it.
+        // Only workers know Postgres, and a live worker can reach it.
         database: Database { connected: workers > 0, pool_size: 0, idle_connections: 0, response_time: 0.0 },
         redis: Redis { connected: redis, response_time: gateway.liveness.redis_response_ms() },
         fleet: Servers { gateways: gateway.liveness.live_gateways().len() as u32, workers },
@@ -76,7 +76,7 @@ pub fn metrics(gateway: &Gateway) -> OriginalMetrics {
     }
 }
 
-/// Brings the metrics up to date that are not kept so.
+/// Updates the metrics that are not kept current.
 pub fn refresh(gateway: &Gateway) {
     gateway.totals.publish(&gateway.metrics);
     gateway.metrics.resident_bytes.set(resident_bytes() as f64);

@@ -1,4 +1,4 @@
-//! The form of all HTTP answers: JSON with a status, and errors as the protocol has them.
+//! The form of all HTTP answers: JSON with a status, and errors as the protocol defines them.
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -11,7 +11,7 @@ pub type Response = warp::reply::Response;
 /// A set of paths; cheap to clone.
 pub type Routes = BoxedFilter<(Response,)>;
 
-/// Whether a request asks for a WebSocket.
+/// True if a request asks for a WebSocket.
 pub fn is_upgrade(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("websocket"))
@@ -43,7 +43,7 @@ pub fn upgrade_required(message: &str) -> Response {
     response
 }
 
-/// Whether the client takes this coding of a body.
+/// True if the client accepts this content coding.
 pub fn accepts(headers: &HeaderMap, coding: &str) -> bool {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let (mut named, mut any) = (None, None);
@@ -57,7 +57,7 @@ pub fn accepts(headers: &HeaderMap, coding: &str) -> bool {
             any = Some(accepted);
         }
     }
-    // `*` stands for the codings that are not listed.
+    // `*` stands for every coding that is not listed.
     named.or(any).unwrap_or(false)
 }
 

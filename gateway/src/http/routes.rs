@@ -1,5 +1,5 @@
-//! Finds what a request is for: the upgrade on any path, the server API, or an endpoint that `shared::endpoints` declares. What is
-//! common to all answers is in `accept`.
+//! Finds what a request is for: the upgrade on any path, the server API, or an endpoint that `shared::endpoints`
+//! declares. `accept` holds what all answers share.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Routes {
     all.recover(rejected).unify().boxed()
 }
 
-/// What `ADMIN_ADDR` answers.
+/// The routes of `ADMIN_ADDR`.
 pub fn admin_routes(gateway: &Arc<Gateway>) -> Routes {
     operators(gateway, |_| true).recover(rejected).unify().boxed()
 }
@@ -83,7 +83,7 @@ fn answer_operator(gateway: &Gateway, operation: Operation, accept: Option<&str>
     }
 }
 
-/// The endpoints for users and the main backend, as far as the settings turn them on.
+/// The endpoints for users and the main backend that the settings enable.
 fn users(gateway: &Arc<Gateway>) -> Routes {
     found(|endpoint, gateway| !endpoint.operation.is_for_operators() && api::is_on(gateway, endpoint), gateway)
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
@@ -98,7 +98,7 @@ fn users(gateway: &Arc<Gateway>) -> Routes {
         .boxed()
 }
 
-/// The endpoint of the request, if it is offered here; `None` where it is one of another method.
+/// The endpoint of the request, if it is offered here; `None` for another method.
 fn found(
     is_offered: impl Fn(&Endpoint, &Gateway) -> bool + Clone + Send + Sync + 'static,
     gateway: &Arc<Gateway>,
@@ -120,7 +120,7 @@ fn found(
         .boxed()
 }
 
-/// What `Allow` says for a known path.
+/// The `Allow` header of a known path.
 pub fn allowed_methods(path: &str) -> &'static str {
     match endpoints::find("POST", path) {
         EndpointMatch::Endpoint(_) => "POST, OPTIONS",
@@ -187,9 +187,9 @@ fn upgrade(headers: HeaderMap, peer: Peer, on_upgrade: Option<OnUpgrade>, gatewa
     response
 }
 
-/// The bare socket, without hyper's buffers, and what was read beyond the request.
+/// Returns the bare socket, without hyper's buffers, and what was read beyond the request.
 async fn upgraded(on_upgrade: OnUpgrade) -> Option<(Stream, bytes::Bytes)> {
-    // A copy of the few bytes there may be: as they are, even none of them would keep hyper's buffer alive.
+    // A copy of the few bytes that may be there: even an empty slice would keep hyper's buffer alive.
     match on_upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => Some((Stream::Plain(parts.io.into_inner()), bytes::Bytes::copy_from_slice(&parts.read_buf))),
         Err(upgraded) => {
@@ -208,7 +208,7 @@ enum Stream {
 fn metrics(gateway: &Gateway, accept: Option<&str>) -> Response {
     probes::refresh(gateway);
     let wants_json = match gateway.settings.default_dialect.translator() {
-        // Prometheus says what it takes; nobody else did.
+        // Prometheus sends what it accepts; the original's clients did not.
         Some(translator) if translator.has_json_metrics() => {
             !accept.is_some_and(|accept| accept.contains("text/plain") || accept.contains("openmetrics"))
         }

@@ -1,5 +1,5 @@
-//! TLS at the gateway itself, for where no proxy ends it: the certificate from files, looked at again when they change.
-//! Connections that are open keep theirs.
+//! TLS at the gateway itself, for deployments where no proxy terminates it. The certificate comes from files, which are
+//! read again when they change. Open connections keep theirs.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// A client that does not finish the handshake by then is sent away.
+/// A client that has not finished the handshake by then is disconnected.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often the files are looked at.
+/// How often the files are checked.
 const RELOAD_PERIOD: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
@@ -38,14 +38,14 @@ struct Certificate {
     current: RwLock<Arc<CertifiedKey>>,
 }
 
-/// When the two files were last written; what differs was replaced.
+/// When the two files were last written; a difference means that they were replaced.
 type Stamp = [Option<SystemTime>; 2];
 
 impl Tls {
     /// Reads the files. Blocks on them.
     ///
     /// # Errors
-    /// When a file is not readable or not what it should be, or the key is not the certificate's.
+    /// When a file cannot be read or parsed, or the key does not belong to the certificate.
     pub fn load(cert_file: &str, key_file: &str) -> anyhow::Result<Self> {
         let (cert_file, key_file) = (PathBuf::from(cert_file), PathBuf::from(key_file));
         let current = RwLock::new(Arc::new(read(&cert_file, &key_file)?));
@@ -58,7 +58,7 @@ impl Tls {
         Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), certificate })
     }
 
-    /// The handshake; `None` when it fails or takes too long.
+    /// Performs the handshake; `None` if it fails or takes too long.
     pub async fn accept(&self, socket: TcpStream) -> Option<TlsStream<TcpStream>> {
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(socket)).await {
             Ok(Ok(stream)) => Some(stream),
@@ -89,13 +89,13 @@ fn read(cert_file: &Path, key_file: &Path) -> anyhow::Result<CertifiedKey> {
         .and_then(Iterator::collect)
         .with_context(|| named(cert_file, "TLS_CERT"))?;
     let key = PrivateKeyDer::from_pem_file(key_file).with_context(|| named(key_file, "TLS_KEY"))?;
-    CertifiedKey::from_der(chain, key, &ring::default_provider()).context("TLS_CERT and TLS_KEY do not fit each other")
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).context("TLS_CERT and TLS_KEY do not belong together")
 }
 
-/// Takes up new files until the process stops. Files that are not usable, perhaps only half written, change nothing.
+/// Loads new files until the process stops. Files that cannot be used, perhaps half written, change nothing.
 pub async fn run(tls: Tls, lifecycle: Lifecycle) -> Result<(), Infallible> {
     let mut ticks = lifecycle.every_until_stopped(RELOAD_PERIOD);
-    // Of the first look: between loading and now nothing may be missed, so it reads once more.
+    // Unset at first: nothing between loading and now may be missed, so it reads once more.
     let mut seen: Stamp = [None, None];
     let mut warned = seen;
     while ticks.next().await {
@@ -115,7 +115,7 @@ pub async fn run(tls: Tls, lifecycle: Lifecycle) -> Result<(), Infallible> {
             Ok((stamp, Some(Err(error)))) if warned != stamp => {
                 tracing::warn!(
                     error = %with_causes(&error),
-                    "the new TLS certificate is not usable; the old one stays"
+                    "the new TLS certificate cannot be used; the old one stays"
                 );
                 warned = stamp;
             }

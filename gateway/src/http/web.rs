@@ -1,5 +1,5 @@
-//! The web client, where `WEB_ROOT` names its files: loaded once at the start and served from memory, so that no request can name a
-//! file that was not there. Compression was done by the client's build.
+//! The web client, if `WEB_ROOT` names its files: loaded once at the start and served from memory, so that a request
+//! can only name files that existed then. The client's build has already compressed them.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -14,17 +14,17 @@ use sha2::{Digest as _, Sha256};
 use super::reply::{Response, accepts, json_response};
 
 const INDEX: &str = "/index.html";
-/// What the client asks first: how one signs in here.
+/// The client requests this first to learn how users sign in here.
 const ABOUT: &str = "/web.json";
-/// The first segments of the client's own routes, all answered with its page.
+/// The first segments of the client's own routes; all of them return its page.
 const ROUTES: [&str; 5] = ["c", "new", "settings", "communities", "login"];
-/// The build puts a hash of the content into these files' names.
+/// The build puts a hash of the content into the names of these files.
 const HASHED: &str = "/assets/";
-/// A folder that is larger is not a web client.
+/// A larger folder is not a web client.
 const MAX_BYTES: u64 = 64 << 20;
 const ENCODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 
-/// The files by the paths they are served under, and what all their answers say.
+/// The files by the paths they are served under, and the headers of all their answers.
 pub struct Web {
     files: HashMap<String, File>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -34,7 +34,7 @@ pub struct Web {
 struct File {
     kind: &'static str,
     plain: Variant,
-    /// By the name of the encoding, the best one first.
+    /// By the name of the encoding, best first.
     encoded: Vec<(&'static str, Variant)>,
 }
 
@@ -46,7 +46,7 @@ struct Variant {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct About {
-    /// `builtin`: accounts of this server; `host`: the page around the client gives it a token.
+    /// `builtin`: accounts of this server; `host`: the page around the client supplies a token.
     auth: &'static str,
     embedded_by: Vec<String>,
 }
@@ -77,7 +77,7 @@ impl Web {
         Ok(Self { files, headers: headers(frame_ancestors)?, about })
     }
 
-    /// The answer to a request that is for the client; `None` leaves it to the other paths. HEAD counts as GET.
+    /// Answers a request for the client; `None` leaves it to the other paths. HEAD counts as GET.
     pub fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<Response> {
         if method != Method::GET && method != Method::HEAD {
             return None;
@@ -123,7 +123,7 @@ impl File {
     }
 }
 
-/// Whether an `If-None-Match` names the tag; weak comparison, as RFC 9110 has it.
+/// True if an `If-None-Match` names the tag; compares weakly, as RFC 9110 requires.
 fn names(value: &HeaderValue, etag: &HeaderValue) -> bool {
     let (Ok(value), Ok(etag)) = (value.to_str(), etag.to_str()) else { return false };
     value.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
@@ -157,7 +157,7 @@ fn variant(body: &Bytes) -> Variant {
         let _ = write!(tag, "{byte:02x}");
     }
     tag.push('"');
-    // Hexadecimal digits in quotes are a header's value.
+    // Hexadecimal digits in quotes are a valid header value.
     let etag = HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""));
     Variant { body: body.clone(), etag }
 }
@@ -178,7 +178,7 @@ fn kind(path: &str) -> &'static str {
     }
 }
 
-/// No inline script or style, nothing from elsewhere, and no frame but in the pages that the setting names.
+/// Allows no inline script or style, nothing from other origins, and framing only by the pages that the setting names.
 fn headers(frame_ancestors: &[String]) -> anyhow::Result<Vec<(HeaderName, HeaderValue)>> {
     let ancestors = if frame_ancestors.is_empty() { "'none'".to_owned() } else { frame_ancestors.join(" ") };
     let policy = format!(

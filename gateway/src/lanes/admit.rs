@@ -1,4 +1,4 @@
-//! From a decoded command to a stream entry that may be appended. Only here can an [`Admitted`] be made.
+//! From a decoded command to a stream entry that may be appended. An [`Admitted`] can only be made here.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,9 +18,9 @@ use crate::connection::in_flight::NextRound;
 use crate::core::Core;
 use crate::lanes::load::LaneLoads;
 
-/// Told to senders when Redis does not answer.
+/// What senders are told if Redis does not answer.
 const REDIS_RETRY_SECONDS: u32 = 2;
-/// Reactions, reading marks, pages and signs of typing for each message that a user may send.
+/// Reactions, read marks, pages and typing signs for each message that a user may send.
 const COMMANDS_PER_MESSAGE: u32 = 10;
 
 /// An entry that passed all checks, sealed and addressed.
@@ -28,7 +28,7 @@ pub struct Admitted {
     pub(crate) append: Append,
     origin: Origin,
     command: Uuid,
-    /// Of the ordered lane; `None` in that of queries.
+    /// The partition in the ordered lane; `None` in the query lane.
     partition: Option<u32>,
     traced: Option<Box<Traced>>,
 }
@@ -36,7 +36,7 @@ pub struct Admitted {
 /// A command that is traced.
 pub struct Traced {
     context: TraceContext,
-    /// What the connection was opened with.
+    /// The trace in which the connection was opened.
     parent: Option<TraceContext>,
     name: String,
     at: SystemTime,
@@ -47,7 +47,7 @@ impl Traced {
         self.context
     }
 
-    /// Notes that it was appended, or was not.
+    /// Records if the command was appended.
     pub fn appended(self, core: &Core, command: Uuid, appended: bool) {
         let attributes = vec![
             KeyValue::new("chat.command", self.name),
@@ -66,11 +66,11 @@ impl Traced {
     }
 }
 
-/// Who learns what became of an entry.
+/// Who is told the outcome of an entry.
 pub enum Origin {
-    /// The connection whose command it is.
+    /// The connection that sent the command.
     Client(Arc<Connection>),
-    /// A request of the gateway's own.
+    /// The gateway itself.
     Internal,
 }
 
@@ -87,10 +87,10 @@ impl Admitted {
         (self.append, self.origin, self.command, self.traced)
     }
 
-    /// A client's command. Its id is what answers refer to.
+    /// Admits a client's command. Answers refer to its id.
     ///
     /// # Errors
-    /// When its lane takes nothing for the moment.
+    /// When its lane takes no commands for the moment.
     pub fn client(
         core: &Core,
         lanes: &LaneLoads,
@@ -122,10 +122,10 @@ impl Admitted {
         Ok(Admitted { append, origin, command: entry.command, partition: entry.partition, traced })
     }
 
-    /// A user's command that a backend has carried out; its answer comes to the gateway.
+    /// Admits a user's command that a backend requested; its answer goes to the gateway.
     ///
     /// # Errors
-    /// When its lane takes nothing for the moment.
+    /// When its lane takes no commands for the moment.
     pub fn server(core: &Core, lanes: &LaneLoads, ordered: Ordered) -> Result<Self, Rejection> {
         let Ordered { user, command, is_systems, id, trace } = ordered;
         let (name, route) = (command.name().to_owned(), command.route(user));
@@ -138,7 +138,7 @@ impl Admitted {
         Ok(Admitted { append, origin: Origin::Internal, command, partition, traced })
     }
 
-    /// A further round of a `sync`, under the id that its answers refer to. It was admitted with the first one.
+    /// Another round of a `sync`, under the id that its answers refer to. It was admitted with the first round.
     pub fn next_round(core: &Core, connection: &Arc<Connection>, user: UserId, next: NextRound) -> Self {
         let now = Timestamp::now();
         let (id, body, deadline) =
@@ -157,7 +157,7 @@ impl Admitted {
         }
     }
 
-    /// The gateway's own request, for the query lane, under this id or a new one.
+    /// Admits the gateway's own request for the query lane, under this id or a new one.
     pub fn internal(
         core: &Core,
         id: Option<Uuid>,
@@ -178,24 +178,24 @@ impl Admitted {
     }
 }
 
-/// A command that a backend orders for a user.
+/// A command that a backend requests for a user.
 pub struct Ordered {
     pub user: UserId,
     pub command: Command,
-    /// Whether it is a message of the system.
+    /// True for a system message.
     pub is_systems: bool,
-    /// A repetition has that of the first.
+    /// A repetition has the id of the first request.
     pub id: Option<Uuid>,
-    /// What the request says to be part of.
+    /// The trace that the request claims to be part of.
     pub trace: Option<TraceContext>,
 }
 
-/// Whose command it is, and where the answer goes.
+/// Who sent the command, and where the answer goes.
 struct Sender {
     connection: ConnectionId,
     user: UserId,
     request_id: Option<RequestId>,
-    /// What the connection, or the backend's request, was opened with.
+    /// The trace in which the connection, or the backend's request, was opened.
     caused_by: Option<TraceContext>,
 }
 
@@ -203,16 +203,16 @@ struct Sender {
 struct Entry {
     append: Append,
     command: Uuid,
-    /// Of the ordered lane; `None` in that of queries.
+    /// The partition in the ordered lane; `None` in the query lane.
     partition: Option<u32>,
     trace: Option<TraceContext>,
 }
 
 impl Entry {
-    /// Under this id or a new one.
+    /// Uses this id or a new one.
     ///
     /// # Errors
-    /// When its lane takes nothing for the moment.
+    /// When its lane takes no commands for the moment.
     fn new(
         core: &Core,
         lanes: &LaneLoads,
@@ -247,12 +247,12 @@ impl Entry {
     }
 }
 
-/// What a user may do besides sending messages: far more than people do, and not what a program could.
+/// How many other commands a user may send: far more than people need, and less than a program could send.
 pub fn command_rate_limit(settings: &GatewaySettings) -> u32 {
     settings.message_rate_limit.saturating_mul(COMMANDS_PER_MESSAGE)
 }
 
-/// What a sender is told when the entry could not be appended.
+/// What a sender is told if the entry could not be appended.
 pub fn not_appended() -> Rejection {
     Rejection::unavailable("The message queue does not answer", REDIS_RETRY_SECONDS)
 }

@@ -1,5 +1,5 @@
-//! Appends admitted commands to their streams: one task, in batches of what is waiting, strictly one batch after the other, so
-//! that what one connection sends stays in order. At low load a batch is one command and nothing waits.
+//! Appends admitted commands to their streams: one task that takes what is waiting in batches, strictly one batch after
+//! the other, so that what one connection sends stays in order. At low load a batch is one command and nothing waits.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The gateway's own requests to workers, and the answers they wait for.
+//! The gateway's own requests to workers, and the wait for their answers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,19 +17,20 @@ use crate::core::Core;
 use crate::lanes::admit::Admitted;
 use crate::lanes::enqueue::Enqueue;
 
-/// Without an answer in this time the fleet counts as unavailable.
+/// Without an answer in this time, the fleet counts as unavailable.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// One for each of the connections by which answers come. Answers that are too many for Redis are not asked for again and again.
+/// One for each connection over which answers arrive. Answers that are too large for Redis are not requested again and
+/// again.
 const REPETITIONS: u32 = 2;
 const RETRY_AFTER_SECONDS: u32 = 2;
 const UNAVAILABLE: InternalReply = InternalReply::Unavailable { retry_after: RETRY_AFTER_SECONDS };
 
-/// Requests under way: at most two per connection, and those of backends.
+/// Pending requests: at most two per connection, and those of backends.
 pub struct Requests {
     core: Arc<Core>,
     enqueue: Enqueue,
     waiting: Mutex<HashMap<Uuid, Vec<oneshot::Sender<InternalReply>>>>,
-    /// Told when answers may have been lost.
+    /// Notified when answers may have been lost.
     interrupted: watch::Sender<()>,
 }
 
@@ -38,32 +39,32 @@ impl Requests {
         Requests { core, enqueue, waiting: Mutex::default(), interrupted: watch::Sender::new(()) }
     }
 
-    /// Hands an answer to whoever waits for it, if anybody still does.
+    /// Hands an answer to the waiting caller, if there still is one.
     pub fn answer(&self, command: Uuid, reply: InternalReply) {
-        // A repeated request of a backend may wait for the same command.
+        // A backend's repeated request may wait for the same command.
         for waiting in self.waiting.lock().remove(&command).unwrap_or_default() {
             let _ = waiting.send(reply.clone());
         }
     }
 
-    /// The request could not be passed on.
+    /// Reports that the request could not be passed on.
     pub fn fail(&self, command: Uuid) {
         self.answer(command, UNAVAILABLE);
     }
 
-    /// Answers may have been lost: what sessions wait for is asked again now. A session that waited until its time is over would hold
-    /// back everything new for as long.
+    /// Called when answers may have been lost: what sessions wait for is requested again now. A session that waited for
+    /// its deadline would hold back all new events until then.
     pub fn repeat(&self) {
         self.interrupted.send_replace(());
     }
 
-    /// Asks a worker; returns [`InternalReply::Unavailable`] when no answer comes in time. `request_id` is echoed in the events
-    /// that the worker makes.
+    /// Asks a worker; returns [`InternalReply::Unavailable`] if no answer arrives in time. `request_id` is echoed in
+    /// the events that the worker makes.
     pub async fn ask(&self, user: UserId, request: &Internal, request_id: Option<&RequestId>) -> InternalReply {
         self.ask_as(None, user, request, request_id).await
     }
 
-    /// [`Self::ask`] under the id of an earlier request, which this one may be a repetition of.
+    /// Like [`Self::ask`], under the id of an earlier request, which this one may repeat.
     pub async fn ask_as(
         &self,
         id: Option<Uuid>,
@@ -77,7 +78,7 @@ impl Requests {
         let admit = |id| Admitted::internal(&self.core, id, user, request, request_id.cloned(), deadline);
         let mut admitted = admit(id);
         let mut answer = self.expect(admitted.command());
-        // What may change something is repeated by who asked for it.
+        // A request that may change something is repeated only by the caller.
         let mut repetitions = if matches!(request, Internal::Http(_)) { 0 } else { REPETITIONS };
         loop {
             if self.enqueue.submit(admitted).is_err() {
@@ -95,8 +96,8 @@ impl Requests {
         }
     }
 
-    /// Appends an entry whose answer comes to this gateway, and waits for it; returns [`InternalReply::Unavailable`] when none comes
-    /// in time.
+    /// Appends an entry whose answer comes to this gateway, and waits for it; returns [`InternalReply::Unavailable`] if
+    /// none arrives in time.
     pub async fn wait_for(&self, admitted: Admitted, within: Duration) -> InternalReply {
         let mut answer = self.expect(admitted.command());
         if self.enqueue.submit(admitted).is_err() {
@@ -115,7 +116,7 @@ impl Requests {
     }
 }
 
-/// An answer that is waited for. Takes the request off the list however the wait ends.
+/// A pending answer. Takes the request off the list however the wait ends.
 struct PendingReply<'a> {
     requests: &'a Requests,
     command: Uuid,

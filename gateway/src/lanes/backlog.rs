@@ -1,5 +1,5 @@
-//! Looks at the backlog of every lane: one that is too long or too old refuses at once instead of queueing. And ends the periods
-//! in which `lanes` measures what gets done.
+//! Watches the backlog of every lane: a lane with one that is too long or too old rejects commands at once instead of
+//! queueing them. Also ends the periods in which `lanes` measures throughput.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::lanes::load::{self, LaneLoads};
 
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// Looks at the lanes until the process stops.
+/// Watches the lanes until the process stops.
 pub async fn run(core: Arc<Core>, lanes: Arc<LaneLoads>) -> Result<(), Infallible> {
     let backlogs = Backlogs::default();
     let partitions = u32::from(core.settings.common.partitions);
@@ -30,9 +30,9 @@ pub async fn run(core: Arc<Core>, lanes: Arc<LaneLoads>) -> Result<(), Infallibl
             true = ticks.next() => {}
             else => return Ok(()),
         }
-        // When Redis does not answer, appending fails by itself.
+        // If Redis does not answer, appending fails by itself.
         if let Err(error) = look(&core, &lanes, &backlogs, &streams).await {
-            tracing::debug!(%error, "the lanes could not be looked at");
+            tracing::debug!(%error, "the lanes could not be checked");
         }
     }
 }
@@ -44,7 +44,7 @@ async fn look(core: &Core, lanes: &LaneLoads, backlogs: &Backlogs, streams: &[St
         let refuse = backlog.entries > common.backlog_limit || backlog.age > common.backlog_max_age;
         lanes.set_refusing(place, refuse.then_some(backlog.age));
     }
-    // The lane of queries comes last.
+    // The query lane comes last.
     let (ordered, queries) = backlogs.split_at(backlogs.len().saturating_sub(1));
     for (name, backlogs) in [("ordered", ordered), ("queries", queries)] {
         let entries: u64 = backlogs.iter().map(|lane| lane.entries).sum();

@@ -1,4 +1,4 @@
-//! The bounded queue of admitted commands. Only what was admitted can be put into it; `append` takes it out.
+//! The bounded queue of admitted commands. Only admitted ones can be put into it; `append` takes them out.
 
 use tokio::sync::mpsc;
 
@@ -6,7 +6,7 @@ use crate::lanes::admit::Admitted;
 
 const QUEUE: usize = 16_384;
 
-/// Where admitted commands go.
+/// Where admitted commands are put.
 #[derive(Clone)]
 pub struct Enqueue {
     sender: mpsc::Sender<Admitted>,
@@ -22,7 +22,7 @@ impl Enqueue {
         (Enqueue { sender }, receiver)
     }
 
-    /// Hands a command over; what becomes of it is told to its origin.
+    /// Hands a command over; its origin is told the outcome.
     pub fn submit(&self, admitted: Admitted) -> Result<(), Full> {
         self.sender.try_send(admitted).map_err(|_| Full)
     }

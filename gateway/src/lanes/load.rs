@@ -1,49 +1,51 @@
-//! Which lanes take commands, and how many. Two rules: nothing while a lane's backlog is too long or too old, which `backlog`
-//! finds by looking at Redis; and no more than the lane gets done in the time that commands may wait, judged by how fast this
-//! gateway's own commands are answered. The first sees a lane that stands still. The second sees one that is offered more than
-//! it can do, before its oldest command is old: by then, what waits behind that could not be done in time any more.
+//! Which lanes take commands, and how many. Two rules: a lane takes nothing while its backlog is too long or too old,
+//! which `backlog` finds by looking at Redis; and it takes no more than it can do in the time that commands may wait,
+//! judged by how fast this gateway's own commands are answered. The first rule detects a lane that stands still. The
+//! second detects a lane that gets more than it can do before its oldest command is old, because the commands behind
+//! that one would then be late already.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Between two looks at what was answered.
+/// The time between two measurements.
 pub const PERIOD: Duration = Duration::from_millis(250);
-/// A lane does as much as in its best period among so many: a worker's short pause says nothing about its speed.
+/// A lane is assumed to do as much as in the best of this many periods: a worker's short pause says nothing about its
+/// speed.
 const PERIODS: usize = 8;
-/// Fewer waiting commands say nothing about a lane's speed.
+/// With fewer waiting commands, nothing can be said about a lane's speed.
 const ALWAYS_TAKEN: u32 = 64;
-/// Longest wait that senders are told.
+/// The longest wait that senders are told.
 const MAX_RETRY_SECONDS: u64 = 30;
 
-/// The partitions, and then the lane of queries.
+/// The partitions, followed by the query lane.
 #[derive(Debug)]
 pub struct LaneLoads {
     lanes: Box<[Lane]>,
-    /// How long commands may wait by the second rule.
+    /// How long commands may wait under the second rule.
     longest_wait: Duration,
 }
 
 #[derive(Debug)]
 struct Lane {
-    /// 0 when the backlog is within its bounds, else the seconds after which to try again.
+    /// 0 if the backlog is within its bounds, and otherwise the seconds after which to try again.
     refusing: AtomicU32,
-    /// This gateway's commands that wait for their answers.
+    /// This gateway's commands that are waiting for their answers.
     waiting: AtomicU32,
     /// Answers in this period.
     answered: AtomicU32,
-    /// How many may wait.
+    /// How many commands may wait.
     most_waiting: AtomicU32,
 }
 
-/// A command's place among those that wait for their answers, until it is dropped.
+/// A command's place among the waiting ones, until it is dropped.
 #[derive(Debug)]
 pub struct Waiting {
     lanes: Arc<LaneLoads>,
     lane: usize,
 }
 
-/// What is remembered of a lane's past periods.
+/// What is kept about a lane's past periods.
 #[derive(Clone, Copy, Default)]
 pub struct Past {
     answered: [u32; PERIODS],
@@ -51,8 +53,8 @@ pub struct Past {
 }
 
 impl LaneLoads {
-    /// `max_age` is the age of the oldest command at which the first rule refuses; the second keeps waits to half of it, so that
-    /// the first stays for lanes that stand still.
+    /// `max_age` is the age of the oldest command at which the first rule applies. The second keeps waits below half of
+    /// it, so that the first is left for lanes that stand still.
     pub fn new(partitions: u16, max_age: Duration) -> Arc<Self> {
         let lane = || Lane {
             refusing: AtomicU32::new(0),
@@ -63,13 +65,13 @@ impl LaneLoads {
         Arc::new(LaneLoads { lanes: (0..=partitions).map(|_| lane()).collect(), longest_wait: max_age / 2 })
     }
 
-    /// The place of a partition among the lanes, or that of the queries.
+    /// The index of a partition's lane, or of the query lane.
     fn place(&self, partition: Option<u32>) -> usize {
         let queries = self.lanes.len() - 1;
         partition.map_or(queries, |partition| (partition as usize).min(queries))
     }
 
-    /// `Some` with the seconds to wait when the lane (a partition, or the queries) takes nothing.
+    /// The seconds to wait if the lane (a partition, or the query lane) takes no commands.
     pub fn refuses(&self, partition: Option<u32>) -> Option<u32> {
         let lane = &self.lanes[self.place(partition)];
         match lane.refusing.load(Ordering::Relaxed) {
@@ -78,26 +80,26 @@ impl LaneLoads {
         }
     }
 
-    /// A place among the lane's waiting commands.
+    /// Takes a place among the lane's waiting commands.
     pub fn enter(self: &Arc<Self>, partition: Option<u32>) -> Waiting {
         let lane = self.place(partition);
         self.lanes[lane].waiting.fetch_add(1, Ordering::Relaxed);
         Waiting { lanes: Arc::clone(self), lane }
     }
 
-    /// Sets the first rule for the lane at this place: the age of its oldest command when it is to take nothing.
+    /// Sets the first rule for the lane at this index: the age of its oldest command if it should take nothing.
     pub fn set_refusing(&self, place: usize, age: Option<Duration>) {
         if let Some(lane) = self.lanes.get(place) {
             lane.refusing.store(age.map_or(0, retry_after), Ordering::Relaxed);
         }
     }
 
-    /// How many lanes take nothing for the moment.
+    /// The number of lanes that take nothing at the moment.
     pub fn refusing(&self) -> usize {
         self.lanes.iter().filter(|lane| lane.refusing.load(Ordering::Relaxed) > 0 || lane.is_full()).count()
     }
 
-    /// What `end_period` needs of the past, at the start.
+    /// The initial state for `end_period`.
     pub fn past(&self) -> Vec<Past> {
         vec![Past::default(); self.lanes.len()]
     }
@@ -115,8 +117,8 @@ impl LaneLoads {
         past.answered.rotate_right(1);
         past.answered[0] = answered;
         let most_answered = past.answered.iter().copied().max().unwrap_or(0);
-        // Answers come in order: when fewer came than waited before, some have waited for a whole period. Without that, many
-        // waiting commands are a burst; and of a lane that stands still the speed is not known.
+        // Answers come in order: if fewer arrived than were waiting before, some have waited for a whole period.
+        // Otherwise many waiting commands are just a burst. The speed of a lane that stands still is unknown.
         if waited <= answered || most_answered == 0 {
             return u32::MAX;
         }
@@ -132,7 +134,7 @@ impl Lane {
 }
 
 impl Waiting {
-    /// A worker answered.
+    /// Records a worker's answer.
     pub fn answered(&self) {
         self.lanes.lanes[self.lane].answered.fetch_add(1, Ordering::Relaxed);
     }
@@ -169,10 +171,10 @@ mod tests {
         let (lanes, mut past) = lanes();
         let mut waiting: Vec<Waiting> = (0..1_000).map(|_| lanes.enter(LANE)).collect();
         lanes.end_period(&mut past);
-        assert_eq!(lanes.refuses(LANE), None, "a burst is no overload");
+        assert_eq!(lanes.refuses(LANE), None, "a burst is not an overload");
         answer(&mut waiting, 100);
         lanes.end_period(&mut past);
-        // 400 a second, for 2.5 seconds.
+        // 400 a second for 2.5 seconds.
         assert_eq!(lanes.refuses(LANE), None);
         waiting.extend((0..100).map(|_| lanes.enter(LANE)));
         assert_eq!(lanes.refuses(LANE), Some(2));
@@ -206,7 +208,7 @@ mod tests {
             assert_eq!(lanes.refuses(LANE), Some(2), "820 wait where 800 may");
         }
         lanes.end_period(&mut past);
-        assert_eq!(lanes.refuses(LANE), None, "what stands still is left to the first rule");
+        assert_eq!(lanes.refuses(LANE), None, "a lane that stands still is left to the first rule");
         waiting.clear();
     }
 
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_refuses_as_long_as_its_backlog_is_too_old() {
+    fn a_lane_rejects_as_long_as_its_backlog_is_too_old() {
         let (lanes, _) = lanes();
         lanes.set_refusing(2, Some(Duration::from_secs(90)));
         assert_eq!([lanes.refuses(LANE), lanes.refuses(None)], [None, Some(30)]);

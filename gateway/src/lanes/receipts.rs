@@ -1,5 +1,5 @@
-//! What reached clients, on its way to the workers: passed on in batches. Losing some only makes
-//! events come once more, so that every bound here drops.
+//! Sends what reached clients to the workers, in batches. A lost receipt only repeats an event, so each bound here
+//! simply drops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use tokio::sync::mpsc;
 use crate::core::Core;
 use crate::lanes::admit::Admitted;
 
-/// Users in one entry, and what they received.
+/// The number of users in one entry, with what they received.
 const BATCH_USERS: usize = 256;
 const BATCH_RECEIPTS: usize = 8_192;
 const QUEUE_USERS: usize = 16_384;
-/// An entry that is not applied within this time would not be worth it: the next ones say the same and more.
+/// An entry that is not applied within this time is not worth applying: later ones cover it.
 const RECORD_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Where connections put what they gathered.
@@ -30,13 +30,13 @@ impl ReceiptQueue {
         (ReceiptQueue { sender }, receiver)
     }
 
-    /// False when the queue is full and the receipts are dropped.
+    /// False if the queue is full and the receipts are dropped.
     pub fn push(&self, receipts: Receipts) -> bool {
         self.sender.try_send(receipts).is_ok()
     }
 }
 
-/// Passes receipts on until the process stops, and what is left then.
+/// Passes receipts on until the process stops, and then what is left.
 pub async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Receipts>) {
     let stopped = core.lifecycle.stopped();
     let mut batch = Vec::new();
@@ -60,7 +60,7 @@ pub async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Receipts>) {
     }
 }
 
-/// Takes all, in pieces that are not too large for an entry.
+/// Takes everything, split into pieces that are small enough for an entry.
 fn entries(batch: &mut Vec<Receipts>) -> Vec<Vec<Receipts>> {
     let mut entries: Vec<Vec<Receipts>> = Vec::new();
     let mut room = 0;
@@ -84,7 +84,7 @@ fn size(receipts: &Receipts) -> usize {
     receipts.conversations.len() + receipts.events.len()
 }
 
-/// The request to record what was received in the present epoch of the database.
+/// The request to record what was received in the database's present epoch.
 pub fn request(core: &Core, receipts: Vec<Receipts>) -> Internal {
     match core.liveness.epoch() {
         Some(epoch) => Internal::RecordReceiptsIn { epoch, receipts },

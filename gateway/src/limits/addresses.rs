@@ -1,5 +1,5 @@
-//! What one client address may do: requests in a sliding window and connections at a time, over the whole fleet by Redis; while
-//! Redis is away, over this gateway alone.
+//! What one client address may do: requests in a sliding window, and concurrent connections, counted over the whole
+//! fleet in Redis. While Redis is away, each gateway counts for itself.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -21,25 +21,26 @@ use crate::core::Core;
 use crate::limits::idle::{HttpConnection, HttpConnections};
 use crate::limits::places::{Kind, Place, Places};
 
-/// How long the counts of this gateway live in Redis without being renewed.
+/// How long this gateway's counts live in Redis unless they are renewed.
 const LIFETIME: Duration = Duration::from_secs(180);
 const RENEW_PERIOD: Duration = Duration::from_secs(60);
-/// Addresses whose requests are counted here while Redis is away; then counting starts anew.
+/// The number of addresses whose requests are counted here while Redis is away; above it, counting starts again.
 const MAX_LOCAL_ADDRESSES: usize = 100_000;
 const PIPELINE: usize = 512;
-/// TCP connections of an address besides its WebSockets: what browsers keep open, and upgrades on their way.
+/// TCP connections of an address in addition to its WebSockets: those that browsers keep open, and upgrades in
+/// progress.
 const MAX_HTTP: u32 = 54;
 
-/// Where a request came from; an extension of each.
+/// Where a request came from; every request has it as an extension.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-/// Whom limits apply to: an IPv4 address, or an IPv6 network of 64 bits.
+/// What limits apply to: an IPv4 address, or an IPv6 network of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address(IpAddr);
 
 impl Address {
-    /// The peer's, or, behind a trusted proxy, the last untrusted one in `X-Forwarded-For`.
+    /// The peer's address, or, behind a trusted proxy, the last untrusted one in `X-Forwarded-For`.
     pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
         let mut address = peer.to_canonical();
         let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
@@ -61,7 +62,8 @@ impl Address {
     }
 }
 
-/// One entry of `X-Forwarded-For` as proxies write them: with or without a port, IPv6 in brackets or not, in quotes or not.
+/// Parses one entry of `X-Forwarded-For` as proxies write them: with or without a port, IPv6 with or without brackets,
+/// quoted or not.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim().trim_matches('"');
     let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
@@ -74,18 +76,18 @@ impl fmt::Display for Address {
     }
 }
 
-/// What is counted of an address.
+/// What is counted per address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Counted {
     /// Upgrades and HTTP requests.
     Requests,
-    /// Tokens that were refused.
+    /// Tokens that were not accepted.
     AuthFailures,
-    /// Accounts that were to be made.
+    /// Attempts to register an account.
     Registrations,
 }
 
-/// Why an address is turned away.
+/// Why an address is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub enum OverLimit {
     TooManyRequests { retry_after: u32 },
@@ -106,14 +108,14 @@ struct Local {
     connections: HashMap<Address, u32>,
     /// TCP connections that have not upgraded (and may never).
     http: HashMap<Address, u32>,
-    /// Counts that Redis does not know yet.
+    /// Addresses whose counts have not been written to Redis yet.
     changed: HashSet<Address>,
-    /// What was counted in the current window, while Redis is away.
+    /// What was counted in the current window while Redis is away.
     counted: HashMap<(Counted, Address), u32>,
     window_started_ms: u64,
 }
 
-/// A connection of an address; given back when dropped.
+/// One connection of an address; released when dropped.
 pub struct AddressPlace {
     addresses: Arc<Addresses>,
     address: Address,
@@ -134,10 +136,10 @@ impl Drop for AddressPlace {
     }
 }
 
-/// A place for a TCP connection; given back when dropped.
+/// A place for one TCP connection; released when dropped.
 struct HttpPlace {
     addresses: Arc<Addresses>,
-    /// None for a proxy, which stands for many.
+    /// `None` for a proxy, which stands for many addresses.
     address: Option<Address>,
     _place: Place,
 }
@@ -154,8 +156,8 @@ impl Addresses {
         Arc::new(Addresses { core, places, http: Arc::default(), scripts, local, changed: Notify::new() })
     }
 
-    /// A place for a TCP connection of `peer`, if its address may have another one. When all are taken, another connection gives
-    /// up its own.
+    /// A place for a TCP connection of `peer`, if its address may have another one. If all are taken, another
+    /// connection loses its place.
     pub fn take_http(self: &Arc<Self>, peer: IpAddr) -> Option<HttpConnection> {
         let address = self.count_http(peer.to_canonical())?;
         let place = self.places.take(Kind::Http).or_else(|| {
@@ -176,7 +178,7 @@ impl Addresses {
         }
     }
 
-    /// Counts a connection of an address, `None` when it has too many; a proxy stands for many and is `Some(None)`.
+    /// Counts a connection of an address: `None` if it has too many, `Some(None)` for a proxy, which stands for many.
     fn count_http(&self, peer: IpAddr) -> Option<Option<Address>> {
         let address = (!self.core.settings.trusted_proxies.contains(peer)).then(|| Address::from_ip(peer));
         if let Some(address) = address {
@@ -202,7 +204,7 @@ impl Addresses {
         }
     }
 
-    /// Counts a request of an address, or a refused token.
+    /// Counts a request of an address, or a failed token.
     pub async fn count(&self, counted: Counted, address: Address) -> Result<(), OverLimit> {
         let window = self.core.settings.ip_rate_window;
         let (key, limit) = match counted {
@@ -247,7 +249,7 @@ impl Addresses {
             *count += 1;
             *count
         };
-        // From here on every way out gives it back.
+        // From here on, every return path releases it.
         let place = AddressPlace { addresses: self.clone(), address };
         if connections > limit {
             return Err(OverLimit::TooManyConnections);
@@ -266,7 +268,7 @@ impl Addresses {
     }
 }
 
-/// Keeps Redis' counts of this gateway's connections right until the process stops.
+/// Keeps Redis' counts of this gateway's connections correct until the process stops.
 pub async fn run(addresses: Arc<Addresses>) -> Result<(), Infallible> {
     let mut ticks = addresses.core.lifecycle.every_until_stopped(RENEW_PERIOD);
     loop {
@@ -275,7 +277,7 @@ pub async fn run(addresses: Arc<Addresses>) -> Result<(), Infallible> {
                 if !is_due {
                     return Ok(());
                 }
-                // All of them: Redis may have lost everything.
+                // Sends all of them, because Redis may have lost everything.
                 let mut local = addresses.local.lock();
                 let all: Vec<Address> = local.connections.keys().copied().collect();
                 local.changed.extend(all);

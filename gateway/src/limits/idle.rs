@@ -1,5 +1,5 @@
-//! HTTP connections, by how long they have done what they do: when all places are taken, the one that has waited longest for a
-//! request gives up its place; if none waits, the one that has been at its request longest.
+//! Open HTTP connections, by how long they have been in their present state. If all places are taken, the connection
+//! that has waited longest for a request loses its place; if none is waiting, the one with the longest-running request.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// Whatever frees the place of a connection when it is dropped.
+/// A guard that releases a connection's place when dropped.
 pub type Guard = Box<dyn Any + Send>;
 
 /// The open HTTP connections with their places, which are kept here so that they can be taken away.
@@ -23,7 +23,7 @@ struct Open {
     places: BTreeMap<Turn, (Guard, CancellationToken)>,
 }
 
-/// Its order is that in which connections are given up.
+/// Its ordering is the order in which connections are ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     is_busy: bool,
@@ -40,7 +40,7 @@ impl Open {
 }
 
 impl HttpConnections {
-    /// Ends a connection, so that its place is free; false when there is none.
+    /// Ends a connection to free its place; false if there is none.
     pub fn end_one(&self) -> bool {
         let first = self.open.lock().places.pop_first();
         let Some((_, (place, ended))) = first else { return false };
@@ -64,12 +64,12 @@ impl HttpConnection {
         HttpConnection { all, ended, turn }
     }
 
-    /// Cancelled when its place went to another.
+    /// Cancelled when another connection got its place.
     pub fn ended(&self) -> &CancellationToken {
         &self.ended
     }
 
-    /// A request has come, or its answer has gone.
+    /// Records that a request has arrived, or that its answer was sent.
     pub fn set_busy(&self, is_busy: bool) {
         let mut turn = self.turn.lock();
         let mut open = self.all.open.lock();
@@ -82,7 +82,7 @@ impl HttpConnection {
 impl Drop for HttpConnection {
     fn drop(&mut self) {
         let place = self.all.open.lock().places.remove(self.turn.get_mut());
-        // Not under the lock: it has locks of its own.
+        // Not under the lock, because dropping it takes other locks.
         drop(place);
     }
 }

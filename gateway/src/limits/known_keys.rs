@@ -1,4 +1,5 @@
-//! The API keys that a worker accepted lately. Nothing is allowed because of it: it decides whom a request is counted against.
+//! The API keys that a worker accepted recently. They grant nothing: this only decides what a request is counted
+//! against.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use shared::server_api::key::{ApiKey, KeyHash};
 use tokio::time::Instant;
 
 const KNOWN_FOR: Duration = Duration::from_secs(60);
-/// Far more than a deployment has; beyond that all are forgotten.
+/// Far more than a deployment has; beyond this, all are forgotten.
 const MAX_KEYS: usize = 10_000;
 
 /// By the id of the key.

@@ -1,6 +1,6 @@
-//! What keeps strangers within bounds, before a user is known: connections and requests by address (`addresses`), connections of
-//! the process (`places`), which HTTP connection gives up its place (`idle`), proxies that hide addresses (`unnamed_proxy`), and API
-//! keys that a worker accepted lately (`known_keys`).
+//! Limits that apply before a user is known: connections and requests per address (`addresses`), connections of the
+//! process (`places`), which HTTP connection loses its place (`idle`), proxies that hide addresses (`unnamed_proxy`),
+//! and API keys that a worker accepted recently (`known_keys`).
 
 pub mod addresses;
 pub mod idle;

@@ -1,5 +1,4 @@
-//! How many connections this process holds: places are taken and given back by guards, so that no way out of a session can
-//! forget one.
+//! How many connections this process holds. Places are guards, so that every way out of a session releases its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use shared::config::GatewaySettings;
 use shared::telemetry::handles::Gauge;
 
-/// Refused connections that are told why at the same time; beyond that they are dropped.
+/// Refused connections that are being told why, at the same time; beyond that they are just dropped.
 const MAX_REFUSALS: usize = 512;
 
 pub struct Places {
@@ -32,7 +31,7 @@ pub enum Kind {
     Http,
 }
 
-/// A place taken; given back when dropped.
+/// A taken place; released when dropped.
 pub struct Place {
     places: Arc<Places>,
     kind: Kind,
@@ -49,7 +48,7 @@ impl Places {
         }
     }
 
-    /// `None` when all places of this kind are taken.
+    /// Takes a place; `None` if all of this kind are taken.
     pub fn take(self: &Arc<Self>, kind: Kind) -> Option<Place> {
         let count = self.count(kind);
         if count.now.fetch_add(1, Ordering::AcqRel) >= count.max {

@@ -1,4 +1,5 @@
-//! Notices a proxy that `TRUSTED_PROXIES` does not name: all of its clients count as one address, and soon all are refused.
+//! Notices a proxy that `TRUSTED_PROXIES` does not name: all of its clients share one address, so that soon all are
+//! refused.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,14 +13,14 @@ use shared::redis::redirect::keyed;
 use crate::core::Core;
 
 const WINDOW_MS: u64 = 60_000;
-/// Refusals of one peer within the window from which on it is reported.
+/// A peer is reported from this many refusals within the window on.
 const REFUSALS: u32 = 10;
-/// Peers counted at a time.
+/// How many peers are counted at a time.
 const MAX_PEERS: usize = 1_000;
-/// For how long `chatctl doctor` hears of it.
+/// How long `chatctl doctor` reports it.
 const TOLD_SECONDS: i64 = 24 * 3600;
 
-/// A peer that forwards for others, as it says, and is not believed, though it is in a private network.
+/// The peer, if it says that it forwards for others and is in a private network, but is not trusted.
 pub fn suspect(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> Option<IpAddr> {
     let peer = peer.to_canonical();
     let is_private = match peer {
@@ -29,7 +30,7 @@ pub fn suspect(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> O
     (is_private && headers.contains_key("x-forwarded-for") && !trusted.contains(peer)).then_some(peer)
 }
 
-/// How often clients behind such peers were refused for their address.
+/// Counts how often clients behind such peers were refused because of their address.
 #[derive(Default)]
 pub struct UnnamedProxies {
     window: Mutex<Window>,
@@ -42,14 +43,14 @@ struct Window {
 }
 
 impl UnnamedProxies {
-    /// Notes a refusal. When there are many, says so in the log, once in a minute, and in Redis for `chatctl doctor`.
+    /// Counts a refusal. If there are many, reports it in the log (once a minute) and in Redis for `chatctl doctor`.
     pub async fn refused(&self, core: &Core, peer: IpAddr) {
         if !self.is_worth_a_warning(peer, core.clock.now_ms()) {
             return;
         }
         tracing::warn!(
             %peer,
-            "clients are refused for their address, which is that of a proxy: if it is yours, name it in TRUSTED_PROXIES"
+            "clients are refused because of their address, which is a proxy's: if the proxy is yours, name it in TRUSTED_PROXIES"
         );
         let key = core.keys.unnamed_proxy();
         let expires = Some(Expiration::EX(TOLD_SECONDS));
@@ -59,7 +60,7 @@ impl UnnamedProxies {
         })
         .await;
         if let Err(error) = noted {
-            tracing::debug!(%error, "an unnamed proxy could not be noted");
+            tracing::debug!(%error, "an unnamed proxy could not be recorded");
         }
     }
 
@@ -96,10 +97,10 @@ mod tests {
     }
 
     #[test]
-    fn many_refusals_are_told_once_a_minute() {
+    fn many_refusals_are_logged_once_a_minute() {
         let (proxies, peer) = (UnnamedProxies::default(), "10.0.0.1".parse().unwrap());
         let told = |now_ms| (0..100).filter(|_| proxies.is_worth_a_warning(peer, now_ms)).count();
         assert_eq!([told(70_000), told(100_000), told(130_000)], [1, 0, 1]);
-        assert!(!proxies.is_worth_a_warning("10.0.0.2".parse().unwrap(), 130_000), "one refusal is nothing");
+        assert!(!proxies.is_worth_a_warning("10.0.0.2".parse().unwrap(), 130_000), "one refusal is not enough");
     }
 }

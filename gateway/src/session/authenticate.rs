@@ -1,4 +1,4 @@
-//! The part of authentication that needs no worker: is this a valid token, and whose?
+//! The part of authentication that needs no worker: checks if a token is valid, and whose it is.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,28 +19,28 @@ use crate::session::decode::Token;
 use crate::session::opening::Opener;
 use crate::tokens::Refused;
 
-/// A valid token on its way to a session.
+/// A valid token that is about to open a session.
 pub struct Attempt {
     pub opener: Opener,
     pub expires_unix: i64,
     pub started: Instant,
 }
 
-/// What becomes of a token.
+/// The result of checking a token.
 pub enum Verification {
     Done(Attempt),
     /// The finished `auth_error`.
     Refused(Vec<u8>),
-    /// The token names a key that is not known: the issuer has to be asked.
+    /// The token names an unknown key, so the issuer has to be asked.
     Waits(Pin<Box<dyn Future<Output = Looked> + Send>>),
 }
 
-/// What the issuer's keys say of a token.
+/// The result of checking a token against the issuer's keys.
 pub enum Looked {
     Valid(Attempt),
     /// The finished `auth_error`.
     Refused(Vec<u8>),
-    /// The same, for no fault of the client's.
+    /// The same, but the failure is on our side.
     Unavailable(Vec<u8>),
 }
 
@@ -84,7 +84,7 @@ impl Attempt {
         }
     }
 
-    /// The `auth_error` that says that the fleet does not answer.
+    /// The `auth_error` for a fleet that does not answer.
     pub fn unavailable(&self, retry_after: u32) -> Vec<u8> {
         unavailable(retry_after, self.opener.request_id.as_ref())
     }
@@ -101,13 +101,13 @@ fn unavailable(retry_after: u32, request_id: Option<&RequestId>) -> Vec<u8> {
     answer(&event, request_id)
 }
 
-/// The finished `auth_error`, counted.
+/// Makes the `auth_error` and counts it.
 fn reject(gateway: &Gateway, error: TokenError, request_id: Option<&RequestId>) -> Vec<u8> {
     gateway.metrics.errors.with(error.code()).increment(1);
     auth_error(error, request_id)
 }
 
-/// Counts a refused token against the connection's address, and ends the connection when there were too many.
+/// Counts a failed token against the connection's address, and closes the connection if there were too many.
 pub async fn count_failure(gateway: Arc<Gateway>, connection: Arc<Connection>, address: Address) {
     if let Err(OverLimit::TooManyRequests { retry_after }) =
         gateway.addresses.count(Counted::AuthFailures, address).await

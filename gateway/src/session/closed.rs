@@ -1,5 +1,5 @@
-//! This gateway's sessions in the fleet's registry: workers register them when they open, here they are taken away when they
-//! close, and registered again when Redis lost them. Who is told of it is not decided here.
+//! This gateway's sessions in the fleet's registry: workers register them when they open; here they are removed when
+//! they close, and registered again if Redis lost them. Who is notified is not decided here.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -14,13 +14,13 @@ use crate::connection::Connection;
 use crate::connection::registry::Registry;
 use crate::core::Core;
 
-/// How often the registry is compared with what is true.
+/// How often the registry is compared with the actual sessions.
 const COMPARE_PERIOD: Duration = Duration::from_secs(5);
-/// Sessions in one script run.
+/// Sessions per script run.
 const BATCH: usize = 256;
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Where ended sessions go. The queue has no bound of its own: it holds at most the sessions that were open, and one that was lost
+/// Where ended sessions are put. The queue needs no bound: it holds at most the sessions that were open. A lost entry
 /// would keep its user online until this gateway ends.
 #[derive(Clone)]
 pub struct ClosedSessions {
@@ -34,12 +34,12 @@ impl ClosedSessions {
     }
 
     pub fn push(&self, user: UserId, connection: &Connection) {
-        // The receiver is gone when the process ends; then workers find the sessions of a dead core.
+        // The receiver is gone when the process ends; then workers find the sessions of a dead gateway.
         let _ = self.sender.send(UserSession { user, connection: connection.id });
     }
 }
 
-/// Keeps the registry right until the process stops.
+/// Keeps the registry correct until the process stops.
 pub async fn run(
     core: Arc<Core>,
     registry: Arc<Registry>,
@@ -65,7 +65,7 @@ pub async fn run(
     }
     for chunk in batch.chunks(BATCH) {
         if let Err(error) = close_now(&core, &presence, chunk).await {
-            tracing::warn!(%error, "sessions are left to be found by the workers");
+            tracing::warn!(%error, "sessions are left for the workers to find");
             break;
         }
     }
@@ -74,7 +74,7 @@ pub async fn run(
 
 async fn close(core: &Core, presence: &PresenceScripts, batch: &mut Vec<UserSession>) {
     while let Err(error) = close_now(core, presence, batch).await {
-        tracing::warn!(%error, sessions = batch.len(), "sessions could not be taken off the registry");
+        tracing::warn!(%error, sessions = batch.len(), "sessions could not be removed from the registry");
         if core.lifecycle.stopped().is_cancelled() {
             return;
         }
@@ -88,7 +88,7 @@ async fn close_now(core: &Core, presence: &PresenceScripts, batch: &[UserSession
     presence.close(&core.redis, core.id, batch, grace).await
 }
 
-/// Registers again what Redis lost, and takes away what it has too many.
+/// Registers again what Redis lost, and removes what it should not have.
 async fn compare(core: &Core, registry: &Registry, presence: &PresenceScripts) {
     if !core.liveness.redis_is_up() {
         return;
@@ -103,7 +103,7 @@ async fn compare(core: &Core, registry: &Registry, presence: &PresenceScripts) {
         for chunk in missing.chunks(BATCH) {
             presence.open(&core.redis, core.id, chunk).await?;
         }
-        // Looked at once more, so that none is taken away that opened meanwhile.
+        // Checked once more, so that a session that opened meanwhile is not removed.
         let gone = registered.into_iter().filter(|session| !registry.holds(session.connection));
         let gone: Vec<UserSession> = gone.collect();
         for chunk in gone.chunks(BATCH) {

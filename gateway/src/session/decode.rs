@@ -1,4 +1,4 @@
-//! From a text message to a request: what the gateway answers itself, or a command for a worker.
+//! From a text message to a request: something that the gateway answers itself, or a command for a worker.
 
 use shared::commands::prelude::positions;
 use shared::commands::{Command, DecodeContext, NAMES, session};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// The fields that name a conversation.
 const CONVERSATIONS: [&str; 2] = ["conversationId", "groupId"];
 
-/// A made-up type is echoed as far as this.
+/// An unknown type is echoed up to this length.
 const MAX_TYPE_CHARACTERS: usize = 64;
 
 /// What a client asks for.
@@ -25,7 +25,7 @@ pub enum Request {
     Command(Command),
 }
 
-/// The token field: only a string can be one.
+/// The token field: only a string can be a token.
 pub enum Token {
     Given(String),
     Missing,
@@ -34,32 +34,33 @@ pub enum Token {
 
 pub struct Decoded {
     pub request: Request,
-    /// What its sender is told at once, finished: only some dialects have it.
+    /// The finished immediate confirmation for the sender, which only some dialects have.
     pub confirmation: Option<Vec<u8>>,
     pub request_id: Option<RequestId>,
 }
 
-/// What is answered to a message that is no command, or not now.
+/// The answer to a message that is not a command, or not one that is allowed now.
 pub struct Rejected {
     pub rejection: Rejection,
     pub request_id: Option<RequestId>,
     pub request_type: Option<String>,
-    /// The conversation's id that is none of ours, which may be one of a client's own making or a group's of the original.
+    /// The conversation id that is not one of ours: it may be one that a client made up, or a group's id from the
+    /// original.
     pub held: Option<HeldId>,
 }
 
-/// A conversation's id that has to be looked up.
+/// A conversation id that has to be looked up.
 pub struct HeldId {
     pub field: &'static str,
     pub id: String,
 }
 
-/// Reads one message of a dialect. `caller` is the authenticated user, if there is one.
+/// Decodes one message in a dialect. `caller` is the authenticated user, if there is one.
 pub fn decode(text: &str, dialect: Dialect, caller: Option<UserId>, limits: &Limits) -> Result<Decoded, Box<Rejected>> {
     decode_about(text, None, dialect, caller, limits)
 }
 
-/// As [`decode`]; `about` is the conversation that this field was found to stand for.
+/// Like [`decode`]; `about` is the conversation that this field was found to stand for.
 pub fn decode_about(
     text: &str,
     about: Option<(&'static str, ConversationId)>,
@@ -98,7 +99,7 @@ pub fn decode_about(
     }
 }
 
-/// The conversation's id, if it is none of ours.
+/// The conversation id, if it is not one of ours.
 fn held_conversation(fields: Fields<'_>, field: &'static str) -> Option<HeldId> {
     let id = fields.get(field)?.as_str()?;
     let is_held = id.parse::<ConversationId>().is_err() && id.chars().count() <= held_ids::MAX_CHARACTERS;
@@ -188,7 +189,7 @@ mod tests {
         assert!(matches!(decoded.request, Request::Ack { conversations, events }
             if conversations == [(ConversationId::direct(UserId(1), UserId(2)), 7)] && events.len() == 1));
         assert_eq!(rejected(r#"{"type":"ack","eventIds":[1]}"#, caller).field, Some("eventIds"));
-        // Under ids that the original server gave out, too.
+        // Also under ids that the original server assigned.
         let uuid = "1f799220-3207-47e8-b532-bce31d62573e";
         for kind in ["ack", "sync"] {
             let held = format!(r#"{{"type":"{kind}","conversations":{{"conv_10_9":1,"{uuid}":2}}}}"#);

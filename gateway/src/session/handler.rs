@@ -1,5 +1,5 @@
-//! What a connection's messages do: an unauthenticated connection is another type than an authenticated one. Answers go into the
-//! outbox; what takes time becomes the session's one job at a time.
+//! What a connection's messages do. An unauthenticated connection has another type than an authenticated one. Answers
+//! go into the outbox; slow work becomes the session's job, one at a time.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -35,17 +35,17 @@ use crate::session::opening::{Membership, Opened, SessionError};
 
 /// Failed authentications before the connection is closed.
 const MAX_FAILURES: u8 = 5;
-/// How long after a command's deadline its sender is told that there is no answer.
+/// How long after a command's deadline its sender is told that there will be no answer.
 const ANSWER_GRACE_MS: u64 = 1_000;
-/// What a connection may have under way at a time, by what it costs. Queries, by what their answers may weigh: so that a client
-/// which reads as fast as it can is never too slow for what it asked for. Commands, by the time that they take in their lane, which
-/// others share: so that one account does not fill it.
+/// What a connection may have in flight, measured in cost. Queries cost what their answers may weigh, so that a client
+/// which reads as fast as it can is never too slow for what it requested. Commands cost the time that they take in
+/// their lane, which others share, so that one account does not fill it.
 const MAX_COST: usize = 24;
 const PAGE_COST: usize = 6;
 const LIST_COST: usize = 12;
-/// Conversation ids that stand for nothing, which a connection may have looked up.
+/// How many unknown conversation ids a connection may have looked up.
 const MAX_UNKNOWN_CONVERSATIONS: u8 = 16;
-/// Signs of typing that a connection may give in a second.
+/// How many typing signs a connection may send per second.
 const MAX_TYPING_PER_SECOND: u8 = 5;
 
 pub struct Handler {
@@ -61,12 +61,12 @@ pub struct Handler {
     waiting: VecDeque<(Command, Option<RequestId>)>,
     lookup: Option<Box<Lookup>>,
     unknown_conversations: u8,
-    /// The second of the last sign of typing, and how many there were in it.
+    /// The second of the last typing sign, and how many there were in it.
     typing: (u64, u8),
 }
 
 enum State {
-    /// With its place among the pending connections.
+    /// Includes its place among the pending connections.
     Unauthenticated(#[expect(dead_code, reason = "given back when dropped")] Place),
     Authenticated(Box<Authenticated>),
     Ended,
@@ -75,14 +75,14 @@ enum State {
 struct Authenticated {
     membership: Membership,
     attempt: Attempt,
-    /// Waits until the job under way is done.
+    /// Waits until the running job is done.
     renewal: Option<Attempt>,
 }
 
 type Job = Pin<Box<dyn Future<Output = JobResult> + Send>>;
 
 enum JobResult {
-    /// A token whose key had to be asked for.
+    /// A token whose key had to be requested.
     Looked(Box<Looked>),
     Opened(Box<(Attempt, Result<Opened, SessionError>)>),
     Renewed(Box<(Attempt, Result<Vec<u8>, SessionError>)>),
@@ -111,7 +111,7 @@ impl Handler {
         matches!(self.state, State::Authenticated(_))
     }
 
-    /// Counts a message; false when it is one too many before authentication.
+    /// Counts a message; false if it is one too many before authentication.
     fn may_send(&mut self) -> bool {
         if self.is_authenticated() {
             return true;
@@ -144,7 +144,7 @@ impl Handler {
         }
     }
 
-    /// Does what a message asks for; `about` is the conversation that this field was found to stand for.
+    /// Handles a message; `about` is the conversation that this field was found to stand for.
     fn take(&mut self, text: &str, about: Option<(&'static str, ConversationId)>) {
         let caller = self.caller();
         let decoded = match decode_about(text, about, self.connection.dialect, caller, &self.gateway.limits) {
@@ -210,7 +210,7 @@ impl Handler {
         self.error(&rejected.rejection, rejected.request_type.as_deref(), rejected.request_id.as_ref());
     }
 
-    /// Drives the lookup; true when it ended.
+    /// Drives the lookup; true if it ended.
     fn poll_lookup(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(lookup) = &mut self.lookup else { return false };
         let Poll::Ready(reply) = lookup.poll(cx) else { return false };
@@ -239,11 +239,11 @@ impl Handler {
     /// Passes a command on, or keeps it until there is room for it.
     fn take_in(&mut self, user: UserId, command: Command, request_id: Option<RequestId>) {
         if matches!(command, Command::Typing(_)) && !self.may_type() {
-            // Nobody waits for an answer, and who types is forgotten by itself.
+            // The client does not wait for an answer, and a typing state expires by itself.
             return;
         }
         let cost = cost(&command, user);
-        // Nothing overtakes what waits.
+        // Nothing may overtake the waiting commands.
         if self.waiting.is_empty() && (cost == 0 || has_room(&self.connection.signals(), cost)) {
             return self.command(user, command, request_id);
         }
@@ -254,7 +254,7 @@ impl Handler {
         self.waiting.push_back((command, request_id));
     }
 
-    /// Counts a sign of typing: more in a second than a person gives are not passed on.
+    /// Counts a typing sign; more per second than a person produces are dropped.
     fn may_type(&mut self) -> bool {
         let second = self.gateway.clock.now_ms() / 1000;
         let (last, count) = &mut self.typing;
@@ -265,12 +265,12 @@ impl Handler {
         *count <= MAX_TYPING_PER_SECOND
     }
 
-    /// Whether commands wait for room, or for a conversation to be looked up: nothing more is read meanwhile.
+    /// True if commands wait for room, or for a conversation to be looked up; nothing more is read meanwhile.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty() || self.lookup.is_some()
     }
 
-    /// Passes on the commands that there is room for now.
+    /// Passes on the waiting commands that there is room for now.
     pub fn pass_waiting_on(&mut self) {
         let State::Authenticated(session) = &self.state else {
             self.waiting.clear();
@@ -295,7 +295,7 @@ impl Handler {
             };
         let id = admitted.command();
         let timeout_ms = gateway.settings.common.command_timeout.as_millis() as u64;
-        // Before it is handed over: the answer may be quick.
+        // Before it is handed over, because the answer may be quick.
         self.connection.expect_answer(InFlight {
             command: id,
             name,
@@ -312,7 +312,7 @@ impl Handler {
         }
     }
 
-    /// Asks for what is left of an answer, once the client has taken what came of it.
+    /// Requests what is left of an answer, once the client has taken what was sent.
     pub fn ask_for_rest(&self) {
         let State::Authenticated(session) = &self.state else { return };
         let gateway = &self.gateway;
@@ -378,12 +378,13 @@ impl Handler {
         self.job = Some(Box::pin(async { JobResult::Replayed(replaying.await) }));
     }
 
-    /// Whether the connection is closed for its failures: the rest of what was read with the last one is not looked at.
+    /// True if the connection is being closed for its failures: the rest of the input read with the last one is
+    /// ignored.
     pub fn has_given_up(&self) -> bool {
         self.failures >= MAX_FAILURES || self.early_messages > MAX_UNAUTHENTICATED_MESSAGES
     }
 
-    /// A token did not open a session, or did not renew it.
+    /// Handles a token that did not open or renew a session.
     fn failed(&mut self, auth_error: &[u8]) {
         self.connection.push_json(auth_error);
         self.failures = self.failures.saturating_add(1);
@@ -396,7 +397,7 @@ impl Handler {
     fn token_rejected(&mut self, attempt: &Attempt, refusal: SessionError) {
         match refusal {
             SessionError::Unauthenticated(auth_error) => self.failed(&auth_error),
-            // The fault is ours and does not count against the client.
+            // The failure is on our side and does not count against the client.
             SessionError::Unavailable { retry_after } => {
                 self.connection.push_json(&attempt.unavailable(retry_after));
             }
@@ -415,7 +416,7 @@ impl Handler {
         self.job.is_some()
     }
 
-    /// Drives the job; true when one ended, so that there may be something new to write or to do.
+    /// Drives the job; true if it ended, since there may then be something new to write or to do.
     pub fn poll_job(&mut self, cx: &mut Context<'_>) -> bool {
         let looked_up = self.poll_lookup(cx);
         if self.job.is_none() {
@@ -482,7 +483,7 @@ impl Handler {
         }
     }
 
-    /// Gives up whatever the session holds.
+    /// Releases whatever the session holds.
     pub fn end(&mut self) {
         self.job = None;
         self.lookup = None;
@@ -490,10 +491,10 @@ impl Handler {
     }
 }
 
-/// A command's share of [`MAX_COST`]: a page is bounded, a list is not as small, messages are stored together.
+/// A command's share of [`MAX_COST`]: a page is bounded, a list can be larger, messages are stored together.
 fn cost(command: &Command, user: UserId) -> usize {
     match command {
-        // Without an answer there is nothing to make room for, and nobody knows when it is done.
+        // Without an answer there is nothing to make room for, and no way to tell when it is done.
         command if command.is_message() || !command.has_answer() => 0,
         Command::GetPrivateMessages(_) | Command::GetGroupMessages(_) => PAGE_COST,
         Command::Sync(_) | Command::CreateGroup(_) => MAX_COST,

@@ -1,4 +1,4 @@
-//! From an upgraded connection to a session: the limits that hold before the greeting, the greeting, or the refusal.
+//! From an upgraded connection to a session: the limits before the greeting, then the greeting or the refusal.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,24 +28,24 @@ use crate::session::Session;
 use crate::session::handler::Handler;
 use crate::session::io::{Io, Socket};
 
-/// Time for telling a refused client why.
+/// How long telling a refused client the reason may take.
 const REFUSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// An upgraded connection.
 pub struct Upgraded<S> {
     pub socket: S,
-    /// What came with the request.
+    /// Bytes that came with the request.
     pub early: Bytes,
     pub address: Address,
-    /// The peer, if it may be a proxy that `TRUSTED_PROXIES` does not name.
+    /// The peer, if it may be a proxy that is missing in `TRUSTED_PROXIES`.
     pub unnamed_proxy: Option<IpAddr>,
     pub deflate: bool,
     pub dialect: Dialect,
-    /// Of the request, when it is traced.
+    /// The trace of the request, if it is traced.
     pub trace: Option<TraceContext>,
 }
 
-/// What a session holds from before its start to its end.
+/// What a session holds from before its start until its end.
 struct Entry {
     _open: Place,
     pending: Place,
@@ -55,7 +55,7 @@ struct Entry {
 /// Runs an upgraded connection to its end.
 pub async fn serve<S: Socket>(gateway: Arc<Gateway>, upgraded: Upgraded<S>) {
     let Upgraded { socket, early, address, unnamed_proxy, deflate, dialect, trace } = upgraded;
-    // The state of this is large, and gone before the session begins.
+    // This future's state is large, and is dropped before the session begins.
     match Box::pin(enter(&gateway, address, unnamed_proxy)).await {
         Ok(entry) => {
             let Entry { _open, pending, _address } = entry;
@@ -98,7 +98,8 @@ async fn enter(gateway: &Arc<Gateway>, address: Address, unnamed_proxy: Option<I
 fn connection(gateway: &Gateway, deflate: bool, dialect: Dialect, trace: Option<TraceContext>) -> Arc<Connection> {
     let now_ms = gateway.clock.now_ms();
     let settings = &gateway.settings;
-    // The first ping comes anywhere within the interval, so that connections that came together are not pinged together.
+    // The first ping comes at a random point in the interval, so that connections that opened together are not pinged
+    // together.
     let first_ping_ms = (settings.ping_interval.as_millis() as f64 * (0.5 + rand::random::<f64>() / 2.0)) as u64;
     let timers = Timers {
         last_frame_ms: AtomicU64::new(now_ms),
@@ -129,7 +130,7 @@ fn greet(connection: &Connection) {
 }
 
 async fn refuse<S: Socket>(gateway: &Arc<Gateway>, mut socket: S, rejection: &Rejection) {
-    // When there are too many even of these, the connection is just dropped.
+    // If there are too many refusals already, the connection is just dropped.
     let Some(_place) = gateway.places.take(Kind::Refusal) else {
         return;
     };
@@ -143,11 +144,11 @@ async fn refuse<S: Socket>(gateway: &Arc<Gateway>, mut socket: S, rejection: &Re
         while socket.read(&mut rest).await? > 0 {}
         Ok::<(), std::io::Error>(())
     };
-    // It is over either way.
+    // The connection ends either way.
     let _ = tokio::time::timeout(REFUSE_WITHIN, telling).await;
 }
 
-/// Whether a browser page may connect from where it says it is. Without a list, only from this very host.
+/// True if a browser page may connect from its origin. Without a list, only pages of the same host may.
 pub fn origin_is_allowed(headers: &HeaderMap, allowed: &AllowedOrigins) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return true;

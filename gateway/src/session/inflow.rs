@@ -1,5 +1,5 @@
-//! What one connection may send in a second, after decompression (`INBOUND_RATE`). Above that it is read more slowly, so that a
-//! client which compresses well takes no more of the gateway's time than its share.
+//! How much one connection may send per second, after decompression (`INBOUND_RATE`). Above that it is read more
+//! slowly, so that a client which compresses well takes no more than its share of the gateway's time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,19 +9,19 @@ use std::time::Duration;
 use shared::config::GatewaySettings;
 use tokio::time::Sleep;
 
-/// What a connection that was quiet may send at once, in seconds' worth; but always a message of the largest kind.
+/// What a quiet connection may send at once, in seconds' worth; always at least a message of maximum size.
 const BURST_SECONDS: u64 = 4;
 
-/// With more unwritten, nothing is read from a client: whoever does not read is not listened to.
+/// With more unwritten bytes, nothing is read from the client: one that does not read is not served.
 pub const READ_PAUSE_BYTES: usize = 256 * 1024;
 
 pub struct Inflow {
     bytes_per_second: u64,
     burst_bytes: u64,
-    /// What it sent and the rate has not yet made up for.
+    /// Bytes received that the rate has not yet covered.
     owed_bytes: u64,
     at_ms: u64,
-    /// While it owes more than the burst.
+    /// Set while it owes more than the burst.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -42,7 +42,7 @@ impl Inflow {
         }
     }
 
-    /// Whether the connection may be read.
+    /// Ready once the connection may be read.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(pause) = &mut self.pause else {
             return Poll::Ready(());

@@ -1,5 +1,5 @@
-//! Reading and writing one socket without owning buffers: reads go through a buffer of the thread, writes send all that waits
-//! in one vectored call. What the bytes mean is not known here.
+//! Reads and writes one socket without owning buffers: reads use a buffer of the thread, writes send everything that
+//! waits in one vectored call. It does not know what the bytes mean.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -23,28 +23,28 @@ const SCRATCH_BYTES: usize = 32 * 1024;
 const MAX_SLICES: usize = 64;
 
 thread_local! {
-    /// One is enough: a thread reads one connection at a time. So an idle connection owns no buffer.
+    /// One per thread is enough, since a thread reads one connection at a time; an idle connection owns no buffer.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
 }
 
 pub struct Io<S> {
     pub socket: S,
-    /// What came with the upgrade request.
+    /// Bytes that came with the upgrade request.
     early: Bytes,
-    /// Taken from the outbox and not yet written; of the first, only what is left.
+    /// Taken from the outbox and not yet written; of the first frame, only the rest.
     writing: VecDeque<Outgoing>,
 }
 
 /// What [`Io::poll_write`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Anything at all.
+    /// True if anything was written.
     pub any: bool,
-    /// Receipts are to be passed on.
+    /// Receipts are due.
     pub receipts_due: bool,
 }
 
-/// What one call to [`Io::poll_read`] brought.
+/// The result of one [`Io::poll_read`].
 pub enum Read<R> {
     Data(R),
     End,
@@ -80,7 +80,7 @@ impl<S: Socket> Io<S> {
         })
     }
 
-    /// Writes all that waits; ready when everything is written.
+    /// Writes everything that waits; ready when all is written.
     pub fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -93,7 +93,7 @@ impl<S: Socket> Io<S> {
                 connection.take_outgoing(&mut self.writing);
             }
             if self.writing.is_empty() {
-                // TLS keeps what the socket did not take yet.
+                // TLS keeps what the socket has not taken yet.
                 return match Pin::new(&mut self.socket).poll_flush(cx) {
                     Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                     Poll::Pending if !done.any => Poll::Pending,
@@ -123,7 +123,7 @@ impl<S: Socket> Io<S> {
         }
     }
 
-    /// Takes written bytes off the front; returns how many frames are complete with that.
+    /// Removes written bytes from the front; returns how many frames that completes.
     fn advance(&mut self, mut written: usize) -> usize {
         let mut complete = 0;
         for item in &mut self.writing {
@@ -137,7 +137,7 @@ impl<S: Socket> Io<S> {
         complete
     }
 
-    /// Forgets what waits, but for the frame that may be half written.
+    /// Drops what waits, except a frame that may be half written.
     pub fn abandon(&mut self) {
         self.writing.truncate(1);
     }

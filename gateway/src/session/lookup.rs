@@ -1,5 +1,6 @@
-//! A message about a conversation whose id a client of the original made up, or about a group that the original called otherwise: a worker is asked what the id stands for, and nothing that
-//! the connection sends meanwhile overtakes the message.
+//! A message about a conversation whose id was made up by a client of the original, or about a group that had another
+//! id in the original. A worker is asked what the id stands for, and nothing that the connection sends meanwhile
+//! overtakes the message.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -15,11 +16,11 @@ use crate::session::inflow::READ_PAUSE_BYTES;
 
 pub struct Lookup {
     pub text: String,
-    /// Where the id is in it.
+    /// The field that holds the id.
     pub field: &'static str,
-    /// What is answered if the id stands for nothing.
+    /// The answer if the id is unknown.
     pub rejected: Box<Rejected>,
-    /// What came after it.
+    /// What arrived after it.
     pub later: VecDeque<String>,
     reply: Pin<Box<dyn Future<Output = InternalReply> + Send>>,
 }
@@ -37,7 +38,8 @@ impl Lookup {
         self.reply.as_mut().poll(cx)
     }
 
-    /// Keeps what came after it; false when that is too much. It is little unless it was compressed: nothing more is read meanwhile.
+    /// Keeps a message that came after it; false if that is too much. It is little unless it was compressed: nothing
+    /// more is read meanwhile.
     #[must_use]
     pub fn keep(&mut self, text: &str) -> bool {
         let kept: usize = self.later.iter().map(String::len).sum();

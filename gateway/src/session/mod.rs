@@ -1,6 +1,6 @@
-//! The loop of one connection: job, write, read, and the end. It decides nothing about commands and events. The
-//! way of what a client sends: `handshake` → this loop with `io` → `decode` → `handler`, which opens sessions by `authenticate` and
-//! `opening` and hands commands to `lanes`.
+//! The loop of one connection: job, write, read, and the end. It decides nothing about commands and events. The path of
+//! what a client sends: `handshake` → this loop with `io` → `decode` → `handler`, which opens sessions by
+//! `authenticate` and `opening` and hands commands to `lanes`.
 
 pub mod authenticate;
 pub mod closed;
@@ -33,11 +33,11 @@ use crate::connection::{Close, Connection};
 use crate::gateway::Gateway;
 use crate::metrics::Totals;
 
-/// Rounds of one wake-up, after which others have their turn.
+/// The rounds of one wake-up, after which others get their turn.
 const MAX_ROUNDS: u32 = 16;
-/// Text of one wake-up, decompressed, after which others have their turn, too: a read of 32 KiB may be thirty times as much.
+/// The decompressed text of one wake-up, after which others get their turn: a read of 32 KiB may expand thirtyfold.
 const TURN_BYTES: usize = 256 * 1024;
-/// Time for the last frames, the close frame and the client's answer to it.
+/// The time for the last frames, the close frame and the client's answer to it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 pub struct Session<S> {
@@ -71,14 +71,14 @@ impl<S: Socket> Session<S> {
         Session { gateway, connection, io, decoder, inflow, handler }
     }
 
-    /// Runs the connection to its end, which a panic in it is, too.
+    /// Runs the connection to its end; a panic in it ends it, too.
     pub async fn run(mut self) {
         let running = AssertUnwindSafe(poll_fn(|cx| self.poll(cx))).catch_unwind();
         let end = running.await.unwrap_or_else(|_| {
             self.gateway.metrics.session_panics.increment(1);
             End::ByServer(Close::new(CloseCode::Internal, "Internal error"))
         });
-        // Rare and short, so that its state should not weigh on every idle connection.
+        // Rare and short, so its state should not weigh on every idle connection.
         Box::pin(self.finish(end)).await;
     }
 
@@ -108,7 +108,7 @@ impl<S: Socket> Session<S> {
                 self.handler.ask_for_rest();
             }
             if let Some(close) = signals.close {
-                // At a restart the commands under way are still answered, and nothing new is read.
+                // At a restart, commands in flight are still answered, and nothing new is read.
                 if close.code != CloseCode::Restart as u16 || (signals.in_flight == 0 && !self.handler.is_waiting()) {
                     return Poll::Ready(End::ByServer(close));
                 }
@@ -126,7 +126,7 @@ impl<S: Socket> Session<S> {
             if text_bytes > TURN_BYTES {
                 break;
             }
-            // The job may be waiting for everything to be written.
+            // The job may be waiting until everything is written.
             again |= written.any && self.handler.has_job();
             if !again {
                 return Poll::Pending;
@@ -136,7 +136,7 @@ impl<S: Socket> Session<S> {
         Poll::Pending
     }
 
-    /// Reads once; `Ready(None)` when there may be more. Adds the length of the texts.
+    /// Reads once; `Ready(None)` if there may be more. Adds the length of the texts.
     fn poll_read(&mut self, cx: &mut Context<'_>, text_bytes: &mut usize) -> Poll<Option<End>> {
         let Session { gateway, connection, io, decoder, inflow, handler } = self;
         let texts_before = *text_bytes;
@@ -206,12 +206,12 @@ impl<S: Socket> Session<S> {
             poll_fn(|cx| io.poll_write(cx, connection, totals)).await?;
             io.socket.write_all(&close).await?;
             io.socket.shutdown().await?;
-            // Closed with unread input, the socket would be reset and the close frame might be lost.
+            // Closing with unread input would reset the socket, and the close frame might be lost.
             let mut rest = [0; 1024];
             while io.socket.read(&mut rest).await? > 0 {}
             Ok::<(), std::io::Error>(())
         };
-        // It is over either way.
+        // The connection ends either way.
         let _ = tokio::time::timeout(CLOSE_WITHIN, closing).await;
     }
 }

@@ -1,6 +1,6 @@
-//! What a session does besides reading and writing: open (subscribe, register, authenticate, resume), replay, catch up, renew.
-//! Live events are held back from before the first question to a worker until the last page is written, so that none is missed
-//! and none overtakes an older one. Each is a future that its session drives.
+//! What a session does apart from reading and writing: open (subscribe, register, authenticate, resume), replay, catch
+//! up, renew. Live events are held back from before the first question to a worker until the last page is written, so
+//! that none is missed and none overtakes an older one. Each of these is a future that the session drives.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -20,11 +20,12 @@ use crate::connection::Connection;
 use crate::gateway::Gateway;
 use crate::lanes::receipts;
 
-/// For how long a page or a catch-up is asked for before the client is sent away to come back later: longer than a store takes to fail
-/// over. Whoever came back sooner would only wait once more, with all others who were sent away. Commands are answered meanwhile.
+/// How long a page or a catch-up is requested before the client is told to come back later: longer than a failover of a
+/// store takes. A client that came back sooner would only wait again, together with all others. Commands are answered
+/// meanwhile.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 
-/// Who opens a session.
+/// The caller who opens a session.
 #[derive(Clone, Debug)]
 pub struct Opener {
     pub user: UserId,
@@ -33,7 +34,7 @@ pub struct Opener {
     pub request_id: Option<RequestId>,
 }
 
-/// The connection is subscribed to what concerns its user, and listed. Dropping it undoes both.
+/// Keeps the connection subscribed to its user's channels, and listed. Dropping it undoes both.
 pub struct Membership {
     gateway: Arc<Gateway>,
     connection: Arc<Connection>,
@@ -49,7 +50,7 @@ impl Drop for Membership {
         if let Some(receipts) = self.connection.take_receipts() {
             self.gateway.pass_on(receipts);
         }
-        // Also when it did not open: a worker may have registered it all the same.
+        // Also if it did not open: a worker may have registered it anyway.
         self.gateway.closed_sessions.push(self.user, &self.connection);
         self.connection.reset();
     }
@@ -66,7 +67,7 @@ pub struct Opened {
 pub enum SessionError {
     /// The finished `auth_error`.
     Unauthenticated(Vec<u8>),
-    /// Worth another try after so many seconds.
+    /// Worth another try after `retry_after` seconds.
     Unavailable {
         retry_after: u32,
     },
@@ -80,7 +81,7 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
         return Err(SessionError::TooManyConnections);
     }
     let subscribed = gateway.subscriptions.subscribe(vec![gateway.keys.user_channel(user)]);
-    // From here on whatever concerns the user is held back; dropped at any point, everything is undone.
+    // From here on everything for the user is held back; dropping this future at any point undoes it all.
     let membership = Membership { gateway: gateway.clone(), connection: connection.clone(), user };
     connection.set_wants_acks(opener.wants_acks);
     connection.expect_token(TokenHash::of(&opener.token_id));
@@ -99,7 +100,7 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
     Ok(Opened { membership, auth_success, replay })
 }
 
-/// The session goes on under a new token; returns the `auth_success`.
+/// Continues the session under a new token; returns the `auth_success`.
 pub async fn renew(
     gateway: Arc<Gateway>,
     connection: Arc<Connection>,
@@ -115,7 +116,7 @@ pub async fn renew(
     renewed
 }
 
-/// Writes what was missed, page by page, each when the last one is written, then lets the live events go.
+/// Writes what was missed, page by page, each when the previous one is written, then releases the live events.
 pub async fn replay(
     gateway: Arc<Gateway>,
     connection: Arc<Connection>,
@@ -128,7 +129,8 @@ pub async fn replay(
                 gateway.positions.event(Channel::User(user), event);
             }
         }
-        // A page of the longest messages is larger than an outbox: a part at a time, or whoever missed one could never return.
+        // A page of the longest messages is larger than an outbox, so it is written in parts; otherwise a client that
+        // missed one could never return.
         for part in parts(page.events, gateway.settings.outbox_limit_bytes / 2) {
             drained(&connection).await;
             connection.replay(part);
@@ -141,7 +143,7 @@ pub async fn replay(
     Ok(())
 }
 
-/// Splits events into parts of at most so many bytes, or of one event.
+/// Splits events into parts of at most this many bytes, or of one event.
 fn parts(events: Vec<ReplayedEvent>, most_bytes: usize) -> Vec<Vec<ReplayedEvent>> {
     let mut parts: Vec<Vec<ReplayedEvent>> = Vec::new();
     let mut bytes = 0;
@@ -158,10 +160,10 @@ fn parts(events: Vec<ReplayedEvent>, most_bytes: usize) -> Vec<Vec<ReplayedEvent
     parts
 }
 
-/// After an interruption: asks again who the user is and what it may see, and replays what was missed.
+/// After an interruption: asks again who the user is and what the user may see, and replays what was missed.
 pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<(), SessionError> {
     connection.begin_catch_up();
-    // What is known to have arrived need not come again.
+    // What is known to have arrived need not be sent again.
     if let Some(receipts) = connection.take_receipts() {
         gateway.pass_on(receipts);
     }
@@ -173,14 +175,14 @@ pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener
         subscribed.await.map_err(|_| unavailable())?;
     }
     let (auth_success, page) = patiently(|| resume(&gateway, &connection, &opener, false, Vec::new())).await?;
-    // A client learns that only when its session opens: it has to come back.
+    // A client learns that only when its session opens, so it has to reconnect.
     if is_truncated(&auth_success) {
         return Err(unavailable());
     }
     replay(gateway.clone(), connection.clone(), opener.user, page).await
 }
 
-/// Whether more was missed than is replayed; a worker's reply has it only in the finished event.
+/// True if more was missed than is replayed; a worker's reply says so only in the finished event.
 fn is_truncated(auth_success: &[u8]) -> bool {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -226,7 +228,7 @@ async fn resume(
         {
             return Ok((auth_success, replay));
         }
-        // A worker of the version before does not know it: what was received comes once more.
+        // A worker of the previous version does not know this request; what was received is then sent again.
     }
     match gateway.requests.ask(opener.user, &request, opener.request_id.as_ref()).await {
         InternalReply::Resumed { auth_success, replay } => Ok((auth_success, replay)),
@@ -245,13 +247,13 @@ async fn next_page(gateway: &Gateway, user: UserId, cursor: ReplayCursor) -> Res
     .await
 }
 
-/// Tries again, after a while each time, while the fleet is not available.
+/// Tries again after a pause, as long as the fleet is unavailable.
 async fn patiently<T, F: Future<Output = Result<T, SessionError>>>(attempt: impl Fn() -> F) -> Result<T, SessionError> {
     let give_up = Instant::now() + GIVE_UP_AFTER;
     loop {
         match attempt().await {
             Err(SessionError::Unavailable { retry_after }) if Instant::now() < give_up => {
-                // A fourth of it at random, so that those who failed together do not come back together.
+                // A quarter of it is random, so that sessions that failed together do not retry together.
                 let pause = Duration::from_secs(u64::from(retry_after.clamp(1, 5)));
                 tokio::time::sleep(pause.mul_f64(0.75 + rand::random::<f64>() / 4.0)).await;
             }
@@ -272,13 +274,14 @@ fn unavailable() -> SessionError {
     SessionError::Unavailable { retry_after: 2 }
 }
 
-/// Waits until everything was written. The session, which drives this and does the writing, looks again after each write.
+/// Waits until everything was written. The session, which drives this future and does the writing, polls again after
+/// each write.
 async fn drained(connection: &Connection) {
     poll_fn(|_| if connection.signals().unwritten_bytes == 0 { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 impl Opener {
-    /// The same for a question that the client did not ask, and so gets no answer to.
+    /// The same for a request that the client did not make, so it gets no answer to it.
     pub fn quiet(&self) -> Self {
         Opener { request_id: None, ..self.clone() }
     }

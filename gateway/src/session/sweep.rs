@@ -1,5 +1,5 @@
-//! One timer for all connections: overdue answers, timeouts, pings, expired tokens, and receipts to pass on. A connection has no
-//! timers of its own.
+//! One timer for all connections: overdue answers, timeouts, pings, expired tokens, and receipts to pass on. A
+//! connection has no timers of its own.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub fn sweep(gateway: &Gateway, round: u64) {
     let now_ms = gateway.clock.now_ms();
     let now_unix = Timestamp::now().0 / 1000;
     gateway.positions.sweep(now_ms);
-    // Receipts are passed on by a part of the connections each time, so that they come in evenly.
+    // Each round passes on the receipts of one part of the connections, which spreads them evenly.
     let flush_rounds = (gateway.settings.cursor_flush_interval.as_millis() / PERIOD.as_millis()).max(1) as u64;
     gateway.registry.for_each(|connection| {
         for entry in connection.take_overdue(now_ms) {

@@ -1,4 +1,4 @@
-//! The loop on a pipe, with paused time and nobody at the other end of the queues but the test.
+//! The loop on a pipe, with paused time; the test itself works the queues.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ struct Test {
 impl Test {
     async fn start(overrides: &[(&str, &str)]) -> Self {
         let (gateway, queues) = gateway(overrides);
-        // So that nothing is asked of a Redis that is not there.
+        // So that the gateway does not ask a Redis that is not there.
         gateway.liveness.set_redis(false, 0);
         let (near, far) = tokio::io::duplex(64 * 1024);
         let address = Address::of("127.0.0.1".parse().unwrap(), &http::HeaderMap::new(), &Default::default());
@@ -69,7 +69,7 @@ impl Test {
         self.queues.admitted.recv().await.unwrap()
     }
 
-    /// Answers the next request of the gateway's own.
+    /// Answers the gateway's next own request.
     async fn reply(&mut self, reply: &InternalReply) {
         let command = self.admitted().await.command();
         self.publish_to_gateway(&Header::Internal { command }, &postcard::to_stdvec(reply).unwrap());
@@ -89,7 +89,7 @@ impl Test {
         self.frame(1, command.to_string().as_bytes()).await;
     }
 
-    /// A client's frame, under a mask that changes nothing.
+    /// Sends a client's frame, with a mask that changes nothing.
     async fn frame(&mut self, opcode: u8, payload: &[u8]) {
         let mut frame = vec![0x80 | opcode, 0x80 | 126];
         frame.extend_from_slice(&(payload.len() as u16).to_be_bytes());
@@ -125,7 +125,7 @@ impl Test {
         u16::from_be_bytes([payload[0], payload[1]])
     }
 
-    /// Lets time pass, with the sweep at its pace.
+    /// Lets time pass, with the sweep running at its pace.
     async fn pass(&self, duration: Duration) {
         let end = tokio::time::Instant::now() + duration;
         while tokio::time::Instant::now() < end {
@@ -140,7 +140,7 @@ async fn an_unauthenticated_connection_is_closed_on_time() {
     let mut test = Test::start(&[]).await;
     test.pass(Duration::from_millis(29_500)).await;
     assert!(!test.session.is_finished());
-    // Signs of life do not help.
+    // Pings do not help.
     test.send(&json!({"type": "ping"})).await;
     test.pass(Duration::from_secs(1)).await;
     loop {
@@ -175,7 +175,7 @@ async fn pongs_keep_alive_but_only_text_counts_as_activity() {
     assert_eq!(code, 1000);
     let lasted = began.elapsed();
     assert!((300..=302).contains(&lasted.as_secs()), "{lasted:?}");
-    // The last one is due together with the end.
+    // The last ping is due at the same time as the end.
     assert!((9..=10).contains(&pings), "{pings}");
 }
 
@@ -218,7 +218,7 @@ async fn a_restarting_worker_answers_only_what_is_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_refuses_at_once() {
+async fn a_full_queue_rejects_at_once() {
     let mut test = Test::authenticated(&[("MAX_IN_FLIGHT", "100000")]).await;
     let filler = Timestamp::now();
     while let Ok(()) = test.gateway.enqueue.submit(Admitted::internal(
@@ -276,7 +276,7 @@ async fn an_idle_session_is_small() {
     };
     let future = serve(gateway, upgraded);
     assert!(size_of_val(&future) <= 1024, "{}", size_of_val(&future));
-    // With the two counts of its `Arc` it is in the allocator's class of 640 bytes.
+    // With the two counts of its `Arc` it fits the allocator's class of 640 bytes.
     assert!(size_of::<Connection>() <= 640 - 16, "{}", size_of::<Connection>());
 }
 
@@ -286,7 +286,7 @@ async fn what_is_over_the_inbound_rate_is_read_later() {
     let mut test = Test::authenticated(&settings).await;
     let ping = json!({"type": "ping", "x": "x".repeat(32_000)});
     let started = tokio::time::Instant::now();
-    // The burst, 64 KiB, and one more, after which it owes half a message.
+    // The burst, 64 KiB, and one more message, after which it owes half a message.
     for _ in 0..3 {
         test.send(&ping).await;
         assert_eq!(test.event().await["type"], "pong");
@@ -298,9 +298,9 @@ async fn what_is_over_the_inbound_rate_is_read_later() {
     assert!((Duration::from_secs(1)..Duration::from_secs(4)).contains(&waited), "{waited:?}");
 }
 
-/// Pages as large as they may be, to a client that has read nothing yet.
+/// Requests pages of maximum size for a client that has read nothing yet.
 #[tokio::test(start_paused = true)]
-async fn whoever_asks_for_much_gets_it_and_is_not_too_slow() {
+async fn a_client_gets_all_it_requests_without_being_too_slow() {
     let mut test = Test::authenticated(&[("OUTBOX_LIMIT", "64KiB"), ("MAX_PAYLOAD_SIZE", "64KiB")]).await;
     let asked = 12;
     for number in 0..asked {
@@ -310,7 +310,7 @@ async fn whoever_asks_for_much_gets_it_and_is_not_too_slow() {
     let page = json!({"type": "private_messages", "content": "x".repeat(256 * 1024)}).to_string();
     let mut answered = 0;
     while answered < asked {
-        // Not more at a time than the connection has room for.
+        // No more at a time than the connection has room for.
         let mut under_way = Vec::new();
         tokio::time::sleep(Duration::from_millis(10)).await;
         while let Ok(admitted) = test.queues.admitted.try_recv() {

@@ -1,4 +1,4 @@
-//! The public keys of an issuer: read when they are needed, kept when it does not answer.
+//! The public keys of an issuer: read when needed, and kept if it does not answer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,29 +14,29 @@ use tokio::time::Instant;
 
 use crate::tokens::fetch::Source;
 
-/// A key that was withdrawn is accepted for so long.
+/// How long a withdrawn key may still be accepted.
 const REFRESH_PERIOD: Duration = Duration::from_secs(5 * 60);
-/// After a failure; also how long an unknown key is not looked for again then.
+/// The pause after a failure; during it an unknown key is not requested again.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// A key that the issuer does not have is not looked for again for so long.
+/// How long a key that the issuer does not have is not requested again.
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
-/// Anybody can make up names of keys: together they cause one request in this time.
+/// Anyone can make up key names: together they cause at most one request in this time.
 const LOOK_UP_PAUSE: Duration = Duration::from_secs(1);
-/// Names that are remembered as unknown; beyond that all are forgotten.
+/// How many names are remembered as unknown; beyond that all are forgotten.
 const MAX_UNKNOWN: usize = 1_000;
 
 pub struct Issuer {
     rules: IssuerRules,
     source: Source,
     keys: RwLock<Arc<IssuerKeys>>,
-    /// When the issuer was found not to have them.
+    /// When the issuer was found not to have these keys.
     unknown: Mutex<HashMap<String, Instant>>,
     reads: tokio::sync::Mutex<Reads>,
 }
 
 #[derive(Default)]
 struct Reads {
-    /// Whether the last one succeeded, and when: a success counts from its beginning, a failure from its end.
+    /// When the last read happened, and if it succeeded: a success counts from its beginning, a failure from its end.
     last: Option<(Instant, bool)>,
 }
 
@@ -45,7 +45,7 @@ struct Reads {
 pub struct Away;
 
 impl Issuer {
-    /// The issuer of the settings, if they name one.
+    /// The issuer that the settings name, if there is one.
     ///
     /// # Errors
     /// When `JWKS_URL` or the system's certificate authorities cannot be used.
@@ -66,8 +66,8 @@ impl Issuer {
         self.rules.verify(&keys, token, now_unix)
     }
 
-    /// Asks the issuer for a key that is not known, unless it was found to have none of that name within the last minute. Those
-    /// who ask at the same time share one request. The key may still be unknown afterwards.
+    /// Asks the issuer for an unknown key, unless it was found within the last minute not to have it. Concurrent
+    /// callers share one request. The key may still be unknown afterwards.
     pub async fn look_up(&self, key_id: &str) -> Result<(), Away> {
         let asked_at = Instant::now();
         if self.is_answered(key_id) {
@@ -76,7 +76,7 @@ impl Issuer {
         let mut reads = self.reads.lock().await;
         match reads.last {
             _ if self.is_answered(key_id) => return Ok(()),
-            // It was read for somebody else in the meantime.
+            // Another caller has read it in the meantime.
             Some((began_at, true)) if began_at >= asked_at => {}
             Some((failed_at, false)) if failed_at.elapsed() < RETRY_PAUSE => return Err(Away),
             last => {
@@ -96,13 +96,13 @@ impl Issuer {
         Ok(())
     }
 
-    /// Whether there is no need to ask.
+    /// True if there is no need to ask.
     fn is_answered(&self, key_id: &str) -> bool {
         self.keys.read().contains(key_id)
             || self.unknown.lock().get(key_id).is_some_and(|since| since.elapsed() < UNKNOWN_FOR)
     }
 
-    /// Reads the keys again and again. Does not return.
+    /// Reads the keys periodically. Does not return.
     pub async fn refresh(&self) {
         loop {
             let read = self.read(&mut *self.reads.lock().await).await;
@@ -110,7 +110,7 @@ impl Issuer {
         }
     }
 
-    /// Replaces the keys by those that the issuer has now; when that fails, they stay.
+    /// Replaces the keys with those that the issuer has now; if that fails, they stay.
     async fn read(&self, reads: &mut Reads) -> Result<(), Away> {
         let began_at = Instant::now();
         let read = self.source.read().await.and_then(|json| Ok(IssuerKeys::parse(&json)?));

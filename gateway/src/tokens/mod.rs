@@ -1,5 +1,5 @@
-//! Whose token it is: under the secret that is shared with the main backend (HS256), or under the public keys of an issuer. The
-//! algorithm decides which of the two, and no key serves both. Revocation is for workers to see.
+//! Verifies tokens: with the secret that is shared with the main backend (HS256), or with the public keys of an issuer.
+//! The algorithm decides which of the two, and no key serves both. Workers check for revocation.
 
 mod fetch;
 mod issuer;
@@ -11,7 +11,7 @@ use shared::config::GatewaySettings;
 
 use crate::tokens::issuer::Issuer;
 
-/// Told to callers when the issuer's keys cannot be read.
+/// What callers are told if the issuer's keys cannot be read.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// Verifies tokens.
@@ -24,14 +24,14 @@ pub struct Tokens {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     Token(TokenError),
-    /// Nobody can tell for the moment: the issuer does not answer, and the token names a key that is not known.
+    /// The token names an unknown key and the issuer does not answer, so it cannot be checked now.
     Unavailable {
         retry_after: u32,
     },
 }
 
 impl Tokens {
-    /// Reads the system's certificate authorities, for an issuer.
+    /// Reads the system's certificate authorities if there is an issuer.
     ///
     /// # Errors
     /// When a setting that was checked before turns out to be unusable.
@@ -44,17 +44,17 @@ impl Tokens {
         Ok(Tokens { secret, issuer: Issuer::new(settings)? })
     }
 
-    /// Keeps the issuer's keys up to date; returns at once where there is no issuer.
+    /// Keeps the issuer's keys up to date; returns at once if there is no issuer.
     pub async fn refresh(&self) {
         if let Some(issuer) = &self.issuer {
             issuer.refresh().await;
         }
     }
 
-    /// Verifies a token with the keys that are known.
+    /// Verifies a token with the known keys.
     ///
     /// # Errors
-    /// [`Unverified::KeyUnknown`] when [`Self::verify`] may know better, having asked the issuer.
+    /// [`Unverified::KeyUnknown`] when [`Self::verify`] may find the key by asking the issuer.
     pub fn verify_at_once(&self, token: &str) -> Result<Claims, Unverified> {
         let now_unix = Timestamp::now().0 / 1000;
         match (&self.issuer, &self.secret) {
@@ -65,10 +65,10 @@ impl Tokens {
         }
     }
 
-    /// Verifies a token; reads the issuer's keys anew first when it names one that is not known.
+    /// Verifies a token; if the token names an unknown key, reads the issuer's keys first.
     ///
     /// # Errors
-    /// When the token is not valid, or the issuer, which alone could tell, does not answer.
+    /// When the token is not valid, or when it depends on the issuer and the issuer does not answer.
     pub async fn verify(&self, token: &str) -> Result<Claims, Refused> {
         let unavailable = Refused::Unavailable { retry_after: RETRY_AFTER_SECONDS };
         let key_id = match self.verify_at_once(token) {

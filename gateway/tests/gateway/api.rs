@@ -1,4 +1,4 @@
-//! The HTTP endpoints that need a worker: what each passes on, what it answers, and whom it refuses.
+//! The HTTP endpoints that need a worker: what each passes on, what it answers, and whom it turns away.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// Whether this is a refusal in the one form, with this status and code.
+    /// Asserts an error in the usual form with this status and code.
     fn assert_refused(&self, status: u16, code: &str) {
         let json = self.json();
         assert_eq!((self.status, &json["code"]), (status, &json!(code)), "{json}");
@@ -49,7 +49,7 @@ async fn send(harness: &Harness, request: String) -> Answer {
     Answer { status, head, body }
 }
 
-/// Sends a request that gets as far as a worker, and answers it as that.
+/// Sends a request that reaches a worker, and answers it as the worker.
 async fn served(harness: &mut Harness, request: String, reply: InternalReply) -> (Envelope, HttpRequest, Answer) {
     let url = harness.url.clone();
     let exchange = tokio::spawn(async move { exchange(&url, &request).await });
@@ -81,7 +81,7 @@ async fn conversations_are_asked_for_in_the_name_of_the_token() {
         assert_eq!((answer.status, answer.json()), (200, listed.clone()));
         assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
     }
-    // What a worker refuses, it refuses in the finished form.
+    // A worker's error is already in its final form.
     let refusal = json!({"status": "error", "code": "AUTH_FAILED", "message": "revoked"});
     let revoked = InternalReply::Http { status: 401, json: refusal.to_string().into_bytes() };
     let (_, _, answer) = served(&mut harness, request("GET", "/api/conversations", Some(&token), ""), revoked).await;
@@ -133,7 +133,7 @@ async fn pictures_are_asked_for_with_a_bounded_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn communities_are_synced_by_whoever_knows_the_secret() {
+async fn communities_are_synced_with_the_shared_secret() {
     let settings = [("COMMUNITY_SYNC_TOKEN", SYNC_TOKEN), ("COMMUNITY_SYNC_MAX_PAYLOAD", "1KiB")];
     let mut harness = Harness::start(&settings).await;
     let path = "/community/progression";
@@ -150,10 +150,10 @@ async fn communities_are_synced_by_whoever_knows_the_secret() {
         send(&harness, request("POST", path, Some(bearer), "{}")).await.assert_refused(401, "TOKEN_INVALID");
     }
     let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SYNC_TOKEN}\r\n");
-    // Announced as too large: refused before a byte of it came.
+    // Announced as too large: rejected before its first byte arrives.
     let announced = format!("{head}Content-Length: 1025\r\n\r\n");
     send(&harness, announced).await.assert_refused(413, "PAYLOAD_TOO_LARGE");
-    // Not announced: refused when the bound is passed, whether or not there is more to come.
+    // Not announced: rejected when it exceeds the bound, even if more is to come.
     let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n401\r\n{}\r\n", " ".repeat(1025));
     send(&harness, chunked).await.assert_refused(413, "PAYLOAD_TOO_LARGE");
     nothing_was_passed_on(harness).await;
@@ -220,7 +220,7 @@ async fn logins_are_limited_per_account_and_per_address() {
     };
     let wrong = json!({"status": "error", "code": "AUTH_FAILED", "message": "wrong"}).to_string().into_bytes();
     let wrong = InternalReply::Http { status: 401, json: wrong };
-    // Her password is right, for once.
+    // Her password is right this time.
     let profile = Profile {
         id: UserId(7),
         user_id: UserId(7),
@@ -239,20 +239,20 @@ async fn logins_are_limited_per_account_and_per_address() {
         served(&mut harness, login, wrong.clone()).await.2.assert_refused(401, "AUTH_FAILED");
     }
     send(&harness, login("alice", "9.9.9.9")).await.assert_refused(429, "RATE_LIMIT_EXCEEDED");
-    // From ever other ones; her own first login was from a strange one, too.
+    // From new addresses each time; her own first login was from an unknown one, too.
     for attempt in 0..89 {
         let login = login("alice", &format!("9.9.8.{attempt}"));
         served(&mut harness, login, wrong.clone()).await.2.assert_refused(401, "AUTH_FAILED");
     }
     send(&harness, login("alice", "9.9.7.1")).await.assert_refused(429, "RATE_LIMIT_EXCEEDED");
-    // Where she was before she is let in all the same, and her mistakes are forgotten.
+    // From an address she used before she is let in anyway, and her mistakes are forgotten.
     for _ in 0..2 {
         for _ in 0..9 {
             served(&mut harness, at_home.clone(), wrong.clone()).await.2.assert_refused(401, "AUTH_FAILED");
         }
         assert_eq!(served(&mut harness, at_home.clone(), right.clone()).await.2.status, 200);
     }
-    // An address with ever other accounts.
+    // One address with a new account each time.
     for attempt in 0..50 {
         let login = login(&format!("user{attempt}"), "8.8.8.8");
         served(&mut harness, login, wrong.clone()).await.2.assert_refused(401, "AUTH_FAILED");
@@ -275,7 +275,7 @@ async fn a_fleet_that_does_not_answer_is_a_503() {
     let (_, _, answer) = served(&mut harness, list.clone(), away).await;
     answer.assert_refused(503, "SERVICE_UNAVAILABLE");
     assert!(answer.head.contains("retry-after: 4"), "{}", answer.head);
-    // An answer to something else is our own fault, and no cause for a panic.
+    // An answer to something else is a fault on our side, and must not cause a panic.
     let (_, _, answer) = served(&mut harness, list, InternalReply::SignedIn { user: UserId(1), profile: vec![] }).await;
     answer.assert_refused(500, "INTERNAL_ERROR");
 }
@@ -291,7 +291,7 @@ async fn without_redis_nobody_logs_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_methods_are_refused_and_head_is_get_without_a_body() {
+async fn other_methods_are_rejected_and_head_is_get_without_a_body() {
     let mut harness = Harness::start(&[]).await;
     for (method, path, allowed) in [
         ("POST", "/api/conversations", "get, head, options"),
@@ -340,7 +340,7 @@ async fn large_answers_are_compressed_when_asked_for() {
         request("GET", "/api/conversations", Some(&token), "")
             .replace("Host: gateway", &format!("Host: x\r\nAccept-Encoding: {encoding}"))
     };
-    // What cannot be compressed comes through as well.
+    // Incompressible data is delivered, too.
     let noise: String = (0..40_000).map(|_| char::from(rand::random_range(b'!'..=b'~'))).collect();
     let (small, large) = (json!({"a": "x".repeat(900)}), json!({"a": noise}));
     for (encoding, body, compressed) in
@@ -360,7 +360,7 @@ fn gunzip(compressed: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_still_writes_a_body_sees_why_it_is_refused() {
+async fn a_client_still_writing_a_body_sees_why_it_is_rejected() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let harness = Harness::start(&[("COMMUNITY_SYNC_TOKEN", SYNC_TOKEN)]).await;
     let mebibytes = 4;
@@ -377,7 +377,7 @@ async fn whoever_still_writes_a_body_sees_why_it_is_refused() {
         );
         let mut stream = tokio::net::TcpStream::connect(harness.url.strip_prefix("http://").unwrap()).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
-        // Like most clients it reads when it has written everything.
+        // Like most clients, it starts to read when it has written everything.
         for _ in 0..mebibytes {
             stream.write_all(&vec![b' '; 1 << 20]).await.expect("it is not reset");
         }
@@ -388,7 +388,7 @@ async fn whoever_still_writes_a_body_sees_why_it_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_registers_so_many_accounts_and_no_more() {
+async fn registrations_per_address_are_limited() {
     let mut harness = Harness::start(&[BUILTIN_AUTH, ("IP_REGISTRATION_LIMIT", "1")]).await;
     let register = request("POST", "/api/auth/register", None, "{}");
     let reply = InternalReply::Http { status: 409, json: b"{}".to_vec() };

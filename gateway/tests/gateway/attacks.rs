@@ -1,4 +1,5 @@
-//! What strangers try over real sockets: forged tokens, false addresses, requests that never end, broken frames, odd JSON.
+//! What attackers try over real sockets: forged tokens, false addresses, requests that never end, broken frames, odd
+//! JSON.
 
 use std::time::{Duration, Instant};
 
@@ -31,14 +32,14 @@ async fn no_forged_token_opens_a_session() {
     let mut forged = vec![
         good().header("alg", json!("none")).unsigned(),
         signed(&good().header("alg", json!("none"))),
-        // Signed properly by a secret of the attacker's, which the header offers as the key.
+        // Correctly signed with the attacker's own secret, which the header offers as the key.
         good().sign(FOREIGN_SECRET).unwrap(),
         good().header("kid", json!("../../../../dev/null")).sign(FOREIGN_SECRET).unwrap(),
         good().header("kid", json!("' UNION SELECT 'AAAA")).sign(FOREIGN_SECRET).unwrap(),
         good().header("jwk", key).sign(FOREIGN_SECRET).unwrap(),
         good().header("jku", json!("http://127.0.0.1:1/keys")).sign(FOREIGN_SECRET).unwrap(),
     ];
-    // Of the right secret, and nevertheless not what this server accepts.
+    // Signed with the right secret, but with algorithms that this server does not accept.
     for alg in ["HS384", "HS512", "RS256", "ES256", "PS256", "EdDSA", "hs256", "HS256 ", ""] {
         forged.push(signed(&good().header("alg", json!(alg))));
     }
@@ -85,14 +86,14 @@ async fn no_forged_token_opens_a_session() {
     forged.push(signed(&good().claim("sub", deep(2_000))));
     let mut client = Client::connect(&harness.url).await.unwrap();
     for (n, token) in forged.iter().enumerate() {
-        // The fifth failure closes.
+        // The fifth failure closes the connection.
         if n % 4 == 0 {
             client = Client::connect(&harness.url).await.unwrap();
         }
         let refused = client.authenticate(token).await.err().unwrap_or_else(|| panic!("accepted: {token}"));
         assert_eq!(refused.code(), Some("TOKEN_INVALID"), "{token}");
     }
-    // The same builder makes tokens that are good. Key hints are not followed, and claims of others are not looked at.
+    // The same builder makes valid tokens. Key hints are not followed, and unrelated claims are ignored.
     let mut client = Client::connect(&harness.url).await.unwrap();
     let odd = good().header("kid", json!("x")).claim("userId", json!(1)).claim("other", deep(2_000));
     client.authenticate(&signed(&odd)).await.unwrap();
@@ -109,7 +110,7 @@ async fn an_address_that_nobody_vouches_for_does_not_count() {
     let harness = Harness::start(&[("MAX_CONNECTIONS_PER_IP", "2"), ("TRUSTED_PROXIES", "10.0.0.0/8")]).await;
     let from = |address: &str| harness.connect().forwarded_for(address).open();
     let _held = [from("9.9.9.9").await.unwrap(), from("8.8.8.8").await.unwrap()];
-    // All of them are the peer, whatever it says.
+    // All of them count as the peer, whatever the header says.
     for claimed in ["7.7.7.7", "10.0.0.1", "127.0.0.1, 7.7.7.7", "nonsense", "::ffff:7.7.7.7"] {
         let Err(Error::Refused { event, .. }) = from(claimed).await else { panic!("{claimed} has a place of its own") };
         assert_eq!(event["code"], "MAX_CONNECTIONS_EXCEEDED");
@@ -126,7 +127,7 @@ async fn a_request_that_does_not_end_is_cut_off() {
             let mut socket = TcpStream::connect(address).await.unwrap();
             socket.write_all(begun.as_bytes()).await.unwrap();
             let mut rest = Vec::new();
-            // An answer that says so, or none; and the end.
+            // An answer that says so, or none; then the end.
             let _ = socket.read_to_end(&mut rest).await;
             let answer = String::from_utf8_lossy(&rest).into_owned();
             assert!(
@@ -167,7 +168,7 @@ async fn frames_against_the_rules_close_with_a_protocol_error() {
         socket.write_all(bytes).await.unwrap();
         assert_eq!(close_code(&mut socket).await, 1002, "{what}");
     }
-    // Fragments with a ping between them are in order.
+    // Fragments with a ping between them are valid.
     let mut socket = harness.connect().open_raw().await.unwrap();
     let [first, rest] = ["{\"type\":", "\"ping\"}"];
     let part = |opcode: u8, text: &str| [&[opcode, 0x80 | text.len() as u8][..], &mask, text.as_bytes()].concat();
@@ -184,7 +185,7 @@ async fn frames_against_the_rules_close_with_a_protocol_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_json_is_refused_or_read_in_one_way() {
+async fn odd_json_is_rejected_or_read_in_one_way() {
     let harness = Harness::start(&[]).await;
     let mut client = Client::login(&harness.url, &token(1)).await.unwrap();
     let nested = format!("{{\"type\":\"ping\",\"x\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
@@ -196,7 +197,7 @@ async fn odd_json_is_refused_or_read_in_one_way() {
         ("{\"type\":\"ping\",\"x\":1e999}".to_owned(), "INVALID_JSON"),
         ("{\"type\":\"ping\",\"x\":NaN}".to_owned(), "INVALID_JSON"),
         ("{\"type\":\"ping\"}{\"type\":\"ping\"}".to_owned(), "INVALID_JSON"),
-        // Of two the last counts.
+        // If a field occurs twice, the last one counts.
         ("{\"type\":\"nonsense\",\"type\":\"ping\"}".to_owned(), "pong"),
         ("{\"type\":\"ping\",\"type\":\"nonsense\"}".to_owned(), "UNKNOWN_TYPE"),
         (format!("{{\"type\":\"ping\"{wide}}}"), "VALIDATION_ERROR"),
@@ -218,7 +219,7 @@ async fn input_after_the_last_bad_token_is_ignored() {
     let frame = [&[0x81, 0x80 | bad.len() as u8][..], &[0; 4], bad].concat();
     socket.write_all(&frame.repeat(600)).await.unwrap();
     assert_eq!(close_code(&mut socket).await, 1008);
-    // Five count against the address, not all of them: the next failure is told as what it is.
+    // Five count against the address, and not all of them: the next failure is reported for what it is.
     let mut client = harness.connect().open().await.unwrap();
     let refused = client.request(json!({"type": "authenticate", "token": "x"})).await.unwrap();
     assert_eq!(refused["code"], "TOKEN_INVALID");

@@ -1,4 +1,4 @@
-//! A command's way into the streams, and its answer's way back.
+//! A command's path into the streams, and the path of its answer back.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn a_message_is_enqueued_sealed_and_its_answer_returned() {
     harness.worker.answer(&envelope, json!({"type": "message_sent", "seq": 1})).await;
     let answer = alice.expect("message_sent", |_| true, SOON).await.unwrap();
     assert_eq!(answer["requestId"], "r");
-    // A second answer to the same command is nobody's.
+    // A second answer to the same command goes to no client.
     harness.worker.answer(&envelope, json!({"type": "message_sent", "seq": 1})).await;
     alice.expect_none("message_sent", |_| true, BRIEFLY).await.unwrap();
 }
@@ -118,7 +118,7 @@ async fn a_group_id_of_the_original_is_looked_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_message_has_a_limit_ten_times_as_high() {
+async fn other_commands_have_a_limit_ten_times_as_high() {
     let mut harness = Harness::start(&[("MESSAGE_RATE_LIMIT", "2")]).await;
     let (mut phone, laptop) = (harness.login(1).await, harness.login(1).await);
     for number in 0..20 {
@@ -130,7 +130,7 @@ async fn what_is_no_message_has_a_limit_ten_times_as_high() {
     let refused = phone.request(json!({"type": "get_user_groups"})).await.unwrap();
     assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("RATE_LIMIT_EXCEEDED")));
     assert!(refused["retryAfter"].as_u64().is_some_and(|seconds| (1..=60).contains(&seconds)), "{refused}");
-    // Messages, and other people, are counted by themselves.
+    // Messages and other users have separate counts.
     phone.send(json!({"type": "send_message", "recipientId": 2, "content": "x"})).await.unwrap();
     assert!(matches!(harness.worker.command().await.1, Command::SendPrivateMessage(_)));
     let other = harness.login(2).await;
@@ -206,7 +206,7 @@ async fn a_sync_goes_on_when_what_came_of_it_is_taken() {
     harness.worker.answer(&envelope, json!({"type": "sync_complete"})).await;
     alice.expect("sync_complete", |_| true, SOON).await.unwrap();
     assert_eq!(alice.drain().len(), 2);
-    // A round that gets no answer is answered for, as any command.
+    // A round without an answer gets an error, like any command.
     alice.send(json!({"type": "sync", "requestId": "t", "conversations": {}})).await.unwrap();
     alice.expect("error", |error| error["code"] == "SERVICE_UNAVAILABLE", SOON).await.unwrap();
 }
@@ -222,12 +222,12 @@ async fn an_answer_that_does_not_come_is_answered_for() {
     assert_eq!(answer["requestType"], "get_user_groups");
     let (typing, _) = harness.worker.command().await;
     assert_eq!(typing.name, "typing");
-    // `typing` is not answered, however late.
+    // `typing` is never answered, not even late.
     assert!(alice.drain().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lane_with_a_backlog_refuses_at_once_and_others_do_not() {
+async fn a_lane_with_a_backlog_rejects_at_once_and_others_do_not() {
     let mut harness = Harness::start(&[("BACKLOG_LIMIT", "1"), ("BACKLOG_MAX_AGE", "10m")]).await;
     let mut alice = harness.login(1).await;
     harness.worker.rote.lock().keep = true;

@@ -1,4 +1,4 @@
-//! An event's way to sockets: who gets it, in which order, and what is reported back.
+//! An event's path to the sockets: who gets it, in which order, and what is reported back.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub async fn seqs(client: &mut client::Client, count: usize) -> Vec<i64> {
 async fn an_event_skips_only_the_excluded_connection() {
     let mut harness = Harness::start(&[]).await;
     let (mut phone, mut laptop, mut other) = (harness.login(1).await, harness.login(1).await, harness.login(2).await);
-    // Sent by somebody who is not here: its sender would be told of the delivery.
+    // Sent by a user who is not connected, because a sender would be told of the delivery.
     harness.worker.event(1, message(3, 1, 1), message_event(1)).await;
     for client in [&mut phone, &mut laptop] {
         assert_eq!(seqs(client, 1).await, [1]);
@@ -83,13 +83,13 @@ async fn missed_events_come_before_live_ones_and_none_twice() {
     harness.worker.rote.lock().leave = Some("replay");
     let mut client = harness.login(1).await;
     assert_eq!(seqs(&mut client, 2).await, [1, 2]);
-    // Live, while the second page is on its way: 3 and the edit are in that page, too.
+    // Live while the second page is on its way; 3 and the edit are also in that page.
     let (request, _) = harness.worker.internal("replay").await;
     for seq in [3, 4] {
         harness.worker.event(1, message(2, 1, seq), message_event(seq)).await;
     }
     harness.worker.event(1, Receipt::Durable { event }, json!({"type": "message_edited"})).await;
-    // One's own message from another device is in no replay.
+    // A message sent from the user's other device is not in any replay.
     harness.worker.event(1, message(1, 2, 2), json!({"type": "new_message", "seq": -2})).await;
     client.expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
     let page =
@@ -111,7 +111,8 @@ async fn what_is_said_while_the_replay_is_chosen_comes_after_it() {
     let mut client = harness.connect().open().await.unwrap();
     client.send(json!({"type": "authenticate", "token": crate::harness::token(1)})).await.unwrap();
     let (request, _) = harness.worker.internal("resume").await;
-    // The worker looked before these were stored: in no replay, they come because the subscriptions stand already.
+    // The worker looked before these were stored: they are not in a replay, but arrive because the subscriptions
+    // already stand.
     harness.worker.event(1, message(2, 1, 2), message_event(2)).await;
     let to_group = Header::Event(EventHeader::new(Receipt::None));
     let channel = harness.worker.keys.group_channel(group);
@@ -149,7 +150,7 @@ async fn membership_decides_over_a_groups_events_at_once() {
     harness.worker.publish_to(user.clone(), &Header::Left { group: old }, &json!(null)).await;
     say(old, 2).await;
     harness.worker.rote.lock().groups = vec![new];
-    // What was said in the new group before the subscription stood comes by the catch-up.
+    // What was sent in the new group before the subscription stood arrives through the catch-up.
     harness.worker.rote.lock().replay = [vec![replayed(message(2, 1, 1), &message_event(1))]].into();
     harness.worker.publish_to(user, &Header::Joined { group: new }, &json!(null)).await;
     assert_eq!(seqs(&mut client, 1).await, [1]);
@@ -173,7 +174,7 @@ async fn joining_a_group_repeats_nothing_with_a_pending_receipt() {
     }
     assert_eq!(seqs(&mut client, 2).await, [1, 2]);
     client.expect("message_edited", |event| event["v"] == 2, SOON).await.unwrap();
-    // The worker that chooses the replay has not been told of any of it.
+    // The worker that chooses the replay knows nothing of this.
     let repeated =
         |(receipt, version): (Receipt, u128)| replayed(receipt, &json!({"type": "message_edited", "v": version}));
     let created = (Receipt::Durable { event: Uuid::from_u128(3) }, json!({"type": "group_created"}));
@@ -198,7 +199,7 @@ async fn joining_a_group_repeats_nothing_with_a_pending_receipt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_hid_what_is_replied_to_gets_the_reduced_form() {
+async fn users_who_hid_the_quoted_message_get_the_reduced_form() {
     let harness = Harness::start(&[]).await;
     let group = GroupId(Uuid::new_v4());
     harness.worker.rote.lock().groups = vec![group];
@@ -233,7 +234,7 @@ async fn written_events_are_reported_unless_clients_send_acks() {
     assert_eq!(receipts[0].user, UserId(1));
     assert_eq!(receipts[0].conversations, [(conversation, 3)]);
     assert_eq!(receipts[0].events, [event]);
-    // On closing at once, without waiting for the interval.
+    // On a close immediately, without waiting for the interval.
     harness.worker.event(1, message(2, 1, 4), message_event(4)).await;
     seqs(&mut plain, 4).await;
     plain.close().await;
@@ -313,7 +314,7 @@ async fn a_terminated_gateway_sends_its_clients_away_over_a_while() {
         closed.push(client.await.unwrap());
     }
     closed.sort();
-    // One every 100 ms, the last but a step before the end. A busy machine is late and never early.
+    // One every 100 ms, the last just before the end. A busy machine is late and never early.
     for (place, after) in closed.iter().enumerate() {
         let early = Duration::from_millis(50 * place as u64).saturating_sub(Duration::from_millis(100));
         assert!(*after >= early, "number {place} was closed after {after:?}: {closed:?}");
@@ -324,7 +325,7 @@ async fn a_terminated_gateway_sends_its_clients_away_over_a_while() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminated_gateway_empties_its_outboxes_first() {
-    // More than the kernel takes for a client that does not read.
+    // More than the kernel buffers for a client that does not read.
     const COUNT: i64 = 160;
     let harness = Harness::start(&[("OUTBOX_LIMIT", "32MiB")]).await;
     let mut client = harness.connect().queue_events(1).recv_buffer_bytes(4096).open().await.unwrap();
@@ -371,9 +372,10 @@ async fn lost_messages_are_asked_for_once_and_come_in_order() {
     let (request, asked) = harness.worker.internal("missing").await;
     let conversation = ConversationId::direct(UserId(1), UserId(2));
     assert_eq!(asked, Internal::Missing { conversation, from: 2 });
-    // A third connection opens meanwhile: its replay holds everything, and it waits for nobody.
+    // A third connection opens meanwhile: its replay holds everything, so it does not wait.
     let mut late = harness.login(1).await;
-    // Of the answer only what is missing counts: one's own from another device, too, and not what came by itself.
+    // Only what is missing in the answer counts: the user's own message from another device, too, but not what arrived
+    // by itself.
     let events = [(2, 2), (3, 1), (4, 2), (5, 2), (6, 2)]
         .map(|(seq, from)| replayed(message(from, 1, seq), &message_event(seq)));
     for client in [&mut phone, &mut laptop] {
@@ -382,7 +384,7 @@ async fn lost_messages_are_asked_for_once_and_come_in_order() {
     }
     let missing = MissingMessages { events: events.to_vec(), ..MissingMessages::default() };
     harness.worker.reply(&request, &InternalReply::Missing(missing)).await;
-    // And what comes again is dropped.
+    // Repetitions are dropped.
     for seq in [5, 6] {
         harness.worker.event(1, message(2, 1, seq), message_event(seq)).await;
     }
@@ -394,7 +396,7 @@ async fn lost_messages_are_asked_for_once_and_come_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_worker_reports_and_never_came_is_made_up_for() {
+async fn reported_messages_that_never_arrived_are_fetched() {
     let mut harness = Harness::start(&[]).await;
     let mut client = harness.login(1).await;
     harness.worker.internal("resume").await;
@@ -415,7 +417,7 @@ async fn what_a_worker_reports_and_never_came_is_made_up_for() {
         let publication = wire.publication(&channel, &Header::Report, &payload);
         let _: i64 = redis.publish(channel.as_str(), bytes::Bytes::from(publication)).await.unwrap();
     };
-    // All is well: nothing is asked for.
+    // Nothing is missing, so nothing is requested.
     report(1, 2, vec![(UserId(5), Uuid::nil())]).await;
     report(2, 2, vec![]).await;
     let (request, asked) = harness.worker.internal("missing").await;
@@ -424,7 +426,7 @@ async fn what_a_worker_reports_and_never_came_is_made_up_for() {
     let missing = MissingMessages { events, ..MissingMessages::default() };
     harness.worker.reply(&request, &InternalReply::Missing(missing)).await;
     assert_eq!(seqs(&mut client, 1).await, [2]);
-    // Of another conversation nothing came at all, and of an event neither: the session catches up.
+    // Nothing of another conversation arrived, nor a certain event: the session catches up.
     for (seq, events) in [(9, vec![]), (2, vec![(UserId(1), Uuid::from_u128(8))])] {
         let other = if seq == 9 { 3 } else { 2 };
         harness.worker.rote.lock().replay = [vec![replayed(message(3, 1, seq + 10), &message_event(seq + 10))]].into();

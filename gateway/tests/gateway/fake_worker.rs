@@ -1,5 +1,5 @@
-//! The other side of Redis: reads the streams, answers the gateway's own requests by rote, and leaves clients' commands to the
-//! test.
+//! The other side of Redis: reads the streams, answers the gateway's own requests automatically, and leaves clients'
+//! commands to the test.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -36,19 +36,19 @@ pub struct FakeWorker {
     reader: tokio::task::JoinHandle<()>,
 }
 
-/// What is answered without asking the test.
+/// The automatic answers.
 #[derive(Default)]
 pub struct Rote {
     pub groups: Vec<GroupId>,
     /// The next replays, page by page.
     pub replay: VecDeque<Vec<ReplayedEvent>>,
-    /// Answers `authenticate` with this refusal.
+    /// Answers `authenticate` with this error.
     pub refuse: Option<&'static str>,
-    /// Answers nothing at all.
+    /// Answers nothing.
     pub silent: bool,
-    /// Answers everything but this request, which the test answers itself.
+    /// Answers everything except this request, which the test answers itself.
     pub leave: Option<&'static str>,
-    /// Leaves entries in their streams, as a worker does that is not done with them.
+    /// Leaves entries in their streams, like a worker that is not done with them.
     pub keep: bool,
     /// Does not send heartbeats.
     pub dead: bool,
@@ -80,12 +80,12 @@ impl FakeWorker {
         FakeWorker { keys, redis, wire, rote, commands, internals, reader }
     }
 
-    /// The next command of a client.
+    /// The next command from a client.
     pub async fn command(&mut self) -> (Envelope, Command) {
         tokio::time::timeout(SOON, self.commands.recv()).await.expect("a command").unwrap()
     }
 
-    /// The next request of a gateway of this name.
+    /// The gateway's next own request with this name.
     pub async fn internal(&mut self, name: &str) -> (Envelope, Internal) {
         let next = async {
             loop {
@@ -98,7 +98,7 @@ impl FakeWorker {
         tokio::time::timeout(SOON, next).await.unwrap_or_else(|_| panic!("a request {name}"))
     }
 
-    /// The next receipts.
+    /// Returns the next receipts.
     pub async fn receipts(&mut self) -> Vec<Receipts> {
         match self.internal("settle").await.1 {
             Internal::RecordReceipts { receipts } | Internal::RecordReceiptsIn { receipts, .. } => receipts,
@@ -254,7 +254,7 @@ async fn reply_to(redis: &Client, keys: &Keys, wire: &Wire, envelope: &Envelope,
     let _: i64 = redis.publish(channel, publication).await.unwrap();
 }
 
-/// What a message from one user to another proves.
+/// The receipt of a message from one user to another.
 pub fn message(from: i64, to: i64, seq: i64) -> Receipt {
     Receipt::Message {
         conversation: ConversationId::direct(UserId(from), UserId(to)),

@@ -1,5 +1,5 @@
-//! Somebody who can write to Redis, and has no key: what they publish is not delivered and opens nothing. And what another version
-//! of the program publishes, which makes sessions catch up.
+//! An attacker who can write to Redis but has no key: what they publish is not delivered and opens nothing. Also
+//! publications of another version of the program, which make sessions catch up.
 
 use bytes::Bytes;
 use fred::prelude::*;
@@ -13,7 +13,7 @@ use shared::wire::{Wire, WireFormat};
 use crate::fake_worker::{message, message_event, replayed};
 use crate::harness::{BRIEFLY, Harness, SOON, exchange};
 
-/// What somebody without the key can make: format 1, and format 2 under a key of their own.
+/// The wires available without the key: format 1, and format 2 under the attacker's own key.
 fn forgers() -> [Wire; 2] {
     let keyring = Keyring::derive(&EncryptionSettings::single("a key of one's own", "elitescore-chat")).unwrap();
     [WireFormat::One, WireFormat::Two].map(|format| Wire::new(keyring.clone(), format))
@@ -39,7 +39,7 @@ async fn a_forged_reply_makes_no_gateway_sign_a_token() {
         let publication = Bytes::from(forger.publication(&channel, &header, &payload));
         let _: i64 = harness.worker.redis.publish(channel.as_str(), publication).await.unwrap();
     }
-    // A real one that was published to somebody else.
+    // A real publication that was meant for another channel.
     let elsewhere = harness.worker.keys.user_channel(UserId(1));
     let moved = Bytes::from(harness.worker.wire.publication(&elsewhere, &header, &payload));
     let _: i64 = harness.worker.redis.publish(channel.as_str(), moved).await.unwrap();

@@ -17,7 +17,7 @@ pub use devstack::wait::SOON;
 
 pub const JWT_SECRET: &str = "dW5pdCB0ZXN0cyBvZiB0aGUgZ2F0ZXdheSBhbmQgbm90aGluZyBlbHNl";
 pub const ENCRYPTION_KEY: &str = "integration tests";
-/// For what must not happen.
+/// How long to wait for something that must not happen.
 pub const BRIEFLY: Duration = Duration::from_millis(300);
 
 pub struct Harness {
@@ -33,7 +33,7 @@ impl Harness {
         Self::start_on(redis_url(), overrides).await
     }
 
-    /// On a Redis that the test may break.
+    /// Starts on a Redis that the test may break.
     pub async fn start_on(redis_url: &str, overrides: &[(&str, &str)]) -> Self {
         let prefix = format!("t{}:", &uuid::Uuid::new_v4().simple().to_string()[..16]);
         let worker = FakeWorker::start(redis_url, &prefix).await;
@@ -42,7 +42,7 @@ impl Harness {
         harness
     }
 
-    /// A further gateway on another's Redis, or one on another Redis URL.
+    /// Starts another gateway on the same Redis, or one on another Redis URL.
     pub async fn start_with(worker: FakeWorker, prefix: &str, redis_url: &str, overrides: &[(&str, &str)]) -> Self {
         client::observe(client::Observer { event: check_contract, answer: |_, _| Ok(()) });
         let settings = GatewaySettings::from_source(|name| {
@@ -85,7 +85,7 @@ impl Harness {
         Connect::new(&self.url)
     }
 
-    /// The first signal; the result comes when everything has ended.
+    /// Sends the first signal; the result arrives when everything has ended.
     pub async fn terminate(&self) {
         self.signals.send("SIGTERM").await.unwrap();
     }
@@ -99,7 +99,7 @@ impl Harness {
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
-    /// A plain HTTP request over a connection of its own: status, head, body.
+    /// Sends a plain HTTP request over its own connection: returns status, head, body.
     pub async fn http(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String, Vec<u8>) {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n");
         headers.iter().for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
@@ -107,13 +107,13 @@ impl Harness {
     }
 }
 
-/// What the gateway says on its own account must be as the protocol declares it; the fake worker's events are fakes.
+/// What the gateway itself says must match the protocol; the fake worker's events are fakes.
 fn check_contract(event: &Value) -> Result<(), String> {
     let own = ["connected", "pong", "test_response", "error", "auth_error", "session_conflict", "message_delivered"];
     if own.contains(&event["type"].as_str().unwrap_or_default()) { contract::check::event(event) } else { Ok(()) }
 }
 
-/// Sends what is to be a whole request and reads until the connection is closed: status, head in lower case, body.
+/// Sends a complete request and reads until the connection is closed: returns status, head in lower case, body.
 pub async fn exchange(url: &str, request: &str) -> (u16, String, Vec<u8>) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let host = url.strip_prefix("http://").unwrap();

@@ -1,4 +1,4 @@
-//! Probes, metrics, and everything about requests that are no WebSockets.
+//! Probes, metrics, and requests that are not WebSockets.
 
 use serde_json::Value;
 
@@ -69,7 +69,7 @@ async fn a_broken_upgrade_is_refused_with_the_proper_status() {
     let harness = Harness::start(&[]).await;
     let upgrade = [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
     let (status, _, _) = harness.http("GET", "/ws", &upgrade).await;
-    assert_eq!(status, 426, "`Connection: close` is no upgrade");
+    assert_eq!(status, 426, "`Connection: close` is not an upgrade");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Redis cuts the subscription, or is away, or comes back empty.
+//! Redis cuts the subscription, is away, or comes back empty.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -30,7 +30,7 @@ async fn everybody_catches_up_before_live_events_go_on() {
     harness.worker.rote.lock().leave = Some("resume");
     tokio::task::block_in_place(|| redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"])).unwrap();
     let (request, _) = harness.worker.internal("resume").await;
-    // Live again, but held back until the replay is written.
+    // Live, but held back until the replay is written.
     harness.worker.event(1, message(2, 1, 2), message_event(2)).await;
     client.expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
     let page = ReplayPage { events: vec![replayed(message(2, 1, 1), &message_event(1))], next: None };
@@ -40,8 +40,8 @@ async fn everybody_catches_up_before_live_events_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interruption_is_made_up_for_to_all_sessions_however_many() {
-    // More than begin to catch up at once.
+async fn all_sessions_catch_up_after_an_interruption() {
+    // More sessions than begin to catch up at once.
     const SESSIONS: i64 = 120;
     let (_scratch, redis) = start_redis();
     let mut harness = Harness::start_on(&redis.url(), &[]).await;
@@ -52,7 +52,7 @@ async fn an_interruption_is_made_up_for_to_all_sessions_however_many() {
     }
     harness.worker.rote.lock().leave = Some("resume");
     tokio::task::block_in_place(|| redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"])).unwrap();
-    // Some ask twice: their first request was made when not all subscriptions stood yet.
+    // Some ask twice: their first request was made before all subscriptions stood.
     let mut answered = HashSet::new();
     while answered.len() < clients.len() {
         let (request, _) = harness.worker.internal("resume").await;
@@ -81,7 +81,7 @@ async fn losing_all_redis_data_closes_no_connection() {
     harness.worker.rote.lock().replay = [vec![replayed(message(2, 1, 1), &message_event(1))]].into();
     tokio::task::block_in_place(|| redis.restart_empty()).unwrap();
     harness.until_ready().await;
-    // The subscriptions stand again, for connections old and new.
+    // The subscriptions stand again, for old and new connections.
     assert_eq!(seqs(&mut client, 1).await, [1]);
     harness.worker.event(1, message(2, 1, 2), message_event(2)).await;
     assert_eq!(seqs(&mut client, 1).await, [2]);

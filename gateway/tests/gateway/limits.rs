@@ -1,4 +1,4 @@
-//! What keeps strangers within bounds.
+//! Limits that apply to clients before a user is known.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn connections_of_an_address_are_counted_over_all_gateways() {
     let idle = FakeWorker::start(redis_url(), "unused:").await;
     let two = Harness::start_with(idle, &one.prefix, redis_url(), &limit).await;
     two.until_ready().await;
-    // Each has to know of the other.
+    // Each gateway has to know of the other.
     let both = async {
         while one.get("/health").await.1["fleet"]["gateways"] != 2
             || two.get("/health").await.1["fleet"]["gateways"] != 2
@@ -63,7 +63,7 @@ async fn requests_of_an_address_are_limited_but_probes_are_not() {
     assert_eq!(harness.get("/ready").await.0, 200);
 }
 
-/// Sends bad tokens until one is counted as too many; gives the error. Each connection may fail five times.
+/// Sends bad tokens until one is counted as too many; returns the error. Each connection may fail five times.
 async fn too_many_failures(harness: &Harness, address: &str, failures: usize) -> Value {
     let mut client = harness.connect().forwarded_for(address).open().await.unwrap();
     for _ in 0..failures {
@@ -75,14 +75,14 @@ async fn too_many_failures(harness: &Harness, address: &str, failures: usize) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_tokens_of_an_address_are_limited_over_all_gateways() {
+async fn failed_tokens_of_an_address_are_limited_over_all_gateways() {
     let limits = [("IP_AUTH_FAILURE_LIMIT", "3"), ("IP_RATE_WINDOW", "120s"), ("TRUSTED_PROXIES", "127.0.0.1")];
     let one = Harness::start(&limits).await;
     let idle = FakeWorker::start(redis_url(), "unused:").await;
     let two = Harness::start_with(idle, &one.prefix, redis_url(), &limits).await;
     two.until_ready().await;
     let began = std::time::Instant::now();
-    // Three are allowed, whichever of the gateways they reach, and from wherever in a network of 64 bits.
+    // Three are allowed, on any gateway and from anywhere in a network of 64 bits.
     let mut client = one.connect().forwarded_for("2001:db8::1").open().await.unwrap();
     for _ in 0..3 {
         assert_eq!(client.authenticate("a.b.c").await.unwrap_err().code(), Some("TOKEN_INVALID"));
@@ -90,12 +90,12 @@ async fn refused_tokens_of_an_address_are_limited_over_all_gateways() {
     assert_eq!(event_type(&client.request(json!({"type": "ping"})).await.unwrap()), "pong", "still open");
     let error = too_many_failures(&two, "2001:db8::ffff:1", 1).await;
     assert_eq!(error["code"], "RATE_LIMIT_EXCEEDED");
-    // The first of them leaves the window, in slices of 2 s, 120 to 122 s after it came.
+    // The first of them leaves the window, which has slices of 2 s, 120 to 122 s after it arrived.
     let retry_after = error["retryAfter"].as_u64().unwrap();
     let passed = began.elapsed().as_secs();
     assert!((119_u64.saturating_sub(passed)..=122).contains(&retry_after), "{retry_after} after {passed} s");
     assert_eq!(too_many_failures(&one, "2001:db8::2", 1).await["code"], "RATE_LIMIT_EXCEEDED");
-    // Others have nothing to do with it.
+    // Other addresses are not affected.
     let mut other = two.connect().forwarded_for("2001:db8:0:1::1").open().await.unwrap();
     assert_eq!(other.authenticate("a.b.c").await.unwrap_err().code(), Some("TOKEN_INVALID"));
     assert_eq!(event_type(&other.request(json!({"type": "ping"})).await.unwrap()), "pong");
@@ -105,14 +105,14 @@ async fn refused_tokens_of_an_address_are_limited_over_all_gateways() {
 async fn a_limited_address_may_try_again_when_it_was_told() {
     let limits = [("IP_AUTH_FAILURE_LIMIT", "1"), ("IP_RATE_WINDOW", "8s")];
     let harness = Harness::start(&limits).await;
-    // One bad token on a connection of its own; how long to wait, if it was one too many.
+    // Sends one bad token on its own connection; returns the wait if it was one too many.
     let fail = async || -> Option<u64> {
         let mut client = harness.connect().open().await.unwrap();
         assert_eq!(client.authenticate("a.b.c").await.unwrap_err().code(), Some("TOKEN_INVALID"));
         let error = client.expect("error", |_| true, Duration::from_millis(1500)).await.ok()?;
         error["retryAfter"].as_u64()
     };
-    // On a busy machine a second one may come when the window of the first one is over.
+    // On a busy machine a second one may arrive after the window of the first has ended.
     let tried = async {
         loop {
             let asked = std::time::Instant::now();
@@ -141,7 +141,7 @@ async fn places_of_this_gateway_are_limited() {
     let error = refused(harness.connect().open().await);
     assert_eq!((&error["code"], &error["retryAfter"]), (&json!("MAX_CONNECTIONS_EXCEEDED"), &json!(30)));
     b.authenticate(&token(1)).await.unwrap();
-    // A place among the pending is free again.
+    // A place among the pending connections is free again.
     let mut c = harness.connect().open().await.unwrap();
     let error = c.authenticate(&token(1)).await.unwrap_err();
     assert_eq!(error.code(), Some("MAX_CONNECTIONS_EXCEEDED"));
@@ -186,7 +186,7 @@ async fn without_redis_a_gateway_is_live_not_ready_and_refuses() {
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     let error = client.authenticate(&token(1)).await.unwrap_err();
     assert_eq!(error.code(), Some("SERVICE_UNAVAILABLE"));
-    // The bound of this gateway alone holds.
+    // The bound of this gateway alone applies.
     assert_eq!(refused(harness.connect().open().await)["code"], "MAX_CONNECTIONS_EXCEEDED");
 }
 
@@ -228,13 +228,13 @@ async fn one_address_does_not_take_the_places_of_all_others() {
         let read = tokio::time::timeout(SOON, socket.read_exact(&mut start)).await.unwrap();
         served += usize::from(read.is_ok() && &start == b"HTTP/1.1 200");
     }
-    assert_eq!(served, 56, "two, and 54 besides");
+    assert_eq!(served, 56, "two, and 54 more");
     held.clear();
     let free = async { while harness.connect().open().await.is_err() {} };
     tokio::time::timeout(SOON, free).await.expect("places are given back");
 }
 
-/// Connections that take the places of HTTP and ask for nothing: one more than there are.
+/// Connections that take all places for HTTP and send nothing: one more than there are.
 async fn fill_http_places(harness: &Harness) -> Vec<TcpStream> {
     let host = harness.url.strip_prefix("http://").unwrap();
     let mut idle = Vec::new();
@@ -255,7 +255,7 @@ async fn idle_connections_make_room_for_new_ones() {
     assert_eq!(answered.0, 200);
     let read = tokio::time::timeout(SOON, idle[0].read(&mut [0; 1])).await.expect("the oldest one was closed").unwrap();
     assert_eq!(read, 0);
-    // A WebSocket has a place of another kind.
+    // A WebSocket takes a place of another kind.
     assert!(harness.connect().open().await.is_ok());
 }
 

@@ -74,7 +74,7 @@ async fn bad_tokens_get_their_codes_and_the_fifth_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_token_leaves_nothing_behind_and_another_may_follow() {
+async fn a_failed_token_leaves_nothing_behind_and_another_may_follow() {
     let harness = Harness::start(&[]).await;
     harness.worker.rote.lock().refuse = Some("TOKEN_REVOKED");
     let mut client = Client::connect(&harness.url).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_session_is_renewed_for_its_user_and_for_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_does_not_authenticate_or_says_nothing_is_closed() {
+async fn silent_and_unauthenticated_connections_are_closed() {
     let harness = Harness::start(&[("AUTH_TIMEOUT", "1s"), ("CONNECTION_TIMEOUT", "1500ms")]).await;
     let mut stranger = Client::connect(&harness.url).await.unwrap();
     let mut quiet = harness.login(1).await;
@@ -126,7 +126,7 @@ async fn whoever_does_not_authenticate_or_says_nothing_is_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_token_ends_its_session() {
     let harness = Harness::start(&[]).await;
-    // Valid for a second more by the leeway.
+    // Valid for one more second because of the leeway.
     let token = TokenBuilder::new(1, Duration::from_secs(60)).expires_in_seconds(-3).sign(JWT_SECRET).unwrap();
     let mut client = Client::login(&harness.url, &token).await.unwrap();
     let close = client.wait_closed(SOON).await.unwrap();
@@ -137,7 +137,7 @@ async fn an_expired_token_ends_its_session() {
 async fn pings_keep_a_quiet_connection_alive_and_a_dead_one_is_closed() {
     let harness = Harness::start(&[("PING_INTERVAL", "500ms"), ("KEEP_ALIVE_TIMEOUT", "2s")]).await;
     let mut alive = harness.login(1).await;
-    // A raw connection answers no pings.
+    // A raw connection does not answer pings.
     let mut dead = harness.connect().open_raw().await.unwrap();
     let mut pings = 0;
     let code = loop {

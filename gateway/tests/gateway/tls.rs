@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::fake_worker::FakeWorker;
 use crate::harness::{Harness, SOON, redis_url, token};
 
-/// A folder with a certificate and its key, gone with the value.
+/// A folder with a certificate and its key, removed when dropped.
 struct Certificate(PathBuf);
 
 impl Certificate {
@@ -37,7 +37,7 @@ impl Certificate {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
-    /// A new one in the place of the old one.
+    /// Writes a new certificate in place of the old one.
     fn make(&self) {
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
@@ -49,14 +49,14 @@ impl Certificate {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
 
-    /// What trusts this certificate alone.
+    /// A client that trusts only this certificate.
     fn client(&self) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(Path::new(&self.path("cert.pem"))).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
-        // A resumed session would not look at the certificate.
+        // A resumed session would not check the certificate.
         config.resumption = Resumption::disabled();
         TlsConnector::from(Arc::new(config))
     }
@@ -100,7 +100,7 @@ async fn a_websocket_over_tls_outlives_a_replaced_certificate() {
     let tls = [("TLS_CERT", cert.as_str()), ("TLS_KEY", key.as_str())];
     let harness = Harness::start_with(worker, &prefix, redis_url(), &tls).await;
 
-    // Those that never finish a handshake, or speak no TLS, hold nobody up.
+    // Connections that never finish a handshake, or do not speak TLS, delay nobody.
     let address = harness.url.strip_prefix("http://").unwrap();
     let mut idle = Vec::new();
     for _ in 0..50 {
@@ -119,11 +119,11 @@ async fn a_websocket_over_tls_outlives_a_replaced_certificate() {
         }
     };
     tokio::time::timeout(SOON, authenticated).await.unwrap();
-    // More than a record and more than a socket takes at once.
+    // More than one record, and more than a socket takes at once.
     let refused = ask(&mut old, json!({"type": "test", "padding": "x".repeat(500_000)})).await;
     assert_eq!(event_type(&refused), "test_response");
 
-    // Half a replacement changes nothing; the whole one is for new connections.
+    // Half a replacement changes nothing; the complete one applies to new connections.
     std::fs::write(&cert, "half").unwrap();
     certificate.make();
     let new_client = certificate.client();
@@ -137,6 +137,6 @@ async fn a_websocket_over_tls_outlives_a_replaced_certificate() {
     };
     let mut new = tokio::time::timeout(Duration::from_secs(30), replaced).await.unwrap();
     assert_eq!(event_type(&next(&mut new).await), "connected");
-    assert!(open(&harness, &old_client).await.is_err(), "the old certificate is not shown any more");
+    assert!(open(&harness, &old_client).await.is_err(), "the old certificate is no longer served");
     assert_eq!(event_type(&ask(&mut old, json!({"type": "ping"})).await), "pong");
 }

@@ -1,4 +1,4 @@
-//! The web client's files: what is served, how it is cached and compressed, and what browsers are told about it.
+//! The web client's files: what is served, how it is cached and compressed, and its security headers.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-// Asks for what the timeline misses: one `sync` at a time, of as many conversations as the server takes, until nothing is missing.
+// Requests what the timeline is missing: one `sync` at a time, with as many conversations as the server accepts, until
+// nothing is missing.
 import type { Events, SyncChangesEvent } from "../generated/protocol";
 import type { Clock, Logger } from "./environment";
 import type { Timeline } from "./timeline";
@@ -10,22 +11,22 @@ export interface CatchUpOutput {
   send(frame: object): void;
   /** Nothing is missing. */
   done(): void;
-  /** No answer came: the connection is not to be trusted. */
+  /** No answer arrived: the connection cannot be trusted. */
   stalled(): void;
 }
 
 export type SyncPart = SyncChangesEvent | Events["sync_messages"] | { type: "sync_gone"; conversationId: string };
 
-/** What is missing may be on its way. */
+/** What is missing may still be on its way. */
 const HOLE_MS = 1_000;
 const TIMEOUT_MS = 30_000;
-/** The most that one `sync` names. */
+/** The maximum number of conversations in one `sync`. */
 const MAX_ENTRIES = 1_000;
 
 export class CatchUp {
   /** Conversations to ask about. */
   readonly #missing = new Set<string>();
-  /** What the `sync` under way asked for. */
+  /** What the current `sync` asked for. */
   #asked: Map<string, Position> | undefined;
   #later: unknown;
   #timeout: unknown;
@@ -46,7 +47,7 @@ export class CatchUp {
 
   incomplete(id: string): void {
     this.#missing.add(id);
-    // During a series the next one follows by itself.
+    // During a series, the next one follows by itself.
     if (!this.#asked && this.#later === undefined) this.#nextAfter(HOLE_MS);
   }
 
@@ -68,7 +69,7 @@ export class CatchUp {
   failed(code: string, retryAfter = 1): void {
     const asked = [...(this.#asked?.keys() ?? [])];
     this.disconnected();
-    // A server without versions rejects the whole command for one conversation that is gone.
+    // A server without versions rejects the whole command if one conversation is gone.
     if (code === "RESOURCE_NOT_FOUND" && asked.length === 1) {
       this.timeline.gone(asked[0] as string);
       return this.#next();
@@ -79,7 +80,7 @@ export class CatchUp {
     this.#nextAfter(notBefore(retryAfter, this.random));
   }
 
-  /** Nothing is under way any more. */
+  /** Nothing is in progress any more. */
   disconnected(): void {
     this.#asked = undefined;
     this.clock.clearTimeout(this.#timeout);
@@ -115,7 +116,7 @@ export class CatchUp {
   }
 
   #inHalves(ids: string[]): void {
-    // Halves, so that a thousand conversations with one that is gone take about twenty commands.
+    // Halves the list, so that a thousand conversations, one of them gone, take about twenty commands.
     const half = Math.ceil(ids.length / 2);
     const rest = [...ids.slice(half), ...this.#missing];
     this.#missing.clear();

@@ -1,4 +1,4 @@
-// The parts put together: the connection's events go through the timeline to the application; sends go through the outbox.
+// Combines the parts: the connection's events go through the timeline to the application; sends go through the outbox.
 import type { Answers, Commands, Events, InboxEntry } from "../generated/protocol";
 import { CatchUp } from "./catch-up";
 import { Connection, type State } from "./connection";
@@ -34,9 +34,9 @@ export class ChatClient {
   readonly #logger: Logger;
   readonly #persist: Persistence | undefined;
   readonly #canConnect: boolean;
-  /** When each recipient was told last that one types. */
+  /** When each recipient was last sent a typing sign. */
   readonly #typing = new Map<string, number>();
-  /** Read marks that the server is told of soon, by conversation. */
+  /** Read marks that are about to be sent, by conversation. */
   readonly #reads = new Map<string, string>();
   #reading: Promise<unknown> | undefined;
   #stopListening: () => void = () => {};
@@ -110,10 +110,11 @@ export class ChatClient {
     });
   }
 
-  /** Loads what was saved, and opens the connection. Throws `NO_WEBSOCKET` at once where there is none and none was given. */
+  /** Loads what was saved, and opens the connection. Throws `NO_WEBSOCKET` at once if there is no `WebSocket` and none
+  /** was passed. */
   start(): Promise<void> {
     if (this.#canConnect) return this.#start();
-    throw new ChatError("NO_WEBSOCKET", "There is no WebSocket here: give one as the option `WebSocket`, for example of the package ws");
+    throw new ChatError("NO_WEBSOCKET", "There is no WebSocket here: pass one as the option `WebSocket`, for example that of the package ws");
   }
 
   async #start(): Promise<void> {
@@ -129,7 +130,7 @@ export class ChatClient {
     this.#connection.open();
   }
 
-  /** The state of the connection; `on("state", …)` tells of changes. */
+  /** The state of the connection; `on("state", …)` reports changes. */
   get state(): State {
     return this.#connection.state;
   }
@@ -144,14 +145,14 @@ export class ChatClient {
     return [...this.#outbox.items.values()];
   }
 
-  /** Calls `handler` for every event of this type from now on. Returns what removes the handler. */
+  /** Calls `handler` for every event of this type from now on. Returns a function that removes the handler. */
   on<K extends keyof ClientEvents>(type: K, handler: Handler<ClientEvents[K]>): () => void {
     return this.#handlers.on(type, handler);
   }
 
   /**
-   * Queues a message and sends it as soon as possible, however long that takes. `sent` fulfils once the server has committed it,
-   * and rejects when the server rejects it, when it is discarded, and when the client is closed.
+   * Queues a message and sends it as soon as possible, however long that takes. `sent` fulfils once the server has
+   * stored it, and rejects if the server rejects it, if it is discarded, or if the client is closed.
    */
   send(to: Recipient, content: string, replyToMessageId?: string): { clientMessageId: string; sent: Promise<Sent> } {
     const clientMessageId = this.#uuid();
@@ -183,14 +184,14 @@ export class ChatClient {
     this.#outbox.retry(clientMessageId);
   }
 
-  /** Takes a message out of the outbox; its `sent` rejects with `DISCARDED`. The server may have stored it all the same. */
+  /** Removes a message from the outbox; its `sent` rejects with `DISCARDED`. The server may have stored it anyway. */
   discard(clientMessageId: string): void {
     this.#outbox.discard(clientMessageId);
   }
 
   /**
-   * Any other command; it waits for a connection and fulfils with the server's answer. What only asks is repeated when the connection
-   * is lost before the answer; anything else rejects with `CONNECTION_LOST`, and may have been carried out.
+   * Sends any other command; it waits for a connection and fulfils with the server's answer. A query is repeated if the
+   * connection is lost before the answer; anything else rejects with `CONNECTION_LOST`, and may have been applied.
    */
   request<K extends keyof Commands>(
     type: K,
@@ -201,7 +202,7 @@ export class ChatClient {
   }
 
   /**
-   * A page of a conversation's history, oldest message first; of the newest messages without further fields. The newest message in it
+   * A page of a conversation's history, oldest message first; the newest messages by default. The newest message in it
    * becomes the position of a conversation that has none: from there on nothing is missed.
    */
   async history(conversationId: string, fields: HistoryFields = {}, options?: RequestOptions): Promise<HistoryPage> {
@@ -212,7 +213,7 @@ export class ChatClient {
     return pageOf(page, fields);
   }
 
-  /** Up to `count` conversations, those with the newest activity first. From then on, nothing in them is missed. */
+  /** Up to `count` conversations, most recently active first. From then on, nothing in them is missed. */
   async inbox(count: number, options?: RequestOptions): Promise<InboxPage> {
     const entries: InboxEntry[] = [];
     let cursor: string | null | undefined;
@@ -228,8 +229,8 @@ export class ChatClient {
   }
 
   /**
-   * Marks a message and all before it as read. The server is told of the last one of each conversation after 0.3 s, or once there is a
-   * connection; the promise rejects if it rejects one of those.
+   * Marks a message and all before it as read. The last mark of each conversation is sent after 0.3 s, or once there is
+   * a connection; the promise rejects if the server rejects one of them.
    */
   async markRead(conversationId: string, messageId: string): Promise<void> {
     this.#reads.set(conversationId, messageId);
@@ -246,7 +247,7 @@ export class ChatClient {
     return Promise.all(reads.map(tell));
   }
 
-  /** Call it on every keystroke. The others are told at most every 2 s; without a connection nothing is sent. */
+  /** Call it on every keystroke. The others are notified at most every 2 s; without a connection nothing is sent. */
   typing(to: Recipient, isTyping: boolean): void {
     const told = this.#typing.get(keyOf(to));
     const now = this.#clock.now();
@@ -259,25 +260,26 @@ export class ChatClient {
     return "conversationId" in to ? recipientOf(to.conversationId, this.me?.userId) : to;
   }
 
-  /** The position of a conversation that the application has loaded a page of; from there on nothing is missed. */
+  /** Sets the position of a conversation of which the application has loaded a page; from there on nothing is missed.
+  /** */
   track(conversationId: string, position: Position): void {
     this.#timeline.track(conversationId, position);
     this.#receipts.conversation(conversationId);
     this.#receipts.schedule();
   }
 
-  /** Up to where this client has the conversation without a gap; `undefined` if it does not follow it. */
+  /** How far this client has the conversation without a gap; `undefined` if it does not follow it. */
   position(conversationId: string): Position | undefined {
     const position = this.#timeline.positions.get(conversationId);
     return position && { ...position };
   }
 
-  /** Checks the connection at once, as the client does when the browser says that the network is back. */
+  /** Checks the connection at once, as the client does when the browser reports that the network is back. */
   wake(): void {
     this.#connection.wake();
   }
 
-  /** Ends everything for good; every promise that is still open rejects. */
+  /** Ends everything for good; every pending promise rejects. */
   close(): void {
     this.#stopListening();
     this.#requests.close();
@@ -318,7 +320,7 @@ export class ChatClient {
     if (event.type === "sync_complete") return requestId === "sync" ? this.#catchUp.complete() : undefined;
     if ((event.type === "message_sent" || event.type === "group_message_sent") && requestId !== undefined) {
       this.#outbox.confirm(requestId, event);
-      // What a repetition confirms is not delivered again.
+      // The message that a repetition confirms is not delivered again.
       if (event.duplicate) this.#timeline.expect(conversationOf(event) ?? "", event.seq);
       return;
     }
@@ -348,23 +350,23 @@ export class ChatClient {
   }
 }
 
-/** What it throws must not stop the client. */
+/** An exception of the logger must not stop the client. */
 function safe(logger: Logger | undefined): Logger {
   return (line, details) => {
     try {
       logger?.(line, details);
     } catch {
-      // There is nobody else to tell.
+      // There is no one else to tell.
     }
   };
 }
 
-/** Whatever it throws becomes a rejection. */
+/** Turns its exceptions into rejections. */
 function guarded(persist: Persistence): Persistence {
   return { load: async () => persist.load(), save: async (change) => persist.save(change) };
 }
 
-/** Makes a client and opens its connection. Throws `NO_WEBSOCKET` where there is none and none was given. */
+/** Creates a client and opens its connection. Throws `NO_WEBSOCKET` if there is no `WebSocket` and none was passed. */
 export function connect(options: ClientOptions): ChatClient {
   const client = new ChatClient(options);
   void client.start();

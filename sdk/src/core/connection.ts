@@ -1,5 +1,5 @@
 // One socket at a time, from the first token to the last close: the state machine, authentication, liveness and reconnecting.
-// It knows nothing of conversations; the client above it syncs and says when that is done.
+// It knows nothing about conversations; the client above it syncs and says when that is done.
 import type { AuthErrorCode, ErrorCode, Events } from "../generated/protocol";
 import { afterOnline, afterRefusal, afterRestart, backoff, notBefore } from "./delay";
 import type { Clock, Logger, Socket, SocketConstructor } from "./environment";
@@ -7,7 +7,8 @@ import { expiryOf, type GetToken, type TokenReason } from "./token";
 import type { AnyError, ServerEvent } from "./wire";
 
 /**
- * `online` only when all that was missed has arrived; `retryAt` is in epoch milliseconds; `refused`, `replaced` and `closed` are final.
+ * `online` only once everything that was missed has arrived; `retryAt` is in epoch milliseconds; `refused`, `replaced`
+ * and `closed` are final.
  */
 export type State =
   | { name: "idle" | "connecting" | "authenticating" | "syncing" | "online" | "replaced" | "closed" }
@@ -34,7 +35,7 @@ export interface ConnectionOutput {
 const OPEN_TIMEOUT_MS = 15_000;
 const TOKEN_TIMEOUT_MS = 30_000;
 const STABLE_AFTER_MS = 10_000;
-/** Each of them online takes one doubling of the delay back. */
+/** Each such period online undoes one doubling of the delay. */
 const RECOVERS_EVERY_MS = 1_000;
 const TICK_MS = 10_000;
 const CLOCK_JUMP_MS = 20_000;
@@ -93,7 +94,7 @@ export class Connection {
     this.#tick();
   }
 
-  /** All that was missed has been applied. */
+  /** Everything that was missed has been applied. */
   online(): void {
     if (this.state.name !== "syncing") return;
     this.#onlineSince = this.options.clock.now();
@@ -113,7 +114,7 @@ export class Connection {
     }
   }
 
-  /** Gives the socket up without waiting for its close, and reconnects. */
+  /** Abandons the socket without waiting for its close, and reconnects. */
   drop(): void {
     const socket = this.#socket;
     if (!socket) return;
@@ -125,7 +126,7 @@ export class Connection {
     }
   }
 
-  /** The network or the page may have come back: finds out at once. */
+  /** The network or the page may have come back: checks at once. */
   wake(): void {
     if (this.state.name === "waiting" && !this.#error) return this.open();
     if (this.#isAuthenticated) this.#ping(WAKE_PONG_WITHIN_MS);
@@ -165,7 +166,7 @@ export class Connection {
       timer = clock.setTimeout(() => resolve(undefined), TOKEN_TIMEOUT_MS);
     });
     try {
-      // An application in JavaScript may give `null`.
+      // An application in JavaScript may return `null`.
       return (await Promise.race([getToken({ reason }), timeout])) ?? undefined;
     } catch {
       logger("getToken failed", { reason });
@@ -220,7 +221,7 @@ export class Connection {
     if (this.#token !== undefined) this.#rejected.add(this.#token);
     this.#reason = event.code === "TOKEN_EXPIRED" ? "expired" : "invalid";
     this.#token = undefined;
-    // A second new token that is rejected, too: the application's tokens do not fit this server.
+    // A second new token was rejected, too: the application's tokens are not for this server.
     if (this.#rejected.size > 2) return this.#refuse(event.code);
     void this.#authenticate();
   }
@@ -229,7 +230,7 @@ export class Connection {
     const expiry = this.#token && expiryOf(this.#token);
     if (!expiry) return;
     const wait = expiry - RENEW_BEFORE_MS - this.options.clock.now();
-    // A token that lives no longer than that is renewed when the server says so.
+    // A token with a shorter life is renewed when the server says so.
     if (wait <= 0) return;
     this.#after("renew", Math.min(wait, LONGEST_TIMER_MS), () => {
       if (wait > LONGEST_TIMER_MS) this.#scheduleRenewal();
@@ -257,7 +258,7 @@ export class Connection {
     if (this.#onlineSince !== undefined) this.#attempt = afterOnline(this.#attempt, (clock.now() - this.#onlineSince) / RECOVERS_EVERY_MS);
     this.#onlineSince = undefined;
     const attempt = this.#attempt++;
-    // Revoked or expired: the server tells which once the next token is presented.
+    // Revoked or expired: the server says which when the next token is presented.
     if (code === 1008 && wasAuthenticated && !error) this.#reason = "expired";
     const retryAfter = error?.retryAfter;
     if (retryAfter !== undefined && code !== 1008) return this.#wait(error?.code ?? "", notBefore(retryAfter, random));

@@ -9,7 +9,8 @@ export interface Clock {
   clearTimeout(timer: unknown): void;
 }
 
-/** Written as a method, whose parameters TypeScript compares both ways: so the events of the package `ws` fit, too. */
+/** Written as a method, because TypeScript compares method parameters in both directions, so that the events of the
+/** package `ws` fit, too. */
 type Listener<T> = { listen(event: T): void }["listen"] | null;
 
 /** The part of the browser's `WebSocket` that the client uses. */
@@ -25,12 +26,12 @@ export interface Socket {
 /** The browser's `WebSocket`, that of Node 22, or that of the package `ws`. */
 export type SocketConstructor = new (url: string, protocols?: string | string[]) => Socket;
 
-/** Puts something of its own in the place of these: how tabs share one socket. */
+/** Replaces these with its own: how tabs share one socket. */
 export type Tabs = <T extends { WebSocket: SocketConstructor; getToken: GetToken }>(
   own: T,
 ) => { WebSocket: SocketConstructor; getToken: GetToken };
 
-/** Gets short lines about the connection; never a token, never the content of a message. */
+/** Receives short lines about the connection; never a token, never the content of a message. */
 export type Logger = (line: string, details?: Record<string, unknown>) => void;
 
 export const systemClock: Clock = {
@@ -39,7 +40,7 @@ export const systemClock: Clock = {
   clearTimeout: (timer) => clearTimeout(timer as number),
 };
 
-/** Calls back when the network, the page or the laptop may have come back. Returns what undoes it. */
+/** Calls back when the network, the page or the laptop may have come back. Returns a function that undoes this. */
 export function onWake(wake: () => void): () => void {
   const listen = globalThis.addEventListener?.bind(globalThis);
   if (!listen) return () => {};

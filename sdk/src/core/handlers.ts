@@ -1,4 +1,4 @@
-// The application's handlers, and when they are done with what they were told.
+// The application's handlers, and when they are done with the events they were given.
 import type { Logger } from "./environment";
 import type { ClientEvents, Handler } from "./options";
 
@@ -21,7 +21,7 @@ export class Handlers {
         const result = (handler as Handler<ClientEvents[K]>)(event);
         if (result) {
           this.#done = Promise.all([this.#done, result]);
-          // Looked at when receipt is confirmed.
+          // Checked when receipt is confirmed.
           this.#done.catch(() => {});
         }
       } catch (error) {

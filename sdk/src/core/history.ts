@@ -1,16 +1,17 @@
-// A page of a conversation's history, whatever the server calls it, and of the list of conversations.
+// A page of a conversation's history (which the server names differently for groups), and a page of the list of
+// conversations.
 import type { InboxEntry, Message } from "../generated/protocol";
 
-/** The most that the server gives at once. */
+/** The maximum that the server returns at once. */
 export const MAX_PAGE_SIZE = 200;
 
 /** Which part of the history; at most one of those with `Seq` and `aroundMessageId`. */
 export interface HistoryFields {
-  /** 50, at most 200. */
+  /** 50 by default, at most 200. */
   limit?: number;
   beforeSeq?: number | undefined;
   afterSeq?: number | undefined;
-  /** About half of them before that one. */
+  /** About half of the page before that message. */
   aroundSeq?: number | undefined;
   aroundMessageId?: string | undefined;
 }
@@ -38,7 +39,7 @@ export interface AnsweredPage {
   hasAfter?: boolean;
 }
 
-/** `hasMore` of the server is in the direction that was asked for. */
+/** The server's `hasMore` refers to the requested direction. */
 export function pageOf({ messages, version, hasMore, hasBefore, hasAfter }: AnsweredPage, fields: HistoryFields): HistoryPage {
   const isForward = fields.afterSeq !== undefined;
   return { messages, version, hasBefore: hasBefore ?? (!isForward && hasMore), hasAfter: hasAfter ?? (isForward && hasMore) };

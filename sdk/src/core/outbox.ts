@@ -1,13 +1,14 @@
-// Messages on their way: in order per conversation, repeated under their `clientMessageId` until the server has answered.
+// Outgoing messages: in order per conversation, repeated under their `clientMessageId` until the server has answered.
 import type { Events } from "../generated/protocol";
 import type { Clock } from "./environment";
 import { notBefore } from "./delay";
 import { ChatError } from "./errors";
 
-/** Whom a message goes to, as commands say it. */
+/** The recipient of a message, in the form of commands. */
 export type Addressee = { recipientId: string } | { groupId: string };
 
-/** Whom a message goes to: a user, a group, or the others in a conversation, who are known once the client has signed in. */
+/** The recipient of a message: a user, a group, or the others in a conversation, who are known once the client has
+/** signed in. */
 export type Recipient = Addressee | { conversationId: string };
 
 /** A message that the server has not confirmed. */
@@ -23,7 +24,7 @@ export interface OutboxItem {
   failure?: { code: string; message: string } | undefined;
 }
 
-/** The server's confirmation: the message is committed under `messageId` and `seq`. */
+/** The server's confirmation: the message is stored under `messageId` and `seq`. */
 export type Sent = Events["message_sent"] | Events["group_message_sent"];
 
 export interface OutboxOutput {
@@ -31,7 +32,7 @@ export interface OutboxOutput {
   send(frame: object): void;
   /** Called while messages can be sent. */
   addressee(to: Recipient): Addressee;
-  /** No answer came: the connection is not to be trusted. */
+  /** No answer arrived: the connection cannot be trusted. */
   stalled(): void;
   changed(item: OutboxItem, removed: boolean, sent?: Sent): void;
 }
@@ -48,10 +49,11 @@ interface Waiter {
 export class Outbox {
   readonly items = new Map<string, OutboxItem>();
   readonly #waiters = new Map<string, Waiter>();
-  /** What was sent over the present connection and is not answered, by conversation. */
+  /** What was sent over the present connection and has not been answered, by conversation. */
   readonly #inFlight = new Map<string, { id: string; timer: unknown }>();
   readonly #internalErrors = new Map<string, number>();
-  /** The server is busy: nothing is sent until this timer fires. The clock is not asked again, for timers may fire early. */
+  /** The server is busy: nothing is sent until this timer fires. The clock is not checked again, because timers may
+  /** fire early. */
   #pause: unknown;
   #pausedUntil = 0;
 
@@ -61,13 +63,13 @@ export class Outbox {
     private readonly output: OutboxOutput,
   ) {}
 
-  /** Queues a message that is stored already. */
+  /** Queues a message that is already saved. */
   add(item: OutboxItem): Promise<Sent> {
     this.items.set(item.clientMessageId, item);
     const sent = new Promise<Sent>((resolve, reject) => {
       this.#waiters.set(item.clientMessageId, { resolve, reject });
     });
-    // Whoever does not look at the promise sees the failure in the outbox.
+    // An application that ignores the promise sees the failure in the outbox.
     sent.catch(() => {});
     this.flush();
     return sent;
@@ -88,7 +90,7 @@ export class Outbox {
     this.#settle(id)?.reject(new ChatError("DISCARDED", "The message was discarded before the server confirmed it"));
   }
 
-  /** Sends the first message of every conversation that has none under way. */
+  /** Sends the first message of every conversation that has none in flight. */
   flush(): void {
     if (!this.output.canSend() || this.#pause !== undefined) return;
     for (const item of this.items.values()) {
@@ -128,7 +130,7 @@ export class Outbox {
     this.flush();
   }
 
-  /** What is not answered is sent again over the next connection. */
+  /** Unanswered messages are sent again over the next connection. */
   disconnected(tooLarge: boolean): void {
     const ids = [...this.#inFlight.values()].map(({ id, timer }) => (this.clock.clearTimeout(timer), id));
     this.#inFlight.clear();

@@ -1,4 +1,4 @@
-// What the client keeps across restarts, and where it keeps it.
+// What the client keeps across restarts, and where.
 import type { OutboxItem } from "./outbox";
 import type { Position } from "./wire";
 
@@ -19,7 +19,7 @@ export interface Change {
   remove?: string;
 }
 
-/** Where the client keeps its state. A rejected promise is logged, and the client goes on in memory. */
+/** Where the client keeps its state. A rejected promise is logged, and the client continues in memory. */
 export interface Persistence {
   load(): Promise<Saved | undefined>;
   save(change: Change): Promise<void>;

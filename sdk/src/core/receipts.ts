@@ -1,4 +1,4 @@
-// Confirms receipt to the server: only what the application's handlers are done with, and what is saved.
+// Confirms receipt to the server: only for what the application's handlers are done with and what is saved.
 import type { Clock, Logger } from "./environment";
 import type { Change } from "./persistence";
 import type { Timeline } from "./timeline";
@@ -7,13 +7,13 @@ import type { Position } from "./wire";
 export interface ReceiptsOutput {
   canSend(): boolean;
   send(frame: object): void;
-  /** Fulfils once the handlers are done with everything that they were told so far. */
+  /** Fulfils once the handlers are done with all events they were given so far. */
   handled(): Promise<unknown>;
   save(change: Change): Promise<void> | undefined;
 }
 
 const AFTER_MS = 200;
-/** The most that one `ack` names. */
+/** The maximum number of entries in one `ack`. */
 const MAX_ENTRIES = 1_000;
 
 export class Receipts {
@@ -28,7 +28,7 @@ export class Receipts {
     private readonly output: ReceiptsOutput,
   ) {}
 
-  /** Something of the conversation has arrived; `schedule` confirms it. */
+  /** Something in the conversation has arrived; `schedule` confirms it. */
   conversation(id: string): void {
     this.#conversations.add(id);
   }

@@ -1,17 +1,17 @@
-// Commands with one answer each, other than sends: they wait for a connection, and every one of their promises ends.
+// Commands with one answer each, other than sends: they wait for a connection, and every promise is settled in the end.
 import type { Answers, Commands } from "../generated/protocol";
 import type { Clock } from "./environment";
 import { ChatError } from "./errors";
 import { isRepeatable } from "./wire";
 
 export interface RequestOptions {
-  /** 15 s; then the promise rejects with `TIMEOUT`. */
+  /** 15 s by default; then the promise rejects with `TIMEOUT`. */
   timeoutMs?: number | undefined;
   /** Makes the promise reject with `ABORTED`. */
   signal?: AbortSignal | undefined;
 }
 
-/** What a command takes, without what the client adds. */
+/** The fields of a command, without those that the client adds. */
 export type Fields<T> = T extends unknown ? Omit<T, "type" | "requestId"> : never;
 
 interface Pending {
@@ -25,7 +25,7 @@ interface Pending {
 export interface RequestsOutput {
   canSend(): boolean;
   send(frame: object): void;
-  /** Why nothing is sent ever again, if that is so. */
+  /** Why nothing will ever be sent again, if that is so. */
   ended(): ChatError | undefined;
 }
 
@@ -79,12 +79,12 @@ export class Requests {
       if (pending.isSent) continue;
       pending.isSent = true;
       this.output.send(pending.frame);
-      // Only errors are answered.
+      // The server answers these only with errors.
       if (pending.type === "typing" || pending.type === "ack") pending.done(undefined);
     }
   }
 
-  /** The connection is gone: what may be repeated is sent again over the next one. */
+  /** The connection is gone: repeatable commands are sent again over the next one. */
   disconnected(): void {
     const ended = this.output.ended();
     for (const pending of [...this.#pending.values()]) {

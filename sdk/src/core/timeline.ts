@@ -1,5 +1,5 @@
-// Turns what arrives, in whatever order and however often, into one stream per conversation: every message once, in the order
-// of `seq`, and every change once, in the order of `version`.
+// Turns what arrives, in any order and any number of times, into one stream per conversation: every message once, in
+// the order of `seq`, and every change once, in the order of `version`.
 import type { Events, Message, SyncChangesEvent } from "../generated/protocol";
 import { conversationOf, isMessage, type Position, type ServerEvent } from "./wire";
 
@@ -8,15 +8,15 @@ export interface TimelineOutput {
   event(event: ServerEvent): void;
   changes(event: SyncChangesEvent): void;
   gone(conversationId: string): void;
-  /** A durable event has been dealt with. */
+  /** A durable event has been handled. */
   confirmed(eventId: string): void;
   /** Something is missing that only `sync` can bring. */
   incomplete(conversationId: string): void;
 }
 
-/** Enough for the server's replay of 1,000 events several times over. */
+/** Enough for several of the server's replays of 1,000 events. */
 const MAX_SEEN_EVENTS = 5_000;
-/** Messages of a conversation whose ids are remembered. */
+/** How many message ids of a conversation are remembered. */
 const MAX_RECENT = 20;
 /** Versions are positive. */
 const BEFORE_ANY_CHANGE = 0;
@@ -25,22 +25,22 @@ export class Timeline {
   readonly positions = new Map<string, Position>();
   /** Ids of durable events that were delivered, oldest first. */
   readonly seen = new Set<string>();
-  /** What came ahead of something missing, in the order of arrival. */
+  /** What arrived ahead of something missing, in order of arrival. */
   readonly #held = new Map<string, ServerEvent[]>();
 
-  /** Which message had which number lately. */
+  /** Which message recently had which number. */
   readonly #recent = new Map<string, Map<number, string>>();
 
   constructor(private readonly output: TimelineOutput) {}
 
-  /** Takes over the position of a page that the application has loaded, unless the conversation has one of its own. */
+  /** Adopts the position of a page that the application has loaded, unless the conversation already has one. */
   track(conversationId: string, position: Position): void {
     const known = this.#begin(conversationId, position);
-    // What was replayed has no version; the page has one.
+    // A replayed message has no version; the page has one.
     if (known.seq === position.seq && !this.#held.has(conversationId)) known.version ??= position.version;
   }
 
-  /** Messages of a page: by their ids a number that comes again is told apart from a repetition. */
+  /** Remembers the messages of a page: their ids distinguish a number that is used again from a repetition. */
   know(messages: readonly Message[]): void {
     for (const message of messages) {
       const { seq } = this.positions.get(message.conversationId) ?? { seq: 0 };
@@ -49,8 +49,8 @@ export class Timeline {
   }
 
   /**
-   * The position to send in a `sync`; `undefined` if the conversation is not followed any more. The answer to it contains whatever was
-   * held back until now.
+   * The position to send in a `sync`; `undefined` if the conversation is no longer followed. The answer to it contains
+   * everything that was held back until now.
    */
   ask(conversationId: string): Position | undefined {
     const position = this.positions.get(conversationId);
@@ -60,12 +60,12 @@ export class Timeline {
     return position && { ...position };
   }
 
-  /** The server said that a message with this number exists. */
+  /** The server has said that a message with this number exists. */
   expect(conversationId: string, seq: number): void {
     if (this.#begin(conversationId, { seq: seq - 1 }).seq < seq) this.output.incomplete(conversationId);
   }
 
-  /** A live or replayed event, or the direct answer to one's own command. */
+  /** Handles a live or replayed event, or the direct answer to a command of this client. */
   ingest(event: ServerEvent): void {
     const id = conversationOf(event);
     if (id === undefined) return this.#event(event);
@@ -81,7 +81,7 @@ export class Timeline {
     if (this.#held.has(id)) this.output.incomplete(id);
   }
 
-  /** The part of a `sync` about what the client holds. `asked` is the position that was sent. */
+  /** Handles the part of a `sync` about what the client already has. `asked` is the position that was sent. */
   changes(event: SyncChangesEvent, asked: Position): void {
     const position = this.positions.get(event.conversationId);
     // Dropped meanwhile.
@@ -96,7 +96,7 @@ export class Timeline {
     this.output.incomplete(event.conversationId);
   }
 
-  /** The part of a `sync` about what is newer. Returns where to go on. */
+  /** Handles the part of a `sync` about newer messages. Returns where to continue. */
   messages(event: Events["sync_messages"] & { version?: number }, asked: Position): void {
     const id = event.conversationId;
     let position = this.positions.get(id);
@@ -128,8 +128,8 @@ export class Timeline {
   }
 
   /**
-   * What is held is not what the server has, perhaps not even the numbers: the position is that of what the application loads anew, or
-   * of the next message.
+   * The client's data differs from the server's, perhaps even the numbers: the new position is that of what the
+   * application loads next, or of the next message.
    */
   #drop(event: SyncChangesEvent): void {
     const id = event.conversationId;
@@ -154,13 +154,13 @@ export class Timeline {
   #isAhead(id: string, event: ServerEvent): boolean {
     const position = this.positions.get(id);
     if (!position) return false;
-    // What is held came without a version, and may be older than any change: only `sync` can tell.
+    // What the client has came without a version, and may be older than any change: only `sync` can tell.
     if (event.version !== undefined) position.version ??= BEFORE_ANY_CHANGE;
     if (isMessage(event) && event.seq > position.seq + 1) return true;
     return event.version !== undefined && position.version !== undefined && event.version > position.version + 1;
   }
 
-  /** An event without a number of its own waits for what came before it: it may be about a message that is held back. */
+  /** An event without its own number waits for what came before it: it may be about a message that is held back. */
   #isNext(id: string, event: ServerEvent, place: number): boolean {
     return isUnordered(event) ? place === 0 : !this.#isAhead(id, event);
   }
@@ -180,7 +180,7 @@ export class Timeline {
     if (isMessage(event)) {
       const current = this.#begin(id, { seq: event.seq - 1 });
       if (event.seq <= current.seq) {
-        // Perhaps no repetition: the server knows whether it has gone back in time.
+        // This may not be a repetition: the server knows if it has gone back in time.
         if (!this.#recent.get(id)?.has(event.seq)) this.output.incomplete(id);
         return;
       }
@@ -191,7 +191,7 @@ export class Timeline {
     }
     const position = this.positions.get(id);
     if (!position || version === undefined) return this.#event(event);
-    // The version tells a repetition: its id need not be remembered.
+    // The version identifies a repetition, so its id need not be remembered.
     const { eventId } = event as { eventId?: string };
     if (eventId !== undefined) this.output.confirmed(eventId);
     if (position.version !== undefined && version <= position.version) return;
@@ -212,8 +212,8 @@ export class Timeline {
   }
 
   /**
-   * Whether another message had this number: the server's database was restored from a backup, or lost what it stored last. Then what
-   * is held of the conversation is dropped, and what comes from here on is news.
+   * Returns true if another message had this number: the server's database was restored from a backup, or lost what it
+   * stored last. Then the client drops what it has of the conversation, and everything from here on is new.
    */
   #rewinds(id: string, { seq, messageId, version = 1 }: { seq: number; messageId: string; version?: number }): boolean {
     const known = this.#recent.get(id)?.get(seq);

@@ -1,7 +1,8 @@
-/** Why a token is asked for: the first one, the last one has expired, was rejected otherwise, or expires within a minute. */
+/** Why a token is requested: it is the first one, or the last one has expired, was rejected for another reason, or
+/** expires within a minute. */
 export type TokenReason = "initial" | "expired" | "invalid" | "renew";
 
-/** Gives a token of the user. What it throws, and no token at all, is asked for again after the backoff; it has 30 s. */
+/** Returns a token of the user. If it throws or returns no token, it is called again after a delay. It has 30 s. */
 export type GetToken = (request: { reason: TokenReason }) => Promise<string> | string;
 
 /** The token's `exp` in epoch milliseconds, if it can be read. */

@@ -1,7 +1,7 @@
 // What the client needs to know about commands and events beyond their types.
 import type { ChatEvent, ErrorAnswer, Events } from "../generated/protocol";
 
-/** Up to where a client holds a conversation without a gap. Servers without versions leave `version` out. */
+/** How far a client has a conversation without a gap. Servers without versions omit `version`. */
 export interface Position {
   seq: number;
   version?: number | undefined;
@@ -22,7 +22,7 @@ export function isGroup(conversationId: string): boolean {
   return conversationId.startsWith("group_");
 }
 
-/** How commands name a conversation. */
+/** The field with which commands name a conversation. */
 export function placeOf(conversationId: string): { groupId: string } | { conversationId: string } {
   return isGroup(conversationId) ? { groupId: conversationId } : { conversationId };
 }
@@ -40,22 +40,22 @@ export function conversationOf(event: object): string | undefined {
   return conversationId ?? groupId;
 }
 
-/** A command that asks, and changes nothing. */
+/** Whether a command only reads. */
 function isQuery(command: string): boolean {
   return /^(get_|find_|ping$|test$|start_conversation$)/.test(command);
 }
 
-/** A command that may be repeated after a lost connection. */
+/** Whether a command may be repeated after a lost connection. */
 export function isRepeatable(command: string): boolean {
   return isQuery(command) || command === "mark_message_read";
 }
 
-/** A send is answered before its echo, which everybody gets. */
+/** Whether a command is a send, which is answered before its echo, which everyone gets. */
 export function isSend(command: string): boolean {
   return command.startsWith("send_");
 }
 
-/** The direct answer to a command is also what happened, and others get it as an event. */
+/** Whether the direct answer to a command is also what happened, which others get as an event. */
 export function isChange(command: string, answer: object): boolean {
   return !isQuery(command) && conversationOf(answer) !== undefined;
 }

@@ -1,4 +1,4 @@
-// The list of conversations: what the server answered last, with the events since then applied.
+// The list of conversations: the server's last answer, with the events since then applied.
 import type { InboxPage } from "../core/history";
 import type { Message } from "../generated/protocol";
 import { Live } from "./live";
@@ -18,7 +18,7 @@ export class InboxList {
     });
   }
 
-  /** Returns false when the conversation is not in the list. */
+  /** Returns false if the conversation is not in the list. */
   message(message: Message, myId: string | undefined): boolean {
     const { conversationId: id, seq, senderId, createdAt } = message;
     const isOwn = senderId === myId;
@@ -37,7 +37,7 @@ export class InboxList {
     return this.entries.has(id);
   }
 
-  /** Read up to `seq`; `unread` is how many messages that leaves, as far as known. */
+  /** Marks as read up to `seq`; `unread` is how many messages remain, as far as known. */
   read(id: string, seq: number, unread = Infinity): void {
     this.update(id, (entry) => {
       if (seq < entry.readSeq) return {};
@@ -58,7 +58,7 @@ export class InboxList {
     });
   }
 
-  /** The newest conversations, or nothing when they could not be loaded. */
+  /** Sets the newest conversations, or nothing if they could not be loaded. */
   answered(page?: InboxPage): void {
     if (page) {
       this.entries = new Map(page.entries.map((entry) => [entry.conversationId, entry]));

@@ -1,7 +1,7 @@
 // A value that is computed on demand and can be watched.
 import type { Readable } from "./types";
 
-/** A value that is computed when it is looked at, and tells its listeners once per task that it has changed. */
+/** A value that is computed when it is read, and notifies its listeners once per task when it has changed. */
 export class Live<T> implements Readable<T> {
   readonly #compute: () => T;
   readonly #watched: () => void;
@@ -10,7 +10,7 @@ export class Live<T> implements Readable<T> {
   #isScheduled = false;
   #meanwhile: (() => void)[] | undefined;
 
-  /** `watched` runs when a first listener comes. */
+  /** `watched` runs when the first listener is added. */
   constructor(compute: () => T, watched = () => {}) {
     this.#compute = compute;
     this.#watched = watched;
@@ -30,19 +30,19 @@ export class Live<T> implements Readable<T> {
 
   readonly getSnapshot = (): T => (this.#snapshot ??= { value: this.#compute() }).value;
 
-  /** The server was asked for the present: its answer may be older than what is applied until then. */
+  /** The server was asked for the present state: its answer may be older than what is applied until then. */
   asked(): void {
     this.#meanwhile = [];
   }
 
-  /** `change` may run twice, and has to end in the same state then. */
+  /** `change` may run twice, and must then have the same result. */
   apply(change: () => void): void {
     change();
     this.#meanwhile?.push(change);
     this.changed();
   }
 
-  /** The answer has been taken over. */
+  /** The answer has been applied. */
   answered(): void {
     const again = this.#meanwhile ?? [];
     this.#meanwhile = undefined;

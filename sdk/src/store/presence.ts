@@ -1,9 +1,9 @@
-// Who is online and who is typing: nothing that is kept.
+// Who is online and who is typing; none of this is saved.
 import type { Clock } from "../core/environment";
 import { Live } from "./live";
 import type { Typist } from "./types";
 
-/** The server ends it after 3 s; this is for a server that went away. */
+/** The server ends it after 3 s; this is for a server that has gone away. */
 const TYPING_ENDS_MS = 6_000;
 
 export class OnlineUsers {

@@ -1,4 +1,5 @@
-// What happens to the lists when an event arrives. Nothing here asks the server; `refresh` says that it has to be asked.
+// What happens to the lists when an event arrives. Nothing here asks the server; `refresh` says when it has to be
+// asked.
 import type { Clock } from "../core/environment";
 import { conversationOf, type ServerEvent } from "../core/wire";
 import type { Message, Reaction, SyncChangesEvent } from "../generated/protocol";
@@ -9,9 +10,9 @@ import type { MessageWindow } from "./window";
 
 export interface StateOutput {
   myId(): string | undefined;
-  /** The inbox has to be loaded again, not at once by all clients. */
+  /** The inbox has to be loaded again, but not by all clients at once. */
   refresh(withinMs?: number): void;
-  /** The window of a conversation that may not have been shown yet. */
+  /** The window of a conversation, which may not have been shown yet. */
   window(conversationId: string): MessageWindow;
 }
 
@@ -39,18 +40,18 @@ export class StoreState {
   changes(event: SyncChangesEvent): void {
     const { conversationId: id, stale } = event;
     if (!stale) return this.windows.get(id)?.changes(event);
-    // Also one that was not shown yet: what is cached of it is not right, either.
+    // Also one that was not shown yet: its cached data is not right, either.
     this.#output.window(id).forget();
     this.inbox.update(id, () => ({ lastSeq: 0, peerReadSeq: 0 }));
   }
 
-  /** `ready` says that the conversation is empty and may go on. */
+  /** `ready` means that the conversation is empty and may continue. */
   gone(id: string, status: "gone" | "ready" = "gone"): void {
     this.inbox.remove(id);
     this.windows.get(id)?.clear(status);
   }
 
-  /** Anything else: an event of others, or the answer to one's own command. */
+  /** Applies anything else: an event from others, or the answer to one of our own commands. */
   apply(event: ServerEvent | Settings): void {
     const id = conversationOf(event) ?? "";
     const window = this.windows.get(id);
@@ -71,7 +72,7 @@ export class StoreState {
       case "group_message_deleted": {
         const entry = this.inbox.entries.get(id);
         const seq = window?.remove(({ messageId }) => messageId === event.messageId) ?? Infinity;
-        // It was the newest one, or counted as unread.
+        // It was the newest message, or counted as unread.
         if (entry && (seq > entry.readSeq || seq >= entry.lastSeq)) this.#output.refresh();
         return;
       }
@@ -86,7 +87,7 @@ export class StoreState {
         return patch(event.messageId, () => ({ isPinned: event.type === "message_pinned" }));
       case "message_read":
         if (event.readBy === me) return this.#read(id, event.seq, window);
-        // Of groups nothing tells it again: also one that was not shown yet has to know.
+        // For groups nothing repeats this, so a window that was not shown yet must also know.
         this.#output.window(id).hasRead(event.readBy, event.seq);
         return update(({ peerReadSeq = 0 }) => ({ peerReadSeq: Math.max(peerReadSeq, event.seq) }));
       case "message_delivered":
@@ -119,7 +120,7 @@ export class StoreState {
     }
   }
 
-  /** One's own mark, perhaps of another device. */
+  /** Applies the user's own mark, perhaps from another device. */
   #read(id: string, seq: number, window: MessageWindow | undefined): void {
     const unread = window?.unreadAfter(seq);
     this.inbox.read(id, seq, unread);

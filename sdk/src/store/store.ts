@@ -1,4 +1,4 @@
-// The store: follows a client, asks for what is to be shown, and shows actions before the server has confirmed them.
+// The store: follows a client, loads what is shown, and shows actions before the server has confirmed them.
 import type { ChatClient } from "../core/client";
 import type { InboxPage } from "../core/history";
 import type { ClientEvents } from "../core/options";
@@ -15,7 +15,7 @@ import { type Direction, MessageWindow, type WindowLimits } from "./window";
 export interface StoreOptions {
   /** How many messages a page has; the default is 50. */
   pageSize?: number | undefined;
-  /** About how many messages of a conversation are kept while somebody looks at it; the default is 1,000. */
+  /** About how many messages of a conversation are kept while it is shown; the default is 1,000. */
   maxMessages?: number | undefined;
   /** Keeps the inbox and the newest messages for the next start. */
   cache?: StoreCache | undefined;
@@ -24,7 +24,7 @@ export interface StoreOptions {
 
 const PAGE_SIZE = 50;
 const MAX_MESSAGES = 1_000;
-/** Many clients learn of a change at once. */
+/** Spreads the load, because many clients learn of a change at once. */
 const REFRESH_WITHIN_MS = 2_000;
 
 /** What a user interface shows of one client, and what a user does in it. */
@@ -33,7 +33,7 @@ export class ChatStore {
   readonly connection: Readable<State>;
   /** The list of conversations, loaded once the client is online. */
   readonly inbox: Readable<Inbox>;
-  /** User ids of the others in the inbox who are online, and of everybody who came online since. */
+  /** Ids of the online users in the inbox, and of everyone who came online since. */
   readonly online: Readable<ReadonlySet<string>>;
   readonly #state: StoreState;
   readonly #clock: Clock;
@@ -88,8 +88,8 @@ export class ChatStore {
   }
 
   /**
-   * A conversation's messages; the newest page is loaded when somebody subscribes. What exceeds `maxMessages` is dropped at the end
-   * that was not loaded last, and of conversations without subscribers all but the newest page.
+   * A conversation's messages; the newest page is loaded at the first subscription. What exceeds `maxMessages` is
+   * dropped at the end that was not loaded last; conversations without subscribers keep only the newest page.
    */
   messages(conversationId: string): Readable<MessageList> {
     return this.#window(conversationId).live;
@@ -107,7 +107,8 @@ export class ChatStore {
     return (this.#refreshing ??= this.#load().finally(() => (this.#refreshing = undefined)));
   }
 
-  /** Twice as many as there are, the present ones anew: so nothing that moves in between is skipped. */
+  /** Loads twice as many as before, including those already loaded, so that a conversation that moves in between is not
+  /** skipped. */
   async loadMoreConversations(): Promise<void> {
     const { hasMore, entries } = this.inbox.getSnapshot();
     this.#wanted = 2 * entries.length;
@@ -126,14 +127,14 @@ export class ChatStore {
     if (last && hasAfter && !loading) await this.#page(conversationId, "after", { afterSeq: last.seq });
   }
 
-  /** Replaces what is loaded by the messages around one, unless it is there already. */
+  /** Replaces what is loaded with the messages around one, unless that one is already loaded. */
   async loadAround(conversationId: string, around: { seq: number } | { messageId: string }): Promise<void> {
     const { seq, messageId } = around as { seq?: number; messageId?: string };
     if (this.#window(conversationId).find((one) => one.seq === seq || one.messageId === messageId)) return;
     await this.#page(conversationId, "around", { aroundSeq: seq, aroundMessageId: messageId });
   }
 
-  /** Replaces what is loaded by the newest page. */
+  /** Replaces what is loaded with the newest page. */
   loadLatest(conversationId: string): Promise<void> {
     return this.#page(conversationId, "latest", {});
   }
@@ -151,12 +152,12 @@ export class ChatStore {
     this.client.retry(clientMessageId);
   }
 
-  /** Takes a message of one's own away that the server has not confirmed. */
+  /** Discards one of the user's messages that the server has not confirmed. */
   discard(clientMessageId: string): void {
     this.client.discard(clientMessageId);
   }
 
-  /** Shows the new content at once; takes it back and rejects if the server rejects it. */
+  /** Shows the new content at once; undoes this and rejects if the server rejects it. */
   edit(message: ChatMessage, content: string): Promise<void> {
     return this.#act(message, (shown) => ({ ...shown, content, isEdited: true }), "edit_message", { content });
   }
@@ -166,16 +167,16 @@ export class ChatStore {
     return this.#act(message, () => undefined, "delete_message", { deleteForEveryone });
   }
 
-  /** The same reaction again takes it away. */
+  /** Reacts to a message; the same reaction again removes it. */
   react(message: ChatMessage, reaction: string): Promise<void> {
     const { userId = "", username = "" } = this.client.me ?? {};
     const isSame = message.reactions?.some((one) => one.userId === userId && one.reaction === reaction);
-    // The answer brings the time.
+    // The answer contains the time.
     const added = isSame ? undefined : { userId, username, reaction, timestamp: "" };
     return this.#act(message, (shown) => ({ ...shown, ...withReaction(shown, userId, added) }), "add_reaction", { reaction });
   }
 
-  /** Pins or unpins at once; takes it back and rejects if the server rejects it. */
+  /** Pins or unpins at once; undoes this and rejects if the server rejects it. */
   pin(message: ChatMessage, isPinned: boolean): Promise<void> {
     const type = isPinned ? "pin_message" : "unpin_message";
     return this.#act(message, (shown) => ({ ...shown, isPinned }), type, placeOf(message.conversationId));
@@ -192,7 +193,7 @@ export class ChatStore {
     }
   }
 
-  /** Up to the newest message, or up to `seq`; the server is told once there is a connection. */
+  /** Marks as read up to the newest message, or up to `seq`; the mark is sent once there is a connection. */
   markRead(conversationId: string, seq = Infinity): void {
     const { entries } = this.#state.inbox;
     const entry = entries.get(conversationId);
@@ -206,12 +207,12 @@ export class ChatStore {
     this.client.markRead(conversationId, last.messageId).catch(() => this.#refreshSoon());
   }
 
-  /** Call it on every keystroke; the server is told at most every 2 s. */
+  /** Call it on every keystroke; a sign is sent at most every 2 s. */
   setTyping(conversationId: string, isTyping: boolean): void {
     this.client.typing({ conversationId }, isTyping);
   }
 
-  /** Stops following the client, which goes on. */
+  /** Stops following the client, which continues to run. */
   close(): void {
     for (const undo of this.#undo) undo();
     this.#clock.clearTimeout(this.#refreshTimer);
@@ -222,7 +223,7 @@ export class ChatStore {
     return this.client.me?.userId ?? this.#cached.myId;
   }
 
-  /** What is shown may not be right, or is not there. */
+  /** Reloads what is shown, because it may be wrong or missing. */
   #loadShown(): void {
     this.#refreshSoon(0);
     for (const [id, { isNeeded }] of this.#state.windows) if (isNeeded) this.#reload(id);
@@ -244,14 +245,14 @@ export class ChatStore {
     this.#changed();
   }
 
-  /** The inbox tells it of direct conversations, a page does not. */
+  /** For direct conversations the inbox contains this, and a page does not. */
   #peerRead(id: string): void {
     const { participant, peerReadSeq = 0 } = this.#state.inbox.entries.get(id) ?? {};
     if (participant) this.#state.windows.get(id)?.hasRead(participant.userId, peerReadSeq);
   }
 
   #refreshSoon(withinMs = REFRESH_WITHIN_MS): void {
-    // As soon as it is online, it is loaded anyway.
+    // It is loaded anyway once it is online.
     if (this.client.state.name !== "online" || (withinMs && this.#refreshTimer)) return;
     this.#clock.clearTimeout(this.#refreshTimer);
     this.#refreshTimer = this.#clock.setTimeout(() => {
@@ -295,12 +296,12 @@ export class ChatStore {
       this.#peerRead(id);
       this.#changed();
     } finally {
-      // A page that came has ended it.
+      // A page that arrived has ended it.
       if (window.loading === load) window.failed();
     }
   }
 
-  /** Shows an action's result until the server has answered; then the answer is applied as the event that it is. */
+  /** Shows an action's result until the server has answered; then the answer is applied as an event. */
   async #act(
     { messageId, conversationId, groupId }: ChatMessage,
     apply: (shown: ChatMessage) => ChatMessage | undefined,
@@ -319,7 +320,7 @@ export class ChatStore {
 
   #outbox({ item, removed, sent }: ClientEvents["outbox"]): void {
     for (const [id, window] of this.#state.windows) {
-      // Names of a conversation: its id, and of a direct one the ids of both users.
+      // A conversation is named by its id, or a direct one by either user's id.
       if (![id, ...id.split("_")].includes(keyOf(item.to))) continue;
       if (removed) window.settled(item.clientMessageId, sent);
       else window.sending(item, id, this.client.me?.username);
@@ -348,7 +349,7 @@ export class ChatStore {
   }
 }
 
-/** Follows a client: make it right after `connect`. */
+/** Creates a store that follows a client; call it right after `connect`. */
 export function createStore(client: ChatClient, options?: StoreOptions): ChatStore {
   return new ChatStore(client, options);
 }

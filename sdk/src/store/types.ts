@@ -1,13 +1,13 @@
 // The types of what the store shows.
 import type { InboxEntry as GivenEntry, Message, SetConversationSettingsCommand, UserId } from "../generated/protocol";
 
-/** What a user sets for a conversation. */
+/** A user's settings for a conversation. */
 export type ConversationSettings = Pick<SetConversationSettingsCommand, "mutedUntil" | "pinned" | "markedUnread">;
 
 /** The newest message of a conversation. An optimistic update knows only a part of it. */
 export type InboxMessage = Pick<Message, "messageId" | "content" | "senderId"> & Partial<Message>;
 
-/** A conversation of the inbox, as it was given and changed since. */
+/** A conversation in the inbox, as received and changed since. */
 export type InboxEntry = Omit<GivenEntry, "lastMessage" | "mutedUntil"> &
   Pick<ConversationSettings, "mutedUntil"> & { lastMessage?: InboxMessage };
 
@@ -17,9 +17,9 @@ export interface Readable<T> {
   getSnapshot(): T;
 }
 
-/** A message as it is shown: stored by the server, or still on its way. */
+/** A message as it is shown: stored by the server, or still being sent. */
 export interface ChatMessage extends Message {
-  /** Stays the same while a message of one's own goes from `sending` to `sent`: for React's `key`. */
+  /** Stays the same while one of the user's messages goes from `sending` to `sent`: for React's `key`. */
   key: string;
   isOwn: boolean;
   /** `sending` and `failed` have `seq: Infinity`, and their `clientMessageId` as `messageId`. */
@@ -34,7 +34,7 @@ export interface Inbox {
   status: "loading" | "cached" | "ready" | "failed";
   /** Pinned ones first, then by newest activity. */
   entries: readonly InboxEntry[];
-  /** Over all conversations, those that are not loaded included. */
+  /** The sum over all conversations, including those that are not loaded. */
   totalUnread: number;
   hasMore: boolean;
 }
@@ -43,20 +43,20 @@ export interface Inbox {
 export interface MessageList {
   /** `gone`: the conversation no longer exists for this user. */
   status: "loading" | "cached" | "ready" | "failed" | "gone";
-  /** Oldest first; one's own that are on their way come last. */
+  /** Oldest first; the user's own unsent messages come last. */
   messages: readonly ChatMessage[];
   hasBefore: boolean;
   /** Newer messages exist that are not loaded (after `loadAround`). */
   hasAfter: boolean;
   isLoadingBefore: boolean;
   isLoadingAfter: boolean;
-  /** One's own messages up to this `seq` have arrived (direct conversations). */
+  /** The user's own messages up to this `seq` have been delivered (direct conversations). */
   deliveredSeq: number;
-  /** Up to where each other user has read, as far as known. */
+  /** How far each other user has read, as far as known. */
   readBy: ReadonlyMap<UserId, number>;
 }
 
-/** Somebody who is typing. */
+/** A user who is typing. */
 export interface Typist {
   userId: UserId;
   username: string;
@@ -66,15 +66,15 @@ export interface Typist {
 export interface Cached {
   myId?: string | undefined;
   entries: readonly InboxEntry[];
-  /** By conversation; the newest ones without a gap. */
+  /** By conversation: the newest messages without a gap. */
   messages: Record<string, readonly ChatMessage[]>;
-  /** By conversation, then by user id: the server tells of each read mark in a group only once. */
+  /** By conversation, then by user id: the server sends each read mark in a group only once. */
   readBy?: Record<string, Record<UserId, number>> | undefined;
 }
 
-/** Where the store keeps it; `indexedDb().cache` is one. */
+/** Where the store keeps it, such as `indexedDb().cache`. */
 export interface StoreCache {
   load(): Promise<Cached | undefined>;
-  /** Something changed: `read` tells the present state whenever it suits. */
+  /** Something changed: `read` returns the present state at any time. */
   changed(read: () => Cached): void;
 }

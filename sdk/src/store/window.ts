@@ -1,5 +1,5 @@
-// The loaded part of one conversation's history. A page shows the present as of its `version`; events are applied on top of it in
-// whatever order they arrive, so that each row remembers up to which version it is right.
+// The loaded part of one conversation's history. A page shows the state at its `version`; events are applied on top of
+// it in any order, so each row remembers up to which version it is right.
 import type { HistoryPage } from "../core/history";
 import type { OutboxItem } from "../core/outbox";
 import type { Message, SyncChangesEvent } from "../generated/protocol";
@@ -36,7 +36,7 @@ export class MessageWindow {
   /** The page that is being loaded. */
   loading: { direction: Direction } | undefined;
   #rows: Row[] = [];
-  /** Up to this `seq` pages have told what exists. */
+  /** Up to this `seq`, pages have shown which messages exist. */
   #through = 0;
   readonly #sending = new Map<string, ChatMessage>();
   readonly #overlays = new Set<Overlay>();
@@ -59,12 +59,12 @@ export class MessageWindow {
     return this.#rows.findLast(({ message }) => wanted(message))?.message;
   }
 
-  /** Whether somebody looks at it, and the newest page has to be loaded before it shows the present. */
+  /** Whether it is being shown, and the newest page has to be loaded before it shows the present. */
   get isNeeded(): boolean {
     return this.live.isWatched && this.status !== "ready" && this.status !== "gone" && !this.loading;
   }
 
-  /** How many messages of others are newer; `undefined` when not all of them are loaded. */
+  /** How many messages of others are newer; `undefined` if not all of them are loaded. */
   unreadAfter(seq: number): number | undefined {
     if (this.hasAfter || (this.first?.seq ?? Infinity) > seq + 1) return undefined;
     return this.#rows.filter(({ message }) => message.seq > seq && !message.isOwn).length;
@@ -82,7 +82,7 @@ export class MessageWindow {
     this.live.answered();
   }
 
-  /** Begins to load a page; whatever was being loaded is not wanted any more. */
+  /** Begins to load a page; the result of an earlier load is no longer wanted. */
   begin(direction: Direction): object {
     this.live.asked();
     if (this.status === "failed") this.status = "loading";
@@ -100,7 +100,7 @@ export class MessageWindow {
     this.live.changed();
   }
 
-  /** Shows what an earlier start has seen. */
+  /** Shows what was saved at an earlier start. */
   restore({ messages, readBy }: Cached, id: string): void {
     this.readBy = new Map([...Object.entries(readBy?.[id] ?? {}), ...this.readBy]);
     if (messages[id] && this.status === "loading") {
@@ -116,12 +116,12 @@ export class MessageWindow {
     this.live.answered();
   }
 
-  /** A message of the live stream; `version` is 0 where the row is older than any change. */
+  /** Adds a message of the live stream; `version` is 0 if the row is older than any change. */
   add(message: Message): void {
     this.live.apply(() => {
       if (message.seq > this.#through && !this.hasAfter) this.#put(message, 0);
     });
-    // A page that is on its way has to fit to what is there.
+    // A page that is being loaded must adjoin what is there.
     if (!this.loading) this.#keep(this.live.isWatched ? this.#limits.maxMessages : this.#limits.pageSize);
   }
 
@@ -136,7 +136,7 @@ export class MessageWindow {
     this.live.apply(() => {
       const row = this.#rows.find(({ message }) => message.messageId === messageId);
       if (!row || (version ?? Infinity) <= row.version) return;
-      // Not by spreading, which costs more than twice the memory: V8 gives each such object a hidden class of its own.
+      // Not with spread syntax, which costs more than twice the memory: V8 gives each such object its own hidden class.
       row.message = Object.assign({}, row.message, change(row.message));
       row.version = version ?? row.version;
     });
@@ -152,7 +152,7 @@ export class MessageWindow {
   changes({ version, changed = [], deleted = [], hidden = [], hiddenThroughSeq = 0 }: SyncChangesEvent): void {
     const removed = new Set([...deleted, ...hidden].map(({ messageId }) => messageId));
     this.remove(({ messageId, seq }) => removed.has(messageId) || seq <= hiddenThroughSeq);
-    // As they are now: what a message no longer has, such as its last reaction, is not mentioned.
+    // As they are now: what a message no longer has, such as its last reaction, is not included.
     this.live.apply(() => {
       for (const message of changed) if (this.find(({ messageId }) => messageId === message.messageId)) this.#put(message, version);
     });
@@ -168,7 +168,8 @@ export class MessageWindow {
     this.live.answered();
   }
 
-  /** Nothing that was held is right any more: its numbers, and with them the marks, may be those of other messages now. */
+  /** Nothing that was loaded is right any more: its numbers, and with them the marks, may now belong to other messages.
+  /** */
   forget(): void {
     this.readBy = new Map();
     this.deliveredSeq = 0;
@@ -200,7 +201,7 @@ export class MessageWindow {
     this.live.changed();
   }
 
-  /** Confirmed, or discarded: then there is no `sent`. */
+  /** The message was confirmed, or (without `sent`) discarded. */
   settled(key: string, sent?: { messageId: string; seq: number; createdAt: string }): void {
     const message = this.#sending.get(key);
     this.#sending.delete(key);
@@ -225,7 +226,7 @@ export class MessageWindow {
     const key = (isOwn && message.clientMessageId) || message.messageId;
     if (isOwn) this.#sending.delete(key);
     const row = { message: Object.assign({}, message, { key, isOwn, status: "sent" as const }), version };
-    // Nearly always the last one.
+    // Almost always the last one.
     let place = this.#rows.length;
     while (place > 0 && (this.#rows[place - 1] as Row).message.seq > message.seq) place--;
     const previous = this.#rows[place - 1];

@@ -1,4 +1,4 @@
-// What a tab of the browser tests runs: a client whose state the test reads.
+// Runs in each tab of the browser tests: a client whose state the test reads.
 import { ChatClient } from "../../src/index";
 import { indexedDb } from "../../src/persist";
 import { ChatStore } from "../../src/store";

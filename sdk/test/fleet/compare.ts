@@ -18,7 +18,7 @@ export interface End {
 
 export interface Contestant {
   name: string;
-  /** Of its servers. */
+  /** The ports of its servers. */
   ports: number[];
   /** Connects through the proxy's port. */
   enter(proxy: number): Promise<End>;
@@ -28,7 +28,7 @@ export interface Contestant {
 const MESSAGES = 600;
 const EVERY_MS = 100;
 const OUTAGE_MS = 2_000;
-/** Longer than the 10 s online after which this client takes a connection for stable. */
+/** Longer than the 10 s online after which this client considers a connection stable. */
 const BETWEEN_OUTAGES_MS = 15_000;
 const QUIET_AFTER_MS = 15_000;
 
@@ -96,7 +96,7 @@ async function measure({ name, ports, enter, close }: Contestant) {
   };
 }
 
-/** Minified, gzip, with all that it needs in a browser. */
+/** Minified, gzip, with everything that it needs in a browser. */
 async function size(entry: string): Promise<number> {
   const output = (await build({
     configFile: false,

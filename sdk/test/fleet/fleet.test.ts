@@ -37,7 +37,7 @@ function enter(...args: ConstructorParameters<typeof Person>): Person {
   return person;
 }
 
-/** Three people in a new group, each online and at its start. */
+/** Three people in a new, empty group, all online. */
 async function group(url: string): Promise<{ groupId: string; members: Person[] }> {
   const users = await Promise.all(["alice", "bob", "carol"].map((name) => fleet.register(name)));
   const members = users.map((user) => enter(user, url));
@@ -52,7 +52,7 @@ async function group(url: string): Promise<{ groupId: string; members: Person[] 
   return { groupId, members };
 }
 
-/** Everybody sends so many messages, one every `everyMs`, while `meanwhile` runs; returns once all are confirmed and have arrived. */
+/** Everybody sends this many messages, one every `everyMs`, while `meanwhile` runs; returns once all are confirmed and have arrived. */
 async function talk(groupId: string, members: Person[], count: number, everyMs: number, meanwhile: () => Promise<void>): Promise<void> {
   const faults = meanwhile();
   for (let turn = 0; turn < count; turn++) {
@@ -67,7 +67,7 @@ async function talk(groupId: string, members: Person[], count: number, everyMs: 
   }
 }
 
-/** Nothing lost, doubled or out of order, for anybody; and the same as a client sees that was never there before. */
+/** Checks that nothing is lost, doubled or out of order for anybody, and that everybody sees the same as a fresh client. */
 async function expectWhole(groupId: string, members: Person[], count: number, user: User): Promise<void> {
   const fresh = enter(user, `ws://127.0.0.1:${fleet.ports[1]}/ws`);
   const { messages, hasBefore } = await fresh.client.history(groupId, { limit: 200 });
@@ -132,7 +132,7 @@ test("a network that delays and cuts, also inside a frame, loses and doubles not
   await expectWhole(groupId, members, 50, (members[0] as Person).user);
 });
 
-test("what was edited, deleted and read during an outage is there after it", async () => {
+test("edits, deletions and read marks made during an outage arrive after it", async () => {
   const [near, far] = [await through(), await through()];
   const users = [await fleet.register("alice"), await fleet.register("bob")] as const;
   const [alice, bob] = [enter(users[0], near.url), enter(users[1], far.url)];
@@ -171,7 +171,7 @@ test("a token is renewed a minute before it expires, on the open socket", async 
 test("a token that expires while clients send is refreshed, and nothing is lost", async () => {
   const user = await fleet.register("expiring");
   const peer = await fleet.register("peer");
-  // Shorter than the minute in which tokens are renewed: the server's close is what tells.
+  // Shorter than the minute in which tokens are renewed, so the server closes the connection.
   const person = enter(user, (await through()).url, (reason) => fleet.token(user, reason === "initial" ? 3 : 3_600));
   await person.online();
   const until = Date.now() + 15_000;

@@ -6,11 +6,11 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Logs of the fleet, and what else a test that fails leaves behind. */
+/** Logs of the fleet, and other files of failed tests. */
 export const LOGS = mkdtempSync(join(tmpdir(), "fleet-"));
 const READY_WITHIN_MS = 60_000;
 export const PASSWORD = "a password for tests";
-/** What the main backend shows when it tells of communities. */
+/** The main backend's token for syncing communities. */
 export const SYNC_TOKEN = "tests of the clients";
 
 const SETTINGS = {
@@ -92,17 +92,17 @@ export class Program {
     );
   }
 
-  /** kill -9, as a crash. */
+  /** kill -9, like a crash. */
   kill(): Promise<void> {
     return this.#end("SIGKILL");
   }
 
-  /** As a deploy does. */
+  /** Like a deploy. */
   terminate(): Promise<void> {
     return this.#end("SIGTERM");
   }
 
-  /** It hangs for so long, and then goes on. */
+  /** It hangs for this long, and then continues. */
   async freeze(ms: number): Promise<void> {
     this.#child?.kill("SIGSTOP");
     await pause(ms);
@@ -182,7 +182,7 @@ export class Fleet {
     return stdout.trim();
   }
 
-  /** A token of a user, valid for so many seconds. */
+  /** A token of a user, valid for this number of seconds. */
   token(user: User, seconds: number): string {
     return this.chatctl("token", "--id", user.userId, "--ttl", `${seconds}s`);
   }

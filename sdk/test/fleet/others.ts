@@ -12,7 +12,7 @@ async function listen(http: HttpServer): Promise<number> {
   return (http.address() as AddressInfo).port;
 }
 
-/** `isCareful`: with the settings that its documentation names for delivery guarantees. */
+/** `isCareful`: with the settings for delivery guarantees in its documentation. */
 export async function socketIo(isCareful: boolean): Promise<Contestant> {
   const http = createServer();
   const server = new Server(http, isCareful ? { connectionStateRecovery: { maxDisconnectionDuration: 120_000 } } : {});
@@ -84,7 +84,7 @@ export async function centrifuge(): Promise<Contestant> {
     await subscribed;
     return {
       isOnline: () => client.state === "connected",
-      // It rejects when the connection is lost; the library does not send again.
+      // It rejects if the connection is lost; the library does not send again.
       send: (content) => void subscription.publish(content).catch(() => {}),
       onMessage: (handle) => void subscription.on("publication", ({ data }) => handle(data as string)),
       close: () => client.disconnect(),

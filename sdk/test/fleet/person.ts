@@ -1,4 +1,4 @@
-// An application as a customer would write it, which notes everything that it was told.
+// An application as a customer would write it, which records everything that it receives.
 import { WebSocket } from "ws";
 import { ChatClient, type ClientOptions, type Message, type Recipient, type Sent, type State, type TokenReason } from "../../src/index";
 import { type User, until } from "./fleet";

@@ -1,4 +1,4 @@
-// What a network does to a connection: it leads elsewhere, delays, stops, and cuts, also in the middle of a frame.
+// What a network does to a connection: it redirects, delays, stalls, and cuts, even in the middle of a frame.
 import { connect, createServer, type Server, type Socket } from "node:net";
 
 export class Proxy {
@@ -7,9 +7,9 @@ export class Proxy {
   readonly #pairs = new Set<readonly [Socket, Socket]>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #next = 0;
-  /** The most that a chunk is delayed, either way; chunks stay in order. */
+  /** The most that a chunk is delayed, in either direction; chunks stay in order. */
   delayMs = 0;
-  /** Cuts each connection that passes this on, after a part of the chunk. */
+  /** Cuts each connection that forwards this, after a part of the chunk. */
   isTearing = false;
   /** New connections are refused. */
   isDown = false;
@@ -25,7 +25,7 @@ export class Proxy {
     server.on("connection", (client) => this.#connected(client, 0));
   }
 
-  /** Leads to the targets in turn, and past those that do not answer. */
+  /** Connects to the targets in turn, and skips those that do not answer. */
   static async open(targets: readonly number[], random: () => number = Math.random): Promise<Proxy> {
     const server = createServer();
     const proxy = new Proxy(server, targets, random);
@@ -49,7 +49,7 @@ export class Proxy {
     }
   }
 
-  /** Cuts, and refuses new connections for so long. */
+  /** Cuts all connections, and refuses new ones for this long. */
   outage(ms: number): void {
     this.isDown = true;
     this.cut();

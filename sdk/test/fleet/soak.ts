@@ -1,5 +1,5 @@
 // Clients that talk for a long time while servers, Redis and the network fail at random; then each one's state is compared with that
-// of a client that was never there before. `SOAK=1 MINUTES=60 CLIENTS=50 cargo xtask test sdk`; docs/sdk.md says what was seen.
+// of a client that has just started. `SOAK=1 MINUTES=60 CLIENTS=50 cargo xtask test sdk`; docs/sdk.md has the results.
 import { expect, test } from "vitest";
 import { type ChatMessage, type ChatStore, createStore } from "../../src/store";
 import type { Message } from "../../src/index";
@@ -19,7 +19,7 @@ const random = seeded(SEED);
 
 interface Member {
   person: Person;
-  /** Holds every message that it has been shown. */
+  /** Has every message that it was shown. */
   store: ChatStore;
   groupId: string;
   /** Of the group's messages that arrived: the first and the last one's `seq`, and where one was lost, doubled or out of order. */
@@ -42,7 +42,7 @@ function shown({ seq, content, senderId, isEdited, reactions = [] }: ChatMessage
 
 async function enter(url: string, person: Person, groupId: string): Promise<Member> {
   const member: Member = { person, store: createStore(person.client), groupId, first: 0, last: 0, faults: [], states: 0, sent: 0 };
-  // Counts only, so that what grows is the client's.
+  // Counts only, so that any growth is the client's.
   person.messages.set = () => person.messages;
   person.client.on("state", () => {
     member.states++;
@@ -58,7 +58,7 @@ async function enter(url: string, person: Person, groupId: string): Promise<Memb
   return member;
 }
 
-/** One fault after the other, each over before the next one; returns how many of each kind there were. */
+/** Injects one fault after the other, each over before the next one; returns how many of each kind there were. */
 async function fail(fleet: Fleet, proxy: Proxy, end: number): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
   const one = (programs: Program[]) => programs[Math.floor(random() * programs.length)] as Program;

@@ -1,5 +1,5 @@
 //! Tokens of an issuer other than this server: JWTs signed with a private key, whose public half the issuer publishes as a JWK
-//! Set (RFC 7517). Where the set comes from is not known here.
+//! Set (RFC 7517). This module does not know where the set comes from.
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -13,10 +13,10 @@ use super::{
 use super::{header_of, signature_only};
 use crate::ids::TokenId;
 
-/// Keys read of one set; issuers publish a handful.
+/// How many keys of one set are read; issuers publish a handful.
 const MAX_KEYS: usize = 100;
 const MAX_KEY_ID_BYTES: usize = 255;
-/// Of an RSA modulus: 2048 to 4096 bits.
+/// The size of an RSA modulus: 2048 to 4096 bits.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
 
 /// The keys that an issuer signs with now.
@@ -28,7 +28,7 @@ pub struct IssuerKeys {
 #[derive(Clone, Debug)]
 struct IssuerKey {
     id: String,
-    /// Follows from the key, never from a token.
+    /// Determined by the key, never by a token.
     algorithm: Algorithm,
     key: DecodingKey,
 }
@@ -47,7 +47,7 @@ impl IssuerKeys {
     /// `kid`, symmetric keys, and RSA keys below 2048 bits.
     ///
     /// # Errors
-    /// When it is not a set, or no key is left.
+    /// When it is not a set, or contains no usable key.
     pub fn parse(json: &[u8]) -> Result<Self, KeySetError> {
         #[derive(Deserialize)]
         struct Set {
@@ -67,7 +67,7 @@ impl IssuerKeys {
     }
 }
 
-/// A key that tokens may be verified with.
+/// A key that can verify tokens.
 fn usable(key: Value) -> Option<IssuerKey> {
     let key: Jwk = serde_json::from_value(key).ok()?;
     let (algorithm, named) = match &key.algorithm {
@@ -90,7 +90,7 @@ fn usable(key: Value) -> Option<IssuerKey> {
     is_for_signatures.then_some(IssuerKey { id, algorithm, key: DecodingKey::from_jwk(&key).ok()? })
 }
 
-/// Whose tokens are accepted, and what they have to say.
+/// Which tokens are accepted, and what they must contain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerRules {
     /// The token's `iss`.
@@ -101,7 +101,7 @@ pub struct IssuerRules {
     pub user_claim: String,
 }
 
-/// Why a token of an issuer is not accepted as yet.
+/// Why an issuer's token is not accepted yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unverified {
     Refused(TokenError),
@@ -115,7 +115,7 @@ impl From<TokenError> for Unverified {
     }
 }
 
-/// Whether a token names one of the algorithms of [`IssuerKeys`]. Verifies nothing.
+/// True if a token names one of the algorithms of [`IssuerKeys`]. Verifies nothing.
 pub fn is_issuers(token: &str) -> bool {
     header_of(token).is_some_and(|header| matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA))
 }
@@ -123,7 +123,7 @@ pub fn is_issuers(token: &str) -> bool {
 impl IssuerRules {
     /// Verifies a token's signature with the key that its `kid` names, then its claims, at `now_unix` (Unix seconds).
     ///
-    /// A token without `jti` is known by the hash of what was signed.
+    /// A token without `jti` is identified by the hash of its signed part.
     ///
     /// # Errors
     /// [`Unverified::KeyUnknown`] when another set of keys may have the key; [`TokenError::Expired`] only for a token that is valid
@@ -135,7 +135,7 @@ impl IssuerRules {
         let header = header_of(token).ok_or(TokenError::Invalid)?;
         let key_id = header.kid.as_deref().filter(|id| id.len() <= MAX_KEY_ID_BYTES).ok_or(TokenError::Invalid)?;
         let Some(key) = keys.find(key_id, header.alg) else {
-            // A key of that name for another algorithm is not one for this token, however new the set.
+            // A key with this name but another algorithm cannot be used, however new the set is.
             let is_known = keys.contains(key_id);
             return Err(if is_known { TokenError::Invalid.into() } else { Unverified::KeyUnknown(key_id.to_owned()) });
         };
@@ -159,7 +159,7 @@ impl IssuerRules {
     }
 }
 
-/// Of what was signed: a signature may have several forms.
+/// A hash of the signed part, because a signature can have several forms.
 fn fingerprint(token: &str) -> String {
     let signed = token.rsplit_once('.').map_or(token, |(signed, _)| signed);
     let digest = Sha256::digest(signed.as_bytes());

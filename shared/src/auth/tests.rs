@@ -1,4 +1,4 @@
-//! Which tokens are accepted, and what is said about the others.
+//! Which tokens are accepted, and the errors for the others.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -145,7 +145,7 @@ fn claims_of_a_wrong_type_are_invalid() {
             assert_eq!(with(json!({name: value.clone()})), Err(TokenError::Invalid), "{name}: {value}");
         }
     }
-    // An explicit null is not the same as no claim.
+    // An explicit null is not the same as an absent claim.
     for name in ["sub", "userId", "exp", "nbf", "iat", "jti", "iss", "aud"] {
         let mut claims = valid();
         claims[name] = Value::Null;
@@ -170,7 +170,7 @@ fn jti_and_exp_are_required_and_the_rest_is_tolerated() {
 }
 
 #[test]
-fn payloads_that_are_no_claims_are_invalid() {
+fn payloads_without_claims_are_invalid() {
     for payload in ["", "null", "[]", "42", "\"x\"", "{", "{}", "\u{feff}{}"] {
         assert_eq!(with_payload(payload), Err(TokenError::Invalid), "{payload}");
     }
@@ -187,7 +187,7 @@ fn expiry_and_nbf_have_five_seconds_of_leeway() {
     assert_eq!(with(json!({"exp": 0})), Err(TokenError::Expired));
     assert!(with(json!({"nbf": NOW + 5})).is_ok());
     assert_eq!(with(json!({"nbf": NOW + 6})), Err(TokenError::Invalid));
-    // Only what is valid otherwise is told that it has expired.
+    // Only a token that is otherwise valid is reported as expired.
     assert_eq!(with(json!({"exp": 0, "sub": "alice"})), Err(TokenError::Invalid));
     assert_eq!(with(json!({"exp": 0, "jti": ""})), Err(TokenError::Invalid));
 }
@@ -197,7 +197,7 @@ fn only_hs256_is_accepted() {
     for alg in ["none", "None", "NONE", "", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA", "hs256", "HS256 "] {
         let header = json!({"alg": alg, "typ": "JWT"}).to_string();
         assert_eq!(with_header(&header), Err(TokenError::Invalid), "{alg}");
-        // Without a signature, too.
+        // Also without a signature.
         let token = token_of(&header, &valid().to_string());
         let bare = &token[..=token.rfind('.').unwrap()];
         assert_eq!(verifier().verify(bare, NOW), Err(TokenError::Invalid), "{alg}");
@@ -216,7 +216,7 @@ fn only_hs256_is_accepted() {
 }
 
 #[test]
-fn unknown_critical_headers_are_refused_and_key_hints_ignored() {
+fn unknown_critical_headers_are_rejected_and_key_hints_ignored() {
     for extra in [
         r#""crit":["exp"]"#,
         r#""crit":[]"#,
@@ -241,7 +241,7 @@ fn unknown_critical_headers_are_refused_and_key_hints_ignored() {
     ] {
         assert!(with_header(&format!(r#"{{"alg":"HS256",{extra}}}"#)).is_ok(), "{extra}");
     }
-    // The key that a token brings along never verifies it.
+    // A key inside the token never verifies it.
     let message = format!(
         "{}.{}",
         URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","jwk":{"kty":"oct","k":"AAAA"}}"#),
@@ -339,7 +339,7 @@ fn codes_are_those_of_the_protocol() {
 
 proptest! {
     #[test]
-    fn noise_is_refused_without_a_panic(text in ".{0,200}", header in ".{0,60}", payload in ".{0,100}", now: i64) {
+    fn noise_is_rejected_without_a_panic(text in ".{0,200}", header in ".{0,60}", payload in ".{0,100}", now: i64) {
         prop_assert!(verifier().verify(&text, now).is_err());
         prop_assert!(verifier().verify(&token_of(&header, &payload), now).is_err());
         let _ = verifier().verify(&token_of(HEADER, &valid().to_string()), now);

@@ -1,4 +1,5 @@
-//! `add_group_reaction`: one's reaction to a message; another one replaces it, the same one again takes it away.
+//! `add_group_reaction`: reacts to a group message. A different reaction replaces the earlier one; the same one again
+//! removes it.
 
 use serde::{Deserialize, Serialize};
 

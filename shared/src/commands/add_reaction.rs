@@ -1,4 +1,5 @@
-//! `add_reaction`: one's reaction to a message; another one replaces it, the same one again takes it away.
+//! `add_reaction`: reacts to a direct message. A different reaction replaces the earlier one; the same one again
+//! removes it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! `block_user`: keeps a user and oneself apart.
+//! `block_user`: blocks a user.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,8 @@ pub struct BlockUser {
 
 impl Contract for BlockUser {
     const NAME: &'static str = "block_user";
-    const SUMMARY: &'static str = "Blocks a user: neither can write to the other, finds the other, or sees whether the other is online. The user is not told. Only where this server keeps the accounts (`BUILTIN_AUTH`).";
-    const FIELDS: &'static [Field] = &[Field::required("userId", Kind::UserId, "The user; not oneself.")];
+    const SUMMARY: &'static str = "Blocks a user: neither can write to the other, finds the other, or sees if the other is online. The blocked user is not notified. Only available if this server keeps the accounts (`BUILTIN_AUTH`).";
+    const FIELDS: &'static [Field] = &[Field::required("userId", Kind::UserId, "The user; not the caller.")];
     const REPLIES: &'static [&'static str] = &["user_blocked"];
     const EVENTS: &'static [&'static str] = &["user_blocked"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied, ErrorCode::ResourceNotFound];

@@ -23,7 +23,7 @@ impl Contract for CreateGroup {
         Field::optional(
             "initialMembers",
             Kind::UserIds { most: MAX_SYNC_ENTRIES },
-            "Members besides the creator, up to `maxMembers` with the creator.",
+            "The other members; with the creator, up to `maxMembers`.",
         ),
         Field::instead_of(
             "initialMembers",
@@ -42,7 +42,7 @@ impl Contract for CreateGroup {
         Ok(CreateGroup {
             name: group_name(fields, context)?.ok_or_else(|| Invalid::required("groupName"))?,
             description: group_description(fields)?.unwrap_or_default(),
-            // More than any group can hold would be refused by the worker anyway; this bounds the list itself.
+            // The worker would reject more than any group can hold anyway; this bounds the list itself.
             members: fields.user_ids(&["initialMembers", "memberUserIds"], MAX_SYNC_ENTRIES)?,
             max_members: max_members(fields, context)?.unwrap_or(default),
         })

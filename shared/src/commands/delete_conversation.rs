@@ -1,4 +1,4 @@
-//! `delete_conversation`: removes a direct conversation's messages, or hides them from oneself.
+//! `delete_conversation`: deletes a direct conversation's messages, or hides them from the caller.
 
 use serde::{Deserialize, Serialize};
 

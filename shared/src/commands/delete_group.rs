@@ -1,4 +1,4 @@
-//! `delete_group`: deletes a group, at once or after a time.
+//! `delete_group`: deletes a group, immediately or after a while.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ impl Contract for DeleteGroup {
     const SUMMARY: &'static str = "Deletes a group. Allowed for the owner. The group disappears at once; its data is \
         purged after `GROUP_PURGE_AFTER` (30 days by default), or at once with `permanent`.";
     const FIELDS: &'static [Field] =
-        &[GROUP, Field::default("permanent", Kind::Boolean, "false", "Purges it at once.")];
+        &[GROUP, Field::default("permanent", Kind::Boolean, "false", "Purges it immediately.")];
     const REPLIES: &'static [&'static str] = &["group_deleted"];
     const EVENTS: &'static [&'static str] = &["group_deleted"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];

@@ -1,4 +1,4 @@
-//! `delete_group_message`: removes a message for everyone, or hides it from oneself.
+//! `delete_group_message`: deletes a message for everyone, or hides it from the caller.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,10 @@ impl Contract for DeleteGroupMessage {
     const NAME: &'static str = "delete_group_message";
     const SUMMARY: &'static str = "Deletes a group message. Its sender, the owner and admins can delete it for everyone; \
         any member can hide it from themselves.";
-    const FIELDS: &'static [Field] =
-        &[MESSAGE, Field::default("deleteForEveryone", Kind::Boolean, "true", "`false` hides it for oneself only.")];
+    const FIELDS: &'static [Field] = &[
+        MESSAGE,
+        Field::default("deleteForEveryone", Kind::Boolean, "true", "`false` hides it from the caller only."),
+    ];
     const REPLIES: &'static [&'static str] = &["group_message_deleted"];
     const EVENTS: &'static [&'static str] = &["group_message_deleted"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];

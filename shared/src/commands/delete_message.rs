@@ -1,4 +1,4 @@
-//! `delete_message`: removes a message for everyone, or hides it from oneself.
+//! `delete_message`: deletes a message for everyone, or hides it from the caller.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +15,10 @@ impl Contract for DeleteMessage {
     const ALIASES: &'static [&'static str] = &["delete_private_message"];
     const SUMMARY: &'static str = "Deletes a direct message. Its sender can delete it for everyone; either user can hide \
         it from themselves.";
-    const FIELDS: &'static [Field] =
-        &[MESSAGE, Field::default("deleteForEveryone", Kind::Boolean, "true", "`false` hides it for oneself only.")];
+    const FIELDS: &'static [Field] = &[
+        MESSAGE,
+        Field::default("deleteForEveryone", Kind::Boolean, "true", "`false` hides it from the caller only."),
+    ];
     const REPLIES: &'static [&'static str] = &["message_deleted"];
     const EVENTS: &'static [&'static str] = &["message_deleted"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];

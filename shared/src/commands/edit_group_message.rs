@@ -1,4 +1,4 @@
-//! `edit_group_message`: replaces the content of one's own message.
+//! `edit_group_message`: replaces the content of the caller's own message.
 
 use serde::{Deserialize, Serialize};
 

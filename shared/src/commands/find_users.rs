@@ -1,4 +1,4 @@
-//! `find_users`: users whose name begins so.
+//! `find_users`: finds users by the beginning of their name.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,8 @@ impl Contract for FindUsers {
         the caller or whom the caller blocks. Depending on the setting `USER_SEARCH` among all users, among those who share a \
         conversation, a group or a follow with the caller, or not at all.";
     const FIELDS: &'static [Field] = &[
-        Field::required("query", Kind::Words { max: MAX_USER_QUERY_CHARACTERS }, "What the name begins with."),
-        Field::default("limit", Kind::LIMIT, "20", "Most users to return. More than 50 becomes 50."),
+        Field::required("query", Kind::Words { max: MAX_USER_QUERY_CHARACTERS }, "The beginning of the name."),
+        Field::default("limit", Kind::LIMIT, "20", "The maximum number of users to return. More than 50 becomes 50."),
     ];
     const REPLIES: &'static [&'static str] = &["users_found"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied];

@@ -1,4 +1,4 @@
-//! `get_community_members`: a community's members.
+//! `get_community_members`: lists a community's members.
 
 use serde::{Deserialize, Serialize};
 

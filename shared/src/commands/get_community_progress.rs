@@ -1,4 +1,4 @@
-//! `get_community_progress`: one's progress in a community.
+//! `get_community_progress`: returns the caller's progress in a community.
 
 use serde::{Deserialize, Serialize};
 

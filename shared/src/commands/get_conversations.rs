@@ -1,4 +1,4 @@
-//! `get_conversations`: one's direct conversations, the most recent first.
+//! `get_conversations`: lists the caller's direct conversations, most recently active first.
 
 use serde::{Deserialize, Serialize};
 

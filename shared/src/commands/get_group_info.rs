@@ -1,4 +1,4 @@
-//! `get_group_info`: a group's description.
+//! `get_group_info`: returns a group's name, description and size.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! `get_group_members`: a group's members, all of them or a part.
+//! `get_group_members`: lists a group's members, all at once or in parts.
 
 use std::fmt;
 
@@ -23,10 +23,10 @@ pub struct MembersPage {
     pub after: Option<MemberPosition>,
 }
 
-/// The last member of the part before. Clients carry it between versions: its fields stay as they are.
+/// The last member of the previous part. Clients carry it between versions, so its fields must not change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberPosition {
-    /// Place of the role: owner, admin, member.
+    /// The rank of the role: owner, admin, member.
     pub rank: u8,
     /// Microseconds since the epoch.
     pub joined_at_us: i64,
@@ -37,8 +37,8 @@ impl Cursor for MemberPosition {
     const LIST: &'static str = "group members";
 }
 
-// A command is the last thing in its envelope, so that a page can follow the group where there is one: without, the bytes are those
-// of before there were pages.
+// A command is the last item in its envelope, so an optional page can follow the group. Without a page, the bytes are
+// the same as before pages existed.
 impl Serialize for GetGroupMembers {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_tuple(1 + usize::from(self.page.is_some()))?;
@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for GetGroupMembers {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<GetGroupMembers, A::Error> {
                 let group = fields.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
-                // The end of the bytes is an error like any other to postcard.
+                // Postcard reports the end of the bytes as an error like any other.
                 Ok(GetGroupMembers { group, page: fields.next_element().unwrap_or(None) })
             }
         }
@@ -107,7 +107,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn without_a_page_the_bytes_are_those_of_before() {
+    fn without_a_page_the_bytes_are_unchanged() {
         let group = GroupId(Uuid::from_u128(7));
         let after = Some(MemberPosition { rank: 2, joined_at_us: 5, user: UserId(9) });
         let all = GetGroupMembers { group, page: None };

@@ -1,4 +1,4 @@
-//! `get_group_messages`: a page of a group's history.
+//! `get_group_messages`: returns a page of a group's history.
 
 use serde::{Deserialize, Serialize};
 

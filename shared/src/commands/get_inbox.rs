@@ -1,4 +1,4 @@
-//! `get_inbox`: all of one's conversations, direct, groups and communities, in one order.
+//! `get_inbox`: lists all of the caller's conversations (direct, groups and communities) in one order.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ pub struct GetInbox {
     pub after: Option<InboxPosition>,
 }
 
-/// The last entry of the part before. Clients carry it between versions: its fields stay as they are.
+/// The last entry of the previous part. Clients carry it between versions, so its fields must not change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboxPosition {
     /// Microseconds since the epoch.

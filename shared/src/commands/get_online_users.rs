@@ -1,4 +1,4 @@
-//! `get_online_users`: everybody who is online anywhere in the fleet.
+//! `get_online_users`: lists everyone who is online anywhere in the fleet.
 
 use serde::{Deserialize, Serialize};
 

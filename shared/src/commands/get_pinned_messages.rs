@@ -1,4 +1,4 @@
-//! `get_pinned_messages`: the pinned messages of a conversation or group.
+//! `get_pinned_messages`: lists the pinned messages of a conversation or group.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! `get_private_messages`: a page of a direct conversation's history.
+//! `get_private_messages`: returns a page of a direct conversation's history.
 
 use serde::{Deserialize, Serialize};
 

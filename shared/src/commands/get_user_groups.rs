@@ -1,4 +1,4 @@
-//! `get_user_groups`: the groups one belongs to.
+//! `get_user_groups`: lists the caller's groups.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! The commands: each file is one command's contract (its fields, its checks, its lane), and the list below is all of
 //! them. What a command does is in the worker's file of the same name. The session commands `authenticate`, `ping`,
-//! `test` and `ack` are the gateway's own, described in `session`.
+//! `test` and `ack` are handled by the gateway and described in `session`.
 
 pub mod prelude;
 pub mod session;
@@ -62,7 +62,7 @@ mod unblock_user;
 mod unpin_message;
 mod update_group_info;
 
-/// Makes the enum of all commands, and what is uniform over them, from the one list.
+/// Generates the enum of all commands, and what they have in common, from the one list.
 macro_rules! commands {
     ($($module:ident $command:ident $($batched:ident)?,)*) => {
         $(pub use $module::$command;)*
@@ -73,20 +73,20 @@ macro_rules! commands {
             $($command($command),)*
         }
 
-        /// Names every type a client may send, aliases left out; for `UNKNOWN_TYPE`.
+        /// The names of all types that a client may send, without aliases; for `UNKNOWN_TYPE`.
         pub const NAMES: &[&str] = &[
             session::AUTHENTICATE.name, session::PING.name, session::TEST.name, session::ACK.name,
             $($command::NAME,)*
         ];
 
-        /// All of them as data, the session commands first.
+        /// The specifications of all commands, session commands first.
         pub const SPECS: &[Spec] = &[
             session::AUTHENTICATE, session::PING, session::TEST, session::ACK,
             $($command::SPEC,)*
         ];
 
         impl Command {
-            /// Reads the command of this name; `None` when there is no such command.
+            /// Decodes the command with this name; `None` if there is none.
             pub fn decode(name: &str, fields: Fields<'_>, context: &DecodeContext<'_>) -> Option<Result<Self, Invalid>> {
                 $(if name == $command::NAME || $command::ALIASES.contains(&name) {
                     return Some($command::decode(fields, context).map(Command::$command));
@@ -94,7 +94,7 @@ macro_rules! commands {
                 None
             }
 
-            /// Whether there is a command of this name.
+            /// True if there is a command with this name.
             pub fn exists(name: &str) -> bool {
                 $(name == $command::NAME || $command::ALIASES.contains(&name))||*
             }
@@ -111,21 +111,21 @@ macro_rules! commands {
                 }
             }
 
-            /// Whether it counts against `MESSAGE_RATE_LIMIT`.
+            /// True if it counts against `MESSAGE_RATE_LIMIT`.
             pub fn is_message(&self) -> bool {
                 match self {
                     $(Command::$command(_) => $command::IS_MESSAGE,)*
                 }
             }
 
-            /// The text of a command that is a message.
+            /// The text of a command that sends a message.
             pub fn message_text(&self) -> Option<&str> {
                 match self {
                     $(Command::$command(command) => command.message_text(),)*
                 }
             }
 
-            /// Whether success is answered.
+            /// True if success is answered.
             pub fn has_answer(&self) -> bool {
                 match self {
                     $(Command::$command(_) => !$command::REPLIES.is_empty(),)*
@@ -135,9 +135,10 @@ macro_rules! commands {
     };
 }
 
-/// THE list. **Append only**: a command's place in it is its encoding in the streams, so a new one goes to the end, and none is taken
-/// out or moved, or a gateway's `demote_member` is another version's `promote_member`. Hands `module Command,` of each command to the given macro. The worker makes its dispatch from it, so that
-/// a command without a handler does not compile.
+/// THE list. **Append only**: a command's position in it is its encoding in the streams. Add new ones at the end, and
+/// never remove or move one, or a gateway's `demote_member` becomes another version's `promote_member`. Passes `module
+/// Command,` of each command to the given macro. The worker generates its dispatch from it, so that a command without a
+/// handler does not compile.
 #[macro_export]
 macro_rules! for_each_command {
     ($macro:ident) => {
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_to_oneself_or_to_another_conversation_is_refused() {
+    fn messages_to_oneself_or_a_wrong_conversation_are_rejected() {
         let to_self = decode("send_private_message", json!({"recipientId": 1, "content": "x"}));
         assert_eq!(to_self.unwrap_err().field, "recipientId");
         let elsewhere = json!({"recipientId": 2, "content": "x", "conversationId": "conv_1_3"});

@@ -14,22 +14,22 @@ use crate::limits::{
     MAX_GROUP_NAME_CHARACTERS, MAX_REACTION_CHARACTERS,
 };
 
-/// What a command looks like on the wire, and which lane it takes.
+/// The form of a command on the wire, and the lane it takes.
 pub trait Contract: Sized {
-    /// The `type`; also the metric's label and the log's field.
+    /// The `type`; also the metric's label and the log field.
     const NAME: &'static str;
     /// Other names under which clients may send it.
     const ALIASES: &'static [&'static str] = &[];
-    /// Whether it counts against `MESSAGE_RATE_LIMIT`; then it has a [`message_text`](Contract::message_text).
+    /// True if it counts against `MESSAGE_RATE_LIMIT`; then it has a [`message_text`](Contract::message_text).
     const IS_MESSAGE: bool = false;
     const SUMMARY: &'static str;
-    /// What [`decode`](Contract::decode) reads.
+    /// The fields that [`decode`](Contract::decode) reads.
     const FIELDS: &'static [Field] = &[];
-    /// The types of the direct answer, the ordinary one first; empty when success is not answered (errors always are).
+    /// The types of the direct answer, the usual one first; empty if success is not answered (errors always are).
     const REPLIES: &'static [&'static str];
-    /// The types of the events for others.
+    /// The types of the events that others receive.
     const EVENTS: &'static [&'static str] = &[];
-    /// The error codes of its own.
+    /// The error codes specific to this command.
     const ERRORS: &'static [ErrorCode] = &[];
 
     const SPEC: Spec = Spec {
@@ -54,7 +54,7 @@ pub trait Contract: Sized {
     }
 }
 
-/// What decoding may depend on besides the fields.
+/// What decoding may depend on in addition to the fields.
 pub struct DecodeContext<'a> {
     pub caller: UserId,
     pub limits: &'a Limits,
@@ -74,13 +74,13 @@ impl DecodeContext<'_> {
 /// The lane of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// In order with everything else that has the same route hint.
+    /// In order with everything that has the same route hint.
     Ordered(Subject),
-    /// By any worker, in no order.
+    /// By any worker, in any order.
     Query,
 }
 
-/// What a command is about, as far as the command itself tells.
+/// What a command is about, as far as the command itself shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     Conversation(ConversationId),
@@ -119,14 +119,14 @@ impl std::fmt::Display for Subject {
     }
 }
 
-/// Which part of a history is wanted. Append only.
+/// The requested part of a history. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageRequest {
     pub limit: u32,
     pub position: Position,
 }
 
-/// Where the wanted part is. Append only.
+/// The position of the requested part. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Position {
     /// Counted from the newest.
@@ -157,7 +157,7 @@ impl PageRequest {
     }
 }
 
-/// Skipping messages takes time that grows with their number: farther back there is only `beforeSeq`.
+/// Skipping messages takes time that grows with their number; beyond the maximum, clients must use `beforeSeq`.
 fn message_offset(fields: Fields<'_>, limits: &Limits) -> Result<u32, Invalid> {
     let max = limits.offset;
     fields.offset(max).map_err(|invalid| match fields.get("offset").and_then(Value::as_u64) {
@@ -168,7 +168,7 @@ fn message_offset(fields: Fields<'_>, limits: &Limits) -> Result<u32, Invalid> {
     })
 }
 
-// Fields that several commands have.
+// Fields that several commands share.
 
 pub const GROUP: Field = Field::required("groupId", Kind::GroupId, "The group.");
 pub const MEMBER: Field = Field::required("userId", Kind::UserId, "The user concerned.");
@@ -205,7 +205,7 @@ pub const AROUND_MESSAGE: Field =
 pub const CURSOR: Field = Field::optional(
     "cursor",
     Kind::Cursor,
-    "`nextCursor` of the part before. Absent, the list begins with its first entry.",
+    "`nextCursor` of the previous part. If absent, the list starts at its first entry.",
 );
 pub const COMMUNITY: Field = Field::required(
     "communityId",
@@ -287,14 +287,14 @@ pub fn positions(fields: Fields<'_>, field: &'static str) -> Result<Option<Vec<(
     map.iter().map(entry).collect::<Result<_, _>>().map(Some)
 }
 
-/// What a client knows of a conversation.
+/// What a client knows about a conversation.
 pub struct Known {
     pub conversation: ConversationId,
     pub seq: i64,
     pub version: Option<i64>,
 }
 
-/// As [`positions`], where each may also be an object of `seq` and `version`.
+/// Like [`positions`], but each value may also be an object with `seq` and `version`.
 pub fn known_positions(fields: Fields<'_>, field: &'static str) -> Result<Option<Vec<Known>>, Invalid> {
     let form = || {
         let details = format!(
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_far_back_is_refused_and_before_seq_is_named() {
+    fn a_page_far_back_is_rejected_and_before_seq_is_named() {
         let limits = Limits::default();
         let page = |request: Value| PageRequest::decode(Fields(request.as_object().unwrap()), &limits);
         assert_eq!(page(json!({"offset": 10_000})).map(|page| page.position), Ok(Position::Offset(10_000)));

@@ -1,4 +1,4 @@
-//! `remove_group_reaction`: takes one's reaction to a message away.
+//! `remove_group_reaction`: removes the caller's reaction to a group message.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! `remove_reaction`: takes one's reaction to a message away.
+//! `remove_reaction`: removes the caller's reaction to a direct message.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! `resign_from_group`: leaves a group whatever one is in it.
+//! `resign_from_group`: leaves a group, whatever role the caller has in it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! `send_announcement`: an announcement of an owner or admin to a group.
+//! `send_announcement`: sends an announcement to a group.
 
 use serde::{Deserialize, Serialize};
 

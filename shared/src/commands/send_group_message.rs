@@ -1,4 +1,4 @@
-//! `send_group_message`: a message to a group.
+//! `send_group_message`: sends a message to a group.
 
 use serde::{Deserialize, Serialize};
 

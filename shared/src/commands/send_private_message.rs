@@ -1,4 +1,4 @@
-//! `send_private_message`: a direct message.
+//! `send_private_message`: sends a direct message.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,14 +19,14 @@ impl Contract for SendPrivateMessage {
     const SUMMARY: &'static str = "Sends a direct message. The answer confirms that the message is stored; without an \
         answer, send it again with the same `clientMessageId`.";
     const FIELDS: &'static [Field] = &[
-        Field::required("recipientId", Kind::UserId, "Not oneself."),
+        Field::required("recipientId", Kind::UserId, "Not the caller."),
         CONTENT,
         REPLY_TO,
         REPLY_TO_ALIAS,
         Field::optional(
             "conversationId",
             Kind::DirectConversationId,
-            "That of the two users, in either order; only checked.",
+            "The conversation of the two users, in either order of ids; only checked.",
         ),
         CLIENT_MESSAGE_ID,
     ];

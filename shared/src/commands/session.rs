@@ -1,4 +1,4 @@
-//! The commands that a gateway answers itself. They have no worker and no handler, so they are data alone; the gateway's
+//! The commands that a gateway answers itself. They have no worker and no handler, so they are only data; the gateway's
 //! `session::decode` reads them.
 
 use super::prelude::*;

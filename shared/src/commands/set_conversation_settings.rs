@@ -1,4 +1,4 @@
-//! `set_conversation_settings`: mutes, pins or marks as unread a conversation, for oneself.
+//! `set_conversation_settings`: mutes a conversation, pins it or marks it as unread, for the caller only.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetConversationSettings {
     pub conversation: ConversationId,
-    /// `Some(None)` ends the muting.
+    /// `Some(None)` unmutes.
     pub muted_until: Option<Option<Timestamp>>,
     pub pinned: Option<bool>,
     pub marked_unread: Option<bool>,
@@ -23,13 +23,13 @@ impl Contract for SetConversationSettings {
         Field::optional(
             "mutedUntil",
             Kind::TimeOrNull,
-            "Until when clients should not draw attention to it; `null` ends that. Messages are delivered all the same.",
+            "Until when clients should not draw attention to it; `null` unmutes. Messages are delivered anyway.",
         ),
-        Field::optional("pinned", Kind::Boolean, "Whether clients should show it before others."),
+        Field::optional("pinned", Kind::Boolean, "Whether clients should show it before other conversations."),
         Field::optional(
             "markedUnread",
             Kind::Boolean,
-            "Whether it counts as unread, whatever was read. The next `mark_message_read` in it takes this away.",
+            "Whether it counts as unread, regardless of what was read. The next `mark_message_read` in it resets this.",
         ),
     ];
     const REPLIES: &'static [&'static str] = &["conversation_settings"];

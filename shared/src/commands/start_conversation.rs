@@ -13,7 +13,7 @@ impl Contract for StartConversation {
     const NAME: &'static str = "start_conversation";
     const SUMMARY: &'static str = "Opens the direct conversation with a user and returns its last 50 messages. Nothing is \
         stored.";
-    const FIELDS: &'static [Field] = &[Field::required("recipientId", Kind::UserId, "Not oneself.")];
+    const FIELDS: &'static [Field] = &[Field::required("recipientId", Kind::UserId, "Not the caller.")];
     const REPLIES: &'static [&'static str] = &["conversation_started"];
     const ERRORS: &'static [ErrorCode] =
         &[ErrorCode::ResourceNotFound, ErrorCode::UserBlocked, ErrorCode::NotFollowing];

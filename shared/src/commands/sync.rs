@@ -1,4 +1,5 @@
-//! `sync`: for each conversation, what changed since the version that the client knows, and the messages after its last number.
+//! `sync`: requests, for each conversation, what changed since the version that the client knows, and the messages
+//! after its last number.
 
 use std::collections::HashMap;
 
@@ -9,37 +10,37 @@ use super::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sync {
     pub conversations: Vec<(ConversationId, i64)>,
-    /// The version known of some of them. Not encoded: release 0.1 decodes this struct. Gateways of 0.2 and later send a
-    /// [`SyncRound`] instead.
+    /// The known version of some of the conversations. Not encoded, because release 0.1 decodes this struct. Gateways
+    /// of 0.2 and later send a [`SyncRound`] instead.
     #[serde(skip)]
     pub versions: HashMap<ConversationId, i64>,
 }
 
-/// What a `sync` is still to answer. A worker answers as much as a client takes at once, and hands the rest back
-/// ([`crate::publication::Header::AnswerContinues`]) for the gateway to send again when that is written.
+/// The part of a `sync` that is still to be answered. A worker answers as much as a client takes at once, and hands the
+/// rest back ([`crate::publication::Header::AnswerContinues`]); the gateway sends it again once that is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncRound {
     pub positions: Vec<SyncPosition>,
-    /// Nothing of it is answered yet.
+    /// True if nothing of it has been answered yet.
     pub is_first: bool,
 }
 
-/// What a client knows of one conversation.
+/// What a client knows about one conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncPosition {
     pub conversation: ConversationId,
     pub seq: i64,
-    /// Absent when only messages are asked for.
+    /// Absent if only messages are requested.
     pub version: Option<i64>,
-    /// What the user hid is answered up to this number.
+    /// Hidden messages up to this number have been answered.
     pub hidden_after: i64,
 }
 
 impl Sync {
-    /// What is asked for in the first round.
+    /// The first round, which requests everything.
     pub fn into_round(self) -> SyncRound {
         let Sync { conversations, versions } = self;
-        // Each once; the last position given counts.
+        // Each conversation once; the last position given counts.
         let positions: HashMap<ConversationId, i64> = conversations.into_iter().collect();
         let position = |(conversation, seq)| SyncPosition {
             conversation,
@@ -61,7 +62,7 @@ impl Contract for Sync {
     const FIELDS: &'static [Field] = &[Field::required(
         "conversations",
         Kind::Positions { most: MAX_SYNC_CONVERSATIONS, has_versions: true },
-        "Of each conversation the last known `seq` and the `version` up to which it is known.",
+        "For each conversation, the last known `seq` and the `version` up to which changes are known.",
     )];
     const REPLIES: &'static [&'static str] = &["sync_complete", "sync_changes", "sync_messages", "sync_gone"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];

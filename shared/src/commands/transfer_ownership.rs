@@ -1,4 +1,4 @@
-//! `transfer_ownership`: gives the group to another member; the old owner stays as admin.
+//! `transfer_ownership`: makes another member the owner; the previous owner becomes an admin.
 
 use serde::{Deserialize, Serialize};
 

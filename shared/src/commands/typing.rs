@@ -1,4 +1,4 @@
-//! `typing`: that one is typing, or stopped; has no answer and is never stored.
+//! `typing`: says that the caller is typing or has stopped. It has no answer and is never stored.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +16,9 @@ impl Contract for Typing {
         after the last `isTyping: true`. Only errors are answered. If one of the two users \
         blocks the other, nothing happens. In groups with more than 1,000 members, nobody is told.";
     const FIELDS: &'static [Field] = &[
-        Field::required("recipientId", Kind::UserId, "Not oneself."),
-        Field::instead_of("recipientId", "groupId", Kind::GroupId, "The group in which one types."),
-        Field::required("isTyping", Kind::Boolean, "`false` ends it at once."),
+        Field::required("recipientId", Kind::UserId, "Not the caller."),
+        Field::instead_of("recipientId", "groupId", Kind::GroupId, "The group in which the caller is typing."),
+        Field::required("isTyping", Kind::Boolean, "`false` ends it immediately."),
     ];
     const REPLIES: &'static [&'static str] = &[];
     const EVENTS: &'static [&'static str] = &["user_typing"];

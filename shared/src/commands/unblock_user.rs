@@ -1,4 +1,4 @@
-//! `unblock_user`: takes a block back.
+//! `unblock_user`: ends a block.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +12,8 @@ pub struct UnblockUser {
 impl Contract for UnblockUser {
     const NAME: &'static str = "unblock_user";
     const SUMMARY: &'static str =
-        "Takes one's own block of a user back. Only where this server keeps the accounts (`BUILTIN_AUTH`).";
-    const FIELDS: &'static [Field] = &[Field::required("userId", Kind::UserId, "The user; not oneself.")];
+        "Ends the caller's block of a user. Only available if this server keeps the accounts (`BUILTIN_AUTH`).";
+    const FIELDS: &'static [Field] = &[Field::required("userId", Kind::UserId, "The user; not the caller.")];
     const REPLIES: &'static [&'static str] = &["user_unblocked"];
     const EVENTS: &'static [&'static str] = &["user_unblocked"];
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::PermissionDenied];

@@ -1,4 +1,4 @@
-//! `unpin_message`: takes a pin away.
+//! `unpin_message`: unpins a message.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! `update_group_info`: changes a group's name, description or size; what is absent stays.
+//! `update_group_info`: changes a group's name, description or size; absent fields stay as they are.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ impl Contract for UpdateGroupInfo {
             name: "maxMembers",
             kind: Kind::MemberCount,
             requirement: Requirement::AtLeastOne,
-            about: "Not less than the members there are.",
+            about: "At least the current number of members.",
         },
     ];
     const REPLIES: &'static [&'static str] = &["group_info_updated"];

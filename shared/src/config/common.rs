@@ -1,4 +1,4 @@
-//! Settings that both services read. Those marked so must be the same in all processes of a deployment.
+//! Settings that both services read. Some must be the same in all processes of a deployment, and say so.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub enum PresenceScope {
 }
 
 settings! {
-    /// What both services need to know.
+    /// The settings of both services.
     pub struct CommonSettings {
         /// In production, short or well-known secrets are rejected.
         environment: Environment = "ENVIRONMENT", choice(&[
@@ -41,58 +41,58 @@ settings! {
         redis_url: Secret = "REDIS_URL", url(&[
             "redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel",
         ]), default("redis://127.0.0.1:6379");
-        /// Certificate authorities that are to vouch for Redis over TLS, instead of the system's. For PostgreSQL, see `DATABASE_URL`.
+        /// Certificate authorities for Redis over TLS, instead of the system's. For PostgreSQL, see `DATABASE_URL`.
         redis_tls_ca: Option<String> = "REDIS_TLS_CA", authorities(), optional;
-        /// Put before every Redis key and channel, so that deployments can share a Redis. The same in all processes.
+        /// Prefix of every Redis key and channel, so that deployments can share a Redis. The same in all processes.
         redis_prefix: String = "REDIS_PREFIX", text("up to 32 of `a-z A-Z 0-9 : _ -`", |prefix| {
             prefix.len() <= 32
                 && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte))
         }), default("");
-        /// After this time a Redis command has failed.
+        /// A Redis command that takes longer has failed.
         redis_command_timeout: Duration = "REDIS_COMMAND_TIMEOUT", duration("50ms", "60s"), default("2s");
 
-        /// Key of the encryption at rest; it has key id 1 and also reads the original server's rows.
+        /// Key of the encryption at rest; it has key id 1 and can also read the original server's rows.
         encryption_key: Option<Secret> = "CHAT_ENCRYPTION_KEY", secret("text; 32 bytes or more in production").strong(), optional;
         /// Keys for rotation instead of the single one: `id:key` separated by commas, the newest first, ids 1 to 32767. The same in all processes.
         encryption_keys: Option<Secret> = "CHAT_ENCRYPTION_KEYS", secret("list of `id:key`"), optional;
-        /// Key of the original server's rows, when `CHAT_ENCRYPTION_KEYS` is used.
+        /// Key of the original server's rows, if `CHAT_ENCRYPTION_KEYS` is used.
         encryption_legacy_key: Option<Secret> = "CHAT_ENCRYPTION_LEGACY_KEY", secret("text"), optional;
-        /// Salt of the key derivation. Content sealed under one salt is not readable under another. The same in all processes.
+        /// Salt of the key derivation. Content sealed with one salt cannot be read with another. The same in all processes.
         encryption_salt: String = "CHAT_ENCRYPTION_SALT", text("text of up to 1024 bytes", |salt| salt.len() <= 1024), default("elitescore-chat");
 
-        /// Format of what travels between gateways and workers. `2`, the default: only what is authenticated with the encryption key is written and read. For a rolling upgrade from release 0.1: `1` writes what 0.1 reads, and reads both; `both` writes format 2 and reads both. With either, whoever can write to Redis can act as any user; see `docs/upgrading.md`. The same in all processes, but for the time of a rollout.
+        /// Format of what travels between gateways and workers. `2`, the default: only data authenticated with the encryption key is written and read. For a rolling upgrade from release 0.1: `1` writes what 0.1 reads, and reads both; `both` writes format 2 and reads both. With either, anyone who can write to Redis can act as any user; see `docs/upgrading.md`. The same in all processes, except during a rollout.
         wire_format: WireFormat = "WIRE_FORMAT", choice(&[
             ("1", WireFormat::One), ("both", WireFormat::Both), ("2", WireFormat::Two),
         ]), default("2");
 
-        /// What is logged.
+        /// Which log lines are written.
         log_level: String = "LOG_LEVEL", log_filter(), default("info");
-        /// How log lines look; `auto` is `text` on a terminal and `json` elsewhere.
+        /// The form of log lines; `auto` is `text` on a terminal and `json` elsewhere.
         log_format: LogFormat = "LOG_FORMAT", choice(&[
             ("json", LogFormat::Json), ("text", LogFormat::Text), ("auto", LogFormat::Auto),
         ]), default("auto");
 
-        /// Where traces go: an OpenTelemetry collector that takes OTLP over HTTP, such as `http://collector:4318`. Without one nothing is traced.
+        /// Where traces are sent: an OpenTelemetry collector that accepts OTLP over HTTP, such as `http://collector:4318`. Without it, nothing is traced.
         otlp_endpoint: Option<Secret> = "OTEL_EXPORTER_OTLP_ENDPOINT", url(&["http"]), optional;
-        /// How many commands there are for each one that is traced.
+        /// One command in this many is traced.
         trace_one_in: u32 = "TRACE_ONE_IN", integer(1, 1_000_000), default("1000");
 
-        /// Partitions of the ordered lane. The same in all processes; change it only while none is running and the streams are empty.
+        /// Partitions of the ordered lane. The same in all processes; change it only while none of them runs and the streams are empty.
         partitions: u16 = "PARTITIONS", integer(1, 1024), default("64");
-        /// A command that has not been applied by then is rejected.
+        /// A command that has not been applied within this time is rejected.
         command_timeout: Duration = "COMMAND_TIMEOUT", duration("100ms", "5m"), default("10s");
-        /// Commands waiting in a lane above which new ones are rejected with `SERVICE_UNAVAILABLE`.
+        /// If more commands than this wait in a lane, new ones are rejected with `SERVICE_UNAVAILABLE`.
         backlog_limit: u64 = "BACKLOG_LIMIT", integer(1, 10_000_000), default("50000");
-        /// Age of a lane's oldest waiting command above which new ones are rejected. A lane that is offered more than it can complete accepts only what it completes in half of this time.
+        /// If a lane's oldest waiting command is older, new ones are rejected. A lane that receives more than it can complete accepts only what it completes in half of this time.
         backlog_max_age: Duration = "BACKLOG_MAX_AGE", duration("100ms", "10m"), default("5s");
 
         /// Longest message content, in characters.
         max_message_length: usize = "MAX_MESSAGE_LENGTH", integer(1, 100_000), default("5000");
-        /// Most members a group can have; communities' groups are not bound by it.
+        /// Maximum number of members of a group; communities' groups are exempt.
         group_max_members: u32 = "GROUP_MAX_MEMBERS", integer(2, 100_000), default("50");
-        /// Largest `offset` of a page. Skipping takes time that grows with it; `beforeSeq` reads as far back as one likes at no cost.
+        /// Largest `offset` of a page. Skipping takes time that grows with the offset; `beforeSeq` reads any distance back without that cost.
         max_offset: u32 = "MAX_OFFSET", integer(0, 1_000_000), default("10000");
-        /// Who learns that a user comes or goes: every connected user, or only those who share a conversation, a group or a follow with the user. The same in all processes.
+        /// Who is told when a user comes online or goes offline: every connected user, or only those who share a conversation, a group or a follow with the user. The same in all processes.
         presence_scope: PresenceScope = "PRESENCE_SCOPE", choice(&[
             ("all", PresenceScope::All), ("contacts", PresenceScope::Contacts),
         ]), default("all");
@@ -100,20 +100,20 @@ settings! {
         /// Accounts and blocks kept by this server (`/api/auth/…`, `block_user`), for running without the main backend. The same in all processes.
         builtin_auth: bool = "BUILTIN_AUTH", boolean(), default("false");
 
-        /// Time after a user's last connection closed in which the user counts as online.
+        /// How long a user still counts as online after the last connection closed.
         offline_grace_period: Duration = "OFFLINE_GRACE_PERIOD", duration("0", "1d"), default("60s");
 
         /// Worker threads; 0 means one per processor. If more processes than processors share a machine, 1 each is fastest.
         runtime_threads: usize = "RUNTIME_THREADS", integer(0, 1024), default("0");
-        /// For tests: by how many milliseconds this process takes its machine's clock to be ahead of what it says.
+        /// For tests: by how many milliseconds this process shifts its machine's clock forward.
         clock_offset_ms: i64 = "CLOCK_OFFSET_MS", clock_offset(), default("0");
-        /// Time for finishing what is under way at a shutdown.
+        /// Time to finish work in progress at a shutdown.
         shutdown_timeout: Duration = "SHUTDOWN_TIMEOUT", duration("100ms", "10m"), default("30s");
     }
 }
 
 impl CommonSettings {
-    /// Only these, from any source of variables; for tools.
+    /// Reads only these settings, from any source of variables; for tools.
     ///
     /// # Errors
     /// With everything that is missing or wrong.
@@ -128,10 +128,10 @@ impl CommonSettings {
         reader.finish(settings)
     }
 
-    /// What the key ring is derived from. Valid: [`Self::check`] was called when the settings were read.
+    /// The settings that the key ring is derived from. They are valid, because [`Self::check`] was called when they were read.
     ///
     /// # Errors
-    /// None for settings that were read; the text says what is wrong otherwise.
+    /// None for settings that were read; otherwise the text says what is wrong.
     pub fn encryption(&self) -> Result<EncryptionSettings, String> {
         let salt = &self.encryption_salt;
         match (&self.encryption_key, &self.encryption_keys) {
@@ -148,7 +148,7 @@ impl CommonSettings {
         }
     }
 
-    /// What no single setting can tell.
+    /// Checks that involve more than one setting.
     pub(super) fn check(&self, reader: &mut Reader<'_>) {
         if self.redis_tls_ca.is_some() && !self.redis_url.expose().starts_with("rediss") {
             reader.problem("REDIS_TLS_CA is set, but REDIS_URL does not use TLS: it has to begin with rediss");
@@ -163,7 +163,7 @@ impl CommonSettings {
             Err(problem) => reader.problem(problem),
         }
         if reader.production && self.encryption_salt == "salt" {
-            // With the legacy salt the keys would be the same, and a row could be passed off as one without a MAC.
+            // With the legacy salt the keys would be the same, and a row could be passed off as a legacy one, which has no MAC.
             reader
                 .problem("CHAT_ENCRYPTION_SALT must not be \"salt\" in production: the original server's rows use it");
         }

@@ -7,7 +7,7 @@ use super::secret::weakness;
 /// Declares a struct of settings, each field with its variable, parser and default:
 ///
 /// ```text
-/// /// What it means; this is what the reference says.
+/// /// What it means; the reference shows this text.
 /// field: Type = "VARIABLE", parser(range), default("30s");
 /// ```
 ///
@@ -33,7 +33,7 @@ macro_rules! settings {
         }
 
         impl $name {
-            /// `None` when something is missing or wrong, and then the reader knows what.
+            /// `None` if something is missing or wrong; the reader then knows what.
             pub(super) fn read(reader: &mut $crate::config::macros::Reader<'_>) -> Option<Self> {
                 $(
                     let $group = <$group_type>::read(reader);
@@ -63,7 +63,7 @@ macro_rules! settings {
 }
 pub(super) use settings;
 
-/// How each kind of presence is shown.
+/// How each kind of presence is displayed.
 pub(super) mod default_doc {
     use crate::config::DefaultDoc;
 
@@ -84,13 +84,13 @@ pub(super) mod default_doc {
     }
 }
 
-/// Longest file taken for a secret.
+/// Longer files are not accepted as secrets.
 const MAX_SECRET_FILE_BYTES: u64 = 64 * 1024;
 
 /// Reads variables and collects what is wrong with them.
 pub(super) struct Reader<'a> {
     source: &'a dyn Fn(&str) -> Option<String>,
-    /// Weak secrets are refused.
+    /// Weak secrets are rejected.
     pub production: bool,
     problems: Vec<String>,
 }
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
         self.problems.push(problem.into());
     }
 
-    /// The result, or all problems.
+    /// Returns the result, or all problems.
     pub fn finish<T>(self, settings: Option<T>) -> Result<T, ConfigError> {
         match settings {
             Some(settings) if self.problems.is_empty() => Ok(settings),
@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
         self.parse(name, parser, &text)
     }
 
-    /// Refuses a weak secret in production.
+    /// Rejects a weak secret in production.
     pub fn check_strength(&mut self, name: &str, secret: &str) {
         if let Some(weakness) = weakness(secret).filter(|_| self.production) {
             self.problem(format!("{name} {weakness}, which production does not allow"));
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
         parser.parse(text).map_err(|problem| self.problem(format!("{name}: {problem}"))).ok()
     }
 
-    /// The outer `None` stands for a problem, the inner one for a variable that is not set.
+    /// The outer `None` means a problem, the inner one an unset variable.
     fn text<T>(&mut self, name: &str, parser: &Parser<T>) -> Option<Option<String>> {
         let given = self.variable(name);
         let given = if parser.verbatim { given } else { given.map(|value| value.trim().to_owned()) };
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Blank is the same as not set.
+    /// A blank value counts as not set.
     fn variable(&self, name: &str) -> Option<String> {
         (self.source)(name).filter(|value| !value.trim().is_empty())
     }
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
 /// The content of a file named by a `_FILE` variable, without its last newline. Blocks.
 ///
 /// # Errors
-/// When it cannot be read, is no text, or is longer than 64 KiB.
+/// When it cannot be read, is not text, or is longer than 64 KiB.
 pub fn read_secret_file(path: &str) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::new();

@@ -1,6 +1,6 @@
 //! The settings of both services, all from environment variables. Each is declared once, with type, default, range and
-//! meaning, in `common`, `gateway` and `worker`; the declarations also make the reference document.
-//! What a setting does is not known here, and nothing else reads the environment.
+//! meaning, in `common`, `gateway` and `worker`; the reference document is generated from the declarations. This module
+//! does not know what a setting does, and nothing else reads the environment.
 
 mod common;
 mod gateway;
@@ -22,12 +22,12 @@ pub use profile_columns::parse_profile_columns;
 pub use wire_format::WireFormat;
 pub use worker::{FollowPolicy, GroupAddPolicy, UserSearch, WorkerSettings};
 
-/// One setting, as the reference shows it.
+/// One setting as the reference shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingDoc {
     /// The environment variable.
     pub name: &'static str,
-    /// What values it takes.
+    /// The values it accepts.
     pub kind: String,
     pub default: DefaultDoc,
     /// Never printed, and may be given through a file named by `{name}_FILE`.
@@ -42,7 +42,7 @@ pub enum DefaultDoc {
     Value(&'static str),
 }
 
-/// All that is wrong with the settings of a start, so that one try shows every mistake. Shows no secret.
+/// All problems with the settings at a start, so that one attempt shows every mistake. Contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     pub problems: Vec<String>,
@@ -50,14 +50,14 @@ pub struct ConfigError {
 
 impl std::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the configuration is not usable:")?;
+        write!(f, "the configuration cannot be used:")?;
         self.problems.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
     }
 }
 
 impl std::error::Error for ConfigError {}
 
-/// The declared settings in groups: name of the group and its settings.
+/// The declared settings in groups, each with its name.
 pub fn reference() -> Vec<(&'static str, Vec<SettingDoc>)> {
     vec![("Common", CommonSettings::docs()), ("Gateway", GatewaySettings::docs()), ("Worker", WorkerSettings::docs())]
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// An address with a prefix length, as in `10.0.0.0/8`. A lone address is a network of one.
+/// An address with a prefix length, such as `10.0.0.0/8`. A single address is a network of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpNet {
     address: IpAddr,
@@ -58,7 +58,7 @@ impl FromStr for IpNet {
     }
 }
 
-/// The peers whose `X-Forwarded-For` is believed.
+/// The peers whose `X-Forwarded-For` is trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(pub Vec<IpNet>);
 
@@ -68,7 +68,7 @@ impl TrustedProxies {
     }
 }
 
-/// The origins that browsers may connect from.
+/// The origins from which browsers may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedOrigins {
     Any,
@@ -77,8 +77,7 @@ pub enum AllowedOrigins {
 }
 
 impl AllowedOrigins {
-    /// Whether a request with this `Origin` header is allowed. One without the header comes from no browser page, and needs
-    /// no asking.
+    /// True if a request with this `Origin` header is allowed. A request without the header does not come from a browser page and need not be checked.
     pub fn allows(&self, origin: &str) -> bool {
         match self {
             Self::Any => true,
@@ -94,6 +93,6 @@ pub(super) fn parse_origin(text: &str) -> Result<String, String> {
         Some(("http" | "https", host)) if !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']) => {
             Ok(origin)
         }
-        _ => Err(format!("\"{text}\" is no origin such as https://chat.example.org")),
+        _ => Err(format!("\"{text}\" is not an origin such as https://chat.example.org")),
     }
 }

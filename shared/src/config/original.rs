@@ -1,5 +1,4 @@
-//! The settings of the original server, so that its environment can be kept over a takeover: each is understood, or an error
-//! names what replaces it. Where the replacement is set, it decides.
+//! The settings of the original server, so that its environment can be kept in a takeover: each is understood, or an error names its replacement. If the replacement is set, it takes precedence.
 
 use super::macros::Reader;
 
@@ -7,13 +6,13 @@ use super::macros::Reader;
 pub(super) enum Service {
     Gateway,
     Worker,
-    /// Tools, which take part of both.
+    /// Tools, which use settings of both.
     Any,
 }
 
 type Source<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// What the original called otherwise and this server has under another name, or not at all: name, and what to do instead.
+/// Settings of the original that this server calls something else, or does not have: name, and what to do instead.
 const REPLACED: [(&str, &str); 12] = [
     ("CORS_ORIGIN", "ALLOWED_ORIGINS"),
     ("CORS_ORIGINS", "ALLOWED_ORIGINS"),
@@ -31,7 +30,7 @@ const REPLACED: [(&str, &str); 12] = [
 
 const DATABASE_PARTS: [&str; 7] = ["DB_HOST", "DB_PORT", "DB_NAME", "DB_DATABASE", "DB_USER", "DB_PASSWORD", "DB_SSL"];
 
-/// The value of a variable, made from the original's where only those are set.
+/// The value of a variable, derived from the original's if only those are set.
 pub(super) fn translate(source: Source<'_>, service: Service, name: &str) -> Option<String> {
     let given = filled(source, name);
     if given.is_some() || filled(source, &format!("{name}_FILE")).is_some() {
@@ -52,7 +51,7 @@ pub(super) fn translate(source: Source<'_>, service: Service, name: &str) -> Opt
     }
 }
 
-/// Names the original's settings that nothing here reads.
+/// Reports the original's settings that this server does not read.
 pub(super) fn check(reader: &mut Reader<'_>, source: Source<'_>, service: Service) {
     let is_set = |name: &str| filled(source, name).is_some() || filled(source, &format!("{name}_FILE")).is_some();
     for (name, replacement) in REPLACED {
@@ -79,7 +78,7 @@ fn filled(source: Source<'_>, name: &str) -> Option<String> {
     source(name).filter(|value| !value.trim().is_empty())
 }
 
-/// Kubernetes gives every pod variables like `REDIS_PORT=tcp://10.0.0.1:6379`, which are nobody's setting.
+/// Kubernetes gives every pod variables like `REDIS_PORT=tcp://10.0.0.1:6379`, which nobody set deliberately.
 fn port(source: Source<'_>, name: &str) -> Option<String> {
     filled(source, name).filter(|port| !port.contains("://")).map(|port| format!(":{}", port.trim()))
 }

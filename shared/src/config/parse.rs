@@ -1,4 +1,4 @@
-//! From text to values: the parsers that declarations of settings are made of. They know no setting by name.
+//! From text to values: the parsers that declarations of settings are made of. They do not know any setting by name.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -16,13 +16,13 @@ const MAX_LIST_ENTRIES: usize = 1_000;
 
 /// Turns a text into a value.
 pub struct Parser<T> {
-    /// What values there are, for people: part of the error message and of the reference.
+    /// A description of the possible values, for people: part of the error message and of the reference.
     pub kind: String,
     /// The value is secret: it is never quoted, and may come from a file.
     pub secret: bool,
-    /// Production refuses weak values.
+    /// Production rejects weak values.
     pub strong: bool,
-    /// Blanks around the value belong to it.
+    /// White space around the value belongs to it.
     pub verbatim: bool,
     parse: Box<ParseFn<T>>,
 }
@@ -42,13 +42,12 @@ impl<T: 'static> Parser<T> {
         Self { verbatim: true, ..self }
     }
 
-    /// Short and well-known values are to be refused in production.
+    /// Rejects short and well-known values in production.
     pub fn strong(self) -> Self {
         Self { strong: true, ..self }
     }
 
-    /// # Errors
-    /// With a text that says what is allowed, and quotes the value unless it is secret.
+    /// # Errors With a text that says what is allowed, and quotes the value unless it is secret.
     pub fn parse(&self, text: &str) -> Result<T, String> {
         (self.parse)(text).map_err(|problem| match (problem.is_empty(), self.secret) {
             (false, _) => problem,
@@ -58,7 +57,7 @@ impl<T: 'static> Parser<T> {
     }
 }
 
-/// The general "not one of these values": [`Parser::parse`] makes the message.
+/// The general "not one of these values"; [`Parser::parse`] makes the message.
 fn not_of_kind<E>(_: E) -> String {
     String::new()
 }
@@ -98,7 +97,7 @@ where
     })
 }
 
-/// How far a clock may be made to differ.
+/// How far the clock may be shifted.
 pub fn clock_offset() -> Parser<i64> {
     const DAY_MS: i64 = 86_400_000;
     Parser::new("milliseconds, at most a day either way", |text| {
@@ -107,7 +106,7 @@ pub fn clock_offset() -> Parser<i64> {
     })
 }
 
-/// Milliseconds without a unit, as the original server took them.
+/// A duration; without a unit it is in milliseconds, as for the original server.
 pub fn duration(min: &'static str, max: &'static str) -> Parser<Duration> {
     let range = (parse_duration(min).unwrap_or_default(), parse_duration(max).unwrap_or(Duration::MAX));
     Parser::new(format!("duration, {min} to {max}"), move |text| {
@@ -146,7 +145,7 @@ pub fn checked_secret(kind: &str, check: impl Fn(&str) -> Result<(), String> + '
     Parser::new(kind, move |text| check(text).map(|()| Secret::new(text))).secret()
 }
 
-/// A URL that may hold a password.
+/// A URL that may contain a password.
 pub fn url(schemes: &'static [&'static str]) -> Parser<Secret> {
     Parser::new(format!("URL with the scheme {}", schemes.join(", ")), move |text| match text.split_once("://") {
         Some((scheme, rest)) if schemes.contains(&scheme) && !rest.is_empty() => Ok(Secret::new(text)),
@@ -155,7 +154,7 @@ pub fn url(schemes: &'static [&'static str]) -> Parser<Secret> {
     .secret()
 }
 
-/// An address to read from, without a password in it.
+/// The URL of something to read, without a password in it.
 pub fn web_address() -> Parser<String> {
     Parser::new("URL with the scheme https, http", |text| {
         let (scheme, rest) = text.split_once("://").ok_or_else(String::new)?;
@@ -168,7 +167,7 @@ pub fn web_address() -> Parser<String> {
     })
 }
 
-/// The path of a file with certificates, which must be readable at the start already.
+/// The path of a file with certificates, which must be readable at the start.
 pub fn authorities() -> Parser<String> {
     Parser::new("path of a PEM file with certificates", |path| tls::read_authorities(path).map(|_| path.to_owned()))
 }
@@ -210,7 +209,7 @@ pub fn log_filter() -> Parser<String> {
     })
 }
 
-/// Separated by commas; blanks around entries and empty entries are ignored.
+/// A list separated by commas; white space around entries and empty entries are ignored.
 fn list<T>(text: &str, entry: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     let entries: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     if entries.len() > MAX_LIST_ENTRIES {
@@ -219,7 +218,7 @@ fn list<T>(text: &str, entry: impl Fn(&str) -> Result<T, String>) -> Result<Vec<
     entries.into_iter().map(entry).collect()
 }
 
-/// Digits, and what follows them.
+/// Splits digits from what follows them.
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

@@ -1,8 +1,8 @@
-//! What the main backend calls the columns of its profiles, where that is not guessed.
+//! The names of the main backend's profile columns, for those that are not found automatically.
 
 const FIELDS: [&str; 6] = ["user_id", "display_name", "first_name", "last_name", "bio", "profile_picture"];
 
-/// Reads `field=column` pairs separated by commas; `None` when it is something else.
+/// Parses `field=column` pairs separated by commas; `None` if the text is something else.
 pub fn parse_profile_columns(text: &str) -> Option<Vec<(String, String)>> {
     let mut columns: Vec<(String, String)> = Vec::new();
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {

@@ -1,9 +1,8 @@
-//! The test whether a secret is fit for production.
+//! Tests if a secret is good enough for production.
 
 use zeroize::Zeroizing;
 
-/// Parts of the secrets that stand in examples and demonstrations. None is shorter than six characters, so that none turns up
-/// by chance in a random secret.
+/// Parts of the secrets used in examples and demonstrations. None is shorter than six characters, so that none occurs by chance in a random secret.
 const WELL_KNOWN_PARTS: &[&str] = &[
     "change-in-",
     "changeit",
@@ -54,12 +53,12 @@ const WELL_KNOWN_PARTS: &[&str] = &[
     "your_",
     "yoursecret",
 ];
-/// In use at sites of the original that never set one.
+/// In use at sites of the original that never set a key.
 const ORIGINAL_DEFAULT_KEY: &str = "super-secure-aes-encryption-key-32";
 const MIN_BYTES: usize = 32;
 const MIN_DISTINCT_BYTES: usize = 8;
 
-/// What makes a secret unfit for production, if anything does.
+/// Why a secret is not good enough for production, if there is a reason.
 pub(super) fn weakness(secret: &str) -> Option<&'static str> {
     if secret == ORIGINAL_DEFAULT_KEY {
         return Some(

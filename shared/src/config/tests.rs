@@ -1,4 +1,4 @@
-//! Reading and checking settings: defaults, bounds, secrets, and the reports of what is wrong.
+//! Reading and checking settings: defaults, bounds, secrets, and the reports of problems.
 #![allow(clippy::unwrap_used)]
 
 mod tls;
@@ -88,7 +88,8 @@ fn the_defaults_are_those_of_the_protocol() {
     assert_eq!((w.pfp_cache_max_size, w.pfp_cache_duration), (1000, Duration::from_secs(300)));
 }
 
-/// Every setting has a default that its own parser accepts, or none; this finds a declaration that contradicts itself.
+/// Every setting has a default that its own parser accepts, or none; this finds declarations that contradict
+/// themselves.
 #[test]
 fn every_declared_default_is_valid_and_every_range_is_enforced() {
     for (group, settings) in reference() {
@@ -235,7 +236,7 @@ fn values_come_in_all_their_forms() {
 }
 
 #[test]
-fn malformed_values_are_refused() {
+fn malformed_values_are_rejected() {
     for (name, value) in [
         ("BUILTIN_AUTH", "yes"),
         ("BIND_ADDR", "8080"),
@@ -257,7 +258,7 @@ fn malformed_values_are_refused() {
 }
 
 #[test]
-fn settings_that_contradict_each_other_are_refused() {
+fn contradictory_settings_are_rejected() {
     for (changes, named) in [
         (&[("PING_INTERVAL", "60s")][..], "PING_INTERVAL must be less than KEEP_ALIVE_TIMEOUT"),
         (&[("DRAIN_WINDOW", "31s")], "DRAIN_WINDOW must not be more than SHUTDOWN_TIMEOUT"),
@@ -308,7 +309,7 @@ fn encryption_is_set_by_one_key_or_by_a_list() {
 }
 
 #[test]
-fn production_refuses_weak_secrets() {
+fn production_rejects_weak_secrets() {
     let production = ("ENVIRONMENT", "production");
     assert!(gateway(&[production, ("COMMUNITY_SYNC_TOKEN", STRONG_KEY)]).is_ok());
     assert!(worker(&[production]).is_ok());
@@ -371,7 +372,7 @@ fn secrets_can_come_from_files() {
     let key = worker(&[("CHAT_ENCRYPTION_KEY", " a key "), ("CHAT_ENCRYPTION_SALT", " s ")]).unwrap();
     assert_eq!(key.common.encryption_key.unwrap().expose(), " a key ");
     assert_eq!(key.common.encryption_salt, " s ");
-    // One newline only: what comes before it belongs to the secret.
+    // Only one newline is removed; what comes before it belongs to the secret.
     let two = write("two", b" a key \n\n");
     let key = worker(&[("CHAT_ENCRYPTION_KEY", ""), ("CHAT_ENCRYPTION_KEY_FILE", &two)]).unwrap();
     assert_eq!(key.common.encryption_key.unwrap().expose(), " a key \n");
@@ -384,7 +385,7 @@ fn secrets_can_come_from_files() {
     assert!(only_problem(file(&write("large", &[b'a'; 65 * 1024]))).contains("longer than 64 KiB"));
     assert!(only_problem(file(&write("binary", &[0xff; 40]))).contains("cannot be read"));
     assert!(only_problem(file(directory.to_str().unwrap())).contains("cannot be read"));
-    // Only secrets have files.
+    // Only secrets can come from files.
     assert!(gateway(&[("LOG_LEVEL_FILE", "/nowhere")]).is_ok());
     std::fs::remove_dir_all(&directory).unwrap();
 }
@@ -498,7 +499,7 @@ fn the_originals_settings_are_understood() {
         .unwrap();
     assert_eq!(g.bind_addr, "0.0.0.0:3001".parse().unwrap());
     assert_eq!(g.common.redis_url.expose(), "redis://:x%20y@redis:6380");
-    // Ours decide, and what Kubernetes puts into every pod is nobody's setting.
+    // Ours take precedence, and the variables that Kubernetes puts into every pod are ignored.
     let g = gateway(&[
         ("PORT", "3001"),
         ("BIND_ADDR", "127.0.0.1:1"),
@@ -529,7 +530,7 @@ fn the_originals_settings_that_nothing_reads_are_named() {
 }
 
 #[test]
-fn production_refuses_the_published_key_and_names_the_fix() {
+fn production_rejects_the_published_key_and_names_the_fix() {
     let default = "super-secure-aes-encryption-key-32";
     let problem = only_problem(worker(&[("ENVIRONMENT", "production"), ("CHAT_ENCRYPTION_KEY", default)]));
     assert!(problem.contains("CHAT_ENCRYPTION_LEGACY_KEY") && !problem.contains(default), "{problem}");

@@ -1,4 +1,4 @@
-//! Which formats of the wire a process writes and reads.
+//! The formats of the wire that a process writes and reads.
 
 /// What a process writes and reads: `WIRE_FORMAT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::redis::tls;
 use crate::secret::Secret;
 use crate::webhooks::WebhookEvent;
 
-/// What happens when somebody writes to a user whom they do not follow.
+/// What happens if a user writes to another without following them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FollowPolicy {
     Off,
@@ -24,7 +24,7 @@ pub enum FollowPolicy {
     Enforce,
 }
 
-/// Whom `find_users` finds.
+/// Which users `find_users` finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserSearch {
     All,
@@ -41,15 +41,15 @@ pub enum GroupAddPolicy {
 }
 
 settings! {
-    /// What the worker needs to know.
+    /// The settings of the worker.
     pub struct WorkerSettings {
         ..common: CommonSettings;
 
-        /// Where it answers probes and metrics.
+        /// Address on which it serves probes and metrics.
         bind_addr: SocketAddr = "BIND_ADDR", socket_address(), default("0.0.0.0:9090");
-        /// Postgres. With `?sslmode=verify-full&sslrootcert=…` over TLS, to the server of that name, for which the authorities in that PEM file or the system's vouch.
+        /// Postgres. With `?sslmode=verify-full&sslrootcert=…` it connects over TLS, and verifies the server's name and certificate with the authorities in that PEM file (or the system's).
         database_url: Secret = "DATABASE_URL", url(&["postgres", "postgresql"]), required;
-        /// Most connections to Postgres, besides two that are kept for leases and heartbeats.
+        /// Maximum number of connections to Postgres, in addition to two for leases and heartbeats.
         db_max_connections: u32 = "DB_MAX_CONNECTIONS", integer(2, 1_000), default("10");
         /// Connections to Postgres that are kept open.
         db_min_connections: u32 = "DB_MIN_CONNECTIONS", integer(0, 1_000), default("2");
@@ -63,24 +63,24 @@ settings! {
         /// unprepared, in its own transaction with its session settings.
         db_statement_cache: usize = "DB_STATEMENT_CACHE", integer(0, 10_000), default("200");
 
-        /// What the columns of `user_profile_info` are called where they are not `user_id` or `user_id_serial`, `display_name` or `first_name` and `last_name`, `bio`, `profile_picture`. `chatctl migrate` applies it, the same as for workers.
+        /// The names of the columns of `user_profile_info`, if they are not `user_id` or `user_id_serial`, `display_name` or `first_name` and `last_name`, `bio`, `profile_picture`. `chatctl migrate` applies it and needs the same value as the workers.
         profile_columns: String = "PROFILE_COLUMNS", text("`field=column` separated by commas", |columns| parse_profile_columns(columns).is_some()), default("");
 
-        /// Batches of the ordered lane under way at a time.
+        /// How many batches of the ordered lane run at a time.
         worker_pipelines: u32 = "WORKER_PIPELINES", integer(1, 64), default("2");
-        /// Most commands in a batch.
+        /// Maximum number of commands in a batch.
         batch_max: usize = "BATCH_MAX", integer(1, 10_000), default("256");
-        /// Queries under way at a time; fewer if `DB_MAX_CONNECTIONS` would leave none for sessions and batches.
+        /// How many queries run at a time; fewer if `DB_MAX_CONNECTIONS` would leave no connections for sessions and batches.
         query_concurrency: usize = "QUERY_CONCURRENCY", integer(1, 1_000), default("8");
-        /// Queries of one user under way at a time in this process; further ones wait, and hold up nobody else's.
+        /// How many queries of one user run at a time in this process; further ones wait without delaying other users.
         query_concurrency_per_user: usize = "QUERY_CONCURRENCY_PER_USER", integer(1, 1_000), default("2");
-        /// How long one user's queries may take in each second, in this process, and five times as much at once; further ones wait. The bytes of their answers count, too: 8 MiB as a second.
+        /// How much time one user's queries may take per second in this process, with bursts of five times as much; further ones wait. The bytes of their answers count, too: 8 MiB count as one second.
         query_time_per_user: Duration = "QUERY_TIME_PER_USER", duration("1ms", "1h"), default("1s");
-        /// A partition whose owner is not heard of for so long is taken over.
+        /// A partition whose owner does not renew its lease for this long is taken over.
         lease_ttl: Duration = "LEASE_TTL", duration("500ms", "5m"), default("6s");
-        /// How often leases are renewed and spread anew.
+        /// How often leases are renewed and redistributed.
         lease_interval: Duration = "LEASE_INTERVAL", duration("50ms", "1m"), default("500ms");
-        /// Tries after which a failing command goes to the dead-letter stream.
+        /// Attempts after which a failing command goes to the dead-letter stream.
         dlq_attempts: u32 = "DLQ_ATTEMPTS", integer(1, 1_000), default("5");
 
         /// How long a sender may edit a message.
@@ -89,59 +89,59 @@ settings! {
         follow_policy: FollowPolicy = "FOLLOW_POLICY", choice(&[
             ("off", FollowPolicy::Off), ("warn", FollowPolicy::Warn), ("enforce", FollowPolicy::Enforce),
         ]), default("warn");
-        /// Whom `find_users` finds: all users, those who share a conversation, a group or a follow with the caller, or nobody. Not set, it is `all` with `BUILTIN_AUTH`, else `contacts`.
+        /// Which users `find_users` finds: all, those who share a conversation, a group or a follow with the caller, or none. If not set, it is `all` with `BUILTIN_AUTH` and otherwise `contacts`.
         user_search: Option<UserSearch> = "USER_SEARCH", choice(&[
             ("all", UserSearch::All), ("contacts", UserSearch::Contacts), ("off", UserSearch::Off),
         ]), optional;
-        /// Who may add a user to a group: everybody, only those whom the user follows, or nobody. Communities are not bound by it.
+        /// Who may add a user to a group: everyone, only those whom the user follows, or nobody. Communities are exempt.
         group_add_policy: GroupAddPolicy = "GROUP_ADD_POLICY", choice(&[
             ("all", GroupAddPolicy::All), ("followed", GroupAddPolicy::Followed), ("none", GroupAddPolicy::None),
         ]), default("all");
-        /// Users they do not follow whom a user may start writing to per day. Each worker counts, so a few more may get through.
+        /// How many users that they do not follow a user may start writing to per day. Each worker enforces it separately, so a few more may get through.
         new_conversation_limit: u32 = "NEW_CONVERSATION_LIMIT", integer(1, 1_000_000), default("100");
-        /// Groups that a user may create in an hour.
+        /// How many groups a user may create per hour.
         group_create_limit: u32 = "GROUP_CREATE_LIMIT", integer(1, 1_000_000), default("30");
-        /// Groups that a user may be in; communities' groups do not count.
+        /// How many groups a user may be in; communities' groups do not count.
         max_groups_per_user: u32 = "MAX_GROUPS_PER_USER", integer(1, 100_000), default("2000");
-        /// Deliveries to members of large groups (of 100 and more) that a user may cause in a minute: a message, a reaction or a sign of typing counts with every member. Each worker counts for itself.
+        /// Deliveries to members of large groups (of 100 and more) that a user may cause per minute: a message, a reaction or a typing sign counts once for every member. Each worker counts separately.
         deliveries_per_minute: u32 = "DELIVERIES_PER_MINUTE", integer(100, 1_000_000_000), default("300000");
-        /// The most events that wait for a user. Older ones are dropped; clients get what they missed by `sync` or from the history.
+        /// Maximum number of events that wait for a user. Older ones are dropped; clients get what they missed with `sync` or from the history.
         waiting_events_per_user: u32 = "WAITING_EVENTS_PER_USER", integer(100, 10_000_000), default("10000");
-        /// Users that `get_online_users` lists; the caller's contacts come first.
+        /// How many users `get_online_users` lists; the caller's contacts come first.
         online_users_limit: u32 = "ONLINE_USERS_LIMIT", integer(1, 10_000), default("1000");
-        /// In a group with more members than this, `@everyone` and `@all` of members who are neither owner nor admin mention nobody.
+        /// In a group with more members than this, `@everyone` and `@all` mention nobody unless an owner or admin writes them.
         everyone_group_size: u32 = "EVERYONE_GROUP_SIZE", integer(1, 1_000_000), default("100");
-        /// Most missed events replayed to a user.
+        /// Maximum number of missed events replayed to a user.
         replay_limit: u32 = "REPLAY_LIMIT", integer(1, 100_000), default("1000");
         /// How long delivered queue rows are kept.
         event_retention_delivered: Duration = "EVENT_RETENTION_DELIVERED", duration("1m", "3650d"), default("7d");
-        /// How long queue rows that were not delivered are kept, and events for all participants of a conversation.
+        /// How long undelivered queue rows are kept, and events for all participants of a conversation.
         event_retention_undelivered: Duration = "EVENT_RETENTION_UNDELIVERED", duration("1m", "3650d"), default("30d");
-        /// How long changes of a conversation are kept for `sync`; its newest 10,000 always are.
+        /// How long changes of a conversation are kept for `sync`; the newest 10,000 are always kept.
         changes_retention: Duration = "CHANGES_RETENTION", duration("1m", "3650d"), default("30d");
-        /// A deleted group is purged after this time.
+        /// How long a deleted group is kept before it is purged.
         group_purge_after: Duration = "GROUP_PURGE_AFTER", duration("0", "3650d"), default("30d");
         /// How long entries of the audit log are kept.
         audit_retention: Duration = "AUDIT_RETENTION", duration("1h", "36500d"), default("365d");
-        /// Where the product's own backend is told of events, beside the endpoints of `chatctl webhook`; see `docs/integrate.md`. Without it there is no such endpoint.
+        /// URL of an endpoint of the product's own backend that receives events, in addition to those of `chatctl webhook`; see `docs/integrate.md`.
         webhook_url: Option<String> = "WEBHOOK_URL", webhook_url(), optional;
-        /// What it is told of: names of events separated by commas; `all` stands for all but `user.online` and `user.offline`.
+        /// The events it receives, separated by commas; `all` stands for all except `user.online` and `user.offline`.
         webhook_events: Vec<WebhookEvent> = "WEBHOOK_EVENTS", webhook_events(), default("all");
-        /// What its deliveries are signed with: 24 to 64 bytes in base64, with or without `whsec_` before it; two, separated by a comma, while they change.
+        /// The secret that signs its deliveries: 24 to 64 bytes in base64, with or without the prefix `whsec_`; two, separated by a comma, during a change.
         webhook_secrets: Option<Secret> = "WEBHOOK_SECRETS", webhook_secrets(), optional;
-        /// Networks in which webhooks may have addresses that are not public, and may be `http://`.
+        /// Networks in which webhook endpoints may have private addresses and may use `http://`.
         webhook_allowed_networks: Vec<IpNet> = "WEBHOOK_ALLOWED_NETWORKS", networks(), default("");
-        /// After this time a delivery that was not answered has failed.
+        /// A delivery without an answer within this time has failed.
         webhook_timeout: Duration = "WEBHOOK_TIMEOUT", duration("100ms", "60s"), default("10s");
-        /// Deliveries to one endpoint under way at a time, in this process; those of one conversation follow each other. There are up to 16 endpoints, and each has as many for itself.
+        /// How many deliveries to one endpoint run at a time in this process; those of one conversation are sent one after the other. There may be up to 16 endpoints, and each has its own limit.
         webhook_concurrency: usize = "WEBHOOK_CONCURRENCY", integer(1, 256), default("16");
-        /// The longest pause between two tries of a delivery.
+        /// The longest pause between two attempts of a delivery.
         webhook_max_pause: Duration = "WEBHOOK_MAX_PAUSE", duration("100ms", "1h"), default("5m");
-        /// How long a delivery is tried; then it is set aside, for `chatctl webhook`.
+        /// How long a delivery is attempted; then it is set aside, for `chatctl webhook`.
         webhook_retry_for: Duration = "WEBHOOK_RETRY_FOR", duration("1s", "30d"), default("24h");
-        /// How long deliveries that were set aside are kept.
+        /// How long deliveries are kept after they were set aside.
         webhook_kept: Duration = "WEBHOOK_KEPT", duration("1m", "3650d"), default("30d");
-        /// A user who was away for so long and comes back is a `user.returned`.
+        /// A user who comes back after this long causes `user.returned`.
         webhook_returned_after: Duration = "WEBHOOK_RETURNED_AFTER", duration("1s", "3650d"), default("7d");
         /// Cached messages per conversation; 0 turns the cache off.
         cache_messages: u32 = "CACHE_MESSAGES", integer(0, 1_000), default("100");
@@ -163,7 +163,7 @@ impl WorkerSettings {
         Self::from_source(|name| std::env::var(name).ok())
     }
 
-    /// As [`Self::from_env`], from any source of variables.
+    /// Like [`Self::from_env`], from any source of variables.
     ///
     /// # Errors
     /// With everything that is missing or wrong.
@@ -178,7 +178,7 @@ impl WorkerSettings {
         reader.finish(settings)
     }
 
-    /// Whom `find_users` finds.
+    /// Which users `find_users` finds.
     pub fn user_search(&self) -> UserSearch {
         let default = if self.common.builtin_auth { UserSearch::All } else { UserSearch::Contacts };
         self.user_search.unwrap_or(default)
@@ -205,7 +205,7 @@ impl WorkerSettings {
     }
 }
 
-/// What the connection would only find out later, or never.
+/// Problems that the connection would find only later, or never.
 fn check_database_tls(url: &str, reader: &mut Reader<'_>) {
     let parameters = || url.split_once('?').into_iter().flat_map(|(_, query)| query.split('&'));
     let value = |names: &[&str]| {
@@ -216,7 +216,7 @@ fn check_database_tls(url: &str, reader: &mut Reader<'_>) {
     if !matches!(value(&["sslmode", "ssl-mode"]), Some("verify-full" | "verify-ca")) {
         reader.problem("DATABASE_URL: sslrootcert verifies nothing without sslmode=verify-full (or verify-ca)");
     }
-    // One with escapes is left to the connection.
+    // A path with escapes is left to the connection.
     if !authorities.contains('%')
         && let Err(problem) = tls::read_authorities(authorities)
     {

@@ -1,4 +1,4 @@
-//! Key derivation and the ring of keys in use. Reading the settings is `config`'s, using the keys `seal`'s part.
+//! Key derivation and the ring of keys in use. `config` reads the settings, `seal` uses the keys.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,22 +22,22 @@ const LEGACY_SALT: &str = "salt";
 const MAC_LABEL: &[u8] = b"chat/at-rest/mac/v1";
 const ENTRY_LABEL: &[u8] = b"chat/wire/entry/v2";
 const PUBLICATION_LABEL: &[u8] = b"chat/wire/publication/v2";
-/// Every key costs a scrypt run at start.
+/// Every key costs a scrypt run at the start.
 const MAX_KEYS: usize = 64;
 
-/// What the key ring is derived from.
+/// The settings that the key ring is derived from.
 #[derive(Clone, Debug)]
 pub struct EncryptionSettings {
-    /// Key id and key, the newest first. Ids are 1 to 32767.
+    /// Key ids and keys, newest first. Ids are 1 to 32767.
     pub keys: Vec<(i16, Secret)>,
-    /// The salt of all keys but the legacy one.
+    /// The salt of all keys except the legacy one.
     pub salt: String,
-    /// The key of rows with key id 0, if any are to be readable.
+    /// The key of rows with key id 0, if they must be readable.
     pub legacy_key: Option<Secret>,
 }
 
 impl EncryptionSettings {
-    /// One key: it is key id 1, and reads rows with key id 0, too.
+    /// A single key: it has key id 1, and can also read rows with key id 0.
     pub fn single(key: &str, salt: &str) -> Self {
         Self {
             keys: vec![(SINGLE_KEY_ID, Secret::new(key))],
@@ -46,8 +46,8 @@ impl EncryptionSettings {
         }
     }
 
-    /// A list of keys as in `CHAT_ENCRYPTION_KEYS`: `id:key` separated by commas, the newest first. A key may hold
-    /// colons but no commas.
+    /// Parses a list of keys as in `CHAT_ENCRYPTION_KEYS`: `id:key` separated by commas, newest first. A key may
+    /// contain colons but no commas.
     ///
     /// # Errors
     /// With a text that says what is wrong and contains no part of a key.
@@ -66,8 +66,8 @@ impl EncryptionSettings {
         Ok(settings)
     }
 
-    /// # Errors
-    /// No key, too many, an empty one, an id out of range or given twice, or no salt.
+    /// # Errors When there is no key, there are too many, one is empty, an id is out of range or used twice, or there
+    /// is no salt.
     pub fn check(&self) -> Result<(), KeyringError> {
         if self.keys.is_empty() || self.keys.len() > MAX_KEYS {
             return Err(KeyringError::Count { given: self.keys.len() });
@@ -87,7 +87,7 @@ impl EncryptionSettings {
     }
 }
 
-/// Why a key ring could not be made. Never holds a part of a key.
+/// Why a key ring could not be made. Never contains a part of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
     #[error("entry {position} is not of the form id:key with an id from 1 to 32767 and a key that is not empty")]
@@ -116,23 +116,23 @@ pub(super) struct Ring {
 pub(super) struct Key {
     pub(super) encrypt: Aes256Enc,
     pub(super) decrypt: Aes256Dec,
-    /// The state after the key block: cloned per message, which saves hashing the key each time.
+    /// The state after the key block, cloned per message, which saves hashing the key each time.
     pub(super) mac: Hmac<Sha256>,
-    /// Of stream entries.
+    /// For stream entries.
     pub(super) entry: Cmac<Aes256Enc>,
-    /// Of publications.
+    /// For publications.
     pub(super) publication: Cmac<Aes256Enc>,
 }
 
 impl Keyring {
     /// Derives all keys: scrypt with N 16384, r 8, p 1, 32 bytes; the MAC key is HMAC-SHA-256 of the label
-    /// `chat/at-rest/mac/v1` under the encryption key, and those of stream entries and publications are made likewise from
-    /// labels of their own.
+    /// `chat/at-rest/mac/v1` under the encryption key, and those of stream entries and publications are derived in the
+    /// same way from their own labels.
     ///
-    /// **Blocks** for some 35 ms and needs 16 MiB per key: call it once at start, through `spawn_blocking`.
+    /// **Blocks** for about 35 ms and needs 16 MiB per key: call it once at the start, through `spawn_blocking`.
     ///
     /// # Errors
-    /// When the settings are not usable ([`EncryptionSettings::check`]).
+    /// When the settings cannot be used ([`EncryptionSettings::check`]).
     pub fn derive(settings: &EncryptionSettings) -> Result<Self, KeyringError> {
         settings.check()?;
         let newest = settings.keys[0].0;
@@ -157,7 +157,7 @@ impl Keyring {
     }
 }
 
-/// Shows the ids only.
+/// Shows only the ids.
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keyring")

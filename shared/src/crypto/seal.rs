@@ -1,4 +1,4 @@
-//! Sealing and opening of one message's content, and the one-blob form of it. Deriving keys is `keys`' part.
+//! Seals and opens one message's content, also as a single blob. `keys` derives the keys.
 
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit};
@@ -18,7 +18,7 @@ const BLOCK_BYTES: usize = 16;
 const BLOB_VERSION: u8 = 1;
 const BLOB_HEADER_BYTES: usize = 1 + 2 + IV_BYTES + MAC_BYTES;
 
-/// Encrypted content as a row holds it.
+/// Encrypted content as a row stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
     pub key_id: i16,
@@ -27,7 +27,7 @@ pub struct Sealed {
     pub ciphertext: Vec<u8>,
 }
 
-/// Why sealed content did not open. Says nothing about the content.
+/// Why sealed content could not be opened. Reveals nothing about the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     #[error("key id {0} is not among the keys configured")]
@@ -45,11 +45,11 @@ pub enum OpenError {
 }
 
 impl Keyring {
-    /// Seals under the newest key with a fresh random IV. `id` is the message's id, or whatever else the content belongs
-    /// to; it opens only under the same id.
+    /// Seals under the newest key with a fresh random IV. `id` is the message's id, or that of whatever else the
+    /// content belongs to; the content opens only under the same id.
     pub fn seal(&self, id: Uuid, plaintext: &[u8]) -> Sealed {
         let key_id = self.inner.newest;
-        // The newest key is put in by the only constructor, so that indexing cannot fail.
+        // The only constructor inserts the newest key, so indexing cannot fail.
         let key = &self.inner.keys[&key_id];
         let mut iv = [0u8; IV_BYTES];
         rand::rng().fill_bytes(&mut iv);
@@ -58,12 +58,12 @@ impl Keyring {
         Sealed { key_id, iv, mac, ciphertext }
     }
 
-    /// Opens what [`Keyring::seal`] made, or a row of the original server (key id 0, no MAC, IV and content raw or as
-    /// ASCII hex).
+    /// Opens the result of [`Keyring::seal`], or a row of the original server (key id 0, no MAC, IV and content raw or
+    /// as ASCII hex).
     ///
     /// # Errors
     /// When the key is unknown, the MAC is missing or does not fit (checked in constant time, before anything is
-    /// decrypted), or the content is no ciphertext of this key.
+    /// decrypted), or the content is not a ciphertext of this key.
     pub fn open(
         &self,
         id: Uuid,
@@ -75,7 +75,7 @@ impl Keyring {
         let key = self.inner.keys.get(&key_id).ok_or(OpenError::UnknownKey(key_id))?;
         let mac = mac.filter(|mac| !mac.is_empty());
         if key_id == LEGACY_KEY_ID {
-            // Such a row has no MAC; one that has was written by nobody.
+            // Such a row has no MAC; one with a MAC was not written by the original server.
             return if mac.is_some() { Err(OpenError::BadMac) } else { key.open_legacy(iv, ciphertext) };
         }
         let mac = mac.ok_or(OpenError::MissingMac(key_id))?;
@@ -89,7 +89,7 @@ impl Keyring {
     /// [`Keyring::open`] for a [`Sealed`].
     ///
     /// # Errors
-    /// As [`Keyring::open`].
+    /// Like [`Keyring::open`].
     pub fn open_sealed(&self, id: Uuid, sealed: &Sealed) -> Result<Vec<u8>, OpenError> {
         self.open(id, sealed.key_id, &sealed.iv, Some(&sealed.mac), &sealed.ciphertext)
     }
@@ -99,10 +99,10 @@ impl Keyring {
         self.seal(context, plaintext).to_blob()
     }
 
-    /// Opens what [`Keyring::seal_blob`] made.
+    /// Opens the result of [`Keyring::seal_blob`].
     ///
     /// # Errors
-    /// As [`Keyring::open`], and when it is no blob.
+    /// Like [`Keyring::open`], and when it is not a blob.
     pub fn open_blob(&self, context: Uuid, blob: &[u8]) -> Result<Vec<u8>, OpenError> {
         let parts = split_blob(blob)?;
         self.open(context, parts.key_id, parts.iv, Some(parts.mac), parts.ciphertext)
@@ -122,10 +122,10 @@ impl Sealed {
         blob
     }
 
-    /// Takes a blob apart without opening it.
+    /// Splits a blob into its parts without opening it.
     ///
     /// # Errors
-    /// [`OpenError::BadBlob`] when it is no blob, or of the legacy key, which never makes one.
+    /// [`OpenError::BadBlob`] when it is not a blob, or names the legacy key, which makes no blobs.
     pub fn from_blob(blob: &[u8]) -> Result<Self, OpenError> {
         let parts = split_blob(blob)?;
         Ok(Self {
@@ -183,8 +183,8 @@ impl Key {
     }
 }
 
-/// `None` when it is not the hex form of whole cipher blocks, and so raw. Raw bytes that all look like hex digits do not
-/// occur in practice: less than one in 10^16 for a single block.
+/// `None` if it is not the hex form of whole cipher blocks, and is therefore raw. Raw bytes that all look like hex
+/// digits do not occur in practice: less than one in 10^16 for a single block.
 fn decode_hex(text: &[u8]) -> Option<Vec<u8>> {
     if text.is_empty() || !text.len().is_multiple_of(2 * BLOCK_BYTES) {
         return None;

@@ -1,5 +1,6 @@
-//! The tags that prove the origin of what travels between our processes: AES-256-CMAC, under keys of their own for stream entries and
-//! for publications. A tag covers the bytes and the stream or channel they were written to, so that nothing can be moved.
+//! The tags that authenticate what travels between our processes: AES-256-CMAC, with separate keys for stream entries
+//! and publications. A tag covers the bytes and the stream or channel they were written to, so that nothing can be
+//! moved.
 //!
 //! CMAC instead of the HMAC used at rest: with the processor's AES instructions it takes a twentieth of the time, and every
 //! publication is checked by every gateway that receives it.
@@ -16,7 +17,7 @@ pub const TAG_BYTES: usize = 16;
 /// Length of the random start of an encrypted body.
 const IV_BYTES: usize = 16;
 
-/// What a tag is good for.
+/// What a tag is valid for.
 #[derive(Clone, Copy, Debug)]
 pub enum Medium<'a> {
     /// An entry of this stream.
@@ -25,7 +26,7 @@ pub enum Medium<'a> {
     Channel(&'a str),
 }
 
-/// Why bytes are not taken for ours.
+/// Why bytes are not accepted as ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TagError {
     #[error("key id {0} is not among the keys configured")]
@@ -35,9 +36,9 @@ pub enum TagError {
 }
 
 impl Keyring {
-    /// The tag of `parts`, one after the other, under the newest key.
+    /// The tag of the concatenated `parts`, under the newest key.
     pub(crate) fn tag(&self, medium: Medium<'_>, parts: &[&[u8]]) -> [u8; TAG_BYTES] {
-        // The newest key is put in by the only constructor, so that indexing cannot fail.
+        // The only constructor inserts the newest key, so indexing cannot fail.
         self.inner.keys[&self.inner.newest].tag(medium, parts).finalize().into_bytes().into()
     }
 
@@ -63,7 +64,7 @@ impl Keyring {
         bytes.extend_from_slice(&encryptor.encrypt_padded_vec::<Pkcs7>(plaintext));
     }
 
-    /// Decrypts what [`Keyring::encrypt_onto`] appended; only after the tag was checked.
+    /// Decrypts what [`Keyring::encrypt_onto`] appended; call it only after the tag was checked.
     pub(crate) fn decrypt_tagged(&self, key_id: i16, encrypted: &[u8]) -> Option<Vec<u8>> {
         let (iv, ciphertext) = encrypted.split_first_chunk::<IV_BYTES>()?;
         let key = self.key(key_id).ok()?;
@@ -71,7 +72,7 @@ impl Keyring {
     }
 
     fn key(&self, key_id: i16) -> Result<&Key, TagError> {
-        // The original server, whose key is weak by its salt, wrote neither entries nor publications.
+        // The original server, whose key is weak because of its salt, wrote neither entries nor publications.
         if key_id == LEGACY_KEY_ID {
             return Err(TagError::UnknownKey(key_id));
         }
@@ -86,7 +87,7 @@ impl Key {
             Medium::Channel(name) => (&self.publication, name),
         };
         let mut mac = state.clone();
-        // With its length, so that no end of a name can pass for the beginning of what follows.
+        // Includes its length, so that the end of a name cannot be mistaken for the beginning of what follows.
         mac.update(&(name.len() as u64).to_be_bytes());
         mac.update(name.as_bytes());
         parts.iter().for_each(|part| mac.update(part));

@@ -1,4 +1,4 @@
-//! Sealing and opening: published test vectors, the original server's rows, tampering, and the rotation of keys.
+//! Sealing and opening: published test vectors, the original server's rows, tampering, and key rotation.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::LazyLock;
@@ -43,7 +43,7 @@ fn aes_256_cbc_is_that_of_nist_sp_800_38a() {
     ));
     let encrypt = Aes256Enc::new(&key.into());
     let ciphertext = cbc::Encryptor::inner_iv_init(&encrypt, &iv.into()).encrypt_padded_vec::<Pkcs7>(&plaintext);
-    // The standard's vector is without padding, which is one block more here.
+    // The standard's vector has no padding, which is one more block here.
     assert_eq!(ciphertext[..64], expected);
     assert_eq!(ciphertext.len(), 80);
     let decrypt = Aes256Dec::new(&key.into());
@@ -98,7 +98,7 @@ fn rows_of_the_original_server_are_readable_in_hex_and_raw() {
 }
 
 #[test]
-fn malformed_legacy_rows_are_refused() {
+fn malformed_legacy_rows_are_rejected() {
     let open = |iv: &[u8], mac, content: &[u8]| KEYRING.open(ID, LEGACY_KEY_ID, iv, mac, content);
     let (iv, content) = (LEGACY_IV_HEX.as_bytes(), LEGACY_CONTENT_HEX.as_bytes());
     assert_eq!(open(&iv[..31], None, content), Err(OpenError::BadIv));
@@ -140,7 +140,7 @@ fn every_part_is_protected() {
     assert_eq!(KEYRING.open(ID, 1, &iv[..15], Some(mac), text), Err(OpenError::BadIv));
     assert_eq!(KEYRING.open(ID, 2, iv, Some(mac), text), Err(OpenError::UnknownKey(2)));
     assert_eq!(KEYRING.open(ID, -1, iv, Some(mac), text), Err(OpenError::UnknownKey(-1)));
-    // Passed off as a legacy row it is under another key: nothing, or noise, but never the content.
+    // Disguised as a legacy row, it is opened with another key: an error or noise, but never the content.
     let downgraded = KEYRING.open(ID, LEGACY_KEY_ID, iv, None, text);
     assert_ne!(downgraded.as_deref(), Ok(&b"pay Bob 10"[..]));
 }
@@ -161,7 +161,7 @@ fn a_key_can_be_rotated_out() {
     assert_eq!(during.open_sealed(ID, &new_row).unwrap(), b"new");
     assert_eq!(after.open_sealed(ID, &new_row).unwrap(), b"new");
     assert_eq!(after.open_sealed(ID, &old_row), Err(OpenError::UnknownKey(1)));
-    // The key id is under the MAC as well as the key.
+    // The MAC covers the key id, too.
     assert_eq!(during.open_sealed(ID, &Sealed { key_id: 7, ..old_row }), Err(OpenError::BadMac));
 }
 
@@ -193,7 +193,7 @@ fn nothing_prints_a_key() {
 }
 
 #[test]
-fn blobs_that_are_none_are_refused() {
+fn invalid_blobs_are_rejected() {
     let blob = KEYRING.seal_blob(ID, b"x");
     assert_eq!(blob.len(), 51 + 16);
     for length in 0..51 {

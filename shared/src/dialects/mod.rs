@@ -1,6 +1,6 @@
 //! The dialects that clients speak. Within the server everything is `chat.v1`, the protocol of the documents; a connection that
-//! speaks another one has its commands translated on the way in and its events on the way out, both at the gateway. An event
-//! is translated once per dialect, whatever the number of its recipients.
+//! speaks another one has its commands translated on the way in and its events on the way out, both at the gateway. An
+//! event is translated once per dialect, however many recipients it has.
 //!
 //! A new dialect is one module with a [`Translator`], and one line in the list below.
 
@@ -13,10 +13,11 @@ use crate::ids::UserId;
 use crate::limits::Limits;
 use crate::protocol::Invalid;
 
-/// Makes the enum of all dialects and their translators from the one list.
+/// Generates the enum of all dialects and their translators from the one list.
 macro_rules! dialects {
     ($($(#[$doc:meta])* $dialect:ident $name:literal $translator:expr;)*) => {
-        /// What a connection speaks. Sent between our own processes by its place in the list: append only.
+        /// The dialect of a connection. Between our own processes it is encoded as its position in the list: append
+        /// only.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Dialect {
             /// The protocol of the documents.
@@ -29,7 +30,7 @@ macro_rules! dialects {
             pub const ALL: &'static [Dialect] = &[Dialect::ChatV1, $(Dialect::$dialect),*];
             pub const COUNT: usize = Dialect::ALL.len();
 
-            /// As a setting and a label.
+            /// The name in settings and labels.
             pub fn name(self) -> &'static str {
                 match self {
                     Dialect::ChatV1 => SUBPROTOCOL,
@@ -49,7 +50,7 @@ macro_rules! dialects {
 }
 
 dialects! {
-    /// Of the clients of the server that this one replaces.
+    /// The dialect of the clients of the replaced server.
     Original "original" original::Original;
 }
 
@@ -59,48 +60,48 @@ pub const SUBPROTOCOL: &str = "chat.v1";
 /// The fields of a command or an event, `type` included.
 pub type Object = Map<String, Value>;
 
-/// What a dialect differs in. Translators know no connections and keep no state.
+/// Everything in which a dialect differs. Translators know no connections and keep no state.
 pub trait Translator: Sync {
-    /// What this dialect allows, where it differs.
+    /// The limits of this dialect, where they differ.
     fn limits(&self, limits: Limits) -> Limits {
         limits
     }
 
-    /// How many messages a user may have sent in the rate limit's window when this one is sent.
+    /// The number of messages that a user may have sent in the rate limit's window when this one is sent.
     fn message_rate_limit(&self, limit: u32, _text: &str) -> u32 {
         limit
     }
 
-    /// Whether a user has one connection in this dialect, the newest.
+    /// True if a user has only one connection in this dialect, the newest.
     fn has_single_connection(&self) -> bool {
         false
     }
 
-    /// Whether `/metrics` is JSON unless Prometheus asks.
+    /// True if `/metrics` is JSON unless Prometheus requests it.
     fn has_json_metrics(&self) -> bool {
         false
     }
 
-    /// Makes a command one of `chat.v1`.
+    /// Turns a command into one of `chat.v1`.
     ///
     /// # Errors
-    /// When this dialect refuses what `chat.v1` would accept.
+    /// When this dialect rejects what `chat.v1` would accept.
     fn command(&self, _command: &mut Object, _limits: &Limits) -> Result<(), Invalid> {
         Ok(())
     }
 
-    /// What the sender of a command is told at once, before anything is done about it.
+    /// The immediate confirmation for the sender of a command, before it is processed.
     fn confirmation(&self, _command: &Object) -> Option<Value> {
         None
     }
 
-    /// A direct answer, as the one who asked sees it: any number of events.
+    /// A direct answer as its receiver sees it: any number of events.
     fn answer(&self, answer: &Object) -> Vec<Value>;
 
-    /// An event as its recipients see it: `own` for whoever caused it.
+    /// An event as its recipients see it; `own` for the user who caused it.
     fn event(&self, event: &Object, own: bool) -> Value;
 
-    /// Who caused an event, where that makes a difference.
+    /// The user who caused an event, if that makes a difference.
     fn actor(&self, event: &Object) -> Option<UserId>;
 
     /// The answer of an HTTP endpoint.
@@ -112,7 +113,7 @@ impl Dialect {
         Dialect::ALL.iter().copied().find(|dialect| dialect.name() == name)
     }
 
-    /// What a connection that offers these subprotocols speaks, and whether the offer is answered with [`SUBPROTOCOL`].
+    /// The dialect of a connection that offers these subprotocols, and if the offer is answered with [`SUBPROTOCOL`].
     pub fn negotiate<'a>(offered: impl Iterator<Item = &'a str>, default: Dialect) -> (Dialect, bool) {
         let mut tokens = offered.flat_map(|value| value.split(',')).map(str::trim);
         if tokens.any(|token| token == SUBPROTOCOL) { (Dialect::ChatV1, true) } else { (default, false) }
@@ -122,12 +123,12 @@ impl Dialect {
         self.translator().map_or(limits, |translator| translator.limits(limits))
     }
 
-    /// As [`Translator::message_rate_limit`].
+    /// Like [`Translator::message_rate_limit`].
     pub fn message_rate_limit(self, limit: u32, text: &str) -> u32 {
         self.translator().map_or(limit, |translator| translator.message_rate_limit(limit, text))
     }
 
-    /// A finished direct answer of `chat.v1` in this dialect: finished events, possibly none.
+    /// A direct answer of `chat.v1` in this dialect: finished events, possibly none.
     pub fn answer(self, json: &[u8]) -> Vec<Vec<u8>> {
         match self.translator().zip(serde_json::from_slice(json).ok()) {
             Some((translator, answer)) => translator.answer(&answer).iter().map(written).collect(),
@@ -135,7 +136,7 @@ impl Dialect {
         }
     }
 
-    /// Reads a finished event of `chat.v1`, to be written in this dialect. `None` where nothing is to be translated.
+    /// Reads an event of `chat.v1`, to be written in this dialect. `None` if there is nothing to translate.
     pub fn read(self, json: &[u8]) -> Option<Read> {
         let translator = self.translator()?;
         let event = serde_json::from_slice(json).ok()?;
@@ -143,7 +144,7 @@ impl Dialect {
     }
 }
 
-/// An event that was read once, to be written for whoever caused it and for everybody else.
+/// An event that was read once, to be written for the user who caused it and for everyone else.
 pub struct Read {
     event: Object,
     actor: Option<UserId>,
@@ -151,7 +152,7 @@ pub struct Read {
 }
 
 impl Read {
-    /// Whether this user caused it.
+    /// True if this user caused it.
     pub fn is_own(&self, user: Option<UserId>) -> bool {
         self.actor.is_some() && self.actor == user
     }
@@ -161,7 +162,7 @@ impl Read {
     }
 }
 
-/// A finished event.
+/// The event as finished JSON.
 pub fn written(event: &Value) -> Vec<u8> {
     // Values with string keys always serialise.
     serde_json::to_vec(event).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What happens to messages that are there: read marks, edits, deletions, reactions and pins, in direct conversations and
+//! Changes of existing messages: read marks, edits, deletions, reactions and pins, in direct conversations and
 //! in groups.
 
 use schemars::JsonSchema;
@@ -25,7 +25,7 @@ impl Event for MessageRead {
     const TYPE: &'static str = "message_read";
 }
 
-/// A direct message has a new text.
+/// The text of a direct message was changed.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageEdited<'a> {
@@ -34,7 +34,7 @@ pub struct MessageEdited<'a> {
     pub content: &'a str,
     /// The same as `content`.
     pub new_content: &'a str,
-    /// The text before; absent when it cannot be read any more.
+    /// The previous text; absent if it can no longer be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old_content: Option<&'a str>,
     pub edited_at: Timestamp,
@@ -47,7 +47,7 @@ impl Event for MessageEdited<'_> {
     const TYPE: &'static str = "message_edited";
 }
 
-/// A group message has a new text.
+/// The text of a group message was changed.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupMessageEdited<'a> {
@@ -68,7 +68,7 @@ impl Event for GroupMessageEdited<'_> {
     const TYPE: &'static str = "group_message_edited";
 }
 
-/// A direct message is gone: for everyone, or for oneself.
+/// A direct message was deleted: for everyone, or only for the caller.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageDeleted {
@@ -83,7 +83,7 @@ impl Event for MessageDeleted {
     const TYPE: &'static str = "message_deleted";
 }
 
-/// A group message is gone: for everyone, or for oneself.
+/// A group message was deleted: for everyone, or only for the caller.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupMessageDeleted {
@@ -99,7 +99,7 @@ impl Event for GroupMessageDeleted {
     const TYPE: &'static str = "group_message_deleted";
 }
 
-/// Somebody reacts to a direct message; it replaces an earlier reaction of the same user.
+/// A user reacted to a direct message; this replaces the user's earlier reaction.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReactionAdded<'a> {
@@ -118,7 +118,7 @@ impl Event for ReactionAdded<'_> {
     const TYPE: &'static str = "reaction_added";
 }
 
-/// Somebody took a reaction to a direct message away.
+/// A user removed a reaction to a direct message.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReactionRemoved<'a> {
@@ -135,7 +135,7 @@ impl Event for ReactionRemoved<'_> {
     const TYPE: &'static str = "reaction_removed";
 }
 
-/// Somebody reacts to a group message; it replaces an earlier reaction of the same user.
+/// A user reacted to a group message; this replaces the user's earlier reaction.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupReactionAdded<'a> {
@@ -152,7 +152,7 @@ impl Event for GroupReactionAdded<'_> {
     const TYPE: &'static str = "group_reaction_added";
 }
 
-/// Somebody took a reaction to a group message away.
+/// A user removed a reaction to a group message.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupReactionRemoved<'a> {
@@ -186,7 +186,7 @@ impl Event for MessagePinned {
     const TYPE: &'static str = "message_pinned";
 }
 
-/// A pin was taken away.
+/// A message was unpinned.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageUnpinned {
@@ -210,11 +210,11 @@ pub struct PinnedMessages {
     pub conversation_id: ConversationId,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_id: Option<GroupId>,
-    /// Oldest first; at most 200 and 1 MiB of them, those pinned last.
+    /// Oldest first; the last pinned ones, at most 200 and 1 MiB.
     pub messages: Vec<Message>,
     /// Whether there are more.
     pub has_more: bool,
-    /// The conversation's version; what changes later is told with a higher one.
+    /// The conversation's version; later changes have a higher one.
     pub version: i64,
 }
 

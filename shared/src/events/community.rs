@@ -16,16 +16,16 @@ pub struct Community {
     pub name: String,
     pub description: Option<String>,
     pub avatar_url: Option<String>,
-    /// The group of all its members.
+    /// The group with all its members.
     pub default_group_id: Option<GroupId>,
-    /// One's own.
+    /// The caller's role.
     #[schemars(with = "String")]
     pub role: Role,
     pub joined_at: Timestamp,
     pub is_muted: bool,
 }
 
-/// One's communities.
+/// The caller's communities.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CommunityList {
     pub communities: Vec<Community>,
@@ -74,7 +74,7 @@ pub struct Progress {
     pub last_completed_at: Option<Timestamp>,
 }
 
-/// One's own progress in a community.
+/// The caller's progress in a community.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommunityProgress<'a> {
@@ -100,13 +100,13 @@ pub struct ChallengeEvent {
     pub payload: Option<serde_json::Value>,
 }
 
-/// For members who are online; not durable.
+/// A member's progress, for members who are online; not durable.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommunityProgressUpdate<'a> {
     pub community_id: &'a str,
     pub user_id: UserId,
-    /// Absent when only the progress was set.
+    /// Absent if only the progress was set.
     pub event: Option<&'a ChallengeEvent>,
     pub progress: Option<&'a Progress>,
 }

@@ -8,7 +8,7 @@ use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, MessageId, UserId};
 
-/// The message is committed.
+/// The message was stored.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageSent<'a> {
@@ -30,18 +30,18 @@ impl Event for MessageSent<'_> {
     const TYPE: &'static str = "message_sent";
 }
 
-/// Where a page lies in its history.
+/// The position of a page in its history.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pagination {
     pub limit: u32,
-    /// From the newest; `null` when the page was asked for by `seq` or around a message.
+    /// Counted from the newest; `null` if the page was requested by `seq` or around a message.
     pub offset: Option<u32>,
     pub has_more: bool,
     pub total: i64,
 }
 
-/// What lies beyond a page that was asked for around a message.
+/// What lies beyond a page that was requested around a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Around {
@@ -59,12 +59,12 @@ pub struct PrivateMessages {
     /// Oldest first.
     pub messages: Vec<Message>,
     pub pagination: Pagination,
-    /// These four are those of `pagination`.
+    /// The same as in `pagination`, like the next three.
     pub limit: u32,
     pub offset: Option<u32>,
     pub has_more: bool,
     pub total: i64,
-    /// The conversation's version; what changes later is told with a higher one.
+    /// The conversation's version; later changes have a higher one.
     pub version: i64,
     #[serde(flatten)]
     pub around: Option<Around>,
@@ -74,7 +74,7 @@ impl Event for PrivateMessages {
     const TYPE: &'static str = "private_messages";
 }
 
-/// A user as a counterpart.
+/// The other user of a direct conversation.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Participant {
@@ -91,14 +91,14 @@ pub struct ConversationStarted<'a> {
     pub recipient: &'a Participant,
     /// The same as `recipient`.
     pub participant: &'a Participant,
-    /// The last 50, oldest first.
+    /// The last 50 messages, oldest first.
     pub messages: Vec<Message>,
     /// Whether there are older ones.
     pub has_more: bool,
     /// `NOT_FOLLOWING`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<&'a str>,
-    /// The conversation's version; what changes later is told with a higher one.
+    /// The conversation's version; later changes have a higher one.
     pub version: i64,
 }
 
@@ -106,7 +106,7 @@ impl Event for ConversationStarted<'_> {
     const TYPE: &'static str = "conversation_started";
 }
 
-/// A direct conversation was emptied: for both, or for oneself.
+/// A direct conversation was emptied: for both users, or only for the caller.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationDeleted {
@@ -136,7 +136,7 @@ impl Event for UserTyping<'_> {
     const TYPE: &'static str = "user_typing";
 }
 
-/// The caller's direct conversations, the most recently active first.
+/// The caller's direct conversations, most recently active first.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Conversations {
@@ -156,7 +156,7 @@ impl Event for Conversations {
 pub struct ConversationSummary {
     pub conversation_id: ConversationId,
     pub participant: Participant,
-    /// The newest message that the caller can see; `null` when it cannot be read.
+    /// The newest message that the caller can see; `null` if it cannot be read.
     pub last_message: Option<LastMessage>,
     /// Messages of the other participant that the caller has not read; counted up to 200.
     pub unread_count: i64,
@@ -173,19 +173,19 @@ pub struct LastMessage {
     pub timestamp: Timestamp,
 }
 
-/// Where a part of a list lies.
+/// The position of a part in its list.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListPagination {
     pub limit: u32,
     pub offset: u32,
-    /// How many this part has.
+    /// The number of entries in this part.
     pub count: usize,
-    /// Whether the list goes on after them.
+    /// Whether more entries follow.
     pub has_more: bool,
 }
 
-/// All of the sender's messages up to this one reached the recipient.
+/// All of the sender's messages up to this one have reached the recipient.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageDelivered {

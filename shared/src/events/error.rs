@@ -1,4 +1,4 @@
-//! `error`: the answer to a command that was not carried out.
+//! `error`: the answer to a rejected command.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use super::Event;
 use crate::clock::Timestamp;
 use crate::protocol::{ErrorCode, Rejection};
 
-/// A command was not carried out, or a connection is refused.
+/// A command was rejected, or a connection refused.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorEvent<'a> {

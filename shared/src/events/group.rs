@@ -8,7 +8,7 @@ use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, MessageId, UserId};
 
-/// The message is committed.
+/// The message was stored.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupMessageSent<'a> {
@@ -27,7 +27,7 @@ impl Event for GroupMessageSent<'_> {
     const TYPE: &'static str = "group_message_sent";
 }
 
-/// The announcement is committed.
+/// The announcement was stored.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnnouncementSent {

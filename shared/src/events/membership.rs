@@ -1,4 +1,4 @@
-//! Groups as such: what they are, who belongs to them, and what becomes of that. Their messages are in `group`.
+//! Groups themselves: their information, their members, and changes to both. Their messages are in `group`.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -33,11 +33,11 @@ pub struct GroupDetails {
     pub created_by: UserId,
     pub max_members: i32,
     pub member_count: i64,
-    /// Of a community's group only the first ones; `memberCount` counts all.
+    /// In a community's group only the first ones; `memberCount` counts all.
     pub members: Vec<GroupMember>,
 }
 
-/// A user who was named but not taken.
+/// A user who was named but not added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SkippedMember {
@@ -46,7 +46,7 @@ pub struct SkippedMember {
     pub reason: &'static str,
 }
 
-/// A new group, for its members; also for a member who is added later.
+/// A new group, sent to its members and to members who are added later.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupCreated<'a> {
@@ -54,7 +54,7 @@ pub struct GroupCreated<'a> {
     pub details: &'a GroupDetails,
     /// Another name for the same object.
     pub group: &'a GroupDetails,
-    /// Only for the creator.
+    /// Sent only to the creator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped_members: Option<&'a [SkippedMember]>,
     /// The conversation's version after this.
@@ -73,11 +73,11 @@ pub struct GroupMessages {
     /// Oldest first.
     pub messages: Vec<Message>,
     pub pagination: Pagination,
-    /// These three are those of `pagination`.
+    /// The same as in `pagination`, like the next two.
     pub limit: u32,
     pub offset: Option<u32>,
     pub has_more: bool,
-    /// The conversation's version; what changes later is told with a higher one.
+    /// The conversation's version; later changes have a higher one.
     pub version: i64,
     #[serde(flatten)]
     pub around: Option<Around>,
@@ -95,10 +95,10 @@ pub struct UserGroup {
     pub group_name: String,
     pub group_description: String,
     pub created_by: UserId,
-    /// One's own.
+    /// The caller's role.
     #[schemars(with = "String")]
     pub role: Role,
-    /// The same.
+    /// The same as `role`.
     #[schemars(with = "String")]
     pub my_role: Role,
     pub member_count: i64,
@@ -108,7 +108,7 @@ pub struct UserGroup {
     pub unread_count: i64,
 }
 
-/// One's groups.
+/// The caller's groups.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UserGroups {
     pub groups: Vec<UserGroup>,
@@ -138,7 +138,7 @@ pub struct ListedMember {
 pub struct GroupMembers {
     pub group_id: GroupId,
     pub members: Vec<ListedMember>,
-    /// Of a part of the members: to be given as `cursor` for the next part; absent with the last one.
+    /// For a part of the members: send it as `cursor` to get the next part; absent in the last part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }
@@ -147,7 +147,7 @@ impl Event for GroupMembers {
     const TYPE: &'static str = "group_members";
 }
 
-/// What a group is.
+/// A group's information.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupInfo {
@@ -158,7 +158,7 @@ pub struct GroupInfo {
     pub max_members: i32,
     pub member_count: i64,
     pub created_at: Timestamp,
-    /// At most 200, the owner and admins first; `get_group_members` lists all.
+    /// At most 200, owner and admins first; `get_group_members` lists all.
     pub members: Vec<GroupMember>,
 }
 
@@ -166,7 +166,7 @@ impl Event for GroupInfo {
     const TYPE: &'static str = "group_info";
 }
 
-/// Who was added.
+/// The user who was added.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AddedUser<'a> {
@@ -185,7 +185,7 @@ pub struct MemberAdded<'a> {
     #[schemars(with = "String")]
     pub role: Role,
     pub added_by: UserId,
-    /// `NOT_FOLLOWING`, only for who added.
+    /// `NOT_FOLLOWING`, sent only to the user who added the member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<&'a str>,
     /// The conversation's version after this.
@@ -196,7 +196,7 @@ impl Event for MemberAdded<'_> {
     const TYPE: &'static str = "member_added";
 }
 
-/// A member was removed from a group; who was removed gets it, too.
+/// A member was removed from a group; the removed user gets this event, too.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberRemoved<'a> {
@@ -261,7 +261,7 @@ impl Event for MemberDemoted {
     const TYPE: &'static str = "member_demoted";
 }
 
-/// A group has another owner; the old one is an admin.
+/// A group has a new owner; the previous one is now an admin.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnershipTransferred {
@@ -288,7 +288,7 @@ pub struct GroupInfoUpdated {
     pub created_at: Timestamp,
     pub updated_by: UserId,
     pub updated_by_username: String,
-    /// Given when so many members came or went at once that they are not told of one by one.
+    /// Present if too many members came or went at once to announce them one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member_count: Option<i64>,
     /// The conversation's version after this.
@@ -299,7 +299,7 @@ impl Event for GroupInfoUpdated {
     const TYPE: &'static str = "group_info_updated";
 }
 
-/// A group is gone.
+/// A group was deleted.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupDeleted {

@@ -7,17 +7,17 @@ use super::Event;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, MessageId, UserId};
 
-/// What sort of message it is.
+/// The kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MessageKind {
     Text,
     Announcement,
-    /// Said by the product, not by its sender. Only the server API sends it.
+    /// Sent by the product, not by its sender. Only the server API sends it.
     System,
 }
 
-// Read back from cached pages, too; hence `Deserialize`.
+// Cached pages are read back, hence `Deserialize`.
 /// A message, the same in live events, history and replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -37,7 +37,7 @@ pub struct Message {
     pub group_id: Option<GroupId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to_message_id: Option<MessageId>,
-    /// Absent when the message replied to is gone.
+    /// Absent if the message replied to is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<ReplyPreview>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -56,8 +56,8 @@ pub struct Message {
     pub pinned_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_message_id: Option<String>,
-    /// The conversation's version that this message made: in the event of a new message only, and not in pages, which have a version
-    /// of their own.
+    /// The conversation's version that this message made: only in the event of a new message; pages have their own
+    /// version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
 }
@@ -74,7 +74,7 @@ pub struct ReplyPreview {
     pub created_at: Timestamp,
 }
 
-/// Who is mentioned.
+/// A user who is mentioned, or everyone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum Mention {
@@ -82,7 +82,7 @@ pub enum Mention {
     User { user_id: UserId, username: String },
     #[serde(rename_all = "camelCase")]
     Everyone {
-        /// Who that is, in the event of the message, live or replayed; a larger group's members are left out.
+        /// The users that everyone stands for, in the message's live or replayed event; left out in larger groups.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         user_ids: Vec<UserId>,
     },
@@ -113,10 +113,10 @@ macro_rules! message_event {
 }
 
 message_event! {
-    /// A direct message, on every connection of both users.
+    /// A direct message, sent to every connection of both users.
     NewMessage = "new_message";
-    /// A group message, for all members.
+    /// A group message, sent to all members.
     NewGroupMessage = "new_group_message";
-    /// An announcement, for all members.
+    /// An announcement, sent to all members.
     GroupAnnouncement = "group_announcement";
 }

@@ -20,10 +20,10 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::protocol::RequestId;
 
-/// Something the server sends, under one `type`. Serialises as a JSON object without `type`.
+/// Something the server sends, with one `type`. Serialises as a JSON object without `type`.
 pub trait Event: Serialize {
     const TYPE: &'static str;
-    /// Whether it has a `timestamp` among its own fields. All others get the time at which they are finished.
+    /// True if it has its own `timestamp` field. All others get the time at which they are finished.
     const HAS_TIMESTAMP: bool = false;
 }
 
@@ -32,7 +32,7 @@ pub fn answer<E: Event>(event: &E, request_id: Option<&RequestId>) -> Vec<u8> {
     encode(event, request_id.map(|id| ("requestId", id.as_json())))
 }
 
-/// Finishes an event that nobody needs to be sure to get.
+/// Finishes an event whose delivery is not guaranteed.
 pub fn broadcast<E: Event>(event: &E) -> Vec<u8> {
     encode(event, None)
 }
@@ -62,11 +62,11 @@ fn encode<E: Event>(event: &E, extra: Option<(&str, &str)>) -> Vec<u8> {
     }
     let fields = json.len();
     if serde_json::to_writer(&mut json, event).is_err() {
-        // Our own structs always serialise; should one not, the frame still is a JSON object.
+        // Our own structs always serialise; if one does not, the frame is still a JSON object.
         json.truncate(fields);
         json.extend_from_slice(b"{}");
     }
-    // The event's `{` becomes the separator; an event without fields has only its `}`.
+    // The event's `{` becomes the separator; an event without fields has only a `}`.
     json[fields] = b',';
     if json[fields..] == *b",}" {
         json.truncate(fields);

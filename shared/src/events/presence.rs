@@ -1,4 +1,4 @@
-//! Who comes, who goes, who is there.
+//! Who comes online, who goes offline, who is online.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use super::Event;
 use crate::clock::Timestamp;
 use crate::ids::UserId;
 
-/// A user who came or went.
+/// A user who came online or went offline.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PresentUser {
@@ -60,7 +60,7 @@ pub struct OnlineUser {
 #[serde(rename_all = "camelCase")]
 pub struct OnlineUsers {
     pub users: Vec<OnlineUser>,
-    /// How many are listed.
+    /// The number of users listed.
     pub count: usize,
     /// Whether more are online than are listed.
     pub has_more: bool,

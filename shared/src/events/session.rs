@@ -49,7 +49,7 @@ pub struct AuthSuccess<'a> {
     /// More was missed than is replayed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay_truncated: Option<bool>,
-    /// The session went on under a new token; nothing is replayed.
+    /// The session continues with a new token; nothing is replayed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewed: Option<bool>,
     pub server_time: Timestamp,
@@ -69,17 +69,17 @@ pub enum AuthErrorCode {
     TokenMissing,
     /// Not a JWT, not signed by an accepted key, or without a required claim.
     TokenInvalid,
-    /// Its time is over: get a new one.
+    /// It has expired: get a new one.
     TokenExpired,
     /// It was revoked: log in again.
     TokenRevoked,
     /// Its user does not exist.
     UserNotFound,
-    /// For the moment; again after `retryAfter` seconds.
+    /// A temporary failure; try again after `retryAfter` seconds.
     ServiceUnavailable,
 }
 
-/// The token does not open a session. The connection stays open for another try.
+/// The token does not open a session. The connection stays open for another attempt.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthError<'a> {

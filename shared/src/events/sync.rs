@@ -9,7 +9,8 @@ use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, MessageId, UserId};
 use crate::role::Role;
 
-/// What became of the messages that the client holds of one conversation, as it is now: applying it twice changes nothing.
+/// Changes to the messages of one conversation that the client holds. They describe the present state, so applying them
+/// twice does no harm.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SyncChanges {
@@ -17,7 +18,7 @@ pub struct SyncChanges {
     /// The version that the client had. Absent with `stale`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_version: Option<i64>,
-    /// The version that it has with this.
+    /// The version that the client has after this.
     pub version: i64,
     /// Changed messages as they are now, each once.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,10 +32,10 @@ pub struct SyncChanges {
     /// All messages up to this number are gone for the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden_through_seq: Option<i64>,
-    /// What the group is now, and the caller's own settings, if they changed.
+    /// The group's present information and the caller's own settings, if they changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub info: Option<SyncInfo>,
-    /// There are more changes: a further part follows, or another `sync` from `version` goes on.
+    /// There are more changes: another part follows, or another `sync` from `version` continues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub has_more: Option<bool>,
     /// The changes since the client's version are no longer kept: the client must drop this conversation and load it again.
@@ -46,7 +47,7 @@ impl Event for SyncChanges {
     const TYPE: &'static str = "sync_changes";
 }
 
-/// Which message, and where in its conversation.
+/// A message and its position in the conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessagePlace {
@@ -54,7 +55,7 @@ pub struct MessagePlace {
     pub seq: i64,
 }
 
-/// What a group is now, and what the caller set for oneself; only what changed is there.
+/// A group's present information and the caller's own settings; only what changed is included.
 #[derive(Debug, Default, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SyncInfo {
@@ -80,11 +81,11 @@ pub struct SyncInfo {
     pub settings: Option<OwnSettings>,
 }
 
-/// What the caller set for a conversation, as `conversation_settings` tells it.
+/// The caller's settings for a conversation, as in `conversation_settings`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnSettings {
-    /// Until when the caller muted the conversation; `null` when it is not muted.
+    /// Until when the caller muted the conversation; `null` if it is not muted.
     pub muted_until: Option<Timestamp>,
     /// Whether the caller pinned the conversation.
     pub pinned: bool,
@@ -99,9 +100,9 @@ pub struct SyncMessages {
     pub conversation_id: ConversationId,
     /// Oldest first.
     pub messages: Vec<Message>,
-    /// There are more: another `sync` from the last number goes on.
+    /// There are more: another `sync` from the last number continues.
     pub has_more: bool,
-    /// The version that the client has with this and with the changes before it.
+    /// The version that the client has after this and the preceding changes.
     pub version: i64,
 }
 

@@ -1,4 +1,4 @@
-//! Other users: finding them, and blocking them.
+//! Finding and blocking other users.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Event;
 use crate::ids::UserId;
 
-/// A user as others see one.
+/// A user as others see them.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KnownUser {
@@ -16,10 +16,10 @@ pub struct KnownUser {
     pub profile_image: Option<String>,
 }
 
-/// Users whose name begins with what was asked for.
+/// Users whose name begins with the query.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UsersFound {
-    /// In the order of the name that was found.
+    /// In the order of the matching name.
     pub users: Vec<KnownUser>,
 }
 
@@ -38,7 +38,7 @@ impl Event for UserBlocked {
     const TYPE: &'static str = "user_blocked";
 }
 
-/// The caller does not block this user any more.
+/// The caller no longer blocks this user.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserUnblocked {
@@ -49,10 +49,10 @@ impl Event for UserUnblocked {
     const TYPE: &'static str = "user_unblocked";
 }
 
-/// Whom the caller blocks.
+/// The users whom the caller blocks.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct BlockedUsers {
-    /// Those blocked last first.
+    /// The last blocked user first.
     pub users: Vec<KnownUser>,
 }
 

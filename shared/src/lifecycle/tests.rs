@@ -188,7 +188,7 @@ async fn the_program_can_start_the_drain() {
     assert_eq!(run.await.unwrap(), Ok(()));
 }
 
-/// Real signals to a process of its own: this test program, started again with only the test below.
+/// Sends real signals to a separate process: this test program, started again with only the test below.
 #[test]
 fn sigterm_ends_a_real_process_in_order() {
     for (signal, tasks, code) in [("TERM", "good", 0), ("INT", "good", 0), ("TERM", "bad", 1)] {

@@ -1,4 +1,4 @@
-//! What the gateway counts.
+//! The metrics of the gateway.
 
 use crate::commands::NAMES;
 
@@ -18,11 +18,11 @@ const ERROR_CODES: &[&str] = &[
     "TOKEN_EXPIRED",
 ];
 
-/// Lanes of commands, as labels.
+/// The lanes of commands, as label values.
 pub const LANES: &[&str] = &["ordered", "queries"];
 
 crate::metrics_table! {
-    /// What the gateway counts.
+    /// The metrics of the gateway.
     pub struct GatewayMetrics {
         /// Open WebSocket connections.
         pub connections: Gauge = "gateway_connections";
@@ -32,7 +32,7 @@ crate::metrics_table! {
         pub accepted: Counter = "gateway_connections_accepted_total";
         /// Closed WebSocket connections, by close code; 1005 without a code, 1006 without a close frame.
         pub closed: Family<Counter> = "gateway_connections_closed_total", "code" in CLOSE_CODES;
-        /// Sessions that ended by a panic.
+        /// Sessions that ended with a panic.
         pub session_panics: Counter = "gateway_session_panics_total";
         /// WebSocket messages received.
         pub frames_received: Counter = "gateway_frames_received_total";
@@ -46,9 +46,9 @@ crate::metrics_table! {
         pub reads: Counter = "gateway_socket_reads_total";
         /// Write system calls on WebSockets.
         pub writes: Counter = "gateway_socket_writes_total";
-        /// Commands taken in, by type.
+        /// Commands accepted, by type.
         pub commands: Family<Counter> = "gateway_commands_total", "type" in NAMES;
-        /// Errors made by the gateway itself, by code.
+        /// Errors sent by the gateway itself, by code.
         pub errors: Family<Counter> = "gateway_errors_total", "code" in ERROR_CODES;
         /// Time from a command's arrival to its answer, by type.
         pub answer_seconds: Family<Histogram> = "gateway_answer_seconds", "type" in NAMES;
@@ -60,21 +60,22 @@ crate::metrics_table! {
         pub append_seconds: Histogram = "gateway_append_seconds";
         /// Commands waiting to be appended.
         pub append_queue: Gauge = "gateway_append_queue";
-        /// Commands whose answer did not come in time.
+        /// Commands whose answer did not arrive in time.
         pub unanswered: Counter = "gateway_commands_unanswered_total";
         /// Publications received, by kind.
         pub publications: Family<Counter> = "gateway_publications_total", "kind" in &["answer", "internal", "event", "membership", "revocation", "report", "operator", "probe"];
-        /// Publications rejected because they are not authenticated: written by somebody without the encryption key, or by a process with another key or `WIRE_FORMAT`.
+        /// Publications rejected because they are not authenticated: written without the encryption key, or by a
+        /// process with another key or `WIRE_FORMAT`.
         pub rejected: Counter = "gateway_publications_rejected_total";
-        /// Publications that could not be read, those rejected included.
+        /// Publications that could not be read, including rejected ones.
         pub unreadable: Counter = "gateway_publications_unreadable_total";
         /// Interruptions of the subscription; after each all sessions catch up.
         pub interruptions: Counter = "gateway_subscription_interruptions_total";
-        /// Messages and events found lost on the way here; connections concerned get them after all.
+        /// Messages and events lost on the way here; the connections concerned still get them.
         pub gaps: Counter = "gateway_gaps_total";
-        /// Messages published again that had come before; they are dropped.
+        /// Messages that were published again after they had arrived; they are dropped.
         pub repetitions: Counter = "gateway_repetitions_total";
-        /// Time from publishing until this gateway receives the publication, measured every second with a probe of its own.
+        /// Time from publishing until this gateway receives the publication, measured every second with its own probe.
         pub subscription_lag_seconds: Histogram = "gateway_subscription_lag_seconds";
         /// Channels subscribed to.
         pub channels: Gauge = "gateway_channels";
@@ -84,21 +85,22 @@ crate::metrics_table! {
         pub slow_consumers: Counter = "gateway_slow_consumers_total";
         /// Receipts passed on to workers.
         pub receipts: Counter = "gateway_receipts_total";
-        /// Receipts dropped at a bound; their events are replayed once more.
+        /// Receipts dropped at a bound; their events are replayed again.
         pub receipts_dropped: Counter = "gateway_receipts_dropped_total";
-        /// Commands waiting, by lane: the ordered one (all partitions together) and that of queries.
+        /// Commands waiting, by lane: the ordered one (all partitions together) and the query lane.
         pub backlog: Family<Gauge> = "gateway_backlog", "lane" in LANES;
-        /// Age of the oldest command waiting, by lane (of the partitions the oldest).
+        /// Age of the oldest command waiting, by lane (for the partitions, the oldest of all).
         pub backlog_age_seconds: Family<Gauge> = "gateway_backlog_age_seconds", "lane" in LANES;
-        /// Lanes that take no further commands for the moment.
+        /// Lanes that accept no commands at the moment.
         pub lanes_refusing: Gauge = "gateway_lanes_refusing";
         /// Rejections by a rate limit: messages and other commands of a user, requests of an address.
         pub rate_limited: Family<Counter> = "gateway_rate_limited_total", "limit" in &["messages", "requests"];
-        /// HTTP requests, upgrades included.
+        /// HTTP requests, including upgrades.
         pub http_requests: Counter = "gateway_http_requests_total";
         /// HTTP connections closed to make room for new ones.
         pub http_evicted: Counter = "gateway_http_connections_evicted_total";
-        /// How far the machine's clock is ahead of that of Redis, which all processes count by; negative when it is behind.
+        /// How far the machine's clock is ahead of the clock of Redis, which all processes use; negative when it is
+        /// behind.
         pub clock_offset_seconds: Gauge = "gateway_clock_offset_seconds";
         /// Resident memory of the process.
         pub resident_bytes: Gauge = "gateway_resident_bytes";

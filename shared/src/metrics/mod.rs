@@ -1,5 +1,5 @@
-//! The metrics of both services, each declared once: its name, its label and its help text. They also make the reference
-//! document. What is counted where is not known here.
+//! The metrics of both services, each declared once: its name, its label and its help text. The reference document is
+//! generated from them. This module does not know where things are counted.
 
 pub mod gateway;
 pub mod worker;

@@ -1,17 +1,17 @@
-//! What the worker counts.
+//! The metrics of the worker.
 
 use crate::commands::NAMES;
 
 /// How commands end.
 pub const OUTCOMES: &[&str] = &["applied", "rejected", "retried", "dead_letter", "lease_lost", "passed_on"];
 
-/// Whether a page was in the cache; `beyond` reaches further back than is cached.
+/// If a page was in the cache; `beyond` reaches further back than is cached.
 pub const CACHE_RESULTS: &[&str] = &["hit", "miss", "beyond"];
 
-/// How tries to deliver a webhook end.
+/// How delivery attempts of webhooks end.
 pub const DELIVERY_OUTCOMES: &[&str] = &["delivered", "failed"];
 
-/// Codes of errors that workers answer with.
+/// The codes of errors that workers answer with.
 pub const REJECTION_CODES: &[&str] = &[
     "VALIDATION_ERROR",
     "USER_BLOCKED",
@@ -28,29 +28,29 @@ pub const REJECTION_CODES: &[&str] = &[
 ];
 
 crate::metrics_table! {
-    /// Metrics of the worker.
+    /// The metrics of the worker.
     pub struct WorkerMetrics {
-        /// Commands finished, by type and by how they ended; requests over HTTP and what cannot be read are `other`.
+        /// Finished commands, by type and outcome; HTTP requests and unreadable entries are `other`.
         pub commands: Family2<Counter> = "chat_worker_commands_total", "type" in NAMES, "outcome" in OUTCOMES;
-        /// Rejections that clients were told, by error code.
+        /// Rejections sent to clients, by error code.
         pub rejections: Family<Counter> = "chat_worker_rejections_total", "code" in REJECTION_CODES;
-        /// Time from a command's arrival at the gateway to its reading here: appending and waiting in the stream.
+        /// Time from a command's arrival at the gateway until a worker reads it: appending and waiting in the stream.
         pub wait_seconds: Histogram = "chat_worker_wait_seconds";
         /// Commands applied in one batch.
         pub batch_size: Histogram = "chat_worker_batch_size";
-        /// Time from a batch's reading to the end of its settling.
+        /// Time from reading a batch to the end of settling it.
         pub batch_seconds: Histogram = "chat_worker_batch_seconds";
         /// Time of a batch in Postgres.
         pub store_seconds: Histogram = "chat_worker_store_seconds";
-        /// Time of publishing what a batch made and of deleting its commands.
+        /// Time to publish a batch's results and delete its commands.
         pub settle_seconds: Histogram = "chat_worker_settle_seconds";
-        /// Time from a command's arrival at the gateway to its settling here.
+        /// Time from a command's arrival at the gateway until it is settled.
         pub command_seconds: Histogram = "chat_worker_command_seconds";
         /// Messages stored.
         pub messages: Counter = "chat_worker_messages_total";
         /// Publications sent.
         pub publications: Counter = "chat_worker_publications_total";
-        /// Time of one piece of work of the query lane, from its reading to its answer.
+        /// Time of one piece of work of the query lane, from reading it to its answer.
         pub query_seconds: Histogram = "chat_worker_query_seconds";
         /// Missed events sent to users who connected or caught up.
         pub replayed: Counter = "chat_worker_replayed_events_total";
@@ -60,37 +60,39 @@ crate::metrics_table! {
         pub lease_moves: Counter = "chat_worker_lease_moves_total";
         /// Stored rows that could not be read and were left out: wrong key, tampered with, or malformed.
         pub unreadable_rows: Counter = "chat_worker_unreadable_rows_total";
-        /// Commands rejected because they are not authenticated: written by somebody without the encryption key, or by a process with another key or `WIRE_FORMAT`.
+        /// Commands rejected because they are not authenticated: written without the encryption key, or by a process
+        /// with another key or `WIRE_FORMAT`.
         pub rejected_entries: Counter = "chat_worker_rejected_entries_total";
-        /// Commands left for a worker of another version, at each try.
+        /// Commands left for a worker of another version, counted at each attempt.
         pub too_new_entries: Counter = "chat_worker_too_new_entries_total";
         /// Commands that could not be read: sealed with another key, tampered with, or of an unknown version.
         pub unreadable_entries: Counter = "chat_worker_unreadable_entries_total";
         /// Commands in the dead-letter stream.
         pub dead_letters: Gauge = "chat_worker_dead_letters";
-        /// Pages of history asked for, by whether they were cached.
+        /// Requested pages of history, by cache result.
         pub history_cache: Family<Counter> = "chat_worker_history_cache_total", "result" in CACHE_RESULTS;
         /// Revoked tokens announced to the gateways.
         pub revocations: Counter = "chat_worker_revocations_total";
         /// Webhook endpoints that this worker knows.
         pub webhook_endpoints: Gauge = "chat_worker_webhook_endpoints";
-        /// Tries to deliver webhooks, by how they ended.
+        /// Attempts to deliver webhooks, by outcome.
         pub webhook_deliveries: Family<Counter> = "chat_worker_webhook_deliveries_total", "outcome" in DELIVERY_OUTCOMES;
-        /// Time of one try to deliver a webhook.
+        /// Time of one attempt to deliver a webhook.
         pub webhook_seconds: Histogram = "chat_worker_webhook_seconds";
-        /// Webhook deliveries that wait, of all workers, counted up to 100,000.
+        /// Waiting webhook deliveries of all workers, counted up to 100,000.
         pub webhook_waiting: Gauge = "chat_worker_webhook_waiting";
-        /// How long the oldest webhook delivery has waited, of all workers; 0 when none waits.
+        /// How long the oldest webhook delivery of all workers has waited; 0 if none is waiting.
         pub webhook_oldest_seconds: Gauge = "chat_worker_webhook_oldest_seconds";
-        /// Webhook deliveries that were set aside after `WEBHOOK_RETRY_FOR`, of all workers, counted up to 100,000.
+        /// Webhook deliveries of all workers that were set aside after `WEBHOOK_RETRY_FOR`, counted up to 100,000.
         pub webhook_set_aside: Gauge = "chat_worker_webhook_set_aside";
-        /// How far the machine's clock is ahead of that of Redis, which all processes count by; negative when it is behind.
+        /// How far the machine's clock is ahead of the clock of Redis, which all processes use; negative when it is
+        /// behind.
         pub clock_offset_seconds: Gauge = "chat_worker_clock_offset_seconds";
-        /// Connections to Postgres, open.
+        /// Open connections to Postgres.
         pub db_connections: Gauge = "chat_worker_db_connections";
-        /// Connections to Postgres, in use.
+        /// Connections to Postgres in use.
         pub db_connections_busy: Gauge = "chat_worker_db_connections_busy";
-        /// Most connections to Postgres that this worker may open.
+        /// Maximum number of connections to Postgres that this worker may open.
         pub db_connections_max: Gauge = "chat_worker_db_connections_max";
         /// Lines that were not logged because the reader of the log was too slow.
         pub log_lines_dropped: Counter = "chat_worker_log_lines_dropped_total";

@@ -1,15 +1,15 @@
-//! The table of WebSocket close codes: when each is sent and whether a client should come back.
+//! The table of WebSocket close codes: when each is sent, and if a client should reconnect.
 
 /// What a client does after a close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reconnect {
-    /// With a delay that grows, and a random part.
+    /// After a delay that grows and has a random part.
     Yes,
-    /// The same would happen again, until what the client does, or its token, is another.
+    /// Reconnecting would have the same result until the client changes its behaviour or its token.
     AfterChange,
 }
 
-/// Makes the enum, and what is told of each code, from one table.
+/// Generates the enum, and the description of each code, from one table.
 macro_rules! close_codes {
     ($(#[doc = $about:literal] $code:ident = $number:literal $reconnect:ident;)*) => {
         /// Why the server closes a connection.
@@ -21,7 +21,7 @@ macro_rules! close_codes {
         impl CloseCode {
             pub const ALL: &[CloseCode] = &[$(CloseCode::$code,)*];
 
-            /// When it is sent, for the reference.
+            /// When the code is sent, for the reference.
             pub fn about(self) -> &'static str {
                 match self {
                     $(CloseCode::$code => $about.trim_ascii_start(),)*
@@ -54,6 +54,6 @@ close_codes! {
     Internal = 1011 Yes;
     /// The server is restarting.
     Restart = 1012 Yes;
-    /// The server is overloaded, the client reads too slowly, or more was lost on the way to it than is replayed. Try again later.
+    /// The server is overloaded, the client reads too slowly, or it missed more than is replayed. Try again later.
     TryLater = 1013 Yes;
 }

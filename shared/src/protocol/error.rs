@@ -1,15 +1,15 @@
-//! The table of error codes, and `Rejection`: an answer that says why a command was not carried out.
-//! Internal texts never get into it; they go to the log under the `errorId`.
+//! The table of error codes, and `Rejection`: an answer that says why a command was rejected. It never contains
+//! internal texts; those go to the log under the `errorId`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Invalid;
 
-/// Makes the enum, and what is told of each code, from one table.
+/// Generates the enum, and the description of each code, from one table.
 macro_rules! error_codes {
     ($(#[doc = $about:literal] $code:ident $name:literal $message:literal;)*) => {
-        /// Every code an `error` may carry (protocol section 3).
+        /// Every code that an `error` may have (protocol section 3).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum ErrorCode {
             $(#[doc = $about] #[serde(rename = $name)] $code,)*
@@ -18,14 +18,14 @@ macro_rules! error_codes {
         impl ErrorCode {
             pub const ALL: &[ErrorCode] = &[$(ErrorCode::$code,)*];
 
-            /// As on the wire, and as a metric's label.
+            /// The code on the wire, also used as a metric's label.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(ErrorCode::$code => $name,)*
                 }
             }
 
-            /// The text for people when the rejecting place has none of its own.
+            /// The text for people, if the place that rejects has none of its own.
             pub fn message(self) -> &'static str {
                 match self {
                     $(ErrorCode::$code => $message,)*
@@ -91,7 +91,7 @@ impl ErrorCode {
     }
 }
 
-/// A command that is not carried out, and what its sender is told.
+/// A rejected command, and what its sender is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     pub code: ErrorCode,
@@ -120,14 +120,14 @@ impl Rejection {
         Rejection { retry_after: Some(retry_after_seconds), ..Rejection::new(ErrorCode::ServiceUnavailable, details) }
     }
 
-    /// Places become free as others leave; there is no telling when.
+    /// Places become free when other connections close; when that will be is unknown.
     pub fn too_many_connections(details: impl Into<String>) -> Self {
         const RETRY_AFTER_SECONDS: u32 = 30;
         let rejection = Rejection::new(ErrorCode::MaxConnectionsExceeded, details);
         Rejection { retry_after: Some(RETRY_AFTER_SECONDS), ..rejection }
     }
 
-    /// A fault of ours; `error_id` is in the log with the cause.
+    /// An error on our side; `error_id` is in the log with the cause.
     pub fn internal(error_id: String) -> Self {
         Rejection {
             error_id: Some(error_id),

@@ -1,5 +1,5 @@
-//! Reading a command's fields: ids as strings or integers, `null` as absent, unknown fields ignored, and refusals that
-//! name the field and the bound. No rule of a single command lives here.
+//! Reading a command's fields: ids as strings or integers, `null` as absent, unknown fields ignored, and errors that
+//! name the field and the bound. It contains no rules of single commands.
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -35,7 +35,7 @@ impl Invalid {
 pub struct Fields<'a>(pub &'a Map<String, Value>);
 
 impl<'a> Fields<'a> {
-    /// The value of a field; `None` when it is absent or `null`.
+    /// The value of a field; `None` if it is absent or `null`.
     pub fn get(self, field: &str) -> Option<&'a Value> {
         self.0.get(field).filter(|value| !value.is_null())
     }
@@ -48,7 +48,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A string of `min` to `max` characters that a database text column can hold.
+    /// A string of `min` to `max` characters that fits into a database text column.
     pub fn bounded(self, field: &'static str, min: usize, max: usize) -> Result<Option<String>, Invalid> {
         let Some(text) = self.string(field)? else { return Ok(None) };
         let characters = text.chars().count();
@@ -143,8 +143,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Message text: kept exactly as sent, not empty after trimming, at most `max` characters. Where two names serve,
-    /// the first one listed is named in the refusal.
+    /// Message text: kept exactly as sent, not empty after trimming, at most `max` characters. If a field has two
+    /// names, the error uses the first one.
     pub fn content(self, names: &[&'static str], max: usize) -> Result<String, Invalid> {
         let field = names[0];
         let given = names.iter().copied().find(|name| self.get(name).is_some());
@@ -183,12 +183,12 @@ impl<'a> Fields<'a> {
         Ok(users)
     }
 
-    /// `limit`: 50 when absent, 200 when larger.
+    /// `limit`: 50 if absent, 200 if larger.
     pub fn limit(self) -> Result<u32, Invalid> {
         self.limit_of(DEFAULT_PAGE, MAX_PAGE)
     }
 
-    /// `limit`, with these for when it is absent and when it is larger.
+    /// `limit`, with these values for an absent and for a larger one.
     pub fn limit_of(self, default: u32, max: u32) -> Result<u32, Invalid> {
         // From 2^53 on, every JSON number is an integer, however it is written.
         let is_huge = |value: &Value| value.as_f64().is_some_and(|number| number >= FIRST_FLOAT_WITHOUT_FRACTION);
@@ -199,19 +199,19 @@ impl<'a> Fields<'a> {
         Ok(limit.min(i64::from(max)) as u32)
     }
 
-    /// `offset`, at most `max`: 0 when absent.
+    /// `offset`, at most `max`: 0 if absent.
     pub fn offset(self, max: u32) -> Result<u32, Invalid> {
         Ok(self.integer("offset", 0, i64::from(max))?.unwrap_or(0) as u32)
     }
 
-    /// `cursor`: where a part of a list begins; `None` for its first part.
+    /// `cursor`: where a part of a list begins; `None` for the first part.
     pub fn cursor<C: Cursor>(self) -> Result<Option<C>, Invalid> {
         let Some(text) = self.string("cursor")? else { return Ok(None) };
         let invalid = || Invalid::new("cursor", "`cursor` must be the `nextCursor` of an earlier answer");
         C::parse(text).map(Some).ok_or_else(invalid)
     }
 
-    /// A time; `Some(None)` when it is `null`, which is not the same as absent.
+    /// A time; `Some(None)` if it is `null`, which is different from absent.
     pub fn time_or_null(self, field: &'static str) -> Result<Option<Option<Timestamp>>, Invalid> {
         match self.0.get(field) {
             None => Ok(None),
@@ -236,18 +236,19 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The conversation of an id in the form of ours, or of one that the original server gave to a group.
+/// Parses a conversation's id in our form, or one that the original server assigned to a group.
 pub fn parse_conversation_id(text: &str) -> Option<ConversationId> {
     text.parse().ok().or_else(|| held_group(text).map(ConversationId::Group))
 }
 
-/// The group of an id that the original server gave out.
+/// Parses a group's id that the original server assigned.
 fn held_group(text: &str) -> Option<GroupId> {
     let is_held = is_held(text, "group_") || Uuid::try_parse(text).is_ok();
     is_held.then(|| held_ids::group_id(text)).flatten()
 }
 
-/// Whether it looks like an id that the original server gave out other than a UUID: `msg_<ms>_<random>`, or with another prefix.
+/// True if it looks like an id that the original server assigned and is not a UUID: `msg_<ms>_<random>`, or with
+/// another prefix.
 fn is_held(text: &str, prefix: &str) -> bool {
     let parts = text.strip_prefix(prefix).and_then(|rest| rest.split_once('_'));
     let all = |text: &str, is: fn(&u8) -> bool| !text.is_empty() && text.len() <= 64 && text.as_bytes().iter().all(is);
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_cut_at_200_and_refused_below_1() {
+    fn pages_are_cut_at_200_and_rejected_below_1() {
         assert_eq!(with(json!({}), |f| f.limit()), Ok(50));
         assert_eq!(with(json!({"limit": 200}), |f| f.limit()), Ok(200));
         assert_eq!(with(json!({"limit": 201}), |f| f.limit()), Ok(200));

@@ -1,4 +1,4 @@
-//! One inbound text message as the contract sees it: a JSON object with a string `type`, perhaps a `requestId`.
+//! One inbound text message as the contract sees it: a JSON object with a string `type` and an optional `requestId`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{ErrorCode, Fields, Invalid, Rejection};
 use crate::limits::{MAX_JSON_DEPTH, MAX_JSON_VALUES, MAX_REQUEST_ID_CHARACTERS};
 
-/// What the answer to a command echoes: a string or an integer, kept as its JSON text.
+/// The value that the answer to a command echoes: a string or an integer, kept as its JSON text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestId(String);
 
@@ -16,13 +16,13 @@ impl RequestId {
     }
 }
 
-/// A message that has the general form; whether its `type` exists and its fields fit is still open.
+/// A message of the general form; its `type` may still be unknown and its fields invalid.
 pub struct Frame {
     fields: Map<String, Value>,
     pub request_id: Option<RequestId>,
 }
 
-/// A message without the general form. What could be read of it goes into the answer.
+/// A message that lacks the general form. The answer uses what could be read.
 #[derive(Debug)]
 pub struct Malformed {
     pub rejection: Rejection,
@@ -31,7 +31,7 @@ pub struct Malformed {
 }
 
 impl Frame {
-    /// Reads one text message. Of duplicate keys the last counts; a lone surrogate escape is not JSON.
+    /// Parses one text message. If a key occurs twice, the last one counts; a lone surrogate escape is not valid JSON.
     pub fn parse(text: &str) -> Result<Frame, Box<Malformed>> {
         let refuse = |code, details: String| {
             Box::new(Malformed { rejection: Rejection::new(code, details), request_id: None, request_type: None })
@@ -76,10 +76,10 @@ impl Frame {
         self.fields.get("type").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Lets a dialect make it a command of `chat.v1`. The `requestId` stays what it was.
+    /// Lets a dialect turn it into a command of `chat.v1`. The `requestId` stays the same.
     ///
     /// # Errors
-    /// What `rewrite` refuses.
+    /// The error of `rewrite`.
     pub fn rewrite(
         &mut self,
         rewrite: impl FnOnce(&mut Map<String, Value>) -> Result<(), Invalid>,
@@ -87,7 +87,7 @@ impl Frame {
         rewrite(&mut self.fields)
     }
 
-    /// Puts another text into a field.
+    /// Replaces the text of a field.
     pub fn set(&mut self, field: &str, text: String) {
         self.fields.insert(field.to_owned(), Value::String(text));
     }
@@ -97,10 +97,10 @@ impl Frame {
     }
 }
 
-/// The `requestId` of a text that has the form of a JSON object, but whose other values are not all ones (a lone surrogate, or a
-/// number out of range), or are nested too deep.
+/// The `requestId` of a text that looks like a JSON object but contains invalid values (a lone surrogate, or a number
+/// out of range) or is nested too deeply.
 fn readable_request_id(text: &str) -> Option<RequestId> {
-    /// What is not asked for is only skipped, not evaluated.
+    /// Other fields are only skipped, not evaluated.
     #[derive(Deserialize)]
     struct Only {
         #[serde(rename = "requestId")]
@@ -121,8 +121,8 @@ fn request_id(value: Option<&Value>) -> Result<Option<RequestId>, ()> {
     }
 }
 
-/// How deep the brackets of a JSON text nest at most, and how many values and names there are at most; a cheap look before
-/// anything is allocated for them.
+/// The maximum nesting of a JSON text's brackets, and the number of its values and names; a cheap check before anything
+/// is allocated for them.
 fn measure(text: &[u8]) -> (usize, usize) {
     let (mut depth, mut deepest, mut values, mut in_string, mut escaped) = (0_usize, 0_usize, 0_usize, false, false);
     for byte in text {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_and_what_is_no_command() {
+    fn messages_that_are_not_json_or_not_commands_are_rejected() {
         for bad in ["", "{", "nope", "{\"type\":\"ping\"} x", "{\"type\":\"\\ud800\"}"] {
             assert_eq!(code(bad), ErrorCode::InvalidJson, "{bad}");
         }
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_almost_json_is_refused_with_its_request_id() {
+    fn broken_json_is_rejected_with_its_request_id() {
         let echo = |text: &str| Frame::parse(text).err().and_then(|malformed| malformed.request_id);
         for value in ["\"\\ud800\"", "1e999", "[{\"y\":-1e999}]"] {
             for text in [
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn many_values_are_refused_unless_they_are_text() {
+    fn many_values_are_rejected_unless_they_are_text() {
         for (piece, most) in [("{\"\":0},", 21_665), ("0,", 64_995), ("[],", 32_497)] {
             let list = |count: usize| format!("{{\"type\":\"ping\",\"x\":[{}0]}}", piece.repeat(count));
             assert!(Frame::parse(&list(most)).is_ok(), "{most} times {piece}");
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_refused_unless_it_is_text() {
+    fn deep_nesting_is_rejected_unless_it_is_text() {
         for depth in [16, 1_000] {
             let x = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
             let deep = format!("{{\"type\":\"ping\",\"x\":{x},\"requestId\":7}}");

@@ -1,6 +1,6 @@
 //! The wire contract's common parts: frames as JSON objects, the table of error codes, the table of close codes, and the
 //! form in which commands are described as data.
-//! What each command and event looks like is in `commands` and `events`.
+//! `commands` and `events` define each command and event.
 
 pub mod close;
 pub mod error;

@@ -1,5 +1,5 @@
-//! The contract of commands and request bodies as data: their fields with kinds and bounds, the answers, the errors. The
-//! reference and the schemas are made from it, and tests hold it against the parser. Nothing here checks anything.
+//! The contract of commands and request bodies as data: their fields with kinds and bounds, the answers, the errors.
+//! The reference and the schemas are generated from it, and tests compare it with the parser. Nothing is checked here.
 
 use super::ErrorCode;
 use crate::limits::{MAX_PAGE, MAX_SYNC_ENTRIES};
@@ -9,17 +9,17 @@ use crate::limits::{MAX_PAGE, MAX_SYNC_ENTRIES};
 pub struct Spec {
     /// The `type`.
     pub name: &'static str,
-    /// Other names under which it may be sent.
+    /// Other names that clients may send.
     pub aliases: &'static [&'static str],
     pub summary: &'static str,
     pub fields: &'static [Field],
-    /// The types of the direct answer on success, the ordinary one first; empty when success is not answered.
+    /// The types of the direct answer on success, the usual one first; empty if success is not answered.
     pub replies: &'static [&'static str],
-    /// The types of the events that it causes for others, and for one's other connections.
+    /// The types of the events that it causes for others, and for the caller's other connections.
     pub events: &'static [&'static str],
-    /// The error codes of its own, besides those that every command may be answered with.
+    /// The error codes of this command, in addition to those of every command.
     pub errors: &'static [ErrorCode],
-    /// Whether it counts against `MESSAGE_RATE_LIMIT`.
+    /// True if it counts against `MESSAGE_RATE_LIMIT`.
     pub is_message: bool,
 }
 
@@ -63,9 +63,9 @@ impl Field {
 pub enum Requirement {
     Required,
     Optional,
-    /// Optional; absent, it is this JSON.
+    /// Optional; this JSON if absent.
     Default(&'static str),
-    /// May be given instead of that field.
+    /// May be sent instead of that field.
     InsteadOf(&'static str),
     /// At least one of the fields with this presence is required.
     AtLeastOne,
@@ -78,9 +78,9 @@ pub enum Kind {
     MessageId,
     GroupId,
     ConversationId,
-    /// Of a direct conversation.
+    /// The id of a direct conversation.
     DirectConversationId,
-    /// The main backend's: a string of at most so many characters, or an integer.
+    /// An id of the main backend: a string of at most this many characters, or an integer.
     ForeignId(usize),
     /// The text of a message: at most `MAX_MESSAGE_LENGTH`, not only white space.
     Content,
@@ -92,7 +92,7 @@ pub enum Kind {
     Words {
         max: usize,
     },
-    /// An account's name.
+    /// The name of an account.
     Username {
         min: usize,
         max: usize,
@@ -106,12 +106,12 @@ pub enum Kind {
         min: i64,
         max: i64,
     },
-    /// Members of a group: up to `GROUP_MAX_MEMBERS`.
+    /// The number of members of a group: up to `GROUP_MAX_MEMBERS`.
     MemberCount,
     Time,
-    /// `null` is not the same as absent.
+    /// `null` is different from absent.
     TimeOrNull,
-    /// What an earlier answer gave as `nextCursor`.
+    /// The `nextCursor` of an earlier answer.
     Cursor,
     Choice(&'static [&'static str]),
     UserIds {
@@ -120,7 +120,7 @@ pub enum Kind {
     /// `{"<conversationId or groupId>": seq, …}`.
     Positions {
         most: usize,
-        /// Each may be `{seq, version}` instead.
+        /// Each value may also be `{seq, version}`.
         has_versions: bool,
     },
     EventIds {
@@ -141,7 +141,7 @@ impl Kind {
     pub const POSITIONS: Kind = Kind::Positions { most: MAX_SYNC_ENTRIES, has_versions: false };
 }
 
-// Every page says the largest size; this keeps the sentence true.
+// The description of each page states the maximum size; this keeps the sentence true.
 const _: () = assert!(MAX_PAGE == 200);
 
 pub const LIMIT: Field = Field::default(

@@ -8,7 +8,7 @@ use fred::types::scripts::Script;
 use super::run_script;
 use crate::ids::GatewayId;
 
-/// How exact the sliding window of requests is: this many slices.
+/// The precision of the sliding window of requests: this many slices.
 const SLICES: u64 = 60;
 
 /// The scripts, ready to run on any client.
@@ -27,20 +27,20 @@ impl Default for AddressScripts {
     }
 }
 
-/// One gateway's wish to hold `connections` connections of an address.
+/// One gateway's request to hold `connections` connections of an address.
 pub struct Connect<'a> {
     pub gateway: GatewayId,
     pub connections: u32,
-    /// Of all live gateways together.
+    /// The limit for all live gateways together.
     pub limit: u32,
-    /// After this time without a renewal the counts are forgotten.
+    /// The counts are forgotten after this time without a renewal.
     pub lifetime: Duration,
-    /// The gateways that are alive; counts of others are left over from the dead.
+    /// The live gateways; counts of others are left over from dead ones.
     pub live: &'a [String],
 }
 
 impl AddressScripts {
-    /// Counts a request; `Some` with the seconds to wait when it is over `limit` in the sliding `window`.
+    /// Counts a request; returns the seconds to wait if it is over `limit` in the sliding `window`.
     pub async fn request(
         &self,
         client: &Client,
@@ -55,7 +55,7 @@ impl AddressScripts {
         Ok((retry_after > 0).then_some(retry_after))
     }
 
-    /// Says whether the gateway may hold that many.
+    /// Returns true if the gateway may hold that many.
     pub async fn connect(&self, client: &Client, key: &str, wish: &Connect<'_>) -> Result<bool, Error> {
         let gateway = wish.gateway.to_string();
         let mut arguments: Vec<Value> = vec![

@@ -1,5 +1,5 @@
-//! `admit.lua`: appends a batch of commands to their streams, each after its sender's rate limit, in one round trip; on a cluster
-//! in two, because the keys are in different slots.
+//! `admit.lua`: appends a batch of commands to their streams, after checking its sender's rate limit, in one round trip
+//! (two on a cluster, because the keys are in different slots).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,15 +24,15 @@ pub struct Append {
 pub struct Rate {
     /// [`super::keys::Keys::message_rate`] or [`super::keys::Keys::command_rate`] of the sender.
     pub key: String,
-    /// Of what counts against the key in the sliding window, this command included.
+    /// The number of commands that the key allows in the sliding window, including this one.
     pub limit: u32,
 }
 
-/// What became of one command.
+/// The result for one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     Appended,
-    /// Over the limit; seconds until the sender may try again.
+    /// Over the limit; the seconds until the sender may try again.
     RateLimited {
         retry_after: u32,
     },
@@ -48,19 +48,19 @@ pub struct Admit {
 /// What one run of the script does for one command.
 #[derive(Clone, Copy)]
 struct Step<'a> {
-    /// Where it is appended, if it is.
+    /// The stream to append it to, if any.
     stream: Option<&'a str>,
     rate: Option<&'a Rate>,
     entry: &'a Bytes,
 }
 
 impl Admit {
-    /// With limits for a sliding `window` (whole seconds).
+    /// Uses a sliding `window` of whole seconds for the limits.
     pub fn new(window: Duration) -> Self {
         Admit { script: Script::from_lua(include_str!("scripts/admit.lua")), window }
     }
 
-    /// Admits the batch; returns what became of each command, in order. After an error nothing is known of it.
+    /// Admits the batch; returns the result of each command, in order. After an error, nothing is known about it.
     pub async fn run(&self, client: &Client, batch: &[Append]) -> Vec<Result<Admission, Error>> {
         let steps = batch.iter().map(|append| Step {
             stream: Some(append.stream.as_str()),
@@ -77,7 +77,8 @@ impl Admit {
         }
     }
 
-    /// First what counts against limits, then what these let pass. What cannot be appended in the end has counted nevertheless.
+    /// First counts against the limits, then appends what they allow. A command that then cannot be appended has been
+    /// counted anyway.
     async fn run_by_slot(&self, client: &Client, steps: &[Step<'_>]) -> Vec<Result<Admission, Error>> {
         static NO_ENTRY: Bytes = Bytes::new();
         let mut admissions = vec![Ok(Admission::Appended); steps.len()];
@@ -94,8 +95,8 @@ impl Admit {
         admissions
     }
 
-    /// Runs the script for each slot by itself; notes the admissions at the places of the commands. With each step goes its
-    /// place and the key that it needs.
+    /// Runs the script for each slot separately, and records the results at the commands' positions. Each step comes
+    /// with its position and the key that it needs.
     async fn run_slots(
         &self,
         client: &Client,
@@ -117,7 +118,7 @@ impl Admit {
         }
     }
 
-    /// One admission per step, in order. On an error nothing is known of any of them.
+    /// Returns one admission per step, in order. After an error nothing is known about any of them.
     async fn run_script(&self, client: &Client, steps: &[Step<'_>]) -> Result<Vec<Admission>, Error> {
         let mut streams = KeyIndex::default();
         let mut rate_keys = KeyIndex::default();
@@ -138,7 +139,7 @@ impl Admit {
         let keys = streams.keys.into_iter().chain(rate_keys.keys).map(str::to_owned).collect();
         let seconds: Vec<u32> = super::run_script(&self.script, client, keys, arguments).await?;
         if seconds.len() != steps.len() {
-            return Err(Error::new(ErrorKind::Protocol, "admit.lua answered for another number of commands"));
+            return Err(Error::new(ErrorKind::Protocol, "admit.lua answered for a different number of commands"));
         }
         let admission = |retry_after| match retry_after {
             0 => Admission::Appended,

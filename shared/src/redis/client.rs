@@ -1,4 +1,4 @@
-//! Connections to Redis, with the settings that correctness rests on.
+//! Connections to Redis, with the settings that correctness depends on.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -16,36 +16,37 @@ use super::tls;
 use super::topology::Topology;
 use crate::lifecycle::Lifecycle;
 
-/// How long the pauses between reconnection attempts may grow: the service has to be back within seconds.
+/// The maximum pause between reconnection attempts: the service has to be back within seconds.
 const MAX_RECONNECT_DELAY_MS: u32 = 1_000;
 
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often each connection is asked for a sign of life.
+/// How often each connection is pinged.
 const PING_PERIOD: Duration = Duration::from_secs(2);
 
-/// A subscriber that lags behind by more loses messages, which counts as an interruption. The client makes nine channels
-/// of this capacity when it starts, so that each thousand costs a megabyte; clients that subscribe to nothing keep 32.
+/// A subscriber that lags further behind loses messages, which counts as an interruption. The client creates nine
+/// channels of this capacity at its start, so that each thousand costs a megabyte; clients without subscriptions keep
+/// 32.
 const SUBSCRIBER_CAPACITY_MESSAGES: usize = 2_048;
 
-/// The same error of a connection is logged once in so long.
+/// How often the same error of a connection is logged.
 const REPEAT_ERROR_AFTER: Duration = Duration::from_secs(60);
 
-/// What connections to Redis need to know.
+/// The settings for connections to Redis.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
     /// `redis://`, `redis-sentinel://` or `redis-cluster://`; with TLS `rediss…://`.
     pub url: String,
-    /// A PEM file with the only certificate authorities to trust over TLS; without it, those of the system.
+    /// A PEM file with the certificate authorities to trust over TLS; without it, the system's.
     pub tls_ca: Option<String>,
-    /// A command without a reply for so long has failed.
+    /// A command without a reply within this time has failed.
     pub command_timeout: Duration,
 }
 
 impl RedisOptions {
     fn builder(&self) -> Result<Builder, Error> {
         let mut builder = Builder::from_config(self.config()?);
-        // Otherwise a client whose very first connection fails gives up for good, and its process never serves.
+        // Otherwise a client whose first connection fails would give up for good, and its process would never serve.
         builder.with_config(|config| config.fail_fast = false);
         let command_timeout = self.command_timeout;
         builder
@@ -54,7 +55,7 @@ impl RedisOptions {
                 connection.internal_command_timeout = Duration::from_secs(2);
                 // A second attempt after a lost reply would append a command twice.
                 connection.max_command_attempts = 1;
-                // Followed in `redirect`.
+                // `redirect` handles redirections.
                 connection.max_redirections = 0;
                 connection.tcp.nodelay = Some(true);
             })
@@ -69,14 +70,14 @@ impl RedisOptions {
         let (Some(file), Some(rest)) = (&self.tls_ca, self.url.strip_prefix("rediss")) else {
             return Config::from_url(&self.url);
         };
-        // Without TLS in the URL, or the system's authorities would be read, which need not be there.
+        // Without TLS in the URL; otherwise the system's authorities would be read, which may not exist.
         let mut config = Config::from_url(&format!("redis{rest}"))?;
         config.tls = Some(tls::trusting(file).map_err(|problem| Error::new(ErrorKind::Tls, problem))?);
         Ok(config)
     }
 
     /// A client for ordinary commands. It connects in the background and keeps reconnecting; until then commands fail
-    /// after `command_timeout`. What it takes runs in `lifecycle`.
+    /// after `command_timeout`. Its tasks run in `lifecycle`.
     pub fn client(&self, lifecycle: &Lifecycle) -> Result<Client, Error> {
         let client = self.builder()?.build()?;
         lifecycle.spawn_until_stopped("redis-errors", log_errors(client.error_rx()));
@@ -84,14 +85,16 @@ impl RedisOptions {
         Ok(client)
     }
 
-    /// A client for blocking reads: nothing else may use it. `longest_block` is added to the command timeout.
+    /// A client for blocking reads; it must not be used for anything else. `longest_block` is added to the command
+    /// timeout.
     pub fn blocking_client(&self, longest_block: Duration, lifecycle: &Lifecycle) -> Result<Client, Error> {
         let options = RedisOptions { command_timeout: self.command_timeout + longest_block, ..self.clone() };
         options.client(lifecycle)
     }
 
-    /// A client for subscriptions. `subscribe` returns before the server has confirmed; a reply to a later `ping` by way of
-    /// [`super::topology::one_node`] says that it has, which takes RESP3, where a subscriber may send other commands.
+    /// A client for subscriptions. `subscribe` returns before the server has confirmed; a reply to a later `ping`
+    /// through [`super::topology::one_node`] shows that it has. This requires RESP3, which allows other commands on a
+    /// subscriber's connection.
     pub fn subscriber(&self, lifecycle: &Lifecycle) -> Result<SubscriberClient, Error> {
         let mut builder = self.builder()?;
         builder.with_config(|config| config.version = RespVersion::RESP3).with_performance_config(|performance| {
@@ -107,14 +110,15 @@ impl RedisOptions {
         lifecycle.spawn_until_stopped("redis-watch", self.watch(client.clone()));
     }
 
-    /// Has the client connect anew, and so resolve the server's name again, when only that can mend its connection; see [`needs_new_connection`].
+    /// Makes the client reconnect, and so resolve the server's name again, if only that can repair its connection; see
+    /// [`needs_new_connection`].
     fn watch(
         &self,
         client: impl ClientLike + 'static,
     ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
         let patience = match Topology::of(&client) {
             Topology::Single => self.command_timeout * 3,
-            // Connections to servers that are still part of the cluster are kept, so that it costs little.
+            // Connections to servers that are still part of the cluster are kept, so this costs little.
             Topology::Cluster => self.command_timeout,
         };
         async move {
@@ -127,7 +131,7 @@ impl RedisOptions {
                         client.with_options(&Options { cluster_node, timeout: Some(patience), ..Options::default() });
                     async move {
                         match is_clustered {
-                            // Its nodes themselves say who is whose replica.
+                            // Its nodes know which of them are replicas.
                             true => asking.ping::<()>(None).await.map(|()| String::new()),
                             false => asking.info(Some(InfoKind::Replication)).await,
                         }
@@ -135,10 +139,10 @@ impl RedisOptions {
                 });
                 let answers = join_all(looks).await;
                 let reason = answers.iter().find_map(needs_new_connection);
-                // Otherwise it is connecting already.
+                // Otherwise it is already connecting.
                 if let (Some(reason), true) = (reason, client.is_connected()) {
-                    tracing::warn!(reason, "connecting to Redis anew");
-                    // Whether it succeeds the next commands show.
+                    tracing::warn!(reason, "reconnecting to Redis");
+                    // The next commands show if it succeeds.
                     let _ = client.force_reconnection().await;
                 }
             }
@@ -146,11 +150,11 @@ impl RedisOptions {
     }
 }
 
-/// Why the connection that gave this answer, to INFO or PING, serves no longer and another one may.
+/// Why the connection that returned this answer to INFO or PING no longer works, and a new one may.
 ///
-/// A server that does not answer may be gone without having closed its connections; the client itself waits for minutes on a
-/// connection that it keeps writing to. One that was made a replica, as by a planned failover behind a name, answers, but every
-/// write with READONLY, and it publishes nothing of its own.
+/// A server that does not answer may be gone without having closed its connections; the client itself waits for minutes
+/// on a connection that it keeps writing to. A server that became a replica, for example in a planned failover behind a
+/// name, answers every write with READONLY and publishes nothing itself.
 fn needs_new_connection(answer: &Result<String, Error>) -> Option<&'static str> {
     const REFUSALS: [(&str, &str); 3] =
         [("READONLY", "it is a replica"), ("MASTERDOWN", "it has lost its primary"), ("LOADING", "it is loading")];
@@ -163,17 +167,17 @@ fn needs_new_connection(answer: &Result<String, Error>) -> Option<&'static str> 
     }
 }
 
-/// The client's own task reconnects whatever happens, but gives up after some errors. What was under way then fails, as when a
-/// connection is lost.
+/// Keeps the client connected: its own task reconnects, but gives up after some errors. Commands in progress then fail,
+/// as after a lost connection.
 ///
 /// # Errors
-/// When the settings are not usable after all, or the client's task panicked.
+/// When the settings turn out to be unusable, or the client's task panicked.
 async fn stay_connected(client: impl ClientLike) -> Result<(), String> {
     loop {
         match client.connect().await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) if !matches!(error.kind(), ErrorKind::Config | ErrorKind::Url) => {
-                tracing::warn!(%error, "the client of Redis gave up: connecting anew");
+                tracing::warn!(%error, "the Redis client gave up: reconnecting");
             }
             Ok(Err(error)) => return Err(error.to_string()),
             Err(panicked) => return Err(panicked.to_string()),
@@ -182,7 +186,8 @@ async fn stay_connected(client: impl ClientLike) -> Result<(), String> {
     }
 }
 
-/// Says why there is no connection (a wrong password, a certificate that nobody trusts): commands only know that no answer came.
+/// Logs why there is no connection (a wrong password, an untrusted certificate): commands only know that no answer
+/// arrived.
 async fn log_errors(mut errors: Receiver<(Error, Option<Server>)>) -> Result<(), Infallible> {
     let mut last: Option<(String, Instant)> = None;
     loop {

@@ -1,5 +1,5 @@
-//! The dead letters: commands that failed for reasons of their own, kept sealed and with the reason until a person looks at
-//! them (`chatctl dlq`). Why a command fails is not known here.
+//! The dead letters: commands that failed because of their content, kept sealed and with the reason until a person
+//! looks at them (`chatctl dlq`). This module does not know why commands fail.
 
 use bytes::Bytes;
 use fred::prelude::*;
@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::stream::{Envelope, FIELD};
 use crate::wire::{self, DecodeError, Wire};
 
-/// The oldest make room beyond this (approximately: Redis trims whole nodes of the stream).
+/// Beyond this many, the oldest are deleted (approximately: Redis trims whole nodes of the stream).
 pub const KEPT: i64 = 10_000;
 const MAX_REASON_BYTES: usize = 1_000;
 
@@ -26,22 +26,22 @@ pub struct DeadLetter {
     pub entry: Bytes,
     /// The stream that it came from.
     pub lane: String,
-    /// The conversation, message or user that it concerns, when it could be read.
+    /// The conversation, message or user that it concerns, if that could be read.
     pub subject: Option<String>,
     pub reason: String,
     pub attempts: u32,
 }
 
-/// One in the stream.
+/// A dead letter in the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Redis's id of it.
+    /// Its id in Redis.
     pub id: String,
     pub letter: DeadLetter,
 }
 
 impl DeadLetter {
-    /// The readable part of the entry, which nothing proves.
+    /// The readable part of the entry, unauthenticated.
     ///
     /// # Errors
     /// When this build cannot read it; that may be why it failed.
@@ -49,7 +49,7 @@ impl DeadLetter {
         wire::peek_envelope(&self.entry)
     }
 
-    /// As it is kept. Other versions read it: names are never changed, and new ones may be missing.
+    /// The stored fields. Other versions read them, so names never change, and new ones may be missing.
     fn to_fields(&self) -> Vec<(&'static str, Value)> {
         let reason = &self.reason[..self.reason.floor_char_boundary(MAX_REASON_BYTES)];
         let mut fields: Vec<(&'static str, Value)> = vec![
@@ -62,7 +62,7 @@ impl DeadLetter {
         fields
     }
 
-    /// The entry for another try: the same command under the same id, to be applied until `deadline`.
+    /// The entry for another attempt: the same command under the same id, to be applied before `deadline`.
     fn renewed(&self, wire: &Wire, deadline: Timestamp) -> Result<Bytes, DecodeError> {
         let (envelope, body) = wire.open_entry(&self.lane, &self.entry)?;
         Ok(wire.entry(&self.lane, &Envelope { deadline, hops: 0, ..envelope }, &body).into())
@@ -103,7 +103,7 @@ impl DeadLetters {
         keyed!(&self.client, &self.stream, |sender, stream| async move { sender.xlen(stream).await }).await
     }
 
-    /// At most `count`, oldest first: those after `after` (from the first when `None`) up to `last`.
+    /// At most `count` letters, oldest first: those after `after` (from the first if `None`) up to `last`.
     pub async fn list(&self, after: Option<&str>, last: &str, count: u64) -> Result<Vec<Stored>, Error> {
         let first = after.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
         let entries: Vec<RawLetter> = self.client.xrange(self.stream.as_str(), first, last, Some(count)).await?;
@@ -115,15 +115,15 @@ impl DeadLetters {
         Ok(entries.into_iter().next().map(stored))
     }
 
-    /// The id of the newest.
+    /// The id of the newest letter.
     pub async fn last_id(&self) -> Result<Option<String>, Error> {
         let entries: Vec<RawLetter> = self.client.xrevrange(self.stream.as_str(), "+", "-", Some(1)).await?;
         Ok(entries.into_iter().next().map(|(id, _)| id))
     }
 
-    /// Puts the command back on its lane, then takes it off the dead letters. `false`, and nothing is done, when there is no
-    /// such lane: no worker would read it. Should it be interrupted in between, the next requeue appends it again, and it is
-    /// applied once nevertheless.
+    /// Puts the command back on its lane, then removes the dead letter. Does nothing and returns `false` if the lane
+    /// does not exist, since no worker would read it. If it is interrupted in between, the next requeue appends the
+    /// command again, and it is still applied only once.
     ///
     /// # Errors
     /// When Redis fails, or the entry is not one that `wire` reads.
@@ -137,7 +137,7 @@ impl DeadLetters {
         Ok(true)
     }
 
-    /// Whether it was there.
+    /// Deletes a letter; returns true if it existed.
     pub async fn delete(&self, id: &str) -> Result<bool, Error> {
         let deleted: u64 = self.client.xdel(self.stream.as_str(), id).await?;
         Ok(deleted > 0)
@@ -151,7 +151,7 @@ fn stored((id, fields): RawLetter) -> Stored {
     Stored { id, letter: from_fields(fields) }
 }
 
-/// What is missing or malformed is left empty: a person has to see the rest.
+/// Missing and malformed fields are left empty, so that a person can see the rest.
 fn from_fields(fields: Vec<(String, Bytes)>) -> DeadLetter {
     let mut letter =
         DeadLetter { entry: Bytes::new(), lane: String::new(), subject: None, reason: String::new(), attempts: 0 };
@@ -173,7 +173,7 @@ fn from_fields(fields: Vec<(String, Bytes)>) -> DeadLetter {
 mod tests {
     use super::*;
 
-    /// Spelled out: a renamed field would make the letters of the version before unreadable.
+    /// Spelled out, because a renamed field would make the letters of the previous version unreadable.
     #[test]
     fn the_fields_of_a_letter_never_change() {
         let letter = DeadLetter {

@@ -1,10 +1,11 @@
-//! Every key, stream and channel in Redis: what it holds, who writes and reads it, how long it lives. Nothing else in
-//! the project spells a key.
+//! Every key, stream and channel in Redis: what it holds, who writes and reads it, how long it lives. No other module
+//! builds key names.
 
 use crate::ids::{ApiKeyId, ConversationId, GatewayId, GroupId, UserId};
 
-/// The hash tags of the partitions' streams, one in each sixteenth of a cluster's slots. A command can read the streams of one
-/// slot only, so that each tag takes a worker a connection; more servers than tags do not share the streams.
+/// The hash tags of the partitions' streams, one in each sixteenth of a cluster's slots. A command can read the streams
+/// of only one slot, so each tag costs a worker one connection; with more servers than tags, some servers get no
+/// streams.
 pub const PARTITION_TAGS: [&str; 16] =
     ["p60", "p42", "p11", "p3", "p61", "p43", "p10", "p2", "p62", "p40", "p13", "p1", "p63", "p41", "p12", "p0"];
 
@@ -31,7 +32,7 @@ impl Keys {
         format!("{}{{q}}:commands", self.prefix)
     }
 
-    /// Stream: commands that failed for reasons of their own. Appended by workers, read by `chatctl dlq`; capped.
+    /// Stream: commands that failed because of their content. Appended by workers, read by `chatctl dlq`; capped.
     pub fn dead_letters(&self) -> String {
         format!("{}dead_letters", self.prefix)
     }
@@ -51,13 +52,13 @@ impl Keys {
         format!("{}address_requests:{address}", self.prefix)
     }
 
-    /// String: the tokens of one address that were refused, per slice of the window. Written by gateways; lives for the
+    /// String: the failed tokens of one address, per slice of the window. Written by gateways; lives for the
     /// window.
     pub fn address_auth_failures(&self, address: impl std::fmt::Display) -> String {
         format!("{}address_auth_failures:{address}", self.prefix)
     }
 
-    /// String: how many strangers a user began to write to. Written by workers; lives for a day from the first.
+    /// String: how many strangers a user started to write to. Written by workers; expires a day after the first.
     pub fn strangers(&self, user: UserId) -> String {
         format!("{}strangers:{user}", self.prefix)
     }
@@ -78,13 +79,13 @@ impl Keys {
         format!("{}unnamed_proxy", self.prefix)
     }
 
-    /// String: the logins tried at one account, from one address, or both (`kind`), per slice of the window. Written by gateways;
-    /// lives for the window.
+    /// String: the login attempts for one account, from one address, or both (`kind`), per slice of the window. Written
+    /// by gateways; lives for the window.
     pub fn login_attempts(&self, kind: &str, whom: impl std::fmt::Display) -> String {
         format!("{}login_attempts:{kind}:{whom}", self.prefix)
     }
 
-    /// String: there if this address was used to log in to this account. Written by gateways; lives for three months.
+    /// String: exists if this address was used to log in to this account. Written by gateways; lives for three months.
     pub fn known_login(&self, account_and_address: &str) -> String {
         format!("{}known_login:{account_and_address}", self.prefix)
     }
@@ -107,15 +108,15 @@ impl Keys {
         format!("{}heartbeats:{kind}", self.prefix)
     }
 
-    /// String: the database's epoch, see `migrations/0008_store_epoch.sql`. Written by workers when it changes, read by gateways,
-    /// which then take nothing for granted that they saw before. Lives for ever.
+    /// String: the database's epoch, see `migrations/0008_store_epoch.sql`. Written by workers when it changes, read by
+    /// gateways, which then no longer rely on earlier numbers. Never expires.
     pub fn store_epoch(&self) -> String {
         format!("{}store_epoch", self.prefix)
     }
 
     /// Sorted set: users who are online, from the first session to the end of the grace period. Written by workers and
-    /// gateways through the scripts of `redis::presence`, read by workers. Lives while anybody is online. This and the
-    /// next four share a hash tag because scripts change them together.
+    /// gateways through the scripts of `redis::presence`, read by workers. Exists while any user is online. This and
+    /// the next four share a hash tag because scripts change them together.
     pub fn online_users(&self) -> String {
         format!("{}{{presence}}online_users", self.prefix)
     }
@@ -125,18 +126,18 @@ impl Keys {
         format!("{}{{presence}}grace", self.prefix)
     }
 
-    /// String: there once the sorted set of online users holds everybody; gone when Redis lost its data. The epoch of the database that
-    /// knows the same users to be online. Written by workers.
+    /// String: exists once the sorted set of online users is complete; missing after Redis lost its data. Its value is
+    /// the epoch of the database with the same online users. Written by workers.
     pub fn presence_is_complete(&self) -> String {
         format!("{}{{presence}}complete", self.prefix)
     }
 
-    /// Followed by a user id, a set: that user's sessions as `{gateway}:{connection}`.
+    /// Followed by a user id: a set with that user's sessions as `{gateway}:{connection}`.
     pub fn user_sessions_prefix(&self) -> String {
         format!("{}{{presence}}user_session:", self.prefix)
     }
 
-    /// Set: one gateway's sessions as `{user}:{connection}`. Emptied by workers when the gateway is dead.
+    /// Set: one gateway's sessions as `{user}:{connection}`. Emptied by workers if the gateway dies.
     pub fn gateway_sessions(&self, gateway: GatewayId) -> String {
         format!("{}{{presence}}gateway_sessions:{gateway}", self.prefix)
     }
@@ -147,13 +148,13 @@ impl Keys {
     }
 
     /// Sorted set: who is typing where, by the time at which it ends by itself. Written by the workers that handle
-    /// `typing`, emptied by whichever worker looks first; lives while anybody types.
+    /// `typing`, emptied by the first worker that looks; exists while any user is typing.
     pub fn typing(&self) -> String {
         format!("{}typing", self.prefix)
     }
 
-    /// Sorted set: hashes of revoked tokens that the gateways were told of, by time. Written by workers; entries go after
-    /// some minutes.
+    /// Sorted set: hashes of revoked tokens that were announced to the gateways, by time. Written by workers; entries
+    /// expire after some minutes.
     pub fn revoked_tokens(&self) -> String {
         format!("{}revoked_tokens", self.prefix)
     }
@@ -163,33 +164,33 @@ impl Keys {
         format!("{}gateway:{gateway}", self.prefix)
     }
 
-    /// Channel: large answers for one gateway's connections. It has a connection of its own, so that Redis may cut that for what waits
-    /// on it and no event is lost.
+    /// Channel: large answers for one gateway's connections. It has a separate connection, so that no event is lost if
+    /// Redis cuts that one because too much is waiting.
     pub fn answer_channel(&self, gateway: GatewayId) -> String {
         format!("{}answers:{gateway}", self.prefix)
     }
 
-    /// Channel: whatever concerns one user.
+    /// Channel: everything that concerns one user.
     pub fn user_channel(&self, user: UserId) -> String {
         format!("{}user:{user}", self.prefix)
     }
 
-    /// Channel: what concerns all members of a group, published once whatever its size.
+    /// Channel: what concerns all members of a group, published once however large the group is.
     pub fn group_channel(&self, group: GroupId) -> String {
         format!("{}{group}", self.prefix)
     }
 
-    /// Channel: what concerns every gateway: who comes and goes, and which tokens were revoked.
+    /// Channel: what concerns every gateway: users who come and go, and revoked tokens.
     pub fn presence_channel(&self) -> String {
         format!("{}presence", self.prefix)
     }
 
-    /// Channel: what gateways should have been given, by workers, for all gateways.
+    /// Channel: what gateways should have received, from workers to all gateways.
     pub fn report_channel(&self) -> String {
         format!("{}report", self.prefix)
     }
 
-    /// What a channel's name stands for; `None` for a foreign one.
+    /// The meaning of a channel's name; `None` for a foreign one.
     pub fn parse_channel(&self, channel: &str) -> Option<Channel> {
         let name = channel.strip_prefix(self.prefix.as_str())?;
         if name == "presence" {

@@ -1,5 +1,5 @@
-//! Reading the lanes: taking over partition streams, blocking reads, settling. Which worker may do so is decided in
-//! Postgres; here the name of the consumer group is the fence.
+//! Reading the lanes: taking over partition streams, blocking reads, settling. Postgres decides which worker may do so;
+//! here the name of the consumer group is the fence.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::stream::FIELD;
 /// One entry as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawEntry {
-    /// Place of its stream among those asked for.
+    /// The position of its stream among the requested ones.
     pub stream: usize,
     /// Redis's id of the entry.
     pub id: String,
     pub entry: Bytes,
 }
 
-/// What XREADGROUP answers: streams with entries with fields; nothing after a timeout.
+/// The answer of XREADGROUP: streams with entries with fields; nothing after a timeout.
 type Reply = Option<Vec<(String, Vec<(String, Vec<(String, Bytes)>)>)>>;
 
 /// Readers of partition streams.
@@ -50,11 +50,11 @@ impl Lanes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
     pub entries: u64,
-    /// Of the first entry; zero when there is none.
+    /// The age of the first entry; zero if there is none.
     pub age: Duration,
 }
 
-/// `backlog.lua`: looks at many streams in one command, or in one per slot.
+/// `backlog.lua`: checks many streams in one command, or in one per slot.
 #[derive(Clone)]
 pub struct Backlogs(Script);
 
@@ -83,8 +83,8 @@ impl Backlogs {
     }
 }
 
-/// Reads what is new for the group in the streams, which share a slot, waiting up to `block` for the first entry. Entries are not
-/// kept as pending: they stay in the stream until settled, and a new owner reads them all again.
+/// Reads the group's new entries in the streams, which share a slot, waiting up to `block` for the first one. Entries
+/// are not kept as pending: they stay in the stream until settled, and a new owner reads them all again.
 pub async fn read(
     client: &Client,
     streams: &[String],
@@ -103,7 +103,7 @@ pub async fn read(
     Ok(entries(streams, reply))
 }
 
-/// Reads what is new for the group of a lane with many readers; entries are pending for `consumer` until acknowledged.
+/// Reads the group's new entries of a lane with many readers; entries are pending for `consumer` until acknowledged.
 pub async fn read_shared(
     client: &Client,
     stream: &str,
@@ -142,7 +142,7 @@ pub async fn claim_abandoned(
     Ok(entries(&[stream.to_owned()], Some(vec![(stream.to_owned(), claimed)])))
 }
 
-/// Takes a reader's pending entries for just read, so that nobody else claims them.
+/// Marks a reader's pending entries as just read, so that no other reader claims them.
 pub async fn keep(client: &Client, stream: &str, group: &str, consumer: &str, ids: &[String]) -> Result<(), Error> {
     let _: Value = keyed!(client, stream, |sender, stream| {
         let (group, consumer, ids) = (group.to_owned(), consumer.to_owned(), ids.to_vec());
@@ -152,8 +152,8 @@ pub async fn keep(client: &Client, stream: &str, group: &str, consumer: &str, id
     Ok(())
 }
 
-/// Removes readers of a group, but for `own`, that have nothing pending and gave no sign for `idle`: each worker that ever lived
-/// was one.
+/// Removes readers of a group, except `own`, that have nothing pending and were silent for `idle`: each worker that
+/// ever existed was one.
 pub async fn delete_idle_consumers(
     client: &Client,
     stream: &str,

@@ -1,7 +1,7 @@
-//! Everything Redis: each key and channel (`keys`), connections (`client`) and whom they trust (`tls`), what a cluster needs other than
-//! a single server (`topology`, `redirect`), each server-side script with a typed function (`address`, `admit`, `lanes`, `presence`,
-//! `revocations`, `time`, `typing`), publishing (`settle`), the stream of dead letters (`dead_letters`), and the
-//! versions of the processes (`version`).
+//! Everything Redis: each key and channel (`keys`), connections (`client`) and which servers they trust (`tls`), the
+//! differences between a cluster and a single server (`topology`, `redirect`), each server-side script with a typed
+//! function (`address`, `admit`, `lanes`, `presence`, `revocations`, `time`, `typing`), publishing (`settle`), the
+//! stream of dead letters (`dead_letters`), and the versions of the processes (`version`).
 
 pub mod address;
 pub mod admit;
@@ -26,8 +26,8 @@ use fred::util::redis_keyslot;
 
 use self::topology::Topology;
 
-/// Runs a script that the server may not know yet: after its start, or because another one took over. NOSCRIPT means that nothing
-/// was done, so that a second run is safe; the script's text makes it known to the very server that has the keys.
+/// Runs a script that the server may not know yet, because it has just started or taken over. NOSCRIPT means that
+/// nothing was done, so a second run is safe; it sends the script's text to the server that has the keys.
 pub(crate) async fn run_script<R: FromValue>(
     script: &Script,
     client: &Client,
@@ -47,7 +47,7 @@ pub(crate) async fn run_script<R: FromValue>(
     }
 }
 
-/// At the node of a cluster that has the keys.
+/// Runs it on the cluster node that has the keys.
 async fn run_on_node<R: FromValue>(
     client: &Client,
     command: &'static str,

@@ -1,6 +1,6 @@
-//! The registry of sessions and presence, for the whole fleet. Every transition is one script. A user is online while in
-//! `online_users`; after the last session ended, until the grace period is over. All keys share one cluster slot, because a
-//! transition touches several of them.
+//! The registry of sessions and presence, for the whole fleet. Every transition is one script. A user is online while
+//! in `online_users`, including the grace period after the last session ended. All keys share one cluster slot, because
+//! a transition touches several of them.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::run_script;
 use crate::clock::Timestamp;
 use crate::ids::{ConnectionId, ConnectionRef, GatewayId, UserId};
 
-/// One session: a user's authenticated connection of some gateway.
+/// One session: a user's authenticated connection at a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UserSession {
     pub user: UserId,
@@ -49,7 +49,7 @@ impl PresenceScripts {
         Ok(())
     }
 
-    /// Takes sessions away, any number of times; starts the grace period of users without a further one.
+    /// Removes sessions, any number of times; starts the grace period of users without another one.
     pub async fn close(
         &self,
         redis: &Client,
@@ -63,7 +63,7 @@ impl PresenceScripts {
         Ok(())
     }
 
-    /// Users whose grace period is over, at most `most`; each is given to one caller.
+    /// Users whose grace period is over, at most `most`; each is returned to one caller.
     pub async fn end_graces(&self, redis: &Client, most: usize) -> Result<Vec<UserId>, Error> {
         let keys = vec![self.keys.online_users(), self.keys.grace_periods()];
         let arguments = vec![self.keys.user_sessions_prefix().into(), Timestamp::now().0.into(), (most as i64).into()];
@@ -71,8 +71,8 @@ impl PresenceScripts {
         Ok(gone.into_iter().map(UserId).collect())
     }
 
-    /// The mark that everybody who is online is listed: none after a loss of data, until [`Self::set_complete`]. It is the epoch of the
-    /// database that was last compared with the list, or what a release before 0.2 put there.
+    /// The mark that all online users are listed: missing after a loss of data, until [`Self::set_complete`]. It is the
+    /// epoch of the database that was last compared with the list, or a value written by a release before 0.2.
     pub async fn complete(&self, redis: &Client) -> Result<Option<String>, Error> {
         keyed!(redis, self.keys.presence_is_complete(), |sender, key| async move { sender.get(key).await }).await
     }
@@ -84,7 +84,7 @@ impl PresenceScripts {
         .await
     }
 
-    /// Lists these users as online again; those without a session have `grace` to get one.
+    /// Lists these users as online again; those without a session have `grace` to open one.
     pub async fn restore(&self, redis: &Client, users: &[UserId], grace: Duration) -> Result<(), Error> {
         let keys = vec![self.keys.online_users(), self.keys.grace_periods()];
         let ends_at = Timestamp::now().plus(grace).0;
@@ -115,7 +115,7 @@ impl PresenceScripts {
         Ok(members.iter().filter_map(session).collect())
     }
 
-    /// How many sessions are registered for a gateway.
+    /// The number of sessions registered for a gateway.
     pub async fn count_of(&self, redis: &Client, gateway: GatewayId) -> Result<u64, Error> {
         keyed!(redis, self.keys.gateway_sessions(gateway), |sender, key| async move { sender.scard(key).await }).await
     }
@@ -129,7 +129,7 @@ impl PresenceScripts {
         Ok(users.into_iter().map(UserId).collect())
     }
 
-    /// At most `most` users who are online, and how many there are.
+    /// At most `most` online users, and the number of all.
     pub async fn online(&self, redis: &Client, most: usize) -> Result<(Vec<UserId>, u64), Error> {
         let online = self.keys.online_users();
         let users: Vec<i64> = keyed!(redis, &online, |sender, key| async move {
@@ -154,7 +154,7 @@ impl PresenceScripts {
         Ok(users.iter().zip(scores).filter(|(_, score)| score.is_some()).map(|(user, _)| *user).collect())
     }
 
-    /// Which of these users have a session: those who are online, without those whose grace period runs.
+    /// Which of these users have a session: online users except those in their grace period.
     pub async fn connected_among(&self, redis: &Client, users: &[UserId]) -> Result<HashSet<UserId>, Error> {
         let online: Vec<UserId> = self.online_among(redis, users).await?.into_iter().collect();
         if online.is_empty() {

@@ -1,8 +1,8 @@
-//! Redirections of a Redis Cluster. A node that does not have a key says so and does nothing, so a command may go to the right node
-//! even if it must not be attempted twice after a lost reply.
+//! Redirections of a Redis Cluster. A node that does not have a key says so and does nothing, so a command can be sent
+//! to the right node even if it must not be attempted twice after a lost reply.
 //!
-//! The client itself follows no redirection (`max_redirections` is 0): it would send a command whose key has moved already (ASK) to
-//! the old node again, and take the reply to another command for that to ASKING.
+//! The client itself follows no redirection (`max_redirections` is 0): it would send a command whose key has already
+//! moved (ASK) to the old node again, and mistake the reply to another command for the reply to ASKING.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use fred::types::{ClusterHash, CustomCommand};
 use fred::util::redis_keyslot;
 use tokio::time::Instant;
 
-/// For how long a command of several keys is repeated while some of them are at the old node and some at the new one.
+/// How long a command with several keys is repeated while some of them are at the old node and some at the new one.
 const HALF_MOVED_RETRIED_FOR: Duration = Duration::from_millis(500);
 const HALF_MOVED_PAUSE: Duration = Duration::from_millis(20);
 /// From one node to the next, and back to the first.
 const MAX_REDIRECTIONS: u32 = 5;
 
-/// Takes one command, to be sent.
+/// Accepts one command to be sent.
 pub type Sender = WithOptions<Client>;
-/// Takes one command, to be sent behind ASKING.
+/// Accepts one command to be sent after ASKING.
 pub type AskingSender = WithOptions<Pipeline<Client>>;
 
-/// `keyed!(client, key, |sender, key| async { … })` runs the command that the closure gives to its sender, at the node that has `key`
-/// and the command's other keys. The closure gets the key, too, and is called again when the command was redirected. It is compiled
-/// twice, for a [`Sender`] and an [`AskingSender`]. See [`run`].
+/// `keyed!(client, key, |sender, key| async { … })` runs the command that the closure passes to its sender, at the node
+/// that has `key` and the command's other keys. The closure also gets the key, and is called again if the command was
+/// redirected. It is compiled twice, for a [`Sender`] and an [`AskingSender`]. See [`run`].
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __keyed {
@@ -38,13 +38,13 @@ pub use __keyed as keyed;
 
 /// Runs a command; see [`keyed!`].
 ///
-/// Where no redirection is under way, the command is sent by itself and not in a pipeline: the client drops what nobody waits for any
-/// more before it is written, as while it has no connection, but never a pipeline. Such a read, carried out later, would take entries
-/// that nobody gets.
+/// Without a redirection, the command is sent by itself and not in a pipeline: the client drops unwritten commands
+/// whose caller is gone (for example while it has no connection), but never a pipeline. A read that ran later would
+/// take entries that nobody gets.
 ///
 /// # Errors
-/// Those of the command. After more redirections than there can be, or while its keys are at different nodes for longer than a
-/// moment, nothing was done.
+/// Those of the command. Nothing was done if there were too many redirections, or if its keys stayed at different nodes
+/// for too long.
 pub async fn run<R, S, F, A, G>(client: &Client, key: impl AsRef<str>, send: S, send_asking: A) -> Result<R, Error>
 where
     R: FromValue,
@@ -84,12 +84,12 @@ where
     }
 }
 
-/// Whether another node has the command's keys. If the slot has moved for good, the client knows by now where to.
+/// True if another node has the command's keys. If the slot has moved for good, the client knows the new node by now.
 fn is_redirection(error: &Error) -> bool {
     *error.kind() == ErrorKind::Routing && error.details().starts_with("Too many redirections")
 }
 
-/// The node to which the slot's keys are on their way, as far as it is connected.
+/// The node to which the slot's keys are moving, if it is connected.
 async fn importer_of(client: &Client, slot: u16) -> Result<Option<Server>, Error> {
     let owner = Options { cluster_hash: Some(ClusterHash::Custom(slot)), ..Options::default() };
     let nodes: String = client.with_options(&owner).cluster_nodes().await?;
@@ -98,7 +98,7 @@ async fn importer_of(client: &Client, slot: u16) -> Result<Option<Server>, Error
     Ok(client.active_connections().into_iter().find(is_it))
 }
 
-/// The address and the name of the node to which the one that answered gives this slot, and its port.
+/// The address, name and port of the node to which the answering node is moving this slot.
 fn importing_node(nodes: &str, slot: u16) -> Option<(Vec<&str>, u16)> {
     let myself = nodes.lines().find(|line| line.split(' ').nth(2).is_some_and(|flags| flags.contains("myself")))?;
     let importer = myself.split(' ').find_map(|word| word.strip_prefix(&format!("[{slot}->-"))?.strip_suffix(']'))?;

@@ -1,4 +1,4 @@
-//! Telling all gateways of revoked tokens, by hash, each once in the fleet.
+//! Announces revoked tokens to all gateways, by hash, each once in the fleet.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::publication::Header;
 use crate::wire::Wire;
 
-/// Longer than workers look back, so that a revocation is announced once, not at each look.
+/// Longer than workers look back, so that a revocation is announced once and not at each look.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// The script that announces, ready to run.
@@ -27,7 +27,7 @@ impl Default for Revocations {
 }
 
 impl Revocations {
-    /// Announces those of the tokens that nobody has announced yet; returns how many.
+    /// Announces those of the tokens that have not been announced yet; returns how many.
     pub async fn announce(&self, redis: &Client, keys: &Keys, wire: &Wire, tokens: &[TokenHash]) -> Result<u64, Error> {
         let channel = keys.presence_channel();
         let mut arguments: Vec<Value> =

@@ -1,7 +1,7 @@
-//! Publishing, and deleting what is settled by it, in one write to the socket; on a cluster, where the two go to different servers,
-//! one after the other. The client writes a command by itself unless another waits behind it, and takes a whole pipeline for one:
-//! so a pipeline always has a command behind it here. Without pipelines, each command would be a future of its own, thousands of
-//! bytes long, that is moved and kept until the answer.
+//! Publishes, and deletes the settled entries, in one write to the socket; on a cluster, where the two go to different
+//! servers, one after the other. The client writes a command by itself unless another waits behind it, and treats a
+//! whole pipeline as one command, so here a pipeline always has a command behind it. Without pipelines, each command
+//! would be a separate future of thousands of bytes that is moved and kept until the answer.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::topology::{Topology, one_node};
 /// One message for one channel.
 pub type ChannelMessage = (String, Bytes);
 
-/// Commands under way at a time.
+/// The number of commands in progress at a time.
 const MAX_MESSAGES: usize = 1_000;
 
 /// Publishes in order.
@@ -23,8 +23,8 @@ pub async fn publish(client: &Client, messages: &[ChannelMessage]) -> Result<(),
     settle(client, messages, &BTreeMap::new(), None).await
 }
 
-/// Publishes in order, and then deletes these entries (ids by stream), acknowledged for `group` where there is one. After an
-/// error any part of it may have happened.
+/// Publishes in order, and then deletes these entries (ids by stream), acknowledging them for `group` if there is one.
+/// After an error, any part of it may have happened.
 pub async fn settle(
     client: &Client,
     messages: &[ChannelMessage],
@@ -41,14 +41,14 @@ pub async fn settle(
     match Topology::of(client) {
         // Each is handed to the connection when it is first polled, and they are polled in this order.
         Topology::Single => drop(try_join(publications, deletions).await?),
-        // Nothing that may still have to be published is deleted.
+        // Deletes nothing that may still have to be published.
         Topology::Cluster => {
             publications.await?;
             deletions.await?;
         }
     }
-    // Only what is deleted for certain: some reader claims what is pending, be it gone or not, but nobody ever reads again what is
-    // acknowledged and still there, and its age would close the lane for good.
+    // Acknowledges only what is certainly deleted: pending entries are claimed by some reader, whether they exist or
+    // not, but an acknowledged entry that still exists is never read again, and its age would close the lane for good.
     if let Some(group) = group {
         try_join_all(done.iter().map(|(stream, ids)| acknowledge(client, stream, group, ids))).await?;
     }

@@ -1,5 +1,5 @@
-//! The fleet's clock: that of Redis, in a cluster that of the server with the heartbeats. Each process asks for it with its own
-//! heartbeat and counts by it from then on (`clock`).
+//! The fleet's clock: that of Redis, or in a cluster that of the server with the heartbeats. Each process asks for the
+//! time with its own heartbeat and uses it from then on (`clock`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;

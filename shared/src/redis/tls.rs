@@ -1,5 +1,5 @@
-//! Which servers a connection to Redis over TLS trusts: those that the system's certificate authorities vouch for, or those of
-//! `REDIS_TLS_CA` alone. The server's name is always checked.
+//! Which servers a connection to Redis over TLS trusts: those certified by the system's certificate authorities, or
+//! only by those of `REDIS_TLS_CA`. The server's name is always checked.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 /// The certificate authorities in a PEM file. Blocks on it.
 ///
 /// # Errors
-/// With what is wrong with the file, for people.
+/// With a description of what is wrong with the file.
 pub fn read_authorities(path: &str) -> Result<RootCertStore, String> {
     let certificates = CertificateDer::pem_file_iter(path).map_err(|error| format!("\"{path}\": {error}"))?;
     let mut authorities = RootCertStore::empty();
@@ -28,7 +28,7 @@ pub fn read_authorities(path: &str) -> Result<RootCertStore, String> {
     }
 }
 
-/// Trusts the authorities in a file, and no others.
+/// Trusts only the authorities in a file.
 pub fn trusting(path: &str) -> Result<TlsConfig, String> {
     let authorities = read_authorities(path)?;
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))

@@ -1,5 +1,5 @@
-//! One server or a cluster: which keys one command may touch, and through which node publications go. Whatever has to differ
-//! between the two asks here.
+//! One server or a cluster: which keys one command may touch, and which node publications go through. Code that has to
+//! treat the two differently asks this module.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ use fred::util::redis_keyslot;
 pub enum Topology {
     /// One server, by itself or under sentinels: a command may touch any keys, and a connection keeps all commands in order.
     Single,
-    /// Keys are spread over servers by their hash slots: a command may touch the keys of one slot, and what goes to different
-    /// servers has no order.
+    /// Keys are spread over servers by their hash slots: a command may touch the keys of one slot, and commands to
+    /// different servers have no order.
     Cluster,
 }
 
 impl Topology {
-    /// By the client's URL; whether it is connected does not matter.
+    /// Determined from the client's URL; the client need not be connected.
     pub fn of(client: &impl ClientLike) -> Self {
         if client.is_clustered() { Topology::Cluster } else { Topology::Single }
     }
 
-    /// The places of the keys, those together that one command may touch, each group in the keys' order.
+    /// The positions of the keys, grouped by what one command may touch, each group in the keys' order.
     pub fn together<'a>(self, keys: impl IntoIterator<Item = &'a str>) -> Vec<Vec<usize>> {
         let mut groups: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
         for (place, key) in keys.into_iter().enumerate() {
@@ -38,8 +38,8 @@ impl Topology {
 }
 
 /// For PUBLISH, and for a PING after SUBSCRIBE: sends them all to one node of a cluster, the one to which fred sends this client's
-/// subscriptions. Cluster nodes pass publications on to each other, so that any will do; but only by way of one do they keep
-/// their order over all channels, and only a PING on the subscriptions' own connection confirms them.
+/// subscriptions. Cluster nodes forward publications to each other, so any node would do; but only through a single
+/// node do they keep their order over all channels, and only a PING on the subscriptions' own connection confirms them.
 pub fn one_node(client: &impl ClientLike) -> Options {
     Options { cluster_hash: Some(ClusterHash::Custom(redis_keyslot(client.id().as_bytes()))), ..Options::default() }
 }

@@ -1,5 +1,5 @@
 //! Who is typing, for the whole fleet, so that any worker can end it: the one that handled the command may be gone by then.
-//! Losing the set only costs the ends of what is being typed at that moment.
+//! If the set is lost, only the ends of the current typing are not announced.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Typist {
     }
 }
 
-/// That the user types: it ends after `lasting` unless this is repeated.
+/// Records that the user is typing: it ends after `lasting` unless this is repeated.
 pub async fn start(redis: &Client, key: &str, typist: &Typist, lasting: Duration) -> Result<(), Error> {
     let ends_at_ms = Timestamp::now().plus(lasting).0 as f64;
     keyed!(redis, key, |sender, key| async move {
@@ -41,12 +41,12 @@ pub async fn start(redis: &Client, key: &str, typist: &Typist, lasting: Duration
     .await
 }
 
-/// That the user stopped: it will not end by itself any more.
+/// Records that the user stopped: nothing is left to expire.
 pub async fn stop(redis: &Client, key: &str, typist: &Typist) -> Result<(), Error> {
     keyed!(redis, key, |sender, key| async move { sender.zrem(key, typist.to_member()).await }).await
 }
 
-/// The script that takes what is over, ready to run.
+/// The script that takes expired typists, ready to run.
 #[derive(Clone)]
 pub struct TypingEnds(Script);
 

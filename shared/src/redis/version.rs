@@ -1,10 +1,10 @@
-//! Tells operators which version a process has: an upgrade that stopped half way is not seen from outside.
+//! Tells operators which version a process has, because an upgrade that stopped halfway is not visible from outside.
 
 use fred::prelude::*;
 
 use super::redirect::keyed;
 
-/// A process that does not renew it is forgotten after this time.
+/// A process that does not renew its version is forgotten after this time.
 const TOLD_SECONDS: i64 = 60;
 
 /// Writes the version of this process under its key.

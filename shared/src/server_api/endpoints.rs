@@ -22,7 +22,8 @@ const fn command(
     endpoint(method, path, scope, ServerOperation::Command(command), summary)
 }
 
-/// A path that begins with `/users/{userId}` acts for that user: with the user's rights, and seen by others as the user's own doing.
+/// A path that begins with `/users/{userId}` acts for that user: with the user's rights, and to others it looks as if
+/// the user had done it.
 pub const ENDPOINTS: &[ServerEndpoint] = &[
     command(
         Method::Post,
@@ -164,28 +165,28 @@ pub const ENDPOINTS: &[ServerEndpoint] = &[
         "/users/{userId}/blocked-users",
         Scope::Users,
         "get_blocked_users",
-        "Returns whom the user blocks. Requires `BUILTIN_AUTH=true`; otherwise 403.",
+        "Returns the users whom the user blocks. Requires `BUILTIN_AUTH=true`; otherwise 403.",
     ),
     command(
         Method::Put,
         "/users/{userId}/blocked-users/{blockedId}",
         Scope::Users,
         "block_user",
-        "Blocks a user as the user. Requires `BUILTIN_AUTH=true`; otherwise 403.",
+        "Blocks another user as the user. Requires `BUILTIN_AUTH=true`; otherwise 403.",
     ),
     command(
         Method::Delete,
         "/users/{userId}/blocked-users/{blockedId}",
         Scope::Users,
         "unblock_user",
-        "Ends a block of the user's. Requires `BUILTIN_AUTH=true`; otherwise 403.",
+        "Ends a block by the user. Requires `BUILTIN_AUTH=true`; otherwise 403.",
     ),
     endpoint(
         Method::Get,
         "/users/{userId}/sessions",
         Scope::Sessions,
         ServerOperation::Sessions,
-        "Returns the user's connections, each with the gateway that it is at.",
+        "Returns the user's connections, each with its gateway.",
     ),
     endpoint(
         Method::Delete,
@@ -199,14 +200,14 @@ pub const ENDPOINTS: &[ServerEndpoint] = &[
         "/presence",
         Scope::Presence,
         ServerOperation::Presence,
-        "Says which of up to 1,000 users are online.",
+        "Returns which of up to 1,000 users are online.",
     ),
     endpoint(
         Method::Post,
         "/users",
         Scope::Users,
         ServerOperation::CreateUser,
-        "Creates an account without a password, for whom your backend signs tokens. Requires `BUILTIN_AUTH=true`; otherwise 404.",
+        "Creates an account without a password, for which your backend signs tokens. Requires `BUILTIN_AUTH=true`; otherwise 404.",
     ),
     endpoint(
         Method::Patch,
@@ -220,6 +221,6 @@ pub const ENDPOINTS: &[ServerEndpoint] = &[
         "/users/{userId}/export",
         Scope::Users,
         ServerOperation::Export,
-        "Returns everything that is stored about the user, in parts: read on with `nextCursor` until there is none. A part may be empty.",
+        "Returns everything that is stored about the user, in parts: continue with `nextCursor` until there is none. A part may be empty.",
     ),
 ];

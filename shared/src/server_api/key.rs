@@ -1,4 +1,4 @@
-//! API keys: `ck_`, an id by which a key is found and listed, and a secret of which only the hash is stored.
+//! API keys: `ck_`, an id to find and list the key, and a secret that is stored only as a hash.
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ const SECRET_CHARACTERS: usize = 64;
 pub struct KeyHash(pub [u8; 32]);
 
 impl KeyHash {
-    /// Whether it is the stored one; takes the same time wherever they differ.
+    /// Compares with the stored hash in constant time.
     pub fn matches(&self, stored: &[u8]) -> bool {
         self.0.ct_eq(stored).into()
     }
@@ -29,7 +29,7 @@ impl std::fmt::Debug for KeyHash {
     }
 }
 
-/// A key as a caller shows it.
+/// A key as a caller sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
     pub id: ApiKeyId,
@@ -45,7 +45,7 @@ impl ApiKey {
         has_form.then(|| ApiKey { id: ApiKeyId(id.to_owned()), hash: KeyHash(Sha256::digest(text.as_bytes()).into()) })
     }
 
-    /// A new key, and its text, which is nowhere else.
+    /// A new key and its text, which is not stored anywhere.
     pub fn generate() -> (Self, String) {
         let (id, secret) =
             (hex(&rand::random::<[u8; ID_CHARACTERS / 2]>()), hex(&rand::random::<[u8; SECRET_CHARACTERS / 2]>()));

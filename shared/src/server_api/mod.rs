@@ -1,5 +1,6 @@
-//! The server API: what a product's backend may do over HTTP with an API key. Each endpoint is declared once, here: the gateway
-//! routes by the list, and the documents are made from it. What an endpoint takes and answers follows from its command.
+//! The server API: what a product's backend may do over HTTP with an API key. Each endpoint is declared once, here: the
+//! gateway uses the list for routing, and the documents are generated from it. What an endpoint takes and returns
+//! follows from its command.
 
 mod endpoints;
 pub mod key;
@@ -11,13 +12,14 @@ use crate::protocol::spec::{Field, Kind};
 
 pub use endpoints::ENDPOINTS;
 
-/// Where all of its paths begin.
+/// The prefix of all of its paths.
 pub const PREFIX: &str = "/api/server/v1";
 
-/// Longest `Idempotency-Key`: that of a `clientMessageId`, which it becomes when a message is sent.
+/// The maximum length of an `Idempotency-Key`: the same as for a `clientMessageId`, which it becomes when a message is
+/// sent.
 pub const MAX_IDEMPOTENCY_KEY_CHARACTERS: usize = crate::limits::MAX_CLIENT_MESSAGE_ID_CHARACTERS;
 
-/// The parameter of a path that says in whose name a request is carried out, with that user's rights.
+/// The path parameter that names the user for whom a request acts, with that user's rights.
 pub const ACTING_USER: &str = "userId";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl Method {
         }
     }
 
-    /// Whether its fields are in a JSON body; otherwise they are in the query.
+    /// True if its fields are in a JSON body; otherwise they are in the query.
     pub fn has_body(self) -> bool {
         !matches!(self, Method::Get | Method::Delete)
     }
@@ -88,7 +90,7 @@ pub enum ServerOperation {
     Sessions,
     /// Closes the user's connections.
     Kick,
-    /// Says which of some users are online.
+    /// Returns which of some users are online.
     Presence,
     /// Creates an account.
     CreateUser,
@@ -101,7 +103,7 @@ pub enum ServerOperation {
 #[derive(Clone, Copy, Debug)]
 pub struct ServerEndpoint {
     pub method: Method,
-    /// After [`PREFIX`]; parameters are in braces.
+    /// The path after [`PREFIX`]; parameters are in braces.
     pub path: &'static str,
     pub scope: Scope,
     pub operation: ServerOperation,
@@ -122,12 +124,12 @@ impl ServerEndpoint {
         }
     }
 
-    /// Whether it changes nothing.
+    /// True if it changes nothing.
     pub fn is_read(&self) -> bool {
         self.method == Method::Get || self.operation == ServerOperation::Presence
     }
 
-    /// Whether its messages may be the system's.
+    /// True if its messages may be system messages.
     pub fn takes_kind(&self) -> bool {
         matches!(self.operation, ServerOperation::Command("send_private_message" | "send_group_message"))
     }
@@ -143,7 +145,7 @@ impl ServerEndpoint {
         self.path.split('/').filter_map(parameter)
     }
 
-    /// What it takes in the body or in the query.
+    /// The fields that it takes in the body or the query.
     pub fn fields(&self) -> Vec<Field> {
         let own = match self.operation {
             ServerOperation::Command(_) => self.spec().map_or(&[][..], |spec| spec.fields),
@@ -159,23 +161,24 @@ impl ServerEndpoint {
     }
 }
 
-/// The value of the field `kind` for a message of the system.
+/// The value of the field `kind` for a system message.
 pub const SYSTEM: &str = "system";
-/// The value of the field `kind` for a message of the user.
+/// The value of the field `kind` for a user's message.
 pub const TEXT: &str = "text";
 
 const KIND: Field = Field::default(
     "kind",
     Kind::Choice(&[TEXT, SYSTEM]),
     "\"text\"",
-    "`system`: said by the product, not by the user, and shown without a sender. The user cannot edit it.",
+    "`system`: the message comes from the product, not from the user, and is shown without a sender. The user cannot edit it.",
 );
 
-const PRESENCE: &[Field] = &[Field::required("userIds", Kind::UserIds { most: MAX_PRESENCES }, "Whom to look up.")];
-const EXPORT: &[Field] = &[Field::optional("cursor", Kind::Cursor, "`nextCursor` of the answer before.")];
+const PRESENCE: &[Field] =
+    &[Field::required("userIds", Kind::UserIds { most: MAX_PRESENCES }, "The users to look up.")];
+const EXPORT: &[Field] = &[Field::optional("cursor", Kind::Cursor, "`nextCursor` of the previous answer.")];
 const DISPLAY_NAME: Kind = Kind::Text { min: 1, max: crate::limits::MAX_DISPLAY_NAME_CHARACTERS };
 const USER_CHANGES: &[Field] = &[
-    Field::optional("displayName", DISPLAY_NAME, "The new one."),
+    Field::optional("displayName", DISPLAY_NAME, "The new display name."),
     Field::optional(
         "isActive",
         Kind::Boolean,
@@ -186,12 +189,12 @@ const USER: &[Field] = &[
     Field::required(
         "username",
         Kind::Username { min: crate::limits::MIN_USERNAME_CHARACTERS, max: crate::limits::MAX_USERNAME_CHARACTERS },
-        "Letters, digits, `_`, `.` and `-`; not `everyone` or `all`; not taken, whatever the letter case.",
+        "Letters, digits, `_`, `.` and `-`; not `everyone` or `all`; must not be taken in any letter case.",
     ),
-    Field::optional("displayName", DISPLAY_NAME, "Else the username."),
+    Field::optional("displayName", DISPLAY_NAME, "The username by default."),
 ];
 
-/// The command's field that a parameter of a path is; `None` for the acting user.
+/// The command's field that corresponds to a path parameter; `None` for the acting user.
 pub fn field_of(parameter: &'static str) -> Option<&'static str> {
     match parameter {
         ACTING_USER => None,
@@ -204,17 +207,17 @@ fn parameter(segment: &'static str) -> Option<&'static str> {
     segment.strip_prefix('{')?.strip_suffix('}')
 }
 
-/// What is found under a path.
+/// The result of looking up a path.
 #[derive(Debug)]
 pub enum ServerMatch<'a> {
-    /// With the parameters of the path, as they came.
+    /// With the path's parameters as they were sent.
     Endpoint(&'static ServerEndpoint, Vec<(&'static str, &'a str)>),
-    /// There are endpoints of other methods.
+    /// The path exists for other methods.
     OtherMethods(Vec<Method>),
     Nothing,
 }
 
-/// The endpoint of a path after [`PREFIX`].
+/// Finds the endpoint of a path after [`PREFIX`].
 pub fn find<'a>(method: &str, path: &'a str) -> ServerMatch<'a> {
     let mut methods = Vec::new();
     for endpoint in ENDPOINTS {

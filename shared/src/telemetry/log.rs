@@ -1,4 +1,4 @@
-//! Log lines: JSON for machines, plain for a terminal, and panics among them.
+//! Log lines: JSON for machines, plain text for a terminal, and panics as log lines.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -20,9 +20,9 @@ use super::TelemetryError;
 use super::traces::LOG_SPAN;
 use crate::config::{CommonSettings, LogFormat};
 
-/// A panic message can hold what the code was working on; this is as much as is logged of it.
+/// A panic message can contain the data that the code was working on; this is how much of it is logged.
 const MAX_PANIC_MESSAGE_CHARS: usize = 500;
-/// Lines that wait for the reader of the log: a few megabytes, and seconds of a busy process.
+/// Lines that wait for the reader of the log: a few megabytes, or some seconds of a busy process.
 const QUEUED_LINES: usize = 8_192;
 
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
@@ -30,7 +30,7 @@ static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 /// What is logged, and how.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
-    /// A filter as in `info,gateway=debug`.
+    /// A filter such as `info,gateway=debug`.
     pub level: String,
     pub format: LogFormat,
 }
@@ -41,19 +41,19 @@ impl From<&CommonSettings> for LogSettings {
     }
 }
 
-/// Keeps the log flowing. Dropped at the end of the process, it writes what is still queued, for as long as that takes a reader
-/// that reads; one that does not is given up after about a second.
+/// Keeps the log flowing. Dropped at the end of the process, it writes what is still queued, for as long as the reader
+/// keeps reading; it gives up after about a second otherwise.
 #[must_use = "the log ends when this is dropped"]
 pub struct LogGuard {
     _writer: WorkerGuard,
 }
 
-/// Sends the process's log to standard output, and panics into the log. Once per process. Nobody who logs ever waits for the
-/// reader of the log: a thread of its own writes from a queue of at most [`QUEUED_LINES`], and what does not fit is dropped and
-/// counted, see [`dropped_log_lines`].
+/// Sends the process's log to standard output, and panics into the log. Once per process. Logging never waits for the
+/// reader of the log: a separate thread writes from a queue of at most [`QUEUED_LINES`], and what does not fit is
+/// dropped and counted, see [`dropped_log_lines`].
 ///
 /// # Errors
-/// When the filter is not valid, or there is a log already.
+/// When the filter is not valid, or there already is a log.
 pub fn init_logging(settings: &LogSettings, service: &'static str) -> Result<LogGuard, TelemetryError> {
     let queue = NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).lossy(true).thread_name("log");
     let (queue, writer) = queue.finish(std::io::stdout());
@@ -61,7 +61,7 @@ pub fn init_logging(settings: &LogSettings, service: &'static str) -> Result<Log
     let subscriber = subscriber(settings, std::io::stdout().is_terminal(), queue)?;
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|error| TelemetryError { what: "the log", reason: error.to_string() })?;
-    // Set once, as the global subscriber is.
+    // Set once, like the global subscriber.
     let _ = DROPPED.set(dropped);
     std::panic::set_hook(Box::new(log_panic));
     tracing::info!(service, version = env!("CARGO_PKG_VERSION"), process_id = std::process::id(), "starting");
@@ -73,7 +73,7 @@ pub fn dropped_log_lines() -> u64 {
     DROPPED.get().map_or(0, |counter| counter.dropped_lines() as u64)
 }
 
-/// The subscriber alone, so that a test can read what it writes.
+/// Only the subscriber, so that a test can read what it writes.
 pub(super) fn subscriber<W>(
     settings: &LogSettings,
     is_terminal: bool,
@@ -99,7 +99,7 @@ where
     Ok(tracing_subscriber::registry().with(layer.with_filter(filter)))
 }
 
-/// JSON lines with the `trace_id` of the command that they are about, among the line's own fields.
+/// JSON lines with the `trace_id` of the command that they are about, next to the line's own fields.
 struct WithTrace<F>(F);
 
 impl<S, N, F> FormatEvent<S, N> for WithTrace<F>

@@ -1,5 +1,5 @@
-//! The declaration of a service's metrics: each once, with its help text. Makes the handles for the hot path and the table for
-//! the reference.
+//! The declaration of a service's metrics: each once, with its help text. Generates the handles for the hot path and
+//! the table for the reference.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ pub enum MetricKind {
     Histogram,
 }
 
-/// One metric, as the reference shows it.
+/// One metric as the reference shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricDoc {
     pub name: &'static str,
@@ -21,11 +21,11 @@ pub struct MetricDoc {
     pub labels: &'static [LabelDoc],
 }
 
-/// A label's name and all its values, apart from `other`.
+/// A label's name and all its values, except `other`.
 pub type LabelDoc = (&'static str, &'static [&'static str]);
 
-/// One metric under a label with a fixed set of values, all there from the start. Any other value counts as `other`, so that
-/// nothing from outside makes new series. Under two labels it is a family of families.
+/// One metric with a label that has a fixed set of values, all present from the start. Any other value counts as
+/// `other`, so that input cannot create new series. With two labels it is a family of families.
 #[derive(Clone)]
 pub struct Family<H> {
     handles: HashMap<&'static str, H>,
@@ -39,7 +39,7 @@ impl<H> Family<H> {
     }
 }
 
-/// What a metric is worked with: a counter, a gauge or a histogram.
+/// The handle of a metric: a counter, a gauge or a histogram.
 pub trait Handle: Sized {
     const KIND: MetricKind;
 
@@ -78,10 +78,10 @@ fn unit_of(name: &str) -> Option<Unit> {
     }
 }
 
-/// Makes the handles for a declaration; called by [`metrics_table!`](crate::metrics_table).
+/// Creates the handles for a declaration; called by [`metrics_table!`](crate::metrics_table).
 #[doc(hidden)]
 pub trait Declared: Sized {
-    /// Under the labels that are given, and under all values of those that remain.
+    /// Registers under the given labels, and all values of the remaining ones.
     fn register(name: &'static str, given: &[Label], remaining: &[LabelDoc]) -> Self;
     fn describe(name: &'static str, help: &'static str);
 
@@ -143,7 +143,7 @@ impl<D: Declared> Declared for Family<D> {
 /// assert_eq!(ExampleMetrics::DOCS[1].help, "Errors sent to clients, by code.");
 /// ```
 ///
-/// `new` has to come after [`Metrics::install`](crate::telemetry::Metrics::install); otherwise the handles count nothing.
+/// Call `new` after [`Metrics::install`](crate::telemetry::Metrics::install); otherwise the handles count nothing.
 /// A gauge or counter given to several owners is cloned: clones count together.
 #[macro_export]
 macro_rules! metrics_table {
@@ -173,7 +173,7 @@ macro_rules! metrics_table {
                 },)*
             ];
 
-            /// Makes all handles, so that every series is there from the start.
+            /// Creates all handles, so that every series exists from the start.
             #[allow(clippy::new_without_default, reason = "making handles registers them, which Default would hide")]
             pub fn new() -> Self {
                 Self {

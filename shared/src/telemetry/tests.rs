@@ -201,7 +201,7 @@ fn a_bad_filter_is_an_error() {
     assert!(subscriber(&settings, false, Buffer::default()).is_err());
 }
 
-/// In a process of its own, since the panic hook is the process's.
+/// Runs in a separate process, since the panic hook belongs to the process.
 #[test]
 fn a_panic_is_logged() {
     let output = std::process::Command::new(std::env::current_exe().unwrap())

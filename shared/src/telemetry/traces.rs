@@ -1,5 +1,6 @@
-//! Traces: the life of one command in a few hundred, as spans sent to an OpenTelemetry collector (`OTEL_EXPORTER_OTLP_ENDPOINT`). Off
-//! without a collector, and then a command pays one comparison. A collector that is away or slow costs spans, nothing else.
+//! Traces: the life of one command in a few hundred, as spans sent to an OpenTelemetry collector
+//! (`OTEL_EXPORTER_OTLP_ENDPOINT`). Off without a collector; a command then costs one comparison. If a collector is
+//! away or slow, spans are lost and nothing else happens.
 //!
 //! A command's [`TraceContext`] travels in its envelope and in the headers of what is published for it.
 
@@ -25,14 +26,14 @@ use crate::lifecycle::Lifecycle;
 const QUEUE: usize = 4_096;
 const BATCH: usize = 512;
 const EXPORTED_WITHIN: Duration = Duration::from_secs(5);
-/// Spans are collected for so long before they are sent.
+/// How long spans are collected before they are sent.
 const COLLECTED_FOR: Duration = Duration::from_millis(500);
 const PATH: &str = "/v1/traces";
 /// The span of [`TraceContext::log_span`]. Errors are logged at every level, and so is the trace of everything.
 pub(super) const LOG_SPAN: &str = "trace";
 
-/// What goes on from one process to the next: the trace and the span that caused what follows. W3C Trace Context without flags:
-/// what is not sampled has no context.
+/// What is passed from one process to the next: the trace, and the span that caused what follows. W3C Trace Context
+/// without flags, since only sampled traces have a context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TraceContext {
     trace: [u8; 16],
@@ -44,7 +45,8 @@ impl TraceContext {
         TraceContext { trace: rand::rng().random(), span: rand::rng().random() }
     }
 
-    /// Of a `traceparent` header (<https://www.w3.org/TR/trace-context/>). `None` when it is malformed or not sampled.
+    /// Parses a `traceparent` header (<https://www.w3.org/TR/trace-context/>). `None` if it is malformed or not
+    /// sampled.
     pub fn from_traceparent(header: &str) -> Option<Self> {
         let mut parts = header.trim().split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -65,12 +67,12 @@ impl TraceContext {
         TraceContext { span: rand::rng().random(), ..self }
     }
 
-    /// As collectors show it: 32 hexadecimal digits.
+    /// The form that collectors show: 32 hexadecimal digits.
     pub fn trace_id(self) -> String {
         TraceId::from_bytes(self.trace).to_string()
     }
 
-    /// What the log lines of work for the traced command are written in, so that each of them names the trace.
+    /// The span for log lines about the traced command, so that each of them names the trace.
     pub fn log_span(self) -> tracing::Span {
         tracing::error_span!(LOG_SPAN, trace_id = self.trace_id())
     }
@@ -81,18 +83,18 @@ impl TraceContext {
     }
 }
 
-/// Of a trace if there is one, and of no cost otherwise; see [`TraceContext::log_span`].
+/// The span of a trace if there is one, and free otherwise; see [`TraceContext::log_span`].
 pub fn log_span(trace: Option<TraceContext>) -> tracing::Span {
     trace.map_or_else(tracing::Span::none, TraceContext::log_span)
 }
 
-/// A piece of work for a traced command, until now.
+/// A piece of work for a traced command, up to now.
 #[derive(Clone, Debug)]
 pub struct Span {
     pub name: &'static str,
     pub kind: SpanKind,
     pub context: TraceContext,
-    /// The span that caused it; `None` for the first of a trace.
+    /// The span that caused it; `None` for the first one of a trace.
     pub parent: Option<TraceContext>,
     pub started_at: SystemTime,
     /// Ids, names and counts; never content.
@@ -120,7 +122,7 @@ impl Tracer {
     /// Sends spans to the collector at `endpoint`, as `service`, until the lifecycle ends; `None` traces nothing.
     ///
     /// # Errors
-    /// When the endpoint is not an address.
+    /// When the endpoint is not a URL.
     pub fn start(
         endpoint: Option<&str>,
         one_in: u32,
@@ -144,7 +146,7 @@ impl Tracer {
         Ok(Tracer(Some(sampling)))
     }
 
-    /// Decides whether a command is traced: when the request that it came by is, and one in so many.
+    /// Decides if a command is traced: if its request is traced, and otherwise one in `one_in`.
     pub fn sample(&self, parent: Option<TraceContext>) -> Option<TraceContext> {
         let sampling = self.0.as_ref()?;
         match parent {
@@ -153,7 +155,7 @@ impl Tracer {
         }
     }
 
-    /// Notes a span that ends now. Dropped where nothing is exported, and when too many wait.
+    /// Records a span that ends now. Dropped if nothing is exported, or too many wait.
     pub fn record(&self, span: Span) {
         let Some(sampling) = &self.0 else { return };
         let parent = span.parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.span));
@@ -178,7 +180,7 @@ impl Tracer {
     }
 }
 
-/// Sends what is noted, a batch at a time, until the process stops.
+/// Sends the recorded spans, a batch at a time, until the process stops.
 async fn export<E: SpanExporter>(
     exporter: E,
     mut spans: mpsc::Receiver<SpanData>,

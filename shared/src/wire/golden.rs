@@ -1,5 +1,6 @@
-//! Bytes of every variant, as `golden/*.txt` has them: one line each, `name`, for commands the fields as a client sends them, and
-//! the bytes. A line is never changed or moved. `GOLDEN=append cargo xtask test unit golden` adds lines for new variants.
+//! Bytes of every variant, as recorded in `golden/*.txt`: one line each, with `name`, for commands the fields as a
+//! client sends them, and the bytes. A line is never changed or moved. `GOLDEN=append cargo xtask test unit golden`
+//! adds lines for new variants.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ const GROUP: GroupId = GroupId(ID);
 const CONVERSATION: ConversationId = ConversationId::Direct(UserId(17), UserId(42));
 const AT: Timestamp = Timestamp(1_750_000_000_000);
 
-/// The names of an enum's variants, in their order. A variant that is missing here does not compile.
+/// The names of an enum's variants, in order. A missing variant does not compile.
 macro_rules! variants {
     ($name:ident, $enum:ident: $($variant:ident),* $(,)?) => {
         fn $name(value: &$enum) -> &'static str {
@@ -90,7 +91,7 @@ fn append(path: &PathBuf, line: &str) {
     std::fs::write(path, format!("{text}{line}\n")).unwrap();
 }
 
-/// Each line is as it was.
+/// Asserts that each recorded line is unchanged.
 fn pinned_lines(file: &str, lines: &[(&str, String)]) {
     let (path, kept) = golden(file);
     for (at, (name, value)) in lines.iter().enumerate() {
@@ -100,10 +101,10 @@ fn pinned_lines(file: &str, lines: &[(&str, String)]) {
             None => append(&path, &line),
         }
     }
-    assert!(kept.len() <= lines.len(), "{file}: a value was taken out");
+    assert!(kept.len() <= lines.len(), "{file}: a value was removed");
 }
 
-/// Every variant has a value, in the order of the enum, and each value has its bytes.
+/// Asserts that every variant has a value, in the order of the enum, and that each value has its bytes.
 fn pinned<T>(file: &str, values: &[T])
 where
     T: Listed + Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
@@ -124,7 +125,7 @@ where
         let place = T::VARIANTS.iter().position(|name| *name == value.variant()).unwrap();
         assert_eq!(usize::from(bytes[0]), place, "{file}: {} has another number", value.variant());
     }
-    assert!(lines.len() <= values.len(), "{file}: a value was taken out");
+    assert!(lines.len() <= values.len(), "{file}: a value was removed");
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn commands_keep_their_place_and_their_bytes() {
         assert_eq!(hex(&postcard::to_stdvec(&command).unwrap()), line[2], "{name}");
         assert_eq!(usize::from(unhex(&line[2])[0]), at, "{name} has another number");
     }
-    assert!(lines.len() < crate::commands::NAMES.len() - session.len() + 1, "a command was taken out");
+    assert!(lines.len() < crate::commands::NAMES.len() - session.len() + 1, "a command was removed");
 }
 
 fn receipts() -> Vec<Receipt> {

@@ -43,7 +43,7 @@ fn event() -> Header {
     Header::Event(EventHeader::new(Receipt::None))
 }
 
-/// Signs bytes as a version of the program would that writes `format`.
+/// Signs bytes like a version of the program that writes `format`.
 fn signed(wire: &Wire, medium: Medium<'_>, format: u8, rest: &[u8]) -> Vec<u8> {
     let mut bytes = wire.begin(0);
     bytes[0] = format;
@@ -126,7 +126,7 @@ fn what_a_later_version_wrote_is_told_from_a_forgery() {
     let publication = signed(&wire, Medium::Channel(CHANNEL), 3, b"whatever it may be");
     assert_eq!(wire.open_publication(CHANNEL, &publication), Err(Unreadable::TooNew));
     assert_eq!(other.open_publication(CHANNEL, &publication), Err(Unreadable::Forged(TagError::Mismatch)));
-    // A variant that only the later version has.
+    // A variant that only a later version has.
     let publication = signed(&wire, Medium::Channel(CHANNEL), FORMAT_2, &[100, 0, 0]);
     assert_eq!(wire.open_publication(CHANNEL, &publication), Err(Unreadable::TooNew));
     let (envelope, _) = command();
@@ -176,6 +176,6 @@ fn nothing_else_that_is_sealed_passes_for_an_outcome() {
         );
     }
     assert_eq!(two.open_outcome(id, &both.seal_outcome(id, b"x")), Ok(b"x".to_vec()));
-    // Release 0.1 reads it.
+    // Release 0.1 can read it.
     assert_eq!(one.keyring.open_blob(id, &one.seal_outcome(id, b"x")), Ok(b"x".to_vec()));
 }

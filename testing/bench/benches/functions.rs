@@ -1,9 +1,10 @@
-//! The hot functions in time: `cargo bench -p bench`, or only those with a word in their name: `… -- fan_out`.
+//! Measures the time of the hot functions: `cargo bench -p bench`, or only of those with a word in their name: `… --
+//! fan_out`.
 
 use bench::FUNCTIONS;
 use criterion::{Criterion, criterion_group, criterion_main};
 
-/// The servers' allocator: it is a part of what a call costs.
+/// The servers' allocator: it is part of the cost of a call.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

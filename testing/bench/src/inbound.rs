@@ -24,7 +24,7 @@ fn command() -> String {
     )
 }
 
-/// One frame: unmasked, checked to be UTF-8, parsed, and checked to be the command that it says.
+/// One frame: unmasked, checked to be UTF-8, parsed, and checked against its command's schema.
 pub fn decode_command() -> Call {
     let frame = client_frame(TEXT, command().as_bytes());
     let mut decoder = Decoder::new(LIMIT_BYTES, true);
@@ -39,7 +39,7 @@ pub fn decode_command() -> Call {
     })
 }
 
-/// One compressed frame with a command of 1 KiB, as far as its text.
+/// One compressed frame with a command of 1 KiB, up to its text.
 pub fn inflate_frame() -> Call {
     let text: String = command().chars().cycle().take(1024).collect();
     let compressed = PreparedText::new(text.as_bytes()).frame(true);

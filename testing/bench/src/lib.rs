@@ -1,14 +1,14 @@
 //! The hot functions of a message's path, each prepared to be called any number of times. One list of them serves the
 //! benchmarks in time (`benches/functions.rs`) and in instructions (`src/main.rs`).
 //!
-//! A call must cost the same as the call before it: nothing here depends on the time or on chance, but for the content of
-//! initialisation vectors.
+//! A call must cost the same as the call before it: nothing here depends on the time or on chance, except the content
+//! of initialisation vectors.
 
 mod inbound;
 mod outbound;
 mod stored;
 
-/// A prepared call; whatever it needs was made before.
+/// A prepared call; everything it needs was prepared before.
 pub type Call = Box<dyn FnMut()>;
 
 pub struct Function {
@@ -16,7 +16,7 @@ pub struct Function {
     pub prepare: fn() -> Call,
 }
 
-/// In the order of a message's way.
+/// In the order in which a message passes them.
 pub const FUNCTIONS: &[Function] = &[
     Function { name: "decode_command", prepare: inbound::decode_command },
     Function { name: "inflate_frame", prepare: inbound::inflate_frame },
@@ -39,7 +39,7 @@ pub fn find(name: &str) -> Option<&'static Function> {
 mod tests {
     use super::*;
 
-    /// Each checks its own result; a benchmark of a function that refuses its input would be of no use.
+    /// Each checks its own result; a benchmark of a function that rejects its input would be useless.
     #[test]
     fn every_function_can_be_called_again_and_again() {
         for function in FUNCTIONS {

@@ -1,15 +1,15 @@
-//! Calls one of the hot functions so many times, for `cargo xtask counts`, which counts the instructions of
+//! Calls one of the hot functions a given number of times, for `cargo xtask counts`, which counts the instructions of
 //! [`measured_calls`]. Without arguments it lists the functions.
 
 use std::process::ExitCode;
 
 use bench::{Call, FUNCTIONS, find};
 
-/// The servers' allocator: it is a part of what a call costs.
+/// The servers' allocator: it is part of the cost of a call.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// After these queues, tables and what threads keep have their size.
+/// After this number of calls, queues, tables and thread-local buffers have reached their size.
 const CALLS_BEFORE: u32 = 64;
 
 fn main() -> ExitCode {

@@ -39,7 +39,7 @@ pub fn fan_out_to_1000() -> Call {
     fan_out(1_000)
 }
 
-/// One message to a group of so many connections: from its publication to the frames that their sessions take.
+/// One message to a group with this number of connections: from its publication to the frames that their sessions take.
 fn fan_out(connections: usize) -> Call {
     let mut group = FanOut::new(connections, &event(400));
     Box::new(move || assert_eq!(group.deliver(), connections))

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::Call;
 
 const ID: Uuid = Uuid::from_u128(0x0190_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b);
-/// Of a message's content, and of a stream's sealed body.
+/// The content of a message, and the sealed body of a stream's entry.
 const CONTENT: [u8; 200] = [b'x'; 200];
 
 fn keyring() -> Keyring {

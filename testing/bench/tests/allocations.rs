@@ -1,4 +1,4 @@
-//! An event is made once, whoever gets it: what its delivery allocates does not grow with the number of recipients. Alone in
+//! An event is created once for all recipients: the allocations of its delivery do not grow with their number. Alone in
 //! its file, because it counts what the whole process allocates.
 
 use std::alloc::System;
@@ -18,7 +18,7 @@ fn a_further_recipient_costs_no_allocation() {
     assert_eq!(allocations_for(1_000), few);
 }
 
-/// What so many events allocate, or enlarge, for a group of so many connections.
+/// The number of allocations and reallocations for some events to a group with this number of connections.
 fn allocations_for(connections: usize) -> usize {
     let mut group = FanOut::new(connections, &[b'x'; 400]);
     // Queues get their size with the first events.

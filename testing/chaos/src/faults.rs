@@ -33,7 +33,7 @@ impl fmt::Display for Link {
 pub enum Fault {
     KillGateway(usize),
     KillWorker(usize),
-    /// SIGSTOP, and SIGCONT when it is over: for a worker that is beyond its lease.
+    /// SIGSTOP, and SIGCONT when it is over: for a worker, longer than its lease.
     StopGateway(usize),
     StopWorker(usize),
     /// SIGTERM and a start, one server after the other.
@@ -43,26 +43,26 @@ pub enum Fault {
     /// kill -9; up to a second is lost.
     RedisCrash,
     PostgresCrash,
-    /// Starts anew with a clock that is off by so many seconds.
+    /// Restarts with a clock that is off by this number of seconds.
     GatewayClock(usize, i64),
     WorkerClock(usize, i64),
     /// Another Redis takes over; the former one becomes its replica and keeps its connections.
     RedisFailover,
-    /// PostgreSQL opens read-only sessions, which stay so when it is over.
+    /// PostgreSQL opens read-only sessions, which stay read-only afterwards.
     PostgresReadOnly,
     /// The main backend alters a column of its own.
     ColumnAltered,
-    /// Starts anew, logging much to a reader that stands still.
+    /// Restarts, logging much to a reader that has stopped reading.
     StalledLog(usize),
     /// Workers stop, the database is dumped, dropped and restored. Redis and gateways stay as they are.
     Restore,
     Cut(Link),
-    /// Only what goes up (to the store or the gateway) is held up.
+    /// Only what goes up (to the store or the gateway) is delayed.
     CutUp(Link),
     CutDown(Link),
     Slow(Link),
     Reset(Link),
-    /// Reset in the middle of a chunk, either way.
+    /// Reset in the middle of a chunk, in either direction.
     Tear(Link),
 }
 
@@ -94,7 +94,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What the fault takes away: two faults at once never concern the same.
+/// What the fault takes away: two faults at once never have the same subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     Gateway(usize),
@@ -142,7 +142,7 @@ impl Fault {
 /// One or two faults at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Quiet before it.
+    /// The quiet time before it.
     pub pause: Duration,
     pub faults: Vec<Fault>,
     /// How long it lasts.
@@ -161,13 +161,13 @@ pub struct Sequence {
     rng: StdRng,
     gateways: usize,
     workers: usize,
-    /// The kinds still to come before any comes again.
+    /// The kinds that have to occur before any occurs again.
     kinds: Vec<u8>,
     pairs: bool,
 }
 
 const KINDS: u8 = 21;
-/// As much as clocks may differ.
+/// The most that clocks may differ.
 const CLOCK_OFFSET_SECONDS: i64 = 60;
 
 impl Sequence {
@@ -176,7 +176,7 @@ impl Sequence {
         Self { rng: StdRng::seed_from_u64(seed), gateways, workers, kinds: Vec::new(), pairs }
     }
 
-    /// A kind, and a fault of it.
+    /// Returns a kind, and a fault of that kind.
     fn fault(&mut self) -> (u8, Fault) {
         if self.kinds.is_empty() {
             self.kinds = (0..KINDS).collect();
@@ -227,7 +227,7 @@ impl Iterator for Sequence {
             }
         }
         let pause = Duration::from_millis(self.rng.random_range(200..2_500));
-        // Often short; sometimes beyond the leases and what a command waits for.
+        // Often short; sometimes longer than the leases and the time that a command waits.
         let hold = Duration::from_millis(if self.rng.random_bool(0.3) {
             self.rng.random_range(3_000..7_000)
         } else {

@@ -1,4 +1,4 @@
-//! Carrying faults out on a deployment, and taking them back.
+//! Begins and ends faults on a deployment.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ const SLOW: Duration = Duration::from_millis(500);
 const SYNCED_WITHIN: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What the end of a fault needs to know of its beginning.
+/// What the end of a fault needs from its beginning.
 #[derive(Default)]
 pub struct Begun {
     losers: Option<Losers>,
@@ -78,7 +78,7 @@ pub fn end(deployment: &mut Deployment, fault: Fault, begun: &Begun) -> Result<(
         Fault::RedisCrash => deployment.redis.start()?,
         Fault::GatewayClock(index, seconds) => start_with_clock(&mut fleet.gateways[index], seconds)?,
         Fault::WorkerClock(index, seconds) => start_with_clock(&mut fleet.workers[index], seconds)?,
-        // There is no way back but the next one.
+        // Only the next failover undoes it.
         Fault::RedisFailover => {}
         Fault::PostgresReadOnly => read_only(deployment, "RESET default_transaction_read_only")?,
         Fault::ColumnAltered => alter_column(deployment, "text")?,
@@ -97,13 +97,13 @@ pub fn end(deployment: &mut Deployment, fault: Fault, begun: &Begun) -> Result<(
     Ok(())
 }
 
-/// From then on it has this clock.
+/// Starts the server with a different clock.
 fn start_with_clock(server: &mut Server, seconds: i64) -> Result<()> {
     server.set("CLOCK_OFFSET_MS", &(seconds * 1000).to_string());
     server.start()
 }
 
-/// What sessions read when they begin.
+/// Changes a setting that sessions read when they begin.
 fn read_only(deployment: &Deployment, setting: &str) -> Result<()> {
     // In a transaction that would itself be read-only.
     deployment.sql(&format!("SET transaction_read_only = off; ALTER DATABASE chat {setting}")).map(drop)
@@ -141,12 +141,12 @@ fn replace(server: &mut Server) -> Result<()> {
     server.terminate()?;
     server.wait_gone(GONE_WITHIN)?;
     server.start()?;
-    // A store may be away at the same time; then it becomes ready later.
+    // If a store is unavailable at the same time, the server becomes ready later.
     let _ = server.wait_ready(READY_TIMEOUT / 6);
     Ok(())
 }
 
-/// Fails when a server that should run has ended by itself.
+/// Fails if a server that should run has ended by itself.
 pub fn check_alive(deployment: &mut Deployment) -> Result<()> {
     deployment.fleet.servers().try_for_each(Server::check_alive)
 }

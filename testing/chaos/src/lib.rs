@@ -1,5 +1,5 @@
-//! Chaos: a real fleet under mixed load, faults in a seeded sequence, and afterwards the check of the whole history. What is
-//! a violation is decided by the history checker (`e2e::Witness`) and, for what only a client can see, by [`person`].
+//! Chaos: a real fleet under mixed load, faults in a seeded sequence, and afterwards the check of the whole history.
+//! The history checker (`e2e::Witness`) decides what is a violation; for what only a client can see, [`person`] does.
 
 pub mod faults;
 mod inject;
@@ -33,7 +33,7 @@ use crate::shared::{Phase, Shared};
 /// The service has to be back within this time after a fault; generous, because debug builds may share two cores.
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 const QUIET_WITHIN: Duration = Duration::from_secs(90);
-/// What arrives later than this in quiet arrives only by reconnecting.
+/// A message that takes longer than this in the quiet phase arrives only by reconnecting.
 const LIVE_WITHIN: Duration = Duration::from_secs(8);
 const PRESENT_WITHIN: Duration = Duration::from_secs(45);
 const LOOK: Duration = Duration::from_millis(200);
@@ -41,22 +41,22 @@ const LOOK: Duration = Duration::from_millis(200);
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// How long faults begin.
+    /// For how long new faults begin.
     pub seconds: u64,
     pub seed: u64,
     pub gateways: usize,
     pub workers: usize,
     pub people: usize,
-    /// Whether two faults may happen at once.
+    /// Allows two faults at once.
     pub pairs: bool,
     /// Where a run with violations leaves its logs.
     pub keep: PathBuf,
 }
 
-/// Runs it to the end, telling of the progress line by line.
+/// Runs the plan to the end, reporting progress line by line.
 ///
 /// # Errors
-/// When the run itself fails, as when a store does not come back. Violations are in the report.
+/// If the run itself fails, for example because a store does not come back. Violations are in the report.
 pub async fn run(plan: &Plan, say: &(dyn Fn(&str) + Send + Sync)) -> Result<Report> {
     ensure!(plan.gateways > 0 && plan.workers > 0 && plan.people > 1, "at least a gateway, a worker and two people");
     let mut run = Run::start(plan).await?;
@@ -111,7 +111,7 @@ impl Run {
             durable_redis: true,
             ..Options::default()
         };
-        // Short times, so that much happens; nothing that correctness rests on.
+        // Short times, so that much happens; correctness does not depend on them.
         let options = options
             .with("LEASE_TTL", "2s")
             .with("COMMAND_TIMEOUT", "5s")
@@ -182,7 +182,7 @@ impl Run {
         self.deployment.as_ref().context("the deployment was lost in a panic")
     }
 
-    /// Works on the deployment on a thread that may block.
+    /// Runs work on the deployment on a thread that may block.
     async fn blocking<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Deployment) -> Result<T> + Send + 'static,
@@ -197,7 +197,7 @@ impl Run {
         result
     }
 
-    /// Waits until every gateway has served a send that began after this moment; gives how long that took.
+    /// Waits until every gateway has served a send that began after this moment; returns how long that took.
     async fn back_since(&self, moment: Instant) -> Result<Duration> {
         while !self.shared.all_served_since(moment) {
             ensure!(
@@ -229,7 +229,7 @@ impl Run {
         Ok(timeline)
     }
 
-    /// One step: how long it lasted, and after what time more every gateway served again.
+    /// Runs one step; returns how long it lasted, and how much longer it took until every gateway served again.
     async fn step(&mut self, step: &Step) -> Result<(Duration, Duration)> {
         let began = Instant::now();
         let mut begun = Vec::new();
@@ -245,7 +245,7 @@ impl Run {
         Ok((ended - began, back_after))
     }
 
-    /// Waits until everything was acknowledged and has arrived, then checks the history. Gives what arrived only by
+    /// Waits until everything was acknowledged and has arrived, then checks the history. Returns what arrived only by
     /// reconnecting.
     async fn quiesce(&mut self) -> Result<Vec<String>> {
         self.phase.send_replace(Phase::Finish);
@@ -274,7 +274,7 @@ impl Run {
         Ok(late)
     }
 
-    /// What is still missing after waiting for so long.
+    /// Returns what is still missing after waiting for this long.
     async fn missing_after(&self, within: Duration) -> Result<Vec<String>> {
         let deadline = Instant::now() + within;
         loop {
@@ -310,7 +310,7 @@ impl Run {
         Ok(())
     }
 
-    /// Some leave; then every gateway's list has to show exactly who is connected.
+    /// After some have left, every gateway's list has to show exactly who is connected.
     async fn check_presence(&self) -> Result<()> {
         self.phase.send_replace(Phase::Calm);
         let deployment = self.deployment()?;
@@ -353,7 +353,7 @@ fn check_content(edits: &std::collections::HashMap<String, String>, message: &Va
     Ok(())
 }
 
-/// A group of the first one's with all of them.
+/// Creates a group that the first one owns and all belong to.
 async fn make_group(deployment: &Deployment, members: &[&User]) -> Result<String> {
     let mut owner = deployment.login(0, members[0]).await?;
     let others: Vec<i64> = members[1..].iter().map(|user| user.id).collect();

@@ -14,17 +14,17 @@ struct Cli {
     /// For how long faults begin; the check afterwards takes its own time
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// The same seed gives the same sequence of faults; without one it is random
+    /// The same seed gives the same sequence of faults; default: random
     #[arg(long)]
     seed: Option<u64>,
     #[arg(long, default_value_t = 2)]
     gateways: usize,
     #[arg(long, default_value_t = 2)]
     workers: usize,
-    /// How many write and listen
+    /// How many users write and listen
     #[arg(long, default_value_t = 8)]
     people: usize,
-    /// Never two faults at once
+    /// Injects no two faults at once
     #[arg(long)]
     one_at_a_time: bool,
     /// Where a run with violations leaves its logs

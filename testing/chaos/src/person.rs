@@ -1,5 +1,5 @@
 //! One person under load: writes to others and to groups, edits, reacts, goes away and comes back, and repeats every message
-//! under its `clientMessageId` until it is acknowledged. Everything seen is noted for the history checker.
+//! under its `clientMessageId` until it is acknowledged. Everything seen is recorded for the history checker.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::shared::{Phase, Shared};
 
 const TICK: Duration = Duration::from_millis(100);
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
-/// A server that says nothing at all for so long has forgotten the command, which it must not.
+/// A server that sends nothing at all for this long has forgotten the command, which must not happen.
 const NO_ANSWER: Duration = Duration::from_secs(20);
 const MAX_UNANSWERED: usize = 24;
-/// Messages that are still edited.
+/// The number of recent messages that are still edited.
 const RECENT: usize = 20;
 
 pub struct Person {
@@ -31,15 +31,15 @@ pub struct Person {
     pub urls: Vec<String>,
     pub shared: Arc<Shared>,
     pub rng: StdRng,
-    /// Whether this person is online at the end.
+    /// True if this person is online at the end.
     pub stays: bool,
     pub state: Arc<State>,
 }
 
-/// What the others need to know of a person.
+/// What the others need to know about a person.
 #[derive(Default)]
 pub struct State {
-    /// Connected, and with nothing left to be acknowledged.
+    /// Connected, and with nothing unacknowledged.
     is_idle: AtomicBool,
     is_online: AtomicBool,
 }
@@ -74,7 +74,7 @@ enum Request {
     Reaction,
 }
 
-/// A message of one's own that may be edited: no edit of it has an unknown outcome.
+/// A message of this person that may be edited: no edit of it has an unknown outcome.
 #[derive(Clone)]
 struct Own {
     id: String,
@@ -91,7 +91,7 @@ enum Left {
     Gone,
 }
 
-/// What lasts longer than a connection.
+/// State that outlives a connection.
 struct Mind {
     person: Person,
     numbers: u64,
@@ -105,7 +105,8 @@ struct Mind {
 struct Connected {
     client: Client,
     pending: HashMap<String, (Instant, Request)>,
-    /// By conversation: number and `seq` of what was acknowledged at the first try on this connection.
+    /// By conversation: number and `seq` of the messages that were acknowledged at the first attempt on this
+    /// connection.
     order: HashMap<String, BTreeMap<u64, i64>>,
     to_confirm: HashMap<String, i64>,
     events_to_confirm: Vec<String>,
@@ -140,7 +141,7 @@ impl Mind {
         let person = &mut self.person;
         let url = &person.urls[person.rng.random_range(0..person.urls.len())];
         let mut client = Connect::new(url).open_within(Duration::from_secs(3)).open().await.ok()?;
-        // Only what is confirmed counts as delivered: a connection may break with events on their way.
+        // Only what is confirmed counts as delivered: a connection may break with events in flight.
         match client.authenticate_with(json!({"token": person.user.token, "acks": true})).await {
             Ok(success) => {
                 if success["replayTruncated"] == true {
@@ -168,7 +169,7 @@ impl Mind {
         let left = self.talk(&mut connected, phase).await;
         self.person.state.is_online.store(false, Ordering::Release);
         self.person.state.is_idle.store(false, Ordering::Release);
-        // What came last may be an answer.
+        // The last events may contain an answer.
         for event in connected.client.drain() {
             self.saw(&mut connected, &event);
         }

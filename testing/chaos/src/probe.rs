@@ -1,4 +1,4 @@
-//! Tells for each gateway when it serves again after a fault: somebody on it sends a message every moment.
+//! Finds out when each gateway serves again after a fault: a user on it keeps sending messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Sends until everybody settles.
+    /// Sends until the calm phase begins.
     pub async fn run(self, phase: watch::Receiver<Phase>) {
         let mut client = None;
         let mut number = 0;
@@ -42,7 +42,7 @@ impl Probe {
         }
     }
 
-    /// Whether the message was acknowledged.
+    /// Returns true if the message was acknowledged.
     async fn send(&self, client: &mut Option<Client>, number: u64) -> Result<bool, client::Error> {
         let client = match client {
             Some(client) => client,

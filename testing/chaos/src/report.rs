@@ -10,7 +10,7 @@ use e2e::Deployment;
 use crate::Plan;
 use crate::faults::Step;
 
-/// One step of the sequence as it went.
+/// One step of the sequence, with its times.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Since the first.
@@ -45,7 +45,7 @@ pub struct Report {
     /// Commands on living connections that were not answered at all.
     pub unanswered: u64,
     pub timeline: Vec<Entry>,
-    /// What reached its recipient only when it connected anew.
+    /// What reached its recipient only after reconnecting.
     pub late: Vec<String>,
     pub violations: Vec<String>,
     /// The folder with the logs of a run with violations.

@@ -1,5 +1,6 @@
-//! A restore, as docs/backup.md says. What people write must not be missing in the dump, so it is made with the workers stopped; but of
-//! the conversation of two others, whom nobody else knows, it lacks all but the first message. What was cached of it must not be shown.
+//! A restore, as docs/backup.md describes it. What people write must not be missing in the dump, so it is made with the
+//! workers stopped; but of the conversation of two others, whom nobody else knows, it lacks all but the first message.
+//! Cached messages of that conversation must not be shown.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -22,7 +23,7 @@ pub struct Losers {
     other: User,
 }
 
-/// Lets messages be written, read and so cached; then stops the workers and dumps the database.
+/// Has messages written, read and so cached; then stops the workers and dumps the database.
 pub fn begin(deployment: &mut Deployment) -> Result<Losers> {
     let losers = Losers { one: deployment.user("loser")?, other: deployment.user("loser")? };
     Handle::current().block_on(async {
@@ -47,7 +48,7 @@ pub fn begin(deployment: &mut Deployment) -> Result<Losers> {
     Ok(losers)
 }
 
-/// Puts the dump in the database's place and starts the workers.
+/// Replaces the database by the dump and starts the workers.
 pub fn end(deployment: &mut Deployment, losers: &Losers) -> Result<()> {
     deployment.postgres.query("postgres", "DROP DATABASE chat WITH (FORCE)")?;
     let restored = deployment.postgres.create_database("chat")?;
@@ -75,7 +76,7 @@ pub fn end(deployment: &mut Deployment, losers: &Losers) -> Result<()> {
     Ok(())
 }
 
-/// How many messages of theirs are shown.
+/// Returns how many of their messages are shown.
 async fn count(deployment: &Deployment, losers: &Losers) -> Result<usize> {
     let mut client = deployment.login(0, &losers.one).await?;
     let page = client.request_ok(json!({"type": "get_private_messages", "recipientId": losers.other.id})).await?;

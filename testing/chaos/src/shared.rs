@@ -10,11 +10,11 @@ use tokio::time::Instant;
 /// What people do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// As they like.
+    /// They write, edit and leave at random.
     Load,
-    /// Nothing new; what was written is repeated until it is acknowledged.
+    /// They write nothing new, and repeat what is not acknowledged.
     Finish,
-    /// They connect anew, once.
+    /// They reconnect once.
     Reconnect,
     /// Some leave for good.
     Calm,
@@ -32,7 +32,7 @@ pub struct Shared {
     served: Mutex<Vec<Option<Instant>>>,
 }
 
-/// How long a server that was told to end may take.
+/// How long a server may take to end after SIGTERM.
 pub const GONE_WITHIN: Duration = Duration::from_secs(40);
 /// Enough to see what is wrong.
 const MAX_VIOLATIONS: usize = 50;
@@ -42,7 +42,7 @@ impl Shared {
         Self { served: Mutex::new(vec![None; gateways]), ..Self::default() }
     }
 
-    /// Something happened that must not.
+    /// Records something that must not happen.
     pub fn violation(&self, what: String) {
         let mut violations = self.violations.lock();
         if violations.len() < MAX_VIOLATIONS {
@@ -66,7 +66,7 @@ impl Shared {
         self.unanswered.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Acknowledged, refused for the moment, never answered.
+    /// Returns how many commands were acknowledged, temporarily rejected, and never answered.
     pub fn counts(&self) -> (u64, u64, u64) {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         (get(&self.acknowledged), get(&self.refused), get(&self.unanswered))
@@ -76,7 +76,7 @@ impl Shared {
         self.served.lock()[gateway] = Some(began);
     }
 
-    /// Whether every gateway has served a send that began after this moment.
+    /// Returns true if every gateway has served a send that began after this moment.
     pub fn all_served_since(&self, moment: Instant) -> bool {
         self.served.lock().iter().all(|served| served.is_some_and(|began| began > moment))
     }

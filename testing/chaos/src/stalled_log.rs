@@ -1,4 +1,4 @@
-//! A log reader that stands still: the server logs to a pipe that is full, held open and never read.
+//! A stalled log reader: the server logs to a pipe that is full, held open and never read.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -12,13 +12,13 @@ use devstack::{Server, http};
 
 use crate::shared::GONE_WITHIN;
 
-/// Longer than any step; then the pipe is given up.
+/// Longer than any step; then the pipe is closed.
 const HELD: Duration = Duration::from_secs(120);
 
-/// Of `open`, on Linux.
+/// A flag of `open` on Linux.
 const O_NONBLOCK: i32 = 0o4000;
 
-/// Starts it anew on such a pipe.
+/// Restarts the server with such a pipe.
 pub fn begin(server: &mut Server) -> Result<()> {
     server.kill()?;
     let path = server.log_path();
@@ -37,7 +37,7 @@ pub fn begin(server: &mut Server) -> Result<()> {
     server.start()
 }
 
-/// It must have gone on by then; from here on it logs to its file again.
+/// Checks that the server is still running, and lets it log to its file again.
 pub fn end(server: &mut Server) -> Result<()> {
     let live = http::get(&format!("{}/live", server.url()));
     let path = server.log_path();

@@ -1,4 +1,4 @@
--- Rows with every quirk that was met at real sites, for the users 1 to 4, 9 and 10.
+-- Rows with every quirk that was found at real sites, for the users 1 to 4, 9 and 10.
 INSERT INTO private_messages (message_id, conversation_id, sender_id, recipient_id, content, is_read, reply_to, created_at) VALUES
     -- 1: a bare UUID; string order puts 10 before 9.
     ('11111111-1111-4111-8111-111111111111', 'conv_10_9', '9', '10', 'first &amp; foremost', TRUE, NULL, '2025-11-01 10:00:00'),
@@ -10,16 +10,16 @@ INSERT INTO private_messages (message_id, conversation_id, sender_id, recipient_
     -- 5: a reply to nothing; 6: a reply across conversations.
     ('44444444-4444-4444-8444-444444444444', 'conv_1_2', '1', '2', 'to nothing', TRUE, 'gone', '2025-11-02 10:00:00'),
     ('55555555-5555-4555-8555-555555555555', 'conv_1_2', '2', '1', 'across', FALSE, '11111111-1111-4111-8111-111111111111', '2025-11-02 10:00:01'),
-    -- 7: a user who is no number; 8: to oneself.
+    -- 7: a user id that is not a number; 8: a message to oneself.
     ('66666666-6666-4666-8666-666666666666', 'conv_user-1_user-2', 'user-1', 'user-2', 'nobody', FALSE, NULL, '2025-11-02 10:00:02'),
     ('77777777-7777-4777-8777-777777777777', 'conv_1_1', '1', '1', 'myself', FALSE, NULL, '2025-11-02 10:00:03'),
-    -- 9: an id that the first row has.
+    -- 9: the same id as the first row.
     ('11111111-1111-4111-8111-111111111111', 'conv_1_2', '1', '2', 'double', FALSE, NULL, '2025-11-02 10:00:04');
--- 10: deleted for everyone, and still there; 11: deleted by the sender for oneself, which is another table's affair.
+-- 10: deleted for everyone, and still there; 11: deleted by the sender for themselves, which is in another table.
 INSERT INTO private_messages (message_id, conversation_id, sender_id, recipient_id, content, is_deleted, deleted_for_everyone, deleted_at, created_at) VALUES
     ('88888888-8888-4888-8888-888888888888', 'conv_1_2', '1', '2', 'taken back', TRUE, TRUE, '2025-11-02 11:00:00', '2025-11-02 10:00:05'),
     ('99999999-9999-4999-8999-999999999999', 'conv_1_2', '1', '2', 'kept', TRUE, FALSE, '2025-11-02 11:00:00', '2025-11-02 10:00:06');
--- Groups: 12 edited, its ciphertext the old text; 13 an announcement; 14 pinned; 15 in a group that is not there.
+-- Groups: 12 edited, its ciphertext the old text; 13 an announcement; 14 pinned; 15 in a group that does not exist.
 INSERT INTO private_messages (message_id, conversation_id, sender_id, recipient_id, content, encrypted_content, encryption_iv, is_encrypted, is_group_message, is_edited, edited_at, is_announcement, is_pinned, pinned_at, pinned_by_user_id, created_at) VALUES
     ('aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa', 'group_91afa5df-8ac6-4d01-a6a1-94a0b0d98103', '1', 'group_91afa5df-8ac6-4d01-a6a1-94a0b0d98103', 'edited &lt;b&gt;', 'deadbeef', 'cafe', TRUE, TRUE, TRUE, '2025-11-03 10:05:00', FALSE, FALSE, NULL, NULL, '2025-11-03 10:00:00'),
     ('bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb', 'group_91afa5df-8ac6-4d01-a6a1-94a0b0d98103', '2', 'group_91afa5df-8ac6-4d01-a6a1-94a0b0d98103', 'hear ye', NULL, NULL, FALSE, TRUE, FALSE, NULL, TRUE, FALSE, NULL, NULL, '2025-11-03 10:00:01'),

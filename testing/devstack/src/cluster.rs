@@ -10,7 +10,7 @@ use crate::{Durability, Redis, Scratch, ports, secrets, wait};
 
 const PRIMARIES: usize = 3;
 const SLOTS: usize = 16_384;
-/// Without a sign of life for so long a node counts as dead.
+/// A node without a sign of life for this long counts as dead.
 pub const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -67,7 +67,7 @@ impl Cluster {
         self.until_all("CLUSTER INFO", &["cluster_state:ok", "cluster_size:3", "cluster_slots_ok:16384"])
     }
 
-    /// Waits until every node says all of this.
+    /// Waits until every node reports all of this.
     fn until_all(&self, command: &str, expected: &[&str]) -> Result<()> {
         let words: Vec<&str> = command.split(' ').collect();
         for node in &self.nodes {
@@ -86,8 +86,8 @@ impl Cluster {
         until_in_step(node)
     }
 
-    /// Moves every slot that has keys from one primary to another, as `redis-cli --cluster reshard` does; returns how many. Each
-    /// is without its keys at the one, and not yet the other's, for at least so long.
+    /// Moves every slot that has keys from one primary to another, as `redis-cli --cluster reshard` does; returns how
+    /// many. For at least `between`, each slot has lost its keys at the one and does not belong to the other yet.
     pub fn move_slots(&self, from: usize, to: usize, between: Duration) -> Result<usize> {
         let (source, target) = (self.nodes.get(from).context("no source")?, self.nodes.get(to).context("no target")?);
         let slots = self.slots(from, "*")?;
@@ -106,7 +106,8 @@ impl Cluster {
         node.command(&["KEYS", pattern])?.lines().map(slot_of).collect()
     }
 
-    /// Moves the keys of these slots, which stay half moved: without their keys at the one, and not yet the other's.
+    /// Moves the keys of these slots, which stay half moved: their keys have left the one, and the slots do not belong
+    /// to the other yet.
     pub fn half_move(&self, slots: &BTreeSet<String>, from: usize, to: usize) -> Result<()> {
         slots.iter().try_for_each(|slot| self.move_keys(slot, &self.nodes[from], &self.nodes[to]))
     }
@@ -139,7 +140,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Names all nodes.
+    /// Returns a URL with all nodes.
     pub fn url(&self) -> String {
         let mut nodes = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port()));
         let first = nodes.next().unwrap_or_default();

@@ -40,7 +40,7 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// The same, where these settings name no others.
+    /// Replaces those stores that these settings name.
     fn or_others(&self, settings: &[(String, String)]) -> Self {
         let other = |name: &str| settings.iter().find(|(known, _)| known == name).map(|(_, url)| url.clone());
         Self {
@@ -51,7 +51,7 @@ impl Stores {
 }
 
 /// The whole environment of a server. `caller` may override the secrets and the log settings, and may add any setting;
-/// the addresses are the stack's own. A gateway is not told of the database.
+/// the addresses are always the stack's own. A gateway does not get the database's address.
 pub fn server_env(kind: Kind, port: u16, stores: &Stores, secrets: &Secrets, caller: &Env) -> Env {
     let mut env: Env = Vec::new();
     let mut set = |key: &str, value: &str| {
@@ -110,7 +110,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Finds the process if it runs already; does not start it.
+    /// Finds the process if it is already running; does not start it.
     pub fn new(spec: ServerSpec) -> Self {
         let process = Process::attach(&spec.name(), &spec.state_dir);
         Self { spec, process }
@@ -124,7 +124,7 @@ impl Server {
         self.spec.name()
     }
 
-    /// Changes a setting, from the next start on; the empty text is as good as none.
+    /// Changes a setting, from the next start on; an empty text unsets it.
     pub fn set(&mut self, name: &str, value: &str) {
         self.spec.env.retain(|(known, _)| known != name);
         self.spec.env.push((name.into(), value.into()));
@@ -157,7 +157,7 @@ impl Server {
         self.process.as_mut().is_some_and(Process::is_alive)
     }
 
-    /// Starts it on its port; returns at once, see [`Server::wait_ready`]. An error when it runs.
+    /// Starts it on its port; returns at once, see [`Server::wait_ready`]. Fails if it is running.
     pub fn start(&mut self) -> Result<()> {
         if self.is_alive() {
             bail!("{} runs already", self.name());
@@ -174,7 +174,7 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until `/ready` answers 200; fails at once, with the end of its log, when the process ends.
+    /// Waits until `/ready` answers 200; fails at once, with the end of its log, if the process ends.
     pub fn wait_ready(&mut self, timeout: Duration) -> Result<()> {
         let url = format!("{}/ready", self.url());
         let mut last = String::from("no answer");
@@ -191,7 +191,7 @@ impl Server {
         .with_context(|| format!("last answer of {url}: {last}; log: {}", self.log_path().display()))
     }
 
-    /// Fails with the end of its log when it has ended.
+    /// Fails with the end of its log if it has ended.
     pub fn check_alive(&mut self) -> Result<()> {
         self.with_process(Process::check_alive)
     }
@@ -219,7 +219,7 @@ impl Server {
         self.with_process(Process::resume)
     }
 
-    /// SIGTERM, and kill -9 after 30 s. Tells whether it ended by itself.
+    /// SIGTERM, and kill -9 after 30 s. Returns true if it ended by itself.
     pub fn stop(&mut self) -> Result<bool> {
         match self.process.take() {
             Some(mut process) => process.stop(Signal::TERM, STOP_GRACE),
@@ -234,7 +234,7 @@ impl Server {
         self.wait_ready(READY_TIMEOUT)
     }
 
-    /// Waits for an end that was asked for, for example by [`Server::terminate`].
+    /// Waits until it has ended after a request such as [`Server::terminate`].
     pub fn wait_gone(&mut self, timeout: Duration) -> Result<()> {
         self.with_process(|process| process.wait_gone(timeout))
     }
@@ -251,7 +251,7 @@ impl Server {
 #[derive(Clone, Debug)]
 pub struct FleetConfig {
     pub bin_dir: PathBuf,
-    /// For logs and pid files; usually that of a [`crate::Scratch`], which also ends everything.
+    /// For logs and pid files; usually the folder of a [`crate::Scratch`], which also ends everything.
     pub state_dir: PathBuf,
     pub gateways: usize,
     pub workers: usize,
@@ -259,7 +259,7 @@ pub struct FleetConfig {
     pub secrets: Secrets,
     /// Settings for all servers, on top of the caller's environment.
     pub env: Vec<(String, String)>,
-    // The following may name other addresses of the stores, such as those of proxies.
+    // The following fields may set other addresses of the stores, such as those of proxies.
     pub gateway_env: Vec<(String, String)>,
     pub worker_env: Vec<(String, String)>,
 }
@@ -334,7 +334,7 @@ impl Fleet {
     }
 }
 
-/// Asks all to end before waiting for any.
+/// Tells all to end before waiting for any.
 fn stop_together(servers: &mut [Server]) -> Result<()> {
     for server in servers.iter_mut().filter(|server| server.process.is_some()) {
         server.resume()?;

@@ -15,7 +15,7 @@ pub struct Response {
     pub body: String,
 }
 
-/// GET `http://127.0.0.1:PORT/path`. Fails when nobody listens or the answer is no HTTP.
+/// GET `http://127.0.0.1:PORT/path`. Fails if nobody listens or the answer is not HTTP.
 pub fn get(url: &str) -> Result<Response> {
     let rest = url.strip_prefix("http://").with_context(|| format!("only http:// is understood: {url}"))?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));

@@ -1,6 +1,6 @@
 //! Which process a pid means: pids are recycled, so a pid file also records when the process started and in which boot.
 //!
-//! Every signal this crate sends goes through here, so that only processes we started are ever signalled.
+//! Every signal this crate sends goes through here, so we only ever signal processes that we started.
 
 use std::path::Path;
 
@@ -17,13 +17,13 @@ pub struct ProcessId {
 }
 
 impl ProcessId {
-    /// The process that has this pid now; `None` when there is none, or only a zombie.
+    /// Returns the process that has this pid now; `None` if there is none, or only a zombie.
     pub fn of(pid: u32) -> Option<Self> {
         let start_ticks = start_ticks_of_living(pid)?;
         Some(Self { pid, start_ticks, boot_id: boot_id() })
     }
 
-    /// Of a child that was not waited for yet, so that its pid is certainly its own, even when it has ended already.
+    /// Identifies a child that was not waited for yet, so its pid is certainly its own, even if it has already ended.
     pub(crate) fn of_child(child: &std::process::Child) -> Result<Self> {
         let (_, start_ticks) = stat(child.id()).with_context(|| format!("reading /proc/{}/stat", child.id()))?;
         Ok(Self { pid: child.id(), start_ticks, boot_id: boot_id() })
@@ -33,7 +33,7 @@ impl ProcessId {
         start_ticks_of_living(self.pid) == Some(self.start_ticks) && self.boot_id == boot_id()
     }
 
-    /// Sends a signal; false when the process is gone, also when its pid now belongs to another.
+    /// Sends a signal; false if the process is gone, even if its pid now belongs to another one.
     pub fn signal(&self, signal: Signal) -> Result<bool> {
         let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
             return Ok(false);
@@ -55,7 +55,7 @@ impl ProcessId {
         }
     }
 
-    /// Whether every thread is stopped, as SIGSTOP leaves it some moments after it was sent.
+    /// Returns true if every thread is stopped, which is the case shortly after SIGSTOP.
     pub(crate) fn is_stopped(&self) -> bool {
         let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid)) else {
             return false;
@@ -64,7 +64,7 @@ impl ProcessId {
         states.all(|(state, _)| matches!(state, 'T' | 't'))
     }
 
-    /// Kills what is left of the group this process leads; it is called only while the leader is ours and not reaped.
+    /// Kills the rest of the group that this process leads; called only while the leader is ours and not reaped.
     pub(crate) fn kill_group(&self) {
         if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw)
             && self.is_alive()
@@ -82,7 +82,7 @@ impl ProcessId {
             .with_context(|| format!("writing {}", path.display()))
     }
 
-    /// `None` when there is no such file or it is not one of ours.
+    /// Returns `None` if there is no such file or it is not one of ours.
     pub fn read(path: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(path).ok()?;
         let mut words = text.split_ascii_whitespace();
@@ -101,7 +101,7 @@ fn boot_id() -> String {
 }
 
 fn start_ticks_of_living(pid: u32) -> Option<u64> {
-    // A zombie runs nothing; under a pid 1 that does not reap it would stay for ever.
+    // A zombie runs nothing; with a pid 1 that does not reap, it would stay forever.
     stat(pid).filter(|(state, _)| !matches!(state, 'Z' | 'X' | 'x')).map(|(_, start_ticks)| start_ticks)
 }
 
@@ -112,7 +112,7 @@ fn stat(pid: u32) -> Option<(char, u64)> {
 /// The state's letter and the start time of a process or thread.
 fn parse_stat(path: &Path) -> Option<(char, u64)> {
     let stat = std::fs::read_to_string(path).ok()?;
-    // The program's name is in parentheses and may hold anything, spaces and parentheses too.
+    // The program's name is in parentheses and may contain anything, including spaces and parentheses.
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     Some((state, fields.nth(18)?.parse().ok()?))

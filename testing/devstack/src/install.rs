@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::programs::{self, Programs};
 use crate::python;
 
-/// Finds the programs of the stores, installing them when they are missing; `say` gets lines for the person waiting.
+/// Finds the programs of the stores, installing them if they are missing; `say` gets lines for the user.
 pub fn ensure(say: &mut dyn FnMut(&str)) -> Result<Programs> {
     let missing = match Programs::find() {
         Ok(found) => return Ok(found),
@@ -34,7 +34,7 @@ pub fn ensure(say: &mut dyn FnMut(&str)) -> Result<Programs> {
     })
 }
 
-/// What the end-to-end tests run besides: programs and the Debian packages that have them.
+/// What the end-to-end tests run in addition: programs and the Debian packages that contain them.
 const TOOLS: [(&str, &str); 7] = [
     ("nginx", "nginx"),
     ("prometheus", "prometheus"),
@@ -45,7 +45,7 @@ const TOOLS: [(&str, &str); 7] = [
     ("pgbouncer", "pgbouncer"),
 ];
 
-/// Makes sure of nginx, Prometheus and the small tools, as [`ensure`] does of the stores.
+/// Ensures that nginx, Prometheus and the small tools are installed, as [`ensure`] does for the stores.
 pub fn ensure_tools(say: &mut dyn FnMut(&str)) -> Result<()> {
     let missing = || TOOLS.into_iter().filter(|(program, _)| !has_program(program));
     let names: Vec<&str> = missing().map(|(program, _)| program).collect();
@@ -61,7 +61,7 @@ pub fn ensure_tools(say: &mut dyn FnMut(&str)) -> Result<()> {
     }
 }
 
-/// The same for valgrind, which counts instructions.
+/// Does the same for valgrind, which counts instructions.
 pub fn ensure_valgrind(say: &mut dyn FnMut(&str)) -> Result<()> {
     if has_program("valgrind") {
         return Ok(());
@@ -70,7 +70,7 @@ pub fn ensure_valgrind(say: &mut dyn FnMut(&str)) -> Result<()> {
     if has_program("valgrind") { Ok(()) } else { bail!("apt's valgrind has no program of this name") }
 }
 
-/// The same for a Python with the package `websockets`, which only a test needs.
+/// Does the same for a Python with the package `websockets`, which only one test needs.
 pub fn ensure_python(say: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     if let Some(found) = python::find() {
         return Ok(found);
@@ -79,7 +79,7 @@ pub fn ensure_python(say: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     python::find().context("python3 cannot import the package websockets though it was installed")
 }
 
-/// Installs the packages; `what` names for people what was missed.
+/// Installs the packages; `what` tells the user what was missing.
 pub fn install(what: &str, packages: Vec<&'static str>, say: &mut dyn FnMut(&str)) -> Result<()> {
     let is_root = rustix::process::geteuid().is_root();
     let may_sudo = !is_root && find_program("sudo").is_some_and(|sudo| may_sudo_without_password(&sudo));
@@ -146,7 +146,7 @@ fn apt(prefix: &[&str], args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Whether a program of this name can be run.
+/// Returns true if a program of this name can be run.
 pub fn has_program(name: impl AsRef<OsStr>) -> bool {
     find_program(name).is_some()
 }

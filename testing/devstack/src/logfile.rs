@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// A log larger than this is set aside as `NAME.log.1` when its program starts again.
+/// A log larger than this is renamed to `NAME.log.1` when its program starts again.
 const MAX_LOG_BYTES: u64 = 64 << 20;
 const MAX_TAIL_BYTES: u64 = 16 << 10;
 
@@ -18,7 +18,7 @@ pub fn open(path: &Path) -> Result<File> {
     OpenOptions::new().create(true).append(true).open(path).with_context(|| format!("opening log {}", path.display()))
 }
 
-/// The last `lines` lines, at most 16 KiB; empty when there is no such file.
+/// Returns the last `lines` lines, at most 16 KiB; empty if there is no such file.
 pub fn tail(path: &Path, lines: usize) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(path)?;

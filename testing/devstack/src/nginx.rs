@@ -28,7 +28,7 @@ pub struct Nginx {
 
 impl Nginx {
     /// Takes the configuration from `deployed` (the folder with `nginx.conf` and `nginx.sh`), and the certificate and its key
-    /// from `tls`. Starts nothing.
+    /// from `tls`. Does not start nginx.
     pub fn open(program: &Path, state_dir: &Path, deployed: &Path, tls: &Path) -> Result<Self> {
         let home = state_dir.join(NAME);
         std::fs::create_dir_all(&home).with_context(|| format!("making {}", home.display()))?;
@@ -52,17 +52,17 @@ impl Nginx {
         format!("http://127.0.0.1:{}", self.http_port)
     }
 
-    /// Where Prometheus would ask.
+    /// The URL that Prometheus would scrape.
     pub fn metrics_url(&self) -> String {
         format!("http://127.0.0.1:{}/metrics", self.metrics_port)
     }
 
-    /// The configuration as it is run.
+    /// The path of the configuration that is used.
     pub fn config_path(&self) -> PathBuf {
         self.home().join("nginx.conf")
     }
 
-    /// Changes one line of the configuration; counts from the next start on.
+    /// Changes one line of the configuration; takes effect at the next start.
     pub fn change_config(&mut self, from: &str, to: &str) -> Result<()> {
         if !self.config.contains(from) {
             bail!("nginx.conf has no `{from}`");
@@ -71,7 +71,7 @@ impl Nginx {
         Ok(())
     }
 
-    /// Writes the list of gateways (`address:port`); counts from the next start or reload on.
+    /// Writes the list of gateways (`address:port`); takes effect at the next start or reload.
     pub fn set_gateways(&self, gateways: &[String]) -> Result<()> {
         let lines: String = gateways.iter().map(|gateway| self.upstream.replace(PLACE, gateway) + "\n").collect();
         let path = self.home().join("upstreams.conf");
@@ -99,7 +99,7 @@ impl Nginx {
         Ok(())
     }
 
-    /// As `nginx -s reload`: new worker processes take over, old ones keep their connections. Waits for the new ones.
+    /// Like `nginx -s reload`: new worker processes take over, old ones keep their connections. Waits for the new ones.
     pub fn reload(&mut self) -> Result<()> {
         let before = self.workers()?;
         let Some(process) = &mut self.process else { bail!("nginx was not started") };
@@ -129,10 +129,10 @@ impl Nginx {
     }
 }
 
-/// Stands for the gateway's address in the line for it.
+/// The placeholder of the gateway's address in its line.
 const PLACE: &str = "$address:$GATEWAY_PORT";
 
-/// Puts folders and ports of this machine in; everything else stays as it is deployed.
+/// Inserts the folders and ports of this machine; everything else stays as deployed.
 fn render(config: &str, home: &Path, tls: &Path, http_port: u16, https_port: u16, metrics_port: u16) -> Result<String> {
     let mut rendered = config.to_owned();
     let changes = [
@@ -148,12 +148,12 @@ fn render(config: &str, home: &Path, tls: &Path, http_port: u16, https_port: u16
         }
         rendered = rendered.replace(from, &to);
     }
-    // Started by root, its workers would be somebody who may not enter the temporary folder.
+    // Started by root, its workers would run as a user who may not enter the temporary folder.
     let is_root = rustix::process::geteuid().is_root();
     Ok(if is_root { format!("user root;\n{rendered}") } else { rendered })
 }
 
-/// The line in quotes after `echo` that holds the place of a gateway.
+/// The line in quotes after `echo` that contains the gateway's placeholder.
 fn upstream_line(script: &str) -> Result<String> {
     let quoted = script.lines().filter_map(|line| line.trim().strip_prefix("echo \"")?.split_once('"'));
     let line = quoted.map(|(line, _)| line).find(|line| line.contains(PLACE));

@@ -1,4 +1,4 @@
-//! A site of the original server: its main backend's tables, its own, and rows with every quirk that was met.
+//! A site of the original server: its main backend's tables, its own, and rows with every quirk that was found.
 
 /// The main backend's tables.
 pub const MAIN_BACKEND: &str = include_str!("../original/main_backend.sql");

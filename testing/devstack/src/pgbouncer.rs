@@ -1,5 +1,5 @@
-//! PgBouncer in transaction mode in front of a Postgres: two server sessions for all of its clients, so that hardly any
-//! transaction finds the session that the one before had.
+//! PgBouncer in transaction mode in front of a Postgres: two server sessions for all of its clients, so that
+//! consecutive transactions rarely get the same session.
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts it in front of the server of this URL. Takes any client, and signs in with the URL's user and password.
+    /// Starts it in front of the server of this URL. Accepts any client, and signs in with the URL's user and password.
     pub fn start(program: &Path, state_dir: &Path, server_url: &str) -> Result<Self> {
         let port = ports::free_one()?;
         let config = state_dir.join("pgbouncer.ini");
@@ -35,7 +35,7 @@ impl PgBouncer {
             .and_then(|mut file| std::io::Write::write_all(&mut file, render(server_url, port)?.as_bytes()))
             .with_context(|| format!("writing {}", config.display()))?;
         let mut args = vec![config.into_os_string()];
-        // It refuses root, and gives it up once it has read the file.
+        // It refuses to run as root, and drops privileges once it has read the file.
         if let Some(user) = user::unprivileged()? {
             args.splice(0..0, ["-u".into(), user.name.into()]);
         }
@@ -55,7 +55,7 @@ impl PgBouncer {
         Ok(Self { port, process })
     }
 
-    /// The same database, by way of this.
+    /// Returns the URL of the same database through PgBouncer.
     pub fn url(&self, direct: &str) -> String {
         let database = direct.rsplit('/').next().unwrap_or_default();
         format!("postgres://chat@127.0.0.1:{}/{database}", self.port)

@@ -11,11 +11,11 @@ use socket2::{Domain, Socket, Type};
 /// server while it is down for a restart; away from the default ports of PostgreSQL and Redis.
 const RANGE: Range<u16> = 18_000..32_000;
 
-/// What [`free`] has given out. Tests of several programs ask for ports at the same time, and a server binds its port
-/// only moments after it was chosen.
+/// The ports that [`free`] has returned. Tests of several programs ask for ports at the same time, and a server binds
+/// its port only moments after it was chosen.
 static RESERVED: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
 
-/// `count` different ports that nobody uses or has reserved. They stay reserved until this process ends.
+/// Returns `count` different ports that are neither used nor reserved. They stay reserved until this process ends.
 pub fn free(count: usize) -> Result<Vec<u16>> {
     let mut ports = Vec::with_capacity(count);
     // Random probing keeps programs that run at the same time apart, and meets few ports in use.
@@ -36,13 +36,13 @@ pub fn free_one() -> Result<u16> {
     free(1)?.pop().ok_or_else(|| anyhow::anyhow!("no free port"))
 }
 
-/// Whether a server could listen there. One of our own reserved ports counts as free.
+/// Returns true if a server could listen there. Ports that we reserved ourselves count as free.
 pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// A bound socket that never listens. Bound without `SO_REUSEADDR` it meets every other user of the port; with the option
-/// set afterwards, Linux lets a server that sets it, as all of ours do, bind and listen beside it.
+/// A bound socket that never listens. Bound without `SO_REUSEADDR`, it conflicts with every other user of the port;
+/// with the option set afterwards, Linux lets a server that sets it, as all of ours do, bind and listen beside it.
 fn reserve(port: u16) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;

@@ -1,7 +1,7 @@
-//! A private PostgreSQL: made by initdb, on a loopback port, with a password of its own.
+//! A private PostgreSQL: created by initdb, on a loopback port, with a password of its own.
 //!
-//! PostgreSQL refuses root, so under root it runs as another user, who must be able to reach its folder; where a
-//! parent folder forbids that, the data lives under a temporary folder and the stack's folder links to it.
+//! PostgreSQL refuses to run as root, so under root it runs as another user, who must be able to reach its folder; if a
+//! parent folder forbids that, the data is under a temporary folder and the stack's folder links to it.
 
 mod replica;
 
@@ -25,7 +25,7 @@ const SUPERUSER: &str = "chat";
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_GRACE: Duration = Duration::from_secs(20);
 
-/// Whether a power failure may lose data.
+/// Determines if a power failure may lose data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// As in production.
@@ -48,7 +48,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes the data folder in `state_dir` when there is none, and finds the server if it runs. Does not start it.
+    /// Creates the data folder in `state_dir` if there is none, and finds the server if it runs. Does not start it.
     pub fn open(
         programs: &PostgresPrograms,
         state_dir: &Path,
@@ -72,7 +72,7 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// The client program that belongs to it.
+    /// The matching client program.
     pub fn psql(&self) -> &Path {
         &self.programs.psql
     }
@@ -89,12 +89,12 @@ impl Postgres {
         self.process.as_mut().is_some_and(Process::is_alive)
     }
 
-    /// The URL of a database for the superuser.
+    /// Returns the URL of a database for the superuser.
     pub fn url(&self, database: &str) -> String {
         self.url_at(self.port, database)
     }
 
-    /// The same by way of another port, such as a proxy's.
+    /// Returns the same URL with another port, such as a proxy's.
     pub fn url_at(&self, port: u16, database: &str) -> String {
         format!("postgres://{SUPERUSER}:{}@127.0.0.1:{port}/{database}", self.password)
     }
@@ -119,8 +119,8 @@ impl Postgres {
         })
     }
 
-    /// Whether it ended because of the server before it: after kill -9 the backends need a moment to notice, and go on writing
-    /// to the log.
+    /// Returns true if it ended because of the previous server: after kill -9 the backends need a moment to notice, and
+    /// go on writing to the log.
     fn found_data_in_use(&self) -> bool {
         let Some(process) = &self.process else { return false };
         let own = format!("[{}]", process.pid());
@@ -145,7 +145,7 @@ impl Postgres {
         }
     }
 
-    /// Stops it if it runs and starts it again on the same port and data.
+    /// Stops it if it is running and starts it again on the same port and data.
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
         self.start()
@@ -162,7 +162,7 @@ impl Postgres {
         psql(&self.programs.psql, &self.url(database), &["-f", path]).map(drop)
     }
 
-    /// Makes a database unless it exists; returns its URL.
+    /// Creates a database unless it exists; returns its URL.
     pub fn create_database(&self, name: &str) -> Result<String> {
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
             bail!("database name {name:?}: only a-z, 0-9 and _");
@@ -174,7 +174,7 @@ impl Postgres {
         Ok(self.url(name))
     }
 
-    /// Whether statement statistics are loaded, so that the extension can be created.
+    /// Returns true if statement statistics are loaded, so that the extension can be created.
     pub fn has_statistics(&self) -> bool {
         self.durability == Durability::Durable && self.programs.has_module("pg_stat_statements")
     }
@@ -195,7 +195,7 @@ impl Postgres {
             }
             return Ok(());
         }
-        // A half-made folder of an interrupted initdb.
+        // The incomplete folder of an interrupted initdb.
         if self.data().exists() {
             std::fs::remove_dir_all(self.data())?;
         }
@@ -294,7 +294,8 @@ fn split_password(url: &str) -> Result<(String, String)> {
     Ok((format!("{scheme}://{user}{at}{host}"), password.to_owned()))
 }
 
-/// The folder that belongs to `user` and is reachable for them; `STATE_DIR/postgres` is it, or links to it.
+/// Returns the folder that belongs to `user` and that `user` can reach; `STATE_DIR/postgres` is that folder or a link
+/// to it.
 fn prepare_home(state_dir: &Path, user: Option<&User>) -> Result<PathBuf> {
     let place = state_dir.join(NAME);
     match place.canonicalize() {
@@ -338,7 +339,7 @@ fn make_private_dir(dir: &Path, user: Option<&User>) -> Result<()> {
     Ok(())
 }
 
-/// Clears what a stack whose folder was deleted left under the temporary folder, its server included.
+/// Removes what a stack whose folder was deleted left in the temporary folder, including its server.
 fn remove_leftover(home: &Path, user: Option<&User>) -> Result<()> {
     let Ok(meta) = std::fs::symlink_metadata(home) else {
         return Ok(());
@@ -360,7 +361,7 @@ fn remove_leftover(home: &Path, user: Option<&User>) -> Result<()> {
     std::fs::remove_dir_all(home).with_context(|| format!("removing {}", home.display()))
 }
 
-/// Removes a whole state folder, with the data that is only linked from it. Nothing may run in it any more.
+/// Removes a whole state folder, with the data that is only linked from it. Nothing may be running in it.
 pub fn remove_state(state_dir: &Path) -> Result<()> {
     if let Ok(target) = std::fs::read_link(state_dir.join(NAME))
         && target.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMP_PREFIX))

@@ -1,4 +1,5 @@
-//! A started program: in its own process group, with a log file and a pid file that outlive the one who started it.
+//! A started program: in its own process group, with a log file and a pid file that outlive the process that started
+//! it.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -22,7 +23,7 @@ pub struct Launch {
     pub env: Vec<(OsString, OsString)>,
     pub state_dir: PathBuf,
     pub working_dir: PathBuf,
-    /// `None`: as ourselves.
+    /// `None`: the current user.
     pub user: Option<User>,
 }
 
@@ -36,7 +37,7 @@ impl Launch {
     }
 }
 
-/// A program started by us or, told by its pid file, by an earlier process of ours. Dropping it ends nothing.
+/// A program started by us or, according to its pid file, by an earlier process of ours. Dropping it ends nothing.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -57,7 +58,8 @@ impl Process {
             .env_clear()
             .envs(launch.env.iter().map(|(key, value)| (key, value)))
             .current_dir(&launch.working_dir)
-            // Its own group: Ctrl-C in the terminal reaches only the one who started it, who then ends it in order.
+            // Its own group: Ctrl-C in the terminal reaches only the process that started it, which then ends it in
+            // order.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("log file")?)
@@ -71,7 +73,7 @@ impl Process {
         Ok(process)
     }
 
-    /// The living process of this name in `state_dir`, if any.
+    /// Finds the running process of this name in `state_dir`.
     pub fn attach(name: &str, state_dir: &Path) -> Option<Self> {
         let pid_path = state_dir.join(format!("{name}.pid"));
         let id = ProcessId::read(&pid_path).filter(ProcessId::is_alive)?;
@@ -99,7 +101,7 @@ impl Process {
         }
     }
 
-    /// Fails with the end of the log when the process has ended.
+    /// Fails with the end of the log if the process has ended.
     pub fn check_alive(&mut self) -> Result<()> {
         if self.is_alive() {
             return Ok(());
@@ -111,7 +113,7 @@ impl Process {
         bail!("{} ended{status}; the end of {}:\n{}", self.name, self.log_path.display(), self.log_tail(20))
     }
 
-    /// False when it is gone already.
+    /// Returns false if it is already gone.
     pub fn signal(&mut self, signal: Signal) -> Result<bool> {
         self.id.signal(signal)
     }
@@ -138,8 +140,8 @@ impl Process {
         self.wait_gone(Duration::from_secs(10))
     }
 
-    /// An ordinary end: `signal`, then after `grace` kill -9 of the whole group; the pid file goes.
-    /// Tells whether it ended by itself.
+    /// Ends the process: sends `signal`, then after `grace` kill -9 to the whole group; removes the pid file. Returns
+    /// true if it ended by itself.
     pub fn stop(&mut self, signal: Signal, grace: Duration) -> Result<bool> {
         // A stopped process (SIGSTOP) would sleep through the signal.
         let asked = self.signal(signal)? && self.signal(Signal::CONT)?;
@@ -156,7 +158,8 @@ impl Process {
     }
 }
 
-/// Ends whatever a pid file in `state_dir` names, in any order: the last resort after a crash. Returns the names.
+/// Ends every process that a pid file in `state_dir` names, in any order: the last resort after a crash. Returns the
+/// names.
 pub fn kill_all(state_dir: &Path) -> Result<Vec<String>> {
     let mut killed = Vec::new();
     for name in names(state_dir) {
@@ -190,16 +193,16 @@ pub fn names(state_dir: &Path) -> Vec<String> {
     names
 }
 
-/// As many open files for this program, and whatever it starts, as the system allows.
+/// Allows this program, and everything it starts, as many open files as the system permits.
 pub fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // Where that is not allowed, the old limit stays.
+    // If that is not allowed, the old limit stays.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// The caller's environment for a started program, without what cargo and the test run added for themselves, and
-/// without the addresses of stores, which only those get who are given them.
+/// without the addresses of stores, which must be passed explicitly.
 pub fn inherited_env() -> Vec<(OsString, OsString)> {
     std::env::vars_os().filter(|(key, _)| key.to_str().is_some_and(is_passed_on)).collect()
 }

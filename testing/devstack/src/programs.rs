@@ -21,7 +21,7 @@ impl PostgresPrograms {
         self.bin_dir.join(name)
     }
 
-    /// Where loadable modules are looked for, relative to the bin folder as Debian and a source build lay them out.
+    /// Looks for a loadable module, relative to the bin folder as Debian and a source build lay them out.
     pub fn has_module(&self, name: &str) -> bool {
         let file = format!("{name}.so");
         ["../lib", "../lib/postgresql", "../lib64/pgsql", "../lib/pgsql", "../lib64"]
@@ -34,11 +34,11 @@ impl PostgresPrograms {
 pub struct Programs {
     pub postgres: PostgresPrograms,
     pub redis_server: PathBuf,
-    /// Optional: without it there is simply nothing in front of the gateways.
+    /// Optional: without it, nothing is in front of the gateways.
     pub nginx: Option<PathBuf>,
 }
 
-/// What was looked for and not found, in words for people.
+/// What was not found, in words for the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missing {
     pub postgres: bool,
@@ -59,7 +59,7 @@ impl Missing {
 }
 
 impl Programs {
-    /// `Err` with what is missing.
+    /// Fails with what is missing.
     pub fn find() -> Result<Self, Missing> {
         Self::find_in(&search_path(), Path::new("/"))
     }

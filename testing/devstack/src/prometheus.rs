@@ -23,8 +23,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Takes the configuration and the rules from `deployed`. `targets` are the addresses of each service by the name under
-    /// which the configuration looks it up; they are asked every `interval`. Starts nothing.
+    /// Takes the configuration and the rules from `deployed`. `targets` are the addresses of each service by the name
+    /// under which the configuration looks it up; they are scraped every `interval`. Does not start Prometheus.
     pub fn open(
         program: &Path,
         state_dir: &Path,
@@ -82,14 +82,14 @@ impl Prometheus {
         Ok(())
     }
 
-    /// The JSON of an answer of the HTTP API: `/api/v1/PATH` with parameters. A refusal is given as it is, too.
+    /// The JSON of an answer of the HTTP API: `/api/v1/PATH` with parameters. Errors are returned as they are, too.
     pub fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Result<String> {
         let query: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
         Ok(http::get(&format!("{}/api/v1/{path}?{}", self.url(), query.join("&")))?.body)
     }
 }
 
-/// Puts fixed addresses in the place of look-ups by name.
+/// Replaces look-ups by name with fixed addresses.
 fn render(config: &str, targets: &BTreeMap<&str, Vec<String>>, interval: &str) -> Result<String> {
     let mut rendered = String::new();
     for line in config.lines() {
@@ -115,7 +115,7 @@ fn render(config: &str, targets: &BTreeMap<&str, Vec<String>>, interval: &str) -
     Ok(rendered)
 }
 
-/// For a URL's query.
+/// Escapes text for a URL's query.
 fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()

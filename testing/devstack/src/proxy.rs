@@ -13,21 +13,21 @@ use socket2::SockRef;
 
 use crate::ports;
 
-/// How soon an idle connection notices a change.
+/// The interval in which an idle connection notices a change.
 const IDLE_LOOK: Duration = Duration::from_millis(50);
-/// The same while bytes wait to be passed on.
+/// The same interval while bytes wait to be forwarded.
 const BUSY_LOOK: Duration = Duration::from_millis(5);
 const CHUNK_BYTES: usize = 16 * 1024;
-/// What a direction holds back before it stops reading, so that the sender feels it.
+/// What a direction holds back before it stops reading, so that the sender has to wait.
 const HELD_BYTES: usize = 256 * 1024;
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// From whoever connected to the proxy.
+    /// From the client to the server.
     Up,
-    /// Back to it.
+    /// From the server to the client.
     Down,
 }
 
@@ -35,13 +35,14 @@ pub enum Direction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weather {
     Fair,
-    /// Nothing comes through, new connections included; nobody is told. What was sent meanwhile arrives afterwards.
+    /// Nothing gets through, including new connections, and nobody is notified. What was sent meanwhile arrives
+    /// afterwards.
     Cut,
-    /// Nothing comes through this way.
+    /// Nothing gets through in this direction.
     OneWayCut(Direction),
-    /// Everything arrives so much later.
+    /// Everything arrives later by this time.
     Delay(Duration),
-    /// So many bytes each way and second come through on each connection.
+    /// This number of bytes per second gets through in each direction of each connection.
     Narrow {
         bytes_per_second: usize,
     },
@@ -56,19 +57,19 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    /// Of new connections.
+    /// Where new connections go.
     upstream: Mutex<SocketAddr>,
     weather: Mutex<Weather>,
     /// Connections of an earlier generation reset themselves.
     generation: AtomicUsize,
-    /// The next chunk that way is cut in half, and with it the connection.
+    /// The next chunk in that direction is cut in half, and the connection is reset.
     tear_up: AtomicBool,
     tear_down: AtomicBool,
     stopped: AtomicBool,
 }
 
 impl Proxy {
-    /// In front of a port of this machine.
+    /// Starts a proxy in front of a port of this machine.
     pub fn start(upstream_port: u16) -> Result<Self> {
         let port = ports::free_one()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("proxy on {port}"))?;
@@ -93,23 +94,24 @@ impl Proxy {
         *self.shared.weather.lock().unwrap_or_else(PoisonError::into_inner) = weather;
     }
 
-    /// Leads new connections to another port of this machine, as a name does that was given to another server; the present ones stay.
+    /// Sends new connections to another port of this machine, as when a name moves to another server; present
+    /// connections stay.
     pub fn lead_to(&self, upstream_port: u16) {
         let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, upstream_port));
         *self.shared.upstream.lock().unwrap_or_else(PoisonError::into_inner) = upstream;
     }
 
-    /// Resets all present connections, as a router does that lost its state.
+    /// Resets all present connections, like a router that lost its state.
     pub fn reset(&self) {
         self.shared.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The next chunk that goes this way arrives by half, and then its connection is reset.
+    /// Cuts the next chunk in this direction in half, and then resets its connection.
     pub fn tear_next(&self, direction: Direction) {
         self.shared.tear(direction).store(true, Ordering::Release);
     }
 
-    /// Whether a connection was torn since [`Self::tear_next`].
+    /// Returns true if a connection was torn since [`Self::tear_next`].
     pub fn has_torn(&self, direction: Direction) -> bool {
         !self.shared.tear(direction).load(Ordering::Acquire)
     }
@@ -118,7 +120,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Release);
-        // Wakes the one who accepts.
+        // Wakes the accepting thread.
         let _ = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)), CONNECT_WITHIN);
     }
 }
@@ -151,7 +153,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         let Ok(near) = accepted else { continue };
         let shared = shared.clone();
-        // Without a thread for it the connection is dropped, which is a bad network, too.
+        // If no thread can be started, the connection is dropped, which also happens in a bad network.
         let _ = spawn(move || connect(near, shared));
     }
 }
@@ -208,7 +210,7 @@ struct Pump<'a> {
     held_bytes: usize,
     /// The sender has ended its side.
     is_ended: bool,
-    /// Nothing more comes through a narrow connection before.
+    /// Nothing more gets through a narrow connection before then.
     narrow_until: Instant,
 }
 
@@ -235,7 +237,7 @@ impl<'a> Pump<'a> {
                     return;
                 }
                 Ok(true) => {}
-                // A read waits by itself; without one something else has to.
+                // A read waits by itself; if there is none, wait here.
                 Ok(false) if is_cut || self.is_ended || self.held_bytes >= HELD_BYTES => {
                     std::thread::sleep(if is_cut { IDLE_LOOK / 5 } else { BUSY_LOOK });
                 }
@@ -245,7 +247,7 @@ impl<'a> Pump<'a> {
         self.connection.is_over.store(true, Ordering::Release);
     }
 
-    /// Takes what has come; whether there was anything.
+    /// Reads what has arrived; returns true if there was anything.
     fn read(&mut self, weather: Weather) -> std::io::Result<bool> {
         if self.is_ended || self.held_bytes >= HELD_BYTES {
             return Ok(false);
@@ -269,7 +271,7 @@ impl<'a> Pump<'a> {
         Ok(true)
     }
 
-    /// Passes on what is due; whether there was anything.
+    /// Forwards what is due; returns true if there was anything.
     fn write(&mut self, weather: Weather) -> std::io::Result<bool> {
         let mut any = false;
         while let Some((due, chunk)) = self.held.front_mut() {

@@ -5,10 +5,10 @@ use std::process::{Command, Stdio};
 
 use crate::programs;
 
-/// Debian's package of it.
+/// Debian's name of the package.
 pub const PACKAGE: &str = "python3-websockets";
 
-/// The first `python3` that can import it: the one on the PATH may be another than the system's.
+/// Finds the first `python3` that can import it: the one on the PATH may differ from the system's.
 pub fn find() -> Option<PathBuf> {
     let search_path = programs::search_path();
     let candidates = search_path.iter().filter_map(|dir| programs::find_file(std::slice::from_ref(dir), "python3"));
@@ -19,7 +19,8 @@ pub fn find() -> Option<PathBuf> {
     })
 }
 
-/// Installs a version of the package into a folder for `PYTHONPATH`; whether that worked, which takes pip and a registry.
+/// Installs a version of the package into a folder for `PYTHONPATH`; returns true if that worked; it needs pip and a
+/// registry.
 pub fn install_websockets(python: &Path, version: &str, folder: &Path) -> bool {
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"]).arg(folder);

@@ -1,4 +1,4 @@
-//! An HTTP server that takes what is posted to it, and behaves as badly as a test wants.
+//! An HTTP server that accepts POSTs, and behaves as badly as a test wants.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -23,13 +23,13 @@ pub struct Post {
 }
 
 impl Post {
-    /// Empty when it is not there.
+    /// Returns the header's value; empty if it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 }
 
-/// What becomes of a request.
+/// How a request is answered.
 #[derive(Debug, Clone)]
 pub enum Reply {
     Status(u16),
@@ -48,7 +48,7 @@ type Behaviour = Arc<dyn Fn(&Post) -> Reply + Send + Sync>;
 
 struct Shared {
     behaviour: Mutex<Behaviour>,
-    /// What was answered with 2xx, in the order of the answers.
+    /// The requests that were answered with 2xx, in the order of the answers.
     taken: Mutex<Vec<Post>>,
     posts: AtomicUsize,
     connections: AtomicUsize,
@@ -58,14 +58,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes requests until the process ends.
+/// Accepts requests until the process ends.
 pub struct Receiver {
     port: u16,
     shared: Arc<Shared>,
 }
 
 impl Receiver {
-    /// One that answers everything with 200.
+    /// Starts a receiver that answers everything with 200.
     pub fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).context("a port for a receiver")?;
         let port = listener.local_addr()?.port();
@@ -94,7 +94,7 @@ impl Receiver {
         self.port
     }
 
-    /// From the next request on.
+    /// Changes how it answers, from the next request on.
     pub fn behave(&self, behaviour: impl Fn(&Post) -> Reply + Send + Sync + 'static) {
         *lock(&self.shared.behaviour) = Arc::new(behaviour);
     }
@@ -103,7 +103,7 @@ impl Receiver {
         lock(&self.shared.taken).clone()
     }
 
-    /// Requests, whatever became of them.
+    /// Returns the number of requests, however they were answered.
     pub fn posts(&self) -> usize {
         self.shared.posts.load(Ordering::Relaxed)
     }
@@ -125,11 +125,11 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Whether the connection stays.
+/// Returns true if the connection stays open.
 fn reply(mut stream: &TcpStream, shared: &Shared, post: Post, reply: Reply) -> Result<bool> {
     match reply {
         Reply::Status(status) => {
-            // Noted first: whoever has the answer may look.
+            // Recorded first, because the test may look as soon as it has the answer.
             if (200..300).contains(&status) {
                 lock(&shared.taken).push(post);
             }
@@ -159,7 +159,7 @@ fn reply(mut stream: &TcpStream, shared: &Shared, post: Post, reply: Reply) -> R
     }
 }
 
-/// The next request; `None` at the end of the connection.
+/// Reads the next request; `None` at the end of the connection.
 fn read(reader: &mut BufReader<&TcpStream>) -> Result<Option<Post>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {

@@ -25,7 +25,7 @@ pub struct Redis {
     port: u16,
     password: String,
     durability: Durability,
-    /// Where it is a node of a cluster.
+    /// Set if it is a node of a cluster.
     cluster: Option<ClusterNode>,
     process: Option<Process>,
 }
@@ -37,7 +37,8 @@ struct ClusterNode {
 }
 
 impl Redis {
-    /// Finds the server if it runs; does not start it. With `Durable` the append-only file is synced every second.
+    /// Finds the server if it is running; does not start it. With `Durable` the append-only file is synced every
+    /// second.
     pub fn open(program: &Path, state_dir: &Path, port: u16, password: &str, durability: Durability) -> Result<Self> {
         let dir = state_dir.join(NAME);
         std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
@@ -52,7 +53,7 @@ impl Redis {
         })
     }
 
-    /// Has it start as a node of a cluster, which others count as dead after `timeout`.
+    /// Makes it start as a node of a cluster, which the others consider dead after `timeout`.
     #[must_use]
     pub fn in_cluster(self, bus_port: u16, timeout: Duration) -> Self {
         Self { cluster: Some(ClusterNode { bus_port, timeout }), ..self }
@@ -75,7 +76,7 @@ impl Redis {
         self.url_at(self.port)
     }
 
-    /// The same by way of another port, such as a proxy's.
+    /// Returns the same URL with another port, such as a proxy's.
     pub fn url_at(&self, port: u16) -> String {
         format!("redis://default:{}@127.0.0.1:{port}/0", self.password)
     }

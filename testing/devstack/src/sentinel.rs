@@ -1,4 +1,4 @@
-//! A replica of a Redis, and three sentinels that put it in the primary's place when that dies.
+//! A replica of a Redis, and three sentinels that make it the primary when the primary dies.
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::{Durability, Redis, Scratch, ports, redis, wait};
 
 const SERVICE: &str = "chat";
 const COUNT: usize = 3;
-/// Without a sign of life for so long a primary counts as dead.
+/// A primary without a sign of life for this long counts as dead.
 pub const DOWN_AFTER: Duration = Duration::from_secs(2);
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -44,7 +44,7 @@ impl Sentinels {
         Ok(Self { replica, ports, password, _sentinels: own, _replica: of_replica })
     }
 
-    /// Names all sentinels.
+    /// Returns a URL with all sentinels.
     pub fn url(&self) -> String {
         let mut nodes = self.ports.iter().map(|port| format!("127.0.0.1:{port}"));
         let first = nodes.next().unwrap_or_default();
@@ -69,7 +69,7 @@ fn spawn(program: &Path, dir: &Path, port: u16, primary: &Redis) -> Result<()> {
          sentinel sentinel-pass {password}\nsentinel down-after-milliseconds {SERVICE} {down_after}\n\
          sentinel failover-timeout {SERVICE} {failover_timeout}\nsentinel parallel-syncs {SERVICE} 1\n"
     );
-    // Sentinels write into their files.
+    // Sentinels write to their configuration files.
     let file = dir.join(format!("sentinel-{port}.conf"));
     std::fs::OpenOptions::new()
         .write(true)
@@ -78,7 +78,7 @@ fn spawn(program: &Path, dir: &Path, port: u16, primary: &Redis) -> Result<()> {
         .open(&file)
         .and_then(|mut file| std::io::Write::write_all(&mut file, config.as_bytes()))
         .with_context(|| format!("writing {}", file.display()))?;
-    // Ended by way of its pid file.
+    // It is ended through its pid file.
     Process::spawn(&Launch {
         name: format!("sentinel-{port}"),
         program: program.to_path_buf(),

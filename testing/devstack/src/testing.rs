@@ -1,4 +1,4 @@
-//! For tests: the stores and programs that `cargo xtask test` provides, or ones of this test program's own.
+//! For tests: the stores and programs that `cargo xtask test` provides, or instances of this test program.
 //!
 //! A private instance is started on first use, shared by all tests of the program, and ended after it by the scratch
 //! folder's guardian (statics are never dropped).
@@ -16,7 +16,8 @@ pub const BIN_DIR_VARIABLE: &str = "CHAT_BIN_DIR";
 /// Names the folder with `gateway` and `worker` of the previous release.
 pub const PREVIOUS_BIN_DIR_VARIABLE: &str = "CHAT_PREVIOUS_BIN_DIR";
 
-/// A superuser's URL of the maintenance database; each test makes a database of its own, see [`fresh_database`].
+/// Returns a superuser's URL of the maintenance database; each test makes a database of its own, see
+/// [`fresh_database`].
 pub fn postgres_url() -> Result<String> {
     static OWN: OnceLock<Result<(Scratch, Postgres), String>> = OnceLock::new();
     if let Some(url) = from_env(DATABASE_URL_VARIABLE) {
@@ -33,7 +34,7 @@ pub fn postgres_url() -> Result<String> {
     own.as_ref().map(|(_, postgres)| postgres.url("postgres")).map_err(|error| anyhow!(error.clone()))
 }
 
-/// Each test uses keys under a prefix of its own.
+/// Returns the URL of a Redis; each test uses keys under its own prefix.
 pub fn redis_url() -> Result<String> {
     static OWN: OnceLock<Result<(Scratch, Redis), String>> = OnceLock::new();
     if let Some(url) = from_env(REDIS_URL_VARIABLE) {
@@ -50,7 +51,7 @@ pub fn redis_url() -> Result<String> {
     own.as_ref().map(|(_, redis)| redis.url()).map_err(|error| anyhow!(error.clone()))
 }
 
-/// An empty database with a name of its own; returns its URL. It goes with the instance.
+/// Creates an empty database with a unique name; returns its URL. It is removed with the instance.
 pub fn fresh_database(label: &str) -> Result<String> {
     let maintenance = postgres_url()?;
     let programs = find_programs()?;
@@ -60,7 +61,7 @@ pub fn fresh_database(label: &str) -> Result<String> {
     with_database(&maintenance, &name)
 }
 
-/// Where `gateway`, `worker` and `chatctl` are: given by the test run, or beside this test program.
+/// Returns the folder of `gateway`, `worker` and `chatctl`: set by the test run, or beside this test program.
 pub fn bin_dir() -> Result<PathBuf> {
     if let Some(dir) = from_env(BIN_DIR_VARIABLE) {
         return Ok(dir.into());
@@ -71,14 +72,14 @@ pub fn bin_dir() -> Result<PathBuf> {
     Ok(dir.to_path_buf())
 }
 
-/// Where `gateway` and `worker` of the previous release are, which `cargo xtask test` builds.
+/// Returns the folder of the previous release's `gateway` and `worker`, which `cargo xtask test` builds.
 pub fn previous_bin_dir() -> Result<PathBuf> {
     let dir = from_env(PREVIOUS_BIN_DIR_VARIABLE);
     let dir = dir.with_context(|| format!("{PREVIOUS_BIN_DIR_VARIABLE} is not set; `cargo xtask test e2e` sets it"))?;
     Ok(dir.into())
 }
 
-/// A Postgres only for this test, which may kill it.
+/// Starts a Postgres only for this test, which may kill it.
 pub fn start_postgres(scratch: &Scratch) -> Result<Postgres> {
     let programs = find_programs()?;
     let password = secrets::password()?;
@@ -88,12 +89,12 @@ pub fn start_postgres(scratch: &Scratch) -> Result<Postgres> {
     Ok(postgres)
 }
 
-/// A Redis only for this test, which may kill it.
+/// Starts a Redis only for this test, which may kill it.
 pub fn start_redis(scratch: &Scratch) -> Result<Redis> {
     start_redis_with(scratch, Durability::Fast)
 }
 
-/// A second server with the first one's password, and none of its data.
+/// Starts a second server with the first one's password, and none of its data.
 pub fn start_redis_beside(scratch: &Scratch, first: &Redis) -> Result<Redis> {
     let programs = find_programs()?;
     let port = ports::free_one()?;
@@ -102,7 +103,7 @@ pub fn start_redis_beside(scratch: &Scratch, first: &Redis) -> Result<Redis> {
     Ok(redis)
 }
 
-/// The same as [`start_redis`]; with `Durable` it keeps its data over kill -9, but for the last second.
+/// Like [`start_redis`]; with `Durable` it keeps its data over kill -9, except for the last second.
 pub fn start_redis_with(scratch: &Scratch, durability: Durability) -> Result<Redis> {
     let programs = find_programs()?;
     let password = secrets::password()?;
@@ -111,13 +112,13 @@ pub fn start_redis_with(scratch: &Scratch, durability: Durability) -> Result<Red
     Ok(redis)
 }
 
-/// nginx, Prometheus and the like, see [`crate::install::ensure_tools`].
+/// Finds nginx, Prometheus and the like, see [`crate::install::ensure_tools`].
 pub fn find_tool(name: &str) -> Result<PathBuf> {
     crate::install::find_program(name)
         .with_context(|| format!("missing: {name}; `cargo xtask test` installs what it needs"))
 }
 
-/// A PgBouncer in transaction mode in front of the server of a URL.
+/// Starts a PgBouncer in transaction mode in front of the server of a URL.
 pub fn start_pgbouncer(scratch: &Scratch, server_url: &str) -> Result<PgBouncer> {
     PgBouncer::start(&find_tool("pgbouncer")?, scratch.dir(), server_url)
 }
@@ -127,7 +128,7 @@ pub fn start_sentinels(primary: &Redis) -> Result<Sentinels> {
     Sentinels::start(&find_programs()?.redis_server, primary)
 }
 
-/// A Redis Cluster only for this test, which may kill its nodes.
+/// Starts a Redis Cluster only for this test, which may kill its nodes.
 pub fn start_cluster() -> Result<Cluster> {
     Cluster::start(&find_programs()?.redis_server)
 }

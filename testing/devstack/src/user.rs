@@ -1,4 +1,4 @@
-//! The unprivileged user that programs run as which refuse root (PostgreSQL does).
+//! The unprivileged user for programs that refuse to run as root, such as PostgreSQL.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -13,7 +13,7 @@ pub struct User {
     pub gid: u32,
 }
 
-/// `None` when we are not root and so run everything as ourselves; otherwise `postgres`, else `nobody`.
+/// Returns `None` if we are not root, so everything runs as the current user; otherwise `postgres`, or `nobody`.
 pub fn unprivileged() -> Result<Option<User>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -45,7 +45,7 @@ pub fn apply(command: &mut Command, user: Option<&User>) {
     }
 }
 
-/// Whether `user` can enter `dir` and write there: every parent folder must let it through, which only trying tells.
+/// Returns true if `user` can enter `dir` and write there: every parent folder must permit that, so it has to be tried.
 pub fn can_write(user: Option<&User>, dir: &Path) -> bool {
     let mut command = Command::new("/bin/sh");
     command

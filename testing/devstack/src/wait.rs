@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// For what happens at once on an idle machine: long enough for one that compiles meanwhile. A test that passes never waits for it.
-/// A wait that has to be longer, or is a promise, has a name and a reason of its own.
+/// For what happens at once on an idle machine: long enough for one that compiles meanwhile. A passing test never waits
+/// that long. A wait that has to be longer, or is a promise, has its own name and reason.
 pub const SOON: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(15);
 
-/// Polls `condition` until it yields a value; fails with `what` when the deadline passes, at once when it errs.
+/// Polls `condition` until it yields a value; fails with `what` if the deadline passes, and at once if it returns an
+/// error.
 pub fn until<T>(what: &str, timeout: Duration, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + timeout;
     loop {

@@ -81,7 +81,7 @@ fn a_pid_file_with_a_recycled_pid_finds_no_process() {
     let process = Process::spawn(&shell(&scratch, "one", "sleep 60")).unwrap();
     let mut again = Process::attach("one", scratch.dir()).unwrap();
     assert_eq!(again.pid(), process.pid());
-    // The file of a process long gone, whose pid now belongs to an innocent one.
+    // The file of a process that ended long ago, and whose pid now belongs to an unrelated one.
     let mut innocent = Command::new("sleep").arg("60").spawn().unwrap();
     let text = std::fs::read_to_string(scratch.dir().join("one.pid")).unwrap();
     let rest = text.split_once(' ').unwrap().1;
@@ -186,7 +186,7 @@ fn a_fleet_keeps_ports_over_crashes_and_pauses() {
     assert!(second.start().is_err(), "it runs already");
     second.pause().unwrap();
     assert!(second.is_alive());
-    // Also a paused server ends when told to.
+    // A paused server ends, too, when told to.
     assert!(second.stop().unwrap());
     let late = fleet.add(Kind::Gateway).unwrap();
     assert_eq!(late.name(), "gateway-3");

@@ -1,4 +1,4 @@
-//! The bad network: each kind of weather does what it says, and nothing is lost of a connection that lives on.
+//! The bad network: each kind of weather does what it says, and surviving connections lose nothing.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +11,7 @@ use devstack::{Direction, Proxy, Weather};
 
 const QUIET: Duration = Duration::from_millis(300);
 
-/// Gives back whatever it gets.
+/// Sends back everything it receives.
 fn echo_server() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -48,7 +48,7 @@ fn what_was_sent_during_a_cut_arrives_after_it() {
     echoes(&mut stream, b"before");
     for weather in [Weather::Cut, Weather::OneWayCut(Direction::Up), Weather::OneWayCut(Direction::Down)] {
         proxy.set(weather);
-        // A chunk that was about to be passed on may still arrive.
+        // A chunk that was about to be forwarded may still arrive.
         std::thread::sleep(QUIET / 2);
         stream.write_all(b"during").unwrap();
         assert!(read(&mut stream, 1, QUIET).is_err(), "{weather:?}");

@@ -61,7 +61,7 @@ fn a_durable_redis_keeps_acknowledged_writes_over_kill_9() {
     redis.kill().unwrap();
     redis.start().unwrap();
     assert_eq!(redis.command(&["GET", "k"]).unwrap(), "v");
-    // A second handle, as another process would make it, finds the same server.
+    // A second handle, as another process would create it, finds the same server.
     let mut again =
         devstack::Redis::open(&program, scratch.dir(), port, "secret", devstack::Durability::Durable).unwrap();
     assert_eq!(again.pid(), redis.pid());

@@ -1,5 +1,6 @@
-//! Every frame that a client of the tests gets is held against the published contract. A connection on which one breaks it
-//! ends; as some tests reconnect whatever happens, what was found also fails the test when its deployment ends.
+//! Every frame that a test's client receives is checked against the published contract. If a frame violates it, the
+//! connection ends; because some tests reconnect after any error, a violation also fails the test when its deployment
+//! ends.
 
 use std::sync::Mutex;
 
@@ -8,7 +9,7 @@ use contract::check;
 
 static BROKEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Has every client of this program watched.
+/// Starts checking every client of this program.
 pub(crate) fn watch() {
     client::observe(Observer {
         event: |event| note(check::event(event)),
@@ -23,7 +24,7 @@ fn note(result: Result<(), String>) -> Result<(), String> {
     result
 }
 
-/// What broke the contract so far, in any test of this program.
+/// Returns the violations found so far, in any test of this program.
 pub(crate) fn broken() -> Vec<String> {
     BROKEN.lock().map(|all| all.clone()).unwrap_or_default()
 }

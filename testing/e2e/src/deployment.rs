@@ -1,4 +1,4 @@
-//! A fleet of its own on stores of its own, which a test may break as it likes.
+//! A private fleet on private stores, which a test may break as it likes.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,12 +17,12 @@ use crate::tls::{Authority, LOOPBACK};
 pub const DATABASE: &str = "chat";
 const TOKEN_TTL: Duration = Duration::from_secs(3600);
 
-/// What a test wants other than two gateways and two workers with their defaults.
+/// What a test changes about two gateways and two workers with their defaults.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub gateways: usize,
     pub workers: usize,
-    /// Settings of all servers.
+    /// Settings for all servers.
     pub env: Vec<(String, String)>,
     /// Redis has a replica and sentinels.
     pub sentinels: bool,
@@ -30,16 +30,16 @@ pub struct Options {
     pub cluster: bool,
     /// Puts proxies between the parts, see [`Network`].
     pub proxied: bool,
-    /// Redis keeps its data over a crash, but for the last second.
+    /// Redis keeps its data over a crash, except for the last second.
     pub durable_redis: bool,
-    /// The servers reach the stores by the secrets that `deploy/secrets.sh` makes. Without, workers are [`WORKER_ROLE`] all the
-    /// same, but Redis has one user for everything.
+    /// The servers reach the stores with the secrets that `deploy/secrets.sh` creates. Otherwise workers still use
+    /// [`WORKER_ROLE`], but Redis has one user for everything.
     pub least_rights: bool,
     /// The stores are reached over TLS, under [`Deployment::authority`].
     pub tls: bool,
     /// Run on the empty database [`DATABASE`], before it is migrated.
     pub before: Option<fn(&Postgres, &Secrets) -> Result<()>>,
-    /// The servers are those of the previous release; the database is migrated by the present one.
+    /// Uses the servers of the previous release; the database is migrated by the present one.
     pub previous_release: bool,
 }
 
@@ -52,19 +52,19 @@ pub struct Network {
     pub clients: Vec<Proxy>,
 }
 
-/// What workers are in PostgreSQL.
+/// The role of workers in PostgreSQL.
 pub const WORKER_ROLE: &str = "chat_worker";
 
 impl Default for Options {
     fn default() -> Self {
-        // Tests come from one address, and faster than people.
+        // Tests use one address, and are faster than people.
         let env = [
             ("MAX_CONNECTIONS_PER_IP", "100000"),
             ("MAX_CONNECTIONS_PER_USER", "1000"),
             ("IP_RATE_LIMIT", "10000000"),
             ("MESSAGE_RATE_LIMIT", "1000000"),
             ("NEW_CONVERSATION_LIMIT", "1000000"),
-            // Whoever was away through a fault is told all of it, however much was sent meanwhile.
+            // Users who were away during a fault receive everything, however much was sent meanwhile.
             ("REPLAY_LIMIT", "100000"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
@@ -92,7 +92,7 @@ impl Options {
     }
 }
 
-/// Somebody with an account.
+/// A user with an account.
 #[derive(Clone, Debug)]
 pub struct User {
     pub id: i64,
@@ -103,16 +103,16 @@ pub struct User {
 pub struct Deployment {
     pub fleet: Fleet,
     pub postgres: Postgres,
-    /// The primary, where there are sentinels; not used, where there is a cluster.
+    /// The primary if there are sentinels; not used with a cluster.
     pub redis: Redis,
-    /// Of those that failed over while their connections were kept: the former primary.
+    /// The former primary, after a failover that kept connections.
     pub redis_replica: Option<Redis>,
     pub sentinels: Option<Sentinels>,
     pub cluster: Option<Cluster>,
     network: Option<Network>,
     authority: Option<Authority>,
     spare: Option<Scratch>,
-    // Ends every process when it is dropped, so it comes last.
+    // Dropping it ends every process, so it comes last.
     scratch: Scratch,
 }
 
@@ -200,7 +200,7 @@ impl Deployment {
         })
     }
 
-    /// A second Redis with the first one's password and nothing in it, which ends with this.
+    /// Starts a second, empty Redis with the first one's password; it ends with this deployment.
     pub fn start_spare_redis(&mut self) -> Result<Redis> {
         let scratch = Scratch::new("spare")?;
         let redis = testing::start_redis_beside(&scratch, &self.redis)?;
@@ -211,15 +211,15 @@ impl Deployment {
     /// The connections between the parts.
     ///
     /// # Errors
-    /// When the deployment was not started with `proxied`.
+    /// If the deployment was not started with `proxied`.
     pub fn network(&self) -> Result<&Network> {
         self.network.as_ref().context("a deployment without proxies")
     }
 
-    /// Who vouches for the stores.
+    /// Returns the authority of the stores' certificates.
     ///
     /// # Errors
-    /// When the deployment was not started with `tls`.
+    /// If the deployment was not started with `tls`.
     pub fn authority(&self) -> Result<&Authority> {
         self.authority.as_ref().context("a deployment without TLS")
     }
@@ -229,10 +229,10 @@ impl Deployment {
         self.scratch.dir()
     }
 
-    /// Runs `chatctl` with this deployment's settings; gives what it prints.
+    /// Runs `chatctl` with this deployment's settings; returns what it prints.
     ///
     /// # Errors
-    /// When it fails, with what it says.
+    /// If it fails, with its output.
     pub fn chatctl(&self, arguments: &[&str]) -> Result<String> {
         let secrets = self.fleet.secrets();
         let output = Command::new(testing::bin_dir()?.join("chatctl"))
@@ -250,12 +250,12 @@ impl Deployment {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Runs SQL as the main backend (or a curious test) would; gives the rows as text.
+    /// Runs SQL as the main backend (or a curious test) would; returns the rows as text.
     pub fn sql(&self, query: &str) -> Result<String> {
         Ok(self.postgres.query(DATABASE, query)?.trim().to_owned())
     }
 
-    /// A new user, whose name begins like this.
+    /// Creates a user whose name begins with this.
     pub fn user(&self, name: &str) -> Result<User> {
         static COUNT: AtomicU64 = AtomicU64::new(1);
         let name = format!("{name}{}", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -267,7 +267,7 @@ impl Deployment {
         Ok(User { id, name, token })
     }
 
-    /// Many new users at once, whose names begin like this.
+    /// Creates many users at once, whose names begin with this.
     pub fn many_users(&self, name: &str, count: usize) -> Result<Vec<User>> {
         let insert = format!(
             "INSERT INTO users_auth (username) SELECT '{name}_' || n FROM generate_series(1, {count}) AS n
@@ -295,7 +295,7 @@ impl Deployment {
         }
     }
 
-    /// The WebSocket URL of a gateway, counted from 0; by way of its proxy if there is one.
+    /// The WebSocket URL of a gateway, counted from 0; through its proxy if there is one.
     pub fn gateway_url(&self, gateway: usize) -> String {
         match &self.network {
             Some(network) => format!("ws://127.0.0.1:{}", network.clients[gateway].port()),
@@ -310,7 +310,7 @@ impl Deployment {
             .with_context(|| format!("{} on gateway {gateway}", user.name))
     }
 
-    /// The stored messages of a conversation as `(seq, message id)`, in order.
+    /// Returns the stored messages of a conversation as `(seq, message id)`, in order.
     pub fn stored(&self, conversation: &str) -> Result<Vec<(i64, String)>> {
         let query = format!(
             "SELECT seq || ' msg_' || message_id FROM private_messages WHERE conversation_id = '{conversation}' ORDER BY seq"
@@ -323,7 +323,7 @@ impl Deployment {
         rows.lines().filter(|line| !line.is_empty()).map(row).collect()
     }
 
-    /// Waits until a query gives this text.
+    /// Waits until a query returns this text.
     pub async fn until(&self, query: &str, expected: &str) -> Result<()> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         loop {
@@ -339,7 +339,8 @@ impl Deployment {
     }
 }
 
-/// Makes the users with the very files of a deployment; gives the password of the workers' role and the URL of Redis.
+/// Creates the users with the files of a real deployment; returns the password of the workers' role and the URL of
+/// Redis.
 fn least_rights(scratch: &Scratch, redis: &Redis) -> Result<(String, String)> {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
     let secrets = scratch.dir().join("secrets");
@@ -364,7 +365,7 @@ fn least_rights(scratch: &Scratch, redis: &Redis) -> Result<(String, String)> {
     Ok((worker_password, redis_url))
 }
 
-/// Lets the stores speak TLS; gives how they are reached then.
+/// Lets the stores use TLS; returns how to reach them.
 fn over_tls(authority: &Authority, postgres: &Postgres, redis: &Redis, stores: &Stores) -> Result<Stores> {
     authority.encrypt_postgres(postgres, LOOPBACK)?;
     let tls_port = authority.encrypt_redis(redis, LOOPBACK)?;

@@ -1,4 +1,4 @@
-//! nginx with the deployed configuration in front of a deployment's gateways, with a certificate of its own.
+//! nginx with the deployed configuration in front of a deployment's gateways, with its own certificate.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub struct Front {
 }
 
 impl Front {
-    /// Starts nginx before all gateways there are. These have to trust it: `TRUSTED_PROXIES` is 127.0.0.1.
+    /// Starts nginx in front of all gateways. They have to trust it: `TRUSTED_PROXIES` is 127.0.0.1.
     pub fn start(deployment: &Deployment) -> Result<Front> {
         let secrets = deployment.logs().join("secrets");
         make_secrets(&secrets)?;
@@ -33,12 +33,12 @@ impl Front {
         Ok(Front { nginx, certificate, certificate_path })
     }
 
-    /// Of the certificate that clients are to trust.
+    /// Returns the path of the certificate that clients have to trust.
     pub fn certificate_path(&self) -> &Path {
         &self.certificate_path
     }
 
-    /// A connection through nginx, encrypted, to a path.
+    /// Returns an encrypted connection through nginx to a path.
     pub fn connect_to(&self, path: &str) -> Connect {
         Connect::new(&format!("{}{path}", self.nginx.url())).trusting(&self.certificate)
     }
@@ -61,7 +61,7 @@ impl Drop for Front {
     }
 }
 
-/// The secrets of a deployment, by its own script.
+/// Creates the secrets of a deployment with its own script.
 fn make_secrets(folder: &Path) -> Result<()> {
     std::fs::create_dir(folder)?;
     testing::find_tool("openssl")?;

@@ -1,4 +1,5 @@
-//! Plain HTTP requests, one connection each. Every JSON answer that the OpenAPI document declares is held against it.
+//! Plain HTTP requests, one connection each. Every JSON answer that the OpenAPI document declares is checked against
+//! it.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -41,7 +42,7 @@ impl Request {
         Request { body: body.into(), ..self }
     }
 
-    /// Announces a body of this length and sends none of it.
+    /// Announces a body of this length, but sends none.
     pub fn announcing(self, length: usize) -> Request {
         Request { length: Some(length), ..self }
     }
@@ -58,7 +59,7 @@ impl Request {
     /// Sends it to `http://127.0.0.1:PORT`.
     ///
     /// # Errors
-    /// When there is no answer in time, or one that the document does not declare.
+    /// If there is no answer in time, or one that the document does not declare.
     pub async fn send(&self, url: &str) -> Result<Answer> {
         let answer = self.send_elsewhere(url).await?;
         if let Some(body) = answer.declared(self) {
@@ -68,7 +69,7 @@ impl Request {
         Ok(answer)
     }
 
-    /// To a server that is none of ours: its answer is not held against the contract.
+    /// Sends it to a server that is not ours: its answer is not checked against the contract.
     pub async fn send_elsewhere(&self, url: &str) -> Result<Answer> {
         timeout(WITHIN, self.exchange(url)).await.context("no answer in time")?
     }
@@ -107,12 +108,12 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The value of a header; empty when it is absent.
+    /// Returns the value of a header; empty if it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
-    /// The body, unpacked.
+    /// Returns the body, decompressed.
     pub fn text(&self) -> String {
         let mut text = String::new();
         if self.header("content-encoding") == "gzip"
@@ -123,7 +124,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON; `null` when it is none.
+    /// Returns the body as JSON; `null` if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text()).unwrap_or_default()
     }

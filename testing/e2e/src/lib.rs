@@ -16,8 +16,8 @@ pub use talk::Talk;
 pub use tls::{Authority, LOOPBACK};
 pub use witness::Witness;
 
-/// Held by tests that compare how fast something is at different times, and by those that load the machine for a part of the time: only
-/// one of them runs at a time.
+/// Held by tests that compare speeds at different times, and by tests that load the machine for a while: only one of
+/// them runs at a time.
 pub static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A folder of this repository.

@@ -1,4 +1,4 @@
-//! A conversation under way, which survives what happens to the servers and is checked at its end.
+//! A running conversation, which survives what happens to the servers and is checked at its end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,8 @@ use crate::{Deployment, User, Witness};
 
 const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
 
-/// A conversation under way: one sends until stopped, repeating what was not acknowledged; one listens, reconnecting.
+/// A running conversation: one user sends until stopped, repeating what was not acknowledged; one listens,
+/// reconnecting.
 pub struct Talk {
     stop: Arc<AtomicBool>,
     witness: Arc<Mutex<Witness>>,
@@ -26,7 +27,7 @@ pub struct Talk {
 }
 
 impl Talk {
-    /// Who loses the connection goes to the next of its URLs.
+    /// A user who loses the connection uses the next URL.
     pub fn start<C: Into<Connect>>(from: User, to: User, from_urls: Vec<C>, to_urls: Vec<C>) -> Talk {
         let connects = |urls: Vec<C>| urls.into_iter().map(Into::into).collect();
         let witness = Arc::new(Mutex::new(Witness::default()));
@@ -41,7 +42,7 @@ impl Talk {
         self.witness.lock().await.acknowledged_count()
     }
 
-    /// Waits until so many more messages were acknowledged.
+    /// Waits until this number of further messages was acknowledged.
     pub async fn progress(&self, more: usize) -> Result<()> {
         let target = self.acknowledged().await + more;
         let deadline = Instant::now() + ARRIVES_WITHIN;
@@ -116,7 +117,7 @@ async fn send(
     Ok(())
 }
 
-/// Sends on the present connection, or on a new one.
+/// Sends on the present connection, or opens a new one.
 async fn attempt(
     connect: &Connect,
     from: &User,
@@ -140,7 +141,7 @@ async fn login(connect: &Connect, user: &User) -> Result<Client, client::Error> 
 async fn listen(connects: Vec<Connect>, user: User, witness: Arc<Mutex<Witness>>) {
     for connect in connects.iter().cycle() {
         if let Ok(mut client) = connect.clone().open().await
-            // Otherwise what is on its way in a connection that breaks would count as delivered.
+            // Otherwise messages in flight on a connection that breaks would count as delivered.
             && client.authenticate_with(json!({"token": user.token, "acks": true})).await.is_ok()
         {
             while let Ok(event) = client.recv().await {

@@ -1,4 +1,5 @@
-//! Certificate authorities that live as long as a test, and stores that speak TLS with what they issued. Uses `openssl`.
+//! Certificate authorities that live as long as a test, and stores that use TLS with their certificates. Uses
+//! `openssl`.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use devstack::wait::SOON;
 use devstack::{Postgres, Redis, ports, wait};
 
-/// What a server on the loopback address is called.
+/// The name of a server on the loopback address.
 pub const LOOPBACK: &str = "IP:127.0.0.1";
 const NEW_KEY: [&str; 9] =
     ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
@@ -19,7 +20,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new one, in a new folder, of whose name it is.
+    /// Creates an authority in a new folder, and names it after the folder.
     pub fn new(folder: PathBuf) -> Result<Authority> {
         std::fs::create_dir(&folder)?;
         let subject = format!("/CN={}", folder.file_name().unwrap_or_default().display());
@@ -28,7 +29,7 @@ impl Authority {
         Ok(authority)
     }
 
-    /// Its certificate, for those who are to trust it.
+    /// Returns the file of its certificate, for those who have to trust it.
     pub fn file(&self) -> String {
         self.path("ca.pem")
     }
@@ -37,7 +38,8 @@ impl Authority {
         self.folder.join(name).display().to_string()
     }
 
-    /// Files with a certificate for `name` (such as `DNS:example.org`) and its key; those of the last call are replaced.
+    /// Writes files with a certificate for `name` (such as `DNS:example.org`) and its key, replacing those of the last
+    /// call.
     fn issue(&self, name: &str) -> Result<(String, String)> {
         let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
         let name = format!("subjectAltName={name}");
@@ -50,7 +52,7 @@ impl Authority {
         Ok((cert, key))
     }
 
-    /// Makes Redis show a certificate for `name`, on a port of its own; gives the port.
+    /// Makes Redis show a certificate for `name` on a separate port; returns the port.
     pub fn encrypt_redis(&self, redis: &Redis, name: &str) -> Result<u16> {
         let (cert, key) = self.issue(name)?;
         let port = ports::free_one()?;
@@ -61,7 +63,7 @@ impl Authority {
         Ok(port)
     }
 
-    /// Makes PostgreSQL show a certificate for `name` to those who ask for TLS.
+    /// Makes PostgreSQL show a certificate for `name` to clients that ask for TLS.
     pub fn encrypt_postgres(&self, postgres: &Postgres, name: &str) -> Result<()> {
         let (cert, key) = self.issue(name)?;
         let data = PathBuf::from(postgres.query("postgres", "SHOW data_directory")?.trim());
@@ -75,7 +77,7 @@ impl Authority {
     }
 }
 
-/// Copies a file to where the folder's owner alone may read it, as PostgreSQL demands of keys.
+/// Copies a file so that only the folder's owner may read it, as PostgreSQL requires for keys.
 fn place(from: &Path, to: &Path) -> Result<()> {
     let folder = to.parent().context("a folder")?;
     let owner = std::fs::metadata(folder)?;

@@ -58,7 +58,7 @@ impl Witness {
         messages.insert(text(answer, "messageId"), acknowledged);
     }
 
-    /// Notes that an edit was acknowledged to its editor, who has no other edit of this message under way.
+    /// Notes that an edit was acknowledged to its editor, who has no other edit of this message in progress.
     pub fn edited(&mut self, editor: &str, conversation: &str, answer: &Value) {
         let edits = self.edits.entry(text(answer, "messageId")).or_insert_with(|| Edits {
             editor: editor.to_owned(),
@@ -68,23 +68,23 @@ impl Witness {
         edits.contents.push(text(answer, "content"));
     }
 
-    /// Notes that an edit had no answer or was refused for the moment: it may have been applied.
+    /// Notes that an edit had no answer or was temporarily rejected: it may have been applied.
     pub fn edit_is_uncertain(&mut self, message: &str) {
         self.uncertain.insert(message.to_owned());
     }
 
-    /// What an edited message must say in the end; messages with an edit of unknown outcome are left out.
+    /// Returns what an edited message must say in the end; messages with an edit of unknown outcome are left out.
     pub fn last_edits(&self) -> HashMap<String, String> {
         let certain = self.edits.iter().filter(|(message, _)| !self.uncertain.contains(*message));
         certain.filter_map(|(message, edits)| Some((message.clone(), edits.contents.last()?.clone()))).collect()
     }
 
-    /// Somebody takes part in a conversation, and so has to see it all.
+    /// Notes that a user takes part in a conversation, and so has to see all of it.
     pub fn expects(&mut self, recipient: &str, conversation: &str) {
         self.seen.entry((recipient.to_owned(), conversation.to_owned())).or_default();
     }
 
-    /// Notes what arrived at a recipient: others' messages and edits. Repetitions are passed over.
+    /// Notes what arrived at a recipient: others' messages and edits. Repetitions are ignored.
     pub fn saw(&mut self, recipient: &str, event: &Value) {
         match client::event_type(event) {
             "new_message" | "new_group_message" | "group_announcement" if event["senderUsername"] != recipient => {
@@ -94,7 +94,7 @@ impl Witness {
                     seen.order.push((event["seq"].as_i64().unwrap_or_default(), id));
                 }
             }
-            // The editor's own answer is no event.
+            // The editor's own answer is not an event.
             "message_edited" | "group_message_edited" if event["eventId"].is_string() => {
                 let contents = self.edits_seen.entry((recipient.to_owned(), text(event, "messageId"))).or_default();
                 let content = text(event, "content");
@@ -106,7 +106,7 @@ impl Witness {
         }
     }
 
-    /// How many messages of a conversation this recipient saw.
+    /// Returns how many messages of a conversation this recipient saw.
     pub fn seen_count(&self, recipient: &str, conversation: &str) -> usize {
         self.seen.get(&(recipient.to_owned(), conversation.to_owned())).map_or(0, |seen| seen.order.len())
     }
@@ -115,7 +115,7 @@ impl Witness {
         self.acknowledged.values().map(HashMap::len).sum()
     }
 
-    /// What did not reach somebody who takes part, one line each: messages that are stored, edits that were acknowledged.
+    /// Returns what did not reach participants, one line each: messages that are stored, edits that were acknowledged.
     pub fn missing(&self, deployment: &Deployment) -> Result<Vec<String>> {
         let stored = self.stored(deployment)?;
         let mut missing = Vec::new();
@@ -143,7 +143,7 @@ impl Witness {
     /// Checks everything noted against the database.
     ///
     /// # Errors
-    /// When an acknowledged message is not stored exactly once under its number, numbers have gaps, somebody saw another
+    /// If an acknowledged message is not stored exactly once under its number, numbers have gaps, somebody saw another
     /// order, or (with `complete`) somebody did not see everything.
     pub fn check(&self, deployment: &Deployment, complete: bool) -> Result<()> {
         let stored = self.stored(deployment)?;
@@ -187,7 +187,7 @@ impl Witness {
         Ok(())
     }
 
-    /// Acknowledged edits of a message must come in their order.
+    /// Checks that acknowledged edits of a message arrived in order.
     fn check_edits(&self) -> Result<()> {
         for ((recipient, message), seen) in &self.edits_seen {
             let Some(edits) = self.edits.get(message) else { continue };
@@ -198,7 +198,7 @@ impl Witness {
         Ok(())
     }
 
-    /// The rows of every conversation that was noted, in order.
+    /// Returns the rows of every recorded conversation, in order.
     fn stored(&self, deployment: &Deployment) -> Result<BTreeMap<String, Vec<Row>>> {
         let conversations: BTreeSet<&String> =
             self.acknowledged.keys().chain(self.seen.keys().map(|(_, conversation)| conversation)).collect();
@@ -224,7 +224,7 @@ impl Witness {
     }
 }
 
-/// Numbers from 1 without gaps; no message twice, by its id or by its sender's own name for it.
+/// Checks that numbers start at 1 without gaps; no message twice, by its id or by its sender's own name for it.
 fn check_numbers(conversation: &str, rows: &[Row]) -> Result<()> {
     let (mut ids, mut names) = (HashSet::new(), HashSet::new());
     for (place, row) in rows.iter().enumerate() {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
 /// Messages of each talk between two restarts.
 const PROGRESS: usize = 20;
-/// A sign of typing that has not arrived after this time was lost.
+/// A typing indicator that has not arrived after this time was lost.
 const TYPING_ARRIVES_WITHIN: Duration = Duration::from_secs(2);
 /// Commands that the previous release does not know.
 const NEWER: [&str; 7] = [
@@ -37,12 +37,12 @@ enum Release {
     Present(&'static str),
 }
 
-/// Who talks while the fleet changes, and who runs through the commands after each restart.
+/// The users who talk while the fleet changes, and those who run all commands after each restart.
 struct Site {
     deployment: Deployment,
     talks: Vec<Talk>,
     users: [User; 3],
-    /// Whether every `sync` is asked of a worker that knows how the gateway passes it on.
+    /// True if every `sync` goes to a worker that understands how the gateway forwards it.
     has_sync: bool,
 }
 
@@ -55,7 +55,7 @@ impl Site {
             .with("LEASE_TTL", "2s")
             .with("COMMAND_TIMEOUT", "5s");
         let deployment = Deployment::start(label, options)?;
-        // The contract that connections are otherwise held to is that of the present release.
+        // Connections are not checked against the contract, because it is that of the present release.
         let connects = |order: [usize; 2]| order.map(|gateway| connect(&deployment, gateway)).to_vec();
         let mut talks = Vec::new();
         for orders in [([0, 1], [1, 0]), ([1, 0], [0, 1]), ([0, 1], [0, 1])] {
@@ -74,7 +74,8 @@ impl Site {
         Ok(site)
     }
 
-    /// Restarts the servers of the kinds, in this order, as those of a release; all works after each.
+    /// Restarts the servers of the kinds, in this order, as servers of a release; checks after each that everything
+    /// works.
     async fn roll(&mut self, kinds: [Kind; 2], release: Release) -> Result<()> {
         for kind in kinds {
             for place in 0..2 {
@@ -123,7 +124,7 @@ fn connect(deployment: &Deployment, gateway: usize) -> Connect {
     Connect::new(&deployment.gateway_url(gateway)).unobserved()
 }
 
-/// Somebody who uses commands, and which.
+/// A user, and the commands that were used.
 struct Caller {
     client: Client,
     used: BTreeSet<String>,
@@ -141,7 +142,7 @@ impl Caller {
     }
 }
 
-/// Asks until the answer is not one of a service that is busy; it must be of this type.
+/// Sends a command until the service is not busy; the answer must be of this type.
 async fn ask(caller: &mut Caller, kind: &str, command: Value) -> Result<Value> {
     let deadline = Instant::now() + ARRIVES_WITHIN;
     caller.uses(&command);
@@ -161,7 +162,7 @@ async fn ask(caller: &mut Caller, kind: &str, command: Value) -> Result<Value> {
     }
 }
 
-/// Each kind of command once, by answers that tell one from another.
+/// Uses each kind of command once, and checks the answers.
 async fn errands(
     deployment: &Deployment,
     gateway: usize,
@@ -185,7 +186,7 @@ async fn errands(
     Ok(())
 }
 
-/// Types until it is seen, which nobody is promised.
+/// Sends `typing` until it is seen, because its delivery is not promised.
 async fn typing(client: &mut Caller, other: &mut Caller, recipient: &User) -> Result<()> {
     let deadline = Instant::now() + ARRIVES_WITHIN;
     let mut is_typing = true;
@@ -201,7 +202,7 @@ async fn typing(client: &mut Caller, other: &mut Caller, recipient: &User) -> Re
     }
 }
 
-/// Nothing is missing after this number.
+/// Checks that nothing is missing after this number.
 async fn sync(client: &mut Caller, conversation: &str, seq: i64) -> Result<()> {
     ask(client, "sync_complete", json!({"type": "sync", "conversations": {conversation: seq}})).await.map(drop)
 }
@@ -302,7 +303,7 @@ async fn role(client: &mut Caller, group: &Value, user: &User) -> Result<String>
     Ok(member["role"].as_str().context("a role")?.to_owned())
 }
 
-/// Workers first there, gateways first back.
+/// Workers first on the way there, gateways first on the way back.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_documented_rollout_and_the_way_back_lose_nothing() -> Result<()> {
     let mut site = Site::start("upgrade").await?;
@@ -317,8 +318,8 @@ async fn the_documented_rollout_and_the_way_back_lose_nothing() -> Result<()> {
     site.finish().await
 }
 
-/// The two releases meet in the other order, too. Then a worker of the previous release cannot read a `sync` that a gateway of the
-/// present one passes on.
+/// The two releases meet in the other order, too. Then a worker of the previous release cannot read a `sync` that a
+/// gateway of the present one forwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn either_upgrade_order_works_with_the_previous_wire_format() -> Result<()> {
     let mut site = Site::start("upgrade-order").await?;

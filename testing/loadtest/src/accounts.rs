@@ -1,4 +1,4 @@
-//! Whom to log in as: a file of tokens, or a file of user ids and the secret to make tokens with.
+//! The accounts to log in as: a file of tokens, or a file of user ids and the secret that signs tokens.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub struct Account {
     pub token: String,
 }
 
-/// One token per line; whose it is, is read from the token.
+/// Reads one token per line; the user id is read from the token.
 pub fn from_tokens(path: &Path, most: usize) -> Result<Vec<Account>> {
     let account = |token: &str| {
         let user_id = user_of(token).with_context(|| format!("a token of {}", path.display()))?;
@@ -25,7 +25,7 @@ pub fn from_tokens(path: &Path, most: usize) -> Result<Vec<Account>> {
     lines(path)?.iter().take(most).map(|line| account(line)).collect()
 }
 
-/// Lines that begin with a user id, as `chatctl user add` and `chatctl user list` print them.
+/// Reads lines that begin with a user id, as `chatctl user add` and `chatctl user list` print them.
 pub fn from_ids(path: &Path, secret_base64: &str, most: usize) -> Result<Vec<Account>> {
     let account = |line: &String| {
         let id = line.split_ascii_whitespace().next().unwrap_or_default();

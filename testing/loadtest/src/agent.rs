@@ -1,4 +1,4 @@
-//! An agent process: takes its plan from standard input, runs it on one thread, and tells what happens on standard output.
+//! An agent process: reads its plan from standard input, runs it on one thread, and reports on standard output.
 
 use anyhow::{Context as _, Result};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -7,7 +7,7 @@ use tokio::task::LocalSet;
 use crate::plan::{Plan, Said};
 use crate::scenario;
 
-/// Runs to the end of the plan; a failure is told to the directing process, too.
+/// Runs to the end of the plan; a failure is reported to the directing process, too.
 pub fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime")?;
     let local = LocalSet::new();

@@ -1,4 +1,4 @@
-//! Two results side by side: every number in both, and how the second differs.
+//! Two results side by side: every number in both, and the difference of the second.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::table::{number, render};
 
-/// Prints the table; waits for nothing but the two files.
+/// Prints the table.
 pub fn print(a: &Path, b: &Path) -> Result<()> {
     print!("{}", table(&read(a)?, &read(b)?));
     Ok(())
@@ -36,7 +36,7 @@ fn table(a: &Value, b: &Value) -> String {
     render(&rows)
 }
 
-/// All numbers with their JSON pointers; lists are left out.
+/// Collects all numbers with their JSON pointers; lists are left out.
 fn flatten(path: String, value: &Value, numbers: &mut Vec<(String, f64)>) {
     match value {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! An authenticated connection on the agent's one thread: reading in a task, writing from wherever something is sent.
+//! An authenticated connection on the agent's one thread: a task reads, and senders write directly.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -15,7 +15,7 @@ use crate::login::LoggedIn;
 use crate::wire::Wire;
 
 const READ_BYTES: usize = 64 * 1024;
-/// Reads of one wake-up, after which others have their turn.
+/// The most reads per wake-up; then other tasks get their turn.
 const ROUNDS: usize = 8;
 
 thread_local! {
@@ -26,7 +26,7 @@ thread_local! {
 pub trait Handler {
     /// `at` is when the bytes were read.
     fn text(&self, connection: &Rc<Connection>, text: &[u8], at: Instant);
-    /// The connection ended, and not because this side wanted it.
+    /// The connection ended, but this side did not close it.
     fn closed(&self, connection: &Rc<Connection>, why: &str);
 }
 
@@ -37,7 +37,7 @@ pub struct Connection {
     /// `None` after the end.
     wire: RefCell<Option<Wire>>,
     unwritten: RefCell<Vec<u8>>,
-    /// Set while a batch of events is handled: what is sent meanwhile goes out in one write.
+    /// Set while a batch of events is handled: everything sent meanwhile goes out in one write.
     corked: Cell<bool>,
     dropped: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -65,7 +65,7 @@ impl Connection {
         connection
     }
 
-    /// Sends a command. Never waits: what the socket does not take is kept.
+    /// Sends a command. Never waits: what the socket does not accept is kept.
     pub fn send(&self, json: &[u8]) {
         let mut unwritten = self.unwritten.borrow_mut();
         frames::write_text(&mut unwritten, json);
@@ -74,7 +74,7 @@ impl Connection {
         }
     }
 
-    /// Ends it as a lost network would: without a close frame.
+    /// Ends it like a network failure: without a close frame.
     pub fn drop_it(&self) {
         self.dropped.set(true);
         if let Some(waker) = self.waker.borrow().as_ref() {
@@ -94,7 +94,7 @@ impl Connection {
         match written {
             Ok(count) if count == unwritten.len() => return unwritten.clear(),
             Ok(count) => drop(unwritten.drain(..count)),
-            // The task finds out what is wrong, or waits until the socket takes more.
+            // The task finds out what is wrong, or waits until the socket accepts more.
             Err(_) => {}
         }
         if let Some(waker) = self.waker.borrow().as_ref() {

@@ -1,13 +1,14 @@
-//! A client's side of RFC 6455, as far as this server needs it: it fragments nothing and takes no compression context over.
+//! A client's side of RFC 6455, as far as this server needs it: it does not fragment messages or keep compression
+//! contexts.
 
 use std::cell::RefCell;
 
 use anyhow::{Result, bail};
 use flate2::{Decompress, FlushDecompress};
 
-/// A page of 200 long messages fits several times.
+/// Several times a page of 200 long messages.
 const MAX_FRAME_BYTES: usize = 16 << 20;
-/// What an idle connection may keep.
+/// The buffer that an idle connection may keep.
 const KEPT_BYTES: usize = 4 * 1024;
 const FIN_TEXT: u8 = 0x81;
 const FIN_PONG: u8 = 0x8a;
@@ -19,11 +20,11 @@ pub enum Frame<'a> {
     Text(&'a [u8]),
     Ping(&'a [u8]),
     Close(Option<u16>),
-    /// A pong.
+    /// A pong or another control frame.
     Other,
 }
 
-/// What came in and was not looked at yet.
+/// Received bytes that are not yet parsed.
 #[derive(Debug, Default)]
 pub struct Frames {
     buffer: Vec<u8>,
@@ -39,7 +40,7 @@ impl Frames {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Hands the next whole frame to `f`; `None` when there is none.
+    /// Passes the next complete frame to `f`; returns `None` if there is none.
     pub fn next<R>(&mut self, f: impl FnOnce(Frame<'_>) -> R) -> Result<Option<R>> {
         let Some((first, start, end)) = header(self.buffer.get(self.at..).unwrap_or_default())? else {
             self.tidy();
@@ -67,7 +68,7 @@ impl Frames {
     }
 }
 
-/// First byte, start and end of the payload; `None` when the frame is not whole.
+/// Returns the first byte, and the start and end of the payload; `None` if the frame is incomplete.
 fn header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>> {
     let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
     let (start, length) = match second {
@@ -108,7 +109,7 @@ fn inflated<R>(payload: &[u8], f: impl FnOnce(&[u8]) -> R) -> Result<R> {
     })
 }
 
-/// Appends a text frame. The masking key is zero, which is a key as any other to the server and saves the client the work.
+/// Appends a text frame. The masking key is zero, which is valid and saves the client the work.
 pub fn write_text(out: &mut Vec<u8>, payload: &[u8]) {
     write(out, FIN_TEXT, payload);
 }

@@ -29,7 +29,7 @@ impl Latencies {
     }
 
     pub fn merge(&mut self, other: &Self) {
-        // Fails only for other bounds, and there are none.
+        // Fails only for different bounds, and all have the same.
         let _ = self.0.add(&other.0);
     }
 

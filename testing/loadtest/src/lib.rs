@@ -1,8 +1,8 @@
 //! A load generator for the chat server: scenarios, verification of what arrives, and the cost per message.
 //!
 //! One process directs (`run`), others, started by it, hold the connections (`agent`). An agent is one thread: it shares
-//! a machine with what it measures, so it has to be cheap. Nothing here knows how the server works inside; what is asked
-//! of the stores is their own statistics.
+//! a machine with what it measures, so it has to be cheap. Nothing here knows how the server works inside; from the
+//! stores it reads only their own statistics.
 
 pub mod accounts;
 pub mod agent;

@@ -1,4 +1,4 @@
-//! From an account to an authenticated connection, and how long its steps took.
+//! Opens an authenticated connection for an account, and measures the steps.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ const MAX_LOGIN_TIME: Duration = Duration::from_secs(60);
 /// An authenticated connection that is not driven yet.
 pub struct LoggedIn {
     pub wire: Wire,
-    /// Holds whatever came behind `auth_success`.
+    /// Contains what arrived after `auth_success`.
     pub frames: Frames,
     /// TCP, TLS, upgrade and greeting.
     pub connect: Duration,
     /// From sending the token to `auth_success`.
     pub authenticate: Duration,
-    /// Missed events that follow.
+    /// The number of missed events that follow.
     pub queued_events: u64,
 }
 
@@ -65,7 +65,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// Waits for the event of this type; an error is the end, anything else is passed over.
+    /// Waits for the event of this type; fails on an error, and ignores everything else.
     async fn until<R>(&mut self, wanted: &[u8], f: impl Fn(&[u8]) -> R) -> Result<R> {
         let mut buffer = [0; 4096];
         loop {

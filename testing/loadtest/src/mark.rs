@@ -14,7 +14,7 @@ pub struct Mark {
     pub room: u32,
     /// The sender's place in the room.
     pub slot: u32,
-    /// Of this sender, from 1 on.
+    /// The number of this sender's message, from 1.
     pub number: u64,
     /// When it was due, in microseconds of the agent's clock.
     pub due_us: u64,
@@ -30,7 +30,7 @@ impl Mark {
         out.resize(begin + bytes.max(length), b'.');
     }
 
-    /// Reads it from an event; `None` for a message of somebody else.
+    /// Reads it from an event; `None` for other messages.
     pub fn find(event: &[u8]) -> Option<Self> {
         let at = memmem::find(event, BEFORE)? + BEFORE.len();
         let mut rest = event.get(at..)?;

@@ -133,7 +133,7 @@ pub struct Common {
     /// After the last login, and before the first snapshot of memory
     #[arg(long, default_value = "1s", value_parser = duration)]
     pub settle: Duration,
-    /// How long to wait at the end for what is under way
+    /// How long to wait at the end for what is in flight
     #[arg(long, default_value = "15s", value_parser = duration)]
     pub drain: Duration,
     /// Logins per second, all together
@@ -165,14 +165,14 @@ pub struct Common {
     pub quiet: bool,
 }
 
-/// What this process is to do.
+/// What this process has to do.
 pub enum Mode {
     Agent,
     Compare(PathBuf, PathBuf),
     Run(Box<Options>),
 }
 
-/// A run, as it was asked for.
+/// The options of a run.
 pub struct Options {
     pub scenario: Scenario,
     pub pace: Pace,
@@ -227,7 +227,7 @@ impl ScenarioOptions {
 }
 
 impl Common {
-    /// The accounts to log in as.
+    /// Returns the accounts to log in as.
     pub fn accounts(&self) -> Result<Vec<Account>> {
         let most = self.connections.unwrap_or(usize::MAX);
         let accounts = match (&self.tokens, &self.users) {

@@ -24,7 +24,7 @@ impl Pacer {
         Ok(Self(timer))
     }
 
-    /// Returns at `at`, or at once when that is past. Lets other tasks run in any case.
+    /// Returns at `at`, or at once if that has passed. Lets other tasks run in any case.
     pub async fn until(&self, at: Instant) -> io::Result<()> {
         let left = at.saturating_duration_since(Instant::now());
         if left < SHORTEST {

@@ -1,4 +1,4 @@
-//! What an agent is told to do, and what it tells: the JSON lines between the directing process and its agents.
+//! The plan of an agent, and its reports: the JSON lines between the directing process and its agents.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -12,10 +12,10 @@ use crate::tally::Tally;
 /// The work of one agent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
-    /// Told apart from what other runs left behind.
+    /// Distinguishes this run's messages from those of other runs.
     pub run: u32,
     pub urls: Vec<String>,
-    /// In the order of the scenario: of each room, its members next to each other.
+    /// In the order of the scenario: members of a room are next to each other.
     pub accounts: Vec<Account>,
     /// The number of the first account among those of all agents.
     pub first: usize,
@@ -28,19 +28,19 @@ pub struct Plan {
     pub settle_ms: u64,
     pub warmup_ms: u64,
     pub duration_ms: u64,
-    /// How long to wait for what is still under way at the end.
+    /// How long to wait at the end for what is still in flight.
     pub drain_ms: u64,
     pub pace: Pace,
     pub scenario: Scenario,
 }
 
-/// How fast.
+/// How fast to send.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pace {
-    /// Open loop: so many per second, whatever the server does. Latency counts from when each was due.
+    /// Open loop: this number per second, whatever the server does. Latency counts from when each was due.
     Rate(f64),
-    /// Closed loop: each sender has so many unanswered.
+    /// Closed loop: each sender has this number of unanswered messages.
     Window(u32),
 }
 
@@ -49,7 +49,7 @@ pub enum Pace {
 pub enum Scenario {
     /// Pairs write to each other.
     Direct { content_bytes: usize, client_ids: bool },
-    /// Groups of `members`, of whom `senders` write.
+    /// Groups of `members`; `senders` of them write.
     Group { content_bytes: usize, client_ids: bool, members: usize, senders: usize, source: GroupSource },
     /// The first `watchers` accounts wait; the others log in one after the other.
     Presence { watchers: usize },
@@ -65,7 +65,7 @@ pub enum Scenario {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupSource {
-    /// The first of each room makes one.
+    /// The first of each room creates one.
     Made,
     /// All accounts are members of this one already.
     Existing(String),
@@ -85,7 +85,7 @@ impl Scenario {
         }
     }
 
-    /// How many neighbouring accounts have to be in one process; `None` when all have to.
+    /// Returns how many neighbouring accounts have to be in one process; `None` if all have to.
     pub fn room(&self) -> Option<usize> {
         match self {
             Self::Direct { .. } | Self::History { .. } | Self::Idle { .. } => Some(2),
@@ -95,10 +95,10 @@ impl Scenario {
     }
 }
 
-/// What the directing process says after the plan.
+/// What the directing process sends after the plan.
 pub const START: &str = "start";
 
-/// What an agent says.
+/// What an agent reports.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Said {
@@ -107,14 +107,14 @@ pub enum Said {
     /// The warm-up is over.
     Measuring,
     Progress(BTreeMap<String, u64>),
-    /// The time is up; what is under way is still waited for.
+    /// The time is up; the agent still waits for what is in flight.
     Sent,
     Finished(Box<Tally>),
     Failed(String),
 }
 
 impl Said {
-    /// Writes it as one line to the directing process; rare and short enough not to be worth asynchronous output.
+    /// Writes it as one line to the directing process; this is too rare and short to need asynchronous output.
     pub fn say(&self) -> Result<()> {
         let mut line = serde_json::to_vec(self)?;
         line.push(b'\n');

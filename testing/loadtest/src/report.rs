@@ -39,7 +39,7 @@ pub struct Report {
     pub groups: BTreeMap<String, GroupCost>,
     pub postgres: Option<StoreCost>,
     pub redis: Option<StoreCost>,
-    /// Of the load generator itself.
+    /// The CPU time of the load generator itself.
     pub generator_cpu_seconds: f64,
 }
 
@@ -56,7 +56,7 @@ pub struct GroupCost {
     pub rss_after_bytes: u64,
     /// What connecting added, per connection.
     pub rss_per_connection_bytes: f64,
-    /// What the run added to that, per connection.
+    /// The growth during the run, per connection.
     pub rss_growth_per_connection_bytes: f64,
 }
 
@@ -68,11 +68,11 @@ pub struct StoreCost {
     pub calls: u64,
     pub calls_per_message: Option<f64>,
     pub busy_ms: f64,
-    /// The most frequent: name, calls, milliseconds.
+    /// The most frequent ones: name, calls, milliseconds.
     pub top: Vec<(String, u64, f64)>,
 }
 
-/// What the directing process looked at, and when.
+/// The snapshots of the directing process, and their times.
 pub struct Looks {
     pub before: Vec<Usage>,
     pub connected: Vec<Usage>,

@@ -1,4 +1,5 @@
-//! The directing process: starts agents, keeps them in step, looks at servers and stores at the right moments, reports.
+//! The directing process: starts agents, keeps them in step, takes snapshots of servers and stores at the right
+//! moments, reports.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -19,11 +20,11 @@ use crate::plan::{Plan, START, Said};
 use crate::report::{Looks, Report};
 use crate::tally::Tally;
 
-/// Open files that a process needs besides its connections.
+/// Open files that a process needs in addition to its connections.
 const SPARE_FILES: u64 = 100;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Runs, prints and writes the result; failure when what arrived is not what was sent.
+/// Runs, prints and writes the result; fails if what arrived is not what was sent.
 pub fn main(options: &Options) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime")?;
     let report = runtime.block_on(run(options))?;
@@ -66,7 +67,7 @@ async fn run(options: &Options) -> Result<Report> {
     let writes = counting.stop().await;
     let usages = observed.usages();
     let own_cpu = own_cpu_seconds() - own_cpu;
-    // Processes at once, the stores when they have counted everything.
+    // Processes at once, the stores once they have counted everything.
     tokio::time::sleep(postgres::REPORTED_WITHIN).await;
     let end = Look { usages, ..observed.look().await? };
     agents.until("waiting for the rest", |said| matches!(said, Said::Finished(_))).await?;
@@ -104,7 +105,7 @@ fn report(options: &Options, tally: Tally, observed: &Observed, looks: &Looks, c
     }
 }
 
-/// Shares the accounts out; those of a room stay together.
+/// Distributes the accounts; those of a room stay together.
 fn plans(options: &Options, accounts: &[Account]) -> Result<Vec<Plan>> {
     let common = &options.common;
     ensure!(!accounts.is_empty(), "there are no accounts");
@@ -140,11 +141,11 @@ fn plans(options: &Options, accounts: &[Account]) -> Result<Vec<Plan>> {
     Ok(accounts.chunks(share).enumerate().map(plan).collect())
 }
 
-/// As many open files as the system allows; agents inherit it. `None` is no limit.
+/// Raises the limit of open files as far as the system allows; agents inherit it. `None` means no limit.
 fn raise_file_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // Where that is not allowed, the old limit stays.
+    // If that is not allowed, the old limit stays.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     getrlimit(Resource::Nofile).current
 }
@@ -200,7 +201,7 @@ impl Agents {
         Ok(())
     }
 
-    /// Waits until every agent has said this once; shows progress meanwhile.
+    /// Waits until every agent has reported this once; shows progress meanwhile.
     async fn until(&mut self, phase: &str, wanted: impl Fn(&Said) -> bool) -> Result<()> {
         let shows = self.shows && std::io::stderr().is_terminal();
         let mut waiting: Vec<bool> = vec![true; self.progress.len()];

@@ -1,28 +1,28 @@
-//! Reading single fields of the server's JSON without parsing it. The server writes `type` first and no white space.
+//! Reads single fields of the server's JSON without parsing it. The server writes `type` first and no white space.
 
 use memchr::memmem;
 
-/// The event's `type`; empty when it does not begin like one of the server's.
+/// Returns the event's `type`; empty if it does not begin like one of the server's.
 pub fn kind(json: &[u8]) -> &[u8] {
     let Some(rest) = json.strip_prefix(b"{\"type\":\"") else { return b"" };
     let end = memchr::memchr(b'"', rest).unwrap_or(0);
     rest.get(..end).unwrap_or_default()
 }
 
-/// The number after `marker`, for example `"seq":`. Quotes around it are passed over.
+/// Returns the number after `marker`, for example `"seq":`. Quotes around it are ignored.
 pub fn number(json: &[u8], marker: &[u8]) -> Option<u64> {
     let at = memmem::find(json, marker)? + marker.len();
     leading_number(json.get(at..)?.strip_prefix(b"\"").unwrap_or(json.get(at..)?)).map(|(number, _)| number)
 }
 
-/// The text after `marker` up to the next quote; only for values without escapes.
+/// Returns the text after `marker` up to the next quote; only for values without escapes.
 pub fn text<'a>(json: &'a [u8], marker: &[u8]) -> Option<&'a str> {
     let at = memmem::find(json, marker)? + marker.len();
     let rest = json.get(at..)?.strip_prefix(b"\"")?;
     std::str::from_utf8(rest.get(..memchr::memchr(b'"', rest)?)?).ok()
 }
 
-/// A decimal number and what comes after it.
+/// Returns a decimal number and the bytes after it.
 pub fn leading_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, rest) = bytes.split_at_checked(digits)?;

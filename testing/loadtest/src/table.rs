@@ -1,4 +1,4 @@
-//! Tables for a terminal: the first column to the left, the others to the right.
+//! Tables for a terminal: the first column is left-aligned, the others are right-aligned.
 
 /// Columns as wide as their widest cell.
 pub fn render(rows: &[Vec<String>]) -> String {
@@ -24,7 +24,7 @@ pub fn render(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A number with about three digits that matter.
+/// Formats a number with about three significant digits.
 pub fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),

@@ -11,10 +11,10 @@ use crate::verify::Verdict;
 pub struct Tally {
     /// Of the measured time only.
     pub counts: BTreeMap<String, u64>,
-    /// Sends and requests that the server refused, by code; over the whole run.
+    /// Sends and requests that the server rejected, by code; over the whole run.
     pub refused: BTreeMap<String, u64>,
     pub latencies: BTreeMap<String, Latencies>,
-    /// Durations of which the longest of all agents counts.
+    /// Durations; the longest of all agents counts.
     pub seconds: BTreeMap<String, f64>,
     /// Why connections ended that should not have, and logins failed.
     pub failures: BTreeMap<String, u64>,

@@ -18,7 +18,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// `ws://`, `wss://`, `http://` and `https://` are understood. Resolves the name; waits for that.
+    /// Parses a URL with `ws://`, `wss://`, `http://` or `https://`, and resolves its name, which blocks.
     pub fn resolve(url: &str) -> Result<Self> {
         let (scheme, rest) = url.trim().split_once("://").with_context(|| format!("not a URL: {url}"))?;
         let tls = match scheme {
@@ -38,7 +38,7 @@ impl Target {
         Ok(Self { tls, host, authority: authority.to_owned(), path: format!("/{path}"), address })
     }
 
-    /// The address that connection number `index` comes from; `None` leaves it to the system.
+    /// Returns the address that connection number `index` comes from; `None` leaves it to the system.
     pub fn source(&self, index: usize) -> Option<IpAddr> {
         if !self.address.is_ipv4() || !self.address.ip().is_loopback() {
             return None;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Track {
     /// The highest number so far.
     last: u64,
-    /// Lower ones that did not come.
+    /// Lower numbers that did not arrive.
     skipped: BTreeSet<u64>,
 }
 
@@ -25,7 +25,8 @@ pub enum Arrival {
 }
 
 impl Track {
-    /// Numbers that never came because the server refused them are told at the end, see [`Self::missing`].
+    /// Notes an arrival. Numbers that never arrived because the server rejected them are given at the end, see
+    /// [`Self::missing`].
     pub fn arrived(&mut self, number: u64) -> Arrival {
         if number > self.last {
             self.skipped.extend(self.last + 1..number);
@@ -38,7 +39,7 @@ impl Track {
         }
     }
 
-    /// How many of the numbers 1 to `sent` came neither here nor are in `excused`.
+    /// Returns how many of the numbers 1 to `sent` neither arrived nor are in `excused`.
     pub fn missing(&self, sent: u64, excused: &BTreeSet<u64>) -> u64 {
         let never = (self.last + 1..=sent).chain(self.skipped.iter().copied());
         never.filter(|number| !excused.contains(number)).count() as u64
@@ -52,7 +53,7 @@ pub struct SeqTrack {
 }
 
 impl SeqTrack {
-    /// Tells whether it is the next one; a repetition of an older one is not judged here.
+    /// Compares it with the expected number; repetitions of an older one are not judged here.
     pub fn arrived(&mut self, seq: u64) -> SeqArrival {
         let arrival = match self.last {
             None => SeqArrival::Next,
@@ -68,9 +69,9 @@ impl SeqTrack {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeqArrival {
     Next,
-    /// So many numbers were left out.
+    /// This number of messages was left out.
     Gap(u64),
-    /// Not higher than the last.
+    /// It is not higher than the last one.
     Back,
 }
 
@@ -87,7 +88,7 @@ pub struct Verdict {
     pub seq_gaps: u64,
     /// Sends that got neither an answer nor an error.
     pub unanswered: u64,
-    /// Connections that ended before the end.
+    /// Connections that ended before the run did.
     pub closed: u64,
     /// The first few findings, for people.
     pub examples: Vec<String>,

@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 use crate::target::Target;
 
 const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// Of the handshake; it need not be random for a client that checks nothing.
+/// The key of the handshake; it need not be random, because this client does not check it.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub enum Wire {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What opening connections needs besides the target.
+/// What opening connections needs in addition to the target.
 #[derive(Clone)]
 pub struct Opener {
     pub deflate: bool,
@@ -33,7 +33,7 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Loads the system's root certificates (or those of `SSL_CERT_FILE`) when any target needs them.
+    /// Loads the system's root certificates (or those of `SSL_CERT_FILE`) if any target needs them.
     pub fn new(targets: &[Target], deflate: bool) -> Result<Self> {
         if targets.iter().all(|target| !target.tls) {
             return Ok(Self { deflate, tls: None });
@@ -48,7 +48,7 @@ impl Opener {
         Ok(Self { deflate, tls: Some(TlsConnector::from(Arc::new(config))) })
     }
 
-    /// Connects and upgrades; also gives what came right behind the upgrade's answer.
+    /// Connects and upgrades; also returns the bytes that followed the upgrade's answer.
     pub async fn open(&self, target: &Target, index: usize) -> Result<(Wire, Vec<u8>)> {
         let mut wire = self.connect(target, index).await?;
         let rest = self.upgrade(&mut wire, target).await?;
@@ -71,7 +71,7 @@ impl Opener {
         }
     }
 
-    /// One HTTP request with a JSON body; any status but 200 is an error.
+    /// Sends one HTTP request with a JSON body; any status other than 200 is an error.
     pub async fn post(&self, target: &Target, path: &str, token: &str, body: &str) -> Result<()> {
         let mut wire = self.connect(target, 0).await?;
         let request = format!(
@@ -133,7 +133,7 @@ impl Wire {
         }
     }
 
-    /// Writes at once, outside of any task; `WouldBlock` for TLS, too, which has to be driven by the connection's task.
+    /// Writes at once, outside of any task; always `WouldBlock` for TLS, which the connection's task has to drive.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.try_write(bytes),

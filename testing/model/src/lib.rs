@@ -1,6 +1,6 @@
 //! A model of the rules that the guarantees rest on: leases and fencing, applying once, publishing, settling, replay. One
-//! conversation, two workers, one recipient; every interleaving of their steps and of a bounded number of faults is looked
-//! at. A worker that is paused needs no action of its own: its steps may come at any time later.
+//! conversation, two workers, one recipient; every interleaving of their steps and of a bounded number of faults is
+//! checked. A worker that is paused needs no action of its own: its steps may come at any time later.
 //!
 //! [`Rules`] can be switched off one by one; the tests show that each is needed.
 
@@ -12,32 +12,32 @@ pub use steps::Step;
 
 use stateright::{Model, Property};
 
-/// Messages that are sent.
+/// The number of messages sent.
 pub const COMMANDS: usize = 2;
 pub const WORKERS: usize = 2;
 
-/// What the design says. All of it is on in [`Rules::design`].
+/// The rules of the design; [`Rules::design`] enables all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// A transaction compares owner and epoch of the lease (`store/leases.rs`).
     pub fences: bool,
     /// A message is recognised by its id and its `clientMessageId` (`store/sends.rs`).
     pub recognises: bool,
-    /// The number is given by the statement that stores (`store/sends.rs`).
+    /// The statement that stores a message assigns its number (`store/sends.rs`).
     pub numbers_when_storing: bool,
     /// The answer leaves after the commit (`consume/settle.rs`).
     pub answers_after_commit: bool,
     /// The entry is deleted after its event was published (`consume/settle.rs`).
     pub settles_last: bool,
-    /// What a batch left in the stream is read again (`consume/pipeline.rs`).
+    /// Entries that a batch left in the stream are read again (`consume/pipeline.rs`).
     pub rereads: bool,
-    /// What lies past the cursor is replayed at connecting (`sessions/replay.rs`).
+    /// Messages past the cursor are replayed on connecting (`sessions/replay.rs`).
     pub replays: bool,
-    /// Live events are held back from before the replay is chosen (`egress/held.rs`).
+    /// Live events are held back, starting before the replay is chosen (`egress/held.rs`).
     pub subscribes_first: bool,
-    /// An interrupted subscription is made up for by a replay (`egress/subscriber.rs`).
+    /// An interrupted subscription is followed by a replay (`egress/subscriber.rs`).
     pub catches_up: bool,
-    /// A number that jumps is made up for by a replay, before it is delivered.
+    /// A gap in the numbers causes a replay before the next message is delivered.
     pub notices_jumps: bool,
     /// The last number stored is compared with the last one delivered at intervals.
     pub compares_last: bool,
@@ -61,7 +61,7 @@ impl Rules {
     }
 }
 
-/// The rules under so many faults.
+/// The rules under a number of faults.
 #[derive(Clone, Copy, Debug)]
 pub struct Chat {
     pub rules: Rules,
@@ -129,7 +129,7 @@ impl Model for Chat {
 }
 
 impl Chat {
-    /// Nothing more will happen.
+    /// Returns true if nothing more will happen.
     fn is_over(&self, state: &State) -> bool {
         let mut steps = Vec::new();
         self.actions(state, &mut steps);

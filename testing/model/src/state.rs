@@ -1,20 +1,20 @@
-//! What there is: the stores, the workers, the recipient, and how many faults may still happen.
+//! The state: the stores, the workers, the recipient, and how many faults may still happen.
 
 use crate::{COMMANDS, WORKERS};
 
 /// How often each fault may happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
-    /// A worker loses its lease to another one though it lives: it was paused.
+    /// A worker loses its lease to another one, although it lives: it was paused.
     pub takeovers: u8,
-    /// A worker finds its lease run out in the middle of a batch, and has it renewed.
+    /// A worker finds its lease expired in the middle of a batch, and renews it.
     pub lapses: u8,
     pub worker_crashes: u8,
     /// Redis loses everything, and all connections to it.
     pub redis_losses: u8,
     /// The recipient's connection ends: the gateway crashed, or the network.
     pub disconnects: u8,
-    /// An entry gets into the stream twice.
+    /// An entry is added to the stream twice.
     pub duplicates: u8,
     /// A sender repeats what was not acknowledged to it.
     pub retries: u8,
@@ -23,11 +23,11 @@ pub struct Budget {
 /// A command in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
-    /// Redis's own.
+    /// The entry's id in Redis.
     pub id: u8,
     /// Its `clientMessageId`.
     pub command: u8,
-    /// With the command, its message id.
+    /// Together with the command, its message id.
     pub attempt: u8,
     /// The present consumer group has got it.
     pub is_read: bool,
@@ -45,17 +45,17 @@ pub struct Row {
 pub enum Work {
     Idle,
     Read(Entry),
-    /// Only where the number is given apart from storing.
+    /// Only if the number is assigned separately from storing.
     Numbered(Entry, u8),
     /// Stored as this number, not yet published.
     Committed(Entry, u8),
-    /// Published, still in the stream; or, where settling comes first, the other way round.
+    /// Published, still in the stream; or, if settling comes first, the other way round.
     Half(Entry, u8),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Worker {
-    /// The epoch of the lease that it believes to hold.
+    /// The epoch of the lease that it believes it holds.
     pub lease: Option<u8>,
     pub work: Work,
 }
@@ -66,7 +66,7 @@ pub enum Link {
     Offline,
     /// Connected, but not subscribed: the subscription was interrupted, or comes after the replay.
     Deaf {
-        /// What was missed is replayed once the subscription stands.
+        /// Missed events are replayed once the subscription is established.
         catches_up: bool,
     },
     /// Subscribed; live events are held back until the replay is written.
@@ -95,7 +95,7 @@ pub struct State {
     pub link: Link,
     /// The last number delivered on this connection.
     pub delivered: u8,
-    /// In the order of first arrival, over all connections.
+    /// The numbers in the order of first arrival, over all connections.
     pub seen: Vec<u8>,
     pub left: Budget,
     pub committed_without_lease: bool,
@@ -128,12 +128,12 @@ impl State {
         self.stream.push(Entry { id: self.appended, command, attempt, is_read: false });
     }
 
-    /// Whether the one that Postgres calls the owner knows of it.
+    /// Returns true if the owner according to Postgres knows that it is the owner.
     pub fn owner_lives(&self) -> bool {
         self.owner.is_some_and(|owner| self.workers[usize::from(owner)].lease == Some(self.epoch))
     }
 
-    /// The message reaches the recipient, who tells repetitions.
+    /// The message reaches the recipient, who recognises repetitions.
     pub fn see(&mut self, seq: u8) {
         self.delivered = self.delivered.max(seq);
         if !self.seen.contains(&seq) {

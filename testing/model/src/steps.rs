@@ -11,12 +11,12 @@ pub enum Step {
     Read(u8),
     Number(u8),
     Commit(u8),
-    /// The answer and the event, or where settling comes first, that.
+    /// Publishes the answer and the event, or settles if settling comes first.
     Publish(u8),
     Settle(u8),
     TakeOver(u8),
     Connect,
-    /// The subscription stands again, or at last.
+    /// The subscription is established.
     Subscribe,
     Replay,
     Confirm,
@@ -31,7 +31,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Whether it may as well never happen.
+    /// Returns true if it need not happen.
     pub fn is_fault(self) -> bool {
         matches!(
             self,
@@ -187,7 +187,7 @@ fn take_lease(state: &mut State, place: u8) {
     state.stream.iter_mut().for_each(|entry| entry.is_read = false);
 }
 
-/// The first entry that the group has not got. A former owner's group is gone, so its read fails.
+/// Reads the first entry that the group has not read. A former owner's group is gone, so its read fails.
 fn read(rules: &Rules, state: &mut State, place: u8) {
     let worker = &mut state.workers[usize::from(place)];
     if rules.fences && worker.lease != Some(state.epoch) {
@@ -205,7 +205,7 @@ fn unread(state: &mut State, left: Entry) {
     state.stream.iter_mut().filter(|entry| entry.id == left.id).for_each(|entry| entry.is_read = false);
 }
 
-/// One transaction: the fence, whether the message is known, its number, its row.
+/// Runs one transaction: the fence, the check for a known message, its number, its row.
 fn commit(rules: &Rules, state: &mut State, place: u8) {
     let worker = state.workers[usize::from(place)];
     let (entry, number) = match worker.work {
@@ -233,7 +233,8 @@ fn commit(rules: &Rules, state: &mut State, place: u8) {
     state.workers[usize::from(place)].work = Work::Committed(entry, seq);
 }
 
-/// The answer to the sender and the event to the recipient. A repetition under another message id is only answered.
+/// Publishes the answer to the sender and the event to the recipient. A repetition under another message id is only
+/// answered.
 fn publish(rules: &Rules, state: &mut State, place: u8) {
     let work = state.workers[usize::from(place)].work;
     let (Work::Committed(entry, seq) | Work::Half(entry, seq)) = work else { return };
@@ -245,7 +246,7 @@ fn publish(rules: &Rules, state: &mut State, place: u8) {
     state.workers[usize::from(place)].work = if half_done { Work::Half(entry, seq) } else { Work::Idle };
 }
 
-/// Deletes the entry, by whoever had read it.
+/// Deletes the entry, whichever worker read it.
 fn settle(state: &mut State, place: u8) {
     let work = state.workers[usize::from(place)].work;
     let (Work::Committed(entry, seq) | Work::Half(entry, seq)) = work else { return };

@@ -1,9 +1,9 @@
-//! The design holds in every interleaving of the model, and each rule is needed: without it some guarantee falls.
+//! The design holds in every interleaving of the model, and each rule is needed: without it some guarantee breaks.
 
 use model::*;
 use stateright::{Checker, Model};
 
-/// Every kind of fault but a loss of Redis together with a crash of a worker, see [`DOUBLE_FAULT`].
+/// Every kind of fault, except a loss of Redis together with a crash of a worker, see [`DOUBLE_FAULT`].
 const SINGLE_FAULTS: [Budget; 4] = [
     Budget { takeovers: 1, worker_crashes: 1, retries: 1, ..NONE },
     Budget { takeovers: 1, lapses: 1, duplicates: 1, disconnects: 1, ..NONE },
@@ -14,7 +14,7 @@ const DOUBLE_FAULT: Budget = Budget { worker_crashes: 1, redis_losses: 1, retrie
 const NONE: Budget =
     Budget { takeovers: 0, lapses: 0, worker_crashes: 0, redis_losses: 0, disconnects: 0, duplicates: 0, retries: 0 };
 
-/// Looks at every state; the properties that are violated.
+/// Checks every state; returns the properties that are violated.
 fn violated(rules: Rules, budget: Budget) -> Vec<&'static str> {
     let checker = Chat { rules, budget }.checker().threads(2).spawn_bfs().join();
     println!("{budget:?}: {} states", checker.unique_state_count());
@@ -23,7 +23,7 @@ fn violated(rules: Rules, budget: Budget) -> Vec<&'static str> {
     violated
 }
 
-/// Without a rule this must not hold any more; with it, it does, under the same faults.
+/// Checks that this property breaks without the rule, and holds with it, under the same faults.
 fn is_needed(without: impl Fn(&mut Rules), budget: Budget, property: &str) {
     let mut rules = Rules::design();
     without(&mut rules);
@@ -89,7 +89,7 @@ fn reading_again_what_was_left_is_needed() {
 
 #[test]
 fn replaying_is_needed() {
-    // Otherwise the comparison would go on asking for it.
+    // Otherwise the comparison would keep requesting it.
     let without = |rules: &mut Rules| (rules.replays, rules.compares_last) = (false, false);
     is_needed(without, NONE, DELIVERED);
 }

@@ -1,4 +1,4 @@
-// The connection of the person who is signed in, and the store that the screens show.
+// The connection of the signed-in user, and the store that the screens show.
 import { type ChatClient, ChatError, connect } from "@elitescore/chat";
 import { indexedDb } from "@elitescore/chat/persist";
 import { type ChatStore, createStore } from "@elitescore/chat/store";
@@ -25,7 +25,7 @@ export function openChat(userId: string, about: About): Chat {
     getToken: ({ reason }) => currentToken(reason),
     persist,
   });
-  // As much as somebody scrolls through at once: what is dropped has to be loaded again.
+  // As much as a user may scroll through at once: what is dropped has to be loaded again.
   const store = createStore(client, { cache: persist.cache, maxMessages: 10_000 });
   const chat = { client, store, people: new People(client, store, userId), userId, about };
   client.on("state", (state) => {

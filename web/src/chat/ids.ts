@@ -1,4 +1,4 @@
-// What an id of a conversation tells: `group_…`, or the two users of a direct conversation.
+// What a conversation's id contains: `group_…`, or the two users of a direct conversation.
 export function isGroup(conversationId: string): boolean {
   return conversationId.startsWith("group_");
 }
@@ -13,7 +13,7 @@ export function peerOf(conversationId: string, me: string): string | undefined {
   return match ? (match[1] === me ? match[2] : match[1]) : undefined;
 }
 
-/** As fields of a command that takes either kind. */
+/** The conversation as a field of a command that takes either kind. */
 export function target(conversationId: string): { conversationId: string } | { groupId: string } {
   return isGroup(conversationId) ? { groupId: conversationId } : { conversationId };
 }

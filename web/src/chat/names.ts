@@ -1,4 +1,4 @@
-// How a conversation is called, wherever it is named.
+// The displayed name of a conversation.
 import type { InboxEntry } from "@elitescore/chat/store";
 import type { People } from "./people";
 import { isGroup, peerOf } from "./ids";

@@ -10,7 +10,7 @@ export function isMuted(mutedUntil: string | null | undefined): boolean {
 export function notifyOf(message: Message, { store, userId }: Chat): void {
   if (!document.hidden || message.senderId === userId || !wantsNotifications()) return;
   if (!("Notification" in globalThis) || Notification.permission !== "granted") return;
-  // Missed messages arrive in heaps; the badge tells of those.
+  // Missed messages arrive in bulk; the badge shows those.
   if (Date.now() - Date.parse(message.createdAt) > 60_000) return;
   const entry = store.inbox.getSnapshot().entries.find((entry) => entry.conversationId === message.conversationId);
   if (isMuted(entry?.mutedUntil)) return;
@@ -24,7 +24,7 @@ function show(title: string, { content, conversationId }: Message): void {
   try {
     notification = new Notification(title, options);
   } catch {
-    // On Android only the service worker may show one; a click on it is handled there.
+    // On Android only the service worker may show a notification; it also handles clicks.
     void navigator.serviceWorker.ready.then((worker) => worker.showNotification(title, options));
     return;
   }
@@ -35,7 +35,7 @@ function show(title: string, { content, conversationId }: Message): void {
   };
 }
 
-/** Asks the browser; false when it says no. */
+/** Asks the browser; false if it says no. */
 export async function allowNotifications(): Promise<boolean> {
   return "Notification" in globalThis && (await Notification.requestPermission()) === "granted";
 }

@@ -1,4 +1,4 @@
-// Names of people, and the members of groups: what the screens need beside the store, fetched when it is first shown.
+// Names of people and the members of groups, which the screens need in addition to the store; fetched when first shown.
 import type { ChatClient } from "@elitescore/chat";
 import type { ChatStore } from "@elitescore/chat/store";
 import { useSyncExternalStore } from "react";
@@ -53,7 +53,7 @@ export class People {
     });
     for (const event of MEMBERSHIP) client.on(event, ({ groupId }) => this.reload(groupId));
     client.on("state", ({ name }) => {
-      // Whatever was missed: those that are shown are asked for again.
+      // Something may have been missed: those that are shown are fetched again.
       if (name !== "online") return;
       this.#asked.clear();
       for (const groupId of this.#groups.keys()) this.load(groupId);
@@ -71,7 +71,7 @@ export class People {
     return this.#persons.get(userId);
   }
 
-  /** Where a message names only the username. */
+  /** The name for a message that has only the username. */
   nameFor(username: string): string {
     const person = [...this.#persons.values()].find((person) => person.username === username);
     return person?.displayName || username;
@@ -81,7 +81,7 @@ export class People {
     return this.#groups.get(groupId);
   }
 
-  /** Whether the server says that there is no such group, or no such person. */
+  /** Whether the server says that there is no such group or person. */
   isGone(conversationId: string): boolean {
     return this.#gone.has(conversationId);
   }
@@ -129,7 +129,7 @@ export class People {
     this.#changed();
   }
 
-  /** After a change of one's own, whose event may not come back to this connection. */
+  /** Call it after a change of the user's own, whose event may not come back to this connection. */
   reload(groupId: string): void {
     this.#asked.delete(groupId);
     if (this.#groups.has(groupId)) this.load(groupId);
@@ -141,7 +141,7 @@ export class People {
   }
 }
 
-/** The people known by now; renders again when there are more. */
+/** The people known so far; renders again when there are more. */
 export function usePeople(): People {
   const { people } = useSignedIn();
   useSyncExternalStore(people.subscribe, people.revision);

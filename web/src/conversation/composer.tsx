@@ -1,4 +1,4 @@
-// Where one writes: a text that grows, mentions that complete themselves, and what is replied to or edited.
+// The message composer: a text field that grows, completion of mentions, and the message being replied to or edited.
 import { useChat } from "@elitescore/chat/react";
 import type { ChatMessage } from "@elitescore/chat/store";
 import { type KeyboardEvent, lazy, memo, Suspense, useCallback, useEffect, useId, useLayoutEffect, useRef, useState } from "react";
@@ -39,7 +39,7 @@ export const Composer = memo(function Composer({ id, name, replyTo, editing, onD
   const input = useRef<HTMLTextAreaElement>(null);
   const kept = useRef("");
 
-  // Editing takes the place of the draft, and gives it back.
+  // Editing replaces the draft, and restores it afterwards.
   const editedKey = editing?.key;
   const [wasEditing, setWasEditing] = useState<string>();
   if (editedKey !== wasEditing) {
@@ -65,7 +65,7 @@ export const Composer = memo(function Composer({ id, name, replyTo, editing, onD
     if (!editing) saveDraft(userId, id, text);
   }, [text, editing, userId, id]);
   useEffect(() => draftsChanged, []);
-  // On a phone the keyboard would hide what one came to read.
+  // On a phone the keyboard would hide what the user came to read.
   useEffect(() => {
     if (matchMedia("(hover: hover) and (min-width: 48rem)").matches) input.current?.focus();
   }, []);
@@ -215,7 +215,7 @@ interface Suggestion {
   key: string;
 }
 
-/** Completes `@na` to a member's name, by arrows, Enter or Tab. */
+/** Completes `@na` to a member's name, with arrows, Enter or Tab. */
 function useMentions(id: string, text: string, caret: number, onChoose: (username: string, start: number) => void) {
   const { t } = useI18n();
   const { userId } = useSignedIn();

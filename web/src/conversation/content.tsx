@@ -1,4 +1,4 @@
-// A message's text with its links and mentions. Text stays text: nothing of it is ever markup.
+// A message's text with its links and mentions. Text stays text and is never interpreted as markup.
 import type { Mention } from "@elitescore/chat";
 import { Fragment, memo, type ReactNode } from "react";
 import { folded, splitMentions } from "./mentions";

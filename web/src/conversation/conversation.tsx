@@ -1,4 +1,4 @@
-// One conversation: its head, its messages, where one writes, and the panels beside it.
+// One conversation: its header, its messages, the composer, and the panels beside it.
 import { useChat, useInbox, useMessages, useOnline, useTyping } from "@elitescore/chat/react";
 import type { ChatMessage, InboxEntry } from "@elitescore/chat/store";
 import { lazy, Suspense, useCallback, useEffect, useState } from "react";
@@ -40,7 +40,7 @@ export function Conversation({ id, seq }: { id: string; seq: number | undefined 
   }, [people, id]);
 
   const name = nameOf(id, entry, people, userId);
-  // By way of the bare address, so that a second jump to the same place is one, too.
+  // Via the bare address, so that a second jump to the same place also works.
   const jump = useCallback(
     (target: number) => {
       navigate(`/c/${id}`, { replace: true });
@@ -102,7 +102,7 @@ export function useEntry(id: string): InboxEntry | undefined {
   return useInbox().entries.find(({ conversationId }) => conversationId === id);
 }
 
-/** Where the unread ones began when the conversation was opened. */
+/** Where the unread messages began when the conversation was opened. */
 function useFirstUnread(entry: InboxEntry | undefined): number | undefined {
   const [first, setFirst] = useState<number | false>();
   if (first === undefined && entry) setFirst(entry.unreadCount > 0 && entry.readSeq < entry.lastSeq && entry.readSeq + 1);
@@ -178,7 +178,7 @@ function Subtitle({ id, entry, isOnline }: { id: string; entry: InboxEntry | und
             : t("typing");
     return <span className="subtitle is-typing">{text}</span>;
   }
-  // Of somebody one has no conversation with yet nothing is known until they come or go.
+  // Nothing is known about users without a conversation until they come or go.
   if (!isGroup(id) && !entry && !isOnline) return null;
   if (!isGroup(id)) return <span className={isOnline ? "subtitle is-online" : "subtitle"}>{t(isOnline ? "online" : "offline")}</span>;
   const group = people.group(id);

@@ -13,16 +13,16 @@ export function saveDraft(userId: string, conversationId: string, text: string):
     if (text.trim()) localStorage.setItem(key(userId, conversationId), text);
     else localStorage.removeItem(key(userId, conversationId));
   } catch {
-    // A full disk: the draft lives as long as the page.
+    // The disk is full: the draft lives as long as the page.
   }
 }
 
-/** Tells the list; not on every keystroke, which would render it again each time. */
+/** Notifies the list; not called on every keystroke, which would render it again each time. */
 export function draftsChanged(): void {
   for (const listener of listeners) listener();
 }
 
-/** For the list: as of the last time that a conversation was left. */
+/** For the list: the draft as of the last time that the conversation was left. */
 export function useDraft(userId: string, conversationId: string): string {
   return useSyncExternalStore(
     (listener) => {

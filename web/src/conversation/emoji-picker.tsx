@@ -1,4 +1,5 @@
-// The emoji picker, loaded when it is first opened. Its data comes from this server; by default it would ask a CDN.
+// The emoji picker, loaded when it is first opened. Its data comes from this server; by default it would load from a
+// CDN.
 import { EmojiPicker as Picker, type EmojiPickerListEmojiProps } from "frimousse";
 import type { ComponentProps } from "react";
 import { useI18n } from "../i18n";

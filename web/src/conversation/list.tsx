@@ -1,4 +1,5 @@
-// The messages: a virtual list that stays at its end, keeps its place when older ones come in front, and jumps to any message.
+// The messages: a virtual list that stays at its end, keeps its place when older ones are inserted above, and can jump
+// to any message.
 import { useChat } from "@elitescore/chat/react";
 import type { ChatMessage, MessageList as Messages } from "@elitescore/chat/store";
 import { type KeyboardEvent, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
@@ -23,12 +24,12 @@ interface Props {
   onJump: (seq: number) => void;
 }
 
-/** Counts as the end: less than a line is out of sight. */
+/** How close counts as the end: less than a line is out of sight. */
 const END_PX = 24;
 const LOAD_BEFORE_PX = 1_200;
 const MARKED_MS = 2_000;
 
-/** A page that does not come is asked for again by the next scrolling. */
+/** A page that fails to load is requested again by the next scroll. */
 function ignore(loading: Promise<void>): void {
   loading.catch(() => {});
 }
@@ -49,10 +50,10 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
   const [active, setActive] = useState<string>();
   const [menu, setMenu] = useState<{ message: ChatMessage; anchor: Element }>();
   const [seenUpTo, setSeenUpTo] = useState(0);
-  /** Asked for, and not there. */
+  /** Requested, but not found. */
   const [missed, setMissed] = useState<number>();
 
-  // Older messages came in front, or were dropped there: the place on the screen is kept from the end.
+  // Older messages were inserted above, or dropped there: the scroll position is kept relative to the end.
   const [first, length] = [messages[0], messages.length];
   const [shown, setShown] = useState({ first, length, last: 0, shifts: false });
   if (shown.first?.key !== first?.key || shown.length !== length) {
@@ -80,7 +81,7 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
     setPlaced(true);
   }, [isPlaced, target, missed, rows]);
 
-  // New at the end: follow, if the end was in sight or the message is one's own.
+  // New at the end: follow if the end was in sight or the message is the user's own.
   const last = messages.at(-1);
   const lastKey = last?.key;
   const isOwn = last?.senderId === userId && last.status === "sending";
@@ -89,7 +90,7 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
     // eslint-disable-next-line react-hooks/exhaustive-deps -- only when the last message is another one
   }, [lastKey]);
 
-  // A place given by the address.
+  // A place given in the address.
   const [reached, setReached] = useState<number>();
   if (target === undefined && reached !== undefined) setReached(undefined);
   const targetIndex = target === undefined ? -1 : rows.findIndex(({ message }) => message.seq === target);
@@ -115,18 +116,18 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
     const element = scroller.current;
     if (!element || !isPlaced) return;
     const below = element.scrollHeight - element.clientHeight - element.scrollTop;
-    // Without a height it is not on the screen at all: a phone shows the list in its place.
+    // Without a height it is not on the screen at all: a phone shows the list instead.
     setIsAtEnd(element.clientHeight > 0 && below <= END_PX);
     if (element.scrollTop < LOAD_BEFORE_PX && hasBefore) ignore(store.loadBefore(id));
     if (hasAfter && below < LOAD_BEFORE_PX) ignore(store.loadAfter(id));
   }, [store, id, hasBefore, hasAfter, isPlaced]);
-  // A page that is shorter than the screen is not scrolled, and one that was placed only once it has a layout.
+  // A page shorter than the screen cannot be scrolled, and one that was positioned can be only once it has a layout.
   useEffect(() => {
     const frame = requestAnimationFrame(() => requestAnimationFrame(scrolled));
     return () => cancelAnimationFrame(frame);
   }, [scrolled, rows.length]);
 
-  // The keyboard of a phone, or a longer draft, takes room: the end stays in sight.
+  // A phone's keyboard, or a longer draft, takes room: the end stays in sight.
   useEffect(() => {
     const element = scroller.current;
     if (!element) return;

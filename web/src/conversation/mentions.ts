@@ -1,15 +1,15 @@
-/** What is a mention in a text, as the server reads it: accents and joiners belong to a word, however they are composed. */
+/** Mentions in a text, as the server reads them: accents and joiners belong to a word, however they are composed. */
 
 const WORD = String.raw`[\p{L}\p{M}\p{N}\u200c\u200d_.-]`;
 const MENTIONS = new RegExp(`(@${WORD}+)`, "u");
 const AT_CARET = new RegExp(String.raw`(?:^|[\s([{"'])@(${WORD}*)$`, "u");
 
-/** A text in parts, of which those that begin with `@` may be mentions. */
+/** Splits a text into parts; those that begin with `@` may be mentions. */
 export function splitMentions(text: string): string[] {
   return text.split(MENTIONS);
 }
 
-/** What was typed of a mention that ends the text, without the `@`. */
+/** The typed part of a mention at the end of the text, without the `@`. */
 export function typedMention(text: string): string | undefined {
   return AT_CARET.exec(text)?.[1];
 }

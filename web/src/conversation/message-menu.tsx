@@ -1,4 +1,5 @@
-// What can be done with a message: a row of reactions, and the actions that its sender, its kind and one's role allow.
+// What can be done with a message: a row of reactions, and the actions that its sender, its kind and the user's role
+// allow.
 import { useChat } from "@elitescore/chat/react";
 import type { ChatMessage } from "@elitescore/chat/store";
 import { lazy, Suspense, useState } from "react";

@@ -1,4 +1,4 @@
-// One message: who, what, how far it got, and what can be done with it.
+// One message: who sent it, its content, its delivery state, and its actions.
 import type { Reaction } from "@elitescore/chat";
 import { useChat } from "@elitescore/chat/react";
 import type { ChatMessage } from "@elitescore/chat/store";
@@ -139,7 +139,7 @@ interface BubbleProps extends Pick<Props, "row" | "isDelivered" | "isRead" | "on
   sender: string | undefined;
 }
 
-/** What does not change when other messages come. */
+/** The part that does not change when other messages arrive. */
 const Bubble = memo(function Bubble({ row: { message }, isMine, isPointed, isDelivered, isRead, sender, onJump }: BubbleProps) {
   const { t, time, dateTime } = useI18n();
   const { userId } = useSignedIn();

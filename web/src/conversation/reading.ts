@@ -1,4 +1,4 @@
-// Marks what is on the screen as read: only while the page is looked at, and only at the end of the list.
+// Marks what is on the screen as read, but only while the page is visible and the list is at its end.
 import { useChat, useMessages } from "@elitescore/chat/react";
 import { useEffect, useSyncExternalStore } from "react";
 
@@ -20,7 +20,7 @@ export function useAttention(): boolean {
 const atEnd = new Set<string>();
 const listeners = new Set<() => void>();
 
-/** The list tells whether its last message can be seen. */
+/** The list reports whether its last message is visible. */
 export function setAtEnd(conversationId: string, isAtEnd: boolean): void {
   if (atEnd.has(conversationId) === isAtEnd) return;
   if (isAtEnd) atEnd.add(conversationId);

@@ -1,4 +1,5 @@
-// What the list shows beside the messages: days, groups of messages by one person, and where the new ones begin.
+// What the list shows in addition to the messages: days, groups of messages by one person, and where the new ones
+// begin.
 import type { ChatMessage, MessageList } from "@elitescore/chat/store";
 
 const GROUPED_WITHIN_MS = 5 * 60_000;
@@ -9,9 +10,9 @@ export interface MessageRow {
   startsDay: boolean;
   /** The first one that was unread when the conversation was opened. */
   startsNew: boolean;
-  /** Follows one by the same person shortly after: without name and picture. */
+  /** Follows a message by the same person shortly after: shown without name and picture. */
   continues: boolean;
-  /** Nobody's next one continues it. */
+  /** The next message does not continue it. */
   endsGroup: boolean;
 }
 
@@ -35,13 +36,14 @@ function continues(message: ChatMessage, before: ChatMessage | undefined, newFro
   return apart < GROUPED_WITHIN_MS && !startsDay(message, before) && !startsNew(message, before, newFrom);
 }
 
-/** Makes rows of a list that changes: one whose message and neighbours are the same is the same object, and is not rendered again. */
+/** Makes the rows of a changing list: a row whose message and neighbours are unchanged stays the same object, and is
+/** not rendered again. */
 export function rowMaker(): Rows {
   let last: { messages: readonly ChatMessage[]; newFrom: number; rows: readonly MessageRow[] } = { messages: [], newFrom: Infinity, rows: [] };
   return (messages, newFrom = Infinity) => {
     const known = newFrom === last.newFrom ? last.messages : [];
     const rows = last.rows;
-    // Older ones may have come in front, or may have been dropped there.
+    // Older ones may have been inserted above, or dropped there.
     const place = messages.indexOf(known[0] as ChatMessage);
     const shift = place >= 0 ? place : -known.indexOf(messages[0] as ChatMessage);
     const made = messages.map((message, index): MessageRow => {
@@ -62,14 +64,15 @@ export function rowMaker(): Rows {
   };
 }
 
-/** Up to where each member of a group has read. The server tells only the author of the message that was read last; who wrote has read, too. */
+/** How far each member of a group has read. The server notifies only the author of the last message read; a member who
+/** wrote has read, too. */
 export function withAnswers({ readBy, messages }: MessageList): ReadonlyMap<string, number> {
   const all = new Map(readBy);
   for (const { senderId, seq, status } of messages) if (status === "sent") all.set(senderId, Math.max(seq, all.get(senderId) ?? 0));
   return all;
 }
 
-/** Up to where one of the others has read. */
+/** How far at least one of the others has read. */
 export function readUpTo(list: MessageList, me: string, inGroup: boolean): number {
   const answer = inGroup ? list.messages.findLast(({ senderId, status }) => status === "sent" && senderId !== me) : undefined;
   return [...list.readBy].reduce((most, [reader, seq]) => (reader === me ? most : Math.max(most, seq)), answer?.seq ?? 0);

@@ -1,4 +1,4 @@
-// What there is to know and to set about a conversation: its settings for oneself, and in groups the members and their roles.
+// The details of a conversation: the user's settings for it, and in groups the members and their roles.
 import { useChat } from "@elitescore/chat/react";
 import type { InboxEntry } from "@elitescore/chat/store";
 import { type FormEvent, useEffect, useState } from "react";

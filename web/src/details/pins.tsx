@@ -1,4 +1,4 @@
-// What is pinned in a conversation, each with a way to its place.
+// The pinned messages of a conversation, each with a link to its place.
 import type { Message } from "@elitescore/chat";
 import { useEffect, useState } from "react";
 import { useSignedIn } from "../chat/chat";

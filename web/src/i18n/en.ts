@@ -13,7 +13,7 @@ export const en = {
   more: "More",
 
   signInTitle: "Welcome back",
-  signInHint: "Sign in to go on with your conversations.",
+  signInHint: "Sign in to continue your conversations.",
   registerTitle: "Create an account",
   registerHint: "You need a name and a password, nothing else.",
   username: "Username",
@@ -28,12 +28,12 @@ export const en = {
   toSignIn: "I have an account",
   signInWrong: "The username or the password is wrong.",
   demoTitle: "Try it as",
-  demoHint: "A development server: choose one of its demo users. Open a second window to be another.",
+  demoHint: "A development server: choose one of its demo users. Open a second window to sign in as another.",
   hostTitle: "Open this chat from your app",
   hostHint: "This server has no accounts of its own. The page that embeds the chat signs you in.",
   hostWaiting: "Waiting for the page around the chat to sign you in…",
   signedOutRevoked: "You were signed out on this device. Messages that were not sent are kept.",
-  signedOutExpired: "Your session has ended. Sign in again to go on.",
+  signedOutExpired: "Your session has ended. Sign in again to continue.",
   unreachable: "The server cannot be reached.",
   unreachableHint: "Check your connection. This page tries again by itself.",
 
@@ -78,7 +78,7 @@ export const en = {
 
   findPeople: "Name or username",
   findPeopleHint: "Type the beginning of somebody’s name.",
-  findPeopleOff: "This server does not let people be searched for.",
+  findPeopleOff: "This server does not allow searching for people.",
   nobodyFound: "Nobody found",
   groupName: "Name of the group",
   groupDescription: "What it is about",
@@ -178,7 +178,7 @@ export const en = {
   block: "Block {name}",
   unblock: "Unblock {name}",
   blockTitle: "Block {name}?",
-  blockHint: "You two can no longer write to each other. They are not told.",
+  blockHint: "You two can no longer write to each other. They are not notified.",
   communityHint: "Members come from the community itself.",
 
   noCommunities: "No communities",

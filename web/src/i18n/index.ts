@@ -1,4 +1,5 @@
-// Languages: texts, plurals, dates and the direction of writing. English is part of the start; others load when they are chosen.
+// Languages: texts, plurals, dates and the writing direction. English is part of the initial bundle; others load when
+// they are chosen.
 import { createElement, createContext, type ReactNode, useContext, useEffect, useMemo, useState } from "react";
 import { en, type Texts } from "./en";
 
@@ -20,7 +21,7 @@ export interface I18n {
   time(timestamp: string): string;
   /** `Today`, `Yesterday`, a weekday, or a date. */
   day(timestamp: string): string;
-  /** As short as a list needs it. */
+  /** Short enough for a list. */
   short(timestamp: string): string;
   dateTime(timestamp: string): string;
   list(names: string[]): string;
@@ -53,7 +54,7 @@ function dayNumber(date: Date): number {
 }
 
 export function createI18n(language: Language, texts: Texts, setLanguage: (language: Language) => void): I18n {
-  // With the habits of the person's own country, where the language is theirs.
+  // Uses the conventions of the user's country if the user's browser has this language.
   const locale = navigator.languages.find((tag) => tag.split("-")[0] === language) ?? language;
   const format = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(locale, options);
   const time = format({ hour: "numeric", minute: "2-digit" });
@@ -93,7 +94,7 @@ export function createI18n(language: Language, texts: Texts, setLanguage: (langu
 
 const Context = createContext<I18n>(createI18n("en", en, () => {}));
 
-/** Texts for everything below; the first ones are given, so that nothing flashes. */
+/** Texts for everything below; the first ones are passed in, so that nothing flashes. */
 export function I18nProvider({ initial, children }: { initial: [Language, Texts]; children: ReactNode }) {
   const [[language, texts], setLoaded] = useState(initial);
   const i18n = useMemo(() => {

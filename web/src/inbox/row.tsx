@@ -1,4 +1,4 @@
-// One conversation of the list: who, what was said last, and what waits there.
+// One conversation in the list: its name, its last message, and what is unread.
 import { useOnline, useTyping } from "@elitescore/chat/react";
 import type { InboxEntry } from "@elitescore/chat/store";
 import { memo } from "react";

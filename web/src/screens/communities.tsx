@@ -1,4 +1,4 @@
-// The communities one belongs to, with one's progress there.
+// The user's communities, with the user's progress in each.
 import type { Community, Progress } from "@elitescore/chat";
 import { useEffect, useState } from "react";
 import { Link } from "wouter";

@@ -1,4 +1,4 @@
-// What the person has to know of the connection, and nothing while it is good.
+// What the user has to know about the connection; nothing while it is good.
 import { useConnection } from "@elitescore/chat/react";
 import { useEffect, useState } from "react";
 import { useSignedIn } from "../chat/chat";
@@ -6,7 +6,7 @@ import { useI18n } from "../i18n";
 import { Empty } from "../ui/empty";
 import { Icon } from "../ui/icon";
 
-/** A short interruption is not worth a word. */
+/** A short interruption is not shown. */
 const SILENT_MS = 1_500;
 
 export function ConnectionBanner() {

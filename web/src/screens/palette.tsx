@@ -1,4 +1,4 @@
-// Ctrl+K: to any conversation or person by a few letters.
+// Ctrl+K: jumps to any conversation or person by a few letters.
 import { useInbox } from "@elitescore/chat/react";
 import { type KeyboardEvent, useEffect, useId, useState } from "react";
 import { useLocation } from "wouter";

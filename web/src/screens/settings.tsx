@@ -1,4 +1,4 @@
-// Oneself, and what one chose on this device.
+// The user's account, and the preferences on this device.
 import { useConnection } from "@elitescore/chat/react";
 import { useEffect, useState } from "react";
 import { useSignedIn } from "../chat/chat";
@@ -22,7 +22,7 @@ const THEMES = [
 export default function Settings() {
   const { t, language, setLanguage } = useI18n();
   const { client, userId, about } = useSignedIn();
-  // Renders again when the server has said who one is.
+  // Renders again when the server has sent the user's profile.
   useConnection();
   const me = client.me;
   const theme = usePreference(getTheme);

@@ -1,4 +1,4 @@
-// The frame of the chat: a list beside a conversation, or one of them on a phone; what keys do everywhere.
+// The frame of the chat: a list beside a conversation, or one of them on a phone; also the global keyboard shortcuts.
 import { useConnection } from "@elitescore/chat/react";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { Redirect, useLocation, useRoute } from "wouter";
@@ -23,7 +23,7 @@ export function Shell() {
   const [location] = useLocation();
   const [, open] = useRoute("/c/:id/:seq?");
   const [shown, setShown] = useState<string>();
-  // Beside settings and the like the conversation stays; the list alone ends it.
+  // The conversation stays beside settings and similar screens; only the bare list ends it.
   const wanted = open?.id ?? (location === "/" ? undefined : shown);
   if (wanted !== shown) setShown(wanted);
   const [isPaletteOpen, setPaletteOpen] = useState(false);
@@ -114,7 +114,8 @@ function useShortcuts(open: string | undefined, openPalette: () => void): void {
   }, [store, open, openPalette, location, navigate]);
 }
 
-/** What is unread, in the title and on the installed app's icon; both cost more than a message does, and do not follow every one of many. */
+/** The unread count, in the title and on the installed app's icon; both cost more than a message, so they do not follow
+/** each of many. */
 function useTitle(): void {
   const { t } = useI18n();
   const { store } = useSignedIn();

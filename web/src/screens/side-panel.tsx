@@ -1,4 +1,4 @@
-// A screen in the place of the list, with a way back to it.
+// A screen in place of the list, with a way back to it.
 import type { ReactNode } from "react";
 import { Link } from "wouter";
 import { useI18n } from "../i18n";

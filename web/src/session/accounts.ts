@@ -42,7 +42,7 @@ export async function loadAbout(): Promise<About> {
   return (await request("/web.json", {})) as About;
 }
 
-/** Only a development server's page names a list of them. */
+/** Only a development server's page has a list of them. */
 export async function loadDemoUsers(): Promise<DemoUser[]> {
   const path = document.querySelector<HTMLMetaElement>('meta[name="demo-users"]')?.content;
   return path ? ((await request(path, {}).catch(() => [])) as DemoUser[]) : [];
@@ -57,12 +57,12 @@ export async function register(username: string, password: string, displayName: 
   return ((await post("/api/auth/register", body)) as { token: string }).token;
 }
 
-/** Fails where the server has no accounts of its own; the token is forgotten here in any case. */
+/** Fails if the server has no built-in accounts; the token is forgotten here in any case. */
 export async function revoke(token: string): Promise<void> {
   await post("/api/auth/logout", {}, token).catch(() => {});
 }
 
-/** The user that a token is for, as it says; the server decides. */
+/** The user that a token claims to be for; the server decides. */
 export function userOf(token: string): string | undefined {
   try {
     const part = token.split(".")[1] ?? "";

@@ -1,5 +1,5 @@
-// The page around the client, where it is embedded. The client says that it needs a token; only a page of an allowed origin is
-// asked and heard.
+// The page around the client, if it is embedded. The client says that it needs a token; only a page of an allowed
+// origin is asked and listened to.
 //
 //   client → host  {type: "chat:token-needed", reason}
 //   host → client  {type: "chat:token", token}
@@ -11,7 +11,7 @@ export function isEmbedded(): boolean {
   return window.parent !== window;
 }
 
-/** Waits until the host page gives a token. */
+/** Waits until the host page supplies a token. */
 export function tokenFromHost(about: About, reason: string, signal?: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     const ask = () => {

@@ -1,4 +1,4 @@
-// Who is signed in on this device. One session per page; React reads it by `useSession`.
+// Who is signed in on this device. One session per page; React reads it with `useSession`.
 import { useSyncExternalStore } from "react";
 import { type About, loadAbout, revoke, userOf } from "./accounts";
 import { isEmbedded, tokenFromHost } from "./host";
@@ -33,7 +33,7 @@ export function useSession(): Session {
   );
 }
 
-/** Asks what the server offers; without a connection, a device that is signed in starts all the same. */
+/** Asks what the server offers; without a connection, a signed-in device starts anyway. */
 export async function begin(): Promise<void> {
   const [token, kept] = await Promise.all([storage.get<string>(TOKEN), storage.get<About>("about")]);
   const userId = token && userOf(token);
@@ -69,7 +69,7 @@ export async function currentToken(reason: string): Promise<string> {
   return await tokenFromHost(session.about, reason);
 }
 
-/** The server no longer takes the token. What is on the device stays, for the next time. */
+/** The server no longer accepts the token. What is on the device stays, for the next time. */
 export function expel(ended: Ended): void {
   if (session.name !== "signedIn") return;
   void storage.remove(TOKEN);

@@ -31,7 +31,7 @@ export const storage = {
   remove: (key: string) => run("readwrite", (store) => store.delete(key)),
 };
 
-/** Everything that was kept for a user on this device. */
+/** Deletes everything that was stored for a user on this device. */
 export function forget(userId: string): void {
   indexedDB.deleteDatabase(`chat-${userId}`);
   for (const key of Object.keys(localStorage)) {

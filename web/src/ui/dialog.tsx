@@ -1,4 +1,4 @@
-// Dialogs on the browser's own element: it keeps the focus inside, closes on Esc, and gives the focus back.
+// Dialogs with the browser's own element: it keeps the focus inside, closes on Esc, and returns the focus.
 import { type ReactNode, useEffect, useId, useRef } from "react";
 import { useI18n } from "../i18n";
 import { Icon } from "./icon";
@@ -17,7 +17,7 @@ export function Dialog({ title, onClose, children, className = "" }: Props) {
   useEffect(() => {
     const dialog = ref.current;
     if (dialog && !dialog.open) dialog.showModal();
-    // React's `autoFocus` comes before this, when nothing is shown yet.
+    // React's `autoFocus` runs before this, when nothing is shown yet.
     dialog?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
     return () => dialog?.close();
   }, []);
@@ -51,7 +51,7 @@ interface ConfirmProps {
   onClose: () => void;
 }
 
-/** Asks before something that cannot be taken back. */
+/** Asks before something that cannot be undone. */
 export function Confirm({ title, hint, action, onConfirm, onClose }: ConfirmProps) {
   const { t } = useI18n();
   return (

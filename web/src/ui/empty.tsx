@@ -1,4 +1,4 @@
-// A screen without content: what it is, why, and a way on.
+// A screen without content: what it is, why, and what to do next.
 import type { ReactNode } from "react";
 import { Icon, type IconName } from "./icon";
 
@@ -34,7 +34,7 @@ export function Spinner({ label }: { label: string }) {
   );
 }
 
-/** The grey shape of a list that is on its way. */
+/** The grey shape of a list that is loading. */
 export function Skeleton({ rows, label }: { rows: number; label: string }) {
   return (
     <div className="skeleton" role="status" aria-label={label}>

@@ -1,4 +1,4 @@
-// Icons, drawn on a grid of 24 with strokes of one width. Those that point somewhere are mirrored where writing runs to the left.
+// Icons, drawn on a grid of 24 with strokes of one width. Directional icons are mirrored in right-to-left scripts.
 const PATHS = {
   back: "M15 5l-7 7 7 7",
   close: "M6 6l12 12M18 6L6 18",

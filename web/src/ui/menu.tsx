@@ -1,4 +1,4 @@
-// A menu on the browser's `popover`: placed at its button, and on phones at the bottom of the screen.
+// A menu with the browser's `popover`: placed at its button, and on phones at the bottom of the screen.
 import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useEffectEvent, useRef } from "react";
 import { Icon, type IconName } from "./icon";
 
@@ -6,7 +6,7 @@ export interface Action {
   label: string;
   icon: IconName;
   isDangerous?: boolean;
-  /** Takes the menu away, too, or replaces it by the next step. */
+  /** Also closes the menu, or replaces it with the next step. */
   run: () => void;
 }
 

@@ -1,4 +1,5 @@
-// Short news at the edge of the screen, read out by screen readers: what failed, or what was done without a trace.
+// Short news at the edge of the screen, read out by screen readers: what failed, or what was done without visible
+// effect.
 import { useSyncExternalStore } from "react";
 import { ChatError } from "@elitescore/chat";
 import { type Translate, useI18n } from "../i18n";
@@ -24,7 +25,7 @@ export function toast(text: string): void {
   setTimeout(() => set(toasts.filter((toast) => toast.id !== id)), SHOWN_MS);
 }
 
-/** What the server refused, in words for people. */
+/** Why the server rejected a command, in words for people. */
 export function explain(error: unknown, t: Translate): string {
   if (!(error instanceof ChatError)) return t("errorGeneric");
   switch (error.code) {
@@ -52,7 +53,7 @@ export function explain(error: unknown, t: Translate): string {
   }
 }
 
-/** Runs an action and tells when it fails; the result says whether it did not. */
+/** Runs an action and reports a failure; resolves to true if it succeeded. */
 export function useAttempt(): (action: Promise<unknown>) => Promise<boolean> {
   const { t } = useI18n();
   return (action) =>

@@ -1,5 +1,5 @@
-//! Against tungstenite, an independent implementation: what its client writes we read, what we write its client reads, and
-//! what we refuse its server refuses.
+//! Compares with tungstenite, an independent implementation: we read what its client writes, its client reads what we
+//! write, and both reject the same input.
 
 use std::io::{self, Read, Write};
 
@@ -47,7 +47,7 @@ fn tungstenite(role: Role, input: &[u8], limit_bytes: u32) -> WebSocket<Pipe> {
     WebSocket::from_raw_socket(pipe, role, Some(config))
 }
 
-/// What tungstenite reads, and its error unless it only waits for more.
+/// What tungstenite reads, and its error unless it is only waiting for more.
 fn read_all(mut socket: WebSocket<Pipe>) -> (Vec<Owned>, Option<Error>) {
     let mut messages = Vec::new();
     loop {
@@ -114,23 +114,23 @@ fn stream_of(messages: &[(Owned, bool)], close: Option<Option<(u16, String)>>) -
     client.get_mut().output.clone()
 }
 
-/// Whether both decide alike about a client's stream, apart from the differences that are known and meant.
+/// Asserts that both judge a client's stream alike, except for known and intended differences.
 fn compare(stream: &[u8], limit_bytes: u32, ends_between_frames: bool) -> Result<(), TestCaseError> {
     let (mut ours, our_error) = run(&mut Decoder::new(limit_bytes, false), [stream]);
     let (mut theirs, their_error) = read_all(tungstenite(Role::Server, stream, limit_bytes));
     let same_verdict = match (our_error, &their_error) {
-        // It checks text by fragments, we when it is complete; until then we go on.
+        // It checks text fragment by fragment, and we when it is complete; until then we continue.
         (_, Some(Error::Utf8(_))) => {
             ours.truncate(theirs.len());
             true
         }
         (None, theirs) => theirs.is_none(),
-        // It reads lengths that are not minimal, and goes on.
+        // It accepts lengths that are not minimal.
         (Some(ProtocolError::InvalidLength), _) => {
             theirs.truncate(ours.len());
             true
         }
-        // It hands these on with the code replaced.
+        // It passes these on with the code replaced.
         (Some(ProtocolError::InvalidCloseCode), None) => {
             matches!(theirs.pop(), Some(Owned::Close(Some((1002, _)))))
         }
@@ -172,7 +172,7 @@ proptest! {
                 }
                 Owned::Ping(data) => stream.extend(ping_frame(data)),
                 Owned::Pong(data) => stream.extend(pong_frame(data)),
-                // A server of ours sends none.
+                // Our servers send none.
                 _ => continue,
             }
             expected.push(message);
@@ -200,7 +200,7 @@ proptest! {
         }
     }
 
-    /// Short frames whose first two bytes are anything: half of them break a rule.
+    /// Short frames with arbitrary first two bytes: half of them break a rule.
     #[test]
     fn both_judge_random_frames_alike(
         frames in vec((any::<u8>(), vec(any::<u8>(), 0..130), any::<bool>()), 1..6),
@@ -221,7 +221,7 @@ proptest! {
 }
 
 #[test]
-fn both_refuse_each_malformed_stream() {
+fn both_reject_each_malformed_stream() {
     let fragment = frame(TEXT, b"a");
     let mut unmasked = frame(FIN | TEXT, b"abcd");
     unmasked[1] &= 0x7f;

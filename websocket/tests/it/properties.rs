@@ -1,5 +1,5 @@
-//! Random conversations, however they are fragmented, compressed, and cut into reads, come out as they went in; random garbage
-//! breaks nothing.
+//! Random conversations, however they are fragmented, compressed and cut into reads, come out as they went in; random
+//! garbage breaks nothing.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use websocket::{Decoder, fuzz_decoder};
 
 use crate::support::*;
 
-/// How one data message is put on the wire.
+/// How one data message is written on the wire.
 #[derive(Debug, Clone)]
 struct Wire {
     /// Level and window bits.
@@ -40,7 +40,7 @@ fn wire() -> impl Strategy<Value = Wire> {
         .prop_map(|(compression, mask, cuts, ping)| Wire { compression, mask, cuts, ping })
 }
 
-/// Appends the message's frames to `stream` and what is to come out of them to `expected`.
+/// Appends the message's frames to `stream` and the expected results to `expected`.
 fn write(message: &Owned, wire: &Wire, stream: &mut Vec<u8>, expected: &mut Vec<Owned>) {
     let (opcode, payload) = match message {
         Owned::Text(text) => (TEXT, text.as_bytes()),
@@ -123,7 +123,7 @@ proptest! {
         fuzz_decoder(&data);
     }
 
-    /// Garbage seldom gets past a header; damaged conversations do.
+    /// Garbage seldom gets beyond a header; damaged conversations do.
     #[test]
     fn damage_breaks_nothing(
         (stream, _) in conversation(),

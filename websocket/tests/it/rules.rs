@@ -1,5 +1,5 @@
-//! Each rule of the decoder by an example. Rules of a single header are tested beside `header`, those of compressed data beside
-//! `inflate`.
+//! An example for each rule of the decoder. Rules of a single header are tested in `header`, those of compressed data
+//! in `inflate`.
 
 use websocket::{Decoder, Message, ProtocolError};
 
@@ -120,7 +120,7 @@ fn text_must_be_utf8() {
     refuses(&[frame(FIN | TEXT, &invalid)], ProtocolError::InvalidUtf8, 1007);
     refuses(&[frame(TEXT, &invalid[..1]), frame(FIN | CONTINUATION, &invalid[1..])], ProtocolError::InvalidUtf8, 1007);
     refuses(&[frame(FIN | RSV1 | TEXT, &compress(&invalid, 6, 15))], ProtocolError::InvalidUtf8, 1007);
-    // A surrogate, and the character after the last.
+    // A surrogate, and the code point after the last one.
     refuses(&[frame(FIN | TEXT, &[0xed, 0xa0, 0x80])], ProtocolError::InvalidUtf8, 1007);
     refuses(&[frame(FIN | TEXT, &[0xf4, 0x90, 0x80, 0x80])], ProtocolError::InvalidUtf8, 1007);
     refuses(&[frame(FIN | RSV1 | TEXT, &[0xff; 9])], ProtocolError::InvalidDeflate, 1007);
@@ -187,7 +187,7 @@ fn the_limit_is_exact_over_all_frames() {
     let compressed = |data: &[u8]| frame(FIN | RSV1 | TEXT, &compress(data, 6, 15));
     assert_eq!(decode(&compressed(&most)).1, None);
     assert_eq!(decode(&compressed(&over)).1, Some(ProtocolError::TooLarge));
-    // Stored, not compressed: longer on the wire than the limit, but not when unpacked.
+    // Stored, not compressed: longer than the limit on the wire, but not when unpacked.
     let stored = compress(&most, 0, 9);
     assert!(stored.len() > 1000);
     assert_eq!(decode(&frame(FIN | RSV1 | TEXT, &stored)).1, None);
@@ -195,7 +195,7 @@ fn the_limit_is_exact_over_all_frames() {
 }
 
 #[test]
-fn a_length_over_the_limit_is_refused_from_the_header() {
+fn a_length_over_the_limit_is_rejected_from_the_header() {
     for first in [FIN | BINARY, BINARY, FIN | RSV1 | BINARY] {
         let mut header = vec![first, 0x80 | 127];
         header.extend_from_slice(&(1u64 << 40).to_be_bytes());
@@ -211,7 +211,7 @@ fn a_length_alone_reserves_nothing() {
     let stream = frame(FIN | BINARY, &vec![1; LIMIT_BYTES as usize]);
     assert_eq!(run(&mut decoder, [&stream[..1000]]), (vec![], None));
     assert!(decoder.buffered_bytes() <= 1000, "{}", decoder.buffered_bytes());
-    // What comes of it never takes more than the message.
+    // It never takes more memory than the message.
     for piece in stream[1000..stream.len() - 1].chunks(1460) {
         run(&mut decoder, [piece]);
         assert!(decoder.buffered_bytes() <= LIMIT_BYTES as usize);
@@ -232,7 +232,7 @@ fn a_header_in_pieces_needs_no_buffer() {
     assert_eq!(run(&mut decoder, [&stream[13..]]).0, [text(&"x".repeat(70_000))]);
 }
 
-/// `Vec::split_off(0)` would leave the allocation behind.
+/// `Vec::split_off(0)` would keep the allocation.
 #[test]
 fn a_ping_in_pieces_between_empty_fragments_leaves_nothing() {
     let mut decoder = Decoder::new(LIMIT_BYTES, true);
@@ -242,11 +242,11 @@ fn a_ping_in_pieces_between_empty_fragments_leaves_nothing() {
     assert_eq!(decoder.buffered_bytes(), 0);
 }
 
-/// However small the fragments, the buffer is moved a few times only, and never gets larger than the limit.
+/// However small the fragments, the buffer moves only a few times, and never exceeds the limit.
 #[test]
 fn a_million_fragments() {
     let count = LIMIT_BYTES as usize;
-    // Doubling three bytes steps over the limit.
+    // Doubling three bytes would exceed the limit.
     let mut stream = frame(BINARY, b"xxx");
     stream.extend(frame(CONTINUATION, b"x").repeat(count - 3));
     let mut decoder = Decoder::new(LIMIT_BYTES, true);

@@ -1,4 +1,4 @@
-//! A client's side for the tests: frames, compression, and a decoder run to its end.
+//! The client's side for the tests: frames, compression, and a decoder that runs to its end.
 
 use flate2::{Compress, Compression, FlushCompress};
 use websocket::{Decoder, Message, ProtocolError};
@@ -78,7 +78,7 @@ pub fn compress(data: &[u8], level: u32, window_bits: u8) -> Vec<u8> {
     output
 }
 
-/// Feeds the pieces one after the other and collects what comes out.
+/// Feeds the pieces one after the other and collects the results.
 pub fn run<'a>(
     decoder: &mut Decoder,
     pieces: impl IntoIterator<Item = &'a [u8]>,
@@ -98,12 +98,12 @@ pub fn run<'a>(
     (messages, None)
 }
 
-/// With compression negotiated, in one piece.
+/// Decodes in one piece, with compression negotiated.
 pub fn decode(stream: &[u8]) -> (Vec<Owned>, Option<ProtocolError>) {
     run(&mut Decoder::new(LIMIT_BYTES, true), [stream])
 }
 
-/// The same byte by byte.
+/// The same, byte by byte.
 pub fn decode_bytewise(stream: &[u8]) -> (Vec<Owned>, Option<ProtocolError>) {
     run(&mut Decoder::new(LIMIT_BYTES, true), stream.chunks(1))
 }

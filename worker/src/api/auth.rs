@@ -1,5 +1,6 @@
-//! Accounts of this server's own (`BUILTIN_AUTH`): register, login, logout. Passwords are hashed by Argon2id, off the async
-//! threads, few at a time, and of those that would have to wait most are refused. Tokens are the gateway's to make.
+//! This server's built-in accounts (`BUILTIN_AUTH`): register, login, logout. Passwords are hashed with Argon2id, off
+//! the async threads, a few at a time; most requests that would have to wait are rejected. The gateway makes the
+//! tokens.
 
 use std::sync::OnceLock;
 
@@ -31,7 +32,7 @@ fn hash(password: &str) -> anyhow::Result<String> {
     Ok(hash.to_string())
 }
 
-/// Takes the same time whether there is a hash or not.
+/// Takes the same time with and without a stored hash.
 fn verify(password: &str, stored: Option<&str>) -> bool {
     static NOBODYS: OnceLock<String> = OnceLock::new();
     let nobodys = NOBODYS.get_or_init(|| hash("nobody's password").unwrap_or_default());
@@ -41,7 +42,7 @@ fn verify(password: &str, stored: Option<&str>) -> bool {
     };
     match stored.and_then(argon2) {
         Some(fits) => fits,
-        // No such user, or a hash of another kind, which the main backend made.
+        // The user does not exist, or has a hash of another kind that the main backend made.
         None => {
             argon2(nobodys);
             false
@@ -76,9 +77,10 @@ pub async fn register(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Out
     signed_in(&mut db, envelope, user).await
 }
 
-/// An account without a password, for whom a backend signs tokens. A repetition under the same id gets the first answer.
+/// Creates an account without a password, for which a backend signs tokens. A repetition under the same id gets the
+/// first answer.
 pub async fn create(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome, Failure> {
-    /// Fits no password.
+    /// Matches no password.
     const NO_PASSWORD: &str = "!";
     let map = super::object(body)?;
     let fields = Fields(&map);
@@ -97,7 +99,7 @@ pub async fn create(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outco
     let display_name = display_name.as_deref();
     let user = accounts::insert_account(&mut transaction, &username, None, NO_PASSWORD, display_name).await?;
     let found = users::list_candidates(&mut transaction, &[user], &[TokenId(String::new())]).await?.pop();
-    let (_, candidate) = found.ok_or_else(|| anyhow!("an account vanished while it was made"))?;
+    let (_, candidate) = found.ok_or_else(|| anyhow!("an account disappeared while it was created"))?;
     let outcome = super::ok(envelope, &Account { status: Success::Ok, user: &profile(&candidate), is_active: true })?;
     let sealed = app.wire.seal_outcome(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
     applied::insert_outcome(&mut transaction, CommandId(envelope.id), &sealed).await?;
@@ -133,13 +135,13 @@ pub async fn logout(
 
 async fn signed_in(db: &mut PgSession, envelope: &Envelope, user: UserId) -> Result<Outcome, Failure> {
     let found = users::list_candidates(db, &[user], &[TokenId(String::new())]).await?.pop();
-    let (_, candidate) = found.ok_or_else(|| anyhow!("an account vanished while it signed in"))?;
+    let (_, candidate) = found.ok_or_else(|| anyhow!("an account disappeared while it signed in"))?;
     let profile: Profile = profile(&candidate);
     let profile = serde_json::to_vec(&profile).map_err(anyhow::Error::from)?;
     Ok(Outcome::reply(envelope, &InternalReply::SignedIn { user, profile }))
 }
 
-/// What a mention can name: `@username`.
+/// Accepts only what a mention can name: `@username`.
 fn username(fields: Fields<'_>) -> Result<String, Invalid> {
     let name = fields
         .bounded("username", MIN_USERNAME_CHARACTERS, MAX_USERNAME_CHARACTERS)?

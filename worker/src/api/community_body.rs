@@ -1,4 +1,4 @@
-//! The body of `POST /community/progression`: what it must look like, with every bound. No database.
+//! The body of `POST /community/progression`: its form and all its bounds. Uses no database.
 
 use serde_json::{Map, Value};
 use shared::held_ids;
@@ -16,9 +16,9 @@ use time::format_description::well_known::Rfc3339;
 #[derive(Debug)]
 pub struct Body {
     pub community: Community,
-    /// Each user once, the last mention counts.
+    /// Each user once; the last mention counts.
     pub members: Option<Vec<(UserId, Role)>>,
-    /// Of the members that say so, whether they mute the community.
+    /// For the members that say so, if they mute the community.
     pub muted: Vec<(UserId, bool)>,
     pub members_complete: bool,
     pub event: Option<Event>,
@@ -28,9 +28,9 @@ pub struct Body {
 #[derive(Debug)]
 pub struct Community {
     pub id: CommunityId,
-    /// The id where none is given.
+    /// The id, if no name is given.
     pub name: String,
-    /// Whether the body names it: otherwise it stays as it is.
+    /// True if the body has a name; otherwise the name stays as it is.
     pub is_named: bool,
     pub description: Option<String>,
     pub avatar_url: Option<String>,
@@ -49,7 +49,7 @@ pub struct Event {
     pub payload: Option<Value>,
 }
 
-/// What is absent stays as it is.
+/// Absent fields stay as they are.
 #[derive(Debug)]
 pub struct Progress {
     pub user: UserId,
@@ -89,12 +89,12 @@ fn section<'a>(fields: Fields<'a>, name: &'static str) -> Result<Option<&'a Map<
     }
 }
 
-/// Says in which part of the body the fault is.
+/// Adds the part of the body that the error is in.
 fn within<T>(section: &str, read: Result<T, Invalid>) -> Result<T, Invalid> {
     read.map_err(|invalid| Invalid { details: format!("In `{section}`: {}", invalid.details), ..invalid })
 }
 
-/// A body with only an event or a progress names its community there.
+/// Finds the community in a body that has only an event or a progress.
 fn implied_community(fields: Fields<'_>) -> Result<Community, Invalid> {
     let mut id = fields.foreign_id("communityId", MAX_FOREIGN_ID_CHARACTERS)?;
     for name in ["event", "progress"] {
@@ -126,7 +126,7 @@ fn read_community(fields: Fields<'_>) -> Result<Community, Invalid> {
         is_named: true,
         description: fields.bounded("description", 0, MAX_COMMUNITY_DESCRIPTION_CHARACTERS)?,
         avatar_url: fields.bounded("avatarUrl", 0, MAX_URL_CHARACTERS)?,
-        // Any text will do: other servers had groups of any name.
+        // Any text is accepted, because other servers had groups of any name.
         default_group: fields
             .foreign_id("defaultGroupId", held_ids::MAX_CHARACTERS)?
             .and_then(|id| held_ids::group_id(&id)),
@@ -208,7 +208,7 @@ const FIRST_SECOND_OF_10000: i64 = 253_402_300_800;
 fn time(fields: Fields<'_>, name: &'static str) -> Result<Option<OffsetDateTime>, Invalid> {
     let Some(text) = fields.string(name)? else { return Ok(None) };
     match OffsetDateTime::parse(text, &Rfc3339) {
-        // What a database and every client can show.
+        // Within the range that the database and every client can show.
         Ok(time) if (0..FIRST_SECOND_OF_10000).contains(&time.unix_timestamp()) => Ok(Some(time)),
         _ => Err(Invalid::new(name, format!("`{name}` must be a time as in `2026-03-01T09:15:02.481Z`"))),
     }
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_names_its_field() {
+    fn a_rejection_names_its_field() {
         let community = json!({"communityId": "c", "name": "x"});
         let event = |event: Value| json!({"community": community, "event": event});
         let cases = [

@@ -1,4 +1,4 @@
-//! A community's group: making or adopting it, and keeping its members in step, thousands of them in a few statements.
+//! A community's group: creates or adopts it, and keeps its members in step, thousands of them in a few statements.
 
 use crate::store::session::PgSession;
 use shared::events::membership::{
@@ -22,11 +22,11 @@ use crate::store::shared_events::{self, NewSharedEvent};
 use crate::store::users::NOBODY;
 use crate::store::{conversations, events as event_store, group_members, users};
 
-/// Shown as `maxMembers`; a community's size has no bound here.
+/// Shown as `maxMembers`; the size of a community has no bound here.
 const MAX_MEMBERS: i32 = 1_000_000;
-/// Members shown in `group_created`: a list of thousands for each of thousands would be too much.
+/// The number of members shown in `group_created`: thousands of lists of thousands would be too much.
 const SHOWN_MEMBERS: i64 = 50;
-/// Changes that are announced one by one, and the deliveries they may cause; above that, members receive one
+/// The number of changes announced one by one, and of deliveries they may cause; above that, members receive one
 /// `group_info_updated`.
 const MAX_SINGLE_CHANGES: usize = 100;
 const MAX_SINGLE_DELIVERIES: usize = 50_000;
@@ -37,7 +37,7 @@ fn cut(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }
 
-/// Makes the group of a new community, or takes the one that it names.
+/// Creates the group of a new community, or adopts the one that it names.
 pub async fn adopt(
     db: &mut PgSession,
     community: &Community,
@@ -66,7 +66,7 @@ pub async fn adopt(
     }
 }
 
-/// Excludes the group's members' commands until the end of the transaction.
+/// Keeps commands of the group's members out until the end of the transaction.
 pub async fn lock(db: &mut PgSession, group: GroupId) -> Result<(), Failure> {
     communities::find_group_locked(db, group).await?;
     Ok(())
@@ -87,7 +87,7 @@ pub async fn rename(
     tell_of_info(app, db, group, false, version, outcome).await
 }
 
-/// Makes the group's members and roles those of the community, and tells everybody concerned; returns the new ones.
+/// Gives the group the members and roles of the community, and notifies everyone concerned; returns the new members.
 pub async fn follow(
     app: &App,
     db: &mut PgSession,
@@ -119,7 +119,7 @@ pub async fn follow(
         communities::update_roles(db, group, &changed, &roles(is_other)).await?;
     }
 
-    // Told of one by one, each change is a version of its own; else all of them together are one.
+    // If announced one by one, each change is its own version; otherwise all of them together are one.
     let members = groups::count_members(db, group).await?.unsigned_abs() as usize;
     let are_all_new = members == added.len() && differences.len() == added.len();
     let is_single =
@@ -134,10 +134,10 @@ pub async fn follow(
         outcome.durable(Audience::Users(added.clone()), event_id, &created, None);
     }
     if are_all_new {
-        // They were told of the group as a whole.
+        // They were notified of the group as a whole.
     } else if is_single {
         let by = author(db, group).await?;
-        // Those removed come last, and hear of nothing after their own removal.
+        // Removed members come last, and are told nothing after their own removal.
         let (gone, others): (Vec<&Difference>, Vec<&Difference>) = differences.iter().partition(|d| is_gone(d));
         for (place, difference) in others.into_iter().chain(gone).enumerate() {
             if place > 0 {
@@ -155,8 +155,8 @@ pub async fn follow(
     Ok(added)
 }
 
-/// Stores an event for all members under an id of its own, with the change that made this version: the transaction is applied once,
-/// and its outcome is kept.
+/// Stores an event for all members under its own id, with the change that made this version: the transaction is applied
+/// once, and its outcome is kept.
 async fn store_shared<E: Event>(
     app: &App,
     db: &mut PgSession,
@@ -173,7 +173,7 @@ async fn store_shared<E: Event>(
     Ok(event_id)
 }
 
-/// Stores an event that concerns these users alone.
+/// Stores an event only for these users.
 async fn store_for<E: Event>(
     app: &App,
     db: &mut PgSession,
@@ -187,7 +187,7 @@ async fn store_for<E: Event>(
     Ok(())
 }
 
-/// Nobody in particular did it: it is told in the name of who founded the group.
+/// No user made the change, so the group's founder is named.
 async fn author(db: &mut PgSession, group: GroupId) -> Result<UserId, Failure> {
     let row = groups::find_group(db, group).await?;
     Ok(row.map_or(NOBODY, |row| row.created_by))
@@ -198,7 +198,7 @@ async fn tell_of_change(
     db: &mut PgSession,
     group: GroupId,
     change: &Difference,
-    // Those who have been told of their own removal.
+    // Users who have been told of their own removal.
     mut told: Vec<UserId>,
     (by, version): (UserId, i64),
     outcome: &mut Outcome,
@@ -225,7 +225,7 @@ async fn tell_of_change(
         (Some(_), None) => {
             let event = MemberRemoved { group_id: group, user_id: user, username, removed_by: by, version };
             let event_id = store_shared(app, db, group, version, &event).await?;
-            // Who is no member any more is told apart.
+            // Former members are told separately.
             store_for(app, db, group, event_id, &event, &[user]).await?;
             told.push(user);
             outcome.durable_except(everybody, event_id, &event, None, told);
@@ -246,7 +246,7 @@ async fn tell_of_change(
     Ok(())
 }
 
-/// Tells each who was removed, and nobody else.
+/// Tells each removed member, and nobody else.
 async fn tell_of_removals(
     app: &App,
     db: &mut PgSession,
@@ -272,7 +272,7 @@ async fn tell_of_removals(
     Ok(())
 }
 
-/// Tells all members what the group is now.
+/// Sends all members the group's new information.
 async fn tell_of_info(
     app: &App,
     db: &mut PgSession,

@@ -1,12 +1,13 @@
-//! `POST /community/progression`: the main backend tells of a community, its members, and what one of them achieved.
+//! `POST /community/progression`: the main backend reports a community, its members, and what one of them achieved.
 //!
 //! Everything is one transaction under an advisory lock on the community, so that two syncs of one community never run at
-//! once. It comes past the fence of the group's partition, and that is sound: it gives out no `seq`, writes no message and
-//! changes nothing that a batch of sends numbers or counts but the group's version, whose row both lock to raise it. What it does change, the group's members, the commands of the
-//! partition read under a share lock on the group (`store::groups::find_membership_locked`), which excludes the lock that is
-//! taken here: each command sees the membership wholly before or wholly after. A message that is being sent at that moment
-//! is a member's or not by the same order of commits. The outcome is kept as that of a command is, so that a second delivery
-//! publishes the same again and applies nothing.
+//! once. It bypasses the fence of the group's partition, which is sound: it assigns no `seq`, writes no message, and of
+//! what a batch of sends numbers or counts it changes only the group's version, whose row both lock to raise it. It
+//! does change the group's members. The partition's commands read those under a share lock on the group
+//! (`store::groups::find_membership_locked`), which excludes the lock taken here, so that each command sees the
+//! membership either before or after the change. The same order of commits decides if the sender of a concurrent
+//! message is a member. The outcome is kept like that of a command, so that a second delivery publishes the same again
+//! and applies nothing.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -60,7 +61,7 @@ pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome
             event: event.as_ref(),
             progress: Some(progress),
         };
-        // Who joins by this very call may not follow the group's channel yet.
+        // Users who join through this call may not follow the group's channel yet.
         let payload = events::broadcast(&update);
         let header = EventHeader { exclude_users: joined.clone(), ..EventHeader::new(Receipt::None) };
         let (header, audience) = (Header::Event(header), Audience::Group(group));
@@ -86,7 +87,7 @@ pub async fn sync(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome
     Ok(outcome)
 }
 
-/// Takes out of the body whatever concerns users who do not exist; returns those users.
+/// Removes from the body whatever concerns users who do not exist; returns those users.
 async fn skip_unknown(db: &mut PgSession, body: &mut Body) -> Result<Vec<SkippedMember>, Failure> {
     let mut named: BTreeSet<UserId> = body.members.iter().flatten().map(|(user, _)| *user).collect();
     named.extend(body.event.iter().map(|event| event.user));
@@ -103,7 +104,7 @@ async fn skip_unknown(db: &mut PgSession, body: &mut Body) -> Result<Vec<Skipped
     Ok(unknown.map(|user_id| SkippedMember { user_id, reason }).collect())
 }
 
-/// The community, its members, and the group that belongs to it.
+/// Stores the community, its members, and the group that belongs to it.
 async fn store_community(
     app: &App,
     db: &mut PgSession,
@@ -124,7 +125,7 @@ async fn store_community(
             return Err(Rejection::invalid("defaultGroupId", details).into());
         }
         (Some(group), _) | (None, Some(group)) => group,
-        // As a group that somebody creates: the request's id, so that a second delivery names the same.
+        // Like a group that a user creates, it has the request's id, so that a second delivery names the same group.
         (None, None) => GroupId(envelope.id),
     };
     let update = CommunityUpdate {
@@ -149,7 +150,7 @@ async fn store_community(
         communities::update_muted(db, &community.id, &ids, &muted).await?;
     }
     let mut may_differ = body.members.is_some() || present.is_none();
-    // Whoever achieves something in a community belongs to it, unless the body lists all who do.
+    // A user who achieves something in a community belongs to it, unless the body lists all members.
     if let Some(event) = body.event.as_ref().filter(|_| !body.members_complete)
         && !communities::list_member_ids(db, &community.id).await?.contains(&event.user)
     {
@@ -175,7 +176,7 @@ async fn store_community(
     Ok((group, joined))
 }
 
-/// The event as the protocol shows it, and whether it was known before.
+/// Returns the event as the protocol shows it, and if it was already known.
 async fn store_event(
     db: &mut PgSession,
     envelope: &Envelope,
@@ -207,7 +208,7 @@ async fn store_event(
     Ok((Some(shown), !inserted))
 }
 
-/// The progress that holds now of the user whom the body is about. A known event changes nothing again.
+/// Returns the current progress of the user whom the body is about. A known event changes nothing.
 async fn store_progress(
     db: &mut PgSession,
     body: &Body,

@@ -1,4 +1,4 @@
-//! `GET /api/conversations`: the list that `get_conversations` gives, over HTTP.
+//! `GET /api/conversations`: the list of `get_conversations`, over HTTP.
 
 use serde_json::{Map, Number, Value};
 use shared::http::{ConversationList, Success};
@@ -21,7 +21,7 @@ pub async fn list(app: &App, envelope: &Envelope, token_id: &TokenId, query: &st
     super::ok(envelope, &ConversationList { status: Success::Ok, conversations })
 }
 
-/// Numbers become numbers, so that they are checked as those of a command are.
+/// Turns numbers into JSON numbers, so that they are checked like those of a command.
 fn parameters(query: &str) -> Map<String, Value> {
     let number = |text: &str| {
         let integer = text.parse::<i64>().ok().map(Value::from);

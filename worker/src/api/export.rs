@@ -1,5 +1,5 @@
-//! `GET /api/server/v1/users/{userId}/export`: everything that is stored about a user, a part at a time. A part is bounded in rows, in
-//! bytes, and in what is searched for it, so that it may be empty and still not the last.
+//! `GET /api/server/v1/users/{userId}/export`: everything that is stored about a user, one part at a time. A part is
+//! bounded in rows, in bytes, and in the number of messages searched, so it may be empty and still not be the last.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::outcome::Outcome;
 use crate::store::personal_data::{self, StoredEvent, StoredMessage};
 use crate::store::session::PgSession;
 
-/// Messages of anybody that are looked through for one part: no index leads to a user's own.
+/// How many messages of any sender are searched for one part: no index leads to a user's own messages.
 const MESSAGES_SEARCHED: i64 = 20_000;
 
 pub async fn list(
@@ -44,13 +44,13 @@ pub async fn list(
     super::ok(envelope, &Exported { status: Success::Ok, parts: part.parts, next_cursor })
 }
 
-/// What one answer holds.
+/// The content of one answer.
 #[derive(Default)]
 struct ExportPart {
     parts: Vec<ExportedRows>,
     rows: usize,
     bytes: usize,
-    /// Nothing more is to be looked for.
+    /// True if there is nothing more to search.
     is_done: bool,
 }
 
@@ -59,7 +59,7 @@ impl ExportPart {
         (MAX_EXPORTED_ROWS - self.rows) as i64
     }
 
-    /// Takes a row unless it is one too many.
+    /// Adds a row unless the part is full.
     fn push(&mut self, section: &'static str, row: Value) -> bool {
         let bytes = row.to_string().len();
         self.is_done = self.rows > 0 && self.bytes + bytes > MAX_EXPORTED_BYTES;
@@ -93,7 +93,7 @@ async fn rows(
     section: &str,
     after: &str,
 ) -> Result<Option<ExportPosition>, Failure> {
-    // Only this process makes cursors; one of another version may name a section that is none here.
+    // Only this process makes cursors; one of another version may name a section that does not exist here.
     let Some(place) = SECTIONS.iter().position(|known| *known == section) else { return Ok(None) };
     let limit = part.left();
     let found = personal_data::list_rows(db, user, section, after, limit).await?;

@@ -1,5 +1,5 @@
-//! HTTP requests that need the database: the gateway takes them and passes them on, here they are read, carried out and
-//! answered. A file per endpoint.
+//! HTTP requests that need the database. The gateway passes them on; here they are read, handled and answered. One file
+//! per endpoint.
 
 mod auth;
 mod community_body;
@@ -29,7 +29,7 @@ use crate::error::{Failure, unpanicked, with_retries};
 use crate::outcome::Outcome;
 use crate::store::users;
 
-/// Carries a request out; every failure becomes an answer.
+/// Handles a request; every failure becomes an answer.
 pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Outcome {
     let result = if Timestamp::now() > envelope.deadline {
         Err(commands::expired().into())
@@ -43,7 +43,7 @@ pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Out
         }
         Err(Failure::Reject(rejection)) => rejection,
         Err(Failure::Retry(error)) => {
-            tracing::warn!(%error, command = envelope.name, "an HTTP request failed for the moment");
+            tracing::warn!(%error, command = envelope.name, "an HTTP request failed and may be tried again");
             Rejection::unavailable("The database is temporarily unavailable", 2)
         }
         Err(error) => {
@@ -74,13 +74,13 @@ async fn carry_out(app: &App, envelope: &Envelope, request: HttpRequest) -> Resu
     }
 }
 
-/// A finished answer.
+/// A successful answer.
 fn ok<T: Serialize>(envelope: &Envelope, answer: &T) -> Result<Outcome, Failure> {
     let json = serde_json::to_vec(answer).map_err(anyhow::Error::from)?;
     Ok(Outcome::reply(envelope, &InternalReply::Http { status: 200, json }))
 }
 
-/// The answer to a request that is not carried out.
+/// The answer to a rejected request.
 pub fn rejected(envelope: &Envelope, rejection: &Rejection) -> Outcome {
     rejected_with(envelope, rejection.code.http_status(), rejection)
 }
@@ -108,7 +108,7 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Rejection> {
     }
 }
 
-/// Whether the envelope's user exists and the token was not revoked.
+/// Checks that the envelope's user exists and that the token was not revoked.
 async fn check_token(db: &mut PgSession, user: UserId, token_id: &TokenId) -> Result<(), Failure> {
     let found = users::list_candidates(db, &[user], std::slice::from_ref(token_id)).await?;
     match found.first() {

@@ -1,4 +1,4 @@
-//! Bounds the hashing of passwords: few at a time, few waiting, the others rejected at once.
+//! Bounds the hashing of passwords: a few at a time, a few waiting; further ones are rejected at once.
 
 use std::sync::Arc;
 
@@ -7,16 +7,16 @@ use tokio::sync::Semaphore;
 
 use crate::error::Failure;
 
-/// A hash takes 19 MiB and tens of milliseconds.
+/// One hash takes 19 MiB and tens of milliseconds.
 const HASHES_AT_A_TIME: usize = 2;
 
-/// Requests that wait for one of these to end. Each holds up a place for queries meanwhile, so that whoever comes after
-/// them is refused.
+/// How many requests may wait for one of these to end. Each takes up a place for queries meanwhile, so that later ones
+/// are rejected.
 const MAX_WAITING: usize = 1;
 
 const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// The right to hash.
+/// Permission to hash.
 #[derive(Clone)]
 pub struct PasswordWork {
     places: Arc<Semaphore>,
@@ -33,10 +33,10 @@ impl Default for PasswordWork {
 }
 
 impl PasswordWork {
-    /// Hashes or verifies, on a thread for blocking work.
+    /// Hashes or verifies on a thread for blocking work.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE`, at once, when too many wait already.
+    /// `SERVICE_UNAVAILABLE`, at once, if too many are already waiting.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             return Err(Rejection::unavailable("Too many passwords wait to be checked", RETRY_AFTER_SECONDS).into());

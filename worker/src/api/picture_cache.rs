@@ -1,4 +1,4 @@
-//! Where the pictures of users and communities are: a bounded cache in this process.
+//! The URLs of the pictures of users and communities: a bounded cache in this process.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ pub struct Key {
     pub id: String,
 }
 
-/// Where pictures are, for a while. The oldest entries make room.
+/// Picture URLs, kept for a while. The oldest entries make room for new ones.
 pub struct PictureCache {
     most: usize,
     lifetime: Duration,
@@ -23,7 +23,7 @@ pub struct PictureCache {
 #[derive(Default)]
 struct Entries {
     urls: HashMap<Key, (Instant, Option<String>)>,
-    /// By age; each key of `urls` once.
+    /// Ordered by age; holds each key of `urls` once.
     order: VecDeque<Key>,
 }
 
@@ -32,7 +32,7 @@ impl PictureCache {
         PictureCache { most, lifetime, entries: Mutex::default() }
     }
 
-    /// What is known of these and fresh; `None` for one without a picture.
+    /// The cached URLs that are still fresh; `None` for a user or community without a picture.
     pub fn find(&self, keys: &[Key], now: Instant) -> HashMap<Key, Option<String>> {
         let entries = self.entries.lock();
         let fresh = |key: &Key| {

@@ -1,4 +1,4 @@
-//! `POST /api/profile-pictures/batch`: where the pictures of users and communities are, from a bounded cache in this
+//! `POST /api/profile-pictures/batch`: the URLs of the pictures of users and communities, from a bounded cache in this
 //! process.
 
 use std::time::Instant;
@@ -35,7 +35,7 @@ pub async fn list(app: &App, envelope: &Envelope, token_id: &TokenId, body: &[u8
             found.insert(key, url);
         }
     }
-    // Whoever does not see a community does not see its picture either.
+    // A user who may not see a community may not see its picture either.
     let named: Vec<CommunityId> =
         keys.iter().filter(|key| key.kind == PictureKind::Community).map(|key| CommunityId(key.id.clone())).collect();
     if !named.is_empty() {

@@ -1,5 +1,5 @@
-//! Whether an API key may do what it is used for, and which command the request becomes. What follows takes the way of any other
-//! command or request; here it is authorised, put down in the audit log, and recognised when it is a repetition.
+//! Decides what an API key may be used for, and which command the request becomes. From then on it is handled like any
+//! other command or request; here it is authorised, recorded in the audit log, and recognised if it is a repetition.
 
 use shared::protocol::{ErrorCode, Rejection};
 use shared::stream::{Envelope, InternalReply, ServerCall};
@@ -9,7 +9,7 @@ use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::{api_keys, audit};
 
-/// Of a key that is used for something else: the gateway answers 409.
+/// For a key that was used for another request: the gateway answers 409.
 const REUSED: &str = "This `Idempotency-Key` was used for another request";
 
 pub async fn authorise(app: &App, envelope: &Envelope, call: &ServerCall) -> Result<Outcome, Failure> {

@@ -1,4 +1,4 @@
-//! `PATCH /api/server/v1/users/{userId}`: an account's display name, and whether it may sign in.
+//! `PATCH /api/server/v1/users/{userId}`: sets an account's display name, and if it may sign in.
 
 use anyhow::anyhow;
 use shared::http::{Account, Success};
@@ -31,12 +31,13 @@ pub async fn update(app: &App, envelope: &Envelope, user: UserId, body: &[u8]) -
         accounts::set_active(&mut transaction, user, is_active).await?;
     }
     let found = users::list_candidates(&mut transaction, &[user], &[TokenId(String::new())]).await?.pop();
-    let (_, candidate) = found.ok_or_else(|| anyhow!("an account vanished while it was changed"))?;
+    let (_, candidate) = found.ok_or_else(|| anyhow!("an account disappeared while it was changed"))?;
     transaction.commit().await?;
     let account = Account { status: Success::Ok, user: &profile(&candidate), is_active: !candidate.deactivated };
     let mut outcome = super::ok(envelope, &account)?;
     if is_active == Some(false) {
-        // After the commit: whoever connects again is refused. Told anew when the request is repeated.
+        // After the commit, so that a client that reconnects is turned away. Published again if the request is
+        // repeated.
         let ended = Publication { audience: Audience::User(user), header: Header::Departed, payload: Vec::new() };
         outcome.publications.insert(0, ended);
     }

@@ -1,5 +1,5 @@
-//! What the commands about messages share: telling all participants about a change of a message, reading pages, and the
-//! caller's name. The rules of a single command live in its file.
+//! What the commands about messages share: notifying all participants of a change to a message, reading pages, and the
+//! caller's name. The rules of a single command are in its own file.
 
 use shared::commands::{PageRequest, Position};
 use shared::events::{self, Event};
@@ -14,8 +14,8 @@ use crate::store::shared_events::{self, NewSharedEvent};
 use crate::store::{changes, history as message_rows, users};
 
 impl Context<'_> {
-    /// As [`Context::notify_participants`], for an event about a message: whoever hid the message is not told, and when it is deleted
-    /// for everyone, so is what waits to be told about it.
+    /// Like [`Context::notify_participants`], for an event about a message: users who hid the message are not notified,
+    /// and if it is deleted for everyone, waiting events about it are deleted, too.
     pub async fn notify_about<E: Event>(
         &mut self,
         outcome: &mut Outcome,
@@ -37,7 +37,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// A page of a conversation as the caller sees it; whether the caller may is checked before.
+    /// Reads a page of a conversation as the caller sees it; the permission must have been checked already.
     pub async fn read_page(&mut self, conversation: ConversationId, request: PageRequest) -> Result<Page, Failure> {
         let caller = self.caller();
         let request = match request.position {
@@ -60,16 +60,15 @@ impl Context<'_> {
     /// The caller's username.
     ///
     /// # Errors
-    /// `PERMISSION_DENIED` when the account does not exist any more.
+    /// `PERMISSION_DENIED` when the account no longer exists.
     pub async fn caller_name(&mut self) -> Result<String, Failure> {
         let caller = self.caller();
         let row = users::list_names(self.db, &[caller]).await?.pop();
         Ok(row.ok_or_else(super::no_account)?.username)
     }
 
-    /// Refuses a conversation that the caller takes no part in, or whose other participant does not exist unless something was
-    /// said there (it stays readable when an account is deleted), or a group that
-    /// the caller is no member of.
+    /// Rejects a conversation that the caller does not take part in, one whose other participant does not exist (unless
+    /// it has messages: it stays readable after an account is deleted), and a group that the caller is not a member of.
     pub async fn reject_outsiders(&mut self, conversation: ConversationId) -> Result<(), Failure> {
         match conversation {
             ConversationId::Group(group) => self.membership(group).await.map(drop),
@@ -90,7 +89,7 @@ impl Context<'_> {
     }
 }
 
-/// Refuses a message of another conversation than the one that the command names.
+/// Rejects a message of another conversation than the one that the command names.
 pub fn reject_mismatch(found: &FoundMessage, named: ConversationId) -> Result<(), Failure> {
     if found.conversation == named {
         return Ok(());

@@ -66,7 +66,7 @@ impl Handle for AddGroupMember {
         let warns = policy == FollowPolicy::Warn && !prospect.followed;
         let answer = MemberAdded { warning: warns.then_some(ErrorCode::NotFollowing.as_str()), ..added.clone() };
 
-        // In the order of their ids: the new member hears of the group first.
+        // In the order of their ids, so that the new member is told of the group first.
         let mut ids = [context.envelope.id, derived_event_id(context.envelope.id, 1)];
         ids.sort_unstable();
         let [created_id, added_id] = ids;

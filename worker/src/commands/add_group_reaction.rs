@@ -1,4 +1,5 @@
-//! `add_group_reaction`: one's reaction to a message of a group; another one replaces it, the same one again takes it away.
+//! `add_group_reaction`: sets the caller's reaction to a group message. A different reaction replaces it; the same one
+//! again removes it.
 
 use shared::commands::AddGroupReaction;
 use shared::events::change::{GroupReactionAdded, GroupReactionRemoved};

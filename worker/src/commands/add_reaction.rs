@@ -1,4 +1,5 @@
-//! `add_reaction`: one's reaction to a direct message; another one replaces it, the same one again takes it away.
+//! `add_reaction`: sets the caller's reaction to a direct message. A different reaction replaces it; the same one again
+//! removes it.
 
 use shared::commands::AddReaction;
 use shared::events::change::{ReactionAdded, ReactionRemoved};
@@ -41,13 +42,13 @@ impl Handle for AddReaction {
     }
 }
 
-/// What became of a reaction.
+/// The result of setting a reaction.
 pub struct Toggled {
     pub is_there: bool,
     pub version: i64,
 }
 
-/// Sets the caller's reaction, or takes it away when it is this one already.
+/// Sets the caller's reaction, or removes it if it is already set.
 pub async fn toggle(context: &mut Context<'_>, found: &FoundMessage, reaction: &str) -> Result<Toggled, Failure> {
     let (user, row) = (context.caller(), &found.row);
     let message = (row.message_id, row.seq);
@@ -56,6 +57,6 @@ pub async fn toggle(context: &mut Context<'_>, found: &FoundMessage, reaction: &
         return Ok(Toggled { is_there: true, version });
     }
     let removed = messages::delete_reaction(context.db, row.conversation_id, message, user).await?;
-    let gone = || anyhow::anyhow!("a reaction vanished while its conversation was locked");
+    let gone = || anyhow::anyhow!("a reaction disappeared while its conversation was locked");
     Ok(Toggled { is_there: false, version: removed.ok_or_else(gone)?.version })
 }

@@ -1,5 +1,5 @@
-//! `block_user`: keeps a user and oneself apart, where this server keeps the accounts. What either may do from then on is read from
-//! the same table that the main backend writes elsewhere.
+//! `block_user`: blocks a user, if this server keeps the accounts. What either may do from then on is read from the
+//! same table that the main backend writes in other deployments.
 
 use shared::commands::BlockUser;
 use shared::events::users::UserBlocked;
@@ -24,7 +24,7 @@ impl Handle for BlockUser {
     }
 }
 
-/// Where the main backend keeps the accounts, the blocks are its own, too.
+/// Rejects blocking if the main backend keeps the accounts, since it then also manages the blocks.
 pub fn reject_foreign_blocks(context: &Context<'_>) -> Result<(), Failure> {
     if context.app.settings.common.builtin_auth {
         return Ok(());

@@ -1,5 +1,5 @@
-//! What handlers share: finding the message or group that a command names, with the checks that decide whether its caller
-//! may know of it, and sending durable events to all who are concerned. Nothing of a single command lives here.
+//! What handlers share: finding the message or group that a command names, checking that the caller may know of it, and
+//! sending durable events to everyone concerned. It contains nothing that is specific to one command.
 
 use std::collections::HashSet;
 
@@ -29,7 +29,7 @@ pub struct Context<'a> {
     /// In the ordered lane a transaction that holds the partition; for queries a plain connection.
     pub db: &'a mut PgSession,
     pub envelope: &'a Envelope,
-    /// The partition under whose lease this runs; `None` for queries.
+    /// The partition whose lease this runs under; `None` for queries.
     pub lease: Option<Lease>,
 }
 
@@ -43,7 +43,7 @@ pub trait Handle: Contract {
 pub struct FoundMessage {
     pub row: MessageRow,
     pub conversation: ConversationId,
-    /// In groups, the caller's part.
+    /// The caller's membership, in groups.
     pub membership: Option<Membership>,
 }
 
@@ -66,8 +66,8 @@ impl Context<'_> {
     /// The message of this id, if the caller takes part in its conversation.
     ///
     /// # Errors
-    /// `RESOURCE_NOT_FOUND` when there is none, it is hidden from the caller, or it is none of the caller's business;
-    /// [`Failure::Elsewhere`] when its conversation belongs to another partition.
+    /// `RESOURCE_NOT_FOUND` if there is none, it is hidden from the caller, or the caller does not take part in its
+    /// conversation; [`Failure::Elsewhere`] when its conversation belongs to another partition.
     pub async fn message(&mut self, message: MessageId) -> Result<FoundMessage, Failure> {
         let no_such = || Rejection::not_found("messageId", "There is no such message");
         let row = history::list_by_id(self.db, &[message]).await?.pop().ok_or_else(no_such)?;
@@ -93,14 +93,14 @@ impl Context<'_> {
         Ok(FoundMessage { row, conversation, membership })
     }
 
-    /// Whether the caller may change this message as its sender. A message of the system is its sender's only for the backend that
-    /// had it sent: the words are not the user's own.
+    /// True if the caller may change this message as its sender. A system message can be changed only by the backend
+    /// that sent it, because the words are not the user's own.
     pub fn is_own(&self, found: &FoundMessage) -> bool {
         found.row.sender_id == self.caller()
             && (found.row.kind != MessageKind::System || self.envelope.reply_to.is_gateway())
     }
 
-    /// The same, where only messages of direct conversations are meant.
+    /// Like [`Self::message`], but only for direct messages.
     pub async fn direct_message(&mut self, message: MessageId) -> Result<FoundMessage, Failure> {
         let found = self.message(message).await?;
         match found.conversation {
@@ -112,7 +112,7 @@ impl Context<'_> {
         }
     }
 
-    /// The same, where only messages of groups are meant; with the group and the caller's part in it.
+    /// Like [`Self::message`], but only for group messages; also returns the group and the caller's membership.
     pub async fn group_message(&mut self, message: MessageId) -> Result<(FoundMessage, GroupId, Membership), Failure> {
         let found = self.message(message).await?;
         match (found.conversation, found.membership.clone()) {
@@ -124,7 +124,7 @@ impl Context<'_> {
         }
     }
 
-    /// The caller's part in a group.
+    /// The caller's membership in a group.
     ///
     /// # Errors
     /// `RESOURCE_NOT_FOUND` for outsiders, as if the group did not exist.
@@ -133,7 +133,7 @@ impl Context<'_> {
         found.ok_or_else(|| Rejection::not_found("groupId", "There is no such group").into())
     }
 
-    /// In the ordered lane the membership stays what it is until the end of the transaction.
+    /// In the ordered lane, the membership does not change until the end of the transaction.
     async fn find_membership(&mut self, group: GroupId) -> Result<Option<Membership>, Failure> {
         let user = self.caller();
         Ok(match self.lease {
@@ -142,7 +142,7 @@ impl Context<'_> {
         })
     }
 
-    /// Refuses when one of the two blocks the other.
+    /// Rejects the command if one of the two users blocks the other.
     pub async fn reject_blocked(&mut self, other: UserId, field: &'static str) -> Result<(), Failure> {
         if users::is_blocked(self.db, self.caller(), other).await? {
             let rejection = Rejection::new(ErrorCode::UserBlocked, "One of you blocks the other");
@@ -151,15 +151,15 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Everybody blocked by the caller or blocking the caller: nobody of them learns of the other when one is there.
+    /// Everyone who is blocked by the caller or blocks the caller: neither side learns if the other is online.
     pub async fn blocked_either_way(&mut self) -> Result<HashSet<UserId>, Failure> {
         let pairs = users::list_blocked_pairs(self.db, &[self.caller()]).await?;
         Ok(pairs.into_iter().map(|pair| pair.other_id).collect())
     }
 
-    /// Stores a durable event for everybody in the conversation but the caller's own command connection, with the change that made
-    /// this version, and queues its publications. The caller's other connections get it, too, but it is not kept for them: one knows
-    /// what one did.
+    /// Stores a durable event for everyone in the conversation except the connection that sent the command, with the
+    /// change that made this version, and queues its publications. The caller's other connections get it, too, but it
+    /// is not kept for them, since users know what they did.
     pub async fn notify_participants<E: Event>(
         &mut self,
         outcome: &mut Outcome,
@@ -174,7 +174,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Stores an event for all participants but the caller, sealed, with the change that made this version.
+    /// Stores a sealed event for all participants except the caller, with the change that made this version.
     pub async fn store_shared_event<E: Event>(
         &mut self,
         event_id: Uuid,
@@ -190,7 +190,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Puts an event that concerns these users alone, or outlives the conversation, into their queues, sealed.
+    /// Puts a sealed event into these users' queues, if it concerns only them or outlives the conversation.
     pub async fn store_event<E: Event>(
         &mut self,
         event_id: Uuid,
@@ -203,7 +203,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Puts down who did what to whom, in the transaction of the action.
+    /// Records who did what to whom, in the transaction of the action.
     pub async fn audit(
         &mut self,
         conversation: ConversationId,
@@ -228,7 +228,8 @@ impl Context<'_> {
     }
 }
 
-/// A further event's id for a command that causes several: ordered in time like the command's own, and the same each time.
+/// The id of a further event for a command that causes several: ordered in time like the command's own id, and the same
+/// each time.
 pub fn derived_event_id(command: Uuid, number: u8) -> Uuid {
     let mut bytes = *command.as_bytes();
     bytes[9] ^= number;

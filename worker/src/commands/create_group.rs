@@ -1,5 +1,5 @@
-//! `create_group`: a new group, owned by its creator. The command's id is the group's, so that a second delivery of the
-//! command cannot make a second group.
+//! `create_group`: a new group, owned by its creator. The group has the command's id, so that a second delivery of the
+//! command cannot create a second group.
 
 use shared::commands::CreateGroup;
 use shared::config::FollowPolicy;
@@ -52,7 +52,7 @@ impl Handle for CreateGroup {
         context.store_event(event_id, Some(ConversationId::Group(group)), &created, &accepted).await?;
 
         let mut outcome = Outcome::default();
-        // First of all, so that nobody's first message misses anybody.
+        // Before everything else, so that no member misses a first message.
         outcome.joined(group, users.clone());
         let answer = GroupCreated { skipped_members: (!skipped.is_empty()).then_some(&skipped), ..created };
         outcome.answer(context.envelope, shared::events::answer(&answer, context.envelope.request_id.as_ref()));
@@ -61,11 +61,11 @@ impl Handle for CreateGroup {
     }
 }
 
-/// Rejects users who found groups at a program's pace.
+/// Rejects users who create groups faster than a person would.
 async fn reject_too_many(context: &mut Context<'_>) -> Result<(), Failure> {
     let (per_hour, creator) = (context.app.settings.group_create_limit, context.caller());
     let founded = groups::get_founded(context.db, creator).await?;
-    // A backend makes a group whenever something happens.
+    // A backend may create groups as often as it needs to.
     if founded.lately >= i64::from(per_hour) && !context.envelope.reply_to.is_gateway() {
         let details = format!("You may create {per_hour} groups in an hour");
         let retry_after = Some(founded.wait_seconds.max(1) as u32);
@@ -75,14 +75,14 @@ async fn reject_too_many(context: &mut Context<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Who of the users named becomes a member, and why the others do not.
+/// Decides which of the named users become members, and why the others do not.
 async fn choose(context: &mut Context<'_>, named: &[UserId]) -> Result<(Vec<UserId>, Vec<SkippedMember>), Failure> {
     let creator = context.caller();
     let ids: Vec<UserId> = named.iter().copied().chain([creator]).collect();
     let max_groups = context.app.settings.max_groups_per_user;
     let prospects = group_members::list_prospects(context.db, creator, &ids, max_groups).await?;
     match prospects.iter().find(|prospect| prospect.user_id == creator) {
-        None => return Err(denied("Your account does not exist any more")),
+        None => return Err(denied("Your account no longer exists")),
         Some(creator) if creator.has_max_groups => {
             return Err(denied(&format!("You are in {max_groups} groups, which is as many as you may be in")));
         }

@@ -1,6 +1,6 @@
-//! `delete_conversation`: removes a direct conversation's messages, or hides them from oneself until the next one comes.
-//! Of a long history only a first part goes in the command's transaction, and the rest within seconds by `jobs::purge`, hidden
-//! from both meanwhile, so that no transaction holds the partition for long.
+//! `delete_conversation`: deletes a direct conversation's messages, or hides them from the caller until the next one
+//! arrives. Only the first part of a long history is deleted in the command's transaction, and the rest within seconds
+//! by `jobs::purge`, hidden from both users meanwhile, so that the partition is never locked for long.
 
 use crate::store::session::PgSession;
 use shared::commands::DeleteConversation;
@@ -44,7 +44,7 @@ impl Handle for DeleteConversation {
     }
 }
 
-/// `None` when nothing was ever said.
+/// `None` if there were never any messages.
 async fn delete_for_both(
     db: &mut PgSession,
     conversation: ConversationId,
@@ -52,10 +52,10 @@ async fn delete_for_both(
 ) -> sqlx::Result<Option<Emptied>> {
     let Some(emptied) = conversations::update_emptied(db, conversation).await? else { return Ok(None) };
     let last_seq = emptied.last_seq;
-    // What waits must not show what is deleted.
+    // Waiting events must not show what was deleted.
     shared_events::update_all_delivered(db, conversation, &participants).await?;
     purge::delete_waiting_direct_events(db, conversation, &participants).await?;
-    // First, so that a purge of an earlier deletion is waited for before anything of it is locked.
+    // First, so that this waits for a purge of an earlier deletion before it locks anything itself.
     purge::insert_purge(db, conversation, last_seq).await?;
     if purge::delete_messages(db, &conversation.into(), last_seq, MAX_MESSAGES).await? < MAX_MESSAGES as u64 {
         purge::delete_purge(db, &conversation.into()).await?;

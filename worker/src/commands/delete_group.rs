@@ -1,6 +1,6 @@
-//! `delete_group`: hides a group from everybody at once. What it holds is purged after a time, or, when the deletion is
-//! permanent, now; of a long history only a first part, and the rest within seconds by `jobs::purge`, so that no
-//! transaction holds the partition for long.
+//! `delete_group`: hides a group from everyone at once. Its content is purged after a while, or immediately if the
+//! deletion is permanent; of a long history only the first part, and the rest within seconds by `jobs::purge`, so that
+//! the partition is never locked for long.
 
 use shared::commands::DeleteGroup;
 use shared::events::membership::GroupDeleted;
@@ -21,11 +21,11 @@ impl Handle for DeleteGroup {
     }
 }
 
-/// Deletes a group; that the caller may is checked before.
+/// Deletes a group; the caller's permission must have been checked already.
 pub async fn delete(context: &mut Context<'_>, group: GroupId, permanent: bool) -> Result<Outcome, Failure> {
     let caller = context.caller();
     let others = groups::list_member_ids(context.db, group, caller).await?;
-    // What waits for members must not show them the group's content any more.
+    // Waiting events must no longer show members the group's content.
     purge::delete_waiting_events(context.db, group).await?;
     groups::update_deleted(context.db, group, permanent).await?;
     let version = context.raise_version(group).await?;

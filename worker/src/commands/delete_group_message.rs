@@ -1,5 +1,5 @@
-//! `delete_group_message`: removes a message of a group for everyone (its sender, the owner, admins), or hides it from
-//! oneself.
+//! `delete_group_message`: deletes a group message for everyone (allowed for its sender, the owner and admins), or
+//! hides it from the caller.
 
 use shared::commands::DeleteGroupMessage;
 use shared::events::change::GroupMessageDeleted;

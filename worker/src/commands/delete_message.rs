@@ -1,4 +1,4 @@
-//! `delete_message`: removes one's own direct message for everyone, or hides any from oneself.
+//! `delete_message`: deletes the caller's own direct message for everyone, or hides any direct message from the caller.
 
 use shared::commands::DeleteMessage;
 use shared::events::change::MessageDeleted;
@@ -36,7 +36,7 @@ impl Handle for DeleteMessage {
     }
 }
 
-/// Hides a message from the caller; returns the conversation's version, which it leaves as it is.
+/// Hides a message from the caller; returns the conversation's version, which does not change.
 pub async fn hide(context: &mut Context<'_>, found: &FoundMessage) -> Result<i64, Failure> {
     let (user, row) = (context.caller(), &found.row);
     Ok(messages::insert_deletion(context.db, user, row.conversation_id, row.seq, row.message_id).await?)

@@ -1,5 +1,5 @@
-//! `edit_group_message`: replaces the content of one's own message in a group. Whom it mentions is found anew for those
-//! who read it; nobody is told once more.
+//! `edit_group_message`: replaces the content of the caller's own group message. Its mentions are found again for later
+//! readers; nobody is notified again.
 
 use shared::commands::EditGroupMessage;
 use shared::events::change::GroupMessageEdited;
@@ -11,7 +11,7 @@ use crate::mentions;
 use crate::outcome::Outcome;
 use crate::store::groups;
 
-/// How the column spells everyone.
+/// The column's value for a mention of everyone.
 const EVERYONE: i64 = 0;
 
 impl Handle for EditGroupMessage {

@@ -1,5 +1,5 @@
-//! `edit_message`: replaces the content of one's own direct message. What edits have in common with those in groups is
-//! here, too.
+//! `edit_message`: replaces the content of the caller's own direct message. Also holds what it shares with edits in
+//! groups.
 
 use shared::clock::Timestamp;
 use shared::commands::EditMessage;
@@ -33,7 +33,7 @@ impl Handle for EditMessage {
     }
 }
 
-/// Refuses all but the sender.
+/// Rejects everyone but the sender.
 pub fn reject_others(context: &Context<'_>, found: &FoundMessage) -> Result<(), Failure> {
     if context.is_own(found) {
         return Ok(());
@@ -42,7 +42,7 @@ pub fn reject_others(context: &Context<'_>, found: &FoundMessage) -> Result<(), 
     Err(Rejection { field: Some("messageId"), ..Rejection::new(ErrorCode::PermissionDenied, details) }.into())
 }
 
-/// Stores new content if the caller may change it; returns the time of the edit, and the version that it made.
+/// Stores new content if the caller may change it; returns the time of the edit, and the new version.
 pub async fn store_edit(
     context: &mut Context<'_>,
     found: &FoundMessage,
@@ -50,11 +50,11 @@ pub async fn store_edit(
     mentions: Option<&[i64]>,
 ) -> Result<(Timestamp, i64), Failure> {
     reject_others(context, found)?;
-    // New words are a message, too. Groups have no other one.
+    // New content is like a new message, so blocks apply; groups have no other participant.
     if let Some(other) = found.other(context.caller()) {
         context.reject_blocked(other, "messageId").await?;
     }
-    // Both times are gateways', so that a worker that is late does not shorten the time to edit.
+    // Both times come from gateways, so that a late worker does not shorten the time for edits.
     let window = context.app.settings.edit_window;
     let age = context.envelope.ingested_at.since(found.row.created_at.into());
     if age > window {

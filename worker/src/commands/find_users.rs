@@ -1,4 +1,4 @@
-//! `find_users`: users whose name begins so, among all or among one's contacts.
+//! `find_users`: finds users by the beginning of their name, among all users or among the caller's contacts.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use crate::store::user_search::{self, UserRow};
 impl Handle for FindUsers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let (caller, limit) = (context.caller(), i64::from(self.limit));
-        // Names are nearly always stored in this form.
+        // Names are almost always stored in this form.
         let query: String = self.query.nfc().collect();
         let found = match context.app.settings.user_search() {
             UserSearch::All => user_search::list_by_prefix(context.db, caller, &query, limit).await?,
@@ -34,7 +34,7 @@ impl Handle for FindUsers {
     }
 }
 
-/// These users as others see them, in this order; those who are gone are left out.
+/// These users as others see them, in this order; deleted ones are left out.
 pub async fn known_users(db: &mut PgSession, users: &[UserId]) -> Result<Vec<KnownUser>, Failure> {
     let rows = user_search::list_profiles(db, users).await?;
     let mut rows: HashMap<UserId, UserRow> = rows.into_iter().map(|row| (row.user_id, row)).collect();

@@ -1,4 +1,4 @@
-//! `get_blocked_users`: whom one blocks.
+//! `get_blocked_users`: lists the users whom the caller blocks.
 
 use shared::commands::GetBlockedUsers;
 use shared::events::users::BlockedUsers;

@@ -1,4 +1,4 @@
-//! `get_communities`: the communities one belongs to.
+//! `get_communities`: lists the caller's communities.
 
 use shared::commands::GetCommunities;
 use shared::events::community::{Community, CommunityList};

@@ -1,4 +1,4 @@
-//! `get_community_progress`: one's own progress in a community.
+//! `get_community_progress`: returns the caller's progress in a community.
 
 use shared::commands::GetCommunityProgress;
 use shared::events::community::{CommunityProgress, Progress};
@@ -12,14 +12,14 @@ use crate::store::communities::{self, ProgressRow};
 impl Handle for GetCommunityProgress {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.reject_community_outsider(&self.community).await?;
-        // Who has not begun has nothing yet.
+        // A user who has not begun has nothing yet.
         let row = communities::find_progress(context.db, &self.community, context.caller()).await?.unwrap_or_default();
         let progress = progress(&self.community, context.caller(), row);
         Ok(Outcome::answered(context.envelope, &CommunityProgress { community_id: &self.community.0, progress }))
     }
 }
 
-/// As the protocol shows it.
+/// The progress as the protocol shows it.
 pub fn progress(community: &CommunityId, user: UserId, row: ProgressRow) -> Progress {
     Progress {
         community_id: community.0.clone(),

@@ -1,4 +1,4 @@
-//! `get_conversations`: one's direct conversations in which anything can be seen, the most recently active first.
+//! `get_conversations`: lists the caller's direct conversations that have visible messages, most recently active first.
 
 use crate::store::session::PgSession;
 use shared::clock::Timestamp;
@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::conversations::{self, ListedConversation};
 
-/// Unread messages are counted only so far: a number that nobody reads must not cost a scan.
+/// Unread messages are counted up to here: an exact large number is not worth a scan.
 const MAX_UNREAD: i64 = 1_000;
 
 impl Handle for GetConversations {
@@ -23,7 +23,7 @@ impl Handle for GetConversations {
     }
 }
 
-/// A part of a user's list.
+/// One part of a user's list.
 pub async fn list(
     app: &App,
     db: &mut PgSession,
@@ -31,7 +31,7 @@ pub async fn list(
     limit: u32,
     offset: u32,
 ) -> Result<Conversations, Failure> {
-    // One more than asked for tells whether there are more.
+    // Reading one more than requested shows if there are more.
     let most = i64::from(limit) + 1;
     let rows = conversations::list_direct(db, user, most, i64::from(offset), MAX_UNREAD).await?;
     let found = rows.len();

@@ -1,4 +1,4 @@
-//! `get_group_info`: what a group is.
+//! `get_group_info`: returns a group's information.
 
 use shared::commands::GetGroupInfo;
 use shared::events::membership::GroupInfo;
@@ -9,7 +9,7 @@ use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::groups;
 
-/// Shown with the group; `get_group_members` lists all.
+/// How many members are shown with the group; `get_group_members` lists all.
 const MAX_MEMBERS: i64 = 200;
 
 impl Handle for GetGroupInfo {

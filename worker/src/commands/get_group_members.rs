@@ -1,4 +1,4 @@
-//! `get_group_members`: a group's members, and who of them is online.
+//! `get_group_members`: lists a group's members, and which of them are online.
 
 use shared::commands::{GetGroupMembers, MemberPosition};
 use shared::cursor::Cursor;
@@ -12,14 +12,14 @@ use crate::outcome::Outcome;
 use crate::presence;
 use crate::store::group_members::{self, MemberPlace, MemberRow};
 
-/// More would not fit into a message; only communities' groups can have more.
+/// More would not fit into a message; only the groups of communities can have more.
 const MAX_MEMBERS: i64 = 5_000;
 
 impl Handle for GetGroupMembers {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.membership(self.group).await?;
         let after = self.page.as_ref().and_then(|page| page.after.as_ref()).map(place);
-        // One more than asked for tells whether there are more.
+        // Reading one more than requested shows if there are more.
         let limit = self.page.as_ref().map_or(MAX_MEMBERS, |page| i64::from(page.limit) + 1);
         let mut rows = group_members::list_members(context.db, self.group, after, limit).await?;
         let has_more = self.page.is_some() && rows.len() as i64 == limit;

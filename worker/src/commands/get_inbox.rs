@@ -1,4 +1,4 @@
-//! `get_inbox`: all of one's conversations, direct, groups and communities, in one order.
+//! `get_inbox`: lists all of the caller's conversations (direct, groups and communities) in one order.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,14 +19,15 @@ use crate::store::history;
 use crate::store::inbox::{self, EntryRow};
 use crate::store::user_search::{self, UserRow};
 
-/// Unread messages are counted only so far: a number that nobody reads must not cost a scan.
+/// Unread messages are counted up to here: an exact large number is not worth a scan.
 pub const MAX_UNREAD: i64 = 1_000;
 
-/// With more unsettled conversations than this, the quiet ones are settled: they are each looked up otherwise.
+/// With more unsettled conversations than this, the quiet ones are settled, because each unsettled one needs its own
+/// lookup.
 const MAX_UNSETTLED: i64 = 64;
-/// Settled in one statement, which holds up messages to these conversations for a few milliseconds.
+/// How many are settled in one statement, which delays messages to these conversations by a few milliseconds.
 const SETTLED_AT_ONCE: i64 = 100;
-/// And by one command.
+/// How many one command settles.
 const MAX_SETTLED: i64 = 5_000;
 
 impl Handle for GetInbox {
@@ -36,7 +37,7 @@ impl Handle for GetInbox {
             let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(place.active_at_us) * 1_000);
             (at.unwrap_or(OffsetDateTime::UNIX_EPOCH), place.conversation)
         });
-        // One more than asked for tells whether there are more.
+        // Reading one more than requested shows if there are more.
         let limit = self.limit as usize;
         let mut rows = inbox::list_entries(context.db, user, after, limit as i64 + 1, MAX_UNREAD).await?;
         let found = rows.len();
@@ -50,7 +51,7 @@ impl Handle for GetInbox {
         let participants = participants(context, &rows).await?;
         let total_unread = match rows.first() {
             Some(row) => row.total_unread,
-            // What was to come after has moved to the front.
+            // The conversation after which the page was to begin has moved to the front.
             None if after.is_some() => {
                 let first = inbox::list_entries(context.db, user, None, 1, MAX_UNREAD).await?;
                 first.first().map_or(0, |row| row.total_unread)
@@ -62,7 +63,7 @@ impl Handle for GetInbox {
     }
 }
 
-/// The list is right without it, only slower.
+/// An optimisation: the list is correct without it, only slower.
 async fn settle(context: &mut Context<'_>) {
     for _ in 0..MAX_SETTLED / SETTLED_AT_ONCE {
         match inbox::settle(context.db, context.caller(), SETTLED_AT_ONCE).await {
@@ -78,7 +79,7 @@ fn cursor(row: &EntryRow) -> String {
     InboxPosition { active_at_us, conversation: row.conversation_id }.to_text()
 }
 
-/// How many of the entries the answer has room for, at least one.
+/// How many of the entries fit into the answer; at least one.
 fn fitting(rows: &[EntryRow], messages: &HashMap<MessageId, Message>) -> usize {
     let mut bytes = 0;
     let fits = |row: &&EntryRow| {
@@ -88,7 +89,7 @@ fn fitting(rows: &[EntryRow], messages: &HashMap<MessageId, Message>) -> usize {
     rows.iter().take_while(fits).count().max(1)
 }
 
-/// As pages show them.
+/// The newest messages in the form of pages.
 async fn newest_messages(context: &mut Context<'_>, rows: &[EntryRow]) -> Result<HashMap<MessageId, Message>, Failure> {
     let ids: Vec<MessageId> = rows.iter().filter_map(|row| row.message_id).collect();
     let stored = history::list_by_id(context.db, &ids).await?;
@@ -96,7 +97,7 @@ async fn newest_messages(context: &mut Context<'_>, rows: &[EntryRow]) -> Result
     Ok(shown.into_iter().map(|message| (message.message_id, message)).collect())
 }
 
-/// The other users of direct conversations. Whoever is gone has no name.
+/// The other users of direct conversations. A deleted user has no name.
 async fn participants(
     context: &mut Context<'_>,
     rows: &[EntryRow],

@@ -1,5 +1,5 @@
-//! `get_online_users`: who is online anywhere in the fleet, but for those who are blocked in either direction. Of more than
-//! `ONLINE_USERS_LIMIT` users those with whom the caller has to do come first. `PRESENCE_SCOPE` is about the events only.
+//! `get_online_users`: lists who is online anywhere in the fleet, except users blocked in either direction. If there
+//! are more than `ONLINE_USERS_LIMIT`, the caller's contacts come first. `PRESENCE_SCOPE` affects only the events.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ impl Handle for GetOnlineUsers {
     }
 }
 
-/// Who is listed, and whether more are online.
+/// Chooses who is listed, and finds out if more are online.
 async fn choose(context: &mut Context<'_>) -> Result<(Vec<UserId>, bool), Failure> {
     let (app, limit) = (context.app, context.app.settings.online_users_limit as usize);
     let (others, total) = app.presence.online(&app.redis, limit).await?;

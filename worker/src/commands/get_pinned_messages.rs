@@ -1,4 +1,4 @@
-//! `get_pinned_messages`: the pinned messages of a conversation or group, oldest first.
+//! `get_pinned_messages`: lists the pinned messages of a conversation or group, oldest first.
 
 use std::cmp::Reverse;
 
@@ -17,7 +17,7 @@ impl Handle for GetPinnedMessages {
         context.reject_outsiders(self.conversation).await?;
         let reader = context.caller();
         let version = conversations::get_version(context.db, self.conversation).await?;
-        // One more than is shown tells whether there are more.
+        // Reading one more than is shown tells if there are more.
         let ids = rows::list_pinned(context.db, self.conversation, reader, i64::from(MAX_PAGE) + 1).await?;
         let mut pinned = rows::list_by_id(context.db, &ids).await?;
         pinned.sort_by_key(|row| Reverse(row.pinned_at));

@@ -1,4 +1,4 @@
-//! `get_user_groups`: the groups one belongs to.
+//! `get_user_groups`: lists the caller's groups.
 
 use shared::commands::GetUserGroups;
 use shared::events::membership::{UserGroup, UserGroups};
@@ -8,9 +8,9 @@ use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::groups::{self, UserGroupRow};
 
-/// Those written to last; more would not fit into a message.
+/// The most recently active ones; more would not fit into a message.
 const MAX_GROUPS: i64 = 1_000;
-/// Counting on would take time and tell nobody more.
+/// Unread messages are counted up to here: an exact large number is not worth a scan.
 const MAX_UNREAD: i64 = 1_000;
 
 impl Handle for GetUserGroups {

@@ -1,5 +1,5 @@
-//! What the handlers of membership share: who may change whose part in a group, and what a group looks like to a new
-//! member. What a single command does is in its own file.
+//! What the handlers of membership commands share: who may change whose role in a group, and what a new member is shown
+//! of it. Each command's own rules are in its file.
 
 use crate::store::session::PgSession;
 use shared::events::membership::{GroupDetails, GroupMember};
@@ -20,8 +20,8 @@ fn no_such_group() -> Failure {
 }
 
 impl Context<'_> {
-    /// The caller's part in a group that decides on its members itself. Fails for outsiders as [`Context::membership`] does,
-    /// and for everybody in a community's group.
+    /// The caller's membership in a group that manages its own members. Fails for outsiders like
+    /// [`Context::membership`], and for everyone in a community's group.
     pub async fn managed_membership(&mut self, group: GroupId) -> Result<Membership, Failure> {
         let membership = self.membership(group).await?;
         if membership.community_id.is_some() {
@@ -30,13 +30,13 @@ impl Context<'_> {
         Ok(membership)
     }
 
-    /// The same, where only the owner may go on.
+    /// Like [`Self::managed_membership`], but only for the owner.
     pub async fn owned_group(&mut self, group: GroupId) -> Result<Membership, Failure> {
         let membership = self.managed_membership(group).await?;
         if membership.is_owner() { Ok(membership) } else { Err(denied("Only the group's owner may do this")) }
     }
 
-    /// Another member's part; refuses oneself.
+    /// The membership of another user; rejects the caller's own.
     pub async fn other_member(&mut self, group: GroupId, user: UserId) -> Result<Membership, Failure> {
         if user == self.caller() {
             return Err(Rejection::invalid("userId", "`userId` must not be yourself").into());
@@ -45,13 +45,13 @@ impl Context<'_> {
         found.ok_or_else(|| Rejection::not_found("userId", "There is no such member in this group").into())
     }
 
-    /// Raises the version of a group whose information, members or roles this command changed; returns it. The event of the change
-    /// carries it.
+    /// Raises and returns the version of a group whose information, members or roles this command changed. The event of
+    /// the change carries it.
     pub async fn raise_version(&mut self, group: GroupId) -> Result<i64, Failure> {
         Ok(conversations::raise_for_info(self.db, group).await?)
     }
 
-    /// A user's name; empty for one who is gone.
+    /// A user's name; empty for a deleted user.
     pub async fn username(&mut self, user: UserId) -> Result<String, Failure> {
         let name = users::list_names(self.db, &[user]).await?.pop();
         Ok(name.map(|name| name.username).unwrap_or_default())

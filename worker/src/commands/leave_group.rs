@@ -1,4 +1,4 @@
-//! `leave_group`: ends one's own membership.
+//! `leave_group`: ends the caller's membership.
 
 use shared::commands::LeaveGroup;
 use shared::events::membership::MemberLeft;
@@ -22,7 +22,7 @@ impl Handle for LeaveGroup {
         let version = context.raise_version(group).await?;
         let left = MemberLeft { group_id: group, user_id: caller, username: &username, version };
         let mut outcome = Outcome::answered(context.envelope, &left);
-        // The caller's other connections still follow the group's channel, and so hear of it, too.
+        // The caller's other connections still follow the group's channel, so they get the event, too.
         context.notify_participants(&mut outcome, ConversationId::Group(group), version, &left).await?;
         outcome.left(group, vec![caller]);
         Ok(outcome)

@@ -1,5 +1,5 @@
-//! `mark_message_read`: marks a message and all before it as read, direct or group. The mark is kept; the event is not
-//! durable. Pages read the marks anew each time, so that no cached one has to be given up for this.
+//! `mark_message_read`: marks a message and all before it as read, direct or group. The mark is stored; the event is
+//! not durable. Pages read the marks each time, so that no cached page has to be dropped for this.
 
 use shared::commands::MarkMessageRead;
 use shared::events::change::MessageRead;
@@ -32,12 +32,12 @@ impl Handle for MarkMessageRead {
             let settings = set_conversation_settings::find(context.db, reader, found.conversation).await?;
             outcome.ephemeral(Audience::User(reader), &settings, None);
         }
-        // That one has read one's own message is no news to anybody.
+        // Reading one's own message is of no interest to others.
         if moved && found.row.sender_id != reader {
-            // In a group, whoever wrote the message and is still there; else the other participant.
+            // In a group, the message's sender if still a member; otherwise the other participant.
             let sender = found.row.sender_id;
             let told = match found.conversation {
-                // Nobody blocked in either direction learns that one is there.
+                // Users who are blocked in either direction do not learn that the other is there.
                 ConversationId::Direct(..) if users::is_blocked(context.db, reader, sender).await? => None,
                 ConversationId::Direct(..) => Some(sender),
                 ConversationId::Group(group) => {

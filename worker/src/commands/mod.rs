@@ -1,5 +1,5 @@
-//! What each command does: a file per command, named as in `shared::commands`, with its [`Handle`]. The dispatch is made
-//! from the one list, so that a command without a handler does not compile.
+//! What each command does: one file per command, named as in `shared::commands`, with its [`Handle`]. The dispatch is
+//! generated from that one list, so that a command without a handler does not compile.
 
 mod about_message;
 mod add_group_member;
@@ -82,12 +82,12 @@ macro_rules! dispatch {
         }
 
         /// A command that is applied together with others, see [`crate::sends`].
-        #[expect(clippy::enum_variant_names, reason = "they are called as their commands")]
+        #[expect(clippy::enum_variant_names, reason = "they are named after their commands")]
         pub enum Batched {
             $($batched(shared::commands::$batched),)*
         }
 
-        /// Tells which way a command is applied.
+        /// Decides how a command is applied.
         pub fn split(command: Command) -> Result<Single, Batched> {
             match command {
                 $(Command::$single(command) => Ok(Single::$single(command)),)*
@@ -107,8 +107,8 @@ macro_rules! dispatch {
 }
 shared::for_each_command!(dispatch);
 
-/// Applies a command of the ordered lane in a transaction of its own, under its partition's fence, once: a command that
-/// was applied before returns its first outcome again. It is not applied after its deadline.
+/// Applies a command of the ordered lane exactly once, in its own transaction under its partition's fence: a command
+/// that was applied before returns its first outcome again. It is not applied after its deadline.
 pub async fn apply_once(
     app: &App,
     lease: Lease,
@@ -138,14 +138,14 @@ pub async fn apply_once(
     if reach > 0
         && let Some(rejection) = app.audiences.rejection(envelope.user)
     {
-        // Nothing of it stays.
+        // The transaction is rolled back.
         return Err(rejection.into());
     }
     let sealed = app.wire.seal_outcome(envelope.id, &postcard::to_stdvec(&outcome).map_err(anyhow::Error::from)?);
     record::outcome(app, &mut transaction, &outcome).await?;
     applied::insert_outcome(&mut transaction, CommandId(envelope.id), &sealed).await?;
     if Timestamp::now() > envelope.deadline {
-        // It waited for locks.
+        // It waited too long for locks.
         return Err(expired().into());
     }
     transaction.commit().await?;
@@ -154,7 +154,7 @@ pub async fn apply_once(
     Ok(outcome)
 }
 
-/// The outcome that a command left when it was applied before.
+/// Opens the outcome that a command left when it was applied before.
 pub fn open_outcome(app: &App, envelope: &Envelope, sealed: Option<&[u8]>) -> Result<Outcome, Failure> {
     let Some(sealed) = sealed else { return Ok(Outcome::default()) };
     let plain = app.wire.open_outcome(envelope.id, sealed).map_err(|error| Failure::Fatal(error.into()))?;
@@ -162,10 +162,10 @@ pub fn open_outcome(app: &App, envelope: &Envelope, sealed: Option<&[u8]>) -> Re
     Ok(outcome.readdressed(envelope))
 }
 
-/// Carries out a command of the query lane.
+/// Runs a command of the query lane.
 pub async fn query(app: &App, envelope: &Envelope, command: Command) -> Result<Outcome, Failure> {
     let Ok(command) = split(command) else {
-        return Err(Failure::Fatal(anyhow::anyhow!("a message to be sent is in the query lane")));
+        return Err(Failure::Fatal(anyhow::anyhow!("a send command is in the query lane")));
     };
     let mut db = app.db.acquire().await?;
     if !users::exists(&mut db, envelope.user).await? {
@@ -175,7 +175,7 @@ pub async fn query(app: &App, envelope: &Envelope, command: Command) -> Result<O
     dispatch(command, &mut context).await
 }
 
-/// Answers a round of `sync`.
+/// Answers one round of a `sync`.
 pub async fn sync(app: &App, envelope: &Envelope, round: SyncRound) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
     if !users::exists(&mut db, envelope.user).await? {
@@ -184,7 +184,7 @@ pub async fn sync(app: &App, envelope: &Envelope, round: SyncRound) -> Result<Ou
     crate::sync::answer(app, &mut db, envelope, round).await
 }
 
-/// The answer to a command that is not carried out.
+/// The answer to a rejected command.
 pub fn rejected(envelope: &Envelope, rejection: &Rejection) -> Outcome {
     let mut outcome = Outcome::default();
     outcome.answer(envelope, events::answer(&rejection.event(Some(&envelope.name)), envelope.request_id.as_ref()));
@@ -193,10 +193,10 @@ pub fn rejected(envelope: &Envelope, rejection: &Rejection) -> Outcome {
 
 /// For commands of a user whose account was deleted.
 pub fn no_account() -> Rejection {
-    Rejection::new(ErrorCode::PermissionDenied, "Your account does not exist any more")
+    Rejection::new(ErrorCode::PermissionDenied, "Your account no longer exists")
 }
 
-/// For commands that waited for too long.
+/// For commands that waited too long.
 pub fn expired() -> Rejection {
     Rejection::unavailable("The command could not be carried out in time; it was not applied", 2)
 }

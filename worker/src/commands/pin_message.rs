@@ -41,7 +41,7 @@ impl Handle for PinMessage {
     }
 }
 
-/// The message, if the caller may pin and unpin it and it is where the command says.
+/// Returns the message if the caller may pin and unpin it and it is where the command says.
 pub async fn may_pin(
     context: &mut Context<'_>,
     message: MessageId,

@@ -1,4 +1,4 @@
-//! `remove_group_member`: ends another's membership.
+//! `remove_group_member`: ends another user's membership.
 
 use shared::commands::RemoveGroupMember;
 use shared::events::membership::MemberRemoved;
@@ -30,14 +30,14 @@ impl Handle for RemoveGroupMember {
             MemberRemoved { group_id: group, user_id: user, username: &username, removed_by: caller, version };
         let (event_id, conversation) = (context.envelope.id, ConversationId::Group(group));
         context.store_shared_event(event_id, conversation, version, &removed).await?;
-        // Who is no member any more is told apart.
+        // Former members are told separately.
         context.store_event(event_id, Some(conversation), &removed, &[user]).await?;
 
         let own = Some(context.envelope.reply_to);
         let mut outcome = Outcome::answered(context.envelope, &removed);
         outcome.durable_except(Audience::Group(group), event_id, &removed, own, vec![user]);
         outcome.durable(Audience::User(user), event_id, &removed, None);
-        // The last that this user hears of the group.
+        // The last event that this user gets from the group.
         outcome.left(group, vec![user]);
         Ok(outcome)
     }

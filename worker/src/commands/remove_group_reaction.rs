@@ -1,4 +1,4 @@
-//! `remove_group_reaction`: takes one's reaction to a message of a group away.
+//! `remove_group_reaction`: removes the caller's reaction to a group message.
 
 use shared::commands::RemoveGroupReaction;
 use shared::events::change::GroupReactionRemoved;

@@ -1,4 +1,4 @@
-//! `remove_reaction`: takes one's reaction to a direct message away.
+//! `remove_reaction`: removes the caller's reaction to a direct message.
 
 use shared::commands::RemoveReaction;
 use shared::events::change::ReactionRemoved;
@@ -28,10 +28,10 @@ impl Handle for RemoveReaction {
     }
 }
 
-/// Takes the caller's reaction away.
+/// Removes the caller's reaction.
 ///
 /// # Errors
-/// `RESOURCE_NOT_FOUND` when there is none.
+/// `RESOURCE_NOT_FOUND` if there is none.
 pub async fn take_away(context: &mut Context<'_>, found: &FoundMessage) -> Result<RemovedReaction, Failure> {
     let (user, row) = (context.caller(), &found.row);
     let message = (row.message_id, row.seq);

@@ -1,5 +1,5 @@
-//! `resign_from_group`: ends one's own membership. An owner's place goes to the admin who joined first; a group without one goes
-//! with its owner.
+//! `resign_from_group`: ends the caller's membership. If an owner resigns, the admin who joined first becomes the
+//! owner; a group without admins is deleted.
 
 use shared::commands::ResignFromGroup;
 use shared::events::membership::{MemberLeft, OwnershipTransferred};
@@ -18,7 +18,7 @@ impl Handle for ResignFromGroup {
         let conversation = ConversationId::Group(group);
         let mut transferred = None;
         if context.managed_membership(group).await?.is_owner() {
-            // The owner is the first of the list.
+            // The list begins with the owner.
             let members = group_members::list_members(context.db, group, None, 2).await?;
             let Some(heir) = members.iter().find(|member| member.role == Role::Admin) else {
                 return delete_group::delete(context, group, true).await;

@@ -1,5 +1,5 @@
-//! `set_conversation_settings`: mutes, pins or marks as unread a conversation, for oneself. It raises no version: nobody else can
-//! see it.
+//! `set_conversation_settings`: mutes a conversation, pins it or marks it as unread, for the caller only. It raises no
+//! version, since nobody else can see it.
 
 use shared::commands::SetConversationSettings;
 use shared::events::inbox::ConversationSettings;
@@ -34,7 +34,7 @@ impl Handle for SetConversationSettings {
     }
 }
 
-/// How a user sees a conversation, as the user's clients are told.
+/// A user's settings for a conversation, in the form sent to the user's clients.
 pub async fn find(
     db: &mut PgSession,
     user: UserId,

@@ -1,4 +1,4 @@
-//! `sync`, from a gateway of the version before, which takes the answer at once. See [`crate::sync`].
+//! `sync`, from a gateway of the previous version, which takes the whole answer at once. See [`crate::sync`].
 
 use shared::commands::Sync;
 

@@ -1,5 +1,5 @@
-//! `typing`: that one is typing, or stopped; has no answer and is never stored. Who types is noted in Redis, where it ends by
-//! itself; see [`crate::jobs::typing`].
+//! `typing`: the caller is typing, or has stopped. It has no answer and is never stored. The typing state is kept in
+//! Redis, where it expires by itself; see [`crate::jobs::typing`].
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::outcome::Outcome;
 use crate::store::groups::{self, MAX_SIGNAL_MEMBERS};
 use crate::store::users;
 
-/// Typing ends so long after the last sign of it.
+/// Typing ends this long after its last sign.
 const LASTS: Duration = Duration::from_secs(3);
 
 impl Handle for Typing {

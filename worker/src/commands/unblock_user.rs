@@ -1,4 +1,4 @@
-//! `unblock_user`: takes one's block of a user back.
+//! `unblock_user`: removes the caller's block of a user.
 
 use shared::commands::UnblockUser;
 use shared::events::users::UserUnblocked;

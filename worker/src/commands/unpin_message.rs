@@ -1,4 +1,4 @@
-//! `unpin_message`: takes a pin away; who may pin may unpin.
+//! `unpin_message`: unpins a message; users who may pin may also unpin.
 
 use shared::commands::UnpinMessage;
 use shared::events::change::MessageUnpinned;

@@ -1,6 +1,6 @@
-//! Applying a batch of the ordered lane, in waves: all sends that can go together in one group commit, and beside them
-//! the other commands, so that commands with the same route hint keep their order. One that fails fails alone, and one that something
-//! of its own holds up holds up only what comes after it in its conversation.
+//! Applies a batch of the ordered lane, in waves: all sends that can go together in one group commit, and the other
+//! commands alongside, so that commands with the same route hint keep their order. A command that fails fails alone,
+//! and one that is held up by a lock holds up only what comes after it in its conversation.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
@@ -29,23 +29,24 @@ use crate::store::leases::Lease;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// The type under which entries that cannot be read are counted.
+/// The type under which unreadable entries are counted.
 const UNREADABLE: &str = "other";
-/// A command is passed on to the partition where it belongs at most so often.
+/// How often a command is passed on to the partition where it belongs.
 const MAX_HOPS: u8 = 2;
 
-/// For how long commands wait for what somebody else has locked: the first time, and when one was held up by it.
+/// How long commands wait for a lock that another session holds: at the first attempt, and when one was held up by it.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 const LOCK_PATIENCE_ALONE: Duration = Duration::from_millis(50);
-/// When so many commands of a batch failed alone, the others are left for its next wave.
+/// Once this many commands of a batch failed alone, the others are left for its next wave.
 const MAX_FAILURES: usize = 8;
 
-/// What a batch does not finish.
+/// The part of a batch that was not finished.
 #[derive(Default)]
 pub struct Unfinished {
-    /// Partitions whose streams still hold entries of the batch: should they be ours again, they have to be read from the beginning.
+    /// Partitions whose streams still hold entries of the batch: if we own them again, they have to be read from the
+    /// beginning.
     pub left: Vec<Lease>,
-    /// Commands that are held up, and those behind them: they are to begin the next batch.
+    /// Commands that are held up, and those behind them; the next batch begins with them.
     pub held_up: Vec<Item>,
 }
 
@@ -56,7 +57,7 @@ pub struct Batch<'a> {
     settlement: Settlement,
     /// Partitions with entries that were left in the stream.
     left: Vec<Lease>,
-    /// Some were left for a worker that knows them.
+    /// True if some entries were left for a worker that knows them.
     has_too_new: bool,
     started_at: Instant,
     size: usize,
@@ -64,7 +65,8 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Reads the entries, which come after what an earlier batch left held up. One that cannot be read goes to the dead letters.
+    /// Reads the entries, which come after those that an earlier batch left held up. An unreadable entry goes to the
+    /// dead letters.
     pub fn new(app: &'a App, leases: &'a [Lease], held_up: Vec<Item>, entries: Vec<RawEntry>) -> Self {
         let mut batch = Batch {
             app,
@@ -80,7 +82,7 @@ impl<'a> Batch<'a> {
         for raw in entries {
             let lease = leases[raw.stream];
             if batch.left.contains(&lease) {
-                // Nothing overtakes what stays.
+                // Nothing may overtake an entry that stays.
                 continue;
             }
             let stream = app.keys.partition(lease.partition as u32);
@@ -136,7 +138,7 @@ impl<'a> Batch<'a> {
         self.items.push(Item::new(lease, stream, raw, subject, work));
     }
 
-    /// Works until every command is applied, answered, another worker's, or held up.
+    /// Works until every command is applied, answered, passed to another worker, or held up.
     pub async fn run(mut self, assigned: &Assigned) -> Unfinished {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -161,7 +163,7 @@ impl<'a> Batch<'a> {
             }
         }
         if self.has_too_new {
-            // They are read again at once.
+            // They are read again immediately.
             tokio::time::sleep(FIRST_PAUSE).await;
         }
         if self.size > 0 {
@@ -171,8 +173,8 @@ impl<'a> Batch<'a> {
         Unfinished { left: self.left, held_up: self.items }
     }
 
-    /// Publishes and deletes what is finished, unless Redis is away for longer than the leases last. When Redis was away, the
-    /// streams are to be read again.
+    /// Publishes and deletes what is finished, unless Redis is away for longer than the leases last. If Redis was away,
+    /// the streams have to be read again.
     async fn settle(&mut self, assigned: &Assigned) {
         let settlement = std::mem::take(&mut self.settlement);
         let keep_trying = || assigned.peek().valid_until > tokio::time::Instant::now();
@@ -182,12 +184,12 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Applies what can go at once; keeps the rest in order. Whether anything was finished.
+    /// Applies what can be applied now and keeps the rest in order. Returns true if anything was finished.
     async fn wave(&mut self) -> bool {
         let Plan { sends, others, alone, rest } = Plan::of(std::mem::take(&mut self.items));
         let mut remaining = Vec::new();
         let mut progressed = false;
-        // What is logged of all of them together names the first trace.
+        // Log lines about all of them together name the first trace.
         let trace = log_span(sends.iter().find_map(|item| item.envelope().trace));
         for (item, result) in self.apply_sends(sends).instrument(trace).await {
             match result {
@@ -195,7 +197,7 @@ impl<'a> Batch<'a> {
                 None => remaining.push(item),
             }
         }
-        // What is locked for one may be locked for many.
+        // A lock that blocks one command may block many.
         let mut patience = LOCK_PATIENCE;
         for item in others {
             let result = self.apply_other(&item, patience).await;
@@ -208,13 +210,13 @@ impl<'a> Batch<'a> {
             let result = self.apply_alone(&item).await;
             progressed |= self.finish(item, result, &mut remaining);
         }
-        // What failed was in front of what waits behind it.
+        // Failed commands were in front of those that wait behind them.
         remaining.extend(rest);
         self.items = remaining;
         progressed
     }
 
-    /// Stores the sends together; a result for each that was tried.
+    /// Stores the sends together; returns a result for each that was tried.
     async fn apply_sends(&self, items: Vec<Item>) -> Vec<(Item, Option<Result<Outcome, Failure>>)> {
         if items.is_empty() {
             return Vec::new();
@@ -232,8 +234,8 @@ impl<'a> Batch<'a> {
         items.into_iter().zip(results).collect()
     }
 
-    /// One of the sends is at fault, or held up: finds out which, each alone. What comes after one that is to be tried again, with the
-    /// same route hint, waits for it, or it would be overtaken.
+    /// One of the sends is at fault or held up: tries each alone to find out which. A send behind one that has to be
+    /// retried waits for it if both have the same route hint, or it would be overtaken.
     async fn apply_one_by_one(&self, items: &[Item]) -> Vec<Option<Result<Outcome, Failure>>> {
         let mut results = Vec::with_capacity(items.len());
         let mut waiting: HashSet<u16> = HashSet::new();
@@ -292,7 +294,8 @@ impl<'a> Batch<'a> {
         applied.instrument(log_span(envelope.trace)).await
     }
 
-    /// Turns a result into what is to be settled, or keeps the item for another try. Whether it is finished.
+    /// Turns a result into something to settle, or keeps the item for another attempt. Returns true if the item is
+    /// finished.
     fn finish(&mut self, mut item: Item, result: Result<Outcome, Failure>, remaining: &mut Vec<Item>) -> bool {
         let _trace = item.envelope().trace.map(|trace| trace.log_span().entered());
         let metrics = &self.app.metrics;
@@ -324,7 +327,7 @@ impl<'a> Batch<'a> {
             Err(Failure::Elsewhere(conversation)) => return self.pass_on(item, conversation),
             Err(Failure::Retry(error)) => {
                 outcomes.with("retried").increment(1);
-                tracing::warn!(error = %with_causes(&error), command_id = %item.envelope().id, "a command is tried again");
+                tracing::warn!(error = %with_causes(&error), command_id = %item.envelope().id, "a command will be tried again");
                 if item.is_held_up() || may_spare_others(&error) {
                     item.hold_up();
                 }
@@ -361,7 +364,7 @@ impl<'a> Batch<'a> {
         true
     }
 
-    /// Notes for the trace of a command that it is stored. Returns the span that its publications come from.
+    /// Records in a command's trace that it is stored. Returns the span that its publications belong to.
     fn applied(&self, item: &Item, command: TraceContext) -> TraceContext {
         let context = command.child();
         self.app.tracer.record(Span {
@@ -394,7 +397,7 @@ impl<'a> Batch<'a> {
         self.settlement.publications.extend(commands::rejected(item.envelope(), rejection).publications);
     }
 
-    /// The message that the command names belongs to another partition: an id that was not made by this server.
+    /// The message that the command names belongs to another partition, because its id was not made by this server.
     fn pass_on(&mut self, item: Item, conversation: shared::ids::ConversationId) -> bool {
         let envelope = item.envelope();
         if envelope.hops >= MAX_HOPS {
@@ -412,7 +415,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// With whether it is a message of the system.
+/// The flag is true for a system message.
 type Decoded = (Envelope, Command, bool);
 
 fn decode(app: &App, stream: &str, raw: &RawEntry) -> Result<Decoded, DecodeError> {

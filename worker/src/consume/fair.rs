@@ -1,24 +1,24 @@
-//! Work that waits for its turn, fair to users: each has at most so many pieces under way and so much time for them, and those who
-//! wait take turns, so that one user's thousand queries hold up that user alone. Knows nothing of what the work is.
+//! A fair queue: each user has a bounded number of jobs in progress and a bounded amount of time for them, and waiting
+//! users take turns, so that one user's thousand queries delay only that user. It does not know what the jobs are.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use shared::ids::UserId;
 
-/// Whose work is that of people who have not said who they are, such as logins: many people, and so not bound as one.
+/// Owns work for people who are not authenticated yet, such as logins: many people, so not bounded like one user.
 const NOBODY: UserId = UserId(0);
 
-/// As many seconds' time may be used at once.
+/// How many seconds' worth of time may be used at once.
 const BURST_SECONDS: u32 = 5;
-/// Of users who used nothing lately, the usage is forgotten when there are more.
+/// Usage of users who were idle recently is forgotten if there are more than this.
 const MIN_USAGES: usize = 1_024;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub waiting: usize,
     pub running_per_user: usize,
-    /// Of a user's work, in each second; five times as much at once.
+    /// The time for a user's work per second; five times as much may be used at once.
     pub time_per_user: Duration,
 }
 
@@ -35,7 +35,7 @@ pub struct FairQueue<T> {
     bounds: Bounds,
 }
 
-/// What a user has used and not been given yet.
+/// What a user has used beyond what was granted.
 #[derive(Clone, Copy, Debug)]
 struct Usage {
     used: Duration,
@@ -61,7 +61,8 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Adds a user's work. When too much waits, the newest piece of the user with the most waiting work is returned, to be rejected.
+    /// Adds a user's work. If too much is waiting, returns the newest job of the user with the most waiting work, which
+    /// must be rejected.
     #[must_use]
     pub fn push(&mut self, user: UserId, work: T) -> Option<T> {
         let share = self.users.entry(user).or_insert_with(|| Share { waiting: VecDeque::new(), running: 0 });
@@ -71,7 +72,7 @@ impl<T> FairQueue<T> {
         if self.waiting > self.bounds.waiting { self.pop_largest() } else { None }
     }
 
-    /// The next work that may begin, and whose it is: to be told to [`Self::finish`].
+    /// The next job that may begin, with its user, who must be passed to [`Self::finish`].
     pub fn begin(&mut self, now: Instant) -> Option<(UserId, T)> {
         let rested: Vec<UserId> = self.resting.extract_if(|_, until| *until <= now).map(|(user, _)| user).collect();
         rested.into_iter().for_each(|user| self.take_turn(user));
@@ -90,12 +91,12 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// When work may begin that may not now because of the time that its user has used.
+    /// When the next job may begin whose user has used up the time.
     pub fn resumes_at(&self) -> Option<Instant> {
         self.resting.values().min().copied()
     }
 
-    /// A piece of the user's work is done, and took so long.
+    /// Records that a job of the user is done, and how long it took.
     pub fn finish(&mut self, user: UserId, took: Duration, now: Instant) {
         if user != NOBODY {
             self.charge(user, took, now);
@@ -105,12 +106,12 @@ impl<T> FairQueue<T> {
         if share.waiting.is_empty() && share.running == 0 {
             self.users.remove(&user);
         } else {
-            // If it was at its bound, it had no turn.
+            // A user at the bound had no turn.
             self.take_turn(user);
         }
     }
 
-    /// Lets everything begin whatever its user has used.
+    /// Lets everything begin, however much time its user has used.
     pub fn forgive(&mut self) {
         self.usages.clear();
         let resting: Vec<UserId> = self.resting.drain().map(|(user, _)| user).collect();
@@ -145,7 +146,7 @@ impl<T> FairQueue<T> {
         if user == NOBODY { usize::MAX } else { self.bounds.running_per_user }
     }
 
-    /// Puts the user at the end of the line, unless it has nothing to begin or is in the line already.
+    /// Puts the user at the end of the line, unless the user has nothing to begin or is already in the line.
     fn take_turn(&mut self, user: UserId) {
         let bound = self.bound(user);
         let Some(share) = self.users.get(&user) else { return };
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_has_so_much_under_way_and_no_more() {
+    fn work_in_progress_per_user_is_limited() {
         let mut queue = queue(5, 10);
         assert_eq!(
             (queue.begin(now()), queue.begin(now()), queue.begin(now())),
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_takes_turns() {
+    fn waiting_users_take_turns() {
         let mut queue = queue(3, 10);
         for work in 10..12 {
             assert_eq!(queue.push(BOB, work), None);
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_is_at_the_cost_of_whoever_filled_it() {
+    fn a_full_queue_rejects_work_of_the_user_who_filled_it() {
         let mut queue = queue(4, 4);
         assert_eq!(queue.push(BOB, 7), Some(3), "the newest of the one who has most");
         assert_eq!((queue.begin(now()), queue.begin(now())), (Some((ALICE, 0)), Some((BOB, 7))));
@@ -254,7 +255,7 @@ mod tests {
         let start = now();
         let after = |millis: u64| start + Duration::from_millis(millis);
         assert_eq!((queue.begin(start), queue.begin(start)), (Some((ALICE, 0)), Some((ALICE, 1))));
-        // A second is there at once, so that this is half a second too much: two and a half seconds of it.
+        // A second is granted immediately, so this is half a second too much: two and a half seconds' worth.
         queue.finish(ALICE, Duration::from_millis(1_500), start);
         assert_eq!(queue.push(BOB, 7), None);
         assert_eq!((queue.begin(start), queue.begin(start)), (Some((BOB, 7)), None));

@@ -1,4 +1,4 @@
-//! A command of a batch that is not finished, and whose turn it is. Commands with the same route hint keep their order.
+//! The unfinished commands of a batch, and whose turn it is. Commands with the same route hint keep their order.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::store::leases::Lease;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// So many commands that are held up are tried in one wave.
+/// How many held-up commands are tried in one wave.
 const MAX_ALONE: usize = 8;
 
 pub struct Item {
@@ -24,7 +24,7 @@ pub struct Item {
     pub subject: Subject,
     pub tries: u32,
     pub work: Work,
-    /// Until when it is not tried again, and for how long it waited for that.
+    /// When it may be tried again, and how long it waited for that.
     held_up: Option<(Instant, Duration)>,
 }
 
@@ -45,8 +45,8 @@ impl Item {
         }
     }
 
-    /// It failed for a reason that need not concern others, such as a row that somebody has locked. From now on it is tried alone and
-    /// at intervals, and only what has the same route hint waits behind it.
+    /// Called if it failed for a reason that need not concern others, such as a locked row. From now on it is tried
+    /// alone and at intervals, and only commands with the same route hint wait behind it.
     pub fn hold_up(&mut self) {
         let pause = self.held_up.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(MAX_PAUSE));
         self.held_up = Some((Instant::now() + pause, pause));
@@ -57,12 +57,12 @@ impl Item {
     }
 }
 
-/// When the first of these that is held up is to be tried again.
+/// When the first of the held-up commands may be tried again.
 pub fn next_try(items: &[Item]) -> Option<Instant> {
     items.iter().filter_map(|item| item.held_up).map(|(until, _)| until).min()
 }
 
-/// Whether all of them are held up, or wait behind one that is.
+/// True if all of them are held up, or wait behind one that is.
 pub fn are_held_up(items: &[Item]) -> bool {
     let mut closed: HashSet<u16> = HashSet::new();
     items.iter().all(|item| {
@@ -74,16 +74,16 @@ pub fn are_held_up(items: &[Item]) -> bool {
     })
 }
 
-/// What is applied in one wave.
+/// The commands applied in one wave.
 #[derive(Default)]
 pub struct Plan {
     /// Messages that are stored together.
     pub sends: Vec<Item>,
     pub others: Vec<Item>,
-    /// What was held up and is tried again.
+    /// Held-up commands that are tried again.
     pub alone: Vec<Item>,
-    /// What has to wait, in its order: whatever comes after a command of another kind or one that is held up, with the same route hint,
-    /// and repetitions within the wave.
+    /// Commands that have to wait, in order: those behind a command of another kind or a held-up one with the same
+    /// route hint, and repetitions within the wave.
     pub rest: Vec<Item>,
 }
 

@@ -1,5 +1,5 @@
 //! Partition ownership: spreads the partitions evenly over the live workers, moves them when workers come and go, and
-//! tells each pipeline which are its own. Leases live in Postgres, by whose clock they run out.
+//! tells each pipeline which are its own. Leases live in Postgres and expire by its clock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::store::leases::{self, Lease};
 #[derive(Clone, Debug)]
 pub struct Assignment {
     pub leases: Vec<Lease>,
-    /// Not to be used after this, unless renewed.
+    /// The leases must not be used after this, unless renewed.
     pub valid_until: Instant,
 }
 
@@ -28,7 +28,7 @@ impl Assignment {
         Assignment { leases: Vec::new(), valid_until: Instant::now() }
     }
 
-    /// Whether this very lease is still ours, as far as is known here; the transaction's fence decides.
+    /// True if this lease is still ours, as far as is known here; the transaction's fence decides.
     pub fn holds(&self, lease: Lease) -> bool {
         self.valid_until > Instant::now() && self.leases.contains(&lease)
     }
@@ -37,12 +37,12 @@ impl Assignment {
 /// A pipeline's view of its assignment.
 pub struct Assigned {
     receiver: watch::Receiver<Assignment>,
-    /// The leases in use; one that is not here can be given back.
+    /// The leases in use; one that is not listed here can be given back.
     in_use: Arc<Mutex<Vec<Lease>>>,
 }
 
 impl Assigned {
-    /// The present assignment; what is not in it counts as no longer in use.
+    /// Adopts the present assignment; leases that are not in it are no longer in use.
     pub fn adopt(&mut self) -> Assignment {
         let assignment = self.receiver.borrow_and_update().clone();
         self.in_use.lock().clone_from(&assignment.leases);
@@ -55,11 +55,11 @@ impl Assigned {
     }
 
     pub async fn changed(&mut self) {
-        // The manager lives as long as the process; should it end, so does the process.
+        // The manager lives as long as the process; if it ends, so does the process.
         let _ = self.receiver.changed().await;
     }
 
-    /// Nothing is in use any more.
+    /// Declares that no lease is in use any more.
     pub fn leave(&self) {
         self.in_use.lock().clear();
     }
@@ -73,18 +73,18 @@ struct PipelineHandle {
 pub struct LeaseManager {
     app: Arc<App>,
     pipelines: Vec<PipelineHandle>,
-    /// What Postgres says is ours.
+    /// The leases that are ours according to Postgres.
     owned: HashMap<i32, Lease>,
-    /// Ours still, but no longer to be used.
+    /// Still ours, but no longer to be used.
     leaving: Vec<i32>,
 }
 
 impl LeaseManager {
-    /// The manager, and each pipeline's view.
+    /// Returns the manager, and each pipeline's view.
     pub fn new(app: Arc<App>) -> (Self, Vec<Assigned>) {
         let count = match Topology::of(&app.redis) {
             Topology::Single => app.settings.worker_pipelines as usize,
-            // A pipeline reads with one command. Whose turn it is to store, the pool of connections decides.
+            // A pipeline reads with one command. The connection pool decides whose turn it is to store.
             Topology::Cluster => PARTITION_TAGS.len(),
         };
         let (pipelines, assigned) = (0..count)
@@ -101,7 +101,7 @@ impl LeaseManager {
     pub async fn run(mut self, lifecycle: Lifecycle) -> anyhow::Result<()> {
         let mut ticks = lifecycle.every(self.app.settings.lease_interval);
         while ticks.next().await {
-            // A tick that hangs must not outlive what it would renew.
+            // A tick that hangs must not outlive the leases that it would renew.
             match tokio::time::timeout(self.app.settings.lease_ttl / 2, self.tick()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "leases could not be renewed"),
@@ -116,7 +116,7 @@ impl LeaseManager {
         let (worker, ttl) = (self.app.worker_id, self.app.settings.lease_ttl);
         let partitions = i32::from(self.app.settings.common.partitions);
         let mut db = self.app.control_db.acquire().await?;
-        // Time runs from before the statement: by Postgres's clock the lease ends later than we think, never earlier.
+        // Measured from before the statement: by Postgres's clock the lease ends later than we think, never earlier.
         let asked_at = Instant::now();
         let mut withdrawn = self.app.withdrawal.lasts();
         if withdrawn {
@@ -126,7 +126,7 @@ impl LeaseManager {
         }
         let owned = leases::update_owned(&mut db, worker, ttl).await?;
         if withdrawn && owned.live_workers == 0 {
-            // There is nobody to leave them to.
+            // There is no other worker to leave them to.
             self.app.withdrawal.end();
             withdrawn = false;
         }
@@ -162,7 +162,7 @@ impl LeaseManager {
         Ok(())
     }
 
-    /// Gives back what the pipelines have let go of.
+    /// Gives back the leases that the pipelines no longer use.
     async fn release(&mut self, db: &mut crate::store::session::PgSession) -> sqlx::Result<()> {
         let free: Vec<i32> = self.leaving.iter().copied().filter(|partition| !self.is_in_use(*partition)).collect();
         if free.is_empty() {
@@ -209,12 +209,12 @@ impl LeaseManager {
             leases::delete_worker(&mut db, self.app.worker_id).await
         };
         if let Err(error) = given_back.await {
-            tracing::warn!(%error, "leases could not be given back; they run out by themselves");
+            tracing::warn!(%error, "leases could not be given back; they expire by themselves");
         }
     }
 }
 
-/// How many of `partitions` the worker of this rank has among `workers`.
+/// How many of `partitions` the worker of this rank gets among `workers`.
 fn share_of(partitions: i64, workers: i64, rank: i64) -> i64 {
     partitions / workers + i64::from(rank < partitions % workers)
 }

@@ -1,5 +1,6 @@
-//! Consuming: which partitions are ours (`lease`), reading and applying them in order (`pipeline`, `apply`), and the lane
-//! without order (`queries`, with turns by `fair` and what is `under_way`). What commands do is not known here.
+//! Consuming: which partitions are ours (`lease`), reading and applying them in order (`pipeline`, `apply`), and the
+//! unordered lane (`queries`, with the turns of `fair` and the entries of `under_way`). It does not know what the
+//! commands do.
 
 pub mod apply;
 mod fair;

@@ -1,5 +1,5 @@
-//! One pipeline: reads all of its partitions in one call, applies what it read, settles it, and reads on. It works on one
-//! read at a time, so that what is waiting meanwhile becomes the next batch. On a cluster its partitions share a slot.
+//! One pipeline: reads all of its partitions in one call, applies what it read, settles it, and reads on. It works on
+//! one read at a time, so that what arrives meanwhile becomes the next batch. On a cluster its partitions share a slot.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use super::lease::{Assigned, Assignment};
 use crate::app::App;
 use crate::store::leases::Lease;
 
-/// Between tries while Redis is away.
+/// The pause between attempts while Redis is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// Redis takes 0 for no end.
+/// Redis takes 0 as no timeout.
 const SHORTEST_BLOCK: Duration = Duration::from_millis(5);
-/// A read must return well before the lease runs out.
+/// A read must return well before the lease expires.
 const LEASE_MARGIN: Duration = Duration::from_millis(200);
 
 pub struct Pipeline {
@@ -32,10 +32,10 @@ pub struct Pipeline {
     lanes: Lanes,
     /// Leases whose streams we have already taken over.
     taken: Vec<Lease>,
-    /// Commands of earlier reads that something of their own holds up, and those behind them.
+    /// Held-up commands of earlier reads, and those behind them.
     held_up: Vec<Item>,
-    /// How often it started over. The consumer group's name ends with it, so that a read whose reply was lost, should it reach
-    /// Redis late, finds no group and takes no entries with it.
+    /// How often it started over. The consumer group's name ends with this number, so that a read whose reply was lost,
+    /// if it reaches Redis late, finds no group and takes no entries with it.
     restarts: u64,
 }
 
@@ -69,15 +69,15 @@ impl Pipeline {
                 }
                 continue;
             }
-            // What is no longer ours, its new owner reads.
+            // Entries of leases that are no longer ours are read by the new owner.
             self.held_up.retain(|item| assignment.leases.contains(&item.lease));
             match self.read(&assignment, self.until_next_try(block)).await {
                 Ok(entries) if !self.was_reconnected() => self.apply(&assignment, entries).await,
-                // Another server may have taken over, where what was read and settled last is not settled, and the group's
-                // position is behind or past it.
+                // Another Redis server may have taken over, which does not know the last reads and settlements, and
+                // whose group position is too low or too high.
                 Ok(_) => self.start_over(),
                 Err(error) => {
-                    // A reply may have been lost with entries in it.
+                    // The lost reply may have contained entries.
                     self.start_over();
                     tracing::warn!(%error, "reading commands failed");
                     tokio::time::sleep(RETRY_PAUSE).await;
@@ -88,20 +88,20 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The next read is from the first entry that is not settled.
+    /// Makes the next read begin at the first unsettled entry.
     fn start_over(&mut self) {
         self.taken.clear();
         self.held_up.clear();
         self.restarts += 1;
     }
 
-    /// How long a read may take that would block for so long.
+    /// How long a read may take that would block for this long.
     fn until_next_try(&self, block: Duration) -> Duration {
         let Some(at) = item::next_try(&self.held_up) else { return block };
         block.min(at.saturating_duration_since(Instant::now())).max(SHORTEST_BLOCK)
     }
 
-    /// Whether the reader has a new connection since this was last asked.
+    /// True if the reader has reconnected since the last call.
     fn was_reconnected(&mut self) -> bool {
         let mut reconnected = false;
         loop {
@@ -140,7 +140,7 @@ impl Pipeline {
             let unfinished = batch.run(&self.assigned).await;
             left.extend(unfinished.left);
             (held_up, entries) = (unfinished.held_up, rest);
-            // Nothing may overtake what was left in the stream.
+            // Nothing may overtake entries that were left in the stream.
             held_up.retain(|item| !left.contains(&item.lease));
             entries.retain(|raw| !left.contains(&assignment.leases[raw.stream]));
             if entries.is_empty() {
@@ -152,7 +152,7 @@ impl Pipeline {
     }
 }
 
-/// As long as leases move: a pipeline waiting in a read cannot let go of a partition.
+/// While leases move, reads must be short: a pipeline waiting in a read cannot let go of a partition.
 fn longest_block(app: &App) -> Duration {
     app.settings.lease_interval
 }

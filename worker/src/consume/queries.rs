@@ -1,4 +1,4 @@
-//! The query lane: reads and session requests, taken by any worker in no order. A slow query holds up no other, and
+//! The query lane: reads and session requests, taken by any worker in no order. A slow query does not delay others, and
 //! requests of the same kind that wait together are answered together.
 
 use std::collections::BTreeMap;
@@ -38,21 +38,22 @@ use crate::sessions::{Request, authenticate, held_conversations, missing, receip
 const GROUP: &str = "workers";
 const READ_COUNT: u64 = 256;
 const MAX_BLOCK: Duration = Duration::from_millis(500);
-/// Entries that another worker took and did not finish are taken over after this time.
+/// An entry that another worker took and did not finish within this time is taken over.
 const ABANDONED_AFTER: Duration = Duration::from_secs(5);
-/// A reader without entries that was not heard of for so long is gone: a live one reads all the time.
+/// A reader without entries that was silent for this long is gone, since a live one reads all the time.
 const GONE_AFTER: Duration = Duration::from_secs(60);
 const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// So often at most an entry goes round when no worker knows it, until its deadline.
+/// An entry that no worker knows is passed around at most this often, until its deadline.
 const PUT_BACK_AFTER: Duration = Duration::from_millis(100);
-/// Queries that wait here for their turn; beyond that some are refused.
+/// How many queries wait here for their turn; beyond that some are rejected.
 const MAX_WAITING: usize = 2_000;
-/// What sessions ask for has places of its own, which queries cannot take.
+/// Session requests have their own places, which queries cannot take.
 const SESSION_CONCURRENCY: usize = 2;
-/// Sessions whose pages of a replay are in memory together.
+/// How many sessions' replay pages are in memory at a time.
 const SESSIONS_TOGETHER: usize = 32;
-/// As many bytes of answers count as a second of the database: what they cost in Redis, the gateway and on the way.
+/// How many bytes of answers count as one second of database time: what they cost in Redis, the gateway and the
+/// network.
 const BYTES_PER_SECOND: u32 = 8 * 1024 * 1024;
 
 pub struct Queries {
@@ -63,19 +64,19 @@ pub struct Queries {
     under_way: UnderWay,
 }
 
-/// The queries of this worker: which wait and which are under way.
+/// The queries of this worker: those that wait and those in progress.
 struct Lane {
     app: Arc<App>,
     lifecycle: Lifecycle,
     stream: String,
     queue: Mutex<FairQueue<(Requests, Taken)>>,
     permits: Arc<Semaphore>,
-    /// When the lane is looked at again because users rest.
+    /// When the lane has to be checked again because users are resting.
     looks_at: Mutex<Option<Instant>>,
 }
 
 impl Lane {
-    /// Takes in a user's work, and begins what may begin.
+    /// Adds a user's work, and begins what may begin.
     fn push(self: &Arc<Self>, user: UserId, work: Requests, taken: Taken) {
         let surplus = self.queue.lock().push(user, (work, taken));
         if let Some((work, taken)) = surplus {
@@ -87,7 +88,7 @@ impl Lane {
 
     fn dispatch(self: &Arc<Self>) {
         loop {
-            // Under the lock: between a look at the queue and a permit given back, nothing may be put in.
+            // Under the lock: nothing may be added between the look at the queue and the permit's return.
             let mut queue = self.queue.lock();
             let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
             let Some((user, (work, taken))) = queue.begin(Instant::now()) else {
@@ -105,7 +106,7 @@ impl Lane {
         }
     }
 
-    /// Dispatches when users have rested.
+    /// Dispatches again once users have rested.
     fn look_again(self: &Arc<Self>, at: Option<Instant>) {
         let mut looks_at = self.looks_at.lock();
         let Some(at) = at.filter(|at| looks_at.is_none_or(|known| *at < known)) else { return };
@@ -121,7 +122,8 @@ impl Lane {
     }
 }
 
-/// What sessions ask for, in the order in which it is answered: what was received counts before what was missed is looked up.
+/// The kinds of session requests, in the order in which they are answered: receipts are recorded before missed events
+/// are looked up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Receipts,
@@ -133,7 +135,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// So many of them are answered together.
+    /// How many of them are answered together.
     fn most(self) -> usize {
         match self {
             Kind::Receipts | Kind::Authenticate | Kind::HeldConversation => READ_COUNT as usize,
@@ -151,7 +153,7 @@ enum Requests {
 }
 
 impl Requests {
-    /// Who is charged with it; those who are not known yet together. `None` for what sessions ask for.
+    /// The user who is charged for it; `None` for session requests. Users who are not known yet count as one.
     fn user(&self) -> Option<UserId> {
         match self {
             Requests::Query(query) => Some(query.0.user),
@@ -170,13 +172,13 @@ impl Requests {
     }
 }
 
-/// Queries under way at a time: not so many that the pipelines and sessions would find no connection to the database.
+/// How many queries run at a time: few enough that pipelines and sessions still find a database connection.
 fn concurrency(settings: &WorkerSettings) -> usize {
     let connections = settings.db_max_connections.saturating_sub(2 * settings.worker_pipelines) as usize;
     settings.query_concurrency.min(connections.saturating_sub(SESSION_CONCURRENCY)).max(1)
 }
 
-/// The answers of work that is not carried out.
+/// The answers to rejected work.
 fn reject(app: &App, work: &Requests) -> Vec<Outcome> {
     let rejection = Rejection::unavailable("Too many queries are waiting", 2);
     app.metrics.rejections.with(rejection.code.as_str()).increment(1);
@@ -211,7 +213,7 @@ impl Queries {
         Ok(Queries { app, reader, lane, sessions, under_way: UnderWay::default() })
     }
 
-    /// Runs until the drain, then waits for what is under way.
+    /// Runs until the drain, then waits for the work in progress.
     pub async fn run(self, lifecycle: Lifecycle) -> anyhow::Result<()> {
         let draining = lifecycle.draining();
         let stream = self.app.keys.queries();
@@ -234,14 +236,14 @@ impl Queries {
                     self.lane.push(user, work, taken);
                     continue;
                 }
-                // Not more at a time than allowed; what is not read yet others may take.
+                // No more at a time than allowed; other workers may take what has not been read.
                 let Ok(permit) = self.sessions.clone().acquire_owned().await else { return Ok(()) };
                 lifecycle.track(run(self.app.clone(), stream.clone(), work, taken, permit));
             }
         }
         let _sessions = self.sessions.acquire_many(SESSION_CONCURRENCY as u32).await;
         while self.lane.queue.lock().waiting() > 0 {
-            // A budget is no reason to go later.
+            // At the drain, budgets no longer delay anything.
             self.lane.queue.lock().forgive();
             self.lane.dispatch();
             tokio::time::sleep(RETRY_PAUSE).await;
@@ -256,11 +258,11 @@ impl Queries {
             *claimed_at = tokio::time::Instant::now();
             let deleted = lanes::delete_idle_consumers(&self.app.redis, stream, GROUP, &consumer, GONE_AFTER);
             if let Err(error) = deleted.await {
-                tracing::debug!(%error, "readers of queries that are gone could not be removed");
+                tracing::debug!(%error, "readers that are gone could not be removed from the query lane");
             }
             let mut claimed =
                 lanes::claim_abandoned(&self.app.redis, stream, GROUP, &consumer, ABANDONED_AFTER, READ_COUNT).await?;
-            // After a pause of this process its own entries look abandoned, too.
+            // After a pause of this process, its own entries also look abandoned.
             claimed.retain(|entry| !self.under_way.has(&entry.id));
             if !claimed.is_empty() {
                 return Ok(claimed);
@@ -271,7 +273,7 @@ impl Queries {
 
     async fn recover(&self, stream: &str, error: &Error) {
         if error.details().starts_with("NOGROUP") {
-            // From the beginning: entries from before the group count, too. Another worker may be first.
+            // From the beginning, to include entries that are older than the group. Another worker may be first.
             let created: Result<(), Error> = keyed!(&self.app.redis, stream, |sender, stream| async move {
                 sender.xgroup_create(stream, GROUP, "0", true).await
             })
@@ -285,7 +287,7 @@ impl Queries {
         tokio::time::sleep(RETRY_PAUSE).await;
     }
 
-    /// Puts requests of the same kind together; returns each work with its entries' ids.
+    /// Groups requests of the same kind; returns each piece of work with its entries' ids.
     fn sort(&self, entries: Vec<RawEntry>, lifecycle: &Lifecycle) -> Vec<(Requests, Vec<String>)> {
         let stream = self.app.keys.queries();
         let mut sorted = Vec::new();
@@ -317,7 +319,7 @@ impl Queries {
                 }
                 Err(DecodeError::TooNew { deadline }) if Timestamp::now() <= deadline => {
                     self.app.metrics.too_new_entries.increment(1);
-                    tracing::warn!(entry_id = raw.id, "a query of another version is left for another worker");
+                    tracing::warn!(entry_id = raw.id, "a query of another version is left to another worker");
                     lifecycle.track(put_back(self.app.clone(), stream.clone(), raw));
                 }
                 Err(error) => {
@@ -339,13 +341,13 @@ impl Queries {
     }
 }
 
-/// This worker among the readers of the lane.
+/// This worker's name among the readers of the lane.
 fn consumer(app: &App) -> String {
     app.worker_id.0.simple().to_string()
 }
 
-/// Puts an entry of another version back, for a worker that knows it. It is not left pending: that would take seconds, after which
-/// any worker could claim it, this one too.
+/// Puts an entry of another version back, for a worker that knows it. It does not stay pending: that would take
+/// seconds, after which any worker could claim it, including this one.
 async fn put_back(app: Arc<App>, stream: String, raw: RawEntry) {
     tokio::time::sleep(PUT_BACK_AFTER).await;
     let fields = vec![(stream::FIELD, raw.entry)];
@@ -358,12 +360,12 @@ async fn put_back(app: Arc<App>, stream: String, raw: RawEntry) {
         shared::redis::settle::settle(&app.redis, &[], &BTreeMap::from([(stream, vec![raw.id])]), Some(GROUP)).await
     };
     if let Err(error) = put_back.await {
-        // It is pending, and some worker claims it.
+        // It is pending, and a worker will claim it.
         tracing::warn!(%error, "a query of another version could not be put back");
     }
 }
 
-/// Carries one work out, answers, and acknowledges its entries. A failure leaves nothing unanswered. Returns what it cost.
+/// Runs one piece of work, answers, and acknowledges its entries. Even a failure is answered. Returns what it cost.
 async fn run(app: Arc<App>, stream: String, work: Requests, taken: Taken, permit: OwnedSemaphorePermit) -> Duration {
     let (started, started_at) = (Instant::now(), SystemTime::now());
     let trace = work.trace();
@@ -371,7 +373,7 @@ async fn run(app: Arc<App>, stream: String, work: Requests, taken: Taken, permit
         let outcomes = match AssertUnwindSafe(carry_out(&app, work)).catch_unwind().await {
             Ok(outcomes) => outcomes,
             Err(_) => {
-                tracing::error!("a query panicked; its sender is told when the command's time is over");
+                tracing::error!("a query panicked; its sender gets an error at the command's deadline");
                 Vec::new()
             }
         };
@@ -400,7 +402,8 @@ async fn finish(app: &App, stream: String, mut outcomes: Vec<Outcome>, taken: Ta
     let mut messages = publish::messages(app, &publications, |_| None);
     let done = BTreeMap::from([(stream, taken.ids.clone())]);
     let settle = async {
-        // The end of an answer in parts says that all of it is there: when the connection is lost in between, it must not arrive alone.
+        // The end of a multi-part answer says that everything has arrived: if the connection is lost in between, it
+        // must not arrive alone.
         if publications.iter().any(|publication| matches!(publication.header, Header::AnswerPart { .. })) {
             let end = messages.split_off(messages.len() - 1);
             shared::redis::settle::publish(&app.redis, &messages).await?;
@@ -409,7 +412,7 @@ async fn finish(app: &App, stream: String, mut outcomes: Vec<Outcome>, taken: Ta
         shared::redis::settle::settle(&app.redis, &messages, &done, Some(GROUP)).await
     };
     if let Err(error) = settle.await {
-        // The entries stay pending; after a while some worker does it again.
+        // The entries stay pending; after a while a worker handles them again.
         tracing::warn!(%error, "answers of queries could not be sent");
     }
 }
@@ -497,7 +500,7 @@ async fn answer_query<F: Future<Output = Result<Outcome, Failure>>>(
         }
         Err(Failure::Reject(rejection)) => rejection,
         Err(Failure::Retry(error)) => {
-            tracing::warn!(%error, command = envelope.name, "a query failed for the moment");
+            tracing::warn!(%error, command = envelope.name, "a query failed and may be tried again");
             Rejection::unavailable("The database is temporarily unavailable", 2)
         }
         Err(error) => {
@@ -520,12 +523,12 @@ async fn record_receipts(app: &App, requests: &[Request]) {
         receipts::record(&mut db, app.epoch.current(), requests).await
     });
     if let Err(error) = recorded.await {
-        // A lost cursor only causes repeats.
+        // A lost cursor only causes repetitions.
         tracing::warn!(%error, "receipts could not be recorded");
     }
 }
 
-/// Sessions to resume, and before them the receipts to record first.
+/// Separates the sessions to resume from the receipts, which are recorded first.
 fn apart(requests: Vec<Request>) -> (Vec<Request>, Vec<Request>) {
     let (mut received, mut sessions) = (Vec::new(), Vec::with_capacity(requests.len()));
     for Request { envelope, internal } in requests {
@@ -541,7 +544,7 @@ fn apart(requests: Vec<Request>) -> (Vec<Request>, Vec<Request>) {
     (received, sessions)
 }
 
-/// The outcomes, or for each request that it has to be tried again.
+/// The outcomes, or for each request an answer that it has to be tried again.
 fn or_unavailable(result: Result<Vec<Outcome>, Failure>, requests: &[Request]) -> Vec<Outcome> {
     result.unwrap_or_else(|error| {
         tracing::warn!(%error, requests = requests.len(), "sessions could not be looked up");

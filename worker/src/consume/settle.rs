@@ -1,5 +1,5 @@
-//! Settling: publishing what was applied, then deleting its entries, in one write. It repeats until Redis takes it,
-//! because what is committed must be told.
+//! Settling: publishing what was applied, then deleting its entries, in one write. It repeats until Redis accepts it,
+//! because what is committed must be published.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::publish;
 
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// What remains to be told and deleted of a wave.
+/// What remains to be published and deleted of a wave.
 #[derive(Default)]
 pub struct Settlement {
     pub publications: Vec<Publication>,
@@ -43,8 +43,8 @@ impl Settlement {
     }
 
     /// Publishes and deletes. `keep_trying` ends the repetition while Redis is away (the lease is lost, so another
-    /// worker does it). The result is whether all went well at once: if not, another Redis may have taken over, in which
-    /// earlier deletions never happened, and what is in the streams has to be read again.
+    /// worker does it). Returns true if everything worked at the first attempt: if not, another Redis server may have
+    /// taken over that has not seen earlier deletions, and the streams have to be read again.
     #[must_use]
     pub async fn settle(self, app: &App, keep_trying: impl Fn() -> bool) -> bool {
         if self.is_empty() {
@@ -80,7 +80,7 @@ impl Settlement {
     }
 
     async fn attempt(&self, app: &App) -> Result<(), Error> {
-        // What goes elsewhere has to be there before its entry is deleted here.
+        // An entry that is passed on must exist there before it is deleted here.
         for (stream, entry) in &self.passed_on {
             let fields = vec![(shared::stream::FIELD, bytes::Bytes::from(entry.clone()))];
             let () = keyed!(&app.redis, stream, |sender, stream| {

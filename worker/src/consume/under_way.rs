@@ -1,4 +1,4 @@
-//! The queries that this worker took and has not settled yet: nobody else may take them for abandoned.
+//! The queries that this worker took and has not settled yet: no other worker may treat them as abandoned.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -13,7 +13,7 @@ use shared::redis::lanes;
 #[derive(Clone, Default)]
 pub struct UnderWay(Arc<Mutex<HashSet<String>>>);
 
-/// Entries under way, until this is dropped.
+/// Entries in progress, until this is dropped.
 pub struct Taken {
     pub ids: Vec<String>,
     under_way: UnderWay,
@@ -29,7 +29,8 @@ impl UnderWay {
         self.0.lock().contains(id)
     }
 
-    /// Tells the other readers of the group, at each tick, that entries under way since the last one are not abandoned.
+    /// At each tick, tells the other readers of the group that entries in progress since the last one are not
+    /// abandoned.
     pub async fn keep(
         self,
         redis: Client,
@@ -47,7 +48,7 @@ impl UnderWay {
                 continue;
             }
             if let Err(error) = lanes::keep(&redis, &stream, group, &consumer, &slow).await {
-                tracing::warn!(%error, "other workers may take this one's queries for abandoned");
+                tracing::warn!(%error, "other workers may treat this worker's queries as abandoned");
             }
         }
         Ok(())

@@ -1,5 +1,5 @@
 //! A stored message, opened, with its reactions and the message it quotes: the same for every reader. What differs by
-//! reader (read marks, what is hidden) and what is not ours to keep (names) is put in last.
+//! reader (read marks, hidden messages) and what is not ours to keep (names) is added last.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,13 +17,14 @@ use crate::store::conversations::Scope;
 use crate::store::history::{self, MessageRow};
 use crate::store::{groups, users};
 
-/// Reactions shown of one message; more are left out, so that one message of a large community does not fill a page.
+/// How many reactions of one message are shown; more are left out, so that one message of a large community does not
+/// fill a page.
 const MAX_REACTIONS: i64 = 500;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub message: Message,
-    /// Whose message it quotes, and where that is.
+    /// The sender and place of the quoted message.
     quoted: Option<Quoted>,
 }
 
@@ -33,7 +34,7 @@ struct Quoted {
     seq: i64,
 }
 
-/// Opens rows, in their order; one that cannot be read is left out. At most two queries, whatever their number.
+/// Opens rows, in their order; unreadable ones are left out. Needs at most two queries, however many rows there are.
 pub async fn open(app: &App, db: &mut PgSession, rows: &[MessageRow]) -> Result<Vec<Entry>, Failure> {
     let mut messages: Vec<Message> = rows.iter().filter_map(|row| open_message(app, row)).collect();
     if messages.is_empty() {
@@ -46,7 +47,7 @@ pub async fn open(app: &App, db: &mut PgSession, rows: &[MessageRow]) -> Result<
     Ok(entries)
 }
 
-/// Puts in what is replied to, where it is still there.
+/// Adds the quoted messages that still exist.
 async fn add_quotes(app: &App, db: &mut PgSession, entries: &mut [Entry]) -> Result<(), Failure> {
     let ids: HashSet<MessageId> = entries.iter().filter_map(|entry| entry.message.reply_to_message_id).collect();
     if ids.is_empty() {
@@ -72,7 +73,7 @@ async fn add_quotes(app: &App, db: &mut PgSession, entries: &mut [Entry]) -> Res
     Ok(())
 }
 
-/// A message's fields but for its texts.
+/// The size of a message's fields without its texts.
 const FIELDS_BYTES: usize = 700;
 const LISTED_BYTES: usize = 120;
 
@@ -83,7 +84,7 @@ pub fn json_bytes(message: &Message) -> usize {
     FIELDS_BYTES + text_bytes(&message.content) + preview + lists
 }
 
-/// With what JSON escapes.
+/// The size of a text with JSON escapes.
 fn text_bytes(text: &str) -> usize {
     text.bytes()
         .map(|byte| match byte {
@@ -105,7 +106,7 @@ pub fn fitting<'a>(messages: impl Iterator<Item = &'a Message>, max_bytes: usize
 }
 
 impl Entry {
-    /// Whether the recipient of a direct message has read it, as of this scope of the reader's.
+    /// Sets if the recipient of a direct message has read it, as of this scope of the reader.
     pub fn set_read(&mut self, reader: UserId, scope: &Scope) {
         self.message.is_read = self.message.recipient_id.map(|recipient| {
             let read_seq = if recipient == reader { scope.read_seq } else { scope.other_read_seq };
@@ -113,7 +114,7 @@ impl Entry {
         });
     }
 
-    /// Everybody whose name it shows.
+    /// All users whose names it shows.
     fn users(&self) -> impl Iterator<Item = UserId> + '_ {
         let mentioned = self.message.mentions.iter().filter_map(|mention| match mention {
             Mention::User { user_id, .. } => Some(*user_id),
@@ -124,7 +125,7 @@ impl Entry {
         mentioned.chain(reacted).chain(quoted).chain([self.message.sender_id])
     }
 
-    /// The message with names as they are now; whoever is gone keeps the name known before.
+    /// The message with current names; deleted users keep the last known name.
     fn named(self, names: &HashMap<UserId, String>) -> Message {
         let Entry { mut message, quoted } = self;
         let put = |user: UserId, into: &mut String| {
@@ -148,7 +149,7 @@ impl Entry {
     }
 }
 
-/// Takes away previews of messages that are hidden from this reader.
+/// Removes previews of messages that are hidden from this reader.
 pub async fn hide_quotes(db: &mut PgSession, reader: UserId, entries: &mut [Entry]) -> Result<(), Failure> {
     let quotes = entries.iter().filter_map(|entry| Some((entry.message.conversation_id, entry.quoted?.seq)));
     let (conversations, seqs): (Vec<ConversationId>, Vec<i64>) = quotes.unzip();
@@ -165,7 +166,7 @@ pub async fn hide_quotes(db: &mut PgSession, reader: UserId, entries: &mut [Entr
     Ok(())
 }
 
-/// Puts in everybody's name, by one query.
+/// Fills in all names with one query.
 pub async fn name(db: &mut PgSession, entries: Vec<Entry>) -> Result<Vec<Message>, Failure> {
     let users: HashSet<UserId> = entries.iter().flat_map(Entry::users).collect();
     if users.is_empty() {
@@ -176,15 +177,16 @@ pub async fn name(db: &mut PgSession, entries: Vec<Entry>) -> Result<Vec<Message
     Ok(entries.into_iter().map(|entry| entry.named(&names)).collect())
 }
 
-/// Rows as their reader sees them, in their order, of any conversations; at most four queries, whatever their number.
+/// Rows of any conversations as their reader sees them, in their order; needs at most four queries, however many rows
+/// there are.
 pub async fn show(app: &App, db: &mut PgSession, reader: UserId, rows: &[MessageRow]) -> Result<Vec<Message>, Failure> {
     let mut entries = open(app, db, rows).await?;
     hide_quotes(db, reader, &mut entries).await?;
     name(db, entries).await
 }
 
-/// As [`show`], with the version that each message made and the users that a mention of everyone means, as the event of a new
-/// message has them.
+/// Like [`show`], with the version that each message made and the users that a mention of everyone stands for, as in
+/// the event of a new message.
 pub async fn show_as_new(
     app: &App,
     db: &mut PgSession,
@@ -201,7 +203,7 @@ pub async fn show_as_new(
     Ok(messages)
 }
 
-/// Adds whom a mention of everyone means: who is a member now.
+/// Adds the users that a mention of everyone stands for: the current members.
 async fn name_everyone(db: &mut PgSession, messages: &mut [Message]) -> Result<(), Failure> {
     let is_everyone = |mention: &Mention| matches!(mention, Mention::Everyone { .. });
     let mut groups: Vec<GroupId> = Vec::new();
@@ -214,7 +216,7 @@ async fn name_everyone(db: &mut PgSession, messages: &mut [Message]) -> Result<(
     groups.sort_unstable();
     groups.dedup();
     let mut members: HashMap<GroupId, Vec<UserId>> = HashMap::new();
-    // One more than are shown, and the sender, who is not.
+    // One more than are shown, and the sender, who is not shown.
     let most = MAX_SHOWN_USERS as i64 + 2;
     for (group, user) in groups::list_some_members(db, &groups, most).await? {
         members.entry(group).or_default().push(user);

@@ -1,5 +1,5 @@
-//! Reading messages as a participant sees them: pages of a conversation, and single rows made into message objects. Whether
-//! the reader may see the conversation at all is checked by the caller; SQL is in `store`.
+//! Reading messages as a participant sees them: pages of a conversation, and single rows made into message objects. The
+//! caller checks that the reader may see the conversation; SQL is in `store`.
 //!
 //! scope → cached window, or rows → entries → what is hidden taken away, names put in → messages
 
@@ -29,13 +29,14 @@ pub struct Page {
     /// Oldest first.
     pub messages: Vec<Message>,
     pub pagination: Pagination,
-    /// The conversation's, from before the messages were read.
+    /// The conversation's version, from before the messages were read.
     pub version: i64,
-    /// Of a page around a message.
+    /// Set for a page around a message.
     pub around: Option<Around>,
 }
 
-/// Reads a page of a conversation; whether the user may is checked before, and where a message that it is to be around is.
+/// Reads a page of a conversation. The caller has checked the user's permission and, for a page around a message, where
+/// that message is.
 pub async fn read_page(
     app: &App,
     db: &mut PgSession,
@@ -109,11 +110,11 @@ struct Reader<'a> {
     scope: &'a Scope,
 }
 
-/// Messages of a conversation that follow each other.
+/// Consecutive messages of a conversation.
 struct Stretch {
     entries: Vec<Entry>,
     has_more: bool,
-    /// Whether there are more only because these are so large.
+    /// True if there are more only because these are so large.
     is_cut: bool,
 }
 
@@ -129,9 +130,9 @@ impl Stretch {
 }
 
 impl Reader<'_> {
-    /// The entries of a range, of which `most_bytes` are shown.
+    /// The entries of a range, limited to what fits into `most_bytes`.
     async fn read(&self, db: &mut PgSession, range: Range, most_bytes: usize) -> Result<Stretch, Failure> {
-        // One more than asked for tells whether there are more.
+        // Reading one more than requested shows if there are more.
         let wanted = Range { limit: range.limit + 1, ..range };
         let mut entries = match from_window(self.app, db, self.user, self.conversation, self.scope, &wanted).await? {
             Some(entries) => entries,
@@ -140,7 +141,7 @@ impl Reader<'_> {
                 entry::open(self.app, db, &rows).await?
             }
         };
-        // The end that the range begins with is shown.
+        // The end at which the range begins is shown.
         let messages = entries.iter().map(|entry| &entry.message);
         let fits = if range.from_newest { fitting(messages.rev(), most_bytes) } else { fitting(messages, most_bytes) };
         let asked = entries.len().min(usize::try_from(range.limit).unwrap_or(usize::MAX));
@@ -156,8 +157,8 @@ impl Reader<'_> {
     }
 }
 
-/// The entries of the range out of the conversation's newest messages, which are kept in Redis; `None` when the range
-/// reaches further back.
+/// The entries of the range, taken from the conversation's newest messages in Redis; `None` if the range reaches
+/// further back.
 async fn from_window(
     app: &App,
     db: &mut PgSession,
@@ -182,7 +183,7 @@ async fn from_window(
             let rows = history::list_newest(db, conversation, most).await?;
             let covers_after = match rows.first() {
                 Some(oldest) if rows.len() as i64 == most => oldest.seq - 1,
-                // That is all there is.
+                // These are all there are.
                 _ => 0,
             };
             let entries = entry::open(app, db, &rows).await?;

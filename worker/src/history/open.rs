@@ -8,8 +8,8 @@ use shared::ids::{MessageId, UserId};
 use crate::app::App;
 use crate::store::history::{MessageRow, ReactionRow};
 
-/// Opens a row's content. `None` when it does not decrypt; that is logged with the message's id
-/// and counted, and the message is left out.
+/// Opens a row's content. `None` if it does not decrypt; that is counted and logged with the message's id, and the
+/// message is left out.
 pub fn open_message(app: &App, row: &MessageRow) -> Option<Message> {
     let plain = match app.keyring.open(row.message_id.0, row.key_id, &row.iv, row.mac.as_deref(), &row.content) {
         Ok(plain) => plain,

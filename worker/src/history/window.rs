@@ -1,6 +1,7 @@
 //! The newest messages of an active conversation, kept in Redis, sealed, with the conversation's version at which they were
-//! read and the database's epoch. The version is read from Postgres with every request, and only an equal one counts, so that a window can never
-//! show what an edit or a deletion took away. Redis failing costs nothing but the read from Postgres.
+//! read and the database's epoch. The version is read from Postgres with every request, and a window with another
+//! version is ignored, so that it can never show what an edit or a deletion removed. If Redis fails, the messages are
+//! read from Postgres.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,23 +19,23 @@ use crate::app::App;
 use crate::store::conversations::Scope;
 use crate::store::history::Range;
 
-/// Reading Postgres takes less than waiting longer.
+/// Beyond this, reading from Postgres is faster than waiting.
 const MAX_WAIT: Duration = Duration::from_millis(100);
-/// Larger windows are not kept, whatever `CACHE_MESSAGES` says: very long messages would fill Redis.
+/// Larger windows are not cached, whatever `CACHE_MESSAGES` is: very long messages would fill Redis.
 const MAX_BYTES: usize = 256 * 1024;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Window {
-    /// The history of the database that this is of: in another one the same version may be another content.
+    /// The history of the database that this belongs to: in another one the same version may have other content.
     pub epoch: Epoch,
     pub version: i64,
-    /// All messages with higher numbers are here.
+    /// All messages with higher numbers are in this window.
     pub covers_after: i64,
-    /// Oldest first; hidden or not.
+    /// Oldest first, including hidden ones.
     pub entries: Vec<Entry>,
 }
 
-/// Whether a window of the `most` newest messages is likely to hold the range.
+/// True if a window of the `most` newest messages is likely to contain the range.
 pub fn may_hold(most: i64, scope: &Scope, range: &Range) -> bool {
     if most == 0 {
         return false;
@@ -63,7 +64,7 @@ impl Window {
             }
             Err(_) => return None,
         };
-        // Sealed under a key that is gone, or written by another version of the program: as if it were not there.
+        // Sealed under a key that is gone, or written by another version of the program: treated as missing.
         let json = app.wire.open_window(context(conversation), &sealed).ok()?;
         let window: Window = serde_json::from_slice(&json).ok()?;
         (window.version == version && window.epoch == app.epoch.current()).then_some(window)
@@ -87,7 +88,7 @@ impl Window {
         }
     }
 
-    /// The entries of a range, oldest first; `None` when the range reaches beyond this window.
+    /// The entries of a range, oldest first; `None` if the range reaches beyond this window.
     pub fn cut(self, range: &Range, hidden: &HashSet<i64>) -> Option<Vec<Entry>> {
         let covered = range.after >= self.covers_after;
         let (skipped, limit) = (range.offset.max(0) as usize, range.limit.max(0) as usize);
@@ -108,7 +109,7 @@ impl Window {
     }
 }
 
-/// What a window is sealed under: it opens only as this conversation's.
+/// The associated data of a window's encryption: it opens only for this conversation.
 fn context(conversation: ConversationId) -> Uuid {
     match conversation {
         ConversationId::Direct(a, b) => Uuid::from_u64_pair(a.0 as u64, b.0 as u64),
@@ -141,7 +142,7 @@ mod tests {
     const ALL: Range = Range { after: 0, before: i64::MAX, from_newest: true, offset: 0, limit: 3 };
 
     #[test]
-    fn a_range_within_is_cut_and_one_beyond_is_refused() {
+    fn a_range_within_is_cut_and_one_beyond_is_rejected() {
         let newest = || window(10, 11..=20);
         let cases = [
             ("newest", ALL, &[][..], Some(vec![18, 19, 20])),
@@ -182,7 +183,8 @@ mod tests {
         assert!(!may_hold(100, &scope(1000), &Range { before: 0, offset: i64::from(u32::MAX), ..ALL }));
     }
 
-    /// Workers of two versions share the windows during an update: what one keeps, the other reads or does not take for a window.
+    /// Workers of two versions share the windows during an update: what one stores, the other must be able to read or
+    /// recognise as foreign.
     #[test]
     fn windows_keep_their_golden_bytes() {
         let message = serde_json::json!({

@@ -1,5 +1,5 @@
-//! Ends the sessions of users whose account the main backend deleted, and passes their groups on. Any worker does it; a user whom
-//! one deals with is locked, and the others take another one.
+//! Ends the sessions of users whose account the main backend deleted, and transfers their groups. Any worker can do it;
+//! a user that one works on is locked, and the others take another one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::publish;
 use crate::store::departures;
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// In one transaction: messages to a group wait until it ends.
+/// In one transaction; messages to a group wait until it ends.
 const MAX_GROUPS: i64 = 10;
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let mut ticks = lifecycle.every(INTERVAL);
     while ticks.next().await {
-        // One that cannot be dealt with holds up nobody else.
+        // A user whose cleanup fails does not hold up the others.
         let mut failed = Vec::new();
         while !lifecycle.is_draining() {
             let known = failed.len();
@@ -40,8 +40,8 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Deals with one account, or with a part of its groups. Whether there was anybody but those in `failed`, to which an account that could
-/// not be dealt with is added.
+/// Cleans up after one account, or a part of its groups. Returns true if there was an account that is not in `failed`;
+/// adds an account that fails to it.
 async fn see_off_one(app: &App, failed: &mut Vec<UserId>) -> anyhow::Result<bool> {
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;
@@ -50,8 +50,8 @@ async fn see_off_one(app: &App, failed: &mut Vec<UserId>) -> anyhow::Result<bool
     failed.push(user);
     let mut is_done = true;
     if !departed.exists {
-        // Before the commit: should it fail, the same is told again, and an account that is gone cannot open a session meanwhile. And
-        // before groups are locked, which other commands wait for.
+        // Before the commit: if it fails, the same is published again, and a deleted account cannot open a session
+        // meanwhile. And before groups are locked, which other commands wait for.
         let ended = Publication { audience: Audience::User(user), header: Header::Departed, payload: Vec::new() };
         publish::publish(app, &[ended]).await?;
         is_done = departures::delete_memberships(&mut transaction, user, MAX_GROUPS).await?;
@@ -62,7 +62,7 @@ async fn see_off_one(app: &App, failed: &mut Vec<UserId>) -> anyhow::Result<bool
     transaction.commit().await?;
     failed.pop();
     if is_done && !departed.exists {
-        tracing::info!(user_id = %user, "an account was deleted: its sessions end, its groups are passed on");
+        tracing::info!(user_id = %user, "an account was deleted: its sessions end, its groups are transferred");
     }
     Ok(true)
 }

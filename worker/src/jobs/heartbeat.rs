@@ -1,5 +1,5 @@
-//! This worker's sign of life in Redis, given only while its Postgres takes writes: gateways count such workers to tell
-//! whether the fleet can serve.
+//! This worker's heartbeat in Redis, sent only while its Postgres accepts writes: gateways count such workers to find
+//! out if the fleet can serve.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -19,19 +19,19 @@ use crate::app::App;
 use crate::store::{leases, main_backend};
 
 pub const INTERVAL: Duration = Duration::from_secs(1);
-/// A process that gave no sign for so long does not count.
+/// A process without a heartbeat for this long does not count.
 pub const ALIVE_FOR: Duration = Duration::from_secs(5);
 
-/// What the last look at the stores found.
+/// The result of the last check of the stores.
 #[derive(Default)]
 pub struct Stores {
     database: Health,
     redis: Health,
-    /// What of the main backend's tables is not as this server needs it.
+    /// What is wrong with the main backend's tables, for this server.
     main_backend: Mutex<Vec<String>>,
     /// Which of our own tables cannot be used.
     own_tables: Mutex<Vec<String>>,
-    /// The epoch that gateways were told of.
+    /// The epoch that gateways were last told.
     told_epoch: Mutex<Epoch>,
     pub gateways: AtomicI64,
     pub workers: AtomicI64,
@@ -54,7 +54,7 @@ impl Health {
         self.answers.load(Ordering::Relaxed)
     }
 
-    /// Milliseconds of the last question.
+    /// Milliseconds that the last check took.
     pub fn response_ms(&self) -> f64 {
         self.response_micros.load(Ordering::Relaxed) as f64 / 1000.0
     }
@@ -77,7 +77,8 @@ impl Stores {
         self.own_tables.lock().clone()
     }
 
-    /// Looks at the rights on our own tables. What others can do without them they go on doing: this worker still counts.
+    /// Checks the rights on our own tables. Commands that do not need a faulty table continue to work, so this worker
+    /// still counts.
     async fn look_at_own_tables(&self, app: &App) {
         let looking = async { main_backend::list_unusable(&mut app.control_db.acquire().await?).await };
         let Ok(Ok(found)) = tokio::time::timeout(ALIVE_FOR / 2, looking).await else { return };
@@ -92,12 +93,12 @@ impl Stores {
         }
     }
 
-    /// Looks at the main backend's tables, which change while we run.
+    /// Checks the main backend's tables, which may change while we run.
     async fn look_at_main_backend(&self, app: &App) {
         let looking = async { main_backend::list_problems(&mut app.control_db.acquire().await?).await };
         let found = match tokio::time::timeout(ALIVE_FOR / 2, looking).await {
             Ok(Ok(found)) => found,
-            // Not known for the moment; whether Postgres answers is another question.
+            // Unknown for the moment; another check finds out if Postgres answers.
             Err(_) => return,
             Ok(Err(sqlx::Error::Database(error))) => vec![error.message().to_owned()],
             Ok(Err(_)) => return,
@@ -113,7 +114,7 @@ impl Stores {
         }
     }
 
-    /// Asks both stores and tells Redis that this worker lives.
+    /// Checks both stores and tells Redis that this worker is alive.
     async fn look(&self, app: &App) {
         let asked = Instant::now();
         let write = async {
@@ -157,7 +158,7 @@ impl Stores {
         }
         let (epoch, told) = (app.epoch.current(), *self.told_epoch.lock());
         if self.database.answers() && !epoch.0.is_nil() {
-            // Only news replace what another worker said.
+            // Only a change replaces what another worker wrote.
             let only_missing = (epoch == told).then_some(SetOptions::NX);
             let () = keyed!(redis, app.keys.store_epoch(), |sender, key| {
                 let only_missing = only_missing.clone();
@@ -165,7 +166,7 @@ impl Stores {
             })
             .await?;
         }
-        // What is long gone is forgotten.
+        // Entries that are long gone are removed.
         let () = keyed!(redis, &workers, |sender, key| async move {
             sender.zremrangebyscore(key, f64::NEG_INFINITY, oldest - 60_000.0).await
         })
@@ -184,7 +185,7 @@ impl Stores {
     }
 }
 
-/// Looks after the stores until the process stops; takes the sign of life back at the drain.
+/// Monitors the stores until the process stops; withdraws the heartbeat at the drain.
 pub async fn run(app: Arc<App>, stores: Arc<Stores>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let mut ticks = lifecycle.every(INTERVAL);
     while ticks.next().await {

@@ -1,5 +1,5 @@
-//! Ends what ended elsewhere: grace periods that are over, and the sessions of gateways that died; restores who is believed online
-//! when Redis lost it. Any worker does it, and what one takes no other gets.
+//! Ends what ended elsewhere: grace periods that are over, and the sessions of gateways that died. Also restores the
+//! online users if Redis lost them. Any worker can do it, and what one takes the others do not get.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,25 +20,25 @@ use crate::store::users::NOBODY;
 use crate::store::{presence as presence_store, purge};
 
 const INTERVAL: Duration = Duration::from_millis(500);
-/// And if none came for so long while it was looked at, it is dead.
+/// A gateway without a heartbeat for this long while it is watched is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(3);
-/// Silent gateways looked at together.
+/// How many silent gateways are checked together.
 const MAX_DEAD: i64 = 1_000;
-/// Gateways compare their sessions with the registry every 5 s; until then nobody is given up.
+/// Gateways compare their sessions with the registry every 5 s; until then no user is given up.
 const REGISTERED_WITHIN: Duration = Duration::from_secs(15);
-/// Whoever holds this advisory lock restores.
+/// The worker that holds this advisory lock restores.
 const RESTORE_LOCK: i64 = 0x6368_6174_5052_4553;
-/// Users announced, and sessions ended, in one go.
+/// How many users are announced, and sessions ended, at once.
 const CHUNK: usize = 500;
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let mut ticks = lifecycle.every(INTERVAL);
     let mut silent = Silent::default();
-    // Users taken from the registry but not announced yet, while a store is away.
+    // Users removed from the registry but not announced yet, while a store is away.
     let mut gone: Vec<UserId> = Vec::new();
     while ticks.next().await {
         if let Err(error) = restore(&app).await {
-            tracing::warn!(error = %with_causes(&error), "who was online could not be restored");
+            tracing::warn!(error = %with_causes(&error), "the online users could not be restored");
         }
         if let Err(error) = register_late(&app).await {
             tracing::warn!(error = %with_causes(&error), "sessions could not be registered yet");
@@ -50,7 +50,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
             tracing::warn!(error = %with_causes(&error), "grace periods could not be ended");
         }
     }
-    // What was taken must still be told.
+    // What was removed must still be announced.
     if !gone.is_empty() {
         end_graces(&app, &mut gone).await?;
     }
@@ -71,8 +71,8 @@ async fn end_graces(app: &App, gone: &mut Vec<UserId>) -> anyhow::Result<()> {
     }
 }
 
-/// Registers and announces the sessions that could not be registered when they opened. One that has closed since is registered, too:
-/// its gateway finds it, and ends it as any other.
+/// Registers and announces the sessions that could not be registered when they opened. A session that has closed since
+/// is registered, too: its gateway finds it, and ends it like any other.
 async fn register_late(app: &App) -> anyhow::Result<()> {
     let late = app.late_sessions.take();
     let mut result = Ok(());
@@ -90,10 +90,10 @@ async fn register_late(app: &App) -> anyhow::Result<()> {
     result
 }
 
-/// Of a release before 0.2, which kept no epoch.
+/// Written by a release before 0.2, which kept no epoch.
 const MARK_OF_BEFORE: &str = "1";
 
-/// After Redis or the database has lost something: whoever is believed online is so, and the other way round.
+/// Restores after Redis or the database has lost data: users stored as online in one become online in the other.
 async fn restore(app: &App) -> anyhow::Result<()> {
     let epoch = app.epoch.current().0;
     let mark = epoch.simple().to_string();
@@ -117,7 +117,7 @@ async fn restore(app: &App) -> anyhow::Result<()> {
     };
     transaction.commit().await?;
     if let Some(before) = online {
-        // Who came or went meanwhile may have been told of the other history.
+        // Users who came or went meanwhile may have been announced in the other history.
         let now = app.presence.all_online(&app.redis).await?;
         let (was, is): (HashSet<UserId>, HashSet<UserId>) = (before.into_iter().collect(), now.into_iter().collect());
         let difference = |these: &HashSet<UserId>, those| these.difference(those).copied().collect::<Vec<UserId>>();
@@ -129,8 +129,8 @@ async fn restore(app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// When Redis has lost everything: whoever is believed online is so again, and goes offline unless a gateway registers a session
-/// in time.
+/// After Redis has lost everything: users stored as online become online again, and go offline unless a gateway
+/// registers a session in time.
 async fn restore_registry(app: &App, db: &mut PgSession) -> anyhow::Result<()> {
     let grace = app.settings.common.offline_grace_period.max(REGISTERED_WITHIN);
     let (mut after, mut restored) = (NOBODY, 0);
@@ -145,23 +145,23 @@ async fn restore_registry(app: &App, db: &mut PgSession) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// When the database has another history, as after a restore: what others were told last is what Redis has, and nobody is told anew.
-/// Returns those who are online.
+/// After the database has another history, for example after a restore: Redis holds what others were told last, so
+/// nobody is notified again. Returns the online users.
 async fn restore_status(app: &App, db: &mut PgSession) -> anyhow::Result<Vec<UserId>> {
     let online = app.presence.all_online(&app.redis).await?;
     presence_store::replace_online(db, &online).await?;
-    tracing::info!(users = online.len(), "the database knows again who is online");
+    tracing::info!(users = online.len(), "the online users were written to the database again");
     Ok(online)
 }
 
-/// Gateways that seem dead: by what heartbeat, and since when this worker has seen no other. A gateway is dead only if its heartbeat
-/// is old by Redis' clock and stood still for as long by ours, so that neither a clock that was set nor a gateway that counts by its
-/// own, as in release 0.1, ends anybody's session.
+/// Gateways that seem dead: their last heartbeat, and since when this worker has seen no other. A gateway is dead only
+/// if its heartbeat is old by Redis' clock and has not changed for as long by ours. Neither a clock that was set nor a
+/// gateway that uses its own clock, as in release 0.1, can then end sessions.
 #[derive(Default)]
 struct Silent(HashMap<String, (f64, Instant)>);
 
 impl Silent {
-    /// Notes all heartbeats that are old; returns the gateways whose are so for long enough.
+    /// Records all old heartbeats; returns the gateways whose heartbeats have been old for long enough.
     fn note(&mut self, old: Vec<(String, f64)>, now: Instant) -> Vec<String> {
         let noted = old.into_iter().map(|(gateway, beat)| {
             let since = match self.0.get(&gateway) {
@@ -194,8 +194,8 @@ async fn bury_dead_gateways(app: &App, silent: &mut Silent) -> Result<(), Error>
                 app.presence.close(&app.redis, gateway, chunk, app.settings.common.offline_grace_period).await?;
             }
         }
-        // Last, so that another worker goes on where this one fails. Of a gateway that came back meanwhile, the next beat is a second
-        // away.
+        // Last, so that another worker continues if this one fails. A gateway that came back meanwhile sends its next
+        // heartbeat within a second.
         let () = keyed!(&app.redis, &heartbeats, |sender, key| {
             let member = member.clone();
             async move { sender.zrem(key, member).await }
@@ -226,7 +226,7 @@ mod tests {
         assert!(at(&[("slow", 1.0), ("dead", 5.0)], 0).is_empty());
         assert!(at(&[("slow", 2.0), ("dead", 5.0)], 2).is_empty());
         assert_eq!(at(&[("slow", 3.0), ("dead", 5.0)], 3), ["dead"]);
-        assert!(at(&[("slow", 4.0)], 5).is_empty(), "what is no longer listed is forgotten");
+        assert!(at(&[("slow", 4.0)], 5).is_empty(), "gateways that are no longer listed are forgotten");
         assert!(at(&[("slow", 5.0), ("dead", 5.0)], 6).is_empty());
     }
 }

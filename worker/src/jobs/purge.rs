@@ -1,5 +1,6 @@
-//! Purges deleted groups whose time is over, and what was deleted of direct conversations, in bounded transactions. Any worker
-//! does it; a group or conversation that one works on is locked, and the others take another one.
+//! Purges deleted groups whose retention has ended, and what was deleted of direct conversations, in bounded
+//! transactions. Any worker can do it; a group or conversation that one works on is locked, and the others take another
+//! one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +12,9 @@ use crate::app::App;
 use crate::store::purge;
 
 const INTERVAL: Duration = Duration::from_secs(5);
-/// Messages deleted in one transaction.
+/// The number of messages deleted in one transaction.
 const BATCH: i64 = 2_000;
-/// Between transactions, so that members' commands are not held up by the load.
+/// The pause between transactions, so that the load does not delay members' commands.
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
@@ -24,7 +25,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
                 Ok(true) => tokio::time::sleep(PAUSE).await,
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::warn!(%error, "what was deleted could not be purged");
+                    tracing::warn!(%error, "deleted messages could not be purged");
                     break;
                 }
             }
@@ -33,7 +34,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One transaction's worth. Whether there was anything to do.
+/// Runs one transaction. Returns true if there was anything to do.
 async fn purge_some(app: &App) -> sqlx::Result<bool> {
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;

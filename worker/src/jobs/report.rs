@@ -1,5 +1,6 @@
-//! Tells gateways what they should have been given: the conversations published to in the last seconds, from memory, and, after
-//! a takeover from a worker that died, what that one stored last and perhaps never published. Only the takeover costs queries.
+//! Tells gateways what they should have received: the conversations published to in the last seconds, from memory, and,
+//! after a takeover from a worker that died, what that worker stored last and may never have published. Only the
+//! takeover costs queries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +19,13 @@ use crate::recent::Abandoned;
 use crate::store::{replay, shared_events};
 
 const INTERVAL: Duration = Duration::from_secs(3);
-/// First the new owner publishes what it finds in the streams: that is the ordinary way.
+/// First the new owner publishes what it finds in the streams, which is the ordinary way.
 const AFTER_TAKEOVER: Duration = Duration::from_secs(3);
-/// What the clock of Redis, by which ids are made, may be apart from that of Postgres, by which leases run out.
+/// How far the clock of Redis, from which ids are made, may differ from that of Postgres, by which leases expire.
 const CLOCK_MARGIN: Duration = Duration::from_secs(70);
-/// Messages, and events, looked at after a takeover.
+/// How many messages, and events, are looked at after a takeover.
 const MAX_FOUND: i64 = 50_000;
-/// Conversations, and events, in one publication.
+/// How many conversations, and events, fit into one publication.
 const CHUNK: usize = 2_000;
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
@@ -37,12 +38,12 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
         if let Some(left) = &abandoned {
             match look(&app, left).await {
                 Ok(()) => abandoned = None,
-                Err(error) => tracing::warn!(%error, "what a dead worker stored could not be looked at"),
+                Err(error) => tracing::warn!(%error, "the last messages of a dead worker could not be read"),
             }
         }
         if let Err(error) = publish(&app, app.recent.report()).await {
-            // It is told again.
-            tracing::debug!(%error, "gateways could not be told what they should have");
+            // It is reported again.
+            tracing::debug!(%error, "the report to gateways could not be published");
         }
     }
     Ok(())
@@ -66,7 +67,7 @@ async fn look(app: &App, abandoned: &Abandoned) -> sqlx::Result<()> {
     tracing::info!(
         partitions = abandoned.partitions.len(),
         events = events.len(),
-        "looked at what a dead worker stored"
+        "read the last messages of a dead worker"
     );
     app.recent.found(messages, events);
     Ok(())

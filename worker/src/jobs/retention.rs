@@ -1,6 +1,6 @@
-//! Deletes what has been kept long enough: rows of the event queue, events that are nobody's any more, changes of conversations and
-//! their events, the memory of applied commands and of backends' requests, and old entries of the audit log. One worker at a time, in
-//! bounded transactions.
+//! Deletes what has been kept long enough: rows of the event queue, events without recipients, changes of conversations
+//! and their events, the records of applied commands and of backends' requests, and old entries of the audit log. One
+//! worker at a time, in bounded transactions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,22 +16,22 @@ use crate::store::replay::first_id;
 use crate::store::{Spelled, api_keys, audit, changes, shared_events};
 
 const INTERVAL: Duration = Duration::from_secs(600);
-/// After a round that failed.
+/// The pause after a round that failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(10);
-/// No gateway or stream delivers a command again after so long; its deadline is over after seconds.
+/// After this time, no gateway or stream can deliver a command again; its deadline ends within seconds.
 const APPLIED_COMMANDS_KEPT: Duration = Duration::from_secs(24 * 3600);
 const COMMANDS_PER_TRANSACTION: i64 = 5_000;
-/// Less than that: a repeated request finds its command applied, or is a new one.
+/// Shorter than that, so that a repeated request either finds its command applied or is a new one.
 const REQUESTS_KEPT: Duration = Duration::from_secs(12 * 3600);
 /// An event can have a row for each of a group's members.
 const EVENTS_PER_TRANSACTION: i64 = 200;
-/// Changes of a conversation that are kept however old they are.
+/// How many changes of a conversation are kept, however old they are.
 const CHANGES_KEPT: i64 = 10_000;
 const CONVERSATIONS_TOGETHER: i64 = 500;
-/// Users with too much waiting who are relieved in one round; the others wait for the next one.
+/// How many users with too many waiting events are handled in one round; the others wait for the next one.
 const USERS_TOGETHER: i64 = 1_000;
 const PAUSE: Duration = Duration::from_millis(20);
-/// Whoever holds this advisory lock cleans up.
+/// The worker that holds this advisory lock cleans up.
 const LOCK: i64 = 0x6368_6174_5245_5431;
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
@@ -99,7 +99,7 @@ async fn clean_audit(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Walks the events from the oldest: those whose rows may all stay yet are passed over.
+/// Walks the events from the oldest on, and skips those whose rows may all stay.
 async fn clean_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
     let delivered = app.settings.event_retention_delivered;
     let undelivered = app.settings.event_retention_undelivered;
@@ -110,11 +110,11 @@ async fn clean_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
         if !purge::try_lock(&mut transaction, LOCK).await? {
             return Ok(());
         }
-        // A row is never kept for less than either time, and is never older than its event.
+        // A row is kept for at least both times, and is never older than its event.
         let old =
             purge::list_old_events(&mut transaction, place, delivered.min(undelivered), EVENTS_PER_TRANSACTION).await?;
         let Some(last) = old.last() else {
-            // Only dropped, it might still hold the lock when what comes next tries for it.
+            // If it were only dropped, it might still hold the lock when the next attempt needs it.
             return transaction.commit().await;
         };
         place = *last;
@@ -127,7 +127,7 @@ async fn clean_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Shared events are kept for as long as those that nobody received: who did is not told by their rows.
+/// Shared events are kept as long as events without recipients: their rows do not say who received them.
 async fn clean_shared_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
     let oldest = OffsetDateTime::now_utc() - app.settings.event_retention_undelivered;
     let before = first_id(oldest);
@@ -148,9 +148,9 @@ async fn clean_shared_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<(
     Ok(())
 }
 
-/// Walks the users for whom more waits than may; the oldest goes.
+/// Walks the users with more waiting events than allowed; the oldest are deleted.
 async fn clean_crowded(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
-    // More than a replay has, so that its user hears that it is not all.
+    // More than a replay holds, so that its user learns that it is not complete.
     let most = i64::from(app.settings.waiting_events_per_user).max(i64::from(app.settings.replay_limit) + 1);
     let mut db = app.db.acquire().await?;
     let crowded = purge::list_crowded(&mut db, most, USERS_TOGETHER).await?;
@@ -174,7 +174,7 @@ async fn clean_crowded(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Walks the conversations that have changes, for those that have more than are kept.
+/// Walks the conversations with changes, and trims those that have more than are kept.
 async fn clean_changes(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
     let mut place = Spelled::default();
     while !lifecycle.is_draining() {

@@ -1,5 +1,6 @@
-//! Tells the gateways of revoked tokens, so that they end the connections opened with them: at once when the database
-//! notifies, and after a look at the table otherwise. Every worker does it; Redis sees to it that each is told once.
+//! Tells gateways about revoked tokens, so that they end the connections opened with them: immediately when the
+//! database notifies, and otherwise after a look at the table. Every worker does it; Redis ensures that each token is
+//! announced once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +19,13 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::store::revocations;
 
-/// A notification that was lost costs so much.
+/// The delay if a notification is lost.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// A row can be older than the commit that shows it, and the main backend's clock can be behind.
+/// A row can be older than the commit that makes it visible, and the main backend's clock can be behind.
 const OVERLAP: Duration = Duration::from_secs(60);
-/// How far a starting worker looks back: no worker may have been there for a while.
+/// How far back a starting worker looks, because there may have been no worker for a while.
 const FIRST_LOOKBACK: Duration = Duration::from_secs(3600);
-/// Tokens announced in one go; as many notifications wait. More are found by looking.
+/// How many tokens are announced at once, and how many notifications may wait. Further ones are found in the table.
 const CHUNK: usize = 500;
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -54,12 +55,12 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
             }
         };
         if let Err(error) = result {
-            tracing::warn!(error = %with_causes(&error), "revoked tokens could not be told of; trying again");
+            tracing::warn!(error = %with_causes(&error), "revoked tokens could not be announced; trying again");
         }
     }
 }
 
-/// Announces what the table shows.
+/// Announces the revocations in the table.
 async fn look(app: &App, script: &Revocations, lookback: Duration) -> anyhow::Result<()> {
     let mut db = app.db.acquire().await?;
     let mut chunks = revocations::stream_revoked(&mut db, lookback).try_chunks(CHUNK).boxed();
@@ -78,10 +79,10 @@ async fn announce(app: &App, script: &Revocations, token_ids: &[TokenId]) -> any
     Ok(())
 }
 
-/// Passes on what the database notifies of, on a connection of its own; not through a pooler.
+/// Forwards the database's notifications, on its own connection; impossible through a pooler.
 async fn listen(app: Arc<App>, heard: mpsc::Sender<TokenId>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     if app.db.is_pooled() {
-        // The backend that listens would be another client's the next moment.
+        // Behind a pooler, the listening backend would serve another client the next moment.
         return Ok(());
     }
     let options = app.db.connect_options();
@@ -93,7 +94,7 @@ async fn listen(app: Arc<App>, heard: mpsc::Sender<TokenId>, lifecycle: Lifecycl
             error = pass_on(&pool, &heard) => error,
         };
         if let Err(error) = error {
-            tracing::warn!(%error, "not notified of revoked tokens for the moment");
+            tracing::warn!(%error, "no notifications of revoked tokens for the moment");
         }
         tokio::time::sleep(RECONNECT_PAUSE).await;
     }
@@ -102,9 +103,9 @@ async fn listen(app: Arc<App>, heard: mpsc::Sender<TokenId>, lifecycle: Lifecycl
 async fn pass_on(pool: &PgPool, heard: &mpsc::Sender<TokenId>) -> sqlx::Result<()> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(revocations::CHANNEL).await?;
-    // Ends with the connection: a new one listens again.
+    // Ends with the connection; a new one listens again.
     while let Some(notification) = listener.try_recv().await? {
-        // When too many wait the look at the table finds it.
+        // If too many wait, the look at the table finds it.
         let _ = heard.try_send(TokenId(notification.payload().to_owned()));
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! Ends the typing of those who gave no further sign of it. Any worker does it, and what one takes no other gets; so it
-//! ends though the worker that began it is gone.
+//! Ends the typing of users who gave no further sign of it. Any worker can do it, and what one takes the others do not
+//! get, so typing ends even if the worker that began it is gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::outcome::{Audience, Publication};
 use crate::publish;
 
 const INTERVAL: Duration = Duration::from_millis(200);
-/// Typists taken in one go.
+/// How many typists are taken at once.
 const CHUNK: usize = 500;
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let ends = TypingEnds::default();
     let mut ticks = lifecycle.every(INTERVAL);
     while ticks.next().await {
-        // What is lost by an error here may be lost: clients end a typing they hear nothing more of.
+        // Losing these on an error is acceptable: clients end a typing state that is not renewed.
         if let Err(error) = end(&app, &ends).await {
             tracing::debug!(%error, "typing could not be ended");
         }
@@ -45,7 +45,7 @@ async fn end(app: &App, ends: &TypingEnds) -> Result<(), Error> {
     }
 }
 
-/// The event for the others of the conversation, never for the one who types.
+/// The event for the conversation's other participants, never for the typist.
 pub fn publication(typist: &Typist, is_typing: bool) -> Publication {
     let event = UserTyping {
         user_id: typist.user,
@@ -56,7 +56,8 @@ pub fn publication(typist: &Typist, is_typing: bool) -> Publication {
     let audience = match (typist.conversation.other(typist.user), typist.conversation.group()) {
         (Some(other), _) => Audience::User(other),
         (None, Some(group)) => Audience::Group(group),
-        // A conversation of others: nobody is told. `Typist`s are made for one's own only.
+        // A conversation between other users: nobody is notified. `Typist`s are only made for the user's own
+        // conversations.
         (None, None) => Audience::User(typist.user),
     };
     let header = EventHeader { exclude_users: vec![typist.user], ..EventHeader::new(Receipt::None) };

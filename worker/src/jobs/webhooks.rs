@@ -1,5 +1,5 @@
-//! Which webhook endpoints there are, and their upkeep: a task for each delivers to it (`crate::webhooks::endpoint`), what waited for
-//! too long is set aside, and what is kept for too long deleted.
+//! Keeps track of the webhook endpoints and maintains their queues: a task for each delivers to it
+//! (`crate::webhooks::endpoint`), deliveries that waited too long are set aside, and old ones are deleted.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::webhooks::client::Client;
 use crate::webhooks::endpoint;
 use crate::webhooks::subscriptions::REFRESH;
 
-/// Rows of one statement.
+/// The number of rows per statement.
 const BATCH: i64 = 1_000;
 
 struct Running {
@@ -25,8 +25,8 @@ struct Running {
     client: watch::Sender<Option<Arc<Client>>>,
 }
 
-/// For a worker that starts: whatever it applies, it knows who has subscribed to it. The endpoint of the settings is what the worker
-/// that started last was told.
+/// Called when a worker starts, so that it knows the subscribers of everything it applies. The settings' endpoint is
+/// the one given to the worker that started last.
 pub async fn prepare(app: &App) -> sqlx::Result<()> {
     let mut db = app.db.acquire().await?;
     let known = webhooks::list_endpoints(&mut db).await?.into_iter().find(|row| row.name == SETTINGS_NAME);
@@ -67,7 +67,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
             maintain(&app, &mut db).await
         };
         if let Err(error) = looked.await {
-            tracing::warn!(%error, "webhooks could not be looked after");
+            tracing::warn!(%error, "webhooks could not be maintained");
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! What must be known before a batch is stored and its own statement does not find out: the messages replied to, and
-//! whom a group message mentions. Batches of plain messages need neither, and then nothing is asked.
+//! Facts that must be known before a batch is stored and that its statement does not find out: the messages replied to,
+//! and whom a group message mentions. Batches of plain messages need neither, and then nothing is queried.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,24 +20,24 @@ use crate::store::{events, groups, history, users};
 #[derive(Default)]
 pub struct Facts {
     replied_to: HashMap<MessageId, RepliedTo>,
-    /// Of each message that mentions somebody, whom.
+    /// The users mentioned in each message that has mentions.
     mentions: HashMap<Uuid, Mentions>,
 }
 
 struct RepliedTo {
     conversation: ConversationId,
     preview: ReplyPreview,
-    /// Who may know of the message, of those who reply to it in this batch.
+    /// Those who may know of the message, among the users who reply to it in this batch.
     known_to: HashSet<UserId>,
-    /// Who hid it, and is shown no preview of it.
+    /// Users who hid it, and get no preview of it.
     hidden_from: Vec<UserId>,
 }
 
-/// Whom one message mentions, in order of appearance.
+/// The users mentioned in one message, in order of appearance.
 pub struct Mentions {
     pub shown: Vec<Mention>,
     sender_username: String,
-    /// Each user who is to be told.
+    /// All users to be notified.
     pub users: Vec<UserId>,
 }
 
@@ -63,14 +63,15 @@ pub struct MentionEvent {
     mentioned_by_username: String,
     /// The message's place in the batch.
     pub place: usize,
-    /// The message's id, so that a second delivery of the command names the same event.
+    /// The message's id, so that a redelivered command produces the same event.
     pub event_id: Uuid,
     pub conversation: ConversationId,
     pub users: Vec<UserId>,
 }
 
 impl MentionEvent {
-    /// What those who are there get. The stored one has no message, whose number is not known yet: a replay adds it.
+    /// The event for connected users. The stored event has no message, because the message's number is not known yet; a
+    /// replay adds it.
     pub fn with_message(&self, message: &Message) -> Vec<u8> {
         self.payload(Some(message), message.version)
     }
@@ -138,7 +139,7 @@ impl Facts {
         Ok(())
     }
 
-    /// In groups of more than `everyone_size` members, a mention of everyone by an ordinary member is only text.
+    /// In groups of more than `everyone_size` members, an ordinary member's mention of everyone is plain text.
     async fn load_mentions(
         &mut self,
         db: &mut PgSession,
@@ -173,7 +174,7 @@ impl Facts {
             let mut users: Vec<UserId> =
                 if everyone { others.collect() } else { found.iter().filter_map(Mentioned::user).collect() };
             if everyone {
-                // As replays name them.
+                // In the order that replays use.
                 users.sort_unstable();
             }
             let shown_users = if users.len() <= MAX_SHOWN_USERS { users.as_slice() } else { &[] };
@@ -191,7 +192,7 @@ impl Facts {
         self.spare_the_blocked(db, batch).await
     }
 
-    /// Nobody is told to be mentioned by somebody whom they block, or who blocks them. The text stays as it is.
+    /// Removes mentions between users of whom one blocks the other. The text stays as it is.
     async fn spare_the_blocked(&mut self, db: &mut PgSession, batch: &[&Send]) -> Result<(), Failure> {
         let (mut senders, mut told) = (Vec::new(), Vec::new());
         for send in batch {
@@ -213,10 +214,10 @@ impl Facts {
         Ok(())
     }
 
-    /// Why this message's reply cannot be.
+    /// Why this message's reply is not allowed.
     pub fn rejection(&self, send: &Send) -> Option<Rejection> {
         let found = self.replied_to.get(&send.reply_to?);
-        // Somebody else's conversation must not be found out by replying into it.
+        // A reply must not reveal the existence of a message in another user's conversation.
         let known = found.filter(|found| found.known_to.contains(&send.envelope.user));
         match known {
             Some(found) if found.conversation == send.conversation => None,
@@ -232,7 +233,7 @@ impl Facts {
         send.reply_to.and_then(|message| self.replied_to.get(&message)).map(|found| found.preview.clone())
     }
 
-    /// Who must not see the preview.
+    /// The users who must not see the preview.
     pub fn preview_hidden_from(&self, send: &Send) -> &[UserId] {
         send.reply_to.and_then(|message| self.replied_to.get(&message)).map_or(&[], |found| &found.hidden_from)
     }
@@ -241,7 +242,7 @@ impl Facts {
         self.mentions.get(&send.envelope.id)
     }
 
-    /// The events for those mentioned, of the messages that may be stored.
+    /// The events for mentioned users, of the messages that may be stored.
     pub fn mention_events(&self, batch: &[&Send], refused: &[Option<Rejection>]) -> Vec<MentionEvent> {
         let event = |(place, send): (usize, &&Send)| {
             let mentions = self.mentions(send).filter(|_| refused[place].is_none())?;

@@ -1,4 +1,4 @@
-//! Sending: the three commands that store a message, taken together into batches.
+//! Sending: the three commands that store a message, stored together in batches.
 //!
 //! command → [`Send`] → (rows) → `store::sends` → verdict → [`crate::outcome::Outcome`]
 
@@ -23,10 +23,10 @@ use crate::store::sends::{self, NewMessage, Patience, SendRows};
 use crate::webhooks::record;
 use facts::Facts;
 
-/// For the storing statement when no message in it has an earlier deadline.
+/// The limit for the storing statement if no message in it has an earlier deadline.
 const MAX_STATEMENT_TIME: Duration = Duration::from_secs(60);
 
-/// One message to store, whichever command brought it.
+/// One message to store, from any of the three commands.
 pub struct Send {
     pub envelope: Envelope,
     pub conversation: ConversationId,
@@ -65,13 +65,14 @@ impl Send {
         self.conversation.other(self.envelope.user)
     }
 
-    /// What no two messages of one batch may share.
+    /// A key that two messages of one batch must not share.
     pub fn repetition_key(&self) -> Option<(UserId, &str)> {
         self.client_message_id.as_deref().map(|id| (self.envelope.user, id))
     }
 }
 
-/// Checks and stores a batch of messages of the leased partitions, none after its deadline. An outcome per message, in their order.
+/// Checks and stores a batch of messages of the leased partitions, none after its deadline. Returns an outcome per
+/// message, in their order.
 pub async fn apply(
     app: &App,
     db: &mut PgSession,
@@ -86,7 +87,7 @@ pub async fn apply(
     let mut rows = SendRows::default();
     let mut refusals = Vec::with_capacity(batch.len());
     for send in batch {
-        // A reply to what cannot be replied to is not stored, but a redelivered one still has to be recognised.
+        // A reply to a missing message is not stored, but a redelivered one still has to be recognised.
         let refusal = facts.rejection(send);
         let refusal = refusal.or_else(|| strangers.remove(&(send.envelope.user, send.conversation)));
         let refusal =
@@ -139,7 +140,7 @@ pub async fn apply(
     let outcomes: Vec<Result<Outcome, Failure>> = verdicts.into_iter().enumerate().map(outcome).collect();
     for (send, outcome) in batch.iter().zip(&outcomes) {
         if let (Some(_), Ok(outcome)) = (send.conversation.group(), outcome) {
-            // They are stored; what cannot be counted is not.
+            // They are stored; a failure to count is ignored.
             let reach = app.audiences.reach(db, outcome).await.unwrap_or(0);
             app.audiences.charge(send.envelope.user, reach);
         }

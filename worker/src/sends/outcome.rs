@@ -1,4 +1,4 @@
-//! What a stored, repeated or refused message sends to whom.
+//! What a stored, repeated or rejected message sends, and to whom.
 
 use shared::events;
 use shared::events::direct::MessageSent;
@@ -49,14 +49,14 @@ pub fn of(
     Err(rejection.into())
 }
 
-/// The answer, then the echo and everybody else's copy. The same again for a redelivered command.
+/// The answer, then the echo and everyone else's copy. The same again for a redelivered command.
 fn stored(app: &App, send: &Send, verdict: &Verdict, facts: &Facts, mentions: &[MentionEvent]) -> Outcome {
     let warns = app.settings.follow_policy == shared::config::FollowPolicy::Warn && !verdict.following;
     let mut outcome = Outcome::default();
     let answer = acknowledgement(send, verdict, send.message_id(), send.conversation, warns, false);
     let message = message(send, verdict, facts);
     let payload = new_message(&message);
-    // For those who hid what it replies to.
+    // For users who hid the message that it replies to.
     let hidden_from = facts.preview_hidden_from(send);
     let reduced = (!hidden_from.is_empty()).then(|| Message { reply_to: None, ..message.clone() });
     let receipt = Receipt::Message {
@@ -68,7 +68,7 @@ fn stored(app: &App, send: &Send, verdict: &Verdict, facts: &Facts, mentions: &[
     match send.recipient() {
         Some(recipient) => {
             if send.envelope.reply_to.is_gateway() {
-                // It may not follow the sender's channel.
+                // The gateway may not follow the sender's channel.
                 outcome.answer(&send.envelope, answer);
                 outcome.event(Audience::User(send.envelope.user), receipt, payload.clone(), None);
             } else {
@@ -114,7 +114,7 @@ fn new_message(message: &Message) -> Vec<u8> {
     }
 }
 
-/// The first message's acknowledgement once more, and nothing to anybody else.
+/// Repeats the acknowledgement of the first message; nothing for anyone else.
 fn duplicate(send: &Send, verdict: &Verdict) -> Outcome {
     let (id, conversation) = verdict.first.unwrap_or((send.message_id(), send.conversation));
     let mut outcome = Outcome::default();

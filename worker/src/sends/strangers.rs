@@ -1,6 +1,7 @@
-//! How many strangers a user begins to write to in a day (`NEW_CONVERSATION_LIMIT`). Counted in Redis when a first message is stored, so that
-//! no other message pays for it; a user who has reached the limit is remembered in `strangers`, and only that user's messages are looked at first.
-//! Each worker learns it by itself: a few more than the limit may get through.
+//! How many strangers a user may start to write to per day (`NEW_CONVERSATION_LIMIT`). Counted in Redis when a first
+//! message is stored, so that other messages do not pay for it. Users who have reached the limit are remembered in
+//! `strangers`, and only their messages are checked first. Each worker learns this by itself, so a few more than the
+//! limit may get through.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -18,17 +19,17 @@ use crate::store::sends as store;
 use crate::store::session::PgSession;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// Counting goes on without it.
+/// After this, the message is not counted.
 const MAX_WAIT: Duration = Duration::from_millis(200);
 
-/// Why messages to strangers are refused, by their conversations: of users who have reached the limit.
+/// The rejections of messages to strangers, by conversation, for users who have reached the limit.
 pub async fn rejections(
     app: &App,
     db: &mut PgSession,
     batch: &[&Send],
 ) -> Result<HashMap<(UserId, ConversationId), Rejection>, Failure> {
     let mut asked = Vec::new();
-    // What a backend says in somebody's name is no stranger's letter.
+    // What a backend sends in a user's name does not count.
     for send in batch.iter().filter(|send| !send.envelope.reply_to.is_gateway()) {
         if let (Some(recipient), Some(until)) = (send.recipient(), app.strangers.until(send.envelope.user)) {
             asked.push((send.envelope.user, recipient, send.conversation, until));
@@ -54,7 +55,7 @@ pub async fn rejections(
     Ok(asked.into_iter().filter(is_stranger).map(refusal).collect())
 }
 
-/// Counts first messages to strangers, by their senders.
+/// Counts first messages to strangers by their senders.
 pub async fn count(app: &App, senders: &[UserId]) {
     for sender in senders {
         let key = app.keys.strangers(*sender);

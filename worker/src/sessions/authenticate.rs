@@ -1,5 +1,5 @@
-//! Whether a token opens a session: its signature was checked at the gateway; here the user must exist and the token must
-//! not be revoked. Fails closed.
+//! Decides if a token opens a session. The gateway has checked its signature; here the user must exist and the token
+//! must not be revoked. Fails closed.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::users::{self, Candidate};
 
-/// An outcome per request, in their order.
+/// Returns an outcome per request, in their order.
 pub async fn authenticate(db: &mut PgSession, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let candidates = load(db, requests).await?;
     let reply = |(place, request): (usize, &Request)| {
@@ -28,7 +28,7 @@ pub async fn authenticate(db: &mut PgSession, requests: &[Request]) -> Result<Ve
     Ok(requests.iter().enumerate().map(reply).collect())
 }
 
-/// What is known of the requests' users, by the request's place.
+/// Loads what is known about the requests' users, by the request's position.
 pub async fn load(db: &mut PgSession, requests: &[Request]) -> Result<HashMap<usize, Candidate>, Failure> {
     let users: Vec<UserId> = requests.iter().map(|request| request.envelope.user).collect();
     let token_id = |request: &Request| match &request.internal {
@@ -40,7 +40,7 @@ pub async fn load(db: &mut PgSession, requests: &[Request]) -> Result<HashMap<us
     Ok(rows.into_iter().map(|(ord, candidate)| (ord as usize, candidate)).collect())
 }
 
-/// The candidate if it may have a session, else the refusal.
+/// The candidate if it may have a session, or the refusal.
 pub fn check<'a>(candidate: Option<&'a Candidate>, envelope: &Envelope) -> Result<&'a Candidate, InternalReply> {
     let refused = |code, message, details| {
         let error = AuthError { message, details, code, retry_after: None, timestamp: Timestamp::now() };

@@ -1,4 +1,5 @@
-//! Which conversations the ids stand for that clients of the original made up, for many gateways' requests by one query.
+//! Which conversations the ids stand for that clients of the original made up; one query answers the requests of many
+//! gateways.
 
 use std::collections::HashMap;
 
@@ -11,7 +12,7 @@ use crate::outcome::Outcome;
 use crate::store::held_ids;
 use crate::store::session::PgSession;
 
-/// An outcome per request, in their order.
+/// Returns an outcome per request, in their order.
 pub async fn look_up(db: &mut PgSession, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let held: Vec<String> = requests.iter().filter_map(|request| held_id(request).cloned()).collect();
     let known: HashMap<String, ConversationId> = held_ids::list_conversations(db, &held).await?.into_iter().collect();

@@ -1,5 +1,5 @@
-//! What a gateway found missing of a conversation, for all of its members there at once. Rare, so each request has queries of
-//! its own.
+//! The messages of a conversation that a gateway found missing, for all of its members there at once. This is rare, so
+//! each request has its own queries.
 
 use crate::store::session::PgSession;
 use shared::ids::MessageId;
@@ -14,10 +14,10 @@ use crate::outcome::Outcome;
 use crate::store::users::NOBODY;
 use crate::store::{history as rows, replay};
 
-/// More than that is not sent in one publication.
+/// More is not sent in one publication.
 const MAX_MESSAGES: i64 = 100;
 
-/// An outcome per request, in their order.
+/// Returns an outcome per request, in their order.
 pub async fn missing(app: &App, db: &mut PgSession, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let mut outcomes = Vec::with_capacity(requests.len());
     for request in requests {
@@ -27,7 +27,8 @@ pub async fn missing(app: &App, db: &mut PgSession, requests: &[Request]) -> Res
         found.truncate(MAX_MESSAGES as usize);
         let mut found = rows::list_by_id(db, &found).await?;
         found.sort_by_key(|row| row.seq);
-        // What somebody hid, and a reply to it, is not the same for everybody: then all ask for what they missed, one by one.
+        // A hidden message, and a reply to it, look different to different users: then all ask for what they missed,
+        // one by one.
         let shown: Vec<MessageId> =
             found.iter().flat_map(|row| [Some(row.message_id), row.reply_to_message_id]).flatten().collect();
         let differs = !shown.is_empty() && !rows::list_hidden_from(db, &shown).await?.is_empty();

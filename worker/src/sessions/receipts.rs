@@ -1,5 +1,5 @@
-//! Recording what reached clients: delivery cursors of conversations, and durable events. Applying it again, or in another
-//! order, changes nothing, so that it needs no lane of its own.
+//! Records what reached clients: delivery cursors of conversations, and durable events. Applying it again, or in
+//! another order, changes nothing, so it needs no ordered lane.
 
 use crate::store::session::PgSession;
 use shared::ids::{Epoch, EventId};
@@ -9,7 +9,7 @@ use super::Request;
 use crate::error::Failure;
 use crate::store::{events, members, shared_events};
 
-/// What was received in another epoch of the database says nothing of this one.
+/// Receipts from another epoch of the database say nothing about this one.
 pub async fn record(db: &mut PgSession, epoch: Epoch, requests: &[Request]) -> Result<(), Failure> {
     let (mut users, mut conversations, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
     let (mut event_users, mut event_ids) = (Vec::new(), Vec::new());

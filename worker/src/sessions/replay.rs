@@ -1,5 +1,5 @@
-//! What a user missed, in the order to be shown: chosen when the session opens, read page by page as the client takes it.
-//! The choice travels with the request, so that any worker can go on and none keeps state.
+//! What a user missed, in the order in which it is shown: chosen when the session opens, read page by page as the
+//! client takes it. The choice travels with the request, so that any worker can continue and none keeps state.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -22,25 +22,27 @@ use crate::store::{history as rows, replay, shared_events};
 
 /// Events in a page.
 const PAGE_EVENTS: usize = 100;
-/// Bytes of a page, so that it fits into one publication whatever the messages' length: the event that reaches it is its last.
+/// The size of a page in bytes, so that it fits into one publication however long the messages are: the event that
+/// reaches this size is the page's last.
 const PAGE_BYTES: usize = 256 * 1024;
-/// Events of several users read by the same queries: 10 MB if each is as long as a message may be.
+/// How many events of several users are read with the same queries: 10 MB if all messages have maximum length.
 const EVENTS_TOGETHER: usize = 500;
-/// Users whose choice is made by the same queries: each may bring several times the limit into memory.
+/// How many users' choices are made with the same queries: each may bring several times the limit into memory.
 const USERS_TOGETHER: usize = 32;
 
-/// One thing that was missed. Append only: it is in [`ReplayCursor`]s.
+/// A missed message or event. Append only, because it is stored in [`ReplayCursor`]s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Missed {
     Message(MessageId),
     Event(EventId),
 }
 
-/// What is still to be replayed to one user, oldest first. A [`ReplayCursor`] is one: its fields stay as they are.
+/// What is still to be replayed to one user, oldest first. A [`ReplayCursor`] is its encoding, so its fields must not
+/// change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissedEvents {
     missed: VecDeque<Missed>,
-    /// More was missed than is replayed.
+    /// True if more was missed than is replayed.
     #[serde(skip)]
     pub truncated: bool,
 }
@@ -51,7 +53,7 @@ impl MissedEvents {
     }
 }
 
-/// What each of these users missed; the newest `limit` of it.
+/// Chooses what each of these users missed: the newest `limit` of it.
 pub async fn choose(
     db: &mut PgSession,
     users: &[UserId],
@@ -69,10 +71,10 @@ async fn choose_together(
     users: &[UserId],
     limit: usize,
 ) -> Result<HashMap<UserId, MissedEvents>, Failure> {
-    // One more than can be shown tells whether something is left out.
+    // One more than can be shown reveals if something is left out.
     let most = limit as i64 + 1;
     let queued = replay::list_missed_events(db, users, most).await?;
-    // A group's messages and changes come after what makes their reader a member.
+    // A group's messages and changes come after the event that makes their reader a member.
     let joined = queued
         .iter()
         .filter_map(|row| Some(((row.user_id, ConversationId::Group(row.joined?)), time_ms(row.event_id))));
@@ -83,8 +85,8 @@ async fn choose_together(
     }
     let mut message_times: HashMap<(UserId, MessageId), i64> = HashMap::new();
     for ((user, conversation), missed) in list_sequences(db, users, most).await? {
-        // The place in time is never before that of what comes before, whatever the gateways' clocks said: the order within a
-        // conversation is that of its versions.
+        // The position in time is never before that of the previous item, whatever the gateways' clocks said: within a
+        // conversation, the order is that of the versions.
         let mut at_ms = joined.get(&(user, conversation)).copied().unwrap_or(0);
         for (own_ms, missed) in missed {
             at_ms = at_ms.max(own_ms);
@@ -95,13 +97,13 @@ async fn choose_together(
         }
     }
     for row in queued.iter().filter(|row| row.joined.is_none()) {
-        // What is about a message comes after it.
+        // Events about a message come after it.
         let message_ms = row.message_id.and_then(|message| message_times.get(&(row.user_id, message)).copied());
         let at_ms = time_ms(row.event_id).max(message_ms.unwrap_or(0));
         timed.entry(row.user_id).or_default().push((at_ms, Missed::Event(row.event_id)));
     }
     let newest = |(user, mut missed): (UserId, Vec<(i64, Missed)>)| {
-        // Stable: what has the same time keeps its order.
+        // A stable sort keeps the order of items with the same time.
         missed.sort_by_key(|(at_ms, _)| *at_ms);
         let surplus = missed.len().saturating_sub(limit);
         let kept = missed.split_off(surplus).into_iter().map(|(_, missed)| missed).collect();
@@ -110,11 +112,11 @@ async fn choose_together(
     Ok(timed.into_iter().map(newest).collect())
 }
 
-/// What each user missed of a conversation, with its own time, in the order of the conversation.
+/// What each user missed in a conversation, with its time, in the order of the conversation.
 type Sequences = BTreeMap<(UserId, ConversationId), Vec<(i64, Missed)>>;
 
 async fn list_sequences(db: &mut PgSession, users: &[UserId], most: i64) -> Result<Sequences, Failure> {
-    // Messages of old have no version, and everything that has one came later.
+    // Old messages have no version, and everything that has one came later.
     const BEFORE_VERSIONS: i64 = 0;
     let mut versioned: BTreeMap<_, Vec<(i64, i64, Missed)>> = BTreeMap::new();
     for row in replay::list_missed_messages(db, users, most).await? {
@@ -133,16 +135,16 @@ async fn list_sequences(db: &mut PgSession, users: &[UserId], most: i64) -> Resu
     Ok(versioned.into_iter().map(|(key, missed)| (key, in_order(missed))).collect())
 }
 
-/// A UUIDv7's first 48 bits.
+/// The time in the first 48 bits of a UUIDv7.
 fn time_ms(event: EventId) -> i64 {
     (event.0.as_u128() >> 80) as i64
 }
 
-/// When it was chosen what is replayed.
+/// When the items to replay were chosen.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ChosenAt {
     Now,
-    /// When the session opened: since then its user may have been removed from a group.
+    /// When the session opened; since then its user may have been removed from a group.
     Earlier,
 }
 
@@ -155,8 +157,8 @@ pub async fn first_pages(
     pages(app, db, missed_events, ChosenAt::Now).await
 }
 
-/// Reads the next page for each user, in their order, as many together as are bounded to fit. What was deleted meanwhile or
-/// cannot be read is left out.
+/// Reads the next page for each user, in their order, as many together as fit. Leaves out what was deleted meanwhile or
+/// cannot be read.
 async fn pages(
     app: &App,
     db: &mut PgSession,
@@ -179,7 +181,7 @@ async fn pages(
     Ok(pages)
 }
 
-/// One user's page, while it is read.
+/// One user's page while it is being read.
 struct PageReading {
     reader: UserId,
     page: VecDeque<Missed>,
@@ -192,7 +194,7 @@ impl PageReading {
         PageReading { reader, page, rest }
     }
 
-    /// The page of what has a content, as far as it fits; the next one begins where this one ends.
+    /// Ends the page with the items that have content, as far as they fit; the next page begins where this one ends.
     fn end(mut self, mut content: impl FnMut(&Missed) -> Option<ReplayedEvent>) -> ReplayPage {
         let (mut events, mut bytes) = (Vec::new(), 0);
         while bytes < PAGE_BYTES
@@ -209,7 +211,7 @@ impl PageReading {
     }
 }
 
-/// Takes out of the pages what their readers may not see any more.
+/// Removes from the pages what their readers may no longer see.
 async fn drop_forbidden(db: &mut PgSession, readings: &mut [PageReading]) -> Result<(), Failure> {
     let mut messages: (Vec<UserId>, Vec<MessageId>) = Default::default();
     let mut events: (Vec<UserId>, Vec<EventId>) = Default::default();
@@ -245,8 +247,8 @@ async fn drop_forbidden(db: &mut PgSession, readings: &mut [PageReading]) -> Res
     Ok(())
 }
 
-/// Everybody's page by the same few queries, but for those who are shown what a message replies to, which may be hidden from one
-/// and not from another, or who are mentioned.
+/// Reads all users' pages with the same few queries. Only for replies (whose quotation may be hidden from one user and
+/// not from another) and for mentions does the result depend on the reader.
 async fn read_together(
     app: &App,
     db: &mut PgSession,
@@ -266,7 +268,7 @@ async fn read_together(
         let rows = rows::list_by_id(db, &messages.into_iter().collect::<Vec<_>>()).await?;
         let (quoting, plain): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.reply_to_message_id.is_some());
         replies.extend(quoting.into_iter().map(|row| (row.message_id, row)));
-        // Without a quotation nothing depends on the reader.
+        // Without a quotation, a message does not depend on the reader.
         for message in history::show_as_new(app, db, NOBODY, &plain).await? {
             contents.insert(Missed::Message(message.message_id), replayed_message(&message));
         }
@@ -287,11 +289,11 @@ async fn read_together(
                 }
             }
         }
-        // The event of a mention has its message's id.
+        // A mention's event has its message's id.
         let ids: Vec<MessageId> = ids.iter().map(|id| MessageId(id.0)).collect();
         mentioning.extend(rows::list_by_id(db, &ids).await?.into_iter().map(|row| (row.message_id, row)));
     }
-    // A message that its reader put away does not come back with a mention.
+    // A message that its reader has put away does not come back with a mention.
     let events = readings.iter().flat_map(|r| r.page.iter().filter_map(|missed| Some((r.reader, missed.event()?))));
     let mentions = events.map(|(reader, id)| (reader, MessageId(id.0)));
     let (readers, ids): (Vec<UserId>, Vec<MessageId>) = mentions.filter(|(_, id)| mentioning.contains_key(id)).unzip();
@@ -344,7 +346,7 @@ pub fn replayed_message(message: &Message) -> ReplayedEvent {
     ReplayedEvent { receipt, json }
 }
 
-/// The event of a mention is stored without the message, which has no number yet then.
+/// Adds the message to a mention's event, which is stored without it because the message has no number yet then.
 fn with_message(mention: &ReplayedEvent, message: &Message) -> ReplayedEvent {
     let mut json = mention.json.clone();
     // Our own structs always serialise.
@@ -357,12 +359,12 @@ fn with_message(mention: &ReplayedEvent, message: &Message) -> ReplayedEvent {
 }
 
 impl Missed {
-    /// The event that tells a user of having been mentioned in a message.
+    /// The event that tells a user about a mention in a message.
     fn mention(message: MessageId) -> Self {
         Missed::Event(EventId(message.0))
     }
 
-    /// The message, or that of the mention.
+    /// The message, or the message of the mention.
     fn about(self) -> MessageId {
         match self {
             Missed::Message(id) => id,
@@ -428,7 +430,7 @@ mod tests {
             ("both", of(&[Missed::Event(EventId(id)), Missed::Message(MessageId(id))])),
         ];
         for (name, value) in &values {
-            // What is missing above does not compile.
+            // Fails to compile if something is missing above.
             let first = value.missed.front().map(|missed| match missed {
                 Missed::Message(_) => "message",
                 Missed::Event(_) => "event",

@@ -1,5 +1,5 @@
-//! Opening sessions for users whose gateway is subscribed to everything that concerns them: the greeting, the first page
-//! of what they missed, and telling others that they are online.
+//! Opens sessions for users whose gateway is subscribed to everything that concerns them: sends the greeting and the
+//! first page of what they missed, and tells others that they are online.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::outcome::Outcome;
 use crate::presence::{self, Transition};
 use crate::store::users::Candidate;
 
-/// An outcome per request, in their order. Others are told of those who came online.
+/// Returns an outcome per request, in their order. Announces the users who came online.
 pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
     let candidates = authenticate::load(db, requests).await?;
     let opened = open_sessions(app, requests, &candidates).await;
@@ -50,8 +50,8 @@ pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Resu
     Ok(outcomes)
 }
 
-/// Registers the sessions; returns the users of those that are registered. The others go on all the same: whom one can write to does not
-/// depend on who is seen to be online.
+/// Registers the sessions; returns the users of the registered ones. The others continue anyway: sending messages does
+/// not depend on being seen online.
 async fn open_sessions(app: &App, requests: &[Request], candidates: &HashMap<usize, Candidate>) -> Vec<UserId> {
     let mut by_gateway: HashMap<GatewayId, Vec<UserSession>> = HashMap::new();
     for (place, request) in requests.iter().enumerate() {

@@ -1,10 +1,11 @@
-//! Accounts that this server keeps itself (`BUILTIN_AUTH`), in the tables that otherwise the main backend writes.
+//! Accounts that this server keeps itself (`BUILTIN_AUTH`), in the tables that the main backend writes in other
+//! deployments.
 
 use crate::store::session::PgSession;
 use shared::ids::{TokenId, UserId};
 use time::OffsetDateTime;
 
-/// Keeps others from taking the same name, in whatever letter case, until the end of the transaction.
+/// Locks a name, in any letter case, until the end of the transaction.
 pub async fn lock_name(db: &mut PgSession, username: &str) -> sqlx::Result<()> {
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('username:' || lower($1::text), 0))", username)
         .execute(db)
@@ -12,7 +13,7 @@ pub async fn lock_name(db: &mut PgSession, username: &str) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Whether the name, in whatever letter case, or the address is taken.
+/// Says if the name (in any letter case) or the address is taken.
 pub struct TakenNames {
     pub username: bool,
     pub email: bool,
@@ -30,7 +31,7 @@ pub async fn find_taken(db: &mut PgSession, username: &str, email: Option<&str>)
     .await
 }
 
-/// Makes an account; returns its id.
+/// Creates an account; returns its id.
 pub async fn insert_account(
     db: &mut PgSession,
     username: &str,
@@ -83,7 +84,7 @@ pub async fn update_display_name(db: &mut PgSession, user: UserId, display_name:
     Ok(())
 }
 
-/// Keeps the user from signing in, or allows it again; once is enough.
+/// Forbids or allows the user to sign in; repeating it changes nothing.
 pub async fn set_active(db: &mut PgSession, user: UserId, is_active: bool) -> sqlx::Result<()> {
     if is_active {
         sqlx::query!("DELETE FROM deactivated_users WHERE user_id = $1", user.0).execute(db).await?;
@@ -95,7 +96,7 @@ pub async fn set_active(db: &mut PgSession, user: UserId, is_active: bool) -> sq
     Ok(())
 }
 
-/// Revokes a token; once is enough.
+/// Revokes a token; repeating it changes nothing.
 pub async fn insert_revocation(
     db: &mut PgSession,
     token_id: &TokenId,
@@ -135,14 +136,14 @@ impl PictureKind {
     }
 }
 
-/// A picture that was asked for.
+/// A requested picture.
 pub struct Picture {
     pub kind: PictureKind,
     pub id: String,
     pub url: Option<String>,
 }
 
-/// The pictures of users and communities; the arrays go in pairs. Unknown ones are without.
+/// The pictures of users and communities; the arrays are parallel. Unknown ones have none.
 pub async fn list_pictures(db: &mut PgSession, kinds: &[PictureKind], ids: &[String]) -> sqlx::Result<Vec<Picture>> {
     let kinds: Vec<String> = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
     let rows = sqlx::query!(

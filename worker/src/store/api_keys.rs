@@ -1,5 +1,5 @@
-//! `api_keys` and `api_requests`: who may use the server API, and which of its requests were seen. Keys are made and revoked by
-//! `chatctl apikey`.
+//! `api_keys` and `api_requests`: who may use the server API, and which of its requests have been seen. `chatctl
+//! apikey` creates and revokes keys.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::store::session::PgSession;
 pub struct ApiKey {
     pub key_hash: Vec<u8>,
     pub scopes: Vec<String>,
-    /// Not used within the last minute.
+    /// True if it was not used within the last minute.
     pub was_unused: bool,
 }
 
-/// A key that was not revoked.
+/// Finds a key that was not revoked.
 pub async fn find(db: &mut PgSession, key_id: &ApiKeyId) -> sqlx::Result<Option<ApiKey>> {
     sqlx::query_as!(
         ApiKey,
@@ -38,9 +38,9 @@ pub struct FirstRequest {
     pub command_id: CommandId,
 }
 
-/// Notes a request, or finds the first one under its key.
+/// Records a request, or finds the first one under its key.
 pub async fn insert_request(db: &mut PgSession, key_id: &ApiKeyId, request: &Repetition) -> sqlx::Result<FirstRequest> {
-    // The update changes nothing, and makes the row that is there returned.
+    // The update changes nothing, but makes the statement return the existing row.
     sqlx::query_as!(
         FirstRequest,
         "INSERT INTO api_requests AS first (key_id, idempotency_key, fingerprint, command_id) VALUES ($1, $2, $3, $4)

@@ -1,9 +1,9 @@
-//! `applied_commands`: the memory that keeps a redelivered command from being applied twice.
+//! `applied_commands`: the record that keeps a redelivered command from being applied twice.
 
 use crate::store::session::PgSession;
 use shared::ids::CommandId;
 
-/// The sealed outcome of a command that was applied before; the inner `None` when it left none.
+/// The sealed outcome of a command that was applied before; the inner option is `None` if it left none.
 pub async fn find_outcome(db: &mut PgSession, command: CommandId) -> sqlx::Result<Option<Option<Vec<u8>>>> {
     let row = sqlx::query!("SELECT outcome FROM applied_commands WHERE command_id = $1", command.0)
         .fetch_optional(db)

@@ -1,5 +1,5 @@
-//! `conversation_changes`: what happened to a conversation besides new messages, for `sync`. The rows are written where the
-//! changes are made, in the same statements. What participants are told of them is in [`super::shared_events`].
+//! `conversation_changes`: what happened to a conversation other than new messages, for `sync`. The rows are written by
+//! the statements that make the changes. [`super::shared_events`] holds what participants are told about them.
 
 use super::columns::{Spelled, Typed, raw};
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
@@ -10,16 +10,16 @@ use crate::store::session::PgSession;
 use sqlx::postgres::types::PgInterval;
 use time::OffsetDateTime;
 
-/// What a change is of; the numbers are those of the column.
+/// The kind of a change; the numbers are stored in the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// A message: it was edited, deleted, pinned, or has other reactions.
+    /// A message was edited, deleted, pinned, or got other reactions.
     Message,
-    /// What is shown of the conversation itself.
+    /// The displayed information of the conversation changed.
     Info,
     /// All messages up to a number were deleted.
     Emptied,
-    /// Of a later version.
+    /// Written by a later version.
     Unknown,
 }
 
@@ -34,24 +34,24 @@ impl From<i16> for ChangeKind {
     }
 }
 
-/// A conversation as `sync` has to know it.
+/// What `sync` needs to know about a conversation.
 pub struct Extent {
     pub conversation_id: ConversationId,
     pub last_seq: i64,
     pub version: i64,
-    /// Changes up to this version may not be kept any more.
+    /// Changes up to this version may no longer be stored.
     pub changes_lost: i64,
-    /// Hidden from this user up to here, since this version.
+    /// Messages up to this number are hidden from this user, since this version.
     pub cleared_seq: i64,
     pub cleared_version: i64,
-    /// What the user set for oneself, since this version.
+    /// The user's own settings, since this version.
     pub muted_until: Option<OffsetDateTime>,
     pub pinned: bool,
     pub marked_unread: bool,
     pub settings_version: i64,
 }
 
-/// The extents of those conversations in which anything ever happened.
+/// The extents of those conversations in which anything has happened.
 pub async fn list_extents(
     db: &mut PgSession,
     user: UserId,
@@ -73,20 +73,20 @@ pub async fn list_extents(
     .await
 }
 
-/// One change, with what of its message would have to be read.
+/// One change, with the size of the message that would have to be read.
 pub struct Change {
-    /// The place of its conversation among those that were asked for, from 1.
+    /// The position of its conversation among the requested ones, from 1.
     pub ord: i64,
     pub version: i64,
     pub kind: ChangeKind,
     pub seq: Option<i64>,
     pub message_id: Option<MessageId>,
-    /// Of the message's content; `None` when it is deleted.
+    /// The size of the message's content; `None` if it is deleted.
     pub bytes: Option<i32>,
 }
 
-/// The first `most` changes of each conversation after a version; the arrays go in pairs. In the order of the conversations, oldest
-/// first.
+/// The first `most` changes of each conversation after a version, in the order of the conversations, oldest first; the
+/// arrays are parallel.
 pub async fn list_changes(
     db: &mut PgSession,
     conversations: &[ConversationId],
@@ -113,15 +113,15 @@ pub async fn list_changes(
     .await
 }
 
-/// A message that is there.
+/// An existing message.
 pub struct Present {
     pub ord: i64,
     pub message_id: MessageId,
     pub bytes: i32,
 }
 
-/// The first `most` messages that this user can see after a number, for several conversations; the arrays go in pairs. In the
-/// order of the conversations, oldest first.
+/// The first `most` messages that this user can see after a number, for several conversations, in their order, oldest
+/// first; the arrays are parallel.
 pub async fn list_after(
     db: &mut PgSession,
     user: UserId,
@@ -157,21 +157,21 @@ pub struct Hidden {
     pub message_id: MessageId,
 }
 
-/// Where hidden messages are looked for: one conversation for each place of the lists.
+/// Where to search for hidden messages: one conversation for each position of the lists.
 #[derive(Default)]
 pub struct HiddenSince {
     pub conversations: Vec<ConversationId>,
     pub versions: Vec<i64>,
-    /// Numbers above this one,
+    /// Above this number,
     pub after: Vec<i64>,
     /// and up to this one.
     pub up_to: Vec<i64>,
-    /// Whether the conversation has moved on since the version.
+    /// True if the conversation has changed since the version.
     pub moved: Vec<bool>,
 }
 
-/// The first `most` messages of each conversation that the user hid at or after the version; where the conversation has moved on, also
-/// those hidden within the last day. In the order of the conversations, oldest first.
+/// The first `most` messages of each conversation that the user hid at or after the version; if the conversation has
+/// changed since, also those hidden within the last day. In the order of the conversations, oldest first.
 ///
 /// Hiding raises no version, so a connected device that lost the event (while its gateway's subscription was interrupted) takes over
 /// later versions without noticing. The last day is repeated for that device.
@@ -217,7 +217,7 @@ pub struct GroupState {
     pub role: Role,
 }
 
-/// These groups, where the user is a member.
+/// Those of these groups in which the user is a member.
 pub async fn list_groups(db: &mut PgSession, user: UserId, groups: &[GroupId]) -> sqlx::Result<Vec<GroupState>> {
     sqlx::query_as!(
         GroupState,
@@ -233,17 +233,17 @@ pub async fn list_groups(db: &mut PgSession, user: UserId, groups: &[GroupId]) -
     .await
 }
 
-/// A conversation with changes, and which of them are more than are kept.
+/// A conversation with changes, and which of them exceed the number that is kept.
 pub struct Surplus {
     pub conversation_id: Spelled,
     pub up_to: Option<i64>,
-    /// The conversation does not exist any more.
+    /// True if the conversation no longer exists.
     pub is_gone: bool,
 }
 
-/// The next `limit` conversations after one that have changes; those beyond the newest `kept` of each are surplus.
+/// The next `limit` conversations with changes; those beyond the newest `kept` of each are surplus.
 pub async fn list_surplus(db: &mut PgSession, after: &Spelled, limit: i64, kept: i64) -> sqlx::Result<Vec<Surplus>> {
-    // From one conversation to the next by the index, whatever the number of changes in between.
+    // Skips from one conversation to the next with the index, however many changes lie in between.
     sqlx::query_as!(
         Surplus,
         r#"WITH RECURSIVE walked AS (
@@ -271,8 +271,8 @@ pub async fn list_surplus(db: &mut PgSession, after: &Spelled, limit: i64, kept:
     .await
 }
 
-/// Deletes up to `limit` changes of a conversation up to a version that are older than `age`, and says that they are lost; returns
-/// how many. Those whose event is still kept stay, unless they go `with_events`.
+/// Deletes up to `limit` changes of a conversation up to a version that are older than `age`, and records that they are
+/// lost; returns how many. Those whose event is still kept stay, unless they go `with_events`.
 pub async fn delete_old(
     db: &mut PgSession,
     conversation: &Spelled,

@@ -1,6 +1,6 @@
-//! How columns spell the ids, roles and kinds of `shared`, which knows no database. Signatures and rows of the store have the
-//! types; the statements are given what [`raw`] makes of them, and columns that need more than a conversion are read as [`Typed`],
-//! or, where a row may be one that nobody here wrote, by [`readable`].
+//! How columns store the ids, roles and kinds of `shared`, which knows no database. The store's signatures and rows use
+//! the types. Statements get the result of [`raw`]; columns that need more than a conversion are read as [`Typed`], or
+//! with [`readable`] if this server may not have written the row.
 
 use std::fmt::{self, Debug};
 
@@ -19,12 +19,11 @@ pub trait Column: Sized {
 
     fn to_stored(&self) -> Self::Stored;
 
-    /// # Errors
-    /// When it is nothing that this server stores.
+    /// # Errors When it is not a value that this server stores.
     fn from_stored(stored: Self::Stored) -> Result<Self, BoxDynError>;
 }
 
-/// Many of them, as a parameter of a statement.
+/// Many values, as a parameter of a statement.
 pub fn raw<T: Column>(values: &[T]) -> Vec<T::Stored> {
     values.iter().map(T::to_stored).collect()
 }
@@ -34,8 +33,8 @@ pub fn typed<T: Column>(column: Vec<T::Stored>) -> sqlx::Result<Vec<T>> {
     column.into_iter().map(|stored| T::from_stored(stored).map_err(sqlx::Error::Decode)).collect()
 }
 
-/// The rows, as `read` makes something of them. Rows that it cannot read are left out, so that one that nobody here wrote does not take
-/// others with it: they are counted, and logged with what `id` says of them.
+/// Converts rows with `read`. Unreadable rows are left out, so that one that this server did not write does not break
+/// the others: they are counted, and logged with the result of `id`.
 pub fn readable<R, T, I: Debug>(
     db: &PgSession,
     rows: Vec<R>,
@@ -53,8 +52,8 @@ pub fn readable<R, T, I: Debug>(
     rows.into_iter().filter_map(read).collect()
 }
 
-/// A conversation or group as its columns spell it. What is cleaned up need not be an id of ours, and no walk may stop at one that is
-/// not.
+/// A conversation or group as its columns store it. Rows to be cleaned up need not have one of our ids, and no walk may
+/// stop at one that does not.
 #[derive(Clone, Debug, Default)]
 pub struct Spelled(pub(super) String);
 
@@ -101,7 +100,7 @@ impl<T> From<Typed<Option<T>>> for Option<T> {
     }
 }
 
-/// Columns that may be null.
+/// Nullable columns.
 impl<T: Column> Column for Option<T> {
     type Stored = Option<T::Stored>;
 
@@ -153,7 +152,7 @@ columns! {
     }, |stored| Ok(match stored {
         2 => MessageKind::Announcement,
         3 => MessageKind::System,
-        // A kind of a later version has a text, too.
+        // A kind from a later version has a text, too.
         _ => MessageKind::Text,
     });
 }

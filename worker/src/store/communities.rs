@@ -1,5 +1,5 @@
-//! `communities`, `community_members`, `user_community_progress` and `community_challenge_events`: what the main backend
-//! tells of its communities.
+//! `communities`, `community_members`, `user_community_progress` and `community_challenge_events`: what the main
+//! backend reports about its communities.
 
 use super::columns::{Column, Typed, raw, readable, typed};
 use crate::store::session::PgSession;
@@ -19,7 +19,7 @@ pub struct CommunityRow {
     pub is_muted: bool,
 }
 
-/// Of these communities, the active ones that the user belongs to.
+/// Those of these communities that are active and that the user belongs to.
 pub async fn list_visible(db: &mut PgSession, user: UserId, ids: &[CommunityId]) -> sqlx::Result<Vec<CommunityId>> {
     let found = sqlx::query_scalar!(
         "SELECT c.community_id FROM community_members m JOIN communities c ON c.community_id = m.community_id AND c.is_active
@@ -81,7 +81,7 @@ pub struct CommunityMemberRow {
     pub is_muted: bool,
 }
 
-/// The members, owners first, then admins, then members, as they joined; at most `limit`.
+/// The members: owners first, then admins, then members, in the order in which they joined; at most `limit`.
 pub async fn list_members(
     db: &mut PgSession,
     community: &CommunityId,
@@ -194,7 +194,7 @@ pub async fn find(db: &mut PgSession, community: &CommunityId) -> sqlx::Result<O
     .await
 }
 
-/// What the main backend says of a community. What it does not say stays as it is.
+/// The main backend's data for a community. Absent fields stay as they are.
 pub struct CommunityUpdate<'a> {
     pub community_id: &'a CommunityId,
     pub name: &'a str,
@@ -223,7 +223,7 @@ pub async fn update(db: &mut PgSession, community: &CommunityUpdate<'_>) -> sqlx
     Ok(())
 }
 
-/// Adds members and changes roles; the arrays go in pairs, no user twice. Unknown users are passed over.
+/// Adds members and changes roles; the arrays are parallel, with no user twice. Unknown users are skipped.
 pub async fn update_members(
     db: &mut PgSession,
     community: &CommunityId,
@@ -244,7 +244,7 @@ pub async fn update_members(
     Ok(())
 }
 
-/// Sets who mutes the community; the arrays go in pairs.
+/// Sets who mutes the community; the arrays are parallel.
 pub async fn update_muted(
     db: &mut PgSession,
     community: &CommunityId,
@@ -264,7 +264,7 @@ pub async fn update_muted(
     Ok(())
 }
 
-/// Removes everybody but these.
+/// Removes everyone except these.
 pub async fn delete_other_members(db: &mut PgSession, community: &CommunityId, users: &[UserId]) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM community_members m WHERE community_id = $1
@@ -277,7 +277,7 @@ pub async fn delete_other_members(db: &mut PgSession, community: &CommunityId, u
     Ok(())
 }
 
-/// A completed challenge to remember.
+/// A completed challenge to store.
 pub struct NewEvent<'a> {
     pub event_id: &'a str,
     pub community_id: &'a CommunityId,
@@ -289,7 +289,7 @@ pub struct NewEvent<'a> {
     pub payload: Option<&'a serde_json::Value>,
 }
 
-/// Remembers an event; false when its id was there already.
+/// Stores an event; false if its id already existed.
 pub async fn insert_event(db: &mut PgSession, event: &NewEvent<'_>) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "INSERT INTO community_challenge_events (
@@ -309,7 +309,7 @@ pub async fn insert_event(db: &mut PgSession, event: &NewEvent<'_>) -> sqlx::Res
     Ok(inserted.rows_affected() == 1)
 }
 
-/// The group that is to be a community's.
+/// The group that becomes a community's default group.
 pub struct DefaultGroup {
     pub community_id: Option<CommunityId>,
     pub deleted: bool,
@@ -326,7 +326,7 @@ pub async fn find_group_locked(db: &mut PgSession, group: GroupId) -> sqlx::Resu
     .await
 }
 
-/// Makes a group the community's.
+/// Makes a group the community's default group.
 pub async fn update_group_owner(
     db: &mut PgSession,
     group: GroupId,
@@ -344,17 +344,17 @@ pub async fn update_group_owner(
     Ok(())
 }
 
-/// A user whose part in the group has to change for it to be in step with the community.
+/// A user whose membership in the group has to change to match the community.
 pub struct Difference {
     pub user_id: UserId,
     pub username: String,
-    /// In the group; `None` for who is new.
+    /// The role in the group; `None` for a new member.
     pub old_role: Option<Role>,
-    /// In the community; `None` for who left.
+    /// The role in the community; `None` for a user who left.
     pub new_role: Option<Role>,
 }
 
-/// Where a group and its community differ. A member of the community whose account is gone does not count.
+/// The differences between a group and its community. Members of the community whose account is deleted do not count.
 pub async fn list_differences(
     db: &mut PgSession,
     community: &CommunityId,
@@ -383,7 +383,7 @@ pub async fn list_differences(
     .await
 }
 
-/// Changes the roles of members; the arrays go in pairs.
+/// Changes members' roles; the arrays are parallel.
 pub async fn update_roles(db: &mut PgSession, group: GroupId, users: &[UserId], roles: &[Role]) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE group_members m SET role = n.role, can_add_members = n.role <> 'member'

@@ -1,4 +1,5 @@
-//! `conversations` and what its participants have read and put away: scopes, lists, read marks, deletion of a whole one.
+//! `conversations`, and what its participants have read and put away: scopes, lists, read marks, deletion of a whole
+//! conversation.
 
 use super::columns::{Column, readable};
 use crate::store::session::PgSession;
@@ -11,30 +12,31 @@ pub const FIRST_VERSION: i64 = 1;
 /// A conversation as one participant sees it.
 pub struct Scope {
     pub last_seq: i64,
-    /// The messages that are there, hidden or not.
+    /// The number of existing messages, including hidden ones.
     pub message_count: i64,
     /// Raised by each change that participants see.
     pub version: i64,
-    /// Hidden from this user up to here.
+    /// Messages up to this number are hidden from this user.
     pub cleared_seq: i64,
-    /// How many later messages this user deleted for oneself.
+    /// How many later messages this user deleted for themselves.
     pub hidden_count: i64,
     /// How many messages this user can see.
     pub visible_count: i64,
-    /// How far this user has read, and the other participant of a direct conversation: nothing while one blocks the other.
+    /// How far this user has read, and the other participant of a direct conversation; the latter is 0 while one blocks
+    /// the other.
     pub read_seq: i64,
     pub other_read_seq: i64,
 }
 
-/// The conversation as this participant sees it; `None` when nothing was ever said in it. `other` is the other participant
-/// of a direct conversation.
+/// The conversation as this participant sees it; `None` if it never had a message. `other` is the other participant of
+/// a direct conversation.
 pub async fn find_scope(
     db: &mut PgSession,
     conversation: ConversationId,
     user: UserId,
     other: Option<UserId>,
 ) -> sqlx::Result<Option<Scope>> {
-    // Counting takes time in a long conversation; it is only for those who put it away before.
+    // Counting takes time in a long conversation; it is needed only for users who have put it away before.
     sqlx::query_as!(
         Scope,
         r#"SELECT c.last_seq, c.message_count, c.version, mine.cleared_seq AS "cleared_seq!", hidden.count AS "hidden_count!",
@@ -63,7 +65,7 @@ pub async fn find_scope(
     .await
 }
 
-/// A line of a user's list of direct conversations, with its newest visible message, still sealed.
+/// A row of a user's list of direct conversations, with its newest visible message, still sealed.
 pub struct ListedConversation {
     pub conversation_id: ConversationId,
     pub other_id: UserId,
@@ -79,8 +81,8 @@ pub struct ListedConversation {
     pub unread_count: i64,
 }
 
-/// A user's direct conversations in which the user can see anything, the most recently active first. Unread messages are
-/// counted up to `most_unread` each.
+/// A user's direct conversations that have visible messages, most recently active first. Unread messages are counted up
+/// to `most_unread` each.
 pub async fn list_direct(
     db: &mut PgSession,
     user: UserId,
@@ -89,9 +91,9 @@ pub async fn list_direct(
     most_unread: i64,
 ) -> sqlx::Result<Vec<ListedConversation>> {
     // Sorted before the newest messages are looked up, so that this is done only for those on the page. The count reads
-    // nothing but the index on the numbers, which holds the senders for it; what the user deleted is looked up once for each
-    // conversation, not for each message. Names and conversations are looked up one by one (`OFFSET 0` keeps the
-    // planner from joining): it would read all of them to find a thousand.
+    // only the index on the numbers, which includes the senders for this purpose; what the user deleted is looked up
+    // once per conversation, not per message. Names and conversations are looked up one by one (`OFFSET 0` keeps the
+    // planner from joining), or it would read all of them to find a thousand.
     let rows = sqlx::query!(
         r#"WITH page AS MATERIALIZED (
                SELECT recent.*, newest.*, ARRAY(
@@ -171,7 +173,7 @@ pub async fn list_direct(
     ))
 }
 
-/// Moves a read mark forward. Whether it moved: it never goes back.
+/// Moves a read mark forward. Returns true if it moved; it never goes back.
 pub async fn update_read(
     db: &mut PgSession,
     user: UserId,
@@ -192,8 +194,8 @@ pub async fn update_read(
     Ok(moved.rows_affected() > 0)
 }
 
-/// Hides all that is there from one user, and counts it as delivered. This does not raise the version. `None` when nothing was ever
-/// said.
+/// Hides all present messages from one user, and counts them as delivered. This does not raise the version. `None` if
+/// there was never a message.
 pub async fn update_cleared(
     db: &mut PgSession,
     user: UserId,
@@ -214,14 +216,14 @@ pub async fn update_cleared(
     .await
 }
 
-/// Where a conversation was emptied.
+/// Up to where a conversation was emptied.
 pub struct Emptied {
     pub last_seq: i64,
     pub version: i64,
 }
 
-/// Says that nothing is left to see in a direct conversation; the numbers go on. `None` when nothing was ever said. The messages
-/// are [`super::purge`]'s.
+/// Records that all messages of a direct conversation are gone; the numbers continue. `None` if there was never a
+/// message. [`super::purge`] deletes the messages.
 pub async fn update_emptied(db: &mut PgSession, conversation: ConversationId) -> sqlx::Result<Option<Emptied>> {
     sqlx::query_as!(
         Emptied,
@@ -240,7 +242,7 @@ pub async fn update_emptied(db: &mut PgSession, conversation: ConversationId) ->
     .await
 }
 
-/// The version of a conversation; of one in which nothing happened yet it is [`FIRST_VERSION`].
+/// The version of a conversation; [`FIRST_VERSION`] if nothing has happened in it yet.
 pub async fn get_version(db: &mut PgSession, conversation: ConversationId) -> sqlx::Result<i64> {
     let version =
         sqlx::query_scalar!("SELECT version FROM conversations WHERE conversation_id = $1", conversation.to_string())
@@ -249,7 +251,7 @@ pub async fn get_version(db: &mut PgSession, conversation: ConversationId) -> sq
     Ok(version.unwrap_or(FIRST_VERSION))
 }
 
-/// Raises the version of a group whose information, members or roles changed; returns it.
+/// Raises and returns the version of a group whose information, members or roles changed.
 pub async fn raise_for_info(db: &mut PgSession, group: GroupId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         "WITH raised AS (

@@ -1,4 +1,4 @@
-//! `departed_users`: accounts that the main backend deleted, and what of them is left here.
+//! `departed_users`: accounts that the main backend deleted, and what remains of them here.
 
 use super::columns::raw;
 use super::conversations;
@@ -6,14 +6,14 @@ use super::session::PgSession;
 use shared::ids::UserId;
 use shared::role::Role;
 
-/// A user who was deleted and not dealt with yet; locked until the end of the transaction.
+/// A deleted user who has not been handled yet; locked until the end of the transaction.
 pub struct Departed {
     pub user_id: UserId,
-    /// The account is there again.
+    /// True if the account exists again.
     pub exists: bool,
 }
 
-/// The next one that nobody else deals with, except these.
+/// The next one that no other worker is handling, except these.
 pub async fn find_departed(db: &mut PgSession, except: &[UserId]) -> sqlx::Result<Option<Departed>> {
     sqlx::query_as!(
         Departed,
@@ -25,8 +25,9 @@ pub async fn find_departed(db: &mut PgSession, except: &[UserId]) -> sqlx::Resul
     .await
 }
 
-/// Takes the user out of all communities and of up to `most` groups; returns whether these were all. A group that the user owned
-/// goes to its longest-serving admin, or else member; one without anybody else is deleted. As `chatctl user erase` does.
+/// Removes the user from all communities and from up to `most` groups; returns true if these were all. A group that the
+/// user owned goes to its longest-serving admin, or else member; one without other members is deleted. `chatctl user
+/// erase` does the same.
 pub async fn delete_memberships(db: &mut PgSession, user: UserId, most: i64) -> sqlx::Result<bool> {
     sqlx::query!("DELETE FROM community_members WHERE user_id = $1", user.0).execute(&mut *db).await?;
     let groups = sqlx::query_scalar!(
@@ -38,7 +39,8 @@ pub async fn delete_memberships(db: &mut PgSession, user: UserId, most: i64) -> 
     .await?;
     let are_all = (groups.len() as i64) < most;
     for stored in groups {
-        // Members' commands hold the group shared: who is owner, and who is there to inherit, stays until the end.
+        // Members' commands hold a share lock on the group: the owner, and the members who may inherit, stay the same
+        // until the end.
         sqlx::query!("SELECT group_id FROM group_chats WHERE group_id = $1 FOR UPDATE", stored)
             .fetch_optional(&mut *db)
             .await?;
@@ -49,7 +51,7 @@ pub async fn delete_memberships(db: &mut PgSession, user: UserId, most: i64) -> 
         )
         .fetch_optional(&mut *db)
         .await?;
-        // Nobody is told at once; `sync` tells, of groups that it can name.
+        // No event is sent; `sync` reports the change, for groups with a valid id.
         if let Ok(group) = stored.parse() {
             conversations::raise_for_info(&mut *db, group).await?;
         }

@@ -1,5 +1,5 @@
-//! `store_epoch`: which history the database is of. It changes when the database went back in time: a dump was restored, or a
-//! standby took over that had not received everything.
+//! `store_epoch`: the history that the database belongs to. It changes if the database went back in time: a dump was
+//! restored, or a standby took over that had not received everything.
 
 use parking_lot::Mutex;
 use shared::ids::Epoch;
@@ -19,11 +19,11 @@ impl CurrentEpoch {
     fn adopt(&self, found: Epoch) {
         let before = std::mem::replace(&mut *self.current.lock(), found);
         if before != found && !before.0.is_nil() {
-            tracing::warn!(before = %before.0, now = %found.0, "the database has another history than before: caches are discarded");
+            tracing::warn!(before = %before.0, now = %found.0, "the database has a different history now: caches are discarded");
         }
     }
 
-    /// Looks which epoch a session is in; begins another when the database is elsewhere than where its epoch was begun.
+    /// Reads which epoch a session is in; begins another one if the database is not where its epoch was begun.
     pub async fn check<C>(&self, db: &mut C) -> sqlx::Result<()>
     where
         for<'c> &'c mut C: Executor<'c, Database = Postgres>,

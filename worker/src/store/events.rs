@@ -1,5 +1,5 @@
-//! `event_log` and `event_queue`: durable events that concern single users, stored in the transaction that caused them. Those for all
-//! participants of a conversation are in [`super::shared_events`].
+//! `event_log` and `event_queue`: durable events for single users, stored in the transaction that caused them. Events
+//! for all participants of a conversation are in [`super::shared_events`].
 
 use super::columns::raw;
 use crate::store::session::PgSession;
@@ -28,7 +28,7 @@ pub async fn insert_event(
     Ok(())
 }
 
-/// Marks events as delivered to users; the arrays go in pairs.
+/// Marks events as delivered to users; the arrays are parallel.
 pub async fn update_delivered(db: &mut PgSession, users: &[UserId], events: &[EventId]) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE event_queue AS q SET delivered_at = now()
@@ -42,7 +42,7 @@ pub async fn update_delivered(db: &mut PgSession, users: &[UserId], events: &[Ev
     Ok(())
 }
 
-/// Stores events that concern one user each; the arrays go in threes.
+/// Stores events that each concern one user; the arrays are parallel.
 pub async fn insert_single_events(
     db: &mut PgSession,
     conversation: ConversationId,

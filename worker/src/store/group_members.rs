@@ -1,5 +1,5 @@
-//! `group_members`, and what goes with a membership: the member's cursors in `conversation_members`, and what waits for
-//! the member in `event_queue`.
+//! `group_members`, and what belongs to a membership: the member's cursors in `conversation_members`, and the member's
+//! waiting events in `event_queue`.
 
 use super::columns::{Typed, raw};
 use crate::store::session::PgSession;
@@ -8,7 +8,7 @@ use shared::ids::{GroupId, UserId};
 use shared::role::Role;
 use time::OffsetDateTime;
 
-/// A member as others see one.
+/// A member as others see them.
 pub struct MemberRow {
     pub user_id: UserId,
     pub username: String,
@@ -18,15 +18,16 @@ pub struct MemberRow {
     pub joined_at: OffsetDateTime,
 }
 
-/// A place in the list of members.
+/// A position in the list of members.
 pub struct MemberPlace {
-    /// Place of the role: owner, admin, member.
+    /// The rank of the role: owner, admin, member.
     pub rank: i32,
     pub joined_at: OffsetDateTime,
     pub user_id: UserId,
 }
 
-/// The members of a group after a place, the owner first, then admins, then members, as they joined; at most `limit`.
+/// The members of a group after a position: the owner first, then admins, then members, in the order in which they
+/// joined; at most `limit`.
 pub async fn list_members(
     db: &mut PgSession,
     group: GroupId,
@@ -58,7 +59,7 @@ pub async fn list_members(
     .await
 }
 
-/// Makes users members; the arrays go in pairs. What was said before is neither undelivered nor unread to them. Present
+/// Makes users members; the arrays are parallel. Earlier messages count as delivered and read for them. Existing
 /// members stay as they are.
 pub async fn insert_members(db: &mut PgSession, group: GroupId, users: &[UserId], roles: &[Role]) -> sqlx::Result<()> {
     sqlx::query!(
@@ -85,7 +86,7 @@ pub async fn insert_members(db: &mut PgSession, group: GroupId, users: &[UserId]
     Ok(())
 }
 
-/// Ends memberships, with everything that waits for these users from this group.
+/// Ends memberships, and deletes everything from this group that waits for these users.
 pub async fn delete_members(db: &mut PgSession, group: GroupId, users: &[UserId]) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH members AS (DELETE FROM group_members WHERE group_id = $1 AND user_id = ANY($2)),
@@ -133,20 +134,20 @@ pub async fn update_owner(db: &mut PgSession, group: GroupId, from: UserId, to: 
     Ok(())
 }
 
-/// What is known of users who are to become members, by the one who adds them.
+/// A user who is to become a member, as seen by the user who adds them.
 pub struct Prospect {
     pub user_id: UserId,
     pub username: String,
     pub blocked: bool,
     pub followed: bool,
-    /// Whether the user follows the one who adds.
+    /// True if the user follows the one who adds them.
     pub follows: bool,
-    /// Whether the user is in as many groups as a user may be; communities' groups do not count.
+    /// True if the user is in as many groups as allowed; communities' groups do not count.
     pub has_max_groups: bool,
 }
 
 impl Prospect {
-    /// Whether the user is content with being added.
+    /// True if the user's settings allow being added.
     pub fn may_be_added(&self, adding: GroupAddPolicy) -> bool {
         match adding {
             GroupAddPolicy::All => true,
@@ -156,7 +157,7 @@ impl Prospect {
     }
 }
 
-/// Unknown users are left out. `max_groups` is how many groups a user may be in.
+/// Unknown users are left out. `max_groups` is the number of groups a user may be in.
 pub async fn list_prospects(
     db: &mut PgSession,
     caller: UserId,

@@ -13,7 +13,7 @@ pub struct MemberName {
     pub role: Role,
 }
 
-/// The members of these groups, by name.
+/// The members of these groups, with their names.
 pub async fn list_member_names(db: &mut PgSession, groups: &[GroupId]) -> sqlx::Result<Vec<MemberName>> {
     sqlx::query_as!(
         MemberName,
@@ -26,7 +26,7 @@ pub async fn list_member_names(db: &mut PgSession, groups: &[GroupId]) -> sqlx::
     .await
 }
 
-/// Up to `most` members of each of these groups, as `(group, user)`, the lowest ids first.
+/// Up to `most` members of each of these groups, as `(group, user)`, lowest ids first.
 pub async fn list_some_members(
     db: &mut PgSession,
     groups: &[GroupId],
@@ -45,7 +45,7 @@ pub async fn list_some_members(
     Ok(members.fetch_all(db).await?.into_iter().map(|row| (row.group_id.into(), UserId(row.user_id))).collect())
 }
 
-/// A user's part in a group.
+/// A user's membership in a group.
 #[derive(Clone, Debug)]
 pub struct Membership {
     pub role: Role,
@@ -64,7 +64,7 @@ impl Membership {
     }
 }
 
-/// The user's part in the group; `None` for outsiders and for a deleted group.
+/// The user's membership in the group; `None` for outsiders and for a deleted group.
 pub async fn find_membership(db: &mut PgSession, group: GroupId, user: UserId) -> sqlx::Result<Option<Membership>> {
     sqlx::query_as!(
         Membership,
@@ -78,7 +78,7 @@ pub async fn find_membership(db: &mut PgSession, group: GroupId, user: UserId) -
     .await
 }
 
-/// The members of a group but one.
+/// The members of a group except one.
 pub async fn list_member_ids(db: &mut PgSession, group: GroupId, except: UserId) -> sqlx::Result<Vec<UserId>> {
     let members = sqlx::query_scalar!(
         "SELECT user_id FROM group_members WHERE group_id = $1 AND user_id <> $2",
@@ -90,15 +90,15 @@ pub async fn list_member_ids(db: &mut PgSession, group: GroupId, except: UserId)
     typed(members)
 }
 
-/// How many members a group has.
+/// The number of a group's members.
 pub async fn count_members(db: &mut PgSession, group: GroupId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM group_members WHERE group_id = $1"#, group.to_string())
         .fetch_one(db)
         .await
 }
 
-/// As [`find_membership`], and until the end of the transaction nobody else changes the group's membership: a community's
-/// sync, which comes past the group's partition, waits.
+/// Like [`find_membership`], and locks the group's membership until the end of the transaction: a community's sync,
+/// which bypasses the group's partition, waits.
 pub async fn find_membership_locked(
     db: &mut PgSession,
     group: GroupId,
@@ -139,11 +139,11 @@ pub async fn find_group(db: &mut PgSession, group: GroupId) -> sqlx::Result<Opti
     .await
 }
 
-/// In larger groups, members are not told who is typing, and do not count as contacts of each other for presence: either would cost
-/// each of them something for each of the others.
+/// In larger groups, members are not told who is typing, and do not count as each other's contacts for presence, since
+/// either would cost each member something for each other member.
 pub const MAX_SIGNAL_MEMBERS: i64 = 1_000;
 
-/// Whether the group has more than so many members; reads no more of them than that.
+/// True if the group has more than this many members; reads no more of them than that.
 pub async fn is_larger_than(db: &mut PgSession, group: GroupId, members: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT count(*) > $2::bigint AS "is_larger!" FROM (SELECT FROM group_members WHERE group_id = $1 LIMIT $2::bigint + 1) m"#,
@@ -168,7 +168,7 @@ pub struct UserGroupRow {
     pub unread_count: i64,
 }
 
-/// The groups of a user, those last written to first, at most `limit`. Unread messages are counted up to `most_unread`.
+/// The groups of a user, most recently active first, at most `limit`. Unread messages are counted up to `most_unread`.
 pub async fn list_of_user(
     db: &mut PgSession,
     user: UserId,
@@ -220,11 +220,11 @@ pub async fn list_of_user(
     ))
 }
 
-/// How many groups somebody has.
+/// The number of groups that a user created.
 pub struct Founded {
-    /// Created within the last hour, deleted ones included.
+    /// Created within the last hour, including deleted ones.
     pub lately: i64,
-    /// Until the first of those is older, in seconds.
+    /// Seconds until the first of those is older than that.
     pub wait_seconds: i32,
 }
 
@@ -240,7 +240,7 @@ pub async fn get_founded(db: &mut PgSession, user: UserId) -> sqlx::Result<Found
     .await
 }
 
-/// A group to be made.
+/// A group to be created.
 pub struct NewGroup<'a> {
     pub group_id: GroupId,
     pub name: &'a str,
@@ -250,7 +250,7 @@ pub struct NewGroup<'a> {
     pub community_id: Option<&'a CommunityId>,
 }
 
-/// Makes a group and its conversation, without members; leaves one that exists as it is.
+/// Creates a group and its conversation, without members; leaves an existing one as it is.
 pub async fn insert_group(db: &mut PgSession, group: &NewGroup<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH conversation AS (
@@ -270,7 +270,7 @@ pub async fn insert_group(db: &mut PgSession, group: &NewGroup<'_>) -> sqlx::Res
     Ok(())
 }
 
-/// What members may change of a group.
+/// What members may change about a group.
 pub struct Info {
     pub name: String,
     pub description: String,
@@ -279,7 +279,7 @@ pub struct Info {
     pub created_at: OffsetDateTime,
 }
 
-/// Changes what is given; returns what holds now.
+/// Changes the given fields; returns the current values.
 pub async fn update_info(
     db: &mut PgSession,
     group: GroupId,
@@ -302,7 +302,7 @@ pub async fn update_info(
     .await
 }
 
-/// Hides a group from everybody. Purged after a time, or as soon as may be.
+/// Hides a group from everyone. It is purged after the retention time, or as soon as possible.
 pub async fn update_deleted(db: &mut PgSession, group: GroupId, purge_at_once: bool) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE group_chats SET deleted_at = CASE WHEN $2 THEN '-infinity'::timestamptz ELSE now() END WHERE group_id = $1",

@@ -1,16 +1,16 @@
-//! `held_conversation_ids`: what clients of the server that this one replaced called conversations, where they made the id up.
-//! Other held ids need no table: [`shared::held_ids`] turns them into ours from their text alone.
+//! `held_conversation_ids`: conversation ids that clients of the replaced server made up. Other held ids need no table:
+//! [`shared::held_ids`] derives ours from their text.
 
 use shared::ids::ConversationId;
 use sqlx::PgExecutor;
 
-/// The conversations (`conv_{a}_{b}` or `group_{uuid}`) that are held under these ids, each with its held id.
+/// The conversations (`conv_{a}_{b}` or `group_{uuid}`) stored under these held ids, each with its held id.
 pub async fn list_conversations(
     db: impl PgExecutor<'_>,
     held: &[String],
 ) -> sqlx::Result<Vec<(String, ConversationId)>> {
     let rows = sqlx::query!("SELECT held_id, conversation_id FROM held_conversation_ids WHERE held_id = ANY($1)", held);
-    // The import writes only ids of ours; another is as unknown as what is not held.
+    // The import writes only our ids; any other id counts as unknown.
     let known = |held: String, conversation: String| Some((held, conversation.parse().ok()?));
     Ok(rows.fetch_all(db).await?.into_iter().filter_map(|row| known(row.held_id, row.conversation_id)).collect())
 }

@@ -30,13 +30,13 @@ pub struct MessageRow {
     pub edited_at: Option<OffsetDateTime>,
     pub pinned_at: Option<OffsetDateTime>,
     pub pinned_by: Option<UserId>,
-    /// The conversation's version that it made; unknown of one stored by an earlier release.
+    /// The conversation's version that it made; unknown if it was stored by an earlier release.
     pub version: Option<i64>,
-    /// Of direct messages: whether the recipient has read it.
+    /// For direct messages: true if the recipient has read it.
     pub is_read: Option<bool>,
 }
 
-/// Reads [`MessageRow`]s: those of `private_messages AS p` that the rest of the statement names.
+/// Reads [`MessageRow`]s: the rows of `private_messages AS p` that the rest of the statement selects.
 macro_rules! message_rows {
     ($db:expr, $rest:literal, $($argument:expr),+ $(,)?) => {{
         let rows = sqlx::query!(
@@ -79,18 +79,18 @@ macro_rules! message_rows {
     }};
 }
 
-/// Which stretch of a conversation to read, both ends exclusive.
+/// The part of a conversation to read, both ends exclusive.
 #[derive(Clone, Copy)]
 pub struct Range {
     pub after: i64,
     pub before: i64,
-    /// Take the rows next to `before` (the newest) rather than those next to `after`.
+    /// Takes the rows next to `before` (the newest) rather than those next to `after`.
     pub from_newest: bool,
     pub offset: i64,
     pub limit: i64,
 }
 
-/// The messages of a stretch that this user can see, oldest first.
+/// The messages of a range that this user can see, oldest first.
 pub async fn list_messages(
     db: &mut PgSession,
     conversation: ConversationId,
@@ -134,7 +134,7 @@ pub async fn list_messages(
     Ok(rows)
 }
 
-/// The newest messages of a conversation, whoever may see them, oldest first.
+/// The newest messages of a conversation, regardless of who may see them, oldest first.
 pub async fn list_newest(
     db: &mut PgSession,
     conversation: ConversationId,
@@ -144,7 +144,7 @@ pub async fn list_newest(
     list_messages(db, conversation, NOBODY, range).await
 }
 
-/// Single messages by id, whoever may see them.
+/// Single messages by id, regardless of who may see them.
 pub async fn list_by_id(db: &mut PgSession, messages: &[MessageId]) -> sqlx::Result<Vec<MessageRow>> {
     Ok(message_rows!(db, "WHERE p.message_id = ANY($1)", &raw(messages)))
 }
@@ -158,7 +158,7 @@ pub struct SealedRow {
     pub key_id: i16,
 }
 
-/// Some of the newest messages, and some of those that were imported: their ids say nothing of their age.
+/// Some of the newest messages, and some of the imported ones, whose ids say nothing about their age.
 pub async fn list_sealed(db: &mut PgSession) -> sqlx::Result<Vec<SealedRow>> {
     const DAY_MS: u64 = 24 * 3600 * 1000;
     let tomorrow = Timestamp::now().0.max(0) as u64 + DAY_MS;
@@ -185,7 +185,7 @@ pub struct ReactionRow {
     pub created_at: OffsetDateTime,
 }
 
-/// The reactions to these messages, oldest first; of each message the first `most`.
+/// The reactions to these messages, oldest first; the first `most` of each message.
 pub async fn list_reactions(db: &mut PgSession, messages: &[MessageId], most: i64) -> sqlx::Result<Vec<ReactionRow>> {
     sqlx::query_as!(
         ReactionRow,
@@ -204,7 +204,7 @@ pub async fn list_reactions(db: &mut PgSession, messages: &[MessageId], most: i6
     .await
 }
 
-/// Whether the user deleted this message, or put the conversation away with it.
+/// True if the user deleted this message, or put the conversation away with it.
 pub async fn is_hidden(db: &mut PgSession, conversation: ConversationId, seq: i64, user: UserId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM message_deletions
@@ -219,7 +219,7 @@ pub async fn is_hidden(db: &mut PgSession, conversation: ConversationId, seq: i6
     .await
 }
 
-/// Which of these places in conversations are hidden from the user; the arrays go in pairs.
+/// Which of these positions in conversations are hidden from the user; the arrays are parallel.
 pub async fn list_hidden(
     db: &mut PgSession,
     user: UserId,
@@ -242,7 +242,8 @@ pub async fn list_hidden(
     Ok(rows.into_iter().map(|row| (row.conversation_id.into(), row.seq)).collect())
 }
 
-/// From whom these messages are hidden: each message with a user. Only direct conversations can be cleared.
+/// The users from whom these messages are hidden, as pairs of message and user. Only direct conversations can be
+/// cleared.
 pub async fn list_hidden_from(db: &mut PgSession, messages: &[MessageId]) -> sqlx::Result<Vec<(MessageId, UserId)>> {
     let rows = sqlx::query!(
         r#"SELECT message_id AS "message_id!", user_id AS "user_id!" FROM message_deletions WHERE message_id = ANY($1)
@@ -258,7 +259,7 @@ pub async fn list_hidden_from(db: &mut PgSession, messages: &[MessageId]) -> sql
     Ok(rows.into_iter().map(|row| (MessageId(row.message_id), UserId(row.user_id))).collect())
 }
 
-/// The ids of the `most` messages pinned last that this user can see.
+/// The ids of the last `most` pinned messages that this user can see.
 pub async fn list_pinned(
     db: &mut PgSession,
     conversation: ConversationId,
@@ -282,8 +283,8 @@ pub async fn list_pinned(
     typed(found)
 }
 
-/// The ids of the first `most` messages that this user can see after a number, for several conversations; the arrays go in
-/// pairs. In the order of the conversations, oldest first.
+/// The ids of the first `most` messages that this user can see after a number, for several conversations, in their
+/// order, oldest first; the arrays are parallel.
 pub async fn list_after(
     db: &mut PgSession,
     user: UserId,
@@ -312,8 +313,8 @@ pub async fn list_after(
     typed(found)
 }
 
-/// For pairs of a user and a message: whether the user may know of the message, by its place in the list. A group's
-/// message is known to members, a direct one to its two participants, neither when it is hidden from them.
+/// Which of these pairs of user and message (by position) are allowed: the user may know of the message. A group's
+/// message is known to its members, a direct one to its two participants, unless it is hidden from them.
 pub async fn list_known(db: &mut PgSession, users: &[UserId], messages: &[MessageId]) -> sqlx::Result<Vec<bool>> {
     sqlx::query_scalar!(
         r#"SELECT CASE WHEN p.recipient_id IS NOT NULL THEN i.user_id IN (p.sender_id, p.recipient_id)

@@ -1,4 +1,4 @@
-//! A user's list of conversations, direct ones and groups together, and what the user set for each.
+//! A user's list of conversations (direct ones and groups together), and the user's settings for each.
 
 use super::columns::{Column, readable};
 use crate::store::session::PgSession;
@@ -6,19 +6,19 @@ use shared::ids::{CommunityId, ConversationId, MessageId, UserId};
 use shared::role::Role;
 use time::OffsetDateTime;
 
-/// A line of the list.
+/// A row of the list.
 pub struct EntryRow {
     pub conversation_id: ConversationId,
     pub active_at: OffsetDateTime,
     pub last_seq: i64,
     pub version: i64,
     pub read_seq: i64,
-    /// Of the other user of a direct conversation.
+    /// Set for direct conversations: how far the other user has read.
     pub peer_read_seq: Option<i64>,
     pub muted_until: Option<OffsetDateTime>,
     pub pinned: bool,
     pub marked_unread: bool,
-    /// Of groups, with the next two.
+    /// Set for groups, like the next two.
     pub name: Option<String>,
     pub role: Option<Role>,
     pub community_id: Option<CommunityId>,
@@ -26,14 +26,14 @@ pub struct EntryRow {
     pub message_id: Option<MessageId>,
     pub unread_count: i64,
     pub unread_mentions: i64,
-    /// In all of the user's conversations, the same in each line.
+    /// The sum over all of the user's conversations, the same in each row.
     pub total_unread: i64,
-    /// Direct conversations that were looked up because they are not settled, the same in each line.
+    /// How many direct conversations were looked up because they are not settled, the same in each row.
     pub unsettled_count: i64,
 }
 
-/// The entries of a user after this place, the most recently active first; at most `limit`. Unread messages and mentions are
-/// counted up to `most_unread` each. Left out are deleted groups, and direct conversations in which the user can see nothing.
+/// A user's entries after this position, most recently active first; at most `limit`. Unread messages and mentions are
+/// counted up to `most_unread` each. Leaves out deleted groups, and direct conversations without visible messages.
 pub async fn list_entries(
     db: &mut PgSession,
     user: UserId,
@@ -49,12 +49,12 @@ pub async fn list_entries(
             entries.truncate(limit as usize);
             return Ok(entries);
         }
-        // What cannot be read must not look like the end of the list.
+        // Unreadable rows must not look like the end of the list.
         asked += missing;
     }
 }
 
-/// As [`list_entries`]; with how many there were, readable or not.
+/// Like [`list_entries`]; also returns how many there were, readable or not.
 async fn read_entries(
     db: &mut PgSession,
     user: UserId,
@@ -63,10 +63,10 @@ async fn read_entries(
     most_unread: i64,
 ) -> sqlx::Result<(i64, Vec<EntryRow>)> {
     let (before, below) = after.map(|(at, conversation)| (at, conversation.to_string())).unzip();
-    // Settled conversations are read in the order of their index until the page is full, and the sum of what is unread passes
-    // over those without. The others are looked up once each, by key (`OFFSET 0` keeps the planner from reading whole tables
-    // instead; ordering the rows of `live` keeps it from reading all of the user's). Everything else is looked up for those on the
-    // page. Counting messages reads nothing but an index.
+    // Settled conversations are read in the order of their index until the page is full, and the sum of unread messages
+    // skips those without any. The others are looked up once each, by key (`OFFSET 0` keeps the planner from reading
+    // whole tables instead; ordering the rows of `live` keeps it from reading all of the user's). Everything else is
+    // looked up for those on the page. Counting messages reads only an index.
     let rows = sqlx::query!(
         r#"WITH live AS MATERIALIZED (
                SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.muted_until, m.pinned, m.marked_unread, c.last_seq,
@@ -243,11 +243,12 @@ async fn read_entries(
     Ok((found, entries))
 }
 
-/// Settles up to `limit` of a user's direct conversations in which nothing has happened for a minute: from then on [`list_entries`]
-/// reads them in the order of an index. Returns how many. Those that somebody is changing are passed over.
+/// Settles up to `limit` of a user's direct conversations in which nothing has happened for a minute: from then on
+/// [`list_entries`] reads them in the order of an index. Returns how many. Skips those that another transaction is
+/// changing.
 pub async fn settle(db: &mut PgSession, user: UserId, limit: i64) -> sqlx::Result<u64> {
-    // A conversation that changed after this statement began does not have the version that it sees. What comes later finds the
-    // conversation marked as settled, and undoes it (migration 0033).
+    // A conversation that changed after this statement began no longer has the version that the statement sees. Later
+    // changes find the conversation marked as settled, and undo that (migration 0033).
     let settled = sqlx::query!(
         r#"WITH quiet AS MATERIALIZED (
                SELECT m.conversation_id, c.last_message_at,
@@ -297,7 +298,7 @@ pub async fn settle(db: &mut PgSession, user: UserId, limit: i64) -> sqlx::Resul
     Ok(settled.rows_affected())
 }
 
-/// What a user set for a conversation.
+/// A user's settings for a conversation.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     pub muted_until: Option<OffsetDateTime>,
@@ -305,7 +306,7 @@ pub struct Settings {
     pub marked_unread: bool,
 }
 
-/// What holds for a user's view of a conversation; nothing is set where there is no row.
+/// The settings of a user's view of a conversation; the defaults if there is no row.
 pub async fn find_settings(db: &mut PgSession, user: UserId, conversation: ConversationId) -> sqlx::Result<Settings> {
     let found = sqlx::query_as!(
         Settings,
@@ -318,7 +319,7 @@ pub async fn find_settings(db: &mut PgSession, user: UserId, conversation: Conve
     Ok(found.unwrap_or_default())
 }
 
-/// Sets all of it.
+/// Sets all settings.
 pub async fn update_settings(
     db: &mut PgSession,
     user: UserId,
@@ -342,7 +343,7 @@ pub async fn update_settings(
     Ok(())
 }
 
-/// Takes away that a user marked a conversation as unread; whether that was so.
+/// Removes the user's unread mark from a conversation; returns true if there was one.
 pub async fn update_no_longer_marked(
     db: &mut PgSession,
     user: UserId,

@@ -10,11 +10,11 @@ use time::OffsetDateTime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     pub partition: i32,
-    /// Rises with each change of owner.
+    /// Increases with each change of owner.
     pub epoch: i64,
 }
 
-/// Makes the rows of partitions `0..partitions` where they are missing.
+/// Inserts the missing rows of partitions `0..partitions`.
 pub async fn insert_partitions(db: &mut PgSession, partitions: i32) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO partition_leases (partition) SELECT generate_series(0, $1::int - 1) ON CONFLICT DO NOTHING",
@@ -25,7 +25,7 @@ pub async fn insert_partitions(db: &mut PgSession, partitions: i32) -> sqlx::Res
     Ok(())
 }
 
-/// A sign of life of this worker; forgets workers that gave none for ten times `ttl`.
+/// Records this worker's heartbeat; forgets workers without one for ten times `ttl`.
 pub async fn update_heartbeat(db: &mut PgSession, worker: WorkerId, ttl: Duration) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH forgotten AS (
@@ -41,14 +41,14 @@ pub async fn update_heartbeat(db: &mut PgSession, worker: WorkerId, ttl: Duratio
     Ok(())
 }
 
-/// Writes without changing anything: whether this worker can.
+/// Writes without changing anything, to check that this worker can write.
 pub async fn update_probe(db: &mut PgSession, worker: WorkerId) -> sqlx::Result<()> {
     sqlx::query!("UPDATE workers SET heartbeat_at = heartbeat_at WHERE worker_id = $1", worker.0).execute(db).await?;
     Ok(())
 }
 
-/// Prolongs the leases that this worker still owns; returns them, with this worker's rank among the live workers (from 0)
-/// and their number.
+/// Extends the leases that this worker still owns; returns them, with this worker's rank among the live workers (from
+/// 0) and their number.
 pub async fn update_owned(db: &mut PgSession, worker: WorkerId, ttl: Duration) -> sqlx::Result<Owned> {
     let owned = sqlx::query_as!(
         Lease,
@@ -75,15 +75,15 @@ pub struct Owned {
     pub rank: i64,
 }
 
-/// A lease taken over.
+/// A lease that was taken over.
 pub struct Takeover {
     pub lease: Lease,
-    /// When the lease of an owner ran out that did not give it back.
+    /// When the lease expired, if its owner did not give it back.
     pub abandoned_at: Option<OffsetDateTime>,
 }
 
-/// Takes up to `count` partitions below `partitions` that nobody owns or whose lease ran out. A row that the old owner's
-/// commit still holds is left for the next time, so that one stuck transaction holds up nothing else.
+/// Takes up to `count` partitions below `partitions` that have no owner or whose lease expired. A row that the old
+/// owner's commit still locks is left for the next time, so that one stuck transaction does not delay the others.
 pub async fn update_unowned(
     db: &mut PgSession,
     worker: WorkerId,
@@ -110,7 +110,7 @@ pub async fn update_unowned(
     Ok(rows.into_iter().map(|row| taken(row.partition, row.epoch, row.abandoned_at)).collect())
 }
 
-/// Gives leases back, for others to take at once.
+/// Gives leases back, so that others can take them at once.
 pub async fn delete_owned(db: &mut PgSession, worker: WorkerId, partitions: &[i32]) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE partition_leases SET owner = NULL, expires_at = '-infinity' WHERE owner = $1 AND partition = ANY($2)",
@@ -122,21 +122,21 @@ pub async fn delete_owned(db: &mut PgSession, worker: WorkerId, partitions: &[i3
     Ok(())
 }
 
-/// Takes this worker off the list, so that the others spread its partitions at once.
+/// Removes this worker from the list, so that the others distribute its partitions at once.
 pub async fn delete_worker(db: &mut PgSession, worker: WorkerId) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM workers WHERE worker_id = $1", worker.0).execute(db).await?;
     Ok(())
 }
 
-/// What decides whether a command may be applied at all.
+/// The conditions that decide if a command may be applied at all.
 pub struct Precondition {
-    /// The lease still holds, locked against a takeover until the end of the transaction.
+    /// True if the lease is still held; it is locked against a takeover until the end of the transaction.
     pub is_held: bool,
     /// The caller's account exists.
     pub caller_exists: bool,
 }
 
-/// Also sets for how long each statement of this transaction waits for a lock.
+/// Also sets how long each statement of this transaction waits for a lock.
 pub async fn get_precondition(
     db: &mut PgSession,
     worker: WorkerId,

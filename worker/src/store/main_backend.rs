@@ -1,11 +1,11 @@
-//! Whether the main backend's tables are as this server needs them, and ours are found. What the columns of a profile are called is known to
-//! `chat_profile` alone (migration 0010), which looks it up whenever a statement is planned.
+//! Checks that the main backend's tables are as this server needs them, and that our own are found. Only `chat_profile`
+//! (migration 0010) knows the column names of a profile; it looks them up whenever a statement is planned.
 
 use super::session::PgSession;
 
-/// A sentence about each thing that is missing or of an unusable type; none when all is well.
+/// A sentence about each missing or unusable thing; empty if all is well.
 pub async fn list_problems(db: &mut PgSession) -> sqlx::Result<Vec<String>> {
-    // The import of the original's tables gives its role a search path of its own.
+    // The import of the original's tables gives its role its own search path.
     sqlx::query_scalar!(
         r#"SELECT chat_main_backend_problems() || CASE
                WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('private_messages') AND attname = 'seq')
@@ -18,7 +18,8 @@ pub async fn list_problems(db: &mut PgSession) -> sqlx::Result<Vec<String>> {
     .await
 }
 
-/// The tables of ours that this role may not read and write as it has to. Without rights on one, only the commands that need it wait.
+/// Our tables that this role cannot read and write as required. Without rights on one, only the commands that need it
+/// wait.
 pub async fn list_unusable(db: &mut PgSession) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"SELECT 'the role ' || current_user || ' may not read and write ' || name AS "problem!"

@@ -4,8 +4,8 @@ use super::columns::raw;
 use crate::store::session::PgSession;
 use shared::ids::{ConversationId, UserId};
 
-/// Moves delivery cursors forward; the arrays go in threes. A cursor never moves back, and never beyond
-/// the newest message.
+/// Moves delivery cursors forward; the arrays are parallel. A cursor never moves back, and never beyond the newest
+/// message.
 pub async fn update_delivered(
     db: &mut PgSession,
     users: &[UserId],

@@ -1,6 +1,6 @@
 //! Changes of single messages: content, reactions, pins, deletion. Each raises the conversation's version in the same
-//! statement, so that no cached page outlives it, and leaves a row in `conversation_changes`, by which `sync` finds it. They
-//! return the version that they made.
+//! statement, which invalidates cached pages, and leaves a row in `conversation_changes`, where `sync` finds it. They
+//! return the new version.
 
 use crate::store::session::PgSession;
 use shared::ids::{ConversationId, MessageId, UserId};
@@ -40,8 +40,8 @@ pub async fn update_content(db: &mut PgSession, message: MessageId, new: &NewCon
     .await
 }
 
-/// Removes a message with everything about it, and what waits to be told about it (a mention's event has the message's own
-/// id). Its id stays behind, so that a redelivered send does not restore it.
+/// Deletes a message with everything about it, including waiting events (a mention's event has the message's own id).
+/// Its id is remembered, so that a redelivered send does not restore it.
 pub async fn delete_message(db: &mut PgSession, message: MessageId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         "WITH gone AS (DELETE FROM private_messages WHERE message_id = $1 RETURNING conversation_id, seq, version),
@@ -71,7 +71,7 @@ pub async fn delete_message(db: &mut PgSession, message: MessageId) -> sqlx::Res
     .await
 }
 
-/// Hides a message from one user. Nobody else sees that, so that it raises no version; returns the version there is.
+/// Hides a message from one user. Others do not see that, so it does not raise the version; returns the present one.
 pub async fn insert_deletion(
     db: &mut PgSession,
     user: UserId,
@@ -95,7 +95,7 @@ pub async fn insert_deletion(
     .await
 }
 
-/// Sets a user's one reaction. `None`, with nothing changed, when it was this one already.
+/// Sets a user's one reaction. Returns `None`, with nothing changed, if it was already set.
 pub async fn upsert_reaction(
     db: &mut PgSession,
     conversation: ConversationId,
@@ -126,13 +126,13 @@ pub async fn upsert_reaction(
     .await
 }
 
-/// A reaction that was taken away, and the version that this made.
+/// A removed reaction, and the version that its removal made.
 pub struct RemovedReaction {
     pub reaction: String,
     pub version: i64,
 }
 
-/// Takes a user's reaction away; `None` when there was none.
+/// Removes a user's reaction; `None` if there was none.
 pub async fn delete_reaction(
     db: &mut PgSession,
     conversation: ConversationId,
@@ -160,7 +160,7 @@ pub async fn delete_reaction(
     .await
 }
 
-/// Pins a message. `None`, with nothing changed, when it was pinned already.
+/// Pins a message. Returns `None`, with nothing changed, if it was already pinned.
 pub async fn update_pinned(db: &mut PgSession, message: MessageId, user: UserId) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(
         "WITH pinned AS (
@@ -180,7 +180,7 @@ pub async fn update_pinned(db: &mut PgSession, message: MessageId, user: UserId)
     .await
 }
 
-/// Takes a pin away. `None`, with nothing changed, when there was none.
+/// Unpins a message. Returns `None`, with nothing changed, if it was not pinned.
 pub async fn update_unpinned(db: &mut PgSession, message: MessageId) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(
         "WITH unpinned AS (

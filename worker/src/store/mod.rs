@@ -1,4 +1,4 @@
-//! The only place with SQL: a file per subject. Queries are checked at compile time. Verbs: `find_` may find nothing,
+//! The only place with SQL, one file per subject. Queries are checked at compile time. Verbs: `find_` may find nothing,
 //! `list_` returns many, `insert_`, `update_`, `delete_` change.
 
 pub mod accounts;

@@ -1,17 +1,18 @@
-//! Everything that is stored about one user, a part at a time: for a backend that exports it. `chatctl user export` reads the same.
+//! Everything that is stored about one user, one part at a time, for a backend that exports it. `chatctl user export`
+//! reads the same data.
 
 use super::columns::Typed;
 use crate::store::session::PgSession;
 use shared::ids::{EventId, MessageId, UserId};
 use time::OffsetDateTime;
 
-/// A row as JSON, and what it is ordered by.
+/// A row as JSON, and the digest that it is ordered by.
 pub struct Row {
     pub digest: String,
     pub json: String,
 }
 
-/// Rows of one section after the one of this digest. Rows have no order of their own that all tables share.
+/// The rows of one section after the one with this digest. The tables have no other order in common.
 pub async fn list_rows(
     db: &mut PgSession,
     user: UserId,
@@ -33,7 +34,7 @@ pub async fn list_rows(
     .await
 }
 
-/// The message that is `skip` messages after this one, whoever's; `None` when there are fewer.
+/// The message that is `skip` messages after this one, from any sender; `None` if there are fewer.
 pub async fn find_later_message(db: &mut PgSession, after: MessageId, skip: i64) -> sqlx::Result<Option<MessageId>> {
     let found = sqlx::query_scalar!(
         "SELECT message_id FROM private_messages WHERE message_id > $1 ORDER BY message_id OFFSET $2 LIMIT 1",
@@ -47,7 +48,7 @@ pub async fn find_later_message(db: &mut PgSession, after: MessageId, skip: i64)
 
 pub struct StoredMessage {
     pub message_id: MessageId,
-    /// As it is stored: an export leaves nothing out.
+    /// As stored: an export leaves nothing out.
     pub conversation_id: String,
     pub seq: i64,
     pub sender_id: UserId,
@@ -58,11 +59,12 @@ pub struct StoredMessage {
     pub created_at: OffsetDateTime,
     pub edited_at: Option<OffsetDateTime>,
     pub reply_to_message_id: Option<MessageId>,
-    /// The sender's own name for it.
+    /// The sender's own id for it.
     pub client_message_id: Option<String>,
 }
 
-/// Messages after one and up to another: those the user sent anywhere, and those received in direct conversations and not put away.
+/// Messages after one and up to another: those that the user sent anywhere, and those received in direct conversations
+/// and not put away.
 pub async fn list_messages(
     db: &mut PgSession,
     user: UserId,
@@ -99,7 +101,7 @@ pub struct StoredEvent {
     pub delivered_at: Option<OffsetDateTime>,
 }
 
-/// Events that wait for the user or were delivered lately, after this one.
+/// Events after this one that wait for the user or were delivered recently.
 pub async fn list_events(
     db: &mut PgSession,
     user: UserId,

@@ -1,4 +1,4 @@
-//! `user_status`: when users were last seen, and whether others believe them online; and whom a user is in contact with.
+//! `user_status`: when users were last seen, and if others believe them online; also a user's contacts.
 
 use super::columns::{raw, typed};
 use crate::store::session::PgSession;
@@ -6,8 +6,8 @@ use shared::ids::UserId;
 
 use super::users::UserPair;
 
-/// Keeps what others are told: these users are online or not from now on. Returns those of whom others were told otherwise; their
-/// rows stay locked until the end of the transaction.
+/// Stores what others are told: these users are online (or offline) from now on. Returns those for whom this changed;
+/// their rows stay locked until the end of the transaction.
 pub async fn update_status(db: &mut PgSession, users: &[UserId], online: bool) -> sqlx::Result<Vec<UserId>> {
     let users = sqlx::query_scalar!(
         "INSERT INTO user_status AS s (user_id, last_seen_at, online)
@@ -23,7 +23,7 @@ pub async fn update_status(db: &mut PgSession, users: &[UserId], online: bool) -
     typed(users)
 }
 
-/// These users are believed online, and nobody else.
+/// Marks exactly these users as online.
 pub async fn replace_online(db: &mut PgSession, users: &[UserId]) -> sqlx::Result<()> {
     sqlx::query!("UPDATE user_status SET online = FALSE WHERE online AND user_id <> ALL($1)", &raw(users))
         .execute(&mut *db)
@@ -32,7 +32,7 @@ pub async fn replace_online(db: &mut PgSession, users: &[UserId]) -> sqlx::Resul
     Ok(())
 }
 
-/// Users whom others believe online, after a user id, in its order.
+/// Users whom others believe online, with ids after `after`, in their order.
 pub async fn list_online(db: &mut PgSession, after: UserId, limit: i64) -> sqlx::Result<Vec<UserId>> {
     let users = sqlx::query_scalar!(
         "SELECT user_id FROM user_status WHERE online AND user_id > $1 ORDER BY user_id LIMIT $2",
@@ -44,7 +44,8 @@ pub async fn list_online(db: &mut PgSession, after: UserId, limit: i64) -> sqlx:
     typed(users)
 }
 
-/// Everybody who shares a conversation, a group of at most `most_members` or a follow with one of these users; each pair once.
+/// Everyone who shares a conversation, a group of at most `most_members` or a follow with one of these users; each pair
+/// once.
 pub async fn list_contacts(db: &mut PgSession, users: &[UserId], most_members: i64) -> sqlx::Result<Vec<UserPair>> {
     sqlx::query_as!(
         UserPair,
@@ -66,7 +67,7 @@ pub async fn list_contacts(db: &mut PgSession, users: &[UserId], most_members: i
     .await
 }
 
-/// Users whom a user has to do with: followed ones, followers, and those who share a conversation or a group; up to `limit` of each.
+/// A user's contacts: followed users, followers, and users who share a conversation or a group; up to `limit` of each.
 pub async fn list_some_contacts(db: &mut PgSession, user: UserId, limit: i64) -> sqlx::Result<Vec<UserId>> {
     let users = sqlx::query_scalar!(
         r#"(SELECT followee_id AS "user_id!" FROM user_follows WHERE follower_id = $1 LIMIT $2)
@@ -84,7 +85,7 @@ pub async fn list_some_contacts(db: &mut PgSession, user: UserId, limit: i64) ->
     typed(users)
 }
 
-/// A user of the list of those online.
+/// A user in the list of online users.
 pub struct OnlineUser {
     pub user_id: UserId,
     pub username: String,
@@ -93,7 +94,7 @@ pub struct OnlineUser {
     pub last_seen_at: Option<time::OffsetDateTime>,
 }
 
-/// These users as `caller` may see them: without the caller and without anybody blocked in either direction.
+/// These users as `caller` may see them: without the caller, and without users blocked in either direction.
 pub async fn list_online_users(db: &mut PgSession, caller: UserId, users: &[UserId]) -> sqlx::Result<Vec<OnlineUser>> {
     sqlx::query_as!(
         OnlineUser,

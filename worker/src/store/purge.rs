@@ -1,5 +1,6 @@
-//! What is deleted for good in the background: deleted groups with everything in them, what was deleted of direct
-//! conversations, events and applied commands that are too old. Every statement is bounded, so that none holds its rows for long.
+//! What is deleted for good in the background: deleted groups with everything in them, messages deleted from direct
+//! conversations, and events and applied commands that are too old. Every statement is bounded, so that none locks its
+//! rows for long.
 
 use super::columns::{Spelled, raw, typed};
 use shared::ids::{ConversationId, EventId, GroupId, UserId};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use crate::store::session::{PgSession, interval};
 use time::OffsetDateTime;
 
-/// A group whose time is over, locked until the end of the transaction; others take another one meanwhile.
+/// A group whose retention has ended, locked until the end of the transaction; other workers skip it meanwhile.
 pub async fn find_deleted_group(db: &mut PgSession, after: Duration) -> sqlx::Result<Option<Spelled>> {
     let group = sqlx::query_scalar!(
         "SELECT group_id FROM group_chats WHERE deleted_at <= now() - $1::interval
@@ -20,8 +21,8 @@ pub async fn find_deleted_group(db: &mut PgSession, after: Duration) -> sqlx::Re
     Ok(group.map(Spelled::from))
 }
 
-/// Puts down that a direct conversation's messages up to a number have to go. Nobody else deletes them until the end of the
-/// transaction.
+/// Records that a direct conversation's messages up to a number must be deleted. No other transaction deletes them
+/// until this one ends.
 pub async fn insert_purge(db: &mut PgSession, conversation: ConversationId, up_to: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO conversation_purges (conversation_id, up_to_seq) VALUES ($1, $2)
@@ -39,13 +40,13 @@ pub async fn delete_purge(db: &mut PgSession, conversation: &Spelled) -> sqlx::R
     Ok(())
 }
 
-/// A direct conversation whose messages up to a number have to go.
+/// A direct conversation whose messages up to a number must be deleted.
 pub struct Purge {
     pub conversation_id: Spelled,
     pub up_to_seq: i64,
 }
 
-/// One of them, locked until the end of the transaction; others take another one meanwhile.
+/// One of them, locked until the end of the transaction; other workers skip it meanwhile.
 pub async fn find_purge(db: &mut PgSession) -> sqlx::Result<Option<Purge>> {
     sqlx::query_as!(
         Purge,
@@ -55,9 +56,9 @@ pub async fn find_purge(db: &mut PgSession) -> sqlx::Result<Option<Purge>> {
     .await
 }
 
-/// Deletes up to `limit` messages of a conversation up to a number, with their reactions and what was told about them; returns
-/// how many. Their ids are remembered for as long as a redelivered send could still be stored, which its deadline ends long
-/// before a day has passed.
+/// Deletes up to `limit` messages of a conversation up to a number, with their reactions and events; returns how many.
+/// Their ids are remembered for as long as a redelivered send could still be stored; its deadline ends long before a
+/// day has passed.
 pub async fn delete_messages(db: &mut PgSession, conversation: &Spelled, up_to: i64, limit: i64) -> sqlx::Result<u64> {
     let deleted = sqlx::query_scalar!(
         r#"WITH chosen AS MATERIALIZED (
@@ -89,7 +90,7 @@ pub async fn delete_messages(db: &mut PgSession, conversation: &Spelled, up_to: 
     Ok(deleted.unsigned_abs())
 }
 
-/// Deletes what is left of a group without messages: members, cursors, and the group itself.
+/// Deletes what remains of a group without messages: members, cursors, and the group itself.
 pub async fn delete_group(db: &mut PgSession, group: &Spelled) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH members AS (DELETE FROM group_members WHERE group_id = $1),
@@ -103,7 +104,7 @@ pub async fn delete_group(db: &mut PgSession, group: &Spelled) -> sqlx::Result<(
     Ok(())
 }
 
-/// Deletes what waits for the group's members from it.
+/// Deletes the waiting events of the group's members that come from it.
 pub async fn delete_waiting_events(db: &mut PgSession, group: GroupId) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM event_queue q USING group_members m, event_log l
@@ -116,7 +117,7 @@ pub async fn delete_waiting_events(db: &mut PgSession, group: GroupId) -> sqlx::
     Ok(())
 }
 
-/// Deletes what waits for these participants of a direct conversation from it.
+/// Deletes the waiting events of these participants that come from a direct conversation.
 pub async fn delete_waiting_direct_events(
     db: &mut PgSession,
     conversation: ConversationId,
@@ -133,7 +134,7 @@ pub async fn delete_waiting_direct_events(
     Ok(())
 }
 
-/// Whether this transaction is the only one that cleans up; others leave it to it.
+/// True if this transaction is the only one that cleans up; others then do not.
 pub async fn try_lock(db: &mut PgSession, key: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, key).fetch_one(db).await
 }
@@ -152,7 +153,7 @@ pub async fn delete_applied_commands(db: &mut PgSession, age: Duration, limit: i
     Ok(deleted.rows_affected())
 }
 
-/// Users for whom more than `most` events wait, up to `limit` of them.
+/// Users with more than `most` waiting events, up to `limit` users.
 pub async fn list_crowded(db: &mut PgSession, most: i64, limit: i64) -> sqlx::Result<Vec<UserId>> {
     let users = sqlx::query_scalar!(
         "SELECT user_id FROM event_queue WHERE delivered_at IS NULL GROUP BY user_id HAVING count(*) > $1 LIMIT $2",
@@ -164,7 +165,7 @@ pub async fn list_crowded(db: &mut PgSession, most: i64, limit: i64) -> sqlx::Re
     typed(users)
 }
 
-/// Deletes up to `limit` of the oldest events that wait for a user beside the newest `kept`; returns how many.
+/// Deletes up to `limit` of a user's oldest waiting events, keeping the newest `kept`; returns how many.
 pub async fn delete_surplus_events(db: &mut PgSession, user: UserId, kept: i64, limit: i64) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "DELETE FROM event_queue q USING (
@@ -181,7 +182,7 @@ pub async fn delete_surplus_events(db: &mut PgSession, user: UserId, kept: i64, 
     Ok(deleted.rows_affected())
 }
 
-/// A place in `event_log`, which is walked from the oldest.
+/// A position in `event_log`, which is walked from the oldest event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPlace {
     pub created_at: OffsetDateTime,
@@ -209,7 +210,7 @@ pub async fn list_old_events(
     .await
 }
 
-/// Deletes the rows of these events that were kept long enough, and the events that are nobody's any more; returns how many
+/// Deletes the rows of these events that were kept long enough, and the events without recipients; returns how many
 /// rows of the queue.
 pub async fn delete_old_events(
     db: &mut PgSession,
@@ -227,7 +228,7 @@ pub async fn delete_old_events(
     )
     .execute(&mut *db)
     .await?;
-    // A statement of its own: it has to see what the first one left.
+    // A separate statement, because it has to see what the first one left.
     sqlx::query!(
         "DELETE FROM event_log l WHERE event_id = ANY($1)
              AND NOT EXISTS (SELECT FROM event_queue q WHERE q.event_id = l.event_id)",

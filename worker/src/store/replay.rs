@@ -1,5 +1,5 @@
-//! What users missed: messages past their delivery cursors, and durable events not delivered. First only what and when, for
-//! many users at once; contents later, page by page.
+//! What users missed: messages past their delivery cursors, and undelivered durable events. First only which ones and
+//! when, for many users at once; the contents are read later, page by page.
 
 use super::columns::{Column, raw, readable};
 use crate::store::session::PgSession;
@@ -12,14 +12,14 @@ pub struct MissedMessage {
     pub user_id: UserId,
     pub message_id: MessageId,
     pub conversation_id: ConversationId,
-    /// The conversation's version that the message made; unknown of old ones.
+    /// The conversation's version that the message made; unknown for old messages.
     pub version: Option<i64>,
     pub created_at: OffsetDateTime,
 }
 
-/// The newest `limit` missed messages of each conversation of these users, by conversation and number. A user's own
-/// messages and what the user hid are left out. Of a user with very many, only the conversations last written to are looked at, until
-/// they hold several times the limit: so that the work is bounded by the limit, whatever was missed.
+/// The newest `limit` missed messages of each conversation of these users, by conversation and number. A user's own and
+/// hidden messages are left out. If a user missed very many, only the most recently active conversations are read,
+/// until they hold several times the limit, so that the work is bounded by the limit however much was missed.
 pub async fn list_missed_messages(
     db: &mut PgSession,
     users: &[UserId],
@@ -75,13 +75,15 @@ pub async fn list_missed_messages(
 pub struct MissedEvent {
     pub user_id: UserId,
     pub event_id: EventId,
-    /// The message that it is about, if it is about one.
+    /// The message that it is about, if any.
     pub message_id: Option<MessageId>,
-    /// The group of which the user became a member with it: both were stored in one transaction, and so have the same time.
+    /// The group in which the event makes the user a member: both were stored in one transaction, and so have the same
+    /// time.
     pub joined: Option<GroupId>,
 }
 
-/// The newest `limit` undelivered events of each of these users, oldest first, but for those about messages that the user hid.
+/// The newest `limit` undelivered events of each of these users, oldest first, except those about messages that the
+/// user hid.
 pub async fn list_missed_events(db: &mut PgSession, users: &[UserId], limit: i64) -> sqlx::Result<Vec<MissedEvent>> {
     let rows = sqlx::query!(
         r#"SELECT u.user_id AS "user_id!", q.event_id AS "event_id!", p.message_id AS "message_id?", g.group_id AS "joined?"
@@ -120,7 +122,8 @@ pub async fn list_missed_events(db: &mut PgSession, users: &[UserId], limit: i64
     ))
 }
 
-/// Of messages and their readers, in pairs, those that the reader may still see: a participant, who has not put it away.
+/// Those of these pairs of message and reader where the reader may still see the message: a participant who has not put
+/// it away.
 pub async fn list_visible(
     db: &mut PgSession,
     readers: &[UserId],
@@ -142,7 +145,8 @@ pub async fn list_visible(
     Ok(rows.into_iter().map(|row| (UserId(row.user_id), MessageId(row.message_id))).collect())
 }
 
-/// Of events and their readers, in pairs, those that are still the reader's: what waits for a member goes with the membership.
+/// Those of these pairs of event and reader where the event still waits for the reader: a member's waiting events are
+/// deleted with the membership.
 pub async fn list_queued(
     db: &mut PgSession,
     readers: &[UserId],
@@ -172,14 +176,14 @@ pub async fn list_event_bodies(db: &mut PgSession, events: &[EventId]) -> sqlx::
         .await
 }
 
-/// The first of the ids that are made from a time on: they begin with the time.
+/// The lowest id made at or after this time; ids begin with the time.
 pub fn first_id(from: OffsetDateTime) -> Uuid {
     let from_ms = from.unix_timestamp_nanos() / 1_000_000;
     uuid::Builder::from_unix_timestamp_millis(from_ms.max(0) as u64, &[0; 10]).into_uuid()
 }
 
-/// The newest message's number of each conversation that has messages with an id from `from` on: ids begin with the time.
-/// At most `limit` messages are looked at, the newest.
+/// The number of the newest message of each conversation that has messages with an id from `from` on (ids begin with
+/// the time). Looks at no more than the newest `limit` messages.
 pub async fn list_newest_since(
     db: &mut PgSession,
     from: MessageId,
@@ -198,7 +202,7 @@ pub async fn list_newest_since(
     Ok(readable(db, rows, |row| row.last, |row| Ok((ConversationId::from_stored(row.conversation_id)?, row.last))))
 }
 
-/// Undelivered events with an id from `from` on, the newest `limit`: each with its recipient.
+/// Undelivered events with an id from `from` on, the newest `limit`, each with its recipient.
 pub async fn list_undelivered_since(
     db: &mut PgSession,
     from: EventId,
@@ -215,8 +219,8 @@ pub async fn list_undelivered_since(
     Ok(rows.into_iter().map(|row| (UserId(row.user_id), EventId(row.event_id))).collect())
 }
 
-/// Of a conversation's participants, those who may not see all messages from `from` on, with the last number that they may
-/// not see: they put them away, or came later.
+/// The participants of a conversation who may not see all messages from `from` on, with the last number that they may
+/// not see: they put those away, or joined later.
 pub async fn list_only_after(
     db: &mut PgSession,
     conversation: ConversationId,

@@ -1,4 +1,4 @@
-//! `jwt_revocation`, which the main backend writes: what was revoked of late.
+//! `jwt_revocation`, which the main backend writes: recently revoked tokens.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use shared::ids::TokenId;
 use sqlx::postgres::types::PgInterval;
 
-/// Where the trigger of migration 0004 tells of a revocation, with the token's id.
+/// Where the trigger of migration 0004 announces a revocation, with the token's id.
 pub const CHANNEL: &str = "chat_revocation";
 
 /// The ids of the tokens that were revoked within the last `lookback`.
 pub fn stream_revoked(db: &mut PgSession, lookback: Duration) -> impl Stream<Item = sqlx::Result<TokenId>> + Send + '_ {
     let microseconds = lookback.as_micros().min(i64::MAX as u128) as i64;
     let lookback = PgInterval { months: 0, days: 0, microseconds };
-    // Judged by the newest row rather than by our clock: where the main backend keeps no time zone, its time is hours off. One
-    // that lies in the future by mistake must not hide the others.
+    // Relative to the newest row rather than to our clock: if the main backend stores no time zone, its time is hours
+    // off. A row that lies in the future by mistake must not hide the others.
     sqlx::query_scalar!(
         r#"SELECT jti::text AS "jti!" FROM jwt_revocation
            WHERE revoked_at > least(

@@ -1,5 +1,5 @@
 //! The group commit: one statement that checks, numbers and stores a batch of messages, in one round trip and one
-//! transaction whatever the batch's size. Redelivered and repeated sends are recognised here.
+//! transaction however large the batch is. Redelivered and repeated sends are recognised here.
 
 use std::time::Duration;
 
@@ -32,20 +32,20 @@ pub struct NewMessage {
     pub mentions: Option<String>,
     pub client_message_id: Option<String>,
     pub created_at: OffsetDateTime,
-    /// Past its deadline: recognised when it was stored before, but not stored now.
+    /// Past its deadline: recognised if it was stored before, but not stored now.
     pub is_expired: bool,
 }
 
-/// For how long the statement may wait.
+/// How long the statement may wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// For a lock that somebody else holds.
+    /// For a lock that another session holds.
     pub lock: Duration,
-    /// For all of them together: nothing is stored later than this after the statement's arrival.
+    /// In total: nothing is stored later than this after the statement's arrival.
     pub whole: Duration,
 }
 
-/// The messages of a batch, column by column as the statement takes them, in the order of sending.
+/// The messages of a batch, column by column as the statement takes them, in the order in which they were sent.
 #[derive(Default)]
 pub struct SendRows {
     message_id: Vec<Uuid>,
@@ -85,22 +85,22 @@ impl SendRows {
     }
 }
 
-/// What the statement found of one row.
+/// The statement's result for one row.
 pub struct Verdict {
     pub kind: VerdictKind,
     pub sender_username: String,
-    /// The number and time stored, by this statement or before.
+    /// The stored number and time, from this statement or an earlier one.
     pub seq: i64,
-    /// The conversation's version that this message made; unknown of one stored by an earlier release.
+    /// The conversation's version that this message made; unknown if an earlier release stored it.
     pub version: Option<i64>,
     pub created_at: Timestamp,
-    /// Of a repetition: the first message's id and conversation.
+    /// For a repetition: the first message's id and conversation.
     pub first: Option<(MessageId, ConversationId)>,
     pub following: bool,
 }
 
 impl Verdict {
-    /// Whether it is the first message of a conversation with somebody whom the sender does not follow.
+    /// True if it is the first message of a conversation with a user whom the sender does not follow.
     pub fn begins_with_stranger(&self) -> bool {
         self.kind == VerdictKind::Stored && self.seq == 1 && !self.following
     }
@@ -109,7 +109,7 @@ impl Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerdictKind {
     Stored,
-    /// This very command was applied before.
+    /// This command was applied before.
     Applied,
     /// The sender used this `clientMessageId` before.
     Duplicate,
@@ -145,9 +145,10 @@ impl VerdictKind {
     }
 }
 
-/// How the statement is planned, as settings of its session: once, and the same whatever the tables hold. Planning anew takes
-/// longer than executing, and a plan made for empty tables reads whole ones later. Every lookup is by a key (`OFFSET 0` keeps
-/// the planner from joining otherwise), so that only joins within the batch are left, which are to be hashed.
+/// The session settings for planning the statement: it is planned once, whatever the tables contain. Planning it each
+/// time takes longer than executing it, and a plan made for empty tables scans large ones completely later. Every
+/// lookup is by a key (`OFFSET 0` keeps the planner from joining in other ways), so only joins within the batch are
+/// left, which should be hash joins.
 pub const PLANNING: [(&str, &str); 4] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
@@ -155,12 +156,13 @@ pub const PLANNING: [(&str, &str); 4] = [
     ("enable_nestloop", "off"),
 ];
 
-/// Checks and stores the batch. A verdict per row, in the rows' order. No two rows may have the same id, or the same
-/// sender and `clientMessageId`.
+/// Checks and stores the batch. Returns a verdict per row, in the rows' order. No two rows may have the same id, or the
+/// same sender and `clientMessageId`.
 ///
 /// # Errors
-/// A unique violation when another partition stored the same `clientMessageId` at the same moment; the next try finds it.
-/// `lock_not_available` or `query_canceled` when it would have taken more than this patience; then nothing is stored.
+/// A unique violation when another partition stored the same `clientMessageId` at the same moment; the next attempt
+/// finds it. `lock_not_available` or `query_canceled` when it would have taken more than this patience; then nothing is
+/// stored.
 pub async fn insert_messages(
     db: &mut PgSession,
     worker: WorkerId,
@@ -341,8 +343,8 @@ pub async fn insert_messages(
         .collect())
 }
 
-/// Of these senders, recipients and their conversations, those with strangers: in which nothing was said yet, with somebody whom the
-/// sender does not follow.
+/// Those of these senders, recipients and conversations that are with strangers: the conversation has no message yet,
+/// and the sender does not follow the recipient.
 pub async fn list_strangers(
     db: &mut PgSession,
     senders: &[UserId],

@@ -1,5 +1,6 @@
-//! Sessions with Postgres: the pool that hands them out, and the transactions on them. Every statement of the worker passes
-//! through here, so that a session that only a new one mends is noticed wherever it shows, and none of its age is used again.
+//! Sessions with Postgres: the pool that hands them out, and the transactions on them. Every statement of the worker
+//! passes through here, so that a faulty session that has to be replaced is noticed wherever it shows, and no session
+//! of the same age is used again.
 
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
@@ -21,7 +22,7 @@ use sqlx::{Describe, Either, Execute, Executor, PgPool, Postgres, TransactionMan
 use super::epoch::CurrentEpoch;
 use crate::error::Fault;
 
-/// As settings of Postgres take it. None of them may be 0, which means without end.
+/// A duration as Postgres' settings take it. None may be 0, which means no limit.
 pub fn milliseconds(duration: Duration) -> String {
     duration.as_millis().clamp(1, i32::MAX as u128).to_string()
 }
@@ -30,11 +31,12 @@ pub fn interval(duration: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: duration.as_micros().min(i64::MAX as u128) as i64 }
 }
 
-/// Sessions are not ended more often, or a fault that new ones have, too, would only make Postgres fork.
+/// Sessions are not replaced more often; otherwise a fault that new ones also have would only make Postgres fork.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// When a session was last found to be at fault: all that were opened before are not used again, because what happened to one
-/// (a table changed, the server became read-only, a pooler mixed up statements) happened to its siblings.
+/// When a session was last found to be faulty. Sessions that were opened earlier are not used again, because what
+/// happened to one (a table changed, the server became read-only, a pooler mixed up statements) happened to the others,
+/// too.
 #[derive(Debug)]
 pub struct Faults {
     created: Instant,
@@ -64,7 +66,7 @@ impl Faults {
         }
     }
 
-    /// Whether a session of this age was opened after the last fault.
+    /// True if a session of this age was opened after the last fault.
     fn spares(&self, age: Duration) -> bool {
         self.now().saturating_sub(age.as_nanos() as u64) >= self.latest.load(Ordering::Acquire)
     }
@@ -75,8 +77,8 @@ impl Faults {
 pub enum Use {
     /// A session is one backend of Postgres: statements stay prepared.
     Direct,
-    /// Each transaction may get another backend, as from a pooler in transaction mode: nothing outlives a transaction, which
-    /// begins with this.
+    /// Each transaction may get another backend, as from a pooler in transaction mode: nothing outlives a transaction,
+    /// which begins with this statement.
     Pooled { begin: Arc<str> },
 }
 
@@ -90,8 +92,8 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens sessions when they are asked for. `settings` are set in each of them; `faults` and `epoch` are those of
-    /// all pools of the same server.
+    /// Opens sessions on demand. `settings` are set in each of them; all pools of the same server share `faults` and
+    /// `epoch`.
     pub fn new(
         pool: PgPoolOptions,
         options: PgConnectOptions,
@@ -102,7 +104,7 @@ impl Database {
         unreadable_rows: Counter,
     ) -> Self {
         let (options, usage) = if pooled {
-            // Poolers refuse what they cannot restore for the next client.
+            // Poolers reject settings that they cannot restore for the next client.
             let begin = settings
                 .iter()
                 .fold("BEGIN".to_owned(), |begin, (name, value)| format!("{begin}; SET LOCAL {name} = '{value}'"));
@@ -111,10 +113,10 @@ impl Database {
             (options.options(settings.iter().map(|(name, value)| (*name, value.as_str()))), Use::Direct)
         };
         let of_pool = faults.clone();
-        // Behind a pooler a session may be in another history without being a new one: there only the heartbeat looks.
+        // Behind a pooler, a session may be in another history without being new, so only the heartbeat checks there.
         let looks = !pooled;
         let pool = pool
-            // A broken session shows itself in the statement, which is then tried again; asking first would double the round
+            // A broken session shows in the statement, which is then tried again; checking first would double the round
             // trips.
             .test_before_acquire(false)
             .before_acquire(move |_, meta| std::future::ready(Ok(of_pool.spares(meta.age))).boxed())
@@ -126,8 +128,7 @@ impl Database {
         Database { pool, faults, usage, unreadable_rows }
     }
 
-    /// # Errors
-    /// When none is free or can be opened in time.
+    /// # Errors When no session is free or can be opened in time.
     pub async fn acquire(&self) -> sqlx::Result<PgSession> {
         let connection = self.pool.acquire().await.inspect_err(|error| self.faults.observe(error))?;
         Ok(PgSession {
@@ -139,7 +140,7 @@ impl Database {
         })
     }
 
-    /// How to open a session beside the pool's.
+    /// How to open a session outside the pool.
     pub fn connect_options(&self) -> PgConnectOptions {
         self.pool.connect_options().as_ref().clone()
     }
@@ -168,8 +169,7 @@ pub struct PgSession {
 }
 
 impl PgSession {
-    /// # Errors
-    /// As of any statement.
+    /// # Errors Like any statement.
     pub async fn begin(&mut self) -> sqlx::Result<PgTransaction<'_>> {
         let begin = match &self.usage {
             Use::Direct => None,
@@ -186,8 +186,8 @@ impl PgSession {
     }
 }
 
-/// sqlx counts a transaction once it has begun. Given up before that, the session would go on in one that nobody ends, and what it is
-/// told to store next would never be committed: it is closed.
+/// sqlx counts a transaction once it has begun. If the caller gives up before that, the session would continue in a
+/// transaction that nobody ends, and what it stores next would never be committed; therefore it is closed.
 async fn begin_on(connection: &mut PoolConnection<Postgres>, statement: Option<Cow<'static, str>>) -> sqlx::Result<()> {
     struct Beginning<'s>(Option<&'s mut PoolConnection<Postgres>>);
 
@@ -222,8 +222,7 @@ pub struct PgTransaction<'s> {
 }
 
 impl PgTransaction<'_> {
-    /// # Errors
-    /// As of any statement; whether it was committed is then not known.
+    /// # Errors Like any statement; it is then unknown if the transaction was committed.
     pub async fn commit(self) -> sqlx::Result<()> {
         let PgSession { connection, faults, is_in_transaction, .. } = &mut *self.session;
         PgTransactionManager::commit(connection).await.inspect_err(|error| faults.observe(error))?;
@@ -254,7 +253,7 @@ impl DerefMut for PgTransaction<'_> {
     }
 }
 
-/// A statement that is not kept under a name, which another backend would not know.
+/// A statement without a name, because another backend would not know it.
 struct Unnamed<E>(E);
 
 impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
@@ -285,7 +284,7 @@ impl PgSession {
             Use::Pooled { .. } if *is_in_transaction => connection.fetch_many(Unnamed(query)),
             Use::Pooled { begin } => {
                 let begin = begin.to_string();
-                // Preparing and executing are two turns with the server, which only a transaction keeps together.
+                // Preparing and executing are two round trips, which only a transaction keeps on the same backend.
                 let all = async move {
                     begin_on(connection, Some(begin.into())).await?;
                     let transaction = RollingBack(connection);
@@ -316,7 +315,7 @@ impl<'c> Executor<'c> for &'c mut PgSession {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        // To the end: a deferred constraint may fail after the row.
+        // Read to the end, because a deferred constraint may fail after the row.
         let first =
             self.fetch_many(query).try_fold(None, |first, step| std::future::ready(Ok(first.or_else(|| step.right()))));
         first.boxed()
@@ -356,7 +355,7 @@ mod tests {
         assert!(faults.spares(Duration::ZERO));
     }
 
-    /// Otherwise what the session stores afterwards is in a transaction that nobody commits.
+    /// Otherwise, what the session stores afterwards is in a transaction that nobody commits.
     #[tokio::test]
     async fn a_session_given_up_while_a_transaction_begins_is_closed() {
         let url = tokio::task::spawn_blocking(|| devstack::testing::fresh_database("givenup").unwrap()).await.unwrap();

@@ -1,5 +1,6 @@
-//! Events for all participants of a conversation, stored once: in `conversation_changes`, with the change that they tell of. Each
-//! participant has a delivered version; what is past it is due (the view `due_events`, which also says who may be told what).
+//! Events for all participants of a conversation, stored once: in `conversation_changes`, with the change that they
+//! announce. Each participant has a delivered version; later events are due (the view `due_events`, which also decides
+//! who may see what).
 
 use super::columns::{Column, raw, readable};
 use crate::store::replay::EventBody;
@@ -10,18 +11,18 @@ use shared::ids::{ConversationId, EventId, MessageId, UserId};
 pub struct NewSharedEvent<'a> {
     pub event_id: EventId,
     pub conversation: ConversationId,
-    /// The version that the change made; its row is there.
+    /// The version that the change made; its row must exist.
     pub version: i64,
-    /// Who made the change, and is not told.
+    /// The user who made the change, and is not notified.
     pub actor: Option<UserId>,
-    /// The message that the event is about: it goes when the message is deleted for everyone.
+    /// The message that the event is about: the event is deleted when the message is deleted for everyone.
     pub about: Option<MessageId>,
     /// Sealed under the event's id.
     pub body: &'a [u8],
 }
 
-/// Stores an event with its change. The transaction has raised the conversation's version, and so nobody else stores one meanwhile.
-/// Of an actor who had everything before, the delivered version moves on.
+/// Stores an event with its change. The transaction has raised the conversation's version, so no other transaction
+/// stores one meanwhile. The actor's delivered version moves forward if the actor had received everything before.
 ///
 /// # Errors
 /// `RowNotFound` when the change has no row.
@@ -55,9 +56,9 @@ pub struct MissedSharedEvent {
     pub event_id: EventId,
 }
 
-/// The newest `limit` shared events due to each of these users, by conversation and version. Only the `limit` conversations told of
-/// last can hold one of them, and each is read from its newest event on, no further than to the limit: what `due_events` says, in an
-/// order that it leaves to the planner.
+/// The newest `limit` shared events due to each of these users, by conversation and version. Only the `limit`
+/// conversations with the latest events can contain one of them, and each is read from its newest event backwards, no
+/// further than the limit. This is what `due_events` defines, in an order that the view leaves to the planner.
 pub async fn list_missed(db: &mut PgSession, users: &[UserId], limit: i64) -> sqlx::Result<Vec<MissedSharedEvent>> {
     let rows = sqlx::query!(
         r#"SELECT u.user_id AS "user_id!", e.conversation_id AS "conversation_id!", e.version AS "version!",
@@ -109,7 +110,7 @@ pub async fn list_missed(db: &mut PgSession, users: &[UserId], limit: i64) -> sq
     ))
 }
 
-/// Of events and their readers, in pairs, those that are still due to the reader.
+/// Those of these pairs of event and reader where the event is still due.
 pub async fn list_due(
     db: &mut PgSession,
     readers: &[UserId],
@@ -137,7 +138,7 @@ pub async fn list_bodies(db: &mut PgSession, events: &[EventId]) -> sqlx::Result
     .await
 }
 
-/// Due events with an id from `from` on, the newest `limit`: each with its recipient.
+/// Due events with an id from `from` on, the newest `limit`, each with its recipient.
 pub async fn list_due_since(db: &mut PgSession, from: EventId, limit: i64) -> sqlx::Result<Vec<(UserId, EventId)>> {
     let rows = sqlx::query!(
         r#"SELECT user_id AS "user_id!", event_id AS "event_id!" FROM due_events WHERE event_id >= $1
@@ -150,10 +151,12 @@ pub async fn list_due_since(db: &mut PgSession, from: EventId, limit: i64) -> sq
     Ok(rows.into_iter().map(|row| (UserId(row.user_id), EventId(row.event_id))).collect())
 }
 
-/// Marks shared events as delivered to users; the arrays go in pairs, and other events are passed over. Received in order, they move
-/// the delivered version; beyond a gap they are remembered as ranges until the gap is filled, the newest hundred of them.
+/// Marks shared events as delivered to users; the arrays are parallel, and other events are skipped. Received in order,
+/// they move the delivered version; beyond a gap they are remembered as ranges until the gap is filled, the newest
+/// hundred of them.
 pub async fn update_delivered(db: &mut PgSession, users: &[UserId], events: &[EventId]) -> sqlx::Result<()> {
-    // A range goes from behind the event before that concerns this user, since the versions in between have nothing for the user.
+    // A range begins after the previous event that concerns this user, since the versions in between have nothing for
+    // the user.
     sqlx::query!(
         r#"WITH received AS MATERIALIZED (
                SELECT r.user_id, c.conversation_id, range_agg(int8range(c.version, c.version, '[]')) AS versions
@@ -211,7 +214,7 @@ pub async fn update_delivered(db: &mut PgSession, users: &[UserId], events: &[Ev
     Ok(())
 }
 
-/// Counts everything that these participants were to be told of a conversation as delivered.
+/// Counts all of a conversation's events for these participants as delivered.
 pub async fn update_all_delivered(
     db: &mut PgSession,
     conversation: ConversationId,
@@ -230,7 +233,7 @@ pub async fn update_all_delivered(
     Ok(())
 }
 
-/// Forgets up to `limit` events with ids before this one; returns how many. Their changes stay.
+/// Deletes up to `limit` events with ids before this one; returns how many. Their changes stay.
 pub async fn delete_old(db: &mut PgSession, before: EventId, limit: i64) -> sqlx::Result<u64> {
     let forgotten = sqlx::query!(
         "UPDATE conversation_changes SET event_id = NULL, actor_id = NULL, about = NULL, body = NULL

@@ -1,11 +1,11 @@
-//! `user_search`: users by the beginning of their names, kept in step by triggers (migration 0017), and `blocked_relationships`
-//! where this server keeps the accounts.
+//! `user_search`: users by the beginning of their names, kept up to date by triggers (migration 0017); also
+//! `blocked_relationships`, if this server keeps the accounts.
 
 use super::columns::{raw, typed};
 use crate::store::session::PgSession;
 use shared::ids::UserId;
 
-/// A user as others see one.
+/// A user as others see them.
 pub struct UserRow {
     pub user_id: UserId,
     pub username: String,
@@ -13,7 +13,7 @@ pub struct UserRow {
     pub profile_picture: Option<String>,
 }
 
-/// Users of these ids, in no order; those who are gone are left out.
+/// The users with these ids, in no particular order; deleted ones are left out.
 pub async fn list_profiles(db: &mut PgSession, users: &[UserId]) -> sqlx::Result<Vec<UserRow>> {
     sqlx::query_as!(
         UserRow,
@@ -25,10 +25,10 @@ pub async fn list_profiles(db: &mut PgSession, users: &[UserId]) -> sqlx::Result
     .await
 }
 
-/// Ids of the first `limit` users whose username or display name begins so, by the name that does: not the caller, and nobody
-/// blocked in either direction.
+/// The ids of the first `limit` users whose username or display name has this prefix, ordered by the matching name:
+/// without the caller and users blocked in either direction.
 pub async fn list_by_prefix(db: &mut PgSession, caller: UserId, prefix: &str, limit: i64) -> sqlx::Result<Vec<UserId>> {
-    // Both indexes are read in their order until there are enough; U+10FFFF comes after every name that begins so.
+    // Both indexes are read in order until there are enough; U+10FFFF sorts after every name with the prefix.
     let users = sqlx::query_scalar!(
         r#"WITH sought AS MATERIALIZED (SELECT chat_folded($2) COLLATE "C" AS low, chat_folded($2) || chr(1114111) AS high)
            SELECT found.user_id AS "user_id!" FROM (
@@ -57,21 +57,22 @@ pub async fn list_by_prefix(db: &mut PgSession, caller: UserId, prefix: &str, li
     typed(users)
 }
 
-/// Members of larger groups are not enumerated: whether a user is one is looked up.
+/// Members of larger groups are not enumerated; a user's membership is looked up instead.
 const MAX_ENUMERATED_MEMBERS: i64 = 5_000;
-/// Names of more contacts are not looked up one by one. With a million users, 20 of this many contacts are found among the first 10,000
-/// names on average, which takes as long as looking up this many.
+/// The names of more contacts than this are not looked up one by one. With a million users, 20 of this many contacts
+/// are found among the first 10,000 names on average, which takes as long as looking up this many.
 const MAX_NAMES_BY_KEY: i64 = 2_000;
 
-/// As [`list_by_prefix`], of those only who share a direct conversation, a group or a follow with the caller.
+/// Like [`list_by_prefix`], but only users who share a direct conversation, a group or a follow with the caller.
 pub async fn list_contacts_by_prefix(
     db: &mut PgSession,
     caller: UserId,
     prefix: &str,
     limit: i64,
 ) -> sqlx::Result<Vec<UserId>> {
-    // The names of few contacts are looked up one by one. Of many, some are among the first names that begin so: these are read
-    // in their order until enough of them are contacts'. Then the work does not depend on how many members a large group has.
+    // The names of a few contacts are looked up one by one. If there are many, some are among the first names with the
+    // prefix: these are read in order until enough of them are contacts, so that the work does not depend on the size
+    // of a group.
     let users = sqlx::query_scalar!(
         r#"WITH sought AS MATERIALIZED (SELECT chat_folded($2) COLLATE "C" AS low, chat_folded($2) || chr(1114111) AS high),
            joined AS MATERIALIZED (
@@ -144,7 +145,7 @@ pub async fn list_contacts_by_prefix(
     typed(users)
 }
 
-/// Blocks; once is enough.
+/// Blocks a user; repeating it changes nothing.
 pub async fn insert_block(db: &mut PgSession, blocker: UserId, blocked: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO blocked_relationships (blocker_id, blocked_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
@@ -163,7 +164,7 @@ pub async fn delete_block(db: &mut PgSession, blocker: UserId, blocked: UserId) 
     Ok(())
 }
 
-/// Whom a user blocks, the latest first; at most `most`.
+/// The users whom a user blocks, the latest first; at most `most`.
 pub async fn list_blocked(db: &mut PgSession, blocker: UserId, most: i64) -> sqlx::Result<Vec<UserId>> {
     let users = sqlx::query_scalar!(
         r#"SELECT blocked_id::bigint AS "blocked_id!" FROM blocked_relationships WHERE blocker_id = $1

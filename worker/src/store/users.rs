@@ -8,7 +8,7 @@ use super::columns::{raw, typed};
 use crate::store::session::PgSession;
 use shared::ids::{GroupId, TokenId, UserId};
 
-/// One user whose token asks for a session.
+/// A user whose token requests a session.
 pub struct Candidate {
     pub user_id: UserId,
     pub username: String,
@@ -18,11 +18,11 @@ pub struct Candidate {
     pub profile_picture: Option<String>,
     pub revoked: bool,
     pub deactivated: bool,
-    /// Every group that the user belongs to.
+    /// All groups that the user belongs to.
     pub groups: Vec<GroupId>,
 }
 
-/// Everything that decides on sessions and describes their users, for many at once; the arrays go in pairs. Unknown
+/// Everything that decides about sessions and describes their users, for many at once; the arrays are parallel. Unknown
 /// users are left out.
 pub async fn list_candidates(
     db: &mut PgSession,
@@ -57,7 +57,8 @@ pub async fn list_candidates(
                 profile_picture: row.profile_picture,
                 revoked: row.revoked,
                 deactivated: row.deactivated,
-                // We wrote them; a malformed one is no group of anybody's, and closes the door to nobody.
+                // This server wrote them; a malformed one is not a group that anyone can use, and must not keep its
+                // user out.
                 groups: row.groups.iter().filter_map(|group| group.parse().ok()).collect(),
             };
             (row.ord - 1, candidate)
@@ -65,10 +66,10 @@ pub async fn list_candidates(
         .collect())
 }
 
-/// Nobody has this id: nothing is hidden from its owner, and no list leaves it out.
+/// No user has this id: it hides nothing, and lists leave nobody out for it.
 pub const NOBODY: UserId = UserId(0);
 
-/// A user as others see one.
+/// A user as others see them.
 pub struct UserName {
     pub user_id: UserId,
     pub username: String,
@@ -90,9 +91,9 @@ pub async fn list_names(db: &mut PgSession, users: &[UserId]) -> sqlx::Result<Ve
 pub struct Counterpart {
     pub username: String,
     pub display_name: Option<String>,
-    /// Whether either blocks the other.
+    /// True if either blocks the other.
     pub blocked: bool,
-    /// Whether the asking user follows this one.
+    /// True if the asking user follows this one.
     pub followed: bool,
 }
 
@@ -111,7 +112,7 @@ pub async fn find_counterpart(db: &mut PgSession, user: UserId, other: UserId) -
     .await
 }
 
-/// Whether either of the two blocks the other.
+/// True if either of the two blocks the other.
 pub async fn is_blocked(db: &mut PgSession, one: UserId, other: UserId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id = $2)
@@ -134,13 +135,13 @@ pub async fn list_existing(db: &mut PgSession, users: &[UserId]) -> sqlx::Result
     typed(users)
 }
 
-/// Two users who have to do with each other.
+/// A pair of related users.
 pub struct UserPair {
     pub user_id: UserId,
     pub other_id: UserId,
 }
 
-/// Everybody whom one of these users blocks or is blocked by.
+/// Everyone whom one of these users blocks or is blocked by.
 pub async fn list_blocked_pairs(db: &mut PgSession, users: &[UserId]) -> sqlx::Result<Vec<UserPair>> {
     sqlx::query_as!(
         UserPair,
@@ -154,7 +155,7 @@ pub async fn list_blocked_pairs(db: &mut PgSession, users: &[UserId]) -> sqlx::R
     .await
 }
 
-/// Those of the pairs `ones[i]`, `others[i]` of which either blocks the other.
+/// Those of the pairs `ones[i]`, `others[i]` in which either blocks the other.
 pub async fn list_blocked_among(db: &mut PgSession, ones: &[UserId], others: &[UserId]) -> sqlx::Result<Vec<UserPair>> {
     sqlx::query_as!(
         UserPair,

@@ -1,5 +1,5 @@
-//! `webhook_endpoints`, `webhook_deliveries` and `webhook_topics`: where backends are told of events, what waits for them, and which
-//! topics are being delivered or wait after a failure.
+//! `webhook_endpoints`, `webhook_deliveries` and `webhook_topics`: where backends receive events, which deliveries are
+//! waiting, and which topics are being delivered or wait after a failure.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::columns::{raw, typed};
 use super::session::{PgSession, interval};
 
-/// More are not counted.
+/// Counting stops here.
 const MAX_COUNTED: i64 = 100_000;
 
 /// An endpoint, its secrets still sealed.
@@ -32,7 +32,7 @@ pub async fn list_endpoints(db: &mut PgSession) -> sqlx::Result<Vec<EndpointRow>
     .await
 }
 
-/// Makes the endpoint of this name, or changes the one that is there, whose id stays.
+/// Creates the endpoint of this name, or changes the existing one, which keeps its id.
 pub async fn upsert_endpoint(db: &mut PgSession, endpoint: &EndpointRow) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO webhook_endpoints (endpoint_id, name, url, events, secrets) VALUES ($1, $2, $3, $4, $5)
@@ -48,7 +48,7 @@ pub async fn upsert_endpoint(db: &mut PgSession, endpoint: &EndpointRow) -> sqlx
     Ok(())
 }
 
-/// Takes an endpoint away; what waits for it is deleted by and by.
+/// Deletes an endpoint; its waiting deliveries are deleted gradually.
 pub async fn delete_endpoint(db: &mut PgSession, name: &str) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM webhook_endpoints WHERE name = $1", name).execute(db).await?;
     Ok(())
@@ -84,22 +84,22 @@ pub async fn insert_deliveries(db: &mut PgSession, new: &NewDeliveries) -> sqlx:
     Ok(())
 }
 
-/// A topic that this worker alone delivers for a time.
+/// A topic that only this worker delivers for a while.
 pub struct Claim {
     pub topic: String,
     /// Failures since the last success.
     pub failures: i32,
 }
 
-/// Topics that were claimed, and how far the search went.
+/// The claimed topics, and how far the search went.
 pub struct Claimed {
     pub claims: Vec<Claim>,
-    /// Where to go on; `None` after the last topic.
+    /// Where to continue; `None` after the last topic.
     pub next: Option<String>,
 }
 
-/// Claims up to `most` topics of an endpoint in which something waits, for `time`. Looks at no more than `hops` of them, after the topic
-/// `after`: whatever the backlog, a search costs so much, and one topic after the other gets its turn.
+/// Claims up to `most` topics of an endpoint with waiting deliveries, for `time`. Looks at no more than `hops` topics
+/// after `after`: a search costs the same however long the backlog is, and each topic gets its turn.
 pub async fn claim_topics(
     db: &mut PgSession,
     endpoint: Uuid,
@@ -153,7 +153,7 @@ pub async fn claim_topics(
     Ok(Claimed { claims: claims.collect(), next })
 }
 
-/// Something to deliver, its body still sealed.
+/// A waiting delivery, its body still sealed.
 pub struct DeliveryRow {
     pub delivery_id: i64,
     pub topic: String,
@@ -199,24 +199,24 @@ pub async fn list_first(
     Ok(row.collect())
 }
 
-/// How the deliveries of some topics went, column by column.
+/// The results of delivering some topics, column by column.
 #[derive(Default)]
 pub struct Results {
     pub delivered: Vec<i64>,
     pub failed: Vec<i64>,
     pub errors: Vec<String>,
-    /// Topics of which nothing failed: anybody may claim them at once.
+    /// Topics without a failure: any worker may claim them at once.
     pub freed: Vec<String>,
-    /// Topics that wait, and for how many milliseconds.
+    /// Topics that have to wait, and for how many milliseconds.
     pub blocked: Vec<String>,
     pub pauses_ms: Vec<i64>,
-    /// How many failures of each of them count.
+    /// How many of each one's failures count.
     pub failures: Vec<i32>,
 }
 
-/// Deletes what was delivered, notes what was not, and gives the topics back.
+/// Deletes what was delivered, records what was not, and releases the topics.
 pub async fn settle(db: &mut PgSession, endpoint: Uuid, owner: WorkerId, results: &Results) -> sqlx::Result<()> {
-    // Rows are locked in the order of their keys, as when they are claimed.
+    // Rows are locked in the order of their keys, as in a claim.
     sqlx::query!(
         "WITH delivered AS (DELETE FROM webhook_deliveries WHERE delivery_id = ANY($1)),
          failed AS (
@@ -251,7 +251,7 @@ pub async fn settle(db: &mut PgSession, endpoint: Uuid, owner: WorkerId, results
     Ok(())
 }
 
-/// Notes up to which user a delivery in parts was delivered.
+/// Records up to which user a multi-part delivery was delivered.
 pub async fn update_part(db: &mut PgSession, delivery_id: i64, after_user: UserId) -> sqlx::Result<()> {
     sqlx::query!("UPDATE webhook_deliveries SET after_user = $2 WHERE delivery_id = $1", delivery_id, after_user.0)
         .execute(db)
@@ -259,8 +259,8 @@ pub async fn update_part(db: &mut PgSession, delivery_id: i64, after_user: UserI
     Ok(())
 }
 
-/// Who is to hear of a message even if not there, after a user id, in its order: who takes part, did not write, read or receive it, and
-/// has not muted the conversation.
+/// The users who should learn of a message even if they are not connected, with ids after `after`, in their order:
+/// participants who did not write, read or receive it, and have not muted the conversation.
 pub async fn list_push_candidates(
     db: &mut PgSession,
     message: MessageId,
@@ -285,7 +285,7 @@ pub async fn list_push_candidates(
     typed(users)
 }
 
-/// Of these users, those who were last seen longer ago than `age`, and when.
+/// Those of these users who were last seen longer ago than `age`, and when.
 pub async fn list_returning(
     db: &mut PgSession,
     users: &[UserId],
@@ -331,7 +331,7 @@ pub async fn delete_set_aside(db: &mut PgSession, age: Duration, limit: i64) -> 
     Ok(done.rows_affected())
 }
 
-/// Deletes up to `limit` deliveries, and topics, of endpoints that there are no more; returns how many deliveries.
+/// Deletes up to `limit` deliveries, and topics, of deleted endpoints; returns how many deliveries.
 pub async fn delete_orphans(db: &mut PgSession, limit: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "WITH topics AS (
@@ -347,7 +347,7 @@ pub async fn delete_orphans(db: &mut PgSession, limit: i64) -> sqlx::Result<u64>
     Ok(done.rows_affected())
 }
 
-/// What waits, for metrics.
+/// The waiting deliveries, for metrics.
 pub struct Backlog {
     pub waiting: i64,
     pub oldest_seconds: f64,

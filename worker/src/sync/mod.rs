@@ -1,10 +1,11 @@
-//! `sync`, in rounds: each answers as much as a client takes at once, and what is left is handed back to its gateway, which sends
-//! it again when the client has taken the answers. So neither side keeps more than a round of it, whatever the client asks for.
+//! `sync`, in rounds: each answers as much as a client takes at once. The rest is handed back to its gateway, which
+//! sends it again once the client has taken the answers, so that neither side keeps more than one round, however much
+//! the client requests.
 //!
 //! positions → extents and `participation` → `plan` (what of which conversation, by rows and bytes) → `parts` (answers, by bytes)
 //!
-//! What is answered is the present: a version is read before the content, so that content is never older than the version that
-//! the client is told to have with it. A change in between is told again by the next `sync`, which changes nothing.
+//! Answers show the present: a version is read before the content, so that content is never older than the version that
+//! is sent with it. A change in between is sent again by the next `sync`, which does no harm.
 
 mod participation;
 mod parts;
@@ -28,19 +29,19 @@ use participation::Participation;
 use parts::Answers;
 use plan::Plan;
 
-/// Conversations looked at together at first: what of them does not fit is looked at again.
+/// How many conversations are read together at first; those that do not fit are read again.
 const MIN_BATCH: usize = 32;
-/// As long as all of them fit, twice as many follow, up to this number.
+/// As long as all of them fit, the number doubles, up to this.
 const MAX_BATCH: usize = 256;
-/// After so many bytes of answers a round ends.
+/// A round ends after this many bytes of answers.
 const ROUND_BYTES: usize = 256 * 1024;
-/// All rounds together, for a gateway of the version before, which takes the answer at once.
+/// The size of all rounds together, for a gateway of the previous version, which takes the whole answer at once.
 const WHOLE_BYTES: usize = 1024 * 1024;
 
-/// Answers one round; the outcome ends with what is left, or with `sync_complete`.
+/// Answers one round; the outcome ends with the rest, or with `sync_complete`.
 pub async fn answer(app: &App, db: &mut PgSession, envelope: &Envelope, round: SyncRound) -> Result<Outcome, Failure> {
     let mut answers = Answers::default();
-    // Where nothing has to be said of many conversations, one round goes through several batches of them.
+    // If there is nothing to say about many conversations, one round handles several batches of them.
     let left = advance(app, db, envelope.user, round, ROUND_BYTES, &mut answers).await?;
     let mut outcome = answers.into_outcome(envelope);
     if left.positions.is_empty() {
@@ -51,7 +52,8 @@ pub async fn answer(app: &App, db: &mut PgSession, envelope: &Envelope, round: S
     Ok(outcome)
 }
 
-/// Answers as a whole, for a gateway that does not send a round again: of what does not fit only `hasMore` is said.
+/// Answers everything at once, for a gateway that does not send a round again: what does not fit is only marked with
+/// `hasMore`.
 pub async fn answer_whole(
     app: &App,
     db: &mut PgSession,
@@ -75,7 +77,7 @@ fn complete(envelope: &Envelope, outcome: &mut Outcome) {
     outcome.answer(envelope, events::answer(&complete, envelope.request_id.as_ref()));
 }
 
-/// Answers one batch of conversations after the other, up to so many bytes; returns what is left.
+/// Answers one batch of conversations after the other, up to this many bytes; returns the rest.
 async fn advance(
     app: &App,
     db: &mut PgSession,
@@ -95,7 +97,7 @@ async fn advance(
     Ok(left)
 }
 
-/// Answers what fits of the first conversations; returns what is left.
+/// Answers what fits of the first conversations; returns the rest.
 async fn answer_batch(
     app: &App,
     db: &mut PgSession,
@@ -105,7 +107,8 @@ async fn answer_batch(
     answers: &mut Answers,
 ) -> Result<SyncRound, Failure> {
     let mut positions = round.positions;
-    // Before anything is answered, as a whole: a plain number of a conversation that is not the caller's refuses all.
+    // Checked for the whole request before anything is answered: a plain number of a conversation that is not the
+    // caller's rejects everything.
     if round.is_first {
         participation::reject_foreign(db, reader, &positions).await?;
     }
@@ -132,7 +135,7 @@ async fn answer_batch(
     Ok(SyncRound { positions: left, is_first: false })
 }
 
-/// The extent of a conversation in which nothing happened yet.
+/// The extent of a conversation in which nothing has happened yet.
 fn nothing_said(conversation_id: ConversationId) -> Extent {
     Extent {
         conversation_id,
@@ -148,10 +151,11 @@ fn nothing_said(conversation_id: ConversationId) -> Extent {
     }
 }
 
-/// A conversation of a round, with what is stored of it.
+/// A conversation of a round, with what is stored about it.
 type RoundItem = (SyncPosition, Extent);
 
-/// Whether the changes since the client's version are not known: they are not kept any more, or it is of another history.
+/// True if the changes since the client's version are unknown: they are no longer stored, or the version belongs to
+/// another history.
 fn is_stale(position: &SyncPosition, extent: &Extent) -> bool {
     position.version.is_some_and(|version| {
         version > extent.version || position.seq > extent.last_seq || version < extent.changes_lost

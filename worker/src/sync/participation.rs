@@ -1,4 +1,4 @@
-//! Which of the conversations the caller is part of: a few queries for all of them.
+//! Which of the conversations the caller participates in: a few queries for all of them.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use crate::store::changes::Extent;
 use crate::store::{groups, users};
 
 pub struct Participation {
-    /// Of the other participants, those who exist.
+    /// Those of the other participants who exist.
     existing: HashSet<UserId>,
     joined: HashSet<GroupId>,
 }
@@ -32,7 +32,7 @@ impl Participation {
         Ok(participation)
     }
 
-    /// A direct conversation stays readable when the other account is deleted, as long as there is anything to see.
+    /// A direct conversation stays readable after the other account is deleted, as long as it has visible messages.
     pub fn is_part(&self, reader: UserId, conversation: ConversationId, extent: &Extent) -> bool {
         let is_shown = conversation.other(reader).is_some() && extent.last_seq > extent.cleared_seq;
         is_shown || self.is_known(reader, conversation)
@@ -48,7 +48,7 @@ impl Participation {
     }
 }
 
-/// Refuses all when a conversation that is asked for by a plain number is not the caller's to see.
+/// Rejects everything if a conversation requested by a plain number is not visible to the caller.
 pub async fn reject_foreign(db: &mut PgSession, reader: UserId, positions: &[SyncPosition]) -> Result<(), Failure> {
     let plain: Vec<SyncPosition> = positions.iter().filter(|position| position.version.is_none()).copied().collect();
     let participation = Participation::load(db, reader, &plain).await?;

@@ -1,4 +1,4 @@
-//! The answers of a round, each of at most [`PART_BYTES`] but for a single larger message.
+//! The answers of a round, each of at most [`PART_BYTES`] except for a single larger message.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -20,9 +20,9 @@ use crate::store::changes::{self, Extent, GroupState};
 use crate::store::history as rows;
 
 const PART_BYTES: usize = 256 * 1024 - FRAME_BYTES;
-/// What a part has beside its messages.
+/// The size of a part without its messages.
 const FRAME_BYTES: usize = 4 * 1024;
-/// One message's place, in JSON.
+/// The size of one message's place in JSON.
 const PLACE_BYTES: usize = 80;
 
 /// Finished parts, in order.
@@ -52,7 +52,7 @@ impl Answers {
     }
 }
 
-/// Answers the planned conversations until the round is full; returns the positions that are left.
+/// Answers the planned conversations until the round is full; returns the remaining positions.
 pub async fn answer(
     app: &App,
     db: &mut PgSession,
@@ -88,7 +88,7 @@ pub async fn answer(
 struct Messages {
     shown: HashMap<MessageId, Message>,
     hidden: HashSet<MessageId>,
-    /// Stored, but not to be read: neither changed nor deleted.
+    /// Stored, but unreadable: neither changed nor deleted.
     unreadable: HashSet<MessageId>,
 }
 
@@ -117,7 +117,7 @@ async fn read(app: &App, db: &mut PgSession, reader: UserId, plan: &Plan) -> Res
     Ok(messages)
 }
 
-/// Answers one conversation; returns its position when something of it is left.
+/// Answers one conversation; returns its position if something remains.
 fn answer_one(
     position: SyncPosition,
     extent: &Extent,
@@ -130,7 +130,7 @@ fn answer_one(
         answers.push(&stale(position.conversation, extent.version));
         return None;
     }
-    // Where only messages are asked for, nothing is said of changes.
+    // If only messages are requested, changes are left out.
     if let Some(version) = position.version
         && let Some(left) = answer_changes(position, version, extent, &reading, info, messages, answers)
     {
@@ -160,7 +160,8 @@ fn answer_one(
     None
 }
 
-/// One conversation's changes, in as many parts as they need; the position from which the next round goes on, if there are more.
+/// Answers one conversation's changes, in as many parts as they need; returns the position where the next round
+/// continues, if there are more.
 fn answer_changes(
     position: SyncPosition,
     version: i64,
@@ -173,7 +174,7 @@ fn answer_changes(
     let is_cleared = extent.cleared_seq > 0 && is_told(version, extent.cleared_version, extent);
     let cleared = is_cleared.then_some(extent.cleared_seq);
     let hidden_through = cleared.max(reading.emptied_through);
-    // With hidden messages left, no version is through: the next round reads the changes again.
+    // While hidden messages remain, no version is complete: the next round reads the changes again.
     let through = if reading.has_more_hidden { version } else { reading.through.unwrap_or(extent.version) };
     let hidden: Vec<MessagePlace> =
         reading.hidden.iter().map(|(message_id, seq)| MessagePlace { message_id: *message_id, seq: *seq }).collect();
@@ -227,7 +228,7 @@ fn answer_changes(
     })
 }
 
-/// A `sync_changes` while it is filled.
+/// A `sync_changes` while it is being filled.
 struct ChangesPart {
     conversation_id: ConversationId,
     from: i64,
@@ -292,13 +293,14 @@ fn stale(conversation_id: ConversationId, version: i64) -> SyncChanges {
     }
 }
 
-/// Whether to tell a device with this version what the user did to their own view at another one. That raises no version, so a
-/// connected device that lost the event takes over later versions without noticing: it is told again when the conversation moves on.
+/// True if a device with this version must be told what the user did to their own view at another version. That raises
+/// no version, so a connected device that lost the event accepts later versions without noticing; it is told again when
+/// the conversation changes.
 fn is_told(version: i64, done_at: i64, extent: &Extent) -> bool {
     done_at >= version || extent.version > version
 }
 
-/// What changed of the group, and of the caller's own settings.
+/// What changed about the group, and the caller's own settings.
 fn info_since(version: i64, group: Option<&GroupState>, extent: &Extent) -> Option<SyncInfo> {
     let is_set = extent.settings_version > 0;
     let settings = (is_set && is_told(version, extent.settings_version, extent)).then(|| OwnSettings {
@@ -326,7 +328,7 @@ fn shown_info(group: &GroupState) -> SyncInfo {
     }
 }
 
-/// How long a message is in JSON.
+/// The length of a message in JSON.
 fn json_bytes(message: &Message) -> usize {
     struct Count(usize);
 

@@ -1,4 +1,5 @@
-//! What a round reads of which conversation. First only which rows and how large, then as many of them as fit into the round.
+//! What a round reads of each conversation. First only which rows and how large they are, then as many of them as fit
+//! into the round.
 
 use std::collections::HashMap;
 
@@ -10,23 +11,23 @@ use super::{ROUND_BYTES, RoundItem, is_stale};
 use crate::error::Failure;
 use crate::store::changes::{self, ChangeKind, HiddenSince};
 
-/// Changes of one conversation in a round.
+/// How many changes of one conversation fit into a round.
 const MAX_CHANGES: i64 = 200;
-/// Messages that a user hid in one conversation, in a round.
+/// How many hidden messages of one conversation fit into a round.
 const MAX_HIDDEN: i64 = 1_000;
 const MAX_MESSAGES: i64 = MAX_PAGE as i64;
-/// What a message takes beside its content, about.
+/// Roughly what a message takes in addition to its content.
 const MESSAGE_OVERHEAD_BYTES: usize = 400;
 
 /// What is read of one conversation.
 #[derive(Debug, Default)]
 pub struct ChangesRead {
-    /// Each message that changed, with the last version of those read in which it did; by that version.
+    /// Each changed message with the last of the versions read that changed it, ordered by that version.
     pub changed: Vec<Changed>,
     pub has_new_info: bool,
-    /// Everything up to this number is gone for all.
+    /// All messages up to this number are gone for everyone.
     pub emptied_through: Option<i64>,
-    /// With the changes read, the client has this version; with more to come.
+    /// With the changes read, the client has this version; `None` if more follow.
     pub through: Option<i64>,
     pub hidden: Vec<(MessageId, i64)>,
     pub has_more_hidden: bool,
@@ -54,7 +55,7 @@ impl Plan {
         read_changes(db, items, &mut readings, &mut sizes).await?;
         read_hidden(db, reader, items, &mut readings).await?;
         read_messages(db, reader, items, &mut readings, &mut sizes).await?;
-        // At least one conversation, however large.
+        // At least one conversation, however large it is.
         let mut bytes = 0;
         let fitting = sizes.iter().take_while(|size| {
             let fits = bytes == 0 || bytes + **size <= ROUND_BYTES;
@@ -101,7 +102,7 @@ async fn read_changes(
         *count = (count.0 + 1, change.version);
         let (position, reading) = (&items[place].0, &mut readings[place]);
         match (change.kind, change.seq, change.message_id) {
-            // What is newer comes with the new messages.
+            // Newer messages are sent as new messages.
             (ChangeKind::Message, Some(seq), _) if seq > position.seq => {}
             (ChangeKind::Message, Some(seq), Some(message_id)) => {
                 reading.changed.retain(|changed| changed.message_id != message_id);
@@ -159,7 +160,7 @@ async fn read_messages(
     let (mut places, mut ids, mut after) = (Vec::new(), Vec::new(), Vec::new());
     for (place, (position, extent)) in items.iter().enumerate() {
         let from = position.seq.max(extent.cleared_seq);
-        // First all changes, then what is new.
+        // All changes come before new messages.
         let waits = readings[place].through.is_some() || readings[place].has_more_hidden;
         if extent.last_seq > from && !waits && !is_stale(position, extent) {
             places.push(place);

@@ -1,5 +1,5 @@
-//! What a delivery says: `id`, `type`, `timestamp` and `data`. Messages are read when they are delivered, so that what was deleted or
-//! erased meanwhile is not told any more.
+//! What a delivery says: `id`, `type`, `timestamp` and `data`. Messages are read when they are delivered, so that
+//! content deleted or erased meanwhile is not sent.
 
 use std::collections::HashMap;
 
@@ -19,15 +19,15 @@ use crate::store::session::PgSession;
 use crate::store::users::NOBODY;
 use crate::store::webhooks::DeliveryRow;
 
-/// Larger ones lose their longest lists.
+/// Larger bodies lose their longest lists.
 pub const MAX_BYTES: usize = 256 * 1024;
 
 /// The messages that deliveries are about: `None` for one that is stored and cannot be read.
 pub type Messages = HashMap<MessageId, Option<Message>>;
 
-/// Reads what these deliveries are about.
+/// Reads the messages that these deliveries are about.
 pub async fn load_messages(app: &App, db: &mut PgSession, rows: &[DeliveryRow]) -> Result<Messages, Failure> {
-    // What has a body of its own needs no message.
+    // A delivery with its own body needs no message.
     let ids: Vec<MessageId> = rows.iter().filter(|row| row.body.is_none()).filter_map(|row| row.about).collect();
     if ids.is_empty() {
         return Ok(Messages::new());
@@ -40,20 +40,20 @@ pub async fn load_messages(app: &App, db: &mut PgSession, rows: &[DeliveryRow]) 
     Ok(messages)
 }
 
-/// What there is to say, apart from whom a push is for.
+/// The data of a delivery, without the recipients of a push.
 ///
 /// # Errors
 /// When the body or the message cannot be read.
 pub fn data(app: &App, row: &DeliveryRow, messages: &Messages) -> anyhow::Result<Value> {
     if let Some(sealed) = &row.body {
-        let plain = app.keyring.open_blob(row.event_id.0, sealed).context("what it says cannot be decrypted")?;
-        let mut told: Map<String, Value> = serde_json::from_slice(&plain).context("what it says cannot be read")?;
+        let plain = app.keyring.open_blob(row.event_id.0, sealed).context("its body cannot be decrypted")?;
+        let mut told: Map<String, Value> = serde_json::from_slice(&plain).context("its body cannot be parsed")?;
         for field in ["type", "eventId", "timestamp"] {
             told.remove(field);
         }
         return Ok(Value::Object(told));
     }
-    let about = row.about.context("it says nothing")?;
+    let about = row.about.context("it has neither a body nor a message")?;
     match messages.get(&about) {
         Some(Some(message)) => Ok(serde_json::to_value(message)?),
         Some(None) => anyhow::bail!("the message cannot be decrypted"),
@@ -62,7 +62,7 @@ pub fn data(app: &App, row: &DeliveryRow, messages: &Messages) -> anyhow::Result
     }
 }
 
-/// The data of a push: the message, and who is to be reached.
+/// The data of a push: the message, and its recipients.
 pub fn push(message: Value, recipients: &[UserId]) -> Value {
     json!({"message": message, "recipientIds": recipients})
 }
@@ -76,10 +76,10 @@ struct Delivery<'a> {
     data: &'a Value,
 }
 
-/// The finished body.
+/// Encodes the body.
 ///
 /// # Errors
-/// When it is too large whatever is left out.
+/// When it is too large even without its lists.
 pub fn encode(id: &str, row: &DeliveryRow, mut data: Value) -> anyhow::Result<Bytes> {
     loop {
         let delivery = Delivery { id, event: &row.event, timestamp: row.happened_at.into(), data: &data };
@@ -96,7 +96,7 @@ pub fn encode(id: &str, row: &DeliveryRow, mut data: Value) -> anyhow::Result<By
     }
 }
 
-/// Takes the longest list or object away; returns its name.
+/// Removes the longest list or object; returns its name.
 fn leave_out_longest(fields: &mut Map<String, Value>) -> Option<String> {
     let lists = fields.iter().filter(|(name, value)| (value.is_array() || value.is_object()) && *name != "omitted");
     let longest = lists.max_by_key(|(_, value)| value.to_string().len()).map(|(name, _)| name.clone())?;
@@ -133,7 +133,7 @@ mod tests {
         let body: Value = serde_json::from_slice(&encode("i", &row(), data).unwrap()).unwrap();
         let kept = json!({"groupId": "g", "short": [1], "omitted": ["members", "group"]});
         let mut omitted = body["data"].clone();
-        // Both are about as long.
+        // Both are about equally long.
         omitted["omitted"].as_array_mut().unwrap().sort_by_key(|name| name != "members");
         assert_eq!(omitted, kept);
         assert_eq!((&body["type"], &body["id"]), (&json!("group.created"), &json!("i")));

@@ -1,5 +1,5 @@
-//! One try to deliver: an address that may be connected to, a signed request, and an answer in time. Connections are kept for the next
-//! one; the address is looked at whenever one is opened, and it is that address which is connected to.
+//! One delivery attempt: an allowed address, a signed request, and an answer in time. Connections are reused. The
+//! address is checked whenever a connection is opened, and the connection goes to the checked address.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -14,9 +14,9 @@ use shared::clock::Timestamp;
 use shared::config::WorkerSettings;
 use shared::webhooks::{WebhookSecret, signatures};
 
-/// What is read of an answer; what it says is not looked at.
+/// How much of an answer is read; its content is ignored.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// After that the other side may have closed it, and its address may have changed.
+/// After this time the other side may have closed it, and its address may have changed.
 const KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(30);
 
 pub struct Client {
@@ -26,16 +26,15 @@ pub struct Client {
 }
 
 impl Client {
-    /// # Errors
-    /// As of [`Target::new`].
+    /// # Errors When [`Target::new`] fails.
     pub fn new(url: &str, secrets: Vec<WebhookSecret>) -> anyhow::Result<Self> {
         Ok(Client { target: Target::new(url)?, secrets, idle: Mutex::default() })
     }
 
-    /// Delivers, or says why not.
+    /// Delivers the body.
     ///
     /// # Errors
-    /// When there is no answer in time, or one that is not 2xx.
+    /// When there is no answer in time, or it is not 2xx.
     pub async fn deliver(&self, settings: &WorkerSettings, id: &str, body: &Bytes) -> anyhow::Result<()> {
         let within = settings.webhook_timeout;
         let tried = tokio::time::timeout(within, self.exchange(settings, id, body)).await;
@@ -48,7 +47,8 @@ impl Client {
         {
             return self.answered(answered, connection, since);
         }
-        // None was kept, or the other side had closed it; that it may have taken the delivery is what the id is for.
+        // There was no open connection, or the other side had closed it. It may have taken the delivery already, which
+        // it recognises by the id.
         let addresses = allowed(settings, &self.target, self.target.resolve().await?)?;
         let mut connection = self.target.connect(&addresses).await?;
         let answered = self.request(&mut connection, id, body).await?;
@@ -83,7 +83,7 @@ impl Client {
     }
 }
 
-/// Those that may be connected to: public ones over TLS, and any in the networks that a setting allows.
+/// The addresses that are allowed: public ones over TLS, and any in the networks that a setting allows.
 fn allowed(settings: &WorkerSettings, target: &Target, addresses: Vec<SocketAddr>) -> anyhow::Result<Vec<SocketAddr>> {
     let by_setting =
         |address: &SocketAddr| settings.webhook_allowed_networks.iter().any(|network| network.contains(address.ip()));

@@ -1,5 +1,6 @@
-//! Delivering to one endpoint: a bounded number of topics at a time, each in its order. A topic whose delivery fails waits, and holds
-//! up no other; when nothing succeeds, the endpoint is taken to be down, and one delivery at a time finds out when it is back.
+//! Delivers to one endpoint: a bounded number of topics at a time, each in its order. A topic whose delivery fails
+//! waits, and does not delay others; if nothing succeeds, the endpoint counts as down, and one delivery at a time finds
+//! out when it is back.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -21,26 +22,26 @@ use crate::app::App;
 use crate::error::Failure;
 use crate::store::webhooks::{self, Claim, DeliveryRow, Results};
 
-/// Deliveries of a topic read together.
+/// How many deliveries of a topic are read together.
 const TOGETHER: i64 = 16;
-/// A topic is given back after so long, in the middle of its deliveries if need be.
+/// A topic is released after this time, in the middle of its deliveries if necessary.
 const RUN: Duration = Duration::from_secs(5);
-/// What settling may take on top.
+/// The additional time that settling may take.
 const MARGIN: Duration = Duration::from_secs(5);
-/// Topics looked at by one search.
+/// How many topics one search looks at.
 const HOPS: i64 = 256;
-/// After a search that did not see everything, and before one for few places.
+/// The pause after a search that did not see everything, and before one for only a few places.
 const SOON: Duration = Duration::from_millis(50);
-/// Other workers may have given topics back, or died.
+/// Other workers may have released topics, or died.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Failures in a row, of any topics, after which the endpoint is taken to be down.
+/// After this many consecutive failures, in any topics, the endpoint counts as down.
 const DOWN_AFTER: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Whom one request of `push.wanted` is for.
+/// How many recipients one `push.wanted` request has.
 const RECIPIENTS: usize = 1_000;
 const MAX_ERROR_CHARACTERS: usize = 300;
 
-/// How an endpoint does at the moment.
+/// The current state of an endpoint.
 #[derive(Default)]
 struct Health {
     failures_in_a_row: u32,
@@ -68,20 +69,21 @@ impl Health {
     }
 }
 
-/// Twice as long after each failure, and at random from half of that on, so that what failed together does not come back together.
+/// Doubles after each failure, and is chosen at random from the upper half, so that deliveries that failed together are
+/// not retried together.
 fn pause(failures: u32, max_pause: Duration) -> Duration {
     let whole = FIRST_PAUSE.saturating_mul(1 << failures.min(16)).min(max_pause);
     whole.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
-/// How a topic's deliveries went.
+/// The results of one topic's deliveries.
 struct Run {
     claim: Claim,
     delivered: Vec<i64>,
     failed: Option<(i64, String)>,
 }
 
-/// Delivers until there is no such endpoint any more, which is told by `None`, or a drain.
+/// Delivers until the endpoint is deleted, which `None` signals, or until a drain.
 pub async fn run(
     app: Arc<App>,
     endpoint: Uuid,
@@ -100,7 +102,7 @@ pub async fn run(
         let Some(present) = present.filter(|_| !(draining.is_cancelled() && runs.is_empty())) else { return Ok(()) };
         let most = if health.is_down() { 1 } else { app.settings.webhook_concurrency };
         let free = most.saturating_sub(runs.len());
-        // A search for every single place would be most of the work.
+        // Searching for every single place would be most of the work.
         let is_worth_it = free * 4 >= most || looked_at.is_none_or(|at| at.elapsed() >= SOON);
         let may_look = free > 0 && health.may_try() && !draining.is_cancelled();
         let mut wait = if may_look && !is_worth_it { SOON } else { LOOK_AGAIN };
@@ -140,7 +142,7 @@ pub async fn run(
 
 type Found = (Claim, Vec<DeliveryRow>, Arc<Messages>);
 
-/// Claims topics and reads what waits in them. Also says whether there may be more.
+/// Claims topics and reads their waiting deliveries. Also returns if there may be more.
 async fn claim(app: &App, endpoint: Uuid, after: &mut String, most: usize) -> Result<(Vec<Found>, bool), Failure> {
     let mut db = app.db.acquire().await?;
     let time = RUN + app.settings.webhook_timeout + MARGIN;
@@ -151,7 +153,7 @@ async fn claim(app: &App, endpoint: Uuid, after: &mut String, most: usize) -> Re
         return Ok((Vec::new(), has_more));
     }
     let topics: Vec<String> = claimed.claims.iter().map(|claim| claim.topic.clone()).collect();
-    // Only now: what was there before the claim may have been delivered since by whoever had the topic.
+    // Only now: deliveries from before the claim may since have been made by the previous owner of the topic.
     let rows = webhooks::list_first(&mut db, endpoint, &topics, TOGETHER).await?;
     let messages = Arc::new(body::load_messages(app, &mut db, &rows).await?);
     let mut by_topic: BTreeMap<String, Vec<DeliveryRow>> = BTreeMap::new();
@@ -165,7 +167,7 @@ async fn claim(app: &App, endpoint: Uuid, after: &mut String, most: usize) -> Re
     Ok((found.collect(), has_more))
 }
 
-/// Delivers in order, to the first failure.
+/// Delivers in order, until the first failure.
 async fn deliver_topic(
     app: Arc<App>,
     client: Arc<Client>,
@@ -192,7 +194,7 @@ async fn deliver_topic(
     run
 }
 
-/// Whether all of it was delivered; what has many parts goes on in the topic's next run.
+/// Returns true if all of it was delivered; a delivery of many parts continues in the topic's next run.
 async fn deliver(
     app: &App,
     client: &Client,
@@ -247,7 +249,7 @@ async fn request(
     result
 }
 
-/// Adds a run to what is to be settled.
+/// Adds a run's results to what has to be settled.
 fn note(app: &App, run: Run, health: &mut Health, unsettled: &mut Results) {
     let max_pause = app.settings.webhook_max_pause;
     if !run.delivered.is_empty() {
@@ -273,7 +275,7 @@ fn note(app: &App, run: Run, health: &mut Health, unsettled: &mut Results) {
     unsettled.failures.push(failures);
 }
 
-/// What cannot be settled is kept for the next time; should this worker die before, it is delivered again.
+/// What cannot be settled is kept for the next attempt; if this worker dies first, it is delivered again.
 async fn settle(app: &App, endpoint: Uuid, unsettled: &mut Results) {
     let settled = async {
         let mut db = app.db.acquire().await?;

@@ -1,9 +1,10 @@
-//! Telling the product's own backend of events, over HTTP.
+//! Sends events to the product's own backend, over HTTP.
 //!
 //! event → [`record`] (in its transaction) → `webhook_deliveries` → [`endpoint`] (claims topics) → [`body`] → [`client`] → settled
 //!
-//! A topic is what is delivered in order: a conversation, or a user. Any worker delivers any topic, one at a time; a claim that runs
-//! out passes a topic on. So a delivery may be repeated, and is never left out.
+//! A topic is delivered in order: it is a conversation, or a user. Any worker can deliver any topic, but only one at a
+//! time; when a claim expires, another worker takes the topic. A delivery may therefore be repeated, but is never left
+//! out.
 
 pub mod body;
 pub mod client;

@@ -1,5 +1,5 @@
-//! Which events a transaction stores for delivery. The events of commands are those that participants are told of; they are taken from
-//! what the command publishes, so that a command needs to know nothing of webhooks.
+//! Decides which events a transaction stores for delivery. The events of commands are those that participants get; they
+//! are taken from what the command publishes, so that commands need not know about webhooks.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::outcome::{Outcome, Publication};
 use crate::store::session::PgSession;
 use crate::store::webhooks::{self, NewDeliveries};
 
-/// What is read of an event: which it is, and where it happened.
+/// The fields of an event that are read: its type, and where it happened.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Told<'a> {
@@ -28,7 +28,7 @@ struct Told<'a> {
     group_id: Option<&'a str>,
 }
 
-/// As what receivers of webhooks know an event of the protocol.
+/// The webhook event that corresponds to an event of the protocol.
 fn event_of(kind: &str) -> Option<WebhookEvent> {
     Some(match kind {
         "message_edited" | "group_message_edited" => WebhookEvent::MessageEdited,
@@ -76,7 +76,7 @@ impl NewDeliveries {
     }
 }
 
-/// An event as a publication tells it.
+/// An event found in a publication.
 struct Found<'a> {
     event: WebhookEvent,
     event_id: Uuid,
@@ -96,19 +96,19 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Stores the durable events that a command tells of, those that somebody has subscribed to.
+/// Stores the durable events of a command that have subscribers.
 pub async fn outcome(app: &App, db: &mut PgSession, outcome: &Outcome) -> sqlx::Result<()> {
     if !app.webhooks.is_anything_wanted() {
         return Ok(());
     }
     let mut found: Vec<Found<'_>> = Vec::new();
     for event in outcome.publications.iter().filter_map(Found::of) {
-        // Several audiences are told of one event.
+        // Several audiences get the same event.
         if found.iter().all(|known| known.event_id != event.event_id) {
             found.push(event);
         }
     }
-    // Those who are added are told of the group as a new one, which it is to them; everybody else is told of a change.
+    // Added members get `group_created` and everyone else gets the change; webhooks need only the change.
     if found.iter().any(|found| found.event != WebhookEvent::GroupCreated) {
         found.retain(|found| found.event != WebhookEvent::GroupCreated);
     }
@@ -118,7 +118,7 @@ pub async fn outcome(app: &App, db: &mut PgSession, outcome: &Outcome) -> sqlx::
         if let Some(message) = found.about {
             new.about(message);
         }
-        // New words are read where they are stored.
+        // An edited content is read where it is stored.
         if found.event != WebhookEvent::MessageEdited {
             new.say(app, found.event_id, found.payload);
         }
@@ -126,12 +126,12 @@ pub async fn outcome(app: &App, db: &mut PgSession, outcome: &Outcome) -> sqlx::
     new.insert(db).await
 }
 
-/// Whether anybody wants to hear of messages.
+/// True if any endpoint subscribes to messages.
 pub fn wants_messages(app: &App) -> bool {
     app.webhooks.is_wanted(WebhookEvent::MessageCreated) || app.webhooks.is_wanted(WebhookEvent::PushWanted)
 }
 
-/// Stores that messages were stored, in their order.
+/// Stores the events of stored messages, in their order.
 pub async fn messages(
     app: &App,
     db: &mut PgSession,
@@ -149,7 +149,7 @@ pub async fn messages(
     new.insert(db).await
 }
 
-/// Who was last seen when, of users who are about to be announced as online after a long time.
+/// When the users who are about to be announced as online after a long time were last seen.
 pub async fn returning(app: &App, db: &mut PgSession, users: &[UserId]) -> sqlx::Result<Vec<(UserId, Timestamp)>> {
     if !app.webhooks.is_wanted(WebhookEvent::UserReturned) {
         return Ok(Vec::new());
@@ -158,7 +158,7 @@ pub async fn returning(app: &App, db: &mut PgSession, users: &[UserId]) -> sqlx:
     Ok(found.into_iter().map(|(user, seen_at)| (user, seen_at.into())).collect())
 }
 
-/// Stores that users came or went; `returning` as of [`returning`].
+/// Stores that users came or went; `returning` comes from [`returning`].
 pub async fn presence(
     app: &App,
     db: &mut PgSession,

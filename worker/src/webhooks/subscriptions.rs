@@ -1,5 +1,6 @@
-//! What anybody has subscribed to, as far as this worker knows: it looks every [`REFRESH`]. Where nobody has, nothing is stored, and
-//! storing a message costs what it costs without webhooks. Who has subscribed to what is asked again where deliveries are stored.
+//! The events that have subscribers, as far as this worker knows: it looks every [`REFRESH`]. Without subscribers
+//! nothing is stored, and storing a message costs what it costs without webhooks. Who subscribes to what is queried
+//! again where deliveries are stored.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -7,11 +8,11 @@ use std::time::Duration;
 use shared::webhooks::WebhookEvent;
 use tokio::sync::watch;
 
-/// How long a subscription may take to be known to a worker.
+/// How long a worker may take to learn of a subscription.
 pub const REFRESH: Duration = Duration::from_secs(2);
 
 pub struct Subscriptions {
-    /// A bit for each event.
+    /// One bit per event.
     wanted: AtomicU32,
     news: watch::Sender<()>,
 }
@@ -35,7 +36,7 @@ impl Subscriptions {
         self.wanted.load(Ordering::Relaxed) != 0
     }
 
-    /// Says that deliveries were committed.
+    /// Announces that deliveries were committed.
     pub fn announce(&self) {
         self.news.send_replace(());
     }

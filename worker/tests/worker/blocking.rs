@@ -1,4 +1,4 @@
-//! Blocking within a group: both stay members and read each other, but neither calls the other.
+//! Blocking within a group: both users stay members and can read each other, but neither can notify the other.
 
 use serde_json::{Value, json};
 use shared::ids::UserId;
@@ -29,7 +29,7 @@ async fn blocked_members_are_not_told_of_mentions() {
         (alice, "@bob alone", [false, false, false]),
     ] {
         let sent = harness.expect(sender, say(text), "group_message_sent").await;
-        // What is published, is published with the answer; what waits, is stored with the message.
+        // Published events arrive with the answer; waiting ones are stored with the message.
         for ((user, expected), name) in [alice, bob, carol].into_iter().zip(told).zip(names) {
             if expected {
                 let of = |p: &crate::harness::Published| {
@@ -50,7 +50,7 @@ async fn blocked_members_are_not_told_of_mentions() {
             p.channel == Channel::Group(group.as_str().unwrap().parse().unwrap())
                 && p.json()["messageId"] == sent["messageId"]
         });
-        assert_eq!(event.await.json()["content"], text, "everybody reads it as it was written");
+        assert_eq!(event.await.json()["content"], text, "everyone reads the text as written");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Versions, and `sync` by them: what a device that was away is told.
+//! Versions, and `sync` by version: what a device is sent that was away.
 
 use serde_json::{Value, json};
 use shared::ids::{GroupId, UserId};
@@ -24,7 +24,7 @@ async fn version(harness: &Harness, conversation: &str) -> i64 {
         .unwrap()
 }
 
-/// What the sync of one conversation says of changes and of messages.
+/// The changes and the messages that the sync of one conversation returns.
 async fn sync_one(harness: &Harness, user: UserId, conversation: &str, seq: i64, version: i64) -> (Value, Value) {
     let (series, _) = harness.sync(user, json!({conversation: {"seq": seq, "version": version}})).await;
     let of = |kind: &str| series.iter().find(|part| part["type"] == kind).cloned().unwrap_or_default();
@@ -153,7 +153,7 @@ async fn a_device_that_was_away_is_told_what_changed() {
     let hide = json!({"type": "delete_message", "messageId": ids[2], "deleteForEveryone": false});
     harness.expect(alice, hide, "message_deleted").await;
     harness.send(alice, bob, "mine").await;
-    // Of a message that the device does not have, the newest state is enough.
+    // For a message that the device does not have, the newest state is enough.
     let seventh = harness.send(bob, alice, "m8").await["messageId"].clone();
     harness.expect(bob, json!({"type": "edit_message", "messageId": seventh, "content": "n8"}), "message_edited").await;
 
@@ -170,7 +170,7 @@ async fn a_device_that_was_away_is_told_what_changed() {
     let new: Vec<&Value> = messages["messages"].as_array().unwrap().iter().map(|message| &message["content"]).collect();
     assert_eq!(new, ["mine", "n8"]);
 
-    // From there on nothing changed, and what others see of it differs only in what is hidden.
+    // Nothing changed after that, and the view of others differs only in what is hidden.
     let now = number(&messages["version"]);
     let (again, messages) = sync_one(&harness, alice, &conversation, 8, now).await;
     assert_eq!((again, &messages["messages"]), (Value::Null, &json!([])));
@@ -216,7 +216,7 @@ async fn what_a_device_lost_of_its_users_view_is_told_again() {
     harness.expect(alice, hide, "message_deleted").await;
     let settings = json!({"type": "set_conversation_settings", "conversationId": conversation, "pinned": true});
     harness.expect(alice, settings, "conversation_settings").await;
-    // A device of Alice's that is connected receives this message, but none of the events before it.
+    // Alice has a connected device that receives this message, but none of the events before it.
     harness.send(bob, alice, "five").await;
     let known = version(&harness, &conversation).await;
     assert_eq!(sync_one(&harness, alice, &conversation, 5, known).await.0, Value::Null);
@@ -247,7 +247,7 @@ async fn a_groups_information_is_told_as_it_is_now() {
         (&json!(id), &json!("C"), &json!(2), &json!("admin"))
     );
     assert_eq!((&changes["changed"], &changes["version"]), (&json!([]), &json!(5)));
-    // Carol is no longer part of it, and Bob neither once it is deleted.
+    // Carol is no longer a member, and once it is deleted, neither is Bob.
     let gone = |series: Vec<Value>| series.iter().map(|part| part["type"].clone()).collect::<Vec<_>>();
     let ask = json!({&id: {"seq": 0, "version": 1}});
     assert_eq!(gone(harness.sync(carol, ask.clone()).await.0), ["sync_gone", "sync_complete"]);
@@ -271,9 +271,9 @@ async fn what_cannot_be_known_is_stale() {
         changes["stale"] == true
     };
     assert!(!is_stale(1, 2).await);
-    // Of another history of the database.
+    // From another history of the database.
     assert!(is_stale(1, 4).await && is_stale(2, 3).await);
-    // A change by a release that leaves no row, or by hand.
+    // A change made by a release that leaves no row, or by hand.
     sqlx::query("UPDATE conversations SET version = version + 1").execute(&harness.db).await.unwrap();
     assert!(is_stale(1, 3).await && !is_stale(1, 4).await);
     harness.expect(bob, react("y"), "reaction_added").await;
@@ -285,7 +285,7 @@ async fn old_changes_beyond_the_newest_ten_thousand_go() {
     let harness = Harness::without_worker("changeretention", &[("CHANGES_RETENTION", "1h")]).await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let conversation = direct(alice, bob);
-    // 10,020 changes, the first 10 of them older than an hour, and 5 of a group that is gone.
+    // 10,020 changes, the first 10 of them older than an hour, and 5 of a deleted group.
     for statement in [
         "INSERT INTO conversations (conversation_id, version) VALUES ($1, 10021)",
         "INSERT INTO conversation_members (conversation_id, user_id) VALUES ($1, 1)",
@@ -342,7 +342,7 @@ async fn many_changes_come_in_parts_that_go_on_from_each_other() {
         told.extend(seqs(&part["changed"]));
     }
     assert_eq!((from, told), (json!(2000), (2..=601).collect::<Vec<_>>()));
-    // From the middle, as a client goes on that was interrupted.
+    // From the middle, like a client that was interrupted.
     let middle = number(&parts[5]["version"]);
     let (series, _) = harness.sync(alice, json!({&conversation: {"seq": 601, "version": middle}})).await;
     let rest: Vec<i64> =
@@ -350,7 +350,7 @@ async fn many_changes_come_in_parts_that_go_on_from_each_other() {
     assert_eq!(rest, (middle - 999..=601).collect::<Vec<_>>());
 }
 
-/// Makes content that was copied between messages readable.
+/// Makes content readable that was copied between messages.
 async fn reseal(harness: &Harness) {
     let rows: Vec<(uuid::Uuid,)> = sqlx::query_as("SELECT message_id FROM private_messages WHERE mac IS NULL")
         .fetch_all(&harness.db)

@@ -54,7 +54,7 @@ async fn a_community_gets_a_group_that_follows_its_members() {
     let joined = |p: &Published| p.channel == Channel::User(bob) && p.header == Header::Joined { group };
     harness.wait_for("joined", joined).await;
 
-    // Ordinary commands work, what belongs to the community does not, for the owner neither.
+    // Ordinary commands work; what belongs to the community does not, not even for the owner.
     let text = json!({"type": "send_group_message", "groupId": group, "content": "hi"});
     harness.expect(bob, text.clone(), "group_message_sent").await;
     let about = |kind: &str, user: UserId| json!({"type": kind, "groupId": group, "userId": user});
@@ -71,7 +71,7 @@ async fn a_community_gets_a_group_that_follows_its_members() {
         harness.refused(alice, message, "PERMISSION_DENIED").await;
     }
 
-    // Adding and changing, without the others.
+    // Adding and changing, without listing the others.
     let changes = json!([{"userId": bob, "role": "member"}, {"userId": carol, "role": "admin"}]);
     let again = sync(&harness, &json!({"community": community, "members": changes})).await;
     assert_eq!(default_group(&again), group);
@@ -84,7 +84,7 @@ async fn a_community_gets_a_group_that_follows_its_members() {
     let groups = harness.expect(carol, page, "user_groups").await;
     assert_eq!((&groups["groups"][0]["lastSeq"], &groups["groups"][0]["unreadCount"]), (&json!(1), &json!(0)));
 
-    // The whole list: who is not on it goes.
+    // The complete list: members who are not on it are removed.
     let whole = json!([{"userId": alice, "role": "owner"}, {"userId": dave}]);
     sync(&harness, &json!({"community": community, "members": whole, "membersComplete": true})).await;
     assert_eq!(group_roles(&harness).await, [(alice.0, "owner".to_owned()), (dave.0, "member".to_owned())]);
@@ -178,7 +178,7 @@ async fn blocked_members_do_not_see_when_one_was_last_seen() {
 }
 
 #[tokio::test]
-async fn an_event_counts_once_and_is_pushed_to_who_is_online() {
+async fn an_event_counts_once_and_is_pushed_to_online_users() {
     let harness = Harness::start("progress").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let session = UserSession { user: bob, connection: ConnectionId(1) };
@@ -315,7 +315,7 @@ async fn a_group_that_exists_can_become_a_communitys_but_not_twice() {
         );
     }
     let communities: i64 = sqlx::query_scalar("SELECT count(*) FROM communities").fetch_one(&harness.db).await.unwrap();
-    assert_eq!(communities, 1, "nothing of a refused request stays");
+    assert_eq!(communities, 1, "a rejected request leaves nothing behind");
     let (status, answer) = http(&harness, UserId(0), HttpRequest::CommunitySync { body: b"{".to_vec() }).await;
     assert_eq!((status, &answer["code"]), (400, &json!("INVALID_JSON")));
 }
@@ -355,7 +355,7 @@ async fn conversations_and_pictures_over_http() {
     assert_eq!(http(&harness, alice, pictures(items.clone())).await.1["items"], expected);
     sqlx::query("DELETE FROM user_profile_info").execute(&harness.db).await.unwrap();
     assert_eq!(http(&harness, alice, pictures(items)).await.1["items"], expected, "from the cache");
-    // A community shows its picture to its members alone.
+    // A community shows its picture only to its members.
     sqlx::raw_sql("INSERT INTO communities (community_id, name, avatar_url, default_group_id) VALUES ('seen', 'n', 'https://p/c', 'g')")
         .execute(&harness.db)
         .await
@@ -425,13 +425,13 @@ async fn accounts_of_the_servers_own() {
 }
 
 #[tokio::test]
-async fn passwords_are_refused_at_once_when_hashing_is_busy() {
+async fn passwords_are_rejected_at_once_when_hashing_is_busy() {
     const MANY: usize = 40;
     let harness = Harness::start("hashes").await;
     let alice = harness.user("alice").await;
     let mut asked = Vec::new();
     for number in 0..MANY {
-        // A login of nobody is hashed, too.
+        // A login with an unknown name is hashed, too.
         let request = match number % 2 {
             0 => json!({"username": format!("user{number}"), "password": "12345678"}),
             _ => json!({"username": "nobody", "password": "12345678"}),
@@ -455,7 +455,7 @@ async fn passwords_are_refused_at_once_when_hashing_is_busy() {
     }
 }
 
-/// Its row in the community does not bring it back either.
+/// Nor does its row in the community bring it back.
 #[tokio::test]
 async fn a_deleted_account_leaves_its_communities_for_good() {
     let harness = Harness::start("departedmember").await;
@@ -466,7 +466,7 @@ async fn a_deleted_account_leaves_its_communities_for_good() {
     sqlx::query("DELETE FROM users_auth WHERE user_id = $1").bind(alice.0).execute(&harness.db).await.unwrap();
     harness.until("SELECT NOT EXISTS (SELECT FROM departed_users)").await;
     harness.until(&format!("SELECT NOT EXISTS (SELECT FROM community_members WHERE user_id = {alice})")).await;
-    // As an older backup of the main backend's would leave it.
+    // As an older backup of the main backend would leave it.
     sqlx::query("INSERT INTO community_members (community_id, user_id, role) VALUES ('c1', $1, 'owner')")
         .bind(alice.0)
         .execute(&harness.db)

@@ -1,4 +1,4 @@
-//! Dead letters and deadlines: what is replayed is applied once, what comes too late is not applied.
+//! Dead letters and deadlines: a requeued command is applied once, and a late one is not applied.
 
 use std::time::Duration;
 
@@ -22,10 +22,10 @@ async fn a_dead_letter_requeued_twice_is_applied_once() {
         reason: "\u{e9}".repeat(5_000),
         attempts: 5,
     };
-    // As if the first replay had been interrupted before it took the letter away.
+    // As if the first attempt had been interrupted before it removed the letter.
     letters.insert(&letter).await.unwrap();
     letters.insert(&letter).await.unwrap();
-    // A worker that is there makes the lane.
+    // A live worker creates the lane.
     harness.send(alice, bob, "before").await;
     let soon = Timestamp::now().plus(Duration::from_secs(60));
     for stored in letters.list(None, "+", 10).await.unwrap() {

@@ -42,7 +42,7 @@ async fn a_deleted_account_applies_nothing_and_passes_its_groups_on() {
     let lonely = lonely.as_str().unwrap();
     harness.until(&format!("SELECT deleted_at IS NOT NULL FROM group_chats WHERE group_id = '{lonely}'")).await;
 
-    // What was said stays listed and readable for the other.
+    // Messages stay listed and readable for the other user.
     let listed = harness.command(bob, json!({"type": "get_conversations"})).await;
     assert_eq!(listed["conversations"].as_array().unwrap().len(), 1, "{listed}");
     let conversation = listed["conversations"][0]["conversationId"].clone();
@@ -50,7 +50,8 @@ async fn a_deleted_account_applies_nothing_and_passes_its_groups_on() {
     assert_eq!(page["messages"].as_array().unwrap().len(), 1, "{page}");
 }
 
-/// A group at a time is locked for a moment only, however many they are; and an account that cannot be dealt with holds up nobody.
+/// Groups are locked briefly one at a time, however many there are; and an account that cannot be cleaned up does not
+/// delay the others.
 #[tokio::test]
 async fn a_deleted_account_leaves_all_groups_without_waiting() {
     let harness = Harness::start_with("manydeparted", &[("GROUP_CREATE_LIMIT", "1000")]).await;
@@ -81,7 +82,7 @@ async fn a_deleted_account_leaves_all_groups_without_waiting() {
     harness.until(&format!("SELECT EXISTS (SELECT FROM departed_users WHERE user_id = {stuck})")).await;
 }
 
-/// Whoever was seen to be online is not left so, though nothing tells the name any more.
+/// A user who was seen online must not stay so, even though the name is gone.
 #[tokio::test]
 async fn a_deleted_account_is_told_to_be_offline() {
     let harness = Harness::start_with("departedoffline", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
@@ -95,7 +96,7 @@ async fn a_deleted_account_is_told_to_be_offline() {
     };
     harness.wait_for("user_online", is_about_alice("user_online")).await;
     harness.db.execute(format!("DELETE FROM users_auth WHERE user_id = {alice}").as_str()).await.unwrap();
-    // As its gateway does when it has ended the session.
+    // As its gateway does after it has ended the session.
     let session = shared::redis::presence::UserSession { user: alice, connection: shared::ids::ConnectionId(1) };
     let presence = shared::redis::presence::PresenceScripts::new(harness.keys.clone());
     presence.close(&harness.redis, harness.gateway, &[session], std::time::Duration::ZERO).await.unwrap();

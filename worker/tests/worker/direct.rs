@@ -1,4 +1,4 @@
-//! Direct conversations as wholes: opening, listing, typing in, syncing and deleting them.
+//! Whole direct conversations: opening, listing, typing in, syncing and deleting them.
 
 use std::time::{Duration, Instant};
 
@@ -140,7 +140,7 @@ async fn deleted_for_oneself_it_is_hidden_until_the_next_message() {
     harness.expect(bob, reply, "message_sent").await;
     let page = history(&harness, alice, bob).await;
     assert_eq!((contents(&page["messages"]), &page["total"]), (vec!["new".to_owned()], &json!(1)));
-    assert_eq!(page["messages"][0].get("replyTo"), None, "a preview would show what is hidden");
+    assert_eq!(page["messages"][0].get("replyTo"), None, "a preview would show a hidden message");
     assert_eq!(page["messages"][0]["replyToMessageId"], first["messageId"]);
     assert_eq!(history(&harness, bob, alice).await["messages"][1]["replyTo"]["content"], "old");
     let listed = list(&harness, alice).await;
@@ -184,7 +184,7 @@ async fn seqs_go_on_after_a_deletion_for_everyone() {
     .fetch_one(&harness.db)
     .await
     .unwrap();
-    assert_eq!(left, (1, 0, 0, 1), "only what was said to carol, and the deletion's own event");
+    assert_eq!(left, (1, 0, 0, 1), "only the message to carol, and the deletion's own event");
 
     // A redelivered send does not come back.
     harness.append(&first).await;
@@ -213,7 +213,7 @@ async fn typing_is_told_to_the_others_and_ends_by_itself() {
             "conversationId": conversation(alice, bob),
         })
     );
-    // Stopping at once leaves nothing to end by itself.
+    // If typing stops immediately, nothing is left to expire.
     harness.append(&harness.prepare(alice, &typing(carol, true))).await;
     harness.wait_for("typing to carol", |event| is_typing(event, Channel::User(carol), true)).await;
     harness.append(&harness.prepare(alice, &typing(carol, false))).await;
@@ -239,7 +239,7 @@ async fn nobody_is_told_who_types_in_a_large_group() {
     sqlx::query(fill).bind(group.to_string()).execute(&harness.db).await.unwrap();
     let typing = json!({"type": "typing", "groupId": group, "isTyping": true});
     harness.append(&harness.prepare(alice, &typing)).await;
-    // An entry goes when it is finished, after what it publishes.
+    // An entry is deleted once it is finished, after its publications.
     let deadline = Instant::now() + Duration::from_secs(10);
     while harness.redis.xlen::<u64, _>(harness.keys.queries()).await.unwrap() > 0 {
         assert!(Instant::now() < deadline, "the command is not finished");
@@ -263,7 +263,7 @@ async fn typing_is_dropped_for_blocked_users_and_strangers_refused() {
     let group = format!("group_{}", uuid::Uuid::new_v4());
     let to_group = json!({"type": "typing", "groupId": group, "isTyping": true});
     assert_eq!(harness.refused(alice, to_group, "RESOURCE_NOT_FOUND").await["field"], "groupId");
-    // All three were handled when the stream is empty.
+    // All three were handled once the stream is empty.
     while harness.redis.xlen::<i64, _>(harness.keys.queries()).await.unwrap() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -314,7 +314,7 @@ async fn sync_answers_each_conversation_and_then_the_end() {
 }
 
 #[tokio::test]
-async fn sync_of_what_is_not_ones_own_is_one_error() {
+async fn sync_of_a_foreign_conversation_is_one_error() {
     let harness = Harness::start("syncforeign").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     harness.send(bob, alice, "x").await;
@@ -328,7 +328,7 @@ async fn sync_of_what_is_not_ones_own_is_one_error() {
 }
 
 #[tokio::test]
-async fn so_many_strangers_are_written_to_in_a_day_and_no_more() {
+async fn strangers_written_to_per_day_are_limited() {
     let harness = Harness::start_with("strangers", &[("NEW_CONVERSATION_LIMIT", "2")]).await;
     let [alice, bob, carol, dave, erin] = harness.users(["alice", "bob", "carol", "dave", "erin"]).await;
     for stranger in [bob, carol] {
@@ -337,7 +337,7 @@ async fn so_many_strangers_are_written_to_in_a_day_and_no_more() {
     let to = |user: UserId| json!({"type": "send_private_message", "recipientId": user, "content": "hello"});
     let error = harness.refused(alice, to(dave), "RATE_LIMIT_EXCEEDED").await;
     assert!((86_000..=86_400).contains(&error["retryAfter"].as_i64().unwrap()), "{error}");
-    // Those whom she knows, those whom she follows, and whoever wrote to her.
+    // Those whom she knows, those whom she follows, and those who wrote to her.
     harness.send(alice, bob, "again").await;
     harness.follow(alice, erin).await;
     harness.send(alice, erin, "hello").await;

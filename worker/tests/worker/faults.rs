@@ -1,5 +1,5 @@
-//! What goes wrong inside of a worker: a message that cannot be stored at first, a lease that runs out and is renewed,
-//! a read whose reply is lost. Nothing is overtaken, and nothing stays in the stream for good.
+//! Failures inside a worker: a message that cannot be stored at first, a lease that expires and is renewed, a read
+//! whose reply is lost. Nothing is overtaken, and nothing stays in the stream for good.
 
 use devstack::{Durability, Scratch, testing};
 use fred::prelude::*;
@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use crate::harness::Harness;
 
-/// Makes storing a message fail with this SQLSTATE while `failures` has rows. Each failure takes a number, which no
-/// rollback takes back.
+/// Makes storing a message fail with this SQLSTATE while `failures` has rows. Each failure takes a number, which a
+/// rollback does not return.
 async fn make_storing_fail(harness: &Harness, sqlstate: &str) {
     let script = format!(
         "CREATE TABLE failures (client_message_id text, up_to bigint);
@@ -34,7 +34,7 @@ async fn make_storing_fail(harness: &Harness, sqlstate: &str) {
 async fn a_retried_message_is_not_overtaken_in_its_conversation() {
     let harness = Harness::without_worker("overtaking", &[]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
-    // A fault of the statement's own, twice: in the batch, and then alone.
+    // A fault of the statement itself, twice: in the batch, and then alone.
     make_storing_fail(&harness, "22023").await;
     harness.db.execute("INSERT INTO failures VALUES ('n-2', 2)").await.unwrap();
     let mut sent = Vec::new();
@@ -63,13 +63,13 @@ async fn entries_left_by_an_expired_lease_are_applied_on_renewal() {
     assert_eq!(harness.send(alice, bob, "first").await["seq"], 1);
     make_storing_fail(&harness, "40001").await;
     harness.db.execute("INSERT INTO failures VALUES ('late', 1000000)").await.unwrap();
-    // Leases can be checked but not renewed: they run out, and as there is no other worker nobody takes them.
+    // Leases can be checked but not renewed: they expire, and since there is no other worker, nobody takes them.
     let mut held = harness.db.begin().await.unwrap();
     held.execute("SELECT FROM partition_leases FOR SHARE").await.unwrap();
     let message = json!({"type": "send_message", "recipientId": bob, "content": "x", "clientMessageId": "late"});
     let prepared = harness.prepare(alice, &message);
     harness.append(&prepared).await;
-    // The longest pause between two tries is a second: by then the worker has given up.
+    // The longest pause between two attempts is a second: by then the worker has given up.
     harness.until("SELECT bool_and(expires_at < now() - interval '1500 ms') FROM partition_leases").await;
     harness.db.execute("DELETE FROM failures").await.unwrap();
     held.rollback().await.unwrap();
@@ -90,7 +90,7 @@ async fn a_read_that_comes_late_takes_nothing_away() {
     };
     let before = groups().await;
     assert_eq!(before.len(), 1, "{before:?}");
-    // The reader's next read fails, as it does when its connection broke.
+    // The reader's next read fails, as if its connection had broken.
     let _: i64 = harness.redis.xgroup_destroy(&prepared.stream, before[0].as_str()).await.unwrap();
     let again = tokio::time::timeout(crate::harness::DEADLINE, async {
         loop {
@@ -109,7 +109,7 @@ async fn a_read_that_comes_late_takes_nothing_away() {
     assert_eq!(harness.send(alice, bob, "y").await["seq"], 2);
 }
 
-/// Otherwise it is carried out once Redis is back, and what it takes is nobody's until some worker claims it.
+/// Otherwise it runs once Redis is back, and what it takes is lost until some worker claims it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_was_given_up_while_redis_was_away_takes_nothing() {
     const BLOCK: Duration = Duration::from_millis(50);
@@ -125,24 +125,24 @@ async fn a_read_that_was_given_up_while_redis_was_away_takes_nothing() {
 
     redis.kill().unwrap();
     let deadline = tokio::time::Instant::now() + BLOCKED_WITHIN;
-    // Whoever reads learns first that the connection is gone, and then nothing.
+    // The reader first learns that the connection is gone, and then nothing.
     while !matches!(lanes::read_shared(&reader, "stream", "group", "reader", 1, BLOCK).await,
         Err(error) if *error.kind() == ErrorKind::Timeout)
     {
         assert!(tokio::time::Instant::now() < deadline, "a read without Redis does not time out");
     }
     redis.start().unwrap();
-    // What was sent before is carried out before this is answered.
+    // What was sent before runs before this is answered.
     let pending = loop {
         match reader.xpending::<Value, _, _, _>("stream", "group", ()).await {
             Ok(pending) => break pending.into_array(),
             Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error}"),
         }
     };
-    assert_eq!(pending[0].as_i64(), Some(0), "a read that was given up has it");
+    assert_eq!(pending[0].as_i64(), Some(0), "a read that was abandoned has it");
 }
 
-/// What is in a transaction of its own until it is dropped.
+/// Runs a statement in its own transaction, until that is dropped.
 async fn locking<'a>(harness: &'a Harness, statement: &str) -> sqlx::Transaction<'a, sqlx::Postgres> {
     let mut locking = harness.db.begin().await.unwrap();
     locking.execute(statement).await.unwrap();
@@ -154,7 +154,7 @@ async fn a_message_that_waited_beyond_its_deadline_is_not_stored() {
     let harness = Harness::start("latelock").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     harness.send(alice, bob, "first").await;
-    // Locked rows are waited for again and again, a locked table in the middle of the statement.
+    // Locked rows are waited for repeatedly, a locked table in the middle of the statement.
     for lock in ["SELECT FROM conversations FOR UPDATE", "LOCK TABLE private_messages IN ACCESS EXCLUSIVE MODE"] {
         let locked = locking(&harness, lock).await;
         let message = json!({"type": "send_message", "recipientId": bob, "content": "late", "clientMessageId": "late"});
@@ -189,7 +189,7 @@ async fn a_command_that_waited_beyond_its_deadline_is_not_applied() {
     harness.until("SELECT NOT EXISTS (SELECT FROM message_reactions)").await;
 }
 
-/// With one pipeline, which all partitions share.
+/// Runs with one pipeline, which all partitions share.
 #[tokio::test]
 async fn a_locked_conversation_holds_up_no_other() {
     let harness = Harness::start_with("lockedrow", &[("WORKER_PIPELINES", "1")]).await;
@@ -208,7 +208,7 @@ async fn a_locked_conversation_holds_up_no_other() {
     let edit = json!({"type": "edit_message", "messageId": first["messageId"], "content": "edited"});
     let edit = harness.prepare(alice, &edit);
     harness.append(&edit).await;
-    // For longer than all commands of the locked conversation wait alone.
+    // For longer than all commands of the locked conversation would wait on their own.
     let began = tokio::time::Instant::now();
     for number in 2..12 {
         assert_eq!(harness.send(alice, carol, "x").await["seq"], number);
@@ -217,7 +217,7 @@ async fn a_locked_conversation_holds_up_no_other() {
     }
     let took = began.elapsed();
     assert!(took < Duration::from_secs(8), "others waited for {took:?}");
-    assert!(!harness.was_answered(waiting[0].1), "what is locked was stored");
+    assert!(!harness.was_answered(waiting[0].1), "a message of the locked conversation was stored");
     locked.rollback().await.unwrap();
     for (number, command) in waiting {
         assert_eq!(harness.answer(command).await["seq"], number);
@@ -230,7 +230,7 @@ async fn lost_rights_on_one_table_hold_up_no_other_command() {
     let harness = Harness::start_with("onetable", &[("WORKER_PIPELINES", "1")]).await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let message = harness.send(alice, bob, "first").await["messageId"].clone();
-    // As without the right to write there.
+    // As if the right to write there were missing.
     let script = "CREATE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              RAISE EXCEPTION 'permission denied' USING ERRCODE = 'insufficient_privilege';
          END $$;

@@ -44,7 +44,7 @@ async fn users_are_found_by_either_name_in_any_letter_case() {
     let expected = json!({"userId": zoe, "username": "zoe", "displayName": "ANNE Étoile", "profileImage": "p"});
     assert_eq!(answer["users"], json!([expected]));
 
-    // Names change, and users go.
+    // Names change, and users disappear.
     show(&harness, zoe, "Zoe").await;
     sqlx::query("UPDATE users_auth SET username = 'Bert' WHERE user_id = $1")
         .bind(anna.0)

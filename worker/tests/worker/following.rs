@@ -1,5 +1,5 @@
-//! `FOLLOW_POLICY`: what is said to whoever writes to somebody, or adds somebody to a group, without following them. Each policy
-//! is tried with every command that it concerns, and with those that it does not.
+//! `FOLLOW_POLICY`: the answer to users who write to another user, or add one to a group, without following them. Each
+//! policy is tried with every command that it affects, and with some that it does not.
 
 use serde_json::{Value, json};
 use shared::ids::{GroupId, UserId};
@@ -11,7 +11,7 @@ struct Scene {
     alice: UserId,
     /// Alice follows her.
     followed: UserId,
-    /// Follows alice, who does not follow back: that counts for nothing.
+    /// Follows alice, who does not follow back; that does not count.
     follower: UserId,
 }
 
@@ -24,7 +24,7 @@ impl Scene {
         Scene { harness, alice, followed, follower }
     }
 
-    /// A group of alice's alone.
+    /// A group with only alice in it.
     async fn group(&self) -> GroupId {
         let created = self.create(&[]).await;
         created["groupId"].as_str().unwrap().parse().unwrap()
@@ -35,7 +35,7 @@ impl Scene {
         self.harness.expect(self.alice, create, "group_created").await
     }
 
-    /// What alice may do to `user`, with the answer that she gets if she may.
+    /// What alice may do to `user`, with the answer if it is allowed.
     async fn commands(&self, user: UserId) -> [(Value, &'static str); 3] {
         let group = self.group().await;
         [
@@ -45,7 +45,7 @@ impl Scene {
         ]
     }
 
-    /// Alice may do all of it, and is warned each time or never.
+    /// Asserts that alice may do all of it, and is warned each time or never.
     async fn is_let(&self, user: UserId, warning: Option<&str>) {
         for (command, answer) in self.commands(user).await {
             let answered = self.harness.expect(self.alice, command.clone(), answer).await;
@@ -53,7 +53,7 @@ impl Scene {
         }
     }
 
-    /// Both may be in a new group from the beginning.
+    /// Asserts that both may be in a new group from the beginning.
     async fn are_initial_members(&self) {
         let created = self.create(&[self.followed, self.follower]).await;
         assert_eq!((&created["memberCount"], created.get("skippedMembers")), (&json!(3), None));
@@ -70,7 +70,7 @@ async fn without_the_rule_nothing_is_said_about_following() {
 }
 
 #[tokio::test]
-async fn a_warning_goes_to_who_does_not_follow_and_hinders_nothing() {
+async fn a_warning_goes_to_non_followers_and_hinders_nothing() {
     let scene = Scene::start("warn").await;
     scene.is_let(scene.followed, None).await;
     scene.is_let(scene.follower, Some("NOT_FOLLOWING")).await;

@@ -1,5 +1,5 @@
-//! Somebody who can write to Redis, and has no key: what they append or add again is not applied, and nothing is lost by it. And
-//! what another version of the program wrote, which is left for a worker that knows it.
+//! An attacker who can write to Redis but has no key: entries that they append or replay are not applied, and nothing
+//! is lost. Also entries written by another version of the program, which are left for a worker that knows them.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ async fn an_entry_that_is_added_again_for_another_user_is_not_applied() {
     let [alice, bob, eve] = harness.users(["alice", "bob", "eve"]).await;
     harness.send(alice, bob, "a secret").await;
     let letters = DeadLetters::new(harness.redis.clone(), &harness.keys);
-    // What is not authenticated: the sealed body of a command of one's own, under an envelope that names somebody else.
+    // Unauthenticated: the sealed body of the attacker's own command, under an envelope that names another user.
     let unauthenticated = Wire::new((*harness.keyring).clone(), WireFormat::One);
     let mut prepared = harness.prepare(eve, &json!({"type": "send_message", "recipientId": bob, "content": "x"}));
     prepared.envelope = Envelope { user: alice, ..prepared.envelope };
     add(&harness, &prepared.stream, unauthenticated.entry("", &prepared.envelope, &prepared.body)).await;
-    // An authenticated one, in a stream that it was not written for.
+    // An authenticated entry, in a stream that it was not written for.
     let moved = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "moved"}));
     add(&harness, &moved.stream, harness.wire.entry("another stream", &moved.envelope, &moved.body)).await;
     let rejected = async {
@@ -38,7 +38,7 @@ async fn an_entry_that_is_added_again_for_another_user_is_not_applied() {
     };
     tokio::time::timeout(Duration::from_secs(20), rejected).await.expect("both rejected");
     assert_eq!(harness.send(alice, bob, "after").await["seq"], 2, "nothing else was stored");
-    // The same entry again is applied once.
+    // The same entry twice is applied once.
     let prepared = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "once"}));
     harness.append(&prepared).await;
     harness.append(&prepared).await;

@@ -1,4 +1,4 @@
-//! Groups: membership, roles, their events and refusals, sending and mentions in them.
+//! Groups: membership, roles, their events and rejections, sending and mentions in them.
 
 use serde_json::{Value, json};
 use shared::ids::{GroupId, UserId};
@@ -37,13 +37,13 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected.iter().map(|(name, role)| ((*name).to_owned(), (*role).to_owned())).collect()
 }
 
-/// The place of the first publication that fits.
+/// The position of the first publication that matches.
 async fn place(harness: &Harness, what: &str, fits: impl Fn(&Published) -> bool) -> usize {
     harness.wait_for(what, &fits).await;
     harness.published().iter().position(fits).unwrap()
 }
 
-/// The durable event of this type, from wherever it was published.
+/// The durable event of this type, from any channel.
 async fn durable(harness: &Harness, kind: &str) -> Value {
     harness.wait_for(kind, |p| p.json()["type"] == kind && p.json()["eventId"].is_string()).await.json()
 }
@@ -120,7 +120,7 @@ async fn a_group_has_no_more_members_than_it_may() {
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let small = json!({"type": "create_group", "groupName": "x", "maxMembers": 2, "initialMembers": [bob, carol]});
     harness.refused(alice, small, "TOO_MANY_MEMBERS").await;
-    // Those who are left out take no place.
+    // Users who are left out take no place.
     let skipping =
         json!({"type": "create_group", "groupName": "x", "maxMembers": 2, "initialMembers": [bob, "999999"]});
     let created = harness.expect(alice, skipping, "group_created").await;
@@ -152,7 +152,7 @@ async fn an_added_member_misses_only_what_comes_after_joining() {
     assert_eq!(queued(&harness, &created).await, [carol]);
     let event = harness.event(Channel::Group(group), "member_added").await;
     assert_eq!(queued(&harness, &event).await, [bob, carol]);
-    // In a replay, which goes by the ids, the new member hears of the group first.
+    // In a replay, which is ordered by ids, the new member gets the group first.
     assert!(created["eventId"].as_str() < event["eventId"].as_str());
     harness.event(Channel::User(carol), "member_added").await;
     let joined =
@@ -169,7 +169,7 @@ async fn an_added_member_misses_only_what_comes_after_joining() {
     let page = harness.expect(carol, page, "group_messages").await;
     assert_eq!((&page["messages"][0]["content"], &page["hasMore"]), (&json!("before"), &json!(false)));
 
-    // By default whoever adds somebody not followed is warned, and nobody else hears of it.
+    // By default, a user who adds somebody without following them is warned, and nobody else is told.
     let added = harness.expect(alice, command("add_group_member", group, dave), "member_added").await;
     assert_eq!(added["warning"], "NOT_FOLLOWING");
     let event =
@@ -231,7 +231,7 @@ async fn a_removed_member_hears_of_it_and_of_nothing_later_or_before() {
     let Some(Published { header: Header::Event(header), .. }) = header else { panic!() };
     assert_eq!(header.exclude_users, [bob], "bob gets it on the own channel");
 
-    // What waited from before is gone (his invitation, the mention), what came from the other group is not.
+    // What waited from before is gone (his invitation, the mention), but not what came from the other group.
     let waiting: Vec<Option<String>> = sqlx::query_scalar(
         "SELECT l.conversation_id FROM event_queue q JOIN event_log l USING (event_id) WHERE q.user_id = $1 ORDER BY 1",
     )
@@ -258,7 +258,7 @@ async fn a_removed_member_hears_of_it_and_of_nothing_later_or_before() {
         harness.refused(bob, message, "RESOURCE_NOT_FOUND").await;
     }
     assert_eq!(harness.events(Channel::User(bob), "mentioned_in_group").len(), 1);
-    // Back again, as anybody new.
+    // Back again, like any new member.
     harness.expect(alice, command("add_group_member", group, bob), "member_added").await;
     let groups = harness.expect(bob, json!({"type": "get_user_groups"}), "user_groups").await;
     assert!(groups["groups"].as_array().unwrap().iter().all(|group| group["unreadCount"] == 0));
@@ -401,7 +401,7 @@ async fn groups_are_founded_at_the_pace_of_people() {
 }
 
 #[tokio::test]
-async fn a_user_is_in_so_many_groups_and_no_more() {
+async fn groups_per_user_are_limited() {
     let harness = Harness::start_with("joiners", &[("MAX_GROUPS_PER_USER", "1")]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let create = |members: &[UserId]| json!({"type": "create_group", "groupName": "g", "initialMembers": members});
@@ -413,7 +413,7 @@ async fn a_user_is_in_so_many_groups_and_no_more() {
     assert_eq!(other["skippedMembers"], json!([{"userId": bob, "reason": "PERMISSION_DENIED"}]));
     let add = json!({"type": "add_group_member", "groupId": other["groupId"], "userId": bob});
     harness.refused(carol, add.clone(), "PERMISSION_DENIED").await;
-    // A group that was deleted counts no more.
+    // A deleted group no longer counts.
     harness.expect(alice, json!({"type": "delete_group", "groupId": created["groupId"]}), "group_deleted").await;
     harness.expect(carol, add, "member_added").await;
     harness.expect(alice, create(&[]), "group_created").await;
@@ -423,7 +423,7 @@ async fn a_user_is_in_so_many_groups_and_no_more() {
 async fn strangers_add_nobody_who_is_added_by_followed_users_only() {
     let harness = Harness::start_with("adding", &[("GROUP_ADD_POLICY", "followed")]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
-    // Bob follows Alice, and so may be added by her.
+    // Bob follows Alice, so she may add him.
     harness.follow(bob, alice).await;
     harness.follow(alice, carol).await;
     let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob, carol]});
@@ -467,7 +467,7 @@ async fn a_mention_of_everyone_names_the_same_users_live_and_replayed() {
     assert_eq!(message["mentions"], live["mentions"]);
 }
 
-/// Strangers to everybody else, made members without a word.
+/// Adds users who have nothing to do with the others, without sending events.
 async fn add_many(harness: &Harness, group: GroupId, count: i32) {
     sqlx::query(
         "WITH users AS (
@@ -484,7 +484,7 @@ async fn add_many(harness: &Harness, group: GroupId, count: i32) {
 }
 
 #[tokio::test]
-async fn what_reaches_many_counts_with_everyone_whom_it_reaches() {
+async fn deliveries_count_for_each_member_reached() {
     let harness = Harness::start_with("reach", &[("DELIVERIES_PER_MINUTE", "400")]).await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let large = create(&harness, alice, &[bob]).await;
@@ -493,7 +493,7 @@ async fn what_reaches_many_counts_with_everyone_whom_it_reaches() {
     let reaction = json!({"type": "add_group_reaction", "messageId": sent["messageId"], "emoji": "\u{1f44d}"});
     let answer = harness.command(bob, reaction.clone()).await;
     assert_ne!(answer["type"], "error", "{answer}");
-    // 400 deliveries: that was it for this minute.
+    // 400 deliveries use up this minute's allowance.
     let removal = json!({"type": "remove_group_reaction", "messageId": sent["messageId"], "emoji": "\u{1f44d}"});
     for message in [removal, text(large, "y")] {
         let error = harness.refused(bob, message, "RATE_LIMIT_EXCEEDED").await;
@@ -501,7 +501,7 @@ async fn what_reaches_many_counts_with_everyone_whom_it_reaches() {
     }
     let stored: i64 =
         sqlx::query_scalar("SELECT count(*) FROM message_reactions").fetch_one(&harness.db).await.unwrap();
-    assert_eq!(stored, 1, "nothing of what was refused is done");
+    assert_eq!(stored, 1, "rejected commands have no effect");
     harness.expect(alice, text(large, "z"), "group_message_sent").await;
-    harness.send(bob, alice, "direct messages are not concerned").await;
+    harness.send(bob, alice, "direct messages are not affected").await;
 }

@@ -1,5 +1,5 @@
-//! A worker of its own for each test: a fresh database, a Redis prefix of its own, and a stand-in for a gateway that
-//! appends commands as a gateway does and records everything that is published.
+//! A separate deployment for each test: a fresh database, its own Redis prefix, and a stand-in for a gateway that
+//! appends commands like a gateway and records everything that is published.
 #![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::collections::HashMap;
@@ -41,7 +41,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// One publication, or the answer and the event, or the two forms of an event, that it consists of.
+    /// Splits a publication into its parts: the answer and the event, or the two forms of an event.
     fn parts(channel: Channel, header: Header, payload: Bytes) -> Vec<Self> {
         if let Header::ReducedFor { users, bytes, event } = &header {
             let (reduced, whole) = (payload.slice(..*bytes as usize), payload.slice(*bytes as usize..));
@@ -62,7 +62,7 @@ impl Published {
         ]
     }
 
-    /// The payload as JSON; `null` when there is none.
+    /// The payload as JSON; `null` if there is none.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.payload).unwrap_or_default()
     }
@@ -84,7 +84,7 @@ pub struct Harness {
     environment: HashMap<String, String>,
 }
 
-/// A subscriber that loses nothing, however fast a worker publishes: a test has no replay.
+/// A subscriber that loses nothing, however fast a worker publishes, since a test has no replay.
 fn patient_subscriber(url: &str) -> fred::clients::SubscriberClient {
     let mut builder = Builder::from_config(Config::from_url(url).unwrap());
     builder.with_performance_config(|performance| performance.broadcast_channel_capacity = 65_536);
@@ -99,12 +99,12 @@ fn metrics() -> Metrics {
 }
 
 impl Harness {
-    /// One worker with the default settings.
+    /// Starts one worker with the default settings.
     pub async fn start(label: &str) -> Harness {
         Self::start_with(label, &[]).await
     }
 
-    /// One worker with these settings beside the tests' own.
+    /// Starts one worker with these settings in addition to the tests' own.
     pub async fn start_with(label: &str, settings: &[(&str, &str)]) -> Harness {
         let harness = Self::without_worker(label, settings).await;
         harness.add_worker().await;
@@ -115,7 +115,7 @@ impl Harness {
         Self::on_tables(label, settings, "").await
     }
 
-    /// In a database where these statements were run before our migrations.
+    /// Starts in a database where these statements ran before our migrations.
     pub async fn on_tables(label: &str, settings: &[(&str, &str)], tables: &str) -> Harness {
         let label = label.to_owned();
         let (database_url, redis_url) = tokio::task::spawn_blocking(move || {
@@ -163,7 +163,7 @@ impl Harness {
             }
         });
         subscriber.psubscribe(format!("{}*", settings.common.redis_prefix)).await.unwrap();
-        // It lives as long as any test.
+        // It lives longer than any test.
         let gateway = GatewayId(Uuid::new_v4());
         let beat = (Timestamp::now().0 as f64 + 3_600_000.0, gateway.to_string());
         let _: i64 = redis.zadd(keys.heartbeats("gateway"), None, None, false, false, beat).await.unwrap();
@@ -192,7 +192,7 @@ impl Harness {
         lifecycle
     }
 
-    /// What workers started from now on get for this setting.
+    /// Changes a setting for workers started from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
@@ -217,12 +217,12 @@ impl Harness {
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
     }
 
-    /// Commands that were given up.
+    /// The number of dead letters.
     pub async fn dead_letters(&self) -> u64 {
         self.redis.xlen(self.keys.dead_letters()).await.unwrap()
     }
 
-    /// A user of this name; gives the id.
+    /// Creates a user with this name; returns the id.
     pub async fn user(&self, name: &str) -> UserId {
         let id: i64 =
             sqlx::query_scalar("INSERT INTO users_auth (username, email) VALUES ($1, $2) RETURNING user_id::bigint")
@@ -260,7 +260,7 @@ impl Harness {
             .unwrap();
     }
 
-    /// Prepares a command as a gateway does; panics when the contract refuses it.
+    /// Prepares a command like a gateway; panics if the contract rejects it.
     pub fn prepare(&self, user: UserId, message: &Value) -> Prepared {
         let text = message.to_string();
         let frame = Frame::parse(&text).unwrap_or_else(|malformed| panic!("{text}: {malformed:?}"));
@@ -304,14 +304,14 @@ impl Harness {
         self.answer(prepared.envelope.id).await
     }
 
-    /// As [`Self::command`]; panics unless the answer has this type.
+    /// Like [`Self::command`]; panics unless the answer has this type.
     pub async fn expect(&self, user: UserId, message: Value, kind: &str) -> Value {
         let answer = self.command(user, message.clone()).await;
         assert_eq!(answer["type"], kind, "{message} was answered {answer}");
         answer
     }
 
-    /// As [`Self::command`]; panics unless it is refused with this code. Gives the error.
+    /// Like [`Self::command`]; panics unless it is rejected with this code. Returns the error.
     pub async fn refused(&self, user: UserId, message: Value, code: &str) -> Value {
         let answer = self.expect(user, message.clone(), "error").await;
         assert_eq!(answer["code"], code, "{message} was answered {answer}");
@@ -325,14 +325,14 @@ impl Harness {
         self.wait_for(&format!("the answer to {command}"), is_answer).await.json()
     }
 
-    /// Whether a direct answer to this command was published by now.
+    /// True if a direct answer to this command has been published.
     pub fn was_answered(&self, command: Uuid) -> bool {
         let is_answer =
             |published: &Published| matches!(&published.header, Header::Answer { command: id, .. } if *id == command);
         self.published.lock().iter().any(is_answer)
     }
 
-    /// Sends a direct message; gives `message_sent`.
+    /// Sends a direct message; returns `message_sent`.
     pub async fn send(&self, from: UserId, to: UserId, content: &str) -> Value {
         self.expect(
             from,
@@ -342,8 +342,8 @@ impl Harness {
         .await
     }
 
-    /// Syncs as a client does; its gateway asks for what is left as long as there is any. Returns the series, and in how many rounds it
-    /// came.
+    /// Syncs like a client; its gateway requests the rest as long as there is any. Returns the series, and the number
+    /// of rounds.
     pub async fn sync(&self, user: UserId, positions: Value) -> (Vec<Value>, usize) {
         let message = json!({"type": "sync", "requestId": "s", "conversations": positions});
         let mut prepared = self.prepare(user, &message);
@@ -389,7 +389,7 @@ impl Harness {
         }
     }
 
-    /// Asks as a gateway on its own account and waits for the reply.
+    /// Sends a gateway's own request and waits for the reply.
     pub async fn internal(&self, user: UserId, request: Internal) -> InternalReply {
         let prepared = self.prepare_internal(user, request);
         let id = prepared.envelope.id;
@@ -403,13 +403,13 @@ impl Harness {
         reply
     }
 
-    /// Waits for the first publication (of all since the start) that fits.
+    /// Waits for the first matching publication since the start.
     pub async fn wait_for(&self, what: &str, fits: impl Fn(&Published) -> bool) -> Published {
         let mut looked_at = 0;
         let waited = tokio::time::timeout(DEADLINE, async {
             loop {
                 let news = self.news.notified();
-                // Only what is new: with thousands of publications each look at all of them would take its time.
+                // Only new ones: scanning thousands of publications each time would be slow.
                 let fresh: Vec<Published> = self.published.lock()[looked_at..].to_vec();
                 looked_at += fresh.len();
                 if let Some(found) = fresh.into_iter().find(|published| fits(published)) {
@@ -443,7 +443,7 @@ impl Harness {
         on_channel.filter(|event| event["type"] == kind).collect()
     }
 
-    /// Waits until a condition on the database holds: a query that gives true.
+    /// Waits until a condition on the database holds, given as a query that returns a boolean.
     pub async fn until(&self, query: &str) {
         let waited = tokio::time::timeout(DEADLINE, async {
             while !sqlx::query_scalar::<_, bool>(query).fetch_one(&self.db).await.unwrap() {
@@ -453,13 +453,13 @@ impl Harness {
         waited.await.unwrap_or_else(|_| panic!("waited in vain for {query}"));
     }
 
-    /// Waits until what is sent next is later than all messages, also where the clocks of the stores differ a little: lists are in the
-    /// order of time, to the millisecond.
+    /// Waits until what is sent next is later than all messages, even if the clocks of the stores differ a little:
+    /// lists are ordered by time, to the millisecond.
     pub async fn until_all_is_past(&self) {
         self.until("SELECT max(last_message_at) < clock_timestamp() - interval '20 ms' FROM conversations").await;
     }
 
-    /// The users for whom this durable event waits, queued or due to them with a change, in order.
+    /// The users for whom this durable event waits, queued or due with a change, in order.
     pub async fn queued_for(&self, event_id: &str) -> Vec<i64> {
         let waiting = "SELECT user_id FROM event_queue WHERE event_id = $1::text::uuid
              UNION SELECT user_id FROM due_events WHERE event_id = $1::text::uuid ORDER BY user_id";
@@ -479,14 +479,14 @@ impl Drop for Harness {
     }
 }
 
-/// A command ready to be appended, perhaps more than once.
+/// A command that can be appended, once or several times.
 pub struct Prepared {
     pub envelope: Envelope,
     pub body: Body,
     pub stream: String,
 }
 
-/// What goes to clients must be as the protocol declares it.
+/// Checks that what goes to clients matches the protocol.
 fn check_contract(published: &Published) {
     if matches!(published.header, Header::Internal { .. } | Header::Report | Header::AnswerContinues { .. })
         || published.payload.is_empty()
@@ -496,7 +496,7 @@ fn check_contract(published: &Published) {
     contract::check::event(&published.json()).unwrap();
 }
 
-/// The finished events that a gateway finds in a reply.
+/// The finished events inside a reply to a gateway.
 fn events_within(reply: &InternalReply) -> Vec<&[u8]> {
     match reply {
         InternalReply::Refused { auth_error } => vec![auth_error],

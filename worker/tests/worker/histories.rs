@@ -22,7 +22,7 @@ async fn nothing_cached_before_a_restore_is_shown_after_it() {
     assert_eq!(contents(&harness, bob, alice).await, ["kept", "lost"]);
     let told: String = harness.redis.get(harness.keys.store_epoch()).await.unwrap();
 
-    // What a dump of before the second message leaves, restored elsewhere.
+    // The state that restoring a dump from before the second message would leave.
     let script = "BEGIN;
         DELETE FROM private_messages WHERE seq = 2;
         UPDATE conversations c SET last_seq = k.last_seq, message_count = k.message_count, version = k.version
@@ -33,9 +33,9 @@ async fn nothing_cached_before_a_restore_is_shown_after_it() {
             WHERE application_name = 'chat-worker' AND datname = current_database()";
     harness.db.execute(script).await.unwrap();
     let again = harness.send(alice, bob, "new").await;
-    assert_eq!(again["seq"], 2, "the number comes again");
+    assert_eq!(again["seq"], 2, "the number is used again");
     assert_eq!(contents(&harness, bob, alice).await, ["kept", "new"]);
-    // Gateways are told.
+    // Gateways are notified.
     let waited = tokio::time::timeout(crate::harness::DEADLINE, async {
         while harness.redis.get::<String, _>(harness.keys.store_epoch()).await.unwrap() == told {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -44,14 +44,14 @@ async fn nothing_cached_before_a_restore_is_shown_after_it() {
     waited.await.unwrap();
 }
 
-/// Otherwise who came online since the dump is never told to have gone, and who went is never told to be back.
+/// Otherwise a user who came online since the dump is never announced as gone, and one who went offline never as back.
 #[tokio::test]
 async fn a_restored_database_learns_who_is_online() {
     let harness = Harness::start("restoredstatus").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     crate::main_backend::sign_in(&harness, alice).await;
     harness.until(&format!("SELECT online FROM user_status WHERE user_id = {alice}")).await;
-    // Once the worker has compared, so that the next comparison is that with another history.
+    // Once the worker has compared, so that the next comparison is with another history.
     let mark = async || -> Option<String> { harness.redis.get(harness.keys.presence_is_complete()).await.unwrap() };
     let before: String = sqlx::query_scalar("SELECT replace(epoch::text, '-', '') FROM store_epoch")
         .fetch_one(&harness.db)

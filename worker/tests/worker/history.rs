@@ -1,4 +1,4 @@
-//! Pages of history: from both sides, their bounds, what they show, and that a cached one is never out of date.
+//! Pages of history: from both sides, their bounds, their content, and that a cached page is never out of date.
 
 use fred::prelude::*;
 use serde_json::{Value, json};
@@ -31,8 +31,8 @@ fn run(from: i64, to: i64) -> Vec<i64> {
     (from..=to).collect()
 }
 
-/// What the cache holds once `user` was shown a page. A worker on a busy machine may do without the cache, which it waits for
-/// but briefly: then a page is asked for again.
+/// The cached value after `user` was shown a page. A worker on a busy machine may skip the cache, for which it waits
+/// only briefly; then the page is requested again.
 async fn cached(harness: &Harness, user: UserId, other: UserId) -> bytes::Bytes {
     let key = harness.keys.conversation_cache(ConversationId::direct(user, other));
     let kept = async {
@@ -46,7 +46,8 @@ async fn cached(harness: &Harness, user: UserId, other: UserId) -> bytes::Bytes 
     tokio::time::timeout(DEADLINE, kept).await.expect("a page in the cache")
 }
 
-/// The same pages are right with the cache off, with one smaller than the conversation, and with one that holds it all.
+/// The same pages are correct with the cache off, with one smaller than the conversation, and with one that holds all
+/// of it.
 #[tokio::test]
 async fn pages_are_right_whatever_is_cached() {
     for cached in ["0", "60", "1000"] {
@@ -72,7 +73,7 @@ async fn pages_are_right_whatever_is_cached() {
             (json!({"limit": 10, "afterSeq": 100, "beforeSeq": 106}), run(101, 105), false, Value::Null),
             (json!({"limit": 3, "afterSeq": 240, "beforeSeq": 246}), run(241, 243), true, Value::Null),
         ];
-        // Twice: the second time what can be cached is.
+        // Twice: the second time from the cache, where possible.
         for _ in 0..2 {
             for (request, expected, has_more, offset) in &cases {
                 let answer = page(&harness, bob, alice, request.clone()).await;
@@ -143,7 +144,7 @@ async fn a_cached_page_is_used_sealed_and_given_up_with_every_change() {
     let lives: i64 = harness.redis.ttl(&key).await.unwrap();
     assert!((3_500..=3_600).contains(&lives), "{lives}");
 
-    // A change behind the version's back is not seen: the page comes from the cache. Names are not kept in it.
+    // A change that bypasses the version is not noticed, so the page comes from the cache. Names are not stored in it.
     sqlx::query("UPDATE private_messages SET pinned_at = now() WHERE seq = 1").execute(&harness.db).await.unwrap();
     sqlx::query("UPDATE users_auth SET username = 'alicia' WHERE user_id = $1")
         .bind(alice.0)
@@ -152,7 +153,7 @@ async fn a_cached_page_is_used_sealed_and_given_up_with_every_change() {
         .unwrap();
     let from_cache = async {
         loop {
-            // Without the cache it was read from the database, and kept as it is there.
+            // Without the cache the page was read from the database, and stored as it is there.
             let _: () = harness.redis.set(&key, kept.clone(), None, None, false).await.unwrap();
             let shown = page(&harness, bob, alice, json!({})).await;
             if shown["messages"][0]["isPinned"] == false {
@@ -205,10 +206,10 @@ async fn a_cached_page_is_used_sealed_and_given_up_with_every_change() {
     harness.send(bob, alice, "another").await;
     assert_eq!(seqs(&page(&harness, alice, bob, json!({})).await), [1, 2, 4]);
 
-    // What is not a page of ours is as good as nothing.
+    // A value that is not one of our pages counts as missing.
     let _: () = harness.redis.set(&key, "garbage", None, None, false).await.unwrap();
     assert_eq!(seqs(&page(&harness, alice, bob, json!({})).await), [1, 2, 4]);
-    // Nor is another conversation's.
+    // So does another conversation's page.
     let [carol] = harness.users(["carol"]).await;
     harness.send(carol, alice, "c").await;
     let others = cached(&harness, alice, carol).await;
@@ -228,7 +229,7 @@ async fn a_row_that_does_not_open_is_left_out() {
     assert_eq!(seqs(&page(&harness, bob, alice, json!({})).await), [1, 3]);
 }
 
-/// Whoever can write to the database, and has no key, cannot put one message's words in another's place.
+/// An attacker who can write to the database but has no key cannot put one message's content in another's place.
 #[tokio::test]
 async fn a_content_under_another_message_is_left_out() {
     let harness = Harness::start("swapped").await;
@@ -242,7 +243,7 @@ async fn a_content_under_another_message_is_left_out() {
     assert_eq!(seqs(&page(&harness, bob, alice, json!({})).await), [1, 3]);
 }
 
-/// It would leave out all that is stored, and store what no other process can read.
+/// It would leave out everything that is stored, and store what no other process can read.
 #[tokio::test]
 async fn a_worker_with_another_key_than_the_stored_messages_stops() {
     let mut harness = Harness::start("otherkey").await;

@@ -1,4 +1,5 @@
-//! The list of one's conversations, what one set for each, pages around a message and parts of a group's members.
+//! The list of a user's conversations, the user's settings for each, pages around a message and parts of a group's
+//! members.
 
 use serde_json::{Value, json};
 use shared::ids::UserId;
@@ -37,7 +38,7 @@ async fn the_inbox_has_every_kind_in_one_order_as_pages_show_it() {
     let reply = json!({"type": "send_message", "recipientId": alice, "content": "from carol", "replyTo": quoted});
     harness.expect(carol, reply, "message_sent").await;
     let community = create(&harness, alice, &[dave]).await.to_string();
-    // The newest, also where the clocks of the stores differ by less than this.
+    // The newest, even if the clocks of the stores differ by less than this.
     for update in [
         "UPDATE group_chats SET community_id = 'c1' WHERE group_id = $1",
         "UPDATE group_members SET joined_at = now() + interval '1 minute' WHERE group_id = $1",
@@ -138,7 +139,7 @@ async fn parts_of_the_inbox_neither_skip_nor_double() {
     loop {
         let answer = part(&harness, alice, 4, &cursor).await;
         seen.extend(ids(answer["entries"].as_array().unwrap()));
-        // What moves to the front is not met again further down, and nothing else is missed.
+        // A conversation that moves to the front does not appear again further down, and nothing else is skipped.
         if seen.len() == 8 {
             let other = all[20].split('_').find(|id| *id != "conv" && *id != alice.to_string()).unwrap();
             harness.send(UserId(other.parse().unwrap()), alice, "again").await;
@@ -177,7 +178,7 @@ async fn settled_conversations_are_listed_like_any_other() {
     }
     let group = create(&harness, others[0], &[alice]).await;
     harness.expect(others[0], text(group, "x"), "group_message_sent").await;
-    // Quiet for long, several since the same moment.
+    // Quiet for a long time, several since the same moment.
     let age = "UPDATE conversations SET last_message_at = date_trunc('second', last_message_at) - interval '1 hour'
                WHERE conversation_id LIKE 'conv%'";
     let settled = "SELECT count(*) FROM conversation_members WHERE user_id = $1 AND settled_at IS NOT NULL";
@@ -230,7 +231,7 @@ async fn settled_conversations_are_listed_like_any_other() {
     harness.expect(alice, read, "message_read").await;
     check("read after it was unsettled").await;
 
-    // What can be seen no more is settled, too, and comes back with a message.
+    // A conversation without visible messages is settled, too, and comes back with a message.
     sqlx::query("UPDATE conversation_members SET settled_at = NULL, settled_unread = FALSE")
         .execute(&harness.db)
         .await
@@ -272,7 +273,7 @@ async fn unread_messages_are_counted_to_1000_in_every_list() {
 }
 
 #[tokio::test]
-async fn settings_are_kept_for_oneself_and_told_to_ones_devices() {
+async fn settings_are_stored_and_sent_to_the_users_devices() {
     let harness = Harness::start("settings").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let message = harness.send(bob, alice, "x").await["messageId"].clone();
@@ -294,7 +295,7 @@ async fn settings_are_kept_for_oneself_and_told_to_ones_devices() {
     assert_eq!((others.get("mutedUntil"), &others["pinned"]), (None, &json!(false)));
     assert!(harness.events(Channel::User(bob), "conversation_settings").is_empty());
 
-    // A read mark takes `markedUnread` away, also of a message that was read before, and leaves the rest.
+    // A read mark removes `markedUnread`, even for a message that was already read, and leaves the rest.
     for _ in 0..2 {
         harness.expect(alice, set(json!({"markedUnread": true})), "conversation_settings").await;
         harness.expect(alice, json!({"type": "mark_message_read", "messageId": message}), "message_read").await;
@@ -377,7 +378,7 @@ async fn a_page_around_a_message_says_what_lies_beyond() {
     let newest = harness.expect(alice, direct(json!({})), "private_messages").await;
     assert_eq!((newest.get("hasBefore"), newest.get("hasAfter")), (None, None));
 
-    // What is hidden, or another conversation's, is not there.
+    // Hidden messages, and those of other conversations, are not found.
     let elsewhere = harness.send(bob, carol, "x").await["messageId"].clone();
     for message in [&messages[4], &elsewhere] {
         let refused = harness.refused(alice, direct(json!({"aroundMessageId": message})), "RESOURCE_NOT_FOUND").await;

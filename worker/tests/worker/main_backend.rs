@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::harness::Harness;
 
-/// What a session begins with.
+/// The first answer of a session.
 pub async fn sign_in(harness: &Harness, user: UserId) -> Value {
     let authenticate = Internal::Authenticate { token_id: TokenId("good".to_owned()) };
     let reply = harness.internal(user, authenticate).await;
@@ -26,7 +26,7 @@ pub async fn sign_in(harness: &Harness, user: UserId) -> Value {
     }
 }
 
-/// Everything that reads the main backend's tables, once.
+/// Uses everything that reads the main backend's tables once.
 async fn use_all(harness: &Harness, [ann, bob]: [UserId; 2], name: &str) {
     let session = sign_in(harness, ann).await;
     assert_eq!(session["user"]["displayName"], name);
@@ -62,7 +62,7 @@ async fn real_tables_serve_and_may_change_while_workers_run() {
         .await;
     use_all(&harness, users, "Ann Lee").await;
 
-    // Wider numbers, texts and times, under statements that are prepared already.
+    // Wider numbers, texts and times, under statements that are already prepared.
     sql("ALTER TABLE users_auth ALTER user_id TYPE BIGINT, ALTER username TYPE TEXT, ALTER email TYPE TEXT").await;
     sql("ALTER TABLE user_profile_info ALTER first_name TYPE TEXT, ALTER last_name TYPE TEXT").await;
     sql("ALTER TABLE jwt_revocation ALTER revoked_at TYPE TIMESTAMPTZ, ALTER jti TYPE VARCHAR(300)").await;
@@ -79,7 +79,7 @@ async fn real_tables_serve_and_may_change_while_workers_run() {
     use_all(&harness, users, "Annie").await;
     assert_eq!(sign_in(&harness, users[0]).await["user"]["profileImage"], "https://p/ann");
 
-    // A block and a revocation count, whatever the types.
+    // A block and a revocation count, whatever their types.
     sql(&format!("INSERT INTO blocked_relationships VALUES ({}, {ann})", users[1].0)).await;
     harness
         .refused(users[0], json!({"type": "send_message", "recipientId": users[1], "content": "x"}), "USER_BLOCKED")
@@ -92,7 +92,7 @@ async fn real_tables_serve_and_may_change_while_workers_run() {
 #[tokio::test]
 async fn revocations_without_a_time_zone_are_noticed_by_looking() {
     let harness = Harness::on_tables("no_zone", &[], original::MAIN_BACKEND).await;
-    // The main backend's clock is eight hours behind UTC, and nobody notifies.
+    // The main backend's clock is eight hours behind UTC, and there is no notification.
     sqlx::raw_sql(
         "DROP TRIGGER chat_revocation ON jwt_revocation;
          INSERT INTO jwt_revocation VALUES ('early', now() - interval '3 days')",

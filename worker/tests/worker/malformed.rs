@@ -1,4 +1,4 @@
-//! Rows of the original database that name no conversation of ours: they take nothing else with them.
+//! Rows of the original database without a valid conversation id: they do not affect any others.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::groups::{create, text};
 use crate::harness::Harness;
 use crate::sessions::resumed;
 
-/// A group and a direct conversation of the users 1 and 2, written to last, with ids that do not parse.
+/// A group and a direct conversation of the users 1 and 2, the most recently active ones, with ids that do not parse.
 const MALFORMED: [&str; 7] = [
     "INSERT INTO conversations (conversation_id, last_seq, message_count, last_message_at, version, told_version, told_at)
      SELECT id, 1, 1, now() + interval '1 hour', 2, 2, now() + interval '1 hour'
@@ -46,13 +46,13 @@ async fn replay_and_lists_show_the_others() {
         .iter()
         .map(|event| serde_json::from_slice::<Value>(&event.json).unwrap()["content"].clone())
         .collect();
-    // First that bob is a member, which has no content.
+    // First comes the event of bob's membership, which has no content.
     assert_eq!(contents, [json!(null), json!("to all"), json!("from alice"), json!("from carol")]);
-    // Of each of the two, a message and an event.
+    // A message and an event for each of the two.
     assert_eq!(harness.unreadable_rows(), 4);
 
     let expected = [format!("conv_{bob}_{carol}"), format!("conv_{alice}_{bob}"), group.to_string()];
-    // What is left out at the top of a page is not the end of the list.
+    // Rows that are left out at the top of a page are not the end of the list.
     for limit in [1, 2, 50] {
         let (mut listed, mut cursor) = (Vec::new(), Value::Null);
         loop {

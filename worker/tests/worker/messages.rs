@@ -1,4 +1,4 @@
-//! What happens to single messages: read marks, edits, deletions, replies; direct and in groups.
+//! Changes to single messages: read marks, edits, deletions, replies; direct and in groups.
 
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
@@ -8,7 +8,7 @@ use shared::redis::keys::Channel;
 
 use crate::harness::{Harness, without_timestamp};
 
-/// A group with these members, made directly in the database; gives its id.
+/// Creates a group with these members directly in the database; returns its id.
 pub async fn group(harness: &Harness, members: &[(UserId, &str)]) -> String {
     let id = format!("group_{}", uuid::Uuid::new_v4());
     sqlx::query("INSERT INTO group_chats (group_id, name, created_by, max_members) VALUES ($1, 'g', $2, 50)")
@@ -73,7 +73,7 @@ async fn a_read_mark_covers_all_before_it_and_never_goes_back() {
     });
     let Header::Event(header) = own.await.header else { panic!() };
     assert!(header.exclude.is_some(), "the connection that marked it has the answer");
-    // Again, and an earlier one: answered, and nobody is told.
+    // The same message again, and an earlier one: answered, and nobody is told.
     for id in [&ids[1], &ids[0]] {
         harness.expect(bob, read(id), "message_read").await;
     }
@@ -95,7 +95,7 @@ async fn a_read_mark_covers_all_before_it_and_never_goes_back() {
 }
 
 #[tokio::test]
-async fn in_a_group_only_the_sender_and_oneself_hear_of_a_read_mark() {
+async fn a_group_read_mark_reaches_only_sender_and_reader() {
     let harness = Harness::start("readgroup").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let group = group(&harness, &[(alice, "owner"), (bob, "member"), (carol, "member")]).await;
@@ -105,7 +105,7 @@ async fn in_a_group_only_the_sender_and_oneself_hear_of_a_read_mark() {
     assert_eq!((&marked["groupId"], &marked["readBy"], &marked["seq"]), (&json!(group), &json!(bob), &json!(1)));
     harness.event(Channel::User(alice), "message_read").await;
     harness.event(Channel::User(bob), "message_read").await;
-    // One's own message: nobody is told.
+    // The user's own message: nobody is told.
     harness.expect(alice, read, "message_read").await;
     let direct = harness.send(alice, bob, "x").await["messageId"].clone();
     harness.expect(alice, json!({"type": "mark_message_read", "messageId": direct}), "message_read").await;
@@ -143,7 +143,7 @@ async fn the_sender_edits_within_the_window() {
     harness.refused(alice, in_group.clone(), "VALIDATION_ERROR").await;
     harness.refused(carol, in_group, "RESOURCE_NOT_FOUND").await;
 
-    // At the bound it is allowed; a millisecond later it is not.
+    // Allowed exactly at the bound; rejected a millisecond later.
     let created_at = Timestamp::from(
         sqlx::query_scalar::<_, time::OffsetDateTime>("SELECT created_at FROM private_messages")
             .fetch_one(&harness.db)
@@ -179,7 +179,7 @@ async fn an_edit_says_nothing_new_to_a_blocked_user() {
     let contents: Vec<_> =
         history(&harness, bob, alice).await.as_array().unwrap().iter().map(|m| m["content"].clone()).collect();
     assert_eq!(contents, ["to bob", "to alice"]);
-    // Taking away is no contact.
+    // Deleting is allowed, because it is not a contact.
     let delete = json!({"type": "delete_message", "messageId": ids[0], "deleteForEveryone": true});
     harness.expect(alice, delete, "message_deleted").await;
 }
@@ -200,7 +200,7 @@ async fn blocked_members_do_not_see_read_marks() {
                 && p.json()["readBy"] == json!(reader)
         };
         harness.wait_for("one's own copy", of_reader).await;
-        // Everything of one command is published at once, so that a later one's answer comes after it.
+        // All publications of one command are sent together, so a later command's answer comes after them.
         let get = json!({"type": "get_private_messages", "recipientId": writer});
         harness.expect(reader, get, "private_messages").await;
         let told = harness.events(Channel::User(writer), "message_read");
@@ -225,14 +225,14 @@ async fn former_members_do_not_see_read_marks() {
         let read = json!({"type": "mark_message_read", "messageId": message, "groupId": group});
         harness.expect(alice, read, "message_read").await;
     }
-    // Everything of one command is published at once, and the commands of a group in their order.
+    // All publications of one command are sent together, and a group's commands in their order.
     let told = |p: &crate::harness::Published| p.channel == Channel::User(carol) && p.json()["type"] == "message_read";
     harness.wait_for("what the one who stayed is told", told).await;
     assert_eq!(harness.events(Channel::User(bob), "message_read"), Vec::<Value>::new());
 }
 
 #[tokio::test]
-async fn an_edit_in_a_group_finds_the_mentions_anew() {
+async fn a_group_edit_finds_its_mentions_again() {
     let harness = Harness::start("editgroup").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let group = group(&harness, &[(alice, "owner"), (bob, "member")]).await;
@@ -252,7 +252,7 @@ async fn an_edit_in_a_group_finds_the_mentions_anew() {
 }
 
 #[tokio::test]
-async fn deleted_for_everyone_a_message_leaves_only_its_number() {
+async fn a_message_deleted_for_everyone_leaves_only_its_number() {
     let harness = Harness::start("delete").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let first = harness.prepare(alice, &json!({"type": "send_message", "recipientId": bob, "content": "secret"}));
@@ -278,7 +278,7 @@ async fn deleted_for_everyone_a_message_leaves_only_its_number() {
     };
     let told = harness.wait_for("the deletion", is_told).await.json();
     assert_eq!(harness.queued_for(told["eventId"].as_str().unwrap()).await, [bob.0]);
-    // What waited to be told about the message is gone with it.
+    // Waiting events about the message are deleted with it.
     let left: (i64, i64, i64, i64) = sqlx::query_as(
         "SELECT (SELECT count(body) FROM conversation_changes), (SELECT count(*) FROM due_events),
                 (SELECT count(*) FROM message_reactions), (SELECT message_count FROM conversations)",
@@ -293,19 +293,19 @@ async fn deleted_for_everyone_a_message_leaves_only_its_number() {
         assert_eq!((&messages[0]["seq"], messages[0].get("replyTo")), (&json!(2), None));
     }
     harness.refused(alice, delete, "RESOURCE_NOT_FOUND").await;
-    // Redelivered, the send does not bring it back.
+    // A redelivered send does not bring it back.
     harness.append(&first).await;
     assert_eq!(harness.send(alice, bob, "next").await["seq"], 3);
     assert_eq!(history(&harness, bob, alice).await.as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn deleted_for_oneself_a_message_stays_for_the_other() {
+async fn a_message_deleted_for_oneself_stays_for_the_other() {
     let harness = Harness::start("hide").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let id = harness.send(alice, bob, "x").await["messageId"].clone();
     harness.send(alice, bob, "y").await;
-    // Cached before it is hidden: hiding is by user and must hold all the same.
+    // Cached before it is hidden: hiding is per user and must work anyway.
     history(&harness, bob, alice).await;
     harness.refused(bob, json!({"type": "delete_message", "messageId": id}), "PERMISSION_DENIED").await;
     let hide = json!({"type": "delete_message", "messageId": id, "deleteForEveryone": false});
@@ -320,7 +320,7 @@ async fn deleted_for_oneself_a_message_stays_for_the_other() {
 }
 
 #[tokio::test]
-async fn what_one_hid_comes_back_neither_quoted_nor_edited() {
+async fn hidden_messages_come_back_neither_quoted_nor_edited() {
     let harness = Harness::start("hidden").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let hide = |id: &Value| json!({"type": "delete_message", "messageId": id, "deleteForEveryone": false});
@@ -464,7 +464,7 @@ async fn a_replayed_message_is_the_same_object_as_in_history() {
         renewal: false,
     };
     let InternalReply::Resumed { replay, .. } = harness.internal(bob, resume).await else { panic!() };
-    // The mention's event has the message's id; it must not be taken for the message.
+    // The mention's event has the message's id; it must not be mistaken for the message.
     let events: Vec<Value> = replay.events.iter().map(|event| serde_json::from_slice(&event.json).unwrap()).collect();
     let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["new_group_message", "mentioned_in_group", "group_reaction_added"]);
@@ -473,7 +473,7 @@ async fn a_replayed_message_is_the_same_object_as_in_history() {
     let mut mentioned_in = events[1]["message"].clone();
     assert!(mentioned_in.as_object_mut().unwrap().remove("version").is_some());
     assert_eq!(mentioned_in, replayed, "as in a live mention");
-    // What a page leaves out.
+    // Pages leave this out.
     assert_eq!(replayed["mentions"][1].as_object_mut().unwrap().remove("userIds"), Some(json!([bob])));
     let get = json!({"type": "get_group_messages", "groupId": group});
     let shown = harness.expect(bob, get, "group_messages").await["messages"][1].clone();

@@ -1,5 +1,5 @@
-//! What others do to the database while we run: the main backend changes its tables, rights get lost, the server becomes
-//! read-only, a pooler stands between. No command fails for it, and none becomes a dead letter.
+//! What others do to the database while we run: the main backend changes its tables, rights are lost, the server
+//! becomes read-only, a pooler is in between. No command fails because of it, and none becomes a dead letter.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use sqlx::Executor as _;
 use crate::harness::{DEADLINE, Harness};
 use crate::main_backend::sign_in;
 
-/// A bit of everything, at the same time: sends to the ordered lane, commands of it, and queries. Each has to succeed.
+/// A bit of everything at the same time: sends, other commands of the ordered lane, and queries. Each must succeed.
 async fn everything(harness: &Harness, alice: UserId, bob: UserId) {
     let message = harness.send(alice, bob, "x").await["messageId"].clone();
     let mut commands = Vec::new();
@@ -40,7 +40,7 @@ async fn everything(harness: &Harness, alice: UserId, bob: UserId) {
 async fn a_column_that_changes_its_type_fails_no_command() {
     let harness = Harness::start("columntype").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
-    // On as many sessions as will be used afterwards.
+    // On as many sessions as are used afterwards.
     everything(&harness, alice, bob).await;
     for change in [
         "ALTER TABLE users_auth ALTER COLUMN username TYPE varchar(100)",
@@ -63,7 +63,7 @@ async fn a_table_that_is_swapped_holds_commands_up_and_fails_none() {
     let group = harness.prepare(alice, &json!({"type": "create_group", "groupName": "g", "memberIds": [bob]}));
     harness.append(&send).await;
     harness.append(&group).await;
-    // Longer than the tries after which a command of its own fault is given up.
+    // Longer than the attempts after which a command with its own fault is given up.
     until_retried(&harness, "send_private_message").await;
     harness.db.execute("ALTER TABLE users_auth_old RENAME TO users_auth").await.unwrap();
     assert_eq!(harness.answer(send.envelope.id).await["type"], "message_sent");
@@ -97,7 +97,7 @@ async fn lost_rights_hold_commands_up_and_fail_none() {
     everything(&harness, alice, bob).await;
 }
 
-/// Waits until a command of this kind was tried more often than one of its own fault would be.
+/// Waits until a command of this kind was tried more often than one with its own fault would be.
 async fn until_retried(harness: &Harness, command: &str) {
     let attempts = u64::from(harness.settings.dlq_attempts) + 2;
     let before = harness.retried(command);
@@ -114,7 +114,7 @@ async fn prepared_statements_that_are_gone_fail_no_command() {
     let harness = Harness::start("deallocated").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     everything(&harness, alice, bob).await;
-    // Each send makes its session forget what was prepared, as poolers do that reset their servers' sessions.
+    // Each send makes its session forget its prepared statements, like poolers that reset their server sessions.
     let script = "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              EXECUTE 'DEALLOCATE ALL';
              RETURN NULL;
@@ -141,7 +141,7 @@ async fn sessions_that_became_read_only_are_ended() {
         )
         .await
         .unwrap();
-    // A worker that cannot write gives no sign of life.
+    // A worker that cannot write sends no heartbeat.
     let started = Timestamp::now();
     let waited = tokio::time::timeout(DEADLINE, async {
         loop {
@@ -155,7 +155,7 @@ async fn sessions_that_became_read_only_are_ended() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
-    waited.await.expect("the worker goes on giving signs of life");
+    waited.await.expect("the worker continues to send heartbeats");
     let reset = format!(
         "SET default_transaction_read_only = off; ALTER DATABASE {database} RESET default_transaction_read_only"
     );
@@ -181,9 +181,9 @@ async fn a_pooler_in_transaction_mode_works_without_kept_statements() {
     bouncer.stop().unwrap();
 }
 
-/// Reading a column as it is, so that a statement that is prepared no longer fits once the type has changed.
+/// Reads a column with its own type, so that a prepared statement no longer fits after the type has changed.
 #[tokio::test]
-async fn a_plan_that_no_longer_fits_is_made_anew_at_once() {
+async fn a_plan_that_no_longer_fits_is_replaced_at_once() {
     let harness = Harness::start("cachedplan").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob]});
@@ -218,7 +218,7 @@ async fn a_plan_that_no_longer_fits_is_made_anew_at_once() {
         look().await;
         assert!(began.elapsed() < Duration::from_secs(5), "{kind}: {:?}", began.elapsed());
         let anew: i64 = sqlx::query_scalar(opened).bind(changed).fetch_one(&harness.db).await.unwrap();
-        assert!(anew > 0, "{kind}: all statements still fit, so that this tests nothing");
+        assert!(anew > 0, "{kind}: all statements still fit, so this tests nothing");
     }
     assert_eq!(harness.dead_letters().await, 0);
 }

@@ -9,10 +9,11 @@ use sqlx::Row;
 use crate::groups::create;
 use crate::harness::Harness;
 
-/// Not configured: a worker that starts in the meantime does not take the rows for its own, sealed with another key, and stop.
+/// Not configured, so that a worker which starts in the meantime does not mistake the rows for its own, sealed with
+/// another key, and stop.
 const KEY_OF_NOBODY: i16 = 99;
 
-/// The statement in `.sqlx` that has these words.
+/// The statement in `.sqlx` that contains these words.
 fn statement(words: &str) -> String {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.sqlx");
     let queries = std::fs::read_dir(dir).unwrap().map(|entry| {
@@ -24,7 +25,8 @@ fn statement(words: &str) -> String {
     found.remove(0)
 }
 
-/// Buffers that the statement touches with these arguments, by the worse of the two ways to plan a prepared statement.
+/// The number of buffers that the statement touches with these arguments, for the worse of the two ways to plan a
+/// prepared statement.
 async fn buffers(harness: &Harness, words: &str, arguments: &str) -> u64 {
     let mut worst = 0;
     for mode in ["force_custom_plan", "force_generic_plan"] {
@@ -50,7 +52,7 @@ async fn run(harness: &Harness, statements: &[&str]) {
     }
 }
 
-/// Users with ids from 1000 on, named `u01000`, `u01001`…
+/// Adds users with ids from 1000 on, named `u01000`, `u01001`…
 async fn add_users(harness: &Harness, count: u32) {
     let last = 999 + count;
     let insert = format!(
@@ -60,7 +62,8 @@ async fn add_users(harness: &Harness, count: u32) {
     run(harness, &[&insert]).await;
 }
 
-/// One message from each of the `count` first of them to this user, a minute apart, the newest first; every second one is read.
+/// Adds one message from each of the first `count` of them to this user, a minute apart, newest first; every second one
+/// is read.
 async fn add_conversations(harness: &Harness, user: UserId, count: u32) {
     let last = 999 + count;
     let each = format!("generate_series(1000, {last}) n CROSS JOIN LATERAL (SELECT 'conv_{user}_' || n AS id) c");
@@ -87,13 +90,13 @@ async fn the_inbox_touches_what_its_page_shows() {
     let alice = harness.user("alice").await;
     add_users(&harness, 3_000).await;
     add_conversations(&harness, alice, 3_000).await;
-    // The contents are not sealed, so that the page is empty; but its conversations are settled.
+    // The contents are not sealed, so the page is empty, but its conversations are settled.
     harness.expect(alice, json!({"type": "get_inbox"}), "inbox").await;
     run(&harness, &["VACUUM ANALYZE"]).await;
     let inbox = |after: &str| format!("{alice}, {after}, 51, 1000");
     let first = buffers(&harness, "\"total_unread!\"", &inbox("NULL, NULL")).await;
     let deep = buffers(&harness, "\"total_unread!\"", &inbox("now() - interval '2000 minutes', 'conv_'")).await;
-    // Each of the conversations takes five, where all are looked up.
+    // Looking all of them up takes five buffers per conversation.
     assert!(first.max(deep) < 4_500, "{first} and {deep}");
 }
 
@@ -115,7 +118,7 @@ async fn finding_contacts_touches_few_of_many() {
     )
     .await;
     run(&harness, &["VACUUM ANALYZE"]).await;
-    // Some of the first, the last, and one who is nobody's.
+    // Some of the first, the last, and one who has no contacts.
     let many = buffers(&harness, "contact AS MATERIALIZED", &format!("{alice}, 'u', 20, 5000, 2000")).await;
     let crowd = buffers(&harness, "contact AS MATERIALIZED", "10, 'u', 20, 5000, 2000").await;
     assert!(many < 3_000, "{many}: of 3,000 conversations");
@@ -168,7 +171,7 @@ async fn a_sync_reads_each_change_about_once() {
         .collect();
     let (_, rounds) = harness.sync(alice, Value::Object(positions)).await;
     println!("{rounds} rounds");
-    // What a session did is counted at its end at the latest.
+    // What a session did is counted at the latest when it ends.
     let end = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'chat-worker'";
     run(&harness, &[end]).await;

@@ -1,4 +1,4 @@
-//! What goes in the end: deleted groups and conversations, old events and the memory of old commands.
+//! What is finally deleted: deleted groups and conversations, old events and the records of old commands.
 
 use serde_json::json;
 use shared::publication::Header;
@@ -31,7 +31,7 @@ async fn a_deleted_group_is_hidden_at_once_and_purged_later() {
     ] {
         harness.refused(alice, message, "RESOURCE_NOT_FOUND").await;
     }
-    // Nothing of the group waits for anybody but that it is gone.
+    // Nothing of the group waits for its members except its deletion.
     harness.until("SELECT count(*) = 2 FROM event_queue WHERE delivered_at IS NULL").await;
     harness.until("SELECT count(*) = 0 FROM due_events").await;
     let messages: i64 =

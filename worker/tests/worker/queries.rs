@@ -1,4 +1,4 @@
-//! The query lane under those who ask for too much: they wait, and nobody else does.
+//! The query lane with users who request too much: they wait, and nobody else does.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use sqlx::{Postgres, Transaction};
 
 use crate::harness::{DEADLINE, Harness};
 
-/// Whoever reads messages waits until this is given up.
+/// Blocks everyone who reads messages until this is dropped.
 async fn stop_reading(harness: &Harness) -> Transaction<'static, Postgres> {
     let mut blocking = harness.db.begin().await.unwrap();
     sqlx::query("LOCK TABLE private_messages IN ACCESS EXCLUSIVE MODE").execute(&mut *blocking).await.unwrap();
     blocking
 }
 
-/// An entry that is acknowledged but still there would be read by nobody, and its age would close the lane for good.
+/// An entry that is acknowledged but still present would be read by nobody, and its age would close the lane for good.
 #[tokio::test]
 async fn a_query_whose_entry_could_not_be_deleted_is_settled_later() {
     let mut harness = Harness::without_worker("undeleted", &[]).await;
@@ -246,7 +246,7 @@ async fn a_lost_message_that_somebody_hid_is_sent_to_nobody_at_once() {
     }
 }
 
-/// The clocks of the stores may differ: what came before somebody joined is told by the numbers.
+/// The clocks of the stores may differ: the numbers tell what came before a member joined.
 #[tokio::test]
 async fn a_lost_message_reaches_a_member_who_joined_just_before_it() {
     let harness = Harness::start("lostandjoined").await;

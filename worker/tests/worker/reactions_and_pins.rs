@@ -1,4 +1,4 @@
-//! What others put on a message: reactions and pins; direct and in groups.
+//! What other users add to a message: reactions and pins; direct and in groups.
 
 use serde_json::{Value, json};
 use shared::publication::Header;
@@ -41,7 +41,7 @@ async fn a_second_reaction_replaces_and_the_same_removes() {
     harness.block(alice, bob).await;
     assert_eq!(harness.refused(alice, react("x"), "USER_BLOCKED").await["field"], "messageId");
     harness.refused(bob, react("x"), "USER_BLOCKED").await;
-    // Taking away is no contact.
+    // Removing is not a contact.
     harness.expect(alice, remove, "reaction_removed").await;
     assert_eq!(history(&harness, bob, alice).await[0].get("reactions"), None);
 }
@@ -106,7 +106,7 @@ async fn either_participant_pins_and_unpins() {
     );
     let event = harness.event(Channel::User(bob), "message_pinned").await;
     assert_eq!(harness.queued_for(event["eventId"].as_str().unwrap()).await, [bob.0]);
-    // Pinned already: who did it is answered, and nobody is told.
+    // Already pinned: the answer says by whom, and nobody is told.
     assert_eq!(harness.expect(alice, pin(&first), "message_pinned").await["pinnedBy"], json!(bob));
 
     let get = json!({"type": "get_pinned_messages", "conversationId": conversation});

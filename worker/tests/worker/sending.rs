@@ -1,4 +1,4 @@
-//! Sending direct messages: order, once, durability, refusals.
+//! Sending direct messages: order, deduplication, durability, rejections.
 
 use std::time::Duration;
 
@@ -186,7 +186,7 @@ async fn partitions_move_between_workers_and_order_holds() {
 
 #[tokio::test]
 async fn a_worker_that_goes_hands_its_partitions_over_at_once() {
-    // Far longer than any wait of this test: nothing is handed over by running out.
+    // Far longer than any wait of this test, so that no lease is handed over by expiring.
     let harness = Harness::start_with("handover", &[("LEASE_TTL", "2m")]).await;
     let [alice, bob, carol, dave] = harness.users(["alice", "bob", "carol", "dave"]).await;
     let second = harness.add_worker().await;

@@ -51,7 +51,7 @@ async fn tokens_of_unknown_users_and_revoked_ones_open_nothing() {
     }
 }
 
-/// However long messages are: pages of many sessions are in memory together.
+/// However long the messages are, since pages of many sessions are in memory together.
 #[tokio::test]
 async fn a_page_of_a_replay_has_a_bound_in_bytes() {
     const MAX_BYTES: usize = 256 * 1024 + 32 * 1024;
@@ -100,7 +100,7 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
         next = page.next;
     }
     assert_eq!(seen, (0..=240).map(|i| i.to_string()).collect::<Vec<_>>());
-    // One's own messages are no news.
+    // The user's own messages are not replayed.
     assert_eq!(resumed(&harness, alice, 2).await.0["queuedEvents"], 0);
 
     let Receipt::Message { conversation, .. } = first.events[0].receipt else { panic!() };
@@ -111,7 +111,7 @@ async fn what_was_missed_is_replayed_in_order_until_it_was_received() {
     let (success, page) = resumed(&harness, bob, 3).await;
     assert_eq!((&success["queuedEvents"], contents(&page)), (&json!(2), vec!["239".to_owned(), "240".to_owned()]));
 
-    // What was received in another epoch had the same number and was another message.
+    // What was received in another epoch had the same number but was another message.
     let epoch = sqlx::query_scalar("SELECT epoch FROM store_epoch").fetch_one(&harness.db).await.map(Epoch).unwrap();
     let received_in = |epoch| {
         let receipts = Receipts { user: bob, conversations: vec![(conversation, 240)], events: vec![] };
@@ -165,7 +165,7 @@ async fn presence_changes_once_over_all_connections_and_gateways() {
     let grace = Duration::from_millis(300);
     let session = |connection| UserSession { user: alice, connection: ConnectionId(connection) };
     presence.close(&harness.redis, harness.gateway, &[session(2)], grace).await.unwrap();
-    // Back within the grace period, which a busy machine must not outlast: nobody is told anything.
+    // Back within the grace period, which must be longer than a busy machine's delays: nobody is told anything.
     presence.close(&harness.redis, harness.gateway, &[session(3)], Duration::from_secs(60)).await.unwrap();
     resumed(&harness, alice, 4).await;
     presence.close(&harness.redis, harness.gateway, &[session(4)], grace).await.unwrap();
@@ -182,7 +182,7 @@ async fn a_dead_gateways_users_go_offline_and_others_stay() {
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     resumed(&harness, alice, 1).await;
     resumed(&harness, bob, 2).await;
-    // Bob has another session, on a gateway that lives.
+    // Bob has another session, on a live gateway.
     let other = GatewayId(Uuid::new_v4());
     let presence = PresenceScripts::new(harness.keys.clone());
     presence.open(&harness.redis, other, &[UserSession { user: bob, connection: ConnectionId(1) }]).await.unwrap();
@@ -205,7 +205,7 @@ async fn the_sessions_of_all_dead_gateways_end_however_many() {
     resumed(&harness, alice, 1).await;
     let key = harness.keys.heartbeats("gateway");
     let long_ago = (Timestamp::now().0 - 60_000) as f64;
-    // Hers is the last of them all.
+    // Her gateway is the last of all.
     let others = (0..250).map(|number| (long_ago - 1_000.0 + f64::from(number), Uuid::new_v4().to_string()));
     let dead: Vec<(f64, String)> = others.chain([(long_ago, harness.gateway.to_string())]).collect();
     let _: i64 = harness.redis.zadd(&key, None, None, false, false, dead).await.unwrap();
@@ -217,7 +217,7 @@ async fn the_sessions_of_all_dead_gateways_end_however_many() {
 async fn a_session_opened_for_a_gateway_that_is_gone_ends() {
     let harness = Harness::start_with("late_session", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
     let alice = harness.user("alice").await;
-    // It was dead, and its sessions had ended, before a worker came to its last request.
+    // It was dead, and its sessions had ended, before a worker handled its last request.
     let key = harness.keys.heartbeats("gateway");
     let _: i64 = harness.redis.zrem(key, harness.gateway.to_string()).await.unwrap();
     resumed(&harness, alice, 1).await;
@@ -230,7 +230,7 @@ async fn a_gateway_whose_clock_is_slow_keeps_its_users() {
     let harness = Harness::start_with("slowclock", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     resumed(&harness, alice, 1).await;
-    // As a gateway of the version before beats, which counts by its own clock.
+    // Like a gateway of the previous version, whose heartbeats use its own clock.
     let (redis, key, slow) = (harness.redis.clone(), harness.keys.heartbeats("gateway"), harness.gateway);
     let beating = tokio::spawn(async move {
         loop {
@@ -259,7 +259,7 @@ async fn a_gateway_whose_clock_is_slow_keeps_its_users() {
 }
 
 #[tokio::test]
-async fn whoever_opened_while_the_database_was_away_is_announced() {
+async fn sessions_opened_while_the_database_was_away_are_announced() {
     let harness = Harness::start("announced").await;
     let alice = harness.user("alice").await;
     sqlx::query("ALTER TABLE user_status RENAME TO status_of_users").execute(&harness.db).await.unwrap();
@@ -269,7 +269,7 @@ async fn whoever_opened_while_the_database_was_away_is_announced() {
     resumed(&harness, alice, 1).await;
     let online = harness.wait_for("user_online", |p| p.json()["type"] == "user_online").await;
     assert_eq!(online.json()["user"]["userId"], alice.to_string());
-    // And once.
+    // And only once.
     resumed(&harness, alice, 2).await;
     assert_eq!(harness.published().iter().filter(|p| p.json()["type"] == "user_online").count(), 1);
 }
@@ -287,13 +287,14 @@ async fn a_large_group_makes_nobody_a_contact() {
         |event: &Published, user| event.channel == Channel::User(user) && event.json()["type"] == "user_online";
     resumed(&harness, alice, 1).await;
     harness.wait_for("carol is told", |event| is_told(event, carol)).await;
-    // All are told together, in no order.
+    // All are told together, in no particular order.
     harness.send(carol, bob, "after").await;
     let told = harness.published().iter().filter(|event| event.json()["type"] == "user_online").count();
     assert_eq!(told, 1, "of 1,001 members, none is told");
 }
 
-/// How many statements of the database's other users wait for a lock on the profiles, which every opening session reads.
+/// The number of statements of the database's other users that wait for a lock on the profiles, which every opening
+/// session reads.
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
      AND wait_event_type = 'Lock' AND query LIKE '%chat_profile%'";
 
@@ -312,7 +313,7 @@ async fn sessions_that_open_at_once_are_looked_up_together() {
     sqlx::query("LOCK TABLE user_profile_info").execute(&mut *held).await.unwrap();
     harness.add_worker().await;
     harness.until(&WAITING.replace("count(*)", "count(*) > 0")).await;
-    // One by one, as many as there are connections would wait by now.
+    // If done one by one, as many as there are connections would be waiting by now.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let waiting: i64 = sqlx::query_scalar(WAITING).fetch_one(&harness.db).await.unwrap();
     held.rollback().await.unwrap();
@@ -323,7 +324,7 @@ async fn sessions_that_open_at_once_are_looked_up_together() {
 }
 
 #[tokio::test]
-async fn later_pages_of_a_replay_are_authorised_anew() {
+async fn later_pages_of_a_replay_are_authorised_again() {
     let harness = Harness::start("removed_meanwhile").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let group = crate::groups::create(&harness, alice, &[bob]).await;
@@ -345,7 +346,7 @@ async fn later_pages_of_a_replay_are_authorised_anew() {
     assert_eq!(page.next, None);
 }
 
-/// Messages in more conversations than the limit: looked at are those that were last written to.
+/// Messages in more conversations than the limit: only the most recently active ones are read.
 #[tokio::test]
 async fn the_choice_of_what_is_replayed_is_bounded() {
     let harness = Harness::start_with("bounded_choice", &[("REPLAY_LIMIT", "2")]).await;
@@ -366,7 +367,7 @@ async fn a_group_is_replayed_before_its_messages() {
     let harness = Harness::start("groupfirst").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let ahead = |prepared: &mut crate::harness::Prepared| {
-        // Of a gateway whose clock is ahead of the next one's.
+        // From a gateway whose clock is ahead of the next one's.
         let hint = prepared.envelope.id.as_u128() as u16;
         prepared.envelope.id = shared::ids::new_command_id(Timestamp::now().plus(Duration::from_secs(2)), hint);
     };

@@ -1,4 +1,5 @@
-//! Events for all participants of a conversation: stored once, replayed in the order of the conversation until they were received.
+//! Events for all participants of a conversation: stored once, and replayed in the conversation's order until they were
+//! received.
 
 use std::time::Duration;
 
@@ -18,14 +19,14 @@ fn react(message: &Value, reaction: &str) -> Value {
     json!({"type": "add_group_reaction", "messageId": message, "reaction": reaction})
 }
 
-/// Sets another reaction each time, from `first` on.
+/// Sets a different reaction each time, starting with `first`.
 async fn react_often(harness: &Harness, user: UserId, message: &Value, numbers: std::ops::Range<usize>) {
     for number in numbers {
         harness.expect(user, react(message, &number.to_string()), "group_reaction_added").await;
     }
 }
 
-/// A word for each: the reaction, the content, or the type.
+/// One word for each event: the reaction, the content, or the type.
 fn words(page: &ReplayPage) -> Vec<String> {
     let word = |json: &[u8]| {
         let event: Value = serde_json::from_slice(json).unwrap();
@@ -47,7 +48,7 @@ async fn replayed(harness: &Harness, user: UserId) -> Vec<String> {
     words(&resumed(harness, user, 1).await.1)
 }
 
-/// Has the user receive these events, and waits until that is recorded.
+/// Makes the user receive these events, and waits until that is recorded.
 async fn receive(harness: &Harness, user: UserId, events: &[Uuid]) {
     let receipts = Receipts { user, conversations: vec![], events: events.to_vec() };
     harness.append(&harness.prepare_internal(user, Internal::RecordReceipts { receipts: vec![receipts] })).await;
@@ -83,7 +84,7 @@ async fn count(harness: &Harness, query: &str) -> i64 {
     sqlx::query_scalar(query).fetch_one(&harness.db).await.unwrap()
 }
 
-/// A group in which nobody has anything to receive, with one message of its owner.
+/// A group in which nobody has anything to receive, with one message from its owner.
 async fn quiet_group(harness: &Harness, owner: UserId, members: &[UserId]) -> (GroupId, Value) {
     let group = create(harness, owner, members).await;
     let message = harness.expect(owner, text(group, "message"), "group_message_sent").await["messageId"].clone();
@@ -94,7 +95,7 @@ async fn quiet_group(harness: &Harness, owner: UserId, members: &[UserId]) -> (G
 }
 
 #[tokio::test]
-async fn a_change_is_one_row_whatever_the_number_of_members() {
+async fn a_change_is_one_row_for_any_number_of_members() {
     let harness = Harness::start("onerow").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let group = group_of(&harness, &[(alice, "owner"), (bob, "member"), (carol, "member")]).await;
@@ -109,13 +110,13 @@ async fn a_change_is_one_row_whatever_the_number_of_members() {
     assert_eq!(count(&harness, rows).await, before + 1);
     assert_eq!(count(&harness, "SELECT count(*) FROM due_events").await, 199);
 
-    // Received by one device it is received, and by nobody else.
+    // Received by one device means received by this user, and by no other.
     let (success, page) = resumed(&harness, carol, 1).await;
     assert_eq!((&success["queuedEvents"], words(&page)), (&json!(2), vec!["x".to_owned(), "👍".to_owned()]));
     receive(&harness, carol, &event_ids(&page)).await;
     assert_eq!(replayed(&harness, carol).await, ["x"]);
     assert_eq!(count(&harness, "SELECT count(*) FROM due_events").await, 198);
-    assert_eq!(replayed(&harness, bob).await, ["x"], "one knows what one did");
+    assert_eq!(replayed(&harness, bob).await, ["x"], "users are not told what they did");
 }
 
 #[tokio::test]
@@ -125,7 +126,7 @@ async fn changes_are_replayed_among_messages_in_the_order_of_versions() {
     let (group, message) = quiet_group(&harness, alice, &[bob, carol]).await;
     let mut expected = Vec::new();
     for number in 0..30_u64 {
-        // Of gateways whose clocks are seconds apart.
+        // From gateways whose clocks are seconds apart.
         let (user, change) = match number % 3 {
             0 => (bob, react(&message, &number.to_string())),
             1 => (carol, react(&message, &number.to_string())),
@@ -159,7 +160,7 @@ async fn receipts_out_of_order_leave_what_was_not_received() {
     receive(&harness, bob, &[ids[4], ids[1]]).await;
     assert_eq!(replayed(&harness, bob).await, ["0", "2", "between", "3", "5"]);
     receive(&harness, bob, &[ids[0]]).await;
-    // Again, and in another order.
+    // The same receipts again, in another order.
     receive(&harness, bob, &[ids[1], ids[0], ids[4]]).await;
     assert_eq!(replayed(&harness, bob).await, ["2", "between", "3", "5"]);
     let cursor = "SELECT delivered_version, delivered_beyond::text FROM conversation_members WHERE user_id = $1";
@@ -173,15 +174,15 @@ async fn receipts_out_of_order_leave_what_was_not_received() {
     receive(&harness, bob, &[ids[5], ids[2], ids[3]]).await;
     assert_eq!(at(bob).await, (version, None));
     assert_eq!(replayed(&harness, bob).await, ["between"]);
-    // Long after, nothing moves it back.
+    // A late repetition does not move it back.
     receive(&harness, bob, &[ids[2]]).await;
     assert_eq!(at(bob).await, (version, None));
-    // Hers moved by what she did.
+    // Hers moved because of what she did.
     assert_eq!(at(alice).await, (version, None));
 }
 
 #[tokio::test]
-async fn what_one_did_oneself_is_no_gap() {
+async fn own_actions_leave_no_gap() {
     let harness = Harness::start("owngap").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let (_, message) = quiet_group(&harness, alice, &[bob, carol]).await;
@@ -213,14 +214,14 @@ async fn of_very_many_gaps_the_newest_are_remembered() {
         .collect();
     let receipts = Receipts { user: bob, conversations: vec![], events: odd[1..].to_vec() };
     harness.append(&harness.prepare_internal(bob, Internal::RecordReceipts { receipts: vec![receipts] })).await;
-    // Of 199 the newest hundred: the others come again.
+    // The newest hundred of 199: the others are sent again.
     harness.until(&format!("SELECT count(*) = 300 AND min(version) = 601 FROM due_events WHERE user_id = {bob}")).await;
     let beyond = "SELECT count(*) = 100 FROM (SELECT unnest(delivered_beyond) FROM conversation_members) AS ranges";
     harness.until(beyond).await;
 }
 
 #[tokio::test]
-async fn who_comes_back_to_a_group_is_told_only_what_happens_since() {
+async fn a_returning_member_hears_only_what_happens_since() {
     let harness = Harness::start("rejoining").await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let (group, message) = quiet_group(&harness, alice, &[bob, carol]).await;
@@ -232,11 +233,11 @@ async fn who_comes_back_to_a_group_is_told_only_what_happens_since() {
     harness.expect(alice, command("add_group_member", group, bob), "member_added").await;
     react_often(&harness, alice, &message, 122..124).await;
     assert_eq!(replayed(&harness, bob).await, ["group_created", "member_added", "122", "123"]);
-    // What was chosen before is asked for after it.
+    // What was chosen before is requested after it.
     let cursor = first.next.unwrap();
     let InternalReply::Replayed(page) = harness.internal(bob, Internal::Replay { cursor }).await else { panic!() };
     assert_eq!((words(&page), page.next), (vec![], None));
-    // By a worker of the version before, which does not know of delivered versions.
+    // By a worker of the previous version, which does not know delivered versions.
     let dave = harness.user("dave").await;
     let add = "WITH member AS (INSERT INTO group_members (group_id, user_id, role) VALUES ($1, $2, 'member'))
                INSERT INTO conversation_members (user_id, conversation_id, delivered_seq, read_seq) VALUES ($2, $1, 1, 1)";
@@ -265,7 +266,7 @@ async fn nothing_is_told_of_messages_that_are_hidden_or_gone() {
     harness.expect(bob, hide, "group_message_deleted").await;
     let delete = json!({"type": "delete_group_message", "messageId": deleted});
     harness.expect(alice, delete, "group_message_deleted").await;
-    // By a worker of the version before, which leaves what was told of it.
+    // By a worker of the previous version, which leaves the message's events.
     let id: Uuid = lost.as_str().unwrap()["msg_".len()..].parse().unwrap();
     sqlx::query("DELETE FROM private_messages WHERE message_id = $1").bind(id).execute(&harness.db).await.unwrap();
     let page = resumed(&harness, bob, 1).await.1;
@@ -274,9 +275,9 @@ async fn nothing_is_told_of_messages_that_are_hidden_or_gone() {
     assert_eq!(
         count(&harness, "SELECT count(about) FROM conversation_changes").await,
         2,
-        "of what is deleted none is kept"
+        "no event about a deleted message is kept"
     );
-    // What is not told is no gap.
+    // Events that are not sent leave no gap.
     receive(&harness, bob, &event_ids(&page)).await;
     harness.until(&format!("SELECT delivered_beyond IS NULL FROM conversation_members WHERE user_id = {bob}")).await;
 
@@ -298,7 +299,7 @@ async fn what_the_version_before_queued_is_replayed_too() {
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let (group, message) = quiet_group(&harness, alice, &[bob]).await;
     react_often(&harness, alice, &message, 0..1).await;
-    // As it stores an event: here one that a worker of this version sealed.
+    // As it stores an event; here one that a worker of this version sealed.
     let queue = "WITH moved AS (
              UPDATE conversation_changes SET event_id = NULL, body = NULL WHERE conversation_id = $1 AND event_id IS NOT NULL AND about IS NOT NULL
              RETURNING conversation_id, message_id
@@ -352,7 +353,7 @@ async fn old_events_are_forgotten_and_others_kept_with_changes() {
             .await
             .unwrap();
     }
-    // Those two would be too old and too many, if their events were not kept.
+    // Those two would be too old and too many if their events were not kept.
     let newer = "INSERT INTO conversation_changes (conversation_id, version, kind) SELECT $1, n, 2 FROM generate_series(6, 10005) AS n";
     sqlx::query(newer).bind(&conversation).execute(&harness.db).await.unwrap();
     harness.add_worker().await;

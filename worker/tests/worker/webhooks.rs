@@ -1,4 +1,4 @@
-//! Webhooks: what a receiver gets, from which events, and what happens when it does not take it.
+//! Webhooks: what a receiver gets, for which events, and what happens if it does not accept it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::sessions::resumed;
 
 const SECRETS: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw,dGhlIG9sZCBzZWNyZXQsIGxvbmcgZW5vdWdo";
 
-/// A worker that has an endpoint by its settings.
+/// Starts a worker whose settings name an endpoint.
 async fn start(label: &str, events: &str, settings: &[(&str, &str)]) -> (Harness, Receiver) {
     let receiver = Receiver::start().unwrap();
     let url = receiver.url();
@@ -40,7 +40,7 @@ fn taken(receiver: &Receiver) -> Vec<Value> {
     receiver.taken().iter().map(json_of).collect()
 }
 
-/// Waits until so much was taken, not counting repetitions.
+/// Waits until this many deliveries were accepted, not counting repetitions.
 async fn wait_for(receiver: &Receiver, count: usize) -> Vec<Value> {
     let waited = tokio::time::timeout(DEADLINE, async {
         loop {
@@ -74,7 +74,7 @@ async fn events_are_delivered_in_order_and_signed() {
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let sent = harness.send(alice, bob, "hello").await;
     let message = sent["messageId"].clone();
-    // Pushes are another test's.
+    // Another test checks pushes.
     let about = |kind: &str| json!({"type": kind, "messageId": message});
     let with = |mut command: Value, field: &str, value: Value| {
         command[field] = value;
@@ -139,7 +139,7 @@ async fn what_is_stored_for_delivery_is_not_readable() {
     assert!(!secrets.contains("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
 }
 
-/// The receiver fails in every way there is, and then does not.
+/// The receiver fails in every possible way, and then works.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_fails_gets_everything_in_order_later() {
     let elsewhere = Receiver::start().unwrap();
@@ -224,7 +224,7 @@ async fn an_endpoint_that_is_down_is_asked_rarely_and_slows_nobody() {
     wait_for(&other, 30).await;
     let tries = receiver.posts() - before;
     assert!(tries < 30, "{tries} tries of an endpoint that is down");
-    // Back again, it gets them all.
+    // Once it is back, it gets all of them.
     receiver.behave(|_| Reply::Status(200));
     sqlx::query("UPDATE webhook_topics SET blocked_until = now()").execute(&harness.db).await.unwrap();
     wait_for(&receiver, 30).await;
@@ -265,14 +265,14 @@ async fn addresses_that_are_not_public_are_not_connected_to() {
 }
 
 #[tokio::test]
-async fn what_was_deleted_meanwhile_is_not_told_any_more() {
+async fn content_deleted_meanwhile_is_not_delivered() {
     let (harness, receiver) = start("hooksgone", "message.created,message.deleted", &[]).await;
     receiver.behave(|_| Reply::Status(500));
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let sent = harness.send(alice, bob, "regretted").await;
     let delete = json!({"type": "delete_message", "messageId": sent["messageId"], "deleteForEveryone": true});
     harness.expect(alice, delete, "message_deleted").await;
-    // One that was under way has its content already.
+    // A delivery that was in progress already has its content.
     tokio::time::sleep(Duration::from_millis(200)).await;
     receiver.behave(|_| Reply::Status(200));
     let bodies = wait_for(&receiver, 2).await;
@@ -282,7 +282,7 @@ async fn what_was_deleted_meanwhile_is_not_told_any_more() {
 }
 
 #[tokio::test]
-async fn groups_and_memberships_are_told_once_each() {
+async fn groups_and_memberships_are_reported_once_each() {
     let (harness, receiver) = start("hooksgroups", "message.created,group.created,group.updated,group.deleted,group.owner_changed,member.added,member.removed,member.left,member.promoted,member.demoted", &[]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob]});
@@ -332,7 +332,7 @@ async fn a_push_is_wanted_for_those_who_are_away_and_have_not_muted() {
     harness.expect(muted, mute, "conversation_settings").await;
     let send = json!({"type": "send_group_message", "groupId": group, "content": "hello"});
     harness.expect(alice, send, "group_message_sent").await;
-    // To nobody who is to be reached.
+    // To users who need not be notified.
     harness.send(alice, there, "you are here").await;
     harness.until("SELECT count(*) = 0 FROM webhook_deliveries").await;
     let mut pushes: Vec<Value> = taken(&receiver);
@@ -343,7 +343,7 @@ async fn a_push_is_wanted_for_those_who_are_away_and_have_not_muted() {
 }
 
 #[tokio::test]
-async fn who_comes_back_after_days_has_returned() {
+async fn a_user_back_after_days_has_returned() {
     let (harness, receiver) = start("hooksback", "user.returned,user.online", &[]).await;
     let [back, regular] = harness.users(["back", "regular"]).await;
     for (user, days) in [(back, 8), (regular, 6)] {

@@ -1,4 +1,4 @@
-//! A message to the connected members of a large community: how long until the last of them has it.
+//! A message to the connected members of a large community: the time until the last of them has it.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::site::{DATABASE, Site};
 
 const GROUP: &str = "group_00000000-0000-4000-8000-000000000001";
 
-/// `members` belong to the group; of these, so many at a time are connected.
+/// `members` belong to the group; each count in `connected` is measured with that many of them connected.
 pub fn measure(programs: &Programs, bin_dir: &Path, members: usize, connected: &[usize]) -> Result<()> {
     process::raise_file_limit();
     let site = Site::start(programs, bin_dir, members)?;

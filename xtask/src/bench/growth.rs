@@ -1,4 +1,5 @@
-//! What a message costs as the work grows: the same closed loop against larger tables, more partitions and more processes.
+//! The cost of a message as the work grows: the same closed loop against larger tables, more partitions and more
+//! processes.
 
 use anyhow::{Context as _, Result};
 
@@ -80,7 +81,8 @@ fn fill(messages: u64) -> String {
     )
 }
 
-/// How much more a message costs at the dearer end of each axis than at the cheaper one, the worst of all axes, as a share.
+/// Returns by what share a message costs more at the expensive end of an axis than at the cheap one, for the worst
+/// axis.
 pub fn worst_growth(costs: &[Cost]) -> Option<f64> {
     let axes: std::collections::BTreeSet<&str> = costs.iter().map(|cost| cost.axis).collect();
     let growth = |axis: &str| {

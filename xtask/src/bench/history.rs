@@ -1,4 +1,4 @@
-//! The reading queries on a large database, as Postgres itself times them. The statements are those in `.sqlx`, to the letter.
+//! The reading queries on a large database, as Postgres itself times them. The statements are exactly those in `.sqlx`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,20 +11,20 @@ use super::runs::Sizes;
 use super::site::Site;
 
 const DATABASE: &str = "history";
-/// Of each statement; the median counts.
+/// Runs of each statement; the median counts.
 const ROUNDS: usize = 7;
 const PAGE: u32 = 50;
-/// In each conversation of the user; every second message is the user's own.
+/// Messages in each conversation of the user; every second one is the user's own.
 pub const UNREAD: u32 = 70;
 
-/// One thing a client asks for, and what it costs.
+/// One request of a client, and its cost.
 #[derive(Debug)]
 pub struct Reading {
     pub name: &'static str,
     /// The median, of the slower of Postgres' two ways to plan a prepared statement.
     pub ms: f64,
     pub buffers: u64,
-    /// Tables of messages or conversations that were read from end to end.
+    /// Tables of messages or conversations that were scanned completely.
     pub scanned: Vec<String>,
 }
 
@@ -55,12 +55,12 @@ pub fn measure(site: &Site, root: &Path, sizes: &Sizes) -> Result<Vec<Reading>> 
     readings.into_iter().map(|(name, parts)| read(site, &statements, name, &parts)).collect()
 }
 
-/// A long conversation of the users 1 and 2, and shorter ones of user 1 with everybody else.
+/// Returns the SQL for a long conversation of the users 1 and 2, and shorter ones of user 1 with everybody else.
 fn fill(sizes: &Sizes) -> String {
     let (long, others) = (sizes.long_conversation, sizes.conversations - 1);
     let short = (sizes.messages - long) / others;
     let users = sizes.conversations + 1;
-    // Ids as version 7 makes them: ascending, so that the indexes look as they do in real life.
+    // Ids like those of version 7: ascending, so that the indexes look like real ones.
     let id = "(lpad(to_hex(1760000000000 + n), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' \
               || substr(md5(n::text), 4, 15))::uuid";
     let columns = "message_id, conversation_id, seq, sender_id, recipient_id, content, iv, mac, key_id, created_at";
@@ -133,8 +133,8 @@ fn read(site: &Site, statements: &[String], name: &'static str, parts: &[(&str, 
     Ok(reading)
 }
 
-/// Median of planning and execution in milliseconds, buffers touched, tables scanned. The clock is read for the whole only:
-/// reading it for each row of each step would be most of what is measured.
+/// Returns the median of planning and execution in milliseconds, the buffers touched, and the tables scanned. Only the
+/// total is timed: reading the clock for each row of each step would dominate the result.
 fn explain(site: &Site, statement: &str, arguments: &str, mode: &str) -> Result<(f64, u64, Vec<String>)> {
     let mut sql = format!("SET plan_cache_mode = {mode};\nPREPARE reading AS {statement};\n");
     for _ in 0..ROUNDS {

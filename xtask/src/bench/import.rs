@@ -1,4 +1,4 @@
-//! How long `chatctl import original` takes for a database as the original server leaves it after a million messages.
+//! The time of `chatctl import original` for a database of the original server with a million messages.
 
 use std::path::Path;
 use std::process::Command;
@@ -55,7 +55,7 @@ pub fn measure(programs: &Programs, bin_dir: &Path, messages: u32) -> Result<()>
     Ok(())
 }
 
-/// Four of five messages are direct ones; of the rest, each is written by a member of its group. A tenth refer to the
+/// Four of five messages are direct ones; the others are written by members of their group. A tenth refer to the
 /// message before, which is in another conversation, so that the import drops the reference. A twentieth have a reaction, and one
 /// in fifty is deleted for one user.
 fn fill(messages: u32) -> String {

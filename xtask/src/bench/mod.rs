@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: a fleet on private, durable stores under the standard set of loads, and docs/benchmarks.md from it.
+//! `cargo xtask bench`: a fleet on private, durable stores under the standard set of loads, which writes
+//! docs/benchmarks.md.
 
 mod crowd;
 mod growth;
@@ -20,7 +21,7 @@ use self::site::Site;
 use crate::interrupt;
 use crate::workspace::Workspace;
 
-/// What can be measured by itself.
+/// The measurements that can be run alone.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Part {
     /// The import of a million messages of the original server
@@ -31,10 +32,10 @@ enum Part {
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Only this, which is printed and not part of the page
+    /// Only this measurement, which is printed and not part of the page
     #[arg(value_enum)]
     part: Option<Part>,
-    /// A minute or two instead of many: smaller numbers, for trying it out
+    /// Smaller sizes, to try it out in a minute or two
     #[arg(long)]
     quick: bool,
     /// Measure the programs in this folder instead of building them

@@ -12,7 +12,7 @@ use super::runs::{Results, Sizes};
 use super::target::{Figure, at, number};
 use crate::workspace::Workspace;
 
-/// File names and contents.
+/// Returns file names and contents.
 pub fn render(
     workspace: &Workspace,
     sizes: &Sizes,

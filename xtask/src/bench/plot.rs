@@ -1,4 +1,4 @@
-//! Line charts as SVG, by hand: a few series over one axis, readable on light and dark pages.
+//! Line charts as SVG: a few series over one axis, readable on light and dark pages.
 
 use std::fmt::Write as _;
 
@@ -79,7 +79,7 @@ impl Chart<'_> {
     }
 }
 
-/// The next of 1, 2, 2.5, 5, 10, 20, …
+/// Returns the next of 1, 2, 2.5, 5, 10, 20, …
 fn round_up(value: f64) -> f64 {
     if value <= 0.0 || !value.is_finite() {
         return 1.0;

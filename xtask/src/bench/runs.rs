@@ -27,7 +27,7 @@ pub struct Sizes {
     pub storm: usize,
     pub logins: usize,
     pub growth_for: &'static str,
-    /// To which the tables grow.
+    /// The number of users to which the tables grow.
     pub grown_users: u64,
     pub grown_messages: u64,
     pub messages: u64,
@@ -75,22 +75,22 @@ impl Sizes {
         ..Self::FULL
     };
 
-    /// How many accounts all of them need.
+    /// Returns how many accounts all measurements need.
     pub fn users(&self) -> usize {
         let most = [self.community, self.storm + STORM_SENDERS, self.logins, 2 * self.pairs];
         self.idle.iter().chain(&most).copied().max().unwrap_or(0)
     }
 }
 
-/// Processes give back what their start took, above all 16 MiB for each key, within ten seconds.
+/// Within ten seconds, processes release the memory of their start, mostly 16 MiB for each key.
 const SETTLED_AFTER: Duration = Duration::from_secs(15);
 const STORM_SENDERS: usize = 20;
 
-/// Results of `loadtest`, as it writes them.
+/// The results that `loadtest` writes.
 #[derive(Debug)]
 pub struct Results {
     pub settings: Vec<(String, String)>,
-    /// Without any connection, the largest of each kind.
+    /// Memory without connections, of the largest process of each kind.
     pub empty_gateway_bytes: u64,
     pub empty_worker_bytes: u64,
     /// By the number of connections.

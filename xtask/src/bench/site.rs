@@ -1,4 +1,4 @@
-//! Where it is measured: durable stores, a fleet, users, and `loadtest` with all that it has to be told.
+//! The place of a measurement: durable stores, a fleet, users, and `loadtest` with all its arguments.
 
 use std::ffi::OsStr;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use crate::interrupt;
 pub const DATABASE: &str = "chat";
 const PARTITIONS: &str = "PARTITIONS";
 
-/// What may differ between fleets that are measured.
+/// What may differ between the measured fleets.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     pub gateways: usize,
@@ -33,7 +33,7 @@ pub struct Site {
     redis: Redis,
     fleet: Fleet,
     config: FleetConfig,
-    // Ends every process when it is dropped, so it comes last.
+    // Dropping it ends every process, so it comes last.
     scratch: Scratch,
 }
 
@@ -49,8 +49,8 @@ impl Site {
         let database_url = postgres.create_database(DATABASE)?;
         migrate(bin_dir, &postgres, DATABASE)?;
         add_users(&postgres, DATABASE, users as u64)?;
-        // One address, faster than people, presence only for those who know each other, and a thread for each of four processes
-        // on two processors.
+        // Clients use one address and are faster than people; presence only for contacts; one thread for each of four
+        // processes on two processors.
         let env = [
             ("MAX_CONNECTIONS_PER_IP", "10000000"),
             ("IP_RATE_LIMIT", "1000000000"),
@@ -75,7 +75,7 @@ impl Site {
         Ok(Self { postgres, redis, fleet, config, scratch })
     }
 
-    /// One more database, at the present schema.
+    /// Creates another database, with the present schema.
     pub fn create_database(&self, name: &str) -> Result<()> {
         self.postgres.create_database(name)?;
         migrate(&self.config.bin_dir, &self.postgres, name)
@@ -85,19 +85,19 @@ impl Site {
         self.scratch.dir()
     }
 
-    /// The settings that differ from the defaults.
+    /// Returns the settings that differ from the defaults.
     pub fn settings(&self) -> &[(String, String)] {
         &self.config.env
     }
 
-    /// New processes, with nothing in memory from what was measured before.
+    /// Starts new processes, with nothing in memory from earlier measurements.
     pub fn restart_fleet(&mut self) -> Result<()> {
         self.fleet.stop()?;
         self.fleet = Fleet::start(self.config.clone())?;
         Ok(())
     }
 
-    /// A new fleet of another shape, on another database and an empty Redis.
+    /// Starts a new fleet of another shape, on another database and an empty Redis.
     pub fn reshape(&mut self, database: &str, shape: Shape) -> Result<()> {
         self.fleet.stop()?;
         self.redis.flush()?;
@@ -109,12 +109,12 @@ impl Site {
         Ok(())
     }
 
-    /// So many more users.
+    /// Adds this number of users.
     pub fn add_users(&self, database: &str, users: u64) -> Result<()> {
         add_users(&self.postgres, database, users)
     }
 
-    /// Resident memory of each gateway and each worker.
+    /// Returns the resident memory of each gateway and each worker.
     pub fn resident_bytes(&self) -> Result<[Vec<u64>; 2]> {
         let of = |servers: &[devstack::Server]| {
             servers.iter().filter_map(devstack::Server::pid).map(resident_bytes).collect::<Result<Vec<u64>>>()
@@ -122,7 +122,7 @@ impl Site {
         Ok([of(&self.fleet.gateways)?, of(&self.fleet.workers)?])
     }
 
-    /// Runs a scenario for these users, counted from 0, and gives its result.
+    /// Runs a scenario for these users, counted from 0, and returns its result.
     pub fn loadtest(&self, label: &str, scenario: &str, users: Range<usize>, args: &[&str]) -> Result<Value> {
         interrupt::check()?;
         println!("==> {label}");
@@ -152,7 +152,7 @@ impl Site {
         command.args(["--redis-url", &self.config.stores.redis_url]);
         command.env("JWT_SECRET", &self.config.secrets.jwt_secret);
         command.env("COMMUNITY_SYNC_TOKEN", &self.config.secrets.community_sync_token);
-        // A result that was found wanting is a result, too; only no result is a failure.
+        // A bad result is a result, too; only a missing result is a failure.
         let status = command.status().with_context(|| format!("running {}", OsStr::display(command.get_program())))?;
         let text = std::fs::read_to_string(&json).with_context(|| format!("{label}: loadtest ended with {status}"))?;
         Ok(serde_json::from_str(&text)?)
@@ -166,7 +166,7 @@ fn add_users(postgres: &Postgres, database: &str, users: u64) -> Result<()> {
     Ok(())
 }
 
-/// Brings a database to the present schema.
+/// Migrates a database to the present schema.
 fn migrate(bin_dir: &Path, postgres: &Postgres, database: &str) -> Result<()> {
     let chatctl = bin_dir.join("chatctl");
     let mut command = Command::new(&chatctl);

@@ -1,4 +1,4 @@
-//! The figures that are to be reached, and whether they were.
+//! The target figures, and if they were reached.
 
 use serde_json::Value;
 
@@ -8,14 +8,14 @@ pub enum Bound {
     AtMost,
 }
 
-/// A measured figure beside its target.
+/// A measured figure and its target.
 #[derive(Clone, Debug)]
 pub struct Figure {
     pub name: &'static str,
     pub unit: &'static str,
     pub bound: Bound,
     pub target: f64,
-    /// `None` when it could not be measured here.
+    /// `None` if it could not be measured here.
     pub value: Option<f64>,
 }
 
@@ -28,7 +28,7 @@ impl Figure {
         Self { name, unit, bound: Bound::AtLeast, target, value }
     }
 
-    /// `met`, or by how much not.
+    /// Returns `met`, or by how much the target was missed.
     pub fn verdict(&self) -> String {
         let Some(value) = self.value else { return "not measured".to_owned() };
         let off = value / self.target;
@@ -50,12 +50,12 @@ impl Figure {
     }
 }
 
-/// A number of a result, by its JSON pointer.
+/// Returns a number of a result, by its JSON pointer.
 pub fn at(result: &Value, pointer: &str) -> Option<f64> {
     result.pointer(pointer).and_then(Value::as_f64)
 }
 
-/// About three digits that matter, thousands apart.
+/// Formats a number with about three significant digits, thousands separated.
 pub fn number(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 100.0 || size == 0.0 => 0,

@@ -9,7 +9,7 @@ use devstack::{ProcessId, Server};
 use super::Stack;
 use super::state::write_private;
 
-/// Writes the file with the pids as they are now.
+/// Writes the file with the present pids.
 pub fn write(stack: &Stack) -> Result<()> {
     let text: String = lines(stack).iter().map(|(key, value)| format!("{key}={value}\n")).collect();
     write_private(&stack.dir.join("env"), text.as_bytes())
@@ -41,13 +41,13 @@ fn lines(stack: &Stack) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// As last recorded, dead or alive, so that positions in the lists stay.
+/// Returns the last recorded pid, dead or alive, so that positions in the lists stay the same.
 fn recorded_pid(dir: &Path, name: &str) -> String {
     ProcessId::read(&dir.join(format!("{name}.pid"))).map(|id| id.pid.to_string()).unwrap_or_default()
 }
 
-/// Key, file, and what the file has xtask do. Files, so that a value is a single word: then it can be run by any
-/// shell from any folder, and the env file can also be sourced.
+/// Key, file, and the xtask arguments in the file. Files make each value a single word: any shell can run it from any
+/// folder, and the env file can also be sourced.
 const COMMANDS: [(&str, &str, &str); 4] = [
     ("RESTART_REDIS", "restart-redis", "restart-store redis"),
     ("RESTART_POSTGRES", "restart-postgres", "restart-store postgres"),
@@ -55,7 +55,7 @@ const COMMANDS: [(&str, &str, &str); 4] = [
     ("START_WORKER", "start-worker", "start-missing worker"),
 ];
 
-/// Writes the programs behind the commands: they call this very executable, so that nothing is built again.
+/// Writes the programs behind the commands: they call this executable, so nothing is built again.
 pub fn write_commands(dir: &Path, root: &Path) -> Result<()> {
     let exe = std::env::current_exe().context("path of xtask")?;
     for (_, file, arguments) in COMMANDS {
@@ -68,7 +68,7 @@ pub fn write_commands(dir: &Path, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A path as one word of a shell.
+/// Returns a path as one shell word.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c)) {

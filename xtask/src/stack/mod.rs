@@ -34,7 +34,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The stack of this state, with whatever of it runs. Starts nothing.
+    /// Returns the stack of this state, with its running processes. Does not start anything.
     pub fn open(dir: &Path, state: State, programs: &Programs) -> Result<Self> {
         let postgres = Postgres::open(
             &programs.postgres,
@@ -58,7 +58,7 @@ impl Stack {
         Ok(stack)
     }
 
-    /// The stack that was started before.
+    /// Returns the stack that was started before.
     pub fn load(dir: &Path) -> Result<Self> {
         let Some(state) = State::load(dir)? else { bail!("there is no stack; start one with `cargo xtask up`") };
         let programs = Programs::find().map_err(|missing| anyhow::anyhow!("missing: {}", missing.describe()))?;
@@ -96,12 +96,12 @@ impl Stack {
         env
     }
 
-    /// Where clients connect.
+    /// Returns where clients connect.
     pub fn public_url(&self) -> Option<String> {
         self.nginx.as_ref().map(nginx::Nginx::url).or_else(|| self.gateways.first().map(Server::url))
     }
 
-    /// A setting as the servers see it, whoever chose it.
+    /// Returns a setting as the servers see it.
     pub fn setting(&self, key: &str) -> String {
         let env = self.env_of(Kind::Gateway, 0);
         let value = env.iter().find(|(known, _)| known == key).map(|(_, value)| value.to_string_lossy());
@@ -122,7 +122,7 @@ impl Stack {
     /// Waits until every started server is ready, each error with the end of its log.
     pub fn wait_ready(&mut self) -> Result<()> {
         for server in self.servers() {
-            // In slices, so that Ctrl-C is heard.
+            // In slices, so that Ctrl-C is noticed.
             wait::until(&format!("{} is ready", server.name()), READY_TIMEOUT, || {
                 interrupt::check()?;
                 server.check_alive()?;
@@ -133,7 +133,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Runs `chatctl` against this stack; its output only shows when it fails.
+    /// Runs `chatctl` against this stack; its output is shown only if it fails.
     pub fn chatctl(&self, args: &[&str]) -> Result<String> {
         let output = Command::new(self.state.bin_dir.join("chatctl"))
             .args(args)
@@ -149,9 +149,9 @@ impl Stack {
     }
 }
 
-/// Ends everything in the order of the data's way, so that what is in flight is finished. It goes by the pid files,
-/// not by handles: parts may have been restarted by other processes, `up` may have crashed, the state may be gone.
-/// Returns the names.
+/// Ends everything in the order of the data flow, so that work in flight is finished. It uses the pid files, not
+/// handles: parts may have been restarted by other processes, `up` may have crashed, the state may be gone. Returns the
+/// names.
 pub fn stop_by_pid_files(dir: &Path) -> Result<Vec<String>> {
     let mut stopped = Vec::new();
     let names = devstack::process::names(dir);
@@ -176,7 +176,7 @@ pub fn stop_by_pid_files(dir: &Path) -> Result<Vec<String>> {
     Ok(stopped)
 }
 
-/// Which parts live, by their pid files.
+/// Returns which parts are running, by their pid files.
 pub fn running(dir: &Path) -> Vec<String> {
     let mut names = devstack::process::names(dir);
     names.retain(|name| Process::attach(name, dir).is_some());
@@ -187,7 +187,7 @@ pub fn running(dir: &Path) -> Vec<String> {
 pub struct UpLock(#[expect(dead_code, reason = "held, not used")] File);
 
 impl UpLock {
-    /// `None` when another `up` holds it.
+    /// Returns `None` if another `up` holds it.
     pub fn try_take(dir: &Path) -> Result<Option<Self>> {
         std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
         // Beside the folder, because `--fresh` removes the folder.
@@ -203,7 +203,7 @@ impl UpLock {
         Ok(Some(Self(file)))
     }
 
-    /// Tells others which process holds it. Not among the pid files, which name what `down` ends last.
+    /// Records which process holds it. This is not a pid file, because `down` ends those processes last.
     pub fn record_owner(dir: &Path) -> Result<()> {
         let me = ProcessId::of(std::process::id()).context("own process")?;
         me.write(&dir.with_extension("owner"))

@@ -1,4 +1,4 @@
-//! nginx in front of the gateways, when it is installed. Development only: plain HTTP on loopback.
+//! nginx in front of the gateways, if it is installed. Development only: plain HTTP on loopback.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What a stack must remember over restarts: ports, passwords, secrets and the settings of its caller.
 //!
 //! Two files, readable only by their owner: `state`, lines of KEY=VALUE, and `caller.env`, separated by NUL because
-//! values may hold anything.
+//! values may contain anything.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ pub struct State {
     pub postgres_password: String,
     pub redis_port: u16,
     pub redis_password: String,
-    /// Used when nginx is installed.
+    /// Used if nginx is installed.
     pub nginx_port: u16,
     pub has_nginx: bool,
     pub gateway_ports: Vec<u16>,
@@ -94,7 +94,7 @@ impl State {
         write_private(&dir.join("caller.env"), &bytes)
     }
 
-    /// `None` when there is no state; an error when it cannot be understood.
+    /// Returns `None` if there is no state; fails if it cannot be read.
     pub fn load(dir: &Path) -> Result<Option<Self>> {
         let path = dir.join("state");
         let text = match std::fs::read_to_string(&path) {
@@ -146,7 +146,7 @@ fn parse_env(bytes: &[u8]) -> Env {
         .collect()
 }
 
-/// Replaces the file at once; only its owner may read it.
+/// Replaces the file atomically; only its owner may read it.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let partial = path.with_extension(format!("partial-{}", std::process::id()));
     let _ = std::fs::remove_file(&partial);

@@ -1,7 +1,8 @@
-//! The compose file on a container engine, as `testing/compose/check.py` treats it, with an image of the programs that are built already.
+//! The compose file on a container engine, tested by `testing/compose/check.py`, with an image of the programs that are
+//! already built.
 //!
-//! `DOCKER` names the engine's command (`docker` by default). `DOCKER_NETWORK` is what runs a command where published ports are,
-//! for engines that publish them in a network of their own.
+//! `DOCKER` names the engine's command (`docker` by default). `DOCKER_NETWORK` is a command that runs another one where
+//! published ports are reachable, for engines that publish them in a separate network.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,11 +16,11 @@ use super::report::Outcome;
 use crate::workspace::Workspace;
 
 const PROGRAMS: [&str; 3] = ["gateway", "worker", "chatctl"];
-/// What a deployment needs of `deploy/`, without what an earlier one left there.
+/// What a deployment needs from `deploy/`, without files of an earlier one.
 const FILES: [&str; 9] =
     ["backup", "nginx", "postgres", "redis", "prometheus", "grafana", "secrets.sh", "upgrade.sh", "restore.sh"];
-/// What the image has beside the programs, the web client included. Released, the programs take about 40 MB, which makes an image of
-/// less than 120 MB; those of a test are larger.
+/// The most that the image may contain in addition to the programs, including the web client. Release builds take about
+/// 40 MB, so the image is less than 120 MB; the programs of a test are larger.
 const MAX_BYTES_BESIDE_PROGRAMS: u64 = 70_000_000;
 /// Two names for one image are enough for an upgrade.
 const IMAGES: [&str; 2] = ["chat:compose-test", "chat:compose-test-new"];
@@ -77,7 +78,7 @@ pub fn run(workspace: &Workspace) -> Result<Outcome> {
     for port in ["CHAT_HTTPS_PORT", "CHAT_PROMETHEUS_PORT", "CHAT_GRAFANA_PORT"] {
         command.env(port, ports::free_one()?.to_string());
     }
-    // As many as the test needs, on an engine of any limit.
+    // As many as the test needs, whatever the engine's limit.
     command.env("CHAT_NOFILE", "16384");
     let (status, output) = run_and_keep(&mut command, true)?;
     let passed = output.lines().filter(|line| line.starts_with("ok ")).count() as u64;
@@ -100,8 +101,8 @@ fn check_size(image: &str, programs: &Path) -> Result<()> {
     Ok(())
 }
 
-/// An image from built programs and a built web client needs no compiler: the last image of the Dockerfile stands in for the others,
-/// under their whole names, with digests if they have them.
+/// Returns the images to replace: an image from built programs and a built web client needs no compiler, so the last
+/// image of the Dockerfile replaces the others, under their full names, including digests.
 fn without_compilers(dockerfile: &str) -> Result<Vec<String>> {
     let images = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")?.split(' ').next());
     let mut images: Vec<&str> = images.filter(|image| image.contains(':')).collect();
@@ -109,7 +110,7 @@ fn without_compilers(dockerfile: &str) -> Result<Vec<String>> {
     Ok(images.into_iter().map(|image| format!("{image}=docker-image://{last}")).collect())
 }
 
-/// The folder of the built web client, or of a page in its place.
+/// Returns the folder of the built web client, or of a placeholder page.
 fn web_client(workspace: &Workspace) -> Result<PathBuf> {
     let built = workspace.root.join("web/dist");
     if built.join("index.html").exists() {
@@ -121,7 +122,7 @@ fn web_client(workspace: &Workspace) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Copies the programs without their symbols; whether all were there.
+/// Copies the programs without their symbols; returns true if all existed.
 fn take_programs(workspace: &Workspace, folder: &Path) -> Result<bool> {
     std::fs::create_dir_all(folder)?;
     for program in PROGRAMS {

@@ -1,4 +1,4 @@
-//! `cargo deny`, installed below `target/tools` when it is not there.
+//! `cargo deny`, installed below `target/tools` if it is missing.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,7 @@ const VERSION: &str = "^0.20";
 pub fn check_packages(workspace: &Workspace) -> Result<Outcome> {
     let (success, output) = check(workspace, &[], &["bans", "licenses", "sources"])?;
     if success {
-        // The many lines before are about packages that are there in two versions.
+        // The many lines before are about packages that occur in two versions.
         println!("{}", output.lines().last().unwrap_or_default());
     } else {
         println!("{output}");
@@ -24,11 +24,11 @@ pub fn check_packages(workspace: &Workspace) -> Result<Outcome> {
     Ok(Outcome::of(success))
 }
 
-/// Of an older database, silence means nothing.
+/// If the database is older, no findings mean nothing.
 const MAX_DATABASE_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// Checks against the database of advisories, which is fetched and kept below `CARGO_HOME`. Without a network the one of an earlier
-/// run is used; without that, or with one that is too old, nothing can be said.
+/// Checks against the database of advisories, which is fetched and kept below `CARGO_HOME`. Without a network the
+/// database of an earlier run is used; without one, or if it is too old, the result is unknown.
 pub fn check_advisories(workspace: &Workspace) -> Result<Outcome> {
     let (mut success, mut output) = check(workspace, &[], &["advisories"])?;
     let is_fetched = success || !is_fetch_failure(&output);
@@ -37,7 +37,7 @@ pub fn check_advisories(workspace: &Workspace) -> Result<Outcome> {
         println!("the database of advisories cannot be fetched; the one of an earlier run is used if there is one");
         if database.is_some() {
             (success, output) = check(workspace, &["--disable-fetch"], &["advisories"])?;
-            // What cannot be read was not checked.
+            // A database that cannot be read was not checked.
             database = database.filter(|_| success || !output.contains("advisory database"));
         }
     }
@@ -52,12 +52,13 @@ pub fn check_advisories(workspace: &Workspace) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// An old database finds what it knows. One that is old although it was just fetched is nobody's any more: another has to be named.
+/// Findings from an old database count. A database that is old although it was just fetched is no longer maintained:
+/// configure another one.
 fn judge(success: bool, is_fetched: bool, age: Option<Duration>) -> Outcome {
     match age {
         Some(age) if age <= MAX_DATABASE_AGE => Outcome::of(success),
         Some(_) if !success || is_fetched => Outcome::of(false),
-        // It is the newest that there is, wherever it is kept.
+        // It is the newest there is, wherever it is stored.
         None if is_fetched => Outcome::of(success),
         Some(_) => Outcome::not_checked("no network, and the database of advisories is older than 90 days"),
         None => Outcome::not_checked("no network, and no database of advisories from before"),
@@ -65,12 +66,12 @@ fn judge(success: bool, is_fetched: bool, age: Option<Duration>) -> Outcome {
 }
 
 struct Database {
-    /// Of its last change.
+    /// The date of its last change.
     date: String,
     age: Duration,
 }
 
-/// `cargo deny` keeps a clone for each address, in a folder whose name it makes up.
+/// `cargo deny` keeps a clone for each address, in a folder with a generated name.
 fn newest_database() -> Option<Database> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))?;
@@ -113,7 +114,7 @@ fn program(workspace: &Workspace) -> Result<PathBuf> {
     let installed = root.join("bin/cargo-deny");
     if !installed.is_file() {
         println!("installing cargo-deny below {} (takes a minute or two, once)", root.display());
-        // Without optimisation, which would take longer than the checks ever do.
+        // Without optimisation, which would take longer than the checks.
         let mut cargo =
             workspace.cargo(&["install", "cargo-deny", "--debug", "--locked", "--version", VERSION, "--root"]);
         let status = cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").arg(&root).status().context("running cargo install")?;

@@ -1,5 +1,5 @@
 //! The deployment's files, each checked by the tool for its kind: manifests and the compose file against their schemas, the
-//! Dockerfile by a linter, alert rules by promtool. What no schema sees is in `xtask/tests/deployment`.
+//! Dockerfile by a linter, alert rules by promtool. `xtask/tests/deployment` tests what schemas cannot check.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,12 +15,13 @@ use crate::workspace::Workspace;
 const TOOLS: &str = include_str!("tools.txt");
 /// Helm as a library, with its Python package.
 const HELM: &str = "helm-python-sdk==0.2.2";
-/// The oldest release that the manifests are meant for.
+/// The oldest release that the manifests support.
 const KUBERNETES: &str = "1.33";
-/// Kinds of other projects, of which Kubernetes has no schema: `xtask/tests/crds.rs` checks them.
+/// Kinds of other projects, for which Kubernetes has no schema: `xtask/tests/crds.rs` checks them.
 const WITHOUT_SCHEMA: [&str; 4] = ["HTTPRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor"];
 
-/// The folder with the Python tools, installed when they are not there; `None` when the registry cannot be reached.
+/// Returns the folder with the Python tools, and installs them if they are missing; `None` if the registry cannot be
+/// reached.
 pub fn tools(workspace: &Workspace) -> Result<Option<PathBuf>> {
     let home = workspace.target_dir.join("tools/python");
     let (bin, done) = (home.join("bin"), home.join("tools.txt"));
@@ -34,7 +35,7 @@ pub fn tools(workspace: &Workspace) -> Result<Option<PathBuf>> {
     }
     let list = workspace.root.join("xtask/src/test/tools.txt");
     let mut pip = Command::new(bin.join("python3"));
-    // Without dependencies: the list has all of them, so that nothing comes in unpinned.
+    // Without dependencies: the list has all of them, so nothing unpinned is installed.
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"])
         .arg(list);
     let (status, output) = run_and_keep(&mut pip, false)?;
@@ -58,12 +59,12 @@ fn make_venv(home: &Path) -> Result<()> {
     if make() {
         return Ok(());
     }
-    // Debian has it in a package of its own.
+    // Debian has it in a separate package.
     install::install("Python's venv", vec!["python3-venv"], &mut |line| println!("{line}"))?;
     if make() { Ok(()) } else { bail!("there is no Python with venv") }
 }
 
-/// Told from a version that does not exist, which is a mistake in the list.
+/// Returns true if the registry cannot be reached. A version that does not exist is a mistake in the list.
 pub fn is_unreachable(output: &str) -> bool {
     [
         "NewConnectionError",
@@ -71,20 +72,20 @@ pub fn is_unreachable(output: &str) -> bool {
         "ProxyError",
         "Temporary failure in name resolution",
         "Read timed out",
-        // As uv says it.
+        // The message of uv.
         "Failed to fetch",
     ]
     .iter()
     .any(|sign| output.contains(sign))
 }
 
-/// Says loudly that something was left out.
+/// Prints prominently that something was left out.
 pub fn not_checked(what: &str) -> Outcome {
     println!("\n!!! {what} NOT CHECKED: the tool for it cannot be installed. !!!");
     Outcome::not_checked("no tool and no network")
 }
 
-/// Every object in `k8s`, strictly: a field that its kind does not have is an error.
+/// Checks every object in `k8s`, strictly: a field that its kind does not have is an error.
 pub fn manifests(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
     let mut files = Vec::new();
     collect(&workspace.root.join("k8s"), &mut files)?;
@@ -108,7 +109,7 @@ fn validate(workspace: &Workspace, bin: &Path, files: &[PathBuf]) -> Result<Outc
     Ok(outcome)
 }
 
-/// Every kustomization that is meant to be applied, built with its patches, and the result checked as the files are.
+/// Builds every kustomization that can be applied, with its patches, and checks the result like the files.
 pub fn kustomizations(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
     let Some(mut built) = kustomize::build_all(workspace)? else {
         return Ok(not_checked("Kubernetes manifests: built:"));
@@ -125,8 +126,8 @@ pub fn kustomizations(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The Helm chart makes the same objects as the kustomizations, which were built before. By Helm's own library, from a package for
-/// Python, which is large and not there for every platform.
+/// Checks that the Helm chart makes the same objects as the kustomizations, which were built before. It uses Helm's own
+/// library from a Python package, which is large and not available for every platform.
 pub fn chart(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
     let python = bin.join("python3");
     let has_helm = || {
@@ -149,13 +150,13 @@ pub fn chart(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
     let mut compare = Command::new(python);
     compare.arg("testing/helm/compare.py").arg("deploy/helm/chat").arg(built).current_dir(&workspace.root);
     let (status, output) = run_and_keep(&mut compare, false)?;
-    // Helm tells of the links to the files that compose uses, too.
+    // Helm reports the links to files that compose uses, too.
     output.lines().filter(|line| !line.contains("found symbolic link")).for_each(|line| println!("{line}"));
     let passed = output.lines().filter(|line| line.starts_with("ok ")).count() as u64;
     Ok(Outcome { failed: u64::from(!status.success()), ..Outcome::passed(passed) })
 }
 
-/// Counts the lines about objects.
+/// Counts passed and failed objects in the output.
 fn judge(output: &str) -> Outcome {
     let mut outcome = Outcome::default();
     for line in output.lines().filter(|line| !line.trim().is_empty()) {
@@ -169,7 +170,7 @@ fn judge(output: &str) -> Outcome {
     outcome
 }
 
-/// Kustomizations are instructions to a tool, no objects.
+/// Collects files with objects; kustomizations are instructions to a tool.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
         let path = entry?.path();
@@ -183,7 +184,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Against the schema of the Compose Specification.
+/// Checks the compose file against the schema of the Compose Specification.
 pub fn compose(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
     let arguments = ["--builtin-schema", "vendor.compose-spec", "docker-compose.yml"];
     run(workspace, &bin.join("check-jsonschema"), &arguments)
@@ -193,7 +194,7 @@ pub fn dockerfile(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
     run(workspace, &bin.join("hadolint"), &["Dockerfile"])
 }
 
-/// The configuration, the rules, and their tests.
+/// Checks the configuration, the rules, and their tests.
 pub fn rules(workspace: &Workspace) -> Result<Outcome> {
     install::ensure_tools(&mut |line| println!("{line}"))?;
     let promtool = install::find_program("promtool").context("promtool")?;

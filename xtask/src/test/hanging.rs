@@ -1,5 +1,5 @@
 //! Finds tests that hang under `cargo test`, and terminates their test program. nextest does this itself
-//! (`.config/nextest.toml`); libtest only reports that a test has been running for over 60 seconds, and waits for ever.
+//! (`.config/nextest.toml`); libtest only reports that a test has been running for over 60 seconds, and waits forever.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// How long a test may run after libtest called it slow.
 pub const HANGS_AFTER: Duration = Duration::from_secs(9 * 60);
 
-/// The tests that libtest called slow and that have not ended, with the time of that report.
+/// The tests that libtest called slow and that have not ended, with the times of those reports.
 #[derive(Default)]
 pub struct SlowTests(Mutex<BTreeMap<String, Instant>>);
 
@@ -30,7 +30,7 @@ impl SlowTests {
         let hanging: Vec<String> =
             slow.iter().filter(|(_, since)| since.elapsed() >= patience).map(|(name, _)| name.clone()).collect();
         if !hanging.is_empty() {
-            // The whole test program goes, and the other slow tests with it.
+            // The whole test program is terminated, including its other slow tests.
             slow.clear();
         }
         hanging
@@ -41,7 +41,7 @@ impl SlowTests {
     }
 }
 
-/// Kills every descendant of `pid`, but not `pid` itself: cargo goes on with the next test program.
+/// Kills every descendant of `pid`, but not `pid` itself: cargo continues with the next test program.
 pub fn kill_descendants(pid: u32) {
     let pids = descendants(pid).into_iter().map(|pid| pid.to_string());
     let _ = Command::new("kill").arg("-KILL").args(pids).status();

@@ -1,4 +1,5 @@
-//! The kustomizations, built: only then are patches applied and components combined. By `kustomize`, or the one in `kubectl`.
+//! Builds the kustomizations, because only that applies patches and combines components. Uses `kustomize`, or the one
+//! in `kubectl`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,29 +12,29 @@ use serde_yaml_ng::Value;
 
 use crate::workspace::Workspace;
 
-/// What is applied as it is: a name, and the kustomization.
+/// The kustomizations that are applied as they are, with their names.
 const OVERLAYS: [(&str, &str); 3] = [
     ("local", "k8s/overlays/local"),
     ("production", "k8s/overlays/production"),
     ("migrate", "k8s/overlays/production/migrate"),
 ];
-/// Lines of the production overlay that others are to take the place of, as its comments and the documentation say: a name for the
-/// result, the line, and the other.
+/// Lines of the production overlay that can be replaced, according to its comments and the documentation: a name for
+/// the result, the line, and its replacement.
 const VARIANTS: [(&str, &str, &str); 4] = [
     ("gateway-api", "  - ../../components/nginx\n", "  - ../../components/gateway-api\n"),
     ("ingress", "  - ../../components/nginx\n", "  - ../../components/ingress\n"),
     ("backup", "  # - ../../components/backup\n", "  - ../../components/backup\n"),
     ("encryption-keys", "  # - ../../components/encryption-keys\n", "  - ../../components/encryption-keys\n"),
 ];
-/// Made by the operator of the cluster; see docs/deployment.md.
+/// Created by the operator of the cluster; see docs/deployment.md.
 const SECRETS: [&str; 3] = ["chat-secrets", "chat-migration", "chat-tls"];
 
-/// Where everything is built.
+/// Returns the folder where everything is built.
 pub fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target_dir.join("kustomize")
 }
 
-/// Builds everything; `None` without a tool for it.
+/// Builds everything; returns `None` without a tool for it.
 pub fn build_all(workspace: &Workspace) -> Result<Option<Vec<PathBuf>>> {
     let home = folder(workspace);
     let tree = home.join("tree");
@@ -71,7 +72,7 @@ fn program() -> Option<Vec<&'static str>> {
     if install::has_program("kustomize") {
         return Some(vec!["kustomize", "build"]);
     }
-    // Components came with kustomize 3.7, which is in kubectl 1.21 and newer.
+    // Components require kustomize 3.7, which is in kubectl 1.21 and newer.
     let version = Command::new("kubectl").args(["version", "--client", "--output", "json"]).output().ok()?;
     let version: serde_json::Value = serde_json::from_slice(&version.stdout).ok()?;
     version["kustomizeVersion"].is_string().then(|| vec!["kubectl", "kustomize"])
@@ -91,7 +92,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        // The secrets of a deployment on this machine are none of ours.
+        // The secrets of a deployment on this machine are not needed here.
         if entry.file_type()?.is_dir() && entry.file_name() != "secrets" {
             copy(&entry.path(), &target)?;
         } else if entry.path().is_file() {
@@ -104,7 +105,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What does not fit in what a kustomization builds. `is_part`: more is applied beside it.
+/// Returns inconsistencies in the output of a kustomization. `is_part`: other objects are applied in addition.
 pub fn findings(text: &str, is_part: bool) -> Vec<String> {
     let documents = serde_yaml_ng::Deserializer::from_str(text).map(Value::deserialize);
     let objects: Vec<Value> = match documents.collect() {
@@ -116,7 +117,7 @@ pub fn findings(text: &str, is_part: bool) -> Vec<String> {
     secrets.extend(SECRETS);
     let (config_maps, accounts, services) =
         (names(&objects, "ConfigMap"), names(&objects, "ServiceAccount"), names(&objects, "Service"));
-    // A pod restarts with a changed setting because the ConfigMap then has another name.
+    // A pod restarts after a change of settings because the ConfigMap then has another name.
     let has_hash = |name: &&&str| name.rsplit_once('-').is_some_and(|(_, hash)| hash.len() == 10);
     for made in ["chat-settings", "nginx-config"] {
         let unhashed = config_maps.iter().filter(|name| name.starts_with(made)).find(|name| !has_hash(name));
@@ -191,7 +192,7 @@ pub fn findings(text: &str, is_part: bool) -> Vec<String> {
                 if !written.contains("name: gateway\n") || !services.contains("gateway") {
                     findings.push(format!("{name} does not lead to the gateways"));
                 }
-                // Nothing else is to be open to the public.
+                // Nothing else may be open to the public.
                 let is_public =
                     |service: &&Value| service["kind"] == "Service" && service["spec"]["type"] == "LoadBalancer";
                 findings.extend(objects.iter().filter(is_public).map(|service| {

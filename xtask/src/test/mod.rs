@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check of the project, one after the other; all run, whatever fails before.
+//! `cargo xtask test`: every check of the project, one after the other; all run, even if some fail.
 
 mod compose;
 mod deny;
@@ -31,7 +31,7 @@ pub enum Part {
     Lint,
     /// The files of compose, Kubernetes and Prometheus, by tools for their kinds
     Deployment,
-    /// The compose file, started and broken on a container engine, where there is one
+    /// The compose file, started and broken on a container engine, if there is one
     Compose,
     /// The TypeScript SDK, by Node, in Chromium and against a fleet
     Sdk,
@@ -45,7 +45,7 @@ pub enum Part {
 
 const END_TO_END: &str = "e2e";
 
-/// What to run: everything, one part, or the tests of a part whose names contain `name`.
+/// Runs everything, one part, or the tests of a part whose names contain `name`.
 pub fn run(workspace: &Workspace, part: Option<Part>, name: Option<&str>) -> Result<ExitCode> {
     if name.is_some() && !matches!(part, Some(Part::Unit | Part::E2e)) {
         bail!("only the parts `unit` and `e2e` have tests with names");
@@ -73,7 +73,7 @@ pub fn run(workspace: &Workspace, part: Option<Part>, name: Option<&str>) -> Res
     if wanted(Part::Unit) || wanted(Part::E2e) {
         tests(workspace, &mut report, wanted(Part::Unit), wanted(Part::E2e), name);
     }
-    // After the tests, which make the programs.
+    // After the tests, which build the programs.
     if let Some(folder) = sdk_folder {
         if part.is_some() {
             servers(workspace, &mut report, "SDK: servers");
@@ -90,7 +90,7 @@ pub fn run(workspace: &Workspace, part: Option<Part>, name: Option<&str>) -> Res
     Ok(if report.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Runs one step under a heading; an error is its failure.
+/// Runs one step under a heading; an error counts as a failure.
 fn step(report: &mut Report, name: &str, action: impl FnOnce() -> Result<Outcome>) {
     println!("\n=== {name} ===");
     let start = Instant::now();
@@ -108,7 +108,7 @@ fn lint(workspace: &Workspace, report: &mut Report) {
         let status = clippy.env("SQLX_OFFLINE", "true").status().context("running cargo clippy")?;
         Ok(Outcome::of(status.success()))
     });
-    // Links between items that lead nowhere are errors: `lints.rustdoc` in Cargo.toml.
+    // Broken links between items are errors: `lints.rustdoc` in Cargo.toml.
     step(report, "cargo doc", || {
         let mut doc = workspace.cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
         let status = doc.env("SQLX_OFFLINE", "true").status().context("running cargo doc")?;
@@ -158,7 +158,7 @@ fn typescript_sdk(workspace: &Workspace, report: &mut Report) -> Option<PathBuf>
     Some(folder)
 }
 
-/// The other tests build the servers; alone, it has to.
+/// The other tests build the servers; if it runs alone, it builds them itself.
 fn web_client(workspace: &Workspace, report: &mut Report, builds_servers: bool) {
     let mut folder = None;
     step(report, "web client: packages", || {
@@ -180,7 +180,7 @@ fn web_client(workspace: &Workspace, report: &mut Report, builds_servers: bool) 
     step(report, "web client: tests in Chromium", || web::test(workspace, &folder));
 }
 
-/// Builds them, for a part that runs without the tests of unit and e2e.
+/// Builds the servers, for a part that runs without the unit and e2e tests.
 fn servers(workspace: &Workspace, report: &mut Report, name: &str) {
     step(report, name, || {
         let mut build =
@@ -195,7 +195,7 @@ fn one(result: Result<()>) -> Result<Outcome> {
 }
 
 fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: bool, name: Option<&str>) {
-    // Ended by its guardian in any case, also after Ctrl-C.
+    // Its guardian ends it in any case, even after Ctrl-C.
     let mut stores = None;
     step(report, "private PostgreSQL and Redis", || {
         let scratch = Scratch::new("xtask-test")?;
@@ -226,7 +226,7 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
         });
     }
     step(report, "build", || {
-        // Everything at once, so that dependencies are built with one set of features; it makes the servers, too.
+        // Everything at once, so that dependencies are built with one set of features; this builds the servers, too.
         let status = cargo(&["test", "--workspace", "--no-run"]).status().context("running cargo test --no-run")?;
         Ok(Outcome::of(status.success()))
     });
@@ -250,7 +250,7 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
         step(report, "instruction counts", || instruction_counts(workspace));
     }
     if end_to_end {
-        // Plain `cargo test`: tests of one file share a fleet, which one process per test would start for each.
+        // Plain `cargo test`: tests of one file share a fleet, which one process per test would start for each test.
         step(report, "end-to-end tests", || {
             let test = ["test", "--workspace", "--test", END_TO_END, "--no-fail-fast"];
             output::run_tests(cargo(&test).args(name))
@@ -266,7 +266,7 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
     }
 }
 
-/// Without valgrind, or with other compilers than the counts were made with, nothing can be said.
+/// Without valgrind, or with other compilers than those of the counts, the result is unknown.
 fn instruction_counts(workspace: &Workspace) -> Result<Outcome> {
     if let Err(error) = install::ensure_valgrind(&mut |line| println!("{line}")) {
         println!("{error:#}\n\n!!! Instructions were NOT COUNTED: there is no valgrind. !!!");

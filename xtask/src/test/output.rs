@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result};
 use super::hanging::{self, SlowTests};
 use super::report::Outcome;
 
-/// Runs a test command and counts what it reports; a failure without any failed test (it did not compile) counts one.
-/// A test that hangs under `cargo test` is named, fails, and is terminated with the others of its program.
+/// Runs a test command and counts what it reports; a failure without any failed test (it did not compile) counts as
+/// one. A test that hangs under `cargo test` is named, fails, and is terminated with the rest of its program.
 pub fn run_tests(command: &mut Command) -> Result<Outcome> {
     run_tests_within(command, hanging::HANGS_AFTER)
 }
@@ -53,7 +53,7 @@ fn run_tests_within(command: &mut Command, patience: Duration) -> Result<Outcome
     Ok(outcome)
 }
 
-/// Runs a command that is one check; what it says of failed tests is kept.
+/// Runs a command that is one check; what it says about failed tests is kept.
 pub fn run_check(command: &mut Command) -> Result<Outcome> {
     if std::io::stdout().is_terminal() {
         command.env("FORCE_COLOR", "1");
@@ -66,7 +66,7 @@ pub fn run_check(command: &mut Command) -> Result<Outcome> {
     })
 }
 
-/// Both streams, each in its own order; shown as they come when `show`.
+/// Runs a command and keeps both streams, each in its own order; shows them as they arrive if `show`.
 pub fn run_and_keep(command: &mut Command, show: bool) -> Result<(ExitStatus, String)> {
     let mut child = spawn(command)?;
     let text = read_streams(&mut child, show, &|_| ());
@@ -109,8 +109,8 @@ fn tee(source: Option<impl Read>, mut shown: Option<impl Write>, seen: &dyn Fn(&
     text
 }
 
-/// Adds up the summaries of cargo test (one per test program), or takes that of nextest (one in all), which shows a failed
-/// test's own summary, too.
+/// Adds up the summaries of cargo test (one per test program), or takes the single one of nextest, which also shows the
+/// summaries of failed tests.
 fn count(output: &str) -> Outcome {
     let mut outcome = Outcome::default();
     let of_nextest = output.lines().any(|line| without_colours(line).trim().starts_with("Summary ["));
@@ -122,14 +122,14 @@ fn count(output: &str) -> Outcome {
         } else if let Some((_, summary)) = line.trim().strip_prefix("Summary [").and_then(|rest| rest.split_once(']')) {
             let passed = number_before(summary, "passed");
             outcome.passed += passed;
-            // Failed, timed out, or ended by a signal: whatever was run and did not pass.
+            // Failed, timed out, or ended by a signal: every test that ran and did not pass.
             outcome.failed += number_before(summary, "tests run").max(number_before(summary, "test run")) - passed;
         }
     }
     outcome
 }
 
-/// The failed tests that cargo test, nextest or vitest name; with vitest, and why. Each once.
+/// Returns the failed tests that cargo test, nextest or vitest name, each once; for vitest with the reason.
 fn failures(output: &str) -> Vec<String> {
     let mut failures: Vec<String> = Vec::new();
     let mut lines = output.lines().map(without_colours);
@@ -148,7 +148,7 @@ fn failures(output: &str) -> Vec<String> {
     failures
 }
 
-/// The `12` of `… 12 passed …`; 0 when there is none.
+/// Returns the `12` of `… 12 passed …`; 0 if there is none.
 fn number_before(text: &str, word: &str) -> u64 {
     let Some(at) = text.find(word) else { return 0 };
     let before = text.get(..at).unwrap_or_default();

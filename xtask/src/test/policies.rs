@@ -1,5 +1,5 @@
-//! What the kustomizations build, and the Dockerfile, against the policies of checkov. `deploy/checkov.yaml` says which of them do not
-//! apply here, and why.
+//! Checks the output of the kustomizations, and the Dockerfile, against the policies of checkov. `deploy/checkov.yaml`
+//! says which of them do not apply here, and why.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,7 +35,8 @@ pub fn check(workspace: &Workspace, bin: &Path) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Whether it is there. By uv, because pip takes half a minute for so many packages.
+/// Installs checkov if it is missing; returns true if it is available. Uses uv, because pip takes half a minute for
+/// that many packages.
 fn install(workspace: &Workspace, bin: &Path, home: &Path) -> Result<bool> {
     let done = home.join("policies.txt");
     if std::fs::read_to_string(&done).is_ok_and(|installed| installed == PACKAGES) {
@@ -59,7 +60,7 @@ fn install(workspace: &Workspace, bin: &Path, home: &Path) -> Result<bool> {
     if deployment::is_unreachable(&output) { Ok(false) } else { bail!("checkov could not be installed") }
 }
 
-/// A kind of file of which nothing was checked fails, too.
+/// Judges the output. A kind of file without any checked file fails, too.
 fn judge(output: &str) -> Outcome {
     let mut outcome = Outcome::default();
     for kind in ["dockerfile", "kubernetes"] {
@@ -73,7 +74,7 @@ fn judge(output: &str) -> Outcome {
     outcome
 }
 
-/// Of `Passed checks: 147, Failed checks: 1, Skipped checks: 0`.
+/// Returns the numbers of passed and failed checks of `Passed checks: 147, Failed checks: 1, Skipped checks: 0`.
 fn numbers(results: &str) -> Option<(u64, u64)> {
     let line = results.lines().find_map(|line| line.strip_prefix("Passed checks: "))?;
     let (passed, rest) = line.split_once(", Failed checks: ")?;

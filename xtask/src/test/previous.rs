@@ -1,5 +1,5 @@
-//! The servers of the previous release, which the tests of an upgrade run beside the present ones. They are built once, from the
-//! commit of that release, with the dependencies that the present build shares with it.
+//! The servers of the previous release, which the upgrade tests run beside the present ones. They are built once, from
+//! the commit of that release, and share dependencies with the present build.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,10 +13,10 @@ use crate::workspace::Workspace;
 const COMMIT: &str = "cb217db5adfd4ad00142bd7d52d53d6feb8c3583";
 const PROGRAMS: [&str; 2] = ["gateway", "worker"];
 
-/// The program with the tests of an upgrade.
+/// The program with the upgrade tests.
 pub const TESTS: &str = "upgrade";
 
-/// The filter for the tests of an upgrade whose names contain `name`, where their program's name counts, too; `None` if there is
+/// Returns the filter for the upgrade tests whose names, or whose program's name, contain `name`; `None` if there is
 /// no such test.
 pub fn tests_named<'a>(workspace: &Workspace, name: Option<&'a str>) -> Option<Option<&'a str>> {
     let Some(name) = name.filter(|name| !TESTS.contains(name)) else { return Some(None) };
@@ -26,7 +26,7 @@ pub fn tests_named<'a>(workspace: &Workspace, name: Option<&'a str>) -> Option<O
     tests.any(|test| test.contains(name)).then_some(Some(name))
 }
 
-/// Where [`build`] leaves the programs.
+/// Returns the folder where [`build`] puts the programs.
 pub fn bin_dir(workspace: &Workspace) -> PathBuf {
     folder(workspace).join(COMMIT)
 }
@@ -35,8 +35,8 @@ fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target_dir.join("previous")
 }
 
-/// Builds the previous release unless it is there already. Must come before the present build, whose programs have the same
-/// names in the same folder.
+/// Builds the previous release unless it is already built. Must come before the present build, whose programs have the
+/// same names in the same folder.
 pub fn build(workspace: &Workspace) -> Result<Outcome> {
     let bin_dir = bin_dir(workspace);
     if PROGRAMS.iter().all(|program| bin_dir.join(program).exists()) {
@@ -53,7 +53,7 @@ pub fn build(workspace: &Workspace) -> Result<Outcome> {
     }
     let source = folder(workspace).join("source");
     unpack(&workspace.root, &source)?;
-    // Of the whole workspace, so that the dependencies get the features that they have in the present build, and are shared with it.
+    // The whole workspace, so that dependencies have the same features as in the present build, and are shared with it.
     let mut args = vec!["build", "--workspace"];
     args.extend(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
     let mut cargo = workspace.cargo(&args);

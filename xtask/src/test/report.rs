@@ -1,4 +1,4 @@
-//! What the steps of a test run came to, and the table at its end.
+//! The results of the steps of a test run, and the table at its end.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use std::time::Duration;
 pub struct Outcome {
     pub passed: u64,
     pub failed: u64,
-    /// The names of the failed tests, as far as the output told them.
+    /// The names of the failed tests, as far as the output names them.
     pub failures: Vec<String>,
-    /// Why something was left out; that counts as neither.
+    /// Why something was left out; that counts as neither passed nor failed.
     pub not_checked: Option<String>,
 }
 

@@ -1,5 +1,5 @@
 //! The TypeScript SDK: types, lints, tests, sizes, and the package as it would be published. Without Node
-//! this part is not checked, except in CI, where it must not be left out unnoticed.
+//! this part is not checked, except in CI, where that is a failure.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,13 +12,13 @@ use super::report::Outcome;
 use crate::node::npm;
 use crate::workspace::Workspace;
 
-/// One thing to run in `sdk/`.
+/// One script to run in `sdk/`.
 pub struct Check {
     pub name: &'static str,
     pub script: &'static str,
 }
 
-/// In this order: the package's checks read what the build wrote.
+/// In this order: the package's checks read the build's output.
 pub const CHECKS: [Check; 5] = [
     Check { name: "SDK: build", script: "build" },
     Check { name: "SDK: types", script: "typecheck" },
@@ -27,7 +27,7 @@ pub const CHECKS: [Check; 5] = [
     Check { name: "SDK: package", script: "package" },
 ];
 
-/// What it means that the SDK cannot be checked here.
+/// Reports that the SDK cannot be checked here.
 pub fn not_checked() -> Outcome {
     println!("\n!!! The SDK was NOT CHECKED: there is no Node, or npm cannot install. !!!");
     if std::env::var_os("CI").is_some() { Outcome::failed(1) } else { Outcome::not_checked("no Node or no packages") }
@@ -37,14 +37,14 @@ pub fn run(folder: &Path, check: &Check) -> Result<Outcome> {
     output::run_check(&mut npm(folder, &["run", "--silent", check.script]))
 }
 
-/// The client's promises against real servers, which must have been built.
+/// Tests the client's promises against real servers, which must have been built.
 pub fn test_against_fleet(workspace: &Workspace, folder: &Path) -> Result<Outcome> {
-    // On request the soak of docs/sdk.md instead, which takes as long as it is told to.
+    // With SOAK set, run the soak of docs/sdk.md instead.
     let script = if std::env::var_os("SOAK").is_some() { "soak" } else { "test:fleet" };
     on_fleet(workspace, npm(folder, &["run", "--silent", script]), "sdk")
 }
 
-/// Runs tests that start servers themselves: on private stores, with the programs that were built.
+/// Runs tests that start servers themselves: on private stores, with the built programs.
 pub fn on_fleet(workspace: &Workspace, mut test: Command, database: &str) -> Result<Outcome> {
     let bin_dir = workspace.target_dir.join("debug");
     for program in ["gateway", "worker", "chatctl"] {
@@ -53,7 +53,7 @@ pub fn on_fleet(workspace: &Workspace, mut test: Command, database: &str) -> Res
             bail!("{} is missing: build the workspace first", path.display());
         }
     }
-    // Ended by its guardian in any case, also after Ctrl-C.
+    // Its guardian ends it in any case, even after Ctrl-C.
     let scratch = Scratch::new(database)?;
     let postgres = testing::start_postgres(&scratch)?;
     let redis = testing::start_redis(&scratch)?;

@@ -18,7 +18,7 @@ pub const CHECKS: [Check; 3] = [
 
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// What it means that something cannot be checked here.
+/// Reports that something cannot be checked here.
 pub fn not_checked(why: &str) -> Outcome {
     println!("\n!!! The web client was NOT CHECKED: {why}. !!!");
     if std::env::var_os("CI").is_some() { Outcome::failed(1) } else { Outcome::not_checked("no Node or no browser") }
@@ -28,14 +28,14 @@ pub fn test(workspace: &Workspace, folder: &Path) -> Result<Outcome> {
     let Some(browser) = browser() else {
         return Ok(not_checked("there is no Chromium"));
     };
-    // On request the figures of docs/web.md instead: a busy machine makes bad ones.
+    // With MEASURE set, measure the figures of docs/web.md instead; they need an idle machine.
     let script = if std::env::var_os("MEASURE").is_some() { "measure" } else { "test" };
     let mut test = npm(folder, &["run", "--silent", script]);
     test.env("CHROMIUM", browser);
     sdk::on_fleet(workspace, test, "web")
 }
 
-/// The path of the first browser that is installed, or that the system's packages bring.
+/// Returns the path of the first installed browser, or installs one from the system's packages.
 fn browser() -> Option<PathBuf> {
     let find = || BROWSERS.iter().find_map(install::find_program);
     find().or_else(|| {

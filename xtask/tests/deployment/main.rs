@@ -1,5 +1,5 @@
-//! What no schema sees in the files for compose and Kubernetes: names that must also exist in the code, and numbers and labels
-//! that must fit each other. Only reads files.
+//! What schemas cannot check in the files for compose and Kubernetes: names that must also exist in the code, and
+//! numbers and labels that must fit each other. Only reads files.
 #![allow(clippy::unwrap_used)]
 
 mod owner;
@@ -31,7 +31,7 @@ fn compose() -> Value {
     documents(&read("docker-compose.yml")).remove(0)
 }
 
-/// All YAML files below k8s, with their text.
+/// Returns all YAML files below k8s, with their text.
 fn manifests() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join("k8s")];
@@ -60,7 +60,7 @@ fn object(kind: &str, name: &str) -> Value {
     objects(&[kind]).into_iter().find(named).unwrap_or_else(|| panic!("no {kind} {name}"))
 }
 
-/// The value at a path such as `/spec/template`; null when there is none.
+/// Returns the value at a path such as `/spec/template`; null if there is none.
 fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
     let step = |value: &'a Value, part: &str| match value {
         Value::Sequence(items) => items.get(part.parse::<usize>().ok()?),
@@ -78,7 +78,7 @@ fn items<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
     at(value, path).as_sequence().into_iter().flatten()
 }
 
-/// What gateway and worker share in Kubernetes: the ConfigMap that the base generates.
+/// Returns the settings that gateway and worker share in Kubernetes: the ConfigMap that the base generates.
 fn shared_settings() -> BTreeMap<String, String> {
     let base = documents(&read("k8s/base/kustomization.yaml")).remove(0);
     let generated = items(&base, "/configMapGenerator").find(|made| text(made, "/name") == "chat-settings");
@@ -91,7 +91,7 @@ fn keys(value: &Value) -> Vec<String> {
     keys.map(|key| key.as_str().unwrap().to_owned()).collect()
 }
 
-/// The settings of the reference, by name: whether secret, and the default.
+/// The settings of the reference, by name: if they are secret, and the default.
 fn settings() -> BTreeMap<String, (bool, String)> {
     let page = read("docs/configuration.md");
     let rows = page.lines().filter_map(|line| {
@@ -132,7 +132,7 @@ fn every_environment_name_is_a_setting() {
         assert_setting(&settings, name, "chat-settings");
         checked += 1;
     }
-    // Of `chatctl migrate` alone.
+    // Only for `chatctl migrate`.
     let is_role = |name: &str| matches!(name, "WORKER_PASSWORD" | "WORKER_PASSWORD_FILE");
     let job = object("Job", "migrate");
     let in_job = items(&job, "/spec/template/spec/containers/0/env").map(|variable| text(variable, "/name").to_owned());
@@ -204,7 +204,7 @@ fn seconds(duration: &str) -> u64 {
 
 #[test]
 fn a_process_gets_the_time_its_drain_takes() {
-    /// In which stopped tasks are dropped: `shared::lifecycle::STOP_GRACE`.
+    /// The time until stopped tasks are dropped: `shared::lifecycle::STOP_GRACE`.
     const STOP_GRACE_SECONDS: u64 = 3;
     assert!(
         read("shared/src/lifecycle.rs")
@@ -228,7 +228,7 @@ fn a_process_gets_the_time_its_drain_takes() {
     assert!(seconds(text(window.unwrap(), "/value")) < shutdown);
 }
 
-/// Whether the labels have everything that is selected.
+/// Returns true if the labels contain everything that is selected.
 fn selects(selector: &Value, labels: &Value) -> bool {
     let wanted = selector.as_mapping().unwrap();
     !wanted.is_empty() && wanted.iter().all(|(key, value)| labels.as_mapping().unwrap().get(key) == Some(value))
@@ -283,7 +283,7 @@ fn images_are_pinned_and_containers_restricted() {
     let mut images = BTreeSet::new();
     let compose = compose();
     for (name, service) in at(&compose, "/services").as_mapping().unwrap() {
-        // Ours may be another one: `${CHAT_IMAGE:-chat:0.2.0}`.
+        // Ours may be replaced: `${CHAT_IMAGE:-chat:0.2.0}`.
         let image = text(service, "/image");
         let default = image.strip_prefix("${CHAT_IMAGE:-").and_then(|image| image.strip_suffix('}'));
         images.insert(default.unwrap_or(image).to_owned());
@@ -320,7 +320,7 @@ fn images_are_pinned_and_containers_restricted() {
     assert!(dockerfile.contains(&format!("FROM rust:{version}-")));
 }
 
-/// The files in which `deploy/pin.sh` may write, by path.
+/// Returns the files that `deploy/pin.sh` may change, by path.
 fn files_with_images() -> BTreeMap<String, String> {
     let mut files: BTreeMap<String, String> = ["Dockerfile", "docker-compose.yml", "deploy/helm/chat/values.yaml"]
         .map(|path| (path.to_owned(), read(path)))
@@ -342,7 +342,7 @@ fn public_images_are_pinned_by_digest_and_renewed() {
     let before = files_with_images();
     before.iter().for_each(|(path, text)| put(path, text));
     put("deploy/pin.sh", &read("deploy/pin.sh"));
-    // Answers as `docker buildx imagetools inspect` does, of a list of platforms.
+    // Answers like `docker buildx imagetools inspect` for a list of platforms.
     put(
         "docker",
         r#"for image; do :; done
@@ -431,7 +431,7 @@ fn alerts_are_the_same_everywhere_and_explained() {
         let anchor = format!("docs/runbook.md#{}", name.to_lowercase());
         assert_eq!(text(rule, "/annotations/runbook"), anchor);
     }
-    // Numbers in rules that are defaults of settings.
+    // Some numbers in rules are defaults of settings.
     let settings = settings();
     let expression = |name: &str| {
         let rule = items(&rules, "/groups/0/rules").find(|rule| text(rule, "/alert") == name);
@@ -451,7 +451,7 @@ fn files_that_are_named_exist() {
         for mount in items(service, "/volumes") {
             let source = mount.as_str().unwrap().split(':').next().unwrap();
             if source.starts_with("./deploy/secrets/") {
-                // Made at the first start, from this script.
+                // This script creates it at the first start.
                 let folder = source.trim_start_matches("./deploy/secrets/");
                 let made = read("deploy/secrets.sh");
                 let folders = made.lines().find(|line| line.starts_with("mkdir -p"));
@@ -477,7 +477,7 @@ fn files_that_are_named_exist() {
     }
 }
 
-/// What a program includes when it is built has to be there when the image is.
+/// The files that a program includes when it is built must be present when the image is built.
 #[test]
 fn the_image_is_built_with_the_files_that_programs_include() {
     let ignored = read(".dockerignore");
@@ -494,7 +494,7 @@ fn the_image_is_built_with_the_files_that_programs_include() {
 
 #[test]
 fn proxies_are_trusted_by_name_or_by_a_narrow_network() {
-    // In compose all private addresses: nobody but nginx reaches the gateways there.
+    // In compose, all private addresses are trusted: only nginx reaches the gateways there.
     let compose = compose();
     assert!(at(&compose, "/services/gateway/ports").is_null());
     assert!(read("deploy/nginx/nginx.conf").contains("proxy_set_header X-Forwarded-For $remote_addr;"));
@@ -524,7 +524,7 @@ fn proxies_are_trusted_by_name_or_by_a_narrow_network() {
     }
 }
 
-/// The migration, then the workers with what they need, and only then what sends them commands.
+/// The migration, then the workers with what they need, and only then the gateways, which send them commands.
 #[test]
 fn argo_cd_rolls_workers_out_before_gateways() {
     let annotation = |annotations: &Value, name: &str| {
@@ -557,7 +557,8 @@ fn policies_and_monitors_name_what_clusters_have() {
     let ports: BTreeSet<&str> = items(&dns, "/spec/egress/0/ports").map(|port| text(port, "/protocol")).collect();
     assert_eq!(ports, BTreeSet::from(["TCP", "UDP"]));
 
-    // kube-prometheus-stack reads only what has its label; every job is called otherwise than those of other applications.
+    // kube-prometheus-stack reads only what has its label; every job has a different name from those of other
+    // applications.
     let page = read("docs/deployment.md");
     for kind in ["ServiceMonitor", "PrometheusRule"] {
         for found in objects(&[kind]) {
@@ -632,7 +633,7 @@ fn nginx_fits_its_memory_with_every_client_it_takes() {
     let open_files = at(&compose(), "/services/nginx/ulimits/nofile/hard").as_u64().unwrap();
     assert!(open_files >= number("worker_rlimit_nofile"));
 
-    // Every process is ended on its own, so that clients do not all reconnect at once.
+    // Processes end one by one, so that clients do not all reconnect at once.
     let steps = items(pod, "/containers/0/env").find(|variable| text(variable, "/name") == "DRAIN_STEP_SECONDS");
     let step: u64 = text(steps.unwrap(), "/value").parse().unwrap();
     let grace = at(pod, "/terminationGracePeriodSeconds").as_u64().unwrap();

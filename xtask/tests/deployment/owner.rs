@@ -1,9 +1,9 @@
-//! The owner of the schema is for the migration and for operators: no server has its password, and gateways have none at all.
-//! Only reads files.
+//! The owner of the schema is only for the migration and for operators: no server has its password, and gateways have
+//! none at all. Only reads files.
 
 use super::*;
 
-/// Services of the compose file for which this holds.
+/// Returns the services of the compose file for which this holds.
 fn services(holds: impl Fn(&Value) -> bool) -> BTreeSet<String> {
     let compose = compose();
     let all = at(&compose, "/services").as_mapping().unwrap();
@@ -20,7 +20,7 @@ fn compose_gives_the_owners_password_to_no_server() {
         let below = format!("./deploy/secrets{folder}:");
         items(service, "/volumes").any(|mount| mount.as_str().unwrap().starts_with(&below))
     };
-    // Where the script puts the URLs, and whom they name.
+    // Where the script writes the URLs, and the users in them.
     let script = read("deploy/secrets.sh");
     let written = |role: &str| -> BTreeSet<String> {
         let lines = script.lines().filter(|line| line.contains(&format!("postgres://{role}:")));
@@ -51,7 +51,7 @@ fn kubernetes_gives_the_owners_password_to_no_server() {
     let gateway = serde_yaml_ng::to_string(&object("Deployment", "gateway")).unwrap();
     assert!(!gateway.contains("database"), "gateways need nothing of the database");
     let job = object("Job", "migrate");
-    // As files, which no listing of the process or of the pod shows.
+    // As files, which do not appear in a listing of processes or pods.
     let files: BTreeSet<String> = items(&job, "/spec/template/spec/volumes")
         .inspect(|volume| assert_eq!(text(volume, "/secret/secretName"), "chat-migration"))
         .flat_map(|volume| items(volume, "/secret/items"))
@@ -72,7 +72,7 @@ fn kubernetes_gives_the_owners_password_to_no_server() {
     assert!(files("chat-secrets").iter().all(|file| !file.contains("/chatctl/") && !file.contains("/postgres/")));
     assert_eq!(files("chat-migration"), ["secrets/chatctl/database_url", "secrets/chatctl/worker_password"]);
 
-    // Both overlays let the same ones through.
+    // Both overlays allow the same ones.
     let policies = objects(&["NetworkPolicy"]);
     let mut to_postgres = policies.iter().filter(|policy| text(policy, "/metadata/name") == "to-postgres").peekable();
     assert!(to_postgres.peek().is_some());

@@ -1,7 +1,7 @@
 //! `chatctl chat`: an interactive chat in the terminal, line by line.
 //!
-//! Here: the arguments, and staying connected. What is shown is in `screen.rs`, one connection in `session.rs`, and what
-//! was typed and not yet acknowledged in `outbox.rs`.
+//! This file has the arguments, and keeps the chat connected. `screen.rs` displays, `session.rs` handles one
+//! connection, and `outbox.rs` holds typed lines that are not yet acknowledged.
 
 mod outbox;
 mod screen;
@@ -24,14 +24,14 @@ use crate::database;
 use crate::settings::Settings;
 use crate::terminal;
 
-/// A connection that lived so long has proved that the server is well.
+/// A connection that lasted this long shows that the server works.
 const PROVED: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub struct ChatArguments {
-    /// Oneself: username or id.
+    /// Your username or id.
     name: String,
-    /// The other: username or id.
+    /// Username or id of the other user.
     #[arg(long, value_name = "OTHER")]
     to: String,
     /// How many earlier messages to show.
@@ -86,7 +86,7 @@ impl Chat {
         }
     }
 
-    /// Waits, taking lines meanwhile; `true` when the chat is to end.
+    /// Waits, and accepts typed lines meanwhile; `true` if the chat should end.
     async fn wait(&mut self, delay: Duration) -> Result<bool> {
         let end = Instant::now() + delay;
         loop {

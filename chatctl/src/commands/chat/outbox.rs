@@ -1,4 +1,4 @@
-//! What was typed and is not acknowledged: sent one at a time, so that a repetition never overtakes an earlier line.
+//! Typed lines that are not acknowledged: sent one at a time, so that a repetition never overtakes an earlier line.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 const MAX_LINES: usize = 1_000;
-/// Whatever the server asks for.
+/// The longest delay, whatever the server asks for.
 const MAX_DELAY: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Default)]
@@ -20,13 +20,13 @@ pub struct Outbox {
 
 #[derive(Debug)]
 struct Line {
-    /// Also the `requestId`. It stays the same when the line is sent again, so that it is stored once.
+    /// Also the `requestId`. It stays the same when the line is sent again, so that the line is stored once.
     id: String,
     content: String,
 }
 
 impl Outbox {
-    /// `false` when it is full.
+    /// `false` if it is full.
     pub fn push(&mut self, content: &str) -> bool {
         let room = self.lines.len() < MAX_LINES;
         if room {
@@ -43,13 +43,13 @@ impl Outbox {
         self.lines.len()
     }
 
-    /// When the next line may be sent; `None` while there is none or one is under way.
+    /// When the next line may be sent; `None` if there is none or one is in progress.
     pub fn due(&self) -> Option<Instant> {
         let waiting = !self.in_flight && !self.lines.is_empty();
         waiting.then(|| self.not_before.unwrap_or_else(Instant::now))
     }
 
-    /// The command for the oldest line, which is under way from now on.
+    /// The command for the oldest line, which is in progress from now on.
     pub fn next_command(&mut self, recipient: &str) -> Option<Value> {
         let line = self.lines.front()?;
         self.in_flight = true;
@@ -63,7 +63,7 @@ impl Outbox {
         }))
     }
 
-    /// The line's content when it was waiting; it waits no more. Called for acknowledgements and for refusals.
+    /// Removes a waiting line and returns its content. Called for acknowledgements and rejections.
     pub fn take(&mut self, id: &str) -> Option<String> {
         let at = self.lines.iter().position(|line| line.id == id)?;
         if at == 0 {
@@ -76,13 +76,13 @@ impl Outbox {
         self.lines.iter().any(|line| line.id == id)
     }
 
-    /// The line under way was turned away for now.
+    /// The current line was rejected for now.
     pub fn retry_in(&mut self, delay: Duration) {
         self.in_flight = false;
         self.not_before = Some(Instant::now() + delay.min(MAX_DELAY));
     }
 
-    /// The connection is gone: what was under way is sent again on the next one.
+    /// The connection is gone: the current line is sent again on the next one.
     pub fn disconnected(&mut self) {
         self.in_flight = false;
     }
@@ -108,7 +108,7 @@ mod tests {
 
         let id = first["clientMessageId"].as_str().unwrap();
         assert_eq!(outbox.take(id).as_deref(), Some("one"));
-        assert_eq!(outbox.take(id), None, "an acknowledgement that comes twice");
+        assert_eq!(outbox.take(id), None, "a repeated acknowledgement");
         assert_eq!(outbox.next_command("2").unwrap()["content"], "two");
     }
 }

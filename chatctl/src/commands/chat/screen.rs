@@ -1,4 +1,4 @@
-//! What the terminal shows: messages, each once, and what happens around them.
+//! What the terminal shows: messages, each once, and status lines.
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{IsTerminal, stdin, stdout};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::terminal::{print_line, printable};
 
-/// Repetitions after a reconnect are at most as many as the server replays.
+/// After a reconnect, at most as many messages are repeated as the server replays.
 const REMEMBERED_MESSAGES: usize = 2_000;
 const DIM: &str = "\u{1b}[2m";
 const BOLD: &str = "\u{1b}[1m";
@@ -42,7 +42,7 @@ impl Screen {
         }
     }
 
-    /// The other's user id, in the form of the wire.
+    /// The other user's id, as on the wire.
     pub fn other_id(&self) -> &str {
         &self.other_id
     }
@@ -55,12 +55,12 @@ impl Screen {
         &self.other_name
     }
 
-    /// The number of the newest message that came as a message; 0 before any.
+    /// The number of the newest message that arrived as a message; 0 before any.
     pub fn last_seq(&self) -> i64 {
         self.last_seq
     }
 
-    /// Shows a message that came from the history or live; `false` when it was shown before.
+    /// Shows a message from the history or a live one; `false` if it was already shown.
     pub fn message(&mut self, message: &Value) -> Result<bool> {
         self.last_seq = self.last_seq.max(message["seq"].as_i64().unwrap_or(0));
         let is_own = !self.is_others(message);
@@ -68,7 +68,7 @@ impl Screen {
         self.show(message, is_own, content)
     }
 
-    /// Shows an own line that was just acknowledged.
+    /// Shows the user's own line that was just acknowledged.
     pub fn acknowledged(&mut self, acknowledgement: &Value, content: &str) -> Result<()> {
         self.show(acknowledgement, true, content)?;
         Ok(())
@@ -110,12 +110,13 @@ impl Screen {
         true
     }
 
-    /// Something about the conversation or the connection.
+    /// Shows a status line about the conversation or the connection.
     pub fn status(&self, text: &str) -> Result<()> {
         print_line(&self.styled(DIM, &format!("      * {}", printable(text))))
     }
 
-    /// A line was entered: on a terminal it is taken away, and comes back with its mark once it is acknowledged.
+    /// Called when a line was entered: on a terminal it is removed, and shown again with its mark once it is
+    /// acknowledged.
     pub fn typed(&self) -> Result<()> {
         if self.interactive {
             use std::io::Write;

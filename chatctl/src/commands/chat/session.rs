@@ -1,4 +1,4 @@
-//! One connection of the chat: catches up, then shows what comes and sends what is typed.
+//! One connection of the chat: catches up, then shows what arrives and sends what is typed.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::state::{Chat, FINISH_WITHIN, Typed};
 use crate::access::leave;
 
-/// Answers to what the program does by itself; nobody wants to see these.
+/// Marks the program's own requests, whose answers are not shown.
 const QUIET_REQUEST_ID: &str = "chatctl-quiet";
 const CATCH_UP_LIMIT: u32 = 200;
 const CATCH_UP_PAGES: usize = 20;
@@ -48,7 +48,7 @@ impl<'a> Session<'a> {
         Ok(end)
     }
 
-    /// Shows the history, or after a reconnect what came meanwhile, and whether the other is there.
+    /// Shows the history, or after a reconnect what arrived meanwhile, and if the other user is online.
     async fn catch_up(&mut self) -> Result<Option<Error>> {
         for _ in 0..CATCH_UP_PAGES {
             let other = self.chat.screen.other_id().to_owned();
@@ -170,7 +170,7 @@ impl<'a> Session<'a> {
                 self.chat.screen.status(&format!("{} is {state}", self.chat.screen.other_name()))?;
             }
             "session_conflict" => {
-                // Connecting again would end the other connection, which would connect again …
+                // Reconnecting would end the other connection, which would reconnect in turn …
                 self.chat.screen.status("this user has connected elsewhere")?;
                 return Ok(Some(End::Quit));
             }
@@ -211,7 +211,7 @@ impl<'a> Session<'a> {
         self.chat.screen.status(&format!("{error}; not sent: {content}"))
     }
 
-    /// A failed send is no matter: the connection is over then, which `recv` reports.
+    /// A failed send needs no handling: the connection is over then, which `recv` reports.
     async fn mark_read(&self, message_id: Option<&str>) {
         if let Some(id) = message_id {
             let command = json!({"type": "mark_message_read", "messageId": id, "requestId": QUIET_REQUEST_ID});
@@ -233,7 +233,7 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// What an event says about the messages already shown; `None` for what is not worth a line.
+/// Describes an event about messages already shown; `None` if it is not worth a line.
 fn describe(kind: &str, event: &Value) -> Option<String> {
     let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
     match kind {

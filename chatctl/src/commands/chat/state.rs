@@ -1,4 +1,4 @@
-//! What outlives a connection of the chat: lines on their way, what is shown, and what is typed.
+//! What outlives a connection of the chat: pending lines, the screen, and the input.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct Chat {
     pub history: u32,
 }
 
-/// What is typed, and when that ended.
+/// The typed lines, and when the input ended.
 pub struct Input {
     pub typed: mpsc::Receiver<String>,
     pub ended_at: Option<Instant>,
@@ -31,12 +31,12 @@ pub enum Typed {
     Line(String),
     /// `/quit`, or the input ended and everything is acknowledged.
     Quit,
-    /// The input ended; there are lines to be acknowledged still.
+    /// The input ended; some lines are still to be acknowledged.
     Ended,
 }
 
 impl Input {
-    /// The next line; pending for ever once the input ended. May be cancelled.
+    /// The next line; pending forever once the input ended. Cancel safe.
     pub async fn next(&mut self, outbox: &Outbox) -> Typed {
         if self.ended_at.is_some() {
             return std::future::pending().await;
@@ -57,10 +57,10 @@ impl Input {
 }
 
 impl Chat {
-    /// Puts a typed line into the outbox, where it stays until it is acknowledged or refused.
+    /// Puts a typed line into the outbox, where it stays until it is acknowledged or rejected.
     pub fn take_line(&mut self, line: &str) -> Result<()> {
         let content = match line.strip_prefix('/') {
-            // Two slashes are for messages that begin with one.
+            // Two slashes start a message that begins with one.
             Some(rest) if rest.starts_with('/') => rest,
             Some(_) => {
                 return self.screen.status("commands: /typing, /quit; //text sends /text");
@@ -71,7 +71,7 @@ impl Chat {
             return Ok(());
         }
         if !self.outbox.push(content) {
-            return self.screen.status("not taken: too many lines are waiting for the server");
+            return self.screen.status("not sent: too many lines are waiting for the server");
         }
         self.screen.typed()
     }

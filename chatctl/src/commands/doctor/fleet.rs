@@ -1,5 +1,4 @@
-//! What of the running fleet is not as it should be: too few processes, versions that differ, a backlog, clients that hide behind a
-//! proxy.
+//! Problems of the running fleet: too few processes, different versions, a backlog, clients hidden behind a proxy.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,9 +15,9 @@ pub async fn check(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
         let alive = fleet.alive(kind).await?;
         let what = format!("{} {kind}s are alive", alive.len());
         if alive.is_empty() {
-            findings.problem(what, "Start one; its log says why it does not run.")?;
+            findings.problem(what, "Start one; its log says why it is not running.")?;
         } else {
-            findings.advise(alive.len() > 1, what, "Run two or more, so that one may die unnoticed.")?;
+            findings.advise(alive.len() > 1, what, "Run two or more, so that users do not notice if one dies.")?;
         }
         for process in alive {
             let version = fleet.version(kind, &process.id).await?.unwrap_or_else(|| "an unknown version".to_owned());
@@ -38,7 +37,9 @@ pub async fn check(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
     findings.check(age < Duration::from_secs(5), what, "See ChatBacklogOld in docs/runbook.md.")?;
     let proxy: Option<String> = fleet.redis.get(fleet.keys.unnamed_proxy()).await?;
     let what = match &proxy {
-        Some(proxy) => format!("within a day many clients were refused that {proxy} forwards for, as one address"),
+        Some(proxy) => {
+            format!("in the last day many clients behind {proxy} were refused, because they count as one address")
+        }
         None => "no proxy hides its clients' addresses".to_owned(),
     };
     findings.check(

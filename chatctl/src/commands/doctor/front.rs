@@ -1,4 +1,5 @@
-//! What stands in front of the gateways, seen from a client: does its address arrive, and does a quiet connection live?
+//! What is in front of the gateways, as a client sees it: does the client's address arrive, and does a quiet connection
+//! survive?
 
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
@@ -13,12 +14,12 @@ use crate::access::{Access, leave};
 use crate::duration;
 use crate::fleet::{FleetClient, within};
 
-/// Gateways write down whom they serve at once; this is for slow ones.
+/// Gateways record connections immediately; this allows for slow ones.
 const COUNTED_WITHIN: Duration = Duration::from_secs(5);
-/// After the second ping.
+/// The time allowed after the second ping.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Logs in through the front door, and stays for two pings, sending nothing.
+/// Logs in through the public address, and stays for two pings without sending anything.
 pub async fn check(findings: &mut Findings, access: &mut Access, fleet: Option<&FleetClient>) -> Result<()> {
     let url = access.url().to_owned();
     let mut client = match access.login_quietly().await {
@@ -26,7 +27,7 @@ pub async fn check(findings: &mut Findings, access: &mut Access, fleet: Option<&
         Err(error) => {
             return findings.problem(
                 format!("{url}: {error}"),
-                "Check the address, the certificate, and what stands in front of the gateways: it has to pass WebSockets on.",
+                "Check the address, the certificate, and what stands in front of the gateways: it has to forward WebSockets.",
             );
         }
     };
@@ -39,7 +40,7 @@ pub async fn check(findings: &mut Findings, access: &mut Access, fleet: Option<&
     Ok(())
 }
 
-/// If gateways count the connection for this machine: behind a proxy that they do not trust it counts for the proxy.
+/// Checks that gateways count the connection for this machine: behind an untrusted proxy it counts for the proxy.
 async fn address(findings: &mut Findings, url: &str, fleet: &FleetClient) -> Result<()> {
     let Some(address) = own_address(url) else { return Ok(()) };
     let key = fleet.keys.address_connections(address);
@@ -57,7 +58,7 @@ async fn address(findings: &mut Findings, url: &str, fleet: &FleetClient) -> Res
     )
 }
 
-/// Where packets to a server leave from, as limits count it: of IPv6 the network of 64 bits.
+/// The address that packets to a server are sent from, as limits count it: for IPv6 the network of 64 bits.
 fn own_address(url: &str) -> Option<IpAddr> {
     let (scheme, rest) = url.split_once("://")?;
     let host = rest.split(['/', '?']).next()?;
@@ -66,7 +67,7 @@ fn own_address(url: &str) -> Option<IpAddr> {
     let host = if has_port { host.to_owned() } else { format!("{host}:{port}") };
     let connect = |from: &str| {
         let socket = UdpSocket::bind(from).ok()?;
-        // Nothing is sent.
+        // Sends nothing.
         socket.connect(&host).ok()?;
         Some(socket.local_addr().ok()?.ip().to_canonical())
     };

@@ -1,4 +1,4 @@
-//! The rights that workers need, as `deploy/postgres/worker-role.sql` grants them: what is asked for is what was given.
+//! The rights that workers need, read from `deploy/postgres/worker-role.sql`, which grants them.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct Grant {
     column: Option<String>,
 }
 
-/// All that workers need; a few more where this server keeps the accounts.
+/// All rights that workers need; a few more if this server keeps the accounts.
 pub fn needed(has_accounts: bool) -> Vec<Grant> {
     let mut grants = parse(WORKER_ROLE);
     if has_accounts {
@@ -23,7 +23,7 @@ pub fn needed(has_accounts: bool) -> Vec<Grant> {
     grants
 }
 
-/// The statements `GRANT right, … ON table, … TO chat_worker;`, a right with a column in brackets or without.
+/// Parses the statements `GRANT right, … ON table, … TO chat_worker;`, where a right may have a column in parentheses.
 fn parse(sql: &str) -> Vec<Grant> {
     let lines: String =
         sql.lines().filter(|line| !line.trim_start().starts_with("--")).flat_map(|line| [line, " "]).collect();
@@ -50,7 +50,7 @@ fn parse(sql: &str) -> Vec<Grant> {
 }
 
 impl Grant {
-    /// If the role has it, by itself or by a role that it is a member of.
+    /// True if the role has it, directly or through another role.
     pub async fn is_held(&self, db: &mut PgConnection) -> Result<bool, sqlx::Error> {
         match &self.column {
             Some(column) => sqlx::query_scalar("SELECT has_column_privilege('chat_worker', $1, $2, $3)")

@@ -20,25 +20,25 @@ use crate::fleet::FleetClient;
 use crate::settings::Settings;
 use crate::terminal::print_line;
 
-/// Clocks may differ by a minute without a promise failing; more than this is worth mending all the same.
+/// Everything works with clocks that differ by a minute, but a larger difference than this is worth fixing.
 const MAX_CLOCK_OFFSET_MS: i64 = 1_000;
-/// Of a limit, in percent.
+/// Percentage of a limit.
 const NEARLY_FULL: i64 = 80;
 
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
-    /// Fail on advice, too.
+    /// Also fail if there is only advice.
     #[arg(long)]
     strict: bool,
-    /// Also connect as this user, through what stands in front of the gateways: does a client's address arrive, and does a quiet
-    /// connection live? Takes two PING_INTERVALs; the user is online meanwhile.
+    /// Also connect as this user, through whatever is in front of the gateways, to check that the client's address
+    /// arrives and that a quiet connection survives. Takes two PING_INTERVALs; the user is online meanwhile.
     #[arg(long, value_name = "NAME")]
     connect_as: Option<String>,
     #[command(flatten)]
     access: AccessArguments,
 }
 
-/// What was found so far.
+/// The findings so far.
 #[derive(Default)]
 struct Findings {
     problems: usize,
@@ -50,7 +50,7 @@ impl Findings {
         if holds { print_line(&format!("ok      {what}")) } else { self.problem(what, remedy) }
     }
 
-    /// As `check`, for what is only better to have.
+    /// Like `check`, for what is only recommended.
     fn advise(&mut self, holds: bool, what: impl Display, remedy: &str) -> Result<()> {
         if holds {
             return print_line(&format!("ok      {what}"));
@@ -74,10 +74,10 @@ impl DoctorArguments {
     /// Prints a line per check.
     ///
     /// # Errors
-    /// When there is a problem, or with `--strict` advice.
+    /// When there is a problem, or with `--strict` any advice.
     pub async fn run(self, settings: &Settings) -> Result<()> {
         let mut findings = Findings::default();
-        // As a client has it, who does not know the stores.
+        // From a client's point of view, without access to the stores.
         let looks_from_outside = self.connect_as.is_some();
         usable_settings(&mut findings, settings)?;
         open_files(&mut findings)?;
@@ -113,9 +113,7 @@ impl DoctorArguments {
                 let mut access = Access::new(settings, &self.access, name).await?;
                 front::check(&mut findings, &mut access, fleet.as_ref()).await?;
             }
-            None => {
-                print_line("skipped what stands in front of the gateways: --connect-as NAME and --url URL check it")?
-            }
+            None => print_line("skipped what is in front of the gateways: --connect-as NAME and --url URL check it")?,
         }
         let Findings { problems, advice } = findings;
         if problems > 0 || (self.strict && advice > 0) {
@@ -125,7 +123,7 @@ impl DoctorArguments {
     }
 }
 
-/// Those that are set here, as a service would read them. What a service requires may be somewhere else.
+/// Checks the settings present here as a service would read them. A required one may be set elsewhere.
 fn usable_settings(findings: &mut Findings, settings: &Settings) -> Result<()> {
     let gateway = GatewaySettings::from_source(|name| settings.variable(name)).err();
     let worker = WorkerSettings::from_source(|name| settings.variable(name)).err();
@@ -145,7 +143,7 @@ fn value_here(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty()).or(default)
 }
 
-/// Of this process, which has the limits of its container.
+/// Checks the limit of this process, which is that of its container.
 fn open_files(findings: &mut Findings) -> Result<()> {
     let Ok(limits) = std::fs::read_to_string("/proc/self/limits") else { return Ok(()) };
     let Some(files) = soft_limit(&limits) else { return Ok(()) };
@@ -158,7 +156,7 @@ fn open_files(findings: &mut Findings) -> Result<()> {
     )
 }
 
-/// From /proc/PID/limits.
+/// Parses /proc/PID/limits.
 fn soft_limit(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     match line.split_whitespace().next()? {

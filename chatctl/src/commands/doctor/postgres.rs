@@ -1,5 +1,5 @@
-//! What of PostgreSQL is not as it should be: whether it keeps what it acknowledged, its replicas, the schema, the rights of the
-//! workers' role, and whether our keys open what is stored.
+//! Problems of PostgreSQL: durability, replicas, the schema, the rights of the workers' role, and if our keys open what
+//! is stored.
 
 use std::collections::HashMap;
 
@@ -80,8 +80,8 @@ pub async fn check(findings: &mut Findings, db: &mut PgConnection, settings: &Se
     rights(findings, db, settings).await
 }
 
-/// Whether the main backend's deleting an account is noticed. Nothing is cleaned up without: a table that is empty for a moment, because it
-/// is loaded anew, must not end everybody's groups.
+/// Checks that deleted accounts are noticed by the trigger. Nothing is cleaned up without it: a table that is empty for
+/// a moment, because it is being reloaded, must not end everyone's groups.
 async fn departures(findings: &mut Findings, db: &mut PgConnection) -> Result<()> {
     let is_noticed: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('users_auth') AND tgname = 'chat_departure'
@@ -98,7 +98,7 @@ async fn departures(findings: &mut Findings, db: &mut PgConnection) -> Result<()
     )
 }
 
-/// Of the workers' role, where there is one.
+/// Checks the rights of the workers' role, if it exists.
 async fn rights(findings: &mut Findings, db: &mut PgConnection, settings: &Settings) -> Result<()> {
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'chat_worker')")
         .fetch_one(&mut *db)
@@ -133,7 +133,7 @@ async fn rights(findings: &mut Findings, db: &mut PgConnection, settings: &Setti
     findings.advise(!is_superuser, "chat_worker is not a superuser", "ALTER ROLE chat_worker NOSUPERUSER.")
 }
 
-/// Whether the newest message decrypts: a wrong key is noticed before users do.
+/// Checks that the newest message decrypts, so that a wrong key is noticed before users do.
 pub async fn keys(findings: &mut Findings, settings: &Settings, db: &mut PgConnection) -> Result<()> {
     let encryption = match settings.encryption() {
         Ok(encryption) => encryption,
@@ -141,7 +141,7 @@ pub async fn keys(findings: &mut Findings, settings: &Settings, db: &mut PgConne
             return findings.advise(
                 false,
                 format!("keys: {error:#}"),
-                "Set the keys as the services have them, to have them checked.",
+                "Set the same keys as the services to have them checked.",
             );
         }
     };
@@ -154,5 +154,5 @@ pub async fn keys(findings: &mut Findings, settings: &Settings, db: &mut PgConne
     .await;
     let Ok(Some((id, key, iv, mac, content))) = newest else { return Ok(()) };
     let opened = keyring.open(id, key, &iv, mac.as_deref(), &content).is_ok();
-    findings.check(opened, "the newest message decrypts", "The keys are not those that it was stored under.")
+    findings.check(opened, "the newest message decrypts", "It was stored with other keys.")
 }

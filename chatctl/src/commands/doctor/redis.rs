@@ -1,5 +1,5 @@
-//! What of Redis is not as it should be: whether it keeps what waits in it, refuses instead of forgetting when it is full, and bears
-//! with gateways that fall behind.
+//! Problems of Redis: if it keeps what waits in it, rejects instead of evicting when it is full, and tolerates gateways
+//! that fall behind.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::fleet::FleetClient;
 use crate::terminal::print_line;
 
 const MIN_MAJOR: u32 = 7;
-/// What `deploy/redis/redis.conf` sets.
+/// The value in `deploy/redis/redis.conf`.
 const MIN_PUBSUB_HARD: u64 = 128 << 20;
 const MIN_PUBSUB_SOFT: u64 = 32 << 20;
 const SUBSCRIBERS_LIMIT: &str = "client-output-buffer-limit";
@@ -67,7 +67,7 @@ pub async fn check(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
     Ok(())
 }
 
-/// How far a gateway may fall behind before Redis cuts it off.
+/// Checks how far a gateway may fall behind before Redis disconnects it.
 async fn subscribers(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
     let get: Vec<Value> = vec!["GET".into(), SUBSCRIBERS_LIMIT.into()];
     let limits: Result<HashMap<String, String>, Error> =
@@ -84,14 +84,15 @@ async fn subscribers(findings: &mut Findings, fleet: &FleetClient) -> Result<()>
             );
             findings.advise(is_enough(hard, MIN_PUBSUB_HARD) && is_enough(soft, MIN_PUBSUB_SOFT), what, remedy)
         }
-        // The services' user may not ask.
+        // The services' user may not read it.
         Ok(None) | Err(_) => {
             print_line(&format!("skipped {SUBSCRIBERS_LIMIT}: only an administrator of Redis may ask for it"))
         }
     }
 }
 
-/// Of `normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60`: the hard and the soft limit, in bytes.
+/// Parses `normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60` into the hard and the soft limit, in
+/// bytes.
 fn pubsub_limits(text: &str) -> Option<(u64, u64)> {
     let mut words = text.split_whitespace().skip_while(|word| *word != "pubsub").skip(1);
     Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))

@@ -1,5 +1,6 @@
-//! What was told about the user and still waits for others, or is kept to answer a command again. The bodies are sealed, so each
-//! is opened and looked at. What the others are to learn stays (a member came, a role changed), without the user's name.
+//! Events about the user that still wait for others, or are kept to answer a command again. The bodies are sealed, so
+//! each is decrypted and inspected. What the others should learn stays (a member joined, a role changed), without the
+//! user's name.
 
 use anyhow::Result;
 use serde_json::{Map, Value};
@@ -10,12 +11,12 @@ use uuid::Uuid;
 use super::BATCH;
 use crate::progress::Progress;
 
-/// Events that say nothing but what the user said.
+/// Events that contain only what the user said.
 const SAID: [&str; 2] = ["reaction_added", "group_reaction_added"];
-/// Beside the id of a user.
+/// Fields next to a user's id.
 const ABOUT_A_USER: [&str; 6] = ["username", "displayName", "profileImage", "email", "bio", "senderUsername"];
 
-/// What becomes of one event.
+/// What happens to one event.
 #[derive(Debug, PartialEq)]
 enum Fate {
     Stays,
@@ -23,7 +24,7 @@ enum Fate {
     Goes,
 }
 
-/// Where events are stored, and how some of them go and others are replaced.
+/// Where events are stored, and how to delete or replace them.
 struct Store {
     table: &'static str,
     change: &'static str,
@@ -37,7 +38,7 @@ const STORES: [Store; 3] = [
                  UPDATE event_log t SET body = n.new FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS n (id, old, new)
                  WHERE t.event_id = n.id AND t.body = n.old",
     },
-    // The change itself stays: it says only that there was one.
+    // The change itself stays: it only says that there was one.
     Store {
         table: "conversation_changes",
         change: "WITH said AS (
@@ -48,7 +49,7 @@ const STORES: [Store; 3] = [
                  FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS n (id, old, new)
                  WHERE t.event_id = n.id AND t.body = n.old",
     },
-    // Those without a body are about a message, which is erased itself.
+    // Deliveries without a body are about a message, which is erased itself.
     Store {
         table: "webhook_deliveries",
         change: "WITH said AS (DELETE FROM webhook_deliveries WHERE event_id = ANY($1))
@@ -58,7 +59,7 @@ const STORES: [Store; 3] = [
     },
 ];
 
-/// Gives how many events were changed or deleted, and how many do not decrypt.
+/// Returns how many events were changed or deleted, and how many do not decrypt.
 pub async fn erase(connection: &mut PgConnection, keyring: &Keyring, user: i64) -> Result<(u64, u64)> {
     let (mut changed, mut unreadable) = (0, 0);
     for store in &STORES {
@@ -107,8 +108,8 @@ async fn erase_in(
     }
 }
 
-/// Outcomes only serve to answer a command that comes a second time, within moments of the first: all of them go, whoever's
-/// they are, and a command that does come again is not applied twice all the same.
+/// Outcomes only serve to answer a command that arrives a second time, within moments of the first: all of them are
+/// deleted, for every user, and a repeated command is still not applied twice.
 pub async fn forget_outcomes(connection: &mut PgConnection) -> Result<u64> {
     let mut progress = Progress::new("outcomes");
     loop {
@@ -139,7 +140,7 @@ fn fate(mut event: Value, user: i64) -> Fate {
     }
 }
 
-/// Takes the name away wherever the user's id stands. Whether there was any.
+/// Removes the name wherever the user's id occurs. Returns true if there was one.
 fn anonymise(value: &mut Value, id: &str) -> bool {
     match value {
         Value::Array(items) => items.iter_mut().fold(false, |changed, item| anonymise(item, id) | changed),

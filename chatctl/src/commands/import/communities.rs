@@ -1,5 +1,5 @@
-//! Communities, their members, progress and completed challenges. A later run brings them up to date, as far as the new server has not
-//! changed them by then; after the switch, calls of the main backend's webhook do.
+//! Communities, their members, progress and completed challenges. A later run updates those that the new server has not
+//! changed; after the switch, the main backend's calls update them.
 
 use std::collections::HashSet;
 
@@ -128,7 +128,7 @@ pub async fn run(import: &mut Import<'_>, groups: &Known) -> Result<()> {
     challenges(import, &known).await
 }
 
-/// Returns the ids of those that fit.
+/// Returns the ids of the imported ones.
 async fn communities(import: &mut Import<'_>, groups: &Known) -> Result<HashSet<String>> {
     let mut known = HashSet::new();
     if !import.source.has(COMMUNITIES.name).await? {
@@ -247,7 +247,7 @@ async fn members(import: &mut Import<'_>, known: &HashSet<String>) -> Result<()>
     }
 }
 
-/// Those who were members in the last run, and are not among these, unless the new server changed them.
+/// Removes those who were members in the last run and are no longer in the source, unless the new server changed them.
 async fn remove_members(import: &mut Import<'_>, found: &[String]) -> Result<()> {
     if import.dry_run {
         return Ok(());

@@ -1,4 +1,4 @@
-//! When users were last seen, and what still waits for them besides messages.
+//! When users were last seen, and their waiting events other than messages.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -25,7 +25,7 @@ const QUEUE: Table = Table {
     ],
 };
 
-/// Events that the messages themselves bring: they are replayed from what is unread.
+/// Events that come with the messages themselves: they are replayed from what is unread.
 const OF_MESSAGES: [&str; 8] = [
     "new_message",
     "new_private_message",
@@ -146,7 +146,7 @@ async fn queue(import: &mut Import<'_>) -> Result<()> {
     }
 }
 
-/// The same in every run; replay is in the order of these ids, so that they begin with the time.
+/// The same in every run. Replays are ordered by these ids, so they begin with the time.
 fn event_id(source: &str, row: i64, created_at: OffsetDateTime) -> Uuid {
     let digest = Sha256::new().chain_update("event").chain_update(source).chain_update(row.to_be_bytes()).finalize();
     let random: [u8; 10] = std::array::from_fn(|place| digest[place]);
@@ -154,7 +154,7 @@ fn event_id(source: &str, row: i64, created_at: OffsetDateTime) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(u64::try_from(milliseconds).unwrap_or(0), &random).into_uuid()
 }
 
-/// The event as this server stores one: flat, its type first.
+/// The event as this server stores it: flat, its type first.
 fn body(kind: &str, mut fields: serde_json::Map<String, Value>, event_id: Uuid, created_at: OffsetDateTime) -> Vec<u8> {
     fields.remove("type");
     let mut event = serde_json::Map::new();

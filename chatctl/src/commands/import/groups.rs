@@ -1,5 +1,5 @@
-//! Groups and who is in them. The original had no owners: the creator if still an admin, else the admin who joined first, else
-//! the member who did.
+//! Groups and who is in them. The original had no owners. The owner becomes the creator if still an admin, or else the
+//! first admin to have joined, or else the first member.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +13,7 @@ use super::held::write_held_conversations;
 use super::source::{Source, Table};
 use super::{Import, ids};
 
-/// The groups that are there, by the original's id.
+/// The imported groups, by the original's id.
 pub type Known = HashMap<String, Uuid>;
 
 const GROUPS: Table = Table {
@@ -72,7 +72,7 @@ struct MemberRow {
     joined_at: Option<OffsetDateTime>,
 }
 
-/// A member as we understand one.
+/// A member as this import understands it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Member {
     user: i64,
@@ -109,7 +109,7 @@ pub async fn run(import: &mut Import<'_>, known: &Known) -> Result<()> {
     }
 }
 
-/// The members of some groups, in the order of joining, each user once.
+/// The members of some groups, in the order in which they joined, each user once.
 async fn members_of(import: &mut Import<'_>, groups: &[String]) -> Result<HashMap<String, Vec<Member>>> {
     let query = import.source.select(&MEMBERS, "WHERE source.group_id::text = ANY($1) ORDER BY source.id");
     let rows: Vec<MemberRow> = sqlx::query_as(&query)
@@ -149,7 +149,7 @@ async fn members_of(import: &mut Import<'_>, groups: &[String]) -> Result<HashMa
     Ok(sorted.collect())
 }
 
-/// Who owns the group; `members` in the order of joining.
+/// Determines the group's owner; `members` is in the order in which they joined.
 fn owner(creator: Option<i64>, members: &[Member]) -> Option<i64> {
     let creator = members.iter().find(|member| member.is_admin && Some(member.user) == creator);
     let admin = || members.iter().find(|member| member.is_admin);
@@ -213,7 +213,7 @@ async fn store(import: &mut Import<'_>, group: Group, members: Vec<Member>) -> R
     Ok(())
 }
 
-/// A group as it is in the source, unless the new server wrote in it since. In groups nothing is unread.
+/// Stores a group as it is in the source, unless the new server has written in it. In groups nothing is unread.
 const STORE: &str = "
     WITH state AS (
         SELECT coalesce((SELECT c.last_seq FROM conversations c WHERE c.conversation_id = $1), 0) AS last_seq,

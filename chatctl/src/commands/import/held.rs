@@ -3,7 +3,7 @@
 use anyhow::Result;
 use sqlx::PgConnection;
 
-/// Remembers ids that clients hold for conversations; pairs of held id and ours.
+/// Stores conversation ids that clients hold, as pairs of held id and ours.
 pub async fn write_held_conversations(target: &mut PgConnection, held: &[(String, String)]) -> Result<()> {
     let (held, ours): (Vec<&str>, Vec<&str>) = held.iter().map(|(held, id)| (held.as_str(), id.as_str())).unzip();
     sqlx::query(

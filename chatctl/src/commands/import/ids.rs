@@ -1,18 +1,18 @@
-//! The original's ids, all of them texts, as ours.
+//! Converts the original's ids, all of which are texts, into ours.
 
 use shared::ids::{ConversationId, UserId};
 
-/// `None` for what is not a number.
+/// `None` if it is not a number.
 pub fn user(text: Option<&str>) -> Option<UserId> {
     text?.parse().ok()
 }
 
-/// Whether a conversation id of the original's has to be remembered to be understood: one that is none of ours.
+/// True if a conversation id of the original has to be stored to be understood, because it is not one of ours.
 pub fn is_own_making(text: &str) -> bool {
     !text.is_empty() && text.parse::<ConversationId>().is_err()
 }
 
-/// Turns the entities that the original wrote back into characters, each once.
+/// Turns the entities that the original wrote back into characters, once.
 pub fn decode_entities(text: &str) -> String {
     const ENTITIES: [(&str, char); 5] =
         [("&amp;", '&'), ("&lt;", '<'), ("&gt;", '>'), ("&quot;", '"'), ("&#x27;", '\'')];
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn only_ids_that_are_none_of_ours_are_of_a_clients_making() {
+    fn only_foreign_ids_are_made_by_clients() {
         assert!(is_own_making("conv_user-1_user-2") && is_own_making("general"));
         assert!(!is_own_making("conv_10_9") && !is_own_making(""));
     }

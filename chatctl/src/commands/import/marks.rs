@@ -1,4 +1,4 @@
-//! What users did to messages and conversations: reactions, messages deleted for oneself, conversations put away, what is read.
+//! What users did to messages and conversations: reactions, hidden messages, conversations put away, read marks.
 
 use anyhow::{Context as _, Result};
 use shared::held_ids;
@@ -37,7 +37,7 @@ const CONVERSATIONS: Table = Table {
     columns: &[("id", "bigint"), ("conversation_id", "text"), ("participant1_id", "text"), ("participant2_id", "text")],
 };
 
-/// What the commands allow.
+/// The limit of the commands.
 const MAX_REACTION_CHARACTERS: usize = 10;
 
 /// A row about one user and something else.
@@ -81,13 +81,13 @@ pub async fn run(import: &mut Import<'_>, groups: &Known) -> Result<()> {
     cleared(import, groups).await?;
     read(import).await?;
     if !import.dry_run {
-        // A first sign-in replays what is unread, and nothing else.
+        // A first sign-in replays only what is unread.
         sqlx::query(DELIVERED).execute(&mut *import.target).await.context("what is delivered")?;
     }
     Ok(())
 }
 
-/// One of a user on a message: the newest.
+/// One reaction per user and message: the newest.
 async fn reactions(import: &mut Import<'_>) -> Result<()> {
     if !import.source.has(REACTIONS.name).await? {
         return Ok(());
@@ -169,7 +169,7 @@ async fn reactions(import: &mut Import<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The original deletes the rows of reactions that are taken back.
+/// The original deletes the rows of removed reactions.
 const TAKEN_BACK: &str = "
     ANALYZE found_reactions;
     DELETE FROM message_reactions r
@@ -232,7 +232,7 @@ async fn deletions(import: &mut Import<'_>) -> Result<()> {
     }
 }
 
-/// Ids of a client's own making also stand in `conversations`.
+/// Ids that clients made up are also in `conversations`.
 async fn held_conversations(import: &mut Import<'_>) -> Result<()> {
     if !import.source.has(CONVERSATIONS.name).await? {
         return Ok(());
@@ -260,7 +260,7 @@ async fn held_conversations(import: &mut Import<'_>) -> Result<()> {
     }
 }
 
-/// What a user put away is hidden up to the time of doing so.
+/// A conversation that a user put away is hidden up to the time of that.
 async fn cleared(import: &mut Import<'_>, groups: &Known) -> Result<()> {
     if !import.source.has(CLEARED.name).await? {
         return Ok(());
@@ -325,7 +325,7 @@ async fn cleared(import: &mut Import<'_>, groups: &Known) -> Result<()> {
     }
 }
 
-/// Read is up to the newest message that is marked so.
+/// Everything up to the newest message marked as read counts as read.
 async fn read(import: &mut Import<'_>) -> Result<()> {
     if import.dry_run {
         return Ok(());
@@ -344,7 +344,7 @@ async fn read(import: &mut Import<'_>) -> Result<()> {
         let (mut readers, mut conversations) = (Vec::new(), Vec::new());
         let (mut messages, mut times): (Vec<Uuid>, Vec<OffsetDateTime>) = (Vec::new(), Vec::new());
         for (sender, recipient, message, created_at) in chunk {
-            // Those in groups have a recipient that is a group.
+            // Messages in groups have a group as their recipient.
             let (Some(sender), Some(reader)) = (ids::user(sender.as_deref()), ids::user(recipient.as_deref())) else {
                 continue;
             };
@@ -378,7 +378,7 @@ async fn read(import: &mut Import<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Up to the first unread message of the others; everything where nothing is unread.
+/// Up to the first unread message of others; everything if nothing is unread.
 const DELIVERED: &str = "
     UPDATE conversation_members m SET delivered_seq = coalesce(
         (SELECT min(p.seq) - 1 FROM private_messages p

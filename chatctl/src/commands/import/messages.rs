@@ -1,4 +1,4 @@
-//! Messages from the old table to the staging table: by serial id, each text sealed anew from the plain column.
+//! Messages from the old table to the staging table: by serial id, each text sealed again from the plain column.
 
 use std::collections::HashSet;
 
@@ -64,14 +64,14 @@ pub struct Row {
     pinned_by_user_id: Option<String>,
 }
 
-/// A row as we understand it.
+/// A row as this import understands it.
 pub struct Message {
     pub source_id: i64,
     pub message_id: Uuid,
-    /// The id that clients hold, where it is none of ours.
+    /// The id that clients hold, if it is not one of ours.
     pub held_id: Option<String>,
     pub conversation: ConversationId,
-    /// The same of the conversation.
+    /// The same for the conversation.
     pub held_conversation: Option<String>,
     pub sender: i64,
     pub recipient: Option<i64>,
@@ -82,13 +82,13 @@ pub struct Message {
     pub edited_at: Option<OffsetDateTime>,
     pub pinned_at: Option<OffsetDateTime>,
     pub pinned_by: Option<i64>,
-    /// For everyone.
+    /// Deleted for everyone.
     pub is_deleted: bool,
 }
 
 impl Row {
     /// # Errors
-    /// With the reason why there is no place for it here.
+    /// With the reason why it cannot be imported.
     pub fn understand(self, groups: &Known, decode_entities: bool) -> Result<Message, &'static str> {
         let held = self.message_id.as_deref().unwrap_or_default();
         let message_id = held_ids::message_id(held).ok_or("without an id")?.0;
@@ -118,7 +118,7 @@ impl Row {
         })
     }
 
-    /// Sender and recipient decide, never the conversation's id: in rows of groups it is the group's, too.
+    /// Decided by sender and recipient and never by the conversation's id, which in rows of groups is the group's.
     fn place(&self, groups: &Known) -> Result<(ConversationId, Option<i64>), &'static str> {
         let named = [&self.recipient_id, &self.conversation_id].into_iter().flatten();
         let group = named.clone().find_map(|id| groups.get(id));
@@ -139,10 +139,10 @@ impl Row {
     }
 }
 
-/// The reason why a message stays behind whose id an earlier row has.
+/// The reason for leaving out a message whose id an earlier row has.
 pub const DOUBLE: &str = "with an id that another row has";
 
-/// Reads the old table from where the run stopped. Without a run nothing is written.
+/// Reads the old table from where the run stopped. Writes nothing without a run.
 pub async fn stage(import: &mut Import<'_>, groups: &Known, run: Option<&Run>) -> Result<()> {
     if run.is_some_and(|run| run.is_staged) {
         return Ok(());
@@ -160,7 +160,7 @@ pub async fn stage(import: &mut Import<'_>, groups: &Known, run: Option<&Run>) -
         .await?;
     let mut progress = Progress::with_total("private_messages read", if since.is_some() { 0 } else { total as u64 });
     let mut after = run.map_or(0, |run| run.last_id);
-    // Only known without a run; with one, numbering finds the doubles.
+    // Only filled without a run; with one, numbering finds the doubles.
     let mut fitting = HashSet::new();
     while after < last.unwrap_or(0) {
         let rows: Vec<Row> = sqlx::query_as(&query)
@@ -212,7 +212,7 @@ pub async fn stage(import: &mut Import<'_>, groups: &Known, run: Option<&Run>) -
     Ok(())
 }
 
-/// Messages column by column, their texts sealed.
+/// Messages column by column, with their texts sealed.
 #[derive(Default)]
 struct Columns {
     source_id: Vec<i64>,
@@ -235,7 +235,7 @@ struct Columns {
     held_conversations: Vec<(String, String)>,
 }
 
-/// Off the async threads: a batch takes some milliseconds.
+/// Not on the async threads, because a batch takes some milliseconds.
 async fn seal(keyring: &Keyring, messages: Vec<Message>) -> Result<Columns> {
     let keyring = keyring.clone();
     let sealing = move || {
@@ -267,7 +267,7 @@ async fn seal(keyring: &Keyring, messages: Vec<Message>) -> Result<Columns> {
     Ok(tokio::task::spawn_blocking(sealing).await?)
 }
 
-/// One batch and how far it goes, in one transaction.
+/// Writes one batch and its position, in one transaction.
 async fn write(target: &mut PgConnection, run_id: i64, columns: &Columns, last_id: i64) -> Result<()> {
     let mut transaction = target.begin().await?;
     sqlx::query(

@@ -1,8 +1,8 @@
-//! `chatctl import`: what the original server stored, taken over into our tables.
+//! `chatctl import`: imports the data of the original server into our tables.
 //!
-//! The order of the steps is here; each step is a file. Messages go through a staging table, sealed: they are read in the order
-//! of their serial `id`, which has an index, and numbered afterwards in the order of their time. Whatever does not fit goes to the
-//! report ([`report`]), never away without a word.
+//! This file has the order of the steps; each step is a file. Messages go through a staging table, sealed: they are
+//! read in the order of their serial `id`, which has an index, and then numbered in the order of their time. Every row
+//! that cannot be imported is in the report ([`report`]).
 
 mod communities;
 mod events;
@@ -38,37 +38,39 @@ pub use move_tables::has_original_tables;
 pub enum ImportCommand {
     /// Imports users' messages, groups and communities from the original server's tables.
     ///
-    /// Run it as often as you like: what is there is not doubled, and a run that was broken off goes on where it stopped. The
+    /// Run it as often as you like: nothing is imported twice, and an interrupted run continues where it stopped. The
     /// encryption settings must be those of the workers.
     Original(OriginalArguments),
-    /// Moves the original server's tables out of `public`, where ours belong, into a schema of their own; `--back` undoes it.
+    /// Moves the original server's tables out of `public`, where ours belong, into a separate schema; `--back` undoes
+    /// it.
     MoveTables(move_tables::MoveArguments),
 }
 
 #[derive(Debug, Args)]
 pub struct OriginalArguments {
-    /// The database with the original's tables; may be the one of DATABASE_URL, after `import move-tables`.
+    /// URL of the database with the original's tables; after `import move-tables` it may be the same as DATABASE_URL.
     #[arg(long, value_name = "URL")]
     from: String,
-    /// The schema with the original's tables.
+    /// Schema with the original's tables.
     #[arg(long, default_value = "public", value_name = "NAME")]
     schema: String,
-    /// Only messages written or changed since this time (RFC 3339): what came after an earlier run.
+    /// Only messages written or changed since this time (RFC 3339): what was added after an earlier run.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Turns `&amp;` `&lt;` `&gt;` `&quot;` `&#x27;` back into characters, once: the original escaped what it stored.
     #[arg(long)]
     decode_entities: bool,
-    /// The time zone of columns without one.
+    /// Time zone of columns without one.
     #[arg(long, default_value = "UTC", value_name = "ZONE")]
     time_zone: String,
-    /// Reads everything and reports what would not fit; writes nothing.
+    /// Reads everything and reports what could not be imported; writes nothing.
     #[arg(long, conflicts_with = "verify")]
     dry_run: bool,
     /// Compares counts, texts and order of every conversation with the source instead of importing.
     #[arg(long)]
     verify: bool,
-    /// Where the rows that did not fit are listed: table, reason and id, separated by tabs [default: import-report.tsv, or with
+    /// File that lists the rows that could not be imported: table, reason and id, separated by tabs [default:
+    /// import-report.tsv, or with
     /// --verify verify-report.tsv].
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -134,7 +136,7 @@ impl OriginalArguments {
 }
 
 impl Import<'_> {
-    /// A text of the source, as it is to be stored.
+    /// Prepares a text of the source for storing.
     fn read_text(&self, text: String) -> String {
         if self.decode_entities { ids::decode_entities(&text) } else { text }
     }
@@ -155,7 +157,7 @@ impl Import<'_> {
         self.run_rest(&known).await
     }
 
-    /// What is small enough to be done anew in every run, whatever `--since` says.
+    /// Imports what is small enough to be imported completely in every run, whatever `--since` says.
     async fn run_rest(&mut self, known: &groups::Known) -> Result<()> {
         groups::run(self, known).await?;
         marks::run(self, known).await?;
@@ -164,7 +166,7 @@ impl Import<'_> {
     }
 }
 
-/// Makes the import's own tables. Ours have to be there already.
+/// Creates the import's own tables. Ours must already exist.
 async fn prepare(target: &mut PgConnection) -> Result<()> {
     let ours: bool =
         sqlx::query_scalar("SELECT to_regclass('held_message_ids') IS NOT NULL").fetch_one(&mut *target).await?;

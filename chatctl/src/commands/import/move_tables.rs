@@ -1,5 +1,5 @@
-//! The original's tables have the names of ours. In one database they get out of the way, all in one transaction, and come back
-//! the same way.
+//! The original's tables have the same names as ours. In one database they are moved out of the way, all in one
+//! transaction, and can be moved back.
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -31,14 +31,14 @@ const TABLES: [&str; 13] = [
 
 #[derive(Debug, Args)]
 pub struct MoveArguments {
-    /// The schema for the original's tables.
+    /// Schema for the original's tables.
     #[arg(long, default_value = "original", value_name = "NAME")]
     schema: String,
-    /// The role that the original server has in Postgres: it finds its tables by `search_path` from its next connection on, so
-    /// that it goes on serving after a restart.
+    /// Role of the original server in Postgres: it finds its tables through `search_path` from its next connection on,
+    /// so that it works again after a restart.
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
-    /// Moves the original's tables back to `public`, and ours, if they are there, to `chat_parked`.
+    /// Moves the original's tables back to `public`, and ours, if they exist, to `chat_parked`.
     #[arg(long)]
     back: bool,
 }
@@ -50,7 +50,7 @@ impl MoveArguments {
             refuse_own_role(&mut connection, role).await?;
         }
         let mut transaction = connection.begin().await?;
-        // The original may be serving: rather fail and be run again than hold it up.
+        // The original may be serving: it is better to fail and be run again than to delay it.
         sqlx::raw_sql("SET LOCAL lock_timeout = '5s'").execute(&mut *transaction).await?;
         let moved = if self.back { self.back(&mut transaction).await? } else { self.away(&mut transaction).await? };
         if let Some(role) = &self.role {
@@ -70,7 +70,7 @@ impl MoveArguments {
         if moved.is_empty() {
             return print_line("nothing to move");
         }
-        // Only where ours is there to hold it.
+        // Only if our table exists to record it.
         if table_exists(&mut connection, "public", "audit_log").await? {
             audit::record(&mut connection, "import move-tables", None, json!({"tables": moved, "back": self.back}))
                 .await?;
@@ -102,7 +102,7 @@ impl MoveArguments {
     }
 }
 
-/// Whoever uses the role finds the original's tables from now on; this server must not.
+/// From now on the role finds the original's tables, so this server must not use it.
 async fn refuse_own_role(db: &mut PgConnection, role: &str) -> Result<()> {
     let own: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(db).await?;
     if own == role {
@@ -115,12 +115,12 @@ async fn refuse_own_role(db: &mut PgConnection, role: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether the original's tables stand where ours belong.
+/// True if the original's tables are where ours belong.
 pub async fn has_original_tables(db: &mut PgConnection) -> Result<bool> {
     Ok(!originals(db, "public").await?.is_empty())
 }
 
-/// Those of the tables that are the original's: each has a serial `id`, and none of ours has.
+/// Those of the tables that are the original's: each has a serial `id`, unlike any of ours.
 async fn originals(db: &mut PgConnection, schema: &str) -> Result<Vec<String>> {
     Ok(sqlx::query_scalar(
         "SELECT t.name FROM unnest($1::text[]) AS t (name)
@@ -158,7 +158,7 @@ async fn create_schema(db: &mut PgConnection, schema: &str) -> Result<()> {
     Ok(())
 }
 
-/// Indexes, constraints and sequences go along.
+/// Indexes, constraints and sequences move with the tables.
 async fn move_all(db: &mut PgConnection, tables: &[String], from: &str, to: &str) -> Result<()> {
     for table in tables {
         let statement = format!("ALTER TABLE {}.{} SET SCHEMA {}", quoted(from), quoted(table), quoted(to));

@@ -1,4 +1,4 @@
-//! Staged messages to their conversations: numbered by time and, where it is equal, by the old serial id.
+//! Moves staged messages to their conversations, numbered by time and, for equal times, by the old serial id.
 
 use anyhow::{Context as _, Result};
 use sqlx::Connection as _;
@@ -7,12 +7,12 @@ use super::Import;
 use super::messages::DOUBLE;
 use crate::progress::Progress;
 
-/// A transaction numbers conversations of about so many messages together.
+/// A transaction numbers conversations with about this many messages in total.
 const MESSAGES_AT_A_TIME: i64 = 20_000;
 
 pub async fn run(import: &mut Import<'_>) -> Result<()> {
     leave_out_doubles(import).await?;
-    // A million rows just came; plans made for an empty table would read all of them for every batch.
+    // A million rows were just inserted; plans made for an empty table would read all of them for every batch.
     sqlx::raw_sql("ANALYZE chat_import.staged").execute(&mut *import.target).await?;
     let waiting: Vec<(String, i64)> =
         sqlx::query_as("SELECT conversation_id, count(*) FROM chat_import.staged GROUP BY 1 ORDER BY 1")
@@ -35,7 +35,7 @@ pub async fn run(import: &mut Import<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Moves some conversations; returns how many messages are new.
+/// Moves some conversations; returns the number of new messages.
 async fn number(import: &mut Import<'_>, conversations: &[String]) -> Result<i64> {
     const COUNT: &str =
         "SELECT count(*) FROM chat_import.messages WHERE conversation_id IN (SELECT conversation_id FROM chosen)";
@@ -52,7 +52,7 @@ async fn number(import: &mut Import<'_>, conversations: &[String]) -> Result<i64
     Ok(after - before)
 }
 
-/// Rows with an id that an earlier row has stay behind.
+/// Leaves out rows with an id that an earlier row has.
 async fn leave_out_doubles(import: &mut Import<'_>) -> Result<()> {
     let doubles: Vec<i64> = sqlx::query_scalar(
         "DELETE FROM chat_import.staged s

@@ -1,6 +1,6 @@
--- Some conversations, those in the temporary table `chosen`, from staging to where they belong; one transaction.
+-- Moves the conversations in the temporary table `chosen` from staging to their final tables, in one transaction.
 
--- Those in which the new server wrote since the last import: there messages are only added.
+-- Conversations in which the new server wrote since the last import: messages are only added to them.
 CREATE TEMPORARY TABLE touched ON COMMIT DROP AS
 SELECT c.conversation_id FROM conversations c
 LEFT JOIN chat_import.conversations i ON i.conversation_id = c.conversation_id
@@ -32,7 +32,7 @@ WHERE s.conversation_id IN (SELECT conversation_id FROM chosen) AND NOT s.is_del
     AND s.conversation_id NOT IN (SELECT conversation_id FROM touched)
     AND (e.edited OR p.pinned_at IS DISTINCT FROM s.pinned_at);
 
--- New ones, numbered behind what is there. What was imported once and is gone was deleted by the new server, or with its group.
+-- New ones, numbered after the existing ones. An imported message that is gone was deleted by the new server, or with its group.
 WITH new AS (
     SELECT DISTINCT ON (s.message_id) s.* FROM chat_import.staged s
     WHERE s.conversation_id IN (SELECT conversation_id FROM chosen) AND NOT s.is_deleted
@@ -57,7 +57,7 @@ WITH new AS (
 INSERT INTO chat_import.messages (source_id, message_id, conversation_id, created_at)
 SELECT n.source_id, n.message_id, n.conversation_id, n.created_at FROM new n;
 
--- Late ones that belong between others: the conversation is numbered anew, unless the new server wrote in it.
+-- Late ones that belong between others: the conversation is renumbered, unless the new server wrote in it.
 CREATE TEMPORARY TABLE disordered ON COMMIT DROP AS
 SELECT p.message_id, p.conversation_id,
     row_number() OVER (PARTITION BY p.conversation_id ORDER BY m.created_at, m.source_id) AS seq
@@ -73,7 +73,7 @@ UPDATE private_messages p SET seq = -d.seq FROM disordered d WHERE p.message_id 
 
 UPDATE private_messages p SET seq = d.seq FROM disordered d WHERE p.message_id = d.message_id;
 
--- What they hid is put back by their numbers later.
+-- Hidden messages are restored by their numbers later.
 DELETE FROM message_deletions WHERE conversation_id IN (SELECT conversation_id FROM disordered);
 
 INSERT INTO conversations AS c (conversation_id, last_seq, message_count, version, created_at, last_message_at)

@@ -1,4 +1,4 @@
-//! What did not fit and why, row by row: all of it in a file, the numbers on the terminal.
+//! What could not be imported and why, row by row: all of it in a file, the numbers on the terminal.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,14 +23,14 @@ impl Report {
         Ok(Report { file, counts: BTreeMap::new(), imported: BTreeMap::new() })
     }
 
-    /// Notes a row that was not taken over, or not as it was.
+    /// Records a row that was not imported, or not unchanged.
     pub fn note(&mut self, table: &'static str, reason: &'static str, id: impl std::fmt::Display) -> Result<()> {
         *self.counts.entry((table, reason)).or_default() += 1;
         writeln!(self.file, "{table}\t{reason}\t{}", printable(&id.to_string()).replace(['\t', '\n'], " "))?;
         Ok(())
     }
 
-    /// Counts rows of a table that were taken over.
+    /// Counts imported rows of a table.
     pub fn imported(&mut self, table: &'static str, count: u64) {
         *self.imported.entry(table).or_default() += count;
     }

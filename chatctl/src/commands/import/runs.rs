@@ -15,9 +15,9 @@ pub struct Run {
     pub is_staged: bool,
 }
 
-/// Goes on with a run that was broken off if it was the same, else begins a new one.
+/// Continues an interrupted run with the same options, or begins a new one.
 pub async fn begin(import: &mut Import<'_>, since: Option<&str>) -> Result<Run> {
-    // Held until the connection ends: two at once would number messages twice.
+    // Held until the connection ends: two imports at once would number messages twice.
     let alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended('chatctl import', 0))")
         .fetch_one(&mut *import.target)
         .await?;
@@ -30,7 +30,7 @@ pub async fn begin(import: &mut Import<'_>, since: Option<&str>) -> Result<Run> 
         .fetch_optional(&mut *import.target)
         .await?;
     if let Some(other) = other {
-        bail!("this database has an import from {other}; drop the schema chat_import to import from {source} besides");
+        bail!("this database has an import from {other}; drop the schema chat_import to also import from {source}");
     }
     check(import).await?;
     let unfinished: Option<(i64, i64, bool)> = sqlx::query_as(
@@ -70,10 +70,10 @@ struct Sealed {
     content: Vec<u8>,
 }
 
-/// What decides how texts and times are read and sealed has to be as in the runs before.
+/// Checks that the options that decide how texts and times are read and sealed are the same as in earlier runs.
 ///
 /// # Errors
-/// With the option that is another one.
+/// With the option that differs.
 pub async fn check(import: &mut Import<'_>) -> Result<()> {
     let before: Option<(bool, String)> = sqlx::query_as(
         "SELECT decode, time_zone FROM chat_import.runs WHERE EXISTS (SELECT FROM chat_import.messages)
@@ -102,7 +102,7 @@ pub async fn check(import: &mut Import<'_>) -> Result<()> {
             .open(sealed.message_id, sealed.key_id, &sealed.iv, sealed.mac.as_deref(), &sealed.content)
             .is_err()
     {
-        bail!("CHAT_ENCRYPTION_KEYS: with these keys, what was imported before cannot be read");
+        bail!("CHAT_ENCRYPTION_KEYS: these keys cannot read what was imported before");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
--- What `chatctl import original` remembers, so that it can be repeated, resumed and verified. It holds no text in the clear.
+-- What `chatctl import original` remembers, so that it can be repeated, resumed and verified. It contains no plaintext.
 -- When the original is gone for good: DROP SCHEMA chat_import CASCADE;
 
 CREATE SCHEMA IF NOT EXISTS chat_import;
@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS chat_import.runs (
     finished_at TIMESTAMPTZ
 );
 
--- Messages that were read and sealed, and have no number yet.
+-- Messages that were read and sealed, but have no number yet.
 CREATE TABLE IF NOT EXISTS chat_import.staged (
     source_id       BIGINT PRIMARY KEY,
     message_id      UUID NOT NULL,
@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS chat_import.staged (
 CREATE INDEX IF NOT EXISTS staged_order ON chat_import.staged (conversation_id, created_at, source_id);
 CREATE INDEX IF NOT EXISTS staged_message ON chat_import.staged (message_id);
 
--- The messages that are here, with what decides their order.
+-- The imported messages, with what determines their order.
 CREATE TABLE IF NOT EXISTS chat_import.messages (
     source_id       BIGINT PRIMARY KEY,
     message_id      UUID NOT NULL UNIQUE,

@@ -1,4 +1,4 @@
-//! The original's tables, which are only read. Sites have different columns: one that a table does not have reads as NULL.
+//! The original's tables, which are only read. Their columns differ between sites; a missing column is read as NULL.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 pub struct Source {
     pub connection: PgConnection,
     schema: String,
-    /// Database and schema, to recognise the source by.
+    /// Database and schema, which identify the source.
     pub name: String,
 }
 
@@ -24,7 +24,7 @@ pub struct Table {
 
 impl Source {
     pub async fn connect(url: &str, schema: &str, time_zone: &str) -> Result<Source> {
-        // The URL holds a password, so it is not part of any message.
+        // The URL contains a password, so error messages must not quote it.
         let options: PgConnectOptions = url.parse().map_err(|_| anyhow::anyhow!("--from is not a URL of Postgres"))?;
         let options = options.application_name("chatctl-import");
         let mut connection = timeout(CONNECT_WITHIN, options.connect())
@@ -74,7 +74,8 @@ impl Source {
         .await?)
     }
 
-    /// `SELECT` of the table's columns; `rest` begins with WHERE or ORDER BY and may use any of them, the table being `source`.
+    /// A `SELECT` of the table's columns; `rest` begins with WHERE or ORDER BY and may use any of them. The table is
+    /// called `source`.
     pub fn select(&self, table: &Table, rest: &str) -> String {
         let absent: Vec<String> = table.columns.iter().map(|(name, _)| format!("NULL::text AS {name}")).collect();
         let read: Vec<String> = table.columns.iter().map(|(name, kind)| format!("{name}::{kind} AS {name}")).collect();
@@ -91,7 +92,7 @@ impl Source {
         format!("\"{}\".{name}", self.schema.replace('"', "\"\""))
     }
 
-    /// The next rows of a table by its serial `id`.
+    /// The next rows of a table, by its serial `id`.
     pub async fn page<T>(&mut self, table: &Table, after: i64, limit: i64) -> Result<Vec<T>>
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,

@@ -1,5 +1,5 @@
-//! What is here against what is there: the text, time, sender and place of every message, how many each conversation has, and
-//! that their numbers are in the order of the source.
+//! Compares the import with its source: the text, time, sender and place of every message, the number in each
+//! conversation, and that the messages have the same order.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,7 +23,8 @@ struct Stored {
     created_at: OffsetDateTime,
 }
 
-/// The number of differences; each is in the report, and so are messages that were deleted since on one side, which are none.
+/// Returns the number of differences. Each is in the report; so are messages that one side has since deleted, which do
+/// not count.
 pub async fn run(import: &mut Import<'_>) -> Result<u64> {
     runs::check(import).await?;
     let known = groups::known(import.source).await?;
@@ -49,7 +50,7 @@ pub async fn run(import: &mut Import<'_>) -> Result<u64> {
     Ok(differences)
 }
 
-/// Imported messages after this row of the source whose own rows are gone from there, up to the last of `ids`.
+/// Imported messages after this source row, up to the last of `ids`, whose own rows have since been deleted there.
 async fn gone_within(import: &mut Import<'_>, after: i64, ids: &[i64]) -> Result<Vec<i64>> {
     let gone: Vec<i64> = sqlx::query_scalar(
         "SELECT source_id FROM chat_import.messages WHERE source_id > $1 AND source_id <= $2 AND source_id <> ALL ($3)",
@@ -76,7 +77,7 @@ async fn compare(import: &mut Import<'_>, messages: Vec<Message>, expected: &mut
     .fetch_all(&mut *import.target)
     .await?;
     let stored: HashMap<Uuid, Stored> = rows.into_iter().map(|row| (row.message_id, row)).collect();
-    // Of several rows with one id, the first one was taken over.
+    // If several rows have one id, the first one was imported.
     let first: HashMap<i64, Uuid> = sqlx::query_as::<_, (i64, Uuid)>(
         "SELECT source_id, message_id FROM chat_import.messages WHERE source_id = ANY($1)",
     )
@@ -87,7 +88,7 @@ async fn compare(import: &mut Import<'_>, messages: Vec<Message>, expected: &mut
     .into_iter()
     .collect();
     let conversations: Vec<String> = messages.iter().map(|message| message.conversation.to_string()).collect();
-    // Those in which the new server wrote nothing, and deleted nothing either.
+    // The conversations in which the new server has neither written nor deleted anything.
     let untouched: HashSet<String> = sqlx::query_scalar(
         "SELECT conversation_id FROM conversations c JOIN chat_import.conversations i USING (conversation_id)
          WHERE conversation_id = ANY ($1) AND i.version = c.version",
@@ -131,7 +132,7 @@ async fn compare(import: &mut Import<'_>, messages: Vec<Message>, expected: &mut
     Ok(differences)
 }
 
-/// Imported messages of each conversation, here and there.
+/// Compares the number of imported messages in each conversation.
 async fn count(import: &mut Import<'_>, expected: &HashMap<String, i64>, gone: &[i64]) -> Result<u64> {
     let here: Vec<(String, i64)> = sqlx::query_as(
         "SELECT m.conversation_id, count(*) FROM chat_import.messages m

@@ -1,4 +1,5 @@
-//! A user's command on a backend's behalf: admitted, appended and answered as if the user's own connection had sent it.
+//! A backend's command on behalf of a user: admitted, appended and answered as if the user's own connection had sent
+//! it.
 
 use serde_json::{Map, Value};
 use shared::clock::Timestamp;
@@ -16,7 +17,7 @@ use crate::gateway::Gateway;
 use crate::http::reply::Response;
 use crate::lanes::admit::{Admitted, Ordered};
 
-/// What a repetition of the request is recognised by.
+/// What identifies a repetition of the request.
 pub fn repetition(gateway: &Gateway, request: &Parsed) -> Result<Option<Repetition>, ApiError> {
     let Some(key) = request.idempotency_key.clone().filter(|_| !request.endpoint.is_read()) else { return Ok(None) };
     let hint = match request.endpoint.operation {
@@ -43,14 +44,15 @@ fn decode(gateway: &Gateway, name: &str, request: &Parsed) -> Result<Command, Ap
     let context = DecodeContext { caller, limits: &gateway.limits };
     let mut fields = request.fields.clone();
     if let Some(key) = &request.idempotency_key {
-        // A message is recognised by it for longer than the request is. Other commands ignore it, as every unknown field.
+        // The server recognises a message by it for longer than it recognises the request. Other commands ignore it,
+        // like any unknown field.
         fields.entry("clientMessageId").or_insert_with(|| Value::from(key.as_str()));
     }
     let decoded = Command::decode(name, Fields(&fields), &context).ok_or_else(ApiError::nothing)?;
     decoded.map_err(|invalid| ApiError::invalid(&invalid))
 }
 
-/// Whether the message is to be the system's.
+/// True if the message is a system message.
 fn is_systems(request: &Parsed) -> Result<bool, ApiError> {
     if !request.endpoint.takes_kind() {
         return Ok(false);
@@ -63,7 +65,7 @@ fn is_systems(request: &Parsed) -> Result<bool, ApiError> {
     }
 }
 
-/// Has the command carried out under this id, or a new one, and waits for its answer.
+/// Runs the command under this id, or a new one, and waits for its answer.
 pub async fn run(gateway: &Gateway, name: &str, request: Parsed, id: Option<Uuid>) -> Result<Response, ApiError> {
     let ordered = Ordered {
         user: request.acting()?,
@@ -83,9 +85,9 @@ pub async fn run(gateway: &Gateway, name: &str, request: Parsed, id: Option<Uuid
     }
 }
 
-/// An answer in the form of HTTP: its event with `status` instead of `type`.
+/// Formats an answer for HTTP: its event with `status` instead of `type`.
 fn response(json: &[u8]) -> Result<Response, ApiError> {
-    let unreadable = || ApiError::internal("the answer to a command is not readable");
+    let unreadable = || ApiError::internal("the answer to a command cannot be read");
     let mut event: Map<String, Value> = serde_json::from_slice(json).map_err(|_| unreadable())?;
     if event.get("type").is_some_and(|kind| kind == "error") {
         return Err(ApiError::of_worker(None, json));

@@ -1,6 +1,6 @@
-//! `/api/server/v1/…`: the server API. A backend shows an API key and acts for a user: a worker checks the key, then the request
-//! becomes the very command that the user's own client would send, and takes the same way. The endpoints are listed in
-//! [`shared::server_api`]; here is what they have in common.
+//! `/api/server/v1/…`: the server API. A backend authenticates with an API key and acts for a user: a worker checks the
+//! key, then the request becomes the same command that the user's own client would send, and takes the same path. The
+//! endpoints are listed in [`shared::server_api`]; this module holds what they share.
 
 mod command;
 mod request;
@@ -30,7 +30,7 @@ use crate::gateway::Gateway;
 use crate::http::reply::{Response, Routes};
 use crate::limits::addresses::{Address, Counted, OverLimit, Peer};
 
-/// Keys are limited per minute.
+/// Keys have a limit per minute.
 const RATE_WINDOW: std::time::Duration = std::time::Duration::from_secs(60);
 
 pub fn route(gateway: &Arc<Gateway>) -> Routes {
@@ -119,7 +119,8 @@ async fn carry_out(
     }
 }
 
-/// Counts a request: against its key when that was accepted lately, else against its address, so that guessing is slow.
+/// Counts a request against its key if that key was accepted recently, and otherwise against its address, which makes
+/// guessing slow.
 async fn count(gateway: &Gateway, address: Address, key: Option<&ApiKey>) -> Result<(), ApiError> {
     let Some(key) = key.filter(|key| gateway.known_keys.contains(key)) else {
         let counted = gateway.addresses.count(Counted::Requests, address).await;
@@ -139,13 +140,14 @@ async fn count(gateway: &Gateway, address: Address, key: Option<&ApiKey>) -> Res
             Err(ApiError::too_many(retry_after, &message))
         }
         Err(error) => {
-            tracing::warn!(%error, "requests of API keys cannot be counted");
+            tracing::warn!(%error, "requests by API keys cannot be counted");
             Err(ApiError::unavailable(2))
         }
     }
 }
 
-/// Has a worker check the key; returns the id of the command that the request becomes: for a repetition that of the first.
+/// Asks a worker to check the key; returns the id of the command that the request becomes. A repetition gets the id of
+/// the first request.
 async fn authorise(
     gateway: &Gateway,
     address: Address,
@@ -185,7 +187,7 @@ async fn ask(gateway: &Gateway, request: HttpRequest, command: Option<Uuid>) -> 
     }
 }
 
-/// Lists all connections of a user, on whatever gateways.
+/// Lists all connections of a user on all gateways.
 async fn sessions(gateway: &Gateway, user: UserId) -> Result<Response, ApiError> {
     let presence = PresenceScripts::new(gateway.keys.clone());
     let mut found = presence.user_sessions(&gateway.redis, user).await.map_err(|error| {
@@ -201,7 +203,7 @@ async fn sessions(gateway: &Gateway, user: UserId) -> Result<Response, ApiError>
     Ok(json_response(200, serde_json::to_vec(&sessions).unwrap_or_default()))
 }
 
-/// Closes all connections of a user, on whatever gateways.
+/// Closes all connections of a user on all gateways.
 async fn kick(gateway: &Gateway, user: UserId) -> Result<Response, ApiError> {
     let channel = gateway.keys.user_channel(user);
     let publication = bytes::Bytes::from(gateway.wire.publication(&channel, &Header::Kicked, &[]));

@@ -1,4 +1,4 @@
-//! A request as its command wants it: the fields from path, query and body together.
+//! Turns a request into the fields that its command expects, from path, query and body.
 
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Number, Value};
@@ -13,26 +13,26 @@ use crate::api::error::ApiError;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// A request for an endpoint, as it came.
+/// A request to an endpoint, before parsing.
 pub struct Incoming<'a> {
     pub endpoint: &'static ServerEndpoint,
     pub parameters: Vec<(&'static str, &'a str)>,
-    /// After the prefix.
+    /// The path after the prefix.
     pub path: &'a str,
     pub query: &'a str,
     pub headers: &'a HeaderMap,
 }
 
-/// What it says.
+/// A parsed request.
 pub struct Parsed {
     pub endpoint: &'static ServerEndpoint,
-    /// In whose name; absent where nobody's.
+    /// The user for whom it acts; absent if the request is not for a user.
     pub user: Option<UserId>,
     pub fields: Map<String, Value>,
     pub idempotency_key: Option<String>,
-    /// Of what a repetition has to repeat.
+    /// A hash of what a repetition has to repeat.
     pub fingerprint: [u8; 32],
-    /// The `traceparent`. Any holder of a key may have requests traced.
+    /// The `traceparent`. Any key holder may request tracing.
     pub trace: Option<TraceContext>,
 }
 
@@ -59,12 +59,12 @@ impl Parsed {
 }
 
 impl Parsed {
-    /// In whose name.
+    /// The user for whom the request acts.
     pub fn acting(&self) -> Result<UserId, ApiError> {
         self.user.ok_or_else(ApiError::nothing)
     }
 
-    /// Whether the audit log has it: all that changes something, and a user's data once.
+    /// True if the audit log records it: every change, and each read of a user's data.
     pub fn is_audited(&self) -> bool {
         match self.endpoint.operation {
             ServerOperation::Export => !self.fields.contains_key("cursor"),
@@ -73,8 +73,8 @@ impl Parsed {
     }
 }
 
-/// Hashes the fields, not the bytes: a repetition may write the same JSON differently. And the API key, which is stored nowhere: without
-/// it nobody who reads the database can tell a text by its hash.
+/// Hashes the fields and not the bytes, because a repetition may write the same JSON differently. The hash includes the
+/// API key, which is stored nowhere, so that a reader of the database cannot find out a text from its hash.
 fn fingerprint(incoming: &Incoming<'_>, fields: &Map<String, Value>) -> [u8; 32] {
     let fields = Value::from_iter(fields.clone()).to_string();
     let key = incoming.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -102,7 +102,7 @@ fn idempotency_key(incoming: &Incoming<'_>) -> Result<Option<String>, ApiError> 
     }
 }
 
-/// A body that is empty is an object without fields.
+/// Parses a body; an empty one is an object without fields.
 fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let bad = |code, message: String| Err(ApiError::new(StatusCode::BAD_REQUEST, code, message));
     if body.is_empty() {
@@ -115,7 +115,7 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
-/// Each text becomes what its field holds; one that is not of this kind stays a text, which the command refuses.
+/// Turns each text into the type of its field; one that does not fit stays a text, which the command rejects.
 fn query(fields: &[Field], query: &str) -> Map<String, Value> {
     let value = |name: &str, text: &str| match fields.iter().find(|field| field.name == name).map(|field| field.kind) {
         Some(Kind::Boolean) => text.parse::<bool>().map_or_else(|_| Value::from(text), Value::from),

@@ -1,4 +1,5 @@
-//! Tokens under the keys that an issuer publishes. The issuer is a real HTTP server, here; its keys are for these tests alone.
+//! Tokens signed with keys that an issuer publishes. The issuer is a real HTTP server in this process; its keys are for
+//! these tests only.
 
 mod server;
 
@@ -90,7 +91,7 @@ async fn tokens_of_all_three_algorithms_open_sessions() {
         let client = Client::login(&harness.url, &key.sign(&claims(user, json!({})))).await.unwrap();
         assert_eq!(client.user_id(), user.to_string());
     }
-    // The shared secret still works, beside the issuer.
+    // The shared secret still works next to the issuer.
     assert_eq!(harness.login(9).await.user_id(), "9");
     assert_eq!(server.requests(), 1);
 }
@@ -106,7 +107,7 @@ async fn the_user_id_stands_where_the_setting_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_that_are_not_for_this_server_are_refused() {
+async fn claims_that_are_not_for_this_server_are_rejected() {
     let key = Key::p256("e");
     let server = Server::start(set(&[&key])).await;
     let harness = start(&server, &[]).await;
@@ -135,13 +136,13 @@ async fn a_public_key_is_no_secret_and_no_key_of_another_algorithm() {
     let harness = start(&server, &[]).await;
     let public = rsa.public();
     let modulus = public["n"].as_str().unwrap();
-    // Whatever form of the public key a careless server might take for the secret of HS256.
+    // Every form of the public key that a careless server might take for the secret of HS256.
     for secret in [modulus.as_bytes(), public.to_string().as_bytes(), include_bytes!("rsa.der")] {
         let header = Header { kid: Some("r".to_owned()), ..Header::new(Algorithm::HS256) };
         let forged = jsonwebtoken::encode(&header, &claims(1, json!({})), &EncodingKey::from_secret(secret)).unwrap();
         assert_eq!(refused(&harness, &forged).await, (401, json!("TOKEN_INVALID")));
     }
-    // Signed by one key, and named as another.
+    // Signed with one key, and labelled as another.
     let mislabelled = Key { id: "r", ..Key::p256("e") };
     assert_eq!(refused(&harness, &mislabelled.sign(&claims(1, json!({})))).await.0, 401);
     let genuine = rsa.sign(&claims(1, json!({})));

@@ -1,4 +1,4 @@
-//! An HTTP server that publishes keys, or does not.
+//! An HTTP server that publishes keys, or fails to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What every request is answered with.
+/// The answer to every request.
 #[derive(Clone)]
 pub struct Answer {
     head: String,
@@ -42,7 +42,7 @@ impl Answer {
         Answer { head: "HTTP/1.1 200 OK\r\n\r\n".to_owned(), body: " ".repeat(64 * 1024), is_endless: true }
     }
 
-    /// Nothing, on a connection that stays open.
+    /// Sends nothing, on a connection that stays open.
     pub fn silent() -> Self {
         Answer { head: String::new(), body: String::new(), is_endless: true }
     }
@@ -76,7 +76,7 @@ impl Server {
         *self.answer.lock() = answer;
     }
 
-    /// How many there were.
+    /// The number of requests so far.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }

@@ -1,8 +1,8 @@
-//! What a start refuses of the settings for TLS to the stores.
+//! Which TLS settings for the stores are rejected at a start.
 
 use super::{gateway, only_problem, worker};
 
-/// A certificate authority of nobody's: its key was thrown away.
+/// A certificate authority whose key was thrown away.
 const AUTHORITY: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBfzCCASWgAwIBAgIUc2KBgLeuBYAq/ST17yu2LmGGM30wCgYIKoZIzj0EAwIw

@@ -1,5 +1,5 @@
-//! What is inside objects as clients of the original know it: messages by bare UUIDs, direct conversations by the two user ids sorted
-//! as strings, and texts that are safe to show as HTML, which some of these clients do.
+//! Ids and texts inside objects as clients of the original know them: messages as bare UUIDs, direct conversations as
+//! the two user ids sorted as strings, and texts that are safe to display as HTML, which some of these clients do.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use crate::ids::ConversationId;
 
 /// Fields that hold an id of a message or a conversation.
 const FIELDS: [&str; 6] = ["id", "messageId", "replyTo", "replyToMessageId", "announcementId", "conversationId"];
-/// Fields that hold what people wrote.
+/// Fields that contain what people wrote.
 const TEXTS: [&str; 13] = [
     "content",
     "newContent",
@@ -25,10 +25,10 @@ const TEXTS: [&str; 13] = [
     "lastName",
     "bio",
 ];
-/// Fields that hold what other servers wrote.
+/// Fields that contain what other servers wrote.
 const OPAQUE: [&str; 1] = ["payload"];
 
-/// Shows all ids and texts in an object and in what it holds.
+/// Converts all ids and texts in an object and its nested values.
 pub fn show_in(object: &mut Object) {
     for (name, value) in object.iter_mut() {
         if OPAQUE.contains(&name.as_str()) {
@@ -48,14 +48,15 @@ pub fn show_in(object: &mut Object) {
     }
 }
 
-/// The original stored `<` and `>` as entities. `&` stays: a text that was imported as the original stored it has entities already.
+/// The original stored `<` and `>` as entities. `&` stays, because a text imported from the original's storage already
+/// contains entities.
 fn escape(text: &mut String) {
     if text.contains(['<', '>']) {
         *text = text.replace('<', "&lt;").replace('>', "&gt;");
     }
 }
 
-/// `None` for what stays as it is.
+/// `None` if it stays as it is.
 fn shown(id: &str) -> Option<String> {
     if let Some(bare) = id.strip_prefix("msg_") {
         return Uuid::try_parse(bare).is_ok().then(|| bare.to_owned());

@@ -1,4 +1,4 @@
-//! Commands of the original's clients, made commands of `chat.v1`.
+//! Turns commands of the original's clients into commands of `chat.v1`.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::commands::{Contract, LeaveGroup, ResignFromGroup};
 use crate::limits::Limits;
 use crate::protocol::Invalid;
 
-/// Numbers that may come as strings.
+/// Numbers that may be sent as strings.
 const NUMBERS: [&str; 3] = ["limit", "offset", "maxMembers"];
 
 pub fn command(command: &mut Object, limits: &Limits) -> Result<(), Invalid> {
@@ -30,19 +30,19 @@ pub fn command(command: &mut Object, limits: &Limits) -> Result<(), Invalid> {
             return Err(Invalid::new("content", "Message contains potentially harmful content: script tags"));
         }
     }
-    // Everybody may leave, the last admin's group with them.
+    // Everyone may leave, and the group of its last admin is then deleted.
     if command.get("type").is_some_and(|kind| kind == LeaveGroup::NAME) {
         command.insert("type".to_owned(), json!(ResignFromGroup::NAME));
     }
     Ok(())
 }
 
-/// Its clients count on script tags being refused, since some show content as HTML.
+/// Its clients rely on script tags being rejected, since some display content as HTML.
 fn has_script(content: &str) -> bool {
     content.as_bytes().windows(7).any(|bytes| bytes.eq_ignore_ascii_case(b"<script"))
 }
 
-/// `typing` is confirmed.
+/// Confirms `typing`.
 pub fn confirmation(command: &Object) -> Option<Value> {
     if command.get("type")? != "typing" {
         return None;
@@ -55,7 +55,7 @@ pub fn confirmation(command: &Object) -> Option<Value> {
     for name in ["recipientId", "groupId", "requestId"] {
         if let Some(value) = command.get(name).filter(|value| !value.is_null()) {
             let is_id = name != "requestId";
-            // Ids are strings on the way out, whatever they were on the way in.
+            // Ids are sent as strings, whatever they were in the command.
             let number = value.as_i64().filter(|_| is_id);
             confirmation[name] = number.map_or_else(|| value.clone(), |number| json!(number.to_string()));
         }

@@ -1,5 +1,6 @@
-//! `original`: the dialect of the clients of the server that this one replaces, as that server was recorded (the end-to-end tests
-//! replay the recording). `incoming` makes their commands ours, `outgoing` our events theirs, `ids` shows ids as they know them.
+//! `original`: the dialect of the clients of the server that this one replaces, as recorded from that server (the
+//! end-to-end tests use the recording). `incoming` converts their commands into ours, `outgoing` our events into
+//! theirs, and `ids` shows ids as they know them.
 
 mod ids;
 mod incoming;
@@ -14,10 +15,10 @@ use crate::ids::UserId;
 use crate::limits::Limits;
 use crate::protocol::Invalid;
 
-/// Longest message of that server.
+/// The longest message that server accepted.
 const MAX_MESSAGE_CHARACTERS: usize = 1_000;
 const MAX_GROUP_NAME_CHARACTERS: usize = 255;
-/// Of messages that are longer than this, that server allowed twice as many.
+/// That server allowed twice as many messages longer than this.
 const LONG_MESSAGE_CHARACTERS: usize = 500;
 
 pub struct Original;
@@ -72,7 +73,7 @@ impl Translator for Original {
     }
 }
 
-/// An entry of the list of conversations as the page reads it.
+/// An entry of the list of conversations as the web page reads it.
 fn conversation(entry: &mut Object) {
     let participant = entry.get("participant").cloned().unwrap_or_default();
     entry.insert("participantId".to_owned(), participant["userId"].clone());

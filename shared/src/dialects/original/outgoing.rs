@@ -1,5 +1,6 @@
-//! Events of `chat.v1` as the original's clients read them. What has no counterpart there, and what is the same, goes out as it
-//! is but for its ids; a client ignores types that it does not know. Fields are added and moved, and hardly any taken away.
+//! Events of `chat.v1` as the original's clients read them. Events without a counterpart there, and equal ones, are
+//! sent as they are except for their ids; clients ignore unknown types. Fields are added and moved, and hardly any are
+//! removed.
 
 use serde_json::{Value, json};
 
@@ -7,7 +8,7 @@ use super::super::Object;
 use super::ids;
 use crate::ids::UserId;
 
-/// Who caused an event that looks different to them, or is called otherwise.
+/// The user who caused an event, if it looks different to that user or has another name.
 pub fn actor(event: &Object) -> Option<UserId> {
     let field = match kind(event) {
         "new_message" | "new_group_message" | "group_announcement" => "senderId",
@@ -18,10 +19,11 @@ pub fn actor(event: &Object) -> Option<UserId> {
     event.get(field)?.as_str()?.parse().ok()
 }
 
-/// A direct answer. What is sent is confirmed by its echo, which says all; and of some changes the one who made them is told twice.
+/// A direct answer. A sent message is confirmed by its echo, which contains everything; for some changes, the user who
+/// made them is told twice.
 pub fn answer(answer: &Object) -> Vec<Value> {
     match kind(answer) {
-        // A repetition has no echo, and a request that has an id wants it back.
+        // A repetition has no echo, and a request with an id expects it back.
         "message_sent" | "group_message_sent" | "announcement_sent"
             if !answer.contains_key("requestId") && !answer.contains_key("duplicate") =>
         {
@@ -41,7 +43,7 @@ pub fn answer(answer: &Object) -> Vec<Value> {
     }
 }
 
-/// An event for whoever caused it (`own`), or for others.
+/// An event for the user who caused it (`own`), or for others.
 pub fn event(event: &Object, own: bool) -> Value {
     let mut shown = event.clone();
     match kind(event) {
@@ -168,7 +170,7 @@ fn messages_in(event: &mut Object) {
     }
 }
 
-/// An event that holds the message and little else.
+/// An event with little more than the message.
 fn nested_message(event: &Object, kind: &str) -> Object {
     let mut nested = Object::new();
     for name in ["messageId", "conversationId", "groupId", "timestamp", "eventId", "version"] {
@@ -198,7 +200,7 @@ fn direct_message(event: &Object, own: bool) -> Object {
     new
 }
 
-/// Of the pinned messages the one pinned last, or null.
+/// Keeps only the last pinned message, or null.
 fn newest_pin(event: &mut Object) {
     rename(event, "pinned_message");
     let pins = event.remove("messages").unwrap_or_default();
@@ -239,7 +241,7 @@ fn group_created(event: &mut Object) {
     }
 }
 
-/// What a group is, for an object of its own.
+/// The fields of a group that become a nested object.
 const GROUP: [&str; 8] =
     ["groupId", "groupName", "groupDescription", "createdBy", "maxMembers", "createdAt", "memberCount", "members"];
 
@@ -269,14 +271,14 @@ fn group_info_updated(event: &mut Object) {
 fn user_groups(event: &mut Object) {
     for group in objects(event, "groups") {
         role_in(group);
-        // A number in text, as its database gave it.
+        // A number as text, as its database returned it.
         if let Some(count) = group.get("memberCount").and_then(Value::as_i64) {
             set(group, "memberCount", json!(count.to_string()));
         }
     }
 }
 
-/// The display name was made of the two.
+/// The display name was composed of the two.
 fn split_name(user: &mut Object) {
     let name = user.get("displayName").and_then(Value::as_str).unwrap_or_default();
     let (first, last) = name.split_once(' ').unwrap_or((name, ""));

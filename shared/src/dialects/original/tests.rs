@@ -37,7 +37,7 @@ fn command(mut command: Value) -> Result<Value, &'static str> {
 }
 
 #[test]
-fn a_direct_message_is_nested_and_named_by_who_gets_it() {
+fn a_direct_message_is_nested_and_named_by_its_recipient() {
     let replied =
         json!({"messageId": format!("msg_{BARE}"), "senderUsername": "bob", "content": "x", "createdAt": "t"});
     let new = message(json!({"type": "new_message", "replyToMessageId": format!("msg_{BARE}"), "replyTo": replied}));
@@ -67,7 +67,7 @@ fn texts_hold_no_html() {
 }
 
 #[test]
-fn who_caused_an_event_is_told_apart() {
+fn the_causes_of_events_are_told_apart() {
     let is_own =
         |event: Value, user| Dialect::Original.read(event.to_string().as_bytes()).unwrap().is_own(Some(UserId(user)));
     assert!(is_own(message(json!({"type": "new_message"})), 9));
@@ -89,7 +89,7 @@ fn what_was_sent_is_confirmed_by_its_echo_alone() {
 }
 
 #[test]
-fn whoever_changed_a_group_is_told_twice() {
+fn a_user_who_changes_a_group_is_told_twice() {
     let added = json!({"type": "member_added", "groupId": "group_1", "userId": "3", "addedBy": "1", "timestamp": "t"});
     assert_eq!(answers(&added).len(), 2);
     let updated =

@@ -2,7 +2,7 @@
 -- KEYS: [1] the address's connections per gateway
 -- ARGV: [1] this gateway, [2] its connections with the new one, [3] limit, [4] lifetime in seconds, [5..] the other live
 --       gateways
--- Returns 1 when admitted, 0 when not (then nothing is changed).
+-- Returns 1 if admitted, 0 if not (then nothing is changed).
 local total = tonumber(ARGV[2])
 for at = 5, #ARGV do
   total = total + tonumber(redis.call('HGET', KEYS[1], ARGV[at]) or '0')

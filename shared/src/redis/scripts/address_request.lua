@@ -1,7 +1,7 @@
 -- Counts one request of an address in a sliding window.
 -- KEYS: [1] the address's requests
 -- ARGV: [1] limit, [2] window in seconds, [3] slice in seconds
--- Returns 0 when it is within the limit, else the seconds until the next one may be.
+-- Returns 0 if it is within the limit, otherwise the seconds until the next one is allowed.
 -- The value packs (slice's first second, count) pairs as big-endian u32 each, oldest first.
 local limit, window, slice = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = tonumber(redis.call('TIME')[1])

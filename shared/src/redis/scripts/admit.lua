@@ -3,7 +3,7 @@
 -- KEYS: [1..s] streams, [s+1..] rate-limit keys
 -- ARGV: [1] s, [2] window in seconds, [3] field name,
 --       then per command: stream index (1-based; 0: not appended), rate key index (0: not limited), limit, entry
--- Returns per command 0 when admitted, else the seconds until the sender may try again.
+-- Returns per command 0 if admitted, otherwise the seconds until the sender may try again.
 -- A rate key packs (second, count) pairs as big-endian u32 each, oldest first.
 local streams = tonumber(ARGV[1])
 local window, field = tonumber(ARGV[2]), ARGV[3]

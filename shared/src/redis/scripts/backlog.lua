@@ -1,6 +1,6 @@
--- How much waits in streams, and since when, by Redis' own clock, which makes the entries' ids.
+-- Reads how much waits in streams, and for how long, by Redis' own clock, which sets the entries' ids.
 -- KEYS: streams
--- Returns per stream its length and the age of its first entry in milliseconds (0 when it is empty).
+-- Returns per stream its length and the age of its first entry in milliseconds (0 if it is empty).
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local result = {}

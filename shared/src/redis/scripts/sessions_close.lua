@@ -1,4 +1,4 @@
--- Takes sessions of one gateway away. Whose last one it was gets a grace period.
+-- Removes sessions of one gateway. A user without further sessions gets a grace period.
 -- KEYS: [1] online users (sorted set), [2] grace periods (sorted set), [3] the gateway's sessions (set)
 -- ARGV: [1] prefix of the users' session sets, [2] gateway, [3] end of a grace period that starts now,
 --       then per session: user, connection

@@ -1,7 +1,7 @@
--- Lists users as online again after a loss of data. Who has no session gets a grace period.
+-- Lists users as online again after a loss of data. Users without a session get a grace period.
 -- KEYS: [1] online users (sorted set), [2] grace periods (sorted set)
 -- ARGV: [1] prefix of the users' session sets, [2] end of the grace period, then the users
--- Returns how many have no session.
+-- Returns the number of users without a session.
 local waiting = 0
 for at = 3, #ARGV do
   local user = ARGV[at]

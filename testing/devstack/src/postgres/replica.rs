@@ -31,7 +31,7 @@ impl Postgres {
         Ok(replica)
     }
 
-    /// Ends the replication and goes on as a primary, on the port of the old one, which must be gone.
+    /// Ends the replication and continues as a primary, on the port of the old one, which must be gone.
     pub fn promote_to(&mut self, port: u16) -> Result<()> {
         self.query("postgres", "select pg_promote()")?;
         self.stop()?;

@@ -8,12 +8,12 @@ use devstack::wait::SOON;
 use e2e::{Deployment, Options};
 use serde_json::{Value, json};
 
-/// A gateway that seems dead is given up after six seconds, and the grace period is one.
+/// A gateway that seems dead is abandoned after six seconds, and the grace period is one.
 const LONG_ENOUGH_TO_BE_GIVEN_UP: Duration = Duration::from_secs(9);
 const ROUNDS: usize = 20;
 const MINUTE_MS: i64 = 60_000;
 
-/// The value of a metric of a server.
+/// Returns the value of a metric of a server.
 fn metric(url: &str, name: &str) -> Result<f64> {
     let page = devstack::http::get(&format!("{url}/metrics"))?.body;
     let line = page.lines().find(|line| line.starts_with(name)).with_context(|| format!("no {name} at {url}"))?;
@@ -46,8 +46,8 @@ async fn a_minute_between_clocks_breaks_no_promise() -> Result<()> {
     let [alice, bob, carol] = deployment.users(["alice", "bob", "carol"])?;
     let mut slow = deployment.login(0, &alice).await?;
     let mut fast = deployment.login(1, &bob).await?;
-    // Commands of both are applied by both workers, and edits are within their time: what one gateway took in a minute ago by its
-    // own clock, another one takes now.
+    // Commands of both are applied by both workers, and edits are in time although the clocks differ: the sender's
+    // gateway seems a minute ahead or behind.
     for round in 0..ROUNDS {
         let group = slow.request_ok(json!({"type": "create_group", "groupName": format!("g{round}")})).await?;
         let id = &group["groupId"];
@@ -62,7 +62,7 @@ async fn a_minute_between_clocks_breaks_no_promise() -> Result<()> {
         let react = json!({"type": "add_group_reaction", "messageId": sent["messageId"], "reaction": "+"});
         reactor.request_ok(react).await?;
     }
-    // Signs of typing end after three seconds, neither at once nor after a minute.
+    // Typing indicators end after three seconds, neither at once nor after a minute.
     slow.send(json!({"type": "typing", "recipientId": bob.id, "isTyping": true})).await?;
     fast.expect("user_typing", |event| event["isTyping"] == true, SOON).await?;
     fast.expect_none("user_typing", |event| event["isTyping"] == false, Duration::from_secs(1)).await?;
@@ -70,7 +70,7 @@ async fn a_minute_between_clocks_breaks_no_promise() -> Result<()> {
     fast.expect_none("user_offline", |_| true, LONG_ENOUGH_TO_BE_GIVEN_UP).await?;
     slow.expect_none("user_offline", |_| true, Duration::from_millis(10)).await?;
 
-    // Whoever was away gets it all in the order in which it happened.
+    // A user who was away gets everything in the order in which it happened.
     let mut late = deployment.login(0, &carol).await?;
     let mut seen: Vec<Value> = Vec::new();
     while seen.iter().filter(|event| event["type"] == "group_reaction_added").count() < ROUNDS {

@@ -1,5 +1,5 @@
-//! The dialect of the original's clients, held against what was recorded from the original server: 76 steps, and every frame that
-//! each of three users received. Ids and texts differ; types, fields, their JSON types and what they mean do not.
+//! The dialect of the original's clients, checked against a recording of the original server: 76 steps, and every frame
+//! that each of three users received. Ids and texts differ; types, fields, their JSON types and what they mean do not.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 const RECORDED: &str = include_str!("../fixtures/original_frames.json");
 const QUIET: Duration = Duration::from_millis(300);
 
-/// Steps at which the original refused, or did by halves, what its own clients and documents ask for. What comes instead, to
-/// whoever sent it.
+/// Steps at which the original rejected, or did only in part, what its own clients and documents ask for; and what the
+/// sender gets instead.
 const BETTER: &[(&str, &str)] = &[
     ("remove_reaction with reaction", "reaction_removed"),
     ("edit_private_message newContent (the frontend)", "message_edited"),
@@ -23,11 +23,11 @@ const BETTER: &[(&str, &str)] = &[
     ("send_announcement", "announcement_sent"),
     ("mark_message_read in the group without groupId", "message_marked_read"),
     ("before auth: connect", "auth_success"),
-    // Deleted by the step before, which failed on the original.
+    // The previous step, which failed on the original, deleted it.
     ("delete_message deleteForEveryone true", "error"),
 ];
 
-/// Steps of which the frames are as recorded but for values: `offset` counts from the newest message, and a deletion is for
+/// Steps whose frames are as recorded except for values: `offset` counts from the newest message, and a deletion is for
 /// everyone unless it says otherwise.
 const OTHER_VALUES: &[&str] = &[
     "get_private_messages, page 2",
@@ -40,14 +40,14 @@ fn options() -> Options {
     Options::default().with("DEFAULT_DIALECT", "original")
 }
 
-/// What stands in the recording for something, and what it is here.
+/// The names in the recording, and what they are here.
 #[derive(Default)]
 struct Names {
     ours: HashMap<String, String>,
 }
 
 impl Names {
-    /// A recorded value as it is sent here.
+    /// Translates a recorded value to what is sent here.
     fn translate(&self, value: &Value) -> Value {
         match value {
             Value::String(text) => {
@@ -63,7 +63,7 @@ impl Names {
         }
     }
 
-    /// Whether a frame has all that the recorded one has. Ids that were not seen before are noted.
+    /// Checks that a frame has everything that the recorded one has. Unknown ids are remembered.
     fn fits(
         &self,
         recorded: &Value,
@@ -151,7 +151,7 @@ impl Stage {
         self.clients.get_mut(who).with_context(|| format!("the connection of {who}"))
     }
 
-    /// Waits until each recorded frame has come to this user, each for itself.
+    /// Waits until each recorded frame has reached this user, in any order.
     async fn sees(&mut self, who: &str, recorded: &[Value], values: bool) -> Result<()> {
         let Some(client) = self.clients.get_mut(who) else { bail!("{who} is not there") };
         let (mut came, mut missing): (Vec<Value>, Vec<&Value>) = (Vec::new(), recorded.iter().collect());
@@ -185,7 +185,7 @@ impl Stage {
     }
 }
 
-/// Who sent a step: whoever is answered, as the recording says only what came.
+/// Finds the sender of a step: the user who is answered, because the recording contains only what was received.
 fn sender(step: &str, sent: &Value, received: &Map<String, Value>) -> String {
     const ANSWERS: [&str; 6] = [
         "error",
@@ -299,7 +299,7 @@ async fn broken_json(stage: &mut Stage, who: &str, text: &str, frames: &[Value])
     stage.sees(who, frames, true).await
 }
 
-/// A group whose members speak both dialects: each reads its own, and sends become one event in the older one.
+/// A group whose members speak both dialects: each reads its own, and in the older one a send is one event.
 #[tokio::test]
 async fn a_group_of_both_dialects_reads_the_same_conversation() -> Result<()> {
     let fleet = Deployment::start("mixed", options())?;
@@ -337,7 +337,7 @@ async fn a_group_of_both_dialects_reads_the_same_conversation() -> Result<()> {
     }
     theirs.expect_none("an echo", |event| event_type(event) == "new_group_message", QUIET).await?;
 
-    // Two devices of one user, of which only those of the older dialect exclude each other.
+    // Two devices of one user: only those of the older dialect exclude each other.
     let mut device = Connect::new(&fleet.gateway_url(1)).chat_v1().open().await?;
     device.authenticate(&old.token).await?;
     theirs.expect_none("a conflict", |event| event_type(event) == "session_conflict", QUIET).await?;

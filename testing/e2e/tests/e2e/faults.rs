@@ -1,4 +1,4 @@
-//! What dies and comes back while messages flow: nothing acknowledged is lost, doubled or out of order.
+//! Servers and stores die and come back while messages flow: nothing acknowledged is lost, doubled or out of order.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ async fn servers_started_before_their_stores_serve_once_they_are_up() -> Result<
         server.kill()?;
         server.start()?;
     }
-    // They have tried to reach the stores, in vain, when they say that they are alive.
+    // When they report that they are alive, they have already tried to reach the stores.
     for server in &deployment.fleet.gateways {
         devstack::wait::until("a gateway says that it is not ready", NOTICED_WITHIN, || {
             Ok(devstack::http::get(&format!("{}/ready", server.url())).ok().map(|ready| assert_eq!(ready.status, 503)))

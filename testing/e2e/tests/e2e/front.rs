@@ -127,7 +127,7 @@ async fn a_rolling_restart_of_the_gateways_behind_nginx_loses_nothing() -> Resul
     Ok(())
 }
 
-/// The deployed script with nginx below it, where the look-up of `gateways` is what the file `answer` says.
+/// The deployed script with nginx below it, where the look-up of `gateways` returns the contents of the file `answer`.
 pub fn by_script(deployment: &Deployment, front: &Front, answer: &Path, options: &[(&str, &str)]) -> Result<Process> {
     let folder = deployment.logs();
     let home = folder.join("nginx");
@@ -164,7 +164,7 @@ pub fn by_script(deployment: &Deployment, front: &Front, answer: &Path, options:
     })
 }
 
-/// The deployed script, where the look-up of a name is a file and nginx is real.
+/// Runs the deployed script with a real nginx, and a file as the result of look-ups.
 #[test]
 fn the_list_of_gateways_follows_the_name() -> Result<()> {
     let options = Options { gateways: 1, workers: 1, ..behind_nginx() };
@@ -192,7 +192,7 @@ fn the_list_of_gateways_follows_the_name() -> Result<()> {
     let listed = std::fs::read_to_string(&list)?;
     ensure!(listed.lines().count() == 1 && listed.contains(&format!("server 127.0.0.1:{port} ")), "{listed}");
 
-    // It has moved to where nobody listens.
+    // It has moved to an address where nobody listens.
     std::fs::write(&answer, "127.0.0.77 STREAM gateways\n")?;
     until("the gateway is gone", "127.0.0.77:", false)?;
     // A look-up that fails leaves the list as it is.
@@ -207,7 +207,7 @@ fn the_list_of_gateways_follows_the_name() -> Result<()> {
     Ok(())
 }
 
-/// Behind a load balancer that hides the clients' addresses and tells them by the PROXY protocol.
+/// Behind a load balancer that hides the clients' addresses and sends them by the PROXY protocol.
 #[test]
 fn an_address_told_by_the_proxy_protocol_is_the_clients() -> Result<()> {
     let options = Options { gateways: 1, workers: 1, ..behind_nginx() }.with("IP_RATE_LIMIT", "3");
@@ -217,7 +217,7 @@ fn an_address_told_by_the_proxy_protocol_is_the_clients() -> Result<()> {
     let answer = deployment.logs().join("addresses");
     std::fs::write(&answer, "127.0.0.1 STREAM gateways\n")?;
     let mut process = by_script(&deployment, &front, &answer, &[("PROXY_PROTOCOL_FROM", "127.0.0.1")])?;
-    // The status of a request, which counts for its address; "none" when the connection is closed instead.
+    // The status of a request, which counts against its address; "none" when the connection is closed instead.
     const REQUEST: &str = "
 import socket, ssl, sys
 port, announced = int(sys.argv[1]), sys.argv[2]

@@ -1,4 +1,4 @@
-//! Ten times as much offered as can be done: as much is done as before, and what is accepted is done in time.
+//! At ten times the capacity, the throughput stays the same, and accepted commands are completed in time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior};
 
 const CLIENTS: usize = 40;
-/// Long enough for the backlog to pass its bound, and for gateways to refuse and accept again several times.
+/// Long enough for the backlog to pass its bound, and for gateways to reject and accept again several times.
 const MEASURED: Duration = Duration::from_secs(10);
 const WARM_UP: Duration = Duration::from_secs(5);
-/// What is accepted is done within this time or refused then; what is under way at its end may take a little longer.
+/// Accepted commands are completed within this time or rejected then; those in progress at its end may take a little
+/// longer.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
@@ -25,8 +26,8 @@ const PERIOD: Duration = Duration::from_millis(100);
 const SHARE: Duration = Duration::from_millis(5);
 const LOOK_PAUSE: Duration = Duration::from_micros(500);
 
-/// Stops the worker in each period once it has had its share. The share is time on a processor: by the clock the worker would have less
-/// of it whenever others, those who offer too much among them, keep the processors busy.
+/// Stops the worker in each period once it has had its share. The share is processor time: with a share of wall-clock
+/// time, the worker would get less whenever other processes, such as the load generator, keep the processors busy.
 struct Throttle {
     ended: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<Server>>,
@@ -63,7 +64,7 @@ impl Throttle {
     }
 }
 
-/// What all its threads have had so far.
+/// Returns the processor time of all its threads so far.
 fn processor_time(server: &Server) -> Duration {
     let Some(pid) = server.pid() else { return Duration::ZERO };
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
@@ -76,9 +77,9 @@ fn processor_time(server: &Server) -> Duration {
 
 #[derive(Clone, Copy)]
 enum Pace {
-    /// Unanswered commands at a time.
+    /// A number of unanswered commands at a time.
     Closed(usize),
-    /// A command each.
+    /// One command in each interval.
     Open(Duration),
 }
 
@@ -86,7 +87,7 @@ enum Pace {
 struct Tally {
     acknowledged: Vec<Duration>,
     refused: usize,
-    /// Sent, whatever became of it.
+    /// The number of commands sent, however they were answered.
     offered: usize,
 }
 
@@ -102,7 +103,7 @@ impl Tally {
     }
 }
 
-/// One client's share of the load. Counts what is answered while it is measured.
+/// Sends one client's share of the load; counts answers within the measured time.
 async fn offer(client: &mut Client, recipient: i64, pace: Pace) -> Result<Tally> {
     let from = Instant::now() + WARM_UP;
     let until = from + MEASURED;

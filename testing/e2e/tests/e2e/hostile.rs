@@ -1,6 +1,7 @@
-//! Attacks within all limits, each by one account or by strangers, while others go on talking: it must not become slow for them,
-//! and none of their messages may be refused. `HOSTILE_SECONDS=60` makes each attack last longer than the test needs, and
-//! `HOSTILE_SETTINGS="GROUP_CREATE_LIMIT=1000000 MAX_GROUPS_PER_USER=1000000"` takes defences out, to see what they are good for.
+//! Attacks within all limits, each by one account or by strangers, while others continue to talk: it must not become
+//! slow for them, and none of their messages may be rejected. `HOSTILE_SECONDS=60` makes each attack last longer than
+//! the test needs, and `HOSTILE_SETTINGS="GROUP_CREATE_LIMIT=1000000 MAX_GROUPS_PER_USER=1000000"` disables defences,
+//! to see what they achieve.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -15,15 +16,16 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Pairs of bystanders, each of which sends a message after the other is told.
+/// Pairs of bystanders, each of which sends a message when the other's has arrived.
 const BYSTANDERS: usize = 8;
 /// `GROUP_MAX_MEMBERS`, without the founder.
 const STRANGERS: usize = 49;
 /// Messages of the conversation whose depths are asked for.
 const DEEP: usize = 100_000;
-/// Between two messages of one: within `MESSAGE_RATE_LIMIT`.
+/// The pause between two messages of a user: within `MESSAGE_RATE_LIMIT`.
 const PACE: Duration = Duration::from_millis(300);
-/// Slower than this times the quiet p95 is harm, unless it is fast all the same on two cores that attackers and servers share.
+/// More than this times the quiet p95 counts as harm, unless it is still fast for two cores that attackers and servers
+/// share.
 const FACTOR: u32 = 3;
 const FLOOR: Duration = Duration::from_millis(1_000);
 
@@ -56,7 +58,7 @@ impl Seen {
     }
 }
 
-/// Messages between bystanders for so long.
+/// Sends messages between bystanders for this long.
 async fn watch(bystanders: &mut Vec<(Client, User)>, lasting: Duration) -> Result<Seen> {
     let ends_at = Instant::now() + lasting;
     let mut talking = JoinSet::new();
@@ -90,9 +92,9 @@ async fn watch(bystanders: &mut Vec<(Client, User)>, lasting: Duration) -> Resul
 struct Stage {
     deployment: Deployment,
     attacker: User,
-    /// With whom the attacker has a long conversation of long messages.
+    /// The user with whom the attacker has a long conversation of long messages.
     partner: User,
-    /// With whom the attacker has [`DEEP`] messages.
+    /// The user with whom the attacker has [`DEEP`] messages.
     confidant: User,
     /// As many as a group may have, so that each is large.
     strangers: Vec<User>,
@@ -110,7 +112,7 @@ impl Stage {
         Ok(clients)
     }
 
-    /// Sends the same command from many connections, as often as it is answered, whatever the answer.
+    /// Sends the same command from many connections, again after each answer, whatever the answer.
     async fn repeat(&self, connections: usize, pipelined: usize, command: &Value, ends_at: Instant) -> Result<()> {
         let mut attacking = JoinSet::new();
         for mut client in self.connections(connections).await? {
@@ -120,7 +122,7 @@ impl Stage {
                     for _ in 0..pipelined {
                         client.send(command.clone()).await?;
                     }
-                    // As fast as the answers come.
+                    // As fast as answers arrive.
                     for _ in 0..pipelined {
                         if tokio::time::timeout_at(ends_at, client.recv()).await.is_err() {
                             return Ok(());
@@ -130,7 +132,7 @@ impl Stage {
                 Ok::<_, client::Error>(())
             });
         }
-        // Who is sent away has done what it could.
+        // An attacker whose connection is closed has done what it could.
         while attacking.join_next().await.is_some() {}
         Ok(())
     }
@@ -150,14 +152,14 @@ impl Stage {
         self.repeat(10, 5, &page, ends_at).await
     }
 
-    /// Groups of strangers, one after the other on many connections.
+    /// Creates groups of strangers, one after the other on many connections.
     async fn groups(&self, ends_at: Instant) -> Result<()> {
         let strangers: Vec<i64> = self.strangers.iter().map(|stranger| stranger.id).collect();
         let create = json!({"type": "create_group", "groupName": "g", "initialMembers": strangers});
         self.repeat(10, 5, &create, ends_at).await
     }
 
-    /// Strangers who send a mebibyte in a kilobyte, as often as they can.
+    /// Strangers send a mebibyte compressed to a kilobyte, as often as they can.
     async fn compressed_pings(&self, ends_at: Instant) -> Result<()> {
         let ping = format!(r#"{{"type":"ping","x":"{}"}}"#, " ".repeat(1_000_000));
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
@@ -215,7 +217,7 @@ async fn stage() -> Result<Stage> {
     Ok(Stage { deployment, attacker, partner, confidant, strangers })
 }
 
-/// Gives the conversation of one message as many as [`DEEP`], which nobody could read.
+/// Fills a conversation of one message up to [`DEEP`] messages, which nobody can read.
 fn deepen(deployment: &Deployment, conversation: &str) -> Result<()> {
     deployment.sql(&format!(
         "INSERT INTO private_messages \

@@ -34,7 +34,7 @@ fn check(output: &Output, result: &Value) -> Result<u64> {
     for finding in ["lost", "out_of_order", "unanswered", "closed"] {
         ensure!(result["verification"][finding] == 0, "{finding}: {result:#}");
     }
-    // The server may deliver twice, should a worker lose its lease in a bad moment.
+    // The server may deliver twice, if a worker loses its lease at a bad moment.
     let ok = result["verification"]["duplicates"] == 0 && result["verification"]["seq_gaps"] == 0;
     ensure!(output.status.success() == ok && result["ok"] == ok, "{output:?} {result:#}");
     for pointer in ["/latency_ms/deliver/p50", "/redis/calls_per_message", "/groups/gateway1/rss_after_bytes"] {

@@ -29,7 +29,7 @@ fn a_log_reader_that_stands_still_does_not_stop_the_process() -> Result<()> {
         ("CHAT_ENCRYPTION_KEY", "a log that nobody reads"),
         ("REDIS_URL", redis.as_str()),
         ("BIND_ADDR", &format!("127.0.0.1:{port}")),
-        // At which every request is a line.
+        // Every request is a line at this level.
         ("LOG_LEVEL", "trace"),
     ]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("starting a gateway")?;

@@ -1,5 +1,5 @@
 //! A worker dies between its commit and its publication, and its successor publishes what the stream still holds; and the double
-//! fault: the stream is lost, too. What was committed arrives all the same, without any further message.
+//! fault: the stream is lost, too. What was committed still arrives, without any further message.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use e2e::{Deployment, Options, User};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// What is promised, and as much again for a slow machine.
+/// Twice the promised time, for a slow machine.
 const FOUND_WITHIN: Duration = Duration::from_secs(60);
 /// The advisory lock that commits wait for.
 const COMMITS: i64 = 4711;
@@ -44,7 +44,7 @@ impl HeldCommits {
         Ok(HeldCommits { holder })
     }
 
-    /// Waits until so many commits wait.
+    /// Waits until this number of commits is waiting.
     async fn until_waiting(&self, deployment: &Deployment, commits: usize) -> Result<()> {
         deployment.until(&waiting("advisory", false), &commits.to_string()).await
     }
@@ -62,7 +62,7 @@ fn waiting(kind: &str, granted: bool) -> String {
     format!("SELECT count(*) FROM pg_locks WHERE locktype = '{kind}' AND objid = {COMMITS} AND granted = {granted}")
 }
 
-/// Whether Redis is lost before the commit, so that the gateways have caught up when it happens, or after it, or not at all.
+/// When Redis is lost: before the commit, so that the gateways have caught up when it happens, after it, or not at all.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RedisIsLost {
     BeforeTheCommit,
@@ -88,13 +88,13 @@ impl Scene {
         let mut receiver = deployment.login(1, &bob).await?;
         sender.request_ok(json!({"type": "send_message", "recipientId": bob.id, "content": "first"})).await?;
         receiver.expect("new_message", |_| true, SOON).await?;
-        // Told so by then, it is not replayed after the interruption.
+        // Because it counts as delivered by then, it is not replayed after the interruption.
         let delivered = format!("SELECT delivered_seq FROM conversation_members WHERE user_id = {}", bob.id);
         deployment.until(&delivered, "1").await?;
         Ok(Scene { deployment, bob, sender, receiver })
     }
 
-    /// Has the worker commit the command and die before it can say so, with the stream lost; starts another one.
+    /// Has the worker commit the command and die before it can publish, with the stream lost; starts another one.
     async fn double_fault(&mut self, command: Value, committed: &str, lost: RedisIsLost) -> Result<()> {
         let held = HeldCommits::hold(&self.deployment).await?;
         self.sender.send(command).await?;
@@ -118,7 +118,7 @@ impl Scene {
         let deadline = Instant::now() + FOUND_WITHIN;
         let typing = json!({"type": "typing", "recipientId": self.bob.id, "isTyping": true});
         loop {
-            // Refused while Redis is away.
+            // Rejected while Redis is unavailable.
             self.sender.send(typing.clone()).await?;
             if self.receiver.expect("user_typing", |_| true, Duration::from_millis(300)).await.is_ok() {
                 return Ok(());
@@ -136,7 +136,7 @@ async fn a_message_is_found(label: &str, lost: RedisIsLost) -> Result<()> {
     scene.double_fault(message, "SELECT count(*) FROM private_messages WHERE seq = 2", lost).await?;
     let found = scene.receiver.expect("new_message", |_| true, FOUND_WITHIN).await?;
     assert_eq!((&found["seq"], &found["content"]), (&json!(2), &json!("lost")));
-    // It goes on in order, and nothing comes twice.
+    // The conversation continues in order, and nothing arrives twice.
     scene.sender.request_ok(json!({"type": "send_message", "recipientId": scene.bob.id, "content": "next"})).await?;
     let next = scene.receiver.expect("new_message", |_| true, SOON).await?;
     assert_eq!((&next["seq"], &next["content"]), (&json!(3), &json!("next")));
@@ -154,7 +154,7 @@ async fn a_message_whose_publication_went_down_with_redis_is_replayed() -> Resul
     a_message_is_found("lostredis", RedisIsLost::AfterTheCommit).await
 }
 
-/// The answer shows that it is the command, delivered again: what finds lost messages answers nobody.
+/// The answer shows that it is the command, delivered again: finding lost messages does not answer anybody.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_successor_publishes_what_a_dead_worker_committed() -> Result<()> {
     let mut scene = Scene::start("redelivered").await?;

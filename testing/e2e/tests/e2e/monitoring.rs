@@ -1,4 +1,5 @@
-//! Prometheus with the deployed configuration and rules scrapes a fleet; every expression of rules and dashboard means something.
+//! Prometheus with the deployed configuration and rules scrapes a fleet; every expression of the rules and the
+//! dashboard finds its metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,14 +11,14 @@ use serde_json::{Value, json};
 
 const EVALUATED_WITHIN: Duration = Duration::from_secs(120);
 
-/// A `data` of the HTTP API; an error's text otherwise.
+/// Returns the `data` of an answer of the HTTP API; fails with its error.
 fn api(prometheus: &Prometheus, path: &str, parameters: &[(&str, &str)]) -> Result<Value> {
     let answer: Value = serde_json::from_str(&prometheus.api(path, parameters)?)?;
     ensure!(answer["status"] == "success", "{parameters:?}: {}", answer["error"]);
     Ok(answer["data"].clone())
 }
 
-/// The series that an expression names: `gateway_connections`, `gateway_errors_total{code="INTERNAL_ERROR"}`.
+/// Returns the series that an expression names: `gateway_connections`, `gateway_errors_total{code="INTERNAL_ERROR"}`.
 fn selectors(expression: &str) -> BTreeSet<String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut found = BTreeSet::new();
@@ -39,7 +40,7 @@ fn selectors(expression: &str) -> BTreeSet<String> {
     found
 }
 
-/// All values under `key`, at any depth.
+/// Collects all values under `key`, at any depth.
 fn collect<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
     match value {
         Value::Object(map) => {
@@ -72,7 +73,7 @@ async fn every_expression_of_rules_and_dashboard_finds_its_metrics() -> Result<(
     let mut prometheus = Prometheus::open(&program, deployment.logs(), &deployed, &targets, "500ms")?;
     prometheus.start()?;
 
-    // Everybody was asked, and every rule was evaluated on it.
+    // Every target was scraped, and every rule was evaluated afterwards.
     let rules = wait::until("all targets are up and all rules evaluated", EVALUATED_WITHIN, || {
         let up = api(&prometheus, "query", &[("query", "count(up == 1)")])?;
         let rules = api(&prometheus, "rules", &[])?;

@@ -1,5 +1,5 @@
-//! A bad network between each two parts: while it lasts every command is answered or refused in time, sockets stay open, and
-//! afterwards everything goes on and nothing is lost.
+//! A bad network between each two parts: while it lasts every command is applied or rejected in time and sockets stay
+//! open; afterwards everything continues and nothing is lost.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 /// `COMMAND_TIMEOUT`, the two seconds that a gateway adds to it, and what a slow machine needs.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(12);
-/// Five seconds on a machine of one's own.
+/// Five seconds on an idle machine.
 const BACK_WITHIN: Duration = Duration::from_secs(25);
-/// Beyond the leases.
+/// Longer than the leases.
 const LASTS: Duration = Duration::from_millis(2_500);
 const ALL: [Weather; 5] = [
     Weather::Cut,
@@ -24,7 +24,7 @@ const ALL: [Weather; 5] = [
     Weather::Narrow { bytes_per_second: 1_000 },
 ];
 
-/// A fleet with a conversation under way, and somebody connected to a gateway without a proxy.
+/// A fleet with a running conversation, and a user connected to a gateway without a proxy.
 struct Scene {
     deployment: Deployment,
     talk: Talk,
@@ -44,7 +44,7 @@ impl Scene {
         Ok(Scene { deployment, talk, person, to: dave })
     }
 
-    /// Sends one message: acknowledged, or refused as the protocol says, and that in time.
+    /// Sends one message: it must be acknowledged, or rejected as the protocol says, in time.
     async fn ask(&mut self) -> Result<bool> {
         let message = json!({"type": "send_private_message", "recipientId": self.to.id, "content": "x"});
         let asked_at = Instant::now();
@@ -67,7 +67,7 @@ impl Scene {
         self.talk.progress(20).await.context("the conversation goes on")
     }
 
-    /// All kinds of trouble between a store and the servers. The person's socket must live through all of it.
+    /// Causes all kinds of trouble between a store and the servers. The user's socket must survive all of it.
     async fn endure(mut self, link: impl Fn(&Deployment) -> Result<&Proxy>) -> Result<()> {
         for weather in ALL {
             link(&self.deployment)?.set(weather);
@@ -95,8 +95,8 @@ fn is_unavailable(answer: &Value) -> bool {
     answer["code"] == "SERVICE_UNAVAILABLE" && answer["retryAfter"].as_u64().is_some_and(|seconds| seconds > 0)
 }
 
-/// A planned failover behind a name: the old primary becomes a replica and keeps its connections, on which PING is answered and
-/// no write taken; who connects anew reaches the new primary.
+/// A planned failover behind a name: the old primary becomes a replica and keeps its connections, on which PING is
+/// answered and no write is accepted; new connections reach the new primary.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_became_a_replica_is_left_for_the_new_primary() -> Result<()> {
     let mut scene = Scene::start("netfailover").await?;
@@ -135,7 +135,7 @@ async fn a_bad_network_between_clients_and_gateways_loses_nothing() -> Result<()
     for weather in ALL {
         let links = &scene.deployment.network()?.clients;
         links.iter().for_each(|link| link.set(weather));
-        // The socket lives through it: the command that was written meanwhile is answered, if only afterwards.
+        // The socket survives: the command that was written meanwhile is answered afterwards.
         client.send(message.clone()).await?;
         let ends_at = Instant::now() + LASTS;
         while Instant::now() < ends_at {

@@ -54,7 +54,7 @@ async fn a_replaced_certificate_is_served_within_seconds() -> Result<()> {
     let mut open = wait_until_open(|| front.connect()).await.context("with the first certificate")?;
     open.authenticate(&alice.token).await?;
 
-    // As a renewal does it: the key and the certificate one after the other.
+    // Like a renewal: the key and the certificate one after the other.
     let (secrets, renewed) = (deployment.logs().join("secrets/nginx"), deployment.logs().join("renewed"));
     std::fs::create_dir(&renewed)?;
     make_secrets(&renewed)?;
@@ -76,7 +76,7 @@ async fn nginx_ends_its_connections_one_process_at_a_time() -> Result<()> {
     const STEP: Duration = Duration::from_secs(1);
     let (_deployment, front, mut process) = start("drain-nginx", &[("DRAIN_STEP_SECONDS", "1")])?;
     wait_until_open(|| front.connect()).await?;
-    // Enough that no process is without one.
+    // Enough for every process to have one.
     let mut open = Vec::new();
     for _ in 0..40 {
         open.push(front.connect().open().await?);
@@ -88,7 +88,8 @@ async fn nginx_ends_its_connections_one_process_at_a_time() -> Result<()> {
     });
     let mut ended = futures_util::future::try_join_all(ended).await?;
     ended.sort();
-    // Four processes: the last connections end at least two steps after the first ones, and not all in between at once.
+    // Four processes: the last connections end at least two steps after the first ones, and those in between not all at
+    // once.
     let groups = 1 + ended.windows(2).filter(|pair| pair[1] - pair[0] > STEP / 2).count();
     ensure!(groups >= 3, "{groups} groups of connections ended");
     process.wait_gone(DONE_WITHIN)?;

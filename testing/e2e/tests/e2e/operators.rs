@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const DONE_WITHIN: Duration = Duration::from_secs(60);
 
-/// As an operator has it: the secrets in files.
+/// Runs chatctl as an operator does, with the secrets in files.
 fn chatctl(deployment: &Deployment, arguments: &[&str]) -> Result<Output> {
     chatctl_at(&deployment.postgres.url("chat"), deployment, arguments)
 }
@@ -60,7 +60,7 @@ async fn status_sessions_and_kick_see_the_whole_fleet() -> Result<()> {
     let mut second = deployment.login(1, &alice).await?;
     let mut other = deployment.login(1, &bob).await?;
 
-    // Partitions are spread within seconds of the start.
+    // Partitions are assigned within seconds of the start.
     let deadline = std::time::Instant::now() + DONE_WITHIN;
     let seen = loop {
         let seen = status(&deployment)?;
@@ -186,7 +186,7 @@ async fn every_command_of_the_runbook_runs() -> Result<()> {
         command.env("GATEWAY_ID", health["gatewayId"].as_str().context("gatewayId")?);
         let output = command.output()?;
         let said = String::from_utf8_lossy(&output.stdout);
-        // redis-cli shows an error and ends as if all were well.
+        // redis-cli prints errors, but exits with 0.
         let refused = ["ERR ", "NOPERM", "WRONGTYPE"].iter().any(|error| said.contains(error));
         // Without webhooks there is nothing to list.
         let has_answer = !said.trim().is_empty() || block.starts_with("chatctl webhook");
@@ -206,7 +206,7 @@ async fn doctor_names_what_is_wrong_and_nothing_else() -> Result<()> {
         ensure!(output.status.code() == Some(1), "problems fail: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
     };
-    // The tests' Postgres is fast and not durable, and that is all.
+    // The tests' Postgres is fast and not durable: the only finding.
     let healthy = doctor()?;
     let problems: Vec<&str> = healthy.lines().filter(|line| line.starts_with("PROBLEM")).collect();
     ensure!(
@@ -241,10 +241,10 @@ async fn doctor_names_what_is_wrong_and_nothing_else() -> Result<()> {
     let is_complete = text.lines().count() == healthy.lines().count() && text.contains("2 workers are alive");
     ensure!(is_complete, "{text}{}", String::from_utf8_lossy(&output.stderr));
 
-    // What it names, it names with what to do.
+    // Each finding says what to do.
     deployment.redis.command(&["SET", "unnamed_proxy", "10.9.8.7"])?;
     let text = doctor()?;
-    ensure!(text.contains("that 10.9.8.7 forwards for") && text.contains("TRUSTED_PROXIES"), "{text}");
+    ensure!(text.contains("clients behind 10.9.8.7") && text.contains("TRUSTED_PROXIES"), "{text}");
     deployment.sql("REVOKE INSERT ON private_messages FROM chat_worker")?;
     let ready = format!("{}/ready", deployment.fleet.workers[0].url());
     let deadline = Instant::now() + SOON;
@@ -275,7 +275,7 @@ async fn doctor_names_what_is_wrong_and_nothing_else() -> Result<()> {
     Ok(())
 }
 
-/// What stands in front of the gateways: nginx, as it is deployed and with an idle timeout that is too short.
+/// In front of the gateways is nginx, first as deployed and then with an idle timeout that is too short.
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_notices_a_proxy_that_ends_quiet_connections() -> Result<()> {
     let options = Options { gateways: 1, workers: 1, ..Options::default() };

@@ -1,4 +1,5 @@
-//! More than can be done or held, and clients that do not read: refused or sent away, and nobody else is slower for it.
+//! Overload, and clients that do not read: commands are rejected and connections closed, and nobody else becomes
+//! slower.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 const HAPPENS_WITHIN: Duration = Duration::from_secs(60);
 const MIB: u64 = 1 << 20;
 
-/// A value of the gateway's metrics; 0 when it is not there.
+/// Returns a value of the gateway's metrics; 0 if it is absent.
 fn metric(deployment: &Deployment, name: &str) -> Result<f64> {
     let text = http::get(&format!("{}/metrics", deployment.fleet.gateways[0].url()))?.body;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -32,7 +33,7 @@ async fn until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Resul
     Ok(())
 }
 
-/// What a gateway holds now (`VmRSS`), or has held at most (`VmHWM`).
+/// Returns the gateway's present (`VmRSS`) or highest (`VmHWM`) memory.
 fn memory_bytes(deployment: &Deployment, name: &str) -> Result<u64> {
     let pid = deployment.fleet.gateways[0].pid().context("a running gateway")?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -41,7 +42,7 @@ fn memory_bytes(deployment: &Deployment, name: &str) -> Result<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_workers_gateways_refuse_at_the_bound_and_stay_small() -> Result<()> {
+async fn without_workers_gateways_reject_at_the_bound_and_stay_small() -> Result<()> {
     const BACKLOG: usize = 200;
     let options = Options { gateways: 1, workers: 1, ..Options::default() };
     let options = options.with("BACKLOG_LIMIT", "200").with("BACKLOG_MAX_AGE", "5m").with("COMMAND_TIMEOUT", "60s");
@@ -53,7 +54,7 @@ async fn without_workers_gateways_refuse_at_the_bound_and_stay_small() -> Result
     asking.request_ok(message.clone()).await?;
     deployment.fleet.workers[0].kill()?;
 
-    // As many as one connection may have unanswered, and more than the lane takes.
+    // As many as one connection may have unanswered, and more than the lane accepts.
     for _ in 0..BACKLOG + 50 {
         filling.send(message.clone()).await?;
     }
@@ -63,7 +64,7 @@ async fn without_workers_gateways_refuse_at_the_bound_and_stay_small() -> Result
     let ends_at = Instant::now() + Duration::from_secs(4);
     let mut refused = 0;
     while Instant::now() < ends_at {
-        // At once, not after the time of a command.
+        // At once, not only after the command's deadline.
         let answer = asking.request_within(message.clone(), Duration::from_secs(10)).await?;
         let is_refusal =
             answer["code"] == "SERVICE_UNAVAILABLE" && answer["retryAfter"].as_u64().is_some_and(|s| s > 0);
@@ -84,7 +85,7 @@ async fn without_workers_gateways_refuse_at_the_bound_and_stay_small() -> Result
     Ok(())
 }
 
-/// Connects and then takes next to nothing from the socket.
+/// Connects, and then reads next to nothing from the socket.
 async fn slow_reader(url: &str, user: &User) -> Result<Client> {
     let mut client = Connect::new(url).recv_buffer_bytes(4_096).queue_events(4).open().await?;
     client.authenticate_with(json!({"token": user.token, "acks": true})).await?;
@@ -116,7 +117,7 @@ async fn a_slow_client_is_closed_and_gets_the_rest_later() -> Result<()> {
         sender.drain();
         sent += 1;
     }
-    // Reads now, and finds why it was sent away.
+    // It reads now, and finds out why it was closed.
     let close = slow.wait_closed(HAPPENS_WITHIN).await?;
     ensure!(close.code == Some(1013), "{close}");
     // Nothing was confirmed, so all of it comes again: many times what an outbox holds.
@@ -131,7 +132,7 @@ async fn a_slow_client_is_closed_and_gets_the_rest_later() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_readers_do_not_slow_the_rest_of_their_group() -> Result<()> {
     const MEMBERS: usize = 200;
-    // The kernel takes up to 4 MB for a client that does not read.
+    // The kernel buffers up to 4 MB for a client that does not read.
     const MAX_MESSAGES: usize = 400;
     let deployment = Deployment::start("slowgroup", small_outboxes())?;
     let url = deployment.gateway_url(0);
@@ -177,7 +178,7 @@ async fn slow_readers_do_not_slow_the_rest_of_their_group() -> Result<()> {
 
 const LAST: &str = "the last one";
 
-/// Every message, in order, on one connection.
+/// Reads every message, in order, on one connection.
 async fn read_all(mut client: Client) -> Result<()> {
     for number in 1.. {
         let event: Value = client.expect("new_group_message", |_| true, HAPPENS_WITHIN).await?;
@@ -189,7 +190,7 @@ async fn read_all(mut client: Client) -> Result<()> {
     Ok(())
 }
 
-/// 48 MiB of spaces, as permessage-deflate sends them.
+/// Returns 48 MiB of spaces, compressed for permessage-deflate.
 fn bomb() -> Result<Vec<u8>> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
     for _ in 0..48 {
@@ -197,7 +198,7 @@ fn bomb() -> Result<Vec<u8>> {
     }
     encoder.flush()?;
     let mut payload = encoder.get_ref().clone();
-    // What ends a flush is left out on the wire.
+    // The end of a flush is left out on the wire.
     ensure!(payload.split_off(payload.len() - 4) == [0, 0, 0xff, 0xff]);
     let length = u16::try_from(payload.len())?;
     // Final, compressed, text; a length of two bytes; masked with zeros.

@@ -1,4 +1,4 @@
-//! The way of a message through the whole fleet, and what a client sees of it.
+//! The path of a message through the whole fleet, and what a client sees of it.
 
 use anyhow::Result;
 use client::{Client, event_type};

@@ -34,10 +34,10 @@ async fn presence_is_seen_on_every_gateway() -> Result<()> {
     expected.sort();
     assert_eq!(ids, expected);
 
-    // A second device, then the first goes: still online, and nobody hears of it.
+    // A second device, then the first goes: still online, and nobody is notified.
     let second = deployment.login(0, &alice).await?;
     first.abort().await;
-    // Reconnecting within the grace period, on another gateway, makes no event either.
+    // Reconnecting within the grace period, on another gateway, causes no event either.
     second.abort().await;
     let third = deployment.login(1, &alice).await?;
     let quiet = watching.expect_none("user_offline", about(alice.id), Duration::from_secs(3)).await;
@@ -47,7 +47,7 @@ async fn presence_is_seen_on_every_gateway() -> Result<()> {
     blocking.expect_none("user_online", about(alice.id), Duration::from_millis(10)).await?;
     blocking.expect_none("user_offline", about(alice.id), Duration::from_millis(10)).await?;
 
-    // The death of a gateway: those on it go offline after the grace period, the others stay.
+    // The death of a gateway: its users go offline after the grace period, the others stay.
     let _doomed = deployment.login(1, &alice).await?;
     watching.expect("user_online", about(alice.id), SOON).await?;
     deployment.fleet.gateways[1].kill()?;
@@ -68,7 +68,7 @@ async fn a_sender_learns_what_arrived() -> Result<()> {
     assert_eq!((&delivered["messageId"], &delivered["seq"]), (&sent["messageId"], &json!(1)));
     assert_eq!(delivered["deliveredTo"], bob.id.to_string());
 
-    // Who confirms has received nothing before.
+    // A client that confirms has not received anything until it does.
     let mut confirming = client::Client::connect(&deployment.gateway_url(1)).await?;
     confirming.authenticate_with(json!({"token": carol.token, "acks": true})).await?;
     let sent = sender.request_ok(json!({"type": "send_message", "recipientId": carol.id, "content": "y"})).await?;
@@ -98,12 +98,12 @@ async fn users_stay_online_when_their_gateway_drains() -> Result<()> {
     Ok(())
 }
 
-/// A gateway dies with three users on it: one is back before it is missed, one within the grace period that begins then, and
-/// one stays away. Its successor starts meanwhile and takes nobody's session away.
+/// A gateway dies with three users on it: one is back before the death is noticed, one within the grace period that
+/// begins then, and one stays away. The gateway's successor starts meanwhile and ends nobody's session.
 #[tokio::test(flavor = "multi_thread")]
 async fn returning_within_the_grace_after_a_crash_shows_no_absence() -> Result<()> {
     const GRACE: Duration = Duration::from_secs(4);
-    /// A gateway is given up after 3 s without a heartbeat and 3 s of looking at it.
+    /// A gateway is considered dead after 3 s without a heartbeat and 3 s of observation.
     const GIVEN_UP_WITHIN: Duration = Duration::from_secs(10);
     let mut deployment = Deployment::start("gatewaydied", Options::default().with("OFFLINE_GRACE_PERIOD", "4s"))?;
     let [watcher, quick, late, lost] = deployment.users(["watcher", "quick", "late", "lost"])?;
@@ -116,7 +116,7 @@ async fn returning_within_the_grace_after_a_crash_shows_no_absence() -> Result<(
     deployment.fleet.gateways[1].kill()?;
     let died = Instant::now();
     let _quick = deployment.login(0, &quick).await?;
-    // From here on the grace period runs for those who are not back.
+    // From here on the grace period runs for the users who are not back.
     while deployment.redis.command(&["ZCARD", "{presence}grace"])?.trim() != "2" {
         ensure!(died.elapsed() < GIVEN_UP_WITHIN, "the dead gateway's sessions do not end");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -134,7 +134,7 @@ async fn returning_within_the_grace_after_a_crash_shows_no_absence() -> Result<(
     watching.expect("user_offline", about(lost.id), GRACE + Duration::from_secs(15)).await?;
     assert!(missed.elapsed() > GRACE - Duration::from_millis(500), "gone after {:?}", missed.elapsed());
     assert!(died.elapsed() < GRACE + Duration::from_secs(15), "gone after {:?}", died.elapsed());
-    // As long again: whoever lost a session at the start of the new gateway would be gone by then.
+    // As long again: users who lost a session at the start of the new gateway would be offline by then.
     for (event, within) in [("user_offline", GRACE), ("user_online", Duration::from_millis(10))] {
         let of_others = |event: &Value| [quick.id, late.id].iter().any(|id| about(*id)(event));
         watching.expect_none(event, of_others, within).await?;
@@ -168,7 +168,7 @@ async fn users_leaving_when_redis_lost_its_data_go_offline() -> Result<()> {
     watching.expect("user_offline", about(alice.id), Duration::from_secs(60)).await?;
     let online = watching.request_ok(json!({"type": "get_online_users"})).await?;
     assert_eq!(ids(&online), [carol.id.to_string()]);
-    // Those who are there are registered again before their time is over.
+    // Users who are connected are registered again before their grace period ends.
     watching.expect_none("user_offline", about(carol.id), Duration::from_secs(10)).await?;
     Ok(())
 }
@@ -187,7 +187,7 @@ async fn with_the_scope_of_contacts_strangers_are_told_nothing() -> Result<()> {
     for (place, user) in [&talking, &member, &follower, &blocked, &stranger].into_iter().enumerate() {
         clients.push(deployment.login(place % 2, user).await?);
     }
-    // Contacts come about: a conversation, a group, and a conversation with somebody who blocks her later on.
+    // Create contacts: a conversation, a group, and a conversation with somebody who blocks her later.
     clients[0].request_ok(json!({"type": "send_message", "recipientId": alice.id, "content": "x"})).await?;
     let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [alice.id]});
     clients[1].request_ok(create).await?;
@@ -201,7 +201,7 @@ async fn with_the_scope_of_contacts_strangers_are_told_nothing() -> Result<()> {
     for contact in &mut clients[..3] {
         contact.expect("user_online", about(alice.id), SOON).await?;
     }
-    // Who asks gets all but those blocked; the scope is about what is told unasked.
+    // A query returns everybody except blocked users; the scope applies only to events.
     let online = own.request_ok(json!({"type": "get_online_users"})).await?;
     let mut all = [&talking, &member, &follower, &stranger].map(|user| user.id.to_string());
     all.sort();
@@ -222,7 +222,7 @@ async fn with_the_scope_of_contacts_strangers_are_told_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_and_goes_all_the_time_is_told_once() -> Result<()> {
+async fn a_user_who_comes_and_goes_is_announced_once() -> Result<()> {
     let deployment = Deployment::start("flapping", Options::default().with("OFFLINE_GRACE_PERIOD", "30s"))?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
     let mut watching = deployment.login(0, &bob).await?;

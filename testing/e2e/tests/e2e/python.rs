@@ -1,4 +1,4 @@
-//! `docs/client.py`, the client that shows the protocol, over a real fleet: it chats, and its gateway dies under it.
+//! `docs/client.py`, the example client of the protocol, on a real fleet: it chats, and its gateway dies.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,10 +11,10 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 
-/// An interpreter starts and imports its packages meanwhile.
+/// Long enough for an interpreter to start and import its packages.
 const PRINTED_WITHIN: Duration = Duration::from_secs(60);
 
-/// What the program prints, line by line, each once.
+/// Checks what the program prints, line by line, each once.
 async fn prints(lines: &mut Lines<BufReader<ChildStdout>>, expected: &str) -> Result<()> {
     let line = tokio::time::timeout(PRINTED_WITHIN, lines.next_line()).await;
     let line = line.with_context(|| format!("waiting for `{expected}`"))??.context("the program ended")?;
@@ -72,7 +72,7 @@ async fn chats_and_survives(python: &Path, packages: Option<&Path>) -> Result<()
     let mut stdin = program.stdin.take().context("its input")?;
     let mut stdout = BufReader::new(program.stdout.take().context("its output")?).lines();
 
-    // It sends to both places and sees what it sent and what is answered.
+    // It sends to both conversations and sees its own messages and the answers.
     for (to, kind, place) in
         [(bob.id.to_string(), "new_message", &conversation), (group.clone(), "new_group_message", &group)]
     {
@@ -83,7 +83,7 @@ async fn chats_and_survives(python: &Path, packages: Option<&Path>) -> Result<()
     peer.request_ok(json!({"type": "send_message", "recipientId": alice.id, "content": "one"})).await?;
     prints(&mut stdout, &format!("{conversation} {} one", bob.name)).await?;
 
-    // Its gateway dies; what is said meanwhile, by it or to it, arrives once, in order.
+    // Its gateway dies; messages sent meanwhile, by it or to it, arrive once, in order.
     deployment.fleet.gateways[0].kill()?;
     peer.request_ok(json!({"type": "send_message", "recipientId": alice.id, "content": "two"})).await?;
     peer.request_ok(json!({"type": "send_group_message", "groupId": group, "content": "three"})).await?;

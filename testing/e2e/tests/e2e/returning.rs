@@ -1,4 +1,4 @@
-//! Clients that go from one gateway to another and back while they are written to.
+//! Clients that move from one gateway to another and back while messages for them arrive.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use client::event_type;
 use e2e::{Deployment, Options};
 use serde_json::json;
 
-/// On each gateway in turn, so long: a message every few milliseconds comes meanwhile.
+/// The time on each gateway in turn; a message arrives every few milliseconds.
 const STAY: Duration = Duration::from_millis(400);
 const VISITS: usize = 10;
 
@@ -40,13 +40,13 @@ async fn a_returning_client_gets_no_message_out_of_order() -> Result<()> {
             events.push(event);
         }
         reader.close().await;
-        // What came while the connection was closing has been delivered, too, and does not come again.
+        // Messages that arrived while the connection was closing are delivered, too, and do not come again.
         events.extend(reader.drain());
         let messages = events.iter().filter(|event| event_type(event) == "new_message");
         let numbers: Vec<i64> = messages.filter_map(|event| event["seq"].as_i64()).collect();
         ensure!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "visit {visit}: {numbers:?}");
         let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { continue };
-        // A receipt that is not noted yet makes messages come again, and none may be missing.
+        // If a receipt is not stored yet, messages come again; none may be missing.
         ensure!(*first <= newest + 1, "visit {visit}: {first} after {newest}");
         newest = *last;
     }
@@ -57,7 +57,7 @@ async fn a_returning_client_gets_no_message_out_of_order() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_device_is_not_given_what_the_first_has_received() -> Result<()> {
-    // Nothing reaches the database by itself while the test runs.
+    // Cursors are not flushed to the database while the test runs.
     let deployment = Deployment::start("receipts", Options::default().with("CURSOR_FLUSH_INTERVAL", "5m"))?;
     let [alice, bob, carol] = deployment.users(["alice", "bob", "carol"])?;
     let mut writer = deployment.login(0, &alice).await?;
@@ -76,7 +76,7 @@ async fn a_second_device_is_not_given_what_the_first_has_received() -> Result<()
     ensure!(pad.session()["queuedEvents"] == 0, "{}", pad.session());
 
     let fifth = acking.expect("new_message", is_fifth, Duration::from_secs(10)).await?;
-    // What was written to a client that confirms proves nothing until it does.
+    // Messages written to a confirming client do not count as delivered until it confirms them.
     let mut unconfirmed = client::Client::connect(&deployment.gateway_url(1)).await?;
     let session = unconfirmed.authenticate_with(json!({"token": carol.token, "acks": true})).await?;
     ensure!(session["queuedEvents"] == 5, "{session}");

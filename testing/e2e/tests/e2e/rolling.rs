@@ -1,5 +1,5 @@
-//! A deploy: every server of the fleet is restarted in turn while people talk. Nobody loses, repeats or disorders a message, and
-//! nobody looks gone to others.
+//! A deploy: every server of the fleet is restarted in turn while people talk. No message is lost, doubled or out of
+//! order, and nobody appears offline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use client::{Client, event_type};
 use e2e::{Deployment, Options, Talk, User};
 use tokio::sync::Mutex;
 
-/// Notes whom others are told to be gone; reconnects as everybody does.
+/// Records who is announced offline; reconnects like everybody else.
 async fn watch(urls: Vec<String>, user: User, gone: Arc<Mutex<Vec<String>>>) {
     for url in urls.iter().cycle() {
         if let Ok(mut client) = Client::login(url, &user.token).await {

@@ -1,5 +1,5 @@
-//! The server API on a fleet of real processes: a backend writes, makes groups and reads in its users' names. Each JSON answer is
-//! held against the OpenAPI document by the request itself.
+//! The server API on a fleet of real processes: a backend writes, creates groups and reads in its users' names. The
+//! request itself checks each JSON answer against the OpenAPI document.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -157,7 +157,7 @@ async fn a_repeated_request_is_carried_out_once_by_whatever_gateway() -> Result<
     let request = backend.request("POST", &format!("/users/{}/groups", alice.id), &other);
     ensure!(backend.send(request.header("Idempotency-Key", "key-1")).await?.status == 409);
 
-    // It is recognised after its message is gone, too.
+    // It is also recognised after its message was deleted.
     let id = answers[0][2]["messageId"].as_str().context("an id")?;
     backend.ok("DELETE", &format!("/users/{}/direct-messages/{id}", alice.id), Value::Null).await?;
     let again = json!({"recipientId": bob.id, "content": "x"});
@@ -175,7 +175,7 @@ async fn persistent(backend: &Backend<'_>, request: &Request) -> Result<Value> {
         let answer = backend.send(request.clone()).await?;
         if answer.status == 200 {
             let mut json = answer.json();
-            // When it was answered.
+            // The time of the answer differs.
             json.as_object_mut().context("an object")?.remove("timestamp");
             return Ok(json);
         }
@@ -222,7 +222,7 @@ async fn what_the_system_said_is_changed_by_its_backend_alone() -> Result<()> {
         backend.ok("DELETE", &message, Value::Null).await?;
     }
 
-    // No client speaks as the system.
+    // Clients cannot send system messages.
     let forged = json!({"type": "send_message", "recipientId": bob.id, "content": "forged", "kind": "system"});
     a.request_ok(forged).await?;
     ensure!(b.expect("new_message", |event| event["content"] == "forged", SOON).await?["kind"] == "text");
@@ -275,7 +275,7 @@ async fn a_deactivated_account_opens_nothing_until_it_is_active_again() -> Resul
     Ok(())
 }
 
-/// The parts of an export put together, by section.
+/// Returns all parts of an export, by section.
 async fn export(backend: &Backend<'_>, user: i64) -> Result<(BTreeMap<String, Vec<Value>>, usize)> {
     let (mut sections, mut parts) = (BTreeMap::<String, Vec<Value>>::new(), 0);
     let mut query = String::new();
@@ -303,7 +303,7 @@ async fn an_export_has_everything_in_parts_and_nothing_twice() -> Result<()> {
         backend.ok("POST", &format!("/users/{}/direct-messages", from.id), body).await?;
         Ok(())
     };
-    // More than fits into one part.
+    // More than fits in one part.
     for number in 0..60 {
         send(&alice, &bob, format!("{number} {}", "x".repeat(4_900))).await?;
     }
@@ -385,18 +385,18 @@ async fn a_key_is_limited_over_all_gateways() -> Result<()> {
         let backend = Backend { deployment: &deployment, key: text.clone(), gateway: at % 2 };
         statuses.push(backend.call("GET", &format!("/users/{}/inbox", alice.id), Value::Null).await?.status);
     }
-    // The first request at each gateway is counted against the address, which does not know the key as yet.
+    // The first request at each gateway counts against the address, because the gateway does not know the key yet.
     let served = statuses.iter().filter(|status| **status == 200).count();
     ensure!(served == 12 && statuses[12..].iter().all(|status| *status == 429), "{statuses:?}");
     Ok(())
 }
 
-/// The page's code, as it stands there, in both languages.
+/// Runs the page's code as it is, in both languages.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_integration_page_leads_to_a_backend_that_works() -> Result<()> {
     let deployment = start("integrate")?;
     let page = std::fs::read_to_string(repository("docs/integrate.md"))?;
-    // Receivers of webhooks run until they are ended; another test does it.
+    // Webhook receivers run until they are ended; another test runs them.
     let (before, after) = page.split_once("\n## Webhooks\n").context("the section on webhooks")?;
     let after = after.split_once("\n## ").context("a section after it")?.1;
     let page = format!("{before}\n## {after}");

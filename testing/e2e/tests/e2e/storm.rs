@@ -1,4 +1,4 @@
-//! A reconnect storm: all clients of a gateway that died come back at once, each with something missed, while others talk.
+//! A reconnect storm: all clients of a dead gateway come back at once, each having missed something, while others talk.
 //! `STORM_CLIENTS=5000` makes it a large one.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,11 +14,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 const BACK_WITHIN: Duration = Duration::from_secs(120);
-/// A thousand clients are back, each with what it missed, within this time; more may take as much longer.
+/// A thousand clients are back, each with what it missed, within this time; the time grows with the number of clients.
 const OVER_WITHIN: Duration = Duration::from_secs(30);
-/// How long anybody else may have to wait meanwhile, on a slow machine.
+/// The longest that other clients may wait meanwhile, on a slow machine.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// Few enough for the ports of one address.
+/// One address has enough ports for this number.
 const CLIENTS_PER_SOURCE: usize = 1_000;
 
 fn clients() -> usize {
@@ -32,14 +32,14 @@ async fn login(url: &str, user: &User, place: usize) -> Result<Client, client::E
     Ok(client)
 }
 
-/// What one client went through.
+/// The times of one client.
 struct Return {
     authenticated: Duration,
     replayed: Duration,
     refused: u32,
 }
 
-/// Comes back as the client library does, and waits for what was missed.
+/// Reconnects as the client library does, and waits for what was missed.
 async fn come_back(url: String, user: User, place: usize, dropped: Instant) -> Result<Return> {
     let mut backoff = Backoff::default();
     let mut refused = 0;
@@ -57,7 +57,7 @@ async fn come_back(url: String, user: User, place: usize, dropped: Instant) -> R
     }
 }
 
-/// Sends until told to stop; gives the time of each message from its sending to its arrival.
+/// Sends until told to stop; returns the time of each message from sending to arrival.
 async fn talk(
     mut from: Client,
     mut to: Client,
@@ -89,7 +89,7 @@ fn percentile(times: &mut [Duration], percent: usize) -> Duration {
 async fn everybody_comes_back_at_once_and_nobody_else_waits() -> Result<()> {
     let count = clients();
     let options = Options::default().with("MAX_PENDING", "20000").with("OFFLINE_GRACE_PERIOD", "10m");
-    // Telling everybody of everybody would be a test of something else.
+    // Announcing everybody to everybody would test something else.
     let mut deployment = Deployment::start("storm", options.with("PRESENCE_SCOPE", "contacts"))?;
     let [alice, bob, carol] = deployment.users(["alice", "bob", "carol"])?;
     let users = deployment.many_users("crowd", count)?;

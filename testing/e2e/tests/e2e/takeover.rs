@@ -1,4 +1,4 @@
-//! The commands of `docs/takeover.md`, from a database as the original leaves it to a serving fleet.
+//! The commands of `docs/takeover.md`, from the original's database to a serving fleet.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use serde_json::json;
 const GUIDE: &str = include_str!("../../../../docs/takeover.md");
 const ROLE: &str = "original_server";
 
-/// The commands of a section, whose heading begins like this.
+/// Returns the commands of the section whose heading begins with this.
 fn commands(section: &str) -> Result<String> {
     let from = GUIDE.find(&format!("\n## {section}")).with_context(|| format!("section {section}"))?;
     let text = &GUIDE[from + 4..];
@@ -20,7 +20,7 @@ fn commands(section: &str) -> Result<String> {
     Ok(text.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect())
 }
 
-/// Runs a section's commands in a folder of their own.
+/// Runs a section's commands in a separate folder.
 fn follow(section: &str, database_url: &str, secrets: &Secrets) -> Result<()> {
     let bin_dir = testing::bin_dir()?;
     let folder = std::env::temp_dir().join(format!("takeover-{}", std::process::id()));
@@ -44,7 +44,7 @@ fn follow(section: &str, database_url: &str, secrets: &Secrets) -> Result<()> {
     Ok(())
 }
 
-/// Everything before the fleet serves.
+/// Runs everything before the fleet serves.
 fn take_over(postgres: &Postgres, secrets: &Secrets) -> Result<()> {
     for script in [original::MAIN_BACKEND, original::TABLES, original::USERS, original::QUIRKS] {
         postgres.query(DATABASE, script)?;
@@ -73,7 +73,7 @@ async fn the_takeover_guide_leads_to_a_serving_fleet() -> Result<()> {
     };
     let (nine, ten) = (user(9)?, user(10)?);
     let mut nine: Client = site.login(0, &nine).await?;
-    // Only what is unread is replayed, a member's removal among it.
+    // Only what is unread is replayed, including a member's removal.
     assert_eq!(nine.session()["user"]["displayName"], "Nina Nine");
     assert_eq!(nine.session()["queuedEvents"], 2);
     let page = nine.request_ok(json!({"type": "get_private_messages", "recipientId": "10"})).await?;
@@ -83,7 +83,7 @@ async fn the_takeover_guide_leads_to_a_serving_fleet() -> Result<()> {
     assert_eq!(page["messages"][3]["replyTo"]["content"], "second");
     assert_eq!(page["messages"][2]["reactions"][0]["reaction"], "❤️");
 
-    // An id of the client's own making.
+    // An id that a client made.
     let held =
         nine.request_ok(json!({"type": "get_private_messages", "conversationId": "conv_user-9_user-10"})).await?;
     assert_eq!((&held["conversationId"], &held["messages"]), (&json!("conv_9_10"), &page["messages"]));
@@ -107,7 +107,7 @@ async fn the_takeover_guide_leads_to_a_serving_fleet() -> Result<()> {
     let readers = "group_91afa5df-8ac6-4d01-a6a1-94a0b0d98103";
     three.request_ok(json!({"type": "send_group_message", "groupId": readers, "content": "hello"})).await?;
 
-    // And back: the original finds what it had, and this server's tables wait.
+    // And back: the original finds its tables, and this server's are kept.
     let database = site.postgres.url(DATABASE);
     follow("5. Go back", &database, site.fleet.secrets())?;
     assert_eq!(site.sql("SELECT count(*) FROM public.private_messages WHERE content = 'meanwhile'")?, "1");
@@ -115,7 +115,7 @@ async fn the_takeover_guide_leads_to_a_serving_fleet() -> Result<()> {
     follow("2. Move", &database, site.fleet.secrets())?;
     assert_eq!(site.sql("SELECT count(*) FROM public.private_messages WHERE seq = 6")?, "1");
 
-    // A worker with a search path as the original's role has one finds the original's tables, and says so.
+    // A worker with the search path of the original's role finds the original's tables, and reports that.
     site.sql(&format!("ALTER DATABASE {DATABASE} SET search_path = original, public"))?;
     site.sql("GRANT USAGE ON SCHEMA original TO PUBLIC")?;
     let worker = &mut site.fleet.workers[0];

@@ -1,4 +1,5 @@
-//! The trace of a message, from the socket that it came by to those that it reached, as a collector receives it.
+//! The trace of a message, from the socket that it arrived on to those that it was delivered to, as a collector
+//! receives it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
 
-/// Answers each request with an empty success and passes its spans on, as (service, span).
+/// Answers each request with an empty success and forwards its spans, as (service, span).
 async fn collect(mut stream: BufStream<TcpStream>, spans: mpsc::UnboundedSender<(String, Span)>) -> Result<()> {
     loop {
         let (mut length, mut line) = (0, String::new());
@@ -53,7 +54,7 @@ fn hex(bytes: &[u8]) -> String {
 
 type Spans = mpsc::UnboundedReceiver<(String, Span)>;
 
-/// The first line with `text` in any of the logs, which are written a little later.
+/// Waits for the first line with `text` in any of the logs, which are written a little later.
 async fn log_line(logs: &[PathBuf], text: &str) -> Result<String> {
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -68,7 +69,7 @@ async fn log_line(logs: &[PathBuf], text: &str) -> Result<String> {
     }
 }
 
-/// A collector, its port, and what it receives.
+/// Starts a collector; returns its port, its task and the spans that it receives.
 async fn collector() -> Result<(u16, JoinHandle<()>, Spans)> {
     let port = ports::free_one()?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
@@ -117,7 +118,7 @@ async fn a_message_is_followed_from_socket_to_socket() -> Result<()> {
     let sent = alices.request_ok(json!({"type": "send_message", "recipientId": bob.id, "content": "unspoken"})).await?;
     bobs.expect("new_message", |event| event["content"] == "unspoken", DEADLINE).await?;
 
-    // What the stores tell of it.
+    // What the stores show of it.
     let message = sent["messageId"].as_str().context("an id")?;
     let delivered = format!("SELECT delivered_seq FROM conversation_members WHERE user_id = {}", bob.id);
     deployment.until(&delivered, "1").await?;
@@ -125,7 +126,7 @@ async fn a_message_is_followed_from_socket_to_socket() -> Result<()> {
     ensure!(told.contains("stored as number 1") && told.contains(&format!("user {}: delivered", bob.id)), "{told}");
     ensure!(told.contains("nothing of it waits") && !told.contains("unspoken"), "{told}");
 
-    // Of each name one; `deliver` once at each gateway, as the sender's own gateway has it for other devices.
+    // One span of each name, but `deliver` once at each gateway: the sender's gateway delivers to other devices.
     let mut found = BTreeMap::new();
     while !["command", "apply", "store", "publish", "deliver"].iter().all(|name| found.contains_key(*name)) {
         let next = tokio::time::timeout(DEADLINE, spans.recv()).await;
@@ -155,7 +156,7 @@ async fn a_message_is_followed_from_socket_to_socket() -> Result<()> {
     let line = log_line(&logs, "a stored message cannot be read").await?;
     ensure!(serde_json::from_str::<Value>(&line)?["trace_id"] == TRACE, "{line}");
 
-    // Without the collector everything goes on.
+    // Without the collector everything continues to work.
     collector.abort();
     let _ = collector.await;
     for number in 0..20 {

@@ -1,4 +1,5 @@
-//! Webhooks on a fleet of real processes: workers that die in the middle, `chatctl webhook`, and the receivers of the page.
+//! Webhooks on a fleet of real processes: workers that die during deliveries, `chatctl webhook`, and the receivers in
+//! docs/integrate.md.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader};
@@ -58,7 +59,7 @@ async fn killing_workers_loses_no_webhook_and_keeps_their_order() -> Result<()> 
     deployment.chatctl(&["webhook", "create", "backend", &receiver.url(), "--events", "message.created"])?;
     let people = deployment.many_users("person", PEOPLE)?;
     until_known(&deployment, 1).await?;
-    // Slow enough that workers die with deliveries under way.
+    // Slow enough that workers die with deliveries in progress.
     receiver.behave(|_| Reply::After(Duration::from_millis(20), Box::new(Reply::Status(200))));
     let mut clients = Vec::new();
     for person in &people {
@@ -69,7 +70,7 @@ async fn killing_workers_loses_no_webhook_and_keeps_their_order() -> Result<()> 
         for (n, client) in clients.iter_mut().enumerate() {
             let to = people[(n + 1) % PEOPLE].id;
             let client_message_id = format!("{round}-{n}");
-            // A command whose worker dies is answered by its successor, or refused and repeated.
+            // A command whose worker dies is answered by its successor, or rejected and repeated.
             let message = loop {
                 let send = json!({"type": "send_private_message", "recipientId": to, "content": format!("{round}"),
                     "clientMessageId": client_message_id});
@@ -219,7 +220,7 @@ async fn the_receivers_of_the_page_take_what_is_genuine_once() -> Result<()> {
         let event: Value = serde_json::from_str(&genuine[0])?;
         let sender = alice.id.to_string();
         ensure!(event["type"] == "message.created" && event["data"]["senderId"] == *sender, "{language}: {event}");
-        // Somebody else's is refused.
+        // A delivery with another signature is rejected.
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs().to_string();
         let forged = e2e::Request::post("/", &event)
             .header("webhook-id", "forged")

@@ -1,4 +1,4 @@
-//! What the servers and stores spend meanwhile: from /proc and from the stores' own statistics.
+//! The resources that servers and stores use: from /proc and from the stores' own statistics.
 
 pub mod postgres;
 pub mod processes;
@@ -11,14 +11,14 @@ use self::postgres::Postgres;
 use self::processes::{Group, Usage};
 use self::redis::Redis;
 
-/// Everything that can be looked at.
+/// Everything that is observed.
 pub struct Observed {
     pub groups: Vec<Group>,
     pub postgres: Option<Postgres>,
     pub redis: Option<Redis>,
 }
 
-/// One look. Only differences between two say something.
+/// One snapshot. Only differences between two are meaningful.
 #[derive(Clone, Debug, Default)]
 pub struct Look {
     pub usages: Vec<Usage>,
@@ -27,7 +27,7 @@ pub struct Look {
 }
 
 impl Observed {
-    /// Waits for the stores; takes some milliseconds.
+    /// Takes a snapshot, for which it queries the stores: that takes some milliseconds.
     pub async fn look(&mut self) -> Result<Look> {
         Ok(Look {
             usages: self.usages(),
@@ -42,7 +42,7 @@ impl Observed {
         })
     }
 
-    /// Of the processes alone.
+    /// Returns the usage of the processes only.
     pub fn usages(&self) -> Vec<Usage> {
         self.groups.iter().map(Group::usage).collect()
     }

@@ -1,4 +1,4 @@
-//! Postgres' own statistics: commits, and statements where `pg_stat_statements` is there.
+//! Postgres' own statistics: commits, and statements if `pg_stat_statements` is available.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Postgres {
         // The URL holds a password, so it is not part of any message.
         let connecting = tokio::time::timeout(CONNECT_WITHIN, PgConnection::connect(url));
         let mut connection = connecting.await.context("Postgres does not answer")?.context("connecting to Postgres")?;
-        // Fails where it is not loaded, or for want of rights; then there simply are no statement counts.
+        // Fails if it is not loaded, or without the rights; then there are no statement counts.
         let _ = sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").execute(&mut connection).await;
         let mut postgres = Self { connection, has_statements: true };
         postgres.has_statements = postgres.statements().await.is_ok();

@@ -34,7 +34,7 @@ pub struct Usage {
 }
 
 impl Group {
-    /// A process that is gone counts nothing.
+    /// A process that has ended counts as 0.
     pub fn usage(&self) -> Usage {
         let parents = parents();
         let mut usage = Usage::default();
@@ -70,7 +70,7 @@ struct Stat {
 impl Stat {
     fn read(pid: u32) -> Option<Self> {
         let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name, in parentheses, may hold anything.
+        // The name, in parentheses, may contain anything.
         let mut fields = text.get(text.rfind(')')? + 2..)?.split_ascii_whitespace();
         let parent = fields.nth(1)?.parse().ok()?;
         let ticks: Vec<u64> = fields.skip(9).take(4).filter_map(|ticks| ticks.parse().ok()).collect();
@@ -84,7 +84,7 @@ fn parents() -> HashMap<u32, u32> {
     pids.filter_map(|pid| Some((pid, Stat::read(pid)?.parent))).collect()
 }
 
-/// CPU time of this process.
+/// Returns the CPU time of this process.
 pub fn own_cpu_seconds() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9

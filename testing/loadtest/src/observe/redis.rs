@@ -1,4 +1,4 @@
-//! Redis' own count of commands. Those that a script calls count, too.
+//! Redis' own count of commands. Commands that scripts call count, too.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

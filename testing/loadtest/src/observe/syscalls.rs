@@ -15,7 +15,7 @@ const COUNTED_WITHIN: Duration = Duration::from_secs(5);
 pub struct Counting(Vec<Option<Child>>);
 
 impl Counting {
-    /// Where `perf` cannot be started, nothing is counted. Ends with this value.
+    /// Starts counting; if `perf` cannot be started, nothing is counted. Dropping the value ends it.
     pub fn start(groups: &[Group]) -> Self {
         let events: Vec<String> = CALLS.iter().map(|call| format!("syscalls:sys_enter_{call}")).collect();
         let count = |group: &Group| {
@@ -32,7 +32,7 @@ impl Counting {
         Self(Vec::new())
     }
 
-    /// The calls of each group; `None` where they could not be counted.
+    /// Returns the calls of each group; `None` if they could not be counted.
     pub async fn stop(self) -> Vec<Option<u64>> {
         let mut counts = Vec::new();
         for child in self.0 {
@@ -53,7 +53,7 @@ async fn finish(child: Child) -> Option<u64> {
     parse(&String::from_utf8_lossy(&output.stderr))
 }
 
-/// Lines such as `1234,,syscalls:sys_enter_sendto,5000,100.00,,`; all of them have to be there.
+/// Lines such as `1234,,syscalls:sys_enter_sendto,5000,100.00,,`; all of them must be present.
 fn parse(text: &str) -> Option<u64> {
     let line = |line: &str| {
         let mut fields = line.split(',');

@@ -1,4 +1,5 @@
-//! `idle`: connections that do nothing, for their memory; then one message from each and to each, for what that leaves behind.
+//! `idle`: connections that do nothing, for their memory; then one message from each and to each, to see how much
+//! memory remains used.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};

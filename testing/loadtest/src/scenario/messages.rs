@@ -14,7 +14,7 @@ use crate::plan::{GroupSource, Pace, Scenario};
 
 const GROUPS_MADE_WITHIN: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(100);
-/// So that the body stays below the server's 256 KiB.
+/// Keeps the body below the server's limit of 256 KiB.
 const MEMBERS_PER_CALL: usize = 4_000;
 
 pub async fn run(stage: &Rc<Stage>) -> Result<()> {
@@ -23,7 +23,7 @@ pub async fn run(stage: &Rc<Stage>) -> Result<()> {
             (Shape { members: 2, senders: 2, content_bytes, client_ids, direct: true }, None)
         }
         Scenario::Group { content_bytes, client_ids, members, senders, source } => {
-            // One group is one room of everybody.
+            // One group is one room with everybody.
             let members = if source == GroupSource::Made { members } else { stage.plan.accounts.len() };
             (Shape { members, senders, content_bytes, client_ids, direct: false }, Some(source))
         }
@@ -45,7 +45,7 @@ pub async fn run(stage: &Rc<Stage>) -> Result<()> {
     Ok(())
 }
 
-/// The first of each room makes its group.
+/// Lets the first of each room create its group.
 async fn make_groups(stage: &Stage, rooms: &Rooms, members: usize) -> Result<()> {
     for (room, accounts) in stage.plan.accounts.chunks(members).enumerate() {
         let mut others = String::new();
@@ -71,7 +71,7 @@ async fn make_groups(stage: &Stage, rooms: &Rooms, members: usize) -> Result<()>
     Ok(())
 }
 
-/// A community of all accounts; gives its group's id.
+/// Creates a community of all accounts; returns its group's id.
 async fn make_community(stage: &Stage) -> Result<String> {
     let [high, low]: [u64; 2] = rand::random();
     let group = format!(
@@ -95,7 +95,7 @@ async fn make_community(stage: &Stage) -> Result<String> {
     Ok(group)
 }
 
-/// Writes for the warm-up and the measured time.
+/// Writes during the warm-up and the measured time.
 async fn write(stage: &Rc<Stage>, rooms: &Rc<Rooms>) -> Result<()> {
     let warmup = Duration::from_millis(stage.plan.warmup_ms);
     let end = Instant::now() + warmup + Duration::from_millis(stage.plan.duration_ms);

@@ -25,14 +25,14 @@ use crate::target::Target;
 use crate::wire::Opener;
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
-/// Between looks at whether everything has arrived.
+/// Between checks if everything has arrived.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 
 pub type FromDirector = Lines<BufReader<Stdin>>;
 /// By the account's place in the plan; `None` where the login failed.
 pub type Connections = Vec<Option<Rc<Connection>>>;
 
-/// Runs the plan and gives what was counted.
+/// Runs the plan and returns the counts.
 pub async fn run(plan: Plan, director: FromDirector) -> Result<Tally> {
     let stage = Rc::new(Stage::new(plan, director)?);
     tokio::task::spawn_local(tell_progress(stage.clone()));
@@ -57,7 +57,7 @@ pub struct Stage {
     pub tally: RefCell<Tally>,
     /// For the progress line: what the scenario counts while it runs.
     pub progress: RefCell<Tally>,
-    /// Within the measured time.
+    /// True within the measured time.
     measuring: Cell<bool>,
     /// When the measured time began, in microseconds of the clock; `u64::MAX` before.
     measured_from_us: Cell<u64>,
@@ -93,7 +93,7 @@ impl Stage {
         self.measuring.get()
     }
 
-    /// Whether what was due then counts for the latencies.
+    /// Returns true if a message due then counts for the latencies.
     pub fn is_measured(&self, due_us: u64) -> bool {
         due_us >= self.measured_from_us.get()
     }
@@ -105,14 +105,14 @@ impl Stage {
         log_in(&self.opener, target, account, global).await
     }
 
-    /// POSTs to the first target, with the community token.
+    /// Sends a POST to the first target, with the community token.
     pub async fn post(&self, path: &str, body: &str) -> Result<()> {
         let target = self.targets.first().context("a target")?;
         let token = self.plan.community_token.as_deref().context("COMMUNITY_SYNC_TOKEN is not set")?;
         self.opener.post(target, path, token, body).await.with_context(|| format!("POST {path}"))
     }
 
-    /// Logs these accounts in at the plan's rate, and notes how long it took.
+    /// Logs these accounts in at the plan's rate, and records how long it took.
     pub async fn connect(
         self: &Rc<Self>,
         range: std::ops::Range<usize>,
@@ -164,7 +164,7 @@ impl Stage {
         self.measured_from_us.set(self.us(Instant::now()));
         self.measuring.set(true);
         self.cpu_at_start.set(processes::own_cpu_seconds());
-        // Should the directing process be gone, the end of the run will find out.
+        // If the directing process is gone, the end of the run will notice.
         let _ = Said::Measuring.say();
     }
 
@@ -177,7 +177,7 @@ impl Stage {
         let _ = Said::Sent.say();
     }
 
-    /// Calls `fire` at `rate` per second until `end`, with when each call was due; late calls are made up for.
+    /// Calls `fire` at `rate` per second until `end`, with when each call was due; late calls follow at once.
     pub async fn at_rate(&self, rate: f64, end: Instant, mut fire: impl FnMut(u64, Instant)) -> Result<()> {
         let begin = Instant::now();
         let due = |number: u64| begin + Duration::from_secs_f64(number as f64 / rate);
@@ -196,7 +196,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until `done`, at most as long as the plan allows.
+    /// Waits until `done` returns true, at most as long as the plan allows.
     pub async fn drain(&self, done: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_millis(self.plan.drain_ms);
         while !done() && Instant::now() < deadline {
@@ -204,7 +204,7 @@ impl Stage {
         }
     }
 
-    /// A connection ended that should not have.
+    /// Records a connection that should not have ended.
     pub fn lost_connection(&self, why: &str) {
         let mut tally = self.tally.borrow_mut();
         tally.failed(&format!("connection: {why}"));

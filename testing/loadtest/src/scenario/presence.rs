@@ -1,4 +1,5 @@
-//! `presence`: some accounts watch while others log in one after the other; how long a login takes, and until all see it.
+//! `presence`: some accounts watch while others log in one after the other; it measures the login, and the time until
+//! all see it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,13 +13,13 @@ use crate::connection::{Connection, Handler};
 use crate::plan::Pace;
 use crate::scan;
 
-/// What is known of one who logs in.
+/// What is known of an account that logs in.
 struct Mover {
     /// When `auth_success` came.
     online_us: Option<u64>,
     /// Which watchers saw it, by place.
     seen: Vec<bool>,
-    /// Arrivals before this side knew that the login had succeeded.
+    /// Events that arrived before this side knew that the login had succeeded.
     early: u64,
 }
 
@@ -71,7 +72,7 @@ impl Watch {
                 tally.latencies("login_from_due").record(now - due);
                 if let Some(mover) = self.movers.borrow_mut().get_mut(&user) {
                     mover.online_us = Some(self.stage.us(now));
-                    // The event overtook the answer: as quick as can be told.
+                    // The event overtook the answer: as quick as can be measured.
                     (0..mover.early).for_each(|_| tally.latencies("user_online").record_us(1));
                 }
                 drop(tally);

@@ -1,4 +1,4 @@
-//! Accounts in rooms of equal size who write to each other: what each sent, who answered, and what everybody saw.
+//! Accounts in rooms of equal size who write to each other: what each sent, what was answered, and what everybody saw.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
@@ -15,7 +15,7 @@ use crate::mark::Mark;
 use crate::scan;
 use crate::verify::{Arrival, SeqArrival, SeqTrack, Track};
 
-/// Before a sender in a closed loop tries again after a refusal.
+/// The pause after a rejection in a closed loop.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(200);
 
 pub struct Rooms {
@@ -43,13 +43,13 @@ struct Member {
     /// The command up to the request id.
     head: Vec<u8>,
     sent: u64,
-    /// Number and time due of what is not answered, in the order of sending.
+    /// Number and due time of unanswered messages, in the order of sending.
     outstanding: VecDeque<(u64, u64)>,
     refused: BTreeSet<u64>,
-    /// What this one saw of each sender.
+    /// What this member saw of each sender.
     tracks: Vec<Track>,
     seq: SeqTrack,
-    /// How many have yet to get this one's messages, from number `told + 1` on; only in groups.
+    /// How many members still have to get this one's messages, from number `told + 1`; only in groups.
     awaited: VecDeque<usize>,
     told: u64,
 }
@@ -111,7 +111,7 @@ impl Rooms {
         self.closed_loop.set(on);
     }
 
-    /// Where this room's messages go.
+    /// Sets where this room's messages go.
     pub fn set_group(&self, room: usize, group_id: &str) {
         let mut members = self.members.borrow_mut();
         for member in members.iter_mut().skip(room * self.shape.members).take(self.shape.members) {
@@ -128,7 +128,7 @@ impl Rooms {
         self.members.borrow().len() / self.shape.members
     }
 
-    /// The senders, in an order that takes neighbours from different rooms.
+    /// Returns the senders, ordered so that neighbours are from different rooms.
     pub fn senders(&self) -> Vec<usize> {
         let (rooms, size) = (self.room_count(), self.shape.members);
         (0..self.shape.senders).flat_map(|slot| (0..rooms).map(move |room| room * size + slot)).collect()
@@ -249,7 +249,7 @@ impl Rooms {
         }
     }
 
-    /// Whether everything sent was answered and has arrived.
+    /// Returns true if everything sent was answered and has arrived.
     pub fn is_done(&self) -> bool {
         let members = self.members.borrow();
         let is_answered = members.iter().all(|member| member.outstanding.is_empty());
@@ -265,7 +265,7 @@ impl Rooms {
                 excused.extend(sender.outstanding.iter().map(|(number, _)| number));
                 for (place, recipient) in members.iter().enumerate() {
                     let connection = connections.get(room * self.shape.members + place).and_then(Option::as_ref);
-                    // What a lost connection did not get is counted as the lost connection.
+                    // What a lost connection did not receive counts as the lost connection.
                     if connection.is_some_and(|connection| connection.is_open()) {
                         missing += recipient.tracks[slot].missing(sender.sent, &excused);
                     }
@@ -275,7 +275,7 @@ impl Rooms {
         missing
     }
 
-    /// Moves everything counted into the tally, and judges.
+    /// Moves all counts into the tally, and decides on the verdict.
     pub fn finish(&self) {
         let members = self.members.borrow();
         let lost = self.missing(&members);
@@ -312,7 +312,7 @@ impl Rooms {
 }
 
 impl Member {
-    /// One more got this one's message; whether that was the last.
+    /// Notes that one more member got this one's message; returns true if that was the last.
     fn reached_one_more(&mut self, number: u64) -> bool {
         let Some(place) = number.checked_sub(self.told + 1) else { return false };
         let Some(awaited) = self.awaited.get_mut(place as usize) else { return false };

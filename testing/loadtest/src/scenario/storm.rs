@@ -16,7 +16,7 @@ use crate::scan;
 use crate::verify::Track;
 
 const CONTENT_BYTES: usize = 100;
-/// After the connections were cut, until something is sent: for the gateways to notice.
+/// The time for gateways to notice that connections were cut, before anything is sent.
 const NOTICE: Duration = Duration::from_secs(1);
 /// Messages per second while they are away.
 const WRITE_RATE: f64 = 2_000.0;
@@ -76,7 +76,7 @@ impl Storm {
             let mark = Mark { run: self.stage.plan.run, room: receiver as u32, slot: 0, number, due_us: 0 };
             mark.write(&mut command, CONTENT_BYTES);
             command.extend_from_slice(b"\"}");
-            // Always the same one to the same receiver, so that they share one conversation.
+            // The same receiver always gets the same sender, so they share one conversation.
             if let Some(Some(sender)) = connections.get(receiver % self.senders) {
                 sender.send(&command);
             }
@@ -91,7 +91,7 @@ impl Storm {
         Ok(())
     }
 
-    /// Everybody at once.
+    /// Reconnects everybody at once.
     async fn come_back(&self, handler: &Rc<dyn Handler>) -> Result<Vec<Rc<Connection>>> {
         let begin = Instant::now();
         self.begin.set(Some(begin));

@@ -1,4 +1,4 @@
-//! The whole program against a server that is not to be trusted: what it loses, doubles or swaps has to be noticed.
+//! Runs the whole program against an unreliable server: it must notice what is lost, doubled or swapped.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ use self::server::Fault;
 
 const USERS: i64 = 6;
 
-/// Runs `loadtest direct` and gives whether it succeeded, and its result.
+/// Runs `loadtest direct` and returns its success and its result.
 async fn direct(fault: Option<Fault>) -> (bool, Value) {
     let url = server::start(fault).await;
     let scratch = Scratch::new("loadtest").unwrap();
@@ -55,7 +55,7 @@ async fn a_server_that_cannot_be_trusted_is_found_out() {
         let (success, result) = direct(Some(fault)).await;
         assert!(!success, "{fault:?}: {result:#}");
         let verification = &result["verification"];
-        // One message of each sender.
+        // One message of each sender is affected.
         assert_eq!(verification[finding], USERS, "{fault:?}: {verification:#}");
         for other in ["lost", "duplicates", "out_of_order", "unanswered"] {
             assert!(other == finding || verification[other] == 0, "{fault:?}: {verification:#}");

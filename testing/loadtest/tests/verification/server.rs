@@ -1,4 +1,4 @@
-//! As much of a gateway as `loadtest direct` needs, with a fault to order.
+//! As much of a gateway as `loadtest direct` needs, with a selectable fault.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use websocket::{Decoder, Message, text_frame};
 
-/// What is done to the third message of each sender.
+/// The fault of each sender's third message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Acknowledged, and not delivered to the recipient.
@@ -30,13 +30,13 @@ const FAULTY: u64 = 3;
 struct State {
     users: HashMap<String, mpsc::UnboundedSender<String>>,
     sequences: HashMap<(String, String), u64>,
-    /// By sender: what is held back to be swapped.
+    /// By sender: the message held back to be swapped.
     held: HashMap<String, String>,
 }
 
 type Shared = Arc<Mutex<State>>;
 
-/// Gives the URL.
+/// Starts the server; returns its URL.
 pub async fn start(fault: Option<Fault>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
@@ -132,7 +132,7 @@ impl Session {
     }
 
     fn answer(&self, event: String) {
-        // Whoever is gone needs no answer.
+        // A client that is gone needs no answer.
         let _ = self.events.send(event);
     }
 }

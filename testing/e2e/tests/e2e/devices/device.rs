@@ -1,5 +1,5 @@
-//! A device that keeps its place by versions, as the protocol page says: an event counts when its version is the next one; after a
-//! gap, and after each reconnect, it asks for the rest by `sync`.
+//! A device that keeps its position by versions, as the protocol page describes: an event counts when its version is
+//! the next one; after a gap, and after each reconnect, it asks for the rest by `sync`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     messages: BTreeMap<i64, Message>,
-    /// Of a group.
+    /// The group's name, and the user's role in it.
     info: Option<(String, String)>,
 }
 
@@ -29,18 +29,18 @@ struct Message {
     reactions: BTreeMap<String, String>,
 }
 
-/// What a device holds of one conversation.
+/// What a device has of one conversation.
 #[derive(Clone, Debug)]
 pub struct Held {
     view: View,
-    /// What the user hid: up to a number, and single messages. A part of `sync` that was on its way may still hold it.
+    /// What the user hid: up to a number, and single messages. A part of `sync` in flight may still contain it.
     hidden_through: i64,
     hidden: BTreeSet<String>,
-    /// All messages up to this number are here that can be seen.
+    /// All visible messages up to this number are here.
     seq: i64,
-    /// All changes up to this version are in here.
+    /// All changes up to this version are applied.
     version: i64,
-    /// The newest version heard of.
+    /// The newest version that an event mentioned.
     heard: i64,
 }
 
@@ -56,9 +56,9 @@ pub struct Device {
     client: Option<Client>,
     conversations: Vec<String>,
     held: BTreeMap<String, Held>,
-    /// What it did and was given, for the report of a difference.
+    /// What it did and received, to report a difference.
     history: Vec<String>,
-    /// Commands so far.
+    /// The number of commands so far.
     asked: u64,
 }
 
@@ -98,7 +98,7 @@ impl Device {
         }
     }
 
-    /// What it did and was given that names this.
+    /// Returns the parts of its history that mention this conversation.
     pub fn history(&self, conversation: &str) -> String {
         let lines = self.history.iter().filter(|line| line.contains(conversation) || line.starts_with('#'));
         lines.map(String::as_str).collect::<Vec<_>>().join("\n  ")
@@ -110,19 +110,19 @@ impl Device {
         self.conversations.iter().map(view).collect()
     }
 
-    /// The id of one of the messages it shows.
+    /// Returns the id of one of the messages that it shows.
     pub fn pick(&self, conversation: &str, random: &mut Random) -> Option<Value> {
         let messages: Vec<&Message> = self.held.get(conversation)?.view.messages.values().collect();
         (!messages.is_empty()).then(|| json!(messages[random.below(messages.len())].id))
     }
 
-    /// Runs a command; its answer says what an event says to others.
+    /// Runs a command; its answer contains what others learn from an event.
     pub async fn run(&mut self, command: Value) -> Result<()> {
         self.ask(command).await?;
         self.take_events().await
     }
 
-    /// Sends a command, and applies what comes up to its answer in the order in which it comes.
+    /// Sends a command, and applies everything up to its answer in the order of arrival.
     async fn ask(&mut self, mut command: Value) -> Result<Value> {
         self.asked += 1;
         command["requestId"] = json!(format!("device{}", self.asked));
@@ -141,7 +141,7 @@ impl Device {
         }
     }
 
-    /// Applies the events that are here, and syncs what they leave open.
+    /// Applies the events that have arrived, and syncs what they leave open.
     pub async fn take_events(&mut self) -> Result<()> {
         let deadline = Instant::now() + ANSWER_WITHIN;
         loop {
@@ -185,7 +185,7 @@ impl Device {
             }
             "group_created" => return self.load_missing(&conversation).await,
             "member_removed" | "member_left" if event["userId"] == self.own_id.as_str() => {
-                // Unless it was added again, and knows it.
+                // Unless the user was added again, and the device knows it.
                 self.held.retain(|id, held| *id != conversation || event["version"].as_i64() <= Some(held.version));
                 return Ok(());
             }
@@ -197,7 +197,7 @@ impl Device {
         }
         let own_id = self.own_id.clone();
         let Some(held) = self.held.get_mut(&conversation) else { return Ok(()) };
-        // What one hides has no version of its own.
+        // Hiding has no version.
         if event["deleteForEveryone"] == false {
             match kind {
                 "conversation_deleted" => held.hide_through(event["throughSeq"].as_i64().context("a number")?),
@@ -247,7 +247,7 @@ impl Device {
         for place in list("hidden") {
             held.hide(&place);
         }
-        // Events have told what is newer already.
+        // Events have already brought something newer.
         if version < held.version {
             return;
         }
@@ -358,7 +358,7 @@ fn shown(message: &Value) -> Message {
     }
 }
 
-/// Loads a conversation; `None` when the user does not belong to it.
+/// Loads a conversation; `None` if the user does not belong to it.
 pub async fn load(client: &mut Client, conversation: &str) -> Result<Option<Held>> {
     let is_group = conversation.starts_with("group_");
     let page = match is_group {

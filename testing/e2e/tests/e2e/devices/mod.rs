@@ -1,5 +1,5 @@
-//! Every device is right: a device that holds only what it was given (pages, events, `sync`) and a fresh one that loads everything
-//! show the same, whatever three users do on six devices that come and go at random.
+//! Every device is right: a device that has only what it received (pages, events, `sync`) shows the same as a fresh one
+//! that loads everything, while three users act on six devices that come and go at random.
 
 mod device;
 
@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use device::{Device, View};
 
-/// The number of sequences, unless `SYNC_SEQUENCES` gives another. `SYNC_SEED` is the seed of the first.
+/// The number of sequences, unless `SYNC_SEQUENCES` sets another. `SYNC_SEED` is the seed of the first.
 const SEQUENCES: u64 = 200;
-/// Sequences at a time: they wait more than they work.
+/// Sequences at a time: they mostly wait.
 const AT_ONCE: u64 = 40;
 const STEPS: u64 = 25;
 const SEQUENCE_WITHIN: Duration = Duration::from_secs(120);
@@ -94,7 +94,7 @@ async fn sequence(deployment: &Deployment, seed: u64, users: &[User]) -> Result<
 }
 
 impl Scene<'_> {
-    /// The conversations of a user: with each of the others, and the group.
+    /// Returns the conversations of a user: with each of the others, and the group.
     fn conversations(&self, user: usize) -> Vec<String> {
         let own = self.users[user].id;
         let others = self.users.iter().map(|other| other.id).filter(|other| *other != own);
@@ -114,7 +114,7 @@ impl Scene<'_> {
             }
             return Ok(());
         }
-        // A few at once, each of another device.
+        // A few at once, each from a different device.
         let mut chosen: Vec<usize> = (0..1 + self.random.below(3)).map(|_| self.random.below(6)).collect();
         chosen.sort_unstable();
         chosen.dedup();
@@ -133,7 +133,7 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// Something that the user of this device may try; what is not allowed is refused.
+    /// Returns a command that the user of this device may try; if it is not allowed, it is rejected.
     fn command(&mut self, place: usize) -> Value {
         let user = self.devices[place].user;
         let conversations = self.conversations(user);
@@ -176,7 +176,7 @@ impl Scene<'_> {
         }
     }
 
-    /// All devices come back, and show what a fresh one of the same user shows.
+    /// Reconnects all devices, and checks that they show what a fresh one of the same user shows.
     async fn converge(mut self) -> Result<()> {
         for place in 0..self.devices.len() {
             if !self.devices[place].is_connected() {
@@ -217,7 +217,7 @@ impl Scene<'_> {
     }
 }
 
-/// Everything as a fresh device sees it.
+/// Loads everything as a fresh device sees it.
 async fn load(client: &mut Client, conversations: &[String]) -> Result<Vec<(String, Option<View>)>> {
     let mut shown = Vec::new();
     for conversation in conversations {

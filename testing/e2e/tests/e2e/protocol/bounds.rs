@@ -1,4 +1,4 @@
-//! Each bound of the protocol from both sides, and what is no valid field at all.
+//! Each bound of the protocol from both sides, and invalid fields.
 
 use anyhow::Result;
 use client::event_type;
@@ -8,7 +8,7 @@ use super::{Person, SOON};
 
 const INVALID: &str = "VALIDATION_ERROR";
 
-/// Sends each command; it must succeed, or be refused as invalid with this field named.
+/// Sends each command; it must succeed, or be rejected as invalid with this field named.
 async fn check(person: &mut Person, table: Vec<(Value, Option<&str>)>) -> Result<()> {
     let mut wrong = Vec::new();
     for (command, field) in table {
@@ -168,7 +168,7 @@ async fn of_request_ids() -> Result<()> {
         let error = alice.client.expect("error", |_| true, SOON).await?;
         assert_eq!((&error["code"], error.get("requestId")), (&json!(INVALID), None), "{id}");
     }
-    // None at all is none in the answer.
+    // Without a request id the answer has none.
     alice.client.send(json!({"type": "get_user_groups", "requestId": null})).await?;
     let answer = alice.client.expect("user_groups", |_| true, SOON).await?;
     assert_eq!(answer.get("requestId"), None);

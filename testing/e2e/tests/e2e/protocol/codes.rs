@@ -1,5 +1,5 @@
-//! Each error code of the published contract is produced once, on a small fleet of its own: a code without a way to produce it
-//! here fails the test, and so does one that comes no more.
+//! Each error code of the published contract is produced once, on a small fleet of its own: a code that this test
+//! cannot produce makes it fail, and so does one that no longer occurs.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{BREAK_GROUP_MEMBERS, MEND_GROUP_MEMBERS, SOON};
 
-/// What the fleet of this test is small in.
+/// The small limits of this test's fleet.
 const SETTINGS: [(&str, &str); 10] = [
     ("MESSAGE_RATE_LIMIT", "20"),
     ("MAX_CONNECTIONS_PER_IP", "3"),
@@ -59,7 +59,7 @@ impl Stage {
         Ok(self.client.request_ok(send).await?["messageId"].clone())
     }
 
-    /// The code with which alice's command is refused.
+    /// Returns the code with which alice's command is rejected.
     async fn asks(&mut self, command: Value) -> Result<String> {
         code(&self.client.request(command).await?)
     }
@@ -69,7 +69,7 @@ impl Stage {
     }
 }
 
-/// All of 127.0.0.0/8 is this machine; limits count each address for itself.
+/// All of 127.0.0.0/8 is this machine; limits count each address separately.
 fn from(fleet: &Deployment, last: u8) -> Connect {
     Connect::new(&fleet.gateway_url(0)).source([127, 0, 0, last].into())
 }
@@ -89,7 +89,7 @@ async fn http(stage: &Stage, request: Request) -> Result<String> {
     code(&request.send(&stage.fleet.fleet.gateways[0].url()).await?.json())
 }
 
-/// Makes the fleet say this code; gives the code that it said.
+/// Makes the fleet answer with this code; returns the code that it sent.
 async fn provoke(wanted: &str, stage: &mut Stage) -> Result<String> {
     let (bob, carol, dave, group) = (stage.bob.id, stage.carol.id, stage.dave.id, stage.group.clone());
     match wanted {
@@ -113,7 +113,7 @@ async fn provoke(wanted: &str, stage: &mut Stage) -> Result<String> {
             said
         }
         "NOT_FOLLOWING" => {
-            // The initial members are chosen by the same rule, and whoever is followed may be added.
+            // The initial members are chosen by the same rule, and followed users may be added.
             let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [dave]});
             let created = stage.client.request_ok(create).await?;
             assert_eq!(created["skippedMembers"], json!([{"userId": dave.to_string(), "reason": "NOT_FOLLOWING"}]));
@@ -198,7 +198,7 @@ async fn every_error_code_is_produced() -> Result<()> {
     let document: Value = serde_json::from_str(include_str!("../../../../../docs/asyncapi.json"))?;
     let codes = document["components"]["schemas"]["ErrorCode"]["oneOf"].as_array().context("the error codes")?;
     ensure!(codes.len() > 10, "{codes:?}");
-    // What takes the fleet's workers away for a while comes last.
+    // The codes for which the workers are stopped come last.
     let mut codes: Vec<&str> = codes.iter().filter_map(|code| code["const"].as_str()).collect();
     codes.sort_by_key(|code| (*code == "SERVICE_UNAVAILABLE", *code == "RATE_LIMIT_EXCEEDED"));
     let mut wrong = Vec::new();
@@ -211,7 +211,7 @@ async fn every_error_code_is_produced() -> Result<()> {
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
 
-    // The address that has made its requests gets no further, on either protocol.
+    // An address that has used up its requests is refused, on either protocol.
     let url = stage.fleet.fleet.gateways[0].url();
     let mut last = Request::get("/api/conversations").send(&url).await?;
     for _ in 0..200 {
@@ -251,7 +251,7 @@ async fn a_single_connection_replaces_older_ones_on_any_gateway() -> Result<()> 
     assert_eq!(event["messageId"], sent["messageId"]);
     assert_eq!(older.close_info(), None);
 
-    // Where a picture is may be a few minutes old: it comes from the one worker's cache.
+    // The address of a picture may be a few minutes old: it comes from the worker's cache.
     let ask = json!({"items": [{"type": "user", "id": alice.id}]});
     let ask = Request::post("/api/profile-pictures/batch", &ask).bearer(&bob.token);
     let url = fleet.fleet.gateways[1].url();

@@ -1,4 +1,4 @@
-//! Communities as they are read: the mirror is filled here as the main backend's webhook would.
+//! Reading communities: the mirror is filled here as the main backend's webhook would do.
 
 use anyhow::Result;
 use serde_json::json;

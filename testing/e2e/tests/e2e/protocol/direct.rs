@@ -1,4 +1,4 @@
-//! The table of direct messages: every command, its aliases, its answer, and the event on the other gateway.
+//! Direct messages: every command, its aliases, its answer, and the event on the other gateway.
 
 use anyhow::Result;
 use client::event_type;
@@ -13,7 +13,7 @@ async fn pair() -> Result<(Person, Person, String)> {
     Ok((alice, bob, conversation))
 }
 
-/// Sends and waits until the other one has it; gives the message's id.
+/// Sends and waits until the other one has received it; returns the message's id.
 async fn tell(from: &mut Person, to: &mut Person, content: &str) -> Result<Value> {
     let sent = json!({"type": "send_private_message", "recipientId": to.user.id, "content": content});
     let sent = from.ask(sent, "message_sent", &[]).await?;
@@ -36,7 +36,7 @@ async fn a_conversation_starts_and_messages_arrive() -> Result<()> {
     let mut device = alice.device(1).await?;
     let answer = &[("messageId", Str), ("conversationId", Str), ("seq", Int), ("createdAt", Time)];
     for (place, kind) in ["send_private_message", "send_message"].into_iter().enumerate() {
-        // Ids as strings or integers, and content as it is, with what surrounds it.
+        // Ids as strings or integers, and content unchanged, including surrounding spaces.
         let recipient = if place == 0 { json!(bob.user.id) } else { json!(bob.id()) };
         let sent = json!({
             "type": kind, "recipientId": recipient, "content": "  hello 👋 \n", "conversationId": conversation,
@@ -260,7 +260,7 @@ async fn a_conversation_is_deleted_for_one_and_for_both() -> Result<()> {
     let list = json!({"type": "get_conversations"});
     assert_eq!(bob.ask(list.clone(), "conversations", &[]).await?["conversations"], json!([]));
     assert_eq!(alice.ask(list.clone(), "conversations", &[]).await?["conversations"].as_array().map(Vec::len), Some(1));
-    // The next message brings the conversation back, not what was in it.
+    // The next message brings the conversation back, but not its former messages.
     tell(&mut alice, &mut bob, "new").await?;
     let page = json!({"type": "get_messages", "conversationId": conversation});
     let page_of_bob = bob.ask(page.clone(), "private_messages", &[]).await?;

@@ -1,4 +1,4 @@
-//! The errors that need limits or faults: a small deployment of its own, and what is wrong with a whole message.
+//! Errors that need limits or faults, on a small deployment of their own, and errors about a whole message.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -90,7 +90,7 @@ async fn commands_for_one_kind_of_message_do_not_serve_the_other() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn limits_refuse_and_say_why() -> Result<()> {
+async fn limits_reject_and_say_why() -> Result<()> {
     let options = Options { gateways: 1, workers: 1, ..Options::default() }
         .with("MESSAGE_RATE_LIMIT", "5")
         .with("MAX_CONNECTIONS_PER_IP", "3")
@@ -104,7 +104,7 @@ async fn limits_refuse_and_say_why() -> Result<()> {
     let [alice, bob] = small.users(["alice", "bob"])?;
     let mut client = login(&small, &alice, 2).await?;
 
-    // Who is not followed cannot be written to.
+    // Users who are not followed cannot be written to.
     let send = json!({"type": "send_message", "recipientId": bob.id, "content": "x"});
     for command in [send.clone(), json!({"type": "start_conversation", "recipientId": bob.id})] {
         assert_eq!(code(&mut client, command).await?["code"], "NOT_FOLLOWING");
@@ -113,7 +113,7 @@ async fn limits_refuse_and_say_why() -> Result<()> {
     let sent = client.request_ok(send.clone()).await?;
     assert_eq!(sent.get("warning"), None);
 
-    // Editing is over after the window.
+    // Editing is rejected after the window.
     let deadline = tokio::time::Instant::now() + SOON;
     loop {
         let answer =
@@ -163,11 +163,11 @@ async fn limits_refuse_and_say_why() -> Result<()> {
         }
         other => bail!("the fourth connection is to be refused: {other:?}"),
     }
-    // And nobody stays without saying who they are.
+    // And nobody stays connected without authenticating.
     let mut silent = open.remove(0);
     assert_eq!(silent.wait_closed(SOON).await?.code, Some(1008));
 
-    // Of the messages missed, the newest three are told.
+    // Of the missed messages, only the newest three are replayed.
     let mut large = login(&small, &bob, 5).await?;
     assert_eq!((&large.session()["queuedEvents"], &large.session()["replayTruncated"]), (&json!(3), &json!(true)));
     for seq in last - 2..=last {
@@ -181,7 +181,7 @@ async fn limits_refuse_and_say_why() -> Result<()> {
     let _ = large.send_text("x".repeat(1_048_577)).await;
     assert_eq!(large.wait_closed(SOON).await?.code, Some(1009));
 
-    // A fault of ours names the line in the log; no worker at all says when to try again.
+    // A fault of ours names the line in the log; without a worker, the error says when to try again.
     small.sql(BREAK_GROUP_MEMBERS)?;
     let error = code(&mut client, json!({"type": "get_user_groups"})).await?;
     assert_eq!(error["code"], "INTERNAL_ERROR");

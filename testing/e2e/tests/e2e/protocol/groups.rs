@@ -1,4 +1,4 @@
-//! The table of groups: every command, its answer, and the event on the other gateway.
+//! Groups: every command, its answer, and the event on the other gateway.
 
 use anyhow::Result;
 use client::event_type;
@@ -25,7 +25,7 @@ struct Group {
 }
 
 impl Group {
-    /// A group of an owner on one gateway and a member on the other.
+    /// Creates a group with an owner on one gateway and a member on the other.
     async fn new() -> Result<Group> {
         let (mut owner, mut member) = (Person::connect("owner", 0).await?, Person::connect("member", 1).await?);
         let create = json!({
@@ -333,7 +333,7 @@ async fn a_group_is_renamed_and_deleted() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_removed_hears_of_it_and_of_nothing_later() -> Result<()> {
+async fn a_removed_member_hears_of_it_and_of_nothing_later() -> Result<()> {
     let mut group = Group::new().await?;
     let mut guest = Person::connect("guest", 1).await?;
     let guest_id = json!(guest.id());

@@ -1,5 +1,5 @@
-//! The HTTP endpoints: who may ask, what is answered, and what members see of what the main backend tells. Each JSON answer is
-//! held against the OpenAPI document by the request itself.
+//! The HTTP endpoints: who may use them, what they answer, and what members see of the main backend's changes. The
+//! request itself checks each JSON answer against the OpenAPI document.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn gateway(place: usize) -> Result<String> {
     Ok(fleet()?.fleet.gateways[place].url())
 }
 
-/// Sends to one gateway; must be refused in the one form, with this status and code.
+/// Sends to one gateway; must be rejected in the common form, with this status and code.
 async fn refused(request: Request, status: u16, code: &str) -> Result<Answer> {
     let answer = request.send(&gateway(0)?).await?;
     let body = answer.json();
@@ -47,7 +47,7 @@ async fn probes_and_metrics_of_every_server() -> Result<()> {
             let refused = Request::new("DELETE", path).send(&url).await?;
             assert_eq!((refused.status, &refused.json()["code"]), (405, &json!("METHOD_NOT_ALLOWED")), "{path}");
         }
-        // Servers hear of each other by and by.
+        // Servers learn of each other after a while.
         let deadline = tokio::time::Instant::now() + SOON;
         loop {
             let health = Request::get("/health").send(&url).await?.json();
@@ -145,7 +145,7 @@ async fn pages_of_allowed_origins_may_read_answers() -> Result<()> {
     let preflight = preflight.header("Access-Control-Request-Method", "POST").send(&gateway(1)?).await?;
     assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (204, ORIGIN));
     ensure!(preflight.header("access-control-allow-headers").contains("authorization"), "{preflight:?}");
-    // A WebSocket from elsewhere is refused before it is one.
+    // A WebSocket from another origin is refused before the upgrade.
     let url = fleet()?.gateway_url(0);
     match client::Connect::new(&url).origin("https://evil.example").open().await {
         Err(client::Error::Http { status: 403, .. }) => {}
@@ -183,12 +183,12 @@ async fn pictures_are_found_and_bodies_are_bounded() -> Result<()> {
         refused(ask(&body), 400, "VALIDATION_ERROR").await?;
     }
     refused(ask(&json!({})).body("{"), 400, "INVALID_JSON").await?;
-    // Told by its length it is not read; otherwise it is read as far as the bound.
+    // With its length announced it is not read; otherwise it is read up to the bound.
     refused(ask(&json!({})).announcing(65_537), 413, "PAYLOAD_TOO_LARGE").await?;
     Ok(())
 }
 
-/// Tells of a community as the main backend does.
+/// Sends a community's state as the main backend does.
 async fn sync(body: &Value, place: usize) -> Result<Value> {
     let secret = &fleet()?.fleet.secrets().community_sync_token;
     ok(Request::post("/community/progression", body).bearer(secret), place).await
@@ -208,14 +208,14 @@ async fn community_changes_of_the_main_backend_reach_all_members() -> Result<()>
         let listed = person.ask(json!({"type": "get_communities"}), "community_list", &[]).await?;
         assert_eq!(listed["communities"][0]["defaultGroupId"], group);
     }
-    // Members write in it with the ordinary commands, on whichever gateway they are.
+    // Members write to it with the ordinary commands, on any gateway.
     let send = json!({"type": "send_group_message", "groupId": group, "content": "hi"});
     let sent = bob.ask(send.clone(), "group_message_sent", &[]).await?;
     alice.sees("new_group_message", ("messageId", &sent["messageId"]), &[]).await?;
     outsider.refused(send, "RESOURCE_NOT_FOUND").await?;
     bob.refused(json!({"type": "leave_group", "groupId": group}), "PERMISSION_DENIED").await?;
 
-    // An achievement is pushed to members online and told once.
+    // An achievement is pushed once, to members who are online.
     let event = json!({
         "eventId": format!("e-{}", alice.user.id), "userId": bob.user.id, "challengeId": 12, "challengeType": "daily",
         "xpAwarded": 20, "occurredAt": "2026-03-01T10:15:02+01:00", "payload": {"nested": [1]},
@@ -231,7 +231,7 @@ async fn community_changes_of_the_main_backend_reach_all_members() -> Result<()>
     let progress = json!({"type": "get_community_progress", "communityId": community["communityId"]});
     assert_eq!(bob.ask(progress, "community_progress", &[]).await?["progress"], told["progress"]);
 
-    // Members come, and with the whole list others go.
+    // Members are added, and with the whole list others are removed.
     sync(&json!({"community": community, "members": [{"userId": carol.id(), "role": "ADMIN"}]}), 1).await?;
     carol.sees_durable("group_created", ("groupId", &group), &[]).await?;
     let added = alice.sees_durable("member_added", ("groupId", &group), &[]).await?;
@@ -321,7 +321,7 @@ async fn accounts_are_made_used_and_left() -> Result<()> {
     refused(login(&name, "wrong"), 401, "AUTH_FAILED").await?;
     refused(login("nobody at all", password), 401, "AUTH_FAILED").await?;
 
-    // The token is one like any other, until it is given back.
+    // The token is like any other, until it is revoked by signing out.
     let mut client = Client::login(&fleet.gateway_url(0), &token).await?;
     assert_eq!(client.session()["username"], json!(name));
     client.request_ok(json!({"type": "get_user_groups"})).await?;
@@ -338,7 +338,7 @@ async fn an_account_is_tried_ten_times() -> Result<()> {
     let name = fleet()?.user("tried")?.name;
     let login = Request::post("/api/auth/login", &json!({"username": name, "password": "a guess"}));
     for place in 0..10 {
-        // Over the whole fleet.
+        // The limit applies to the whole fleet.
         let answer = login.send(&gateway(place % 2)?).await?;
         assert_eq!((answer.status, &answer.json()["code"]), (401, &json!("AUTH_FAILED")), "attempt {place}");
     }

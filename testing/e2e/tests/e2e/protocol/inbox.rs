@@ -1,4 +1,4 @@
-//! The inbox, settings of a conversation, finding and blocking users: what every device of a user sees of them.
+//! The inbox, settings of a conversation, finding and blocking users: what every device of a user sees.
 
 use anyhow::{Context as _, Result};
 use e2e::Request;
@@ -69,7 +69,7 @@ async fn the_inbox_shows_direct_conversations_and_groups_alike() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_reach_ones_other_devices_and_nobody_else() -> Result<()> {
+async fn settings_reach_only_the_users_other_devices() -> Result<()> {
     let (mut alice, mut bob) = (Person::connect("alice", 0).await?, Person::connect("bob", 1).await?);
     let mut device = alice.device(1).await?;
     let conversation = client::conversation_id(alice.user.id, bob.user.id);
@@ -81,7 +81,7 @@ async fn settings_reach_ones_other_devices_and_nobody_else() -> Result<()> {
     alice.ask(set, "conversation_settings", fields).await?;
     let told = device.sees("conversation_settings", ("conversationId", &json!(conversation)), fields).await?;
     assert_eq!((&told["mutedUntil"], &told["markedUnread"]), (&json!("2040-01-01T00:00:00.000Z"), &json!(true)));
-    // A read mark takes `markedUnread` away; the device that sent it is told as well.
+    // A read mark removes `markedUnread`; the device that sent it gets the event as well.
     device.ask(json!({"type": "mark_message_read", "messageId": message}), "message_read", &[]).await?;
     for person in [&mut alice, &mut device] {
         let told = person.sees("conversation_settings", ("markedUnread", &json!(false)), fields).await?;

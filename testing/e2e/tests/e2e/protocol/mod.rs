@@ -1,4 +1,4 @@
-//! The protocol, command by command, between people on two gateways: what the sender is answered and what others get.
+//! The protocol, command by command, between people on two gateways: the sender's answer and the others' events.
 //! All tests of this module share one deployment, each with users of its own.
 
 mod bounds;
@@ -22,10 +22,10 @@ use devstack::wait::SOON;
 use e2e::{Deployment, Options, User};
 use serde_json::Value;
 
-/// How long to listen for what must not come; everything before it has come through the same way already.
+/// How long to listen for an event that must not come; everything before it has already arrived on the same path.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// Whose pages may connect and read answers.
+/// The origin whose pages may connect and read answers.
 const ORIGIN: &str = "https://app.example.org";
 
 /// The shared deployment; the guardian of its folder ends it with the test program.
@@ -53,7 +53,7 @@ enum Kind {
 
 type Fields<'a> = &'a [(&'a str, Kind)];
 
-/// What every message has.
+/// The fields of every message.
 const MESSAGE: Fields = &[
     ("messageId", Kind::Str),
     ("conversationId", Kind::Str),
@@ -86,7 +86,7 @@ fn is_time(text: &str) -> bool {
     shape == "0000-00-00T00:00:00.000Z"
 }
 
-/// Somebody with a connection.
+/// A user with a connection.
 struct Person {
     user: User,
     client: Client,
@@ -100,7 +100,7 @@ impl Person {
         Ok(Person { user, client })
     }
 
-    /// Another device of the same user.
+    /// Connects another device of the same user.
     async fn device(&self, gateway: usize) -> Result<Person> {
         let client = fleet()?.login(gateway, &self.user).await?;
         Ok(Person { user: self.user.clone(), client })
@@ -118,7 +118,7 @@ impl Person {
         Ok(answer)
     }
 
-    /// Sends a command that must be refused with this code.
+    /// Sends a command that must be rejected with this code.
     async fn refused(&mut self, command: Value, code: &str) -> Result<Value> {
         let answer = self.client.request(command.clone()).await.with_context(|| command.to_string())?;
         let fits = event_type(&answer) == "error" && answer["code"] == code;
@@ -128,14 +128,14 @@ impl Person {
         Ok(answer)
     }
 
-    /// The same, and the field at fault is named.
+    /// Like `refused()`; the error must also name this field.
     async fn refused_field(&mut self, command: Value, code: &str, field: &str) -> Result<()> {
         let answer = self.refused(command.clone(), code).await?;
         ensure!(answer["field"] == field, "the refusal of {command} is to name {field}: {answer}");
         Ok(())
     }
 
-    /// Waits for an event that is no answer: of this type, with these fields and this value in one of them.
+    /// Waits for an event that is not an answer: of this type, with these fields and this value in one of them.
     async fn sees(&mut self, kind: &str, has: (&str, &Value), fields: Fields<'_>) -> Result<Value> {
         let event = self.client.expect(kind, |event| event[has.0] == *has.1, SOON).await;
         let event = event.with_context(|| format!("{} waits for {kind} with {} {}", self.user.name, has.0, has.1))?;
@@ -144,14 +144,14 @@ impl Person {
         Ok(event)
     }
 
-    /// The same for an event that is replayed until it was delivered, and so carries an id.
+    /// Like `sees()`, for an event that is replayed until it is delivered, and so has an id.
     async fn sees_durable(&mut self, kind: &str, has: (&str, &Value), fields: Fields<'_>) -> Result<Value> {
         let event = self.sees(kind, has, fields).await?;
         has_fields(&event, &[("eventId", Kind::Str)])?;
         Ok(event)
     }
 
-    /// Everything that is unread, after a moment of quiet, but presence.
+    /// Returns all unread events except presence, after a moment of quiet.
     async fn unread(&mut self) -> Result<Vec<Value>> {
         self.client.expect_none("nothing of this name", |_| true, QUIET).await?;
         let mut events = self.client.drain();
@@ -160,7 +160,7 @@ impl Person {
     }
 }
 
-/// Makes every read of a table fail for a reason that trying again does not mend, and back.
+/// Makes every read of a table fail for a reason that retries do not fix, and the reverse.
 pub const BREAK_GROUP_MEMBERS: &str = "ALTER TABLE group_members RENAME TO group_members_away;
     CREATE VIEW group_members AS SELECT * FROM group_members_away WHERE 1 / (SELECT 0) = 1;
     GRANT SELECT ON group_members TO PUBLIC";

@@ -1,4 +1,4 @@
-//! Pages of history, and the series that catches a client up.
+//! Pages of history, and the series of answers with which a client catches up.
 
 use anyhow::Result;
 use client::event_type;
@@ -99,7 +99,7 @@ async fn sync_gives_what_is_missing_and_then_says_so() -> Result<()> {
         let expected = if part["conversationId"] == conversation { vec![3, 4] } else { vec![1] };
         assert_eq!((seqs(part), &part["hasMore"]), (expected, &json!(false)));
     }
-    // Nothing asked, nothing missing; and an empty question is one.
+    // Without conversations nothing is missing; an empty request is valid.
     bob.ask(json!({"type": "sync", "conversations": {}}), "sync_complete", &[]).await?;
     bob.refused(json!({"type": "sync", "conversations": 5}), "VALIDATION_ERROR").await?;
     bob.client.send(json!({"type": "ack", "conversations": 5})).await?;
@@ -108,7 +108,7 @@ async fn sync_gives_what_is_missing_and_then_says_so() -> Result<()> {
     Ok(())
 }
 
-/// What a client has tells where it goes on, so that nothing binds it to a gateway or a worker.
+/// The client's own state determines where it continues, so it is bound to no gateway and no worker.
 #[tokio::test(flavor = "multi_thread")]
 async fn sync_goes_on_from_page_to_page_on_any_gateway() -> Result<()> {
     const MESSAGES: i64 = 450;

@@ -1,4 +1,4 @@
-//! Who may do what in a group: every command by owner, admin, member, outsider and somebody who was removed.
+//! Who may do what in a group: every command by owner, admin, member, outsider and removed member.
 
 use anyhow::{Context as _, Result};
 use client::event_type;
@@ -8,10 +8,10 @@ use super::Person;
 
 const ROLES: [&str; 5] = ["owner", "admin", "member", "outsider", "removed"];
 
-/// What a command needs to name: made anew for each row, so that no row disturbs another.
+/// What commands refer to: created for each row, so that rows do not affect each other.
 struct Scene {
     group: Value,
-    /// Of somebody else; one for each role.
+    /// Messages of somebody else, one for each role.
     messages: Vec<Value>,
     /// Members, one for each role, an admin, and users outside, one for each role.
     targets: Vec<i64>,
@@ -75,7 +75,7 @@ const STAYS: &str = "OWNER_CANNOT_LEAVE";
 
 type Command = fn(&Scene, usize) -> Value;
 
-/// What owner, admin and member get; the other two get `RESOURCE_NOT_FOUND`, always.
+/// What owner, admin and member get; the other two always get `RESOURCE_NOT_FOUND`.
 const TABLE: &[([&str; 3], Command)] = &[
     ([OK, OK, OK], |s, _| json!({"type": "send_group_message", "groupId": s.group, "content": "x"})),
     ([OK, OK, OK], |s, _| json!({"type": "get_group_messages", "groupId": s.group})),
@@ -142,13 +142,13 @@ async fn owners_do_not_name_themselves_and_rights_come_with_the_role() -> Result
         let command = json!({"type": command, "groupId": group, "userId": owner_id});
         cast.actors[0].refused(command, "VALIDATION_ERROR").await?;
     }
-    // Promotion grants `canAddMembers`, demotion takes it away.
+    // Promotion grants `canAddMembers`, demotion revokes it.
     let admin_id = cast.actors[1].user.id;
     let demote = json!({"type": "demote_member", "groupId": group, "userId": admin_id});
     cast.actors[0].ask(demote, "member_demoted", &[]).await?;
     let add = json!({"type": "add_group_member", "groupId": group, "userId": cast.newcomers[0]});
     cast.actors[1].refused(add, "PERMISSION_DENIED").await?;
-    // Nobody is added who is unknown, or who blocks whoever adds.
+    // Unknown users, and users who block the one who adds them, cannot be added.
     let unknown = json!({"type": "add_group_member", "groupId": group, "userId": 999_999_999});
     cast.actors[0].refused_field(unknown, "RESOURCE_NOT_FOUND", "userId").await?;
     super::fleet()?.sql(&format!(

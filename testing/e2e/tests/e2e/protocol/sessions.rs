@@ -1,4 +1,4 @@
-//! Before, at and after authentication: the greeting, tokens, renewal, presence, and what was missed.
+//! Before, at and after authentication: the greeting, tokens, renewal, presence, and missed events.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ async fn expired_and_revoked_tokens_are_told_apart() -> Result<()> {
     Ok(())
 }
 
-/// Wherever in the fleet they are, and though the notification is lost; another token's session stays.
+/// Sessions end on any gateway, even if the notification is lost; the session of another token stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn revoking_a_token_ends_its_sessions() -> Result<()> {
     let fleet = fleet()?;
@@ -139,7 +139,7 @@ async fn an_expired_token_ends_the_session_unless_it_was_renewed() -> Result<()>
     let mut ending = Client::login(&fleet.gateway_url(0), &short).await?;
     let mut renewed = Client::login(&fleet.gateway_url(1), &short).await?;
     renewed.authenticate(&alice.token).await?;
-    // 2 s, 5 s of leeway, and the 10 s that noticing may take.
+    // 2 s, 5 s of leeway, and up to 10 s until it is noticed.
     assert_eq!(ending.wait_closed(Duration::from_secs(20)).await?.code, Some(1008));
     assert_eq!(event_type(&renewed.request_ok(json!({"type": "get_user_groups"})).await?), "user_groups");
     Ok(())
@@ -226,9 +226,9 @@ async fn presence_is_listed_and_pushed() -> Result<()> {
     Ok(())
 }
 
-/// What bob missed, told once and with an id for each.
+/// What bob missed arrives once, with an id for each event.
 #[tokio::test(flavor = "multi_thread")]
-async fn durable_events_wait_for_who_is_offline() -> Result<()> {
+async fn durable_events_wait_for_users_who_are_offline() -> Result<()> {
     let (mut alice, mut bob) = (Person::connect("alice", 0).await?, Person::connect("bob", 1).await?);
     let send = json!({"type": "send_message", "recipientId": bob.user.id, "content": "before"});
     let sent = alice.ask(send, "message_sent", &[]).await?;
@@ -246,7 +246,7 @@ async fn durable_events_wait_for_who_is_offline() -> Result<()> {
     alice.ask(add, "member_added", &[]).await?;
     let say = json!({"type": "send_group_message", "groupId": group, "content": format!("@{}", bob.user.name)});
     let said = alice.ask(say, "group_message_sent", &[]).await?;
-    // A message that changed is shown as it is now, one that was deleted not at all.
+    // An edited message is shown as it is now, and a deleted one not at all.
     let mut ids = Vec::new();
     for content in ["changed", "deleted"] {
         let send = json!({"type": "send_message", "recipientId": bob.user.id, "content": content});
@@ -284,7 +284,7 @@ async fn durable_events_wait_for_who_is_offline() -> Result<()> {
     assert_eq!(changed[0]["content"], "the present");
     assert!(found("new_message", "messageId", &ids[1]).is_empty());
 
-    // Delivered is delivered, though the receipt may take its time.
+    // Delivered events do not come again, but the receipt may take a while.
     bob.client.close().await;
     let deadline = tokio::time::Instant::now() + SOON;
     loop {
@@ -298,7 +298,7 @@ async fn durable_events_wait_for_who_is_offline() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_a_group_waits_for_who_was_removed_from_it() -> Result<()> {
+async fn nothing_of_a_group_waits_for_removed_members() -> Result<()> {
     let (mut alice, mut bob) = (Person::connect("alice", 0).await?, Person::connect("bob", 1).await?);
     let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob.user.id]});
     let group = alice.ask(create, "group_created", &[]).await?["groupId"].clone();

@@ -1,4 +1,4 @@
-//! The audit log, and a user's data exported and erased while others go on.
+//! The audit log, and exporting and erasing a user's data while others continue.
 
 use std::process::{Command, Output};
 
@@ -96,7 +96,7 @@ async fn moderation_is_put_down_and_a_user_is_exported_and_erased() -> Result<()
         let erased = chatctl(&deployment, &["user", "erase", &id, "--account", "--yes"])?;
         ensure!(erased.status.success(), "{}", String::from_utf8_lossy(&erased.stderr));
     }
-    // The other side has a history without a gap, and at once, though a page was cached.
+    // The other user's history has no gap, immediately, even though a page was cached.
     let page = a.request_ok(json!({"type": "get_private_messages", "recipientId": bob.id})).await?;
     let messages = page["messages"].as_array().cloned().unwrap_or_default();
     let shown: Vec<_> =
@@ -110,7 +110,7 @@ async fn moderation_is_put_down_and_a_user_is_exported_and_erased() -> Result<()
     for section in ["groups", "reactions", "conversations", "profile", "hidden"] {
         assert_eq!(export[section], json!([]), "{section}");
     }
-    // The main backend may have deleted the account, and something of it be left here.
+    // The main backend may have deleted the account while some of its data is left here.
     deployment.sql(&format!("DELETE FROM users_auth WHERE user_id = {id}"))?;
     let export: Value = serde_json::from_slice(&chatctl(&deployment, &["user", "export", &id])?.stdout)?;
     assert_eq!((&export["account"], contents(&export).len()), (&json!([]), 3));

@@ -1,4 +1,4 @@
-//! What an erased user wrote is nowhere any more, sealed or not, and what others are to learn still reaches them.
+//! Nothing that an erased user wrote is left anywhere, sealed or not, and what others have to learn still reaches them.
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::{Deployment, Options};
@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use super::SOON;
 
-/// In everything that Bob writes.
+/// A word in everything that Bob writes.
 const WORD: &str = "bobsword";
 
-/// All that is sealed in the database, opened.
+/// Decrypts everything that is sealed in the database.
 fn opened(deployment: &Deployment, keyring: &Keyring, wire: &Wire) -> Result<Vec<(Uuid, String)>> {
-    // Whoever adds a sealed column has to look at it here. Those of API keys and of their requests are hashes.
+    // If you add a sealed column, check it here. Those of API keys and their requests are hashes.
     let sealed = "SELECT string_agg(table_name || '.' || column_name, ' ' ORDER BY table_name, column_name)
                   FROM information_schema.columns WHERE table_schema = 'public' AND data_type = 'bytea'
                   AND table_name NOT IN ('_sqlx_migrations', 'api_keys', 'api_requests')";
@@ -42,7 +42,7 @@ fn opened(deployment: &Deployment, keyring: &Keyring, wire: &Wire) -> Result<Vec
     for row in rows.lines() {
         let (id, blob) = row.split_once(' ').context("two columns")?;
         let id: Uuid = id.parse()?;
-        // Events, and the outcomes of commands, which are sealed apart.
+        // Events, and the outcomes of commands, which are sealed separately.
         let blob = bytes(blob)?;
         let plain = keyring.open_blob(id, &blob).or_else(|_| wire.open_outcome(id, &blob))?;
         texts.push((id, String::from_utf8_lossy(&plain).into_owned()));
@@ -66,7 +66,7 @@ async fn nothing_that_an_erased_user_wrote_is_left_anywhere() -> Result<()> {
     let said = a.request_ok(json!({"type": "send_group_message", "groupId": group, "content": "by alice"})).await?;
     let send = json!({"type": "send_message", "recipientId": bob.id, "content": "to bob"});
     let direct = a.request_ok(send).await?;
-    // From here on everything waits for her.
+    // From here on everything is queued for her.
     a.close().await;
 
     let words = |n: u32| format!("{WORD} {n}");
@@ -106,7 +106,7 @@ async fn nothing_that_an_erased_user_wrote_is_left_anywhere() -> Result<()> {
     let audited = "SELECT details ->> 'events' <> '0' FROM audit_log WHERE details ->> 'state' = 'finished'";
     assert_eq!(deployment.sql(audited)?, "t");
 
-    // Who came and went reaches her all the same, without the name.
+    // Events about who came and went still reach her, without the name.
     let mut a = deployment.login(0, &alice).await?;
     let carol_id = carol.id.to_string();
     let added = a.expect("member_added", |event| event["userId"] == carol_id, SOON).await?;

@@ -8,7 +8,7 @@ use e2e::{Deployment, Options};
 use serde_json::json;
 use tokio::time::Instant;
 
-/// A dead gateway's places are given back as soon as the fleet knows that it is dead.
+/// A dead gateway's connections stop counting as soon as the fleet knows that it is dead.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_connections_of_a_dead_gateway_do_not_count() -> Result<()> {
     let options = Options::default().with("MAX_CONNECTIONS_PER_IP", "2").with("TRUSTED_PROXIES", "127.0.0.1");
@@ -37,7 +37,7 @@ async fn the_connections_of_a_dead_gateway_do_not_count() -> Result<()> {
     Ok(())
 }
 
-/// Whichever gateways a user's messages go by, they count together, and the refusal says when there is room again.
+/// A user's messages count together on all gateways, and the rejection says when there is room again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_users_rate_limit_spans_gateways_and_tells_the_exact_wait() -> Result<()> {
     const WINDOW_SECONDS: u64 = 60;
@@ -60,7 +60,7 @@ async fn a_users_rate_limit_spans_gateways_and_tells_the_exact_wait() -> Result<
         let passed = began.elapsed().as_secs() + 1;
         assert!((WINDOW_SECONDS - passed.min(59)..=WINDOW_SECONDS).contains(&retry_after), "{retry_after}");
     }
-    // Others have nothing to do with it.
+    // Others are not affected.
     let back = json!({"type": "send_message", "recipientId": alice.id, "content": "x"});
     deployment.login(0, &bob).await?.request_ok(back).await?;
     let free = async {
@@ -70,7 +70,7 @@ async fn a_users_rate_limit_spans_gateways_and_tells_the_exact_wait() -> Result<
         anyhow::Ok(())
     };
     tokio::time::timeout(Duration::from_secs(WINDOW_SECONDS + 30), free).await??;
-    // Whole seconds are told, of a clock that counts whole seconds.
+    // The answer and the clock both count whole seconds.
     let waited = tells_at.elapsed().as_secs();
     assert!((retry_after.saturating_sub(1)..=retry_after + took + 2).contains(&waited), "{waited} for {retry_after}");
     Ok(())

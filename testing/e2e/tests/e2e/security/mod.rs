@@ -1,4 +1,5 @@
-//! What attackers and operators meet: rights in the stores, TLS to them, plaintext at rest, limits, erasure, changed secrets.
+//! Security, for attackers and operators: rights in the stores, TLS to them, plaintext at rest, limits, erasure,
+//! changed secrets.
 
 mod audit;
 mod erasure;
@@ -12,7 +13,7 @@ use devstack::wait::SOON;
 use e2e::{Deployment, User};
 use serde_json::json;
 
-/// Alice on the first gateway writes to Bob on the last one, who reads all that was said so far.
+/// Alice on the first gateway writes to Bob on the last one, who reads the whole conversation so far.
 async fn talk(deployment: &Deployment, people: &[User; 2], content: &str) -> Result<Vec<String>> {
     let [alice, bob] = people;
     let last = deployment.fleet.gateways.len() - 1;

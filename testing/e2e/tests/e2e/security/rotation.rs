@@ -1,5 +1,5 @@
-//! Each secret changed beside a running fleet, step by step as `docs/security.md` says. Servers are replaced one at a time, and
-//! people are served between any two of them.
+//! Changes each secret of a running fleet, step by step as `docs/security.md` describes. Servers are replaced one at a
+//! time, and the fleet serves users between any two of them.
 
 use std::process::Command;
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn with_token(user: &User, secret: &str) -> Result<User> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_secret_of_the_tokens_changes_without_a_refused_login() -> Result<()> {
+async fn the_secret_of_the_tokens_changes_without_a_failed_login() -> Result<()> {
     let mut deployment = Deployment::start("jwt", Options { workers: 1, ..Options::default() })?;
     let old = deployment.fleet.secrets().jwt_secret.clone();
     let new = Secrets::generate()?.jwt_secret;
@@ -52,7 +52,7 @@ async fn the_secret_of_the_tokens_changes_without_a_refused_login() -> Result<()
     // 2. The main backend signs with the new one.
     talk(&deployment, &after, "under the new one").await?;
     talk(&deployment, &before, "under the old one").await?;
-    // 3. The old one goes.
+    // 3. The old one is removed.
     roll_out(&mut deployment, &after, Some(Kind::Gateway), &[("JWT_SECRET_PREVIOUS", "")]).await?;
     for gateway in 0..2 {
         let refused = Client::login(&deployment.gateway_url(gateway), &before[0].token).await;

@@ -1,4 +1,4 @@
-//! A fleet that reaches its stores as `deploy/` says, and what can be found in the stores and in the logs afterwards.
+//! A fleet that uses its stores as `deploy/` sets them up, and what can be found in the stores and the logs afterwards.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,14 +11,14 @@ use serde_json::json;
 #[tokio::test(flavor = "multi_thread")]
 async fn least_rights_are_enough_and_nothing_is_found_in_the_clear() -> Result<()> {
     let options = Options { least_rights: true, ..Options::default() };
-    // Whatever anybody may turn on in search of something, the libraries' lines included.
+    // The most detailed log level, including the libraries' lines.
     let options = options.with("LOG_LEVEL", "trace");
     let deployment = Deployment::start("rights", options)?;
     let marker = format!("plain{}", uuid());
     let [alice, bob] = deployment.users(["alice", "bob"])?;
     let (mut a, mut b) = (deployment.login(0, &alice).await?, deployment.login(1, &bob).await?);
 
-    // A bit of everything that carries content.
+    // One of each command with content.
     let send = json!({"type": "send_message", "recipientId": bob.id, "content": marker, "clientMessageId": "1"});
     let sent = a.request_ok(send).await?;
     b.expect("new_message", |event| event["content"] == marker, SOON).await?;
@@ -83,7 +83,7 @@ async fn least_rights_are_enough_and_nothing_is_found_in_the_clear() -> Result<(
     Ok(())
 }
 
-/// The users of the servers may do nothing but their work.
+/// The servers' database users may do only what the servers need.
 fn refuses(deployment: &Deployment) -> Result<()> {
     for statement in [
         "INSERT INTO users_auth (username) VALUES ('mallory')",

@@ -1,4 +1,4 @@
-//! TLS to the stores: a fleet that serves over it, and servers that do not trust what the stores show.
+//! TLS to the stores: a fleet that uses it, and servers that do not trust the stores' certificates.
 
 use std::process::Command;
 
@@ -63,7 +63,7 @@ async fn the_fleet_serves_over_tls_and_trusts_only_the_right_stores() -> Result<
     };
     ensure!(status(&authority.file())?, "chatctl reaches both");
 
-    // Certificates for the right name by somebody else.
+    // Certificates for the right name, from another authority.
     let other = Authority::new(deployment.logs().join("other"))?;
     ensure!(!status(&other.file())?, "chatctl trusts anybody");
     let redis = ("REDIS_TLS_CA", other.file());
@@ -73,7 +73,7 @@ async fn the_fleet_serves_over_tls_and_trusts_only_the_right_stores() -> Result<
     assert_refuses(stranger(&deployment, Kind::Worker, 7, (redis.0, &redis.1))?, "UnknownIssuer")?;
     assert_refuses(stranger(&deployment, Kind::Worker, 8, (postgres.0, &postgres.1))?, "UnknownIssuer")?;
 
-    // Certificates by the right authority for another name. Connections that are open stay.
+    // Certificates from the right authority for another name. Open connections stay.
     authority.encrypt_postgres(&deployment.postgres, "DNS:elsewhere.example")?;
     let unchanged = ("LOG_LEVEL", "info");
     assert_refuses(stranger(&deployment, Kind::Worker, 9, unchanged)?, "not valid for name")?;
@@ -98,7 +98,7 @@ async fn a_store_without_tls_is_refused_where_it_is_demanded() -> Result<()> {
     gateway.set("BIND_ADDR", &format!("127.0.0.1:{}", ports::free_one()?));
     gateway.set("REDIS_TLS_CA", &authority.file());
     gateway.start()?;
-    // A setting that would do nothing is a mistake, and named.
+    // A setting that would have no effect is an error, and is named.
     gateway.wait_gone(SOON)?;
     ensure!(std::fs::read_to_string(gateway.log_path())?.contains("REDIS_TLS_CA"), "the mistake is named");
     let [alice, bob] = deployment.users(["alice", "bob"])?;

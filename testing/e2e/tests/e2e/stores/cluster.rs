@@ -1,4 +1,4 @@
-//! Redis as a cluster: what people and operators do, and primaries that die.
+//! Redis as a cluster: users, operators, and primaries that die.
 
 use std::time::Duration;
 
@@ -16,11 +16,12 @@ const RATE_LIMIT: usize = 60;
 const RATE_WINDOW_SECONDS: u64 = 60;
 /// `COMMAND_TIMEOUT`, the two seconds that a gateway adds to it, and what a slow machine needs.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(12);
-/// Five to seven seconds on a machine of one's own: `NODE_TIMEOUT`, the election, and connecting anew.
+/// Five to seven seconds on an idle machine: `NODE_TIMEOUT`, the election, and reconnecting.
 const BACK_WITHIN: Duration = Duration::from_secs(25);
-/// Eight to fourteen: besides, each client has to find out, and tries the silent node again while it is part of the cluster.
+/// Eight to fourteen: in addition, each client has to find out, and retries the silent node while it is part of the
+/// cluster.
 const BACK_FROM_SILENCE_WITHIN: Duration = Duration::from_secs(45);
-/// How long a slot is on its way, besides its keys.
+/// How long a slot stays half moved, in addition to the time for its keys.
 const SLOT_BETWEEN: Duration = Duration::from_millis(10);
 const HALF_MOVED: Duration = Duration::from_millis(150);
 const LONG_HALF_MOVED: Duration = Duration::from_secs(4);
@@ -62,7 +63,7 @@ async fn people_talk_on_a_cluster() -> Result<()> {
         other.expect("new_group_message", |event| event["messageId"] == sent["messageId"], SOON).await?;
     }
 
-    // Alone, each command takes milliseconds: nothing waits for its turn to look.
+    // On an idle fleet each command takes milliseconds: there is no polling.
     let mut took = Vec::new();
     for _ in 0..51 {
         let asked = Instant::now();
@@ -98,7 +99,7 @@ async fn the_rate_limit_is_that_of_the_fleet_on_a_cluster() -> Result<()> {
     let mut clients = [deployment.login(0, &users[0]).await?, deployment.login(1, &users[0]).await?];
     let mut sent = 0;
     let refusal = loop {
-        // To different partitions by way of both gateways.
+        // To different partitions, through both gateways.
         let answer = clients[sent % 2].request(direct(&users[1 + sent % 2], "x")).await?;
         if event_type(&answer) == "error" {
             break answer;
@@ -113,7 +114,7 @@ async fn the_rate_limit_is_that_of_the_fleet_on_a_cluster() -> Result<()> {
     ensure!((soonest..=RATE_WINDOW_SECONDS).contains(&retry_after), "{refusal} {:?} after the start", began.elapsed());
     let other = clients[1].request(direct(&users[1], "x")).await?;
     ensure!(other["code"] == "RATE_LIMIT_EXCEEDED", "{other}");
-    // What is no message is not limited, and neither is anybody else.
+    // Other commands are not limited, and neither are other users.
     clients[0].request_ok(json!({"type": "get_conversations"})).await?;
     deployment.login(0, &users[1]).await?.request_ok(direct(&users[0], "x")).await?;
     Ok(())
@@ -154,7 +155,7 @@ async fn operators_see_and_change_a_fleet_on_a_cluster() -> Result<()> {
     Ok(())
 }
 
-/// People who write to each other over both gateways, and two whose connections must live through everything.
+/// People who write to each other over both gateways, and two whose connections must survive everything.
 struct Scene {
     deployment: Deployment,
     talks: Vec<Talk>,
@@ -186,7 +187,8 @@ impl Scene {
         Ok(())
     }
 
-    /// Both write to each other until both are served; until then they are refused as the protocol says, and in time.
+    /// Both write to each other until both are served; until then commands are rejected as the protocol says, and in
+    /// time.
     async fn until_served(&mut self) -> Result<usize> {
         let deadline = Instant::now() + RECOVERS_WITHIN;
         let mut refused = 0;
@@ -247,8 +249,8 @@ impl Scene {
     fn nobody_connected_anew(&mut self) -> Result<()> {
         for server in self.deployment.fleet.servers() {
             let log = std::fs::read_to_string(server.log_path())?;
-            let anew = log.lines().find(|line| line.contains("connecting anew"));
-            ensure!(anew.is_none(), "{}: {anew:?}", server.name());
+            let gave_up = log.lines().find(|line| line.contains("gave up: reconnecting"));
+            ensure!(gave_up.is_none(), "{}: {gave_up:?}", server.name());
         }
         Ok(())
     }
@@ -265,7 +267,7 @@ impl Scene {
     }
 }
 
-/// Waits until what is not stored, and so comes only live, reaches the other gateway.
+/// Waits until an event that is not stored, and so is only sent live, reaches the other gateway.
 async fn until_live(from: &Client, to: &User, receiver: &mut Client) -> Result<()> {
     let deadline = Instant::now() + RECOVERS_WITHIN;
     receiver.drain();
@@ -292,7 +294,7 @@ async fn primaries_that_die_lose_nothing_and_close_nobody() -> Result<()> {
     scene.finish().await
 }
 
-/// Without a word: no connection is closed, as when a machine loses its power.
+/// The primaries fall silent: no connection is closed, as when a machine loses power.
 #[tokio::test(flavor = "multi_thread")]
 async fn primaries_that_fall_silent_lose_nothing_and_close_nobody() -> Result<()> {
     let mut scene = Scene::start("clustersilence").await?;
@@ -307,7 +309,7 @@ async fn primaries_that_fall_silent_lose_nothing_and_close_nobody() -> Result<()
     scene.finish().await
 }
 
-/// As when a cluster grows: from each primary to the next, while people write.
+/// Slots move from each primary to the next, as when a cluster grows, while people write.
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_that_move_lose_nothing_and_close_nobody() -> Result<()> {
     let mut scene = Scene::start("clusterslots").await?;
@@ -320,9 +322,10 @@ async fn slots_that_move_lose_nothing_and_close_nobody() -> Result<()> {
     scene.finish().await
 }
 
-/// A slot with many keys is half moved for a while, and commands for it are redirected: that is no reason to give up connections.
+/// A slot with many keys is half moved for a while, and commands for it are redirected: connections must not be given
+/// up because of that.
 #[tokio::test(flavor = "multi_thread")]
-async fn slots_that_stay_half_moved_make_nobody_connect_anew() -> Result<()> {
+async fn half_moved_slots_make_nobody_reconnect() -> Result<()> {
     let mut scene = Scene::start("clusterhalf").await?;
     let moved = cluster(&mut scene.deployment)?.move_slots(0, 1, HALF_MOVED)?;
     scene.back(&format!("{moved} slots moved slowly"), Instant::now(), BACK_WITHIN).await?;
@@ -330,7 +333,7 @@ async fn slots_that_stay_half_moved_make_nobody_connect_anew() -> Result<()> {
     scene.finish().await
 }
 
-/// What is in such slots goes on at once, wherever its keys are.
+/// Conversations in such slots continue at once, wherever their keys are.
 #[tokio::test(flavor = "multi_thread")]
 async fn conversations_go_on_while_their_slots_are_half_moved() -> Result<()> {
     let mut scene = Scene::start("clusterheld").await?;
@@ -338,7 +341,7 @@ async fn conversations_go_on_while_their_slots_are_half_moved() -> Result<()> {
     ensure!(!slots.is_empty(), "no stream is at the first primary");
     cluster(&mut scene.deployment)?.half_move(&slots, 0, 1)?;
     let began = Instant::now();
-    // Everybody's messages, so those too whose streams are in these slots.
+    // Everybody's messages, including those whose streams are in these slots.
     scene.progress(5).await.context("just moved")?;
     while began.elapsed() < LONG_HALF_MOVED {
         scene.progress(10).await.context("half moved")?;
@@ -352,7 +355,8 @@ async fn conversations_go_on_while_their_slots_are_half_moved() -> Result<()> {
     scene.finish().await
 }
 
-/// Who is online is kept in one slot, of which some keys do not exist: while it is half moved, nothing can be registered there.
+/// Presence is stored in one slot, and some of its keys do not exist: while it is half moved, nothing can be registered
+/// there.
 #[tokio::test(flavor = "multi_thread")]
 async fn people_sign_in_while_the_slot_of_presence_is_half_moved() -> Result<()> {
     let mut deployment = Deployment::start("clusterpresence", on_cluster())?;

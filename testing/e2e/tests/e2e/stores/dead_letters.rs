@@ -1,4 +1,4 @@
-//! A command that fails for good is put aside, and comes back when a person says so.
+//! A command that fails permanently is set aside, and an operator can requeue it.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use devstack::wait::SOON;
 use e2e::{Deployment, Options};
 use serde_json::{Value, json};
 
-/// Every try of a command that fails, with the pauses in between.
+/// Every attempt of a failing command, with the pauses in between.
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,7 +26,7 @@ async fn a_failed_command_can_be_inspected_and_requeued() -> Result<()> {
         let error = sender.request(react(reaction)).await?;
         ensure!(error["code"] == "INTERNAL_ERROR" && error["errorId"].is_string(), "{error}");
     }
-    // The conversation goes on.
+    // The conversation continues.
     assert_eq!(sender.request_ok(send.clone()).await?["seq"], 2);
 
     let list = || deployment.chatctl(&["dlq", "list"]);

@@ -1,5 +1,5 @@
 //! PostgreSQL goes back in time while Redis, the gateways and their connections stay: a restored dump, a standby that had not received
-//! everything. What docs/backup.md says is done here.
+//! everything. The tests follow docs/backup.md.
 
 use std::process::Command;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 
-/// Sends until it is stored; gives `message_sent`.
+/// Sends until it is stored; returns `message_sent`.
 async fn stored(sender: &mut Client, to: &User, content: &str) -> Result<Value> {
     let end = Instant::now() + BACK_WITHIN;
     loop {
@@ -33,15 +33,15 @@ async fn received(reader: &mut Client, sent: &Value) -> Result<Value> {
     Ok(reader.expect("new_message", |event| event["messageId"] == sent["messageId"], SOON).await?)
 }
 
-/// The contents that the history shows.
+/// Returns the contents that the history shows.
 async fn shown(reader: &mut Client, of: &User) -> Result<Vec<String>> {
     let page = reader.request_ok(json!({"type": "get_messages", "recipientId": of.id})).await?;
     let contents = page["messages"].as_array().context("messages")?.iter();
     Ok(contents.filter_map(|message| message["content"].as_str().map(str::to_owned)).collect())
 }
 
-/// What is said after the return has the numbers of what was lost, reaches those who were connected and those who come, and nothing
-/// that is lost is shown.
+/// Checks that messages after the restore reuse the lost numbers and reach both connected and new clients, and that no
+/// lost message is shown.
 async fn all_is_as_stored(
     (deployment, database): (&Deployment, &str),
     (alice, sender): (&User, &mut Client),
@@ -84,7 +84,7 @@ async fn a_restored_dump_shows_what_it_holds_and_what_comes_after() -> Result<()
     let mut dumping = program("pg_dump");
     dumping.args(["--format=custom", "--file"]).arg(&dump).arg(deployment.postgres.url("chat"));
     run(dumping)?;
-    // Acknowledged, received, and in the cache; not in the dump.
+    // These are acknowledged, received and cached, but not in the dump.
     for content in ["lost 1", "lost 2", "lost 3"] {
         let sent = stored(&mut sender, &bob, content).await?;
         received(&mut reader, &sent).await?;
@@ -112,7 +112,7 @@ async fn a_restored_dump_shows_what_it_holds_and_what_comes_after() -> Result<()
     all_is_as_stored((&deployment, "restored"), (&alice, &mut sender), (&bob, &mut reader), &["kept 1", "kept 2"]).await
 }
 
-/// Connections are led to a standby, which takes no writes, and is then promoted: it had not received the last messages.
+/// Connections go to a standby, which accepts no writes, and is then promoted; it had not received the last messages.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_that_lacks_the_last_messages_serves_once_promoted() -> Result<()> {
     let mut deployment =
@@ -137,7 +137,7 @@ async fn a_standby_that_lacks_the_last_messages_serves_once_promoted() -> Result
         received(&mut reader, &sent).await?;
     }
     assert_eq!(shown(&mut reader, &alice).await?.len(), 5);
-    // The address is the standby's before it is promoted: nothing can be stored meanwhile.
+    // The address leads to the standby before its promotion: nothing can be stored meanwhile.
     let postgres = &deployment.network()?.worker_postgres;
     postgres.lead_to(standby.port());
     postgres.reset();

@@ -1,4 +1,5 @@
-//! Who owns which partition: an even share each, moved when workers come, go or die, and what one left is finished first.
+//! Who owns which partition: workers have even shares, which move when workers come, go or die; a new owner first
+//! finishes what the old one left.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ const MOVED_WITHIN: Duration = Duration::from_secs(2);
 const INHERITED_WITHIN: Duration = Duration::from_secs(10);
 const SLOW_MACHINE: Duration = Duration::from_secs(5);
 
-/// Waits until the partitions are spread like this, which must not take longer.
+/// Waits until the partitions are spread like this; fails if it takes longer.
 async fn spread(deployment: &Deployment, what: &str, expected: &str, within: Duration) -> Result<()> {
     let began = Instant::now();
     loop {
@@ -36,7 +37,7 @@ async fn spread(deployment: &Deployment, what: &str, expected: &str, within: Dur
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn partitions_are_spread_evenly_whoever_comes_goes_or_dies() -> Result<()> {
+async fn partitions_stay_spread_evenly_as_workers_come_and_go() -> Result<()> {
     let mut deployment = Deployment::start("leases", Options { gateways: 1, workers: 2, ..Options::default() })?;
     spread(&deployment, "two workers", "32,32", RECOVERS_WITHIN).await?;
     deployment.fleet.add(Kind::Worker)?.wait_ready(READY_TIMEOUT)?;
@@ -62,7 +63,7 @@ async fn a_new_owner_first_finishes_in_order_what_the_old_one_left() -> Result<(
             json!({"type": "send_message", "recipientId": bob.id, "content": format!("{number}"), "requestId": number});
         client.send(send).await?;
     }
-    // Only what has reached Redis is there for the next owner.
+    // The next owner sees only what has reached Redis.
     let deadline = Instant::now() + RECOVERS_WITHIN;
     while waiting(&deployment)? < COUNT as u64 {
         ensure!(Instant::now() < deadline, "the commands do not reach their stream");
@@ -77,7 +78,7 @@ async fn a_new_owner_first_finishes_in_order_what_the_old_one_left() -> Result<(
     Ok(())
 }
 
-/// Commands in the ordered lane.
+/// Returns the number of commands in the ordered lane.
 fn waiting(deployment: &Deployment) -> Result<u64> {
     let status: Value = serde_json::from_str(&deployment.chatctl(&["status", "--json"])?)?;
     status["fleet"]["waiting"]["ordered"]["commands"].as_u64().context("commands of the ordered lane")

@@ -1,4 +1,5 @@
-//! Faults of the stores: PostgreSQL and Redis away, full, slow or failing over; who owns which partition; dead letters.
+//! Faults of the stores: PostgreSQL and Redis unavailable, full, slow or failing over; ownership of partitions; dead
+//! letters.
 
 mod cluster;
 mod dead_letters;
@@ -14,10 +15,10 @@ use client::{Client, event_type};
 use serde_json::Value;
 use tokio::time::Instant;
 
-/// The sum of all patience with a slow machine; what was really needed is printed.
+/// The longest wait, with allowance for a slow machine; the actual time is printed.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(60);
 
-/// Asks until it is not refused as unavailable.
+/// Sends the command until it is not rejected as unavailable.
 async fn until_served(client: &mut Client, command: &Value) -> Result<Value> {
     let deadline = Instant::now() + RECOVERS_WITHIN;
     loop {
@@ -32,7 +33,7 @@ async fn until_served(client: &mut Client, command: &Value) -> Result<Value> {
     }
 }
 
-/// Asks, and expects to be told to come back later; gives the time until the answer.
+/// Sends the command, and expects `SERVICE_UNAVAILABLE`; returns the time until the answer.
 async fn unavailable(client: &mut Client, command: &Value) -> Result<Duration> {
     let asked = Instant::now();
     let answer = client.request_within(command.clone(), RECOVERS_WITHIN).await?;
@@ -41,7 +42,7 @@ async fn unavailable(client: &mut Client, command: &Value) -> Result<Duration> {
     Ok(asked.elapsed())
 }
 
-/// Makes every reaction fail for a reason of its own, and back.
+/// Makes every reaction fail by itself, and the reverse.
 pub const BREAK_REACTIONS: &str = "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN RAISE EXCEPTION 'broken'; END $$;
     CREATE TRIGGER broken BEFORE INSERT ON message_reactions EXECUTE FUNCTION broken()";

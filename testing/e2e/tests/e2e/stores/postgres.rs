@@ -1,5 +1,5 @@
-//! PostgreSQL stopped, restarted, failing over, out of connections, locked and full: commands are refused in time, nothing is
-//! half applied, and service is back by itself.
+//! PostgreSQL stopped, restarted, failing over, out of connections, locked and full: commands are rejected in time,
+//! nothing is half applied, and service resumes by itself.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{RECOVERS_WITHIN, unavailable, until_served};
 use crate::faults::talking_with;
 
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
-/// What a refusal may take longer, and what a slow machine may add to that.
+/// The extra time that a rejection may take, and what a slow machine may add.
 const REFUSED_WITHIN: Duration = Duration::from_secs(2);
 /// From a fault's end to the first command that is served.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ enum Fault {
     Full,
 }
 
-/// What a fault needs until its end.
+/// What a fault needs to end.
 #[derive(Default)]
 struct Under {
     locker: Option<Child>,
@@ -38,7 +38,7 @@ struct Under {
 }
 
 impl Fault {
-    /// Whether commands are refused as long as it lasts.
+    /// Returns true if commands are rejected as long as it lasts.
     fn lasts(self) -> bool {
         !matches!(self, Fault::Restarted | Fault::FailedOver)
     }
@@ -59,7 +59,7 @@ impl Fault {
                     AND relation = 'private_messages'::regclass";
                 wait::until("the lock", RECOVERS_WITHIN, || Ok((deployment.sql(held)? == "1").then_some(())))
             }
-            // A trigger that says what PostgreSQL says then: a disk of a test's own would need root.
+            // A trigger that raises PostgreSQL's error: a separate disk would need root.
             Fault::Full => deployment
                 .sql(
                     "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
@@ -88,7 +88,7 @@ impl Fault {
     }
 }
 
-/// A synchronous replica takes the primary's place and address when that is killed.
+/// A synchronous replica takes the primary's place and address when the primary is killed.
 fn fail_over(deployment: &mut Deployment, under: &mut Under) -> Result<()> {
     let scratch = Scratch::new("replica")?;
     let mut replica = deployment.postgres.replicate(scratch.dir())?;
@@ -112,7 +112,7 @@ fn lock(deployment: &Deployment) -> Result<Child> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_faults_refuse_commands_in_time_and_service_resumes() -> Result<()> {
+async fn postgres_faults_reject_commands_in_time_and_service_resumes() -> Result<()> {
     let options = Options::default();
     let options = options.with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "3s");
     let (mut deployment, talk) = talking_with("postgresfaults", options).await?;
@@ -128,7 +128,7 @@ async fn postgres_faults_refuse_commands_in_time_and_service_resumes() -> Result
         let what = || format!("{fault:?}");
         fault.begin(&mut deployment, &mut under).with_context(what)?;
         if fault.lasts() {
-            // `create_group` is not held up by the lock.
+            // `create_group` does not wait for the lock.
             let commands = if matches!(fault, Fault::Locked) { vec![&send] } else { vec![&send, &create, &send] };
             for command in commands {
                 let took = unavailable(&mut client, command).await.with_context(what)?;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{RECOVERS_WITHIN, unavailable, until_served};
 use crate::faults::talking_with;
 
-/// From a fault's end to the first command that is served; and what a slow machine may add to that.
+/// From a fault's end to the first command that is served; and what a slow machine may add.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 const SLOW_MACHINE: Duration = Duration::from_secs(10);
 
@@ -21,7 +21,7 @@ async fn a_failover_under_sentinel_loses_nothing() -> Result<()> {
     let options = Options { sentinels: true, ..Options::default() };
     let (mut deployment, talk) =
         talking_with("sentinel", options.with("LEASE_TTL", "2s").with("COMMAND_TIMEOUT", "5s")).await?;
-    // There and back: the old primary returns as a replica of the new one.
+    // Two failovers: the old primary returns as a replica of the new one.
     for round in ["the first failover", "the second failover"] {
         deployment.redis.kill()?;
         let killed = Instant::now();
@@ -73,7 +73,7 @@ const TINY: &str = "pubsub 1024 0 0";
 const ORDINARY: &str = "pubsub 33554432 8388608 60";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscription_that_redis_cuts_off_is_made_up_for() -> Result<()> {
+async fn a_subscription_cut_off_by_redis_is_caught_up() -> Result<()> {
     let options = Options { workers: 1, ..Options::default() }.with("COMMAND_TIMEOUT", "2s");
     let deployment = Deployment::start("slowsubscriber", options)?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;
@@ -88,7 +88,7 @@ async fn a_subscription_that_redis_cuts_off_is_made_up_for() -> Result<()> {
         // The answer may be lost with the subscription: then it is repeated.
         witness.acknowledged(&until_served(&mut sender, &send).await?);
     }
-    // What is replayed comes the same way.
+    // Replayed events come on the same subscription.
     deployment.redis.command(&["CONFIG", "SET", "client-output-buffer-limit", ORDINARY])?;
     let conversation = client::conversation_id(alice.id, bob.id);
     let deadline = Instant::now() + RECOVERS_WITHIN;
@@ -104,7 +104,7 @@ async fn a_subscription_that_redis_cuts_off_is_made_up_for() -> Result<()> {
     Ok(())
 }
 
-/// Catching up without a word of it would leave a client that never was away with a gap it does not know of.
+/// Catching up silently would leave a client that was never away with a gap that it does not know of.
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_more_than_is_replayed_closes_with_a_reason() -> Result<()> {
     let options = Options { gateways: 1, workers: 1, ..Options::default() }.with("REPLAY_LIMIT", "3");
@@ -132,7 +132,7 @@ fn interruptions(deployment: &Deployment, gateway: usize) -> Result<f64> {
     Ok(line.and_then(|line| line.split(' ').next_back()?.parse().ok()).unwrap_or(0.0))
 }
 
-/// Answers pile up behind a gateway that is slow to take them, and Redis ends the connection by which they come.
+/// Answers pile up for a gateway that is slow to read them, and Redis closes their connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_answers_that_redis_cuts_off_interrupt_no_events() -> Result<()> {
     let options = Options { gateways: 1, workers: 1, ..Options::default() }.with("COMMAND_TIMEOUT", "2s");
