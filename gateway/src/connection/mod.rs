@@ -20,7 +20,7 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use shared::auth::TokenHash;
 use shared::dialects::Dialect;
-use shared::ids::{ConnectionId, ConversationId, GroupId};
+use shared::ids::{ConnectionId, ConversationId, Epoch, GroupId};
 use shared::protocol::CloseCode;
 use shared::stream::ReplayedEvent;
 use shared::telemetry::traces::TraceContext;
@@ -78,6 +78,8 @@ struct Inner {
     close: Option<Close>,
     received: Received,
     groups: HashSet<GroupId>,
+    /// Which history of the database the client was told of.
+    epoch: Option<Epoch>,
     /// The tokens that the session lives by: its own, and during a renewal the next one.
     tokens: [Option<TokenHash>; 2],
     /// With `acks: true` what was written proves nothing.
@@ -356,6 +358,13 @@ impl Connection {
     /// What was received and not passed on yet is of another history of the database.
     pub fn forget_received(&self) {
         self.inner.lock().received = Received::default();
+    }
+
+    /// Notes which history of the database the session is in. Returns it if the client was told of another one.
+    pub fn enter_epoch(&self, found: Option<Epoch>) -> Option<Epoch> {
+        let found = found?;
+        let told = self.inner.lock().epoch.replace(found);
+        told.is_some_and(|told| told != found).then_some(found)
     }
 
     /// Lets the events held back go, unless there was another interruption, which needs another replay, or lost messages are

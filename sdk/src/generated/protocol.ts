@@ -97,6 +97,9 @@ export interface ConversationSummary {
   unreadCount: number;
 }
 
+/** A history of the server's database: a UUID. */
+export type Epoch = string;
+
 /** Every code an `error` may carry (protocol section 3). */
 export const ErrorCode = {
   /** The command needs `authenticate` first; the error has `requiresAuth: true`. */
@@ -621,6 +624,8 @@ export interface AuthSuccessEvent {
   type: "auth_success";
   /** The name to show; the username if the user chose none. */
   displayName: string;
+  /** The database's history. If it is another one than before, drop what you hold and load it again. */
+  epoch?: Epoch;
   /** How many missed events follow. */
   queuedEvents: number;
   /** The session went on under a new token; nothing is replayed. */
@@ -787,6 +792,18 @@ export interface ConversationsEvent {
   pagination: ListPagination;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** When the event happened. */
+  timestamp: Timestamp;
+}
+
+/**
+ * The server's database went back in time while the session was open: the client must drop what it holds and load it
+ * again. What was missed since follows.
+ */
+export interface EpochChangedEvent {
+  type: "epoch_changed";
+  /** As in `auth_success`. */
+  epoch: Epoch;
   /** When the event happened. */
   timestamp: Timestamp;
 }
@@ -2513,6 +2530,7 @@ export interface Events {
   conversation_settings: ConversationSettingsEvent;
   conversation_started: ConversationStartedEvent;
   conversations: ConversationsEvent;
+  epoch_changed: EpochChangedEvent;
   error: ErrorAnswer;
   group_announcement: GroupAnnouncementEvent;
   group_created: GroupCreatedEvent;
