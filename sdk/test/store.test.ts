@@ -347,6 +347,22 @@ test("what a message lost in one's absence is gone", async () => {
   expect(message("d31")).toMatchObject({ isOwn: false, status: "sent" });
 });
 
+test("a message that only a page has shown is removed when it is deleted in one's absence", async () => {
+  await open();
+  server.faults.lose = 1;
+  server.store(DIRECT, PEER, "d31");
+  const loaded = store.loadLatest(DIRECT);
+  await clock.advance(100);
+  await loaded;
+  expect(contents().at(-1)).toBe("d31");
+  server.faults.lose = 0;
+  server.closeAll(1006);
+  server.delete(DIRECT, 31);
+  await clock.advance(5_000);
+  expect(contents().at(-1)).toBe("d30");
+  expect(entry(DIRECT)).toMatchObject({ lastSeq: 31, lastMessage: { content: "d30" } });
+});
+
 test("many changes arrive over several syncs", async () => {
   store.close();
   client.close();
