@@ -456,6 +456,24 @@ test("a number that comes again on a connection that stayed shows in the inbox a
   expect(contents().slice(-2)).toEqual(["d30", "new"]);
 });
 
+test("a restore shows on a connection that stayed, though nobody writes", async () => {
+  store.close();
+  client.close();
+  server.epoch = "before";
+  start();
+  const restore = server.backup();
+  await open();
+  for (const content of ["lost 1", "lost 2"]) server.store(DIRECT, PEER, content);
+  await clock.advance(100);
+  expect(contents().slice(-2)).toEqual(["lost 1", "lost 2"]);
+  restore();
+  server.epoch = "after";
+  server.announceEpoch();
+  await clock.advance(200);
+  expect(contents().at(-1)).toBe("d30");
+  expect(entry(DIRECT)).toMatchObject({ lastSeq: 30, unreadCount: 30, lastMessage: { content: "d30" } });
+});
+
 test("a number that only a page has shown is told from a repetition when it comes again", async () => {
   store.close();
   client.close();
