@@ -23,7 +23,7 @@ use shared::events::membership::{
 };
 use shared::events::message::{GroupAnnouncement, NewGroupMessage, NewMessage};
 use shared::events::presence::{OnlineUsers, UserOffline, UserOnline};
-use shared::events::session::{AuthError, AuthSuccess, Connected, Pong, SessionConflict, TestResponse};
+use shared::events::session::{AuthError, AuthSuccess, Connected, EpochChanged, Pong, SessionConflict, TestResponse};
 use shared::events::sync::{SyncChanges, SyncComplete, SyncGone, SyncMessages};
 use shared::events::users::{BlockedUsers, UserBlocked, UserUnblocked, UsersFound};
 use shared::limits::MAX_REQUEST_ID_CHARACTERS;
@@ -114,5 +114,5 @@ events! {
         ReactionRemoved, GroupReactionAdded, GroupReactionRemoved, MessagePinned, MessageUnpinned, ConversationDeleted,
         GroupCreated, MemberAdded, MemberRemoved, MemberLeft, MemberPromoted, MemberDemoted, OwnershipTransferred,
         GroupInfoUpdated, GroupDeleted;
-    Ephemeral: ConversationSettings, UserBlocked, UserUnblocked, MessageRead, MessageDelivered, UserTyping, UserOnline, UserOffline, CommunityProgressUpdate;
+    Ephemeral: ConversationSettings, UserBlocked, UserUnblocked, MessageRead, MessageDelivered, UserTyping, UserOnline, UserOffline, CommunityProgressUpdate, EpochChanged;
 }

@@ -59,9 +59,10 @@ export function indexedDb({ name, indexedDB }: IndexedDbOptions): Persistence & 
       const [positions, outbox, state] = await Promise.all([
         readAll<Position>("positions"),
         readAll<OutboxItem>("outbox"),
-        readAll<string[]>("state"),
+        readAll<string[] & string>("state"),
       ]);
       return {
+        epoch: state.epoch,
         positions,
         seen: state.seen ?? [],
         outbox: Object.values(outbox).sort((a, b) => a.queuedAt - b.queuedAt),
@@ -73,6 +74,7 @@ export function indexedDb({ name, indexedDB }: IndexedDbOptions): Persistence & 
         for (const [id, position] of Object.entries(change.positions ?? {})) store("positions").put(position, id);
         for (const id of change.gone ?? []) store("positions").delete(id);
         if (change.seen) store("state").put(change.seen, "seen");
+        if (change.epoch) store("state").put(change.epoch, "epoch");
         if (change.put) store("outbox").put(change.put, change.put.clientMessageId);
         if (change.remove) store("outbox").delete(change.remove);
       }),

@@ -192,6 +192,8 @@ class Hub {
       // For tabs that waited for a session.
       return this.#tell({ is: "welcome" });
     }
+    // Tabs that come later get `success` only.
+    if (event.type === "epoch_changed") this.success = { ...(this.success as Frame), epoch: event.epoch };
     if (event.type === "auth_error" && !["TOKEN_REVOKED", "USER_NOT_FOUND"].includes(event.code as string)) {
       return this.#local?.receive(event);
     }

@@ -2,6 +2,11 @@
 import { existsSync } from "node:fs";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createElement } from "react";
+import { renderToString } from "react-dom/server";
+import { ChatClient } from "../src/index";
+import { ChatStore } from "../src/store";
+import { Page as Rendered } from "./browser/conversation";
 import { type Served, serve } from "./browser/server";
 import type { Tab } from "./browser/page";
 import { ME, PEER } from "./server";
@@ -102,6 +107,18 @@ describe.skipIf(isMissing)("a real browser", { timeout: 60_000 }, () => {
     for (const page of pages) expect(await arrived(page)).toEqual(contents);
   });
 
+  test("a tab that comes later opens in the epoch that has begun meanwhile", async () => {
+    served.server.epoch = "before";
+    const first = await open();
+    await online(first);
+    served.server.epoch = "after";
+    served.server.announceEpoch();
+    await first.waitForFunction(() => tab.state().epochs.includes("after"));
+    const later = await open();
+    await online(later);
+    expect(await later.evaluate(() => tab.state().epochs[0])).toBe("after");
+  });
+
   test("a leader that hangs is replaced", async () => {
     const leader = await open();
     await online(leader);
@@ -151,6 +168,20 @@ describe.skipIf(isMissing)("a real browser", { timeout: 60_000 }, () => {
     await online(page);
     expect(await page.evaluate(() => tab.send("hello"))).toBe(1);
     await shows(page, "hello");
+  });
+
+  test("hooks take over what a server rendered, and follow the store", async () => {
+    served.server.store(DIRECT, PEER, "first");
+    const store = new ChatStore(new ChatClient({ url: "ws://fake", getToken: () => "" }));
+    const html = renderToString(createElement(Rendered, { store, id: DIRECT }));
+    expect(html).toBe("<p>idle</p>");
+    const page = await open();
+    await online(page);
+    await page.evaluate(([html, id]) => tab.hydrate(html as string, id as string), [html, DIRECT]);
+    await page.waitForFunction(() => tab.shown() === "online first");
+    served.server.store(DIRECT, PEER, "second");
+    await page.waitForFunction(() => tab.shown() === "online first second");
+    expect(await page.evaluate(() => tab.state().log.filter((line) => !line.startsWith("state ")))).toEqual([]);
   });
 
   test("a message sent without a connection is sent by the next tab", async () => {

@@ -53,6 +53,8 @@ export class FakeServer {
   /** Answers to these commands are computed at once, and held back here. */
   readonly held: (() => void)[] = [];
   readonly holding = new Set<string>();
+  /** Which history the database has; `undefined` for a server that does not tell. */
+  epoch: string | undefined;
   /** Changes are no longer kept. */
   isStale = false;
   /** The error with which every command is rejected. */
@@ -178,6 +180,16 @@ export class FakeServer {
     };
   }
 
+  /** Tells the open sessions of another epoch, some time after it has begun; what they missed follows. */
+  announceEpoch(): void {
+    for (const socket of this.sockets) {
+      if (!socket.isAuthenticated || socket.epoch === this.epoch) continue;
+      socket.epoch = this.epoch;
+      socket.deliver({ type: "epoch_changed", epoch: this.epoch });
+      for (const event of this.#replay()) socket.deliver(event);
+    }
+  }
+
   closeAll(code: number): void {
     for (const socket of [...this.sockets]) socket.shut(code);
   }
@@ -193,7 +205,8 @@ export class FakeServer {
     if (type === "authenticate") return this.#authenticate(socket, frame.token as string);
     if (type === "ping") return answer({ type: "pong", timestamp: this.clock.now() });
     if (!socket.isAuthenticated) return answer(error("AUTH_REQUIRED"));
-    if (type === "ack") return this.#ack(frame);
+    // Receipts of another epoch name numbers of other messages.
+    if (type === "ack") return socket.epoch === this.epoch ? this.#ack(frame) : undefined;
     if (this.rejection && type !== "sync" && type !== "ping" && type !== "ack") return answer(this.rejection);
     if (this.random() < this.faults.busy) return answer({ ...error("SERVICE_UNAVAILABLE"), retryAfter: 1 });
     if (type === "sync") return this.#sync(socket, frame);
@@ -248,19 +261,27 @@ export class FakeServer {
     const code = this.tokens.get(token);
     if (code) return socket.deliver({ type: "auth_error", code, message: code, details: "" });
     const renewed = socket.isAuthenticated;
+    const replay = renewed ? [] : this.#replay();
+    socket.isAuthenticated = true;
+    socket.epoch = this.epoch;
+    const user = { userId: ME, id: ME, username: "me", displayName: "Me" };
+    const { epoch } = this;
+    socket.deliver({ type: "auth_success", user, userId: ME, epoch, queuedEvents: replay.length, ...(renewed ? { renewed } : {}) });
+    for (const event of replay) socket.deliver(event);
+  }
+
+  /** What nobody has confirmed. */
+  #replay(): Frame[] {
     const replay: Frame[] = [];
-    for (const conversation of renewed ? [] : this.conversations.values()) {
+    for (const conversation of this.conversations.values()) {
       const after = this.delivered.get(conversation.id) ?? 0;
       for (const message of conversation.messages.values()) {
         if (message.seq > after && message.senderId !== ME) replay.push({ ...message, type: typeOf(conversation.id) });
       }
     }
     // With versions, `sync` alone must bring what changed.
-    for (const { make, eventId } of renewed || this.versions ? [] : this.unconfirmed.values()) replay.push({ ...make(), eventId });
-    socket.isAuthenticated = true;
-    const user = { userId: ME, id: ME, username: "me", displayName: "Me" };
-    socket.deliver({ type: "auth_success", user, userId: ME, queuedEvents: replay.length, ...(renewed ? { renewed } : {}) });
-    for (const event of replay) socket.deliver(event);
+    for (const { make, eventId } of this.versions ? [] : this.unconfirmed.values()) replay.push({ ...make(), eventId });
+    return replay;
   }
 
   #find(messageId: unknown): Message | undefined {
@@ -395,7 +416,9 @@ export class FakeSocket implements Socket {
   onclose: ((event: { code: number }) => void) | null = null;
   onerror: ((event: never) => void) | null = null;
   isAuthenticated = false;
-  /** Nothing gets through any more, and neither side has noticed. */
+  /** Which one the session was told of. */
+  epoch: string | undefined;
+  /** Nothing goes through any more, and neither side has noticed. */
   isDead = false;
   #toClient = 0;
   #toServer = 0;

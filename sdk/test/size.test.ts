@@ -31,7 +31,7 @@ test.each([
   expect(bytes).toBeLessThanOrEqual(most);
 });
 
-test("nothing touches the browser when it is imported", async () => {
+test("nothing touches the browser when it is imported", { timeout: 60_000 }, async () => {
   expect(globalThis.window).toBeUndefined();
   await expect(import("../src/index")).resolves.toHaveProperty("connect");
   await expect(import("../src/persist")).resolves.toHaveProperty("indexedDb");

@@ -347,6 +347,22 @@ test("reactions and quotations removed during an absence are gone", async () => 
   expect(message("d31")).toMatchObject({ isOwn: false, status: "sent" });
 });
 
+test("a message that only a page has shown is removed when it is deleted in one's absence", async () => {
+  await open();
+  server.faults.lose = 1;
+  server.store(DIRECT, PEER, "d31");
+  const loaded = store.loadLatest(DIRECT);
+  await clock.advance(100);
+  await loaded;
+  expect(contents().at(-1)).toBe("d31");
+  server.faults.lose = 0;
+  server.closeAll(1006);
+  server.delete(DIRECT, 31);
+  await clock.advance(5_000);
+  expect(contents().at(-1)).toBe("d30");
+  expect(entry(DIRECT)).toMatchObject({ lastSeq: 31, lastMessage: { content: "d30" } });
+});
+
 test("many changes arrive over several syncs", async () => {
   store.close();
   client.close();
@@ -438,6 +454,24 @@ test("a number that comes again on a connection that stayed shows in the inbox a
   expect(entry(DIRECT)).toMatchObject({ lastSeq: 31, unreadCount: 31, lastMessage: { content: "new" } });
   expect(inbox().totalUnread).toBe(34);
   expect(contents().slice(-2)).toEqual(["d30", "new"]);
+});
+
+test("a restore shows on a connection that stayed, though nobody writes", async () => {
+  store.close();
+  client.close();
+  server.epoch = "before";
+  start();
+  const restore = server.backup();
+  await open();
+  for (const content of ["lost 1", "lost 2"]) server.store(DIRECT, PEER, content);
+  await clock.advance(100);
+  expect(contents().slice(-2)).toEqual(["lost 1", "lost 2"]);
+  restore();
+  server.epoch = "after";
+  server.announceEpoch();
+  await clock.advance(200);
+  expect(contents().at(-1)).toBe("d30");
+  expect(entry(DIRECT)).toMatchObject({ lastSeq: 30, unreadCount: 30, lastMessage: { content: "d30" } });
 });
 
 test("a number known only from a page is distinguished from a repetition", async () => {

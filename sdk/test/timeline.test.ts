@@ -42,3 +42,19 @@ test("a sync after the restore is believed, too", () => {
   timeline.messages(part as never, { seq: 5, version: 5 });
   expect(seen.slice(5)).toEqual(["stale", "new-4"]);
 });
+
+test("what was replayed and deleted before the sync was answered does not come", () => {
+  const { timeline, seen } = listen();
+  timeline.ingest(live(1, "m-1"));
+  const asked = timeline.ask("conv_1_2");
+  // Versions are those of live events.
+  const { version: _, ...replayed } = live(3, "m-3");
+  timeline.ingest(replayed as ServerEvent);
+  const messages = [{ seq: 2, messageId: "m-2", conversationId: "conv_1_2" }];
+  const part = { type: "sync_messages", conversationId: "conv_1_2", messages, hasMore: false, version: 4, timestamp: "t" };
+  seen.length = 0;
+  timeline.messages(part as never, asked ?? { seq: 0 });
+  expect(seen).toEqual(["m-2", "incomplete"]);
+  timeline.ingest(live(3, "m-4", 5));
+  expect(seen.slice(2), "its number is not taken").toEqual(["m-4"]);
+});

@@ -242,6 +242,7 @@ schema_of_ids! {
     GroupId "^group_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" "A group: `group_` and a UUID.";
     ConversationId "^(conv_[1-9][0-9]*_[1-9][0-9]*|group_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
         "A direct conversation, `conv_{a}_{b}` with the smaller user id first, or a group's id.";
+    Epoch "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" "A history of the server's database: a UUID.";
 }
 
 /// The id of a new command: a UUIDv7 that ends in the route hint. For sends it is also the message's id, for

@@ -21,7 +21,7 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use shared::auth::TokenHash;
 use shared::dialects::Dialect;
-use shared::ids::{ConnectionId, ConversationId, GroupId};
+use shared::ids::{ConnectionId, ConversationId, Epoch, GroupId};
 use shared::protocol::CloseCode;
 use shared::stream::ReplayedEvent;
 use shared::telemetry::traces::TraceContext;
@@ -79,7 +79,9 @@ struct Inner {
     close: Option<Close>,
     received: Received,
     groups: HashSet<GroupId>,
-    /// The tokens of the session: its own, and during a renewal also the next one.
+    /// Which history of the database the client was told of.
+    epoch: Option<Epoch>,
+    /// The tokens that the session lives by: its own, and during a renewal the next one.
     tokens: [Option<TokenHash>; 2],
     /// With `acks: true`, a successful write is not proof of delivery.
     wants_acks: bool,
@@ -361,8 +363,15 @@ impl Connection {
         self.inner.lock().received = Received::default();
     }
 
-    /// Releases the held events, unless another interruption needs another replay or the connection waits for lost
-    /// messages.
+    /// Notes which history of the database the session is in. Returns it if the client was told of another one.
+    pub fn enter_epoch(&self, found: Option<Epoch>) -> Option<Epoch> {
+        let found = found?;
+        let told = self.inner.lock().epoch.replace(found);
+        told.is_some_and(|told| told != found).then_some(found)
+    }
+
+    /// Lets the events held back go, unless there was another interruption, which needs another replay, or lost messages are
+    /// waited for.
     pub fn release(&self) {
         let user = self.user();
         let mut inner = self.inner.lock();

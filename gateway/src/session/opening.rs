@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use shared::auth::TokenHash;
-use shared::ids::{GroupId, TokenId, UserId};
+use shared::clock::Timestamp;
+use shared::events::broadcast;
+use shared::events::session::EpochChanged;
+use shared::ids::{Epoch, GroupId, TokenId, UserId};
 use shared::protocol::RequestId;
 use shared::publication::Receipt;
 use shared::redis::keys::Channel;
@@ -97,6 +100,7 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
     let mut receipts = gateway.unrecorded(user);
     receipts.extend(elsewhere);
     let (auth_success, replay) = resume(&gateway, &connection, &opener, false, receipts).await?;
+    connection.enter_epoch(told(&auth_success).epoch);
     Ok(Opened { membership, auth_success, replay })
 }
 
@@ -175,22 +179,29 @@ pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener
         subscribed.await.map_err(|_| unavailable())?;
     }
     let (auth_success, page) = patiently(|| resume(&gateway, &connection, &opener, false, Vec::new())).await?;
-    // A client learns that only when its session opens, so it has to reconnect.
-    if is_truncated(&auth_success) {
+    let Told { replay_truncated, epoch } = told(&auth_success);
+    // A client learns that only when its session opens: it has to come back.
+    if replay_truncated {
         return Err(unavailable());
+    }
+    if let Some(epoch) = connection.enter_epoch(epoch) {
+        connection.push_json(&broadcast(&EpochChanged { epoch, timestamp: Timestamp::now() }));
     }
     replay(gateway.clone(), connection.clone(), opener.user, page).await
 }
 
-/// True if more was missed than is replayed; a worker's reply says so only in the finished event.
-fn is_truncated(auth_success: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Told {
-        #[serde(default)]
-        replay_truncated: bool,
-    }
-    serde_json::from_slice::<Told>(auth_success).is_ok_and(|told| told.replay_truncated)
+/// What a worker's reply has only in the finished event.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Told {
+    /// More was missed than is replayed.
+    replay_truncated: bool,
+    /// A worker of the version before does not tell it.
+    epoch: Option<Epoch>,
+}
+
+fn told(auth_success: &[u8]) -> Told {
+    serde_json::from_slice(auth_success).unwrap_or_default()
 }
 
 async fn check_token(gateway: &Gateway, opener: &Opener) -> Result<Vec<GroupId>, SessionError> {

@@ -9,7 +9,7 @@ use shared::clock::Timestamp;
 use shared::dialects::Dialect;
 use shared::ids::{ConnectionId, UserId};
 use shared::publication::{EventHeader, Header, Receipt};
-use shared::stream::{InternalReply, ReplayPage};
+use shared::stream::{InternalReply, ReplayPage, ReplayedEvent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 
@@ -22,6 +22,9 @@ use crate::session::handshake::{Upgraded, serve};
 use crate::session::sweep::sweep;
 use crate::session::*;
 use crate::testing::{gateway, token};
+
+const EPOCH: &str = "9b2f6c1e-3d47-4a58-8e0b-6f1d2c3b4a59";
+const NEXT_EPOCH: &str = "0c8f6d5e-7a3b-4c2d-9e1f-5a6b7c8d9e0f";
 
 struct Test {
     gateway: Arc<Gateway>,
@@ -58,11 +61,17 @@ impl Test {
         test.send(&json!({"type": "auth", "token": token(1, Duration::from_secs(3600))})).await;
         let Change::Subscribe { done, .. } = test.queues.changes.recv().await.unwrap() else { panic!() };
         done.send(()).unwrap();
-        test.reply(&InternalReply::Authenticated { groups: Vec::new() }).await;
-        let auth_success = json!({"type": "auth_success"}).to_string().into_bytes();
-        test.reply(&InternalReply::Resumed { auth_success, replay: ReplayPage::default() }).await;
+        test.resume(EPOCH, Vec::new()).await;
         assert_eq!(test.event().await["type"], "auth_success");
         test
+    }
+
+    /// Answers what a session asks for when it opens or catches up.
+    async fn resume(&mut self, epoch: &str, events: Vec<ReplayedEvent>) {
+        self.reply(&InternalReply::Authenticated { groups: Vec::new() }).await;
+        let auth_success = json!({"type": "auth_success", "epoch": epoch}).to_string().into_bytes();
+        let replay = ReplayPage { events, next: None };
+        self.reply(&InternalReply::Resumed { auth_success, replay }).await;
     }
 
     async fn admitted(&mut self) -> Admitted {
@@ -153,6 +162,22 @@ async fn an_unauthenticated_connection_is_closed_on_time() {
     }
     drop(test.socket);
     test.session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_told_of_another_epoch_before_what_it_missed() {
+    let mut test = Test::authenticated(&[]).await;
+    for (epoch, told) in [(EPOCH, None), (NEXT_EPOCH, Some(NEXT_EPOCH)), (NEXT_EPOCH, None)] {
+        test.gateway.registry.for_everybody(|connection| connection.catch_up());
+        let json = json!({"type": "new_message"}).to_string().into_bytes();
+        test.resume(epoch, vec![ReplayedEvent { receipt: Receipt::None, json }]).await;
+        let mut event = test.event().await;
+        if let Some(epoch) = told {
+            assert_eq!((&event["type"], &event["epoch"]), (&json!("epoch_changed"), &json!(epoch)));
+            event = test.event().await;
+        }
+        assert_eq!(event["type"], "new_message", "{epoch}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

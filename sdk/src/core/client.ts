@@ -41,6 +41,8 @@ export class ChatClient {
   #reading: Promise<unknown> | undefined;
   #stopListening: () => void = () => {};
   #me: Events["auth_success"] | undefined;
+  /** Which history of the server's database the positions are of. */
+  #epoch: string | undefined;
 
   constructor(options: ClientOptions) {
     this.#clock = options.clock ?? systemClock;
@@ -88,11 +90,11 @@ export class ChatClient {
         this.#handlers.emit("event", event);
       },
       changes: (event) => {
-        if (event.stale) this.#save({ gone: [event.conversationId] });
+        if (event.stale) this.#forget(event.conversationId);
         this.#handlers.emit("changes", event);
       },
       gone: (conversationId) => {
-        this.#save({ gone: [conversationId] });
+        this.#forget(conversationId);
         this.#handlers.emit("gone", { conversationId });
       },
       confirmed: (eventId) => this.#receipts.event(eventId),
@@ -105,7 +107,7 @@ export class ChatClient {
     });
     this.#receipts = new Receipts(this.#clock, this.#logger, this.#timeline, {
       ...wire,
-      handled: () => this.#handlers.takeDone(),
+      handled: () => this.#handlers.handled(),
       save: (change) => this.#persist?.save(change),
     });
   }
@@ -123,6 +125,7 @@ export class ChatClient {
       return undefined;
     });
     if (this.state.name !== "idle") return;
+    this.#epoch = saved?.epoch;
     for (const [id, position] of Object.entries(saved?.positions ?? {})) this.#timeline.track(id, position);
     for (const id of saved?.seen ?? []) this.#timeline.remember(id);
     for (const item of saved?.outbox ?? []) void this.#outbox.add(item);
@@ -207,10 +210,11 @@ export class ChatClient {
    */
   async history(conversationId: string, fields: HistoryFields = {}, options?: RequestOptions): Promise<HistoryPage> {
     const type = isGroup(conversationId) ? "get_group_messages" : "get_private_messages";
-    const page: AnsweredPage = await this.request(type, { ...placeOf(conversationId), ...fields } as never, options);
+    const answer: AnsweredPage = await this.request(type, { ...placeOf(conversationId), ...fields } as never, options);
+    const page = pageOf(answer, fields);
     this.track(conversationId, { seq: page.messages.at(-1)?.seq ?? 0, version: page.version });
-    this.#timeline.know(page.messages);
-    return pageOf(page, fields);
+    this.#timeline.page(page);
+    return page;
   }
 
   /** Up to `count` conversations, most recently active first. From then on, nothing in them is missed. */
@@ -298,10 +302,25 @@ export class ChatClient {
 
   #authenticated(event: Events["auth_success"]): void {
     this.#me = event;
+    this.#enter(event.epoch);
     this.#handlers.emit("auth_success", event);
     this.#catchUp.all();
     this.#outbox.flush();
     this.#requests.flush();
+  }
+
+  /** Numbers and versions of another epoch may stand for something else. */
+  #enter(epoch: string | undefined): void {
+    if (epoch === undefined || epoch === this.#epoch) return;
+    // Saved last: after a crash in between, the next start drops the rest.
+    if (this.#epoch !== undefined) this.#timeline.restored();
+    this.#epoch = epoch;
+    this.#save({ epoch });
+  }
+
+  #forget(id: string): void {
+    this.#receipts.forget(id);
+    this.#save({ gone: [id] });
   }
 
   #lost(code: number): void {
@@ -324,9 +343,10 @@ export class ChatClient {
       if (event.duplicate) this.#timeline.expect(conversationOf(event) ?? "", event.seq);
       return;
     }
+    if (event.type === "epoch_changed") this.#enter(event.epoch);
     const pending = this.#requests.get(requestId);
     if (!pending || isChange(pending.type, event)) this.#timeline.ingest(event);
-    if (isMessage(event)) this.#receipts.conversation(event.conversationId);
+    if (isMessage(event) || event.version !== undefined) this.#receipts.conversation(conversationOf(event) ?? "");
     this.#receipts.schedule();
     pending?.done(event);
   }

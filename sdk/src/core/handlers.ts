@@ -5,6 +5,7 @@ import type { ClientEvents, Handler } from "./options";
 export class Handlers {
   readonly #byType = new Map<string, Set<Handler<never>>>();
   #done: Promise<unknown> = Promise.resolve();
+  #failed: object[] = [];
 
   constructor(private readonly logger: Logger) {}
 
@@ -19,21 +20,23 @@ export class Handlers {
     for (const handler of this.#byType.get(type) ?? []) {
       try {
         const result = (handler as Handler<ClientEvents[K]>)(event);
-        if (result) {
-          this.#done = Promise.all([this.#done, result]);
-          // Checked when receipt is confirmed.
-          this.#done.catch(() => {});
-        }
+        if (typeof result !== "object") continue;
+        const ended = Promise.resolve(result).catch((error: unknown) => {
+          this.logger("a handler failed: receipt is not confirmed", { type, error });
+          this.#failed.push(event);
+        });
+        this.#done = Promise.all([this.#done, ended]).then(() => {});
       } catch (error) {
         this.logger("a handler threw", { type, error });
       }
     }
   }
 
-  /** Rejects if a handler rejected since the last call. */
-  takeDone(): Promise<unknown> {
-    const done = this.#done;
-    this.#done = Promise.resolve();
-    return done;
+  /** Fulfils once the handlers are done with everything they were told so far, with the events that one of them rejected since the last call. */
+  async handled(): Promise<readonly object[]> {
+    await this.#done;
+    const failed = this.#failed;
+    this.#failed = [];
+    return failed;
   }
 }

@@ -45,5 +45,5 @@ export interface ClientEvents extends Omit<Events, "new_message" | "new_group_me
   outbox: { item: OutboxItem; removed: boolean; sent?: Sent | undefined };
 }
 
-/** A handler may return a promise: receipt is confirmed to the server only after it is fulfilled. */
-export type Handler<T> = (event: T) => void | Promise<void>;
+/** A handler may return a promise: receipt is confirmed to the server only after it is fulfilled. Anything else is ignored. */
+export type Handler<T> = (event: T) => unknown;

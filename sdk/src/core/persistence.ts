@@ -4,6 +4,8 @@ import type { Position } from "./wire";
 
 /** What survives a restart. */
 export interface Saved {
+  /** Which history of the server's database the positions are of. */
+  epoch?: string | undefined;
   positions: Record<string, Position>;
   /** Ids of durable events that were delivered, oldest first. */
   seen: string[];
@@ -12,6 +14,7 @@ export interface Saved {
 
 /** One write; its parts become durable together. */
 export interface Change {
+  epoch?: string;
   positions?: Record<string, Position>;
   seen?: string[];
   gone?: string[];

@@ -2,13 +2,13 @@
 import type { Clock, Logger } from "./environment";
 import type { Change } from "./persistence";
 import type { Timeline } from "./timeline";
-import type { Position } from "./wire";
+import { conversationOf, type Position } from "./wire";
 
 export interface ReceiptsOutput {
   canSend(): boolean;
   send(frame: object): void;
-  /** Fulfils once the handlers are done with all events they were given so far. */
-  handled(): Promise<unknown>;
+  /** Fulfils once the handlers are done with everything that they were told so far, with the events that they failed to handle. */
+  handled(): Promise<readonly object[]>;
   save(change: Change): Promise<void> | undefined;
 }
 
@@ -19,6 +19,10 @@ const MAX_ENTRIES = 1_000;
 export class Receipts {
   readonly #conversations = new Set<string>();
   readonly #events = new Set<string>();
+  /** What the confirmation under way is about. */
+  #positions: Record<string, Position> | undefined;
+  /** A handler failed in them: the server has to deliver it again after the next start, and so nothing beyond it is confirmed. */
+  readonly #failed = new Set<string>();
   #timer: unknown;
 
   constructor(
@@ -37,11 +41,19 @@ export class Receipts {
     this.#events.add(eventId);
   }
 
+  /** Nothing is held of the conversation any more: its position, also one that is about to be saved, means nothing. */
+  forget(id: string): void {
+    this.#conversations.delete(id);
+    this.#failed.delete(id);
+    delete this.#positions?.[id];
+  }
+
   schedule(): void {
     if (this.#conversations.size + this.#events.size === 0) return;
     this.#timer ??= this.clock.setTimeout(() => {
       this.#timer = undefined;
-      void this.#confirm();
+      // One at a time: what a handler fails at meanwhile belongs to this one or to the next.
+      if (!this.#positions) void this.#confirm();
     }, AFTER_MS);
   }
 
@@ -50,25 +62,39 @@ export class Receipts {
   }
 
   async #confirm(): Promise<void> {
-    const ids = [...this.#conversations].slice(0, MAX_ENTRIES);
-    const eventIds = [...this.#events].slice(0, MAX_ENTRIES);
-    const positions: Record<string, Position> = {};
-    for (const id of ids) {
-      this.#conversations.delete(id);
+    const positions: Record<string, Position> = (this.#positions = {});
+    for (const id of this.#conversations) {
       const position = this.timeline.positions.get(id);
       if (position) positions[id] = { ...position };
     }
-    for (const id of eventIds) this.#events.delete(id);
+    const events = new Set(this.#events);
+    const seen = new Set(this.timeline.seen);
+    this.#conversations.clear();
+    this.#events.clear();
+    for (const event of await this.output.handled()) this.#fail(event, events, seen);
+    for (const id of this.#failed) delete positions[id];
     try {
-      await this.output.handled();
-      await this.output.save({ positions, seen: [...this.timeline.seen] });
+      await this.output.save({ positions, seen: [...seen] });
+      this.#acknowledge(positions, [...events]);
     } catch {
-      // Not confirmed, so that the server delivers it again after the next start.
-      return this.logger("a handler or the persistence failed: receipt is not confirmed");
+      this.logger("persistence cannot be written: receipt is not confirmed");
     }
-    if (!this.output.canSend()) return;
-    const conversations = Object.fromEntries(Object.entries(positions).map(([id, { seq }]) => [id, seq]));
-    this.output.send({ type: "ack", conversations, eventIds });
+    this.#positions = undefined;
     this.schedule();
+  }
+
+  #fail(event: object, ...eventIds: Set<string>[]): void {
+    const { eventId = "" } = event as { eventId?: string };
+    for (const ids of [...eventIds, this.#events, this.timeline.seen]) ids.delete(eventId);
+    const id = conversationOf(event);
+    if (id !== undefined) this.#failed.add(id);
+  }
+
+  #acknowledge(positions: Record<string, Position>, eventIds: string[]): void {
+    const entries = Object.entries(positions).map(([id, { seq }]) => [id, seq] as const);
+    while (this.output.canSend() && entries.length + eventIds.length > 0) {
+      const conversations = Object.fromEntries(entries.splice(0, MAX_ENTRIES));
+      this.output.send({ type: "ack", conversations, eventIds: eventIds.splice(0, MAX_ENTRIES) });
+    }
   }
 }

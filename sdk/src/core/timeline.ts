@@ -1,7 +1,7 @@
 // Turns what arrives, in any order and any number of times, into one stream per conversation: every message once, in
 // the order of `seq`, and every change once, in the order of `version`.
 import type { Events, Message, SyncChangesEvent } from "../generated/protocol";
-import { conversationOf, isMessage, type Position, type ServerEvent } from "./wire";
+import { conversationOf, isMessage, type MessageFrame, type Position, type ServerEvent } from "./wire";
 
 export interface TimelineOutput {
   message(message: Message): void;
@@ -40,12 +40,23 @@ export class Timeline {
     if (known.seq === position.seq && !this.#held.has(conversationId)) known.version ??= position.version;
   }
 
-  /** Remembers the messages of a page: their ids distinguish a number that is used again from a repetition. */
-  know(messages: readonly Message[]): void {
+  /**
+   * A page that the application has loaded, oldest message first. What is newer than the position has arrived with it, or the application
+   * would hold messages whose changes no `sync` asks for.
+   */
+  page({ messages, hasBefore }: { messages: readonly Message[]; hasBefore: boolean }): void {
+    const [first] = messages;
+    const position = first && this.positions.get(first.conversationId);
+    if (!position) return;
+    const goesOn = !hasBefore || first.seq <= position.seq + 1;
     for (const message of messages) {
-      const { seq } = this.positions.get(message.conversationId) ?? { seq: 0 };
-      if (message.seq > seq - MAX_RECENT) this.#know(message);
+      // By its id a number that comes again is told apart from a repetition.
+      if (message.seq > position.seq - MAX_RECENT) this.#know(message);
+      if (!goesOn || message.seq <= position.seq) continue;
+      position.seq = message.seq;
+      this.output.message(message);
     }
+    this.#drain(first.conversationId);
   }
 
   /**
@@ -118,6 +129,7 @@ export class Timeline {
     }
     if (version !== undefined && version > (position.version ?? 0)) position.version = version;
     if (event.hasMore) return this.output.incomplete(id);
+    if (version !== undefined) this.#dropReplayed(id, position);
     this.#drain(id);
     if (this.#held.has(id)) this.output.incomplete(id);
   }
@@ -125,6 +137,24 @@ export class Timeline {
   gone(conversationId: string): void {
     this.#forget(conversationId);
     this.output.gone(conversationId);
+  }
+
+  /** The server's database has another history than the one that everything here is of. */
+  restored(): void {
+    this.#held.clear();
+    for (const id of [...this.positions.keys()]) this.#stale(id);
+  }
+
+  /** What was replayed and is not in a later answer has been deleted since. If it is newer than the answer, another one brings it. */
+  #dropReplayed(id: string, position: Position): void {
+    const held = this.#held.get(id) ?? [];
+    const replayed = held.filter((event) => isMessage(event) && event.version === undefined) as MessageFrame[];
+    if (replayed.some(({ seq }) => seq > position.seq)) this.output.incomplete(id);
+    this.#held.set(id, held.filter((event) => !replayed.includes(event as MessageFrame)));
+  }
+
+  #stale(id: string): void {
+    this.#drop({ type: "sync_changes", conversationId: id, stale: true, version: BEFORE_ANY_CHANGE, timestamp: "" });
   }
 
   /**
@@ -215,10 +245,10 @@ export class Timeline {
    * Returns true if another message had this number: the server's database was restored from a backup, or lost what it
    * stored last. Then the client drops what it has of the conversation, and everything from here on is new.
    */
-  #rewinds(id: string, { seq, messageId, version = 1 }: { seq: number; messageId: string; version?: number }): boolean {
+  #rewinds(id: string, { seq, messageId }: { seq: number; messageId: string }): boolean {
     const known = this.#recent.get(id)?.get(seq);
     if (known === undefined || known === messageId) return false;
-    this.#drop({ type: "sync_changes", conversationId: id, stale: true, version, timestamp: "" });
+    this.#stale(id);
     return true;
   }
 

@@ -20,6 +20,7 @@ export async function serve(): Promise<Served> {
   const [output] = (await build({
     configFile: false,
     logLevel: "silent",
+    define: { "process.env.NODE_ENV": '"development"' },
     build: { write: false, target: "es2022", lib: { entry: "test/browser/page.ts", formats: ["es"] } },
   })) as unknown as [{ output: { code: string }[] }];
   const script = output.output[0]?.code ?? "";

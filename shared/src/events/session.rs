@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Event;
 use crate::clock::Timestamp;
-use crate::ids::UserId;
+use crate::ids::{Epoch, UserId};
 
 /// The greeting, before anything else.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -44,6 +44,9 @@ pub struct AuthSuccess<'a> {
     pub username: &'a str,
     pub display_name: &'a str,
     pub session_id: &'a str,
+    /// The database's history. If it is another one than before, drop what you hold and load it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
     /// How many missed events follow.
     pub queued_events: u32,
     /// More was missed than is replayed.
@@ -58,6 +61,20 @@ pub struct AuthSuccess<'a> {
 
 impl Event for AuthSuccess<'_> {
     const TYPE: &'static str = "auth_success";
+    const HAS_TIMESTAMP: bool = true;
+}
+
+/// The server's database went back in time while the session was open: the client must drop what it holds and load it again. What was
+/// missed since follows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct EpochChanged {
+    /// As in `auth_success`.
+    pub epoch: Epoch,
+    pub timestamp: Timestamp,
+}
+
+impl Event for EpochChanged {
+    const TYPE: &'static str = "epoch_changed";
     const HAS_TIMESTAMP: bool = true;
 }
 

@@ -7,7 +7,7 @@ use crate::store::session::PgSession;
 use shared::clock::Timestamp;
 use shared::events;
 use shared::events::session::{AuthSuccess, Profile};
-use shared::ids::{GatewayId, UserId};
+use shared::ids::{Epoch, GatewayId, UserId};
 use shared::redis::presence::UserSession;
 use shared::stream::{Internal, InternalReply, ReplayPage};
 
@@ -38,10 +38,11 @@ pub async fn resume(app: &App, db: &mut PgSession, requests: &[Request]) -> Resu
     };
     let chosen = requests.iter().map(|request| (request.envelope.user, missed(request))).collect();
     let pages = replay::first_pages(app, db, chosen).await?;
+    let epoch = app.epoch.current();
     let mut outcomes = Vec::with_capacity(requests.len());
     for ((place, request), page) in requests.iter().enumerate().zip(pages) {
         let reply = match authenticate::check(candidates.get(&place), &request.envelope) {
-            Ok(candidate) => resumed(candidate, request, missed_events.get(&candidate.user_id), page),
+            Ok(candidate) => resumed(candidate, request, epoch, missed_events.get(&candidate.user_id), page),
             Err(refused) => refused,
         };
         outcomes.push(Outcome::reply(&request.envelope, &reply));
@@ -76,6 +77,7 @@ async fn open_sessions(app: &App, requests: &[Request], candidates: &HashMap<usi
 fn resumed(
     candidate: &Candidate,
     request: &Request,
+    epoch: Epoch,
     missed: Option<&MissedEvents>,
     replay: ReplayPage,
 ) -> InternalReply {
@@ -92,6 +94,7 @@ fn resumed(
         username: &profile.username,
         display_name: &profile.display_name,
         session_id: &session,
+        epoch: (!epoch.0.is_nil()).then_some(epoch),
         queued_events: missed.map_or(0, MissedEvents::len) as u32,
         replay_truncated: missed.is_some_and(|missed| missed.truncated).then_some(true),
         renewed: renewal.then_some(true),

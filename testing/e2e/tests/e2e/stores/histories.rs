@@ -90,6 +90,7 @@ async fn a_restored_dump_shows_what_it_holds_and_what_comes_after() -> Result<()
         received(&mut reader, &sent).await?;
     }
     assert_eq!(shown(&mut reader, &alice).await?.len(), 5);
+    let epoch_before = reader.session()["epoch"].clone();
 
     deployment.fleet.workers[0].stop()?;
     let restored = deployment.postgres.create_database("restored")?;
@@ -107,6 +108,10 @@ async fn a_restored_dump_shows_what_it_holds_and_what_comes_after() -> Result<()
     worker.start()?;
     worker.wait_ready(READY_TIMEOUT)?;
 
+    // Before anybody writes, so that clients load anew what they hold.
+    let told = reader.expect("epoch_changed", |_| true, BACK_WITHIN).await?;
+    assert_ne!(told["epoch"], epoch_before);
+    assert_eq!(deployment.login(0, &bob).await?.session()["epoch"], told["epoch"]);
     let before = shown(&mut reader, &alice).await?;
     assert_eq!(before, ["kept 1", "kept 2"]);
     all_is_as_stored((&deployment, "restored"), (&alice, &mut sender), (&bob, &mut reader), &["kept 1", "kept 2"]).await
