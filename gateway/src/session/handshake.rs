@@ -27,6 +27,7 @@ use crate::metrics::Totals;
 use crate::session::Session;
 use crate::session::handler::Handler;
 use crate::session::io::{Io, Socket};
+use crate::session::sign_in::Source;
 
 /// Time for telling a refused client why.
 const REFUSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
@@ -36,7 +37,7 @@ pub struct Upgraded<S> {
     pub socket: S,
     /// What came with the request.
     pub early: Bytes,
-    pub address: Address,
+    pub source: Box<Source>,
     /// The peer, if it may be a proxy that `TRUSTED_PROXIES` does not name.
     pub unnamed_proxy: Option<IpAddr>,
     pub deflate: bool,
@@ -54,15 +55,15 @@ struct Entry {
 
 /// Runs an upgraded connection to its end.
 pub async fn serve<S: Socket>(gateway: Arc<Gateway>, upgraded: Upgraded<S>) {
-    let Upgraded { socket, early, address, unnamed_proxy, deflate, dialect, trace } = upgraded;
+    let Upgraded { socket, early, source, unnamed_proxy, deflate, dialect, trace } = upgraded;
     // The state of this is large, and gone before the session begins.
-    match Box::pin(enter(&gateway, address, unnamed_proxy)).await {
+    match Box::pin(enter(&gateway, source.address, unnamed_proxy)).await {
         Ok(entry) => {
             let Entry { _open, pending, _address } = entry;
             let connection = connection(&gateway, deflate, dialect, trace);
             greet(&connection);
             gateway.registry.insert(&connection);
-            let handler = Handler::new(gateway.clone(), connection.clone(), address, pending);
+            let handler = Handler::new(gateway.clone(), connection.clone(), source, pending);
             Session::new(gateway, connection, Io::new(socket, early), handler).run().await;
         }
         Err(rejection) => Box::pin(refuse(&gateway, socket, &rejection)).await,

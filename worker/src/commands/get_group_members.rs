@@ -1,4 +1,4 @@
-//! `get_group_members`: a group's members, and who of them is online.
+//! `get_group_members`: a group's members, who of them is online, and how far each has read.
 
 use shared::commands::{GetGroupMembers, MemberPosition};
 use shared::cursor::Cursor;
@@ -39,6 +39,7 @@ impl Handle for GetGroupMembers {
             can_add_members: row.can_add_members,
             joined_at: row.joined_at.into(),
             online: online.contains(&row.user_id),
+            read_seq: row.read_seq,
         };
         let members = rows.into_iter().map(member).collect();
         Ok(Outcome::answered(context.envelope, &GroupMembers { group_id: self.group, members, next_cursor }))
