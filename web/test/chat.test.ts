@@ -332,6 +332,10 @@ describe("a group", () => {
     await bob.row("The walkers").click();
     await alice.composer.pressSequentially("dear @bo");
     await page.getByRole("option", { name: /Bob/ }).waitFor();
+    await page.getByLabel("Search chats").focus();
+    await page.getByRole("option", { name: /Bob/ }).waitFor({ state: "detached" });
+    await alice.composer.focus();
+    await page.getByRole("option", { name: /Bob/ }).waitFor();
     await alice.composer.press("Enter");
     await alice.composer.pressSequentially("welcome");
     await alice.composer.press("Enter");

@@ -24,6 +24,13 @@ test("messages by one person shortly after each other are a group", () => {
   expect(rowMaker()([a, b], 2).map(marks)).toEqual([["startsDay", "endsGroup"], ["startsNew", "endsGroup"]]);
 });
 
+test("what one sends oneself is not new, and belongs to what one said before", () => {
+  const sending = { ...message(3), key: "m3", seq: Infinity, status: "sending" } as ChatMessage;
+  for (const newFrom of [undefined, 3]) {
+    expect(rowMaker()([a, b, sending], newFrom).map(marks)).toEqual([["startsDay"], ["continues"], ["continues", "endsGroup"]]);
+  }
+});
+
 test("only rows whose message or neighbours changed are made anew", () => {
   const make = rowMaker();
   const same = (now: readonly MessageRow[], before: readonly MessageRow[]) => now.map((row) => before.includes(row));

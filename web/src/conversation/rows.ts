@@ -26,7 +26,7 @@ function startsDay(message: ChatMessage, before: ChatMessage | undefined): boole
 }
 
 function startsNew(message: ChatMessage, before: ChatMessage | undefined, newFrom: number): boolean {
-  return message.seq >= newFrom && (!before || before.seq < newFrom);
+  return message.status === "sent" && message.seq >= newFrom && (!before || before.seq < newFrom);
 }
 
 function continues(message: ChatMessage, before: ChatMessage | undefined, newFrom: number): boolean {
