@@ -153,7 +153,7 @@ export const ar: Texts = {
   noPins: "لا شيء مثبّت",
   noPinsHint: "ثبّت ما يجب أن يجده الجميع لاحقًا.",
   readBy: "قرأها",
-  readByNobody: "لا يُعرف بعد أن أحدًا قرأها",
+  readByNobody: "لم يقرأها أحد بعد",
   reactedBy: "تفاعل {names} بـ {emoji}",
   originalGone: "لم تعد الرسالة الأصلية موجودة",
   jumpToOriginal: "الانتقال إلى رسالة {name}",

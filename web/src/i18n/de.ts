@@ -134,7 +134,7 @@ export const de: Texts = {
   noPins: "Nichts angeheftet",
   noPinsHint: "Hefte an, was alle wiederfinden sollen.",
   readBy: "Gelesen von",
-  readByNobody: "Noch ist nicht bekannt, dass sie jemand gelesen hat",
+  readByNobody: "Noch hat sie niemand gelesen",
   reactedBy: "{names}: {emoji}",
   originalGone: "Die ursprüngliche Nachricht gibt es nicht mehr",
   jumpToOriginal: "Zur Nachricht von {name}",

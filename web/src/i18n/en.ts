@@ -132,7 +132,7 @@ export const en = {
   noPins: "Nothing pinned",
   noPinsHint: "Pin what everybody should find again.",
   readBy: "Read by",
-  readByNobody: "Nobody is known to have read it yet",
+  readByNobody: "Nobody has read it yet",
   reactedBy: "{names} reacted with {emoji}",
   originalGone: "The original message is gone",
   jumpToOriginal: "Go to the message of {name}",
