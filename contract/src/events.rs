@@ -25,7 +25,7 @@ use shared::events::message::{GroupAnnouncement, NewGroupMessage, NewMessage};
 use shared::events::presence::{OnlineUsers, UserOffline, UserOnline};
 use shared::events::session::{AuthError, AuthSuccess, Connected, EpochChanged, Pong, SessionConflict, TestResponse};
 use shared::events::sync::{SyncChanges, SyncComplete, SyncGone, SyncMessages};
-use shared::events::users::{BlockedUsers, UserBlocked, UserUnblocked, UsersFound};
+use shared::events::users::{BlockedUsers, SignInEnded, SignIns, UserBlocked, UserUnblocked, UsersFound};
 use shared::limits::MAX_REQUEST_ID_CHARACTERS;
 
 use crate::schema;
@@ -107,7 +107,7 @@ fn own_schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
 events! {
     Answer: Connected, AuthSuccess, AuthError, ErrorEvent, SessionConflict, Pong, TestResponse;
     Answer: MessageSent, GroupMessageSent, AnnouncementSent, ConversationStarted, PrivateMessages, GroupMessages,
-        PinnedMessages, Conversations, Inbox, UsersFound, BlockedUsers, UserGroups, GroupMembers, GroupInfo, CommunityList, CommunityMembers,
+        PinnedMessages, Conversations, Inbox, UsersFound, BlockedUsers, SignIns, SignInEnded, UserGroups, GroupMembers, GroupInfo, CommunityList, CommunityMembers,
         CommunityProgress, OnlineUsers, SyncChanges, SyncMessages, SyncGone, SyncComplete;
     Message: NewMessage, NewGroupMessage, GroupAnnouncement;
     Durable: MentionedInGroup, MessageEdited, GroupMessageEdited, MessageDeleted, GroupMessageDeleted, ReactionAdded,

@@ -32,7 +32,7 @@ const CHAPTERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("Inbox", &["get_inbox", "set_conversation_settings"]),
-    ("Users", &["find_users", "block_user", "unblock_user", "get_blocked_users"]),
+    ("Users", &["find_users", "block_user", "unblock_user", "get_blocked_users", "get_sign_ins", "end_sign_in"]),
     (
         "Direct messages and groups",
         &["mark_message_read", "typing", "pin_message", "unpin_message", "get_pinned_messages"],

@@ -509,6 +509,26 @@ test("a message with an old number and an unknown id leads to a sync", async () 
   expect(stale).toEqual([DIRECT]);
 });
 
+test.each([
+  [10, 20],
+  [20, 10],
+])("what waited when the page was left is shown at once, without a connection (%i, %i)", async (persistMs, cacheMs) => {
+  store.close();
+  client.close();
+  const item = { clientMessageId: "c1", to: { conversationId: DIRECT }, content: "from a tunnel", queuedAt: 5 };
+  const saved = { positions: {}, seen: [], outbox: [item] };
+  const persist = { load: () => new Promise<typeof saved>((resolve) => clock.setTimeout(() => resolve(saved), persistMs)), save: async () => {} };
+  const cached: Cached = { myId: ME, entries: [], messages: {} };
+  const load = () => new Promise<Cached>((resolve) => clock.setTimeout(() => resolve(cached), cacheMs));
+  const never = () => new Promise<string>(() => {});
+  const { constructorOfSockets: WebSocket } = server;
+  client = new ChatClient({ url: "ws://fake", getToken: never, WebSocket, clock, random: seeded(7), persist });
+  store = new ChatStore(client, { clock, cache: { load, changed: () => {} } });
+  void client.start();
+  await open();
+  expect(list().messages).toMatchObject([{ content: "from a tunnel", status: "sending", isOwn: true, senderId: ME }]);
+});
+
 test("read marks show at once, and are sent again after a lost connection", async () => {
   await open();
   server.closeAll(1006);

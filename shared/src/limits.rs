@@ -26,6 +26,8 @@ pub const MAX_GROUP_DESCRIPTION_CHARACTERS: usize = 500;
 pub const MAX_REACTION_CHARACTERS: usize = 10;
 /// The maximum length of the main backend's ids.
 pub const MAX_FOREIGN_ID_CHARACTERS: usize = 128;
+pub const MAX_USER_AGENT_CHARACTERS: usize = 256;
+pub const MAX_SIGN_IN_ID_CHARACTERS: usize = 256;
 /// A quoted message is cut to this.
 pub const REPLY_PREVIEW_CHARACTERS: usize = 200;
 /// How many conversations, and event ids, one `ack` may have.

@@ -78,6 +78,8 @@ pub enum Internal {
     RecordReceiptsIn { epoch: Epoch, receipts: Vec<Receipts> },
     /// The conversation to which clients of the original gave this id of their own.
     HeldConversation { held: String },
+    /// A connection opened or ended under a token of the envelope's user. Has no reply.
+    RecordSignIn(SignIn),
 }
 
 impl Body {
@@ -103,6 +105,7 @@ impl Internal {
             Internal::Missing { .. } => "missing",
             Internal::ResumeAfter { .. } => "resume",
             Internal::HeldConversation { .. } => "held_conversation",
+            Internal::RecordSignIn(_) => "record_sign_in",
         }
     }
 }
@@ -173,6 +176,17 @@ pub struct Repetition {
     pub fingerprint: [u8; 32],
     /// The command that it becomes, unless it is a repetition.
     pub command: Uuid,
+}
+
+/// Under which token a user is connected, and from where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignIn {
+    pub token_id: TokenId,
+    pub expires_at: Timestamp,
+    /// What the client says it is: its `User-Agent`, at most [`MAX_USER_AGENT_CHARACTERS`](crate::limits::MAX_USER_AGENT_CHARACTERS).
+    pub user_agent: Option<String>,
+    /// As limits count it: of IPv6 the network.
+    pub address: String,
 }
 
 /// What one user has received.

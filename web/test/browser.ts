@@ -55,8 +55,10 @@ export class Person {
         request.onupgradeneeded = () => request.result.createObjectStore("values");
         request.onerror = () => reject(request.error ?? new Error("no IndexedDB"));
         request.onsuccess = () => {
-          const put = request.result.transaction("values", "readwrite").objectStore("values").put(token, "token");
-          put.onsuccess = () => (request.result.close(), resolve());
+          // The page is left at once: a success of the request alone would not outlive it.
+          const transaction = request.result.transaction("values", "readwrite");
+          transaction.objectStore("values").put(token, "token");
+          transaction.oncomplete = () => (request.result.close(), resolve());
         };
       });
     }, user.token);

@@ -1,6 +1,6 @@
 import type { Browser, Locator } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { direct, launch, Person } from "./browser";
+import { commands, direct, launch, Person } from "./browser";
 import { type Fleet, Front, PASSWORD, startFleet, until, type User } from "./fleet";
 
 let fleet: Fleet;
@@ -136,6 +136,24 @@ describe("a conversation", () => {
     await until("the draft is there again", async () => (await alice.composer.inputValue()) === "not yet");
   });
 
+  test("what comes below is counted, and one jumps to it", async () => {
+    const { alice, bob, users } = await pair();
+    const lines = Array.from({ length: 40 }, (_, n) => ({ type: "send_private_message", recipientId: users[0].userId, content: `line ${n}` }));
+    await commands(browser, two.url, users[1], lines);
+    await alice.sees("line 39");
+    await alice.page.locator(".scroller").hover();
+    await alice.page.mouse.wheel(0, -1_200);
+    const jump = alice.page.locator(".to-latest");
+    await jump.waitFor();
+    await bob.send("below 1");
+    await bob.send("below 2");
+    await jump.locator(".badge").getByText("2", { exact: true }).waitFor();
+    await jump.click();
+    await alice.message("below 2").waitFor();
+    await jump.waitFor({ state: "detached" });
+    await bob.status("below 2", "read");
+  });
+
   test("content that tries to be markup stays text", async () => {
     const { alice, bob } = await pair();
     const hostile = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script> javascript:alert(1)`;
@@ -157,7 +175,8 @@ describe("a bad network", () => {
     await alice.status("offline 3", "sending");
     await alice.page.getByText("You are offline.").waitFor();
     one.leadTo(fleet.gateways[0].port);
-    await alice.page.getByRole("button", { name: "Try now" }).click();
+    // It may be back before one has asked for it.
+    await alice.page.getByRole("button", { name: "Try now" }).click({ timeout: 3_000 }).catch(() => {});
     await bob.sees("offline 3");
     await alice.status("offline 3", "read");
     const contents = await bob.page.locator("article .content").allTextContents();
@@ -191,6 +210,11 @@ describe("a bad network", () => {
     await alice.composer.waitFor();
     await alice.composer.fill("written in a tunnel");
     await alice.composer.press("Enter");
+    await alice.status("written in a tunnel", "sending");
+    // Of the other one nothing is known now.
+    await alice.page.locator(".subtitle").getByText("Reconnecting…").waitFor();
+    await alice.page.reload();
+    await alice.status("written in a tunnel", "sending");
     one.leadTo(fleet.gateways[0].port);
     await bob.sees("written in a tunnel");
   });
@@ -223,7 +247,76 @@ describe("several devices", () => {
   });
 });
 
+describe("where one is signed in", () => {
+  test("is shown in the settings, and one signs out there or everywhere else", async () => {
+    const user = await fleet.register("alice");
+    const signIn = async () => ({ ...user, token: (await fleet.post("/api/auth/login", { username: user.username, password: PASSWORD }))["token"] as string });
+    const here = await Person.signedIn(browser, one.url, user, "/settings");
+    const firefox = "Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0";
+    const phone = await Person.signedIn(browser, two.url, await signIn(), "/", { userAgent: firefox });
+    const others = [await Person.signedIn(browser, two.url, await signIn()), await Person.signedIn(browser, one.url, await signIn())];
+    await Promise.all([phone, ...others].map(({ page }) => page.getByText("No conversations yet").waitFor()));
+    await here.page.reload();
+    const devices = here.page.getByRole("group", { name: "Where you are signed in" });
+    await devices.getByText("Chrome on Linux").nth(2).waitFor();
+    await devices.getByRole("listitem").first().getByText("This device").waitFor();
+    await devices.getByText("127.0.0.1").first().waitFor();
+    await devices.getByRole("button", { name: "Sign out: Firefox on Android" }).click();
+    await phone.page.getByText("You were signed out on this device.").waitFor();
+    await devices.getByText("Firefox on Android").waitFor({ state: "detached" });
+    await devices.getByRole("button", { name: "Sign out everywhere else" }).click();
+    await here.page.getByRole("dialog").getByRole("button", { name: "Sign out everywhere else" }).click();
+    for (const other of others) await other.page.getByText("You were signed out on this device.").waitFor();
+    await devices.getByText("You are signed in nowhere else.").waitFor();
+    await here.page.reload();
+    await devices.getByText("You are signed in nowhere else.").waitFor();
+  });
+});
+
 describe("a group", () => {
+  test("a device that was not there learns who has read, and who is online", async () => {
+    const users = [await fleet.register("alice"), await fleet.register("bob"), await fleet.register("carol")] as const;
+    const [created] = await commands(browser, one.url, users[0], [
+      { type: "create_group", groupName: "Readers", initialMembers: [users[1].userId, users[2].userId] },
+    ]);
+    const groupId = (created as { groupId: string }).groupId;
+    await commands(browser, one.url, users[0], [{ type: "send_group_message", groupId, content: "read me" }]);
+    const bob = await Person.signedIn(browser, two.url, users[1], `/c/${groupId}`);
+    await bob.sees("read me");
+    await until("it is marked as read", async () => (await bob.page.title()) === "Chat");
+    const alice = await Person.signedIn(browser, one.url, users[0], `/c/${groupId}`);
+    await alice.status("read me", "read");
+    await alice.act("read me", "Read by");
+    const dialog = alice.page.getByRole("dialog");
+    await dialog.getByText("Bob").waitFor();
+    expect(await dialog.locator(".person").count()).toBe(1);
+    await alice.page.keyboard.press("Escape");
+    await alice.page.getByRole("button", { name: "Details", exact: true }).click();
+    const member = (name: string) => alice.page.locator(".members .person").filter({ hasText: name });
+    await member("Bob").locator(".presence").waitFor();
+    expect(await member("Carol").locator(".presence").count()).toBe(0);
+    const carol = await Person.signedIn(browser, two.url, users[2]);
+    await member("Carol").locator(".presence").waitFor();
+    await carol.page.close();
+  });
+
+  test("somebody who is found is seen to be online", async () => {
+    const users = [await fleet.register("alice"), await fleet.register("bob"), await fleet.register("bob")] as const;
+    const bob = await Person.signedIn(browser, two.url, users[1]);
+    await bob.page.getByText("No conversations yet").waitFor();
+    const alice = await Person.signedIn(browser, one.url, users[0], "/new");
+    const found = alice.page.locator("button.person");
+    const find = alice.page.getByLabel("Name or username");
+    await find.fill(users[2].username);
+    await found.getByText(users[2].username).waitFor();
+    expect(await found.locator(".presence").count()).toBe(0);
+    await find.fill(users[1].username);
+    await found.getByText(users[1].username).waitFor();
+    await found.locator(".presence").waitFor();
+    await found.click();
+    await alice.page.locator(".subtitle.is-online").waitFor();
+  });
+
   test("members are chosen, mentioned, promoted, and the group is handed on", async () => {
     const users = [await fleet.register("alice"), await fleet.register("bob"), await fleet.register("carol")] as const;
     const alice = await Person.signedIn(browser, one.url, users[0], "/new/group");
@@ -238,6 +331,10 @@ describe("a group", () => {
     await page.getByText("3 members").waitFor();
     await bob.row("The walkers").click();
     await alice.composer.pressSequentially("dear @bo");
+    await page.getByRole("option", { name: /Bob/ }).waitFor();
+    await page.getByLabel("Search chats").focus();
+    await page.getByRole("option", { name: /Bob/ }).waitFor({ state: "detached" });
+    await alice.composer.focus();
     await page.getByRole("option", { name: /Bob/ }).waitFor();
     await alice.composer.press("Enter");
     await alice.composer.pressSequentially("welcome");
@@ -317,6 +414,35 @@ describe("notifications", () => {
     await page.waitForURL(`**${direct(users[0], users[1])}`);
     await alice.sees("are you there?");
     expect(await notified()).toEqual([{ title: "Bob", body: "are you there?" }]);
+  });
+});
+
+describe("the app", () => {
+  test("keeps the theme and the language that one chose", async () => {
+    const alice = await Person.signedIn(browser, one.url, await fleet.register("alice"), "/settings", { colorScheme: "light" });
+    const { page } = alice;
+    const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const light = await ground();
+    await page.getByRole("radio", { name: "Dark" }).click();
+    await until("it is dark", async () => (await ground()) !== light);
+    await page.getByRole("radio", { name: "Deutsch" }).click();
+    await page.getByRole("heading", { name: "Einstellungen" }).waitFor();
+    await page.reload();
+    await page.getByRole("heading", { name: "Einstellungen" }).waitFor();
+    expect(await ground()).not.toBe(light);
+    expect(await page.evaluate(() => document.documentElement.lang)).toBe("de");
+    await page.getByRole("radio", { name: "System" }).click();
+    await until("it is as the system", async () => (await ground()) === light);
+  });
+
+  test("can be installed", async () => {
+    const alice = await Person.signedIn(browser, one.url, await fleet.register("alice"));
+    const { page } = alice;
+    await page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
+    const devtools = await alice.context.newCDPSession(page);
+    const { installabilityErrors } = await devtools.send("Page.getInstallabilityErrors");
+    // Each person of the tests has a window of this kind.
+    expect(installabilityErrors.map(({ errorId }) => errorId).filter((id) => id !== "in-incognito")).toEqual([]);
   });
 });
 

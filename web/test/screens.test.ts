@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Browser, BrowserContextOptions } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { axe, commands, DESKTOP, direct, launch, Person, PHONE } from "./browser";
-import { type Fleet, Front, startFleet, SYNC_TOKEN, type User } from "./fleet";
+import { type Fleet, Front, PASSWORD, startFleet, SYNC_TOKEN, type User } from "./fleet";
 
 /** `PICTURES=1` writes those that README and docs/web.md show (they differ with every font and every minute), `PICTURES=dir` all. */
 const WANTED = process.env["PICTURES"];
@@ -29,6 +29,9 @@ beforeAll(async () => {
   for (const name of names) users.push(await fleet.register(name));
   const [me, jonas, leila, tom, sofia] = users as [User, User, User, User, User];
   maya = me;
+  // On another device, too.
+  const { token } = await fleet.post("/api/auth/login", { username: maya.username, password: PASSWORD });
+  await commands(browser, url, { ...maya, token: token as string }, [{ type: "get_user_groups" }]);
   chat = direct(maya, jonas);
   const say = (to: User, content: string, more: object = {}) => ({ type: "send_private_message", recipientId: to.userId, content, ...more });
   await commands(browser, url, tom, [say(maya, "The tickets are booked 🎫")]);
@@ -155,6 +158,8 @@ describe.each(LOOKS.filter(({ name }) => FOLDER || ENOUGH.includes(name)))("axe 
     const { page } = person;
     await page.locator(".row").nth(2).waitFor();
     await look(person, "inbox", name);
+    // A name begins where the list does, whatever its letters.
+    expect(await page.locator(".row-name").first().evaluate((row) => getComputedStyle(row).textAlign)).toBe(isRtl ? "right" : "left");
     await person.visit(chat);
     await page.locator("article").nth(5).waitFor();
     await look(person, "conversation", name);
@@ -199,6 +204,7 @@ describe.each(LOOKS.filter(({ name }) => FOLDER || ENOUGH.includes(name)))("axe 
     await look(person, "new-group", name);
     await person.visit("/settings");
     await page.locator(".segments").first().waitFor();
+    await page.locator("fieldset .person .button").first().waitFor();
     await look(person, "settings", name);
     await person.visit("/communities");
     await page.locator(".community .progress").waitFor();

@@ -21,8 +21,8 @@ use crate::{audit, database};
 const PLACEHOLDER: &[u8] = b"[message of a deleted account]";
 const BATCH: i64 = 500;
 
-/// Rows to delete, in batches of whole statements: `$1` is the user, `$2` the batch.
-const DELETIONS: [(&str, &str); 8] = [
+/// Rows that go as they are, in batches of whole statements: `$1` is the user, `$2` the batch.
+const DELETIONS: [(&str, &str); 9] = [
     (
         "reactions",
         "WITH gone AS (
@@ -64,6 +64,11 @@ const DELETIONS: [(&str, &str); 8] = [
         "read positions",
         "WITH gone AS (DELETE FROM conversation_members WHERE ctid IN (
              SELECT ctid FROM conversation_members WHERE user_id = $1 LIMIT $2) RETURNING 1) SELECT count(*) FROM gone",
+    ),
+    (
+        "sign-ins",
+        "WITH gone AS (DELETE FROM sign_ins WHERE ctid IN (
+             SELECT ctid FROM sign_ins WHERE user_id = $1 LIMIT $2) RETURNING 1) SELECT count(*) FROM gone",
     ),
     ("status", "WITH gone AS (DELETE FROM user_status WHERE user_id = $1 AND $2 > 0 RETURNING 1) SELECT count(*) FROM gone"),
 ];

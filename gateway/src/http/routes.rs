@@ -25,6 +25,7 @@ use crate::http::reply::{Response, Routes, error_response, is_upgrade, json_resp
 use crate::limits::addresses::{Address, Peer};
 use crate::limits::unnamed_proxy;
 use crate::session::handshake::{Upgraded, origin_is_allowed, serve};
+use crate::session::sign_in::{self, Source};
 
 pub fn routes(gateway: Arc<Gateway>) -> Routes {
     let upgrade = warp::header::headers_cloned()
@@ -151,6 +152,8 @@ fn upgrade(headers: HeaderMap, peer: Peer, on_upgrade: Option<OnUpgrade>, gatewa
         return upgrade_required("This connection cannot be upgraded");
     };
     let address = Address::of(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
+    let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let source = Box::new(Source { address, user_agent: sign_in::user_agent(&gateway, user_agent) });
     let unnamed_proxy = unnamed_proxy::suspect(peer.0.ip(), &headers, &gateway.settings.trusted_proxies);
     let deflate = accept.deflate();
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
@@ -161,10 +164,10 @@ fn upgrade(headers: HeaderMap, peer: Peer, on_upgrade: Option<OnUpgrade>, gatewa
     lifecycle.track(async move {
         match Box::pin(upgraded(on_upgrade)).await {
             Some((Stream::Plain(socket), early)) => {
-                serve(gateway, Upgraded { socket, early, address, unnamed_proxy, deflate, dialect, trace }).await;
+                serve(gateway, Upgraded { socket, early, source, unnamed_proxy, deflate, dialect, trace }).await;
             }
             Some((Stream::Tls(socket), early)) => {
-                serve(gateway, Upgraded { socket, early, address, unnamed_proxy, deflate, dialect, trace }).await;
+                serve(gateway, Upgraded { socket, early, source, unnamed_proxy, deflate, dialect, trace }).await;
             }
             None => {}
         }

@@ -96,8 +96,17 @@ impl Requests {
         }
     }
 
-    /// Appends an entry whose answer comes to this gateway, and waits for it; returns [`InternalReply::Unavailable`] if
-    /// none arrives in time.
+    /// Tells the workers something that has no answer; it may be lost.
+    pub fn tell(&self, user: UserId, request: &Internal, within: Duration) {
+        let deadline = Timestamp::now().plus(within);
+        let admitted = Admitted::internal(&self.core, None, user, request, None, deadline);
+        if self.enqueue.submit(admitted).is_err() {
+            tracing::debug!(request = request.name(), "something was not told to the workers");
+        }
+    }
+
+    /// Appends an entry whose answer comes to this gateway, and waits for it; returns [`InternalReply::Unavailable`] when none comes
+    /// in time.
     pub async fn wait_for(&self, admitted: Admitted, within: Duration) -> InternalReply {
         let mut answer = self.expect(admitted.command());
         if self.enqueue.submit(admitted).is_err() {

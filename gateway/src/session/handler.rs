@@ -24,7 +24,6 @@ use crate::lanes::admit::{Admitted, not_appended};
 
 use crate::connection::{Close, Connection, InFlight, Rest, Signals};
 use crate::gateway::Gateway;
-use crate::limits::addresses::Address;
 use crate::limits::places::Place;
 use crate::session::authenticate::{Attempt, Looked, Verification, count_failure};
 use crate::session::decode::{Rejected, Request, decode, decode_about};
@@ -32,6 +31,7 @@ use crate::session::inflow::READ_PAUSE_BYTES;
 use crate::session::lookup::Lookup;
 use crate::session::opening;
 use crate::session::opening::{Membership, Opened, SessionError};
+use crate::session::sign_in::{SignedIn, Source};
 
 /// Failed authentications before the connection is closed.
 const MAX_FAILURES: u8 = 5;
@@ -51,7 +51,7 @@ const MAX_TYPING_PER_SECOND: u8 = 5;
 pub struct Handler {
     gateway: Arc<Gateway>,
     connection: Arc<Connection>,
-    address: Address,
+    source: Box<Source>,
     state: State,
     job: Option<Job>,
     failures: u8,
@@ -77,6 +77,7 @@ struct Authenticated {
     attempt: Attempt,
     /// Waits until the running job is done.
     renewal: Option<Attempt>,
+    signed_in: Option<SignedIn>,
 }
 
 type Job = Pin<Box<dyn Future<Output = JobResult> + Send>>;
@@ -90,12 +91,12 @@ enum JobResult {
 }
 
 impl Handler {
-    pub fn new(gateway: Arc<Gateway>, connection: Arc<Connection>, address: Address, pending: Place) -> Self {
+    pub fn new(gateway: Arc<Gateway>, connection: Arc<Connection>, source: Box<Source>, pending: Place) -> Self {
         let state = State::Unauthenticated(pending);
         Handler {
             gateway,
             connection,
-            address,
+            source,
             state,
             job: None,
             failures: 0,
@@ -367,7 +368,8 @@ impl Handler {
         timers.expires_unix.store(attempt.expires_unix, Ordering::Relaxed);
         self.gateway.metrics.authenticate_seconds.record(attempt.started.elapsed());
         let user = membership.user;
-        self.state = State::Authenticated(Box::new(Authenticated { membership, attempt, renewal: None }));
+        let signed_in = SignedIn::begin(&self.gateway, &attempt, &self.source);
+        self.state = State::Authenticated(Box::new(Authenticated { membership, attempt, renewal: None, signed_in }));
         self.connection.push_json(&auth_success);
         self.gateway.replace_older(user, &self.connection, opened_at);
         if page.events.is_empty() && page.next.is_none() {
@@ -388,7 +390,7 @@ impl Handler {
     fn failed(&mut self, auth_error: &[u8]) {
         self.connection.push_json(auth_error);
         self.failures = self.failures.saturating_add(1);
-        tokio::spawn(count_failure(self.gateway.clone(), self.connection.clone(), self.address));
+        tokio::spawn(count_failure(self.gateway.clone(), self.connection.clone(), self.source.address));
         if self.has_given_up() {
             self.connection.close(Close::new(CloseCode::Policy, "Too many failed authentications"));
         }
@@ -475,6 +477,7 @@ impl Handler {
                 self.connection.timers.expires_unix.store(attempt.expires_unix, Ordering::Relaxed);
                 self.connection.set_wants_acks(attempt.opener.wants_acks);
                 if let State::Authenticated(session) = &mut self.state {
+                    session.signed_in = SignedIn::begin(&self.gateway, &attempt, &self.source);
                     session.attempt = attempt;
                 }
                 self.connection.push_json(&auth_success);

@@ -27,6 +27,7 @@ use crate::metrics::Totals;
 use crate::session::Session;
 use crate::session::handler::Handler;
 use crate::session::io::{Io, Socket};
+use crate::session::sign_in::Source;
 
 /// How long telling a refused client the reason may take.
 const REFUSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
@@ -36,8 +37,8 @@ pub struct Upgraded<S> {
     pub socket: S,
     /// Bytes that came with the request.
     pub early: Bytes,
-    pub address: Address,
-    /// The peer, if it may be a proxy that is missing in `TRUSTED_PROXIES`.
+    pub source: Box<Source>,
+    /// The peer, if it may be a proxy that `TRUSTED_PROXIES` does not name.
     pub unnamed_proxy: Option<IpAddr>,
     pub deflate: bool,
     pub dialect: Dialect,
@@ -54,15 +55,15 @@ struct Entry {
 
 /// Runs an upgraded connection to its end.
 pub async fn serve<S: Socket>(gateway: Arc<Gateway>, upgraded: Upgraded<S>) {
-    let Upgraded { socket, early, address, unnamed_proxy, deflate, dialect, trace } = upgraded;
-    // This future's state is large, and is dropped before the session begins.
-    match Box::pin(enter(&gateway, address, unnamed_proxy)).await {
+    let Upgraded { socket, early, source, unnamed_proxy, deflate, dialect, trace } = upgraded;
+    // The state of this is large, and gone before the session begins.
+    match Box::pin(enter(&gateway, source.address, unnamed_proxy)).await {
         Ok(entry) => {
             let Entry { _open, pending, _address } = entry;
             let connection = connection(&gateway, deflate, dialect, trace);
             greet(&connection);
             gateway.registry.insert(&connection);
-            let handler = Handler::new(gateway.clone(), connection.clone(), address, pending);
+            let handler = Handler::new(gateway.clone(), connection.clone(), source, pending);
             Session::new(gateway, connection, Io::new(socket, early), handler).run().await;
         }
         Err(rejection) => Box::pin(refuse(&gateway, socket, &rejection)).await,

@@ -11,6 +11,7 @@ mod inflow;
 pub mod io;
 mod lookup;
 pub mod opening;
+pub mod sign_in;
 pub mod sweep;
 
 use std::future::poll_fn;

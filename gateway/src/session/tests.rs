@@ -19,6 +19,7 @@ use crate::gateway::Queues;
 use crate::lanes::admit::Admitted;
 use crate::limits::addresses::Address;
 use crate::session::handshake::{Upgraded, serve};
+use crate::session::sign_in::Source;
 use crate::session::sweep::sweep;
 use crate::session::*;
 use crate::testing::{gateway, token};
@@ -43,7 +44,7 @@ impl Test {
         let upgraded = Upgraded {
             socket: far,
             early: Bytes::new(),
-            address,
+            source: Box::new(Source { address, user_agent: None }),
             unnamed_proxy: None,
             deflate: false,
             dialect: Dialect::ChatV1,
@@ -293,7 +294,7 @@ async fn an_idle_session_is_small() {
     let upgraded = Upgraded {
         socket: far,
         early: Bytes::new(),
-        address,
+        source: Box::new(Source { address, user_agent: None }),
         unnamed_proxy: None,
         deflate: true,
         dialect: Dialect::ChatV1,

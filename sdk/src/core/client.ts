@@ -128,7 +128,7 @@ export class ChatClient {
     this.#epoch = saved?.epoch;
     for (const [id, position] of Object.entries(saved?.positions ?? {})) this.#timeline.track(id, position);
     for (const id of saved?.seen ?? []) this.#timeline.remember(id);
-    for (const item of saved?.outbox ?? []) void this.#outbox.add(item);
+    for (const item of saved?.outbox ?? []) void this.#enqueue(item);
     this.#stopListening = onWake(() => this.#connection.wake());
     this.#connection.open();
   }

@@ -333,6 +333,8 @@ export class ChatStore {
     this.#cached = cached;
     this.#state.inbox.restore(cached.entries);
     for (const [id, window] of this.#state.windows) window.restore(cached, id);
+    // Whose they are is known only now.
+    for (const item of this.client.outbox) this.#outbox({ item, removed: false });
   }
 
   #changed(): void {

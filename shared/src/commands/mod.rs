@@ -28,6 +28,7 @@ mod delete_message;
 mod demote_member;
 mod edit_group_message;
 mod edit_message;
+mod end_sign_in;
 mod find_users;
 mod get_blocked_users;
 mod get_communities;
@@ -41,6 +42,7 @@ mod get_inbox;
 mod get_online_users;
 mod get_pinned_messages;
 mod get_private_messages;
+mod get_sign_ins;
 mod get_user_groups;
 mod leave_group;
 mod mark_message_read;
@@ -188,6 +190,8 @@ macro_rules! for_each_command {
             block_user BlockUser,
             unblock_user UnblockUser,
             get_blocked_users GetBlockedUsers,
+            get_sign_ins GetSignIns,
+            end_sign_in EndSignIn,
         }
     };
 }

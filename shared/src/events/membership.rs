@@ -130,6 +130,9 @@ pub struct ListedMember {
     pub can_add_members: bool,
     pub joined_at: Timestamp,
     pub online: bool,
+    /// Up to which message the member has read; absent if nothing since joining.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_seq: Option<i64>,
 }
 
 /// A group's members.

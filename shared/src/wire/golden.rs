@@ -20,7 +20,7 @@ use crate::publication::{EventHeader, Receipt, Report, ReportedMessages};
 use crate::server_api::key::KeyHash;
 use crate::stream::{
     ExportPosition, HttpRequest, Internal, InternalReply, MissingMessages, Receipts, Repetition, ReplayCursor,
-    ReplayPage, ReplayedEvent, ServerCall, SyncPosition, SyncRound,
+    ReplayPage, ReplayedEvent, ServerCall, SignIn, SyncPosition, SyncRound,
 };
 use crate::telemetry::traces::TraceContext;
 
@@ -56,7 +56,7 @@ trait Listed {
 }
 
 variants!(body, Body: Client, Internal, Sync, System);
-variants!(internal, Internal: Authenticate, Resume, Replay, RecordReceipts, Http, Missing, ResumeAfter, RecordReceiptsIn, HeldConversation);
+variants!(internal, Internal: Authenticate, Resume, Replay, RecordReceipts, Http, Missing, ResumeAfter, RecordReceiptsIn, HeldConversation, RecordSignIn);
 variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout, ServerCall, Presences, CreateUser, UpdateUser, Export);
 variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing, Allowed, HeldConversation);
 variants!(
@@ -215,6 +215,12 @@ fn requests_of_gateways_keep_their_bytes() {
         resume_after,
         receipts_in,
         Internal::HeldConversation { held: "conv_user-1_user-2".to_owned() },
+        Internal::RecordSignIn(SignIn {
+            token_id: token_id.clone(),
+            expires_at: AT,
+            user_agent: Some("Mozilla/5.0".to_owned()),
+            address: "203.0.113.7".to_owned(),
+        }),
     ];
     pinned("internal.txt", &requests);
     let position = |version| SyncPosition { conversation: CONVERSATION, seq: 300, version, hidden_after: 2 };

@@ -19,7 +19,7 @@ const PROGRESS: usize = 20;
 /// A typing indicator that has not arrived after this time was lost.
 const TYPING_ARRIVES_WITHIN: Duration = Duration::from_secs(2);
 /// Commands that the previous release does not know.
-const NEWER: [&str; 7] = [
+const NEWER: [&str; 9] = [
     "resign_from_group",
     "get_inbox",
     "set_conversation_settings",
@@ -27,6 +27,8 @@ const NEWER: [&str; 7] = [
     "block_user",
     "unblock_user",
     "get_blocked_users",
+    "get_sign_ins",
+    "end_sign_in",
 ];
 const COMMUNITY: &str = "runners";
 

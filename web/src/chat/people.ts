@@ -9,10 +9,14 @@ export interface Person {
   userId: string;
   username: string;
   displayName: string;
+  /** When the server was asked; `People.isOnline` knows the present. */
+  online?: boolean;
 }
 
 export interface Member extends Person {
   role: "owner" | "admin" | "member";
+  /** Up to where the member had read when the server was asked. */
+  readSeq?: number;
 }
 
 export interface Group {
@@ -33,8 +37,11 @@ const MEMBERSHIP = [
 
 export class People {
   readonly #client: ChatClient;
+  readonly #store: ChatStore;
   readonly #persons = new Map<string, Person>();
   readonly #groups = new Map<string, Group>();
+  /** Of those whom an answer told of. All others the store knows. */
+  readonly #online = new Map<string, boolean>();
   readonly #asked = new Set<string>();
   readonly #gone = new Set<string>();
   readonly #listeners = new Set<() => void>();
@@ -46,15 +53,20 @@ export class People {
     private readonly userId: string,
   ) {
     this.#client = client;
+    this.#store = store;
     store.inbox.subscribe(() => {
       const known = this.#persons.size;
       for (const { participant } of store.inbox.getSnapshot().entries) if (participant) this.#persons.set(participant.userId, participant);
       if (this.#persons.size !== known) this.#changed();
     });
     for (const event of MEMBERSHIP) client.on(event, ({ groupId }) => this.reload(groupId));
+    const cameOrWent = (userId: string, online: boolean) => this.#online.has(userId) && this.#seen([{ userId, online }]);
+    client.on("user_online", ({ user }) => void cameOrWent(user.userId, true));
+    client.on("user_offline", ({ user }) => void cameOrWent(user.userId, false));
     client.on("state", ({ name }) => {
       // Something may have been missed: those that are shown are fetched again.
       if (name !== "online") return;
+      this.#online.clear();
       this.#asked.clear();
       for (const groupId of this.#groups.keys()) this.load(groupId);
     });
@@ -77,6 +89,10 @@ export class People {
     return person?.displayName || username;
   }
 
+  isOnline(userId: string): boolean {
+    return this.#online.get(userId) ?? this.#store.online.getSnapshot().has(userId);
+  }
+
   group(groupId: string): Group | undefined {
     return this.#groups.get(groupId);
   }
@@ -87,6 +103,7 @@ export class People {
   }
 
   add(person: Person): void {
+    this.#seen([person]);
     if (this.#persons.has(person.userId)) return;
     this.#persons.set(person.userId, person);
     this.#changed();
@@ -120,6 +137,7 @@ export class People {
       this.#client.request("get_group_info", { groupId }),
       this.#client.request("get_group_members", { groupId }),
     ]);
+    this.#seen(members);
     for (const member of members) this.#persons.set(member.userId, member);
     this.#groups.set(groupId, {
       groupName: info.groupName,
@@ -133,6 +151,12 @@ export class People {
   reload(groupId: string): void {
     this.#asked.delete(groupId);
     if (this.#groups.has(groupId)) this.load(groupId);
+  }
+
+  #seen(persons: readonly Pick<Person, "userId" | "online">[]): void {
+    const news = persons.filter(({ userId, online }) => online !== undefined && this.#online.get(userId) !== online);
+    for (const { userId, online = false } of news) this.#online.set(userId, online);
+    if (news.length > 0) this.#changed();
   }
 
   #changed(): void {

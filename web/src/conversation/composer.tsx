@@ -35,6 +35,7 @@ export const Composer = memo(function Composer({ id, name, replyTo, editing, onD
   const attempt = useAttempt();
   const [text, setText] = useState(() => readDraft(userId, id));
   const [caret, setCaret] = useState(0);
+  const [isFocused, setFocused] = useState(false);
   const [isPicking, setPicking] = useState(false);
   const input = useRef<HTMLTextAreaElement>(null);
   const kept = useRef("");
@@ -70,7 +71,7 @@ export const Composer = memo(function Composer({ id, name, replyTo, editing, onD
     if (matchMedia("(hover: hover) and (min-width: 48rem)").matches) input.current?.focus();
   }, []);
 
-  const mentions = useMentions(id, text, caret, (username, start) => {
+  const mentions = useMentions(id, isFocused ? text : "", caret, (username, start) => {
     const rest = text.slice(caret);
     const before = `${text.slice(0, start)}@${username} `;
     setText(before + rest.replace(/^ /, ""));
@@ -167,7 +168,8 @@ export const Composer = memo(function Composer({ id, name, replyTo, editing, onD
           onChange={(event) => change(event.target.value, event.target.selectionStart)}
           onSelect={(event) => setCaret(event.currentTarget.selectionStart)}
           onKeyDown={press}
-          onBlur={draftsChanged}
+          onFocus={() => setFocused(true)}
+          onBlur={() => (setFocused(false), draftsChanged())}
           {...mentions.attributes}
         />
         {characters >= SHOWN_COUNT_FROM && (

@@ -1,5 +1,5 @@
-// One conversation: its header, its messages, the composer, and the panels beside it.
-import { useChat, useInbox, useMessages, useOnline, useTyping } from "@elitescore/chat/react";
+// One conversation: its head, its messages, where one writes, and the panels beside it.
+import { useChat, useConnection, useInbox, useMessages, useOnline, useTyping } from "@elitescore/chat/react";
 import type { ChatMessage, InboxEntry } from "@elitescore/chat/store";
 import { lazy, Suspense, useCallback, useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
@@ -8,6 +8,7 @@ import { isGroup, peerOf } from "../chat/ids";
 import { nameOf } from "../chat/names";
 import { usePeople } from "../chat/people";
 import { useI18n } from "../i18n";
+import { useInterruption } from "../screens/connection";
 import { Avatar } from "../ui/avatar";
 import { Empty, Spinner } from "../ui/empty";
 import { Icon } from "../ui/icon";
@@ -121,7 +122,9 @@ function Head({ id, name, entry, panel, setPanel }: HeadProps) {
   const { t } = useI18n();
   const { userId } = useSignedIn();
   const peer = peerOf(id, userId);
-  const online = useOnline();
+  const people = usePeople();
+  useOnline();
+  const isOnline = peer !== undefined && people.isOnline(peer);
   const toggle = (which: Panel) => setPanel(panel === which ? undefined : which);
   return (
     <header className="conversation-head">
@@ -129,10 +132,10 @@ function Head({ id, name, entry, panel, setPanel }: HeadProps) {
         <Icon name="back" />
       </Link>
       <button type="button" className="conversation-name" onClick={() => toggle("details")} aria-expanded={panel === "details"}>
-        <Avatar id={peer ?? id} name={name} isGroup={isGroup(id)} isOnline={peer !== undefined && online.has(peer)} />
+        <Avatar id={peer ?? id} name={name} isGroup={isGroup(id)} isOnline={isOnline} />
         <span>
           <h1 dir="auto">{name}</h1>
-          <Subtitle id={id} entry={entry} isOnline={peer !== undefined && online.has(peer)} />
+          <Subtitle id={id} entry={entry} isOnline={isOnline} />
         </span>
       </button>
       <button
@@ -163,10 +166,14 @@ function Subtitle({ id, entry, isOnline }: { id: string; entry: InboxEntry | und
   const { t } = useI18n();
   const people = usePeople();
   const typists = useTyping(id);
+  const isConnected = useConnection().name === "online";
+  const interruption = useInterruption();
   const nameOf = (index: number) => {
     const typist = typists[index];
     return (typist && (people.person(typist.userId)?.displayName || typist.username)) ?? "";
   };
+  // A phone shows no other sign of it beside a conversation.
+  if (interruption) return <span className="subtitle">{t(interruption === "syncing" ? "syncing" : "reconnecting")}</span>;
   if (typists.length > 0) {
     const text =
       typists.length > 2
@@ -178,8 +185,8 @@ function Subtitle({ id, entry, isOnline }: { id: string; entry: InboxEntry | und
             : t("typing");
     return <span className="subtitle is-typing">{text}</span>;
   }
-  // Nothing is known about users without a conversation until they come or go.
-  if (!isGroup(id) && !entry && !isOnline) return null;
+  // Without a connection, or a conversation with them, nobody is known to be away.
+  if (!isGroup(id) && !isOnline && !(entry && isConnected)) return null;
   if (!isGroup(id)) return <span className={isOnline ? "subtitle is-online" : "subtitle"}>{t(isOnline ? "online" : "offline")}</span>;
   const group = people.group(id);
   if (group) return <span className="subtitle">{t("members", { count: group.members.length })}</span>;

@@ -6,12 +6,13 @@ import { type KeyboardEvent, useCallback, useEffect, useLayoutEffect, useMemo, u
 import { Virtualizer, type VirtualizerHandle } from "virtua";
 import { useSignedIn } from "../chat/chat";
 import { isGroup } from "../chat/ids";
+import { type Member, usePeople } from "../chat/people";
 import { useI18n } from "../i18n";
 import { Icon } from "../ui/icon";
 import { Message } from "./message";
 import { MessageMenu } from "./message-menu";
 import { setAtEnd } from "./reading";
-import { readUpTo, rowMaker, withAnswers } from "./rows";
+import { readers, readUpTo, rowMaker } from "./rows";
 
 interface Props {
   id: string;
@@ -28,6 +29,7 @@ interface Props {
 const END_PX = 24;
 const LOAD_BEFORE_PX = 1_200;
 const MARKED_MS = 2_000;
+const NOBODY: readonly Member[] = [];
 
 /** A page that fails to load is requested again by the next scroll. */
 function ignore(loading: Promise<void>): void {
@@ -41,7 +43,9 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
   const { messages, hasBefore, hasAfter } = list;
   const [toRows] = useState(rowMaker);
   const rows = useMemo(() => toRows(messages, newFrom), [toRows, messages, newFrom]);
-  const read = useMemo(() => readUpTo(list, userId, isGroup(id)), [list, userId, id]);
+  const people = usePeople();
+  const members = isGroup(id) ? (people.group(id)?.members ?? NOBODY) : undefined;
+  const read = useMemo(() => readUpTo(list, userId, members), [list, userId, members]);
   const scroller = useRef<HTMLDivElement>(null);
   const virtual = useRef<VirtualizerHandle>(null);
   const [isAtEnd, setIsAtEnd] = useState(true);
@@ -202,7 +206,7 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
           id={id}
           message={menu.message}
           anchor={menu.anchor}
-          readBy={isGroup(id) ? withAnswers(list) : list.readBy}
+          readBy={members ? readers(list, members) : list.readBy}
           onReply={onReply}
           onEdit={onEdit}
           onClose={closeMenu}

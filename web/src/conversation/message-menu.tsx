@@ -2,7 +2,7 @@
 // allow.
 import { useChat } from "@elitescore/chat/react";
 import type { ChatMessage } from "@elitescore/chat/store";
-import { lazy, Suspense, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { useSignedIn } from "../chat/chat";
 import { isGroup } from "../chat/ids";
 import { usePeople } from "../chat/people";
@@ -116,6 +116,8 @@ function ReadBy({ id, message, readBy, onClose }: ReadByProps) {
   const people = usePeople();
   const readers = [...readBy].filter(([reader, seq]) => reader !== userId && seq >= message.seq).map(([reader]) => reader);
   const members = people.group(id)?.members ?? [];
+  // The server tells only the sender of the newest message that was read.
+  useEffect(() => people.reload(id), [people, id]);
   return (
     <Dialog title={t("readBy")} onClose={onClose}>
       {readers.length === 0 && <p>{t("readByNobody")}</p>}

@@ -27,7 +27,7 @@ function startsDay(message: ChatMessage, before: ChatMessage | undefined): boole
 }
 
 function startsNew(message: ChatMessage, before: ChatMessage | undefined, newFrom: number): boolean {
-  return message.seq >= newFrom && (!before || before.seq < newFrom);
+  return message.status === "sent" && message.seq >= newFrom && (!before || before.seq < newFrom);
 }
 
 function continues(message: ChatMessage, before: ChatMessage | undefined, newFrom: number): boolean {
@@ -64,16 +64,22 @@ export function rowMaker(): Rows {
   };
 }
 
-/** How far each member of a group has read. The server notifies only the author of the last message read; a member who
-/** wrote has read, too. */
-export function withAnswers({ readBy, messages }: MessageList): ReadonlyMap<string, number> {
+interface Reader {
+  userId: string;
+  readSeq?: number;
+}
+
+/** Up to where each member of a group has read. An event tells only the author of the message that was read last; who wrote has read, too. */
+export function readers({ readBy, messages }: MessageList, members: readonly Reader[]): ReadonlyMap<string, number> {
   const all = new Map(readBy);
+  for (const { userId, readSeq = 0 } of members) all.set(userId, Math.max(readSeq, all.get(userId) ?? 0));
   for (const { senderId, seq, status } of messages) if (status === "sent") all.set(senderId, Math.max(seq, all.get(senderId) ?? 0));
   return all;
 }
 
-/** How far at least one of the others has read. */
-export function readUpTo(list: MessageList, me: string, inGroup: boolean): number {
-  const answer = inGroup ? list.messages.findLast(({ senderId, status }) => status === "sent" && senderId !== me) : undefined;
-  return [...list.readBy].reduce((most, [reader, seq]) => (reader === me ? most : Math.max(most, seq)), answer?.seq ?? 0);
+/** Up to where one of the others has read. */
+export function readUpTo(list: MessageList, me: string, members: readonly Reader[] | undefined): number {
+  const answer = members && list.messages.findLast(({ senderId, status }) => status === "sent" && senderId !== me);
+  const all = [...list.readBy, ...(members ?? []).map(({ userId, readSeq = 0 }) => [userId, readSeq] as const)];
+  return all.reduce((most, [reader, seq]) => (reader === me ? most : Math.max(most, seq)), answer?.seq ?? 0);
 }

@@ -1,5 +1,5 @@
-// The details of a conversation: the user's settings for it, and in groups the members and their roles.
-import { useChat } from "@elitescore/chat/react";
+// What there is to know and to set about a conversation: its settings for oneself, and in groups the members and their roles.
+import { useChat, useOnline } from "@elitescore/chat/react";
 import type { InboxEntry } from "@elitescore/chat/store";
 import { type FormEvent, useEffect, useState } from "react";
 import { useLocation } from "wouter";
@@ -180,6 +180,9 @@ function GroupDetails({ id, isCommunity }: { id: string; isCommunity: boolean })
   const [asked, setAsked] = useState<Asked>();
   const [menu, setMenu] = useState<{ member: Member; anchor: Element }>();
   const group = people.group(id);
+  // Renders again when they come and go.
+  useOnline();
+  useEffect(() => people.reload(id), [people, id]);
   if (!group) return null;
   const role = group.members.find((member) => member.userId === userId)?.role;
   const isOwner = role === "owner";
@@ -230,9 +233,10 @@ function GroupDetails({ id, isCommunity }: { id: string; isCommunity: boolean })
             const hasMenu = isModerator && !isCommunity && member.userId !== userId && member.role !== "owner";
             return (
               <li key={member.userId} className="person">
-                <Avatar id={member.userId} name={name} size="small" />
+                <Avatar id={member.userId} name={name} size="small" isOnline={people.isOnline(member.userId)} />
                 <span dir="auto">
                   {name}
+                  {people.isOnline(member.userId) && <span className="visually-hidden">, {t("online")}</span>}
                   {member.userId === userId && <small> · {t("you")}</small>}
                 </span>
                 {member.role !== "member" && <span className="role">{t(member.role)}</span>}

@@ -53,7 +53,7 @@ function CommunityCard({ community }: { community: Community }) {
   }, [client, communityId, userId]);
   return (
     <li className="community">
-      <Avatar id={communityId} name={community.name} isGroup />
+      <Avatar id={community.defaultGroupId ?? communityId} name={community.name} isGroup />
       <div>
         <h2 dir="auto">{community.name}</h2>
         {community.description && <p dir="auto">{community.description}</p>}

@@ -9,9 +9,8 @@ import { Icon } from "../ui/icon";
 /** A short interruption is not shown. */
 const SILENT_MS = 1_500;
 
-export function ConnectionBanner() {
-  const { t } = useI18n();
-  const { client } = useSignedIn();
+/** Why there is no connection, once that is worth a word. */
+export function useInterruption(): "waiting" | "syncing" | "reconnecting" | undefined {
   const { name } = useConnection();
   const isOnline = name === "online";
   const [isShown, setShown] = useState(false);
@@ -19,13 +18,21 @@ export function ConnectionBanner() {
     const timer = setTimeout(() => setShown(!isOnline), isOnline ? 0 : SILENT_MS);
     return () => clearTimeout(timer);
   }, [isOnline]);
+  if (isOnline || !isShown) return undefined;
+  return name === "waiting" || name === "syncing" ? name : "reconnecting";
+}
+
+export function ConnectionBanner() {
+  const { t } = useI18n();
+  const { client } = useSignedIn();
+  const interruption = useInterruption();
   return (
     <div role="status" className="connection">
-      {isShown && !isOnline && (
+      {interruption && (
         <p>
           <Icon name="offline" size={18} />
-          <span>{t(name === "waiting" ? "offlineBanner" : name === "syncing" ? "syncing" : "reconnecting")}</span>
-          {name === "waiting" && (
+          <span>{t(interruption === "waiting" ? "offlineBanner" : interruption)}</span>
+          {interruption === "waiting" && (
             <button type="button" className="button small" onClick={() => client.wake()}>
               {t("retryNow")}
             </button>

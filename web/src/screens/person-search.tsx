@@ -62,9 +62,10 @@ export function PersonSearch({ onChoose, hidden = [] }: Props) {
         {shown.map((person) => (
           <li key={person.userId}>
             <button type="button" className="person" onClick={() => (people.add(person), setQuery(""), onChoose(person))}>
-              <Avatar id={person.userId} name={person.displayName || person.username} />
+              <Avatar id={person.userId} name={person.displayName || person.username} isOnline={person.online ?? false} />
               <span>
                 <span dir="auto">{person.displayName || person.username}</span>
+                {person.online && <span className="visually-hidden">, {t("online")}</span>}
                 <small>
                   <bdi dir="ltr">@{person.username}</bdi>
                 </small>

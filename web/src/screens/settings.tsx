@@ -11,6 +11,7 @@ import { Avatar } from "../ui/avatar";
 import { Confirm } from "../ui/dialog";
 import { Icon } from "../ui/icon";
 import { toast, useAttempt } from "../ui/toasts";
+import { Devices } from "./devices";
 import { SidePanel } from "./side-panel";
 
 const THEMES = [
@@ -76,6 +77,7 @@ export default function Settings() {
           {t("notificationsOn")}
         </label>
       </fieldset>
+      {about.auth === "builtin" && <Devices />}
       {about.auth === "builtin" && <Blocked />}
       <fieldset>
         <legend>{t("shortcuts")}</legend>

@@ -1,5 +1,5 @@
-// The frame of the chat: a list beside a conversation, or one of them on a phone; also the global keyboard shortcuts.
-import { useConnection } from "@elitescore/chat/react";
+// The frame of the chat: a list beside a conversation, or one of them on a phone; what keys do everywhere.
+import { useConnection, useInbox } from "@elitescore/chat/react";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { Redirect, useLocation, useRoute } from "wouter";
 import { useSignedIn } from "../chat/chat";
@@ -74,6 +74,15 @@ function Side({ location, open }: { location: string; open: string | undefined }
 
 function Welcome() {
   const { t } = useI18n();
+  const { status, entries } = useInbox();
+  const isNew = entries.length === 0 && status === "ready";
+  if (isNew) {
+    return (
+      <div className="welcome">
+        <Empty icon="smile" title={t("newcomerTitle")} hint={t("newcomerHint")} />
+      </div>
+    );
+  }
   return (
     <div className="welcome">
       <Empty icon="chat" title={t("welcomeTitle")} hint={t("welcomeHint")}>

@@ -1,7 +1,7 @@
 // Signing in: with an account of this server, as a demo user of a development server, or by the page around the client.
 import { type FormEvent, useEffect, useState } from "react";
 import { useI18n } from "../i18n";
-import { type About, AccountError, type DemoUser, loadDemoUsers, register, signIn } from "../session/accounts";
+import { type About, AccountError, type DemoUser, loadDemoUsers, register, signIn, userOf } from "../session/accounts";
 import { isEmbedded } from "../session/host";
 import { type Ended, enter } from "../session/session";
 import { Avatar } from "../ui/avatar";
@@ -124,7 +124,7 @@ function Demo({ users, about, isAlone }: { users: DemoUser[]; about: About; isAl
         {users.map(({ username, token }) => (
           <li key={username}>
             <button type="button" onClick={() => enter(token, about)}>
-              <Avatar id={username} name={username} size="small" />
+              <Avatar id={userOf(token) ?? username} name={username} size="small" />
               <span>{username}</span>
             </button>
           </li>

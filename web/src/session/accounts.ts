@@ -62,14 +62,25 @@ export async function revoke(token: string): Promise<void> {
   await post("/api/auth/logout", {}, token).catch(() => {});
 }
 
-/** The user that a token claims to be for; the server decides. */
-export function userOf(token: string): string | undefined {
+/** What a token says; the server decides. */
+function claimsOf(token: string): { sub?: unknown; userId?: unknown; jti?: unknown } {
   try {
     const part = token.split(".")[1] ?? "";
-    const claims = JSON.parse(atob(part.replaceAll("-", "+").replaceAll("_", "/"))) as { sub?: unknown; userId?: unknown };
-    const id = claims.sub ?? claims.userId;
-    return typeof id === "string" || typeof id === "number" ? String(id) : undefined;
+    return JSON.parse(atob(part.replaceAll("-", "+").replaceAll("_", "/"))) as object;
   } catch {
-    return undefined;
+    return {};
   }
+}
+
+/** The user that a token is for. */
+export function userOf(token: string): string | undefined {
+  const claims = claimsOf(token);
+  const id = claims.sub ?? claims.userId;
+  return typeof id === "string" || typeof id === "number" ? String(id) : undefined;
+}
+
+/** The server's name of the sign-in that a token stands for. */
+export function signInOf(token: string): string | undefined {
+  const { jti } = claimsOf(token);
+  return typeof jti === "string" ? jti : undefined;
 }

@@ -32,6 +32,8 @@ const PATHS = {
   block: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM5.700 5.700l12.600 12.600",
   offline: "M3 9c5-4.500 13-4.500 18 0M6.500 13c3.200-2.700 7.800-2.700 11 0M12 18v.01M4 4l16 16",
   chat: "M4 5h16v11h-8.500L7 20v-4H4V5z",
+  computer: "M4 5h16v11H4zM9 20h6M12 16v4",
+  phone: "M7 3h10v18H7zM11 18h2",
 } as const;
 
 const DIRECTED: readonly string[] = ["back", "send", "reply", "leave"];

@@ -12,6 +12,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
+use crate::presence;
 use crate::store::session::PgSession;
 use crate::store::user_search::{self, UserRow};
 
@@ -29,7 +30,12 @@ impl Handle for FindUsers {
                 );
             }
         };
-        let users = known_users(context.db, &found).await?;
+        let mut users = known_users(context.db, &found).await?;
+        // Nobody is found who is blocked in either direction.
+        let online = presence::online_among(context.app, &found).await;
+        for user in &mut users {
+            user.online = Some(online.contains(&user.user_id));
+        }
         Ok(Outcome::answered(context.envelope, &UsersFound { users }))
     }
 }
@@ -43,6 +49,7 @@ pub async fn known_users(db: &mut PgSession, users: &[UserId]) -> Result<Vec<Kno
         display_name: row.display_name.unwrap_or_else(|| row.username.clone()),
         username: row.username,
         profile_image: row.profile_picture,
+        online: None,
     };
     Ok(users.iter().filter_map(|user| rows.remove(user)).map(known).collect())
 }

@@ -39,6 +39,7 @@ impl Handle for GetGroupMembers {
             can_add_members: row.can_add_members,
             joined_at: row.joined_at.into(),
             online: online.contains(&row.user_id),
+            read_seq: row.read_seq,
         };
         let members = rows.into_iter().map(member).collect();
         Ok(Outcome::answered(context.envelope, &GroupMembers { group_id: self.group, members, next_cursor }))

@@ -33,7 +33,7 @@ use crate::consume::under_way::{Taken, UnderWay};
 use crate::error::{Failure, unpanicked, with_retries};
 use crate::outcome::Outcome;
 use crate::publish;
-use crate::sessions::{Request, authenticate, held_conversations, missing, receipts, replay, resume};
+use crate::sessions::{Request, authenticate, held_conversations, missing, receipts, replay, resume, sign_ins};
 
 const GROUP: &str = "workers";
 const READ_COUNT: u64 = 256;
@@ -132,13 +132,14 @@ enum Kind {
     Replay,
     Missing,
     HeldConversation,
+    SignIns,
 }
 
 impl Kind {
     /// How many of them are answered together.
     fn most(self) -> usize {
         match self {
-            Kind::Receipts | Kind::Authenticate | Kind::HeldConversation => READ_COUNT as usize,
+            Kind::Receipts | Kind::Authenticate | Kind::HeldConversation | Kind::SignIns => READ_COUNT as usize,
             Kind::Resume | Kind::Replay | Kind::Missing => SESSIONS_TOGETHER,
         }
     }
@@ -312,6 +313,7 @@ impl Queries {
                         Internal::Replay { .. } => Kind::Replay,
                         Internal::Missing { .. } => Kind::Missing,
                         Internal::HeldConversation { .. } => Kind::HeldConversation,
+                        Internal::RecordSignIn(_) => Kind::SignIns,
                     };
                     let (requests, ids) = together.entry(kind).or_default();
                     requests.push(Request { envelope, internal });
@@ -478,6 +480,16 @@ async fn answer_sessions(app: &App, kind: Kind, requests: Vec<Request>) -> Vec<O
         }
         Kind::Receipts => {
             record_receipts(app, &requests).await;
+            Vec::new()
+        }
+        Kind::SignIns => {
+            let recorded = with_retries(|| async {
+                let mut db = app.db.acquire().await?;
+                sign_ins::record(&mut db, &requests).await
+            });
+            if let Err(error) = recorded.await {
+                tracing::warn!(%error, "sign-ins could not be recorded");
+            }
             Vec::new()
         }
     }

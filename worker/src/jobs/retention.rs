@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::store::purge::{self, LogPlace};
 use crate::store::replay::first_id;
-use crate::store::{Spelled, api_keys, audit, changes, shared_events};
+use crate::store::{Spelled, api_keys, audit, changes, shared_events, sign_ins};
 
 const INTERVAL: Duration = Duration::from_secs(600);
 /// The pause after a round that failed.
@@ -23,6 +23,8 @@ const APPLIED_COMMANDS_KEPT: Duration = Duration::from_secs(24 * 3600);
 const COMMANDS_PER_TRANSACTION: i64 = 5_000;
 /// Shorter than that, so that a repeated request either finds its command applied or is a new one.
 const REQUESTS_KEPT: Duration = Duration::from_secs(12 * 3600);
+/// Of tokens that live for longer: who signs in so rarely need not see it.
+const SIGN_INS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// An event can have a row for each of a group's members.
 const EVENTS_PER_TRANSACTION: i64 = 200;
 /// How many changes of a conversation are kept, however old they are.
@@ -41,6 +43,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
             clean_commands(&app, &lifecycle).await?;
             clean_requests(&app, &lifecycle).await?;
             clean_audit(&app, &lifecycle).await?;
+            clean_sign_ins(&app, &lifecycle).await?;
             clean_events(&app, &lifecycle).await?;
             clean_shared_events(&app, &lifecycle).await?;
             clean_crowded(&app, &lifecycle).await?;
@@ -99,7 +102,20 @@ async fn clean_audit(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Walks the events from the oldest on, and skips those whose rows may all stay.
+async fn clean_sign_ins(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
+    while !lifecycle.is_draining() {
+        let mut db = app.db.acquire().await?;
+        let deleted = sign_ins::delete_old(&mut db, SIGN_INS_KEPT, COMMANDS_PER_TRANSACTION).await?;
+        if deleted < COMMANDS_PER_TRANSACTION as u64 {
+            return Ok(());
+        }
+        drop(db);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Walks the events from the oldest: those whose rows may all stay yet are passed over.
 async fn clean_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
     let delivered = app.settings.event_retention_delivered;
     let undelivered = app.settings.event_retention_undelivered;

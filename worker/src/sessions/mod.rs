@@ -1,5 +1,5 @@
-//! Sessions: opening them (`authenticate`, `resume`) and recording what reached them (`receipts`), each for many users at
-//! once, so that a thousand reconnecting clients cost a few queries.
+//! Sessions: opening them (`authenticate`, `resume`) and recording what reached them (`receipts`) and where they are
+//! signed in (`sign_ins`), each for many users at once, so that a thousand reconnecting clients cost a few queries.
 
 pub mod authenticate;
 pub mod held_conversations;
@@ -7,6 +7,7 @@ pub mod missing;
 pub mod receipts;
 pub mod replay;
 pub mod resume;
+pub mod sign_ins;
 
 use shared::stream::{Envelope, Internal};
 

@@ -16,6 +16,8 @@ pub struct MemberRow {
     pub role: Role,
     pub can_add_members: bool,
     pub joined_at: OffsetDateTime,
+    /// `None` if nothing was read since joining.
+    pub read_seq: Option<i64>,
 }
 
 /// A position in the list of members.
@@ -38,7 +40,8 @@ pub async fn list_members(
     sqlx::query_as!(
         MemberRow,
         r#"SELECT m.user_id AS "user_id!", coalesce(u.username, '')::text AS "username!", p.display_name AS "display_name?",
-               m.role AS "role!: Typed<Role>", m.can_add_members AS "can_add_members!", m.joined_at AS "joined_at!"
+               m.role AS "role!: Typed<Role>", m.can_add_members AS "can_add_members!", m.joined_at AS "joined_at!",
+               CASE WHEN c.read_seq > coalesce(m.joined_seq, 0) THEN c.read_seq END AS read_seq
            FROM (
                SELECT g.* FROM group_members g
                CROSS JOIN LATERAL (SELECT array_position(ARRAY['owner', 'admin', 'member'], g.role) AS rank) r
@@ -47,6 +50,7 @@ pub async fn list_members(
                ORDER BY r.rank, g.joined_at, g.user_id LIMIT $2
            ) m
            JOIN users_auth u ON u.user_id = m.user_id
+           LEFT JOIN conversation_members c ON c.user_id = m.user_id AND c.conversation_id = $1
            LEFT JOIN LATERAL chat_profile(m.user_id) p ON TRUE
            ORDER BY array_position(ARRAY['owner', 'admin', 'member'], m.role), m.joined_at, m.user_id"#,
         group.to_string(),

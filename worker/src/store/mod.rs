@@ -29,6 +29,7 @@ pub mod revocations;
 pub mod sends;
 pub mod session;
 pub mod shared_events;
+pub mod sign_ins;
 pub mod user_search;
 pub mod users;
 pub mod webhooks;

@@ -6,6 +6,7 @@ use shared::redis::keys::Channel;
 
 use crate::groups::create;
 use crate::harness::Harness;
+use crate::sessions::resumed;
 
 const ALL: &[(&str, &str)] = &[("BUILTIN_AUTH", "true")];
 
@@ -41,8 +42,12 @@ async fn users_are_found_by_either_name_in_any_letter_case() {
     assert_eq!(found(&harness, me, "ann%").await, [""; 0], "no patterns");
     assert_eq!(found(&harness, me, "me").await, [""; 0], "not oneself");
     let answer = harness.expect(me, json!({"type": "find_users", "query": "zo", "limit": 1}), "users_found").await;
-    let expected = json!({"userId": zoe, "username": "zoe", "displayName": "ANNE Étoile", "profileImage": "p"});
+    let expected =
+        json!({"userId": zoe, "username": "zoe", "displayName": "ANNE Étoile", "profileImage": "p", "online": false});
     assert_eq!(answer["users"], json!([expected]));
+    resumed(&harness, zoe, 9).await;
+    let answer = harness.expect(me, json!({"type": "find_users", "query": "zo"}), "users_found").await;
+    assert_eq!(answer["users"][0]["online"], true);
 
     // Names change, and users disappear.
     show(&harness, zoe, "Zoe").await;

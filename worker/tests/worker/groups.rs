@@ -505,3 +505,24 @@ async fn deliveries_count_for_each_member_reached() {
     harness.expect(alice, text(large, "z"), "group_message_sent").await;
     harness.send(bob, alice, "direct messages are not affected").await;
 }
+
+#[tokio::test]
+async fn members_say_how_far_they_have_read_since_they_joined() {
+    let harness = Harness::start("groupread").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let group = create(&harness, alice, &[bob]).await;
+    harness.expect(alice, text(group, "before carol"), "group_message_sent").await;
+    harness.expect(alice, command("add_group_member", group, carol), "member_added").await;
+    let sent = harness.expect(alice, text(group, "for both"), "group_message_sent").await;
+    let list = json!({"type": "get_group_members", "groupId": group});
+    let read = async || {
+        let answer = harness.expect(alice, list.clone(), "group_members").await;
+        let of = |member: &Value| (member["username"].as_str().unwrap().to_owned(), member["readSeq"].as_i64());
+        answer["members"].as_array().unwrap().iter().map(of).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    // What was there when she joined, Carol need not have read.
+    assert_eq!((read().await["bob"], read().await["carol"]), (None, None));
+    let mark = json!({"type": "mark_message_read", "messageId": sent["messageId"], "groupId": group});
+    harness.expect(carol, mark, "message_read").await;
+    assert_eq!((read().await["bob"], read().await["carol"]), (None, sent["seq"].as_i64()));
+}

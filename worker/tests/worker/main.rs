@@ -27,4 +27,5 @@ mod reactions_and_pins;
 mod sending;
 mod sessions;
 mod shared_events;
+mod sign_ins;
 mod webhooks;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use client::token::TokenBuilder;
 use client::{Client, event_type};
 use e2e::{Answer, Request};
@@ -330,6 +330,54 @@ async fn accounts_are_made_used_and_left() -> Result<()> {
     let mut again = Client::connect(&fleet.gateway_url(1)).await?;
     let refusal = again.request_within(json!({"type": "authenticate", "token": token}), SOON).await?;
     assert_eq!((event_type(&refusal), &refusal["code"]), ("auth_error", &json!("TOKEN_REVOKED")));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_sees_where_one_is_signed_in_and_ends_it_there() -> Result<()> {
+    let fleet = fleet()?;
+    let account = json!({"username": format!("Yan_{}", fleet.user("unique")?.id), "password": "correct horse battery"});
+    ok(Request::post("/api/auth/register", &account), 0).await?;
+    let mut devices = Vec::new();
+    for place in [0, 1, 0] {
+        let answer = ok(Request::post("/api/auth/login", &account), place).await?;
+        let token = answer["token"].as_str().unwrap_or_default().to_owned();
+        devices.push(Client::login(&fleet.gateway_url(place), &token).await?);
+    }
+    let [own, second, third] = &mut devices[..] else { bail!("three devices") };
+    // Where somebody connects is noted by and by.
+    let listed = loop {
+        let answer = own.request_ok(json!({"type": "get_sign_ins"})).await?;
+        let listed = answer["signIns"].as_array().cloned().unwrap_or_default();
+        if listed.len() == 3 {
+            break listed;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    for sign_in in &listed {
+        let times = [("signedInAt", Time), ("lastSeenAt", Time), ("expiresAt", Time), ("signInId", Str)];
+        has_fields(sign_in, &times)?;
+        assert_eq!(sign_in["address"], "127.0.0.1");
+    }
+    let id_of = |place: usize| listed[place]["signInId"].clone();
+    // The last one that connected is listed first.
+    let answer = own.request_ok(json!({"type": "end_sign_in", "signInId": id_of(0)})).await?;
+    assert_eq!((event_type(&answer), &answer["others"]), ("sign_in_ended", &json!(false)));
+    assert_eq!(third.wait_closed(SOON).await?.code, Some(1008));
+    let answer = own.request_ok(json!({"type": "end_sign_in", "signInId": id_of(2), "others": true})).await?;
+    assert_eq!(answer["others"], true);
+    assert_eq!(second.wait_closed(SOON).await?.code, Some(1008));
+    let left = own.request_ok(json!({"type": "get_sign_ins"})).await?;
+    let left: Vec<&Value> = left["signIns"].as_array().into_iter().flatten().map(|one| &one["signInId"]).collect();
+    assert_eq!(left, [&id_of(2)]);
+
+    // Those of others are not there.
+    let mut stranger = Person::connect("stranger", 1).await?;
+    for others in [false, true] {
+        let end = json!({"type": "end_sign_in", "signInId": id_of(2), "others": others});
+        stranger.refused(end, "RESOURCE_NOT_FOUND").await?;
+    }
+    own.request_ok(json!({"type": "get_user_groups"})).await?;
     Ok(())
 }
 

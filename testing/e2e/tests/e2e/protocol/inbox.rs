@@ -105,7 +105,9 @@ async fn users_are_found_and_blocked() -> Result<()> {
     let user = made["user"]["userId"].clone();
     let find = json!({"type": "find_users", "query": name.to_uppercase()});
     let found = alice.ask(find.clone(), "users_found", &[("users", List)]).await?;
-    let expected = json!({"userId": user, "username": account["username"], "displayName": name, "profileImage": null});
+    let known = json!({"userId": user, "username": account["username"], "displayName": name, "profileImage": null});
+    let mut expected = known.clone();
+    expected["online"] = json!(false);
     assert_eq!(found["users"], json!([expected]));
 
     alice.ask(json!({"type": "block_user", "userId": user}), "user_blocked", &[("userId", Str)]).await?;
@@ -113,7 +115,7 @@ async fn users_are_found_and_blocked() -> Result<()> {
     assert_eq!(alice.ask(find.clone(), "users_found", &[]).await?["users"], json!([]));
     alice.refused(json!({"type": "send_message", "recipientId": user, "content": "x"}), "USER_BLOCKED").await?;
     let blocked = alice.ask(json!({"type": "get_blocked_users"}), "blocked_users", &[("users", List)]).await?;
-    assert_eq!(blocked["users"], json!([expected]));
+    assert_eq!(blocked["users"], json!([known]));
     alice.ask(json!({"type": "unblock_user", "userId": user}), "user_unblocked", &[("userId", Str)]).await?;
     device.sees("user_unblocked", ("userId", &user), &[]).await?;
     assert_eq!(alice.ask(find, "users_found", &[]).await?["users"], json!([expected]));
