@@ -22,6 +22,7 @@ const LEGACY_SALT: &str = "salt";
 const MAC_LABEL: &[u8] = b"chat/at-rest/mac/v1";
 const ENTRY_LABEL: &[u8] = b"chat/wire/entry/v2";
 const PUBLICATION_LABEL: &[u8] = b"chat/wire/publication/v2";
+const MEMBER_LABEL: &[u8] = b"chat/wire/member/v1";
 /// Every key costs a scrypt run at start.
 const MAX_KEYS: usize = 64;
 
@@ -122,12 +123,14 @@ pub(super) struct Key {
     pub(super) entry: Cmac<Aes256Enc>,
     /// Of publications.
     pub(super) publication: Cmac<Aes256Enc>,
+    /// Of members of sets.
+    pub(super) member: Cmac<Aes256Enc>,
 }
 
 impl Keyring {
     /// Derives all keys: scrypt with N 16384, r 8, p 1, 32 bytes; the MAC key is HMAC-SHA-256 of the label
-    /// `chat/at-rest/mac/v1` under the encryption key, and those of stream entries and publications are made likewise from
-    /// labels of their own.
+    /// `chat/at-rest/mac/v1` under the encryption key, and those of stream entries, publications and members of sets are made
+    /// likewise from labels of their own.
     ///
     /// **Blocks** for some 35 ms and needs 16 MiB per key: call it once at start, through `spawn_blocking`.
     ///
@@ -191,6 +194,7 @@ impl Key {
             mac: mac_state(&*subkey(MAC_LABEL)?)?,
             entry: tag_state(ENTRY_LABEL)?,
             publication: tag_state(PUBLICATION_LABEL)?,
+            member: tag_state(MEMBER_LABEL)?,
         })
     }
 }

@@ -146,7 +146,7 @@ impl Keys {
         format!("{}conversation:{conversation}", self.prefix)
     }
 
-    /// Sorted set: who is typing where, by the time at which it ends by itself. Written by the workers that handle
+    /// Sorted set: who is typing where, tagged, by the time at which it ends by itself. Written by the workers that handle
     /// `typing`, emptied by whichever worker looks first; lives while anybody types.
     pub fn typing(&self) -> String {
         format!("{}typing", self.prefix)
