@@ -37,6 +37,9 @@ const MAX_HOPS: u8 = 2;
 /// For how long commands wait for what somebody else has locked: the first time, and when one was held up by it.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 const LOCK_PATIENCE_ALONE: Duration = Duration::from_millis(50);
+/// What is left of a batch after so long is put off to the next one, so that nobody waits for all the commands of one who has many
+/// under way.
+const BATCH_LASTS: Duration = Duration::from_millis(100);
 /// When so many commands of a batch failed alone, the others are left for its next wave.
 const MAX_FAILURES: usize = 8;
 
@@ -45,7 +48,7 @@ const MAX_FAILURES: usize = 8;
 pub struct Unfinished {
     /// Partitions whose streams still hold entries of the batch: should they be ours again, they have to be read from the beginning.
     pub left: Vec<Lease>,
-    /// Commands that are held up, and those behind them: they are to begin the next batch.
+    /// Commands that are held up or put off, and those behind them: they are to begin the next batch.
     pub held_up: Vec<Item>,
 }
 
@@ -154,6 +157,9 @@ impl<'a> Batch<'a> {
                 break;
             }
             if progressed {
+                if self.started_at.elapsed() > BATCH_LASTS {
+                    break;
+                }
                 pause = FIRST_PAUSE;
             } else {
                 tokio::time::sleep(pause).await;

@@ -32,7 +32,7 @@ pub struct Pipeline {
     lanes: Lanes,
     /// Leases whose streams we have already taken over.
     taken: Vec<Lease>,
-    /// Commands of earlier reads that something of their own holds up, and those behind them.
+    /// Commands of earlier reads that something of their own holds up, and those behind them; and what an earlier batch put off.
     held_up: Vec<Item>,
     /// How often it started over. The consumer group's name ends with it, so that a read whose reply was lost, should it reach
     /// Redis late, finds no group and takes no entries with it.
@@ -97,6 +97,9 @@ impl Pipeline {
 
     /// How long a read may take that would block for so long.
     fn until_next_try(&self, block: Duration) -> Duration {
+        if !item::are_held_up(&self.held_up) {
+            return SHORTEST_BLOCK;
+        }
         let Some(at) = item::next_try(&self.held_up) else { return block };
         block.min(at.saturating_duration_since(Instant::now())).max(SHORTEST_BLOCK)
     }
