@@ -166,9 +166,8 @@ async fn a_replay_reads_a_few_times_what_it_shows() {
         &format!("ARRAY[{alice}]::bigint[], {LIMIT}"),
     )
     .await;
-    println!("{missed} buffers");
-    // 40,000 messages were missed, in 2,000 conversations that each have to be looked at.
-    assert!(missed < 20_000, "{missed}");
+    // 40,000 messages were missed, which take 48,000.
+    assert!(missed < 3_000, "{missed}");
 }
 
 #[tokio::test]
