@@ -233,7 +233,24 @@ impl Wire {
         Ok((header, bytes.len() - payload.len()))
     }
 
-    /// Seals the outcome of a command for Postgres: it opens only as an outcome of this command.
+    /// A text as a member of the set of this name. The same text has the same member, until the key changes.
+    pub fn member(&self, set: &str, text: &str) -> String {
+        let key_id = self.keyring.newest_key_id();
+        let tag = self.keyring.tag(Medium::Member(set), &[&key_id.to_be_bytes(), text.as_bytes()]);
+        format!("{key_id}.{:032x}:{text}", u128::from_be_bytes(tag))
+    }
+
+    /// The text of a member of the set of this name; `None` for one that we did not put there.
+    pub fn member_text<'a>(&self, set: &str, member: &'a str) -> Option<&'a str> {
+        let (proof, text) = member.split_once(':')?;
+        let (key_id, tag) = proof.split_once('.')?;
+        let (key_id, tag): (i16, u128) = (key_id.parse().ok()?, u128::from_str_radix(tag, 16).ok()?);
+        let parts: [&[u8]; 2] = [&key_id.to_be_bytes(), text.as_bytes()];
+        self.keyring.verify_tag(key_id, Medium::Member(set), &parts, &tag.to_be_bytes()).ok()?;
+        Some(text)
+    }
+
+    /// Seals the outcome of a command for Postgres: opens only as this command's, and as nothing but an outcome.
     pub fn seal_outcome(&self, command: Uuid, outcome: &[u8]) -> Vec<u8> {
         match self.format {
             WireFormat::One => self.keyring.seal_blob(command, outcome),

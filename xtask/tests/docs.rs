@@ -100,6 +100,72 @@ fn tests_named_in(page: &str) -> Vec<&str> {
     names.filter(is_test).collect()
 }
 
+/// The cells of the tables' rows in a section of a page, without their headings.
+fn rows<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+    let (_, rest) = page.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no section {heading}"));
+    let section = rest.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
+    rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect()).collect()
+}
+
+/// What is said of a budget, or of who holds a store, is shown by a test.
+#[test]
+fn every_budget_and_every_holder_of_a_store_has_a_test() {
+    let page = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    for (heading, columns, least) in [("Budgets", 5, 30), ("Who holds one store, and no key", 4, 4)] {
+        let rows = rows(&page, heading);
+        assert!(rows.len() >= least, "{heading}: {}", rows.len());
+        for row in rows {
+            assert_eq!(row.len(), columns, "{heading}: {row:?}");
+            let line = format!("| {} |", row.join(" | "));
+            assert!(!tests_named_in(&line).is_empty(), "{heading}: nothing shows {row:?}");
+        }
+    }
+}
+
+/// `NAME`, 3,000 of a budget is the setting's default.
+#[test]
+fn the_budgets_name_the_defaults_of_their_settings() {
+    let page = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let config = root().join("shared/src/config");
+    let declarations =
+        ["common.rs", "gateway.rs", "worker.rs"].map(|file| std::fs::read_to_string(config.join(file)).unwrap());
+    let declarations = declarations.concat();
+    let declared = |name: &str| {
+        let line = declarations
+            .lines()
+            .skip_while(|line| !line.contains(&format!(" = \"{name}\", ")))
+            .find(|l| l.contains("default(\""));
+        let (_, default) = line.unwrap_or_else(|| panic!("{name} has no default")).split_once("default(\"").unwrap();
+        default.split('"').next().unwrap_or_default().to_owned()
+    };
+    let mut compared = 0;
+    for row in rows(&page, "Budgets") {
+        let mut words = row[2].split('`').skip(1);
+        while let (Some(name), after) = (words.next(), words.next().unwrap_or_default()) {
+            let Some(value) = after.strip_prefix(", ") else { continue };
+            // A word in backticks, or a number with its unit.
+            let value = if value.is_empty() { words.next().unwrap_or_default().to_owned() } else { short(value) };
+            assert_eq!(value, declared(name), "{name}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 15, "{compared}");
+}
+
+/// A number with its unit as settings spell it: `3,000 in an hour` as `3000`, `15 min` as `15m`, `1 MiB/s` as `1MiB`.
+fn short(text: &str) -> String {
+    let number: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == ',').filter(|c| *c != ',').collect();
+    let unit = text.split([' ', ',']).find(|word| word.starts_with(char::is_alphabetic)).unwrap_or_default();
+    let unit = match unit {
+        "s" => "s",
+        "min" => "m",
+        "MiB" | "MiB/s" => "MiB",
+        _ => "",
+    };
+    number + unit
+}
+
 /// Every `path/to/file.rs` that a page names exists, and defines the functions named right after it: `` `file.rs`: `name` ``.
 #[test]
 fn the_files_and_functions_that_the_architecture_names_exist() {

@@ -144,3 +144,40 @@ impl Inner {
         Some(entry)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::testing::deflating;
+
+    #[test]
+    fn a_large_answer_is_compressed_by_its_session_alone() {
+        let connection = deflating(1);
+        let command = Uuid::nil();
+        let entry = |has_answer| InFlight {
+            command,
+            name: "get_private_messages",
+            request_id: None,
+            deadline_ms: u64::MAX,
+            started: Instant::now(),
+            has_answer,
+            cost: 0,
+            waiting: None,
+            rest: Rest::None,
+        };
+        let page = Bytes::from(vec![b' '; 100_000]);
+        for part in [false, true] {
+            connection.expect_answer(entry(true));
+            let taken =
+                if part { connection.answer_part(command, &page) } else { connection.answer(command, &page).is_some() };
+            assert!(taken);
+            assert!(connection.signals().unwritten_bytes >= page.len(), "as it came");
+            let mut writing = VecDeque::new();
+            connection.take_outgoing(&mut writing);
+            assert!(writing[0].frame.len() < 1_000, "what is to be written is compressed");
+            connection.written(writing[0].frame.len(), 1, &mut writing);
+        }
+    }
+}

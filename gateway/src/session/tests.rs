@@ -9,7 +9,7 @@ use shared::clock::Timestamp;
 use shared::dialects::Dialect;
 use shared::ids::{ConnectionId, UserId};
 use shared::publication::{EventHeader, Header, Receipt};
-use shared::stream::{InternalReply, ReplayPage, ReplayedEvent};
+use shared::stream::{InternalReply, ReplayPage, ReplayedEvent, SyncRound};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 
@@ -354,6 +354,23 @@ async fn a_client_gets_all_it_requests_without_being_too_slow() {
     }
     test.send(&json!({"type": "ping"})).await;
     assert_eq!(test.event().await["type"], "pong");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_not_read_is_asked_nothing_and_not_read() {
+    let mut test = Test::authenticated(&[]).await;
+    test.send(&json!({"type": "sync", "conversations": {}})).await;
+    let (connection, command) = (ConnectionId(1), test.admitted().await.command());
+    let part = json!({"type": "sync_messages", "content": "x".repeat(400 * 1024)}).to_string();
+    test.publish_to_gateway(&Header::AnswerPart { connection, command }, part.as_bytes());
+    let rest = postcard::to_stdvec(&SyncRound { positions: Vec::new(), is_first: false }).unwrap();
+    test.publish_to_gateway(&Header::AnswerContinues { connection, command }, &rest);
+    test.send(&json!({"type": "send_private_message", "recipientId": "2", "content": "x"})).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(test.queues.admitted.try_recv().is_err(), "neither the next round nor the message");
+    assert_eq!(test.event().await["type"], "sync_messages");
+    let passed_on = [test.admitted().await.command(), test.admitted().await.command()];
+    assert!(passed_on.contains(&command), "the next round");
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,7 +22,8 @@ const LEGACY_SALT: &str = "salt";
 const MAC_LABEL: &[u8] = b"chat/at-rest/mac/v1";
 const ENTRY_LABEL: &[u8] = b"chat/wire/entry/v2";
 const PUBLICATION_LABEL: &[u8] = b"chat/wire/publication/v2";
-/// Every key costs a scrypt run at the start.
+const MEMBER_LABEL: &[u8] = b"chat/wire/member/v1";
+/// Every key costs a scrypt run at start.
 const MAX_KEYS: usize = 64;
 
 /// The settings that the key ring is derived from.
@@ -122,6 +123,8 @@ pub(super) struct Key {
     pub(super) entry: Cmac<Aes256Enc>,
     /// For publications.
     pub(super) publication: Cmac<Aes256Enc>,
+    /// Of members of sets.
+    pub(super) member: Cmac<Aes256Enc>,
 }
 
 impl Keyring {
@@ -191,6 +194,7 @@ impl Key {
             mac: mac_state(&*subkey(MAC_LABEL)?)?,
             entry: tag_state(ENTRY_LABEL)?,
             publication: tag_state(PUBLICATION_LABEL)?,
+            member: tag_state(MEMBER_LABEL)?,
         })
     }
 }

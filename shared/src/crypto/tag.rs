@@ -24,6 +24,8 @@ pub enum Medium<'a> {
     Stream(&'a str),
     /// A publication on this channel.
     Channel(&'a str),
+    /// A member of this set, which one process leaves there for another.
+    Member(&'a str),
 }
 
 /// Why bytes are not accepted as ours.
@@ -31,7 +33,7 @@ pub enum Medium<'a> {
 pub enum TagError {
     #[error("key id {0} is not among the keys configured")]
     UnknownKey(i16),
-    #[error("the tag does not match: written without the key, changed, or moved from another stream or channel")]
+    #[error("the tag does not match: written without the key, changed, or moved from another stream, channel or set")]
     Mismatch,
 }
 
@@ -85,6 +87,7 @@ impl Key {
         let (state, name) = match medium {
             Medium::Stream(name) => (&self.entry, name),
             Medium::Channel(name) => (&self.publication, name),
+            Medium::Member(name) => (&self.member, name),
         };
         let mut mac = state.clone();
         // Includes its length, so that the end of a name cannot be mistaken for the beginning of what follows.

@@ -107,6 +107,34 @@ fn nothing_is_valid_in_another_place() {
 }
 
 #[test]
+fn no_member_of_a_set_can_be_made_changed_or_moved() {
+    let [wire, other] = ["1:key", "1:other"].map(|keys| wire(keys, WireFormat::Two));
+    let (set, text) = ("typing", "1:conv_1_2:a:b_\u{fc} ");
+    let member = wire.member(set, text);
+    assert_eq!((wire.member_text(set, &member), &wire.member(set, text)), (Some(text), &member));
+    assert_eq!(wire.member_text("other", &member), None);
+    assert_eq!(other.member_text(set, &member), None);
+    for made_up in
+        [text, "", ":", ".:", "1.:x", &format!("1.{}:{text}", "0".repeat(32)), &member.replace("conv_1", "conv_3")]
+    {
+        assert_eq!(wire.member_text(set, made_up), None, "{made_up}");
+    }
+    for (at, byte) in member.bytes().enumerate().filter(|(_, byte)| byte.is_ascii()) {
+        let mut changed = member.clone().into_bytes();
+        changed[at] = byte ^ 1;
+        assert_eq!(wire.member_text(set, &String::from_utf8(changed).unwrap()), None, "byte {at}");
+    }
+    // What else is tagged under the same name is no member.
+    let [member, entry] = [Medium::Member(set), Medium::Stream(set)].map(|medium| wire.keyring.tag(medium, &[b"x"]));
+    assert_ne!(member, entry);
+    let [old, prepared, new] = ["1:key", "1:key,2:new", "2:new,1:key"].map(|keys| self::wire(keys, WireFormat::Two));
+    assert!(
+        new.member_text(set, &old.member(set, text)).is_some()
+            && prepared.member_text(set, &new.member(set, text)).is_some()
+    );
+}
+
+#[test]
 fn keys_are_rotated_as_those_at_rest() {
     let [old, prepared, new] = ["1:old", "1:old,2:new", "2:new,1:old"].map(|keys| wire(keys, WireFormat::Two));
     let (envelope, body) = command();

@@ -48,7 +48,7 @@ impl Handle for GetInbox {
         let messages = newest_messages(context, &rows).await?;
         rows.truncate(fitting(&rows, &messages));
         let next_cursor = rows.last().filter(|_| found > rows.len()).map(cursor);
-        let participants = participants(context, &rows).await?;
+        let peers = peers(context, &rows).await?;
         let total_unread = match rows.first() {
             Some(row) => row.total_unread,
             // The conversation after which the page was to begin has moved to the front.
@@ -58,7 +58,7 @@ impl Handle for GetInbox {
             }
             None => 0,
         };
-        let entries = rows.into_iter().map(|row| entry(row, user, &messages, &participants)).collect();
+        let entries = rows.into_iter().map(|row| entry(row, user, &messages, &peers)).collect();
         Ok(Outcome::answered(context.envelope, &Inbox { entries, next_cursor, total_unread }))
     }
 }
@@ -97,11 +97,15 @@ async fn newest_messages(context: &mut Context<'_>, rows: &[EntryRow]) -> Result
     Ok(shown.into_iter().map(|message| (message.message_id, message)).collect())
 }
 
-/// The other users of direct conversations. A deleted user has no name.
-async fn participants(
-    context: &mut Context<'_>,
-    rows: &[EntryRow],
-) -> Result<HashMap<UserId, InboxParticipant>, Failure> {
+/// The other user of a direct conversation.
+struct Peer {
+    participant: InboxParticipant,
+    /// In either direction.
+    is_blocked: bool,
+}
+
+/// The other users of direct conversations. One who is gone has no name.
+async fn peers(context: &mut Context<'_>, rows: &[EntryRow]) -> Result<HashMap<UserId, Peer>, Failure> {
     let caller = context.caller();
     let other = |row: &EntryRow| row.conversation_id.other(caller);
     let users: HashSet<UserId> = rows.iter().filter_map(other).collect();
@@ -114,7 +118,7 @@ async fn participants(
     let blocked = context.blocked_either_way().await?;
     let visible: Vec<UserId> = users.iter().copied().filter(|user| !blocked.contains(user)).collect();
     let online = presence::online_among(context.app, &visible).await;
-    let participant = |user: UserId| {
+    let peer = |user: UserId| {
         let profile = profiles.remove(&user);
         let username = profile.as_ref().map(|profile| profile.username.clone()).unwrap_or_default();
         let participant = InboxParticipant {
@@ -124,19 +128,21 @@ async fn participants(
             username,
             online: online.contains(&user),
         };
-        (user, participant)
+        (user, Peer { participant, is_blocked: blocked.contains(&user) })
     };
-    Ok(users.into_iter().map(participant).collect())
+    Ok(users.into_iter().map(peer).collect())
 }
 
 fn entry(
     row: EntryRow,
     caller: UserId,
     messages: &HashMap<MessageId, Message>,
-    participants: &HashMap<UserId, InboxParticipant>,
+    peers: &HashMap<UserId, Peer>,
 ) -> InboxEntry {
     let conversation_id = row.conversation_id;
     let other = conversation_id.other(caller);
+    let peer = other.and_then(|other| peers.get(&other));
+    let peer_read_seq = row.peer_read_seq.filter(|_| peer.is_some_and(|peer| !peer.is_blocked));
     let kind = match (conversation_id, &row.community_id) {
         (ConversationId::Direct(..), _) => ConversationKind::Direct,
         (ConversationId::Group(_), None) => ConversationKind::Group,
@@ -148,12 +154,12 @@ fn entry(
         group_id: conversation_id.group(),
         community_id: row.community_id.map(|community| community.0),
         name: row.name,
-        participant: other.and_then(|other| participants.get(&other)).cloned(),
+        participant: peer.map(|peer| peer.participant.clone()),
         last_message: row.message_id.and_then(|message| messages.get(&message)).cloned(),
         last_activity_at: row.active_at.into(),
         last_seq: row.last_seq,
         read_seq: row.read_seq,
-        peer_read_seq: other.map(|_| row.peer_read_seq.unwrap_or(0)),
+        peer_read_seq: other.map(|_| peer_read_seq.unwrap_or(0)),
         unread_count: row.unread_count,
         unread_mentions: row.unread_mentions,
         version: row.version,

@@ -38,11 +38,11 @@ impl Handle for Typing {
             }
         }
         let typist = Typist { user, conversation: self.conversation, username: context.caller_name().await? };
-        let (redis, key) = (&context.app.redis, context.app.keys.typing());
+        let (redis, wire, key) = (&context.app.redis, &context.app.wire, context.app.keys.typing());
         if self.is_typing {
-            typing::start(redis, &key, &typist, LASTS).await?;
+            typing::start(redis, wire, &key, &typist, LASTS).await?;
         } else {
-            typing::stop(redis, &key, &typist).await?;
+            typing::stop(redis, wire, &key, &typist).await?;
         }
         let mut outcome = Outcome::default();
         outcome.publications.push(jobs::typing::publication(&typist, self.is_typing));

@@ -97,6 +97,9 @@ impl Pipeline {
 
     /// How long a read may take that would block for this long.
     fn until_next_try(&self, block: Duration) -> Duration {
+        if !item::are_held_up(&self.held_up) {
+            return SHORTEST_BLOCK;
+        }
         let Some(at) = item::next_try(&self.held_up) else { return block };
         block.min(at.saturating_duration_since(Instant::now())).max(SHORTEST_BLOCK)
     }

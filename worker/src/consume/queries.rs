@@ -381,7 +381,7 @@ async fn run(app: Arc<App>, stream: String, work: Requests, taken: Taken, permit
         };
         let publications = outcomes.iter().flat_map(|outcome| &outcome.publications);
         let bytes: usize = publications.map(|publication| publication.payload.len()).sum();
-        let cost = started.elapsed() + Duration::from_secs_f64(bytes as f64 / f64::from(BYTES_PER_SECOND));
+        let cost = cost(started.elapsed(), bytes);
         finish(&app, stream, outcomes, taken).await;
         cost
     }
@@ -395,6 +395,11 @@ async fn run(app: Arc<App>, stream: String, work: Requests, taken: Taken, permit
     app.metrics.query_seconds.record(started.elapsed().as_secs_f64());
     drop(permit);
     cost
+}
+
+/// What a query is charged that took so long and whose answers have so many bytes.
+fn cost(took: Duration, bytes: usize) -> Duration {
+    took + Duration::from_secs_f64(bytes as f64 / f64::from(BYTES_PER_SECOND))
 }
 
 /// Answers, and acknowledges the entries.
@@ -563,4 +568,16 @@ fn or_unavailable(result: Result<Vec<Outcome>, Failure>, requests: &[Request]) -
         let unavailable = InternalReply::Unavailable { retry_after: 2 };
         requests.iter().map(|request| Outcome::reply(&request.envelope, &unavailable)).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_costs_its_time_and_the_bytes_of_its_answers() {
+        let took = Duration::from_millis(30);
+        assert_eq!(cost(took, 0), took);
+        assert_eq!(cost(took, 2 * BYTES_PER_SECOND as usize), took + Duration::from_secs(2));
+    }
 }

@@ -177,11 +177,29 @@ pub async fn name(db: &mut PgSession, entries: Vec<Entry>) -> Result<Vec<Message
     Ok(entries.into_iter().map(|entry| entry.named(&names)).collect())
 }
 
-/// Rows of any conversations as their reader sees them, in their order; needs at most four queries, however many rows
-/// there are.
+/// Takes away the read marks of recipients who block the reader, or whom the reader blocks.
+async fn hide_read_marks(db: &mut PgSession, reader: UserId, entries: &mut [Entry]) -> Result<(), Failure> {
+    let is_marked = |entry: &&Entry| entry.message.sender_id == reader && entry.message.is_read == Some(true);
+    let marked: HashSet<UserId> = entries.iter().filter(is_marked).filter_map(|e| e.message.recipient_id).collect();
+    if marked.is_empty() {
+        return Ok(());
+    }
+    let recipients: Vec<UserId> = marked.into_iter().collect();
+    let pairs = users::list_blocked_among(db, &vec![reader; recipients.len()], &recipients).await?;
+    let blocked: HashSet<UserId> = pairs.into_iter().map(|pair| pair.other_id).collect();
+    for Entry { message, .. } in entries {
+        if message.sender_id == reader && message.recipient_id.is_some_and(|recipient| blocked.contains(&recipient)) {
+            message.is_read = Some(false);
+        }
+    }
+    Ok(())
+}
+
+/// Rows as their reader sees them, in their order, of any conversations; at most five queries, whatever their number.
 pub async fn show(app: &App, db: &mut PgSession, reader: UserId, rows: &[MessageRow]) -> Result<Vec<Message>, Failure> {
     let mut entries = open(app, db, rows).await?;
     hide_quotes(db, reader, &mut entries).await?;
+    hide_read_marks(db, reader, &mut entries).await?;
     name(db, entries).await
 }
 

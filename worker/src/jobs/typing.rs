@@ -33,13 +33,12 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
 
 async fn end(app: &App, ends: &TypingEnds) -> Result<(), Error> {
     loop {
-        let over = ends.take(&app.redis, &app.keys.typing(), CHUNK).await?;
-        if over.is_empty() {
-            return Ok(());
-        }
+        let (over, has_more) = ends.take(&app.redis, &app.wire, &app.keys.typing(), CHUNK).await?;
         let publications: Vec<Publication> = over.iter().map(|typist| publication(typist, false)).collect();
-        publish::publish(app, &publications).await?;
-        if over.len() < CHUNK {
+        if !publications.is_empty() {
+            publish::publish(app, &publications).await?;
+        }
+        if !has_more {
             return Ok(());
         }
     }

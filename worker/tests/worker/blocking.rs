@@ -1,7 +1,7 @@
 //! Blocking within a group: both users stay members and can read each other, but neither can notify the other.
 
 use serde_json::{Value, json};
-use shared::ids::UserId;
+use shared::ids::{ConversationId, UserId};
 use shared::redis::keys::Channel;
 
 use crate::harness::Harness;
@@ -54,18 +54,41 @@ async fn blocked_members_are_not_told_of_mentions() {
     }
 }
 
+/// Everything that says how far the other one has read.
+async fn seen_as_read(harness: &Harness, user: UserId, other: UserId) -> Vec<Value> {
+    let conversation = ConversationId::direct(user, other);
+    let page = harness
+        .expect(user, json!({"type": "get_private_messages", "recipientId": other}), "private_messages")
+        .await["messages"][0]
+        .clone();
+    let pins = json!({"type": "get_pinned_messages", "conversationId": conversation});
+    let pinned = harness.expect(user, pins, "pinned_messages").await["messages"][0].clone();
+    let entry = harness.expect(user, json!({"type": "get_inbox"}), "inbox").await["entries"][0].clone();
+    let (synced, _) = harness.sync(user, json!({conversation.to_string(): 0})).await;
+    let mut seen = vec![entry["peerReadSeq"].clone()];
+    for message in [&page, &pinned, &entry["lastMessage"], &synced[0]["messages"][0]] {
+        assert_eq!(message["content"], "hello");
+        seen.push(message["isRead"].clone());
+    }
+    seen
+}
+
 #[tokio::test]
 async fn what_was_read_is_not_shown_between_blocked_users() {
-    let harness = Harness::start("read_marks").await;
-    let [alice, bob] = harness.users(["alice", "bob"]).await;
-    let sent = harness.send(alice, bob, "hello").await;
-    let mark = json!({"type": "mark_message_read", "messageId": sent["messageId"]});
-    harness.command(bob, mark).await;
-    let is_read = async || {
-        let page = json!({"type": "get_private_messages", "recipientId": bob});
-        harness.expect(alice, page, "private_messages").await["messages"][0]["isRead"].clone()
-    };
-    assert_eq!(is_read().await, true);
-    harness.block(bob, alice).await;
-    assert_eq!(is_read().await, false);
+    for bob_blocks in [true, false] {
+        let harness = Harness::start("read_marks").await;
+        let [alice, bob] = harness.users(["alice", "bob"]).await;
+        let sent = harness.send(alice, bob, "hello").await;
+        let id = &sent["messageId"];
+        harness.command(bob, json!({"type": "mark_message_read", "messageId": id})).await;
+        let pin = json!({"type": "pin_message", "messageId": id, "conversationId": sent["conversationId"]});
+        harness.expect(alice, pin, "message_pinned").await;
+        let (read, nothing) = (json!([1, true, true, true, true]), json!([0, false, false, false, false]));
+        assert_eq!(json!(seen_as_read(&harness, alice, bob).await), read);
+        let (blocker, blocked) = if bob_blocks { (bob, alice) } else { (alice, bob) };
+        harness.block(blocker, blocked).await;
+        assert_eq!(json!(seen_as_read(&harness, alice, bob).await), nothing);
+        let own = harness.expect(bob, json!({"type": "get_inbox"}), "inbox").await["entries"][0].clone();
+        assert_eq!((&own["readSeq"], &own["lastMessage"]["isRead"]), (&json!(1), &json!(true)), "one's own mark");
+    }
 }

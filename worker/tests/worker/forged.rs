@@ -7,11 +7,13 @@ use bytes::Bytes;
 use fred::prelude::*;
 use serde_json::json;
 use shared::clock::Timestamp;
+use shared::ids::{ConversationId, TokenId, UserId};
 use shared::redis::dead_letters::DeadLetters;
-use shared::stream::{Envelope, FIELD};
+use shared::redis::keys::Channel;
+use shared::stream::{Envelope, FIELD, HttpRequest, Internal, InternalReply};
 use shared::wire::{Wire, WireFormat};
 
-use crate::harness::Harness;
+use crate::harness::{Harness, Prepared};
 
 async fn add(harness: &Harness, stream: &str, entry: Vec<u8>) {
     let _: String = harness.redis.xadd(stream, false, None, "*", vec![(FIELD, Bytes::from(entry))]).await.unwrap();
@@ -61,4 +63,70 @@ async fn nothing_overtakes_a_command_of_another_version() {
     assert_eq!(harness.answer(behind.envelope.id).await["seq"], 1);
     assert!(Timestamp::now() > deadline, "it was overtaken");
     assert_eq!(letters.count().await.unwrap(), 1, "and it is kept");
+}
+
+/// What somebody kept and adds again when its time is over: of each lane, and whatever it would do.
+#[tokio::test]
+async fn what_is_added_again_after_its_time_is_not_carried_out() {
+    let harness = Harness::start_with("addedlate", &[("BUILTIN_AUTH", "true")]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let sent = harness.send(alice, bob, "x").await;
+    let late = |mut prepared: Prepared| {
+        prepared.envelope.deadline = Timestamp(Timestamp::now().0 - 1);
+        prepared
+    };
+    for command in [
+        json!({"type": "send_message", "recipientId": bob, "content": "late"}),
+        json!({"type": "add_reaction", "messageId": sent["messageId"], "reaction": "+"}),
+        json!({"type": "get_conversations"}),
+        json!({"type": "sync", "conversations": {}}),
+    ] {
+        let prepared = late(harness.prepare(alice, &command));
+        harness.append(&prepared).await;
+        assert_eq!(harness.answer(prepared.envelope.id).await["code"], "SERVICE_UNAVAILABLE", "{command}");
+    }
+    let community = json!({"community": {"communityId": "c", "name": "c"}, "members": [{"userId": alice}]});
+    let account = json!({"username": "eve", "password": "correct horse battery"});
+    for request in [
+        HttpRequest::CommunitySync { body: community.to_string().into() },
+        HttpRequest::Register { body: account.to_string().into() },
+        HttpRequest::Logout { token_id: TokenId("alices".to_owned()), expires_at: Timestamp::now() },
+    ] {
+        let prepared = late(harness.prepare_internal(UserId(0), Internal::Http(request)));
+        harness.append(&prepared).await;
+        let is_reply = |published: &crate::harness::Published| {
+            published.header == shared::publication::Header::Internal { command: prepared.envelope.id }
+        };
+        let reply = harness.wait_for("the refusal", is_reply).await;
+        let reply = postcard::from_bytes(&reply.payload).unwrap();
+        assert!(matches!(reply, InternalReply::Http { status: 503, .. }), "{reply:?}");
+    }
+    let done = "SELECT (SELECT count(*) FROM private_messages) + (SELECT count(*) FROM message_reactions)
+        + (SELECT count(*) FROM communities) + (SELECT count(*) FROM jwt_revocation)
+        + (SELECT count(*) FROM users_auth WHERE username = 'eve')";
+    let done: i64 = sqlx::query_scalar(done).fetch_one(&harness.db).await.unwrap();
+    assert_eq!(done, 1, "the message from before");
+}
+
+#[tokio::test]
+async fn an_end_of_typing_that_is_made_up_is_told_to_nobody() {
+    let harness = Harness::start("madeup").await;
+    let [alice, bob, eve] = harness.users(["alice", "bob", "eve"]).await;
+    let typing = harness.keys.typing();
+    let conversation = ConversationId::direct(alice, bob);
+    let own = harness.wire.member("another set", &format!("{alice}:{conversation}:moved"));
+    for member in [format!("{alice}:{conversation}:made up"), own] {
+        let _: i64 = harness.redis.zadd(&typing, None, None, false, false, (0.0, member)).await.unwrap();
+    }
+    let type_to_bob = json!({"type": "typing", "recipientId": bob, "isTyping": true});
+    harness.append(&harness.prepare(eve, &type_to_bob)).await;
+    // What is over is taken in the order of its end: what was made up was taken before.
+    let ends = |published: &crate::harness::Published| {
+        let event = published.json();
+        published.channel == Channel::User(bob) && event["type"] == "user_typing" && event["isTyping"] == false
+    };
+    let ended = harness.wait_for("the end of the typing", ends).await;
+    assert_eq!(ended.json()["username"], "eve");
+    assert_eq!(harness.published().iter().filter(|published| ends(published)).count(), 1);
+    assert_eq!(harness.redis.zcard::<i64, _>(&typing).await.unwrap(), 0);
 }

@@ -146,6 +146,34 @@ async fn finding_contacts_touches_few_of_many() {
 }
 
 #[tokio::test]
+async fn a_replay_reads_a_few_times_what_it_shows() {
+    const LIMIT: u64 = 101;
+    let harness = Harness::start("plan_replay").await;
+    let alice = harness.user("alice").await;
+    add_users(&harness, 2_000).await;
+    add_conversations(&harness, alice, 2_000).await;
+    run(
+        &harness,
+        &[
+            "INSERT INTO private_messages (message_id, conversation_id, seq, sender_id, recipient_id, content, iv, mac, key_id, created_at, version)
+             SELECT gen_random_uuid(), conversation_id, n, sender_id, recipient_id, '', '', '', key_id, now(), n + 1
+             FROM private_messages, generate_series(2, 20) n",
+            "UPDATE conversations SET last_seq = 20, message_count = 20, version = 21",
+            "VACUUM ANALYZE",
+        ],
+    )
+    .await;
+    let missed = buffers(
+        &harness,
+        "OVER (\n                       PARTITION BY m.user_id",
+        &format!("ARRAY[{alice}]::bigint[], {LIMIT}"),
+    )
+    .await;
+    // 40,000 messages were missed, which take 48,000.
+    assert!(missed < 3_000, "{missed}");
+}
+
+#[tokio::test]
 async fn a_sync_reads_each_change_about_once() {
     const CONVERSATIONS: u32 = 300;
     let harness = Harness::start("plan_sync").await;

@@ -68,6 +68,61 @@ async fn a_users_slow_queries_hold_up_that_user_alone() {
 }
 
 #[tokio::test]
+async fn whose_time_for_queries_is_used_up_waits_alone() {
+    let harness = Harness::start_with("usedup", &[("QUERY_TIME_PER_USER", "1ms")]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let mut others = 0;
+    // Slow enough to use up several minutes' time.
+    let blocking = stop_reading(&harness).await;
+    let slow = harness.prepare(alice, &json!({"type": "get_private_messages", "recipientId": bob}));
+    harness.append(&slow).await;
+    let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'private_messages'::regclass)";
+    harness.until(waits).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    blocking.rollback().await.unwrap();
+    harness.answer(slow.envelope.id).await;
+    // What comes as fast as the answer may still begin.
+    let mut is_answered = true;
+    for _ in 0..3 {
+        let next = harness.prepare(alice, &json!({"type": "get_user_groups"}));
+        harness.append(&next).await;
+        // Each has time for one, which comes after hers.
+        for _ in 0..10 {
+            others += 1;
+            let other = harness.user(&format!("other{others}")).await;
+            harness.expect(other, json!({"type": "get_user_groups"}), "user_groups").await;
+        }
+        is_answered &= harness.was_answered(next.envelope.id);
+    }
+    assert!(!is_answered, "she has no time left");
+}
+
+#[tokio::test]
+async fn leases_outlast_a_database_pool_that_is_used_up() {
+    const LEASES: Duration = Duration::from_secs(1);
+    // One connection for a query and two for sessions, besides the pipelines'.
+    let settings = [("DB_MAX_CONNECTIONS", "5"), ("WORKER_PIPELINES", "2"), ("DB_CONNECTION_TIMEOUT", "10s")];
+    let harness = Harness::start_with("usedpool", &settings).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    harness.send(alice, bob, "hello").await;
+    let blocking = stop_reading(&harness).await;
+    let conversation = shared::ids::ConversationId::direct(alice, bob);
+    ask_for_pages(&harness, alice, bob, 1).await;
+    for request in [Internal::Missing { conversation, from: 1 }, crate::sessions::resume(1)] {
+        harness.append(&harness.prepare_internal(bob, request)).await;
+    }
+    let waiting = "SELECT count(*) = 3 FROM pg_locks WHERE NOT granted AND relation = 'private_messages'::regclass";
+    harness.until(waiting).await;
+    let until = tokio::time::Instant::now() + 3 * LEASES;
+    while tokio::time::Instant::now() < until {
+        let held = "SELECT bool_and(owner IS NOT NULL AND expires_at > clock_timestamp()) FROM partition_leases";
+        assert!(sqlx::query_scalar::<_, bool>(held).fetch_one(&harness.db).await.unwrap(), "a lease ran out");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    blocking.rollback().await.unwrap();
+}
+
+#[tokio::test]
 async fn signing_in_does_not_wait_for_queries() {
     let harness = Harness::start("sessions_first").await;
     let users = harness.users(["a", "b", "c", "d", "e", "f", "g", "h"]).await;
@@ -101,6 +156,14 @@ async fn large_pages_are_cut_and_the_rest_can_be_fetched() {
     let seqs = |page: &Value| -> Vec<i64> {
         page["messages"].as_array().unwrap().iter().map(|message| message["seq"].as_i64().unwrap()).collect()
     };
+    let conversation = shared::ids::ConversationId::direct(alice, bob);
+    let (synced, _) = harness.sync(bob, json!({conversation.to_string(): 0})).await;
+    let part = synced.iter().find(|event| event["type"] == "sync_messages").unwrap();
+    assert!(part.to_string().len() <= 256 * 1024 && part["hasMore"] == true, "{}", part.to_string().len());
+    let around = json!({"type": "get_private_messages", "recipientId": alice, "aroundSeq": 50, "limit": 200});
+    let page = harness.expect(bob, around, "private_messages").await;
+    let size = page["messages"].to_string().len();
+    assert!(size <= 1024 * 1024 && page["hasBefore"] == true && page["hasAfter"] == true, "{size}");
     for forwards in [false, true] {
         let mut request = json!({"type": "get_private_messages", "recipientId": alice, "limit": 200});
         if forwards {
@@ -131,7 +194,7 @@ async fn lists_with_long_messages_are_cut_too() {
     const MAX_BYTES: usize = 1024 * 1024;
     let harness = Harness::start("longlists").await;
     let alice = harness.user("alice").await;
-    for place in 0..80 {
+    for place in 0..100 {
         let other = harness.user(&format!("user{place}")).await;
         harness.send(other, alice, &long_text()).await;
     }
@@ -157,7 +220,7 @@ async fn lists_with_long_messages_are_cut_too() {
         }
         conversations["offset"] = json!(summaries);
     }
-    assert_eq!((entries, summaries), (80, 80));
+    assert_eq!((entries, summaries), (100, 100));
 }
 
 #[tokio::test]

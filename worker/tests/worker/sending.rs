@@ -197,3 +197,32 @@ async fn a_worker_that_goes_hands_its_partitions_over_at_once() {
         assert_eq!(harness.send(alice, to, "x").await["seq"], 1);
     }
 }
+
+/// The commands of one who has many under way share a pipeline with what others send.
+#[tokio::test]
+async fn who_has_many_commands_under_way_holds_up_nobody_for_long() {
+    const COMMANDS: usize = 60;
+    let harness = Harness::start_with("manyunderway", &[("WORKER_PIPELINES", "1")]).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let sent = harness.send(alice, bob, "x").await;
+    let slow = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$;
+         CREATE TRIGGER wait AFTER INSERT OR UPDATE ON message_reactions FOR EACH STATEMENT EXECUTE FUNCTION wait()";
+    sqlx::raw_sql(slow).execute(&harness.db).await.unwrap();
+    let mut commands = Vec::new();
+    for number in 0..COMMANDS {
+        let react = json!({"type": "add_reaction", "messageId": sent["messageId"], "reaction": format!("r{number}")});
+        let prepared = harness.prepare(alice, &react);
+        harness.append(&prepared).await;
+        commands.push(prepared.envelope.id);
+    }
+    // By now all of them were read.
+    harness.answer(commands[COMMANDS / 3]).await;
+    harness.send(bob, carol, "in between").await;
+    assert!(!harness.was_answered(commands[COMMANDS - 1]), "the message waited for all of them");
+    for command in commands {
+        assert_ne!(harness.answer(command).await["type"], "error");
+    }
+    let stored: String =
+        sqlx::query_scalar("SELECT reaction FROM message_reactions").fetch_one(&harness.db).await.unwrap();
+    assert_eq!(stored, format!("r{}", COMMANDS - 1), "in their order");
+}

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::harness::{Harness, Published};
 
-fn resume(connection: u64) -> Internal {
+pub fn resume(connection: u64) -> Internal {
     Internal::Resume {
         token_id: TokenId("t".to_owned()),
         session: Uuid::new_v4(),
@@ -174,6 +174,22 @@ async fn presence_changes_once_over_all_connections_and_gateways() {
     assert_eq!((count("user_online"), count("user_offline")), (1, 1));
     resumed(&harness, alice, 5).await;
     harness.wait_for("another user_online", |_| count("user_online") == 2).await;
+}
+
+#[tokio::test]
+async fn of_many_online_some_are_listed_and_contacts_first() {
+    let harness = Harness::start_with("listed", &[("ONLINE_USERS_LIMIT", "3")]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    harness.send(alice, bob, "a contact").await;
+    let crowd = harness.users(["c", "d", "e", "f", "g"]).await;
+    for user in crowd.into_iter().chain([bob]) {
+        resumed(&harness, user, user.0 as u64).await;
+    }
+    let list = harness.expect(alice, json!({"type": "get_online_users"}), "online_users").await;
+    let ids: Vec<&str> =
+        list["users"].as_array().unwrap().iter().map(|user| user["userId"].as_str().unwrap()).collect();
+    assert_eq!((ids.len(), &list["count"], &list["hasMore"]), (3, &json!(3), &json!(true)), "{list}");
+    assert!(ids.contains(&bob.to_string().as_str()), "{list}");
 }
 
 #[tokio::test]
