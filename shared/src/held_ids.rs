@@ -1,6 +1,7 @@
 //! Ids that the original server gave out, as clients and its tables hold them, turned into ours without asking anybody: the same
-//! text is the same id in every process and in every run of an import. What cannot be known from the text alone (a
-//! conversation id of a client's own making) is in the table `held_conversation_ids`.
+//! text is the same id in every process and in every run of an import. What cannot be known from the text alone is in tables: a
+//! conversation id of a client's own making in `held_conversation_ids`, and whether a text that does not look like an id is a
+//! message's in `held_message_ids`.
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -26,8 +27,13 @@ pub fn is_made_from_text(id: Uuid) -> bool {
     id.get_version_num() == 8
 }
 
+/// Whether a text can have been an id in the original's tables.
+pub fn can_be_held(text: &str) -> bool {
+    !text.is_empty() && !text.contains('\0') && text.chars().count() <= MAX_CHARACTERS
+}
+
 fn uuid_of(held: &str, prefix: &str, kind: &str) -> Option<Uuid> {
-    if held.is_empty() || held.chars().count() > MAX_CHARACTERS {
+    if !can_be_held(held) {
         return None;
     }
     let bare = held.strip_prefix(prefix).unwrap_or(held);
@@ -72,5 +78,6 @@ mod tests {
     fn what_cannot_have_been_an_id_is_none() {
         assert_eq!(message_id(""), None);
         assert_eq!(message_id(&"x".repeat(256)), None);
+        assert_eq!(message_id("no text of Postgres\0"), None);
     }
 }

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::commands::{Command, Contract, Sync};
 pub use crate::commands::{SyncPosition, SyncRound};
 use crate::cursor::Cursor;
-use crate::ids::{ApiKeyId, ConnectionId, ConnectionRef, ConversationId, Epoch, GroupId, TokenId, UserId};
+use crate::ids::{ApiKeyId, ConnectionId, ConnectionRef, ConversationId, Epoch, GroupId, MessageId, TokenId, UserId};
 use crate::protocol::RequestId;
 use crate::server_api::key::KeyHash;
 use crate::telemetry::traces::TraceContext;
@@ -76,6 +76,8 @@ pub enum Internal {
     RecordReceiptsIn { epoch: Epoch, receipts: Vec<Receipts> },
     /// Which conversation clients of the original called so: an id of a client's own making.
     HeldConversation { held: String },
+    /// Which message the original called so: an id that does not look like one.
+    HeldMessage { held: String },
 }
 
 impl Body {
@@ -101,6 +103,7 @@ impl Internal {
             Internal::Missing { .. } => "missing",
             Internal::ResumeAfter { .. } => "resume",
             Internal::HeldConversation { .. } => "held_conversation",
+            Internal::HeldMessage { .. } => "held_message",
         }
     }
 }
@@ -228,6 +231,8 @@ pub enum InternalReply {
     },
     /// The conversation of a held id, if it is the id of one.
     HeldConversation(Option<ConversationId>),
+    /// The message of a held id, if it is the id of one.
+    HeldMessage(Option<MessageId>),
 }
 
 /// Messages for everybody in a conversation, oldest first, as they would have been published.

@@ -1795,6 +1795,8 @@ export interface UserGroupsEvent {
   type: "user_groups";
   /** The caller's groups. */
   groups: UserGroup[];
+  /** To be given as `cursor` for the next part; absent with the last one. */
+  nextCursor?: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
@@ -2218,9 +2220,16 @@ export type GetPrivateMessagesCommand = {
   requestId?: string | number;
 } & ({ conversationId: string } | { recipientId: string | number });
 
-/** Returns the groups that the caller belongs to. */
+/**
+ * Returns the groups that the caller belongs to, the most recently active first: with `limit` or `cursor` a part of
+ * them, else as many as an answer holds, at most 2,000.
+ */
 export interface GetUserGroupsCommand {
   type: "get_user_groups";
+  /** `nextCursor` of the part before. Absent, the list begins with its first entry. */
+  cursor?: string;
+  /** The size of the part; 50 with only a `cursor`. More than 200 becomes 200. */
+  limit?: number;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }

@@ -33,7 +33,7 @@ use crate::consume::under_way::{Taken, UnderWay};
 use crate::error::{Failure, unpanicked, with_retries};
 use crate::outcome::Outcome;
 use crate::publish;
-use crate::sessions::{Request, authenticate, held_conversations, missing, receipts, replay, resume};
+use crate::sessions::{Request, authenticate, held, missing, receipts, replay, resume};
 
 const GROUP: &str = "workers";
 const READ_COUNT: u64 = 256;
@@ -129,14 +129,14 @@ enum Kind {
     Resume,
     Replay,
     Missing,
-    HeldConversation,
+    Held,
 }
 
 impl Kind {
     /// So many of them are answered together.
     fn most(self) -> usize {
         match self {
-            Kind::Receipts | Kind::Authenticate | Kind::HeldConversation => READ_COUNT as usize,
+            Kind::Receipts | Kind::Authenticate | Kind::Held => READ_COUNT as usize,
             Kind::Resume | Kind::Replay | Kind::Missing => SESSIONS_TOGETHER,
         }
     }
@@ -309,7 +309,7 @@ impl Queries {
                         Internal::Resume { .. } | Internal::ResumeAfter { .. } => Kind::Resume,
                         Internal::Replay { .. } => Kind::Replay,
                         Internal::Missing { .. } => Kind::Missing,
-                        Internal::HeldConversation { .. } => Kind::HeldConversation,
+                        Internal::HeldConversation { .. } | Internal::HeldMessage { .. } => Kind::Held,
                     };
                     let (requests, ids) = together.entry(kind).or_default();
                     requests.push(Request { envelope, internal });
@@ -466,10 +466,10 @@ async fn answer_sessions(app: &App, kind: Kind, requests: Vec<Request>) -> Vec<O
             });
             or_unavailable(replies.await, &requests)
         }
-        Kind::HeldConversation => {
+        Kind::Held => {
             let replies = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
-                held_conversations::look_up(&mut db, &requests).await
+                held::look_up(&mut db, &requests).await
             });
             or_unavailable(replies.await, &requests)
         }
