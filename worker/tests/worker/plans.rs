@@ -199,7 +199,7 @@ async fn a_sync_reads_each_change_about_once() {
     println!("{rounds} rounds, {blocks} blocks, {} ms", after.active_ms - before.active_ms);
     let changes = i64::from(CONVERSATIONS) * 10;
     assert!((changes..changes * 2).contains(&read), "{read} of {changes} changes");
-    assert!(blocks < changes * 20, "{blocks} blocks for {changes} changes");
+    assert!(blocks < changes * 12, "{blocks} blocks for {changes} changes");
 }
 
 #[tokio::test]
