@@ -144,14 +144,17 @@ async fn everything_that_fits_is_imported_and_the_rest_reported() {
     );
     let one = |query: &str| query.to_owned();
     for (query, expected) in [
-        // The reply to a held id; those to nothing and to another conversation.
-        (one("SELECT count(*)::text FROM private_messages WHERE reply_to_message_id IS NOT NULL"), "1"),
-        (one("SELECT held_id FROM held_message_ids"), "msg_1762000000000_k3j9x2"),
+        // The replies by held ids; those to nothing and to elsewhere.
+        (one("SELECT count(*)::text FROM private_messages WHERE reply_to_message_id IS NOT NULL"), "2"),
+        (
+            one("SELECT string_agg(held_id, ', ' ORDER BY held_id COLLATE \"C\") FROM held_message_ids"),
+            "18, draft #17 (ü), msg_1762000000000_k3j9x2",
+        ),
         (
             one(
                 "SELECT string_agg(held_id || '=' || left(conversation_id, 10), ' ' ORDER BY held_id) FROM held_conversation_ids",
             ),
-            "conv_user-9_user-10=conv_9_10 dm-1-3=conv_1_3 general=group_",
+            "conv_user-9_user-10=conv_9_10 dm-1-3=conv_1_3 dm-3-4=conv_3_4 general=group_",
         ),
         (one("SELECT reaction FROM message_reactions"), "❤️"),
         (
@@ -335,4 +338,61 @@ async fn an_import_is_repeated_resumed_and_brought_up_to_date() {
         ["2025-11-20"]
     );
     assert_eq!(site.rows(NUMBERS).await, expected);
+}
+
+#[tokio::test]
+async fn the_newest_reaction_left_is_the_one_that_stays() {
+    let mut site = Site::new("reacting").await;
+    site.succeed(&["import", "move-tables"]);
+    site.succeed(&["migrate"]);
+    site.succeed(&site.import(&[]));
+    let reactions = "SELECT user_id || ' ' || reaction FROM message_reactions ORDER BY user_id";
+    assert_eq!(site.rows(reactions).await, ["9 ❤️"], "of two");
+    site.sql("DELETE FROM original.message_reactions WHERE reaction = '❤️'").await;
+    site.succeed(&site.import(&[]));
+    assert_eq!(site.rows(reactions).await, ["9 👍"], "the older one, after the newer one was taken back");
+    // Whatever the batches: the newest may be read first.
+    site.sql(
+        "INSERT INTO original.message_reactions (message_id, user_id, reaction, created_at) VALUES
+             ('msg_1762000000000_k3j9x2', '9', '🎉', '2025-11-03'), ('msg_1762000000000_k3j9x2', '9', '😀', '2025-11-02')",
+    )
+    .await;
+    site.succeed(&site.import(&["--batch", "1"]));
+    assert_eq!(site.rows(reactions).await, ["9 🎉"]);
+    // Not where the new server wrote.
+    site.sql(
+        "UPDATE conversations SET version = version + 1 WHERE conversation_id = 'conv_9_10';
+         DELETE FROM original.message_reactions",
+    )
+    .await;
+    site.succeed(&site.import(&[]));
+    assert_eq!(site.rows(reactions).await, ["9 🎉"]);
+}
+
+#[tokio::test]
+async fn a_column_that_comes_later_changes_no_digest() {
+    let mut site = Site::new("widening").await;
+    site.succeed(&["import", "move-tables"]);
+    site.succeed(&["migrate"]);
+    site.succeed(&site.import(&[]));
+    let mut widening = String::new();
+    for table in ["communities", "community_members", "user_community_progress", "private_messages", "conversations"] {
+        widening += &format!("ALTER TABLE {table} ADD COLUMN of_a_later_migration TEXT NOT NULL DEFAULT 'x';");
+    }
+    site.sql(&widening).await;
+    // Nor does a session that prints times otherwise.
+    let database: String = site.rows("SELECT current_database()::text").await.remove(0);
+    site.sql(&format!("ALTER DATABASE \"{database}\" SET TimeZone = 'Asia/Tokyo'")).await;
+    site.sql(
+        "UPDATE original.user_community_progress SET total_xp = 999;
+         UPDATE original.communities SET name = 'Renamed';
+         UPDATE original.community_members SET is_muted = FALSE;
+         DELETE FROM original.community_members WHERE user_id = '2'",
+    )
+    .await;
+    site.succeed(&site.import(&[]));
+    let about = "SELECT (SELECT total_xp FROM user_community_progress) || ' ' || (SELECT name FROM communities) || ' '
+                     || (SELECT count(*) FROM community_members WHERE is_muted) || ' ' || (SELECT count(*) FROM community_members)";
+    assert_eq!(site.rows(about).await, ["999 Renamed 0 1"]);
+    site.succeed(&site.import(&["--verify"]));
 }

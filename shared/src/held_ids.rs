@@ -26,8 +26,13 @@ pub fn is_made_from_text(id: Uuid) -> bool {
     id.get_version_num() == 8
 }
 
+/// Whether a text can have been an id in the original's tables.
+pub fn can_be_held(text: &str) -> bool {
+    !text.is_empty() && !text.contains('\0') && text.chars().count() <= MAX_CHARACTERS
+}
+
 fn uuid_of(held: &str, prefix: &str, kind: &str) -> Option<Uuid> {
-    if held.is_empty() || held.chars().count() > MAX_CHARACTERS {
+    if !can_be_held(held) {
         return None;
     }
     let bare = held.strip_prefix(prefix).unwrap_or(held);
@@ -72,5 +77,6 @@ mod tests {
     fn what_cannot_have_been_an_id_is_none() {
         assert_eq!(message_id(""), None);
         assert_eq!(message_id(&"x".repeat(256)), None);
+        assert_eq!(message_id("no text of Postgres\0"), None);
     }
 }

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::commands::{Command, Contract, Sync};
 pub use crate::commands::{SyncPosition, SyncRound};
 use crate::cursor::Cursor;
-use crate::ids::{ApiKeyId, ConnectionId, ConnectionRef, ConversationId, Epoch, GroupId, TokenId, UserId};
+use crate::ids::{ApiKeyId, ConnectionId, ConnectionRef, ConversationId, Epoch, GroupId, MessageId, TokenId, UserId};
 use crate::protocol::RequestId;
 use crate::server_api::key::KeyHash;
 use crate::telemetry::traces::TraceContext;
@@ -80,6 +80,8 @@ pub enum Internal {
     HeldConversation { held: String },
     /// A connection opened or ended under a token of the envelope's user. Has no reply.
     RecordSignIn(SignIn),
+    /// Which message the original called so: an id that does not look like one.
+    HeldMessage { held: String },
 }
 
 impl Body {
@@ -106,6 +108,7 @@ impl Internal {
             Internal::ResumeAfter { .. } => "resume",
             Internal::HeldConversation { .. } => "held_conversation",
             Internal::RecordSignIn(_) => "record_sign_in",
+            Internal::HeldMessage { .. } => "held_message",
         }
     }
 }
@@ -243,6 +246,8 @@ pub enum InternalReply {
     },
     /// The conversation of a held id, if it belongs to one.
     HeldConversation(Option<ConversationId>),
+    /// The message of a held id, if it is the id of one.
+    HeldMessage(Option<MessageId>),
 }
 
 /// Messages for everyone in a conversation, oldest first, as they would have been published.

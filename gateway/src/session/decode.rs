@@ -4,16 +4,13 @@ use shared::commands::prelude::positions;
 use shared::commands::{Command, DecodeContext, NAMES, session};
 use shared::dialects::{self, Dialect};
 use shared::held_ids;
-use shared::ids::{ConversationId, UserId};
+use shared::ids::{ConversationId, MessageId, UserId};
 use shared::limits::{Limits, MAX_SYNC_ENTRIES};
 use shared::protocol::frame::Malformed;
 use shared::protocol::{ErrorCode, Fields, Frame, Invalid, Rejection, RequestId, Spec};
 use uuid::Uuid;
 
-/// The fields that name a conversation.
-const CONVERSATIONS: [&str; 2] = ["conversationId", "groupId"];
-
-/// An unknown type is echoed up to this length.
+/// A made-up type is echoed as far as this.
 const MAX_TYPE_CHARACTERS: usize = 64;
 
 /// What a client asks for.
@@ -53,17 +50,28 @@ pub struct Rejected {
 pub struct HeldId {
     pub field: &'static str,
     pub id: String,
+    pub kind: HeldKind,
 }
 
-/// Decodes one message in a dialect. `caller` is the authenticated user, if there is one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum HeldKind {
+    /// Direct or a group's.
+    Conversation,
+    Message,
+}
+
+/// What fields were found to stand for: their names, and ids of ours.
+pub type Known = Vec<(&'static str, String)>;
+
+/// Reads one message of a dialect. `caller` is the authenticated user, if there is one.
 pub fn decode(text: &str, dialect: Dialect, caller: Option<UserId>, limits: &Limits) -> Result<Decoded, Box<Rejected>> {
-    decode_about(text, None, dialect, caller, limits)
+    decode_known(text, &Known::new(), dialect, caller, limits)
 }
 
-/// Like [`decode`]; `about` is the conversation that this field was found to stand for.
-pub fn decode_about(
+/// As [`decode`], with ids that were looked up.
+pub fn decode_known(
     text: &str,
-    about: Option<(&'static str, ConversationId)>,
+    known: &Known,
     dialect: Dialect,
     caller: Option<UserId>,
     limits: &Limits,
@@ -73,8 +81,8 @@ pub fn decode_about(
         let request_type = request_type.map(|name| name.chars().take(MAX_TYPE_CHARACTERS).collect());
         Box::new(Rejected { rejection, request_id, request_type, held: None })
     })?;
-    if let Some((field, conversation)) = about {
-        frame.set(field, conversation.to_string());
+    for (field, id) in known {
+        frame.set(field, id.clone());
     }
     let request = match dialect.translator() {
         None => read(&frame, caller, limits),
@@ -92,18 +100,29 @@ pub fn decode_about(
         }
         Err(rejection) => {
             let request_type = Some(frame.kind().chars().take(MAX_TYPE_CHARACTERS).collect());
-            let field = CONVERSATIONS.into_iter().find(|field| about.is_none() && rejection.field == Some(*field));
-            let held = field.and_then(|field| held_conversation(frame.fields(), field));
+            let held = rejection.field.and_then(|field| held_id(frame.fields(), field));
+            let held = held.filter(|held| known.iter().all(|(field, _)| *field != held.field));
             Err(Box::new(Rejected { rejection, request_id: frame.request_id, request_type, held }))
         }
     }
 }
 
-/// The conversation id, if it is not one of ours.
-fn held_conversation(fields: Fields<'_>, field: &'static str) -> Option<HeldId> {
+/// The id in a field that was rejected, if it can be one of the original's.
+fn held_id(fields: Fields<'_>, rejected: &'static str) -> Option<HeldId> {
+    let (field, kind) = match rejected {
+        "conversationId" | "groupId" => (rejected, HeldKind::Conversation),
+        "messageId" | "aroundMessageId" => (rejected, HeldKind::Message),
+        // Both names serve.
+        "replyToMessageId" if fields.get(rejected).is_none() => ("replyTo", HeldKind::Message),
+        "replyToMessageId" => (rejected, HeldKind::Message),
+        _ => return None,
+    };
     let id = fields.get(field)?.as_str()?;
-    let is_held = id.parse::<ConversationId>().is_err() && id.chars().count() <= held_ids::MAX_CHARACTERS;
-    (is_held && !id.is_empty()).then(|| HeldId { field, id: id.to_owned() })
+    let is_ours = match kind {
+        HeldKind::Conversation => id.parse::<ConversationId>().is_ok(),
+        HeldKind::Message => id.parse::<MessageId>().is_ok(),
+    };
+    (!is_ours && held_ids::can_be_held(id)).then(|| HeldId { field, id: id.to_owned(), kind })
 }
 
 fn read(frame: &Frame, caller: Option<UserId>, limits: &Limits) -> Result<Request, Rejection> {

@@ -26,7 +26,7 @@ use crate::connection::{Close, Connection, InFlight, Rest, Signals};
 use crate::gateway::Gateway;
 use crate::limits::places::Place;
 use crate::session::authenticate::{Attempt, Looked, Verification, count_failure};
-use crate::session::decode::{Rejected, Request, decode, decode_about};
+use crate::session::decode::{Known, Rejected, Request, decode, decode_known};
 use crate::session::inflow::READ_PAUSE_BYTES;
 use crate::session::lookup::Lookup;
 use crate::session::opening;
@@ -43,9 +43,9 @@ const ANSWER_GRACE_MS: u64 = 1_000;
 const MAX_COST: usize = 24;
 const PAGE_COST: usize = 6;
 const LIST_COST: usize = 12;
-/// How many unknown conversation ids a connection may have looked up.
-const MAX_UNKNOWN_CONVERSATIONS: u8 = 16;
-/// How many typing signs a connection may send per second.
+/// Ids that stand for nothing, which a connection may have looked up.
+const MAX_UNKNOWN_IDS: u8 = 16;
+/// Signs of typing that a connection may give in a second.
 const MAX_TYPING_PER_SECOND: u8 = 5;
 
 pub struct Handler {
@@ -60,8 +60,8 @@ pub struct Handler {
     /// Commands that wait until there is room for them.
     waiting: VecDeque<(Command, Option<RequestId>)>,
     lookup: Option<Box<Lookup>>,
-    unknown_conversations: u8,
-    /// The second of the last typing sign, and how many there were in it.
+    unknown_ids: u8,
+    /// The second of the last sign of typing, and how many there were in it.
     typing: (u64, u8),
 }
 
@@ -103,7 +103,7 @@ impl Handler {
             early_messages: 0,
             waiting: VecDeque::new(),
             lookup: None,
-            unknown_conversations: 0,
+            unknown_ids: 0,
             typing: (0, 0),
         }
     }
@@ -136,7 +136,7 @@ impl Handler {
         if !self.may_send() {
             return;
         }
-        let Some(lookup) = &mut self.lookup else { return self.take(text, None) };
+        let Some(lookup) = &mut self.lookup else { return self.take(text, Known::new()) };
         if !lookup.keep(text) {
             let unavailable = Rejection::unavailable("Too many commands of this connection are waiting", 1);
             let decoded = decode(text, self.connection.dialect, self.caller(), &self.gateway.limits);
@@ -145,14 +145,14 @@ impl Handler {
         }
     }
 
-    /// Handles a message; `about` is the conversation that this field was found to stand for.
-    fn take(&mut self, text: &str, about: Option<(&'static str, ConversationId)>) {
+    /// Does what a message asks for; `known` are ids in it that were looked up.
+    fn take(&mut self, text: &str, known: Known) {
         let caller = self.caller();
-        let decoded = match decode_about(text, about, self.connection.dialect, caller, &self.gateway.limits) {
+        let decoded = match decode_known(text, &known, self.connection.dialect, caller, &self.gateway.limits) {
             Ok(decoded) => decoded,
             Err(mut rejected) => match (rejected.held.take(), caller) {
-                (Some(held), Some(caller)) if self.unknown_conversations < MAX_UNKNOWN_CONVERSATIONS => {
-                    let lookup = Lookup::begin(&self.gateway, caller, held, text, rejected);
+                (Some(held), Some(caller)) if self.unknown_ids < MAX_UNKNOWN_IDS => {
+                    let lookup = Lookup::begin(&self.gateway, caller, held, text, known, rejected);
                     self.lookup = Some(Box::new(lookup));
                     return;
                 }
@@ -216,18 +216,22 @@ impl Handler {
         let Some(lookup) = &mut self.lookup else { return false };
         let Poll::Ready(reply) = lookup.poll(cx) else { return false };
         let Some(lookup) = self.lookup.take() else { return false };
-        match reply {
-            InternalReply::HeldConversation(Some(conversation)) => {
-                self.take(&lookup.text, Some((lookup.field, conversation)));
+        let found = match reply {
+            InternalReply::HeldConversation(found) => Ok(found.map(|conversation| conversation.to_string())),
+            InternalReply::HeldMessage(found) => Ok(found.map(|message| message.to_string())),
+            _ => Err(Rejection::unavailable("The id could not be looked up", 2)),
+        };
+        match found {
+            Ok(Some(id)) => {
+                let mut known = lookup.known;
+                known.push((lookup.field, id));
+                self.take(&lookup.text, known);
             }
-            InternalReply::HeldConversation(None) => {
-                self.unknown_conversations += 1;
+            Ok(None) => {
+                self.unknown_ids += 1;
                 self.reject(&lookup.rejected);
             }
-            _ => {
-                let rejection = Rejection::unavailable("The conversation could not be looked up", 2);
-                self.reject(&Rejected { rejection, ..*lookup.rejected });
-            }
+            Err(rejection) => self.reject(&Rejected { rejection, ..*lookup.rejected }),
         }
         lookup.later.iter().for_each(|text| self.on_text(text));
         true

@@ -11,14 +11,16 @@ use shared::ids::UserId;
 use shared::stream::{Internal, InternalReply};
 
 use crate::gateway::Gateway;
-use crate::session::decode::{HeldId, Rejected};
+use crate::session::decode::{HeldId, HeldKind, Known, Rejected};
 use crate::session::inflow::READ_PAUSE_BYTES;
 
 pub struct Lookup {
     pub text: String,
     /// The field that holds the id.
     pub field: &'static str,
-    /// The answer if the id is unknown.
+    /// What was looked up before it.
+    pub known: Known,
+    /// What is answered if the id stands for nothing.
     pub rejected: Box<Rejected>,
     /// What arrived after it.
     pub later: VecDeque<String>,
@@ -27,11 +29,22 @@ pub struct Lookup {
 
 impl Lookup {
     /// Asks what `held` stands for.
-    pub fn begin(gateway: &Gateway, caller: UserId, held: HeldId, text: &str, rejected: Box<Rejected>) -> Self {
+    pub fn begin(
+        gateway: &Gateway,
+        caller: UserId,
+        held: HeldId,
+        text: &str,
+        known: Known,
+        rejected: Box<Rejected>,
+    ) -> Self {
         let requests = gateway.requests.clone();
-        let HeldId { field, id } = held;
-        let reply = async move { requests.ask(caller, &Internal::HeldConversation { held: id }, None).await };
-        Lookup { text: text.to_owned(), field, rejected, later: VecDeque::new(), reply: Box::pin(reply) }
+        let question = match held.kind {
+            HeldKind::Conversation => Internal::HeldConversation { held: held.id },
+            HeldKind::Message => Internal::HeldMessage { held: held.id },
+        };
+        let reply = async move { requests.ask(caller, &question, None).await };
+        let (text, later) = (text.to_owned(), VecDeque::new());
+        Lookup { text, field: held.field, known, rejected, later, reply: Box::pin(reply) }
     }
 
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<InternalReply> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared::commands::Command;
-use shared::ids::{ConversationId, GroupId, UserId};
+use shared::ids::{ConversationId, GroupId, MessageId, UserId};
 use shared::publication::Header;
 use shared::stream::{Internal, InternalReply, SyncPosition, SyncRound};
 use uuid::Uuid;
@@ -114,6 +114,43 @@ async fn a_group_id_of_the_original_is_looked_up() {
             let error = alice.expect("error", |_| true, SOON).await.unwrap();
             assert_eq!((&error["code"], &error["field"]), (&json!("VALIDATION_ERROR"), &json!("groupId")));
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_of_messages_are_looked_up_one_after_another() {
+    let mut harness = Harness::start(&[]).await;
+    let mut alice = harness.login(1).await;
+    let conversation = ConversationId::direct(UserId(1), UserId(2));
+    let message = MessageId(Uuid::from_u128(7));
+    alice
+        .send(json!({"type": "mark_message_read", "messageId": "draft 17", "conversationId": "dm-1-2"}))
+        .await
+        .unwrap();
+    let (envelope, asked) = harness.worker.internal("held_conversation").await;
+    assert_eq!(asked, Internal::HeldConversation { held: "dm-1-2".to_owned() });
+    harness.worker.reply(&envelope, &InternalReply::HeldConversation(Some(conversation))).await;
+    let (envelope, asked) = harness.worker.internal("held_message").await;
+    assert_eq!(asked, Internal::HeldMessage { held: "draft 17".to_owned() });
+    harness.worker.reply(&envelope, &InternalReply::HeldMessage(Some(message))).await;
+    let (envelope, command) = harness.worker.command().await;
+    let Command::MarkMessageRead(read) = command else { panic!("{command:?}") };
+    assert_eq!((read.message, read.conversation), (message, Some(conversation)));
+    harness.worker.answer(&envelope, json!({"type": "message_read"})).await;
+    alice.expect("message_read", |_| true, SOON).await.unwrap();
+    // Either name of a field, and what cannot be an id of anybody's is not asked for.
+    alice.send(json!({"type": "send_message", "recipientId": 2, "content": "x", "replyTo": "draft 18"})).await.unwrap();
+    let (envelope, _) = harness.worker.internal("held_message").await;
+    harness.worker.reply(&envelope, &InternalReply::HeldMessage(Some(message))).await;
+    let (_, command) = harness.worker.command().await;
+    assert!(matches!(command, Command::SendPrivateMessage(send) if send.reply_to == Some(message)));
+    for (field, id) in
+        [("messageId", "draft\0".to_owned()), ("messageId", "x".repeat(256)), ("conversationId", "dm\0".to_owned())]
+    {
+        let mut command = json!({"type": "mark_message_read", "messageId": message});
+        command[field] = json!(id);
+        let error = alice.request(command).await.unwrap();
+        assert_eq!((&error["code"], &error["field"]), (&json!("VALIDATION_ERROR"), &json!(field)));
     }
 }
 

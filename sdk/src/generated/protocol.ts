@@ -97,9 +97,6 @@ export interface ConversationSummary {
   unreadCount: number;
 }
 
-/** A history of the server's database: a UUID. */
-export type Epoch = string;
-
 /** Every code an `error` may carry (protocol section 3). */
 export const ErrorCode = {
   /** The command needs `authenticate` first; the error has `requiresAuth: true`. */
@@ -246,8 +243,6 @@ export interface InboxParticipant {
 export interface KnownUser {
   /** The name to show; the username if the user chose none. */
   displayName: string;
-  /** Whether the user is online; only in `users_found`. */
-  online?: boolean;
   /** Address of the user's picture; `null` if there is none. */
   profileImage: string | null;
   /** The user concerned. */
@@ -290,8 +285,6 @@ export interface ListedMember {
   joinedAt: Timestamp;
   /** Whether the user is online. */
   online: boolean;
-  /** Up to which message the member has read; absent if nothing since joining. */
-  readSeq?: number;
   /** The user's role: `owner`, `admin` or `member`. */
   role: string;
   /** The user concerned. */
@@ -497,22 +490,6 @@ export interface ReplyPreview {
   seq: number;
 }
 
-/** A token with which somebody has connected. */
-export interface SignIn {
-  /** From where it last connected; of an IPv6 address the network. */
-  address: string;
-  /** When the token ends. */
-  expiresAt: Timestamp;
-  /** When it last connected or disconnected. */
-  lastSeenAt: Timestamp;
-  /** The `jti` of its token. */
-  signInId: string;
-  /** When it first connected. */
-  signedInAt: Timestamp;
-  /** What the client said it is (`User-Agent`), cut at 256 characters. */
-  userAgent: string | null;
-}
-
 /** A user who was named but not taken. */
 export interface SkippedMember {
   /**
@@ -644,8 +621,6 @@ export interface AuthSuccessEvent {
   type: "auth_success";
   /** The name to show; the username if the user chose none. */
   displayName: string;
-  /** The database's history. If it is another one than before, drop what you hold and load it again. */
-  epoch?: Epoch;
   /** How many missed events follow. */
   queuedEvents: number;
   /** The session went on under a new token; nothing is replayed. */
@@ -812,18 +787,6 @@ export interface ConversationsEvent {
   pagination: ListPagination;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
-  /** When the event happened. */
-  timestamp: Timestamp;
-}
-
-/**
- * The server's database went back in time while the session was open: the client must drop what it holds and load it
- * again. What was missed since follows.
- */
-export interface EpochChangedEvent {
-  type: "epoch_changed";
-  /** As in `auth_success`. */
-  epoch: Epoch;
   /** When the event happened. */
   timestamp: Timestamp;
 }
@@ -1739,30 +1702,6 @@ export interface SessionConflictEvent {
   timestamp: Timestamp;
 }
 
-/** The sign-in is over, or all others are. */
-export interface SignInEndedEvent {
-  type: "sign_in_ended";
-  /** Whether all others ended and this one stays. */
-  others: boolean;
-  /** The `requestId` of the command; only in its direct answer. */
-  requestId?: string | number;
-  /** The one that was named. */
-  signInId: string;
-  /** When the event was sent. */
-  timestamp: Timestamp;
-}
-
-/** Where the caller is signed in. */
-export interface SignInsEvent {
-  type: "sign_ins";
-  /** The `requestId` of the command; only in its direct answer. */
-  requestId?: string | number;
-  /** Those seen last first. */
-  signIns: SignIn[];
-  /** When the event was sent. */
-  timestamp: Timestamp;
-}
-
 /**
  * What became of the messages that the client holds of one conversation, as it is now: applying it twice changes
  * nothing.
@@ -1856,6 +1795,8 @@ export interface UserGroupsEvent {
   type: "user_groups";
   /** The caller's groups. */
   groups: UserGroup[];
+  /** To be given as `cursor` for the next part; absent with the last one. */
+  nextCursor?: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
@@ -2107,20 +2048,6 @@ export type EditMessageCommand = {
 } & ({ content: string } | { newContent: string });
 
 /**
- * Revokes the token of one of the caller's sign-ins, or those of all others; their connections are closed with 1008
- * within 5 s. Only where this server keeps the accounts (`BUILTIN_AUTH`).
- */
-export interface EndSignInCommand {
-  type: "end_sign_in";
-  /** Whether all others end and this one stays. */
-  others?: boolean;
-  /** Repeated in the direct answer, also in an error. */
-  requestId?: string | number;
-  /** The `jti` of its token, as in `sign_ins`. */
-  signInId: string;
-}
-
-/**
  * Returns users whose username or display name begins with a text, in any letter case; nobody who blocks the caller or
  * whom the caller blocks. Depending on the setting `USER_SEARCH` among all users, among those who share a conversation,
  * a group or a follow with the caller, or not at all.
@@ -2294,18 +2221,15 @@ export type GetPrivateMessagesCommand = {
 } & ({ conversationId: string } | { recipientId: string | number });
 
 /**
- * Returns where the caller is signed in: the tokens with which somebody has connected and which are still valid, those
- * seen last first; at most 100. Only where this server keeps the accounts (`BUILTIN_AUTH`).
+ * Returns the groups that the caller belongs to, the most recently active first: with `limit` or `cursor` a part of
+ * them, else as many as an answer holds, at most 2,000.
  */
-export interface GetSignInsCommand {
-  type: "get_sign_ins";
-  /** Repeated in the direct answer, also in an error. */
-  requestId?: string | number;
-}
-
-/** Returns the groups that the caller belongs to. */
 export interface GetUserGroupsCommand {
   type: "get_user_groups";
+  /** `nextCursor` of the part before. Absent, the list begins with its first entry. */
+  cursor?: string;
+  /** The size of the part; 50 with only a `cursor`. More than 200 becomes 200. */
+  limit?: number;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
@@ -2598,7 +2522,6 @@ export interface Events {
   conversation_settings: ConversationSettingsEvent;
   conversation_started: ConversationStartedEvent;
   conversations: ConversationsEvent;
-  epoch_changed: EpochChangedEvent;
   error: ErrorAnswer;
   group_announcement: GroupAnnouncementEvent;
   group_created: GroupCreatedEvent;
@@ -2636,8 +2559,6 @@ export interface Events {
   reaction_added: ReactionAddedEvent;
   reaction_removed: ReactionRemovedEvent;
   session_conflict: SessionConflictEvent;
-  sign_in_ended: SignInEndedEvent;
-  sign_ins: SignInsEvent;
   sync_changes: SyncChangesEvent;
   sync_complete: SyncCompleteEvent;
   sync_gone: SyncGoneEvent;
@@ -2695,7 +2616,6 @@ export interface Commands {
   demote_member: DemoteMemberCommand;
   edit_group_message: EditGroupMessageCommand;
   edit_message: EditMessageCommand;
-  end_sign_in: EndSignInCommand;
   find_users: FindUsersCommand;
   get_blocked_users: GetBlockedUsersCommand;
   get_communities: GetCommunitiesCommand;
@@ -2709,7 +2629,6 @@ export interface Commands {
   get_online_users: GetOnlineUsersCommand;
   get_pinned_messages: GetPinnedMessagesCommand;
   get_private_messages: GetPrivateMessagesCommand;
-  get_sign_ins: GetSignInsCommand;
   get_user_groups: GetUserGroupsCommand;
   leave_group: LeaveGroupCommand;
   mark_message_read: MarkMessageReadCommand;
@@ -2750,7 +2669,6 @@ export interface Answers {
   demote_member: MemberDemotedEvent;
   edit_group_message: GroupMessageEditedEvent;
   edit_message: MessageEditedEvent;
-  end_sign_in: SignInEndedEvent;
   find_users: UsersFoundEvent;
   get_blocked_users: BlockedUsersEvent;
   get_communities: CommunityListEvent;
@@ -2764,7 +2682,6 @@ export interface Answers {
   get_online_users: OnlineUsersEvent;
   get_pinned_messages: PinnedMessagesEvent;
   get_private_messages: PrivateMessagesEvent;
-  get_sign_ins: SignInsEvent;
   get_user_groups: UserGroupsEvent;
   leave_group: MemberLeftEvent;
   mark_message_read: MessageReadEvent;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use get_group_members::{MemberPosition, MembersPage};
 pub use get_inbox::InboxPosition;
+pub use get_user_groups::{GroupPosition, GroupsPage};
 pub use prelude::{Contract, DecodeContext, PageRequest, Position, Route, Subject};
 
 pub use sync::{SyncPosition, SyncRound};

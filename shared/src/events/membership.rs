@@ -110,8 +110,12 @@ pub struct UserGroup {
 
 /// The caller's groups.
 #[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct UserGroups {
     pub groups: Vec<UserGroup>,
+    /// To be given as `cursor` for the next part; absent with the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }
 
 impl Event for UserGroups {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::auth::TokenHash;
-use crate::commands::{Command, DecodeContext, InboxPosition, MemberPosition, Position};
+use crate::commands::{Command, DecodeContext, GroupPosition, InboxPosition, MemberPosition, Position};
 use crate::cursor::Cursor;
 use crate::dialects::Dialect;
 use crate::ids::{ApiKeyId, ConnectionId, ConversationId, Epoch, GatewayId, GroupId, MessageId, TokenId};
@@ -56,9 +56,9 @@ trait Listed {
 }
 
 variants!(body, Body: Client, Internal, Sync, System);
-variants!(internal, Internal: Authenticate, Resume, Replay, RecordReceipts, Http, Missing, ResumeAfter, RecordReceiptsIn, HeldConversation, RecordSignIn);
+variants!(internal, Internal: Authenticate, Resume, Replay, RecordReceipts, Http, Missing, ResumeAfter, RecordReceiptsIn, HeldConversation, RecordSignIn, HeldMessage);
 variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout, ServerCall, Presences, CreateUser, UpdateUser, Export);
-variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing, Allowed, HeldConversation);
+variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing, Allowed, HeldConversation, HeldMessage);
 variants!(
     header, Header: Answer, Internal, Event, Joined, Left, AnswerPart, Replaced, Revoked, Report, Probe, Kicked, Drain,
     AnswerAndEvent, ReplacedIn, Departed, AnswerContinues, ReceiptsWanted, ReceiptsGiven, ReducedFor, Traced,
@@ -221,6 +221,7 @@ fn requests_of_gateways_keep_their_bytes() {
             user_agent: Some("Mozilla/5.0".to_owned()),
             address: "203.0.113.7".to_owned(),
         }),
+        Internal::HeldMessage { held: "temp-17".to_owned() },
     ];
     pinned("internal.txt", &requests);
     let position = |version| SyncPosition { conversation: CONVERSATION, seq: 300, version, hidden_after: 2 };
@@ -247,6 +248,7 @@ fn replies_to_gateways_keep_their_bytes() {
         InternalReply::Missing(missing),
         InternalReply::Allowed { command: Some(ID) },
         InternalReply::HeldConversation(Some(CONVERSATION)),
+        InternalReply::HeldMessage(Some(MessageId(ID))),
     ];
     pinned("internal_reply.txt", &replies);
 }
@@ -315,6 +317,7 @@ fn cursors_that_clients_carry_keep_their_text() {
         ("InboxPosition", text(&inbox(CONVERSATION))),
         ("InboxPosition", text(&inbox(ConversationId::Group(GROUP)))),
         ("ExportPosition", text(&ExportPosition::Events { after: ID })),
+        ("GroupPosition", text(&GroupPosition { active_at_us: 1_750_000_000_000_000, group: GROUP })),
     ];
     pinned_lines("cursor.txt", &cursors);
 }

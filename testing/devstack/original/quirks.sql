@@ -25,9 +25,13 @@ INSERT INTO private_messages (message_id, conversation_id, sender_id, recipient_
     ('bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb', 'group_91afa5df-8ac6-4d01-a6a1-94a0b0d98103', '2', 'group_91afa5df-8ac6-4d01-a6a1-94a0b0d98103', 'hear ye', NULL, NULL, FALSE, TRUE, FALSE, NULL, TRUE, FALSE, NULL, NULL, '2025-11-03 10:00:01'),
     ('cccccccc-cccc-4ccc-8ccc-cccccccccccc', 'general', '3', 'general', 'pinned', NULL, NULL, FALSE, TRUE, FALSE, NULL, FALSE, TRUE, '2025-11-03 12:00:00', '2', '2025-11-03 10:00:02'),
     ('dddddddd-dddd-4ddd-8ddd-dddddddddddd', 'group_gone', '3', 'group_gone', 'lost', NULL, NULL, FALSE, TRUE, FALSE, NULL, FALSE, FALSE, NULL, NULL, '2025-11-03 10:00:03');
+-- 16 and 17: ids of nobody's making that we know, and a reply to one.
+INSERT INTO private_messages (message_id, conversation_id, sender_id, recipient_id, content, is_read, reply_to, created_at) VALUES
+    ('draft #17 (ü)', 'conv_3_4', '3', '4', 'an id like none', TRUE, NULL, '2025-11-04 10:00:00'),
+    ('18', 'conv_3_4', '4', '3', 'to it', TRUE, 'draft #17 (ü)', '2025-11-04 10:00:01');
 
 INSERT INTO conversations (conversation_id, participant1_id, participant2_id) VALUES
-    ('conv_10_9', '9', '10'), ('conv_user-1_user-2', 'user-1', 'user-2'), ('dm-1-3', '1', '3');
+    ('conv_10_9', '9', '10'), ('conv_user-1_user-2', 'user-1', 'user-2'), ('dm-1-3', '1', '3'), ('dm-3-4', '3', '4');
 
 -- The creator is an admin; the creator left and an admin stays; nobody is an admin; gone.
 INSERT INTO group_chats (group_id, group_name, group_description, created_by_user_id, max_members, is_active, deleted_at, created_at) VALUES

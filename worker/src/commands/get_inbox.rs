@@ -10,7 +10,7 @@ use shared::ids::{ConversationId, MessageId, UserId};
 use shared::limits::MAX_ANSWER_BYTES;
 use time::OffsetDateTime;
 
-use super::{Context, Handle};
+use super::{Context, Handle, settling};
 use crate::error::Failure;
 use crate::history as pages;
 use crate::outcome::Outcome;
@@ -21,14 +21,6 @@ use crate::store::user_search::{self, UserRow};
 
 /// Unread messages are counted up to here: an exact large number is not worth a scan.
 pub const MAX_UNREAD: i64 = 1_000;
-
-/// With more unsettled conversations than this, the quiet ones are settled, because each unsettled one needs its own
-/// lookup.
-const MAX_UNSETTLED: i64 = 64;
-/// How many are settled in one statement, which delays messages to these conversations by a few milliseconds.
-const SETTLED_AT_ONCE: i64 = 100;
-/// How many one command settles.
-const MAX_SETTLED: i64 = 5_000;
 
 impl Handle for GetInbox {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -42,9 +34,7 @@ impl Handle for GetInbox {
         let mut rows = inbox::list_entries(context.db, user, after, limit as i64 + 1, MAX_UNREAD).await?;
         let found = rows.len();
         rows.truncate(limit);
-        if rows.first().is_some_and(|row| row.unsettled_count > MAX_UNSETTLED) {
-            settle(context).await;
-        }
+        settling::settle_if_many(context.db, user, rows.first().map_or(0, |row| row.unsettled_count)).await;
         let messages = newest_messages(context, &rows).await?;
         rows.truncate(fitting(&rows, &messages));
         let next_cursor = rows.last().filter(|_| found > rows.len()).map(cursor);
@@ -60,17 +50,6 @@ impl Handle for GetInbox {
         };
         let entries = rows.into_iter().map(|row| entry(row, user, &messages, &peers)).collect();
         Ok(Outcome::answered(context.envelope, &Inbox { entries, next_cursor, total_unread }))
-    }
-}
-
-/// An optimisation: the list is correct without it, only slower.
-async fn settle(context: &mut Context<'_>) {
-    for _ in 0..MAX_SETTLED / SETTLED_AT_ONCE {
-        match inbox::settle(context.db, context.caller(), SETTLED_AT_ONCE).await {
-            Ok(settled) if settled == SETTLED_AT_ONCE as u64 => {}
-            Ok(_) => return,
-            Err(error) => return tracing::warn!(%error, "a list of conversations is not settled"),
-        }
     }
 }
 

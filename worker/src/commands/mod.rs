@@ -41,6 +41,7 @@ mod remove_group_reaction;
 mod remove_reaction;
 mod resign_from_group;
 pub mod set_conversation_settings;
+mod settling;
 mod start_conversation;
 mod sync;
 mod transfer_ownership;

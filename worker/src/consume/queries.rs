@@ -33,7 +33,7 @@ use crate::consume::under_way::{Taken, UnderWay};
 use crate::error::{Failure, unpanicked, with_retries};
 use crate::outcome::Outcome;
 use crate::publish;
-use crate::sessions::{Request, authenticate, held_conversations, missing, receipts, replay, resume, sign_ins};
+use crate::sessions::{Request, authenticate, held, missing, receipts, replay, resume, sign_ins};
 
 const GROUP: &str = "workers";
 const READ_COUNT: u64 = 256;
@@ -131,7 +131,7 @@ enum Kind {
     Resume,
     Replay,
     Missing,
-    HeldConversation,
+    Held,
     SignIns,
 }
 
@@ -139,7 +139,7 @@ impl Kind {
     /// How many of them are answered together.
     fn most(self) -> usize {
         match self {
-            Kind::Receipts | Kind::Authenticate | Kind::HeldConversation | Kind::SignIns => READ_COUNT as usize,
+            Kind::Receipts | Kind::Authenticate | Kind::Held | Kind::SignIns => READ_COUNT as usize,
             Kind::Resume | Kind::Replay | Kind::Missing => SESSIONS_TOGETHER,
         }
     }
@@ -312,7 +312,7 @@ impl Queries {
                         Internal::Resume { .. } | Internal::ResumeAfter { .. } => Kind::Resume,
                         Internal::Replay { .. } => Kind::Replay,
                         Internal::Missing { .. } => Kind::Missing,
-                        Internal::HeldConversation { .. } => Kind::HeldConversation,
+                        Internal::HeldConversation { .. } | Internal::HeldMessage { .. } => Kind::Held,
                         Internal::RecordSignIn(_) => Kind::SignIns,
                     };
                     let (requests, ids) = together.entry(kind).or_default();
@@ -476,10 +476,10 @@ async fn answer_sessions(app: &App, kind: Kind, requests: Vec<Request>) -> Vec<O
             });
             or_unavailable(replies.await, &requests)
         }
-        Kind::HeldConversation => {
+        Kind::Held => {
             let replies = with_retries(|| async {
                 let mut db = app.db.acquire().await?;
-                held_conversations::look_up(&mut db, &requests).await
+                held::look_up(&mut db, &requests).await
             });
             or_unavailable(replies.await, &requests)
         }

@@ -2,7 +2,7 @@
 //! signed in (`sign_ins`), each for many users at once, so that a thousand reconnecting clients cost a few queries.
 
 pub mod authenticate;
-pub mod held_conversations;
+pub mod held;
 pub mod missing;
 pub mod receipts;
 pub mod replay;

@@ -79,6 +79,8 @@ pub struct ListedConversation {
     pub key_id: i16,
     pub created_at: OffsetDateTime,
     pub unread_count: i64,
+    /// Conversations that were looked up because they are not settled, the same in each line.
+    pub unsettled_count: i64,
 }
 
 /// A user's direct conversations that have visible messages, most recently active first. Unread messages are counted up
@@ -95,22 +97,47 @@ pub async fn list_direct(
     // once per conversation, not per message. Names and conversations are looked up one by one (`OFFSET 0` keeps the
     // planner from joining), or it would read all of them to find a thousand.
     let rows = sqlx::query!(
-        r#"WITH page AS MATERIALIZED (
+        r#"WITH live AS MATERIALIZED (
+               SELECT m.conversation_id, m.read_seq, m.cleared_seq, c.last_message_at AS active_at
+               FROM (
+                   SELECT * FROM conversation_members m
+                   WHERE m.user_id = $1 AND m.settled_at IS NULL
+                   ORDER BY m.settled_at, m.conversation_id
+                   OFFSET 0
+               ) m
+               CROSS JOIN LATERAL (
+                   SELECT c.last_message_at FROM conversations c
+                   WHERE c.conversation_id = m.conversation_id AND c.message_count > 0 AND c.last_seq > m.cleared_seq
+                   OFFSET 0
+               ) c
+               WHERE m.conversation_id LIKE 'conv\_%'
+           ),
+           settled AS MATERIALIZED (
+               SELECT m.* FROM (
+                   SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.settled_at AS active_at
+                   FROM conversation_members m
+                   WHERE m.user_id = $1 AND m.settled_at > '-infinity'
+                   ORDER BY m.settled_at DESC, m.conversation_id DESC
+                   OFFSET 0
+               ) m
+               WHERE EXISTS (
+                   SELECT FROM private_messages p
+                   WHERE p.conversation_id = m.conversation_id AND p.seq > m.cleared_seq
+                       AND NOT EXISTS (
+                           SELECT FROM message_deletions d
+                           WHERE d.user_id = $1 AND d.conversation_id = m.conversation_id AND d.seq = p.seq))
+               ORDER BY m.active_at DESC, m.conversation_id DESC
+               LIMIT $2::bigint + $3::bigint
+           ),
+           page AS MATERIALIZED (
                SELECT recent.*, newest.*, ARRAY(
                    SELECT d.seq FROM message_deletions d
                    WHERE d.user_id = $1 AND d.conversation_id = recent.conversation_id
                        AND d.seq > greatest(recent.read_seq, recent.cleared_seq)
                ) AS hidden
                FROM (
-                   SELECT m.conversation_id, m.read_seq, m.cleared_seq, c.last_message_at
-                   FROM conversation_members m
-                   CROSS JOIN LATERAL (
-                       SELECT c.last_message_at FROM conversations c
-                       WHERE c.conversation_id = m.conversation_id AND c.message_count > 0 AND c.last_seq > m.cleared_seq
-                       OFFSET 0
-                   ) c
-                   WHERE m.user_id = $1 AND m.conversation_id LIKE 'conv\_%'
-                   ORDER BY c.last_message_at DESC, m.conversation_id
+                   SELECT * FROM live UNION ALL SELECT * FROM settled
+                   ORDER BY active_at DESC, conversation_id DESC
                ) recent
                CROSS JOIN LATERAL (
                    SELECT p.message_id, p.sender_id, p.recipient_id, p.content, p.iv, p.mac, p.key_id, p.created_at
@@ -121,14 +148,14 @@ pub async fn list_direct(
                            WHERE d.user_id = $1 AND d.conversation_id = recent.conversation_id AND d.seq = p.seq)
                    ORDER BY p.seq DESC LIMIT 1
                ) newest
-               ORDER BY recent.last_message_at DESC, recent.conversation_id
+               ORDER BY recent.active_at DESC, recent.conversation_id DESC
                LIMIT $2 OFFSET $3
            )
-           SELECT page.conversation_id, other.id AS "other_id!",
+           SELECT page.conversation_id AS "conversation_id!", other.id AS "other_id!",
                (SELECT u.username::text FROM users_auth u WHERE u.user_id = other.id) AS username,
                (SELECT i.display_name FROM chat_profile(other.id) i) AS display_name,
                page.message_id, page.sender_id, page.content, page.iv, page.mac, page.key_id, page.created_at,
-               unread.count AS "unread_count!"
+               unread.count AS "unread_count!", (SELECT count(*) FROM live) AS "unsettled_count!"
            FROM page
            CROSS JOIN LATERAL (
                SELECT CASE WHEN page.sender_id = $1 THEN page.recipient_id ELSE page.sender_id END AS id
@@ -142,7 +169,7 @@ pub async fn list_direct(
                    ORDER BY p.seq LIMIT $4
                ) counted
            ) unread
-           ORDER BY page.last_message_at DESC, page.conversation_id"#,
+           ORDER BY page.active_at DESC, page.conversation_id DESC"#,
         user.0,
         limit,
         offset,
@@ -168,6 +195,7 @@ pub async fn list_direct(
                 key_id: row.key_id,
                 created_at: row.created_at,
                 unread_count: row.unread_count,
+                unsettled_count: row.unsettled_count,
             })
         },
     ))

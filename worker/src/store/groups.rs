@@ -163,6 +163,8 @@ pub struct UserGroupRow {
     pub max_members: i32,
     pub role: Role,
     pub joined_at: OffsetDateTime,
+    /// When it was written to last, or else joined.
+    pub active_at: OffsetDateTime,
     pub member_count: i64,
     pub last_seq: i64,
     pub unread_count: i64,
@@ -172,11 +174,14 @@ pub struct UserGroupRow {
 pub async fn list_of_user(
     db: &mut PgSession,
     user: UserId,
+    after: Option<(OffsetDateTime, GroupId)>,
     limit: i64,
     most_unread: i64,
 ) -> sqlx::Result<Vec<UserGroupRow>> {
+    let (after_at, after_group) = after.unzip();
     let rows = sqlx::query!(
         r#"SELECT g.group_id, g.name, g.description, g.created_by, g.max_members, m.role, m.joined_at,
+               coalesce(c.last_message_at, m.joined_at) AS "active_at!",
                (SELECT count(*) FROM group_members n WHERE n.group_id = g.group_id) AS "member_count!",
                coalesce(c.last_seq, 0) AS "last_seq!",
                (SELECT count(*) FROM (
@@ -191,11 +196,15 @@ pub async fn list_of_user(
            LEFT JOIN conversations c ON c.conversation_id = m.group_id
            LEFT JOIN conversation_members r ON r.user_id = $1 AND r.conversation_id = m.group_id
            WHERE m.user_id = $1
+               AND ($4::timestamptz IS NULL OR coalesce(c.last_message_at, m.joined_at) < $4
+                    OR coalesce(c.last_message_at, m.joined_at) = $4 AND g.group_id > $5::text)
            ORDER BY coalesce(c.last_message_at, m.joined_at) DESC, g.group_id
            LIMIT $2"#,
         user.0,
         limit,
-        most_unread
+        most_unread,
+        after_at,
+        after_group.map(|group| group.to_string())
     )
     .fetch_all(&mut *db)
     .await?;
@@ -212,6 +221,7 @@ pub async fn list_of_user(
                 max_members: row.max_members,
                 role: Role::from_stored(row.role)?,
                 joined_at: row.joined_at,
+                active_at: row.active_at,
                 member_count: row.member_count,
                 last_seq: row.last_seq,
                 unread_count: row.unread_count,

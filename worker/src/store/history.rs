@@ -226,13 +226,27 @@ pub async fn list_hidden(
     conversations: &[ConversationId],
     seqs: &[i64],
 ) -> sqlx::Result<Vec<(ConversationId, i64)>> {
+    // Once for each conversation, not for each message (`OFFSET 0` keeps the planner from joining).
     let rows = sqlx::query!(
-        r#"SELECT i.conversation_id AS "conversation_id!: Typed<ConversationId>", i.seq AS "seq!"
-           FROM unnest($2::text[], $3::bigint[]) AS i (conversation_id, seq)
-           WHERE EXISTS (SELECT FROM message_deletions d
-                         WHERE d.user_id = $1 AND d.conversation_id = i.conversation_id AND d.seq = i.seq)
-              OR EXISTS (SELECT FROM conversation_members m
-                         WHERE m.user_id = $1 AND m.conversation_id = i.conversation_id AND m.cleared_seq >= i.seq)"#,
+        r#"WITH asked AS MATERIALIZED (
+               SELECT i.conversation_id, array_agg(i.seq) AS seqs, min(i.seq) AS first, max(i.seq) AS last
+               FROM unnest($2::text[], $3::bigint[]) AS i (conversation_id, seq) GROUP BY 1
+           )
+           SELECT a.conversation_id AS "conversation_id!: Typed<ConversationId>", d.seq AS "seq!" FROM asked a
+           CROSS JOIN LATERAL (
+               SELECT d.seq FROM message_deletions d
+               WHERE d.user_id = $1 AND d.conversation_id = a.conversation_id AND d.seq BETWEEN a.first AND a.last
+               OFFSET 0
+           ) d
+           WHERE d.seq = ANY(a.seqs)
+           UNION ALL
+           SELECT a.conversation_id, s.seq FROM asked a
+           CROSS JOIN LATERAL (
+               SELECT m.cleared_seq FROM conversation_members m
+               WHERE m.user_id = $1 AND m.conversation_id = a.conversation_id AND m.cleared_seq >= a.first
+               OFFSET 0
+           ) m
+           CROSS JOIN LATERAL unnest(a.seqs) AS s (seq) WHERE s.seq <= m.cleared_seq"#,
         user.0,
         &raw(conversations),
         seqs

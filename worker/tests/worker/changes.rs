@@ -392,7 +392,7 @@ async fn five_thousand_conversations_fit_into_one_sync() {
 }
 
 #[tokio::test]
-async fn a_change_costs_the_same_whatever_the_number_of_members() {
+async fn a_reaction_is_one_change_and_a_message_is_none() {
     let harness = Harness::start("changerows").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let group: GroupId = create(&harness, alice, &[bob]).await;

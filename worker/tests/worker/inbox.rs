@@ -1,5 +1,6 @@
-//! The list of a user's conversations, the user's settings for each, pages around a message and parts of a group's
-//! members.
+//! The list of one's conversations, what one set for each, pages around a message, parts of a group's members and of one's groups.
+
+use std::collections::HashSet;
 
 use serde_json::{Value, json};
 use shared::ids::UserId;
@@ -405,4 +406,50 @@ async fn members_come_in_parts_when_asked_for() {
         }
     }
     assert_eq!(&json!(seen), &all["members"]);
+}
+
+#[tokio::test]
+async fn all_groups_of_a_user_can_be_listed() {
+    const GROUPS: i64 = 2_100;
+    let harness = Harness::start("group_parts").await;
+    let alice = harness.user("alice").await;
+    // Two are active at each time. With these names and descriptions, one answer does not hold them.
+    let add = format!(
+        "CREATE TEMPORARY TABLE made AS
+             SELECT n, 'group_' || gen_random_uuid() AS id, now() - n / 2 * interval '1 minute' AS at FROM generate_series(0, {GROUPS} - 1) n;
+         INSERT INTO conversations (conversation_id, last_message_at) SELECT id, at FROM made WHERE n % 3 = 0;
+         INSERT INTO group_chats (group_id, name, description, created_by, max_members)
+             SELECT id, n::text, repeat('d', 500), {alice}, 50 FROM made;
+         INSERT INTO group_members (group_id, user_id, role, joined_at) SELECT id, {alice}, 'owner', at FROM made"
+    );
+    sqlx::raw_sql(&add).execute(&harness.db).await.unwrap();
+    let list = async |limit: Option<u32>| {
+        let (mut seen, mut cursor, mut parts) = (Vec::new(), Value::Null, 0);
+        loop {
+            let command = json!({"type": "get_user_groups", "limit": limit, "cursor": cursor});
+            let part = harness.expect(alice, command, "user_groups").await;
+            assert!(part.to_string().len() < 1024 * 1024 + 1024, "{}", part.to_string().len());
+            let names = part["groups"].as_array().unwrap().iter().map(|group| group["groupName"].as_str().unwrap());
+            seen.extend(names.map(|name| name.parse::<i64>().unwrap()));
+            parts += 1;
+            match part.get("nextCursor") {
+                Some(next) => cursor = next.clone(),
+                None => return (seen, parts),
+            }
+        }
+    };
+    let (seen, parts) = list(Some(200)).await;
+    assert_eq!((seen.len() as i64, parts), (GROUPS, 11));
+    // The most recently active first, each once.
+    assert!(seen.is_sorted_by_key(|n| n / 2), "{seen:?}");
+    let distinct: HashSet<i64> = seen.iter().copied().collect();
+    assert_eq!(distinct.len(), seen.len());
+    // Without a limit as many as an answer holds; the rest by its cursor.
+    let first = harness.expect(alice, json!({"type": "get_user_groups"}), "user_groups").await;
+    let held = first["groups"].as_array().unwrap().len();
+    assert!(held > 1_000 && held < 2_000 && first["nextCursor"].is_string(), "{held}");
+    sqlx::query("UPDATE group_chats SET description = ''").execute(&harness.db).await.unwrap();
+    assert_eq!(list(None).await.0, seen);
+    let first = harness.expect(alice, json!({"type": "get_user_groups"}), "user_groups").await;
+    assert_eq!(first["groups"].as_array().unwrap().len(), 2_000);
 }

@@ -52,7 +52,33 @@ async fn run(harness: &Harness, statements: &[&str]) {
     }
 }
 
-/// Adds users with ids from 1000 on, named `u01000`, `u01001`…
+/// What the worker's statements have cost the database since it was made.
+struct Cost {
+    /// Touched, of tables and indexes.
+    blocks: i64,
+    /// Of changes, whether by an index or not.
+    changes: i64,
+    /// In statements, those of background jobs among them.
+    active_ms: f64,
+}
+
+async fn cost(harness: &Harness) -> Cost {
+    // What a session did is counted at its end at the latest.
+    let end = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = 'chat-worker'";
+    run(harness, &[end]).await;
+    let (blocks, changes, active_ms) = sqlx::query_as(
+        "SELECT (SELECT sum(heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read) FROM pg_statio_user_tables)::bigint,
+             (SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'conversation_changes')::bigint,
+             (SELECT active_time FROM pg_stat_database WHERE datname = current_database())",
+    )
+    .fetch_one(&harness.db)
+    .await
+    .unwrap();
+    Cost { blocks, changes, active_ms }
+}
+
+/// Users with ids from 1000 on, named `u01000`, `u01001`…
 async fn add_users(harness: &Harness, count: u32) {
     let last = 999 + count;
     let insert = format!(
@@ -197,14 +223,65 @@ async fn a_sync_reads_each_change_about_once() {
     let positions: serde_json::Map<String, Value> = (1000..1000 + CONVERSATIONS)
         .map(|n| (format!("conv_{alice}_{n}"), json!({"seq": 10, "version": 11})))
         .collect();
+    let before = cost(&harness).await;
     let (_, rounds) = harness.sync(alice, Value::Object(positions)).await;
-    println!("{rounds} rounds");
-    // What a session did is counted at the latest when it ends.
-    let end = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
-               WHERE datname = current_database() AND application_name = 'chat-worker'";
-    run(&harness, &[end]).await;
-    let read =
-        "SELECT (idx_tup_fetch + seq_tup_read)::bigint FROM pg_stat_user_tables WHERE relname = 'conversation_changes'";
-    let read: i64 = sqlx::query_scalar(read).fetch_one(&harness.db).await.unwrap();
-    assert!((3_000..6_000).contains(&read), "{read} of 3,000 changes");
+    let after = cost(&harness).await;
+    let (read, blocks) = (after.changes - before.changes, after.blocks - before.blocks);
+    println!("{rounds} rounds, {blocks} blocks, {} ms", after.active_ms - before.active_ms);
+    let changes = i64::from(CONVERSATIONS) * 10;
+    assert!((changes..changes * 2).contains(&read), "{read} of {changes} changes");
+    assert!(blocks < changes * 12, "{blocks} blocks for {changes} changes");
+}
+
+#[tokio::test]
+async fn conversations_are_listed_by_what_the_page_shows() {
+    let harness = Harness::start("plan_conversations").await;
+    let alice = harness.user("alice").await;
+    add_users(&harness, 3_000).await;
+    add_conversations(&harness, alice, 3_000).await;
+    // Whoever lists them settles them.
+    harness.expect(alice, json!({"type": "get_conversations"}), "conversations").await;
+    run(&harness, &["VACUUM ANALYZE"]).await;
+    let list = |offset: u32| format!("{alice}, 51, {offset}, 1000");
+    let first = buffers(&harness, "count(*) FROM live) AS", &list(0)).await;
+    let deep = buffers(&harness, "count(*) FROM live) AS", &list(200)).await;
+    // Each of the conversations takes four, where all are looked up.
+    assert!(first < 2_000 && deep < 4_000, "{first} and {deep}");
+}
+
+#[tokio::test]
+async fn a_reaction_costs_the_same_in_a_large_group() {
+    const REACTIONS: usize = 20;
+    let harness = Harness::start("plan_reaction").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    add_users(&harness, 10_000).await;
+    let mut costs = Vec::new();
+    let mut groups = Vec::new();
+    for members in [10, 10_000] {
+        let group = create(&harness, alice, &[bob]).await;
+        let join = format!(
+            "UPDATE group_chats SET max_members = 50000 WHERE group_id = '{group}';
+             INSERT INTO group_members (group_id, user_id, role)
+             SELECT '{group}', n, 'member' FROM generate_series(1000, {}) n",
+            1000 + members - 3
+        );
+        run(&harness, &[&join]).await;
+        groups.push(group);
+    }
+    run(&harness, &["VACUUM ANALYZE"]).await;
+    for group in groups {
+        let send = json!({"type": "send_group_message", "groupId": group, "content": "x"});
+        let message = harness.expect(alice, send, "group_message_sent").await["messageId"].clone();
+        let before = cost(&harness).await;
+        for number in 0..REACTIONS {
+            let reaction = if number % 2 == 0 { "x" } else { "y" };
+            let add = json!({"type": "add_group_reaction", "messageId": message, "reaction": reaction});
+            harness.expect(bob, add, "group_reaction_added").await;
+        }
+        let after = cost(&harness).await;
+        costs.push(after.blocks - before.blocks);
+        println!("{} blocks, {} ms", after.blocks - before.blocks, after.active_ms - before.active_ms);
+    }
+    // Nothing is read or written for each of the members.
+    assert!(costs[1] < costs[0] * 5 / 4, "{costs:?}");
 }

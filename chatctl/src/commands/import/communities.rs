@@ -118,6 +118,16 @@ struct Challenge {
     created_at: Option<OffsetDateTime>,
 }
 
+/// Digests of rows, of the columns that are there now: one that a later migration adds changes none of them. Noted rows are compared with
+/// them, so that a digest stays as it is.
+const COMMUNITY_DIGEST: &str =
+    "md5(ROW(c.community_id, c.name, c.description, c.avatar_url, c.default_group_id, c.is_active,
+    c.created_at, c.updated_at)::text)";
+const MEMBER_DIGEST: &str = "md5(ROW(c.community_id, c.user_id, c.role, c.is_muted, c.joined_at)::text)";
+const PROGRESS_DIGEST: &str =
+    "md5(ROW(c.community_id, c.user_id, c.total_xp, c.daily_streak, c.weekly_streak, c.last_challenge_id,
+    c.last_challenge_type, c.last_completed_at)::text)";
+
 const NO_USER: &str = "the user id is not a number";
 const NO_COMMUNITY: &str = "of a community that is not here";
 
@@ -161,8 +171,7 @@ async fn communities(import: &mut Import<'_>, groups: &Known) -> Result<HashSet<
                 continue;
             }
             let group = GroupId(group.0).to_string();
-            sqlx::query(
-                "WITH stored AS (
+            sqlx::query(&format!("WITH stored AS (
                      INSERT INTO communities AS c (community_id, name, description, avatar_url, default_group_id, is_active)
                      SELECT $1, $2, $3, $4, $5, $6
                      WHERE EXISTS (SELECT FROM communities WHERE community_id = $1)
@@ -170,14 +179,14 @@ async fn communities(import: &mut Import<'_>, groups: &Known) -> Result<HashSet<
                      ON CONFLICT (community_id) DO UPDATE SET name = excluded.name, description = excluded.description,
                          avatar_url = excluded.avatar_url, default_group_id = excluded.default_group_id,
                          is_active = excluded.is_active
-                     WHERE (SELECT digest FROM chat_import.rows WHERE table_name = 'communities' AND key = $1) = md5(c::text)
-                     RETURNING md5(c::text) AS digest
+                     WHERE (SELECT digest FROM chat_import.rows WHERE table_name = 'communities' AND key = $1) = {COMMUNITY_DIGEST}
+                     RETURNING {COMMUNITY_DIGEST} AS digest
                  ), noted AS (
                      INSERT INTO chat_import.rows (table_name, key, digest) SELECT 'communities', $1, digest FROM stored
                      ON CONFLICT (table_name, key) DO UPDATE SET digest = excluded.digest
                  )
                  UPDATE group_chats SET community_id = CASE WHEN group_id = $5 THEN $1 END
-                 WHERE (group_id = $5 OR community_id = $1) AND EXISTS (SELECT FROM stored)",
+                 WHERE (group_id = $5 OR community_id = $1) AND EXISTS (SELECT FROM stored)")
             )
             .bind(&id)
             .bind(row.name.map_or_else(|| id.clone(), |name| import.read_text(name)))
@@ -220,8 +229,7 @@ async fn members(import: &mut Import<'_>, known: &HashSet<String>) -> Result<()>
                 continue;
             }
             found.push(format!("{} {}", user.0, community));
-            sqlx::query(
-                "WITH stored AS (
+            sqlx::query(&format!("WITH stored AS (
                      INSERT INTO community_members AS c (community_id, user_id, role, is_muted, joined_at)
                      SELECT $1, $2, $3, $4, coalesce($5, now())
                      WHERE EXISTS (SELECT FROM community_members WHERE community_id = $1 AND user_id = $2)
@@ -229,11 +237,11 @@ async fn members(import: &mut Import<'_>, known: &HashSet<String>) -> Result<()>
                                         WHERE table_name = 'community_members' AND key = $2::bigint::text || ' ' || $1::text)
                      ON CONFLICT (community_id, user_id) DO UPDATE SET role = excluded.role, is_muted = excluded.is_muted
                      WHERE (SELECT digest FROM chat_import.rows WHERE table_name = 'community_members' AND key = $2::bigint::text || ' ' || $1::text)
-                         = md5(c::text)
-                     RETURNING md5(c::text) AS digest
+                         = {MEMBER_DIGEST}
+                     RETURNING {MEMBER_DIGEST} AS digest
                  )
                  INSERT INTO chat_import.rows (table_name, key, digest) SELECT 'community_members', $2::bigint::text || ' ' || $1::text, digest FROM stored
-                 ON CONFLICT (table_name, key) DO UPDATE SET digest = excluded.digest",
+                 ON CONFLICT (table_name, key) DO UPDATE SET digest = excluded.digest")
             )
             .bind(&community)
             .bind(user.0)
@@ -252,14 +260,13 @@ async fn remove_members(import: &mut Import<'_>, found: &[String]) -> Result<()>
     if import.dry_run {
         return Ok(());
     }
-    sqlx::query(
-        "WITH left_it AS (
+    sqlx::query(&format!("WITH left_it AS (
              DELETE FROM community_members c USING chat_import.rows r
-             WHERE r.table_name = 'community_members' AND r.key = c.user_id || ' ' || c.community_id AND r.digest = md5(c::text)
+             WHERE r.table_name = 'community_members' AND r.key = c.user_id || ' ' || c.community_id AND r.digest = {MEMBER_DIGEST}
                  AND r.key NOT IN (SELECT unnest($1::text[]))
              RETURNING r.key
          )
-         DELETE FROM chat_import.rows r USING left_it WHERE r.table_name = 'community_members' AND r.key = left_it.key",
+         DELETE FROM chat_import.rows r USING left_it WHERE r.table_name = 'community_members' AND r.key = left_it.key")
     )
     .bind(found)
     .execute(&mut *import.target)
@@ -290,8 +297,7 @@ async fn progress(import: &mut Import<'_>, known: &HashSet<String>) -> Result<()
             if import.dry_run {
                 continue;
             }
-            sqlx::query(
-                "WITH stored AS (
+            sqlx::query(&format!("WITH stored AS (
                      INSERT INTO user_community_progress AS c (community_id, user_id, total_xp, daily_streak, weekly_streak,
                          last_challenge_id, last_challenge_type, last_completed_at)
                      SELECT $1, $2, $3, $4, $5, $6, $7, $8
@@ -303,12 +309,12 @@ async fn progress(import: &mut Import<'_>, known: &HashSet<String>) -> Result<()
                          last_challenge_id = excluded.last_challenge_id, last_challenge_type = excluded.last_challenge_type,
                          last_completed_at = excluded.last_completed_at
                      WHERE (SELECT digest FROM chat_import.rows WHERE table_name = 'user_community_progress' AND key = $2::bigint::text || ' ' || $1::text)
-                         = md5(c::text)
-                     RETURNING md5(c::text) AS digest
+                         = {PROGRESS_DIGEST}
+                     RETURNING {PROGRESS_DIGEST} AS digest
                  )
                  INSERT INTO chat_import.rows (table_name, key, digest)
                  SELECT 'user_community_progress', $2::bigint::text || ' ' || $1::text, digest FROM stored
-                 ON CONFLICT (table_name, key) DO UPDATE SET digest = excluded.digest",
+                 ON CONFLICT (table_name, key) DO UPDATE SET digest = excluded.digest")
             )
             .bind(&community)
             .bind(user.0)

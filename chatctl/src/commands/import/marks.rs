@@ -94,9 +94,7 @@ async fn reactions(import: &mut Import<'_>) -> Result<()> {
     }
     let mut progress = Progress::new("message_reactions");
     if !import.dry_run {
-        sqlx::raw_sql("CREATE TEMPORARY TABLE IF NOT EXISTS found_reactions (message_id UUID, user_id BIGINT); TRUNCATE found_reactions")
-            .execute(&mut *import.target)
-            .await?;
+        sqlx::raw_sql(FOUND).execute(&mut *import.target).await?;
     }
     let mut after = 0;
     loop {
@@ -130,25 +128,13 @@ async fn reactions(import: &mut Import<'_>) -> Result<()> {
             continue;
         }
         let missing: Vec<i64> = sqlx::query_scalar(
-            "WITH input AS MATERIALIZED (
-                 SELECT i.*, p.message_id IS NOT NULL AS is_there,
-                     c.version IS NOT DISTINCT FROM v.version AS untouched
-                 FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[])
-                     AS i (id, message_id, user_id, reaction, created_at)
-                 LEFT JOIN private_messages p ON p.message_id = i.message_id
-                 LEFT JOIN conversations c ON c.conversation_id = p.conversation_id
-                 LEFT JOIN chat_import.conversations v ON v.conversation_id = p.conversation_id
-             ), found AS (
-                 INSERT INTO found_reactions SELECT message_id, user_id FROM input
-             ), stored AS (
-                 INSERT INTO message_reactions AS r (message_id, user_id, reaction, created_at)
-                 SELECT DISTINCT ON (message_id, user_id) message_id, user_id, reaction, created_at FROM input
-                 WHERE is_there AND untouched
-                 ORDER BY message_id, user_id, created_at DESC, id DESC
-                 ON CONFLICT (message_id, user_id) DO UPDATE SET reaction = excluded.reaction, created_at = excluded.created_at
-                 WHERE excluded.created_at >= r.created_at
+            "WITH found AS (
+                 INSERT INTO found_reactions
+                 SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[])
+                 RETURNING id, message_id
              )
-             SELECT id FROM input WHERE NOT is_there ORDER BY id",
+             SELECT id FROM found f WHERE NOT EXISTS (SELECT FROM private_messages p WHERE p.message_id = f.message_id)
+             ORDER BY id",
         )
         .bind(&source_ids)
         .bind(&messages)
@@ -157,21 +143,35 @@ async fn reactions(import: &mut Import<'_>) -> Result<()> {
         .bind(&times)
         .fetch_all(&mut *import.target)
         .await
-        .context("storing reactions")?;
+        .context("reading reactions")?;
         import.report.imported(REACTIONS.name, (source_ids.len() - missing.len()) as u64);
         for id in missing {
             import.report.note(REACTIONS.name, "to a message that is not here", id)?;
         }
     }
     if !import.dry_run {
-        sqlx::raw_sql(TAKEN_BACK).execute(&mut *import.target).await.context("reactions that were taken back")?;
+        sqlx::raw_sql(STORE_REACTIONS).execute(&mut *import.target).await.context("storing reactions")?;
     }
     Ok(())
 }
 
-/// The original deletes the rows of removed reactions.
-const TAKEN_BACK: &str = "
+const FOUND: &str = "
+    DROP TABLE IF EXISTS found_reactions;
+    CREATE TEMPORARY TABLE found_reactions
+        (id BIGINT, message_id UUID, user_id BIGINT, reaction TEXT, created_at TIMESTAMPTZ)";
+
+/// In conversations in which the new server has not written. The original deletes the rows of reactions that are taken back.
+const STORE_REACTIONS: &str = "
     ANALYZE found_reactions;
+    INSERT INTO message_reactions AS r (message_id, user_id, reaction, created_at)
+    SELECT DISTINCT ON (f.message_id, f.user_id) f.message_id, f.user_id, f.reaction, f.created_at
+    FROM found_reactions f
+    JOIN private_messages p ON p.message_id = f.message_id
+    JOIN conversations c ON c.conversation_id = p.conversation_id
+    JOIN chat_import.conversations v ON v.conversation_id = c.conversation_id AND v.version = c.version
+    ORDER BY f.message_id, f.user_id, f.created_at DESC, f.id DESC
+    ON CONFLICT (message_id, user_id) DO UPDATE SET reaction = excluded.reaction, created_at = excluded.created_at
+    WHERE (r.reaction, r.created_at) IS DISTINCT FROM (excluded.reaction, excluded.created_at);
     DELETE FROM message_reactions r
     USING chat_import.messages m, private_messages p, conversations c, chat_import.conversations v
     WHERE m.message_id = r.message_id AND p.message_id = r.message_id AND c.conversation_id = p.conversation_id

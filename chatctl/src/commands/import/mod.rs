@@ -173,6 +173,8 @@ async fn prepare(target: &mut PgConnection) -> Result<()> {
     if !ours {
         bail!("the tables to import into are not there: run `chatctl migrate` first");
     }
+    // Digests are of times as Postgres prints them.
+    sqlx::raw_sql("SET TimeZone = 'UTC'; SET DateStyle = 'ISO'").execute(&mut *target).await?;
     sqlx::raw_sql(include_str!("schema.sql")).execute(target).await.context("the schema chat_import")?;
     Ok(())
 }

@@ -55,8 +55,8 @@ CREATE TABLE IF NOT EXISTS chat_import.conversations (
     version         BIGINT NOT NULL
 );
 
--- Rows of communities as the import left them, by a digest of all columns: one that is another now was changed by the new server, and
--- is not changed any more.
+-- Rows of communities as the import left them, by a digest of their columns: one that is another now was changed by the new server,
+-- and is not changed any more.
 CREATE TABLE IF NOT EXISTS chat_import.rows (
     table_name TEXT NOT NULL,
     key        TEXT NOT NULL,

@@ -91,6 +91,32 @@ async fn the_takeover_guide_leads_to_a_serving_fleet() -> Result<()> {
         nine.request(json!({"type": "get_private_messages", "conversationId": "conv_user-9_user-11"})).await?;
     assert_eq!(unknown["code"], "VALIDATION_ERROR");
 
+    // Ids of messages that are no UUIDs, wherever an id is taken.
+    let mut four: Client = site.login(1, &user(4)?).await?;
+    let [draft, reply] = ["draft #17 (ü)", "18"];
+    let page =
+        four.request_ok(json!({"type": "get_private_messages", "recipientId": "3", "aroundMessageId": draft})).await?;
+    let ids: Vec<&str> =
+        page["messages"].as_array().context("messages")?.iter().filter_map(|m| m["messageId"].as_str()).collect();
+    let [draft_id, reply_id] = ids[..] else { bail!("{page}") };
+    assert_eq!(page["messages"][1]["replyTo"]["messageId"], draft_id);
+    let send = json!({"type": "send_message", "recipientId": "3", "content": "again", "replyTo": draft});
+    four.request_ok(send).await?;
+    let echoed = four.expect("new_message", |event| event["content"] == "again", wait::SOON).await?;
+    assert_eq!(echoed["replyToMessageId"], draft_id);
+    // Two ids in one command that only the import knows.
+    let read = json!({"type": "mark_message_read", "messageId": reply, "conversationId": "dm-3-4"});
+    assert_eq!(four.request_ok(read).await?["messageId"], reply_id);
+    for (kind, id) in
+        [("pin_message", reply), ("add_reaction", draft), ("remove_reaction", draft), ("delete_message", reply)]
+    {
+        let command = json!({"type": kind, "messageId": id, "conversationId": "conv_4_3", "reaction": "👍"});
+        let answer = four.request_ok(command).await?;
+        assert!(answer["messageId"] == draft_id || answer["messageId"] == reply_id, "{answer}");
+    }
+    let unknown = four.request(json!({"type": "add_reaction", "messageId": "draft #18", "reaction": "👍"})).await?;
+    assert_eq!((&unknown["code"], &unknown["field"]), (&json!("VALIDATION_ERROR"), &json!("messageId")));
+
     let mut ten = site.login(1, &ten).await?;
     let sent = ten.request_ok(json!({"type": "send_private_message", "recipientId": "9", "content": "and on"})).await?;
     assert_eq!(sent["seq"], 6);
