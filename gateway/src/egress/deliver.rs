@@ -151,12 +151,13 @@ impl Deliverer {
             (Header::ReceiptsWanted { by, request }, Channel::User(user)) => {
                 count("receipts");
                 if by != self.gateway.id {
-                    self.gateway.elsewhere.answer(by, request, &self.gateway.unrecorded(user));
+                    let (epoch, receipts) = self.gateway.unrecorded(user);
+                    self.gateway.elsewhere.answer(by, request, epoch, &receipts);
                 }
             }
             (Header::ReceiptsGiven { request }, Channel::Gateway) => {
                 count("receipts");
-                self.gateway.elsewhere.answered(request, postcard::from_bytes(&payload).unwrap_or_default());
+                self.gateway.elsewhere.answered(request, &payload);
             }
             (Header::Drain, Channel::Gateway) => {
                 count("operator");
