@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
-use fred::prelude::*;
 
 use super::Findings;
 use crate::fleet::FleetClient;
@@ -36,7 +35,7 @@ pub async fn check(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
     let (length, age) = fleet.backlogs(&[fleet.keys.queries()]).await?.first().copied().unwrap_or_default();
     let what = format!("{length} queries wait, the oldest for {:.1} s", age.as_secs_f64());
     findings.check(age < Duration::from_secs(5), what, "See ChatBacklogOld in docs/runbook.md.")?;
-    let proxy: Option<String> = fleet.redis.get(fleet.keys.unnamed_proxy()).await?;
+    let proxy = fleet.unnamed_proxy().await?;
     let what = match &proxy {
         Some(proxy) => format!("within a day many clients were refused that {proxy} forwards for, as one address"),
         None => "no proxy hides its clients' addresses".to_owned(),
@@ -46,6 +45,6 @@ pub async fn check(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
         what,
         "If this is your proxy, name it in TRUSTED_PROXIES of the gateways; see docs/deployment.md.",
     )?;
-    let letters: u64 = fleet.redis.xlen(fleet.keys.dead_letters()).await?;
+    let letters = fleet.dead_letters().count().await?;
     findings.advise(letters == 0, format!("{letters} dead letters"), "Look at them with `chatctl dlq list`.")
 }
