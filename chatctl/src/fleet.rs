@@ -1,5 +1,6 @@
 //! The fleet as Redis knows it, for operators: who is alive and who is connected; also sends messages to gateways.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -9,7 +10,9 @@ use shared::clock::Timestamp;
 use shared::ids::{GatewayId, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::publication::Header;
+use shared::redis::dead_letters::DeadLetters;
 use shared::redis::keys::Keys;
+use shared::redis::redirect::keyed;
 use shared::wire::Wire;
 
 use crate::settings::Settings;
@@ -46,31 +49,73 @@ impl FleetClient {
     pub async fn alive(&self, kind: &str) -> Result<Vec<Alive>> {
         let now = Timestamp::now().0;
         let oldest = (now - ALIVE_MS) as f64;
-        let beats: Vec<(String, f64)> =
-            self.redis.zrangebyscore(self.keys.heartbeats(kind), oldest, f64::INFINITY, true, None).await?;
+        let beats: Vec<(String, f64)> = keyed!(&self.redis, self.keys.heartbeats(kind), |sender, key| async move {
+            sender.zrangebyscore(key, oldest, f64::INFINITY, true, None).await
+        })
+        .await?;
         Ok(beats.into_iter().map(|(id, at)| Alive { id, seen_ms: now - at as i64 }).collect())
     }
 
     /// The version of a live process; `None` if it has not published one.
     pub async fn version(&self, kind: &str, process: &str) -> Result<Option<String>> {
-        Ok(self.redis.get(self.keys.version(kind, process)).await?)
+        self.text(self.keys.version(kind, process)).await
     }
 
     /// The number of sessions registered for a gateway.
     pub async fn count_sessions(&self, gateway: &str) -> Result<u64> {
-        Ok(self.redis.scard(self.keys.gateway_sessions(gateway_id(gateway)?)).await?)
+        let key = self.keys.gateway_sessions(gateway_id(gateway)?);
+        Ok(keyed!(&self.redis, key, |sender, key| async move { sender.scard(key).await }).await?)
     }
 
     /// A gateway's sessions as `(user, connection)`.
     pub async fn gateway_sessions(&self, gateway: &str) -> Result<Vec<(String, String)>> {
-        let members: Vec<String> = self.redis.smembers(self.keys.gateway_sessions(gateway_id(gateway)?)).await?;
-        Ok(members.iter().filter_map(|member| pair(member)).collect())
+        self.pairs(self.keys.gateway_sessions(gateway_id(gateway)?)).await
     }
 
     /// A user's sessions as `(gateway, connection)`.
     pub async fn user_sessions(&self, user: i64) -> Result<Vec<(String, String)>> {
-        let members: Vec<String> = self.redis.smembers(format!("{}{user}", self.keys.user_sessions_prefix())).await?;
+        self.pairs(format!("{}{user}", self.keys.user_sessions_prefix())).await
+    }
+
+    async fn pairs(&self, set: String) -> Result<Vec<(String, String)>> {
+        let members: Vec<String> =
+            keyed!(&self.redis, set, |sender, key| async move { sender.smembers(key).await }).await?;
         Ok(members.iter().filter_map(|member| pair(member)).collect())
+    }
+
+    async fn text(&self, key: String) -> Result<Option<String>> {
+        Ok(keyed!(&self.redis, key, |sender, key| async move { sender.get(key).await }).await?)
+    }
+
+    pub async fn count_online(&self) -> Result<u64> {
+        let key = self.keys.online_users();
+        Ok(keyed!(&self.redis, key, |sender, key| async move { sender.zcard(key).await }).await?)
+    }
+
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(self.redis.clone(), &self.keys)
+    }
+
+    /// The proxy whose clients gateways took for one address, if there was one within a day.
+    pub async fn unnamed_proxy(&self) -> Result<Option<String>> {
+        self.text(self.keys.unnamed_proxy()).await
+    }
+
+    /// Whether gateways count connections for this address.
+    pub async fn counts_address(&self, address: IpAddr) -> Result<bool> {
+        let key = self.keys.address_connections(address);
+        let count: u64 = keyed!(&self.redis, key, |sender, key| async move { sender.exists(key).await }).await?;
+        Ok(count > 0)
+    }
+
+    /// The first entries of a stream, each with its id.
+    pub async fn entries<V: FromValue>(&self, stream: &str, most: u64) -> Result<Vec<(String, V)>> {
+        Ok(keyed!(
+            &self.redis,
+            stream,
+            |sender, stream| async move { sender.xrange(stream, "-", "+", Some(most)).await }
+        )
+        .await?)
     }
 
     /// Length and age of the oldest entry of each stream, in their order.
@@ -80,10 +125,11 @@ impl FleetClient {
         let now_ms = now.first().copied().unwrap_or(0) * 1000 + now.get(1).copied().unwrap_or(0) / 1000;
         let mut backlogs = Vec::with_capacity(streams.len());
         for stream in streams {
-            let length: u64 = self.redis.xlen(stream.as_str()).await?;
+            let length: u64 =
+                keyed!(&self.redis, stream, |sender, stream| async move { sender.xlen(stream).await }).await?;
             let first: Vec<(String, Value)> = match length {
                 0 => Vec::new(),
-                _ => self.redis.xrange(stream.as_str(), "-", "+", Some(1)).await?,
+                _ => self.entries(stream, 1).await?,
             };
             let at_ms = first.first().and_then(|(id, _)| id.split('-').next()?.parse::<u64>().ok());
             let age = Duration::from_millis(at_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms)));

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use fred::prelude::*;
 use shared::clock::Timestamp;
 use shared::config::GatewaySettings;
-use shared::ids::{ConnectionId, UserId};
+use shared::ids::{ConnectionId, Epoch, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::publication::Header;
 use shared::redis::presence::UserSession;
@@ -31,7 +31,7 @@ use crate::lanes::admit::Admitted;
 use crate::lanes::ask::Requests;
 use crate::lanes::enqueue::Enqueue;
 use crate::lanes::load::LaneLoads;
-use crate::lanes::receipts::ReceiptQueue;
+use crate::lanes::receipts::{ReceiptQueue, Stamped};
 use crate::limits::addresses::Addresses;
 use crate::limits::known_keys::KnownKeys;
 use crate::limits::places::Places;
@@ -83,7 +83,7 @@ impl Deref for Gateway {
 pub struct Queues {
     pub admitted: mpsc::Receiver<Admitted>,
     pub changes: mpsc::UnboundedReceiver<Change>,
-    pub receipts: mpsc::Receiver<Receipts>,
+    pub receipts: mpsc::Receiver<Stamped>,
     pub deliveries: mpsc::Receiver<Delivery>,
     pub gaps: mpsc::Receiver<Gap>,
     pub closed_sessions: mpsc::UnboundedReceiver<UserSession>,
@@ -185,16 +185,18 @@ impl Gateway {
         });
     }
 
-    /// What reached a user through connections of this gateway and may not be recorded yet.
-    pub fn unrecorded(&self, user: UserId) -> Vec<Receipts> {
+    /// What reached a user by connections of this gateway and may not be recorded yet, and in which epoch of the database.
+    pub fn unrecorded(&self, user: UserId) -> (Option<Epoch>, Vec<Receipts>) {
+        // Before the receipts, as in `ReceiptQueue::take_from`.
+        let epoch = self.liveness.epoch();
         let mut unrecorded = Vec::new();
         self.registry.for_user(user, |connection| unrecorded.extend(connection.unrecorded()));
-        unrecorded
+        (epoch, unrecorded)
     }
 
-    /// Passes receipts on, or drops them if too many are waiting.
-    pub fn pass_on(&self, receipts: Receipts) {
-        if !self.receipts.push(receipts) {
+    /// Sends what the connection received on its way, or drops it when too much is waiting.
+    pub fn pass_on(&self, connection: &Connection) {
+        if !self.receipts.take_from(&self.core, connection) {
             self.metrics.receipts_dropped.increment(1);
         }
     }

@@ -1,9 +1,9 @@
-//! Who else is alive, as `heartbeat` found out: the live gateways and workers, and if Redis answers.
-use shared::ids::Epoch;
+//! Who else is alive, as `heartbeat` found it: the live gateways and workers, and whether Redis answers.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
+use shared::ids::Epoch;
 use tokio::sync::watch;
 
 #[derive(Default)]
@@ -16,8 +16,10 @@ pub struct Liveness {
     redis_micros: AtomicU64,
     workers: AtomicU32,
     gateways: RwLock<Vec<String>>,
-    /// The database's epoch, once it is known.
-    epoch: watch::Sender<Option<String>>,
+    /// The database's epoch, once it is known, as it was found last.
+    found_epoch: watch::Sender<Option<String>>,
+    /// And the one that all sessions are in.
+    epoch: RwLock<Option<Epoch>>,
 }
 
 impl Liveness {
@@ -54,19 +56,25 @@ impl Liveness {
 
     /// Stores the database's epoch.
     pub fn set_epoch(&self, epoch: String) {
-        self.epoch.send_if_modified(|known| {
+        self.found_epoch.send_if_modified(|known| {
             let is_another = known.as_ref() != Some(&epoch);
             *known = Some(epoch);
             is_another
         });
     }
 
+    /// All sessions are in this epoch from now on: what they received before counts no more.
+    pub fn enter_epoch(&self, epoch: Option<Epoch>) {
+        *self.epoch.write() = epoch;
+    }
+
+    /// The epoch of what sessions receive; `None` until it is known.
     pub fn epoch(&self) -> Option<Epoch> {
-        self.epoch.borrow().as_ref().and_then(|epoch| epoch.parse().ok()).map(Epoch)
+        *self.epoch.read()
     }
 
     pub fn epochs(&self) -> watch::Receiver<Option<String>> {
-        self.epoch.subscribe()
+        self.found_epoch.subscribe()
     }
 
     pub fn live_gateways(&self) -> Vec<String> {

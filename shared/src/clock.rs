@@ -55,12 +55,15 @@ impl Timestamp {
 const UNKNOWN: i64 = i64::MIN;
 /// How much the error of a measurement grows per second: clocks drift by far less than this.
 const DRIFT_US_PER_SECOND: i64 = 1_000;
+/// A clock that moved by more than can be explained, and by this, was set, or it is another machine's.
+const JUMP_US: i64 = 1_000_000;
 
 static CLOCK: LazyLock<Clock> = LazyLock::new(|| Clock {
     started: Instant::now(),
     anchor_us: AtomicI64::new(UNKNOWN),
     shift_ms: AtomicI64::new(0),
     measured: Mutex::new(None),
+    jumped_at: Mutex::new(None),
 });
 
 /// This process's view of the fleet's clock. It runs on the monotonic clock, so that setting the machine's does not move it.
@@ -71,6 +74,8 @@ struct Clock {
     /// How far the machine's clock is shifted, in tests.
     shift_ms: AtomicI64,
     measured: Mutex<Option<Measured>>,
+    /// When the fleet's clock was last found to have moved by itself.
+    jumped_at: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone, Copy)]
@@ -86,7 +91,13 @@ impl Measured {
         self.error_us + micros(now.duration_since(self.at)) / 1_000_000 * DRIFT_US_PER_SECOND
     }
 
-    /// The better of two measurements: the current one, unless the previous one is more exact and agrees with it.
+    /// Whether the clock moved since `before` as no clock does that is left alone.
+    fn jumped_since(self, before: Self) -> bool {
+        let explained_us = self.error_us + before.error_us_at(self.at);
+        (self.anchor_us - before.anchor_us).abs() > explained_us + JUMP_US
+    }
+
+    /// Whichever is to be believed: what was measured at present, unless what was measured before is more exact and agrees.
     fn or_before(self, before: Option<Self>) -> Self {
         match before {
             Some(before) => {
@@ -106,6 +117,9 @@ pub fn follow(store_us: i64, asked: Instant, answered: Instant) -> i64 {
     let answered_us = micros(answered.duration_since(CLOCK.started));
     let present = Measured { anchor_us: store_us + error_us - answered_us, error_us, at: answered };
     let mut measured = CLOCK.measured.lock();
+    if measured.is_some_and(|before| present.jumped_since(before)) {
+        *CLOCK.jumped_at.lock() = Some(answered);
+    }
     let believed = present.or_before(*measured);
     *measured = Some(believed);
     CLOCK.anchor_us.store(believed.anchor_us, Ordering::Relaxed);
@@ -113,7 +127,13 @@ pub fn follow(store_us: i64, asked: Instant, answered: Instant) -> i64 {
     Timestamp::by_machine().0 - Timestamp::now().0
 }
 
-/// Shifts this machine's clock, for tests.
+/// Whether the fleet's clock was set so lately, as by a failover of Redis to a machine with another clock. A time that was written down
+/// before may then seem to be over, or far ahead.
+pub fn jumped_within(duration: Duration) -> bool {
+    CLOCK.jumped_at.lock().is_some_and(|at| at.elapsed() < duration)
+}
+
+/// Makes this machine's clock differ, for tests.
 pub fn shift(milliseconds: i64) {
     CLOCK.shift_ms.store(milliseconds, Ordering::Relaxed);
 }
@@ -213,6 +233,10 @@ mod tests {
         assert_eq!(believed(measured(1_000_900, 1_000, 1)), 1_000_900, "the former is no longer as exact");
         assert_eq!(believed(measured(1_400_000, 50_000, 1)), 1_400_000, "the store's clock was set");
         assert_eq!(exact.or_before(None).anchor_us, 1_000_000);
+        let jumped = |present: Measured| present.jumped_since(exact);
+        assert!(jumped(measured(61_000_000, 200, 1)) && jumped(measured(-59_000_000, 200, 1)));
+        assert!(!jumped(measured(1_900_000, 200, 1)), "within a second");
+        assert!(!jumped(measured(2_500_000, 2_000_000, 1)), "the answer was slow");
     }
 
     #[test]

@@ -89,7 +89,8 @@ pub enum Header {
         by: GatewayId,
         request: Uuid,
     },
-    /// The answer (on the gateway's channel); the payload is the postcard of a list of [`crate::stream::Receipts`].
+    /// The answer (on the gateway's channel); the payload is the postcard of a list of [`crate::stream::Receipts`],
+    /// and of the epoch of the database in which they were received, if that is known; before 0.2 of the list alone.
     ReceiptsGiven {
         request: Uuid,
     },

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use fred::prelude::*;
 use serde_json::{Value as Json, json};
 
 use crate::database::{self, PartitionOwner};
@@ -68,8 +67,8 @@ async fn look(settings: &Settings, partitions: u32) -> Result<Json> {
     let streams: Vec<String> = (0..partitions).map(|partition| fleet.keys.partition(partition)).collect();
     let ordered = fleet.backlogs(&streams).await?;
     let queries = fleet.backlogs(&[fleet.keys.queries()]).await?;
-    let dead_letters: u64 = fleet.redis.xlen(fleet.keys.dead_letters()).await.context("dead letters")?;
-    let online: u64 = fleet.redis.zcard(fleet.keys.online_users()).await.context("online users")?;
+    let dead_letters = fleet.dead_letters().count().await.context("dead letters")?;
+    let online = fleet.count_online().await.context("online users")?;
     Ok(json!({
         "gateways": gateways, "workers": workers, "onlineUsers": online, "deadLetters": dead_letters,
         "waiting": {"ordered": backlog_json(&ordered), "queries": backlog_json(&queries)},

@@ -1,13 +1,12 @@
 //! `chatctl trace`: the life of one message from the stores, without its content. If OpenTelemetry traces are collected
 //! (`OTEL_EXPORTER_OTLP_ENDPOINT`), those show how long each step took; this shows where a message is, traced or not.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use fred::prelude::*;
 use shared::ids::MessageId;
-use shared::redis::dead_letters::DeadLetters;
 use shared::wire::peek_envelope;
 use sqlx::PgConnection;
 use sqlx::types::time::OffsetDateTime;
@@ -109,15 +108,13 @@ async fn underway(settings: &Settings, connection: &mut PgConnection, id: Uuid) 
     let partition = u32::from(MessageId(id).route_hint()) % owners.len() as u32;
     let fleet = FleetClient::connect(settings).await?;
     let stream = fleet.keys.partition(partition);
-    let entries: Vec<(String, std::collections::HashMap<String, bytes::Bytes>)> =
-        fleet.redis.xrange(stream.as_str(), "-", "+", Some(MAX_ENTRIES)).await?;
+    let entries: Vec<(String, HashMap<String, bytes::Bytes>)> = fleet.entries(&stream, MAX_ENTRIES).await?;
     let is_it = |entry: &bytes::Bytes| peek_envelope(entry).is_ok_and(|envelope| envelope.id == id);
     match entries.iter().find(|(_, fields)| fields.values().any(is_it)) {
         Some((entry, _)) => print_line(&format!("it waits in {stream} as {entry}, behind what came before"))?,
         None => print_line(&format!("nothing of it waits in {stream}, of {} entries", entries.len()))?,
     }
-    let letters = DeadLetters::new(fleet.redis.clone(), &fleet.keys);
-    for stored in letters.list(None, "+", MAX_ENTRIES).await? {
+    for stored in fleet.dead_letters().list(None, "+", MAX_ENTRIES).await? {
         if stored.letter.envelope().is_ok_and(|envelope| envelope.id == id) {
             print_line(&format!("it is dead letter {}: {}", stored.id, stored.letter.reason))?;
         }

@@ -78,6 +78,10 @@ struct Inner {
     cost: usize,
     close: Option<Close>,
     received: Received,
+    /// The histories of the database that the connection has lived in.
+    history: u32,
+    /// What was handed out to be written is of an earlier history.
+    writes_earlier: bool,
     groups: HashSet<GroupId>,
     /// Which history of the database the client was told of.
     epoch: Option<Epoch>,
@@ -198,7 +202,10 @@ impl Connection {
 
     /// Hands out what is to be written. Large answers become frames here, outside the lock.
     pub fn take_outgoing(&self, empty: &mut VecDeque<Outgoing>) {
-        self.inner.lock().outbox.take(empty);
+        let mut inner = self.inner.lock();
+        inner.writes_earlier = false;
+        inner.outbox.take(empty);
+        drop(inner);
         if empty.iter().any(|item| matches!(item.mark, Mark::Answer)) {
             self.encode_answers(empty);
         }
@@ -228,6 +235,9 @@ impl Connection {
         let mut due = false;
         for item in writing.drain(..frames) {
             let (Mark::Receipt(receipt), Some(user)) = (&item.mark, user) else { continue };
+            if inner.writes_earlier {
+                continue;
+            }
             if inner.wants_acks {
                 inner.received.note_unconfirmed(receipt);
             } else {
@@ -319,13 +329,14 @@ impl Connection {
         self.wake();
     }
 
-    /// Called when the replay begins that covers all interruptions so far.
-    pub fn begin_catch_up(&self) {
+    /// The replay that makes up for all interruptions so far begins; returns the [`Self::history`] that it is of.
+    pub fn begin_catch_up(&self) -> u32 {
         let mut inner = self.inner.lock();
         inner.held.get_or_insert_default().forget_left();
         inner.interrupted = false;
         inner.catch_up = false;
         inner.fills.clear();
+        inner.history
     }
 
     /// Detaches the connection from its user: nothing that was held back may reach the next one.
@@ -340,10 +351,18 @@ impl Connection {
         inner.fills.clear();
     }
 
-    /// Puts replayed events into the outbox, except those that arrived here and whose receipts are still on their way
-    /// to the workers.
-    pub fn replay(&self, events: Vec<ReplayedEvent>) {
+    /// Which history of the database the connection is in: a number that [`Self::begin_history`] raises.
+    pub fn history(&self) -> u32 {
+        self.inner.lock().history
+    }
+
+    /// Puts replayed events into the outbox, but for those that came here and whose receipts are still on their way to the workers.
+    /// False, and nothing is done, when they are of an earlier `history`.
+    pub fn replay(&self, events: Vec<ReplayedEvent>, history: u32) -> bool {
         let mut inner = self.inner.lock();
+        if inner.history != history {
+            return false;
+        }
         for event in events {
             if let Some(held) = &mut inner.held {
                 held.note_replayed(&event.receipt);
@@ -356,11 +375,20 @@ impl Connection {
         }
         drop(inner);
         self.wake();
+        true
     }
 
-    /// Forgets what was received and not yet passed on, because it belongs to another history of the database.
-    pub fn forget_received(&self) {
-        self.inner.lock().received = Received::default();
+    /// The database has another history. What was received, is on its way to the client or held back is of the one before: it says
+    /// nothing of what has its numbers now. What is missed is asked for, as after [`Self::interrupt`].
+    pub fn begin_history(&self) {
+        let mut inner = self.inner.lock();
+        inner.history = inner.history.wrapping_add(1);
+        inner.received.begin_history();
+        inner.outbox.forget_receipts();
+        inner.writes_earlier = true;
+        inner.held.get_or_insert_default().clear();
+        inner.interrupted = true;
+        inner.fills.clear();
     }
 
     /// Notes which history of the database the session is in. Returns it if the client was told of another one.
@@ -402,6 +430,40 @@ mod tests {
     use crate::testing::{OUTBOX_LIMIT_BYTES, connection};
     use shared::ids::{ConversationId, MessageId, UserId};
     use shared::publication::Receipt;
+
+    /// A database that was restored: numbers stand for other messages now.
+    #[test]
+    fn what_is_on_its_way_at_a_restore_is_no_receipt_after_it() {
+        let conversation = ConversationId::direct(UserId(1), UserId(2));
+        let receipt = |seq: i64| Receipt::Message {
+            conversation,
+            seq,
+            sender: UserId(2),
+            message: MessageId(uuid::Uuid::from_u128(seq as u128)),
+        };
+        let connection = connection(1);
+        connection.set_user(Some(UserId(1)));
+        let deliver = |seq| connection.deliver(&Bytes::from_static(b"frame"), &receipt(seq).into());
+        let write = |writing: &mut VecDeque<Outgoing>| connection.written(5 * writing.len(), writing.len(), writing);
+        let mut writing = VecDeque::new();
+        deliver(7);
+        connection.take_outgoing(&mut writing);
+        deliver(8);
+        let before = connection.history();
+        connection.begin_history();
+        write(&mut writing);
+        connection.take_outgoing(&mut writing);
+        assert_eq!(writing.len(), 1);
+        write(&mut writing);
+        assert_eq!(connection.take_receipts(), None);
+        let replayed = ReplayedEvent { receipt: receipt(9), json: b"{}".to_vec() };
+        assert!(!connection.replay(vec![replayed.clone()], before), "a page of before");
+        let now = connection.begin_catch_up();
+        assert!(connection.replay(vec![replayed], now));
+        connection.take_outgoing(&mut writing);
+        write(&mut writing);
+        assert_eq!(connection.take_receipts().map(|receipts| receipts.conversations), Some(vec![(conversation, 9)]));
+    }
 
     #[test]
     fn events_held_back_beyond_the_limit_are_replayed() {

@@ -117,7 +117,14 @@ impl Outbox {
         (before - self.queue.len()) as u32
     }
 
-    /// Hands out all waiting frames by swapping with `empty`.
+    /// That what waits is written proves nothing any more.
+    pub fn forget_receipts(&mut self) {
+        for item in self.queue.iter_mut().filter(|item| matches!(item.mark, Mark::Receipt(_))) {
+            item.mark = Mark::Required;
+        }
+    }
+
+    /// Hands all waiting frames out by swapping with `empty`.
     pub fn take(&mut self, empty: &mut VecDeque<Outgoing>) {
         debug_assert!(empty.is_empty());
         self.answers = [0, self.answers[0]];

@@ -10,7 +10,10 @@ use uuid::Uuid;
 
 /// Beyond this many, receipts are passed on before their turn.
 const MAX_GATHERED: usize = 256;
-/// How much a client may confirm before its receipts are passed on.
+/// What was written and not confirmed beyond that is known by a digest each: 128 KiB, for a client that confirms nothing. Of still more
+/// a catch-up repeats the oldest.
+const MAX_DIGESTS: usize = 16_384;
+/// What a client may confirm until it is passed on in its turn.
 const MAX_CONFIRMED: usize = 1_024;
 
 /// What one connection received since its receipts were last passed on, and what was passed on recently: workers may
@@ -21,6 +24,10 @@ pub struct Received {
     passed_on: Option<Box<[Gathered; 2]>>,
     /// Events written to a client that confirms what it receives, oldest first.
     unconfirmed: VecDeque<Receipt>,
+    /// What was there, too, and made room for newer ones.
+    pushed_out: Option<Box<VecDeque<u64>>>,
+    /// The connection has seen the database go back in time: what its client confirms may be of before.
+    is_of_later_history: bool,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +79,10 @@ impl Received {
         self.gathered.holds(receipt)
             || self.passed_on.iter().flat_map(|lately| lately.iter()).any(|gathered| gathered.holds(receipt))
             || self.unconfirmed.iter().any(|written| is_same(written, receipt))
+            || self
+                .pushed_out
+                .as_ref()
+                .is_some_and(|digests| digest(receipt).is_some_and(|known| digests.contains(&known)))
     }
 
     /// Records that an event was written to a socket of `user`; true when it is time to pass receipts on.
@@ -101,27 +112,43 @@ impl Received {
 
     /// Records an event that the client has not confirmed; beyond the bound the oldest is forgotten.
     pub fn note_unconfirmed(&mut self, receipt: &Receipt) {
-        if !matches!(receipt, Receipt::None) {
-            if self.unconfirmed.len() >= MAX_GATHERED {
-                self.unconfirmed.pop_front();
-            }
-            self.unconfirmed.push_back(*receipt);
+        if matches!(receipt, Receipt::None) {
+            return;
         }
+        if self.unconfirmed.len() >= MAX_GATHERED
+            && let Some(oldest) = self.unconfirmed.pop_front().as_ref().and_then(digest)
+        {
+            let digests = self.pushed_out.get_or_insert_default();
+            if digests.len() >= MAX_DIGESTS {
+                digests.pop_front();
+            }
+            digests.push_back(oldest);
+        }
+        self.unconfirmed.push_back(*receipt);
+    }
+
+    /// Forgets all: the database has another history, in which numbers stand for other messages.
+    pub fn begin_history(&mut self) {
+        *self = Received { is_of_later_history: true, ..Received::default() };
     }
 
     /// Confirms a conversation up to this number; returns its newest message that was written. Bounded like
     /// [`Self::confirm_events`].
     pub fn confirm(&mut self, confirmed: ConversationId, up_to: i64) -> Option<Receipt> {
-        let (mut oldest, mut newest) = (None, None);
+        let (mut oldest, mut newest, mut newest_seq) = (None, None, None);
         self.unconfirmed.retain(|receipt| match *receipt {
             Receipt::Message { conversation, seq, .. } if conversation == confirmed && seq <= up_to => {
                 oldest = Some(oldest.map_or(seq, |oldest: i64| oldest.min(seq)));
                 newest = Some(*receipt);
+                newest_seq = Some(seq);
                 false
             }
             _ => true,
         });
-        if self.gathered.len() < MAX_CONFIRMED {
+        let counts_up_to = if self.is_of_later_history { newest_seq } else { Some(up_to) };
+        if let Some(up_to) = counts_up_to
+            && self.gathered.len() < MAX_CONFIRMED
+        {
             self.advance(confirmed, up_to);
             // All of them arrived, not only the newest.
             if let (Some(oldest), Some(row)) = (oldest, self.row(confirmed)) {
@@ -172,6 +199,16 @@ fn is_same(one: &Receipt, other: &Receipt) -> bool {
         (Receipt::Durable { event }, Receipt::Durable { event: known }) => event == known,
         _ => false,
     }
+}
+
+/// Ids are random in their lower half.
+fn digest(receipt: &Receipt) -> Option<u64> {
+    let (time, random) = match *receipt {
+        Receipt::Message { message, .. } => message.0.as_u64_pair(),
+        Receipt::Durable { event } => event.as_u64_pair(),
+        Receipt::None => return None,
+    };
+    Some(time ^ random)
 }
 
 #[cfg(test)]
@@ -241,6 +278,33 @@ mod tests {
         received.confirm_events(vec![event]);
         assert!(received.unconfirmed.is_empty());
         assert_eq!(known(&received), [true; 3]);
+    }
+
+    #[test]
+    fn what_was_never_confirmed_stays_known_within_a_bound() {
+        let mut received = Received::default();
+        let event = |n: usize| Receipt::Durable { event: Uuid::from_u128(n as u128) };
+        let most = MAX_GATHERED + MAX_DIGESTS;
+        (0..most).for_each(|n| received.note_unconfirmed(&event(n)));
+        assert!((0..most).step_by(1_000).all(|n| received.holds(&event(n))));
+        received.note_unconfirmed(&event(most));
+        assert_eq!([0, 1, most].map(|n| received.holds(&event(n))), [false, true, true]);
+        assert_eq!((received.unconfirmed.len(), received.pushed_out.unwrap().len()), (MAX_GATHERED, MAX_DIGESTS));
+    }
+
+    #[test]
+    fn what_was_confirmed_of_before_a_restore_does_not_count() {
+        let mut received = Received::default();
+        received.begin_history();
+        let conversation = ConversationId::direct(UserId(1), UserId(2));
+        assert!(received.confirm(conversation, 9).is_none() && received.take(UserId(1)).is_none());
+        received.note_unconfirmed(&message(5, 2));
+        received.confirm(conversation, 9);
+        assert_eq!(
+            received.take(UserId(1)).unwrap().conversations,
+            [(conversation, 5)],
+            "as far as it was written since"
+        );
     }
 
     #[test]

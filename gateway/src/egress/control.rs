@@ -56,12 +56,13 @@ pub fn obey(gateway: &Gateway, header: Header, channel: Channel, payload: &[u8])
         (Header::ReceiptsWanted { by, request }, Channel::User(user)) => {
             count("receipts");
             if by != gateway.id {
-                gateway.elsewhere.answer(by, request, &gateway.unrecorded(user));
+                let (epoch, receipts) = gateway.unrecorded(user);
+                gateway.elsewhere.answer(by, request, epoch, &receipts);
             }
         }
         (Header::ReceiptsGiven { request }, Channel::Gateway) => {
             count("receipts");
-            gateway.elsewhere.answered(request, postcard::from_bytes(payload).unwrap_or_default());
+            gateway.elsewhere.answered(request, payload);
         }
         (Header::Report, Channel::Report) => {
             count("report");

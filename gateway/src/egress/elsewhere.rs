@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::prelude::*;
 use parking_lot::Mutex;
-use shared::ids::{GatewayId, UserId};
+use shared::ids::{Epoch, GatewayId, UserId};
 use shared::publication::Header;
 use shared::stream::Receipts;
 use tokio::sync::mpsc;
@@ -19,10 +19,13 @@ use crate::core::Core;
 /// How long to wait for a gateway's answer; without it, some events are only repeated.
 const ANSWER_WITHIN: Duration = Duration::from_millis(150);
 
-/// Pending questions to other gateways.
+/// In which epoch of the database another gateway's sessions are, and what they received in it.
+type Answer = (Option<Epoch>, Vec<Receipts>);
+
+/// Questions to other gateways under way.
 pub struct Elsewhere {
     core: Arc<Core>,
-    waiting: Mutex<HashMap<Uuid, mpsc::UnboundedSender<Vec<Receipts>>>>,
+    waiting: Mutex<HashMap<Uuid, mpsc::UnboundedSender<Answer>>>,
 }
 
 impl Elsewhere {
@@ -30,8 +33,8 @@ impl Elsewhere {
         Elsewhere { core, waiting: Mutex::default() }
     }
 
-    /// What the user's connections on other gateways received recently. The caller is subscribed to the user's channel.
-    pub async fn ask(&self, user: UserId) -> Vec<Receipts> {
+    /// What the user's connections on other gateways received of late. Whoever asks is subscribed to the user's channel.
+    pub async fn ask(&self, user: UserId) -> Vec<Answer> {
         let core = &self.core;
         let request = Uuid::new_v4();
         let (sender, mut answers) = mpsc::unbounded_channel();
@@ -40,26 +43,26 @@ impl Elsewhere {
         let channel = core.keys.user_channel(user);
         let header = Header::ReceiptsWanted { by: core.id, request };
         let question = Bytes::from(core.wire.publication(&channel, &header, &[]));
-        let mut receipts = Vec::new();
+        let mut received = Vec::new();
         let asking = async {
             let listening: u32 = core.redis.publish(channel, question).await?;
             // This gateway also listens.
             for _ in 1..listening {
-                receipts.extend(answers.recv().await.unwrap_or_default());
+                received.extend(answers.recv().await);
             }
             Ok::<(), Error>(())
         };
         if let Ok(Err(error)) = tokio::time::timeout(ANSWER_WITHIN, asking).await {
             tracing::debug!(%error, "other gateways could not be asked for receipts");
         }
-        receipts
+        received
     }
 
     /// Answers another gateway's question.
-    pub fn answer(&self, by: GatewayId, request: Uuid, receipts: &[Receipts]) {
+    pub fn answer(&self, by: GatewayId, request: Uuid, epoch: Option<Epoch>, receipts: &[Receipts]) {
         let channel = self.core.keys.gateway_channel(by);
-        // Serialising plain values into memory cannot fail.
-        let payload = postcard::to_stdvec(receipts).unwrap_or_default();
+        // Serialising plain values into memory cannot fail. A gateway of release 0.1 reads the receipts and leaves the rest.
+        let payload = postcard::to_stdvec(&(receipts, epoch)).unwrap_or_default();
         let publication = self.core.wire.publication(&channel, &Header::ReceiptsGiven { request }, &payload);
         let redis = self.core.redis.clone();
         tokio::spawn(async move {
@@ -69,10 +72,14 @@ impl Elsewhere {
         });
     }
 
-    /// Hands another gateway's answer to the waiting caller, if there still is one.
-    pub fn answered(&self, request: Uuid, receipts: Vec<Receipts>) {
+    /// Hands another gateway's answer to whoever waits for it, if anybody still does. One of release 0.1 names no epoch.
+    pub fn answered(&self, request: Uuid, payload: &[u8]) {
         if let Some(waiting) = self.waiting.lock().get(&request) {
-            let _ = waiting.send(receipts);
+            let answer = postcard::take_from_bytes(payload).map(|(receipts, rest)| {
+                let epoch = postcard::from_bytes(rest).unwrap_or_else(|_| self.core.liveness.epoch());
+                (epoch, receipts)
+            });
+            let _ = waiting.send(answer.unwrap_or_default());
         }
     }
 }

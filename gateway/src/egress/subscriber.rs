@@ -8,6 +8,7 @@ use bytes::Bytes;
 use fred::clients::SubscriberClient;
 use fred::prelude::*;
 use fred::types::Message;
+use shared::ids::Epoch;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::{Receiver, error};
 
@@ -147,9 +148,11 @@ pub async fn follow_epoch(gateway: Arc<Gateway>) -> Result<(), Infallible> {
         let epoch = epochs.borrow_and_update().clone();
         if known.is_some() && epoch != known {
             tracing::warn!("the database has a different history now: sessions catch up");
-            gateway.registry.for_everybody(|connection| connection.forget_received());
+            gateway.registry.for_everybody(|connection| connection.begin_history());
             interrupted(&gateway);
         }
+        // Last: a receipt is of this epoch only if its connection has begun it.
+        gateway.liveness.enter_epoch(epoch.as_ref().and_then(|epoch| epoch.parse().ok()).map(Epoch));
         known = epoch;
         tokio::select! {
             changed = epochs.changed() => if changed.is_err() { return Ok(()) },
@@ -164,25 +167,34 @@ mod tests {
     use crate::testing::{connection, gateway};
     use shared::ids::{ConversationId, UserId};
     use shared::redis::keys::Channel;
+    use uuid::Uuid;
 
     #[tokio::test]
     async fn a_new_epoch_lets_all_sessions_catch_up() {
         const ALICE: UserId = UserId(1);
-        let (gateway, _queues) = gateway(&[]);
+        let (gateway, mut queues) = gateway(&[]);
         let hers = connection(1);
         gateway.registry.insert(&hers);
         gateway.registry.add_user(&hers, ALICE, 9);
         hers.release();
         let (channel, conversation) = (Channel::User(ALICE), ConversationId::direct(ALICE, UserId(2)));
         let following = tokio::spawn(follow_epoch(gateway.clone()));
-        for (epoch, catches_up) in [("first", false), ("first", false), ("second", true)] {
+        let [first, second] = [1, 2].map(|n| Epoch(Uuid::from_u128(n)));
+        for (epoch, catches_up) in [(first, false), (first, false), (second, true)] {
             gateway.positions.message(channel, conversation, 5, 0);
-            gateway.liveness.set_epoch(epoch.to_owned());
+            hers.acknowledge(vec![(conversation, 5)], Vec::new());
+            gateway.pass_on(&hers);
+            hers.acknowledge(vec![(conversation, 6)], Vec::new());
+            gateway.liveness.set_epoch(epoch.0.to_string());
             for _ in 0..10 {
                 tokio::task::yield_now().await;
             }
-            assert_eq!(hers.is_holding(), catches_up, "{epoch}");
+            assert_eq!((hers.is_holding(), gateway.liveness.epoch()), (catches_up, Some(epoch)));
         }
+        // What waited since before is of before, and what was not taken yet is of no epoch any more.
+        gateway.pass_on(&hers);
+        let stamps: Vec<_> = std::iter::from_fn(|| queues.receipts.try_recv().ok()).map(|(epoch, _)| epoch).collect();
+        assert_eq!(stamps, [None, Some(first), Some(first)]);
         let arrival = gateway.positions.message(channel, conversation, 5, 0);
         assert_eq!(arrival, crate::egress::positions::SeqCheck::Next, "the number of another message");
         gateway.lifecycle.stopped().cancel();

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::Timestamp;
+use shared::ids::Epoch;
 use shared::stream::{Internal, Receipts};
 use tokio::sync::mpsc;
 
+use crate::connection::Connection;
 use crate::core::Core;
 use crate::lanes::admit::Admitted;
 
@@ -18,26 +20,34 @@ const QUEUE_USERS: usize = 16_384;
 /// An entry that is not applied within this time is not worth applying: later ones cover it.
 const RECORD_DEADLINE: Duration = Duration::from_secs(60);
 
+/// What one user has received, in which epoch of the database as far as that is known.
+pub type Stamped = (Option<Epoch>, Receipts);
+
 /// Where connections put what they gathered.
 #[derive(Clone)]
 pub struct ReceiptQueue {
-    sender: mpsc::Sender<Receipts>,
+    sender: mpsc::Sender<Stamped>,
 }
 
 impl ReceiptQueue {
-    pub fn new() -> (Self, mpsc::Receiver<Receipts>) {
+    pub fn new() -> (Self, mpsc::Receiver<Stamped>) {
         let (sender, receiver) = mpsc::channel(QUEUE_USERS);
         (ReceiptQueue { sender }, receiver)
     }
 
-    /// False if the queue is full and the receipts are dropped.
-    pub fn push(&self, receipts: Receipts) -> bool {
-        self.sender.try_send(receipts).is_ok()
+    /// Takes what the connection gathered. False when the queue is full and that is dropped.
+    pub fn take_from(&self, core: &Core, connection: &Connection) -> bool {
+        // Before the receipts: those that come after it are of this epoch or a later one, never of an earlier one.
+        let epoch = core.liveness.epoch();
+        match connection.take_receipts() {
+            Some(receipts) => self.sender.try_send((epoch, receipts)).is_ok(),
+            None => true,
+        }
     }
 }
 
-/// Passes receipts on until the process stops, and then what is left.
-pub async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Receipts>) {
+/// Passes receipts on until the process stops, and what is left then.
+pub async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Stamped>) {
     let stopped = core.lifecycle.stopped();
     let mut batch = Vec::new();
     loop {
@@ -48,32 +58,32 @@ pub async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Receipts>) {
         if taken == 0 {
             break;
         }
-        for entry in entries(&mut batch) {
-            record(&core, entry).await;
+        for (epoch, entry) in entries(&mut batch) {
+            record(&core, epoch, entry).await;
         }
     }
     while let Ok(receipts) = queue.try_recv() {
         batch.push(receipts);
     }
-    for entry in entries(&mut batch) {
-        record(&core, entry).await;
+    for (epoch, entry) in entries(&mut batch) {
+        record(&core, epoch, entry).await;
     }
 }
 
-/// Takes everything, split into pieces that are small enough for an entry.
-fn entries(batch: &mut Vec<Receipts>) -> Vec<Vec<Receipts>> {
-    let mut entries: Vec<Vec<Receipts>> = Vec::new();
+/// Takes all, in pieces of one epoch that are not too large for an entry.
+fn entries(batch: &mut Vec<Stamped>) -> Vec<(Option<Epoch>, Vec<Receipts>)> {
+    let mut entries: Vec<(Option<Epoch>, Vec<Receipts>)> = Vec::new();
     let mut room = 0;
-    for receipts in batch.drain(..) {
+    for (epoch, receipts) in batch.drain(..) {
         let size = size(&receipts);
         match entries.last_mut() {
-            Some(entry) if size <= room && entry.len() < BATCH_USERS => {
+            Some((of, entry)) if *of == epoch && size <= room && entry.len() < BATCH_USERS => {
                 room -= size;
                 entry.push(receipts);
             }
             _ => {
                 room = BATCH_RECEIPTS.saturating_sub(size);
-                entries.push(vec![receipts]);
+                entries.push((epoch, vec![receipts]));
             }
         }
     }
@@ -84,20 +94,20 @@ fn size(receipts: &Receipts) -> usize {
     receipts.conversations.len() + receipts.events.len()
 }
 
-/// The request to record what was received in the database's present epoch.
-pub fn request(core: &Core, receipts: Vec<Receipts>) -> Internal {
-    match core.liveness.epoch() {
+/// The request to record what was received in this epoch of the database.
+pub fn request(epoch: Option<Epoch>, receipts: Vec<Receipts>) -> Internal {
+    match epoch {
         Some(epoch) => Internal::RecordReceiptsIn { epoch, receipts },
         None => Internal::RecordReceipts { receipts },
     }
 }
 
-async fn record(core: &Core, receipts: Vec<Receipts>) {
+async fn record(core: &Core, epoch: Option<Epoch>, receipts: Vec<Receipts>) {
     let count: usize = receipts.iter().map(size).sum();
     let Some(user) = receipts.first().map(|first| first.user) else {
         return;
     };
-    let request = request(core, receipts);
+    let request = request(epoch, receipts);
     let deadline = Timestamp::now().plus(RECORD_DEADLINE);
     let admitted = Admitted::internal(core, None, user, &request, None, deadline);
     let admissions = core.admit.run(&core.redis, std::slice::from_ref(&admitted.append)).await;
@@ -119,17 +129,17 @@ mod tests {
 
     #[test]
     fn many_receipts_are_several_entries() {
-        let received = |user: usize, events: usize| Receipts {
-            user: UserId(user as i64),
-            conversations: Vec::new(),
-            events: vec![Uuid::nil(); events],
+        let received = |user: usize, events: usize| {
+            let epoch = Some(Epoch(Uuid::from_u128(u128::from(user > 290))));
+            let events = vec![Uuid::nil(); events];
+            (epoch, Receipts { user: UserId(user as i64), conversations: Vec::new(), events })
         };
         let mut batch: Vec<_> = (1..=20).map(|user| received(user, 1_000)).collect();
         batch.push(received(21, BATCH_RECEIPTS + 1));
         batch.extend((22..=300).map(|user| received(user, 1)));
         let entries = entries(&mut batch);
-        assert_eq!(entries.iter().map(Vec::len).collect::<Vec<_>>(), [8, 8, 4, 1, BATCH_USERS, 23]);
-        let users = entries.iter().flatten().map(|receipts| receipts.user.0);
+        assert_eq!(entries.iter().map(|(_, entry)| entry.len()).collect::<Vec<_>>(), [8, 8, 4, 1, BATCH_USERS, 13, 10]);
+        let users = entries.iter().flat_map(|(_, entry)| entry).map(|receipts| receipts.user.0);
         assert!(users.eq(1..=300) && batch.is_empty());
     }
 }

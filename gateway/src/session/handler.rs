@@ -364,7 +364,7 @@ impl Handler {
     }
 
     fn opened(&mut self, attempt: Attempt, opened: Opened) {
-        let Opened { membership, auth_success, replay: page } = opened;
+        let Opened { membership, auth_success, replay: page, history } = opened;
         let timers = &self.connection.timers;
         let opened_at = Timestamp::now();
         timers.opened_at_ms.store(opened_at.0, Ordering::Relaxed);
@@ -380,7 +380,7 @@ impl Handler {
             self.connection.release();
             return;
         }
-        let replaying = opening::replay(self.gateway.clone(), self.connection.clone(), user, page);
+        let replaying = opening::replay(self.gateway.clone(), self.connection.clone(), user, page, history);
         self.job = Some(Box::pin(async { JobResult::Replayed(replaying.await) }));
     }
 

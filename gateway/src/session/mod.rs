@@ -96,10 +96,8 @@ impl<S: Socket> Session<S> {
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
                 Poll::Pending => Written::default(),
             };
-            if written.receipts_due
-                && let Some(receipts) = self.connection.take_receipts()
-            {
-                self.gateway.pass_on(receipts);
+            if written.receipts_due {
+                self.gateway.pass_on(&self.connection);
             }
             if self.handler.is_waiting() {
                 self.handler.pass_waiting_on();

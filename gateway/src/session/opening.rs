@@ -16,7 +16,7 @@ use shared::ids::{Epoch, GroupId, TokenId, UserId};
 use shared::protocol::RequestId;
 use shared::publication::Receipt;
 use shared::redis::keys::Channel;
-use shared::stream::{Internal, InternalReply, Receipts, ReplayCursor, ReplayPage, ReplayedEvent};
+use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage, ReplayedEvent};
 use tokio::time::Instant;
 
 use crate::connection::Connection;
@@ -50,10 +50,8 @@ impl Drop for Membership {
         let mut channels = self.gateway.group_channels(&groups);
         channels.push(self.gateway.keys.user_channel(self.user));
         self.gateway.subscriptions.unsubscribe(channels);
-        if let Some(receipts) = self.connection.take_receipts() {
-            self.gateway.pass_on(receipts);
-        }
-        // Also if it did not open: a worker may have registered it anyway.
+        self.gateway.pass_on(&self.connection);
+        // Also when it did not open: a worker may have registered it all the same.
         self.gateway.closed_sessions.push(self.user, &self.connection);
         self.connection.reset();
     }
@@ -64,6 +62,8 @@ pub struct Opened {
     pub membership: Membership,
     pub auth_success: Vec<u8>,
     pub replay: ReplayPage,
+    /// Of the database, as the connection counts them: that of the page.
+    pub history: u32,
 }
 
 /// Why a session did not open or go on.
@@ -90,6 +90,7 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
     connection.expect_token(TokenHash::of(&opener.token_id));
     subscribed.await.map_err(|_| unavailable())?;
 
+    let history = connection.history();
     let (groups, elsewhere) = tokio::join!(check_token(&gateway, &opener), gateway.elsewhere.ask(user));
     let groups = groups?;
     let added = gateway.registry.add_groups(&connection, &groups);
@@ -97,11 +98,12 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
         let subscribed = gateway.subscriptions.subscribe(gateway.group_channels(&added));
         subscribed.await.map_err(|_| unavailable())?;
     }
-    let mut receipts = gateway.unrecorded(user);
-    receipts.extend(elsewhere);
+    let (epoch, mut received) = gateway.unrecorded(user);
+    received.extend(elsewhere.into_iter().filter(|(of, _)| *of == epoch).flat_map(|(_, receipts)| receipts));
+    let receipts = (!received.is_empty()).then(|| receipts::request(epoch, received));
     let (auth_success, replay) = resume(&gateway, &connection, &opener, false, receipts).await?;
     connection.enter_epoch(told(&auth_success).epoch);
-    Ok(Opened { membership, auth_success, replay })
+    Ok(Opened { membership, auth_success, replay, history })
 }
 
 /// Continues the session under a new token; returns the `auth_success`.
@@ -113,7 +115,7 @@ pub async fn renew(
     connection.expect_token(TokenHash::of(&opener.token_id));
     let renewed = async {
         check_token(&gateway, &opener).await?;
-        resume(&gateway, &connection, &opener, true, Vec::new()).await.map(|(auth_success, _)| auth_success)
+        resume(&gateway, &connection, &opener, true, None).await.map(|(auth_success, _)| auth_success)
     };
     let renewed = renewed.await;
     connection.end_renewal(renewed.is_ok());
@@ -126,6 +128,7 @@ pub async fn replay(
     connection: Arc<Connection>,
     user: UserId,
     mut page: ReplayPage,
+    history: u32,
 ) -> Result<(), SessionError> {
     loop {
         for event in &page.events {
@@ -137,7 +140,9 @@ pub async fn replay(
         // missed one could never return.
         for part in parts(page.events, gateway.settings.outbox_limit_bytes / 2) {
             drained(&connection).await;
-            connection.replay(part);
+            if !connection.replay(part, history) {
+                return Ok(());
+            }
         }
         let Some(cursor) = page.next else { break };
         drained(&connection).await;
@@ -166,11 +171,9 @@ fn parts(events: Vec<ReplayedEvent>, most_bytes: usize) -> Vec<Vec<ReplayedEvent
 
 /// After an interruption: asks again who the user is and what the user may see, and replays what was missed.
 pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Opener) -> Result<(), SessionError> {
-    connection.begin_catch_up();
-    // What is known to have arrived need not be sent again.
-    if let Some(receipts) = connection.take_receipts() {
-        gateway.pass_on(receipts);
-    }
+    let history = connection.begin_catch_up();
+    // What is known to have arrived need not come again.
+    gateway.pass_on(&connection);
     let groups = patiently(|| check_token(&gateway, &opener)).await?;
     let (added, removed) = gateway.registry.set_groups(&connection, &groups);
     gateway.subscriptions.unsubscribe(gateway.group_channels(&removed));
@@ -178,7 +181,7 @@ pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener
         let subscribed = gateway.subscriptions.subscribe(gateway.group_channels(&added));
         subscribed.await.map_err(|_| unavailable())?;
     }
-    let (auth_success, page) = patiently(|| resume(&gateway, &connection, &opener, false, Vec::new())).await?;
+    let (auth_success, page) = patiently(|| resume(&gateway, &connection, &opener, false, None)).await?;
     let Told { replay_truncated, epoch } = told(&auth_success);
     // A client learns that only when its session opens: it has to come back.
     if replay_truncated {
@@ -187,7 +190,7 @@ pub async fn catch_up(gateway: Arc<Gateway>, connection: Arc<Connection>, opener
     if let Some(epoch) = connection.enter_epoch(epoch) {
         connection.push_json(&broadcast(&EpochChanged { epoch, timestamp: Timestamp::now() }));
     }
-    replay(gateway.clone(), connection.clone(), opener.user, page).await
+    replay(gateway.clone(), connection.clone(), opener.user, page, history).await
 }
 
 /// What a worker's reply has only in the finished event.
@@ -217,7 +220,7 @@ async fn resume(
     connection: &Connection,
     opener: &Opener,
     renewal: bool,
-    receipts: Vec<Receipts>,
+    receipts: Option<Internal>,
 ) -> Result<(Vec<u8>, ReplayPage), SessionError> {
     let request = Internal::Resume {
         token_id: opener.token_id.clone(),
@@ -229,11 +232,8 @@ async fn resume(
     if !renewal {
         connection.note_resumed();
     }
-    if !receipts.is_empty() {
-        let request = Internal::ResumeAfter {
-            resume: Box::new(request.clone()),
-            receipts: Box::new(receipts::request(gateway, receipts)),
-        };
+    if let Some(receipts) = receipts {
+        let request = Internal::ResumeAfter { resume: Box::new(request.clone()), receipts: Box::new(receipts) };
         if let InternalReply::Resumed { auth_success, replay } =
             gateway.requests.ask(opener.user, &request, opener.request_id.as_ref()).await
         {

@@ -49,10 +49,8 @@ pub fn sweep(gateway: &Gateway, round: u64) {
             return;
         }
         ping(gateway, connection, now_ms);
-        if (connection.id.0 + round).is_multiple_of(flush_rounds)
-            && let Some(receipts) = connection.take_receipts()
-        {
-            gateway.pass_on(receipts);
+        if (connection.id.0 + round).is_multiple_of(flush_rounds) {
+            gateway.pass_on(connection);
         }
     });
 }

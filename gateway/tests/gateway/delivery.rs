@@ -161,6 +161,31 @@ async fn membership_decides_over_a_groups_events_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn joining_a_group_repeats_nothing_that_is_not_confirmed() {
+    // More than a connection remembers with all that it knows of them.
+    const EDITS: u128 = 300;
+    let mut harness = Harness::start(&[]).await;
+    let mut client = harness.connect().open().await.unwrap();
+    client.authenticate_with(json!({"token": crate::harness::token(1), "acks": true})).await.unwrap();
+    harness.worker.internal("resume").await;
+    let edit = |version: u128| (Receipt::Durable { event: Uuid::from_u128(version) }, version);
+    for version in 1..=EDITS {
+        let (receipt, version) = edit(version);
+        harness.worker.event(1, receipt, json!({"type": "message_edited", "v": version})).await;
+    }
+    client.expect("message_edited", |event| event["v"] == EDITS as u64, SOON).await.unwrap();
+    client.drain();
+    let mut missed: Vec<_> = (1..=EDITS)
+        .map(|version| replayed(edit(version).0, &json!({"type": "message_edited", "v": version})))
+        .collect();
+    missed.push(replayed(Receipt::Durable { event: Uuid::from_u128(999) }, &json!({"type": "group_created"})));
+    harness.worker.rote.lock().replay = [missed].into();
+    let user = harness.worker.keys.user_channel(UserId(1));
+    harness.worker.publish_to(user, &Header::Joined { group: GroupId(Uuid::new_v4()) }, &json!(null)).await;
+    assert_eq!(client.next_event(SOON).await.unwrap()["type"], "group_created");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn joining_a_group_repeats_nothing_with_a_pending_receipt() {
     let mut harness = Harness::start(&[]).await;
     let mut client = harness.login(1).await;

@@ -106,18 +106,31 @@ impl DeadLetters {
     /// At most `count` letters, oldest first: those after `after` (from the first if `None`) up to `last`.
     pub async fn list(&self, after: Option<&str>, last: &str, count: u64) -> Result<Vec<Stored>, Error> {
         let first = after.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
-        let entries: Vec<RawLetter> = self.client.xrange(self.stream.as_str(), first, last, Some(count)).await?;
+        let entries: Vec<RawLetter> = keyed!(&self.client, &self.stream, |sender, stream| {
+            let (first, last) = (first.clone(), last.to_owned());
+            async move { sender.xrange(stream, first, last, Some(count)).await }
+        })
+        .await?;
         Ok(entries.into_iter().map(stored).collect())
     }
 
     pub async fn find(&self, id: &str) -> Result<Option<Stored>, Error> {
-        let entries: Vec<RawLetter> = self.client.xrange(self.stream.as_str(), id, id, Some(1)).await?;
+        let entries: Vec<RawLetter> =
+            keyed!(
+                &self.client,
+                &self.stream,
+                |sender, stream| async move { sender.xrange(stream, id, id, Some(1)).await }
+            )
+            .await?;
         Ok(entries.into_iter().next().map(stored))
     }
 
     /// The id of the newest letter.
     pub async fn last_id(&self) -> Result<Option<String>, Error> {
-        let entries: Vec<RawLetter> = self.client.xrevrange(self.stream.as_str(), "+", "-", Some(1)).await?;
+        let entries: Vec<RawLetter> = keyed!(&self.client, &self.stream, |sender, stream| async move {
+            sender.xrevrange(stream, "+", "-", Some(1)).await
+        })
+        .await?;
         Ok(entries.into_iter().next().map(|(id, _)| id))
     }
 
@@ -129,7 +142,11 @@ impl DeadLetters {
     /// When Redis fails, or the entry is not one that `wire` reads.
     pub async fn requeue(&self, wire: &Wire, stored: &Stored, deadline: Timestamp) -> Result<bool, RequeueError> {
         let fields = vec![(FIELD, stored.letter.renewed(wire, deadline)?)];
-        let appended: Option<String> = self.client.xadd(stored.letter.lane.as_str(), true, None, "*", fields).await?;
+        let appended: Option<String> = keyed!(&self.client, &stored.letter.lane, |sender, lane| {
+            let fields = fields.clone();
+            async move { sender.xadd(lane, true, None, "*", fields).await }
+        })
+        .await?;
         if appended.is_none() {
             return Ok(false);
         }
@@ -139,7 +156,8 @@ impl DeadLetters {
 
     /// Deletes a letter; returns true if it existed.
     pub async fn delete(&self, id: &str) -> Result<bool, Error> {
-        let deleted: u64 = self.client.xdel(self.stream.as_str(), id).await?;
+        let deleted: u64 =
+            keyed!(&self.client, &self.stream, |sender, stream| async move { sender.xdel(stream, id).await }).await?;
         Ok(deleted > 0)
     }
 }

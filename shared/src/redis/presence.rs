@@ -63,10 +63,17 @@ impl PresenceScripts {
         Ok(())
     }
 
-    /// Users whose grace period is over, at most `most`; each is returned to one caller.
-    pub async fn end_graces(&self, redis: &Client, most: usize) -> Result<Vec<UserId>, Error> {
+    /// Users whose grace period is over, at most `most`; each is given to one caller. None lasts longer than `longest` from now on, even if
+    /// the clock was set back.
+    pub async fn end_graces(&self, redis: &Client, longest: Duration, most: usize) -> Result<Vec<UserId>, Error> {
         let keys = vec![self.keys.online_users(), self.keys.grace_periods()];
-        let arguments = vec![self.keys.user_sessions_prefix().into(), Timestamp::now().0.into(), (most as i64).into()];
+        let now = Timestamp::now();
+        let arguments = vec![
+            self.keys.user_sessions_prefix().into(),
+            now.0.into(),
+            (most as i64).into(),
+            now.plus(longest).0.into(),
+        ];
         let gone: Vec<i64> = run_script(&self.end, redis, keys, arguments).await?;
         Ok(gone.into_iter().map(UserId).collect())
     }

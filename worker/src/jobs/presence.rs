@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fred::prelude::*;
-use shared::clock::Timestamp;
+use shared::clock::{self, Timestamp};
 use shared::ids::{GatewayId, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::redis::redirect::keyed;
@@ -58,9 +58,11 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
 }
 
 async fn end_graces(app: &App, gone: &mut Vec<UserId>) -> anyhow::Result<()> {
+    let grace = app.settings.common.offline_grace_period;
     loop {
-        if gone.is_empty() {
-            gone.extend(app.presence.end_graces(&app.redis, CHUNK).await?);
+        // After the clock was set it does not say how long a grace period has lasted: each may last once more.
+        if gone.is_empty() && !clock::jumped_within(grace) {
+            gone.extend(app.presence.end_graces(&app.redis, grace.max(REGISTERED_WITHIN), CHUNK).await?);
         }
         if gone.is_empty() {
             return Ok(());

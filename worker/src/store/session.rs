@@ -355,15 +355,45 @@ mod tests {
         assert!(faults.spares(Duration::ZERO));
     }
 
-    /// Otherwise, what the session stores afterwards is in a transaction that nobody commits.
-    #[tokio::test]
-    async fn a_session_given_up_while_a_transaction_begins_is_closed() {
-        let url = tokio::task::spawn_blocking(|| devstack::testing::fresh_database("givenup").unwrap()).await.unwrap();
+    /// A pool of one session, and another for what is beside it.
+    async fn database(label: &'static str, pooled: bool) -> (Database, PgPool) {
+        let url = tokio::task::spawn_blocking(move || devstack::testing::fresh_database(label).unwrap()).await.unwrap();
         let others = PgPool::connect(&url).await.unwrap();
         sqlx::migrate!("../migrations").run(&others).await.unwrap();
         let one = PgPoolOptions::new().max_connections(1);
         let (options, faults, epoch) = (url.parse().unwrap(), Arc::default(), Arc::default());
-        let database = Database::new(one, options, &[], faults, epoch, false, Counter::noop());
+        (Database::new(one, options, &[], faults, epoch, pooled, Counter::noop()), others)
+    }
+
+    /// As for a pooler, where there is none: the backend lasts as long as the session.
+    #[tokio::test]
+    async fn statements_that_are_not_kept_leave_nothing_in_the_backend() {
+        const MAX_GROWTH_BYTES: i64 = 256 * 1024;
+        let (database, _others) = database("notkept", true).await;
+        let mut session = database.acquire().await.unwrap();
+        let mut sizes = Vec::new();
+        for round in 0..600 {
+            let look = sqlx::query_scalar::<_, i64>("SELECT sum(total_bytes)::bigint FROM pg_backend_memory_contexts");
+            sizes.push(look.fetch_one(&mut session).await.unwrap());
+            let mut transaction = session.begin().await.unwrap();
+            sqlx::query("SELECT $1::bigint FROM private_messages AS p JOIN conversations AS c USING (conversation_id)")
+                .bind(round)
+                .execute(&mut *transaction)
+                .await
+                .unwrap();
+            transaction.commit().await.unwrap();
+        }
+        // Caches of the backend fill at first.
+        let growth = sizes[599] - sizes[99];
+        assert!(growth < MAX_GROWTH_BYTES, "{growth} bytes in 1,000 statements");
+        let kept = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM pg_prepared_statements");
+        assert_eq!(kept.fetch_one(&mut session).await.unwrap(), 0);
+    }
+
+    /// Otherwise what the session stores afterwards is in a transaction that nobody commits.
+    #[tokio::test]
+    async fn a_session_given_up_while_a_transaction_begins_is_closed() {
+        let (database, others) = database("givenup", false).await;
         let mut session = database.acquire().await.unwrap();
         assert!(session.begin().now_or_never().is_none(), "nothing is begun without a round trip");
         drop(session);

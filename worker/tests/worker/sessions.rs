@@ -1,10 +1,10 @@
 //! Sessions: authentication, replay of what was missed, presence across gateways.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fred::prelude::*;
 use serde_json::{Value, json};
-use shared::clock::Timestamp;
+use shared::clock::{self, Timestamp};
 use shared::ids::{ConnectionId, Epoch, GatewayId, TokenId, UserId};
 use shared::publication::{Header, Receipt};
 use shared::redis::keys::Channel;
@@ -174,6 +174,50 @@ async fn presence_changes_once_over_all_connections_and_gateways() {
     assert_eq!((count("user_online"), count("user_offline")), (1, 1));
     resumed(&harness, alice, 5).await;
     harness.wait_for("another user_online", |_| count("user_online") == 2).await;
+}
+
+/// As by a failover of Redis to a machine whose clock is ahead.
+#[tokio::test]
+async fn a_clock_that_is_set_forward_ends_no_grace_period() {
+    const GRACE: Duration = Duration::from_secs(3);
+    let harness = Harness::start_with("setclock", &[("OFFLINE_GRACE_PERIOD", "3s")]).await;
+    let alice = harness.user("alice").await;
+    resumed(&harness, alice, 1).await;
+    harness.wait_for("user_online", |p| p.json()["type"] == "user_online").await;
+    let presence = PresenceScripts::new(harness.keys.clone());
+    let session = UserSession { user: alice, connection: ConnectionId(1) };
+    let left = Instant::now();
+    presence.close(&harness.redis, harness.gateway, &[session], GRACE).await.unwrap();
+    let ahead_us = (Timestamp::now().0 + 60_000) * 1_000;
+    // The worker asks Redis every second, whose clock was not set, and ends grace periods twice as often.
+    while left.elapsed() < GRACE / 2 {
+        let asked = Instant::now();
+        clock::follow(ahead_us + left.elapsed().as_micros() as i64, asked, asked);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    harness.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
+    assert!(left.elapsed() >= GRACE, "{:?}", left.elapsed());
+}
+
+/// As by a failover of Redis to a machine whose clock is behind: what ends in an hour ends within a grace period.
+#[tokio::test]
+async fn a_clock_that_is_set_back_prolongs_grace_periods_once() {
+    let harness = Harness::without_worker("setbackclock", &[]).await;
+    let alice = UserId(1);
+    let presence = PresenceScripts::new(harness.keys.clone());
+    let session = UserSession { user: alice, connection: ConnectionId(1) };
+    presence.open(&harness.redis, harness.gateway, &[session]).await.unwrap();
+    presence.close(&harness.redis, harness.gateway, &[session], Duration::from_secs(3_600)).await.unwrap();
+    let longest = Duration::from_millis(200);
+    let began = Instant::now();
+    loop {
+        if presence.end_graces(&harness.redis, longest, 10).await.unwrap() == [alice] {
+            break;
+        }
+        assert!(began.elapsed() < crate::harness::DEADLINE);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(began.elapsed() >= longest);
 }
 
 #[tokio::test]

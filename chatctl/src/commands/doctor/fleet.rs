@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
-use fred::prelude::*;
 
 use super::Findings;
 use crate::fleet::FleetClient;
@@ -35,7 +34,7 @@ pub async fn check(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
     let (length, age) = fleet.backlogs(&[fleet.keys.queries()]).await?.first().copied().unwrap_or_default();
     let what = format!("{length} queries wait, the oldest for {:.1} s", age.as_secs_f64());
     findings.check(age < Duration::from_secs(5), what, "See ChatBacklogOld in docs/runbook.md.")?;
-    let proxy: Option<String> = fleet.redis.get(fleet.keys.unnamed_proxy()).await?;
+    let proxy = fleet.unnamed_proxy().await?;
     let what = match &proxy {
         Some(proxy) => {
             format!("in the last day many clients behind {proxy} were refused, because they count as one address")
@@ -47,6 +46,6 @@ pub async fn check(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
         what,
         "If this is your proxy, name it in TRUSTED_PROXIES of the gateways; see docs/deployment.md.",
     )?;
-    let letters: u64 = fleet.redis.xlen(fleet.keys.dead_letters()).await?;
+    let letters = fleet.dead_letters().count().await?;
     findings.advise(letters == 0, format!("{letters} dead letters"), "Look at them with `chatctl dlq list`.")
 }

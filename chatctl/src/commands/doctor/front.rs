@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use client::Client;
-use fred::prelude::*;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Findings, value_here};
@@ -43,8 +42,7 @@ pub async fn check(findings: &mut Findings, access: &mut Access, fleet: Option<&
 /// Checks that gateways count the connection for this machine: behind an untrusted proxy it counts for the proxy.
 async fn address(findings: &mut Findings, url: &str, fleet: &FleetClient) -> Result<()> {
     let Some(address) = own_address(url) else { return Ok(()) };
-    let key = fleet.keys.address_connections(address);
-    let arrives = within(COUNTED_WITHIN, async || Ok(fleet.redis.exists::<i64, _>(&key).await? > 0)).await?;
+    let arrives = within(COUNTED_WITHIN, async || fleet.counts_address(address).await).await?;
     let what = if arrives {
         format!("{url}: the gateways count {address}, the address of this machine")
     } else {

@@ -79,6 +79,12 @@ async fn clients_stick_to_a_gateway_under_their_own_address() -> Result<()> {
             other => bail!("{path} is for Prometheus only: {other:?}"),
         }
     }
+    for path in ["/live", "/ready"] {
+        match front.connect_to(path).source(address(9)).open().await {
+            Err(client::Error::Http { status: 403, .. }) => {}
+            other => bail!("{path} is for probes only: {other:?}"),
+        }
+    }
     let plain = http::get(&format!("{}/anything", front.nginx.http_url()))?;
     ensure!(plain.status == 308, "plain HTTP is sent over to TLS: {plain:?}");
     Ok(())

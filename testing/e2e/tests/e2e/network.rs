@@ -102,6 +102,9 @@ async fn a_redis_that_became_a_replica_is_left_for_the_new_primary() -> Result<(
     let mut scene = Scene::start("netfailover").await?;
     let scratch = Scratch::new("netfailover-primary")?;
     let primary = testing::start_redis_beside(&scratch, &scene.deployment.redis)?;
+    for redis in [&scene.deployment.redis, &primary] {
+        redis.command(&["ACL", "SETUSER", "default", "-info", "-role"])?;
+    }
     let network = scene.deployment.network()?;
     network.gateway_redis.lead_to(primary.port());
     network.worker_redis.lead_to(primary.port());

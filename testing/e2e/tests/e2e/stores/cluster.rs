@@ -155,7 +155,39 @@ async fn operators_see_and_change_a_fleet_on_a_cluster() -> Result<()> {
     Ok(())
 }
 
-/// People who write to each other over both gateways, and two whose connections must survive everything.
+/// Operators are redirected as the servers are, wherever the keys of a slot are.
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_and_change_a_fleet_whose_slots_are_half_moved() -> Result<()> {
+    let mut deployment = Deployment::start("clusteroperatorshalf", on_cluster())?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut a = deployment.login(0, &alice).await?;
+    let mut b = deployment.login(1, &bob).await?;
+    let sent = a.request_ok(direct(&bob, "x")).await?;
+    deployment.sql(super::BREAK_REACTIONS)?;
+    let failed = a.request(json!({"type": "add_reaction", "messageId": sent["messageId"], "reaction": "lion"})).await?;
+    ensure!(failed["code"] == "INTERNAL_ERROR", "{failed}");
+    deployment.sql(super::MEND_REACTIONS)?;
+    // Each slot's keys go to the next primary; all are found before any is moved there.
+    let slots = [0, 1, 2].map(|primary| cluster(&mut deployment).and_then(|cluster| cluster.slots(primary, "*")));
+    for (primary, slots) in slots.into_iter().enumerate() {
+        cluster(&mut deployment)?.half_move(&slots?, primary, (primary + 1) % 3)?;
+    }
+    let status: Value = serde_json::from_str(&deployment.chatctl(&["status", "--json"])?)?;
+    let fleet = &status["fleet"];
+    let count = |list: &str| fleet[list].as_array().map_or(0, Vec::len);
+    ensure!((count("gateways"), count("workers")) == (2, 2) && fleet["onlineUsers"] == 2, "{status}");
+    ensure!(fleet["deadLetters"] == 1 && fleet["gateways"][0]["sessions"] == 1, "{status}");
+    ensure!(deployment.chatctl(&["sessions"])?.lines().count() == 2);
+    let listed = deployment.chatctl(&["dlq", "list"])?;
+    let (id, _) = listed.split_once('\t').context("a dead letter")?;
+    ensure!(deployment.chatctl(&["dlq", "show", id])?.contains("add_reaction"));
+    ensure!(deployment.chatctl(&["dlq", "replay", "--all"])? == "1 replayed\n");
+    b.expect("reaction_added", |event| event["reaction"] == "lion", RECOVERS_WITHIN).await?;
+    ensure!(deployment.chatctl(&["dlq", "list"])?.is_empty());
+    Ok(())
+}
+
+/// People who write to each other over both gateways, and two whose connections must live through everything.
 struct Scene {
     deployment: Deployment,
     talks: Vec<Talk>,
