@@ -16,6 +16,7 @@ mod history;
 mod jobs;
 mod late_sessions;
 mod mentions;
+mod metadata;
 mod metrics;
 mod outcome;
 mod presence;

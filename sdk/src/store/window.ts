@@ -176,7 +176,7 @@ export class MessageWindow {
   }
 
   sending(item: OutboxItem, conversationId: string, myName = ""): void {
-    const { clientMessageId: key, content, failure, replyToMessageId } = item;
+    const { clientMessageId: key, content, failure, metadata, replyToMessageId } = item;
     const original = this.find(({ messageId }) => messageId === replyToMessageId);
     this.#sending.set(key, {
       key,
@@ -194,6 +194,7 @@ export class MessageWindow {
       kind: "text",
       isEdited: false,
       isPinned: false,
+      ...(metadata && { metadata }),
       ...(replyToMessageId && { replyToMessageId }),
       ...(original && { replyTo: original }),
     });

@@ -10,6 +10,8 @@ pub struct SendPrivateMessage {
     pub content: String,
     pub reply_to: Option<MessageId>,
     pub client_message_id: Option<String>,
+    #[serde(skip)]
+    pub metadata: MetadataField,
 }
 
 impl Contract for SendPrivateMessage {
@@ -29,6 +31,7 @@ impl Contract for SendPrivateMessage {
             "That of the two users, in either order; only checked.",
         ),
         CLIENT_MESSAGE_ID,
+        METADATA,
     ];
     const REPLIES: &'static [&'static str] = &["message_sent", "group_message_sent"];
     const EVENTS: &'static [&'static str] = &["new_message"];
@@ -49,6 +52,7 @@ impl Contract for SendPrivateMessage {
             content: fields.content(&["content"], context.limits.message_characters)?,
             reply_to: reply_to(fields)?,
             client_message_id: client_message_id(fields)?,
+            metadata: first_metadata(fields)?,
         })
     }
 
@@ -58,5 +62,9 @@ impl Contract for SendPrivateMessage {
 
     fn message_text(&self) -> Option<&str> {
         Some(&self.content)
+    }
+
+    fn metadata(&mut self) -> Option<&mut MetadataField> {
+        Some(&mut self.metadata)
     }
 }

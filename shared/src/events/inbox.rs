@@ -7,6 +7,7 @@ use super::Event;
 use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, UserId};
+use crate::metadata::Metadata;
 use crate::role::Role;
 
 /// A part of one's list of conversations.
@@ -51,6 +52,9 @@ pub struct InboxEntry {
     /// Of groups and communities: its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Of groups and communities, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
     /// Of direct conversations: the other user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub participant: Option<InboxParticipant>,

@@ -8,6 +8,7 @@ use super::direct::{Around, Pagination};
 use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{GroupId, UserId};
+use crate::metadata::Metadata;
 use crate::role::Role;
 
 /// A member of a group.
@@ -33,6 +34,8 @@ pub struct GroupDetails {
     pub created_by: UserId,
     pub max_members: i32,
     pub member_count: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
     /// Of a community's group only the first ones; `memberCount` counts all.
     pub members: Vec<GroupMember>,
 }
@@ -106,6 +109,9 @@ pub struct UserGroup {
     pub joined_at: Timestamp,
     pub last_seq: i64,
     pub unread_count: i64,
+    /// Absent also of groups at the end of a list that it would make too large; `get_group_info` has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
 }
 
 /// One's groups.
@@ -158,6 +164,8 @@ pub struct GroupInfo {
     pub max_members: i32,
     pub member_count: i64,
     pub created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
     /// At most 200, the owner and admins first; `get_group_members` lists all.
     pub members: Vec<GroupMember>,
 }
@@ -276,7 +284,7 @@ impl Event for OwnershipTransferred {
     const TYPE: &'static str = "ownership_transferred";
 }
 
-/// A group's name, description or size changed.
+/// A group's name, description, size or metadata changed.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupInfoUpdated {
@@ -291,6 +299,8 @@ pub struct GroupInfoUpdated {
     /// Given when so many members came or went at once that they are not told of one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member_count: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
     /// The conversation's version after this.
     pub version: i64,
 }

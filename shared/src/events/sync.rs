@@ -7,6 +7,7 @@ use super::Event;
 use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, MessageId, UserId};
+use crate::metadata::Metadata;
 use crate::role::Role;
 
 /// What became of the messages that the client holds of one conversation, as it is now: applying it twice changes nothing.
@@ -76,6 +77,9 @@ pub struct SyncInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub my_role: Option<Role>,
+    /// Of a group that is told of: absent if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
     #[serde(flatten)]
     pub settings: Option<OwnSettings>,
 }

@@ -11,8 +11,10 @@ use shared::limits::MAX_ANSWER_BYTES;
 use time::OffsetDateTime;
 
 use super::{Context, Handle};
+use crate::app::App;
 use crate::error::Failure;
 use crate::history as pages;
+use crate::metadata;
 use crate::outcome::Outcome;
 use crate::presence;
 use crate::store::history;
@@ -57,7 +59,7 @@ impl Handle for GetInbox {
             }
             None => 0,
         };
-        let entries = rows.into_iter().map(|row| entry(row, user, &messages, &participants)).collect();
+        let entries = rows.into_iter().map(|row| entry(context.app, row, user, &messages, &participants)).collect();
         Ok(Outcome::answered(context.envelope, &Inbox { entries, next_cursor, total_unread }))
     }
 }
@@ -83,6 +85,7 @@ fn fitting(rows: &[EntryRow], messages: &HashMap<MessageId, Message>) -> usize {
     let mut bytes = 0;
     let fits = |row: &&EntryRow| {
         bytes += row.message_id.and_then(|id| messages.get(&id)).map_or(0, pages::json_bytes);
+        bytes += row.metadata.as_ref().map_or(0, Vec::len);
         bytes <= MAX_ANSWER_BYTES
     };
     rows.iter().take_while(fits).count().max(1)
@@ -129,6 +132,7 @@ async fn participants(
 }
 
 fn entry(
+    app: &App,
     row: EntryRow,
     caller: UserId,
     messages: &HashMap<MessageId, Message>,
@@ -147,6 +151,7 @@ fn entry(
         group_id: conversation_id.group(),
         community_id: row.community_id.map(|community| community.0),
         name: row.name,
+        metadata: conversation_id.group().and_then(|group| metadata::of_group(app, group, row.metadata.as_deref())),
         participant: other.and_then(|other| participants.get(&other)).cloned(),
         last_message: row.message_id.and_then(|message| messages.get(&message)).cloned(),
         last_activity_at: row.active_at.into(),

@@ -11,7 +11,7 @@ use shared::events::message::MessageKind;
 use shared::protocol::Rejection;
 use shared::redis::dead_letters::DeadLetter;
 use shared::redis::lanes::RawEntry;
-use shared::stream::{Body, Envelope};
+use shared::stream::Envelope;
 use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext, log_span};
 use shared::telemetry::with_causes;
 use shared::wire::DecodeError;
@@ -416,10 +416,10 @@ impl<'a> Batch<'a> {
 type Decoded = (Envelope, Command, bool);
 
 fn decode(app: &App, stream: &str, raw: &RawEntry) -> Result<Decoded, DecodeError> {
-    match app.wire.open_entry(stream, &raw.entry)? {
-        (envelope, Body::Client(command)) => Ok((envelope, command, false)),
-        (envelope, Body::System(command)) if command.is_message() => Ok((envelope, command, true)),
+    let (envelope, body) = app.wire.open_entry(stream, &raw.entry)?;
+    match body.into_command() {
+        Some((command, is_systems)) if !is_systems || command.is_message() => Ok((envelope, command, is_systems)),
         // Neither a gateway's request nor a `sync` belongs in the ordered lane.
-        (_, Body::Internal(_) | Body::Sync(_) | Body::System(_)) => Err(DecodeError::Malformed),
+        _ => Err(DecodeError::Malformed),
     }
 }

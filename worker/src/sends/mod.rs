@@ -12,6 +12,7 @@ use crate::store::session::PgSession;
 use shared::clock::Timestamp;
 use shared::events::message::MessageKind;
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
+use shared::metadata::Metadata;
 use shared::stream::Envelope;
 
 use crate::app::App;
@@ -34,27 +35,35 @@ pub struct Send {
     pub content: String,
     pub reply_to: Option<MessageId>,
     pub client_message_id: Option<String>,
+    pub metadata: Option<Metadata>,
 }
 
 impl Send {
     pub fn new(envelope: Envelope, command: Batched) -> Self {
         let to_group = |group: GroupId| ConversationId::Group(group);
-        let (conversation, kind, content, reply_to, client_message_id) = match command {
+        let (conversation, kind, content, reply_to, client_message_id, metadata) = match command {
             Batched::SendPrivateMessage(send) => (
                 ConversationId::direct(envelope.user, send.recipient),
                 MessageKind::Text,
                 send.content,
                 send.reply_to,
                 send.client_message_id,
+                send.metadata,
             ),
-            Batched::SendGroupMessage(send) => {
-                (to_group(send.group), MessageKind::Text, send.content, send.reply_to, send.client_message_id)
-            }
+            Batched::SendGroupMessage(send) => (
+                to_group(send.group),
+                MessageKind::Text,
+                send.content,
+                send.reply_to,
+                send.client_message_id,
+                send.metadata,
+            ),
             Batched::SendAnnouncement(send) => {
-                (to_group(send.group), MessageKind::Announcement, send.content, None, None)
+                (to_group(send.group), MessageKind::Announcement, send.content, None, None, send.metadata)
             }
         };
-        Send { envelope, conversation, kind, content, reply_to, client_message_id }
+        let metadata = metadata.into_given();
+        Send { envelope, conversation, kind, content, reply_to, client_message_id, metadata }
     }
 
     pub fn message_id(&self) -> MessageId {
@@ -166,5 +175,6 @@ fn push_row(app: &App, rows: &mut SendRows, send: &Send, facts: &Facts, is_expir
         client_message_id: send.client_message_id.clone(),
         created_at: send.envelope.ingested_at.to_datetime(),
         is_expired,
+        metadata: send.metadata.as_ref().map(|metadata| metadata.seal(&app.keyring, send.envelope.id)),
     });
 }

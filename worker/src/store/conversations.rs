@@ -76,6 +76,8 @@ pub struct ListedConversation {
     pub mac: Option<Vec<u8>>,
     pub key_id: i16,
     pub created_at: OffsetDateTime,
+    /// Sealed.
+    pub metadata: Option<Vec<u8>>,
     pub unread_count: i64,
 }
 
@@ -111,7 +113,7 @@ pub async fn list_direct(
                    ORDER BY c.last_message_at DESC, m.conversation_id
                ) recent
                CROSS JOIN LATERAL (
-                   SELECT p.message_id, p.sender_id, p.recipient_id, p.content, p.iv, p.mac, p.key_id, p.created_at
+                   SELECT p.message_id, p.sender_id, p.recipient_id, p.content, p.iv, p.mac, p.key_id, p.created_at, p.metadata
                    FROM private_messages p
                    WHERE p.conversation_id = recent.conversation_id AND p.seq > recent.cleared_seq
                        AND NOT EXISTS (
@@ -125,7 +127,7 @@ pub async fn list_direct(
            SELECT page.conversation_id, other.id AS "other_id!",
                (SELECT u.username::text FROM users_auth u WHERE u.user_id = other.id) AS username,
                (SELECT i.display_name FROM chat_profile(other.id) i) AS display_name,
-               page.message_id, page.sender_id, page.content, page.iv, page.mac, page.key_id, page.created_at,
+               page.message_id, page.sender_id, page.content, page.iv, page.mac, page.key_id, page.created_at, page.metadata,
                unread.count AS "unread_count!"
            FROM page
            CROSS JOIN LATERAL (
@@ -165,6 +167,7 @@ pub async fn list_direct(
                 mac: row.mac,
                 key_id: row.key_id,
                 created_at: row.created_at,
+                metadata: row.metadata,
                 unread_count: row.unread_count,
             })
         },

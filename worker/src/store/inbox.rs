@@ -18,8 +18,10 @@ pub struct EntryRow {
     pub muted_until: Option<OffsetDateTime>,
     pub pinned: bool,
     pub marked_unread: bool,
-    /// Of groups, with the next two.
+    /// Of groups, with the next three.
     pub name: Option<String>,
+    /// Sealed.
+    pub metadata: Option<Vec<u8>>,
     pub role: Option<Role>,
     pub community_id: Option<CommunityId>,
     /// The newest message that the user can see.
@@ -113,7 +115,7 @@ async fn read_entries(
                LIMIT $4
            ),
            page AS MATERIALIZED (
-               SELECT recent.*, joined.name, joined.community_id, joined.role, newest.message_id
+               SELECT recent.*, joined.name, joined.metadata, joined.community_id, joined.role, newest.message_id
                FROM (
                    SELECT conversation_id, read_seq, cleared_seq, muted_until, pinned, marked_unread, last_seq, version, seen_seq,
                        is_group, active_at
@@ -127,7 +129,7 @@ async fn read_entries(
                    ORDER BY active_at DESC, conversation_id DESC
                ) recent
                LEFT JOIN LATERAL (
-                   SELECT g.name, g.community_id, r.role FROM group_chats g
+                   SELECT g.name, g.metadata, g.community_id, r.role FROM group_chats g
                    JOIN group_members r ON r.group_id = g.group_id AND r.user_id = $1
                    WHERE recent.is_group AND g.group_id = recent.conversation_id AND g.deleted_at IS NULL
                    OFFSET 0
@@ -146,7 +148,7 @@ async fn read_entries(
            )
            SELECT page.conversation_id AS "conversation_id!", page.active_at AS "active_at!", page.last_seq AS "last_seq!",
                page.version AS "version!", page.read_seq AS "read_seq!", peer.read_seq AS "peer_read_seq?", page.muted_until,
-               page.pinned AS "pinned!", page.marked_unread AS "marked_unread!", page.name AS "name?", page.role AS "role?",
+               page.pinned AS "pinned!", page.marked_unread AS "marked_unread!", page.name AS "name?", page.metadata AS "metadata?", page.role AS "role?",
                page.community_id AS "community_id?", page.message_id AS "message_id?", unread.count AS "unread_count!",
                mentions.count AS "unread_mentions!",
                (SELECT count(*) FROM (
@@ -230,6 +232,7 @@ async fn read_entries(
                 pinned: row.pinned,
                 marked_unread: row.marked_unread,
                 name: row.name,
+                metadata: row.metadata,
                 role: Option::from_stored(row.role)?,
                 community_id: row.community_id.map(CommunityId),
                 message_id: row.message_id.map(MessageId),

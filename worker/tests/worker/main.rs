@@ -19,6 +19,7 @@ mod inbox;
 mod main_backend;
 mod malformed;
 mod messages;
+mod metadata;
 mod neighbours;
 mod plans;
 mod purging;
