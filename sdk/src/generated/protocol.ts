@@ -166,6 +166,8 @@ export interface GroupDetails {
   memberCount: number;
   /** Of a community's group only the first ones; `memberCount` counts all. */
   members: GroupMember[];
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
 }
 
 /** A group: `group_` and a UUID. */
@@ -203,6 +205,8 @@ export interface InboxEntry {
   lastSeq: number;
   /** Whether the caller marked it as unread. */
   markedUnread: boolean;
+  /** Of groups and communities, if it has any. */
+  metadata?: Metadata;
   /** Until when the caller muted it; absent when it is not muted. */
   mutedUntil?: Timestamp;
   /** Of groups and communities: `owner`, `admin` or `member`. */
@@ -257,6 +261,8 @@ export interface LastMessage {
   content: string;
   /** The message. */
   id: MessageId;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** The user who sent the message. */
   senderId: UserId;
   /** When the event happened. */
@@ -337,6 +343,8 @@ export interface Message {
   mentions?: Mention[];
   /** The message. */
   messageId: MessageId;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** When the message was pinned. */
   pinnedAt?: Timestamp;
   /** The user who pinned the message. */
@@ -375,6 +383,9 @@ export interface MessagePlace {
   /** Number of the message in its conversation, counted from 1. */
   seq: number;
 }
+
+/** What a client or the product's backend attached to a message or a group: any JSON object of at most 4 KiB. */
+export type Metadata = Record<string, unknown>;
 
 /** A user who is online. */
 export interface OnlineUser {
@@ -519,6 +530,8 @@ export interface SyncInfo {
   maxMembers?: number;
   /** Number of members. */
   memberCount?: number;
+  /** Of a group that is told of: absent if it has none. */
+  metadata?: Metadata;
   /** Until when the caller muted the conversation; `null` when it is not muted. */
   mutedUntil?: Timestamp | null;
   /** The caller's own role. */
@@ -548,6 +561,8 @@ export interface UserGroup {
   maxMembers: number;
   /** Number of members. */
   memberCount: number;
+  /** Absent also of groups at the end of a list that it would make too large; `get_group_info` has it. */
+  metadata?: Metadata;
   /** The same. */
   myRole: string;
   /** One's own. */
@@ -591,6 +606,8 @@ export interface AnnouncementSentEvent {
   groupId: GroupId;
   /** The message. */
   messageId: MessageId;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** Number of the message in its conversation, counted from 1. */
@@ -848,6 +865,8 @@ export interface GroupAnnouncementEvent {
   mentions?: Mention[];
   /** The message. */
   messageId: MessageId;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** When the message was pinned. */
   pinnedAt?: Timestamp;
   /** The user who pinned the message. */
@@ -896,6 +915,8 @@ export interface GroupCreatedEvent {
   memberCount: number;
   /** Of a community's group only the first ones; `memberCount` counts all. */
   members: GroupMember[];
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** Only for the creator. */
@@ -944,13 +965,15 @@ export interface GroupInfoEvent {
   memberCount: number;
   /** At most 200, the owner and admins first; `get_group_members` lists all. */
   members: GroupMember[];
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
 }
 
-/** A group's name, description or size changed. */
+/** A group's name, description, size or metadata changed. */
 export interface GroupInfoUpdatedEvent {
   type: "group_info_updated";
   /** When it was created. */
@@ -969,6 +992,8 @@ export interface GroupInfoUpdatedEvent {
   maxMembers: number;
   /** Given when so many members came or went at once that they are not told of one by one. */
   memberCount?: number;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
@@ -1034,6 +1059,8 @@ export interface GroupMessageEditedEvent {
   groupId: GroupId;
   /** The message. */
   messageId: MessageId;
+  /** As it is after this; absent if the message has none. */
+  metadata?: Metadata;
   /** The same as `content`. */
   newContent: string;
   /** The `requestId` of the command; only in its direct answer. */
@@ -1061,6 +1088,8 @@ export interface GroupMessageSentEvent {
   groupId: GroupId;
   /** The message. */
   messageId: MessageId;
+  /** As it was stored; absent of a repetition. */
+  metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** Number of the message in its conversation, counted from 1. */
@@ -1339,6 +1368,8 @@ export interface MessageEditedEvent {
   eventId?: string;
   /** The message. */
   messageId: MessageId;
+  /** As it is after this; absent if the message has none. */
+  metadata?: Metadata;
   /** The same as `content`. */
   newContent: string;
   /** The text before; absent when it cannot be read any more. */
@@ -1406,6 +1437,8 @@ export interface MessageSentEvent {
   duplicate?: boolean;
   /** The message. */
   messageId: MessageId;
+  /** As it was stored; absent of a repetition. */
+  metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** Number of the message in its conversation, counted from 1. */
@@ -1467,6 +1500,8 @@ export interface NewGroupMessageEvent {
   mentions?: Mention[];
   /** The message. */
   messageId: MessageId;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** When the message was pinned. */
   pinnedAt?: Timestamp;
   /** The user who pinned the message. */
@@ -1524,6 +1559,8 @@ export interface NewMessageEvent {
   mentions?: Mention[];
   /** The message. */
   messageId: MessageId;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** When the message was pinned. */
   pinnedAt?: Timestamp;
   /** The user who pinned the message. */
@@ -1951,6 +1988,8 @@ export interface CreateGroupCommand {
   maxMembers?: number;
   /** Another name for it. */
   memberUserIds?: (string | number)[];
+  /** What the product wants to keep with it; the server shows it and never looks into it. */
+  metadata?: Record<string, unknown>;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
@@ -2026,6 +2065,8 @@ export type EditGroupMessageCommand = {
   content?: string;
   /** The message. */
   messageId: string;
+  /** Replaces the metadata; `null` removes it. Absent, it stays as it is. */
+  metadata?: Record<string, unknown> | null;
   /** Another name for it. */
   newContent?: string;
   /** Repeated in the direct answer, also in an error. */
@@ -2039,6 +2080,8 @@ export type EditMessageCommand = {
   content?: string;
   /** The message. */
   messageId: string;
+  /** Replaces the metadata; `null` removes it. Absent, it stays as it is. */
+  metadata?: Record<string, unknown> | null;
   /** Another name for it. */
   newContent?: string;
   /** Repeated in the direct answer, also in an error. */
@@ -2332,6 +2375,8 @@ export interface SendAnnouncementCommand {
   content: string;
   /** The group. */
   groupId: string;
+  /** What the product wants to keep with it; the server shows it and never looks into it. */
+  metadata?: Record<string, unknown>;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
@@ -2348,6 +2393,8 @@ export interface SendGroupMessageCommand {
   content: string;
   /** The group. */
   groupId: string;
+  /** What the product wants to keep with it; the server shows it and never looks into it. */
+  metadata?: Record<string, unknown>;
   /** Another name for `replyToMessageId`, which counts when both are given. */
   replyTo?: string;
   /** A message of the same conversation that this one answers. */
@@ -2368,6 +2415,8 @@ export interface SendPrivateMessageCommand {
   content: string;
   /** That of the two users, in either order; only checked. */
   conversationId?: string;
+  /** What the product wants to keep with it; the server shows it and never looks into it. */
+  metadata?: Record<string, unknown>;
   /** Not oneself. */
   recipientId: string | number;
   /** Another name for `replyToMessageId`, which counts when both are given. */
@@ -2483,7 +2532,10 @@ export type UnpinMessageCommand = {
   requestId?: string | number;
 } & ({ conversationId: string } | { groupId: string });
 
-/** Changes the name, description or size of a group. Allowed for the owner and admins. Absent fields stay unchanged. */
+/**
+ * Changes the name, description, size or metadata of a group. Allowed for the owner and admins. Absent fields stay
+ * unchanged.
+ */
 export type UpdateGroupInfoCommand = {
   type: "update_group_info";
   /** The new description. */
@@ -2494,9 +2546,11 @@ export type UpdateGroupInfoCommand = {
   groupName?: string;
   /** Not less than the members there are. */
   maxMembers?: number;
+  /** Replaces the metadata; `null` removes it. Absent, it stays as it is. */
+  metadata?: Record<string, unknown> | null;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
-} & ({ groupName: string } | { groupDescription: string } | { maxMembers: number });
+} & ({ groupName: string } | { groupDescription: string } | { maxMembers: number } | { metadata: Record<string, unknown> | null });
 
 /** Every event by its `type`. */
 export interface Events {

@@ -139,8 +139,11 @@ export class ChatStore {
   }
 
   /** Shows the message at once; returns its `clientMessageId`. */
-  send(conversationId: string, content: string, replyToMessageId?: string, metadata?: Metadata): string {
-    const { clientMessageId } = this.client.send({ conversationId }, content, replyToMessageId, metadata);
+  send(
+    conversationId: string,
+    ...message: [content: string, replyToMessageId?: string, metadata?: Metadata]
+  ): string {
+    const { clientMessageId } = this.client.send({ conversationId }, ...message);
     this.setTyping(conversationId, false);
     if (this.#window(conversationId).hasAfter) this.#reload(conversationId);
     return clientMessageId;
