@@ -125,6 +125,10 @@ export const ErrorCode = {
   EDIT_WINDOW_EXPIRED: "EDIT_WINDOW_EXPIRED",
   /** The caller's role does not allow this command. */
   PERMISSION_DENIED: "PERMISSION_DENIED",
+  /**
+   * The product does not let this message through; `details` has the reason that its backend gave, which may be empty.
+   */
+  MESSAGE_REJECTED: "MESSAGE_REJECTED",
   /** It does not exist, or the caller may not know that it does. */
   RESOURCE_NOT_FOUND: "RESOURCE_NOT_FOUND",
   /** The group has `maxMembers` members. */

@@ -19,8 +19,12 @@ impl Contract for EditGroupMessage {
     const FIELDS: &'static [Field] = &[MESSAGE, CONTENT, NEW_CONTENT, NEW_METADATA];
     const REPLIES: &'static [&'static str] = &["group_message_edited"];
     const EVENTS: &'static [&'static str] = &["group_message_edited"];
-    const ERRORS: &'static [ErrorCode] =
-        &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::EditWindowExpired];
+    const ERRORS: &'static [ErrorCode] = &[
+        ErrorCode::ResourceNotFound,
+        ErrorCode::PermissionDenied,
+        ErrorCode::EditWindowExpired,
+        ErrorCode::MessageRejected,
+    ];
 
     fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(EditGroupMessage {

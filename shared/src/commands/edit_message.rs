@@ -25,6 +25,7 @@ impl Contract for EditMessage {
         ErrorCode::PermissionDenied,
         ErrorCode::UserBlocked,
         ErrorCode::EditWindowExpired,
+        ErrorCode::MessageRejected,
     ];
 
     fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {

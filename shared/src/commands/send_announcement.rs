@@ -19,7 +19,8 @@ impl Contract for SendAnnouncement {
     const FIELDS: &'static [Field] = &[GROUP, CONTENT, METADATA];
     const REPLIES: &'static [&'static str] = &["announcement_sent"];
     const EVENTS: &'static [&'static str] = &["group_announcement"];
-    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
+    const ERRORS: &'static [ErrorCode] =
+        &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::MessageRejected];
 
     fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(SendAnnouncement {

@@ -36,7 +36,7 @@ impl Contract for SendPrivateMessage {
     const REPLIES: &'static [&'static str] = &["message_sent", "group_message_sent"];
     const EVENTS: &'static [&'static str] = &["new_message"];
     const ERRORS: &'static [ErrorCode] =
-        &[ErrorCode::ResourceNotFound, ErrorCode::UserBlocked, ErrorCode::NotFollowing];
+        &[ErrorCode::ResourceNotFound, ErrorCode::UserBlocked, ErrorCode::NotFollowing, ErrorCode::MessageRejected];
 
     fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let recipient = context.other_user(fields, "recipientId")?;

@@ -40,6 +40,13 @@ pub enum GroupAddPolicy {
     None,
 }
 
+/// What becomes of a message when the hook before send does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    Allow,
+    Reject,
+}
+
 settings! {
     /// What the worker needs to know.
     pub struct WorkerSettings {
@@ -123,13 +130,25 @@ settings! {
         group_purge_after: Duration = "GROUP_PURGE_AFTER", duration("0", "3650d"), default("30d");
         /// How long entries of the audit log are kept.
         audit_retention: Duration = "AUDIT_RETENTION", duration("1h", "36500d"), default("365d");
+        /// Where the product's own backend is asked before a message of a user is stored or edited; see `docs/integrate.md`. Without it nobody is asked. Must be the same at all workers.
+        before_send_url: Option<String> = "BEFORE_SEND_URL", webhook_url(), optional;
+        /// What these questions are signed with, as `WEBHOOK_SECRETS`.
+        before_send_secrets: Option<Secret> = "BEFORE_SEND_SECRETS", webhook_secrets(), optional;
+        /// A question that is not answered in this time has failed.
+        before_send_timeout: Duration = "BEFORE_SEND_TIMEOUT", duration("50ms", "5s"), default("1s");
+        /// Questions under way at a time, in this process; further ones wait, and their time passes.
+        before_send_concurrency: usize = "BEFORE_SEND_CONCURRENCY", integer(1, 1_024), default("64");
+        /// What becomes of a message when the question failed: it is sent all the same, or rejected with `SERVICE_UNAVAILABLE`.
+        before_send_on_failure: OnFailure = "BEFORE_SEND_ON_FAILURE", choice(&[
+            ("allow", OnFailure::Allow), ("reject", OnFailure::Reject),
+        ]), default("allow");
         /// Where the product's own backend is told of events, beside the endpoints of `chatctl webhook`; see `docs/integrate.md`. Without it there is no such endpoint.
         webhook_url: Option<String> = "WEBHOOK_URL", webhook_url(), optional;
         /// What it is told of: names of events separated by commas; `all` stands for all but `user.online` and `user.offline`.
         webhook_events: Vec<WebhookEvent> = "WEBHOOK_EVENTS", webhook_events(), default("all");
         /// What its deliveries are signed with: 24 to 64 bytes in base64, with or without `whsec_` before it; two, separated by a comma, while they change.
         webhook_secrets: Option<Secret> = "WEBHOOK_SECRETS", webhook_secrets(), optional;
-        /// Networks in which webhooks may have addresses that are not public, and may be `http://`.
+        /// Networks in which webhooks, and `BEFORE_SEND_URL`, may have addresses that are not public, and may be `http://`.
         webhook_allowed_networks: Vec<IpNet> = "WEBHOOK_ALLOWED_NETWORKS", networks(), default("");
         /// After this time a delivery that was not answered has failed.
         webhook_timeout: Duration = "WEBHOOK_TIMEOUT", duration("100ms", "60s"), default("10s");
@@ -198,6 +217,9 @@ impl WorkerSettings {
         }
         if self.webhook_url.is_some() && self.webhook_secrets.is_none() {
             reader.problem("WEBHOOK_SECRETS must be set with WEBHOOK_URL: deliveries are signed");
+        }
+        if self.before_send_url.is_some() && self.before_send_secrets.is_none() {
+            reader.problem("BEFORE_SEND_SECRETS must be set with BEFORE_SEND_URL: questions are signed");
         }
         if self.event_retention_undelivered < self.event_retention_delivered {
             reader.problem("EVENT_RETENTION_UNDELIVERED must not be less than EVENT_RETENTION_DELIVERED");

@@ -6,19 +6,23 @@ pub mod facts;
 pub mod outcome;
 pub mod strangers;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::store::session::PgSession;
 use shared::clock::Timestamp;
 use shared::events::message::MessageKind;
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
-use shared::metadata::Metadata;
+use shared::metadata::{Metadata, MetadataField};
+use shared::protocol::Rejection;
 use shared::stream::Envelope;
 
 use crate::app::App;
 use crate::commands::Batched;
 use crate::error::Failure;
+use crate::history::open_message;
 use crate::outcome::Outcome;
+use crate::store::history;
 use crate::store::leases::Lease;
 use crate::store::sends::{self, NewMessage, Patience, SendRows};
 use crate::webhooks::record;
@@ -28,6 +32,7 @@ use facts::Facts;
 const MAX_STATEMENT_TIME: Duration = Duration::from_secs(60);
 
 /// One message to store, whichever command brought it.
+#[derive(Clone)]
 pub struct Send {
     pub envelope: Envelope,
     pub conversation: ConversationId,
@@ -36,6 +41,8 @@ pub struct Send {
     pub reply_to: Option<MessageId>,
     pub client_message_id: Option<String>,
     pub metadata: Option<Metadata>,
+    /// Why the product's backend does not let it through.
+    pub refusal: Option<Box<Rejection>>,
 }
 
 impl Send {
@@ -63,7 +70,7 @@ impl Send {
             }
         };
         let metadata = metadata.into_given();
-        Send { envelope, conversation, kind, content, reply_to, client_message_id, metadata }
+        Send { envelope, conversation, kind, content, reply_to, client_message_id, metadata, refusal: None }
     }
 
     pub fn message_id(&self) -> MessageId {
@@ -72,6 +79,16 @@ impl Send {
 
     pub fn recipient(&self) -> Option<UserId> {
         self.conversation.other(self.envelope.user)
+    }
+
+    /// Makes it another message, as the product's backend wants it: what is absent stays as it was.
+    pub fn change(&mut self, content: Option<String>, metadata: MetadataField) {
+        if let Some(content) = content {
+            self.content = content;
+        }
+        if !metadata.is_absent() {
+            self.metadata = metadata.into_given();
+        }
     }
 
     /// What no two messages of one batch may share.
@@ -96,7 +113,8 @@ pub async fn apply(
     let mut refusals = Vec::with_capacity(batch.len());
     for send in batch {
         // A reply to what cannot be replied to is not stored, but a redelivered one still has to be recognised.
-        let refusal = facts.rejection(send);
+        let refusal = send.refusal.as_deref().cloned();
+        let refusal = refusal.or_else(|| facts.rejection(send));
         let refusal = refusal.or_else(|| strangers.remove(&(send.envelope.user, send.conversation)));
         let refusal =
             refusal.or_else(|| send.conversation.group().and_then(|_| app.audiences.rejection(send.envelope.user)));
@@ -141,9 +159,10 @@ pub async fn apply(
         .map(|(_, send)| send.envelope.user)
         .collect();
     strangers::count(app, &begun).await;
+    let stored = as_stored(app, db, batch, &verdicts).await?;
     let outcome = |(place, verdict): (usize, sends::Verdict)| {
         let refusal = refusals.get_mut(place).and_then(Option::take);
-        outcome::of(app, batch[place], verdict, refusal, &facts, &mentions)
+        outcome::of(app, stored.get(&place).unwrap_or(batch[place]), verdict, refusal, &facts, &mentions)
     };
     let outcomes: Vec<Result<Outcome, Failure>> = verdicts.into_iter().enumerate().map(outcome).collect();
     for (send, outcome) in batch.iter().zip(&outcomes) {
@@ -154,6 +173,28 @@ pub async fn apply(
         }
     }
     Ok(outcomes)
+}
+
+/// The messages that were stored before, by their places, with the content that they have: their hook may answer otherwise this time.
+async fn as_stored(
+    app: &App,
+    db: &mut PgSession,
+    batch: &[&Send],
+    verdicts: &[sends::Verdict],
+) -> Result<HashMap<usize, Send>, Failure> {
+    let applied = verdicts.iter().zip(batch).enumerate();
+    let applied = applied.filter(|(_, (verdict, _))| verdict.kind == sends::VerdictKind::Applied);
+    let places: HashMap<MessageId, usize> = applied.map(|(place, (_, send))| (send.message_id(), place)).collect();
+    if places.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = history::list_by_id(db, &places.keys().copied().collect::<Vec<_>>()).await?;
+    let messages = rows.iter().filter_map(|row| open_message(app, row));
+    let stored = messages.filter_map(|message| {
+        let place = *places.get(&message.message_id)?;
+        Some((place, Send { content: message.content, metadata: message.metadata, ..batch[place].clone() }))
+    });
+    Ok(stored.collect())
 }
 
 fn push_row(app: &App, rows: &mut SendRows, send: &Send, facts: &Facts, is_expired: bool) {

@@ -1,6 +1,7 @@
 //! Integration tests of the worker against real Postgres and Redis; the tests play the gateway.
 #![allow(clippy::unwrap_used)]
 
+mod before_send;
 mod blocking;
 mod changes;
 mod communities;

@@ -396,9 +396,9 @@ async fn a_key_is_limited_over_all_gateways() -> Result<()> {
 async fn the_integration_page_leads_to_a_backend_that_works() -> Result<()> {
     let deployment = start("integrate")?;
     let page = std::fs::read_to_string(repository("docs/integrate.md"))?;
-    // Receivers of webhooks run until they are ended; another test does it.
+    // Receivers of webhooks and hooks run until they are ended; other tests do it.
     let (before, after) = page.split_once("\n## Webhooks\n").context("the section on webhooks")?;
-    let after = after.split_once("\n## ").context("a section after it")?.1;
+    let after = after.split_once("\n## How requests").context("the section after those")?.1;
     let page = format!("{before}\n## {after}");
     let words = page.lines().find_map(|line| line.strip_prefix("chatctl ")).context("the command that makes a key")?;
     let key = deployment.chatctl(&words.split(' ').collect::<Vec<_>>())?;
