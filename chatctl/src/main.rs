@@ -9,6 +9,7 @@ mod duration;
 mod fleet;
 mod progress;
 mod scram;
+mod sealed;
 mod settings;
 mod terminal;
 

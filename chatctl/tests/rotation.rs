@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use shared::config::Secret;
 use shared::crypto::{EncryptionSettings, Keyring};
+use shared::metadata::Metadata;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
@@ -110,7 +111,24 @@ async fn rows_of_all_ages_end_up_under_the_newest_key() {
         .await
         .unwrap();
 
-    // Interrupted in the middle: killed as soon as it has written something.
+    let (message, group) = (ids[0].0, Uuid::now_v7());
+    let metadata = Metadata::new(&serde_json::json!({"order": 7})).unwrap();
+    sqlx::query("UPDATE private_messages SET metadata = $2 WHERE message_id = $1")
+        .bind(message)
+        .bind(metadata.seal(&old, message))
+        .execute(&mut db)
+        .await
+        .unwrap();
+    sqlx::query(
+        "INSERT INTO group_chats (group_id, name, created_by, max_members, metadata) VALUES ($1, 'g', 1, 10, $2)",
+    )
+    .bind(format!("group_{group}"))
+    .bind(metadata.seal(&old, group))
+    .execute(&mut db)
+    .await
+    .unwrap();
+
+    // Broken off in the middle: killed as soon as it has written something.
     let mut broken = command(&database, "1").spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     let rotated = "SELECT count(*) FROM private_messages WHERE key_id = 2";
@@ -171,7 +189,15 @@ async fn rows_of_all_ages_end_up_under_the_newest_key() {
         assert_eq!(newest.open_blob(event, &blob).unwrap(), b"an event");
     }
 
-    // Nothing more to do; unreadable rows are named and left alone.
+    for (id, query) in [
+        (message, "SELECT metadata FROM private_messages WHERE metadata IS NOT NULL"),
+        (group, "SELECT metadata FROM group_chats"),
+    ] {
+        let sealed: Vec<u8> = sqlx::query_scalar(query).fetch_one(&mut db).await.unwrap();
+        assert_eq!(Metadata::open(&newest, id, &sealed).unwrap(), metadata, "{query}");
+    }
+
+    // Nothing more to do, and what cannot be read is named and left.
     let again = succeed(&command(&database, "500").output().unwrap());
     assert!(again.contains("private_messages: 0 re-encrypted"), "{again}");
     let broken = ids[5].0;

@@ -124,6 +124,7 @@ async fn verify_finds_every_kind_of_damage_and_nothing_else() {
         ),
         ("DELETE FROM event_log", "events that wait", "for user 2"),
         ("UPDATE private_messages SET content = content || content WHERE seq = 3", "every message decrypts", "key 1"),
+        ("UPDATE private_messages SET metadata = content WHERE seq = 3", "and metadata", "private_messages.metadata"),
         ("UPDATE event_log SET body = body || body", "every event", "event_log"),
         ("UPDATE conversation_changes SET body = body || body", "every event", "conversation_changes"),
     ] {

@@ -197,6 +197,9 @@ fn value(kind: &Kind) -> String {
         Kind::Positions { most, has_versions: false } => format!("object: conversation id → `seq`, at most {most}"),
         Kind::EventIds { most } => format!("list of at most {most} event ids"),
         Kind::AnyJson => "any JSON".to_owned(),
+        Kind::Metadata { most_bytes, or_null } => {
+            format!("object of at most {most_bytes} bytes as compact JSON{}", if *or_null { ", or null" } else { "" })
+        }
         Kind::Object(_) => "object".to_owned(),
         Kind::List { most, .. } => format!("list of at most {most}"),
     }

@@ -75,6 +75,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("message", "A text for people."),
     ("messageId", "The message."),
     ("messages", "The messages, oldest first."),
+    ("metadata", "What the sender's client or the product's backend attached; absent if nothing."),
     ("myRole", "The caller's role in the group: `owner`, `admin` or `member`."),
     ("name", "Name of the community."),
     ("newContent", "The same as `content`."),

@@ -216,6 +216,8 @@ fn kind(of: &Kind) -> Value {
             json!({"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": most})
         }
         Kind::AnyJson => json!({}),
+        Kind::Metadata { or_null: false, .. } => json!({"type": "object"}),
+        Kind::Metadata { or_null: true, .. } => json!({"type": ["object", "null"]}),
         Kind::Object(fields) => object(fields),
         Kind::List { of, most } => json!({"type": "array", "items": kind(of), "maxItems": most}),
     }

@@ -17,6 +17,7 @@ const SENDS: Record<keyof typeof ErrorCode, "again" | "fails" | "five times"> = 
   USER_BLOCKED: "fails",
   NOT_FOLLOWING: "fails",
   EDIT_WINDOW_EXPIRED: "fails",
+  MESSAGE_REJECTED: "fails",
   PERMISSION_DENIED: "fails",
   RESOURCE_NOT_FOUND: "fails",
   GROUP_FULL: "fails",

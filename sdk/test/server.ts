@@ -79,7 +79,7 @@ export class FakeServer {
     return found;
   }
 
-  store(id: string, senderId: string, content: string, clientMessageId?: string): Message {
+  store(id: string, senderId: string, content: string, clientMessageId?: string, metadata?: unknown): Message {
     const conversation = this.conversation(id);
     const seq = ++conversation.seq;
     conversation.version++;
@@ -96,6 +96,7 @@ export class FakeServer {
       isPinned: false,
       ...(id.startsWith("group_") ? { groupId: id } : {}),
       ...(clientMessageId ? { clientMessageId } : {}),
+      ...(metadata ? { metadata } : {}),
     } as Message;
     conversation.messages.set(seq, message);
     if (clientMessageId) this.sent.set(clientMessageId, { conversation, seq });
@@ -103,17 +104,21 @@ export class FakeServer {
     return message;
   }
 
-  edit(id: string, seq: number, content: string, besides?: FakeSocket): Frame | undefined {
+  edit(id: string, seq: number, content: string, besides?: FakeSocket, metadata?: unknown): Frame | undefined {
     const conversation = this.conversation(id);
     const message = conversation.messages.get(seq);
     if (!message) return undefined;
     message.content = content;
     message.isEdited = true;
+    if (metadata !== undefined) Object.assign(message, { metadata: metadata ?? undefined });
     conversation.changes.push({ version: ++conversation.version, seq, messageId: message.messageId });
     const { messageId } = message;
     const type = id.startsWith("group_") ? "group_message_edited" : "message_edited";
-    // A repetition shows the present state.
-    const make = () => ({ type, messageId, ...key(id), content: message.content, newContent: message.content, seq });
+    // A repetition shows the present.
+    const make = () => {
+      const { content, metadata } = message;
+      return { type, messageId, ...key(id), content, newContent: content, seq, ...(metadata && { metadata }) };
+    };
     return this.#durable(conversation, make, besides);
   }
 
@@ -235,7 +240,7 @@ export class FakeServer {
     if (type === "edit_message") {
       const message = this.#find(frame.messageId);
       if (!message) return answer(error("RESOURCE_NOT_FOUND"));
-      const edited = this.edit(message.conversationId, message.seq, frame.content as string, socket);
+      const edited = this.edit(message.conversationId, message.seq, frame.content as string, socket, frame.metadata);
       return answer(edited as Frame);
     }
     if (type === "send_private_message" || type === "send_group_message") {
@@ -253,7 +258,7 @@ export class FakeServer {
       // Committed; the answer comes before the echo.
       const seq = this.conversation(id).seq + 1;
       answer(sent(seq, {}));
-      this.store(id, ME, frame.content as string, frame.clientMessageId as string);
+      this.store(id, ME, frame.content as string, frame.clientMessageId as string, frame.metadata);
     }
   }
 

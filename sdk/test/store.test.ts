@@ -279,6 +279,26 @@ test("an edit shows at once and is undone if it is rejected", async () => {
   expect(contents()).not.toContain("lost");
 });
 
+test("metadata shows at once, is sent, and follows edits", async () => {
+  await open();
+  const newest = () => list().messages.at(-1)?.metadata;
+  store.send(DIRECT, "mine", undefined, { orderId: 7 });
+  await clock.advance(0);
+  expect(newest()).toEqual({ orderId: 7 });
+  await clock.advance(500);
+  expect(server.conversation(DIRECT).messages.get(31)?.metadata).toEqual({ orderId: 7 });
+  for (const [given, expected] of [
+    [undefined, { orderId: 7 }],
+    [{ orderId: 8 }, { orderId: 8 }],
+    [null, undefined],
+  ] as const) {
+    const done = store.edit(message("mine"), "mine", given);
+    await clock.advance(100);
+    await done;
+    expect(newest()).toEqual(expected);
+  }
+});
+
 test("reactions and deletions show at once", async () => {
   await open();
   const both = [store.react(message("d30"), "👍"), store.remove(message("d29"))];

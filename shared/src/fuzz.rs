@@ -51,7 +51,7 @@ pub fn fuzz_command(data: &[u8]) {
     let limits = Limits::default();
     let context = DecodeContext { caller: UserId(1), limits: &limits };
     let Some(Ok(command)) = Command::decode(frame.kind(), frame.fields(), &context) else { return };
-    let body = Body::Client(command);
+    let body = Body::of_command(command, false);
     let (gateway, connection) = (crate::ids::GatewayId(Uuid::nil()), crate::ids::ConnectionId(0));
     let reply_to = crate::ids::ConnectionRef { gateway, connection };
     let at = crate::clock::Timestamp(0);

@@ -12,6 +12,7 @@ use crate::events::direct::Conversations;
 use crate::events::membership::SkippedMember;
 use crate::events::session::Profile;
 use crate::ids::{GroupId, MessageId, UserId};
+use crate::metadata::Metadata;
 
 /// `status` of a success.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
@@ -191,6 +192,8 @@ pub struct ExportedMessage {
     pub edited_at: Option<Timestamp>,
     pub reply_to_message_id: Option<MessageId>,
     pub client_message_id: Option<String>,
+    /// `null` also when it does not decrypt.
+    pub metadata: Option<Metadata>,
 }
 
 /// An event that waits for the user, or was delivered recently.

@@ -19,6 +19,7 @@ pub mod ids;
 pub mod lifecycle;
 pub mod limits;
 pub mod memory;
+pub mod metadata;
 pub mod metrics;
 pub mod personal_data;
 pub mod protocol;

@@ -34,7 +34,11 @@ pub const REPLY_PREVIEW_CHARACTERS: usize = 200;
 pub const MAX_SYNC_ENTRIES: usize = 1000;
 /// How many conversations one `sync` may have; within `MAX_PAYLOAD_SIZE`.
 pub const MAX_SYNC_CONVERSATIONS: usize = 10_000;
-/// The maximum nesting of a command's JSON.
+/// Of the metadata of a message or a group, as compact JSON.
+pub const MAX_METADATA_BYTES: usize = 4096;
+/// Objects and lists within each other in metadata, itself included.
+pub const MAX_METADATA_DEPTH: usize = 8;
+/// Nesting of a command's JSON.
 pub const MAX_JSON_DEPTH: usize = 16;
 /// How many values and names a message may have; each costs far more memory than text. `ack` and `sync` have the
 /// longest lists.

@@ -12,6 +12,7 @@ use crate::commands::{Command, Contract, Sync};
 pub use crate::commands::{SyncPosition, SyncRound};
 use crate::cursor::Cursor;
 use crate::ids::{ApiKeyId, ConnectionId, ConnectionRef, ConversationId, Epoch, GroupId, MessageId, TokenId, UserId};
+use crate::metadata::MetadataField;
 use crate::protocol::RequestId;
 use crate::server_api::key::KeyHash;
 use crate::telemetry::traces::TraceContext;
@@ -51,6 +52,17 @@ pub enum Body {
     Sync(SyncRound),
     /// A system message that a backend sends for a user.
     System(Command),
+    /// A command of one or the other with metadata. A worker that does not know of metadata must not apply it without.
+    WithMetadata(Box<CommandWithMetadata>),
+}
+
+/// A command, and what is not among the fields that it is written with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandWithMetadata {
+    pub command: Command,
+    /// As [`Body::System`].
+    pub is_systems: bool,
+    pub metadata: MetadataField,
 }
 
 /// A gateway's own request, answered to the gateway with an [`InternalReply`]. Append only.
@@ -85,10 +97,35 @@ pub enum Internal {
 }
 
 impl Body {
-    /// The name that its envelope must have.
+    /// A user's command, or one of the system (`is_systems`).
+    pub fn of_command(mut command: Command, is_systems: bool) -> Body {
+        let metadata = command.metadata().map(std::mem::take).unwrap_or_default();
+        match (metadata.is_absent(), is_systems) {
+            (true, false) => Body::Client(command),
+            (true, true) => Body::System(command),
+            (false, _) => Body::WithMetadata(Box::new(CommandWithMetadata { command, is_systems, metadata })),
+        }
+    }
+
+    /// The command with all that belongs to it, and whether it is the system's; `None` of another body.
+    pub fn into_command(self) -> Option<(Command, bool)> {
+        match self {
+            Body::Client(command) => Some((command, false)),
+            Body::System(command) => Some((command, true)),
+            Body::WithMetadata(with) => {
+                let CommandWithMetadata { mut command, is_systems, metadata } = *with;
+                *command.metadata()? = metadata;
+                Some((command, is_systems))
+            }
+            Body::Internal(_) | Body::Sync(_) => None,
+        }
+    }
+
+    /// What an envelope around it has to say.
     pub fn name(&self) -> &'static str {
         match self {
             Body::Client(command) | Body::System(command) => command.name(),
+            Body::WithMetadata(with) => with.command.name(),
             Body::Internal(request) => request.name(),
             Body::Sync(_) => Sync::NAME,
         }

@@ -44,8 +44,9 @@ const DEADLINE_BYTES: usize = 8;
 const LENGTH_BYTES: usize = 2;
 /// Separates stored outcomes from everything else sealed under a command's id.
 const OUTCOME: Uuid = Uuid::from_u128(0x7f0c_6f75_7463_6f6d_6500_0000_0000_0002);
-/// The same for cached windows and the ids of conversations.
-const WINDOW: Uuid = Uuid::from_u128(0x7f0c_7769_6e64_6f77_0000_0000_0000_0002);
+/// The same for cached windows and the ids of conversations. The last digit is the windows' format: what another version of the program
+/// keeps may lack what this one shows.
+const WINDOW: Uuid = Uuid::from_u128(0x7f0c_7769_6e64_6f77_0000_0000_0000_0003);
 
 /// Encodes and decodes what travels between our processes. Cheap to clone.
 #[derive(Clone, Debug)]

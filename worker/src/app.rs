@@ -18,6 +18,7 @@ use crate::answers::AnswerChannels;
 use crate::api::password_work::PasswordWork;
 use crate::api::picture_cache::PictureCache;
 use crate::audiences::Audiences;
+use crate::before_send::hook::BeforeSend;
 use crate::consume::withdrawal::Withdrawal;
 use crate::late_sessions::LateSessions;
 use crate::metrics::{Counts, WorkerMetrics};
@@ -55,6 +56,8 @@ pub struct App {
     pub withdrawal: Withdrawal,
     pub strangers: Strangers,
     pub webhooks: Subscriptions,
+    /// Absent without `BEFORE_SEND_URL`.
+    pub before_send: Option<BeforeSend>,
     pub audiences: Audiences,
     pub answer_channels: AnswerChannels,
     pub late_sessions: LateSessions,

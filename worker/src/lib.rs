@@ -8,6 +8,7 @@ mod answers;
 mod api;
 mod app;
 mod audiences;
+mod before_send;
 mod commands;
 mod consume;
 mod error;
@@ -17,6 +18,7 @@ mod history;
 mod jobs;
 mod late_sessions;
 mod mentions;
+mod metadata;
 mod metrics;
 mod outcome;
 mod presence;
@@ -54,6 +56,7 @@ use crate::api::password_work::PasswordWork;
 use crate::api::picture_cache::PictureCache;
 use crate::app::App;
 use crate::audiences::Audiences;
+use crate::before_send::hook::BeforeSend;
 use crate::consume::lease::LeaseManager;
 use crate::consume::pipeline::Pipeline;
 use crate::consume::queries::Queries;
@@ -167,6 +170,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         withdrawal: Withdrawal::default(),
         strangers: Strangers::default(),
         webhooks: Subscriptions::default(),
+        before_send: BeforeSend::new(&settings).context("BEFORE_SEND_URL")?,
         answer_channels: AnswerChannels::default(),
         late_sessions: LateSessions::default(),
         audiences: Audiences::new(settings.deliveries_per_minute),

@@ -132,6 +132,7 @@ async fn show(settings: &Settings, letters: &DeadLetters, id: &str, reveal: bool
 fn body(settings: &Settings, stored: &Stored) -> Result<Value> {
     match settings.wire()?.open_entry(&stored.letter.lane, &stored.letter.entry)?.1 {
         Body::Client(command) | Body::System(command) => Ok(serde_json::to_value(&command)?),
+        Body::WithMetadata(with) => Ok(serde_json::to_value(&with)?),
         Body::Internal(request) => Ok(serde_json::to_value(&request)?),
         Body::Sync(round) => Ok(serde_json::to_value(&round)?),
     }

@@ -140,7 +140,7 @@ async fn erase_messages(connection: &mut PgConnection, keyring: &Keyring, user: 
             "WITH erased AS (
                  UPDATE private_messages p
                  SET content = n.content, iv = n.iv, mac = n.mac, key_id = $1, mentions = NULL, client_message_id = NULL,
-                     erased_at = now()
+                     metadata = NULL, erased_at = now()
                  FROM unnest($2::uuid[], $3::bytea[], $4::bytea[], $5::bytea[]) AS n (message_id, content, iv, mac)
                  WHERE p.message_id = n.message_id RETURNING p.conversation_id, p.message_id
              ),

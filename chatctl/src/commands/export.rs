@@ -11,7 +11,8 @@ use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use shared::crypto::Keyring;
-use shared::personal_data::SECTIONS;
+use shared::metadata::Metadata;
+use shared::personal_data::{CREATED_GROUPS, SECTIONS, open_group};
 use sqlx::PgConnection;
 use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
@@ -22,7 +23,8 @@ use crate::{audit, database};
 
 const MESSAGES: &str = "
     SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, p.content, p.iv, p.mac, p.key_id, p.created_at, p.edited_at,
-        p.mentions, p.reply_to_message_id, CASE WHEN p.sender_id = $1 THEN p.client_message_id END AS client_message_id
+        p.mentions, p.reply_to_message_id, CASE WHEN p.sender_id = $1 THEN p.client_message_id END AS client_message_id,
+        p.metadata
     FROM private_messages p
     WHERE p.sender_id = $1
        OR (p.recipient_id = $1
@@ -48,6 +50,7 @@ struct MessageRow {
     reply_to_message_id: Option<Uuid>,
     /// The sender's own id for it.
     client_message_id: Option<String>,
+    metadata: Option<Vec<u8>>,
 }
 
 const EVENTS: &str = r"
@@ -92,7 +95,12 @@ pub async fn run(settings: &Settings, user: &str) -> Result<()> {
         write!(out, ",\n{}:[", json!(name))?;
         let query = sqlx::query_scalar::<_, String>("SELECT * FROM chat_personal_data($1, $2)");
         let mut rows = query.bind(user).bind(name).fetch(&mut connection);
-        while let Some(row) = rows.try_next().await? {
+        while let Some(mut row) = rows.try_next().await? {
+            if name == CREATED_GROUPS {
+                let mut value = serde_json::from_str(&row)?;
+                open_group(&keyring, &mut value);
+                row = value.to_string();
+            }
             write!(out, "{}{row}", if progress.count() == 0 { "\n" } else { ",\n" })?;
             progress.add(1);
         }
@@ -123,6 +131,12 @@ async fn messages(out: &mut impl Write, connection: &mut PgConnection, keyring: 
                 Value::Null
             }
         };
+        let opened = row.metadata.map(|sealed| Metadata::open(keyring, row.message_id, &sealed)).transpose();
+        let metadata = opened.unwrap_or_else(|error| {
+            unreadable += 1;
+            eprintln!("metadata of message {}: {error}", row.message_id);
+            None
+        });
         let message = json!({
             "messageId": message_id(row.message_id),
             "conversationId": row.conversation_id,
@@ -134,6 +148,7 @@ async fn messages(out: &mut impl Write, connection: &mut PgConnection, keyring: 
             "mentions": row.mentions.unwrap_or_default().into_iter().map(mention).collect::<Vec<_>>(),
             "replyToMessageId": row.reply_to_message_id.map(message_id),
             "clientMessageId": row.client_message_id,
+            "metadata": metadata,
         });
         write!(out, "{}{message}", if progress.count() == 0 { "\n" } else { ",\n" })?;
         progress.add(1);

@@ -7,25 +7,14 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use shared::crypto::Keyring;
-use shared::wire;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::progress::Progress;
+use crate::sealed::{BLOBS, Blob};
 use crate::settings::Settings;
 use crate::terminal::print_line;
 use crate::{audit, database};
-
-const OUTCOMES: &str = "applied_commands";
-/// The tables whose sealed content is one byte string: table, id, content.
-const BLOBS: [(&str, &str, &str); 5] = [
-    ("event_log", "event_id", "body"),
-    ("conversation_changes", "event_id", "body"),
-    (OUTCOMES, "command_id", "outcome"),
-    // All rows of an event for several endpoints have the same bytes, and are replaced together.
-    ("webhook_deliveries", "event_id", "body"),
-    ("webhook_endpoints", "endpoint_id", "secrets"),
-];
 
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
@@ -71,9 +60,9 @@ async fn rotate(settings: &Settings, batch: i64) -> Result<()> {
     let mut done = serde_json::Map::new();
     let messages = rotate_messages(&mut connection, &keyring, batch).await?;
     report("private_messages", &messages, &mut done, &mut unreadable)?;
-    for blob in BLOBS {
+    for blob in &BLOBS {
         let counts = rotate_blobs(&mut connection, &keyring, blob, batch).await?;
-        report(blob.0, &counts, &mut done, &mut unreadable)?;
+        report(&blob.name(), &counts, &mut done, &mut unreadable)?;
     }
     let details = json!({"newest": newest, "state": "finished", "rotated": done, "unreadable": unreadable});
     audit::record(&mut connection, "keys rotate", None, details).await?;
@@ -173,20 +162,19 @@ async fn rotate_messages(connection: &mut PgConnection, keyring: &Keyring, batch
     }
 }
 
-async fn rotate_blobs(
-    connection: &mut PgConnection,
-    keyring: &Keyring,
-    (table, id, content): (&'static str, &str, &str),
-    batch: i64,
-) -> Result<Counts> {
-    // The key id comes after the version byte.
+async fn rotate_blobs(connection: &mut PgConnection, keyring: &Keyring, blob: &Blob, batch: i64) -> Result<Counts> {
+    let Blob { table, column, key, .. } = *blob;
+    let id = blob.id();
+    // The key id stands behind the version byte.
     let select = format!(
-        "SELECT {id}, {content} FROM {table} WHERE {id} > $1 AND substring({content} FROM 2 FOR 2) <> $2
-         ORDER BY {id} LIMIT $3"
+        "SELECT {id}, {column} FROM {table} WHERE {key} > {} AND substring({column} FROM 2 FOR 2) <> $2
+         ORDER BY {key} LIMIT $3",
+        blob.key_of("$1::uuid")
     );
     let update = format!(
-        "UPDATE {table} t SET {content} = n.new FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (id, old, new)
-         WHERE t.{id} = n.id AND t.{content} = n.old"
+        "UPDATE {table} t SET {column} = n.new FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (id, old, new)
+         WHERE t.{key} = {} AND t.{column} = n.old",
+        blob.key_of("n.id")
     );
     let newest = keyring.newest_key_id().to_be_bytes();
     let mut counts = Counts::default();
@@ -198,16 +186,12 @@ async fn rotate_blobs(
         let Some((last, _)) = rows.last() else { return Ok(counts) };
         after = *last;
         let (mut ids, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
-        for (id, blob) in rows {
-            let resealed = match table {
-                OUTCOMES => wire::reseal_outcome(keyring, id, &blob),
-                _ => keyring.open_blob(id, &blob).map(|plain| keyring.seal_blob(id, &plain)),
-            };
-            match resealed {
+        for (id, sealed) in rows {
+            match blob.reseal(keyring, id, &sealed) {
                 Ok(resealed) => {
                     ids.push(id);
                     new.push(resealed);
-                    old.push(blob);
+                    old.push(sealed);
                 }
                 Err(error) => {
                     counts.unreadable += 1;

@@ -6,12 +6,12 @@
 use anyhow::{Result, bail};
 use clap::Args;
 use shared::crypto::Keyring;
-use shared::wire;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::database;
 use crate::progress::Progress;
+use crate::sealed::{BLOBS, Blob};
 use crate::settings::Settings;
 use crate::terminal::print_line;
 
@@ -82,15 +82,6 @@ const RULES: [(&str, &str); 10] = [
     ),
 ];
 
-/// Sealed content in one byte string: table, id, column.
-const BLOBS: [(&str, &str, &str); 5] = [
-    ("event_log", "event_id", "body"),
-    ("conversation_changes", "event_id", "body"),
-    ("applied_commands", "command_id", "outcome"),
-    ("webhook_deliveries", "event_id", "body"),
-    ("webhook_endpoints", "endpoint_id", "secrets"),
-];
-
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
     /// Skip decrypting every row, which needs the keys and takes about a minute per million.
@@ -122,10 +113,10 @@ impl VerifyArguments {
         if let Some(keyring) = keyring {
             broken += tell("every message decrypts", &unreadable_messages(&mut snapshot, &keyring).await?)?;
             let mut unreadable = Vec::new();
-            for blob in BLOBS {
+            for blob in &BLOBS {
                 unreadable.extend(unreadable_blobs(&mut snapshot, &keyring, blob).await?);
             }
-            broken += tell("every event and outcome decrypts", &unreadable)?;
+            broken += tell("every event, outcome and metadata decrypts", &unreadable)?;
         }
         if broken > 0 {
             bail!("{broken} rules are broken");
@@ -181,13 +172,13 @@ async fn unreadable_messages(db: &mut PgConnection, keyring: &Keyring) -> Result
     }
 }
 
-async fn unreadable_blobs(
-    db: &mut PgConnection,
-    keyring: &Keyring,
-    (table, id, content): (&'static str, &str, &str),
-) -> Result<Vec<String>> {
-    let select =
-        format!("SELECT {id}, {content} FROM {table} WHERE {id} > $1 AND {content} IS NOT NULL ORDER BY {id} LIMIT $2");
+async fn unreadable_blobs(db: &mut PgConnection, keyring: &Keyring, blob: &Blob) -> Result<Vec<String>> {
+    let Blob { table, column, key, .. } = *blob;
+    let select = format!(
+        "SELECT {}, {column} FROM {table} WHERE {key} > {} AND {column} IS NOT NULL ORDER BY {key} LIMIT $2",
+        blob.id(),
+        blob.key_of("$1::uuid")
+    );
     let mut found = Vec::new();
     let mut progress = Progress::new(table);
     let mut after = Uuid::nil();
@@ -195,13 +186,9 @@ async fn unreadable_blobs(
         let rows: Vec<(Uuid, Vec<u8>)> = sqlx::query_as(&select).bind(after).bind(BATCH).fetch_all(&mut *db).await?;
         let Some((last, _)) = rows.last() else { return Ok(found) };
         after = *last;
-        for (row, blob) in &rows {
-            let opened = match table {
-                "applied_commands" => wire::reseal_outcome(keyring, *row, blob).map(drop),
-                _ => keyring.open_blob(*row, blob).map(drop),
-            };
-            if let Err(error) = opened {
-                found.push(format!("{table} {row}: {error}"));
+        for (row, sealed) in &rows {
+            if let Err(error) = blob.reseal(keyring, *row, sealed) {
+                found.push(format!("{table}.{column} {row}: {error}"));
             }
         }
         progress.add(rows.len() as u64);

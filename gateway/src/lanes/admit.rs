@@ -109,7 +109,7 @@ impl Admitted {
         let route = command.route(user);
         let body = match command {
             Command::Sync(sync) => Body::Sync(sync.into_round()),
-            command => Body::Client(command),
+            command => Body::of_command(command, false),
         };
         let sender = Sender { connection: connection.id, user, request_id, caused_by: connection.trace() };
         let entry = Entry::new(core, lanes, sender, route, &body, None)?;
@@ -129,7 +129,7 @@ impl Admitted {
     pub fn server(core: &Core, lanes: &LaneLoads, ordered: Ordered) -> Result<Self, Rejection> {
         let Ordered { user, command, is_systems, id, trace } = ordered;
         let (name, route) = (command.name().to_owned(), command.route(user));
-        let body = if is_systems { Body::System(command) } else { Body::Client(command) };
+        let body = Body::of_command(command, is_systems);
         let sender = Sender { connection: ConnectionId(0), user, request_id: None, caused_by: trace };
         let entry = Entry::new(core, lanes, sender, route, &body, id)?;
         let traced =

@@ -189,7 +189,10 @@ impl Reading {
     async fn entry(&self, stream: &str, entry: &[u8]) {
         let (envelope, body) = self.wire.open_entry(stream, entry).unwrap();
         match body {
-            Body::Client(command) | Body::System(command) => drop(self.commands.send((envelope, command))),
+            Body::Client(_) | Body::System(_) | Body::WithMetadata(_) => {
+                let (command, _) = body.into_command().unwrap();
+                drop(self.commands.send((envelope, command)));
+            }
             Body::Sync(round) => {
                 let sync = Sync {
                     conversations: round.positions.iter().map(|known| (known.conversation, known.seq)).collect(),

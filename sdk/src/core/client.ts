@@ -1,5 +1,5 @@
-// Combines the parts: the connection's events go through the timeline to the application; sends go through the outbox.
-import type { Answers, Commands, Events, InboxEntry } from "../generated/protocol";
+// The parts put together: the connection's events go through the timeline to the application; sends go through the outbox.
+import type { Answers, Commands, Events, InboxEntry, Metadata } from "../generated/protocol";
 import { CatchUp } from "./catch-up";
 import { Connection, type State } from "./connection";
 import { type Clock, type Logger, onWake, type SocketConstructor, systemClock } from "./environment";
@@ -157,9 +157,14 @@ export class ChatClient {
    * Queues a message and sends it as soon as possible, however long that takes. `sent` fulfils once the server has
    * stored it, and rejects if the server rejects it, if it is discarded, or if the client is closed.
    */
-  send(to: Recipient, content: string, replyToMessageId?: string): { clientMessageId: string; sent: Promise<Sent> } {
+  send(
+    to: Recipient,
+    content: string,
+    replyToMessageId?: string,
+    metadata?: Metadata,
+  ): { clientMessageId: string; sent: Promise<Sent> } {
     const clientMessageId = this.#uuid();
-    const item: OutboxItem = { clientMessageId, to, content, replyToMessageId, queuedAt: this.#clock.now() };
+    const item: OutboxItem = { clientMessageId, to, content, replyToMessageId, metadata, queuedAt: this.#clock.now() };
     if (this.state.name === "closed") {
       const sent = Promise.reject(new ChatError("CLOSED", "The client is closed"));
       sent.catch(() => {});

@@ -1,5 +1,5 @@
-// Outgoing messages: in order per conversation, repeated under their `clientMessageId` until the server has answered.
-import type { Events } from "../generated/protocol";
+// Messages on their way: in order per conversation, repeated under their `clientMessageId` until the server has answered.
+import type { Events, Metadata } from "../generated/protocol";
 import type { Clock } from "./environment";
 import { notBefore } from "./delay";
 import { ChatError } from "./errors";
@@ -18,6 +18,7 @@ export interface OutboxItem {
   to: Recipient;
   content: string;
   replyToMessageId?: string | undefined;
+  metadata?: Metadata | undefined;
   /** Epoch milliseconds. */
   queuedAt: number;
   /** Set once the server has rejected it for good: retry or discard it. */
@@ -101,8 +102,8 @@ export class Outbox {
       const id = item.clientMessageId;
       this.#inFlight.set(key, { id, timer: this.clock.setTimeout(() => this.output.stalled(), ANSWER_WITHIN_MS) });
       const type = "groupId" in to ? "send_group_message" : "send_private_message";
-      const { content, replyToMessageId } = item;
-      this.output.send({ type, requestId: id, ...to, content, replyToMessageId, clientMessageId: id });
+      const { content, replyToMessageId, metadata } = item;
+      this.output.send({ type, requestId: id, ...to, content, replyToMessageId, clientMessageId: id, metadata });
     }
   }
 

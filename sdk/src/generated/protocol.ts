@@ -1,6 +1,6 @@
 // Made by `chatctl docs typescript` from the contract of the server. Do not edit.
 
-/** The user who was added. */
+/** Who was added. */
 export interface AddedUser {
   /** The user concerned. */
   userId: UserId;
@@ -14,13 +14,13 @@ export const AuthErrorCode = {
   TOKEN_MISSING: "TOKEN_MISSING",
   /** Not a JWT, not signed by an accepted key, or without a required claim. */
   TOKEN_INVALID: "TOKEN_INVALID",
-  /** It has expired: get a new one. */
+  /** Its time is over: get a new one. */
   TOKEN_EXPIRED: "TOKEN_EXPIRED",
   /** It was revoked: log in again. */
   TOKEN_REVOKED: "TOKEN_REVOKED",
   /** Its user does not exist. */
   USER_NOT_FOUND: "USER_NOT_FOUND",
-  /** A temporary failure; try again after `retryAfter` seconds. */
+  /** For the moment; again after `retryAfter` seconds. */
   SERVICE_UNAVAILABLE: "SERVICE_UNAVAILABLE",
 } as const;
 export type AuthErrorCode = (typeof AuthErrorCode)[keyof typeof AuthErrorCode];
@@ -45,11 +45,11 @@ export interface ChallengeEvent {
 
 /** A community as one of its members sees it. */
 export interface Community {
-  /** URL of the community's picture. */
+  /** Address of the community's picture. */
   avatarUrl: string | null;
   /** The main backend's id of the community. */
   communityId: string;
-  /** The group with all its members. */
+  /** The group of all its members. */
   defaultGroupId: GroupId | null;
   /** What the community is about. */
   description: string | null;
@@ -59,7 +59,7 @@ export interface Community {
   joinedAt: Timestamp;
   /** Name of the community. */
   name: string;
-  /** The caller's role. */
+  /** One's own. */
   role: string;
 }
 
@@ -69,7 +69,7 @@ export interface CommunityMember {
   isMuted: boolean;
   /** When the user joined. */
   joinedAt: Timestamp;
-  /** When the member was last seen; `null` if unknown or not visible to the caller. */
+  /** When the member was last seen; `null` if that is not known or not for the caller to see. */
   lastSeenAt: Timestamp | null;
   /** The user's role: `owner`, `admin` or `member`. */
   role: string;
@@ -82,14 +82,14 @@ export interface CommunityMember {
 /** A direct conversation, `conv_{a}_{b}` with the smaller user id first, or a group's id. */
 export type ConversationId = string;
 
-/** The kind of conversation. */
+/** What sort of conversation it is. */
 export type ConversationKind = "direct" | "group" | "community";
 
 /** A direct conversation in a list. */
 export interface ConversationSummary {
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** The newest message that the caller can see; `null` if it cannot be read. */
+  /** The newest message that the caller can see; `null` when it cannot be read. */
   lastMessage: LastMessage | null;
   /** The other user of the conversation. */
   participant: Participant;
@@ -97,10 +97,7 @@ export interface ConversationSummary {
   unreadCount: number;
 }
 
-/** A history of the server's database: a UUID. */
-export type Epoch = string;
-
-/** Every code that an `error` may have (protocol section 3). */
+/** Every code an `error` may carry (protocol section 3). */
 export const ErrorCode = {
   /** The command needs `authenticate` first; the error has `requiresAuth: true`. */
   AUTH_REQUIRED: "AUTH_REQUIRED",
@@ -128,6 +125,10 @@ export const ErrorCode = {
   EDIT_WINDOW_EXPIRED: "EDIT_WINDOW_EXPIRED",
   /** The caller's role does not allow this command. */
   PERMISSION_DENIED: "PERMISSION_DENIED",
+  /**
+   * The product does not let this message through; `details` has the reason that its backend gave, which may be empty.
+   */
+  MESSAGE_REJECTED: "MESSAGE_REJECTED",
   /** It does not exist, or the caller may not know that it does. */
   RESOURCE_NOT_FOUND: "RESOURCE_NOT_FOUND",
   /** The group has `maxMembers` members. */
@@ -163,12 +164,14 @@ export interface GroupDetails {
   groupId: GroupId;
   /** Name of the group. */
   groupName: string;
-  /** The maximum number of members of the group. */
+  /** The largest number of members that the group may have. */
   maxMembers: number;
   /** Number of members. */
   memberCount: number;
-  /** In a community's group only the first ones; `memberCount` counts all. */
+  /** Of a community's group only the first ones; `memberCount` counts all. */
   members: GroupMember[];
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
 }
 
 /** A group: `group_` and a UUID. */
@@ -190,65 +193,65 @@ export interface GroupMember {
 
 /** A conversation in the list, as the caller sees it. */
 export interface InboxEntry {
-  /** For communities: the main backend's id. */
+  /** Of communities. */
   communityId?: string;
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** For groups and communities: the same as `conversationId`. */
+  /** Of groups and communities: the same as `conversationId`. */
   groupId?: GroupId;
   /** `direct`, `group`, or `community` for the default group of a community. */
   kind: ConversationKind;
-  /** When the newest message was sent, even if it is deleted; for a group without messages, when the caller joined. */
+  /** When the newest message was sent, also if that is gone; of a group without any, when the caller joined. */
   lastActivityAt: Timestamp;
-  /** The newest message that the caller can see; absent if there is none, or it cannot be read. */
+  /** The newest message that the caller can see; absent when there is none, or it cannot be read. */
   lastMessage?: Message;
-  /** `seq` of the newest message, even if it is deleted; 0 if there was none. */
+  /** `seq` of the newest message, also if that is gone; 0 when there was none. */
   lastSeq: number;
   /** Whether the caller marked it as unread. */
   markedUnread: boolean;
-  /** Until when the caller muted it; absent if it is not muted. */
+  /** Of groups and communities, if it has any. */
+  metadata?: Metadata;
+  /** Until when the caller muted it; absent when it is not muted. */
   mutedUntil?: Timestamp;
-  /** For groups and communities: `owner`, `admin` or `member`. */
+  /** Of groups and communities: `owner`, `admin` or `member`. */
   myRole?: string;
-  /** For groups and communities: the name. */
+  /** Of groups and communities: its name. */
   name?: string;
-  /** For direct conversations: the other user. */
+  /** Of direct conversations: the other user. */
   participant?: InboxParticipant;
-  /** For direct conversations: how far the other user has read. */
+  /** Of direct conversations: how far the other user has read. */
   peerReadSeq?: number;
   /** Whether the caller pinned it. */
   pinned: boolean;
   /** The caller has read all messages up to this number. */
   readSeq: number;
-  /** Messages of others that the caller has not read, counted up to 1,000; 1,000 means that many or more. */
+  /** Messages of others that the caller has not read, counted to 1,000; 1,000 means at least as many. */
   unreadCount: number;
-  /** How many of them mention the caller or everyone, counted in the same way. */
+  /** How many of them mention the caller or everyone, counted likewise. */
   unreadMentions: number;
-  /** The conversation's version: it increases with each change that participants can see. */
+  /** The conversation's version: it grows with each change that participants can see. */
   version: number;
 }
 
 /** The other user of a direct conversation. */
 export interface InboxParticipant {
-  /** The name to show; the username if the user has not chosen one. */
+  /** The name to show; the username if the user chose none. */
   displayName: string;
-  /** Whether the user is online; `false` if one of the two blocks the other. */
+  /** Whether the user is online; `false` when one of the two blocks the other. */
   online: boolean;
-  /** URL of the user's picture; `null` if there is none. */
+  /** Address of the user's picture; `null` if there is none. */
   profileImage: string | null;
   /** The user concerned. */
   userId: UserId;
-  /** Empty if the account was deleted. */
+  /** Empty when the account is gone. */
   username: string;
 }
 
-/** A user as others see them. */
+/** A user as others see one. */
 export interface KnownUser {
-  /** The name to show; the username if the user has not chosen one. */
+  /** The name to show; the username if the user chose none. */
   displayName: string;
-  /** Whether the user is online; only in `users_found`. */
-  online?: boolean;
-  /** URL of the user's picture; `null` if there is none. */
+  /** Address of the user's picture; `null` if there is none. */
   profileImage: string | null;
   /** The user concerned. */
   userId: UserId;
@@ -262,19 +265,21 @@ export interface LastMessage {
   content: string;
   /** The message. */
   id: MessageId;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** The user who sent the message. */
   senderId: UserId;
   /** When the event happened. */
   timestamp: Timestamp;
 }
 
-/** The position of a part in its list. */
+/** Where a part of a list lies. */
 export interface ListPagination {
-  /** The number of entries in this part. */
+  /** How many this part has. */
   count: number;
-  /** Whether more entries follow. */
+  /** Whether the list goes on after them. */
   hasMore: boolean;
-  /** The maximum number of entries in this answer. */
+  /** The largest number of entries that this answer could contain. */
   limit: number;
   /** Number of entries skipped before this answer. */
   offset: number;
@@ -284,14 +289,12 @@ export interface ListPagination {
 export interface ListedMember {
   /** Whether the user may add members to the group. */
   canAddMembers: boolean;
-  /** The name to show; the username if the user has not chosen one. */
+  /** The name to show; the username if the user chose none. */
   displayName: string;
   /** When the user joined. */
   joinedAt: Timestamp;
   /** Whether the user is online. */
   online: boolean;
-  /** Up to which message the member has read; absent if nothing since joining. */
-  readSeq?: number;
   /** The user's role: `owner`, `admin` or `member`. */
   role: string;
   /** The user concerned. */
@@ -300,18 +303,18 @@ export interface ListedMember {
   username: string;
 }
 
-/** A user who is mentioned, or everyone. */
+/** Who is mentioned. */
 export type Mention = {
-  /** The type of this event. */
+  /** Which event this is. */
   type: "user";
   /** The user concerned. */
   userId: UserId;
   /** Username of the user concerned. */
   username: string;
 } | {
-  /** The type of this event. */
+  /** Which event this is. */
   type: "everyone";
-  /** The users that everyone stands for, in the message's live or replayed event; left out in larger groups. */
+  /** Who that is, in the event of the message, live or replayed; a larger group's members are left out. */
   userIds?: UserId[];
 };
 
@@ -336,14 +339,16 @@ export interface Message {
   /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
   /**
-   * `text`, `announcement` for an announcement in a group, or `system` for a message from the product instead of the
-   * sender: only its backend sends and edits it.
+   * `text`, `announcement` for an announcement in a group, or `system` for what the product says and not the sender:
+   * only its backend sends and edits it.
    */
   kind: MessageKind;
-  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is mentioned. */
+  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
   mentions?: Mention[];
   /** The message. */
   messageId: MessageId;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** When the message was pinned. */
   pinnedAt?: Timestamp;
   /** The user who pinned the message. */
@@ -352,7 +357,7 @@ export interface Message {
   reactions?: Reaction[];
   /** In direct conversations: the user to whom the message was sent. */
   recipientId?: UserId;
-  /** Absent if the message replied to is gone. */
+  /** Absent when the message replied to is gone. */
   replyTo?: ReplyPreview;
   /** The message that this one replies to. */
   replyToMessageId?: MessageId;
@@ -363,8 +368,8 @@ export interface Message {
   /** Counts the conversation's messages from 1. */
   seq: number;
   /**
-   * The conversation's version that this message made: only in the event of a new message; pages have their own
-   * version.
+   * The conversation's version that this message made: in the event of a new message only, and not in pages, which have
+   * a version of their own.
    */
   version?: number;
 }
@@ -372,10 +377,10 @@ export interface Message {
 /** A message: `msg_` and a UUID of version 7. */
 export type MessageId = string;
 
-/** The kind of message. */
+/** What sort of message it is. */
 export type MessageKind = "text" | "announcement" | "system";
 
-/** A message and its position in the conversation. */
+/** Which message, and where in its conversation. */
 export interface MessagePlace {
   /** The message. */
   messageId: MessageId;
@@ -383,15 +388,18 @@ export interface MessagePlace {
   seq: number;
 }
 
+/** What a client or the product's backend attached to a message or a group: any JSON object of at most 4 KiB. */
+export type Metadata = Record<string, unknown>;
+
 /** A user who is online. */
 export interface OnlineUser {
-  /** The name to show; the username if the user has not chosen one. */
+  /** The name to show; the username if the user chose none. */
   displayName: string;
   /** The same as `userId`. */
   id: UserId;
-  /** When the user was last online; `null` if unknown. */
+  /** When the user was last online; `null` if that is not known. */
   lastSeen: Timestamp | null;
-  /** URL of the user's picture; `null` if there is none. */
+  /** Address of the user's picture; `null` if there is none. */
   profileImage: string | null;
   /** The user concerned. */
   userId: UserId;
@@ -399,21 +407,21 @@ export interface OnlineUser {
   username: string;
 }
 
-/** The position of a page in its history. */
+/** Where a page lies in its history. */
 export interface Pagination {
   /** Whether there are more entries than this answer contains. */
   hasMore: boolean;
-  /** The maximum number of entries in this answer. */
+  /** The largest number of entries that this answer could contain. */
   limit: number;
-  /** Counted from the newest; `null` if the page was requested by `seq` or around a message. */
+  /** From the newest; `null` when the page was asked for by `seq` or around a message. */
   offset: number | null;
   /** Number of entries in the whole list that the caller can see. */
   total: number;
 }
 
-/** The other user of a direct conversation. */
+/** A user as a counterpart. */
 export interface Participant {
-  /** The name to show; the username if the user has not chosen one. */
+  /** The name to show; the username if the user chose none. */
   displayName: string;
   /** The user concerned. */
   userId: UserId;
@@ -421,9 +429,9 @@ export interface Participant {
   username: string;
 }
 
-/** A user who came online or went offline. */
+/** A user who came or went. */
 export interface PresentUser {
-  /** The name to show; the username if the user has not chosen one. */
+  /** The name to show; the username if the user chose none. */
   displayName: string;
   /** The same as `userId`. */
   id: UserId;
@@ -437,13 +445,13 @@ export interface PresentUser {
 export interface Profile {
   /** What the user wrote about themselves. */
   bio: string | null;
-  /** The name to show; the username if the user has not chosen one. */
+  /** The name to show; the username if the user chose none. */
   displayName: string;
   /** The user's e-mail address. */
   email: string | null;
   /** The same as `userId`. */
   id: UserId;
-  /** URL of the user's picture; `null` if there is none. */
+  /** Address of the user's picture; `null` if there is none. */
   profileImage: string | null;
   /** The user concerned. */
   userId: UserId;
@@ -497,23 +505,7 @@ export interface ReplyPreview {
   seq: number;
 }
 
-/** A token with which somebody has connected. */
-export interface SignIn {
-  /** From where it last connected; of an IPv6 address the network. */
-  address: string;
-  /** When the token ends. */
-  expiresAt: Timestamp;
-  /** When it last connected or disconnected. */
-  lastSeenAt: Timestamp;
-  /** The `jti` of its token. */
-  signInId: string;
-  /** When it first connected. */
-  signedInAt: Timestamp;
-  /** What the client said it is (`User-Agent`), cut at 256 characters. */
-  userAgent: string | null;
-}
-
-/** A user who was named but not added. */
+/** A user who was named but not taken. */
 export interface SkippedMember {
   /**
    * `RESOURCE_NOT_FOUND`, `USER_BLOCKED`, `NOT_FOLLOWING`, or `PERMISSION_DENIED` for a user whom the caller may not
@@ -524,7 +516,7 @@ export interface SkippedMember {
   userId: UserId;
 }
 
-/** A group's present information and the caller's own settings; only what changed is included. */
+/** What a group is now, and what the caller set for oneself; only what changed is there. */
 export interface SyncInfo {
   /** When it was created. */
   createdAt?: Timestamp;
@@ -538,11 +530,13 @@ export interface SyncInfo {
   groupName?: string;
   /** Whether the caller marked the conversation as unread. */
   markedUnread?: boolean;
-  /** The maximum number of members of the group. */
+  /** The largest number of members that the group may have. */
   maxMembers?: number;
   /** Number of members. */
   memberCount?: number;
-  /** Until when the caller muted the conversation; `null` if it is not muted. */
+  /** Of a group that is told of: absent if it has none. */
+  metadata?: Metadata;
+  /** Until when the caller muted the conversation; `null` when it is not muted. */
   mutedUntil?: Timestamp | null;
   /** The caller's own role. */
   myRole?: string;
@@ -567,13 +561,15 @@ export interface UserGroup {
   joinedAt: Timestamp;
   /** `seq` of the newest message. */
   lastSeq: number;
-  /** The maximum number of members of the group. */
+  /** The largest number of members that the group may have. */
   maxMembers: number;
   /** Number of members. */
   memberCount: number;
-  /** The same as `role`. */
+  /** Absent also of groups at the end of a list that it would make too large; `get_group_info` has it. */
+  metadata?: Metadata;
+  /** The same. */
   myRole: string;
-  /** The caller's role. */
+  /** One's own. */
   role: string;
   /** Number of messages that the caller has not read. */
   unreadCount: number;
@@ -600,12 +596,12 @@ export const CloseCode = {
   Internal: 1011,
   /** The server is restarting. */
   Restart: 1012,
-  /** The server is overloaded, the client reads too slowly, or it missed more than is replayed. Try again later. */
+  /** The server is overloaded, the client reads too slowly, or more was lost on the way to it than is replayed. Try again later. */
   TryLater: 1013,
 } as const;
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
 
-/** The announcement was stored. */
+/** The announcement is committed. */
 export interface AnnouncementSentEvent {
   type: "announcement_sent";
   /** When it was created. */
@@ -614,6 +610,8 @@ export interface AnnouncementSentEvent {
   groupId: GroupId;
   /** The message. */
   messageId: MessageId;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** Number of the message in its conversation, counted from 1. */
@@ -622,7 +620,7 @@ export interface AnnouncementSentEvent {
   timestamp: Timestamp;
 }
 
-/** The token does not open a session. The connection stays open for another attempt. */
+/** The token does not open a session. The connection stays open for another try. */
 export interface AuthErrorEvent {
   type: "auth_error";
   /** The error code, for programs. */
@@ -633,7 +631,7 @@ export interface AuthErrorEvent {
   message: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
-  /** Seconds to wait before the next attempt. */
+  /** Seconds to wait before the next try. */
   retryAfter?: number;
   /** When the event happened. */
   timestamp: Timestamp;
@@ -642,13 +640,11 @@ export interface AuthErrorEvent {
 /** The session is open; the missed events follow, oldest first, then live ones. */
 export interface AuthSuccessEvent {
   type: "auth_success";
-  /** The name to show; the username if the user has not chosen one. */
+  /** The name to show; the username if the user chose none. */
   displayName: string;
-  /** The database's history. If it is another one than before, drop what you hold and load it again. */
-  epoch?: Epoch;
   /** How many missed events follow. */
   queuedEvents: number;
-  /** The session continues with a new token; nothing is replayed. */
+  /** The session went on under a new token; nothing is replayed. */
   renewed?: boolean;
   /** More was missed than is replayed. */
   replayTruncated?: boolean;
@@ -668,18 +664,18 @@ export interface AuthSuccessEvent {
   username: string;
 }
 
-/** The users whom the caller blocks. */
+/** Whom the caller blocks. */
 export interface BlockedUsersEvent {
   type: "blocked_users";
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** The last blocked user first. */
+  /** Those blocked last first. */
   users: KnownUser[];
 }
 
-/** The caller's communities. */
+/** One's communities. */
 export interface CommunityListEvent {
   type: "community_list";
   /** The caller's communities. */
@@ -703,7 +699,7 @@ export interface CommunityMembersEvent {
   timestamp: Timestamp;
 }
 
-/** The caller's progress in a community. */
+/** One's own progress in a community. */
 export interface CommunityProgressEvent {
   type: "community_progress";
   /** The main backend's id of the community. */
@@ -716,12 +712,12 @@ export interface CommunityProgressEvent {
   timestamp: Timestamp;
 }
 
-/** A member's progress, for members who are online; not durable. */
+/** For members who are online; not durable. */
 export interface CommunityProgressUpdateEvent {
   type: "community_progress_update";
   /** The main backend's id of the community. */
   communityId: string;
-  /** Absent if only the progress was set. */
+  /** Absent when only the progress was set. */
   event: ChallengeEvent | null;
   /** The user's progress in the community. */
   progress: Progress | null;
@@ -744,12 +740,12 @@ export interface ConnectedEvent {
   timestamp: Timestamp;
 }
 
-/** A direct conversation was emptied: for both users, or only for the caller. */
+/** A direct conversation was emptied: for both, or for oneself. */
 export interface ConversationDeletedEvent {
   type: "conversation_deleted";
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** Whether it was deleted for everyone, or only for the user who deleted it. */
+  /** Whether it is gone for everyone, or only for the user who deleted it. */
   deleteForEveryone: boolean;
   /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
@@ -763,14 +759,14 @@ export interface ConversationDeletedEvent {
   version: number;
 }
 
-/** The caller's settings for a conversation. */
+/** How the caller sees a conversation. */
 export interface ConversationSettingsEvent {
   type: "conversation_settings";
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
   /** Whether the caller marked it as unread. */
   markedUnread: boolean;
-  /** Until when the caller muted it; `null` if it is not muted. */
+  /** Until when the caller muted it; `null` when it is not muted. */
   mutedUntil: Timestamp | null;
   /** Whether the caller pinned it. */
   pinned: boolean;
@@ -787,7 +783,7 @@ export interface ConversationStartedEvent {
   conversationId: ConversationId;
   /** Whether there are older ones. */
   hasMore: boolean;
-  /** The last 50 messages, oldest first. */
+  /** The last 50, oldest first. */
   messages: Message[];
   /** The same as `recipient`. */
   participant: Participant;
@@ -797,18 +793,18 @@ export interface ConversationStartedEvent {
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** The conversation's version; later changes have a higher one. */
+  /** The conversation's version; what changes later is told with a higher one. */
   version: number;
   /** `NOT_FOLLOWING` */
   warning?: string;
 }
 
-/** The caller's direct conversations, most recently active first. */
+/** The caller's direct conversations, the most recently active first. */
 export interface ConversationsEvent {
   type: "conversations";
-  /** The caller's direct conversations, most recently active first. */
+  /** The caller's direct conversations, the most recently active first. */
   conversations: ConversationSummary[];
-  /** The position of this answer in the whole list. */
+  /** Where this answer lies in the whole list. */
   pagination: ListPagination;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
@@ -816,19 +812,7 @@ export interface ConversationsEvent {
   timestamp: Timestamp;
 }
 
-/**
- * The server's database went back in time while the session was open: the client must drop what it holds and load it
- * again. What was missed since follows.
- */
-export interface EpochChangedEvent {
-  type: "epoch_changed";
-  /** As in `auth_success`. */
-  epoch: Epoch;
-  /** When the event happened. */
-  timestamp: Timestamp;
-}
-
-/** A command was rejected, or a connection refused. */
+/** A command was not carried out, or a connection is refused. */
 export interface ErrorAnswer {
   type: "error";
   /** For programs. */
@@ -855,7 +839,7 @@ export interface ErrorAnswer {
   timestamp: Timestamp;
 }
 
-/** An announcement, sent to all members. */
+/** An announcement, for all members. */
 export interface GroupAnnouncementEvent {
   type: "group_announcement";
   /** The id that the sender's client chose for the message. */
@@ -877,14 +861,16 @@ export interface GroupAnnouncementEvent {
   /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
   /**
-   * `text`, `announcement` for an announcement in a group, or `system` for a message from the product instead of the
-   * sender: only its backend sends and edits it.
+   * `text`, `announcement` for an announcement in a group, or `system` for what the product says and not the sender:
+   * only its backend sends and edits it.
    */
   kind: MessageKind;
-  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is mentioned. */
+  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
   mentions?: Mention[];
   /** The message. */
   messageId: MessageId;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** When the message was pinned. */
   pinnedAt?: Timestamp;
   /** The user who pinned the message. */
@@ -893,7 +879,7 @@ export interface GroupAnnouncementEvent {
   reactions?: Reaction[];
   /** In direct conversations: the user to whom the message was sent. */
   recipientId?: UserId;
-  /** Absent if the message replied to is gone. */
+  /** Absent when the message replied to is gone. */
   replyTo?: ReplyPreview;
   /** The message that this one replies to. */
   replyToMessageId?: MessageId;
@@ -906,13 +892,13 @@ export interface GroupAnnouncementEvent {
   /** When the event was sent. */
   timestamp: Timestamp;
   /**
-   * The conversation's version that this message made: only in the event of a new message; pages have their own
-   * version.
+   * The conversation's version that this message made: in the event of a new message only, and not in pages, which have
+   * a version of their own.
    */
   version?: number;
 }
 
-/** A new group, sent to its members and to members who are added later. */
+/** A new group, for its members; also for a member who is added later. */
 export interface GroupCreatedEvent {
   type: "group_created";
   /** The user who created the group. */
@@ -927,15 +913,17 @@ export interface GroupCreatedEvent {
   groupId: GroupId;
   /** Name of the group. */
   groupName: string;
-  /** The maximum number of members of the group. */
+  /** The largest number of members that the group may have. */
   maxMembers: number;
   /** Number of members. */
   memberCount: number;
-  /** In a community's group only the first ones; `memberCount` counts all. */
+  /** Of a community's group only the first ones; `memberCount` counts all. */
   members: GroupMember[];
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
-  /** Sent only to the creator. */
+  /** Only for the creator. */
   skippedMembers?: SkippedMember[];
   /** When the event was sent. */
   timestamp: Timestamp;
@@ -943,7 +931,7 @@ export interface GroupCreatedEvent {
   version: number;
 }
 
-/** A group was deleted. */
+/** A group is gone. */
 export interface GroupDeletedEvent {
   type: "group_deleted";
   /** The user who deleted it. */
@@ -952,7 +940,7 @@ export interface GroupDeletedEvent {
   eventId?: string;
   /** The group. */
   groupId: GroupId;
-  /** Whether the group was purged immediately. */
+  /** Whether the group was purged at once. */
   permanent: boolean;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
@@ -962,7 +950,7 @@ export interface GroupDeletedEvent {
   version: number;
 }
 
-/** A group's information. */
+/** What a group is. */
 export interface GroupInfoEvent {
   type: "group_info";
   /** When it was created. */
@@ -975,19 +963,21 @@ export interface GroupInfoEvent {
   groupId: GroupId;
   /** Name of the group. */
   groupName: string;
-  /** The maximum number of members of the group. */
+  /** The largest number of members that the group may have. */
   maxMembers: number;
   /** Number of members. */
   memberCount: number;
-  /** At most 200, owner and admins first; `get_group_members` lists all. */
+  /** At most 200, the owner and admins first; `get_group_members` lists all. */
   members: GroupMember[];
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
 }
 
-/** A group's name, description or size changed. */
+/** A group's name, description, size or metadata changed. */
 export interface GroupInfoUpdatedEvent {
   type: "group_info_updated";
   /** When it was created. */
@@ -1002,10 +992,12 @@ export interface GroupInfoUpdatedEvent {
   groupId: GroupId;
   /** Name of the group. */
   groupName: string;
-  /** The maximum number of members of the group. */
+  /** The largest number of members that the group may have. */
   maxMembers: number;
-  /** Present if too many members came or went at once to announce them one by one. */
+  /** Given when so many members came or went at once that they are not told of one by one. */
   memberCount?: number;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
@@ -1025,7 +1017,7 @@ export interface GroupMembersEvent {
   groupId: GroupId;
   /** The members. */
   members: ListedMember[];
-  /** For a part of the members: send it as `cursor` to get the next part; absent in the last part. */
+  /** Of a part of the members: to be given as `cursor` for the next part; absent with the last one. */
   nextCursor?: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
@@ -1033,10 +1025,10 @@ export interface GroupMembersEvent {
   timestamp: Timestamp;
 }
 
-/** A group message was deleted: for everyone, or only for the caller. */
+/** A group message is gone: for everyone, or for oneself. */
 export interface GroupMessageDeletedEvent {
   type: "group_message_deleted";
-  /** Whether it was deleted for everyone, or only for the user who deleted it. */
+  /** Whether it is gone for everyone, or only for the user who deleted it. */
   deleteForEveryone: boolean;
   /** The user who deleted it. */
   deletedBy: UserId;
@@ -1054,7 +1046,7 @@ export interface GroupMessageDeletedEvent {
   version: number;
 }
 
-/** The text of a group message was changed. */
+/** A group message has a new text. */
 export interface GroupMessageEditedEvent {
   type: "group_message_edited";
   /** The text, exactly as sent. */
@@ -1071,6 +1063,8 @@ export interface GroupMessageEditedEvent {
   groupId: GroupId;
   /** The message. */
   messageId: MessageId;
+  /** As it is after this; absent if the message has none. */
+  metadata?: Metadata;
   /** The same as `content`. */
   newContent: string;
   /** The `requestId` of the command; only in its direct answer. */
@@ -1083,7 +1077,7 @@ export interface GroupMessageEditedEvent {
   version: number;
 }
 
-/** The message was stored. */
+/** The message is committed. */
 export interface GroupMessageSentEvent {
   type: "group_message_sent";
   /** The id that the sender's client chose for the message. */
@@ -1098,6 +1092,8 @@ export interface GroupMessageSentEvent {
   groupId: GroupId;
   /** The message. */
   messageId: MessageId;
+  /** As it was stored; absent of a repetition. */
+  metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** Number of the message in its conversation, counted from 1. */
@@ -1120,23 +1116,23 @@ export interface GroupMessagesEvent {
   hasBefore?: boolean;
   /** Whether there are more entries than this answer contains. */
   hasMore: boolean;
-  /** The same as in `pagination`, like the next two. */
+  /** These three are those of `pagination`. */
   limit: number;
   /** Oldest first. */
   messages: Message[];
   /** Number of entries skipped before this answer. */
   offset: number | null;
-  /** The position of this answer in the whole list. */
+  /** Where this answer lies in the whole list. */
   pagination: Pagination;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** The conversation's version; later changes have a higher one. */
+  /** The conversation's version; what changes later is told with a higher one. */
   version: number;
 }
 
-/** A user reacted to a group message; this replaces the user's earlier reaction. */
+/** Somebody reacts to a group message; it replaces an earlier reaction of the same user. */
 export interface GroupReactionAddedEvent {
   type: "group_reaction_added";
   /** Identifies repetitions of this event; not in the direct answer. */
@@ -1159,7 +1155,7 @@ export interface GroupReactionAddedEvent {
   version: number;
 }
 
-/** A user removed a reaction to a group message. */
+/** Somebody took a reaction to a group message away. */
 export interface GroupReactionRemovedEvent {
   type: "group_reaction_removed";
   /** Identifies repetitions of this event; not in the direct answer. */
@@ -1182,20 +1178,19 @@ export interface GroupReactionRemovedEvent {
   version: number;
 }
 
-/** A part of the caller's list of conversations. */
+/** A part of one's list of conversations. */
 export interface InboxEvent {
   type: "inbox";
-  /** Most recently active first. */
+  /** The most recently active first. */
   entries: InboxEntry[];
-  /** Send it as `cursor` to get the next part; absent in the last part. */
+  /** To be given as `cursor` for the next part; absent with the last one. */
   nextCursor?: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
   /**
-   * Unread messages in all conversations, including those not in this part, counted up to 1,000; 1,000 means that many
-   * or more.
+   * Unread messages in all conversations, also those not in this part, counted to 1,000; 1,000 means at least as many.
    */
   totalUnread: number;
 }
@@ -1223,7 +1218,7 @@ export interface MemberAddedEvent {
   username: string;
   /** The conversation's version after this. */
   version: number;
-  /** `NOT_FOLLOWING`, sent only to the user who added the member. */
+  /** `NOT_FOLLOWING`, only for who added. */
   warning?: string;
 }
 
@@ -1288,7 +1283,7 @@ export interface MemberPromotedEvent {
   version: number;
 }
 
-/** A member was removed from a group; the removed user gets this event, too. */
+/** A member was removed from a group; who was removed gets it, too. */
 export interface MemberRemovedEvent {
   type: "member_removed";
   /** Identifies repetitions of this event; not in the direct answer. */
@@ -1330,12 +1325,12 @@ export interface MentionedInGroupEvent {
   version?: number;
 }
 
-/** A direct message was deleted: for everyone, or only for the caller. */
+/** A direct message is gone: for everyone, or for oneself. */
 export interface MessageDeletedEvent {
   type: "message_deleted";
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** Whether it was deleted for everyone, or only for the user who deleted it. */
+  /** Whether it is gone for everyone, or only for the user who deleted it. */
   deleteForEveryone: boolean;
   /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
@@ -1349,12 +1344,12 @@ export interface MessageDeletedEvent {
   version: number;
 }
 
-/** All of the sender's messages up to this one have reached the recipient. */
+/** All of the sender's messages up to this one reached the recipient. */
 export interface MessageDeliveredEvent {
   type: "message_delivered";
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** The user to whom the messages were delivered. */
+  /** The user whom the messages reached. */
   deliveredTo: UserId;
   /** The message. */
   messageId: MessageId;
@@ -1364,7 +1359,7 @@ export interface MessageDeliveredEvent {
   timestamp: Timestamp;
 }
 
-/** The text of a direct message was changed. */
+/** A direct message has a new text. */
 export interface MessageEditedEvent {
   type: "message_edited";
   /** The text, exactly as sent. */
@@ -1377,9 +1372,11 @@ export interface MessageEditedEvent {
   eventId?: string;
   /** The message. */
   messageId: MessageId;
+  /** As it is after this; absent if the message has none. */
+  metadata?: Metadata;
   /** The same as `content`. */
   newContent: string;
-  /** The previous text; absent if it can no longer be read. */
+  /** The text before; absent when it cannot be read any more. */
   oldContent?: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
@@ -1431,7 +1428,7 @@ export interface MessageReadEvent {
   timestamp: Timestamp;
 }
 
-/** The message was stored. */
+/** The message is committed. */
 export interface MessageSentEvent {
   type: "message_sent";
   /** The id that the sender's client chose for the message. */
@@ -1444,6 +1441,8 @@ export interface MessageSentEvent {
   duplicate?: boolean;
   /** The message. */
   messageId: MessageId;
+  /** As it was stored; absent of a repetition. */
+  metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** Number of the message in its conversation, counted from 1. */
@@ -1454,7 +1453,7 @@ export interface MessageSentEvent {
   warning?: string;
 }
 
-/** A message was unpinned. */
+/** A pin was taken away. */
 export interface MessageUnpinnedEvent {
   type: "message_unpinned";
   /** The conversation; for a group this is the group id. */
@@ -1475,7 +1474,7 @@ export interface MessageUnpinnedEvent {
   version: number;
 }
 
-/** A group message, sent to all members. */
+/** A group message, for all members. */
 export interface NewGroupMessageEvent {
   type: "new_group_message";
   /** The id that the sender's client chose for the message. */
@@ -1497,14 +1496,16 @@ export interface NewGroupMessageEvent {
   /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
   /**
-   * `text`, `announcement` for an announcement in a group, or `system` for a message from the product instead of the
-   * sender: only its backend sends and edits it.
+   * `text`, `announcement` for an announcement in a group, or `system` for what the product says and not the sender:
+   * only its backend sends and edits it.
    */
   kind: MessageKind;
-  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is mentioned. */
+  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
   mentions?: Mention[];
   /** The message. */
   messageId: MessageId;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** When the message was pinned. */
   pinnedAt?: Timestamp;
   /** The user who pinned the message. */
@@ -1513,7 +1514,7 @@ export interface NewGroupMessageEvent {
   reactions?: Reaction[];
   /** In direct conversations: the user to whom the message was sent. */
   recipientId?: UserId;
-  /** Absent if the message replied to is gone. */
+  /** Absent when the message replied to is gone. */
   replyTo?: ReplyPreview;
   /** The message that this one replies to. */
   replyToMessageId?: MessageId;
@@ -1526,13 +1527,13 @@ export interface NewGroupMessageEvent {
   /** When the event was sent. */
   timestamp: Timestamp;
   /**
-   * The conversation's version that this message made: only in the event of a new message; pages have their own
-   * version.
+   * The conversation's version that this message made: in the event of a new message only, and not in pages, which have
+   * a version of their own.
    */
   version?: number;
 }
 
-/** A direct message, sent to every connection of both users. */
+/** A direct message, on every connection of both users. */
 export interface NewMessageEvent {
   type: "new_message";
   /** The id that the sender's client chose for the message. */
@@ -1554,14 +1555,16 @@ export interface NewMessageEvent {
   /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
   /**
-   * `text`, `announcement` for an announcement in a group, or `system` for a message from the product instead of the
-   * sender: only its backend sends and edits it.
+   * `text`, `announcement` for an announcement in a group, or `system` for what the product says and not the sender:
+   * only its backend sends and edits it.
    */
   kind: MessageKind;
-  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is mentioned. */
+  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
   mentions?: Mention[];
   /** The message. */
   messageId: MessageId;
+  /** What the sender's client or the product's backend attached; absent if nothing. */
+  metadata?: Metadata;
   /** When the message was pinned. */
   pinnedAt?: Timestamp;
   /** The user who pinned the message. */
@@ -1570,7 +1573,7 @@ export interface NewMessageEvent {
   reactions?: Reaction[];
   /** In direct conversations: the user to whom the message was sent. */
   recipientId?: UserId;
-  /** Absent if the message replied to is gone. */
+  /** Absent when the message replied to is gone. */
   replyTo?: ReplyPreview;
   /** The message that this one replies to. */
   replyToMessageId?: MessageId;
@@ -1583,8 +1586,8 @@ export interface NewMessageEvent {
   /** When the event was sent. */
   timestamp: Timestamp;
   /**
-   * The conversation's version that this message made: only in the event of a new message; pages have their own
-   * version.
+   * The conversation's version that this message made: in the event of a new message only, and not in pages, which have
+   * a version of their own.
    */
   version?: number;
 }
@@ -1592,7 +1595,7 @@ export interface NewMessageEvent {
 /** Who is online. */
 export interface OnlineUsersEvent {
   type: "online_users";
-  /** The number of users listed. */
+  /** How many are listed. */
   count: number;
   /** Whether more are online than are listed. */
   hasMore: boolean;
@@ -1604,7 +1607,7 @@ export interface OnlineUsersEvent {
   users: OnlineUser[];
 }
 
-/** A group has a new owner; the previous one is now an admin. */
+/** A group has another owner; the old one is an admin. */
 export interface OwnershipTransferredEvent {
   type: "ownership_transferred";
   /** Identifies repetitions of this event; not in the direct answer. */
@@ -1632,13 +1635,13 @@ export interface PinnedMessagesEvent {
   groupId?: GroupId;
   /** Whether there are more. */
   hasMore: boolean;
-  /** Oldest first; the last pinned ones, at most 200 and 1 MiB. */
+  /** Oldest first; at most 200 and 1 MiB of them, those pinned last. */
   messages: Message[];
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** The conversation's version; later changes have a higher one. */
+  /** The conversation's version; what changes later is told with a higher one. */
   version: number;
 }
 
@@ -1665,13 +1668,13 @@ export interface PrivateMessagesEvent {
   hasBefore?: boolean;
   /** Whether there are more entries than this answer contains. */
   hasMore: boolean;
-  /** The same as in `pagination`, like the next three. */
+  /** These four are those of `pagination`. */
   limit: number;
   /** Oldest first. */
   messages: Message[];
   /** Number of entries skipped before this answer. */
   offset: number | null;
-  /** The position of this answer in the whole list. */
+  /** Where this answer lies in the whole list. */
   pagination: Pagination;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
@@ -1679,11 +1682,11 @@ export interface PrivateMessagesEvent {
   timestamp: Timestamp;
   /** Number of entries in the whole list that the caller can see. */
   total: number;
-  /** The conversation's version; later changes have a higher one. */
+  /** The conversation's version; what changes later is told with a higher one. */
   version: number;
 }
 
-/** A user reacted to a direct message; this replaces the user's earlier reaction. */
+/** Somebody reacts to a direct message; it replaces an earlier reaction of the same user. */
 export interface ReactionAddedEvent {
   type: "reaction_added";
   /** The conversation; for a group this is the group id. */
@@ -1708,7 +1711,7 @@ export interface ReactionAddedEvent {
   version: number;
 }
 
-/** A user removed a reaction to a direct message. */
+/** Somebody took a reaction to a direct message away. */
 export interface ReactionRemovedEvent {
   type: "reaction_removed";
   /** The conversation; for a group this is the group id. */
@@ -1740,33 +1743,9 @@ export interface SessionConflictEvent {
   timestamp: Timestamp;
 }
 
-/** The sign-in is over, or all others are. */
-export interface SignInEndedEvent {
-  type: "sign_in_ended";
-  /** Whether all others ended and this one stays. */
-  others: boolean;
-  /** The `requestId` of the command; only in its direct answer. */
-  requestId?: string | number;
-  /** The one that was named. */
-  signInId: string;
-  /** When the event was sent. */
-  timestamp: Timestamp;
-}
-
-/** Where the caller is signed in. */
-export interface SignInsEvent {
-  type: "sign_ins";
-  /** The `requestId` of the command; only in its direct answer. */
-  requestId?: string | number;
-  /** Those seen last first. */
-  signIns: SignIn[];
-  /** When the event was sent. */
-  timestamp: Timestamp;
-}
-
 /**
- * Changes to the messages of one conversation that the client holds. They describe the present state, so applying them
- * twice does no harm.
+ * What became of the messages that the client holds of one conversation, as it is now: applying it twice changes
+ * nothing.
  */
 export interface SyncChangesEvent {
   type: "sync_changes";
@@ -1778,13 +1757,13 @@ export interface SyncChangesEvent {
   deleted?: MessagePlace[];
   /** The version that the client had. Absent with `stale`. */
   fromVersion?: number;
-  /** There are more changes: another part follows, or another `sync` from `version` continues. */
+  /** There are more changes: a further part follows, or another `sync` from `version` goes on. */
   hasMore?: boolean;
   /** Messages that the caller hid, here or on another device. */
   hidden?: MessagePlace[];
   /** All messages up to this number are gone for the caller. */
   hiddenThroughSeq?: number;
-  /** The group's present information and the caller's own settings, if they changed. */
+  /** What the group is now, and the caller's own settings, if they changed. */
   info?: SyncInfo;
   /**
    * The changes since the client's version are no longer kept: the client must drop this conversation and load it
@@ -1793,7 +1772,7 @@ export interface SyncChangesEvent {
   stale?: boolean;
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** The version that the client has after this. */
+  /** The version that it has with this. */
   version: number;
 }
 
@@ -1820,13 +1799,13 @@ export interface SyncMessagesEvent {
   type: "sync_messages";
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** There are more: another `sync` from the last number continues. */
+  /** There are more: another `sync` from the last number goes on. */
   hasMore: boolean;
   /** Oldest first. */
   messages: Message[];
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** The version that the client has after this and the preceding changes. */
+  /** The version that the client has with this and with the changes before it. */
   version: number;
 }
 
@@ -1852,13 +1831,11 @@ export interface UserBlockedEvent {
   userId: UserId;
 }
 
-/** The caller's groups. */
+/** One's groups. */
 export interface UserGroupsEvent {
   type: "user_groups";
   /** The caller's groups. */
   groups: UserGroup[];
-  /** To be given as `cursor` for the next part; absent with the last one. */
-  nextCursor?: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
@@ -1898,7 +1875,7 @@ export interface UserTypingEvent {
   username: string;
 }
 
-/** The caller no longer blocks this user. */
+/** The caller does not block this user any more. */
 export interface UserUnblockedEvent {
   type: "user_unblocked";
   /** The `requestId` of the command; only in its direct answer. */
@@ -1909,14 +1886,14 @@ export interface UserUnblockedEvent {
   userId: UserId;
 }
 
-/** Users whose name begins with the query. */
+/** Users whose name begins with what was asked for. */
 export interface UsersFoundEvent {
   type: "users_found";
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** In the order of the matching name. */
+  /** In the order of the name that was found. */
   users: KnownUser[];
 }
 
@@ -1988,14 +1965,14 @@ export interface AuthenticateCommand {
 }
 
 /**
- * Blocks a user: neither can write to the other, finds the other, or sees if the other is online. The blocked user is
- * not notified. Only available if this server keeps the accounts (`BUILTIN_AUTH`).
+ * Blocks a user: neither can write to the other, finds the other, or sees whether the other is online. The user is not
+ * told. Only where this server keeps the accounts (`BUILTIN_AUTH`).
  */
 export interface BlockUserCommand {
   type: "block_user";
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
-  /** The user; not the caller. */
+  /** The user; not oneself. */
   userId: string | number;
 }
 
@@ -2009,12 +1986,14 @@ export interface CreateGroupCommand {
   groupDescription?: string;
   /** The group's name. */
   groupName: string;
-  /** The other members; with the creator, up to `maxMembers`. */
+  /** Members besides the creator, up to `maxMembers` with the creator. */
   initialMembers?: (string | number)[];
   /** How many members the group may have. */
   maxMembers?: number;
   /** Another name for it. */
   memberUserIds?: (string | number)[];
+  /** What the product wants to keep with it; the server shows it and never looks into it. */
+  metadata?: Record<string, unknown>;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
@@ -2041,7 +2020,7 @@ export interface DeleteGroupCommand {
   type: "delete_group";
   /** The group. */
   groupId: string;
-  /** Purges it immediately. */
+  /** Purges it at once. */
   permanent?: boolean;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
@@ -2053,7 +2032,7 @@ export interface DeleteGroupCommand {
  */
 export interface DeleteGroupMessageCommand {
   type: "delete_group_message";
-  /** `false` hides it from the caller only. */
+  /** `false` hides it for oneself only. */
   deleteForEveryone?: boolean;
   /** The message. */
   messageId: string;
@@ -2064,7 +2043,7 @@ export interface DeleteGroupMessageCommand {
 /** Deletes a direct message. Its sender can delete it for everyone; either user can hide it from themselves. */
 export interface DeleteMessageCommand {
   type: "delete_message";
-  /** `false` hides it from the caller only. */
+  /** `false` hides it for oneself only. */
   deleteForEveryone?: boolean;
   /** The message. */
   messageId: string;
@@ -2090,6 +2069,8 @@ export type EditGroupMessageCommand = {
   content?: string;
   /** The message. */
   messageId: string;
+  /** Replaces the metadata; `null` removes it. Absent, it stays as it is. */
+  metadata?: Record<string, unknown> | null;
   /** Another name for it. */
   newContent?: string;
   /** Repeated in the direct answer, also in an error. */
@@ -2103,25 +2084,13 @@ export type EditMessageCommand = {
   content?: string;
   /** The message. */
   messageId: string;
+  /** Replaces the metadata; `null` removes it. Absent, it stays as it is. */
+  metadata?: Record<string, unknown> | null;
   /** Another name for it. */
   newContent?: string;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 } & ({ content: string } | { newContent: string });
-
-/**
- * Revokes the token of one of the caller's sign-ins, or those of all others; their connections are closed with 1008
- * within 5 s. Only where this server keeps the accounts (`BUILTIN_AUTH`).
- */
-export interface EndSignInCommand {
-  type: "end_sign_in";
-  /** Whether all others end and this one stays. */
-  others?: boolean;
-  /** Repeated in the direct answer, also in an error. */
-  requestId?: string | number;
-  /** The `jti` of its token, as in `sign_ins`. */
-  signInId: string;
-}
 
 /**
  * Returns users whose username or display name begins with a text, in any letter case; nobody who blocks the caller or
@@ -2130,9 +2099,9 @@ export interface EndSignInCommand {
  */
 export interface FindUsersCommand {
   type: "find_users";
-  /** The maximum number of users to return. More than 50 becomes 50. */
+  /** Most users to return. More than 50 becomes 50. */
   limit?: number;
-  /** The beginning of the name. */
+  /** What the name begins with. */
   query: string;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
@@ -2199,7 +2168,7 @@ export interface GetGroupInfoCommand {
  */
 export interface GetGroupMembersCommand {
   type: "get_group_members";
-  /** `nextCursor` of the previous part. If absent, the list starts at its first entry. */
+  /** `nextCursor` of the part before. Absent, the list begins with its first entry. */
   cursor?: string;
   /** The group. */
   groupId: string;
@@ -2240,7 +2209,7 @@ export interface GetGroupMessagesCommand {
  */
 export interface GetInboxCommand {
   type: "get_inbox";
-  /** `nextCursor` of the previous part. If absent, the list starts at its first entry. */
+  /** `nextCursor` of the part before. Absent, the list begins with its first entry. */
   cursor?: string;
   /** The size of the page. More than 200 becomes 200, and the answer says so. */
   limit?: number;
@@ -2296,26 +2265,9 @@ export type GetPrivateMessagesCommand = {
   requestId?: string | number;
 } & ({ conversationId: string } | { recipientId: string | number });
 
-/**
- * Returns where the caller is signed in: the tokens with which somebody has connected and which are still valid, those
- * seen last first; at most 100. Only where this server keeps the accounts (`BUILTIN_AUTH`).
- */
-export interface GetSignInsCommand {
-  type: "get_sign_ins";
-  /** Repeated in the direct answer, also in an error. */
-  requestId?: string | number;
-}
-
-/**
- * Returns the groups that the caller belongs to, the most recently active first: with `limit` or `cursor` a part of
- * them, else as many as an answer holds, at most 2,000.
- */
+/** Returns the groups that the caller belongs to. */
 export interface GetUserGroupsCommand {
   type: "get_user_groups";
-  /** `nextCursor` of the previous part. If absent, the list starts at its first entry. */
-  cursor?: string;
-  /** The size of the part; 50 with only a `cursor`. More than 200 becomes 200. */
-  limit?: number;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
@@ -2427,6 +2379,8 @@ export interface SendAnnouncementCommand {
   content: string;
   /** The group. */
   groupId: string;
+  /** What the product wants to keep with it; the server shows it and never looks into it. */
+  metadata?: Record<string, unknown>;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
@@ -2443,6 +2397,8 @@ export interface SendGroupMessageCommand {
   content: string;
   /** The group. */
   groupId: string;
+  /** What the product wants to keep with it; the server shows it and never looks into it. */
+  metadata?: Record<string, unknown>;
   /** Another name for `replyToMessageId`, which counts when both are given. */
   replyTo?: string;
   /** A message of the same conversation that this one answers. */
@@ -2461,9 +2417,11 @@ export interface SendPrivateMessageCommand {
   clientMessageId?: string;
   /** The text, kept exactly as sent. */
   content: string;
-  /** The conversation of the two users, in either order of ids; only checked. */
+  /** That of the two users, in either order; only checked. */
   conversationId?: string;
-  /** Not the caller. */
+  /** What the product wants to keep with it; the server shows it and never looks into it. */
+  metadata?: Record<string, unknown>;
+  /** Not oneself. */
   recipientId: string | number;
   /** Another name for `replyToMessageId`, which counts when both are given. */
   replyTo?: string;
@@ -2481,11 +2439,11 @@ export interface SetConversationSettingsCommand {
   type: "set_conversation_settings";
   /** A direct conversation or a group. */
   conversationId: string;
-  /** Whether it counts as unread, regardless of what was read. The next `mark_message_read` in it resets this. */
+  /** Whether it counts as unread, whatever was read. The next `mark_message_read` in it takes this away. */
   markedUnread?: boolean;
-  /** Until when clients should not draw attention to it; `null` unmutes. Messages are delivered anyway. */
+  /** Until when clients should not draw attention to it; `null` ends that. Messages are delivered all the same. */
   mutedUntil?: string | null;
-  /** Whether clients should show it before other conversations. */
+  /** Whether clients should show it before others. */
   pinned?: boolean;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
@@ -2494,7 +2452,7 @@ export interface SetConversationSettingsCommand {
 /** Opens the direct conversation with a user and returns its last 50 messages. Nothing is stored. */
 export interface StartConversationCommand {
   type: "start_conversation";
-  /** Not the caller. */
+  /** Not oneself. */
   recipientId: string | number;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
@@ -2509,7 +2467,7 @@ export interface StartConversationCommand {
  */
 export interface SyncCommand {
   type: "sync";
-  /** For each conversation, the last known `seq` and the `version` up to which changes are known. */
+  /** Of each conversation the last known `seq` and the `version` up to which it is known. */
   conversations: Record<string, number | {
     seq: number;
     version?: number;
@@ -2543,22 +2501,22 @@ export interface TransferOwnershipCommand {
  */
 export type TypingCommand = {
   type: "typing";
-  /** The group in which the caller is typing. */
+  /** The group in which one types. */
   groupId?: string;
-  /** `false` ends it immediately. */
+  /** `false` ends it at once. */
   isTyping: boolean;
-  /** Not the caller. */
+  /** Not oneself. */
   recipientId?: string | number;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 } & ({ recipientId: string | number } | { groupId: string });
 
-/** Ends the caller's block of a user. Only available if this server keeps the accounts (`BUILTIN_AUTH`). */
+/** Takes one's own block of a user back. Only where this server keeps the accounts (`BUILTIN_AUTH`). */
 export interface UnblockUserCommand {
   type: "unblock_user";
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
-  /** The user; not the caller. */
+  /** The user; not oneself. */
   userId: string | number;
 }
 
@@ -2578,7 +2536,10 @@ export type UnpinMessageCommand = {
   requestId?: string | number;
 } & ({ conversationId: string } | { groupId: string });
 
-/** Changes the name, description or size of a group. Allowed for the owner and admins. Absent fields stay unchanged. */
+/**
+ * Changes the name, description, size or metadata of a group. Allowed for the owner and admins. Absent fields stay
+ * unchanged.
+ */
 export type UpdateGroupInfoCommand = {
   type: "update_group_info";
   /** The new description. */
@@ -2587,11 +2548,13 @@ export type UpdateGroupInfoCommand = {
   groupId: string;
   /** The new name. */
   groupName?: string;
-  /** At least the current number of members. */
+  /** Not less than the members there are. */
   maxMembers?: number;
+  /** Replaces the metadata; `null` removes it. Absent, it stays as it is. */
+  metadata?: Record<string, unknown> | null;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
-} & ({ groupName: string } | { groupDescription: string } | { maxMembers: number });
+} & ({ groupName: string } | { groupDescription: string } | { maxMembers: number } | { metadata: Record<string, unknown> | null });
 
 /** Every event by its `type`. */
 export interface Events {
@@ -2608,7 +2571,6 @@ export interface Events {
   conversation_settings: ConversationSettingsEvent;
   conversation_started: ConversationStartedEvent;
   conversations: ConversationsEvent;
-  epoch_changed: EpochChangedEvent;
   error: ErrorAnswer;
   group_announcement: GroupAnnouncementEvent;
   group_created: GroupCreatedEvent;
@@ -2646,8 +2608,6 @@ export interface Events {
   reaction_added: ReactionAddedEvent;
   reaction_removed: ReactionRemovedEvent;
   session_conflict: SessionConflictEvent;
-  sign_in_ended: SignInEndedEvent;
-  sign_ins: SignInsEvent;
   sync_changes: SyncChangesEvent;
   sync_complete: SyncCompleteEvent;
   sync_gone: SyncGoneEvent;
@@ -2662,10 +2622,10 @@ export interface Events {
   users_found: UsersFoundEvent;
 }
 
-/** Everything the server sends, distinguished by `type`. */
+/** Everything the server sends; `type` tells which. */
 export type ChatEvent = Events[keyof Events];
 
-/** Kept for users who are offline; `eventId` identifies repetitions. */
+/** Kept for users who are offline, and told from repetitions by `eventId`. */
 export type DurableEvent =
   | ConversationDeletedEvent
   | GroupCreatedEvent
@@ -2705,7 +2665,6 @@ export interface Commands {
   demote_member: DemoteMemberCommand;
   edit_group_message: EditGroupMessageCommand;
   edit_message: EditMessageCommand;
-  end_sign_in: EndSignInCommand;
   find_users: FindUsersCommand;
   get_blocked_users: GetBlockedUsersCommand;
   get_communities: GetCommunitiesCommand;
@@ -2719,7 +2678,6 @@ export interface Commands {
   get_online_users: GetOnlineUsersCommand;
   get_pinned_messages: GetPinnedMessagesCommand;
   get_private_messages: GetPrivateMessagesCommand;
-  get_sign_ins: GetSignInsCommand;
   get_user_groups: GetUserGroupsCommand;
   leave_group: LeaveGroupCommand;
   mark_message_read: MarkMessageReadCommand;
@@ -2760,7 +2718,6 @@ export interface Answers {
   demote_member: MemberDemotedEvent;
   edit_group_message: GroupMessageEditedEvent;
   edit_message: MessageEditedEvent;
-  end_sign_in: SignInEndedEvent;
   find_users: UsersFoundEvent;
   get_blocked_users: BlockedUsersEvent;
   get_communities: CommunityListEvent;
@@ -2774,7 +2731,6 @@ export interface Answers {
   get_online_users: OnlineUsersEvent;
   get_pinned_messages: PinnedMessagesEvent;
   get_private_messages: PrivateMessagesEvent;
-  get_sign_ins: SignInsEvent;
   get_user_groups: UserGroupsEvent;
   leave_group: MemberLeftEvent;
   mark_message_read: MessageReadEvent;

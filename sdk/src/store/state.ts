@@ -62,8 +62,8 @@ export class StoreState {
     switch (event.type) {
       case "message_edited":
       case "group_message_edited": {
-        const { messageId, content, editedAt } = event;
-        patch(messageId, () => ({ content, editedAt, isEdited: true }));
+        const { messageId, content, metadata, editedAt } = event;
+        patch(messageId, () => ({ content, metadata, editedAt, isEdited: true }) as Partial<Message>);
         return update(({ lastMessage }) =>
           lastMessage?.messageId === messageId ? { lastMessage: { ...lastMessage, content } } : {},
         );

@@ -6,7 +6,7 @@ import type { State } from "../core/connection";
 import { type Clock, systemClock } from "../core/environment";
 import { keyOf } from "../core/outbox";
 import { placeOf } from "../core/wire";
-import type { Commands } from "../generated/protocol";
+import type { Commands, Metadata } from "../generated/protocol";
 import { Live } from "./live";
 import { StoreState, withReaction } from "./state";
 import type { Cached, ChatMessage, ConversationSettings, Inbox, MessageList, Readable, StoreCache, Typist } from "./types";
@@ -140,8 +140,11 @@ export class ChatStore {
   }
 
   /** Shows the message at once; returns its `clientMessageId`. */
-  send(conversationId: string, content: string, replyToMessageId?: string): string {
-    const { clientMessageId } = this.client.send({ conversationId }, content, replyToMessageId);
+  send(
+    conversationId: string,
+    ...message: [content: string, replyToMessageId?: string, metadata?: Metadata]
+  ): string {
+    const { clientMessageId } = this.client.send({ conversationId }, ...message);
     this.setTyping(conversationId, false);
     if (this.#window(conversationId).hasAfter) this.#reload(conversationId);
     return clientMessageId;
@@ -157,9 +160,9 @@ export class ChatStore {
     this.client.discard(clientMessageId);
   }
 
-  /** Shows the new content at once; undoes this and rejects if the server rejects it. */
-  edit(message: ChatMessage, content: string): Promise<void> {
-    return this.#act(message, (shown) => ({ ...shown, content, isEdited: true }), "edit_message", { content });
+  /** Shows the new content at once; takes it back and rejects if the server rejects it. `metadata` replaces the present, `null` removes it. */
+  edit(message: ChatMessage, content: string, metadata?: Metadata | null): Promise<void> {
+    return this.#act(message, (shown) => ({ ...shown, content, isEdited: true }), "edit_message", { content, metadata });
   }
 
   /** Hides the message at once, by default for everyone; shows it again and rejects if the server rejects it. */

@@ -177,8 +177,7 @@ export class MessageWindow {
   }
 
   sending(item: OutboxItem, conversationId: string, myName = ""): void {
-    const { clientMessageId: key, content, failure, replyToMessageId } = item;
-    const original = this.find(({ messageId }) => messageId === replyToMessageId);
+    const { clientMessageId: key, content, metadata, failure, replyToMessageId } = item;
     this.#sending.set(key, {
       key,
       isOwn: true,
@@ -187,17 +186,18 @@ export class MessageWindow {
       messageId: key,
       clientMessageId: key,
       conversationId,
-      seq: Infinity,
       senderId: this.#myId() ?? "",
       senderUsername: myName,
       content,
+      metadata,
       createdAt: new Date(item.queuedAt).toISOString(),
       kind: "text",
       isEdited: false,
       isPinned: false,
-      ...(replyToMessageId && { replyToMessageId }),
-      ...(original && { replyTo: original }),
-    });
+      replyToMessageId,
+      seq: Infinity,
+      replyTo: this.find(({ messageId }) => messageId === replyToMessageId),
+    } as ChatMessage);
     this.live.changed();
   }
 

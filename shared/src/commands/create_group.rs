@@ -11,6 +11,8 @@ pub struct CreateGroup {
     pub description: String,
     pub members: Vec<UserId>,
     pub max_members: u32,
+    #[serde(skip)]
+    pub metadata: MetadataField,
 }
 
 impl Contract for CreateGroup {
@@ -32,6 +34,7 @@ impl Contract for CreateGroup {
             "Another name for it.",
         ),
         Field::default("maxMembers", Kind::MemberCount, "50", "How many members the group may have."),
+        METADATA,
     ];
     const REPLIES: &'static [&'static str] = &["group_created"];
     const EVENTS: &'static [&'static str] = &["group_created"];
@@ -45,11 +48,16 @@ impl Contract for CreateGroup {
             // The worker would reject more than any group can hold anyway; this bounds the list itself.
             members: fields.user_ids(&["initialMembers", "memberUserIds"], MAX_SYNC_ENTRIES)?,
             max_members: max_members(fields, context)?.unwrap_or(default),
+            metadata: first_metadata(fields)?,
         })
     }
 
     fn route(&self, caller: UserId) -> Route {
         Route::Ordered(Subject::User(caller))
+    }
+
+    fn metadata(&mut self) -> Option<&mut MetadataField> {
+        Some(&mut self.metadata)
     }
 }
 

@@ -15,6 +15,7 @@ pub use prelude::{Contract, DecodeContext, PageRequest, Position, Route, Subject
 pub use sync::{SyncPosition, SyncRound};
 
 use crate::ids::UserId;
+use crate::metadata::MetadataField;
 use crate::protocol::{Fields, Invalid, Spec};
 
 mod add_group_member;
@@ -128,7 +129,14 @@ macro_rules! commands {
                 }
             }
 
-            /// True if success is answered.
+            /// Its `metadata`, if it is a command that has some.
+            pub fn metadata(&mut self) -> Option<&mut MetadataField> {
+                match self {
+                    $(Command::$command(command) => command.metadata(),)*
+                }
+            }
+
+            /// Whether success is answered.
             pub fn has_answer(&self) -> bool {
                 match self {
                     $(Command::$command(_) => !$command::REPLIES.is_empty(),)*
@@ -204,6 +212,7 @@ mod tests {
     use super::*;
     use crate::ids::ConversationId;
     use crate::limits::Limits;
+    use crate::stream::Body;
     use serde_json::{Value, json};
 
     fn decode(name: &str, fields: Value) -> Result<Command, Invalid> {
@@ -250,6 +259,42 @@ mod tests {
         assert_eq!(decode("send_private_message", elsewhere).unwrap_err().field, "conversationId");
         let either_order = json!({"recipientId": 2, "content": "x", "conversationId": "conv_2_1"});
         assert!(decode("send_private_message", either_order).is_ok());
+    }
+
+    #[test]
+    fn metadata_out_of_bounds_is_refused_by_its_name() {
+        let deep = (0..8).fold(json!({}), |inner, _| json!({"k": inner}));
+        for bad in [json!([]), json!("x"), json!(7), json!({"k": "x".repeat(4096)}), deep] {
+            for (name, mut fields) in [
+                ("send_private_message", json!({"recipientId": 2, "content": "x"})),
+                ("send_group_message", json!({"groupId": format!("group_{}", uuid::Uuid::nil()), "content": "x"})),
+                ("edit_message", json!({"messageId": format!("msg_{}", uuid::Uuid::nil()), "content": "x"})),
+                ("create_group", json!({"groupName": "g"})),
+                ("update_group_info", json!({"groupId": format!("group_{}", uuid::Uuid::nil())})),
+            ] {
+                fields["metadata"] = bad.clone();
+                assert_eq!(decode(name, fields).unwrap_err().field, "metadata", "{name}: {bad}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_with_metadata_survives_its_body() {
+        let edit = |metadata: Option<Value>| {
+            let mut fields = json!({"messageId": format!("msg_{}", uuid::Uuid::nil()), "content": "x"});
+            fields.as_object_mut().unwrap().extend(metadata.map(|metadata| ("metadata".to_owned(), metadata)));
+            decode("edit_message", fields).unwrap()
+        };
+        for (metadata, is_apart) in [(None, false), (Some(Value::Null), true), (Some(json!({"a": [1]})), true)] {
+            let command = edit(metadata);
+            let body = Body::of_command(command.clone(), false);
+            assert_eq!(matches!(body, Body::WithMetadata(_)), is_apart, "{body:?}");
+            let bytes = postcard::to_stdvec(&body).unwrap();
+            let read: Body = postcard::from_bytes(&bytes).unwrap();
+            assert_eq!(read.into_command(), Some((command, false)));
+        }
+        let send = decode("send_private_message", json!({"recipientId": 2, "content": "x", "metadata": null})).unwrap();
+        assert_eq!(Body::of_command(send.clone(), true), Body::System(send), "null is nothing for what is new");
     }
 
     #[test]

@@ -5,13 +5,14 @@ use serde_json::Value;
 
 pub use crate::ids::{CommunityId, ConversationId, GroupId, MessageId, UserId, user_route_hint};
 pub use crate::limits::{MAX_SYNC_CONVERSATIONS, MAX_SYNC_ENTRIES};
+pub use crate::metadata::MetadataField;
 use crate::protocol::fields::{is_blank, parse_conversation_id};
 pub use crate::protocol::spec::{LIMIT, OFFSET, Requirement};
 pub use crate::protocol::{ErrorCode, Field, Fields, Invalid, Kind, Spec};
 
 use crate::limits::{
     Limits, MAX_CLIENT_MESSAGE_ID_CHARACTERS, MAX_FOREIGN_ID_CHARACTERS, MAX_GROUP_DESCRIPTION_CHARACTERS,
-    MAX_GROUP_NAME_CHARACTERS, MAX_REACTION_CHARACTERS,
+    MAX_GROUP_NAME_CHARACTERS, MAX_METADATA_BYTES, MAX_REACTION_CHARACTERS,
 };
 
 /// The form of a command on the wire, and the lane it takes.
@@ -50,6 +51,11 @@ pub trait Contract: Sized {
 
     /// The text of a message.
     fn message_text(&self) -> Option<&str> {
+        None
+    }
+
+    /// Its `metadata`, which is not among the fields that are its encoding: see [`crate::stream::Body::WithMetadata`].
+    fn metadata(&mut self) -> Option<&mut MetadataField> {
         None
     }
 }
@@ -214,6 +220,23 @@ pub const COMMUNITY: Field = Field::required(
 );
 pub const GROUP_NAME: Kind = Kind::Words { max: MAX_GROUP_NAME_CHARACTERS };
 pub const GROUP_DESCRIPTION: Kind = Kind::Text { min: 0, max: MAX_GROUP_DESCRIPTION_CHARACTERS };
+
+pub const METADATA: Field = Field::optional(
+    "metadata",
+    Kind::Metadata { most_bytes: MAX_METADATA_BYTES, or_null: false },
+    "What the product wants to keep with it; the server shows it and never looks into it.",
+);
+pub const NEW_METADATA: Field = Field::optional(
+    "metadata",
+    Kind::Metadata { most_bytes: MAX_METADATA_BYTES, or_null: true },
+    "Replaces the metadata; `null` removes it. Absent, it stays as it is.",
+);
+
+/// `metadata` of something new, for which `null` counts as absent.
+pub fn first_metadata(fields: Fields<'_>) -> Result<MetadataField, Invalid> {
+    let metadata = fields.metadata()?;
+    Ok(if metadata == MetadataField::Null { MetadataField::Absent } else { metadata })
+}
 
 pub fn client_message_id(fields: Fields<'_>) -> Result<Option<String>, Invalid> {
     fields.bounded("clientMessageId", 1, MAX_CLIENT_MESSAGE_ID_CHARACTERS)

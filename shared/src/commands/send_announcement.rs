@@ -8,21 +8,25 @@ use super::prelude::*;
 pub struct SendAnnouncement {
     pub group: GroupId,
     pub content: String,
+    #[serde(skip)]
+    pub metadata: MetadataField,
 }
 
 impl Contract for SendAnnouncement {
     const NAME: &'static str = "send_announcement";
     const IS_MESSAGE: bool = true;
     const SUMMARY: &'static str = "Sends an announcement to a group. Allowed for the owner and admins.";
-    const FIELDS: &'static [Field] = &[GROUP, CONTENT];
+    const FIELDS: &'static [Field] = &[GROUP, CONTENT, METADATA];
     const REPLIES: &'static [&'static str] = &["announcement_sent"];
     const EVENTS: &'static [&'static str] = &["group_announcement"];
-    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied];
+    const ERRORS: &'static [ErrorCode] =
+        &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::MessageRejected];
 
     fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(SendAnnouncement {
             group: fields.required_group_id("groupId")?,
             content: fields.content(&["content"], context.limits.message_characters)?,
+            metadata: first_metadata(fields)?,
         })
     }
 
@@ -32,5 +36,9 @@ impl Contract for SendAnnouncement {
 
     fn message_text(&self) -> Option<&str> {
         Some(&self.content)
+    }
+
+    fn metadata(&mut self) -> Option<&mut MetadataField> {
+        Some(&mut self.metadata)
     }
 }

@@ -10,6 +10,8 @@ pub struct SendGroupMessage {
     pub content: String,
     pub reply_to: Option<MessageId>,
     pub client_message_id: Option<String>,
+    #[serde(skip)]
+    pub metadata: MetadataField,
 }
 
 impl Contract for SendGroupMessage {
@@ -17,10 +19,10 @@ impl Contract for SendGroupMessage {
     const IS_MESSAGE: bool = true;
     const SUMMARY: &'static str = "Sends a message to a group. `@username`, `@everyone` and `@all` mention members. The \
         answer confirms that the message is stored.";
-    const FIELDS: &'static [Field] = &[GROUP, CONTENT, REPLY_TO, REPLY_TO_ALIAS, CLIENT_MESSAGE_ID];
+    const FIELDS: &'static [Field] = &[GROUP, CONTENT, REPLY_TO, REPLY_TO_ALIAS, CLIENT_MESSAGE_ID, METADATA];
     const REPLIES: &'static [&'static str] = &["group_message_sent", "message_sent"];
     const EVENTS: &'static [&'static str] = &["new_group_message", "mentioned_in_group"];
-    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::MessageRejected];
 
     fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(SendGroupMessage {
@@ -28,6 +30,7 @@ impl Contract for SendGroupMessage {
             content: fields.content(&["content"], context.limits.message_characters)?,
             reply_to: reply_to(fields)?,
             client_message_id: client_message_id(fields)?,
+            metadata: first_metadata(fields)?,
         })
     }
 
@@ -37,5 +40,9 @@ impl Contract for SendGroupMessage {
 
     fn message_text(&self) -> Option<&str> {
         Some(&self.content)
+    }
+
+    fn metadata(&mut self) -> Option<&mut MetadataField> {
+        Some(&mut self.metadata)
     }
 }

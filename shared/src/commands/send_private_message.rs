@@ -10,6 +10,8 @@ pub struct SendPrivateMessage {
     pub content: String,
     pub reply_to: Option<MessageId>,
     pub client_message_id: Option<String>,
+    #[serde(skip)]
+    pub metadata: MetadataField,
 }
 
 impl Contract for SendPrivateMessage {
@@ -29,11 +31,12 @@ impl Contract for SendPrivateMessage {
             "The conversation of the two users, in either order of ids; only checked.",
         ),
         CLIENT_MESSAGE_ID,
+        METADATA,
     ];
     const REPLIES: &'static [&'static str] = &["message_sent", "group_message_sent"];
     const EVENTS: &'static [&'static str] = &["new_message"];
     const ERRORS: &'static [ErrorCode] =
-        &[ErrorCode::ResourceNotFound, ErrorCode::UserBlocked, ErrorCode::NotFollowing];
+        &[ErrorCode::ResourceNotFound, ErrorCode::UserBlocked, ErrorCode::NotFollowing, ErrorCode::MessageRejected];
 
     fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         let recipient = context.other_user(fields, "recipientId")?;
@@ -49,6 +52,7 @@ impl Contract for SendPrivateMessage {
             content: fields.content(&["content"], context.limits.message_characters)?,
             reply_to: reply_to(fields)?,
             client_message_id: client_message_id(fields)?,
+            metadata: first_metadata(fields)?,
         })
     }
 
@@ -58,5 +62,9 @@ impl Contract for SendPrivateMessage {
 
     fn message_text(&self) -> Option<&str> {
         Some(&self.content)
+    }
+
+    fn metadata(&mut self) -> Option<&mut MetadataField> {
+        Some(&mut self.metadata)
     }
 }

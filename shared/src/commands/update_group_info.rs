@@ -10,12 +10,14 @@ pub struct UpdateGroupInfo {
     pub name: Option<String>,
     pub description: Option<String>,
     pub max_members: Option<u32>,
+    #[serde(skip)]
+    pub metadata: MetadataField,
 }
 
 impl Contract for UpdateGroupInfo {
     const NAME: &'static str = "update_group_info";
     const ALIASES: &'static [&'static str] = &["update_group"];
-    const SUMMARY: &'static str = "Changes the name, description or size of a group. Allowed for the owner and admins. \
+    const SUMMARY: &'static str = "Changes the name, description, size or metadata of a group. Allowed for the owner and admins. \
         Absent fields stay unchanged.";
     const FIELDS: &'static [Field] = &[
         GROUP,
@@ -32,6 +34,7 @@ impl Contract for UpdateGroupInfo {
             requirement: Requirement::AtLeastOne,
             about: "At least the current number of members.",
         },
+        Field { requirement: Requirement::AtLeastOne, ..NEW_METADATA },
     ];
     const REPLIES: &'static [&'static str] = &["group_info_updated"];
     const EVENTS: &'static [&'static str] = &["group_info_updated"];
@@ -43,17 +46,21 @@ impl Contract for UpdateGroupInfo {
             name: group_name(fields, context)?,
             description: group_description(fields)?,
             max_members: max_members(fields, context)?,
+            metadata: fields.metadata()?,
         };
-        if update.name.is_none() && update.description.is_none() && update.max_members.is_none() {
-            return Err(Invalid::new(
-                "groupName",
-                "one of `groupName`, `groupDescription` and `maxMembers` is required",
-            ));
+        let has_texts = update.name.is_some() || update.description.is_some();
+        if !has_texts && update.max_members.is_none() && update.metadata.is_absent() {
+            let details = "one of `groupName`, `groupDescription`, `maxMembers` and `metadata` is required";
+            return Err(Invalid::new("groupName", details));
         }
         Ok(update)
     }
 
     fn route(&self, _caller: UserId) -> Route {
         Route::conversation(ConversationId::Group(self.group))
+    }
+
+    fn metadata(&mut self) -> Option<&mut MetadataField> {
+        Some(&mut self.metadata)
     }
 }

@@ -20,7 +20,7 @@ pub use macros::read_secret_file;
 pub use net::{AllowedOrigins, IpNet, TrustedProxies};
 pub use profile_columns::parse_profile_columns;
 pub use wire_format::WireFormat;
-pub use worker::{FollowPolicy, GroupAddPolicy, UserSearch, WorkerSettings};
+pub use worker::{FollowPolicy, GroupAddPolicy, OnFailure, UserSearch, WorkerSettings};
 
 /// One setting as the reference shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -40,6 +40,13 @@ pub enum GroupAddPolicy {
     None,
 }
 
+/// What becomes of a message when the hook before send does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    Allow,
+    Reject,
+}
+
 settings! {
     /// The settings of the worker.
     pub struct WorkerSettings {
@@ -123,7 +130,19 @@ settings! {
         group_purge_after: Duration = "GROUP_PURGE_AFTER", duration("0", "3650d"), default("30d");
         /// How long entries of the audit log are kept.
         audit_retention: Duration = "AUDIT_RETENTION", duration("1h", "36500d"), default("365d");
-        /// URL of an endpoint of the product's own backend that receives events, in addition to those of `chatctl webhook`; see `docs/integrate.md`.
+        /// Where the product's own backend is asked before a message of a user is stored or edited; see `docs/integrate.md`. Without it nobody is asked. Must be the same at all workers.
+        before_send_url: Option<String> = "BEFORE_SEND_URL", webhook_url(), optional;
+        /// What these questions are signed with, as `WEBHOOK_SECRETS`.
+        before_send_secrets: Option<Secret> = "BEFORE_SEND_SECRETS", webhook_secrets(), optional;
+        /// A question that is not answered in this time has failed.
+        before_send_timeout: Duration = "BEFORE_SEND_TIMEOUT", duration("50ms", "5s"), default("1s");
+        /// Questions under way at a time, in this process; further ones wait, and their time passes.
+        before_send_concurrency: usize = "BEFORE_SEND_CONCURRENCY", integer(1, 1_024), default("64");
+        /// What becomes of a message when the question failed: it is sent all the same, or rejected with `SERVICE_UNAVAILABLE`.
+        before_send_on_failure: OnFailure = "BEFORE_SEND_ON_FAILURE", choice(&[
+            ("allow", OnFailure::Allow), ("reject", OnFailure::Reject),
+        ]), default("allow");
+        /// Where the product's own backend is told of events, beside the endpoints of `chatctl webhook`; see `docs/integrate.md`. Without it there is no such endpoint.
         webhook_url: Option<String> = "WEBHOOK_URL", webhook_url(), optional;
         /// The events it receives, separated by commas; `all` stands for all except `user.online` and `user.offline`.
         webhook_events: Vec<WebhookEvent> = "WEBHOOK_EVENTS", webhook_events(), default("all");
@@ -198,6 +217,9 @@ impl WorkerSettings {
         }
         if self.webhook_url.is_some() && self.webhook_secrets.is_none() {
             reader.problem("WEBHOOK_SECRETS must be set with WEBHOOK_URL: deliveries are signed");
+        }
+        if self.before_send_url.is_some() && self.before_send_secrets.is_none() {
+            reader.problem("BEFORE_SEND_SECRETS must be set with BEFORE_SEND_URL: questions are signed");
         }
         if self.event_retention_undelivered < self.event_retention_delivered {
             reader.problem("EVENT_RETENTION_UNDELIVERED must not be less than EVENT_RETENTION_DELIVERED");

@@ -8,6 +8,7 @@ use super::Event;
 use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, MessageId, UserId};
+use crate::metadata::Metadata;
 
 /// This message and all before it were read.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -41,6 +42,9 @@ pub struct MessageEdited<'a> {
     pub seq: i64,
     /// The conversation's version after this.
     pub version: i64,
+    /// As it is after this; absent if the message has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<&'a Metadata>,
 }
 
 impl Event for MessageEdited<'_> {
@@ -62,6 +66,9 @@ pub struct GroupMessageEdited<'a> {
     pub seq: i64,
     /// The conversation's version after this.
     pub version: i64,
+    /// As it is after this; absent if the message has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<&'a Metadata>,
 }
 
 impl Event for GroupMessageEdited<'_> {

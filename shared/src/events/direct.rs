@@ -7,6 +7,7 @@ use super::Event;
 use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, MessageId, UserId};
+use crate::metadata::Metadata;
 
 /// The message was stored.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -24,6 +25,9 @@ pub struct MessageSent<'a> {
     /// `NOT_FOLLOWING`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<&'a str>,
+    /// As it was stored; absent of a repetition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<&'a Metadata>,
 }
 
 impl Event for MessageSent<'_> {
@@ -171,6 +175,8 @@ pub struct LastMessage {
     pub content: String,
     pub sender_id: UserId,
     pub timestamp: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
 }
 
 /// The position of a part in its list.

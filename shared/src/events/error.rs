@@ -43,9 +43,12 @@ impl Event for ErrorEvent<'_> {
 impl Rejection {
     /// The event that carries this to the sender of a command named `request_type`.
     pub fn event<'a>(&'a self, request_type: Option<&'a str>) -> ErrorEvent<'a> {
+        // A reason of the product's own is meant for people.
+        let has_reason = self.code == ErrorCode::MessageRejected && !self.details.is_empty();
+        let message = if has_reason { &self.details } else { self.code.message() };
         ErrorEvent {
-            message: self.code.message(),
-            error: self.code.message(),
+            message,
+            error: message,
             details: &self.details,
             code: self.code,
             field: self.field,

@@ -7,6 +7,7 @@ use super::Event;
 use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, MessageId, UserId};
+use crate::metadata::Metadata;
 
 /// The message was stored.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -21,6 +22,9 @@ pub struct GroupMessageSent<'a> {
     pub client_message_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duplicate: Option<bool>,
+    /// As it was stored; absent of a repetition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<&'a Metadata>,
 }
 
 impl Event for GroupMessageSent<'_> {
@@ -30,14 +34,16 @@ impl Event for GroupMessageSent<'_> {
 /// The announcement was stored.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct AnnouncementSent {
+pub struct AnnouncementSent<'a> {
     pub message_id: MessageId,
     pub group_id: GroupId,
     pub seq: i64,
     pub created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<&'a Metadata>,
 }
 
-impl Event for AnnouncementSent {
+impl Event for AnnouncementSent<'_> {
     const TYPE: &'static str = "announcement_sent";
 }
 

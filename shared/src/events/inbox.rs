@@ -7,6 +7,7 @@ use super::Event;
 use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, UserId};
+use crate::metadata::Metadata;
 use crate::role::Role;
 
 /// A part of the caller's list of conversations.
@@ -52,7 +53,10 @@ pub struct InboxEntry {
     /// For groups and communities: the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// For direct conversations: the other user.
+    /// Of groups and communities, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// Of direct conversations: the other user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub participant: Option<InboxParticipant>,
     /// The newest message that the caller can see; absent if there is none, or it cannot be read.

@@ -8,6 +8,7 @@ use super::direct::{Around, Pagination};
 use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{GroupId, UserId};
+use crate::metadata::Metadata;
 use crate::role::Role;
 
 /// A member of a group.
@@ -33,7 +34,9 @@ pub struct GroupDetails {
     pub created_by: UserId,
     pub max_members: i32,
     pub member_count: i64,
-    /// In a community's group only the first ones; `memberCount` counts all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// Of a community's group only the first ones; `memberCount` counts all.
     pub members: Vec<GroupMember>,
 }
 
@@ -106,6 +109,9 @@ pub struct UserGroup {
     pub joined_at: Timestamp,
     pub last_seq: i64,
     pub unread_count: i64,
+    /// Absent also of groups at the end of a list that it would make too large; `get_group_info` has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
 }
 
 /// The caller's groups.
@@ -165,7 +171,9 @@ pub struct GroupInfo {
     pub max_members: i32,
     pub member_count: i64,
     pub created_at: Timestamp,
-    /// At most 200, owner and admins first; `get_group_members` lists all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// At most 200, the owner and admins first; `get_group_members` lists all.
     pub members: Vec<GroupMember>,
 }
 
@@ -283,7 +291,7 @@ impl Event for OwnershipTransferred {
     const TYPE: &'static str = "ownership_transferred";
 }
 
-/// A group's name, description or size changed.
+/// A group's name, description, size or metadata changed.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupInfoUpdated {
@@ -298,6 +306,8 @@ pub struct GroupInfoUpdated {
     /// Present if too many members came or went at once to announce them one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member_count: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
     /// The conversation's version after this.
     pub version: i64,
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Event;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, MessageId, UserId};
+use crate::metadata::Metadata;
 
 /// The kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,8 +57,10 @@ pub struct Message {
     pub pinned_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_message_id: Option<String>,
-    /// The conversation's version that this message made: only in the event of a new message; pages have their own
-    /// version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// The conversation's version that this message made: in the event of a new message only, and not in pages, which have a version
+    /// of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
 }

@@ -7,6 +7,7 @@ use super::Event;
 use super::message::Message;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, MessageId, UserId};
+use crate::metadata::Metadata;
 use crate::role::Role;
 
 /// Changes to the messages of one conversation that the client holds. They describe the present state, so applying them
@@ -77,6 +78,9 @@ pub struct SyncInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub my_role: Option<Role>,
+    /// Of a group that is told of: absent if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
     #[serde(flatten)]
     pub settings: Option<OwnSettings>,
 }

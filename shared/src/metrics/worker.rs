@@ -11,7 +11,11 @@ pub const CACHE_RESULTS: &[&str] = &["hit", "miss", "beyond"];
 /// How delivery attempts of webhooks end.
 pub const DELIVERY_OUTCOMES: &[&str] = &["delivered", "failed"];
 
-/// The codes of errors that workers answer with.
+/// How questions before a message is sent end: as the hook answered, without an answer, without being asked because the hook is down, or
+/// because too many were under way.
+pub const BEFORE_SEND_OUTCOMES: &[&str] = &["allowed", "rejected", "changed", "failed", "skipped", "busy"];
+
+/// Codes of errors that workers answer with.
 pub const REJECTION_CODES: &[&str] = &[
     "VALIDATION_ERROR",
     "USER_BLOCKED",
@@ -22,6 +26,7 @@ pub const REJECTION_CODES: &[&str] = &[
     "GROUP_FULL",
     "TOO_MANY_MEMBERS",
     "OWNER_CANNOT_LEAVE",
+    "MESSAGE_REJECTED",
     "RATE_LIMIT_EXCEEDED",
     "SERVICE_UNAVAILABLE",
     "INTERNAL_ERROR",
@@ -85,8 +90,11 @@ crate::metrics_table! {
         pub webhook_oldest_seconds: Gauge = "chat_worker_webhook_oldest_seconds";
         /// Webhook deliveries of all workers that were set aside after `WEBHOOK_RETRY_FOR`, counted up to 100,000.
         pub webhook_set_aside: Gauge = "chat_worker_webhook_set_aside";
-        /// How far the machine's clock is ahead of the clock of Redis, which all processes use; negative when it is
-        /// behind.
+        /// Messages and edits that `BEFORE_SEND_URL` was to be asked about, by what came of it.
+        pub before_send: Family<Counter> = "chat_worker_before_send_total", "outcome" in BEFORE_SEND_OUTCOMES;
+        /// Time of one question before a message is sent, its waiting for others included.
+        pub before_send_seconds: Histogram = "chat_worker_before_send_seconds";
+        /// How far the machine's clock is ahead of that of Redis, which all processes count by; negative when it is behind.
         pub clock_offset_seconds: Gauge = "chat_worker_clock_offset_seconds";
         /// Open connections to Postgres.
         pub db_connections: Gauge = "chat_worker_db_connections";

@@ -56,6 +56,8 @@ error_codes! {
     EditWindowExpired "EDIT_WINDOW_EXPIRED" "This message can no longer be edited";
     /// The caller's role does not allow this command.
     PermissionDenied "PERMISSION_DENIED" "You may not do this";
+    /// The product does not let this message through; `details` has the reason that its backend gave, which may be empty.
+    MessageRejected "MESSAGE_REJECTED" "This message was not accepted";
     /// It does not exist, or the caller may not know that it does.
     ResourceNotFound "RESOURCE_NOT_FOUND" "Not found";
     /// The group has `maxMembers` members.
@@ -80,7 +82,7 @@ impl ErrorCode {
         match self {
             Self::ValidationError | Self::InvalidJson | Self::UnknownType | Self::TooManyMembers => 400,
             Self::AuthRequired | Self::AuthFailed => 401,
-            Self::PermissionDenied | Self::UserBlocked | Self::NotFollowing => 403,
+            Self::PermissionDenied | Self::UserBlocked | Self::NotFollowing | Self::MessageRejected => 403,
             Self::ResourceNotFound => 404,
             Self::EditWindowExpired | Self::GroupFull | Self::OwnerCannotLeave => 409,
             Self::PayloadTooLarge => 413,

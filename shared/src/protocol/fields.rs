@@ -9,6 +9,7 @@ use crate::cursor::Cursor;
 use crate::held_ids;
 use crate::ids::{ConversationId, GroupId, MalformedId, MessageId, UserId};
 use crate::limits::{DEFAULT_PAGE, MAX_PAGE};
+use crate::metadata::{Metadata, MetadataField};
 
 /// 2^53
 const FIRST_FLOAT_WITHOUT_FRACTION: f64 = 9_007_199_254_740_992.0;
@@ -220,6 +221,17 @@ impl<'a> Fields<'a> {
                 Ok(time) => Ok(Some(Some(time))),
                 Err(_) => Err(Invalid::new(field, format!("`{field}` must be a time as RFC 3339 writes it, or null"))),
             },
+        }
+    }
+
+    /// `metadata`, in which `null` is not the same as absent.
+    pub fn metadata(self) -> Result<MetadataField, Invalid> {
+        match self.0.get("metadata") {
+            None => Ok(MetadataField::Absent),
+            Some(Value::Null) => Ok(MetadataField::Null),
+            Some(value) => Metadata::new(value)
+                .map(MetadataField::Given)
+                .map_err(|problem| Invalid::new("metadata", format!("`metadata` {problem}"))),
         }
     }
 

@@ -127,6 +127,12 @@ pub enum Kind {
         most: usize,
     },
     AnyJson,
+    /// A JSON object of at most so many bytes as compact text.
+    Metadata {
+        most_bytes: usize,
+        /// Whether `null` is not the same as absent.
+        or_null: bool,
+    },
     Object(&'static [Field]),
     List {
         of: &'static Kind,

@@ -73,6 +73,11 @@ impl Keys {
         format!("{}api_key_requests:{key_id}", self.prefix)
     }
 
+    /// String: why `BEFORE_SEND_URL` does not answer. Written by workers, read by `chatctl doctor`; lives for a minute unless renewed.
+    pub fn before_send_down(&self) -> String {
+        format!("{}before_send_down", self.prefix)
+    }
+
     /// String: the address of a proxy that `TRUSTED_PROXIES` does not name and whose clients were refused. Written by gateways, read by
     /// `chatctl doctor`; lives for a day.
     pub fn unnamed_proxy(&self) -> String {

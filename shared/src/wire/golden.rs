@@ -15,12 +15,13 @@ use crate::cursor::Cursor;
 use crate::dialects::Dialect;
 use crate::ids::{ApiKeyId, ConnectionId, ConversationId, Epoch, GatewayId, GroupId, MessageId, TokenId};
 use crate::limits::Limits;
+use crate::metadata::{Metadata, MetadataField};
 use crate::protocol::{Fields, Frame};
 use crate::publication::{EventHeader, Receipt, Report, ReportedMessages};
 use crate::server_api::key::KeyHash;
 use crate::stream::{
-    ExportPosition, HttpRequest, Internal, InternalReply, MissingMessages, Receipts, Repetition, ReplayCursor,
-    ReplayPage, ReplayedEvent, ServerCall, SignIn, SyncPosition, SyncRound,
+    CommandWithMetadata, ExportPosition, HttpRequest, Internal, InternalReply, MissingMessages, Receipts, Repetition,
+    ReplayCursor, ReplayPage, ReplayedEvent, ServerCall, SignIn, SyncPosition, SyncRound,
 };
 use crate::telemetry::traces::TraceContext;
 
@@ -55,7 +56,7 @@ trait Listed {
     fn variant(&self) -> &'static str;
 }
 
-variants!(body, Body: Client, Internal, Sync, System);
+variants!(body, Body: Client, Internal, Sync, System, WithMetadata);
 variants!(internal, Internal: Authenticate, Resume, Replay, RecordReceipts, Http, Missing, ResumeAfter, RecordReceiptsIn, HeldConversation, RecordSignIn, HeldMessage);
 variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout, ServerCall, Presences, CreateUser, UpdateUser, Export);
 variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing, Allowed, HeldConversation, HeldMessage);
@@ -230,7 +231,11 @@ fn requests_of_gateways_keep_their_bytes() {
     let context = DecodeContext { caller: USER, limits: &Limits::default() };
     let command = Command::decode("get_user_groups", Fields(&no_fields), &context).unwrap().unwrap();
     let system = Body::System(command.clone());
-    pinned("body.txt", &[Body::Client(command), Body::Internal(requests[0].clone()), Body::Sync(round), system]);
+    let metadata = MetadataField::Given(Metadata::new(&serde_json::json!({"a": [1, "é"]})).unwrap());
+    let with_metadata = CommandWithMetadata { command: command.clone(), is_systems: true, metadata };
+    let with_metadata = Body::WithMetadata(Box::new(with_metadata));
+    let client = Body::Client(command);
+    pinned("body.txt", &[client, Body::Internal(requests[0].clone()), Body::Sync(round), system, with_metadata]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::*;
 use crate::commands::{Command, SendPrivateMessage};
 use crate::crypto::EncryptionSettings;
 use crate::ids::{ConnectionId, GatewayId};
+use crate::metadata::MetadataField;
 use crate::publication::{EventHeader, Receipt};
 
 const STREAM: &str = "stream";
@@ -23,6 +24,7 @@ fn command() -> (Envelope, Body) {
         content: "hello".to_owned(),
         reply_to: None,
         client_message_id: None,
+        metadata: MetadataField::Absent,
     };
     let body = Body::Client(Command::SendPrivateMessage(send));
     let envelope = Envelope {

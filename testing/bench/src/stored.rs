@@ -6,6 +6,7 @@ use shared::clock::Timestamp;
 use shared::commands::{Command, SendPrivateMessage};
 use shared::crypto::{EncryptionSettings, Keyring};
 use shared::ids::{ConnectionId, ConnectionRef, GatewayId, UserId};
+use shared::metadata::MetadataField;
 use shared::stream::{Body, Envelope};
 use shared::wire::{Wire, WireFormat};
 use uuid::Uuid;
@@ -33,6 +34,7 @@ fn body() -> Body {
         content: String::from_utf8_lossy(&CONTENT).into_owned(),
         reply_to: None,
         client_message_id: None,
+        metadata: MetadataField::Absent,
     };
     Body::Client(Command::SendPrivateMessage(command))
 }

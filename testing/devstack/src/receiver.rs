@@ -33,6 +33,8 @@ impl Post {
 #[derive(Debug, Clone)]
 pub enum Reply {
     Status(u16),
+    /// 200 with this body.
+    Json(String),
     /// 307 to this URL.
     Redirect(String),
     After(Duration, Box<Reply>),
@@ -133,7 +135,13 @@ fn reply(mut stream: &TcpStream, shared: &Shared, post: Post, reply: Reply) -> R
             if (200..300).contains(&status) {
                 lock(&shared.taken).push(post);
             }
-            write!(stream, "HTTP/1.1 {status} Whatever\r\nContent-Length: 2\r\n\r\nok")?;
+            let body = if status == 204 { "" } else { "ok" };
+            write!(stream, "HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+            Ok(true)
+        }
+        Reply::Json(body) => {
+            lock(&shared.taken).push(post);
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
             Ok(true)
         }
         Reply::Redirect(url) => {

@@ -43,6 +43,7 @@ export function explain(error: unknown, t: Translate): string {
     case "TOO_MANY_MEMBERS":
       return t("errorGroupFull");
     case "VALIDATION_ERROR":
+    case "MESSAGE_REJECTED":
       return error.message;
     case "TIMEOUT":
     case "CONNECTION_LOST":

@@ -15,9 +15,10 @@ use super::community_body::Community;
 use crate::app::App;
 use crate::commands::group_rules;
 use crate::error::Failure;
+use crate::metadata;
 use crate::outcome::{Audience, Outcome};
 use crate::store::communities::{self, Difference};
-use crate::store::groups::{self, NewGroup};
+use crate::store::groups::{self, NewGroup, NewInfo};
 use crate::store::shared_events::{self, NewSharedEvent};
 use crate::store::users::NOBODY;
 use crate::store::{conversations, events as event_store, group_members, users};
@@ -52,6 +53,7 @@ pub async fn adopt(
         created_by: founder.map_or(NOBODY, |(user, _)| *user),
         max_members: MAX_MEMBERS,
         community_id: Some(&community.id),
+        metadata: None,
     };
     groups::insert_group(db, &new).await?;
     match communities::find_group_locked(db, group).await? {
@@ -82,7 +84,8 @@ pub async fn rename(
 ) -> Result<(), Failure> {
     let name = cut(&community.name, MAX_GROUP_NAME_CHARACTERS);
     let description = community.description.as_deref().map(|text| cut(text, MAX_GROUP_DESCRIPTION_CHARACTERS));
-    groups::update_info(db, group, Some(&name), description.as_deref(), None).await?;
+    let new = NewInfo { name: Some(&name), description: description.as_deref(), ..NewInfo::default() };
+    groups::update_info(db, group, &new).await?;
     let version = conversations::raise_for_info(db, group).await?;
     tell_of_info(app, db, group, false, version, outcome).await
 }
@@ -126,7 +129,7 @@ pub async fn follow(
         !are_all_new && differences.len() <= MAX_SINGLE_CHANGES && differences.len() * members <= MAX_SINGLE_DELIVERIES;
     let mut version = conversations::raise_for_info(db, group).await?;
     if !added.is_empty() {
-        let details = group_rules::details(db, group, SHOWN_MEMBERS).await?;
+        let details = group_rules::details(app, db, group, SHOWN_MEMBERS).await?;
         let created = GroupCreated { details: &details, group: &details, skipped_members: None, version };
         let event_id = Uuid::now_v7();
         store_for(app, db, group, event_id, &created, &added).await?;
@@ -293,6 +296,7 @@ async fn tell_of_info(
         updated_by: row.created_by,
         updated_by_username: founder.map(|name| name.username).unwrap_or_default(),
         member_count: members_changed.then_some(row.member_count),
+        metadata: metadata::of_group(app, group, row.metadata.as_deref()),
         version,
     };
     let event_id = store_shared(app, db, group, version, &event).await?;

@@ -8,12 +8,13 @@ use shared::cursor::Cursor;
 use shared::http::{Exported, ExportedEvent, ExportedMessage, ExportedRows, Success};
 use shared::ids::{EventId, MessageId, UserId};
 use shared::limits::{MAX_EXPORTED_BYTES, MAX_EXPORTED_ROWS};
-use shared::personal_data::SECTIONS;
+use shared::personal_data::{CREATED_GROUPS, SECTIONS, open_group};
 use shared::stream::{Envelope, ExportPosition};
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::error::Failure;
+use crate::metadata;
 use crate::outcome::Outcome;
 use crate::store::personal_data::{self, StoredEvent, StoredMessage};
 use crate::store::session::PgSession;
@@ -32,7 +33,7 @@ pub async fn list(
     let mut part = ExportPart::default();
     while let Some(from) = position.take() {
         position = match from {
-            ExportPosition::Rows { section, after } => rows(&mut db, &mut part, user, &section, &after).await?,
+            ExportPosition::Rows { section, after } => rows(app, &mut db, &mut part, user, &section, &after).await?,
             ExportPosition::Messages { after } => messages(app, &mut db, &mut part, user, MessageId(after)).await?,
             ExportPosition::Events { after } => events(app, &mut db, &mut part, user, EventId(after)).await?,
         };
@@ -87,6 +88,7 @@ fn json<T: Serialize>(value: &T) -> Result<Value, Failure> {
 }
 
 async fn rows(
+    app: &App,
     db: &mut PgSession,
     part: &mut ExportPart,
     user: UserId,
@@ -100,7 +102,10 @@ async fn rows(
     let is_whole = (found.len() as i64) < limit;
     let mut after = after.to_owned();
     for row in found {
-        let value = serde_json::from_str(&row.json).map_err(anyhow::Error::from)?;
+        let mut value = serde_json::from_str(&row.json).map_err(anyhow::Error::from)?;
+        if section == CREATED_GROUPS {
+            open_group(&app.keyring, &mut value);
+        }
         if !part.push(SECTIONS[place], value) {
             return Ok(Some(ExportPosition::Rows { section: section.to_owned(), after }));
         }
@@ -154,6 +159,7 @@ fn opened(app: &App, message: StoredMessage) -> ExportedMessage {
         edited_at: message.edited_at.map(Timestamp::from),
         reply_to_message_id: message.reply_to_message_id,
         client_message_id: message.client_message_id,
+        metadata: metadata::of_message(app, message.message_id, message.metadata.as_deref()).unwrap_or_default(),
     }
 }
 

@@ -38,6 +38,7 @@ impl Handle for CreateGroup {
             created_by: creator,
             max_members: max_members as i32,
             community_id: None,
+            metadata: self.metadata.into_given().map(|metadata| metadata.seal(&context.app.keyring, group.0)),
         };
         groups::insert_group(context.db, &new).await?;
         let users: Vec<UserId> = std::iter::once(creator).chain(accepted.iter().copied()).collect();

@@ -4,7 +4,7 @@
 use shared::commands::EditGroupMessage;
 use shared::events::change::GroupMessageEdited;
 
-use super::edit_message::store_edit;
+use super::edit_message::{Edited, NewWords, store_edit};
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::mentions;
@@ -25,7 +25,8 @@ impl Handle for EditGroupMessage {
             mentioned = all.iter().map(|one| one.user().map_or(EVERYONE, |user| user.0)).collect();
         }
         let mentions = (!mentioned.is_empty()).then_some(&*mentioned);
-        let (edited_at, version) = store_edit(context, &found, &self.content, mentions).await?;
+        let new = NewWords { content: &self.content, mentions, metadata: self.metadata };
+        let Edited { edited_at, version, metadata } = store_edit(context, &found, new).await?;
         let username = context.caller_name().await?;
         let event = GroupMessageEdited {
             message_id: self.message,
@@ -37,6 +38,7 @@ impl Handle for EditGroupMessage {
             edited_by_username: &username,
             seq: found.row.seq,
             version,
+            metadata: metadata.as_ref(),
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
         context.notify_about(&mut outcome, &found, version, &event).await?;

@@ -4,11 +4,13 @@
 use shared::clock::Timestamp;
 use shared::commands::EditMessage;
 use shared::events::change::MessageEdited;
+use shared::metadata::{Metadata, MetadataField};
 use shared::protocol::{ErrorCode, Rejection};
 
 use super::{Context, FoundMessage, Handle};
 use crate::error::Failure;
 use crate::history::open_message;
+use crate::metadata;
 use crate::outcome::Outcome;
 use crate::store::messages::{self, NewContent};
 
@@ -16,7 +18,9 @@ impl Handle for EditMessage {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let found = context.direct_message(self.message).await?;
         let old = open_message(context.app, &found.row);
-        let (edited_at, version) = store_edit(context, &found, &self.content, None).await?;
+        let metadata = self.metadata;
+        let Edited { edited_at, version, metadata } =
+            store_edit(context, &found, NewWords { content: &self.content, mentions: None, metadata }).await?;
         let event = MessageEdited {
             message_id: self.message,
             conversation_id: found.conversation,
@@ -26,6 +30,7 @@ impl Handle for EditMessage {
             edited_at,
             seq: found.row.seq,
             version,
+            metadata: metadata.as_ref(),
         };
         let mut outcome = Outcome::answered(context.envelope, &event);
         context.notify_about(&mut outcome, &found, version, &event).await?;
@@ -42,13 +47,23 @@ pub fn reject_others(context: &Context<'_>, found: &FoundMessage) -> Result<(), 
     Err(Rejection { field: Some("messageId"), ..Rejection::new(ErrorCode::PermissionDenied, details) }.into())
 }
 
-/// Stores new content if the caller may change it; returns the time of the edit, and the new version.
-pub async fn store_edit(
-    context: &mut Context<'_>,
-    found: &FoundMessage,
-    content: &str,
-    mentions: Option<&[i64]>,
-) -> Result<(Timestamp, i64), Failure> {
+/// What an edit puts into a message.
+pub struct NewWords<'a> {
+    pub content: &'a str,
+    pub mentions: Option<&'a [i64]>,
+    pub metadata: MetadataField,
+}
+
+pub struct Edited {
+    pub edited_at: Timestamp,
+    /// The version that it made.
+    pub version: i64,
+    /// As it is now.
+    pub metadata: Option<Metadata>,
+}
+
+/// Stores new content if the caller may change it.
+pub async fn store_edit(context: &mut Context<'_>, found: &FoundMessage, new: NewWords<'_>) -> Result<Edited, Failure> {
     reject_others(context, found)?;
     // New content is like a new message, so blocks apply; groups have no other participant.
     if let Some(other) = found.other(context.caller()) {
@@ -64,7 +79,15 @@ pub async fn store_edit(
         return Err(Rejection { field: Some("messageId"), ..rejection }.into());
     }
     let edited_at = Timestamp::now();
-    let sealed = context.app.keyring.seal(found.row.message_id.0, content.as_bytes());
+    let NewWords { content, mentions, metadata } = new;
+    let (app, message) = (context.app, found.row.message_id);
+    let replaced = !metadata.is_absent();
+    let metadata = match metadata {
+        MetadataField::Absent => metadata::of_message(app, message, found.row.metadata.as_deref()).unwrap_or_default(),
+        given => given.into_given(),
+    };
+    let sealed_metadata = metadata.as_ref().map(|metadata| metadata.seal(&app.keyring, message.0));
+    let sealed = app.keyring.seal(message.0, content.as_bytes());
     let new = NewContent {
         content: &sealed.ciphertext,
         iv: &sealed.iv,
@@ -72,7 +95,8 @@ pub async fn store_edit(
         key_id: sealed.key_id,
         mentions,
         edited_at: edited_at.to_datetime(),
+        metadata: replaced.then_some(sealed_metadata.as_deref()),
     };
-    let version = messages::update_content(context.db, found.row.message_id, &new).await?;
-    Ok((edited_at, version))
+    let version = messages::update_content(context.db, message, &new).await?;
+    Ok(Edited { edited_at, version, metadata })
 }

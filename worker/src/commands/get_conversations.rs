@@ -10,6 +10,7 @@ use shared::limits::MAX_ANSWER_BYTES;
 use super::{Context, Handle, settling};
 use crate::app::App;
 use crate::error::Failure;
+use crate::metadata;
 use crate::outcome::Outcome;
 use crate::store::conversations::{self, ListedConversation};
 
@@ -38,7 +39,7 @@ pub async fn list(
     let found = rows.len();
     let mut bytes = 0;
     let fits = |row: &&ListedConversation| {
-        bytes += row.content.len();
+        bytes += row.content.len() + row.metadata.as_ref().map_or(0, Vec::len);
         bytes <= MAX_ANSWER_BYTES
     };
     let count = rows.iter().take(limit as usize).take_while(fits).count().max(1).min(found);
@@ -66,14 +67,13 @@ fn summary(app: &App, row: ListedConversation) -> ConversationSummary {
 fn last_message(app: &App, row: ListedConversation) -> Option<LastMessage> {
     let opened = app.keyring.open(row.message_id.0, row.key_id, &row.iv, row.mac.as_deref(), &row.content);
     let content = opened.ok().and_then(|plain| String::from_utf8(plain).ok());
-    if content.is_none() {
+    let opened_metadata = metadata::of_message(app, row.message_id, row.metadata.as_deref()).ok();
+    let opened = content.zip(opened_metadata);
+    if opened.is_none() {
         app.metrics.unreadable_rows.increment(1);
         tracing::error!(message_id = %row.message_id.0, key_id = row.key_id, "a stored message cannot be read");
     }
-    Some(LastMessage {
-        id: row.message_id,
-        content: content?,
-        sender_id: row.sender_id,
-        timestamp: row.created_at.into(),
-    })
+    let (content, metadata) = opened?;
+    let timestamp = row.created_at.into();
+    Some(LastMessage { id: row.message_id, content, sender_id: row.sender_id, timestamp, metadata })
 }

@@ -6,6 +6,7 @@ use shared::protocol::Rejection;
 
 use super::{Context, Handle, group_rules};
 use crate::error::Failure;
+use crate::metadata;
 use crate::outcome::Outcome;
 use crate::store::groups;
 
@@ -25,6 +26,7 @@ impl Handle for GetGroupInfo {
             max_members: row.max_members,
             member_count: row.member_count,
             created_at: row.created_at.into(),
+            metadata: metadata::of_group(context.app, self.group, row.metadata.as_deref()),
             members: group_rules::members(context.db, self.group, MAX_MEMBERS).await?,
         };
         Ok(Outcome::answered(context.envelope, &info))

@@ -11,8 +11,10 @@ use shared::limits::MAX_ANSWER_BYTES;
 use time::OffsetDateTime;
 
 use super::{Context, Handle, settling};
+use crate::app::App;
 use crate::error::Failure;
 use crate::history as pages;
+use crate::metadata;
 use crate::outcome::Outcome;
 use crate::presence;
 use crate::store::history;
@@ -34,7 +36,7 @@ impl Handle for GetInbox {
         let mut rows = inbox::list_entries(context.db, user, after, limit as i64 + 1, MAX_UNREAD).await?;
         let found = rows.len();
         rows.truncate(limit);
-        settling::settle_if_many(context.db, user, rows.first().map_or(0, |row| row.unsettled_count)).await;
+        settling::settle_if_many(context.db, user, rows.first().map_or(0, |row| row.active_count)).await;
         let messages = newest_messages(context, &rows).await?;
         rows.truncate(fitting(&rows, &messages));
         let next_cursor = rows.last().filter(|_| found > rows.len()).map(cursor);
@@ -48,7 +50,7 @@ impl Handle for GetInbox {
             }
             None => 0,
         };
-        let entries = rows.into_iter().map(|row| entry(row, user, &messages, &peers)).collect();
+        let entries = rows.into_iter().map(|row| entry(context.app, row, user, &messages, &peers)).collect();
         Ok(Outcome::answered(context.envelope, &Inbox { entries, next_cursor, total_unread }))
     }
 }
@@ -63,6 +65,7 @@ fn fitting(rows: &[EntryRow], messages: &HashMap<MessageId, Message>) -> usize {
     let mut bytes = 0;
     let fits = |row: &&EntryRow| {
         bytes += row.message_id.and_then(|id| messages.get(&id)).map_or(0, pages::json_bytes);
+        bytes += row.metadata.as_ref().map_or(0, Vec::len);
         bytes <= MAX_ANSWER_BYTES
     };
     rows.iter().take_while(fits).count().max(1)
@@ -113,6 +116,7 @@ async fn peers(context: &mut Context<'_>, rows: &[EntryRow]) -> Result<HashMap<U
 }
 
 fn entry(
+    app: &App,
     row: EntryRow,
     caller: UserId,
     messages: &HashMap<MessageId, Message>,
@@ -133,6 +137,7 @@ fn entry(
         group_id: conversation_id.group(),
         community_id: row.community_id.map(|community| community.0),
         name: row.name,
+        metadata: conversation_id.group().and_then(|group| metadata::of_group(app, group, row.metadata.as_deref())),
         participant: peer.map(|peer| peer.participant.clone()),
         last_message: row.message_id.and_then(|message| messages.get(&message)).cloned(),
         last_activity_at: row.active_at.into(),

@@ -7,7 +7,9 @@ use shared::limits::MAX_ANSWER_BYTES;
 use time::OffsetDateTime;
 
 use super::{Context, Handle};
+use crate::app::App;
 use crate::error::Failure;
+use crate::metadata;
 use crate::outcome::Outcome;
 use crate::store::groups::{self, UserGroupRow};
 
@@ -28,7 +30,7 @@ impl Handle for GetUserGroups {
         let found = rows.len();
         rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let places: Vec<GroupPosition> = rows.iter().map(place).collect();
-        let mut groups: Vec<UserGroup> = rows.into_iter().map(user_group).collect();
+        let mut groups: Vec<UserGroup> = rows.into_iter().map(|row| user_group(context.app, row)).collect();
         groups.truncate(fitting(&groups));
         let last = places.get(groups.len().wrapping_sub(1));
         let next_cursor = last.filter(|_| found > groups.len()).map(Cursor::to_text);
@@ -50,8 +52,9 @@ fn place(row: &UserGroupRow) -> GroupPosition {
     GroupPosition { active_at_us: (row.active_at.unix_timestamp_nanos() / 1_000) as i64, group: row.group_id }
 }
 
-fn user_group(row: UserGroupRow) -> UserGroup {
+fn user_group(app: &App, row: UserGroupRow) -> UserGroup {
     UserGroup {
+        metadata: metadata::of_group(app, row.group_id, row.metadata.as_deref()),
         group_id: row.group_id,
         group_name: row.name,
         group_description: row.description,

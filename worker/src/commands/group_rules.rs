@@ -7,7 +7,9 @@ use shared::ids::{GroupId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
 
 use super::Context;
+use crate::app::App;
 use crate::error::Failure;
+use crate::metadata;
 use crate::store::groups::{self, Membership};
 use crate::store::{conversations, group_members, users};
 
@@ -59,12 +61,17 @@ impl Context<'_> {
 
     /// The group with its first `most_members` members.
     pub async fn group_details(&mut self, group: GroupId, most_members: i64) -> Result<GroupDetails, Failure> {
-        details(self.db, group, most_members).await
+        details(self.app, self.db, group, most_members).await
     }
 }
 
 /// The group with its first `most_members` members.
-pub async fn details(db: &mut PgSession, group: GroupId, most_members: i64) -> Result<GroupDetails, Failure> {
+pub async fn details(
+    app: &App,
+    db: &mut PgSession,
+    group: GroupId,
+    most_members: i64,
+) -> Result<GroupDetails, Failure> {
     let row = groups::find_group(db, group).await?.ok_or_else(no_such_group)?;
     Ok(GroupDetails {
         group_id: group,
@@ -73,6 +80,7 @@ pub async fn details(db: &mut PgSession, group: GroupId, most_members: i64) -> R
         created_by: row.created_by,
         max_members: row.max_members,
         member_count: row.member_count,
+        metadata: metadata::of_group(app, group, row.metadata.as_deref()),
         members: members(db, group, most_members).await?,
     })
 }

@@ -56,7 +56,8 @@ use shared::clock::Timestamp;
 use shared::commands::Command;
 
 use shared::events;
-use shared::ids::CommandId;
+use shared::ids::{CommandId, MessageId};
+use shared::metadata::MetadataField;
 use shared::protocol::{ErrorCode, Rejection};
 use shared::stream::{Envelope, SyncRound};
 
@@ -110,13 +111,46 @@ macro_rules! dispatch {
 }
 shared::for_each_command!(dispatch);
 
-/// Applies a command of the ordered lane exactly once, in its own transaction under its partition's fence: a command
-/// that was applied before returns its first outcome again. It is not applied after its deadline.
+/// A command to be applied on its own.
+pub struct Pending {
+    pub envelope: Envelope,
+    pub command: Single,
+    /// Why the product's backend does not let it through.
+    pub refusal: Option<Rejection>,
+}
+
+impl Single {
+    /// Of an edit: the message, its new content and metadata.
+    pub fn edit(&self) -> Option<(MessageId, &str, &MetadataField)> {
+        match self {
+            Single::EditMessage(edit) => Some((edit.message, &edit.content, &edit.metadata)),
+            Single::EditGroupMessage(edit) => Some((edit.message, &edit.content, &edit.metadata)),
+            _ => None,
+        }
+    }
+
+    /// Makes an edit another one: what is absent stays as it was.
+    pub fn change(&mut self, content: Option<String>, metadata: MetadataField) {
+        let (old_content, old_metadata) = match self {
+            Single::EditMessage(edit) => (&mut edit.content, &mut edit.metadata),
+            Single::EditGroupMessage(edit) => (&mut edit.content, &mut edit.metadata),
+            _ => return,
+        };
+        if let Some(content) = content {
+            *old_content = content;
+        }
+        if !metadata.is_absent() {
+            *old_metadata = metadata;
+        }
+    }
+}
+
+/// Applies a command of the ordered lane in a transaction of its own, under its partition's fence, once: a command that
+/// was applied before returns its first outcome again. It is not applied after its deadline.
 pub async fn apply_once(
     app: &App,
     lease: Lease,
-    envelope: &Envelope,
-    command: Single,
+    Pending { envelope, command, refusal }: &Pending,
     lock_patience: Duration,
 ) -> Result<Outcome, Failure> {
     let mut db = app.db.acquire().await?;
@@ -129,6 +163,9 @@ pub async fn apply_once(
     if let Some(sealed) = applied::find_outcome(&mut transaction, CommandId(envelope.id)).await? {
         return open_outcome(app, envelope, sealed.as_deref());
     }
+    if let Some(refusal) = refusal {
+        return Err(refusal.clone().into());
+    }
     if Timestamp::now() > envelope.deadline {
         return Err(expired().into());
     }
@@ -136,7 +173,7 @@ pub async fn apply_once(
         return Err(no_account().into());
     }
     let mut context = Context { app, db: &mut transaction, envelope, lease: Some(lease) };
-    let outcome = dispatch(command, &mut context).await?;
+    let outcome = dispatch(command.clone(), &mut context).await?;
     let reach = app.audiences.reach(&mut transaction, &outcome).await?;
     if reach > 0
         && let Some(rejection) = app.audiences.rejection(envelope.user)

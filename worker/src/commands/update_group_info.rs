@@ -1,4 +1,4 @@
-//! `update_group_info`: changes a group's name, description or size.
+//! `update_group_info`: changes a group's name, description, size or metadata.
 
 use shared::commands::UpdateGroupInfo;
 use shared::events::membership::GroupInfoUpdated;
@@ -8,8 +8,9 @@ use shared::protocol::Rejection;
 use super::group_rules::denied;
 use super::{Context, Handle};
 use crate::error::Failure;
+use crate::metadata;
 use crate::outcome::Outcome;
-use crate::store::groups;
+use crate::store::groups::{self, NewInfo};
 
 impl Handle for UpdateGroupInfo {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -30,9 +31,15 @@ impl Handle for UpdateGroupInfo {
                 return Err(Rejection::invalid("maxMembers", details).into());
             }
         }
-        let max_members = self.max_members.map(|number| number as i32);
-        let (name, description) = (self.name.as_deref(), self.description.as_deref());
-        let info = groups::update_info(context.db, group, name, description, max_members).await?.ok_or_else(no_such)?;
+        let replaced = !self.metadata.is_absent();
+        let metadata = self.metadata.into_given().map(|metadata| metadata.seal(&context.app.keyring, group.0));
+        let new = NewInfo {
+            name: self.name.as_deref(),
+            description: self.description.as_deref(),
+            max_members: self.max_members.map(|number| number as i32),
+            metadata: replaced.then_some(metadata),
+        };
+        let info = groups::update_info(context.db, group, &new).await?.ok_or_else(no_such)?;
         let updated = GroupInfoUpdated {
             group_id: group,
             group_name: info.name,
@@ -43,6 +50,7 @@ impl Handle for UpdateGroupInfo {
             updated_by: context.caller(),
             updated_by_username: context.caller_name().await?,
             member_count: None,
+            metadata: metadata::of_group(context.app, group, info.metadata.as_deref()),
             version: context.raise_version(group).await?,
         };
         let mut outcome = Outcome::answered(context.envelope, &updated);

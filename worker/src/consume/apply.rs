@@ -3,6 +3,7 @@
 //! and one that is held up by a lock holds up only what comes after it in its conversation.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use shared::clock::Timestamp;
@@ -11,7 +12,7 @@ use shared::events::message::MessageKind;
 use shared::protocol::Rejection;
 use shared::redis::dead_letters::DeadLetter;
 use shared::redis::lanes::RawEntry;
-use shared::stream::{Body, Envelope};
+use shared::stream::Envelope;
 use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext, log_span};
 use shared::telemetry::with_causes;
 use shared::wire::DecodeError;
@@ -21,7 +22,8 @@ use super::item::{self, Item, Plan, Work};
 use super::lease::Assigned;
 use super::settle::Settlement;
 use crate::app::App;
-use crate::commands;
+use crate::before_send;
+use crate::commands::{self, Pending};
 use crate::error::{Failure, may_spare_others, unpanicked};
 use crate::outcome::Outcome;
 use crate::sends::{self, Send};
@@ -54,7 +56,7 @@ pub struct Unfinished {
 }
 
 pub struct Batch<'a> {
-    app: &'a App,
+    app: &'a Arc<App>,
     leases: &'a [Lease],
     items: Vec<Item>,
     settlement: Settlement,
@@ -68,9 +70,8 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Reads the entries, which come after those that an earlier batch left held up. An unreadable entry goes to the
-    /// dead letters.
-    pub fn new(app: &'a App, leases: &'a [Lease], held_up: Vec<Item>, entries: Vec<RawEntry>) -> Self {
+    /// Reads the entries, which come after what an earlier batch left held up. One that cannot be read goes to the dead letters.
+    pub fn new(app: &'a Arc<App>, leases: &'a [Lease], held_up: Vec<Item>, entries: Vec<RawEntry>) -> Self {
         let mut batch = Batch {
             app,
             leases,
@@ -131,14 +132,22 @@ impl<'a> Batch<'a> {
             Route::Query => Subject::User(envelope.user),
         };
         let work = match commands::split(command) {
-            Ok(single) => Work::Other(Box::new((envelope, single))),
+            Ok(command) => Work::Other(Box::new(Pending { envelope, command, refusal: None })),
             Err(batched) => {
                 let send = Send::new(envelope, batched);
                 let kind = if is_systems { MessageKind::System } else { send.kind };
                 Work::Send(Box::new(Send { kind, ..send }))
             }
         };
-        self.items.push(Item::new(lease, stream, raw, subject, work));
+        let mut item = Item::new(lease, stream, raw, subject, work);
+        item.review = before_send::review(self.app, || match &item.work {
+            Work::Send(send) => before_send::Subject::send(send),
+            Work::Other(other) => {
+                let (message, content, metadata) = other.command.edit()?;
+                before_send::Subject::edit(&other.envelope, message, content, metadata)
+            }
+        });
+        self.items.push(item);
     }
 
     /// Works until every command is applied, answered, passed to another worker, or held up.
@@ -192,6 +201,10 @@ impl<'a> Batch<'a> {
 
     /// Applies what can be applied now and keeps the rest in order. Returns true if anything was finished.
     async fn wave(&mut self) -> bool {
+        let app = self.app;
+        if let Some(hook) = &app.before_send {
+            self.items.iter_mut().for_each(|item| item.hear(hook));
+        }
         let Plan { sends, others, alone, rest } = Plan::of(std::mem::take(&mut self.items));
         let mut remaining = Vec::new();
         let mut progressed = false;
@@ -295,9 +308,8 @@ impl<'a> Batch<'a> {
 
     async fn apply_other(&self, item: &Item, lock_patience: Duration) -> Result<Outcome, Failure> {
         let Work::Other(other) = &item.work else { return Err(Failure::LeaseLost) };
-        let (envelope, command) = &**other;
-        let applied = unpanicked(commands::apply_once(self.app, item.lease, envelope, command.clone(), lock_patience));
-        applied.instrument(log_span(envelope.trace)).await
+        let applied = unpanicked(commands::apply_once(self.app, item.lease, other, lock_patience));
+        applied.instrument(log_span(other.envelope.trace)).await
     }
 
     /// Turns a result into something to settle, or keeps the item for another attempt. Returns true if the item is
@@ -425,10 +437,10 @@ impl<'a> Batch<'a> {
 type Decoded = (Envelope, Command, bool);
 
 fn decode(app: &App, stream: &str, raw: &RawEntry) -> Result<Decoded, DecodeError> {
-    match app.wire.open_entry(stream, &raw.entry)? {
-        (envelope, Body::Client(command)) => Ok((envelope, command, false)),
-        (envelope, Body::System(command)) if command.is_message() => Ok((envelope, command, true)),
+    let (envelope, body) = app.wire.open_entry(stream, &raw.entry)?;
+    match body.into_command() {
+        Some((command, is_systems)) if !is_systems || command.is_message() => Ok((envelope, command, is_systems)),
         // Neither a gateway's request nor a `sync` belongs in the ordered lane.
-        (_, Body::Internal(_) | Body::Sync(_) | Body::System(_)) => Err(DecodeError::Malformed),
+        _ => Err(DecodeError::Malformed),
     }
 }

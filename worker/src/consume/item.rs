@@ -8,7 +8,8 @@ use shared::redis::lanes::RawEntry;
 use shared::stream::Envelope;
 use tokio::time::Instant;
 
-use crate::commands::Single;
+use crate::before_send::{BeforeSend, Decision, Review};
+use crate::commands::Pending;
 use crate::sends::Send;
 use crate::store::leases::Lease;
 
@@ -24,24 +25,26 @@ pub struct Item {
     pub subject: Subject,
     pub tries: u32,
     pub work: Work,
-    /// When it may be tried again, and how long it waited for that.
+    /// What the product's backend has not answered yet: nothing in its conversation overtakes it.
+    pub review: Option<Review>,
+    /// Until when it is not tried again, and for how long it waited for that.
     held_up: Option<(Instant, Duration)>,
 }
 
 pub enum Work {
     Send(Box<Send>),
-    Other(Box<(Envelope, Single)>),
+    Other(Box<Pending>),
 }
 
 impl Item {
     pub fn new(lease: Lease, stream: String, raw: RawEntry, subject: Subject, work: Work) -> Self {
-        Item { lease, stream, raw, subject, tries: 0, work, held_up: None }
+        Item { lease, stream, raw, subject, tries: 0, work, review: None, held_up: None }
     }
 
     pub fn envelope(&self) -> &Envelope {
         match &self.work {
             Work::Send(send) => &send.envelope,
-            Work::Other(other) => &other.0,
+            Work::Other(other) => &other.envelope,
         }
     }
 
@@ -55,11 +58,31 @@ impl Item {
     pub fn is_held_up(&self) -> bool {
         self.held_up.is_some()
     }
+
+    /// Takes over what the hook before send has decided, if it has.
+    pub fn hear(&mut self, hook: &BeforeSend) {
+        let Some(decision) = self.review.as_mut().and_then(|review| review.poll(hook)) else { return };
+        self.review = None;
+        match &mut self.work {
+            Work::Send(send) => match decision {
+                Decision::Allow => {}
+                Decision::Reject(rejection) => send.refusal = Some(Box::new(rejection)),
+                Decision::Change { content, metadata } => send.change(content, metadata),
+            },
+            Work::Other(other) => match decision {
+                Decision::Allow => {}
+                Decision::Reject(rejection) => other.refusal = Some(rejection),
+                Decision::Change { content, metadata } => other.command.change(content, metadata),
+            },
+        }
+    }
 }
 
 /// When the first of the held-up commands may be tried again.
 pub fn next_try(items: &[Item]) -> Option<Instant> {
-    items.iter().filter_map(|item| item.held_up).map(|(until, _)| until).min()
+    let until =
+        |item: &Item| if item.review.is_some() { Some(Instant::now()) } else { item.held_up.map(|(until, _)| until) };
+    items.iter().filter_map(until).min()
 }
 
 /// True if all of them are held up, or wait behind one that is.
@@ -67,7 +90,7 @@ pub fn are_held_up(items: &[Item]) -> bool {
     let mut closed: HashSet<u16> = HashSet::new();
     items.iter().all(|item| {
         let hint = item.subject.route_hint();
-        if item.is_held_up() {
+        if item.is_held_up() || item.review.is_some() {
             closed.insert(hint);
         }
         closed.contains(&hint)
@@ -98,6 +121,11 @@ impl Plan {
         for item in items {
             let hint = item.subject.route_hint();
             if closed.contains(&hint) {
+                plan.rest.push(item);
+                continue;
+            }
+            if item.review.is_some() {
+                closed.insert(hint);
                 plan.rest.push(item);
                 continue;
             }

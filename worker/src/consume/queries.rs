@@ -295,8 +295,10 @@ impl Queries {
         let mut together: BTreeMap<Kind, (Vec<Request>, Vec<String>)> = BTreeMap::new();
         for raw in entries {
             match self.app.wire.open_entry(&stream, &raw.entry) {
-                Ok((envelope, Body::Client(command) | Body::System(command))) => {
-                    sorted.push((Requests::Query(Box::new((envelope, command))), vec![raw.id]));
+                Ok((envelope, body @ (Body::Client(_) | Body::System(_) | Body::WithMetadata(_)))) => {
+                    let command = body.into_command().map(|(command, _)| command);
+                    let query = command.map(|command| Requests::Query(Box::new((envelope, command))));
+                    sorted.extend(query.map(|query| (query, vec![raw.id])));
                 }
                 Ok((envelope, Body::Sync(round))) => {
                     sorted.push((Requests::Sync(Box::new((envelope, round))), vec![raw.id]));

@@ -81,7 +81,8 @@ const LISTED_BYTES: usize = 120;
 pub fn json_bytes(message: &Message) -> usize {
     let preview = message.reply_to.as_ref().map_or(0, |preview| text_bytes(&preview.content) + LISTED_BYTES);
     let lists = (message.mentions.len() + message.reactions.len()) * LISTED_BYTES;
-    FIELDS_BYTES + text_bytes(&message.content) + preview + lists
+    let metadata = message.metadata.as_ref().map_or(0, |metadata| metadata.as_json().len());
+    FIELDS_BYTES + text_bytes(&message.content) + preview + lists + metadata
 }
 
 /// The size of a text with JSON escapes.

@@ -6,6 +6,7 @@ use shared::events::message::{Mention, Message, Reaction};
 use shared::ids::{MessageId, UserId};
 
 use crate::app::App;
+use crate::metadata;
 use crate::store::history::{MessageRow, ReactionRow};
 
 /// Opens a row's content. `None` if it does not decrypt; that is counted and logged with the message's id, and the
@@ -16,6 +17,10 @@ pub fn open_message(app: &App, row: &MessageRow) -> Option<Message> {
         Err(error) => return unreadable(app, row, &error.to_string()),
     };
     let Ok(content) = String::from_utf8(plain) else { return unreadable(app, row, "the content is not UTF-8") };
+    let metadata = match metadata::of_message(app, row.message_id, row.metadata.as_deref()) {
+        Ok(metadata) => metadata,
+        Err(error) => return unreadable(app, row, &error.to_string()),
+    };
     let mentions = row.mentions.as_deref().unwrap_or_default().iter().map(|id| match id {
         0 => Mention::Everyone { user_ids: Vec::new() },
         id => Mention::User { user_id: UserId(*id), username: String::new() },
@@ -42,6 +47,7 @@ pub fn open_message(app: &App, row: &MessageRow) -> Option<Message> {
         pinned_by: row.pinned_at.and(row.pinned_by),
         pinned_at: row.pinned_at.map(Into::into),
         client_message_id: row.client_message_id.clone(),
+        metadata,
         version: None,
     })
 }

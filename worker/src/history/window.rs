@@ -206,7 +206,10 @@ mod tests {
         });
         let entry = serde_json::json!({"message": message, "quoted": {"sender": "42", "seq": 1}});
         let whole = Window { entries: vec![serde_json::from_value(entry).unwrap()], ..window(2, 1..=1) };
-        let windows = [("plain", window(0, 1..=2)), ("whole", whole)];
+        let mut with_metadata = window(0, 1..=1);
+        let metadata = shared::metadata::Metadata::new(&serde_json::json!({"a": [1, {"b": null}]})).unwrap();
+        with_metadata.entries[0].message.metadata = Some(metadata);
+        let windows = [("plain", window(0, 1..=2)), ("whole", whole), ("metadata", with_metadata)];
         let encode = |window: &Window| serde_json::to_vec(window).unwrap();
         golden::pin("window.txt", &windows, encode, |bytes| serde_json::from_slice(bytes).ok());
     }

@@ -6,18 +6,23 @@ pub mod facts;
 pub mod outcome;
 pub mod strangers;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::store::session::PgSession;
 use shared::clock::Timestamp;
 use shared::events::message::MessageKind;
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
+use shared::metadata::{Metadata, MetadataField};
+use shared::protocol::Rejection;
 use shared::stream::Envelope;
 
 use crate::app::App;
 use crate::commands::Batched;
 use crate::error::Failure;
+use crate::history::open_message;
 use crate::outcome::Outcome;
+use crate::store::history;
 use crate::store::leases::Lease;
 use crate::store::sends::{self, NewMessage, Patience, SendRows};
 use crate::webhooks::record;
@@ -26,7 +31,8 @@ use facts::Facts;
 /// The limit for the storing statement if no message in it has an earlier deadline.
 const MAX_STATEMENT_TIME: Duration = Duration::from_secs(60);
 
-/// One message to store, from any of the three commands.
+/// One message to store, whichever command brought it.
+#[derive(Clone)]
 pub struct Send {
     pub envelope: Envelope,
     pub conversation: ConversationId,
@@ -34,27 +40,37 @@ pub struct Send {
     pub content: String,
     pub reply_to: Option<MessageId>,
     pub client_message_id: Option<String>,
+    pub metadata: Option<Metadata>,
+    /// Why the product's backend does not let it through.
+    pub refusal: Option<Box<Rejection>>,
 }
 
 impl Send {
     pub fn new(envelope: Envelope, command: Batched) -> Self {
         let to_group = |group: GroupId| ConversationId::Group(group);
-        let (conversation, kind, content, reply_to, client_message_id) = match command {
+        let (conversation, kind, content, reply_to, client_message_id, metadata) = match command {
             Batched::SendPrivateMessage(send) => (
                 ConversationId::direct(envelope.user, send.recipient),
                 MessageKind::Text,
                 send.content,
                 send.reply_to,
                 send.client_message_id,
+                send.metadata,
             ),
-            Batched::SendGroupMessage(send) => {
-                (to_group(send.group), MessageKind::Text, send.content, send.reply_to, send.client_message_id)
-            }
+            Batched::SendGroupMessage(send) => (
+                to_group(send.group),
+                MessageKind::Text,
+                send.content,
+                send.reply_to,
+                send.client_message_id,
+                send.metadata,
+            ),
             Batched::SendAnnouncement(send) => {
-                (to_group(send.group), MessageKind::Announcement, send.content, None, None)
+                (to_group(send.group), MessageKind::Announcement, send.content, None, None, send.metadata)
             }
         };
-        Send { envelope, conversation, kind, content, reply_to, client_message_id }
+        let metadata = metadata.into_given();
+        Send { envelope, conversation, kind, content, reply_to, client_message_id, metadata, refusal: None }
     }
 
     pub fn message_id(&self) -> MessageId {
@@ -65,7 +81,17 @@ impl Send {
         self.conversation.other(self.envelope.user)
     }
 
-    /// A key that two messages of one batch must not share.
+    /// Makes it another message, as the product's backend wants it: what is absent stays as it was.
+    pub fn change(&mut self, content: Option<String>, metadata: MetadataField) {
+        if let Some(content) = content {
+            self.content = content;
+        }
+        if !metadata.is_absent() {
+            self.metadata = metadata.into_given();
+        }
+    }
+
+    /// What no two messages of one batch may share.
     pub fn repetition_key(&self) -> Option<(UserId, &str)> {
         self.client_message_id.as_deref().map(|id| (self.envelope.user, id))
     }
@@ -87,8 +113,9 @@ pub async fn apply(
     let mut rows = SendRows::default();
     let mut refusals = Vec::with_capacity(batch.len());
     for send in batch {
-        // A reply to a missing message is not stored, but a redelivered one still has to be recognised.
-        let refusal = facts.rejection(send);
+        // A reply to what cannot be replied to is not stored, but a redelivered one still has to be recognised.
+        let refusal = send.refusal.as_deref().cloned();
+        let refusal = refusal.or_else(|| facts.rejection(send));
         let refusal = refusal.or_else(|| strangers.remove(&(send.envelope.user, send.conversation)));
         let refusal =
             refusal.or_else(|| send.conversation.group().and_then(|_| app.audiences.rejection(send.envelope.user)));
@@ -133,9 +160,10 @@ pub async fn apply(
         .map(|(_, send)| send.envelope.user)
         .collect();
     strangers::count(app, &begun).await;
+    let stored = as_stored(app, db, batch, &verdicts).await?;
     let outcome = |(place, verdict): (usize, sends::Verdict)| {
         let refusal = refusals.get_mut(place).and_then(Option::take);
-        outcome::of(app, batch[place], verdict, refusal, &facts, &mentions)
+        outcome::of(app, stored.get(&place).unwrap_or(batch[place]), verdict, refusal, &facts, &mentions)
     };
     let outcomes: Vec<Result<Outcome, Failure>> = verdicts.into_iter().enumerate().map(outcome).collect();
     for (send, outcome) in batch.iter().zip(&outcomes) {
@@ -146,6 +174,28 @@ pub async fn apply(
         }
     }
     Ok(outcomes)
+}
+
+/// The messages that were stored before, by their places, with the content that they have: their hook may answer otherwise this time.
+async fn as_stored(
+    app: &App,
+    db: &mut PgSession,
+    batch: &[&Send],
+    verdicts: &[sends::Verdict],
+) -> Result<HashMap<usize, Send>, Failure> {
+    let applied = verdicts.iter().zip(batch).enumerate();
+    let applied = applied.filter(|(_, (verdict, _))| verdict.kind == sends::VerdictKind::Applied);
+    let places: HashMap<MessageId, usize> = applied.map(|(place, (_, send))| (send.message_id(), place)).collect();
+    if places.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = history::list_by_id(db, &places.keys().copied().collect::<Vec<_>>()).await?;
+    let messages = rows.iter().filter_map(|row| open_message(app, row));
+    let stored = messages.filter_map(|message| {
+        let place = *places.get(&message.message_id)?;
+        Some((place, Send { content: message.content, metadata: message.metadata, ..batch[place].clone() }))
+    });
+    Ok(stored.collect())
 }
 
 fn push_row(app: &App, rows: &mut SendRows, send: &Send, facts: &Facts, is_expired: bool) {
@@ -167,5 +217,6 @@ fn push_row(app: &App, rows: &mut SendRows, send: &Send, facts: &Facts, is_expir
         client_message_id: send.client_message_id.clone(),
         created_at: send.envelope.ingested_at.to_datetime(),
         is_expired,
+        metadata: send.metadata.as_ref().map(|metadata| metadata.seal(&app.keyring, send.envelope.id)),
     });
 }

@@ -133,6 +133,7 @@ fn acknowledgement(
     let request_id = send.envelope.request_id.as_ref();
     let client_message_id = send.client_message_id.as_deref();
     let duplicate = is_duplicate.then_some(true);
+    let metadata = send.metadata.as_ref().filter(|_| !is_duplicate);
     match conversation {
         ConversationId::Direct(..) => {
             let sent = MessageSent {
@@ -143,11 +144,13 @@ fn acknowledgement(
                 client_message_id,
                 duplicate,
                 warning: warns.then_some(NOT_FOLLOWING),
+                metadata,
             };
             events::answer(&sent, request_id)
         }
         ConversationId::Group(group_id) if send.kind == MessageKind::Announcement => {
-            let sent = AnnouncementSent { message_id, group_id, seq: verdict.seq, created_at: verdict.created_at };
+            let created_at = verdict.created_at;
+            let sent = AnnouncementSent { message_id, group_id, seq: verdict.seq, created_at, metadata };
             events::answer(&sent, request_id)
         }
         ConversationId::Group(group_id) => {
@@ -159,6 +162,7 @@ fn acknowledgement(
                 created_at: verdict.created_at,
                 client_message_id,
                 duplicate,
+                metadata,
             };
             events::answer(&sent, request_id)
         }
@@ -188,6 +192,7 @@ fn message(send: &Send, verdict: &Verdict, facts: &Facts) -> Message {
         pinned_by: None,
         pinned_at: None,
         client_message_id: send.client_message_id.clone(),
+        metadata: send.metadata.clone(),
         version: verdict.version,
     }
 }

@@ -78,9 +78,11 @@ pub struct ListedConversation {
     pub mac: Option<Vec<u8>>,
     pub key_id: i16,
     pub created_at: OffsetDateTime,
+    /// Sealed.
+    pub metadata: Option<Vec<u8>>,
     pub unread_count: i64,
     /// Conversations that were looked up because they are not settled, the same in each line.
-    pub unsettled_count: i64,
+    pub active_count: i64,
 }
 
 /// A user's direct conversations that have visible messages, most recently active first. Unread messages are counted up
@@ -101,8 +103,8 @@ pub async fn list_direct(
                SELECT m.conversation_id, m.read_seq, m.cleared_seq, c.last_message_at AS active_at
                FROM (
                    SELECT * FROM conversation_members m
-                   WHERE m.user_id = $1 AND m.settled_at IS NULL
-                   ORDER BY m.settled_at, m.conversation_id
+                   WHERE m.user_id = $1 AND m.quiet_since IS NULL
+                   ORDER BY m.quiet_since, m.conversation_id
                    OFFSET 0
                ) m
                CROSS JOIN LATERAL (
@@ -114,10 +116,10 @@ pub async fn list_direct(
            ),
            settled AS MATERIALIZED (
                SELECT m.* FROM (
-                   SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.settled_at AS active_at
+                   SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.quiet_since AS active_at
                    FROM conversation_members m
-                   WHERE m.user_id = $1 AND m.settled_at > '-infinity'
-                   ORDER BY m.settled_at DESC, m.conversation_id DESC
+                   WHERE m.user_id = $1 AND m.quiet_since > '-infinity'
+                   ORDER BY m.quiet_since DESC, m.conversation_id DESC
                    OFFSET 0
                ) m
                WHERE EXISTS (
@@ -140,7 +142,7 @@ pub async fn list_direct(
                    ORDER BY active_at DESC, conversation_id DESC
                ) recent
                CROSS JOIN LATERAL (
-                   SELECT p.message_id, p.sender_id, p.recipient_id, p.content, p.iv, p.mac, p.key_id, p.created_at
+                   SELECT p.message_id, p.sender_id, p.recipient_id, p.content, p.iv, p.mac, p.key_id, p.created_at, p.metadata
                    FROM private_messages p
                    WHERE p.conversation_id = recent.conversation_id AND p.seq > recent.cleared_seq
                        AND NOT EXISTS (
@@ -154,8 +156,8 @@ pub async fn list_direct(
            SELECT page.conversation_id AS "conversation_id!", other.id AS "other_id!",
                (SELECT u.username::text FROM users_auth u WHERE u.user_id = other.id) AS username,
                (SELECT i.display_name FROM chat_profile(other.id) i) AS display_name,
-               page.message_id, page.sender_id, page.content, page.iv, page.mac, page.key_id, page.created_at,
-               unread.count AS "unread_count!", (SELECT count(*) FROM live) AS "unsettled_count!"
+               page.message_id, page.sender_id, page.content, page.iv, page.mac, page.key_id, page.created_at, page.metadata,
+               unread.count AS "unread_count!", (SELECT count(*) FROM live) AS "active_count!"
            FROM page
            CROSS JOIN LATERAL (
                SELECT CASE WHEN page.sender_id = $1 THEN page.recipient_id ELSE page.sender_id END AS id
@@ -194,8 +196,9 @@ pub async fn list_direct(
                 mac: row.mac,
                 key_id: row.key_id,
                 created_at: row.created_at,
+                metadata: row.metadata,
                 unread_count: row.unread_count,
-                unsettled_count: row.unsettled_count,
+                active_count: row.active_count,
             })
         },
     ))
@@ -211,7 +214,7 @@ pub async fn update_read(
     let moved = sqlx::query!(
         "INSERT INTO conversation_members AS m (user_id, conversation_id, read_seq) VALUES ($1, $2, $3)
          ON CONFLICT (user_id, conversation_id) DO UPDATE SET
-             read_seq = excluded.read_seq, settled_at = NULL, settled_unread = FALSE
+             read_seq = excluded.read_seq, quiet_since = NULL, quiet_unread = FALSE
          WHERE m.read_seq < excluded.read_seq",
         user.0,
         conversation.to_string(),
@@ -235,7 +238,7 @@ pub async fn update_cleared(
          SELECT $1, conversation_id, last_seq, last_seq, version FROM conversations WHERE conversation_id = $2
          ON CONFLICT (user_id, conversation_id) DO UPDATE SET
              cleared_seq = excluded.cleared_seq, cleared_version = excluded.cleared_version,
-             delivered_seq = greatest(m.delivered_seq, excluded.delivered_seq), settled_at = NULL, settled_unread = FALSE
+             delivered_seq = greatest(m.delivered_seq, excluded.delivered_seq), quiet_since = NULL, quiet_unread = FALSE
          RETURNING cleared_seq AS "last_seq!", cleared_version AS "version!""#,
         user.0,
         conversation.to_string()

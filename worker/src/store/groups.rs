@@ -125,12 +125,14 @@ pub struct GroupRow {
     pub max_members: i32,
     pub created_at: OffsetDateTime,
     pub member_count: i64,
+    /// Sealed.
+    pub metadata: Option<Vec<u8>>,
 }
 
 pub async fn find_group(db: &mut PgSession, group: GroupId) -> sqlx::Result<Option<GroupRow>> {
     sqlx::query_as!(
         GroupRow,
-        r#"SELECT name, description, created_by, max_members, created_at,
+        r#"SELECT name, description, created_by, max_members, created_at, metadata,
                (SELECT count(*) FROM group_members m WHERE m.group_id = g.group_id) AS "member_count!"
            FROM group_chats g WHERE group_id = $1 AND deleted_at IS NULL"#,
         group.to_string()
@@ -168,6 +170,8 @@ pub struct UserGroupRow {
     pub member_count: i64,
     pub last_seq: i64,
     pub unread_count: i64,
+    /// Sealed.
+    pub metadata: Option<Vec<u8>>,
 }
 
 /// The groups of a user, most recently active first, at most `limit`. Unread messages are counted up to `most_unread`.
@@ -180,7 +184,7 @@ pub async fn list_of_user(
 ) -> sqlx::Result<Vec<UserGroupRow>> {
     let (after_at, after_group) = after.unzip();
     let rows = sqlx::query!(
-        r#"SELECT g.group_id, g.name, g.description, g.created_by, g.max_members, m.role, m.joined_at,
+        r#"SELECT g.group_id, g.name, g.description, g.created_by, g.max_members, g.metadata, m.role, m.joined_at,
                coalesce(c.last_message_at, m.joined_at) AS "active_at!",
                (SELECT count(*) FROM group_members n WHERE n.group_id = g.group_id) AS "member_count!",
                coalesce(c.last_seq, 0) AS "last_seq!",
@@ -225,6 +229,7 @@ pub async fn list_of_user(
                 member_count: row.member_count,
                 last_seq: row.last_seq,
                 unread_count: row.unread_count,
+                metadata: row.metadata,
             })
         },
     ))
@@ -258,6 +263,8 @@ pub struct NewGroup<'a> {
     pub created_by: UserId,
     pub max_members: i32,
     pub community_id: Option<&'a CommunityId>,
+    /// Sealed.
+    pub metadata: Option<Vec<u8>>,
 }
 
 /// Creates a group and its conversation, without members; leaves an existing one as it is.
@@ -266,14 +273,15 @@ pub async fn insert_group(db: &mut PgSession, group: &NewGroup<'_>) -> sqlx::Res
         "WITH conversation AS (
              INSERT INTO conversations (conversation_id) VALUES ($1) ON CONFLICT DO NOTHING
          )
-         INSERT INTO group_chats (group_id, name, description, created_by, max_members, community_id)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+         INSERT INTO group_chats (group_id, name, description, created_by, max_members, community_id, metadata)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
         group.group_id.to_string(),
         group.name,
         group.description,
         group.created_by.0,
         group.max_members,
-        group.community_id.map(|community| &*community.0)
+        group.community_id.map(|community| &*community.0),
+        group.metadata.as_deref()
     )
     .execute(db)
     .await?;
@@ -287,26 +295,34 @@ pub struct Info {
     pub max_members: i32,
     pub created_by: UserId,
     pub created_at: OffsetDateTime,
+    /// Sealed.
+    pub metadata: Option<Vec<u8>>,
 }
 
-/// Changes the given fields; returns the current values.
-pub async fn update_info(
-    db: &mut PgSession,
-    group: GroupId,
-    name: Option<&str>,
-    description: Option<&str>,
-    max_members: Option<i32>,
-) -> sqlx::Result<Option<Info>> {
+/// What is to change; what is absent stays.
+#[derive(Default)]
+pub struct NewInfo<'a> {
+    pub name: Option<&'a str>,
+    pub description: Option<&'a str>,
+    pub max_members: Option<i32>,
+    /// Sealed; `Some(None)` removes it.
+    pub metadata: Option<Option<Vec<u8>>>,
+}
+
+/// Changes what is given; returns what holds now.
+pub async fn update_info(db: &mut PgSession, group: GroupId, new: &NewInfo<'_>) -> sqlx::Result<Option<Info>> {
     sqlx::query_as!(
         Info,
         "UPDATE group_chats SET name = coalesce($2, name), description = coalesce($3, description),
-             max_members = coalesce($4, max_members)
+             max_members = coalesce($4, max_members), metadata = CASE WHEN $5 THEN $6 ELSE metadata END
          WHERE group_id = $1 AND deleted_at IS NULL
-         RETURNING name, description, max_members, created_by, created_at",
+         RETURNING name, description, max_members, created_by, created_at, metadata",
         group.to_string(),
-        name,
-        description,
-        max_members
+        new.name,
+        new.description,
+        new.max_members,
+        new.metadata.is_some(),
+        new.metadata.as_ref().and_then(Option::as_deref)
     )
     .fetch_optional(db)
     .await

@@ -34,6 +34,8 @@ pub struct MessageRow {
     pub version: Option<i64>,
     /// For direct messages: true if the recipient has read it.
     pub is_read: Option<bool>,
+    /// Sealed.
+    pub metadata: Option<Vec<u8>>,
 }
 
 /// Reads [`MessageRow`]s: the rows of `private_messages AS p` that the rest of the statement selects.
@@ -42,7 +44,7 @@ macro_rules! message_rows {
         let rows = sqlx::query!(
             r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
                    p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
-                   p.created_at, p.edited_at, p.pinned_at, p.pinned_by, p.version,
+                   p.created_at, p.edited_at, p.pinned_at, p.pinned_by, p.version, p.metadata,
                    p.seq <= (SELECT r.read_seq FROM conversation_members r
                              WHERE r.user_id = p.recipient_id AND r.conversation_id = p.conversation_id) AS is_read
                FROM private_messages p
@@ -74,6 +76,7 @@ macro_rules! message_rows {
                 pinned_by: row.pinned_by.map(UserId),
                 version: row.version,
                 is_read: row.is_read,
+                metadata: row.metadata,
             })
         })
     }};

@@ -20,6 +20,8 @@ pub struct EntryRow {
     pub marked_unread: bool,
     /// Set for groups, like the next two.
     pub name: Option<String>,
+    /// Sealed.
+    pub metadata: Option<Vec<u8>>,
     pub role: Option<Role>,
     pub community_id: Option<CommunityId>,
     /// The newest message that the user can see.
@@ -29,7 +31,7 @@ pub struct EntryRow {
     /// The sum over all of the user's conversations, the same in each row.
     pub total_unread: i64,
     /// How many direct conversations were looked up because they are not settled, the same in each row.
-    pub unsettled_count: i64,
+    pub active_count: i64,
 }
 
 /// A user's entries after this position, most recently active first; at most `limit`. Unread messages and mentions are
@@ -75,8 +77,8 @@ async fn read_entries(
                                                 WHERE g.group_id = m.conversation_id AND g.user_id = $1)) AS active_at
                FROM (
                    SELECT * FROM conversation_members m
-                   WHERE m.user_id = $1 AND m.settled_at IS NULL
-                   ORDER BY m.settled_at, m.conversation_id
+                   WHERE m.user_id = $1 AND m.quiet_since IS NULL
+                   ORDER BY m.quiet_since, m.conversation_id
                    OFFSET 0
                ) m
                CROSS JOIN LATERAL (SELECT left(m.conversation_id, 6) = 'group_' AS is_group) kind
@@ -87,15 +89,15 @@ async fn read_entries(
                    OFFSET 0
                ) c
            ),
-           settled AS MATERIALIZED (
+           quiet AS MATERIALIZED (
                SELECT m.*, c.last_seq, c.version, greatest(m.read_seq, m.cleared_seq) AS seen_seq, FALSE AS is_group
                FROM (
                    SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.muted_until, m.pinned, m.marked_unread,
-                       m.settled_at AS active_at
+                       m.quiet_since AS active_at
                    FROM conversation_members m
-                   WHERE m.user_id = $1 AND m.settled_at > '-infinity'
-                       AND (m.settled_at, m.conversation_id) < (coalesce($2::timestamptz, 'infinity'), coalesce($3::text, ''))
-                   ORDER BY m.settled_at DESC, m.conversation_id DESC
+                   WHERE m.user_id = $1 AND m.quiet_since > '-infinity'
+                       AND (m.quiet_since, m.conversation_id) < (coalesce($2::timestamptz, 'infinity'), coalesce($3::text, ''))
+                   ORDER BY m.quiet_since DESC, m.conversation_id DESC
                    OFFSET 0
                ) m
                CROSS JOIN LATERAL (
@@ -113,7 +115,7 @@ async fn read_entries(
                LIMIT $4
            ),
            page AS MATERIALIZED (
-               SELECT recent.*, joined.name, joined.community_id, joined.role, newest.message_id
+               SELECT recent.*, joined.name, joined.metadata, joined.community_id, joined.role, newest.message_id
                FROM (
                    SELECT conversation_id, read_seq, cleared_seq, muted_until, pinned, marked_unread, last_seq, version, seen_seq,
                        is_group, active_at
@@ -123,11 +125,11 @@ async fn read_entries(
                    UNION ALL
                    SELECT conversation_id, read_seq, cleared_seq, muted_until, pinned, marked_unread, last_seq, version, seen_seq,
                        is_group, active_at
-                   FROM settled
+                   FROM quiet
                    ORDER BY active_at DESC, conversation_id DESC
                ) recent
                LEFT JOIN LATERAL (
-                   SELECT g.name, g.community_id, r.role FROM group_chats g
+                   SELECT g.name, g.metadata, g.community_id, r.role FROM group_chats g
                    JOIN group_members r ON r.group_id = g.group_id AND r.user_id = $1
                    WHERE recent.is_group AND g.group_id = recent.conversation_id AND g.deleted_at IS NULL
                    OFFSET 0
@@ -146,7 +148,7 @@ async fn read_entries(
            )
            SELECT page.conversation_id AS "conversation_id!", page.active_at AS "active_at!", page.last_seq AS "last_seq!",
                page.version AS "version!", page.read_seq AS "read_seq!", peer.read_seq AS "peer_read_seq?", page.muted_until,
-               page.pinned AS "pinned!", page.marked_unread AS "marked_unread!", page.name AS "name?", page.role AS "role?",
+               page.pinned AS "pinned!", page.marked_unread AS "marked_unread!", page.name AS "name?", page.metadata AS "metadata?", page.role AS "role?",
                page.community_id AS "community_id?", page.message_id AS "message_id?", unread.count AS "unread_count!",
                mentions.count AS "unread_mentions!",
                (SELECT count(*) FROM (
@@ -154,7 +156,7 @@ async fn read_entries(
                        SELECT conversation_id, seen_seq, is_group FROM live WHERE last_seq > seen_seq
                        UNION ALL
                        SELECT m.conversation_id, greatest(m.read_seq, m.cleared_seq), FALSE FROM conversation_members m
-                       WHERE m.user_id = $1 AND m.settled_unread
+                       WHERE m.user_id = $1 AND m.quiet_unread
                    ) mine
                    CROSS JOIN LATERAL (
                        SELECT ARRAY(
@@ -173,7 +175,7 @@ async fn read_entries(
                    ) p
                    LIMIT $5
                ) counted) AS "total_unread!",
-               (SELECT count(*) FROM live WHERE NOT is_group) AS "unsettled_count!"
+               (SELECT count(*) FROM live WHERE NOT is_group) AS "active_count!"
            FROM page
            LEFT JOIN LATERAL (
                SELECT o.read_seq FROM conversation_members o
@@ -230,13 +232,14 @@ async fn read_entries(
                 pinned: row.pinned,
                 marked_unread: row.marked_unread,
                 name: row.name,
+                metadata: row.metadata,
                 role: Option::from_stored(row.role)?,
                 community_id: row.community_id.map(CommunityId),
                 message_id: row.message_id.map(MessageId),
                 unread_count: row.unread_count,
                 unread_mentions: row.unread_mentions,
                 total_unread: row.total_unread,
-                unsettled_count: row.unsettled_count,
+                active_count: row.active_count,
             })
         },
     );
@@ -246,10 +249,10 @@ async fn read_entries(
 /// Settles up to `limit` of a user's direct conversations in which nothing has happened for a minute: from then on
 /// [`list_entries`] reads them in the order of an index. Returns how many. Skips those that another transaction is
 /// changing.
-pub async fn settle(db: &mut PgSession, user: UserId, limit: i64) -> sqlx::Result<u64> {
+pub async fn mark_quiet(db: &mut PgSession, user: UserId, limit: i64) -> sqlx::Result<u64> {
     // A conversation that changed after this statement began no longer has the version that the statement sees. Later
     // changes find the conversation marked as settled, and undo that (migration 0033).
-    let settled = sqlx::query!(
+    let marked = sqlx::query!(
         r#"WITH quiet AS MATERIALIZED (
                SELECT m.conversation_id, c.last_message_at,
                    EXISTS (
@@ -276,26 +279,26 @@ pub async fn settle(db: &mut PgSession, user: UserId, limit: i64) -> sqlx::Resul
                ) c
                CROSS JOIN LATERAL (
                    SELECT FROM conversation_members held
-                   WHERE held.user_id = $1 AND held.conversation_id = m.conversation_id AND held.settled_at IS NULL
+                   WHERE held.user_id = $1 AND held.conversation_id = m.conversation_id AND held.quiet_since IS NULL
                    FOR NO KEY UPDATE SKIP LOCKED
                ) held
-               WHERE m.user_id = $1 AND m.settled_at IS NULL AND m.conversation_id LIKE 'conv\_%'
+               WHERE m.user_id = $1 AND m.quiet_since IS NULL AND m.conversation_id LIKE 'conv\_%'
                LIMIT $2
            ),
            noted AS (
-               UPDATE conversations c SET settled = TRUE
-               FROM quiet WHERE c.conversation_id = quiet.conversation_id AND NOT c.settled
+               UPDATE conversations c SET is_quiet = TRUE
+               FROM quiet WHERE c.conversation_id = quiet.conversation_id AND NOT c.is_quiet
            )
            UPDATE conversation_members m
-           SET settled_at = CASE WHEN quiet.is_visible THEN quiet.last_message_at ELSE '-infinity' END,
-               settled_unread = quiet.is_visible AND quiet.has_unread
+           SET quiet_since = CASE WHEN quiet.is_visible THEN quiet.last_message_at ELSE '-infinity' END,
+               quiet_unread = quiet.is_visible AND quiet.has_unread
            FROM quiet WHERE m.user_id = $1 AND m.conversation_id = quiet.conversation_id"#,
         user.0,
         limit
     )
     .execute(db)
     .await?;
-    Ok(settled.rows_affected())
+    Ok(marked.rows_affected())
 }
 
 /// A user's settings for a conversation.

@@ -14,12 +14,15 @@ pub struct NewContent<'a> {
     pub key_id: i16,
     pub mentions: Option<&'a [i64]>,
     pub edited_at: OffsetDateTime,
+    /// Sealed; absent, the metadata stays as it is.
+    pub metadata: Option<Option<&'a [u8]>>,
 }
 
 pub async fn update_content(db: &mut PgSession, message: MessageId, new: &NewContent<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         "WITH edited AS (
-             UPDATE private_messages SET content = $2, iv = $3, mac = $4, key_id = $5, mentions = $6, edited_at = $7
+             UPDATE private_messages SET content = $2, iv = $3, mac = $4, key_id = $5, mentions = $6, edited_at = $7,
+                 metadata = CASE WHEN $8 THEN $9 ELSE metadata END
              WHERE message_id = $1 RETURNING conversation_id, seq
          ),
          raised AS (
@@ -34,7 +37,9 @@ pub async fn update_content(db: &mut PgSession, message: MessageId, new: &NewCon
         new.mac,
         new.key_id,
         new.mentions,
-        new.edited_at
+        new.edited_at,
+        new.metadata.is_some(),
+        new.metadata.flatten()
     )
     .fetch_one(db)
     .await

@@ -61,6 +61,8 @@ pub struct StoredMessage {
     pub reply_to_message_id: Option<MessageId>,
     /// The sender's own id for it.
     pub client_message_id: Option<String>,
+    /// Sealed.
+    pub metadata: Option<Vec<u8>>,
 }
 
 /// Messages after one and up to another: those that the user sent anywhere, and those received in direct conversations
@@ -75,7 +77,8 @@ pub async fn list_messages(
     sqlx::query_as!(
         StoredMessage,
         r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, p.content, p.iv, p.mac, p.key_id, p.created_at, p.edited_at,
-             p.reply_to_message_id AS "reply_to_message_id!: Typed<Option<MessageId>>", CASE WHEN p.sender_id = $1 THEN p.client_message_id END AS client_message_id
+             p.reply_to_message_id AS "reply_to_message_id!: Typed<Option<MessageId>>", CASE WHEN p.sender_id = $1 THEN p.client_message_id END AS client_message_id,
+             p.metadata
          FROM private_messages p
          WHERE p.message_id > $2 AND p.message_id <= $3
              AND (p.sender_id = $1

@@ -34,6 +34,8 @@ pub struct NewMessage {
     pub created_at: OffsetDateTime,
     /// Past its deadline: recognised if it was stored before, but not stored now.
     pub is_expired: bool,
+    /// Sealed.
+    pub metadata: Option<Vec<u8>>,
 }
 
 /// How long the statement may wait.
@@ -63,6 +65,8 @@ pub struct SendRows {
     client_message_id: Vec<Option<String>>,
     created_at: Vec<OffsetDateTime>,
     expired: Vec<bool>,
+    /// Shorter than the others, or empty, when the last messages have none.
+    metadata: Vec<Option<Vec<u8>>>,
 }
 
 impl SendRows {
@@ -82,6 +86,10 @@ impl SendRows {
         self.client_message_id.push(new.client_message_id);
         self.created_at.push(new.created_at);
         self.expired.push(new.is_expired);
+        if new.metadata.is_some() {
+            self.metadata.resize(self.message_id.len() - 1, None);
+            self.metadata.push(new.metadata);
+        }
     }
 }
 
@@ -178,10 +186,11 @@ pub async fn insert_messages(
         WITH input AS MATERIALIZED (
             SELECT * FROM unnest(
                 $1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::smallint[], $7::bytea[], $8::bytea[],
-                $9::bytea[], $10::smallint[], $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::boolean[]
+                $9::bytea[], $10::smallint[], $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::boolean[],
+                $22::bytea[]
             ) WITH ORDINALITY AS i (
                 message_id, conversation_id, partition, sender_id, recipient_id, kind, content, iv,
-                mac, key_id, reply_to, mentions, client_message_id, created_at, expired, ord
+                mac, key_id, reply_to, mentions, client_message_id, created_at, expired, metadata, ord
             )
         ),
         -- From here on, and for this transaction.
@@ -288,11 +297,11 @@ pub async fn insert_messages(
         stored AS (
             INSERT INTO private_messages (
                 message_id, conversation_id, seq, sender_id, recipient_id, kind, content, iv, mac, key_id,
-                reply_to_message_id, mentions, client_message_id, created_at, version
+                reply_to_message_id, mentions, client_message_id, created_at, version, metadata
             )
             SELECT a.message_id, a.conversation_id, n.last_seq - a.messages + a.place, a.sender_id, a.recipient_id, a.kind,
                 a.content, a.iv, a.mac, a.key_id, a.reply_to, a.mentions::bigint[], a.client_message_id, a.created_at,
-                n.version - a.messages + a.place
+                n.version - a.messages + a.place, a.metadata
             FROM accepted a JOIN numbered n ON n.conversation_id = a.conversation_id
             -- `now()` is when the transaction began, before all waiting.
             RETURNING message_id, seq, version, CASE WHEN clock_timestamp() > now() + $21 THEN chat_reject_late() END
@@ -326,6 +335,7 @@ pub async fn insert_messages(
         enforce_following,
         milliseconds(patience.lock),
         interval(patience.whole),
+        &rows.metadata as &[Option<Vec<u8>>],
     )
     .fetch_all(db)
     .await?;

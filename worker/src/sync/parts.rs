@@ -15,6 +15,7 @@ use super::{ROUND_BYTES, RoundItem, is_stale};
 use crate::app::App;
 use crate::error::Failure;
 use crate::history;
+use crate::metadata;
 use crate::outcome::Outcome;
 use crate::store::changes::{self, Extent, GroupState};
 use crate::store::history as rows;
@@ -69,7 +70,8 @@ pub async fn answer(
         .filter_map(|((position, _), _)| position.conversation.group())
         .collect();
     let groups = if groups.is_empty() { Vec::new() } else { changes::list_groups(db, reader, &groups).await? };
-    let infos: HashMap<GroupId, GroupState> = groups.into_iter().map(|group| (group.group_id, group)).collect();
+    let infos: HashMap<GroupId, SyncInfo> =
+        groups.into_iter().map(|group| (group.group_id, shown_info(app, group))).collect();
 
     let mut readings = plan.readings.into_iter();
     let mut left = Vec::new();
@@ -122,7 +124,7 @@ fn answer_one(
     position: SyncPosition,
     extent: &Extent,
     reading: ChangesRead,
-    info: Option<&GroupState>,
+    info: Option<&SyncInfo>,
     messages: &mut Messages,
     answers: &mut Answers,
 ) -> Option<SyncPosition> {
@@ -167,7 +169,7 @@ fn answer_changes(
     version: i64,
     extent: &Extent,
     reading: &ChangesRead,
-    info: Option<&GroupState>,
+    info: Option<&SyncInfo>,
     messages: &mut Messages,
     answers: &mut Answers,
 ) -> Option<SyncPosition> {
@@ -300,8 +302,8 @@ fn is_told(version: i64, done_at: i64, extent: &Extent) -> bool {
     done_at >= version || extent.version > version
 }
 
-/// What changed about the group, and the caller's own settings.
-fn info_since(version: i64, group: Option<&GroupState>, extent: &Extent) -> Option<SyncInfo> {
+/// What changed of the group, and of the caller's own settings.
+fn info_since(version: i64, group: Option<&SyncInfo>, extent: &Extent) -> Option<SyncInfo> {
     let is_set = extent.settings_version > 0;
     let settings = (is_set && is_told(version, extent.settings_version, extent)).then(|| OwnSettings {
         muted_until: extent.muted_until.map(Into::into),
@@ -311,14 +313,15 @@ fn info_since(version: i64, group: Option<&GroupState>, extent: &Extent) -> Opti
     if group.is_none() && settings.is_none() {
         return None;
     }
-    Some(SyncInfo { settings, ..group.map(shown_info).unwrap_or_default() })
+    Some(SyncInfo { settings, ..group.cloned().unwrap_or_default() })
 }
 
-fn shown_info(group: &GroupState) -> SyncInfo {
+fn shown_info(app: &App, group: GroupState) -> SyncInfo {
     SyncInfo {
+        metadata: metadata::of_group(app, group.group_id, group.metadata.as_deref()),
         group_id: Some(group.group_id),
-        group_name: Some(group.name.clone()),
-        group_description: Some(group.description.clone()),
+        group_name: Some(group.name),
+        group_description: Some(group.description),
         created_by: Some(group.created_by),
         max_members: Some(group.max_members),
         member_count: Some(group.member_count),

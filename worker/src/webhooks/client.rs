@@ -2,7 +2,7 @@
 //! address is checked whenever a connection is opened, and the connection goes to the checked address.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
@@ -14,10 +14,12 @@ use shared::clock::Timestamp;
 use shared::config::WorkerSettings;
 use shared::webhooks::{WebhookSecret, signatures};
 
-/// How much of an answer is read; its content is ignored.
+type Answer = (http::StatusCode, Bytes);
+
+/// What is read of an answer.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// After this time the other side may have closed it, and its address may have changed.
-const KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(30);
+/// After that the other side may have closed it, and its address may have changed.
+const KEPT_FOR: Duration = Duration::from_secs(30);
 
 pub struct Client {
     target: Target,
@@ -34,14 +36,19 @@ impl Client {
     /// Delivers the body.
     ///
     /// # Errors
-    /// When there is no answer in time, or it is not 2xx.
-    pub async fn deliver(&self, settings: &WorkerSettings, id: &str, body: &Bytes) -> anyhow::Result<()> {
-        let within = settings.webhook_timeout;
+    /// When there is no answer in time, or one that is not 2xx.
+    pub async fn post(
+        &self,
+        settings: &WorkerSettings,
+        within: Duration,
+        id: &str,
+        body: &Bytes,
+    ) -> anyhow::Result<Bytes> {
         let tried = tokio::time::timeout(within, self.exchange(settings, id, body)).await;
         tried.with_context(|| format!("no answer within {} ms", within.as_millis()))?
     }
 
-    async fn exchange(&self, settings: &WorkerSettings, id: &str, body: &Bytes) -> anyhow::Result<()> {
+    async fn exchange(&self, settings: &WorkerSettings, id: &str, body: &Bytes) -> anyhow::Result<Bytes> {
         if let Some((mut connection, since)) = self.take_idle()
             && let Ok(answered) = self.request(&mut connection, id, body).await
         {
@@ -55,7 +62,7 @@ impl Client {
         self.answered(answered, connection, Instant::now())
     }
 
-    async fn request(&self, connection: &mut Connection, id: &str, body: &Bytes) -> anyhow::Result<http::StatusCode> {
+    async fn request(&self, connection: &mut Connection, id: &str, body: &Bytes) -> anyhow::Result<Answer> {
         let timestamp = Timestamp::now().0 / 1_000;
         let request = Request::post("/")
             .header(header::CONTENT_TYPE, "application/json")
@@ -64,16 +71,16 @@ impl Client {
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signatures(&self.secrets, id, timestamp, body))
             .body(body.clone())?;
-        let (status, _) = self.target.exchange(connection, request, MAX_ANSWER_BYTES).await?;
-        Ok(status)
+        self.target.exchange(connection, request, MAX_ANSWER_BYTES).await
     }
 
-    fn answered(&self, status: http::StatusCode, connection: Connection, since: Instant) -> anyhow::Result<()> {
+    fn answered(&self, answer: Answer, connection: Connection, since: Instant) -> anyhow::Result<Bytes> {
+        let (status, body) = answer;
         if connection.is_open() && since.elapsed() < KEPT_FOR {
             self.idle.lock().push((connection, since));
         }
         ensure!(status.is_success(), "the answer is {status}");
-        Ok(())
+        Ok(body)
     }
 
     fn take_idle(&self) -> Option<(Connection, Instant)> {

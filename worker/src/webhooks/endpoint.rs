@@ -242,7 +242,7 @@ async fn request(
 ) -> anyhow::Result<()> {
     let body = body::encode(id, row, data)?;
     let began = Instant::now();
-    let result = client.deliver(&app.settings, id, &body).await;
+    let result = client.post(&app.settings, app.settings.webhook_timeout, id, &body).await.map(drop);
     app.metrics.webhook_seconds.record(began.elapsed().as_secs_f64());
     let outcome = if result.is_ok() { "delivered" } else { "failed" };
     app.metrics.webhook_deliveries.with(outcome).increment(1);

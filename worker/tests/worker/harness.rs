@@ -279,7 +279,7 @@ impl Harness {
         let (id, deadline) = (new_command_id(now, hint), now.plus(Duration::from_secs(10)));
         let body = match command {
             Command::Sync(sync) => Body::Sync(sync.into_round()),
-            command => Body::Client(command),
+            command => Body::of_command(command, false),
         };
         let envelope = Envelope::new(id, &body, user, reply_to, now, deadline);
         let envelope = Envelope { request_id: frame.request_id.clone(), ..envelope };

@@ -182,12 +182,12 @@ async fn settled_conversations_are_listed_like_any_other() {
     // Quiet for a long time, several since the same moment.
     let age = "UPDATE conversations SET last_message_at = date_trunc('second', last_message_at) - interval '1 hour'
                WHERE conversation_id LIKE 'conv%'";
-    let settled = "SELECT count(*) FROM conversation_members WHERE user_id = $1 AND settled_at IS NOT NULL";
+    let settled = "SELECT count(*) FROM conversation_members WHERE user_id = $1 AND quiet_since IS NOT NULL";
     let count = async || -> i64 { sqlx::query_scalar(settled).bind(alice.0).fetch_one(&harness.db).await.unwrap() };
     // As they are, and as they would be if nothing were settled.
     let check = async |what: &str| {
         let found = all_parts(&harness, alice).await;
-        let unsettle = "UPDATE conversation_members SET settled_at = NULL, settled_unread = FALSE";
+        let unsettle = "UPDATE conversation_members SET quiet_since = NULL, quiet_unread = FALSE";
         let mut transaction = harness.db.begin().await.unwrap();
         sqlx::query("CREATE TABLE kept AS SELECT * FROM conversation_members")
             .execute(&mut *transaction)
@@ -197,7 +197,7 @@ async fn settled_conversations_are_listed_like_any_other() {
         transaction.commit().await.unwrap();
         let answer = part(&harness, alice, 200, &Value::Null).await;
         let looked_up = (answer["entries"].as_array().unwrap().clone(), answer["totalUnread"].clone());
-        let restore = "UPDATE conversation_members m SET settled_at = k.settled_at, settled_unread = k.settled_unread
+        let restore = "UPDATE conversation_members m SET quiet_since = k.quiet_since, quiet_unread = k.quiet_unread
                        FROM kept k WHERE k.user_id = m.user_id AND k.conversation_id = m.conversation_id";
         sqlx::query(restore).execute(&harness.db).await.unwrap();
         sqlx::query("DROP TABLE kept").execute(&harness.db).await.unwrap();
@@ -233,7 +233,7 @@ async fn settled_conversations_are_listed_like_any_other() {
     check("read after it was unsettled").await;
 
     // A conversation without visible messages is settled, too, and comes back with a message.
-    sqlx::query("UPDATE conversation_members SET settled_at = NULL, settled_unread = FALSE")
+    sqlx::query("UPDATE conversation_members SET quiet_since = NULL, quiet_unread = FALSE")
         .execute(&harness.db)
         .await
         .unwrap();

@@ -1,6 +1,7 @@
 //! Integration tests of the worker against real Postgres and Redis; the tests play the gateway.
 #![allow(clippy::unwrap_used)]
 
+mod before_send;
 mod blocking;
 mod changes;
 mod communities;
@@ -19,6 +20,7 @@ mod inbox;
 mod main_backend;
 mod malformed;
 mod messages;
+mod metadata;
 mod neighbours;
 mod plans;
 mod purging;

@@ -46,6 +46,12 @@ pub async fn check(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
         what,
         "If this is your proxy, name it in TRUSTED_PROXIES of the gateways; see docs/deployment.md.",
     )?;
+    let error: Option<String> = fleet.redis.get(fleet.keys.before_send_down()).await?;
+    let what = match &error {
+        Some(error) => format!("the hook before send does not answer: {error}"),
+        None => "no worker waits in vain for a hook before send".to_owned(),
+    };
+    findings.check(error.is_none(), what, "See ChatBeforeSendFailing in docs/runbook.md.")?;
     let letters = fleet.dead_letters().count().await?;
     findings.advise(letters == 0, format!("{letters} dead letters"), "Look at them with `chatctl dlq list`.")
 }

@@ -25,8 +25,8 @@ const TEXTS: [&str; 13] = [
     "lastName",
     "bio",
 ];
-/// Fields that contain what other servers wrote.
-const OPAQUE: [&str; 1] = ["payload"];
+/// Fields that hold what is not ours to change.
+const OPAQUE: [&str; 2] = ["payload", "metadata"];
 
 /// Converts all ids and texts in an object and its nested values.
 pub fn show_in(object: &mut Object) {

@@ -241,9 +241,18 @@ fn group_created(event: &mut Object) {
     }
 }
 
-/// The fields of a group that become a nested object.
-const GROUP: [&str; 8] =
-    ["groupId", "groupName", "groupDescription", "createdBy", "maxMembers", "createdAt", "memberCount", "members"];
+/// What a group is, for an object of its own.
+const GROUP: [&str; 9] = [
+    "groupId",
+    "groupName",
+    "groupDescription",
+    "createdBy",
+    "maxMembers",
+    "createdAt",
+    "memberCount",
+    "members",
+    "metadata",
+];
 
 fn group_of(event: &mut Object) -> Object {
     let mut group = Object::new();

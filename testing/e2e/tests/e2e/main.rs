@@ -1,5 +1,6 @@
 //! End-to-end tests: clients over real sockets, gateways and workers as real processes, real PostgreSQL and Redis.
 
+mod before_send;
 mod chaos;
 mod clocks;
 mod devices;

@@ -398,7 +398,7 @@ async fn the_integration_page_leads_to_a_backend_that_works() -> Result<()> {
     let page = std::fs::read_to_string(repository("docs/integrate.md"))?;
     // Webhook receivers run until they are ended; another test runs them.
     let (before, after) = page.split_once("\n## Webhooks\n").context("the section on webhooks")?;
-    let after = after.split_once("\n## ").context("a section after it")?.1;
+    let after = after.split_once("\n## How requests").context("the section after those")?.1;
     let page = format!("{before}\n## {after}");
     let words = page.lines().find_map(|line| line.strip_prefix("chatctl ")).context("the command that makes a key")?;
     let key = deployment.chatctl(&words.split(' ').collect::<Vec<_>>())?;

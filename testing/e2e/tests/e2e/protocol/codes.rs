@@ -145,6 +145,18 @@ async fn provoke(wanted: &str, stage: &mut Stage) -> Result<String> {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+        "MESSAGE_REJECTED" => {
+            let receiver = devstack::Receiver::start()?;
+            receiver.behave(|_| devstack::Reply::Json(r#"{"action": "reject"}"#.to_owned()));
+            let options = Options { gateways: 1, workers: 1, ..Options::default() }
+                .with("BEFORE_SEND_URL", &receiver.url())
+                .with("BEFORE_SEND_SECRETS", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+                .with("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8");
+            let fleet = Deployment::start("codes-hook", options)?;
+            let [alice, bob] = fleet.users(["alice", "bob"])?;
+            let send = json!({"type": "send_message", "recipientId": bob.id, "content": "x"});
+            code(&fleet.login(0, &alice).await?.request(send).await?)
+        }
         "PERMISSION_DENIED" => {
             code(&stage.bob().await?.request(json!({"type": "delete_group", "groupId": group})).await?)
         }

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use e2e::{Deployment, Options};
 use serde_json::json;
 use shared::crypto::{EncryptionSettings, Keyring};
+use shared::metadata::Metadata;
 use shared::wire::{Wire, WireFormat};
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ fn opened(deployment: &Deployment, keyring: &Keyring, wire: &Wire) -> Result<Vec
     let sealed = "SELECT string_agg(table_name || '.' || column_name, ' ' ORDER BY table_name, column_name)
                   FROM information_schema.columns WHERE table_schema = 'public' AND data_type = 'bytea'
                   AND table_name NOT IN ('_sqlx_migrations', 'api_keys', 'api_requests')";
-    let known = "applied_commands.outcome conversation_changes.body event_log.body private_messages.content private_messages.iv private_messages.mac webhook_deliveries.body webhook_endpoints.secrets";
+    let known = "applied_commands.outcome conversation_changes.body event_log.body group_chats.metadata private_messages.content private_messages.iv private_messages.mac private_messages.metadata webhook_deliveries.body webhook_endpoints.secrets";
     assert_eq!(deployment.sql(sealed)?, known);
     let mut texts = Vec::new();
     let rows = deployment.sql(
@@ -47,6 +48,15 @@ fn opened(deployment: &Deployment, keyring: &Keyring, wire: &Wire) -> Result<Vec
         let plain = keyring.open_blob(id, &blob).or_else(|_| wire.open_outcome(id, &blob))?;
         texts.push((id, String::from_utf8_lossy(&plain).into_owned()));
     }
+    let rows = deployment.sql(
+        "SELECT message_id || ' ' || encode(metadata, 'hex') FROM private_messages WHERE metadata IS NOT NULL UNION ALL
+         SELECT right(group_id, 36) || ' ' || encode(metadata, 'hex') FROM group_chats WHERE metadata IS NOT NULL",
+    )?;
+    for row in rows.lines() {
+        let (id, sealed) = row.split_once(' ').context("two columns")?;
+        let id: Uuid = id.parse()?;
+        texts.push((id, Metadata::open(keyring, id, &bytes(sealed)?)?.as_json().to_owned()));
+    }
     Ok(texts)
 }
 
@@ -70,7 +80,9 @@ async fn nothing_that_an_erased_user_wrote_is_left_anywhere() -> Result<()> {
     a.close().await;
 
     let words = |n: u32| format!("{WORD} {n}");
-    let sent = b.request_ok(json!({"type": "send_message", "recipientId": alice.id, "content": words(1)})).await?;
+    let metadata = json!({"k": words(0)});
+    let send = json!({"type": "send_message", "recipientId": alice.id, "content": words(1), "metadata": metadata});
+    let sent = b.request_ok(send).await?;
     b.request_ok(json!({"type": "edit_message", "messageId": sent["messageId"], "content": words(2)})).await?;
     let gone = b.request_ok(json!({"type": "send_message", "recipientId": alice.id, "content": words(3)})).await?;
     b.request_ok(json!({"type": "edit_message", "messageId": gone["messageId"], "content": words(4)})).await?;
@@ -92,7 +104,7 @@ async fn nothing_that_an_erased_user_wrote_is_left_anywhere() -> Result<()> {
     let keyring = Keyring::derive(&settings)?;
     let wire = Wire::new(Keyring::derive(&settings)?, WireFormat::Two);
     let by_bob = |texts: &[(Uuid, String)]| texts.iter().filter(|(_, text)| text.contains(WORD)).count();
-    ensure!(by_bob(&opened(&deployment, &keyring, &wire)?) >= 8, "there is something to erase");
+    ensure!(by_bob(&opened(&deployment, &keyring, &wire)?) >= 9, "there is something to erase");
     let id = bob.id.to_string();
     deployment.chatctl(&["user", "erase", &id, "--account", "--yes"])?;
     for (id, text) in opened(&deployment, &keyring, &wire)? {

@@ -7,22 +7,22 @@
 SET LOCAL lock_timeout = '10s';
 
 -- Some participant's row is settled. Not indexed, so that setting it rewrites no index.
-ALTER TABLE conversations ADD COLUMN settled BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE conversations ADD COLUMN is_quiet BOOLEAN NOT NULL DEFAULT FALSE;
 
 ALTER TABLE conversation_members
     -- `last_message_at` of the conversation, or -infinity when this participant can see nothing of it; NULL while it is not settled.
-    ADD COLUMN settled_at     TIMESTAMPTZ,
+    ADD COLUMN quiet_since     TIMESTAMPTZ,
     -- Something was unread when it was settled; it may have been read since.
-    ADD COLUMN settled_unread BOOLEAN NOT NULL DEFAULT FALSE;
+    ADD COLUMN quiet_unread BOOLEAN NOT NULL DEFAULT FALSE;
 
 -- A trigger, because a worker of the version before, and whoever mends by hand, must not leave what is not true any more.
-CREATE FUNCTION chat_unsettle() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION chat_end_quiet() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE conversation_members SET settled_at = NULL, settled_unread = FALSE
-    WHERE conversation_id = NEW.conversation_id AND settled_at IS NOT NULL;
-    NEW.settled := FALSE;
+    UPDATE conversation_members SET quiet_since = NULL, quiet_unread = FALSE
+    WHERE conversation_id = NEW.conversation_id AND quiet_since IS NOT NULL;
+    NEW.is_quiet := FALSE;
     RETURN NEW;
 END
 $$;
-CREATE TRIGGER chat_unsettle BEFORE UPDATE ON conversations FOR EACH ROW
-    WHEN (OLD.settled) EXECUTE FUNCTION chat_unsettle();
+CREATE TRIGGER chat_end_quiet BEFORE UPDATE ON conversations FOR EACH ROW
+    WHEN (OLD.is_quiet) EXECUTE FUNCTION chat_end_quiet();

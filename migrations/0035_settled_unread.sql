@@ -1,4 +1,0 @@
--- no-transaction
--- The settled conversations of a user in which something may be unread. Made while messages go on being written.
-CREATE INDEX CONCURRENTLY IF NOT EXISTS conversation_members_settled_unread
-    ON conversation_members (user_id) WHERE settled_unread;

@@ -1,0 +1,121 @@
+//! Asking the product's own backend before a message is stored (`BEFORE_SEND_URL`): it may allow it, reject it, or change it.
+//!
+//! entry → [`question`] → [`hook`] → [`answer`] → [`Decision`], which `consume` applies before the message joins a batch
+//!
+//! Here is how one message is asked about, bounded in time, in number and in bytes. What waits for what meanwhile is `consume`'s affair.
+
+mod answer;
+mod breaker;
+pub mod hook;
+mod question;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use fred::prelude::*;
+use shared::redis::redirect::keyed;
+use shared::telemetry::with_causes;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
+pub use answer::Decision;
+pub use hook::BeforeSend;
+pub use question::Subject;
+
+use crate::app::App;
+
+/// For how long `chatctl doctor` hears of a hook that does not answer.
+const TOLD_SECONDS: i64 = 60;
+
+/// A question that is not answered yet.
+pub struct Review(oneshot::Receiver<Decision>);
+
+impl Review {
+    /// The decision, once there is one.
+    pub fn poll(&mut self, hook: &BeforeSend) -> Option<Decision> {
+        match self.0.try_recv() {
+            Ok(decision) => Some(decision),
+            Err(TryRecvError::Empty) => None,
+            // The task is gone without one, which is a fault of ours.
+            Err(TryRecvError::Closed) => Some(hook.without_answer()),
+        }
+    }
+}
+
+/// Begins to ask about a message. `None` when no hook is set.
+pub fn review(app: &Arc<App>, subject: impl FnOnce() -> Option<Subject>) -> Option<Review> {
+    app.before_send.as_ref()?;
+    let subject = subject()?;
+    let (tell, told) = oneshot::channel();
+    let app = app.clone();
+    tokio::spawn(async move {
+        if let Some(hook) = &app.before_send {
+            // Nobody listens any more when the partition has moved: its new owner asks again.
+            let _ = tell.send(decide(&app, hook, subject).await);
+        }
+    });
+    Some(Review(told))
+}
+
+async fn decide(app: &App, hook: &BeforeSend, subject: Subject) -> Decision {
+    let unanswered = |outcome| {
+        app.metrics.before_send.with(outcome).increment(1);
+        hook.without_answer()
+    };
+    if !hook.breaker.may_ask() {
+        return unanswered("skipped");
+    }
+    let began = Instant::now();
+    let deadline = tokio::time::Instant::now() + hook.timeout;
+    let question = match tokio::time::timeout_at(deadline, subject.question(app)).await {
+        Ok(Ok(Some(question))) => question,
+        Ok(Ok(None)) => return Decision::Allow,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a message could not be read to ask about its edit");
+            return unanswered("failed");
+        }
+        Err(_) => return unanswered("failed"),
+    };
+    let Ok(Ok(_permit)) = tokio::time::timeout_at(deadline, hook.permits.acquire()).await else {
+        // The hook may be well, and is only asked too much.
+        return unanswered("busy");
+    };
+    let within = deadline.saturating_duration_since(tokio::time::Instant::now());
+    let answered = hook.ask(&app.settings, within, question.id(), &question).await;
+    app.metrics.before_send_seconds.record(began.elapsed().as_secs_f64());
+    match answered {
+        Ok(decision) => {
+            if hook.breaker.succeeded() {
+                tracing::info!("the hook before send answers again");
+                note(app, None).await;
+            }
+            app.metrics.before_send.with(decision.name()).increment(1);
+            decision
+        }
+        Err(error) => {
+            if hook.breaker.failed() {
+                let error = with_causes(&error).to_string();
+                tracing::warn!(error, "the hook before send does not answer; it is left alone for some seconds");
+                note(app, Some(error)).await;
+            }
+            unanswered("failed")
+        }
+    }
+}
+
+/// Says in Redis, for `chatctl doctor`, that the hook does not answer, or that it does.
+async fn note(app: &App, error: Option<String>) {
+    let key = app.keys.before_send_down();
+    let noted: Result<(), Error> = match error {
+        None => keyed!(&app.redis, key, |sender, key| async move { sender.del(key).await }).await,
+        Some(error) => {
+            keyed!(&app.redis, key, |sender, key| {
+                let error = error.clone();
+                async move { sender.set(key, error, Some(Expiration::EX(TOLD_SECONDS)), None, false).await }
+            })
+            .await
+        }
+    };
+    if let Err(error) = noted {
+        tracing::debug!(%error, "the state of the hook before send could not be noted");
+    }
+}
