@@ -1,4 +1,4 @@
--- The list of a user's conversations without looking at each of them. A direct conversation that has been quiet is settled for a
+-- The list of a user's conversations without looking at each of them. A direct conversation that has been quiet is marked so for a
 -- participant: the participant's row has the time of its last message, and whether anything was unread then, and so the list is
 -- read in the order of an index. The next change of the conversation undoes that. Conversations that go on, and groups, are looked up
 -- by their keys; a group's message writes to no member's row.
@@ -6,13 +6,13 @@
 -- Tables that every message writes to: rather fail and be run again than hold them up.
 SET LOCAL lock_timeout = '10s';
 
--- Some participant's row is settled. Not indexed, so that setting it rewrites no index.
+-- Some participant's row is marked as quiet. Not indexed, so that setting it rewrites no index.
 ALTER TABLE conversations ADD COLUMN is_quiet BOOLEAN NOT NULL DEFAULT FALSE;
 
 ALTER TABLE conversation_members
-    -- `last_message_at` of the conversation, or -infinity when this participant can see nothing of it; NULL while it is not settled.
+    -- `last_message_at` of the conversation, or -infinity when this participant can see nothing of it; NULL while it is not marked.
     ADD COLUMN quiet_since     TIMESTAMPTZ,
-    -- Something was unread when it was settled; it may have been read since.
+    -- Something was unread when it was marked; it may have been read since.
     ADD COLUMN quiet_unread BOOLEAN NOT NULL DEFAULT FALSE;
 
 -- A trigger, because a worker of the version before, and whoever mends by hand, must not leave what is not true any more.

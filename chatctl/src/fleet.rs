@@ -101,6 +101,11 @@ impl FleetClient {
         self.text(self.keys.unnamed_proxy()).await
     }
 
+    /// Why the hook before send does not answer, if it did not lately.
+    pub async fn before_send_error(&self) -> Result<Option<String>> {
+        self.text(self.keys.before_send_down()).await
+    }
+
     /// Whether gateways count connections for this address.
     pub async fn counts_address(&self, address: IpAddr) -> Result<bool> {
         let key = self.keys.address_connections(address);

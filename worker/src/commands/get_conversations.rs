@@ -7,7 +7,7 @@ use shared::events::direct::{ConversationSummary, Conversations, LastMessage, Li
 use shared::ids::UserId;
 use shared::limits::MAX_ANSWER_BYTES;
 
-use super::{Context, Handle, settling};
+use super::{Context, Handle, quiet};
 use crate::app::App;
 use crate::error::Failure;
 use crate::metadata;
@@ -35,7 +35,7 @@ pub async fn list(
     // Reading one more than requested shows if there are more.
     let most = i64::from(limit) + 1;
     let rows = conversations::list_direct(db, user, most, i64::from(offset), MAX_UNREAD).await?;
-    settling::settle_if_many(db, user, rows.first().map_or(0, |row| row.unsettled_count)).await;
+    quiet::mark_if_many(db, user, rows.first().map_or(0, |row| row.active_count)).await;
     let found = rows.len();
     let mut bytes = 0;
     let fits = |row: &&ListedConversation| {

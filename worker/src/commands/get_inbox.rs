@@ -10,7 +10,7 @@ use shared::ids::{ConversationId, MessageId, UserId};
 use shared::limits::MAX_ANSWER_BYTES;
 use time::OffsetDateTime;
 
-use super::{Context, Handle, settling};
+use super::{Context, Handle, quiet};
 use crate::app::App;
 use crate::error::Failure;
 use crate::history as pages;
@@ -36,7 +36,7 @@ impl Handle for GetInbox {
         let mut rows = inbox::list_entries(context.db, user, after, limit as i64 + 1, MAX_UNREAD).await?;
         let found = rows.len();
         rows.truncate(limit);
-        settling::settle_if_many(context.db, user, rows.first().map_or(0, |row| row.active_count)).await;
+        quiet::mark_if_many(context.db, user, rows.first().map_or(0, |row| row.active_count)).await;
         let messages = newest_messages(context, &rows).await?;
         rows.truncate(fitting(&rows, &messages));
         let next_cursor = rows.last().filter(|_| found > rows.len()).map(cursor);

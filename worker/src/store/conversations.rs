@@ -81,7 +81,7 @@ pub struct ListedConversation {
     /// Sealed.
     pub metadata: Option<Vec<u8>>,
     pub unread_count: i64,
-    /// Conversations that were looked up because they are not settled, the same in each line.
+    /// Conversations that were looked up because they are not marked as quiet, the same in each line.
     pub active_count: i64,
 }
 
@@ -114,7 +114,7 @@ pub async fn list_direct(
                ) c
                WHERE m.conversation_id LIKE 'conv\_%'
            ),
-           settled AS MATERIALIZED (
+           quiet AS MATERIALIZED (
                SELECT m.* FROM (
                    SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.quiet_since AS active_at
                    FROM conversation_members m
@@ -138,7 +138,7 @@ pub async fn list_direct(
                        AND d.seq > greatest(recent.read_seq, recent.cleared_seq)
                ) AS hidden
                FROM (
-                   SELECT * FROM live UNION ALL SELECT * FROM settled
+                   SELECT * FROM live UNION ALL SELECT * FROM quiet
                    ORDER BY active_at DESC, conversation_id DESC
                ) recent
                CROSS JOIN LATERAL (

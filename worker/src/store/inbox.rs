@@ -30,7 +30,7 @@ pub struct EntryRow {
     pub unread_mentions: i64,
     /// The sum over all of the user's conversations, the same in each row.
     pub total_unread: i64,
-    /// How many direct conversations were looked up because they are not settled, the same in each row.
+    /// How many direct conversations were looked up because they are not marked as quiet, the same in each row.
     pub active_count: i64,
 }
 
@@ -65,7 +65,7 @@ async fn read_entries(
     most_unread: i64,
 ) -> sqlx::Result<(i64, Vec<EntryRow>)> {
     let (before, below) = after.map(|(at, conversation)| (at, conversation.to_string())).unzip();
-    // Settled conversations are read in the order of their index until the page is full, and the sum of unread messages
+    // Quiet conversations are read in the order of their index until the page is full, and the sum of unread messages
     // skips those without any. The others are looked up once each, by key (`OFFSET 0` keeps the planner from reading
     // whole tables instead; ordering the rows of `live` keeps it from reading all of the user's). Everything else is
     // looked up for those on the page. Counting messages reads only an index.
@@ -246,12 +246,12 @@ async fn read_entries(
     Ok((found, entries))
 }
 
-/// Settles up to `limit` of a user's direct conversations in which nothing has happened for a minute: from then on
+/// Marks up to `limit` of a user's direct conversations as quiet, in which nothing has happened for a minute: from then on
 /// [`list_entries`] reads them in the order of an index. Returns how many. Skips those that another transaction is
 /// changing.
 pub async fn mark_quiet(db: &mut PgSession, user: UserId, limit: i64) -> sqlx::Result<u64> {
     // A conversation that changed after this statement began no longer has the version that the statement sees. Later
-    // changes find the conversation marked as settled, and undo that (migration 0033).
+    // changes find the conversation marked as quiet, and undo that (migration 0033).
     let marked = sqlx::query!(
         r#"WITH quiet AS MATERIALIZED (
                SELECT m.conversation_id, c.last_message_at,

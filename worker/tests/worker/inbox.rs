@@ -168,8 +168,8 @@ async fn all_parts(harness: &Harness, user: UserId) -> (Vec<Value>, Value) {
 }
 
 #[tokio::test]
-async fn settled_conversations_are_listed_like_any_other() {
-    let harness = Harness::start("inbox_settled").await;
+async fn quiet_conversations_are_listed_like_any_other() {
+    let harness = Harness::start("inbox_quiet").await;
     let alice = harness.user("alice").await;
     let (mut others, mut messages) = (Vec::new(), Vec::new());
     for i in 0..80 {
@@ -182,18 +182,18 @@ async fn settled_conversations_are_listed_like_any_other() {
     // Quiet for a long time, several since the same moment.
     let age = "UPDATE conversations SET last_message_at = date_trunc('second', last_message_at) - interval '1 hour'
                WHERE conversation_id LIKE 'conv%'";
-    let settled = "SELECT count(*) FROM conversation_members WHERE user_id = $1 AND quiet_since IS NOT NULL";
-    let count = async || -> i64 { sqlx::query_scalar(settled).bind(alice.0).fetch_one(&harness.db).await.unwrap() };
-    // As they are, and as they would be if nothing were settled.
+    let marked = "SELECT count(*) FROM conversation_members WHERE user_id = $1 AND quiet_since IS NOT NULL";
+    let count = async || -> i64 { sqlx::query_scalar(marked).bind(alice.0).fetch_one(&harness.db).await.unwrap() };
+    // As they are, and as they would be if nothing were marked as quiet.
     let check = async |what: &str| {
         let found = all_parts(&harness, alice).await;
-        let unsettle = "UPDATE conversation_members SET quiet_since = NULL, quiet_unread = FALSE";
+        let unmark = "UPDATE conversation_members SET quiet_since = NULL, quiet_unread = FALSE";
         let mut transaction = harness.db.begin().await.unwrap();
         sqlx::query("CREATE TABLE kept AS SELECT * FROM conversation_members")
             .execute(&mut *transaction)
             .await
             .unwrap();
-        sqlx::query(unsettle).execute(&mut *transaction).await.unwrap();
+        sqlx::query(unmark).execute(&mut *transaction).await.unwrap();
         transaction.commit().await.unwrap();
         let answer = part(&harness, alice, 200, &Value::Null).await;
         let looked_up = (answer["entries"].as_array().unwrap().clone(), answer["totalUnread"].clone());
@@ -209,10 +209,10 @@ async fn settled_conversations_are_listed_like_any_other() {
     assert_eq!((entries.len(), &total), (81, &json!(81)));
     part(&harness, alice, 1, &Value::Null).await;
     assert_eq!(count().await, 80);
-    assert_eq!(check("settled").await.0, entries);
+    assert_eq!(check("quiet").await.0, entries);
 
     harness.send(others[7], alice, "again").await;
-    assert_eq!(count().await, 79, "a message unsettles");
+    assert_eq!(count().await, 79, "a message ends the quiet");
     assert_eq!(check("a message").await.0[0]["unreadCount"], 2);
     for command in [
         json!({"type": "mark_message_read", "messageId": messages[20]}),
@@ -230,16 +230,16 @@ async fn settled_conversations_are_listed_like_any_other() {
     check("deleted for everyone").await;
     let read = json!({"type": "mark_message_read", "messageId": messages[24]});
     harness.expect(alice, read, "message_read").await;
-    check("read after it was unsettled").await;
+    check("read after it was active again").await;
 
-    // A conversation without visible messages is settled, too, and comes back with a message.
+    // A conversation without visible messages is marked, too, and comes back with a message.
     sqlx::query("UPDATE conversation_members SET quiet_since = NULL, quiet_unread = FALSE")
         .execute(&harness.db)
         .await
         .unwrap();
     sqlx::query(age).execute(&harness.db).await.unwrap();
     part(&harness, alice, 1, &Value::Null).await;
-    let (entries, _) = check("settled again").await;
+    let (entries, _) = check("quiet again").await;
     assert_eq!(entries.len(), 78);
     for other in [21, 22, 30] {
         harness.send(others[other], alice, "back").await;

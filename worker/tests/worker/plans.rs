@@ -116,7 +116,7 @@ async fn the_inbox_touches_what_its_page_shows() {
     let alice = harness.user("alice").await;
     add_users(&harness, 3_000).await;
     add_conversations(&harness, alice, 3_000).await;
-    // The contents are not sealed, so the page is empty, but its conversations are settled.
+    // The contents are not sealed, so the page is empty, but its conversations are marked as quiet.
     harness.expect(alice, json!({"type": "get_inbox"}), "inbox").await;
     run(&harness, &["VACUUM ANALYZE"]).await;
     let inbox = |after: &str| format!("{alice}, {after}, 51, 1000");
@@ -239,7 +239,7 @@ async fn conversations_are_listed_by_what_the_page_shows() {
     let alice = harness.user("alice").await;
     add_users(&harness, 3_000).await;
     add_conversations(&harness, alice, 3_000).await;
-    // Whoever lists them settles them.
+    // Listing them marks them as quiet.
     harness.expect(alice, json!({"type": "get_conversations"}), "conversations").await;
     run(&harness, &["VACUUM ANALYZE"]).await;
     let list = |offset: u32| format!("{alice}, 51, {offset}, 1000");

@@ -46,7 +46,7 @@ pub async fn check(findings: &mut Findings, fleet: &FleetClient) -> Result<()> {
         what,
         "If this is your proxy, name it in TRUSTED_PROXIES of the gateways; see docs/deployment.md.",
     )?;
-    let error: Option<String> = fleet.redis.get(fleet.keys.before_send_down()).await?;
+    let error = fleet.before_send_error().await?;
     let what = match &error {
         Some(error) => format!("the hook before send does not answer: {error}"),
         None => "no worker waits in vain for a hook before send".to_owned(),
